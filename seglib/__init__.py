@@ -1,0 +1,68 @@
+"""What did a segmentation network see in a folder of photos?
+
+    import seglib
+    table = seglib.open("output").table()                     # pandas: one row per photo and run
+    table = seglib.select(table, seglib.Filters.decode("label=cats&share.cat=0.1..1"))
+    seglib.open("output").overlay("cats/chelsea.png")         # a picture, in a notebook
+
+The rooms, each importing only from those before it: errors, classes; dataset, nets, preprocess, stats, overlay, parts;
+models; engine, workers; store; query, export, upkeep; pipeline, predict; cli. Importing seglib imports neither torch
+nor pandas: names are looked up at their first use, so that worker processes start fast.
+"""
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seglib.engine import Settings, predict_batch
+    from seglib.errors import SegError
+    from seglib.models import MODELS, ModelSpec
+    from seglib.pipeline import Options, Report, run
+    from seglib.preprocess import Resize
+    from seglib.query import Filters, class_distribution, co_occurrence, folder_against_animal, select
+    from seglib.store import Store
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MODELS",
+    "Filters",
+    "ModelSpec",
+    "Options",
+    "Report",
+    "Resize",
+    "SegError",
+    "Settings",
+    "Store",
+    "class_distribution",
+    "co_occurrence",
+    "folder_against_animal",
+    "open",
+    "predict_batch",
+    "run",
+    "select",
+]
+
+_ROOMS = {
+    **dict.fromkeys(("MODELS", "ModelSpec"), "models"),
+    **dict.fromkeys(("Filters", "class_distribution", "co_occurrence", "folder_against_animal", "select"), "query"),
+    **dict.fromkeys(("Options", "Report", "run"), "pipeline"),
+    **dict.fromkeys(("Settings", "predict_batch"), "engine"),
+    "Resize": "preprocess",
+    "SegError": "errors",
+    "Store": "store",
+}
+
+
+def open(path: str | os.PathLike[str] = "output") -> "Store":
+    """The store at this path, for reading; raises `SegError` if there is none."""
+    from seglib.store import Store
+
+    return Store(path)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'seglib' has no attribute {name!r}")
+    return getattr(import_module(f"seglib.{_ROOMS[name]}"), name)

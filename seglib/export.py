@@ -1,0 +1,164 @@
+"""What leaves the store: statistics as CSV or Parquet, masks and overlays as PNG files or a zip, a data dictionary.
+
+In: a `Store`, run names, `Filters`. Out: files; nothing appears under its final name before it is whole.
+No export holds an absolute path. Knows nothing of the command line or of pages.
+"""
+
+import io
+import os
+import re
+import secrets
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from seglib import overlay
+from seglib.classes import PRESENT_SHARE, palette
+from seglib.errors import StoreError, UsageError
+from seglib.query import Filters, classes_of, select, shares
+from seglib.stats import LOW_MARGIN, share_column
+from seglib.store import Store
+
+_FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
+
+_MEANINGS = {
+    "dataset": "Name of the data set, unique in its store.",
+    "path": "Path of the photo relative to the data set's folder, with /.",
+    "split": "train, val, test or empty, from the nearest folder above.",
+    "label": "Name of the photo's folder, or empty.",
+    "width": "Width of the photo in pixels, turned upright.",
+    "height": "Height of the photo in pixels, turned upright.",
+    "image_id": "SHA-256 of the file's bytes, first 32 hex digits.",
+    "run": "Model, resize and a digest of all that changes a mask.",
+    "model": "Name of the network.",
+    "grid_width": "Width of the mask in pixels.",
+    "grid_height": "Height of the mask in pixels.",
+    "confidence": "Mean over pixels of the winning softmax probability, 0..1.",
+    "entropy": "Mean over pixels of the entropy of the class probabilities, divided by its maximum, 0..1.",
+    "low_margin": f"Share of pixels whose two best probabilities differ by less than {LOW_MARGIN}, 0..1.",
+    "dominant": "Class with most pixels, background aside; background if there is no other.",
+    "animal": "cat or dog, whichever has more pixels; none if neither has any; empty if the model knows neither.",
+}
+
+
+def stats_frame(store: Store, runs: Sequence[str] | None = None, filters: Filters | None = None) -> pd.DataFrame:
+    """The table with `share:<class>` (0..1, six decimals) behind the pixel counts; of all runs if none is named."""
+    table = select(store.table(runs), filters or Filters())
+    added = {share_column(name): shares(table, name).round(6) for name in classes_of(table)}
+    at = max((i for i, c in enumerate(table.columns) if c.startswith("px:")), default=len(table.columns) - 1) + 1
+    return pd.concat([table.iloc[:, :at], pd.DataFrame(added, index=table.index), table.iloc[:, at:]], axis=1)
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """UTF-8. Text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP: CSV injection)."""
+    safe = frame.copy()
+    for name in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[name].dtype):
+            safe[name] = frame[name].astype("object").map(_inert)
+    return safe.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace")
+
+
+def parquet_bytes(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def dictionary_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """column, type, meaning: one row per column of an export."""
+    rows = [(name, str(frame[name].dtype), _meaning(name)) for name in frame.columns]
+    return pd.DataFrame(rows, columns=["column", "type", "meaning"])
+
+
+def mask_files(store: Store, runs: Sequence[str] | None, filters: Filters) -> Iterator[tuple[str, bytes]]:
+    """(relative file name, PNG of class indices) per row: `<run>/<data set>/<path>.png`."""
+    for row in _rows(store, runs, filters):
+        try:
+            yield _name(row), store.mask_path(row["run"], row["image_id"]).read_bytes()
+        except OSError:
+            store.mask(row["run"], row["image_id"])  # explains itself
+            raise
+
+
+def overlay_files(
+    store: Store, runs: Sequence[str] | None, filters: Filters, *, alpha: float, colours: str
+) -> Iterator[tuple[str, bytes]]:
+    """(relative file name, PNG of photo and mask at the photo's size) per row."""
+    palettes = {run.run: palette(colours, run.classes) for run in store.runs()}
+    for row in _rows(store, runs, filters):
+        photo, mask = store.photo(row["dataset"], row["path"]), store.mask(row["run"], row["image_id"])
+        buffer = io.BytesIO()
+        overlay.overlay(photo, mask, palettes[row["run"]], alpha).save(buffer, "PNG")
+        yield _name(row), buffer.getvalue()
+
+
+def write_file(out: Path, data: bytes) -> None:
+    _replacing(out, lambda temporary: temporary.write_bytes(data))
+
+
+def write_zip(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
+    """Returns how many files went in; the same files give the same bytes."""
+    count = 0
+
+    def write(temporary: Path) -> None:
+        nonlocal count
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # PNG does not shrink further
+            for name, data in files:
+                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+                count += 1
+
+    _replacing(out, write)
+    return count
+
+
+def write_folder(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
+    if out.exists() and not out.is_dir():
+        raise UsageError(
+            f"{out.name!r} is a file, and this export writes a folder: name another --out, or --format zip."
+        )
+    count = 0
+    for name, data in files:
+        write_file(out / name, data)
+        count += 1
+    return count
+
+
+def _rows(store: Store, runs: Sequence[str] | None, filters: Filters) -> Iterator[dict[str, str]]:
+    table = select(store.table(runs), filters)
+    columns = ["run", "dataset", "path", "image_id"]
+    for values in table[columns].astype("object").itertuples(index=False, name=None):
+        yield dict(zip(columns, values, strict=True))
+
+
+def _name(row: dict[str, str]) -> str:
+    """Safe below the folder it is written to: no step out of it, whatever a data set is called."""
+    dataset = re.sub(r"[^\w.-]+", "_", row["dataset"]).strip(".") or "dataset"
+    return str(PurePosixPath(row["run"], dataset, row["path"] + ".png"))
+
+
+def _replacing(out: Path, write: Callable[[Path], object]) -> None:
+    temporary = out.with_name(f".{out.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        os.replace(temporary, out)
+    except OSError as error:
+        raise StoreError(f"{out.name!r} cannot be written ({error.strerror}): name another place with --out.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _inert(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_START) else value
+
+
+def _meaning(column: str) -> str:
+    kind, _, name = column.partition(":")
+    per_class = {
+        "px": f"Pixels of the mask that are {name}; empty if the model does not know this class.",
+        "share": f"Pixels that are {name} divided by grid_width * grid_height, 0..1.",
+        "blobs": f"Connected regions (8 neighbours) of {name} of at least {PRESENT_SHARE:.1%} of the mask.",
+    }
+    return per_class[kind] if name else _MEANINGS[column]

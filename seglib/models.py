@@ -1,0 +1,300 @@
+"""The models on one screen, and their weights: where they lie, whether they are genuine, how they are loaded.
+
+In: a model's name, or a checkpoint file. Out: a `ModelSpec`; with `load(spec)` the net itself.
+A spec carries all that belongs to a model: classes, preprocessing constants, native resize, weights. Looking at specs,
+finding and hashing weights needs no torch; only `load` and `download` import it. Knows nothing of photos or stores.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from seglib.classes import VOC_CLASSES
+from seglib.errors import UnknownName, UsageError, WeightsError
+from seglib.preprocess import Resize
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+EMBEDDED = Path(__file__).with_name("checkpoints")
+DEFAULT_MODEL = "fcn_mobilenet_v2"
+HUB_REPOSITORY = "pytorch/vision:v0.22.0"
+"""The tag that `--source hub` runs code from."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _own(name: str) -> "Callable[[int], nn.Module]":
+    def build(classes: int) -> "nn.Module":
+        from seglib import nets
+
+        builder: Callable[[int], nn.Module] = getattr(nets, name)
+        return builder(classes)
+
+    return build
+
+
+def _torchvision(name: str) -> "Callable[[int], nn.Module]":
+    def build(classes: int) -> "nn.Module":
+        from seglib import nets
+
+        return nets.from_torchvision(name, classes)
+
+    return build
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    name: str
+    build: "Callable[[int], nn.Module]"
+    """classes -> the net without weights."""
+    weights: str
+    """File name in `seglib/checkpoints` or in torch's hub folder; for `--weights` the file's whole path."""
+    sha256: str = ""
+    """The first hex digits that the file's SHA-256 must begin with; empty where nobody published one."""
+    parameters: int
+    """Of the net that runs, without auxiliary head."""
+    source: str = "torchvision"
+    """`embedded`, `torchvision`, `hub` (code and weights by torch.hub) or `file` (from --weights)."""
+    classes: tuple[str, ...] = VOC_CLASSES
+    resize: Resize = Resize("short:520")
+    """Native resize, the default of --resize."""
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    @property
+    def path(self) -> Path:
+        """Where the weights lie, or would lie after the download."""
+        if self.source == "embedded":
+            return EMBEDDED / self.weights
+        if self.source == "file":
+            return Path(self.weights)
+        return hub_folder() / self.weights
+
+
+_coco = partial(ModelSpec, source="torchvision")  # COCO_WITH_VOC_LABELS_V1, in torch's own cache folder
+
+MODELS: dict[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        ModelSpec(
+            name="fcn_mobilenet_v2",
+            build=_own("fcn_mobilenet_v2"),
+            weights="fcn_mobilenet_v2_voc.safetensors",
+            sha256="94fef5921378197bf8ab2eb2a11892e96e0af6781e7f834547cc8322eb271f4b",
+            parameters=2_043_973,
+            source="embedded",
+            resize=Resize("224"),
+        ),
+        _coco(
+            name="fcn_resnet50",
+            build=_torchvision("fcn_resnet50"),
+            weights="fcn_resnet50_coco-1167a1af.pth",
+            sha256="1167a1affa42e1e62858f8d3fac12d109e0108327ffc91c5855a324b11683c36",
+            parameters=32_957_013,
+        ),
+        _coco(
+            name="fcn_resnet101",
+            build=_torchvision("fcn_resnet101"),
+            weights="fcn_resnet101_coco-7ecb50ca.pth",
+            sha256="7ecb50ca17844860a70d5ed0c748d997cf8adb62932abaa0233430c68594d749",
+            parameters=51_949_141,
+        ),
+        _coco(
+            name="deeplabv3_resnet50",
+            build=_torchvision("deeplabv3_resnet50"),
+            weights="deeplabv3_resnet50_coco-cd0a2569.pth",
+            sha256="cd0a2569",
+            parameters=39_638_869,
+        ),
+        _coco(
+            name="deeplabv3_resnet101",
+            build=_torchvision("deeplabv3_resnet101"),
+            weights="deeplabv3_resnet101_coco-586e9e4e.pth",
+            sha256="586e9e4e",
+            parameters=58_630_997,
+        ),
+        _coco(
+            name="deeplabv3_mobilenet_v3_large",
+            build=_torchvision("deeplabv3_mobilenet_v3_large"),
+            weights="deeplabv3_mobilenet_v3_large-fc3c493d.pth",
+            sha256="fc3c493d",
+            parameters=11_025_477,
+        ),
+        _coco(
+            name="lraspp_mobilenet_v3_large",
+            build=_torchvision("lraspp_mobilenet_v3_large"),
+            weights="lraspp_mobilenet_v3_large-d234d4ea.pth",
+            sha256="d234d4ea",
+            parameters=3_221_538,
+        ),
+    )
+}
+
+
+def find(name: str | None = None, weights: Path | None = None, *, source: str = "torchvision") -> ModelSpec:
+    """The spec for `--model` and `--weights`: either may be left out where the other one says enough."""
+    if name is not None and name not in MODELS:
+        raise UnknownName("model", name, MODELS)
+    if weights is not None:
+        return _spec_of_file(name, weights)
+    spec = MODELS[name or DEFAULT_MODEL]
+    if source == "hub" and spec.source != "torchvision":
+        raise UsageError(f"{spec.name} is not on torch.hub: leave out --source hub.")
+    return replace(spec, source=source) if source == "hub" else spec
+
+
+def hub_folder() -> Path:
+    """torch.hub's folder for checkpoints, worked out as torch does, without importing it."""
+    cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
+    home = os.getenv("TORCH_HOME", os.path.join(cache, "torch"))
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def weights_sha256(spec: ModelSpec) -> str:
+    """SHA-256 of the file that lies there, checked against the published one. Raises `WeightsError`."""
+    try:
+        with spec.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise WeightsError(f"The weights file {spec.path.name!r} cannot be read ({reason}).") from None
+    if not digest.startswith(spec.sha256):
+        raise WeightsError(
+            f"{spec.path} is not the published file: its SHA-256 begins with {digest[:8]}, expected {spec.sha256[:8]}. "
+            "Delete it and run again to download it anew."
+        )
+    return digest
+
+
+def ensure_weights(spec: ModelSpec) -> None:
+    """Download torchvision's weights, with progress and hash check, if they are not there yet."""
+    if spec.path.exists():
+        return
+    if spec.source in ("embedded", "file"):
+        raise WeightsError(f"There is no weights file {str(spec.path)!r}.")
+    from torchvision.models import get_model_weights
+
+    try:  # the URL, the progress bar, the hash check and the final rename are torchvision's
+        get_model_weights(spec.name)["COCO_WITH_VOC_LABELS_V1"].get_state_dict(
+            progress=True, check_hash=True, map_location="meta", weights_only=True
+        )
+    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
+        raise WeightsError(
+            f"{spec.name} needs the file {spec.weights}, and downloading it failed ({_first_line(error)}): "
+            f"put it into {hub_folder()}, or take --model {DEFAULT_MODEL}, which works offline."
+        ) from None
+
+
+def load(spec: ModelSpec) -> "nn.Module":
+    """The net with its weights, on the CPU, float32, in eval mode. Raises `WeightsError` in one sentence."""
+    import torch
+
+    weights_sha256(spec)
+    if spec.source == "hub":
+        return _from_hub(spec)
+    state = {k: v for k, v in _read_state(spec.path).items() if not k.startswith("aux_classifier.")}
+    _check_finite(state, spec.path.name)
+    with torch.device("meta"):  # no time for random numbers that the checkpoint replaces anyway
+        net = spec.build(len(spec.classes))
+    try:
+        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, assign=True)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{spec.path.name} does not fit {spec.name} with {len(spec.classes)} classes ({_first_line(error, 1)}): "
+            "name the model it was made for with --model."
+        ) from None
+    return net.eval()
+
+
+def _from_hub(spec: ModelSpec) -> "nn.Module":
+    """The tutorials' way: torch.hub fetches torchvision's code at a pinned tag and runs it."""
+    import torch
+
+    try:
+        net: Any = torch.hub.load(  # type: ignore[no-untyped-call]
+            HUB_REPOSITORY, spec.name, weights="COCO_WITH_VOC_LABELS_V1", trust_repo=True
+        )
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"torch.hub could not load {spec.name} from {HUB_REPOSITORY} ({_first_line(error)}): "
+            "leave out --source hub to use the installed torchvision."
+        ) from None
+    if not isinstance(net, torch.nn.Module):
+        raise WeightsError(f"torch.hub gave a {type(net).__name__} for {spec.name}, expected a net.")
+    net.aux_classifier = None  # serves training alone
+    return cast("nn.Module", net.eval())
+
+
+def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
+    """A safetensors file names its model and classes itself; a .pth holds nothing but numbers."""
+    if not weights.is_file():
+        raise WeightsError(f"There is no weights file {str(weights)!r}.")
+    about = _safetensors_metadata(weights) if weights.suffix == ".safetensors" else {}
+    architecture = about.get("architecture") or name
+    if architecture is None:
+        raise UsageError(f"{weights.name} does not say which model it is for: add --model NAME.")
+    if name is not None and architecture != name:
+        raise WeightsError(f"{weights.name} was made for {architecture}, not for {name}: leave out --model.")
+    if architecture not in MODELS:
+        raise UnknownName("model", architecture, MODELS)
+    spec = replace(MODELS[architecture], weights=str(weights), sha256="", source="file")
+    try:
+        return replace(
+            spec,
+            classes=tuple(json.loads(about.get("classes", "null")) or spec.classes),
+            resize=Resize(about["resize"]) if "resize" in about else spec.resize,
+            mean=tuple(json.loads(about.get("mean", "null")) or spec.mean),
+            std=tuple(json.loads(about.get("std", "null")) or spec.std),
+        )
+    except (ValueError, TypeError, UsageError):
+        raise WeightsError(f"{weights.name} has metadata that cannot be read: was it made by seglib train?") from None
+
+
+def _safetensors_metadata(path: Path) -> dict[str, str]:
+    """The header's `__metadata__`: 8 bytes of little-endian length, then JSON (huggingface.co/docs/safetensors)."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, 100_000_000)))
+        about = header.get("__metadata__", {})
+        return {str(k): str(v) for k, v in about.items()}
+    except (OSError, ValueError, AttributeError):
+        raise WeightsError(f"{path.name} is not a safetensors file, or it is damaged.") from None
+
+
+def _read_state(path: Path) -> "dict[str, Tensor]":
+    """The tensors of a .safetensors or .pth file by name. A pickle with anything but tensors is refused."""
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch, pickle, zipfile and safetensors each have their own; all mean the same here
+        raise WeightsError(
+            f"{path.name} is not a checkpoint that holds tensors and nothing else ({_first_line(error)}): "
+            "expected a state dict saved as .safetensors or .pth."
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise WeightsError(f"{path.name} holds something else than a state dict of tensors.")
+    return state
+
+
+def _check_finite(state: "dict[str, Tensor]", name: str) -> None:
+    for key, value in state.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise WeightsError(f"{name} holds NaN or infinite numbers in {key}: the checkpoint is damaged.")
+
+
+def _first_line(error: Exception, index: int = 0) -> str:
+    """One line of the cause: line 1 of a state dict's complaint is the first missing or unexpected key."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return lines[min(index, len(lines) - 1)].rstrip(".:")[:160]

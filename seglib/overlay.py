@@ -1,0 +1,132 @@
+"""Pictures of masks: index PNG, colour mask, overlay, side by side, grids with a legend.
+
+In: Pillow RGB photos, masks uint8 (H, W), palettes uint8 (C, 3). Out: Pillow images or PNG bytes.
+Masks are enlarged by nearest neighbour to the photo they lie on. Knows nothing of files, nets or stores.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from seglib.classes import BACKGROUND, PRESENT_SHARE, VOID, palette
+
+Mask = NDArray[np.uint8]
+Colours = NDArray[np.uint8]
+
+ALPHA = 0.6
+_PER_ROW = 4
+_TILE = 320
+_GAP = 12
+_INK, _PAPER = (32, 36, 42), (255, 255, 255)
+
+
+def index_png(mask: Mask) -> bytes:
+    """8-bit palette PNG: value = class index, in the colours of the VOC palette, so that any viewer shows the classes."""
+    image = Image.fromarray(mask)  # mode L
+    image.putpalette(palette("voc", [""] * 256).tobytes())  # turns it into P; the values stay
+    return png(image)
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def read_index_png(data: bytes) -> Mask:
+    """The mask uint8 (H, W) of `index_png`, or of any grey or palette PNG of indices."""
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        if image.mode not in ("P", "L"):
+            raise ValueError(f"expected a palette or grey PNG of class indices, not mode {image.mode}")
+        return np.array(image)
+
+
+def stretched(mask: Mask, size_wh: tuple[int, int]) -> Mask:
+    return np.asarray(Image.fromarray(mask).resize(size_wh, Image.Resampling.NEAREST))
+
+
+def colour_mask(mask: Mask, colours: Colours) -> Image.Image:
+    """The mask alone, painted; void (255) is white."""
+    table = np.full((256, 3), 255, np.uint8)
+    table[: len(colours)] = colours
+    return Image.fromarray(table[mask])
+
+
+def overlay(photo: Image.Image, mask: Mask, colours: Colours, alpha: float = ALPHA) -> Image.Image:
+    """The photo with each class painted over it at opacity `alpha` 0..1; background and void stay as they are."""
+    mask = stretched(mask, photo.size)
+    opacity = np.where((mask == 0) | (mask == VOID), 0, round(255 * alpha)).astype(np.uint8)
+    return Image.composite(colour_mask(mask, colours), photo, Image.fromarray(opacity))
+
+
+def side_by_side(*images: Image.Image) -> Image.Image:
+    """Images of one height next to each other."""
+    sheet = Image.new("RGB", (sum(i.width for i in images), max(i.height for i in images)), _PAPER)
+    left = 0
+    for image in images:
+        sheet.paste(image, (left, 0))
+        left += image.width
+    return sheet
+
+
+def sheet(
+    tiles: Sequence[tuple[Image.Image, str]],
+    legend: Sequence[tuple[str, tuple[int, int, int]]] = (),
+    per_row: int = _PER_ROW,
+) -> Image.Image:
+    """Captioned tiles in rows, each fitted into 320 x 320 pixels, and a legend of (class, colour) below."""
+    columns = max(1, min(per_row, len(tiles)))
+    rows = -(-len(tiles) // columns)
+    cell_w, cell_h = _TILE + _GAP, _TILE + 24 + _GAP
+    width = columns * cell_w + _GAP
+    places = _legend_places([name for name, _ in legend], width)
+    height = rows * cell_h + _GAP + (places[-1][1] + 28 if places else 0)
+    page = Image.new("RGB", (width, height), _PAPER)
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
+    for index, (image, caption) in enumerate(tiles):
+        left, top = _GAP + index % columns * cell_w, _GAP + index // columns * cell_h
+        fitted = image.copy()
+        fitted.thumbnail((_TILE, _TILE), Image.Resampling.BILINEAR)
+        page.paste(fitted, (left + (_TILE - fitted.width) // 2, top + (_TILE - fitted.height) // 2))
+        draw.text((left + _TILE / 2, top + _TILE + 4), _fitted_text(caption, font), _INK, font, anchor="ma")
+    for (name, colour), (x, y) in zip(legend, places, strict=True):
+        top = rows * cell_h + _GAP + y
+        draw.rectangle((x, top, x + 16, top + 16), colour, outline=_INK)
+        draw.text((x + 24, top + 8), name, _INK, font, anchor="lm")
+    return page
+
+
+def legend_of(
+    masks: Sequence[Mask], classes: Sequence[str], colours: Colours
+) -> list[tuple[str, tuple[int, int, int]]]:
+    """(class, colour) for each class that any of the masks holds, background aside, in index order."""
+    held = sorted({int(v) for mask in masks for v in np.unique(mask)} - {0, VOID})
+    return [(classes[i], (int(colours[i][0]), int(colours[i][1]), int(colours[i][2]))) for i in held]
+
+
+def alt_text(shares: Mapping[str, float]) -> str:
+    """`cat 34 %, sofa 12 %`: the present classes of a picture in words, largest first, background aside."""
+    there = sorted(((s, n) for n, s in shares.items() if n != BACKGROUND and s >= PRESENT_SHARE), reverse=True)
+    return ", ".join(f"{name} {share:.0%}".replace("%", " %") for share, name in there) or "nothing but background"
+
+
+def _legend_places(names: Sequence[str], width: int) -> list[tuple[int, int]]:
+    """(x, y) of each entry, wrapped at the page's width."""
+    places: list[tuple[int, int]] = []
+    x, y, font = _GAP, 0, ImageFont.load_default(14)
+    for name in names:
+        entry = 24 + round(font.getlength(name)) + 2 * _GAP
+        if x + entry > width and x > _GAP:
+            x, y = _GAP, y + 28
+        places.append((x, y))
+        x += entry
+    return places
+
+
+def _fitted_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    while font.getlength(text) > _TILE and len(text) > 2:
+        text = "…" + text[2:]
+    return text

@@ -1,0 +1,244 @@
+"""Plain files that survive a kill: atomic writes, append-only folders of Parquet parts, their merging, one lock.
+
+In: bytes, Arrow tables, folders. Out: the same, or `StoreError`. A file appears under its final name only when it is
+whole: it is written below `<store>/tmp/`, on the same file system, and renamed. Knows nothing of what the rows mean.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seglib.errors import StoreError
+
+MERGED_ROWS = 100_000
+"""Parts of at least this many rows are left alone by `merge`."""
+
+_STALE_SECONDS = 60
+_FOREIGN_LEFTOVER_SECONDS = 86_400
+
+
+class Scratch:
+    """This process's folder for half-written files: `<store>/tmp/<host>.<boot>.<pid>`."""
+
+    def __init__(self, store: Path) -> None:
+        self._base = store / "tmp"
+        self._folder = self._base / ".".join((*_machine(), str(os.getpid())))
+
+    def open(self) -> None:
+        """Show other processes that this one writes to the store, until `close`."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def other_writers(self) -> bool:
+        """True while another process is writing here."""
+        folders = self._base.iterdir() if self._base.is_dir() else ()
+        return any(folder != self._folder and not _is_left_over(folder) for folder in folders)
+
+    def write(self, path: Path, data: bytes, *, durable: bool = False) -> None:
+        """Write `path` whole or not at all. `durable` also waits until it is on the disk (fsync)."""
+        temporary = self._temporary()
+        with temporary.open("wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        _into_place(temporary, path)
+
+    def append(self, folder: Path, table: pa.Table) -> Path:
+        """Commit a table as a new part of `folder`; names sort by time of writing and never repeat."""
+        path = folder / f"part-{time.time_ns():020d}-{secrets.token_hex(4)}.parquet"
+        temporary = self._temporary()
+        pq.write_table(table, temporary, compression="zstd")
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        _into_place(temporary, path)
+        return path
+
+    def sweep(self) -> int:
+        """Remove what killed processes left half-written; returns how many files. Living processes keep theirs."""
+        swept = 0
+        for folder in self._base.iterdir() if self._base.is_dir() else ():
+            if folder != self._folder and _is_left_over(folder):
+                swept += sum(1 for _ in folder.iterdir()) if folder.is_dir() else 1
+                shutil.rmtree(folder, ignore_errors=True)
+        return swept
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another process writes there
+            self._base.rmdir()
+
+    def _temporary(self) -> Path:
+        self.open()
+        return self._folder / secrets.token_hex(8)
+
+
+def names(folder: Path) -> list[str]:
+    """The parts of a folder, oldest first."""
+    return sorted(p.name for p in folder.glob("part-*.parquet"))
+
+
+def read(folder: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of all parts, oldest first, as `schema`, or `columns` of it. Safe while others append or merge."""
+    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    for _ in range(20):
+        try:
+            tables = [_read_part(folder / name, wanted) for name in names(folder)]
+        except FileNotFoundError:  # merged away since it was listed: list again
+            continue
+        return pa.concat_tables(tables) if tables else wanted.empty_table()
+    raise StoreError(f"The parts of {folder.name!r} change faster than they can be read: try again.")
+
+
+def merge(scratch: Scratch, folder: Path, schema: pa.Schema, key: Sequence[str]) -> None:
+    """Replace small parts by one; of rows with equal `key` the newest stays. The caller holds the lock."""
+    small = [name for name in names(folder) if rows(folder / name) < MERGED_ROWS]
+    if len(small) < 2:
+        return
+    table = pa.concat_tables([_read_part(folder / name, schema) for name in small])
+    scratch.append(folder, newest(table, key))
+    for name in small:
+        (folder / name).unlink(missing_ok=True)
+
+
+def rows(path: Path) -> int:
+    """Of one part, from its footer."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def newest(table: pa.Table, key: Sequence[str]) -> pa.Table:
+    """The last row of each `key`, in the table's order."""
+    repeated = table.select(list(key)).to_pandas().duplicated(keep="last")
+    return table.filter(pa.array(~repeated)) if repeated.any() else table
+
+
+@contextlib.contextmanager
+def lock(store: Path, *, wait_seconds: float = 30) -> Iterator[None]:
+    """One process at a time merges, prunes or rewrites JSON. A lock whose holder died or fell silent is taken over."""
+    path = store / "lock"
+    deadline = time.monotonic() + wait_seconds
+    while not _try_lock(path):
+        if time.monotonic() > deadline:
+            raise StoreError(f"Another process is tidying this store ({_holder(path)}): try again when it is done.")
+        time.sleep(0.05)
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beat.join()
+        path.unlink(missing_ok=True)
+
+
+def _read_part(path: Path, schema: pa.Schema) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=schema.names, memory_map=False).cast(schema)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, ValueError, KeyError, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    cause = (str(error).splitlines() or [type(error).__name__])[0][:80]
+    return StoreError(
+        f"{'/'.join(path.parts[-4:])} is damaged ({cause}): delete this file and run again; "
+        "only its rows are computed anew."
+    )
+
+
+def _into_place(temporary: Path, path: Path) -> None:
+    try:
+        os.replace(temporary, path)
+    except FileNotFoundError:  # the first file of its folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(temporary, path)
+
+
+def _try_lock(path: Path) -> bool:
+    if _is_stale(path):
+        grave = path.with_name(f"lock.{secrets.token_hex(4)}")
+        with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
+            os.replace(path, grave)
+            grave.unlink()
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        return False
+    host, boot = _machine()
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"pid": os.getpid(), "host": host, "boot": boot}, file)
+    return True
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(5):
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+
+def _is_stale(path: Path) -> bool:
+    try:
+        silent_seconds = time.time() - path.stat().st_mtime
+        holder = json.loads(path.read_text() or "{}")
+    except (OSError, ValueError):
+        return False
+    if silent_seconds > _STALE_SECONDS:
+        return True
+    return bool(holder) and _is_dead(holder["host"], holder["boot"], int(holder["pid"]))
+
+
+def _holder(path: Path) -> str:
+    try:
+        return f"process {json.loads(path.read_text())['pid']}"
+    except (OSError, ValueError, KeyError):
+        return "unknown process"
+
+
+def _is_left_over(folder: Path) -> bool:
+    try:
+        host, boot, pid = folder.name.split(".")
+        return _is_dead(host, boot, int(pid)) or time.time() - folder.stat().st_mtime > _FOREIGN_LEFTOVER_SECONDS
+    except (ValueError, OSError):
+        return False
+
+
+def _machine() -> tuple[str, str]:
+    """8 hex digits for this host and for its current boot."""
+    host = platform.node()
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        boot = "unknown"
+    return hashlib.sha256(host.encode()).hexdigest()[:8], hashlib.sha256(boot.encode()).hexdigest()[:8]
+
+
+def _is_dead(host: str, boot: str, pid: int) -> bool:
+    """True only if it is certain: same host, and either another boot or no such process."""
+    here, now = _machine()
+    if host != here or os.name == "nt":  # Windows has no harmless signal to ask with: there the heartbeat decides
+        return False
+    if boot != now:
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

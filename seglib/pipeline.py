@@ -1,0 +1,391 @@
+"""A run: scan a folder, compute what is missing, keep it. The house's main road.
+
+In: a folder, a store, a model. Out: rows, masks and thumbnails in the store, and a `Report`. Decoding, the forward
+pass, and counting and writing overlap; memory is bounded whatever the number of photos. Nothing is computed twice:
+a photo is known by its content, a file by its size and time. Knows nothing of the command line or of pages.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from seglib import dataset as dataset_room
+from seglib import engine, models, stats, upkeep
+from seglib.engine import Settings
+from seglib.errors import BadImage, StoreError
+from seglib.models import ModelSpec
+from seglib.overlay import Mask
+from seglib.preprocess import Photo, Resize
+from seglib.stats import Measures
+from seglib.store import FILES_SCHEMA, VANISHED, Dataset, Run, Store, Writer, now
+from seglib.workers import Decoders, Outcome, default_count
+
+Record = dict[str, Any]
+"""One row of the scan, with what is known of the file: image_id or None."""
+
+BATCHES_IN_FLIGHT = 2
+"""Batches that may wait for the writer before the forward pass waits for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to go about it; nothing here changes a mask."""
+
+    device: str = "auto"
+    batch_size: int | None = None
+    """Photos per forward pass; by default 4 on a CPU and 32 on a GPU."""
+    workers: int | None = None
+    """Decoding processes; by default one per core, at most 8. 0 decodes in this process."""
+    limit: int | None = None
+    names: tuple[str, ...] | None = None
+    """Relative paths or stems: only these are computed."""
+    title: str | None = None
+    follow_links: bool = False
+    verify: bool = False
+    """Read every file again, whatever its size and time say, and check every mask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What one invocation did; files of this scan are counted, `images == computed + reused + failed`."""
+
+    run: str
+    model: str
+    images: int
+    computed: int
+    reused: int
+    failed: int
+    seconds: float
+    """From the first decoding to the last committed part, without the start of workers and the load of the net."""
+    images_per_second: float
+    """computed / seconds; 0 if nothing was computed."""
+    device: str | None = None
+    """None if no net was needed."""
+    precision: str = "fp32"
+    vanished: int = 0
+
+
+@dataclass
+class Progress:
+    """Counts so far, handed to `on_progress` after each photo."""
+
+    total: int
+    computed: int = 0
+    reused: int = 0
+    failed: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.computed + self.reused + self.failed
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def run(
+    folder: Path,
+    store: Store,
+    spec: ModelSpec,
+    *,
+    resize: Resize | None = None,
+    precision: str = "auto",
+    options: Options | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Bring one run of one model over one folder up to date. Stopped at any moment, the same call continues."""
+    options = options or Options()
+    records = dataset_room.scan(folder, follow_links=options.follow_links)
+    models.ensure_weights(spec)
+    settings = Settings(
+        resize=resize or spec.resize,
+        precision=_resolved_precision(store, spec, resize or spec.resize, precision),
+        device=options.device,
+    )
+    recipe = engine.recipe(spec, settings)
+    store.scratch.sweep()
+    store.scratch.open()
+    data_set = store.register(folder, options.title)
+    this_run = store.add_run(recipe, parameters=spec.parameters, versions=engine.versions())
+    scan = time.time_ns()
+    known = store.files(data_set)
+    vanished = _record_vanished(store, data_set, known, records, scan)
+    if options.names is not None:
+        records = dataset_room.choose(records, options.names)
+    work = _Work.planned(
+        records.iloc[: options.limit], known, _computed_ids(store, this_run, options.verify), options.verify
+    )
+    try:
+        return _Session(
+            store=store,
+            data_set=data_set,
+            run=this_run,
+            spec=spec,
+            settings=settings,
+            options=options,
+            scan=scan,
+            work=work,
+            vanished=vanished,
+        ).execute(on_progress)
+    finally:
+        store.scratch.close()
+
+
+# --- what is there to do? ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Work:
+    first: list[Record]
+    """New or changed files, and one file of each picture that the run has not computed yet."""
+    repeats: list[Record]
+    """Further files whose picture one of `first` should bring."""
+    computed_ids: set[str]
+    reused: int
+    failed: int
+
+    @property
+    def total(self) -> int:
+        return len(self.first) + len(self.repeats) + self.reused + self.failed
+
+    @classmethod
+    def planned(cls, records: pd.DataFrame, known: pd.DataFrame, computed_ids: set[str], verify: bool) -> "_Work":
+        """Compare the scan with what is known. A file is unchanged if its bytes and mtime_ns are, and is not opened."""
+        facts = known[["path", "bytes", "mtime_ns", "image_id", "reason"]]
+        joined = records.merge(facts, on="path", how="left", suffixes=("", "_known"), sort=False)
+        same = (joined["bytes"] == joined["bytes_known"]) & (joined["mtime_ns"] == joined["mtime_ns_known"])
+        same &= joined["reason"] != VANISHED
+        trusted = same & (not verify)
+        failed = trusted & joined["reason"].notna()
+        identified = same & joined["reason"].isna()
+        reused = trusted & identified & joined["image_id"].isin(computed_ids)
+        repeated = trusted & identified & ~reused & joined["image_id"].where(identified).duplicated()
+        joined["image_id"] = joined["image_id"].astype("object").where(identified, None)
+        columns = [*dataset_room.RECORD_COLUMNS, "image_id"]
+        return cls(
+            first=_records(joined.loc[~failed & ~reused & ~repeated, columns]),
+            repeats=_records(joined.loc[repeated, columns]),
+            computed_ids=computed_ids,
+            reused=int(reused.sum()),
+            failed=int(failed.sum()),
+        )
+
+
+def _records(frame: pd.DataFrame) -> list[Record]:
+    """Rows as dictionaries with None for null."""
+    records: list[Record] = pa.Table.from_pandas(frame, preserve_index=False).to_pylist()
+    return records
+
+
+def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision: str) -> str:
+    """`auto` repeats what this model, with these weights and this resize, used last in this store."""
+    sha256 = models.weights_sha256(spec)
+    earlier = [
+        run.precision
+        for run in store.runs()
+        if (run.model, run.weights_sha256, run.resize) == (spec.name, sha256, resize.text) and run.precision
+    ]
+    return engine.known_precision(precision, earlier)
+
+
+def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
+    ids = store.computed_ids(this_run.run, this_run.classes)
+    return ids - upkeep.damaged_masks(store, this_run) if verify else ids
+
+
+def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, records: pd.DataFrame, scan: int) -> int:
+    """Give each file that is gone a last row that takes it out of the table; its masks stay until `prune`."""
+    gone = known[(known["reason"] != VANISHED) & ~known["path"].isin(records["path"])]
+    if len(gone):
+        rows = gone.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan)
+        store.scratch.append(
+            store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
+        )
+    return len(gone)
+
+
+# --- doing it ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True)
+class _Session:
+    """One invocation at work: three stages (decode, predict, keep) that overlap, and the counts."""
+
+    store: Store
+    data_set: Dataset
+    run: Run
+    spec: ModelSpec
+    settings: Settings
+    options: Options
+    scan: int
+    work: _Work
+    vanished: int
+
+    def __post_init__(self) -> None:
+        self._writer = Writer(self.store, self.data_set, self.run, self.scan)
+        self._progress = Progress(total=self.work.total, reused=self.work.reused, failed=self.work.failed)
+        self._on_progress: OnProgress = _tell_nobody
+        self._taken = set(self.work.computed_ids)  # ids computed, or on their way
+        self._keeping: list[Future[None]] = []
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="seglib-keeper")
+
+    def execute(self, on_progress: OnProgress | None) -> Report:
+        self._on_progress = on_progress or self._on_progress
+        self._on_progress(self._progress)
+        started, device, seconds = now(), None, 0.0
+        if self.work.first or self.work.repeats:
+            count = self.options.workers if self.options.workers is not None else default_count()
+            count = min(count, -(-len(self.work.first) // 2))  # a start of a process costs more than two photos
+            with Decoders(count, self.settings.resize) as decoders:
+                engine.warm_up(self.spec, self.settings)
+                device = engine.resolved_device(self.settings.device)
+                decoders.wait_until_up()
+                begun = time.monotonic()
+                try:
+                    self._work_through(decoders, self.options.batch_size or (32 if device == "cuda" else 4))
+                finally:  # also when stopped: what is computed is kept
+                    self._finish_keeping()
+                    seconds = self._writer.committed_at - begun
+                    self._record(started, device, seconds)
+        self._tidy()
+        return self._report(device, seconds)
+
+    def _work_through(self, decoders: Decoders, batch_size: int) -> None:
+        batches = _Batches(batch_size)
+        for record, outcome in self._decoded(decoders):
+            if isinstance(outcome, BadImage):
+                self._keep(self._keep_failure, record, outcome)
+            elif outcome.image_id in self._taken:
+                self._keep(self._keep_known, record, outcome)
+            else:
+                self._taken.add(outcome.image_id)
+                if (full := batches.add(record, outcome)) is not None:
+                    self._predict(full)
+        for rest in batches.rest():
+            self._predict(rest)
+
+    def _decoded(self, decoders: Decoders) -> Iterator[tuple[Record, Outcome]]:
+        folder = self.data_set.root
+        yield from decoders.decode((r, folder / r["path"], self._wants_thumbnail(r)) for r in self.work.first)
+        still_open = []
+        for record in self.work.repeats:
+            if record["image_id"] in self._taken:
+                self._count(reused=1)
+            else:  # its twin could not be read this time
+                still_open.append(record)
+        yield from decoders.decode((r, folder / r["path"], True) for r in still_open)
+
+    def _wants_thumbnail(self, record: Record) -> bool:
+        known = record["image_id"]
+        return known is None or not self.store.thumbnail_path(known).exists()
+
+    def _predict(self, batch: "list[tuple[Record, Photo]]") -> None:
+        images = np.stack([photo.image for _, photo in batch])  # (B, H, W, 3)
+        masks, measures = engine.predict_batch(images, self.spec, self.settings)
+        for (record, photo), mask, measure in zip(batch, masks, measures, strict=True):
+            self._keep(self._keep_result, record, photo, mask, measure)
+
+    # The keeper's thread: counting blobs, encoding and writing release the interpreter's lock while the net computes.
+
+    def _keep(self, what: Callable[..., None], *arguments: Any) -> None:
+        self._keeping = [f for f in self._keeping if not _succeeded(f)]
+        while len(self._keeping) >= BATCHES_IN_FLIGHT * 32:
+            self._keeping.pop(0).result()
+        self._keeping.append(self._keeper.submit(what, *arguments))
+
+    def _keep_result(self, record: Record, photo: Photo, mask: Mask, measures: Measures) -> None:
+        row = stats.row(mask, self.spec.classes, measures)
+        self._writer.add_result(photo.image_id, row, mask, photo.thumbnail)
+        self._keep_file(record, photo)
+        self._count(computed=1)
+
+    def _keep_known(self, record: Record, photo: Photo) -> None:
+        self._keep_file(record, photo)
+        self._count(reused=1)
+
+    def _keep_failure(self, record: Record, error: BadImage) -> None:
+        self._writer.add_file(_scanned(record), reason=error.reason, detail=error.detail)
+        self._count(failed=1)
+
+    def _keep_file(self, record: Record, photo: Photo) -> None:
+        if record["image_id"] != photo.image_id:  # new or changed: else its row already says all this
+            self._writer.add_file(_scanned(record), image_id=photo.image_id, width=photo.width, height=photo.height)
+
+    def _finish_keeping(self) -> None:
+        """Commit all that was kept, then say what could not be."""
+        self._keeper.shutdown()
+        self._writer.commit()
+        for future in self._keeping:
+            future.result()
+
+    def _count(self, *, computed: int = 0, reused: int = 0, failed: int = 0) -> None:
+        self._progress.computed += computed
+        self._progress.reused += reused
+        self._progress.failed += failed
+        self._on_progress(self._progress)
+
+    def _record(self, started: str, device: str | None, seconds: float) -> None:
+        counts = {name: getattr(self._progress, name) for name in ("computed", "reused", "failed")}
+        about = {"started": started, "dataset": self.data_set.id, "device": device, "seconds": round(seconds, 3)}
+        self.store.record_invocation(self.run, about | counts)
+
+    def _tidy(self) -> None:
+        try:
+            upkeep.merge_parts(self.store, wait_seconds=1)
+        except StoreError:
+            return  # somebody else is at it, or a part is damaged: nothing that this run needs
+
+    def _report(self, device: str | None, seconds: float) -> Report:
+        progress = self._progress
+        return Report(
+            run=self.run.run,
+            model=self.run.model,
+            images=progress.total,
+            computed=progress.computed,
+            reused=progress.reused,
+            failed=progress.failed,
+            seconds=round(seconds, 3),
+            images_per_second=round(progress.computed / seconds, 2) if seconds > 0 else 0.0,
+            device=device,
+            precision=self.settings.precision,
+            vanished=self.vanished,
+        )
+
+
+class _Batches:
+    """Photos of one shape wait here until they fill a batch; at most four batches wait at once."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._by_shape: dict[tuple[int, ...], list[tuple[Record, Photo]]] = {}
+
+    def add(self, record: Record, photo: Photo) -> list[tuple[Record, Photo]] | None:
+        """The batch to compute now, if one is full or too many photos wait: then the fullest."""
+        same = self._by_shape.setdefault(photo.image.shape, [])
+        same.append((record, photo))
+        if len(same) >= self._size:
+            return self._by_shape.pop(photo.image.shape)
+        if sum(map(len, self._by_shape.values())) >= 4 * self._size:
+            return self._by_shape.pop(max(self._by_shape, key=lambda shape: len(self._by_shape[shape])))
+        return None
+
+    def rest(self) -> list[list[tuple[Record, Photo]]]:
+        return list(self._by_shape.values())
+
+
+def _tell_nobody(_: Progress) -> None:
+    """For callers that do not watch."""
+
+
+def _scanned(record: Record) -> Record:
+    return {name: record[name] for name in dataset_room.RECORD_COLUMNS}
+
+
+def _succeeded(future: "Future[None]") -> bool:
+    return future.done() and future.exception() is None

@@ -1,0 +1,107 @@
+"""Try a net on a few photos, without a store: the grids and pictures of the tutorials.
+
+In: photos or folders, a model, settings. Out: PNG files in a folder. Knows nothing of stores and runs.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from seglib import dataset, engine, export, models, overlay, preprocess, stats
+from seglib.classes import palette
+from seglib.engine import Settings
+from seglib.errors import BadImage, DatasetError
+from seglib.models import ModelSpec
+from seglib.overlay import Mask
+from seglib.stats import Measures
+
+GRID_OF_PHOTOS, GRID_OF_OVERLAYS = "image_samples.png", "segmentation_output.png"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    name: str
+    """Of the output files: the path given, without suffix and folders' slashes."""
+    photo: Image.Image
+    mask: Mask
+    """uint8 (H, W) at the photo's own size, enlarged by nearest neighbour."""
+    measures: Measures
+
+
+@dataclass(frozen=True)
+class Failure:
+    name: str
+    error: BadImage
+
+
+def chosen_photos(inputs: Sequence[Path], *, samples: int, seed: int) -> list[tuple[str, Path]]:
+    """(name, path): every photo named, and of each folder `samples` drawn by the seed (0 takes all)."""
+    chosen: list[tuple[str, Path]] = []
+    for given in inputs:
+        if given.is_dir():
+            paths = list(dataset.scan(given)["path"])
+            if 0 < samples < len(paths):
+                paths = sorted(random.Random(seed).sample(paths, samples))
+            chosen += [(path, given / path) for path in paths]
+        elif given.is_file():
+            chosen.append((given.name, given))
+        else:
+            raise DatasetError(f"{str(given)!r} is neither a photo nor a folder of photos.")
+    return _unique_names(chosen)
+
+
+def predictions(
+    photos: Sequence[tuple[str, Path]], spec: ModelSpec, settings: Settings
+) -> Iterator[Prediction | Failure]:
+    """One at a time, in order; a photo that cannot be read is a `Failure`, the others go on."""
+    models.ensure_weights(spec)
+    for name, path in photos:
+        try:
+            photo = preprocess.decode(preprocess.read_bytes(path))
+        except BadImage as error:
+            yield Failure(name, error)
+            continue
+        masks, measures = engine.predict_batch(preprocess.resized(photo, settings.resize)[None], spec, settings)
+        yield Prediction(name, photo, overlay.stretched(masks[0], photo.size), measures[0])
+
+
+def write_pictures(
+    found: Sequence[Prediction], spec: ModelSpec, out: Path, *, alpha: float = overlay.ALPHA, colours: str = "voc"
+) -> list[str]:
+    """Two grids, and four pictures per photo; returns the file names. Index masks hold the class index itself."""
+    colour_table = palette(colours, spec.classes)
+    pictures: dict[str, bytes | Image.Image] = {}
+    tiles = []
+    for one in found:
+        painted = overlay.overlay(one.photo, one.mask, colour_table, alpha)
+        pictures[f"{one.name}_overlay.png"] = painted
+        pictures[f"{one.name}_colours.png"] = overlay.colour_mask(one.mask, colour_table)
+        pictures[f"{one.name}_mask.png"] = overlay.index_png(one.mask)
+        pictures[f"{one.name}_side_by_side.png"] = overlay.side_by_side(one.photo, painted)
+        tiles.append((painted, f"{one.name}: {caption(one, spec)}"))
+    legend = overlay.legend_of([one.mask for one in found], spec.classes, colour_table)
+    pictures[GRID_OF_PHOTOS] = overlay.sheet([(one.photo, one.name) for one in found])
+    pictures[GRID_OF_OVERLAYS] = overlay.sheet(tiles, legend)
+    for name, picture in pictures.items():
+        export.write_file(out / name, picture if isinstance(picture, bytes) else overlay.png(picture))
+    return list(pictures)
+
+
+def caption(one: Prediction, spec: ModelSpec) -> str:
+    """`cat 34 %, sofa 12 %`: the present classes, largest first, as shares of the photo."""
+    pixels = stats.count_pixels(one.mask, len(spec.classes))
+    return overlay.alt_text({name: count / one.mask.size for name, count in zip(spec.classes, pixels, strict=True)})
+
+
+def _unique_names(photos: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Flat names for files: `cats/a.jpg` becomes `cats_a`; a second of the same name `cats_a-2`."""
+    seen: dict[str, int] = {}
+    named = []
+    for name, path in photos:
+        flat = str(Path(name).with_suffix("")).replace("/", "_").replace("\\", "_")
+        seen[flat] = seen.get(flat, 0) + 1
+        named.append((flat if seen[flat] == 1 else f"{flat}-{seen[flat]}", path))
+    return named

@@ -1,0 +1,190 @@
+"""From a file's bytes to the picture a net sees: identity, decoding, upright RGB, thumbnail, resize.
+
+In: a path or bytes. Out: a `Photo` (uint8 (H, W, 3) RGB at the grid's size) or `BadImage` with a reason.
+This is the only decoder: runs, thumbnails, predictions and pages all see the same pixels. It runs in worker
+processes, so it imports Pillow and NumPy and nothing heavier. Knows nothing of nets, classes or stores.
+"""
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from seglib.errors import BadImage, UsageError
+
+DECODER = "pillow-bilinear-1"
+"""Part of each run's digest: a change of decoding, alpha, EXIF or resampling that changes pixels changes this name."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+MAX_PIXELS = 89_478_485
+"""Pillow's own limit against decompression bombs: larger pictures fail as `too_large`, before they are decoded."""
+
+REASONS = {
+    "empty": "the file has no bytes",
+    "unreadable": "the operating system refuses to read the file",
+    "not_an_image": "the content is none of " + ", ".join(FORMATS),
+    "truncated": "the picture ends before its last row",
+    "damaged": "the decoder gave up on the content",
+    "too_large": f"more than {MAX_PIXELS:,} pixels",
+    "unsupported": "a pixel format without a defined range, such as 32-bit floats",
+    "vanished": "the file was there at an earlier scan and is gone",
+}
+
+THUMBNAIL_SIDE = 320
+_MIN_SIDE = 32  # the deepest nets halve five times
+_MAX_ASPECT = 4
+_NATIVE_PIXELS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Resize:
+    """The rule from a photo's size to the grid's, in pixels: `224`, `640x480` (width x height), `short:520` or `native`.
+
+    `224` and `640x480` stretch. `short:520` keeps the aspect: the shorter side becomes 520, the longer one at most
+    4 * 520. `native` keeps the size up to 4 million pixels. Either way no side is below 32 pixels, so that a strip of
+    3000x2 neither explodes nor vanishes.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        sides = [int(n) for n in re.findall(r"\d+", self.text)]
+        known = re.fullmatch(r"\d{1,5}|\d{1,5}x\d{1,5}|short:\d{1,5}|native", self.text)
+        if not known or any(not _MIN_SIDE <= side <= 8192 for side in sides):
+            raise UsageError(
+                f"A resize is 224, 640x480 (width x height), short:520 or native, with sides from {_MIN_SIDE} to 8192; "
+                f"{self.text!r} is not."
+            )
+
+    @property
+    def slug(self) -> str:
+        """As written in a run's name: `short520`."""
+        return self.text.replace(":", "")
+
+    def grid_wh(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of the grid for a photo of this size."""
+        if self.text == "native":
+            return _scaled(width, height, min(1.0, (_NATIVE_PIXELS / (width * height)) ** 0.5))
+        if self.text.startswith("short:"):
+            short_side = int(self.text.removeprefix("short:"))
+            scale = min(short_side / min(width, height), _MAX_ASPECT * short_side / max(width, height))
+            return _scaled(width, height, scale)
+        sides = [int(n) for n in self.text.split("x")]
+        return sides[0], sides[-1]
+
+
+def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
+    return max(_MIN_SIDE, round(width * scale)), max(_MIN_SIDE, round(height * scale))
+
+
+@dataclass(frozen=True)
+class Photo:
+    image_id: str
+    """SHA-256 of the file's bytes, first 32 hex digits."""
+    width: int
+    height: int
+    """Size in pixels after the EXIF turn, before the resize."""
+    image: NDArray[np.uint8]
+    """uint8 (H, W, 3) RGB at the grid's size."""
+    thumbnail: bytes
+    """JPEG, long side at most 320; empty if not asked for."""
+
+
+def read_photo(path: Path, resize: Resize, *, thumbnail: bool = True) -> Photo:
+    """Read a file once and make everything that the run needs of it. Raises `BadImage`."""
+    data = read_bytes(path)
+    upright = decode(data)
+    return Photo(
+        image_id=image_id(data),
+        width=upright.width,
+        height=upright.height,
+        image=resized(upright, resize),
+        thumbnail=make_thumbnail(upright) if thumbnail else b"",
+    )
+
+
+def read_bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise BadImage("vanished", "The file vanished before it could be read.") from None
+    except OSError as error:
+        raise BadImage("unreadable", f"Reading failed: {error.strerror or type(error).__name__}.") from None
+    if not data:
+        raise BadImage("empty", "The file has no bytes.")
+    return data
+
+
+def image_id(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def decode(data: bytes) -> Image.Image:
+    """The first frame, turned upright by its EXIF orientation, as 8-bit RGB; transparency lies on white.
+
+    Raises `BadImage`.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(image)
+            image.load()
+            return _rgb(_turned(image))
+    except BadImage:
+        raise
+    except UnidentifiedImageError:
+        raise BadImage("not_an_image", f"The content is none of {', '.join(FORMATS)}.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadImage("too_large", f"More than {MAX_PIXELS:,} pixels.") from None
+    except (
+        Exception
+    ) as error:  # a decoder fed with hostile bytes may raise anything; whatever it is, this photo is damaged
+        reason = "truncated" if "truncated" in str(error) else "damaged"
+        raise BadImage(reason, f"Decoding failed: {_plain(error)}.") from None
+
+
+def resized(image: Image.Image, resize: Resize) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) RGB at the grid's size, by the antialiased bilinear filter that torchvision's presets use."""
+    return np.asarray(image.resize(resize.grid_wh(*image.size), Image.Resampling.BILINEAR))
+
+
+def make_thumbnail(image: Image.Image) -> bytes:
+    small = image.copy()
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise BadImage("too_large", f"{image.width} x {image.height} is more than {MAX_PIXELS:,} pixels.")
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF says nothing about the pixels: the picture stays as it lies
+        return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # 16-bit grey: Pillow's own conversion would clip at 255
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F", "LAB"):
+        raise BadImage("unsupported", f"Pixels of Pillow's mode {image.mode} have no defined 8-bit range.")
+    if image.has_transparency_data:
+        upon_white = Image.new("RGBA", image.size, "white")
+        upon_white.alpha_composite(image.convert("RGBA"))
+        return upon_white.convert("RGB")
+    return image.convert("RGB")
+
+
+def _plain(error: Exception) -> str:
+    """The decoder's words on one line, without anything that looks like an object or a path."""
+    words = re.sub(r"<[^>]*>|/\S+", "…", str(error)).replace("\n", " ").strip(" .")
+    return f"{type(error).__name__} {words}".strip()[:160]

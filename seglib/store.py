@@ -1,0 +1,412 @@
+"""The store: what is known of each file and what each run saw, in plain JSON, Parquet, PNG and JPEG files.
+
+In: records, statistics, masks. Out: pandas frames, masks, pictures. The layout is drawn in the README; every file can
+be read without this program. Readers work during a run; nothing here needs torch.
+Knows nothing of how a mask is made, of filters, or of pages.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from seglib import overlay, parts, preprocess
+from seglib.classes import palette
+from seglib.dataset import STORE_MARKER
+from seglib.engine import Recipe
+from seglib.errors import BadImage, StoreError, UnknownName
+from seglib.stats import MEASURES, blobs_column, pixels_column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA = 1
+"""Of the layout on disk. A store with a higher number was made by a newer version and is not touched."""
+
+COMMIT_ROWS = 512
+COMMIT_SECONDS = 5.0
+
+FILES_SCHEMA = pa.schema(
+    [
+        *(("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64()), ("image_id", pa.string())),
+        *(("width", pa.int32()), ("height", pa.int32()), ("split", pa.string()), ("label", pa.string())),
+        *(("reason", pa.string()), ("detail", pa.string()), ("scan", pa.int64())),
+    ]
+)
+VANISHED = "vanished"
+"""`reason` of the row that takes a file out of the table; what was known of it stays in that row."""
+
+_FILE_COLUMNS = ["dataset", "path", "split", "label", "width", "height", "image_id"]
+_CATEGORIES = ["dataset", "split", "label", "run", "model", "dominant", "animal"]
+
+
+def stats_schema(classes: Sequence[str]) -> pa.Schema:
+    return pa.schema(
+        [
+            *(("image_id", pa.string()), ("grid_width", pa.int32()), ("grid_height", pa.int32())),
+            *((pixels_column(name), pa.int32()) for name in classes),
+            *((blobs_column(name), pa.uint16()) for name in classes),
+            *((name, pa.float32()) for name in MEASURES),
+            *(("dominant", pa.string()), ("animal", pa.string())),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    id: str
+    """8 hex digits of the resolved root."""
+    name: str
+    """Unique in its store; the `dataset` column of the table."""
+    root: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What `run.json` says: how the masks were made, and each invocation that added to them."""
+
+    run: str
+    model: str
+    resize: str
+    precision: str | None
+    classes: tuple[str, ...]
+    weights_sha256: str | None
+    parameters: int | None
+    created: str
+    recipe: dict[str, Any]
+    versions: dict[str, str]
+    invocations: list[dict[str, Any]] = field(default_factory=list)
+    schema: int = SCHEMA
+
+    @property
+    def last_used(self) -> str:
+        return max([self.created, *(str(i["started"]) for i in self.invocations)])
+
+
+class Store:
+    """A folder with everything that was computed. `Store(path)` opens it, `Store.create(path)` makes it if need be."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not (self.path / STORE_MARKER).is_file():
+            raise StoreError(
+                f"There is no store at {str(path)!r}: make one with python -m seglib run DATASET --store {path}."
+            )
+        found = _read_json(self.path / STORE_MARKER).get("schema")
+        if not isinstance(found, int) or found > SCHEMA:
+            raise StoreError(
+                f"This store has layout {found}, and this program knows up to {SCHEMA}: "
+                "upgrade the program, or name another store."
+            )
+        self.scratch = parts.Scratch(self.path)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str]) -> "Store":
+        marker = Path(path) / STORE_MARKER
+        try:
+            if not marker.exists():
+                marker.parent.mkdir(parents=True, exist_ok=True)
+                parts.Scratch(marker.parent).write(marker, _json({"schema": SCHEMA}))
+        except OSError as error:
+            raise StoreError(
+                f"The store {str(path)!r} cannot be made ({error.strerror}): "
+                "name a folder that may be written with --store."
+            ) from None
+        return cls(path)
+
+    # --- data sets and their files -------------------------------------------------------------------------------
+
+    def datasets(self) -> list[Dataset]:
+        """All data sets, sorted by name."""
+        folders = sorted((self.path / "datasets").glob("*/dataset.json"))
+        found = [(p.parent.name, _read_json(p)) for p in folders]
+        return sorted((Dataset(i, d["name"], Path(d["root"])) for i, d in found), key=lambda d: d.name)
+
+    def dataset(self, name: str) -> Dataset:
+        by_name = {d.name: d for d in self.datasets()} | {d.id: d for d in self.datasets()}
+        if name not in by_name:
+            raise UnknownName("data set", name, [d.name for d in self.datasets()])
+        return by_name[name]
+
+    def register(self, root: Path, title: str | None = None) -> Dataset:
+        """The data set of this folder; a new one is named after the folder, and its id if that name is taken."""
+        root = root.resolve()
+        dataset_id = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
+        others = self.datasets()
+        known = next((d for d in others if d.id == dataset_id), None)
+        if known is not None and title in (None, known.name):
+            return known
+        name = title or root.name
+        if name in {d.name for d in others if d.id != dataset_id}:
+            name = f"{name}-{dataset_id}"
+        file = self.path / "datasets" / dataset_id / "dataset.json"
+        self.scratch.write(file, _json({"root": str(root), "name": name}), durable=True)
+        return Dataset(dataset_id, name, root)
+
+    def files(self, dataset: Dataset) -> pd.DataFrame:
+        """The newest row of each path that was ever seen, failures and vanished ones included (`FILES_SCHEMA`)."""
+        table = parts.read(self.files_folder(dataset), FILES_SCHEMA).sort_by("scan")
+        files: pd.DataFrame = parts.newest(table, ["path"]).to_pandas(integer_object_nulls=True)
+        return files
+
+    def failures(self) -> pd.DataFrame:
+        """One row per file that could not be read: dataset, path, label, reason, detail."""
+        frames = [self.files(d).assign(dataset=d.name) for d in self.datasets()]
+        columns = ["dataset", "path", "label", "reason", "detail"]
+        if not frames:
+            return pd.DataFrame(columns=columns)
+        every = pd.concat(frames, ignore_index=True)
+        return every.loc[every["reason"].notna() & (every["reason"] != VANISHED), columns].reset_index(drop=True)
+
+    def files_folder(self, dataset: Dataset) -> Path:
+        return self.path / "datasets" / dataset.id / "files"
+
+    # --- runs and their statistics -------------------------------------------------------------------------------
+
+    def runs(self) -> list[Run]:
+        """All runs, the one used last at the end."""
+        return sorted((_run_of(p) for p in (self.path / "runs").glob("*/run.json")), key=lambda r: (r.last_used, r.run))
+
+    def run(self, name: str | None = None) -> Run:
+        """A run by its name; the one used last if no name is given."""
+        runs = self.runs()
+        if name is None and runs:
+            return runs[-1]
+        found = next((r for r in runs if r.run == name), None)
+        if found is None:
+            raise UnknownName("run", name or "", [r.run for r in runs])
+        return found
+
+    def add_run(self, recipe: Recipe, *, parameters: int, versions: "Mapping[str, str]") -> Run:
+        """The run of this recipe; its `run.json` is written if it is new."""
+        file = self.path / "runs" / recipe.run / "run.json"
+        if file.exists():
+            return _run_of(file)
+        fields = asdict(recipe)
+        run = Run(
+            run=recipe.run,
+            **{name: fields.pop(name) for name in ("model", "resize", "precision", "classes", "weights_sha256")},
+            parameters=parameters,
+            created=now(),
+            recipe=fields,
+            versions=dict(versions),
+        )
+        self._write_run(run)
+        return run
+
+    def record_invocation(self, run: Run, invocation: "Mapping[str, object]") -> None:
+        with parts.lock(self.path):
+            current = _run_of(self.path / "runs" / run.run / "run.json")
+            current.invocations.append(dict(invocation))
+            self._write_run(current)
+
+    def stats(self, run: Run) -> pd.DataFrame:
+        """What the content of each picture decides: one row per image_id (`stats_schema`)."""
+        table = parts.read(self.stats_folder(run), stats_schema(run.classes))
+        stats: pd.DataFrame = parts.newest(table, ["image_id"]).to_pandas()
+        return stats
+
+    def computed_ids(self, run: str, classes: Sequence[str]) -> set[str]:
+        table = parts.read(self.path / "runs" / run / "stats", stats_schema(classes), ["image_id"])
+        return set(table["image_id"].to_pylist())
+
+    def stats_folder(self, run: Run) -> Path:
+        return self.path / "runs" / run.run / "stats"
+
+    def _write_run(self, run: Run) -> None:
+        self.scratch.write(self.path / "runs" / run.run / "run.json", _json(asdict(run)), durable=True)
+
+    # --- the table -----------------------------------------------------------------------------------------------
+
+    def table(self, runs: Iterable[str] | None = None, datasets: Iterable[str] | None = None) -> pd.DataFrame:
+        """One row per file present in the newest scan and run (of all runs and data sets if none are named).
+
+        Columns: dataset, path, split, label, width, height, image_id, run, model, grid_width, grid_height,
+        px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal.
+        A class that a run's model does not know is null, never 0 (its columns are then Int32 and UInt16).
+        Files that a run has not computed yet are missing; failures are in `failures()`.
+        """
+        files = self._present([self.dataset(n) for n in datasets] if datasets is not None else self.datasets())
+        chosen = [self.run(name) for name in runs] if runs is not None else self.runs()
+        frames = [
+            files.merge(self.stats(run), on="image_id", sort=False).assign(run=run.run, model=run.model)
+            for run in chosen
+        ]
+        frames = [frame for frame in frames if len(frame)] or frames[:1]
+        classes = list(dict.fromkeys(name for run in chosen for name in run.classes))
+        pixels, blobs = [pixels_column(c) for c in classes], [blobs_column(c) for c in classes]
+        columns = [*_FILE_COLUMNS, "run", "model", "grid_width", "grid_height", *pixels, *blobs, *MEASURES]
+        columns += ["dominant", "animal"]
+        table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        table = table.reindex(columns=columns).sort_values(["dataset", "path", "run"], ignore_index=True)
+        integers = {name: "Int32" for name in pixels if table[name].isna().any()}
+        integers |= {name: "UInt16" for name in blobs if table[name].isna().any()}
+        return table.astype(integers | dict.fromkeys(_CATEGORIES, "category"))
+
+    def _present(self, datasets: Sequence[Dataset]) -> pd.DataFrame:
+        """The files of the newest scan that could be read, with the table's columns."""
+        frames = []
+        for dataset in datasets:
+            files = self.files(dataset)
+            frames.append(files[files["reason"].isna()].assign(dataset=dataset.name))
+        if not frames:
+            return pd.DataFrame(columns=_FILE_COLUMNS)
+        return pd.concat(frames, ignore_index=True)[_FILE_COLUMNS].astype({"width": "int32", "height": "int32"})
+
+    def version(self) -> str:
+        """Changes whenever a part or a JSON file does: the key of everything that is cached of this store."""
+        digest = hashlib.sha256()
+        for pattern in ("datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"):
+            for path in sorted(self.path.glob(pattern)):
+                stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)
+                digest.update(f"{path.relative_to(self.path).as_posix()} {stamp}\n".encode())
+        return digest.hexdigest()[:16]
+
+    # --- pictures ------------------------------------------------------------------------------------------------
+
+    def mask_path(self, run: str, image_id: str) -> Path:
+        return self.path / "runs" / run / "masks" / image_id[:2] / f"{image_id}.png"
+
+    def thumbnail_path(self, image_id: str) -> Path:
+        return self.path / "thumbs" / image_id[:2] / f"{image_id}.jpg"
+
+    def mask(self, run: str, image_id: str) -> NDArray[np.uint8]:
+        """uint8 (H, W) at the grid's size."""
+        try:
+            return overlay.read_index_png(self.mask_path(run, image_id).read_bytes())
+        except (OSError, ValueError, SyntaxError):
+            raise StoreError(
+                f"The mask of {image_id} in {run} is missing or damaged: run again with --verify to make it anew."
+            ) from None
+
+    def photo(self, dataset: str, path: str) -> Image.Image:
+        """The photo itself, upright RGB, if it is still the one that was scanned."""
+        data_set = self.dataset(dataset)
+        files = self.files(data_set)
+        known = files[(files["path"] == path) & files["reason"].isna()]
+        if known.empty:
+            raise StoreError(f"{path!r} is not a photo of the data set {dataset!r}.")
+        try:
+            data = preprocess.read_bytes(data_set.root / path)
+            if preprocess.image_id(data) != known["image_id"].iloc[0]:
+                raise StoreError(f"{path!r} has changed since its scan: run again to see its new content.")
+            return preprocess.decode(data)
+        except BadImage as error:
+            raise StoreError(
+                f"{path!r} can no longer be read ({error.reason}): run again to bring the store up to date."
+            ) from None
+
+    def overlay(
+        self,
+        path: str,
+        *,
+        run: str | None = None,
+        dataset: str | None = None,
+        alpha: float = overlay.ALPHA,
+        colours: str = "voc",
+    ) -> Image.Image:
+        """The photo under its mask, at the photo's own size; shows itself in a notebook.
+
+        `run` may be left out (the one used last), `dataset` where only one of them has this path.
+        """
+        chosen = self.run(run)
+        files = self._present([self.dataset(dataset)] if dataset else self.datasets())
+        found = files[files["path"] == path]
+        if found.empty:
+            raise StoreError(f"The store knows no photo {path!r}: give its path as in the table.")
+        if found["dataset"].nunique() > 1:
+            raise StoreError(f"{path!r} is in {', '.join(map(repr, found['dataset']))}: name one with dataset=.")
+        mask = self.mask(chosen.run, found["image_id"].iloc[0])
+        photo = self.photo(found["dataset"].iloc[0], path)
+        return overlay.overlay(photo, mask, palette(colours, chosen.classes), alpha)
+
+
+class Writer:
+    """Collects what one invocation learns of one data set in one run, and commits it in parts.
+
+    Masks and thumbnails are in place before the part that speaks of them; so a kill at any moment leaves at most masks
+    without a row, which the next invocation writes again, and loses at most what is in flight.
+    """
+
+    def __init__(self, store: Store, dataset: Dataset, run: Run, scan: int) -> None:
+        self._store, self._dataset, self._run, self._scan = store, dataset, run, scan
+        self._files: list[dict[str, object]] = []
+        self._stats: list[dict[str, object]] = []
+        self._last_commit = time.monotonic()
+        self.committed_at = time.monotonic()
+
+    def add_file(self, record: "Mapping[str, object]", **facts: object) -> None:
+        """A file's row: what the scan says of it, and image_id, width, height or reason, detail."""
+        empty = dict.fromkeys(("image_id", "width", "height", "reason", "detail"))
+        self._files.append({**empty, **record, **facts, "scan": self._scan})
+        self._commit_if_due()
+
+    def add_result(self, image_id: str, row: "Mapping[str, object]", mask: NDArray[np.uint8], thumbnail: bytes) -> None:
+        self._store.scratch.write(self._store.mask_path(self._run.run, image_id), overlay.index_png(mask))
+        if thumbnail:
+            self._store.scratch.write(self._store.thumbnail_path(image_id), thumbnail)
+        self._stats.append({"image_id": image_id, **row})
+        self._commit_if_due()
+
+    def commit(self) -> None:
+        """Statistics first: a row of the file index then always finds what it points to."""
+        if self._stats:
+            schema = stats_schema(self._run.classes)
+            self._store.scratch.append(self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema))
+            self._stats = []
+        if self._files:
+            table = pa.Table.from_pylist(self._files, FILES_SCHEMA)
+            self._store.scratch.append(self._store.files_folder(self._dataset), table)
+            self._files = []
+        self._last_commit = self.committed_at = time.monotonic()
+
+    def _commit_if_due(self) -> None:
+        due = time.monotonic() - self._last_commit > COMMIT_SECONDS
+        if due or max(len(self._files), len(self._stats)) >= COMMIT_ROWS:
+            self.commit()
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the microsecond."""
+    return datetime.now(UTC).isoformat()
+
+
+def _run_of(file: Path) -> Run:
+    about = _read_json(file)
+    if about.get("schema", 0) > SCHEMA:
+        raise StoreError(
+            f"The run {file.parent.name} was made by a newer version (layout {about['schema']}): upgrade the program."
+        )
+    try:
+        return Run(**{**about, "classes": tuple(about["classes"])})
+    except (TypeError, KeyError):
+        raise StoreError(_damaged_json(file)) from None
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False).encode("utf-8", "surrogateescape")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        raise StoreError(_damaged_json(file)) from None
+    if not isinstance(value, dict):
+        raise StoreError(_damaged_json(file))
+    return value
+
+
+def _damaged_json(file: Path) -> str:
+    return f"{'/'.join(file.parts[-3:])} is damaged: delete its folder and run again, or restore it from a copy."

@@ -1,0 +1,174 @@
+"""Care of a store: what is in it, what is stale or damaged, removing what is stale, merging small parts.
+
+In: a `Store`. Out: a `Status`, sets of ids, and a smaller store. Nothing here computes a mask or opens a photo.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from seglib import parts
+from seglib.errors import StoreError
+from seglib.stats import count_pixels, pixels_column
+from seglib.store import FILES_SCHEMA, VANISHED, Run, Store, stats_schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetStatus:
+    dataset: str
+    files: int
+    """Photos and failures of the newest scan."""
+    failed: int
+    vanished: int
+    outdated_rows: int
+    """Older rows of paths that have a newer one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    run: str
+    model: str
+    resize: str
+    precision: str | None
+    rows: int
+    pending: int
+    """Photos in the store that this run has not computed."""
+    stale_rows: int
+    """Statistics and masks of pictures that no file has any more."""
+    seconds: float
+    """Spent on it so far, all invocations together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    datasets: list[DatasetStatus]
+    runs: list[RunStatus]
+    stale_thumbnails: int
+
+    @property
+    def stale(self) -> int:
+        rows = sum(d.vanished + d.outdated_rows for d in self.datasets) + sum(r.stale_rows for r in self.runs)
+        return rows + self.stale_thumbnails
+
+
+def status(store: Store) -> Status:
+    alive = _alive_ids(store)
+    return Status(
+        datasets=[_dataset_status(store, d.name) for d in store.datasets()],
+        runs=[_run_status(store, run, alive) for run in store.runs()],
+        stale_thumbnails=sum(path.stem not in alive for path in _pictures(store.path / "thumbs")),
+    )
+
+
+def prune(store: Store) -> Status:
+    """Remove what is stale; returns the status before. Masks and rows of files that are there are never touched."""
+    if store.scratch.other_writers():  # its masks lie there before their rows do
+        raise StoreError("A run is writing to this store: prune it when the run is done.")
+    with parts.lock(store.path):
+        before = status(store)
+        alive = _alive_ids(store)
+        for dataset in store.datasets():
+            kept = store.files(dataset)
+            kept = kept[kept["reason"] != VANISHED]
+            table = pa.Table.from_pandas(kept, FILES_SCHEMA, preserve_index=False)
+            _replace_parts(store, store.files_folder(dataset), table)
+        for run in store.runs():
+            table = parts.read(store.stats_folder(run), stats_schema(run.classes))
+            kept_rows = pa.array([image_id in alive for image_id in table["image_id"].to_pylist()], pa.bool_())
+            _replace_parts(store, store.stats_folder(run), parts.newest(table.filter(kept_rows), ["image_id"]))
+            _remove_pictures(store.path / "runs" / run.run / "masks", alive)
+        _remove_pictures(store.path / "thumbs", alive)
+        store.scratch.sweep()
+        store.scratch.close()
+    return before
+
+
+def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
+    """Merge the small parts of every folder, newest row of a key last."""
+    with parts.lock(store.path, wait_seconds=wait_seconds):
+        for dataset in store.datasets():
+            parts.merge(store.scratch, store.files_folder(dataset), FILES_SCHEMA, ["path", "scan"])
+        for run in store.runs():
+            parts.merge(store.scratch, store.stats_folder(run), stats_schema(run.classes), ["image_id"])
+
+
+def damaged_masks(store: Store, run: Run) -> set[str]:
+    """Ids whose mask is missing, cannot be read, or does not hold the pixel counts of its row."""
+    stats = store.stats(run)
+    counts = stats[[pixels_column(name) for name in run.classes]].to_numpy()
+    sizes = stats[["grid_height", "grid_width"]].to_numpy()
+    return {
+        image_id
+        for image_id, row, size in zip(stats["image_id"], counts, sizes, strict=True)
+        if not _mask_is_sound(store, run, image_id, row, tuple(size))
+    }
+
+
+def _mask_is_sound(store: Store, run: Run, image_id: str, counts: NDArray[np.int32], size_hw: tuple[int, ...]) -> bool:
+    try:
+        mask = store.mask(run.run, image_id)
+        return mask.shape == size_hw and bool((count_pixels(mask, len(run.classes)) == counts).all())
+    except (StoreError, ValueError):
+        return False
+
+
+def _dataset_status(store: Store, name: str) -> DatasetStatus:
+    dataset = store.dataset(name)
+    newest = store.files(dataset)
+    every = parts.read(store.files_folder(dataset), FILES_SCHEMA, ["path"]).num_rows
+    vanished = int((newest["reason"] == VANISHED).sum())
+    return DatasetStatus(
+        dataset=name,
+        files=len(newest) - vanished,
+        failed=int(newest["reason"].notna().sum()) - vanished,
+        vanished=vanished,
+        outdated_rows=every - len(newest),
+    )
+
+
+def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
+    computed = store.computed_ids(run.run, run.classes)
+    return RunStatus(
+        run=run.run,
+        model=run.model,
+        resize=run.resize,
+        precision=run.precision,
+        rows=len(computed & alive),
+        pending=len(alive - computed),
+        stale_rows=len(computed - alive),
+        seconds=round(sum(float(i["seconds"]) for i in run.invocations), 1),
+    )
+
+
+def _alive_ids(store: Store) -> set[str]:
+    """Pictures that at least one file of a newest scan has."""
+    alive: set[str] = set()
+    for dataset in store.datasets():
+        files = store.files(dataset)
+        alive.update(files.loc[files["reason"].isna(), "image_id"])
+    return alive
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    return folder.glob("[0-9a-f][0-9a-f]/*.*")
+
+
+def _remove_pictures(folder: Path, alive: set[str]) -> None:
+    for path in list(_pictures(folder)):
+        if path.stem not in alive:
+            path.unlink(missing_ok=True)
+
+
+def _replace_parts(store: Store, folder: Path, table: pa.Table) -> None:
+    """Write the new part, then delete the old ones: whoever reads in between sees rows twice, never none."""
+    old = parts.names(folder)
+    if sum(parts.rows(folder / name) for name in old) == table.num_rows:
+        return
+    if table.num_rows:
+        store.scratch.append(folder, table)
+    for name in old:
+        (folder / name).unlink(missing_ok=True)
