@@ -4,6 +4,7 @@ In: a `Store`, run names, `Filters`. Out: files; nothing appears under its final
 No export holds an absolute path. Knows nothing of the command line or of pages.
 """
 
+import contextlib
 import io
 import os
 import re
@@ -147,7 +148,8 @@ def _replacing(out: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         raise StoreError(f"{out.name!r} cannot be written ({error.strerror}): name another place with --out.") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # most often it is gone: renamed
+            temporary.unlink()
 
 
 def _inert(value: object) -> object:

@@ -5,9 +5,11 @@ A spec carries all that belongs to a model: classes, preprocessing constants, na
 finding and hashing weights needs no torch; only `load` and `download` import it. Knows nothing of photos or stores.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -182,9 +184,10 @@ def ensure_weights(spec: ModelSpec) -> None:
     from torchvision.models import get_model_weights
 
     try:  # the URL, the progress bar, the hash check and the final rename are torchvision's
-        get_model_weights(spec.name)["COCO_WITH_VOC_LABELS_V1"].get_state_dict(
-            progress=True, check_hash=True, map_location="meta", weights_only=True
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # its messages are no output of ours
+            get_model_weights(spec.name)["COCO_WITH_VOC_LABELS_V1"].get_state_dict(
+                progress=True, check_hash=True, map_location="meta", weights_only=True
+            )
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
         raise WeightsError(
             f"{spec.name} needs the file {spec.weights}, and downloading it failed ({_first_line(error)}): "
@@ -218,18 +221,20 @@ def _from_hub(spec: ModelSpec) -> "nn.Module":
     import torch
 
     try:
-        net: Any = torch.hub.load(  # type: ignore[no-untyped-call]
-            HUB_REPOSITORY, spec.name, weights="COCO_WITH_VOC_LABELS_V1", trust_repo=True
-        )
+        with contextlib.redirect_stdout(sys.stderr):
+            net: Any = torch.hub.load(  # type: ignore[no-untyped-call]
+                HUB_REPOSITORY, spec.name, weights="COCO_WITH_VOC_LABELS_V1", trust_repo=True
+            )
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             f"torch.hub could not load {spec.name} from {HUB_REPOSITORY} ({_first_line(error)}): "
             "leave out --source hub to use the installed torchvision."
         ) from None
-    if not isinstance(net, torch.nn.Module):
+    if not callable(getattr(net, "eval", None)):
         raise WeightsError(f"torch.hub gave a {type(net).__name__} for {spec.name}, expected a net.")
     net.aux_classifier = None  # serves training alone
-    return cast("nn.Module", net.eval())
+    net.eval()
+    return cast("nn.Module", net)
 
 
 def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:

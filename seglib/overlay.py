@@ -24,7 +24,7 @@ _INK, _PAPER = (32, 36, 42), (255, 255, 255)
 
 
 def index_png(mask: Mask) -> bytes:
-    """8-bit palette PNG: value = class index, in the colours of the VOC palette, so that any viewer shows the classes."""
+    """8-bit palette PNG: value = class index, in VOC colours, so that any viewer shows the classes."""
     image = Image.fromarray(mask)  # mode L
     image.putpalette(palette("voc", [""] * 256).tobytes())  # turns it into P; the values stay
     return png(image)

@@ -43,7 +43,7 @@ _NATIVE_PIXELS = 4_000_000
 
 @dataclass(frozen=True)
 class Resize:
-    """The rule from a photo's size to the grid's, in pixels: `224`, `640x480` (width x height), `short:520` or `native`.
+    """The rule from a photo's size to the grid's: `224`, `640x480` (width x height), `short:520` or `native`.
 
     `224` and `640x480` stretch. `short:520` keeps the aspect: the shorter side becomes 520, the longer one at most
     4 * 520. `native` keeps the size up to 4 million pixels. Either way no side is below 32 pixels, so that a strip of

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE, animal_of_label
 from seglib.errors import FilterError, UnknownName, UsageError
@@ -342,3 +343,38 @@ def _one_run(table: pd.DataFrame) -> None:
         raise UsageError(
             f"This table holds {runs} runs, which would count each photo {runs} times: choose one run first."
         )
+
+
+# --- questions of the charts: small answers, whatever the number of rows -----------------------------------------
+
+
+def share_by_label(table: pd.DataFrame) -> pd.DataFrame:
+    """Per folder label (`""` without one) of one run: n, and the mean share of each class, NaN where none knows it."""
+    _one_run(table)
+    label = table["label"].astype("object")
+    groups = label.where(label.notna(), "").rename("label")
+    columns = {name: shares(table, name) for name in classes_of(table)}
+    means = pd.DataFrame(columns, index=table.index, columns=list(columns), dtype="float64").groupby(groups).mean()
+    means.insert(0, "n", groups.value_counts().reindex(means.index))
+    return means
+
+
+def histogram(values: pd.Series, bins: int = 20) -> pd.DataFrame:
+    """int64 counts of values within 0..1 in equally wide bins: low, high, count. NaN is left out; 1 is in the last."""
+    edges = np.linspace(0, 1, bins + 1)
+    counts, _ = np.histogram(values.dropna().to_numpy("float64"), bins=edges)
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
+
+
+def ordered(table: pd.DataFrame, column: str, *, descending: bool = False, name: str = "") -> NDArray[np.intp]:
+    """Row positions sorted by a column, or by the share of class `name` if the column is `share`.
+
+    Rows without a value come last either way; equal ones keep the table's order.
+    """
+    values = shares(table, name) if column == "share" else table[column]
+    if values.dtype == "object" or not pd.api.types.is_numeric_dtype(values):
+        values = pd.Series(pd.factorize(values.astype("object"), sort=True)[0], table.index).replace(-1, None)
+    numbers = values.astype("float64").to_numpy(copy=True)
+    if descending:
+        numbers = -numbers
+    return np.argsort(np.nan_to_num(numbers, nan=math.inf), kind="stable")

@@ -1,0 +1,86 @@
+"""Fixtures for all tests: the sample, small photos, a fake net that a person can check by eye, the development data."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "dataset" / "sample"
+SHARED = Path(os.environ.get("SEGLIB_TEST_DATA", ROOT.parent / "shared"))
+
+COLOURS = {"background": (0, 0, 0), "cat": (255, 0, 0), "dog": (0, 255, 0), "person": (0, 0, 255)}
+"""The fake net sees these classes: a pixel is the class whose colour it has."""
+
+
+@pytest.fixture
+def sample() -> Path:
+    return SAMPLE
+
+
+@pytest.fixture
+def shared() -> Path:
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the development data is not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture
+def paint(tmp_path: Path) -> Callable[..., Path]:
+    """Write a PNG of one colour with a rectangle of another: paint("cats/a.png", "background", cat=(0, 0, 20, 10))."""
+
+    def write(name: str, ground: str = "background", size_wh: tuple[int, int] = (64, 48), **boxes: tuple) -> Path:
+        image = Image.new("RGB", size_wh, COLOURS[ground])
+        for colour, box in boxes.items():
+            image.paste(COLOURS[colour], box)
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+        return path
+
+    return write
+
+
+def build_fake(classes: int):
+    """A 1x1 convolution: the logit of a class grows as the pixel's colour comes near to the class's."""
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.classifier = nn.Conv2d(3, classes, 1)
+
+        def forward(self, x):
+            return {"out": self.classifier(x)}
+
+    return Net()
+
+
+@pytest.fixture
+def fake(tmp_path: Path):
+    """A ModelSpec of the fake net at 64x48, with a real checkpoint file."""
+    import torch
+    from safetensors.torch import save_file
+
+    from seglib.models import ModelSpec
+    from seglib.preprocess import Resize
+
+    colours = torch.tensor(np.array(list(COLOURS.values())), dtype=torch.float32) / 255  # (C, 3)
+    path = tmp_path / "fake.safetensors"
+    # |x - c|^2 up to a constant of the pixel: the nearest colour wins
+    state = {"classifier.weight": 20 * colours[:, :, None, None], "classifier.bias": -10 * (colours**2).sum(1)}
+    save_file({name: value.contiguous() for name, value in state.items()}, path)
+    return ModelSpec(
+        name="fake",
+        build=build_fake,
+        weights=str(path),
+        source="file",
+        parameters=16,
+        classes=tuple(COLOURS),
+        resize=Resize("64x48"),
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )

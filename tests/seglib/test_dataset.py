@@ -1,0 +1,98 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from seglib.dataset import choose, scan
+from seglib.errors import DatasetError
+
+
+def make(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def columns(root: Path, *wanted: str, **options) -> list[tuple]:
+    return list(
+        scan(root, **options)[list(wanted)].astype(object).where(lambda f: f.notna(), None).itertuples(False, None)
+    )
+
+
+def test_photos_are_listed_by_relative_path_in_order_with_size_and_time(tmp_path):
+    make(tmp_path / "set", "b/2.PNG", "a/1.jpg", "note.txt", "a/.hidden.jpg", ".git/x.png")
+    records = scan(tmp_path / "set")
+    assert records["path"].tolist() == ["a/1.jpg", "b/2.PNG"]
+    assert records["bytes"].tolist() == [1, 1]
+    assert records["mtime_ns"].tolist() == [os.stat(tmp_path / "set" / p).st_mtime_ns for p in records["path"]]
+
+
+@pytest.mark.parametrize(
+    ("root", "file", "split", "label"),
+    [
+        ("set", "training_set/cats/1.jpg", "train", "cats"),
+        ("set", "test_set/dogs/1.jpg", "test", "dogs"),
+        ("set", "val/1.jpg", "val", None),  # a split is no label
+        ("set", "train/test/cats/1.jpg", "test", "cats"),  # the nearest folder above counts
+        ("test_set", "cats/1.jpg", "test", "cats"),  # the root's own name too
+        ("set", "1.jpg", None, None),
+        ("set", "a/b/1.jpg", None, "b"),
+    ],
+)
+def test_split_and_label_come_from_the_folders_above(tmp_path, root, file, split, label):
+    make(tmp_path / root, file)
+    assert columns(tmp_path / root, "split", "label") == [(split, label)]
+
+
+def test_a_root_beside_other_class_folders_is_itself_the_label(tmp_path):
+    make(tmp_path, "cats/1.jpg", "dogs/2.jpg")
+    assert columns(tmp_path / "cats", "path", "label") == [("1.jpg", "cats")]
+
+
+def test_a_root_alone_is_no_label(tmp_path):
+    make(tmp_path, "holiday/1.jpg", "notes/readme.txt")
+    assert columns(tmp_path / "holiday", "label") == [(None,)]
+
+
+def test_stores_are_not_scanned(tmp_path):
+    make(tmp_path, "cats/1.jpg", "output/store.json", "output/thumbs/ab/ab.jpg")
+    assert columns(tmp_path, "path") == [("cats/1.jpg",)]
+
+
+def test_a_link_out_of_the_folder_is_followed_only_on_request(tmp_path):
+    make(tmp_path, "set/cats/1.jpg", "elsewhere/2.jpg")
+    (tmp_path / "set" / "out").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "cats" / "3.jpg").symlink_to(tmp_path / "elsewhere" / "2.jpg")
+    assert columns(tmp_path / "set", "path") == [("cats/1.jpg",)]
+    followed = columns(tmp_path / "set", "path", follow_links=True)
+    assert followed == [("cats/1.jpg",), ("cats/3.jpg",), ("out/2.jpg",)]
+
+
+def test_a_link_to_a_folder_above_ends(tmp_path):
+    make(tmp_path, "set/cats/1.jpg")
+    (tmp_path / "set" / "cats" / "again").symlink_to(tmp_path / "set")
+    assert columns(tmp_path / "set", "path", follow_links=True) == [("cats/1.jpg",)]
+
+
+def test_a_folder_without_photos_and_no_folder_are_sentences(tmp_path):
+    with pytest.raises(DatasetError, match=r"No photos.*\.jpg"):
+        scan(tmp_path)
+    with pytest.raises(DatasetError, match="not a folder"):
+        scan(tmp_path / "nowhere")
+
+
+def test_a_list_names_photos_by_path_or_stem(tmp_path):
+    records = scan(make(tmp_path, "cats/1.jpg", "cats/2.jpg", "dogs/2.jpg", "dogs/3.jpg"))
+    assert choose(records, ["dogs/3.jpg", "1", "", " dogs/2.jpg "])["path"].tolist() == [
+        "cats/1.jpg",
+        "dogs/2.jpg",
+        "dogs/3.jpg",
+    ]
+
+
+@pytest.mark.parametrize(("entry", "message"), [("2", "fits 2 photos"), ("9", "not in the data set"), ("", "no photo")])
+def test_a_list_that_names_none_or_two_is_refused(tmp_path, entry, message):
+    records = scan(make(tmp_path, "cats/2.jpg", "dogs/2.jpg"))
+    with pytest.raises(DatasetError, match=message):
+        choose(records, [entry])

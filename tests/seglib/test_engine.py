@@ -1,0 +1,151 @@
+"""The engine on a fake net that one can check by eye, and on the embedded one."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from seglib import engine
+from seglib.engine import Settings, predict_batch, recipe
+from seglib.errors import SegError, UsageError
+from seglib.models import MODELS
+from seglib.preprocess import Resize, decode, resized
+from tests.conftest import COLOURS
+
+
+def picture(*names: str) -> np.ndarray:
+    """(48, 64, 3): vertical stripes of equal width."""
+    return np.concatenate([np.full((48, 64 // len(names), 3), COLOURS[n], np.uint8) for n in names], axis=1)
+
+
+def test_the_mask_is_the_class_of_the_best_logit(fake):
+    masks, _ = predict_batch(picture("cat", "dog")[None], fake, Settings(resize=fake.resize))
+    assert (masks.shape, masks.dtype) == ((1, 48, 64), np.uint8)
+    assert (masks[0, :, :32] == 1).all()
+    assert (masks[0, :, 32:] == 2).all()
+
+
+def test_measures_equal_a_plain_loop(fake):
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    masks, (measure,) = predict_batch(image[None], fake, Settings(resize=fake.resize))
+    colours = np.array(list(COLOURS.values())) / 255
+    confidence, entropy, low = [], [], []
+    for y in range(48):
+        for x in range(64):
+            logits = 20 * colours @ (image[y, x] / 255) - 10 * (colours**2).sum(1)
+            p = np.exp(logits - logits.max())
+            p /= p.sum()
+            first, second = sorted(p)[-1], sorted(p)[-2]
+            assert masks[0, y, x] == p.argmax() or first - second < 1e-6
+            confidence.append(first)
+            entropy.append(-sum(v * math.log(v) for v in p if v > 0) / math.log(len(p)))
+            low.append(first - second < 0.2)
+    assert measure.confidence == pytest.approx(np.mean(confidence), abs=1e-5)
+    assert measure.entropy == pytest.approx(np.mean(entropy), abs=1e-5)
+    assert measure.low_margin == pytest.approx(np.mean(low), abs=1e-3)
+
+
+def test_a_certain_picture_has_no_entropy_and_a_grey_one_is_undecided(fake):
+    _, (sure,) = predict_batch(picture("cat")[None], fake, Settings(resize=fake.resize))
+    assert (sure.confidence, sure.entropy) == (pytest.approx(1, abs=1e-3), pytest.approx(0, abs=1e-2))
+    assert sure.low_margin == 0
+    between = np.full((48, 64, 3), (128, 128, 0), np.uint8)  # as near to cat as to dog
+    _, (unsure,) = predict_batch(between[None], fake, Settings(resize=fake.resize))
+    assert unsure.low_margin == 1
+
+
+def test_a_picture_gets_the_same_mask_in_every_batch(sample):
+    spec = MODELS["fcn_mobilenet_v2"]
+    photos = sorted(sample.glob("*/*"))[:8]
+    images = np.stack([resized(decode(p.read_bytes()), spec.resize) for p in photos])
+    settings = Settings(resize=spec.resize)
+    together, measures = predict_batch(images, spec, settings)
+    for index in range(len(images)):
+        alone, (measure,) = predict_batch(images[index : index + 1], spec, settings)
+        assert (alone[0] == together[index]).all()
+        assert measure.confidence == pytest.approx(measures[index].confidence, abs=1e-5)
+
+
+def test_the_mask_is_that_of_torchvisions_own_forward_pass(sample):
+    """The oracle: torchvision's preset, its forward pass, argmax of the upsampled logits."""
+    from torchvision.transforms._presets import SemanticSegmentation
+
+    from seglib.models import load
+
+    spec = MODELS["fcn_mobilenet_v2"]
+    photo = decode((sample / "cats" / "chelsea.png").read_bytes())
+    net, preset = load(spec), SemanticSegmentation(resize_size=384)
+    with torch.inference_mode():
+        expected = net(preset(photo)[None])["out"].argmax(1)[0].byte().numpy()
+    grid = resized(photo, Resize("short:384"))[None]
+    (found,), _ = predict_batch(grid, spec, Settings(resize=Resize("short:384")))
+    assert found.shape == expected.shape
+    assert (found == expected).mean() > 0.9999
+
+
+def test_bf16_agrees_with_fp32_nearly_everywhere(sample):
+    spec = MODELS["fcn_mobilenet_v2"]
+    image = resized(decode((sample / "dogs" / "german_shepherd.webp").read_bytes()), spec.resize)[None]
+    exact, _ = predict_batch(image, spec, Settings(resize=spec.resize))
+    rough, _ = predict_batch(image, spec, Settings(resize=spec.resize, precision="bf16"))
+    assert (exact == rough).mean() > 0.97
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_and_cpu_see_the_same_areas(sample):
+    spec = MODELS["fcn_mobilenet_v2"]
+    image = resized(decode((sample / "cats" / "tabby.jpg").read_bytes()), spec.resize)[None]
+    cpu, _ = predict_batch(image, spec, Settings(resize=spec.resize, device="cpu"))
+    gpu, _ = predict_batch(image, spec, Settings(resize=spec.resize, device="cuda"))
+    assert (
+        np.abs(np.bincount(cpu.ravel(), minlength=21) - np.bincount(gpu.ravel(), minlength=21)).max() < 0.001 * cpu.size
+    )
+
+
+def test_cuda_where_there_is_none_is_a_sentence(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SegError, match="--device cpu"):
+        engine.resolved_device("cuda")
+    assert engine.resolved_device("auto") == "cpu"
+
+
+# --- what a run is called ---
+
+
+def test_a_runs_name_says_model_and_resize_and_ends_in_its_digest(fake):
+    named = recipe(fake, Settings(resize=Resize("short:64")))
+    model, resize, digest = named.run.split("-")
+    assert (model, resize) == ("fake", "short64")
+    assert len(digest) == 8
+    assert int(digest, 16) >= 0
+
+
+def test_all_that_changes_a_mask_changes_the_run_and_the_device_does_not(fake, tmp_path):
+    settings = Settings(resize=fake.resize)
+    runs = {
+        recipe(fake, settings).run,
+        recipe(fake, replace(settings, precision="bf16")).run,
+        recipe(fake, replace(settings, resize=Resize("65x48"))).run,
+        recipe(replace(fake, mean=(0.1, 0.0, 0.0)), settings).run,
+        recipe(replace(fake, classes=("background", "a", "b", "c")), settings).run,
+        recipe(MODELS["fcn_mobilenet_v2"], settings).run,
+    }
+    assert len(runs) == 6
+    assert recipe(fake, replace(settings, device="cuda")).run == recipe(fake, settings).run
+    with open(fake.path, "ab") as file:
+        file.write(b"\0")
+    assert recipe(fake, settings).run not in runs
+
+
+@pytest.mark.parametrize("setting", [{"precision": "auto"}, {"precision": "fp8"}, {"device": "tpu"}])
+def test_settings_are_resolved_and_known(setting):
+    with pytest.raises(UsageError):
+        Settings(resize=Resize("224"), **setting)
+
+
+def test_auto_precision_repeats_what_was_used_before():
+    assert engine.known_precision("auto", []) == "fp32"
+    assert engine.known_precision("auto", ["fp32", "bf16"]) == "bf16"
+    assert engine.known_precision("fp32", ["bf16"]) == "fp32"

@@ -1,0 +1,160 @@
+"""Runs that are killed or stopped, in processes of their own with the embedded net, and the run that continues them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from seglib.store import Store
+from tests.conftest import ROOT
+
+PHOTOS = 24
+
+SLOW_RUN = """
+import sys, time
+from seglib import cli, engine, store
+store.COMMIT_ROWS = 4
+real = engine.predict_batch
+def slow(*arguments):
+    time.sleep(0.1)
+    return real(*arguments)
+engine.predict_batch = slow
+if __name__ == "__main__":
+    sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("set") / "cats"
+    folder.mkdir()
+    for index in range(PHOTOS):
+        noise = np.random.default_rng(index).integers(0, 256, (24, 32, 3), np.uint8)
+        Image.fromarray(noise).resize((320, 240)).save(folder / f"{index:02}.jpg")
+    return folder.parent
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(photos, tmp_path_factory) -> Store:
+    path = tmp_path_factory.mktemp("whole") / "store"
+    finish(photos, path)
+    return Store(path)
+
+
+def started(photos: Path, store: Path, *program: str) -> subprocess.Popen:
+    command = [
+        sys.executable,
+        *program,
+        "run",
+        str(photos),
+        "--store",
+        str(store),
+        "--batch-size",
+        "2",
+        "--workers",
+        "2",
+    ]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(photos: Path, store: Path) -> None:
+    process = started(photos, store, "-m", "seglib")
+    assert process.communicate(timeout=120)[1] == ""
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def slow_run(photos, tmp_path):
+    """A run that has just committed its first part."""
+    script = tmp_path / "slow_run.py"
+    script.write_text(SLOW_RUN)
+    process = started(photos, tmp_path / "store", str(script))
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("store/runs/*/stats/part-*")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    yield process
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+
+
+def test_a_killed_run_continues_to_the_same_store(slow_run, photos, tmp_path, uninterrupted):
+    os.killpg(slow_run.pid, signal.SIGKILL)
+    slow_run.wait()
+    store = Store(tmp_path / "store")
+    before = len(store.table())
+    assert 0 < before < PHOTOS
+    finish(photos, store.path)
+    assert_equal_stores(store, uninterrupted)
+    assert store.runs()[0].invocations[-1]["reused"] >= before
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "Stopped"), (signal.SIGTERM, 143, "Terminated")]
+)
+def test_a_stopped_run_keeps_what_it_computed_and_says_so(
+    slow_run, photos, tmp_path, uninterrupted, number, code, word
+):
+    os.killpg(slow_run.pid, number) if number == signal.SIGINT else slow_run.send_signal(number)
+    assert slow_run.wait(30) == code
+    assert slow_run.stderr.read() == f"seglib: {word}. What was computed is kept; the same command continues.\n"
+    store = Store(tmp_path / "store")
+    before = len(store.table())
+    assert 0 < before < PHOTOS
+    assert store.runs()[0].invocations[0]["computed"] == before
+    finish(photos, store.path)
+    assert_equal_stores(store, uninterrupted)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_workers_end_with_a_killed_parent(slow_run):
+    children = [
+        int(pid)
+        for task in Path(f"/proc/{slow_run.pid}/task").iterdir()
+        for pid in (task / "children").read_text().split()
+    ]
+    assert len(children) >= 2
+    slow_run.kill()
+    slow_run.wait()
+    deadline = time.monotonic() + 20
+    while any(is_running(pid) for pid in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def assert_equal_stores(found: Store, expected: Store) -> None:
+    """Integers, text and masks exactly, floats to 1e-5, and nothing left over."""
+    pd.testing.assert_frame_equal(found.table(), expected.table(), rtol=0, atol=1e-5)
+    run = expected.runs()[0].run
+    for image_id in expected.table()["image_id"]:
+        assert found.mask_path(run, image_id).read_bytes() == expected.mask_path(run, image_id).read_bytes()
+        assert found.thumbnail_path(image_id).exists()
+    names = [{p.suffix for p in store.path.rglob("*") if p.is_file()} for store in (found, expected)]
+    assert names[0] == names[1] == {".json", ".parquet", ".png", ".jpg"}
+    assert not (found.path / "tmp").exists()
+    assert len(list(found.path.glob("runs/*/stats/*"))) == 1

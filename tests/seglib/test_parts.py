@@ -1,0 +1,168 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pyarrow as pa
+import pytest
+
+from seglib import parts
+from seglib.errors import StoreError
+
+SCHEMA = pa.schema([("key", pa.string()), ("value", pa.int32())])
+
+
+def rows(*pairs: tuple[str, int]) -> pa.Table:
+    return pa.table({"key": [k for k, _ in pairs], "value": pa.array([v for _, v in pairs], pa.int32())}, SCHEMA)
+
+
+def read(folder) -> list[tuple[str, int]]:
+    table = parts.read(folder, SCHEMA)
+    return [tuple(row.values()) for row in table.to_pylist()]
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    return parts.Scratch(tmp_path)
+
+
+def dead_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_parts_are_read_in_the_order_of_writing(tmp_path, scratch):
+    for value in range(3):
+        scratch.append(tmp_path / "rows", rows(("a", value)))
+    assert read(tmp_path / "rows") == [("a", 0), ("a", 1), ("a", 2)]
+    assert parts.newest(parts.read(tmp_path / "rows", SCHEMA), ["key"]).to_pylist() == [{"key": "a", "value": 2}]
+
+
+def test_no_folder_is_an_empty_table(tmp_path):
+    assert read(tmp_path / "nothing") == []
+
+
+def test_merging_makes_one_part_and_keeps_the_newest_of_a_key(tmp_path, scratch):
+    folder = tmp_path / "rows"
+    scratch.append(folder, rows(("a", 1), ("b", 1)))
+    scratch.append(folder, rows(("a", 2), ("c", 2)))
+    parts.merge(scratch, folder, SCHEMA, ["key"])
+    assert len(parts.names(folder)) == 1
+    assert read(folder) == [("b", 1), ("a", 2), ("c", 2)]
+
+
+def test_large_parts_are_left_alone(tmp_path, scratch, monkeypatch):
+    monkeypatch.setattr(parts, "MERGED_ROWS", 3)
+    folder = tmp_path / "rows"
+    large = scratch.append(folder, rows(("a", 1), ("b", 1), ("c", 1)))
+    for value in (2, 3):
+        scratch.append(folder, rows(("a", value)))
+    parts.merge(scratch, folder, SCHEMA, ["key"])
+    assert large.exists()
+    assert read(folder) == [("a", 1), ("b", 1), ("c", 1), ("a", 3)]
+
+
+def test_readers_never_miss_rows_while_others_merge(tmp_path, scratch):
+    folder, stop, short = tmp_path / "rows", threading.Event(), []
+    scratch.append(folder, rows(("a", 1)))
+
+    def look() -> None:
+        while not stop.is_set():
+            if "a" not in {key for key, _ in read(folder)}:
+                short.append(1)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for value in range(60):
+        scratch.append(folder, rows((f"k{value}", value)))
+        parts.merge(scratch, folder, SCHEMA, ["key"])
+    stop.set()
+    reader.join()
+    assert not short
+    assert len(read(folder)) == 61
+
+
+def test_a_damaged_part_is_named_in_a_sentence(tmp_path, scratch):
+    folder = tmp_path / "runs" / "r" / "stats"
+    path = scratch.append(folder, rows(("a", 1)))
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(StoreError, match=rf"stats/{path.name} is damaged .*delete this file and run again"):
+        read(folder)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path, scratch):
+    scratch.write(tmp_path / "a" / "file", b"old", durable=True)
+
+    class Unwritable(bytes):
+        pass
+
+    with pytest.raises(TypeError):
+        scratch.write(tmp_path / "a" / "file", "text is no bytes")  # type: ignore[arg-type]
+    assert (tmp_path / "a" / "file").read_bytes() == b"old"
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["file"]
+
+
+def test_what_a_dead_process_left_is_swept_and_a_living_ones_is_not(tmp_path, scratch):
+    host, boot = parts._machine()
+    for pid in (dead_process(), os.getppid()):
+        (tmp_path / "tmp" / f"{host}.{boot}.{pid}").mkdir(parents=True)
+        (tmp_path / "tmp" / f"{host}.{boot}.{pid}" / "half").write_bytes(b"x")
+    earlier = tmp_path / "tmp" / f"{host}.00000000.1"  # before the last boot
+    earlier.mkdir()
+    assert scratch.other_writers()
+    assert scratch.sweep() == 1
+    assert [p.name for p in (tmp_path / "tmp").iterdir()] == [f"{host}.{boot}.{os.getppid()}"]
+
+
+def test_closing_leaves_nothing(tmp_path, scratch):
+    scratch.write(tmp_path / "file", b"x")
+    scratch.close()
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+# --- the lock ---
+
+
+def test_a_lock_keeps_others_out_and_is_gone_afterwards(tmp_path):
+    refused = pytest.raises(StoreError, match=f"process {os.getpid()}")
+    with parts.lock(tmp_path), refused, parts.lock(tmp_path, wait_seconds=0.1):
+        pass
+    assert not (tmp_path / "lock").exists()
+
+
+def test_a_dead_holders_lock_is_taken_over(tmp_path):
+    host, boot = parts._machine()
+    (tmp_path / "lock").write_text(json.dumps({"pid": dead_process(), "host": host, "boot": boot}))
+    with parts.lock(tmp_path, wait_seconds=1):
+        assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
+
+
+def test_a_lock_from_another_host_is_respected_until_it_falls_silent(tmp_path):
+    path = tmp_path / "lock"
+    path.write_text(json.dumps({"pid": 1, "host": "ffffffff", "boot": "ffffffff"}))
+    with pytest.raises(StoreError), parts.lock(tmp_path, wait_seconds=0.1):
+        pass
+    os.utime(path, (time.time() - 120,) * 2)
+    with parts.lock(tmp_path, wait_seconds=1):
+        pass
+
+
+def test_only_one_of_many_holds_it(tmp_path):
+    inside, most = [0], [0]
+
+    def work() -> None:
+        for _ in range(10):
+            with parts.lock(tmp_path):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]

@@ -1,0 +1,355 @@
+"""Whole runs with the fake net: what is computed, reused, failed; what the store holds then."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from seglib import engine, parts, pipeline, upkeep
+from seglib.errors import DatasetError, StoreError
+from seglib.pipeline import Options
+from seglib.preprocess import Resize, image_id
+from seglib.store import Store
+
+INLINE = Options(workers=0)
+
+
+@pytest.fixture
+def photos(paint, tmp_path) -> Path:
+    paint("cats/a.png", cat=(0, 0, 32, 48))
+    paint("cats/b.png", "cat", dog=(0, 0, 8, 8))
+    paint("dogs/c.png", dog=(0, 0, 64, 24))
+    paint("dogs/d.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store.create(tmp_path / "store")
+
+
+def run(photos: Path, store: Store, spec, options: Options = INLINE, **more) -> pipeline.Report:
+    return pipeline.run(photos, store, spec, options=options, **more)
+
+
+def counts(report: pipeline.Report) -> tuple[int, int, int, int]:
+    assert report.images == report.computed + report.reused + report.failed
+    return report.images, report.computed, report.reused, report.failed
+
+
+def test_the_table_says_what_each_photo_shows(photos, store, fake):
+    assert counts(run(photos, store, fake)) == (4, 4, 0, 0)
+    table = store.table().set_index("path")
+    assert table.loc["cats/a.png", ["px:background", "px:cat", "px:dog", "px:person"]].tolist() == [1536, 1536, 0, 0]
+    assert table.loc["dogs/c.png", "px:dog"] == 64 * 24
+    assert table["label"].tolist() == ["cats", "cats", "dogs", "dogs"]
+    assert table["animal"].tolist() == ["cat", "cat", "dog", "none"]
+    assert table["dominant"].tolist() == ["cat", "cat", "dog", "background"]
+    assert (table[[c for c in table if c.startswith("px:")]].sum(axis=1) == 64 * 48).all()
+
+
+def test_columns_and_types_are_the_contract(photos, store, fake):
+    run(photos, store, fake)
+    table = store.table()
+    classes = ["background", "cat", "dog", "person"]
+    assert list(table.columns) == [
+        *("dataset", "path", "split", "label", "width", "height", "image_id", "run", "model"),
+        *("grid_width", "grid_height", *(f"px:{c}" for c in classes), *(f"blobs:{c}" for c in classes)),
+        *("confidence", "entropy", "low_margin", "dominant", "animal"),
+    ]
+    types = table.dtypes.astype(str)
+    assert set(types[[f"px:{c}" for c in classes]]) == {"int32"}
+    assert set(types[[f"blobs:{c}" for c in classes]]) == {"uint16"}
+    assert set(types[["confidence", "entropy", "low_margin"]]) == {"float32"}
+    assert set(types[["split", "label", "run", "model", "dominant", "animal"]]) == {"category"}
+
+
+def test_the_store_is_plain_files_of_the_agreed_layout(photos, store, fake):
+    report = run(photos, store, fake)
+    root = store.path
+    image_id = store.table()["image_id"].iloc[0]
+    assert json.loads((root / "store.json").read_text()) == {"schema": 1}
+    dataset = json.loads(next(root.glob("datasets/*/dataset.json")).read_text())
+    assert dataset == {"root": str(photos), "name": "photos"}
+    assert len(list(root.glob("datasets/*/files/part-*.parquet"))) == 1
+    assert len(list((root / "runs" / report.run / "stats").glob("part-*.parquet"))) == 1
+    with Image.open(root / "runs" / report.run / "masks" / image_id[:2] / f"{image_id}.png") as mask:
+        assert (mask.mode, mask.size) == ("P", (64, 48))
+        assert np.bincount(np.array(mask).ravel(), minlength=4).tolist() == [1536, 1536, 0, 0]
+    with Image.open(root / "thumbs" / image_id[:2] / f"{image_id}.jpg") as thumb:
+        assert thumb.format == "JPEG"
+    about = json.loads((root / "runs" / report.run / "run.json").read_text())
+    assert (about["model"], about["precision"], about["classes"]) == ("fake", "fp32", list(fake.classes))
+    assert [i["computed"] for i in about["invocations"]] == [4]
+    absolute = [p.name for p in root.rglob("*") if p.is_file() and str(photos).encode() in p.read_bytes()]
+    assert absolute == ["dataset.json"]
+    assert not (root / "tmp").exists()
+    assert not (root / "lock").exists()
+
+
+def test_a_second_run_computes_nothing_and_opens_no_file(photos, store, fake, monkeypatch):
+    first = run(photos, store, fake)
+    before = store.version()
+    monkeypatch.setattr("seglib.workers.read_photo", pytest.fail)
+    monkeypatch.setattr("seglib.engine.predict_batch", pytest.fail)
+    again = run(photos, store, fake)
+    assert counts(again) == (4, 0, 4, 0)
+    assert again.run == first.run
+    assert store.version() == before
+
+
+def test_renamed_copied_and_changed_files(photos, store, fake):
+    run(photos, store, fake)
+    (photos / "cats" / "a.png").rename(photos / "cats" / "renamed.png")
+    shutil.copy(photos / "cats" / "b.png", photos / "dogs" / "copy.png")
+    Image.new("RGB", (64, 48), (255, 0, 0)).save(photos / "dogs" / "c.png")
+    report = run(photos, store, fake)
+    assert counts(report) == (5, 1, 4, 0)
+    assert report.vanished == 1
+    table = store.table().set_index("path")
+    assert list(table.index) == ["cats/b.png", "cats/renamed.png", "dogs/c.png", "dogs/copy.png", "dogs/d.png"]
+    assert table.loc["dogs/c.png", "animal"] == "cat"
+    assert table.loc["dogs/copy.png", "image_id"] == table.loc["cats/b.png", "image_id"]
+    assert table.loc["cats/renamed.png", "px:cat"] == 1536
+    status = upkeep.status(store)
+    assert (status.datasets[0].files, status.datasets[0].vanished, status.runs[0].stale_rows) == (5, 1, 1)
+
+
+def test_equal_files_in_one_run_are_two_rows_and_one_forward_pass(photos, store, fake):
+    shutil.copy(photos / "cats" / "a.png", photos / "dogs" / "twin.png")
+    assert counts(run(photos, store, fake)) == (5, 4, 1, 0)
+    assert len(store.table()) == 5
+
+
+def test_a_second_run_of_another_recipe_identifies_files_without_new_rows_of_them(photos, store, fake):
+    shutil.copy(photos / "cats" / "a.png", photos / "dogs" / "twin.png")
+    run(photos, store, fake)
+    files = store.files(store.datasets()[0])
+    assert counts(run(photos, store, fake, resize=Resize("32x48"))) == (5, 4, 1, 0)
+    pd.testing.assert_frame_equal(store.files(store.datasets()[0]), files)
+    table = store.table()
+    assert table.groupby("run", observed=True).size().tolist() == [5, 5]
+    assert set(table["grid_width"]) == {32, 64}
+
+
+def test_a_file_that_comes_back_unchanged_is_a_row_again(photos, store, fake):
+    run(photos, store, fake)
+    aside = photos.parent / "aside.png"
+    (photos / "cats" / "a.png").rename(aside)
+    assert counts(run(photos, store, fake)) == (3, 0, 3, 0)
+    assert len(store.table()) == 3
+    aside.rename(photos / "cats" / "a.png")
+    assert counts(run(photos, store, fake)) == (4, 0, 4, 0)
+    assert len(store.table()) == 4
+
+
+def test_failures_are_rows_with_a_reason_and_are_not_opened_again(photos, store, fake, monkeypatch):
+    (photos / "cats" / "empty.jpg").write_bytes(b"")
+    (photos / "cats" / "text.jpg").write_text("no picture")
+    assert counts(run(photos, store, fake)) == (6, 4, 0, 2)
+    failures = store.failures().set_index("path")
+    assert failures["reason"].to_dict() == {"cats/empty.jpg": "empty", "cats/text.jpg": "not_an_image"}
+    assert len(store.table()) == 4
+    with monkeypatch.context() as patch:
+        patch.setattr("seglib.workers.read_photo", pytest.fail)
+        assert counts(run(photos, store, fake)) == (6, 0, 4, 2)
+    Image.new("RGB", (64, 48), (255, 0, 0)).save(photos / "cats" / "text.jpg", "PNG")
+    assert counts(run(photos, store, fake)) == (6, 1, 4, 1)
+    assert list(store.failures()["path"]) == ["cats/empty.jpg"]
+
+
+def test_a_good_file_that_turns_bad_leaves_the_table_with_a_reason(photos, store, fake):
+    run(photos, store, fake)
+    (photos / "cats" / "a.png").write_bytes(b"broken")
+    assert counts(run(photos, store, fake)) == (4, 0, 3, 1)
+    assert "cats/a.png" not in set(store.table()["path"])
+    assert store.failures()["reason"].tolist() == ["not_an_image"]
+
+
+def test_a_touched_file_is_read_again_and_not_computed_again(photos, store, fake):
+    run(photos, store, fake)
+    os.utime(photos / "cats" / "a.png", ns=(1, 1))
+    assert counts(run(photos, store, fake)) == (4, 0, 4, 0)
+    assert len(store.table()) == 4
+
+
+def test_a_limit_or_list_computes_some_and_forgets_none(photos, store, fake):
+    run(photos, store, fake, Options(workers=0, limit=1))
+    assert store.table()["path"].tolist() == ["cats/a.png"]
+    report = run(photos, store, fake, Options(workers=0, names=("d", "cats/a.png")))
+    assert counts(report) == (2, 1, 1, 0)
+    assert report.vanished == 0
+    assert store.table()["path"].tolist() == ["cats/a.png", "dogs/d.png"]
+
+
+def test_two_folders_with_equal_relative_paths_do_not_mix(photos, store, fake, tmp_path):
+    other = tmp_path / "elsewhere" / "photos"
+    shutil.copytree(photos, other)
+    Image.new("RGB", (64, 48), (0, 0, 255)).save(other / "cats" / "a.png")
+    run(photos, store, fake)
+    assert counts(run(other, store, fake)) == (4, 1, 3, 0)
+    table = store.table()
+    assert len(table) == 8
+    names = table["dataset"].cat.categories.tolist()
+    assert names[0] == "photos"
+    assert names[1].startswith("photos-")
+    assert table[table["path"] == "cats/a.png"].set_index("dataset")["px:person"].to_dict() == {
+        names[0]: 0,
+        names[1]: 3072,
+    }
+    (other / "cats" / "a.png").unlink()
+    run(other, store, fake)
+    assert len(store.table(datasets=["photos"])) == 4
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_and_workers_change_nothing(photos, tmp_path, fake, batch_size, workers):
+    expected, found = Store.create(tmp_path / "expected"), Store.create(tmp_path / "found")
+    run(photos, expected, fake, resize=Resize("short:40"))
+    run(photos, found, fake, Options(workers=workers, batch_size=batch_size), resize=Resize("short:40"))
+    pd.testing.assert_frame_equal(found.table(), expected.table(), rtol=0, atol=1e-5)
+    name = expected.runs()[0].run
+    for found_id in expected.table()["image_id"]:
+        assert found.mask_path(name, found_id).read_bytes() == expected.mask_path(name, found_id).read_bytes()
+
+
+def test_photos_of_different_shape_are_batched_by_shape(paint, store, fake, tmp_path, monkeypatch):
+    for index in range(6):
+        paint(f"{index}.png", size_wh=(64, 48) if index % 2 else (48, 64), cat=(0, 0, 1 + index, 1))
+    shapes = []
+    real = engine.predict_batch
+    monkeypatch.setattr(
+        engine, "predict_batch", lambda images, *rest: shapes.append(images.shape) or real(images, *rest)
+    )
+    run(tmp_path / "photos", store, fake, Options(workers=0, batch_size=3), resize=Resize("native"))
+    assert sorted(shapes) == [(3, 48, 64, 3), (3, 64, 48, 3)]
+
+
+def test_many_shapes_do_not_wait_for_ever(paint, store, fake, tmp_path, monkeypatch):
+    for index in range(20):
+        paint(f"{index:02}.png", size_wh=(40 + index, 40))
+    waiting = []
+    real = pipeline._Batches.add
+    monkeypatch.setattr(
+        pipeline._Batches,
+        "add",
+        lambda self, *a: waiting.append(sum(map(len, self._by_shape.values()))) or real(self, *a),
+    )
+    assert (
+        run(tmp_path / "photos", store, fake, Options(workers=0, batch_size=2), resize=Resize("native")).computed == 20
+    )
+    assert max(waiting) < 8
+
+
+def test_parts_are_merged_at_the_end(photos, store, fake, monkeypatch):
+    monkeypatch.setattr("seglib.store.COMMIT_ROWS", 1)
+    report = run(photos, store, fake)
+    assert len(list((store.path / "runs" / report.run / "stats").iterdir())) == 1
+    assert len(list(store.path.glob("datasets/*/files/*"))) == 1
+    assert len(store.table()) == 4
+
+
+def test_progress_counts_up_to_the_total(photos, store, fake):
+    (photos / "cats" / "empty.jpg").write_bytes(b"")
+    seen = []
+    run(photos, store, fake, on_progress=lambda p: seen.append((p.total, p.done, p.failed)))
+    assert seen[0] == (5, 0, 0)
+    assert seen[-1] == (5, 5, 1)
+
+
+def test_what_is_computed_before_a_stop_is_kept(photos, store, fake, monkeypatch):
+    real, calls = engine.predict_batch, []
+
+    def stopped_at_the_third(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(engine, "predict_batch", stopped_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, store, fake, Options(workers=0, batch_size=1))
+    assert len(store.table()) == 2
+    assert store.runs()[0].invocations[0]["computed"] == 2
+    monkeypatch.setattr(engine, "predict_batch", real)
+    assert counts(run(photos, store, fake)) == (4, 2, 2, 0)
+
+
+def test_a_failed_write_loses_nothing_else_and_is_reported(photos, store, fake, monkeypatch):
+    real, bad = type(store.scratch).write, image_id((photos / "cats" / "b.png").read_bytes())
+
+    def full(self, path, data, **options):
+        if path.suffix == ".png" and path.stem == bad:
+            raise OSError(28, "No space left on device")
+        real(self, path, data, **options)
+
+    monkeypatch.setattr(type(store.scratch), "write", full)
+    with pytest.raises(OSError, match="No space"):
+        run(photos, store, fake, Options(workers=0, batch_size=1))
+    monkeypatch.setattr(type(store.scratch), "write", real)
+    assert sorted(store.table()["path"]) == ["cats/a.png", "dogs/c.png", "dogs/d.png"]
+    assert counts(run(photos, store, fake)) == (4, 1, 3, 0)
+
+
+def test_auto_precision_repeats_the_store(photos, store, fake):
+    run(photos, store, fake, precision="bf16")
+    report = run(photos, store, fake, precision="auto")
+    assert (report.precision, report.computed) == ("bf16", 0)
+    assert run(photos, store, fake, precision="auto", resize=Resize("32x48")).precision == "fp32"
+
+
+# --- verify, status, prune ---
+
+
+def test_verify_finds_changed_content_behind_equal_size_and_time_and_damaged_masks(photos, store, fake):
+    report = run(photos, store, fake)
+    ids = store.table().set_index("path")["image_id"]
+    path = photos / "cats" / "a.png"
+    status, data = path.stat(), bytearray(path.read_bytes())
+    path.write_bytes(bytes(data[:-12]) + b"IEND" * 3)  # same size, other content
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    store.mask_path(report.run, ids["dogs/c.png"]).unlink()
+    store.mask_path(report.run, ids["dogs/d.png"]).write_bytes(b"x")
+    assert counts(run(photos, store, fake)) == (4, 0, 4, 0)  # nobody looked
+    assert upkeep.damaged_masks(store, store.run()) == {ids["dogs/c.png"], ids["dogs/d.png"]}
+    repaired = run(photos, store, fake, Options(workers=0, verify=True))
+    assert (repaired.computed, repaired.failed) in ((3, 0), (2, 1))
+    assert upkeep.damaged_masks(store, store.run()) == set()
+    assert len(store.table()) in (3, 4)
+
+
+def test_prune_removes_what_no_file_has_and_nothing_else(photos, store, fake):
+    report = run(photos, store, fake)
+    gone = store.table().set_index("path").loc["cats/a.png", "image_id"]
+    (photos / "cats" / "a.png").unlink()
+    run(photos, store, fake)
+    table = store.table()
+    assert upkeep.status(store).stale == 4  # vanished, its older row, its statistics, its thumbnail
+    assert upkeep.prune(store).stale == 4
+    assert upkeep.status(store).stale == 0
+    pd.testing.assert_frame_equal(store.table(), table)
+    assert not store.mask_path(report.run, gone).exists()
+    assert not store.thumbnail_path(gone).exists()
+    assert len(list(store.path.rglob("*.png"))) == 3
+    assert counts(run(photos, store, fake)) == (3, 0, 3, 0)
+
+
+def test_prune_waits_for_a_run_that_writes(photos, store, fake):
+    run(photos, store, fake)
+    host, boot = parts._machine()
+    (store.path / "tmp" / f"{host}.{boot}.{os.getppid()}").mkdir(parents=True)
+    with pytest.raises(StoreError, match="when the run is done"):
+        upkeep.prune(store)
+
+
+def test_an_empty_folder_makes_no_run(store, fake, tmp_path):
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DatasetError, match="No photos"):
+        run(tmp_path / "none", store, fake)
+    assert store.runs() == []

@@ -1,0 +1,208 @@
+import hashlib
+import io
+import os
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.transforms import functional
+
+from seglib.errors import BadImage, UsageError
+from seglib.preprocess import REASONS, Resize, decode, image_id, make_thumbnail, read_photo, resized
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def noise(size_hw: tuple[int, int] = (40, 60), channels: int = 3) -> Image.Image:
+    shape = (*size_hw, channels) if channels > 1 else size_hw
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+
+
+# --- resize rules ---
+
+
+@pytest.mark.parametrize(
+    ("rule", "photo_wh", "grid_wh"),
+    [
+        ("224", (500, 300), (224, 224)),
+        ("640x480", (500, 300), (640, 480)),
+        ("short:520", (500, 300), (867, 520)),
+        ("short:520", (300, 500), (520, 867)),
+        ("short:520", (3000, 2), (2080, 32)),  # a strip neither explodes nor vanishes
+        ("short:520", (1, 1), (520, 520)),
+        ("native", (500, 300), (500, 300)),
+        ("native", (1, 1), (32, 32)),
+        ("native", (8000, 4000), (2828, 1414)),
+    ],
+)
+def test_the_grid_follows_the_rule(rule, photo_wh, grid_wh):
+    assert Resize(rule).grid_wh(*photo_wh) == grid_wh
+
+
+@pytest.mark.parametrize(("rule", "slug"), [("224", "224"), ("512x512", "512x512"), ("short:520", "short520")])
+def test_the_slug_is_what_a_runs_name_holds(rule, slug):
+    assert Resize(rule).slug == slug
+
+
+@pytest.mark.parametrize("rule", ["", "big", "0", "16", "224x", "short520", "short:9999", "-224", "224.5", "1x1"])
+def test_an_unknown_rule_says_which_there_are(rule):
+    with pytest.raises(UsageError, match="short:520 or native"):
+        Resize(rule)
+
+
+def test_resizing_is_torchvisions_antialiased_bilinear():
+    image = noise((90, 130))
+    theirs = functional.resize(image, [48, 64], interpolation=functional.InterpolationMode.BILINEAR, antialias=True)
+    assert (resized(image, Resize("64x48")) == np.asarray(theirs)).all()
+
+
+# --- decoding ---
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("WEBP", {"lossless": True})])
+def test_lossless_formats_give_the_pixels_back(kind, options):
+    assert (np.asarray(decode(encoded(noise(), kind, **options))) == np.asarray(noise())).all()
+
+
+def test_jpeg_and_cmyk_jpeg_come_out_as_rgb():
+    flat = Image.new("RGB", (32, 32), (200, 30, 60))
+    for data in (encoded(flat, "JPEG", quality=95), encoded(flat.convert("CMYK"), "JPEG", quality=95)):
+        image = decode(data)
+        assert image.mode == "RGB"
+        assert np.abs(np.asarray(image).astype(int) - (200, 30, 60)).max() <= 4
+
+
+def test_the_first_frame_of_an_animation_counts():
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime", "blue")]
+    for kind in ("GIF", "WEBP", "PNG"):
+        data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], lossless=True)
+        assert decode(data).getpixel((5, 5)) == (255, 0, 0)
+
+
+def test_16_bit_grey_keeps_its_high_byte_and_is_not_clipped():
+    grey = np.array([[0, 256, 32768, 65535]], np.uint16)
+    assert np.asarray(decode(encoded(Image.fromarray(grey), "PNG")))[0, :, 0].tolist() == [0, 1, 128, 255]
+    assert np.asarray(decode(encoded(Image.fromarray(grey), "TIFF")))[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_transparency_lies_on_white():
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert decode(encoded(clear, "PNG")).getpixel((0, 0)) == (255, 255, 255)
+    assert decode(encoded(clear.convert("LA"), "PNG")).getpixel((0, 0)) == (255, 255, 255)
+    indexed = Image.new("P", (8, 8), 1)
+    indexed.putpalette([0, 0, 0, 9, 8, 7])
+    assert decode(encoded(indexed, "PNG")).getpixel((0, 0)) == (9, 8, 7)
+    assert decode(encoded(indexed, "GIF", transparency=1)).getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (59, 39)), (6, (39, 0)), (8, (0, 59))])
+def test_exif_turns_the_picture_upright(orientation, corner):
+    image = Image.new("RGB", (60, 40), "black")
+    image.paste("white", (0, 0, 10, 10))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = decode(encoded(image, "JPEG", exif=exif, quality=95))
+    assert upright.size == ((60, 40) if orientation in (1, 3) else (40, 60))
+    assert min(upright.getpixel(corner)) > 200
+
+
+def test_one_pixel_is_a_picture():
+    assert decode(encoded(Image.new("L", (1, 1), 7), "PNG")).getpixel((0, 0)) == (7, 7, 7)
+
+
+# --- failures ---
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("JPEG", {}), ("PNG", {}), ("WEBP", {"lossless": True}), ("BMP", {}), ("GIF", {}), ("TIFF", {})],
+)
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
+def test_a_truncated_picture_is_a_failure_in_every_format(kind, options, kept):
+    data = encoded(noise((200, 300)), kind, **options)
+    with pytest.raises(BadImage) as caught:
+        decode(data[: int(len(data) * kept)])
+    assert caught.value.reason in ("truncated", "damaged", "not_an_image")
+
+
+def test_a_truncated_jpeg_says_so():
+    data = encoded(noise((200, 300)), "JPEG")
+    with pytest.raises(BadImage, match="truncated"):
+        decode(data[: len(data) // 2])
+
+
+def test_a_text_is_not_an_image():
+    with pytest.raises(BadImage, match="not_an_image"):
+        decode(b"hello, this is a text\n" * 100)
+
+
+def test_formats_that_are_not_named_are_not_opened():
+    with pytest.raises(BadImage, match="not_an_image"):
+        decode(encoded(noise(), "PPM"))
+
+
+def test_floats_have_no_range_and_are_unsupported():
+    with pytest.raises(BadImage, match="unsupported"):
+        decode(encoded(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"))
+
+
+def test_a_bomb_is_refused_before_it_is_decoded():
+    header = encoded(Image.new("1", (10, 10)), "PNG")
+    width = (50_000).to_bytes(4, "big")
+    bomb = bytearray(header)
+    bomb[16:24] = width + width
+    import zlib
+
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    with pytest.raises(BadImage, match="too_large"):
+        decode(bytes(bomb))
+
+
+def test_files_that_cannot_be_read_have_a_reason(tmp_path):
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "folder.jpg").mkdir()
+    for name, reason in (("empty.jpg", "empty"), ("gone.jpg", "vanished"), ("folder.jpg", "unreadable")):
+        with pytest.raises(BadImage) as caught:
+            read_photo(tmp_path / name, Resize("224"))
+        assert caught.value.reason == reason
+        assert reason in REASONS
+        assert str(tmp_path) not in caught.value.detail
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_unreadable(tmp_path):
+    path = tmp_path / "secret.jpg"
+    path.write_bytes(encoded(noise(), "JPEG"))
+    path.chmod(0)
+    with pytest.raises(BadImage, match="unreadable"):
+        read_photo(path, Resize("224"))
+
+
+def test_a_failure_survives_the_way_between_processes():
+    error = pickle.loads(pickle.dumps(BadImage("damaged", "a sentence")))
+    assert (error.reason, error.detail) == ("damaged", "a sentence")
+
+
+# --- what a worker gives back ---
+
+
+def test_a_photo_carries_identity_size_grid_and_thumbnail(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(noise((400, 800)), "PNG"))
+    photo = read_photo(path, Resize("short:64"))
+    assert photo.image_id == hashlib.sha256(path.read_bytes()).hexdigest()[:32] == image_id(path.read_bytes())
+    assert (photo.width, photo.height) == (800, 400)
+    assert (photo.image.shape, photo.image.dtype) == ((64, 128, 3), np.uint8)
+    with Image.open(io.BytesIO(photo.thumbnail)) as small:
+        assert (small.format, small.size) == ("JPEG", (320, 160))
+    assert read_photo(path, Resize("short:64"), thumbnail=False).thumbnail == b""
+
+
+def test_a_small_photo_is_not_enlarged_for_its_thumbnail():
+    with Image.open(io.BytesIO(make_thumbnail(noise((40, 60))))) as small:
+        assert small.size == (60, 40)

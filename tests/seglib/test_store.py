@@ -1,0 +1,152 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib import open as open_store
+from seglib import pipeline
+from seglib.errors import StoreError, UnknownName
+from seglib.pipeline import Options
+from seglib.store import Store
+
+
+@pytest.fixture
+def filled(paint, tmp_path, fake) -> Store:
+    paint("cats/a.png", cat=(0, 0, 32, 48))
+    paint("dogs/b.png", dog=(0, 0, 64, 24))
+    store = Store.create(tmp_path / "store")
+    pipeline.run(tmp_path / "photos", store, fake, options=Options(workers=0))
+    return store
+
+
+def test_opening_needs_a_store(tmp_path):
+    with pytest.raises(StoreError, match="python -m seglib run"):
+        open_store(tmp_path / "nowhere")
+
+
+def test_a_newer_store_is_not_touched(tmp_path):
+    Store.create(tmp_path / "s")
+    (tmp_path / "s" / "store.json").write_text(json.dumps({"schema": 99}))
+    with pytest.raises(StoreError, match=r"layout 99.*upgrade"):
+        open_store(tmp_path / "s")
+    with pytest.raises(StoreError, match="upgrade"):
+        Store.create(tmp_path / "s")
+
+
+def test_a_newer_run_is_named(filled):
+    file = next(filled.path.glob("runs/*/run.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema": 99}))
+    with pytest.raises(StoreError, match=r"fake-64x48-.* newer version"):
+        filled.table()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"classes": 3}'])
+def test_a_damaged_run_json_is_named(filled, content):
+    next(filled.path.glob("runs/*/run.json")).write_text(content)
+    with pytest.raises(StoreError, match=r"run\.json is damaged"):
+        filled.table()
+
+
+def test_a_damaged_part_is_named_and_the_rest_of_the_store_is_fine(filled):
+    part = next(filled.path.glob("runs/*/stats/*.parquet"))
+    part.write_bytes(b"PAR1 no more")
+    with pytest.raises(StoreError, match=part.name):
+        filled.table()
+    assert len(filled.files(filled.datasets()[0])) == 2
+
+
+def test_deleting_the_damaged_part_as_told_brings_its_rows_back(filled, fake, tmp_path):
+    expected = filled.table()
+    next(filled.path.glob("runs/*/stats/*.parquet")).unlink()
+    report = pipeline.run(tmp_path / "photos", filled, fake, options=Options(workers=0))
+    assert report.computed == 2
+    pd.testing.assert_frame_equal(filled.table(), expected)
+
+
+def test_an_empty_store_has_an_empty_table(tmp_path):
+    table = Store.create(tmp_path / "s").table()
+    assert table.empty
+    assert {"path", "run", "confidence", "animal"} <= set(table.columns)
+
+
+def test_unknown_names_list_the_known_ones(filled):
+    with pytest.raises(UnknownName, match="fake-64x48-"):
+        filled.table(["nothing"])
+    with pytest.raises(UnknownName, match="photos"):
+        filled.table(datasets=["nothing"])
+    with pytest.raises(UnknownName):
+        filled.run("nothing")
+
+
+def test_a_class_that_a_model_does_not_know_is_null_and_never_zero(filled, fake, tmp_path):
+    other = replace(fake, classes=("background", "cat", "dog", "horse"))
+    pipeline.run(tmp_path / "photos", filled, other, options=Options(workers=0))
+    table = filled.table()
+    assert len(table) == 4
+    unknown = table["run"] != filled.runs()[0].run
+    assert table.loc[unknown, "px:person"].isna().all()
+    assert (table.loc[~unknown, "px:person"] == 0).all()
+    assert str(table["px:person"].dtype) == "Int32"
+    assert str(table["px:cat"].dtype) == "int32"
+    assert str(table["blobs:person"].dtype) == "UInt16"
+
+
+def test_the_version_follows_every_change(filled, fake, tmp_path, paint):
+    first = filled.version()
+    assert filled.version() == first
+    paint("cats/c.png", "person")
+    pipeline.run(tmp_path / "photos", filled, fake, options=Options(workers=0))
+    assert filled.version() != first
+
+
+def test_the_overlay_shows_photo_and_class(filled):
+    picture = filled.overlay("cats/a.png", alpha=1.0)
+    assert picture.size == (64, 48)
+    assert picture.getpixel((0, 0)) == (128, 0, 0)  # class 1 in VOC colours
+    assert picture.getpixel((63, 0)) == (0, 0, 0)  # the photo's own background
+    assert filled.overlay("cats/a.png", alpha=1.0, colours="okabe-ito").getpixel((0, 0)) == (0x56, 0xB4, 0xE9)
+
+
+def test_a_photo_that_changed_is_not_shown_under_its_old_mask(filled, paint, tmp_path):
+    paint("cats/a.png", "person")
+    with pytest.raises(StoreError, match="changed since its scan"):
+        filled.overlay("cats/a.png")
+    (tmp_path / "photos" / "cats" / "a.png").unlink()
+    with pytest.raises(StoreError, match="can no longer be read"):
+        filled.overlay("cats/a.png")
+
+
+def test_an_unknown_photo_and_a_missing_mask_are_sentences(filled):
+    with pytest.raises(StoreError, match="knows no photo"):
+        filled.overlay("../../etc/passwd")
+    image_id = filled.table()["image_id"].iloc[0]
+    filled.mask_path(filled.runs()[0].run, image_id).unlink()
+    with pytest.raises(StoreError, match="--verify"):
+        filled.overlay("cats/a.png")
+
+
+def test_a_path_in_two_data_sets_needs_one_named(filled, fake, tmp_path, paint):
+    import shutil
+
+    shutil.copytree(tmp_path / "photos", tmp_path / "copy")
+    pipeline.run(tmp_path / "copy", filled, fake, options=Options(workers=0))
+    with pytest.raises(StoreError, match="'copy', 'photos'"):
+        filled.overlay("cats/a.png")
+    assert filled.overlay("cats/a.png", dataset="copy").size == (64, 48)
+
+
+def test_masks_hold_what_the_table_counts(filled):
+    for row in filled.table().itertuples():
+        mask = filled.mask(row.run, row.image_id)
+        counts = np.bincount(mask.ravel(), minlength=4)
+        assert counts.tolist() == [filled.table().loc[row.Index].get(f"px:{c}") for c in filled.runs()[0].classes]
+
+
+def test_a_title_may_change_later_and_stays_unique(filled, fake, tmp_path):
+    dataset = filled.register(tmp_path / "photos", "My pets")
+    assert filled.datasets() == [dataset]
+    assert filled.table()["dataset"].unique().tolist() == ["My pets"]
+    (tmp_path / "other").mkdir()
+    assert filled.register(tmp_path / "other", "My pets").name.startswith("My pets-")

@@ -1,0 +1,151 @@
+"""What holds for the house as a whole: import order, public names, headers, documentation that is true."""
+
+import argparse
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seglib import cli
+from tests.conftest import ROOT
+
+ORDER = [
+    {"errors"},
+    {"classes"},
+    {"dataset", "nets", "preprocess", "stats", "overlay", "parts"},
+    {"models"},
+    {"engine", "workers"},
+    {"store"},
+    {"query", "upkeep"},
+    {"export"},
+    {"pipeline", "predict"},
+    {"cli"},
+    {"__main__"},
+]
+LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+ROOMS = sorted(p for p in (ROOT / "seglib").glob("*.py") if p.stem != "__init__")
+MODULES = sorted([*(ROOT / "seglib").rglob("*.py"), *(ROOT / "dashboard").rglob("*.py")])
+
+
+def imported(path: Path) -> set[str]:
+    """Every dotted name that a file imports, at its top or inside a function."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.stem)
+def test_a_room_imports_only_from_its_left(path):
+    own = {name.split(".")[1] for name in imported(path) if name.startswith("seglib.")} - {"__version__"}
+    assert {room for room in own if LEVEL[room] >= LEVEL[path.stem]} == set()
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.stem)
+def test_the_library_knows_no_dashboard(path):
+    roots = {name.split(".")[0] for name in imported(path)}
+    assert not roots & {"streamlit", "plotly", "dashboard"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+def test_every_module_says_what_it_is(path):
+    assert len(ast.get_docstring(ast.parse(path.read_text())) or "") > 40
+
+
+def test_importing_seglib_imports_neither_torch_nor_streamlit_nor_pandas():
+    code = "import seglib, sys; assert not {'torch', 'streamlit', 'pandas', 'plotly'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_public_names_exist_and_no_others_do():
+    import seglib
+
+    assert sorted(seglib.__all__) == sorted(set(seglib.__all__))
+    for name in seglib.__all__:
+        assert getattr(seglib, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = seglib.nothing
+    assert set(seglib._ROOMS) | {"open"} == set(seglib.__all__)
+
+
+def test_decode_workers_do_not_import_torch():
+    code = "import seglib.workers, sys; assert not {'torch', 'pandas', 'pyarrow', 'scipy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+# --- documentation ---
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    top = cli.parser()
+    (choices,) = [a.choices for a in top._actions if isinstance(a, argparse._SubParsersAction)]
+    return dict(choices)
+
+
+@pytest.mark.parametrize("name", list(commands()))
+def test_every_command_has_help_with_an_example_that_parses(name):
+    command = commands()[name]
+    example = re.search(r"example: python -m seglib (.*)", command.epilog or "")
+    assert example
+    import shlex
+
+    assert cli.parser().parse_args(shlex.split(example[1])).command
+    unexplained = {"what", "inputs", "precision", "device"}
+    assert all(a.help or a.dest in unexplained or a.metavar == "DIR" for a in command._actions)
+
+
+@pytest.mark.parametrize("name", list(commands()))
+def test_every_command_stands_in_the_readme(name):
+    assert f"python -m seglib {name}" in (ROOT / "README.md").read_text()
+
+
+def test_every_seglib_command_of_the_readme_parses():
+    import shlex
+
+    text = (ROOT / "README.md").read_text()
+    lines = [line for block in re.findall(r"```(?:sh|bash)\n(.*?)```", text, re.S) for line in block.splitlines()]
+    found = [part for line in lines for part in line.split("&&") if "python -m seglib" in part]
+    assert len(found) > 8
+    for line in found:
+        arguments = shlex.split(line.split("python -m seglib", 1)[1], comments=True)
+        if "--help" not in arguments:
+            cli.parser().parse_args(arguments)
+
+
+def test_every_dependency_is_explained_in_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    names = re.findall(r"^([\w-]+)[><=]", (ROOT / "requirements.txt").read_text(), re.M)
+    assert len(names) > 5
+    assert [n for n in names if not re.search(rf"^\| `{n}` \|", readme, re.M)] == []
+
+
+def test_the_samples_sources_are_complete():
+    import csv
+
+    with (ROOT / "dataset" / "sample" / "SOURCES.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    files = {p.relative_to(ROOT / "dataset" / "sample").as_posix() for p in (ROOT / "dataset" / "sample").glob("*/*")}
+    assert {row["file"] for row in rows} == files
+    assert len(files) == 13
+    assert all(row["licence"] and row["source"] for row in rows)
+
+
+def test_every_checkpoint_has_a_card():
+    for checkpoint in (ROOT / "seglib" / "checkpoints").glob("*.safetensors"):
+        assert checkpoint.stat().st_size < 15_000_000
+        card = checkpoint.with_suffix(".md").read_text()
+        for heading in ("## Net", "## Data and recipe", "## Figures", "## Limits", "## Licence"):
+            assert heading in card
+
+
+def test_names_can_be_imported_by_their_rooms():
+    for path in ROOMS:
+        if path.stem != "__main__":
+            importlib.import_module(f"seglib.{path.stem}")
