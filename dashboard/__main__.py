@@ -1,0 +1,186 @@
+"""The launcher: `python -m dashboard`.
+
+In: arguments. Out: a running server. If the store holds no run, the sample photos are analysed first, in a process of
+their own, so that the server never loads a net. Errors are one sentence; 2 is a wrong request, 1 a failure.
+"""
+
+import argparse
+import json
+import math
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from dashboard.settings import DEFAULT_STORE, ROOT, Settings
+from seglib.dataset import STORE_MARKER, scan
+from seglib.errors import DatasetError, SegError, UsageError
+from seglib.store import Store
+
+SAMPLE = ROOT / "dataset" / "sample"
+OFFERED = "test_set"
+"""A folder of this name below `--data` is offered for analysis, once the sample shows how fast this machine is."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code; does not return while the server runs."""
+    arguments = parser().parse_args(argv)
+    try:
+        settings = _settings(arguments)
+        _check_address(arguments.host, arguments.port)
+        if not _has_run(settings.store):
+            _first_analysis(settings)
+    except SegError as error:
+        print(f"dashboard: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("dashboard: Stopped; what was committed is kept, and the same command continues.", file=sys.stderr)
+        return 130
+    return _serve(settings, arguments.host, arguments.port)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m dashboard",
+        description="Show in the browser what a segmentation network saw in your photos. "
+        "With an empty store, the sample photos are analysed first.",
+        epilog="example: python -m dashboard --store output --port 8502",
+    )
+    top.add_argument(
+        "--data",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help="folder whose photos may be offered for analysis; may be given several times (default: dataset)",
+    )
+    top.add_argument(
+        "--store", type=Path, default=Path(DEFAULT_STORE), metavar="S", help=f"default {DEFAULT_STORE}, made if need be"
+    )
+    top.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default 127.0.0.1: this machine only); any other shows the photos, without a "
+        "password, to everyone who can reach this machine",
+    )
+    top.add_argument("--port", type=_port, default=8501, help="default 8501")
+    return top
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 65535, not {text!r}")
+    return int(text)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """All paths resolved, since the server does not stay in this folder."""
+    folders = arguments.data or [ROOT / "dataset"]
+    for folder in arguments.data or []:
+        if not folder.is_dir():
+            raise UsageError(f"{str(folder)!r} is not a folder: name one that holds photos with --data.")
+    return Settings(store=arguments.store.resolve(), data=tuple(folder.resolve() for folder in folders))
+
+
+def _check_address(host: str, port: int) -> None:
+    """Say at once that the address cannot be had, before any work is done."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror:
+        raise UsageError(f"{host!r} is no address of this machine: the usual --host is 127.0.0.1.") from None
+    except PermissionError:
+        raise UsageError(f"Port {port} is reserved by the system: name one above 1023 with --port.") from None
+    except OSError as error:
+        if error.errno == 98 or "in use" in str(error):
+            raise SegError(
+                f"Port {port} of {host} is taken: name another, such as --port {port % 65535 + 1}."
+            ) from None
+        raise UsageError(f"The server cannot listen on {host} ({error.strerror}): use --host 127.0.0.1.") from None
+    if not _is_loopback(str(address[0])):
+        print(
+            f"Listening on {host}: everyone who can reach this machine on port {port} can look at the photos and "
+            "figures of this store; there is no password and no encryption."
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    return ip_address(address.partition("%")[0]).is_loopback
+
+
+# --- the first analysis ------------------------------------------------------------------------------------------
+
+
+def _has_run(store: Path) -> bool:
+    """Raises `StoreError` for a store that is damaged or newer than this program."""
+    return (store / STORE_MARKER).exists() and bool(Store(store).runs())
+
+
+def _first_analysis(settings: Settings) -> None:
+    if not SAMPLE.is_dir():
+        print("The sample photos are not here; analyse a folder of yours with: python -m seglib run FOLDER")
+        return
+    print("The store is empty: analysing the sample photos first.", flush=True)
+    report = _run_sample(settings.store)
+    print(f"{report['computed']} photos analysed in {report['seconds']:.1f} s with {report['model']}.", flush=True)
+    for folder in settings.data:
+        _offer(folder / OFFERED, settings.store, float(report["images_per_second"]))
+
+
+def _run_sample(store: Path) -> dict[str, Any]:
+    """The report of `seglib run`, whose progress goes to the terminal."""
+    command = [sys.executable, "-m", "seglib", "run", str(SAMPLE), "--store", str(store), "--json"]
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+    done = subprocess.run(  # noqa: S603 - our own program on our own folder
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}, check=False
+    )
+    if done.returncode:
+        raise SegError("The first analysis failed, as said above: the dashboard was not started.")
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return report
+
+
+def _offer(folder: Path, store: Path, images_per_second: float) -> None:
+    """Print what analysing this folder would take, if it is there."""
+    try:
+        number = len(scan(folder)) if folder.is_dir() else 0
+    except DatasetError:
+        return
+    if number and images_per_second > 0:
+        minutes = math.ceil(number / images_per_second / 60)
+        command = shlex.join(["python", "-m", "seglib", "run", str(folder), "--store", str(store)])
+        print(f"There are {number:,} photos in {folder.name}; in at most about {minutes} min they are analysed by:")
+        print(f"    {command}", flush=True)
+
+
+# --- the server --------------------------------------------------------------------------------------------------
+
+
+def _serve(settings: Settings, host: str, port: int) -> int:
+    from streamlit.web import cli
+
+    os.environ.update(settings.environment())
+    os.chdir(ROOT)  # where .streamlit/config.toml is found
+    flags = {
+        "server.address": host,
+        "server.port": str(port),
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+    }
+    app = Path(__file__).with_name("app.py")
+    try:
+        cli.main(["run", str(app), *(f"--{name}={value}" for name, value in flags.items())])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""The server's root, imported once: Streamlit's app and our own routes beside it.
+
+`streamlit run dashboard/app.py` finds `app` by reading this file, so it must be assigned in just this form. Whatever
+runs at each click of a visitor is in `main.py`.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # `streamlit run` puts only this folder on the path
+    sys.path.insert(0, str(ROOT))
+
+import streamlit as st  # noqa: E402
+
+from dashboard import media  # noqa: E402
+
+app = st.App(Path(__file__).with_name("main.py"), routes=media.routes)

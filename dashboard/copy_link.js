@@ -1,0 +1,54 @@
+// Copies the page's address as it is at the click. Without the clipboard's consent the address is selected instead.
+const made = new WeakMap();
+
+async function copied(text, field) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    field.select();
+    return document.execCommand("copy");
+  }
+}
+
+function build(parent) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Copy link";
+  const card = document.createElement("div");
+  card.className = "card";
+  card.hidden = true;
+  const note = document.createElement("div");
+  note.setAttribute("role", "status");
+  const field = document.createElement("input");
+  field.readOnly = true;
+  field.setAttribute("aria-label", "Link to this view");
+  field.addEventListener("focus", () => field.select());
+  card.append(note, field);
+  const close = () => { card.hidden = true; };
+  button.addEventListener("click", async () => {
+    field.value = window.location.href;
+    card.hidden = false;
+    note.textContent = (await copied(field.value, field))
+      ? "Copied. Whoever opens it sees this view:"
+      : "Copy this address; it opens this view:";
+  });
+  for (const part of [button, card]) {
+    part.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") close();
+      if (event.key === "c" || event.key === "r") event.stopPropagation(); // Streamlit's own keys
+    });
+  }
+  const outside = (event) => { if (!event.composedPath().includes(parent)) close(); };
+  document.addEventListener("pointerdown", outside);
+  parent.append(button, card);
+  return () => document.removeEventListener("pointerdown", outside);
+}
+
+export default function ({ parentElement }) {
+  if (!made.has(parentElement)) made.set(parentElement, build(parentElement));
+  return () => {
+    made.get(parentElement)?.();
+    made.delete(parentElement);
+  };
+}

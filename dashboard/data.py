@@ -1,0 +1,178 @@
+"""What the pages know of the store; the only place with caches.
+
+In: a `Source` (store, its version, run) and the text of a filter. Out: frames, mostly small ones. All caches are keyed
+by these few texts, never by frames; the store's version changes with its files, so a run that is writing is seen at
+the next rerun. Frames are shared between visitors and must not be changed. Knows nothing of widgets.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard.state import View
+from seglib import export, query
+from seglib.classes import BACKGROUND
+from seglib.dataset import STORE_MARKER
+from seglib.errors import SegError, StoreError
+from seglib.query import FILTERS, Filters
+from seglib.stats import MEASURES, share_column
+from seglib.store import Run, Store
+
+NO_STORE = (
+    "There is no store yet, so there is nothing to show: start the dashboard with python -m dashboard, "
+    "or make a store with python -m seglib run."
+)
+
+
+_LISTED = ["path", "dataset", "split", "label", "animal", "dominant", *MEASURES, "width", "height"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One run in one state of one store: texts only, since they key the caches."""
+
+    path: str
+    version: str
+    run: str
+
+    def store(self) -> Store:
+        return Store(self.path)
+
+
+HASHES: dict[str | type, Callable[[Any], Any]] = {
+    Source: lambda source: (source.path, source.version, source.run),
+    Filters: lambda filters: filters.encode(),
+}
+"""What the caches know of an argument."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a page shows: the photos of one run that pass the view's filters."""
+
+    store: Store
+    run: Run
+    source: Source
+    view: View
+    focus: str
+    """The class that is looked at more closely; empty if the run has seen none."""
+
+    @property
+    def filters(self) -> Filters:
+        return self.view.filters
+
+    def answer(self, question: str, name: str = "") -> Any:
+        return answer(self.source, self.filters, question, name)
+
+
+def stored(path: Path) -> tuple[Store, str, list[Run]]:
+    """The store, its present version and its runs, the one used last at the end. Raises `StoreError`."""
+    if not (path / STORE_MARKER).is_file():
+        raise StoreError(NO_STORE)
+    store = Store(path)
+    return store, store.version(), store.runs()
+
+
+def sentence(error: SegError, path: Path) -> str:
+    """The error for a page: whatever place it names, only the store's own name stays of it."""
+    return str(error).replace(str(path), path.name).replace(str(path.resolve()), path.name)
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def failures(source: Source) -> pd.DataFrame:
+    """Files that could not be read: dataset, path, label, reason, detail."""
+    return source.store().failures()
+
+
+@st.cache_resource(max_entries=3, show_spinner="Reading the store", hash_funcs=HASHES)
+def table(source: Source) -> pd.DataFrame:
+    """All rows of the run; whoever gets it must not change it."""
+    return source.store().table([source.run])
+
+
+def classes(source: Source) -> list[str]:
+    return query.classes_of(table(source))
+
+
+def total(source: Source) -> int:
+    """Photos of the run, before any filter."""
+    return len(table(source))
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
+def options(source: Source, key: str) -> dict[str, int]:
+    """Value -> photos of the whole run, for a filter with choices; a missing value is the empty text."""
+    frame = table(source)
+    if key == "present":
+        return {n: found for n in query.classes_of(frame) if (found := int(query.present(frame, n).sum()))}
+    column = FILTERS[key].column(frame).astype("object")
+    counts = column.where(column.notna(), "").value_counts()
+    return {str(value): int(found) for value, found in counts.sort_index().items()}
+
+
+def main_class(source: Source) -> str:
+    """The class that is present in most photos of the run, background aside."""
+    found = {name: number for name, number in options(source, "present").items() if name != BACKGROUND}
+    return max(found, key=lambda name: found[name], default="")
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=HASHES)
+def selected(source: Source, filters: Filters) -> NDArray[np.intp]:
+    """Positions in the run's table of the photos that pass the filters, in its order."""
+    frame = table(source)
+    numbered = pd.Series(np.arange(len(frame)), frame.index)
+    return numbered.loc[query.select(frame, filters).index].to_numpy(np.intp)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=HASHES)
+def positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+    """The same positions, sorted; `name` is the class whose share may be sorted by."""
+    chosen = selected(source, filters)
+    descending, column = sort.startswith("-"), sort.removeprefix("-")
+    return chosen[query.ordered(table(source).iloc[chosen], column, descending=descending, name=name)]
+
+
+def rows(source: Source, chosen: NDArray[np.intp]) -> pd.DataFrame:
+    """The run's rows at these positions, with all columns of the table."""
+    return table(source).iloc[chosen]
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
+def listing(source: Source, filters: Filters, sort: str, name: str) -> pd.DataFrame:
+    """The selected photos for reading: paths, labels, measures, and the share of each class found in the run."""
+    frame = rows(source, positions(source, filters, sort, name))
+    found = [n for n in options(source, "present") if n != BACKGROUND]
+    shares = {share_column(n): query.shares(frame, n) for n in found}
+    return pd.concat([frame[_LISTED], pd.DataFrame(shares, index=frame.index)], axis=1).reset_index(drop=True)
+
+
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
+def answer(source: Source, filters: Filters, question: str, name: str = "") -> Any:
+    """What one of `QUESTIONS` says about the selected photos; `name` is a class, if it asks for one."""
+    frame, chosen = table(source), selected(source, filters)
+    return QUESTIONS[question](frame if len(chosen) == len(frame) else frame.iloc[chosen], name)
+
+
+def exported(path: Path, run: str, filters: Filters, kind: str) -> bytes:
+    """The bytes of `seglib export stats --run RUN --where FILTERS`, read from the store at this moment."""
+    frame = export.stats_frame(Store(path), [run], filters)
+    return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
+
+
+QUESTIONS: dict[str, Callable[[pd.DataFrame, str], Any]] = {
+    "key_figures": lambda frame, _: query.key_figures(frame),
+    "class_distribution": lambda frame, _: query.class_distribution(frame),
+    "co_occurrence": lambda frame, _: query.co_occurrence(frame),
+    "folder_against_animal": lambda frame, _: query.folder_against_animal(frame),
+    "contradictions": lambda frame, _: int((query.agreement(frame) == "contradicts").sum()),
+    "share_by_label": lambda frame, _: query.share_by_label(frame),
+    "confidence": lambda frame, _: query.histogram(frame["confidence"]),
+    "share": lambda frame, name: query.histogram(query.shares(frame, name), bins=10),
+}
+"""Name -> pure function of the selected rows and a class."""

@@ -1,0 +1,49 @@
+"""How numbers and names are written on every page; the one place for it.
+
+In: values. Out: short texts. Also makes untrusted names (files, folders, data sets) inert for Markdown and for HTML.
+Knows nothing of pages or tables.
+"""
+
+import html
+import math
+import re
+
+NOTHING = "–"
+NO_VALUE = "(none)"
+"""What a missing label, split or animal is called on a page; in a URL it is the empty text."""
+
+_MARKDOWN_SIGNS = re.compile(r"([^\w\s])")
+
+
+def percent(share: float | None) -> str:
+    """0.36 -> `36 %`; below a tenth one decimal: 0.004 -> `0.4 %`; None -> a dash."""
+    if share is None or math.isnan(share):
+        return NOTHING
+    text = f"{share:.1%}" if 0 < abs(share) < 0.0995 else f"{share:.0%}"
+    return text.replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def score(value: float | None) -> str:
+    """A confidence and its like, 0..1, two decimals."""
+    return NOTHING if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def photos(number: int) -> str:
+    return f"{count(number)} photo" + ("" if number == 1 else "s")
+
+
+def named(value: str) -> str:
+    return value or NO_VALUE
+
+
+def plain_markdown(text: str) -> str:
+    """The text so that Markdown shows it as it is: no link, image, icon or formula comes out of a file's name."""
+    return _MARKDOWN_SIGNS.sub(r"\\\1", " ".join(text.split()))
+
+
+def plain_html(text: str) -> str:
+    return html.escape(text, quote=True)

@@ -1,0 +1,112 @@
+"""One visitor's `View`, kept in step with the URL of the page; the only place that touches both.
+
+In: the URL, callbacks of widgets. Out: the present view. The view is the truth: a widget is set from it before it is
+drawn and changes it in its callback, so chips, clicks in charts, links and the browser's back button all agree.
+Streamlit's own binding of widgets to the URL is not used: it forbids going to another page with new filters.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from dashboard.state import View, decode, query_params
+from seglib.query import Filters
+
+_VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
+
+
+def pull(page: str) -> None:
+    """Take over the URL if the visitor came with a new one: a link, a reload, back or forward.
+
+    A click in the page menu drops the query, and a rerun that a widget caused may still carry the URL from before the
+    last one; neither says anything new.
+    """
+    state, now = st.session_state, _snapshot()
+    touched = state.pop(_TOUCHED, False)
+    by_menu = page != state.get(_PAGE, page) and not now
+    state[_PAGE] = page
+    if _VIEW not in state or (now != state.get(_URL) and not by_menu and not touched):
+        state[_VIEW], notes = decode((key, text) for key, texts in now.items() for text in texts)
+        tell(notes)
+    state[_URL] = now
+
+
+def push() -> None:
+    """Write the view into the URL."""
+    want = query_params(view())
+    if _snapshot() != _frozen(want):
+        st.query_params.from_dict(want)
+    st.session_state[_URL] = _snapshot()
+
+
+def view() -> View:
+    present: View = st.session_state[_VIEW]
+    return present
+
+
+def set_view(new: View) -> None:
+    """From a callback: the visitor did something."""
+    st.session_state[_VIEW] = new
+    st.session_state[_TOUCHED] = True
+
+
+def settle(new: View) -> None:
+    """While the page is drawn: replace the view by what of it makes sense here."""
+    st.session_state[_VIEW] = new
+
+
+def change(**parts: Any) -> None:
+    """`set_view` with some parts replaced; usable as a widget's callback."""
+    set_view(replace(view(), **parts))
+
+
+def set_filters(filters: Filters) -> None:
+    set_view(view().filtered(filters))
+
+
+def open_page(title: str, filters: Filters) -> None:
+    """From a callback: go to another page with these filters as soon as the pages are known."""
+    set_filters(filters)
+    st.session_state[_TARGET] = title
+
+
+def target() -> str | None:
+    """The page that `open_page` asked for, once."""
+    wanted: str | None = st.session_state.pop(_TARGET, None)
+    return wanted
+
+
+def tell(notes: list[str]) -> None:
+    """Keep sentences for the visitor until the page shows them."""
+    st.session_state.setdefault(_NOTES, []).extend(notes)
+
+
+def notes() -> list[str]:
+    kept: list[str] = st.session_state.pop(_NOTES, [])
+    return kept
+
+
+def controlled(key: str, value: object) -> str:
+    """Set the widget `key` to what the view says; returns the key. To be called right before the widget."""
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+    return key
+
+
+def on(key: str, apply: Callable[[Any], None]) -> Callable[[], None]:
+    """A callback that hands the new value of the widget `key` to `apply`."""
+
+    def changed() -> None:
+        apply(st.session_state[key])
+
+    return changed
+
+
+def _snapshot() -> dict[str, tuple[str, ...]]:
+    return {key: tuple(st.query_params.get_all(key)) for key in st.query_params}
+
+
+def _frozen(params: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {key: tuple(texts) for key, texts in params.items()}

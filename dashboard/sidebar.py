@@ -1,0 +1,167 @@
+"""The filter bar: the active run, and one widget for each entry of `seglib.query.FILTERS`.
+
+In: the selection's source and runs. Out: nothing; a widget changes the visitor's view in its callback.
+A new filter of the library appears here by itself, below "More filters". Knows nothing of charts or galleries.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import streamlit as st
+
+from dashboard import data, session
+from dashboard.data import Source
+from dashboard.formats import count, named, plain_markdown
+from seglib.classes import ANIMALS
+from seglib.query import AGREEMENTS, FILTERS, Choice, ClassRange, Filter, Present, Range, Text
+from seglib.store import Run
+
+MAIN: tuple[str, ...] = ("dataset", "split", "label", "present", "share", "agreement", "confidence", "path")
+"""Filters that are always open, in this order."""
+
+MOST_PILLS = 6
+"""With more choices than this, a list to search in replaces the buttons."""
+
+_ORDERS = {"agreement": AGREEMENTS, "animal": (*ANIMALS, "none"), "split": ("train", "val", "test")}
+
+
+def render_runs(runs: Sequence[Run], active: str) -> None:
+    """The choice of the active run, the newest first."""
+    names = [run.run for run in reversed(runs)]
+    labels = _run_labels(runs)
+    with st.sidebar:
+        key = session.controlled("w:run", active)
+        st.selectbox(
+            "Run", names, format_func=lambda name: labels[name], key=key, on_change=session.on(key, _choose_run)
+        )
+
+
+def render_filters(source: Source, focus: str) -> None:
+    rest = [key for key in FILTERS if key not in MAIN]
+    active = {key.partition(".")[0] for key in session.view().filters}
+    with st.sidebar:
+        for key in MAIN:
+            _widget(source, FILTERS[key], focus)
+        with st.expander("More filters", expanded=bool(active & set(rest))):
+            for key in rest:
+                _widget(source, FILTERS[key], focus)
+
+
+def _widget(source: Source, entry: Filter, focus: str) -> None:
+    for kind, draw in _WIDGETS.items():
+        if isinstance(entry, kind):
+            draw(source, entry, focus)
+            return
+
+
+def _choice(source: Source, entry: Filter, _: str) -> None:
+    chosen = [str(value) for value in session.view().filters.get(entry.key, ())]
+    found = data.options(source, entry.key)
+    values = list(dict.fromkeys([*_in_order(entry, found), *chosen]))
+    if len(values) < 2 and not chosen:
+        return
+    key = session.controlled(f"w:{entry.key}", chosen)
+    apply = session.on(key, partial(_set, entry.key))
+    if len(values) <= MOST_PILLS:
+        st.pills(
+            entry.label,
+            values,
+            selection_mode="multi",
+            format_func=lambda value: f"{plain_markdown(named(value))} {count(found.get(value, 0))}",
+            key=key,
+            on_change=apply,
+        )
+    else:
+        st.multiselect(
+            entry.label,
+            values,
+            format_func=lambda value: f"{named(value)} · {count(found.get(value, 0))}",
+            key=key,
+            placeholder="Any",
+            on_change=apply,
+        )
+
+
+def _in_order(entry: Filter, found: dict[str, int]) -> list[str]:
+    """Known vocabularies in their own order, classes by number of photos, all else by name."""
+    if isinstance(entry, Present) or entry.key == "dominant":
+        return sorted(found, key=lambda value: -found[value])
+    order = _ORDERS.get(entry.key, ())
+    return sorted(found, key=lambda value: (order.index(value) if value in order else len(order), value))
+
+
+def _range(_: Source, entry: Filter, __: str) -> None:
+    _slider(entry.key, entry.label, "%.2f")
+
+
+def _class_range(source: Source, entry: Filter, focus: str) -> None:
+    """One slider for the chosen class, and one for each other class that is filtered already."""
+    chosen = [key.partition(".")[2] for key in session.view().filters if key.startswith(f"{entry.key}.")]
+    for name in chosen:
+        if name != focus:
+            _slider(f"{entry.key}.{name}", f"{entry.label} {plain_markdown(name)}", "percent")
+    found = data.options(source, "present")
+    names = list(dict.fromkeys([*sorted(found, key=lambda n: -found[n]), *([focus] if focus else [])]))
+    if not names:
+        return
+    key = session.controlled("w:focus", focus or names[0])
+    st.selectbox(entry.label, names, key=key, on_change=session.on(key, _choose_focus))
+    _slider(f"{entry.key}.{focus}", f"{entry.label} {plain_markdown(focus)}", "percent", hidden=True)
+
+
+def _slider(key: str, label: str, form: str, *, hidden: bool = False) -> None:
+    chosen = session.view().filters.get(key, (0.0, 1.0))
+    widget = session.controlled(f"w:{key}", chosen)
+    st.slider(
+        label,
+        0.0,
+        1.0,
+        step=0.01,
+        format=form,
+        key=widget,
+        label_visibility="collapsed" if hidden else "visible",
+        on_change=session.on(widget, partial(_set_range, key)),
+    )
+
+
+def _text(_: Source, entry: Filter, __: str) -> None:
+    key = session.controlled(f"w:{entry.key}", session.view().filters.get(entry.key, ""))
+    st.text_input(entry.label, key=key, placeholder="e.g. cat.41", on_change=session.on(key, partial(_set, entry.key)))
+
+
+_WIDGETS: dict[type[Filter], Callable[[Source, Filter, str], None]] = {
+    Choice: _choice,
+    ClassRange: _class_range,
+    Range: _range,
+    Text: _text,
+}
+"""Kind of filter -> how it is drawn; the first kind that fits."""
+
+
+def _set(key: str, value: Sequence[str]) -> None:
+    session.set_view(session.view().with_filter(key, value if isinstance(value, str) else tuple(value)))
+
+
+def _set_range(key: str, value: tuple[float, float]) -> None:
+    low, high = round(value[0], 4), round(value[1], 4)
+    session.set_view(session.view().with_filter(key, None if (low, high) == (0, 1) else (low, high)))
+
+
+def _choose_run(run: str) -> None:
+    session.change(run=run, page=1)
+
+
+def _choose_focus(name: str) -> None:
+    session.change(focus=name, page=1)
+
+
+def _run_labels(runs: Sequence[Run]) -> dict[str, str]:
+    """`model · resize`, with precision and digest where two would look the same."""
+    short = {run.run: f"{run.model} · {run.resize}" for run in runs}
+    repeated = {label for label in short.values() if list(short.values()).count(label) > 1}
+    return {
+        run.run: f"{short[run.run]} · {run.precision or 'masks'} · {run.run[-8:]}"
+        if short[run.run] in repeated
+        else short[run.run]
+        for run in runs
+    }

@@ -1,0 +1,233 @@
+"""What a person is looking at, as one value, and its text form: the query of the page's URL.
+
+In: (key, text) pairs of a URL. Out: a frozen `View` and notes about what could not be used; and back. The filter keys
+are those of `seglib.query`, so that this part of a URL also works as `--where` in the shell. `decode(encode(v)) == v`
+for every view. Knows nothing of Streamlit, stores or tables.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from dashboard.formats import named, percent, score
+from seglib.classes import ANIMALS
+from seglib.errors import SegError
+from seglib.query import AGREEMENTS, FILTERS, Filters, Value, entry_of
+
+Pairs = list[tuple[str, str]]
+
+PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
+SHOWS: tuple[str, ...] = ("gallery", "table")
+PAGE_SIZE = 48
+"""Tiles on one page of the gallery."""
+
+OPACITY_RANGE = (0, 100)
+SIZE_RANGE = (100, 360)
+"""Height of a gallery row in CSS pixels, before the row is stretched to the page's width."""
+
+SORTS: dict[str, str] = {
+    "path": "by path",
+    "confidence": "least confident first",
+    "-confidence": "most confident first",
+    "-entropy": "highest entropy first",
+    "-low_margin": "most undecided pixels first",
+    "-share": "largest share of the chosen class first",
+    "share": "smallest share of the chosen class first",
+}
+"""Key in the URL -> what it means; a minus sorts downwards."""
+
+_VOCABULARY: dict[str, tuple[str, ...]] = {
+    "split": ("", "train", "val", "test"),
+    "animal": ("", *ANIMALS, "none"),
+    "agreement": ("", *AGREEMENTS),
+}
+"""Filters whose possible values are known without looking into a table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Everything that decides what a page shows; the URL holds what differs from these defaults."""
+
+    filters: Filters = field(default_factory=Filters)
+    run: str = ""
+    """The active run; empty until it is known which runs there are."""
+    focus: str = ""
+    """The class whose share is charted, sorted by and filtered; `class` in the URL. Empty: the most frequent one."""
+    sort: str = "path"
+    page: int = 1
+    show: str = "gallery"
+    palette: str = "okabe-ito"
+    overlay: bool = True
+    opacity: int = 55
+    """Of the overlay, percent."""
+    size: int = 180
+
+    def filtered(self, filters: Filters) -> "View":
+        """With other filters, from the first page on."""
+        return replace(self, filters=filters, page=1)
+
+    def with_filter(self, key: str, value: Value | None) -> "View":
+        return self.filtered(self.filters.replaced(key, value))
+
+
+# --- the URL -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Field:
+    """One part of a view besides the filters: its key in the URL, its attribute, and how a text is read."""
+
+    key: str
+    name: str
+    read: Callable[[str], Any]
+    write: Callable[[Any], str] = str
+
+
+def _one_of(known: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"known are {', '.join(known)}")
+        return text
+
+    return read
+
+
+def _whole_number(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+            raise ValueError(f"a whole number from {low} to {high} is expected")
+        return int(text)
+
+    return read
+
+
+_FIELDS: dict[str, _Field] = {
+    entry.key: entry
+    for entry in (
+        _Field("run", "run", str),
+        _Field("class", "focus", str),
+        _Field("sort", "sort", _one_of(tuple(SORTS))),
+        _Field("page", "page", _whole_number(1, 10**8)),
+        _Field("show", "show", _one_of(SHOWS)),
+        _Field("palette", "palette", _one_of(PALETTES)),
+        _Field(
+            "overlay", "overlay", lambda text: _one_of(("on", "off"))(text) == "on", lambda on: "on" if on else "off"
+        ),
+        _Field("opacity", "opacity", _whole_number(*OPACITY_RANGE)),
+        _Field("size", "size", _whole_number(*SIZE_RANGE)),
+    )
+}
+_DEFAULTS = View()
+
+
+def encode(view: View) -> Pairs:
+    """Filters first, then what differs from the defaults."""
+    rest = [(f.key, getattr(view, f.name), getattr(_DEFAULTS, f.name), f.write) for f in _FIELDS.values()]
+    return view.filters.pairs() + [(key, write(value)) for key, value, default, write in rest if value != default]
+
+
+def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
+    """The view that these pairs spell, and one sentence for each key that was dropped."""
+    texts: dict[str, list[str]] = {}
+    for key, text in pairs:
+        texts.setdefault(key, []).append(text)
+    found: dict[str, Any] = {}
+    filters, notes = Filters(), []
+    for key, values in texts.items():
+        try:
+            if key in _FIELDS:
+                found[_FIELDS[key].name] = _FIELDS[key].read(values[-1])
+            else:
+                filters = filters.replaced(key, entry_of(key)[0].decode(values))
+        except (SegError, ValueError) as error:
+            notes.append(f"{key}={values[-1]} was left out: {str(error).rstrip('.')}.")
+    return View(filters=filters, **found), notes
+
+
+def query_params(view: View) -> dict[str, list[str]]:
+    """The pairs as Streamlit takes them: repeated keys as lists."""
+    params: dict[str, list[str]] = {}
+    for key, text in encode(view):
+        params.setdefault(key, []).append(text)
+    return params
+
+
+# --- what the store allows ---------------------------------------------------------------------------------------
+
+
+def with_run(view: View, runs: Sequence[str]) -> tuple[View, list[str]]:
+    """The view of one of these runs, which are at least one, the newest last."""
+    if view.run in runs:
+        return view, []
+    notes = [f"There is no run {view.run!r} in this store: showing {runs[-1]!r}."] if view.run else []
+    return replace(view, run=runs[-1]), notes
+
+
+def fitted(view: View, classes: Sequence[str]) -> tuple[View, list[str]]:
+    """The view without what cannot be asked of a run with these classes, and a sentence for each thing left out."""
+    notes = []
+    if view.focus and view.focus not in classes:
+        notes.append(f"This run's model knows no class {view.focus!r}.")
+        view = replace(view, focus="")
+    if view.sort.endswith("share") and not classes:
+        view = replace(view, sort=_DEFAULTS.sort)
+    filters = view.filters
+    for key, value in view.filters.items():
+        possible = _possible(key, value, classes)
+        if possible != value:
+            left_out = ", ".join(str(v) for v in value if v not in possible)
+            notes.append(f"The filter {key}={left_out} was left out: this run knows no such value.")
+            filters = filters.replaced(key, possible or None)
+    return replace(view, filters=filters), notes
+
+
+def _possible(key: str, value: Value, classes: Sequence[str]) -> Value:
+    """The part of a filter's value that can be asked of a run with these classes."""
+    entry, class_name = entry_of(key)
+    if entry.per_class:
+        return value if class_name in classes else ()
+    known = {"present": tuple(classes), "dominant": ("", *classes)}.get(key) or _VOCABULARY.get(key)
+    if known is None or isinstance(value, str):
+        return value
+    return tuple(str(v) for v in value if v in known)
+
+
+def known_keys() -> frozenset[str]:
+    """The keys of a view that are no filter; for tests and documentation."""
+    return frozenset(_FIELDS)
+
+
+# --- in words ----------------------------------------------------------------------------------------------------
+
+
+def chip(key: str, value: Value) -> str:
+    """A filter in words: `Folder label: cats, dogs`, `Share of cat: 10 % to 100 %`."""
+    entry, class_name = entry_of(key)
+    label = f"{entry.label} {class_name}".strip()
+    if isinstance(value, str):
+        return f"{label}: {value}"
+    if isinstance(value[0], float):
+        low, high = value
+        write = percent if entry.per_class or key == "low_margin" else score
+        return f"{label}: {write(float(low))} to {write(float(high))}"
+    return f"{label}: {', '.join(named(str(v)) for v in value)}"
+
+
+def sort_label(sort: str, focus: str) -> str:
+    return SORTS[sort].replace("the chosen class", focus or "the chosen class")
+
+
+def cell_filters(filters: Filters, label: str, animal: str) -> Filters:
+    """The photos behind one cell of folder label against animal, within the present filters."""
+    return filters.replaced("label", (label,)).replaced("animal", (animal,)).replaced("agreement", None)
+
+
+def both_present(filters: Filters, first: str, second: str, least: float) -> Filters:
+    """The photos behind one cell of the co-occurrence: both classes cover at least the share `least`."""
+    for name in (first, second):
+        filters = filters.replaced(f"share.{name}", (least, 1.0))
+    return filters
+
+
+assert not set(_FIELDS) & set(FILTERS), "a key of the URL is either a filter or a part of the view"
+assert {f.name for f in _FIELDS.values()} | {"filters"} == {f.name for f in fields(View)}

@@ -1,0 +1,77 @@
+"""Parts that pages share: style, headings, chips, key figures, cards, sentences.
+
+In: texts and small values. Out: elements on the page. All names are made inert before they become Markdown or HTML.
+Knows nothing of stores or of how a number was computed.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import session
+from dashboard.formats import plain_html, plain_markdown
+from dashboard.state import chip
+from seglib.query import Filters
+
+_STYLE = Path(__file__).with_name("style.css")
+
+
+def style() -> None:
+    st.html(_STYLE)
+
+
+def failure(sentence: str) -> None:
+    st.error(plain_markdown(sentence))
+
+
+def tell(notes: Sequence[str]) -> None:
+    """What could not be used of a link."""
+    if notes:
+        st.warning("  \n".join(plain_markdown(note) for note in notes))
+
+
+@contextmanager
+def heading(title: str) -> Iterator[None]:
+    """A row with the page's title; what is drawn inside stands at its right."""
+    with st.container(horizontal=True, vertical_alignment="center", key="heading"):
+        st.title(title, anchor=False, width="stretch")
+        yield
+
+
+def chips(filters: Filters) -> None:
+    """One button per filter that takes it away, and one for all."""
+    if not filters:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="chips"):
+        for key, value in filters.items():
+            st.button(
+                f"{plain_markdown(chip(key, value))} :material/close:",
+                key=f"chip:{key}",
+                help="Remove this filter",
+                on_click=session.set_filters,
+                args=(filters.replaced(key, None),),
+            )
+        st.button("Clear all", key="clear", type="tertiary", on_click=session.set_filters, args=(Filters(),))
+
+
+def figures(values: Sequence[tuple[str, str]]) -> None:
+    """Large numbers, each with its meaning below it."""
+    cards = "".join(
+        f"<div><dd>{plain_html(value)}</dd><dt>{plain_html(meaning)}</dt></div>" for value, meaning in values
+    )
+    st.html(f"<dl class='figures'>{cards}</dl>")
+
+
+@contextmanager
+def card(title: str, note: str = "") -> Iterator[None]:
+    """A framed part of the page with its title, and what one must know to read it."""
+    with st.container(border=True, height="stretch"):
+        said = f"<span>{plain_html(note)}</span>" if note else ""
+        st.html(f"<h2 class='card-title'>{plain_html(title)}{said}</h2>")
+        yield
+
+
+def remark(text: str) -> None:
+    st.caption(plain_markdown(text))

@@ -1,0 +1,179 @@
+"""Explore: the selected photos themselves, as a gallery or a table, with charts and exports of the same selection.
+
+In: a `Selection`. Out: the page.
+"""
+
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, components, data, session, ui
+from dashboard.components import Look
+from dashboard.data import Selection
+from dashboard.formats import count, photos, plain_markdown
+from dashboard.state import PAGE_SIZE, PALETTES, SHOWS, SIZE_RANGE, SORTS, sort_label
+from dashboard.views import parts
+from dashboard.views.tiles import tiles
+from seglib.query import classes_of
+from seglib.stats import MEASURES
+
+GALLERY = "gallery"
+
+
+def render(selection: Selection) -> None:
+    with ui.heading("Explore"):
+        _leaving(selection)
+    ui.chips(selection.filters)
+    parts.key_figures(selection)
+    if parts.is_empty(selection):
+        return
+    _charts(selection)
+    _controls(selection)
+    if selection.view.show == "table":
+        _table(selection)
+    else:
+        _gallery(selection)
+
+
+def _leaving(selection: Selection) -> None:
+    """What can be taken along: the link, the rows, and the command that gives the same rows."""
+    components.copy_link(key="copy_link")
+    for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
+        st.download_button(
+            "CSV" if kind == "csv" else "Parquet",
+            data=partial(data.exported, selection.store.path, selection.run.run, selection.filters, kind),
+            file_name=f"{selection.run.run}.{kind}",
+            mime=mime,
+            key=f"download:{kind}",
+            help=f"The statistics of the selected photos as {kind.upper() if kind == 'csv' else 'Parquet'}",
+            on_click="ignore",
+        )
+
+
+def _charts(selection: Selection) -> None:
+    left, middle, right = st.columns(3)
+    with left:
+        frame: pd.DataFrame = selection.answer("class_distribution")
+        with ui.card("Class distribution", f"mean share; {parts.PRESENT_NOTE}"):
+            st.plotly_chart(
+                charts.class_distribution(frame, most=6),
+                key="class_distribution",
+                config=charts.CONFIG,
+                alt="Bars: mean share of each class. " + charts.in_words(frame),
+            )
+    with middle:
+        _share(selection)
+    with right:
+        parts.folder_against_animal(selection, session.set_filters)
+
+
+def _share(selection: Selection) -> None:
+    name = selection.focus
+    bins: pd.DataFrame = selection.answer("share", name) if name else pd.DataFrame({"count": []})
+    n = int(bins["count"].sum())
+    with ui.card(f"Share of {name}" if name else "Share of a class", f"photos per 10 %, n = {count(n)}"):
+        if not n:
+            ui.remark("There is no share to show: no class but the background was found.")
+            return
+        st.plotly_chart(
+            charts.histogram(bins, colour=charts.class_colours([name])[name], as_share=True),
+            key="share",
+            config=charts.CONFIG,
+            alt=f"Histogram of the share of {name} per photo.",
+        )
+
+
+# --- gallery and table -------------------------------------------------------------------------------------------
+
+
+def _controls(selection: Selection) -> None:
+    view, figures = selection.view, selection.answer("key_figures")
+    with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
+        order = sort_label(view.sort, selection.focus)
+        st.markdown(f"**{photos(figures.photos)}**, {plain_markdown(order)}", width="stretch")
+        _select("Sort", "sort", list(SORTS), {sort: sort_label(sort, selection.focus) for sort in SORTS}, width=300)
+        _select(
+            "Colours",
+            "palette",
+            list(PALETTES),
+            {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"},
+            width=240,
+        )
+        key = session.controlled("w:show", view.show)
+        st.segmented_control(
+            "Show",
+            SHOWS,
+            required=True,
+            format_func=str.capitalize,
+            label_visibility="collapsed",
+            key=key,
+            on_change=session.on(key, lambda show: session.change(show=show or view.show)),
+        )
+
+
+def _select(label: str, part: str, values: list[str], names: dict[str, str], width: int) -> None:
+    key = session.controlled(f"w:{part}", getattr(session.view(), part))
+    apply = session.on(key, lambda value: session.change(**{part: value, "page": 1}))
+    st.selectbox(
+        label,
+        values,
+        format_func=lambda v: names[v],
+        label_visibility="collapsed",
+        key=key,
+        on_change=apply,
+        width=width,
+    )
+
+
+def _gallery(selection: Selection) -> None:
+    view = selection.view
+    chosen = data.positions(selection.source, selection.filters, view.sort, selection.focus)
+    pages = -(-len(chosen) // PAGE_SIZE)
+    page = min(view.page, pages)
+    rows = data.rows(selection.source, chosen[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
+    shown = tiles(rows, selection.store, selection.run.run, view.palette)
+    colours = charts.class_colours(classes_of(rows), view.palette)
+    found = dict.fromkeys(name for tile in shown for name, _, _ in tile.bar)
+    components.gallery(
+        shown,
+        [(name, colours[name]) for name in found],
+        Look(view.overlay, view.opacity, view.size),
+        sizes=SIZE_RANGE,
+        key=GALLERY,
+        on_look=_remember_look,
+    )
+    if pages > 1:
+        _pages(page, pages, len(chosen))
+
+
+def _pages(page: int, pages: int, n: int) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="pages"):
+        first, last = (page - 1) * PAGE_SIZE + 1, min(page * PAGE_SIZE, n)
+        ui.remark(f"{count(first)} to {count(last)} of {photos(n)}")
+        key = session.controlled("w:page", page)
+        st.pagination(pages, key=key, on_change=session.on(key, lambda chosen: session.change(page=chosen)))
+
+
+def _remember_look() -> None:
+    look = components.look_of(GALLERY)
+    if look is not None:
+        low, high = SIZE_RANGE
+        session.change(
+            overlay=look.overlay, opacity=min(max(look.opacity, 0), 100), size=min(max(look.size, low), high)
+        )
+
+
+def _table(selection: Selection) -> None:
+    frame = data.listing(selection.source, selection.filters, selection.view.sort, selection.focus)
+    percents = [name for name in frame.columns if name.startswith("share:")]
+    numbers = {name: st.column_config.NumberColumn(format="%.2f") for name in MEASURES}
+    numbers |= {name: st.column_config.NumberColumn(format="percent") for name in percents}
+    st.dataframe(
+        frame,
+        hide_index=True,
+        lazy=True,
+        height=620,
+        column_config=numbers,
+        alt=f"Table of the {photos(len(frame))} selected",
+    )

@@ -1,0 +1,98 @@
+"""Steps that several pages take: the head of a page, and folder label against animal.
+
+In: a `Selection`. Out: elements on the page. Knows nothing of pages in particular.
+"""
+
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import components, data, session, ui
+from dashboard.components import Cell
+from dashboard.data import Selection
+from dashboard.formats import count, named, percent, photos, score
+from dashboard.state import cell_filters
+from seglib.classes import PRESENT_SHARE, animal_of_label
+from seglib.query import Filters, KeyFigures
+
+PRESENT_NOTE = f"present: at least {percent(PRESENT_SHARE)} of the photo"
+
+OnFilters = Callable[[Filters], None]
+
+
+def key_figures(selection: Selection) -> None:
+    figures: KeyFigures = selection.answer("key_figures")
+    unreadable = len(data.failures(selection.source))
+    ui.figures(
+        [
+            (count(figures.photos), f"photos of {count(data.total(selection.source))}"),
+            (percent(figures.mean_foreground_share), f"mean foreground share, n = {count(figures.photos)}"),
+            (score(figures.mean_confidence), f"mean confidence (0 to 1), n = {count(figures.photos)}"),
+            (f"{count(figures.agreeing)} of {count(figures.claiming)}", "folder label = animal"),
+            (count(unreadable), "unreadable files in the store"),
+        ]
+    )
+
+
+def is_empty(selection: Selection) -> bool:
+    """True if no photo passes; then the page has already said so."""
+    figures: KeyFigures = selection.answer("key_figures")
+    if figures.photos:
+        return False
+    if data.total(selection.source) == 0:
+        st.info("This run holds no photos yet. If it is at work now, reload this page in a moment.")
+    else:
+        st.info(
+            f"None of the {photos(data.total(selection.source))} passes all filters: "
+            "take one away above, or clear them all."
+        )
+    return True
+
+
+def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
+    """The matrix; a click on a cell hands the filters of its photos to `apply`."""
+    counts: pd.DataFrame = selection.answer("folder_against_animal")
+    figures: KeyFigures = selection.answer("key_figures")
+    labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]
+    numbers: list[list[int]] = counts.to_numpy().tolist()
+    with ui.card("Folder label against animal", f"photos, n = {count(sum(map(sum, numbers)))}"):
+        if not figures.claiming:
+            ui.remark(
+                "No folder is named cats or dogs, or this run's model knows neither: there is nothing to compare."
+            )
+        key = "folder_against_animal"
+
+        def chosen() -> None:
+            if (cell := components.cell_of(key)) and cell[0] < len(labels) and cell[1] < len(animals):
+                apply(cell_filters(session.view().filters, labels[cell[0]], animals[cell[1]]))
+
+        rows = [
+            (named(label), [_cell(label, animal, number) for animal, number in zip(animals, line, strict=True)])
+            for label, line in zip(labels, numbers, strict=True)
+        ]
+        components.matrix("folder \\ network", animals, rows, key=key, on_cell=chosen)
+        _contradictions(selection, figures, apply)
+
+
+def _cell(label: str, animal: str, number: int) -> Cell:
+    claimed = animal_of_label(label)
+    tone = "" if claimed is None or animal == "none" or not number else "agrees" if animal == claimed else "contradicts"
+    saw = "neither cat nor dog" if animal == "none" else animal
+    return Cell(value=number, tone=tone, hint=f"{photos(number)}: folder {named(label)}, network sees {saw}")
+
+
+def _contradictions(selection: Selection, figures: KeyFigures, apply: OnFilters) -> None:
+    if not figures.claiming:
+        return
+    rate = percent(figures.agreeing / figures.claiming)
+    agreeing = f"{count(figures.agreeing)} of {count(figures.claiming)} agree ({rate})"
+    ui.remark(f"{agreeing}. A click on a cell shows its photos.")
+    contradicting = selection.answer("contradictions")
+    if contradicting:
+        st.button(
+            f"Show the {count(contradicting)} contradiction{'' if contradicting == 1 else 's'}",
+            key="contradictions",
+            on_click=apply,
+            args=(selection.filters.replaced("agreement", ("contradicts",)),),
+        )

@@ -1,0 +1,53 @@
+"""The gallery's tiles: what each says and where its pictures are.
+
+In: rows of one run's table. Out: `Tile`s, plain data. Knows nothing of the gallery's order, pages or look.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from dashboard import media
+from dashboard.charts import class_colours
+from dashboard.components import Tile
+from dashboard.formats import percent, score
+from seglib.classes import BACKGROUND, PRESENT_SHARE
+from seglib.overlay import alt_text
+from seglib.query import agreement, classes_of, shares
+from seglib.store import Store
+
+_TOLD = ["path", "label", "width", "height", "image_id", "animal", "confidence"]
+
+
+def tiles(rows: pd.DataFrame, store: Store, run: str, colours: str) -> list[Tile]:
+    """One tile per row; `colours` is the palette of masks and bars."""
+    names = classes_of(rows)
+    paint = class_colours(names, colours)
+    told: list[dict[Any, Any]] = rows[_TOLD].astype("object").to_dict("records")
+    per_class = pd.DataFrame({name: shares(rows, name) for name in names}, index=rows.index).to_dict("records")
+    verdicts = agreement(rows).tolist()
+    found = []
+    for row, share, verdict in zip(told, per_class, verdicts, strict=True):
+        there = present_classes({str(name): float(part) for name, part in share.items()})
+        warning = f"folder {row['label']}, network {row['animal']}" if verdict == "contradicts" else ""
+        found.append(
+            Tile(
+                photo=media.thumbnail_url(store, row["image_id"]),
+                mask=media.overlay_url(store, run, row["image_id"], colours),
+                aspect=row["width"] / row["height"],
+                name=row["path"],
+                alt=f"{row['path']}: {alt_text(dict(there))}" + (f". Contradiction: {warning}" if warning else ""),
+                found=there[0][0] if there else "background only",
+                share=percent(there[0][1]) if there else "",
+                confidence=score(row["confidence"]),
+                warning=warning,
+                bar=[(name, round(part, 4), paint[name]) for name, part in there],
+            )
+        )
+    return found
+
+
+def present_classes(share: dict[str, float]) -> list[tuple[str, float]]:
+    """(class, share) of what is present, the largest first, background aside."""
+    there = [(name, part) for name, part in share.items() if name != BACKGROUND and part >= PRESENT_SHARE]
+    return sorted(there, key=lambda pair: -pair[1])
