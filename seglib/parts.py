@@ -35,9 +35,15 @@ class Scratch:
         self._base = store / "tmp"
         self._folder = self._base / ".".join((*_machine(), str(os.getpid())))
 
-    def open(self) -> None:
-        """Show other processes that this one writes to the store, until `close`."""
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Sweep what killed processes left; show others that this one writes to the store until it is done."""
+        self.sweep()
         self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        finally:
+            self.close()
 
     def other_writers(self) -> bool:
         """True while another process is writing here."""
@@ -79,7 +85,7 @@ class Scratch:
             self._base.rmdir()
 
     def _temporary(self) -> Path:
-        self.open()
+        self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder / secrets.token_hex(8)
 
 

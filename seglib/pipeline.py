@@ -5,6 +5,7 @@ pass, and counting and writing overlap; memory is bounded whatever the number of
 a photo is known by its content, a file by its size and time. Knows nothing of the command line or of pages.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -109,19 +110,21 @@ def run(
         device=options.device,
     )
     recipe = engine.recipe(spec, settings)
-    store.scratch.sweep()
-    store.scratch.open()
-    data_set = store.register(folder, options.title)
-    this_run = store.add_run(recipe, parameters=spec.parameters, versions=engine.versions())
-    scan = time.time_ns()
-    known = store.files(data_set)
-    vanished = _record_vanished(store, data_set, known, records, scan)
-    if options.names is not None:
-        records = dataset_room.choose(records, options.names)
-    work = _Work.planned(
-        records.iloc[: options.limit], known, _computed_ids(store, this_run, options.verify), options.verify
-    )
-    try:
+    with store.scratch.writing():
+        data_set = store.register(folder, options.title)
+        this_run = store.add_run(recipe, parameters=spec.parameters, versions=engine.versions())
+        scan = time.time_ns()
+        known = store.files(data_set)
+        vanished = _record_vanished(store, data_set, known, records, scan)
+        if options.names is not None:
+            records = dataset_room.choose(records, options.names)
+        work = _Work.planned(
+            records.iloc[: options.limit],
+            known,
+            computed_ids=_computed_ids(store, this_run, options.verify),
+            readable_again=_readable_again(data_set, known),
+            verify=options.verify,
+        )
         return _Session(
             store=store,
             data_set=data_set,
@@ -133,8 +136,6 @@ def run(
             work=work,
             vanished=vanished,
         ).execute(on_progress)
-    finally:
-        store.scratch.close()
 
 
 # --- what is there to do? ----------------------------------------------------------------------------------------
@@ -155,14 +156,16 @@ class _Work:
         return len(self.first) + len(self.repeats) + self.reused + self.failed
 
     @classmethod
-    def planned(cls, records: pd.DataFrame, known: pd.DataFrame, computed_ids: set[str], verify: bool) -> "_Work":
+    def planned(
+        cls, records: pd.DataFrame, known: pd.DataFrame, computed_ids: set[str], readable_again: set[str], verify: bool
+    ) -> "_Work":
         """Compare the scan with what is known. A file is unchanged if its bytes and mtime_ns are, and is not opened."""
         facts = known[["path", "bytes", "mtime_ns", "image_id", "reason"]]
         joined = records.merge(facts, on="path", how="left", suffixes=("", "_known"), sort=False)
         same = (joined["bytes"] == joined["bytes_known"]) & (joined["mtime_ns"] == joined["mtime_ns_known"])
         same &= joined["reason"] != VANISHED
         trusted = same & (not verify)
-        failed = trusted & joined["reason"].notna()
+        failed = trusted & joined["reason"].notna() & ~joined["path"].isin(readable_again)
         identified = same & joined["reason"].isna()
         reused = trusted & identified & joined["image_id"].isin(computed_ids)
         repeated = trusted & identified & ~reused & joined["image_id"].where(identified).duplicated()
@@ -192,6 +195,12 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
         if (run.model, run.weights_sha256, run.resize) == (spec.name, sha256, resize.text) and run.precision
     ]
     return engine.known_precision(precision, earlier)
+
+
+def _readable_again(data_set: Dataset, known: pd.DataFrame) -> set[str]:
+    """Files that the operating system refused and grants now: a new permission changes neither size nor mtime."""
+    refused = known.loc[known["reason"] == "unreadable", "path"]
+    return {path for path in refused if os.access(data_set.root / path, os.R_OK)}
 
 
 def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:

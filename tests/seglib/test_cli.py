@@ -230,7 +230,8 @@ def test_bad_requests_are_one_sentence_with_exit_code_2(store, tmp_path, capsys)
 @pytest.mark.parametrize(
     "arguments",
     [[], ["fly"], ["run"], ["run", ".", "--resize", "big"], ["run", ".", "--max-failure-rate", "2"],
-     ["export", "stats"], ["run", ".", "--workers", "-1"], ["run", ".", "--batch-size", "0"], ["run", ".", "--precision", "fp8"]],
+     ["export", "stats"], ["run", ".", "--workers", "-1"], ["run", ".", "--batch-size", "0"],
+     ["run", ".", "--precision", "fp8"]],
 )  # fmt: skip
 def test_bad_usage_exits_with_2(arguments, capsys):
     code, out, err = call(capsys, *arguments)

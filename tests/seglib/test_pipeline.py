@@ -163,6 +163,25 @@ def test_failures_are_rows_with_a_reason_and_are_not_opened_again(photos, store,
     assert list(store.failures()["path"]) == ["cats/empty.jpg"]
 
 
+def test_a_file_that_was_refused_is_read_as_soon_as_it_may_be(photos, store, fake, monkeypatch):
+    from seglib import workers
+    from seglib.errors import BadImage
+
+    real = workers.read_photo
+
+    def refused(path, *rest, **options):
+        if path.name == "a.png":
+            raise BadImage("unreadable", "Reading failed: Permission denied.")
+        return real(path, *rest, **options)
+
+    monkeypatch.setattr("seglib.workers.read_photo", refused)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert counts(run(photos, store, fake)) == (4, 3, 0, 1)
+    assert counts(run(photos, store, fake)) == (4, 0, 3, 1)
+    monkeypatch.undo()
+    assert counts(run(photos, store, fake)) == (4, 1, 3, 0)
+
+
 def test_a_good_file_that_turns_bad_leaves_the_table_with_a_reason(photos, store, fake):
     run(photos, store, fake)
     (photos / "cats" / "a.png").write_bytes(b"broken")

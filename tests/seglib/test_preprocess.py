@@ -183,6 +183,16 @@ def test_a_file_without_permission_is_unreadable(tmp_path):
         read_photo(path, Resize("224"))
 
 
+def test_a_refusal_of_the_operating_system_is_told_without_the_path(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(BadImage, match="unreadable") as caught:
+        read_photo(tmp_path / "secret.jpg", Resize("224"))
+    assert caught.value.detail == "Reading failed: Permission denied."
+
+
 def test_a_failure_survives_the_way_between_processes():
     error = pickle.loads(pickle.dumps(BadImage("damaged", "a sentence")))
     assert (error.reason, error.detail) == ("damaged", "a sentence")
