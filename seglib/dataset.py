@@ -4,6 +4,7 @@ In: a folder. Out: a frame with one row per photo (`RECORD_COLUMNS`), sorted by 
 Knows nothing of pictures, nets or stores, save how to recognise a store's folder so as not to scan it.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -69,9 +70,10 @@ def _walk(folder: Path, root: Path, follow_links: bool, above: frozenset[Path]) 
     """(relative path, bytes, mtime_ns) of each photo; `above` holds the resolved folders on the way down."""
     try:
         entries = list(os.scandir(folder))
-    except PermissionError:
+    except OSError as error:
         if folder == root:
-            raise DatasetError(f"The folder {root.name!r} may not be read: check its permissions.") from None
+            raise DatasetError(f"The folder {root.name!r} cannot be read ({error.strerror}).") from None
+        yield f"{_relative(folder, root)}/", 0, 0  # becomes a failure with a reason: nothing is lost in silence
         return
     if any(entry.name == STORE_MARKER for entry in entries):
         return
@@ -83,12 +85,25 @@ def _walk(folder: Path, root: Path, follow_links: bool, above: frozenset[Path]) 
             if inside not in above:  # a link to a folder above would never end
                 yield from _walk(Path(entry.path), root, follow_links, above | {inside})
         elif entry.is_file() and Path(entry.name).suffix.lower() in SUFFIXES:
-            status = entry.stat()
-            yield Path(entry.path).relative_to(root).as_posix(), status.st_size, status.st_mtime_ns
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                status = entry.stat()
+                yield _relative(Path(entry.path), root), status.st_size, status.st_mtime_ns
 
 
 def _may_follow(entry: os.DirEntry[str], root: Path, follow_links: bool) -> bool:
-    return follow_links or not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(root)
+    """False for a link that leaves the root (unless they are followed), to nothing, or to itself."""
+    if not entry.is_symlink():
+        return True
+    try:
+        target = Path(entry.path).resolve(strict=True)
+    except (OSError, RuntimeError):
+        return False
+    return follow_links or target.is_relative_to(root)
+
+
+def _relative(path: Path, root: Path) -> str:
+    """With `/`, as text that can be stored: bytes that are no UTF-8 are spelled out, and the file fails to open."""
+    return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _split(path: PurePosixPath, root_name: str) -> str | None:

@@ -210,7 +210,8 @@ def load(spec: ModelSpec) -> "nn.Module":
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, assign=True)
     except RuntimeError as error:
         raise WeightsError(
-            f"{spec.path.name} does not fit {spec.name} with {len(spec.classes)} classes ({_first_line(error, 1)}): "
+            f"{spec.path.name} does not fit {spec.name} with {len(spec.classes)} classes "
+            f"({_first_line(error, 1).split(',')[0]}): "
             "name the model it was made for with --model."
         ) from None
     return net.eval()

@@ -26,7 +26,7 @@ MAX_PIXELS = 89_478_485
 
 REASONS = {
     "empty": "the file has no bytes",
-    "unreadable": "the operating system refuses to read the file",
+    "unreadable": "the operating system refuses to read the file or folder",
     "not_an_image": "the content is none of " + ", ".join(FORMATS),
     "truncated": "the picture ends before its last row",
     "damaged": "the decoder gave up on the content",
@@ -54,7 +54,7 @@ class Resize:
 
     def __post_init__(self) -> None:
         sides = [int(n) for n in re.findall(r"\d+", self.text)]
-        known = re.fullmatch(r"\d{1,5}|\d{1,5}x\d{1,5}|short:\d{1,5}|native", self.text)
+        known = re.fullmatch(r"(short:)?[1-9]\d*|[1-9]\d*x[1-9]\d*|native", self.text, re.ASCII)
         if not known or any(not _MIN_SIDE <= side <= 8192 for side in sides):
             raise UsageError(
                 f"A resize is 224, 640x480 (width x height), short:520 or native, with sides from {_MIN_SIDE} to 8192; "
@@ -112,7 +112,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise BadImage("vanished", "The file vanished before it could be read.") from None
+        raise BadImage("unreadable", "The file is gone, or its name is not valid UTF-8: rename it.") from None
+    except IsADirectoryError:
+        raise BadImage("unreadable", "This folder may not be listed: check its permissions.") from None
     except OSError as error:
         raise BadImage("unreadable", f"Reading failed: {error.strerror or type(error).__name__}.") from None
     if not data:

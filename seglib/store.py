@@ -147,7 +147,7 @@ class Store:
         known = next((d for d in others if d.id == dataset_id), None)
         if known is not None and title in (None, known.name):
             return known
-        name = title or root.name
+        name = os.fsencode(title or root.name).decode("utf-8", "backslashreplace")
         if name in {d.name for d in others if d.id != dataset_id}:
             name = f"{name}-{dataset_id}"
         file = self.path / "datasets" / dataset_id / "dataset.json"
@@ -318,18 +318,24 @@ class Store:
     ) -> Image.Image:
         """The photo under its mask, at the photo's own size; shows itself in a notebook.
 
-        `run` may be left out (the one used last), `dataset` where only one of them has this path.
+        `run` may be left out (the one used last that has a mask of it), `dataset` where only one of them has this path.
         """
-        chosen = self.run(run)
         files = self._present([self.dataset(dataset)] if dataset else self.datasets())
         found = files[files["path"] == path]
         if found.empty:
             raise StoreError(f"The store knows no photo {path!r}: give its path as in the table.")
         if found["dataset"].nunique() > 1:
             raise StoreError(f"{path!r} is in {', '.join(map(repr, found['dataset']))}: name one with dataset=.")
+        chosen = self.run(run) if run else self._last_run_with(found["image_id"].iloc[0])
         mask = self.mask(chosen.run, found["image_id"].iloc[0])
         photo = self.photo(found["dataset"].iloc[0], path)
         return overlay.overlay(photo, mask, palette(colours, chosen.classes), alpha)
+
+    def _last_run_with(self, image_id: str) -> Run:
+        for run in reversed(self.runs()):
+            if self.mask_path(run.run, image_id).exists():
+                return run
+        raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with --verify.")
 
 
 class Writer:
@@ -395,7 +401,11 @@ def _run_of(file: Path) -> Run:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, indent=1, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # a folder whose name is no UTF-8
+        return json.dumps(value, indent=1).encode()
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -75,6 +75,37 @@ def test_a_link_to_a_folder_above_ends(tmp_path):
     assert columns(tmp_path / "set", "path", follow_links=True) == [("cats/1.jpg",)]
 
 
+def test_a_link_to_itself_and_a_link_to_nothing_are_skipped(tmp_path):
+    make(tmp_path, "set/1.jpg")
+    (tmp_path / "set" / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "set" / "dangling.jpg").symlink_to("nothing.jpg")
+    for follow in (False, True):
+        assert columns(tmp_path / "set", "path", follow_links=follow) == [("1.jpg",)]
+
+
+def test_a_folder_that_may_not_be_listed_is_not_lost_in_silence(tmp_path, monkeypatch):
+    make(tmp_path, "set/1.jpg", "set/secret/2.jpg")
+    real = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("secret"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert columns(tmp_path / "set", "path", "bytes") == [("1.jpg", 1), ("secret/", 0)]
+    monkeypatch.setattr(os, "scandir", lambda path: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with pytest.raises(DatasetError, match="Permission denied"):
+        scan(tmp_path / "set")
+
+
+def test_a_name_that_is_no_utf8_is_spelled_out(tmp_path):
+    make(tmp_path / "set", "ok.jpg")
+    with open(os.fsencode(tmp_path / "set") + b"/\xff.jpg", "wb") as file:
+        file.write(b"x")
+    assert columns(tmp_path / "set", "path") == [("\\xff.jpg",), ("ok.jpg",)]
+
+
 def test_a_folder_without_photos_and_no_folder_are_sentences(tmp_path):
     with pytest.raises(DatasetError, match=r"No photos.*\.jpg"):
         scan(tmp_path)

@@ -163,6 +163,24 @@ def test_failures_are_rows_with_a_reason_and_are_not_opened_again(photos, store,
     assert list(store.failures()["path"]) == ["cats/empty.jpg"]
 
 
+def test_names_that_are_no_utf8_are_failures_with_a_hint(photos, store, fake):
+    with open(os.fsencode(photos) + b"/cats/\xff.png", "wb") as file:
+        file.write((photos / "cats" / "a.png").read_bytes())
+    assert counts(run(photos, store, fake)) == (5, 4, 0, 1)
+    assert counts(run(photos, store, fake)) == (5, 0, 4, 1)
+    failure = store.failures().iloc[0]
+    assert (failure["path"], failure["reason"]) == ("cats/\\xff.png", "unreadable")
+    assert "rename it" in failure["detail"]
+
+
+def test_a_folder_whose_name_is_no_utf8_is_a_data_set(photos, store, fake):
+    odd = Path(os.fsdecode(os.fsencode(photos.parent) + b"/\xff"))
+    photos.rename(odd)
+    assert counts(run(odd, store, fake)) == (4, 4, 0, 0)
+    assert store.table()["dataset"].unique().tolist() == ["\\xff"]
+    assert counts(run(odd, Store(store.path), fake)) == (4, 0, 4, 0)
+
+
 def test_a_file_that_was_refused_is_read_as_soon_as_it_may_be(photos, store, fake, monkeypatch):
     from seglib import workers
     from seglib.errors import BadImage

@@ -9,6 +9,7 @@ from seglib import open as open_store
 from seglib import pipeline
 from seglib.errors import StoreError, UnknownName
 from seglib.pipeline import Options
+from seglib.preprocess import Resize
 from seglib.store import Store
 
 
@@ -125,6 +126,19 @@ def test_an_unknown_photo_and_a_missing_mask_are_sentences(filled):
     filled.mask_path(filled.runs()[0].run, image_id).unlink()
     with pytest.raises(StoreError, match="--verify"):
         filled.overlay("cats/a.png")
+    with pytest.raises(StoreError, match="--verify"):
+        filled.overlay("cats/a.png", run=filled.runs()[0].run)
+
+
+def test_without_a_run_named_the_overlay_takes_one_that_has_the_photo(filled, fake, tmp_path):
+    import shutil
+
+    only = tmp_path / "only"
+    only.mkdir()
+    shutil.copy(tmp_path / "photos" / "dogs" / "b.png", only)
+    pipeline.run(only, filled, replace(fake, resize=Resize("32x48")), options=Options(workers=0))
+    assert filled.runs()[-1].resize == "32x48"
+    assert filled.overlay("cats/a.png").size == (64, 48)
 
 
 def test_a_path_in_two_data_sets_needs_one_named(filled, fake, tmp_path, paint):
