@@ -49,10 +49,8 @@ def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> 
     names = main_classes(distribution, most)
     rows, colours = distribution.loc[names], class_colours(names)
     means, present, n = (rows[name].tolist() for name in ("mean_share", "present", "n"))
-    quiet = "<span style='opacity:.65'>"
     texts = [
-        f"{percent(share)} {quiet}in {count(there)} of {count(of)}</span>"
-        for share, there, of in zip(means, present, n, strict=True)
+        f"{percent(share)} in {count(there)} of {count(of)}" for share, there, of in zip(means, present, n, strict=True)
     ]
     figure = go.Figure(
         go.Bar(
@@ -88,10 +86,7 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
     if float(rest.sum()) > 0:
         parts["other"] = rest
     colours = class_colours(names) | {"other": _NEUTRAL}
-    labels = [
-        f"{plain_html(named(str(label)))} <span style='opacity:.65'>n = {count(n)}</span>"
-        for label, n in means["n"].items()
-    ]
+    labels = [f"{plain_html(named(str(label)))} n = {count(n)}" for label, n in means["n"].items()]
     figure = go.Figure()
     for name, part in parts.items():
         figure.add_bar(
@@ -108,15 +103,15 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
     )
-    figure.update_xaxes(tickformat=".0%", range=[0, 1], gridcolor=_GRID)
+    figure.update_xaxes(tickformat=".0%", range=[0, 1], dtick=0.2, gridcolor=_GRID)
     figure.update_yaxes(autorange="reversed", ticksuffix="  ")
     return _laid_out(figure, 42 * max(len(means), 1) + 56, top=28, bottom=24)
 
 
-def histogram(bins: pd.DataFrame, *, colour: str = _NEUTRAL, as_share: bool = False) -> go.Figure:
-    """Photos per bin. In: the frame of `query.histogram`; empty bins at both ends are cut off."""
+def histogram(bins: pd.DataFrame, *, colour: str = _NEUTRAL, as_share: bool = False, height: int = 170) -> go.Figure:
+    """Photos per bin. In: the frame of `query.histogram`; of scores, empty bins at both ends are cut off."""
     used = bins[bins["count"] > 0].index
-    shown = bins.loc[used.min() : used.max()] if len(used) else bins
+    shown = bins.loc[used.min() : used.max()] if len(used) and not as_share else bins
     write = percent if as_share else score
     spans = [f"{write(low)} to {write(high)}" for low, high in zip(shown["low"], shown["high"], strict=True)]
     figure = go.Figure(
@@ -130,14 +125,16 @@ def histogram(bins: pd.DataFrame, *, colour: str = _NEUTRAL, as_share: bool = Fa
         )
     )
     figure.update_xaxes(tickformat=".0%" if as_share else ".2f", showgrid=False, nticks=8, ticklabelstandoff=6)
+    if as_share:
+        figure.update_xaxes(range=[0, 1], dtick=0.2)
     figure.update_yaxes(gridcolor=_GRID, nticks=5, tickformat=",d", rangemode="tozero", ticklabelstandoff=6)
-    return _laid_out(figure, 170, bottom=32)
+    return _laid_out(figure, height, bottom=32)
 
 
 def _laid_out(figure: go.Figure, height: int, *, top: int = 4, bottom: int = 4) -> go.Figure:
     figure.update_layout(
         height=height + top + bottom,
-        margin={"l": 0, "r": 8, "t": top, "b": bottom, "pad": 0},
+        margin={"l": 0, "r": 20, "t": top, "b": bottom, "pad": 0},
         showlegend=bool(figure.layout.showlegend),
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",

@@ -116,12 +116,6 @@ def options(source: Source, key: str) -> dict[str, int]:
     return {str(value): int(found) for value, found in counts.sort_index().items()}
 
 
-def main_class(source: Source) -> str:
-    """The class that is present in most photos of the run, background aside."""
-    found = {name: number for name, number in options(source, "present").items() if name != BACKGROUND}
-    return max(found, key=lambda name: found[name], default="")
-
-
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=HASHES)
 def selected(source: Source, filters: Filters) -> NDArray[np.intp]:
     """Positions in the run's table of the photos that pass the filters, in its order."""
@@ -157,6 +151,15 @@ def answer(source: Source, filters: Filters, question: str, name: str = "") -> A
     """What one of `QUESTIONS` says about the selected photos; `name` is a class, if it asks for one."""
     frame, chosen = table(source), selected(source, filters)
     return QUESTIONS[question](frame if len(chosen) == len(frame) else frame.iloc[chosen], name)
+
+
+def main_class(source: Source, filters: Filters) -> str:
+    """The class to look at more closely: one whose share is filtered, else the one present in most selected photos."""
+    filtered = [key.partition(".")[2] for key in filters if key.startswith("share.")]
+    if filtered:
+        return filtered[0]
+    there: pd.Series = answer(source, filters, "class_distribution")["present"].drop(BACKGROUND, errors="ignore")
+    return str(there.idxmax()) if there.any() else ""
 
 
 def exported(path: Path, run: str, filters: Filters, kind: str) -> bytes:

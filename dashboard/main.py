@@ -46,7 +46,7 @@ def _draw(path: Path, render: Callable[[Selection], None]) -> None:
     source = Source(str(path), version, view.run)
     view, notes = fitted(view, data.classes(source))
     session.settle(view)
-    focus = view.focus or data.main_class(source)
+    focus = view.focus or data.main_class(source, view.filters)
     sidebar.render_filters(source, focus)
     session.push()
     ui.tell([*session.notes(), *run_notes, *notes])

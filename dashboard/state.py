@@ -140,7 +140,7 @@ def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
             else:
                 filters = filters.replaced(key, entry_of(key)[0].decode(values))
         except (SegError, ValueError) as error:
-            notes.append(f"{key}={values[-1]} was left out: {str(error).rstrip('.')}.")
+            notes.append(f"{key}={values[-1]} was left out of the link: {str(error).rstrip('.')}.")
     return View(filters=filters, **found), notes
 
 

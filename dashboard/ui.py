@@ -65,9 +65,9 @@ def figures(values: Sequence[tuple[str, str]]) -> None:
 
 
 @contextmanager
-def card(title: str, note: str = "") -> Iterator[None]:
+def card(title: str, note: str = "", *, stretch: bool = True) -> Iterator[None]:
     """A framed part of the page with its title, and what one must know to read it."""
-    with st.container(border=True, height="stretch"):
+    with st.container(border=True, height="stretch" if stretch else "content"):
         said = f"<span>{plain_html(note)}</span>" if note else ""
         st.html(f"<h2 class='card-title'>{plain_html(title)}{said}</h2>")
         yield

@@ -31,7 +31,7 @@ def render(selection: Selection) -> None:
         _class_distribution(selection)
         _share_by_label(selection)
     with right:
-        parts.folder_against_animal(selection, partial(session.open_page, EXPLORE))
+        parts.folder_against_animal(selection, partial(session.open_page, EXPLORE), stretch=False)
         _confidence(selection)
     _co_occurrence(selection)
     _unreadable(selection)
@@ -40,7 +40,11 @@ def render(selection: Selection) -> None:
 def _class_distribution(selection: Selection) -> None:
     frame: pd.DataFrame = selection.answer("class_distribution")
     there = int((frame["present"] > 0).sum())
-    with ui.card("Class distribution", f"mean share of the photo, and photos it is present in; {parts.PRESENT_NOTE}"):
+    with ui.card(
+        "Class distribution",
+        f"mean share of the photo, and photos it is present in; {parts.PRESENT_NOTE}",
+        stretch=False,
+    ):
         st.plotly_chart(
             charts.class_distribution(frame),
             key="class_distribution",
@@ -69,7 +73,7 @@ def _confidence(selection: Selection) -> None:
             ui.remark("The masks of this run came without probabilities.")
             return
         st.plotly_chart(
-            charts.histogram(bins),
+            charts.histogram(bins, height=210),
             key="confidence",
             config=charts.CONFIG,
             alt="Histogram of the mean confidence per photo.",

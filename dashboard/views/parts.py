@@ -50,13 +50,13 @@ def is_empty(selection: Selection) -> bool:
     return True
 
 
-def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
+def folder_against_animal(selection: Selection, apply: OnFilters, *, stretch: bool = True) -> None:
     """The matrix; a click on a cell hands the filters of its photos to `apply`."""
     counts: pd.DataFrame = selection.answer("folder_against_animal")
     figures: KeyFigures = selection.answer("key_figures")
     labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]
     numbers: list[list[int]] = counts.to_numpy().tolist()
-    with ui.card("Folder label against animal", f"photos, n = {count(sum(map(sum, numbers)))}"):
+    with ui.card("Folder label against animal", f"photos, n = {count(sum(map(sum, numbers)))}", stretch=stretch):
         if not figures.claiming:
             ui.remark(
                 "No folder is named cats or dogs, or this run's model knows neither: there is nothing to compare."

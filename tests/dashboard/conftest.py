@@ -1,0 +1,138 @@
+"""A store that one can check by eye, made without a net: six files, one run, masks of 10 x 10 pixels."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dashboard.settings import Settings
+from seglib import stats
+from seglib.classes import VOC_CLASSES
+from seglib.engine import Recipe
+from seglib.preprocess import image_id
+from seglib.store import Run, Store, Writer
+
+NASTY = "others/<img src=x onerror=alert(1)> :cat: **b** [l](http://x).jpg"
+"""A file's name that is HTML, Markdown, an icon and a link."""
+
+PIXELS: dict[str, dict[str, int]] = {
+    "cats/a.jpg": {"cat": 50},
+    "cats/b.jpg": {"dog": 30},  # contradicts its folder
+    "cats/c.jpg": {"cat": 20, "person": 10},
+    "dogs/d.jpg": {"dog": 80},
+    "dogs/e.jpg": {},  # nothing found
+    NASTY: {"person": 40},
+}
+"""Path -> class -> pixels of 100; all else is background."""
+
+CONFIDENCE = {
+    "cats/a.jpg": 0.9,
+    "cats/b.jpg": 0.5,
+    "cats/c.jpg": 0.8,
+    "dogs/d.jpg": 0.95,
+    "dogs/e.jpg": 0.99,
+    NASTY: 0.7,
+}
+
+
+def mask_of(pixels: dict[str, int]) -> np.ndarray:
+    """uint8 (10, 10): the classes one after the other from the top left."""
+    flat = np.zeros(100, np.uint8)
+    start = 0
+    for name, count in pixels.items():
+        flat[start : start + count] = VOC_CLASSES.index(name)
+        start += count
+    return flat.reshape(10, 10)
+
+
+def id_of(path: str) -> str:
+    return image_id(path.encode())
+
+
+def recipe(code_schema: int = 1) -> Recipe:
+    return Recipe(
+        model="fake_net",
+        resize="64x64",
+        precision="fp32",
+        weights_sha256="0" * 64,
+        grid_rule="g",
+        decoder="d",
+        code_schema=code_schema,
+        classes=VOC_CLASSES,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        code="installed",
+    )
+
+
+def fill(path: Path, *, pixels: dict[str, dict[str, int]] = PIXELS, code_schema: int = 1) -> Run:
+    """Make or extend a store at `path` with a run that saw these pixels, and one unreadable file."""
+    store = Store.create(path)
+    dataset = store.register(path.parent / "photos")
+    run = store.add_run(recipe(code_schema), parameters=16, versions={})
+    with store.scratch.writing():
+        writer = Writer(store, dataset, run, scan=code_schema)
+        for name, counts in pixels.items():
+            record = {"path": name, "bytes": 1, "mtime_ns": 1, "split": None, "label": name.split("/")[0]}
+            measures = stats.Measures(confidence=CONFIDENCE.get(name, 0.9), entropy=0.1, low_margin=0.05)
+            mask = mask_of(counts)
+            writer.add_result(id_of(name), stats.row(mask, VOC_CLASSES, measures), mask, thumbnail())
+            writer.add_file(record, image_id=id_of(name), width=40, height=30)
+        bad = {"path": "cats/bad.jpg", "bytes": 1, "mtime_ns": 1, "split": None, "label": "cats"}
+        writer.add_file(bad, reason="not an image", detail="The file is empty.")
+        writer.commit()
+    return run
+
+
+def thumbnail() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), (90, 120, 60)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch):
+    """Tell the pages and routes of this process which store they show."""
+
+    def use(path: Path) -> Path:
+        for name, value in Settings(store=path, data=()).environment().items():
+            monkeypatch.setenv(name, value)
+        return path
+
+    return use
+
+
+@pytest.fixture
+def full(tmp_path: Path, serve) -> Path:
+    """A store with one run over six photos."""
+    fill(tmp_path / "store")
+    return serve(tmp_path / "store")
+
+
+@pytest.fixture
+def empty(tmp_path: Path, serve) -> Path:
+    """A store without a run."""
+    Store.create(tmp_path / "store")
+    return serve(tmp_path / "store")
+
+
+@pytest.fixture
+def missing(tmp_path: Path, serve) -> Path:
+    return serve(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def broken(full: Path) -> Path:
+    """A store with a damaged part of statistics."""
+    (part,) = full.glob("runs/*/stats/part-*.parquet")
+    part.write_bytes(part.read_bytes()[:100])
+    return full
+
+
+@pytest.fixture
+def newer(full: Path) -> Path:
+    """A store that a newer version made."""
+    (full / "store.json").write_text('{"schema": 99}')
+    return full

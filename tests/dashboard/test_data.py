@@ -1,0 +1,82 @@
+"""What the pages know of a store follows the store, and equals what the shell says."""
+
+import pytest
+
+from dashboard import data
+from dashboard.data import Source
+from seglib.cli import main as seglib
+from seglib.errors import StoreError
+from seglib.query import Filters
+
+from .conftest import NASTY, PIXELS, fill
+
+
+@pytest.fixture
+def source(full) -> Source:
+    _, version, runs = data.stored(full)
+    return Source(str(full), version, runs[-1].run)
+
+
+def test_choices_count_the_whole_run(source):
+    assert data.options(source, "label") == {"cats": 3, "dogs": 2, "others": 1}
+    assert data.options(source, "agreement") == {"": 1, "agrees": 3, "contradicts": 1, "neither": 1}
+    assert data.options(source, "present") == {"background": 6, "cat": 2, "dog": 2, "person": 2}
+    assert data.options(source, "split") == {"": 6}
+
+
+def test_a_selection_is_positions_in_the_run(source):
+    chosen = data.positions(source, Filters.decode("label=cats"), "confidence", "")
+    assert data.rows(source, chosen)["path"].tolist() == ["cats/b.jpg", "cats/c.jpg", "cats/a.jpg"]
+    most = data.positions(source, Filters(), "-share", "person")
+    assert data.rows(source, most)["path"].tolist()[:2] == [NASTY, "cats/c.jpg"]
+
+
+def test_every_question_has_an_answer_for_every_selection(source):
+    for question in data.QUESTIONS:
+        for where in ("", "label=cats", "path=nothing"):
+            assert data.answer(source, Filters.decode(where), question, "cat") is not None
+
+
+def test_questions_of_a_selection(source):
+    assert data.answer(source, Filters(), "contradictions") == 1
+    assert data.answer(source, Filters.decode("label=dogs"), "key_figures").photos == 2
+    bins = data.answer(source, Filters(), "share", "cat")
+    assert bins["count"].tolist() == [4, 0, 1, 0, 0, 1, 0, 0, 0, 0]
+
+
+def test_the_class_to_look_at(source):
+    assert data.main_class(source, Filters()) == "cat"
+    assert data.main_class(source, Filters.decode("label=others")) == "person"
+    assert data.main_class(source, Filters.decode("share.dog=0.1..1")) == "dog"
+    assert data.main_class(source, Filters.decode("path=nothing")) == ""
+
+
+def test_the_listing_holds_no_absolute_path_and_no_id(source, full):
+    frame = data.listing(source, Filters(), "path", "")
+    assert frame["path"].tolist() == sorted(PIXELS)
+    assert [c for c in frame.columns if c.startswith("share:")] == ["share:cat", "share:dog", "share:person"]
+    assert str(full.parent) not in frame.to_csv()
+
+
+def test_what_a_run_writes_is_seen_at_the_next_rerun(source, full):
+    assert data.total(source) == 6
+    fill(full, pixels={**PIXELS, "dogs/new.jpg": {"dog": 10}}, code_schema=2)
+    _, version, runs = data.stored(full)
+    assert version != source.version
+    assert data.total(Source(str(full), version, runs[-1].run)) == 7
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("where", ["", "label=cats&share.cat=0.1..1", "path=%3Cimg", "path=nothing"])
+def test_a_download_is_what_the_shell_exports(source, full, tmp_path, kind, where):
+    out = tmp_path / f"out.{kind}"
+    command = ["export", "stats", "--store", str(full), "--run", source.run, "--where", where]
+    assert seglib([*command, "--format", kind, "--out", str(out)]) == 0
+    assert data.exported(full, source.run, Filters.decode(where), kind) == out.read_bytes()
+
+
+def test_sentences_name_no_place(full, tmp_path):
+    error = StoreError(f"The store {str(full)!r} is odd.")
+    assert data.sentence(error, full) == "The store 'store' is odd."
+    with pytest.raises(StoreError, match="no store yet"):
+        data.stored(tmp_path / "nowhere")

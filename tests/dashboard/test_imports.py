@@ -1,0 +1,86 @@
+"""The dashboard's rooms import only from their left; Streamlit stays here, torch stays out."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+ORDER = [
+    {"formats", "settings"},
+    {"state", "components"},
+    {"charts"},
+    {"session", "data", "media"},
+    {"sidebar", "ui"},
+    {"views"},
+    {"main"},
+    {"app"},
+]
+LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+PURE = {"formats", "settings", "state", "charts", "media", "__main__"}
+"""Rooms that know nothing of Streamlit (the launcher starts it, and only then)."""
+
+ROOMS = sorted(p for p in (ROOT / "dashboard").glob("*.py") if p.stem not in ("__init__", "__main__"))
+MODULES = sorted((ROOT / "dashboard").rglob("*.py"))
+
+
+def imported(path, *, top_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_only else ast.walk(tree)
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.stem)
+def test_a_room_imports_only_from_its_left(path):
+    own = {name.split(".")[1] for name in imported(path) if name.startswith("dashboard.")}
+    assert {room for room in own if LEVEL[room] >= LEVEL[path.stem]} == set()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "dashboard" / "views").glob("*.py")), ids=lambda p: p.stem)
+def test_views_import_no_later_room(path):
+    own = {name.split(".")[1] for name in imported(path) if name.startswith("dashboard.")}
+    assert not own & {"main", "app", "sidebar"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+def test_no_room_can_bring_torch(path):
+    names = imported(path)
+    assert not {name for name in names if name.split(".")[0] in ("torch", "torchvision")}
+    assert not {n for n in names if n.startswith(("seglib.pipeline", "seglib.predict", "seglib.models", "seglib.cli"))}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.stem in PURE and p.parent.name == "dashboard"], ids=str)
+def test_pure_rooms_know_no_streamlit(path):
+    assert not {name for name in imported(path, top_only=True) if name.split(".")[0] == "streamlit"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+def test_plotly_is_known_to_charts_only_and_caches_to_data_only(path):
+    assert path.stem == "charts" or not {name for name in imported(path) if name.startswith("plotly")}
+    assert path.stem == "data" or "cache_" not in path.read_text().replace("_cache_", "").replace("CACHE_", "")
+    assert "unsafe_allow_html" not in path.read_text()
+    assert "unsafe_allow_javascript" not in path.read_text()
+
+
+def test_the_pages_load_no_torch():
+    code = (
+        "import dashboard.views.explore, dashboard.views.overview, dashboard.media, dashboard.sidebar, sys\n"
+        "assert 'torch' not in sys.modules and 'torchvision' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_scripts_never_write_html():
+    for path in (ROOT / "dashboard").glob("*.js"):
+        text = path.read_text()
+        assert "innerHTML" not in text
+        assert "insertAdjacentHTML" not in text
+        assert "eval(" not in text

@@ -1,0 +1,145 @@
+"""The launcher: arguments, the first analysis, and sentences instead of tracebacks."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from dashboard import __main__ as launcher
+from dashboard.settings import ROOT, Settings
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Calls of the server that was not started: (settings, host, port)."""
+    calls: list[tuple[Settings, str, int]] = []
+    monkeypatch.setattr(launcher, "_serve", lambda *call: calls.append(call) or 0)
+    return calls
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def no_analysis(monkeypatch):
+    def refuse(_):
+        raise AssertionError("nothing was to be analysed")
+
+    monkeypatch.setattr(launcher, "_run_sample", refuse)
+
+
+def report(images: float = 2.0) -> dict:
+    return {"computed": 13, "seconds": 1.0, "model": "net", "images_per_second": images}
+
+
+def test_a_store_with_a_run_is_served_at_once(full, served, port, no_analysis):
+    assert launcher.main(["--store", str(full), "--port", str(port)]) == 0
+    ((settings, host, at),) = served
+    assert (settings.store, host, at) == (full.resolve(), "127.0.0.1", port)
+
+
+def test_an_empty_store_gets_the_sample_first(empty, served, port, monkeypatch, capsys):
+    stores = []
+    monkeypatch.setattr(launcher, "_run_sample", lambda store: stores.append(store) or report())
+    assert launcher.main(["--store", str(empty), "--port", str(port)]) == 0
+    assert stores == [empty.resolve()]
+    assert len(served) == 1
+    assert "13 photos analysed in 1.0 s" in capsys.readouterr().out
+
+
+def test_more_photos_are_offered_with_their_minutes(empty, served, port, monkeypatch, capsys, tmp_path):
+    folder = tmp_path / "data" / "test_set" / "cats"
+    folder.mkdir(parents=True)
+    for number in range(241):
+        (folder / f"{number}.jpg").touch()
+    monkeypatch.setattr(launcher, "_run_sample", lambda _: report(images=2.0))
+    launcher.main(["--store", str(empty), "--port", str(port), "--data", str(tmp_path / "data")])
+    said = capsys.readouterr().out
+    assert "241 photos in test_set; in at most about 3 min" in said
+    assert f"python -m seglib run {folder.parent}" in said
+
+
+def test_a_failed_analysis_is_a_sentence(empty, served, port, monkeypatch, capfd):
+    monkeypatch.setattr(launcher, "SAMPLE", empty)  # a folder without photos
+    assert launcher.main(["--store", str(empty), "--port", str(port)]) == 1
+    assert "the dashboard was not started" in capfd.readouterr().err
+    assert served == []
+
+
+def test_without_the_sample_the_server_starts_all_the_same(empty, served, port, monkeypatch, tmp_path, no_analysis):
+    monkeypatch.setattr(launcher, "SAMPLE", tmp_path / "gone")
+    assert launcher.main(["--store", str(empty), "--port", str(port)]) == 0
+    assert len(served) == 1
+
+
+def test_a_taken_port_is_one_sentence(full, served, capsys):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        assert launcher.main(["--store", str(full), "--port", str(taken)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert served == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--port", "0"], ["--port", "x"], ["--port", "65536"], ["--unknown"], ["--data"], ["surplus"]],
+)
+def test_requests_that_make_no_sense_are_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        launcher.main(arguments)
+    assert end.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--data", "/nowhere/at/all"], ["--host", "no.such.host.invalid"], ["--host", "192.0.2.1"]]
+)
+def test_things_that_are_not_there_are_2(full, served, port, arguments, capsys):
+    assert launcher.main(["--store", str(full), "--port", str(port), *arguments]) == 2
+    assert capsys.readouterr().err.startswith("dashboard: ")
+
+
+@pytest.mark.parametrize("state", ["newer"])
+def test_a_store_that_cannot_be_read_is_a_sentence(request, state, served, port, capsys):
+    path = request.getfixturevalue(state)
+    assert launcher.main(["--store", str(path), "--port", str(port)]) == 1
+    assert "layout 99" in capsys.readouterr().err
+
+
+def test_opening_it_to_others_says_what_that_means(full, served, port, capsys):
+    assert launcher.main(["--store", str(full), "--host", "0.0.0.0", "--port", str(port)]) == 0
+    assert "no password" in capsys.readouterr().out
+    assert launcher.main(["--store", str(full), "--port", str(port)]) == 0
+    assert "no password" not in capsys.readouterr().out
+
+
+def test_help_has_an_example_that_parses():
+    import shlex
+
+    epilog = launcher.parser().epilog
+    assert epilog.startswith("example: python -m dashboard ")
+    launcher.parser().parse_args(shlex.split(epilog)[4:])
+    assert all(action.help for action in launcher.parser()._actions)
+
+
+def test_help_needs_no_torch_and_works_from_anywhere(tmp_path):
+    code = (
+        "import sys, runpy; sys.path.insert(0, sys.argv.pop(1)); sys.argv = ['dashboard', '--help']\n"
+        "try: runpy.run_module('dashboard', run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert 'torch' not in sys.modules and 'streamlit' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(ROOT)], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_settings_survive_the_environment(tmp_path):
+    settings = Settings(store=tmp_path / "a b", data=(tmp_path / "x", tmp_path / "y"))
+    assert Settings.read(settings.environment()) == settings
+    assert Settings.read({}) == Settings(store=Settings.read({}).store, data=(ROOT / "dataset",))

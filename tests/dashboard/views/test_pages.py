@@ -1,0 +1,244 @@
+"""Both pages in five states, through Streamlit's own test driver."""
+
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.formats import plain_markdown
+from tests.conftest import ROOT
+from tests.dashboard.conftest import NASTY, PIXELS, fill, recipe
+
+PAGES = ["Overview", "Explore"]
+
+
+def opened(title: str, **query: list[str]) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=30)
+    for key, texts in query.items():
+        app.query_params[key.replace("__", ".")] = texts
+    if title != PAGES[0]:
+        app.session_state["_target"] = title  # as `session.open_page` asks for it
+    return app.run()
+
+
+def said(app: AppTest) -> str:
+    return " ".join(e.value for kind in (app.error, app.info, app.warning, app.caption, app.markdown) for e in kind)
+
+
+def component(app: AppTest, key: str) -> dict:
+    """The data of one of our own components, by a key in it."""
+    every = [json.loads(e.proto.json) for e in app.get("bidi_component") if e.proto.json]
+    return next(data for data in every if key in data)
+
+
+def asked(app: AppTest, key: str) -> list[str]:
+    """The values of a key in the URL."""
+    value = app.query_params[key]
+    return value if isinstance(value, list) else [value]
+
+
+def html(app: AppTest) -> str:
+    return " ".join(e.proto.body for e in app.get("html"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+class TestStates:
+    def test_full(self, full, page):
+        app = opened(page)
+        assert not app.exception
+        assert not app.error
+        assert app.title[0].value == page
+        assert "photos of 6" in html(app)
+        assert "3 of 5" in html(app)
+
+    def test_empty(self, empty, page):
+        app = opened(page)
+        assert not app.exception
+        assert "holds no run yet" in said(app)
+
+    def test_missing(self, missing, page):
+        app = opened(page)
+        assert not app.exception
+        assert "There is no store yet" in said(app).replace("\\", "")
+        assert str(missing.parent) not in said(app).replace("\\", "")
+
+    def test_broken(self, broken, page):
+        app = opened(page)
+        assert not app.exception
+        assert "is damaged" in said(app)
+        assert str(broken.parent) not in said(app).replace("\\", "")
+
+    def test_newer(self, newer, page):
+        app = opened(page)
+        assert not app.exception
+        assert "layout 99" in said(app)
+
+    def test_no_photo_passes(self, full, page):
+        app = opened(page, path=["no such name"])
+        assert not app.exception
+        assert "None of the 6 photos passes all filters" in said(app)
+
+    def test_a_run_without_photos_yet(self, full, page):
+        from seglib.store import Store
+
+        Store(full).add_run(recipe(9), parameters=1, versions={})
+        app = opened(page, run=[recipe(9).run])
+        assert not app.exception
+        assert "holds no photos yet" in said(app)
+
+
+# --- the URL ---
+
+
+def test_a_link_sets_filters_and_junk_is_dropped_with_a_note(full):
+    app = opened("Overview", label=["cats"], share__cat=["0.1..1"], sort=["price"], what=["x"])
+    assert "photos of 6" in html(app)
+    assert "<dd>2</dd>" in html(app)
+    notes = app.warning[0].value.replace("\\", "")
+    assert "sort=price was left out" in notes
+    assert "what=x was left out" in notes
+    assert asked(app, "label") == ["cats"]
+    assert asked(app, "share.cat") == ["0.1..1"]
+    assert "sort" not in app.query_params
+    assert asked(app, "run") == [recipe().run]
+
+
+def test_a_widget_changes_the_selection_and_the_url(full):
+    app = opened("Explore")
+    app.pills(key="w:label").select("cats").run()
+    assert "<dd>3</dd>" in html(app)
+    assert asked(app, "label") == ["cats"]
+    app.slider(key="w:confidence").set_range(0.6, 1.0).run()
+    assert "<dd>2</dd>" in html(app)
+    assert asked(app, "confidence") == ["0.6..1"]
+
+
+def test_a_chip_takes_its_filter_away_and_clear_all_the_rest(full):
+    app = opened("Explore", label=["cats"], animal=["dog"], path=["b"])
+    assert "<dd>1</dd>" in html(app)
+    app.button(key="chip:label").click().run()
+    assert "label" not in app.query_params
+    assert asked(app, "animal") == ["dog"]
+    app.button(key="clear").click().run()
+    assert "<dd>6</dd>" in html(app)
+    assert app.pills(key="w:label").value == []
+    assert app.text_input(key="w:path").value == ""
+
+
+def test_a_new_url_in_an_open_session_wins(full):
+    app = opened("Explore", label=["cats"])
+    app.query_params["label"] = ["dogs"]
+    app.run()
+    assert app.pills(key="w:label").value == ["dogs"]
+    assert "<dd>2</dd>" in html(app)
+
+
+def test_an_unknown_run_is_replaced_with_a_note(full):
+    app = opened("Overview", run=["gone"])
+    assert "There is no run" in said(app)
+    assert asked(app, "run") == [recipe().run]
+
+
+def test_runs_can_be_switched_and_the_newest_is_first(full):
+    fill(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
+    app = opened("Overview")
+    assert app.selectbox(key="w:run").value == recipe(2).run
+    app.selectbox(key="w:run").set_value(recipe(1).run).run()
+    assert asked(app, "run") == [recipe(1).run]
+
+
+# --- one click away ---
+
+
+def test_the_contradictions_are_one_click_away(full):
+    app = opened("Overview")
+    app.button(key="contradictions").click().run()
+    assert app.title[0].value == "Explore"
+    assert asked(app, "agreement") == ["contradicts"]
+    (tile,) = component(app, "tiles")["tiles"]
+    assert tile["name"] == "cats/b.jpg"
+    assert tile["warning"] == "folder cats, network dog"
+
+
+def test_a_cell_shows_its_photos(full):
+    app = opened("Overview")
+    matrix = component(app, "corner")
+    assert [row["name"] for row in matrix["rows"]] == ["cats", "dogs", "others"]
+    assert [[cell["value"] for cell in row["cells"]] for row in matrix["rows"]] == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
+    assert [cell["tone"] for cell in matrix["rows"][0]["cells"]] == ["agrees", "contradicts", ""]
+
+
+# --- what a tile says ---
+
+
+def test_tiles_say_what_was_found(full):
+    app = opened("Explore", label=["cats"])
+    first, second, third = component(app, "tiles")["tiles"]
+    assert (first["name"], first["found"], first["share"].replace("\xa0", " ")) == ("cats/a.jpg", "cat", "50 %")
+    assert first["confidence"] == "0.90"
+    assert first["aspect"] == pytest.approx(40 / 30)
+    assert first["photo"].startswith("/media-api/thumb/")
+    assert first["mask"].startswith(f"/media-api/overlay/{recipe().run}/")
+    assert first["warning"] == ""
+    assert second["warning"] == "folder cats, network dog"
+    assert [name for name, _, _ in third["bar"]] == ["cat", "person"]
+    assert third["alt"].replace("\xa0", " ") == "cats/c.jpg: cat 20 %, person 10 %"
+
+
+def test_a_photo_with_nothing_found_says_so(full):
+    app = opened("Explore", path=["dogs/e"])
+    (tile,) = component(app, "tiles")["tiles"]
+    assert (tile["found"], tile["share"], tile["bar"]) == ("background only", "", [])
+
+
+def test_names_are_text_everywhere(full):
+    app = opened("Explore", path=[NASTY])
+    assert not app.exception
+    (tile,) = component(app, "tiles")["tiles"]
+    assert tile["name"] == NASTY
+    assert "<img" not in html(app)
+    chips = [button.label for button in app.button if button.key.startswith("chip:")]
+    assert chips == [f"Path contains\\: {plain_markdown(NASTY)} :material/close:"]
+
+
+def test_the_overlays_look_is_in_the_url(full):
+    app = opened("Explore", overlay=["off"], opacity=["20"], size=["250"], palette=["voc"])
+    gallery = component(app, "tiles")
+    assert gallery["look"] == {"overlay": False, "opacity": 20, "size": 250}
+    assert "palette=voc" in gallery["tiles"][0]["mask"]
+    assert ["cat", "#400000"] in gallery["legend"]
+
+
+def test_pages_of_the_gallery(tmp_path, serve):
+    fill(tmp_path / "store", pixels={f"cats/{n:03}.jpg": {"cat": n % 100} for n in range(100)})
+    serve(tmp_path / "store")
+    app = opened("Explore", page=["3"])
+    assert [tile["name"] for tile in component(app, "tiles")["tiles"]] == [f"cats/{n:03}.jpg" for n in range(96, 100)]
+    beyond = opened("Explore", page=["900"])
+    assert len(component(beyond, "tiles")["tiles"]) == 4
+    app.pagination(key="w:page").set_value(2).run()
+    assert asked(app, "page") == ["2"]
+    assert len(component(app, "tiles")["tiles"]) == 48
+
+
+def test_the_table_instead_of_the_gallery(full):
+    app = opened("Explore", show=["table"], label=["dogs"])
+    assert not app.exception
+    assert app.dataframe[0].value["path"].tolist() == ["dogs/d.jpg", "dogs/e.jpg"]
+
+
+def test_both_downloads_are_offered(full):
+    app = opened("Explore")
+    assert [e.proto.label for e in app.get("download_button")] == ["CSV", "Parquet"]
+
+
+def test_unreadable_files_are_listed(full):
+    app = opened("Overview")
+    assert app.dataframe[0].value["path"].tolist() == ["cats/bad.jpg"]
+
+
+def test_sorted_by_the_share_of_a_class(full):
+    app = opened("Explore", **{"class": ["person"]}, sort=["-share"])
+    names = [tile["name"] for tile in component(app, "tiles")["tiles"]]
+    assert names[:2] == [NASTY, "cats/c.jpg"]
+    assert len(names) == len(PIXELS)
