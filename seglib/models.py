@@ -176,7 +176,7 @@ def weights_sha256(spec: ModelSpec) -> str:
 
 
 @lru_cache(maxsize=16)
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
     """Once per process and version of the file: 200 MB take a third of a second."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
