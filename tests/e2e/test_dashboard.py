@@ -1,0 +1,215 @@
+"""The main job in a real browser: from an empty store to a shared link and an export, on the sample photos."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from seglib.query import Filters
+from seglib.store import Store
+from tests.conftest import ROOT
+from tests.dashboard.conftest import NASTY, fill
+
+pytestmark = pytest.mark.e2e
+
+IDLE = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'
+
+SEEN_PICTURES_ARE_THERE = """() => [...document.querySelectorAll('*')]
+  .flatMap(element => element.shadowRoot ? [...element.shadowRoot.querySelectorAll('img')] : [])
+  .filter(image => image.getBoundingClientRect().top < innerHeight)
+  .every(image => image.complete && image.naturalWidth > 0)"""
+SIDEWAYS = """[document.documentElement, document.querySelector('[data-testid=stMain]')]
+  .map(element => element.scrollWidth - element.clientWidth)"""
+
+
+def opened(browser, url: str, *, scheme: str = "light", width: int = 1440, **options):
+    """A page in a new context, drawn; its faults are collected in `page.faults`."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True, **options
+    )
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    page.faults = []
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.goto(url)
+    page.wait_for_selector("dl.figures, [data-testid=stAlert]")
+    settle(page)
+    return page
+
+
+def settle(page) -> None:
+    page.wait_for_timeout(200)
+    page.wait_for_selector(IDLE)
+    assert page.get_by_test_id("stException").count() == 0
+
+
+def figure(page, meaning: str) -> str:
+    """The large number above these words."""
+    return page.locator("dl.figures > div", has_text=meaning).locator("dd").inner_text()
+
+
+def wait_for_figure(page, meaning: str, value: str) -> None:
+    page.locator("dl.figures > div", has_text=meaning).locator("dd", has_text=re.compile(f"^{value}$")).wait_for()
+    settle(page)
+
+
+def tile_names(page) -> list[str]:
+    page.locator("figure.tile").first.wait_for()
+    return page.locator("figure.tile .name").all_inner_texts()
+
+
+def wheres(url: str) -> str:
+    """The filter part of a page's address, as one would paste it after --where."""
+    filters = [part for part in urlsplit(url).query.split("&") if not part.startswith(("run=", "sort=", "show="))]
+    return "&".join(filters)
+
+
+def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, tmp_path):
+    store = tmp_path / "store"
+    server = start(store)
+    assert "13 photos analysed" in server.said()
+    assert "torch" not in server.loaded()
+    page = opened(browser, server.url, permissions=["clipboard-read", "clipboard-write"])
+    assert figure(page, "photos of 13") == "13"
+
+    # filter to cats: the count and the gallery follow
+    page.get_by_role("link", name="Explore").click()
+    page.locator("figure.tile").first.wait_for()
+    settle(page)
+    assert len(tile_names(page)) == 13
+    page.get_by_test_id("stSidebar").get_by_role("button", name="cats").click()
+    wait_for_figure(page, "photos of 13", "7")
+    page.wait_for_function("document.querySelector('dl.figures') && location.search.includes('label=cats')")
+    assert all(name.startswith("cats/") for name in tile_names(page))
+    assert figure(page, "photos of 13") == "7"
+
+    # the pictures are really there
+    page.wait_for_function(SEEN_PICTURES_ARE_THERE)
+
+    # the copied link, in another browser, after a restart
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_text("Whoever opens it sees this view").wait_for()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link == page.url
+    names = tile_names(page)
+    assert page.faults == []
+    server.stop()
+    again = start(store)
+    other = opened(browser, link.replace(server.url, again.url))
+    assert figure(other, "photos of 13") == "7"
+    assert tile_names(other) == names
+    assert other.get_by_role("button", name="Folder label: cats").count() == 1
+
+    # what is downloaded is what the shell exports
+    with other.expect_download() as download:
+        other.get_by_role("button", name="CSV").click()
+    run = Store(store).run().run
+    out = tmp_path / "shell.csv"
+    command = [
+        sys.executable,
+        "-m",
+        "seglib",
+        "export",
+        "stats",
+        "--store",
+        str(store),
+        "--run",
+        run,
+        "--out",
+        str(out),
+    ]
+    subprocess.run([*command, "--where", wheres(other.url)], cwd=ROOT, check=True, capture_output=True)
+    assert Path(download.value.path()).read_bytes() == out.read_bytes()
+    assert out.read_text().count("\n") == 8
+    assert "torch" not in again.loaded()
+    assert other.faults == []
+    assert Filters.decode(wheres(other.url)) == Filters({"label": ("cats",)})
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    """A store without a net: six photos, one contradiction, one name full of markup."""
+    fill(tmp_path / "small")
+    return tmp_path / "small"
+
+
+def test_contradictions_cells_chips_and_back(start, browser, small):
+    page = opened(browser, start(small).url)
+    page.get_by_role("button", name="1 photo: folder cats, network sees dog").click()
+    page.get_by_role("heading", name="Explore").wait_for()
+    wait_for_figure(page, "photos of 6", "1")
+    assert tile_names(page) == ["cats/b.jpg"]
+    assert page.locator(".warning").inner_text() == "folder cats, network dog"
+    page.get_by_role("button", name="Animal: dog").click()
+    wait_for_figure(page, "photos of 6", "3")
+    page.get_by_role("button", name="Clear all", exact=True).last.click()
+    wait_for_figure(page, "photos of 6", "6")
+    page.go_back()
+    wait_for_figure(page, "photos of 6", "3")
+    page.reload()
+    wait_for_figure(page, "photos of 6", "3")
+    page.get_by_role("link", name="Overview").click()
+    page.get_by_role("heading", name="Overview").wait_for()
+    wait_for_figure(page, "photos of 6", "3")
+    page.get_by_role("button", name="Show the 1 contradiction").click()
+    wait_for_figure(page, "photos of 6", "1")
+    assert page.faults == []
+
+
+def test_the_overlay_is_the_browsers_own_work_and_is_kept_in_the_url(start, browser, small):
+    page = opened(browser, f"{start(small).url}/explore")
+    mask = page.locator("figure.tile img.mask").first
+    mask.wait_for()
+    assert float(mask.evaluate("e => getComputedStyle(e).opacity")) == pytest.approx(0.55)
+    requests = []
+    page.on("request", lambda request: requests.append(request.url) if "/media-api/" in request.url else None)
+    page.get_by_label("Opacity").fill("20")
+    assert float(mask.evaluate("e => getComputedStyle(e).opacity")) == pytest.approx(0.2)
+    page.keyboard.press("o")
+    assert mask.evaluate("e => getComputedStyle(e).visibility") == "hidden"
+    page.wait_for_function("location.search.includes('opacity=20') && location.search.includes('overlay=off')")
+    settle(page)
+    assert mask.evaluate("e => getComputedStyle(e).visibility") == "hidden"
+    assert requests == []
+    page.reload()
+    mask.wait_for(state="attached")
+    settle(page)
+    assert mask.evaluate("e => getComputedStyle(e).visibility") == "hidden"
+    assert page.get_by_label("Opacity").input_value() == "20"
+    assert page.faults == []
+
+
+def test_names_are_shown_as_they_are_and_run_nothing(start, browser, small):
+    page = opened(browser, f"{start(small).url}/explore?path=%3Cimg")
+    page.on("dialog", lambda dialog: page.faults.append(f"a dialog: {dialog.message}"))
+    assert tile_names(page) == [NASTY]
+    chip = page.get_by_role("button", name="Path contains: <img")
+    assert chip.count() == 1
+    page.goto(f"{page.url.split('?')[0]}?path={'%20'.join(NASTY.split(' '))}")
+    wait_for_figure(page, "photos of 6", "1")
+    assert NASTY in page.locator(".st-key-chips button").first.inner_text()
+    assert page.locator("img[src=x]").count() == 0
+    assert page.faults == []
+
+
+def test_narrow_screens_need_no_sideways_scrolling_in_either_theme(start, browser, small):
+    server = start(small)
+    for path, scheme in (("/", "light"), ("/explore", "dark"), ("/explore?show=table", "light")):
+        page = opened(browser, server.url + path, scheme=scheme, width=390)
+        assert page.evaluate(SIDEWAYS) == [0, 0]
+        background = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == (scheme == "dark")
+        assert page.faults == []
+
+
+def test_a_server_refuses_what_is_no_picture(start, browser, small):
+    server = start(small)
+    page = browser.new_context().new_page()
+    for path in ("thumb/..%2f..%2fstore.json", "thumb/%2e%2e/store.json", "photo/x.jpg", "", "overlay/a/b.png"):
+        answer = page.request.get(f"{server.url}/media-api/{path}")
+        assert answer.status in (400, 404)
+        assert "image" not in answer.headers.get("content-type", "")
+        assert str(small) not in answer.text()
