@@ -118,6 +118,6 @@ def cell_of(key: str) -> tuple[int, int] | None:
         return None
 
 
-def copy_link(*, key: str) -> None:
-    """A button that copies the address of the page as it is at the click, and shows it for copying by hand."""
-    _copy_link(key=key, data={}, width="content")
+def copy_link(command: str, *, key: str) -> None:
+    """A button that copies the address of the page as it is at the click, and shows it and a command for the shell."""
+    _copy_link(key=key, data={"command": command}, width="content")

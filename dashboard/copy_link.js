@@ -11,6 +11,14 @@ async function copied(text, field) {
   }
 }
 
+function readOnly(label) {
+  const field = document.createElement("input");
+  field.readOnly = true;
+  field.setAttribute("aria-label", label);
+  field.addEventListener("focus", () => field.select());
+  return field;
+}
+
 function build(parent) {
   const button = document.createElement("button");
   button.type = "button";
@@ -20,11 +28,11 @@ function build(parent) {
   card.hidden = true;
   const note = document.createElement("div");
   note.setAttribute("role", "status");
-  const field = document.createElement("input");
-  field.readOnly = true;
-  field.setAttribute("aria-label", "Link to this view");
-  field.addEventListener("focus", () => field.select());
-  card.append(note, field);
+  const field = readOnly("Link to this view");
+  const told = document.createElement("div");
+  told.textContent = "The same rows in the shell:";
+  const command = readOnly("Command that writes the same rows");
+  card.append(note, field, told, command);
   const close = () => { card.hidden = true; };
   button.addEventListener("click", async () => {
     field.value = window.location.href;
@@ -42,13 +50,14 @@ function build(parent) {
   const outside = (event) => { if (!event.composedPath().includes(parent)) close(); };
   document.addEventListener("pointerdown", outside);
   parent.append(button, card);
-  return () => document.removeEventListener("pointerdown", outside);
+  return { command, leave: () => document.removeEventListener("pointerdown", outside) };
 }
 
-export default function ({ parentElement }) {
+export default function ({ parentElement, data }) {
   if (!made.has(parentElement)) made.set(parentElement, build(parentElement));
+  made.get(parentElement).command.value = data.command;
   return () => {
-    made.get(parentElement)?.();
+    made.get(parentElement)?.leave();
     made.delete(parentElement);
   };
 }

@@ -30,7 +30,7 @@ NO_STORE = (
 )
 
 
-_LISTED = ["path", "dataset", "split", "label", "animal", "dominant", *MEASURES, "width", "height"]
+_FIRST, _LAST = ["path", "label", "animal", "dominant", *MEASURES], ["width", "height", "split", "dataset"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,8 @@ def selected(source: Source, filters: Filters) -> NDArray[np.intp]:
 def positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
     """The same positions, sorted; `name` is the class whose share may be sorted by."""
     chosen = selected(source, filters)
+    if sort == "path":  # the table's own order
+        return chosen
     descending, column = sort.startswith("-"), sort.removeprefix("-")
     return chosen[query.ordered(table(source).iloc[chosen], column, descending=descending, name=name)]
 
@@ -141,9 +143,9 @@ def rows(source: Source, chosen: NDArray[np.intp]) -> pd.DataFrame:
 def listing(source: Source, filters: Filters, sort: str, name: str) -> pd.DataFrame:
     """The selected photos for reading: paths, labels, measures, and the share of each class found in the run."""
     frame = rows(source, positions(source, filters, sort, name))
-    found = [n for n in options(source, "present") if n != BACKGROUND]
-    shares = {share_column(n): query.shares(frame, n) for n in found}
-    return pd.concat([frame[_LISTED], pd.DataFrame(shares, index=frame.index)], axis=1).reset_index(drop=True)
+    found = sorted(options(source, "present").items(), key=lambda pair: -pair[1])
+    shares = pd.DataFrame({share_column(n): query.shares(frame, n) for n, _ in found if n != BACKGROUND}, frame.index)
+    return pd.concat([frame[_FIRST], shares, frame[_LAST]], axis=1).reset_index(drop=True)
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)

@@ -71,7 +71,7 @@ function tileOf(tile) {
   const caption = element("figcaption");
   const line = element("div", "line");
   line.append(element("span", "found", `${tile.found} ${tile.share}`.trim()));
-  line.append(element("span", "quiet", `· conf ${tile.confidence}`));
+  line.append(element("span", "quiet", `conf ${tile.confidence}`));
   const name = element("span", "name quiet");
   name.append(element("bdi", "", tile.name));
   name.title = tile.name;

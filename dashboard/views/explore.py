@@ -19,6 +19,7 @@ from seglib.query import classes_of
 from seglib.stats import MEASURES
 
 GALLERY = "gallery"
+PALETTE_NAMES = {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"}
 
 
 def render(selection: Selection) -> None:
@@ -37,8 +38,8 @@ def render(selection: Selection) -> None:
 
 
 def _leaving(selection: Selection) -> None:
-    """What can be taken along: the link, the rows, and the command that gives the same rows."""
-    components.copy_link(key="copy_link")
+    """What can be taken along: the link and the rows."""
+    parts.copy_link(selection)
     for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
         st.download_button(
             "CSV" if kind == "csv" else "Parquet",
@@ -89,17 +90,12 @@ def _share(selection: Selection) -> None:
 
 def _controls(selection: Selection) -> None:
     view, figures = selection.view, selection.answer("key_figures")
-    with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
+    with st.container(horizontal=True, vertical_alignment="center", key="controls"):
         order = sort_label(view.sort, selection.focus)
         st.markdown(f"**{photos(figures.photos)}**, {plain_markdown(order)}", width="stretch")
         _select("Sort", "sort", list(SORTS), {sort: sort_label(sort, selection.focus) for sort in SORTS}, width=300)
-        _select(
-            "Colours",
-            "palette",
-            list(PALETTES),
-            {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"},
-            width=240,
-        )
+        if view.show == "gallery":
+            _select("Colours", "palette", list(PALETTES), PALETTE_NAMES, width=240)
         key = session.controlled("w:show", view.show)
         st.segmented_control(
             "Show",
@@ -166,14 +162,17 @@ def _remember_look() -> None:
 
 def _table(selection: Selection) -> None:
     frame = data.listing(selection.source, selection.filters, selection.view.sort, selection.focus)
-    percents = [name for name in frame.columns if name.startswith("share:")]
-    numbers = {name: st.column_config.NumberColumn(format="%.2f") for name in MEASURES}
-    numbers |= {name: st.column_config.NumberColumn(format="percent") for name in percents}
+    columns = {name: st.column_config.NumberColumn(format="%.2f") for name in MEASURES}
+    for name in frame.columns:
+        kind, _, class_name = name.partition(":")
+        if class_name:
+            columns[name] = st.column_config.NumberColumn(f"{kind} of {class_name}", format="percent")
     st.dataframe(
         frame,
         hide_index=True,
         lazy=True,
         height=620,
-        column_config=numbers,
+        column_config=columns | {"path": st.column_config.TextColumn(pinned=True)},
+        key="table",
         alt=f"Table of the {photos(len(frame))} selected",
     )

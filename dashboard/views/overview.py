@@ -21,7 +21,7 @@ EXPLORE = "Explore"
 
 def render(selection: Selection) -> None:
     with ui.heading("Overview"):
-        components.copy_link(key="copy_link")
+        parts.copy_link(selection)
     ui.chips(selection.filters)
     parts.key_figures(selection)
     if parts.is_empty(selection):
@@ -57,6 +57,7 @@ def _class_distribution(selection: Selection) -> None:
 
 def _share_by_label(selection: Selection) -> None:
     means: pd.DataFrame = selection.answer("share_by_label")
+    means, left_out = parts.largest_labels(means, means["n"], parts.MOST_LABELS)
     with ui.card("Share by folder label", "mean share of each class over a folder's photos"):
         st.plotly_chart(
             charts.share_by_label(means),
@@ -64,6 +65,7 @@ def _share_by_label(selection: Selection) -> None:
             config=charts.CONFIG,
             alt="Stacked bars: mean share of each class per folder label.",
         )
+        parts.say_left_out(left_out)
 
 
 def _confidence(selection: Selection) -> None:

@@ -3,6 +3,7 @@
 In: a `Selection`. Out: elements on the page. Knows nothing of pages in particular.
 """
 
+import shlex
 from collections.abc import Callable
 
 import pandas as pd
@@ -16,9 +17,19 @@ from dashboard.state import cell_filters
 from seglib.classes import PRESENT_SHARE, animal_of_label
 from seglib.query import Filters, KeyFigures
 
+MOST_LABELS = 12
+"""Folders that a chart or matrix shows at most, those with most photos."""
+
 PRESENT_NOTE = f"present: at least {percent(PRESENT_SHARE)} of the photo"
 
 OnFilters = Callable[[Filters], None]
+
+
+def copy_link(selection: Selection) -> None:
+    """The page's address, and the command that writes the same rows."""
+    command = ["python", "-m", "seglib", "export", "stats", "--store", selection.store.path.name]
+    command += ["--run", selection.run.run, "--where", selection.filters.encode(), "--out", "selection.csv"]
+    components.copy_link(shlex.join(command), key="copy_link")
 
 
 def key_figures(selection: Selection) -> None:
@@ -54,9 +65,10 @@ def folder_against_animal(selection: Selection, apply: OnFilters, *, stretch: bo
     """The matrix; a click on a cell hands the filters of its photos to `apply`."""
     counts: pd.DataFrame = selection.answer("folder_against_animal")
     figures: KeyFigures = selection.answer("key_figures")
+    counts, left_out = largest_labels(counts, counts.sum(axis=1), MOST_LABELS)
     labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]
     numbers: list[list[int]] = counts.to_numpy().tolist()
-    with ui.card("Folder label against animal", f"photos, n = {count(sum(map(sum, numbers)))}", stretch=stretch):
+    with ui.card("Folder label against animal", f"photos, n = {count(figures.photos)}", stretch=stretch):
         if not figures.claiming:
             ui.remark(
                 "No folder is named cats or dogs, or this run's model knows neither: there is nothing to compare."
@@ -72,7 +84,19 @@ def folder_against_animal(selection: Selection, apply: OnFilters, *, stretch: bo
             for label, line in zip(labels, numbers, strict=True)
         ]
         components.matrix("folder \\ network", animals, rows, key=key, on_cell=chosen)
+        say_left_out(left_out)
         _contradictions(selection, figures, apply)
+
+
+def largest_labels(frame: pd.DataFrame, photos_of: "pd.Series[int]", most: int) -> tuple[pd.DataFrame, int]:
+    """The rows of the folders with most photos, in the frame's order, and how many rows are left out."""
+    kept = set(photos_of.sort_values(ascending=False, kind="stable").index[:most])
+    return frame[frame.index.isin(kept)], len(frame) - len(kept)
+
+
+def say_left_out(number: int) -> None:
+    if number:
+        ui.remark(f"{count(number)} folders with fewer photos are not shown.")
 
 
 def _cell(label: str, animal: str, number: int) -> Cell:
@@ -89,7 +113,7 @@ def _contradictions(selection: Selection, figures: KeyFigures, apply: OnFilters)
     agreeing = f"{count(figures.agreeing)} of {count(figures.claiming)} agree ({rate})"
     ui.remark(f"{agreeing}. A click on a cell shows its photos.")
     contradicting = selection.answer("contradictions")
-    if contradicting:
+    if contradicting and contradicting < figures.photos:
         st.button(
             f"Show the {count(contradicting)} contradiction{'' if contradicting == 1 else 's'}",
             key="contradictions",
