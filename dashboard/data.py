@@ -5,6 +5,7 @@ by these few texts, never by frames; the store's version changes with its files,
 the next rerun. Frames are shared between visitors and must not be changed. Knows nothing of widgets.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from seglib.errors import SegError, StoreError
 from seglib.query import FILTERS, Filters
 from seglib.stats import MEASURES, share_column
 from seglib.store import Run, Store
+
+_ABSOLUTE = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"<>|]*[\\/])?([^\s'\"<>|/\\]*)")
+"""A place that starts at the root of a file system, and its last name."""
 
 NO_STORE = (
     "There is no store yet, so there is nothing to show: start the dashboard with python -m dashboard, "
@@ -79,9 +83,9 @@ def stored(path: Path) -> tuple[Store, str, list[Run]]:
     return store, store.version(), store.runs()
 
 
-def sentence(error: SegError, path: Path) -> str:
-    """The error for a page: whatever place it names, only the store's own name stays of it."""
-    return str(error).replace(str(path), path.name).replace(str(path.resolve()), path.name)
+def sentence(error: SegError) -> str:
+    """The error for a page: of a place on this machine only the last name is told."""
+    return _ABSOLUTE.sub(lambda found: found[1] or "...", str(error))
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)

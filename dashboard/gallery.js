@@ -88,6 +88,13 @@ function control(label, input, extra) {
   return box;
 }
 
+function keyHint(key) {
+  const hint = element("kbd", "", key);
+  hint.title = `Press ${key} to show or hide the overlay`;
+  hint.setAttribute("aria-hidden", "true");
+  return hint;
+}
+
 function range(low, high, step) {
   const input = element("input");
   input.type = "range";
@@ -108,7 +115,7 @@ function build(parent, sizes) {
   const legend = element("ul", "legend");
   const tiles = element("div", "tiles");
   bar.append(
-    control("Overlay", overlay, [element("kbd", "", "o")]),
+    control("Overlay", overlay, [keyHint("o")]),
     control("Opacity", opacity, [percent]),
     control("Size", size, []),
     legend,

@@ -18,7 +18,10 @@ from seglib.errors import SegError
 VIEWS: dict[str, Callable[[Selection], None]] = {"Overview": overview.render, "Explore": explore.render}
 """Title in the menu -> how the page is drawn; the first is the home page."""
 
-NO_RUN = "This store holds no run yet, so there is nothing to show: make one with python -m seglib run FOLDER."
+NO_RUN = (
+    "This store holds no run yet, so there is nothing to show: make one with python -m seglib run FOLDER, "
+    "or start python -m dashboard anew, which analyses the sample photos."
+)
 
 
 def main() -> None:
@@ -29,17 +32,16 @@ def main() -> None:
     session.pull(chosen)
     if (target := session.target()) in pages and target != chosen:
         st.switch_page(pages[str(target)], query_params=query_params(session.view()))
-    store = Settings.read().store
     try:
-        _draw(store, VIEWS[chosen])
+        _draw(Settings.read().store, chosen)
     except SegError as error:
-        ui.failure(data.sentence(error, store))
+        ui.failure(chosen, data.sentence(error))
 
 
-def _draw(path: Path, render: Callable[[Selection], None]) -> None:
+def _draw(path: Path, title: str) -> None:
     store, version, runs = data.stored(path)
     if not runs:
-        st.info(NO_RUN)
+        ui.nothing(title, NO_RUN)
         return
     view, run_notes = with_run(session.view(), [run.run for run in runs])
     sidebar.render_runs(runs, view.run)
@@ -51,7 +53,7 @@ def _draw(path: Path, render: Callable[[Selection], None]) -> None:
     session.push()
     ui.tell([*session.notes(), *run_notes, *notes])
     run = next(run for run in runs if run.run == view.run)
-    render(Selection(store, run, source, view, focus))
+    VIEWS[title](Selection(store, run, source, view, focus))
 
 
 def _page(title: str, *, default: bool) -> "st.Page":

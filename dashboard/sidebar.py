@@ -22,6 +22,9 @@ MAIN: tuple[str, ...] = ("dataset", "split", "label", "present", "share", "agree
 MOST_PILLS = 6
 """With more choices than this, a list to search in replaces the buttons."""
 
+MOST_FREQUENT = ""
+"""The class to look at, if none is chosen; which one that is may change with each filter."""
+
 _ORDERS = {"agreement": AGREEMENTS, "animal": (*ANIMALS, "none"), "split": ("train", "val", "test")}
 
 
@@ -101,15 +104,21 @@ def _class_range(source: Source, entry: Filter, focus: str) -> None:
         if name != focus:
             _slider(f"{entry.key}.{name}", f"{entry.label} {plain_markdown(name)}", "percent")
     found = data.options(source, "present")
-    names = list(dict.fromkeys([*sorted(found, key=lambda n: -found[n]), *([focus] if focus else [])]))
-    if not names:
-        return
-    key = session.controlled("w:focus", focus or names[0])
-    st.selectbox(entry.label, names, key=key, on_change=session.on(key, _choose_focus))
-    _slider(f"{entry.key}.{focus}", f"{entry.label} {plain_markdown(focus)}", "percent", hidden=True)
+    names = [MOST_FREQUENT, *sorted(found, key=lambda n: -found[n])]
+    wanted = session.view().focus
+    key = session.controlled("w:focus", wanted)
+    st.selectbox(
+        "Class to look at",
+        list(dict.fromkeys([*names, wanted])),
+        format_func=lambda name: name or "The most frequent one",
+        key=key,
+        on_change=session.on(key, _choose_focus),
+    )
+    if focus:
+        _slider(f"{entry.key}.{focus}", f"{entry.label} {plain_markdown(focus)}", "percent")
 
 
-def _slider(key: str, label: str, form: str, *, hidden: bool = False) -> None:
+def _slider(key: str, label: str, form: str) -> None:
     chosen = session.view().filters.get(key, (0.0, 1.0))
     widget = session.controlled(f"w:{key}", chosen)
     st.slider(
@@ -119,7 +128,6 @@ def _slider(key: str, label: str, form: str, *, hidden: bool = False) -> None:
         step=0.01,
         format=form,
         key=widget,
-        label_visibility="collapsed" if hidden else "visible",
         on_change=session.on(widget, partial(_set_range, key)),
     )
 

@@ -22,8 +22,18 @@ def style() -> None:
     st.html(_STYLE)
 
 
-def failure(sentence: str) -> None:
+def failure(title: str, sentence: str) -> None:
+    """A page that cannot be shown, and why."""
+    with heading(title):
+        pass
     st.error(plain_markdown(sentence))
+
+
+def nothing(title: str, sentence: str) -> None:
+    """A page that has nothing to show yet, and what to do."""
+    with heading(title):
+        pass
+    st.info(plain_markdown(sentence))
 
 
 def tell(notes: Sequence[str]) -> None:

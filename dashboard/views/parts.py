@@ -69,10 +69,11 @@ def folder_against_animal(selection: Selection, apply: OnFilters, *, stretch: bo
     labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]
     numbers: list[list[int]] = counts.to_numpy().tolist()
     with ui.card("Folder label against animal", f"photos, n = {count(figures.photos)}", stretch=stretch):
+        if not labels:
+            ui.remark("This run's model knows neither cat nor dog: there is nothing to compare.")
+            return
         if not figures.claiming:
-            ui.remark(
-                "No folder is named cats or dogs, or this run's model knows neither: there is nothing to compare."
-            )
+            ui.remark("No folder here is named after cats or dogs, so none can be contradicted.")
         key = "folder_against_animal"
 
         def chosen() -> None:

@@ -16,10 +16,10 @@ from seglib.overlay import alt_text
 from seglib.query import agreement, classes_of, shares
 from seglib.store import Store
 
-_TOLD = ["path", "label", "width", "height", "image_id", "animal", "confidence"]
+_TOLD = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence"]
 
 
-def tiles(rows: pd.DataFrame, store: Store, run: str, colours: str) -> list[Tile]:
+def tiles(rows: pd.DataFrame, store: Store, run: str, colours: str, *, with_dataset: bool = False) -> list[Tile]:
     """One tile per row; `colours` is the palette of masks and bars."""
     names = classes_of(rows)
     paint = class_colours(names, colours)
@@ -35,7 +35,7 @@ def tiles(rows: pd.DataFrame, store: Store, run: str, colours: str) -> list[Tile
                 photo=media.thumbnail_url(store, row["image_id"]),
                 mask=media.overlay_url(store, run, row["image_id"], colours),
                 aspect=row["width"] / row["height"],
-                name=row["path"],
+                name=f"{row['dataset']}: {row['path']}" if with_dataset else row["path"],
                 alt=f"{row['path']}: {alt_text(dict(there))}" + (f". Contradiction: {warning}" if warning else ""),
                 found=there[0][0] if there else "background only",
                 share=percent(there[0][1]) if there else "",

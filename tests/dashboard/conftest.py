@@ -37,12 +37,12 @@ CONFIDENCE = {
 }
 
 
-def mask_of(pixels: dict[str, int]) -> np.ndarray:
+def mask_of(pixels: dict[str, int], classes: tuple[str, ...] = VOC_CLASSES) -> np.ndarray:
     """uint8 (10, 10): the classes one after the other from the top left."""
     flat = np.zeros(100, np.uint8)
     start = 0
     for name, count in pixels.items():
-        flat[start : start + count] = VOC_CLASSES.index(name)
+        flat[start : start + count] = classes.index(name)
         start += count
     return flat.reshape(10, 10)
 
@@ -51,7 +51,7 @@ def id_of(path: str) -> str:
     return image_id(path.encode())
 
 
-def recipe(code_schema: int = 1) -> Recipe:
+def recipe(code_schema: int = 1, classes: tuple[str, ...] = VOC_CLASSES) -> Recipe:
     return Recipe(
         model="fake_net",
         resize="64x64",
@@ -60,25 +60,33 @@ def recipe(code_schema: int = 1) -> Recipe:
         grid_rule="g",
         decoder="d",
         code_schema=code_schema,
-        classes=VOC_CLASSES,
+        classes=classes,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
         code="installed",
     )
 
 
-def fill(path: Path, *, pixels: dict[str, dict[str, int]] = PIXELS, code_schema: int = 1) -> Run:
+def fill(
+    path: Path,
+    *,
+    pixels: dict[str, dict[str, int]] = PIXELS,
+    code_schema: int = 1,
+    classes: tuple[str, ...] = VOC_CLASSES,
+    measured: bool = True,
+    folder: str = "photos",
+) -> Run:
     """Make or extend a store at `path` with a run that saw these pixels, and one unreadable file."""
     store = Store.create(path)
-    dataset = store.register(path.parent / "photos")
-    run = store.add_run(recipe(code_schema), parameters=16, versions={})
+    dataset = store.register(path.parent / folder)
+    run = store.add_run(recipe(code_schema, classes), parameters=16, versions={})
     with store.scratch.writing():
         writer = Writer(store, dataset, run, scan=code_schema)
         for name, counts in pixels.items():
             record = {"path": name, "bytes": 1, "mtime_ns": 1, "split": None, "label": name.split("/")[0]}
             measures = stats.Measures(confidence=CONFIDENCE.get(name, 0.9), entropy=0.1, low_margin=0.05)
-            mask = mask_of(counts)
-            writer.add_result(id_of(name), stats.row(mask, VOC_CLASSES, measures), mask, thumbnail())
+            mask = mask_of(counts, classes)
+            writer.add_result(id_of(name), stats.row(mask, classes, measures if measured else None), mask, thumbnail())
             writer.add_file(record, image_id=id_of(name), width=40, height=30)
         bad = {"path": "cats/bad.jpg", "bytes": 1, "mtime_ns": 1, "split": None, "label": "cats"}
         writer.add_file(bad, reason="not an image", detail="The file is empty.")

@@ -75,8 +75,19 @@ def test_a_download_is_what_the_shell_exports(source, full, tmp_path, kind, wher
     assert data.exported(full, source.run, Filters.decode(where), kind) == out.read_bytes()
 
 
-def test_sentences_name_no_place(full, tmp_path):
-    error = StoreError(f"The store {str(full)!r} is odd.")
-    assert data.sentence(error, full) == "The store 'store' is odd."
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("The store '/home/me/my store' is odd.", "The store 'my store' is odd."),
+        ("cannot open '/home/me/out/runs/r", "cannot open 'r"),
+        (r"cannot open C:\Users\me\out: gone", "cannot open out: gone"),
+        ("runs/r/stats/part-1.parquet is damaged (and/or old).", None),
+    ],
+)
+def test_sentences_name_no_place(said, told):
+    assert data.sentence(StoreError(said)) == (told or said)
+
+
+def test_no_store_is_a_sentence(tmp_path):
     with pytest.raises(StoreError, match="no store yet"):
         data.stored(tmp_path / "nowhere")

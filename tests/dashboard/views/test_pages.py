@@ -242,3 +242,58 @@ def test_sorted_by_the_share_of_a_class(full):
     names = [tile["name"] for tile in component(app, "tiles")["tiles"]]
     assert names[:2] == [NASTY, "cats/c.jpg"]
     assert len(names) == len(PIXELS)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_run_of_another_models_masks_without_probabilities(tmp_path, serve, page):
+    """Own classes, neither cat nor dog, no confidence: every part of the page says what it can."""
+    pixels = {"Abyssinian_1.jpg": {"pet": 30}, "pug_1.jpg": {"pet": 0}}
+    fill(tmp_path / "store", pixels=pixels, classes=("background", "pet"), measured=False)
+    serve(tmp_path / "store")
+    app = opened(page)
+    assert not app.exception
+    assert "<dd>–</dd>" in html(app)
+    assert "knows neither cat nor dog" in said(app)
+    app = opened(page, present=["cat"])
+    assert "present=cat was left out" in said(app).replace("\\", "")
+
+
+def test_two_data_sets_are_told_apart(tmp_path, serve):
+    fill(tmp_path / "store")
+    fill(tmp_path / "store", folder="more", pixels={"cats/a.jpg": {"cat": 50}})
+    serve(tmp_path / "store")
+    app = opened("Explore", path=["cats/a"])
+    assert [tile["name"] for tile in component(app, "tiles")["tiles"]] == ["more: cats/a.jpg", "photos: cats/a.jpg"]
+    app.pills(key="w:dataset").select("more").run()
+    assert len(component(app, "tiles")["tiles"]) == 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_many_folders_stay_readable(tmp_path, serve, page):
+    fill(tmp_path / "store", pixels={f"label{n:02}/a.jpg": {"dog": n} for n in range(40)})
+    serve(tmp_path / "store")
+    app = opened(page)
+    assert not app.exception
+    assert len(component(app, "corner")["rows"]) == 12
+    assert "28 folders with fewer photos are not shown" in said(app)
+
+
+def test_missing_pictures_are_said_and_not_asked_for(full):
+    from seglib.store import Store
+    from tests.dashboard.conftest import id_of
+
+    Store(full).mask_path(recipe().run, id_of("cats/a.jpg")).unlink()
+    Store(full).thumbnail_path(id_of("cats/a.jpg")).unlink()
+    (tile,) = component(opened("Explore", path=["cats/a"]), "tiles")["tiles"]
+    assert (tile["photo"], tile["mask"]) == (None, None)
+
+
+def test_no_page_holds_an_absolute_path(full):
+    for title in PAGES:
+        app = opened(title)
+        everything = (
+            html(app)
+            + said(app)
+            + json.dumps([json.loads(e.proto.json) for e in app.get("bidi_component") if e.proto.json])
+        )
+        assert str(full.parent) not in everything
