@@ -128,6 +128,8 @@ def histogram(bins: pd.DataFrame, *, colour: str = _NEUTRAL, as_share: bool = Fa
     if as_share:
         figure.update_xaxes(range=[0, 1], dtick=0.2)
     figure.update_yaxes(gridcolor=_GRID, nticks=5, tickformat=",d", rangemode="tozero", ticklabelstandoff=6)
+    if int(shown["count"].max()) <= 5:  # no tick between whole photos
+        figure.update_yaxes(dtick=1)
     return _laid_out(figure, height, bottom=32)
 
 

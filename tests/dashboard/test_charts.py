@@ -72,6 +72,11 @@ def test_shares_keep_the_whole_axis(bins):
     assert tuple(figure.layout.xaxis.range) == (0, 1)
 
 
+def test_no_tick_stands_between_whole_photos(bins):
+    assert charts.histogram(bins).layout.yaxis.dtick == 1
+    assert charts.histogram(bins.assign(count=100)).layout.yaxis.dtick is None
+
+
 def test_no_photo_is_a_chart_without_bars_above_zero(bins):
     assert sum(charts.histogram(bins.assign(count=0)).data[0].y) == 0
 
