@@ -75,10 +75,10 @@ def gallery(
 
 def look_of(key: str) -> Look | None:
     """What the gallery `key` says of its look in a callback; None if that makes no sense."""
-    said = dict(st.session_state.get(key) or {}).get("look")
+    said = _said(key, "look")
     try:
-        return Look(bool(said["overlay"]), int(said["opacity"]), int(said["size"])) if said else None
-    except (TypeError, KeyError, ValueError):
+        return Look(bool(said["overlay"]), int(said["opacity"]), int(said["size"]))
+    except (TypeError, KeyError, ValueError, OverflowError):
         return None
 
 
@@ -109,13 +109,19 @@ def matrix(
     _matrix(key=key, data=data, on_cell_change=on_cell)
 
 
-def cell_of(key: str) -> tuple[int, int] | None:
-    """(row, column) of the cell that was clicked in the matrix `key`, in a callback."""
-    said: Any = dict(st.session_state.get(key) or {}).get("cell")
+def cell_of(key: str, rows: int, columns: int) -> tuple[int, int] | None:
+    """(row, column) of the cell that was clicked in the matrix `key` of this size, in a callback."""
+    said = _said(key, "cell")
     try:
-        return (int(said["row"]), int(said["column"])) if said else None
-    except (TypeError, KeyError, ValueError):
+        row, column = int(said["row"]), int(said["column"])
+    except (TypeError, KeyError, ValueError, OverflowError):
         return None
+    return (row, column) if 0 <= row < rows and 0 <= column < columns else None
+
+
+def _said(key: str, name: str) -> Any:
+    """What a component sent; it comes from the browser, so it may be anything."""
+    return dict(st.session_state.get(key) or {}).get(name)
 
 
 def copy_link(command: str, *, key: str) -> None:

@@ -167,11 +167,6 @@ function listen(state) {
   }, options);
 }
 
-function isDark(element) {
-  const [r, g, b] = getComputedStyle(element).color.match(/[\d.]+/g).map(Number);
-  return (r + g + b) / 3 > 127;
-}
-
 export default function ({ parentElement, data, setStateValue }) {
   let state = states.get(parentElement);
   if (!state) {
@@ -198,6 +193,5 @@ export default function ({ parentElement, data, setStateValue }) {
       return entry;
     }));
   }
-  state.parts.root.classList.toggle("dark", isDark(state.parts.root));
   return () => { state.abort.abort(); states.delete(parentElement); };
 }

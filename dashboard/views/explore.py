@@ -12,7 +12,7 @@ from dashboard import charts, components, data, session, ui
 from dashboard.components import Look
 from dashboard.data import Selection
 from dashboard.formats import count, photos, plain_markdown
-from dashboard.state import PAGE_SIZE, PALETTES, SHOWS, SIZE_RANGE, SORTS, sort_label
+from dashboard.state import OPACITY_RANGE, PAGE_SIZE, PALETTES, SHOWS, SIZE_RANGE, SORTS, sort_label
 from dashboard.views import parts
 from dashboard.views.tiles import tiles
 from seglib.query import classes_of
@@ -155,15 +155,17 @@ def _pages(page: int, pages: int, n: int) -> None:
 def _remember_look() -> None:
     look = components.look_of(GALLERY)
     if look is not None:
-        low, high = SIZE_RANGE
-        session.change(
-            overlay=look.overlay, opacity=min(max(look.opacity, 0), 100), size=min(max(look.size, low), high)
-        )
+        opacity, size = _within(look.opacity, OPACITY_RANGE), _within(look.size, SIZE_RANGE)
+        session.change(overlay=look.overlay, opacity=opacity, size=size)
+
+
+def _within(value: int, limits: tuple[int, int]) -> int:
+    return min(max(value, limits[0]), limits[1])
 
 
 def _table(selection: Selection) -> None:
     frame = data.listing(selection.source, selection.filters, selection.view.sort, selection.focus)
-    columns = {name: st.column_config.NumberColumn(format="%.2f") for name in MEASURES}
+    columns = {name: st.column_config.NumberColumn(name.replace("_", " "), format="%.2f") for name in MEASURES}
     for name in frame.columns:
         kind, _, class_name = name.partition(":")
         if class_name:

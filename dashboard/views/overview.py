@@ -102,7 +102,7 @@ def _co_occurrence(selection: Selection) -> None:
         ]
 
         def chosen() -> None:
-            if (cell := components.cell_of("co_occurrence")) and max(cell) < len(names):
+            if cell := components.cell_of("co_occurrence", len(names), len(names)):
                 pair = both_present(session.view().filters, names[cell[0]], names[cell[1]], PRESENT_SHARE)
                 session.open_page(EXPLORE, pair)
 

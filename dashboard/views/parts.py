@@ -77,7 +77,7 @@ def folder_against_animal(selection: Selection, apply: OnFilters, *, stretch: bo
         key = "folder_against_animal"
 
         def chosen() -> None:
-            if (cell := components.cell_of(key)) and cell[0] < len(labels) and cell[1] < len(animals):
+            if cell := components.cell_of(key, len(labels), len(animals)):
                 apply(cell_filters(session.view().filters, labels[cell[0]], animals[cell[1]]))
 
         rows = [

@@ -34,10 +34,17 @@ def opened(browser, url: str, *, scheme: str = "light", width: int = 1440, **opt
     page = context.new_page()
     page.faults = []
     page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.on("request", lambda request: page.faults.extend(_foreign(request.url, url)))
     page.goto(url)
     page.wait_for_selector("dl.figures, [data-testid=stAlert]")
     settle(page)
     return page
+
+
+def _foreign(asked: str, own: str) -> list[str]:
+    """A request that leaves this machine is a fault: the dashboard works without any network."""
+    parts = urlsplit(asked)
+    return [asked] if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != urlsplit(own).netloc else []
 
 
 def settle(page) -> None:
@@ -168,6 +175,11 @@ def test_the_overlay_is_the_browsers_own_work_and_is_kept_in_the_url(start, brow
     page.on("request", lambda request: requests.append(request.url) if "/media-api/" in request.url else None)
     page.get_by_label("Opacity").fill("20")
     assert float(mask.evaluate("e => getComputedStyle(e).opacity")) == pytest.approx(0.2)
+    page.get_by_label("Path contains").press_sequentially("o")  # typing is no command
+    assert mask.evaluate("e => getComputedStyle(e).visibility") == "visible"
+    page.get_by_label("Path contains").fill("")
+    page.get_by_role("heading", name="Explore").click()
+    settle(page)
     page.keyboard.press("o")
     assert mask.evaluate("e => getComputedStyle(e).visibility") == "hidden"
     page.wait_for_function("location.search.includes('opacity=20') && location.search.includes('overlay=off')")

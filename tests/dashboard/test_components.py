@@ -1,0 +1,41 @@
+"""What comes back from the browser is checked, since it may be anything."""
+
+import pytest
+
+from dashboard import components
+from dashboard.components import Look
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Pretend that the component `c` sent this."""
+
+    def send(name: str, value: object) -> None:
+        monkeypatch.setattr(components.st, "session_state", {"c": {name: value}})
+
+    return send
+
+
+def test_a_look(sent):
+    sent("look", {"overlay": False, "opacity": 20, "size": 200})
+    assert components.look_of("c") == Look(False, 20, 200)
+
+
+@pytest.mark.parametrize("value", [None, {}, [], "x", {"overlay": True, "opacity": "much", "size": 1}, {"overlay": 1}])
+def test_a_look_that_makes_no_sense(sent, value):
+    sent("look", value)
+    assert components.look_of("c") is None
+    assert components.look_of("nobody") is None
+
+
+def test_a_cell(sent):
+    sent("cell", {"row": 1, "column": 2})
+    assert components.cell_of("c", 2, 3) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "value", [None, "x", {"row": 0}, {"row": -1, "column": 0}, {"row": 0, "column": 3}, {"row": [], "column": 1}]
+)
+def test_a_cell_that_is_not_there(sent, value):
+    sent("cell", value)
+    assert components.cell_of("c", 2, 3) is None
