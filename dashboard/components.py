@@ -41,6 +41,8 @@ class Tile:
     confidence: str
     warning: str
     """Empty, or why the photo deserves a look."""
+    note: str
+    """Empty, or what one should know of the file."""
     bar: list[tuple[str, float, str]]
     """(class, share 0..1, colour), the largest first."""
 

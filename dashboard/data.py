@@ -143,6 +143,30 @@ def rows(source: Source, chosen: NDArray[np.intp]) -> pd.DataFrame:
     return table(source).iloc[chosen]
 
 
+@st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
+def scanned(source: Source) -> pd.DataFrame:
+    """Size and time of each photo's file at its scan: dataset, path, bytes, mtime_ns."""
+    store = source.store()
+    frames = [store.files(d).assign(dataset=d.name) for d in store.datasets()]
+    return pd.concat(frames, ignore_index=True)[["dataset", "path", "bytes", "mtime_ns"]]
+
+
+def changed(source: Source, rows: pd.DataFrame) -> set[tuple[str, str]]:
+    """(data set, path) of those of these rows whose file is there, but no longer as it was scanned."""
+    roots = {dataset.name: dataset.root for dataset in source.store().datasets()}
+    known = scanned(source)
+    known = known[known["path"].isin(rows["path"])]
+    found = set()
+    for dataset, path, size, mtime_ns in known.itertuples(index=False, name=None):
+        try:
+            status = (roots[dataset] / path).stat()
+        except (OSError, ValueError, KeyError):  # gone, or the whole folder is elsewhere: the store stands for itself
+            continue
+        if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
+            found.add((dataset, path))
+    return found
+
+
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
 def listing(source: Source, filters: Filters, sort: str, name: str) -> pd.DataFrame:
     """The selected photos for reading: paths, labels, measures, and the share of each class found in the run."""

@@ -16,11 +16,15 @@ _MARKDOWN_SIGNS = re.compile(r"([^\w\s])")
 
 
 def percent(share: float | None) -> str:
-    """0.36 -> `36 %`; below a tenth one decimal: 0.004 -> `0.4 %`; None -> a dash."""
+    """0.36 -> `36 %`; below a tenth one decimal: 0.004 -> `0.4 %`, 0.0001 -> `<0.1 %`; None -> a dash."""
     if share is None or math.isnan(share):
         return NOTHING
-    text = f"{share:.1%}" if 0 < abs(share) < 0.0995 else f"{share:.0%}"
-    return text.replace("%", "\N{NO-BREAK SPACE}%")
+    hundredths = round(share * 100, 6)
+    if 0 < hundredths < 0.05:
+        text = "<0.1"
+    else:
+        text = f"{hundredths:.1f}" if 0 < hundredths < 9.95 and hundredths % 1 else f"{hundredths:.0f}"
+    return f"{text}\N{NO-BREAK SPACE}%"
 
 
 def score(value: float | None) -> str:

@@ -78,6 +78,7 @@ function tileOf(tile) {
   caption.append(line, barOf(tile));
   if (tile.warning) caption.append(warningOf(tile.warning));
   caption.append(name);
+  if (tile.note) caption.append(element("div", "quiet", tile.note));
   figure.append(pictureOf(tile), caption);
   return figure;
 }

@@ -129,7 +129,8 @@ def _gallery(selection: Selection) -> None:
     page = min(view.page, pages)
     rows = data.rows(selection.source, chosen[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
     several = len(data.options(selection.source, "dataset")) > 1
-    shown = tiles(rows, selection.store, selection.run.run, view.palette, with_dataset=several)
+    changed = data.changed(selection.source, rows)
+    shown = tiles(rows, selection.store, selection.run.run, view.palette, with_dataset=several, changed=changed)
     colours = charts.class_colours(classes_of(rows), view.palette)
     found = dict.fromkeys(name for tile in shown for name, _, _ in tile.bar)
     components.gallery(

@@ -3,6 +3,7 @@
 In: rows of one run's table. Out: `Tile`s, plain data. Knows nothing of the gallery's order, pages or look.
 """
 
+from collections.abc import Set
 from typing import Any
 
 import pandas as pd
@@ -19,8 +20,19 @@ from seglib.store import Store
 _TOLD = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence"]
 
 
-def tiles(rows: pd.DataFrame, store: Store, run: str, colours: str, *, with_dataset: bool = False) -> list[Tile]:
-    """One tile per row; `colours` is the palette of masks and bars."""
+CHANGED = "changed since its scan"
+
+
+def tiles(
+    rows: pd.DataFrame,
+    store: Store,
+    run: str,
+    colours: str,
+    *,
+    with_dataset: bool = False,
+    changed: Set[tuple[str, str]] = frozenset(),
+) -> list[Tile]:
+    """One tile per row. `colours`: the palette of masks and bars; `changed`: (data set, path) of changed files."""
     names = classes_of(rows)
     paint = class_colours(names, colours)
     told: list[dict[Any, Any]] = rows[_TOLD].astype("object").to_dict("records")
@@ -41,6 +53,7 @@ def tiles(rows: pd.DataFrame, store: Store, run: str, colours: str, *, with_data
                 share=percent(there[0][1]) if there else "",
                 confidence=score(row["confidence"]),
                 warning=warning,
+                note=CHANGED if (row["dataset"], row["path"]) in changed else "",
                 bar=[(name, round(part, 4), paint[name]) for name, part in there],
             )
         )

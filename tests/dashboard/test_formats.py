@@ -11,7 +11,19 @@ from dashboard.formats import count, named, percent, photos, plain_html, plain_m
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.36, "36 %"), (1.0, "100 %"), (0.0, "0 %"), (0.004, "0.4 %"), (0.0996, "10 %"), (None, "–"), (math.nan, "–")],
+    [
+        (0.36, "36 %"),
+        (1.0, "100 %"),
+        (0.0, "0 %"),
+        (0.004, "0.4 %"),
+        (0.0996, "10 %"),
+        (0.05, "5 %"),
+        (0.0512, "5.1 %"),
+        (0.0001, "<0.1 %"),
+        (0.0006, "0.1 %"),
+        (None, "–"),
+        (math.nan, "–"),
+    ],
 )
 def test_shares(share, text):
     assert percent(share).replace("\xa0", " ") == text

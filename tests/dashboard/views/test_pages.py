@@ -297,3 +297,12 @@ def test_no_page_holds_an_absolute_path(full):
             + json.dumps([json.loads(e.proto.json) for e in app.get("bidi_component") if e.proto.json])
         )
         assert str(full.parent) not in everything
+
+
+def test_a_file_that_changed_since_its_scan_is_noted(full):
+    photo = full.parent / "photos" / "cats" / "a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"another picture")
+    notes = {tile["name"]: tile["note"] for tile in component(opened("Explore"), "tiles")["tiles"]}
+    assert notes.pop("cats/a.jpg") == "changed since its scan"
+    assert set(notes.values()) == {""}
