@@ -161,9 +161,8 @@ def _read_part(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:
-    cause = (str(error).splitlines() or [type(error).__name__])[0][:80]
     return StoreError(
-        f"{'/'.join(path.parts[-4:])} is damaged ({cause}): delete this file and run again; "
+        f"{'/'.join(path.parts[-4:])} is damaged ({type(error).__name__}): delete this file and run again; "
         "only its rows are computed anew."
     )
 
