@@ -5,6 +5,7 @@ their own, so that the server never loads a net. Errors are one sentence; 2 is a
 """
 
 import argparse
+import errno
 import json
 import math
 import os
@@ -98,7 +99,7 @@ def _check_address(host: str, port: int) -> None:
     except PermissionError:
         raise UsageError(f"Port {port} is reserved by the system: name one above 1023 with --port.") from None
     except OSError as error:
-        if error.errno == 98 or "in use" in str(error):
+        if error.errno == errno.EADDRINUSE:
             raise SegError(
                 f"Port {port} of {host} is taken: name another, such as --port {port % 65535 + 1}."
             ) from None

@@ -34,16 +34,24 @@ def copy_link(selection: Selection) -> None:
 
 def key_figures(selection: Selection) -> None:
     figures: KeyFigures = selection.answer("key_figures")
-    unreadable = len(data.failures(selection.source))
+    unreadable, n = len(data.failures(selection.source)), figures.photos
     ui.figures(
         [
             (count(figures.photos), f"photos of {count(data.total(selection.source))}"),
-            (percent(figures.mean_foreground_share), f"mean foreground share, n = {count(figures.photos)}"),
-            (score(figures.mean_confidence), f"mean confidence (0 to 1), n = {count(figures.photos)}"),
+            (
+                percent(figures.mean_foreground_share),
+                f"mean foreground share, n = {_n(figures.mean_foreground_share, n)}",
+            ),
+            (score(figures.mean_confidence), f"mean confidence (0 to 1), n = {_n(figures.mean_confidence, n)}"),
             (f"{count(figures.agreeing)} of {count(figures.claiming)}", "folder label = animal"),
             (count(unreadable), "unreadable files in the store"),
         ]
     )
+
+
+def _n(mean: float | None, photos_of_run: int) -> str:
+    """A run has a measure for all of its photos or for none."""
+    return count(0 if mean is None else photos_of_run)
 
 
 def is_empty(selection: Selection) -> bool:
