@@ -127,7 +127,7 @@ def _add_run(commands: Any) -> None:
     _store_option(command)
     _model_options(command)
     command.add_argument(
-        "--batch-size", type=_positive, metavar="N", help="photos per forward pass (default 4, on a GPU 32)"
+        "--batch-size", type=_positive, metavar="N", help="photos per forward pass (default 8, on a GPU 32)"
     )
     command.add_argument(
         "--workers",
@@ -176,7 +176,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{str(arguments.dataset)!r} is not a folder: name the folder that holds the photos.")
     store = Store.create(arguments.store)
     for spec in specs:
-        with _ProgressBar(spec.name) as bar:
+        with _ProgressBar() as bar:
             report = pipeline.run(
                 arguments.dataset,
                 store,
@@ -386,7 +386,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     palette(arguments.palette, spec.classes)  # complain before the work, not after it
     settings = Settings(
         resize=arguments.resize or spec.resize,
-        precision=known_precision(arguments.precision, ()),
+        precision=known_precision(arguments.precision, (), arguments.device),
         device=arguments.device,
     )
     photos = predict.chosen_photos(arguments.inputs, samples=arguments.samples, seed=arguments.seed)
@@ -455,7 +455,7 @@ def _model_options(command: argparse.ArgumentParser) -> None:
         "--precision",
         choices=["auto", *PRECISIONS],
         default="auto",
-        help="auto: as this model ran last in this store, else fp32",
+        help="auto: as this model ran last in this store, else bf16 where the hardware has it natively, else fp32",
     )
     command.add_argument("--device", choices=DEVICES, default="auto")
     command.add_argument(
@@ -470,10 +470,9 @@ def _model_options(command: argparse.ArgumentParser) -> None:
 
 
 class _ProgressBar:
-    """photos/s and the time left on standard error; a bar on a terminal, silent elsewhere."""
+    """Run, precision, photos/s and the time left on standard error; a bar on a terminal, silent elsewhere."""
 
-    def __init__(self, title: str) -> None:
-        self._title = title
+    def __init__(self) -> None:
         self._bar: Any = None
 
     def show(self, progress: Any) -> None:
@@ -481,7 +480,7 @@ class _ProgressBar:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                desc=self._title,
+                desc=f"{progress.run} {progress.precision}",
                 total=progress.total,
                 initial=progress.done,
                 unit=" photos",

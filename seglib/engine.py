@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,10 +139,9 @@ def versions() -> dict[str, str]:
 
 @lru_cache(maxsize=2)
 def _net(spec: ModelSpec, precision: str, device: str) -> "nn.Module":
-    import torch
+    from seglib import nets
 
-    net = models.load(spec).to(device=device, dtype=_dtype(precision))
-    return net.to(memory_format=torch.channels_last)
+    return nets.prepared(models.load(spec), _dtype(precision), spec.fp32_blocks).to(device)
 
 
 def _dtype(precision: str) -> "torch.dtype":
@@ -222,8 +222,24 @@ def _means(values: NDArray[np.float64], classes: int) -> Measures:
     return Measures(confidence, min(1.0, max(0.0, entropy / math.log(classes))), low_margin)
 
 
-def known_precision(text: str, earlier: Sequence[str]) -> str:
-    """Resolve `auto`: what the newest run of the same model, weights and resize used, else fp32."""
+def known_precision(text: str, earlier: Sequence[str], device: str = "auto") -> str:
+    """Resolve `auto`: what the newest run of the same model, weights and resize used; else the fastest native one.
+
+    Judging asks torch about a GPU; that is the first run of a model, which needs torch anyway.
+    """
     if text != "auto":
         return text
-    return earlier[-1] if earlier else "fp32"
+    return earlier[-1] if earlier else fastest_precision(resolved_device(device))
+
+
+def fastest_precision(device: str) -> str:
+    """bf16 where the hardware multiplies it natively, else fp32: emulated bf16 is slower than fp32."""
+    import torch
+
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return "fp32"
+    return "bf16" if flags & {"avx512_bf16", "amx_bf16"} else "fp32"

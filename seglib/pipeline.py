@@ -41,7 +41,7 @@ class Options:
 
     device: str = "auto"
     batch_size: int | None = None
-    """Photos per forward pass; by default 4 on a CPU and 32 on a GPU."""
+    """Photos per forward pass; by default 8 on a CPU and 32 on a GPU."""
     workers: int | None = None
     """Decoding processes; by default one per core, at most 8. 0 decodes in this process."""
     limit: int | None = None
@@ -78,6 +78,8 @@ class Progress:
     """Counts so far, handed to `on_progress` after each photo."""
 
     total: int
+    run: str = ""
+    precision: str = ""
     computed: int = 0
     reused: int = 0
     failed: int = 0
@@ -106,7 +108,7 @@ def run(
     models.ensure_weights(spec)
     settings = Settings(
         resize=resize or spec.resize,
-        precision=_resolved_precision(store, spec, resize or spec.resize, precision),
+        precision=_resolved_precision(store, spec, resize or spec.resize, precision, options.device),
         device=options.device,
     )
     recipe = engine.recipe(spec, settings)
@@ -186,7 +188,7 @@ def _records(frame: pd.DataFrame) -> list[Record]:
     return records
 
 
-def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision: str) -> str:
+def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision: str, device: str) -> str:
     """`auto` repeats what this model, with these weights and this resize, used last in this store."""
     sha256 = models.weights_sha256(spec)
     earlier = [
@@ -194,7 +196,7 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
         for run in store.runs()
         if (run.model, run.weights_sha256, run.resize) == (spec.name, sha256, resize.text) and run.precision
     ]
-    return engine.known_precision(precision, earlier)
+    return engine.known_precision(precision, earlier, device)
 
 
 def _readable_again(data_set: Dataset, known: pd.DataFrame) -> set[str]:
@@ -238,7 +240,13 @@ class _Session:
 
     def __post_init__(self) -> None:
         self._writer = Writer(self.store, self.data_set, self.run, self.scan)
-        self._progress = Progress(total=self.work.total, reused=self.work.reused, failed=self.work.failed)
+        self._progress = Progress(
+            total=self.work.total,
+            run=self.run.run,
+            precision=self.settings.precision,
+            reused=self.work.reused,
+            failed=self.work.failed,
+        )
         self._on_progress: OnProgress = _tell_nobody
         self._taken = set(self.work.computed_ids)  # ids computed, or on their way
         self._keeping: list[Future[None]] = []
@@ -257,7 +265,7 @@ class _Session:
                 decoders.wait_until_up()
                 begun = time.monotonic()
                 try:
-                    self._work_through(decoders, self.options.batch_size or (32 if device == "cuda" else 4))
+                    self._work_through(decoders, self.options.batch_size or (32 if device == "cuda" else 8))
                 finally:  # also when stopped: what is computed is kept
                     self._finish_keeping()
                     seconds = self._writer.committed_at - begun

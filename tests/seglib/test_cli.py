@@ -287,11 +287,11 @@ def test_progress_shows_speed_and_time_left_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     from seglib.pipeline import Progress
 
-    with cli._ProgressBar("net") as bar:
-        bar._bar = None
-        bar.show(Progress(total=10, reused=4))
+    with cli._ProgressBar() as bar:
+        bar.show(Progress(total=10, run="net-224", precision="bf16", reused=4))
         bar.show(Progress(total=10, reused=4, computed=5, failed=1))
     shown = terminal.getvalue()
+    assert "net-224 bf16" in shown
     assert "10/10" in shown
     assert "photos/s" in shown
     assert "failed=1" in shown

@@ -19,7 +19,7 @@ def store(paint, tmp_path, fake) -> Store:
     paint("dogs/b.png", dog=(0, 0, 64, 24))
     paint("=1+2.png", "person")
     store = Store.create(tmp_path / "store")
-    pipeline.run(tmp_path / "photos", store, fake, options=Options(workers=0))
+    pipeline.run(tmp_path / "photos", store, fake, precision="fp32", options=Options(workers=0))
     return store
 
 

@@ -85,7 +85,7 @@ def slow_run(photos, tmp_path):
     script.write_text(SLOW_RUN)
     process = started(photos, tmp_path / "store", str(script))
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("store/runs/*/stats/part-*")):
+    while not list(tmp_path.glob("store/datasets/*/files/part-*")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -1,0 +1,83 @@
+"""Measures how far the masks of each precision are from fp32's, on a folder of photos and against a ground truth.
+
+    python benchmarks/agreement.py PHOTOS [--limit 200] [--model fcn_mobilenet_v2] [--resize R] [--voc DIR]
+
+Prints per precision: share of pixels with fp32's class, mean absolute difference of the cat and the dog area in
+percentage points, and with --voc (a folder with JPEGImages, SegmentationClass and ImageSets/train.txt) the IoU of cat,
+dog and person over all pixels, the mask enlarged by nearest neighbour to the truth's size, void ignored.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from seglib import dataset, engine, models, overlay, preprocess
+from seglib.classes import VOC_CLASSES, VOID
+from seglib.engine import PRECISIONS, Settings
+from seglib.models import ModelSpec
+from seglib.preprocess import Resize
+
+MEASURED = ("cat", "dog", "person")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--model", default="fcn_mobilenet_v2")
+    parser.add_argument("--resize", type=Resize)
+    parser.add_argument("--voc", type=Path)
+    arguments = parser.parse_args()
+    spec = models.MODELS[arguments.model]
+    resize = arguments.resize or spec.resize
+    paths = dataset.scan(arguments.photos)["path"]
+    paths = paths.iloc[:: max(1, len(paths) // arguments.limit)].iloc[: arguments.limit]
+    photos = [arguments.photos / path for path in paths]
+    exact = list(masks(photos, spec, resize, "fp32"))
+    print(f"{len(photos)} photos, {spec.name}, {resize.text}")
+    print("| precision | pixels as fp32 % | cat area pp | dog area pp |" + "".join(f" IoU {n} % |" for n in MEASURED))
+    print("|---|---|---|---|" + "---|" * len(MEASURED))
+    for precision in PRECISIONS:
+        found = list(masks(photos, spec, resize, precision))
+        agreement = np.mean([(a == b).mean() for a, b in zip(found, exact, strict=True)])
+        areas = [area_difference(found, exact, VOC_CLASSES.index(name)) for name in ("cat", "dog")]
+        scores = intersections_over_unions(arguments.voc, spec, resize, precision) if arguments.voc else []
+        cells = [f"{100 * agreement:.2f}", *(f"{area:.3f}" for area in areas), *(f"{score:.2f}" for score in scores)]
+        print(f"| {precision} | " + " | ".join(cells) + " |", flush=True)
+
+
+def masks(photos: list[Path], spec: ModelSpec, resize: Resize, precision: str) -> Iterator[np.ndarray]:
+    settings = Settings(resize=resize, precision=precision, device="cpu")
+    for path in photos:
+        image = preprocess.read_photo(path, resize, thumbnail=False).image
+        yield engine.predict_batch(image[None], spec, settings)[0][0]
+
+
+def area_difference(found: list[np.ndarray], exact: list[np.ndarray], index: int) -> float:
+    """Mean over photos of the absolute difference of the class's share, in percentage points."""
+    return (
+        float(np.mean([abs((a == index).mean() - (b == index).mean()) for a, b in zip(found, exact, strict=True)]))
+        * 100
+    )
+
+
+def intersections_over_unions(voc: Path, spec: ModelSpec, resize: Resize, precision: str) -> list[float]:
+    """IoU in % of `MEASURED`, over all pixels that are not void."""
+    names = (voc / "ImageSets" / "train.txt").read_text().split()
+    confusion = np.zeros((21, 21), np.int64)  # rows truth, columns prediction
+    found = masks([voc / "JPEGImages" / f"{name}.jpg" for name in names], spec, resize, precision)
+    for name, mask in zip(names, found, strict=True):
+        with Image.open(voc / "SegmentationClass" / f"{name}.png") as image:
+            truth = np.array(image)
+        seen, asked = overlay.stretched(mask, (truth.shape[1], truth.shape[0])), truth != VOID
+        confusion += np.bincount(21 * truth[asked].astype(int) + seen[asked], minlength=441).reshape(21, 21)
+    hits = np.diag(confusion)
+    unions = confusion.sum(0) + confusion.sum(1) - hits
+    return [100 * float(hits[i] / unions[i]) for i in map(VOC_CLASSES.index, MEASURED)]
+
+
+if __name__ == "__main__":
+    main()
