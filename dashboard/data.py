@@ -21,7 +21,7 @@ from seglib import export, query
 from seglib.classes import BACKGROUND
 from seglib.dataset import STORE_MARKER
 from seglib.errors import SegError, StoreError
-from seglib.query import FILTERS, Filters
+from seglib.query import FILTERS, Choice, Filters
 from seglib.stats import MEASURES, share_column
 from seglib.store import Run, Store
 
@@ -113,9 +113,10 @@ def total(source: Source) -> int:
 def options(source: Source, key: str) -> dict[str, int]:
     """Value -> photos of the whole run, for a filter with choices; a missing value is the empty text."""
     frame = table(source)
-    if key == "present":
+    entry = FILTERS[key]
+    if not isinstance(entry, Choice):  # classes that are present
         return {n: found for n in query.classes_of(frame) if (found := int(query.present(frame, n).sum()))}
-    column = FILTERS[key].column(frame).astype("object")
+    column = entry.column(frame).astype("object")
     counts = column.where(column.notna(), "").value_counts()
     return {str(value): int(found) for value, found in counts.sort_index().items()}
 

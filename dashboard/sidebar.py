@@ -13,7 +13,7 @@ from dashboard import data, session
 from dashboard.data import Source
 from dashboard.formats import count, named, plain_markdown
 from seglib.classes import ANIMALS
-from seglib.query import AGREEMENTS, FILTERS, Choice, ClassRange, Filter, Present, Range, Text
+from seglib.query import AGREEMENTS, FILTERS, ClassRange, Filter, Names, Present, Range, Text
 from seglib.store import Run
 
 MAIN: tuple[str, ...] = ("dataset", "split", "label", "present", "share", "agreement", "confidence", "path")
@@ -138,7 +138,7 @@ def _text(_: Source, entry: Filter, __: str) -> None:
 
 
 _WIDGETS: dict[type[Filter], Callable[[Source, Filter, str], None]] = {
-    Choice: _choice,
+    Names: _choice,
     ClassRange: _class_range,
     Range: _range,
     Text: _text,

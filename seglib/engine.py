@@ -108,10 +108,16 @@ def predict_batch(
     device = resolved_device(settings.device)
     net = _net(spec, settings.precision, device)
     with torch.inference_mode():
-        logits = net(_normalised(images, spec, settings, device))["out"].float()  # (B, C, H, W)
+        logits = net(_normalised(images, spec, settings, device)).float()  # (B, C, h, w)
         if device == "cuda":
-            return _measured_by_torch(logits)
-        return _measured_by_numpy(logits.contiguous().numpy())
+            return _measured_by_torch(_upsampled(logits, images.shape[1:3]))
+        masks = np.empty(images.shape[:3], np.uint8)
+        measures = []
+        for mask, one in zip(masks, logits.split(1), strict=True):  # one at a time: the grid's logits stay in the cache
+            grid = _upsampled(one, images.shape[1:3])[0].flatten(1).numpy()  # (C, H*W)
+            mask[:], measure = _measured_by_numpy(grid, mask.shape)
+            measures.append(measure)
+    return masks, measures
 
 
 def warm_up(spec: ModelSpec, settings: Settings) -> None:
@@ -160,40 +166,46 @@ def _normalised(images: NDArray[np.uint8], spec: ModelSpec, settings: Settings, 
     return normalised.permute(0, 3, 1, 2).to(_dtype(settings.precision))  # (B, 3, H, W)
 
 
+def _upsampled(logits: "Tensor", size_hw: tuple[int, ...]) -> "Tensor":
+    """(B, C, h, w) -> (B, C, H, W), contiguous: the grid rule."""
+    import torch
+
+    if logits.shape[2:] == size_hw:
+        return logits.contiguous()
+    return torch.nn.functional.interpolate(logits.contiguous(), size=size_hw, mode="bilinear", align_corners=False)
+
+
 # Mask and measures follow from logits in one walk over the classes, which keeps the two best so far: four times as fast
 # as argmax, softmax and topk one after the other. With d = logit - best logit and Z = sum exp(d), the winning
 # probability is 1 / Z, the second exp(d of the second) / Z, and the entropy log Z - sum(d exp(d)) / Z.
 
 
-def _measured_by_numpy(logits: NDArray[np.float32]) -> tuple[NDArray[np.uint8], list[Measures]]:
-    """float32 (B, C, H, W) -> masks uint8 (B, H, W) and measures; one picture, and a part of it, at a time."""
-    count, classes, height, width = logits.shape
-    masks = np.empty((count, height * width), np.uint8)
-    measures = []
-    for mask, picture in zip(masks, logits.reshape(count, classes, -1), strict=True):  # (H*W,), (C, H*W)
-        sums = np.zeros(3)
-        for start in range(0, mask.size, _BLOCK):
-            part = slice(start, start + _BLOCK)
-            mask[part], *values = _best_two(picture[:, part])
-            sums += [value.sum(dtype=np.float64) for value in values]
-        measures.append(_means(sums / mask.size, classes))
-    return masks.reshape(count, height, width), measures
+def _measured_by_numpy(logits: NDArray[np.float32], size_hw: tuple[int, ...]) -> tuple[NDArray[np.uint8], Measures]:
+    """float32 (C, H*W) -> mask uint8 (H, W) and measures; a part of the picture at a time."""
+    mask, sums = np.empty(logits.shape[1], np.uint8), np.zeros(3)
+    for start in range(0, mask.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        mask[part], *values = _best_two(logits[:, part])
+        sums += [value.sum(dtype=np.float64) for value in values]
+    return mask.reshape(size_hw), _means(sums / mask.size, len(logits))
 
 
 def _best_two(logits: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
     """float32 (C, P) -> winning class uint8, its probability, entropy in nats, undecided bool; (P,) each."""
     best, second = logits[0].copy(), np.full_like(logits[0], -np.inf)
-    winner, lesser, better = np.zeros(best.shape, np.uint8), np.empty_like(best), np.empty(best.shape, bool)
+    winner, better = np.zeros(best.shape, np.uint8), np.empty(best.shape, np.uint8)
+    below, power = np.empty_like(best), np.empty_like(best)
     for index in range(1, len(logits)):
-        np.greater(logits[index], best, out=better)  # not >=: of equals the lower index wins, as in argmax
-        np.putmask(winner, better, index)
-        np.minimum(best, logits[index], out=lesser)
-        np.maximum(second, lesser, out=second)
+        np.greater(logits[index], best, out=better, casting="unsafe")  # of equals the lower index wins, as in argmax
+        np.maximum(winner, np.multiply(better, index, out=better), out=winner)
+        np.maximum(second, np.minimum(best, logits[index], out=below), out=second)
         np.maximum(best, logits[index], out=best)
-    below = logits - best
-    powers = np.exp(below)
-    confidence = 1 / powers.sum(0)
-    entropy = -np.log(confidence) - np.multiply(powers, below, out=powers).sum(0) * confidence
+    powers, moments = np.zeros_like(best), np.zeros_like(best)  # Z and sum d exp(d)
+    for logit in logits:
+        powers += np.exp(np.subtract(logit, best, out=below), out=power)
+        moments += np.multiply(power, below, out=power)
+    confidence = 1 / powers
+    entropy = np.log(powers) - moments * confidence
     return winner, confidence, entropy, confidence - np.exp(second - best) * confidence < LOW_MARGIN
 
 

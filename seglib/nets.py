@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse
 from torchvision.models import get_model, mobilenet_v2
 from torchvision.models._utils import IntermediateLayerGetter
@@ -43,20 +44,34 @@ class InFloat32(nn.Module):
 
 
 def prepared(net: nn.Module, dtype: torch.dtype, fp32_blocks: Sequence[str] = ()) -> nn.Module:
-    """The net for inference: batch norms folded into their convolutions, in `dtype` save for `fp32_blocks`.
+    """The net for inference: float (B, 3, H, W) -> logits (B, C, h, w) as its head makes them, before upsampling.
 
-    Folding (Jacob et al. 2018, section 3.2) changes logits by float rounding alone and takes a third of the time off.
+    Batch norms are folded into their convolutions (Jacob et al. 2018, section 3.2), which changes logits by float
+    rounding alone and takes a third of the time off; then all is cast to `dtype`, save for `fp32_blocks`.
     Changes `net` in place; it must be in eval mode and in float32.
     """
     for name in fp32_blocks:
         parent, _, child = name.rpartition(".")
         net.get_submodule(parent).add_module(child, InFloat32(net.get_submodule(name)))
-    folded: nn.Module = fuse(net)
+    folded = fuse(net)
+    assert isinstance(folded, GraphModule)
+    _leave_out_upsampling(folded)
     kept = tuple(f"{name}.block." for name in fp32_blocks)
     for name, module in folded.named_modules():
         if not name.startswith(kept) and not any(module.children()):
             module.to(dtype)
     return folded.to(memory_format=torch.channels_last)
+
+
+def _leave_out_upsampling(net: GraphModule) -> None:
+    """Let the net return what it would have interpolated to {"out": ...}: that waits until a picture is looked at."""
+    (output,) = (node for node in net.graph.nodes if node.op == "output")
+    logits = output.args[0]["out"]
+    if logits.target is nn.functional.interpolate:
+        logits = logits.args[0]
+    output.args = (logits,)
+    net.graph.eliminate_dead_code()
+    net.recompile()
 
 
 def from_torchvision(name: str, classes: int) -> nn.Module:

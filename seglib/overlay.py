@@ -17,6 +17,7 @@ Mask = NDArray[np.uint8]
 Colours = NDArray[np.uint8]
 
 ALPHA = 0.6
+_VOC_256 = palette("voc", [""] * 256).tobytes()
 _PER_ROW = 4
 _TILE = 320
 _GAP = 12
@@ -26,7 +27,7 @@ _INK, _PAPER = (32, 36, 42), (255, 255, 255)
 def index_png(mask: Mask) -> bytes:
     """8-bit palette PNG: value = class index, in VOC colours, so that any viewer shows the classes."""
     image = Image.fromarray(mask)  # mode L
-    image.putpalette(palette("voc", [""] * 256).tobytes())  # turns it into P; the values stay
+    image.putpalette(_VOC_256)  # turns it into P; the values stay
     return png(image)
 
 

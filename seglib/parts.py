@@ -52,8 +52,13 @@ class Scratch:
 
     def write(self, path: Path, data: bytes, *, durable: bool = False) -> None:
         """Write `path` whole or not at all. `durable` also waits until it is on the disk (fsync)."""
-        temporary = self._temporary()
-        with temporary.open("wb") as file:
+        temporary = self._folder / secrets.token_hex(8)
+        try:
+            file = temporary.open("wb")
+        except FileNotFoundError:  # the first file of this process
+            self._folder.mkdir(parents=True, exist_ok=True)
+            file = temporary.open("wb")
+        with file:
             file.write(data)
             if durable:
                 file.flush()
@@ -63,7 +68,8 @@ class Scratch:
     def append(self, folder: Path, table: pa.Table) -> Path:
         """Commit a table as a new part of `folder`; names sort by time of writing and never repeat."""
         path = folder / f"part-{time.time_ns():020d}-{secrets.token_hex(4)}.parquet"
-        temporary = self._temporary()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._folder / secrets.token_hex(8)
         pq.write_table(table, temporary, compression="zstd")
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -83,10 +89,6 @@ class Scratch:
         shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # another process writes there
             self._base.rmdir()
-
-    def _temporary(self) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return self._folder / secrets.token_hex(8)
 
 
 def names(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from seglib import dataset as dataset_room
-from seglib import engine, models, stats, upkeep
+from seglib import engine, models, stats, upkeep, workers
 from seglib.engine import Settings
 from seglib.errors import BadImage, StoreError
 from seglib.models import ModelSpec
@@ -250,7 +250,7 @@ class _Session:
         self._on_progress: OnProgress = _tell_nobody
         self._taken = set(self.work.computed_ids)  # ids computed, or on their way
         self._keeping: list[Future[None]] = []
-        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="seglib-keeper")
+        self._keeper = ThreadPoolExecutor(1, "seglib-keeper", initializer=workers.give_way)
 
     def execute(self, on_progress: OnProgress | None) -> Report:
         self._on_progress = on_progress or self._on_progress

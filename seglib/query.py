@@ -68,7 +68,6 @@ class Filter(ABC):
 
     key: str
     label: str
-    column: Callable[[pd.DataFrame], pd.Series]
 
     per_class: ClassVar[bool] = False
     """Its key carries a class name behind a dot: `share.cat`."""
@@ -85,19 +84,27 @@ class Filter(ABC):
         """bool per row; `name` is the class behind the key's dot."""
 
 
-class Choice(Filter):
-    """Any of the chosen values; the empty text stands for rows without a value."""
+class Names(Filter):
+    """Any of the chosen names."""
 
     def decode(self, texts: list[str]) -> tuple[str, ...]:
         return tuple(sorted(set(texts)))
+
+
+@dataclass(frozen=True)
+class Choice(Names):
+    """The values of a column; the empty text stands for rows without a value."""
+
+    column: Callable[[pd.DataFrame], pd.Series]
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         column = self.column(table).astype("object")
         return column.where(column.notna(), "").isin(value)
 
 
-class Present(Choice):
-    """Any of the chosen classes is present."""
+@dataclass(frozen=True)
+class Present(Names):
+    """The classes that are present."""
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         found = pd.Series(False, table.index)
@@ -106,8 +113,8 @@ class Present(Choice):
         return found
 
 
-class Range(Filter):
-    """Between two numbers of 0..1, both included: `0.1..0.9`, `0.1..`, `..0.9`."""
+class UnitRange(Filter):
+    """Between two numbers of 0..1, both included: `0.1..0.9`, `0.1..`, `..0.9`; rows without a value do not pass."""
 
     def decode(self, texts: list[str]) -> tuple[float, float]:
         low_text, dots, high_text = texts[-1].partition("..")
@@ -122,21 +129,32 @@ class Range(Filter):
     def encode(self, value: Value) -> list[str]:
         return [f"{_number(value[0])}..{_number(value[1])}"]
 
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return self.column(table).between(*value)
 
+@dataclass(frozen=True)
+class ClassRange(UnitRange):
+    """The share of one class: `share.cat=0.1..1`."""
 
-class ClassRange(Range):
-    """A range of one class's share: `share.cat=0.1..1`."""
-
-    per_class = True
+    per_class: ClassVar[bool] = True
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         return shares(table, name).between(*value)
 
 
+@dataclass(frozen=True)
+class Range(UnitRange):
+    """A column."""
+
+    column: Callable[[pd.DataFrame], pd.Series]
+
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        return self.column(table).between(*value)
+
+
+@dataclass(frozen=True)
 class Text(Filter):
     """The column contains this text, upper and lower case alike."""
+
+    column: Callable[[pd.DataFrame], pd.Series]
 
     def decode(self, texts: list[str]) -> str:
         return texts[-1]
@@ -158,8 +176,8 @@ FILTERS: dict[str, Filter] = {
         Choice("dataset", "Data set", _column("dataset")),
         Choice("split", "Split", _column("split")),
         Choice("label", "Folder label", _column("label")),
-        Present("present", "Contains class", agreement),
-        ClassRange("share", "Share of", agreement),
+        Present("present", "Contains class"),
+        ClassRange("share", "Share of"),
         Choice("animal", "Animal", _column("animal")),
         Choice("dominant", "Dominant class", _column("dominant")),
         Choice("agreement", "Folder label against animal", agreement),

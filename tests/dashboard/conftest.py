@@ -1,6 +1,7 @@
 """A store that one can check by eye, made without a net: six files, one run, masks of 10 x 10 pixels."""
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,14 @@ CONFIDENCE = {
     "dogs/e.jpg": 0.99,
     NASTY: 0.7,
 }
+
+
+@pytest.fixture(autouse=True)
+def main_module_comes_back():
+    """AppTest makes the page the process's main module, which a worker process of a later test would then import."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
 
 
 def mask_of(pixels: dict[str, int], classes: tuple[str, ...] = VOC_CLASSES) -> np.ndarray:

@@ -23,7 +23,7 @@ from dashboard.state import (
     with_run,
 )
 from seglib.classes import VOC_CLASSES
-from seglib.query import FILTERS, ClassRange, Filters, Range, Text
+from seglib.query import FILTERS, ClassRange, Filters, Text, UnitRange
 
 names = st.lists(st.text(max_size=8), min_size=1, max_size=3).map(lambda values: tuple(sorted(set(values))))
 ranges = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair)))
@@ -31,7 +31,7 @@ ranges = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair)
 
 def values_of(key: str):
     entry = FILTERS[key]
-    if isinstance(entry, Range):
+    if isinstance(entry, UnitRange):
         return ranges
     return st.text(min_size=1, max_size=8) if isinstance(entry, Text) else names
 
