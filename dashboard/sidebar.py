@@ -137,7 +137,7 @@ def _text(_: Source, entry: Filter, __: str) -> None:
     st.text_input(entry.label, key=key, placeholder="e.g. cat.41", on_change=session.on(key, partial(_set, entry.key)))
 
 
-_WIDGETS: dict[type[Filter], Callable[[Source, Filter, str], None]] = {
+_WIDGETS: dict[type, Callable[[Source, Filter, str], None]] = {
     Names: _choice,
     ClassRange: _class_range,
     Range: _range,
