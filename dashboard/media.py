@@ -147,11 +147,10 @@ def _thumbnail(request: Request, image_id: str) -> Response:
 def _overlay(request: Request, run: str, image_id: str, colours: str) -> Response:
     try:
         store = Store(Settings.read().store)
-        known = next((r for r in store.runs() if r.run == run), None)
+        classes = store.run(run).classes  # an unknown run is an error like any other here
         file = _File.found(store.mask_path(run, image_id))
-        if known is None or file is None:
+        if file is None:
             return _refused()
-        classes = known.classes
         key = ("overlay", run, image_id, colours)
         return _answer(request, file, key, "image/png", lambda: colour_mask(file.path.read_bytes(), colours, classes))
     except (SegError, OSError, ValueError, SyntaxError):  # a damaged mask is no picture

@@ -180,13 +180,12 @@ class Store:
 
     def run(self, name: str | None = None) -> Run:
         """A run by its name; the one used last if no name is given."""
-        runs = self.runs()
-        if name is None and runs:
+        if name is None and (runs := self.runs()):
             return runs[-1]
-        found = next((r for r in runs if r.run == name), None)
-        if found is None:
-            raise UnknownName("run", name or "", [r.run for r in runs])
-        return found
+        files = {p.parent.name: p for p in sorted((self.path / "runs").glob("*/run.json"))}
+        if name not in files:
+            raise UnknownName("run", name or "", files)
+        return _run_of(files[name])
 
     def add_run(self, recipe: Recipe, *, parameters: int, versions: "Mapping[str, str]") -> Run:
         """The run of this recipe; its `run.json` is written if it is new."""
