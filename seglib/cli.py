@@ -16,14 +16,21 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from seglib import __version__
-from seglib.classes import PALETTES, palette
-from seglib.engine import DEVICES, PRECISIONS, Settings, known_precision
+from seglib.arguments import (
+    json_option,
+    model_options,
+    natural,
+    new_command,
+    palette_option,
+    positive,
+    share,
+    store_option,
+)
+from seglib.classes import palette
+from seglib.engine import Settings, known_precision
 from seglib.errors import SegError, Terminated, TooManyFailures, UsageError
-from seglib.models import DEFAULT_MODEL, HUB_REPOSITORY, MODELS, find
+from seglib.models import DEFAULT_MODEL, MODELS, find
 from seglib.overlay import ALPHA
-from seglib.preprocess import Resize
-
-DEFAULT_STORE = "output"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,10 +80,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_models(commands: Any) -> None:
-    command = _command(
+    command = new_command(
         commands, "models", "list the models: are their weights here?", "python -m seglib models", _models
     )
-    _json_option(command)
+    json_option(command)
 
 
 def _models(arguments: argparse.Namespace) -> int:
@@ -113,7 +120,7 @@ def _models(arguments: argparse.Namespace) -> int:
 
 
 def _add_run(commands: Any) -> None:
-    command = _command(
+    command = new_command(
         commands,
         "run",
         "run a model over a folder of photos and keep what it saw",
@@ -124,18 +131,18 @@ def _add_run(commands: Any) -> None:
     command.add_argument(
         "--model", action="append", metavar="NAME", help=f"may be given several times; default {DEFAULT_MODEL}"
     )
-    _store_option(command)
-    _model_options(command)
+    store_option(command)
+    model_options(command)
     command.add_argument(
-        "--batch-size", type=_positive, metavar="N", help="photos per forward pass (default 8, on a GPU 32)"
+        "--batch-size", type=positive, metavar="N", help="photos per forward pass (default 8, on a GPU 32)"
     )
     command.add_argument(
         "--workers",
-        type=_natural,
+        type=natural,
         metavar="N",
         help="decoding processes; 0 decodes in this one (default: a core each, at most 8)",
     )
-    command.add_argument("--limit", type=_positive, metavar="N", help="only the first N photos by path")
+    command.add_argument("--limit", type=positive, metavar="N", help="only the first N photos by path")
     command.add_argument(
         "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem a line"
     )
@@ -143,7 +150,7 @@ def _add_run(commands: Any) -> None:
     command.add_argument("--follow-links", action="store_true", help="follow symbolic links that leave the folder")
     command.add_argument(
         "--max-failure-rate",
-        type=_share,
+        type=share,
         default=1.0,
         metavar="SHARE",
         help="exit with 1 if a larger share of the photos cannot be read, 0..1 (default 1)",
@@ -151,7 +158,7 @@ def _add_run(commands: Any) -> None:
     command.add_argument(
         "--verify", action="store_true", help="read every file again and check every mask, whatever size and time say"
     )
-    _json_option(command)
+    json_option(command)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -228,11 +235,11 @@ def _print_report(report: Any, store: Path) -> None:
 
 
 def _add_status(commands: Any) -> None:
-    command = _command(
+    command = new_command(
         commands, "status", "what is in the store, what failed, what is stale", "python -m seglib status", _status
     )
-    _store_option(command)
-    _json_option(command)
+    store_option(command)
+    json_option(command)
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -264,11 +271,11 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _add_prune(commands: Any) -> None:
-    command = _command(
+    command = new_command(
         commands, "prune", "remove what belongs to no file any more", "python -m seglib prune --store output", _prune
     )
-    _store_option(command)
-    _json_option(command)
+    store_option(command)
+    json_option(command)
 
 
 def _prune(arguments: argparse.Namespace) -> int:
@@ -289,7 +296,7 @@ _FORMATS = {"stats": ("csv", "parquet"), "masks": ("png", "zip"), "overlays": ("
 
 
 def _add_export(commands: Any) -> None:
-    command = _command(
+    command = new_command(
         commands,
         "export",
         "write statistics, masks or overlays",
@@ -297,7 +304,7 @@ def _add_export(commands: Any) -> None:
         _export,
     )
     command.add_argument("what", choices=list(_FORMATS))
-    _store_option(command)
+    store_option(command)
     command.add_argument("--run", action="append", metavar="RUN", help="may be given several times; default all runs")
     command.add_argument(
         "--format",
@@ -314,11 +321,11 @@ def _add_export(commands: Any) -> None:
         "--dictionary", action="store_true", help="with stats: also write what each column means, to OUT.dictionary.csv"
     )
     command.add_argument(
-        "--alpha", type=_share, default=ALPHA, metavar="A", help=f"with overlays: opacity 0..1 (default {ALPHA})"
+        "--alpha", type=share, default=ALPHA, metavar="A", help=f"with overlays: opacity 0..1 (default {ALPHA})"
     )
-    _palette_option(command)
+    palette_option(command)
     command.add_argument("--out", type=Path, required=True, metavar="PATH", help="file, or for png a folder")
-    _json_option(command)
+    json_option(command)
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -357,7 +364,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _add_predict(commands: Any) -> None:
-    command = _command(
+    command = new_command(
         commands,
         "predict",
         "draw what a model sees in a few photos: grids, overlays, masks",
@@ -366,17 +373,17 @@ def _add_predict(commands: Any) -> None:
     )
     command.add_argument("inputs", type=Path, nargs="+", metavar="IMAGE|FOLDER")
     command.add_argument(
-        "--samples", type=_natural, default=4, metavar="K", help="photos drawn from each folder, 0 for all (default 4)"
+        "--samples", type=natural, default=4, metavar="K", help="photos drawn from each folder, 0 for all (default 4)"
     )
-    command.add_argument("--seed", type=_natural, default=0, metavar="N", help="of the draw (default 0)")
+    command.add_argument("--seed", type=natural, default=0, metavar="N", help="of the draw (default 0)")
     command.add_argument("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}")
-    _model_options(command)
+    model_options(command)
     command.add_argument(
-        "--alpha", type=_share, default=ALPHA, metavar="A", help=f"opacity of the mask, 0..1 (default {ALPHA})"
+        "--alpha", type=share, default=ALPHA, metavar="A", help=f"opacity of the mask, 0..1 (default {ALPHA})"
     )
-    _palette_option(command)
+    palette_option(command)
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
-    _json_option(command)
+    json_option(command)
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -412,61 +419,6 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 # --- shared ------------------------------------------------------------------------------------------------------
-
-
-def _command(
-    commands: Any, name: str, purpose: str, example: str, function: Callable[[argparse.Namespace], int]
-) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".", epilog=f"example: {example}"
-    )
-    command.set_defaults(command=function)
-    return command
-
-
-def _store_option(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--store",
-        type=Path,
-        default=Path(DEFAULT_STORE),
-        metavar="S",
-        help=f"folder of the store (default {DEFAULT_STORE})",
-    )
-
-
-def _json_option(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON objects, one per line, and nothing else")
-
-
-def _palette_option(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--palette", default="voc", metavar="P", help=f"{', '.join(PALETTES)} or random:SEED (default voc)"
-    )
-
-
-def _model_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--resize",
-        type=_resize,
-        metavar="R",
-        help="224, 640x480 (width x height), short:520 or native (default: the model's own)",
-    )
-    command.add_argument(
-        "--precision",
-        choices=["auto", *PRECISIONS],
-        default="auto",
-        help="auto: as this model ran last in this store, else bf16 where the hardware has it natively, else fp32",
-    )
-    command.add_argument("--device", choices=DEVICES, default="auto")
-    command.add_argument(
-        "--weights", type=Path, metavar="FILE", help=".safetensors, or .pth of a state dict (then with --model)"
-    )
-    command.add_argument(
-        "--source",
-        choices=["torchvision", "hub"],
-        default="torchvision",
-        help=f"hub: torch.hub downloads and RUNS remote code from {HUB_REPOSITORY}",
-    )
 
 
 class _ProgressBar:
@@ -528,32 +480,3 @@ def _stop_on_sigterm() -> None:
 def _stopped(word: str, code: int) -> int:
     print(f"seglib: {word}. What was computed is kept; the same command continues.", file=sys.stderr)
     return code
-
-
-def _resize(text: str) -> Resize:
-    try:
-        return Resize(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got {text!r}")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if (value := _natural(text)) == 0:
-        raise argparse.ArgumentTypeError("expected a whole number from 1 on, got 0")
-    return value
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
-    return value

@@ -26,7 +26,7 @@ _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
 
 _MEANINGS = {
     "dataset": "Name of the data set, unique in its store.",
-    "path": "Path of the photo relative to the data set's folder, with /.",
+    "path": "Path of the photo relative to the data set's folder, with /; in CSV behind ' if it reads as a formula.",
     "split": "train, val, test or empty, from the nearest folder above.",
     "label": "Name of the photo's folder, or empty.",
     "width": "Width of the photo in pixels, turned upright.",

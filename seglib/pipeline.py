@@ -23,13 +23,12 @@ from seglib.engine import Settings
 from seglib.errors import BadImage, StoreError
 from seglib.models import ModelSpec
 from seglib.overlay import Mask
+from seglib.plan import Record, Work, scanned
 from seglib.preprocess import Photo, Resize
 from seglib.stats import Measures
-from seglib.store import FILES_SCHEMA, VANISHED, Dataset, Run, Store, Writer, now
+from seglib.store import FILES_SCHEMA, VANISHED, Dataset, Run, Store, now
 from seglib.workers import Decoders, Outcome, default_count
-
-Record = dict[str, Any]
-"""One row of the scan, with what is known of the file: image_id or None."""
+from seglib.writer import Writer
 
 BATCHES_IN_FLIGHT = 2
 """Batches that may wait for the writer before the forward pass waits for it."""
@@ -120,7 +119,7 @@ def run(
         vanished = _record_vanished(store, data_set, known, records, scan)
         if options.names is not None:
             records = dataset_room.choose(records, options.names)
-        work = _Work.planned(
+        work = Work.planned(
             records.iloc[: options.limit],
             known,
             computed_ids=_computed_ids(store, this_run, options.verify),
@@ -141,51 +140,6 @@ def run(
 
 
 # --- what is there to do? ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Work:
-    first: list[Record]
-    """New or changed files, and one file of each picture that the run has not computed yet."""
-    repeats: list[Record]
-    """Further files whose picture one of `first` should bring."""
-    computed_ids: set[str]
-    reused: int
-    failed: int
-
-    @property
-    def total(self) -> int:
-        return len(self.first) + len(self.repeats) + self.reused + self.failed
-
-    @classmethod
-    def planned(
-        cls, records: pd.DataFrame, known: pd.DataFrame, computed_ids: set[str], readable_again: set[str], verify: bool
-    ) -> "_Work":
-        """Compare the scan with what is known. A file is unchanged if its bytes and mtime_ns are, and is not opened."""
-        facts = known[["path", "bytes", "mtime_ns", "image_id", "reason"]]
-        joined = records.merge(facts, on="path", how="left", suffixes=("", "_known"), sort=False)
-        same = (joined["bytes"] == joined["bytes_known"]) & (joined["mtime_ns"] == joined["mtime_ns_known"])
-        same &= joined["reason"] != VANISHED
-        trusted = same & (not verify)
-        failed = trusted & joined["reason"].notna() & ~joined["path"].isin(readable_again)
-        identified = same & joined["reason"].isna()
-        reused = trusted & identified & joined["image_id"].isin(computed_ids)
-        repeated = trusted & identified & ~reused & joined["image_id"].where(identified).duplicated()
-        joined["image_id"] = joined["image_id"].astype("object").where(identified, None)
-        columns = [*dataset_room.RECORD_COLUMNS, "image_id"]
-        return cls(
-            first=_records(joined.loc[~failed & ~reused & ~repeated, columns]),
-            repeats=_records(joined.loc[repeated, columns]),
-            computed_ids=computed_ids,
-            reused=int(reused.sum()),
-            failed=int(failed.sum()),
-        )
-
-
-def _records(frame: pd.DataFrame) -> list[Record]:
-    """Rows as dictionaries with None for null."""
-    records: list[Record] = pa.Table.from_pandas(frame, preserve_index=False).to_pylist()
-    return records
 
 
 def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision: str, device: str) -> str:
@@ -235,7 +189,7 @@ class _Session:
     settings: Settings
     options: Options
     scan: int
-    work: _Work
+    work: Work
     vanished: int
 
     def __post_init__(self) -> None:
@@ -327,12 +281,12 @@ class _Session:
         self._count(reused=1)
 
     def _keep_failure(self, record: Record, error: BadImage) -> None:
-        self._writer.add_file(_scanned(record), reason=error.reason, detail=error.detail)
+        self._writer.add_file(scanned(record), reason=error.reason, detail=error.detail)
         self._count(failed=1)
 
     def _keep_file(self, record: Record, photo: Photo) -> None:
         if record["image_id"] != photo.image_id:  # new or changed: else its row already says all this
-            self._writer.add_file(_scanned(record), image_id=photo.image_id, width=photo.width, height=photo.height)
+            self._writer.add_file(scanned(record), image_id=photo.image_id, width=photo.width, height=photo.height)
 
     def _finish_keeping(self) -> None:
         """Commit all that was kept, then say what could not be."""
@@ -398,10 +352,6 @@ class _Batches:
 
 def _tell_nobody(_: Progress) -> None:
     """For callers that do not watch."""
-
-
-def _scanned(record: Record) -> Record:
-    return {name: record[name] for name in dataset_room.RECORD_COLUMNS}
 
 
 def _succeeded(future: "Future[None]") -> bool:

@@ -8,7 +8,6 @@ Knows nothing of how a mask is made, of filters, or of pages.
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Of the layout on disk. A store with a higher number was made by a newer version and is not touched."""
-
-COMMIT_ROWS = 512
-COMMIT_SECONDS = 5.0
 
 FILES_SCHEMA = pa.schema(
     [
@@ -335,51 +331,6 @@ class Store:
             if self.mask_path(run.run, image_id).exists():
                 return run
         raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with --verify.")
-
-
-class Writer:
-    """Collects what one invocation learns of one data set in one run, and commits it in parts.
-
-    Masks and thumbnails are in place before the part that speaks of them; so a kill at any moment leaves at most masks
-    without a row, which the next invocation writes again, and loses at most what is in flight.
-    """
-
-    def __init__(self, store: Store, dataset: Dataset, run: Run, scan: int) -> None:
-        self._store, self._dataset, self._run, self._scan = store, dataset, run, scan
-        self._files: list[dict[str, object]] = []
-        self._stats: list[dict[str, object]] = []
-        self._last_commit = time.monotonic()
-        self.committed_at = time.monotonic()
-
-    def add_file(self, record: "Mapping[str, object]", **facts: object) -> None:
-        """A file's row: what the scan says of it, and image_id, width, height or reason, detail."""
-        empty = dict.fromkeys(("image_id", "width", "height", "reason", "detail"))
-        self._files.append({**empty, **record, **facts, "scan": self._scan})
-        self._commit_if_due()
-
-    def add_result(self, image_id: str, row: "Mapping[str, object]", mask: NDArray[np.uint8], thumbnail: bytes) -> None:
-        self._store.scratch.write(self._store.mask_path(self._run.run, image_id), overlay.index_png(mask))
-        if thumbnail:
-            self._store.scratch.write(self._store.thumbnail_path(image_id), thumbnail)
-        self._stats.append({"image_id": image_id, **row})
-        self._commit_if_due()
-
-    def commit(self) -> None:
-        """Statistics first: a row of the file index then always finds what it points to."""
-        if self._stats:
-            schema = stats_schema(self._run.classes)
-            self._store.scratch.append(self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema))
-            self._stats = []
-        if self._files:
-            table = pa.Table.from_pylist(self._files, FILES_SCHEMA)
-            self._store.scratch.append(self._store.files_folder(self._dataset), table)
-            self._files = []
-        self._last_commit = self.committed_at = time.monotonic()
-
-    def _commit_if_due(self) -> None:
-        due = time.monotonic() - self._last_commit > COMMIT_SECONDS
-        if due or max(len(self._files), len(self._stats)) >= COMMIT_ROWS:
-            self.commit()
 
 
 def now() -> str:

@@ -20,9 +20,10 @@ ORDER = [
     {"models"},
     {"engine", "workers"},
     {"store"},
-    {"query", "upkeep"},
+    {"plan", "query", "upkeep", "writer"},
     {"export"},
     {"pipeline", "predict"},
+    {"arguments"},
     {"cli"},
     {"__main__"},
 ]

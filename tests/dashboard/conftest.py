@@ -13,7 +13,8 @@ from seglib import stats
 from seglib.classes import VOC_CLASSES
 from seglib.engine import Recipe
 from seglib.preprocess import image_id
-from seglib.store import Run, Store, Writer
+from seglib.store import Run, Store
+from seglib.writer import Writer
 
 NASTY = "others/<img src=x onerror=alert(1)> :cat: **b** [l](http://x).jpg"
 """A file's name that is HTML, Markdown, an icon and a link."""

@@ -19,8 +19,8 @@ PHOTOS = 24
 
 SLOW_RUN = """
 import sys, time
-from seglib import cli, engine, store
-store.COMMIT_ROWS = 4
+from seglib import cli, engine, writer
+writer.COMMIT_ROWS = 4
 real = engine.predict_batch
 def slow(*arguments):
     time.sleep(0.1)

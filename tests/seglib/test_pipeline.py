@@ -285,7 +285,7 @@ def test_many_shapes_do_not_wait_for_ever(paint, store, fake, tmp_path, monkeypa
 
 
 def test_parts_are_merged_at_the_end(photos, store, fake, monkeypatch):
-    monkeypatch.setattr("seglib.store.COMMIT_ROWS", 1)
+    monkeypatch.setattr("seglib.writer.COMMIT_ROWS", 1)
     report = run(photos, store, fake)
     assert len(list((store.path / "runs" / report.run / "stats").iterdir())) == 1
     assert len(list(store.path.glob("datasets/*/files/*"))) == 1

@@ -1,0 +1,62 @@
+"""Commit what a run learns, in parts, so that a kill at any moment loses at most what is in flight.
+
+In: rows, masks, thumbnails. Out: files of the store. Knows nothing of how they came about.
+"""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from seglib import overlay
+from seglib.store import FILES_SCHEMA, Dataset, Run, Store, stats_schema
+
+COMMIT_ROWS = 512
+COMMIT_SECONDS = 5.0
+
+
+class Writer:
+    """Collects what one invocation learns of one data set in one run, and commits it in parts.
+
+    Masks and thumbnails are in place before the part that speaks of them; so a kill at any moment leaves at most masks
+    without a row, which the next invocation writes again, and loses at most what is in flight.
+    """
+
+    def __init__(self, store: Store, dataset: Dataset, run: Run, scan: int) -> None:
+        self._store, self._dataset, self._run, self._scan = store, dataset, run, scan
+        self._files: list[dict[str, object]] = []
+        self._stats: list[dict[str, object]] = []
+        self._last_commit = time.monotonic()
+        self.committed_at = time.monotonic()
+
+    def add_file(self, record: Mapping[str, object], **facts: object) -> None:
+        """A file's row: what the scan says of it, and image_id, width, height or reason, detail."""
+        empty = dict.fromkeys(("image_id", "width", "height", "reason", "detail"))
+        self._files.append({**empty, **record, **facts, "scan": self._scan})
+        self._commit_if_due()
+
+    def add_result(self, image_id: str, row: Mapping[str, object], mask: NDArray[np.uint8], thumbnail: bytes) -> None:
+        self._store.scratch.write(self._store.mask_path(self._run.run, image_id), overlay.index_png(mask))
+        if thumbnail:
+            self._store.scratch.write(self._store.thumbnail_path(image_id), thumbnail)
+        self._stats.append({"image_id": image_id, **row})
+        self._commit_if_due()
+
+    def commit(self) -> None:
+        """Statistics first: a row of the file index then always finds what it points to."""
+        if self._stats:
+            schema = stats_schema(self._run.classes)
+            self._store.scratch.append(self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema))
+            self._stats = []
+        if self._files:
+            table = pa.Table.from_pylist(self._files, FILES_SCHEMA)
+            self._store.scratch.append(self._store.files_folder(self._dataset), table)
+            self._files = []
+        self._last_commit = self.committed_at = time.monotonic()
+
+    def _commit_if_due(self) -> None:
+        due = time.monotonic() - self._last_commit > COMMIT_SECONDS
+        if due or max(len(self._files), len(self._stats)) >= COMMIT_ROWS:
+            self.commit()
