@@ -201,14 +201,14 @@ class _Session:
             reused=self.work.reused,
             failed=self.work.failed,
         )
-        self._on_progress: OnProgress = _tell_nobody
+        self._on_progress: OnProgress | None = None
         self._taken = set(self.work.computed_ids)  # ids computed, or on their way
         self._keeping: list[Future[None]] = []
         self._keeper = ThreadPoolExecutor(1, "seglib-keeper", initializer=workers.give_way)
 
     def execute(self, on_progress: OnProgress | None) -> Report:
-        self._on_progress = on_progress or self._on_progress
-        self._on_progress(self._progress)
+        self._on_progress = on_progress
+        self._count()
         started, device, seconds = now(), None, 0.0
         if self.work.first or self.work.repeats:
             count = self.options.workers if self.options.workers is not None else default_count()
@@ -299,7 +299,8 @@ class _Session:
         self._progress.computed += computed
         self._progress.reused += reused
         self._progress.failed += failed
-        self._on_progress(self._progress)
+        if self._on_progress is not None:
+            self._on_progress(self._progress)
 
     def _record(self, started: str, device: str | None, seconds: float) -> None:
         counts = {name: getattr(self._progress, name) for name in ("computed", "reused", "failed")}
@@ -348,10 +349,6 @@ class _Batches:
 
     def rest(self) -> list[list[tuple[Record, Photo]]]:
         return list(self._by_shape.values())
-
-
-def _tell_nobody(_: Progress) -> None:
-    """For callers that do not watch."""
 
 
 def _succeeded(future: "Future[None]") -> bool:

@@ -1,5 +1,6 @@
 """Fixtures for all tests: the sample, small photos, a fake net that a person can check by eye, the development data."""
 
+import ast
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,18 @@ SHARED = Path(os.environ.get("SEGLIB_TEST_DATA", ROOT.parent / "shared"))
 
 COLOURS = {"background": (0, 0, 0), "cat": (255, 0, 0), "dog": (0, 255, 0), "person": (0, 0, 255)}
 """The fake net sees these classes: a pixel is the class whose colour it has."""
+
+
+def imported(path: Path, *, top_only: bool = False) -> set[str]:
+    """Every dotted name that a file imports, at its top or (unless `top_only`) inside a function too."""
+    tree = ast.parse(path.read_text())
+    names: set[str] = set()
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 @pytest.fixture

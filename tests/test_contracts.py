@@ -6,12 +6,11 @@ import importlib
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from seglib import cli
-from tests.conftest import ROOT
+from tests.conftest import ROOT, imported
 
 ORDER = [
     {"errors"},
@@ -30,17 +29,6 @@ ORDER = [
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 ROOMS = sorted(p for p in (ROOT / "seglib").glob("*.py") if p.stem != "__init__")
 MODULES = sorted([*(ROOT / "seglib").rglob("*.py"), *(ROOT / "dashboard").rglob("*.py")])
-
-
-def imported(path: Path) -> set[str]:
-    """Every dotted name that a file imports, at its top or inside a function."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
 
 
 @pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.stem)

@@ -1,12 +1,11 @@
 """The dashboard's rooms import only from their left; Streamlit stays here, torch stays out."""
 
-import ast
 import subprocess
 import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, imported
 
 ORDER = [
     {"formats", "settings"},
@@ -24,18 +23,6 @@ PURE = {"formats", "settings", "state", "charts", "media", "__main__"}
 
 ROOMS = sorted(p for p in (ROOT / "dashboard").glob("*.py") if p.stem not in ("__init__", "__main__"))
 MODULES = sorted((ROOT / "dashboard").rglob("*.py"))
-
-
-def imported(path, *, top_only: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text())
-    nodes = tree.body if top_only else ast.walk(tree)
-    names: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
 
 
 @pytest.mark.parametrize("path", ROOMS, ids=lambda p: p.stem)
