@@ -47,7 +47,8 @@ def prepared(net: nn.Module, dtype: torch.dtype, fp32_blocks: Sequence[str] = ()
     """The net for inference: float (B, 3, H, W) -> logits (B, C, h, w) as its head makes them, before upsampling.
 
     Batch norms are folded into their convolutions (Jacob et al. 2018, section 3.2), which changes logits by float
-    rounding alone and takes 40 % off MobileNetV2's time on a CPU (no gain was seen on ResNet-50); then all is cast to `dtype`, save for `fp32_blocks`.
+    rounding alone and takes 40 % off MobileNetV2's time on a CPU (no gain was seen on ResNet-50). Then all is cast to
+    `dtype`, save for `fp32_blocks`.
     Changes `net` in place; it must be in eval mode and in float32.
     """
     for name in fp32_blocks:
