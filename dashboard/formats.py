@@ -40,6 +40,11 @@ def photos(number: int) -> str:
     return f"{count(number)} photo" + ("" if number == 1 else "s")
 
 
+def moment(iso: str) -> str:
+    """An ISO time to the minute: `2026-01-31 09:05`."""
+    return iso[:16].replace("T", " ")
+
+
 def named(value: str) -> str:
     return value or NO_VALUE
 

@@ -12,39 +12,44 @@ from dashboard import data, session, sidebar, ui
 from dashboard.data import Selection, Source
 from dashboard.settings import Settings
 from dashboard.state import fitted, query_params, with_run
-from dashboard.views import explore, overview
+from dashboard.views import explore, overview, runs
 from seglib.errors import SegError
 
 VIEWS: dict[str, Callable[[Selection], None]] = {"Overview": overview.render, "Explore": explore.render}
-"""Title in the menu -> how the page is drawn; the first is the home page."""
+"""Title in the menu -> how a page about a run's photos is drawn; the first is the home page."""
 
-NO_RUN = (
-    "This store holds no run yet, so there is nothing to show: make one with python -m seglib run FOLDER, "
-    "or start python -m dashboard anew, which analyses the sample photos."
-)
+TOOLS: dict[str, Callable[[Settings], None]] = {"Runs": runs.render}
+"""Title in the menu -> how a page is drawn that needs no run, nor a store; these follow the others in the menu."""
+
+NO_RUN = "This store holds no run yet, so there is nothing to show: start one on the Runs page."
 
 
 def main() -> None:
     st.set_page_config(page_title="Segmentation dashboard", layout="wide")
     ui.style()
-    pages = {title: _page(title, default=title == next(iter(VIEWS))) for title in VIEWS}
+    pages = {title: _page(title, default=title == next(iter(VIEWS))) for title in (*VIEWS, *TOOLS)}
     chosen = st.navigation(list(pages.values())).title
     session.pull(chosen)
     if (target := session.target()) in pages and target != chosen:
         st.switch_page(pages[str(target)], query_params=query_params(session.view()))
     try:
-        _draw(Settings.read().store, chosen)
+        if chosen in TOOLS:
+            session.push()  # the view stays in the address for the way back
+            ui.tell(session.notes())
+            TOOLS[chosen](Settings.read())
+        else:
+            _draw(Settings.read().store, chosen)
     except SegError as error:
         ui.failure(chosen, data.sentence(error))
 
 
 def _draw(path: Path, title: str) -> None:
-    store, version, runs = data.stored(path)
-    if not runs:
-        ui.nothing(title, NO_RUN)
+    store, version, found = data.stored(path)
+    if not found:
+        ui.nothing(title, NO_RUN, to=runs.TITLE)
         return
-    view, run_notes = with_run(session.view(), [run.run for run in runs])
-    sidebar.render_runs(runs, view.run)
+    view, run_notes = with_run(session.view(), [run.run for run in found])
+    sidebar.render_runs(found, view.run)
     source = Source(str(path), version, view.run)
     view, notes = fitted(view, data.classes(source))
     session.settle(view)
@@ -52,7 +57,7 @@ def _draw(path: Path, title: str) -> None:
     sidebar.render_filters(source, focus)
     session.push()
     ui.tell([*session.notes(), *run_notes, *notes])
-    run = next(run for run in runs if run.run == view.run)
+    run = next(run for run in found if run.run == view.run)
     VIEWS[title](Selection(store, run, source, view, focus))
 
 

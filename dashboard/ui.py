@@ -29,11 +29,12 @@ def failure(title: str, sentence: str) -> None:
     st.error(plain_markdown(sentence))
 
 
-def nothing(title: str, sentence: str) -> None:
-    """A page that has nothing to show yet, and what to do."""
+def nothing(title: str, sentence: str, to: str) -> None:
+    """A page that has nothing to show yet, what to do, and a button to the page where it is done."""
     with heading(title):
         pass
     st.info(plain_markdown(sentence))
+    st.button(f"Go to {to}", key="go", type="primary", on_click=session.open_page, args=(to, Filters()))
 
 
 def tell(notes: Sequence[str]) -> None:
@@ -72,6 +73,13 @@ def figures(values: Sequence[tuple[str, str]]) -> None:
         f"<div><dd>{plain_html(value)}</dd><dt>{plain_html(meaning)}</dt></div>" for value, meaning in values
     )
     st.html(f"<dl class='figures'>{cards}</dl>")
+
+
+def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
+    """One entry of a list: its title, and small figures that stand in columns from entry to entry."""
+    cells = "".join(f"<div><dd>{plain_html(value)}</dd><dt>{plain_html(word)}</dt></div>" for value, word in values)
+    said = f"<span>{plain_html(note)}</span>" if note else ""
+    st.html(f"<div class='facts'><h3>{plain_html(title)}{said}</h3><dl>{cells}</dl></div>")
 
 
 @contextmanager

@@ -105,7 +105,7 @@ def read(folder: Path, schema: pa.Schema, columns: Sequence[str] | None = None) 
         except FileNotFoundError:  # merged away since it was listed: list again
             continue
         return pa.concat_tables(tables) if tables else wanted.empty_table()
-    raise StoreError(f"The parts of {folder.name!r} change faster than they can be read: try again.")
+    raise _too_fast(folder)
 
 
 def merge(scratch: Scratch, folder: Path, schema: pa.Schema, key: Sequence[str]) -> None:
@@ -123,8 +123,20 @@ def rows(path: Path) -> int:
     """Of one part, from its footer."""
     try:
         return int(pq.read_metadata(path).num_rows)
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from None
+
+
+def row_count(folder: Path) -> int:
+    """Rows of all parts, those included that a later one replaces. Safe while others append or merge."""
+    for _ in range(20):
+        try:
+            return sum(rows(folder / name) for name in names(folder))
+        except FileNotFoundError:  # merged away since it was listed
+            continue
+    raise _too_fast(folder)
 
 
 def newest(table: pa.Table, key: Sequence[str]) -> pa.Table:
@@ -160,6 +172,10 @@ def _read_part(path: Path, schema: pa.Schema) -> pa.Table:
         raise
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:
         raise _damaged(path, error) from None
+
+
+def _too_fast(folder: Path) -> StoreError:
+    return StoreError(f"The parts of {folder.name!r} change faster than they can be read: try again.")
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

@@ -216,6 +216,10 @@ class Store:
         table = parts.read(self.path / "runs" / run / "stats", stats_schema(classes), ["image_id"])
         return set(table["image_id"].to_pylist())
 
+    def row_count(self, run: Run) -> int:
+        """Rows of a run's statistics, from the parts' footers alone: at once, whatever their number."""
+        return parts.row_count(self.stats_folder(run))
+
     def stats_folder(self, run: Run) -> Path:
         return self.path / "runs" / run.run / "stats"
 

@@ -66,6 +66,13 @@ def test_deleting_the_damaged_part_as_told_brings_its_rows_back(filled, fake, tm
     pd.testing.assert_frame_equal(filled.table(), expected)
 
 
+def test_the_rows_of_a_run_are_counted_without_reading_them(filled):
+    (run,) = filled.runs()
+    assert filled.row_count(run) == 2
+    next(filled.path.glob("runs/*/stats/*.parquet")).unlink()
+    assert filled.row_count(run) == 0
+
+
 def test_an_empty_store_has_an_empty_table(tmp_path):
     table = Store.create(tmp_path / "s").table()
     assert table.empty

@@ -55,6 +55,8 @@ class TestStates:
         app = opened(page)
         assert not app.exception
         assert "holds no run yet" in said(app)
+        app.button(key="go").click().run()
+        assert app.title[0].value == "Runs"
 
     def test_missing(self, missing, page):
         app = opened(page)
