@@ -6,8 +6,9 @@
     seglib.open("output").overlay("cats/chelsea.png")         # a picture, in a notebook
 
 The rooms, each importing only from those before it: errors, classes; dataset, nets, preprocess, stats, overlay, parts;
-models; engine, workers; store; plan, query, upkeep, writer; export; pipeline, predict; arguments; cli. Importing seglib
-imports neither torch nor pandas: names are looked up at their first use, so that worker processes start fast.
+models; engine, workers; filters, store; plan, query, upkeep, writer; export; pipeline, predict; arguments; cli.
+Importing seglib imports neither torch nor pandas: names are looked up at their first use, so that worker processes
+start fast.
 """
 
 import os

@@ -18,7 +18,7 @@ ORDER = [
     {"dataset", "nets", "preprocess", "stats", "overlay", "parts"},
     {"models"},
     {"engine", "workers"},
-    {"store"},
+    {"filters", "store"},
     {"plan", "query", "upkeep", "writer"},
     {"export"},
     {"pipeline", "predict"},

@@ -1,0 +1,279 @@
+"""Filters: one entry each of key, label, codec and predicate, and the columns of the table that they ask for.
+
+In: the frame of `Store.table`, or the text of a filter: the query of the dashboard's URL, which is the shell's
+`--where` too. Out: the rows that pass, in new frames; the frame that came in is never changed. Shares are 0..1; a
+class that a model does not know has none. Knows nothing of files, questions, pages or charts.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, quote
+
+import numpy as np
+import pandas as pd
+
+from seglib.classes import PRESENT_SHARE, animal_of_label
+from seglib.errors import FilterError, UnknownName
+from seglib.stats import pixels_column
+
+Value = tuple[str, ...] | tuple[float, float] | str
+"""Of a filter: chosen names (`""` stands for null), a range with both ends inside, or a text."""
+
+AGREEMENTS: tuple[str, ...] = ("agrees", "contradicts", "neither")
+"""Folder label against animal: the same animal, the other one, or the net saw neither; null where no claim is made."""
+
+
+# --- columns that follow from others -----------------------------------------------------------------------------
+
+
+def classes_of(table: pd.DataFrame) -> list[str]:
+    """The classes that the table has pixels of, in index order."""
+    return [c.removeprefix("px:") for c in table.columns if c.startswith("px:")]
+
+
+def shares(table: pd.DataFrame, name: str) -> pd.Series:
+    """float64, 0..1: the class's share of each row's grid; NaN where the model does not know it."""
+    if pixels_column(name) not in table.columns:
+        raise UnknownName("class", name, classes_of(table))
+    grid = table["grid_width"].to_numpy("float64") * table["grid_height"].to_numpy("float64")
+    pixels = table[pixels_column(name)].astype("Float64").to_numpy("float64", na_value=math.nan)
+    return pd.Series(pixels / grid, table.index)
+
+
+def present(table: pd.DataFrame, name: str) -> pd.Series:
+    """bool: the class covers at least `PRESENT_SHARE` of the row's grid."""
+    return shares(table, name) >= PRESENT_SHARE
+
+
+def agreement(table: pd.DataFrame) -> pd.Series:
+    """One of `AGREEMENTS` per row, or None."""
+    claimed = (
+        table["label"].astype("object").map(lambda label: animal_of_label(label) if isinstance(label, str) else None)
+    )
+    seen = table["animal"].astype("object").where(table["animal"].notna(), None)
+    verdict = np.select([seen == claimed, seen == "none"], ["agrees", "neither"], "contradicts")
+    return pd.Series(verdict, table.index, dtype="object").where(claimed.notna() & seen.notna(), None)
+
+
+# --- filters -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Filter(ABC):
+    """One way to narrow the table: key in the URL, label on the page, codec, predicate."""
+
+    key: str
+    label: str
+
+    per_class: ClassVar[bool] = False
+    """Its key carries a class name behind a dot: `share.cat`."""
+
+    @abstractmethod
+    def decode(self, texts: list[str]) -> Value:
+        """The value that these texts, all with this key, spell. Raises `FilterError`."""
+
+    def encode(self, value: Value) -> list[str]:
+        return [value] if isinstance(value, str) else [str(v) for v in value]
+
+    @abstractmethod
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        """bool per row; `name` is the class behind the key's dot."""
+
+
+class Names(Filter):
+    """Any of the chosen names."""
+
+    def decode(self, texts: list[str]) -> tuple[str, ...]:
+        return tuple(sorted(set(texts)))
+
+
+@dataclass(frozen=True)
+class Choice(Names):
+    """The values of a column; the empty text stands for rows without a value."""
+
+    column: Callable[[pd.DataFrame], pd.Series]
+
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        column = self.column(table).astype("object")
+        return column.where(column.notna(), "").isin(value)
+
+
+@dataclass(frozen=True)
+class Present(Names):
+    """The classes that are present."""
+
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        found = pd.Series(False, table.index)
+        for one in value:
+            found |= present(table, one)
+        return found
+
+
+class UnitRange(Filter):
+    """Between two numbers of 0..1, both included: `0.1..0.9`, `0.1..`, `..0.9`; rows without a value do not pass."""
+
+    def decode(self, texts: list[str]) -> tuple[float, float]:
+        low_text, dots, high_text = texts[-1].partition("..")
+        try:
+            low, high = float(low_text or 0), float(high_text or 1)
+        except ValueError:
+            low, high = math.nan, math.nan
+        if not dots or not (0 <= low <= 1 and 0 <= high <= 1):
+            raise FilterError(f"{self.key} is a range within 0..1 such as 0.1..0.9, not {texts[-1]!r}.")
+        return min(low, high), max(low, high)
+
+    def encode(self, value: Value) -> list[str]:
+        return [f"{_number(value[0])}..{_number(value[1])}"]
+
+
+@dataclass(frozen=True)
+class ClassRange(UnitRange):
+    """The share of one class: `share.cat=0.1..1`."""
+
+    per_class: ClassVar[bool] = True
+
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        return shares(table, name).between(*value)
+
+
+@dataclass(frozen=True)
+class Range(UnitRange):
+    """A column."""
+
+    column: Callable[[pd.DataFrame], pd.Series]
+
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        return self.column(table).between(*value)
+
+
+@dataclass(frozen=True)
+class Text(Filter):
+    """The column contains this text, upper and lower case alike."""
+
+    column: Callable[[pd.DataFrame], pd.Series]
+
+    def decode(self, texts: list[str]) -> str:
+        return texts[-1]
+
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        return self.column(table).astype("str").str.contains(value, case=False, regex=False)
+
+
+def _column(name: str) -> Callable[[pd.DataFrame], pd.Series]:
+    def get(table: pd.DataFrame) -> pd.Series:
+        return table[name]
+
+    return get
+
+
+FILTERS: dict[str, Filter] = {
+    entry.key: entry
+    for entry in (
+        Choice("dataset", "Data set", _column("dataset")),
+        Choice("split", "Split", _column("split")),
+        Choice("label", "Folder label", _column("label")),
+        Present("present", "Contains class"),
+        ClassRange("share", "Share of"),
+        Choice("animal", "Animal", _column("animal")),
+        Choice("dominant", "Dominant class", _column("dominant")),
+        Choice("agreement", "Folder label against animal", agreement),
+        Range("confidence", "Confidence", _column("confidence")),
+        Range("entropy", "Entropy", _column("entropy")),
+        Range("low_margin", "Low margin", _column("low_margin")),
+        Text("path", "Path contains", _column("path")),
+    )
+}
+
+
+class Filters(Mapping[str, Value]):
+    """An immutable set of filters; key -> value, in the order of `FILTERS`.
+
+    `Filters({"label": ("cats",), "share.cat": (0.1, 1.0)}).encode() == "label=cats&share.cat=0.1..1"`, and
+    `Filters.decode` reads it back. An empty value (no name, no text) is no filter and is dropped; a range of 0..1
+    stays, since it leaves out the rows without a value.
+    """
+
+    def __init__(self, values: Mapping[str, Value] | None = None) -> None:
+        checked = {key: _checked(key, value) for key, value in (values or {}).items()}
+        order = list(FILTERS)
+        kept = [(k, v) for k, v in checked.items() if len(v)]
+        self._values = dict(sorted(kept, key=lambda item: (order.index(entry_of(item[0])[0].key), item[0])))
+
+    def __getitem__(self, key: str) -> Value:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values.items()))
+
+    def __repr__(self) -> str:
+        return f"Filters({self.encode()!r})"
+
+    def replaced(self, key: str, value: Value | None) -> "Filters":
+        """With this filter set to `value`, or taken out if None."""
+        others = {k: v for k, v in self._values.items() if k != key}
+        return Filters(others if value is None else others | {key: value})
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """(key, text) for each value, decoded: what a URL's query says."""
+        return [(key, text) for key, value in self.items() for text in entry_of(key)[0].encode(value)]
+
+    def encode(self) -> str:
+        return "&".join(f"{quote(key, safe='.')}={quote(text, safe='.')}" for key, text in self.pairs())
+
+    @classmethod
+    def decode(cls, text: str) -> "Filters":
+        """Raises `FilterError` at the first thing that cannot be read."""
+        text = text.strip().removeprefix("?")
+        if not text:
+            return cls()
+        try:
+            return cls.from_pairs(parse_qsl(text, keep_blank_values=True, strict_parsing=True))
+        except ValueError:
+            raise FilterError(
+                f"A filter reads key=value&key=value, not {text!r}: keys are {', '.join(FILTERS)}."
+            ) from None
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[tuple[str, str]]) -> "Filters":
+        texts: dict[str, list[str]] = {}
+        for key, text in pairs:
+            texts.setdefault(key, []).append(text)
+        return cls({key: entry_of(key)[0].decode(values) for key, values in texts.items()})
+
+
+def entry_of(key: str) -> tuple[Filter, str]:
+    """`share.cat` -> (the entry `share`, "cat"); `label` -> (the entry `label`, "")."""
+    name, _, class_name = key.partition(".")
+    entry = FILTERS.get(name)
+    if entry is None or entry.per_class != bool(class_name):
+        known = ", ".join(f"{k}.<class>" if e.per_class else k for k, e in FILTERS.items())
+        raise FilterError(f"There is no filter {key!r}; known are: {known}.")
+    return entry, class_name
+
+
+def select(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
+    """The rows that pass every filter, in their order."""
+    keep = pd.Series(True, table.index)
+    for key, value in filters.items():
+        entry, class_name = entry_of(key)
+        keep &= entry.matches(table, value, class_name).fillna(False).astype(bool)
+    return table[keep]
+
+
+def _checked(key: str, value: Value) -> Value:
+    """The value as the entry's own codec would give it back."""
+    entry, _ = entry_of(key)
+    return entry.decode(entry.encode(value)) if len(value) else ()
+
+
+def _number(value: object) -> str:
+    return repr(float(str(value))).removesuffix(".0")
