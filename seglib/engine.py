@@ -123,6 +123,25 @@ def predict_batch(
     return masks, measures
 
 
+def entropy_map(image: NDArray[np.uint8], spec: ModelSpec, settings: Settings) -> NDArray[np.float32]:
+    """uint8 (H, W, 3) RGB -> float32 (H, W): how undecided the net is at each pixel, 0..1.
+
+    The entropy of the class probabilities divided by log C; its mean is the picture's `entropy`.
+    """
+    import torch
+
+    device = resolved_device(settings.device)
+    net = _net(spec, settings.precision, device)
+    with torch.inference_mode():
+        logits = net(_normalised(image[None], spec, settings, device)).float()  # (1, C, h, w)
+        grid = _upsampled(logits, image.shape[:2])[0].flatten(1).cpu().numpy()  # (C, H*W)
+    entropy = np.empty(grid.shape[1], np.float32)
+    for start in range(0, entropy.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        entropy[part] = _best_two(grid[:, part])[2]
+    return (entropy / math.log(len(grid))).clip(0, 1).reshape(image.shape[:2])
+
+
 def warm_up(spec: ModelSpec, settings: Settings) -> None:
     """Load the net now, so that it does not count as prediction time."""
     _net(spec, settings.precision, resolved_device(settings.device))

@@ -19,7 +19,7 @@ ORDER = [
     {"models"},
     {"engine", "workers"},
     {"filters", "store"},
-    {"plan", "query", "upkeep", "writer"},
+    {"plan", "query", "remake", "upkeep", "writer"},
     {"export"},
     {"pipeline", "predict"},
     {"arguments"},

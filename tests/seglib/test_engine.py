@@ -77,6 +77,22 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
         assert asdict(other) == pytest.approx(asdict(measure), abs=1e-9)
 
 
+@pytest.mark.parametrize("precision", engine.PRECISIONS)
+def test_the_entropy_map_is_the_softmaxs_entropy_and_its_mean_is_the_measure(fake, precision):
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    settings = Settings(resize=fake.resize, precision=precision)
+    found = engine.entropy_map(image, fake, settings)
+    assert (found.shape, found.dtype) == ((48, 64), np.float32)
+    assert 0 <= found.min() < found.max() <= 1
+    _, (measure,) = predict_batch(image[None], fake, settings)
+    assert found.mean() == pytest.approx(measure.entropy, abs=1e-6)
+    if precision == "fp32":
+        colours = torch.tensor(list(COLOURS.values())) / 255
+        logits = 20 * torch.from_numpy(image / 255).float() @ colours.T - 10 * (colours**2).sum(1)
+        oracle = torch.distributions.Categorical(logits=logits).entropy() / math.log(len(COLOURS))
+        assert found == pytest.approx(oracle.numpy(), abs=1e-5)
+
+
 def test_a_certain_picture_has_no_entropy_and_a_grey_one_is_undecided(fake):
     _, (sure,) = predict_batch(picture("cat")[None], fake, Settings(resize=fake.resize))
     assert (sure.confidence, sure.entropy) == (pytest.approx(1, abs=1e-3), pytest.approx(0, abs=1e-2))
