@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from seglib.classes import PRESENT_SHARE, animal_of_label
 from seglib.errors import FilterError, UnknownName
@@ -38,9 +39,8 @@ def shares(table: pd.DataFrame, name: str) -> pd.Series:
     """float64, 0..1: the class's share of each row's grid; NaN where the model does not know it."""
     if pixels_column(name) not in table.columns:
         raise UnknownName("class", name, classes_of(table))
-    grid = table["grid_width"].to_numpy("float64") * table["grid_height"].to_numpy("float64")
-    pixels = table[pixels_column(name)].astype("Float64").to_numpy("float64", na_value=math.nan)
-    return pd.Series(pixels / grid, table.index)
+    pixels = table[pixels_column(name)].to_numpy("float64", na_value=math.nan)
+    return pd.Series(pixels / _grid_area(table), table.index)
 
 
 def present(table: pd.DataFrame, name: str) -> pd.Series:
@@ -49,13 +49,31 @@ def present(table: pd.DataFrame, name: str) -> pd.Series:
 
 
 def agreement(table: pd.DataFrame) -> pd.Series:
-    """One of `AGREEMENTS` per row, or None."""
-    claimed = (
-        table["label"].astype("object").map(lambda label: animal_of_label(label) if isinstance(label, str) else None)
-    )
-    seen = table["animal"].astype("object").where(table["animal"].notna(), None)
-    verdict = np.select([seen == claimed, seen == "none"], ["agrees", "neither"], "contradicts")
-    return pd.Series(verdict, table.index, dtype="object").where(claimed.notna() & seen.notna(), None)
+    """One of `AGREEMENTS` per row as a category, no value where there is no claim or no animal."""
+    label_codes, labels = coded(table["label"])
+    animal_codes, animals = coded(table["animal"])
+    verdicts = [[_verdict(animal_of_label(label), animal) for animal in animals] for label in labels]
+    known = np.full((len(labels) + 1, len(animals) + 1), -1, np.int8)  # the last ones: a code of -1
+    known[:-1, :-1] = np.reshape(verdicts, (len(labels), len(animals)))
+    return pd.Series(pd.Categorical.from_codes(known[label_codes, animal_codes], pd.Index(AGREEMENTS)), table.index)
+
+
+def _verdict(claimed: str | None, seen: str) -> int:
+    """Position in `AGREEMENTS`, -1 without a claim."""
+    if claimed is None:
+        return -1
+    return AGREEMENTS.index("agrees" if seen == claimed else "neither" if seen == "none" else "contradicts")
+
+
+def coded(column: pd.Series) -> tuple[NDArray[np.integer], list[str]]:
+    """(code of each row, names): a code is a name's position, -1 for no value. Of a category its own, at no cost."""
+    category = column.astype("category").cat
+    return category.codes.to_numpy(), [str(name) for name in category.categories]
+
+
+def _grid_area(table: pd.DataFrame) -> NDArray[np.float64]:
+    area: NDArray[np.float64] = table["grid_width"].to_numpy("float64") * table["grid_height"].to_numpy("float64")
+    return area
 
 
 # --- filters -----------------------------------------------------------------------------------------------------
@@ -97,8 +115,9 @@ class Choice(Names):
     column: Callable[[pd.DataFrame], pd.Series]
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        column = self.column(table).astype("object")
-        return column.where(column.notna(), "").isin(value)
+        codes, names = coded(self.column(table))
+        chosen = np.array([*(name in value for name in names), "" in value])  # the last one: a code of -1
+        return pd.Series(chosen[codes], table.index)
 
 
 @dataclass(frozen=True)
@@ -262,11 +281,17 @@ def entry_of(key: str) -> tuple[Filter, str]:
 
 def select(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
     """The rows that pass every filter, in their order."""
-    keep = pd.Series(True, table.index)
+    keep = np.ones(len(table), bool)
     for key, value in filters.items():
-        entry, class_name = entry_of(key)
-        keep &= entry.matches(table, value, class_name).fillna(False).astype(bool)
+        keep &= passing(table, key, value)
     return table[keep]
+
+
+def passing(table: pd.DataFrame, key: str, value: Value) -> NDArray[np.bool_]:
+    """bool (rows,): those that pass this one filter."""
+    entry, class_name = entry_of(key)
+    matches: NDArray[np.bool_] = entry.matches(table, value, class_name).to_numpy(bool, na_value=False)
+    return matches
 
 
 def _checked(key: str, value: Value) -> Value:

@@ -7,6 +7,7 @@ here too. Knows nothing of files, pages or charts.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,9 @@ from seglib.filters import (
     Value,
     agreement,
     classes_of,
+    coded,
     entry_of,
+    passing,
     present,
     select,
     shares,
@@ -59,11 +62,16 @@ __all__ = [
     "histogram",
     "key_figures",
     "ordered",
+    "passing",
     "present",
     "select",
     "share_by_label",
     "shares",
 ]
+
+
+_EXACT_ROWS = 1 << 23
+"""float32 counts whole numbers exactly up to twice as many; its matrix product is many times that of int64."""
 
 
 # --- questions ---------------------------------------------------------------------------------------------------
@@ -78,7 +86,7 @@ def class_distribution(table: pd.DataFrame) -> pd.DataFrame:
     _one_run(table)
     rows = []
     for name in classes_of(table):
-        share = shares(table, name).dropna()
+        share = _known(shares(table, name))
         there = share[share >= PRESENT_SHARE]
         rows.append(
             {
@@ -98,18 +106,34 @@ def co_occurrence(table: pd.DataFrame) -> pd.DataFrame:
     """int64 (C, C): photos of one run in which both classes are present; the diagonal counts the class itself."""
     _one_run(table)
     names = classes_of(table)
-    there = (
-        np.column_stack([present(table, n) for n in names]).astype(np.int64) if names else np.zeros((0, 0), np.int64)
-    )
-    return pd.DataFrame(there.T @ there, index=names, columns=names)
+    counts = np.zeros((len(names), len(names)), np.int64)
+    if names:
+        there = np.array([present(table, name) for name in names])  # (C, rows)
+        for start in range(0, len(table), _EXACT_ROWS):
+            some = there[:, start : start + _EXACT_ROWS].astype(np.float32)
+            counts += (some @ some.T).astype(np.int64)
+    return pd.DataFrame(counts, index=names, columns=names)
 
 
 def folder_against_animal(table: pd.DataFrame) -> pd.DataFrame:
     """int64: photos of one run per folder label (rows; `""` without one) and animal (columns cat, dog, none)."""
     _one_run(table)
-    label = table["label"].astype("object")
-    counts = pd.crosstab(label.where(label.notna(), ""), table["animal"].astype("object"))
-    return counts.reindex(columns=[*ANIMALS, "none"], fill_value=0).rename_axis(index="label", columns="animal")
+    label_codes, labels = _labels(table)
+    animal_codes, animals = coded(table["animal"])
+    known = animal_codes >= 0
+    cells = label_codes[known] * len(animals) + animal_codes[known]
+    counts = np.bincount(cells, minlength=len(labels) * len(animals)).reshape(len(labels), len(animals))
+    frame = pd.DataFrame(counts, index=labels, columns=animals)
+    frame = frame[frame.sum(axis=1) > 0].reindex(columns=[*ANIMALS, "none"], fill_value=0)
+    return frame.rename_axis(index="label", columns="animal")
+
+
+def _labels(table: pd.DataFrame) -> tuple[NDArray[np.intp], list[str]]:
+    """(code of each row, folder labels in alphabetical order); `""` is the label of those without one."""
+    codes, names = coded(table["label"])
+    labels = sorted({"", *names})
+    place = {label: at for at, label in enumerate(labels)}
+    return np.array([*(place[name] for name in names), place[""]])[codes], labels
 
 
 @dataclass(frozen=True)
@@ -125,20 +149,23 @@ class KeyFigures:
 
 def key_figures(table: pd.DataFrame) -> KeyFigures:
     _one_run(table)
-    verdict = agreement(table).dropna()
-    background = (
-        shares(table, BACKGROUND).dropna() if pixels_column(BACKGROUND) in table else pd.Series(dtype="float64")
-    )
+    verdicts = agreement(table).value_counts()
+    background = shares(table, BACKGROUND) if pixels_column(BACKGROUND) in table else pd.Series(dtype="float64")
     return KeyFigures(
         photos=len(table),
-        mean_foreground_share=_mean(1 - background),
-        mean_confidence=_mean(table["confidence"].dropna()),
-        agreeing=int((verdict == "agrees").sum()),
-        claiming=len(verdict),
+        mean_foreground_share=_mean(1 - _known(background)),
+        mean_confidence=_mean(_known(table["confidence"])),
+        agreeing=int(verdicts["agrees"]),
+        claiming=int(verdicts.sum()),
     )
 
 
-def _mean(values: pd.Series) -> float | None:
+def _known(values: pd.Series) -> NDArray[np.float64]:
+    numbers: NDArray[np.float64] = values.to_numpy("float64", na_value=math.nan)
+    return numbers[~np.isnan(numbers)]
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
@@ -155,12 +182,16 @@ def _one_run(table: pd.DataFrame) -> None:
 def share_by_label(table: pd.DataFrame) -> pd.DataFrame:
     """Per folder label (`""` without one) of one run: n, and the mean share of each class, NaN where none knows it."""
     _one_run(table)
-    label = table["label"].astype("object")
-    groups = label.where(label.notna(), "").rename("label")
-    columns = {name: shares(table, name) for name in classes_of(table)}
-    means = pd.DataFrame(columns, index=table.index, columns=list(columns), dtype="float64").groupby(groups).mean()
-    means.insert(0, "n", groups.value_counts().reindex(means.index))
-    return means
+    codes, labels = _labels(table)
+    columns: dict[str, NDArray[Any]] = {"n": np.bincount(codes, minlength=len(labels))}
+    for name in classes_of(table):
+        share = shares(table, name).to_numpy()
+        known = ~np.isnan(share)
+        total = np.bincount(codes[known], share[known], minlength=len(labels))
+        n = np.bincount(codes[known], minlength=len(labels))
+        columns[name] = np.divide(total, n, out=np.full(len(labels), math.nan), where=n > 0)
+    means = pd.DataFrame(columns, index=pd.Index(labels, name="label"))
+    return means[means["n"] > 0]
 
 
 def histogram(values: pd.Series, bins: int = 20) -> pd.DataFrame:
