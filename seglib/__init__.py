@@ -6,7 +6,7 @@
     seglib.open("output").overlay("cats/chelsea.png")         # a picture, in a notebook
 
 The rooms, each importing only from those before it: errors, classes; dataset, nets, preprocess, stats, overlay, parts;
-models; engine, workers; filters, store; plan, query, upkeep, writer; export; pipeline, predict; arguments; cli.
+models; engine, workers; tags; filters, store; plan, query, upkeep, writer; export; pipeline, predict; arguments; cli.
 Importing seglib imports neither torch nor pandas: names are looked up at their first use, so that worker processes
 start fast.
 """

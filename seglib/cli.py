@@ -261,6 +261,8 @@ def _status(arguments: argparse.Namespace) -> int:
             f"run {run.run}: {run.rows} photos, {run.pending} not computed, "
             f"{run.stale_rows} stale rows, {run.seconds:.1f} s spent"
         )
+    for name, photos in found.tags.photos.items():
+        print(f"tag {name}: {photos} photos")
     for row in failures.head(20).itertuples():
         print(f"  failed: {row.path} ({row.reason}): {row.detail}")
     if len(failures) > 20:

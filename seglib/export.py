@@ -21,6 +21,7 @@ from seglib.errors import StoreError, UsageError
 from seglib.query import Filters, classes_of, select, shares
 from seglib.stats import LOW_MARGIN, share_column
 from seglib.store import Store
+from seglib.tags import SEPARATOR
 
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
 
@@ -41,6 +42,7 @@ _MEANINGS = {
     "low_margin": f"Share of pixels whose two best probabilities differ by less than {LOW_MARGIN}, 0..1.",
     "dominant": "Class with most pixels, background aside; background if there is no other.",
     "animal": "cat or dog, whichever has more pixels; none if neither has any; empty if the model knows neither.",
+    "tags": f"Tags that people put on the photo, in order, with {SEPARATOR} between them; empty without any.",
 }
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seglib import tags
 from seglib.classes import PRESENT_SHARE, animal_of_label
 from seglib.errors import FilterError, UnknownName
 from seglib.stats import pixels_column
@@ -131,6 +132,16 @@ class Present(Names):
         return found
 
 
+@dataclass(frozen=True)
+class Tagged(Names):
+    """Any of the chosen tags; the empty text stands for photos without one."""
+
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        column = table["tags"].astype("category")
+        hits = [not set(tags.split(joined)).isdisjoint(value) for joined in column.cat.categories]
+        return pd.Series(np.array([*hits, "" in value])[column.cat.codes.to_numpy()], table.index)
+
+
 class UnitRange(Filter):
     """Between two numbers of 0..1, both included: `0.1..0.9`, `0.1..`, `..0.9`; rows without a value do not pass."""
 
@@ -194,6 +205,7 @@ FILTERS: dict[str, Filter] = {
         Choice("dataset", "Data set", _column("dataset")),
         Choice("split", "Split", _column("split")),
         Choice("label", "Folder label", _column("label")),
+        Tagged("tag", "Tag"),
         Present("present", "Contains class"),
         ClassRange("share", "Share of"),
         Choice("animal", "Animal", _column("animal")),

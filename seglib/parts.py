@@ -24,6 +24,9 @@ from seglib.errors import StoreError
 MERGED_ROWS = 100_000
 """Parts of at least this many rows are left alone by `merge`."""
 
+COMPUTE_ANEW = "delete this file and run again; only its rows are computed anew"
+"""What to do about a damaged part whose rows can be computed."""
+
 _STALE_SECONDS = 60
 _FOREIGN_LEFTOVER_SECONDS = 86_400
 
@@ -96,16 +99,26 @@ def names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.glob("part-*.parquet"))
 
 
-def read(folder: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
-    """All rows of all parts, oldest first, as `schema`, or `columns` of it. Safe while others append or merge."""
+def read(
+    folder: Path, schema: pa.Schema, columns: Sequence[str] | None = None, *, remedy: str = COMPUTE_ANEW
+) -> pa.Table:
+    """All rows of all parts, oldest first, as `schema`, or `columns` of it. Safe while others append or merge.
+
+    `remedy` says what to do about a damaged part.
+    """
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     for _ in range(20):
         try:
-            tables = [_read_part(folder / name, wanted) for name in names(folder)]
+            return read_these(folder, names(folder), wanted, remedy=remedy)
         except FileNotFoundError:  # merged away since it was listed: list again
             continue
-        return pa.concat_tables(tables) if tables else wanted.empty_table()
     raise _too_fast(folder)
+
+
+def read_these(folder: Path, part_names: Sequence[str], schema: pa.Schema, *, remedy: str = COMPUTE_ANEW) -> pa.Table:
+    """All rows of these parts. Raises `FileNotFoundError` if one of them is gone."""
+    tables = [_read_part(folder / name, schema, remedy) for name in part_names]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def merge(scratch: Scratch, folder: Path, schema: pa.Schema, key: Sequence[str]) -> None:
@@ -126,7 +139,7 @@ def rows(path: Path) -> int:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from None
+        raise _damaged(path, error, COMPUTE_ANEW) from None
 
 
 def row_count(folder: Path) -> int:
@@ -165,24 +178,21 @@ def lock(store: Path, *, wait_seconds: float = 30) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _read_part(path: Path, schema: pa.Schema) -> pa.Table:
+def _read_part(path: Path, schema: pa.Schema, remedy: str = COMPUTE_ANEW) -> pa.Table:
     try:
         return pq.read_table(path, columns=schema.names, memory_map=False).cast(schema)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:
-        raise _damaged(path, error) from None
+        raise _damaged(path, error, remedy) from None
 
 
 def _too_fast(folder: Path) -> StoreError:
     return StoreError(f"The parts of {folder.name!r} change faster than they can be read: try again.")
 
 
-def _damaged(path: Path, error: Exception) -> StoreError:
-    return StoreError(
-        f"{'/'.join(path.parts[-4:])} is damaged ({type(error).__name__}): delete this file and run again; "
-        "only its rows are computed anew."
-    )
+def _damaged(path: Path, error: Exception, remedy: str) -> StoreError:
+    return StoreError(f"{'/'.join(path.parts[-4:])} is damaged ({type(error).__name__}): {remedy}.")
 
 
 def _into_place(temporary: Path, path: Path) -> None:

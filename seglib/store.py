@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib import overlay, parts, preprocess
+from seglib import overlay, parts, preprocess, tags
 from seglib.classes import palette
 from seglib.dataset import STORE_MARKER
 from seglib.engine import Recipe
@@ -228,12 +228,15 @@ class Store:
 
     # --- the table -----------------------------------------------------------------------------------------------
 
-    def table(self, runs: Iterable[str] | None = None, datasets: Iterable[str] | None = None) -> pd.DataFrame:
+    def table(
+        self, runs: Iterable[str] | None = None, datasets: Iterable[str] | None = None, *, with_tags: bool = True
+    ) -> pd.DataFrame:
         """One row per file present in the newest scan and run (of all runs and data sets if none are named).
 
         Columns: dataset, path, split, label, width, height, image_id, run, model, grid_width, grid_height,
-        px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal.
+        px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal, tags.
         A class that a run's model does not know is null, never 0 (its columns are then Int32 and UInt16).
+        tags: the names in order, joined by `tags.SEPARATOR`, null without any; `with_tags=False` leaves it out.
         Files that a run has not computed yet are missing; failures are in `failures()`.
         """
         files = self._present([self.dataset(n) for n in datasets] if datasets is not None else self.datasets())
@@ -251,7 +254,8 @@ class Store:
         table = table.reindex(columns=columns).sort_values(["dataset", "path", "run"], ignore_index=True)
         integers = {name: "Int32" for name in pixels if table[name].isna().any()}
         integers |= {name: "UInt16" for name in blobs if table[name].isna().any()}
-        return table.astype(integers | dict.fromkeys(_CATEGORIES, "category"))
+        table = table.astype(integers | dict.fromkeys(_CATEGORIES, "category"))
+        return table.assign(tags=tags.column(tags.tags_of(self), table["image_id"])) if with_tags else table
 
     def _present(self, datasets: Sequence[Dataset]) -> pd.DataFrame:
         """The files of the newest scan that could be read, with the table's columns."""
@@ -263,10 +267,14 @@ class Store:
             return pd.DataFrame(columns=_FILE_COLUMNS)
         return pd.concat(frames, ignore_index=True)[_FILE_COLUMNS].astype({"width": "int32", "height": "int32"})
 
-    def version(self) -> str:
-        """Changes whenever a part or a JSON file does: the key of everything that is cached of this store."""
+    def version(self, *, with_tags: bool = True) -> str:
+        """Changes whenever a part or a JSON file does: the key of everything that is cached of this store.
+
+        `with_tags=False` is for what does not depend on tags, which change far more often than all else.
+        """
         digest = hashlib.sha256()
-        for pattern in ("datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"):
+        patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
+        for pattern in patterns + ["tags/*.parquet"] * with_tags:
             for path in sorted(self.path.glob(pattern)):
                 stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)
                 digest.update(f"{path.relative_to(self.path).as_posix()} {stamp}\n".encode())

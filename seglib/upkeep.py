@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from seglib import parts
+from seglib import parts, tags
 from seglib.errors import StoreError
 from seglib.stats import count_pixels, pixels_column
 from seglib.store import FILES_SCHEMA, VANISHED, Run, Store, stats_schema
@@ -44,15 +44,26 @@ class RunStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TagsStatus:
+    photos: dict[str, int]
+    """Tag -> pictures that have it."""
+    gone: int
+    """Tagged pictures that no file has any more."""
+    outdated_rows: int
+    """Of the log: undone, replaced, or a tag taken off."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     datasets: list[DatasetStatus]
     runs: list[RunStatus]
     stale_thumbnails: int
+    tags: TagsStatus
 
     @property
     def stale(self) -> int:
         rows = sum(d.vanished + d.outdated_rows for d in self.datasets) + sum(r.stale_rows for r in self.runs)
-        return rows + self.stale_thumbnails
+        return rows + self.stale_thumbnails + self.tags.outdated_rows
 
 
 def status(store: Store) -> Status:
@@ -61,11 +72,15 @@ def status(store: Store) -> Status:
         datasets=[_dataset_status(store, d.name) for d in store.datasets()],
         runs=[_run_status(store, run, alive) for run in store.runs()],
         stale_thumbnails=sum(path.stem not in alive for path in _pictures(store.path / "thumbs")),
+        tags=_tags_status(store, alive),
     )
 
 
 def prune(store: Store) -> Status:
-    """Remove what is stale; returns the status before. Masks and rows of files that are there are never touched."""
+    """Remove what is stale; returns the status before. Masks and rows of files that are there are never touched.
+
+    Tags are people's work: those of a photo that is gone stay, for the day it comes back. What goes is their history.
+    """
     if store.scratch.other_writers():  # its masks lie there before their rows do
         raise StoreError("A run is writing to this store: prune it when the run is done.")
     with parts.lock(store.path):
@@ -82,6 +97,7 @@ def prune(store: Store) -> Status:
             _replace_parts(store, store.stats_folder(run), parts.newest(table.filter(kept_rows), ["image_id"]))
             _remove_pictures(store.path / "runs" / run.run / "masks", alive)
         _remove_pictures(store.path / "thumbs", alive)
+        tags.compact(store)
         store.scratch.sweep()
         store.scratch.close()
     return before
@@ -94,6 +110,7 @@ def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
             parts.merge(store.scratch, store.files_folder(dataset), FILES_SCHEMA, ["path", "scan"])
         for run in store.runs():
             parts.merge(store.scratch, store.stats_folder(run), stats_schema(run.classes), ["image_id"])
+        tags.merge(store)
 
 
 def damaged_masks(store: Store, run: Run) -> set[str]:
@@ -141,6 +158,13 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
         pending=len(alive - computed),
         stale_rows=len(computed - alive),
         seconds=round(sum(float(i["seconds"]) for i in run.invocations), 1),
+    )
+
+
+def _tags_status(store: Store, alive: set[str]) -> TagsStatus:
+    tagged = tags.tags_of(store)
+    return TagsStatus(
+        photos=tags.counts(tagged), gone=int((~tagged.index.isin(alive)).sum()), outdated_rows=tags.outdated(store)
     )
 
 

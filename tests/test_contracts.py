@@ -18,6 +18,7 @@ ORDER = [
     {"dataset", "nets", "preprocess", "stats", "overlay", "parts"},
     {"models"},
     {"engine", "workers"},
+    {"tags"},
     {"filters", "store"},
     {"plan", "query", "remake", "upkeep", "writer"},
     {"export"},

@@ -1,0 +1,253 @@
+"""Tags that people put on pictures: an append-only log of actions, and what it says at this moment.
+
+In: a store, image ids, the name of a tag. Out: parts below `<store>/tags/`, and the present tags of each image_id. One
+action is one part; an undo is a row that names the action which no longer counts. What is said now is a replay of the
+actions that count, so an undo gives back exactly what was there before, whoever else has tagged meanwhile. Nothing is
+rewritten but by merging and pruning. Knows nothing of runs, filters or pages.
+"""
+
+import contextlib
+import hashlib
+import secrets
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from seglib import parts
+from seglib.errors import StoreError, UsageError
+
+SCHEMA = pa.schema(
+    [
+        *(("image_id", pa.string()), ("tag", pa.string()), ("on", pa.bool_())),
+        *(("time", pa.timestamp("us", "UTC")), ("action", pa.string()), ("undoes", pa.string())),
+    ]
+)
+"""`undoes` names the action that no longer counts; all other rows put a tag on a picture or take it off."""
+
+KEY = ("image_id", "tag", "action")
+SEPARATOR = "|"
+"""Between the tags of one picture in the table and in exports; no tag contains it."""
+
+MAX_LENGTH = 60
+MERGE_FROM = 64
+"""Parts from which on a new action merges the small ones."""
+
+_IMAGE_ID = "^[0-9a-f]{32}$"
+_REMEDY = "restore it from a copy, or delete it; the tags in it are lost then"
+_LINE_ENDS = ("Zl", "Zp")
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class Place(Protocol):
+    """A store, as far as tags need it."""
+
+    path: Path
+    scratch: parts.Scratch
+
+
+@dataclass(frozen=True)
+class Action:
+    """One tagging: what `undo` takes back as a whole."""
+
+    id: str
+    tag: str
+    on: bool
+    images: int
+
+
+def tag_name(text: str) -> str:
+    """The name as it is kept: composed (NFC), single spaces. Raises `UsageError` if it cannot be a tag."""
+    name = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
+    if not name or len(name) > MAX_LENGTH:
+        raise UsageError(f"A tag has 1 to {MAX_LENGTH} characters, and this one has {len(name)}: choose another name.")
+    if SEPARATOR in name or any(_is_control(sign) for sign in name):
+        raise UsageError(f"A tag holds no {SEPARATOR!r} and no control character: choose another name.")
+    return name
+
+
+def tag(store: Place, ids: Iterable[str] | pa.Array, name: str) -> Action | None:
+    """Put the tag on these pictures; None if all of them have it already."""
+    return _act(store, ids, name, on=True)
+
+
+def untag(store: Place, ids: Iterable[str] | pa.Array, name: str) -> Action | None:
+    """Take the tag off these pictures; None if none of them has it."""
+    return _act(store, ids, name, on=False)
+
+
+def undo(store: Place, action: str | None = None) -> Action | None:
+    """Take back an action, by default the last one that counts; returns it, or None if there is nothing to undo."""
+    log = _log(store)
+    found = _action(_counting(log), action)
+    if found is not None:
+        _append(store, log, [""], "", on=False, undoes=found.id)
+    return found
+
+
+def tags_of(store: Place) -> pd.Series:
+    """The tagged pictures: index image_id (unique), values the names in order, joined by `SEPARATOR` (categorical)."""
+    return _combined(_present(_log(store)))
+
+
+def column(tagged: pd.Series, image_ids: pd.Series) -> pd.Series:
+    """What `tags_of` says of these pictures, row by row (categorical; null where there is no tag)."""
+    wanted = pa.array(image_ids, pa.string())
+    at = pc.index_in(wanted, value_set=pa.array(tagged.index, pa.string())).fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = np.append(tagged.cat.codes.to_numpy(), -1)[at]  # position -1 is the one behind the last
+    return pd.Series(pd.Categorical.from_codes(codes, tagged.cat.categories), image_ids.index, name="tags")
+
+
+def split(tags: object) -> list[str]:
+    """The names in one value of the column."""
+    return tags.split(SEPARATOR) if isinstance(tags, str) and tags else []
+
+
+def counts(values: pd.Series) -> dict[str, int]:
+    """Tag -> rows of a column that have it, by name; the empty text for the rows without any, if there are such."""
+    found: dict[str, int] = {}
+    for joined, n in values.value_counts(dropna=False).items():
+        for name in split(joined) or [""]:
+            found[name] = found.get(name, 0) + int(n)
+    return {name: n for name, n in sorted(found.items()) if n}
+
+
+def version(store: Place) -> str:
+    """Changes with each action."""
+    return hashlib.sha256("\n".join(parts.names(_folder(store))).encode()).hexdigest()[:16]
+
+
+# --- care of the log ---------------------------------------------------------------------------------------------
+
+
+def merge(store: Place) -> None:
+    """Small parts become one; every action stays. The caller holds the store's lock."""
+    parts.merge(store.scratch, _folder(store), SCHEMA, KEY)
+
+
+def outdated(store: Place) -> int:
+    """Rows that say nothing about the present: undone, replaced by a later action, or a tag taken off."""
+    log = _log(store)
+    return len(log) - len(_present(log))
+
+
+def compact(store: Place) -> None:
+    """Keep only what holds now; the actions before can no longer be undone. The caller holds the store's lock.
+
+    The parts that are read are the parts that are deleted: what others append meanwhile stays.
+    """
+    old = parts.names(_folder(store))
+    log = _ordered(parts.read_these(_folder(store), old, SCHEMA, remedy=_REMEDY))
+    kept = _present(log)
+    if len(kept) == len(log):
+        return
+    if len(kept):
+        kept = kept.assign(action="", undoes=None)
+        store.scratch.append(_folder(store), pa.Table.from_pandas(kept, SCHEMA, preserve_index=False))
+    for name in old:
+        (_folder(store) / name).unlink(missing_ok=True)
+
+
+# --- the log -----------------------------------------------------------------------------------------------------
+
+
+def _act(store: Place, ids: Iterable[str] | pa.Array, name: str, *, on: bool) -> Action | None:
+    name, log = tag_name(name), _log(store)
+    wanted = pc.unique(ids if isinstance(ids, pa.Array) else pa.array(list(ids), pa.string()))
+    if not pc.all(pc.match_substring_regex(wanted, _IMAGE_ID), min_count=0).as_py():
+        raise UsageError("A picture is tagged by its image_id, 32 hex digits as in the table.")
+    present = _present(log)
+    have = pa.array(present.loc[present["tag"] == name, "image_id"], pa.string())
+    has = pc.is_in(wanted, value_set=have)
+    changed = wanted.filter(pc.invert(has) if on else has)
+    if not len(changed):
+        return None
+    return Action(_append(store, log, changed, name, on=on), name, on, len(changed))
+
+
+def _append(
+    store: Place, log: pd.DataFrame, ids: Sequence[str] | pa.Array, name: str, *, on: bool, undoes: str | None = None
+) -> str:
+    """One action as one part, later than all that is known; returns its id."""
+    action, n = secrets.token_hex(8), len(ids)
+    time = pd.Timestamp.now("UTC").as_unit("us")
+    if len(log):  # a clock that went back must not put this action before the others
+        time = max(time, log["time"].iloc[-1] + pd.Timedelta(1, "us"))
+    table = pa.table(
+        {
+            "image_id": pa.array(ids, pa.string()),
+            "tag": pa.repeat(name, n),
+            "on": pa.repeat(on, n),
+            "time": pa.repeat(pa.scalar(time, pa.timestamp("us", "UTC")), n),
+            "action": pa.repeat(action, n),
+            "undoes": pa.repeat(pa.scalar(undoes, pa.string()), n),
+        },
+        SCHEMA,
+    )
+    store.scratch.append(_folder(store), table)
+    if len(parts.names(_folder(store))) >= MERGE_FROM:
+        with contextlib.suppress(StoreError), parts.lock(store.path, wait_seconds=0):  # somebody else is at it
+            merge(store)
+    return action
+
+
+def _log(store: Place) -> pd.DataFrame:
+    """Every row, oldest first; the rows of one action stand together."""
+    return _ordered(parts.read(_folder(store), SCHEMA, remedy=_REMEDY))
+
+
+def _ordered(table: pa.Table) -> pd.DataFrame:
+    log: pd.DataFrame = parts.newest(table, KEY).sort_by([("time", "ascending"), ("action", "ascending")]).to_pandas()
+    return log.reset_index(drop=True)
+
+
+def _counting(log: pd.DataFrame) -> pd.DataFrame:
+    """The rows that no undo has taken out, without the undos."""
+    return log[log["undoes"].isna() & ~log["action"].isin(log["undoes"].dropna())]
+
+
+def _present(log: pd.DataFrame) -> pd.DataFrame:
+    """The rows that hold now: the newest of each picture and tag, if it puts the tag on."""
+    newest = _counting(log).drop_duplicates(["image_id", "tag"], keep="last")
+    return newest[newest["on"]]
+
+
+def _action(counting: pd.DataFrame, wanted: str | None) -> Action | None:
+    """This action, or the last one that can be undone, if it counts."""
+    undoable = counting[counting["action"] != ""]
+    if wanted is None and len(undoable):
+        wanted = str(undoable["action"].iloc[-1])
+    rows = undoable[undoable["action"] == wanted]
+    if rows.empty:
+        return None
+    return Action(str(wanted), str(rows["tag"].iloc[0]), bool(rows["on"].iloc[0]), len(rows))
+
+
+def _combined(present: pd.DataFrame) -> pd.Series:
+    """One value per picture out of one row per picture and tag: tag by tag, so never picture by picture."""
+    ids, images = np.unique(present["image_id"].to_numpy("object"), return_inverse=True)
+    codes: NDArray[np.int32] = np.zeros(len(ids), np.int32)
+    values = [""]
+    for name, rows in sorted(present.groupby("tag", sort=False).indices.items()):
+        at = images[rows]
+        before, inverse = np.unique(codes[at], return_inverse=True)
+        codes[at] = (len(values) + inverse).astype(np.int32)
+        values += [f"{values[old]}{SEPARATOR}{name}".removeprefix(SEPARATOR) for old in before]
+    joined = pd.Categorical.from_codes(codes, pd.Index(values, dtype="str")).remove_unused_categories()
+    return pd.Series(joined, pd.Index(ids, dtype="str", name="image_id"), name="tags")
+
+
+def _folder(store: Place) -> Path:
+    return store.path / "tags"
+
+
+def _is_control(sign: str) -> bool:
+    """Control characters, surrogates, line ends, and what turns the direction of the text around it."""
+    return unicodedata.category(sign) in ("Cc", "Cs", *_LINE_ENDS) or sign in _BIDI_CONTROLS
