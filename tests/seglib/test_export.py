@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import export, pipeline
+from seglib import export, pipeline, tags
 from seglib.errors import StoreError, UsageError
 from seglib.pipeline import Options
 from seglib.query import Filters
@@ -46,6 +46,21 @@ def test_a_spreadsheet_does_not_run_a_file_name(store):
     frame = export.stats_frame(store)
     assert b",'=1+2.png," in export.csv_bytes(frame)
     assert "=1+2.png" in pd.read_parquet(io.BytesIO(export.parquet_bytes(frame)))["path"].tolist()
+
+
+def test_tags_leave_as_a_column_and_choose_the_rows(store):
+    ids = store.table().set_index("path")["image_id"]
+    tags.tag(store, [ids["cats/a.png"], ids["=1+2.png"]], "=look, \"here\"")
+    tags.tag(store, [ids["cats/a.png"]], "keep")
+    frame = export.stats_frame(store, filters=Filters.decode("tag=keep&tag="))
+    assert frame["path"].tolist() == ["cats/a.png", "dogs/b.png"]
+    from_csv = pd.read_csv(io.BytesIO(export.csv_bytes(frame)), keep_default_na=False)
+    assert from_csv["tags"].tolist() == ["'=look, \"here\"|keep", ""]
+    from_parquet = pd.read_parquet(io.BytesIO(export.parquet_bytes(frame)))
+    assert from_parquet["tags"].astype("object").fillna("").tolist() == ["=look, \"here\"|keep", ""]
+    every = export.stats_frame(store, filters=Filters.decode("tag=keep&tag=%3Dlook%2C%20%22here%22"))
+    assert every["path"].tolist() == ["=1+2.png", "cats/a.png"]
+    assert export.stats_frame(store, filters=Filters.decode("tag=unheard-of")).empty
 
 
 def test_an_empty_selection_is_a_header(store):
