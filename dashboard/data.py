@@ -7,7 +7,7 @@ the next rerun. Frames are shared between visitors and must not be changed. Know
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.state import View
-from seglib import export, query
+from seglib import export, query, tags
 from seglib.classes import BACKGROUND
 from seglib.dataset import STORE_MARKER
 from seglib.errors import SegError, StoreError
+from seglib.filters import Tagged
 from seglib.query import FILTERS, Choice, Filters
 from seglib.stats import MEASURES, share_column
 from seglib.store import Run, Store
@@ -43,10 +44,19 @@ class Source:
 
     path: str
     version: str
+    """Of the store without its tags, a dash, and of its tags, which change far more often."""
     run: str
 
     def store(self) -> Store:
         return Store(self.path)
+
+    def untagged(self) -> "Source":
+        """The same as long as nothing but tags changes: the key of all that does not look at them."""
+        return replace(self, version=self.version.partition("-")[0])
+
+    def regarding(self, filters: Filters) -> "Source":
+        """The source as far as these filters look at it."""
+        return self if "tag" in filters else self.untagged()
 
 
 HASHES: dict[str | type, Callable[[Any], Any]] = {
@@ -80,7 +90,7 @@ def stored(path: Path) -> tuple[Store, str, list[Run]]:
     if not (path / STORE_MARKER).is_file():
         raise StoreError(NO_STORE)
     store = Store(path)
-    return store, store.version(), store.runs()
+    return store, f"{store.version(with_tags=False)}-{tags.version(store)}", store.runs()
 
 
 def sentence(error: SegError) -> str:
@@ -88,16 +98,40 @@ def sentence(error: SegError) -> str:
     return _ABSOLUTE.sub(lambda found: found[1] or "...", str(error))
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def failures(source: Source) -> pd.DataFrame:
     """Files that could not be read: dataset, path, label, reason, detail."""
+    return _failures(source.untagged())
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _failures(source: Source) -> pd.DataFrame:
     return source.store().failures()
 
 
-@st.cache_resource(max_entries=3, show_spinner="Reading the store", hash_funcs=HASHES)
 def table(source: Source) -> pd.DataFrame:
-    """All rows of the run; whoever gets it must not change it."""
-    return source.store().table([source.run])
+    """All rows of the run, without tags; whoever gets it must not change it."""
+    return _table(source.untagged())
+
+
+@st.cache_resource(max_entries=3, show_spinner="Reading the store", hash_funcs=HASHES)
+def _table(source: Source) -> pd.DataFrame:
+    return source.store().table([source.run], with_tags=False)
+
+
+@st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
+def _tagged(source: Source) -> pd.DataFrame:
+    """The same rows with their tags; the columns are shared with `table`."""
+    return with_tags(source, table(source))
+
+
+@st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
+def _tags(source: Source) -> pd.Series:
+    return tags.tags_of(source.store())
+
+
+def with_tags(source: Source, rows: pd.DataFrame) -> pd.DataFrame:
+    """These rows and the column `tags`."""
+    return rows.assign(tags=tags.column(_tags(source), rows["image_id"]))
 
 
 def classes(source: Source) -> list[str]:
@@ -109,9 +143,20 @@ def total(source: Source) -> int:
     return len(table(source))
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 def options(source: Source, key: str) -> dict[str, int]:
     """Value -> photos of the whole run, for a filter with choices; a missing value is the empty text."""
+    if isinstance(FILTERS[key], Tagged):
+        return _tag_options(source)
+    return _options(source.untagged(), key)
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _tag_options(source: Source) -> dict[str, int]:
+    return tags.counts(_tagged(source)["tags"])
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
+def _options(source: Source, key: str) -> dict[str, int]:
     frame = table(source)
     entry = FILTERS[key]
     if not isinstance(entry, Choice):  # classes that are present
@@ -121,17 +166,25 @@ def options(source: Source, key: str) -> dict[str, int]:
     return {str(value): int(found) for value, found in counts.sort_index().items()}
 
 
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=HASHES)
 def selected(source: Source, filters: Filters) -> NDArray[np.intp]:
     """Positions in the run's table of the photos that pass the filters, in its order."""
-    frame = table(source)
+    return _selected(source.regarding(filters), filters)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=HASHES)
+def _selected(source: Source, filters: Filters) -> NDArray[np.intp]:
+    frame = _tagged(source) if "tag" in filters else table(source)
     numbered = pd.Series(np.arange(len(frame)), frame.index)
     return numbered.loc[query.select(frame, filters).index].to_numpy(np.intp)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=HASHES)
 def positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
     """The same positions, sorted; `name` is the class whose share may be sorted by."""
+    return _positions(source.regarding(filters), filters, sort, name)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=HASHES)
+def _positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
     chosen = selected(source, filters)
     if sort == "path":  # the table's own order
         return chosen
@@ -141,11 +194,11 @@ def positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray
 
 def rows(source: Source, chosen: NDArray[np.intp]) -> pd.DataFrame:
     """The run's rows at these positions, with all columns of the table."""
-    return table(source).iloc[chosen]
+    return with_tags(source, table(source).iloc[chosen])
 
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
-def scanned(source: Source) -> pd.DataFrame:
+def _scanned(source: Source) -> pd.DataFrame:
     """Size and time of each photo's file at its scan: dataset, path, bytes, mtime_ns."""
     store = source.store()
     frames = [store.files(d).assign(dataset=d.name) for d in store.datasets()]
@@ -155,7 +208,7 @@ def scanned(source: Source) -> pd.DataFrame:
 def changed(source: Source, rows: pd.DataFrame) -> set[tuple[str, str]]:
     """(data set, path) of those of these rows whose file is there, but no longer as it was scanned."""
     roots = {dataset.name: dataset.root for dataset in source.store().datasets()}
-    known = scanned(source)
+    known = _scanned(source.untagged())
     known = known[known["path"].isin(rows["path"])]
     found = set()
     for dataset, path, size, mtime_ns in known.itertuples(index=False, name=None):
@@ -174,12 +227,17 @@ def listing(source: Source, filters: Filters, sort: str, name: str) -> pd.DataFr
     frame = rows(source, positions(source, filters, sort, name))
     found = sorted(options(source, "present").items(), key=lambda pair: -pair[1])
     shares = pd.DataFrame({share_column(n): query.shares(frame, n) for n, _ in found if n != BACKGROUND}, frame.index)
-    return pd.concat([frame[_FIRST], shares, frame[_LAST]], axis=1).reset_index(drop=True)
+    last = ["tags", *_LAST] if len(_tags(source)) else _LAST
+    return pd.concat([frame[_FIRST], shares, frame[last]], axis=1).reset_index(drop=True)
+
+
+def answer(source: Source, filters: Filters, question: str, name: str = "") -> Any:
+    """What one of `QUESTIONS` says about the selected photos; `name` is a class, if it asks for one."""
+    return _answer(source.regarding(filters), filters, question, name)
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
-def answer(source: Source, filters: Filters, question: str, name: str = "") -> Any:
-    """What one of `QUESTIONS` says about the selected photos; `name` is a class, if it asks for one."""
+def _answer(source: Source, filters: Filters, question: str, name: str) -> Any:
     frame, chosen = table(source), selected(source, filters)
     return QUESTIONS[question](frame if len(chosen) == len(frame) else frame.iloc[chosen], name)
 

@@ -16,7 +16,7 @@ from seglib.classes import ANIMALS
 from seglib.query import AGREEMENTS, FILTERS, ClassRange, Filter, Names, Present, Range, Text
 from seglib.store import Run
 
-MAIN: tuple[str, ...] = ("dataset", "split", "label", "present", "share", "agreement", "confidence", "path")
+MAIN: tuple[str, ...] = ("dataset", "split", "label", "tag", "present", "share", "agreement", "confidence", "path")
 """Filters that are always open, in this order."""
 
 MOST_PILLS = 6

@@ -1,14 +1,18 @@
 """What the pages know of a store follows the store, and equals what the shell says."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from dashboard import data
 from dashboard.data import Source
+from seglib import tags
 from seglib.cli import main as seglib
 from seglib.errors import StoreError
 from seglib.query import Filters
 
-from .conftest import NASTY, PIXELS, fill
+from .conftest import NASTY, PIXELS, fill, id_of
 
 
 @pytest.fixture
@@ -64,6 +68,32 @@ def test_what_a_run_writes_is_seen_at_the_next_rerun(source, full):
     _, version, runs = data.stored(full)
     assert version != source.version
     assert data.total(Source(str(full), version, runs[-1].run)) == 7
+
+
+def now(source: Source) -> Source:
+    return replace(source, version=data.stored(Path(source.path))[1])
+
+
+def test_a_tag_is_seen_at_the_next_rerun_and_the_table_is_not_read_again(source):
+    before, all_photos = data.table(source), data.answer(source, Filters(), "key_figures")
+    store = source.store()
+    tags.tag(store, [id_of("cats/a.jpg"), id_of("dogs/d.jpg")], "keep")
+    after = now(source)
+    assert after != source
+    assert data.table(after) is before
+    assert data.answer(after, Filters(), "key_figures") == all_photos
+    assert data.options(after, "tag") == {"": 4, "keep": 2}
+    kept = Filters.decode("tag=keep")
+    found = data.rows(after, data.positions(after, kept, "path", ""))
+    assert found["path"].tolist() == ["cats/a.jpg", "dogs/d.jpg"]
+    assert found["tags"].tolist() == ["keep", "keep"]
+    assert data.answer(after, kept, "key_figures").photos == 2
+    assert data.listing(after, Filters(), "path", "")["tags"].notna().sum() == 2
+    tags.undo(store)
+    undone = now(source)
+    assert len(data.selected(undone, kept)) == 0
+    assert data.options(undone, "tag") == {"": 6}
+    assert "tags" not in data.listing(undone, Filters(), "path", "")
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

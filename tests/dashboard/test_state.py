@@ -154,6 +154,7 @@ def test_an_unknown_class_to_look_at_is_left_out():
         ("share.cat=0.1..1", "Share of cat: 10\xa0% to 100\xa0%"),
         ("confidence=0.5..", "Confidence: 0.50 to 1.00"),
         ("path=a%20b", "Path contains: a b"),
+        ("tag=keep&tag=", "Tag: (none), keep"),
     ],
 )
 def test_a_chip_says_its_filter(where, words):

@@ -50,14 +50,14 @@ def test_a_spreadsheet_does_not_run_a_file_name(store):
 
 def test_tags_leave_as_a_column_and_choose_the_rows(store):
     ids = store.table().set_index("path")["image_id"]
-    tags.tag(store, [ids["cats/a.png"], ids["=1+2.png"]], "=look, \"here\"")
+    tags.tag(store, [ids["cats/a.png"], ids["=1+2.png"]], '=look, "here"')
     tags.tag(store, [ids["cats/a.png"]], "keep")
     frame = export.stats_frame(store, filters=Filters.decode("tag=keep&tag="))
     assert frame["path"].tolist() == ["cats/a.png", "dogs/b.png"]
     from_csv = pd.read_csv(io.BytesIO(export.csv_bytes(frame)), keep_default_na=False)
-    assert from_csv["tags"].tolist() == ["'=look, \"here\"|keep", ""]
+    assert from_csv["tags"].tolist() == ['\'=look, "here"|keep', ""]
     from_parquet = pd.read_parquet(io.BytesIO(export.parquet_bytes(frame)))
-    assert from_parquet["tags"].astype("object").fillna("").tolist() == ["=look, \"here\"|keep", ""]
+    assert from_parquet["tags"].astype("object").fillna("").tolist() == ['=look, "here"|keep', ""]
     every = export.stats_frame(store, filters=Filters.decode("tag=keep&tag=%3Dlook%2C%20%22here%22"))
     assert every["path"].tolist() == ["=1+2.png", "cats/a.png"]
     assert export.stats_frame(store, filters=Filters.decode("tag=unheard-of")).empty

@@ -6,8 +6,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.formats import plain_markdown
+from seglib import tags
+from seglib.store import Store
 from tests.conftest import ROOT
-from tests.dashboard.conftest import NASTY, PIXELS, fill, recipe
+from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, recipe
 
 PAGES = ["Overview", "Explore"]
 
@@ -147,6 +149,16 @@ def test_runs_can_be_switched_and_the_newest_is_first(full):
     assert app.selectbox(key="w:run").value == recipe(2).run
     app.selectbox(key="w:run").set_value(recipe(1).run).run()
     assert asked(app, "run") == [recipe(1).run]
+
+
+def test_photos_are_filtered_by_tag(full):
+    assert "w:tag" not in [widget.key for widget in opened("Explore").pills]  # nothing to choose from yet
+    tags.tag(Store(full), [id_of("cats/a.jpg"), id_of(NASTY)], "<b>keep</b> :cat:")
+    app = opened("Explore")
+    app.pills(key="w:tag").select("<b>keep</b> :cat:").run()
+    assert "<dd>2</dd>" in html(app)
+    assert asked(app, "tag") == ["<b>keep</b> :cat:"]
+    assert app.button(key="chip:tag").label == f"Tag\\: {plain_markdown('<b>keep</b> :cat:')} :material/close:"
 
 
 # --- one click away ---
