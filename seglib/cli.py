@@ -277,6 +277,9 @@ def _add_prune(commands: Any) -> None:
         commands, "prune", "remove what belongs to no file any more", "python -m seglib prune --store output", _prune
     )
     store_option(command)
+    command.add_argument(
+        "--run", action="append", default=[], metavar="RUN", help="first remove this run; may be given several times"
+    )
     json_option(command)
 
 
@@ -284,10 +287,15 @@ def _prune(arguments: argparse.Namespace) -> int:
     from seglib import upkeep
     from seglib.store import Store
 
-    before = upkeep.prune(Store(arguments.store))
+    store = Store(arguments.store)
+    for name in arguments.run:
+        upkeep.remove_run(store, name)
+    before = upkeep.prune(store)
     if arguments.json:
-        _print_json({"removed": before.stale})
+        _print_json({"removed": before.stale} | ({"runs": arguments.run} if arguments.run else {}))
     else:
+        for name in arguments.run:
+            print(f"{name} removed")
         print(f"{before.stale} stale rows and pictures removed")
     return 0
 

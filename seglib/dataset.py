@@ -5,6 +5,7 @@ Knows nothing of pictures, nets or stores, save how to recognise a store's folde
 """
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,8 @@ STORE_MARKER = "store.json"
 """A folder that holds this file is a store: its masks and thumbnails are not photos of the data set."""
 
 RECORD_COLUMNS = ("path", "bytes", "mtime_ns", "split", "label")
+
+_MOST_ENTRIES = 500_000  # that are looked at for a list of folders
 
 _SPLITS = {
     **dict.fromkeys(("train", "training", "train_set", "training_set", "trainset"), "train"),
@@ -46,6 +49,40 @@ def scan(root: Path, *, follow_links: bool = False) -> pd.DataFrame:
         for path, size, mtime_ns in files
     ]
     return pd.DataFrame(rows, columns=list(RECORD_COLUMNS)).astype({"bytes": "int64", "mtime_ns": "int64"})
+
+
+def folders(root: Path, *, depth: int = 2, most: int = 200) -> list[str]:
+    """Folders that hold photos, at any level below them: `root` itself as "", and those down to `depth` levels below.
+
+    Relative to `root` with `/`, sorted, at most `most`. What `scan` skips is skipped, and links to folders too.
+    """
+    found = []
+    seen = itertools.count()
+
+    def look(folder: Path, level: int) -> bool:
+        inside, holds = [], False
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name == STORE_MARKER or next(seen) > _MOST_ENTRIES:
+                        return False
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        inside.append(Path(entry.path))
+                    elif not holds:
+                        holds = Path(entry.name).suffix.lower() in SUFFIXES
+        except OSError:  # it may not be listed: nothing that could be offered
+            return False
+        for path in sorted(inside):
+            if level < depth or not holds:
+                holds |= look(path, level + 1)
+        if holds and level <= depth:
+            found.append("" if folder == root else _relative(folder, root))
+        return holds
+
+    look(root, 0)
+    return sorted(found)[:most]
 
 
 def choose(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:

@@ -36,7 +36,7 @@ class Scratch:
 
     def __init__(self, store: Path) -> None:
         self._base = store / "tmp"
-        self._folder = self._base / ".".join((*_machine(), str(os.getpid())))
+        self._folder = self._base / ".".join((*machine(), str(os.getpid())))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -52,6 +52,22 @@ class Scratch:
         """True while another process is writing here."""
         folders = self._base.iterdir() if self._base.is_dir() else ()
         return any(folder != self._folder and not _is_left_over(folder) for folder in folders)
+
+    def claim(self, run: str) -> None:
+        """Show others, while `writing`, that this process adds to this run: it must not be removed."""
+        (self._folder / f"run.{run}").touch()
+
+    def claimed(self, run: str) -> bool:
+        """True while another process adds to this run."""
+        folders = [claim.parent for claim in self._base.glob("*/run.*") if claim.name == f"run.{run}"]
+        return any(folder != self._folder and not _is_left_over(folder) for folder in folders)
+
+    def discard(self, folder: Path) -> None:
+        """Remove a folder of the store with all that is in it: for readers at once, whatever its size."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        grave = self._folder / secrets.token_hex(8)
+        os.replace(folder, grave)
+        shutil.rmtree(grave)
 
     def write(self, path: Path, data: bytes, *, durable: bool = False) -> None:
         """Write `path` whole or not at all. `durable` also waits until it is on the disk (fsync)."""
@@ -213,7 +229,7 @@ def _try_lock(path: Path) -> bool:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
         return False
-    host, boot = _machine()
+    host, boot = machine()
     with os.fdopen(descriptor, "w") as file:
         json.dump({"pid": os.getpid(), "host": host, "boot": boot}, file)
     return True
@@ -251,7 +267,7 @@ def _is_left_over(folder: Path) -> bool:
         return False
 
 
-def _machine() -> tuple[str, str]:
+def machine() -> tuple[str, str]:
     """8 hex digits for this host and for its current boot."""
     host = platform.node()
     try:
@@ -263,7 +279,7 @@ def _machine() -> tuple[str, str]:
 
 def _is_dead(host: str, boot: str, pid: int) -> bool:
     """True only if it is certain: same host, and either another boot or no such process."""
-    here, now = _machine()
+    here, now = machine()
     if host != here or os.name == "nt":  # Windows has no harmless signal to ask with: there the heartbeat decides
         return False
     if boot != now:

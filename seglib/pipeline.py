@@ -113,6 +113,7 @@ def run(
     recipe = engine.recipe(spec, settings)
     with store.scratch.writing():
         data_set = store.register(folder, options.title)
+        store.scratch.claim(recipe.run)
         this_run = store.add_run(recipe, parameters=spec.parameters, versions=engine.versions())
         scan = time.time_ns()
         known = store.files(data_set)

@@ -172,7 +172,8 @@ class Store:
 
     def runs(self) -> list[Run]:
         """All runs, the one used last at the end."""
-        return sorted((_run_of(p) for p in (self.path / "runs").glob("*/run.json")), key=lambda r: (r.last_used, r.run))
+        found = [run for p in (self.path / "runs").glob("*/run.json") if (run := _run_if_there(p))]
+        return sorted(found, key=lambda run: (run.last_used, run.run))
 
     def run(self, name: str | None = None) -> Run:
         """A run by its name; the one used last if no name is given."""
@@ -360,6 +361,16 @@ def _run_of(file: Path) -> Run:
         return Run(**{**about, "classes": tuple(about["classes"])})
     except (TypeError, KeyError):
         raise StoreError(_damaged_json(file)) from None
+
+
+def _run_if_there(file: Path) -> Run | None:
+    """None if the run was removed since it was listed."""
+    try:
+        return _run_of(file)
+    except StoreError:
+        if file.exists():
+            raise
+        return None
 
 
 def _json(value: object) -> bytes:

@@ -12,9 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from seglib import parts, tags
-from seglib.errors import StoreError
+from seglib.dataset import scan
+from seglib.errors import DatasetError, StoreError, UnknownName
 from seglib.stats import count_pixels, pixels_column
-from seglib.store import FILES_SCHEMA, VANISHED, Run, Store, stats_schema
+from seglib.store import FILES_SCHEMA, VANISHED, Dataset, Run, Store, stats_schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class Status:
     datasets: list[DatasetStatus]
     runs: list[RunStatus]
     stale_thumbnails: int
+    """Of pictures that no file has any more, or no run."""
     tags: TagsStatus
 
     @property
@@ -66,12 +68,25 @@ class Status:
         return rows + self.stale_thumbnails + self.tags.outdated_rows
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """How a data set's folder differs from its newest scan, in files."""
+
+    dataset: str
+    there: bool
+    """False if the folder is gone, or holds no photo any more."""
+    new: int
+    changed: int
+    vanished: int
+
+
 def status(store: Store) -> Status:
     alive = _alive_ids(store)
+    shown = alive & _computed_ids(store)
     return Status(
         datasets=[_dataset_status(store, d.name) for d in store.datasets()],
         runs=[_run_status(store, run, alive) for run in store.runs()],
-        stale_thumbnails=sum(path.stem not in alive for path in _pictures(store.path / "thumbs")),
+        stale_thumbnails=sum(path.stem not in shown for path in _pictures(store.path / "thumbs")),
         tags=_tags_status(store, alive),
     )
 
@@ -96,11 +111,43 @@ def prune(store: Store) -> Status:
             kept_rows = pa.array([image_id in alive for image_id in table["image_id"].to_pylist()], pa.bool_())
             _replace_parts(store, store.stats_folder(run), parts.newest(table.filter(kept_rows), ["image_id"]))
             _remove_pictures(store.path / "runs" / run.run / "masks", alive)
-        _remove_pictures(store.path / "thumbs", alive)
+        _remove_pictures(store.path / "thumbs", alive & _computed_ids(store))
         tags.compact(store)
         store.scratch.sweep()
         store.scratch.close()
     return before
+
+
+def remove_run(store: Store, name: str) -> None:
+    """Remove a run: its statistics and masks. Other runs, the file index and thumbnails stay."""
+    folder = store.path / "runs" / name
+    known = [path.name for path in store.path.glob("runs/*")]
+    if name not in known:
+        raise UnknownName("run", name, known)
+    if store.scratch.claimed(name):
+        raise StoreError(f"A process is adding to the run {name}: remove it when that is done.")
+    with parts.lock(store.path):
+        store.scratch.discard(folder)
+        store.scratch.close()
+
+
+def drift(store: Store, dataset: Dataset) -> Drift:
+    """Compare a data set's folder with its newest scan, by name, size and time; no file is opened."""
+    known = store.files(dataset)
+    known = known.loc[known["reason"] != VANISHED, ["path", "bytes", "mtime_ns"]]
+    try:
+        records = scan(dataset.root)[["path", "bytes", "mtime_ns"]]
+    except DatasetError:
+        return Drift(dataset=dataset.name, there=False, new=0, changed=0, vanished=len(known))
+    both = records.merge(known, on="path", suffixes=("", "_known"))
+    same = (both["bytes"] == both["bytes_known"]) & (both["mtime_ns"] == both["mtime_ns_known"])
+    return Drift(
+        dataset=dataset.name,
+        there=True,
+        new=len(records) - len(both),
+        changed=int((~same).sum()),
+        vanished=len(known) - len(both),
+    )
 
 
 def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
@@ -175,6 +222,12 @@ def _alive_ids(store: Store) -> set[str]:
         files = store.files(dataset)
         alive.update(files.loc[files["reason"].isna(), "image_id"])
     return alive
+
+
+def _computed_ids(store: Store) -> set[str]:
+    """Pictures that at least one run has computed."""
+    ids: set[str] = set()
+    return ids.union(*(store.computed_ids(run.run, run.classes) for run in store.runs()))
 
 
 def _pictures(folder: Path) -> Iterator[Path]:

@@ -154,6 +154,18 @@ def test_status_counts_and_prune_removes(tmp_path, capsys):
     assert json.loads(call(capsys, "prune", "--store", tmp_path / "s", "--json")[1]) == {"removed": 0}
 
 
+def test_prune_removes_whole_runs_by_name(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "tabby.jpg").write_bytes((SAMPLE / "cats" / "tabby.jpg").read_bytes())
+    run = ("run", tmp_path / "photos", "--store", tmp_path / "s", "--workers", 0, "--resize", "64", "--json")
+    name = json.loads(call(capsys, *run)[1])["run"]
+    code, _, said = call(capsys, "prune", "--store", tmp_path / "s", "--run", "gone")
+    assert (code, name in said) == (2, True)
+    code, out, _ = call(capsys, "prune", "--store", tmp_path / "s", "--run", name, "--json")
+    assert (code, json.loads(out)) == (0, {"removed": 1, "runs": [name]})
+    assert not (tmp_path / "s" / "runs" / name).exists()
+
+
 def test_predict_draws_the_tutorials_pictures(tmp_path, capsys):
     code, out, _ = call(capsys, "predict", SAMPLE, "--samples", 3, "--seed", 1, "--alpha", 0.5, "--out", tmp_path / "p")
     assert code == 0

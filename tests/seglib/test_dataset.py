@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from seglib.dataset import choose, scan
+from seglib.dataset import choose, folders, scan
 from seglib.errors import DatasetError
 
 
@@ -127,3 +127,31 @@ def test_a_list_that_names_none_or_two_is_refused(tmp_path, entry, message):
     records = scan(make(tmp_path, "cats/2.jpg", "dogs/2.jpg"))
     with pytest.raises(DatasetError, match=message):
         choose(records, [entry])
+
+
+# --- folders that hold photos ---
+
+
+def test_folders_that_hold_photos_at_any_level_are_listed(tmp_path):
+    make(tmp_path / "set", "a/cats/1.jpg", "a/dogs/x/y/2.png", "b/notes.txt", ".h/3.jpg", "s/store.json", "s/4.jpg")
+    (tmp_path / "set" / "empty").mkdir()
+    assert folders(tmp_path / "set") == ["", "a", "a/cats", "a/dogs"]
+    assert folders(tmp_path / "set", depth=0) == [""]
+    assert folders(tmp_path / "set", depth=4) == ["", "a", "a/cats", "a/dogs", "a/dogs/x", "a/dogs/x/y"]
+    assert folders(tmp_path / "set", most=2) == ["", "a"]
+    assert folders(tmp_path / "set" / "b") == []
+    assert folders(tmp_path / "nowhere") == []
+
+
+def test_links_to_folders_are_not_listed(tmp_path):
+    make(tmp_path / "outside", "1.jpg")
+    make(tmp_path / "set", "in/1.jpg")
+    (tmp_path / "set" / "out").symlink_to(tmp_path / "outside")
+    (tmp_path / "set" / "in" / "round").symlink_to(tmp_path / "set")
+    assert folders(tmp_path / "set") == ["", "in"]
+
+
+def test_what_is_listed_can_be_scanned():
+    root = Path(__file__).resolve().parents[2] / "dataset"
+    for folder in folders(root):
+        assert len(scan(root / folder))

@@ -106,7 +106,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, scratch):
 
 
 def test_what_a_dead_process_left_is_swept_and_a_living_ones_is_not(tmp_path, scratch):
-    host, boot = parts._machine()
+    host, boot = parts.machine()
     for pid in (dead_process(), os.getppid()):
         (tmp_path / "tmp" / f"{host}.{boot}.{pid}").mkdir(parents=True)
         (tmp_path / "tmp" / f"{host}.{boot}.{pid}" / "half").write_bytes(b"x")
@@ -134,7 +134,7 @@ def test_a_lock_keeps_others_out_and_is_gone_afterwards(tmp_path):
 
 
 def test_a_dead_holders_lock_is_taken_over(tmp_path):
-    host, boot = parts._machine()
+    host, boot = parts.machine()
     (tmp_path / "lock").write_text(json.dumps({"pid": dead_process(), "host": host, "boot": boot}))
     with parts.lock(tmp_path, wait_seconds=1):
         assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from seglib import engine, parts, pipeline, upkeep
-from seglib.errors import DatasetError, StoreError
+from seglib.errors import DatasetError, StoreError, UnknownName
 from seglib.pipeline import Options
 from seglib.preprocess import Resize, image_id
 from seglib.store import Store
@@ -380,10 +381,87 @@ def test_prune_removes_what_no_file_has_and_nothing_else(photos, store, fake):
 
 def test_prune_waits_for_a_run_that_writes(photos, store, fake):
     run(photos, store, fake)
-    host, boot = parts._machine()
+    host, boot = parts.machine()
     (store.path / "tmp" / f"{host}.{boot}.{os.getppid()}").mkdir(parents=True)
     with pytest.raises(StoreError, match="when the run is done"):
         upkeep.prune(store)
+
+
+def test_removing_a_run_leaves_the_others_and_the_files_as_they_are(photos, store, fake):
+    kept = run(photos, store, fake)
+    table, files = store.table(), store.files(store.datasets()[0])
+    gone = run(photos, store, fake, resize=Resize("32x48"))
+    assert len(store.table()) == 2 * len(table)
+    upkeep.remove_run(store, gone.run)
+    assert [r.run for r in store.runs()] == [kept.run]
+    pd.testing.assert_frame_equal(store.table(), table)
+    pd.testing.assert_frame_equal(store.files(store.datasets()[0]), files)
+    assert upkeep.damaged_masks(store, store.run()) == set()
+    assert not (store.path / "tmp").exists()
+    assert run(photos, store, fake, resize=Resize("32x48")).computed == gone.computed
+
+
+def test_a_run_that_is_not_there_or_damaged(photos, store, fake):
+    report = run(photos, store, fake)
+    for name in ("", "..", "x", "../datasets"):
+        with pytest.raises(UnknownName, match="There is no run"):
+            upkeep.remove_run(store, name)
+    (store.path / "runs" / report.run / "run.json").write_text("{")
+    upkeep.remove_run(store, report.run)
+    assert store.runs() == []
+
+
+def test_a_run_that_somebody_adds_to_is_not_removed(photos, store, fake):
+    report = run(photos, store, fake)
+    host, boot = parts.machine()
+    at_work = store.path / "tmp" / f"{host}.{boot}.{os.getppid()}"
+    at_work.mkdir(parents=True)
+    (at_work / "run.another-1").touch()
+    other = run(photos, store, fake, resize=Resize("32x48"))
+    upkeep.remove_run(store, other.run)  # it adds to another one
+    (at_work / f"run.{report.run}").touch()
+    with pytest.raises(StoreError, match="is adding to the run"):
+        upkeep.remove_run(store, report.run)
+    at_work.rename(at_work.with_name(f"{host}.{'0' * 8}.1"))  # of an earlier boot: nobody is there any more
+    upkeep.remove_run(store, report.run)
+    assert store.runs() == []
+
+
+def test_a_run_is_claimed_while_it_is_added_to(photos, store, fake):
+    seen = []
+    pipeline.run(
+        photos,
+        store,
+        fake,
+        precision="fp32",
+        options=Options(workers=0),
+        on_progress=lambda p: seen.append(list(store.path.glob(f"tmp/*/run.{p.run}"))),
+    )
+    assert all(len(claims) == 1 for claims in seen)
+    assert not list(store.path.glob("tmp/*"))
+
+
+def test_prune_removes_thumbnails_that_no_run_shows(photos, store, fake):
+    report = run(photos, store, fake)
+    upkeep.remove_run(store, report.run)
+    assert len(list(store.path.glob("thumbs/*/*.jpg"))) == upkeep.status(store).stale_thumbnails == 4
+    upkeep.prune(store)
+    assert not list(store.path.glob("thumbs/*/*.jpg"))
+    run(photos, store, fake)
+    assert len(list(store.path.glob("thumbs/*/*.jpg"))) == 4
+
+
+def test_how_a_folder_differs_from_its_scan(photos, store, fake):
+    run(photos, store, fake)
+    (dataset,) = store.datasets()
+    same = upkeep.Drift(dataset=dataset.name, there=True, new=0, changed=0, vanished=0)
+    assert upkeep.drift(store, dataset) == same
+    (photos / "cats" / "a.png").unlink()
+    (photos / "cats" / "new.png").write_bytes(b"x")
+    (photos / "dogs" / "c.png").write_bytes((photos / "dogs" / "d.png").read_bytes())
+    assert upkeep.drift(store, dataset) == replace(same, new=1, changed=1, vanished=1)
+    photos.rename(photos.with_name("elsewhere"))
+    assert upkeep.drift(store, dataset) == replace(same, there=False, vanished=4)
 
 
 def test_an_empty_folder_makes_no_run(store, fake, tmp_path):
