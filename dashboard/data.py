@@ -5,7 +5,6 @@ by these few texts, never by frames; the store's version changes with its files,
 the next rerun. Frames are shared between visitors and must not be changed. Knows nothing of widgets.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from dashboard.formats import without_places
 from dashboard.state import View
 from seglib import export, query, tags
 from seglib.classes import BACKGROUND
@@ -25,9 +25,6 @@ from seglib.filters import Tagged
 from seglib.query import FILTERS, Choice, Filters
 from seglib.stats import MEASURES, share_column
 from seglib.store import Run, Store
-
-_ABSOLUTE = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"<>|]*[\\/])?([^\s'\"<>|/\\]*)")
-"""A place that starts at the root of a file system, and its last name."""
 
 NO_STORE = (
     "There is no store yet, so there is nothing to show: start the dashboard with python -m dashboard, "
@@ -95,7 +92,7 @@ def stored(path: Path) -> tuple[Store, str, list[Run]]:
 
 def sentence(error: SegError) -> str:
     """The error for a page: of a place on this machine only the last name is told."""
-    return _ABSOLUTE.sub(lambda found: found[1] or "...", str(error))
+    return without_places(str(error))
 
 
 def failures(source: Source) -> pd.DataFrame:

@@ -12,6 +12,9 @@ NOTHING = "–"
 NO_VALUE = "(none)"
 """What a missing label, split or animal is called on a page; in a URL it is the empty text."""
 
+_ABSOLUTE = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"<>|]*[\\/])?([^\s'\"<>|/\\]*)")
+"""A place that starts at the root of a file system, and its last name."""
+
 _MARKDOWN_SIGNS = re.compile(r"([^\w\s])")
 
 
@@ -56,3 +59,8 @@ def plain_markdown(text: str) -> str:
 
 def plain_html(text: str) -> str:
     return html.escape(text, quote=True)
+
+
+def without_places(text: str) -> str:
+    """Of each place on this machine that a sentence names, only the last name is told."""
+    return _ABSOLUTE.sub(lambda found: found[1] or "...", text)

@@ -1,37 +1,47 @@
-"""The pictures of the pages, by opaque ids: thumbnails and transparent colour masks.
+"""The pictures of the pages, by opaque ids: thumbnails, masks, photos, uncertainty maps.
 
     GET /media-api/thumb/<image_id>.jpg
-    GET /media-api/overlay/<run>/<image_id>.png?palette=okabe-ito
+    GET /media-api/overlay/<run>/<image_id>.png?palette=okabe-ito       transparent colours, for the gallery
+    GET /media-api/mask/<run>/<image_id>.png                            grey values = class indices, for the viewer
+    GET /media-api/photo/<image_id>.jpg                                 long side at most 2048
+    GET /media-api/uncertainty/<run>/<image_id>.png                     grey 0..255 = entropy 0..1, computed if need be
 
 In: ids of the store, checked by form and then looked up; never a path. Out: JPEG and PNG bytes that browsers may keep
-for ever, since `v` in the URL changes with the file. Everything else is 404 and says nothing.
-Knows nothing of Streamlit, filters or photos at full size.
+for ever, since `v` in the URL changes with the file. Everything else is 404 and says nothing, save an uncertainty map
+that cannot be had: it is answered by the sentence that the viewer shows.
+Knows nothing of Streamlit or filters.
 """
 
 import hashlib
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore
 from urllib.parse import urlencode
 
-from PIL import Image
+from anyio import from_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dashboard import caches, originals, pictures
+from dashboard.caches import ByteCache, DiskCache
+from dashboard.originals import Original
 from dashboard.settings import Settings
 from dashboard.state import PALETTES
-from seglib.classes import VOID, palette
-from seglib.errors import SegError
-from seglib.overlay import png, read_index_png
-from seglib.store import Store
+from dashboard.uncertainty import CannotCompute, Maps
+from seglib import preprocess
+from seglib.errors import BadImage, SegError, StoreError
+from seglib.store import Run, Store
 
 PREFIX = "/media-api"
-_CACHE_BYTES = 32 * 1024 * 1024
+_MEMORY_BYTES = 32 * 1024 * 1024
+_PHOTOS_AT_ONCE = 2
+"""Photos that are decoded at the same time: one may take 300 MB."""
+
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 _RUN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\Z")
 _VERSION = re.compile(r"[0-9a-f]{1,24}\Z")
@@ -64,45 +74,44 @@ def thumbnail_url(store: Store, image_id: str) -> str | None:
 
 def overlay_url(store: Store, run: str, image_id: str, colours: str) -> str | None:
     """Where the page finds a colour mask; None if the store has no such mask."""
+    return _mask_address(store, "overlay", run, image_id, palette=colours)
+
+
+def mask_url(store: Store, run: str, image_id: str) -> str | None:
+    """Where the viewer finds a mask of class indices; None if the store has no such mask."""
+    return _mask_address(store, "mask", run, image_id)
+
+
+def photo_url(image_id: str, original: Original) -> str | None:
+    """Where the viewer finds the photo itself; None if its file may not be shown."""
+    if original.path is None:
+        return None
+    return f"{PREFIX}/photo/{image_id}.jpg?{urlencode({'v': original.version})}"
+
+
+def uncertainty_url(run: str, image_id: str, original: Original) -> str:
+    """Where the viewer finds the map, or the sentence why there is none."""
+    return f"{PREFIX}/uncertainty/{run}/{image_id}.png?{urlencode({'v': original.version or '0'})}"
+
+
+def _mask_address(store: Store, kind: str, run: str, image_id: str, **query: str) -> str | None:
     file = _File.found(store.mask_path(run, image_id))
-    return (
-        None
-        if file is None
-        else f"{PREFIX}/overlay/{run}/{image_id}.png?{urlencode({'palette': colours, 'v': file.version})}"
-    )
+    if file is None:
+        return None
+    return f"{PREFIX}/{kind}/{run}/{image_id}.png?{urlencode(query | {'v': file.version})}"
 
 
-class _ByteCache:
-    """The pictures asked for last, up to a number of bytes; safe for threads."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._held = limit, 0
-        self._bodies: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: tuple[str, ...]) -> bytes | None:
-        with self._lock:
-            if (body := self._bodies.get(key)) is not None:
-                self._bodies.move_to_end(key)
-            return body
-
-    def put(self, key: tuple[str, ...], body: bytes) -> None:
-        with self._lock:
-            self._held += len(body) - len(self._bodies.pop(key, b""))
-            self._bodies[key] = body
-            while self._held > self._limit:
-                self._held -= len(self._bodies.popitem(last=False)[1])
+_memory = ByteCache(_MEMORY_BYTES)
+_maps = Maps()
+_decoding = BoundedSemaphore(_PHOTOS_AT_ONCE)
 
 
-_cache = _ByteCache(_CACHE_BYTES)
+@lru_cache(maxsize=4)
+def _disk(store: Path) -> DiskCache:
+    return DiskCache(store / caches.FOLDER)
 
 
-def colour_mask(data: bytes, colours: str, classes: tuple[str, ...]) -> bytes:
-    """An index PNG as a colour PNG of the same size: opaque classes, background and void transparent."""
-    picture = Image.fromarray(read_index_png(data))
-    picture.putpalette(palette(colours, classes).tobytes().ljust(3 * 256, b"\0"))
-    picture.info["transparency"] = bytes(0 if value in (0, VOID) else 255 for value in range(256))
-    return png(picture)
+# --- routes ------------------------------------------------------------------------------------------------------
 
 
 async def thumbnail(request: Request) -> Response:
@@ -112,13 +121,34 @@ async def thumbnail(request: Request) -> Response:
     return await run_in_threadpool(_thumbnail, request, image_id)
 
 
-async def overlay(request: Request) -> Response:
-    run, image_id = request.path_params["run"], request.path_params["image_id"]
-    colours = request.query_params.get("palette", PALETTES[0])
-    well_formed = _RUN.match(run) and _IMAGE_ID.match(image_id) and colours in PALETTES
-    if not well_formed or not _only(request, {"palette", "v"}):
+async def photo(request: Request) -> Response:
+    image_id = request.path_params["image_id"]
+    if not _IMAGE_ID.match(image_id) or not _only(request, {"v"}):
         return _refused()
-    return await run_in_threadpool(_overlay, request, run, image_id, colours)
+    return await run_in_threadpool(_photo, request, image_id)
+
+
+async def overlay(request: Request) -> Response:
+    colours = request.query_params.get("palette", PALETTES[0])
+    if not _of_a_run(request, {"palette", "v"}) or colours not in PALETTES:
+        return _refused()
+
+    def painted(data: bytes, run: Run) -> bytes:
+        return pictures.colour_mask(data, colours, run.classes)
+
+    return await run_in_threadpool(_mask, request, ("overlay", colours), painted)
+
+
+async def mask(request: Request) -> Response:
+    if not _of_a_run(request, {"v"}):
+        return _refused()
+    return await run_in_threadpool(_mask, request, ("mask",), lambda data, _: pictures.grey_mask(data))
+
+
+async def heat(request: Request) -> Response:
+    if not _of_a_run(request, {"v"}):
+        return _refused()
+    return await run_in_threadpool(_heat, request)
 
 
 async def nothing(_: Request) -> Response:
@@ -128,15 +158,21 @@ async def nothing(_: Request) -> Response:
 
 routes = [
     Route(f"{PREFIX}/thumb/{{image_id}}.jpg", thumbnail, methods=["GET"]),
+    Route(f"{PREFIX}/photo/{{image_id}}.jpg", photo, methods=["GET"]),
     Route(f"{PREFIX}/overlay/{{run}}/{{image_id}}.png", overlay, methods=["GET"]),
+    Route(f"{PREFIX}/mask/{{run}}/{{image_id}}.png", mask, methods=["GET"]),
+    Route(f"{PREFIX}/uncertainty/{{run}}/{{image_id}}.png", heat, methods=["GET"]),
     Route(f"{PREFIX}/{{rest:path}}", nothing),
     Route(PREFIX, nothing),
 ]
 
 
+# --- what they answer --------------------------------------------------------------------------------------------
+
+
 def _thumbnail(request: Request, image_id: str) -> Response:
     try:
-        file = _File.found(Store(Settings.read().store).thumbnail_path(image_id))
+        file = _File.found(_store().thumbnail_path(image_id))
         if file is None:
             return _refused()
         return _answer(request, file, ("thumb", image_id), "image/jpeg", file.path.read_bytes)
@@ -144,17 +180,87 @@ def _thumbnail(request: Request, image_id: str) -> Response:
         return _refused()
 
 
-def _overlay(request: Request, run: str, image_id: str, colours: str) -> Response:
+def _mask(request: Request, kind: tuple[str, ...], make: Callable[[bytes, Run], bytes]) -> Response:
+    image_id = request.path_params["image_id"]
     try:
-        store = Store(Settings.read().store)
-        classes = store.run(run).classes  # an unknown run is an error like any other here
-        file = _File.found(store.mask_path(run, image_id))
+        store = _store()
+        run = store.run(request.path_params["run"])  # an unknown run is an error like any other here
+        file = _File.found(store.mask_path(run.run, image_id))
         if file is None:
             return _refused()
-        key = ("overlay", run, image_id, colours)
-        return _answer(request, file, key, "image/png", lambda: colour_mask(file.path.read_bytes(), colours, classes))
+        key = (*kind, run.run, image_id)
+        return _answer(request, file, key, "image/png", lambda: make(file.path.read_bytes(), run))
     except (SegError, OSError, ValueError, SyntaxError):  # a damaged mask is no picture
         return _refused()
+
+
+def _photo(request: Request, image_id: str) -> Response:
+    try:
+        store = _store()
+        file = _original_file(originals.find(store, image_id))
+        if file is None:
+            return _refused()
+        name = f"photos/{image_id[:2]}/{image_id}.jpg"
+        key = ("photo", image_id)
+        return _answer(request, file, key, "image/jpeg", lambda: _kept(store, name, lambda: _shown(file, image_id)))
+    except (SegError, BadImage, OSError):
+        return _refused()
+
+
+def _shown(file: _File, image_id: str) -> bytes:
+    with _decoding:
+        return pictures.screen_photo(_content(file, image_id))
+
+
+def _content(file: _File, image_id: str) -> bytes:
+    data = preprocess.read_bytes(file.path)
+    if preprocess.image_id(data) != image_id:
+        raise StoreError("The file has changed since its scan, though neither its size nor its time have.")
+    return data
+
+
+def _heat(request: Request) -> Response:
+    image_id = request.path_params["image_id"]
+    try:
+        store = _store()
+        run = store.run(request.path_params["run"])
+        found = originals.find(store, image_id)
+        file = _original_file(found)
+        if file is None:
+            return _said(f"{found.reason}, so there is nothing to compute the map from.", 409)
+        name = f"uncertainty/{run.run}/{image_id[:2]}/{image_id}.png"
+
+        def made() -> bytes:
+            return _maps.png(run, _content(file, image_id), abandoned=lambda: _gone(request))
+
+        return _answer(request, file, ("heat", run.run, image_id), "image/png", lambda: _kept(store, name, made))
+    except CannotCompute as error:
+        return _said(str(error), error.status)
+    except (SegError, BadImage, OSError):
+        return _refused()
+
+
+def _store() -> Store:
+    return Store(Settings.read().store)
+
+
+def _original_file(found: Original) -> _File | None:
+    return None if found.path is None else _File(found.path, found.version)
+
+
+def _kept(store: Store, name: str, make: Callable[[], bytes]) -> bytes:
+    """From the disk, or made now and kept there. The name holds the content's digest, so it never grows stale."""
+    disk = _disk(store.path)
+    body = disk.get(name)
+    if body is None:
+        body = make()
+        disk.put(name, body)
+    return body
+
+
+def _gone(request: Request) -> bool:
+    """True if the browser no longer waits for the answer."""
+    return from_thread.run(request.is_disconnected)
 
 
 def _answer(
@@ -171,11 +277,16 @@ def _answer(
     }
     if etag in (known.strip() for known in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=304, headers=headers)
-    body = _cache.get(key)
+    body = _memory.get(key)
     if body is None:
         body = make()
-        _cache.put(key, body)
+        _memory.put(key, body)
     return Response(body, media_type=media_type, headers=headers)
+
+
+def _of_a_run(request: Request, allowed: set[str]) -> bool:
+    run, image_id = request.path_params["run"], request.path_params["image_id"]
+    return bool(_RUN.match(run) and _IMAGE_ID.match(image_id)) and _only(request, allowed)
 
 
 def _only(request: Request, allowed: set[str]) -> bool:
@@ -189,3 +300,7 @@ def _only(request: Request, allowed: set[str]) -> bool:
 
 def _refused() -> Response:
     return Response("not found", 404, headers=_REFUSED, media_type="text/plain")
+
+
+def _said(sentence: str, status: int) -> Response:
+    return Response(sentence, status, headers=_REFUSED, media_type="text/plain")

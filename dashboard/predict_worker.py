@@ -92,7 +92,22 @@ def predict(about: dict[str, Any], blobs: list[bytes]) -> Message:
     return facts, [overlay.index_png(masks[0]), _picture(upright)]
 
 
-TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {"predict": predict}
+def uncertainty(about: dict[str, Any], blobs: list[bytes]) -> Message:
+    """A photo's entropy per pixel by a stored run's own recipe, as a grey PNG at the grid's size: 255 is entropy 1."""
+    from seglib import engine
+    from seglib.remake import remake
+    from seglib.store import Run
+
+    run = Run(**about["run"] | {"classes": tuple(about["run"]["classes"])})
+    spec, settings = remake(run)
+    if spec.source == "hub":
+        raise SegError(f"{run.run} took its network's code from torch.hub, and a page downloads nothing.")
+    image = preprocess.resized(preprocess.decode(blobs[0]), settings.resize)
+    entropy = engine.entropy_map(image, spec, settings)  # (H, W)
+    return {}, [overlay.png(Image.fromarray((entropy * 255).round().astype("uint8")))]
+
+
+TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {"predict": predict, "uncertainty": uncertainty}
 """What can be asked."""
 
 

@@ -17,9 +17,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seglib.errors import StoreError
+
+Where = tuple[str, Sequence[str]]
+"""A column and texts: only rows are read that hold one of them there."""
 
 MERGED_ROWS = 100_000
 """Parts of at least this many rows are left alone by `merge`."""
@@ -116,24 +120,36 @@ def names(folder: Path) -> list[str]:
 
 
 def read(
-    folder: Path, schema: pa.Schema, columns: Sequence[str] | None = None, *, remedy: str = COMPUTE_ANEW
+    folder: Path,
+    schema: pa.Schema,
+    columns: Sequence[str] | None = None,
+    *,
+    where: Where | None = None,
+    remedy: str = COMPUTE_ANEW,
 ) -> pa.Table:
     """All rows of all parts, oldest first, as `schema`, or `columns` of it. Safe while others append or merge.
 
-    `remedy` says what to do about a damaged part.
+    `where` saves memory and most of the time; `remedy` says what to do about a damaged part.
     """
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     for _ in range(20):
         try:
-            return read_these(folder, names(folder), wanted, remedy=remedy)
+            return read_these(folder, names(folder), wanted, where=where, remedy=remedy)
         except FileNotFoundError:  # merged away since it was listed: list again
             continue
     raise _too_fast(folder)
 
 
-def read_these(folder: Path, part_names: Sequence[str], schema: pa.Schema, *, remedy: str = COMPUTE_ANEW) -> pa.Table:
+def read_these(
+    folder: Path,
+    part_names: Sequence[str],
+    schema: pa.Schema,
+    *,
+    where: Where | None = None,
+    remedy: str = COMPUTE_ANEW,
+) -> pa.Table:
     """All rows of these parts. Raises `FileNotFoundError` if one of them is gone."""
-    tables = [_read_part(folder / name, schema, remedy) for name in part_names]
+    tables = [_read_part(folder / name, schema, where, remedy) for name in part_names]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
@@ -194,9 +210,10 @@ def lock(store: Path, *, wait_seconds: float = 30) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _read_part(path: Path, schema: pa.Schema, remedy: str = COMPUTE_ANEW) -> pa.Table:
+def _read_part(path: Path, schema: pa.Schema, where: Where | None = None, remedy: str = COMPUTE_ANEW) -> pa.Table:
+    filters = None if where is None else pc.field(where[0]).isin(pa.array(where[1], pa.string()))
     try:
-        return pq.read_table(path, columns=schema.names, memory_map=False).cast(schema)
+        return pq.read_table(path, columns=schema.names, memory_map=False, filters=filters).cast(schema)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:

@@ -44,6 +44,7 @@ VANISHED = "vanished"
 """`reason` of the row that takes a file out of the table; what was known of it stays in that row."""
 
 _FILE_COLUMNS = ["dataset", "path", "split", "label", "width", "height", "image_id"]
+_PLACE_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
 _CATEGORIES = ["dataset", "split", "label", "run", "model", "dominant", "animal"]
 
 
@@ -156,6 +157,25 @@ class Store:
         files: pd.DataFrame = parts.newest(table, ["path"]).to_pandas(integer_object_nulls=True)
         return files
 
+    def places(self, image_ids: Sequence[str]) -> pd.DataFrame:
+        """The files with this content as of their newest scan, without reading the whole index.
+
+        Columns: dataset, path, bytes, mtime_ns, image_id.
+        """
+        frames = []
+        for dataset in self.datasets():
+            folder, columns = self.files_folder(dataset), ["path", "bytes", "mtime_ns", "image_id", "reason", "scan"]
+            ever = parts.read(folder, FILES_SCHEMA, ["path"], where=("image_id", image_ids))["path"].unique()
+            if not len(ever):
+                continue
+            rows = parts.read(folder, FILES_SCHEMA, columns, where=("path", ever.to_pylist())).sort_by("scan")
+            frames.append(
+                parts.newest(rows, ["path"]).to_pandas(integer_object_nulls=True).assign(dataset=dataset.name)
+            )
+        found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*_PLACE_COLUMNS, "reason"])
+        now_there = found["reason"].isna() & found["image_id"].isin(image_ids)
+        return found.loc[now_there, _PLACE_COLUMNS].reset_index(drop=True)
+
     def failures(self) -> pd.DataFrame:
         """One row per file that could not be read: dataset, path, label, reason, detail."""
         frames = [self.files(d).assign(dataset=d.name) for d in self.datasets()]
@@ -212,6 +232,14 @@ class Store:
         table = parts.read(self.stats_folder(run), stats_schema(run.classes))
         stats: pd.DataFrame = parts.newest(table, ["image_id"]).to_pandas()
         return stats
+
+    def measures(self, run: Run, image_ids: Sequence[str]) -> pd.DataFrame:
+        """How sure the run was of these pictures, without reading all its statistics: image_id and `MEASURES`."""
+        columns = ["image_id", *MEASURES]
+        schema = stats_schema(run.classes)
+        table = parts.read(self.stats_folder(run), schema, columns, where=("image_id", image_ids))
+        found: pd.DataFrame = parts.newest(table, ["image_id"]).to_pandas()
+        return found
 
     def computed_ids(self, run: str, classes: Sequence[str]) -> set[str]:
         table = parts.read(self.path / "runs" / run / "stats", stats_schema(classes), ["image_id"])

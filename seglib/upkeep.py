@@ -113,6 +113,8 @@ def prune(store: Store) -> Status:
             _remove_pictures(store.path / "runs" / run.run / "masks", alive)
         _remove_pictures(store.path / "thumbs", alive & _computed_ids(store))
         tags.compact(store)
+        for folder in (store.path / "cache" / "photos", *(store.path / "cache" / "uncertainty").glob("*")):
+            _remove_pictures(folder, alive)  # what the dashboard made of a photo goes with it
         store.scratch.sweep()
         store.scratch.close()
     return before

@@ -61,6 +61,21 @@ def id_of(path: str) -> str:
     return image_id(path.encode())
 
 
+PHOTO_WH = (400, 300)
+
+
+def photo_of(path: str) -> bytes:
+    """A JPEG of 400 x 300 pixels in a colour of its own."""
+    buffer = io.BytesIO()
+    red, green, blue = id_of(path)[:2], id_of(path)[2:4], id_of(path)[4:6]
+    Image.new("RGB", PHOTO_WH, f"#{red}{green}{blue}").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def real_id(path: str) -> str:
+    return image_id(photo_of(path))
+
+
 def recipe(code_schema: int = 1, classes: tuple[str, ...] = VOC_CLASSES) -> Recipe:
     return Recipe(
         model="fake_net",
@@ -85,8 +100,12 @@ def fill(
     classes: tuple[str, ...] = VOC_CLASSES,
     measured: bool = True,
     folder: str = "photos",
+    real: bool = False,
 ) -> Run:
-    """Make or extend a store at `path` with a run that saw these pixels, and one unreadable file."""
+    """Make or extend a store at `path` with a run that saw these pixels, and one unreadable file.
+
+    `real`: the photos' files are there too, beside the store (see `photo_of`).
+    """
     store = Store.create(path)
     dataset = store.register(path.parent / folder)
     run = store.add_run(recipe(code_schema, classes), parameters=16, versions={})
@@ -94,10 +113,18 @@ def fill(
         writer = Writer(store, dataset, run, scan=code_schema)
         for name, counts in pixels.items():
             record = {"path": name, "bytes": 1, "mtime_ns": 1, "split": None, "label": name.split("/")[0]}
+            identity, width, height = id_of(name), 40, 30
+            if real:
+                file = path.parent / folder / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(photo_of(name))
+                status = file.stat()
+                record |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+                identity, width, height = real_id(name), *PHOTO_WH
             measures = stats.Measures(confidence=CONFIDENCE.get(name, 0.9), entropy=0.1, low_margin=0.05)
             mask = mask_of(counts, classes)
-            writer.add_result(id_of(name), stats.row(mask, classes, measures if measured else None), mask, thumbnail())
-            writer.add_file(record, image_id=id_of(name), width=40, height=30)
+            writer.add_result(identity, stats.row(mask, classes, measures if measured else None), mask, thumbnail())
+            writer.add_file(record, image_id=identity, width=width, height=height)
         bad = {"path": "cats/bad.jpg", "bytes": 1, "mtime_ns": 1, "split": None, "label": "cats"}
         writer.add_file(bad, reason="not an image", detail="The file is empty.")
         writer.commit()
@@ -126,6 +153,13 @@ def serve(monkeypatch: pytest.MonkeyPatch):
 def full(tmp_path: Path, serve) -> Path:
     """A store with one run over six photos."""
     fill(tmp_path / "store")
+    return serve(tmp_path / "store")
+
+
+@pytest.fixture
+def real(tmp_path: Path, serve) -> Path:
+    """The same with the photos' files beside it."""
+    fill(tmp_path / "store", real=True)
     return serve(tmp_path / "store")
 
 

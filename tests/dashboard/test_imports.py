@@ -9,8 +9,8 @@ from tests.conftest import ROOT, imported
 
 ORDER = [
     {"formats", "settings"},
-    {"state", "components", "predictor"},
-    {"predict_worker"},
+    {"state", "components", "predictor", "caches", "originals", "pictures"},
+    {"predict_worker", "uncertainty"},
     {"charts"},
     {"session", "data", "media"},
     {"sidebar", "ui"},
@@ -20,6 +20,7 @@ ORDER = [
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 PURE = {"formats", "settings", "state", "charts", "media", "predictor", "predict_worker", "__main__"}
+PURE |= {"caches", "originals", "pictures", "uncertainty"}
 """Rooms that know nothing of Streamlit (the launcher starts it, and only then)."""
 
 WORKERS = {"predict_worker"}

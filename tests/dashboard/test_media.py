@@ -2,18 +2,23 @@
 
 import hashlib
 import io
+import os
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from dashboard import media
+from dashboard import media, originals, pictures
+from dashboard.caches import ByteCache
+from dashboard.uncertainty import Maps
 from seglib.classes import VOC_CLASSES, palette
-from seglib.store import Store
+from seglib.errors import WeightsError
+from seglib.store import FILES_SCHEMA, Store
 
-from .conftest import id_of, mask_of, recipe
+from .conftest import PHOTO_WH, id_of, mask_of, photo_of, real_id, recipe
 
 RUN = recipe().run
 CAT = id_of("cats/a.jpg")
@@ -47,7 +52,7 @@ def test_a_mask_is_painted_and_its_background_is_transparent(client, colours):
 def test_void_is_transparent_too():
     from seglib.overlay import index_png
 
-    data = media.colour_mask(index_png(np.array([[0, 255, 8]], np.uint8)), "voc", VOC_CLASSES)
+    data = pictures.colour_mask(index_png(np.array([[0, 255, 8]], np.uint8)), "voc", VOC_CLASSES)
     assert np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))[0, :, 3].tolist() == [0, 0, 255]
 
 
@@ -103,6 +108,21 @@ REFUSED = [
     f"/media-api/thumb/{CAT}.jpg?v=../x",
     f"/media-api/thumb/{CAT}.jpg?v=1&v=2",
     f"/media-api/photo/{CAT}.jpg",
+    f"/media-api/photo/{CAT}.png",
+    f"/media-api/photo/{'0' * 32}.jpg",
+    "/media-api/photo/../../photos/cats/a.jpg",
+    "/media-api/photo/..%2f..%2fphotos%2fcats%2fa.jpg",
+    "/media-api/photo/cats/a.jpg",
+    f"/media-api/mask/{CAT}.png",
+    f"/media-api/mask/{RUN}/{CAT}.jpg",
+    f"/media-api/mask/{RUN}/{'0' * 32}.png",
+    f"/media-api/mask/{RUN}/{CAT}.png?palette=voc",
+    f"/media-api/mask/..%2fruns%2f{RUN}/{CAT}.png",
+    f"/media-api/uncertainty/{RUN}x/{CAT}.png",
+    f"/media-api/uncertainty/{RUN}/{CAT}.jpg",
+    f"/media-api/uncertainty/{RUN}/{CAT[:-1]}.png",
+    f"/media-api/uncertainty/%2e%2e/{CAT}.png",
+    f"/media-api/uncertainty/{RUN}/{CAT}.png?path=/etc/passwd",
     f"/media-api/overlay/{CAT}.png",
     f"/media-api/overlay/{RUN}/{CAT}.jpg",
     f"/media-api/overlay/{RUN}x/{CAT}.png",
@@ -124,11 +144,179 @@ def test_nothing_else_is_served(client, full, url):
     assert str(full) not in answer.text
 
 
+ADDRESSES = [
+    *(f"thumb/{CAT}.jpg", f"overlay/{RUN}/{CAT}.png", f"mask/{RUN}/{CAT}.png"),
+    *(f"photo/{CAT}.jpg", f"uncertainty/{RUN}/{CAT}.png"),
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_pictures_are_only_read(client, method):
-    answer = client.request(method, f"/media-api/thumb/{CAT}.jpg")
+def test_pictures_are_only_read(client, method, address):
+    answer = client.request(method, f"/media-api/{address}")
     assert answer.status_code == 405
     assert not answer.headers["content-type"].startswith("image/")
+
+
+@pytest.mark.parametrize("values", [[0, 1, 8, 12, 20, 255], list(range(256))])
+def test_a_grey_mask_holds_the_class_indices_and_no_colours(values):
+    from seglib.overlay import index_png
+
+    picture = Image.open(io.BytesIO(pictures.grey_mask(index_png(np.array([values], np.uint8)))))
+    assert picture.mode == "L"
+    assert np.asarray(picture)[0].tolist() == values
+
+
+def test_the_viewers_mask(client, full):
+    url = media.mask_url(Store(full), RUN, CAT)
+    answer = client.get(url)
+    assert answer.headers["cache-control"].endswith("immutable")
+    picture = Image.open(io.BytesIO(answer.content))
+    assert picture.mode == "L"
+    assert (np.asarray(picture) == mask_of({"cat": 50})).all()
+    assert client.head(url).headers["content-type"] == "image/png"
+    assert media.mask_url(Store(full), RUN, "0" * 32) is None
+
+
+# --- photos --------------------------------------------------------------------------------------------------------
+
+REAL = real_id("cats/a.jpg")
+PHOTO = f"/media-api/photo/{REAL}.jpg"
+
+
+@pytest.fixture
+def photos(real):
+    return TestClient(Starlette(routes=media.routes))
+
+
+def place(store, name: str = "cats/a.jpg"):
+    return store.parent / "photos" / name
+
+
+def test_a_photo_is_shown_at_its_size(photos, real):
+    url = media.photo_url(REAL, originals.find(Store(real), REAL))
+    answer = photos.get(url)
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["cache-control"].endswith("immutable")
+    assert Image.open(io.BytesIO(answer.content)).size == PHOTO_WH
+    assert photos.get(url, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    assert photos.head(url).headers["content-type"] == "image/jpeg"
+    assert "cats" not in url
+
+
+def test_a_large_photo_is_turned_and_made_smaller_and_loses_its_metadata():
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "where it was taken"  # turn by 90 degrees; a description
+    Image.new("RGB", (4000, 1000)).save(buffer, "JPEG", exif=exif)
+    shown = Image.open(io.BytesIO(pictures.screen_photo(buffer.getvalue())))
+    assert shown.size == (512, 2048)
+    assert dict(shown.getexif()) == {}
+
+
+def test_a_photo_is_decoded_once_and_kept_on_disk(photos, real, monkeypatch):
+    body = photos.get(PHOTO).content
+    assert (real / "cache" / "photos" / REAL[:2] / f"{REAL}.jpg").read_bytes() == body
+    monkeypatch.setattr(media, "_memory", ByteCache(0))
+    monkeypatch.setattr(pictures, "screen_photo", lambda data: pytest.fail("decoded again"))
+    assert photos.get(PHOTO).content == body
+
+
+def test_a_photo_that_changed_or_went_is_never_shown(photos, real):
+    assert photos.get(PHOTO).status_code == 200
+    place(real).write_bytes(photo_of("another"))
+    assert photos.get(PHOTO).status_code == 404  # though the old one is still in memory and on disk
+    assert media.photo_url(REAL, originals.find(Store(real), REAL)) is None
+    assert originals.find(Store(real), REAL).reason == originals.CHANGED
+    place(real).unlink()
+    assert photos.get(PHOTO).status_code == 404
+    assert originals.find(Store(real), REAL).reason == originals.GONE
+
+
+def test_a_photo_whose_content_alone_changed_is_not_shown(photos, real):
+    before = place(real).stat()
+    place(real).write_bytes(bytes(before.st_size))
+    os.utime(place(real), ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert photos.get(PHOTO).status_code == 404
+
+
+def test_a_link_out_of_the_folder_is_not_followed(photos, real, tmp_path):
+    outside = tmp_path / "outside.jpg"
+    os.replace(place(real), outside)
+    place(real).symlink_to(outside)
+    assert photos.get(PHOTO).status_code == 404
+    assert originals.find(Store(real), REAL).reason == originals.OUTSIDE
+
+
+def test_of_equal_files_one_that_is_there_is_taken(photos, real):
+    store = Store(real)
+    (data_set,) = store.datasets()
+    copy = place(real, "dogs/copy.jpg")
+    copy.write_bytes(photo_of("cats/a.jpg"))
+    row = {"path": "dogs/copy.jpg", "bytes": copy.stat().st_size, "mtime_ns": copy.stat().st_mtime_ns, "scan": 2}
+    table = pa.Table.from_pylist([{name: row.get(name) for name in FILES_SCHEMA.names} | {"image_id": REAL}])
+    store.scratch.append(store.files_folder(data_set), table.cast(FILES_SCHEMA))
+    place(real).unlink()
+    assert originals.find(store, REAL).path == copy.resolve()
+    assert photos.get(PHOTO).status_code == 200
+
+
+def test_an_unknown_picture_has_no_file(real):
+    assert originals.find(Store(real), "0" * 32).reason == originals.UNKNOWN
+
+
+# --- uncertainty maps ----------------------------------------------------------------------------------------------
+
+HEAT = f"/media-api/uncertainty/{RUN}/{REAL}.png"
+
+
+class Asked:
+    """Instead of the process with the network."""
+
+    def __init__(self, answer: object = b"a map") -> None:
+        self.answer, self.questions = answer, []
+
+    def ask(self, task: str, about: dict, *blobs: bytes):
+        self.questions.append((task, about["run"]["run"], blobs))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return {}, [self.answer]
+
+
+def test_a_map_is_computed_once_and_kept(photos, real, monkeypatch):
+    asked = Asked()
+    monkeypatch.setattr(media, "_maps", Maps(asked))
+    answer = photos.get(HEAT)
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"a map", "image/png")
+    assert asked.questions == [("uncertainty", RUN, (photo_of("cats/a.jpg"),))]
+    monkeypatch.setattr(media, "_memory", ByteCache(0))
+    assert photos.get(HEAT).content == b"a map"
+    assert len(asked.questions) == 1
+
+
+def test_a_map_that_cannot_be_had_is_a_sentence_without_a_path(photos, monkeypatch):
+    monkeypatch.setattr(media, "_maps", Maps(Asked(WeightsError("There is no weights file '/home/me/w.pth'."))))
+    answer = photos.get(HEAT)
+    assert answer.status_code == 422
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.text == "There is no weights file 'w.pth'."
+
+
+def test_a_run_whose_network_is_unknown_says_so(photos, monkeypatch):
+    """The whole way, through the process that would run the network."""
+    from dashboard.predictor import Predictor
+
+    asked = Predictor()
+    monkeypatch.setattr(media, "_maps", Maps(asked))
+    answer = photos.get(HEAT)
+    asked.close()
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "text/plain; charset=utf-8")
+    assert "'fake_net', which this program does not know" in answer.text
+
+
+def test_there_is_no_map_of_a_photo_that_changed(photos, real):
+    place(real).write_bytes(photo_of("another"))
+    answer = photos.get(HEAT)
+    assert (answer.status_code, answer.text.startswith(originals.CHANGED)) == (409, True)
 
 
 def test_refusals_are_not_kept(client):
@@ -148,7 +336,7 @@ def test_a_store_that_cannot_be_read_serves_nothing(request, state):
 
 
 def test_the_cache_holds_no_more_than_it_may():
-    cache = media._ByteCache(100)
+    cache = ByteCache(100)
     for number in range(10):
         cache.put((str(number),), bytes(30))
     kept = [number for number in range(10) if cache.get((str(number),)) is not None]

@@ -369,12 +369,19 @@ def test_prune_removes_what_no_file_has_and_nothing_else(photos, store, fake):
     (photos / "cats" / "a.png").unlink()
     run(photos, store, fake)
     table = store.table()
+    kept = table["image_id"][0]
+    pictures = [store.path / "cache" / "photos" / one[:2] / f"{one}.jpg" for one in (gone, kept)]
+    pictures += [store.path / "cache" / "uncertainty" / report.run / one[:2] / f"{one}.jpg" for one in (gone, kept)]
+    for picture in pictures:  # as the dashboard makes them
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.touch()
     assert upkeep.status(store).stale == 4  # vanished, its older row, its statistics, its thumbnail
     assert upkeep.prune(store).stale == 4
     assert upkeep.status(store).stale == 0
     pd.testing.assert_frame_equal(store.table(), table)
     assert not store.mask_path(report.run, gone).exists()
     assert not store.thumbnail_path(gone).exists()
+    assert [picture.exists() for picture in pictures] == [False, True, False, True]
     assert len(list(store.path.rglob("*.png"))) == 3
     assert counts(run(photos, store, fake)) == (3, 0, 3, 0)
 

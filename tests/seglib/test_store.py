@@ -171,3 +171,31 @@ def test_a_title_may_change_later_and_stays_unique(filled, fake, tmp_path):
     assert filled.table()["dataset"].unique().tolist() == ["My pets"]
     (tmp_path / "other").mkdir()
     assert filled.register(tmp_path / "other", "My pets").name.startswith("My pets-")
+
+
+def test_places_are_the_files_that_have_this_content_now(filled, fake, tmp_path, paint):
+    ids = filled.table().set_index("path")["image_id"]
+    (place,) = filled.places([ids["cats/a.png"], "0" * 32]).to_dict("records")
+    status = (tmp_path / "photos" / "cats" / "a.png").stat()
+    assert (place["path"], place["bytes"], place["mtime_ns"]) == ("cats/a.png", status.st_size, status.st_mtime_ns)
+    assert place["dataset"] == "photos"
+    paint("cats/a.png", dog=(0, 0, 32, 48))  # another content under the same name
+    (tmp_path / "photos" / "dogs" / "b.png").unlink()
+    pipeline.run(tmp_path / "photos", filled, fake, precision="fp32", options=Options(workers=0))
+    assert filled.places(list(ids)).empty
+    (new,) = filled.table()["image_id"]
+    assert list(filled.places([new])["path"]) == ["cats/a.png"]
+
+
+def test_places_and_measures_of_nothing(filled, tmp_path):
+    assert list(filled.places([]).columns) == ["dataset", "path", "bytes", "mtime_ns", "image_id"]
+    assert filled.places([]).empty
+    assert Store.create(tmp_path / "new").places(["0" * 32]).empty
+    assert filled.measures(filled.run(), []).empty
+
+
+def test_measures_are_those_of_the_table(filled):
+    table = filled.table().set_index("image_id")
+    wanted = table.index[1]
+    (found,) = filled.measures(filled.run(), [wanted]).to_dict("records")
+    assert found == {"image_id": wanted} | table.loc[wanted, ["confidence", "entropy", "low_margin"]].to_dict()

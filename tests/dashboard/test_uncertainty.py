@@ -1,0 +1,135 @@
+"""Maps are computed one at a time by the run's own recipe; whoever cannot have one is told why."""
+
+import io
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dashboard import predict_worker, uncertainty
+from dashboard.predictor import Predictor
+from dashboard.uncertainty import CannotCompute, Maps
+from seglib import engine, models, preprocess
+from seglib.engine import Settings
+from seglib.errors import BadImage, SegError
+from seglib.preprocess import Resize
+from seglib.store import Run, Store
+from tests.conftest import SAMPLE
+
+PHOTO = SAMPLE / "cats" / "chelsea.png"
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    recipe = engine.recipe(models.find(), Settings(resize=Resize("96x64")))
+    return Store.create(tmp_path / "store").add_run(recipe, parameters=1, versions={})
+
+
+def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(run):
+    asked = Predictor()
+    try:
+        png = Maps(asked).png(run, PHOTO.read_bytes())
+        with pytest.raises(CannotCompute, match="cannot be read") as caught:
+            Maps(asked).png(run, b"no photo")
+    finally:
+        asked.close()
+    assert caught.value.status == 422
+    picture = Image.open(io.BytesIO(png))
+    assert (picture.mode, picture.size) == ("L", (96, 64))
+    spec, settings = models.find(), Settings(resize=Resize("96x64"))
+    image = preprocess.resized(preprocess.decode(PHOTO.read_bytes()), settings.resize)
+    _, (measure,) = engine.predict_batch(image[None], spec, settings)
+    assert np.asarray(picture).mean() / 255 == pytest.approx(measure.entropy, abs=0.002)
+
+
+def test_a_page_fetches_no_code(run, monkeypatch):
+    from seglib import remake
+
+    spec = models.find("fcn_resnet50", source="hub")
+    monkeypatch.setattr(remake, "remake", lambda _: (spec, None))
+    answer, _ = predict_worker.answered({"task": "uncertainty", "run": vars(run)}, [PHOTO.read_bytes()])
+    assert "torch.hub" in answer["error"]
+
+
+class Slow:
+    """A predictor that answers when it is told to, and counts those that are at it."""
+
+    def __init__(self) -> None:
+        self.go, self.at_once, self.most = threading.Event(), 0, 0
+
+    def ask(self, task: str, about: dict, *blobs: bytes):
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        self.go.wait(10)
+        self.at_once -= 1
+        return {}, [b"png"]
+
+
+@pytest.fixture
+def crowd(run):
+    """A map that is being computed, and as many waiting as may."""
+    slow = Slow()
+    maps = Maps(slow)
+    found: list[object] = []
+
+    def ask(abandoned) -> None:
+        try:
+            found.append(maps.png(run, b"", abandoned=abandoned))
+        except CannotCompute as error:
+            found.append(error)
+
+    threads = []
+
+    def start(abandoned=lambda: False) -> None:
+        threads.append(threading.Thread(target=ask, args=(abandoned,)))
+        threads[-1].start()
+
+    yield start, slow, found
+    slow.go.set()
+    for thread in threads:
+        thread.join()
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_one_at_a_time_and_further_ones_are_turned_away(crowd):
+    start, slow, found = crowd
+    for _ in range(uncertainty.MOST_WAITING):
+        start()
+    wait_for(lambda: slow.at_once == 1)
+    start()
+    wait_for(lambda: len(found) == 1)
+    assert isinstance(found[0], CannotCompute)
+    assert found[0].status == 503
+    slow.go.set()
+    wait_for(lambda: len(found) == 1 + uncertainty.MOST_WAITING)
+    assert found[1:] == [b"png"] * uncertainty.MOST_WAITING
+    assert slow.most == 1
+
+
+def test_who_went_away_gives_up_the_turn(crowd):
+    start, slow, found = crowd
+    start()
+    wait_for(lambda: slow.at_once == 1)
+    start(abandoned=lambda: True)
+    wait_for(lambda: len(found) == 1)
+    assert isinstance(found[0], CannotCompute)
+
+
+@pytest.mark.parametrize("error", [SegError("no weights at /root/w.pth"), BadImage("empty", "No bytes.")])
+def test_faults_are_sentences(run, error):
+    class Failing:
+        def ask(self, *_: object):
+            raise error
+
+    with pytest.raises(CannotCompute) as caught:
+        Maps(Failing()).png(run, b"")
+    assert "/root" not in str(caught.value)
+    assert caught.value.status == 422
