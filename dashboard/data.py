@@ -22,7 +22,7 @@ from seglib.classes import BACKGROUND
 from seglib.dataset import STORE_MARKER
 from seglib.errors import SegError, StoreError
 from seglib.filters import Tagged
-from seglib.query import FILTERS, Choice, Filters
+from seglib.query import FILTERS, Choice, Count, Filters
 from seglib.stats import MEASURES, share_column
 from seglib.store import Run, Store
 
@@ -161,6 +161,15 @@ def _options(source: Source, key: str) -> dict[str, int]:
     column = entry.column(frame).astype("object")
     counts = column.where(column.notna(), "").value_counts()
     return {str(value): int(found) for value, found in counts.sort_index().items()}
+
+
+@st.cache_data(max_entries=128, show_spinner=False, hash_funcs=HASHES)
+def extent(source: Source, key: str) -> tuple[int, int]:
+    """The least and the greatest value in the run of a filter of whole numbers; (0, 0) if there is none."""
+    (entry, name), frame = query.entry_of(key), table(source)
+    found = query.numbers(entry.column(frame) if isinstance(entry, Count) else query.blobs(frame, name))
+    found = found[~np.isnan(found)]
+    return (int(found.min()), int(found.max())) if len(found) else (0, 0)
 
 
 def selected(source: Source, filters: Filters) -> NDArray[np.intp]:

@@ -13,7 +13,19 @@ from dashboard import data, session
 from dashboard.data import Source
 from dashboard.formats import count, named, plain_markdown
 from seglib.classes import ANIMALS
-from seglib.query import AGREEMENTS, FILTERS, ClassRange, Filter, Names, Present, Range, Text
+from seglib.query import (
+    AGREEMENTS,
+    FILTERS,
+    MOST_COUNT,
+    ClassCount,
+    ClassRange,
+    Count,
+    Filter,
+    Names,
+    Present,
+    Range,
+    Text,
+)
 from seglib.store import Run
 
 MAIN: tuple[str, ...] = ("dataset", "split", "label", "tag", "present", "share", "agreement", "confidence", "path")
@@ -132,6 +144,29 @@ def _slider(key: str, label: str, form: str) -> None:
     )
 
 
+def _class_count(source: Source, entry: Filter, focus: str) -> None:
+    """One slider for each class whose regions are filtered already, and one for the chosen class."""
+    chosen = [key.partition(".")[2] for key in session.view().filters if key.startswith(f"{entry.key}.")]
+    for name in dict.fromkeys([*chosen, *([focus] if focus else [])]):
+        _count_slider(source, f"{entry.key}.{name}", f"{entry.label} {plain_markdown(name)}")
+
+
+def _count(source: Source, entry: Filter, _: str) -> None:
+    _count_slider(source, entry.key, entry.label)
+
+
+def _count_slider(source: Source, key: str, label: str) -> None:
+    """Between the least and the greatest value of the run; an end of the slider is no limit."""
+    ends = data.extent(source, key)
+    low, high = (int(end) for end in session.view().filters.get(key, ends))
+    chosen = max(low, ends[0]), min(high, ends[1])
+    if ends[0] == ends[1] or chosen[0] > chosen[1]:
+        return
+    widget = session.controlled(f"w:{key}", chosen)
+    apply = session.on(widget, partial(_set_counts, key, ends))
+    st.slider(label, ends[0], ends[1], step=1, key=widget, on_change=apply)
+
+
 def _text(_: Source, entry: Filter, __: str) -> None:
     key = session.controlled(f"w:{entry.key}", session.view().filters.get(entry.key, ""))
     st.text_input(entry.label, key=key, placeholder="e.g. cat.41", on_change=session.on(key, partial(_set, entry.key)))
@@ -141,6 +176,8 @@ _WIDGETS: dict[type, Callable[[Source, Filter, str], None]] = {
     Names: _choice,
     ClassRange: _class_range,
     Range: _range,
+    ClassCount: _class_count,
+    Count: _count,
     Text: _text,
 }
 """Kind of filter -> how it is drawn; the first kind that fits."""
@@ -153,6 +190,11 @@ def _set(key: str, value: Sequence[str]) -> None:
 def _set_range(key: str, value: tuple[float, float]) -> None:
     low, high = round(value[0], 4), round(value[1], 4)
     session.set_view(session.view().with_filter(key, None if (low, high) == (0, 1) else (low, high)))
+
+
+def _set_counts(key: str, ends: tuple[int, int], value: tuple[int, int]) -> None:
+    low, high = value[0] if value[0] > ends[0] else 0, value[1] if value[1] < ends[1] else MOST_COUNT
+    session.set_view(session.view().with_filter(key, None if value == ends else (low, high)))
 
 
 def _choose_run(run: str) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from dashboard.formats import named, percent, score
+from dashboard.formats import count, named, percent, score
 from seglib.classes import ANIMALS
 from seglib.errors import SegError
-from seglib.query import AGREEMENTS, FILTERS, Filters, Value, entry_of
+from seglib.query import AGREEMENTS, FILTERS, MOST_COUNT, CountRange, Filters, Value, entry_of
 
 Pairs = list[tuple[str, str]]
 
@@ -30,9 +30,13 @@ SORTS: dict[str, str] = {
     "confidence": "least confident first",
     "-confidence": "most confident first",
     "-entropy": "highest entropy first",
+    "entropy": "lowest entropy first",
     "-low_margin": "most undecided pixels first",
+    "low_margin": "fewest undecided pixels first",
     "-share": "largest share of the chosen class first",
     "share": "smallest share of the chosen class first",
+    "-blobs": "most regions of the chosen class first",
+    "blobs": "fewest regions of the chosen class first",
 }
 """Key in the URL -> what it means; a minus sorts downwards."""
 
@@ -169,7 +173,7 @@ def fitted(view: View, classes: Sequence[str]) -> tuple[View, list[str]]:
     if view.focus and view.focus not in classes:
         notes.append(f"This run's model knows no class {view.focus!r}.")
         view = replace(view, focus="")
-    if view.sort.endswith("share") and not classes:
+    if view.sort.endswith(("share", "blobs")) and not classes:
         view = replace(view, sort=_DEFAULTS.sort)
     filters = view.filters
     for key, value in view.filters.items():
@@ -206,11 +210,21 @@ def chip(key: str, value: Value) -> str:
     label = f"{entry.label} {class_name}".strip()
     if isinstance(value, str):
         return f"{label}: {value}"
+    if isinstance(entry, CountRange):
+        return f"{label}: {_counts(int(value[0]), int(value[1]))}"
     if isinstance(value[0], float):
         low, high = value
         write = percent if entry.per_class or key == "low_margin" else score
         return f"{label}: {write(float(low))} to {write(float(high))}"
     return f"{label}: {', '.join(named(str(v)) for v in value)}"
+
+
+def _counts(low: int, high: int) -> str:
+    if low == high:
+        return count(low)
+    if high == MOST_COUNT:
+        return f"{count(low)} or more"
+    return f"{count(low)} to {count(high)}"
 
 
 def sort_label(sort: str, focus: str) -> str:

@@ -19,10 +19,16 @@ from numpy.typing import NDArray
 from seglib import tags
 from seglib.classes import PRESENT_SHARE, animal_of_label
 from seglib.errors import FilterError, UnknownName
-from seglib.stats import pixels_column
+from seglib.stats import blobs_column, pixels_column
 
 Value = tuple[str, ...] | tuple[float, float] | str
 """Of a filter: chosen names (`""` stands for null), a range with both ends inside, or a text."""
+
+MOST_COUNT = 10**9
+"""The upper end of a range of whole numbers that has none."""
+
+_DECIMALS = 7
+"""Of a float32 within 0..1."""
 
 AGREEMENTS: tuple[str, ...] = ("agrees", "contradicts", "neither")
 """Folder label against animal: the same animal, the other one, or the net saw neither; null where no claim is made."""
@@ -47,6 +53,13 @@ def shares(table: pd.DataFrame, name: str) -> pd.Series:
 def present(table: pd.DataFrame, name: str) -> pd.Series:
     """bool: the class covers at least `PRESENT_SHARE` of the row's grid."""
     return shares(table, name) >= PRESENT_SHARE
+
+
+def blobs(table: pd.DataFrame, name: str) -> pd.Series:
+    """Connected regions of the class per row, each at least `PRESENT_SHARE` of the grid; no value where unknown."""
+    if blobs_column(name) not in table.columns:
+        raise UnknownName("class", name, classes_of(table))
+    return table[blobs_column(name)]
 
 
 def agreement(table: pd.DataFrame) -> pd.Series:
@@ -75,6 +88,12 @@ def coded(column: pd.Series) -> tuple[NDArray[np.integer], list[str]]:
 def _grid_area(table: pd.DataFrame) -> NDArray[np.float64]:
     area: NDArray[np.float64] = table["grid_width"].to_numpy("float64") * table["grid_height"].to_numpy("float64")
     return area
+
+
+def numbers(column: pd.Series) -> NDArray[np.float64]:
+    """float64 (N,), NaN for no value; of a float32 the decimal that it stands for, so that 0.7 is not below 0.7."""
+    found: NDArray[np.float64] = column.to_numpy("float64", na_value=math.nan)
+    return found.round(_DECIMALS) if column.dtype == np.float32 else found
 
 
 # --- filters -----------------------------------------------------------------------------------------------------
@@ -143,20 +162,26 @@ class Tagged(Names):
 
 
 class UnitRange(Filter):
-    """Between two numbers of 0..1, both included: `0.1..0.9`, `0.1..`, `..0.9`; rows without a value do not pass."""
+    """Between two numbers of 0..1, both included: `0.1..0.9`, `0.1..`, `..0.9`; rows without a value do not pass.
+
+    `0.1..<0.2` leaves 0.2 itself out, so that bins that touch share no row: the upper end is the number before it.
+    """
 
     def decode(self, texts: list[str]) -> tuple[float, float]:
         low_text, dots, high_text = texts[-1].partition("..")
         try:
-            low, high = float(low_text or 0), float(high_text or 1)
+            low, high = float(low_text or 0), float(high_text.removeprefix("<") or 1)
         except ValueError:
             low, high = math.nan, math.nan
+        if high_text.startswith("<"):
+            high = below(high)
         if not dots or not (0 <= low <= 1 and 0 <= high <= 1):
             raise FilterError(f"{self.key} is a range within 0..1 such as 0.1..0.9, not {texts[-1]!r}.")
         return min(low, high), max(low, high)
 
     def encode(self, value: Value) -> list[str]:
-        return [f"{_number(value[0])}..{_number(value[1])}"]
+        low, high = (float(end) for end in value)
+        return [f"{_number(low)}..{_upper_end(high)}"]
 
 
 @dataclass(frozen=True)
@@ -166,7 +191,7 @@ class ClassRange(UnitRange):
     per_class: ClassVar[bool] = True
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return shares(table, name).between(*value)
+        return _between(shares(table, name), value)
 
 
 @dataclass(frozen=True)
@@ -176,7 +201,46 @@ class Range(UnitRange):
     column: Callable[[pd.DataFrame], pd.Series]
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return self.column(table).between(*value)
+        return _between(self.column(table), value)
+
+
+class CountRange(Filter):
+    """Between two whole numbers, both included: `1..3`, `2..`, `..3`, `2`; rows without a value do not pass."""
+
+    def decode(self, texts: list[str]) -> tuple[int, int]:
+        low_text, dots, high_text = texts[-1].partition("..")
+        try:
+            low = _whole(low_text or "0" * len(dots))
+            high = _whole(high_text or str(MOST_COUNT)) if dots else low
+        except ValueError:
+            raise FilterError(
+                f"{self.key} is a range of whole numbers such as 1..3, 2.. or 2, not {texts[-1]!r}."
+            ) from None
+        return min(low, high), max(low, high)
+
+    def encode(self, value: Value) -> list[str]:
+        low, high = (int(end) for end in value)
+        return [str(low) if low == high else f"{low or ''}..{'' if high == MOST_COUNT else high}"]
+
+
+@dataclass(frozen=True)
+class Count(CountRange):
+    """A column of whole numbers."""
+
+    column: Callable[[pd.DataFrame], pd.Series]
+
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        return _between(self.column(table), value)
+
+
+@dataclass(frozen=True)
+class ClassCount(CountRange):
+    """The connected regions of one class: `blobs.cat=2..`."""
+
+    per_class: ClassVar[bool] = True
+
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        return _between(blobs(table, name), value)
 
 
 @dataclass(frozen=True)
@@ -208,12 +272,15 @@ FILTERS: dict[str, Filter] = {
         Tagged("tag", "Tag"),
         Present("present", "Contains class"),
         ClassRange("share", "Share of"),
+        ClassCount("blobs", "Regions of"),
         Choice("animal", "Animal", _column("animal")),
         Choice("dominant", "Dominant class", _column("dominant")),
         Choice("agreement", "Folder label against animal", agreement),
         Range("confidence", "Confidence", _column("confidence")),
         Range("entropy", "Entropy", _column("entropy")),
         Range("low_margin", "Low margin", _column("low_margin")),
+        Count("width", "Photo width (px)", _column("width")),
+        Count("height", "Photo height (px)", _column("height")),
         Text("path", "Path contains", _column("path")),
     )
 }
@@ -312,5 +379,28 @@ def _checked(key: str, value: Value) -> Value:
     return entry.decode(entry.encode(value)) if len(value) else ()
 
 
-def _number(value: object) -> str:
-    return repr(float(str(value))).removesuffix(".0")
+def below(number: float) -> float:
+    """The greatest number under this one: the upper end of a range that leaves it out."""
+    return math.nextafter(number, -math.inf)
+
+
+def _number(value: float) -> str:
+    return repr(value).removesuffix(".0")
+
+
+def _upper_end(high: float) -> str:
+    """`<0.2` for the number before 0.2, which is much longer."""
+    following = _number(math.nextafter(high, math.inf))
+    return f"<{following}" if len(following) + 1 < len(_number(high)) else _number(high)
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST_COUNT)) and int(text) <= MOST_COUNT):
+        raise ValueError(text)
+    return int(text)
+
+
+def _between(column: pd.Series, value: tuple[float, float]) -> pd.Series:
+    """bool: no value is in no range."""
+    found = numbers(column)
+    return pd.Series((found >= value[0]) & (found <= value[1]), column.index)

@@ -6,6 +6,7 @@ here too. Knows nothing of files, pages or charts.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,12 @@ from seglib.errors import UsageError
 from seglib.filters import (
     AGREEMENTS,
     FILTERS,
+    MOST_COUNT,
     Choice,
+    ClassCount,
     ClassRange,
+    Count,
+    CountRange,
     Filter,
     Filters,
     Names,
@@ -29,9 +34,12 @@ from seglib.filters import (
     UnitRange,
     Value,
     agreement,
+    below,
+    blobs,
     classes_of,
     coded,
     entry_of,
+    numbers,
     passing,
     present,
     select,
@@ -42,8 +50,13 @@ from seglib.stats import pixels_column
 __all__ = [
     "AGREEMENTS",
     "FILTERS",
+    "MOST_COUNT",
+    "SPREAD",
     "Choice",
+    "ClassCount",
     "ClassRange",
+    "Count",
+    "CountRange",
     "Filter",
     "Filters",
     "KeyFigures",
@@ -54,18 +67,25 @@ __all__ = [
     "UnitRange",
     "Value",
     "agreement",
+    "below",
+    "blob_counts",
+    "blobs",
     "class_distribution",
     "classes_of",
     "co_occurrence",
+    "density",
     "entry_of",
     "folder_against_animal",
     "histogram",
+    "image_sizes",
     "key_figures",
+    "numbers",
     "ordered",
     "passing",
     "present",
     "select",
     "share_by_label",
+    "share_spread_by_label",
     "shares",
 ]
 
@@ -161,8 +181,8 @@ def key_figures(table: pd.DataFrame) -> KeyFigures:
 
 
 def _known(values: pd.Series) -> NDArray[np.float64]:
-    numbers: NDArray[np.float64] = values.to_numpy("float64", na_value=math.nan)
-    return numbers[~np.isnan(numbers)]
+    found = numbers(values)
+    return found[~np.isnan(found)]
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
@@ -195,18 +215,110 @@ def share_by_label(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def histogram(values: pd.Series, bins: int = 20) -> pd.DataFrame:
-    """int64 counts of values within 0..1 in equally wide bins: low, high, count. NaN is left out; 1 is in the last."""
-    edges = np.linspace(0, 1, bins + 1)
-    counts, _ = np.histogram(values.dropna().to_numpy("float64"), bins=edges)
+    """int64 counts of values within 0..1 in equally wide bins: low, high, count. NaN is left out; 1 is in the last.
+
+    A bin holds its lower end and not its upper one, the last holds both.
+    """
+    edges = _unit_edges(bins)
+    counts = np.bincount(_bin_of(_known(values), edges), minlength=bins)
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
 
 
+def density(x: pd.Series, y: pd.Series, bins: int = 20) -> pd.DataFrame:
+    """Photos per square of two measures of 0..1: x_low, x_high, y_low, y_high, count; squares without one are left out.
+
+    Ends belong to squares as in `histogram`. Rows that lack one of the two are left out.
+    """
+    both = (x.notna() & y.notna()).to_numpy(bool)
+    edges = _unit_edges(bins)
+    columns, lines = (_bin_of(_known(values[both]), edges) for values in (x, y))
+    counts = np.bincount(columns * bins + lines, minlength=bins * bins)
+    there = np.flatnonzero(counts)
+    column, line = np.divmod(there, bins)
+    return pd.DataFrame(
+        {
+            "x_low": edges[column],
+            "x_high": edges[column + 1],
+            "y_low": edges[line],
+            "y_high": edges[line + 1],
+            "count": counts[there],
+        }
+    )
+
+
+def image_sizes(table: pd.DataFrame, most: int = 16) -> pd.DataFrame:
+    """Photos per square of width and height, as `density`; all ends are whole pixels and belong to the square.
+
+    Squares are of a round number of pixels, so that at most about `most` of them lie side by side.
+    """
+    sides = [table[name].to_numpy(np.int64) for name in ("width", "height")]
+    if not len(table):
+        return pd.DataFrame({name: np.zeros(0, np.int64) for name in ("x_low", "x_high", "y_low", "y_high", "count")})
+    side = _round_step(max(int(pixels.max() - pixels.min()) for pixels in sides) / most)
+    firsts = [int(pixels.min()) // side for pixels in sides]
+    columns, lines = (pixels // side - first for pixels, first in zip(sides, firsts, strict=True))
+    across = int(lines.max()) + 1
+    counts = np.bincount(columns * across + lines)
+    there = np.flatnonzero(counts)
+    column, line = np.divmod(there, across)
+    x, y = (column + firsts[0]) * side, (line + firsts[1]) * side
+    return pd.DataFrame(
+        {"x_low": x, "x_high": x + side - 1, "y_low": y, "y_high": y + side - 1, "count": counts[there]}
+    )
+
+
+def blob_counts(table: pd.DataFrame, names: Sequence[str], most: int = 5) -> pd.DataFrame:
+    """int64: photos of one run by the number of connected regions (rows 0..`most`) of each class (columns).
+
+    The last row is `most` or more. A region holds at least `PRESENT_SHARE` of the grid.
+    """
+    _one_run(table)
+    counts = {}
+    for name in names:
+        known = _known(blobs(table, name)).astype(np.int64)
+        counts[name] = np.bincount(np.minimum(known, most), minlength=most + 1)
+    return pd.DataFrame(counts, index=pd.RangeIndex(most + 1, name="regions"), columns=list(names), dtype="int64")
+
+
+SPREAD: dict[str, float] = {"low": 0.05, "q1": 0.25, "median": 0.5, "q3": 0.75, "high": 0.95}
+"""Column of `share_spread_by_label` -> quantile."""
+
+
+def share_spread_by_label(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Per folder label (`""` without one) of one run: n, mean and the quantiles of `SPREAD` of the class's share.
+
+    Photos whose model does not know the class are left out, and labels that have no others.
+    """
+    _one_run(table)
+    label = table["label"].astype("object")
+    groups = shares(table, name).dropna().groupby(label.where(label.notna(), "").rename("label"))
+    spread = {column: groups.quantile(quantile) for column, quantile in SPREAD.items()}
+    return pd.DataFrame({"n": groups.size(), "mean": groups.mean(), **spread})
+
+
+def _unit_edges(bins: int) -> NDArray[np.float64]:
+    """float64 (bins + 1,), 0..1: short decimals, since they are written into URLs."""
+    return np.round(np.linspace(0, 1, bins + 1), 10)
+
+
+def _bin_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
+    """intp (N,): the bin of each value, exactly by its ends; the last bin holds its upper end too."""
+    return np.minimum(np.searchsorted(edges, values, side="right") - 1, len(edges) - 2)
+
+
+def _round_step(least: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20, 50 ... that is at least this."""
+    power = 10 ** max(math.ceil(math.log10(least)) - 1, 0) if least > 1 else 1
+    return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= least)
+
+
 def ordered(table: pd.DataFrame, column: str, *, descending: bool = False, name: str = "") -> NDArray[np.intp]:
-    """Row positions sorted by a column, or by the share of class `name` if the column is `share`.
+    """Row positions sorted by a column; `share` and `blobs` are those of the class `name`.
 
     Rows without a value come last either way; equal ones keep the table's order.
     """
-    values = shares(table, name) if column == "share" else table[column]
+    per_class = {"share": shares, "blobs": blobs}
+    values = per_class[column](table, name) if column in per_class else table[column]
     if values.dtype == "object" or not pd.api.types.is_numeric_dtype(values):
         values = pd.Series(pd.factorize(values.astype("object"), sort=True)[0], table.index).replace(-1, None)
     numbers = values.astype("float64").to_numpy(copy=True)

@@ -23,21 +23,24 @@ from dashboard.state import (
     with_run,
 )
 from seglib.classes import VOC_CLASSES
-from seglib.query import FILTERS, ClassRange, Filters, Text, UnitRange
+from seglib.query import FILTERS, MOST_COUNT, CountRange, Filters, Text, UnitRange
 
 names = st.lists(st.text(max_size=8), min_size=1, max_size=3).map(lambda values: tuple(sorted(set(values))))
 ranges = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair)))
+counts = st.tuples(st.integers(0, MOST_COUNT), st.integers(0, MOST_COUNT)).map(lambda pair: (min(pair), max(pair)))
 
 
 def values_of(key: str):
     entry = FILTERS[key]
     if isinstance(entry, UnitRange):
         return ranges
+    if isinstance(entry, CountRange):
+        return counts
     return st.text(min_size=1, max_size=8) if isinstance(entry, Text) else names
 
 
 def filter_key(key: str) -> str:
-    return f"{key}.cat" if isinstance(FILTERS[key], ClassRange) else key
+    return f"{key}.cat" if FILTERS[key].per_class else key
 
 
 filters = st.sets(st.sampled_from(list(FILTERS))).flatmap(
@@ -153,6 +156,10 @@ def test_an_unknown_class_to_look_at_is_left_out():
         ("label=cats&label=", "Folder label: (none), cats"),
         ("share.cat=0.1..1", "Share of cat: 10\xa0% to 100\xa0%"),
         ("confidence=0.5..", "Confidence: 0.50 to 1.00"),
+        ("share.cat=0.1..<0.2", "Share of cat: 10\xa0% to 20\xa0%"),
+        ("blobs.cat=2..", "Regions of cat: 2 or more"),
+        ("blobs.cat=1", "Regions of cat: 1"),
+        ("width=1000..1999", "Photo width (px): 1,000 to 1,999"),
         ("path=a%20b", "Path contains: a b"),
         ("tag=keep&tag=", "Tag: (none), keep"),
     ],
