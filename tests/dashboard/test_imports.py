@@ -9,8 +9,9 @@ from tests.conftest import ROOT, imported
 
 ORDER = [
     {"formats", "settings"},
-    {"state", "components", "predictor", "caches", "originals", "pictures"},
-    {"predict_worker", "uncertainty"},
+    {"state", "components", "predictor", "folders", "caches", "originals", "pictures"},
+    {"predict_worker", "uncertainty", "jobs"},
+    {"job_worker"},
     {"charts"},
     {"session", "data", "media"},
     {"sidebar", "ui"},
@@ -21,9 +22,10 @@ ORDER = [
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 PURE = {"formats", "settings", "state", "charts", "media", "predictor", "predict_worker", "__main__"}
 PURE |= {"caches", "originals", "pictures", "uncertainty"}
+PURE |= {"folders", "jobs", "job_worker"}
 """Rooms that know nothing of Streamlit (the launcher starts it, and only then)."""
 
-WORKERS = {"predict_worker"}
+WORKERS = {"predict_worker", "job_worker"}
 """Programs of their own: no other room may import them, and only they may run a network."""
 
 ROOMS = sorted(p for p in (ROOT / "dashboard").glob("*.py") if p.stem not in ("__init__", "__main__"))
@@ -67,7 +69,7 @@ def test_plotly_is_known_to_charts_only_and_caches_to_data_only(path):
 def test_the_pages_load_no_torch():
     code = (
         "import dashboard.views.explore, dashboard.views.overview, dashboard.views.runs, sys\n"
-        "import dashboard.media, dashboard.sidebar\n"
+        "import dashboard.jobs, dashboard.media, dashboard.sidebar\n"
         "assert 'torch' not in sys.modules and 'torchvision' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

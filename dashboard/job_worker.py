@@ -1,0 +1,178 @@
+"""The process behind a job: `main(JOB)`, started by `jobs` and by nobody else.
+
+In: a job's folder with `request.json`; the server's settings in the environment. Out: what a run leaves in the store,
+and `state.json` beside the request, at least every `BEAT_SECONDS`. SIGTERM ends it cleanly. Knows nothing of pages.
+"""
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dashboard import folders, jobs
+from dashboard.formats import without_places
+from dashboard.jobs import BEAT_SECONDS, Job, Jobs
+from dashboard.settings import Settings
+from seglib import pipeline
+from seglib.errors import SegError, Terminated
+from seglib.models import find
+from seglib.pipeline import Options, Progress, Report
+from seglib.preprocess import Resize
+from seglib.store import Store
+
+_TICK_SECONDS = 0.5
+_NICENESS = 5
+
+
+def main(folder: Path) -> None:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as on the command line: torch's threads wait without spinning
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)  # pages go first
+    _stop_on_sigterm()
+    with Teller(folder) as teller:
+        try:
+            job = jobs.read(folder)
+            if job is None or job.stopping is not None:
+                raise Terminated
+            teller.say(state="waiting")
+            _wait_for_turn(job, Settings.read())
+            teller.say(state="running")
+            report = work(job, Settings.read(), teller)
+            teller.end(**_ended(report))
+        except KeyboardInterrupt:  # SIGTERM too
+            teller.end(state="cancelled")
+        except SegError as error:
+            teller.end(state="failed", sentence=without_places(str(error)))
+        except OSError as error:
+            teller.end(state="failed", sentence=f"The system refused: {error.strerror or type(error).__name__}.")
+        except Exception as error:  # whatever torch may raise: the page says so, the log says more
+            traceback.print_exc()
+            what = type(error).__name__
+            teller.end(state="failed", sentence=f"An error inside ({what}): the job's log in the store says more.")
+
+
+def work(job: Job, settings: Settings, teller: "Teller") -> Report:
+    """The run itself. Which folder that is, is decided here and now, not by who asked."""
+    asked = job.request
+    folder = folders.chosen(settings.data, asked.folder)
+    return pipeline.run(
+        folder.path,
+        Store.create(settings.store),
+        find(asked.model),
+        resize=Resize(asked.resize),
+        precision=asked.precision,
+        options=Options(limit=asked.limit),
+        on_progress=teller.count,
+    )
+
+
+class Pace:
+    """Photos per second over the last `WINDOW_SECONDS`; the time to the first photo is the network's start."""
+
+    WINDOW_SECONDS = 20.0
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+        self._done: int | None = None
+
+    def add(self, now: float, done: int) -> None:
+        if self._done is not None and done > self._done:
+            self._seen.append((now, done))
+        self._done = done
+        while len(self._seen) > 2 and now - self._seen[1][0] > self.WINDOW_SECONDS:
+            self._seen.popleft()
+
+    def per_second(self) -> float | None:
+        """None until it is known."""
+        if len(self._seen) < 2:
+            return None
+        (then, before), (now, done) = self._seen[0], self._seen[-1]
+        return (done - before) / (now - then)
+
+
+class Teller:
+    """Writes the job's state while others work; ends the process if the job's folder is taken away."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "state.json"
+        self._about: dict[str, Any] = {"state": "starting"}
+        self._progress: Progress | None = None
+        self._pace = Pace()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, daemon=True)
+
+    def __enter__(self) -> "Teller":
+        self._ticker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._ticker.join()
+
+    def say(self, **about: Any) -> None:
+        with self._lock:
+            self._about |= about
+            self._write()
+
+    def count(self, progress: Progress) -> None:
+        """`on_progress` of the pipeline: called for each photo, so it only takes note."""
+        self._progress = progress
+        self._pace.add(time.monotonic(), progress.done)
+
+    def end(self, **about: Any) -> None:
+        """The last word."""
+        self._over.set()
+        self._ticker.join()
+        self.say(**self._counts() | about)
+
+    def _tick(self) -> None:
+        written, last = 0.0, None
+        while not self._over.wait(_TICK_SECONDS):
+            counts = self._counts()
+            if counts != last or time.monotonic() - written > BEAT_SECONDS:
+                written, last = time.monotonic(), counts
+                self.say(**counts)
+
+    def _counts(self) -> dict[str, Any]:
+        progress = self._progress
+        if progress is None:
+            return {}
+        speed = self._pace.per_second()
+        left = (progress.total - progress.done) / speed if speed else None
+        names = ("total", "run", "precision", "computed", "reused", "failed")
+        return {name: getattr(progress, name) for name in names} | {"images_per_second": speed, "seconds_left": left}
+
+    def _write(self) -> None:
+        try:
+            jobs.write(self._file, self._about)
+        except FileNotFoundError:  # the job, or its whole store, was removed
+            if not self._over.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+        except OSError:
+            traceback.print_exc()  # a full disk ends the run itself
+
+
+def _wait_for_turn(job: Job, settings: Settings) -> None:
+    while any(o.live and (o.asked, o.id) < (job.asked, job.id) for o in Jobs(settings).all()):
+        time.sleep(_TICK_SECONDS)
+
+
+def _ended(report: Report) -> dict[str, Any]:
+    kept = ("run", "computed", "reused", "failed", "precision", "device", "seconds", "images_per_second")
+    about = {name: getattr(report, name) for name in kept} | {"total": report.images, "seconds_left": None}
+    if report.failed == report.images:
+        return about | {"state": "failed", "sentence": f"None of the {report.images} photos can be read."}
+    return about | {"state": "finished", "device": report.device or ""}
+
+
+def _stop_on_sigterm() -> None:
+    def stop(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what is computed is being committed
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
