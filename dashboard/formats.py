@@ -52,11 +52,6 @@ def named(value: str) -> str:
     return value or NO_VALUE
 
 
-def without_places(sentence: str) -> str:
-    """Of a place on this machine only the last name is told."""
-    return _ABSOLUTE.sub(lambda found: found[1] or "...", sentence)
-
-
 def plain_markdown(text: str) -> str:
     """The text so that Markdown shows it as it is: no link, image, icon or formula comes out of a file's name."""
     return _MARKDOWN_SIGNS.sub(r"\\\1", " ".join(text.split()))

@@ -291,8 +291,11 @@ class _Session:
 
     def _finish_keeping(self) -> None:
         """Commit all that was kept, then say what could not be."""
-        self._keeper.shutdown()
-        self._writer.commit()
+        try:
+            self._keeper.shutdown()
+        finally:  # also when told to stop just now: what is computed is kept
+            self._keeper.shutdown()
+            self._writer.commit()
         for future in self._keeping:
             future.result()
 

@@ -39,7 +39,7 @@ time.sleep(60)
 
 @pytest.fixture
 def settings(tmp_path) -> Settings:
-    for number in range(24):
+    for number in range(80):
         noise = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
         path = tmp_path / "data" / "set" / "cats" / f"{number:02}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -278,7 +278,7 @@ def test_a_run_is_cancelled_resumed_and_finished(made, request_, settings, monke
     some = made(slow)
     first = some.start(request_)
     job = until(some, lambda job: job.computed >= 8)
-    assert (job.state, job.total, job.precision) == ("running", 24, "fp32")
+    assert (job.state, job.total, job.precision) == ("running", 80, "fp32")
     waiting = some.start(replace(request_, resize="32"))
     until(some, lambda job: job.state == "waiting")  # one at a time
     some.stop(waiting.id)
@@ -288,17 +288,17 @@ def test_a_run_is_cancelled_resumed_and_finished(made, request_, settings, monke
     assert {job.state for job in states.values()} == {"cancelled"}
     store = Store(settings.store)
     kept = len(store.table())
-    assert 8 <= kept < 24
+    assert 8 <= kept < 80
     assert states[first.id].computed == kept
 
     some.forget(waiting.id)
     made(None).resume(first.id)
     job = until(some, has_ended)
     assert (job.state, job.id, job.sentence) == ("finished", first.id, "")
-    assert (job.total, job.reused, job.computed) == (24, kept, 24 - kept)
+    assert (job.total, job.reused, job.computed) == (80, kept, 80 - kept)
     assert job.images_per_second
     assert job.run == store.runs()[0].run
-    assert len(store.table()) == 24
+    assert len(store.table()) == 80
     assert str(tmp_path) not in (settings.store / "jobs" / job.id / "state.json").read_text()
 
 
@@ -326,7 +326,7 @@ def test_a_run_without_a_readable_photo_has_failed(made, request_, settings):
     some = made(None)
     some.start(request_)
     job = until(some, has_ended)
-    assert (job.state, job.failed, job.sentence) == ("failed", 24, "None of the 24 photos can be read.")
+    assert (job.state, job.failed, job.sentence) == ("failed", 80, "None of the 80 photos can be read.")
 
 
 def test_a_worker_whose_job_is_taken_away_ends(made, request_, settings):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from seglib import engine, parts, pipeline, upkeep
-from seglib.errors import DatasetError, StoreError, UnknownName
+from seglib.errors import DatasetError, StoreError, Terminated, UnknownName
 from seglib.pipeline import Options
 from seglib.preprocess import Resize, image_id
 from seglib.store import Store
@@ -341,6 +341,22 @@ def test_auto_precision_repeats_the_store(photos, store, fake, monkeypatch):
     report = run(photos, store, fake, precision="auto")
     assert (report.precision, report.computed) == ("bf16", 0)
     assert run(photos, store, fake, precision="auto", resize=Resize("32x48")).precision == "fp32"
+
+
+def test_told_to_stop_while_the_last_photos_are_kept_it_keeps_them(photos, store, fake, monkeypatch):
+    real, calls = pipeline.ThreadPoolExecutor.shutdown, []
+
+    def stopped_once(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise Terminated
+        real(self, *arguments, **options)
+
+    monkeypatch.setattr(pipeline.ThreadPoolExecutor, "shutdown", stopped_once)
+    with pytest.raises(Terminated):
+        run(photos, store, fake)
+    monkeypatch.undo()
+    assert len(store.table()) == 4
 
 
 # --- verify, status, prune ---
