@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -43,9 +44,18 @@ FILES_SCHEMA = pa.schema(
 VANISHED = "vanished"
 """`reason` of the row that takes a file out of the table; what was known of it stays in that row."""
 
-_FILE_COLUMNS = ["dataset", "path", "split", "label", "width", "height", "image_id"]
 _PLACE_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
-_CATEGORIES = ["dataset", "split", "label", "run", "model", "dominant", "animal"]
+_NAME = pa.dictionary(pa.int32(), pa.string())
+_FILES = pa.schema(
+    [
+        *(("dataset", _NAME), ("path", pa.string()), ("split", pa.string()), ("label", pa.string())),
+        *(("width", pa.int32()), ("height", pa.int32()), ("image_id", pa.string())),
+    ]
+)
+"""The part of the table that files bring."""
+
+_CATEGORIES = ("dataset", "split", "label", "run", "model", "dominant", "animal")
+_NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.uint16(): pd.UInt16Dtype()}
 
 
 def stats_schema(classes: Sequence[str]) -> pa.Schema:
@@ -153,8 +163,7 @@ class Store:
 
     def files(self, dataset: Dataset) -> pd.DataFrame:
         """The newest row of each path that was ever seen, failures and vanished ones included (`FILES_SCHEMA`)."""
-        table = parts.read(self.files_folder(dataset), FILES_SCHEMA).sort_by("scan")
-        files: pd.DataFrame = parts.newest(table, ["path"]).to_pandas(integer_object_nulls=True)
+        files: pd.DataFrame = self._newest_files(dataset).to_pandas(integer_object_nulls=True)
         return files
 
     def places(self, image_ids: Sequence[str]) -> pd.DataFrame:
@@ -178,12 +187,13 @@ class Store:
 
     def failures(self) -> pd.DataFrame:
         """One row per file that could not be read: dataset, path, label, reason, detail."""
-        frames = [self.files(d).assign(dataset=d.name) for d in self.datasets()]
-        columns = ["dataset", "path", "label", "reason", "detail"]
-        if not frames:
-            return pd.DataFrame(columns=columns)
-        every = pd.concat(frames, ignore_index=True)
-        return every.loc[every["reason"].notna() & (every["reason"] != VANISHED), columns].reset_index(drop=True)
+        columns = ["path", "label", "reason", "detail"]
+        frames = [pd.DataFrame(columns=["dataset", *columns])]
+        for dataset in self.datasets():
+            files = self._newest_files(dataset, [*columns, "scan"])
+            failed = files.filter(pc.not_equal(files["reason"], VANISHED)).select(columns)  # null is not unequal
+            frames.append(failed.to_pandas().assign(dataset=dataset.name)[["dataset", *columns]])
+        return pd.concat([frame for frame in frames if len(frame)] or frames[-1:], ignore_index=True)
 
     def files_folder(self, dataset: Dataset) -> Path:
         return self.path / "datasets" / dataset.id / "files"
@@ -229,8 +239,7 @@ class Store:
 
     def stats(self, run: Run) -> pd.DataFrame:
         """What the content of each picture decides: one row per image_id (`stats_schema`)."""
-        table = parts.read(self.stats_folder(run), stats_schema(run.classes))
-        stats: pd.DataFrame = parts.newest(table, ["image_id"]).to_pandas()
+        stats: pd.DataFrame = parts.newest(self._stats(run), ["image_id"]).to_pandas()
         return stats
 
     def measures(self, run: Run, image_ids: Sequence[str]) -> pd.DataFrame:
@@ -240,6 +249,10 @@ class Store:
         table = parts.read(self.stats_folder(run), schema, columns, where=("image_id", image_ids))
         found: pd.DataFrame = parts.newest(table, ["image_id"]).to_pandas()
         return found
+
+    def _stats(self, run: Run) -> pa.Table:
+        """Every row, oldest first."""
+        return parts.read(self.stats_folder(run), stats_schema(run.classes))
 
     def computed_ids(self, run: str, classes: Sequence[str]) -> set[str]:
         table = parts.read(self.path / "runs" / run / "stats", stats_schema(classes), ["image_id"])
@@ -270,31 +283,34 @@ class Store:
         """
         files = self._present([self.dataset(n) for n in datasets] if datasets is not None else self.datasets())
         chosen = [self.run(name) for name in runs] if runs is not None else self.runs()
-        frames = [
-            files.merge(self.stats(run), on="image_id", sort=False).assign(run=run.run, model=run.model)
-            for run in chosen
-        ]
-        frames = [frame for frame in frames if len(frame)] or frames[:1]
         classes = list(dict.fromkeys(name for run in chosen for name in run.classes))
-        pixels, blobs = [pixels_column(c) for c in classes], [blobs_column(c) for c in classes]
-        columns = [*_FILE_COLUMNS, "run", "model", "grid_width", "grid_height", *pixels, *blobs, *MEASURES]
-        columns += ["dominant", "animal"]
-        table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-        table = table.reindex(columns=columns).sort_values(["dataset", "path", "run"], ignore_index=True)
-        integers = {name: "Int32" for name in pixels if table[name].isna().any()}
-        integers |= {name: "UInt16" for name in blobs if table[name].isna().any()}
-        table = table.astype(integers | dict.fromkeys(_CATEGORIES, "category"))
-        return table.assign(tags=tags.column(tags.tags_of(self), table["image_id"])) if with_tags else table
+        schema = _table_schema(classes)
+        by_name = sorted(chosen, key=lambda run: run.run)
+        found = [_joined(files, run, parts.newest(self._stats(run), ["image_id"])) for run in by_name]
+        table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in found)], promote_options="default")
+        if len(found) > 1:
+            table = table.take(np.argsort(np.concatenate([places for _, places in found]), kind="stable"))
+        del files, found  # each as large as the table
+        frame = _frame(table)
+        return frame.assign(tags=tags.column(tags.tags_of(self), frame["image_id"])) if with_tags else frame
 
-    def _present(self, datasets: Sequence[Dataset]) -> pd.DataFrame:
-        """The files of the newest scan that could be read, with the table's columns."""
-        frames = []
-        for dataset in datasets:
-            files = self.files(dataset)
-            frames.append(files[files["reason"].isna()].assign(dataset=dataset.name))
-        if not frames:
-            return pd.DataFrame(columns=_FILE_COLUMNS)
-        return pd.concat(frames, ignore_index=True)[_FILE_COLUMNS].astype({"width": "int32", "height": "int32"})
+    def _present(self, datasets: Sequence[Dataset]) -> pa.Table:
+        """The files of the newest scan that could be read, with the table's columns, by data set and path."""
+        tables = [_FILES.empty_table()]
+        for dataset in sorted(datasets, key=lambda one: one.name):
+            files = self._newest_files(dataset, [*_FILES.names[1:], "reason", "scan"])
+            files = files.filter(pc.is_null(files["reason"])).drop_columns(["reason", "scan"])
+            names = pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [dataset.name])
+            tables.append(files.add_column(0, _FILES.field("dataset"), names))
+        return pa.concat_tables(tables)
+
+    def _newest_files(self, dataset: Dataset, columns: Sequence[str] | None = None) -> pa.Table:
+        """The newest row of each path, by path; `path` and `scan` must be among the columns."""
+        table = parts.read(self.files_folder(dataset), FILES_SCHEMA, columns)
+        table = table.sort_by([("path", "ascending"), ("scan", "ascending")])
+        paths = table["path"].combine_chunks()
+        last = pc.not_equal(paths[1:], paths[:-1]).to_numpy(zero_copy_only=False)
+        return table if last.all() else table.filter(np.append(last, True))
 
     def version(self, *, with_tags: bool = True) -> str:
         """Changes whenever a part or a JSON file does: the key of everything that is cached of this store.
@@ -357,7 +373,7 @@ class Store:
         `run` may be left out (the one used last that has a mask of it), `dataset` where only one of them has this path.
         """
         files = self._present([self.dataset(dataset)] if dataset else self.datasets())
-        found = files[files["path"] == path]
+        found = _frame(files.filter(pc.equal(files["path"], path)))
         if found.empty:
             raise StoreError(f"The store knows no photo {path!r}: give its path as in the table.")
         if found["dataset"].nunique() > 1:
@@ -372,6 +388,53 @@ class Store:
             if self.mask_path(run.run, image_id).exists():
                 return run
         raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with --verify.")
+
+
+def _table_schema(classes: Sequence[str]) -> pa.Schema:
+    stats = stats_schema(classes)
+    return pa.schema(
+        [*_FILES, ("run", _NAME), ("model", _NAME), *(field for field in stats if field.name != "image_id")]
+    )
+
+
+def _joined(files: pa.Table, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
+    """The files that the run has computed, in their order, with its statistics; and their places among all files."""
+    at = pc.index_in(files["image_id"], value_set=stats["image_id"])
+    places = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
+    if at.null_count:
+        files, at = files.take(places), at.drop_null()
+    table = files
+    for name, value in (("run", run.run), ("model", run.model)):
+        table = table.append_column(name, pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [value]))
+    for name in stats.column_names[1:]:
+        table = table.append_column(name, stats[name].take(at))
+    return table, places
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """As pandas: names as categories in alphabetical order, integers that are not always known as Int32 and UInt16."""
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        column = table[name]
+        if name in _CATEGORIES:
+            columns[name] = _categorical(column)
+        elif column.null_count and column.type in _NULLABLE:
+            columns[name] = column.to_pandas(types_mapper=_NULLABLE.get)
+        else:
+            columns[name] = column.to_pandas()
+    return pd.DataFrame(columns)
+
+
+def _categorical(column: pa.ChunkedArray) -> pd.Categorical:
+    encoded = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    array = encoded.combine_chunks()
+    codes = array.indices.fill_null(-1).to_numpy()
+    names = array.dictionary.to_pylist()
+    used = np.flatnonzero(np.bincount(codes + 1, minlength=len(names) + 1)[1:])
+    in_order = sorted(used, key=names.__getitem__)
+    place = np.full(len(names) + 1, -1, np.int32)
+    place[in_order] = np.arange(len(in_order), dtype=np.int32)
+    return pd.Categorical.from_codes(place[codes], pd.Index([names[at] for at in in_order], dtype="str"))
 
 
 def now() -> str:

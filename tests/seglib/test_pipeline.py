@@ -61,7 +61,7 @@ def test_columns_and_types_are_the_contract(photos, store, fake):
     assert list(table.columns) == [
         *("dataset", "path", "split", "label", "width", "height", "image_id", "run", "model"),
         *("grid_width", "grid_height", *(f"px:{c}" for c in classes), *(f"blobs:{c}" for c in classes)),
-        *("confidence", "entropy", "low_margin", "dominant", "animal"),
+        *("confidence", "entropy", "low_margin", "dominant", "animal", "tags"),
     ]
     types = table.dtypes.astype(str)
     assert set(types[[f"px:{c}" for c in classes]]) == {"int32"}
