@@ -27,6 +27,10 @@ _copy_link = st.components.v2.component("seglib_copy_link", css=_text("copy_link
 class Tile:
     """One photo of the gallery; texts are shown as they are."""
 
+    id: str
+    """What the browser calls it when it is picked or opened."""
+    href: str = ""
+    """Address of the page that a click opens; empty if there is none."""
     photo: str | None
     """Address of the thumbnail."""
     mask: str | None
@@ -45,6 +49,7 @@ class Tile:
     """Empty, or what one should know of the file."""
     bar: list[tuple[str, float, str]]
     """(class, share 0..1, colour), the largest first."""
+    tags: list[str]
 
 
 @dataclass(frozen=True)
@@ -56,23 +61,54 @@ class Look:
     size: int
 
 
+@dataclass(frozen=True)
+class Picked:
+    """Which photos are picked, as the gallery is told and as it tells."""
+
+    n: int
+    """Of the last message from this gallery that is taken into account."""
+    count: int
+    """All that are picked, on whatever page."""
+    on: list[str]
+    """Ids of those that are on this page."""
+
+
 def gallery(
     tiles: Sequence[Tile],
     legend: Sequence[tuple[str, str]],
     look: Look,
+    picked: Picked,
     *,
+    total: int,
     sizes: tuple[int, int],
     key: str,
     on_look: Callable[[], None],
+    on_picks: Callable[[], None],
+    on_all: Callable[[], None],
+    on_open: Callable[[], None] = lambda: None,
 ) -> None:
-    """Justified rows of tiles. `on_look` is called when overlay, opacity or size were changed (see `look_of`)."""
+    """Justified rows of tiles, one page of `total`.
+
+    `on_look` is called when overlay, opacity or size were changed (see `look_of`), `on_picks` when photos were picked
+    or not any more (see `picks_of`), `on_all` when all of `total` are wanted, `on_open` after a click on a tile with a
+    page (see `opened_of`).
+    """
     data = {
         "tiles": [asdict(tile) for tile in tiles],
         "legend": [list(entry) for entry in legend],
         "look": asdict(look),
+        "picks": asdict(picked),
+        "total": total,
         "sizes": list(sizes),
     }
-    _gallery(key=key, data=data, on_look_change=on_look)
+    _gallery(
+        key=key,
+        data=data,
+        on_look_change=on_look,
+        on_picks_change=on_picks,
+        on_all_change=on_all,
+        on_open_change=on_open,
+    )
 
 
 def look_of(key: str) -> Look | None:
@@ -82,6 +118,25 @@ def look_of(key: str) -> Look | None:
         return Look(bool(said["overlay"]), int(said["opacity"]), int(said["size"]))
     except (TypeError, KeyError, ValueError, OverflowError):
         return None
+
+
+def picks_of(key: str) -> tuple[int, list[object] | None, list[object]] | None:
+    """What the gallery `key` says of its picks in a callback: number of the message, ids shown, those of them picked.
+
+    Without ids shown, nothing at all shall be picked any more. None if it makes no sense; ids are not checked.
+    """
+    said = _said(key, "picks")
+    try:
+        n = int(said["n"])
+        return (n, None, []) if said.get("none") is True else (n, list(said["shown"]), list(said["picked"]))
+    except (TypeError, KeyError, ValueError, OverflowError, AttributeError):
+        return None
+
+
+def opened_of(key: str) -> str | None:
+    """Id of the tile that was clicked in the gallery `key`, in a callback; not checked."""
+    said = _said(key, "open")
+    return said if isinstance(said, str) else None
 
 
 @dataclass(frozen=True, kw_only=True)

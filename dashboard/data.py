@@ -16,6 +16,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.formats import without_places
+from dashboard.picks import Picks
 from dashboard.state import View
 from seglib import export, query, tags
 from seglib.classes import BACKGROUND
@@ -255,6 +256,27 @@ def main_class(source: Source, filters: Filters) -> str:
         return filtered[0]
     there: pd.Series = answer(source, filters, "class_distribution")["present"].drop(BACKGROUND, errors="ignore")
     return str(there.idxmax()) if there.any() else ""
+
+
+def tags_in_use(source: Source) -> list[str]:
+    """Every tag that a picture of the store has."""
+    return list(tags.counts(_tags(source)))
+
+
+def tags_of_picks(source: Source, picks: Picks) -> dict[str, int]:
+    """Tag -> picked photos that have it."""
+    found = tags.counts(tags.column(_tags(source), pd.Series(picks.ids, dtype="str")))
+    return {name: n for name, n in found.items() if name}
+
+
+def picked_rows(source: Source, filters: Filters, picks: Picks) -> int:
+    """Photos that pass the filters and are picked."""
+    return int(picks.rows(table(source)["image_id"])[selected(source, filters)].sum())
+
+
+def exported_picks(path: Path, run: str, picks: Picks) -> bytes:
+    """The statistics of the picked photos as CSV, read from the store at this moment."""
+    return export.csv_bytes(export.stats_frame(Store(path), [run], image_ids=pd.Series(picks.ids, dtype="str")))
 
 
 def exported(path: Path, run: str, filters: Filters, kind: str) -> bytes:

@@ -1,5 +1,6 @@
-// The gallery: justified rows of photos with a colour mask on each. Overlay, opacity and size change here, at once and
-// without the server, which is told afterwards so that the URL can follow.
+// The gallery: justified rows of photos with a colour mask on each. Overlay, opacity, size and the picking of photos
+// change here, at once and without the server, which is told afterwards. One tile can be reached by Tab, the others
+// from there by the arrow keys; Space picks, Enter opens.
 const states = new WeakMap();
 const WIDEST = 2.6;
 const NARROWEST = 0.6;
@@ -10,6 +11,24 @@ function element(tag, className, text) {
   if (text !== undefined) made.textContent = text;
   return made;
 }
+
+function drawing(path, className) {
+  const mark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  mark.setAttribute("viewBox", "0 0 16 16");
+  mark.setAttribute("class", className);
+  mark.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("d", path);
+  line.setAttribute("fill", "currentColor");
+  line.setAttribute("fill-rule", "evenodd");
+  mark.append(line);
+  return mark;
+}
+
+const TRIANGLE = "M8 1.8 15 14.2H1L8 1.8Zm-.8 4.4v4h1.6v-4H7.2Zm0 5.2v1.5h1.6v-1.5H7.2Z";
+const TICK = "M6.4 12.4 2.2 8.2l1.5-1.5 2.7 2.7 5.9-5.9 1.5 1.5z";
+
+// --- one tile --------------------------------------------------------------------------------------------------------
 
 function image(address, className, alt) {
   const made = element("img", className);
@@ -22,13 +41,42 @@ function image(address, className, alt) {
 }
 
 function pictureOf(tile) {
-  const frame = element("div", "frame");
   const picture = element("div", "picture");
   picture.style.aspectRatio = String(tile.aspect);
-  frame.classList.toggle("tall", tile.aspect < NARROWEST);
   if (tile.photo) picture.append(image(tile.photo, "photo", tile.alt));
   if (tile.mask) picture.append(image(tile.mask, "mask", ""));
-  frame.append(picture);
+  return picture;
+}
+
+// The picture is a link if there is a page to open: then a plain click goes there without a reload, and any other
+// (a new tab) is the browser's own.
+function openerOf(tile, state) {
+  const opener = element(tile.href ? "a" : "div", "open");
+  opener.append(pictureOf(tile));
+  if (!tile.photo) opener.setAttribute("aria-label", tile.alt);
+  if (!tile.href) return opener;
+  opener.href = tile.href;
+  opener.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    state.trigger("open", tile.id);
+  });
+  return opener;
+}
+
+function checkOf(tile) {
+  const check = element("button", "check");
+  check.type = "button";
+  check.setAttribute("role", "checkbox");
+  check.setAttribute("aria-label", `Select ${tile.name}`);
+  check.append(drawing(TICK, "tick"));
+  return check;
+}
+
+function frameOf(tile, state) {
+  const frame = element("div", "frame");
+  frame.classList.toggle("tall", tile.aspect < NARROWEST);
+  frame.append(openerOf(tile, state), checkOf(tile));
   const gone = [tile.photo ? "" : "thumbnail", tile.mask ? "" : "mask"].filter(Boolean).join(" and ");
   if (gone) frame.append(element("div", "missing", `The ${gone} is missing in the store.`));
   return frame;
@@ -40,32 +88,32 @@ function barOf(tile) {
     const part = element("i");
     part.style.width = `${share * 100}%`;
     part.style.background = colour;
-    part.title = name;
+    part.title = `${name} ${Math.round(share * 100)} %`;
     bar.append(part);
   }
   return bar;
 }
 
-const TRIANGLE = "M8 1.8 15 14.2H1L8 1.8Zm-.8 4.4v4h1.6v-4H7.2Zm0 5.2v1.5h1.6v-1.5H7.2Z";
-
 function warningOf(text) {
   const line = element("div", "warning");
-  const mark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  mark.setAttribute("viewBox", "0 0 16 16");
-  mark.setAttribute("width", "13");
-  mark.setAttribute("height", "13");
-  mark.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", TRIANGLE);
-  path.setAttribute("fill", "currentColor");
-  path.setAttribute("fill-rule", "evenodd");
-  mark.append(path);
   line.title = text;
-  line.append(mark, element("span", "", text));
+  line.append(drawing(TRIANGLE, "mark"), element("span", "", text));
   return line;
 }
 
-function tileOf(tile) {
+function tagsOf(names) {
+  const list = element("ul", "tags");
+  list.setAttribute("aria-label", "Tags");
+  for (const name of names) {
+    const chip = element("li");
+    chip.title = name;
+    chip.append(element("bdi", "", name));
+    list.append(chip);
+  }
+  return list;
+}
+
+function tileOf(tile, state) {
   const figure = element("figure", tile.warning ? "tile flagged" : "tile");
   figure.style.setProperty("--aspect", String(Math.min(WIDEST, Math.max(NARROWEST, tile.aspect))));
   const caption = element("figcaption");
@@ -78,10 +126,13 @@ function tileOf(tile) {
   caption.append(line, barOf(tile));
   if (tile.warning) caption.append(warningOf(tile.warning));
   caption.append(name);
+  if (tile.tags.length) caption.append(tagsOf(tile.tags));
   if (tile.note) caption.append(element("div", "quiet", tile.note));
-  figure.append(pictureOf(tile), caption);
+  figure.append(frameOf(tile, state), caption);
   return figure;
 }
+
+// --- the bar above ---------------------------------------------------------------------------------------------------
 
 function control(label, input, extra) {
   const box = element("label");
@@ -105,6 +156,12 @@ function range(low, high, step) {
   return input;
 }
 
+function button(text) {
+  const made = element("button", "plain", text);
+  made.type = "button";
+  return made;
+}
+
 function build(parent, sizes) {
   const root = element("div", "root");
   const bar = element("div", "bar");
@@ -113,25 +170,37 @@ function build(parent, sizes) {
   const opacity = range(0, 100, 5);
   const percent = element("output");
   const size = range(sizes[0], sizes[1], 10);
+  const page = button("Select page");
+  const all = button("");
   const legend = element("ul", "legend");
+  legend.setAttribute("aria-label", "Classes and their colours");
   const tiles = element("div", "tiles");
+  tiles.setAttribute("role", "group");
+  tiles.setAttribute("aria-label", "Photos: arrow keys move, Space selects, Escape clears the selection");
+  const told = element("div", "told");
+  told.setAttribute("role", "status");
   bar.append(
     control("Overlay", overlay, [keyHint("o")]),
     control("Opacity", opacity, [percent]),
     control("Size", size, []),
+    page,
+    all,
     legend,
   );
-  root.append(bar, tiles);
+  root.append(bar, tiles, told);
   parent.append(root);
-  return { root, overlay, opacity, percent, size, legend, tiles };
+  return { root, overlay, opacity, percent, size, page, all, legend, tiles, told };
 }
+
+// --- overlay, opacity, size ------------------------------------------------------------------------------------------
 
 function lookOf({ parts }) {
   return { overlay: parts.overlay.checked, opacity: Number(parts.opacity.value), size: Number(parts.size.value) };
 }
 
-function show({ parts }) {
-  const { overlay, opacity, size } = { overlay: parts.overlay.checked, opacity: parts.opacity.value, size: parts.size.value };
+function show(state) {
+  const { parts } = state;
+  const { overlay, opacity, size } = lookOf(state);
   parts.root.classList.toggle("bare", !overlay);
   parts.opacity.disabled = !overlay;
   parts.percent.textContent = `${opacity} %`;
@@ -146,10 +215,150 @@ function apply(state, look) {
   show(state);
 }
 
+// --- picking ---------------------------------------------------------------------------------------------------------
+
+function figures(state) {
+  return [...state.parts.tiles.querySelectorAll("figure.tile")];
+}
+
+function photos(number) {
+  return `${number.toLocaleString("en")} photo${number === 1 ? "" : "s"}`;
+}
+
+function allPicked(state) {
+  return state.tiles.length > 0 && state.tiles.every((tile) => state.picked.has(tile.id));
+}
+
+function showPicks(state) {
+  const { parts } = state;
+  const number = state.elsewhere + state.picked.size;
+  figures(state).forEach((figure, at) => {
+    const on = state.picked.has(state.tiles[at].id);
+    figure.classList.toggle("picked", on);
+    figure.querySelector(".check").setAttribute("aria-checked", String(on));
+  });
+  parts.root.classList.toggle("picking", number > 0);
+  parts.page.textContent = allPicked(state) ? "Unselect page" : "Select page";
+  const said = number ? `${photos(number)} selected` : "";
+  if (parts.told.textContent !== said) parts.told.textContent = said;
+}
+
+// The whole page is told each time, so that nothing is lost if two messages become one on their way; the number tells
+// an answer to this message from one to an earlier.
+function tellPicks(state) {
+  state.sent += 1;
+  showPicks(state);
+  state.send("picks", { n: state.sent, shown: state.tiles.map((tile) => tile.id), picked: [...state.picked] });
+}
+
+function toggle(state, at, { wide = false } = {}) {
+  const on = !state.picked.has(state.tiles[at].id);
+  const from = wide && state.anchor !== null ? Math.min(state.anchor, state.tiles.length - 1) : at;
+  for (const tile of state.tiles.slice(Math.min(from, at), Math.max(from, at) + 1)) {
+    if (on) state.picked.add(tile.id);
+    else state.picked.delete(tile.id);
+  }
+  state.anchor = at;
+  tellPicks(state);
+}
+
+function pickPage(state) {
+  const on = !allPicked(state);
+  state.picked = new Set(on ? state.tiles.map((tile) => tile.id) : []);
+  tellPicks(state);
+}
+
+function pickAll(state) {
+  state.picked = new Set(state.tiles.map((tile) => tile.id));
+  state.elsewhere = Math.max(state.elsewhere, state.data.total - state.tiles.length);
+  showPicks(state);
+  state.trigger("all", true);
+}
+
+function clear(state) {
+  if (!state.picked.size && !state.elsewhere) return;
+  state.picked = new Set();
+  state.elsewhere = 0;
+  state.anchor = null;
+  state.sent += 1;
+  showPicks(state);
+  state.send("picks", { n: state.sent, none: true });
+}
+
+// --- the keyboard ----------------------------------------------------------------------------------------------------
+
+function opener(figure) {
+  return figure.querySelector("a.open") ?? figure.querySelector(".check");
+}
+
+function reach(state, at) {
+  state.active = Math.max(0, Math.min(at, state.tiles.length - 1));
+  figures(state).forEach((figure, index) => {
+    for (const part of figure.querySelectorAll("a.open, .check")) part.tabIndex = index === state.active ? 0 : -1;
+  });
+}
+
+function focus(state, at) {
+  reach(state, at);
+  const figure = figures(state)[state.active];
+  opener(figure).focus({ preventScroll: true });
+  figure.scrollIntoView({ block: "nearest" });
+}
+
+// The tile in the next row up (-1) or down (+1) that lies most below this one; the same one at the edge.
+function beyond(state, direction) {
+  const boxes = figures(state).map((figure) => figure.getBoundingClientRect());
+  const here = boxes[state.active];
+  const middle = (here.left + here.right) / 2;
+  const tops = [...new Set(boxes.map((box) => Math.round(box.top)))].sort((a, b) => a - b);
+  const row = tops[tops.indexOf(Math.round(here.top)) + direction];
+  if (row === undefined) return state.active;
+  const away = (box) => (Math.round(box.top) === row ? Math.abs((box.left + box.right) / 2 - middle) : Infinity);
+  return boxes.reduce((best, box, at) => (away(box) < away(boxes[best]) ? at : best), boxes.findIndex((b) => away(b) < Infinity));
+}
+
+const MOVES = {
+  ArrowRight: (state) => state.active + 1,
+  ArrowLeft: (state) => state.active - 1,
+  ArrowDown: (state) => beyond(state, 1),
+  ArrowUp: (state) => beyond(state, -1),
+  Home: () => 0,
+  End: (state) => state.tiles.length - 1,
+};
+
+function pressed(state, event) {
+  const figure = event.target.closest("figure.tile");
+  if (!figure || event.altKey) return;
+  const at = figures(state).indexOf(figure);
+  if ((event.ctrlKey || event.metaKey) && event.key === "a") {
+    if (!allPicked(state)) pickPage(state);
+  } else if (event.ctrlKey || event.metaKey) {
+    return;
+  } else if (event.key === " ") {
+    toggle(state, at, { wide: event.shiftKey });
+  } else if (MOVES[event.key]) {
+    state.active = at;
+    focus(state, MOVES[event.key](state));
+  } else {
+    return;
+  }
+  event.preventDefault();
+  event.stopPropagation();
+}
+
 function typing(event) {
   const target = event.composedPath()[0];
   return target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName)
     || (target.tagName === "INPUT" && !/^(checkbox|range|radio)$/.test(target.type));
+}
+
+function besides(event) {
+  return event.ctrlKey || event.metaKey || event.altKey || event.repeat || typing(event);
+}
+
+// Escape belongs to whatever is open above the page.
+function covered() {
+  return document.querySelector('[role="dialog"], [role="listbox"], [role="menu"], [data-testid="stPopoverBody"]') !== null;
 }
 
 function listen(state) {
@@ -161,21 +370,81 @@ function listen(state) {
     input.addEventListener("change", tell, options);
   }
   parts.overlay.addEventListener("change", tell, options);
+  parts.page.addEventListener("click", () => pickPage(state), options);
+  parts.all.addEventListener("click", () => pickAll(state), options);
+  parts.tiles.addEventListener("click", (event) => {
+    const check = event.target.closest(".check");
+    if (!check) return;
+    const at = figures(state).indexOf(check.closest("figure.tile"));
+    reach(state, at);
+    toggle(state, at, { wide: event.shiftKey });
+  }, options);
+  parts.tiles.addEventListener("keydown", (event) => pressed(state, event), options);
+  parts.tiles.addEventListener("focusin", (event) => {
+    const figure = event.target.closest("figure.tile");
+    if (figure) reach(state, figures(state).indexOf(figure));
+  }, options);
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "o" || event.ctrlKey || event.metaKey || event.altKey || event.repeat || typing(event)) return;
-    parts.overlay.checked = !parts.overlay.checked;
-    tell();
+    if (event.key === "o" && !besides(event)) {
+      parts.overlay.checked = !parts.overlay.checked;
+      tell();
+    }
+    if (event.key === "Escape" && !besides(event) && !covered()) clear(state);
   }, options);
 }
 
-export default function ({ parentElement, data, setStateValue }) {
+// --- data from the server --------------------------------------------------------------------------------------------
+
+function drawTiles(state) {
+  const { tiles } = state.parts;
+  const held = tiles.contains(focused(tiles)) ? state.tiles[state.active]?.id : undefined;
+  const drawn = new Map(state.drawn.map(([key, text, node]) => [key, [text, node]]));
+  state.drawn = state.data.tiles.map((tile, at) => {
+    const [key, text] = [`${at} ${tile.id}`, JSON.stringify(tile)];
+    const [before, node] = drawn.get(key) ?? [];
+    return [key, text, before === text ? node : tileOf(tile, state)];
+  });
+  tiles.replaceChildren(...state.drawn.map(([, , node]) => node), element("div", "rest"));
+  const same = state.tiles.map((tile) => tile.id).join() === state.data.tiles.map((tile) => tile.id).join();
+  state.tiles = state.data.tiles;
+  if (!same) state.anchor = null;
+  reach(state, same ? state.active : 0);
+  if (held !== undefined && state.tiles[state.active]?.id === held) focus(state, state.active);
+}
+
+function focused(within) {
+  return within.getRootNode().activeElement;
+}
+
+function drawLegend(state) {
+  state.parts.legend.replaceChildren(...state.data.legend.map(([name, colour]) => {
+    const entry = element("li");
+    const swatch = element("span", "swatch");
+    swatch.style.background = colour;
+    entry.append(swatch, element("span", "", name));
+    return entry;
+  }));
+}
+
+function takePicks(state) {
+  const { picks } = state.data;
+  if (picks.n < state.sent) return; // an answer to an earlier message
+  state.sent = picks.n;
+  state.picked = new Set(picks.on);
+  state.elsewhere = picks.count - picks.on.length;
+}
+
+export default function ({ parentElement, data, setStateValue, setTriggerValue }) {
   let state = states.get(parentElement);
   if (!state) {
-    state = { abort: new AbortController(), parts: build(parentElement, data.sizes), waiting: "" };
+    state = {
+      abort: new AbortController(), parts: build(parentElement, data.sizes), waiting: "",
+      tiles: [], drawn: [], picked: new Set(), elsewhere: 0, sent: 0, anchor: null, active: 0,
+    };
     states.set(parentElement, state);
     listen(state);
   }
-  state.send = setStateValue;
+  Object.assign(state, { send: setStateValue, trigger: setTriggerValue, data });
   const look = JSON.stringify(data.look);
   if (!state.waiting || state.waiting === look) {
     state.waiting = "";
@@ -184,15 +453,12 @@ export default function ({ parentElement, data, setStateValue }) {
   const text = JSON.stringify([data.tiles, data.legend]);
   if (text !== state.text) {
     state.text = text;
-    const rest = element("div", "rest");
-    state.parts.tiles.replaceChildren(...data.tiles.map(tileOf), rest);
-    state.parts.legend.replaceChildren(...data.legend.map(([name, colour]) => {
-      const entry = element("li");
-      const swatch = element("span", "swatch");
-      swatch.style.background = colour;
-      entry.append(swatch, element("span", "", name));
-      return entry;
-    }));
+    drawTiles(state);
+    drawLegend(state);
   }
+  state.parts.all.textContent = `Select all ${photos(data.total)}`;
+  state.parts.all.hidden = data.total <= data.tiles.length;
+  takePicks(state);
+  showPicks(state);
   return () => { state.abort.abort(); states.delete(parentElement); };
 }

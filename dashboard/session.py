@@ -11,10 +11,13 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.picks import Picks
 from dashboard.state import View, decode, query_params
 from seglib.query import Filters
+from seglib.tags import Action
 
 _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
+_PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
 
 
 def pull(page: str) -> None:
@@ -86,6 +89,42 @@ def tell(notes: list[str]) -> None:
 def notes() -> list[str]:
     kept: list[str] = st.session_state.pop(_NOTES, [])
     return kept
+
+
+def picks() -> Picks:
+    """The photos that are picked; they stay so on all pages, and are no part of the URL."""
+    present: Picks = st.session_state.get(_PICKS, Picks())
+    return present
+
+
+def set_picks(new: Picks, *, message: int | None = None) -> None:
+    """From a callback; `message` is the number of what the browser said, if it was the browser."""
+    st.session_state[_PICKS] = new
+    if message is not None:
+        st.session_state[_MESSAGE] = message
+
+
+def message() -> int:
+    """Number of the last thing that the browser said about picks."""
+    number: int = st.session_state.get(_MESSAGE, 0)
+    return number
+
+
+def actions() -> list[Action]:
+    """What this visitor has tagged and may take back, the last one at the end; to be changed in place."""
+    done: list[Action] = st.session_state.setdefault(_ACTIONS, [])
+    return done
+
+
+def remark(sentence: str) -> None:
+    """From a callback: what came of it, for the bar that it belongs to."""
+    st.session_state[_REMARK] = sentence
+
+
+def remarked() -> str:
+    """The sentence of `remark`, once."""
+    said: str = st.session_state.pop(_REMARK, "")
+    return said
 
 
 def controlled(key: str, value: object) -> str:

@@ -46,9 +46,19 @@ _MEANINGS = {
 }
 
 
-def stats_frame(store: Store, runs: Sequence[str] | None = None, filters: Filters | None = None) -> pd.DataFrame:
-    """The table with `share:<class>` (0..1, six decimals) behind the pixel counts; of all runs if none is named."""
+def stats_frame(
+    store: Store,
+    runs: Sequence[str] | None = None,
+    filters: Filters | None = None,
+    *,
+    image_ids: "pd.Series[str] | None" = None,
+) -> pd.DataFrame:
+    """The table with `share:<class>` (0..1, six decimals) behind the pixel counts; of all runs if none is named.
+
+    `image_ids`: only these pictures.
+    """
     table = select(store.table(runs), filters or Filters())
+    table = table if image_ids is None else table[table["image_id"].isin(image_ids)]
     added = {share_column(name): shares(table, name).round(6) for name in classes_of(table)}
     at = max((i for i, c in enumerate(table.columns) if c.startswith("px:")), default=len(table.columns) - 1) + 1
     return pd.concat([table.iloc[:, :at], pd.DataFrame(added, index=table.index), table.iloc[:, at:]], axis=1)

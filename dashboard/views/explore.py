@@ -13,7 +13,7 @@ from dashboard.components import Look
 from dashboard.data import Selection
 from dashboard.formats import count, photos, plain_markdown
 from dashboard.state import OPACITY_RANGE, PAGE_SIZE, PALETTES, SHOWS, SIZE_RANGE, SORTS, sort_label
-from dashboard.views import parts
+from dashboard.views import parts, picked
 from dashboard.views.tiles import tiles
 from seglib.query import classes_of
 from seglib.stats import MEASURES
@@ -35,6 +35,7 @@ def render(selection: Selection) -> None:
         _table(selection)
     else:
         _gallery(selection)
+    picked.bar(selection)
 
 
 def _leaving(selection: Selection) -> None:
@@ -137,9 +138,13 @@ def _gallery(selection: Selection) -> None:
         shown,
         [(name, colours[name]) for name in found],
         Look(view.overlay, view.opacity, view.size),
+        picked.told([tile.id for tile in shown]),
+        total=len(chosen),
         sizes=SIZE_RANGE,
         key=GALLERY,
         on_look=_remember_look,
+        on_picks=partial(picked.pick, GALLERY),
+        on_all=partial(picked.pick_all, selection),
     )
     if pages > 1:
         _pages(page, pages, len(chosen))

@@ -12,12 +12,13 @@ from dashboard import media
 from dashboard.charts import class_colours
 from dashboard.components import Tile
 from dashboard.formats import percent, score
+from seglib import tags
 from seglib.classes import BACKGROUND, PRESENT_SHARE
 from seglib.overlay import alt_text
 from seglib.query import agreement, classes_of, shares
 from seglib.store import Store
 
-_TOLD = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence"]
+_TOLD = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence", "tags"]
 
 
 CHANGED = "changed since its scan"
@@ -44,6 +45,7 @@ def tiles(
         warning = f"folder {row['label']}, network {row['animal']}" if verdict == "contradicts" else ""
         found.append(
             Tile(
+                id=row["image_id"],
                 photo=media.thumbnail_url(store, row["image_id"]),
                 mask=media.overlay_url(store, run, row["image_id"], colours),
                 aspect=row["width"] / row["height"],
@@ -55,6 +57,7 @@ def tiles(
                 warning=warning,
                 note=CHANGED if (row["dataset"], row["path"]) in changed else "",
                 bar=[(name, round(part, 4), paint[name]) for name, part in there],
+                tags=tags.split(row["tags"]),
             )
         )
     return found

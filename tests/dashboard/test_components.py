@@ -39,3 +39,25 @@ def test_a_cell(sent):
 def test_a_cell_that_is_not_there(sent, value):
     sent("cell", value)
     assert components.cell_of("c", 2, 3) is None
+
+
+def test_picks(sent):
+    sent("picks", {"n": 3, "shown": ["a", "b"], "picked": ["b"]})
+    assert components.picks_of("c") == (3, ["a", "b"], ["b"])
+    sent("picks", {"n": 4, "none": True})
+    assert components.picks_of("c") == (4, None, [])
+
+
+@pytest.mark.parametrize(
+    "value", [None, "x", [], {"n": 1}, {"n": "many", "shown": [], "picked": []}, {"n": 1, "shown": 5, "picked": []}]
+)
+def test_picks_that_make_no_sense(sent, value):
+    sent("picks", value)
+    assert components.picks_of("c") is None
+
+
+def test_a_tile_that_was_opened(sent):
+    sent("open", "a")
+    assert components.opened_of("c") == "a"
+    sent("open", {"a": 1})
+    assert components.opened_of("c") is None

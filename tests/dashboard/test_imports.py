@@ -9,7 +9,7 @@ from tests.conftest import ROOT, imported
 
 ORDER = [
     {"formats", "settings"},
-    {"state", "components", "predictor", "folders", "caches", "originals", "pictures"},
+    {"state", "components", "picks", "predictor", "folders", "caches", "originals", "pictures"},
     {"predict_worker", "uncertainty", "jobs"},
     {"job_worker"},
     {"charts"},
@@ -21,7 +21,7 @@ ORDER = [
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 PURE = {"formats", "settings", "state", "charts", "media", "predictor", "predict_worker", "__main__"}
-PURE |= {"caches", "originals", "pictures", "uncertainty"}
+PURE |= {"picks", "caches", "originals", "pictures", "uncertainty"}
 PURE |= {"folders", "jobs", "job_worker"}
 """Rooms that know nothing of Streamlit (the launcher starts it, and only then)."""
 

@@ -1,0 +1,61 @@
+"""The photos that a visitor has picked, as one value: a set of image ids that may be as large as a store.
+
+In: image ids, as the browser says or as a column. Out: a new set, never a changed one, and what of a column is in it.
+Kept as one array, since a million Python texts would be ten times as much. Knows nothing of Streamlit, tags or pages.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+_IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
+
+
+def _none() -> pa.Array:
+    return pa.array([], pa.string())
+
+
+@dataclass(frozen=True)
+class Picks:
+    ids: pa.Array = field(default_factory=_none)
+    """Without repetition, in the order of picking."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def on(self, image_ids: Sequence[str]) -> list[str]:
+        """Those of these that are picked."""
+        return pa.array(image_ids, pa.string()).filter(self._has(image_ids)).to_pylist()  # type: ignore[no-any-return]
+
+    def rows(self, image_ids: pd.Series) -> NDArray[np.bool_]:
+        """bool per row of a column of image ids."""
+        found: NDArray[np.bool_] = self._has(image_ids).to_numpy(zero_copy_only=False)
+        return found
+
+    def replaced(self, shown: Iterable[object], picked: Iterable[object]) -> "Picks":
+        """Of the pictures `shown` just those are picked that are in `picked` too; all others stay as they are.
+
+        Comes from the browser: what is no image id is left out.
+        """
+        seen = {i for i in shown if isinstance(i, str) and _IMAGE_ID.match(i)}
+        chosen = [i for i in picked if isinstance(i, str) and i in seen]
+        kept = self.ids.filter(pc.invert(pc.is_in(self.ids, value_set=pa.array(sorted(seen), pa.string()))))
+        return Picks(pc.unique(pa.concat_arrays([kept, pa.array(chosen, pa.string())])))
+
+    def plus(self, image_ids: pd.Series) -> "Picks":
+        """With all of a column."""
+        return Picks(pc.unique(pa.concat_arrays([self.ids, _flat(image_ids)])))
+
+    def _has(self, image_ids: "Sequence[str] | pd.Series") -> pa.Array:
+        return pc.is_in(_flat(image_ids), value_set=self.ids)
+
+
+def _flat(image_ids: "Sequence[str] | pd.Series") -> pa.Array:
+    found = pa.array(image_ids, pa.string())
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found

@@ -1,0 +1,156 @@
+"""Picking photos, tagging them and taking it back, through the page as Streamlit drives it."""
+
+import pandas as pd
+import pytest
+
+from dashboard.picks import Picks
+from seglib import tags
+from seglib.store import Store
+from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, recipe
+from tests.dashboard.views.test_pages import component, opened, said
+
+CATS = ["cats/a.jpg", "cats/b.jpg", "cats/c.jpg"]
+
+
+def ids(*paths: str) -> list[str]:
+    return [id_of(path) for path in paths]
+
+
+def with_picks(*paths: str, **query: list[str]):
+    app = opened("Explore", **query)
+    app.session_state["_picks"] = Picks().plus(pd.Series(ids(*paths), dtype="str"))
+    return app.run()
+
+
+def tag(app, name: str):
+    box = app.selectbox(key="w:new_tag")
+    if name not in box.options:  # typed, which the test driver knows nothing of
+        box.options.append(name)
+    return box.set_value(name).run()
+
+
+def present(store) -> dict[str, list[str]]:
+    return {str(i): tags.split(joined) for i, joined in tags.tags_of(Store(store)).items()}
+
+
+def test_the_bar_is_there_only_when_there_is_something_to_do(full):
+    app = opened("Explore")
+    assert "selected" not in said(app)
+    assert "undo" not in [button.key for button in app.button]
+    assert "**1 photo selected**" in said(with_picks("cats/a.jpg"))
+
+
+def test_picks_stay_while_filters_change_and_the_bar_says_so(full):
+    app = with_picks(*CATS, label=["dogs"])
+    assert "**3 photos selected**, 3 of them outside the filters" in said(app)
+    app = with_picks(*CATS, "dogs/d.jpg", label=["dogs"])
+    assert "**4 photos selected**, 3 of them outside the filters" in said(app)
+    assert component(app, "tiles")["picks"] == {"n": 0, "count": 4, "on": ids("dogs/d.jpg")}
+    app.button(key="clear_picks").click().run()
+    assert "selected" not in said(app)
+    assert component(app, "tiles")["picks"]["count"] == 0
+
+
+@pytest.mark.parametrize("name", ["keep", NASTY[:60], "|"])
+def test_tag_and_undo(full, name):
+    app = tag(with_picks(*CATS[:2]), name)
+    assert not app.exception
+    if name == "|":
+        assert "A tag holds no" in said(app).replace("\\", "")
+        assert present(full) == {}
+        return
+    name = tags.tag_name(name)
+    assert present(full) == {image_id: [name] for image_id in ids(*CATS[:2])}
+    assert [tile["tags"] for tile in component(app, "tiles")["tiles"]][:3] == [[name], [name], []]
+    assert app.selectbox(key="w:new_tag").value is None  # ready for the next one
+    app.button(key="undo").click().run()
+    assert present(full) == {}
+    assert "undo" not in [button.key for button in app.button]
+
+
+def test_undo_goes_back_step_by_step_and_leaves_what_others_did(full):
+    app = tag(tag(with_picks(*CATS[:2]), "one"), "two")
+    tags.tag(Store(full), ids("dogs/d.jpg"), "theirs")
+    app.button(key="undo").click().run()
+    app.button(key="undo").click().run()
+    assert present(full) == {id_of("dogs/d.jpg"): ["theirs"]}
+
+
+def test_a_tag_is_taken_off(full):
+    tags.tag(Store(full), ids(*CATS), "keep")
+    app = with_picks(*CATS[:2], "dogs/d.jpg")
+    assert app.menu_button(key="remove_tag").options == ["keep · 2"]
+    app.menu_button(key="remove_tag").click("keep").run()
+    assert present(full) == {id_of(CATS[2]): ["keep"]}
+
+
+def test_what_changes_nothing_is_said_and_cannot_be_undone(full):
+    tags.tag(Store(full), ids(*CATS), "keep")
+    app = tag(with_picks(*CATS), "keep")
+    assert "All of them have this tag already" in said(app)
+    assert "undo" not in [button.key for button in app.button]
+    assert "All of them" not in said(app.run())
+
+
+def test_what_was_pruned_cannot_be_undone_and_says_so(full):
+    from seglib import upkeep
+
+    app = tag(tag(with_picks(*CATS), "keep"), "other")
+    tags.undo(Store(full))
+    upkeep.prune(Store(full))
+    app.run()
+    app.button(key="undo").click().run()
+    assert "undone already" in said(app)
+    assert not app.exception
+
+
+def test_a_store_that_cannot_be_written_is_a_sentence(full, monkeypatch):
+    app = with_picks(*CATS)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/secret/place")
+
+    monkeypatch.setattr("seglib.parts.Scratch.append", refuse)
+    app = tag(app, "keep")
+    assert "The store cannot be written" in said(app)
+    assert "secret" not in said(app)
+    assert not app.exception
+
+
+def test_the_export_of_the_picks_holds_just_them(full):
+    from dashboard import data
+
+    rows = data.exported_picks(full, recipe().run, Picks().plus(pd.Series(ids("cats/a.jpg", "dogs/e.jpg"))))
+    assert rows.decode().count("\n") == 3
+    assert b"cats/a.jpg" in rows
+    assert b"cats/b.jpg" not in rows
+
+
+def test_all_in_the_filter_are_picked_on_every_page(tmp_path, serve):
+    from types import SimpleNamespace
+
+    from dashboard import data
+    from dashboard.data import Source
+    from dashboard.views import picked
+    from seglib.query import Filters
+
+    fill(tmp_path / "store", pixels={f"cats/{n:03}.jpg": {"cat": n % 100} for n in range(100)})
+    path = serve(tmp_path / "store")
+    app = opened("Explore", page=["2"])
+    _, version, _ = data.stored(path)
+    selection = SimpleNamespace(source=Source(str(path), version, recipe().run), filters=Filters())
+    state = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dashboard.session.st.session_state", state)
+        picked.pick_all(selection)
+    app.session_state["_picks"] = state["_picks"]
+    app.run()
+    assert "**100 photos selected**" in said(app)
+    assert len(component(app, "tiles")["picks"]["on"]) == 48
+
+
+def test_two_copies_of_one_photo_are_one_pick(tmp_path, serve):
+    fill(tmp_path / "store")
+    fill(tmp_path / "store", folder="more", pixels={"cats/a.jpg": PIXELS["cats/a.jpg"]})
+    serve(tmp_path / "store")
+    assert "**1 photo selected**" in said(with_picks("cats/a.jpg"))
