@@ -15,13 +15,15 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from dashboard import folders
+from dashboard.folders import Folder
 from dashboard.formats import without_places
 from dashboard.picks import Picks
 from dashboard.state import View
 from seglib import export, query, tags
 from seglib.classes import BACKGROUND
-from seglib.dataset import STORE_MARKER
-from seglib.errors import SegError, StoreError
+from seglib.dataset import STORE_MARKER, scan
+from seglib.errors import DatasetError, SegError, StoreError
 from seglib.filters import Tagged
 from seglib.query import FILTERS, Choice, Count, Filters
 from seglib.stats import MEASURES, share_column
@@ -89,6 +91,21 @@ def stored(path: Path) -> tuple[Store, str, list[Run]]:
         raise StoreError(NO_STORE)
     store = Store(path)
     return store, f"{store.version(with_tags=False)}-{tags.version(store)}", store.runs()
+
+
+@st.cache_data(ttl=10, max_entries=4, show_spinner=False)
+def offered(roots: tuple[Path, ...]) -> list[Folder]:
+    """The folders of photos that may be analysed."""
+    return folders.offered(roots)
+
+
+@st.cache_data(ttl=60, max_entries=64, show_spinner=False)
+def photos_in(folder: Path) -> int:
+    """Files that look like photos, in it and below."""
+    try:
+        return len(scan(folder))
+    except DatasetError:  # its last photo has just gone
+        return 0
 
 
 def sentence(error: SegError) -> str:

@@ -15,7 +15,8 @@ NO_VALUE = "(none)"
 _ABSOLUTE = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"<>|]*[\\/])?([^\s'\"<>|/\\]*)")
 """A place that starts at the root of a file system, and its last name."""
 
-_MARKDOWN_SIGNS = re.compile(r"([^\w\s])")
+_MARKDOWN_SIGNS = re.compile(r"([!-/:-@\[-^`{-~])")
+"""ASCII punctuation, which Markdown lets a backslash precede; of other signs it would show the backslash."""
 
 
 def percent(share: float | None) -> str:
@@ -43,9 +44,19 @@ def photos(number: int) -> str:
     return f"{count(number)} photo" + ("" if number == 1 else "s")
 
 
-def moment(iso: str) -> str:
-    """An ISO time to the minute: `2026-01-31 09:05`."""
-    return iso[:16].replace("T", " ")
+def duration(seconds: float) -> str:
+    """To one unit, rounded up, since it is a promise: `12 s`, `3 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{math.ceil(seconds / 360) / 10:.1f} h"
+
+
+def size(number: float) -> str:
+    """Of bytes, in powers of ten: `28 kB`, `1.4 MB`, `130 MB`, `2.1 GB`."""
+    for unit, least in (("GB", 1e9), ("MB", 1e6)):
+        if number >= least:
+            return f"{number / least:.1f} {unit}" if number < 9.95 * least else f"{number / least:.0f} {unit}"
+    return f"{math.ceil(number / 1e3)} kB"
 
 
 def named(value: str) -> str:

@@ -21,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -57,6 +57,7 @@ WORKER = (
 )
 """Not `-m`: the processes that decode would then import all of it too, before each start."""
 
+_starting = Lock()
 _SILENT_SECONDS = 60
 _ID = re.compile(r"[0-9a-f]{12}\Z")
 
@@ -111,13 +112,12 @@ class Job:
         return self.computed + self.reused + self.failed
 
 
-@dataclass
+@dataclass(frozen=True)
 class Jobs:
     """The jobs of one store."""
 
     settings: Settings
     command: tuple[str, ...] = WORKER
-    _one_at_a_time: Lock = field(default_factory=Lock)
 
     def all(self) -> list[Job]:
         """Newest first."""
@@ -128,7 +128,7 @@ class Jobs:
 
     def start(self, request: Request) -> Job:
         """Raises `UsageError` if a live job does this already, or too many wait."""
-        with self._one_at_a_time:
+        with _starting:
             jobs = self.all()
             self._check(request, jobs)
             for job in [job for job in jobs if not job.live][MOST_ENDED - 1 :]:
@@ -138,7 +138,7 @@ class Jobs:
 
     def resume(self, job_id: str) -> Job:
         """Start an ended job again: what is computed is kept, the rest follows."""
-        with self._one_at_a_time:
+        with _starting:
             job = self._known(job_id)
             if job.live:
                 return job

@@ -13,6 +13,7 @@ from dashboard.data import Selection, Source
 from dashboard.settings import Settings
 from dashboard.state import fitted, query_params, with_run
 from dashboard.views import explore, overview, runs
+from seglib.dataset import STORE_MARKER
 from seglib.errors import SegError
 
 VIEWS: dict[str, Callable[[Selection], None]] = {"Overview": overview.render, "Explore": explore.render}
@@ -21,6 +22,7 @@ VIEWS: dict[str, Callable[[Selection], None]] = {"Overview": overview.render, "E
 TOOLS: dict[str, Callable[[Settings], None]] = {"Runs": runs.render}
 """Title in the menu -> how a page is drawn that needs no run, nor a store; these follow the others in the menu."""
 
+NO_STORE = "There is no store yet, so there is nothing to show: the first run makes one, on the Runs page."
 NO_RUN = "This store holds no run yet, so there is nothing to show: start one on the Runs page."
 
 
@@ -44,6 +46,9 @@ def main() -> None:
 
 
 def _draw(path: Path, title: str) -> None:
+    if not (path / STORE_MARKER).is_file():
+        ui.nothing(title, NO_STORE, to=runs.TITLE)
+        return
     store, version, found = data.stored(path)
     if not found:
         ui.nothing(title, NO_RUN, to=runs.TITLE)

@@ -75,6 +75,12 @@ def open_page(title: str, filters: Filters) -> None:
     st.session_state[_TARGET] = title
 
 
+def open_run(title: str, run: str) -> None:
+    """From a callback: go to another page with all photos of this run."""
+    change(run=run)
+    open_page(title, Filters())
+
+
 def target() -> str | None:
     """The page that `open_page` asked for, once."""
     wanted: str | None = st.session_state.pop(_TARGET, None)

@@ -93,3 +93,13 @@ def card(title: str, note: str = "", *, stretch: bool = True) -> Iterator[None]:
 
 def remark(text: str) -> None:
     st.caption(plain_markdown(text))
+
+
+def remarks(texts: Sequence[str]) -> None:
+    """Several remarks, each on a line of its own."""
+    st.caption("  \n".join(plain_markdown(text) for text in texts))
+
+
+def line(text: str) -> None:
+    """The name of an entry of a list."""
+    st.markdown(f"**{plain_markdown(text)}**")

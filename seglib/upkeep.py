@@ -152,6 +152,11 @@ def drift(store: Store, dataset: Dataset) -> Drift:
     )
 
 
+def size_bytes(store: Store, run: str) -> int:
+    """What a run takes on the disk; it looks at every mask's entry."""
+    return sum(path.stat().st_size for path in (store.path / "runs" / run).rglob("*") if path.is_file())
+
+
 def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
     """Merge the small parts of every folder, newest row of a key last."""
     with parts.lock(store.path, wait_seconds=wait_seconds):

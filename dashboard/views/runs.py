@@ -1,57 +1,187 @@
-"""Runs: what networks have been run over which photos, in this store.
+"""Runs: start one, watch it, stop it; what has been run in this store, what failed, what is stale.
 
 In: the server's settings. Out: the page; it needs no run, and no store.
 """
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from dashboard import data, session, ui
-from dashboard.formats import NOTHING, count, moment
+from dashboard.data import Source
+from dashboard.formats import NOTHING, count, plain_markdown, size
+from dashboard.jobs import Request
 from dashboard.settings import Settings
+from dashboard.views import at_work, start_run
+from seglib import export, upkeep
 from seglib.dataset import STORE_MARKER
-from seglib.query import Filters
+from seglib.errors import SegError
+from seglib.models import MODELS
 from seglib.store import Run, Store
 
 TITLE = "Runs"
 EXPLORE = "Explore"
+_CHECKED = "runs:checked"
 
 
 def render(settings: Settings) -> None:
     there = (settings.store / STORE_MARKER).is_file()
     found = data.stored(settings.store) if there else None
+    runs = found[2] if found else []
     with ui.heading(TITLE):
         pass
+    at_work.render(settings)
+    start_run.render(settings, runs)
     if found is None:
-        st.info("There is no store yet: the first run makes it.")
+        ui.remark("There is no store yet: the first run makes it.")
         return
-    store, _, runs = found
     if not runs:
-        st.info("This store holds no run yet.")
-    for run in reversed(runs):
-        _run(store, run)
+        ui.remark("This store holds no run yet.")
+        return
+    store, version, _ = found
+    with ui.card("Runs in this store", f"n = {count(len(runs))}, the one used last first", stretch=False):
+        for run in reversed(runs):
+            _run(settings, store, run)
+    _unreadable(Source(str(settings.store), version, runs[-1].run))
+    _stale(store)
 
 
-def _run(store: Store, run: Run) -> None:
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"run:{run.run}"):
+# --- the runs ------------------------------------------------------------------------------------------------------
+
+
+def _run(settings: Settings, store: Store, run: Run) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{run.run}"):
         with st.container(width="stretch"):
             ui.facts(f"{run.model} · {run.resize}", run.run, _facts(store, run))
-        st.button("Explore", key=f"explore:{run.run}", on_click=_explore, args=(run.run,))
+        with st.container(horizontal=True, width="content"):
+            st.button("Explore", key=f"explore:{run.run}", on_click=session.open_run, args=(EXPLORE, run.run))
+            again = _again(settings, run)
+            st.button(
+                "Run again",
+                key=f"again:{run.run}",
+                disabled=not again,
+                help="Computes what is new or has changed in its folders"
+                if again
+                else "Its folders, or its weights, are not among those that can be started from here",
+                on_click=start_run.start,
+                args=(settings, again),
+            )
+            if st.button("Delete", key=f"delete:{run.run}"):
+                _confirm(store, run)
 
 
 def _facts(store: Store, run: Run) -> list[tuple[str, str]]:
     last: dict[str, Any] = run.invocations[-1] if run.invocations else {}
-    speeds = [i["computed"] / i["seconds"] for i in run.invocations if i["computed"] and i["seconds"]]
+    timed = [i for i in run.invocations if i["computed"] and i["seconds"]]
+    speed = f"{timed[-1]['computed'] / timed[-1]['seconds']:.1f}" if timed else NOTHING
     return [
         (count(store.row_count(run)), "photos"),
-        (count(last["failed"]) if last else NOTHING, "unreadable files, last time"),
-        (f"{speeds[-1]:.1f}" if speeds else NOTHING, f"photos/s on {last['device']}" if speeds else "photos/s"),
+        (count(last["failed"]) if last else NOTHING, "unreadable files"),
+        (speed, f"photos/s on {timed[-1]['device']}" if timed else "photos/s"),
         (run.precision or NOTHING, "precision"),
-        (moment(run.last_used), "last used, UTC"),
+        (run.last_used[:10], f"last used, {run.last_used[11:16]} UTC"),
     ]
 
 
-def _explore(run: str) -> None:
-    session.change(run=run)
-    session.open_page(EXPLORE, Filters())
+def _again(settings: Settings, run: Run) -> list[Request]:
+    """What brings this run up to date: one request for each of its folders that is offered here."""
+    spec = MODELS.get(run.model)
+    if spec is None or run.precision is None or not (run.weights_sha256 or "").startswith(spec.sha256):
+        return []
+    used = {str(invocation["dataset"]) for invocation in run.invocations}
+    return [
+        Request(folder=f.id, title=f.title, model=run.model, resize=run.resize, precision=run.precision)
+        for f in data.offered(settings.data)
+        if f.id in used
+    ]
+
+
+@st.dialog("Delete this run?")
+def _confirm(store: Store, run: Run) -> None:
+    number, on_disk = count(store.row_count(run)), size(upkeep.size_bytes(store, run.run))
+    st.markdown(
+        f"**{plain_markdown(run.run)}**: its statistics and masks of {number} photos, {on_disk}, are deleted for good. "
+        "The photos themselves and all other runs stay."
+    )
+    if st.button("Delete", type="primary", key="delete", on_click=_delete, args=(store, run)):
+        st.rerun()  # closes the dialog
+
+
+def _delete(store: Store, run: Run) -> None:
+    try:
+        upkeep.remove_run(store, run.run)
+    except SegError as error:
+        session.tell([data.sentence(error)])
+
+
+# --- what failed, what is stale ------------------------------------------------------------------------------------
+
+
+def _unreadable(source: Source) -> None:
+    failures = data.failures(source)
+    if failures.empty:
+        return
+    with ui.card("Unreadable files", f"n = {count(len(failures))}; for every run the same", stretch=False):
+        st.dataframe(failures, hide_index=True, lazy=True, alt="Files that could not be read, with reasons")
+        st.download_button(
+            "CSV",
+            data=lambda: export.csv_bytes(failures),
+            file_name="unreadable.csv",
+            mime="text/csv",
+            key="download:unreadable",
+            on_click="ignore",
+        )
+
+
+def _stale(store: Store) -> None:
+    with ui.card("What is stale", "compares the folders with their newest scan; opens no photo", stretch=False):
+        if st.button("Check now", key="check"):
+            with st.spinner("Looking through the folders"):
+                st.session_state[_CHECKED] = _checked(store)
+        if _CHECKED not in st.session_state:
+            return
+        datasets, runs, stale = st.session_state[_CHECKED]
+        st.dataframe(datasets, hide_index=True, alt="Data sets: files that are new, changed or gone")
+        st.dataframe(runs, hide_index=True, alt="Runs: photos not computed, stale rows, size")
+        if stale:
+            ui.remark(f"{count(stale)} rows and pictures belong to no file or no run any more.")
+            st.button("Remove what is stale", key="prune", on_click=_prune, args=(store,))
+        else:
+            ui.remark("Nothing in the store is stale.")
+
+
+def _checked(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Per data set, per run, and how many rows and pictures can be removed."""
+    status = upkeep.status(store)
+    drifts = [upkeep.drift(store, dataset) for dataset in store.datasets()]
+    datasets = [
+        {
+            "data set": drift.dataset,
+            "files known": dataset.files,
+            "new": drift.new,
+            "changed": drift.changed,
+            "gone": drift.vanished,
+            "folder": "there" if drift.there else "not there, or without photos",
+        }
+        for dataset, drift in zip(status.datasets, drifts, strict=True)
+    ]
+    runs = [
+        {
+            "run": run.run,
+            "photos": run.rows,
+            "not computed": run.pending,
+            "stale rows": run.stale_rows,
+            "size": size(upkeep.size_bytes(store, run.run)),
+        }
+        for run in status.runs
+    ]
+    return pd.DataFrame(datasets), pd.DataFrame(runs), status.stale
+
+
+def _prune(store: Store) -> None:
+    try:
+        upkeep.prune(store)
+        st.session_state[_CHECKED] = _checked(store)
+    except SegError as error:
+        session.tell([data.sentence(error)])

@@ -141,8 +141,9 @@ def thumbnail() -> bytes:
 def serve(monkeypatch: pytest.MonkeyPatch):
     """Tell the pages and routes of this process which store they show."""
 
-    def use(path: Path) -> Path:
-        for name, value in Settings(store=path, data=()).environment().items():
+    def use(path: Path, *folders: Path) -> Path:
+        """Without folders, one is offered that holds no photo."""
+        for name, value in Settings(store=path, data=folders or (path.parent / "none",)).environment().items():
             monkeypatch.setenv(name, value)
         return path
 

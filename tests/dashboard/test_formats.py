@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.formats import count, named, percent, photos, plain_html, plain_markdown, score
+from dashboard.formats import count, duration, named, percent, photos, plain_html, plain_markdown, score, size
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,25 @@ def test_no_sign_of_markdown_stays_bare(text):
         if sign != "_":  # a word's own underscore is none
             assert bare.count(sign) == bare.count("\\" + sign)
     assert "\n" not in bare
+
+
+def test_signs_that_markdown_does_not_know_stay_as_they_are():
+    assert plain_markdown("a · b – 1 % „ü“") == "a · b – 1 \\% „ü“"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (89, "89 s"), (91, "2 min"), (3600, "60 min"), (9000, "2.5 h"), (9001, "2.6 h")]
+)
+def test_durations_promise_no_less(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 kB"), (1, "1 kB"), (999_999, "1000 kB"), (1.44e6, "1.4 MB"), (1.3e8, "130 MB"), (2e9, "2.0 GB")],
+)
+def test_sizes(number, text):
+    assert size(number) == text
 
 
 def test_html_stays_text():

@@ -1,9 +1,56 @@
-"""The Runs page, through Streamlit's own test driver: what is there, with or without a store."""
+"""The Runs page, through Streamlit's own test driver: what is there, and that its buttons do what they say."""
+
+import os
+import signal
+import sys
+import time
 
 import pytest
 
+from dashboard import data, jobs
+from dashboard.folders import offered
+from dashboard.jobs import Job, Jobs, Request
+from dashboard.settings import Settings
+from dashboard.views import at_work, start_run
+from seglib.store import Store
 from tests.dashboard.conftest import fill, recipe
 from tests.dashboard.views.test_pages import asked, html, opened, said
+
+QUIET = (
+    "import json, pathlib, sys, time\n"
+    "(pathlib.Path(sys.argv[1]) / 'state.json').write_text(json.dumps(dict(state='running', total=8, computed=2)))\n"
+    "time.sleep(60)"
+)
+
+
+@pytest.fixture
+def photos(tmp_path, serve, monkeypatch):
+    """A store that is not there yet, a folder of two photos that is offered, and workers that do nothing."""
+    data.offered.clear()
+    data.photos_in.clear()
+    monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
+    for name in ("a.jpg", "b.jpg"):
+        path = tmp_path / "data" / "set" / "cats" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    serve(tmp_path / "store", tmp_path / "data")
+    yield tmp_path / "data"
+    for process in jobs._children:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _init_quiet(real):
+    return lambda self, settings: real(self, settings, (sys.executable, "-c", QUIET))
+
+
+def job_of(state: str, **known) -> Job:
+    request = Request(folder="0" * 8, title="data/set", model="net", resize="224")
+    return Job(id="0" * 12, request=request, asked=1, state=state, **known)
+
+
+# --- what is there ---
 
 
 @pytest.mark.parametrize(
@@ -32,3 +79,156 @@ def test_each_run_is_listed_and_opens_in_explore(full):
 def test_the_view_is_still_there_on_the_way_back(full):
     app = opened("Runs", label=["dogs"])
     assert asked(app, "label") == ["dogs"]
+
+
+def test_unreadable_files_are_listed_with_their_reason(full):
+    app = opened("Runs")
+    (frame,) = [f.value for f in app.dataframe if "reason" in f.value]
+    assert frame[["path", "reason"]].to_numpy().tolist() == [["cats/bad.jpg", "not an image"]]
+
+
+def test_without_photos_below_the_data_the_page_says_so(empty):
+    app = opened("Runs")
+    assert "There are no photos below" in said(app)
+    assert str(empty.parent) not in said(app).replace("\\", "")
+
+
+# --- starting, watching, stopping ---
+
+
+def test_the_first_run_is_started_from_the_page(photos, tmp_path):
+    app = opened("Overview")
+    app.button(key="go").click().run()
+    assert app.title[0].value == "Runs"
+    assert "2 photos in data/set" in said(app).replace("\\", "")
+    app.button(key="start").click().run()
+    assert not app.exception
+    (job,) = Jobs(Settings.read()).all()
+    assert (job.request.title, job.request.model, job.request.resize) == ("data/set", "fcn_mobilenet_v2", "224")
+    assert "fcn_mobilenet_v2 · 224 · auto, on data/set" in said(app).replace("\\", "")
+    assert str(tmp_path) not in said(app).replace("\\", "")
+
+    app.button(key="start").click().run()  # once more: refused in a sentence
+    assert "at work on data/set already" in said(app).replace("\\", "")
+    assert len(Jobs(Settings.read()).all()) == 1
+
+    while not Jobs(Settings.read()).all()[0].total:
+        time.sleep(0.05)
+    app.button(key=f"stop:{job.id}").click().run()
+    while Jobs(Settings.read()).all()[0].live:
+        time.sleep(0.05)
+    app.run()
+    assert "Cancelled after 2 of 8 photos; they are kept." in said(app).replace("\\", "")
+    app.button(key=f"resume:{job.id}").click().run()
+    assert Jobs(Settings.read()).all()[0].live
+    assert app.button(key=f"stop:{job.id}")
+
+
+def test_an_ended_job_can_be_dismissed(photos):
+    some = Jobs(Settings.read())
+    folder = offered(Settings.read().data)[0]
+    job = some.start(Request(folder=folder.id, title=folder.title, model="fcn_mobilenet_v2", resize="224"))
+    os.killpg(jobs._children[-1].pid, signal.SIGKILL)
+    jobs._children[-1].wait()
+    app = opened("Runs")
+    assert "went away without a word" in said(app)
+    app.button(key=f"forget:{job.id}").click().run()
+    assert some.all() == []
+    assert "without a word" not in said(app)
+
+
+def test_several_networks_are_several_jobs_each_at_its_own_size(photos, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    app = opened("Runs")
+    app.multiselect(key="start:models").set_value(["fcn_mobilenet_v2", "fcn_resnet50"]).run()
+    assert "fcn_resnet50: its weights are not here; about 132 MB are downloaded" in said(app).replace("\\", "")
+    app.button(key="start").click().run()
+    assert {job.request.resize for job in Jobs(Settings.read()).all()} == {"224", "short:520"}
+
+
+# --- deleting and pruning ---
+
+
+def test_a_run_is_deleted_after_a_question(full):
+    fill(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
+    app = opened("Runs")
+    app.button(key=f"delete:{recipe(1).run}").click().run()
+    assert len(Store(full).runs()) == 2
+    app.button(key="delete").click().run()
+    assert [run.run for run in Store(full).runs()] == [recipe(2).run]
+
+
+def test_what_is_stale_is_looked_up_when_asked_and_removed(full):
+    app = opened("Runs")
+    assert not [b for b in app.button if b.key == "prune"]
+    stray = Store(full).thumbnail_path("0" * 32)
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"x")
+    app.button(key="check").click().run()
+    frames = [f.value for f in app.dataframe]
+    assert any("not there" in str(frame.get("folder", "")) for frame in frames)
+    assert "1 rows and pictures" in said(app)
+    app.button(key="prune").click().run()
+    assert not stray.exists()
+    assert "Nothing in the store is stale" in said(app)
+
+
+def test_runs_of_unknown_models_cannot_be_run_again(full):
+    app = opened("Runs")
+    assert app.button(key=f"again:{recipe(1).run}").disabled
+
+
+# --- in words ---
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (job_of("starting"), "Getting ready"),
+        (job_of("waiting"), "Waiting for its turn: 2 runs before it"),
+        (job_of("running", total=10, reused=3), "3 of 10 photos · loading the network"),
+        (
+            job_of("running", total=500, computed=99, failed=1, images_per_second=7.96, seconds_left=100.2),
+            "100 of 500 photos · 8.0 photos/s · about 2 min left · 1 unreadable",
+        ),
+        (job_of("running", total=10, stopping=1.0), "Stopping; what is computed is kept"),
+    ],
+)
+def test_progress_in_words(job, words):
+    assert at_work.progress(job, before=2) == words
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (
+            job_of("finished", total=3, computed=2, failed=1, images_per_second=4.04, device="cpu"),
+            "Finished: 3 photos, 2 computed, 0 known already, 1 unreadable, 4.0 photos/s on cpu.",
+        ),
+        (
+            job_of("finished", total=1, reused=1),
+            "Finished: 1 photo, 0 computed, 1 known already, 0 unreadable.",
+        ),
+        (job_of("cancelled"), "Cancelled."),
+        (
+            job_of("lost", total=9, computed=4),
+            "Its process went away without a word after 4 of 9 photos; they are kept.",
+        ),
+        (job_of("failed", sentence="There is no memory."), "Failed: There is no memory."),
+    ],
+)
+def test_outcomes_in_words(job, words):
+    assert at_work.outcome(job) == words
+
+
+def test_the_speed_is_that_of_the_same_recipe(full):
+    store = Store(full)
+    run = store.runs()[0]
+    assert start_run.speed([run], "fake_net", "64x64", "auto") is None
+    for computed, seconds in ((500, 10.0), (100, 1.0), (2, 9.0)):
+        store.record_invocation(run, {"started": "2", "computed": computed, "seconds": seconds})
+    runs = store.runs()
+    assert start_run.speed(runs, "fake_net", "64x64", "auto") == 100
+    assert start_run.speed(runs, "fake_net", "64x64", "fp32") == 100
+    assert start_run.speed(runs, "fake_net", "64x64", "bf16") is None
+    assert start_run.speed(runs, "fake_net", "224", "auto") is None

@@ -1,0 +1,124 @@
+"""What is at work and what has ended: the jobs of a store, with their progress.
+
+In: the server's settings. Out: elements on the page; only the live ones are drawn again every second.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+
+from dashboard import data, session, ui
+from dashboard.formats import count, duration, photos, plain_markdown
+from dashboard.jobs import PATIENCE_SECONDS, Job, Jobs
+from dashboard.settings import Settings
+from seglib.errors import SegError
+
+EVERY_SECONDS = 1.0
+EXPLORE = "Explore"
+
+
+def render(settings: Settings) -> None:
+    jobs = Jobs(settings).all()
+    live = [job.id for job in jobs if job.live]
+    ended = [job for job in jobs if not job.live]
+    if live:
+        with ui.card("At work", stretch=False):
+            st.fragment(partial(_live, settings, live), run_every=EVERY_SECONDS)()
+    if ended:
+        with ui.card("Ended", stretch=False):
+            for job in ended:
+                _ended(settings, job)
+
+
+def headline(job: Job) -> str:
+    asked = job.request
+    most = f", at most {photos(asked.limit)}" if asked.limit else ""
+    return f"{asked.model} · {asked.resize} · {job.precision or asked.precision}, on {asked.title}{most}"
+
+
+def progress(job: Job, before: int = 0) -> str:
+    """A live job in words. `before`: jobs whose turn comes first."""
+    if job.stopping is not None:
+        return "Stopping; what is computed is kept"
+    if job.state == "waiting":
+        return f"Waiting for its turn: {count(before)} run{'' if before == 1 else 's'} before it"
+    if not job.total:
+        return "Getting ready"
+    parts = [f"{count(job.done)} of {photos(job.total)}"]
+    if job.done == job.reused + job.failed < job.total:
+        parts.append("loading the network")
+    if job.images_per_second:
+        parts.append(f"{job.images_per_second:.1f} photos/s")
+    if job.seconds_left:
+        parts.append(f"about {duration(job.seconds_left)} left")
+    if job.failed:
+        parts.append(f"{count(job.failed)} unreadable")
+    return " · ".join(parts)
+
+
+def outcome(job: Job) -> str:
+    """An ended job in words."""
+    counted = f"{count(job.computed)} computed, {count(job.reused)} known already, {count(job.failed)} unreadable"
+    if job.state == "finished":
+        pace = f", {job.images_per_second:.1f} photos/s on {job.device}" if job.computed and job.device else ""
+        return f"Finished: {photos(job.total)}, {counted}{pace}."
+    if job.state == "failed":
+        return f"Failed: {job.sentence}"
+    how = "Cancelled" if job.state == "cancelled" else "Its process went away without a word"
+    return f"{how} after {count(job.done)} of {photos(job.total)}; they are kept." if job.total else f"{how}."
+
+
+def _live(settings: Settings, shown: list[str]) -> None:
+    jobs = Jobs(settings).all()
+    live = [job for job in jobs if job.live]
+    if {job.id for job in live} != set(shown):
+        st.rerun()  # one more or less is at work: the whole page is another
+    for before, job in enumerate(reversed(live)):
+        with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{job.id}"):
+            with st.container(width="stretch", gap="xsmall"):
+                ui.line(headline(job))
+                st.progress(job.done / job.total if job.total else 0.0, text=plain_markdown(progress(job, before)))
+            late = job.stopping is not None and job.stopping > PATIENCE_SECONDS
+            st.button(
+                "End now" if late else "Cancel",
+                key=f"stop:{job.id}",
+                disabled=job.stopping is not None and not late,
+                on_click=_attempt,
+                args=(Jobs(settings).stop, job.id),
+                help="Ends the process; parts that were not committed are lost" if late else None,
+            )
+
+
+def _ended(settings: Settings, job: Job) -> None:
+    jobs = Jobs(settings)
+    with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{job.id}"):
+        with st.container(width="stretch", gap="xsmall"):
+            ui.line(headline(job))
+            ui.remark(outcome(job))
+        with st.container(horizontal=True, width="content"):
+            if job.state == "finished":
+                st.button("Explore", key=f"explore:{job.id}", on_click=session.open_run, args=(EXPLORE, job.run))
+            else:
+                st.button(
+                    "Resume" if job.total else "Try again",
+                    key=f"resume:{job.id}",
+                    on_click=_attempt,
+                    args=(jobs.resume, job.id),
+                )
+            st.button(
+                "Dismiss",
+                key=f"forget:{job.id}",
+                type="tertiary",
+                help="Takes it off this list; its run stays",
+                on_click=_attempt,
+                args=(jobs.forget, job.id),
+            )
+
+
+def _attempt(what: Callable[[str], object], job_id: str) -> None:
+    """From a callback: do it, or say why not."""
+    try:
+        what(job_id)
+    except SegError as error:
+        session.tell([data.sentence(error)])
