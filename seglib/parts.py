@@ -88,6 +88,22 @@ class Scratch:
                 os.fsync(file.fileno())
         _into_place(temporary, path)
 
+    @contextlib.contextmanager
+    def new_folder(self, path: Path) -> Iterator[Path]:
+        """An empty folder to fill, which becomes `path` in one step if that went well and nobody else was first."""
+        temporary = self._folder / secrets.token_hex(8)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not path.exists():  # else another process was first
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
     def append(self, folder: Path, table: pa.Table) -> Path:
         """Commit a table as a new part of `folder`; names sort by time of writing and never repeat."""
         path = folder / f"part-{time.time_ns():020d}-{secrets.token_hex(4)}.parquet"

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from seglib import calibrate, engine, models, stats, upkeep, workers
 from seglib import dataset as dataset_room
-from seglib import engine, models, stats, upkeep, workers
+from seglib.calibrate import OnNote
 from seglib.engine import Settings
 from seglib.errors import BadImage, StoreError
 from seglib.models import ModelSpec
@@ -100,8 +101,12 @@ def run(
     precision: str = "auto",
     options: Options | None = None,
     on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
 ) -> Report:
-    """Bring one run of one model over one folder up to date. Stopped at any moment, the same call continues."""
+    """Bring one run of one model over one folder up to date. Stopped at any moment, the same call continues.
+
+    `on_note` gets sentences for whoever waits: what is about to be computed, and that int8 is being calibrated.
+    """
     options = options or Options()
     records = dataset_room.scan(folder, follow_links=options.follow_links)
     models.ensure_weights(spec)
@@ -110,13 +115,18 @@ def run(
         precision=_resolved_precision(store, spec, resize or spec.resize, precision, options.device),
         device=options.device,
     )
-    recipe = engine.recipe(spec, settings)
     with store.scratch.writing():
         data_set = store.register(folder, options.title)
+        known = store.files(data_set)
+        if settings.precision == "int8":
+            folder_of_model = calibrate.calibrated(
+                store, spec, settings.resize, data_set=data_set, records=records, known=known, on_note=on_note
+            )
+            settings = replace(settings, quantised=folder_of_model)
+        recipe = engine.recipe(spec, settings)
         store.scratch.claim(recipe.run)
         this_run = store.add_run(recipe, parameters=spec.parameters, versions=engine.versions())
         scan = time.time_ns()
-        known = store.files(data_set)
         vanished = _record_vanished(store, data_set, known, records, scan)
         if options.names is not None:
             records = dataset_room.choose(records, options.names)
@@ -127,6 +137,9 @@ def run(
             readable_again=_readable_again(data_set, known),
             verify=options.verify,
         )
+        if work.first and on_note is not None:
+            chosen = f"{settings.precision}, which --precision auto took" if precision == "auto" else settings.precision
+            on_note(f"{recipe.run}: up to {len(work.first)} photos to compute, in {chosen}.")
         return _Session(
             store=store,
             data_set=data_set,
@@ -216,7 +229,7 @@ class _Session:
             count = min(count, -(-len(self.work.first) // 2))  # a start of a process costs more than two photos
             with Decoders(count, self.settings.resize) as decoders:
                 engine.warm_up(self.spec, self.settings)
-                device = engine.resolved_device(self.settings.device)
+                device = engine.device_of(self.settings)
                 decoders.wait_until_up()
                 begun = time.monotonic()
                 try:

@@ -4,15 +4,17 @@ In: a `Run` of the store. Out: its `ModelSpec` and `Settings`, or one sentence w
 the weights file; needs no torch and downloads nothing. Knows nothing of photos or pages.
 """
 
-from seglib import engine, models
+from dataclasses import replace
+
+from seglib import calibrate, engine, models
 from seglib.engine import Settings
 from seglib.errors import SegError, WeightsError
 from seglib.models import ModelSpec
 from seglib.preprocess import Resize
-from seglib.store import Run
+from seglib.store import Run, Store
 
 
-def remake(run: Run, *, device: str = "auto") -> tuple[ModelSpec, Settings]:
+def remake(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, Settings]:
     """The model and settings whose recipe is this run's. Raises `SegError`.
 
     A run whose masks were imported has none. A run made from somebody's own weights file (`--weights`) cannot be made
@@ -26,6 +28,8 @@ def remake(run: Run, *, device: str = "auto") -> tuple[ModelSpec, Settings]:
     if not spec.path.exists():
         raise WeightsError(f"The weights of {run.model} are not on this machine: run the network once to fetch them.")
     settings = Settings(resize=Resize(run.resize), precision=run.precision, device=device)
+    if run.precision == "int8":
+        settings = replace(settings, quantised=calibrate.folder_of(store, spec, settings.resize))
     recipe = engine.recipe(spec, settings)
     if recipe.weights_sha256 != run.weights_sha256:
         raise WeightsError(

@@ -325,6 +325,10 @@ class Store:
                 digest.update(f"{path.relative_to(self.path).as_posix()} {stamp}\n".encode())
         return digest.hexdigest()[:16]
 
+    def int8_folder(self, name: str) -> Path:
+        """Where a calibrated model lies or will lie; see `calibrate.py`."""
+        return self.path / "int8" / name
+
     # --- pictures ------------------------------------------------------------------------------------------------
 
     def mask_path(self, run: str, image_id: str) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from seglib import parts, tags
+from seglib import calibrate, parts, tags
 from seglib.dataset import scan
 from seglib.errors import DatasetError, StoreError, UnknownName
 from seglib.stats import count_pixels, pixels_column
@@ -113,6 +113,8 @@ def prune(store: Store) -> Status:
             _remove_pictures(store.path / "runs" / run.run / "masks", alive)
         _remove_pictures(store.path / "thumbs", alive & _computed_ids(store))
         tags.compact(store)
+        for folder in calibrate.unused(store):
+            store.scratch.discard(folder)
         for folder in (store.path / "cache" / "photos", *(store.path / "cache" / "uncertainty").glob("*")):
             _remove_pictures(folder, alive)  # what the dashboard made of a photo goes with it
         store.scratch.sweep()

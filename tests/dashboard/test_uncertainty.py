@@ -22,17 +22,22 @@ PHOTO = SAMPLE / "cats" / "chelsea.png"
 
 
 @pytest.fixture
-def run(tmp_path) -> Run:
+def store(tmp_path) -> Store:
+    return Store.create(tmp_path / "store")
+
+
+@pytest.fixture
+def run(store) -> Run:
     recipe = engine.recipe(models.find(), Settings(resize=Resize("96x64")))
-    return Store.create(tmp_path / "store").add_run(recipe, parameters=1, versions={})
+    return store.add_run(recipe, parameters=1, versions={})
 
 
-def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(run):
+def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(store, run):
     asked = Predictor()
     try:
-        png = Maps(asked).png(run, PHOTO.read_bytes())
+        png = Maps(asked).png(store, run, PHOTO.read_bytes())
         with pytest.raises(CannotCompute, match="cannot be read") as caught:
-            Maps(asked).png(run, b"no photo")
+            Maps(asked).png(store, run, b"no photo")
     finally:
         asked.close()
     assert caught.value.status == 422
@@ -44,12 +49,14 @@ def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(run
     assert np.asarray(picture).mean() / 255 == pytest.approx(measure.entropy, abs=0.002)
 
 
-def test_a_page_fetches_no_code(run, monkeypatch):
+def test_a_page_fetches_no_code(store, run, monkeypatch):
     from seglib import remake
 
     spec = models.find("fcn_resnet50", source="hub")
-    monkeypatch.setattr(remake, "remake", lambda _: (spec, None))
-    answer, _ = predict_worker.answered({"task": "uncertainty", "run": vars(run)}, [PHOTO.read_bytes()])
+    monkeypatch.setattr(remake, "remake", lambda *_: (spec, None))
+    answer, _ = predict_worker.answered(
+        {"task": "uncertainty", "run": vars(run), "store": str(store.path)}, [PHOTO.read_bytes()]
+    )
     assert "torch.hub" in answer["error"]
 
 
@@ -68,7 +75,7 @@ class Slow:
 
 
 @pytest.fixture
-def crowd(run):
+def crowd(store, run):
     """A map that is being computed, and as many waiting as may."""
     slow = Slow()
     maps = Maps(slow)
@@ -76,7 +83,7 @@ def crowd(run):
 
     def ask(abandoned) -> None:
         try:
-            found.append(maps.png(run, b"", abandoned=abandoned))
+            found.append(maps.png(store, run, b"", abandoned=abandoned))
         except CannotCompute as error:
             found.append(error)
 
@@ -124,12 +131,12 @@ def test_who_went_away_gives_up_the_turn(crowd):
 
 
 @pytest.mark.parametrize("error", [SegError("no weights at /root/w.pth"), BadImage("empty", "No bytes.")])
-def test_faults_are_sentences(run, error):
+def test_faults_are_sentences(store, run, error):
     class Failing:
         def ask(self, *_: object):
             raise error
 
     with pytest.raises(CannotCompute) as caught:
-        Maps(Failing()).png(run, b"")
+        Maps(Failing()).png(store, run, b"")
     assert "/root" not in str(caught.value)
     assert caught.value.status == 422

@@ -13,14 +13,19 @@ from seglib.store import Run, Store
 
 
 @pytest.fixture
-def run(tmp_path) -> Run:
+def store(tmp_path) -> Store:
+    return Store.create(tmp_path / "store")
+
+
+@pytest.fixture
+def run(store) -> Run:
     settings = Settings(resize=Resize("short:96"), precision="fp32")
     recipe = engine.recipe(models.find(), settings)
-    return Store.create(tmp_path / "store").add_run(recipe, parameters=1, versions={})
+    return store.add_run(recipe, parameters=1, versions={})
 
 
-def test_what_comes_back_has_the_runs_recipe(run):
-    spec, settings = remake(run, device="cpu")
+def test_what_comes_back_has_the_runs_recipe(store, run):
+    spec, settings = remake(store, run, device="cpu")
     assert settings == Settings(resize=Resize("short:96"), precision="fp32", device="cpu")
     assert engine.recipe(spec, settings).run == run.run
 
@@ -34,18 +39,18 @@ def test_what_comes_back_has_the_runs_recipe(run):
         ({"run": "fcn_mobilenet_v2-short96-00000000"}, "another version"),
     ],
 )
-def test_what_cannot_come_back_is_a_sentence(run, changes, sentence):
+def test_what_cannot_come_back_is_a_sentence(store, run, changes, sentence):
     with pytest.raises(SegError, match=sentence):
-        remake(replace(run, **changes))
+        remake(store, replace(run, **changes))
 
 
-def test_nothing_is_downloaded(run, monkeypatch, tmp_path):
+def test_nothing_is_downloaded(store, run, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match="not on this machine"):
-        remake(replace(run, model="fcn_resnet50"))
+        remake(store, replace(run, model="fcn_resnet50"))
 
 
-def test_a_run_by_torch_hub_is_remade_by_torch_hub(run, monkeypatch, tmp_path):
+def test_a_run_by_torch_hub_is_remade_by_torch_hub(store, run, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     spec = replace(models.find("fcn_resnet50", source="hub"), sha256="")
     spec.path.parent.mkdir(parents=True)
@@ -53,4 +58,4 @@ def test_a_run_by_torch_hub_is_remade_by_torch_hub(run, monkeypatch, tmp_path):
     monkeypatch.setitem(models.MODELS, "fcn_resnet50", replace(spec, source="torchvision"))
     recipe = engine.recipe(spec, Settings(resize=Resize("short:96")))
     changes = {"model": spec.name, "recipe": {"code": recipe.code}, "weights_sha256": recipe.weights_sha256}
-    assert remake(replace(run, run=recipe.run, **changes))[0].source == "hub"
+    assert remake(store, replace(run, run=recipe.run, **changes))[0].source == "hub"

@@ -1,0 +1,141 @@
+"""The net in int8: quantised with NNCF on photos of the user's own, run by OpenVINO on the CPU.
+
+In: a `ModelSpec` and pictures to calibrate with. Out: a folder with an OpenVINO model, and `Int8Net`, which is called
+like `forward.TorchNet`. Post-training quantisation with per-channel weights and bias correction (Nagel et al. 2021,
+"A White Paper on Neural Network Quantization"); what a spec names in `fp32_blocks` stays in float32.
+OpenVINO and NNCF are the extra `openvino`; nothing else imports them. Knows nothing of stores or of which photos.
+"""
+
+import contextlib
+import hashlib
+import io
+import logging
+import re
+import sys
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seglib import models
+from seglib.errors import SegError
+from seglib.models import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LIBRARIES = ("openvino", "nncf")
+MODEL, WEIGHTS = "model.xml", "model.bin"
+
+
+def ensure_installed() -> None:
+    """Raises `SegError` that names the extra, if it is missing."""
+    if missing := [name for name in LIBRARIES if find_spec(name) is None]:
+        raise SegError(
+            f"--precision int8 needs {' and '.join(missing)}, which are not installed: "
+            "pip install '.[openvino]' in the project's folder, or take --precision auto."
+        )
+
+
+def quantise(spec: ModelSpec, photos: Sequence[NDArray[np.uint8]], folder: Path) -> None:
+    """Write the model, calibrated on these pictures, uint8 (H, W, 3) each, into a folder. Minutes for a large net."""
+    ensure_installed()
+    with _silence():
+        import nncf
+        import openvino as ov
+
+        kept = nncf.IgnoredScope(patterns=[rf"__module\.{re.escape(b)}\..*" for b in spec.fp32_blocks], validate=False)
+        quantised = nncf.quantize(
+            _in_openvino(spec),
+            nncf.Dataset([photo[None] for photo in photos]),
+            preset=nncf.QuantizationPreset.MIXED,  # activations of both signs, such as those before a residual sum
+            subset_size=len(photos),
+            ignored_scope=kept,
+        )
+        ov.save_model(quantised, folder / MODEL, compress_to_fp16=False)
+
+
+def _in_openvino(spec: ModelSpec) -> Any:
+    """The net as an OpenVINO model of uint8 (B, H, W, 3), any sizes; mean and deviation are part of it."""
+    import openvino as ov
+    import torch
+    from openvino.preprocess import PrePostProcessor
+
+    from seglib import nets
+
+    net = nets.prepared(models.load(spec), torch.float32)
+    model = ov.convert_model(net, example_input=torch.zeros(1, 3, 224, 224), input=[-1, 3, -1, -1])
+    steps = PrePostProcessor(model)
+    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().model().set_layout(ov.Layout("NCHW"))
+    mean, std = ([255 * value for value in values] for values in (spec.mean, spec.std))
+    steps.input().preprocess().convert_element_type(ov.Type.f32).mean(mean).scale(std)
+    return steps.build()
+
+
+def sha256(folder: Path) -> str:
+    """Of both of a model's files, one after the other. Raises `OSError`."""
+    digest = hashlib.sha256()
+    for name in (MODEL, WEIGHTS):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+class Int8Net:
+    """A quantised model that is ready to compute."""
+
+    def __init__(self, folder: Path) -> None:
+        ensure_installed()
+        with _silence():
+            import openvino as ov
+        # one picture at a time on each stream: threads that wait for each other at no layer
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+        compiled = ov.Core().compile_model(folder / MODEL, "CPU", options)
+        streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self._requests = [compiled.create_infer_request() for _ in range(2 * streams)]
+
+    def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
+        """uint8 (B, H, W, 3) -> logits float32 (1, C, h, w) of each picture; the next are computed meanwhile."""
+        idle, running = cycle(self._requests), deque[Any]()
+        try:
+            for image in images:
+                if len(running) == len(self._requests):
+                    yield _result(running.popleft())
+                request = next(idle)
+                request.start_async({0: image[None]})
+                running.append(request)
+            while running:
+                yield _result(running.popleft())
+        finally:
+            for request in running:  # whoever stopped early leaves no request at work
+                request.wait()
+
+
+def _result(request: Any) -> "Tensor":
+    import torch
+
+    request.wait()
+    return torch.from_numpy(request.get_output_tensor().data.copy())
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """No progress bars, no news of other libraries; and no telemetry: both do without that package if it is missing."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # from here on its import fails
+    noisy = [logging.getLogger(name) for name in ("nncf", "torch.utils.cpp_extension")]
+    levels = [logger.level for logger in noisy]
+    for logger in noisy:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(noisy, levels, strict=True):
+            logger.setLevel(level)

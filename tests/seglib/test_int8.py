@@ -1,0 +1,222 @@
+"""int8: calibrated once on the user's own photos, kept in the store, told apart by its hash; a sentence without it."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from seglib import calibrate, cli, engine, int8, pipeline, preprocess, upkeep
+from seglib.engine import Settings, predict_batch
+from seglib.errors import DatasetError, SegError, StoreError, UsageError, WeightsError
+from seglib.models import MODELS, find
+from seglib.pipeline import Options
+from seglib.preprocess import Resize
+from seglib.remake import remake
+from seglib.store import Store
+from tests.conftest import ROOT, SAMPLE
+
+installed = pytest.mark.skipif(
+    any(int8.find_spec(name) is None for name in int8.LIBRARIES), reason="the extra openvino is not installed"
+)
+
+
+@pytest.fixture
+def photos(paint, tmp_path):
+    for index in range(5):
+        paint(f"cats/{index}.png", cat=(index, 0, 20 + index, 30))
+    (tmp_path / "photos" / "cats" / "broken.jpg").write_bytes(b"no photo")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store.create(tmp_path / "store")
+
+
+def run(photos, store, spec, **more):
+    return pipeline.run(photos, store, spec, precision="int8", options=Options(workers=0), **more)
+
+
+def test_without_the_extra_one_sentence_names_it(photos, store, fake, monkeypatch, capsys):
+    monkeypatch.setattr(int8, "find_spec", lambda _: None)
+    with pytest.raises(SegError, match=r"openvino and nncf.*pip install '\.\[openvino\]'"):
+        run(photos, store, fake)
+    assert cli.main(["run", str(SAMPLE), "--store", str(store.path), "--precision", "int8"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "[openvino]" in said.err.splitlines()[-1]
+    assert not store.runs()
+
+
+def test_without_a_store_there_is_no_calibrated_model():
+    with pytest.raises(UsageError, match="seglib run --precision int8"):
+        engine.warm_up(MODELS["fcn_mobilenet_v2"], Settings(resize=Resize("224"), precision="int8"))
+
+
+def test_int8_and_cuda_do_not_go_together():
+    with pytest.raises(UsageError, match="int8 runs on the CPU"):
+        Settings(resize=Resize("224"), precision="int8", device="cuda")
+    assert engine.device_of(Settings(resize=Resize("224"), precision="int8")) == "cpu"
+
+
+def test_nothing_but_int8_imports_openvino():
+    code = "import seglib.pipeline, sys; assert not {'openvino', 'nncf', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@installed
+def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatch, capsys):
+    notes: list[str] = []
+    report = run(photos, store, fake, on_note=notes.append)
+    assert (report.computed, report.failed, report.precision, report.device) == (5, 1, "int8", "cpu")
+    assert [note for note in notes if "Calibrating" in note]
+    assert capsys.readouterr().out == ""
+    this_run = store.run(report.run)
+    folder = calibrate.folder_of(store, fake, fake.resize)
+    about = json.loads((folder / "calibration.json").read_text())
+    ids = {preprocess.image_id(path.read_bytes()) for path in photos.glob("*/*.png")}
+    assert about["image_ids"] == sorted(ids)
+    assert this_run.recipe["quantised_sha256"] == about["sha256"] == int8.sha256(folder)
+    assert {"openvino", "nncf"} <= set(this_run.versions)
+
+    monkeypatch.setattr(int8, "quantise", pytest.fail)
+    monkeypatch.setattr(preprocess, "read_photo", pytest.fail)
+    again = run(photos, store, fake)
+    assert (again.run, again.computed, again.reused) == (report.run, 0, 5)
+    monkeypatch.undo()
+    assert pipeline.run(photos, store, fake).precision == "int8", "auto repeats what the store has"
+
+
+@installed
+def test_its_masks_are_nearly_those_of_fp32(photos, store, fake):
+    report = run(photos, store, fake)
+    exact = pipeline.run(photos, store, fake, precision="fp32", options=Options(workers=0))
+    assert report.run != exact.run
+    for image_id in store.computed_ids(exact.run, fake.classes):
+        assert (store.mask(report.run, image_id) == store.mask(exact.run, image_id)).mean() > 0.99
+
+
+@installed
+def test_calibration_takes_the_smallest_ids_known_or_not(photos, store, fake, monkeypatch):
+    monkeypatch.setattr(calibrate, "CALIBRATION_PHOTOS", 3)
+    pipeline.run(photos, store, fake, precision="fp32", options=Options(workers=0, limit=3))  # some ids are known then
+    run(photos, store, fake)
+    ids = sorted(preprocess.image_id(path.read_bytes()) for path in photos.glob("*/*.png"))
+    about = json.loads((calibrate.folder_of(store, fake, fake.resize) / "calibration.json").read_text())
+    assert about["image_ids"] == ids[:3]
+
+
+@installed
+def test_each_resize_and_each_weights_file_has_a_model_of_its_own(store, fake, tmp_path):
+    other = tmp_path / "other.safetensors"
+    other.write_bytes((tmp_path / "fake.safetensors").read_bytes() + b" ")
+    folders = {
+        calibrate.folder_of(store, spec, resize)
+        for spec in (fake, replace(fake, weights=str(other)))
+        for resize in (Resize("64x48"), Resize("short:64"))
+    }
+    assert len(folders) == 4
+
+
+@installed
+def test_photos_of_different_shapes(photos, store, fake, paint):
+    paint("cats/wide.png", size_wh=(128, 40), cat=(0, 0, 60, 40))
+    report = run(photos, store, fake, resize=Resize("short:48"))
+    assert report.computed == 6
+    table = store.table([report.run])
+    assert set(zip(table["grid_width"], table["grid_height"], strict=True)) == {(64, 48), (154, 48)}
+
+
+@installed
+def test_without_a_readable_photo_there_is_nothing_to_calibrate_with(tmp_path, store, fake):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no photo")
+    with pytest.raises(DatasetError, match="none of these can be read"):
+        run(tmp_path / "photos", store, fake)
+    assert not list(store.path.glob("int8/*"))
+
+
+@installed
+@pytest.mark.parametrize("name", [int8.MODEL, int8.WEIGHTS, "calibration.json"])
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_damaged_model_is_refused(photos, store, fake, name, damage):
+    run(photos, store, fake)
+    folder = calibrate.folder_of(store, fake, fake.resize)
+    if damage == "gone":
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes((folder / name).read_bytes()[:-7] + b"1234567")
+    with pytest.raises(StoreError, match=f"delete int8/{folder.name}"):
+        run(photos, store, fake)
+
+
+@installed
+def test_a_run_is_remade_with_its_own_model_or_not_at_all(photos, store):
+    report = run(SAMPLE / "cats", store, find(), resize=Resize("96"))
+    spec, settings = remake(store, store.run(report.run))
+    assert engine.recipe(spec, settings).run == report.run
+    upkeep.prune(store)
+    assert settings.quantised is not None
+    assert settings.quantised.is_dir(), "prune keeps what a run was made with"
+    (settings.quantised / int8.MODEL).unlink()
+    with pytest.raises(WeightsError, match="damaged"):
+        remake(store, store.run(report.run))
+
+
+@installed
+def test_prune_removes_a_model_whose_run_is_gone(photos, store, fake):
+    report = run(photos, store, fake)
+    upkeep.remove_run(store, report.run)
+    upkeep.prune(store)
+    assert not list(store.path.glob("int8/*"))
+
+
+@installed
+def test_results_come_in_order_and_whoever_stops_early_leaves_nothing_at_work(photos, store, fake):
+    run(photos, store, fake)
+    net = int8.Int8Net(calibrate.folder_of(store, fake, fake.resize))
+    images = np.zeros((50, 48, 64, 3), np.uint8)
+    for index in range(50):
+        images[index, :, : index + 1] = (255, 0, 0)  # cat
+    found = [int((logits[0].argmax(0) == 1).sum()) // 48 for logits in net(images)]
+    assert found == list(range(1, 51))
+    next(iter(net(images)))
+    assert len(list(net(images))) == 50
+
+
+@installed
+def test_the_embedded_network_agrees_on_the_sample(store, sample):
+    spec = MODELS["fcn_mobilenet_v2"]
+    report = pipeline.run(sample, store, spec, precision="int8", options=Options(workers=0))
+    quantised = calibrate.folder_of(store, spec, spec.resize)
+    assert report.computed == 13
+    agreement = []
+    for path in sorted(sample.glob("*/*")):
+        image = preprocess.read_photo(path, spec.resize, thumbnail=False).image[None]
+        settings = Settings(resize=spec.resize, precision="int8", quantised=quantised)
+        masks, _ = predict_batch(image, spec, settings)
+        exact, _ = predict_batch(image, spec, Settings(resize=spec.resize, device="cpu"))
+        agreement.append((masks == exact).mean())
+    assert np.mean(agreement) > 0.985
+
+
+@installed
+def test_a_net_that_looks_at_its_own_size_is_traced_for_every_size(tmp_path):
+    """DeepLabV3 pools over the picture and enlarges again: a size frozen at tracing would show at another one."""
+    torch.manual_seed(0)
+    spec = MODELS["deeplabv3_mobilenet_v3_large"]
+    net = spec.build(21)
+    file = tmp_path / "random.pth"
+    torch.save(net.state_dict(), file)
+    spec = replace(spec, weights=str(file), sha256="", source="file")
+    random = np.random.default_rng(0)
+    int8.quantise(spec, [random.integers(0, 256, (96, 64, 3), np.uint8) for _ in range(4)], tmp_path)
+    image = random.integers(0, 256, (1, 64, 128, 3), np.uint8)
+    (logits,) = int8.Int8Net(tmp_path)(image)
+    exact = next(iter(engine._net(spec, "fp32", "cpu", None)(image)))
+    assert logits.shape == exact.shape
+    assert torch.corrcoef(torch.stack([logits.flatten(), exact.flatten()]))[0, 1] > 0.9
