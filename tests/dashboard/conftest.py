@@ -82,6 +82,7 @@ def recipe(code_schema: int = 1, classes: tuple[str, ...] = VOC_CLASSES) -> Reci
         resize="64x64",
         precision="fp32",
         weights_sha256="0" * 64,
+        quantised_sha256="",
         grid_rule="g",
         decoder="d",
         code_schema=code_schema,

@@ -20,6 +20,7 @@ def recipe(classes: tuple[str, ...]) -> Recipe:
         resize="64x64",
         precision="fp32",
         weights_sha256="0",
+        quantised_sha256="",
         grid_rule="g",
         decoder="d",
         code_schema=1,
