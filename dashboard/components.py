@@ -4,6 +4,7 @@ In: plain data (names, addresses of pictures, numbers). Out: what the visitor di
 put names into the page as text, never as HTML. Knows nothing of stores, filters or tables.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 _HERE = Path(__file__).parent
+_IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 def _text(name: str) -> str:
@@ -113,9 +115,9 @@ def gallery(
 
 def look_of(key: str) -> Look | None:
     """What the gallery `key` says of its look in a callback; None if that makes no sense."""
-    said = _said(key, "look")
+    look = said(key, "look")
     try:
-        return Look(bool(said["overlay"]), int(said["opacity"]), int(said["size"]))
+        return Look(bool(look["overlay"]), int(look["opacity"]), int(look["size"]))
     except (TypeError, KeyError, ValueError, OverflowError):
         return None
 
@@ -125,18 +127,22 @@ def picks_of(key: str) -> tuple[int, list[object] | None, list[object]] | None:
 
     Without ids shown, nothing at all shall be picked any more. None if it makes no sense; ids are not checked.
     """
-    said = _said(key, "picks")
+    picks = said(key, "picks")
     try:
-        n = int(said["n"])
-        return (n, None, []) if said.get("none") is True else (n, list(said["shown"]), list(said["picked"]))
+        n = int(picks["n"])
+        return (n, None, []) if picks.get("none") is True else (n, list(picks["shown"]), list(picks["picked"]))
     except (TypeError, KeyError, ValueError, OverflowError, AttributeError):
         return None
 
 
 def opened_of(key: str) -> str | None:
-    """Id of the tile that was clicked in the gallery `key`, in a callback; not checked."""
-    said = _said(key, "open")
-    return said if isinstance(said, str) else None
+    """Id of the tile that was clicked in the gallery `key`, in a callback."""
+    return image_id_of(said(key, "open"))
+
+
+def image_id_of(sent: object) -> str | None:
+    """What was sent, if it has the form of an image_id."""
+    return sent if isinstance(sent, str) and _IMAGE_ID.match(sent) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,15 +174,15 @@ def matrix(
 
 def cell_of(key: str, rows: int, columns: int) -> tuple[int, int] | None:
     """(row, column) of the cell that was clicked in the matrix `key` of this size, in a callback."""
-    said = _said(key, "cell")
+    cell = said(key, "cell")
     try:
-        row, column = int(said["row"]), int(said["column"])
+        row, column = int(cell["row"]), int(cell["column"])
     except (TypeError, KeyError, ValueError, OverflowError):
         return None
     return (row, column) if 0 <= row < rows and 0 <= column < columns else None
 
 
-def _said(key: str, name: str) -> Any:
+def said(key: str, name: str) -> Any:
     """What a component sent; it comes from the browser, so it may be anything."""
     return dict(st.session_state.get(key) or {}).get(name)
 

@@ -5,7 +5,7 @@ by these few texts, never by frames; the store's version changes with its files,
 the next rerun. Frames are shared between visitors and must not be changed. Knows nothing of widgets.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from dashboard.folders import Folder
 from dashboard.formats import without_places
 from dashboard.picks import Picks
 from dashboard.state import View
-from seglib import export, query, tags
+from seglib import export, query, stats, tags
 from seglib.classes import BACKGROUND
 from seglib.dataset import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
@@ -106,6 +106,18 @@ def photos_in(folder: Path) -> int:
         return len(scan(folder))
     except DatasetError:  # its last photo has just gone
         return 0
+
+
+def run_labels(runs: Sequence[Run]) -> dict[str, str]:
+    """`model · resize`, with precision and digest where two would look the same."""
+    short = {run.run: f"{run.model} · {run.resize}" for run in runs}
+    repeated = {label for label in short.values() if list(short.values()).count(label) > 1}
+    return {
+        run.run: f"{short[run.run]} · {run.precision or 'masks'} · {run.run[-8:]}"
+        if short[run.run] in repeated
+        else short[run.run]
+        for run in runs
+    }
 
 
 def sentence(error: SegError) -> str:
@@ -214,6 +226,40 @@ def _positions(source: Source, filters: Filters, sort: str, name: str) -> NDArra
         return chosen
     descending, column = sort.startswith("-"), sort.removeprefix("-")
     return chosen[query.ordered(table(source).iloc[chosen], column, descending=descending, name=name)]
+
+
+def pictures(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+    """The same sorted positions, of equal files only the first: what one goes through image by image."""
+    return _pictures(source.regarding(filters), filters, sort, name)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _pictures(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+    chosen = positions(source, filters, sort, name)
+    repeated = table(source)["image_id"].iloc[chosen].duplicated().to_numpy()
+    return chosen[~repeated] if repeated.any() else chosen
+
+
+def files_of(source: Source, image_id: str) -> NDArray[np.intp]:
+    """Positions in the run's table of the files with this content."""
+    return np.flatnonzero((table(source)["image_id"] == image_id).to_numpy())
+
+
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
+def figures_of(source: Source, image_id: str) -> dict[str, object] | None:
+    """What the source's run says of one picture, as `stats.row`; None if it has no mask of it.
+
+    Counted from the mask, so that another run's whole table need not be read.
+    """
+    store = source.store()
+    run = store.run(source.run)
+    try:
+        mask = store.mask(run.run, image_id)
+    except StoreError:
+        return None
+    measured = store.measures(run, [image_id])[[*MEASURES]].astype("float64").to_numpy()
+    known = len(measured) > 0 and not np.isnan(measured).any()
+    return stats.row(mask, run.classes, stats.Measures(*measured[0].tolist()) if known else None)
 
 
 def rows(source: Source, chosen: NDArray[np.intp]) -> pd.DataFrame:

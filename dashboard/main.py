@@ -12,11 +12,15 @@ from dashboard import data, session, sidebar, ui
 from dashboard.data import Selection, Source
 from dashboard.settings import Settings
 from dashboard.state import fitted, query_params, with_run
-from dashboard.views import explore, overview, runs
+from dashboard.views import explore, image, overview, parts, runs
 from seglib.dataset import STORE_MARKER
 from seglib.errors import SegError
 
-VIEWS: dict[str, Callable[[Selection], None]] = {"Overview": overview.render, "Explore": explore.render}
+VIEWS: dict[str, Callable[[Selection], None]] = {
+    "Overview": overview.render,
+    "Explore": explore.render,
+    parts.IMAGE: image.render,
+}
 """Title in the menu -> how a page about a run's photos is drawn; the first is the home page."""
 
 TOOLS: dict[str, Callable[[Settings], None]] = {"Runs": runs.render}

@@ -82,16 +82,14 @@ def mask_url(store: Store, run: str, image_id: str) -> str | None:
     return _mask_address(store, "mask", run, image_id)
 
 
-def photo_url(image_id: str, original: Original) -> str | None:
-    """Where the viewer finds the photo itself; None if its file may not be shown."""
-    if original.path is None:
-        return None
-    return f"{PREFIX}/photo/{image_id}.jpg?{urlencode({'v': original.version})}"
+def photo_url(image_id: str) -> str:
+    """Where the viewer finds the photo, if its file may be shown. The id is the content's, so it needs no version."""
+    return f"{PREFIX}/photo/{image_id}.jpg"
 
 
-def uncertainty_url(run: str, image_id: str, original: Original) -> str:
+def uncertainty_url(run: str, image_id: str) -> str:
     """Where the viewer finds the map, or the sentence why there is none."""
-    return f"{PREFIX}/uncertainty/{run}/{image_id}.png?{urlencode({'v': original.version or '0'})}"
+    return f"{PREFIX}/uncertainty/{run}/{image_id}.png"
 
 
 def _mask_address(store: Store, kind: str, run: str, image_id: str, **query: str) -> str | None:

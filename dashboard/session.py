@@ -81,6 +81,12 @@ def open_run(title: str, run: str) -> None:
     open_page(title, Filters())
 
 
+def go(title: str, **parts: Any) -> None:
+    """`change`, and go to another page as soon as the pages are known."""
+    change(**parts)
+    st.session_state[_TARGET] = title
+
+
 def target() -> str | None:
     """The page that `open_page` asked for, once."""
     wanted: str | None = st.session_state.pop(_TARGET, None)

@@ -43,7 +43,7 @@ _ORDERS = {"agreement": AGREEMENTS, "animal": (*ANIMALS, "none"), "split": ("tra
 def render_runs(runs: Sequence[Run], active: str) -> None:
     """The choice of the active run, the newest first."""
     names = [run.run for run in reversed(runs)]
-    labels = _run_labels(runs)
+    labels = data.run_labels(runs)
     with st.sidebar:
         key = session.controlled("w:run", active)
         st.selectbox(
@@ -203,15 +203,3 @@ def _choose_run(run: str) -> None:
 
 def _choose_focus(name: str) -> None:
     session.change(focus=name, page=1)
-
-
-def _run_labels(runs: Sequence[Run]) -> dict[str, str]:
-    """`model · resize`, with precision and digest where two would look the same."""
-    short = {run.run: f"{run.model} · {run.resize}" for run in runs}
-    repeated = {label for label in short.values() if list(short.values()).count(label) > 1}
-    return {
-        run.run: f"{short[run.run]} · {run.precision or 'masks'} · {run.run[-8:]}"
-        if short[run.run] in repeated
-        else short[run.run]
-        for run in runs
-    }

@@ -5,6 +5,7 @@ are those of `seglib.query`, so that this part of a URL also works as `--where` 
 for every view. Knows nothing of Streamlit, stores or tables.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -40,6 +41,8 @@ SORTS: dict[str, str] = {
 }
 """Key in the URL -> what it means; a minus sorts downwards."""
 
+_IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
+
 _VOCABULARY: dict[str, tuple[str, ...]] = {
     "split": ("", "train", "val", "test"),
     "animal": ("", *ANIMALS, "none"),
@@ -65,6 +68,18 @@ class View:
     opacity: int = 55
     """Of the overlay, percent."""
     size: int = 180
+    image: str = ""
+    """The image_id that the viewer shows; empty: the first one of the selection."""
+    runs: tuple[str, ...] = ()
+    """Runs beside the active one in the viewer; none named means all that have a mask of the photo."""
+    outline: bool = False
+    """The viewer draws the borders of the classes instead of filling them."""
+    uncertainty: bool = False
+    """The viewer shows where the network was unsure."""
+    names: bool = False
+    """The viewer writes the classes' names on the photo."""
+    hidden: tuple[str, ...] = ()
+    """Classes that the viewer does not paint."""
 
     def filtered(self, filters: Filters) -> "View":
         """With other filters, from the first page on."""
@@ -85,6 +100,16 @@ class _Field:
     name: str
     read: Callable[[str], Any]
     write: Callable[[Any], str] = str
+    several: bool = False
+    """The attribute is a tuple without repetitions, sorted; each entry is a pair of its own."""
+
+    def of(self, texts: Sequence[str]) -> Any:
+        if self.several:
+            return tuple(sorted({self.read(text) for text in texts if text}))
+        return self.read(texts[-1])
+
+    def texts(self, value: Any) -> list[str]:
+        return [self.write(one) for one in value] if self.several else [self.write(value)]
 
 
 def _one_of(known: Sequence[str]) -> Callable[[str], str]:
@@ -94,6 +119,17 @@ def _one_of(known: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def _image_id(text: str) -> str:
+    if not _IMAGE_ID.match(text):
+        raise ValueError("an image_id is 32 hex digits")
+    return text
+
+
+def _switch(key: str, name: str, on: str = "on", off: str = "off") -> "_Field":
+    read = _one_of((on, off))
+    return _Field(key, name, lambda text: read(text) == on, lambda value: on if value else off)
 
 
 def _whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -114,11 +150,15 @@ _FIELDS: dict[str, _Field] = {
         _Field("page", "page", _whole_number(1, 10**8)),
         _Field("show", "show", _one_of(SHOWS)),
         _Field("palette", "palette", _one_of(PALETTES)),
-        _Field(
-            "overlay", "overlay", lambda text: _one_of(("on", "off"))(text) == "on", lambda on: "on" if on else "off"
-        ),
+        _switch("overlay", "overlay"),
         _Field("opacity", "opacity", _whole_number(*OPACITY_RANGE)),
         _Field("size", "size", _whole_number(*SIZE_RANGE)),
+        _Field("image", "image", _image_id),
+        _Field("runs", "runs", str, several=True),
+        _switch("mask", "outline", "outline", "fill"),
+        _switch("uncertainty", "uncertainty"),
+        _switch("names", "names"),
+        _Field("hide", "hidden", str, several=True),
     )
 }
 _DEFAULTS = View()
@@ -126,8 +166,8 @@ _DEFAULTS = View()
 
 def encode(view: View) -> Pairs:
     """Filters first, then what differs from the defaults."""
-    rest = [(f.key, getattr(view, f.name), getattr(_DEFAULTS, f.name), f.write) for f in _FIELDS.values()]
-    return view.filters.pairs() + [(key, write(value)) for key, value, default, write in rest if value != default]
+    changed = [f for f in _FIELDS.values() if getattr(view, f.name) != getattr(_DEFAULTS, f.name)]
+    return view.filters.pairs() + [(f.key, text) for f in changed for text in f.texts(getattr(view, f.name))]
 
 
 def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
@@ -140,7 +180,7 @@ def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
     for key, values in texts.items():
         try:
             if key in _FIELDS:
-                found[_FIELDS[key].name] = _FIELDS[key].read(values[-1])
+                found[_FIELDS[key].name] = _FIELDS[key].of(values)
             else:
                 filters = filters.replaced(key, entry_of(key)[0].decode(values))
         except (SegError, ValueError) as error:
@@ -161,9 +201,13 @@ def query_params(view: View) -> dict[str, list[str]]:
 
 def with_run(view: View, runs: Sequence[str]) -> tuple[View, list[str]]:
     """The view of one of these runs, which are at least one, the newest last."""
+    unknown = [run for run in view.runs if run not in runs]
+    notes = [f"There is no run {run!r} in this store to show beside the others." for run in unknown]
+    view = replace(view, runs=tuple(run for run in view.runs if run in runs))
     if view.run in runs:
-        return view, []
-    notes = [f"There is no run {view.run!r} in this store: showing {runs[-1]!r}."] if view.run else []
+        return view, notes
+    if view.run:
+        notes.append(f"There is no run {view.run!r} in this store: showing {runs[-1]!r}.")
     return replace(view, run=runs[-1]), notes
 
 

@@ -82,6 +82,18 @@ def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
     st.html(f"<div class='facts'><h3>{plain_html(title)}{said}</h3><dl>{cells}</dl></div>")
 
 
+def grid(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A small table whose first column names the rows. `groups`: titles over so many columns each, or none."""
+    above = "".join(f"<th scope='colgroup' colspan='{wide}'>{plain_html(title)}</th>" for title, wide in groups)
+    below = "".join(f"<th scope='col'>{plain_html(title)}</th>" for title in head)
+    lines = "".join(
+        f"<tr><th scope='row'>{plain_html(first)}</th>{''.join(f'<td>{plain_html(text)}</td>' for text in rest)}</tr>"
+        for first, *rest in rows
+    )
+    tops = "".join(f"<tr>{cells}</tr>" for cells in (above, below) if cells)
+    st.html(f"<div class='grid'><table><thead>{tops}</thead><tbody>{lines}</tbody></table></div>")
+
+
 @contextmanager
 def card(title: str, note: str = "", *, stretch: bool = True) -> Iterator[None]:
     """A framed part of the page with its title, and what one must know to read it."""

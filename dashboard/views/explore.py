@@ -12,14 +12,13 @@ from dashboard import charts, components, data, session, ui
 from dashboard.components import Look
 from dashboard.data import Selection
 from dashboard.formats import count, photos, plain_markdown
-from dashboard.state import OPACITY_RANGE, PAGE_SIZE, PALETTES, SHOWS, SIZE_RANGE, SORTS, sort_label
+from dashboard.state import OPACITY_RANGE, PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
 from dashboard.views import parts, picked
 from dashboard.views.tiles import tiles
 from seglib.query import classes_of
 from seglib.stats import MEASURES
 
 GALLERY = "gallery"
-PALETTE_NAMES = {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"}
 
 
 def render(selection: Selection) -> None:
@@ -94,9 +93,9 @@ def _controls(selection: Selection) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="controls"):
         order = sort_label(view.sort, selection.focus)
         st.markdown(f"**{photos(figures.photos)}**, {plain_markdown(order)}", width="stretch")
-        _select("Sort", "sort", list(SORTS), {sort: sort_label(sort, selection.focus) for sort in SORTS}, width=300)
+        parts.sort_select(selection)
         if view.show == "gallery":
-            _select("Colours", "palette", list(PALETTES), PALETTE_NAMES, width=240)
+            parts.colours_select()
         key = session.controlled("w:show", view.show)
         st.segmented_control(
             "Show",
@@ -109,20 +108,6 @@ def _controls(selection: Selection) -> None:
         )
 
 
-def _select(label: str, part: str, values: list[str], names: dict[str, str], width: int) -> None:
-    key = session.controlled(f"w:{part}", getattr(session.view(), part))
-    apply = session.on(key, lambda value: session.change(**{part: value, "page": 1}))
-    st.selectbox(
-        label,
-        values,
-        format_func=lambda v: names[v],
-        label_visibility="collapsed",
-        key=key,
-        on_change=apply,
-        width=width,
-    )
-
-
 def _gallery(selection: Selection) -> None:
     view = selection.view
     chosen = data.positions(selection.source, selection.filters, view.sort, selection.focus)
@@ -131,7 +116,10 @@ def _gallery(selection: Selection) -> None:
     rows = data.rows(selection.source, chosen[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
     several = len(data.options(selection.source, "dataset")) > 1
     changed = data.changed(selection.source, rows)
-    shown = tiles(rows, selection.store, selection.run.run, view.palette, with_dataset=several, changed=changed)
+    link = parts.image_link(view)
+    shown = tiles(
+        rows, selection.store, selection.run.run, view.palette, link=link, with_dataset=several, changed=changed
+    )
     colours = charts.class_colours(classes_of(rows), view.palette)
     found = dict.fromkeys(name for tile in shown for name, _, _ in tile.bar)
     components.gallery(
@@ -145,6 +133,7 @@ def _gallery(selection: Selection) -> None:
         on_look=_remember_look,
         on_picks=partial(picked.pick, GALLERY),
         on_all=partial(picked.pick_all, selection),
+        on_open=_open_image,
     )
     if pages > 1:
         _pages(page, pages, len(chosen))
@@ -163,6 +152,11 @@ def _remember_look() -> None:
     if look is not None:
         opacity, size = _within(look.opacity, OPACITY_RANGE), _within(look.size, SIZE_RANGE)
         session.change(overlay=look.overlay, opacity=opacity, size=size)
+
+
+def _open_image() -> None:
+    if image_id := components.opened_of(GALLERY):
+        session.go(parts.IMAGE, image=image_id)
 
 
 def _within(value: int, limits: tuple[int, int]) -> int:

@@ -5,6 +5,7 @@ In: a `Selection`. Out: elements on the page. Knows nothing of pages in particul
 
 import shlex
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -13,7 +14,7 @@ from dashboard import components, data, session, ui
 from dashboard.components import Cell
 from dashboard.data import Selection
 from dashboard.formats import count, named, percent, photos, score
-from dashboard.state import cell_filters
+from dashboard.state import SORTS, View, cell_filters, encode, sort_label
 from seglib.classes import PRESENT_SHARE, animal_of_label
 from seglib.query import Filters, KeyFigures
 
@@ -21,6 +22,11 @@ MOST_LABELS = 12
 """Folders that a chart or matrix shows at most, those with most photos."""
 
 PRESENT_NOTE = f"present: at least {percent(PRESENT_SHARE)} of the photo"
+
+IMAGE = "Image"
+"""The page with the viewer."""
+
+PALETTE_NAMES = {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"}
 
 OnFilters = Callable[[Filters], None]
 
@@ -30,6 +36,37 @@ def copy_link(selection: Selection) -> None:
     command = ["python", "-m", "seglib", "export", "stats", "--store", selection.store.path.name]
     command += ["--run", selection.run.run, "--where", selection.filters.encode(), "--out", "selection.csv"]
     components.copy_link(shlex.join(command), key="copy_link")
+
+
+def image_link(view: View) -> str:
+    """The address of the viewer's page with this view's photos, up to the image_id that is to follow."""
+    photos_alone = View(
+        filters=view.filters, run=view.run, focus=view.focus, sort=view.sort, palette=view.palette, runs=view.runs
+    )
+    return f"{IMAGE.lower()}?{urlencode([*encode(photos_alone), ('image', '')])}"
+
+
+def sort_select(selection: Selection) -> None:
+    _view_select("Sort", "sort", {sort: sort_label(sort, selection.focus) for sort in SORTS}, width=300)
+
+
+def colours_select() -> None:
+    _view_select("Colours", "palette", PALETTE_NAMES, width=240)
+
+
+def _view_select(label: str, part: str, names: dict[str, str], width: int) -> None:
+    """A choice of one part of the view; the gallery begins anew."""
+    key = session.controlled(f"w:{part}", getattr(session.view(), part))
+    apply = session.on(key, lambda value: session.change(**{part: value, "page": 1}))
+    st.selectbox(
+        label,
+        list(names),
+        format_func=lambda v: names[v],
+        label_visibility="collapsed",
+        key=key,
+        on_change=apply,
+        width=width,
+    )
 
 
 def key_figures(selection: Selection) -> None:

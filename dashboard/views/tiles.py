@@ -30,10 +30,15 @@ def tiles(
     run: str,
     colours: str,
     *,
+    link: str = "",
     with_dataset: bool = False,
     changed: Set[tuple[str, str]] = frozenset(),
 ) -> list[Tile]:
-    """One tile per row. `colours`: the palette of masks and bars; `changed`: (data set, path) of changed files."""
+    """One tile per row.
+
+    `colours`: the palette of masks and bars; `link`: address of a photo's page up to its image_id; `changed`: (data
+    set, path) of changed files.
+    """
     names = classes_of(rows)
     paint = class_colours(names, colours)
     told: list[dict[Any, Any]] = rows[_TOLD].astype("object").to_dict("records")
@@ -46,6 +51,7 @@ def tiles(
         found.append(
             Tile(
                 id=row["image_id"],
+                href=f"{link}{row['image_id']}" if link else "",
                 photo=media.thumbnail_url(store, row["image_id"]),
                 mask=media.overlay_url(store, run, row["image_id"], colours),
                 aspect=row["width"] / row["height"],

@@ -57,7 +57,7 @@ def test_picks_that_make_no_sense(sent, value):
 
 
 def test_a_tile_that_was_opened(sent):
-    sent("open", "a")
-    assert components.opened_of("c") == "a"
-    sent("open", {"a": 1})
+    sent("open", "a" * 32)
+    assert components.opened_of("c") == "a" * 32
+    sent("open", "../a")
     assert components.opened_of("c") is None

@@ -46,6 +46,7 @@ def filter_key(key: str) -> str:
 filters = st.sets(st.sampled_from(list(FILTERS))).flatmap(
     lambda keys: st.fixed_dictionaries({filter_key(key): values_of(key) for key in sorted(keys)}).map(Filters)
 )
+texts = st.sets(st.text(min_size=1, max_size=8), max_size=3).map(lambda values: tuple(sorted(values)))
 views = st.builds(
     View,
     filters=filters,
@@ -58,6 +59,12 @@ views = st.builds(
     overlay=st.booleans(),
     opacity=st.integers(*OPACITY_RANGE),
     size=st.integers(*SIZE_RANGE),
+    image=st.just("") | st.text("0123456789abcdef", min_size=32, max_size=32),
+    runs=texts,
+    outline=st.booleans(),
+    uncertainty=st.booleans(),
+    names=st.booleans(),
+    hidden=texts,
 )
 
 

@@ -1,0 +1,214 @@
+// How the viewer's pictures are read and drawn: photos, masks of class indices, uncertainty maps. Knows no buttons.
+const VOID = 255;
+const PRESENT_SHARE = 0.005; // as in seglib.classes
+const HEAT = [[59, 15, 112], [140, 41, 129], [222, 73, 104], [254, 159, 109], [252, 253, 191]]; // from sure to unsure
+
+class Refused extends Error {} // its message is a sentence for the visitor
+
+async function bitmapOf(address, signal) {
+  const answer = await fetch(address, { signal });
+  const kind = answer.headers.get("content-type") ?? "";
+  if (!answer.ok) throw new Refused(kind.startsWith("text/plain") && answer.status !== 404 ? await answer.text() : "");
+  if (!kind.startsWith("image/")) throw new Refused("");
+  return createImageBitmap(await answer.blob(), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+}
+
+// Uint8Array (H * W): the grey values of a picture, exactly.
+function greysOf(bitmap) {
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
+  const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+  const greys = new Uint8Array(bitmap.width * bitmap.height);
+  for (let i = 0; i < greys.length; i += 1) greys[i] = data[4 * i];
+  return greys;
+}
+
+// {width, height, ids, pixels (256)}: a mask and its pixels per class.
+async function maskOf(address, signal) {
+  const bitmap = await bitmapOf(address, signal);
+  const { width, height } = bitmap;
+  const ids = greysOf(bitmap);
+  const pixels = new Uint32Array(256);
+  for (const id of ids) pixels[id] += 1;
+  return { width, height, ids, pixels };
+}
+
+async function heatOf(address, signal) {
+  const bitmap = await bitmapOf(address, signal);
+  const { width, height } = bitmap;
+  const values = greysOf(bitmap);
+  return { width, height, values, picture: painted({ width, height, ids: values }, heatTable()) };
+}
+
+let madeHeatTable;
+function heatTable() {
+  if (madeHeatTable) return madeHeatTable;
+  madeHeatTable = new Uint8ClampedArray(4 * 256);
+  for (let value = 0; value < 256; value += 1) {
+    const at = (value / 255) * (HEAT.length - 1);
+    const low = Math.min(HEAT.length - 2, Math.floor(at));
+    for (let i = 0; i < 3; i += 1) {
+      madeHeatTable[4 * value + i] = HEAT[low][i] + (at - low) * (HEAT[low + 1][i] - HEAT[low][i]);
+    }
+    madeHeatTable[4 * value + 3] = Math.min(255, 80 + 1.4 * value);
+  }
+  return madeHeatTable;
+}
+
+function rgbOf(colour) {
+  return [1, 3, 5].map((start) => Number.parseInt(colour.slice(start, start + 2), 16));
+}
+
+// RGBA (256): the colour of each class that is painted; all else is transparent, background and void among them.
+function paintTable(run, hidden) {
+  const table = new Uint8ClampedArray(4 * 256);
+  run.names.forEach((name, id) => {
+    if (id > 0 && !hidden.has(name)) table.set([...rgbOf(run.colours[id]), 255], 4 * id);
+  });
+  return table;
+}
+
+// A canvas at the grid's size.
+function painted({ width, height, ids }, table) {
+  const canvas = new OffscreenCanvas(width, height);
+  const colours = new Uint32Array(table.buffer);
+  const picture = new ImageData(width, height);
+  const cells = new Uint32Array(picture.data.buffer);
+  for (let i = 0; i < ids.length; i += 1) cells[i] = colours[ids[i]];
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+  return canvas;
+}
+
+// Class -> Path2D of its border, in units of the grid; edges on one line are joined.
+function bordersOf({ width, height, ids }) {
+  const paths = new Map();
+  const line = (id, x0, y0, x1, y1) => {
+    if (id === 0 || id === VOID) return;
+    if (!paths.has(id)) paths.set(id, new Path2D());
+    paths.get(id).moveTo(x0, y0);
+    paths.get(id).lineTo(x1, y1);
+  };
+  const walk = (lines, length, pair, draw) => {
+    for (let at = 1; at < lines; at += 1) {
+      let start = 0;
+      let [before, after] = pair(at, 0);
+      for (let along = 1; along <= length; along += 1) {
+        const [b, a] = along < length ? pair(at, along) : [-1, -1];
+        if (b === before && a === after) continue;
+        if (before !== after) for (const id of [before, after]) draw(id, at, start, along);
+        [start, before, after] = [along, b, a];
+      }
+    }
+  };
+  const row = (y, x) => [ids[(y - 1) * width + x], ids[y * width + x]];
+  const column = (x, y) => [ids[y * width + x - 1], ids[y * width + x]];
+  walk(height, width, row, (id, y, from, to) => line(id, from, y, to, y));
+  walk(width, height, column, (id, x, from, to) => line(id, x, from, x, to));
+  return paths;
+}
+
+// Class -> [x, y] in 0..1 of one of its pixels, the one nearest to its centre: where its name is written.
+function anchorsOf({ width, height, ids, pixels }) {
+  const sums = new Map();
+  ids.forEach((id, i) => {
+    if (id === 0 || id === VOID || pixels[id] < PRESENT_SHARE * ids.length) return;
+    const sum = sums.get(id) ?? { x: 0, y: 0, least: Infinity };
+    sum.x += (i % width) / pixels[id];
+    sum.y += Math.floor(i / width) / pixels[id];
+    sums.set(id, sum);
+  });
+  ids.forEach((id, i) => {
+    const sum = sums.get(id);
+    if (!sum) return;
+    const distance = ((i % width) - sum.x) ** 2 + (Math.floor(i / width) - sum.y) ** 2;
+    if (distance < sum.least) [sum.least, sum.at] = [distance, [(i % width + 0.5) / width, (Math.floor(i / width) + 0.5) / height]];
+  });
+  return new Map([...sums].map(([id, sum]) => [id, sum.at]));
+}
+
+// What of a grid lies at a place of the photo, 0..1 each way.
+function valueAt({ width, height }, values, [u, v]) {
+  return values[Math.min(height - 1, Math.floor(v * height)) * width + Math.min(width - 1, Math.floor(u * width))];
+}
+
+function percent(share) {
+  if (share > 0 && share < 0.0005) return "<0.1 %";
+  return `${share > 0 && share < 0.0995 ? (share * 100).toFixed(1).replace(".0", "") : Math.round(share * 100)} %`;
+}
+
+// Of one layer, class -> share of the grid.
+function sharesOf(mask, names) {
+  return new Map(names.map((name, id) => [name, mask.pixels[id] / mask.ids.length]).filter(([, share]) => share > 0));
+}
+
+// "cat 34 %, sofa 12 %": as seglib.overlay.alt_text.
+function inWords(mask, names) {
+  const there = [...sharesOf(mask, names)].filter(([name, share]) => name !== "background" && share >= PRESENT_SHARE);
+  there.sort((one, other) => other[1] - one[1]);
+  return there.map(([name, share]) => `${name} ${Math.round(share * 100)} %`).join(", ") || "nothing but background";
+}
+
+// Photo and layer on a canvas. `box`: where the whole photo would lie, [x, y, width, height] in pixels of the canvas.
+function draw(context, { photo, layer, run, look, hidden, box, density }) {
+  const [left, top, width, height] = box;
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+  context.imageSmoothingQuality = "high";
+  context.imageSmoothingEnabled = true;
+  if (photo) context.drawImage(photo, left, top, width, height);
+  context.imageSmoothingEnabled = false; // the edges of a class are where the network saw them
+  const heated = look.uncertainty && layer.heat;
+  if (heated) {
+    context.globalAlpha = look.opacity / 100;
+    context.drawImage(layer.heat.picture, left, top, width, height);
+    context.globalAlpha = 1;
+  }
+  if (!look.overlay || !layer.mask) return;
+  if (look.outline || heated) {
+    drawBorders(context, layer, run, hidden, box, density, look.opacity / 100);
+  } else {
+    context.globalAlpha = look.opacity / 100;
+    context.drawImage(layer.paint, left, top, width, height);
+    context.globalAlpha = 1;
+  }
+  if (look.names) drawNames(context, layer, run, hidden, box, density);
+}
+
+function drawBorders(context, layer, run, hidden, [left, top, width, height], density, opacity) {
+  const { mask } = layer;
+  layer.borders ??= bordersOf(mask);
+  const place = new DOMMatrix([width / mask.width, 0, 0, height / mask.height, left, top]);
+  context.lineCap = "square";
+  context.globalAlpha = Math.max(0.25, opacity ** 0.4); // a thin line must stay visible
+  for (const seam of [true, false]) { // dark and wider, so that a line shows on any photo
+    for (const [id, border] of layer.borders) {
+      if (hidden.has(run.names[id])) continue;
+      const path = new Path2D();
+      path.addPath(border, place);
+      context.strokeStyle = seam ? "rgb(0 0 0 / 0.55)" : run.colours[id];
+      context.lineWidth = (seam ? 4 : 2) * density;
+      context.stroke(path);
+    }
+  }
+  context.globalAlpha = 1;
+}
+
+function drawNames(context, layer, run, hidden, [left, top, width, height], density) {
+  layer.anchors ??= anchorsOf(layer.mask);
+  context.font = `600 ${13 * density}px system-ui, sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  for (const [id, [u, v]] of layer.anchors) {
+    const name = run.names[id];
+    if (name === undefined || hidden.has(name)) continue;
+    const wide = context.measureText(name).width + 12 * density;
+    const [x, y] = [left + u * width, top + v * height];
+    context.fillStyle = "rgb(15 18 24 / 0.78)";
+    context.beginPath();
+    context.roundRect(x - wide / 2, y - 10 * density, wide, 20 * density, 5 * density);
+    context.fill();
+    context.fillStyle = "#fff";
+    context.fillText(name, x, y);
+  }
+}

@@ -1,0 +1,301 @@
+"""Image: one photo under the masks of several runs, its figures, and the way to the next photo of the selection.
+
+In: a `Selection`. Out: the page.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard import charts, data, media, originals, session, ui, viewer
+from dashboard.data import Selection
+from dashboard.formats import count, named, percent, photos, plain_html, plain_markdown, score
+from dashboard.state import PAGE_SIZE, View
+from dashboard.viewer import Picture, Place, RunShown, ViewerLook
+from dashboard.views import parts
+from seglib.classes import BACKGROUND
+from seglib.query import agreement
+from seglib.stats import MEASURES, blobs_column, pixels_column
+from seglib.store import Run
+
+EXPLORE = "Explore"
+VIEWER = "viewer"
+MOST_RUNS = 4
+"""Runs side by side."""
+
+AROUND = 4
+"""Neighbours on either side that the browser is told of, so that the next photo is there before the server answers."""
+
+Figures = dict[str, Any]
+"""`stats.row` of one picture."""
+
+
+def render(selection: Selection) -> None:
+    order = data.pictures(selection.source, selection.filters, selection.view.sort, selection.focus)
+    image_id = selection.view.image or _first(selection, order)
+    files = data.files_of(selection.source, image_id) if image_id else order[:0]
+    if not len(files):
+        _nothing(selection, order)
+        return
+    if not selection.view.image:  # the address always names the photo
+        session.settle(replace(selection.view, image=image_id))
+        session.push()
+    at = _place(order, files)
+    row = data.rows(selection.source, files[:1] if at is None else order[at : at + 1])
+    with ui.heading(plain_markdown(_name(selection, row.iloc[0]))):
+        st.button("Gallery", key="gallery_button", on_click=session.go, args=(EXPLORE,), help="Back to all photos")
+        parts.copy_link(selection)
+    _contradiction(row)
+    ui.chips(selection.filters)
+    if at is None:
+        _outside(order)
+    having = [run for run in selection.store.runs() if _has(selection, run, image_id)]
+    shown = _shown_runs(selection, having)
+    _controls(selection, having, shown)
+    _viewer(selection, order, at, row, shown)
+    left, right = st.columns([3, 2])
+    with left:
+        _figures(selection, row.iloc[0], shown)
+    with right:
+        _file(selection, row.iloc[0], files)
+
+
+# --- which photo ---------------------------------------------------------------------------------------------------
+
+
+def _first(selection: Selection, order: NDArray[np.intp]) -> str:
+    return str(data.rows(selection.source, order[:1])["image_id"].iloc[0]) if len(order) else ""
+
+
+def _place(order: NDArray[np.intp], files: NDArray[np.intp]) -> int | None:
+    found = np.flatnonzero(np.isin(order, files))
+    return int(found[0]) if len(found) else None
+
+
+def _nothing(selection: Selection, order: NDArray[np.intp]) -> None:
+    with ui.heading(parts.IMAGE):
+        parts.copy_link(selection)
+    ui.chips(selection.filters)
+    if selection.view.image:
+        st.info(
+            "This run holds no photo with the id of this link: its file was removed or changed, "
+            "or another run alone has looked at it."
+        )
+        _to_first(order)
+    else:
+        parts.is_empty(selection)
+
+
+def _outside(order: NDArray[np.intp]) -> None:
+    st.info(f"This photo is not among the {photos(len(order))} that pass all filters.")
+    _to_first(order)
+
+
+def _to_first(order: NDArray[np.intp]) -> None:
+    if len(order):
+        st.button("Show the first of them", key="to_first", on_click=session.change, kwargs={"image": ""})
+
+
+def _name(selection: Selection, row: Any) -> str:
+    several = len(data.options(selection.source, "dataset")) > 1
+    return f"{row['dataset']}: {row['path']}" if several else str(row["path"])
+
+
+def _contradiction(row: Any) -> None:
+    if agreement(row).iloc[0] == "contradicts":
+        label, animal = row["label"].iloc[0], row["animal"].iloc[0]
+        saw = "neither cat nor dog" if animal == "none" else animal
+        st.html(f"<p class='contradiction'>The folder says {plain_html(str(label))}, the network {saw}.</p>")
+
+
+# --- which runs ----------------------------------------------------------------------------------------------------
+
+
+def _has(selection: Selection, run: Run, image_id: str) -> bool:
+    return run.run == selection.run.run or selection.store.mask_path(run.run, image_id).exists()
+
+
+def _shown_runs(selection: Selection, having: list[Run]) -> list[Run]:
+    """The active run first, then those chosen beside it, or all others; the one used last first."""
+    chosen = selection.view.runs
+    others = [run for run in reversed(having) if run.run != selection.run.run and (run.run in chosen or not chosen)]
+    return [selection.run, *others[: MOST_RUNS - 1]]
+
+
+def _controls(selection: Selection, having: list[Run], shown: list[Run]) -> None:
+    names = [run.run for run in reversed(having)]
+    labels = data.run_labels(having)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
+        if len(names) > 1:
+            key = session.controlled("w:runs", [run.run for run in shown])
+            apply = session.on(key, partial(_choose_runs, selection.run.run, names))
+            st.pills(
+                f"Runs side by side, at most {MOST_RUNS}",
+                names,
+                selection_mode="multi",
+                format_func=lambda name: plain_markdown(labels[name]),
+                key=key,
+                on_change=apply,
+                width="stretch",
+            )
+        parts.sort_select(selection)
+        parts.colours_select()
+
+
+def _choose_runs(active: str, names: list[str], chosen: list[str]) -> None:
+    """All of them is the default; the active one is always there."""
+    wanted = tuple(sorted({active, *chosen}))
+    session.change(runs=() if set(wanted) == set(names) else wanted)
+
+
+# --- the viewer ----------------------------------------------------------------------------------------------------
+
+
+def _viewer(selection: Selection, order: NDArray[np.intp], at: int | None, row: Any, shown: list[Run]) -> None:
+    view, labels = selection.view, data.run_labels(selection.store.runs())
+    pictures, here = _around(selection, order, at, row, shown)
+    viewer.viewer(
+        pictures,
+        here,
+        [_run_shown(run, labels[run.run], view.palette) for run in shown],
+        Place(position=at, total=len(order)),
+        ViewerLook(
+            overlay=view.overlay,
+            opacity=view.opacity,
+            outline=view.outline,
+            uncertainty=view.uncertainty,
+            names=view.names,
+            hidden=view.hidden,
+        ),
+        usual_opacity=View().opacity,
+        key=VIEWER,
+        on_go=partial(_go, selection, order),
+    )
+
+
+def _around(
+    selection: Selection, order: NDArray[np.intp], at: int | None, row: Any, shown: list[Run]
+) -> tuple[list[Picture], int]:
+    """The photo among its neighbours, and its place there; one outside the selection has the first as its next."""
+    image_id = row["image_id"].iloc[0]
+    first = 0 if at is None else max(0, at - AROUND)
+    near = data.rows(selection.source, order[:1] if at is None else order[first : at + AROUND + 1]).to_dict("records")
+    every = [*row.to_dict("records"), *near] if at is None else near
+    reason = originals.find(selection.store, image_id).reason
+    pictures = [_picture(selection, one, shown, reason if one["image_id"] == image_id else "") for one in every]
+    return pictures, 0 if at is None else at - first
+
+
+def _picture(selection: Selection, row: Any, shown: list[Run], note: str) -> Picture:
+    image_id = row["image_id"]
+    return Picture(
+        image_id=image_id,
+        name=_name(selection, row),
+        width=int(row["width"]),
+        height=int(row["height"]),
+        photo=media.photo_url(image_id),
+        thumbnail=media.thumbnail_url(selection.store, image_id),
+        note=note,
+        masks={run.run: media.mask_url(selection.store, run.run, image_id) for run in shown},
+        heats={run.run: media.uncertainty_url(run.run, image_id) for run in shown},
+    )
+
+
+def _run_shown(run: Run, title: str, colours: str) -> RunShown:
+    paint = charts.class_colours(run.classes, colours)
+    return RunShown(run=run.run, title=title, names=run.classes, colours=tuple(paint[name] for name in run.classes))
+
+
+def _go(selection: Selection, order: NDArray[np.intp]) -> None:
+    """The visitor went to another photo; the gallery's page follows."""
+    if (sent := viewer.went(VIEWER)) is None:
+        return
+    image_id, look = sent
+    at = _place(order, data.files_of(selection.source, image_id))
+    session.change(
+        image=image_id,
+        page=selection.view.page if at is None else at // PAGE_SIZE + 1,
+        overlay=look.overlay,
+        opacity=look.opacity,
+        outline=look.outline,
+        uncertainty=look.uncertainty,
+        names=look.names,
+        hidden=look.hidden,
+    )
+
+
+# --- figures -------------------------------------------------------------------------------------------------------
+
+
+def _figures(selection: Selection, row: Any, shown: list[Run]) -> None:
+    def seen_by(run: Run) -> Figures | None:
+        other = replace(selection.source, run=run.run)
+        return row if run.run == selection.run.run else data.figures_of(other, row["image_id"])
+
+    found = [seen_by(run) for run in shown]
+    labels = data.run_labels(selection.store.runs())
+    numbered = [f"{number} {labels[run.run]}" for number, run in enumerate(shown, 1)]
+    with ui.card("Figures", "of the masks, at the size that each network saw"):
+        ui.grid(
+            [("", 1), *((title, 3) for title in numbered)] if len(shown) > 1 else [],
+            ["class", *("share", "pixels", "blobs") * len(shown)],
+            [[name, *(text for one in found for text in _of_class(one, name))] for name in _classes(found)],
+        )
+        ui.grid(
+            [],
+            ["measure, 0 to 1", *(title if len(shown) > 1 else "mean of the photo" for title in numbered)],
+            [[name.replace("_", " "), *(_measure(one, name) for one in found)] for name in MEASURES],
+        )
+
+
+def _classes(found: list[Figures | None]) -> list[str]:
+    """Those with a pixel in any run, the largest first, background last."""
+    largest: dict[str, float] = {}
+    for one in found:
+        for key in one.keys() if one is not None else ():
+            kind, _, name = str(key).partition(":")
+            if kind == "px" and (share := _share(one, name)):
+                largest[name] = max(largest.get(name, 0), share)
+    return sorted(largest, key=lambda name: (name == BACKGROUND, -largest[name]))
+
+
+def _share(one: Any, name: str) -> float | None:
+    pixels = one.get(pixels_column(name))
+    return None if pixels is None else float(pixels) / float(one["grid_width"] * one["grid_height"])
+
+
+def _of_class(one: Figures | None, name: str) -> tuple[str, str, str]:
+    if one is None or (share := _share(one, name)) is None:
+        return percent(None), percent(None), percent(None)
+    return percent(share), count(int(one[pixels_column(name)])), count(int(one[blobs_column(name)]))
+
+
+def _measure(one: Figures | None, name: str) -> str:
+    value = None if one is None else one[name]
+    return score(None if value is None else float(value))
+
+
+def _file(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:
+    every = data.rows(selection.source, files)
+    several = len(data.options(selection.source, "dataset")) > 1
+    others = [_name(selection, other) for other in every.to_dict("records") if other["path"] != row["path"]]
+    facts = [
+        *([("data set", str(row["dataset"]))] if several else []),
+        ("path", str(row["path"])),
+        *(("the same content", other) for other in others[:5]),
+        ("folder label", _text(row["label"])),
+        ("split", _text(row["split"])),
+        ("size", f"{count(int(row['width']))} x {count(int(row['height']))} pixels"),
+        ("mask", f"{count(int(row['grid_width']))} x {count(int(row['grid_height']))} pixels"),
+        ("image_id", str(row["image_id"])),
+    ]
+    with ui.card("File"):
+        ui.grid([], [], facts)
+
+
+def _text(value: object) -> str:
+    return named(value if isinstance(value, str) else "")
