@@ -13,6 +13,6 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only this folder on the pa
 
 import streamlit as st  # noqa: E402
 
-from dashboard import media  # noqa: E402
+from dashboard import media, sockets  # noqa: E402
 
-app = st.App(Path(__file__).with_name("main.py"), routes=media.routes)
+app = st.App(Path(__file__).with_name("main.py"), routes=media.routes, lifespan=sockets.lifespan)

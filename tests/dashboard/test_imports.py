@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ROOT, imported
 
 ORDER = [
-    {"formats", "settings"},
+    {"formats", "settings", "sockets"},
     {"state", "components", "picks", "predictor", "folders", "caches", "originals", "pictures"},
     {"predict_worker", "uncertainty", "jobs"},
     {"job_worker"},
@@ -20,7 +20,7 @@ ORDER = [
     {"app"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
-PURE = {"formats", "settings", "state", "charts", "media", "predictor", "predict_worker", "__main__"}
+PURE = {"formats", "settings", "sockets", "state", "charts", "media", "predictor", "predict_worker", "__main__"}
 PURE |= {"picks", "caches", "originals", "pictures", "uncertainty"}
 PURE |= {"folders", "jobs", "job_worker"}
 """Rooms that know nothing of Streamlit (the launcher starts it, and only then)."""
