@@ -26,13 +26,13 @@ START_SECONDS = 120
 class Server:
     """`python -m dashboard` on a free port."""
 
-    def __init__(self, store: Path, log: Path) -> None:
+    def __init__(self, store: Path, log: Path, *more: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
-        command = [sys.executable, "-m", "dashboard", "--store", str(store), "--port", str(self.port)]
+        command = [sys.executable, "-m", "dashboard", "--store", str(store), "--port", str(self.port), *more]
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 command,
@@ -76,12 +76,12 @@ class Server:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[Path], Server]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start servers; all are stopped at the end."""
     servers: list[Server] = []
 
-    def started(store: Path) -> Server:
-        servers.append(Server(store, tmp_path / "server.log"))
+    def started(store: Path, *more: str) -> Server:
+        servers.append(Server(store, tmp_path / "server.log", *more))
         return servers[-1]
 
     yield started

@@ -25,7 +25,10 @@ SIDEWAYS = """[document.documentElement, document.querySelector('[data-testid=st
   .map(element => element.scrollWidth - element.clientWidth)"""
 
 
-def opened(browser, url: str, *, scheme: str = "light", width: int = 1440, **options):
+DRAWN = "dl.figures, [data-testid=stAlert]"
+
+
+def opened(browser, url: str, *, scheme: str = "light", width: int = 1440, drawn: str = DRAWN, **options):
     """A page in a new context, drawn; its faults are collected in `page.faults`."""
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True, **options
@@ -36,7 +39,7 @@ def opened(browser, url: str, *, scheme: str = "light", width: int = 1440, **opt
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     page.on("request", lambda request: page.faults.extend(_foreign(request.url, url)))
     page.goto(url)
-    page.wait_for_selector("dl.figures, [data-testid=stAlert]")
+    page.wait_for_selector(drawn)
     settle(page)
     return page
 
