@@ -27,11 +27,13 @@ TOOLS: dict[str, Callable[[Settings], None]] = {"Runs": runs.render}
 """Title in the menu -> how a page is drawn that needs no run, nor a store; these follow the others in the menu."""
 
 NO_STORE = "There is no store yet, so there is nothing to show: the first run makes one, on the Runs page."
+ICON = Path(__file__).with_name("icon.svg")
+
 NO_RUN = "This store holds no run yet, so there is nothing to show: start one on the Runs page."
 
 
 def main() -> None:
-    st.set_page_config(page_title="Segmentation dashboard", layout="wide")
+    st.set_page_config(page_title="Segmentation dashboard", page_icon=ICON, layout="wide")
     ui.style()
     pages = {title: _page(title, default=title == next(iter(VIEWS))) for title in (*VIEWS, *TOOLS)}
     chosen = st.navigation(list(pages.values())).title

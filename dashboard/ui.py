@@ -70,7 +70,7 @@ def chips(filters: Filters) -> None:
 def figures(values: Sequence[tuple[str, str]]) -> None:
     """Large numbers, each with its meaning below it."""
     cards = "".join(
-        f"<div><dd>{plain_html(value)}</dd><dt>{plain_html(meaning)}</dt></div>" for value, meaning in values
+        f"<div><dt>{plain_html(meaning)}</dt><dd>{plain_html(value)}</dd></div>" for value, meaning in values
     )
     st.html(f"<dl class='figures'>{cards}</dl>")
 

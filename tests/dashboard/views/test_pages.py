@@ -266,7 +266,7 @@ def test_a_run_of_another_models_masks_without_probabilities(tmp_path, serve, pa
     serve(tmp_path / "store")
     app = opened(page)
     assert not app.exception
-    assert "<dd>–</dd><dt>mean confidence (0 to 1), n = 0</dt>" in html(app)
+    assert "<dt>mean confidence (0 to 1), n = 0</dt><dd>–</dd>" in html(app)
     assert "knows neither cat nor dog" in said(app)
     app = opened(page, present=["cat"])
     assert "present=cat was left out" in said(app).replace("\\", "")
