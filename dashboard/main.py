@@ -26,9 +26,9 @@ VIEWS: dict[str, Callable[[Selection], None]] = {
 TOOLS: dict[str, Callable[[Settings], None]] = {"Runs": runs.render}
 """Title in the menu -> how a page is drawn that needs no run, nor a store; these follow the others in the menu."""
 
-NO_STORE = "There is no store yet, so there is nothing to show: the first run makes one, on the Runs page."
 ICON = Path(__file__).with_name("icon.svg")
 
+NO_STORE = "There is no store yet, so there is nothing to show: the first run makes one, on the Runs page."
 NO_RUN = "This store holds no run yet, so there is nothing to show: start one on the Runs page."
 
 

@@ -1,0 +1,60 @@
+"""axe-core finds nothing serious on any page, light or dark; nothing that a page of ours asks for is missing."""
+
+import pytest
+
+from tests.dashboard.conftest import fill
+from tests.e2e.test_dashboard import opened, settle
+
+pytestmark = pytest.mark.e2e
+
+SERIOUS = {"serious", "critical"}
+OPTIONS = {"resultTypes": ["violations"]}
+
+STREAMLITS_PROBES = ("_stcore/health", "_stcore/host-config")
+"""Asked for below each page's address too, since the server might have a base path."""
+
+
+def violations(page) -> list[str]:
+    """One line per element at fault: rule, place, what is wrong."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options=OPTIONS).response["violations"]
+    return [
+        f"{rule['id']} {node['target']} {node['html'][:200]}: {node.get('failureSummary', '')}"
+        for rule in found
+        if rule["impact"] in SERIOUS
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_violation(start, browser, tmp_path, scheme):
+    fill(tmp_path / "store")
+    page = opened(browser, start(tmp_path / "store").url, scheme=scheme)
+    page.on("response", lambda answer: page.faults.append(answer.url) if _is_missing(answer) else None)
+    names = page.get_by_test_id("stSidebarNavLink").all_inner_texts()
+    assert {"Overview", "Explore", "Runs"} <= set(names)
+    found = {}
+    for name in names:
+        page.get_by_test_id("stSidebarNav").get_by_role("link", name=name, exact=True).click()
+        page.get_by_role("heading", level=1).wait_for()
+        settle(page)
+        if name == "Explore":  # with everything open that can be
+            page.get_by_role("checkbox", name="Select cats/a.jpg").click()
+            page.locator(".st-key-picks").wait_for()
+            page.get_by_test_id("stSidebar").get_by_text("More filters").click()
+            settle(page)
+        found[name] = violations(page)
+    assert found == {name: [] for name in names}
+    assert page.evaluate("document.querySelector('link[rel~=icon]').href").startswith("data:image/svg+xml")
+    assert page.faults == []
+
+
+def test_the_check_would_notice(browser):
+    page = browser.new_page()
+    page.set_content("<html lang=en><body><main><h1>x</h1><img src='x.png'><button></button></main></body></html>")
+    assert {line.split()[0] for line in violations(page)} >= {"image-alt", "button-name"}
+
+
+def _is_missing(answer) -> bool:
+    return answer.status >= 400 and not answer.url.endswith(STREAMLITS_PROBES)
