@@ -1,16 +1,24 @@
 """Charts: a small frame in, a plotly figure out.
 
-In: the answers of `seglib.query`, never raw rows. Out: `Figure`s whose colours are those of the overlays. Texts come
-from folders and are made inert here, since plotly reads a little HTML. Knows nothing of Streamlit, stores or filters.
+In: the answers of `seglib.query`, never raw rows. Out: `Figure`s whose colours are those of the overlays. What can be
+clicked carries the filter of its photos as text, the first entry of its `customdata` (see `dashboard.crossfilter`).
+Texts come from folders and are made inert here, since plotly reads a little HTML. Knows nothing of Streamlit or stores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard import crossfilter
 from dashboard.formats import count, named, percent, photos, plain_html, score
 from seglib.classes import BACKGROUND, palette
+from seglib.filters import MOST_COUNT, Filters
+
+Draw = Callable[[Filters], go.Figure]
+"""A chart's own filters -> the chart, with the marks they leave out faded or its frame drawn."""
 
 PALETTE = "okabe-ito"
 MOST_CLASSES = 10
@@ -21,7 +29,13 @@ CONFIG = {"displayModeBar": False}
 
 _GRID = "rgba(128,128,128,0.18)"
 _NEUTRAL = "#7c8aa5"
+_ACCENT = "#4f7cf0"
+"""Between the accents of the light and the dark theme, readable on both."""
+_UNSEEN = "rgba(128,128,128,0.003)"
+"""Of the bar that takes the clicks and the pointer for a small one: plotly leaves out what is wholly transparent."""
 _LINE_PX = 26
+_FADED = 0.28
+"""Opacity of the marks that are not chosen."""
 
 
 def class_colours(names: Sequence[str], colours: str = PALETTE) -> dict[str, str]:
@@ -41,33 +55,57 @@ def in_words(distribution: pd.DataFrame, most: int = 5) -> str:
     return ", ".join(f"{name} {percent(float(distribution['mean_share'][name]))}" for name in names) or "no class"
 
 
+def fullest(bins: pd.DataFrame, *, as_share: bool = False) -> str:
+    """What `histogram` shows first, for those who cannot see it."""
+    if not len(bins) or not bins["count"].max():
+        return "No photo."
+    low, high, most = (bins[name].iloc[int(bins["count"].argmax())] for name in ("low", "high", "count"))
+    write = percent if as_share else score
+    return f"Most of them, {photos(int(most))}, at {write(low)} to {write(high)}."
+
+
+def marked(figure: go.Figure, present: Filters) -> go.Figure:
+    """With the marks faded whose photos the chart's own filters leave out."""
+    if present:
+        for trace in figure.data:
+            if trace.type == "bar" and trace.customdata is not None:
+                chosen = [crossfilter.marked(custom[0], present) for custom in trace.customdata]
+                trace.marker.opacity = [1 if one else _FADED for one in chosen]
+    return figure
+
+
 def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> go.Figure:
-    """Mean share per class as bars, with the number of photos it is present in.
+    """Per class two bars from 0 to 100 %: pale the photos it is present in, solid and narrow its mean share.
 
     In: the frame of `query.class_distribution`.
     """
     names = main_classes(distribution, most)
     rows, colours = distribution.loc[names], class_colours(names)
-    means, present, n = (rows[name].tolist() for name in ("mean_share", "present", "n"))
+    means, presence, present, n = (rows[name].tolist() for name in ("mean_share", "presence", "present", "n"))
     texts = [
         f"{percent(share)} in {count(there)} of {count(of)}" for share, there, of in zip(means, present, n, strict=True)
     ]
-    figure = go.Figure(
-        go.Bar(
-            x=means,
-            y=[plain_html(name) for name in names],
-            orientation="h",
-            marker_color=[colours[name] for name in names],
-            text=texts,
-            textposition="outside",
-            cliponaxis=False,
-            customdata=[list(entry) for entry in zip(names, present, n, strict=True)],
-            hovertemplate="%{y}: mean share %{x:.1%}<br>present in %{customdata[1]:,} of %{customdata[2]:,} photos"
-            "<extra></extra>",
-        )
+    own = [Filters({"present": (name,)}).encode() for name in names]
+    lines = [plain_html(name) for name in names]
+    shared = {"y": lines, "orientation": "h", "hoverinfo": "skip", "customdata": [[text] for text in own]}
+    figure = go.Figure()
+    figure.add_bar(x=presence, width=0.78, marker_color=[_pale(colours[name]) for name in names], **shared)
+    figure.add_bar(x=means, width=0.36, marker_color=[colours[name] for name in names], **shared)
+    figure.add_bar(
+        x=[1.0] * len(names),
+        y=lines,
+        orientation="h",
+        width=1,
+        marker_color=_UNSEEN,
+        text=texts,
+        textposition="outside",
+        cliponaxis=False,
+        customdata=[list(entry) for entry in zip(own, means, present, n, strict=True)],
+        hovertemplate="%{y}: mean share %{customdata[1]:.1%}<br>present in %{customdata[2]:,} of %{customdata[3]:,} "
+        "photos<extra></extra>",
     )
-    widest = max(means, default=0.0)
-    figure.update_xaxes(visible=False, range=[0, max(widest, 0.01) * 1.55])
+    figure.update_layout(barmode="overlay")
+    figure.update_xaxes(visible=False, range=[0, 1.75])
     figure.update_yaxes(autorange="reversed", ticksuffix="  ")
     return _laid_out(figure, _LINE_PX * max(len(names), 1))
 
@@ -86,51 +124,238 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
     if float(rest.sum()) > 0:
         parts["other"] = rest
     colours = class_colours(names) | {"other": _NEUTRAL}
-    labels = [f"{plain_html(named(str(label)))} n = {count(n)}" for label, n in means["n"].items()]
     figure = go.Figure()
     for name, part in parts.items():
         figure.add_bar(
             x=part.tolist(),
-            y=labels,
+            y=_label_lines(means["n"]),
             name=plain_html(name),
             orientation="h",
             marker_color=colours[name],
+            customdata=[[text] for text in _label_filters(means)],
             hovertemplate=f"%{{y}}<br>{plain_html(name)}: mean share %{{x:.1%}}<extra></extra>",
         )
-    figure.update_layout(
-        barmode="stack",
-        bargap=0.35,
-        showlegend=True,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
-    )
-    figure.update_xaxes(tickformat=".0%", range=[0, 1], dtick=0.2, gridcolor=_GRID)
+    figure.update_layout(barmode="stack", bargap=0.35, showlegend=True, legend=_LEGEND)
+    _share_axis(figure.update_xaxes)
     figure.update_yaxes(autorange="reversed", ticksuffix="  ")
     return _laid_out(figure, 42 * max(len(means), 1) + 56, top=28, bottom=24)
 
 
-def histogram(bins: pd.DataFrame, *, colour: str = _NEUTRAL, as_share: bool = False, height: int = 170) -> go.Figure:
-    """Photos per bin. In: the frame of `query.histogram`; of scores, empty bins at both ends are cut off."""
+def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
+    """One box per folder label: half of its photos lie in it, nine tenths between the ends of its line.
+
+    In: the frame of `query.share_spread_by_label`.
+    """
+    lines = _label_lines(spread["n"])
+    quantiles = {name: spread[name].tolist() for name in ("low", "q1", "median", "q3", "high", "mean")}
+    figure = go.Figure()
+    figure.add_box(
+        y=lines,
+        orientation="h",
+        lowerfence=quantiles["low"],
+        upperfence=quantiles["high"],
+        **{name: quantiles[name] for name in ("q1", "median", "q3", "mean")},
+        fillcolor=_pale(colour),
+        line={"color": colour, "width": 2},
+        width=0.5,
+        hoverinfo="skip",
+    )
+    told = zip(_label_filters(spread), *([percent(v) for v in values] for values in quantiles.values()), strict=True)
+    figure.add_bar(
+        x=[1.0] * len(lines),
+        y=lines,
+        orientation="h",
+        width=1,
+        marker_color=_UNSEEN,
+        customdata=[list(entry) for entry in told],
+        hovertemplate="%{y}<br>median %{customdata[3]}, mean %{customdata[6]}<br>half of the photos: "
+        "%{customdata[2]} to %{customdata[4]}<br>nine tenths: %{customdata[1]} to %{customdata[5]}<extra></extra>",
+    )
+    _share_axis(figure.update_xaxes)
+    figure.update_yaxes(autorange="reversed", ticksuffix="  ")
+    return _laid_out(figure, 42 * max(len(spread), 1) + 56, bottom=24)
+
+
+def histogram(
+    bins: pd.DataFrame, key: str, *, colour: str = _NEUTRAL, as_share: bool = False, height: int = 170
+) -> go.Figure:
+    """Photos per bin of the filter `key`. In: the frame of `query.histogram`; of scores, empty ends are cut off."""
     used = bins[bins["count"] > 0].index
     shown = bins.loc[used.min() : used.max()] if len(used) and not as_share else bins
     write = percent if as_share else score
-    spans = [f"{write(low)} to {write(high)}" for low, high in zip(shown["low"], shown["high"], strict=True)]
-    figure = go.Figure(
-        go.Bar(
-            x=((shown["low"] + shown["high"]) / 2).tolist(),
-            y=shown["count"].tolist(),
-            width=((shown["high"] - shown["low"]) * 0.92).tolist(),
-            marker_color=colour,
-            customdata=[[span, photos(int(n))] for span, n in zip(spans, shown["count"], strict=True)],
-            hovertemplate="%{customdata[0]}: %{customdata[1]}<extra></extra>",
-        )
+    lows, highs, counts = (shown[name].tolist() for name in ("low", "high", "count"))
+    middles = [(low + high) / 2 for low, high in zip(lows, highs, strict=True)]
+    widths = [(high - low) * 0.92 for low, high in zip(lows, highs, strict=True)]
+    own = [crossfilter.bin_text(key, low, high) for low, high in zip(lows, highs, strict=True)]
+    figure = go.Figure()
+    figure.add_bar(
+        x=middles, y=counts, width=widths, marker_color=colour, hoverinfo="skip", customdata=[[text] for text in own]
     )
+    figure.add_bar(
+        x=middles,
+        y=[max(counts, default=0) if n else 0 for n in counts],
+        width=[width / 0.92 for width in widths],
+        marker_color=_UNSEEN,
+        customdata=[
+            [text, f"{write(low)} to {write(high)}", photos(n)]
+            for text, low, high, n in zip(own, lows, highs, counts, strict=True)
+        ],
+        hovertemplate="%{customdata[1]}: %{customdata[2]}<extra></extra>",
+    )
+    figure.update_layout(barmode="overlay")
     figure.update_xaxes(tickformat=".0%" if as_share else ".2f", showgrid=False, nticks=8, ticklabelstandoff=6)
     if as_share:
         figure.update_xaxes(range=[0, 1], dtick=0.2)
-    figure.update_yaxes(gridcolor=_GRID, nticks=5, tickformat=",d", rangemode="tozero", ticklabelstandoff=6)
-    if int(shown["count"].max()) <= 5:  # no tick between whole photos
-        figure.update_yaxes(dtick=1)
+    _count_axis(figure, counts)
     return _laid_out(figure, height, bottom=32)
+
+
+def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
+    """Photos by number of regions, a bar per class. In: the frame of `query.blob_counts`."""
+    last, width = int(counts.index[-1]), 0.8 / max(len(counts.columns), 1)
+    colours = class_colours([str(name) for name in counts.columns])
+    largest = int(counts.to_numpy().max(initial=0))
+    figure = go.Figure()
+    for place, (name, found) in enumerate(counts.items()):
+        at = [number - 0.4 + width * (place + 0.5) for number in counts.index]
+        own = [Filters({f"blobs.{name}": _regions_range(n, last)}).encode() for n in counts.index]
+        figure.add_bar(
+            x=at,
+            y=found.tolist(),
+            width=width * 0.92,
+            name=plain_html(str(name)),
+            marker_color=colours[str(name)],
+            hoverinfo="skip",
+            customdata=[[text] for text in own],
+        )
+        figure.add_bar(
+            x=at,
+            y=[largest if n else 0 for n in found],
+            width=width,
+            marker_color=_UNSEEN,
+            showlegend=False,
+            customdata=[
+                [text, f"{plain_html(str(name))}: {_regions_text(number, last)}", photos(n)]
+                for text, number, n in zip(own, counts.index, found.tolist(), strict=True)
+            ],
+            hovertemplate="%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
+        )
+    figure.update_layout(barmode="overlay", showlegend=True, legend=_LEGEND)
+    texts = [f"{number} or more" if number == last else str(number) for number in counts.index]
+    figure.update_xaxes(tickvals=list(counts.index), ticktext=texts, showgrid=False, ticklabelstandoff=6)
+    _count_axis(figure, counts.to_numpy().ravel().tolist())
+    return _laid_out(figure, height - 28, top=28, bottom=32)
+
+
+def squares(
+    frame: pd.DataFrame,
+    keys: tuple[str, str],
+    titles: tuple[str, str],
+    present: Filters | None = None,
+    *,
+    colour: str = _ACCENT,
+    unit: bool = True,
+    height: int = 200,
+) -> go.Figure:
+    """Photos per square of two filters `keys`, to be chosen by drawing a box; the fuller a square, the stronger it is.
+
+    In: the frame of `query.density` (`unit`: measures of 0..1) or of `query.image_sizes` (whole pixels). `present`:
+    the chart's own filters, drawn as a frame.
+    """
+    counts = frame["count"].to_numpy("float64")
+    strength = np.log1p(counts) / np.log1p(counts.max(initial=1.0))
+    told = [_square(keys, line, unit) for line in frame.itertuples(index=False)]
+    figure = go.Figure(
+        go.Scatter(
+            x=((frame["x_low"] + frame["x_high"]) / 2).tolist(),
+            y=((frame["y_low"] + frame["y_high"]) / 2).tolist(),
+            mode="markers",
+            marker={"symbol": "square", "size": 8, "color": colour, "opacity": (0.2 + 0.8 * strength).tolist()},
+            customdata=told,
+            hovertemplate=f"{titles[0]} %{{customdata[1]}}<br>{titles[1]} %{{customdata[2]}}"
+            "<br>%{customdata[3]}<extra></extra>",
+        )
+    )
+    for axis, title in zip((figure.update_xaxes, figure.update_yaxes), titles, strict=True):
+        axis(title={"text": title, "standoff": 12}, gridcolor=_GRID, ticklabelstandoff=4, nticks=6, automargin=True)
+        axis(tickformat=",d" if not unit else ".0%" if "share" in title else ".1f")
+    if present:
+        figure.add_shape(_frame(frame, keys, present))
+    laid_out = _laid_out(figure, height, top=8, bottom=44)
+    return laid_out.update_layout(
+        dragmode="select", newselection={"line": {"color": colour, "width": 2, "dash": "dot"}}
+    )
+
+
+# --- parts of figures --------------------------------------------------------------------------------------------
+
+_LEGEND = {
+    "orientation": "h",
+    "y": 1.02,
+    "yanchor": "bottom",
+    "x": 0,
+    "traceorder": "normal",
+    "itemclick": False,
+    "itemdoubleclick": False,
+}
+
+
+def _label_lines(n_of: "pd.Series[int]") -> list[str]:
+    return [f"{plain_html(named(str(label)))} n = {count(n)}" for label, n in n_of.items()]
+
+
+def _label_filters(frame: pd.DataFrame) -> list[str]:
+    return [Filters({"label": (str(label),)}).encode() for label in frame.index]
+
+
+def _regions_range(number: int, last: int) -> tuple[int, int]:
+    return number, MOST_COUNT if number == last else number
+
+
+def _regions_text(number: int, last: int) -> str:
+    text = f"{number} region" + ("" if number == 1 else "s")
+    return text + (" or more" if number == last else "")
+
+
+def _square(keys: tuple[str, str], line: Any, unit: bool) -> list[str]:
+    """What a square carries: its filter, its two spans in words, its photos."""
+    spans = ((line.x_low, line.x_high), (line.y_low, line.y_high))
+    if unit:
+        own = [crossfilter.bin_text(key, low, high) for key, (low, high) in zip(keys, spans, strict=True)]
+        words = [
+            " to ".join(percent(end) if key.startswith("share") else score(end) for end in span)
+            for key, span in zip(keys, spans, strict=True)
+        ]
+    else:
+        own = [Filters({key: (int(low), int(high))}).encode() for key, (low, high) in zip(keys, spans, strict=True)]
+        words = [" to ".join(count(int(end)) for end in dict.fromkeys(span)) for span in spans]
+    return ["&".join(own), *words, photos(int(line.count))]
+
+
+def _frame(frame: pd.DataFrame, keys: tuple[str, str], present: Filters) -> dict[str, Any]:
+    """A rectangle around what the filters let pass; a side without a filter is as long as the squares reach."""
+    ends: dict[str, float] = {}
+    for key, axis in zip(keys, "xy", strict=True):
+        low, high = frame[f"{axis}_low"].min(), frame[f"{axis}_high"].max()
+        if key in present:
+            low, high = max(low, float(present[key][0])), min(high, float(present[key][1]))
+        ends |= {f"{axis}0": float(low), f"{axis}1": float(high)}
+    return {"type": "rect", "line": {"color": _NEUTRAL, "width": 2, "dash": "dot"}, **ends}
+
+
+def _share_axis(update: Any) -> None:
+    update(tickformat=".0%", range=[0, 1], dtick=0.2, gridcolor=_GRID)
+
+
+def _count_axis(figure: go.Figure, counts: Sequence[int]) -> None:
+    figure.update_yaxes(gridcolor=_GRID, nticks=5, tickformat=",d", rangemode="tozero", ticklabelstandoff=6)
+    if max(counts, default=0) <= 5:  # no tick between whole photos
+        figure.update_yaxes(dtick=1)
+
+
+def _pale(colour: str) -> str:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return f"rgba({red},{green},{blue},0.25)"
 
 
 def _laid_out(figure: go.Figure, height: int, *, top: int = 4, bottom: int = 4) -> go.Figure:

@@ -153,6 +153,8 @@ class Cell:
     level: float = 0.0
     """Strength of the tint, 0..1."""
     hint: str = ""
+    chosen: bool | None = None
+    """Whether its photos are among those that the matrix itself has filtered; None if it filters nothing."""
 
 
 def matrix(

@@ -5,7 +5,7 @@ by these few texts, never by frames; the store's version changes with its files,
 the next rerun. Frames are shared between visitors and must not be changed. Knows nothing of widgets.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import folders
+from dashboard.crossfilter import apart
 from dashboard.folders import Folder
 from dashboard.formats import without_places
 from dashboard.picks import Picks
@@ -34,6 +35,9 @@ NO_STORE = (
     "or make a store with python -m seglib run."
 )
 
+
+MEASURE_BINS = 50
+"""Of a measure's whole span; most runs fill few of them."""
 
 _FIRST, _LAST = ["path", "label", "animal", "dominant", *MEASURES], ["width", "height", "split", "dataset"]
 
@@ -81,8 +85,13 @@ class Selection:
     def filters(self) -> Filters:
         return self.view.filters
 
-    def answer(self, question: str, name: str = "") -> Any:
-        return answer(self.source, self.filters, question, name)
+    @property
+    def classes(self) -> list[str]:
+        return classes(self.source)
+
+    def answer(self, question: str, name: str = "", *, own: Collection[str] = ()) -> Any:
+        """Of the photos that pass all filters but a chart's own ones."""
+        return answer(self.source, apart(self.filters, own), question, name)
 
 
 def stored(path: Path) -> tuple[Store, str, list[Run]]:
@@ -355,7 +364,13 @@ QUESTIONS: dict[str, Callable[[pd.DataFrame, str], Any]] = {
     "folder_against_animal": lambda frame, _: query.folder_against_animal(frame),
     "contradictions": lambda frame, _: int((query.agreement(frame) == "contradicts").sum()),
     "share_by_label": lambda frame, _: query.share_by_label(frame),
-    "confidence": lambda frame, _: query.histogram(frame["confidence"]),
+    "confidence": lambda frame, _: query.histogram(frame["confidence"], MEASURE_BINS),
+    "low_margin": lambda frame, _: query.histogram(frame["low_margin"], MEASURE_BINS),
+    "entropy": lambda frame, _: query.histogram(frame["entropy"], MEASURE_BINS),
+    "confidence_share": lambda frame, name: query.density(frame["confidence"], query.shares(frame, name)),
+    "regions": lambda frame, name: query.blob_counts(frame, [name]),
+    "share_spread": query.share_spread_by_label,
+    "sizes": lambda frame, _: query.image_sizes(frame),
     "share": lambda frame, name: query.histogram(query.shares(frame, name), bins=10),
 }
 """Name -> pure function of the selected rows and a class."""

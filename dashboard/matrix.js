@@ -16,10 +16,12 @@ function cellOf(cell, row, column, state) {
     box.append(element("span", "0", "zero"));
     return box;
   }
+  box.classList.toggle("faded", cell.chosen === false);
   const button = element("button", cell.value.toLocaleString("en"));
   button.type = "button";
   button.title = cell.hint;
   button.setAttribute("aria-label", cell.hint);
+  if (cell.chosen !== null) button.setAttribute("aria-pressed", String(cell.chosen));
   button.addEventListener("click", () => state.send("cell", { row, column }));
   box.append(button);
   return box;

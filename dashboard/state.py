@@ -18,6 +18,9 @@ from seglib.query import AGREEMENTS, FILTERS, MOST_COUNT, CountRange, Filters, V
 Pairs = list[tuple[str, str]]
 
 PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
+CHARTS: tuple[str, ...] = ("classes", "certainty", "photos", "none")
+"""Sets of charts of which Explore shows one."""
+
 SHOWS: tuple[str, ...] = ("gallery", "table")
 PAGE_SIZE = 48
 """Tiles on one page of the gallery."""
@@ -62,6 +65,7 @@ class View:
     """The class whose share is charted, sorted by and filtered; `class` in the URL. Empty: the most frequent one."""
     sort: str = "path"
     page: int = 1
+    charts: str = "classes"
     show: str = "gallery"
     palette: str = "okabe-ito"
     overlay: bool = True
@@ -148,6 +152,7 @@ _FIELDS: dict[str, _Field] = {
         _Field("class", "focus", str),
         _Field("sort", "sort", _one_of(tuple(SORTS))),
         _Field("page", "page", _whole_number(1, 10**8)),
+        _Field("charts", "charts", _one_of(CHARTS)),
         _Field("show", "show", _one_of(SHOWS)),
         _Field("palette", "palette", _one_of(PALETTES)),
         _switch("overlay", "overlay"),
@@ -273,11 +278,6 @@ def _counts(low: int, high: int) -> str:
 
 def sort_label(sort: str, focus: str) -> str:
     return SORTS[sort].replace("the chosen class", focus or "the chosen class")
-
-
-def cell_filters(filters: Filters, label: str, animal: str) -> Filters:
-    """The photos behind one cell of folder label against animal, within the present filters."""
-    return filters.replaced("label", (label,)).replaced("animal", (animal,)).replaced("agreement", None)
 
 
 def both_present(filters: Filters, first: str, second: str, least: float) -> Filters:

@@ -4,13 +4,14 @@ In: texts and small values. Out: elements on the page. All names are made inert 
 Knows nothing of stores or of how a number was computed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
 
-from dashboard import session
+from dashboard import crossfilter, session
+from dashboard.charts import CONFIG, Draw
 from dashboard.formats import plain_html, plain_markdown
 from dashboard.state import chip
 from seglib.query import Filters
@@ -101,6 +102,33 @@ def card(title: str, note: str = "", *, stretch: bool = True) -> Iterator[None]:
         said = f"<span>{plain_html(note)}</span>" if note else ""
         st.html(f"<h2 class='card-title'>{plain_html(title)}{said}</h2>")
         yield
+
+
+def chart(name: str, draw: Draw, own: Collection[str], *, alt: str, boxes: bool = False) -> None:
+    """A chart whose marks filter, by a click or (`boxes`) by a box drawn around them.
+
+    `draw` makes the figure for the chart's own filters, those with the keys `own`; without any it marks nothing.
+    """
+    present = crossfilter.within(session.view().filters, own)
+    bare = draw(Filters())
+    key, kept = session.chart_key(name, bare.to_json() if boxes else "", present.encode())
+    plain = kept or not present
+
+    def chosen() -> None:
+        before = session.view().filters
+        now = crossfilter.after(st.session_state.get(key), own, before)
+        if now != before:
+            session.set_filters(now)
+        session.chart_selected(name, crossfilter.within(now, own).encode(), keep=boxes and plain)
+
+    st.plotly_chart(
+        bare if plain else draw(present),
+        key=key,
+        config=CONFIG,
+        on_select=chosen,
+        selection_mode="box" if boxes else "points",
+        alt=alt,
+    )
 
 
 def remark(text: str) -> None:

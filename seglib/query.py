@@ -224,29 +224,29 @@ def histogram(values: pd.Series, bins: int = 20) -> pd.DataFrame:
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
 
 
-def density(x: pd.Series, y: pd.Series, bins: int = 20) -> pd.DataFrame:
+def density(x: pd.Series, y: pd.Series, bins: tuple[int, int] = (50, 20)) -> pd.DataFrame:
     """Photos per square of two measures of 0..1: x_low, x_high, y_low, y_high, count; squares without one are left out.
 
-    Ends belong to squares as in `histogram`. Rows that lack one of the two are left out.
+    `bins`: along x, along y. Ends belong to squares as in `histogram`. Rows that lack one of the two are left out.
     """
     both = (x.notna() & y.notna()).to_numpy(bool)
-    edges = _unit_edges(bins)
-    columns, lines = (_bin_of(_known(values[both]), edges) for values in (x, y))
-    counts = np.bincount(columns * bins + lines, minlength=bins * bins)
+    x_edges, y_edges = (_unit_edges(number) for number in bins)
+    columns, lines = _bin_of(_known(x[both]), x_edges), _bin_of(_known(y[both]), y_edges)
+    counts = np.bincount(columns * bins[1] + lines, minlength=bins[0] * bins[1])
     there = np.flatnonzero(counts)
-    column, line = np.divmod(there, bins)
+    column, line = np.divmod(there, bins[1])
     return pd.DataFrame(
         {
-            "x_low": edges[column],
-            "x_high": edges[column + 1],
-            "y_low": edges[line],
-            "y_high": edges[line + 1],
+            "x_low": x_edges[column],
+            "x_high": x_edges[column + 1],
+            "y_low": y_edges[line],
+            "y_high": y_edges[line + 1],
             "count": counts[there],
         }
     )
 
 
-def image_sizes(table: pd.DataFrame, most: int = 16) -> pd.DataFrame:
+def image_sizes(table: pd.DataFrame, most: int = 24) -> pd.DataFrame:
     """Photos per square of width and height, as `density`; all ends are whole pixels and belong to the square.
 
     Squares are of a round number of pixels, so that at most about `most` of them lie side by side.

@@ -3,22 +3,37 @@
 In: a `Selection`. Out: the page.
 """
 
+from collections.abc import Callable
 from functools import partial
 
-import pandas as pd
 import streamlit as st
 
 from dashboard import charts, components, data, session, ui
 from dashboard.components import Look
 from dashboard.data import Selection
 from dashboard.formats import count, photos, plain_markdown
-from dashboard.state import OPACITY_RANGE, PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
-from dashboard.views import parts, picked
+from dashboard.state import CHARTS, OPACITY_RANGE, PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
+from dashboard.views import cards, parts, picked
 from dashboard.views.tiles import tiles
 from seglib.query import classes_of
 from seglib.stats import MEASURES
 
 GALLERY = "gallery"
+
+CHART_SETS: dict[str, list[Callable[[Selection], None]]] = {
+    "classes": [
+        partial(cards.class_distribution, most=6),
+        cards.share,
+        partial(parts.folder_against_animal, apply=session.set_filters),
+    ],
+    "certainty": [
+        *(partial(cards.measure, key=key) for key in MEASURES),
+        partial(cards.confidence_against_share, height=154),
+    ],
+    "photos": [cards.share_by_label, cards.regions, cards.sizes],
+    "none": [],
+}
+CHART_NAMES = {"classes": "Classes", "certainty": "Certainty", "photos": "Folders and sizes", "none": "No charts"}
 
 
 def render(selection: Selection) -> None:
@@ -53,36 +68,19 @@ def _leaving(selection: Selection) -> None:
 
 
 def _charts(selection: Selection) -> None:
-    left, middle, right = st.columns(3)
-    with left:
-        frame: pd.DataFrame = selection.answer("class_distribution")
-        with ui.card("Class distribution", f"mean share; {parts.PRESENT_NOTE}"):
-            st.plotly_chart(
-                charts.class_distribution(frame, most=6),
-                key="class_distribution",
-                config=charts.CONFIG,
-                alt="Bars: mean share of each class. " + charts.in_words(frame),
-            )
-    with middle:
-        _share(selection)
-    with right:
-        parts.folder_against_animal(selection, session.set_filters)
-
-
-def _share(selection: Selection) -> None:
-    name = selection.focus
-    bins: pd.DataFrame = selection.answer("share", name) if name else pd.DataFrame({"count": []})
-    n = int(bins["count"].sum())
-    with ui.card(f"Share of {name}" if name else "Share of a class", f"photos per 10 %, n = {count(n)}"):
-        if not n:
-            ui.remark("There is no share to show: no class but the background was found.")
-            return
-        st.plotly_chart(
-            charts.histogram(bins, colour=charts.class_colours([name])[name], as_share=True),
-            key="share",
-            config=charts.CONFIG,
-            alt=f"Histogram of the share of {name} per photo.",
-        )
+    view, key = selection.view, session.controlled("w:charts", selection.view.charts)
+    st.segmented_control(
+        "Charts",
+        CHARTS,
+        required=True,
+        format_func=lambda name: CHART_NAMES[name],
+        label_visibility="collapsed",
+        key=key,
+        on_change=session.on(key, lambda name: session.change(charts=name or view.charts)),
+    )
+    shown = CHART_SETS[view.charts]
+    if shown:
+        parts.side_by_side(selection, [1] * len(shown), shown)
 
 
 # --- gallery and table -------------------------------------------------------------------------------------------

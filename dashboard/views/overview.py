@@ -1,6 +1,6 @@
-"""Overview: what the network saw in all photos that pass the filters, in six pictures.
+"""Overview: what the network saw in all photos that pass the filters, in ten pictures.
 
-In: a `Selection`. Out: the page. A click on a cell leads to Explore with the cell's filters.
+In: a `Selection`. Out: the page. A click on a bar filters; one on a cell leads to Explore with the cell's filters.
 """
 
 from functools import partial
@@ -8,15 +8,18 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, components, data, session, ui
+from dashboard import components, data, session, ui
 from dashboard.components import Cell
 from dashboard.data import Selection
 from dashboard.formats import count, photos
 from dashboard.state import both_present
-from dashboard.views import parts
+from dashboard.views import cards, parts
 from seglib.classes import BACKGROUND, PRESENT_SHARE
+from seglib.stats import MEASURES
 
 EXPLORE = "Explore"
+MOST = 8
+"""Classes of one chart."""
 
 
 def render(selection: Selection) -> None:
@@ -26,67 +29,20 @@ def render(selection: Selection) -> None:
     parts.key_figures(selection)
     if parts.is_empty(selection):
         return
-    left, right = st.columns([3, 2])
-    with left:
-        _class_distribution(selection)
-        _share_by_label(selection)
-    with right:
-        parts.folder_against_animal(selection, partial(session.open_page, EXPLORE), stretch=False)
-        _confidence(selection)
-    _co_occurrence(selection)
+    distribution = partial(cards.class_distribution, most=MOST)
+    contradicted = partial(parts.folder_against_animal, apply=partial(session.open_page, EXPLORE))
+    parts.side_by_side(selection, (3, 2), (distribution, contradicted), (cards.share_by_label, cards.share_spread))
+    parts.side_by_side(selection, (1, 1, 1), [partial(cards.measure, key=key) for key in MEASURES])
+    parts.side_by_side(selection, (2, 1), (_co_occurrence, cards.regions))
+    parts.side_by_side(selection, (1, 1), (cards.confidence_against_share, cards.sizes))
     _unreadable(selection)
-
-
-def _class_distribution(selection: Selection) -> None:
-    frame: pd.DataFrame = selection.answer("class_distribution")
-    there = int((frame["present"] > 0).sum())
-    with ui.card(
-        "Class distribution",
-        f"mean share of the photo, and photos it is present in; {parts.PRESENT_NOTE}",
-        stretch=False,
-    ):
-        st.plotly_chart(
-            charts.class_distribution(frame),
-            key="class_distribution",
-            config=charts.CONFIG,
-            alt="Bars: mean share of each class. " + charts.in_words(frame),
-        )
-        if there > charts.MOST_CLASSES:
-            ui.remark(f"The {charts.MOST_CLASSES} largest of {there} classes that are present in a photo.")
-
-
-def _share_by_label(selection: Selection) -> None:
-    means: pd.DataFrame = selection.answer("share_by_label")
-    means, left_out = parts.largest_labels(means, means["n"], parts.MOST_LABELS)
-    with ui.card("Share by folder label", "mean share of each class over a folder's photos"):
-        st.plotly_chart(
-            charts.share_by_label(means),
-            key="share_by_label",
-            config=charts.CONFIG,
-            alt="Stacked bars: mean share of each class per folder label.",
-        )
-        parts.say_left_out(left_out)
-
-
-def _confidence(selection: Selection) -> None:
-    bins: pd.DataFrame = selection.answer("confidence")
-    with ui.card("Confidence", f"photos per 0.05, n = {count(int(bins['count'].sum()))}"):
-        if not int(bins["count"].sum()):
-            ui.remark("The masks of this run came without probabilities.")
-            return
-        st.plotly_chart(
-            charts.histogram(bins, height=210),
-            key="confidence",
-            config=charts.CONFIG,
-            alt="Histogram of the mean confidence per photo.",
-        )
 
 
 def _co_occurrence(selection: Selection) -> None:
     frame: pd.DataFrame = selection.answer("co_occurrence")
     distribution: pd.DataFrame = selection.answer("class_distribution")
     by_presence = distribution.sort_values("present", ascending=False, kind="stable")
-    names = [str(n) for n in by_presence.index if n != BACKGROUND and by_presence["present"][n]][: charts.MOST_CLASSES]
+    names = [str(n) for n in by_presence.index if n != BACKGROUND and by_presence["present"][n]][:MOST]
     with ui.card(
         "Co-occurrence",
         f"photos in which both classes are present, n = {count(_n(distribution))}; {parts.PRESENT_NOTE}",

@@ -4,17 +4,17 @@ In: a `Selection`. Out: elements on the page. Knows nothing of pages in particul
 """
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, data, session, ui
+from dashboard import components, crossfilter, data, session, ui
 from dashboard.components import Cell
 from dashboard.data import Selection
 from dashboard.formats import count, named, percent, photos, score
-from dashboard.state import SORTS, View, cell_filters, encode, sort_label
+from dashboard.state import SORTS, View, encode, sort_label
 from seglib.classes import PRESENT_SHARE, animal_of_label
 from seglib.query import Filters, KeyFigures
 
@@ -28,7 +28,18 @@ IMAGE = "Image"
 
 PALETTE_NAMES = {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"}
 
+_OF_MATRIX = ("label", "animal", "agreement")
+"""The filters of folder label against animal."""
+
 OnFilters = Callable[[Filters], None]
+
+
+def side_by_side(selection: Selection, widths: Sequence[int], *lines: Sequence[Callable[[Selection], None]]) -> None:
+    """Cards line by line, those of a line equally high."""
+    for line in lines:
+        for place, draw in zip(st.columns(list(widths)), line, strict=True):
+            with place:
+                draw(selection)
 
 
 def copy_link(selection: Selection) -> None:
@@ -106,14 +117,14 @@ def is_empty(selection: Selection) -> bool:
     return True
 
 
-def folder_against_animal(selection: Selection, apply: OnFilters, *, stretch: bool = True) -> None:
-    """The matrix; a click on a cell hands the filters of its photos to `apply`."""
-    counts: pd.DataFrame = selection.answer("folder_against_animal")
-    figures: KeyFigures = selection.answer("key_figures")
+def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
+    """The matrix; a click on a cell hands the filters of its photos to `apply`, a second one what was before."""
+    counts: pd.DataFrame = selection.answer("folder_against_animal", own=_OF_MATRIX)
+    figures: KeyFigures = selection.answer("key_figures", own=_OF_MATRIX)
     counts, left_out = largest_labels(counts, counts.sum(axis=1), MOST_LABELS)
     labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]
     numbers: list[list[int]] = counts.to_numpy().tolist()
-    with ui.card("Folder label against animal", f"photos, n = {count(figures.photos)}", stretch=stretch):
+    with ui.card("Folder label against animal", f"photos, n = {count(figures.photos)}"):
         if not labels:
             ui.remark("This run's model knows neither cat nor dog: there is nothing to compare.")
             return
@@ -123,10 +134,15 @@ def folder_against_animal(selection: Selection, apply: OnFilters, *, stretch: bo
 
         def chosen() -> None:
             if cell := components.cell_of(key, len(labels), len(animals)):
-                apply(cell_filters(session.view().filters, labels[cell[0]], animals[cell[1]]))
+                chosen_cell = Filters({"label": (labels[cell[0]],), "animal": (animals[cell[1]],)})
+                apply(crossfilter.toggled(chosen_cell, _OF_MATRIX, session.view().filters))
 
+        present = crossfilter.within(selection.filters, _OF_MATRIX)
         rows = [
-            (named(label), [_cell(label, animal, number) for animal, number in zip(animals, line, strict=True)])
+            (
+                named(label),
+                [_cell(label, animal, number, present) for animal, number in zip(animals, line, strict=True)],
+            )
             for label, line in zip(labels, numbers, strict=True)
         ]
         components.matrix("folder \\ network", animals, rows, key=key, on_cell=chosen)
@@ -145,11 +161,15 @@ def say_left_out(number: int) -> None:
         ui.remark(f"{count(number)} folders with fewer photos are not shown.")
 
 
-def _cell(label: str, animal: str, number: int) -> Cell:
+def _cell(label: str, animal: str, number: int, present: Filters) -> Cell:
     claimed = animal_of_label(label)
     tone = "" if claimed is None or animal == "none" or not number else "agrees" if animal == claimed else "contradicts"
     saw = "neither cat nor dog" if animal == "none" else animal
-    return Cell(value=number, tone=tone, hint=f"{photos(number)}: folder {named(label)}, network sees {saw}")
+    verdict = "" if claimed is None else "neither" if animal == "none" else tone
+    own = Filters({"label": (label,), "animal": (animal,), "agreement": (verdict,)})
+    chosen = crossfilter.marked(own.encode(), present) if present else None
+    hint = f"{photos(number)}: folder {named(label)}, network sees {saw}"
+    return Cell(value=number, tone=tone, hint=hint, chosen=chosen)
 
 
 def _contradictions(selection: Selection, figures: KeyFigures, apply: OnFilters) -> None:
@@ -158,11 +178,12 @@ def _contradictions(selection: Selection, figures: KeyFigures, apply: OnFilters)
     rate = percent(figures.agreeing / figures.claiming)
     agreeing = f"{count(figures.agreeing)} of {count(figures.claiming)} agree ({rate})"
     ui.remark(f"{agreeing}. A click on a cell shows its photos.")
-    contradicting = selection.answer("contradictions")
-    if contradicting and contradicting < figures.photos:
+    contradicting = selection.answer("contradictions", own=_OF_MATRIX)
+    only = crossfilter.apart(selection.filters, _OF_MATRIX).replaced("agreement", ("contradicts",))
+    if contradicting and only != selection.filters:
         st.button(
             f"Show the {count(contradicting)} contradiction{'' if contradicting == 1 else 's'}",
             key="contradictions",
             on_click=apply,
-            args=(selection.filters.replaced("agreement", ("contradicts",)),),
+            args=(only,),
         )

@@ -4,22 +4,31 @@ import pandas as pd
 import pytest
 
 from dashboard import charts
+from seglib.filters import Filters
 
 
 @pytest.fixture
 def distribution() -> pd.DataFrame:
     return pd.DataFrame(
-        {"mean_share": [0.7, 0.2, 0.1, 0.0], "present": [4, 2, 1, 0], "n": [4, 4, 4, 4]},
+        {
+            "mean_share": [0.7, 0.2, 0.1, 0.0],
+            "present": [4, 2, 1, 0],
+            "presence": [1, 0.5, 0.25, 0],
+            "n": [4, 4, 4, 4],
+        },
         index=pd.Index(["background", "cat", "<b>dog</b>", "sheep"], name="class"),
     )
 
 
-def test_a_bar_per_present_class_the_largest_first(distribution):
-    (bar,) = charts.class_distribution(distribution).data
-    assert list(bar.x) == [0.7, 0.2, 0.1]
-    assert list(bar.y) == ["background", "cat", "&lt;b&gt;dog&lt;/b&gt;"]
-    assert [text.replace("\xa0", " ") for text in bar.text] == ["70 % in 4 of 4", "20 % in 2 of 4", "10 % in 1 of 4"]
-    assert bar.marker.color[1] == "#56b4e9"
+def test_two_bars_per_present_class_the_largest_first(distribution):
+    presence, means, hits = charts.class_distribution(distribution).data
+    assert list(means.x) == [0.7, 0.2, 0.1]
+    assert list(presence.x) == [1, 0.5, 0.25]
+    for bars in (presence, means, hits):
+        assert list(bars.y) == ["background", "cat", "&lt;b&gt;dog&lt;/b&gt;"]
+        assert bars.customdata[2][0] == "present=%3Cb%3Edog%3C%2Fb%3E"
+    assert [text.replace("\xa0", " ") for text in hits.text] == ["70 % in 4 of 4", "20 % in 2 of 4", "10 % in 1 of 4"]
+    assert means.marker.color[1] == "#56b4e9"
 
 
 def test_no_more_bars_than_asked_for(distribution):
@@ -60,25 +69,101 @@ def bins() -> pd.DataFrame:
 
 
 def test_a_bar_per_bin_without_the_empty_ends(bins):
-    (bar,) = charts.histogram(bins).data
-    assert list(bar.x) == [0.375, 0.625, 0.875]
+    bar, hits = charts.histogram(bins, "confidence").data
+    assert list(bar.x) == list(hits.x) == [0.375, 0.625, 0.875]
     assert list(bar.y) == [3, 0, 1]
-    assert bar.customdata[0] == ["0.25 to 0.50", "3 photos"]
+    assert list(hits.y) == [3, 0, 3]  # the smallest bar can be clicked over the whole height; where no photo is, none
+    assert hits.customdata[0] == ["confidence=0.25..%3C0.5", "0.25 to 0.50", "3 photos"]
+    assert hits.customdata[2][0] == "confidence=0.75..1"
+    assert [custom[0] for custom in bar.customdata] == [custom[0] for custom in hits.customdata]
 
 
 def test_shares_keep_the_whole_axis(bins):
-    figure = charts.histogram(bins, as_share=True)
+    figure = charts.histogram(bins, "share.cat", as_share=True)
     assert list(figure.data[0].y) == [0, 3, 0, 1]
     assert tuple(figure.layout.xaxis.range) == (0, 1)
 
 
 def test_no_tick_stands_between_whole_photos(bins):
-    assert charts.histogram(bins).layout.yaxis.dtick == 1
-    assert charts.histogram(bins.assign(count=100)).layout.yaxis.dtick is None
+    assert charts.histogram(bins, "confidence").layout.yaxis.dtick == 1
+    assert charts.histogram(bins.assign(count=100), "confidence").layout.yaxis.dtick is None
 
 
 def test_no_photo_is_a_chart_without_bars_above_zero(bins):
-    assert sum(charts.histogram(bins.assign(count=0)).data[0].y) == 0
+    assert sum(charts.histogram(bins.assign(count=0), "confidence").data[0].y) == 0
+    assert charts.fullest(bins.assign(count=0)) == "No photo."
+
+
+def test_the_fullest_bin_in_words(bins):
+    assert charts.fullest(bins) == "Most of them, 3 photos, at 0.25 to 0.50."
+
+
+def test_what_is_filtered_stays_strong_among_its_siblings(bins):
+    present = Filters.decode("confidence=0.8..0.9")
+    bar, _ = charts.marked(charts.histogram(bins, "confidence"), present).data
+    assert [opacity == 1 for opacity in bar.marker.opacity] == [False, False, True]
+    assert charts.marked(charts.histogram(bins, "confidence"), Filters()).data[0].marker.opacity is None
+
+
+def test_regions_stand_side_by_side_and_the_last_are_all_others():
+    counts = pd.DataFrame({"cat": [3, 2, 0], "dog": [4, 0, 1]}, index=pd.RangeIndex(3))
+    cat, cat_hits, dog, dog_hits = charts.regions(counts).data
+    assert list(cat.y) == [3, 2, 0]
+    assert list(dog_hits.y) == [4, 0, 4]
+    assert [custom[0] for custom in cat_hits.customdata] == ["blobs.cat=0", "blobs.cat=1", "blobs.cat=2.."]
+    assert cat_hits.customdata[2][1:] == ["cat: 2 regions or more", "0 photos"]
+    assert all(left < right for left, right in zip(cat.x, dog.x, strict=True))
+    assert list(charts.regions(counts).layout.xaxis.ticktext) == ["0", "1", "2 or more"]
+
+
+@pytest.fixture
+def density() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"x_low": [0.5, 0.75], "x_high": [0.75, 1.0], "y_low": [0.0, 0.5], "y_high": [0.5, 1.0], "count": [1, 9]}
+    )
+
+
+def test_a_square_carries_both_its_filters_and_is_stronger_with_more_photos(density):
+    keys = ("confidence", "share.cat")
+    figure = charts.squares(density, keys, ("confidence", "share of cat"))
+    (marks,) = figure.data
+    assert marks.customdata[0][0] == "confidence=0.5..%3C0.75&share.cat=0..%3C0.5"
+    assert marks.customdata[1][0] == "confidence=0.75..1&share.cat=0.5..1"
+    assert [text.replace("\xa0", " ") for text in marks.customdata[1][1:]] == [
+        "0.75 to 1.00",
+        "50 % to 100 %",
+        "9 photos",
+    ]
+    assert marks.marker.opacity[0] < marks.marker.opacity[1] == 1
+    assert figure.layout.dragmode == "select"
+    assert not figure.layout.shapes
+
+
+def test_a_frame_shows_what_is_filtered(density):
+    present = Filters.decode("confidence=0.8..1")
+    (frame,) = charts.squares(density, ("confidence", "share.cat"), ("a", "b"), present).layout.shapes
+    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (0.8, 1, 0, 1)
+
+
+def test_squares_of_sizes_speak_of_whole_pixels():
+    sizes = pd.DataFrame({"x_low": [300], "x_high": [319], "y_low": [1000], "y_high": [1000], "count": [2]})
+    (marks,) = charts.squares(sizes, ("width", "height"), ("width (px)", "height (px)"), unit=False).data
+    assert marks.customdata[0] == ["width=300..319&height=1000", "300 to 319", "1,000", "2 photos"]
+
+
+def test_no_photo_is_no_square(density):
+    assert list(charts.squares(density.iloc[:0], ("confidence", "share.cat"), ("a", "b")).data[0].x) == []
+
+
+def test_a_box_and_a_place_to_click_per_folder():
+    spread = pd.DataFrame(
+        {"n": [2], "mean": [0.4], "low": [0.1], "q1": [0.2], "median": [0.3], "q3": [0.5], "high": [0.9]},
+        index=pd.Index([""], name="label"),
+    )
+    box, hits = charts.share_spread(spread, "#112233").data
+    assert (box.lowerfence[0], box.q1[0], box.median[0], box.q3[0], box.upperfence[0]) == (0.1, 0.2, 0.3, 0.5, 0.9)
+    assert list(box.y) == list(hits.y) == ["(none) n = 2"]
+    assert hits.customdata[0][0] == "label="
 
 
 def test_colours_follow_the_palette():

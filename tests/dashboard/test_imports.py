@@ -9,7 +9,7 @@ from tests.conftest import ROOT, imported
 
 ORDER = [
     {"formats", "settings", "sockets"},
-    {"state", "components", "picks", "predictor", "folders", "caches", "originals", "pictures"},
+    {"state", "components", "crossfilter", "picks", "predictor", "folders", "caches", "originals", "pictures"},
     {"predict_worker", "uncertainty", "jobs"},
     {"job_worker"},
     {"charts", "viewer"},

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.state import (
+    CHARTS,
     OPACITY_RANGE,
     PALETTES,
     SHOWS,
@@ -12,7 +13,6 @@ from dashboard.state import (
     SORTS,
     View,
     both_present,
-    cell_filters,
     chip,
     decode,
     encode,
@@ -54,6 +54,7 @@ views = st.builds(
     focus=st.text(max_size=8),
     sort=st.sampled_from(list(SORTS)),
     page=st.integers(1, 10**6),
+    charts=st.sampled_from(CHARTS),
     show=st.sampled_from(SHOWS),
     palette=st.sampled_from(PALETTES),
     overlay=st.booleans(),
@@ -102,6 +103,7 @@ def test_the_filter_part_of_the_url_is_the_shells_where():
         ("overlay", "maybe"),
         ("palette", "random:1"),
         ("show", ""),
+        ("charts", "pie"),
         ("confidence", "high"),
         ("confidence", "nan..1"),
         ("share.cat", "2..3"),
@@ -176,9 +178,7 @@ def test_a_chip_says_its_filter(where, words):
     assert chip(key, value) == words
 
 
-def test_cells_become_filters_within_the_present_ones():
-    present = Filters.decode("agreement=agrees&confidence=0.5..1")
-    assert cell_filters(present, "cats", "dog").encode() == "label=cats&animal=dog&confidence=0.5..1"
+def test_cells_of_two_classes_become_filters():
     assert both_present(Filters(), "cat", "dog", 0.005).encode() == "share.cat=0.005..1&share.dog=0.005..1"
     assert both_present(Filters(), "cat", "cat", 0.005).encode() == "share.cat=0.005..1"
 

@@ -112,7 +112,7 @@ def test_a_bin_counts_what_its_filter_keeps(values, bins):
         assert len(select(frame, Filters({"confidence": (low, upper)}))) == count
 
 
-@given(st.lists(st.tuples(maybe, maybe)), st.integers(1, 12))
+@given(st.lists(st.tuples(maybe, maybe)), st.tuples(st.integers(1, 12), st.integers(1, 9)))
 def test_a_square_counts_what_its_two_filters_keep(pairs, bins):
     frame = pd.DataFrame({name: measured([p[i] for p in pairs]) for i, name in enumerate(("confidence", "low_margin"))})
     found = query.density(frame["confidence"], frame["low_margin"], bins)
