@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglib import query
@@ -102,6 +102,7 @@ def test_an_unknown_class_has_no_regions(table):
         select(table, Filters.decode("blobs.unicorn=1"))
 
 
+@settings(deadline=None)
 @given(st.lists(maybe), st.integers(1, 30))
 def test_a_bin_counts_what_its_filter_keeps(values, bins):
     frame = pd.DataFrame({"confidence": measured(values)})
@@ -112,6 +113,7 @@ def test_a_bin_counts_what_its_filter_keeps(values, bins):
         assert len(select(frame, Filters({"confidence": (low, upper)}))) == count
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(maybe, maybe)), st.tuples(st.integers(1, 12), st.integers(1, 9)))
 def test_a_square_counts_what_its_two_filters_keep(pairs, bins):
     frame = pd.DataFrame({name: measured([p[i] for p in pairs]) for i, name in enumerate(("confidence", "low_margin"))})
@@ -123,6 +125,7 @@ def test_a_square_counts_what_its_two_filters_keep(pairs, bins):
         assert len(select(frame, Filters({"confidence": x, "low_margin": y}))) == count
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6000), st.integers(1, 6000)), max_size=30))
 def test_a_square_of_sizes_counts_what_its_two_filters_keep(sizes):
     frame = pd.DataFrame(sizes, columns=["width", "height"], dtype="int32")
