@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from seglib import cli
+from seglib.cli.output import ProgressBar
 from seglib.models import MODELS
 from tests.conftest import ROOT, SAMPLE
 
@@ -304,7 +305,7 @@ def test_progress_shows_speed_and_time_left_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     from seglib.pipeline import Progress
 
-    with cli._ProgressBar() as bar:
+    with ProgressBar() as bar:
         bar.show(Progress(total=10, run="net-224", precision="bf16", reused=4))
         bar.show(Progress(total=10, reused=4, computed=5, failed=1))
     shown = terminal.getvalue()

@@ -1,0 +1,77 @@
+"""`seglib export`: statistics, masks and overlays leave the store."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from seglib.arguments import json_option, new_command, palette_option, share, store_option
+from seglib.cli.output import print_json
+from seglib.errors import UsageError
+from seglib.overlay import ALPHA
+
+_FORMATS = {"stats": ("csv", "parquet"), "masks": ("png", "zip"), "overlays": ("png", "zip")}
+
+
+def add(commands: Any) -> None:
+    command = new_command(
+        commands,
+        "export",
+        "write statistics, masks or overlays",
+        "python -m seglib export stats --where 'label=cats&share.cat=0.1..1' --out cats.csv",
+        _export,
+    )
+    command.add_argument("what", choices=list(_FORMATS))
+    store_option(command)
+    command.add_argument("--run", action="append", metavar="RUN", help="may be given several times; default all runs")
+    command.add_argument(
+        "--format",
+        metavar="F",
+        help="; ".join(f"{w}: {' or '.join(f)}" for w, f in _FORMATS.items()) + " (default: the first)",
+    )
+    command.add_argument(
+        "--where",
+        default="",
+        metavar="EXPR",
+        help="the filter part of the dashboard's URL, e.g. 'label=cats&confidence=0.9..'",
+    )
+    command.add_argument(
+        "--dictionary", action="store_true", help="with stats: also write what each column means, to OUT.dictionary.csv"
+    )
+    command.add_argument(
+        "--alpha", type=share, default=ALPHA, metavar="A", help=f"with overlays: opacity 0..1 (default {ALPHA})"
+    )
+    palette_option(command)
+    command.add_argument("--out", type=Path, required=True, metavar="PATH", help="file, or for png a folder")
+    json_option(command)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from seglib import export
+    from seglib.query import Filters
+    from seglib.store import Store
+
+    kind = arguments.format or _FORMATS[arguments.what][0]
+    if kind not in _FORMATS[arguments.what]:
+        raise UsageError(f"{arguments.what} leave as {' or '.join(_FORMATS[arguments.what])}, not as {kind!r}.")
+    if arguments.dictionary and arguments.what != "stats":
+        raise UsageError("--dictionary explains the columns of stats: leave it out here.")
+    store, filters = Store(arguments.store), Filters.decode(arguments.where)
+    if arguments.what == "stats":
+        frame = export.stats_frame(store, arguments.run, filters)
+        export.write_file(arguments.out, export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame))
+        if arguments.dictionary:
+            beside = arguments.out.with_name(arguments.out.stem + ".dictionary.csv")
+            export.write_file(beside, export.csv_bytes(export.dictionary_frame(frame)))
+        count = len(frame)
+    else:
+        files = (
+            export.mask_files(store, arguments.run, filters)
+            if arguments.what == "masks"
+            else export.overlay_files(store, arguments.run, filters, alpha=arguments.alpha, colours=arguments.palette)
+        )
+        count = (export.write_zip if kind == "zip" else export.write_folder)(arguments.out, files)
+    if arguments.json:
+        print_json({"what": arguments.what, "format": kind, "count": count, "out": str(arguments.out)})
+    else:
+        print(f"{count} {'rows' if arguments.what == 'stats' else 'pictures'} written to {arguments.out}")
+    return 0

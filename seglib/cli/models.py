@@ -1,0 +1,45 @@
+"""`seglib models`: the models on one screen, and whether their weights are here."""
+
+import argparse
+from typing import Any
+
+from seglib.arguments import json_option, new_command
+from seglib.cli.output import print_json
+from seglib.models import MODELS
+
+
+def add(commands: Any) -> None:
+    command = new_command(
+        commands, "models", "list the models: are their weights here?", "python -m seglib models", _models
+    )
+    json_option(command)
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    rows: list[dict[str, Any]] = [
+        {
+            "name": spec.name,
+            "classes": len(spec.classes),
+            "resize": spec.resize.text,
+            "parameters": spec.parameters,
+            "bytes": spec.path.stat().st_size if spec.path.exists() else None,
+            "here": spec.path.exists(),
+            "weights": spec.weights,
+        }
+        for spec in MODELS.values()
+    ]
+    if arguments.json:
+        print_json(*rows)
+        return 0
+    print(f"{'name':<30}{'classes':>8}{'resize':>12}{'parameters':>12}{'size':>10}  weights")
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "-"
+        place = (
+            "embedded"
+            if MODELS[str(row["name"])].source == "embedded"
+            else "here"
+            if row["here"]
+            else "downloaded at first use"
+        )
+        print(f"{row['name']:<30}{row['classes']:>8}{row['resize']:>12}{row['parameters']:>12,}{size:>10}  {place}")
+    return 0

@@ -1,0 +1,74 @@
+"""`seglib status` and `seglib prune`: what is in the store, what is stale, and away with it."""
+
+import argparse
+import dataclasses
+from typing import Any
+
+from seglib.arguments import json_option, new_command, store_option
+from seglib.cli.output import print_json
+
+
+def add_status(commands: Any) -> None:
+    command = new_command(
+        commands, "status", "what is in the store, what failed, what is stale", "python -m seglib status", _status
+    )
+    store_option(command)
+    json_option(command)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from seglib import upkeep
+    from seglib.store import Store
+
+    store = Store(arguments.store)
+    found, failures = upkeep.status(store), store.failures()
+    if arguments.json:
+        rows = failures.astype("object").where(failures.notna(), None).to_dict("records")
+        print_json(dataclasses.asdict(found) | {"stale": found.stale, "failures": rows})
+        return 0
+    for dataset in found.datasets:
+        print(
+            f"data set {dataset.dataset}: {dataset.files} files, {dataset.failed} failed, {dataset.vanished} vanished"
+        )
+    for run in found.runs:
+        print(
+            f"run {run.run}: {run.rows} photos, {run.pending} not computed, "
+            f"{run.stale_rows} stale rows, {run.seconds:.1f} s spent"
+        )
+    for name, photos in found.tags.photos.items():
+        print(f"tag {name}: {photos} photos")
+    for row in failures.head(20).itertuples():
+        print(f"  failed: {row.path} ({row.reason}): {row.detail}")
+    if len(failures) > 20:
+        print(f"  ... and {len(failures) - 20} more: --json lists all")
+    if found.stale:
+        print(f"{found.stale} stale rows and pictures: python -m seglib prune --store {arguments.store} removes them")
+    return 0
+
+
+def add_prune(commands: Any) -> None:
+    command = new_command(
+        commands, "prune", "remove what belongs to no file any more", "python -m seglib prune --store output", _prune
+    )
+    store_option(command)
+    command.add_argument(
+        "--run", action="append", default=[], metavar="RUN", help="first remove this run; may be given several times"
+    )
+    json_option(command)
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from seglib import upkeep
+    from seglib.store import Store
+
+    store = Store(arguments.store)
+    for name in arguments.run:
+        upkeep.remove_run(store, name)
+    before = upkeep.prune(store)
+    if arguments.json:
+        print_json({"removed": before.stale} | ({"runs": arguments.run} if arguments.run else {}))
+    else:
+        for name in arguments.run:
+            print(f"{name} removed")
+        print(f"{before.stale} stale rows and pictures removed")
+    return 0
