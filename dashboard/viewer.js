@@ -3,7 +3,7 @@
 const states = new WeakMap();
 const MOST_ZOOM = 40;
 const KEPT_PICTURES = 12;
-const TALLEST = 0.74; // of the window
+const TALLEST = 0.7; // of the window
 const LOOK_SECONDS = 0.3;
 const GIVE_UP_SECONDS = 5;
 const KEYS = [
@@ -74,7 +74,10 @@ function build(parent, state) {
   const bar = element("div", "bar");
   bar.append(
     group(part.previous, part.position, part.next),
-    group(part.mask, part.fill, part.outline, part.names, part.uncertainty),
+    group(part.mask),
+    group(part.fill, part.outline),
+    group(part.names),
+    group(part.uncertainty),
     opacity,
     group(part.out, part.zoom, part.in, part.keys),
   );
@@ -82,6 +85,9 @@ function build(parent, state) {
   part.note = element("div", "note");
   part.stage = element("div", "stage");
   part.side = element("div", "side");
+  part.table = element("div");
+  part.scale = scaleOf();
+  part.side.append(part.table, part.scale);
   part.live = element("div", "aside");
   part.live.setAttribute("aria-live", "polite");
   const body = element("div", "body");
@@ -89,6 +95,15 @@ function build(parent, state) {
   root.append(bar, part.help, part.note, body, part.live);
   parent.append(root);
   return part;
+}
+
+function scaleOf() {
+  const scale = element("div", "scale");
+  const ramp = element("i");
+  ramp.style.background = `linear-gradient(to right, ${HEAT.map((rgb) => `rgb(${rgb.join(" ")})`).join(", ")})`;
+  scale.append(element("span", "", "sure 0"), ramp, element("span", "", "1 unsure"));
+  scale.title = "Uncertainty: entropy of the class probabilities of a pixel, divided by its largest value";
+  return scale;
 }
 
 function helpOf(state) {
@@ -205,6 +220,7 @@ async function loadHeats(state) {
       layer.heat = await heatOf(picture.heats[run.run], signal);
     } catch (error) {
       layer.heatSaid = (error instanceof Refused && error.message) || "The uncertainty map could not be had.";
+      layer.heatForGood = error instanceof Refused && error.forGood;
     }
     layer.heatWaits = false;
     if (signal.aborted) return;
@@ -257,6 +273,7 @@ function refresh(state) {
   pressed(part.names, look.names);
   pressed(part.uncertainty, look.uncertainty);
   for (const one of [part.fill, part.outline, part.names]) one.disabled = !look.overlay;
+  part.scale.hidden = !look.uncertainty;
   part.opacity.value = String(look.opacity);
   part.percent.textContent = `${look.opacity} %`;
   for (const frame of state.frames) {
@@ -278,7 +295,7 @@ function say(state, frame, layer) {
   if (frame.status.dataset.text === text) return;
   frame.status.dataset.text = text;
   frame.status.replaceChildren(...(text ? [element("span", "", text)] : []));
-  if (failed) frame.status.append(button("Try again", "again", () => loadHeats(state)));
+  if (failed && !layer.heatForGood) frame.status.append(button("Try again", "again", () => loadHeats(state)));
 }
 
 function resize(state) {
@@ -391,7 +408,7 @@ function showClasses(state) {
   if (text !== state.classesText) {
     state.classesText = text;
     state.toggles = new Map();
-    state.part.side.replaceChildren(...(classes.length ? [classTable(state, classes)] : []));
+    state.part.table.replaceChildren(...(classes.length ? [classTable(state, classes)] : []));
   }
   for (const [name, made] of state.toggles) made.setAttribute("aria-pressed", String(!state.look.hidden.includes(name)));
 }
@@ -641,12 +658,14 @@ function commandOf(state, { key, shiftKey }) {
   return Object.hasOwn(commands, key) ? commands[key] : null;
 }
 
-// True where the key means something else: in a field, a slider, a list, a table.
+// True where the key means something else: letters in a field, arrows on a slider, in a list, in a table.
 function busy(event) {
   const target = event.composedPath()[0];
-  if (!(target instanceof Element) || target.isContentEditable) return true;
-  if (target.closest("[role=grid],[role=listbox],[role=combobox],[role=slider],[role=dialog],[role=radiogroup]")) return true;
-  return /^(TEXTAREA|SELECT)$/.test(target.tagName) || (target.tagName === "INPUT" && target.type !== "checkbox");
+  if (!(target instanceof Element) || target.isContentEditable || target.closest("[role=dialog]")) return true;
+  const moves = /^(Arrow|Home|End|Page)/.test(event.key);
+  if (moves && target.closest("[role=grid],[role=slider],[role=radiogroup],[role=tablist],[role=menu]")) return true;
+  if (target.closest("[role=listbox],[role=combobox]") || /^(TEXTAREA|SELECT)$/.test(target.tagName)) return true;
+  return target.tagName === "INPUT" && (moves || !/^(checkbox|radio|range)$/.test(target.type));
 }
 
 function keys(state) {

@@ -1,14 +1,23 @@
 // How the viewer's pictures are read and drawn: photos, masks of class indices, uncertainty maps. Knows no buttons.
 const VOID = 255;
 const PRESENT_SHARE = 0.005; // as in seglib.classes
-const HEAT = [[59, 15, 112], [140, 41, 129], [222, 73, 104], [254, 159, 109], [252, 253, 191]]; // from sure to unsure
+const HEAT = [[87, 16, 110], [188, 55, 84], [237, 105, 37], [251, 180, 26], [252, 255, 164]]; // from sure to unsure
 
-class Refused extends Error {} // its message is a sentence for the visitor
+// The server has no such picture. Its message is a sentence for the visitor, or empty.
+class Refused extends Error {
+  constructor(sentence, status = 404) {
+    super(sentence);
+    this.forGood = status !== 503;
+  }
+}
 
 async function bitmapOf(address, signal) {
   const answer = await fetch(address, { signal });
   const kind = answer.headers.get("content-type") ?? "";
-  if (!answer.ok) throw new Refused(kind.startsWith("text/plain") && answer.status !== 404 ? await answer.text() : "");
+  if (!answer.ok) {
+    const sentence = kind.startsWith("text/plain") && answer.status !== 404 ? await answer.text() : "";
+    throw new Refused(sentence, answer.status);
+  }
   if (!kind.startsWith("image/")) throw new Refused("");
   return createImageBitmap(await answer.blob(), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
 }
@@ -51,7 +60,7 @@ function heatTable() {
     for (let i = 0; i < 3; i += 1) {
       madeHeatTable[4 * value + i] = HEAT[low][i] + (at - low) * (HEAT[low + 1][i] - HEAT[low][i]);
     }
-    madeHeatTable[4 * value + 3] = Math.min(255, 80 + 1.4 * value);
+    madeHeatTable[4 * value + 3] = 255 * Math.min(1, value / 110) ** 0.7; // where it is sure, the photo is seen
   }
   return madeHeatTable;
 }
@@ -160,7 +169,11 @@ function draw(context, { photo, layer, run, look, hidden, box, density }) {
   context.imageSmoothingEnabled = false; // the edges of a class are where the network saw them
   const heated = look.uncertainty && layer.heat;
   if (heated) {
-    context.globalAlpha = look.opacity / 100;
+    context.globalCompositeOperation = "saturation"; // a grey photo, so that all colour is uncertainty
+    context.fillStyle = "#808080";
+    context.fillRect(left, top, width, height);
+    context.globalCompositeOperation = "source-over";
+    context.globalAlpha = Math.min(1, (1.6 * look.opacity) / 100);
     context.drawImage(layer.heat.picture, left, top, width, height);
     context.globalAlpha = 1;
   }
@@ -203,7 +216,9 @@ function drawNames(context, layer, run, hidden, [left, top, width, height], dens
     const name = run.names[id];
     if (name === undefined || hidden.has(name)) continue;
     const wide = context.measureText(name).width + 12 * density;
-    const [x, y] = [left + u * width, top + v * height];
+    const within = (place, half, end) => (place < 0 || place > end ? place : Math.min(end - half, Math.max(half, place)));
+    const x = within(left + u * width, wide / 2, context.canvas.width);
+    const y = within(top + v * height, 10 * density, context.canvas.height);
     context.fillStyle = "rgb(15 18 24 / 0.78)";
     context.beginPath();
     context.roundRect(x - wide / 2, y - 10 * density, wide, 20 * density, 5 * density);

@@ -129,7 +129,7 @@ def _shown_runs(selection: Selection, having: list[Run]) -> list[Run]:
 def _controls(selection: Selection, having: list[Run], shown: list[Run]) -> None:
     names = [run.run for run in reversed(having)]
     labels = data.run_labels(having)
-    with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="viewer_controls"):
         if len(names) > 1:
             key = session.controlled("w:runs", [run.run for run in shown])
             apply = session.on(key, partial(_choose_runs, selection.run.run, names))
