@@ -1,20 +1,26 @@
 """The folders of photos that a visitor may have analysed: those below `--data`, and no others.
 
-In: the folders that the launcher named. Out: `Folder`s with an id that says nothing of the place; a page shows their
-titles, a job keeps the id, and whoever works looks the place up again here. Knows nothing of stores or pages.
+In: the folders that the launcher named; photos that a visitor wants to keep there. Out: `Folder`s with an id that says
+nothing of the place; a page shows their titles, a job keeps the id, and whoever works looks the place up again here.
+Knows nothing of stores or pages.
 """
 
 import hashlib
 import os
+import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from seglib import dataset
-from seglib.errors import UsageError
+from seglib.errors import SegError, UsageError
+from seglib.preprocess import image_id
 
 UPLOADS = "uploads"
 """Below the first of the folders: where photos go that a visitor wants to keep."""
+
+MOST_KEPT = 5000
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,34 @@ def chosen(data: Sequence[Path], folder_id: str) -> Folder:
         if folder.id == folder_id:
             return folder
     raise UsageError("This folder is not, or no longer, among those that the dashboard was started with (--data).")
+
+
+def uploads(data: Sequence[Path]) -> Folder:
+    """The folder of kept photos, whether it is there or not."""
+    return _folder(data[0], UPLOADS)
+
+
+def keep(data: Sequence[Path], name: str, content: bytes) -> None:
+    """Write an uploaded photo into `uploads`; the same content under the same name is there only once.
+
+    Of the name, which came from a browser, only letters, digits, dots, dashes and spaces remain.
+    """
+    folder = data[0] / UPLOADS
+    if folder.is_symlink():
+        raise UsageError(f"{UPLOADS} is a link, and photos are kept only in a folder of its own: remove the link.")
+    stem, _, suffix = name.rpartition(".")
+    suffix = f".{suffix.lower()}" if f".{suffix.lower()}" in dataset.SUFFIXES else ".jpg"
+    plain = re.sub(r"[^\w .-]+", "_", stem or "photo").strip(" .")[:60] or "photo"
+    file = folder / f"{plain}-{image_id(content)[:8]}{suffix}"
+    try:
+        folder.mkdir(exist_ok=True)
+        if sum(1 for _ in folder.iterdir()) >= MOST_KEPT:
+            raise UsageError(f"{data[0].name}/{UPLOADS} holds {MOST_KEPT:,} photos already: move some away first.")
+        hidden = folder / f".{secrets.token_hex(8)}"
+        hidden.write_bytes(content)
+        os.replace(hidden, file)
+    except OSError as error:
+        raise SegError(f"{data[0].name}/{UPLOADS} cannot be written ({error.strerror}).") from None
 
 
 def _folder(root: Path, name: str) -> Folder:

@@ -67,6 +67,7 @@ def work(job: Job, settings: Settings, teller: "Teller") -> Report:
         precision=asked.precision,
         options=Options(limit=asked.limit),
         on_progress=teller.count,
+        on_note=lambda note: teller.say(note=without_places(note)),
     )
 
 

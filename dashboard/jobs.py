@@ -100,6 +100,8 @@ class Job:
     device: str = ""
     seconds: float | None = None
     """Of a finished job."""
+    note: str = ""
+    """What it does before the first photo, if that takes long."""
     sentence: str = ""
     """Why it failed."""
 

@@ -12,7 +12,7 @@ from dashboard import data, session, sidebar, ui
 from dashboard.data import Selection, Source
 from dashboard.settings import Settings
 from dashboard.state import fitted, query_params, with_run
-from dashboard.views import explore, image, overview, parts, runs
+from dashboard.views import explore, image, overview, parts, runs, try_
 from seglib.dataset import STORE_MARKER
 from seglib.errors import SegError
 
@@ -23,7 +23,7 @@ VIEWS: dict[str, Callable[[Selection], None]] = {
 }
 """Title in the menu -> how a page about a run's photos is drawn; the first is the home page."""
 
-TOOLS: dict[str, Callable[[Settings], None]] = {"Runs": runs.render}
+TOOLS: dict[str, Callable[[Settings], None]] = {try_.TITLE: try_.render, runs.TITLE: runs.render}
 """Title in the menu -> how a page is drawn that needs no run, nor a store; these follow the others in the menu."""
 
 ICON = Path(__file__).with_name("icon.svg")

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -21,6 +21,9 @@ from seglib import overlay, preprocess, stats
 from seglib.errors import BadImage, SegError, WeightsError
 from seglib.models import ModelSpec, find
 from seglib.preprocess import Resize
+
+if TYPE_CHECKING:
+    from seglib.engine import Settings
 
 IDLE_SECONDS = 600
 """Without a question for this long, the process ends and gives its memory back."""
@@ -69,11 +72,9 @@ def predict(about: dict[str, Any], blobs: list[bytes]) -> Message:
     """The decoder, the forward pass and the statistics of a run, for one photo; see `Predictor.predict`."""
     from seglib import engine
 
-    spec = _spec(about["model"])
-    resize = Resize(about["resize"]) if about["resize"] else spec.resize
+    spec, settings = _recipe(about)
     upright = preprocess.decode(blobs[0])
-    settings = engine.Settings(resize=resize, precision=engine.known_precision(about["precision"], about["earlier"]))
-    images = preprocess.resized(upright, resize)[None]  # (1, H, W, 3)
+    images = preprocess.resized(upright, settings.resize)[None]  # (1, H, W, 3)
     engine.warm_up(spec, settings)
     begun = time.perf_counter()
     masks, measures = engine.predict_batch(images, spec, settings)
@@ -95,13 +96,10 @@ def predict(about: dict[str, Any], blobs: list[bytes]) -> Message:
 def uncertainty(about: dict[str, Any], blobs: list[bytes]) -> Message:
     """A photo's entropy per pixel by a stored run's own recipe, as a grey PNG at the grid's size: 255 is entropy 1."""
     from seglib import engine
-    from seglib.remake import remake
-    from seglib.store import Run, Store
 
-    run = Run(**about["run"] | {"classes": tuple(about["run"]["classes"])})
-    spec, settings = remake(Store(about["store"]), run)
+    spec, settings = _remade(about)
     if spec.source == "hub":
-        raise SegError(f"{run.run} took its network's code from torch.hub, and a page downloads nothing.")
+        raise SegError(f"{about['run']['run']} took its network's code from torch.hub, and a page downloads nothing.")
     image = preprocess.resized(preprocess.decode(blobs[0]), settings.resize)
     entropy = engine.entropy_map(image, spec, settings)  # (H, W)
     return {}, [overlay.png(Image.fromarray((entropy * 255).round().astype("uint8")))]
@@ -111,11 +109,27 @@ TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {"predict":
 """What can be asked."""
 
 
-def _spec(name: str) -> ModelSpec:
-    spec = find(name)
+def _recipe(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
+    from seglib import engine
+
+    spec = find(about["model"])
     if not spec.path.exists():  # a page never downloads by itself
-        raise WeightsError(f"The weights of {name} are not here: a run of this model downloads them.")
-    return spec
+        raise WeightsError(f"The weights of {spec.name} are not here: a run of this model downloads them.")
+    resize = Resize(about["resize"]) if about["resize"] else spec.resize
+    if "run" in about:
+        try:
+            return _remade(about)
+        except SegError:  # made by other weights, or by another version: it says nothing of what we would do
+            pass
+    return spec, engine.Settings(resize=resize, precision=engine.known_precision(about["precision"], ()))
+
+
+def _remade(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
+    """What made a run of a store."""
+    from seglib.remake import remake
+    from seglib.store import Run, Store
+
+    return remake(Store(about["store"]), Run(**about["run"] | {"classes": tuple(about["run"]["classes"])}))
 
 
 def _picture(upright: Image.Image) -> bytes:

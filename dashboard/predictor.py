@@ -11,12 +11,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from threading import Lock, Timer
 from typing import IO, Any
 
 from dashboard.settings import ROOT
 from seglib.errors import BadImage, SegError
+from seglib.store import Run
 
 Message = tuple[dict[str, Any], list[bytes]]
 
@@ -78,13 +80,22 @@ class Predictor:
         return answer
 
     def predict(
-        self, photo: bytes, *, model: str, resize: str = "", precision: str = "auto", earlier: Sequence[str] = ()
+        self,
+        photo: bytes,
+        *,
+        model: str,
+        resize: str = "",
+        precision: str = "auto",
+        like: tuple[Path, Run] | None = None,
     ) -> Seen:
         """What a model of the registry, whose weights are here, sees in the bytes of a photo's file.
 
-        `resize`: empty for the model's own. `earlier`: precisions that this model ran in before, for `auto`.
+        `resize`: empty for the model's own. `like`: a store and its run of this model and resize; if that can be made
+        again, its precision is taken, so that the numbers are those that it would keep.
         """
-        settings = {"model": model, "resize": resize, "precision": precision, "earlier": list(earlier)}
+        settings: dict[str, Any] = {"model": model, "resize": resize, "precision": precision}
+        if like is not None:
+            settings |= {"store": str(like[0]), "run": asdict(like[1])}
         about, (mask, picture) = self.ask("predict", settings, photo)
         return Seen(**about | {"classes": tuple(about["classes"])}, mask=mask, picture=picture)
 

@@ -212,7 +212,7 @@ async function loadHeats(state) {
   const { signal } = state.heatAbort;
   for (const run of state.runs) {
     const layer = layerOf(state, picture, run.run);
-    if (layer.heat || signal.aborted) continue;
+    if (layer.heat || signal.aborted || !picture.heats[run.run]) continue;
     layer.heatSaid = "";
     layer.heatWaits = true;
     refresh(state);
@@ -272,6 +272,7 @@ function refresh(state) {
   pressed(part.outline, look.outline);
   pressed(part.names, look.names);
   pressed(part.uncertainty, look.uncertainty);
+  part.uncertainty.hidden = !state.runs.some(({ run }) => picture.heats[run]);
   for (const one of [part.fill, part.outline, part.names]) one.disabled = !look.overlay;
   part.scale.hidden = !look.uncertainty;
   part.opacity.value = String(look.opacity);

@@ -41,7 +41,7 @@ class Picture:
     masks: dict[str, str | None]
     """Run -> address of its mask."""
     heats: dict[str, str]
-    """Run -> address of its uncertainty map."""
+    """Run -> address of its uncertainty map; none where there can be none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,7 @@ def progress(job: Job, before: int = 0) -> str:
     if job.state == "waiting":
         return f"Waiting for its turn: {count(before)} run{'' if before == 1 else 's'} before it"
     if not job.total:
-        return "Getting ready"
+        return job.note or "Getting ready"
     parts = [f"{count(job.done)} of {photos(job.total)}"]
     if job.done == job.reused + job.failed < job.total:
         parts.append("loading the network")

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from dashboard import charts, data, media, originals, session, ui, viewer
 from dashboard.data import Selection
-from dashboard.formats import count, named, percent, photos, plain_html, plain_markdown, score
+from dashboard.formats import count, named, photos, plain_html, plain_markdown
 from dashboard.state import PAGE_SIZE, View
 from dashboard.viewer import Picture, Place, RunShown, ViewerLook
-from dashboard.views import parts
-from seglib.classes import BACKGROUND
+from dashboard.views import figures, parts
+from dashboard.views.figures import Figures
 from seglib.query import agreement
-from seglib.stats import MEASURES, blobs_column, pixels_column
 from seglib.store import Run
 
 EXPLORE = "Explore"
@@ -29,9 +28,6 @@ MOST_RUNS = 4
 
 AROUND = 4
 """Neighbours on either side that the browser is told of, so that the next photo is there before the server answers."""
-
-Figures = dict[str, Any]
-"""`stats.row` of one picture."""
 
 
 def render(selection: Selection) -> None:
@@ -236,47 +232,8 @@ def _figures(selection: Selection, row: Any, shown: list[Run]) -> None:
         other = replace(selection.source, run=run.run)
         return row if run.run == selection.run.run else data.figures_of(other, row["image_id"])
 
-    found = [seen_by(run) for run in shown]
     labels = data.run_labels(selection.store.runs())
-    numbered = [f"{number} {labels[run.run]}" for number, run in enumerate(shown, 1)]
-    with ui.card("Figures", "of the masks, at the size that each network saw"):
-        ui.grid(
-            [("", 1), *((title, 3) for title in numbered)] if len(shown) > 1 else [],
-            ["class", *("share", "pixels", "blobs") * len(shown)],
-            [[name, *(text for one in found for text in _of_class(one, name))] for name in _classes(found)],
-        )
-        ui.grid(
-            [],
-            ["measure, 0 to 1", *(title if len(shown) > 1 else "mean of the photo" for title in numbered)],
-            [[name.replace("_", " "), *(_measure(one, name) for one in found)] for name in MEASURES],
-        )
-
-
-def _classes(found: list[Figures | None]) -> list[str]:
-    """Those with a pixel in any run, the largest first, background last."""
-    largest: dict[str, float] = {}
-    for one in found:
-        for key in one.keys() if one is not None else ():
-            kind, _, name = str(key).partition(":")
-            if kind == "px" and (share := _share(one, name)):
-                largest[name] = max(largest.get(name, 0), share)
-    return sorted(largest, key=lambda name: (name == BACKGROUND, -largest[name]))
-
-
-def _share(one: Any, name: str) -> float | None:
-    pixels = one.get(pixels_column(name))
-    return None if pixels is None else float(pixels) / float(one["grid_width"] * one["grid_height"])
-
-
-def _of_class(one: Figures | None, name: str) -> tuple[str, str, str]:
-    if one is None or (share := _share(one, name)) is None:
-        return percent(None), percent(None), percent(None)
-    return percent(share), count(int(one[pixels_column(name)])), count(int(one[blobs_column(name)]))
-
-
-def _measure(one: Figures | None, name: str) -> str:
-    value = None if one is None else one[name]
-    return score(None if value is None else float(value))
+    figures.render([(labels[run.run], seen_by(run)) for run in shown])
 
 
 def _file(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:

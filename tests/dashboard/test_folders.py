@@ -2,8 +2,9 @@
 
 import pytest
 
-from dashboard.folders import chosen, offered
-from seglib.errors import UsageError
+from dashboard import folders
+from dashboard.folders import chosen, keep, offered, uploads
+from seglib.errors import SegError, UsageError
 from seglib.store import Store
 
 
@@ -47,3 +48,54 @@ def test_a_folder_beside_the_data_is_not(data, tmp_path):
     with pytest.raises(UsageError):
         chosen([data], outside.id)
     assert str(tmp_path) not in outside.title
+
+
+# --- photos that are kept ---
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("my cat.JPG", "my cat-2d711642.jpg"),
+        ("../../etc/passwd", "_-2d711642.jpg"),
+        ("/a/b.png", "_a_b-2d711642.png"),
+        ("..", "photo-2d711642.jpg"),
+        ("", "photo-2d711642.jpg"),
+        (".png", "photo-2d711642.png"),
+        ("x" * 300 + ".webp", "x" * 60 + "-2d711642.webp"),
+        ("<img src=x>.svg", "_img src_x_-2d711642.jpg"),
+        ("a\0b\n.gif", "a_b_-2d711642.gif"),
+    ],
+)
+def test_a_kept_photo_lies_in_uploads_whatever_its_name(data, name, kept):
+    before = {path for path in data.parent.rglob("*") if "uploads" not in path.parts}
+    keep([data], name, b"x")
+    (file,) = (data / "uploads").iterdir()
+    assert file.read_bytes() == b"x"
+    assert file.name == kept
+    assert {path for path in data.parent.rglob("*") if "uploads" not in path.parts} == before
+    assert uploads([data]) in offered([data])
+
+
+def test_the_same_photo_is_kept_once(data):
+    for _ in range(2):
+        keep([data], "a.jpg", b"x")
+    keep([data], "a.jpg", b"y")
+    assert len(list((data / "uploads").iterdir())) == 2
+
+
+def test_nothing_is_written_through_a_link(data, tmp_path):
+    (data / "uploads").symlink_to(tmp_path / "outside")
+    with pytest.raises(UsageError, match="is a link"):
+        keep([data], "a.jpg", b"x")
+    assert len(list((tmp_path / "outside").iterdir())) == 1
+
+
+def test_a_folder_that_is_full_or_cannot_be_written_is_a_sentence(data, monkeypatch):
+    monkeypatch.setattr(folders, "MOST_KEPT", 1)
+    keep([data], "a.jpg", b"x")
+    with pytest.raises(UsageError, match="holds 1 photos already"):
+        keep([data], "b.jpg", b"y")
+    with pytest.raises(SegError, match="cannot be written") as error:
+        keep([data / "2.jpg"], "b.jpg", b"y")
+    assert str(data.parent) not in str(error.value)

@@ -16,6 +16,7 @@ from seglib.errors import BadImage, SegError
 from seglib.models import DEFAULT_MODEL, find
 from seglib.overlay import read_index_png
 from seglib.pipeline import Options
+from seglib.preprocess import Resize
 from seglib.stats import MEASURES
 from seglib.store import Store
 from tests.conftest import ROOT, SAMPLE
@@ -165,9 +166,22 @@ def test_the_numbers_are_those_of_a_run(real, tmp_path):
         assert picture.size == (seen.width, seen.height)
 
 
-def test_auto_repeats_what_earlier_runs_took(real):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_of_the_store_is_followed_in_its_precision(real, tmp_path, precision):
     data = (SAMPLE / "cats" / "chelsea.png").read_bytes()
-    assert real.predict(data, model=DEFAULT_MODEL, earlier=["bf16", "fp32"]).precision == "fp32"
+    store, options = Store.create(tmp_path / "store"), Options(workers=0, names=("chelsea",))
+    pipeline.run(SAMPLE, store, find(DEFAULT_MODEL), resize=Resize("64"), precision=precision, options=options)
+    seen = real.predict(data, model=DEFAULT_MODEL, resize="64", like=(store.path, store.run()))
+    assert (seen.precision, seen.run) == (precision, store.run().run)
+
+
+def test_a_run_that_cannot_be_made_again_is_not_followed(real, tmp_path):
+    from tests.dashboard.conftest import fill
+
+    run = fill(tmp_path / "store")
+    data = (SAMPLE / "cats" / "chelsea.png").read_bytes()
+    seen = real.predict(data, model=DEFAULT_MODEL, resize="64", precision="fp32", like=(tmp_path / "store", run))
+    assert seen.run.startswith(f"{DEFAULT_MODEL}-64-")
 
 
 def test_a_photo_that_cannot_be_read_says_why(real):

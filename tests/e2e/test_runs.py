@@ -119,7 +119,7 @@ def test_a_run_is_deleted_after_a_question(start, browser, store, data):
     assert store.runs() == []
     page.get_by_role("link", name="Overview").click()
     page.get_by_role("button", name="Go to Runs").click()
-    page.get_by_role("heading", name="Runs").wait_for()
+    page.get_by_role("heading", name="Runs", exact=True).wait_for()
     assert page.faults == []
 
 

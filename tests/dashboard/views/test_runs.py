@@ -185,6 +185,7 @@ def test_runs_of_unknown_models_cannot_be_run_again(full):
     ("job", "words"),
     [
         (job_of("starting"), "Getting ready"),
+        (job_of("running", note="Calibrating."), "Calibrating."),
         (job_of("waiting"), "Waiting for its turn: 2 runs before it"),
         (job_of("running", total=10, reused=3), "3 of 10 photos · loading the network"),
         (
