@@ -26,7 +26,7 @@ from seglib.classes import BACKGROUND
 from seglib.dataset import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
 from seglib.filters import Tagged
-from seglib.query import FILTERS, Choice, Count, Filters
+from seglib.query import FILTERS, Choice, Count, Filters, Value
 from seglib.stats import MEASURES, share_column
 from seglib.store import Run, Store
 
@@ -145,13 +145,13 @@ def _failures(source: Source) -> pd.DataFrame:
 
 
 def table(source: Source) -> pd.DataFrame:
-    """All rows of the run, without tags; whoever gets it must not change it."""
+    """All rows of the run, with size and time of their files, without tags; whoever gets it must not change it."""
     return _table(source.untagged())
 
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the store", hash_funcs=HASHES)
 def _table(source: Source) -> pd.DataFrame:
-    return source.store().table([source.run], with_tags=False)
+    return source.store().table([source.run], with_tags=False, with_scan=True)
 
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
@@ -216,11 +216,23 @@ def selected(source: Source, filters: Filters) -> NDArray[np.intp]:
     return _selected(source.regarding(filters), filters)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=HASHES)
+@st.cache_resource(max_entries=12, show_spinner=False, hash_funcs=HASHES)
 def _selected(source: Source, filters: Filters) -> NDArray[np.intp]:
-    frame = _tagged(source) if "tag" in filters else table(source)
-    numbered = pd.Series(np.arange(len(frame)), frame.index)
-    return numbered.loc[query.select(frame, filters).index].to_numpy(np.intp)
+    return np.flatnonzero(_keeps(source, filters))
+
+
+def _keeps(source: Source, filters: Filters) -> NDArray[np.bool_]:
+    """bool (rows of the run,): those that pass every filter."""
+    keep = np.ones(total(source), bool)
+    for key, value in filters.items():
+        keep &= _passing(source if key == "tag" else source.untagged(), key, value)
+    return keep
+
+
+@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=HASHES)
+def _passing(source: Source, key: str, value: Value) -> NDArray[np.bool_]:
+    """One filter alone, so that a change of one asks nothing of the others."""
+    return query.passing(_tagged(source) if key == "tag" else table(source), key, value)
 
 
 def positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
@@ -228,13 +240,20 @@ def positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray
     return _positions(source.regarding(filters), filters, sort, name)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=HASHES)
+@st.cache_resource(max_entries=12, show_spinner=False, hash_funcs=HASHES)
 def _positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
-    chosen = selected(source, filters)
     if sort == "path":  # the table's own order
-        return chosen
+        return selected(source, filters)
+    order = _order(source.untagged(), sort, name if sort.removeprefix("-") in query.PER_CLASS else "")
+    chosen: NDArray[np.intp] = order[_keeps(source, filters)[order]]
+    return chosen
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _order(source: Source, sort: str, name: str) -> NDArray[np.intp]:
+    """Positions of all photos of the run, sorted: any selection of them is then sorted too."""
     descending, column = sort.startswith("-"), sort.removeprefix("-")
-    return chosen[query.ordered(table(source).iloc[chosen], column, descending=descending, name=name)]
+    return query.ordered(table(source), column, descending=descending, name=name)
 
 
 def pictures(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
@@ -276,21 +295,11 @@ def rows(source: Source, chosen: NDArray[np.intp]) -> pd.DataFrame:
     return with_tags(source, table(source).iloc[chosen])
 
 
-@st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
-def _scanned(source: Source) -> pd.DataFrame:
-    """Size and time of each photo's file at its scan: dataset, path, bytes, mtime_ns."""
-    store = source.store()
-    frames = [store.files(d).assign(dataset=d.name) for d in store.datasets()]
-    return pd.concat(frames, ignore_index=True)[["dataset", "path", "bytes", "mtime_ns"]]
-
-
 def changed(source: Source, rows: pd.DataFrame) -> set[tuple[str, str]]:
     """(data set, path) of those of these rows whose file is there, but no longer as it was scanned."""
     roots = {dataset.name: dataset.root for dataset in source.store().datasets()}
-    known = _scanned(source.untagged())
-    known = known[known["path"].isin(rows["path"])]
     found = set()
-    for dataset, path, size, mtime_ns in known.itertuples(index=False, name=None):
+    for dataset, path, size, mtime_ns in rows[["dataset", "path", "bytes", "mtime_ns"]].itertuples(index=False):
         try:
             status = (roots[dataset] / path).stat()
         except (OSError, ValueError, KeyError):  # gone, or the whole folder is elsewhere: the store stands for itself
@@ -317,8 +326,14 @@ def answer(source: Source, filters: Filters, question: str, name: str = "") -> A
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
 def _answer(source: Source, filters: Filters, question: str, name: str) -> Any:
+    return QUESTIONS[question](_part(source, filters), name)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=HASHES)
+def _part(source: Source, filters: Filters) -> pd.DataFrame:
+    """The selected photos for all questions of a page, which come one after the other; without what none asks for."""
     frame, chosen = table(source), selected(source, filters)
-    return QUESTIONS[question](frame if len(chosen) == len(frame) else frame.iloc[chosen], name)
+    return frame if len(chosen) == len(frame) else frame.drop(columns=["path", "image_id"]).iloc[chosen]
 
 
 def main_class(source: Source, filters: Filters) -> str:

@@ -50,6 +50,13 @@ def shares(table: pd.DataFrame, name: str) -> pd.Series:
     return pd.Series(pixels / _grid_area(table), table.index)
 
 
+def each_share(table: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """(class, its `shares`) of every class, with what they have in common computed once."""
+    area = _grid_area(table)
+    for name in classes_of(table):
+        yield name, table[pixels_column(name)].to_numpy("float64", na_value=math.nan) / area
+
+
 def present(table: pd.DataFrame, name: str) -> pd.Series:
     """bool: the class covers at least `PRESENT_SHARE` of the row's grid."""
     return shares(table, name) >= PRESENT_SHARE

@@ -6,7 +6,7 @@ here too. Knows nothing of files, pages or charts.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ from seglib.filters import (
     blobs,
     classes_of,
     coded,
+    each_share,
     entry_of,
     numbers,
     passing,
@@ -90,6 +91,9 @@ __all__ = [
 ]
 
 
+PER_CLASS: dict[str, Callable[[pd.DataFrame, str], pd.Series]] = {"share": shares, "blobs": blobs}
+"""What can be sorted by for one class."""
+
 _EXACT_ROWS = 1 << 23
 """float32 counts whole numbers exactly up to twice as many; its matrix product is many times that of int64."""
 
@@ -105,8 +109,8 @@ def class_distribution(table: pd.DataFrame) -> pd.DataFrame:
     """
     _one_run(table)
     rows = []
-    for name in classes_of(table):
-        share = _known(shares(table, name))
+    for name, shares_or_nan in each_share(table):
+        share = shares_or_nan[~np.isnan(shares_or_nan)]
         there = share[share >= PRESENT_SHARE]
         rows.append(
             {
@@ -128,7 +132,7 @@ def co_occurrence(table: pd.DataFrame) -> pd.DataFrame:
     names = classes_of(table)
     counts = np.zeros((len(names), len(names)), np.int64)
     if names:
-        there = np.array([present(table, name) for name in names])  # (C, rows)
+        there = np.array([share >= PRESENT_SHARE for _, share in each_share(table)])  # (C, rows)
         for start in range(0, len(table), _EXACT_ROWS):
             some = there[:, start : start + _EXACT_ROWS].astype(np.float32)
             counts += (some @ some.T).astype(np.int64)
@@ -204,8 +208,7 @@ def share_by_label(table: pd.DataFrame) -> pd.DataFrame:
     _one_run(table)
     codes, labels = _labels(table)
     columns: dict[str, NDArray[Any]] = {"n": np.bincount(codes, minlength=len(labels))}
-    for name in classes_of(table):
-        share = shares(table, name).to_numpy()
+    for name, share in each_share(table):
         known = ~np.isnan(share)
         total = np.bincount(codes[known], share[known], minlength=len(labels))
         n = np.bincount(codes[known], minlength=len(labels))
@@ -317,8 +320,7 @@ def ordered(table: pd.DataFrame, column: str, *, descending: bool = False, name:
 
     Rows without a value come last either way; equal ones keep the table's order.
     """
-    per_class = {"share": shares, "blobs": blobs}
-    values = per_class[column](table, name) if column in per_class else table[column]
+    values = PER_CLASS[column](table, name) if column in PER_CLASS else table[column]
     if values.dtype == "object" or not pd.api.types.is_numeric_dtype(values):
         values = pd.Series(pd.factorize(values.astype("object"), sort=True)[0], table.index).replace(-1, None)
     numbers = values.astype("float64").to_numpy(copy=True)

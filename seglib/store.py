@@ -54,6 +54,9 @@ _FILES = pa.schema(
 )
 """The part of the table that files bring."""
 
+_SCAN = pa.schema([("bytes", pa.int64()), ("mtime_ns", pa.int64())])
+"""What of a file tells whether it has changed."""
+
 _CATEGORIES = ("dataset", "split", "label", "run", "model", "dominant", "animal")
 _NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.uint16(): pd.UInt16Dtype()}
 
@@ -271,7 +274,12 @@ class Store:
     # --- the table -----------------------------------------------------------------------------------------------
 
     def table(
-        self, runs: Iterable[str] | None = None, datasets: Iterable[str] | None = None, *, with_tags: bool = True
+        self,
+        runs: Iterable[str] | None = None,
+        datasets: Iterable[str] | None = None,
+        *,
+        with_tags: bool = True,
+        with_scan: bool = False,
     ) -> pd.DataFrame:
         """One row per file present in the newest scan and run (of all runs and data sets if none are named).
 
@@ -279,6 +287,7 @@ class Store:
         px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal, tags.
         A class that a run's model does not know is null, never 0 (its columns are then Int32 and UInt16).
         tags: the names in order, joined by `tags.SEPARATOR`, null without any; `with_tags=False` leaves it out.
+        `with_scan=True` adds bytes and mtime_ns, the file's size and time at its scan.
         Files that a run has not computed yet are missing; failures are in `failures()`.
         """
         files = self._present([self.dataset(n) for n in datasets] if datasets is not None else self.datasets())
@@ -291,14 +300,15 @@ class Store:
         if len(found) > 1:
             table = table.take(np.argsort(np.concatenate([places for _, places in found]), kind="stable"))
         del files, found  # each as large as the table
-        frame = _frame(table)
+        frame = _frame(table if with_scan else table.drop_columns(_SCAN.names))
         return frame.assign(tags=tags.column(tags.tags_of(self), frame["image_id"])) if with_tags else frame
 
     def _present(self, datasets: Sequence[Dataset]) -> pa.Table:
         """The files of the newest scan that could be read, with the table's columns, by data set and path."""
-        tables = [_FILES.empty_table()]
+        known = [*_FILES.names[1:], *_SCAN.names]
+        tables = [pa.schema([*_FILES, *_SCAN]).empty_table()]
         for dataset in sorted(datasets, key=lambda one: one.name):
-            files = self._newest_files(dataset, [*_FILES.names[1:], "reason", "scan"])
+            files = self._newest_files(dataset, [*known, "reason", "scan"])
             files = files.filter(pc.is_null(files["reason"])).drop_columns(["reason", "scan"])
             names = pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [dataset.name])
             tables.append(files.add_column(0, _FILES.field("dataset"), names))
@@ -397,7 +407,7 @@ class Store:
 def _table_schema(classes: Sequence[str]) -> pa.Schema:
     stats = stats_schema(classes)
     return pa.schema(
-        [*_FILES, ("run", _NAME), ("model", _NAME), *(field for field in stats if field.name != "image_id")]
+        [*_FILES, *_SCAN, ("run", _NAME), ("model", _NAME), *(field for field in stats if field.name != "image_id")]
     )
 
 

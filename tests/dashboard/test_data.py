@@ -1,5 +1,6 @@
 """What the pages know of a store follows the store, and equals what the shell says."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from dashboard import data
 from dashboard.data import Source
-from seglib import tags
+from dashboard.state import SORTS
+from seglib import query, tags
 from seglib.cli import main as seglib
 from seglib.errors import StoreError
 from seglib.query import Filters
@@ -33,6 +35,33 @@ def test_a_selection_is_positions_in_the_run(source):
     assert data.rows(source, chosen)["path"].tolist() == ["cats/b.jpg", "cats/c.jpg", "cats/a.jpg"]
     most = data.positions(source, Filters(), "-share", "person")
     assert data.rows(source, most)["path"].tolist()[:2] == [NASTY, "cats/c.jpg"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["", "label=cats", "label=cats&share.cat=0.1..1", "confidence=0.6..1&present=person&path=c", "path=nothing"],
+)
+@pytest.mark.parametrize("sort", list(SORTS))
+def test_what_is_put_together_from_single_filters_and_one_order_is_what_the_library_says(source, where, sort):
+    filters, name = Filters.decode(where), "cat"
+    chosen = query.select(data.table(source), filters)
+    at = query.ordered(chosen, sort.removeprefix("-"), descending=sort.startswith("-"), name=name)
+    shown = data.rows(source, data.positions(source, filters, sort, name))
+    assert shown["path"].tolist() == chosen["path"].iloc[at].tolist()
+    assert data.selected(source, filters).tolist() == chosen.index.tolist()
+    for question, ask in data.QUESTIONS.items():
+        assert str(data.answer(source, filters, question, name)) == str(ask(chosen, name))
+
+
+def test_a_photo_that_changed_since_its_scan_is_known(source, full):
+    photos = full.parent / "photos" / "cats"
+    photos.mkdir(parents=True)
+    rows = data.rows(source, data.selected(source, Filters()))
+    assert data.changed(source, rows) == set()  # none of them is there
+    (photos / "a.jpg").write_bytes(b"x")
+    (photos / "b.jpg").write_bytes(b"x")
+    os.utime(photos / "b.jpg", ns=(1, 1))  # as it was scanned
+    assert data.changed(source, rows) == {("photos", "cats/a.jpg")}
 
 
 def test_every_question_has_an_answer_for_every_selection(source):

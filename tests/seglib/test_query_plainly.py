@@ -65,7 +65,7 @@ def rows_of(table: pd.DataFrame) -> list[dict]:
 
 
 @given(tables())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_agreement_row_by_row(table):
     found = query.agreement(table)
     assert found.index.equals(table.index)
@@ -73,7 +73,7 @@ def test_agreement_row_by_row(table):
 
 
 @given(tables(), st.lists(st.sampled_from(["cats", "dogs", "", "nothing"]), min_size=1))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_choices_row_by_row(table, chosen):
     for key, of in (("label", lambda row: row["label"]), ("split", lambda row: row["split"]), ("agreement", verdict)):
         expected = [row["path"] for row in rows_of(table) if text(of(row)) in chosen]
@@ -81,7 +81,7 @@ def test_choices_row_by_row(table, chosen):
 
 
 @given(tables(), st.sampled_from(CLASSES), st.floats(0, 1), st.floats(0, 1))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_a_filter_and_another_row_by_row(table, name, low, high):
     low, high = sorted((low, high))
     filters = Filters({f"share.{name}": (low, high), "confidence": (0.2, 0.6)})
@@ -92,7 +92,7 @@ def test_a_filter_and_another_row_by_row(table, name, low, high):
 
 
 @given(tables())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_class_distribution_row_by_row(table):
     found = query.class_distribution(table)
     for name in CLASSES:
@@ -109,7 +109,7 @@ def test_class_distribution_row_by_row(table):
 
 
 @given(tables())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_co_occurrence_row_by_row(table):
     expected = Counter(
         (first, second)
@@ -129,7 +129,7 @@ def test_co_occurrence_of_more_rows_than_one_product_counts_exactly(monkeypatch)
 
 
 @given(tables())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_folder_against_animal_row_by_row(table):
     expected = Counter((text(r["label"]), r["animal"]) for r in rows_of(table) if not pd.isna(r["animal"]))
     found = query.folder_against_animal(table)
@@ -139,7 +139,7 @@ def test_folder_against_animal_row_by_row(table):
 
 
 @given(tables())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_share_by_label_row_by_row(table):
     found = query.share_by_label(table)
     rows = rows_of(table)
@@ -154,7 +154,7 @@ def test_share_by_label_row_by_row(table):
 
 
 @given(tables())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_key_figures_row_by_row(table):
     rows = rows_of(table)
     verdicts = [v for row in rows if (v := verdict(row)) is not None]

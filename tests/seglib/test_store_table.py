@@ -39,7 +39,14 @@ def file_rows(rng: np.random.Generator, scan: int) -> list[dict]:
         read = {"image_id": f"{rng.integers(8):032x}", "width": 40, "height": 30} if reason is None else {}
         empty = dict.fromkeys(("image_id", "width", "height"))
         label = rng.choice(np.array(["b", "a", None], dtype="object"))
-        row = {"path": f"{path:02}.jpg", "bytes": 1, "mtime_ns": 1, "split": None, "label": label, "detail": reason}
+        row = {
+            "path": f"{path:02}.jpg",
+            "bytes": int(path),
+            "mtime_ns": scan,
+            "split": None,
+            "label": label,
+            "detail": reason,
+        }
         rows.append(empty | read | row | {"reason": reason, "scan": scan})
     return rows
 
@@ -124,6 +131,15 @@ def test_one_run_of_one_data_set_is_a_part_of_the_table(random_store):
     part = random_store.table([run], ["two"], with_tags=False)
     expected = table[(table["run"] == run) & (table["dataset"] == "two")]
     assert plain(part) == plain(expected[part.columns])
+
+
+def test_size_and_time_of_the_scan_come_with_the_table_if_asked_for(random_store):
+    table = random_store.table(with_scan=True, with_tags=False)
+    files = {(row["dataset"], row["path"]): (row["bytes"], row["mtime_ns"]) for row in newest_files(random_store)}
+    found = zip(table["dataset"], table["path"], table["bytes"], table["mtime_ns"], strict=True)
+    assert all(files[dataset, path] == (size, mtime_ns) for dataset, path, size, mtime_ns in found)
+    rest = table.drop(columns=["bytes", "mtime_ns"])
+    pd.testing.assert_frame_equal(rest, random_store.table(with_tags=False))
 
 
 def test_a_table_may_be_changed_by_who_gets_it(random_store):
