@@ -57,7 +57,8 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         type=Path,
         metavar="DIR",
-        help="folder whose photos may be offered for analysis; may be given several times (default: dataset)",
+        help="folder whose photos visitors may have analysed, and below which uploads are kept when they ask for it; "
+        "may be given several times (default: dataset)",
     )
     top.add_argument(
         "--store", type=Path, default=Path(DEFAULT_STORE), metavar="S", help=f"default {DEFAULT_STORE}, made if need be"
@@ -65,8 +66,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen on (default 127.0.0.1: this machine only); any other shows the photos, without a "
-        "password, to everyone who can reach this machine",
+        help="address to listen on (default 127.0.0.1: this machine only); any other lets everyone who can reach "
+        "this machine see the photos and start and delete runs, without a password",
     )
     top.add_argument("--port", type=_port, default=8501, help="default 8501")
     return top
@@ -107,7 +108,7 @@ def _check_address(host: str, port: int) -> None:
     if not _is_loopback(str(address[0])):
         print(
             f"Listening on {host}: everyone who can reach this machine on port {port} can look at the photos and "
-            "figures of this store; there is no password and no encryption."
+            "figures of this store, start and delete runs; there is no password and no encryption."
         )
 
 

@@ -69,6 +69,7 @@ def test_plotly_is_known_to_charts_only_and_caches_to_data_only(path):
 def test_the_pages_load_no_torch():
     code = (
         "import dashboard.views.explore, dashboard.views.image, dashboard.views.overview, dashboard.views.runs, sys\n"
+        "import dashboard.views.try_, dashboard.views.image\n"
         "import dashboard.jobs, dashboard.media, dashboard.sidebar\n"
         "assert 'torch' not in sys.modules and 'torchvision' not in sys.modules"
     )
