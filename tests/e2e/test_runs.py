@@ -13,6 +13,7 @@ from dashboard.settings import Settings
 from seglib.store import Store
 from tests.conftest import SAMPLE
 from tests.dashboard.conftest import fill
+from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle
 
 pytestmark = pytest.mark.e2e
@@ -74,6 +75,7 @@ def test_a_run_is_started_watched_cancelled_and_resumed(start, browser, store, d
     page.reload()
     page.get_by_role("button", name="Cancel").wait_for()
     assert done(page) > before
+    assert violations(page) == []
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text(re.compile(rf"Cancelled after \d+ of {PHOTOS + 1} photos; they are kept")).wait_for(**LONG)
     kept = done(page)
@@ -92,6 +94,7 @@ def test_a_run_is_started_watched_cancelled_and_resumed(start, browser, store, d
     other = opened(browser, f"{again.url}/runs", drawn="h1", scheme="dark", width=390)
     finished = other.get_by_text(re.compile(rf"Finished: {PHOTOS + 1} photos"))
     finished.wait_for()
+    assert violations(other) == []
     assert other.evaluate(SIDEWAYS) == [0, 0]
     assert f"{PHOTOS - kept + 1} computed, {kept - 1} known already, 1 unreadable" in finished.inner_text()
     assert store.row_count(run) == PHOTOS

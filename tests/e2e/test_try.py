@@ -12,6 +12,7 @@ from seglib.stats import MEASURES
 from seglib.store import Store
 from tests.conftest import ROOT, SAMPLE
 from tests.dashboard.conftest import fill
+from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, opened, settle
 
 pytestmark = pytest.mark.e2e
@@ -42,6 +43,7 @@ def test_an_uploaded_photo_has_the_numbers_of_the_command_line(start, browser, t
     page.get_by_role("heading", name="Figures").wait_for()
     page.wait_for_function(PAINTED)
     settle(page)
+    assert violations(page) == []
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     with open(download.value.path(), newline="") as file:
