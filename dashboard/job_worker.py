@@ -72,7 +72,10 @@ def work(job: Job, settings: Settings, teller: "Teller") -> Report:
 
 
 class Pace:
-    """Photos per second over the last `WINDOW_SECONDS`; the time to the first photo is the network's start."""
+    """Photos per second over the last `WINDOW_SECONDS`; the time to the first photo is the network's start.
+
+    To be told at a steady beat: photos are done a batch at a time, so that between two of one batch there is no time.
+    """
 
     WINDOW_SECONDS = 20.0
 
@@ -122,8 +125,9 @@ class Teller:
 
     def count(self, progress: Progress) -> None:
         """`on_progress` of the pipeline: called for each photo, so it only takes note."""
+        if self._progress is None:
+            self._pace.add(time.monotonic(), progress.done)
         self._progress = progress
-        self._pace.add(time.monotonic(), progress.done)
 
     def end(self, **about: Any) -> None:
         """The last word."""
@@ -134,6 +138,8 @@ class Teller:
     def _tick(self) -> None:
         written, last = 0.0, None
         while not self._over.wait(_TICK_SECONDS):
+            if self._progress is not None:
+                self._pace.add(time.monotonic(), self._progress.done)
             counts = self._counts()
             if counts != last or time.monotonic() - written > BEAT_SECONDS:
                 written, last = time.monotonic(), counts
