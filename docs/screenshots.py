@@ -1,0 +1,98 @@
+"""Make the pictures of the README anew: python docs/screenshots.py
+
+Runs the embedded network over the sample at two sizes into a temporary store, opens every page in headless Chromium,
+and writes docs/<page>.webp, each below 300 kB. Only the sample's photos are in them. Needs tests/requirements.txt.
+"""
+
+import io
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.e2e.conftest import CHROMIUM, FLAGS, Server  # noqa: E402
+
+MOST_BYTES = 300_000
+SETTLED = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'
+
+
+def settle(page: Any) -> None:
+    page.wait_for_timeout(500)
+    page.wait_for_selector(SETTLED)
+    page.wait_for_timeout(1500)  # pictures and charts
+
+
+def pick_two(page: Any) -> None:
+    for name in ("cats/egyptian.jpg", "cats/persian.jpg"):
+        page.get_by_role("checkbox", name=f"Select {name}").click()
+        settle(page)
+
+
+def try_a_photo(page: Any) -> None:
+    page.locator("input[type=file]").first.set_input_files(ROOT / "dataset/sample/dogs/dog_bicycle_car.jpg")
+    page.wait_for_timeout(15_000)
+
+
+def nothing(_: Any) -> None:
+    """The page as it opens."""
+
+
+SHOTS: dict[str, tuple[str, str, Callable[[Any], None]]] = {
+    "overview": ("", "light", nothing),
+    "explore": ("explore?sort=confidence", "light", pick_two),
+    "image": ("image?sort=confidence", "light", nothing),
+    "runs": ("runs", "light", nothing),
+    "try": ("try", "light", try_a_photo),
+    "explore_dark": ("explore?label=cats&label=dogs", "dark", nothing),
+}
+"""Name of the picture -> address, theme, what to do before it is taken."""
+
+
+def write(name: str, picture: bytes) -> None:
+    """As WebP, as good as fits."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    for quality in (88, 80, 70, 60):
+        buffer = io.BytesIO()
+        image.save(buffer, "WEBP", quality=quality, method=6)
+        if buffer.tell() <= MOST_BYTES:
+            break
+    (DOCS / f"{name}.webp").write_bytes(buffer.getvalue())
+    print(f"{name}.webp {buffer.tell() / 1000:.0f} kB")
+
+
+def main() -> None:
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        store = Path(folder) / "store"
+        for resize in ("short:384", "224"):
+            run = [sys.executable, "-m", "seglib", "run", "dataset/sample", "--store", str(store), "--resize", resize]
+            subprocess.run(run, cwd=ROOT, check=True)
+        server = Server(store, Path(folder) / "server.log")
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        try:
+            for name, (address, scheme, prepare) in SHOTS.items():
+                context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
+                page = context.new_page()
+                page.goto(f"{server.url}/{address}")
+                page.get_by_role("heading", level=1).wait_for()
+                settle(page)
+                prepare(page)
+                settle(page)
+                write(name, page.screenshot())
+                context.close()
+        finally:
+            browser.close()
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
