@@ -33,6 +33,8 @@ _ACCENT = "#4f7cf0"
 """Between the accents of the light and the dark theme, readable on both."""
 _UNSEEN = "rgba(128,128,128,0.003)"
 """Of the bar that takes the clicks and the pointer for a small one: plotly leaves out what is wholly transparent."""
+_PATTERNS = ("", "/", "x", ".")
+"""Of bars that stand side by side, so that they are told apart without colour too."""
 _LINE_PX = 26
 _FADED = 0.28
 """Opacity of the marks that are not chosen."""
@@ -132,10 +134,16 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
             name=plain_html(name),
             orientation="h",
             marker_color=colours[name],
+            text=plain_html(name),
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            insidetextfont={"color": _ink(colours[name])},
             customdata=[[text] for text in _label_filters(means)],
             hovertemplate=f"%{{y}}<br>{plain_html(name)}: mean share %{{x:.1%}}<extra></extra>",
         )
     figure.update_layout(barmode="stack", bargap=0.35, showlegend=True, legend=_LEGEND)
+    figure.update_layout(uniformtext={"minsize": 11, "mode": "hide"})  # named where there is room
     _share_axis(figure.update_xaxes)
     figure.update_yaxes(autorange="reversed", ticksuffix="  ")
     return _laid_out(figure, 42 * max(len(means), 1) + 56, top=28, bottom=24)
@@ -225,6 +233,12 @@ def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
             width=width * 0.92,
             name=plain_html(str(name)),
             marker_color=colours[str(name)],
+            marker_pattern={
+                "shape": _PATTERNS[place % len(_PATTERNS)],
+                "fillmode": "overlay",
+                "size": 7,
+                "solidity": 0.2,
+            },
             hoverinfo="skip",
             customdata=[[text] for text in own],
         )
@@ -351,6 +365,13 @@ def _count_axis(figure: go.Figure, counts: Sequence[int]) -> None:
     figure.update_yaxes(gridcolor=_GRID, nticks=5, tickformat=",d", rangemode="tozero", ticklabelstandoff=6)
     if max(counts, default=0) <= 5:  # no tick between whole photos
         figure.update_yaxes(dtick=1)
+
+
+def _ink(colour: str) -> str:
+    """Black or white, whichever is easier to read on `#rrggbb` (relative luminance of WCAG 2)."""
+    parts = [part / 255 for part in bytes.fromhex(colour.removeprefix("#"))]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "#ffffff"
 
 
 def _pale(colour: str) -> str:

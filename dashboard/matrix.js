@@ -1,11 +1,26 @@
-// A table of counts whose cells are buttons. Redrawn only when its data change.
+// A table of counts whose cells are buttons. Redrawn only when its data change. One cell can be reached by Tab, the
+// others from there by the arrow keys.
 const drawn = new WeakMap();
+const TRIANGLE = "M8 1.8 15 14.2H1L8 1.8Zm-.8 4.4v4h1.6v-4H7.2Zm0 5.2v1.5h1.6v-1.5H7.2Z";
+const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 function element(tag, text, className) {
   const made = document.createElement(tag);
   if (text !== undefined) made.textContent = text;
   if (className) made.className = className;
   return made;
+}
+
+function markOf() {
+  const mark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  mark.setAttribute("viewBox", "0 0 16 16");
+  mark.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", TRIANGLE);
+  path.setAttribute("fill", "currentColor");
+  path.setAttribute("fill-rule", "evenodd");
+  mark.append(path);
+  return mark;
 }
 
 function cellOf(cell, row, column, state) {
@@ -19,6 +34,8 @@ function cellOf(cell, row, column, state) {
   box.classList.toggle("faded", cell.chosen === false);
   const button = element("button", cell.value.toLocaleString("en"));
   button.type = "button";
+  button.tabIndex = -1;
+  if (cell.tone === "contradicts") button.prepend(markOf());
   button.title = cell.hint;
   button.setAttribute("aria-label", cell.hint);
   if (cell.chosen !== null) button.setAttribute("aria-pressed", String(cell.chosen));
@@ -31,7 +48,7 @@ function draw(data, state) {
   const table = element("table");
   table.style.setProperty("--columns", String(data.columns.length));
   const head = table.createTHead().insertRow();
-  head.append(element("th", data.corner, "corner"));
+  head.append(element(data.corner ? "th" : "td", data.corner, "corner"));
   for (const name of data.columns) {
     const cell = element("th", name);
     cell.scope = "col";
@@ -48,18 +65,58 @@ function draw(data, state) {
   });
   const frame = element("div", undefined, "frame");
   frame.append(table);
+  frame.addEventListener("keydown", (event) => pressed(frame, state, event));
+  frame.addEventListener("focusin", (event) => reach(frame, state, placeOf(event.target)));
   return frame;
+}
+
+// --- the keyboard ---
+
+function buttonAt(frame, [row, column]) {
+  return frame.querySelector("tbody").rows[row]?.cells[column + 1]?.querySelector("button");
+}
+
+function placeOf(button) {
+  const cell = button.closest("td");
+  return [cell.parentElement.sectionRowIndex, cell.cellIndex - 1];
+}
+
+// The button there, or the first one of the table.
+function reach(frame, state, place) {
+  const button = buttonAt(frame, place) ?? frame.querySelector("button");
+  if (!button) return undefined;
+  for (const other of frame.querySelectorAll("button")) other.tabIndex = other === button ? 0 : -1;
+  state.place = placeOf(button);
+  return button;
+}
+
+// On to the next cell in this direction that is a button; zeros are stepped over.
+function pressed(frame, state, event) {
+  const move = MOVES[event.key];
+  if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const { rows } = frame.querySelector("tbody");
+  let [row, column] = placeOf(event.target);
+  do {
+    [row, column] = [row + move[0], column + move[1]];
+    if (row < 0 || row >= rows.length || column < 0 || column + 1 >= rows[row].cells.length) return;
+  } while (!buttonAt(frame, [row, column]));
+  reach(frame, state, [row, column]).focus();
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {
   let state = drawn.get(parentElement);
-  if (!state) drawn.set(parentElement, (state = {}));
+  if (!state) drawn.set(parentElement, (state = { place: [0, 0] }));
   state.send = setTriggerValue;
   const text = JSON.stringify(data);
   if (text === state.text) return;
   state.text = text;
+  const held = state.frame?.contains(parentElement.getRootNode().activeElement);
   const frame = draw(data, state);
   if (state.frame) state.frame.replaceWith(frame);
   else parentElement.append(frame);
   state.frame = frame;
+  const button = reach(frame, state, state.place);
+  if (held) button?.focus({ preventScroll: true });
 }

@@ -44,6 +44,13 @@ def test_an_empty_distribution_is_an_empty_chart(distribution):
     assert list(charts.class_distribution(distribution.iloc[:0]).data[0].x) == []
 
 
+@pytest.mark.parametrize(
+    ("colour", "ink"), [("#000000", "#ffffff"), ("#ffffff", "#000000"), ("#56b4e9", "#000000"), ("#332288", "#ffffff")]
+)
+def test_text_on_a_colour_is_black_or_white_as_it_reads_best(colour, ink):
+    assert charts._ink(colour) == ink
+
+
 def test_the_parts_of_a_label_add_up_and_the_rest_is_other():
     means = pd.DataFrame(
         {"n": [2, 3], "background": [0.5, 0.6], "cat": [0.3, 0.1], "dog": [0.1, 0.3], "sofa": [0.1, 0.0]},
@@ -56,6 +63,7 @@ def test_the_parts_of_a_label_add_up_and_the_rest_is_other():
     assert sum(bar.x[0] for bar in figure.data) == pytest.approx(1)
     assert list(figure.data[0].y) == ["cats n = 2", "(none) n = 3"]
     assert list(figure.data[-1].x) == pytest.approx([0.1, 0.0])
+    assert [bar.text for bar in figure.data] == [bar.name for bar in figure.data]  # not by colour alone
 
 
 def test_a_class_that_no_model_of_the_run_knows_takes_no_part():
@@ -114,6 +122,7 @@ def test_regions_stand_side_by_side_and_the_last_are_all_others():
     assert cat_hits.customdata[2][1:] == ["cat: 2 regions or more", "0 photos"]
     assert all(left < right for left, right in zip(cat.x, dog.x, strict=True))
     assert list(charts.regions(counts).layout.xaxis.ticktext) == ["0", "1", "2 or more"]
+    assert cat.marker.pattern.shape != dog.marker.pattern.shape  # not by colour alone
 
 
 @pytest.fixture

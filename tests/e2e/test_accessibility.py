@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.e2e.test_dashboard import opened, settle
+from tests.dashboard.conftest import fill
+from tests.e2e.test_dashboard import opened, settle, wait_for_figure
 
 pytestmark = pytest.mark.e2e
 
@@ -47,6 +48,26 @@ def test_no_page_has_a_serious_violation_in_either_theme(start, browser, tmp_pat
         assert found == {name: [] for name in names}
         assert page.evaluate("document.querySelector('link[rel~=icon]').href").startswith("data:image/svg+xml")
         assert page.faults == missing == []
+
+
+def test_a_matrix_is_one_stop_of_the_tab_key_and_the_arrows_go_on(start, browser, tmp_path):
+    fill(tmp_path / "store")
+    page = opened(browser, start(tmp_path / "store").url)
+    matrix = page.locator(".st-key-folder_against_animal")
+    matrix.get_by_role("button", name="2 photos: folder cats, network sees cat").focus()
+    steps = {
+        "ArrowRight": "1 photo: folder cats, network sees dog",
+        "ArrowDown": "1 photo: folder dogs, network sees dog",
+    }
+    for key, there in (*steps.items(), ("ArrowLeft", steps["ArrowDown"])):  # beyond it is a zero and the edge
+        page.keyboard.press(key)
+        assert matrix.locator("button:focus").get_attribute("aria-label") == there
+    assert matrix.locator("button[tabindex='0']").count() == 1
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Explore").wait_for()
+    wait_for_figure(page, "photos of 6", "1")
+    assert violations(page) == []  # with a filter, too: what is not chosen is paler, but can be read
+    assert page.faults == []
 
 
 def test_the_check_would_notice(browser):
