@@ -15,7 +15,7 @@ from tests.conftest import ROOT, imported
 ORDER = [
     {"errors"},
     {"classes"},
-    {"dataset", "nets", "preprocess", "stats", "overlay", "parts"},
+    {"boundary", "dataset", "metrics", "nets", "preprocess", "stats", "overlay", "parts"},
     {"measure", "models"},
     {"forward", "int8"},
     {"engine", "workers"},

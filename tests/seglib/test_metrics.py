@@ -1,0 +1,374 @@
+"""Every measure against a plain loop on 4x4 masks, against torchmetrics on random ones, and at its edges."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassF1Score, MulticlassJaccardIndex
+from torchmetrics.functional.classification import binary_calibration_error
+
+from seglib import boundary, metrics
+from seglib.classes import VOID
+from seglib.metrics import Counts
+
+NAMES = ("background", "cat", "dog", "person")
+
+
+def mask(*rows: str) -> np.ndarray:
+    """'.' background, c cat, d dog, p person, '#' void."""
+    return np.array([[{".": 0, "c": 1, "d": 2, "p": 3, "#": VOID}[sign] for sign in row] for row in rows], np.uint8)
+
+
+def of(*pairs: tuple[np.ndarray, np.ndarray], names_a=NAMES, names_b=NAMES) -> Counts:
+    return Counts.of_masks(pairs, names_a, names_b)
+
+
+A = mask("cc..", "cc..", "..dd", "..#d")
+B = mask("ccc.", "cd..", "..dd", "...d")
+NOTHING = mask("....", "....", "....", "....")
+
+
+def overall(measures: dict) -> dict[str, float | None]:
+    return {name: measure.overall() for name, measure in measures.items()}
+
+
+# --- counts ---
+
+
+def test_counts_are_those_of_a_plain_loop_and_rows_are_the_first_mask():
+    expected = np.zeros((4, 4), int)
+    for a, b in zip(A.ravel(), B.ravel(), strict=True):
+        if a != VOID and b != VOID:
+            expected[a, b] += 1
+    assert expected[1, 2] == 1  # one pixel of cat in A is dog in B ...
+    assert expected[2, 1] == 0  # ... and none the other way round
+    assert (metrics.confusion(A, B, 4, 4) == expected).all()
+    assert (metrics.confusion(B, A, 4, 4) == expected.T).all()
+    assert (of((A, B)).matrix() == expected).all()
+    assert (of((A, B), (B, A)).matrix() == expected + expected.T).all()
+    assert of((A, B), (B, A)).cell("cat", "dog").tolist() == [1, 0]
+    assert of((A, B), (B, A)).cell("dog", "cat").tolist() == [0, 1]
+
+
+def test_one_pixel_and_no_pixel_are_counted():
+    assert metrics.confusion(A[:1, :1], B[:1, :1], 4, 4).sum() == 1
+    assert metrics.confusion(A[:0], B[:0], 4, 4).sum() == 0
+    assert of().matrix().sum() == 0
+
+
+def test_a_class_beyond_the_classes_is_an_error():
+    with pytest.raises(ValueError, match="beyond"):
+        metrics.confusion(A, B, 2, 2)
+    with pytest.raises(ValueError, match="shape"):
+        metrics.joint(A, B[:2])
+
+
+def test_images_can_be_taken_in_any_order_and_again():
+    three = of((A, B), (A, A), (NOTHING, B))
+    taken = three.taken(np.array([2, 0, 0]))
+    again = of((NOTHING, B), (A, B), (A, B))
+    assert taken.images == 3
+    for name, measure in metrics.agreement(taken).items():
+        np.testing.assert_array_equal(measure.each(), metrics.agreement(again)[name].each())
+    assert three.taken(np.zeros(0, int)).matrix().sum() == 0
+
+
+# --- agreement ---
+
+
+def plain_agreement(a, b) -> dict[str, float | None]:
+    pixels = [(x, y) for x, y in zip(a.ravel(), b.ravel(), strict=True) if VOID not in (x, y)]
+    same = sum(x == y for x, y in pixels)
+    foreground = [(x, y) for x, y in pixels if x or y]
+    found = {
+        "pixel_agreement": same / len(pixels) if pixels else None,
+        "foreground_agreement": sum(x == y for x, y in foreground) / len(foreground) if foreground else None,
+    }
+    for index, name in enumerate(NAMES):
+        either = [(x, y) for x, y in pixels if index in (x, y)]
+        found[f"iou:{name}"] = sum(x == y for x, y in either) / len(either) if either else None
+        share = [sum(v == index for v in side.ravel()) / side.size for side in (a, b)]
+        found[f"area_difference:{name}"] = share[1] - share[0]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [(A, B), (A, A), (NOTHING, NOTHING), (A, NOTHING), (A[:1, :1], B[:1, :1]), (mask("##"), mask("cd"))],
+    ids=["different", "same", "all background", "one empty", "one pixel", "all void"],
+)
+def test_agreement_is_that_of_a_plain_loop(a, b):
+    found = overall(metrics.agreement(of((a, b))))
+    assert found == pytest.approx(plain_agreement(a, b))
+    each = {name: measure.each()[0] for name, measure in metrics.agreement(of((a, b))).items()}
+    assert {n: None if math.isnan(v) else v for n, v in each.items()} == pytest.approx(found)
+
+
+def test_agreement_is_symmetric_and_areas_turn_round():
+    there, back = (overall(metrics.agreement(of(pair))) for pair in ((A, B), (B, A)))
+    for name, value in there.items():
+        assert back[name] == (-value if name.startswith("area") else value)
+
+
+def test_a_mask_agrees_with_itself():
+    found = overall(metrics.agreement(of((A, A), (NOTHING, NOTHING))))
+    assert {found[n] for n in ("pixel_agreement", "foreground_agreement", "iou:background", "iou:cat")} == {1}
+    assert found["iou:person"] is None
+    assert found["area_difference:cat"] == 0
+
+
+def test_the_two_reductions_differ_and_the_mean_states_its_n():
+    measure = metrics.agreement(of((A, B), (NOTHING, NOTHING)))["iou:cat"]
+    assert measure.overall() == 3 / 5
+    assert measure.mean() == (3 / 5, 1)  # the image without a cat is left out, not a 0
+    big, small = np.ones((10, 10), np.uint8), np.ones((1, 1), np.uint8)
+    measure = metrics.agreement(of((big, big), (small, 0 * small)))["iou:cat"]
+    assert measure.overall() == 100 / 101
+    assert measure.mean() == (0.5, 2)
+
+
+def test_classes_are_matched_by_name_and_only_common_ones_are_compared():
+    other = ("background", "dog", "cat")  # in another order, and without person
+    a, b = mask("cpd."), np.array([[2, 1, 1, 0]], np.uint8)
+    counts = of((a, b), names_b=other)
+    assert counts.common == ("background", "cat", "dog")
+    found = overall(metrics.agreement(counts))
+    assert found["pixel_agreement"] == 1  # of three pixels: person is left out
+    assert found["iou:dog"] == 1
+    assert found["area_difference:dog"] == 1 / 4  # areas are each side's own: two pixels of four, against one
+    assert "iou:person" not in found
+
+
+# --- accuracy ---
+
+
+@pytest.fixture(scope="module")
+def random_masks():
+    draw = np.random.default_rng(7)
+    pairs = []
+    for side in (5, 16, 31):
+        truth = draw.integers(0, 4, (side, side + 3)).astype(np.uint8)
+        truth[draw.random(truth.shape) < 0.2] = VOID
+        right = draw.random(truth.shape) < 0.6
+        pairs.append(
+            (truth, np.where(right & (truth != VOID), truth, draw.integers(0, 4, truth.shape)).astype(np.uint8))
+        )
+    pairs[1][0][pairs[1][0] == 3] = 0  # no person in the truth of the second
+    pairs[2][0][pairs[2][0] == 2] = VOID
+    pairs[2][1][pairs[2][1] == 2] = 1  # no dog at all in the third
+    return pairs
+
+
+def as_tensors(pairs):
+    return tuple(torch.from_numpy(np.concatenate([p[side].ravel() for p in pairs]).astype(np.int64)) for side in (1, 0))
+
+
+def test_accuracy_is_that_of_torchmetrics(random_masks):
+    prediction, truth = as_tensors(random_masks)
+    options = {"num_classes": 4, "ignore_index": VOID}
+    counts = of(*random_masks)
+    matrix = MulticlassConfusionMatrix(**options)(prediction, truth)
+    assert (counts.matrix() == matrix.numpy()).all()
+    found = overall(metrics.accuracy(counts))
+    for name, prefix in ((MulticlassJaccardIndex, "iou"), (MulticlassF1Score, "dice")):
+        expected = name(average=None, **options)(prediction, truth)
+        assert [found[f"{prefix}:{n}"] for n in NAMES] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert found["miou"] == pytest.approx(float(MulticlassJaccardIndex(average="macro", **options)(prediction, truth)))
+    right = (prediction == truth)[truth != VOID]
+    assert found["pixel_accuracy"] == pytest.approx(float(right.double().mean()), abs=1e-12)
+
+
+def test_accuracy_per_image_is_that_of_torchmetrics(random_masks):
+    options = {"num_classes": 4, "ignore_index": VOID}
+    each = {name: m.each() for name, m in metrics.accuracy(of(*random_masks)).items()}
+    for i, pair in enumerate(random_masks):
+        prediction, truth = as_tensors([pair])
+        macro = MulticlassJaccardIndex(average="macro", **options)(prediction, truth)
+        assert each["miou"][i] == pytest.approx(float(macro), abs=1e-6)
+    assert math.isnan(each["iou:dog"][2])
+    assert math.isnan(each["dice:dog"][2])
+    assert each["iou:person"][1] == 0  # predicted and not there
+
+
+def test_miou_in_truth_leaves_out_what_the_truth_does_not_hold():
+    found = overall(metrics.accuracy(of((mask("cc.."), mask("cd..")))))
+    assert (found["iou:cat"], found["iou:dog"], found["iou:background"], found["iou:person"]) == (1 / 2, 0, 1, None)
+    assert found["miou"] == pytest.approx(0.5)
+    assert found["miou_truth"] == pytest.approx(0.75)
+    assert found["mdice"] == pytest.approx((2 / 3 + 0 + 1) / 3)
+
+
+def test_what_the_truth_does_not_know_is_wrong_and_what_the_mask_cannot_name_is_left_out():
+    truth_names, mask_names = ("background", "cat", "dog"), ("background", "cat", "person")
+    truth, prediction = mask("cd.."), np.array([[1, 1, 2, 0]], np.uint8)  # person on background
+    found = overall(metrics.accuracy(of((truth, prediction), names_a=truth_names, names_b=mask_names)))
+    assert found["pixel_accuracy"] == pytest.approx(2 / 3)
+    assert found["iou:background"] == 1 / 2
+    assert found["iou:cat"] == 1  # the cat on the unknown dog's pixel is not held against it
+    assert "iou:person" not in found
+
+
+def test_classes_of_the_truth_can_be_made_one():
+    pets = of((mask("cd.#"), mask("cc..")), names_b=("background", "pet")).renamed(("background", "pet", "pet", "pet"))
+    found = overall(metrics.accuracy(pets))
+    assert (found["iou:pet"], found["iou:background"], found["pixel_accuracy"]) == (1, 1, 1)
+    assert pets.matrix().tolist() == [[1, 0], [0, 2]]
+
+
+@pytest.mark.parametrize("truth", [mask("##"), np.zeros((0, 0), np.uint8)], ids=["all void", "no pixel"])
+def test_without_a_labelled_pixel_nothing_is_defined(truth):
+    measures = metrics.accuracy(of((truth, np.zeros(truth.shape, np.uint8))))
+    assert set(overall(measures).values()) == {None}
+    assert {m.mean() for m in measures.values()} == {(None, 0)}
+    assert {metrics.figures(measures)[n].interval for n in measures} == {None}
+
+
+# --- boundaries ---
+
+
+def plain_boundary(mask_: np.ndarray, value: int) -> set[tuple[int, int]]:
+    found = set()
+    for y, x in np.argwhere(mask_ == value).tolist():
+        for y2, x2 in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            if 0 <= y2 < mask_.shape[0] and 0 <= x2 < mask_.shape[1] and mask_[y2, x2] != value:
+                found.add((y, x))
+    return found
+
+
+def test_boundary_counts_are_those_of_a_plain_loop():
+    draw = np.random.default_rng(3)
+    big = np.kron(draw.integers(0, 3, (12, 16)), np.ones((10, 10), int)).astype(np.uint8)
+    moved = np.roll(big, 2, axis=1)
+    limit = boundary.tolerance_px(big.shape)
+    assert limit == pytest.approx(0.0075 * 200)
+    found = boundary.matches(big, moved)
+    assert set(found) == {0, 1, 2}
+    for value, counts in found.items():
+        truth, prediction = plain_boundary(big, value), plain_boundary(moved, value)
+
+        def near(points, others):
+            return sum(any(math.dist(p, o) <= limit for o in others) for p in points)
+
+        assert counts == (near(prediction, truth), len(prediction), near(truth, prediction), len(truth))
+
+
+def score(truth, prediction) -> dict[str, float | None]:
+    found = boundary.matches(truth, prediction)
+    columns = {
+        name: tuple(np.array([float(found.get(i, (0, 0, 0, 0))[c])]) for c in range(4)) for i, name in enumerate(NAMES)
+    }
+    return overall(metrics.boundary_f(columns, 1))
+
+
+def test_boundary_f_at_its_edges():
+    assert score(A, A)["boundary_f"] == 1
+    assert score(NOTHING, NOTHING)["boundary_f"] is None  # no outline in either
+    found = score(B, NOTHING)
+    assert (found["boundary_f:cat"], found["boundary_f:person"]) == (0, None)
+    far, near = np.zeros((100, 100), np.uint8), np.zeros((100, 100), np.uint8)
+    far[:, 50:], near[:, 49:] = 1, 1
+    assert score(far, near)["boundary_f:cat"] == 1  # one pixel beside it is within 0.75 % of the diagonal
+    near[:, 45:] = 1
+    assert score(far, near)["boundary_f:cat"] == 0
+
+
+def test_a_band_of_void_is_halved_and_deep_void_is_nobodys():
+    truth, prediction = np.zeros((60, 80), np.uint8), np.zeros((60, 80), np.uint8)
+    truth[:, 40:], truth[:, 38:42], prediction[:, 40:] = 1, VOID, 1
+    assert score(truth, prediction)["boundary_f"] == 1
+    truth[:, 1:38], prediction[:, 20:] = VOID, 1  # no label anywhere near: nobody knows where the cat ends
+    assert boundary.matches(truth, prediction) == {}
+    assert boundary.matches(np.full((4, 4), VOID, np.uint8), A) == {}
+
+
+# --- calibration ---
+
+
+def test_expected_calibration_error_is_that_of_torchmetrics():
+    draw = np.random.default_rng(1)
+    confidence = draw.random((3, 400)) * 0.98 + 0.01
+    correct = draw.random((3, 400)) < confidence**2
+    bins = metrics.confidence_bin(confidence)
+    pixels, sums, right = (np.zeros((3, metrics.CONFIDENCE_BINS)) for _ in range(3))
+    for image in range(3):
+        np.add.at(pixels[image], bins[image], 1)
+        np.add.at(sums[image], bins[image], confidence[image])
+        np.add.at(right[image], bins[image], correct[image])
+    measure = metrics.expected_calibration_error(pixels, sums, right)
+    expected = binary_calibration_error(torch.tensor(confidence.ravel()), torch.tensor(correct.ravel()), n_bins=15)
+    assert measure.overall() == pytest.approx(float(expected), abs=1e-6)
+    for image in range(3):
+        one = binary_calibration_error(torch.tensor(confidence[image]), torch.tensor(correct[image]), n_bins=15)
+        assert measure.each()[image] == pytest.approx(float(one), abs=1e-6)
+
+
+def test_calibration_of_images_weighs_each_image_once_and_leaves_unknown_ones_out():
+    confidence, accurate = np.array([0.9, 0.92, 0.5, np.nan, 0.3]), np.array([1.0, 0.7, 0.5, 0.4, np.nan])
+    measure = metrics.image_calibration_error(confidence, accurate)
+    assert measure.overall() == pytest.approx(abs(0.1 - 0.22) / 3)
+    assert np.isnan(measure.each()).tolist() == [False, False, False, True, True]
+    assert metrics.image_calibration_error(confidence[3:], accurate[3:]).overall() is None
+    assert metrics.confidence_bin(np.array([0, 0.9999, 1.0, 1 / 15])).tolist() == [0, 14, 14, 1]
+
+
+# --- intervals ---
+
+
+def test_intervals_hold_the_value_and_cover_as_promised():
+    draw = np.random.default_rng(5)
+    covered = 0
+    for trial in range(40):
+        shares = draw.beta(8, 2, 60)
+        measure = metrics.Measure(metrics.ratio, (np.round(shares * 1000), np.full(60, 1000.0)))
+        figure = metrics.figures({"m": measure}, seed=trial, resamples=400)["m"]
+        assert figure.interval == pytest.approx(figure.mean_interval)  # equal denominators: the reductions agree
+        covered += figure.interval[0] <= 0.8 <= figure.interval[1]
+    assert covered >= 34  # 38 of 40 expected
+
+
+def test_intervals_are_those_of_a_plain_bootstrap():
+    draw = np.random.default_rng(2)
+    top, below = draw.integers(0, 50, 30).astype(float), draw.integers(50, 90, 30).astype(float)
+    figure = metrics.figures({"m": metrics.Measure(metrics.ratio, (top, below))}, resamples=4000)["m"]
+    replicates = []
+    for _ in range(4000):
+        at = draw.integers(0, 30, 30)
+        replicates.append(top[at].sum() / below[at].sum())
+    assert figure.interval == pytest.approx(np.percentile(replicates, (2.5, 97.5)), abs=0.01)
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_one_another():
+    draw = np.random.default_rng(8)
+    measures = {"m": metrics.Measure(metrics.ratio, (draw.random(50), np.ones(50)))}
+    first, again, other = (metrics.figures(measures, seed=seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_no_interval_without_two_images():
+    figure = metrics.figures(metrics.agreement(of((A, B))))["pixel_agreement"]
+    assert (figure.n, figure.interval, figure.mean_interval) == (1, None, None)
+    figure = metrics.figures(metrics.agreement(of((A, B), (NOTHING, NOTHING))))["iou:cat"]
+    assert (figure.n, figure.interval) == (1, None)
+
+
+def test_a_difference_is_paired():
+    draw = np.random.default_rng(4)
+    hard = draw.beta(2, 2, 200) * 1000
+    one = metrics.Measure(metrics.ratio, (hard, np.full(200, 1000.0)))
+    other = metrics.Measure(metrics.ratio, (hard + 10, np.full(200, 1000.0)))
+    value, interval = metrics.difference(one, other)
+    assert value == pytest.approx(0.01)
+    assert interval == pytest.approx((0.01, 0.01))  # whatever images are drawn, the other is better by 10 in 1000
+    wide = metrics.figures({"m": one})["m"].interval
+    assert wide[1] - wide[0] > 0.04
+
+
+def test_groups_of_images_give_the_interval_of_images(monkeypatch):
+    draw = np.random.default_rng(6)
+    measure = metrics.Measure(metrics.ratio, (draw.random(4000) * 100, np.full(4000, 100.0)))
+    whole = metrics.figures({"m": measure})["m"].interval
+    monkeypatch.setattr(metrics, "_MOST_UNITS", 1000)
+    grouped = metrics.figures({"m": measure})["m"].interval
+    assert grouped == pytest.approx(whole, abs=0.002)
