@@ -10,7 +10,7 @@ from dataclasses import asdict
 from threading import BoundedSemaphore, Lock
 
 from dashboard.formats import without_places
-from dashboard.predictor import Predictor, predictor
+from dashboard.predictor import BUSY, DIED, Predictor, predictor
 from seglib.errors import BadImage, SegError
 from seglib.store import Run, Store
 
@@ -43,7 +43,8 @@ class Maps:
             except BadImage as error:
                 raise CannotCompute(f"The photo cannot be read: {error.detail}") from None
             except SegError as error:
-                raise CannotCompute(without_places(str(error))) from None
+                status = 503 if str(error) in (BUSY, DIED) else 422
+                raise CannotCompute(without_places(str(error)), status) from None
         return png
 
     @contextmanager

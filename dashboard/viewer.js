@@ -166,21 +166,27 @@ function layerOf(state, picture, run) {
   return state.layers.get(`${picture.image_id} ${run}`) ?? {};
 }
 
-async function loadPhoto(state, picture) {
-  if (state.photos.has(picture.image_id)) return;
-  const entry = { bitmap: null, whole: false, note: picture.note };
+// The thumbnail is often there at once; the photo itself replaces it.
+function loadPhoto(state, picture) {
+  const entry = state.photos.get(picture.image_id) ?? { bitmap: null, whole: false, note: picture.note };
   state.photos.set(picture.image_id, entry);
+  entry.loaded ??= loadWhole(state, picture, entry);
+  return entry.loaded;
+}
+
+async function loadWhole(state, picture, entry) {
+  const { signal } = state.abort;
   const shown = (bitmap, whole) => {
     if (entry.whole) return;
     Object.assign(entry, { bitmap, whole });
-    if (pictureOf(state) === picture) refresh(state);
+    if (pictureOf(state)?.image_id === picture.image_id) refresh(state);
   };
-  const thumbnail = picture.thumbnail ? bitmapOf(picture.thumbnail, state.abort.signal).then((b) => shown(b, false)) : null;
+  const thumbnail = picture.thumbnail ? bitmapOf(picture.thumbnail, signal).then((b) => shown(b, false), () => null) : null;
   try {
     if (picture.note) throw new Refused("");
-    shown(await bitmapOf(picture.photo, state.abort.signal), true);
+    shown(await bitmapOf(picture.photo, signal), true);
   } catch {
-    await thumbnail?.catch(() => null);
+    await thumbnail;
     const rest = entry.bitmap ? "this is its thumbnail from then" : "and the store has no thumbnail of it";
     entry.note = picture.note ? `${picture.note}: ${rest}.` : `The photo cannot be shown: ${rest}.`;
     if (pictureOf(state)?.image_id === picture.image_id) refresh(state);
@@ -388,17 +394,19 @@ function readout(state, layer, run, withPlace) {
 // [name, colour, share per run], the largest first, background last.
 function classesOf(state) {
   const picture = pictureOf(state);
-  const found = new Map();
-  state.runs.forEach((run, index) => {
+  const shares = state.runs.map((run) => {
     const { mask } = layerOf(state, picture, run.run);
-    if (!mask) return;
-    for (const [name, share] of sharesOf(mask, run.names)) {
-      if (!found.has(name)) found.set(name, [name, run.colours[run.names.indexOf(name)], state.runs.map(() => null)]);
-      found.get(name)[2][index] = share;
-    }
-    for (const entry of found.values()) if (run.names.includes(entry[0])) entry[2][index] ??= 0;
+    return mask ? sharesOf(mask, run.names) : null;
   });
-  const rank = ([name, , shares]) => (name === "background" ? -1 : Math.max(...shares));
+  const found = new Map();
+  shares.forEach((there, index) => there?.forEach((_, name) => {
+    const { names, colours } = state.runs[index];
+    found.set(name, found.get(name) ?? [name, colours[names.indexOf(name)], []]);
+  }));
+  for (const entry of found.values()) { // null where a run does not know the class, or its mask is not there
+    entry[2] = shares.map((there, index) => (there && state.runs[index].names.includes(entry[0]) ? there.get(entry[0]) ?? 0 : null));
+  }
+  const rank = ([name, , parts]) => (name === "background" ? -1 : Math.max(...parts));
   return [...found.values()].sort((one, other) => rank(other) - rank(one));
 }
 
@@ -541,8 +549,9 @@ function look(state) {
   loadAll(state);
 }
 
-function download(state, frame) {
+async function download(state, frame) {
   const picture = pictureOf(state);
+  await loadPhoto(state, picture);
   const photo = state.photos.get(picture.image_id)?.bitmap;
   const layer = layerOf(state, picture, frame.run);
   const run = state.runs[frame.index];

@@ -3,6 +3,7 @@
 In: a `Store`. Out: a `Status`, sets of ids, and a smaller store. Nothing here computes a mask or opens a photo.
 """
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,7 @@ def remove_run(store: Store, name: str) -> None:
         raise StoreError(f"A process is adding to the run {name}: remove it when that is done.")
     with parts.lock(store.path):
         store.scratch.discard(folder)
+        shutil.rmtree(store.path / "cache" / "uncertainty" / name, ignore_errors=True)  # what the dashboard made of it
         store.scratch.close()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dashboard import ui
-from dashboard.formats import count, percent, score
+from dashboard.formats import NOTHING, count, percent, score
 from seglib.classes import BACKGROUND
 from seglib.stats import MEASURES, blobs_column, pixels_column
 
@@ -27,8 +27,11 @@ def render(seen: Sequence[tuple[str, Figures | None]]) -> None:
         )
         ui.grid(
             [],
-            ["measure, 0 to 1", *(title if len(seen) > 1 else "mean of the photo" for title in numbered)],
-            [[name.replace("_", " "), *(_measure(one, name) for one in found)] for name in MEASURES],
+            ["certainty, 0 to 1", *(title if len(seen) > 1 else "mean of the photo" for title in numbered)],
+            [
+                *([name.replace("_", " "), *(_measure(one, name) for one in found)] for name in MEASURES),
+                ["size of the mask", *(_size(one) for one in found)],
+            ],
         )
 
 
@@ -57,3 +60,7 @@ def _of_class(one: Figures | None, name: str) -> tuple[str, str, str]:
 def _measure(one: Figures | None, name: str) -> str:
     value = None if one is None else one[name]
     return score(None if value is None else float(value))
+
+
+def _size(one: Figures | None) -> str:
+    return NOTHING if one is None else f"{count(int(one['grid_width']))} x {count(int(one['grid_height']))} pixels"

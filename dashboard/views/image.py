@@ -247,7 +247,6 @@ def _file(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:
         ("folder label", _text(row["label"])),
         ("split", _text(row["split"])),
         ("size", f"{count(int(row['width']))} x {count(int(row['height']))} pixels"),
-        ("mask", f"{count(int(row['grid_width']))} x {count(int(row['grid_height']))} pixels"),
         ("image_id", str(row["image_id"])),
     ]
     with ui.card("File"):

@@ -118,7 +118,8 @@ def fill(
             if real:
                 file = path.parent / folder / name
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(photo_of(name))
+                if not file.exists():
+                    file.write_bytes(photo_of(name))
                 status = file.stat()
                 record |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
                 identity, width, height = real_id(name), *PHOTO_WH

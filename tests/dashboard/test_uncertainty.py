@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dashboard import predict_worker, uncertainty
-from dashboard.predictor import Predictor
+from dashboard.predictor import BUSY, Predictor
 from dashboard.uncertainty import CannotCompute, Maps
 from seglib import engine, models, preprocess
 from seglib.engine import Settings
@@ -130,8 +130,11 @@ def test_who_went_away_gives_up_the_turn(crowd):
     assert isinstance(found[0], CannotCompute)
 
 
-@pytest.mark.parametrize("error", [SegError("no weights at /root/w.pth"), BadImage("empty", "No bytes.")])
-def test_faults_are_sentences(store, run, error):
+FAULTS = [(SegError("no weights at /root/w.pth"), 422), (BadImage("empty", "No bytes."), 422), (SegError(BUSY), 503)]
+
+
+@pytest.mark.parametrize(("error", "status"), FAULTS)
+def test_faults_are_sentences(store, run, error, status):
     class Failing:
         def ask(self, *_: object):
             raise error
@@ -139,4 +142,4 @@ def test_faults_are_sentences(store, run, error):
     with pytest.raises(CannotCompute) as caught:
         Maps(Failing()).png(store, run, b"")
     assert "/root" not in str(caught.value)
-    assert caught.value.status == 422
+    assert caught.value.status == status

@@ -415,7 +415,11 @@ def test_removing_a_run_leaves_the_others_and_the_files_as_they_are(photos, stor
     table, files = store.table(), store.files(store.datasets()[0])
     gone = run(photos, store, fake, resize=Resize("32x48"))
     assert len(store.table()) == 2 * len(table)
+    rendered = store.path / "cache" / "uncertainty"  # as the dashboard makes it
+    for name in (kept.run, gone.run):
+        (rendered / name / "ab").mkdir(parents=True)
     upkeep.remove_run(store, gone.run)
+    assert [folder.name for folder in rendered.iterdir()] == [kept.run]
     assert [r.run for r in store.runs()] == [kept.run]
     pd.testing.assert_frame_equal(store.table(), table)
     pd.testing.assert_frame_equal(store.files(store.datasets()[0]), files)
