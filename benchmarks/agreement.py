@@ -8,17 +8,21 @@ dog and person over all pixels, the mask enlarged by nearest neighbour to the tr
 """
 
 import argparse
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from seglib import dataset, engine, models, overlay, preprocess
+from seglib import calibrate, dataset, engine, int8, models, overlay, pipeline, preprocess
 from seglib.classes import VOC_CLASSES, VOID
 from seglib.engine import PRECISIONS, Settings
 from seglib.models import ModelSpec
 from seglib.preprocess import Resize
+from seglib.store import Store
 
 MEASURED = ("cat", "dog", "person")
 
@@ -36,23 +40,36 @@ def main() -> None:
     paths = dataset.scan(arguments.photos)["path"]
     paths = paths.iloc[:: max(1, len(paths) // arguments.limit)].iloc[: arguments.limit]
     photos = [arguments.photos / path for path in paths]
-    exact = list(masks(photos, spec, resize, "fp32"))
     print(f"{len(photos)} photos, {spec.name}, {resize.text}")
     print("| precision | pixels as fp32 % | cat area pp | dog area pp |" + "".join(f" IoU {n} % |" for n in MEASURED))
     print("|---|---|---|---|" + "---|" * len(MEASURED))
+    exact = list(masks(photos, spec, Settings(resize=resize, device="cpu")))
     for precision in PRECISIONS:
-        found = list(masks(photos, spec, resize, precision))
+        if precision == "int8" and any(find_spec(name) is None for name in int8.LIBRARIES):
+            continue
+        settings = prepared_settings(arguments.photos, spec, resize, precision)
+        found = list(masks(photos, spec, settings))
         agreement = np.mean([(a == b).mean() for a, b in zip(found, exact, strict=True)])
         areas = [area_difference(found, exact, VOC_CLASSES.index(name)) for name in ("cat", "dog")]
-        scores = intersections_over_unions(arguments.voc, spec, resize, precision) if arguments.voc else []
+        scores = intersections_over_unions(arguments.voc, spec, settings) if arguments.voc else []
         cells = [f"{100 * agreement:.2f}", *(f"{area:.3f}" for area in areas), *(f"{score:.2f}" for score in scores)]
         print(f"| {precision} | " + " | ".join(cells) + " |", flush=True)
 
 
-def masks(photos: list[Path], spec: ModelSpec, resize: Resize, precision: str) -> Iterator[np.ndarray]:
+def prepared_settings(photos: Path, spec: ModelSpec, resize: Resize, precision: str) -> Settings:
+    """For int8 with a model that is calibrated as `seglib run` does it, on 128 photos of the folder."""
     settings = Settings(resize=resize, precision=precision, device="cpu")
+    if precision != "int8":
+        return settings
+    store = Store.create(Path(tempfile.mkdtemp()) / "store")
+    options = pipeline.Options(limit=1, workers=0)
+    pipeline.run(photos, store, spec, resize=resize, precision=precision, options=options)
+    return replace(settings, quantised=calibrate.folder_of(store, spec, resize))
+
+
+def masks(photos: list[Path], spec: ModelSpec, settings: Settings) -> Iterator[np.ndarray]:
     for path in photos:
-        image = preprocess.read_photo(path, resize, thumbnail=False).image
+        image = preprocess.read_photo(path, settings.resize, thumbnail=False).image
         yield engine.predict_batch(image[None], spec, settings)[0][0]
 
 
@@ -64,11 +81,11 @@ def area_difference(found: list[np.ndarray], exact: list[np.ndarray], index: int
     )
 
 
-def intersections_over_unions(voc: Path, spec: ModelSpec, resize: Resize, precision: str) -> list[float]:
+def intersections_over_unions(voc: Path, spec: ModelSpec, settings: Settings) -> list[float]:
     """IoU in % of `MEASURED`, over all pixels that are not void."""
     names = (voc / "ImageSets" / "train.txt").read_text().split()
     confusion = np.zeros((21, 21), np.int64)  # rows truth, columns prediction
-    found = masks([voc / "JPEGImages" / f"{name}.jpg" for name in names], spec, resize, precision)
+    found = masks([voc / "JPEGImages" / f"{name}.jpg" for name in names], spec, settings)
     for name, mask in zip(names, found, strict=True):
         with Image.open(voc / "SegmentationClass" / f"{name}.png") as image:
             truth = np.array(image)

@@ -3,7 +3,9 @@
     python benchmarks/inference.py PHOTOS [--model fcn_resnet50] [--resize 224] [--limit 64] [--rounds 5] [--random]
 
 Interleaved: in each round every contestant sees all photos once; printed are images/s of the median round, the ratio
-to the tutorial's loop and to the bare forward pass of the same precision, and the pixel agreement with fp32.
+to the tutorial's loop and to the bare forward pass of the same precision, the peak memory of this process (without
+the decoding processes), and against the masks of fp32 the pixel agreement and the mean IoU over the classes present.
+Last it prints what measuring a mask (class, confidence, entropy, margin, pixels, blobs) costs beside the bf16 forward.
 
 - tutorial: what the FCN tutorials do: a data loader with batches of 4 in fp32, softmax, argmax, 21 boolean masks.
 - bare: the limit: forward pass, upsampling to the grid and argmax on batches that already lie in memory.
@@ -18,15 +20,16 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from seglib import dataset, engine, models, nets, overlay, pipeline, preprocess
+from seglib import calibrate, dataset, engine, forward, int8, measure, models, overlay, pipeline, preprocess, stats
 from seglib.engine import PRECISIONS, Settings
 from seglib.models import ModelSpec
 from seglib.preprocess import Resize
@@ -45,6 +48,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=available_precisions())
     parser.add_argument("--random", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -52,18 +56,29 @@ def main() -> None:
         spec = models.MODELS[arguments.model]
         spec = with_random_weights(spec, Path(folder)) if arguments.random else spec
         contestants: dict[str, Contestant] = {"tutorial fp32": tutorial(chosen, spec, arguments)}
-        for precision in PRECISIONS:
-            contestants[f"bare {precision}"] = bare(chosen, spec, precision, arguments)
+        for precision in arguments.precisions:
+            settings = prepared_settings(chosen, spec, precision, arguments, Path(folder))
+            contestants[f"bare {precision}"] = bare(chosen, spec, settings, arguments)
             contestants[f"pipeline {precision}"] = our_pipeline(chosen, spec, precision, arguments, Path(folder))
         report(contestants, len(list(chosen.iterdir())), arguments)
+        if arguments.device == "cpu":
+            print(f"\nMeasuring a mask: {milliseconds_of_measuring(chosen, spec, arguments):.1f} ms")
+
+
+def available_precisions() -> list[str]:
+    there = all(find_spec(name) is not None for name in int8.LIBRARIES)
+    return [name for name in PRECISIONS if there or name != "int8"]
 
 
 def report(contestants: dict[str, Contestant], photos: int, arguments: argparse.Namespace) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     masks: dict[str, list[np.ndarray]] = {}
+    memory: dict[str, int] = {}
     for round_ in range(arguments.rounds + 1):
         for name, contestant in contestants.items():
+            forget_peak_memory()
             took, masks[name] = contestant()
+            memory[name] = peak_memory_mb()
             if round_:  # the first warms up
                 seconds[name].append(took)
     speed = {name: photos / statistics.median(values) for name, values in seconds.items()}
@@ -71,14 +86,62 @@ def report(contestants: dict[str, Contestant], photos: int, arguments: argparse.
         f"{arguments.model}, {arguments.resize.text}, {photos} photos, {arguments.rounds} rounds, "
         f"{arguments.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
-    print("| | images/s | ms/image | times the tutorial | of bare | pixels as fp32 % |\n|---|---|---|---|---|---|")
+    print("| | images/s | ms/image | times the tutorial | of bare | peak MB | pixels as fp32 % | mIoU with fp32 % |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, value in speed.items():
         limit = speed.get(f"bare {name.split()[-1]}", value)
-        agreement = [(a == b).mean() for a, b in zip(masks[name], masks["bare fp32"], strict=True)]
+        pairs = list(zip(masks[name], masks[f"bare {arguments.precisions[0]}"], strict=True))
         print(
             f"| {name} | {value:.1f} | {1000 / value:.1f} | {value / speed['tutorial fp32']:.2f} | "
-            f"{value / limit:.2f} | {100 * np.mean(agreement):.2f} |"
+            f"{value / limit:.2f} | {memory[name]:,} | {100 * np.mean([(a == b).mean() for a, b in pairs]):.2f} | "
+            f"{100 * mean_iou(pairs):.2f} |"
         )
+
+
+def mean_iou(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Over all pixels, and the classes that either side has."""
+    both = sum(np.bincount(256 * a.astype(int).ravel() + b.ravel(), minlength=65536) for a, b in pairs)
+    confusion = np.reshape(both, (256, 256))
+    union = confusion.sum(0) + confusion.sum(1) - np.diag(confusion)
+    return float((np.diag(confusion)[union > 0] / union[union > 0]).mean())
+
+
+def forget_peak_memory() -> None:
+    """From here on `peak_memory_mb` is of what follows; see clear_refs in proc(5)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb() -> int:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) // 1024
+
+
+def prepared_settings(
+    photos: Path, spec: ModelSpec, precision: str, arguments: argparse.Namespace, folder: Path
+) -> Settings:
+    """For int8, with the model calibrated; it stays in the store for the pipeline."""
+    settings = Settings(resize=arguments.resize, precision=precision, device=arguments.device)
+    if precision != "int8":
+        return settings
+    store = Store.create(folder / "store")
+    options = pipeline.Options(limit=1, workers=0)
+    pipeline.run(photos, store, spec, resize=arguments.resize, precision=precision, options=options)
+    return replace(settings, quantised=calibrate.folder_of(store, spec, arguments.resize))
+
+
+def milliseconds_of_measuring(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> float:
+    """Median time from logits at the grid's size to a finished row, on one thread."""
+    settings = Settings(resize=arguments.resize)
+    took = []
+    for path in sorted(photos.iterdir())[:32]:
+        image = preprocess.read_photo(path, arguments.resize, thumbnail=False).image
+        (grid,) = engine._grids(image[None], spec, settings)
+        logits = grid[0].flatten(1).numpy()
+        started = time.perf_counter()
+        mask, sure = measure.by_numpy(logits, image.shape[:2])
+        stats.row(mask, spec.classes, sure)
+        took.append(time.perf_counter() - started)
+    return 1000 * statistics.median(took)
 
 
 def chosen_photos(photos: Path, limit: int, folder: Path) -> Path:
@@ -138,21 +201,27 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
     return once
 
 
-def bare(photos: Path, spec: ModelSpec, precision: str, arguments: argparse.Namespace) -> Contestant:
-    settings = Settings(resize=arguments.resize, precision=precision, device=arguments.device)
-    net = nets.prepared(models.load(spec), engine._dtype(precision), spec.fp32_blocks).to(arguments.device)
+def bare(photos: Path, spec: ModelSpec, settings: Settings, arguments: argparse.Namespace) -> Contestant:
+    net = engine._net(spec, settings.precision, engine.device_of(settings), settings.quantised)
     images = [preprocess.read_photo(p, arguments.resize, thumbnail=False).image for p in sorted(photos.iterdir())]
     size = arguments.batch_size
-    batches = [
-        engine._normalised(np.stack(images[i : i + size]), spec, settings, arguments.device)
-        for i in range(0, len(images), size)
-    ]
+    stacks = [np.stack(images[i : i + size]) for i in range(0, len(images), size)]
+    if isinstance(net, forward.TorchNet):
+        normalised = [net.normalised(stack) for stack in stacks]  # int8 nets do this themselves
+
+    def logits() -> Iterator[torch.Tensor]:
+        if isinstance(net, forward.TorchNet):
+            for batch in normalised:
+                yield net._net(batch).float()
+        else:
+            for stack in stacks:
+                yield torch.cat(list(net(stack)))
 
     def once() -> tuple[float, list[np.ndarray]]:
         masks, started = [], time.perf_counter()
         with torch.inference_mode():
-            for batch in batches:
-                masks.append(engine._upsampled(net(batch).float(), batch.shape[2:]).argmax(1).byte().cpu())
+            for some in logits():
+                masks.append(forward.upsampled(some, images[0].shape[:2]).argmax(1).byte().cpu())
         return time.perf_counter() - started, [mask.numpy() for part in masks for mask in part]
 
     return once
@@ -162,7 +231,9 @@ def our_pipeline(
     photos: Path, spec: ModelSpec, precision: str, arguments: argparse.Namespace, folder: Path
 ) -> Contestant:
     def once() -> tuple[float, list[np.ndarray]]:
-        shutil.rmtree(folder / "store", ignore_errors=True)
+        for old in (folder / "store").glob("*"):
+            if old.name != "int8":  # the calibrated model
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
         store = Store.create(folder / "store")
         options = pipeline.Options(batch_size=arguments.batch_size, device=arguments.device)
         done = pipeline.run(photos, store, spec, resize=arguments.resize, precision=precision, options=options)
