@@ -70,9 +70,13 @@ def marked(figure: go.Figure, present: Filters) -> go.Figure:
     """With the marks faded whose photos the chart's own filters leave out."""
     if present:
         for trace in figure.data:
-            if trace.type == "bar" and trace.customdata is not None:
-                chosen = [crossfilter.marked(custom[0], present) for custom in trace.customdata]
-                trace.marker.opacity = [1 if one else _FADED for one in chosen]
+            opacity = [1 if crossfilter.marked(custom[0], present) else _FADED for custom in trace.customdata]
+            if trace.type == "box":  # one each
+                trace.opacity = opacity[0]
+            else:
+                trace.marker.opacity = opacity
+                # without these plotly fails at a click on a bar that has a text and an opacity of its own
+                trace.update(selected_marker_opacity=1, unselected_marker_opacity=_FADED)
     return figure
 
 
@@ -99,16 +103,15 @@ def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> 
         orientation="h",
         width=1,
         marker_color=_UNSEEN,
-        text=texts,
-        textposition="outside",
-        cliponaxis=False,
         customdata=[list(entry) for entry in zip(own, means, present, n, strict=True)],
         hovertemplate="%{y}: mean share %{customdata[1]:.1%}<br>present in %{customdata[2]:,} of %{customdata[3]:,} "
         "photos<extra></extra>",
     )
     figure.update_layout(barmode="overlay")
+    for line, text in zip(lines, texts, strict=True):  # a text of the bar itself would fade with it
+        figure.add_annotation(x=1, y=line, text=text, showarrow=False, xanchor="left", xshift=4)
     figure.update_xaxes(visible=False, range=[0, 1.75])
-    figure.update_yaxes(autorange="reversed", ticksuffix="  ")
+    figure.update_yaxes(autorange="reversed", ticksuffix="  ", type="category")
     return _laid_out(figure, _LINE_PX * max(len(names), 1))
 
 
@@ -157,17 +160,19 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
     lines = _label_lines(spread["n"])
     quantiles = {name: spread[name].tolist() for name in ("low", "q1", "median", "q3", "high", "mean")}
     figure = go.Figure()
-    figure.add_box(
-        y=lines,
-        orientation="h",
-        lowerfence=quantiles["low"],
-        upperfence=quantiles["high"],
-        **{name: quantiles[name] for name in ("q1", "median", "q3", "mean")},
-        fillcolor=_pale(colour),
-        line={"color": colour, "width": 2},
-        width=0.5,
-        hoverinfo="skip",
-    )
+    for at, (line, own) in enumerate(zip(lines, _label_filters(spread), strict=True)):
+        figure.add_box(
+            y=[line],
+            orientation="h",
+            lowerfence=[quantiles["low"][at]],
+            upperfence=[quantiles["high"][at]],
+            **{name: [quantiles[name][at]] for name in ("q1", "median", "q3", "mean")},
+            fillcolor=_pale(colour),
+            line={"color": colour, "width": 2},
+            width=0.5,
+            hoverinfo="skip",
+            customdata=[[own]],
+        )
     told = zip(_label_filters(spread), *([percent(v) for v in values] for values in quantiles.values()), strict=True)
     figure.add_bar(
         x=[1.0] * len(lines),
@@ -292,7 +297,7 @@ def squares(
     )
     for axis, title in zip((figure.update_xaxes, figure.update_yaxes), titles, strict=True):
         axis(title={"text": title, "standoff": 12}, gridcolor=_GRID, ticklabelstandoff=4, nticks=6, automargin=True)
-        axis(tickformat=",d" if not unit else ".0%" if "share" in title else ".1f")
+        axis(tickformat=",d" if not unit else ".0%" if "share" in title else ".2f")
     if present:
         figure.add_shape(_frame(frame, keys, present))
     laid_out = _laid_out(figure, height, top=8, bottom=44)
@@ -305,7 +310,7 @@ def squares(
 
 _LEGEND = {
     "orientation": "h",
-    "y": 1.02,
+    "y": 1.04,
     "yanchor": "bottom",
     "x": 0,
     "traceorder": "normal",

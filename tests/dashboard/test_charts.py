@@ -21,13 +21,15 @@ def distribution() -> pd.DataFrame:
 
 
 def test_two_bars_per_present_class_the_largest_first(distribution):
-    presence, means, hits = charts.class_distribution(distribution).data
+    figure = charts.class_distribution(distribution)
+    presence, means, hits = figure.data
+    texts = [note.text.replace("\xa0", " ") for note in figure.layout.annotations]
     assert list(means.x) == [0.7, 0.2, 0.1]
     assert list(presence.x) == [1, 0.5, 0.25]
     for bars in (presence, means, hits):
         assert list(bars.y) == ["background", "cat", "&lt;b&gt;dog&lt;/b&gt;"]
         assert bars.customdata[2][0] == "present=%3Cb%3Edog%3C%2Fb%3E"
-    assert [text.replace("\xa0", " ") for text in hits.text] == ["70 % in 4 of 4", "20 % in 2 of 4", "10 % in 1 of 4"]
+    assert texts == ["70 % in 4 of 4", "20 % in 2 of 4", "10 % in 1 of 4"]
     assert means.marker.color[1] == "#56b4e9"
 
 
@@ -172,7 +174,9 @@ def test_a_box_and_a_place_to_click_per_folder():
     box, hits = charts.share_spread(spread, "#112233").data
     assert (box.lowerfence[0], box.q1[0], box.median[0], box.q3[0], box.upperfence[0]) == (0.1, 0.2, 0.3, 0.5, 0.9)
     assert list(box.y) == list(hits.y) == ["(none) n = 2"]
-    assert hits.customdata[0][0] == "label="
+    assert hits.customdata[0][0] == box.customdata[0][0] == "label="
+    faded, _ = charts.marked(charts.share_spread(spread, "#112233"), Filters.decode("label=cats")).data
+    assert faded.opacity < 0.5
 
 
 def test_colours_follow_the_palette():

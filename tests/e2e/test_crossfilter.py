@@ -147,6 +147,19 @@ def test_a_box_filters_by_both_its_sides_and_a_double_click_clears_it(start, bro
     assert page.faults == []
 
 
+def test_each_kind_of_bar_can_be_clicked_again_and_again(start, browser, small):
+    server = start(small)
+    for charts, alt in (("classes", "mean share of each class\\. "), ("photos", "by number of regions")):
+        page = opened(browser, f"{server.url}/explore?charts={charts}")
+        settle(page)
+        for _ in range(2):
+            click(page, alt, 1)
+            wait_for_figure(page, "photos of 6", "[1-5]")
+            click(page, alt, 1)
+            wait_for_figure(page, "photos of 6", "6")
+        assert page.faults == []
+
+
 def test_cells_stay_among_their_siblings(start, browser, small):
     page = opened(browser, f"{start(small).url}/explore")
     settle(page)
