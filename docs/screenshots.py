@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,29 +32,38 @@ def settle(page: Any) -> None:
 
 
 def pick_two(page: Any) -> None:
-    for name in ("cats/egyptian.jpg", "cats/persian.jpg"):
+    for name in ("cats/egyptian.jpg", "others/horse.webp"):
         page.get_by_role("checkbox", name=f"Select {name}").click()
         settle(page)
 
 
 def try_a_photo(page: Any) -> None:
     page.locator("input[type=file]").first.set_input_files(ROOT / "dataset/sample/dogs/dog_bicycle_car.jpg")
-    page.wait_for_timeout(15_000)
+    page.locator("canvas").first.wait_for(timeout=60_000)
 
 
 def nothing(_: Any) -> None:
     """The page as it opens."""
 
 
-SHOTS: dict[str, tuple[str, str, Callable[[Any], None]]] = {
-    "overview": ("", "light", nothing),
-    "explore": ("explore?sort=confidence", "light", pick_two),
-    "image": ("image?sort=confidence", "light", nothing),
-    "runs": ("runs", "light", nothing),
-    "try": ("try", "light", try_a_photo),
-    "explore_dark": ("explore?label=cats&label=dogs", "dark", nothing),
+@dataclass(frozen=True)
+class Shot:
+    address: str
+    prepare: Callable[[Any], None] = nothing
+    scheme: str = "light"
+    width: int = 1440
+
+
+SHOTS: dict[str, Shot] = {
+    "overview": Shot(""),
+    "explore": Shot("explore?sort=confidence", pick_two),
+    "image": Shot("image?agreement=contradicts"),
+    "runs": Shot("runs"),
+    "try": Shot("try", try_a_photo),
+    "dark": Shot("explore?label=cats&label=dogs&charts=none", scheme="dark"),
+    "phone": Shot("explore?charts=none", width=390),
 }
-"""Name of the picture -> address, theme, what to do before it is taken."""
+"""Name of the picture -> what is on it."""
 
 
 def write(name: str, picture: bytes) -> None:
@@ -79,13 +89,14 @@ def main() -> None:
         server = Server(store, Path(folder) / "server.log")
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         try:
-            for name, (address, scheme, prepare) in SHOTS.items():
-                context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
+            for name, shot in SHOTS.items():
+                size = {"width": shot.width, "height": 1000}
+                context = browser.new_context(viewport=size, color_scheme=shot.scheme)
                 page = context.new_page()
-                page.goto(f"{server.url}/{address}")
+                page.goto(f"{server.url}/{shot.address}")
                 page.get_by_role("heading", level=1).wait_for()
                 settle(page)
-                prepare(page)
+                shot.prepare(page)
                 settle(page)
                 write(name, page.screenshot())
                 context.close()

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "dataset" / "sample"
 SHARED = Path(os.environ.get("SEGLIB_TEST_DATA", ROOT.parent / "shared"))
+
+settings.register_profile("house", deadline=None)  # a busy machine is no failure
+settings.load_profile("house")
 
 COLOURS = {"background": (0, 0, 0), "cat": (255, 0, 0), "dog": (0, 255, 0), "person": (0, 0, 255)}
 """The fake net sees these classes: a pixel is the class whose colour it has."""

@@ -53,7 +53,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACTIONS)
 def test_each_undo_gives_back_what_was_before_and_a_plain_replay_agrees(tmp_path_factory, actions):
     store = Store.create(tmp_path_factory.mktemp("tags") / "store")
