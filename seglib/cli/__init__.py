@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from seglib import __version__
-from seglib.cli import export, models, predict, run, status
+from seglib.cli import export, models, predict, run, status, tag
 from seglib.errors import SegError, Terminated
 
 
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     status.add_status(commands)
     status.add_prune(commands)
     export.add(commands)
+    tag.add(commands)
     predict.add(commands)
     return top
 

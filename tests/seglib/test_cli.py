@@ -139,6 +139,26 @@ def test_overlays_leave_as_zip(store, tmp_path, capsys):
     assert json.loads(out)["count"] == 2
 
 
+def test_tags_are_put_on_taken_off_and_undone(tmp_path, capsys):
+    where = ("--store", tmp_path / "s")
+    assert call(capsys, "run", SAMPLE / "cats", *where, "--workers", 0, "--resize", "64")[0] == 0
+    assert call(capsys, "tag", "seen", "--where", "", *where)[1] == "7 photos have got the tag seen\n"
+    assert call(capsys, "tag", "seen", "--where", "path=tabby", "--remove", *where)[1].startswith("1 photos have lost")
+    assert "tag seen: 6 photos" in call(capsys, "status", *where)[1]
+    out = tmp_path / "tagged.csv"
+    assert call(capsys, "export", "stats", "--where", "tag=seen", "--out", out, *where)[0] == 0
+    assert len(out.read_text().splitlines()) == 7
+    assert call(capsys, "tag", "--undo", *where)[1] == "undone: removal of seen, 1 photos\n"
+    assert json.loads(call(capsys, "tag", "--undo", "--json", *where)[1]) == {
+        "tag": "seen",
+        "photos": 6,
+        "undone": True,
+    }
+    assert call(capsys, "tag", "--undo", *where)[1] == "nothing to undo\n"
+    for wrong in (["seen"], ["--where", ""], ["seen", "--undo"], ["a|b", "--where", ""]):
+        assert call(capsys, "tag", *wrong, *where)[0] == 2
+
+
 def test_status_counts_and_prune_removes(tmp_path, capsys):
     photos = tmp_path / "photos"
     photos.mkdir()
