@@ -151,7 +151,7 @@ def test_tags_are_put_on_taken_off_and_undone(tmp_path, capsys):
     assert call(capsys, "tag", "--undo", *where)[1] == "undone: removal of seen, 1 photos\n"
     assert json.loads(call(capsys, "tag", "--undo", "--json", *where)[1]) == {
         "tag": "seen",
-        "photos": 6,
+        "photos": 7,
         "undone": True,
     }
     assert call(capsys, "tag", "--undo", *where)[1] == "nothing to undo\n"
