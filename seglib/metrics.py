@@ -5,8 +5,9 @@ pixels, its value per image, and the mean of those. A value that is not defined 
 inside arrays: never 0 by accident. Pure NumPy. Knows nothing of stores, files or runs.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from seglib.classes import BACKGROUND, VOID
 Mask = NDArray[np.uint8]
 Column = NDArray[np.float64]
 Interval = tuple[float, float]
+Key = TypeVar("Key", bound=Hashable)
 
 RESAMPLES = 1000
 CONFIDENCE_BINS = 15
@@ -116,6 +118,10 @@ class Counts:
         """int64 (N,): pixels per image that are `name_a` in the one mask and `name_b` in the other."""
         hit = (self.a == self.classes_a.index(name_a)) & (self.b == self.classes_b.index(name_b))
         return np.bincount(self.image[hit], self.pixels[hit], self.images).astype(np.int64)
+
+    def area(self) -> Column:
+        """float64 (N,): all pixels of each image, void included."""
+        return _summed(self.image, self.pixels, self.images)
 
     @property
     def common(self) -> tuple[str, ...]:
@@ -228,7 +234,7 @@ def agreement(counts: Counts) -> dict[str, Measure]:
     }
     found |= _ious(sides)
     areas_a, areas_b = (_areas(counts, values, classes, names) for values, classes in _both_sides(counts))
-    every = _summed(counts.image, counts.pixels, counts.images)
+    every = counts.area()
     differences = areas_b - areas_a
     return found | {f"area_difference:{n}": Measure(ratio, (differences[:, i], every)) for i, n in enumerate(names)}
 
@@ -353,7 +359,7 @@ class Figure:
     """Images where it is defined."""
 
 
-def figures(measures: Mapping[str, Measure], *, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Figure]:
+def figures(measures: Mapping[Key, Measure], *, seed: int = 0, resamples: int = RESAMPLES) -> dict[Key, Figure]:
     """Each measure with its 95 % intervals by the percentile bootstrap over images (Efron & Tibshirani 1993, ch. 13).
 
     Paired: all measures see the same resamples, and an image brings both its masks. Of more than 10,000 images, groups
@@ -386,8 +392,8 @@ def difference(
 
 
 def _spread(
-    measures: Mapping[str, Measure], seed: int, resamples: int
-) -> dict[str, tuple[Interval | None, Interval | None]]:
+    measures: Mapping[Key, Measure], seed: int, resamples: int
+) -> dict[Key, tuple[Interval | None, Interval | None]]:
     drawn = [
         np.concatenate(parts) for parts in zip(*_replicates(list(measures.values()), seed, resamples), strict=True)
     ]

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seglib import calibrate, parts, tags
+from seglib import calibrate, counts, parts, tags
 from seglib.dataset import scan
 from seglib.errors import DatasetError, StoreError, UnknownName
 from seglib.stats import count_pixels, pixels_column
@@ -56,17 +57,28 @@ class TagsStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CountsStatus:
+    """Of comparisons and evaluations."""
+
+    folders: int
+    rows: int
+    stale_rows: int
+    """Of pictures that no file has any more, or of runs that are gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     datasets: list[DatasetStatus]
     runs: list[RunStatus]
     stale_thumbnails: int
     """Of pictures that no file has any more, or no run."""
     tags: TagsStatus
+    counts: CountsStatus
 
     @property
     def stale(self) -> int:
         rows = sum(d.vanished + d.outdated_rows for d in self.datasets) + sum(r.stale_rows for r in self.runs)
-        return rows + self.stale_thumbnails + self.tags.outdated_rows
+        return rows + self.stale_thumbnails + self.tags.outdated_rows + self.counts.stale_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +101,7 @@ def status(store: Store) -> Status:
         runs=[_run_status(store, run, alive) for run in store.runs()],
         stale_thumbnails=sum(path.stem not in shown for path in _pictures(store.path / "thumbs")),
         tags=_tags_status(store, alive),
+        counts=_counts_status(store, alive),
     )
 
 
@@ -109,11 +122,16 @@ def prune(store: Store) -> Status:
             _replace_parts(store, store.files_folder(dataset), table)
         for run in store.runs():
             table = parts.read(store.stats_folder(run), stats_schema(run.classes))
-            kept_rows = pa.array([image_id in alive for image_id in table["image_id"].to_pylist()], pa.bool_())
+            kept_rows = _of_these(table["image_id"], alive)
             _replace_parts(store, store.stats_folder(run), parts.newest(table.filter(kept_rows), ["image_id"]))
             _remove_pictures(store.path / "runs" / run.run / "masks", alive)
         _remove_pictures(store.path / "thumbs", alive & _computed_ids(store))
         tags.compact(store)
+        for orphan in _orphans(store):
+            store.scratch.discard(orphan)
+        for folder, schema, key in counts.folders(store):
+            table = parts.read(folder, schema)
+            _replace_parts(store, folder, parts.newest(table.filter(_of_these(table["image_id"], alive)), key))
         for folder in calibrate.unused(store):
             store.scratch.discard(folder)
         for folder in (store.path / "cache" / "photos", *(store.path / "cache" / "uncertainty").glob("*")):
@@ -124,7 +142,7 @@ def prune(store: Store) -> Status:
 
 
 def remove_run(store: Store, name: str) -> None:
-    """Remove a run: its statistics and masks. Other runs, the file index and thumbnails stay."""
+    """Remove a run: its statistics, masks, comparisons and evaluations. Other runs, files and thumbnails stay."""
     folder = store.path / "runs" / name
     known = [path.name for path in store.path.glob("runs/*")]
     if name not in known:
@@ -134,6 +152,8 @@ def remove_run(store: Store, name: str) -> None:
     with parts.lock(store.path):
         store.scratch.discard(folder)
         shutil.rmtree(store.path / "cache" / "uncertainty" / name, ignore_errors=True)  # what the dashboard made of it
+        for orphan in _orphans(store):
+            store.scratch.discard(orphan)
         store.scratch.close()
 
 
@@ -168,6 +188,8 @@ def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
             parts.merge(store.scratch, store.files_folder(dataset), FILES_SCHEMA, ["path", "scan"])
         for run in store.runs():
             parts.merge(store.scratch, store.stats_folder(run), stats_schema(run.classes), ["image_id"])
+        for folder, schema, key in counts.folders(store):
+            parts.merge(store.scratch, folder, schema, key)
         tags.merge(store)
 
 
@@ -224,6 +246,27 @@ def _tags_status(store: Store, alive: set[str]) -> TagsStatus:
     return TagsStatus(
         photos=tags.counts(tagged), gone=int((~tagged.index.isin(alive)).sum()), outdated_rows=tags.outdated(store)
     )
+
+
+def _counts_status(store: Store, alive: set[str]) -> CountsStatus:
+    orphans, found, rows, stale = set(_orphans(store)), 0, 0, 0
+    for folder, schema, _ in counts.folders(store):
+        ids = parts.read(folder, schema, ["image_id"])["image_id"]
+        gone = not orphans.isdisjoint((folder, folder.parent))
+        found += folder.parent.parent == store.path
+        rows += len(ids)
+        stale += len(ids) if gone else len(ids) - int(pc.sum(_of_these(ids, alive)).as_py() or 0)
+    return CountsStatus(folders=found, rows=rows, stale_rows=stale)
+
+
+def _orphans(store: Store) -> list[Path]:
+    runs = {path.parent.name for path in store.path.glob("runs/*/run.json")}
+    return counts.orphans(store, runs, {path.name for path in store.path.glob("truths/*")})
+
+
+def _of_these(image_ids: pa.ChunkedArray, alive: set[str]) -> pa.ChunkedArray:
+    """bool: whether each is one of them."""
+    return pc.is_in(image_ids, value_set=pa.array(alive, pa.string()))
 
 
 def _alive_ids(store: Store) -> set[str]:

@@ -1,0 +1,330 @@
+"""Do two networks see the same? Any number of runs of a store, compared pixel by pixel, without a ground truth.
+
+In: a store, run names, filters. Out: counts in the store (`update`), and from them a `Comparison`: measures of every
+pair, consensus, who changes what into what, image by image. No run is the truth of the other: everything is symmetric,
+and nothing here is an accuracy. Two masks meet on the finer of their grids (more pixels, on a tie the wider), the other
+enlarged by nearest neighbour. Knows nothing of the command line or of pages.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seglib import counts as counts_room
+from seglib import metrics, overlay, upkeep, workers
+from seglib.classes import VOID
+from seglib.counts import CELLS, CONSENSUS, Appender
+from seglib.errors import StoreError, UsageError
+from seglib.metrics import Counts, Figure, Measure
+from seglib.overlay import Mask
+from seglib.query import Filters, select
+from seglib.store import Run, Store
+
+FILE_COLUMNS = ["dataset", "path", "split", "label", "width", "height", "image_id"]
+
+Work = TypeVar("Work")
+Result = TypeVar("Result")
+
+_IMAGES_PER_TASK = 16
+
+
+@dataclass(kw_only=True)
+class Progress:
+    title: str
+    total: int
+    done: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What one call of `update` did, in images."""
+
+    images: int
+    """That all runs have computed."""
+    computed: int
+    reused: int
+    failed: tuple[str, ...]
+    """Ids of those whose mask is missing or damaged."""
+    seconds: float
+
+
+OnProgress = Callable[[Progress], None]
+
+
+# --- counting ----------------------------------------------------------------------------------------------------
+
+
+def update(
+    store: Store, runs: Sequence[str], *, threads: int | None = None, on_progress: OnProgress | None = None
+) -> Report:
+    """Count what was not counted yet: every image that all these runs have computed, every pair. Stopped at any moment,
+    the same call continues.
+    """
+    chosen = chosen_runs(store, runs)
+    begun = time.monotonic()
+    ids = set.intersection(*(store.computed_ids(run.run, run.classes) for run in chosen))
+    with store.scratch.writing():
+        for run in chosen:
+            store.scratch.claim(run.run)
+        job = _Job(store, chosen)
+        work = job.missing(ids)
+        progress = Progress(title=f"{len(chosen)} runs", total=len(ids), done=len(ids) - len(work))
+        failed = []
+        appender = Appender(store, job.schemas)
+        try:
+            for image_id, rows in in_threads(job.counted, work, threads):
+                if rows is None:
+                    failed.append(image_id)
+                    progress.failed += 1
+                else:
+                    appender.add(image_id, rows)
+                progress.done += 1
+                if on_progress is not None:
+                    on_progress(progress)
+        finally:  # also when stopped: what is counted is kept
+            appender.commit()
+    if work:
+        tidy(store)
+    return Report(
+        images=len(ids),
+        computed=len(work) - len(failed),
+        reused=len(ids) - len(work),
+        failed=tuple(failed),
+        seconds=round(time.monotonic() - begun, 3),
+    )
+
+
+def chosen_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run]:
+    """The runs of these names, each once."""
+    runs = [store.run(name) for name in dict.fromkeys(names)]
+    if len(runs) < least:
+        raise UsageError("A comparison needs two different runs: python -m seglib status lists them.")
+    return runs
+
+
+class _Job:
+    """Which folders are to be filled, what is missing in them, and how one image is counted."""
+
+    def __init__(self, store: Store, runs: Sequence[Run]) -> None:
+        self._store = store
+        self._classes = {run.run: run.classes for run in runs}
+        names = sorted(self._classes)
+        self._pairs = {counts_room.pair_folder(store, a, b): (a, b) for a, b in combinations(names, 2)}
+        self.schemas = dict.fromkeys(self._pairs, CELLS)
+        self._consensus: Path | None = None
+        if len(names) > 2:
+            self._consensus = counts_room.consensus_folder(store, names)
+            counts_room.name_runs(store, self._consensus, names)
+            self.schemas[self._consensus] = CONSENSUS
+
+    def missing(self, ids: set[str]) -> list[tuple[str, list[Path]]]:
+        """(image_id, folders without it), by image_id."""
+        open_ones: dict[str, list[Path]] = {}
+        for folder, schema in self.schemas.items():
+            for image_id in ids - counts_room.counted_ids(folder, schema):
+                open_ones.setdefault(image_id, []).append(folder)
+        return sorted(open_ones.items())
+
+    def counted(self, work: tuple[str, list[Path]]) -> tuple[str, dict[Path, dict[str, Any]] | None]:
+        """Each folder's rows of one image; None if a mask cannot be read."""
+        image_id, folders = work
+        consensus = self._consensus if self._consensus in folders else None
+        wanted = set(self._classes) if consensus else {name for f in folders for name in self._pairs[f]}
+        try:
+            masks = {name: sound_mask(self._store, name, image_id, len(self._classes[name])) for name in wanted}
+        except StoreError:
+            return image_id, None
+        rows: dict[Path, dict[str, Any]] = {}
+        for folder in folders:
+            if folder != consensus:
+                a, b, pixels = metrics.joint(*on_one_grid([masks[name] for name in self._pairs[folder]]))
+                rows[folder] = {"a": a, "b": b, "pixels": pixels}
+        if consensus is not None:
+            rows[consensus] = _consensus(masks, self._classes)
+        return image_id, rows
+
+
+def sound_mask(store: Store, run: str, image_id: str, classes: int) -> Mask:
+    """Raises `StoreError` if the mask is missing, damaged, or holds what its run has no class for."""
+    mask = store.mask(run, image_id)
+    if mask.size and mask.max() >= classes:
+        raise StoreError(f"The mask of {image_id} in {run} holds class {mask.max()} of {classes}.")
+    return mask
+
+
+def on_one_grid(masks: Sequence[Mask]) -> list[Mask]:
+    """All at the size of the finest (most pixels, on a tie the widest), enlarged by nearest neighbour."""
+    height, width = max((mask.shape for mask in masks), key=lambda shape: (shape[0] * shape[1], shape[1]))
+    return [m if m.shape == (height, width) else overlay.stretched(m, (width, height)) for m in masks]
+
+
+def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+    """`CONSENSUS` of one image, on the finest of all grids."""
+    first, *others = classes.values()
+    common = [name for name in first if all(name in other for other in others)]
+    tables = []
+    for names in classes.values():
+        table = np.full(256, VOID, np.uint8)
+        table[: len(names)] = [common.index(name) if name in common else VOID for name in names]
+        tables.append(table)
+    values = [t[m] for t, m in zip(tables, on_one_grid([masks[n] for n in classes]), strict=True)]
+    compared, agreeing = values[0] != VOID, values[0] != VOID
+    for value in values[1:]:
+        compared = compared & (value != VOID)
+        agreeing = agreeing & (value == values[0])
+    return {"agreeing": [int(agreeing.sum())], "compared": [int(compared.sum())]}
+
+
+def in_threads(count: Callable[[Work], Result], work: Sequence[Work], threads: int | None = None) -> Iterator[Result]:
+    """Results in order, a bounded number ahead. Decoding a PNG lets other threads run; by measurement one per core."""
+    threads = threads if threads is not None else workers.default_count()
+    tasks = iter([work[i : i + _IMAGES_PER_TASK] for i in range(0, len(work), _IMAGES_PER_TASK)])
+
+    def counted(task: Sequence[Work]) -> list[Result]:
+        return [count(one) for one in task]
+
+    with ThreadPoolExecutor(max(1, threads), "seglib-counter") as pool:
+        ahead = [pool.submit(counted, task) for task in islice(tasks, 2 * max(1, threads))]
+        try:
+            while ahead:
+                yield from ahead.pop(0).result()
+                ahead += [pool.submit(counted, task) for task in islice(tasks, 1)]
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
+
+
+def tidy(store: Store) -> None:
+    try:
+        upkeep.merge_parts(store, wait_seconds=1)
+    except StoreError:
+        return  # somebody else is at it: nothing that a comparison needs
+
+
+# --- asking ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What the counts say of a set of files. Pairs are in the order in which the runs were named."""
+
+    runs: tuple[Run, ...]
+    files: pd.DataFrame
+    """`FILE_COLUMNS`, one row per file; two equal files are two rows, as in the table."""
+    counts: Mapping[tuple[str, str], Counts]
+    """(a, b) -> one image per row of `files`."""
+    consensus: Measure
+    """Pixels on which all runs agree / pixels that all name by a class that all know."""
+    notes: tuple[str, ...]
+
+    @cached_property
+    def measures(self) -> dict[tuple[str, str], dict[str, Measure]]:
+        """Of each pair, by the names of `metrics.agreement`."""
+        return {pair: metrics.agreement(counts) for pair, counts in self.counts.items()}
+
+    def figures(self, seed: int = 0, resamples: int = metrics.RESAMPLES) -> dict[tuple[str, str], dict[str, Figure]]:
+        """Of each pair, with intervals; all pairs see the same resamples of the images."""
+        flat = {(pair, name): m for pair, found in self.measures.items() for name, m in found.items()}
+        found = metrics.figures(flat, seed=seed, resamples=resamples)
+        return {pair: {name: found[pair, name] for name in named} for pair, named in self.measures.items()}
+
+    def matrix(self, name: str) -> pd.DataFrame:
+        """A measure over all pixels of every run (rows, `a`) with every other (columns, `b`); NaN on the diagonal."""
+        order = [run.run for run in self.runs]
+        frame = pd.DataFrame(np.nan, index=order, columns=order)
+        sign = -1 if name.startswith("area_difference:") else 1
+        for (a, b), found in self.measures.items():
+            value = found[name].overall() if name in found else None
+            if value is not None:
+                frame.loc[a, b], frame.loc[b, a] = value, sign * value
+        return frame
+
+    def flips(self, a: str, b: str) -> pd.DataFrame:
+        """int64: pixels that `a` calls by the row's class and `b` by the column's, of all classes of both."""
+        counts = self.counts[a, b]
+        return pd.DataFrame(counts.matrix(), index=list(counts.classes_a), columns=list(counts.classes_b))
+
+    def flipped(self, a: str, b: str, class_a: str, class_b: str) -> pd.DataFrame:
+        """The files with pixels in one cell of `flips`, most pixels (as a share of the image) first."""
+        counts = self.counts[a, b]
+        pixels = counts.cell(class_a, class_b)
+        frame = self.files.assign(pixels=pixels, share=metrics.ratio(pixels.astype(np.float64), counts.area()))
+        return frame[frame["pixels"] > 0].sort_values("share", ascending=False, kind="stable")
+
+    def images(self, a: str, b: str) -> pd.DataFrame:
+        """The files with every measure of a pair, NaN where not defined; most disagreeing first."""
+        each = {name: measure.each() for name, measure in self.measures[a, b].items()}
+        frame = pd.concat([self.files, pd.DataFrame(each, self.files.index)], axis=1)
+        return frame.sort_values("pixel_agreement", kind="stable")
+
+
+def comparison(
+    store: Store, runs: Sequence[str], filters: Filters | None = None, *, files: pd.DataFrame | None = None
+) -> Comparison:
+    """Of the files that pass the filters in the first run, the active one; or of these `files` (`FILE_COLUMNS`).
+
+    Reads counts, no mask: call `update` first. Files that are not counted are left out, and the notes say so.
+    """
+    chosen = chosen_runs(store, runs)
+    if files is None:
+        files = select(store.table([chosen[0].run], with_tags="tag" in (filters or {})), filters or Filters())
+    files = files[FILE_COLUMNS]
+    ids = pd.Index(files["image_id"].unique())
+    by_pair, counted = {}, np.ones(len(ids), bool)
+    for a, b in combinations(chosen, 2):
+        found, there = counts_room.pair_counts(store, a.run, b.run, (a.classes, b.classes), ids)
+        by_pair[a.run, b.run] = found
+        counted &= there
+    at = ids.get_indexer(files["image_id"])
+    kept = counted[at]
+    at = at[kept]
+    by_file = {pair: found.taken(at) for pair, found in by_pair.items()}
+    return Comparison(
+        runs=tuple(chosen),
+        files=files[kept],
+        counts=by_file,
+        consensus=_consensus_measure(store, chosen, by_file, ids, at),
+        notes=(*_left_out(kept), *_unlike(chosen)),
+    )
+
+
+def _consensus_measure(
+    store: Store,
+    runs: Sequence[Run],
+    by_file: Mapping[tuple[str, str], Counts],
+    ids: pd.Index,
+    at: NDArray[np.intp],
+) -> Measure:
+    if len(runs) == 2:
+        (pair,) = by_file.values()
+        return metrics.agreement(pair)["pixel_agreement"]
+    agreeing, compared = counts_room.consensus_counts(store, [run.run for run in runs], ids)
+    return Measure(metrics.ratio, (agreeing[at], compared[at]))
+
+
+def _left_out(kept: NDArray[np.bool_]) -> list[str]:
+    missing = int((~kept).sum())
+    return [f"{missing} of {len(kept)} photos are left out: not every run has a mask of them."] if missing else []
+
+
+def _unlike(runs: Sequence[Run]) -> list[str]:
+    """What cannot be compared, since one of the runs has no name for it."""
+    common = [name for name in runs[0].classes if all(name in run.classes for run in runs)]
+    every = dict.fromkeys(name for run in runs for name in run.classes)
+    alone = [name for name in every if name not in common]
+    if not alone:
+        return []
+    return [
+        f"Classes are matched by name. All runs know {', '.join(common) or 'none'}; pixels that a run gives to a class "
+        f"that the other does not know ({', '.join(alone)}) are not compared."
+    ]
