@@ -39,7 +39,7 @@ def matches(truth: Mask, prediction: Mask) -> dict[int, tuple[int, int, int, int
     """
     limit = tolerance_px(truth.shape)
     filled, deep = _filled(truth, DEEP * limit)
-    edge_truth, edge_prediction = (_edges(mask) & ~deep for mask in (filled, prediction))
+    edge_truth, edge_prediction = (edges(mask) & ~deep for mask in (filled, prediction))
     found = {}
     for value in np.union1d(filled[edge_truth], prediction[edge_prediction]):
         if value == VOID:
@@ -55,14 +55,15 @@ def matches(truth: Mask, prediction: Mask) -> dict[int, tuple[int, int, int, int
     return found
 
 
-def _edges(mask: Mask) -> NDArray[np.bool_]:
-    edges = np.zeros(mask.shape, bool)
+def edges(mask: Mask) -> NDArray[np.bool_]:
+    """Pixels with one of their 4 neighbours in another class."""
+    found = np.zeros(mask.shape, bool)
     across, down = mask[:, 1:] != mask[:, :-1], mask[1:] != mask[:-1]
-    edges[:, 1:] |= across
-    edges[:, :-1] |= across
-    edges[1:] |= down
-    edges[:-1] |= down
-    return edges
+    found[:, 1:] |= across
+    found[:, :-1] |= across
+    found[1:] |= down
+    found[:-1] |= down
+    return found
 
 
 def _filled(truth: Mask, limit: float) -> tuple[Mask, NDArray[np.bool_]]:
@@ -71,7 +72,7 @@ def _filled(truth: Mask, limit: float) -> tuple[Mask, NDArray[np.bool_]]:
     deep = np.zeros(truth.shape, bool)
     if not void.any() or void.all():
         return truth, void
-    rim = np.argwhere(_edges(void.astype(np.uint8)) & ~void)  # the nearest labelled pixel is always one of these
+    rim = np.argwhere(edges(void.astype(np.uint8)) & ~void)  # the nearest labelled pixel is always one of these
     holes = np.argwhere(void)
     distance, at = _tree(rim).query(holes)
     filled = truth.copy()

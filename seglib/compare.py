@@ -81,6 +81,8 @@ def update(
         progress = Progress(title=f"{len(chosen)} runs", total=len(ids), done=len(ids) - len(work))
         failed = []
         appender = Appender(store, job.schemas)
+        if on_progress is not None:
+            on_progress(progress)
         try:
             for image_id, rows in in_threads(job.counted, work, threads):
                 if rows is None:
@@ -93,8 +95,8 @@ def update(
                     on_progress(progress)
         finally:  # also when stopped: what is counted is kept
             appender.commit()
-    if work:
-        tidy(store)
+        if work:
+            tidy(store)
     return Report(
         images=len(ids),
         computed=len(work) - len(failed),
@@ -237,6 +239,42 @@ class Comparison:
         flat = {(pair, name): m for pair, found in self.measures.items() for name, m in found.items()}
         found = metrics.figures(flat, seed=seed, resamples=resamples)
         return {pair: {name: found[pair, name] for name in named} for pair, named in self.measures.items()}
+
+    def consensus_figure(self, seed: int = 0) -> Figure:
+        return metrics.figures({"consensus": self.consensus}, seed=seed)["consensus"]
+
+    def pairs(self, seed: int = 0) -> pd.DataFrame:
+        """A row per pair: a, b, images, and every figure with the ends of its intervals (`metrics.flat`)."""
+        rows = [
+            {"a": a, "b": b, "images": len(self.files), **metrics.flat(found, ends=True)}
+            for (a, b), found in self.figures(seed).items()
+        ]
+        return pd.DataFrame(rows)
+
+    def all_flips(self) -> pd.DataFrame:
+        """Every cell of every pair that has pixels: a, b, class_a, class_b, pixels, share (of the pair's pixels)."""
+        frames = []
+        for a, b in self.counts:
+            cells = (
+                self.flips(a, b)
+                .rename_axis("class_a")
+                .melt(ignore_index=False, var_name="class_b", value_name="pixels")
+            )
+            cells = cells.reset_index().assign(
+                a=a, b=b, share=lambda frame: frame["pixels"] / max(1, frame["pixels"].sum())
+            )
+            frames.append(cells.loc[cells["pixels"] > 0, ["a", "b", "class_a", "class_b", "pixels", "share"]])
+        return pd.concat(frames, ignore_index=True)
+
+    def all_images(self) -> pd.DataFrame:
+        """`images` of every pair under each other, behind columns a and b."""
+        frames = []
+        for a, b in self.counts:
+            frame = self.images(a, b)
+            frame.insert(0, "a", a)
+            frame.insert(1, "b", b)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
 
     def matrix(self, name: str) -> pd.DataFrame:
         """A measure over all pixels of every run (rows, `a`) with every other (columns, `b`); NaN on the diagonal."""

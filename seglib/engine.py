@@ -140,6 +140,12 @@ def entropy_map(image: NDArray[np.uint8], spec: ModelSpec, settings: Settings) -
     return measure.entropies(grid[0].flatten(1).cpu().numpy()).reshape(image.shape[:2])
 
 
+def confidence_map(image: NDArray[np.uint8], spec: ModelSpec, settings: Settings) -> NDArray[np.float32]:
+    """uint8 (H, W, 3) RGB -> float32 (H, W): the winning probability of each pixel; its mean is `confidence`."""
+    (grid,) = _grids(image[None], spec, settings)
+    return measure.confidences(grid[0].flatten(1).cpu().numpy()).reshape(image.shape[:2])
+
+
 def _grids(images: NDArray[np.uint8], spec: ModelSpec, settings: Settings) -> "Iterator[Tensor]":
     """Logits at the grid's size, float32: (1, C, H, W) picture by picture, which stay in the processor's cache; on a
     GPU (B, C, H, W) at once.

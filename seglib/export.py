@@ -111,6 +111,11 @@ def write_file(out: Path, data: bytes) -> None:
     _replacing(out, lambda temporary: temporary.write_bytes(data))
 
 
+def write_frame(out: Path, frame: pd.DataFrame) -> None:
+    """As Parquet if the name ends so, else as CSV."""
+    write_file(out, parquet_bytes(frame) if out.suffix == ".parquet" else csv_bytes(frame))
+
+
 def write_zip(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
     """Returns how many files went in; the same files give the same bytes."""
     count = 0

@@ -39,6 +39,15 @@ def entropies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return (entropy / np.float32(math.log(len(logits)))).clip(0, 1)
 
 
+def confidences(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 (C, P) -> (P,): each pixel's winning probability; their mean is the measure `confidence`."""
+    confidence = np.empty(logits.shape[1], np.float32)
+    for start in range(0, confidence.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        confidence[part] = _best_two(logits[:, part])[1]
+    return confidence
+
+
 def _best_two(logits: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
     """float32 (C, P) -> winning class uint8, its probability, entropy in nats, undecided bool; (P,) each."""
     best, second = logits[0].copy(), np.full_like(logits[0], -np.inf)

@@ -451,3 +451,22 @@ def _interval(drawn: Column) -> Interval | None:
         return None
     low, high = np.percentile(drawn, (2.5, 97.5))
     return float(low), float(high)
+
+
+def flat(figures: Mapping[str, Figure], *, ends: bool = False) -> dict[str, float | int | list[float] | None]:
+    """`<name>` over all pixels, `<name>_mean` over images, `<name>_n`, and `<name>_interval`, `<name>_mean_interval` as
+    [low, high]; with `ends` these are `<name>_low`, `<name>_high` and so on, for tables.
+    """
+    found: dict[str, float | int | list[float] | None] = {}
+    for name, figure in figures.items():
+        for key, value, interval in (
+            (name, figure.value, figure.interval),
+            (f"{name}_mean", figure.mean, figure.mean_interval),
+        ):
+            found[key] = value
+            if ends:
+                found[f"{key}_low"], found[f"{key}_high"] = interval or (None, None)
+            else:
+                found[f"{key}_interval"] = list(interval) if interval else None
+        found[f"{name}_n"] = figure.n
+    return found

@@ -28,6 +28,9 @@ DEFAULT_MODEL = "fcn_mobilenet_v2"
 HUB_REPOSITORY = "pytorch/vision:v0.22.0"
 """The tag that `--source hub` runs code from."""
 
+GFLOPS_SIDE = 520
+"""Of the square picture for which `ModelSpec.gflops` is counted: that of torchvision's own figures."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -62,6 +65,10 @@ class ModelSpec:
     """The first hex digits that the file's SHA-256 must begin with; empty where nobody published one."""
     parameters: int
     """Of the net that runs, without auxiliary head."""
+    gflops: float | None = None
+    """Of one picture of 520x520, multiply-adds counted once, without auxiliary head. torchvision publishes the same
+    count with that head, which only training runs: 10 more for each net with a ResNet.
+    """
     source: str = "torchvision"
     """`embedded`, `torchvision`, `hub` (code and weights by torch.hub) or `file` (from --weights)."""
     classes: tuple[str, ...] = VOC_CLASSES
@@ -93,6 +100,7 @@ MODELS: dict[str, ModelSpec] = {
             weights="fcn_mobilenet_v2_voc.safetensors",
             sha256="94fef5921378197bf8ab2eb2a11892e96e0af6781e7f834547cc8322eb271f4b",
             parameters=2_043_973,
+            gflops=2.764,
             source="embedded",
             resize=Resize("224"),
             fp32_blocks=("backbone.0", "backbone.1", "backbone.2"),
@@ -103,6 +111,7 @@ MODELS: dict[str, ModelSpec] = {
             weights="fcn_resnet50_coco-1167a1af.pth",
             sha256="1167a1affa42e1e62858f8d3fac12d109e0108327ffc91c5855a324b11683c36",
             parameters=32_957_013,
+            gflops=142.726,
         ),
         _coco(
             name="fcn_resnet101",
@@ -110,6 +119,7 @@ MODELS: dict[str, ModelSpec] = {
             weights="fcn_resnet101_coco-7ecb50ca.pth",
             sha256="7ecb50ca17844860a70d5ed0c748d997cf8adb62932abaa0233430c68594d749",
             parameters=51_949_141,
+            gflops=222.747,
         ),
         _coco(
             name="deeplabv3_resnet50",
@@ -117,6 +127,7 @@ MODELS: dict[str, ModelSpec] = {
             weights="deeplabv3_resnet50_coco-cd0a2569.pth",
             sha256="cd0a2569",
             parameters=39_638_869,
+            gflops=168.731,
         ),
         _coco(
             name="deeplabv3_resnet101",
@@ -124,6 +135,7 @@ MODELS: dict[str, ModelSpec] = {
             weights="deeplabv3_resnet101_coco-586e9e4e.pth",
             sha256="586e9e4e",
             parameters=58_630_997,
+            gflops=248.752,
         ),
         _coco(
             name="deeplabv3_mobilenet_v3_large",
@@ -131,6 +143,7 @@ MODELS: dict[str, ModelSpec] = {
             weights="deeplabv3_mobilenet_v3_large-fc3c493d.pth",
             sha256="fc3c493d",
             parameters=11_025_477,
+            gflops=10.436,
         ),
         _coco(
             name="lraspp_mobilenet_v3_large",
@@ -138,6 +151,7 @@ MODELS: dict[str, ModelSpec] = {
             weights="lraspp_mobilenet_v3_large-d234d4ea.pth",
             sha256="d234d4ea",
             parameters=3_221_538,
+            gflops=2.086,
         ),
     )
 }

@@ -85,6 +85,10 @@ class Progress:
     failed: int = 0
 
     @property
+    def title(self) -> str:
+        return f"{self.run} {self.precision}"
+
+    @property
     def done(self) -> int:
         return self.computed + self.reused + self.failed
 

@@ -219,18 +219,23 @@ class Store:
 
     def add_run(self, recipe: Recipe, *, parameters: int, versions: "Mapping[str, str]") -> Run:
         """The run of this recipe; its `run.json` is written if it is new."""
-        file = self.path / "runs" / recipe.run / "run.json"
+        fields = asdict(recipe)
+        return self.keep_run(
+            Run(
+                run=recipe.run,
+                **{name: fields.pop(name) for name in ("model", "resize", "precision", "classes", "weights_sha256")},
+                parameters=parameters,
+                created=now(),
+                recipe=fields,
+                versions=dict(versions),
+            )
+        )
+
+    def keep_run(self, run: Run) -> Run:
+        """The stored run of this name; its `run.json` is written if it is new."""
+        file = self.path / "runs" / run.run / "run.json"
         if file.exists():
             return _run_of(file)
-        fields = asdict(recipe)
-        run = Run(
-            run=recipe.run,
-            **{name: fields.pop(name) for name in ("model", "resize", "precision", "classes", "weights_sha256")},
-            parameters=parameters,
-            created=now(),
-            recipe=fields,
-            versions=dict(versions),
-        )
         self._write_run(run)
         return run
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from seglib import __version__
-from seglib.cli import export, models, predict, run, status, tag
+from seglib.cli import compare, evaluate, export, import_masks, models, predict, run, status, tag
 from seglib.errors import SegError, Terminated
 
 
@@ -59,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
     export.add(commands)
     tag.add(commands)
     predict.add(commands)
+    compare.add(commands)
+    evaluate.add(commands)
+    import_masks.add(commands)
     return top
 
 

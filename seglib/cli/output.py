@@ -7,9 +7,16 @@ error. Knows nothing of what the commands do.
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seglib.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from seglib.metrics import Counts, Figure
 
 
 def tell(sentence: str) -> None:
@@ -18,7 +25,7 @@ def tell(sentence: str) -> None:
 
 
 class ProgressBar:
-    """Run, precision, photos/s and the time left on standard error; a bar on a terminal, silent elsewhere."""
+    """What is at work, photos/s and the time left on standard error; a bar on a terminal, silent elsewhere."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -28,7 +35,7 @@ class ProgressBar:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                desc=f"{progress.run} {progress.precision}",
+                desc=progress.title,
                 total=progress.total,
                 initial=progress.done,
                 unit=" photos",
@@ -61,3 +68,33 @@ def lines(file: Path | None) -> tuple[str, ...] | None:
 def print_json(*objects: object) -> None:
     for one in objects:
         print(json.dumps(one, ensure_ascii=False), flush=True)
+
+
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f"[{100 * ends[0]:.2f}, {100 * ends[1]:.2f}]"
+
+
+def print_figures(figures: "Mapping[str, Figure]") -> None:
+    """A line each, of those that are defined for at least one image."""
+    print(f"  {'':<24}{'all pixels':>12}  {'95 %':<17}{'mean of images':>15}  {'95 %':<17}{'n':>7}")
+    for name, one in figures.items():
+        if one.n:
+            print(
+                f"  {name:<24}{percent(one.value):>12}  {interval(one.interval):<17}"
+                f"{percent(one.mean):>15}  {interval(one.mean_interval):<17}{one.n:>7}"
+            )
+
+
+def matrix(counts: "Counts") -> dict[str, object]:
+    """As JSON: names of rows and columns, and whole numbers."""
+    return {"rows": counts.classes_a, "columns": counts.classes_b, "pixels": counts.matrix().tolist()}
+
+
+def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """As JSON: an object per row, null for no value."""
+    rows = frame.astype("object").where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]

@@ -1,0 +1,43 @@
+"""What a run costs: time per photo as measured, parameters, operations, the size of its checkpoint.
+
+In: a store and its runs. Out: one row per run; what nobody knows is None. Asks no net and downloads nothing.
+Knows nothing of masks and how good they are.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from seglib.models import GFLOPS_SIDE, MODELS
+from seglib.store import Run, Store
+
+
+def costs(store: Store, runs: Sequence[str]) -> pd.DataFrame:
+    """Per run: ms_per_image and images_timed (decoding to the last committed part, all invocations that computed
+    something; `device` says where), parameters, gflops per image at the run's own mean grid, checkpoint_bytes.
+
+    GFLOPs as torchvision counts them, a multiplication and its addition as one. Operations of a fully convolutional net
+    grow with the pixels of its input, so a model's count at 520x520 is scaled to the grid.
+    """
+    return pd.DataFrame([_cost(store, store.run(name)) for name in runs])
+
+
+def _cost(store: Store, run: Run) -> dict[str, object]:
+    timed = [one for one in run.invocations if one.get("computed")]
+    images, seconds = sum(int(one["computed"]) for one in timed), sum(float(one["seconds"]) for one in timed)
+    spec = MODELS.get(run.model) if run.weights_sha256 else None
+    published = spec is not None and bool(spec.sha256) and str(run.weights_sha256).startswith(spec.sha256)
+    grid = store.stats(run)[["grid_width", "grid_height"]].astype("float64")
+    pixels = float((grid["grid_width"] * grid["grid_height"]).mean()) if len(grid) else None
+    return {
+        "run": run.run,
+        "model": run.model,
+        "resize": run.resize,
+        "precision": run.precision,
+        "device": ", ".join(sorted({str(one["device"]) for one in timed if one.get("device")})) or None,
+        "ms_per_image": round(1000 * seconds / images, 2) if images else None,
+        "images_timed": images,
+        "parameters": run.parameters,
+        "gflops": round(spec.gflops * pixels / GFLOPS_SIDE**2, 3) if spec and spec.gflops and pixels else None,
+        "checkpoint_bytes": spec.path.stat().st_size if spec and published and spec.path.exists() else None,
+    }

@@ -1,0 +1,455 @@
+"""How right is a network? Runs of a store against masks that people drew.
+
+In: a store, a folder of truth, run names. Out: counts in the store (`update`), and from them an `Evaluation` per run:
+confusion matrix, IoU, Dice, pixel accuracy, boundary F-score, calibration, image by image. All at the truth's size; the
+stored mask is enlarged by nearest neighbour. Knows nothing of the command line or of pages.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from seglib import boundary, engine, metrics, overlay, preprocess, remake, truth, truths
+from seglib import counts as counts_room
+from seglib.classes import VOID
+from seglib.compare import FILE_COLUMNS, OnProgress, Progress, chosen_runs, in_threads, sound_mask, tidy
+from seglib.counts import BOUNDARY, CALIBRATION, TRUTH_CELLS, Appender
+from seglib.dataset import choose
+from seglib.errors import BadImage, DatasetError, SegError, StoreError
+from seglib.metrics import CONFIDENCE_BINS, Counts, Figure, Measure
+from seglib.overlay import Mask
+from seglib.store import Run, Store
+from seglib.truths import Truth
+
+EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    truth: Truth
+    runs: tuple[str, ...]
+    files: pd.DataFrame
+    """`EVALUATED_COLUMNS` of the photos that have a mask of the truth, and of every run."""
+    computed: int
+    """Pairs of run and image that were counted now."""
+    failed: tuple[str, ...]
+    """Ids of pictures whose mask is missing or damaged."""
+    seconds: float
+    notes: tuple[str, ...]
+
+
+# --- counting ----------------------------------------------------------------------------------------------------
+
+
+def update(
+    store: Store,
+    folder: Path,
+    runs: Sequence[str],
+    *,
+    kind: str | None = None,
+    classes: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    dataset: str | None = None,
+    calibration: bool = False,
+    threads: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Count what was not counted yet of the photos that have a mask below `folder` and that all these runs computed.
+
+    `kind` is one of `truth.FORMATS`, guessed if None; `classes` are those of the indices of a `voc` truth; `names` are
+    relative paths or stems: only these photos. `calibration` looks at the photos again for the confidence of each
+    pixel, which the store does not keep.
+    """
+    chosen = chosen_runs(store, runs, least=1)
+    begun = time.monotonic()
+    kind = kind or truth.guessed_format(folder, list(truth.masks_in(folder)["path"]))
+    with store.scratch.writing():
+        for run in chosen:
+            store.scratch.claim(run.run)
+        about = truths.register(store, folder, kind, tuple(classes) if classes else None)
+        photos = _photos(store, chosen, names, dataset)
+        found = truths.take_in(store, about, folder, photos)
+        if found.empty:
+            raise DatasetError(
+                f"None of the {len(photos)} photos has a mask below {folder.name!r}: "
+                "a mask is called as its photo, with .png at the end."
+            )
+        pictures = found.drop_duplicates("image_id")
+        jobs = [(run, _missing(store, run, about, pictures, calibration)) for run in chosen]
+        progress = Progress(title=f"{len(chosen)} runs", total=sum(len(work) for _, work in jobs))
+        if on_progress is not None:
+            on_progress(progress)
+        failed: list[str] = []
+        for run, work in jobs:
+            counter = _Counter(store, run, about, _roots(store, found), calibration=calibration)
+            failed += _counted(counter, work, threads, progress, on_progress)
+        if progress.total:
+            tidy(store)
+    notes = [] if len(found) == len(photos) else [f"{len(photos) - len(found)} of {len(photos)} photos have no mask."]
+    return Report(
+        truth=about,
+        runs=tuple(run.run for run in chosen),
+        files=found[EVALUATED_COLUMNS],
+        computed=progress.total - len(failed),
+        failed=tuple(dict.fromkeys(failed)),
+        seconds=round(time.monotonic() - begun, 3),
+        notes=tuple(notes),
+    )
+
+
+def runs_with(store: Store, folder: Path, dataset: str | None = None) -> list[str]:
+    """The runs that have computed at least one photo with a mask below this folder."""
+    masks = list(truth.masks_in(folder)["path"])
+    photos = {run.run: _photos(store, [run], None, dataset)["path"] for run in store.runs()}
+    return [name for name, paths in photos.items() if truth.matched(paths.drop_duplicates(), masks)]
+
+
+def _photos(store: Store, runs: Sequence[Run], names: Sequence[str] | None, dataset: str | None) -> pd.DataFrame:
+    """The files that every run has computed, of those that are named."""
+    table = store.table([runs[0].run], [dataset] if dataset else None, with_tags=False)
+    for run in runs[1:]:
+        table = table[table["image_id"].isin(store.computed_ids(run.run, run.classes))]
+    files = table[FILE_COLUMNS].reset_index(drop=True)
+    return files if names is None else choose(files, names)
+
+
+def _roots(store: Store, found: pd.DataFrame) -> dict[str, Path]:
+    """image_id -> the photo's file."""
+    roots = {one.name: one.root for one in store.datasets()}
+    return {i: roots[d] / p for i, d, p in zip(found["image_id"], found["dataset"], found["path"], strict=True)}
+
+
+def _missing(
+    store: Store, run: Run, about: Truth, pictures: pd.DataFrame, calibration: bool
+) -> list[tuple[str, str, bool, bool]]:
+    """(image_id, truth, count it?, look at its confidence?) of the pictures that lack something."""
+    folder = counts_room.evaluation_folder(store, run.run, about.id)
+    counted = counts_room.counted_truths(folder, TRUTH_CELLS)
+    calibrated = counts_room.counted_truths(counts_room.calibration_folder(folder), CALIBRATION)
+    pairs = list(zip(pictures["image_id"], pictures["truth"], strict=True))
+    work = [(*pair, pair not in counted, calibration and pair not in calibrated) for pair in pairs]
+    return [one for one in work if one[2] or one[3]]
+
+
+def _counted(
+    counter: "_Counter", work: Sequence[Any], threads: int | None, progress: Progress, on_progress: OnProgress | None
+) -> list[str]:
+    """Returns the ids of those that could not be counted."""
+    failed = []
+    appender = Appender(counter.store, counter.schemas)
+    try:
+        for image_id, rows in in_threads(counter.count, work, 1 if counter.calibration else threads):
+            if rows is None:
+                failed.append(image_id)
+                progress.failed += 1
+            else:
+                appender.add(image_id, rows)
+            progress.done += 1
+            if on_progress is not None:
+                on_progress(progress)
+    finally:  # also when stopped: what is counted is kept
+        appender.commit()
+    return failed
+
+
+class _Counter:
+    """Counts one picture of one run against the truth."""
+
+    def __init__(self, store: Store, run: Run, about: Truth, photos: dict[str, Path], *, calibration: bool) -> None:
+        self.store, self._run, self._about, self._photos = store, run, about, photos
+        self.calibration = calibration
+        self._net = remake.remake(store, run) if calibration else None
+        folder = counts_room.evaluation_folder(store, run.run, about.id)
+        self._boundary, self._calibration = (
+            counts_room.boundary_folder(folder),
+            counts_room.calibration_folder(folder),
+        )
+        self._cells = folder  # committed last: a picture with cells has the rest too
+        self.schemas = {self._boundary: BOUNDARY, self._calibration: CALIBRATION, self._cells: TRUTH_CELLS}
+
+    def count(self, work: tuple[str, str, bool, bool]) -> tuple[str, dict[Path, dict[str, Any]] | None]:
+        image_id, truth_id, cells, calibration = work
+        try:
+            right = truths.mask(self.store, self._about, truth_id)
+            mask = sound_mask(self.store, self._run.run, image_id, len(self._run.classes))
+            seen = overlay.stretched(mask, (right.shape[1], right.shape[0]))
+            rows: dict[Path, dict[str, Any]] = {}
+            if cells:
+                rows |= self._of_masks(right, seen)
+            if calibration:
+                rows[self._calibration] = self._of_confidence(image_id, right, seen)
+        except (StoreError, BadImage):
+            return image_id, None
+        for columns in rows.values():
+            columns["truth"] = [truth_id] * len(next(iter(columns.values())))
+        return image_id, rows
+
+    def _of_masks(self, right: Mask, seen: Mask) -> dict[Path, dict[str, Any]]:
+        a, b, pixels = metrics.joint(right, seen)
+        near = boundary.matches(_named_alike(right, self._about, self._run), seen)
+        columns = [list(column) for column in zip(*((i, *m) for i, m in near.items()), strict=True)] or [[]] * 5
+        return {
+            self._cells: {"a": a, "b": b, "pixels": pixels},
+            self._boundary: dict(zip(BOUNDARY.names[1:6], columns, strict=True)),
+        }
+
+    def _of_confidence(self, image_id: str, right: Mask, seen: Mask) -> dict[str, Any]:
+        """`CALIBRATION`: the confidence of each pixel, enlarged by nearest neighbour like the mask."""
+        assert self._net is not None
+        spec, settings = self._net
+        data = preprocess.read_bytes(self._photos[image_id])
+        if preprocess.image_id(data) != image_id:
+            raise BadImage("vanished", "The file has changed since its scan.")
+        image = preprocess.resized(preprocess.decode(data), settings.resize)
+        grid = engine.confidence_map(image, spec, settings)
+        size = right.shape[1], right.shape[0]
+        confidence = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.NEAREST), np.float64)
+        table = to_run(self._about, self._run)
+        labelled = table[right] != VOID
+        correct = (table[right] == seen)[labelled]
+        bins = metrics.confidence_bin(confidence[labelled])
+        sums = [
+            np.bincount(bins, weights, CONFIDENCE_BINS)
+            for weights in (None, confidence[labelled], correct.astype(float))
+        ]
+        return {
+            "bin": np.arange(CONFIDENCE_BINS),
+            "pixels": sums[0].astype(np.int64),
+            "confidence": sums[1],
+            "correct": sums[2].astype(np.int64),
+        }
+
+
+def truth_names(about: Truth, run: Run) -> tuple[str, ...]:
+    """The truth's classes as the run would call them: cats and dogs are pets to a run that knows nothing finer."""
+    if truth.PET in run.classes and not {"cat", "dog"} & set(run.classes):
+        return tuple(truth.PET if name in ("cat", "dog") else name for name in about.classes)
+    return about.classes
+
+
+def to_run(about: Truth, run: Run) -> Mask:
+    """uint8 (256,): value of the truth -> the run's index of that class, void if it has none."""
+    table = np.full(256, VOID, np.uint8)
+    for value, name in enumerate(truth_names(about, run)):
+        if name in run.classes:
+            table[value] = run.classes.index(name)
+    return table
+
+
+def _named_alike(right: Mask, about: Truth, run: Run) -> Mask:
+    """The truth in the run's indices, so that boundaries of one class meet."""
+    return to_run(about, run)[right]
+
+
+# --- asking ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What the counts say of one run against a truth, for a set of files."""
+
+    run: Run
+    truth: Truth
+    files: pd.DataFrame
+    """`EVALUATED_COLUMNS`, one row per file."""
+    counts: Counts
+    """One image per row of `files`; rows of the matrix are the truth, columns the run."""
+    boundaries: dict[str, tuple[NDArray[np.float64], ...]]
+    """class -> columns of `boundary.matches`."""
+    bins: list[NDArray[np.float64]]
+    """pixels, confidence, correct: (N, bins) each; zeros where no confidence of pixels is known."""
+    confidence: NDArray[np.float64]
+    """(N,): the run's mean confidence in each image; NaN for imported masks."""
+    notes: tuple[str, ...]
+
+    @cached_property
+    def measures(self) -> dict[str, Measure]:
+        """By the names of `metrics.accuracy` and `metrics.boundary_f`, and two errors of calibration: `ece` over pixels
+        (None without `update(calibration=True)`) and `image_ece`, where an image's mean confidence meets its accuracy.
+        """
+        found = metrics.accuracy(self.counts)
+        found |= metrics.boundary_f(self.boundaries, self.counts.images)  # type: ignore[arg-type]
+        found["ece"] = metrics.expected_calibration_error(*self.bins)
+        accurate = found["pixel_accuracy"].each()
+        return found | {"image_ece": metrics.image_calibration_error(self.confidence, accurate)}
+
+    def figures(self, seed: int = 0, resamples: int = metrics.RESAMPLES) -> dict[str, Figure]:
+        return metrics.figures(self.measures, seed=seed, resamples=resamples)
+
+    def confusion(self) -> pd.DataFrame:
+        """int64: pixels that the truth calls by the row's class and the run by the column's; void is left out."""
+        counts = self.counts
+        return pd.DataFrame(counts.matrix(), index=list(counts.classes_a), columns=list(counts.classes_b))
+
+    def images(self) -> pd.DataFrame:
+        """The files with every measure, NaN where not defined; worst mean IoU first."""
+        each = {name: measure.each() for name, measure in self.measures.items()} | {"confidence": self.confidence}
+        frame = pd.concat([self.files, pd.DataFrame(each, self.files.index)], axis=1)
+        return frame.sort_values("miou", kind="stable")
+
+    def selected(self, keep: NDArray[np.bool_]) -> "Evaluation":
+        """Of some of the files: bool (N,)."""
+        at = np.flatnonzero(keep)
+        return Evaluation(
+            self.run,
+            self.truth,
+            self.files[keep],
+            self.counts.taken(at),
+            {name: tuple(column[at] for column in columns) for name, columns in self.boundaries.items()},
+            [column[at] for column in self.bins],
+            self.confidence[at],
+            self.notes,
+        )
+
+    def by_label(self) -> Iterator[tuple[str, "Evaluation"]]:
+        """Of each folder label in alphabetical order; the empty text stands for files without one."""
+        labels = self.files["label"].astype("object")
+        labels = labels.where(labels.notna(), "")
+        for label in sorted(labels.unique()):
+            yield label, self.selected((labels == label).to_numpy())
+
+    def reliability(self, unit: str = "pixels") -> pd.DataFrame:
+        """Per bin of confidence: low, high, n, confidence and accuracy (means, NaN in an empty bin).
+
+        `pixels` needs `update(calibration=True)`; with `images` a unit is an image, by its mean confidence.
+        """
+        if unit == "pixels":
+            n, confidence, correct = (column.sum(0) for column in self.bins)
+        else:
+            accurate = self.measures["pixel_accuracy"].each()
+            known = ~(np.isnan(self.confidence) | np.isnan(accurate))
+            at = metrics.confidence_bin(self.confidence[known])
+            n, confidence, correct = (
+                np.asarray(np.bincount(at, weights, CONFIDENCE_BINS), np.float64)
+                for weights in (None, self.confidence[known], accurate[known])
+            )
+        edges = np.linspace(0, 1, CONFIDENCE_BINS + 1)
+        return pd.DataFrame(
+            {
+                "low": edges[:-1],
+                "high": edges[1:],
+                "n": n.astype(np.int64),
+                "confidence": metrics.ratio(confidence, n),
+                "accuracy": metrics.ratio(correct, n),
+            }
+        )
+
+
+def evaluation(store: Store, about: Truth, run: str, *, files: pd.DataFrame | None = None) -> Evaluation:
+    """Of these `files` (`FILE_COLUMNS`; by default the whole table of the run).
+
+    Reads counts, no mask: call `update` first. Files without a mask of the truth, or not counted, are left out.
+    """
+    this_run = store.run(run)
+    if files is None:
+        files = store.table([run], with_tags=False)
+    files = files[FILE_COLUMNS]
+    known = truths.masks_of(store, about)
+    files = files.assign(truth=files["image_id"].map(known))
+    files = files[files["truth"].notna()]
+    masks = known[known.index.isin(files["image_id"])]
+    counts, counted = counts_room.evaluation_counts(store, run, about.id, (about.classes, this_run.classes), masks)
+    at = masks.index.get_indexer(pd.Index(files["image_id"]))
+    files, at = files[counted[at]], at[counted[at]]
+    by_class = counts_room.boundary_counts(store, run, about.id, masks)
+    common = [name for name in dict.fromkeys(truth_names(about, this_run)) if name in this_run.classes]
+    empty = [np.zeros(len(masks))] * 4
+    measures = store.measures(this_run, list(masks.index)).set_index("image_id")["confidence"]
+    return Evaluation(
+        run=this_run,
+        truth=about,
+        files=files,
+        counts=counts.taken(at).renamed(truth_names(about, this_run)),
+        boundaries={
+            name: tuple(column[at] for column in by_class.get(this_run.classes.index(name), empty)) for name in common
+        },
+        bins=[column[at] for column in counts_room.calibration_counts(store, run, about.id, masks)],
+        confidence=measures.reindex(masks.index).to_numpy(np.float64)[at],
+        notes=tuple(_notes(about, this_run)),
+    )
+
+
+def _notes(about: Truth, run: Run) -> list[str]:
+    said = []
+    unknown = [name for name in dict.fromkeys(truth_names(about, run)) if name not in run.classes]
+    if about.format == "trimap":
+        unknown = [name for name in unknown if name != truth.PET]
+        said.append(
+            "A trimap calls everything but the pet background: what the run rightly calls sofa or person there counts "
+            "as wrong, in pixel accuracy and in the IoU of background."
+        )
+    if unknown:
+        said.append(f"{run.run} has no class {', '.join(unknown)}: such pixels of the truth are left out.")
+    return said
+
+
+def table(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
+    """A row per run (`label` null), and one per run and folder label: images and every figure (`metrics.flat`)."""
+    rows = []
+    for one in evaluations:
+        for label, part in ((None, one), *one.by_label()):
+            about = {"run": one.run.run, "truth": one.truth.name, "label": label, "images": len(part.files)}
+            rows.append(about | metrics.flat(part.figures(seed), ends=True))
+    return pd.DataFrame(rows)
+
+
+def all_images(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    """`images` of every run under each other, behind a column `run`."""
+    frames = []
+    for one in evaluations:
+        frame = one.images()
+        frame.insert(0, "run", one.run.run)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def all_confusions(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    """Every cell with pixels: run, truth, prediction, pixels."""
+    frames = []
+    for one in evaluations:
+        cells = (
+            one.confusion().rename_axis("truth").melt(ignore_index=False, var_name="prediction", value_name="pixels")
+        )
+        cells = cells.reset_index().assign(run=one.run.run)
+        frames.append(cells.loc[cells["pixels"] > 0, ["run", "truth", "prediction", "pixels"]])
+    return pd.concat(frames, ignore_index=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What one run gains over another on the same images: `b` minus `a`, over all pixels, with its paired interval."""
+
+    a: str
+    b: str
+    measure: str
+    value: float | None
+    interval: metrics.Interval | None
+
+
+def differences(
+    evaluations: Sequence[Evaluation],
+    names: Sequence[str] = ("miou", "pixel_accuracy"),
+    *,
+    seed: int = 0,
+    resamples: int = metrics.RESAMPLES,
+) -> list[Difference]:
+    """Of every pair of runs, which must be evaluated on the same files."""
+    found = []
+    for i, one in enumerate(evaluations):
+        for other in evaluations[i + 1 :]:
+            if not one.files["path"].reset_index(drop=True).equals(other.files["path"].reset_index(drop=True)):
+                raise SegError(f"{one.run.run} and {other.run.run} were not evaluated on the same photos.")
+            for name in names:
+                value, interval = metrics.difference(
+                    one.measures[name], other.measures[name], seed=seed, resamples=resamples
+                )
+                found.append(Difference(a=one.run.run, b=other.run.run, measure=name, value=value, interval=interval))
+    return found

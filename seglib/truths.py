@@ -1,0 +1,170 @@
+"""Ground truths in the store: `truths/<8 hex of the folder>/`, so that they can be looked at beside what runs saw.
+
+In: a folder of masks, photos of the table. Out: `truth.json` (name, format, classes; no path of this machine),
+`files/part-*.parquet` (which mask belongs to which picture) and `masks/<ab>/<id>.png`, palette PNG of class indices
+with 255 as void, at the photo's size. A file of the truth is read again only when its size or time changed. Knows
+nothing of runs and measures.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from seglib import overlay, parts, truth
+from seglib.classes import VOC_CLASSES
+from seglib.errors import DatasetError, StoreError, UnknownName
+from seglib.overlay import Mask
+from seglib.store import Store
+
+FILES = pa.schema(
+    [
+        *(("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64()), ("image_id", pa.string())),
+        *(("truth", pa.string()), ("scan", pa.int64())),
+    ]
+)
+"""`path` of the mask below the truth's folder; `truth` is the id of what it says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    id: str
+    """8 hex digits of the resolved folder and the format."""
+    name: str
+    format: str
+    classes: tuple[str, ...]
+
+
+def all_truths(store: Store) -> list[Truth]:
+    """By name."""
+    found = [_read(path) for path in store.path.glob("truths/*/truth.json")]
+    return sorted(found, key=lambda one: (one.name, one.id))
+
+
+def find(store: Store, name: str) -> Truth:
+    """By id or name."""
+    known = all_truths(store)
+    by_name = {one.name: one for one in known} | {one.id: one for one in known}
+    if name not in by_name:
+        raise UnknownName("truth", name, [one.name for one in known])
+    return by_name[name]
+
+
+def register(store: Store, folder: Path, kind: str, classes: tuple[str, ...] | None = None) -> Truth:
+    """The truth of this folder in this format; `classes` are those of its indices, by default the 21 of VOC."""
+    if not folder.is_dir():
+        raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks with --truth.")
+    root = folder.resolve()
+    named = truth.TRIMAP_CLASSES if kind == "trimap" else classes or VOC_CLASSES
+    digest = hashlib.sha256("\n".join((str(root), kind, *named)).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    found = Truth(id=digest, name=root.name, format=kind, classes=named)
+    file = _folder(store, found) / "truth.json"
+    if not file.exists():
+        store.scratch.write(file, json.dumps(asdict(found), indent=1).encode("utf-8", "backslashreplace"), durable=True)
+    return found
+
+
+def take_in(store: Store, about: Truth, folder: Path, photos: pd.DataFrame) -> pd.DataFrame:
+    """Match the photos (path, label, width, height, image_id) with the masks below the folder, read what is new.
+
+    Returns the photos that have a mask, with `truth` (the mask's id) and `mask` (its path). Raises `DatasetError` for a
+    mask of another size than its photo, and for equal photos whose masks differ.
+    """
+    masks = truth.masks_in(folder)
+    paths = photos["path"].drop_duplicates()
+    if len(paths) < len(photos):
+        raise DatasetError("Several data sets hold photos of these paths: name one of them with --dataset.")
+    pairs = truth.matched(paths, masks["path"])
+    found = photos[photos["path"].isin(pairs.keys())].assign(mask=lambda frame: frame["path"].map(pairs))
+    joined = found.merge(masks.rename(columns={"path": "mask"}), on="mask", how="left")
+    known = _index(store, about).rename(columns={"path": "mask"})
+    joined = joined.merge(known.drop(columns="scan"), on=["mask", "bytes", "mtime_ns", "image_id"], how="left")
+    new = joined["truth"].isna()
+    rows = joined.loc[new, ["mask", "label", "width", "height"]].astype("object").itertuples(index=False, name=None)
+    joined.loc[new, "truth"] = [
+        _keep(store, about, _checked(about, folder, name, label, (width, height)))
+        for name, label, width, height in rows
+    ]
+    _check_alike(joined)
+    if new.any():
+        fresh = joined[new].drop(columns="path").rename(columns={"mask": "path"}).assign(scan=time.time_ns())
+        table = pa.Table.from_pandas(fresh[FILES.names], FILES, preserve_index=False)
+        store.scratch.append(_folder(store, about) / "files", table)
+    return joined.drop(columns=["bytes", "mtime_ns"]).set_index(found.index)
+
+
+def masks_of(store: Store, about: Truth) -> pd.Series:
+    """image_id -> id of the mask that was taken in last."""
+    index = _index(store, about).sort_values("scan", kind="stable").drop_duplicates("image_id", keep="last")
+    return index.set_index("image_id")["truth"]
+
+
+def mask_path(store: Store, about: Truth, mask_id: str) -> Path:
+    return _folder(store, about) / "masks" / mask_id[:2] / f"{mask_id}.png"
+
+
+def mask(store: Store, about: Truth, mask_id: str) -> Mask:
+    """uint8 (H, W): class index of `about.classes`, 255 void."""
+    try:
+        return overlay.read_index_png(mask_path(store, about, mask_id).read_bytes())
+    except (OSError, ValueError, SyntaxError):
+        raise StoreError(
+            f"The truth {mask_id} is missing or damaged: delete {mask_path(store, about, mask_id).parents[2].name!r} "
+            "below truths in the store, and evaluate again."
+        ) from None
+
+
+def _index(store: Store, about: Truth) -> pd.DataFrame:
+    """The newest row of each file and picture, if the mask that it speaks of is there."""
+    table = parts.newest(parts.read(_folder(store, about) / "files", FILES), ["path", "image_id"])
+    frame: pd.DataFrame = table.to_pandas()
+    return frame[[mask_path(store, about, one).exists() for one in frame["truth"]]]
+
+
+def _checked(about: Truth, folder: Path, name: str, label: str | None, size_wh: tuple[int, int]) -> Mask:
+    raw = truth.read(folder, name)
+    if raw.shape != size_wh[::-1]:
+        raise DatasetError(
+            f"The mask {name!r} is {raw.shape[1]} x {raw.shape[0]} pixels and its photo {size_wh[0]} x {size_wh[1]}: "
+            "a truth must have its photo's size."
+        )
+    if about.format == "trimap":
+        return truth.trimap_mask(raw, name, label if isinstance(label, str) else None)
+    return truth.index_mask(raw, name, len(about.classes))
+
+
+def _keep(store: Store, about: Truth, mask: Mask) -> str:
+    """Returns the id: SHA-256 of size and values, first 32 hex digits."""
+    mask_id = hashlib.sha256(f"{mask.shape}".encode() + mask.tobytes()).hexdigest()[:32]
+    if not (path := mask_path(store, about, mask_id)).exists():
+        store.scratch.write(path, overlay.index_png(mask))
+    return mask_id
+
+
+def _check_alike(joined: pd.DataFrame) -> None:
+    """Counts are kept by content: equal photos cannot have two truths."""
+    several = joined.groupby("image_id", sort=False)["truth"].nunique()
+    for image_id in several.index[several > 1][:1]:
+        rows = joined[joined["image_id"] == image_id]
+        one, other = rows.drop_duplicates("truth")["path"].iloc[:2]
+        raise DatasetError(
+            f"{one!r} and {other!r} are the same photo, and their masks differ: leave one out by --list."
+        )
+
+
+def _folder(store: Store, about: Truth) -> Path:
+    return store.path / "truths" / about.id
+
+
+def _read(file: Path) -> Truth:
+    try:
+        about = json.loads(file.read_bytes())
+        return Truth(**{**about, "classes": tuple(about["classes"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        raise StoreError(
+            f"truths/{file.parent.name}/{file.name} is damaged: delete its folder, and evaluate again."
+        ) from None
