@@ -5,8 +5,9 @@
     table = seglib.select(table, seglib.Filters.decode("label=cats&share.cat=0.1..1"))
     seglib.open("output").overlay("cats/chelsea.png")         # a picture, in a notebook
 
-The rooms, each importing only from those before it: errors, classes; dataset, nets, preprocess, stats, overlay, parts;
-models; engine, workers; tags; filters, store; plan, query, upkeep, writer; export; pipeline, predict; arguments; cli.
+The rooms, each importing only from those before it: errors, classes; boundary, dataset, metrics, nets, preprocess,
+stats, overlay, parts; models, truth; engine, workers; tags; filters, store; counts, plan, query, truths, writer;
+remake, upkeep; cost, export; compare, pipeline, predict; evaluate, imported; samples; arguments; cli.
 Importing seglib imports neither torch nor pandas: names are looked up at their first use, so that worker processes
 start fast.
 """
@@ -16,8 +17,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from seglib.compare import Comparison
     from seglib.engine import Settings, predict_batch
     from seglib.errors import SegError
+    from seglib.evaluate import Evaluation
     from seglib.models import MODELS, ModelSpec
     from seglib.pipeline import Options, Report, run
     from seglib.preprocess import Resize
@@ -28,6 +31,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MODELS",
+    "Comparison",
+    "Evaluation",
     "Filters",
     "ModelSpec",
     "Options",
@@ -50,6 +55,8 @@ _ROOMS = {
     **dict.fromkeys(("Filters", "class_distribution", "co_occurrence", "folder_against_animal", "select"), "query"),
     **dict.fromkeys(("Options", "Report", "run"), "pipeline"),
     **dict.fromkeys(("Settings", "predict_batch"), "engine"),
+    "Comparison": "compare",
+    "Evaluation": "evaluate",
     "Resize": "preprocess",
     "SegError": "errors",
     "Store": "store",
