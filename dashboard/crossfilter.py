@@ -34,7 +34,8 @@ def after(event: Any, own: Collection[str], filters: Filters) -> Filters:
     selection = event.get("selection") if isinstance(event, Mapping) else None
     if not isinstance(selection, Mapping):
         return filters
-    told = _hull([filter_of(point) for point in selection.get("points") or ()], own)
+    points = selection.get("points")
+    told = _hull([filter_of(point) for point in points] if isinstance(points, list) else [], own)
     if not told:
         empty = not any(selection.get(part) for part in ("points", "box", "lasso"))
         return apart(filters, own) if empty else filters

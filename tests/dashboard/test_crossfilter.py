@@ -79,6 +79,7 @@ def test_a_box_around_nothing_changes_nothing():
         "x",
         {},
         {"selection": None},
+        {"selection": {"points": 3}},
         event(None),
         event({"x": 1}),
         event(point(3)),
