@@ -182,4 +182,4 @@ def test_a_box_and_a_place_to_click_per_folder():
 def test_colours_follow_the_palette():
     names = ["background", "aeroplane"]
     assert charts.class_colours(names, "voc") == {"background": "#000000", "aeroplane": "#800000"}
-    assert charts.class_colours(names)["aeroplane"] == "#332288"
+    assert charts.class_colours(names)["aeroplane"] == "#772211"

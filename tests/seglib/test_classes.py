@@ -24,6 +24,32 @@ def test_no_two_classes_share_a_colour(name):
     assert len(np.unique(palette(name), axis=0)) == 21
 
 
+# Machado, Oliveira & Fernandes (2009), severity 1, on linear RGB
+VISIONS = {
+    "normal": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def oklab(linear: np.ndarray) -> np.ndarray:
+    """Björn Ottosson's space, in which distance is difference as it is seen."""
+    to_cones = [[0.41222, 0.53633, 0.05145], [0.21190, 0.68070, 0.10740], [0.08830, 0.28172, 0.62998]]
+    to_lab = [[0.21045, 0.79362, -0.00407], [1.97800, -2.42859, 0.45059], [0.02590, 0.78277, -0.80868]]
+    return np.cbrt(np.clip(linear, 0, 1) @ np.transpose(to_cones)) @ np.transpose(to_lab)
+
+
+@pytest.mark.parametrize("vision", list(VISIONS))
+def test_no_two_classes_of_the_safe_palette_look_alike(vision):
+    """Background aside: no mask paints it, and charts write its name."""
+    srgb = palette("okabe-ito")[1:] / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    seen = oklab(linear @ np.transpose(VISIONS[vision]))
+    apart = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
+    assert apart[np.triu_indices(20, 1)].min() > 0.075
+
+
 def test_safe_palette_follows_the_name_and_not_the_index():
     own = palette("okabe-ito", ("background", "pet", "cat"))
     assert own[2].tolist() == palette("okabe-ito")[VOC_CLASSES.index("cat")].tolist()
