@@ -31,11 +31,12 @@ class Picks:
 
     def on(self, image_ids: Sequence[str]) -> list[str]:
         """Those of these that are picked."""
-        return pa.array(image_ids, pa.string()).filter(self._has(image_ids)).to_pylist()  # type: ignore[no-any-return]
+        found = set(self.ids.filter(pc.is_in(self.ids, value_set=_flat(image_ids))).to_pylist())
+        return [image_id for image_id in image_ids if image_id in found]
 
     def rows(self, image_ids: pd.Series) -> NDArray[np.bool_]:
         """bool per row of a column of image ids."""
-        found: NDArray[np.bool_] = self._has(image_ids).to_numpy(zero_copy_only=False)
+        found: NDArray[np.bool_] = pc.is_in(_flat(image_ids), value_set=self.ids).to_numpy(zero_copy_only=False)
         return found
 
     def replaced(self, shown: Iterable[object], picked: Iterable[object]) -> "Picks":
@@ -44,16 +45,13 @@ class Picks:
         Comes from the browser: what is no image id is left out.
         """
         seen = {i for i in shown if isinstance(i, str) and _IMAGE_ID.match(i)}
-        chosen = [i for i in picked if isinstance(i, str) and i in seen]
+        chosen = list(dict.fromkeys(i for i in picked if isinstance(i, str) and i in seen))
         kept = self.ids.filter(pc.invert(pc.is_in(self.ids, value_set=pa.array(sorted(seen), pa.string()))))
-        return Picks(pc.unique(pa.concat_arrays([kept, pa.array(chosen, pa.string())])))
+        return Picks(pa.concat_arrays([kept, pa.array(chosen, pa.string())]))
 
     def plus(self, image_ids: pd.Series) -> "Picks":
         """With all of a column."""
         return Picks(pc.unique(pa.concat_arrays([self.ids, _flat(image_ids)])))
-
-    def _has(self, image_ids: "Sequence[str] | pd.Series") -> pa.Array:
-        return pc.is_in(_flat(image_ids), value_set=self.ids)
 
 
 def _flat(image_ids: "Sequence[str] | pd.Series") -> pa.Array:

@@ -63,6 +63,16 @@ class Action:
     images: int
 
 
+@dataclass(frozen=True)
+class _Log:
+    """What was done, as numbers with names to them, since it may be millions of rows."""
+
+    ids: pa.Array
+    """string: the pictures, without repetition."""
+    rows: pd.DataFrame
+    """Oldest first: image (int32, a position in `ids`), tag, on, time, action, undoes."""
+
+
 def tag_name(text: str) -> str:
     """The name as it is kept: composed (NFC), single spaces. Raises `UsageError` if it cannot be a tag."""
     name = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
@@ -86,7 +96,7 @@ def untag(store: Place, ids: Iterable[str] | pa.Array, name: str) -> Action | No
 def undo(store: Place, action: str | None = None) -> Action | None:
     """Take back an action, by default the last one that counts; returns it, or None if there is nothing to undo."""
     log = _log(store)
-    found = _action(_counting(log), action)
+    found = _action(_counting(log.rows), action)
     if found is not None:
         _append(store, log, [""], "", on=False, undoes=found.id)
     return found
@@ -94,7 +104,11 @@ def undo(store: Place, action: str | None = None) -> Action | None:
 
 def tags_of(store: Place) -> pd.Series:
     """The tagged pictures: index image_id (unique), values the names in order, joined by `SEPARATOR` (categorical)."""
-    return _combined(_present(_log(store)))
+    log = _log(store)
+    present = _present(log.rows)
+    images, joined = _combined(present)
+    index = pd.Index(pd.array(log.ids.take(pa.array(images)), dtype="str"), name="image_id")
+    return pd.Series(joined, index, name="tags")
 
 
 def column(tagged: pd.Series, image_ids: pd.Series) -> pd.Series:
@@ -134,8 +148,8 @@ def merge(store: Place) -> None:
 
 def outdated(store: Place) -> int:
     """Rows that say nothing about the present: undone, replaced by a later action, or a tag taken off."""
-    log = _log(store)
-    return len(log) - len(_present(log))
+    rows = _log(store).rows
+    return len(rows) - len(_present(rows))
 
 
 def compact(store: Place) -> None:
@@ -145,12 +159,13 @@ def compact(store: Place) -> None:
     """
     old = parts.names(_folder(store))
     log = _ordered(parts.read_these(_folder(store), old, SCHEMA, remedy=_REMEDY))
-    kept = _present(log)
-    if len(kept) == len(log):
+    kept = _present(log.rows)
+    if len(kept) == len(log.rows):
         return
     if len(kept):
-        kept = kept.assign(action="", undoes=None)
-        store.scratch.append(_folder(store), pa.Table.from_pandas(kept, SCHEMA, preserve_index=False))
+        ids = log.ids.take(pa.array(kept["image"])).to_pandas()
+        kept = kept.assign(image_id=ids.to_numpy(), tag=kept["tag"].astype("str"), action="", undoes=None)
+        store.scratch.append(_folder(store), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False))
     for name in old:
         (_folder(store) / name).unlink(missing_ok=True)
 
@@ -163,9 +178,8 @@ def _act(store: Place, ids: Iterable[str] | pa.Array, name: str, *, on: bool) ->
     wanted = pc.unique(ids if isinstance(ids, pa.Array) else pa.array(list(ids), pa.string()))
     if not pc.all(pc.match_substring_regex(wanted, _IMAGE_ID), min_count=0).as_py():
         raise UsageError("A picture is tagged by its image_id, 32 hex digits as in the table.")
-    present = _present(log)
-    have = pa.array(present.loc[present["tag"] == name, "image_id"], pa.string())
-    has = pc.is_in(wanted, value_set=have)
+    present = _present(log.rows)
+    has = pc.is_in(wanted, value_set=log.ids.take(pa.array(present.loc[present["tag"] == name, "image"])))
     changed = wanted.filter(pc.invert(has) if on else has)
     if not len(changed):
         return None
@@ -173,13 +187,13 @@ def _act(store: Place, ids: Iterable[str] | pa.Array, name: str, *, on: bool) ->
 
 
 def _append(
-    store: Place, log: pd.DataFrame, ids: Sequence[str] | pa.Array, name: str, *, on: bool, undoes: str | None = None
+    store: Place, log: _Log, ids: Sequence[str] | pa.Array, name: str, *, on: bool, undoes: str | None = None
 ) -> str:
     """One action as one part, later than all that is known; returns its id."""
     action, n = secrets.token_hex(8), len(ids)
     time = pd.Timestamp.now("UTC").as_unit("us")
-    if len(log):  # a clock that went back must not put this action before the others
-        time = max(time, log["time"].iloc[-1] + pd.Timedelta(1, "us"))
+    if len(log.rows):  # a clock that went back must not put this action before the others
+        time = max(time, log.rows["time"].iloc[-1] + pd.Timedelta(1, "us"))
     table = pa.table(
         {
             "image_id": pa.array(ids, pa.string()),
@@ -198,24 +212,29 @@ def _append(
     return action
 
 
-def _log(store: Place) -> pd.DataFrame:
-    """Every row, oldest first; the rows of one action stand together."""
+def _log(store: Place) -> _Log:
+    """The rows of one action stand together. A row that is being merged may be there twice."""
     return _ordered(parts.read(_folder(store), SCHEMA, remedy=_REMEDY))
 
 
-def _ordered(table: pa.Table) -> pd.DataFrame:
-    log: pd.DataFrame = parts.newest(table, KEY).sort_by([("time", "ascending"), ("action", "ascending")]).to_pandas()
-    return log.reset_index(drop=True)
+def _ordered(table: pa.Table) -> _Log:
+    images = table["image_id"].combine_chunks().dictionary_encode()
+    named = {name: table[name].combine_chunks().dictionary_encode() for name in ("tag", "action", "undoes")}
+    columns = {"image": images.indices, **named, "on": table["on"], "time": table["time"]}
+    rows: pd.DataFrame = pa.table(columns).to_pandas()
+    if not rows["time"].is_monotonic_increasing:
+        rows = rows.sort_values("time", kind="stable", ignore_index=True)
+    return _Log(images.dictionary, rows)
 
 
-def _counting(log: pd.DataFrame) -> pd.DataFrame:
+def _counting(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that no undo has taken out, without the undos."""
-    return log[log["undoes"].isna() & ~log["action"].isin(log["undoes"].dropna())]
+    return rows[rows["undoes"].isna() & ~rows["action"].isin(rows["undoes"].dropna())]
 
 
-def _present(log: pd.DataFrame) -> pd.DataFrame:
+def _present(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that hold now: the newest of each picture and tag, if it puts the tag on."""
-    newest = _counting(log).drop_duplicates(["image_id", "tag"], keep="last")
+    newest = _counting(rows).drop_duplicates(["image", "tag"], keep="last")
     return newest[newest["on"]]
 
 
@@ -227,21 +246,21 @@ def _action(counting: pd.DataFrame, wanted: str | None) -> Action | None:
     rows = undoable[undoable["action"] == wanted]
     if rows.empty:
         return None
-    return Action(str(wanted), str(rows["tag"].iloc[0]), bool(rows["on"].iloc[0]), len(rows))
+    return Action(str(wanted), str(rows["tag"].iloc[0]), bool(rows["on"].iloc[0]), int(rows["image"].nunique()))
 
 
-def _combined(present: pd.DataFrame) -> pd.Series:
-    """One value per picture out of one row per picture and tag: tag by tag, so never picture by picture."""
-    ids, images = np.unique(present["image_id"].to_numpy("object"), return_inverse=True)
-    codes: NDArray[np.int32] = np.zeros(len(ids), np.int32)
+def _combined(present: pd.DataFrame) -> tuple[NDArray[np.int32], pd.Categorical]:
+    """(image, joined tags) per picture out of one row per picture and tag: tag by tag, so never picture by picture."""
+    images, places = np.unique(present["image"].to_numpy(np.int32), return_inverse=True)
+    codes: NDArray[np.int32] = np.zeros(len(images), np.int32)
     values = [""]
-    for name, rows in sorted(present.groupby("tag", sort=False).indices.items()):
-        at = images[rows]
+    for name, rows in sorted(present.groupby("tag", observed=True, sort=False).indices.items()):
+        at = places[rows]
         before, inverse = np.unique(codes[at], return_inverse=True)
         codes[at] = (len(values) + inverse).astype(np.int32)
         values += [f"{values[old]}{SEPARATOR}{name}".removeprefix(SEPARATOR) for old in before]
-    joined = pd.Categorical.from_codes(codes, pd.Index(values, dtype="str")).remove_unused_categories()
-    return pd.Series(joined, pd.Index(ids, dtype="str", name="image_id"), name="tags")
+    joined = pd.Categorical.from_codes(codes, pd.Index(values, dtype="str"))
+    return images, joined.remove_unused_categories()
 
 
 def _folder(store: Place) -> Path:
