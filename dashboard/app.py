@@ -12,7 +12,13 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only this folder on the pa
     sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402
+from starlette.middleware import Middleware  # noqa: E402
 
-from dashboard import media, sockets  # noqa: E402
+from dashboard import media, preload, sockets  # noqa: E402
 
-app = st.App(Path(__file__).with_name("main.py"), routes=media.routes, lifespan=sockets.lifespan)
+app = st.App(
+    Path(__file__).with_name("main.py"),
+    routes=media.routes,
+    lifespan=sockets.lifespan,
+    middleware=[Middleware(preload.Preload)],
+)

@@ -22,6 +22,7 @@ def _text(name: str) -> str:
 
 _gallery = st.components.v2.component("seglib_gallery", css=_text("gallery.css"), js=_text("gallery.js"))
 _matrix = st.components.v2.component("seglib_matrix", css=_text("matrix.css"), js=_text("matrix.js"))
+_drawn = st.components.v2.component("seglib_drawn", js=_text("drawn.js"))
 _copy_link = st.components.v2.component("seglib_copy_link", css=_text("copy_link.css"), js=_text("copy_link.js"))
 
 
@@ -192,3 +193,8 @@ def said(key: str, name: str) -> Any:
 def copy_link(command: str, *, key: str) -> None:
     """A button that copies the address of the page as it is at the click, and shows it and a command for the shell."""
     _copy_link(key=key, data={"command": command}, width="content")
+
+
+def drawn(*, key: str, on_drawn: Callable[[], None]) -> None:
+    """Shows nothing. `on_drawn` is called once the pictures that are in view are there."""
+    _drawn(key=key, data={}, height=1, on_drawn_change=on_drawn)

@@ -5,7 +5,8 @@ drawn and changes it in its callback, so chips, clicks in charts, links and the 
 Streamlit's own binding of widgets to the URL is not used: it forbids going to another page with new filters.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from seglib.tags import Action
 _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
 _CHARTS, _RUN = "_charts", "_run"
+_CAN_CHART, _LATER = "_can_chart", "_later"
 
 
 def pull(page: str) -> None:
@@ -201,3 +203,30 @@ def _snapshot() -> dict[str, tuple[str, ...]]:
 
 def _frozen(params: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {key: tuple(texts) for key, texts in params.items()}
+
+
+# --- the first page: its charts come last ------------------------------------------------------------------------
+
+
+def can_chart() -> bool:
+    """Whether this visitor's browser may have the script that draws charts, which stops it for a second as it comes."""
+    return _CAN_CHART in st.session_state
+
+
+def allow_charts() -> None:
+    """From now on; usable as a callback."""
+    st.session_state[_CAN_CHART] = True
+
+
+@contextmanager
+def charts_later(later: bool) -> Iterator[None]:
+    """While it lasts, charts only keep their place, if `later`."""
+    st.session_state[_LATER] = later
+    try:
+        yield
+    finally:
+        del st.session_state[_LATER]
+
+
+def charts_wait() -> bool:
+    return bool(st.session_state.get(_LATER, False))

@@ -111,6 +111,10 @@ def chart(name: str, draw: Draw, own: Collection[str], *, alt: str, boxes: bool 
     """
     present = crossfilter.within(session.view().filters, own)
     bare = draw(Filters())
+    if session.charts_wait():
+        st.html(f"<div style='height: {bare.layout.height}px'></div>")
+        return
+    session.allow_charts()
     key, kept = session.chart_key(name, bare.to_json() if boxes else "", present.encode())
     plain = kept or not present
 

@@ -43,13 +43,18 @@ def render(selection: Selection) -> None:
     parts.key_figures(selection)
     if parts.is_empty(selection):
         return
-    _charts(selection)
+    gallery = selection.view.show == "gallery"
+    first = gallery and not session.can_chart()  # else the pictures would come after the charts
+    with session.charts_later(first):
+        _charts(selection)
     _controls(selection)
-    if selection.view.show == "table":
-        _table(selection)
-    else:
+    if gallery:
         _gallery(selection)
+    else:
+        _table(selection)
     picked.bar(selection)
+    if first:
+        components.drawn(key="drawn", on_drawn=session.allow_charts)
 
 
 def _leaving(selection: Selection) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ROOT, imported
 
 ORDER = [
-    {"formats", "settings", "sockets"},
+    {"formats", "settings", "sockets", "preload"},
     {"state", "components", "crossfilter", "picks", "predictor", "folders", "caches", "originals", "pictures"},
     {"predict_worker", "uncertainty", "jobs", "trials"},
     {"job_worker"},

@@ -320,3 +320,26 @@ def test_a_file_that_changed_since_its_scan_is_noted(full):
     notes = {tile["name"]: tile["note"] for tile in component(opened("Explore"), "tiles")["tiles"]}
     assert notes.pop("cats/a.jpg") == "changed since its scan"
     assert set(notes.values()) == {""}
+
+
+def test_the_first_gallery_comes_before_the_charts(full):
+    app = opened("Explore")
+    assert component(app, "tiles")["tiles"]
+    assert not app.get("plotly_chart")
+    assert "<div style='height: " in html(app)  # their place is kept
+    app.session_state["_can_chart"] = True  # as `session.allow_charts` notes when the pictures are there
+    app.run()
+    assert app.get("plotly_chart")
+    assert "<div style='height: " not in html(app)
+
+
+def test_who_comes_from_a_page_with_charts_has_them_at_once(full):
+    app = opened("Overview")
+    assert app.get("plotly_chart")
+    app.session_state["_target"] = "Explore"
+    app.run()
+    assert app.get("plotly_chart")
+
+
+def test_a_table_lets_no_chart_wait(full):
+    assert opened("Explore", show=["table"]).get("plotly_chart")
