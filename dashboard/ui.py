@@ -112,7 +112,7 @@ def chart(name: str, draw: Draw, own: Collection[str], *, alt: str, boxes: bool 
     present = crossfilter.within(session.view().filters, own)
     bare = draw(Filters())
     if session.charts_wait():
-        st.html(f"<div style='height: {bare.layout.height}px'></div>")
+        st.html(f"<div class='chart-place' style='height: {bare.layout.height}px'></div>")
         return
     session.allow_charts()
     key, kept = session.chart_key(name, bare.to_json() if boxes else "", present.encode())

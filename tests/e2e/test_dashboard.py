@@ -41,6 +41,8 @@ def opened(browser, url: str, *, scheme: str = "light", width: int = 1440, drawn
     page.goto(url)
     page.wait_for_selector(drawn)
     settle(page)
+    page.wait_for_selector(".chart-place", state="detached")  # on the first page the charts come last
+    settle(page)
     return page
 
 
