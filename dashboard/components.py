@@ -1,4 +1,4 @@
-"""Three small parts drawn in the browser: the gallery, a matrix whose cells are buttons, and "Copy link".
+"""Small parts drawn in the browser: the gallery, a matrix whose cells are buttons, "Copy link", a sign of life.
 
 In: plain data (names, addresses of pictures, numbers). Out: what the visitor did, through callbacks. Their scripts
 put names into the page as text, never as HTML. Knows nothing of stores, filters or tables.
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+
+from dashboard import preload
 
 _HERE = Path(__file__).parent
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -197,4 +199,4 @@ def copy_link(command: str, *, key: str) -> None:
 
 def drawn(*, key: str, on_drawn: Callable[[], None]) -> None:
     """Shows nothing. `on_drawn` is called once the pictures that are in view are there."""
-    _drawn(key=key, data={}, height=1, on_drawn_change=on_drawn)
+    _drawn(key=key, data={"script": preload.chart_script()}, height=1, on_drawn_change=on_drawn)

@@ -1,5 +1,5 @@
 // Tells the server, once, that the gallery's pictures in view are there, or that two seconds have passed: the charts
-// may follow.
+// may follow. Their script is fetched in the meantime, but does not run yet.
 const told = new WeakSet();
 const PATIENCE_MS = 2000;
 
@@ -13,9 +13,16 @@ function isInView(picture) {
   return box.width > 0 && box.bottom > 0 && box.top < innerHeight;
 }
 
-export default function ({ parentElement, setTriggerValue }) {
+function fetchAhead(address) {
+  const link = document.createElement("link");
+  Object.assign(link, { rel: "modulepreload", crossOrigin: "", href: address });
+  document.head.append(link);
+}
+
+export default function ({ parentElement, data, setTriggerValue }) {
   if (told.has(parentElement)) return;
   told.add(parentElement);
+  if (data.script) fetchAhead(data.script);
   const deadline = performance.now() + PATIENCE_MS;
   const look = () => {
     const all = pictures();

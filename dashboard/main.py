@@ -65,11 +65,13 @@ def _draw(path: Path, title: str) -> None:
     view, notes = fitted(view, data.classes(source))
     session.settle(view)
     focus = view.focus or data.main_class(source, view.filters)
-    sidebar.render_filters(source, focus)
     session.push()
     ui.tell([*session.notes(), *run_notes, *notes])
     run = next(run for run in found if run.run == view.run)
-    VIEWS[title](Selection(store, run, source, view, focus))
+    try:
+        VIEWS[title](Selection(store, run, source, view, focus))
+    finally:  # so late because the browser draws in this order, and figures and photos are awaited more
+        sidebar.render_filters(source, focus)
 
 
 def _page(title: str, *, default: bool) -> "st.Page":

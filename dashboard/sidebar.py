@@ -57,9 +57,11 @@ def render_filters(source: Source, focus: str) -> None:
     with st.sidebar:
         for key in MAIN:
             _widget(source, FILTERS[key], focus)
-        with st.expander("More filters", expanded=bool(active & set(rest))):
-            for key in rest:
-                _widget(source, FILTERS[key], focus)
+        more = st.expander("More filters", expanded=bool(active & set(rest)), key="w:more", on_change="rerun")
+        if more.open:  # what is not seen need not be drawn
+            with more:
+                for key in rest:
+                    _widget(source, FILTERS[key], focus)
 
 
 def _widget(source: Source, entry: Filter, focus: str) -> None:
