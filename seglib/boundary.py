@@ -38,13 +38,13 @@ def matches(truth: Mask, prediction: Mask) -> dict[int, tuple[int, int, int, int
     a boundary in either mask are left out.
     """
     limit = tolerance_px(truth.shape)
-    filled, deep = _filled(truth, DEEP * limit)
-    edge_truth, edge_prediction = (edges(mask) & ~deep for mask in (filled, prediction))
+    whole, deep = _filled(truth, DEEP * limit)
+    edge_truth, edge_prediction = (edges(mask) & ~deep for mask in (whole, prediction))
     found = {}
-    for value in np.union1d(filled[edge_truth], prediction[edge_prediction]):
+    for value in np.union1d(whole[edge_truth], prediction[edge_prediction]):
         if value == VOID:
             continue
-        points_truth = np.argwhere(edge_truth & (filled == value))
+        points_truth = np.argwhere(edge_truth & (whole == value))
         points_prediction = np.argwhere(edge_prediction & (prediction == value))
         found[int(value)] = (
             _near(points_prediction, points_truth, limit),
@@ -66,6 +66,11 @@ def edges(mask: Mask) -> NDArray[np.bool_]:
     return found
 
 
+def filled(truth: Mask) -> Mask:
+    """Void with the class of the nearest labelled pixel; as it is where nothing is labelled."""
+    return _filled(truth, math.inf)[0]
+
+
 def _filled(truth: Mask, limit: float) -> tuple[Mask, NDArray[np.bool_]]:
     """Void with the nearest labelled pixel's class, and where void lies deeper than the limit."""
     void = truth == VOID
@@ -75,10 +80,10 @@ def _filled(truth: Mask, limit: float) -> tuple[Mask, NDArray[np.bool_]]:
     rim = np.argwhere(edges(void.astype(np.uint8)) & ~void)  # the nearest labelled pixel is always one of these
     holes = np.argwhere(void)
     distance, at = _tree(rim).query(holes)
-    filled = truth.copy()
-    filled[void] = truth[tuple(rim[at].T)]
+    whole = truth.copy()
+    whole[void] = truth[tuple(rim[at].T)]
     deep[void] = distance > limit
-    return filled, deep
+    return whole, deep
 
 
 def _near(points: NDArray[np.intp], others: NDArray[np.intp], limit: float) -> int:

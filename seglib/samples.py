@@ -38,7 +38,8 @@ def sheet(store: Store, evaluations: Sequence[Evaluation], *, count: int, seed: 
             mask = overlay.stretched(store.mask(one.run.run, file["image_id"]), photo.size)
             if not index:
                 tiles.append((_painted(photo, known, one), "truth"))
-            outlined = _outlined(_painted(photo, mask, one), boundary.edges(known), _WHITE)
+            whole = boundary.filled(known)
+            outlined = _outlined(_painted(photo, mask, one), boundary.edges(whole) & (whole != 0), _WHITE)
             tiles.append((outlined, f"{one.run.run}: mean IoU {_score(scores[index][at])}"))
             seen += [known, mask]
     colours = palette("voc", first.run.classes)
@@ -61,7 +62,7 @@ def _painted(photo: Image.Image, mask: Mask, one: Evaluation) -> Image.Image:
 
 def _outlined(picture: Image.Image, line: np.ndarray, colour: tuple[int, ...]) -> Image.Image:
     """The line painted at a width that a tile still shows."""
-    width = max(1, round(max(picture.size) / 250)) * 2 + 1
+    width = round(max(picture.size) / 640) * 2 + 1
     thick = Image.fromarray((line * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(width))
     return Image.composite(Image.new("RGB", picture.size, colour), picture, thick)
 

@@ -9,9 +9,11 @@ nothing of runs and measures.
 import hashlib
 import json
 import time
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -99,8 +101,7 @@ def take_in(store: Store, about: Truth, folder: Path, photos: pd.DataFrame) -> p
 
 def masks_of(store: Store, about: Truth) -> pd.Series:
     """image_id -> id of the mask that was taken in last."""
-    index = _index(store, about).sort_values("scan", kind="stable").drop_duplicates("image_id", keep="last")
-    return index.set_index("image_id")["truth"]
+    return _newest(store, about.id).set_index("image_id")["truth"]
 
 
 def mask_path(store: Store, about: Truth, mask_id: str) -> Path:
@@ -118,11 +119,52 @@ def mask(store: Store, about: Truth, mask_id: str) -> Mask:
         ) from None
 
 
+# --- care --------------------------------------------------------------------------------------------------------
+
+
+def current(store: Store, truth_id: str) -> set[str]:
+    """Ids of the masks that pictures have now."""
+    return set(_newest(store, truth_id)["truth"])
+
+
+def unused(store: Store) -> list[Path]:
+    """Folders of truths that no run is evaluated against."""
+    used = {path.name.rpartition("--")[2] for path in store.path.glob("evaluate/*")}
+    return [path for path in store.path.glob("truths/*") if path.name not in used]
+
+
+def merge(store: Store) -> None:
+    """The caller holds the lock."""
+    for folder in store.path.glob("truths/*/files"):
+        parts.merge(store.scratch, folder, FILES, ["path", "image_id"])
+
+
+def prune(store: Store, alive: Set[str]) -> None:
+    """Remove what speaks of pictures that are gone, and masks that were replaced."""
+    for folder in store.path.glob("truths/*"):
+        newest = _newest(store, folder.name)
+        kept = newest[newest["image_id"].isin(alive)]
+        old = parts.names(folder / "files")
+        store.scratch.append(folder / "files", pa.Table.from_pandas(kept, FILES, preserve_index=False))
+        for name in old:
+            (folder / "files" / name).unlink(missing_ok=True)
+        for path in list(folder.glob("masks/*/*.png")):
+            if path.stem not in set(kept["truth"]):
+                path.unlink(missing_ok=True)
+
+
+def _newest(store: Store, truth_id: str) -> pd.DataFrame:
+    """The last row of each picture."""
+    frame: pd.DataFrame = parts.read(store.path / "truths" / truth_id / "files", FILES).to_pandas()
+    return frame.sort_values("scan", kind="stable").drop_duplicates("image_id", keep="last")
+
+
 def _index(store: Store, about: Truth) -> pd.DataFrame:
     """The newest row of each file and picture, if the mask that it speaks of is there."""
     table = parts.newest(parts.read(_folder(store, about) / "files", FILES), ["path", "image_id"])
     frame: pd.DataFrame = table.to_pandas()
-    return frame[[mask_path(store, about, one).exists() for one in frame["truth"]]]
+    there = np.array([mask_path(store, about, one).exists() for one in frame["truth"]], bool)
+    return frame[there]
 
 
 def _checked(about: Truth, folder: Path, name: str, label: str | None, size_wh: tuple[int, int]) -> Mask:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seglib import calibrate, counts, parts, tags
+from seglib import calibrate, counts, parts, tags, truths
 from seglib.dataset import scan
 from seglib.errors import DatasetError, StoreError, UnknownName
 from seglib.stats import count_pixels, pixels_column
@@ -127,11 +127,15 @@ def prune(store: Store) -> Status:
             _remove_pictures(store.path / "runs" / run.run / "masks", alive)
         _remove_pictures(store.path / "thumbs", alive & _computed_ids(store))
         tags.compact(store)
-        for orphan in _orphans(store):
-            store.scratch.discard(orphan)
+        truths.prune(store, alive)
+        for folder in _orphans(store):
+            store.scratch.discard(folder)
         for folder, schema, key in counts.folders(store):
             table = parts.read(folder, schema)
-            _replace_parts(store, folder, parts.newest(table.filter(_of_these(table["image_id"], alive)), key))
+            kept_rows = _spoken_of(store, folder, table, alive)
+            _replace_parts(store, folder, parts.newest(table.filter(kept_rows), key))
+        for folder in truths.unused(store):
+            store.scratch.discard(folder)
         for folder in calibrate.unused(store):
             store.scratch.discard(folder)
         for folder in (store.path / "cache" / "photos", *(store.path / "cache" / "uncertainty").glob("*")):
@@ -190,6 +194,7 @@ def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
             parts.merge(store.scratch, store.stats_folder(run), stats_schema(run.classes), ["image_id"])
         for folder, schema, key in counts.folders(store):
             parts.merge(store.scratch, folder, schema, key)
+        truths.merge(store)
         tags.merge(store)
 
 
@@ -251,11 +256,12 @@ def _tags_status(store: Store, alive: set[str]) -> TagsStatus:
 def _counts_status(store: Store, alive: set[str]) -> CountsStatus:
     orphans, found, rows, stale = set(_orphans(store)), 0, 0, 0
     for folder, schema, _ in counts.folders(store):
-        ids = parts.read(folder, schema, ["image_id"])["image_id"]
+        columns = [name for name in ("image_id", "truth") if name in schema.names]
+        table = parts.read(folder, schema, columns)
         gone = not orphans.isdisjoint((folder, folder.parent))
         found += folder.parent.parent == store.path
-        rows += len(ids)
-        stale += len(ids) if gone else len(ids) - int(pc.sum(_of_these(ids, alive)).as_py() or 0)
+        rows += len(table)
+        stale += len(table) if gone else len(table) - table.filter(_spoken_of(store, folder, table, alive)).num_rows
     return CountsStatus(folders=found, rows=rows, stale_rows=stale)
 
 
@@ -264,9 +270,18 @@ def _orphans(store: Store) -> list[Path]:
     return counts.orphans(store, runs, {path.name for path in store.path.glob("truths/*")})
 
 
+def _spoken_of(store: Store, folder: Path, table: pa.Table, alive: set[str]) -> pa.ChunkedArray:
+    """bool: the rows of counts whose picture is there and, of evaluations, whose truth is its present one."""
+    kept = _of_these(table["image_id"], alive)
+    if "truth" not in table.column_names:
+        return kept
+    evaluation = folder if folder.parent.parent == store.path else folder.parent
+    return pc.and_(kept, _of_these(table["truth"], truths.current(store, evaluation.name.rpartition("--")[2])))
+
+
 def _of_these(image_ids: pa.ChunkedArray, alive: set[str]) -> pa.ChunkedArray:
     """bool: whether each is one of them."""
-    return pc.is_in(image_ids, value_set=pa.array(alive, pa.string()))
+    return pc.is_in(image_ids, value_set=pa.array(sorted(alive), pa.string()))
 
 
 def _alive_ids(store: Store) -> set[str]:

@@ -1,0 +1,94 @@
+"""Which mask belongs to which photo, and what its values mean."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglib import truth
+from seglib.classes import VOID
+from seglib.errors import DatasetError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("photos", "masks", "pairs"),
+    [
+        (["cats/a.jpg"], ["cats/a.png"], {"cats/a.jpg": "cats/a.png"}),
+        (["cats/a.jpg"], ["cats/a.jpg.png"], {"cats/a.jpg": "cats/a.jpg.png"}),
+        (["images/a.jpg"], ["a.png"], {"images/a.jpg": "a.png"}),
+        (["images/a.jpg"], ["x/a.jpg.png"], {"images/a.jpg": "x/a.jpg.png"}),
+        (["cats/1.jpg", "dogs/1.jpg"], ["cats/1.png"], {"cats/1.jpg": "cats/1.png"}),  # the path goes first
+        (["a/1.jpg", "b/1.jpg"], ["a/1.png", "b/1.png"], {"a/1.jpg": "a/1.png", "b/1.jpg": "b/1.png"}),
+        (["a.b.jpg"], ["a.png"], {}),
+        (["a.jpg"], ["A.png"], {}),
+        ([], ["a.png"], {}),
+    ],
+)  # fmt: skip
+def test_masks_match_by_path_and_else_by_stem(photos, masks, pairs):
+    assert truth.matched(photos, masks) == pairs
+
+
+@pytest.mark.parametrize(
+    ("photos", "masks", "said"),
+    [
+        (["images/1.jpg"], ["x/1.png", "y/1.png"], "fits 2 masks"),
+        (["cats/1.jpg", "dogs/1.jpg"], ["1.png"], "fits both"),
+        (["a.jpg", "a.webp"], ["a.png"], "fits both"),
+    ],
+)
+def test_an_ambiguous_stem_is_an_error(photos, masks, said):
+    with pytest.raises(DatasetError, match=said):
+        truth.matched(photos, masks)
+
+
+def test_trimaps_say_pet_background_and_nothing():
+    trimap = np.array([[1, 2, 3]], np.uint8)
+    for name, label, animal in (
+        ("Abyssinian_1.png", None, 1),
+        ("beagle_1.png", "images", 2),
+        ("beagle_1.png", "cats", 1),
+        ("001.png", None, 3),
+        ("deep/Abyssinian_1.png", "trimaps", 1),
+    ):
+        assert truth.trimap_mask(trimap, name, label).tolist() == [[animal, 0, VOID]]
+    with pytest.raises(DatasetError, match=r"holds 0: expected 1 for the pet"):
+        truth.trimap_mask(np.zeros((2, 2), np.uint8), "a.png", None)
+
+
+def test_values_are_classes_or_void():
+    mask = np.array([[0, 2, VOID]], np.uint8)
+    assert truth.index_mask(mask, "a.png", 3) is mask
+    with pytest.raises(DatasetError, match="holds the value 2, and there are 2 classes"):
+        truth.index_mask(mask, "a.png", 2)
+    with pytest.raises(DatasetError, match="holds the value 255"):
+        truth.index_mask(mask, "a.png", 3, void=False)
+
+
+def test_the_format_is_seen_in_the_masks(tmp_path):
+    for folder, values in (("t", [1, 2, 3]), ("v", [0, 8, 255]), ("w", [1, 2, 8])):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.array([values], np.uint8)).save(tmp_path / folder / "a.png")
+    assert [truth.guessed_format(tmp_path / f, ["a.png"]) for f in "tvw"] == ["trimap", "voc", "voc"]
+
+
+def test_what_is_no_index_mask_is_a_sentence(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    for name in ("rgb.png", "bad.png", "gone.png"):
+        with pytest.raises(DatasetError, match="expected an 8-bit palette or grey PNG"):
+            truth.read(tmp_path, name)
+    (tmp_path / "bad.png").unlink()
+    (tmp_path / "rgb.png").rename(tmp_path / "photo.jpg")
+    with pytest.raises(DatasetError, match="No masks below"):
+        truth.masks_in(tmp_path)
+
+
+def test_class_names_are_one_a_line(tmp_path):
+    file = tmp_path / "classes.txt"
+    file.write_text("__background__\ncat\n\n dog \n")
+    assert truth.class_names(file) == ("background", "cat", "dog")
+    for text in ("", "cat\ncat\n"):
+        file.write_text(text)
+        with pytest.raises(UsageError, match="different ones, one a line"):
+            truth.class_names(file)
+    with pytest.raises(UsageError, match="cannot be read"):
+        truth.class_names(tmp_path / "gone.txt")
