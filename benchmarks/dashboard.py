@@ -3,9 +3,9 @@
     python benchmarks/dashboard.py [--rows 1000 100000 1000000] [--rounds 7] [--photos DIR] [--keep DIR]
 
 Medians of the rounds. The floor is an empty Streamlit page on a server of its own, whose answers leave as quickly as
-the dashboard's (`dashboard/sockets.py`; Streamlit's own wait 40 ms each): in each round it is loaded, and
-clicked, right before the dashboard is; all loads are first visits (a new browser context, nothing cached), and every
-filter is one that nobody has asked for before. Times are read in the page, not by whoever drives it:
+the dashboard's (`dashboard/sockets.py`; Streamlit's own wait 40 ms each): in each round it is loaded, and clicked,
+right before the dashboard is; all loads are first visits (a new browser context, nothing cached), and every filter is
+one that nobody has asked for before. Times are read in the page, not by whoever drives it:
 
 - floor, key figures, first row: from the start of the navigation to the moment the element is in the page; for the
   row, until all of its pictures are decoded.
@@ -73,7 +73,8 @@ WATCH = """(() => {
     return box.width && box.bottom > 0 && box.top < innerHeight;
   };
   const isThere = (image) => image.complete && image.naturalWidth > 0;
-  bench.pending = () => bench.pictures().filter((image) => inView(image) && !isThere(image)).length;
+  bench.pending = () => bench.pictures().filter((image) => inView(image) && !isThere(image)).length
+    + bench.all('canvas[aria-busy=true]').length;
   const firstRow = () => {
     const tiles = bench.all('figure.tile');
     const row = tiles.filter((tile) => tile.offsetTop === tiles[0].offsetTop);
@@ -230,6 +231,12 @@ def interactions(page: Page, store: Path, rounds: int, found: Times) -> None:
     for _ in range(rounds):
         found["next page"].append(seconds(page, page.get_by_role("button", name="Next page").click))
     found["opacity frames"] = [page.evaluate(OPACITY) for _ in range(rounds)]
+    for number in range(rounds):
+        found["image"].append(seconds(page, page.locator("figure.tile a.open").nth(number).click))
+        assert page.locator("canvas[aria-busy=false]").count() > 0
+        page.go_back()
+        page.locator("figure.tile").first.wait_for()
+        page.wait_for_function(QUIET)
     buttons = page.get_by_test_id("stSidebar").get_by_role("button")
     asked = []
     for number in range(1, 2 * rounds + 1):
@@ -284,6 +291,7 @@ def report(results: dict[int, dict[str, float]]) -> None:
         "click on an empty page (floor), s": lambda r: f"{r['floor click']:.2f}",
         "filter changed: charts and gallery, s": lambda r: f"{r['filter']:.2f}",
         "next gallery page, s": lambda r: f"{r['next page']:.2f}",
+        "image opened from the gallery, s": lambda r: f"{r['image']:.2f}",
         "opacity changed, frames": lambda r: f"{r['opacity frames']:.0f}",
         "one gallery page of 48, MB received": lambda r: f"{r['bytes']:.2f}",
         "cold: key figures, s": lambda r: f"{r['cold figures']:.2f}",

@@ -1,6 +1,6 @@
 """Measures the peak memory of a run over many photos, against that over few: it must not grow with their number.
 
-    python benchmarks/memory.py PHOTOS [--numbers 1000 20000] [--resize 224]
+    python benchmarks/memory.py PHOTOS [--numbers 1000 20000] [--resize 224] [--precision auto]
 
 Each photo is a copy with a trailer of its own behind the JPEG's end marker, so that each has an image_id of its own and
 is computed. Printed are, per number of photos, the time and the peak resident memory (VmHWM, sampled every quarter of a
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--numbers", type=int, nargs="+", default=[1_000, 20_000])
     parser.add_argument("--resize", default="224")
+    parser.add_argument("--precision", default="auto")
     arguments = parser.parse_args()
     originals = [arguments.photos / path for path in dataset.scan(arguments.photos)["path"]]
     originals = [path for path in originals if path.suffix.lower() in (".jpg", ".jpeg")]
@@ -35,12 +36,13 @@ def main() -> None:
             photos.mkdir()
             for index, path in enumerate(itertools.islice(itertools.cycle(originals), number)):
                 (photos / f"{index:06}.jpg").write_bytes(path.read_bytes() + f"copy {index}".encode())
-            computed, seconds, alone, together = measured_run(photos, Path(folder) / "store", arguments.resize)
+            options = ["--resize", arguments.resize, "--precision", arguments.precision]
+            computed, seconds, alone, together = measured_run(photos, Path(folder) / "store", options)
         print(f"| {number:,} | {computed:,} | {seconds:.0f} | {alone} | {together} |", flush=True)
 
 
-def measured_run(photos: Path, store: Path, resize: str) -> tuple[int, float, int, int]:
-    command = [sys.executable, "-m", "seglib", "run", str(photos), "--store", str(store), "--resize", resize, "--json"]
+def measured_run(photos: Path, store: Path, options: list[str]) -> tuple[int, float, int, int]:
+    command = [sys.executable, "-m", "seglib", "run", str(photos), "--store", str(store), *options, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     peaks: dict[int, int] = {}
     while process.poll() is None:

@@ -1,0 +1,61 @@
+"""What runs cost, and that the models' counts of operations are the profiler's."""
+
+from pathlib import PurePosixPath
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import get_model, get_model_weights
+
+from seglib import cost, pipeline
+from seglib.imported import import_masks
+from seglib.models import GFLOPS_SIDE, MODELS
+from seglib.overlay import index_png
+from seglib.store import Store
+from tests.conftest import SAMPLE
+
+
+def gflops(net, side: int = GFLOPS_SIDE) -> float:
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        net.to("meta").eval()(torch.empty(1, 3, side, side))
+    return counter.get_total_flops() / 2 / 1e9  # the counter takes a multiplication and its addition for two
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_operations_are_those_that_a_profiler_counts(name):
+    with torch.device("meta"):
+        net = MODELS[name].build(21)
+    assert MODELS[name].gflops == pytest.approx(gflops(net), abs=6e-4)
+
+
+def test_torchvision_counts_the_same_way_but_with_the_auxiliary_head():
+    with torch.device("meta"):
+        net = get_model("fcn_resnet50", weights=None, weights_backbone=None, aux_loss=True)
+    published = get_model_weights("fcn_resnet50")["COCO_WITH_VOC_LABELS_V1"].meta["_ops"]
+    assert gflops(net) == pytest.approx(published, abs=1e-3)
+
+
+def test_operations_grow_with_the_grid():
+    with torch.device("meta"):
+        net = MODELS["fcn_mobilenet_v2"].build(21)
+    scaled = MODELS["fcn_mobilenet_v2"].gflops * 224**2 / GFLOPS_SIDE**2
+    assert scaled == pytest.approx(gflops(net, 224), rel=0.04)  # sides are rounded up at each stride
+
+
+def test_a_runs_cost_is_what_was_measured_and_imported_masks_cost_nobody_knows(tmp_path):
+    store = Store.create(tmp_path / "store")
+    spec, options = MODELS["fcn_mobilenet_v2"], pipeline.Options(workers=0, limit=3)
+    report = pipeline.run(SAMPLE, store, spec, precision="fp32", options=options)
+    pipeline.run(SAMPLE, store, spec, precision="fp32", options=options)  # nothing to do costs nothing
+    (tmp_path / "m").mkdir()
+    stem = PurePosixPath(store.table()["path"][0]).stem
+    (tmp_path / "m" / f"{stem}.png").write_bytes(index_png(np.zeros((4, 4), np.uint8)))
+    other = import_masks(store, tmp_path / "m", ("background",), "x")
+    ours, theirs = cost.costs(store, [report.run, other.run]).astype("object").to_dict("records")
+    assert ours["ms_per_image"] == pytest.approx(1000 * report.seconds / 3, rel=0.01)
+    assert (ours["images_timed"], ours["device"], ours["parameters"]) == (3, "cpu", 2_043_973)
+    assert ours["gflops"] == pytest.approx(2.764 * 224**2 / 520**2, abs=1e-3)
+    assert ours["checkpoint_bytes"] == spec.path.stat().st_size
+    unknown = ("device", "ms_per_image", "parameters", "gflops", "checkpoint_bytes")
+    assert [theirs[name] is None or np.isnan(theirs[name]) for name in unknown] == [True] * 5
