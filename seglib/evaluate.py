@@ -37,7 +37,7 @@ class Report:
     truth: Truth
     runs: tuple[str, ...]
     files: pd.DataFrame
-    """`EVALUATED_COLUMNS` of the photos that have a mask of the truth, and of every run."""
+    """`EVALUATED_COLUMNS` of the photos that have a mask of the truth, and of every run a mask that can be read."""
     computed: int
     """Pairs of run and image that were counted now."""
     failed: tuple[str, ...]
@@ -88,12 +88,14 @@ def update(
         if on_progress is not None:
             on_progress(progress)
         failed: list[str] = []
-        for run, work in jobs:
-            counter = _Counter(store, run, about, _roots(store, found), calibration=calibration)
+        places = _roots(store, found)
+        counters = [_Counter(store, run, about, places, calibration=calibration) for run in chosen]  # or none of them
+        for counter, (_, work) in zip(counters, jobs, strict=True):
             failed += _counted(counter, work, threads, progress, on_progress)
         if progress.total:
             tidy(store)
     notes = [] if len(found) == len(photos) else [f"{len(photos) - len(found)} of {len(photos)} photos have no mask."]
+    found = found[~found["image_id"].isin(failed)]
     return Report(
         truth=about,
         runs=tuple(run.run for run in chosen),
@@ -118,6 +120,8 @@ def _photos(store: Store, runs: Sequence[Run], names: Sequence[str] | None, data
     for run in runs[1:]:
         table = table[table["image_id"].isin(store.computed_ids(run.run, run.classes))]
     files = table[FILE_COLUMNS].reset_index(drop=True)
+    if files.empty and len(runs) > 1:
+        raise DatasetError("These runs have no photo in common: evaluate them one by one.")
     return files if names is None else choose(files, names)
 
 

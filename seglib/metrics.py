@@ -245,7 +245,8 @@ def accuracy(counts: Counts) -> dict[str, Measure]:
     `pixel_accuracy`: right / all. `iou:<class>`: both / at least one; `dice:<class>`: 2 both / (truth + prediction);
     both None where the class is absent from truth and prediction, 0 where it is in one of them. `miou` and `mdice`:
     mean over the classes where it is not None (so do torchmetrics and a nanmean). `miou_truth`: mean over the classes
-    that the truth of these images holds. What the mask names and the truth does not know counts as wrong.
+    that the truth holds: of an image that image's, over all pixels those of any image. What the mask names and the
+    truth does not know counts as wrong.
     """
     sides = counts.sides(both_known=False)
     ious = _ious(sides)
@@ -253,11 +254,10 @@ def accuracy(counts: Counts) -> dict[str, Measure]:
         f"dice:{name}": Measure(ratio, (2 * sides.both[:, i], sides.a[:, i] + sides.b[:, i]))
         for i, name in enumerate(sides.classes)
     }
-    in_truth = [ious[f"iou:{name}"] for name, there in zip(sides.classes, sides.a.sum(0) > 0, strict=True) if there]
     return {
         "pixel_accuracy": Measure(ratio, (sides.both.sum(1), sides.total)),
         "miou": _mean_measure(ious.values(), counts.images),
-        "miou_truth": _mean_measure(in_truth, counts.images),
+        "miou_truth": _mean_in_truth(sides, counts.images),
         "mdice": _mean_measure(dices.values(), counts.images),
         **ious,
         **dices,
@@ -326,6 +326,18 @@ def _mean_measure(measures: Iterable[Measure], images: int) -> Measure:
     return Measure(mean_of_ratios, columns or (np.zeros(images), np.zeros(images)))
 
 
+def _mean_in_truth(sides: Sides, images: int) -> Measure:
+    columns = [(sides.both[:, i], sides.a[:, i], sides.b[:, i]) for i in range(len(sides.classes))]
+    return Measure(_ious_in_truth, tuple(column for three in columns for column in three) or (np.zeros(images),) * 3)
+
+
+def _ious_in_truth(*columns: Column) -> Column:
+    """Of both, truth, prediction, both, ...: the mean IoU of the classes whose truth is not 0; NaN without any."""
+    three = [columns[i : i + 3] for i in range(0, len(columns), 3)]
+    parts = [(np.where(truth > 0, both, 0), np.where(truth > 0, truth + mask - both, 0)) for both, truth, mask in three]
+    return mean_of_ratios(*(column for pair in parts for column in pair))
+
+
 def _both_sides(counts: Counts) -> tuple[tuple[Mask, tuple[str, ...]], tuple[Mask, tuple[str, ...]]]:
     return (counts.a, counts.classes_a), (counts.b, counts.classes_b)
 
@@ -386,9 +398,10 @@ def difference(
     values = one.overall(), other.overall()
     if values[0] is None or values[1] is None:
         return None, None
+    if not resamples or len(one.columns[0]) < 2:
+        return values[1] - values[0], None
     drawn = [np.concatenate(parts) for parts in zip(*_replicates([one, other], seed, resamples), strict=True)]
-    interval = _interval(drawn[2] - drawn[0]) if len(one.columns[0]) > 1 else None
-    return values[1] - values[0], interval
+    return values[1] - values[0], _interval(drawn[2] - drawn[0])
 
 
 def _spread(

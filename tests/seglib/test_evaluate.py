@@ -1,5 +1,7 @@
 """Runs against a truth: figures as an independent script's, at the truth's size, kept, reused, honest at the edges."""
 
+from pathlib import PurePosixPath
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,6 @@ from seglib.imported import import_masks
 from seglib.models import MODELS
 from seglib.query import Filters
 from seglib.store import Store
-from tests.conftest import SHARED
 from tests.seglib import plain_evaluation
 
 OPTIONS = pipeline.Options(workers=0)
@@ -304,28 +305,99 @@ def test_the_sheet_shows_photo_truth_and_run(store, drawn):
 # --- an independent script ---
 
 
+def equal_to_plain(store, folder, run, kind, names, tmp_path, spec, settings, **options) -> None:
+    """All figures that `tests/seglib/plain_evaluation.py` makes of the exported masks."""
+    from seglib import engine
+
+    report = evaluate.update(store, folder, [run], calibration=True, **options)
+    figures = evaluate.evaluation(store, report.truth, run, files=report.files).figures(resamples=0)
+    kept = report.files["image_id"]
+    table = store.table([run])
+    assert len(kept) == len(table)
+    export.write_folder(tmp_path / "masks", export.mask_files(store, [run], Filters()))
+    (dataset,) = (tmp_path / "masks" / run).iterdir()
+    confidences = tmp_path / "confidences"
+    confidences.mkdir()
+    root = store.datasets()[0].root
+    for path in table["path"]:
+        image = preprocess.resized(preprocess.decode((root / path).read_bytes()), settings.resize)
+        np.save(
+            confidences / PurePosixPath(path).with_suffix(".npy").name, engine.confidence_map(image, spec, settings)
+        )
+    plain = plain_evaluation.figures(kind, dataset, folder, confidences, len(spec.classes))
+    for suffix, reduced in (("", "value"), ("_mean", "mean")):
+        ours = [getattr(figures[f"iou:{name}"], reduced) for name in names]
+        ours = [np.nan if value is None else value for value in ours]
+        np.testing.assert_allclose(ours, plain[f"iou{suffix}"], rtol=0, atol=1e-9)
+        for name in ("miou", "miou_truth", "pixel_accuracy", "ece"):
+            assert getattr(figures[name], reduced) == pytest.approx(plain[name + suffix], abs=1e-9), name + suffix
+
+
+def test_figures_are_those_of_an_independent_script_on_painted_photos(store, drawn, fake, tmp_path, monkeypatch):
+    from seglib import engine, remake
+
+    settings = engine.Settings(resize=fake.resize)
+    monkeypatch.setattr(remake, "remake", lambda *_: (fake, settings))
+    (run,) = store.runs()
+    equal_to_plain(store, drawn, run.run, "voc", CLASSES, tmp_path, fake, settings, classes=CLASSES)
+
+
 @pytest.mark.parametrize("kind", ["voc", "trimap"])
-def test_figures_are_those_of_an_independent_script(kind, tmp_path):
-    if not (SHARED / "data").is_dir():
-        pytest.skip("the development data is not beside this checkout")
+def test_figures_are_those_of_an_independent_script(kind, tmp_path, shared):
+    from seglib import remake
+
     photos, folder = {
         "voc": ("voc-animals/JPEGImages", "voc-animals/SegmentationClass"),
         "trimap": ("oxford-pets/images", "oxford-pets/annotations/trimaps"),
     }[kind]
     store = Store.create(tmp_path / "store")
-    every = sorted(p.name for p in (SHARED / "data" / photos).iterdir())
+    if kind == "voc":
+        every = (shared / "data/voc-animals/ImageSets/train.txt").read_text().split()
+    else:
+        every = sorted(p.name for p in (shared / "data" / photos).iterdir())
     options = pipeline.Options(workers=0, names=tuple(every[:: len(every) // 8]))
     spec = MODELS["fcn_mobilenet_v2"]
-    run = pipeline.run(SHARED / "data" / photos, store, spec, precision="fp32", options=options).run
-    report = evaluate.update(store, SHARED / "data" / folder, [run])
-    found = evaluate.evaluation(store, report.truth, run)
-    export.write_folder(tmp_path / "masks", export.mask_files(store, [run], Filters()))
-    (dataset,) = (tmp_path / "masks" / run).iterdir()
-    plain = plain_evaluation.figures(kind, dataset, SHARED / "data" / folder)
-    figures = found.figures(resamples=0)
+    run = pipeline.run(shared / "data" / photos, store, spec, precision="fp32", options=options).run
     names = VOC_CLASSES if kind == "voc" else ("background", "cat", "dog")
-    ours = [np.nan if (v := figures[f"iou:{name}"].value) is None else v for name in names]
-    np.testing.assert_allclose(ours, plain["iou"], rtol=0, atol=1e-12)
-    for name in ("miou", "pixel_accuracy"):
-        assert figures[name].value == pytest.approx(plain[name], abs=1e-12)
-        assert figures[name].mean == pytest.approx(plain[f"{name}_mean"], abs=1e-12)
+    made = remake.remake(store, store.run(run))
+    equal_to_plain(store, shared / "data" / folder, run, kind, names, tmp_path, *made)
+
+
+# --- what cannot be evaluated ---
+
+
+def test_a_damaged_mask_of_one_run_costs_its_photo_in_all_of_them(store, drawn, fake, tmp_path):
+    from dataclasses import replace
+
+    pipeline.run(tmp_path / "photos", store, replace(fake, resize=preprocess.Resize("32")), options=OPTIONS)
+    names = [run.run for run in store.runs()]
+    damaged = store.table([names[1]]).set_index("path")["image_id"]["cats/a.png"]
+    store.mask_path(names[1], damaged).write_bytes(b"no picture")
+    report = evaluate.update(store, drawn, names, classes=CLASSES)
+    assert report.failed == (damaged,)
+    assert report.files["path"].tolist() == ["cats/b.png", "dogs/c.png"]
+    found = [evaluate.evaluation(store, report.truth, name, files=report.files) for name in report.runs]
+    assert [len(one.files) for one in found] == [2, 2]
+    assert evaluate.differences(found, resamples=0)[0].value is not None
+    assert samples.sheet(store, found, count=9, seed=0).height > 0
+
+
+def test_runs_without_a_photo_in_common_are_a_sentence(store, drawn, fake, tmp_path, paint):
+    from dataclasses import replace
+
+    only = pipeline.Options(workers=0, names=("a",))
+    other = pipeline.Options(workers=0, names=("b",))
+    for side, options in (("40", only), ("32", other)):
+        pipeline.run(tmp_path / "photos", store, replace(fake, resize=preprocess.Resize(side)), options=options)
+    names = [run.run for run in store.runs() if not run.resize.startswith("64")]
+    with pytest.raises(DatasetError, match="no photo in common"):
+        evaluate.update(store, drawn, names, classes=CLASSES)
+
+
+def test_what_cannot_be_calibrated_stops_before_anything_is_counted(store, drawn, tmp_path):
+    draw(tmp_path / "masks", "cats/a.png", cat=(0, 0, 9, 9))
+    own = import_masks(store, tmp_path / "masks", CLASSES, "own").run
+    (run,) = [run.run for run in store.runs() if run.run != own]
+    with pytest.raises(SegError):
+        evaluate.update(store, drawn, [run, own], classes=CLASSES, calibration=True)
+    assert list(store.path.glob("evaluate/*/part-*.parquet")) == []

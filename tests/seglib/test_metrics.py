@@ -191,12 +191,64 @@ def test_accuracy_per_image_is_that_of_torchmetrics(random_masks):
     assert each["iou:person"][1] == 0  # predicted and not there
 
 
+def plain_accuracy(truth, prediction) -> dict[str, float | None]:
+    pixels = [(x, y) for x, y in zip(truth.ravel(), prediction.ravel(), strict=True) if x != VOID]
+    found: dict[str, float | None] = {
+        "pixel_accuracy": sum(x == y for x, y in pixels) / len(pixels) if pixels else None
+    }
+    ious, dices, in_truth = [], [], []
+    for index, name in enumerate(NAMES):
+        both = sum(x == y == index for x, y in pixels)
+        of_truth, of_prediction = sum(x == index for x, _ in pixels), sum(y == index for _, y in pixels)
+        union = of_truth + of_prediction - both
+        found[f"iou:{name}"] = both / union if union else None
+        found[f"dice:{name}"] = 2 * both / (of_truth + of_prediction) if union else None
+        if union:
+            ious.append(both / union)
+            dices.append(2 * both / (of_truth + of_prediction))
+        if of_truth:
+            in_truth.append(both / union)
+    for name, values in (("miou", ious), ("miou_truth", in_truth), ("mdice", dices)):
+        found[name] = sum(values) / len(values) if values else None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction"),
+    [
+        (A, B),
+        (A, A),
+        (NOTHING, NOTHING),
+        (A, NOTHING),
+        (NOTHING, B),
+        (A[:1, :1], B[:1, :1]),
+        (mask("c"), mask("d")),
+        (mask("##", "##"), mask("cd", "..")),
+        (mask("pp..", "pp..", "....", "...#"), mask("....", "....", "..pp", "..pp")),
+    ],
+    ids=["different", "same", "background", "missed", "invented", "one", "one wrong", "all void", "apart"],
+)
+def test_accuracy_is_that_of_a_plain_loop(truth, prediction):
+    measures = metrics.accuracy(of((truth, prediction)))
+    assert overall(measures) == pytest.approx(plain_accuracy(truth, prediction))
+    each = {name: measure.each()[0] for name, measure in measures.items()}
+    assert {n: None if math.isnan(v) else v for n, v in each.items()} == pytest.approx(overall(measures))
+
+
 def test_miou_in_truth_leaves_out_what_the_truth_does_not_hold():
     found = overall(metrics.accuracy(of((mask("cc.."), mask("cd..")))))
     assert (found["iou:cat"], found["iou:dog"], found["iou:background"], found["iou:person"]) == (1 / 2, 0, 1, None)
     assert found["miou"] == pytest.approx(0.5)
     assert found["miou_truth"] == pytest.approx(0.75)
     assert found["mdice"] == pytest.approx((2 / 3 + 0 + 1) / 3)
+
+
+def test_miou_in_truth_of_an_image_goes_by_that_image_alone():
+    one, other = (mask("cc.."), mask("cd..")), (mask("dd.."), mask("dd.."))
+    each = [metrics.accuracy(of(*pairs))["miou_truth"].each() for pairs in ([one], [one, other])]
+    assert each[0][0] == each[1][0] == pytest.approx(0.75)  # the dog is not in its truth, whoever is beside it
+    whole = metrics.accuracy(of(one, other))["miou_truth"].overall()
+    assert whole == pytest.approx((1 / 2 + 2 / 3 + 1) / 3)  # over all pixels it is
 
 
 def test_what_the_truth_does_not_know_is_wrong_and_what_the_mask_cannot_name_is_left_out():
@@ -361,6 +413,7 @@ def test_a_difference_is_paired():
     value, interval = metrics.difference(one, other)
     assert value == pytest.approx(0.01)
     assert interval == pytest.approx((0.01, 0.01))  # whatever images are drawn, the other is better by 10 in 1000
+    assert metrics.difference(one, other, resamples=0) == (value, None)
     wide = metrics.figures({"m": one})["m"].interval
     assert wide[1] - wide[0] > 0.04
 
