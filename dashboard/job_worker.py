@@ -1,7 +1,8 @@
 """The process behind a job: `main(JOB)`, started by `jobs` and by nobody else.
 
-In: a job's folder with `request.json`; the server's settings in the environment. Out: what a run leaves in the store,
-and `state.json` beside the request, at least every `BEAT_SECONDS`. SIGTERM ends it cleanly. Knows nothing of pages.
+In: a job's folder with `request.json`; the server's settings in the environment. Out: what the work leaves in the
+store, and `state.json` beside the request, at least every `BEAT_SECONDS`. SIGTERM ends it cleanly. Knows nothing of
+pages.
 """
 
 import os
@@ -10,17 +11,20 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 from dashboard import folders, jobs
 from dashboard.formats import without_places
 from dashboard.jobs import BEAT_SECONDS, Job, Jobs
+from dashboard.requested import CompareRequest, RunRequest
 from dashboard.settings import Settings
-from seglib import pipeline
+from seglib import compare, pipeline
 from seglib.errors import SegError, Terminated
 from seglib.models import find
-from seglib.pipeline import Options, Progress, Report
+from seglib.pipeline import Options
 from seglib.preprocess import Resize
 from seglib.store import Store
 
@@ -41,8 +45,7 @@ def main(folder: Path) -> None:
             teller.say(state="waiting")
             _wait_for_turn(job, Settings.read())
             teller.say(state="running")
-            report = work(job, Settings.read(), teller)
-            teller.end(**_ended(report))
+            teller.end(**work(job, Settings.read(), teller))
         except KeyboardInterrupt:  # SIGTERM too
             teller.end(state="cancelled")
         except SegError as error:
@@ -55,20 +58,85 @@ def main(folder: Path) -> None:
             teller.end(state="failed", sentence=f"An error inside ({what}): the job's log in the store says more.")
 
 
-def work(job: Job, settings: Settings, teller: "Teller") -> Report:
-    """The run itself. Which folder that is, is decided here and now, not by who asked."""
-    asked = job.request
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """How far the work is, in photos."""
+
+    total: int
+    computed: int = 0
+    reused: int = 0
+    failed: int = 0
+    run: str = ""
+    precision: str = ""
+
+    @property
+    def done(self) -> int:
+        return self.computed + self.reused + self.failed
+
+
+def work(job: Job, settings: Settings, teller: "Teller") -> dict[str, Any]:
+    """The work itself; returns the last word on it, by the names of `Job`."""
+    return WORK[job.request.kind](job.request, settings, teller)
+
+
+def run_network(asked: RunRequest, settings: Settings, teller: "Teller") -> dict[str, Any]:
+    """Which folder that is, is decided here and now, not by who asked."""
     folder = folders.chosen(settings.data, asked.folder)
-    return pipeline.run(
+    report = pipeline.run(
         folder.path,
         Store.create(settings.store),
         find(asked.model),
         resize=Resize(asked.resize),
         precision=asked.precision,
         options=Options(limit=asked.limit),
-        on_progress=teller.count,
+        on_progress=lambda progress: teller.count(_of_run(progress)),
         on_note=lambda note: teller.say(note=without_places(note)),
     )
+    kept = ("run", "computed", "reused", "failed", "precision", "seconds", "images_per_second")
+    about = {name: getattr(report, name) for name in kept} | {"total": report.images, "device": report.device or ""}
+    if report.failed == report.images:
+        return about | {"state": "failed", "sentence": f"None of the {report.images} photos can be read."}
+    return about | {"state": "finished"}
+
+
+def compare_runs(asked: CompareRequest, settings: Settings, teller: "Teller") -> dict[str, Any]:
+    report = compare.update(Store(settings.store), asked.runs, on_progress=counting(teller))
+    about = {name: getattr(report, name) for name in ("computed", "reused", "seconds")}
+    about |= {"total": report.images, "failed": len(report.failed)}
+    if not report.images:
+        return about | {"state": "failed", "sentence": "There is no photo that all of these runs have computed."}
+    return about | {"state": "finished"}
+
+
+WORK: dict[str, Callable[[Any, Settings, "Teller"], dict[str, Any]]] = {
+    RunRequest.kind: run_network,
+    CompareRequest.kind: compare_runs,
+}
+"""Kind of request -> what is done."""
+
+
+def counting(teller: "Teller") -> compare.OnProgress:
+    """`on_progress` of what counts masks: what is done at its first word was known before."""
+    before: list[int] = []
+
+    def count(progress: compare.Progress) -> None:
+        if not before:
+            before.append(progress.done)
+        new = progress.done - before[0]
+        teller.count(
+            Done(
+                total=progress.total,
+                reused=before[0],
+                computed=new - progress.failed,
+                failed=progress.failed,
+            )
+        )
+
+    return count
+
+
+def _of_run(progress: pipeline.Progress) -> Done:
+    return Done(**{f.name: getattr(progress, f.name) for f in fields(Done)})
 
 
 class Pace:
@@ -104,7 +172,7 @@ class Teller:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "state.json"
         self._about: dict[str, Any] = {"state": "starting"}
-        self._progress: Progress | None = None
+        self._progress: Done | None = None
         self._pace = Pace()
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -123,8 +191,8 @@ class Teller:
             self._about |= about
             self._write()
 
-    def count(self, progress: Progress) -> None:
-        """`on_progress` of the pipeline: called for each photo, so it only takes note."""
+    def count(self, progress: Done) -> None:
+        """Called for each photo, so it only takes note."""
         if self._progress is None:
             self._pace.add(time.monotonic(), progress.done)
         self._progress = progress
@@ -133,7 +201,7 @@ class Teller:
         """The last word."""
         self._over.set()
         self._ticker.join()
-        self.say(**self._counts() | about)
+        self.say(**self._counts() | {"seconds_left": None} | about)
 
     def _tick(self) -> None:
         written, last = 0.0, None
@@ -151,8 +219,7 @@ class Teller:
             return {}
         speed = self._pace.per_second()
         left = (progress.total - progress.done) / speed if speed else None
-        names = ("total", "run", "precision", "computed", "reused", "failed")
-        return {name: getattr(progress, name) for name in names} | {"images_per_second": speed, "seconds_left": left}
+        return asdict(progress) | {"images_per_second": speed, "seconds_left": left}
 
     def _write(self) -> None:
         try:
@@ -165,16 +232,11 @@ class Teller:
 
 
 def _wait_for_turn(job: Job, settings: Settings) -> None:
-    while any(o.live and (o.asked, o.id) < (job.asked, job.id) for o in Jobs(settings).all()):
+    while any(
+        o.live and o.request.lane == job.request.lane and (o.asked, o.id) < (job.asked, job.id)
+        for o in Jobs(settings).all()
+    ):
         time.sleep(_TICK_SECONDS)
-
-
-def _ended(report: Report) -> dict[str, Any]:
-    kept = ("run", "computed", "reused", "failed", "precision", "device", "seconds", "images_per_second")
-    about = {name: getattr(report, name) for name in kept} | {"total": report.images, "seconds_left": None}
-    if report.failed == report.images:
-        return about | {"state": "failed", "sentence": f"None of the {report.images} photos can be read."}
-    return about | {"state": "finished", "device": report.device or ""}
 
 
 def _stop_on_sigterm() -> None:

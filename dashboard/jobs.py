@@ -1,15 +1,15 @@
-"""Runs that visitors started: each is a process that outlives the page, the visit and the server.
+"""Long work that visitors started: each is a process that outlives the page, the visit and the server.
 
-In: requests for offered folders and known models. Out: `Job`s, read from plain files, so that any page of any server
+In: requests (see `dashboard.requested`). Out: `Job`s, read from plain files, so that any page of any server
 over the same store sees the same. A job is a folder `<store>/jobs/<id>/`:
 
-    request.json    what was asked for; no path, only the id of an offered folder      written here
+    request.json    what was asked for and when; no path                               written here
     process.json    who works on it: host, boot, process id, start time                written here
     stop            a visitor wants it to end                                          written here
     state.json      how far it is, and how it ended                                    written by `job_worker`
     log.txt         what else it said
 
-One job computes at a time, in the order of asking; the others wait. Knows nothing of pages or nets.
+Of one lane one job computes at a time, in the order of asking; the others wait. Knows nothing of pages or nets.
 """
 
 import json
@@ -21,18 +21,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from dashboard import folders
+from dashboard.requested import Request, record, recorded
 from dashboard.settings import ROOT, Settings
-from seglib.engine import PRECISIONS
 from seglib.errors import SegError, UsageError
-from seglib.models import find
 from seglib.parts import machine
-from seglib.preprocess import Resize
 from seglib.store import Store
 
 LIVE = ("starting", "waiting", "running")
@@ -63,28 +60,11 @@ _ID = re.compile(r"[0-9a-f]{12}\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    folder: str
-    """Id of an offered folder."""
-    title: str
-    """Its title, for people."""
-    model: str
-    resize: str
-    precision: str = "auto"
-    limit: int | None = None
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """Two live jobs with equal keys would do the same work."""
-        return self.folder, self.model, self.resize, self.precision
-
-
-@dataclass(frozen=True, kw_only=True)
 class Job:
     id: str
     request: Request
     asked: int
-    """Nanoseconds; jobs take turns in this order."""
+    """Nanoseconds; those of one lane take turns in this order."""
     state: str
     """One of `LIVE` and `ENDED`; `lost`: its process went away without a word."""
     stopping: float | None = None
@@ -182,24 +162,21 @@ class Jobs:
         return job
 
     def _check(self, request: Request, jobs: list[Job]) -> None:
-        """What is asked for came by way of a browser: all of it must be known, or make sense."""
-        folders.chosen(self.settings.data, request.folder)
-        find(request.model)
-        Resize(request.resize)
-        if request.precision not in ("auto", *PRECISIONS):
-            raise UsageError(f"A precision is auto or one of {', '.join(PRECISIONS)}, not {request.precision!r}.")
-        if request.limit is not None and request.limit < 1:
-            raise UsageError(f"At least one photo is needed, not {request.limit}.")
+        """What is asked for came by way of a browser."""
+        request.check(self.settings)
         live = [job for job in jobs if job.live]
-        if any(job.request.key == request.key for job in live):
-            raise UsageError(f"{request.model} is at work on {request.title} already, or waits for its turn.")
+        if any((job.request.kind, job.request.key) == (request.kind, request.key) for job in live):
+            raise UsageError(f"{request.subject} already, or waits for its turn.")
         if len(live) >= MOST_LIVE:
-            raise UsageError(f"{len(live)} runs are waiting already: start this one when some are done.")
+            raise UsageError(f"{len(live)} jobs are waiting already: start this one when some are done.")
 
     def _launched(self, job_id: str, request: Request) -> Job:
         folder = self._folder(job_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        write(folder / "request.json", {"asked": time.time_ns(), **asdict(request)})
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write(folder / "request.json", {"asked": time.time_ns(), **record(request)})
+        except OSError as error:
+            raise SegError(f"The store cannot be written ({error.strerror}), so no work can be started here.") from None
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
         try:
             with (folder / "log.txt").open("wb") as log:
@@ -212,7 +189,7 @@ class Jobs:
                     env=os.environ | self.settings.environment() | {"PYTHONPATH": path},
                 )
         except OSError as error:
-            raise SegError(f"The run cannot be started ({error.strerror}).") from None
+            raise SegError(f"The work cannot be started ({error.strerror}).") from None
         _children.append(process)
         write(folder / "process.json", identity(process.pid))
         job = read(folder)
@@ -226,7 +203,8 @@ class Jobs:
 def read(folder: Path) -> Job | None:
     """The job in this folder; None if there is none, or none any more."""
     asked, said = _read(folder / "request.json"), _read(folder / "state.json") or {}
-    if asked is None:
+    request = None if asked is None else recorded(asked)
+    if asked is None or request is None:
         return None
     state = str(said.get("state", "starting"))
     if state in LIVE and not _at_work(folder, int(asked["asked"])):
@@ -235,11 +213,10 @@ def read(folder: Path) -> Job | None:
         if state in LIVE:
             state = "cancelled" if (folder / "stop").exists() else "lost"
     known = {name: said[name] for name in Job.__dataclass_fields__ if name in said and name != "state"}
-    about = {name: asked[name] for name in Request.__dataclass_fields__}
     return Job(
         **known,
         id=folder.name,
-        request=Request(**about),
+        request=request,
         asked=int(asked["asked"]),
         state=state,
         stopping=_age(folder / "stop"),

@@ -3,6 +3,7 @@
     GET /media-api/thumb/<image_id>.jpg
     GET /media-api/overlay/<run>/<image_id>.png?palette=okabe-ito       transparent colours, for the gallery
     GET /media-api/mask/<run>/<image_id>.png                            grey values = class indices, for the viewer
+    GET /media-api/difference/<run>/<run>/<image_id>.png                where two runs differ (`seglib.difference`)
     GET /media-api/photo/<image_id>.jpg                                 long side at most 2048
     GET /media-api/uncertainty/<run>/<image_id>.png                     grey 0..255 = entropy 0..1, computed if need be
 
@@ -14,7 +15,7 @@ Knows nothing of Streamlit or filters.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,8 +28,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dashboard import caches, originals, pictures
-from dashboard.caches import ByteCache, DiskCache
+from dashboard import answers, caches, originals, pictures
+from dashboard.answers import asks_only, refused, said
+from dashboard.caches import DiskCache
 from dashboard.originals import Original
 from dashboard.settings import Settings
 from dashboard.state import PALETTES
@@ -38,16 +40,11 @@ from seglib.errors import BadImage, SegError, StoreError
 from seglib.store import Run, Store
 
 PREFIX = "/media-api"
-_MEMORY_BYTES = 32 * 1024 * 1024
 _PHOTOS_AT_ONCE = 2
 """Photos that are decoded at the same time: one may take 300 MB."""
 
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 _RUN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\Z")
-_VERSION = re.compile(r"[0-9a-f]{1,24}\Z")
-
-_FOR_EVER = "public, max-age=31536000, immutable"
-_REFUSED = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +79,12 @@ def mask_url(store: Store, run: str, image_id: str) -> str | None:
     return _mask_address(store, "mask", run, image_id)
 
 
+def difference_url(store: Store, a: str, b: str, image_id: str) -> str | None:
+    """Where the page finds the picture of where two runs differ; None if one of them has no such mask."""
+    version = _version([_File.found(store.mask_path(run, image_id)) for run in (a, b)])
+    return version and f"{PREFIX}/difference/{a}/{b}/{image_id}.png?{urlencode({'v': version})}"
+
+
 def photo_url(image_id: str) -> str:
     """Where the viewer finds the photo, if its file may be shown. The id is the content's, so it needs no version."""
     return f"{PREFIX}/photo/{image_id}.jpg"
@@ -99,7 +102,12 @@ def _mask_address(store: Store, kind: str, run: str, image_id: str, **query: str
     return f"{PREFIX}/{kind}/{run}/{image_id}.png?{urlencode(query | {'v': file.version})}"
 
 
-_memory = ByteCache(_MEMORY_BYTES)
+def _version(files: Sequence["_File | None"]) -> str | None:
+    """Of several files together; None if one of them is not there."""
+    versions = [file.version for file in files if file is not None]
+    return hashlib.sha256(" ".join(versions).encode()).hexdigest()[:24] if len(versions) == len(files) else None
+
+
 _maps = Maps()
 _decoding = BoundedSemaphore(_PHOTOS_AT_ONCE)
 
@@ -114,22 +122,22 @@ def _disk(store: Path) -> DiskCache:
 
 async def thumbnail(request: Request) -> Response:
     image_id = request.path_params["image_id"]
-    if not _IMAGE_ID.match(image_id) or not _only(request, {"v"}):
-        return _refused()
+    if not _IMAGE_ID.match(image_id) or not asks_only(request, {"v"}):
+        return refused()
     return await run_in_threadpool(_thumbnail, request, image_id)
 
 
 async def photo(request: Request) -> Response:
     image_id = request.path_params["image_id"]
-    if not _IMAGE_ID.match(image_id) or not _only(request, {"v"}):
-        return _refused()
+    if not _IMAGE_ID.match(image_id) or not asks_only(request, {"v"}):
+        return refused()
     return await run_in_threadpool(_photo, request, image_id)
 
 
 async def overlay(request: Request) -> Response:
     colours = request.query_params.get("palette", PALETTES[0])
     if not _of_a_run(request, {"palette", "v"}) or colours not in PALETTES:
-        return _refused()
+        return refused()
 
     def painted(data: bytes, run: Run) -> bytes:
         return pictures.colour_mask(data, colours, run.classes)
@@ -139,19 +147,25 @@ async def overlay(request: Request) -> Response:
 
 async def mask(request: Request) -> Response:
     if not _of_a_run(request, {"v"}):
-        return _refused()
+        return refused()
     return await run_in_threadpool(_mask, request, ("mask",), lambda data, _: pictures.grey_mask(data))
+
+
+async def difference(request: Request) -> Response:
+    if not _of_a_run(request, {"v"}) or not _RUN.match(request.path_params["other"]):
+        return refused()
+    return await run_in_threadpool(_difference, request)
 
 
 async def heat(request: Request) -> Response:
     if not _of_a_run(request, {"v"}):
-        return _refused()
+        return refused()
     return await run_in_threadpool(_heat, request)
 
 
 async def nothing(_: Request) -> Response:
     """All else below the prefix; without it Streamlit would answer with its page."""
-    return _refused()
+    return refused()
 
 
 routes = [
@@ -159,6 +173,7 @@ routes = [
     Route(f"{PREFIX}/photo/{{image_id}}.jpg", photo, methods=["GET"]),
     Route(f"{PREFIX}/overlay/{{run}}/{{image_id}}.png", overlay, methods=["GET"]),
     Route(f"{PREFIX}/mask/{{run}}/{{image_id}}.png", mask, methods=["GET"]),
+    Route(f"{PREFIX}/difference/{{run}}/{{other}}/{{image_id}}.png", difference, methods=["GET"]),
     Route(f"{PREFIX}/uncertainty/{{run}}/{{image_id}}.png", heat, methods=["GET"]),
     Route(f"{PREFIX}/{{rest:path}}", nothing),
     Route(PREFIX, nothing),
@@ -172,10 +187,10 @@ def _thumbnail(request: Request, image_id: str) -> Response:
     try:
         file = _File.found(_store().thumbnail_path(image_id))
         if file is None:
-            return _refused()
+            return refused()
         return _answer(request, file, ("thumb", image_id), "image/jpeg", file.path.read_bytes)
     except (SegError, OSError):  # the store is gone or broken: its pages say so
-        return _refused()
+        return refused()
 
 
 def _mask(request: Request, kind: tuple[str, ...], make: Callable[[bytes, Run], bytes]) -> Response:
@@ -185,11 +200,29 @@ def _mask(request: Request, kind: tuple[str, ...], make: Callable[[bytes, Run], 
         run = store.run(request.path_params["run"])  # an unknown run is an error like any other here
         file = _File.found(store.mask_path(run.run, image_id))
         if file is None:
-            return _refused()
+            return refused()
         key = (*kind, run.run, image_id)
         return _answer(request, file, key, "image/png", lambda: make(file.path.read_bytes(), run))
     except (SegError, OSError, ValueError, SyntaxError):  # a damaged mask is no picture
-        return _refused()
+        return refused()
+
+
+def _difference(request: Request) -> Response:
+    image_id = request.path_params["image_id"]
+    try:
+        store = _store()
+        a, b = (store.run(request.path_params[name]) for name in ("run", "other"))
+        masks = store.mask_path(a.run, image_id), store.mask_path(b.run, image_id)
+        version = _version([_File.found(path) for path in masks])
+        if version is None:
+            return refused()
+
+        def made() -> bytes:
+            return pictures.difference(masks[0].read_bytes(), masks[1].read_bytes(), a.classes, b.classes)
+
+        return answers.picture(request, ("difference", *map(str, masks)), version, "image/png", made)
+    except (SegError, OSError, ValueError, SyntaxError):  # a damaged mask is no picture
+        return refused()
 
 
 def _photo(request: Request, image_id: str) -> Response:
@@ -197,12 +230,12 @@ def _photo(request: Request, image_id: str) -> Response:
         store = _store()
         file = _original_file(originals.find(store, image_id))
         if file is None:
-            return _refused()
+            return refused()
         name = f"photos/{image_id[:2]}/{image_id}.jpg"
         key = ("photo", image_id)
         return _answer(request, file, key, "image/jpeg", lambda: _kept(store, name, lambda: _shown(file, image_id)))
     except (SegError, BadImage, OSError):
-        return _refused()
+        return refused()
 
 
 def _shown(file: _File, image_id: str) -> bytes:
@@ -225,7 +258,7 @@ def _heat(request: Request) -> Response:
         found = originals.find(store, image_id)
         file = _original_file(found)
         if file is None:
-            return _said(f"{found.reason}, so there is nothing to compute the map from.", 409)
+            return said(f"{found.reason}, so there is nothing to compute the map from.", 409)
         name = f"uncertainty/{run.run}/{image_id[:2]}/{image_id}.png"
 
         def made() -> bytes:
@@ -233,9 +266,9 @@ def _heat(request: Request) -> Response:
 
         return _answer(request, file, ("heat", run.run, image_id), "image/png", lambda: _kept(store, name, made))
     except CannotCompute as error:
-        return _said(str(error), error.status)
+        return said(str(error), error.status)
     except (SegError, BadImage, OSError):
-        return _refused()
+        return refused()
 
 
 def _store() -> Store:
@@ -264,41 +297,9 @@ def _gone(request: Request) -> bool:
 def _answer(
     request: Request, file: _File, key: tuple[str, ...], media_type: str, make: Callable[[], bytes]
 ) -> Response:
-    key = (str(file.path), file.version, *key)
-    etag = '"' + hashlib.sha256("|".join(key).encode()).hexdigest()[:24] + '"'
-    fresh = request.query_params.get("v", file.version) == file.version
-    headers = {
-        "ETag": etag,
-        "Cache-Control": _FOR_EVER if fresh else "no-cache",
-        "X-Content-Type-Options": "nosniff",
-        "Cross-Origin-Resource-Policy": "same-origin",
-    }
-    if etag in (known.strip() for known in request.headers.get("if-none-match", "").split(",")):
-        return Response(status_code=304, headers=headers)
-    body = _memory.get(key)
-    if body is None:
-        body = make()
-        _memory.put(key, body)
-    return Response(body, media_type=media_type, headers=headers)
+    return answers.picture(request, (str(file.path), *key), file.version, media_type, make)
 
 
 def _of_a_run(request: Request, allowed: set[str]) -> bool:
     run, image_id = request.path_params["run"], request.path_params["image_id"]
-    return bool(_RUN.match(run) and _IMAGE_ID.match(image_id)) and _only(request, allowed)
-
-
-def _only(request: Request, allowed: set[str]) -> bool:
-    """No other parameter than these, none twice, and a version that looks like one."""
-    asked = [key for key, _ in request.query_params.multi_items()]
-    version = request.query_params.get("v")
-    return (
-        set(asked) <= allowed and len(asked) == len(set(asked)) and (version is None or bool(_VERSION.match(version)))
-    )
-
-
-def _refused() -> Response:
-    return Response("not found", 404, headers=_REFUSED, media_type="text/plain")
-
-
-def _said(sentence: str, status: int) -> Response:
-    return Response(sentence, status, headers=_REFUSED, media_type="text/plain")
+    return bool(_RUN.match(run) and _IMAGE_ID.match(image_id)) and asks_only(request, allowed)

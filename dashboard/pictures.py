@@ -9,6 +9,8 @@ from PIL import Image
 
 from seglib import preprocess
 from seglib.classes import VOID, palette
+from seglib.difference import difference as find_difference
+from seglib.difference import difference_png
 from seglib.overlay import png, read_index_png
 
 PHOTO_SIDE = 2048
@@ -29,6 +31,11 @@ def grey_mask(data: bytes) -> bytes:
     Grey, since a browser hands a script the colours of a picture and not the indices of its palette.
     """
     return png(Image.fromarray(read_index_png(data)))
+
+
+def difference(a: bytes, b: bytes, classes_a: tuple[str, ...], classes_b: tuple[str, ...]) -> bytes:
+    """Two index PNGs as a colour PNG of where they differ, at the finer of their sizes; see `seglib.difference`."""
+    return difference_png(find_difference(read_index_png(a), read_index_png(b), classes_a, classes_b))
 
 
 def screen_photo(data: bytes) -> bytes:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
+from urllib.parse import quote, unquote
 
 from dashboard.formats import count, named, percent, score
 from seglib.classes import ANIMALS
@@ -44,7 +45,21 @@ SORTS: dict[str, str] = {
 }
 """Key in the URL -> what it means; a minus sorts downwards."""
 
+DISAGREEMENTS: dict[str, str] = {
+    "agreement": "least pixel agreement first",
+    "foreground": "least foreground agreement first",
+    "iou": "least IoU of the chosen class first",
+    "area": "largest area difference of the chosen class first",
+    "flip": "largest chosen flip first",
+}
+"""Key in the URL -> by what the photos of a comparison are sorted."""
+
+DIFFERENCES: tuple[str, ...] = ("", "overlay", "swipe")
+"""How the viewer shows two runs: side by side, where they differ, one beside the other on the same photo."""
+
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
+
+_TO = ">"
 
 _VOCABULARY: dict[str, tuple[str, ...]] = {
     "split": ("", "train", "val", "test"),
@@ -75,7 +90,7 @@ class View:
     image: str = ""
     """The image_id that the viewer shows; empty: the first one of the selection."""
     runs: tuple[str, ...] = ()
-    """Runs beside the active one in the viewer; none named means all that have a mask of the photo."""
+    """Runs beside the active one in the viewer and in a comparison; none named means all that are there."""
     outline: bool = False
     """The viewer draws the borders of the classes instead of filling them."""
     uncertainty: bool = False
@@ -84,6 +99,13 @@ class View:
     """The viewer writes the classes' names on the photo."""
     hidden: tuple[str, ...] = ()
     """Classes that the viewer does not paint."""
+    difference: str = ""
+    """How the viewer shows the first two runs, one of `DIFFERENCES`."""
+    against: str = ""
+    """The run B that the active one, A, is compared with; empty: the one used last."""
+    flip: tuple[str, ...] = ()
+    """(what A says, what B says): the photos of a comparison with such pixels; empty: all."""
+    measure: str = "agreement"
 
     def filtered(self, filters: Filters) -> "View":
         """With other filters, from the first page on."""
@@ -131,6 +153,18 @@ def _image_id(text: str) -> str:
     return text
 
 
+def _flip(text: str) -> tuple[str, ...]:
+    pair = tuple(unquote(name) for name in text.split(_TO))
+    if len(pair) != 2 or not all(pair):
+        raise ValueError("two class names are expected, what A says and what B says, such as cat>dog")
+    return pair
+
+
+def _flip_text(pair: tuple[str, ...]) -> str:
+    """Class names are anybody's: whatever the sign between them could be taken for is escaped."""
+    return _TO.join(quote(name, safe=" ") for name in pair)
+
+
 def _switch(key: str, name: str, on: str = "on", off: str = "off") -> "_Field":
     read = _one_of((on, off))
     return _Field(key, name, lambda text: read(text) == on, lambda value: on if value else off)
@@ -164,6 +198,10 @@ _FIELDS: dict[str, _Field] = {
         _switch("uncertainty", "uncertainty"),
         _switch("names", "names"),
         _Field("hide", "hidden", str, several=True),
+        _Field("difference", "difference", _one_of(DIFFERENCES)),
+        _Field("against", "against", str),
+        _Field("flip", "flip", _flip, _flip_text),
+        _Field("measure", "measure", _one_of(tuple(DISAGREEMENTS))),
     )
 }
 _DEFAULTS = View()
@@ -206,9 +244,10 @@ def query_params(view: View) -> dict[str, list[str]]:
 
 def with_run(view: View, runs: Sequence[str]) -> tuple[View, list[str]]:
     """The view of one of these runs, which are at least one, the newest last."""
-    unknown = [run for run in view.runs if run not in runs]
+    unknown = [run for run in dict.fromkeys((*view.runs, view.against)) if run and run not in runs]
     notes = [f"There is no run {run!r} in this store to show beside the others." for run in unknown]
-    view = replace(view, runs=tuple(run for run in view.runs if run in runs))
+    against = view.against if view.against in runs else ""
+    view = replace(view, runs=tuple(run for run in view.runs if run in runs), against=against)
     if view.run in runs:
         return view, notes
     if view.run:
@@ -224,6 +263,11 @@ def fitted(view: View, classes: Sequence[str]) -> tuple[View, list[str]]:
         view = replace(view, focus="")
     if view.sort.endswith(("share", "blobs")) and not classes:
         view = replace(view, sort=_DEFAULTS.sort)
+    if view.flip and view.flip[0] not in classes:
+        notes.append(f"This run's model knows no class {view.flip[0]!r}.")
+        view = replace(view, flip=())
+    if view.measure == "flip" and not view.flip:
+        view = replace(view, measure=_DEFAULTS.measure)
     filters = view.filters
     for key, value in view.filters.items():
         possible = _possible(key, value, classes)

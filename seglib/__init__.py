@@ -6,8 +6,8 @@
     seglib.open("output").overlay("cats/chelsea.png")         # a picture, in a notebook
 
 The rooms, each importing only from those before it: errors, classes; boundary, dataset, metrics, nets, preprocess,
-stats, overlay, parts; models, truth; engine, workers; tags; filters, store; counts, plan, query, truths, writer;
-remake, upkeep; cost, export; compare, pipeline, predict; evaluate, imported; samples; arguments; cli.
+stats, overlay, parts; difference, models, truth; engine, workers; tags; filters, store; counts, plan, query, truths,
+writer; remake, upkeep; cost, export; compare, pipeline, predict; evaluate, imported; samples; arguments; cli.
 Importing seglib imports neither torch nor pandas: names are looked up at their first use, so that worker processes
 start fast.
 """

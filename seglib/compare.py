@@ -72,11 +72,12 @@ def update(
     """
     chosen = chosen_runs(store, runs)
     begun = time.monotonic()
-    ids = set.intersection(*(store.computed_ids(run.run, run.classes) for run in chosen))
+    ids = _common_ids(store, chosen)
     with store.scratch.writing():
         for run in chosen:
             store.scratch.claim(run.run)
         job = _Job(store, chosen)
+        job.name_runs()
         work = job.missing(ids)
         progress = Progress(title=f"{len(chosen)} runs", total=len(ids), done=len(ids) - len(work))
         failed = []
@@ -106,6 +107,17 @@ def update(
     )
 
 
+def uncounted(store: Store, runs: Sequence[str]) -> tuple[int, int]:
+    """(images that all these runs have computed, those of them that `update` would count); writes nothing."""
+    chosen = chosen_runs(store, runs)
+    ids = _common_ids(store, chosen)
+    return len(ids), len(_Job(store, chosen).missing(ids))
+
+
+def _common_ids(store: Store, runs: Sequence[Run]) -> set[str]:
+    return set.intersection(*(store.computed_ids(run.run, run.classes) for run in runs))
+
+
 def chosen_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run]:
     """The runs of these names, each once."""
     runs = [store.run(name) for name in dict.fromkeys(names)]
@@ -126,8 +138,12 @@ class _Job:
         self._consensus: Path | None = None
         if len(names) > 2:
             self._consensus = counts_room.consensus_folder(store, names)
-            counts_room.name_runs(store, self._consensus, names)
             self.schemas[self._consensus] = CONSENSUS
+
+    def name_runs(self) -> None:
+        """Write whose consensus it is; before any of its counts."""
+        if self._consensus is not None:
+            counts_room.name_runs(self._store, self._consensus, self._classes)
 
     def missing(self, ids: set[str]) -> list[tuple[str, list[Path]]]:
         """(image_id, folders without it), by image_id."""
@@ -149,7 +165,7 @@ class _Job:
         rows: dict[Path, dict[str, Any]] = {}
         for folder in folders:
             if folder != consensus:
-                a, b, pixels = metrics.joint(*on_one_grid([masks[name] for name in self._pairs[folder]]))
+                a, b, pixels = metrics.joint(*overlay.on_one_grid([masks[name] for name in self._pairs[folder]]))
                 rows[folder] = {"a": a, "b": b, "pixels": pixels}
         if consensus is not None:
             rows[consensus] = _consensus(masks, self._classes)
@@ -164,12 +180,6 @@ def sound_mask(store: Store, run: str, image_id: str, classes: int) -> Mask:
     return mask
 
 
-def on_one_grid(masks: Sequence[Mask]) -> list[Mask]:
-    """All at the size of the finest (most pixels, on a tie the widest), enlarged by nearest neighbour."""
-    height, width = max((mask.shape for mask in masks), key=lambda shape: (shape[0] * shape[1], shape[1]))
-    return [m if m.shape == (height, width) else overlay.stretched(m, (width, height)) for m in masks]
-
-
 def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
     """`CONSENSUS` of one image, on the finest of all grids."""
     first, *others = classes.values()
@@ -179,7 +189,7 @@ def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) 
         table = np.full(256, VOID, np.uint8)
         table[: len(names)] = [common.index(name) if name in common else VOID for name in names]
         tables.append(table)
-    values = [t[m] for t, m in zip(tables, on_one_grid([masks[n] for n in classes]), strict=True)]
+    values = [t[m] for t, m in zip(tables, overlay.on_one_grid([masks[n] for n in classes]), strict=True)]
     compared, agreeing = values[0] != VOID, values[0] != VOID
     for value in values[1:]:
         compared = compared & (value != VOID)
@@ -299,6 +309,17 @@ class Comparison:
         frame = self.files.assign(pixels=pixels, share=metrics.ratio(pixels.astype(np.float64), counts.area()))
         return frame[frame["pixels"] > 0].sort_values("share", ascending=False, kind="stable")
 
+    def taken(self, at: NDArray[np.integer]) -> "Comparison":
+        """Of these rows of `files`, in this order."""
+        columns = tuple(column[at] for column in self.consensus.columns)
+        return Comparison(
+            runs=self.runs,
+            files=self.files.iloc[at],
+            counts={pair: counts.taken(at) for pair, counts in self.counts.items()},
+            consensus=Measure(self.consensus.value, columns),
+            notes=self.notes,
+        )
+
     def images(self, a: str, b: str) -> pd.DataFrame:
         """The files with every measure of a pair, NaN where not defined; most disagreeing first."""
         each = {name: measure.each() for name, measure in self.measures[a, b].items()}
@@ -323,7 +344,7 @@ def comparison(
         found, there = counts_room.pair_counts(store, a.run, b.run, (a.classes, b.classes), ids)
         by_pair[a.run, b.run] = found
         counted &= there
-    at = ids.get_indexer(files["image_id"])
+    at = ids.get_indexer(pd.Index(files["image_id"]))
     kept = counted[at]
     at = at[kept]
     by_file = {pair: found.taken(at) for pair, found in by_pair.items()}

@@ -239,6 +239,13 @@ def agreement(counts: Counts) -> dict[str, Measure]:
     return found | {f"area_difference:{n}": Measure(ratio, (differences[:, i], every)) for i, n in enumerate(names)}
 
 
+def class_shares(counts: Counts, name: str) -> tuple[Column, Column]:
+    """(N,) each: the share of each image's pixels that the one mask names so, and the other; NaN without pixels."""
+    every = counts.area()
+    a, b = (_areas(counts, values, classes, [name])[:, 0] for values, classes in _both_sides(counts))
+    return ratio(a, every), ratio(b, every)
+
+
 def accuracy(counts: Counts) -> dict[str, Measure]:
     """A mask (`b`) against the truth (`a`); pixels are left out that are void, or of a class the mask cannot name.
 

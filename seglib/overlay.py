@@ -49,6 +49,12 @@ def stretched(mask: Mask, size_wh: tuple[int, int]) -> Mask:
     return np.asarray(Image.fromarray(mask).resize(size_wh, Image.Resampling.NEAREST))
 
 
+def on_one_grid(masks: Sequence[Mask]) -> list[Mask]:
+    """All at the size of the finest (most pixels, on a tie the widest), enlarged by nearest neighbour."""
+    height, width = max((mask.shape for mask in masks), key=lambda shape: (shape[0] * shape[1], shape[1]))
+    return [m if m.shape == (height, width) else stretched(m, (width, height)) for m in masks]
+
+
 def colour_mask(mask: Mask, colours: Colours) -> Image.Image:
     """The mask alone, painted; void (255) is white."""
     table = np.full((256, 3), 255, np.uint8)

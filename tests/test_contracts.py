@@ -16,7 +16,7 @@ ORDER = [
     {"errors"},
     {"classes"},
     {"boundary", "dataset", "metrics", "nets", "preprocess", "stats", "overlay", "parts"},
-    {"measure", "models", "truth"},
+    {"difference", "measure", "models", "truth"},
     {"forward", "int8"},
     {"engine", "workers"},
     {"tags"},

@@ -3,7 +3,7 @@
 In: the server's settings. Out: elements on the page; only the live ones are drawn again every second.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import streamlit as st
@@ -11,17 +11,22 @@ import streamlit as st
 from dashboard import data, session, ui
 from dashboard.formats import count, duration, photos, plain_markdown
 from dashboard.jobs import PATIENCE_SECONDS, Job, Jobs
+from dashboard.requested import CompareRequest, RunRequest
 from dashboard.settings import Settings
 from seglib.errors import SegError
 
 EVERY_SECONDS = 1.0
 EXPLORE = "Explore"
 
+FAILED = {RunRequest.kind: "unreadable", CompareRequest.kind: "without a readable mask"}
+COMPUTED = {RunRequest.kind: "computed", CompareRequest.kind: "counted"}
+"""By kind of request: what photos are called that could not be, and that were worked on."""
+
 
 def render(settings: Settings) -> None:
     jobs = Jobs(settings).all()
     live = [job.id for job in jobs if job.live]
-    ended = [job for job in jobs if not job.live]
+    ended = [job for job in jobs if not job.live and not _of_course(job)]
     if live:
         with ui.card("At work", stretch=False):
             st.fragment(partial(_live, settings, live), run_every=EVERY_SECONDS)()
@@ -31,10 +36,23 @@ def render(settings: Settings) -> None:
                 _ended(settings, job)
 
 
+def watch(settings: Settings, job_ids: Sequence[str]) -> None:
+    """These live jobs alone, drawn again every second; the whole page is, once one of them has ended."""
+    st.fragment(partial(_live, settings, list(job_ids), others=False), run_every=EVERY_SECONDS)()
+
+
+def _of_course(job: Job) -> bool:
+    """Counts of a comparison are asked for by its page, which shows what came of them."""
+    return job.request.kind == CompareRequest.kind and job.state == "finished"
+
+
 def headline(job: Job) -> str:
     asked = job.request
-    most = f", at most {photos(asked.limit)}" if asked.limit else ""
-    return f"{asked.model} · {asked.resize} · {job.precision or asked.precision}, on {asked.title}{most}"
+    if isinstance(asked, RunRequest):
+        most = f", at most {photos(asked.limit)}" if asked.limit else ""
+        return f"{asked.model} · {asked.resize} · {job.precision or asked.precision}, on {asked.title}{most}"
+    assert isinstance(asked, CompareRequest)
+    return f"Comparison of {', '.join(asked.runs)}"
 
 
 def progress(job: Job, before: int = 0) -> str:
@@ -42,24 +60,26 @@ def progress(job: Job, before: int = 0) -> str:
     if job.stopping is not None:
         return "Stopping; what is computed is kept"
     if job.state == "waiting":
-        return f"Waiting for its turn: {count(before)} run{'' if before == 1 else 's'} before it"
+        return f"Waiting for its turn: {count(before)} job{'' if before == 1 else 's'} before it"
     if not job.total:
         return job.note or "Getting ready"
     parts = [f"{count(job.done)} of {photos(job.total)}"]
-    if job.done == job.reused + job.failed < job.total:
+    if job.request.kind == RunRequest.kind and job.done == job.reused + job.failed < job.total:
         parts.append("loading the network")
     if job.images_per_second:
         parts.append(f"{job.images_per_second:.1f} photos/s")
     if job.seconds_left:
         parts.append(f"about {duration(job.seconds_left)} left")
     if job.failed:
-        parts.append(f"{count(job.failed)} unreadable")
+        parts.append(f"{count(job.failed)} {FAILED[job.request.kind]}")
     return " · ".join(parts)
 
 
 def outcome(job: Job) -> str:
     """An ended job in words."""
-    counted = f"{count(job.computed)} computed, {count(job.reused)} known already, {count(job.failed)} unreadable"
+    kind = job.request.kind
+    counted = f"{count(job.computed)} {COMPUTED[kind]}, {count(job.reused)} known already"
+    counted += f", {count(job.failed)} {FAILED[kind]}"
     if job.state == "finished":
         pace = f", {job.images_per_second:.1f} photos/s on {job.device}" if job.computed and job.device else ""
         return f"Finished: {photos(job.total)}, {counted}{pace}."
@@ -69,12 +89,13 @@ def outcome(job: Job) -> str:
     return f"{how} after {count(job.done)} of {photos(job.total)}; they are kept." if job.total else f"{how}."
 
 
-def _live(settings: Settings, shown: list[str]) -> None:
-    jobs = Jobs(settings).all()
-    live = [job for job in jobs if job.live]
+def _live(settings: Settings, shown: list[str], *, others: bool = True) -> None:
+    """`others`: jobs that are not shown yet are."""
+    live = [job for job in Jobs(settings).all() if job.live and (others or job.id in shown)]
     if {job.id for job in live} != set(shown):
         st.rerun()  # one more or less is at work: the whole page is another
-    for before, job in enumerate(reversed(live)):
+    for job in live:
+        before = sum(other.request.lane == job.request.lane and other.asked < job.asked for other in live)
         with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{job.id}"):
             with st.container(width="stretch", gap="xsmall"):
                 ui.line(headline(job))
@@ -97,9 +118,9 @@ def _ended(settings: Settings, job: Job) -> None:
             ui.line(headline(job))
             ui.remark(outcome(job))
         with st.container(horizontal=True, width="content"):
-            if job.state == "finished":
+            if job.state == "finished" and job.run:
                 st.button("Explore", key=f"explore:{job.id}", on_click=session.open_run, args=(EXPLORE, job.run))
-            else:
+            elif job.state != "finished":
                 st.button(
                     "Resume" if job.total else "Try again",
                     key=f"resume:{job.id}",

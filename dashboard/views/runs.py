@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import data, session, ui
 from dashboard.data import Source
 from dashboard.formats import NOTHING, count, plain_markdown, size
-from dashboard.jobs import Request
+from dashboard.requested import RunRequest
 from dashboard.settings import Settings
 from dashboard.views import at_work, start_run
 from seglib import export, upkeep
@@ -84,14 +84,14 @@ def _facts(store: Store, run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def _again(settings: Settings, run: Run) -> list[Request]:
+def _again(settings: Settings, run: Run) -> list[RunRequest]:
     """What brings this run up to date: one request for each of its folders that is offered here."""
     spec = MODELS.get(run.model)
     if spec is None or run.precision is None or not (run.weights_sha256 or "").startswith(spec.sha256):
         return []
     used = {str(invocation["dataset"]) for invocation in run.invocations}
     return [
-        Request(folder=f.id, title=f.title, model=run.model, resize=run.resize, precision=run.precision)
+        RunRequest(folder=f.id, title=f.title, model=run.model, resize=run.resize, precision=run.precision)
         for f in data.offered(settings.data)
         if f.id in used
     ]

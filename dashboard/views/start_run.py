@@ -11,7 +11,8 @@ import streamlit as st
 from dashboard import data, session, ui
 from dashboard.folders import Folder
 from dashboard.formats import count, duration, photos, size
-from dashboard.jobs import Jobs, Request
+from dashboard.jobs import Jobs
+from dashboard.requested import Request, RunRequest
 from dashboard.settings import Settings
 from seglib.engine import PRECISIONS
 from seglib.errors import SegError
@@ -39,7 +40,7 @@ def render(settings: Settings, runs: Sequence[Run]) -> None:
         _said(folder, models, resize, precision, runs)
         limit = st.session_state.get(_LIMIT)
         requests = [
-            Request(
+            RunRequest(
                 folder=folder.id,
                 title=folder.title,
                 model=spec.name,

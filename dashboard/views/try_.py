@@ -13,8 +13,9 @@ import streamlit as st
 
 from dashboard import charts, data, folders, pictures, session, trials, ui, viewer
 from dashboard.formats import count, percent, photos, plain_markdown, score
-from dashboard.jobs import Jobs, Request
+from dashboard.jobs import Jobs
 from dashboard.predictor import Seen, predictor
+from dashboard.requested import RunRequest
 from dashboard.settings import Settings
 from dashboard.state import View
 from dashboard.trials import MOST_BYTES, MOST_PHOTOS, Photo
@@ -338,7 +339,7 @@ def _kept(settings: Settings, readable: Sequence[Photo], models: Sequence[ModelS
         folder = folders.uploads(settings.data)
         for spec in models:
             asked = resize or spec.resize.text
-            Jobs(settings).start(Request(folder=folder.id, title=folder.title, model=spec.name, resize=asked))
+            Jobs(settings).start(RunRequest(folder=folder.id, title=folder.title, model=spec.name, resize=asked))
     except SegError as error:
         session.tell([data.sentence(error)])
     session.go(RUNS)

@@ -10,6 +10,7 @@ from tests.conftest import ROOT, imported
 ORDER = [
     {"formats", "settings", "sockets", "preload"},
     {"state", "components", "crossfilter", "picks", "predictor", "folders", "caches", "originals", "pictures"},
+    {"answers", "requested"},
     {"predict_worker", "uncertainty", "jobs", "trials"},
     {"job_worker"},
     {"charts", "viewer"},
@@ -21,8 +22,8 @@ ORDER = [
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 PURE = {"formats", "settings", "sockets", "state", "charts", "media", "predictor", "predict_worker", "__main__"}
-PURE |= {"picks", "caches", "originals", "pictures", "uncertainty"}
-PURE |= {"folders", "jobs", "job_worker", "trials"}
+PURE |= {"picks", "caches", "answers", "originals", "pictures", "uncertainty"}
+PURE |= {"folders", "requested", "jobs", "job_worker", "trials"}
 """Rooms that know nothing of Streamlit (the launcher starts it, and only then)."""
 
 WORKERS = {"predict_worker", "job_worker"}

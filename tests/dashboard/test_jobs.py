@@ -16,10 +16,14 @@ from PIL import Image
 from dashboard import jobs
 from dashboard.folders import offered
 from dashboard.job_worker import Pace
-from dashboard.jobs import Job, Jobs, Request
+from dashboard.jobs import Job, Jobs
+from dashboard.requested import CompareRequest, RunRequest
 from dashboard.settings import Settings
+from seglib import compare
 from seglib.errors import SegError
 from seglib.store import Store
+
+from .conftest import PIXELS, fill, id_of, recipe
 
 FAKE = """
 import json, os, pathlib, signal, sys, time
@@ -48,9 +52,9 @@ def settings(tmp_path) -> Settings:
 
 
 @pytest.fixture
-def request_(settings) -> Request:
+def request_(settings) -> RunRequest:
     folder = offered(settings.data)[0]
-    return Request(folder=folder.id, title=folder.title, model="fcn_mobilenet_v2", resize="64", precision="fp32")
+    return RunRequest(folder=folder.id, title=folder.title, model="fcn_mobilenet_v2", resize="64", precision="fp32")
 
 
 @pytest.fixture
@@ -341,6 +345,87 @@ def test_a_worker_whose_job_is_taken_away_ends(made, request_, settings):
     shutil.rmtree(settings.store)
     assert jobs._children[-1].wait(30) == 0
     assert not settings.store.exists()
+
+
+# --- another kind of work ---
+
+
+@pytest.fixture
+def pair(settings) -> CompareRequest:
+    """Two runs of the same six photos, of which one mask is missing."""
+    fill(settings.store)
+    fill(settings.store, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"dog": 50}})
+    Store(settings.store).mask_path(recipe().run, id_of("dogs/e.jpg")).unlink()
+    return CompareRequest(runs=(recipe().run, recipe(2).run))
+
+
+def test_a_comparison_is_counted_by_the_same_machinery(made, pair, settings):
+    assert compare.uncounted(Store(settings.store), pair.runs) == (6, 6)
+    made(None).start(pair)
+    job = until(made(None), has_ended)
+    assert (job.state, job.request) == ("finished", pair)
+    assert (job.total, job.computed, job.reused, job.failed) == (6, 5, 0, 1)
+    assert compare.uncounted(Store(settings.store), pair.runs) == (6, 1)
+    made(None).resume(job.id)
+    again = until(made(None), has_ended)
+    assert (again.computed, again.reused, again.failed) == (0, 5, 1)
+
+
+def test_it_waits_for_its_own_kind_and_not_for_a_network(made, pair, request_):
+    busy = made()
+    busy.start(request_)
+    until(busy, is_running)
+    made(None).start(pair)
+    assert until(busy, has_ended).request == pair
+    assert [job.live for job in busy.all()] == [False, True]
+    busy.start(pair)
+    until(busy, is_running)
+    Store.create(busy.settings.store)
+    fill(busy.settings.store, code_schema=3)
+    made(None).start(CompareRequest(runs=(recipe().run, recipe(3).run)))
+    assert until(busy, lambda job: job.state == "waiting").request.runs[1] == recipe(3).run
+
+
+def test_only_runs_of_the_store_can_be_compared_and_only_once_at_a_time(made, pair):
+    some = made()
+    for runs, said in (
+        (pair.runs[:1], "2 to 6 different runs"),
+        (pair.runs[:1] * 2, "2 to 6 different runs"),
+        ((*pair.runs, "../../etc"), "no run"),
+    ):
+        with pytest.raises(SegError, match=said):
+            some.start(CompareRequest(runs=runs))
+    some.start(pair)
+    with pytest.raises(SegError, match="at work already"):
+        some.start(CompareRequest(runs=pair.runs[::-1]))
+
+
+def test_runs_without_a_common_photo_are_said_to_have_none(made, settings):
+    fill(settings.store)
+    fill(settings.store, code_schema=2, pixels={"cats/other.jpg": {"cat": 5}})
+    made(None).start(CompareRequest(runs=(recipe().run, recipe(2).run)))
+    job = until(made(None), has_ended)
+    assert (job.state, job.sentence) == ("failed", "There is no photo that all of these runs have computed.")
+
+
+def test_a_store_that_cannot_be_written_is_a_sentence(made, pair, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(jobs, "write", refuse)
+    with pytest.raises(SegError, match=r"The store cannot be written \(Read-only file system\)"):
+        made().start(pair)
+
+
+def test_a_record_of_a_kind_that_is_not_known_is_not_shown(made, pair, settings):
+    some = made()
+    job = some.start(pair)
+    file = settings.store / "jobs" / job.id / "request.json"
+    about = json.loads(file.read_text())
+    for changed in (about | {"kind": "dance"}, {name: about[name] for name in ("kind", "asked")}):
+        file.write_text(json.dumps(changed))
+        assert some.all() == []
+    file.write_text(json.dumps(about))
 
 
 def test_pace_leaves_out_the_networks_start_and_forgets_the_past():

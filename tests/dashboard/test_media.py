@@ -11,14 +11,15 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from dashboard import media, originals, pictures
+from dashboard import answers, media, originals, pictures
 from dashboard.caches import ByteCache
 from dashboard.uncertainty import Maps
+from seglib import difference
 from seglib.classes import VOC_CLASSES, palette
 from seglib.errors import WeightsError
 from seglib.store import FILES_SCHEMA, Store
 
-from .conftest import PHOTO_WH, id_of, mask_of, photo_of, real_id, recipe
+from .conftest import PHOTO_WH, fill, id_of, mask_of, photo_of, real_id, recipe
 
 RUN = recipe().run
 CAT = id_of("cats/a.jpg")
@@ -216,7 +217,7 @@ def test_a_large_photo_is_turned_and_made_smaller_and_loses_its_metadata():
 def test_a_photo_is_decoded_once_and_kept_on_disk(photos, real, monkeypatch):
     body = photos.get(PHOTO).content
     assert (real / "cache" / "photos" / REAL[:2] / f"{REAL}.jpg").read_bytes() == body
-    monkeypatch.setattr(media, "_memory", ByteCache(0))
+    monkeypatch.setattr(answers, "memory", ByteCache(0))
     monkeypatch.setattr(pictures, "screen_photo", lambda data: pytest.fail("decoded again"))
     assert photos.get(PHOTO).content == body
 
@@ -287,7 +288,7 @@ def test_a_map_is_computed_once_and_kept(photos, real, monkeypatch):
     answer = photos.get(media.uncertainty_url(RUN, REAL))
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"a map", "image/png")
     assert asked.questions == [("uncertainty", RUN, (photo_of("cats/a.jpg"),))]
-    monkeypatch.setattr(media, "_memory", ByteCache(0))
+    monkeypatch.setattr(answers, "memory", ByteCache(0))
     assert photos.get(HEAT).content == b"a map"
     assert len(asked.questions) == 1
 
@@ -348,3 +349,64 @@ def test_names_of_files_are_not_in_addresses(full):
     url = media.thumbnail_url(Store(full), CAT)
     assert "cats" not in url
     assert hashlib.sha256(b"cats/a.jpg").hexdigest()[:32] in url
+
+
+# --- where two runs differ ---
+
+
+@pytest.fixture
+def two(full):
+    """A second run: of the photo with cat in its upper half it says dog in the upper quarter, then cat."""
+    fill(full, code_schema=2, pixels={"cats/a.jpg": {"dog": 25, "cat": 35}, "cats/b.jpg": {"dog": 30}})
+    return TestClient(Starlette(routes=media.routes))
+
+
+OTHER = recipe(2).run
+
+
+def test_a_picture_shows_where_two_runs_differ(two):
+    answer = two.get(f"/media-api/difference/{RUN}/{OTHER}/{CAT}.png")
+    assert answer.headers["content-type"] == "image/png"
+    picture = Image.open(io.BytesIO(answer.content))
+    expected = [difference.OTHER] * 25 + [difference.SAME] * 25 + [difference.ONLY_B] * 10 + [0] * 40
+    assert np.asarray(picture).ravel().tolist() == expected
+    assert picture.convert("RGBA").getpixel((0, 9))[3] == 0
+    swapped = two.get(f"/media-api/difference/{OTHER}/{RUN}/{CAT}.png")
+    assert np.asarray(Image.open(io.BytesIO(swapped.content))).ravel()[55] == difference.ONLY_A
+    assert swapped.headers["etag"] != answer.headers["etag"]
+
+
+def test_its_address_changes_with_either_mask(two, full):
+    store = Store(full)
+    url = media.difference_url(store, RUN, OTHER, CAT)
+    assert two.get(url).headers["cache-control"].endswith("immutable")
+    for run in (RUN, OTHER):
+        before = media.difference_url(store, RUN, OTHER, CAT)
+        file = store.mask_path(run, CAT)
+        file.write_bytes(store.mask_path(RUN, id_of("dogs/d.jpg")).read_bytes())
+        assert media.difference_url(store, RUN, OTHER, CAT) != before
+    assert two.get(url).headers["cache-control"] == "no-cache"
+    file.unlink()
+    assert media.difference_url(store, RUN, OTHER, CAT) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{RUN}/{RUN}x/{CAT}.png",
+        f"{RUN}/..%2f..%2fx/{CAT}.png",
+        f"{RUN}/{OTHER}/{CAT[:-1]}.png",
+        f"{RUN}/{OTHER}/{id_of('dogs/d.jpg')}.png",  # the other run has no mask of it
+        f"{RUN}/{OTHER}/{CAT}.png?palette=voc",
+        f"{RUN}/{OTHER}/{CAT}.png?v=x",
+        f"{RUN}/{CAT}.png",
+    ],
+)
+def test_what_is_no_pair_of_masks_is_refused(two, path):
+    answer = two.get(f"/media-api/difference/{path}")
+    assert (answer.status_code, answer.text) == (404, "not found")
+
+
+def test_a_damaged_mask_is_refused(two, full):
+    Store(full).mask_path(OTHER, CAT).write_bytes(b"no picture")
+    assert two.get(f"/media-api/difference/{RUN}/{OTHER}/{CAT}.png").status_code == 404

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from dashboard.state import (
     CHARTS,
+    DIFFERENCES,
+    DISAGREEMENTS,
     OPACITY_RANGE,
     PALETTES,
     SHOWS,
@@ -66,6 +68,10 @@ views = st.builds(
     uncertainty=st.booleans(),
     names=st.booleans(),
     hidden=texts,
+    difference=st.sampled_from(DIFFERENCES),
+    against=st.text(max_size=20),
+    flip=st.just(()) | st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8)),
+    measure=st.sampled_from(list(DISAGREEMENTS)),
 )
 
 
@@ -91,6 +97,23 @@ def test_the_filter_part_of_the_url_is_the_shells_where():
     assert text == "label=cats&share.cat=0.1..1&run=r&opacity=20"
 
 
+def test_a_flip_is_read_as_it_is_written_whatever_its_classes_are_called():
+    for flip in (("cat", "dog"), ("a>b", "50% grey & blue"), ("%3E", ">")):
+        assert decode(encode(View(flip=flip))) == (View(flip=flip), [])
+    assert encode(View(flip=("cat", "dining table"))) == [("flip", "cat>dining table")]
+
+
+def test_a_comparison_keeps_what_the_store_and_the_network_know():
+    view, notes = with_run(View(run="a", against="gone", runs=("b", "lost")), ["a", "b"])
+    assert (view.against, view.runs) == ("", ("b",))
+    assert notes == [f"There is no run {name!r} in this store to show beside the others." for name in ("lost", "gone")]
+    view, (note,) = fitted(View(flip=("zebra", "dog"), measure="flip"), VOC_CLASSES)
+    assert (view.flip, view.measure) == ((), "agreement")
+    assert "zebra" in note
+    asked = View(flip=("cat", "dog"), measure="flip")
+    assert fitted(asked, VOC_CLASSES) == (asked, [])
+
+
 @pytest.mark.parametrize(
     ("key", "text"),
     [
@@ -110,6 +133,11 @@ def test_the_filter_part_of_the_url_is_the_shells_where():
         ("share", "0..1"),
         ("unheard-of", "1"),
         ("label.cat", "1"),
+        ("difference", "both"),
+        ("measure", "accuracy"),
+        ("flip", "cat"),
+        ("flip", "cat>"),
+        ("flip", "cat>dog>person"),
     ],
 )
 def test_what_makes_no_sense_is_left_out_with_a_sentence(key, text):

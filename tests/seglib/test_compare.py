@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import compare, counts, metrics, parts, upkeep
+from seglib import compare, counts, metrics, overlay, parts, upkeep
 from seglib.errors import UnknownName, UsageError
 from seglib.imported import import_masks
 from seglib.overlay import index_png
@@ -162,7 +162,7 @@ def test_masks_meet_on_the_finer_grid_by_nearest_neighbour(keep):
 )
 def test_the_finer_grid_has_more_pixels_and_on_a_tie_more_width(shapes, finest):
     for order in (shapes, shapes[::-1]):
-        assert {m.shape for m in compare.on_one_grid([np.zeros(s, np.uint8) for s in order])} == {finest}
+        assert {m.shape for m in overlay.on_one_grid([np.zeros(s, np.uint8) for s in order])} == {finest}
 
 
 # --- many runs ---

@@ -9,7 +9,8 @@ import pytest
 
 from dashboard import data, jobs
 from dashboard.folders import offered
-from dashboard.jobs import Job, Jobs, Request
+from dashboard.jobs import Job, Jobs
+from dashboard.requested import RunRequest
 from dashboard.settings import Settings
 from dashboard.views import at_work, start_run
 from seglib.store import Store
@@ -46,7 +47,7 @@ def _init_quiet(real):
 
 
 def job_of(state: str, **known) -> Job:
-    request = Request(folder="0" * 8, title="data/set", model="net", resize="224")
+    request = RunRequest(folder="0" * 8, title="data/set", model="net", resize="224")
     return Job(id="0" * 12, request=request, asked=1, state=state, **known)
 
 
@@ -127,7 +128,7 @@ def test_the_first_run_is_started_from_the_page(photos, tmp_path):
 def test_an_ended_job_can_be_dismissed(photos):
     some = Jobs(Settings.read())
     folder = offered(Settings.read().data)[0]
-    job = some.start(Request(folder=folder.id, title=folder.title, model="fcn_mobilenet_v2", resize="224"))
+    job = some.start(RunRequest(folder=folder.id, title=folder.title, model="fcn_mobilenet_v2", resize="224"))
     os.killpg(jobs._children[-1].pid, signal.SIGKILL)
     jobs._children[-1].wait()
     app = opened("Runs")
@@ -186,7 +187,7 @@ def test_runs_of_unknown_models_cannot_be_run_again(full):
     [
         (job_of("starting"), "Getting ready"),
         (job_of("running", note="Calibrating."), "Calibrating."),
-        (job_of("waiting"), "Waiting for its turn: 2 runs before it"),
+        (job_of("waiting"), "Waiting for its turn: 2 jobs before it"),
         (job_of("running", total=10, reused=3), "3 of 10 photos · loading the network"),
         (
             job_of("running", total=500, computed=99, failed=1, images_per_second=7.96, seconds_left=100.2),

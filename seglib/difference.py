@@ -1,0 +1,83 @@
+"""Where two masks differ: a map of six categories, its colours, a transparent picture of it.
+
+In: two index masks of any sizes with the names of their classes. Out: uint8 categories on the finer of the two grids
+(see `overlay.on_one_grid`), a palette PNG. Neither mask is the truth of the other. Knows nothing of stores or pages.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from seglib.classes import BACKGROUND, VOID
+from seglib.overlay import Mask, on_one_grid, png
+
+BOTH_BACKGROUND, SAME, ONLY_A, ONLY_B, OTHER, UNCOMPARED = range(6)
+
+
+@dataclass(frozen=True)
+class Category:
+    key: str
+    label: str
+    """`A` and `B` in it stand for the two runs."""
+    colour: str
+    """`#rrggbb`."""
+    opacity: int
+    """0..255 of its pixels in the picture; a category without opacity is not in the legend."""
+
+
+CATEGORIES: tuple[Category, ...] = (
+    Category("both_background", "both background", "#000000", 0),
+    Category("same", "same class", "#f2f2f2", 70),
+    Category("only_a", "only A", "#0072b2", 255),
+    Category("only_b", "only B", "#e69f00", 255),
+    Category("other", "different class", "#d6177f", 255),
+    Category("uncompared", "not comparable", "#3c4049", 200),
+)
+"""By value in the map. Blue, orange and magenta are told apart by protan, deutan and tritan eyes, and by lightness."""
+
+
+def difference(a: Mask, b: Mask, classes_a: Sequence[str], classes_b: Sequence[str]) -> Mask:
+    """uint8 (H, W) of `CATEGORIES`, on the finer of the two grids."""
+    a, b = on_one_grid([a, b])
+    found: Mask = category_table(classes_a, classes_b)[a, b]
+    return found
+
+
+def category_table(classes_a: Sequence[str], classes_b: Sequence[str]) -> NDArray[np.uint8]:
+    """uint8 (256, 256): value in a, value in b -> category.
+
+    Classes are matched by name. A pixel is not comparable if it is void, or of a class that only one of the two knows.
+    """
+    common = list(dict.fromkeys(name for name in classes_a if name in classes_b))
+    first, second = _places(classes_a, common)[:, None], _places(classes_b, common)[None, :]
+    ground = common.index(BACKGROUND) if BACKGROUND in common else VOID
+    table = np.where(first == second, SAME, OTHER).astype(np.uint8)
+    table[(second == ground) & (first != ground)] = ONLY_A
+    table[(first == ground) & (second != ground)] = ONLY_B
+    table[(first == ground) & (second == ground)] = BOTH_BACKGROUND
+    table[(first == VOID) | (second == VOID)] = UNCOMPARED
+    return table
+
+
+def pixels(found: Mask) -> dict[str, int]:
+    """Key of each category -> its pixels in a map."""
+    counts = np.bincount(found.ravel(), minlength=len(CATEGORIES))
+    return {category.key: int(number) for category, number in zip(CATEGORIES, counts, strict=True)}
+
+
+def difference_png(found: Mask) -> bytes:
+    """The map as a palette PNG (value = category), transparent where both see background."""
+    picture = Image.fromarray(found)  # mode L
+    picture.putpalette(b"".join(bytes.fromhex(category.colour[1:]) for category in CATEGORIES).ljust(3 * 256, b"\0"))
+    picture.info["transparency"] = bytes(category.opacity for category in CATEGORIES)
+    return png(picture)
+
+
+def _places(classes: Sequence[str], common: Sequence[str]) -> NDArray[np.uint8]:
+    """uint8 (256,): value of a mask -> place among the common classes, `VOID` if it has none."""
+    places = np.full(256, VOID, np.uint8)
+    places[: len(classes)] = [common.index(name) if name in common else VOID for name in classes]
+    return places
