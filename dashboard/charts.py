@@ -17,6 +17,8 @@ from dashboard.formats import count, named, percent, photos, plain_html, score
 from seglib.classes import BACKGROUND, palette
 from seglib.filters import MOST_COUNT, Filters
 
+Figure = go.Figure
+
 Draw = Callable[[Filters], go.Figure]
 """A chart's own filters -> the chart, with the marks they leave out faded or its frame drawn."""
 
@@ -27,15 +29,15 @@ MOST_CLASSES = 10
 CONFIG = {"displayModeBar": False}
 """How plotly behaves in the browser."""
 
-_GRID = "rgba(128,128,128,0.18)"
-_NEUTRAL = "#7c8aa5"
-_ACCENT = "#4f7cf0"
+GRID = "rgba(128,128,128,0.18)"
+NEUTRAL = "#7c8aa5"
+ACCENT = "#4f7cf0"
 """Between the accents of the light and the dark theme, readable on both."""
 _UNSEEN = "rgba(128,128,128,0.003)"
 """Of the bar that takes the clicks and the pointer for a small one: plotly leaves out what is wholly transparent."""
 _PATTERNS = ("", "/", "x", ".")
 """Of bars that stand side by side, so that they are told apart without colour too."""
-_LINE_PX = 26
+LINE_PX = 26
 _FADED = 0.28
 """Opacity of the marks that are not chosen."""
 
@@ -112,7 +114,7 @@ def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> 
         figure.add_annotation(x=1, y=line, text=text, showarrow=False, xanchor="left", xshift=4)
     figure.update_xaxes(visible=False, range=[0, 1.75])
     figure.update_yaxes(autorange="reversed", ticksuffix="  ", type="category")
-    return _laid_out(figure, _LINE_PX * max(len(names), 1))
+    return laid_out(figure, LINE_PX * max(len(names), 1))
 
 
 def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
@@ -128,7 +130,7 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
     rest = classes.drop(columns=names).sum(axis=1)
     if float(rest.sum()) > 0:
         parts["other"] = rest
-    colours = class_colours(names) | {"other": _NEUTRAL}
+    colours = class_colours(names) | {"other": NEUTRAL}
     figure = go.Figure()
     for name, part in parts.items():
         figure.add_bar(
@@ -149,7 +151,7 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
     figure.update_layout(uniformtext={"minsize": 11, "mode": "hide"})  # named where there is room
     _share_axis(figure.update_xaxes)
     figure.update_yaxes(autorange="reversed", ticksuffix="  ")
-    return _laid_out(figure, 42 * max(len(means), 1) + 56, top=28, bottom=24)
+    return laid_out(figure, 42 * max(len(means), 1) + 56, top=28, bottom=24)
 
 
 def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
@@ -186,11 +188,11 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
     )
     _share_axis(figure.update_xaxes)
     figure.update_yaxes(autorange="reversed", ticksuffix="  ")
-    return _laid_out(figure, 42 * max(len(spread), 1) + 56, bottom=24)
+    return laid_out(figure, 42 * max(len(spread), 1) + 56, bottom=24)
 
 
 def histogram(
-    bins: pd.DataFrame, key: str, *, colour: str = _NEUTRAL, as_share: bool = False, height: int = 170
+    bins: pd.DataFrame, key: str, *, colour: str = NEUTRAL, as_share: bool = False, height: int = 170
 ) -> go.Figure:
     """Photos per bin of the filter `key`. In: the frame of `query.histogram`; of scores, empty ends are cut off."""
     used = bins[bins["count"] > 0].index
@@ -220,7 +222,7 @@ def histogram(
     if as_share:
         figure.update_xaxes(range=[0, 1], dtick=0.2)
     _count_axis(figure, counts)
-    return _laid_out(figure, height, bottom=32)
+    return laid_out(figure, height, bottom=32)
 
 
 def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
@@ -263,7 +265,7 @@ def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
     texts = [f"{number} or more" if number == last else str(number) for number in counts.index]
     figure.update_xaxes(tickvals=list(counts.index), ticktext=texts, showgrid=False, ticklabelstandoff=6)
     _count_axis(figure, counts.to_numpy().ravel().tolist())
-    return _laid_out(figure, height - 28, top=28, bottom=32)
+    return laid_out(figure, height - 28, top=28, bottom=32)
 
 
 def squares(
@@ -272,7 +274,7 @@ def squares(
     titles: tuple[str, str],
     present: Filters | None = None,
     *,
-    colour: str = _ACCENT,
+    colour: str = ACCENT,
     unit: bool = True,
     height: int = 200,
 ) -> go.Figure:
@@ -296,12 +298,11 @@ def squares(
         )
     )
     for axis, title in zip((figure.update_xaxes, figure.update_yaxes), titles, strict=True):
-        axis(title={"text": title, "standoff": 12}, gridcolor=_GRID, ticklabelstandoff=4, nticks=6, automargin=True)
+        axis(title={"text": title, "standoff": 12}, gridcolor=GRID, ticklabelstandoff=4, nticks=6, automargin=True)
         axis(tickformat=",d" if not unit else ".0%" if "share" in title else ".2f")
     if present:
         figure.add_shape(_frame(frame, keys, present))
-    laid_out = _laid_out(figure, height, top=8, bottom=44)
-    return laid_out.update_layout(
+    return laid_out(figure, height, top=8, bottom=44).update_layout(
         dragmode="select", newselection={"line": {"color": colour, "width": 2, "dash": "dot"}}
     )
 
@@ -359,15 +360,15 @@ def _frame(frame: pd.DataFrame, keys: tuple[str, str], present: Filters) -> dict
         if key in present:
             low, high = max(low, float(present[key][0])), min(high, float(present[key][1]))
         ends |= {f"{axis}0": float(low), f"{axis}1": float(high)}
-    return {"type": "rect", "line": {"color": _NEUTRAL, "width": 2, "dash": "dot"}, **ends}
+    return {"type": "rect", "line": {"color": NEUTRAL, "width": 2, "dash": "dot"}, **ends}
 
 
 def _share_axis(update: Any) -> None:
-    update(tickformat=".0%", range=[0, 1], dtick=0.2, gridcolor=_GRID)
+    update(tickformat=".0%", range=[0, 1], dtick=0.2, gridcolor=GRID)
 
 
 def _count_axis(figure: go.Figure, counts: Sequence[int]) -> None:
-    figure.update_yaxes(gridcolor=_GRID, nticks=5, tickformat=",d", rangemode="tozero", ticklabelstandoff=6)
+    figure.update_yaxes(gridcolor=GRID, nticks=5, tickformat=",d", rangemode="tozero", ticklabelstandoff=6)
     if max(counts, default=0) <= 5:  # no tick between whole photos
         figure.update_yaxes(dtick=1)
 
@@ -384,7 +385,7 @@ def _pale(colour: str) -> str:
     return f"rgba({red},{green},{blue},0.25)"
 
 
-def _laid_out(figure: go.Figure, height: int, *, top: int = 4, bottom: int = 4) -> go.Figure:
+def laid_out(figure: go.Figure, height: int, *, top: int = 4, bottom: int = 4) -> go.Figure:
     figure.update_layout(
         height=height + top + bottom,
         margin={"l": 0, "r": 20, "t": top, "b": bottom, "pad": 0},

@@ -47,7 +47,8 @@ class Tile:
     found: str
     """What was found most: `cat`."""
     share: str
-    confidence: str
+    aside: str
+    """A second figure at the end of the line: `conf 0.93`."""
     warning: str
     """Empty, or why the photo deserves a look."""
     note: str
@@ -87,12 +88,15 @@ def gallery(
     total: int,
     sizes: tuple[int, int],
     key: str,
+    grey: bool = False,
     on_look: Callable[[], None],
     on_picks: Callable[[], None],
     on_all: Callable[[], None],
     on_open: Callable[[], None] = lambda: None,
 ) -> None:
     """Justified rows of tiles, one page of `total`.
+
+    `grey`: the photos stand back behind their masks.
 
     `on_look` is called when overlay, opacity or size were changed (see `look_of`), `on_picks` when photos were picked
     or not any more (see `picks_of`), `on_all` when all of `total` are wanted, `on_open` after a click on a tile with a
@@ -105,6 +109,7 @@ def gallery(
         "picks": asdict(picked),
         "total": total,
         "sizes": list(sizes),
+        "grey": grey,
     }
     _gallery(
         key=key,
@@ -151,8 +156,10 @@ def image_id_of(sent: object) -> str | None:
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     value: int
+    text: str = ""
+    """What is shown for it; empty: the value itself."""
     tone: str = ""
-    """`agrees`, `contradicts` or nothing."""
+    """`agrees`, `contradicts`, `differs` or nothing."""
     level: float = 0.0
     """Strength of the tint, 0..1."""
     hint: str = ""
@@ -168,7 +175,7 @@ def matrix(
     key: str,
     on_cell: Callable[[], None],
 ) -> None:
-    """A table of counts; cells above 0 are buttons. `on_cell` is called after a click (see `cell_of`)."""
+    """A table of numbers; cells above 0 are buttons. `on_cell` is called after a click (see `cell_of`)."""
     data = {
         "corner": corner,
         "columns": list(columns),

@@ -15,14 +15,15 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import folders
+from dashboard import comparisons, folders
 from dashboard.crossfilter import apart
 from dashboard.folders import Folder
 from dashboard.formats import without_places
 from dashboard.picks import Picks
 from dashboard.state import View
-from seglib import export, query, stats, tags
+from seglib import compare, cost, counts, export, query, stats, tags
 from seglib.classes import BACKGROUND
+from seglib.compare import Comparison
 from seglib.dataset import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
 from seglib.filters import Tagged
@@ -63,9 +64,28 @@ class Source:
         return self if "tag" in filters else self.untagged()
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Runs that are compared over the photos of the first one that pass the filters."""
+
+    source: Source
+    counted: str
+    """Version of the counts."""
+    runs: tuple[str, ...]
+    """A, then the others by name."""
+    filters: Filters
+
+    def unfiltered(self) -> "Compared":
+        return replace(self, source=self.source.untagged(), filters=Filters())
+
+
 HASHES: dict[str | type, Callable[[Any], Any]] = {
     Source: lambda source: (source.path, source.version, source.run),
     Filters: lambda filters: filters.encode(),
+    Compared: lambda asked: (
+        *(asked.source.path, asked.source.version, asked.source.run),
+        *(asked.counted, asked.runs, asked.filters.encode()),
+    ),
 }
 """What the caches know of an argument."""
 
@@ -370,6 +390,80 @@ def exported(path: Path, run: str, filters: Filters, kind: str) -> bytes:
     """The bytes of `seglib export stats --run RUN --where FILTERS`, read from the store at this moment."""
     frame = export.stats_frame(Store(path), [run], filters)
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
+
+
+# --- comparisons -------------------------------------------------------------------------------------------------
+
+
+def compared(source: Source, runs: Collection[str], filters: Filters) -> Compared:
+    """The source's run and these others."""
+    others = sorted(run for run in runs if run != source.run)
+    return Compared(source.regarding(filters), counts.version(source.store()), (source.run, *others), filters)
+
+
+def uncounted(asked: Compared) -> tuple[int, int]:
+    """(pictures that all runs have computed, those of them that are not counted yet), whatever the filters."""
+    return _uncounted(asked.unfiltered())
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=HASHES)
+def _uncounted(asked: Compared) -> tuple[int, int]:
+    return compare.uncounted(asked.source.store(), asked.runs)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the counts", hash_funcs=HASHES)
+def _comparison(asked: Compared) -> Comparison:
+    """Of all photos of the first run, without filters."""
+    files = table(asked.source)[compare.FILE_COLUMNS]
+    return compare.comparison(asked.source.store(), asked.runs, files=files)
+
+
+@st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
+def comparison(asked: Compared) -> Comparison:
+    """Of the selected photos; the index of its files is their place in the run's table. Must not be changed."""
+    found, chosen = _comparison(asked.unfiltered()), selected(asked.source, asked.filters)
+    at = np.flatnonzero(np.isin(found.files.index.to_numpy(), chosen, assume_unique=True))
+    return found if len(at) == len(found.files) else found.taken(at)
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
+def compare_answer(asked: Compared, question: str, *texts: str) -> Any:
+    """What one of `COMPARE_QUESTIONS` says; `texts` are the two runs of a pair, a class, or what else it asks for."""
+    return COMPARE_QUESTIONS[question](comparison(asked), *texts)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def disagreeing(asked: Compared, b: str, measure: str, name: str, flip: tuple[str, ...]) -> comparisons.Order:
+    """Rows of `comparison(asked).files`, sorted; see `comparisons.order`."""
+    return comparisons.order(comparison(asked), asked.runs[0], b, measure, name=name, flip=flip)
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def costs(source: Source, runs: tuple[str, ...]) -> pd.DataFrame:
+    return cost.costs(source.store(), runs)
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=HASHES)
+def truth_scores(asked: Compared) -> comparisons.Scores | None:
+    """How right the runs are on the selected photos, where the store holds a truth of some of them."""
+    return comparisons.scores(asked.source.store(), asked.runs, comparison(asked).files)
+
+
+def compare_table(asked: Compared, table: str, kind: str) -> bytes:
+    """One of the tables of `seglib compare`, of the selected photos."""
+    found = comparison(asked)
+    frame = {"pairs": found.pairs, "images": found.all_images, "flips": found.all_flips}[table]()
+    return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
+
+
+COMPARE_QUESTIONS: dict[str, Callable[..., Any]] = {
+    "pair": comparisons.pair,
+    "flips": lambda found, a, b, most: comparisons.flips(found, a, b, int(most)),
+    "shares": comparisons.shares,
+    "pairwise": comparisons.pairwise,
+    "reference": comparisons.with_reference,
+}
+"""Name -> pure function of a comparison and texts."""
 
 
 QUESTIONS: dict[str, Callable[[pd.DataFrame, str], Any]] = {

@@ -31,6 +31,24 @@ def percent(share: float | None) -> str:
     return f"{text}\N{NO-BREAK SPACE}%"
 
 
+def tenths(share: float | None) -> str:
+    """0.9234 -> `92.3 %`: of figures that are compared with each other; None -> a dash."""
+    return NOTHING if share is None or math.isnan(share) else f"{share * 100:.1f}\N{NO-BREAK SPACE}%"
+
+
+def signed(difference: float | None) -> str:
+    """Of two shares, in percentage points: -0.0123 -> `−1.2`, 0.0123 -> `+1.2`, 0 -> `0.0`; None -> a dash."""
+    if difference is None or math.isnan(difference):
+        return NOTHING
+    text = f"{abs(difference) * 100:.1f}"
+    return text if text == "0.0" else ("+" if difference > 0 else "\N{MINUS SIGN}") + text
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """0.899, 0.944 -> `89.9 to 94.4 %`; None -> `no interval`."""
+    return "no interval" if ends is None else f"{ends[0] * 100:.1f} to {tenths(ends[1])}"
+
+
 def score(value: float | None) -> str:
     """A confidence and its like, 0..1, two decimals."""
     return NOTHING if value is None or math.isnan(value) else f"{value:.2f}"

@@ -119,7 +119,7 @@ function tileOf(tile, state) {
   const caption = element("figcaption");
   const line = element("div", "line");
   line.append(element("span", "found", `${tile.found} ${tile.share}`.trim()));
-  line.append(element("span", "quiet", `conf ${tile.confidence}`));
+  line.append(element("span", "quiet", tile.aside));
   const name = element("span", "name quiet");
   name.append(element("bdi", "", tile.name));
   name.title = tile.name;
@@ -456,6 +456,7 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
     drawTiles(state);
     drawLegend(state);
   }
+  state.parts.root.classList.toggle("grey", data.grey);
   state.parts.all.textContent = `Select all ${photos(data.total)}`;
   state.parts.all.hidden = data.total <= data.tiles.length;
   takePicks(state);

@@ -1,4 +1,4 @@
-// A table of counts whose cells are buttons. Redrawn only when its data change. One cell can be reached by Tab, the
+// A table of numbers whose cells are buttons. Redrawn only when its data change. One cell can be reached by Tab, the
 // others from there by the arrow keys.
 const drawn = new WeakMap();
 const TRIANGLE = "M8 1.8 15 14.2H1L8 1.8Zm-.8 4.4v4h1.6v-4H7.2Zm0 5.2v1.5h1.6v-1.5H7.2Z";
@@ -28,11 +28,11 @@ function cellOf(cell, row, column, state) {
   if (cell.level > 0) box.style.setProperty("--level", `${Math.round(6 + 34 * cell.level)}%`);
   box.classList.toggle("tinted", cell.level > 0);
   if (cell.value === 0) {
-    box.append(element("span", "0", "zero"));
+    box.append(element("span", cell.text || "0", "zero"));
     return box;
   }
   box.classList.toggle("faded", cell.chosen === false);
-  const button = element("button", cell.value.toLocaleString("en"));
+  const button = element("button", cell.text || cell.value.toLocaleString("en"));
   button.type = "button";
   button.tabIndex = -1;
   if (cell.tone === "contradicts") button.prepend(markOf());

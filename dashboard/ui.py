@@ -4,14 +4,15 @@ In: texts and small values. Out: elements on the page. All names are made inert 
 Knows nothing of stores or of how a number was computed.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from dashboard import crossfilter, session
-from dashboard.charts import CONFIG, Draw
+from dashboard.charts import CONFIG, Draw, Figure
 from dashboard.formats import plain_html, plain_markdown
 from dashboard.state import chip
 from seglib.query import Filters
@@ -132,6 +133,35 @@ def chart(name: str, draw: Draw, own: Collection[str], *, alt: str, boxes: bool 
         on_select=chosen,
         selection_mode="box" if boxes else "points",
         alt=alt,
+    )
+
+
+def plot(
+    name: str,
+    figure: Figure,
+    *,
+    alt: str,
+    on_event: Callable[[Any], None] | None = None,
+    boxes: bool = False,
+) -> None:
+    """A chart that filters nothing. `on_event` is told what was clicked (`boxes`: boxed), as plotly says it."""
+    if session.charts_wait():
+        st.html(f"<div class='chart-place' style='height: {figure.layout.height}px'></div>")
+        return
+    session.allow_charts()
+    if on_event is None:
+        st.plotly_chart(figure, key=f"chart:{name}", config=CONFIG, alt=alt)
+        return
+    act = on_event
+    key, _ = session.chart_key(name, "", "")
+
+    def chosen() -> None:
+        event = dict(st.session_state.get(key) or {}).get("selection")
+        session.chart_selected(name, "", keep=False)
+        act(event)
+
+    st.plotly_chart(
+        figure, key=key, config=CONFIG, on_select=chosen, selection_mode="box" if boxes else "points", alt=alt
     )
 
 

@@ -16,6 +16,7 @@ const KEYS = [
   ["b", "borders or fill"],
   ["n", "names on the photo"],
   ["u", "uncertainty"],
+  ["d", "side by side, difference, swipe"],
   ["z, Shift z", "zoom in and out"],
   ["Shift ← → ↑ ↓", "move the zoomed photo"],
   ["f", "whole photo"],
@@ -56,6 +57,9 @@ function build(parent, state) {
   part.outline = button("Borders", "toggle", () => change(state, { outline: true }));
   part.names = button("Names", "toggle", () => change(state, { names: !state.look.names }));
   part.uncertainty = button("Uncertainty", "toggle", () => change(state, { uncertainty: !state.look.uncertainty }));
+  part.apart = button("Side by side", "toggle", () => change(state, { difference: "" }));
+  part.differ = button("Difference", "toggle", () => change(state, { difference: "overlay" }));
+  part.swipe = button("Swipe", "toggle", () => change(state, { difference: "swipe" }));
   part.opacity = element("input");
   Object.assign(part.opacity, { type: "range", min: 0, max: 100, step: 5 });
   part.opacity.addEventListener("input", () => change(state, { opacity: Number(part.opacity.value) }));
@@ -71,9 +75,12 @@ function build(parent, state) {
     box.append(...parts);
     return box;
   };
+  part.modes = label(group(part.apart, part.differ, part.swipe), "How the runs are shown");
+  part.modes.setAttribute("role", "group");
   const bar = element("div", "bar");
   bar.append(
     group(part.previous, part.position, part.next),
+    part.modes,
     group(part.mask),
     group(part.fill, part.outline),
     group(part.names),
@@ -123,19 +130,25 @@ function showKeys({ part }, shown) {
   part.keys.setAttribute("aria-expanded", String(shown));
 }
 
-// One figure per run, made anew only when the runs change.
+// One figure per run, or one of A and B; made anew only when the runs or the mode change.
 function buildFrames(state) {
-  const text = JSON.stringify(state.runs.map(({ run, title }) => [run, title]));
+  const mode = modeOf(state);
+  const text = JSON.stringify([mode, state.runs.map(({ run, title }) => [run, title])]);
   if (text === state.framesText) return;
+  const focused = state.part.root.getRootNode().activeElement;
+  const held = state.part.stage.contains(focused);
   state.framesText = text;
-  state.frames = state.runs.map((run, index) => frameOf(state, run, index));
+  state.hover = null;
+  state.sizes.disconnect();
+  state.frames = mode ? [frameOf(state, state.runs[0], 0, mode)] : state.runs.map((run, index) => frameOf(state, run, index, ""));
   state.part.stage.replaceChildren(...state.frames.map((frame) => frame.figure));
-  state.part.stage.dataset.runs = String(state.runs.length);
+  state.part.stage.dataset.runs = String(state.frames.length);
+  if (held) state.frames[0].canvas.focus({ preventScroll: true });
   for (const frame of state.frames) state.sizes.observe(frame.screen);
 }
 
-function frameOf(state, { run, title }, index) {
-  const frame = { run, title, index };
+function frameOf(state, { run, title }, index, mode) {
+  const frame = { run, title, index, mode };
   frame.figure = element("figure", "frame");
   frame.screen = element("div", "screen");
   frame.canvas = element("canvas");
@@ -148,9 +161,20 @@ function frameOf(state, { run, title }, index) {
   frame.status.setAttribute("role", "status");
   frame.screen.append(frame.canvas, frame.readout, frame.status);
   const caption = element("figcaption");
-  if (state.runs.length > 1) caption.append(element("span", "number", String(index + 1)));
-  const save = label(button("PNG", "save", () => download(state, frame)), `Download photo and mask of ${title} as PNG`);
-  caption.append(element("span", "title", title), save);
+  if (mode) {
+    for (const [side, one] of [["A", state.runs[0]], ["B", state.runs[1]]]) {
+      caption.append(element("span", `number side-${side.toLowerCase()}`, side), element("span", "title", one.title));
+    }
+    frame.title = `A ${state.runs[0].title}, B ${state.runs[1].title}`;
+  } else {
+    if (state.runs.length > 1) caption.append(element("span", "number", String(index + 1)));
+    caption.append(element("span", "title", title));
+  }
+  if (mode === "swipe") {
+    frame.divider = dividerOf((at) => { state.swipe = Math.min(1, Math.max(0, at)); redraw(state); }, state.abort.signal);
+    frame.screen.append(frame.divider);
+  }
+  caption.append(label(button("PNG", "save", () => download(state, frame)), `Download photo and mask of ${frame.title} as PNG`));
   frame.figure.append(caption, frame.screen);
   pointers(state, frame);
   return frame;
@@ -278,12 +302,23 @@ function refresh(state) {
   pressed(part.outline, look.outline);
   pressed(part.names, look.names);
   pressed(part.uncertainty, look.uncertainty);
+  const mode = modeOf(state);
+  part.modes.hidden = state.runs.length < 2;
+  pressed(part.apart, mode === "");
+  pressed(part.differ, mode === "overlay");
+  pressed(part.swipe, mode === "swipe");
   part.uncertainty.hidden = !state.runs.some(({ run }) => picture.heats[run]);
-  for (const one of [part.fill, part.outline, part.names]) one.disabled = !look.overlay;
-  part.scale.hidden = !look.uncertainty;
+  for (const one of [part.fill, part.outline, part.names]) one.disabled = !look.overlay || mode === "overlay";
+  part.uncertainty.disabled = mode === "overlay";
+  part.scale.hidden = !look.uncertainty || mode === "overlay";
   part.opacity.value = String(look.opacity);
   part.percent.textContent = `${look.opacity} %`;
+  buildFrames(state);
   for (const frame of state.frames) {
+    if (frame.mode) {
+      describePair(state, frame, picture);
+      continue;
+    }
     const layer = layerOf(state, picture, frame.run);
     const seen = layer.mask ? inWords(layer.mask, state.runs[frame.index].names) : (layer.missing ?? "loading");
     frame.canvas.setAttribute("aria-label", `${picture.name}, ${frame.title}: ${seen}`);
@@ -337,15 +372,33 @@ function drawFrame(state, frame) {
   const layer = layerOf(state, picture, frame.run);
   const { canvas, context } = frame;
   const { zoom, u, v } = state.view;
-  const hidden = new Set(state.look.hidden);
-  prepare(layer, run, state.look.hidden);
   const size = [canvas.width * zoom, canvas.height * zoom];
   const box = [canvas.width / 2 - u * size[0], canvas.height / 2 - v * size[1], ...size];
   const density = canvas.width / Math.max(1, canvas.clientWidth);
   const look = state.peeking ? { ...state.look, overlay: false, uncertainty: false } : state.look;
-  draw(context, { photo: state.photos.get(picture.image_id)?.bitmap, layer, run, look, hidden, box, density });
+  drawInto(state, frame, context, { look, box, density });
+  if (frame.divider) placeDivider(frame.divider, canvas, state.swipe);
   if (state.hover) showPlace(state, frame, layer, run, box, density);
   else frame.readout.hidden = true;
+}
+
+// What a frame shows of the present picture.
+function drawInto(state, frame, context, { look, box, density }) {
+  const picture = pictureOf(state);
+  const photo = state.photos.get(picture.image_id)?.bitmap;
+  const hidden = new Set(state.look.hidden);
+  if (frame.mode === "overlay") {
+    drawDifference(context, { photo, layer: pairOf(state, picture).difference, look, box });
+    return;
+  }
+  const paint = (index) => {
+    const run = state.runs[index];
+    const layer = layerOf(state, picture, run.run);
+    prepare(layer, run, state.look.hidden);
+    draw(context, { photo, layer, run, look, hidden, box, density });
+  };
+  if (frame.mode === "swipe") drawSwipe(context, state.swipe, paint);
+  else paint(frame.index);
 }
 
 // The layer's paint, made anew when classes were hidden or colours changed.
@@ -370,7 +423,7 @@ function showPlace(state, frame, layer, run, [left, top, width, height], density
       context.stroke();
     }
   }
-  frame.readout.textContent = readout(state, layer, run, own);
+  frame.readout.textContent = frame.mode ? readoutOfPair(state) : readout(state, layer, run, own);
   frame.readout.hidden = !frame.readout.textContent;
 }
 
@@ -412,12 +465,14 @@ function classesOf(state) {
 
 function showClasses(state) {
   const classes = classesOf(state);
+  const differing = modeOf(state) === "overlay" ? pairOf(state, pictureOf(state)).difference : null;
   state.classes = classes.map(([name]) => name).filter((name) => name !== "background");
-  const text = JSON.stringify([classes, state.runs.length]);
+  const text = JSON.stringify([modeOf(state), differing && [...differing.mask.pixels.slice(0, 8)], classes, state.runs.length]);
   if (text !== state.classesText) {
     state.classesText = text;
     state.toggles = new Map();
-    state.part.table.replaceChildren(...(classes.length ? [classTable(state, classes)] : []));
+    const made = modeOf(state) === "overlay" ? differenceTable(differing?.mask, state.categories) : classTable(state, classes);
+    state.part.table.replaceChildren(...(classes.length ? [made] : []));
   }
   for (const [name, made] of state.toggles) made.setAttribute("aria-pressed", String(!state.look.hidden.includes(name)));
 }
@@ -497,6 +552,7 @@ function writeAddress(state) {
     put("uncertainty", look.uncertainty ? ["on"] : []);
     put("names", look.names ? ["on"] : []);
     put("hide", look.hidden);
+    put("difference", look.difference ? [look.difference] : []);
     if (address.href !== window.location.href) window.history.replaceState(window.history.state, "", address);
   }, LOOK_SECONDS * 1000);
 }
@@ -554,19 +610,16 @@ async function download(state, frame) {
   await loadPhoto(state, picture);
   const photo = state.photos.get(picture.image_id)?.bitmap;
   const layer = layerOf(state, picture, frame.run);
-  const run = state.runs[frame.index];
-  prepare(layer, run, state.look.hidden);
   const canvas = element("canvas");
   canvas.width = photo?.width ?? layer.mask?.width ?? 1;
   canvas.height = photo?.height ?? layer.mask?.height ?? 1;
   const box = [0, 0, canvas.width, canvas.height];
-  const hidden = new Set(state.look.hidden);
-  draw(canvas.getContext("2d"), { photo, layer, run, look: state.look, hidden, box, density: Math.max(1, canvas.width / 800) });
+  drawInto(state, frame, canvas.getContext("2d"), { look: state.look, box, density: Math.max(1, canvas.width / 800) });
   canvas.toBlob((blob) => {
     const link = element("a");
     link.href = URL.createObjectURL(blob);
     const stem = picture.name.split("/").pop().replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}_.-]+/gu, "_");
-    link.download = `${stem}-${frame.run}.png`;
+    link.download = `${stem}-${frame.mode ? frame.mode.replace("overlay", "difference") : frame.run}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   }, "image/png");
@@ -589,7 +642,7 @@ function pointers(state, frame) {
     const inside = x >= 0 && x < 1 && y >= 0 && y < 1;
     const place = [u + (x - 0.5) / zoom, v + (y - 0.5) / zoom].map((value) => Math.min(0.999999, Math.max(0, value)));
     state.hover = inside ? { run: frame.run, place } : null;
-    underPointer(state, inside ? classAt(layerOf(state, pictureOf(state), frame.run), state.runs[frame.index], place) : "");
+    underPointer(state, inside ? rowAt(state, frame, place, x) : "");
     redraw(state);
   };
   const apart = () => {
@@ -665,6 +718,10 @@ function commandOf(state, { key, shiftKey }) {
     "?": () => showKeys(state, state.part.help.hidden),
   };
   commands.m = commands.o;
+  if (state.runs.length > 1) {
+    const [next, said] = NEXT_MODE[modeOf(state)];
+    commands.d = set({ difference: next }, said);
+  }
   return Object.hasOwn(commands, key) ? commands[key] : null;
 }
 
@@ -714,6 +771,8 @@ function started(parent) {
     toggles: new Map(),
     classes: [],
     view: { zoom: 1, u: 0.5, v: 0.5 },
+    swipe: 0.5,
+    differing: {},
     path: window.location.pathname,
   };
   state.part = build(parent, state);
@@ -736,7 +795,7 @@ function adopt(state, data) {
   }
   state.usualOpacity = data.usual_opacity;
   const before = pictureOf(state)?.image_id;
-  Object.assign(state, { pictures: data.pictures, at: data.shown, place: data.place, runs: data.runs });
+  Object.assign(state, { pictures: data.pictures, at: data.shown, place: data.place, runs: data.runs, categories: data.categories });
   buildFrames(state);
   if (before === shown) {
     refresh(state);

@@ -2,7 +2,7 @@
 
 In: addresses of pictures, class names, colours, a look. Out: what the visitor did, through callbacks. Opacity, classes,
 outlines, zoom and the heat map are the browser's own work; the server hears of the look when the visitor goes to
-another image. Knows nothing of stores, tables or views.
+another image. Knows nothing of stores or tables.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,12 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import image_id_of, said
+from dashboard.state import DIFFERENCES
+from seglib.difference import CATEGORIES
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("viewer_pictures.js", "viewer.js")
-"""One module for the browser: how a mask is read and drawn, then the parts that one clicks."""
+_SCRIPTS = ("viewer_pictures.js", "viewer_difference.js", "viewer.js")
+"""One module for the browser: how a mask is read and drawn, how two of them are, then the parts that one clicks."""
 
 _viewer = st.components.v2.component(
     "seglib_viewer",
@@ -61,6 +63,8 @@ class ViewerLook:
     uncertainty: bool
     names: bool
     hidden: tuple[str, ...]
+    difference: str = ""
+    """One of `DIFFERENCES`: how the first two runs, A and B, are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,7 @@ def viewer(
         "place": asdict(place),
         "look": asdict(look),
         "usual_opacity": usual_opacity,
+        "categories": [asdict(category) for category in CATEGORIES],
     }
     _viewer(key=key, data=data, on_go_change=on_go)
 
@@ -113,6 +118,8 @@ def _look_of(sent: Any) -> ViewerLook:
     hidden = sent["hidden"]
     if not isinstance(hidden, list) or not all(isinstance(name, str) and name for name in hidden):
         raise ValueError("class names are expected")
+    if sent["difference"] not in DIFFERENCES:
+        raise ValueError(f"known are {DIFFERENCES}")
     return ViewerLook(
         overlay=bool(sent["overlay"]),
         opacity=min(100, max(0, int(sent["opacity"]))),
@@ -120,4 +127,5 @@ def _look_of(sent: Any) -> ViewerLook:
         uncertainty=bool(sent["uncertainty"]),
         names=bool(sent["names"]),
         hidden=tuple(sorted(set(hidden))),
+        difference=sent["difference"],
     )

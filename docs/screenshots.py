@@ -42,6 +42,17 @@ def try_a_photo(page: Any) -> None:
     page.locator("canvas").first.wait_for(timeout=60_000)
 
 
+def counted(page: Any) -> None:
+    """The photos are counted by themselves."""
+    page.locator("figure.tile").first.wait_for(timeout=60_000)
+
+
+def most_disagreeing(page: Any) -> None:
+    counted(page)
+    page.locator("figure.tile a").first.click()
+    page.locator("canvas[aria-busy=false]").wait_for()
+
+
 def nothing(_: Any) -> None:
     """The page as it opens."""
 
@@ -58,6 +69,8 @@ SHOTS: dict[str, Shot] = {
     "overview": Shot(""),
     "explore": Shot("explore?sort=confidence", pick_two),
     "image": Shot("image?agreement=contradicts"),
+    "compare": Shot("compare", counted),
+    "difference": Shot("compare", most_disagreeing),
     "runs": Shot("runs"),
     "try": Shot("try", try_a_photo),
     "dark": Shot("explore?label=cats&label=dogs&charts=none", scheme="dark"),

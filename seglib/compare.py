@@ -239,6 +239,11 @@ class Comparison:
     """Pixels on which all runs agree / pixels that all name by a class that all know."""
     notes: tuple[str, ...]
 
+    @property
+    def class_notes(self) -> list[str]:
+        """Of the notes, what cannot be compared whatever the files."""
+        return _unlike(self.runs)
+
     @cached_property
     def measures(self) -> dict[tuple[str, str], dict[str, Measure]]:
         """Of each pair, by the names of `metrics.agreement`."""

@@ -11,8 +11,8 @@ import streamlit as st
 from dashboard import charts, components, data, session, ui
 from dashboard.components import Look
 from dashboard.data import Selection
-from dashboard.formats import count, photos, plain_markdown
-from dashboard.state import CHARTS, OPACITY_RANGE, PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
+from dashboard.formats import photos, plain_markdown
+from dashboard.state import CHARTS, PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
 from dashboard.views import cards, parts, picked
 from dashboard.views.tiles import tiles
 from seglib.query import classes_of
@@ -133,37 +133,18 @@ def _gallery(selection: Selection) -> None:
         total=len(chosen),
         sizes=SIZE_RANGE,
         key=GALLERY,
-        on_look=_remember_look,
+        on_look=partial(parts.remember_look, GALLERY),
         on_picks=partial(picked.pick, GALLERY),
         on_all=partial(picked.pick_all, selection),
         on_open=_open_image,
     )
     if pages > 1:
-        _pages(page, pages, len(chosen))
-
-
-def _pages(page: int, pages: int, n: int) -> None:
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="pages"):
-        first, last = (page - 1) * PAGE_SIZE + 1, min(page * PAGE_SIZE, n)
-        ui.remark(f"{count(first)} to {count(last)} of {photos(n)}")
-        key = session.controlled("w:page", page)
-        st.pagination(pages, key=key, on_change=session.on(key, lambda chosen: session.change(page=chosen)))
-
-
-def _remember_look() -> None:
-    look = components.look_of(GALLERY)
-    if look is not None:
-        opacity, size = _within(look.opacity, OPACITY_RANGE), _within(look.size, SIZE_RANGE)
-        session.change(overlay=look.overlay, opacity=opacity, size=size)
+        parts.pages(page, pages, len(chosen), PAGE_SIZE)
 
 
 def _open_image() -> None:
     if image_id := components.opened_of(GALLERY):
         session.go(parts.IMAGE, image=image_id)
-
-
-def _within(value: int, limits: tuple[int, int]) -> int:
-    return min(max(value, limits[0]), limits[1])
 
 
 def _table(selection: Selection) -> None:

@@ -117,8 +117,9 @@ def _has(selection: Selection, run: Run, image_id: str) -> bool:
 
 def _shown_runs(selection: Selection, having: list[Run]) -> list[Run]:
     """The active run first, then those chosen beside it, or all others; the one used last first."""
-    chosen = selection.view.runs
+    chosen, against = selection.view.runs, selection.view.against
     others = [run for run in reversed(having) if run.run != selection.run.run and (run.run in chosen or not chosen)]
+    others.sort(key=lambda run: run.run != against)  # A and B of a comparison are the first two
     return [selection.run, *others[: MOST_RUNS - 1]]
 
 
@@ -166,6 +167,7 @@ def _viewer(selection: Selection, order: NDArray[np.intp], at: int | None, row: 
             uncertainty=view.uncertainty,
             names=view.names,
             hidden=view.hidden,
+            difference=view.difference,
         ),
         usual_opacity=View().opacity,
         key=VIEWER,
@@ -221,6 +223,7 @@ def _go(selection: Selection, order: NDArray[np.intp]) -> None:
         uncertainty=look.uncertainty,
         names=look.names,
         hidden=look.hidden,
+        difference=look.difference,
     )
 
 

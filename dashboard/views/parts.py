@@ -5,6 +5,8 @@ In: a `Selection`. Out: elements on the page. Knows nothing of pages in particul
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -14,7 +16,7 @@ from dashboard import components, crossfilter, data, session, ui
 from dashboard.components import Cell
 from dashboard.data import Selection
 from dashboard.formats import count, named, percent, photos, score
-from dashboard.state import SORTS, View, encode, sort_label
+from dashboard.state import OPACITY_RANGE, SIZE_RANGE, SORTS, View, encode, sort_label
 from seglib.classes import PRESENT_SHARE, animal_of_label
 from seglib.query import Filters, KeyFigures
 
@@ -49,11 +51,15 @@ def copy_link(selection: Selection) -> None:
     components.copy_link(shlex.join(command), key="copy_link")
 
 
-def image_link(view: View) -> str:
-    """The address of the viewer's page with this view's photos, up to the image_id that is to follow."""
+def image_link(view: View, **more: Any) -> str:
+    """The address of the viewer's page with this view's photos, up to the image_id that is to follow.
+
+    `more`: parts of that page's view that differ from this one's.
+    """
     photos_alone = View(
         filters=view.filters, run=view.run, focus=view.focus, sort=view.sort, palette=view.palette, runs=view.runs
     )
+    photos_alone = replace(photos_alone, **more)
     return f"{IMAGE.lower()}?{urlencode([*encode(photos_alone), ('image', '')])}"
 
 
@@ -78,6 +84,27 @@ def _view_select(label: str, part: str, names: dict[str, str], width: int) -> No
         on_change=apply,
         width=width,
     )
+
+
+def remember_look(gallery: str) -> None:
+    """Callback: the visitor changed how the tiles of this gallery are drawn."""
+    look = components.look_of(gallery)
+    if look is not None:
+        opacity, size = _within(look.opacity, OPACITY_RANGE), _within(look.size, SIZE_RANGE)
+        session.change(overlay=look.overlay, opacity=opacity, size=size)
+
+
+def _within(value: int, limits: tuple[int, int]) -> int:
+    return min(max(value, limits[0]), limits[1])
+
+
+def pages(page: int, number: int, n: int, size: int) -> None:
+    """The way to the other pages of a gallery of `n` photos, `size` on each."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="pages"):
+        first, last = (page - 1) * size + 1, min(page * size, n)
+        ui.remark(f"{count(first)} to {count(last)} of {photos(n)}")
+        key = session.controlled("w:page", page)
+        st.pagination(number, key=key, on_change=session.on(key, lambda chosen: session.change(page=chosen)))
 
 
 def key_figures(selection: Selection) -> None:

@@ -59,7 +59,7 @@ def tiles(
                 alt=f"{row['path']}: {alt_text(dict(there))}" + (f". Contradiction: {warning}" if warning else ""),
                 found=there[0][0] if there else "background only",
                 share=percent(there[0][1]) if there else "",
-                confidence=score(row["confidence"]),
+                aside=f"conf {score(row['confidence'])}",
                 warning=warning,
                 note=CHANGED if (row["dataset"], row["path"]) in changed else "",
                 bar=[(name, round(part, 4), paint[name]) for name, part in there],

@@ -208,6 +208,7 @@ def _look(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) ->
             uncertainty=False,
             names=view.names,
             hidden=view.hidden,
+            difference=view.difference,
         ),
         usual_opacity=View().opacity,
         key=VIEWER,
@@ -248,7 +249,12 @@ def _go() -> None:
         return
     st.session_state[_SHOWN], look = sent
     session.change(
-        overlay=look.overlay, opacity=look.opacity, outline=look.outline, names=look.names, hidden=look.hidden
+        overlay=look.overlay,
+        opacity=look.opacity,
+        outline=look.outline,
+        names=look.names,
+        hidden=look.hidden,
+        difference=look.difference,
     )
 
 

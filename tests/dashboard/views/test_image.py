@@ -15,6 +15,7 @@ from .test_pages import asked, component, html, opened, said
 PATHS = sorted(PIXELS)
 RUN, OTHER = recipe().run, recipe(2).run
 LOOK = {"overlay": True, "opacity": 55, "outline": False, "uncertainty": False, "names": False, "hidden": []}
+LOOK["difference"] = ""
 
 
 def shown(app: AppTest) -> dict:
@@ -121,7 +122,11 @@ def test_what_the_viewer_sends_is_checked(monkeypatch):
     senseless = [
         *(None, "x", {}, [], {"image": "../x", "look": LOOK}, {"image": "a" * 32, "look": None}),
         *({"image": "a" * 32, "look": LOOK | {"hidden": [1]}}, {"image": "a" * 32, "look": LOOK | {"opacity": "x"}}),
-        *({"image": "a" * 32, "look": LOOK | {"hidden": "cat"}}, {"image": 3, "look": LOOK}),
+        *(
+            {"image": "a" * 32, "look": LOOK | {"hidden": "cat"}},
+            {"image": "a" * 32, "look": LOOK | {"difference": "x"}},
+            {"image": 3, "look": LOOK},
+        ),
     ]
     for value in senseless:
         send(value)

@@ -189,7 +189,7 @@ def test_tiles_say_what_was_found(full):
     app = opened("Explore", label=["cats"])
     first, second, third = component(app, "tiles")["tiles"]
     assert (first["name"], first["found"], first["share"].replace("\xa0", " ")) == ("cats/a.jpg", "cat", "50 %")
-    assert first["confidence"] == "0.90"
+    assert first["aside"] == "conf 0.90"
     assert first["aspect"] == pytest.approx(40 / 30)
     assert first["photo"].startswith("/media-api/thumb/")
     assert first["mask"].startswith(f"/media-api/overlay/{recipe().run}/")

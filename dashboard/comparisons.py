@@ -1,0 +1,219 @@
+"""What a page asks of a comparison: small frames and figures of a pair of runs, or of all of them.
+
+In: a `Comparison` of the selected photos. Out: what charts and tables draw, with its n and its intervals; and an order
+of photos. Only measures that are shown get intervals, since these cost most. Knows nothing of pages or caches.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seglib import difference, evaluate, metrics, truths
+from seglib.classes import BACKGROUND
+from seglib.compare import Comparison
+from seglib.difference import CATEGORIES
+from seglib.metrics import Figure
+from seglib.store import Store
+
+SHOWN = ("pixel_agreement", "foreground_agreement")
+MOST_POINTS = 400
+"""Photos that are drawn one by one; more are counted in squares."""
+
+SQUARES = 25
+"""Squares along each side of a chart of shares."""
+
+_PER_PHOTO = {"agreement": "pixel_agreement", "foreground": "foreground_agreement"}
+_PER_CLASS = {"iou": "iou", "area": "area_difference"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs over the selected photos."""
+
+    photos: int
+    figures: Mapping[str, Figure]
+    """`SHOWN`, and `iou:<class>`, `area_difference:<class>` of each of `classes`."""
+    classes: pd.DataFrame
+    """Per class that one of the two names somewhere and both know, most pixels first: share_a, share_b (over all
+    pixels), photos (in which at least one names it)."""
+
+
+def pair(found: Comparison, a: str, b: str) -> Pair:
+    counts, measures = found.counts[a, b], found.measures[a, b]
+    matrix = counts.matrix()
+    pixels_a = dict(zip(counts.classes_a, matrix.sum(1), strict=True))
+    pixels_b = dict(zip(counts.classes_b, matrix.sum(0), strict=True))
+    every = max(1, int(counts.pixels.sum()))
+    there = [name for name in counts.common if pixels_a[name] + pixels_b[name]]
+    classes = pd.DataFrame(
+        {
+            "share_a": [pixels_a[name] / every for name in there],
+            "share_b": [pixels_b[name] / every for name in there],
+            "photos": [int((~np.isnan(measures[f"iou:{name}"].each())).sum()) for name in there],
+        },
+        pd.Index(there, dtype="str"),
+    )
+    order = np.argsort(-(classes["share_a"] + classes["share_b"]).to_numpy(), kind="stable")
+    wanted = [*SHOWN, *(f"{kind}:{name}" for kind in _PER_CLASS.values() for name in there)]
+    figures = metrics.figures({name: measures[name] for name in wanted})
+    return Pair(len(found.files), figures, classes.iloc[order])
+
+
+def main_classes(shown: Pair, most: int) -> list[str]:
+    """The classes that the two see most of, background aside."""
+    return [str(name) for name in shown.classes.index if name != BACKGROUND][:most]
+
+
+@dataclass(frozen=True)
+class Flips:
+    pixels: pd.DataFrame
+    """int64: what A calls by the row's class and B by the column's."""
+    every: int
+    """All pixels, those included that are in no row or column here."""
+    left_out: int
+    """Classes with pixels that have no row and column."""
+
+
+def flips(found: Comparison, a: str, b: str, most: int) -> Flips:
+    """The classes with most pixels in A or B, background first."""
+    pixels = found.flips(a, b)
+    in_a, in_b = pixels.sum(axis=1), pixels.sum(axis=0)
+    size = in_a.add(in_b, fill_value=0)
+    there = [str(name) for name in size.sort_values(ascending=False, kind="stable").index if size[name]]
+    kept = sorted(there[:most], key=lambda name: name != BACKGROUND)
+    rows, columns = ([name for name in kept if name in side.index] for side in (in_a, in_b))
+    return Flips(pixels.loc[rows, columns], int(found.counts[a, b].pixels.sum()), len(there) - len(kept))
+
+
+def shares(found: Comparison, a: str, b: str, name: str) -> pd.DataFrame:
+    """Share of a class in both runs, of photos that one of them has it in: one row per photo (path, image_id, x, y), or
+    with more than `MOST_POINTS` of them one per square (x_low, x_high, y_low, y_high, count).
+    """
+    x, y = metrics.class_shares(found.counts[a, b], name)
+    there = (x > 0) | (y > 0)
+    if there.sum() <= MOST_POINTS:
+        files = found.files.loc[there, ["path", "image_id"]]
+        return files.assign(x=x[there], y=y[there]).reset_index(drop=True)
+    cells = _square(x[there]) * SQUARES + _square(y[there])
+    number = np.bincount(cells, minlength=SQUARES**2)
+    filled = np.flatnonzero(number)
+    edges = np.linspace(0, 1, SQUARES + 1)
+    column, row = filled // SQUARES, filled % SQUARES
+    return pd.DataFrame(
+        {
+            "x_low": edges[column],
+            "x_high": edges[column + 1],
+            "y_low": edges[row],
+            "y_high": edges[row + 1],
+            "count": number[filled],
+        }
+    )
+
+
+def _square(share: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.minimum((share * SQUARES).astype(np.int64), SQUARES - 1)
+
+
+def inside(
+    found: Comparison, a: str, b: str, name: str, *, x: tuple[float, float], y: tuple[float, float]
+) -> NDArray[np.intp]:
+    """Rows of the photos that `shares` shows whose shares are within these ends."""
+    first, second = metrics.class_shares(found.counts[a, b], name)
+    there = (first > 0) | (second > 0)
+    return np.flatnonzero(there & (first >= x[0]) & (first <= x[1]) & (second >= y[0]) & (second <= y[1]))
+
+
+def pairwise(found: Comparison, measure: str = "pixel_agreement") -> tuple[pd.DataFrame, Figure]:
+    """A measure of every run with every other, over all pixels; and the share of pixels on which all agree."""
+    return found.matrix(measure), found.consensus_figure()
+
+
+def with_reference(found: Comparison, reference: str) -> dict[str, Figure]:
+    """Every other run -> its pixel agreement with this one; all see the same resamples."""
+    pairs = {
+        a if b == reference else b: measures["pixel_agreement"]
+        for (a, b), measures in found.measures.items()
+        if reference in (a, b)
+    }
+    return metrics.figures(pairs)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """mIoU against masks that people drew."""
+
+    truth: str
+    photos: int
+    """Selected photos that have a mask of the truth in every run."""
+    miou: Mapping[str, Figure]
+    """Run -> over all pixels, with its interval."""
+
+
+def scores(store: Store, runs: Sequence[str], files: pd.DataFrame) -> Scores | None:
+    """By the truth that most of these files have a mask of; None without any."""
+    best: Scores | None = None
+    for about in truths.all_truths(store):
+        found = [evaluate.evaluation(store, about, run, files=files) for run in runs]
+        photos = min(len(one.files) for one in found)
+        if photos and len({len(one.files) for one in found}) == 1 and (best is None or photos > best.photos):
+            miou = metrics.figures({one.run.run: one.measures["miou"] for one in found})
+            best = Scores(about.name, photos, miou)
+    return best
+
+
+def costliest(costs: pd.DataFrame, column: str) -> str | None:
+    """The run with the largest cost; None if not all are known, or all cost the same."""
+    values = costs[column].astype("float64")
+    if values.isna().any() or values.nunique() < 2:
+        return None
+    return str(costs["run"].iloc[int(values.to_numpy().argmax())])
+
+
+@dataclass(frozen=True)
+class Order:
+    """Photos of a comparison, sorted by a measure."""
+
+    at: NDArray[np.intp]
+    """Rows of its files."""
+    values: NDArray[np.float64]
+    """The measure of each of these, NaN where it is not defined."""
+
+
+def order(found: Comparison, a: str, b: str, measure: str, *, name: str, flip: Sequence[str]) -> Order:
+    """By one of `state.DISAGREEMENTS`, the most disagreeing first, undefined ones last; `name` is the class of `iou`
+    and `area`. With a `flip` only the photos that have such pixels.
+    """
+    counts, measures = found.counts[a, b], found.measures[a, b]
+    share = _flipped(found, a, b, flip)
+    kept = np.flatnonzero(share > 0) if len(flip) else np.arange(len(found.files))
+    key = f"{_PER_CLASS[measure]}:{name}" if measure in _PER_CLASS else _PER_PHOTO.get(measure, "")
+    if measure == "flip" and len(flip):
+        values, ranks = share, -share
+    elif key in measures:
+        values = measures[key].each()
+        ranks = -np.abs(values) if measure == "area" else values
+    else:
+        values = ranks = np.full(counts.images, np.nan)
+    sorted_at = kept[np.argsort(ranks[kept], kind="stable")]  # NaN last
+    return Order(sorted_at, values[sorted_at])
+
+
+def parts_of(found: Comparison, a: str, b: str, at: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(len(at), categories): the share of each category of `seglib.difference` in these photos, from the counts."""
+    counts = found.counts[a, b].taken(at)
+    category = difference.category_table(counts.classes_a, counts.classes_b)[counts.a, counts.b]
+    cells = counts.image * len(CATEGORIES) + category
+    pixels = np.bincount(cells, counts.pixels, len(at) * len(CATEGORIES)).astype(np.float64)
+    pixels = pixels.reshape(len(at), len(CATEGORIES))
+    return metrics.ratio(pixels, np.broadcast_to(counts.area()[:, None], pixels.shape))
+
+
+def _flipped(found: Comparison, a: str, b: str, flip: Sequence[str]) -> NDArray[np.float64]:
+    """(N,): share of each photo's pixels that A calls the one and B the other."""
+    counts = found.counts[a, b]
+    if not len(flip) or flip[0] not in counts.classes_a or flip[1] not in counts.classes_b:
+        return np.zeros(counts.images)
+    return np.nan_to_num(metrics.ratio(counts.cell(flip[0], flip[1]).astype(np.float64), counts.area()))

@@ -1,0 +1,154 @@
+"""Compare: do the networks see the same? Any number of runs over the selected photos, two of them, A and B, closely.
+
+In: a `Selection`, whose run is A. Out: the page. All of it comes from counts in the store; photos that are not counted
+yet are counted by a job.
+"""
+
+from functools import partial
+
+import streamlit as st
+
+from dashboard import data, session, ui
+from dashboard.data import Selection
+from dashboard.formats import count, photos, plain_markdown
+from dashboard.requested import MOST_COMPARED
+from dashboard.views import compare_cards, compare_gallery, compare_jobs, parts, picked, runs
+from dashboard.views.versus import Versus, chosen_of, versus
+
+TITLE = "Compare"
+NO_PAIR = "A comparison needs two runs, and this store holds one: start another on the Runs page."
+MOST_PILLS = 8
+"""With more runs than this, a list to search in replaces the buttons."""
+
+TABLES = {
+    "pairs": "Every pair of runs: all figures with their intervals",
+    "images": "Every photo and pair: all measures",
+    "flips": "What one run calls A and another B, in pixels",
+}
+
+
+def render(selection: Selection) -> None:
+    shown = versus(selection)
+    if shown is None:
+        ui.nothing(TITLE, NO_PAIR, to=runs.TITLE)
+        return
+    with ui.heading(TITLE):
+        _leaving(shown)
+    _choose(shown)
+    ui.chips(selection.filters)
+    compare_jobs.render(shown)
+    if parts.is_empty(selection):
+        return
+    if not shown.photos:
+        _nothing_counted(shown)
+        return
+    ui.remark(f"Agreement between networks, not accuracy. n = {_n(shown)}, 95 % bootstrap intervals over photos.")
+    ui.remarks(shown.found.class_notes)
+    compare_cards.key_figures(shown)
+    _cards(shown)
+    compare_gallery.render(shown)
+    picked.bar(selection)
+
+
+def _n(shown: Versus) -> str:
+    selected = len(data.selected(shown.selection.source, shown.selection.filters))
+    if shown.photos == selected:
+        return photos(selected)
+    return f"{count(shown.photos)} of {photos(selected)}, those that all {len(shown.runs)} runs have been counted for"
+
+
+def _nothing_counted(shown: Versus) -> None:
+    common, missing = data.uncounted(shown.asked)
+    if not common:
+        st.info("These runs have no photo in common: choose others, or run the networks over the same folder.")
+    elif not missing:
+        st.info("None of the selected photos has a mask in every one of these runs: take a filter or a run away.")
+
+
+def _cards(shown: Versus) -> None:
+    left, right = st.columns(2)
+    with left:
+        compare_cards.flips(shown)
+    with right:
+        compare_cards.shares(shown)
+    left, right = st.columns(2)
+    with left:
+        compare_cards.areas(shown)
+        if len(shown.runs) > 2:
+            compare_cards.pairwise(shown)
+    with right:
+        compare_cards.cost(shown)
+    compare_cards.classes(shown)
+
+
+# --- which runs --------------------------------------------------------------------------------------------------
+
+
+def _choose(shown: Versus) -> None:
+    names = [run.run for run in reversed(shown.selection.store.runs())]
+    order = [run.run for run in shown.runs]
+    sides = {shown.a: "A · ", shown.b: "B · "}
+    with st.container(horizontal=True, vertical_alignment="bottom", key="compare_controls"):
+        key = session.controlled("w:compared", order if len(names) > MOST_PILLS else [n for n in names if n in order])
+        apply = session.on(key, partial(_choose_runs, shown.a, names))
+        title = f"Runs, at most {MOST_COMPARED}"
+        if len(names) <= MOST_PILLS:
+            st.pills(
+                title,
+                names,
+                selection_mode="multi",
+                format_func=lambda name: f"{sides.get(name, '')}{plain_markdown(shown.labels[name])}",
+                key=key,
+                on_change=apply,
+                width="stretch",
+            )
+        else:
+            st.multiselect(
+                title,
+                names,
+                format_func=lambda name: f"{sides.get(name, '')}{shown.labels[name]}",
+                max_selections=MOST_COMPARED,
+                key=key,
+                on_change=apply,
+                width="stretch",
+            )
+        if len(order) > 2:
+            key = session.controlled("w:against", shown.b)
+            st.selectbox(
+                "B",
+                order[1:],
+                format_func=lambda name: shown.labels[name],
+                key=key,
+                on_change=session.on(key, lambda name: session.change(against=name, page=1)),
+                width=260,
+            )
+        st.button("Swap A and B", key="swap", on_click=_swap, args=(shown.a, shown.b, tuple(sorted(order))))
+
+
+def _choose_runs(a: str, names: list[str], chosen: list[str]) -> None:
+    session.change(**chosen_of(session.view(), a, names, chosen))
+
+
+def _swap(a: str, b: str, order: tuple[str, ...]) -> None:
+    view = session.view()
+    session.change(run=b, against=a, runs=view.runs or order, flip=view.flip[::-1], page=1)
+
+
+# --- what can be taken along -------------------------------------------------------------------------------------
+
+
+def _leaving(shown: Versus) -> None:
+    parts.copy_link(shown.selection)
+    with st.popover("Tables", help="The figures of this page as CSV or Parquet"):
+        for table, meaning in TABLES.items():
+            ui.remark(meaning)
+            with st.container(horizontal=True):
+                for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
+                    st.download_button(
+                        kind.upper() if kind == "csv" else "Parquet",
+                        data=partial(data.compare_table, shown.asked, table, kind),
+                        file_name=f"compare.{table}.{kind}",
+                        mime=mime,
+                        key=f"download:{table}:{kind}",
+                        on_click="ignore",
+                    )

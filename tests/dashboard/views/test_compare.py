@@ -1,0 +1,254 @@
+"""The Compare page, through Streamlit's own test driver."""
+
+import os
+import signal
+
+import pytest
+
+from dashboard import data, jobs
+from dashboard.jobs import Job, Jobs
+from dashboard.requested import MOST_COMPARED, CompareRequest
+from dashboard.settings import Settings
+from dashboard.state import View
+from dashboard.views import compare_jobs
+from dashboard.views.versus import chosen_of, compared_runs
+from seglib import compare
+from seglib.store import Store
+from tests.dashboard.conftest import fill, id_of, recipe
+from tests.dashboard.test_comparisons import SEEN_BY_B
+from tests.dashboard.views.test_pages import asked, component, html, opened, said
+from tests.dashboard.views.test_runs import _init_quiet
+
+A, B, C = (recipe(schema).run for schema in (1, 2, 3))
+
+
+@pytest.fixture
+def uncounted(full, monkeypatch):
+    """Two runs of six photos, nothing counted, and workers that do nothing."""
+    fill(full, code_schema=2, pixels=SEEN_BY_B)
+    monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
+    yield full
+    for process in jobs._children:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def two(uncounted):
+    compare.update(Store(uncounted), [A, B])
+    return uncounted
+
+
+@pytest.fixture
+def three(two):
+    fill(two, code_schema=3)
+    compare.update(Store(two), [A, B, C])
+    return two
+
+
+def matrix(app, corner: str, row: str, column: str) -> dict:
+    every = [d for d in components(app) if "corner" in d]
+    (data_,) = [d for d in every if d["corner"] == corner and row in [line["name"] for line in d["rows"]]]
+    (line,) = [line for line in data_["rows"] if line["name"] == row]
+    return line["cells"][data_["columns"].index(column)]
+
+
+def components(app) -> list[dict]:
+    import json
+
+    return [json.loads(e.proto.json) for e in app.get("bidi_component") if e.proto.json]
+
+
+def plain(app) -> str:
+    return said(app).replace("\\", "")
+
+
+def tiles(app) -> list[dict]:
+    return component(app, "tiles")["tiles"]
+
+
+def test_one_run_alone_cannot_be_compared(full):
+    app = opened("Compare")
+    assert not app.exception
+    assert "A comparison needs two runs" in plain(app)
+    app.button(key="go").click().run()
+    assert app.title[0].value == "Runs"
+
+
+def test_two_runs_are_compared_and_both_reductions_are_named(two):
+    app = opened("Compare", run=[A])
+    assert not app.exception
+    assert "Agreement between networks, not accuracy. n = 6 photos, 95 % bootstrap intervals" in plain(app)
+    assert "<dd>88.3\xa0%</dd>" in html(app)  # 530 of 600, and the mean of six equally large photos
+    assert html(app).count("<dd>88.3\xa0%</dd>") == 2
+    assert "pixel agreement, all pixels (" in html(app)
+    assert "pixel agreement, mean over photos (" in html(app)
+    assert "IoU of dog, all pixels" in html(app)
+    cell = matrix(app, "A \\ B", "cat", "dog")
+    assert (cell["value"], cell["text"]) == (20, "3.3")
+    assert cell["hint"] == "3.3\xa0% of all pixels: A says cat, B says dog"
+    assert matrix(app, "A \\ B", "background", "person")["value"] == 0
+    assert [tile["name"] for tile in tiles(app)][:3] == ["dogs/e.jpg", "cats/a.jpg", "cats/c.jpg"]
+    assert tiles(app)[0]["found"] == "60\xa0%"
+    assert tiles(app)[0]["mask"].startswith(f"/media-api/difference/{A}/{B}/{id_of('dogs/e.jpg')}.png?v=")
+    assert "difference=overlay" in tiles(app)[0]["href"]
+    assert str(two.parent) not in html(app) + plain(app)
+
+
+def test_filters_speak_of_a_and_every_figure_follows(two):
+    app = opened("Compare", run=[A], label=["dogs"])
+    assert "n = 2 photos" in plain(app)
+    assert "<dd>80.0\xa0%</dd>" in html(app)
+    assert [tile["name"] for tile in tiles(app)] == ["dogs/e.jpg", "dogs/d.jpg"]
+    app = opened("Compare", run=[A], label=["nobody"])
+    assert not app.exception
+    assert "None of the 6 photos passes all filters" in plain(app)
+
+
+def test_a_cell_keeps_its_photos_and_a_second_click_all(two):
+    app = opened("Compare", run=[A])
+    labels = [line["name"] for line in next(d for d in components(app) if d.get("corner") == "A \\ B")["rows"]]
+    click = {"cell": {"row": labels.index("cat"), "column": labels.index("dog")}}
+    app.session_state["flips"] = click
+    app.run()
+    app = opened("Compare", run=[A], flip=["cat>dog"], measure=["flip"])
+    assert not app.exception
+    assert [tile["name"] for tile in tiles(app)] == ["cats/a.jpg"]
+    assert tiles(app)[0]["found"] == "20\xa0%"
+    assert matrix(app, "A \\ B", "cat", "dog")["chosen"] is True
+    assert matrix(app, "A \\ B", "cat", "cat")["chosen"] is False
+    app.button(key="chip:flip").click().run()
+    assert len(tiles(app)) == 6
+    assert "flip" not in app.query_params
+    assert "measure" not in app.query_params
+
+
+def test_sorting_by_every_measure(two):
+    app = opened("Compare", run=[A], **{"class": ["cat"]})
+    for measure, first, shown in (
+        ("foreground", "dogs/e.jpg", "0\xa0%"),
+        ("iou", "cats/a.jpg", "60\xa0%"),
+        ("area", "cats/a.jpg", "\N{MINUS SIGN}20.0 points"),
+    ):
+        app.selectbox(key="w:measure").set_value(measure).run()
+        assert not app.exception
+        assert asked(app, "measure") == [measure]
+        assert (tiles(app)[0]["name"], tiles(app)[0]["found"]) == (first, shown)
+    assert "flip" not in app.selectbox(key="w:measure").options
+
+
+def test_runs_are_chosen_swapped_and_kept_in_the_url(three):
+    app = opened("Compare", run=[A])
+    assert app.selectbox(key="w:against").value == C  # the one used last
+    app.selectbox(key="w:against").set_value(B).run()
+    assert asked(app, "against") == [B]
+    assert "<dd>88.3\xa0%</dd>" in html(app)
+    app.button(key="swap").click().run()
+    assert (asked(app, "run"), asked(app, "against")) == ([B], [A])
+    assert matrix(app, "A \\ B", "dog", "cat")["value"] == 20
+    app.pills(key="w:compared").unselect(C).run()
+    assert asked(app, "runs") == sorted([A, B])
+    assert not [d for d in components(app) if d.get("columns") == ["1", "2", "3"]]
+    assert not app.exception
+
+
+def test_every_pair_and_the_consensus_are_there_from_three_runs_on(three):
+    app = opened("Compare", run=[A], against=[B])
+    (pairs,) = [d for d in components(app) if d.get("columns") == ["1", "2", "3"]]
+    assert [cell["text"] for cell in pairs["rows"][0]["cells"]] == ["–", "88.3", "100.0"]
+    assert pairs["rows"][0]["cells"][1]["chosen"] is True
+    assert "All 3 runs agree on 88.3 % of the pixels" in plain(app)
+
+
+def test_unknown_runs_and_flips_of_a_link_are_dropped_with_a_note(two):
+    app = opened("Compare", run=[A], against=["gone"], flip=["zebra>dog"])
+    assert not app.exception
+    assert "There is no run 'gone'" in plain(app)
+    assert "knows no class 'zebra'" in plain(app)
+
+
+def test_tables_are_those_of_the_library(two):
+    _, version, _ = data.stored(two)
+    shown = data.compared(data.Source(str(two), version, A), [A, B], View().filters)
+    found = compare.comparison(Store(two), [A, B])
+    for name, frame in (("pairs", found.pairs()), ("images", found.all_images()), ("flips", found.all_flips())):
+        csv = data.compare_table(shown, name, "csv").decode()
+        assert csv.splitlines()[0].split(",") == list(frame.columns)
+        assert len(csv.splitlines()) == 1 + len(frame)
+    assert data.compare_table(shown, "flips", "parquet")[:4] == b"PAR1"
+
+
+# --- counting ---
+
+
+def test_few_photos_are_counted_by_themselves(uncounted):
+    app = opened("Compare", run=[A])
+    assert not app.exception
+    (job,) = Jobs(Settings.read()).all()
+    assert job.request == CompareRequest(runs=(A, B))
+    assert app.button(key=f"stop:{job.id}").label == "Cancel"
+    opened("Compare", run=[B])  # another visit, the other way round
+    assert len(Jobs(Settings.read()).all()) == 1
+
+
+def test_many_photos_wait_for_a_button(uncounted, monkeypatch):
+    monkeypatch.setattr(compare_jobs, "AT_ONCE", 5)
+    app = opened("Compare", run=[A])
+    assert Jobs(Settings.read()).all() == []
+    assert app.button(key="count").label == "Compare 6 photos"
+    app.button(key="count").click().run()
+    assert len(Jobs(Settings.read()).all()) == 1
+    assert not app.exception
+
+
+def test_a_store_that_cannot_be_written_is_a_sentence(uncounted, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(jobs, "write", refuse)
+    app = opened("Compare", run=[A])
+    assert not app.exception
+    assert "The store cannot be written (Read-only file system)" in plain(app)
+
+
+def test_photos_that_cannot_be_counted_are_said_and_left_out(two):
+    store = Store(two)
+    fill(two, code_schema=2, pixels={"cats/new.jpg": {"cat": 1}})
+    fill(two, pixels={"cats/new.jpg": {"cat": 1}})
+    store.mask_path(A, id_of("cats/new.jpg")).unlink()
+    done = Job(id="0" * 12, request=CompareRequest(runs=(A, B)), asked=1, state="finished", total=7, failed=1)
+    app = opened("Compare", run=[A])
+    assert "n = 6 of 7 photos" in plain(app)
+    assert compare_jobs.starts_itself(1, None)
+    assert not compare_jobs.starts_itself(1, done)
+    assert compare_jobs.starts_itself(2, done)
+
+
+@pytest.mark.parametrize("state", ["cancelled", "failed", "lost"])
+def test_what_was_stopped_does_not_start_itself_again(state):
+    assert not compare_jobs.starts_itself(
+        5, Job(id="0" * 12, request=CompareRequest(runs=(A, B)), asked=1, state=state)
+    )
+
+
+# --- which runs ---
+
+
+def test_which_runs_are_compared():
+    names = ["n", "m", "l", "k", "j", "i", "h"]  # the one used last first
+    assert compared_runs(View(), "m", names) == ["m", "n", "l", "k"]
+    assert compared_runs(View(against="h"), "m", names) == ["m", "h", "n", "l", "k"]
+    assert compared_runs(View(runs=("h", "m")), "m", names) == ["m", "h"]
+    assert compared_runs(View(runs=("m",)), "m", names) == ["m", "n", "l", "k"]
+    assert compared_runs(View(against="m", runs=("i", "j")), "m", names) == ["m", "j", "i"]
+    assert len(compared_runs(View(runs=tuple(names)), "m", names)) == MOST_COMPARED
+    assert compared_runs(View(), "m", ["m"]) == ["m"]
+
+
+def test_choosing_runs_keeps_a_and_the_usual_ones_leave_no_trace():
+    names = ["n", "m", "l", "k", "j"]
+    assert chosen_of(View(), "m", names, ["n", "l", "k", "m"])["runs"] == ()
+    assert chosen_of(View(against="l"), "m", names, ["l", "j"]) == {"runs": ("j", "l", "m"), "against": "l", "page": 1}
+    assert chosen_of(View(against="l"), "m", names, ["n"]) == {"runs": ("m", "n"), "against": "", "page": 1}
+    assert chosen_of(View(), "m", names, [])["runs"] == ()
