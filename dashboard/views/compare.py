@@ -126,6 +126,9 @@ def _choose(shown: Versus) -> None:
 
 
 def _choose_runs(a: str, names: list[str], chosen: list[str]) -> None:
+    if len({a, *chosen}) > MOST_COMPARED:
+        session.tell([f"At most {MOST_COMPARED} runs are compared at a time: take one away first."])
+        return
     session.change(**chosen_of(session.view(), a, names, chosen))
 
 

@@ -106,12 +106,7 @@ def test_filters_speak_of_a_and_every_figure_follows(two):
     assert "None of the 6 photos passes all filters" in plain(app)
 
 
-def test_a_cell_keeps_its_photos_and_a_second_click_all(two):
-    app = opened("Compare", run=[A])
-    labels = [line["name"] for line in next(d for d in components(app) if d.get("corner") == "A \\ B")["rows"]]
-    click = {"cell": {"row": labels.index("cat"), "column": labels.index("dog")}}
-    app.session_state["flips"] = click
-    app.run()
+def test_a_flip_of_the_url_keeps_its_photos_and_its_chip_takes_it_away(two):
     app = opened("Compare", run=[A], flip=["cat>dog"], measure=["flip"])
     assert not app.exception
     assert [tile["name"] for tile in tiles(app)] == ["cats/a.jpg"]
