@@ -7,17 +7,21 @@ to the tutorial's loop and to the bare forward pass of the same precision, the p
 the decoding processes), and against the masks of fp32 the pixel agreement and the mean IoU over the classes present.
 Last it prints what measuring a mask (class, confidence, entropy, margin, pixels, blobs) costs beside the bf16 forward.
 
-- tutorial: what the FCN tutorials do: a data loader with batches of 4 in fp32, softmax, argmax, 21 boolean masks.
-- bare: the limit: forward pass, upsampling to the grid and argmax on batches that already lie in memory.
+- tutorial: what the FCN tutorials do: a data loader with batches of 4 in fp32, softmax, argmax, 21 boolean masks. It
+  stretches each photo to one size; with `short:N` each keeps its own, so the batches are of 1.
+- bare: the limit: forward pass, upsampling to the grid and argmax on batches that already lie in memory, of one shape.
 - pipeline: `seglib run`, from decoding to the committed part, in a store of its own each round; the start of the
   decoding processes and the load of the net are not timed for any contestant.
 
+torch's threads wait for each other as in `seglib run` (GOMP_SPINCOUNT), for all contestants.
 `--random` takes seeded random weights where the official ones are not at hand: speed does not depend on them.
 """
 
 import argparse
+import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -165,15 +169,8 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
     from torch.utils.data import DataLoader, Dataset
     from torchvision.transforms import v2
 
-    width, height = arguments.resize.grid_wh(500, 375)  # the tutorials stretch to one size
-    transform = v2.Compose(
-        [
-            v2.Resize((height, width)),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(spec.mean, spec.std),
-        ]
-    )
+    same_size = arguments.resize.grid_wh(500, 375) == arguments.resize.grid_wh(375, 500)
+    transform = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(spec.mean, spec.std)])
 
     class Photos(Dataset):
         paths = sorted(photos.iterdir())
@@ -183,13 +180,14 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
 
         def __getitem__(self, index: int) -> torch.Tensor:
             with Image.open(self.paths[index]) as image:
-                return transform(image.convert("RGB"))
+                width, height = arguments.resize.grid_wh(*image.size)
+                return transform(v2.functional.resize(image.convert("RGB"), [height, width]))
 
     net = models.load(spec).to(arguments.device)
 
     def once() -> tuple[float, list[np.ndarray]]:
         masks, areas, started = [], [], time.perf_counter()
-        for batch in DataLoader(Photos(), batch_size=4):
+        for batch in DataLoader(Photos(), batch_size=4 if same_size else 1):
             with torch.no_grad():
                 probabilities = torch.nn.functional.softmax(net(batch.to(arguments.device))["out"], dim=1)
             classes = probabilities.argmax(dim=1)
@@ -204,27 +202,37 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
 def bare(photos: Path, spec: ModelSpec, settings: Settings, arguments: argparse.Namespace) -> Contestant:
     net = engine._net(spec, settings.precision, engine.device_of(settings), settings.quantised)
     images = [preprocess.read_photo(p, arguments.resize, thumbnail=False).image for p in sorted(photos.iterdir())]
-    size = arguments.batch_size
-    stacks = [np.stack(images[i : i + size]) for i in range(0, len(images), size)]
+    stacks = batches(images, arguments.batch_size)
     if isinstance(net, forward.TorchNet):
-        normalised = [net.normalised(stack) for stack in stacks]  # int8 nets do this themselves
+        normalised = [net.normalised(stack) for _, stack in stacks]  # int8 nets do this themselves
 
     def logits() -> Iterator[torch.Tensor]:
         if isinstance(net, forward.TorchNet):
             for batch in normalised:
                 yield net._net(batch).float()
         else:
-            for stack in stacks:
+            for _, stack in stacks:
                 yield torch.cat(list(net(stack)))
 
     def once() -> tuple[float, list[np.ndarray]]:
         masks, started = [], time.perf_counter()
         with torch.inference_mode():
-            for some in logits():
-                masks.append(forward.upsampled(some, images[0].shape[:2]).argmax(1).byte().cpu())
-        return time.perf_counter() - started, [mask.numpy() for part in masks for mask in part]
+            for some, (_, stack) in zip(logits(), stacks, strict=True):
+                masks.append(forward.upsampled(some, stack.shape[1:3]).argmax(1).byte().cpu())
+        seconds, places = time.perf_counter() - started, [at for places, _ in stacks for at in places]
+        found = dict(zip(places, (mask.numpy() for part in masks for mask in part), strict=True))
+        return seconds, [found[at] for at in range(len(images))]
 
     return once
+
+
+def batches(images: list[np.ndarray], size: int) -> list[tuple[list[int], np.ndarray]]:
+    """(places among the images, (B, H, W, 3)) of at most `size` images of one shape each."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for at, image in enumerate(images):
+        by_shape.setdefault(image.shape, []).append(at)
+    parts = [places[i : i + size] for places in by_shape.values() for i in range(0, len(places), size)]
+    return [(places, np.stack([images[at] for at in places])) for places in parts]
 
 
 def our_pipeline(
@@ -245,4 +253,6 @@ def our_pipeline(
 
 
 if __name__ == "__main__":
+    if "GOMP_SPINCOUNT" not in os.environ:  # read when torch is imported
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"GOMP_SPINCOUNT": "10000"})
     main()

@@ -12,6 +12,7 @@ import io
 import logging
 import re
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -98,14 +99,23 @@ class Int8Net:
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         compiled = ov.Core().compile_model(folder / MODEL, "CPU", options)
         streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._requests = [compiled.create_infer_request() for _ in range(2 * streams)]
+        self._compiled, self._own = compiled, threading.local()
+        self._requests_at_once = 2 * streams
+
+    def _requests(self) -> list[Any]:
+        """Of the thread that asks: two threads must not wait for each other's."""
+        if not hasattr(self._own, "requests"):
+            self._own.requests = [self._compiled.create_infer_request() for _ in range(self._requests_at_once)]
+        requests: list[Any] = self._own.requests
+        return requests
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
         """uint8 (B, H, W, 3) -> logits float32 (1, C, h, w) of each picture; the next are computed meanwhile."""
-        idle, running = cycle(self._requests), deque[Any]()
+        requests = self._requests()
+        idle, running = cycle(requests), deque[Any]()
         try:
             for image in images:
-                if len(running) == len(self._requests):
+                if len(running) == len(requests):
                     yield _result(running.popleft())
                 request = next(idle)
                 request.start_async({0: image[None]})

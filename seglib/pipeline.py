@@ -1,38 +1,37 @@
 """A run: scan a folder, compute what is missing, keep it. The house's main road.
 
-In: a folder, a store, a model. Out: rows, masks and thumbnails in the store, and a `Report`. Decoding, the forward
-pass, and counting and writing overlap; memory is bounded whatever the number of photos. Nothing is computed twice:
-a photo is known by its content, a file by its size and time. Knows nothing of the command line or of pages.
+In: a folder, a store, a model. Out: rows, masks and thumbnails in the store, and a `Report`. Decoding overlaps with
+computing, and several batches are computed at once, from forward pass to written mask; memory is bounded whatever the
+number of photos. Nothing is computed twice: a photo is known by its content, a file by its size and time. Knows nothing
+of the command line or of pages.
 """
 
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from threading import Lock
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib import calibrate, engine, models, stats, upkeep, workers
+from seglib import calibrate, engine, lanes, models, stats, upkeep
 from seglib import dataset as dataset_room
 from seglib.calibrate import OnNote
 from seglib.engine import Settings
 from seglib.errors import BadImage, StoreError
+from seglib.lanes import Lanes
 from seglib.models import ModelSpec
-from seglib.overlay import Mask
 from seglib.plan import Record, Work, scanned
 from seglib.preprocess import Photo, Resize
-from seglib.stats import Measures
 from seglib.store import FILES_SCHEMA, VANISHED, Dataset, Run, Store, now
 from seglib.workers import Decoders, Outcome, default_count
 from seglib.writer import Writer
 
-BATCHES_IN_FLIGHT = 2
-"""Batches that may wait for the writer before the forward pass waits for it."""
+BATCH_ON_CPU, BATCH_ON_GPU = 4, 16
+"""Photos per forward pass, of which several run at once (`lanes`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class Options:
 
     device: str = "auto"
     batch_size: int | None = None
-    """Photos per forward pass; by default 8 on a CPU and 32 on a GPU."""
+    """Photos per forward pass; by default 4 on a CPU and 16 on a GPU."""
     workers: int | None = None
     """Decoding processes; by default one per core, at most 8. 0 decodes in this process."""
     limit: int | None = None
@@ -198,7 +197,7 @@ def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, recor
 
 @dataclass(kw_only=True)
 class _Session:
-    """One invocation at work: three stages (decode, predict, keep) that overlap, and the counts."""
+    """One invocation at work: processes that decode, lanes that compute and keep, and the counts."""
 
     store: Store
     data_set: Dataset
@@ -221,8 +220,9 @@ class _Session:
         )
         self._on_progress: OnProgress | None = None
         self._taken = set(self.work.computed_ids)  # ids computed, or on their way
-        self._keeping: list[Future[None]] = []
-        self._keeper = ThreadPoolExecutor(1, "seglib-keeper", initializer=workers.give_way)
+        self._on_the_way: set[str] = set()
+        self._twins: list[tuple[Record, str, int, int]] = []  # equal to one that is on its way: after it
+        self._counting = Lock()
 
     def execute(self, on_progress: OnProgress | None) -> Report:
         self._on_progress = on_progress
@@ -237,27 +237,34 @@ class _Session:
                 decoders.wait_until_up()
                 begun = time.monotonic()
                 try:
-                    self._work_through(decoders, self.options.batch_size or (32 if device == "cuda" else 8))
+                    with Lanes(lanes.default_count(device)) as several:
+                        size = BATCH_ON_GPU if device == "cuda" else BATCH_ON_CPU
+                        self._work_through(decoders, several, self.options.batch_size or size)
                 finally:  # also when stopped: what is computed is kept
-                    self._finish_keeping()
+                    self._keep_twins()
+                    self._writer.commit()
                     seconds = self._writer.committed_at - begun
                     self._record(started, device, seconds)
         self._tidy()
         return self._report(device, seconds)
 
-    def _work_through(self, decoders: Decoders, batch_size: int) -> None:
+    def _work_through(self, decoders: Decoders, several: Lanes, batch_size: int) -> None:
         batches = _Batches(batch_size)
         for record, outcome in self._decoded(decoders):
             if isinstance(outcome, BadImage):
-                self._keep(self._keep_failure, record, outcome)
+                self._keep_failure(record, outcome)
             elif outcome.image_id in self._taken:
-                self._keep(self._keep_known, record, outcome)
+                self._twins.append((record, outcome.image_id, outcome.width, outcome.height))
+                self._keep_twins()
             else:
                 self._taken.add(outcome.image_id)
+                self._on_the_way.add(outcome.image_id)
                 if (full := batches.add(record, outcome)) is not None:
-                    self._predict(full)
+                    several.submit(self._compute, full)
+                    self._keep_twins()
         for rest in batches.rest():
-            self._predict(rest)
+            several.submit(self._compute, rest)
+        several.wait()
 
     def _decoded(self, decoders: Decoders) -> Iterator[tuple[Record, Outcome]]:
         folder = self.data_set.root
@@ -274,54 +281,44 @@ class _Session:
         known = record["image_id"]
         return known is None or not self.store.thumbnail_path(known).exists()
 
-    def _predict(self, batch: "list[tuple[Record, Photo]]") -> None:
+    # In a lane's thread; the writer and the counts are made for several.
+
+    def _compute(self, batch: "list[tuple[Record, Photo]]") -> None:
         images = np.stack([photo.image for _, photo in batch])  # (B, H, W, 3)
         masks, measures = engine.predict_batch(images, self.spec, self.settings)
         for (record, photo), mask, measure in zip(batch, masks, measures, strict=True):
-            self._keep(self._keep_result, record, photo, mask, measure)
+            row = stats.row(mask, self.spec.classes, measure)
+            self._writer.add_result(photo.image_id, row, mask, photo.thumbnail)
+            self._keep_file(record, photo.image_id, photo.width, photo.height)
+            self._on_the_way.discard(photo.image_id)
+            self._count(computed=1)
 
-    # The keeper's thread: counting blobs, encoding and writing release the interpreter's lock while the net computes.
-
-    def _keep(self, what: Callable[..., None], *arguments: Any) -> None:
-        self._keeping = [f for f in self._keeping if not _succeeded(f)]
-        while len(self._keeping) >= BATCHES_IN_FLIGHT * 32:
-            self._keeping.pop(0).result()
-        self._keeping.append(self._keeper.submit(what, *arguments))
-
-    def _keep_result(self, record: Record, photo: Photo, mask: Mask, measures: Measures) -> None:
-        row = stats.row(mask, self.spec.classes, measures)
-        self._writer.add_result(photo.image_id, row, mask, photo.thumbnail)
-        self._keep_file(record, photo)
-        self._count(computed=1)
-
-    def _keep_known(self, record: Record, photo: Photo) -> None:
-        self._keep_file(record, photo)
-        self._count(reused=1)
+    def _keep_twins(self) -> None:
+        """Files whose content is computed by now: their rows must not come before those that they point to."""
+        waiting = []
+        for twin in self._twins:
+            if twin[1] in self._on_the_way:
+                waiting.append(twin)
+            else:
+                self._keep_file(*twin)
+                self._count(reused=1)
+        self._twins = waiting
 
     def _keep_failure(self, record: Record, error: BadImage) -> None:
         self._writer.add_file(scanned(record), reason=error.reason, detail=error.detail)
         self._count(failed=1)
 
-    def _keep_file(self, record: Record, photo: Photo) -> None:
-        if record["image_id"] != photo.image_id:  # new or changed: else its row already says all this
-            self._writer.add_file(scanned(record), image_id=photo.image_id, width=photo.width, height=photo.height)
-
-    def _finish_keeping(self) -> None:
-        """Commit all that was kept, then say what could not be."""
-        try:
-            self._keeper.shutdown()
-        finally:  # also when told to stop just now: what is computed is kept
-            self._keeper.shutdown()
-            self._writer.commit()
-        for future in self._keeping:
-            future.result()
+    def _keep_file(self, record: Record, image_id: str, width: int, height: int) -> None:
+        if record["image_id"] != image_id:  # new or changed: else its row already says all this
+            self._writer.add_file(scanned(record), image_id=image_id, width=width, height=height)
 
     def _count(self, *, computed: int = 0, reused: int = 0, failed: int = 0) -> None:
-        self._progress.computed += computed
-        self._progress.reused += reused
-        self._progress.failed += failed
-        if self._on_progress is not None:
-            self._on_progress(self._progress)
+        with self._counting:
+            self._progress.computed += computed
+            self._progress.reused += reused
+            self._progress.failed += failed
+            if self._on_progress is not None:
+                self._on_progress(self._progress)
 
     def _record(self, started: str, device: str | None, seconds: float) -> None:
         counts = {name: getattr(self._progress, name) for name in ("computed", "reused", "failed")}
@@ -370,7 +367,3 @@ class _Batches:
 
     def rest(self) -> list[list[tuple[Record, Photo]]]:
         return list(self._by_shape.values())
-
-
-def _succeeded(future: "Future[None]") -> bool:
-    return future.done() and future.exception() is None

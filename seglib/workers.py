@@ -115,10 +115,10 @@ def default_count() -> int:
 
 
 def give_way() -> None:
-    """Let the forward pass go first: this thread, or process, takes the time that the net's threads leave.
+    """Let the forward passes go first: this thread, or process, takes the time that they leave.
 
-    A net on two cores takes three times as long beside one busy process of equal priority: its threads wait for each
-    other at every layer.
+    Where several threads compute one of them, it takes three times as long beside one busy process of equal priority:
+    they wait for each other at every layer.
     """
     if hasattr(os, "setpriority"):
         with contextlib.suppress(OSError):

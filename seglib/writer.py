@@ -5,6 +5,7 @@ In: rows, masks, thumbnails. Out: files of the store. Knows nothing of how they 
 
 import time
 from collections.abc import Mapping
+from threading import RLock
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,8 @@ class Writer:
     """Collects what one invocation learns of one data set in one run, and commits it in parts.
 
     Masks and thumbnails are in place before the part that speaks of them; so a kill at any moment leaves at most masks
-    without a row, which the next invocation writes again, and loses at most what is in flight.
+    without a row, which the next invocation writes again, and loses at most what is in flight. Several threads may
+    use it at once.
     """
 
     def __init__(self, store: Store, dataset: Dataset, run: Run, scan: int) -> None:
@@ -30,31 +32,37 @@ class Writer:
         self._stats: list[dict[str, object]] = []
         self._last_commit = time.monotonic()
         self.committed_at = time.monotonic()
+        self._lock = RLock()
 
     def add_file(self, record: Mapping[str, object], **facts: object) -> None:
         """A file's row: what the scan says of it, and image_id, width, height or reason, detail."""
         empty = dict.fromkeys(("image_id", "width", "height", "reason", "detail"))
-        self._files.append({**empty, **record, **facts, "scan": self._scan})
-        self._commit_if_due()
+        with self._lock:
+            self._files.append({**empty, **record, **facts, "scan": self._scan})
+            self._commit_if_due()
 
     def add_result(self, image_id: str, row: Mapping[str, object], mask: NDArray[np.uint8], thumbnail: bytes) -> None:
         self._store.scratch.write(self._store.mask_path(self._run.run, image_id), overlay.index_png(mask))
         if thumbnail:
             self._store.scratch.write(self._store.thumbnail_path(image_id), thumbnail)
-        self._stats.append({"image_id": image_id, **row})
-        self._commit_if_due()
+        with self._lock:
+            self._stats.append({"image_id": image_id, **row})
+            self._commit_if_due()
 
     def commit(self) -> None:
         """Statistics first: a row of the file index then always finds what it points to."""
-        if self._stats:
-            schema = stats_schema(self._run.classes)
-            self._store.scratch.append(self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema))
-            self._stats = []
-        if self._files:
-            table = pa.Table.from_pylist(self._files, FILES_SCHEMA)
-            self._store.scratch.append(self._store.files_folder(self._dataset), table)
-            self._files = []
-        self._last_commit = self.committed_at = time.monotonic()
+        with self._lock:
+            if self._stats:
+                schema = stats_schema(self._run.classes)
+                self._store.scratch.append(
+                    self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema)
+                )
+                self._stats = []
+            if self._files:
+                table = pa.Table.from_pylist(self._files, FILES_SCHEMA)
+                self._store.scratch.append(self._store.files_folder(self._dataset), table)
+                self._files = []
+            self._last_commit = self.committed_at = time.monotonic()
 
     def _commit_if_due(self) -> None:
         due = time.monotonic() - self._last_commit > COMMIT_SECONDS

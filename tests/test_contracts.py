@@ -18,7 +18,7 @@ ORDER = [
     {"boundary", "dataset", "metrics", "nets", "preprocess", "stats", "overlay", "parts"},
     {"difference", "measure", "models", "truth"},
     {"forward", "int8"},
-    {"engine", "workers"},
+    {"engine", "lanes", "workers"},
     {"tags"},
     {"filters", "store"},
     {"calibrate", "counts", "plan", "query", "truths", "writer"},

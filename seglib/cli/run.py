@@ -25,7 +25,10 @@ def add(commands: Any) -> None:
     store_option(command)
     model_options(command)
     command.add_argument(
-        "--batch-size", type=positive, metavar="N", help="photos per forward pass (default 8, on a GPU 32)"
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="photos per forward pass, of which several run at once (default 4, on a GPU 16)",
     )
     command.add_argument(
         "--workers",
