@@ -19,6 +19,9 @@ from seglib.metrics import Figure
 from seglib.store import Store
 
 SHOWN = ("pixel_agreement", "foreground_agreement")
+MOST_IOUS, MOST_AREAS = 12, 7
+"""Classes with an interval."""
+
 MOST_POINTS = 400
 """Photos that are drawn one by one; more are counted in squares."""
 
@@ -35,7 +38,7 @@ class Pair:
 
     photos: int
     figures: Mapping[str, Figure]
-    """`SHOWN`, and `iou:<class>`, `area_difference:<class>` of each of `classes`."""
+    """`SHOWN`, `iou:<class>` of the first `MOST_IOUS` of `classes`, `area_difference:<class>` of fewer of them."""
     classes: pd.DataFrame
     """Per class that one of the two names somewhere and both know, most pixels first: share_a, share_b (over all
     pixels), photos (in which at least one names it)."""
@@ -57,9 +60,10 @@ def pair(found: Comparison, a: str, b: str) -> Pair:
         pd.Index(there, dtype="str"),
     )
     order = np.argsort(-(classes["share_a"] + classes["share_b"]).to_numpy(), kind="stable")
-    wanted = [*SHOWN, *(f"{kind}:{name}" for kind in _PER_CLASS.values() for name in there)]
-    figures = metrics.figures({name: measures[name] for name in wanted})
-    return Pair(len(found.files), figures, classes.iloc[order])
+    classes = classes.iloc[order]
+    wanted = [*SHOWN, *(f"iou:{name}" for name in classes.index[:MOST_IOUS])]
+    wanted += [f"area_difference:{name}" for name in classes.index[:MOST_AREAS]]
+    return Pair(len(found.files), metrics.figures({name: measures[name] for name in wanted}), classes)
 
 
 def main_classes(shown: Pair, most: int) -> list[str]:

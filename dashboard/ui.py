@@ -93,7 +93,9 @@ def grid(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Sequence[
         for first, *rest in rows
     )
     tops = "".join(f"<tr>{cells}</tr>" for cells in (above, below) if cells)
-    st.html(f"<div class='grid'><table><thead>{tops}</thead><tbody>{lines}</tbody></table></div>")
+    name = plain_html(f"Table: {', '.join(filter(None, head)) or 'figures'}")
+    table = f"<table><thead>{tops}</thead><tbody>{lines}</tbody></table>"
+    st.html(f"<div class='grid' tabindex='0' role='group' aria-label='{name}'>{table}</div>")  # it may scroll sideways
 
 
 @contextmanager

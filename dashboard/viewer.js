@@ -806,9 +806,17 @@ function adopt(state, data) {
   if (JSON.stringify(state.look) !== server) writeAddress(state);
 }
 
+// Whoever comes from far down another page sees the photo, and not what stands at that height here.
+function fromTheTop(root) {
+  if (root.getBoundingClientRect().top < 0) document.querySelector("[data-testid=stMain]")?.scrollTo(0, 0);
+}
+
 export default function ({ parentElement, data, setTriggerValue }) {
   let state = states.get(parentElement);
-  if (!state) states.set(parentElement, (state = started(parentElement)));
+  if (!state) {
+    states.set(parentElement, (state = started(parentElement)));
+    requestAnimationFrame(() => fromTheTop(state.part.root));
+  }
   state.send = setTriggerValue;
   adopt(state, data);
   return () => {

@@ -17,17 +17,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seglib import counts as counts_room
-from seglib import metrics, overlay, upkeep, workers
+from seglib import metrics, overlay, parts, upkeep, workers
 from seglib.classes import VOID
 from seglib.counts import CELLS, CONSENSUS, Appender
 from seglib.errors import StoreError, UsageError
 from seglib.metrics import Counts, Figure, Measure
 from seglib.overlay import Mask
 from seglib.query import Filters, select
-from seglib.store import Run, Store
+from seglib.store import Run, Store, stats_schema
 
 FILE_COLUMNS = ["dataset", "path", "split", "label", "width", "height", "image_id"]
 
@@ -109,9 +111,23 @@ def update(
 
 def uncounted(store: Store, runs: Sequence[str]) -> tuple[int, int]:
     """(images that all these runs have computed, those of them that `update` would count); writes nothing."""
-    chosen = chosen_runs(store, runs)
-    ids = _common_ids(store, chosen)
-    return len(ids), len(_Job(store, chosen).missing(ids))
+    first, *others = chosen_runs(store, runs)
+    ids = _column(store.stats_folder(first), stats_schema(first.classes)).unique()
+    for run in others:
+        ids = ids.filter(pc.is_in(ids, value_set=_column(store.stats_folder(run), stats_schema(run.classes))))
+    counted = np.ones(len(ids), bool)
+    for folder, schema in _Job(store, [first, *others]).schemas.items():
+        counted &= pc.is_in(ids, value_set=_column(folder, schema)).to_numpy(zero_copy_only=False)
+    return len(ids), int((~counted).sum())
+
+
+def _column(folder: Path, schema: pa.Schema) -> pa.Array:
+    """The ids of a folder of parts."""
+    return _flat(parts.read(folder, schema, ["image_id"])["image_id"])
+
+
+def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def _common_ids(store: Store, runs: Sequence[Run]) -> set[str]:
@@ -343,13 +359,14 @@ def comparison(
     if files is None:
         files = select(store.table([chosen[0].run], with_tags="tag" in (filters or {})), filters or Filters())
     files = files[FILE_COLUMNS]
-    ids = pd.Index(files["image_id"].unique())
+    wanted = _flat(pa.array(files["image_id"], pa.string()))
+    ids = pd.Index(wanted.unique().to_pandas())
     by_pair, counted = {}, np.ones(len(ids), bool)
     for a, b in combinations(chosen, 2):
         found, there = counts_room.pair_counts(store, a.run, b.run, (a.classes, b.classes), ids)
         by_pair[a.run, b.run] = found
         counted &= there
-    at = ids.get_indexer(pd.Index(files["image_id"]))
+    at = pc.index_in(wanted, value_set=wanted.unique()).to_numpy()
     kept = counted[at]
     at = at[kept]
     by_file = {pair: found.taken(at) for pair, found in by_pair.items()}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seglib import parts
@@ -214,11 +215,8 @@ def _counts(
 
 def _positions(column: pa.ChunkedArray, image_ids: pd.Index) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """(place of each row's image among the ids, whether it is one of them)."""
-    encoded = column.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    places = image_ids.get_indexer(encoded.dictionary.to_pylist())
-    at = np.append(places, -1)[encoded.indices.to_numpy()]
+    found = pc.index_in(column, value_set=pa.array(image_ids, pa.string()))
+    at = found.fill_null(-1).to_numpy().astype(np.intp)
     return at, at >= 0
 
 

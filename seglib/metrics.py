@@ -438,7 +438,8 @@ def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Itera
         plans.append(
             (measure, [placed(c) for c in measure.columns], placed(np.where(there, each, 0)), placed(there * 1.0))
         )
-    sums = _grouped(np.stack(columns, 1) if columns else np.zeros((0, 0)), seed)
+    grouped = _grouper(len(columns[0]) if columns else 0, seed)
+    sums = np.stack([grouped(column) for column in columns], 1) if columns else np.zeros((0, 0))
     for weights in _weights(len(sums), seed, resamples):
         totals = (weights @ sums).T  # (columns, r)
         chunk = []
@@ -447,13 +448,15 @@ def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Itera
         yield chunk
 
 
-def _grouped(sums: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """At most `_MOST_UNITS` rows: images as they are, or the sums of equally many images drawn together at random."""
-    if len(sums) <= _MOST_UNITS:
-        return sums
-    order = np.random.default_rng([seed, 1]).permutation(len(sums))
-    starts = np.linspace(0, len(sums), _MOST_UNITS, endpoint=False).astype(np.int64)
-    return np.add.reduceat(sums[order], starts, axis=0)
+def _grouper(images: int, seed: int) -> Callable[[Column], Column]:
+    """A column (images,) -> at most `_MOST_UNITS` values: as they are, or the sums of equally many images drawn
+    together at random, the same ones for each column.
+    """
+    if images <= _MOST_UNITS:
+        return lambda column: column
+    order = np.random.default_rng([seed, 1]).permutation(images)
+    starts = np.linspace(0, images, _MOST_UNITS, endpoint=False).astype(np.int64)
+    return lambda column: np.add.reduceat(column[order], starts)
 
 
 def _weights(units: int, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:

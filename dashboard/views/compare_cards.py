@@ -9,18 +9,15 @@ import numpy as np
 import pandas as pd
 
 from dashboard import charts, components, data, pair_charts, session, ui
-from dashboard.comparisons import Flips, Scores, costliest, inside
+from dashboard.comparisons import MOST_AREAS, MOST_IOUS, Flips, Scores, costliest, inside
 from dashboard.components import Cell, image_id_of
 from dashboard.formats import NOTHING, count, interval, percent, photos, signed, size, tenths
 from dashboard.views import parts
 from dashboard.views.versus import Versus
 from seglib.metrics import Figure
 
-MOST_CLASSES = 6
-"""Rows and columns of a matrix, bars of a chart."""
-
-MOST_LINES = 12
-"""Of a table."""
+MOST_CLASSES = MOST_AREAS - 1
+"""Rows and columns of a matrix, bars of a chart; these without background."""
 
 FLIPS, SHARES, PAIRS = "flips", "pair_shares", "pairwise"
 
@@ -166,7 +163,7 @@ def areas(shown: Versus) -> None:
 
 def classes(shown: Versus) -> None:
     figures, table = shown.pair.figures, shown.pair.classes
-    names = [str(name) for name in table.index][:MOST_LINES]
+    names = [str(name) for name in table.index][:MOST_IOUS]
     head = ["class", "share in A", "share in B", "IoU, all pixels", "95 %", "IoU, mean over photos", "95 %", "photos"]
     with ui.card("Per class", "IoU of A and B: both name it so / at least one does"):
         ui.grid([], head, [_class_line(name, table.loc[name], figures[f"iou:{name}"]) for name in names])
@@ -218,7 +215,7 @@ def _worth(shown: Versus, costs: pd.DataFrame) -> None:
         ui.remark("These runs cost the same, or their cost is not known: there is nothing to set against it.")
         return
     costs = costs.sort_values(column, kind="stable")
-    names = [shown.labels[run] for run in costs["run"]]
+    names = [shown.short[run] for run in costs["run"]]
     scores: Scores | None = data.truth_scores(shown.asked)
     if scores is not None:
         figures = [scores.miou[run] for run in costs["run"]]
@@ -269,7 +266,7 @@ def pairwise(shown: Versus) -> None:
             _pair_cell(f"{shown.labels[a]} and {shown.labels[b]}", value, level, chosen=(a, b) == present)
             for b, value, level in zip(order, values[at], levels[at], strict=True)
         ]
-        lines.append((f"{at + 1} {shown.labels[a]}", cells))
+        lines.append((f"{at + 1} {shown.short[a]}", cells))
     with ui.card("Every pair of runs", f"pixel agreement, % of all pixels, n = {photos(shown.photos)}"):
 
         def chosen() -> None:

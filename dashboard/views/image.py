@@ -21,7 +21,7 @@ from dashboard.views.figures import Figures
 from seglib.query import agreement
 from seglib.store import Run
 
-EXPLORE = "Explore"
+EXPLORE, COMPARE = "Explore", "Compare"
 VIEWER = "viewer"
 MOST_RUNS = 4
 """Runs side by side."""
@@ -43,6 +43,8 @@ def render(selection: Selection) -> None:
     at = _place(order, files)
     row = data.rows(selection.source, files[:1] if at is None else order[at : at + 1])
     with ui.heading(plain_markdown(_name(selection, row.iloc[0]))):
+        if selection.view.difference:
+            st.button("Compare", key="compare_button", on_click=session.go, args=(COMPARE,), help="Back to the runs")
         st.button("Gallery", key="gallery_button", on_click=session.go, args=(EXPLORE,), help="Back to all photos")
         parts.copy_link(selection)
     _contradiction(row)

@@ -3,7 +3,7 @@
 In: a `Selection`. Out: a `Versus`, which cards ask. Knows nothing of how anything is drawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,9 @@ from seglib.store import Run
 
 USUAL_RUNS = 4
 """That are compared if none are chosen: the active one and those used last."""
+
+
+_BETWEEN = " · "
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Versus:
     @cached_property
     def labels(self) -> dict[str, str]:
         return data.run_labels(self.selection.store.runs())
+
+    @cached_property
+    def short(self) -> dict[str, str]:
+        """The labels without what all of these runs begin with, for places with little room."""
+        return without_common([run.run for run in self.runs], self.labels)
 
     @cached_property
     def found(self) -> Comparison:
@@ -75,6 +83,14 @@ class Versus:
         chosen = self.selection.view.focus or self.selection.focus
         both = [str(name) for name in self.pair.classes.index]
         return chosen if chosen in both else next(iter(self.main_classes(1)), "")
+
+
+def without_common(names: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:
+    """`net · 224`, `net · 512x512` -> `224`, `512x512`; at least the last part of each stays."""
+    parts = {name: labels[name].split(_BETWEEN) for name in names}
+    while all(len(one) > 1 for one in parts.values()) and len({one[0] for one in parts.values()}) == 1:
+        parts = {name: one[1:] for name, one in parts.items()}
+    return {name: _BETWEEN.join(one) for name, one in parts.items()}
 
 
 def versus(selection: Selection) -> Versus | None:

@@ -11,7 +11,7 @@ from dashboard.requested import MOST_COMPARED, CompareRequest
 from dashboard.settings import Settings
 from dashboard.state import View
 from dashboard.views import compare_jobs
-from dashboard.views.versus import chosen_of, compared_runs
+from dashboard.views.versus import chosen_of, compared_runs, without_common
 from seglib import compare
 from seglib.store import Store
 from tests.dashboard.conftest import fill, id_of, recipe
@@ -247,3 +247,10 @@ def test_choosing_runs_keeps_a_and_the_usual_ones_leave_no_trace():
     assert chosen_of(View(against="l"), "m", names, ["l", "j"]) == {"runs": ("j", "l", "m"), "against": "l", "page": 1}
     assert chosen_of(View(against="l"), "m", names, ["n"]) == {"runs": ("m", "n"), "against": "", "page": 1}
     assert chosen_of(View(), "m", names, [])["runs"] == ()
+
+
+def test_labels_are_shortened_by_what_they_share():
+    labels = {"a": "net · 224 · fp32", "b": "net · 224 · int8", "c": "other · 224 · fp32", "d": "net · 224"}
+    assert without_common(["a", "b"], labels) == {"a": "fp32", "b": "int8"}
+    assert without_common(["a", "c"], labels) == {"a": "net · 224 · fp32", "c": "other · 224 · fp32"}
+    assert without_common(["a", "d"], labels) == {"a": "224 · fp32", "d": "224"}
