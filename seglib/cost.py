@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from seglib import parts
 from seglib.models import GFLOPS_SIDE, MODELS
-from seglib.store import Run, Store
+from seglib.store import Run, Store, stats_schema
 
 
 def costs(store: Store, runs: Sequence[str]) -> pd.DataFrame:
@@ -27,7 +28,9 @@ def _cost(store: Store, run: Run) -> dict[str, object]:
     images, seconds = sum(int(one["computed"]) for one in timed), sum(float(one["seconds"]) for one in timed)
     spec = MODELS.get(run.model) if run.weights_sha256 else None
     published = spec is not None and bool(spec.sha256) and str(run.weights_sha256).startswith(spec.sha256)
-    grid = store.stats(run)[["grid_width", "grid_height"]].astype("float64")
+    columns = ["image_id", "grid_width", "grid_height"]
+    read = parts.read(store.stats_folder(run), stats_schema(run.classes), columns)
+    grid = parts.newest(read, columns[:1]).to_pandas()[columns[1:]].astype("float64")
     pixels = float((grid["grid_width"] * grid["grid_height"]).mean()) if len(grid) else None
     return {
         "run": run.run,

@@ -25,6 +25,7 @@ CONFIDENCE_BINS = 15
 
 _VALUES = 256  # of a pixel
 _MOST_UNITS = 10_000  # that are drawn anew in each resample
+_GROUPS = 2_000  # that are drawn in place of more images than that
 _REPLICATES_AT_ONCE = 50
 
 
@@ -381,8 +382,8 @@ class Figure:
 def figures(measures: Mapping[Key, Measure], *, seed: int = 0, resamples: int = RESAMPLES) -> dict[Key, Figure]:
     """Each measure with its 95 % intervals by the percentile bootstrap over images (Efron & Tibshirani 1993, ch. 13).
 
-    Paired: all measures see the same resamples, and an image brings both its masks. Of more than 10,000 images, groups
-    are drawn instead: 10,000 of them, dealt out by the seed. No interval without two images that define the measure.
+    Paired: all measures see the same resamples, and an image brings both its masks. Of more than 10,000 images, 2,000
+    groups of them are drawn instead, dealt out by the seed. No interval without two images that define the measure.
     """
     found = {name: (measure.overall(), *measure.mean()) for name, measure in measures.items()}
     spread = _spread(measures, seed, resamples) if resamples else {}
@@ -449,13 +450,13 @@ def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Itera
 
 
 def _grouper(images: int, seed: int) -> Callable[[Column], Column]:
-    """A column (images,) -> at most `_MOST_UNITS` values: as they are, or the sums of equally many images drawn
-    together at random, the same ones for each column.
+    """A column (images,) -> what is drawn: its values, or those of more than `_MOST_UNITS` images summed up in equally
+    large groups, dealt out at random and the same for each column.
     """
     if images <= _MOST_UNITS:
         return lambda column: column
     order = np.random.default_rng([seed, 1]).permutation(images)
-    starts = np.linspace(0, images, _MOST_UNITS, endpoint=False).astype(np.int64)
+    starts = np.linspace(0, images, _GROUPS, endpoint=False).astype(np.int64)
     return lambda column: np.add.reduceat(column[order], starts)
 
 

@@ -14,6 +14,7 @@ from dashboard.components import Cell, image_id_of
 from dashboard.formats import NOTHING, count, interval, percent, photos, signed, size, tenths
 from dashboard.views import parts
 from dashboard.views.versus import Versus
+from seglib.classes import BACKGROUND
 from seglib.metrics import Figure
 
 MOST_CLASSES = MOST_AREAS - 1
@@ -71,7 +72,8 @@ def flips(shown: Versus) -> None:
             )
             for a in rows
         ]
-        components.matrix("A \\ B", columns, lines, key=FLIPS, on_cell=chosen)
+        heads = ["backgr." if name == BACKGROUND else str(name) for name in columns]  # as wide as the others
+        components.matrix("A \\ B", heads, lines, key=FLIPS, on_cell=chosen)
         left_out = f" {count(found.left_out)} classes with fewer pixels are not shown." if found.left_out else ""
         ui.remark(f"A click on a cell shows its photos below.{left_out}")
 

@@ -422,6 +422,7 @@ def test_groups_of_images_give_the_interval_of_images(monkeypatch):
     draw = np.random.default_rng(6)
     measure = metrics.Measure(metrics.ratio, (draw.random(4000) * 100, np.full(4000, 100.0)))
     whole = metrics.figures({"m": measure})["m"].interval
-    monkeypatch.setattr(metrics, "_MOST_UNITS", 1000)
+    monkeypatch.setattr(metrics, "_MOST_UNITS", 3999)
+    monkeypatch.setattr(metrics, "_GROUPS", 1000)
     grouped = metrics.figures({"m": measure})["m"].interval
     assert grouped == pytest.approx(whole, abs=0.002)
