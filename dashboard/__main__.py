@@ -1,7 +1,8 @@
-"""The launcher: `python -m dashboard`.
+"""The launcher: `python -m dashboard`, and `python -m dashboard report`.
 
-In: arguments. Out: a running server. If the store holds no run, the sample photos are analysed first, in a process of
-their own, so that the server never loads a net. Errors are one sentence; 2 is a wrong request, 1 a failure.
+In: arguments. Out: a running server, or a report in a file. If the store holds no run, the sample photos are analysed
+first, in a process of their own, so that the server never loads a net. Errors are one sentence; 2 is a wrong request, 1
+a failure.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from dashboard import report_command
 from dashboard.settings import DEFAULT_STORE, ROOT, Settings
 from seglib.dataset import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
@@ -30,7 +32,10 @@ OFFERED = "test_set"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code; does not return while the server runs."""
-    arguments = parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == [report_command.NAME]:
+        return report_command.main(given[1:])
+    arguments = parser().parse_args(given)
     try:
         settings = _settings(arguments)
         _check_address(arguments.host, arguments.port)
@@ -50,7 +55,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m dashboard",
         description="Show in the browser what a segmentation network saw in your photos. "
         "With an empty store, the sample photos are analysed first.",
-        epilog="example: python -m dashboard --store output --port 8502",
+        epilog="example: python -m dashboard --store output --port 8502; "
+        "python -m dashboard report --help tells how to write a report into a file",
     )
     top.add_argument(
         "--data",

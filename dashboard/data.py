@@ -15,21 +15,24 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import comparisons, folders
+from dashboard import comparisons, folders, formats, report
+from dashboard import evaluations as grades
 from dashboard.crossfilter import apart
 from dashboard.folders import Folder
 from dashboard.formats import without_places
 from dashboard.picks import Picks
 from dashboard.state import View
-from seglib import compare, cost, counts, export, query, stats, tags
+from seglib import compare, cost, counts, evaluate, export, query, stats, tags, truths
 from seglib.classes import BACKGROUND
-from seglib.compare import Comparison
+from seglib.compare import FILE_COLUMNS, Comparison
 from seglib.dataset import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
+from seglib.evaluate import Evaluation
 from seglib.filters import Tagged
 from seglib.query import FILTERS, Choice, Count, Filters, Value
 from seglib.stats import MEASURES, share_column
 from seglib.store import Run, Store
+from seglib.truths import Truth
 
 NO_STORE = (
     "There is no store yet, so there is nothing to show: start the dashboard with python -m dashboard, "
@@ -79,12 +82,31 @@ class Compared:
         return replace(self, source=self.source.untagged(), filters=Filters())
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """Runs that are evaluated against a truth over the photos of the active run that pass the filters."""
+
+    source: Source
+    counted: str
+    """Version of the counts."""
+    truth: str
+    runs: tuple[str, ...]
+    filters: Filters
+
+    def unfiltered(self) -> "Evaluated":
+        return replace(self, source=self.source.untagged(), filters=Filters())
+
+
 HASHES: dict[str | type, Callable[[Any], Any]] = {
     Source: lambda source: (source.path, source.version, source.run),
     Filters: lambda filters: filters.encode(),
     Compared: lambda asked: (
         *(asked.source.path, asked.source.version, asked.source.run),
         *(asked.counted, asked.runs, asked.filters.encode()),
+    ),
+    Evaluated: lambda asked: (
+        *(asked.source.path, asked.source.version, asked.source.run),
+        *(asked.counted, asked.truth, asked.runs, asked.filters.encode()),
     ),
 }
 """What the caches know of an argument."""
@@ -137,16 +159,7 @@ def photos_in(folder: Path) -> int:
         return 0
 
 
-def run_labels(runs: Sequence[Run]) -> dict[str, str]:
-    """`model · resize`, with precision and digest where two would look the same."""
-    short = {run.run: f"{run.model} · {run.resize}" for run in runs}
-    repeated = {label for label in short.values() if list(short.values()).count(label) > 1}
-    return {
-        run.run: f"{short[run.run]} · {run.precision or 'masks'} · {run.run[-8:]}"
-        if short[run.run] in repeated
-        else short[run.run]
-        for run in runs
-    }
+run_labels = formats.run_labels
 
 
 def sentence(error: SegError) -> str:
@@ -464,6 +477,93 @@ COMPARE_QUESTIONS: dict[str, Callable[..., Any]] = {
     "reference": comparisons.with_reference,
 }
 """Name -> pure function of a comparison and texts."""
+
+
+# --- evaluations -------------------------------------------------------------------------------------------------
+
+
+def evaluated(source: Source, about: Truth, runs: Sequence[str], filters: Filters) -> Evaluated:
+    return Evaluated(source.regarding(filters), counts.version(source.store()), about.id, tuple(runs), filters)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the counts", hash_funcs=HASHES)
+def _evaluations(asked: Evaluated) -> list[Evaluation]:
+    """Of all photos of the active run, without filters, that every one of the runs is evaluated on."""
+    store, files = asked.source.store(), table(asked.source)[FILE_COLUMNS]
+    about = truths.find(store, asked.truth)
+    return evaluate.together([evaluate.evaluation(store, about, run, files=files) for run in asked.runs])
+
+
+@st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
+def evaluations(asked: Evaluated) -> list[Evaluation]:
+    """Of the selected photos; the index of their files is their place in the run's table. Must not be changed."""
+    found, chosen = _evaluations(asked.unfiltered()), selected(asked.source, asked.filters)
+    if not found:
+        return found
+    keep = np.isin(found[0].files.index.to_numpy(), chosen, assume_unique=True)
+    return found if keep.all() else [one.selected(keep) for one in found]
+
+
+def evaluation(asked: Evaluated, run: str) -> Evaluation:
+    return next(one for one in evaluations(asked) if one.run.run == run)
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
+def evaluate_answer(asked: Evaluated, question: str, run: str = "", most: int = 0) -> Any:
+    """What one of `EVALUATE_QUESTIONS` says, of one run if it asks for one."""
+    return EVALUATE_QUESTIONS[question](evaluations(asked), run and evaluation(asked, run), most)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def worst(asked: Evaluated, run: str, grade: str, name: str, cell: tuple[str, ...]) -> grades.Order:
+    """Rows of the evaluation's files, sorted; see `evaluations.order`."""
+    return grades.order(evaluation(asked, run), grade, name, cell)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _truth_masks(key: tuple[str, str, str]) -> pd.Series:
+    """Of (store, version of its counts, truth)."""
+    path, _, truth = key
+    store = Store(path)
+    return truths.masks_of(store, truths.find(store, truth))
+
+
+def truth_mask(store: Store, about: Truth, image_id: str) -> str | None:
+    """Id of the picture's mask in this truth; None if it has none."""
+    found = _truth_masks((str(store.path), counts.version(store), about.id))
+    return str(found[image_id]) if image_id in found.index else None
+
+
+def evaluate_table(asked: Evaluated, name: str, kind: str) -> bytes:
+    """One of the tables of `seglib evaluate`, of the selected photos."""
+    found = evaluations(asked)
+    frame = {"runs": evaluate.table, "images": evaluate.all_images, "confusion": evaluate.all_confusions}[name](found)
+    return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
+
+
+@st.cache_data(ttl=60, max_entries=64, show_spinner=False)
+def mask_folders(roots: tuple[Path, ...]) -> list[Folder]:
+    """The offered folders that may hold masks."""
+    return [folder for folder in offered(roots) if folders.holds_masks(folder)]
+
+
+def report_file(
+    path: Path, runs: Sequence[str], filters: Filters, pair: tuple[str, str] | None = None, truth: str = ""
+) -> bytes:
+    """The report as `python -m dashboard report` writes it, of what is counted at this moment."""
+    return report.html(Store(path), runs, filters, pair=pair, truth_name=truth)
+
+
+EVALUATE_QUESTIONS: dict[str, Callable[[list[Evaluation], Any, int], Any]] = {
+    "figures": lambda found, _one, _most: grades.figures(found),
+    "differences": lambda found, _one, _most: grades.differences(found),
+    "classes": lambda _found, one, _most: grades.classes(one),
+    "confusion": lambda _found, one, most: grades.confusion(one, most),
+    "labels": lambda _found, one, _most: grades.labels(one),
+    "reliability": lambda _found, one, _most: grades.reliability(one),
+    "focus": lambda _found, one, _most: grades.main_classes(one, len(one.run.classes)),
+}
+"""Name -> pure function of all evaluations, one of them, and a number."""
 
 
 QUESTIONS: dict[str, Callable[[pd.DataFrame, str], Any]] = {

@@ -21,6 +21,7 @@ UPLOADS = "uploads"
 """Below the first of the folders: where photos go that a visitor wants to keep."""
 
 MOST_KEPT = 5000
+_LOOKED_AT = 500
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,19 @@ def chosen(data: Sequence[Path], folder_id: str) -> Folder:
         if folder.id == folder_id:
             return folder
     raise UsageError("This folder is not, or no longer, among those that the dashboard was started with (--data).")
+
+
+def holds_masks(folder: Folder) -> bool:
+    """Whether there is a PNG among its first files, as masks are."""
+    seen = 0
+    for _, inside, names in os.walk(folder.path):
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        if any(name.lower().endswith(".png") for name in names[:_LOOKED_AT]):
+            return True
+        seen += len(names)
+        if seen > _LOOKED_AT:
+            return False
+    return False
 
 
 def uploads(data: Sequence[Path]) -> Folder:

@@ -7,6 +7,9 @@ Knows nothing of pages or tables.
 import html
 import math
 import re
+from collections.abc import Sequence
+
+from seglib.store import Run
 
 NOTHING = "–"
 NO_VALUE = "(none)"
@@ -47,6 +50,11 @@ def signed(difference: float | None) -> str:
 def interval(ends: tuple[float, float] | None) -> str:
     """0.899, 0.944 -> `89.9 to 94.4 %`; None -> `no interval`."""
     return "no interval" if ends is None else f"{ends[0] * 100:.1f} to {tenths(ends[1])}"
+
+
+def ranged(share: float | None, ends: tuple[float, float] | None) -> str:
+    """`92.3 % [89.9 to 94.4 %]`; without an interval the share alone."""
+    return f"{tenths(share)} [{interval(ends)}]" if ends else tenths(share)
 
 
 def score(value: float | None) -> str:
@@ -93,3 +101,15 @@ def plain_html(text: str) -> str:
 def without_places(text: str) -> str:
     """Of each place on this machine that a sentence names, only the last name is told."""
     return _ABSOLUTE.sub(lambda found: found[1] or "...", text)
+
+
+def run_labels(runs: Sequence[Run]) -> dict[str, str]:
+    """`model · resize`, with precision and digest where two would look the same."""
+    short = {run.run: f"{run.model} · {run.resize}" for run in runs}
+    repeated = {label for label in short.values() if list(short.values()).count(label) > 1}
+    return {
+        run.run: f"{short[run.run]} · {run.precision or 'masks'} · {run.run[-8:]}"
+        if short[run.run] in repeated
+        else short[run.run]
+        for run in runs
+    }

@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 from dashboard import folders, jobs
 from dashboard.formats import without_places
 from dashboard.jobs import BEAT_SECONDS, Job, Jobs
-from dashboard.requested import CompareRequest, RunRequest
+from dashboard.requested import AUTO, CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
 from dashboard.settings import Settings
-from seglib import compare, pipeline
+from seglib import compare, evaluate, pipeline
 from seglib.errors import SegError, Terminated
 from seglib.models import find
 from seglib.pipeline import Options
@@ -108,9 +108,28 @@ def compare_runs(asked: CompareRequest, settings: Settings, teller: "Teller") ->
     return about | {"state": "finished"}
 
 
+def evaluate_runs(asked: EvaluateRequest, settings: Settings, teller: "Teller") -> dict[str, Any]:
+    """Which folder of masks that is, is decided here and now, not by who asked."""
+    report = evaluate.update(
+        Store(settings.store),
+        folders.chosen(settings.data, asked.folder).path,
+        asked.runs,
+        kind=None if asked.format == AUTO else asked.format,
+        calibration=isinstance(asked, CalibrateRequest),
+        on_progress=counting(teller),
+    )
+    failed, total = len(report.failed), len(report.files) + len(report.failed)
+    about = {"total": total, "failed": failed, "computed": len(report.files), "reused": 0, "seconds": report.seconds}
+    if not len(report.files):
+        return about | {"state": "failed", "sentence": "No photo could be evaluated: its masks are missing or damaged."}
+    return about | {"state": "finished"}
+
+
 WORK: dict[str, Callable[[Any, Settings, "Teller"], dict[str, Any]]] = {
     RunRequest.kind: run_network,
     CompareRequest.kind: compare_runs,
+    EvaluateRequest.kind: evaluate_runs,
+    CalibrateRequest.kind: evaluate_runs,
 }
 """Kind of request -> what is done."""
 

@@ -12,7 +12,7 @@ from dashboard import data, session, sidebar, ui
 from dashboard.data import Selection, Source
 from dashboard.settings import Settings
 from dashboard.state import fitted, query_params, with_run
-from dashboard.views import compare, explore, image, overview, parts, runs, try_
+from dashboard.views import compare, evaluate, explore, image, overview, parts, runs, try_
 from seglib.dataset import STORE_MARKER
 from seglib.errors import SegError
 
@@ -21,6 +21,7 @@ VIEWS: dict[str, Callable[[Selection], None]] = {
     "Explore": explore.render,
     parts.IMAGE: image.render,
     compare.TITLE: compare.render,
+    evaluate.TITLE: evaluate.render,
 }
 """Title in the menu -> how a page about a run's photos is drawn; the first is the home page."""
 

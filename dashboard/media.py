@@ -4,6 +4,8 @@
     GET /media-api/overlay/<run>/<image_id>.png?palette=okabe-ito       transparent colours, for the gallery
     GET /media-api/mask/<run>/<image_id>.png                            grey values = class indices, for the viewer
     GET /media-api/difference/<run>/<run>/<image_id>.png                where two runs differ (`seglib.difference`)
+    GET /media-api/truth/<truth>/<mask_id>.png                          grey, or with ?palette= transparent colours
+    GET /media-api/judged/<run>/<truth>/<mask_id>/<image_id>.png        where a run is wrong (`evaluate.judged`)
     GET /media-api/photo/<image_id>.jpg                                 long side at most 2048
     GET /media-api/uncertainty/<run>/<image_id>.png                     grey 0..255 = entropy 0..1, computed if need be
 
@@ -35,15 +37,18 @@ from dashboard.originals import Original
 from dashboard.settings import Settings
 from dashboard.state import PALETTES
 from dashboard.uncertainty import CannotCompute, Maps
-from seglib import preprocess
+from seglib import evaluate, preprocess, truths
+from seglib.difference import difference_png
 from seglib.errors import BadImage, SegError, StoreError
 from seglib.store import Run, Store
+from seglib.truths import Truth
 
 PREFIX = "/media-api"
 _PHOTOS_AT_ONCE = 2
 """Photos that are decoded at the same time: one may take 300 MB."""
 
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
+_TRUTH = re.compile(r"[0-9a-f]{8}\Z")
 _RUN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\Z")
 
 
@@ -83,6 +88,22 @@ def difference_url(store: Store, a: str, b: str, image_id: str) -> str | None:
     """Where the page finds the picture of where two runs differ; None if one of them has no such mask."""
     version = _version([_File.found(store.mask_path(run, image_id)) for run in (a, b)])
     return version and f"{PREFIX}/difference/{a}/{b}/{image_id}.png?{urlencode({'v': version})}"
+
+
+def truth_url(store: Store, about: Truth, mask_id: str, colours: str = "") -> str | None:
+    """Where the viewer finds a mask of a truth, and with `colours`, a palette, the gallery; None if it is gone."""
+    file = _File.found(truths.mask_path(store, about, mask_id))
+    if file is None:
+        return None
+    query = ({"palette": colours} if colours else {}) | {"v": file.version}
+    return f"{PREFIX}/truth/{about.id}/{mask_id}.png?{urlencode(query)}"
+
+
+def judged_url(store: Store, run: str, image_id: str, about: Truth, mask_id: str) -> str | None:
+    """Where the page finds the picture of where a run is wrong; None if one of the two masks is gone."""
+    files = store.mask_path(run, image_id), truths.mask_path(store, about, mask_id)
+    version = _version([_File.found(path) for path in files])
+    return version and f"{PREFIX}/judged/{run}/{about.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
 
 
 def photo_url(image_id: str) -> str:
@@ -157,6 +178,22 @@ async def difference(request: Request) -> Response:
     return await run_in_threadpool(_difference, request)
 
 
+async def truth(request: Request) -> Response:
+    colours = request.query_params.get("palette", "")
+    asked = request.path_params
+    known = _TRUTH.match(asked["truth"]) and _IMAGE_ID.match(asked["mask_id"])
+    if not known or not asks_only(request, {"palette", "v"}) or colours not in ("", *PALETTES):
+        return refused()
+    return await run_in_threadpool(_truth, request, colours)
+
+
+async def judged(request: Request) -> Response:
+    asked = request.path_params
+    if not _of_a_run(request, {"v"}) or not (_TRUTH.match(asked["truth"]) and _IMAGE_ID.match(asked["mask_id"])):
+        return refused()
+    return await run_in_threadpool(_judged, request)
+
+
 async def heat(request: Request) -> Response:
     if not _of_a_run(request, {"v"}):
         return refused()
@@ -174,6 +211,8 @@ routes = [
     Route(f"{PREFIX}/overlay/{{run}}/{{image_id}}.png", overlay, methods=["GET"]),
     Route(f"{PREFIX}/mask/{{run}}/{{image_id}}.png", mask, methods=["GET"]),
     Route(f"{PREFIX}/difference/{{run}}/{{other}}/{{image_id}}.png", difference, methods=["GET"]),
+    Route(f"{PREFIX}/truth/{{truth}}/{{mask_id}}.png", truth, methods=["GET"]),
+    Route(f"{PREFIX}/judged/{{run}}/{{truth}}/{{mask_id}}/{{image_id}}.png", judged, methods=["GET"]),
     Route(f"{PREFIX}/uncertainty/{{run}}/{{image_id}}.png", heat, methods=["GET"]),
     Route(f"{PREFIX}/{{rest:path}}", nothing),
     Route(PREFIX, nothing),
@@ -221,6 +260,43 @@ def _difference(request: Request) -> Response:
             return pictures.difference(masks[0].read_bytes(), masks[1].read_bytes(), a.classes, b.classes)
 
         return answers.picture(request, ("difference", *map(str, masks)), version, "image/png", made)
+    except (SegError, OSError, ValueError, SyntaxError):  # a damaged mask is no picture
+        return refused()
+
+
+def _truth(request: Request, colours: str) -> Response:
+    asked = request.path_params
+    try:
+        store = _store()
+        about = truths.find(store, asked["truth"])  # an unknown truth is an error like any other here
+        file = _File.found(truths.mask_path(store, about, asked["mask_id"]))
+        if file is None:
+            return refused()
+
+        def made() -> bytes:
+            data = file.path.read_bytes()
+            return pictures.colour_mask(data, colours, about.classes) if colours else pictures.grey_mask(data)
+
+        return _answer(request, file, ("truth", colours), "image/png", made)
+    except (SegError, OSError, ValueError, SyntaxError):  # a damaged mask is no picture
+        return refused()
+
+
+def _judged(request: Request) -> Response:
+    asked = request.path_params
+    try:
+        store = _store()
+        run, about = store.run(asked["run"]), truths.find(store, asked["truth"])
+        files = store.mask_path(run.run, asked["image_id"]), truths.mask_path(store, about, asked["mask_id"])
+        version = _version([_File.found(path) for path in files])
+        if version is None:
+            return refused()
+
+        def made() -> bytes:
+            right = truths.mask(store, about, asked["mask_id"])
+            return difference_png(evaluate.judged(right, store.mask(run.run, asked["image_id"]), about, run))
+
+        return answers.picture(request, ("judged", *map(str, files)), version, "image/png", made)
     except (SegError, OSError, ValueError, SyntaxError):  # a damaged mask is no picture
         return refused()
 

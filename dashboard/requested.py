@@ -17,9 +17,13 @@ from seglib.errors import UsageError
 from seglib.models import find
 from seglib.preprocess import Resize
 from seglib.store import Store
+from seglib.truth import FORMATS
 
 MOST_COMPARED = 6
 """Runs of one comparison: each pair of them is counted."""
+
+AUTO = "auto"
+"""The format of masks is what they hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +110,51 @@ class CompareRequest(Request):
             store.run(run)
 
 
-KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in (RunRequest, CompareRequest)}
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRequest(Request):
+    """Counts of these runs against the masks in a folder, of every photo that has one and that all of them computed."""
+
+    kind = "evaluate"
+    lane = "masks"
+
+    folder: str
+    """Id of an offered folder."""
+    title: str
+    """Its title, for people."""
+    format: str
+    """One of `truth.FORMATS`, or `AUTO`."""
+    runs: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.folder, self.format, *sorted(self.runs)
+
+    @property
+    def subject(self) -> str:
+        return f"The evaluation of these runs against {self.title} is at work"
+
+    def check(self, settings: Settings) -> None:
+        folders.chosen(settings.data, self.folder)
+        if self.format not in (AUTO, *FORMATS):
+            raise UsageError(f"Masks are {', '.join(FORMATS)}, or {AUTO}; not {self.format!r}.")
+        if not 1 <= len(set(self.runs)) <= MOST_COMPARED:
+            raise UsageError(f"1 to {MOST_COMPARED} different runs can be evaluated, not {len(set(self.runs))}.")
+        store = Store(settings.store)
+        for run in self.runs:
+            store.run(run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateRequest(EvaluateRequest):
+    """The same, and how sure each pixel was: the networks look at the photos again."""
+
+    kind = "calibrate"
+    lane = "networks"
+
+
+KINDS: dict[str, type[Request]] = {
+    kind.kind: kind for kind in (RunRequest, CompareRequest, EvaluateRequest, CalibrateRequest)
+}
 
 
 def record(request: Request) -> dict[str, Any]:

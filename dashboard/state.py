@@ -57,6 +57,18 @@ DISAGREEMENTS: dict[str, str] = {
 DIFFERENCES: tuple[str, ...] = ("", "overlay", "swipe")
 """How the viewer shows two runs: side by side, where they differ, one beside the other on the same photo."""
 
+GRADES: dict[str, str] = {
+    "miou": "lowest mIoU first",
+    "accuracy": "lowest pixel accuracy first",
+    "boundary": "lowest boundary F-score first",
+    "iou": "lowest IoU of the chosen class first",
+}
+"""Key in the URL -> by what the photos of an evaluation are sorted."""
+
+LAYERS: tuple[str, ...] = ("difference", "truth", "prediction")
+"""What the photos of an evaluation are shown under."""
+
+_TRUTH = re.compile(r"[0-9a-f]{8}\Z")
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 _TO = ">"
@@ -106,6 +118,12 @@ class View:
     flip: tuple[str, ...] = ()
     """(what A says, what B says): the photos of a comparison with such pixels; empty: all."""
     measure: str = "agreement"
+    truth: str = ""
+    """Id of the truth that runs are evaluated against, and that the viewer shows beside them; empty: the usual one."""
+    cell: tuple[str, ...] = ()
+    """(what the truth says, what the run says): the photos of an evaluation with such pixels; empty: all."""
+    grade: str = "miou"
+    layer: str = "difference"
 
     def filtered(self, filters: Filters) -> "View":
         """With other filters, from the first page on."""
@@ -153,10 +171,16 @@ def _image_id(text: str) -> str:
     return text
 
 
+def _truth(text: str) -> str:
+    if not _TRUTH.match(text):
+        raise ValueError("a truth's id is 8 hex digits")
+    return text
+
+
 def _flip(text: str) -> tuple[str, ...]:
     pair = tuple(unquote(name) for name in text.split(_TO))
     if len(pair) != 2 or not all(pair):
-        raise ValueError("two class names are expected, what A says and what B says, such as cat>dog")
+        raise ValueError("two class names are expected, such as cat>dog")
     return pair
 
 
@@ -202,6 +226,10 @@ _FIELDS: dict[str, _Field] = {
         _Field("against", "against", str),
         _Field("flip", "flip", _flip, _flip_text),
         _Field("measure", "measure", _one_of(tuple(DISAGREEMENTS))),
+        _Field("truth", "truth", _truth),
+        _Field("cell", "cell", _flip, _flip_text),
+        _Field("worst", "grade", _one_of(tuple(GRADES))),
+        _Field("layer", "layer", _one_of(LAYERS)),
     )
 }
 _DEFAULTS = View()

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib import boundary, engine, metrics, overlay, preprocess, remake, truth, truths
+from seglib import boundary, difference, engine, metrics, overlay, parts, preprocess, remake, truth, truths
 from seglib import counts as counts_room
 from seglib.classes import VOID
 from seglib.compare import FILE_COLUMNS, OnProgress, Progress, chosen_runs, in_threads, sound_mask, tidy
@@ -248,6 +248,15 @@ def to_run(about: Truth, run: Run) -> Mask:
     return table
 
 
+def judged(right: Mask, seen: Mask, about: Truth, run: Run) -> Mask:
+    """uint8 (H, W) of `difference.CATEGORIES` at the truth's size, the truth being A: where the run is right, misses
+    something, invents something, or takes it for another class. Void, and what the run has no class for, is not
+    comparable.
+    """
+    seen = overlay.stretched(seen, (right.shape[1], right.shape[0]))
+    return difference.difference(to_run(about, run)[right], seen, run.classes, run.classes)
+
+
 def _named_alike(right: Mask, about: Truth, run: Run) -> Mask:
     """The truth in the run's indices, so that boundaries of one class meet."""
     return to_run(about, run)[right]
@@ -379,6 +388,25 @@ def evaluation(store: Store, about: Truth, run: str, *, files: pd.DataFrame | No
         confidence=measures.reindex(masks.index).to_numpy(np.float64)[at],
         notes=tuple(_notes(about, this_run)),
     )
+
+
+def evaluated_runs(store: Store, about: Truth) -> list[str]:
+    """The runs of which something was counted against this truth; the one used last at the end."""
+    folders = {run.run: counts_room.evaluation_folder(store, run.run, about.id) for run in store.runs()}
+    return [run for run, folder in folders.items() if parts.names(folder)]
+
+
+def together(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The same on the files that all of them have, so that their figures can be told against each other."""
+    keys = [pd.MultiIndex.from_frame(one.files[["dataset", "path"]]) for one in evaluations]
+    found = []
+    for one, own in zip(evaluations, keys, strict=True):
+        keep = np.ones(len(own), bool)
+        for other in keys:
+            if not own.equals(other):
+                keep &= own.isin(other)
+        found.append(one if keep.all() else one.selected(keep))
+    return found
 
 
 def _notes(about: Truth, run: Run) -> list[str]:

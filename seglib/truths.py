@@ -60,14 +60,17 @@ def register(store: Store, folder: Path, kind: str, classes: tuple[str, ...] | N
     """The truth of this folder in this format; `classes` are those of its indices, by default the 21 of VOC."""
     if not folder.is_dir():
         raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks with --truth.")
-    root = folder.resolve()
     named = truth.TRIMAP_CLASSES if kind == "trimap" else classes or VOC_CLASSES
-    digest = hashlib.sha256("\n".join((str(root), kind, *named)).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    found = Truth(id=digest, name=root.name, format=kind, classes=named)
+    found = Truth(id=id_of(folder, kind, named), name=folder.resolve().name, format=kind, classes=named)
     file = _folder(store, found) / "truth.json"
     if not file.exists():
         store.scratch.write(file, json.dumps(asdict(found), indent=1).encode("utf-8", "backslashreplace"), durable=True)
     return found
+
+
+def id_of(folder: Path, kind: str, classes: tuple[str, ...]) -> str:
+    text = "\n".join((str(folder.resolve()), kind, *classes))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def take_in(store: Store, about: Truth, folder: Path, photos: pd.DataFrame) -> pd.DataFrame:

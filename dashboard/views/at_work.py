@@ -11,15 +11,16 @@ import streamlit as st
 from dashboard import data, session, ui
 from dashboard.formats import count, duration, photos, plain_markdown
 from dashboard.jobs import PATIENCE_SECONDS, Job, Jobs
-from dashboard.requested import CompareRequest, RunRequest
+from dashboard.requested import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
 from dashboard.settings import Settings
 from seglib.errors import SegError
 
 EVERY_SECONDS = 1.0
 EXPLORE = "Explore"
 
-FAILED = {RunRequest.kind: "unreadable", CompareRequest.kind: "without a readable mask"}
-COMPUTED = {RunRequest.kind: "computed", CompareRequest.kind: "counted"}
+_COUNTING = (CompareRequest.kind, EvaluateRequest.kind, CalibrateRequest.kind)
+FAILED = {RunRequest.kind: "unreadable", **dict.fromkeys(_COUNTING, "without a readable mask")}
+COMPUTED = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "counted")}
 """By kind of request: what photos are called that could not be, and that were worked on."""
 
 
@@ -42,8 +43,8 @@ def watch(settings: Settings, job_ids: Sequence[str]) -> None:
 
 
 def _of_course(job: Job) -> bool:
-    """Counts of a comparison are asked for by its page, which shows what came of them."""
-    return job.request.kind == CompareRequest.kind and job.state == "finished"
+    """Counts are asked for by the page that shows what came of them."""
+    return job.request.kind != RunRequest.kind and job.state == "finished"
 
 
 def headline(job: Job) -> str:
@@ -51,6 +52,8 @@ def headline(job: Job) -> str:
     if isinstance(asked, RunRequest):
         most = f", at most {photos(asked.limit)}" if asked.limit else ""
         return f"{asked.model} · {asked.resize} · {job.precision or asked.precision}, on {asked.title}{most}"
+    if isinstance(asked, EvaluateRequest):
+        return f"Evaluation of {', '.join(asked.runs)} against {asked.title}"
     assert isinstance(asked, CompareRequest)
     return f"Comparison of {', '.join(asked.runs)}"
 

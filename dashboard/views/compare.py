@@ -142,6 +142,8 @@ def _swap(a: str, b: str, order: tuple[str, ...]) -> None:
 
 def _leaving(shown: Versus) -> None:
     parts.copy_link(shown.selection)
+    if shown.photos:
+        parts.report_button(shown.selection, [run.run for run in shown.runs], (shown.a, shown.b))
     with st.popover("Tables", help="The figures of this page as CSV or Parquet"):
         for table, meaning in TABLES.items():
             ui.remark(meaning)

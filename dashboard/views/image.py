@@ -16,12 +16,12 @@ from dashboard.data import Selection
 from dashboard.formats import count, named, photos, plain_html, plain_markdown
 from dashboard.state import PAGE_SIZE, View
 from dashboard.viewer import Picture, Place, RunShown, ViewerLook
-from dashboard.views import figures, parts
+from dashboard.views import figures, parts, truth_pane
 from dashboard.views.figures import Figures
 from seglib.query import agreement
 from seglib.store import Run
 
-EXPLORE, COMPARE = "Explore", "Compare"
+EXPLORE, COMPARE, EVALUATE = "Explore", "Compare", "Evaluate"
 VIEWER = "viewer"
 MOST_RUNS = 4
 """Runs side by side."""
@@ -45,6 +45,10 @@ def render(selection: Selection) -> None:
     with ui.heading(plain_markdown(_name(selection, row.iloc[0]))):
         if selection.view.difference:
             st.button("Compare", key="compare_button", on_click=session.go, args=(COMPARE,), help="Back to the runs")
+        if selection.view.truth:
+            st.button(
+                "Evaluate", key="evaluate_button", on_click=session.go, args=(EVALUATE,), help="Back to the truth"
+            )
         st.button("Gallery", key="gallery_button", on_click=session.go, args=(EXPLORE,), help="Back to all photos")
         parts.copy_link(selection)
     _contradiction(row)
@@ -157,10 +161,11 @@ def _choose_runs(active: str, names: list[str], chosen: list[str]) -> None:
 def _viewer(selection: Selection, order: NDArray[np.intp], at: int | None, row: Any, shown: list[Run]) -> None:
     view, labels = selection.view, data.run_labels(selection.store.runs())
     pictures, here = _around(selection, order, at, row, shown)
+    pane = truth_pane.pane(selection, pictures[here])
     viewer.viewer(
-        pictures,
+        pictures if pane is None else truth_pane.added(selection, pictures),
         here,
-        [_run_shown(run, labels[run.run], view.palette) for run in shown],
+        [*(_run_shown(run, labels[run.run], view.palette) for run in shown), *([pane] if pane else [])],
         Place(position=at, total=len(order)),
         ViewerLook(
             overlay=view.overlay,

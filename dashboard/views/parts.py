@@ -6,6 +6,7 @@ In: a `Selection`. Out: elements on the page. Knows nothing of pages in particul
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -49,6 +50,21 @@ def copy_link(selection: Selection) -> None:
     command = ["python", "-m", "seglib", "export", "stats", "--store", selection.store.path.name]
     command += ["--run", selection.run.run, "--where", selection.filters.encode(), "--out", "selection.csv"]
     components.copy_link(shlex.join(command), key="copy_link")
+
+
+def report_button(
+    selection: Selection, runs: Sequence[str], pair: tuple[str, str] | None = None, truth: str = ""
+) -> None:
+    """The report of these runs over the selected photos of the first of them; made when it is asked for."""
+    st.download_button(
+        "Report",
+        data=partial(data.report_file, selection.store.path, tuple(runs), selection.filters, pair, truth),
+        file_name="report.html",
+        mime="text/html",
+        key="download:report",
+        help="One HTML file with figures, charts and photos, which opens without this program and without a network",
+        on_click="ignore",
+    )
 
 
 def image_link(view: View, **more: Any) -> str:

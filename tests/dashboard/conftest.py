@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dashboard.settings import Settings
-from seglib import stats
+from seglib import overlay, stats
 from seglib.classes import VOC_CLASSES
 from seglib.engine import Recipe
 from seglib.preprocess import image_id
@@ -137,6 +137,23 @@ def thumbnail() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (40, 30), (90, 120, 60)).save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+TRUTH: dict[str, dict[str, int]] = {
+    "cats/a.jpg": {"cat": 60},  # the run of `fill` misses ten
+    "cats/b.jpg": {"cat": 30},  # it says dog
+    "dogs/d.jpg": {"dog": 80},  # it is right
+}
+"""What people drew; of 300 pixels at the size of the masks, 260 are right."""
+
+
+def draw_truth(folder: Path, drawn: dict[str, dict[str, int]] = TRUTH, size_wh: tuple[int, int] = (40, 30)) -> Path:
+    """A mask per photo at the photo's size, as `fill` made it."""
+    for name, counts in drawn.items():
+        file = (folder / name).with_suffix(".png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(overlay.index_png(overlay.stretched(mask_of(counts), size_wh)))
+    return folder
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ from tests.conftest import ROOT, imported
 ORDER = [
     {"formats", "settings", "sockets", "preload"},
     {"state", "components", "crossfilter", "picks", "predictor", "folders", "caches", "originals", "pictures"},
-    {"answers", "requested"},
+    {"answers", "requested", "report"},
+    {"report_command"},
     {"predict_worker", "uncertainty", "jobs", "trials"},
     {"job_worker"},
     {"charts", "viewer"},
-    {"pair_charts"},
-    {"comparisons"},
+    {"pair_charts", "truth_charts"},
+    {"comparisons", "evaluations"},
     {"session", "data", "media"},
     {"sidebar", "ui"},
     {"views"},
@@ -26,6 +27,7 @@ LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 PURE = {"formats", "settings", "sockets", "state", "charts", "media", "predictor", "predict_worker", "__main__"}
 PURE |= {"picks", "caches", "answers", "originals", "pictures", "uncertainty"}
 PURE |= {"comparisons", "pair_charts", "folders", "requested", "jobs", "job_worker", "trials"}
+PURE |= {"report_command", "evaluations", "truth_charts"}
 """Rooms that know nothing of Streamlit (the launcher starts it, and only then)."""
 
 WORKERS = {"predict_worker", "job_worker"}
@@ -72,7 +74,7 @@ def test_plotly_is_known_to_charts_only_and_caches_to_data_only(path):
 def test_the_pages_load_no_torch():
     code = (
         "import dashboard.views.explore, dashboard.views.image, dashboard.views.overview, dashboard.views.runs, sys\n"
-        "import dashboard.views.try_, dashboard.views.compare\n"
+        "import dashboard.views.try_, dashboard.views.compare, dashboard.views.evaluate\n"
         "import dashboard.jobs, dashboard.media, dashboard.sidebar\n"
         "assert 'torch' not in sys.modules and 'torchvision' not in sys.modules"
     )

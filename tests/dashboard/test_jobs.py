@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,13 @@ from dashboard import jobs
 from dashboard.folders import offered
 from dashboard.job_worker import Pace
 from dashboard.jobs import Job, Jobs
-from dashboard.requested import CompareRequest, RunRequest
+from dashboard.requested import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
 from dashboard.settings import Settings
-from seglib import compare
+from seglib import compare, evaluate, truths
 from seglib.errors import SegError
 from seglib.store import Store
 
-from .conftest import PIXELS, fill, id_of, recipe
+from .conftest import PIXELS, draw_truth, fill, id_of, recipe
 
 FAKE = """
 import json, os, pathlib, signal, sys, time
@@ -426,6 +426,59 @@ def test_a_record_of_a_kind_that_is_not_known_is_not_shown(made, pair, settings)
         file.write_text(json.dumps(changed))
         assert some.all() == []
     file.write_text(json.dumps(about))
+
+
+# --- evaluations ---
+
+
+@pytest.fixture
+def grading(tmp_path, settings) -> EvaluateRequest:
+    """A run of six photos, three of which have a mask in an offered folder."""
+    fill(settings.store)
+    draw_truth(settings.data[0] / "masks")
+    (folder,) = [f for f in offered(settings.data) if f.path.name == "masks"]
+    return EvaluateRequest(folder=folder.id, title=folder.title, format="auto", runs=(recipe().run,))
+
+
+def test_an_evaluation_is_counted_by_the_same_machinery(made, grading, settings):
+    made(None).start(grading)
+    job = until(made(None), has_ended)
+    assert (job.state, job.sentence, job.request) == ("finished", "", grading)
+    assert (job.total, job.computed, job.failed) == (3, 3, 0)
+    store = Store(settings.store)
+    (about,) = truths.all_truths(store)
+    assert (about.name, about.format) == ("masks", "voc")
+    found = evaluate.evaluation(store, about, recipe().run)
+    assert found.measures["pixel_accuracy"].overall() == pytest.approx(260 / 300)
+    record = (settings.store / "jobs" / job.id / "request.json").read_text()
+    assert str(settings.data[0]) not in record
+
+
+def test_only_offered_folders_known_formats_and_runs_are_evaluated(made, grading):
+    some = made()
+    for changed, said in (
+        ({"folder": "00000000"}, "not, or no longer, among"),
+        ({"format": "jpeg"}, "voc, trimap, or auto"),
+        ({"runs": ()}, "1 to 6 different runs"),
+        ({"runs": ("nobody",)}, "no run"),
+    ):
+        with pytest.raises(SegError, match=said):
+            some.start(replace(grading, **changed))
+    some.start(grading)
+    with pytest.raises(SegError, match="at work already"):
+        some.start(grading)
+
+
+def test_why_an_evaluation_failed_is_told(made, grading, settings):
+    made(None).start(replace(grading, format="trimap"))
+    job = until(made(None), has_ended)
+    assert job.state == "failed"
+    assert "expected 1 for the pet" in job.sentence
+    asked = CalibrateRequest(**{f.name: getattr(grading, f.name) for f in fields(grading)})
+    made(None).start(asked)
+    job = until(made(None), lambda job: has_ended(job) and job.request == asked)
+    assert (job.state, job.request) == ("failed", asked)
+    assert "which this program does not know" in job.sentence
 
 
 def test_pace_leaves_out_the_networks_start_and_forgets_the_past():

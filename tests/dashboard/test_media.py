@@ -14,12 +14,12 @@ from starlette.testclient import TestClient
 from dashboard import answers, media, originals, pictures
 from dashboard.caches import ByteCache
 from dashboard.uncertainty import Maps
-from seglib import difference
+from seglib import difference, evaluate, truths
 from seglib.classes import VOC_CLASSES, palette
 from seglib.errors import WeightsError
 from seglib.store import FILES_SCHEMA, Store
 
-from .conftest import PHOTO_WH, fill, id_of, mask_of, photo_of, real_id, recipe
+from .conftest import PHOTO_WH, draw_truth, fill, id_of, mask_of, photo_of, real_id, recipe
 
 RUN = recipe().run
 CAT = id_of("cats/a.jpg")
@@ -410,3 +410,64 @@ def test_what_is_no_pair_of_masks_is_refused(two, path):
 def test_a_damaged_mask_is_refused(two, full):
     Store(full).mask_path(OTHER, CAT).write_bytes(b"no picture")
     assert two.get(f"/media-api/difference/{RUN}/{OTHER}/{CAT}.png").status_code == 404
+
+
+# --- truth, and where a run is wrong ---
+
+
+@pytest.fixture
+def graded(full):
+    """(client, the truth, image_id -> id of its mask) of the photos of `TRUTH`."""
+    store = Store(full)
+    about = evaluate.update(store, draw_truth(full.parent / "masks"), [RUN]).truth
+    return TestClient(Starlette(routes=media.routes)), about, truths.masks_of(store, about)
+
+
+def test_a_truth_is_grey_for_the_viewer_and_coloured_for_the_gallery(graded, full):
+    client, about, masks = graded
+    url = media.truth_url(Store(full), about, masks[CAT])
+    answer = client.get(url)
+    assert answer.headers["cache-control"].endswith("immutable")
+    picture = Image.open(io.BytesIO(answer.content))
+    assert (picture.mode, picture.size) == ("L", (40, 30))
+    assert np.unique(np.asarray(picture)).tolist() == [0, VOC_CLASSES.index("cat")]
+    coloured = client.get(media.truth_url(Store(full), about, masks[CAT], "voc"))
+    rgba = np.asarray(Image.open(io.BytesIO(coloured.content)).convert("RGBA"))
+    assert tuple(rgba[0, 0]) == (*palette("voc")[VOC_CLASSES.index("cat")], 255)
+    assert rgba[-1, -1, 3] == 0
+    assert coloured.headers["etag"] != answer.headers["etag"]
+
+
+def test_a_picture_shows_where_a_run_is_wrong(graded, full):
+    client, about, masks = graded
+    store = Store(full)
+    answer = client.get(media.judged_url(store, RUN, CAT, about, masks[CAT]))
+    found = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert np.bincount(found.ravel(), minlength=3).tolist() == [480, 600, 120]  # background, right, missed: x 12
+    store.mask_path(RUN, CAT).unlink()
+    assert media.judged_url(store, RUN, CAT, about, masks[CAT]) is None
+    truths.mask_path(store, about, masks[CAT]).unlink()
+    assert media.truth_url(store, about, masks[CAT]) is None
+
+
+def test_what_is_no_truth_is_refused(graded, full):
+    client, about, masks = graded
+    mask_id, none = masks[CAT], "0" * 32
+    for path in (
+        f"truth/{about.id}/{none}.png",
+        f"truth/00000000/{mask_id}.png",
+        f"truth/{about.id}x/{mask_id}.png",
+        f"truth/..%2f..%2f/{mask_id}.png",
+        f"truth/{about.id}/{mask_id[:-1]}.png",
+        f"truth/{about.id}/{mask_id}.png?palette=none",
+        f"truth/{about.id}/{mask_id}.png?path=/etc/passwd",
+        f"judged/{RUN}/{about.id}/{none}/{CAT}.png",
+        f"judged/{RUN}/{about.id}/{mask_id}/{none}.png",
+        f"judged/{RUN}x/{about.id}/{mask_id}/{CAT}.png",
+        f"judged/{RUN}/..%2f../{mask_id}/{CAT}.png",
+    ):
+        answer = client.get(f"/media-api/{path}")
+        assert (answer.status_code, answer.text) == (404, "not found"), path
+    url = media.truth_url(Store(full), about, mask_id)
+    truths.mask_path(Store(full), about, mask_id).write_bytes(b"no picture")
+    assert client.get(url).status_code == 404

@@ -8,6 +8,8 @@ from dashboard.state import (
     CHARTS,
     DIFFERENCES,
     DISAGREEMENTS,
+    GRADES,
+    LAYERS,
     OPACITY_RANGE,
     PALETTES,
     SHOWS,
@@ -72,6 +74,10 @@ views = st.builds(
     against=st.text(max_size=20),
     flip=st.just(()) | st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8)),
     measure=st.sampled_from(list(DISAGREEMENTS)),
+    truth=st.just("") | st.from_regex(r"[0-9a-f]{8}", fullmatch=True),
+    cell=st.just(()) | st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8)),
+    grade=st.sampled_from(list(GRADES)),
+    layer=st.sampled_from(LAYERS),
 )
 
 
@@ -138,6 +144,11 @@ def test_a_comparison_keeps_what_the_store_and_the_network_know():
         ("flip", "cat"),
         ("flip", "cat>"),
         ("flip", "cat>dog>person"),
+        ("truth", "../../etc"),
+        ("truth", "SegmentationClass"),
+        ("cell", "cat"),
+        ("worst", "confidence"),
+        ("layer", "photo"),
     ],
 )
 def test_what_makes_no_sense_is_left_out_with_a_sentence(key, text):

@@ -1,0 +1,86 @@
+"""What a report is about: runs, and the photos that all of its figures are of.
+
+In: a store, run names, filters. Out: a `Scope`. Knows nothing of HTML.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dashboard.formats import photos, run_labels
+from seglib import compare, overlay, query
+from seglib.compare import FILE_COLUMNS, Comparison
+from seglib.errors import UsageError
+from seglib.overlay import Mask
+from seglib.query import Filters
+from seglib.store import Run, Store
+
+MOST_RUNS = 6
+_LONGEST = 320
+"""Pixels of a mask in a report: its photos are thumbnails."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    store: Store
+    runs: tuple[Run, ...]
+    labels: Mapping[str, str]
+    files: pd.DataFrame
+    """`FILE_COLUMNS`."""
+    filters: Filters
+    comparison: Comparison | None
+    """None of a single run."""
+
+    @property
+    def title(self) -> str:
+        sets = ", ".join(sorted(self.files["dataset"].astype(str).unique()))
+        who = f"{len(self.runs)} runs" if len(self.runs) > 1 else self.label(self.runs[0].run)
+        return f"What {who} saw in {photos(len(self.files))} of {sets}"
+
+    def label(self, run: str) -> str:
+        return self.labels[run]
+
+    def rows(self, run: Run) -> pd.DataFrame:
+        """The run's rows of the table, of the reported photos."""
+        table = self.store.table([run.run], with_tags=False)
+        return table[_keys(table).isin(_keys(self.files))]
+
+
+def usual_runs(store: Store) -> tuple[str, ...]:
+    """The run used last, and those used before it that share photos with it; at most `MOST_RUNS`, oldest first."""
+    found = store.runs()
+    if not found:
+        raise UsageError("This store holds no run yet, so there is nothing to report: python -m seglib run DATASET.")
+    newest = store.computed_ids(found[-1].run, found[-1].classes)
+    sharing = [run.run for run in found[:-1] if newest & store.computed_ids(run.run, run.classes)]
+    return (*sharing[-(MOST_RUNS - 1) :], found[-1].run)
+
+
+def scope_of(store: Store, names: Sequence[str], filters: Filters) -> Scope:
+    """The photos that pass the filters in the first run and that all of the runs are counted on."""
+    runs = tuple(compare.chosen_runs(store, names, least=1))
+    if len(runs) > MOST_RUNS:
+        raise UsageError(f"A report is of at most {MOST_RUNS} runs, not {len(runs)}: name fewer.")
+    table = store.table([runs[0].run], with_tags="tag" in filters)
+    files = query.select(table, filters)[FILE_COLUMNS]
+    if files.empty:
+        raise UsageError(f"None of the {photos(len(table))} of {runs[0].run} passes the filters: there is no report.")
+    found = compare.comparison(store, [run.run for run in runs], files=files) if len(runs) > 1 else None
+    kept = files if found is None else found.files
+    if kept.empty:
+        raise UsageError("No photo of the report is counted in all of its runs: compare them first (seglib compare).")
+    labels = run_labels(store.runs())
+    return Scope(store=store, runs=runs, labels=labels, files=kept, filters=filters, comparison=found)
+
+
+def small(mask: Mask) -> Mask:
+    """The mask at the size of a thumbnail, if it is larger."""
+    scale = _LONGEST / max(mask.shape)
+    size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
+    return mask if scale >= 1 else np.asarray(overlay.stretched(mask, size))
+
+
+def _keys(frame: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(frame[["dataset", "path"]].astype(str))

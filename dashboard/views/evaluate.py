@@ -1,0 +1,176 @@
+"""Evaluate: how right are the networks? Runs against masks that people drew, over the selected photos.
+
+In: a `Selection`. Out: the page. All figures come from counts in the store, so a filter asks for no mask again.
+"""
+
+from functools import partial
+
+import streamlit as st
+
+from dashboard import data, session, ui
+from dashboard.data import Selection
+from dashboard.formats import count, photos, plain_markdown
+from dashboard.views import evaluate_cards, evaluate_gallery, evaluate_jobs, parts, picked
+from dashboard.views.graded import Graded, graded
+from seglib.query import Filters
+
+TITLE = "Evaluate"
+NO_TRUTH = (
+    "This store holds no ground truth yet: masks that people drew, one PNG per photo, called as their photos. "
+    "Choose their folder here, or: python -m seglib evaluate --truth FOLDER"
+)
+MOST_PILLS = 8
+"""With more runs than this, a list to search in replaces the buttons."""
+
+TABLES = {
+    "runs": "Every run, whole and per folder label: all figures with their intervals",
+    "images": "Every photo and run: all measures, worst first",
+    "confusion": "Every run's confusion matrix: truth, prediction, pixels",
+}
+
+
+def render(selection: Selection) -> None:
+    shown = graded(selection)
+    if shown is None:
+        with ui.heading(TITLE):
+            parts.copy_link(selection)
+        st.info(plain_markdown(NO_TRUTH))
+        evaluate_jobs.watch(selection)
+        evaluate_jobs.render(selection, None)
+        return
+    with ui.heading(TITLE):
+        _leaving(shown)
+    _choose(shown)
+    ui.chips(selection.filters)
+    evaluate_jobs.watch(selection)
+    if parts.is_empty(selection):
+        return
+    if not shown.photos:
+        _nothing(shown)
+        return
+    _remarks(shown)
+    evaluate_cards.key_figures(shown)
+    _cards(shown)
+    evaluate_gallery.render(shown)
+    picked.bar(selection)
+
+
+def _remarks(shown: Graded) -> None:
+    selected = len(data.selected(shown.selection.source, shown.selection.filters))
+    n = photos(selected) if shown.photos == selected else f"{count(shown.photos)} of {photos(selected)}"
+    said = [
+        f"{shown.labels[shown.main.run]} against {shown.about.name} ({shown.about.format}), n = {n} with a mask of the "
+        f"truth{' in every run shown' if len(shown.runs) > 1 else ''}; 95 % bootstrap intervals over photos."
+    ]
+    if shown.main.run != shown.selection.run.run:
+        said.append("The active run is not evaluated against this truth, so another one is shown.")
+    ui.remarks([*said, *shown.found.notes])
+
+
+def _nothing(shown: Graded) -> None:
+    if not shown.runs:
+        st.info(f"No run is evaluated against {plain_markdown(shown.about.name)} yet: choose its folder above.")
+    else:
+        st.info(
+            f"None of the selected photos has a mask of {plain_markdown(shown.about.name)} in all of these runs: take "
+            "a filter or a run away, or choose another truth."
+        )
+
+
+def _cards(shown: Graded) -> None:
+    if len(shown.runs) > 1:
+        evaluate_cards.runs(shown)
+    left, right = st.columns([3, 2])
+    with left:
+        evaluate_cards.confusion(shown)
+    with right:
+        evaluate_cards.reliability(shown)
+    left, right = st.columns([3, 2])
+    with left:
+        evaluate_cards.classes(shown)
+    with right:
+        evaluate_cards.labels(shown)
+
+
+# --- which truth, which runs -------------------------------------------------------------------------------------
+
+
+def _choose(shown: Graded) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom", key="evaluate_controls"):
+        names = {one.id: _named(shown, one.id) for one in shown.known}
+        key = session.controlled("w:truth", shown.about.id)
+        st.selectbox(
+            "Ground truth",
+            list(names),
+            format_func=lambda truth: names[truth],
+            key=key,
+            on_change=session.on(key, lambda truth: session.change(truth=truth, cell=(), page=1)),
+            width=260,
+        )
+        if len(shown.having) > 1:
+            _choose_runs(shown)
+        with st.popover("New evaluation", help="Of more runs, or against other masks"):
+            evaluate_jobs.render(shown.selection, shown)
+
+
+def _named(shown: Graded, truth: str) -> str:
+    """By name, with the id where two are called the same."""
+    one = next(one for one in shown.known if one.id == truth)
+    same = [other for other in shown.known if other.name == one.name]
+    return f"{one.name} · {one.format}" + (f" · {one.id}" if len(same) > 1 else "")
+
+
+def _choose_runs(shown: Graded) -> None:
+    names = [run.run for run in shown.having]
+    key = session.controlled("w:graded", [name for name in names if name in {run.run for run in shown.runs}])
+    apply = session.on(key, partial(_take_runs, shown.selection.run.run, names))
+    if len(names) <= MOST_PILLS:
+        st.pills(
+            "Runs",
+            names,
+            selection_mode="multi",
+            format_func=lambda name: plain_markdown(shown.labels[name]),
+            key=key,
+            on_change=apply,
+            width="stretch",
+        )
+    else:
+        st.multiselect(
+            "Runs", names, format_func=lambda name: shown.labels[name], key=key, on_change=apply, width="stretch"
+        )
+
+
+def _take_runs(active: str, names: list[str], chosen: list[str]) -> None:
+    """All of them is the default; the active one always stays if it is evaluated."""
+    wanted = set(chosen) | ({active} & set(names))
+    session.change(runs=() if wanted == set(names) or not wanted else tuple(sorted(wanted)), page=1)
+
+
+def _is_counted(shown: Graded) -> bool:
+    """Whether its runs are compared with each other too, which a report of several tells of."""
+    names = [run.run for run in shown.runs]
+    return len(names) == 1 or not data.uncounted(data.compared(shown.selection.source, names, Filters()))[1]
+
+
+# --- what can be taken along -------------------------------------------------------------------------------------
+
+
+def _leaving(shown: Graded) -> None:
+    parts.copy_link(shown.selection)
+    if not shown.photos:
+        return
+    if shown.main == shown.selection.run and _is_counted(shown):
+        parts.report_button(shown.selection, [run.run for run in shown.runs], truth=shown.about.id)
+    with st.popover("Tables", help="The figures of this page as CSV or Parquet"):
+        for table, meaning in TABLES.items():
+            ui.remark(meaning)
+            with st.container(horizontal=True):
+                for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
+                    st.download_button(
+                        "CSV" if kind == "csv" else "Parquet",
+                        data=partial(data.evaluate_table, shown.asked, table, kind),
+                        file_name=f"evaluate.{table}.{kind}",
+                        mime=mime,
+                        key=f"download:{table}:{kind}",
+                        on_click="ignore",
+                    )

@@ -1,0 +1,183 @@
+"""The cards of Evaluate: key figures, runs side by side, confusion, calibration, classes, folder labels.
+
+In: a `Graded`. Out: elements on the page. Knows nothing of the gallery below them.
+"""
+
+from collections.abc import Mapping
+
+from dashboard import components, session, truth_charts, ui
+from dashboard.components import Cell
+from dashboard.evaluations import SHOWN, Classes, Confusion
+from dashboard.formats import NOTHING, count, interval, named, percent, photos, ranged, signed, tenths
+from dashboard.views import evaluate_jobs
+from dashboard.views.graded import Graded
+from seglib.metrics import Figure
+
+CONFUSION = "confusion"
+MOST_CLASSES = 8
+"""Rows and columns of the matrix."""
+
+MOST_ROWS = 14
+"""Classes of the table."""
+
+_KEY = ("miou", "miou_truth", "pixel_accuracy", "mdice", "boundary_f", "ece", "image_ece")
+
+
+def key_figures(shown: Graded) -> None:
+    """Both reductions, named, of the main run."""
+    figures: Mapping[str, Figure] = shown.answer("figures")[shown.main.run]
+    ui.figures([(tenths(figures[name].value), _meaning(name, figures[name])) for name in _KEY if _there(figures, name)])
+
+
+def _there(figures: Mapping[str, Figure], name: str) -> bool:
+    return figures[name].value is not None
+
+
+def _meaning(name: str, figure: Figure) -> str:
+    n = f"n = {count(figure.n)}"
+    if name == "image_ece":  # a photo is its unit, so there is no second reduction
+        return f"{SHOWN[name]} ({interval(figure.interval)}), {n}"
+    mean = f"mean over photos {tenths(figure.mean)} ({interval(figure.mean_interval)}), {n}"
+    return f"{SHOWN[name]}, all pixels ({interval(figure.interval)}); {mean}"
+
+
+def runs(shown: Graded) -> None:
+    """Both reductions of each run, and what one gains over another."""
+    figures: dict[str, dict[str, Figure]] = shown.answer("figures")
+    names = [name for name in _KEY if any(_there(figures[run.run], name) for run in shown.runs)]
+    pixels, means = [], []
+    for run in shown.runs:
+        own = [figures[run.run][name] for name in names]
+        pixels.append([shown.labels[run.run], *(ranged(one.value, one.interval) for one in own)])
+        means.append([shown.labels[run.run], *(ranged(one.mean, one.mean_interval) for one in own)])
+    columns = [SHOWN[name] for name in names]
+    note = f"n = {photos(shown.photos)}, the same for all; in brackets 95 % intervals"
+    with ui.card("Runs side by side", note, stretch=False):
+        ui.grid([], ["over all pixels", *columns], pixels)
+        ui.grid([], ["mean over photos", *columns], means)
+        _gains(shown)
+
+
+def _gains(shown: Graded) -> None:
+    lines = [
+        [
+            f"{shown.labels[gain.b]} minus {shown.labels[gain.a]}",
+            SHOWN[gain.measure],
+            f"{signed(gain.value)} points",
+            f"{signed(gain.interval[0])} to {signed(gain.interval[1])}" if gain.interval else NOTHING,
+        ]
+        for gain in shown.answer("differences")
+    ]
+    ui.grid([], ["difference, over all pixels", "measure", "percentage points", "95 % interval, paired"], lines)
+
+
+# --- confusion ---------------------------------------------------------------------------------------------------
+
+
+def confusion(shown: Graded) -> None:
+    """A click on a cell shows its photos below, a second one all."""
+    found: Confusion = shown.answer("confusion", MOST_CLASSES)
+    rows, columns = [str(n) for n in found.pixels.index], [str(n) for n in found.pixels.columns]
+    present = shown.selection.view.cell
+    with ui.card("What it called what", "% of the row's pixels; truth in rows, prediction in columns"):
+
+        def chosen() -> None:
+            if cell := components.cell_of(CONFUSION, len(rows), len(columns)):
+                pair = (rows[cell[0]], columns[cell[1]])
+                session.change(cell=() if pair == session.view().cell else pair, page=1)
+
+        pixels = found.pixels.to_numpy().tolist()
+        lines = [
+            (row, [_cell((row, n), one, int(found.every[row]), present) for n, one in zip(columns, own, strict=True)])
+            for row, own in zip(rows, pixels, strict=True)
+        ]
+        components.matrix("truth \\ prediction", columns, lines, key=CONFUSION, on_cell=chosen)
+        left_out = f" {count(found.left_out)} classes with fewer pixels are not shown." if found.left_out else ""
+        ui.remark(f"A click on a cell shows its photos below.{left_out} {_pixels(found)}")
+
+
+def _pixels(found: Confusion) -> str:
+    return f"n = {count(int(found.every.sum()))} labelled pixels."
+
+
+def _cell(pair: tuple[str, str], pixels: int, every: int, present: tuple[str, ...]) -> Cell:
+    truth, prediction = pair
+    share = pixels / every if every else 0.0
+    text = f"{share * 100:.1f}" if share >= 0.0005 or not pixels else "<0.1"
+    same = truth == prediction
+    what = "is called so" if same else f"is called {prediction}"
+    return Cell(
+        value=pixels,
+        text=text,
+        tone="agrees" if same else "",
+        level=0.0 if same else share**0.5,
+        hint=f"{percent(share)} of {truth} {what}: {count(pixels)} pixels",
+        chosen=pair == present if present else None,
+    )
+
+
+# --- calibration -------------------------------------------------------------------------------------------------
+
+
+def reliability(shown: Graded) -> None:
+    unit, curve = shown.answer("reliability")
+    figures: Mapping[str, Figure] = shown.answer("figures")[shown.main.run]
+    of_pixels = unit == "pixels"
+    what = "pixels" if of_pixels else "photos, each by its mean confidence"
+    with ui.card(
+        "Is it as sure as it is right?", f"confidence against accuracy of {what}; n = {count(int(curve['n'].sum()))}"
+    ):
+        if not curve["n"].sum():
+            ui.remark("The masks of this run came without probabilities, so there is nothing to set against accuracy.")
+            return
+        error = figures["ece" if of_pixels else "image_ece"]
+        ui.plot(
+            "reliability",
+            truth_charts.reliability(curve, unit),
+            alt=f"Points: accuracy by confidence of {what}. Expected calibration error {tenths(error.value)}.",
+        )
+        ui.remark(
+            f"Expected calibration error {ranged(error.value, error.interval)}: the mean distance from the line, each "
+            f"bin by its {'pixels' if of_pixels else 'photos'}."
+        )
+        if not of_pixels:
+            evaluate_jobs.calibration(shown)
+
+
+# --- classes and labels ------------------------------------------------------------------------------------------
+
+
+def classes(shown: Graded) -> None:
+    found: Classes = shown.answer("classes")
+    names = found.names[:MOST_ROWS]
+    lines = []
+    for name in names:
+        iou = found.figures[f"iou:{name}"]
+        lines.append(
+            [
+                name,
+                percent(found.truth.get(name, 0.0)),
+                ranged(iou.value, iou.interval),
+                ranged(iou.mean, iou.mean_interval),
+                count(iou.n),
+                tenths(found.figures[f"dice:{name}"].value),
+                tenths(found.figures[f"boundary_f:{name}"].value),
+            ]
+        )
+    with ui.card("Each class", "in brackets 95 % intervals; photos: with the class in truth or prediction"):
+        ui.grid(
+            [("", 2), ("IoU", 3), ("all pixels", 2)],
+            ["class", "of the truth", "all pixels", "mean over photos", "photos", "Dice", "boundary F"],
+            lines,
+        )
+        if len(found.names) > len(names):
+            ui.remark(f"The {len(names)} largest of {len(found.names)} classes; all are in the tables to download.")
+
+
+def labels(shown: Graded) -> None:
+    lines = [
+        [named(label), count(n), tenths(one["pixel_accuracy"].value), ranged(one["miou"].value, one["miou"].interval)]
+        for label, n, one in shown.answer("labels")[:MOST_ROWS]
+    ]
+    with ui.card("Each folder label", f"{shown.labels[shown.main.run]}, over all pixels"):
+        ui.grid([], ["folder", "photos", "pixel accuracy", "mIoU"], lines)

@@ -1,0 +1,212 @@
+"""The Evaluate page, through Streamlit's own test driver."""
+
+import os
+import shutil
+import signal
+
+import pytest
+
+from dashboard import data, jobs
+from dashboard.jobs import Jobs
+from dashboard.requested import EvaluateRequest
+from dashboard.settings import Settings
+from dashboard.state import View
+from seglib import evaluate
+from seglib.imported import import_masks
+from seglib.store import Store
+from tests.dashboard.conftest import PIXELS, draw_truth, fill, id_of, recipe
+from tests.dashboard.views.test_compare import matrix, plain, tiles
+from tests.dashboard.views.test_pages import asked, component, html, opened
+from tests.dashboard.views.test_runs import _init_quiet
+
+RUN, OTHER = recipe().run, recipe(2).run
+
+
+@pytest.fixture
+def store(full, serve, monkeypatch) -> Store:
+    """A run of six photos, three of which have a mask below `--data`; nothing evaluated, workers that do nothing."""
+    draw_truth(full.parent / "data" / "masks")
+    serve(full, full.parent / "data")
+    data.offered.clear()
+    data.mask_folders.clear()
+    monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
+    yield Store(full)
+    for process in jobs._children:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def one(store) -> Store:
+    evaluate.update(store, store.path.parent / "data" / "masks", [RUN])
+    return store
+
+
+@pytest.fixture
+def two(one) -> Store:
+    fill(one.path, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
+    evaluate.update(one, one.path.parent / "data" / "masks", [OTHER])
+    return one
+
+
+def test_without_a_truth_the_page_says_how_to_begin(store):
+    app = opened("Evaluate")
+    assert not app.exception
+    assert "no ground truth yet" in plain(app)
+    assert "python -m seglib evaluate --truth FOLDER" in plain(app)
+    assert "data/masks" in app.selectbox(key="evaluate:folder").options
+    app.button(key="evaluate").click().run()
+    assert not app.exception
+    (job,) = Jobs(Settings.read()).all()
+    assert isinstance(job.request, EvaluateRequest)
+    assert (job.request.runs, job.request.format) == ((RUN,), "auto")
+
+
+def test_without_a_folder_of_masks_it_says_so(store):
+    shutil.rmtree(store.path.parent / "data" / "masks")
+    app = opened("Evaluate")
+    assert not app.exception
+    assert "There is no folder of PNG masks below data" in plain(app)
+
+
+def test_figures_are_the_librarys_in_both_reductions(one):
+    app = opened("Evaluate")
+    assert not app.exception
+    assert "n = 3 of 6 photos with a mask of the truth" in plain(app)
+    assert "<dd>86.7\xa0%</dd>" in html(app)  # 260 of 300 pixels
+    assert "pixel accuracy, all pixels (" in html(app)
+    assert "mean over photos 86.7\xa0%" in html(app)
+    assert "<dd>73.7\xa0%</dd>" in html(app)  # mIoU: 130/140, 50/90, 80/110
+    cell = matrix(app, "truth \\ prediction", "cat", "dog")
+    assert (cell["text"], cell["hint"]) == ("33.3", "33\xa0% of cat is called dog: 360 pixels")
+    assert matrix(app, "truth \\ prediction", "dog", "cat")["value"] == 0
+    assert "Expected calibration error" in plain(app)
+    assert [tile["name"] for tile in tiles(app)] == ["cats/b.jpg", "cats/a.jpg", "dogs/d.jpg"]
+    assert tiles(app)[0]["mask"].startswith(f"/media-api/judged/{RUN}/")
+    assert f"truth={evaluated(one).id}" in tiles(app)[0]["href"]
+    assert str(one.path.parent) not in html(app) + plain(app)
+
+
+def evaluated(store: Store):
+    from seglib import truths
+
+    (about,) = truths.all_truths(store)
+    return about
+
+
+def test_a_filter_recomputes_every_figure_without_reading_a_mask(one, monkeypatch):
+    monkeypatch.setattr(Store, "mask", lambda *_: pytest.fail("a mask was read"))
+    app = opened("Evaluate", label=["dogs"])
+    assert not app.exception
+    assert "n = 1 of 2 photos" in plain(app)
+    assert "<dd>100.0\xa0%</dd>" in html(app)
+    app = opened("Evaluate", label=["others"])
+    assert "None of the selected photos has a mask of masks" in plain(app)
+    app = opened("Evaluate", label=["nobody"])
+    assert "None of the 6 photos passes all filters" in plain(app)
+
+
+def test_a_cell_of_the_url_keeps_its_photos_and_its_chip_takes_it_away(one):
+    app = opened("Evaluate", cell=["cat>dog"])
+    assert not app.exception
+    assert [tile["name"] for tile in tiles(app)] == ["cats/b.jpg"]
+    assert tiles(app)[0]["found"] == "30\xa0%"
+    assert matrix(app, "truth \\ prediction", "cat", "dog")["chosen"] is True
+    app.button(key="chip:cell").click().run()
+    assert len(tiles(app)) == 3
+    assert "cell" not in app.query_params
+    app = opened("Evaluate", cell=["zebra>dog"])
+    assert not app.exception
+    assert "No photo of the selection has such pixels" in plain(app)
+
+
+def test_photos_are_sorted_and_shown_under_truth_or_prediction(one):
+    app = opened("Evaluate", **{"class": ["cat"]})
+    for grade, first, shown in (
+        ("boundary", "cats/a.jpg", "0\xa0%"),
+        ("accuracy", "cats/b.jpg", "70\xa0%"),
+        ("iou", "cats/b.jpg", "0\xa0%"),
+    ):
+        app.selectbox(key="w:grade").set_value(grade).run()
+        assert not app.exception
+        assert asked(app, "worst") == [grade]
+        assert (tiles(app)[0]["name"], tiles(app)[0]["found"]) == (first, shown)
+    app.segmented_control(key="w:layer").select("truth").run()
+    assert asked(app, "layer") == ["truth"]
+    assert tiles(app)[0]["mask"].startswith("/media-api/truth/")
+    assert tiles(app)[0]["bar"][0][:2] == ["cat", 0.3]
+    app.segmented_control(key="w:layer").select("prediction").run()
+    assert tiles(app)[0]["mask"].startswith(f"/media-api/overlay/{RUN}/")
+    assert tiles(app)[0]["bar"][0][:2] == ["dog", 0.3]
+
+
+def test_several_runs_stand_side_by_side_with_their_paired_difference(two):
+    app = opened("Evaluate", run=[RUN])
+    assert not app.exception
+    assert "Runs side by side" in html(app)
+    assert "+3.3 points" in html(app)
+    assert "86.7\xa0%" in html(app)
+    app.pills(key="w:graded").unselect(OTHER).run()
+    assert not app.exception
+    assert "Runs side by side" not in html(app)
+    assert asked(app, "runs") == [RUN]
+
+
+def test_a_run_that_is_not_evaluated_is_said_not_to_be(one):
+    fill(one.path, code_schema=2)
+    app = opened("Evaluate", run=[OTHER])
+    assert not app.exception
+    assert "The active run is not evaluated against this truth" in plain(app)
+    assert "<dd>86.7\xa0%</dd>" in html(app)
+
+
+def test_an_unknown_truth_of_a_link_is_left_for_a_known_one(one):
+    app = opened("Evaluate", truth=["00000000"])
+    assert not app.exception
+    assert "<dd>86.7\xa0%</dd>" in html(app)
+    app = opened("Evaluate", truth=["../../etc"])
+    assert "was left out of the link" in plain(app)
+
+
+def test_tables_are_those_of_the_library(two):
+    _, version, _ = data.stored(two.path)
+    shown = data.evaluated(data.Source(str(two.path), version, RUN), evaluated(two), [RUN, OTHER], View().filters)
+    found = [evaluate.evaluation(two, evaluated(two), run) for run in (RUN, OTHER)]
+    for name, frame in (
+        ("runs", evaluate.table(found)),
+        ("images", evaluate.all_images(found)),
+        ("confusion", evaluate.all_confusions(found)),
+    ):
+        csv = data.evaluate_table(shown, name, "csv").decode()
+        assert csv.splitlines()[0].split(",") == list(frame.columns)
+        assert len(csv.splitlines()) == 1 + len(frame)
+    assert data.evaluate_table(shown, "confusion", "parquet")[:4] == b"PAR1"
+
+
+def test_the_viewer_shows_the_truth_beside_the_runs(one):
+    about = evaluated(one)
+    app = opened("Image", image=[id_of("cats/a.jpg")], truth=[about.id])
+    assert not app.exception
+    shown = component(app, "pictures")
+    assert [run["title"] for run in shown["runs"]] == ["fake_net · 64x64", "Truth: masks"]
+    picture = shown["pictures"][shown["shown"]]
+    assert picture["masks"][f"truth:{about.id}"].startswith(f"/media-api/truth/{about.id}/")
+    assert list(picture["heats"]) == [RUN]
+    app = opened("Image", image=[id_of("dogs/e.jpg")], truth=[about.id])  # it has no mask of the truth
+    assert len(component(app, "pictures")["runs"]) == 1
+    app = opened("Image", image=[id_of("cats/a.jpg")], truth=["00000000"])
+    assert not app.exception
+    assert len(component(app, "pictures")["runs"]) == 1
+
+
+def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
+    run = import_masks(one, one.path.parent / "data" / "masks", recipe().classes, "theirs").run
+    evaluate.update(one, one.path.parent / "data" / "masks", [run])
+    for page in ("Overview", "Explore", "Image", "Compare", "Evaluate", "Runs"):
+        app = opened(page, run=[run])
+        assert not app.exception, page
+    app = opened("Evaluate", run=[run], runs=[run])
+    assert "<dd>100.0\xa0%</dd>" in html(app)
+    assert "came without probabilities" in plain(app)
+    assert "calibration error of photos" not in html(app)

@@ -1,0 +1,124 @@
+"""Runs against masks that people drew, in a real browser: from the form to a pixel; and the report, from disk."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from seglib import compare, evaluate, truths
+from seglib.classes import VOC_CLASSES, palette
+from seglib.store import Store
+from tests.conftest import ROOT
+from tests.dashboard.conftest import PHOTO_WH, PIXELS, draw_truth, fill, recipe
+from tests.e2e.test_accessibility import violations
+from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, wait_for_figure
+from tests.e2e.test_viewer import drawn, hover, pixel
+
+pytestmark = pytest.mark.e2e
+
+RUN, OTHER = recipe().run, recipe(2).run
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    """Two runs over six photos; three of these have a mask in `data/masks`. Nothing is evaluated."""
+    fill(tmp_path / "store", real=True)
+    fill(tmp_path / "store", real=True, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
+    draw_truth(tmp_path / "data" / "masks", size_wh=PHOTO_WH)
+    return Store(tmp_path / "store")
+
+
+def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store):
+    server = start(store.path, "--data", str(store.path.parent / "data"))
+    page = opened(browser, f"{server.url}/evaluate?run={RUN}")
+    assert "no ground truth yet" in page.locator("body").inner_text()
+    page.get_by_role("button", name="Evaluate", exact=True).click()
+    page.locator("dl.figures").wait_for(timeout=60_000)
+    settle(page)
+
+    # figures are the library's
+    found = evaluate.evaluation(store, truths.all_truths(store)[0], RUN)
+    for words, name in (("pixel accuracy, all pixels", "pixel_accuracy"), ("mIoU, all pixels", "miou")):
+        assert figure(page, words) == f"{100 * found.measures[name].overall():.1f}\xa0%"
+    assert tile_names(page) == ["cats/b.jpg", "cats/a.jpg", "dogs/d.jpg"]
+    page.get_by_test_id("stSidebar").get_by_role("button", name=re.compile("^dogs")).click()
+    wait_for_figure(page, "pixel accuracy, all pixels", "100.0.%")
+    page.get_by_test_id("stSidebar").get_by_role("button", name=re.compile("^dogs")).click()
+    wait_for_figure(page, "pixel accuracy, all pixels", "86.7.%")
+
+    # a cell of the confusion matrix keeps its photos
+    page.get_by_role("button", name=re.compile("of cat is called background")).click()
+    page.locator(".st-key-chip-cell").wait_for()
+    settle(page)
+    assert tile_names(page) == ["cats/a.jpg"]
+    page.locator(".st-key-chip-cell").get_by_role("button").click()
+    page.locator(".st-key-chip-cell").wait_for(state="detached")
+    settle(page)
+    assert violations(page) == []
+
+    # the worst photo, with the truth beside what the run said
+    page.locator("figure.tile a").first.click()
+    page.get_by_role("heading", name="cats/b.jpg").wait_for()
+    drawn(page)
+    assert "Truth: masks" in page.locator("figcaption").all_inner_texts()[-1]
+    last = page.locator("canvas").count() - 1
+    page.get_by_role("slider", name="Opacity").fill("100")
+    colours = palette("okabe-ito")
+    assert pixel(page, 0.05, 0.05) == tuple(colours[VOC_CLASSES.index("dog")])
+    assert pixel(page, 0.05, 0.05, last) == tuple(colours[VOC_CLASSES.index("cat")])
+    assert hover(page, 0.05, 0.05, last).startswith("cat")
+    assert page.faults == []
+
+
+def test_the_page_fits_a_phone_and_both_themes(start, browser, store):
+    evaluate.update(store, store.path.parent / "data" / "masks", [RUN, OTHER])
+    server = start(store.path, "--data", str(store.path.parent / "data"))
+    for scheme in ("light", "dark"):
+        page = opened(browser, f"{server.url}/evaluate?run={RUN}", scheme=scheme, width=390, drawn="dl.figures")
+        page.locator("figure.tile").first.wait_for()
+        assert "Runs side by side" in page.locator("body").inner_text()
+        assert max(page.evaluate(SIDEWAYS)) <= 0
+        assert violations(page) == []
+        assert page.faults == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_opens_from_disk_without_a_network(browser, store, tmp_path, scheme):
+    evaluate.update(store, store.path.parent / "data" / "masks", [RUN, OTHER])
+    out = tmp_path / "elsewhere" / "report.html"
+    out.parent.mkdir()
+    command = [sys.executable, "-m", "dashboard", "report", "--store", str(store.path), "--out", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    agreed = compare.comparison(store, [RUN, OTHER]).consensus_figure()
+    for width in (1440, 390):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+        page, asked, said = context.new_page(), [], []
+        page.on("request", lambda request, to=asked: to.append(request.url))
+        page.on("console", lambda message, to=said: to.append(message.text))
+        page.on("pageerror", lambda error, to=said: to.append(str(error)))
+        page.goto(out.as_uri())
+        pictures = page.locator("img")
+        assert pictures.count() == 2 * 6 + 2 * 3
+        assert pictures.evaluate_all("all => all.every((image) => image.complete && image.naturalWidth > 0)")
+        assert [url for url in asked if not url.startswith("data:")] == [out.as_uri()]
+        assert said == []
+        assert f"{100 * agreed.value:.1f}" in page.locator("dl.figures").first.inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+        page.locator("section").last.scroll_into_view_if_needed()
+        ground, ink = page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+        )
+        assert ground != ink
+        assert (sum(map(int, re.findall(r"\d+", ground))) > 3 * 128) == (scheme == "light")
+        if width == 1440:
+            assert _serious(page) == []
+        context.close()
+
+
+def _serious(page) -> list[str]:
+    """As `violations`; the check's own script is no part of the page, whose policy would refuse it."""
+    session = page.context.new_cdp_session(page)
+    session.send("Page.setBypassCSP", {"enabled": True})
+    page.reload()
+    return violations(page)
