@@ -54,7 +54,7 @@ def _n(shown: Versus) -> str:
     selected = len(data.selected(shown.selection.source, shown.selection.filters))
     if shown.photos == selected:
         return photos(selected)
-    return f"{count(shown.photos)} of {photos(selected)}, those that all {len(shown.runs)} runs have been counted for"
+    return f"{count(shown.photos)} of {photos(selected)} (those with counts of every run)"
 
 
 def _nothing_counted(shown: Versus) -> None:

@@ -230,7 +230,7 @@ def _worth(shown: Versus, costs: pd.DataFrame) -> None:
         figures = [others.get(run, itself) for run in costs["run"]]
         merit = "pixel agreement"
         said = (
-            f"agreement, over all pixels, with the costliest run, {shown.labels[reference]} (hollow); no truth is known"
+            f"Agreement, over all pixels, with the costliest run, {shown.labels[reference]} (hollow); no truth is known"
         )
     words = ", ".join(f"{name} {tenths(one.value)}" for name, one in zip(names, figures, strict=True))
     ui.plot(
@@ -238,7 +238,7 @@ def _worth(shown: Versus, costs: pd.DataFrame) -> None:
         pair_charts.worth(costs[column].astype("float64").tolist(), names, figures, cost=_COSTS[column], merit=merit),
         alt=f"Points: {_COSTS[column]} against {merit}: {words}.",
     )
-    ui.remark(f"{said[0].upper()}{said[1:]}. Lines: 95 % intervals over photos.")
+    ui.remark(f"{said}. Lines: 95 % intervals over photos.")
 
 
 def _number(value: Any, form: str) -> str:

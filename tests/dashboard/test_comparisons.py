@@ -1,12 +1,16 @@
 """What Compare asks of a comparison, on masks of 10 x 10 pixels that one can count by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from dashboard import comparisons
 from dashboard.comparisons import costliest, order, pair
-from seglib import compare, difference
+from seglib import compare, difference, evaluate
+from seglib.classes import VOC_CLASSES
+from seglib.overlay import index_png
 from seglib.store import Store
 from tests.dashboard.conftest import PIXELS, fill, recipe
 
@@ -138,6 +142,25 @@ def test_taken_rows_are_compared_as_if_they_were_all(store, found):
     assert part.figures() == whole.figures()
     assert part.consensus_figure() == whole.consensus_figure()
     assert len(found.taken(at[:0]).files) == 0
+
+
+def draw_truth(folder: Path) -> Path:
+    """One mask, of `cats/a.jpg` at its photo's size: cat in the upper half, just as A says."""
+    mask = np.zeros((30, 40), np.uint8)
+    mask[:15] = VOC_CLASSES.index("cat")
+    (folder / "cats").mkdir(parents=True)
+    (folder / "cats" / "a.png").write_bytes(index_png(mask))
+    return folder
+
+
+def test_where_a_truth_is_known_the_runs_are_scored_by_it(store, found, tmp_path):
+    assert comparisons.scores(store, [A, B], found.files) is None
+    evaluate.update(store, draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
+    scores = comparisons.scores(store, [A, B], found.files)
+    assert (scores.truth, scores.photos) == ("drawn", 1)
+    assert scores.miou[A].value == 1
+    assert scores.miou[B].value == pytest.approx((1 + 30 / 50 + 0) / 3)  # background, cat, and dog where there is none
+    assert comparisons.scores(store, [A, B], found.files.iloc[1:]) is None
 
 
 @pytest.mark.parametrize(

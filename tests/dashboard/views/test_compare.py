@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pandas as pd
 import pytest
 
 from dashboard import data, jobs
@@ -12,10 +13,10 @@ from dashboard.settings import Settings
 from dashboard.state import View
 from dashboard.views import compare_jobs
 from dashboard.views.versus import chosen_of, compared_runs, without_common
-from seglib import compare
+from seglib import compare, evaluate
 from seglib.store import Store
 from tests.dashboard.conftest import fill, id_of, recipe
-from tests.dashboard.test_comparisons import SEEN_BY_B
+from tests.dashboard.test_comparisons import SEEN_BY_B, draw_truth
 from tests.dashboard.views.test_pages import asked, component, html, opened, said
 from tests.dashboard.views.test_runs import _init_quiet
 
@@ -146,6 +147,25 @@ def test_runs_are_chosen_swapped_and_kept_in_the_url(three):
     assert asked(app, "runs") == sorted([A, B])
     assert not [d for d in components(app) if d.get("columns") == ["1", "2", "3"]]
     assert not app.exception
+
+
+def costing(monkeypatch, **gflops: float) -> None:
+    frame = pd.DataFrame({"run": list(gflops), "gflops": list(gflops.values())})
+    unknown = dict.fromkeys(("ms_per_image", "parameters", "checkpoint_bytes"))
+    monkeypatch.setattr(data, "costs", lambda *_: frame.assign(**unknown))
+
+
+def test_what_the_cost_buys_is_agreement_with_the_costliest_or_else_what_a_truth_says(three, tmp_path, monkeypatch):
+    app = opened("Compare", run=[A])
+    assert "their cost is not known" in plain(app)
+    costing(monkeypatch, **{A: 1.0, B: 8.0, C: 4.0})
+    app = opened("Compare", run=[A])
+    assert not app.exception
+    assert f"with the costliest run, fake_net · 64x64 · fp32 · {B[-8:]} (hollow); no truth is known" in plain(app)
+    evaluate.update(Store(three), draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
+    app = opened("Compare", run=[A])
+    assert not app.exception
+    assert "mIoU against drawn, over all pixels of 1 photo." in plain(app)
 
 
 def test_every_pair_and_the_consensus_are_there_from_three_runs_on(three):
