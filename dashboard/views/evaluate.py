@@ -85,7 +85,10 @@ def _cards(shown: Graded) -> None:
         evaluate_cards.confusion(shown)
     with right:
         evaluate_cards.reliability(shown)
-    left, right = st.columns([3, 2])
+    if len(shown.answer("labels")) < 2:
+        evaluate_cards.classes(shown)
+        return
+    left, right = st.columns([7, 4])
     with left:
         evaluate_cards.classes(shown)
     with right:

@@ -14,8 +14,11 @@ from dashboard.views.graded import Graded
 from seglib.metrics import Figure
 
 CONFUSION = "confusion"
-MOST_CLASSES = 8
+MOST_CLASSES = 7
 """Rows and columns of the matrix."""
+
+_NOTABLE = 0.02
+"""Share of a row from which on an error is tinted."""
 
 MOST_ROWS = 14
 """Classes of the table."""
@@ -24,9 +27,12 @@ _KEY = ("miou", "miou_truth", "pixel_accuracy", "mdice", "boundary_f", "ece", "i
 
 
 def key_figures(shown: Graded) -> None:
-    """Both reductions, named, of the main run."""
+    """Both reductions, named, of the main run; of the two errors of calibration that of pixels, if it is known."""
     figures: Mapping[str, Figure] = shown.answer("figures")[shown.main.run]
-    ui.figures([(tenths(figures[name].value), _meaning(name, figures[name])) for name in _KEY if _there(figures, name)])
+    names = [name for name in _KEY if _there(figures, name)]
+    if "ece" in names:
+        names.remove("image_ece")
+    ui.figures([(tenths(figures[name].value), _meaning(name, figures[name])) for name in names])
 
 
 def _there(figures: Mapping[str, Figure], name: str) -> bool:
@@ -110,7 +116,7 @@ def _cell(pair: tuple[str, str], pixels: int, every: int, present: tuple[str, ..
         value=pixels,
         text=text,
         tone="agrees" if same else "",
-        level=0.0 if same else share**0.5,
+        level=0.0 if same or share < _NOTABLE else share**0.5,
         hint=f"{percent(share)} of {truth} {what}: {count(pixels)} pixels",
         chosen=pair == present if present else None,
     )
@@ -164,12 +170,10 @@ def classes(shown: Graded) -> None:
                 tenths(found.figures[f"boundary_f:{name}"].value),
             ]
         )
-    with ui.card("Each class", "in brackets 95 % intervals; photos: with the class in truth or prediction"):
-        ui.grid(
-            [("", 2), ("IoU", 3), ("all pixels", 2)],
-            ["class", "of the truth", "all pixels", "mean over photos", "photos", "Dice", "boundary F"],
-            lines,
-        )
+    note = "in brackets 95 % intervals; photos: with the class in truth or prediction; Dice and boundary F: all pixels"
+    with ui.card("Each class", note):
+        head = ["class", "of the truth", "IoU, all pixels", "mean over photos", "photos", "Dice", "boundary F"]
+        ui.grid([], head, lines)
         if len(found.names) > len(names):
             ui.remark(f"The {len(names)} largest of {len(found.names)} classes; all are in the tables to download.")
 

@@ -179,6 +179,22 @@ def test_accuracy_is_that_of_torchmetrics(random_masks):
     assert found["pixel_accuracy"] == pytest.approx(float(right.double().mean()), abs=1e-12)
 
 
+def test_agreement_is_that_of_torchmetrics_whichever_mask_comes_first(random_masks):
+    prediction, truth = as_tensors(random_masks)
+    options = {"num_classes": 4, "ignore_index": VOID}
+    matrix = MulticlassConfusionMatrix(**options)(prediction, truth).numpy()
+    ious = MulticlassJaccardIndex(average=None, **options)(prediction, truth).tolist()
+    there, back = of(*random_masks), of(*((b, a) for a, b in random_masks))
+    assert (there.matrix() == matrix).all()
+    assert (back.matrix() == matrix.T).all()
+    for counts in (there, back):
+        found = overall(metrics.agreement(counts))
+        assert [found[f"iou:{name}"] for name in NAMES] == pytest.approx(ious, abs=1e-6)
+        assert found["pixel_agreement"] == pytest.approx(matrix.trace() / matrix.sum(), abs=1e-12)
+        foreground = matrix.sum() - matrix[0, 0]
+        assert found["foreground_agreement"] == pytest.approx((matrix.trace() - matrix[0, 0]) / foreground, abs=1e-12)
+
+
 def test_accuracy_per_image_is_that_of_torchmetrics(random_masks):
     options = {"num_classes": 4, "ignore_index": VOID}
     each = {name: m.each() for name, m in metrics.accuracy(of(*random_masks)).items()}
