@@ -54,9 +54,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m dashboard",
         description="Show in the browser what a segmentation network saw in your photos. "
-        "With an empty store, the sample photos are analysed first.",
-        epilog="example: python -m dashboard --store output --port 8502; "
-        "python -m dashboard report --help tells how to write a report into a file",
+        "With an empty store, the sample photos are analysed first. "
+        "python -m dashboard report --help tells how to write a report into a file.",
+        epilog="example: python -m dashboard --store output --port 8502",
     )
     top.add_argument(
         "--data",

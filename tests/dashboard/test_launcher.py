@@ -127,6 +127,7 @@ def test_help_has_an_example_that_parses():
     assert epilog.startswith("example: python -m dashboard ")
     launcher.parser().parse_args(shlex.split(epilog)[4:])
     assert all(action.help for action in launcher.parser()._actions)
+    assert "python -m dashboard report" in launcher.parser().description
 
 
 def test_help_needs_no_torch_and_works_from_anywhere(tmp_path):
