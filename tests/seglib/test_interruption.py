@@ -23,7 +23,7 @@ from seglib import cli, engine, writer
 writer.COMMIT_ROWS = 4
 real = engine.predict_batch
 def slow(*arguments):
-    time.sleep(0.1)
+    time.sleep(0.4)  # several at once: long enough that a signal comes in the middle
     return real(*arguments)
 engine.predict_batch = slow
 if __name__ == "__main__":
