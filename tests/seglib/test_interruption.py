@@ -69,7 +69,13 @@ def started(photos: Path, store: Path, *program: str) -> subprocess.Popen:
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - it only sets a signal
     )
+
+
+def heed_interrupts() -> None:
+    """A shell starts what is in its background deaf to Ctrl-C; if the tests were, the run would be too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(photos: Path, store: Path) -> None:
