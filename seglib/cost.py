@@ -27,6 +27,8 @@ def _cost(store: Store, run: Run) -> dict[str, object]:
     timed = [one for one in run.invocations if one.get("computed")]
     images, seconds = sum(int(one["computed"]) for one in timed), sum(float(one["seconds"]) for one in timed)
     spec = MODELS.get(run.model) if run.weights_sha256 else None
+    if spec and run.parameters != spec.parameters:  # somebody's own net of this name: nobody counted its operations
+        spec = None
     published = spec is not None and bool(spec.sha256) and str(run.weights_sha256).startswith(spec.sha256)
     columns = ["image_id", "grid_width", "grid_height"]
     read = parts.read(store.stats_folder(run), stats_schema(run.classes), columns)

@@ -7,6 +7,7 @@ finding and hashing weights needs no torch; only `load` and `download` import it
 
 import contextlib
 import hashlib
+import importlib
 import json
 import os
 import sys
@@ -35,12 +36,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def _own(name: str) -> "Callable[[int], nn.Module]":
-    def build(classes: int) -> "nn.Module":
-        from seglib import nets
-
-        builder: Callable[[int], nn.Module] = getattr(nets, name)
-        return builder(classes)
+def _own(name: str, room: str = "nets") -> "Callable[..., nn.Module]":
+    def build(classes: int, **options: str) -> "nn.Module":
+        builder: Callable[..., nn.Module] = getattr(importlib.import_module(f"seglib.{room}"), name)
+        return builder(classes, **options)
 
     return build
 
@@ -157,12 +156,33 @@ MODELS: dict[str, ModelSpec] = {
 }
 
 
+TRAINED: dict[str, "Callable[..., nn.Module]"] = {
+    "unet_mobilenet_v2": _own("unet_mobilenet_v2"),
+    "unet_resnet34": _own("unet_resnet34"),
+    "segnet": _own("segnet", "segnet"),
+}
+"""What `seglib train` builds beside the models above, and what comes without weights."""
+
+
+def trainable() -> tuple[str, ...]:
+    return tuple(sorted({*TRAINED, *MODELS}))
+
+
+@lru_cache(maxsize=64)  # so that two readings of one file give equal specs, and the net is loaded once
+def builder(name: str, options: tuple[tuple[str, str], ...] = ()) -> "Callable[..., nn.Module]":
+    """classes -> the net that `seglib train` trains under this name, without weights."""
+    if name not in trainable():
+        raise UnknownName("model", name, trainable())
+    build: Callable[..., nn.Module] = TRAINED[name] if name in TRAINED else MODELS[name].build
+    return partial(build, **dict(options)) if options else build
+
+
 def find(name: str | None = None, weights: Path | None = None, *, source: str = "torchvision") -> ModelSpec:
     """The spec for `--model` and `--weights`: either may be left out where the other one says enough."""
-    if name is not None and name not in MODELS:
-        raise UnknownName("model", name, MODELS)
     if weights is not None:
         return _spec_of_file(name, weights)
+    if name is not None and name not in MODELS:
+        raise UnknownName("model", name, MODELS)
     spec = MODELS[name or DEFAULT_MODEL]
     if source == "hub" and spec.source != "torchvision":
         raise UsageError(f"{spec.name} is not on torch.hub: leave out --source hub.")
@@ -226,7 +246,7 @@ def load(spec: ModelSpec) -> "nn.Module":
     weights_sha256(spec)
     if spec.source == "hub":
         return _from_hub(spec)
-    state = {k: v for k, v in _read_state(spec.path).items() if not k.startswith("aux_classifier.")}
+    state = {k: v for k, v in read_state(spec.path).items() if not k.startswith("aux_classifier.")}
     _check_finite(state, spec.path.name)
     with torch.device("meta"):  # no time for random numbers that the checkpoint replaces anyway
         net = spec.build(len(spec.classes))
@@ -264,6 +284,8 @@ def _from_hub(spec: ModelSpec) -> "nn.Module":
 
 def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
     """A safetensors file names its model and classes itself; a .pth holds nothing but numbers."""
+    if name is not None and name not in trainable():
+        raise UnknownName("model", name, trainable())
     if not weights.is_file():
         raise WeightsError(f"There is no weights file {str(weights)!r}.")
     about = _safetensors_metadata(weights) if weights.suffix == ".safetensors" else {}
@@ -272,19 +294,39 @@ def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
         raise UsageError(f"{weights.name} does not say which model it is for: add --model NAME.")
     if name is not None and architecture != name:
         raise WeightsError(f"{weights.name} was made for {architecture}, not for {name}: leave out --model.")
-    if architecture not in MODELS:
-        raise UnknownName("model", architecture, MODELS)
-    spec = replace(MODELS[architecture], weights=str(weights), sha256="", source="file")
+    if architecture not in trainable():
+        raise UnknownName("model", architecture, trainable())
+    spec = MODELS[architecture] if architecture in MODELS else _untrained(architecture)
     try:
+        if "recipe" in about:  # made by seglib train
+            spec = replace(spec, build=builder(architecture, _options(about)), gflops=None)
         return replace(
             spec,
+            weights=str(weights),
+            sha256="",
+            source="file",
+            parameters=int(about.get("parameters", spec.parameters)),
             classes=tuple(json.loads(about.get("classes", "null")) or spec.classes),
             resize=Resize(about["resize"]) if "resize" in about else spec.resize,
             mean=tuple(json.loads(about.get("mean", "null")) or spec.mean),
             std=tuple(json.loads(about.get("std", "null")) or spec.std),
         )
-    except (ValueError, TypeError, UsageError):
+    except (ValueError, TypeError, AttributeError, UsageError):
         raise WeightsError(f"{weights.name} has metadata that cannot be read: was it made by seglib train?") from None
+
+
+def options_of_file(weights: Path) -> tuple[tuple[str, str], ...]:
+    """The choices of its architecture that a checkpoint was trained with."""
+    return _options(_safetensors_metadata(weights) if weights.suffix == ".safetensors" else {})
+
+
+def _options(about: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((str(name), str(value)) for name, value in json.loads(about.get("options", "{}")).items()))
+
+
+def _untrained(architecture: str) -> ModelSpec:
+    """What a model without weights of its own is like before a file says more."""
+    return ModelSpec(name=architecture, build=builder(architecture), weights="", parameters=0, resize=Resize("224"))
 
 
 def _safetensors_metadata(path: Path) -> dict[str, str]:
@@ -299,7 +341,7 @@ def _safetensors_metadata(path: Path) -> dict[str, str]:
         raise WeightsError(f"{path.name} is not a safetensors file, or it is damaged.") from None
 
 
-def _read_state(path: Path) -> "dict[str, Tensor]":
+def read_state(path: Path) -> "dict[str, Tensor]":
     """The tensors of a .safetensors or .pth file by name. A pickle with anything but tensors is refused."""
     import torch
     from safetensors.torch import load_file

@@ -1,4 +1,4 @@
-"""Nets, built without weights: torchvision's segmentation families and our own small FCN.
+"""Nets, built without weights: torchvision's segmentation families, our own small FCN, U-Nets.
 
 In: a number of classes C. Out: a module that maps float (B, 3, H, W), normalised RGB, to {"out": logits (B, C, H, W)}.
 Every net is built without auxiliary head (it serves training alone) and never downloads anything.
@@ -11,24 +11,206 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse
-from torchvision.models import get_model, mobilenet_v2
+from torchvision.models import get_model, mobilenet_v2, resnet34
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.fcn import FCN, FCNHead
 
+from seglib.errors import UnknownName
 
-def fcn_mobilenet_v2(classes: int) -> nn.Module:
+
+def fcn_mobilenet_v2(classes: int, *, head: str = "conv") -> nn.Module:
     """FCN (Long et al. 2015) on MobileNetV2 (Sandler et al. 2018) at output stride 16.
 
     The stride of block 14 is taken out and blocks 15 to 17 are dilated instead (as in DeepLab), so that the map of
-    320 channels before the head has 1/16 of the input's side and not 1/32.
+    320 channels before the head has 1/16 of the input's side and not 1/32. The head is torchvision's for FCNs
+    (`conv`), or one that sees the whole picture and finer steps (`context`, see `ContextHead`).
     """
-    blocks = mobilenet_v2(weights=None).features[:18]
-    blocks[14].conv[1][0].stride = (1, 1)
-    for index in (15, 16, 17):
-        depthwise = blocks[index].conv[1][0]
-        depthwise.dilation, depthwise.padding = (2, 2), (2, 2)
-    net: nn.Module = FCN(IntermediateLayerGetter(blocks, {"17": "out"}), FCNHead(320, classes))
+    blocks = _mobilenet_v2_at_stride_16()
+    if head == "context":
+        backbone = IntermediateLayerGetter(blocks, {"6": "fine", "17": "deep", "18": "semantic"})
+        return Segmenter(backbone, ContextHead(fine=32, deep=320, semantic=1280, classes=classes))
+    if head != "conv":
+        raise UnknownName("head", head, ("conv", "context"))
+    net: nn.Module = FCN(IntermediateLayerGetter(blocks[:18], {"17": "out"}), FCNHead(320, classes))
     return net
+
+
+def _mobilenet_v2_at_stride_16() -> nn.Sequential:
+    blocks: nn.Sequential = mobilenet_v2(weights=None).features
+    for index in (14, 15, 16, 17):
+        depthwise = blocks.get_submodule(f"{index}.conv.1.0")
+        assert isinstance(depthwise, nn.Conv2d)
+        depthwise.stride = (1, 1)
+        if index > 14:
+            depthwise.dilation, depthwise.padding = (2, 2), (2, 2)
+    return blocks
+
+
+class Segmenter(nn.Module):
+    """A backbone that gives maps by name, and a head that makes logits of them; training asks for those alone."""
+
+    def __init__(self, backbone: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = classifier
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, C, h, w), as the head makes them."""
+        out: Tensor = self.classifier(self.backbone(x))
+        return out
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        size = x.shape[2:]
+        return {"out": nn.functional.interpolate(self.logits(x), size=size, mode="bilinear", align_corners=False)}
+
+
+class ContextHead(nn.Module):
+    """Logits at 1/8 of the side from what is here, around, and in the picture as a whole.
+
+    Here: the deep map. Around: three dilated depthwise convolutions beside each other (atrous spatial pyramid, Chen et
+    al. 2017, DeepLabv3). Whole: the classifier's own features, averaged over the picture (image pooling, Liu et al.
+    2015, ParseNet), without which one animal falls into parts of several. Then a skip connection from the map at 1/8
+    (Long et al. 2015; Chen et al. 2018, DeepLabv3+).
+    """
+
+    def __init__(
+        self, *, fine: int, deep: int, semantic: int, classes: int, width: int = 256, refined: int = 192
+    ) -> None:
+        super().__init__()
+        self.here = conv_norm_relu(deep, width)
+        self.around = nn.ModuleList(
+            conv_norm_relu(width, width, 3, dilation=dilation, groups=width) for dilation in (3, 6, 12)
+        )
+        self.whole = nn.Sequential(nn.Conv2d(semantic, width, 1), nn.ReLU())
+        self.project = conv_norm_relu(5 * width, width)
+        self.skip = conv_norm_relu(fine, 48)
+        self.refine = nn.Sequential(separable(width + 48, refined), separable(refined, refined))
+        self.dropout = nn.Dropout(0.1)
+        self.classify = nn.Conv2d(refined, classes, 1)
+
+    def forward(self, maps: dict[str, Tensor]) -> Tensor:
+        here = self.here(maps["deep"])  # (B, 256, h, w)
+        whole = self.whole(maps["semantic"].mean((2, 3), keepdim=True))  # (B, 256, 1, 1)
+        whole = whole.expand(-1, -1, here.shape[2], here.shape[3])
+        x = self.project(torch.cat([here, *(around(here) for around in self.around), whole], 1))
+        fine = self.skip(maps["fine"])  # (B, 48, 2h, 2w)
+        x = nn.functional.interpolate(x, size=fine.shape[2:], mode="bilinear", align_corners=False)
+        out: Tensor = self.classify(self.dropout(self.refine(torch.cat([x, fine], 1))))
+        return out
+
+
+class UNetHead(nn.Module):
+    """U-Net's decoder (Ronneberger et al. 2015) over the maps of any encoder, coarse to fine, up to the finest map.
+
+    The coarsest map also gets the average of the whole picture (ParseNet): it says what is in the picture, the skips
+    say where.
+    """
+
+    def __init__(self, channels: Sequence[int], widths: Sequence[int], classes: int, upsampling: str) -> None:
+        super().__init__()
+        deepest, *skips = reversed(channels)
+        self.bottom = conv_norm_relu(deepest, widths[0])
+        self.whole = nn.Sequential(nn.Conv2d(deepest, widths[0], 1), nn.ReLU())
+        before = (widths[0], *widths[:-1])
+        self.up = nn.ModuleList(upsampler(upsampling, width) for width in before)
+        self.join = nn.ModuleList(
+            nn.Sequential(conv_norm_relu(width + skip, out, 3), conv_norm_relu(out, out, 3))
+            for width, skip, out in zip(before, skips, widths, strict=True)
+        )
+        self.dropout = nn.Dropout(0.1)
+        self.classify = nn.Conv2d(widths[-1], classes, 1)
+
+    def forward(self, maps: dict[str, Tensor]) -> Tensor:
+        deepest, *skips = reversed(list(maps.values()))
+        x = self.bottom(deepest) + self.whole(deepest.mean((2, 3), keepdim=True))
+        for up, join, skip in zip(self.up, self.join, skips, strict=True):
+            x = up(x)
+            x = nn.functional.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
+            x = join(torch.cat([x, skip], 1))
+        out: Tensor = self.classify(self.dropout(x))
+        return out
+
+
+UPSAMPLING: tuple[str, ...] = ("bilinear", "transposed", "shuffle")
+
+
+def upsampler(kind: str, channels: int) -> nn.Module:
+    """Doubles the sides of a map; `bilinear` leaves that to the interpolation that fits a map to its skip anyway.
+
+    `transposed`: a convolution with stride 2. `shuffle`: four times the channels, rearranged (Shi et al. 2016), whose
+    weights begin as those of nearest neighbour (ICNR, Aitken et al. 2017), so that no checkerboard is there to unlearn.
+    """
+    if kind == "transposed":
+        return nn.ConvTranspose2d(channels, channels, 2, 2)
+    if kind == "shuffle":
+        conv = nn.Conv2d(channels, 4 * channels, 1)
+        with torch.no_grad():
+            for parameter in conv.parameters():
+                parameter.copy_(parameter[::4].repeat_interleave(4, 0))
+        return nn.Sequential(conv, nn.ReLU(), nn.PixelShuffle(2))
+    if kind != "bilinear":
+        raise UnknownName("upsampling", kind, UPSAMPLING)
+    return nn.Identity()
+
+
+def unet_mobilenet_v2(classes: int, *, upsampling: str = "bilinear") -> nn.Module:
+    """U-Net on MobileNetV2, whose maps have 1/2 to 1/32 of the side; logits at 1/2."""
+    taken = {"1": "2", "3": "4", "6": "8", "13": "16", "18": "32"}
+    backbone = IntermediateLayerGetter(mobilenet_v2(weights=None).features, taken)
+    return Segmenter(backbone, UNetHead((16, 24, 32, 96, 1280), (192, 96, 48, 24), classes, upsampling))
+
+
+def unet_resnet34(classes: int, *, upsampling: str = "bilinear") -> nn.Module:
+    """U-Net on ResNet-34 (He et al. 2016), maps at 1/2 to 1/32; logits at 1/2."""
+    taken = {"relu": "2", "layer1": "4", "layer2": "8", "layer3": "16", "layer4": "32"}
+    backbone = IntermediateLayerGetter(resnet34(weights=None), taken)
+    return Segmenter(backbone, UNetHead((64, 64, 128, 256, 512), (256, 128, 64, 32), classes, upsampling))
+
+
+class DilatedDepthwise(nn.Conv2d):
+    """A dilated depthwise convolution whose gradient is right and quick on a CPU: the same numbers and the same weights
+    by name.
+
+    oneDNN's gradient of its weights is memory that nobody wrote to in bf16 for some sizes (22x32, torch 2.15), and its
+    backward pass of dilation 2 takes twenty times as long as that of dilation 1. So dilation 2 computes as dilation 1
+    on the four interleaved quarters of the map, and what that does not fit computes in float32.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        if self.dilation != (2, 2) or height % 2 or width % 2:
+            with torch.autocast(x.device.type, enabled=False):
+                return super().forward(x.float()).to(x.dtype)
+        x = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels).permute(2, 4, 0, 1, 3, 5)
+        x = x.reshape(4 * batch, height // 2, width // 2, channels).permute(0, 3, 1, 2)
+        x = nn.functional.conv2d(x, self.weight, self.bias, 1, 1, 1, self.groups)
+        x = x.permute(0, 2, 3, 1).reshape(2, 2, batch, height // 2, width // 2, channels).permute(2, 3, 0, 4, 1, 5)
+        return x.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def mend_dilated(net: nn.Module) -> None:
+    """Let dilated depthwise 3x3 convolutions compute as `DilatedDepthwise`, in place: for training on a CPU."""
+    for name, module in list(net.named_modules()):
+        depthwise = isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+        if depthwise and (module.kernel_size, module.stride) == ((3, 3), (1, 1)) and module.dilation != (1, 1):
+            parent, _, child = name.rpartition(".")
+            channels, dilation, has_bias = module.in_channels, module.dilation, module.bias is not None
+            conv = DilatedDepthwise(channels, channels, 3, 1, dilation, dilation, channels, bias=has_bias)
+            conv.weight, conv.bias = module.weight, module.bias
+            setattr(net.get_submodule(parent), child, conv)
+
+
+def conv_norm_relu(
+    channels: int, out: int, kernel_size: int = 1, *, dilation: int = 1, groups: int = 1
+) -> nn.Sequential:
+    padding = dilation * (kernel_size // 2)
+    conv = nn.Conv2d(channels, out, kernel_size, 1, padding, dilation, groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU())
+
+
+def separable(channels: int, out: int) -> nn.Sequential:
+    """A depthwise 3x3 convolution and a pointwise one."""
+    return nn.Sequential(conv_norm_relu(channels, channels, 3, groups=channels), conv_norm_relu(channels, out))
 
 
 class InFloat32(nn.Module):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from seglib import __version__
-from seglib.cli import compare, evaluate, export, import_masks, models, predict, run, status, tag
+from seglib.cli import compare, evaluate, export, import_masks, models, predict, run, status, tag, train
 from seglib.errors import SegError, Terminated
 
 
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     compare.add(commands)
     evaluate.add(commands)
     import_masks.add(commands)
+    train.add(commands)
     return top
 
 

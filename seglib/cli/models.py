@@ -5,7 +5,7 @@ from typing import Any
 
 from seglib.arguments import json_option, new_command
 from seglib.cli.output import print_json
-from seglib.models import MODELS
+from seglib.models import MODELS, TRAINED
 
 
 def add(commands: Any) -> None:
@@ -42,4 +42,5 @@ def _models(arguments: argparse.Namespace) -> int:
             else "downloaded at first use"
         )
         print(f"{row['name']:<30}{row['classes']:>8}{row['resize']:>12}{row['parameters']:>12,}{size:>10}  {place}")
+    print(f"\nto train with python -m seglib train, also: {', '.join(TRAINED)}")
     return 0

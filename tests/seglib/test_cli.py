@@ -220,7 +220,9 @@ def test_predict_of_one_photo_gives_masks_at_its_own_size(tmp_path, capsys):
 def test_models_lists_what_is_here(capsys):
     code, out, _ = call(capsys, "models")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()[1:]] == list(MODELS)
+    table, trainable = out.split("\n\n")
+    assert [line.split()[0] for line in table.splitlines()[1:]] == list(MODELS)
+    assert "segnet" in trainable
     rows = [json.loads(line) for line in call(capsys, "models", "--json")[1].splitlines()]
     assert rows[0] | {"name": "fcn_mobilenet_v2", "here": True, "classes": 21} == rows[0]
 

@@ -1,5 +1,6 @@
 """What runs cost, and that the models' counts of operations are the profiler's."""
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -12,6 +13,7 @@ from seglib import cost, pipeline
 from seglib.imported import import_masks
 from seglib.models import GFLOPS_SIDE, MODELS
 from seglib.overlay import index_png
+from seglib.preprocess import Resize
 from seglib.store import Store
 from tests.conftest import SAMPLE
 
@@ -41,6 +43,16 @@ def test_operations_grow_with_the_grid():
         net = MODELS["fcn_mobilenet_v2"].build(21)
     scaled = MODELS["fcn_mobilenet_v2"].gflops * 224**2 / GFLOPS_SIDE**2
     assert scaled == pytest.approx(gflops(net, 224), rel=0.04)  # sides are rounded up at each stride
+
+
+def test_nobody_counted_the_operations_of_somebodys_own_net(tmp_path, monkeypatch):
+    store, spec = Store.create(tmp_path / "store"), MODELS["fcn_mobilenet_v2"]
+    options = pipeline.Options(workers=0, limit=1)
+    report = pipeline.run(SAMPLE, store, spec, resize=Resize("64"), precision="fp32", options=options)
+    monkeypatch.setitem(MODELS, spec.name, replace(spec, parameters=spec.parameters + 1))
+    (cost_of_run,) = cost.costs(store, [report.run]).astype("object").to_dict("records")
+    assert cost_of_run["parameters"] == spec.parameters
+    assert cost_of_run["gflops"] is None
 
 
 def test_a_runs_cost_is_what_was_measured_and_imported_masks_cost_nobody_knows(tmp_path):

@@ -1,0 +1,352 @@
+"""`seglib train`: a net of one's own from a folder of photos and masks."""
+
+import argparse
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seglib import models
+from seglib.arguments import natural, new_command, positive, resize, share
+from seglib.cli.output import ProgressBar, percent, tell
+from seglib.engine import DEVICES
+from seglib.errors import UsageError
+from seglib.preprocess import Resize
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from seglib.training.checkpoint import Progress
+    from seglib.training.data import Pair
+    from seglib.training.recipe import Recipe
+    from seglib.training.teacher import SoftLabels
+
+_SQUARE = 512  # a photo of no particular shape
+
+
+def add(commands: Any) -> None:
+    command = new_command(
+        commands,
+        "train",
+        "train a network on photos and masks, for --weights",
+        "python -m seglib train fcn_mobilenet_v2 VOC2012 --classes background,cat,dog --out pets.safetensors",
+        _train,
+    )
+    command.add_argument("architecture", metavar="ARCH", help="a network by name: python -m seglib models lists them")
+    command.add_argument(
+        "dataset",
+        type=Path,
+        metavar="DATASET",
+        help="JPEGImages and SegmentationClass (Pascal VOC), images and annotations/trimaps (Oxford-IIIT Pet), or "
+        "photos, with --masks",
+    )
+    command.add_argument("--masks", type=Path, metavar="DIR", help="folder of the masks, named as their photos")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the best checkpoint by validation mIoU (.safetensors)"
+    )
+    command.add_argument(
+        "--classes",
+        type=names,
+        metavar="A,B,...",
+        help="what to learn. Names of VOC pick from its masks, all else becomes background; other names say what the "
+        "masks' values 0, 1, ... mean (default: all that the masks tell apart)",
+    )
+    command.add_argument(
+        "--finetune",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="FILE",
+        help="start from a trained network with a new last layer: ARCH's own weights, or those of FILE",
+    )
+    command.add_argument("--upsampling", metavar="U", help="of U-Nets: bilinear (default), transposed or shuffle")
+    command.add_argument("--encoder", type=Path, metavar="FILE", help="start its encoder from these weights")
+    command.add_argument("--unlabelled", type=Path, metavar="DIR", help="photos without masks, for soft labels")
+    command.add_argument(
+        "--teacher",
+        metavar="T",
+        help="a model's name or a checkpoint file; its soft labels are learnt beside the masks",
+    )
+    command.add_argument("--teacher-resize", type=resize, metavar="R", help="default: the teacher's own")
+    command.add_argument(
+        "--soft-labels", type=Path, metavar="DIR", help="keeps the teacher's soft labels (default: beside --out)"
+    )
+    command.add_argument("--soft", type=number, default=1.0, metavar="W", help="weight of the soft labels (default 1)")
+    command.add_argument(
+        "--resize",
+        type=resize,
+        default=Resize("224"),
+        metavar="R",
+        help="to validate at, and the checkpoint's own (default 224)",
+    )
+    command.add_argument("--epochs", type=positive, default=20, metavar="N", help="default 20")
+    command.add_argument(
+        "--batch-size",
+        type=positive,
+        default=16,
+        metavar="N",
+        help="photos of the size of --resize; fewer larger ones, more smaller ones (default 16)",
+    )
+    command.add_argument(
+        "--short-side",
+        type=sides,
+        metavar="LOW-HIGH",
+        help="range of sizes of the training pictures (default: around that of --resize, 192-320 for 224)",
+    )
+    command.add_argument("--rate", type=number, default=1e-3, metavar="R", help="learning rate (default 0.001)")
+    command.add_argument("--encoder-rate", type=number, metavar="R", help="default a fifth of --rate")
+    command.add_argument(
+        "--schedule",
+        default="poly",
+        metavar="S",
+        help="poly (default), onecycle, or constant, which can be prolonged by another --epochs",
+    )
+    command.add_argument("--cooldown", type=number, default=0.0, metavar="EPOCHS", help="at the end of a constant rate")
+    command.add_argument("--dice", type=number, default=0.5, metavar="W", help="weight of the Dice loss (default 0.5)")
+    command.add_argument(
+        "--freeze",
+        type=names,
+        default=(),
+        metavar="A,B,...",
+        help="modules that keep their weights, e.g. backbone.0,backbone.1",
+    )
+    command.add_argument(
+        "--patience", type=natural, default=0, metavar="N", help="stop after N epochs without gain (default 0: never)"
+    )
+    command.add_argument("--validation", type=share, default=0.1, metavar="SHARE", help="of the photos (default 0.1)")
+    command.add_argument("--seed", type=natural, default=0, metavar="N", help="default 0")
+    command.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    command.add_argument("--weights-as", choices=["fp16", "fp32"], default="fp16", help="numbers of the checkpoint")
+    command.add_argument("--device", choices=DEVICES, default="auto")
+    command.add_argument("--workers", type=natural, default=1, metavar="N", help="loading processes (default 1)")
+    command.add_argument(
+        "--threads", type=positive, metavar="N", help="of the net on a CPU; 1 where others compute too"
+    )
+    command.add_argument("--minutes", type=number, metavar="M", help="pause after so long; the same command continues")
+    command.add_argument("--plot", action="store_true", help="draw the CSV as FILE.png (extra: train)")
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from seglib.training import data, loop, report, start
+    from seglib.training.loader import Source
+
+    if arguments.out.suffix != ".safetensors":
+        raise UsageError(f"--out {arguments.out.name!r}: expected a name that ends in .safetensors.")
+    if arguments.plot:
+        report.check_plot()
+    pairs, masks = data.pairs_in(arguments.dataset, arguments.masks)
+    what = data.meaning(masks, arguments.classes)
+    device, recipe = _recipe(arguments, what.classes)
+    training, validation = data.split(pairs, recipe.validation, recipe.seed)
+    if arguments.unlabelled is not None:
+        training += data.photos_in(arguments.unlabelled)
+    soft = _soft_labels(arguments, training, recipe, device)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".val.txt").write_text("".join(f"{pair.name}\n" for pair in validation), "utf-8")
+    tell(
+        f"{len(training)} photos to train on, {len(validation)} to validate, {len(what.classes)} classes, on {device} "
+        f"in {recipe.precision}."
+    )
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    net = _net(arguments, recipe)
+    start.check_parts(net, recipe.frozen)
+    with _Bar(recipe) as bar:
+        progress = loop.train(
+            net,
+            Source(training, what, soft),
+            validation,
+            recipe,
+            loop.Files(
+                out=arguments.out,
+                plot=arguments.plot,
+                half=arguments.weights_as == "fp16",
+            ),
+            device=device,
+            workers=arguments.workers,
+            watch=loop.Watch(
+                on_step=bar.step,
+                on_epoch=bar.epoch,
+                seconds=60 * arguments.minutes if arguments.minutes else float("inf"),
+            ),
+        )
+    if progress.rows:
+        print(f"{arguments.out}: mIoU {percent(progress.best)} of validation, epoch {progress.best_epoch + 1}")
+    if loop.is_over(progress, recipe):
+        print(f"  masks: python -m seglib run FOLDER --weights {arguments.out}")
+    else:
+        print(f"paused after {progress.epoch} epochs; the same command continues")
+    return 0
+
+
+def _net(arguments: argparse.Namespace, recipe: "Recipe") -> "nn.Module":
+    from seglib.training import start
+
+    if arguments.finetune is None:
+        return start.fresh(
+            recipe.architecture,
+            len(recipe.classes),
+            options=dict(recipe.options),
+            seed=recipe.seed,
+            encoder=arguments.encoder,
+        )
+    file = None if arguments.finetune == Path() else arguments.finetune
+    spec = models.find(recipe.architecture, file)
+    models.ensure_weights(spec)
+    return start.from_model(spec, len(recipe.classes), recipe.seed)
+
+
+def _options(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """Choices of the architecture: those of the checkpoint that is fine-tuned, or what the command line says."""
+    if arguments.finetune is not None:
+        if arguments.upsampling or arguments.encoder:
+            raise UsageError("--finetune takes net and weights as they are: leave out --upsampling and --encoder.")
+        return () if arguments.finetune == Path() else models.options_of_file(arguments.finetune)
+    head = {"head": "context"} if arguments.architecture == "fcn_mobilenet_v2" else {}
+    chosen = {"upsampling": arguments.upsampling} if arguments.upsampling else {}
+    return tuple((head | chosen).items())
+
+
+def _soft_labels(
+    arguments: argparse.Namespace, photos: "list[Pair]", recipe: "Recipe", device: str
+) -> "SoftLabels | None":
+    from seglib.training import teacher
+
+    if arguments.teacher is None and arguments.soft_labels is None:
+        if arguments.unlabelled is not None:
+            raise UsageError("--unlabelled photos teach by soft labels alone: add --teacher.")
+        return None
+    folder = arguments.soft_labels or arguments.out.with_suffix(".soft")
+    if arguments.teacher is not None:
+        known = arguments.teacher in models.MODELS
+        if not known and not arguments.teacher.endswith(".safetensors"):
+            raise UsageError(
+                f"A teacher is a model's name ({', '.join(models.MODELS)}) or a .safetensors file that names its "
+                f"model; {arguments.teacher!r} is neither."
+            )
+        spec = models.find(arguments.teacher) if known else models.find(None, Path(arguments.teacher))
+        models.ensure_weights(spec)
+        at = arguments.teacher_resize or spec.resize
+        with ProgressBar() as bar:
+            teacher.make(
+                spec,
+                at,
+                photos,
+                folder,
+                precision=recipe.precision,
+                device=device,
+                on_photo=lambda done: bar.show(_Asked(f"{spec.name} at {at.text}", len(photos), done)),
+            )
+    return teacher.opened(folder, recipe.classes)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """How far the teacher is, for the progress bar."""
+
+    title: str
+    total: int
+    done: int
+    failed: int = 0
+
+
+def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[str, Recipe]":
+    from seglib import engine
+    from seglib.training.recipe import Recipe
+
+    device = engine.resolved_device(arguments.device)
+    precision = engine.fastest_precision(device) if arguments.precision == "auto" else arguments.precision
+    encoder_rate = arguments.rate / 5 if arguments.encoder_rate is None else arguments.encoder_rate
+    width, height = arguments.resize.grid_wh(_SQUARE, _SQUARE)
+    side = round((width * height) ** 0.5)
+    return device, Recipe(
+        architecture=arguments.architecture,
+        options=_options(arguments),
+        classes=classes,
+        resize=arguments.resize.text,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        base_side=side,
+        short_side=arguments.short_side or around(side),
+        rate=arguments.rate,
+        encoder_rate=encoder_rate,
+        schedule=arguments.schedule,
+        cooldown=arguments.cooldown,
+        frozen=arguments.freeze,
+        dice=arguments.dice,
+        soft=arguments.soft if arguments.teacher or arguments.soft_labels else 0.0,
+        patience=arguments.patience,
+        validation=arguments.validation,
+        seed=arguments.seed,
+        precision=precision,
+    )
+
+
+class _Bar:
+    """One bar per epoch on a terminal, one line per epoch everywhere."""
+
+    def __init__(self, recipe: "Recipe") -> None:
+        self._epochs = recipe.epochs
+        self._bar: Any = None
+
+    def step(self, progress: "Progress", batches: int, loss: float) -> None:
+        if self._bar is None:
+            from tqdm import tqdm
+
+            title = f"epoch {progress.epoch + 1} of {self._epochs}"
+            self._bar = tqdm(
+                desc=title, total=batches, initial=progress.step - 1, unit=" batches", disable=None, dynamic_ncols=True
+            )
+        self._bar.update()
+        self._bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        if progress.step == batches:
+            self.close()
+
+    def epoch(self, row: dict[str, float | None]) -> None:
+        tell(
+            f"epoch {row['epoch']} of {self._epochs}: loss {row['loss']:.3f}; validation mIoU {percent(row['miou'])}, "
+            f"Dice {percent(row['mdice'])}, pixel accuracy {percent(row['pixel_accuracy'])}; "
+            f"{row['photos']} photos in {row['seconds']:.0f} s"
+        )
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def around(side: int) -> tuple[int, int]:
+    """From 6/7 to 10/7 of a side, in steps of 32: 192 to 320 for 224."""
+    low, high = (max(32, round(side * share / 32) * 32) for share in (6 / 7, 10 / 7))
+    return low, high
+
+
+def names(text: str) -> tuple[str, ...]:
+    found = tuple(name.strip() for name in text.split(","))
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"expected names with a comma between them, got {text!r}")
+    return found
+
+
+def sides(text: str) -> tuple[int, int]:
+    if (found := re.fullmatch(r"(\d+)-(\d+)", text)) is None:
+        raise argparse.ArgumentTypeError(f"expected two sides as 192-320, got {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on, got {text!r}")
+    return value

@@ -1,0 +1,115 @@
+"""What is kept of a training: the state that continues it, and the checkpoint that `--weights` takes.
+
+In: nets, an optimiser, where training is. Out: `<out>.state.pth`, which holds tensors and plain values alone, and
+`<out>` itself, safetensors with everything a user of it needs in its metadata. Both appear under their names only when
+they are whole. Knows nothing of photos or losses.
+"""
+
+import io
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from seglib.errors import UsageError, WeightsError
+from seglib.models import IMAGENET_MEAN, IMAGENET_STD
+from seglib.training.recipe import Recipe
+
+PROLONGED = frozenset({"epochs", "cooldown", "patience"})
+"""What of a recipe may change when training is continued with a constant rate."""
+
+
+@dataclass
+class Progress:
+    """Where training is. `step` counts the batches of this epoch that are done, `steps` those of all epochs."""
+
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    photos: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    best: float = -1.0
+    best_epoch: int = -1
+    rows: list[dict[str, float | None]] = field(default_factory=list)
+    """One per finished epoch: what the CSV holds."""
+
+
+def state_path(out: Path) -> Path:
+    return out.with_name(out.name + ".state.pth")
+
+
+def save_state(
+    out: Path, recipe: Recipe, progress: Progress, *, net: nn.Module, kept: nn.Module, optimiser: torch.optim.Optimizer
+) -> None:
+    state = {
+        "recipe": json.dumps(recipe.as_dict()),
+        "progress": json.dumps(vars(progress)),
+        "net": net.state_dict(),
+        "average": kept.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    _replace(state_path(out), buffer.getvalue())
+
+
+def load_state(
+    out: Path, recipe: Recipe, *, net: nn.Module, kept: nn.Module, optimiser: torch.optim.Optimizer
+) -> Progress:
+    """Put the saved state back in place. Raises `UsageError` if it was made by another recipe."""
+    path = state_path(out)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        made_by = Recipe.from_dict(json.loads(state["recipe"]))
+        progress = Progress(**json.loads(state["progress"]))
+    except Exception as error:  # a damaged pickle, JSON or zip: each has its own words
+        raise WeightsError(
+            f"The state {path.name} cannot be read ({type(error).__name__}): delete it to begin anew."
+        ) from None
+    changed = set(made_by.differences(recipe))
+    if changed - (PROLONGED if recipe.schedule == "constant" else set()):
+        raise UsageError(
+            f"{path.name} continues a training with another {', '.join(sorted(changed))}: give the same options, "
+            "another --out, or --fresh to begin anew."
+        )
+    net.load_state_dict(state["net"])
+    kept.load_state_dict(state["average"])
+    optimiser.load_state_dict(state["optimiser"])
+    return progress
+
+
+def save_checkpoint(out: Path, kept: nn.Module, recipe: Recipe, about: dict[str, str], *, half: bool) -> None:
+    """Without an auxiliary head; floating-point numbers as fp16 if `half`, else as fp32."""
+    dtype = torch.float16 if half else torch.float32
+    tensors = {
+        name: (value.to(dtype) if value.is_floating_point() else value).contiguous()
+        for name, value in kept.state_dict().items()
+        if not name.startswith("aux_classifier.")
+    }
+    metadata = {
+        "architecture": recipe.architecture,
+        "classes": json.dumps(recipe.classes),
+        "resize": recipe.resize,
+        "mean": json.dumps(IMAGENET_MEAN),
+        "std": json.dumps(IMAGENET_STD),
+        "options": json.dumps(dict(recipe.options)),
+        "parameters": str(sum(p.numel() for n, p in kept.named_parameters() if not n.startswith("aux_classifier."))),
+        "recipe": json.dumps(recipe.as_dict()),
+        **about,
+    }
+    _replace(out, save(tensors, metadata))  # its save_file makes files that nobody else may read
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,164 @@
+"""Which photos there are, which mask is whose, who is kept back, and what a mask's values mean to the net.
+
+In: folders. Out: `Pair`s of paths, split by seed into training and validation; index masks uint8 (H, W) in the indices
+of the classes that are learnt. Layouts: Pascal VOC (JPEGImages, SegmentationClass, ImageSets), Oxford-IIIT Pet (images,
+annotations/trimaps), or a folder of photos with `--masks`. Knows nothing of torch, nets or sizes.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from seglib import dataset, preprocess, truth
+from seglib.classes import BACKGROUND, VOC_CLASSES, VOID
+from seglib.errors import BadImage, DatasetError, UsageError
+from seglib.overlay import Mask
+
+_LAYOUTS = (("JPEGImages", "SegmentationClass", "voc"), ("images", "annotations/trimaps", "trimap"))
+
+
+@dataclass(frozen=True)
+class Pair:
+    photo: Path
+    mask: Path | None
+    """None for a photo that has soft labels alone."""
+    name: str
+    """The photo's path below its folder."""
+    label: str | None
+    """Its parent folder's name."""
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """From the masks' values to the classes that are learnt."""
+
+    format: str
+    """`voc`: values are indices; `trimap`: Oxford's."""
+    classes: tuple[str, ...]
+    table: tuple[int, ...]
+    """Index of a mask's value among `classes`."""
+
+
+def pairs_in(folder: Path, masks: Path | None = None) -> tuple[list[Pair], Path]:
+    """Photos that have a mask, by name, and the folder of the masks. Lists in ImageSets, where there are some, say
+    which photos take part: each of those must have a mask.
+    """
+    photos, masks = _folders(folder, masks)
+    records = dataset.scan(photos)
+    label = dict(zip(records["path"], records["label"], strict=True))
+    wanted = _listed(folder)
+    if wanted is not None:
+        label = {name: one for name, one in label.items() if PurePosixPath(name).stem in wanted}
+        if gone := wanted - {PurePosixPath(name).stem for name in label}:
+            raise DatasetError(f"ImageSets names {min(gone)!r} and {len(gone) - 1} more that {photos.name} lacks.")
+    found = truth.matched(label, truth.masks_in(masks)["path"])
+    missing = [name for name in label if name not in found]
+    if missing and (wanted is not None or not found):
+        raise DatasetError(
+            f"{len(missing)} photos have no mask, e.g. {missing[0]!r}: expected a PNG of the same name below "
+            f"{masks.name!r}."
+        )
+    return [Pair(photos / name, masks / found[name], name, label[name]) for name in sorted(found)], masks
+
+
+def photos_in(folder: Path) -> list[Pair]:
+    """Photos without masks."""
+    records = dataset.scan(folder)
+    rows = zip(records["path"], records["label"], strict=True)
+    return [Pair(folder / name, None, name, label) for name, label in rows]
+
+
+def _folders(folder: Path, masks: Path | None) -> tuple[Path, Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds photos and masks.")
+    if masks is not None:
+        if not masks.is_dir():
+            raise DatasetError(f"{str(masks)!r} is not a folder: name the folder that holds the masks.")
+        return folder, masks
+    for photos, truths, _ in _LAYOUTS:
+        if (folder / photos).is_dir() and (folder / truths).is_dir():
+            return folder / photos, folder / truths
+    raise DatasetError(
+        f"{folder.name!r} holds neither JPEGImages and SegmentationClass (Pascal VOC) nor images and "
+        "annotations/trimaps (Oxford-IIIT Pet): name the folder of its masks with --masks."
+    )
+
+
+def _listed(folder: Path) -> set[str] | None:
+    """Stems in the lists of ImageSets or ImageSets/Segmentation."""
+    files = sorted((folder / "ImageSets" / "Segmentation").glob("*.txt")) or sorted(
+        (folder / "ImageSets").glob("*.txt")
+    )
+    if not files:
+        return None
+    return {line.split()[0] for file in files for line in file.read_text("utf-8").splitlines() if line.strip()}
+
+
+def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """(training, validation): the photos whose hash of seed and name is least are kept back, `share` of all.
+
+    A photo that is added later moves hardly any other from one side to the other.
+    """
+    by_hash = sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed}/{pair.name}".encode()).digest())
+    count = round(share * len(pairs))
+    if not 0 < count < len(pairs):
+        raise DatasetError(
+            f"{len(pairs)} photos with masks cannot be split: {count} for validation and {len(pairs) - count} for "
+            "training. Give more photos, or another --validation."
+        )
+    kept = {pair.name for pair in by_hash[:count]}
+    return [p for p in pairs if p.name not in kept], [p for p in pairs if p.name in kept]
+
+
+def meaning(masks: Path, named: Sequence[str] | None, format: str | None = None) -> Meaning:
+    """What the masks' values mean to a net that learns `named` (default: all that the masks tell apart).
+
+    Of VOC masks these classes are picked by name, and everything else becomes background. If any of the names is none
+    of VOC's, they name the masks' values instead, in order.
+    """
+    format = format or truth.guessed_format(masks, list(truth.masks_in(masks)["path"]))
+    if format == "trimap":
+        classes = tuple(named or (BACKGROUND, truth.PET))
+        source: tuple[str, ...] = truth.TRIMAP_CLASSES
+        alike = {"cat": truth.PET, "dog": truth.PET} if truth.PET in classes else {}
+    else:
+        classes = tuple(named or VOC_CLASSES)
+        source, alike = (VOC_CLASSES if set(classes) <= set(VOC_CLASSES) else classes), {}
+    if format == "trimap" and (unknown := [name for name in classes if name not in source]):
+        raise UsageError(f"Trimaps know {', '.join(source)}; {unknown[0]!r} is none of them.")
+    if source == VOC_CLASSES and classes[0] != BACKGROUND:
+        raise UsageError(f"The first class is {classes[0]!r}: expected background, which takes all that is not named.")
+    names = [alike.get(name, name) for name in source]
+    return Meaning(format, classes, tuple(classes.index(name) if name in classes else 0 for name in names))
+
+
+def load(pair: Pair, what: Meaning) -> tuple[Image.Image, Mask]:
+    """The photo, upright RGB, and its mask uint8 (H, W) of the classes that are learnt, 255 void."""
+    try:
+        photo = preprocess.decode(preprocess.read_bytes(pair.photo))
+    except BadImage as error:
+        raise DatasetError(f"The photo {pair.name!r} cannot be used: {error.detail}") from None
+    if pair.mask is None:
+        return photo, np.full((photo.height, photo.width), VOID, np.uint8)
+    raw = truth.read(pair.mask.parent, pair.mask.name)
+    if raw.shape != (photo.height, photo.width):
+        raise DatasetError(
+            f"The mask {pair.mask.name!r} is {raw.shape[1]} x {raw.shape[0]} pixels and its photo {photo.width} x "
+            f"{photo.height}: a mask must have its photo's size."
+        )
+    return photo, mapped(raw, pair, what)
+
+
+def mapped(raw: Mask, pair: Pair, what: Meaning) -> Mask:
+    assert pair.mask is not None
+    if what.format == "trimap":
+        values = truth.trimap_mask(raw, pair.mask.name, pair.label)
+    else:
+        values = truth.index_mask(raw, pair.mask.name, len(what.table))
+    table = np.full(256, VOID, np.uint8)
+    table[: len(what.table)] = what.table
+    return table[values]

@@ -1,0 +1,215 @@
+"""The training loop, top to bottom.
+
+In: a net to start from, training and validation pairs, a recipe, where to write. Out: the checkpoint with the best
+validation mIoU, a CSV with a row per epoch, and at any moment a state that continues to the same numbers.
+Knows nothing of command lines and folders.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seglib import nets, overlay, preprocess
+from seglib.errors import SegError
+from seglib.metrics import Counts
+from seglib.models import IMAGENET_MEAN, IMAGENET_STD
+from seglib.overlay import Mask
+from seglib.preprocess import Resize
+from seglib.training import augment, checkpoint, data, loader, losses, report, schedule
+from seglib.training.checkpoint import Progress
+from seglib.training.data import Meaning, Pair
+from seglib.training.loader import Seen, Source
+from seglib.training.recipe import Recipe
+
+SAVED_EVERY = 60.0
+"""Seconds of work that a kill may cost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    out: Path
+    plot: bool = False
+    half: bool = True
+    """fp16 numbers in the checkpoint, else fp32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Who is told how far it is, and when to pause."""
+
+    on_step: Callable[[Progress, int, float], None] = lambda *_: None
+    """(progress, batches of this epoch, loss)"""
+    on_epoch: Callable[[dict[str, float | None]], None] = lambda _: None
+    seconds: float = float("inf")
+    """Of this invocation, after which training pauses; the same command continues."""
+
+
+def train(
+    net: nn.Module,
+    source: Source,
+    validation: Sequence[Pair],
+    recipe: Recipe,
+    files: Files,
+    *,
+    device: str = "cpu",
+    workers: int = 0,
+    watch: Watch = Watch(),
+) -> Progress:
+    """Train until the recipe's end, or until patience or time are spent; continue where a saved state stands."""
+    started = time.monotonic()
+    net = net.to(device).to(memory_format=torch.channels_last)
+    kept = copy.deepcopy(net).requires_grad_(False)
+    if device == "cpu":
+        nets.mend_dilated(net)
+    optimiser = torch.optim.AdamW(_groups(net, recipe), weight_decay=recipe.weight_decay)
+    progress = Progress()
+    if checkpoint.state_path(files.out).exists():
+        progress = checkpoint.load_state(files.out, recipe, net=net, kept=kept, optimiser=optimiser)
+    saved = time.monotonic()
+
+    while not is_over(progress, recipe):
+        plan = augment.batches(len(source.pairs), recipe, progress.epoch)
+        _to_training(net, recipe)
+        for batch in loader.batches(source, recipe, progress.epoch, plan, start=progress.step, workers=workers):
+            ticked = time.monotonic()
+            _set_rate(optimiser, recipe, progress.epoch + progress.step / len(plan))
+            torch.manual_seed(recipe.seed * 1_000_003 + progress.steps)  # of dropout
+            loss = _step(net, batch, optimiser, recipe, device)
+            schedule.average(kept, net, progress.steps, recipe.average)
+            progress.step += 1
+            progress.steps += 1
+            progress.photos += len(batch.photos)
+            progress.loss_sum += loss
+            progress.seconds += time.monotonic() - ticked
+            watch.on_step(progress, len(plan), loss)
+            if time.monotonic() - saved > SAVED_EVERY:
+                checkpoint.save_state(files.out, recipe, progress, net=net, kept=kept, optimiser=optimiser)
+                saved = time.monotonic()
+            if time.monotonic() - started > watch.seconds:
+                checkpoint.save_state(files.out, recipe, progress, net=net, kept=kept, optimiser=optimiser)
+                return progress
+
+        row = {
+            "epoch": progress.epoch + 1,
+            "photos": progress.photos,
+            "seconds": round(progress.seconds, 1),
+            "rate": recipe.rate * _share_of_rate(recipe, progress.epoch + (progress.step - 1) / len(plan)),
+            "loss": progress.loss_sum / len(plan),
+            **report.validated(validate(kept, validation, source.meaning, recipe, device)),
+        }
+        progress.rows.append(row)
+        if (quality := row["miou"] or 0.0) > progress.best:
+            progress.best, progress.best_epoch = quality, progress.epoch
+            about = {"epoch": str(progress.epoch + 1), "validation_miou": f"{quality:.4f}"}
+            checkpoint.save_checkpoint(files.out, kept, recipe, about, half=files.half)
+        progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
+        checkpoint.save_state(files.out, recipe, progress, net=net, kept=kept, optimiser=optimiser)
+        saved = time.monotonic()
+        report.write_csv(files.out.with_suffix(".csv"), progress.rows)
+        if files.plot:
+            report.draw(files.out.with_suffix(".png"), progress.rows)
+        watch.on_epoch(row)
+    return progress
+
+
+def is_over(progress: Progress, recipe: Recipe) -> bool:
+    """All epochs are done, or patience is spent."""
+    without_gain = progress.epoch - 1 - progress.best_epoch
+    return progress.epoch >= recipe.epochs or bool(recipe.patience and without_gain >= recipe.patience)
+
+
+def _groups(net: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+    """What was trained before learns at its own rate; biases and norms do not decay (He et al. 2019)."""
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(not name.startswith(tuple(f"{one}." for one in recipe.frozen)))
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            rate = recipe.encoder_rate if name.startswith("backbone.") else recipe.rate
+            decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": some, "greatest": rate, "weight_decay": decay} for (rate, decay), some in groups.items()]
+
+
+def _to_training(net: nn.Module, recipe: Recipe) -> None:
+    net.train()
+    for name in recipe.frozen:
+        net.get_submodule(name).eval()
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, epoch: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = group["greatest"] * _share_of_rate(recipe, epoch)
+
+
+def _share_of_rate(recipe: Recipe, epoch: float) -> float:
+    return schedule.factor(recipe.schedule, epoch, recipe.epochs, warmup=recipe.warmup, cooldown=recipe.cooldown)
+
+
+def _step(net: nn.Module, batch: Seen, optimiser: torch.optim.Optimizer, recipe: Recipe, device: str) -> float:
+    photos = normalised(batch.photos.to(device))  # (B, 3, H, W)
+    masks = batch.masks.to(device)
+    with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
+        raw = raw_logits(net, photos)
+    raw = raw.float()
+    logits = _at(raw, tuple(masks.shape[1:]))
+    loss = losses.cross_entropy(logits, masks)
+    if recipe.dice:
+        loss = loss + recipe.dice * losses.dice(logits, masks)
+    if batch.soft is not None:
+        soft = batch.soft.to(device)
+        loss = loss + recipe.soft * losses.distillation(_at(raw, tuple(soft.shape[2:])), soft)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    value, slope = (
+        float(loss.detach()),
+        nn.utils.get_total_norm([p.grad for p in net.parameters() if p.grad is not None]),
+    )
+    if not (np.isfinite(value) and bool(slope.isfinite())):
+        raise SegError("The loss or its gradient is no number any more: begin anew with a lower --rate.")
+    optimiser.step()
+    return value
+
+
+def raw_logits(net: nn.Module, photos: Tensor) -> Tensor:
+    """As the head makes them, where the net can say so, else enlarged."""
+    logits: Tensor = net.logits(photos) if hasattr(net, "logits") else net(photos)["out"]  # type: ignore[operator]
+    return logits
+
+
+def _at(logits: Tensor, size_hw: tuple[int, ...]) -> Tensor:
+    if tuple(logits.shape[2:]) == size_hw:
+        return logits
+    return functional.interpolate(logits, size=size_hw, mode="bilinear", align_corners=False)
+
+
+def normalised(photos: Tensor) -> Tensor:
+    """uint8 (B, 3, H, W) -> float, by ImageNet's mean and deviation, channels last in memory."""
+    mean, std = (torch.tensor(v, device=photos.device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((photos.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def validate(net: nn.Module, pairs: Sequence[Pair], what: Meaning, recipe: Recipe, device: str) -> Counts:
+    """Truth against mask, by the rule of `seglib evaluate`: the grid's mask, enlarged by nearest neighbour."""
+    net.eval()
+    return Counts.of_masks(_masks(net, pairs, what, recipe, device), what.classes, what.classes)
+
+
+@torch.inference_mode()
+def _masks(
+    net: nn.Module, pairs: Sequence[Pair], what: Meaning, recipe: Recipe, device: str
+) -> Iterator[tuple[Mask, Mask]]:
+    for pair in pairs:
+        photo, right = data.load(pair, what)
+        pixels = torch.from_numpy(np.array(preprocess.resized(photo, Resize(recipe.resize))))
+        with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            raw = raw_logits(net, normalised(pixels.permute(2, 0, 1)[None].to(device)))
+        seen = _at(raw.float(), tuple(pixels.shape[:2])).argmax(1)[0].to(torch.uint8).cpu().numpy()
+        yield right, overlay.stretched(seen, photo.size)

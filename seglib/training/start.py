@@ -1,0 +1,71 @@
+"""The net that training starts from.
+
+In: an architecture, a number of classes, weights of an encoder or of a whole net. Out: the net. Knows nothing of data.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from seglib import models
+from seglib.errors import UsageError, WeightsError
+from seglib.models import ModelSpec
+
+
+def fresh(architecture: str, classes: int, *, options: dict[str, str], seed: int, encoder: Path | None) -> nn.Module:
+    """With random weights that follow from the seed, and the encoder's from a file if there is one."""
+    torch.manual_seed(seed)
+    try:
+        net = models.builder(architecture, tuple(sorted(options.items())))(classes)
+    except TypeError:
+        raise UsageError(f"{architecture} knows no choice of {', '.join(options)}: leave it out.") from None
+    if encoder is not None:
+        _fill_encoder(net, encoder)
+    return net
+
+
+def from_model(spec: ModelSpec, classes: int, seed: int) -> nn.Module:
+    """A trained net under a new head: all of its weights that fit, and a new last layer for these classes.
+
+    Also where the classes are as many as before: what they mean is new.
+    """
+    torch.manual_seed(seed)
+    trained, net = models.load(spec), spec.build(classes)
+    last, shapes = last_layer(net), {name: value.shape for name, value in net.state_dict().items()}
+    state = {
+        name: value
+        for name, value in trained.state_dict().items()
+        if value.shape == shapes[name] and not name.startswith(f"{last}.")
+    }
+    net.load_state_dict(state, strict=False)
+    return net
+
+
+def check_parts(net: nn.Module, names: Sequence[str]) -> None:
+    """Raises `UsageError` for a module that this net does not have."""
+    known = {name for name, _ in net.named_modules()}
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"The net has no part {unknown[0]!r}; those of its encoder begin with backbone.0.")
+
+
+def last_layer(net: nn.Module) -> str:
+    """Name of the convolution that makes the logits: the last one."""
+    names: list[str] = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
+    return names[-1]
+
+
+def _fill_encoder(net: nn.Module, encoder: Path) -> None:
+    """From a state dict whose keys are those of torchvision's classifier, with or without `features.`; or, where names
+    differ (SegNet's encoder and `vgg16_bn`), whose tensors come in the same order.
+    """
+    state = {name.removeprefix("features."): value for name, value in models.read_state(encoder).items()}
+    backbone = net.get_submodule("backbone")
+    wanted = backbone.state_dict()
+    if not wanted.keys() & state.keys():
+        state = dict(zip(wanted, state.values(), strict=False))
+    unfit = [name for name, value in wanted.items() if name not in state or state[name].shape != value.shape]
+    if unfit:
+        raise WeightsError(f"{encoder.name} does not fit this encoder: {unfit[0]} is missing or has another shape.")
+    backbone.load_state_dict({name: state[name].to(value.dtype) for name, value in wanted.items()})

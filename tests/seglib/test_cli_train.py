@@ -1,0 +1,150 @@
+"""`seglib train` from the shell's side: a net of one's own, then `run --weights`; and each sentence of refusal."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib import cli, models, overlay
+from tests.seglib.plain_training import TinyNet, voc_folder
+
+SMALL = [
+    *("--epochs", "2", "--batch-size", "1", "--short-side", "32-64", "--resize", "64x32", "--validation", "0.25"),
+    *("--workers", "0", "--precision", "fp32", "--rate", "0.02"),
+]
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    monkeypatch.setitem(models.TRAINED, "tiny", TinyNet)
+    models.builder.cache_clear()
+    yield
+    models.builder.cache_clear()
+
+
+@pytest.fixture
+def voc(tmp_path):
+    return voc_folder(tmp_path / "voc", 12)
+
+
+def train(*arguments) -> int:
+    return cli.main(["train", *map(str, arguments)])
+
+
+def test_a_net_of_ones_own_is_trained_and_used(voc, tmp_path, capsys):
+    out, store = tmp_path / "made" / "pets.safetensors", tmp_path / "store"
+    assert train("tiny", voc, "--classes", "background,cat,dog", "--out", out, *SMALL) == 0
+    said = capsys.readouterr()
+    assert "9 photos to train on, 3 to validate, 3 classes, on cpu in fp32" in said.err
+    assert "epoch 2 of 2: loss " in said.err
+    assert f"python -m seglib run FOLDER --weights {out}" in said.out
+    assert len((tmp_path / "made" / "pets.val.txt").read_text().splitlines()) == 3
+    assert pd.read_csv(tmp_path / "made" / "pets.csv")["epoch"].tolist() == [1, 2]
+    arguments = ["run", voc / "JPEGImages", "--weights", out, "--store", store, "--workers", "0", "--json"]
+    assert cli.main([*map(str, arguments)]) == 0
+    (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (row["model"], row["images"], row["failed"]) == ("tiny", 12, 0)
+    assert row["run"].startswith("tiny-64x32-")
+
+
+def test_fine_tuning_starts_from_a_checkpoint_under_a_new_head(voc, tmp_path, capsys):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    assert train("tiny", voc, "--classes", "background,cat,dog", "--out", first, *SMALL) == 0
+    for index in range(12):  # other masks: two classes by their values
+        mask = voc / "SegmentationClass" / f"{index:02}.png"
+        old = overlay.read_index_png(mask.read_bytes())
+        mask.write_bytes(overlay.index_png(np.where(old == 255, 255, old > 0).astype(np.uint8)))
+    assert train("tiny", voc, "--finetune", first, "--classes", "paper,box", "--out", second, *SMALL) == 0
+    spec = models.find(None, second)
+    assert spec.classes == ("paper", "box")
+    assert models.load(spec).classifier.out_channels == 2
+    assert "mIoU" in capsys.readouterr().out
+
+
+def test_a_teacher_is_asked_once_and_helps(voc, tmp_path, capsys):
+    teacher, out = tmp_path / "teacher.safetensors", tmp_path / "pupil.safetensors"
+    classes = ("--classes", "background,cat,dog")
+    assert train("tiny", voc, *classes, "--out", teacher, *SMALL) == 0
+    unlabelled = ("--unlabelled", voc / "JPEGImages")
+    assert train("tiny", voc, *classes, "--out", out, "--teacher", teacher, *unlabelled, *SMALL) == 0
+    assert "21 photos to train on" in capsys.readouterr().err
+    assert len(list((tmp_path / "pupil.soft").rglob("*.npy"))) == 12
+    assert json.loads((tmp_path / "pupil.soft" / "teacher.json").read_text())["model"] == "tiny"
+
+
+def test_time_pauses_and_the_same_command_continues(voc, tmp_path, capsys):
+    out = tmp_path / "net.safetensors"
+    command = ("tiny", voc, "--out", out, *SMALL)
+    assert train(*command, "--minutes", "0.0001") == 0
+    assert "paused after 0 epochs; the same command continues" in capsys.readouterr().out
+    assert not out.exists()
+    assert train(*command) == 0
+    assert out.exists()
+
+
+def test_patience_that_is_spent_is_an_end_and_no_pause(voc, tmp_path, capsys):
+    still = ("--rate", "0", "--patience", "1", "--freeze", "backbone")
+    assert train("tiny", voc, "--out", tmp_path / "net.safetensors", *SMALL, "--epochs", "9", *still) == 0
+    said = capsys.readouterr()
+    assert "paused" not in said.out
+    assert "epoch 2 of 9" in said.err
+    assert "epoch 3 of 9" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("magic",), 2, "There is no model 'magic'"),
+        (("tiny", "--classes", "cat,dog"), 2, "expected background"),
+        (("tiny", "--unlabelled", "x"), 2, "add --teacher"),
+        (("tiny", "--teacher", "x.pth"), 2, "'x.pth' is neither"),
+        (("tiny", "--teacher", "x.safetensors"), 1, "no weights file 'x.safetensors'"),
+        (("tiny", "--soft-labels", "x"), 2, "holds no soft labels"),
+        (("tiny", "--finetune", "--upsampling", "shuffle"), 2, "leave out --upsampling"),
+        (("tiny", "--upsampling", "shuffle"), 2, "knows no choice of upsampling"),
+        (("tiny", "--encoder", "nowhere.pth"), 1, "is not a checkpoint"),
+        (("tiny", "--masks", "nowhere"), 1, "name the folder that holds the masks"),
+        (("tiny", "--schedule", "step"), 2, "A schedule is one of"),
+        (("tiny", "--freeze", "backbone.77"), 2, "has no part 'backbone.77'"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(voc, tmp_path, capsys, monkeypatch, arguments, code, sentence):
+    monkeypatch.chdir(tmp_path)
+    name, *rest = arguments
+    if "--unlabelled" in rest:
+        rest[1] = str(voc / "JPEGImages")
+    assert train(name, voc, "--out", "net.safetensors", *SMALL, *rest) == code
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("seglib: ")
+    assert sentence in said
+    assert not (tmp_path / "net.safetensors").exists()
+
+
+def test_another_ending_than_safetensors_is_a_sentence(voc, capsys):
+    assert train("tiny", voc, "--out", "net.pth") == 2
+    assert "expected a name that ends in .safetensors" in capsys.readouterr().err
+
+
+def test_without_matplotlib_a_plot_is_refused_before_training(voc, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert train("tiny", voc, "--out", tmp_path / "net.safetensors", "--plot", *SMALL) == 2
+    assert "pip install '.[train]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--short-side", "320"), ("--classes", "a,,b"), ("--rate", "-1"), ("--epochs", "0"), ("--rate", "much")],
+)
+def test_a_value_that_cannot_be_read_is_a_usage_error(voc, wrong):
+    with pytest.raises(SystemExit) as stopped:
+        train("tiny", voc, "--out", "net.safetensors", *wrong)
+    assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(("side", "wanted"), [(224, (192, 320)), (96, (96, 128)), (32, (32, 32)), (384, (320, 544))])
+def test_training_pictures_are_about_as_large_as_the_checkpoints_own(side, wanted):
+    from seglib.cli.train import around
+
+    assert around(side) == wanted
