@@ -4,17 +4,18 @@ In: a `Comparison` of the selected photos. Out: what charts and tables draw, wit
 of photos. Only measures that are shown get intervals, since these cost most. Knows nothing of pages or caches.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboard import ranking
+from dashboard.ranking import Order
 from seglib import difference, evaluate, metrics, truths
 from seglib.classes import BACKGROUND
 from seglib.compare import Comparison
-from seglib.difference import CATEGORIES
 from seglib.metrics import Figure
 from seglib.store import Store
 
@@ -94,20 +95,20 @@ def flips(found: Comparison, a: str, b: str, most: int) -> Flips:
 
 def shares(found: Comparison, a: str, b: str, name: str) -> pd.DataFrame:
     """Share of a class in both runs, of photos that one of them has it in: one row per photo (path, image_id, x, y), or
-    with more than `MOST_POINTS` of them one per square (x_low, x_high, y_low, y_high, count).
+    with more than `MOST_POINTS` of them one per square (square: its number, x_low, x_high, y_low, y_high, count).
     """
     x, y = metrics.class_shares(found.counts[a, b], name)
     there = (x > 0) | (y > 0)
     if there.sum() <= MOST_POINTS:
         files = found.files.loc[there, ["path", "image_id"]]
         return files.assign(x=x[there], y=y[there]).reset_index(drop=True)
-    cells = _square(x[there]) * SQUARES + _square(y[there])
-    number = np.bincount(cells, minlength=SQUARES**2)
+    number = np.bincount(_square(x[there], y[there]), minlength=SQUARES**2)
     filled = np.flatnonzero(number)
     edges = np.linspace(0, 1, SQUARES + 1)
     column, row = filled // SQUARES, filled % SQUARES
     return pd.DataFrame(
         {
+            "square": filled,
             "x_low": edges[column],
             "x_high": edges[column + 1],
             "y_low": edges[row],
@@ -117,17 +118,15 @@ def shares(found: Comparison, a: str, b: str, name: str) -> pd.DataFrame:
     )
 
 
-def _square(share: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.minimum((share * SQUARES).astype(np.int64), SQUARES - 1)
+def _square(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
+    column, row = (np.minimum((share * SQUARES).astype(np.int64), SQUARES - 1) for share in (x, y))
+    return column * SQUARES + row
 
 
-def inside(
-    found: Comparison, a: str, b: str, name: str, *, x: tuple[float, float], y: tuple[float, float]
-) -> NDArray[np.intp]:
-    """Rows of the photos that `shares` shows whose shares are within these ends."""
-    first, second = metrics.class_shares(found.counts[a, b], name)
-    there = (first > 0) | (second > 0)
-    return np.flatnonzero(there & (first >= x[0]) & (first <= x[1]) & (second >= y[0]) & (second <= y[1]))
+def inside(found: Comparison, a: str, b: str, name: str, squares: Collection[int]) -> NDArray[np.intp]:
+    """Rows of the photos that `shares` counts in these squares."""
+    x, y = metrics.class_shares(found.counts[a, b], name)
+    return np.flatnonzero(((x > 0) | (y > 0)) & np.isin(_square(x, y), list(squares)))
 
 
 def pairwise(found: Comparison, measure: str = "pixel_agreement") -> tuple[pd.DataFrame, Figure]:
@@ -176,48 +175,22 @@ def costliest(costs: pd.DataFrame, column: str) -> str | None:
     return str(costs["run"].iloc[int(values.to_numpy().argmax())])
 
 
-@dataclass(frozen=True)
-class Order:
-    """Photos of a comparison, sorted by a measure."""
-
-    at: NDArray[np.intp]
-    """Rows of its files."""
-    values: NDArray[np.float64]
-    """The measure of each of these, NaN where it is not defined."""
-
-
 def order(found: Comparison, a: str, b: str, measure: str, *, name: str, flip: Sequence[str]) -> Order:
     """By one of `state.DISAGREEMENTS`, the most disagreeing first, undefined ones last; `name` is the class of `iou`
     and `area`. With a `flip` only the photos that have such pixels.
     """
     counts, measures = found.counts[a, b], found.measures[a, b]
-    share = _flipped(found, a, b, flip)
-    kept = np.flatnonzero(share > 0) if len(flip) else np.arange(len(found.files))
+    share = ranking.cell_share(counts, flip)
+    kept = np.flatnonzero(share > 0) if len(flip) else None
     key = f"{_PER_CLASS[measure]}:{name}" if measure in _PER_CLASS else _PER_PHOTO.get(measure, "")
     if measure == "flip" and len(flip):
-        values, ranks = share, -share
-    elif key in measures:
-        values = measures[key].each()
-        ranks = -np.abs(values) if measure == "area" else values
-    else:
-        values = ranks = np.full(counts.images, np.nan)
-    sorted_at = kept[np.argsort(ranks[kept], kind="stable")]  # NaN last
-    return Order(sorted_at, values[sorted_at])
+        return ranking.ranked(share, -share, kept)
+    values = measures[key].each() if key in measures else np.full(counts.images, np.nan)
+    return ranking.ranked(values, -np.abs(values) if measure == "area" else values, kept)
 
 
 def parts_of(found: Comparison, a: str, b: str, at: NDArray[np.intp]) -> NDArray[np.float64]:
     """(len(at), categories): the share of each category of `seglib.difference` in these photos, from the counts."""
     counts = found.counts[a, b].taken(at)
-    category = difference.category_table(counts.classes_a, counts.classes_b)[counts.a, counts.b]
-    cells = counts.image * len(CATEGORIES) + category
-    pixels = np.bincount(cells, counts.pixels, len(at) * len(CATEGORIES)).astype(np.float64)
-    pixels = pixels.reshape(len(at), len(CATEGORIES))
-    return metrics.ratio(pixels, np.broadcast_to(counts.area()[:, None], pixels.shape))
-
-
-def _flipped(found: Comparison, a: str, b: str, flip: Sequence[str]) -> NDArray[np.float64]:
-    """(N,): share of each photo's pixels that A calls the one and B the other."""
-    counts = found.counts[a, b]
-    if not len(flip) or flip[0] not in counts.classes_a or flip[1] not in counts.classes_b:
-        return np.zeros(counts.images)
-    return np.nan_to_num(metrics.ratio(counts.cell(flip[0], flip[1]).astype(np.float64), counts.area()))
+    table = difference.category_table(counts.classes_a, counts.classes_b)
+    return ranking.category_shares(counts, table[counts.a, counts.b])

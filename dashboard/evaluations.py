@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboard import ranking
+from dashboard.ranking import Order
 from seglib import difference, evaluate, metrics
 from seglib.classes import BACKGROUND, VOID
-from seglib.difference import CATEGORIES
 from seglib.evaluate import Difference, Evaluation
 from seglib.metrics import Counts, Figure, Measure
 
@@ -115,28 +116,15 @@ def reliability(one: Evaluation) -> tuple[str, pd.DataFrame]:
     return unit, one.reliability(unit)
 
 
-@dataclass(frozen=True)
-class Order:
-    at: NDArray[np.intp]
-    """Rows of the evaluation's files, worst first; those where the measure is not defined come last."""
-    values: NDArray[np.float64]
-    """The measure of each of these."""
-
-
 def order(one: Evaluation, grade: str, name: str, cell: Sequence[str]) -> Order:
     """By one of `GRADES`, `name` is the class of `iou`. With a `cell` (truth's class, run's class) only the photos that
     have such pixels, most of them (as a share of the photo) first.
     """
+    if cell:
+        share = ranking.cell_share(one.counts, cell)
+        return ranking.ranked(share, -share, np.flatnonzero(share > 0))
     key = f"iou:{name}" if grade == "iou" else GRADES[grade]
-    values = one.measures[key].each() if key in one.measures else np.full(one.counts.images, np.nan)
-    if not cell:
-        at = np.argsort(values, kind="stable")
-        return Order(at, values[at])
-    known = cell[0] in one.counts.classes_a and cell[1] in one.counts.classes_b
-    pixels = one.counts.cell(cell[0], cell[1]) if known else np.zeros(one.counts.images)
-    share = np.nan_to_num(metrics.ratio(pixels.astype(np.float64), one.counts.area()))
-    at = np.argsort(-share, kind="stable")[: int((share > 0).sum())]
-    return Order(at, share[at])
+    return ranking.ranked(one.measures[key].each() if key in one.measures else np.full(one.counts.images, np.nan))
 
 
 def parts_of(one: Evaluation, at: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -147,13 +135,4 @@ def parts_of(one: Evaluation, at: NDArray[np.intp]) -> NDArray[np.float64]:
         if name in counts.classes_b:
             place[value] = counts.classes_b.index(name)
     table = difference.category_table(counts.classes_b, counts.classes_b)
-    cells = counts.image * len(CATEGORIES) + table[place[counts.a], counts.b]
-    pixels = np.bincount(cells, counts.pixels, len(at) * len(CATEGORIES)).astype(np.float64)
-    pixels = pixels.reshape(len(at), len(CATEGORIES))
-    return metrics.ratio(pixels, np.broadcast_to(counts.area()[:, None], pixels.shape))
-
-
-def focus(one: Evaluation, chosen: str) -> str:
-    """The class that is looked at more closely: the visitor's, else that with most pixels beside the background."""
-    names = [name for name in main_classes(one, len(one.run.classes)) if name in one.counts.common]
-    return chosen if chosen in names else next((name for name in names if name != BACKGROUND), "")
+    return ranking.category_shares(counts, table[place[counts.a], counts.b])

@@ -1,7 +1,8 @@
 """Charts of comparisons: a small frame in, a plotly figure out.
 
 In: the frames of `dashboard.comparisons`. Out: `Figure`s in the colours of the difference overlay: A blue, B orange.
-Points carry what a click opens as the first entry of their `customdata`. Knows nothing of Streamlit or stores.
+What a click opens, or the number of a square, is the first entry of the `customdata`. Knows nothing of Streamlit or
+stores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,18 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts import ACCENT, GRID, LINE_PX, NEUTRAL, laid_out
+from dashboard.charts import ACCENT, EQUAL, GRID, LINE_PX, NEUTRAL, bars, box_drawn_in, drawn, points
 from dashboard.formats import interval, percent, photos, plain_html, signed, tenths
 from seglib.difference import CATEGORIES, ONLY_A, ONLY_B
 from seglib.metrics import Figure
 
 A_COLOUR, B_COLOUR = CATEGORIES[ONLY_A].colour, CATEGORIES[ONLY_B].colour
+_SQUARE = ["square", "x_low", "x_high", "y_low", "y_high", "count"]
+_ZERO = {
+    "type": "line",
+    **{"x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "y domain"},
+    "line": {"color": NEUTRAL, "width": 1},
+}
 _SHARE_AXIS = {"tickformat": ".0%", "range": [-0.03, 1.03], "dtick": 0.2, "gridcolor": GRID, "ticklabelstandoff": 4}
 
 
@@ -37,24 +44,25 @@ def shares(frame: pd.DataFrame, name: str, colour: str, *, height: int = 260) ->
         x = ((frame["x_low"] + frame["x_high"]) / 2).tolist()
         y = ((frame["y_low"] + frame["y_high"]) / 2).tolist()
         told = [
-            ["", photos(int(n)), f"{percent(a)} to {percent(b)}", f"{percent(c)} to {percent(d)}"]
-            for a, b, c, d, n in frame[["x_low", "x_high", "y_low", "y_high", "count"]].itertuples(index=False)
+            [str(square), photos(n), f"{percent(a)} to {percent(b)}", f"{percent(c)} to {percent(d)}"]
+            for square, a, b, c, d, n in frame[_SQUARE].itertuples(index=False)
         ]
         hint = "A %{customdata[2]}<br>B %{customdata[3]}<br>%{customdata[1]}<extra></extra>"
         strength = np.log1p(frame["count"].to_numpy("float64"))
         opacity = (0.2 + 0.8 * strength / strength.max(initial=1e-9)).tolist()
         marker = {"symbol": "square", "size": 8, "color": ACCENT, "opacity": opacity}
-    figure = go.Figure()
-    figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": NEUTRAL, "width": 1, "dash": "dot"}, hoverinfo="skip"
+    horizontal, vertical = (
+        {"title": {"text": f"share of {plain_html(name)} in {run}", "standoff": 10}, **_SHARE_AXIS} for run in "AB"
     )
-    figure.add_scatter(x=x, y=y, mode="markers", marker=marker, customdata=told, hovertemplate=hint)
-    figure.update_xaxes(title={"text": f"share of {plain_html(name)} in A", "standoff": 10}, **_SHARE_AXIS)
-    figure.update_yaxes(title={"text": f"share of {plain_html(name)} in B", "standoff": 10}, **_SHARE_AXIS)
-    figure = laid_out(figure, height, top=8, bottom=44)
-    if not single:
-        figure.update_layout(dragmode="select", newselection={"line": {"color": ACCENT, "width": 2, "dash": "dot"}})
-    return figure
+    return drawn(
+        [EQUAL, points(x=x, y=y, mode="markers", marker=marker, customdata=told, hovertemplate=hint)],
+        height,
+        top=8,
+        bottom=44,
+        xaxis=horizontal,
+        yaxis=vertical,
+        **({} if single else box_drawn_in(ACCENT)),
+    )
 
 
 def area_differences(figures: Mapping[str, Figure]) -> go.Figure:
@@ -62,12 +70,11 @@ def area_differences(figures: Mapping[str, Figure]) -> go.Figure:
     names = list(figures)
     values = [figure.value or 0.0 for figure in figures.values()]
     ends = [figure.interval or (value, value) for figure, value in zip(figures.values(), values, strict=True)]
-    figure = go.Figure()
-    figure.add_bar(
+    lengths = bars(
         x=[value * 100 for value in values],
         y=[plain_html(name) for name in names],
         orientation="h",
-        marker_color=[B_COLOUR if value > 0 else A_COLOUR for value in values],
+        marker={"color": [B_COLOUR if value > 0 else A_COLOUR for value in values]},
         error_x=_error([v * 100 for v in values], [(low * 100, high * 100) for low, high in ends]),
         customdata=[
             [signed(value), f"{signed(low)} to {signed(high)}"] for value, (low, high) in zip(values, ends, strict=True)
@@ -75,11 +82,20 @@ def area_differences(figures: Mapping[str, Figure]) -> go.Figure:
         hovertemplate="%{y}: %{customdata[0]} percentage points<br>95 %: %{customdata[1]}<extra></extra>",
     )
     reach = max((abs(end) * 100 for pair in ends for end in pair), default=0) * 1.1 or 1
-    figure.update_xaxes(range=[-reach, reach], gridcolor=GRID, nticks=6, ticklabelstandoff=4)
-    figure.update_xaxes(title={"text": "percentage points of all pixels, B minus A", "standoff": 8})
-    figure.update_yaxes(autorange="reversed", ticksuffix="  ", type="category")
-    figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1})
-    return laid_out(figure, LINE_PX * max(len(names), 1), bottom=52)
+    return drawn(
+        [lengths],
+        LINE_PX * max(len(names), 1),
+        bottom=52,
+        xaxis={
+            "range": [-reach, reach],
+            "gridcolor": GRID,
+            "nticks": 6,
+            "ticklabelstandoff": 4,
+            "title": {"text": "percentage points of all pixels, B minus A", "standoff": 8},
+        },
+        yaxis={"autorange": "reversed", "ticksuffix": "  ", "type": "category"},
+        shapes=[_ZERO],
+    )
 
 
 def worth(
@@ -92,8 +108,7 @@ def worth(
     values = [figure.value if figure.value is not None else float("nan") for figure in figures]
     ends = [figure.interval or (value, value) for figure, value in zip(figures, values, strict=True)]
     low, high = min(costs), max(costs)
-    figure = go.Figure()
-    figure.add_scatter(
+    runs = points(
         x=list(costs),
         y=values,
         mode="lines+markers+text" if len(names) < 7 else "lines+markers",
@@ -114,26 +129,26 @@ def worth(
         hovertemplate=f"%{{text}}<br>{plain_html(cost)}: %{{customdata[0]}}<br>{plain_html(merit)}: %{{customdata[1]}}"
         "<br>95 %: %{customdata[2]}<extra></extra>",
     )
-    figure.update_xaxes(
-        type="log",
-        range=[np.log10(low / 1.35), np.log10(high * 1.35)],
-        title={"text": cost, "standoff": 8},
-        gridcolor=GRID,
-        tickvals=sorted(set(costs)),
-        ticktext=[f"{value:,.3g}" for value in sorted(set(costs))],
-        ticklabelstandoff=4,
-    )
+    horizontal = {
+        "type": "log",
+        "range": [np.log10(low / 1.35), np.log10(high * 1.35)],
+        "title": {"text": cost, "standoff": 8},
+        "gridcolor": GRID,
+        "tickvals": sorted(set(costs)),
+        "ticktext": [f"{value:,.3g}" for value in sorted(set(costs))],
+        "ticklabelstandoff": 4,
+    }
     reach = [end for pair in ends for end in pair if not np.isnan(end)]
     room = max(max(reach, default=1) - min(reach, default=0), 0.01) * 0.25
-    figure.update_yaxes(
-        range=[min(reach, default=0) - room, max(reach, default=1) + room],
-        title={"text": merit, "standoff": 10},
-        tickformat=".1%",
-        gridcolor=GRID,
-        nticks=6,
-        ticklabelstandoff=4,
-    )
-    return laid_out(figure, height, top=8, bottom=48)
+    vertical = {
+        "range": [min(reach, default=0) - room, max(reach, default=1) + room],
+        "title": {"text": merit, "standoff": 10},
+        "tickformat": ".1%",
+        "gridcolor": GRID,
+        "nticks": 6,
+        "ticklabelstandoff": 4,
+    }
+    return drawn([runs], height, top=8, bottom=48, xaxis=horizontal, yaxis=vertical)
 
 
 def _error(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict[str, object]:

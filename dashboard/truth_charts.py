@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts import ACCENT, GRID, NEUTRAL, laid_out
+from dashboard.charts import ACCENT, EQUAL, GRID, drawn, points
 
 HEIGHT = 300
 _LARGEST = 26
@@ -18,20 +18,24 @@ def reliability(curve: pd.DataFrame, unit: str) -> go.Figure:
     """Accuracy by confidence: one mark per bin, larger with more n, and the line on which both are equal."""
     there = curve[curve["n"] > 0]
     size = 7 + (_LARGEST - 7) * np.sqrt(there["n"] / there["n"].max())
-    figure = go.Figure()
-    figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": NEUTRAL, "width": 1}, hoverinfo="skip"
-    )
-    figure.add_scatter(
+    bins = points(
         x=there["confidence"].tolist(),
         y=there["accuracy"].tolist(),
         mode="lines+markers",
         line={"color": ACCENT, "width": 1.5},
-        marker={"size": size.tolist(), "color": ACCENT, "opacity": 0.85},
+        marker={"size": size.tolist(), "color": ACCENT, "opacity": 0.85, "line": {"width": 0}},
         customdata=[[int(n), low, high] for n, low, high in there[["n", "low", "high"]].itertuples(index=False)],
         hovertemplate="confidence %{x:.1%}, accuracy %{y:.1%}<br>bin %{customdata[1]:.2f} to %{customdata[2]:.2f}, "
         f"n = %{{customdata[0]:,}} {'pixels' if unit == 'pixels' else 'photos'}<extra></extra>",
     )
-    for axis, title in ((figure.update_xaxes, "confidence"), (figure.update_yaxes, "accuracy")):
-        axis(title={"text": title, "standoff": 10}, range=[-0.02, 1.05], tickformat=".0%", dtick=0.2, gridcolor=GRID)
-    return laid_out(figure, HEIGHT, top=8, bottom=44)
+    confidence, accuracy = (
+        {
+            "title": {"text": title, "standoff": 10},
+            "range": [-0.02, 1.05],
+            "tickformat": ".0%",
+            "dtick": 0.2,
+            "gridcolor": GRID,
+        }
+        for title in ("confidence", "accuracy")
+    )
+    return drawn([EQUAL, bins], HEIGHT, top=8, bottom=44, xaxis=confidence, yaxis=accuracy)

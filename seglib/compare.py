@@ -82,22 +82,11 @@ def update(
         job.name_runs()
         work = job.missing(ids)
         progress = Progress(title=f"{len(chosen)} runs", total=len(ids), done=len(ids) - len(work))
-        failed = []
-        appender = Appender(store, job.schemas)
         if on_progress is not None:
             on_progress(progress)
-        try:
-            for image_id, rows in in_threads(job.counted, work, threads):
-                if rows is None:
-                    failed.append(image_id)
-                    progress.failed += 1
-                else:
-                    appender.add(image_id, rows)
-                progress.done += 1
-                if on_progress is not None:
-                    on_progress(progress)
-        finally:  # also when stopped: what is counted is kept
-            appender.commit()
+        failed = count_all(
+            job.counted, work, Appender(store, job.schemas), progress, on_progress=on_progress, threads=threads
+        )
         if work:
             tidy(store)
     return Report(
@@ -211,6 +200,32 @@ def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) 
         compared = compared & (value != VOID)
         agreeing = agreeing & (value == values[0])
     return {"agreeing": [int(agreeing.sum())], "compared": [int(compared.sum())]}
+
+
+def count_all(
+    count: Callable[[Work], tuple[str, dict[Path, dict[str, Any]] | None]],
+    work: Sequence[Work],
+    appender: Appender,
+    progress: Progress,
+    *,
+    on_progress: OnProgress | None,
+    threads: int | None,
+) -> list[str]:
+    """Count each and keep its rows. Returns the ids of those that could not be counted."""
+    failed = []
+    try:
+        for image_id, rows in in_threads(count, work, threads):
+            if rows is None:
+                failed.append(image_id)
+                progress.failed += 1
+            else:
+                appender.add(image_id, rows)
+            progress.done += 1
+            if on_progress is not None:
+                on_progress(progress)
+    finally:  # also when stopped: what is counted is kept
+        appender.commit()
+    return failed
 
 
 def in_threads(count: Callable[[Work], Result], work: Sequence[Work], threads: int | None = None) -> Iterator[Result]:

@@ -20,7 +20,7 @@ from PIL import Image
 from seglib import boundary, difference, engine, metrics, overlay, parts, preprocess, remake, truth, truths
 from seglib import counts as counts_room
 from seglib.classes import VOID
-from seglib.compare import FILE_COLUMNS, OnProgress, Progress, chosen_runs, in_threads, sound_mask, tidy
+from seglib.compare import FILE_COLUMNS, OnProgress, Progress, chosen_runs, count_all, sound_mask, tidy
 from seglib.counts import BOUNDARY, CALIBRATION, TRUTH_CELLS, Appender
 from seglib.dataset import choose
 from seglib.errors import BadImage, DatasetError, SegError, StoreError
@@ -66,7 +66,7 @@ def update(
 
     `kind` is one of `truth.FORMATS`, guessed if None; `classes` are those of the indices of a `voc` truth; `names` are
     relative paths or stems: only these photos. `calibration` looks at the photos again for the confidence of each
-    pixel, which the store does not keep.
+    pixel, which the store does not keep. Progress is told in masks: each photo once per run.
     """
     chosen = chosen_runs(store, runs, least=1)
     begun = time.monotonic()
@@ -84,15 +84,18 @@ def update(
             )
         pictures = found.drop_duplicates("image_id")
         jobs = [(run, _missing(store, run, about, pictures, calibration)) for run in chosen]
-        progress = Progress(title=f"{len(chosen)} runs", total=sum(len(work) for _, work in jobs))
+        todo, every = sum(len(work) for _, work in jobs), len(chosen) * len(pictures)
+        progress = Progress(title=f"{len(chosen)} runs", total=every, done=every - todo)
         if on_progress is not None:
             on_progress(progress)
         failed: list[str] = []
         places = _roots(store, found)
         counters = [_Counter(store, run, about, places, calibration=calibration) for run in chosen]  # or none of them
         for counter, (_, work) in zip(counters, jobs, strict=True):
-            failed += _counted(counter, work, threads, progress, on_progress)
-        if progress.total:
+            appender = Appender(store, counter.schemas)
+            alone = 1 if calibration else threads  # the network takes all cores itself
+            failed += count_all(counter.count, work, appender, progress, on_progress=on_progress, threads=alone)
+        if todo:
             tidy(store)
     notes = [] if len(found) == len(photos) else [f"{len(photos) - len(found)} of {len(photos)} photos have no mask."]
     found = found[~found["image_id"].isin(failed)]
@@ -100,7 +103,7 @@ def update(
         truth=about,
         runs=tuple(run.run for run in chosen),
         files=found[EVALUATED_COLUMNS],
-        computed=progress.total - len(failed),
+        computed=todo - len(failed),
         failed=tuple(dict.fromkeys(failed)),
         seconds=round(time.monotonic() - begun, 3),
         notes=tuple(notes),
@@ -141,27 +144,6 @@ def _missing(
     pairs = list(zip(pictures["image_id"], pictures["truth"], strict=True))
     work = [(*pair, pair not in counted, calibration and pair not in calibrated) for pair in pairs]
     return [one for one in work if one[2] or one[3]]
-
-
-def _counted(
-    counter: "_Counter", work: Sequence[Any], threads: int | None, progress: Progress, on_progress: OnProgress | None
-) -> list[str]:
-    """Returns the ids of those that could not be counted."""
-    failed = []
-    appender = Appender(counter.store, counter.schemas)
-    try:
-        for image_id, rows in in_threads(counter.count, work, 1 if counter.calibration else threads):
-            if rows is None:
-                failed.append(image_id)
-                progress.failed += 1
-            else:
-                appender.add(image_id, rows)
-            progress.done += 1
-            if on_progress is not None:
-                on_progress(progress)
-    finally:  # also when stopped: what is counted is kept
-        appender.commit()
-    return failed
 
 
 class _Counter:

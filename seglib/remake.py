@@ -22,6 +22,8 @@ def remake(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, 
     """
     if run.weights_sha256 is None or run.precision is None:
         raise SegError(f"The masks of {run.run} were imported: no network here made them.")
+    if run.model in models.TRAINED and run.model not in models.MODELS:
+        raise WeightsError(f"{run.run} was made from somebody's own checkpoint, whose place the store does not keep.")
     if run.model not in models.MODELS:
         raise SegError(f"{run.run} was made by the network {run.model!r}, which this program does not know.")
     spec = models.find(run.model, source="hub" if run.recipe.get("code") == models.HUB_REPOSITORY else "torchvision")

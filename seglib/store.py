@@ -208,6 +208,16 @@ class Store:
         found = [run for p in (self.path / "runs").glob("*/run.json") if (run := _run_if_there(p))]
         return sorted(found, key=lambda run: (run.last_used, run.run))
 
+    def damaged_runs(self) -> dict[str, str]:
+        """Name -> why, of each run whose record cannot be read: while there is one, `runs` raises `StoreError`."""
+        found = {}
+        for file in sorted((self.path / "runs").glob("*/run.json")):
+            try:
+                _run_if_there(file)
+            except StoreError as error:
+                found[file.parent.name] = str(error)
+        return found
+
     def run(self, name: str | None = None) -> Run:
         """A run by its name; the one used last if no name is given."""
         if name is None and (runs := self.runs()):

@@ -10,16 +10,13 @@ import streamlit as st
 
 from dashboard import data, session, ui
 from dashboard.data import Selection
-from dashboard.formats import count, photos, plain_markdown
+from dashboard.formats import count, photos
 from dashboard.requested import MOST_COMPARED
 from dashboard.views import compare_cards, compare_gallery, compare_jobs, parts, picked, runs
 from dashboard.views.versus import Versus, chosen_of, versus
 
 TITLE = "Compare"
 NO_PAIR = "A comparison needs two runs, and this store holds one: start another on the Runs page."
-MOST_PILLS = 8
-"""With more runs than this, a list to search in replaces the buttons."""
-
 TABLES = {
     "pairs": "Every pair of runs: all figures with their intervals",
     "images": "Every photo and pair: all measures",
@@ -32,9 +29,10 @@ def render(selection: Selection) -> None:
     if shown is None:
         ui.nothing(TITLE, NO_PAIR, to=runs.TITLE)
         return
-    with ui.heading(TITLE):
-        _leaving(shown)
-    _choose(shown)
+    if not parts.head(
+        TITLE, selection, lambda: shown.photos, leaving=partial(_leaving, shown), choice=partial(_choose, shown)
+    ):
+        return
     ui.chips(selection.filters)
     compare_jobs.render(shown)
     if parts.is_empty(selection):
@@ -89,29 +87,15 @@ def _choose(shown: Versus) -> None:
     order = [run.run for run in shown.runs]
     sides = {shown.a: "A · ", shown.b: "B · "}
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_controls"):
-        key = session.controlled("w:compared", order if len(names) > MOST_PILLS else [n for n in names if n in order])
-        apply = session.on(key, partial(_choose_runs, shown.a, names))
-        title = f"Runs, at most {MOST_COMPARED}"
-        if len(names) <= MOST_PILLS:
-            st.pills(
-                title,
-                names,
-                selection_mode="multi",
-                format_func=lambda name: f"{sides.get(name, '')}{plain_markdown(shown.labels[name])}",
-                key=key,
-                on_change=apply,
-                width="stretch",
-            )
-        else:
-            st.multiselect(
-                title,
-                names,
-                format_func=lambda name: f"{sides.get(name, '')}{shown.labels[name]}",
-                max_selections=MOST_COMPARED,
-                key=key,
-                on_change=apply,
-                width="stretch",
-            )
+        parts.choose_runs(
+            f"Runs, at most {MOST_COMPARED}",
+            names,
+            order,
+            lambda name: f"{sides.get(name, '')}{shown.labels[name]}",
+            partial(_choose_runs, shown.a, names),
+            key="w:compared",
+            most=MOST_COMPARED,
+        )
         if len(order) > 2:
             key = session.controlled("w:against", shown.b)
             st.selectbox(
@@ -119,7 +103,7 @@ def _choose(shown: Versus) -> None:
                 order[1:],
                 format_func=lambda name: shown.labels[name],
                 key=key,
-                on_change=session.on(key, lambda name: session.change(against=name, page=1)),
+                on_change=session.on(key, lambda name: session.anew(against=name)),
                 width=260,
             )
         st.button("Swap A and B", key="swap", on_click=_swap, args=(shown.a, shown.b, tuple(sorted(order))))
@@ -129,31 +113,19 @@ def _choose_runs(a: str, names: list[str], chosen: list[str]) -> None:
     if len({a, *chosen}) > MOST_COMPARED:
         session.tell([f"At most {MOST_COMPARED} runs are compared at a time: take one away first."])
         return
-    session.change(**chosen_of(session.view(), a, names, chosen))
+    session.anew(**chosen_of(session.view(), a, names, chosen))
 
 
 def _swap(a: str, b: str, order: tuple[str, ...]) -> None:
     view = session.view()
-    session.change(run=b, against=a, runs=view.runs or order, flip=view.flip[::-1], page=1)
+    session.anew(run=b, against=a, runs=view.runs or order, flip=view.flip[::-1])
 
 
 # --- what can be taken along -------------------------------------------------------------------------------------
 
 
 def _leaving(shown: Versus) -> None:
-    parts.copy_link(shown.selection)
-    if shown.photos:
-        parts.report_button(shown.selection, [run.run for run in shown.runs], (shown.a, shown.b))
-    with st.popover("Tables", help="The figures of this page as CSV or Parquet"):
-        for table, meaning in TABLES.items():
-            ui.remark(meaning)
-            with st.container(horizontal=True):
-                for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
-                    st.download_button(
-                        kind.upper() if kind == "csv" else "Parquet",
-                        data=partial(data.compare_table, shown.asked, table, kind),
-                        file_name=f"compare.{table}.{kind}",
-                        mime=mime,
-                        key=f"download:{table}:{kind}",
-                        on_click="ignore",
-                    )
+    if not shown.photos:
+        return
+    parts.report_button(shown.selection, [run.run for run in shown.runs], (shown.a, shown.b))
+    parts.tables(TABLES, partial(data.compare_table, shown.asked), name="compare")

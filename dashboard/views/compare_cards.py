@@ -1,8 +1,10 @@
 """The cards of Compare: who changes what into what, shares of a class, areas, cost, every pair of runs.
 
-In: a `Versus`. Out: elements on the page. Knows nothing of the gallery below them.
+In: a `Versus`. Out: elements on the page. A click may change what the gallery below them shows.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,8 @@ from dashboard import charts, components, data, pair_charts, session, ui
 from dashboard.comparisons import MOST_AREAS, MOST_IOUS, Flips, Scores, costliest, inside
 from dashboard.components import Cell, image_id_of
 from dashboard.formats import NOTHING, count, interval, percent, photos, signed, size, tenths
-from dashboard.views import parts
+from dashboard.views import compare_gallery, parts
 from dashboard.views.versus import Versus
-from seglib.classes import BACKGROUND
 from seglib.metrics import Figure
 
 MOST_CLASSES = MOST_AREAS - 1
@@ -57,9 +58,9 @@ def flips(shown: Versus) -> None:
             if cell := components.cell_of(FLIPS, len(rows), len(columns)):
                 flip = (str(rows[cell[0]]), str(columns[cell[1]]))
                 if flip == session.view().flip:
-                    session.change(flip=(), measure="agreement", page=1)
+                    session.anew(**compare_gallery.UNFLIPPED)
                 else:
-                    session.change(flip=flip, measure="flip", page=1)
+                    session.anew(flip=flip, measure="flip")
 
         largest = max((n for a, b, n in _cells(found.pixels) if a != b), default=0)
         lines = [
@@ -72,10 +73,9 @@ def flips(shown: Versus) -> None:
             )
             for a in rows
         ]
-        heads = ["backgr." if name == BACKGROUND else str(name) for name in columns]  # as wide as the others
-        components.matrix("A \\ B", heads, lines, key=FLIPS, on_cell=chosen)
+        components.matrix("A \\ B", parts.heads(columns), lines, key=FLIPS, on_cell=chosen)
         left_out = f" {count(found.left_out)} classes with fewer pixels are not shown." if found.left_out else ""
-        ui.remark(f"A click on a cell shows its photos below.{left_out}")
+        ui.remark(f"A click on a cell shows its photos in the gallery below; all figures stay.{left_out}")
 
 
 def _cells(pixels: pd.DataFrame) -> list[tuple[str, str, int]]:
@@ -115,7 +115,7 @@ def shares(shown: Versus) -> None:
             SHARES,
             pair_charts.shares(frame, name, colour),
             alt=f"{'Points' if single else 'Squares'}: {photos(n)} by the share of {name} in A and in B.",
-            on_event=lambda event: _open(shown, event) if single else _pick(shown, name, event),
+            on_marks=partial(_open, shown) if single else partial(_pick, shown, name),
             boxes=not single,
         )
         left_out = shown.photos - n
@@ -123,27 +123,19 @@ def shares(shown: Versus) -> None:
             ui.remark(f"{photos(left_out)} without {name} in both are left out.")
 
 
-def _open(shown: Versus, event: Any) -> None:
-    try:
-        image_id = image_id_of(event["points"][0]["customdata"][0])
-    except (TypeError, KeyError, IndexError):
-        return
-    if image_id:
+def _open(shown: Versus, marks: Sequence[object]) -> None:
+    if marks and (image_id := image_id_of(marks[0])):
         open_image(shown, image_id)
 
 
 def open_image(shown: Versus, image_id: str) -> None:
     """From a callback: the photo in the viewer, where A and B differ."""
-    session.go(parts.IMAGE, image=image_id, against=shown.b, difference="overlay")
+    session.go(parts.IMAGE, image=image_id, **compare_gallery.opens(shown))
 
 
-def _pick(shown: Versus, name: str, event: Any) -> None:
-    try:
-        box = event["box"][0]
-        (x0, x1), (y0, y1) = sorted(map(float, box["x"])), sorted(map(float, box["y"]))
-    except (TypeError, KeyError, IndexError, ValueError):
-        return
-    at = inside(shown.found, shown.a, shown.b, name, x=(x0, x1), y=(y0, y1))
+def _pick(shown: Versus, name: str, marks: Sequence[object]) -> None:
+    squares = {int(text) for text in marks if isinstance(text, str) and text.isdecimal()}
+    at = inside(shown.found, shown.a, shown.b, name, squares)
     session.set_picks(session.picks().plus(shown.found.files["image_id"].iloc[at]))
 
 
@@ -275,9 +267,7 @@ def pairwise(shown: Versus) -> None:
             cell = components.cell_of(PAIRS, len(order), len(order))
             if cell and cell[0] != cell[1]:
                 runs = session.view().runs or tuple(sorted(order))
-                session.change(
-                    run=order[cell[0]], against=order[cell[1]], runs=runs, flip=(), measure="agreement", page=1
-                )
+                session.anew(run=order[cell[0]], against=order[cell[1]], runs=runs, **compare_gallery.UNFLIPPED)
 
         columns = [str(number) for number in range(1, len(order) + 1)]
         components.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=chosen)

@@ -5,7 +5,7 @@ In: a `Versus`. Out: elements on the page while something is left to count. The 
 
 import streamlit as st
 
-from dashboard import data, session, ui
+from dashboard import data, ui
 from dashboard.formats import photos, plain_markdown
 from dashboard.jobs import Job, Jobs
 from dashboard.requested import CompareRequest
@@ -54,13 +54,6 @@ def _offer(settings: Settings, asked: CompareRequest, missing: int, last: Job | 
             f"Compare {photos(missing)}",
             key="count",
             type="primary",
-            on_click=_start,
-            args=(settings, asked),
+            on_click=at_work.start,
+            args=(settings, [asked]),
         )
-
-
-def _start(settings: Settings, asked: CompareRequest) -> None:
-    try:
-        Jobs(settings).start(asked)
-    except SegError as error:
-        session.tell([data.sentence(error)])

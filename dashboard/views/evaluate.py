@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import data, session, ui
 from dashboard.data import Selection
 from dashboard.formats import count, photos, plain_markdown
+from dashboard.requested import MOST_COMPARED
 from dashboard.views import evaluate_cards, evaluate_gallery, evaluate_jobs, parts, picked
 from dashboard.views.graded import Graded, graded
 from seglib.query import Filters
@@ -19,9 +20,6 @@ NO_TRUTH = (
     "This store holds no ground truth yet: masks that people drew, one PNG per photo, called as their photos. "
     "Choose their folder here, or: python -m seglib evaluate --truth FOLDER"
 )
-MOST_PILLS = 8
-"""With more runs than this, a list to search in replaces the buttons."""
-
 TABLES = {
     "runs": "Every run, whole and per folder label: all figures with their intervals",
     "images": "Every photo and run: all measures, worst first",
@@ -38,9 +36,12 @@ def render(selection: Selection) -> None:
         evaluate_jobs.watch(selection)
         evaluate_jobs.render(selection, None)
         return
-    with ui.heading(TITLE):
-        _leaving(shown)
-    _choose(shown)
+
+    def ask() -> object:
+        return shown.photos and _is_counted(shown)
+
+    if not parts.head(TITLE, selection, ask, leaving=partial(_leaving, shown), choice=partial(_choose, shown)):
+        return
     ui.chips(selection.filters)
     evaluate_jobs.watch(selection)
     if parts.is_empty(selection):
@@ -107,7 +108,7 @@ def _choose(shown: Graded) -> None:
             list(names),
             format_func=lambda truth: names[truth],
             key=key,
-            on_change=session.on(key, lambda truth: session.change(truth=truth, cell=(), page=1)),
+            on_change=session.on(key, lambda truth: session.anew(truth=truth, cell=())),
             width=260,
         )
         if len(shown.having) > 1:
@@ -125,28 +126,21 @@ def _named(shown: Graded, truth: str) -> str:
 
 def _choose_runs(shown: Graded) -> None:
     names = [run.run for run in shown.having]
-    key = session.controlled("w:graded", [name for name in names if name in {run.run for run in shown.runs}])
-    apply = session.on(key, partial(_take_runs, shown.selection.run.run, names))
-    if len(names) <= MOST_PILLS:
-        st.pills(
-            "Runs",
-            names,
-            selection_mode="multi",
-            format_func=lambda name: plain_markdown(shown.labels[name]),
-            key=key,
-            on_change=apply,
-            width="stretch",
-        )
-    else:
-        st.multiselect(
-            "Runs", names, format_func=lambda name: shown.labels[name], key=key, on_change=apply, width="stretch"
-        )
+    parts.choose_runs(
+        "Runs",
+        names,
+        [run.run for run in shown.runs],
+        lambda name: shown.labels[name],
+        partial(_take_runs, shown.selection.run.run, names),
+        key="w:graded",
+        most=MOST_COMPARED,
+    )
 
 
 def _take_runs(active: str, names: list[str], chosen: list[str]) -> None:
     """All of them is the default; the active one always stays if it is evaluated."""
     wanted = set(chosen) | ({active} & set(names))
-    session.change(runs=() if wanted == set(names) or not wanted else tuple(sorted(wanted)), page=1)
+    session.anew(runs=() if wanted == set(names) or not wanted else tuple(sorted(wanted)))
 
 
 def _is_counted(shown: Graded) -> bool:
@@ -159,21 +153,8 @@ def _is_counted(shown: Graded) -> bool:
 
 
 def _leaving(shown: Graded) -> None:
-    parts.copy_link(shown.selection)
     if not shown.photos:
         return
     if shown.main == shown.selection.run and _is_counted(shown):
         parts.report_button(shown.selection, [run.run for run in shown.runs], truth=shown.about.id)
-    with st.popover("Tables", help="The figures of this page as CSV or Parquet"):
-        for table, meaning in TABLES.items():
-            ui.remark(meaning)
-            with st.container(horizontal=True):
-                for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
-                    st.download_button(
-                        "CSV" if kind == "csv" else "Parquet",
-                        data=partial(data.evaluate_table, shown.asked, table, kind),
-                        file_name=f"evaluate.{table}.{kind}",
-                        mime=mime,
-                        key=f"download:{table}:{kind}",
-                        on_click="ignore",
-                    )
+    parts.tables(TABLES, partial(data.evaluate_table, shown.asked), name="evaluate")

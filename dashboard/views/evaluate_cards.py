@@ -9,7 +9,7 @@ from dashboard import components, session, truth_charts, ui
 from dashboard.components import Cell
 from dashboard.evaluations import SHOWN, Classes, Confusion
 from dashboard.formats import NOTHING, count, interval, named, percent, photos, ranged, signed, tenths
-from dashboard.views import evaluate_jobs
+from dashboard.views import evaluate_jobs, parts
 from dashboard.views.graded import Graded
 from seglib.metrics import Figure
 
@@ -54,8 +54,8 @@ def runs(shown: Graded) -> None:
     pixels, means = [], []
     for run in shown.runs:
         own = [figures[run.run][name] for name in names]
-        pixels.append([shown.labels[run.run], *(ranged(one.value, one.interval) for one in own)])
-        means.append([shown.labels[run.run], *(ranged(one.mean, one.mean_interval) for one in own)])
+        pixels.append([shown.short[run.run], *(ranged(one.value, one.interval) for one in own)])
+        means.append([shown.short[run.run], *(ranged(one.mean, one.mean_interval) for one in own)])
     columns = [SHOWN[name] for name in names]
     note = f"n = {photos(shown.photos)}, the same for all; in brackets 95 % intervals"
     with ui.card("Runs side by side", note, stretch=False):
@@ -67,7 +67,7 @@ def runs(shown: Graded) -> None:
 def _gains(shown: Graded) -> None:
     lines = [
         [
-            f"{shown.labels[gain.b]} minus {shown.labels[gain.a]}",
+            f"{shown.short[gain.b]} minus {shown.short[gain.a]}",
             SHOWN[gain.measure],
             f"{signed(gain.value)} points",
             f"{signed(gain.interval[0])} to {signed(gain.interval[1])}" if gain.interval else NOTHING,
@@ -90,16 +90,18 @@ def confusion(shown: Graded) -> None:
         def chosen() -> None:
             if cell := components.cell_of(CONFUSION, len(rows), len(columns)):
                 pair = (rows[cell[0]], columns[cell[1]])
-                session.change(cell=() if pair == session.view().cell else pair, page=1)
+                session.anew(cell=() if pair == session.view().cell else pair)
 
         pixels = found.pixels.to_numpy().tolist()
         lines = [
             (row, [_cell((row, n), one, int(found.every[row]), present) for n, one in zip(columns, own, strict=True)])
             for row, own in zip(rows, pixels, strict=True)
         ]
-        components.matrix("truth \\ prediction", columns, lines, key=CONFUSION, on_cell=chosen)
+        components.matrix("truth \\ prediction", parts.heads(columns), lines, key=CONFUSION, on_cell=chosen)
         left_out = f" {count(found.left_out)} classes with fewer pixels are not shown." if found.left_out else ""
-        ui.remark(f"A click on a cell shows its photos below.{left_out} {_pixels(found)}")
+        ui.remark(
+            f"A click on a cell shows its photos in the gallery below; all figures stay.{left_out} {_pixels(found)}"
+        )
 
 
 def _pixels(found: Confusion) -> str:
@@ -115,7 +117,7 @@ def _cell(pair: tuple[str, str], pixels: int, every: int, present: tuple[str, ..
     return Cell(
         value=pixels,
         text=text,
-        tone="agrees" if same else "",
+        tone="agrees" if same else "differs",
         level=0.0 if same or share < _NOTABLE else share**0.5,
         hint=f"{percent(share)} of {truth} {what}: {count(pixels)} pixels",
         chosen=pair == present if present else None,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import data, session, ui
+from dashboard import data, ui
 from dashboard.folders import Folder
 from dashboard.formats import plain_markdown
 from dashboard.jobs import Job, Jobs
@@ -16,7 +16,6 @@ from dashboard.settings import Settings
 from dashboard.views import at_work
 from dashboard.views.graded import Graded
 from seglib import truths
-from seglib.errors import SegError
 from seglib.truth import FORMATS
 
 _FOLDER, _FORMAT, _RUNS = "evaluate:folder", "evaluate:format", "evaluate:runs"
@@ -51,7 +50,9 @@ def render(selection: data.Selection, shown: Graded | None) -> None:
         key=_RUNS,
     )
     asked = EvaluateRequest(folder=folder_id, title=by_id[folder_id].title, format=kind, runs=tuple(runs))
-    st.button("Evaluate", key="evaluate", type="primary", disabled=not runs, on_click=_start, args=(settings, asked))
+    st.button(
+        "Evaluate", key="evaluate", type="primary", disabled=not runs, on_click=at_work.start, args=(settings, [asked])
+    )
 
 
 def _present(offered: Sequence[Folder], shown: Graded | None) -> str:
@@ -100,14 +101,6 @@ def calibration(shown: Graded) -> None:
         "Look at each pixel",
         key="calibrate",
         help="Runs the network over these photos again, for the confidence of each pixel",
-        on_click=_start,
-        args=(settings, asked),
+        on_click=at_work.start,
+        args=(settings, [asked]),
     )
-
-
-def _start(settings: Settings, asked: EvaluateRequest) -> None:
-    """From a callback: start it, or say why not."""
-    try:
-        Jobs(settings).start(asked)
-    except SegError as error:
-        session.tell([data.sentence(error)])

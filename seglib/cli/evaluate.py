@@ -79,7 +79,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     runs = arguments.run or evaluate.runs_with(store, arguments.truth, arguments.dataset)
     if not runs:
         raise UsageError("No run of this store has a photo with such a mask: run a network over the photos first.")
-    with ProgressBar() as bar:
+    with ProgressBar("masks") as bar:
         report = evaluate.update(
             store,
             arguments.truth,

@@ -25,10 +25,14 @@ def tell(sentence: str) -> None:
 
 
 class ProgressBar:
-    """What is at work, photos/s and the time left on standard error; a bar on a terminal, silent elsewhere."""
+    """What is at work, photos/s and the time left on standard error; a bar on a terminal, silent elsewhere.
 
-    def __init__(self) -> None:
+    `unit`: what is counted, if it is not photos.
+    """
+
+    def __init__(self, unit: str = "photos") -> None:
         self._bar: Any = None
+        self._unit = unit
 
     def show(self, progress: Any) -> None:
         if self._bar is None:  # what is reused counts as done, but not for the speed
@@ -38,7 +42,7 @@ class ProgressBar:
                 desc=progress.title,
                 total=progress.total,
                 initial=progress.done,
-                unit=" photos",
+                unit=f" {self._unit}",
                 disable=None,
                 dynamic_ncols=True,
             )

@@ -48,6 +48,9 @@ def test_a_damaged_run_json_is_named(filled, content):
     next(filled.path.glob("runs/*/run.json")).write_text(content)
     with pytest.raises(StoreError, match=r"run\.json is damaged"):
         filled.table()
+    ((name, why),) = filled.damaged_runs().items()
+    assert name.startswith("fake-")
+    assert "run.json is damaged" in why
 
 
 def test_a_damaged_part_is_named_and_the_rest_of_the_store_is_fine(filled):
