@@ -48,10 +48,17 @@ st.html(f"<p id='floor'>{st.session_state.setdefault('n', 0)}</p>")
 st.session_state["n"] += 1
 """
 EMPTY_APP = """
+import contextlib
 from pathlib import Path
 import streamlit as st
 from dashboard import sockets
-app = st.App(Path(__file__).with_name("empty.py"), lifespan=sockets.lifespan)
+
+@contextlib.asynccontextmanager
+async def lifespan(_):
+    sockets.answer_at_once()
+    yield
+
+app = st.App(Path(__file__).with_name("empty.py"), lifespan=lifespan)
 """
 
 WATCH = """(() => {
@@ -192,7 +199,7 @@ def visit(browser: Browser, url: str) -> Iterator[Page]:
     context.add_init_script(WATCH)
     page = context.new_page()
     page.goto(url)
-    page.wait_for_selector("#floor, [data-testid=stPlotlyChart] .main-svg")
+    page.wait_for_selector("#floor, [role=figure] .main-svg")
     page.wait_for_function(QUIET)
     assert page.get_by_test_id("stException").count() == 0
     yield page
@@ -214,7 +221,7 @@ def one_round(browser: Browser, floor: Server, server: Server, found: Times) -> 
         found["figures"].append(there["figures"])
         found["row"].append(there["row"])
         found["explore charts"].append(there["quiet"])
-    with visit(browser, f"{server.url}/overview") as page:
+    with visit(browser, server.url) as page:
         found["overview charts"].append(marks(page)["quiet"])
 
 

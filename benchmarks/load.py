@@ -100,7 +100,7 @@ async def visit(visitor: Visitor, url: str, seconds: float, pause: float) -> Non
     """Come, filter until the time is over, go. What goes wrong is kept and ends the visit."""
     chance = random.Random(visitor.number + time.time_ns())
     address = url.replace("http", "ws", 1) + "/_stcore/stream"
-    limits = httpx.Limits(max_connections=6)
+    limits = httpx.Limits(max_connections=6, keepalive_expiry=4)
     try:
         async with (
             connect(address, subprotocols=["streamlit"], origin=url, max_size=None) as socket,
@@ -156,7 +156,7 @@ def take(message: ForwardMsg, answer: Answer) -> None:
         raise RuntimeError(element.exception.message)
     if kind == "html" and (found := _PHOTOS.search(element.html.body)):
         answer.photos = found[1]
-    elif kind == "plotly_chart":
+    elif kind == "bidi_component" and '"figure"' in element.bidi_component.json:
         answer.charts += 1
     elif kind == "bidi_component" and '"tiles"' in element.bidi_component.json:
         tiles = json.loads(element.bidi_component.json)["tiles"][: IN_VIEW // 2]

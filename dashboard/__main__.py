@@ -126,8 +126,8 @@ def _is_loopback(address: str) -> bool:
 
 
 def _has_run(store: Path) -> bool:
-    """Raises `StoreError` for a store that is damaged or newer than this program."""
-    return (store / STORE_MARKER).exists() and bool(Store(store).runs())
+    """Or one that cannot be read, which the Runs page tells. Raises `StoreError` for a store of a newer program."""
+    return (store / STORE_MARKER).exists() and bool(Store(store).damaged_runs() or Store(store).runs())
 
 
 def _first_analysis(settings: Settings) -> None:

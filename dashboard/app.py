@@ -14,11 +14,11 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only this folder on the pa
 import streamlit as st  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 
-from dashboard import media, preload, sockets  # noqa: E402
+from dashboard import media, plotlyjs, preload, startup  # noqa: E402
 
 app = st.App(
     Path(__file__).with_name("main.py"),
-    routes=media.routes,
-    lifespan=sockets.lifespan,
+    routes=[*media.routes, *plotlyjs.routes],
+    lifespan=startup.lifespan,
     middleware=[Middleware(preload.Preload)],
 )

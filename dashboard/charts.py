@@ -5,7 +5,7 @@ clicked carries the filter of its photos as text, the first entry of its `custom
 Texts come from folders and are made inert here, since plotly reads a little HTML. Knows nothing of Streamlit or stores.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,10 @@ PALETTE = "okabe-ito"
 MOST_CLASSES = 10
 """Bars or squares that one chart shows at most; it says how many more there are."""
 
-CONFIG = {"displayModeBar": False}
-"""How plotly behaves in the browser."""
+CHECKED = False
+"""Whether plotly checks every entry of a figure against its schema. That takes ten times as long as to build it; since
+the charts are the same for everybody, the tests have them checked, not the visitors.
+"""
 
 GRID = "rgba(128,128,128,0.18)"
 NEUTRAL = "#7c8aa5"
@@ -73,12 +75,7 @@ def marked(figure: go.Figure, present: Filters) -> go.Figure:
     if present:
         for trace in figure.data:
             opacity = [1 if crossfilter.marked(custom[0], present) else _FADED for custom in trace.customdata]
-            if trace.type == "box":  # one each
-                trace.opacity = opacity[0]
-            else:
-                trace.marker.opacity = opacity
-                # without these plotly fails at a click on a bar that has a text and an opacity of its own
-                trace.update(selected_marker_opacity=1, unselected_marker_opacity=_FADED)
+            trace.marker.opacity = opacity
     return figure
 
 
@@ -96,25 +93,32 @@ def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> 
     own = [Filters({"present": (name,)}).encode() for name in names]
     lines = [plain_html(name) for name in names]
     shared = {"y": lines, "orientation": "h", "hoverinfo": "skip", "customdata": [[text] for text in own]}
-    figure = go.Figure()
-    figure.add_bar(x=presence, width=0.78, marker_color=[_pale(colours[name]) for name in names], **shared)
-    figure.add_bar(x=means, width=0.36, marker_color=[colours[name] for name in names], **shared)
-    figure.add_bar(
-        x=[1.0] * len(names),
-        y=lines,
-        orientation="h",
-        width=1,
-        marker_color=_UNSEEN,
-        customdata=[list(entry) for entry in zip(own, means, present, n, strict=True)],
-        hovertemplate="%{y}: mean share %{customdata[1]:.1%}<br>present in %{customdata[2]:,} of %{customdata[3]:,} "
-        "photos<extra></extra>",
+    pale, solid = ([paint(colours[name]) for name in names] for paint in (_pale, str))
+    hits = {
+        "x": [1.0] * len(names),
+        "y": lines,
+        "orientation": "h",
+        "width": 1,
+        "marker": {"color": _UNSEEN},
+        "customdata": [list(entry) for entry in zip(own, means, present, n, strict=True)],
+        "hovertemplate": "%{y}: mean share %{customdata[1]:.1%}<br>present in %{customdata[2]:,} of "
+        "%{customdata[3]:,} photos<extra></extra>",
+    }
+    return drawn(
+        [
+            bars(x=presence, width=0.78, marker={"color": pale}, **shared),
+            bars(x=means, width=0.36, marker={"color": solid}, **shared),
+            bars(**hits),
+        ],
+        LINE_PX * max(len(names), 1),
+        barmode="overlay",
+        annotations=[  # a text of the bar itself would fade with it
+            {"x": 1, "y": line, "text": text, "showarrow": False, "xanchor": "left", "xshift": 4}
+            for line, text in zip(lines, texts, strict=True)
+        ],
+        xaxis={"visible": False, "range": [0, 1.75]},
+        yaxis={"autorange": "reversed", "ticksuffix": "  ", "type": "category"},
     )
-    figure.update_layout(barmode="overlay")
-    for line, text in zip(lines, texts, strict=True):  # a text of the bar itself would fade with it
-        figure.add_annotation(x=1, y=line, text=text, showarrow=False, xanchor="left", xshift=4)
-    figure.update_xaxes(visible=False, range=[0, 1.75])
-    figure.update_yaxes(autorange="reversed", ticksuffix="  ", type="category")
-    return laid_out(figure, LINE_PX * max(len(names), 1))
 
 
 def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
@@ -131,27 +135,37 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
     if float(rest.sum()) > 0:
         parts["other"] = rest
     colours = class_colours(names) | {"other": NEUTRAL}
-    figure = go.Figure()
-    for name, part in parts.items():
-        figure.add_bar(
+    lines, own = _label_lines(means["n"]), [[text] for text in _label_filters(means)]
+    traces = [
+        bars(
             x=part.tolist(),
-            y=_label_lines(means["n"]),
+            y=lines,
             name=plain_html(name),
             orientation="h",
-            marker_color=colours[name],
+            marker={"color": colours[name]},
             text=plain_html(name),
             textposition="inside",
             insidetextanchor="middle",
             textangle=0,
             insidetextfont={"color": _ink(colours[name])},
-            customdata=[[text] for text in _label_filters(means)],
+            customdata=own,
             hovertemplate=f"%{{y}}<br>{plain_html(name)}: mean share %{{x:.1%}}<extra></extra>",
         )
-    figure.update_layout(barmode="stack", bargap=0.35, showlegend=True, legend=_LEGEND)
-    figure.update_layout(uniformtext={"minsize": 11, "mode": "hide"})  # named where there is room
-    _share_axis(figure.update_xaxes)
-    figure.update_yaxes(autorange="reversed", ticksuffix="  ")
-    return laid_out(figure, 42 * max(len(means), 1) + 56, top=28, bottom=24)
+        for name, part in parts.items()
+    ]
+    return drawn(
+        traces,
+        42 * max(len(means), 1) + 56,
+        top=28,
+        bottom=24,
+        barmode="stack",
+        bargap=0.35,
+        showlegend=True,
+        legend=_LEGEND,
+        uniformtext={"minsize": 11, "mode": "hide"},  # named where there is room
+        xaxis=_SHARE_AXIS,
+        yaxis={"autorange": "reversed", "ticksuffix": "  "},
+    )
 
 
 def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
@@ -161,34 +175,47 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
     """
     lines = _label_lines(spread["n"])
     quantiles = {name: spread[name].tolist() for name in ("low", "q1", "median", "q3", "high", "mean")}
-    figure = go.Figure()
-    for at, (line, own) in enumerate(zip(lines, _label_filters(spread), strict=True)):
-        figure.add_box(
-            y=[line],
+    own = [[text] for text in _label_filters(spread)]
+
+    def span(low: str, high: str, width: float, marker: dict[str, Any]) -> dict[str, Any]:
+        lengths = [end - start for start, end in zip(quantiles[low], quantiles[high], strict=True)]
+        return bars(
+            x=lengths,
+            y=lines,
+            base=quantiles[low],
+            width=width,
+            marker=marker,
             orientation="h",
-            lowerfence=[quantiles["low"][at]],
-            upperfence=[quantiles["high"][at]],
-            **{name: [quantiles[name][at]] for name in ("q1", "median", "q3", "mean")},
-            fillcolor=_pale(colour),
-            line={"color": colour, "width": 2},
-            width=0.5,
             hoverinfo="skip",
-            customdata=[[own]],
+            customdata=own,
         )
+
+    solid, framed = {"color": colour}, {"color": _pale(colour), "line": {"color": colour, "width": 2}}
+    boxes = [  # plotly's own boxes are not in its basic distribution
+        span("low", "q1", 0.05, solid),
+        span("q1", "median", 0.5, framed),
+        span("median", "q3", 0.5, framed),
+        span("q3", "high", 0.05, solid),
+    ]
     told = zip(_label_filters(spread), *([percent(v) for v in values] for values in quantiles.values()), strict=True)
-    figure.add_bar(
+    hits = bars(
         x=[1.0] * len(lines),
         y=lines,
         orientation="h",
         width=1,
-        marker_color=_UNSEEN,
+        marker={"color": _UNSEEN},
         customdata=[list(entry) for entry in told],
         hovertemplate="%{y}<br>median %{customdata[3]}, mean %{customdata[6]}<br>half of the photos: "
         "%{customdata[2]} to %{customdata[4]}<br>nine tenths: %{customdata[1]} to %{customdata[5]}<extra></extra>",
     )
-    _share_axis(figure.update_xaxes)
-    figure.update_yaxes(autorange="reversed", ticksuffix="  ")
-    return laid_out(figure, 42 * max(len(spread), 1) + 56, bottom=24)
+    return drawn(
+        [*boxes, hits],
+        42 * max(len(spread), 1) + 56,
+        bottom=24,
+        barmode="overlay",
+        xaxis=_SHARE_AXIS,
+        yaxis={"autorange": "reversed", "ticksuffix": "  "},
+    )
 
 
 def histogram(
@@ -202,27 +229,34 @@ def histogram(
     middles = [(low + high) / 2 for low, high in zip(lows, highs, strict=True)]
     widths = [(high - low) * 0.92 for low, high in zip(lows, highs, strict=True)]
     own = [crossfilter.bin_text(key, low, high) for low, high in zip(lows, highs, strict=True)]
-    figure = go.Figure()
-    figure.add_bar(
-        x=middles, y=counts, width=widths, marker_color=colour, hoverinfo="skip", customdata=[[text] for text in own]
+    shown_bars = bars(
+        x=middles,
+        y=counts,
+        width=widths,
+        marker={"color": colour},
+        hoverinfo="skip",
+        customdata=[[text] for text in own],
     )
-    figure.add_bar(
+    hits = bars(
         x=middles,
         y=[max(counts, default=0) if n else 0 for n in counts],
         width=[width / 0.92 for width in widths],
-        marker_color=_UNSEEN,
+        marker={"color": _UNSEEN},
         customdata=[
             [text, f"{write(low)} to {write(high)}", photos(n)]
             for text, low, high, n in zip(own, lows, highs, counts, strict=True)
         ],
         hovertemplate="%{customdata[1]}: %{customdata[2]}<extra></extra>",
     )
-    figure.update_layout(barmode="overlay")
-    figure.update_xaxes(tickformat=".0%" if as_share else ".2f", showgrid=False, nticks=8, ticklabelstandoff=6)
-    if as_share:
-        figure.update_xaxes(range=[0, 1], dtick=0.2)
-    _count_axis(figure, counts)
-    return laid_out(figure, height, bottom=32)
+    axis = {"tickformat": ".0%", "range": [0, 1], "dtick": 0.2} if as_share else {"tickformat": ".2f", "nticks": 8}
+    return drawn(
+        [shown_bars, hits],
+        height,
+        bottom=32,
+        barmode="overlay",
+        xaxis={"showgrid": False, "ticklabelstandoff": 6, **axis},
+        yaxis=_count_axis(counts),
+    )
 
 
 def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
@@ -230,30 +264,25 @@ def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
     last, width = int(counts.index[-1]), 0.8 / max(len(counts.columns), 1)
     colours = class_colours([str(name) for name in counts.columns])
     largest = int(counts.to_numpy().max(initial=0))
-    figure = go.Figure()
+    traces = []
     for place, (name, found) in enumerate(counts.items()):
         at = [number - 0.4 + width * (place + 0.5) for number in counts.index]
         own = [Filters({f"blobs.{name}": _regions_range(n, last)}).encode() for n in counts.index]
-        figure.add_bar(
+        pattern = {"shape": _PATTERNS[place % len(_PATTERNS)], "fillmode": "overlay", "size": 7, "solidity": 0.2}
+        shown = bars(
             x=at,
             y=found.tolist(),
             width=width * 0.92,
             name=plain_html(str(name)),
-            marker_color=colours[str(name)],
-            marker_pattern={
-                "shape": _PATTERNS[place % len(_PATTERNS)],
-                "fillmode": "overlay",
-                "size": 7,
-                "solidity": 0.2,
-            },
+            marker={"color": colours[str(name)], "pattern": pattern},
             hoverinfo="skip",
             customdata=[[text] for text in own],
         )
-        figure.add_bar(
+        hits = bars(
             x=at,
             y=[largest if n else 0 for n in found],
             width=width,
-            marker_color=_UNSEEN,
+            marker={"color": _UNSEEN},
             showlegend=False,
             customdata=[
                 [text, f"{plain_html(str(name))}: {_regions_text(number, last)}", photos(n)]
@@ -261,11 +290,19 @@ def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
             ],
             hovertemplate="%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
         )
-    figure.update_layout(barmode="overlay", showlegend=True, legend=_LEGEND)
+        traces += [shown, hits]
     texts = [f"{number} or more" if number == last else str(number) for number in counts.index]
-    figure.update_xaxes(tickvals=list(counts.index), ticktext=texts, showgrid=False, ticklabelstandoff=6)
-    _count_axis(figure, counts.to_numpy().ravel().tolist())
-    return laid_out(figure, height - 28, top=28, bottom=32)
+    return drawn(
+        traces,
+        height - 28,
+        top=28,
+        bottom=32,
+        barmode="overlay",
+        showlegend=True,
+        legend=_LEGEND,
+        xaxis={"tickvals": list(counts.index), "ticktext": texts, "showgrid": False, "ticklabelstandoff": 6},
+        yaxis=_count_axis(counts.to_numpy().ravel().tolist()),
+    )
 
 
 def squares(
@@ -286,28 +323,83 @@ def squares(
     counts = frame["count"].to_numpy("float64")
     strength = np.log1p(counts) / np.log1p(counts.max(initial=1.0))
     told = [_square(keys, line, unit) for line in frame.itertuples(index=False)]
-    figure = go.Figure(
-        go.Scatter(
-            x=((frame["x_low"] + frame["x_high"]) / 2).tolist(),
-            y=((frame["y_low"] + frame["y_high"]) / 2).tolist(),
-            mode="markers",
-            marker={"symbol": "square", "size": 8, "color": colour, "opacity": (0.2 + 0.8 * strength).tolist()},
-            customdata=told,
-            hovertemplate=f"{titles[0]} %{{customdata[1]}}<br>{titles[1]} %{{customdata[2]}}"
-            "<br>%{customdata[3]}<extra></extra>",
-        )
+    marks = points(
+        x=((frame["x_low"] + frame["x_high"]) / 2).tolist(),
+        y=((frame["y_low"] + frame["y_high"]) / 2).tolist(),
+        mode="markers",
+        marker={"symbol": "square", "size": 8, "color": colour, "opacity": (0.2 + 0.8 * strength).tolist()},
+        customdata=told,
+        hovertemplate=f"{titles[0]} %{{customdata[1]}}<br>{titles[1]} %{{customdata[2]}}"
+        "<br>%{customdata[3]}<extra></extra>",
     )
-    for axis, title in zip((figure.update_xaxes, figure.update_yaxes), titles, strict=True):
-        axis(title={"text": title, "standoff": 12}, gridcolor=GRID, ticklabelstandoff=4, nticks=6, automargin=True)
-        axis(tickformat=",d" if not unit else ".0%" if "share" in title else ".2f")
-    if present:
-        figure.add_shape(_frame(frame, keys, present))
-    return laid_out(figure, height, top=8, bottom=44).update_layout(
-        dragmode="select", newselection={"line": {"color": colour, "width": 2, "dash": "dot"}}
+    horizontal, vertical = (
+        {
+            "title": {"text": title, "standoff": 12},
+            "gridcolor": GRID,
+            "ticklabelstandoff": 4,
+            "nticks": 6,
+            "automargin": True,
+            "tickformat": ",d" if not unit else ".0%" if "share" in title else ".2f",
+        }
+        for title in titles
+    )
+    return drawn(
+        [marks],
+        height,
+        top=8,
+        bottom=44,
+        xaxis=horizontal,
+        yaxis=vertical,
+        shapes=[_frame(frame, keys, present)] if present else [],
+        **box_drawn_in(colour),
     )
 
 
 # --- parts of figures --------------------------------------------------------------------------------------------
+
+
+def bars(**parts: Any) -> dict[str, Any]:
+    """A trace of bars."""
+    return {"type": "bar", **parts}
+
+
+def points(**parts: Any) -> dict[str, Any]:
+    """A trace of points, lines, or both."""
+    return {"type": "scatter", **parts}
+
+
+EQUAL = points(x=[0, 1], y=[0, 1], mode="lines", line={"color": NEUTRAL, "width": 1, "dash": "dot"}, hoverinfo="skip")
+"""The line on which two shares are the same."""
+
+
+def box_drawn_in(colour: str) -> dict[str, Any]:
+    """Of a layout: the pointer draws a box around marks."""
+    return {"dragmode": "select", "newselection": {"line": {"color": colour, "width": 2, "dash": "dot"}}}
+
+
+def drawn(
+    traces: Sequence[Mapping[str, Any]], height: int, *, top: int = 4, bottom: int = 4, **layout: Any
+) -> go.Figure:
+    """The figure, `height` pixels between its margins."""
+    axis = {"fixedrange": True, "zeroline": False}
+    whole = {
+        "height": height + top + bottom,
+        "margin": {"l": 0, "r": 20, "t": top, "b": bottom, "pad": 0},
+        "showlegend": False,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "bargap": 0.3,
+        "dragmode": False,
+        "hoverlabel": {"align": "left"},
+        "template": {},  # the page has its own
+        **layout,
+        "xaxis": {**axis, **layout.get("xaxis", {})},
+        "yaxis": {**axis, **layout.get("yaxis", {})},
+    }
+    return go.Figure({"data": list(traces), "layout": whole}, _validate=CHECKED)
+
+
+_SHARE_AXIS = {"tickformat": ".0%", "range": [0, 1], "dtick": 0.2, "gridcolor": GRID}
 
 _LEGEND = {
     "orientation": "h",
@@ -363,14 +455,9 @@ def _frame(frame: pd.DataFrame, keys: tuple[str, str], present: Filters) -> dict
     return {"type": "rect", "line": {"color": NEUTRAL, "width": 2, "dash": "dot"}, **ends}
 
 
-def _share_axis(update: Any) -> None:
-    update(tickformat=".0%", range=[0, 1], dtick=0.2, gridcolor=GRID)
-
-
-def _count_axis(figure: go.Figure, counts: Sequence[int]) -> None:
-    figure.update_yaxes(gridcolor=GRID, nticks=5, tickformat=",d", rangemode="tozero", ticklabelstandoff=6)
-    if max(counts, default=0) <= 5:  # no tick between whole photos
-        figure.update_yaxes(dtick=1)
+def _count_axis(counts: Sequence[int]) -> dict[str, Any]:
+    axis = {"gridcolor": GRID, "nticks": 5, "tickformat": ",d", "rangemode": "tozero", "ticklabelstandoff": 6}
+    return axis | ({"dtick": 1} if max(counts, default=0) <= 5 else {})  # no tick between whole photos
 
 
 def _ink(colour: str) -> str:
@@ -383,19 +470,3 @@ def _ink(colour: str) -> str:
 def _pale(colour: str) -> str:
     red, green, blue = bytes.fromhex(colour.removeprefix("#"))
     return f"rgba({red},{green},{blue},0.25)"
-
-
-def laid_out(figure: go.Figure, height: int, *, top: int = 4, bottom: int = 4) -> go.Figure:
-    figure.update_layout(
-        height=height + top + bottom,
-        margin={"l": 0, "r": 20, "t": top, "b": bottom, "pad": 0},
-        showlegend=bool(figure.layout.showlegend),
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        bargap=figure.layout.bargap if figure.layout.bargap is not None else 0.3,
-        dragmode=False,
-        hoverlabel={"align": "left"},
-    )
-    figure.update_xaxes(fixedrange=True, zeroline=False)
-    figure.update_yaxes(fixedrange=True, zeroline=False)
-    return figure

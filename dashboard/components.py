@@ -1,4 +1,4 @@
-"""Small parts drawn in the browser: the gallery, a matrix whose cells are buttons, "Copy link", a sign of life.
+"""Small parts drawn in the browser: the gallery, charts, a matrix whose cells are buttons, "Copy link", a sign of life.
 
 In: plain data (names, addresses of pictures, numbers). Out: what the visitor did, through callbacks. Their scripts
 put names into the page as text, never as HTML. Knows nothing of stores, filters or tables.
@@ -12,7 +12,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import preload
+from dashboard import plotlyjs
+from dashboard.charts import Figure
 
 _HERE = Path(__file__).parent
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -23,6 +24,7 @@ def _text(name: str) -> str:
 
 
 _gallery = st.components.v2.component("seglib_gallery", css=_text("gallery.css"), js=_text("gallery.js"))
+_chart = st.components.v2.component("seglib_chart", js=_text("chart.js"), isolate_styles=False)  # plotly has styles
 _matrix = st.components.v2.component("seglib_matrix", css=_text("matrix.css"), js=_text("matrix.js"))
 _drawn = st.components.v2.component("seglib_drawn", js=_text("drawn.js"))
 _copy_link = st.components.v2.component("seglib_copy_link", css=_text("copy_link.css"), js=_text("copy_link.js"))
@@ -153,6 +155,30 @@ def image_id_of(sent: object) -> str | None:
     return sent if isinstance(sent, str) and _IMAGE_ID.match(sent) else None
 
 
+def chart(
+    figure: Figure, *, alt: str, key: str, boxes: bool = False, on_marks: Callable[[], None] | None = None
+) -> None:
+    """A chart. `on_marks` is called after a click on a mark, or (`boxes`) a box drawn around marks: see `marks_of`."""
+    data = {
+        "figure": figure.to_json(validate=False),
+        "height": figure.layout.height,
+        "alt": alt,
+        "boxes": boxes,
+        "listens": on_marks is not None,
+        "script": plotlyjs.address(),
+    }
+    _chart(key=key, data=data, on_marks_change=on_marks or (lambda: None))
+
+
+def marks_of(key: str) -> list[object] | None:
+    """What the marks chosen in the chart `key` carry, in a callback; none after a double click that clears it.
+
+    None if it makes no sense; what they carry comes from the browser and is not checked.
+    """
+    marks = said(key, "marks")
+    return marks if isinstance(marks, list) else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     value: int
@@ -206,4 +232,4 @@ def copy_link(command: str, *, key: str) -> None:
 
 def drawn(*, key: str, on_drawn: Callable[[], None]) -> None:
     """Shows nothing. `on_drawn` is called once the pictures that are in view are there."""
-    _drawn(key=key, data={"script": preload.chart_script()}, height=1, on_drawn_change=on_drawn)
+    _drawn(key=key, data={"script": plotlyjs.address()}, height=1, on_drawn_change=on_drawn)

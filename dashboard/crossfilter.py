@@ -1,12 +1,12 @@
 """What a click or a box in a chart means for the filters.
 
-In: what plotly says was selected, the chart's own filters, the present ones. Out: new `Filters`, and which marks of a
-chart stand for what is filtered. Each mark carries the filter of its photos as text (`label=cats`), the first entry of
-its `customdata`. A chart ignores its own filters when it counts, so that a chosen bar stays visible among the others.
-Knows nothing of Streamlit, figures or tables.
+In: what the chosen marks of a chart carry, the chart's own filters, the present ones. Out: new `Filters`, and which
+marks of a chart stand for what is filtered. Each mark carries the filter of its photos as text (`label=cats`), the
+first entry of its `customdata`. A chart ignores its own filters when it counts, so that a chosen bar stays visible
+among the others. Knows nothing of Streamlit, figures or tables.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from seglib.errors import SegError
@@ -23,22 +23,17 @@ def within(filters: Filters, own: Collection[str]) -> Filters:
     return Filters({key: value for key, value in filters.items() if key in own})
 
 
-def after(event: Any, own: Collection[str], filters: Filters) -> Filters:
-    """The filters after this selection in a chart whose own filters have these keys.
+def after(marks: Sequence[object], own: Collection[str], filters: Filters) -> Filters:
+    """The filters after marks that carry this were chosen in a chart whose own filters have these keys.
 
     Marks that are chosen together give their names, or the range from the least to the greatest. What is chosen takes
     the place of all that the chart had filtered; chosen once more, it is taken away; of names one is added or taken
-    away. Nothing chosen (a double click) clears the chart; a box without a mark inside changes nothing, nor does what
-    cannot be read, since it comes from the browser.
+    away. No mark (a double click) clears the chart. What cannot be read, since it comes from the browser, changes
+    nothing.
     """
-    selection = event.get("selection") if isinstance(event, Mapping) else None
-    if not isinstance(selection, Mapping):
-        return filters
-    points = selection.get("points")
-    told = _hull([filter_of(point) for point in points] if isinstance(points, list) else [], own)
+    told = _hull([_read(text) for text in marks], own)
     if not told:
-        empty = not any(selection.get(part) for part in ("points", "box", "lasso"))
-        return apart(filters, own) if empty else filters
+        return filters if marks else apart(filters, own)
     return toggled(told, own, filters)
 
 
@@ -57,14 +52,6 @@ def marked(text: str, present: Filters) -> bool:
 def bin_text(key: str, low: float, high: float) -> str:
     """The filter of a bin, or of one side of a square, within 0..1; the last one holds its upper end."""
     return Filters({key: (low, high if high == 1 else below(high))}).encode()
-
-
-def filter_of(point: Any) -> Filters:
-    """The filter that a mark of a chart carries; none if it carries nothing that can be read."""
-    custom = point.get("customdata") if isinstance(point, Mapping) else None
-    if isinstance(custom, Mapping):  # of some charts the browser sends {"0": ...}
-        custom = list(custom.values())
-    return _read(custom[0]) if isinstance(custom, list | tuple) and custom else Filters()
 
 
 def _read(text: Any) -> Filters:

@@ -15,12 +15,13 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import comparisons, folders, formats, report
+from dashboard import comparisons, folders, formats, ranking, report
 from dashboard import evaluations as grades
 from dashboard.crossfilter import apart
 from dashboard.folders import Folder
 from dashboard.formats import without_places
 from dashboard.picks import Picks
+from dashboard.ranking import Order
 from dashboard.state import View
 from seglib import compare, cost, counts, evaluate, export, query, stats, tags, truths
 from seglib.classes import BACKGROUND
@@ -318,7 +319,10 @@ def figures_of(source: Source, image_id: str) -> dict[str, object] | None:
         mask = store.mask(run.run, image_id)
     except StoreError:
         return None
-    measured = store.measures(run, [image_id])[[*MEASURES]].astype("float64").to_numpy()
+    try:
+        measured = store.measures(run, [image_id])[[*MEASURES]].astype("float64").to_numpy()
+    except StoreError:  # a damaged part takes the measures away, not the mask
+        measured = np.empty((0, len(MEASURES)))
     known = len(measured) > 0 and not np.isnan(measured).any()
     return stats.row(mask, run.classes, stats.Measures(*measured[0].tolist()) if known else None)
 
@@ -446,9 +450,15 @@ def compare_answer(asked: Compared, question: str, *texts: str) -> Any:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
-def disagreeing(asked: Compared, b: str, measure: str, name: str, flip: tuple[str, ...]) -> comparisons.Order:
+def disagreeing(asked: Compared, b: str, measure: str, name: str, flip: tuple[str, ...]) -> Order:
     """Rows of `comparison(asked).files`, sorted; see `comparisons.order`."""
     return comparisons.order(comparison(asked), asked.runs[0], b, measure, name=name, flip=flip)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
+def disagreeing_pictures(asked: Compared, b: str, measure: str, name: str, flip: tuple[str, ...]) -> NDArray[np.intp]:
+    """The same as places in the table of A, of equal files only the first: what one goes through image by image."""
+    return ranking.pictures(comparison(asked).files, disagreeing(asked, b, measure, name, flip))
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
@@ -515,9 +525,15 @@ def evaluate_answer(asked: Evaluated, question: str, run: str = "", most: int = 
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
-def worst(asked: Evaluated, run: str, grade: str, name: str, cell: tuple[str, ...]) -> grades.Order:
+def worst(asked: Evaluated, run: str, grade: str, name: str, cell: tuple[str, ...]) -> Order:
     """Rows of the evaluation's files, sorted; see `evaluations.order`."""
     return grades.order(evaluation(asked, run), grade, name, cell)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
+def worst_pictures(asked: Evaluated, run: str, grade: str, name: str, cell: tuple[str, ...]) -> NDArray[np.intp]:
+    """The same as places in the active run's table, of equal files only the first."""
+    return ranking.pictures(evaluation(asked, run).files, worst(asked, run, grade, name, cell))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

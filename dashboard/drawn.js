@@ -1,5 +1,5 @@
 // Tells the server, once, that the gallery's pictures in view are there, or that two seconds have passed: the charts
-// may follow. Their script is fetched in the meantime, but does not run yet.
+// may follow. Their script is fetched from then on, not before: it would take the pictures' time.
 const told = new WeakSet();
 const PATIENCE_MS = 2000;
 
@@ -22,13 +22,16 @@ function fetchAhead(address) {
 export default function ({ parentElement, data, setTriggerValue }) {
   if (told.has(parentElement)) return;
   told.add(parentElement);
-  if (data.script) fetchAhead(data.script);
   const deadline = performance.now() + PATIENCE_MS;
   const look = () => {
     const all = pictures();
     const there = all.length > 0 && all.filter(isInView).every((picture) => picture.complete);
-    if (there || performance.now() > deadline) setTriggerValue("drawn", true);
-    else setTimeout(look, 30);
+    if (!there && performance.now() < deadline) {
+      setTimeout(look, 30);
+      return;
+    }
+    fetchAhead(data.script);
+    setTriggerValue("drawn", true);
   };
   setTimeout(look, 30);
 }

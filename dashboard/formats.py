@@ -7,13 +7,16 @@ Knows nothing of pages or tables.
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from seglib.store import Run
 
 NOTHING = "–"
 NO_VALUE = "(none)"
 """What a missing label, split or animal is called on a page; in a URL it is the empty text."""
+
+_BETWEEN = " · "
+"""Parts of a run's label."""
 
 _ABSOLUTE = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"<>|]*[\\/])?([^\s'\"<>|/\\]*)")
 """A place that starts at the root of a file system, and its last name."""
@@ -67,7 +70,12 @@ def count(number: int) -> str:
 
 
 def photos(number: int) -> str:
-    return f"{count(number)} photo" + ("" if number == 1 else "s")
+    return things(number, "photo")
+
+
+def things(number: int, name: str) -> str:
+    """`1 photo`, `1,000 photos`."""
+    return f"{count(number)} {name}" + ("" if number == 1 else "s")
 
 
 def duration(seconds: float) -> str:
@@ -105,11 +113,19 @@ def without_places(text: str) -> str:
 
 def run_labels(runs: Sequence[Run]) -> dict[str, str]:
     """`model · resize`, with precision and digest where two would look the same."""
-    short = {run.run: f"{run.model} · {run.resize}" for run in runs}
+    short = {run.run: f"{run.model}{_BETWEEN}{run.resize}" for run in runs}
     repeated = {label for label in short.values() if list(short.values()).count(label) > 1}
     return {
-        run.run: f"{short[run.run]} · {run.precision or 'masks'} · {run.run[-8:]}"
+        run.run: _BETWEEN.join((short[run.run], run.precision or "masks", run.run[-8:]))
         if short[run.run] in repeated
         else short[run.run]
         for run in runs
     }
+
+
+def without_common(names: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:
+    """`net · 224`, `net · 512x512` -> `224`, `512x512`; at least the last part of each stays."""
+    parts = {name: labels[name].split(_BETWEEN) for name in names}
+    while all(len(one) > 1 for one in parts.values()) and len({one[0] for one in parts.values()}) == 1:
+        parts = {name: one[1:] for name, one in parts.items()}
+    return {name: _BETWEEN.join(one) for name, one in parts.items()}

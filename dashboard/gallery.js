@@ -4,6 +4,7 @@
 const states = new WeakMap();
 const WIDEST = 2.6;
 const NARROWEST = 0.6;
+const AT_ONCE = 8; // tiles that are surely in view: their pictures are asked for before the page is laid out
 
 function element(tag, className, text) {
   const made = document.createElement(tag);
@@ -30,29 +31,29 @@ const TICK = "M6.4 12.4 2.2 8.2l1.5-1.5 2.7 2.7 5.9-5.9 1.5 1.5z";
 
 // --- one tile --------------------------------------------------------------------------------------------------------
 
-function image(address, className, alt) {
+function image(address, className, alt, loading) {
   const made = element("img", className);
   made.src = address;
   made.alt = alt;
-  made.loading = "lazy";
+  made.loading = loading;
   made.decoding = "async";
   made.draggable = false;
   return made;
 }
 
-function pictureOf(tile) {
+function pictureOf(tile, loading) {
   const picture = element("div", "picture");
   picture.style.aspectRatio = String(tile.aspect);
-  if (tile.photo) picture.append(image(tile.photo, "photo", tile.alt));
-  if (tile.mask) picture.append(image(tile.mask, "mask", ""));
+  if (tile.photo) picture.append(image(tile.photo, "photo", tile.alt, loading));
+  if (tile.mask) picture.append(image(tile.mask, "mask", "", loading));
   return picture;
 }
 
 // The picture is a link if there is a page to open: then a plain click goes there without a reload, and any other
 // (a new tab) is the browser's own.
-function openerOf(tile, state) {
+function openerOf(tile, state, loading) {
   const opener = element(tile.href ? "a" : "div", "open");
-  opener.append(pictureOf(tile));
+  opener.append(pictureOf(tile, loading));
   if (!tile.photo) opener.setAttribute("aria-label", tile.alt);
   if (!tile.href) return opener;
   opener.href = tile.href;
@@ -73,10 +74,10 @@ function checkOf(tile) {
   return check;
 }
 
-function frameOf(tile, state) {
+function frameOf(tile, state, loading) {
   const frame = element("div", "frame");
   frame.classList.toggle("tall", tile.aspect < NARROWEST);
-  frame.append(openerOf(tile, state), checkOf(tile));
+  frame.append(openerOf(tile, state, loading), checkOf(tile));
   const gone = [tile.photo ? "" : "thumbnail", tile.mask ? "" : "mask"].filter(Boolean).join(" and ");
   if (gone) frame.append(element("div", "missing", `The ${gone} is missing in the store.`));
   return frame;
@@ -113,7 +114,7 @@ function tagsOf(names) {
   return list;
 }
 
-function tileOf(tile, state) {
+function tileOf(tile, state, loading) {
   const figure = element("figure", tile.warning ? "tile flagged" : "tile");
   figure.style.setProperty("--aspect", String(Math.min(WIDEST, Math.max(NARROWEST, tile.aspect))));
   const caption = element("figcaption");
@@ -128,7 +129,7 @@ function tileOf(tile, state) {
   caption.append(name);
   if (tile.tags.length) caption.append(tagsOf(tile.tags));
   if (tile.note) caption.append(element("div", "quiet", tile.note));
-  figure.append(frameOf(tile, state), caption);
+  figure.append(frameOf(tile, state, loading), caption);
   return figure;
 }
 
@@ -402,7 +403,7 @@ function drawTiles(state) {
   state.drawn = state.data.tiles.map((tile, at) => {
     const [key, text] = [`${at} ${tile.id}`, JSON.stringify(tile)];
     const [before, node] = drawn.get(key) ?? [];
-    return [key, text, before === text ? node : tileOf(tile, state)];
+    return [key, text, before === text ? node : tileOf(tile, state, at < AT_ONCE ? "eager" : "lazy")];
   });
   tiles.replaceChildren(...state.drawn.map(([, , node]) => node), element("div", "rest"));
   const same = state.tiles.map((tile) => tile.id).join() === state.data.tiles.map((tile) => tile.id).join();

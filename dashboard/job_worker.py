@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """How far the work is, in photos."""
+    """How far the work is, in photos, or in masks: each photo once per run."""
 
     total: int
     computed: int = 0
@@ -118,11 +118,9 @@ def evaluate_runs(asked: EvaluateRequest, settings: Settings, teller: "Teller") 
         calibration=isinstance(asked, CalibrateRequest),
         on_progress=counting(teller),
     )
-    failed, total = len(report.failed), len(report.files) + len(report.failed)
-    about = {"total": total, "failed": failed, "computed": len(report.files), "reused": 0, "seconds": report.seconds}
     if not len(report.files):
-        return about | {"state": "failed", "sentence": "No photo could be evaluated: its masks are missing or damaged."}
-    return about | {"state": "finished"}
+        return {"state": "failed", "sentence": "No photo could be evaluated: its masks are missing or damaged."}
+    return {"state": "finished", "seconds": report.seconds}  # its counts are what it told last
 
 
 WORK: dict[str, Callable[[Any, Settings, "Teller"], dict[str, Any]]] = {

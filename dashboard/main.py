@@ -4,6 +4,7 @@ In: the URL, the store that the launcher named. Out: a page, or one sentence abo
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -62,6 +63,8 @@ def _draw(path: Path, title: str) -> None:
         ui.nothing(title, NO_RUN, to=runs.TITLE)
         return
     view, run_notes = with_run(session.view(), [run.run for run in found])
+    if title != parts.IMAGE:  # the photo that is opened next says itself which gallery it is of
+        view = replace(view, origin="")
     sidebar.render_runs(found, view.run)
     source = Source(str(path), version, view.run)
     view, notes = fitted(view, data.classes(source))

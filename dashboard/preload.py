@@ -18,9 +18,6 @@ PARTS: tuple[str, ...] = (
 )
 """Streamlit's scripts for what our pages draw, by the names of its files before the dot."""
 
-CHARTS = "PlotlyChart"
-"""The one of charts, 5 MB, is none of them: the key figures and the gallery would have to wait for it."""
-
 _STATIC = Path(streamlit.__file__).parent / "static"
 _IMPORTED = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
 """Behind `import("./x.js")` stands what may be needed later, or never."""
@@ -49,11 +46,6 @@ class Preload:
 def header() -> bytes:
     links = (f"</static/js/{name}>; rel=modulepreload; fetchpriority=low" for name in scripts(_STATIC))
     return ", ".join(links).encode()
-
-
-def chart_script() -> str | None:
-    """Address of the script that draws charts."""
-    return next((f"/static/js/{path.name}" for path in (_STATIC / "static" / "js").glob(f"{CHARTS}.*.js")), None)
 
 
 def scripts(static: Path) -> list[str]:

@@ -6,7 +6,7 @@ processes or pages.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
@@ -103,11 +103,7 @@ class CompareRequest(Request):
         return "The comparison of these runs is at work"
 
     def check(self, settings: Settings) -> None:
-        if not 2 <= len(set(self.runs)) <= MOST_COMPARED:
-            raise UsageError(f"2 to {MOST_COMPARED} different runs can be compared, not {len(set(self.runs))}.")
-        store = Store(settings.store)
-        for run in self.runs:
-            store.run(run)
+        _check_runs(settings, self.runs, least=2, purpose="compared")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +133,7 @@ class EvaluateRequest(Request):
         folders.chosen(settings.data, self.folder)
         if self.format not in (AUTO, *FORMATS):
             raise UsageError(f"Masks are {', '.join(FORMATS)}, or {AUTO}; not {self.format!r}.")
-        if not 1 <= len(set(self.runs)) <= MOST_COMPARED:
-            raise UsageError(f"1 to {MOST_COMPARED} different runs can be evaluated, not {len(set(self.runs))}.")
-        store = Store(settings.store)
-        for run in self.runs:
-            store.run(run)
+        _check_runs(settings, self.runs, least=1, purpose="evaluated")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +142,14 @@ class CalibrateRequest(EvaluateRequest):
 
     kind = "calibrate"
     lane = "networks"
+
+
+def _check_runs(settings: Settings, runs: Sequence[str], *, least: int, purpose: str) -> None:
+    if not least <= len(set(runs)) <= MOST_COMPARED:
+        raise UsageError(f"{least} to {MOST_COMPARED} different runs can be {purpose}, not {len(set(runs))}.")
+    store = Store(settings.store)
+    for run in runs:
+        store.run(run)
 
 
 KINDS: dict[str, type[Request]] = {

@@ -7,20 +7,19 @@ Streamlit's own binding of widgets to the URL is not used: it forbids going to a
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from dashboard.picks import Picks
-from dashboard.state import View, decode, query_params
+from dashboard.state import FIRST_PAGES, View, decode, query_params
 from seglib.query import Filters
 from seglib.tags import Action
 
 _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
-_CHARTS, _RUN = "_charts", "_run"
-_CAN_CHART, _LATER = "_can_chart", "_later"
+_CAN_CHART, _LATER, _HEADED = "_can_chart", "_later", "_headed"
 
 
 def pull(page: str) -> None:
@@ -30,7 +29,7 @@ def pull(page: str) -> None:
     last one; neither says anything new.
     """
     state, now = st.session_state, _snapshot()
-    state[_RUN] = state.get(_RUN, 0) + 1
+    state.pop(_HEADED, None)
     touched = state.pop(_TOUCHED, False)
     by_menu = page != state.get(_PAGE, page) and not now
     state[_PAGE] = page
@@ -69,6 +68,11 @@ def change(**parts: Any) -> None:
     set_view(replace(view(), **parts))
 
 
+def anew(**parts: Any) -> None:
+    """`change`, and every gallery begins at its first page, since it holds other photos or sorts them otherwise."""
+    change(**parts | FIRST_PAGES)
+
+
 def set_filters(filters: Filters) -> None:
     set_view(view().filtered(filters))
 
@@ -97,42 +101,14 @@ def target() -> str | None:
     return wanted
 
 
-@dataclass
-class _Drawn:
-    """What is known of a chart that can be clicked."""
-
-    version: int = 0
-    figure: str = ""
-    """As it was drawn last."""
-    made: str | None = None
-    """The filters that the browser's present selection stands for; None if it shows no selection of its own."""
-    run: int = 0
+def head() -> None:
+    """The page has its heading."""
+    st.session_state[_HEADED] = True
 
 
-def chart_key(name: str, figure: str, present: str) -> tuple[str, bool]:
-    """(the widget's key, whether the browser still shows the selection that made the chart's `present` filters).
-
-    The browser keeps a selection as long as key and figure stay the same. One that the view no longer agrees with,
-    because a chip, a link or another chart changed it, must not come back: then the chart starts anew.
-    """
-    drawn, run = _drawn(name), st.session_state.get(_RUN, 0)
-    kept = drawn.made == present and drawn.figure == figure and drawn.run == run - 1
-    if drawn.made is not None and not kept:
-        drawn.version, drawn.made = drawn.version + 1, None
-    drawn.figure, drawn.run = figure, run
-    return f"chart:{name}:{drawn.version}", kept
-
-
-def chart_selected(name: str, present: str, *, keep: bool) -> None:
-    """From a callback: a selection in the chart made these filters; whether the browser may go on showing it."""
-    drawn = _drawn(name)
-    drawn.made = present if keep else None
-    drawn.version += not keep
-
-
-def _drawn(name: str) -> _Drawn:
-    drawn: _Drawn = st.session_state.setdefault(_CHARTS, {}).setdefault(name, _Drawn())
-    return drawn
+def has_head() -> bool:
+    """Whether the page that is being drawn has its heading already."""
+    return _HEADED in st.session_state
 
 
 def tell(notes: list[str]) -> None:

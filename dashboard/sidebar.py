@@ -200,8 +200,8 @@ def _set_counts(key: str, ends: tuple[int, int], value: tuple[int, int]) -> None
 
 
 def _choose_run(run: str) -> None:
-    session.change(run=run, page=1)
+    session.anew(run=run)
 
 
 def _choose_focus(name: str) -> None:
-    session.change(focus=name, page=1)
+    session.anew(focus=name)

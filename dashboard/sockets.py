@@ -8,7 +8,6 @@ socket in a form that asyncio does not take for TCP, so Nagle's algorithm stays 
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 _OPEN_FILES = Path("/dev/fd")
@@ -24,13 +23,6 @@ def answer_at_once() -> int:
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 found += 1
     return found
-
-
-@contextlib.asynccontextmanager
-async def lifespan(_: object) -> AsyncIterator[None]:
-    """For the app: its socket listens by now, and nobody is connected yet."""
-    answer_at_once()
-    yield
 
 
 def _listens(one: socket.socket) -> bool:

@@ -68,6 +68,12 @@ GRADES: dict[str, str] = {
 LAYERS: tuple[str, ...] = ("difference", "truth", "prediction")
 """What the photos of an evaluation are shown under."""
 
+ORIGINS: tuple[str, ...] = ("", "compare", "evaluate")
+"""The gallery that the viewer's photo was opened from, and whose order it follows; empty: Explore's."""
+
+FIRST_PAGES: dict[str, Any] = {"page": 1, "compare_page": 1, "evaluate_page": 1}
+"""The parts of a view that say how far a gallery was turned, at its begin."""
+
 _TRUTH = re.compile(r"[0-9a-f]{8}\Z")
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -92,6 +98,7 @@ class View:
     """The class whose share is charted, sorted by and filtered; `class` in the URL. Empty: the most frequent one."""
     sort: str = "path"
     page: int = 1
+    """Of Explore's gallery."""
     charts: str = "classes"
     show: str = "gallery"
     palette: str = "okabe-ito"
@@ -113,21 +120,27 @@ class View:
     """Classes that the viewer does not paint."""
     difference: str = ""
     """How the viewer shows the first two runs, one of `DIFFERENCES`."""
+    origin: str = ""
+    """Whose order the viewer follows, one of `ORIGINS`; `from` in the URL."""
     against: str = ""
     """The run B that the active one, A, is compared with; empty: the one used last."""
     flip: tuple[str, ...] = ()
     """(what A says, what B says): the photos of a comparison with such pixels; empty: all."""
     measure: str = "agreement"
+    compare_page: int = 1
+    """Of the gallery of a comparison."""
     truth: str = ""
     """Id of the truth that runs are evaluated against, and that the viewer shows beside them; empty: the usual one."""
     cell: tuple[str, ...] = ()
     """(what the truth says, what the run says): the photos of an evaluation with such pixels; empty: all."""
     grade: str = "miou"
     layer: str = "difference"
+    evaluate_page: int = 1
+    """Of the gallery of an evaluation."""
 
     def filtered(self, filters: Filters) -> "View":
-        """With other filters, from the first page on."""
-        return replace(self, filters=filters, page=1)
+        """With other filters, every gallery from its first page on."""
+        return replace(self, filters=filters, **FIRST_PAGES)
 
     def with_filter(self, key: str, value: Value | None) -> "View":
         return self.filtered(self.filters.replaced(key, value))
@@ -203,13 +216,15 @@ def _whole_number(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+_PAGE = _whole_number(1, 10**8)
+
 _FIELDS: dict[str, _Field] = {
     entry.key: entry
     for entry in (
         _Field("run", "run", str),
         _Field("class", "focus", str),
         _Field("sort", "sort", _one_of(tuple(SORTS))),
-        _Field("page", "page", _whole_number(1, 10**8)),
+        _Field("page", "page", _PAGE),
         _Field("charts", "charts", _one_of(CHARTS)),
         _Field("show", "show", _one_of(SHOWS)),
         _Field("palette", "palette", _one_of(PALETTES)),
@@ -223,13 +238,16 @@ _FIELDS: dict[str, _Field] = {
         _switch("names", "names"),
         _Field("hide", "hidden", str, several=True),
         _Field("difference", "difference", _one_of(DIFFERENCES)),
+        _Field("from", "origin", _one_of(ORIGINS)),
         _Field("against", "against", str),
         _Field("flip", "flip", _flip, _flip_text),
         _Field("measure", "measure", _one_of(tuple(DISAGREEMENTS))),
+        _Field("compare-page", "compare_page", _PAGE),
         _Field("truth", "truth", _truth),
         _Field("cell", "cell", _flip, _flip_text),
         _Field("worst", "grade", _one_of(tuple(GRADES))),
         _Field("layer", "layer", _one_of(LAYERS)),
+        _Field("evaluate-page", "evaluate_page", _PAGE),
     )
 }
 _DEFAULTS = View()

@@ -6,13 +6,13 @@ Knows nothing of stores or of how a number was computed.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
-from dashboard import crossfilter, session
-from dashboard.charts import CONFIG, Draw, Figure
+from dashboard import components, crossfilter, session
+from dashboard.charts import Draw, Figure
 from dashboard.formats import plain_html, plain_markdown
 from dashboard.state import chip
 from seglib.query import Filters
@@ -25,9 +25,10 @@ def style() -> None:
 
 
 def failure(title: str, sentence: str) -> None:
-    """A page that cannot be shown, and why."""
-    with heading(title):
-        pass
+    """A page that cannot be shown, or not to its end, and why."""
+    if not session.has_head():
+        with heading(title):
+            pass
     st.error(plain_markdown(sentence))
 
 
@@ -50,13 +51,14 @@ def heading(title: str) -> Iterator[None]:
     """A row with the page's title; what is drawn inside stands at its right."""
     with st.container(horizontal=True, vertical_alignment="center", key="heading"):
         st.title(title, anchor=False, width="stretch")
+        session.head()
         yield
 
 
 def chips(filters: Filters) -> None:
-    """One button per filter that takes it away, and one for all."""
-    if not filters:
-        return
+    """One button per filter that takes it away, and one for all. Without any, the page keeps an unseen place for them:
+    else all that follows would move on in the page's tree with the first filter, and the browser would make it anew.
+    """
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="chips"):
         for key, value in filters.items():
             st.button(
@@ -66,7 +68,8 @@ def chips(filters: Filters) -> None:
                 on_click=session.set_filters,
                 args=(filters.replaced(key, None),),
             )
-        st.button("Clear all", key="clear", type="tertiary", on_click=session.set_filters, args=(Filters(),))
+        if filters:
+            st.button("Clear all", key="clear", type="tertiary", on_click=session.set_filters, args=(Filters(),))
 
 
 def figures(values: Sequence[tuple[str, str]]) -> None:
@@ -112,30 +115,14 @@ def chart(name: str, draw: Draw, own: Collection[str], *, alt: str, boxes: bool 
 
     `draw` makes the figure for the chart's own filters, those with the keys `own`; without any it marks nothing.
     """
-    present = crossfilter.within(session.view().filters, own)
-    bare = draw(Filters())
-    if session.charts_wait():
-        st.html(f"<div class='chart-place' style='height: {bare.layout.height}px'></div>")
-        return
-    session.allow_charts()
-    key, kept = session.chart_key(name, bare.to_json() if boxes else "", present.encode())
-    plain = kept or not present
 
-    def chosen() -> None:
+    def chosen(marks: list[object]) -> None:
         before = session.view().filters
-        now = crossfilter.after(st.session_state.get(key), own, before)
+        now = crossfilter.after(marks, own, before)
         if now != before:
             session.set_filters(now)
-        session.chart_selected(name, crossfilter.within(now, own).encode(), keep=boxes and plain)
 
-    st.plotly_chart(
-        bare if plain else draw(present),
-        key=key,
-        config=CONFIG,
-        on_select=chosen,
-        selection_mode="box" if boxes else "points",
-        alt=alt,
-    )
+    plot(name, draw(crossfilter.within(session.view().filters, own)), alt=alt, on_marks=chosen, boxes=boxes)
 
 
 def plot(
@@ -143,28 +130,21 @@ def plot(
     figure: Figure,
     *,
     alt: str,
-    on_event: Callable[[Any], None] | None = None,
+    on_marks: Callable[[list[object]], None] | None = None,
     boxes: bool = False,
 ) -> None:
-    """A chart that filters nothing. `on_event` is told what was clicked (`boxes`: boxed), as plotly says it."""
+    """A chart. `on_marks` is told what the marks carry that were clicked (`boxes`: boxed; none: a double click)."""
     if session.charts_wait():
         st.html(f"<div class='chart-place' style='height: {figure.layout.height}px'></div>")
         return
     session.allow_charts()
-    if on_event is None:
-        st.plotly_chart(figure, key=f"chart:{name}", config=CONFIG, alt=alt)
-        return
-    act = on_event
-    key, _ = session.chart_key(name, "", "")
+    key = f"chart:{name}"
 
-    def chosen() -> None:
-        event = dict(st.session_state.get(key) or {}).get("selection")
-        session.chart_selected(name, "", keep=False)
-        act(event)
+    def chosen(act: Callable[[list[object]], None]) -> None:
+        if (marks := components.marks_of(key)) is not None:
+            act(marks)
 
-    st.plotly_chart(
-        figure, key=key, config=CONFIG, on_select=chosen, selection_mode="box" if boxes else "points", alt=alt
-    )
+    components.chart(figure, key=key, alt=alt, boxes=boxes, on_marks=on_marks and partial(chosen, on_marks))
 
 
 def remark(text: str) -> None:
@@ -172,8 +152,9 @@ def remark(text: str) -> None:
 
 
 def remarks(texts: Sequence[str]) -> None:
-    """Several remarks, each on a line of its own."""
-    st.caption("  \n".join(plain_markdown(text) for text in texts))
+    """Several remarks, each on a line of its own; nothing if there are none."""
+    if texts:
+        st.caption("  \n".join(plain_markdown(text) for text in texts))
 
 
 def line(text: str) -> None:

@@ -68,21 +68,8 @@ function differenceLayer(store, layers, runs, categories) {
 
 // The photo in grey, and where the two differ on it.
 function drawDifference(context, { photo, layer, look, box }) {
-  const [left, top, width, height] = box;
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-  context.imageSmoothingQuality = "high";
-  context.imageSmoothingEnabled = true;
-  if (photo) context.drawImage(photo, left, top, width, height);
-  if (!look.overlay || !layer) return;
-  context.globalCompositeOperation = "saturation"; // a grey photo, so that all colour is difference
-  context.fillStyle = "#808080";
-  context.fillRect(left, top, width, height);
-  context.globalCompositeOperation = "source-over";
-  context.imageSmoothingEnabled = false;
-  context.globalAlpha = Math.min(1, (1.6 * look.opacity) / 100);
-  context.drawImage(layer.paint, left, top, width, height);
-  context.globalAlpha = 1;
+  drawPhoto(context, photo, box);
+  if (look.overlay && layer) drawOnGrey(context, layer.paint, look, box);
 }
 
 // `paint(side)` draws the whole of A (0) or B (1); what lies left of `at` (0..1 of the canvas) stays of A, the rest of B.

@@ -160,32 +160,39 @@ function inWords(mask, names) {
 
 // Photo and layer on a canvas. `box`: where the whole photo would lie, [x, y, width, height] in pixels of the canvas.
 function draw(context, { photo, layer, run, look, hidden, box, density }) {
-  const [left, top, width, height] = box;
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-  context.imageSmoothingQuality = "high";
-  context.imageSmoothingEnabled = true;
-  if (photo) context.drawImage(photo, left, top, width, height);
-  context.imageSmoothingEnabled = false; // the edges of a class are where the network saw them
+  drawPhoto(context, photo, box);
   const heated = look.uncertainty && layer.heat;
-  if (heated) {
-    context.globalCompositeOperation = "saturation"; // a grey photo, so that all colour is uncertainty
-    context.fillStyle = "#808080";
-    context.fillRect(left, top, width, height);
-    context.globalCompositeOperation = "source-over";
-    context.globalAlpha = Math.min(1, (1.6 * look.opacity) / 100);
-    context.drawImage(layer.heat.picture, left, top, width, height);
-    context.globalAlpha = 1;
-  }
+  if (heated) drawOnGrey(context, layer.heat.picture, look, box);
   if (!look.overlay || !layer.mask) return;
   if (look.outline || heated) {
     drawBorders(context, layer, run, hidden, box, density, look.opacity / 100);
   } else {
     context.globalAlpha = look.opacity / 100;
-    context.drawImage(layer.paint, left, top, width, height);
+    context.drawImage(layer.paint, ...box);
     context.globalAlpha = 1;
   }
   if (look.names) drawNames(context, layer, run, hidden, box, density);
+}
+
+// Alone, smooth; what is drawn on it has the hard edges that the network saw.
+function drawPhoto(context, photo, box) {
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+  context.imageSmoothingQuality = "high";
+  context.imageSmoothingEnabled = true;
+  if (photo) context.drawImage(photo, ...box);
+  context.imageSmoothingEnabled = false;
+}
+
+// A picture on the photo, which turns grey, so that all colour is the picture's.
+function drawOnGrey(context, picture, look, box) {
+  context.globalCompositeOperation = "saturation";
+  context.fillStyle = "#808080";
+  context.fillRect(...box);
+  context.globalCompositeOperation = "source-over";
+  context.globalAlpha = Math.min(1, (1.6 * look.opacity) / 100);
+  context.drawImage(picture, ...box);
+  context.globalAlpha = 1;
 }
 
 function drawBorders(context, layer, run, hidden, [left, top, width, height], density, opacity) {

@@ -9,9 +9,9 @@ from functools import partial
 import streamlit as st
 
 from dashboard import data, session, ui
-from dashboard.formats import count, duration, photos, plain_markdown
+from dashboard.formats import count, duration, photos, plain_markdown, things
 from dashboard.jobs import PATIENCE_SECONDS, Job, Jobs
-from dashboard.requested import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
+from dashboard.requested import CalibrateRequest, CompareRequest, EvaluateRequest, Request, RunRequest
 from dashboard.settings import Settings
 from seglib.errors import SegError
 
@@ -21,7 +21,11 @@ EXPLORE = "Explore"
 _COUNTING = (CompareRequest.kind, EvaluateRequest.kind, CalibrateRequest.kind)
 FAILED = {RunRequest.kind: "unreadable", **dict.fromkeys(_COUNTING, "without a readable mask")}
 COMPUTED = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "counted")}
-"""By kind of request: what photos are called that could not be, and that were worked on."""
+"""By kind of request: what photos or masks are called that could not be worked on, and that were."""
+
+_OF_RUNS = (EvaluateRequest.kind, CalibrateRequest.kind)
+UNIT = {RunRequest.kind: "photo", CompareRequest.kind: "photo", **dict.fromkeys(_OF_RUNS, "mask")}
+"""By kind of request: what is counted; an evaluation looks at each photo once per run."""
 
 
 def render(settings: Settings) -> None:
@@ -66,11 +70,12 @@ def progress(job: Job, before: int = 0) -> str:
         return f"Waiting for its turn: {count(before)} job{'' if before == 1 else 's'} before it"
     if not job.total:
         return job.note or "Getting ready"
-    parts = [f"{count(job.done)} of {photos(job.total)}"]
+    unit = UNIT[job.request.kind]
+    parts = [f"{count(job.done)} of {things(job.total, unit)}"]
     if job.request.kind == RunRequest.kind and job.done == job.reused + job.failed < job.total:
         parts.append("loading the network")
     if job.images_per_second:
-        parts.append(f"{job.images_per_second:.1f} photos/s")
+        parts.append(f"{job.images_per_second:.1f} {unit}s/s")
     if job.seconds_left:
         parts.append(f"about {duration(job.seconds_left)} left")
     if job.failed:
@@ -80,16 +85,16 @@ def progress(job: Job, before: int = 0) -> str:
 
 def outcome(job: Job) -> str:
     """An ended job in words."""
-    kind = job.request.kind
+    kind, every = job.request.kind, things(job.total, UNIT[job.request.kind])
     counted = f"{count(job.computed)} {COMPUTED[kind]}, {count(job.reused)} known already"
     counted += f", {count(job.failed)} {FAILED[kind]}"
     if job.state == "finished":
-        pace = f", {job.images_per_second:.1f} photos/s on {job.device}" if job.computed and job.device else ""
-        return f"Finished: {photos(job.total)}, {counted}{pace}."
+        pace = f", {job.images_per_second:.1f} {UNIT[kind]}s/s on {job.device}" if job.computed and job.device else ""
+        return f"Finished: {every}, {counted}{pace}."
     if job.state == "failed":
         return f"Failed: {job.sentence}"
     how = "Cancelled" if job.state == "cancelled" else "Its process went away without a word"
-    return f"{how} after {count(job.done)} of {photos(job.total)}; they are kept." if job.total else f"{how}."
+    return f"{how} after {count(job.done)} of {every}; they are kept." if job.total else f"{how}."
 
 
 def _live(settings: Settings, shown: list[str], *, others: bool = True) -> None:
@@ -138,6 +143,15 @@ def _ended(settings: Settings, job: Job) -> None:
                 on_click=_attempt,
                 args=(jobs.forget, job.id),
             )
+
+
+def start(settings: Settings, requests: Sequence[Request]) -> None:
+    """From a callback: start these, or say why not."""
+    for request in requests:
+        try:
+            Jobs(settings).start(request)
+        except SegError as error:
+            session.tell([data.sentence(error)])
 
 
 def _attempt(what: Callable[[str], object], job_id: str) -> None:

@@ -12,7 +12,7 @@ from dashboard import charts, components, data, session, ui
 from dashboard.components import Look
 from dashboard.data import Selection
 from dashboard.formats import photos, plain_markdown
-from dashboard.state import CHARTS, PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
+from dashboard.state import PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
 from dashboard.views import cards, parts, picked
 from dashboard.views.tiles import tiles
 from seglib.query import classes_of
@@ -73,17 +73,8 @@ def _leaving(selection: Selection) -> None:
 
 
 def _charts(selection: Selection) -> None:
-    view, key = selection.view, session.controlled("w:charts", selection.view.charts)
-    st.segmented_control(
-        "Charts",
-        CHARTS,
-        required=True,
-        format_func=lambda name: CHART_NAMES[name],
-        label_visibility="collapsed",
-        key=key,
-        on_change=session.on(key, lambda name: session.change(charts=name or view.charts)),
-    )
-    shown = CHART_SETS[view.charts]
+    parts.view_switch("Charts", "charts", CHART_NAMES)
+    shown = CHART_SETS[selection.view.charts]
     if shown:
         parts.side_by_side(selection, [1] * len(shown), shown)
 
@@ -99,16 +90,7 @@ def _controls(selection: Selection) -> None:
         parts.sort_select(selection)
         if view.show == "gallery":
             parts.colours_select()
-        key = session.controlled("w:show", view.show)
-        st.segmented_control(
-            "Show",
-            SHOWS,
-            required=True,
-            format_func=str.capitalize,
-            label_visibility="collapsed",
-            key=key,
-            on_change=session.on(key, lambda show: session.change(show=show or view.show)),
-        )
+        parts.view_switch("Show", "show", {name: name.capitalize() for name in SHOWS})
 
 
 def _gallery(selection: Selection) -> None:
@@ -144,7 +126,7 @@ def _gallery(selection: Selection) -> None:
 
 def _open_image() -> None:
     if image_id := components.opened_of(GALLERY):
-        session.go(parts.IMAGE, image=image_id)
+        session.go(parts.IMAGE, image=image_id, origin="")
 
 
 def _table(selection: Selection) -> None:

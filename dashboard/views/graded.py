@@ -10,6 +10,7 @@ from typing import Any
 
 from dashboard import data
 from dashboard.data import Evaluated, Selection
+from dashboard.formats import without_common
 from dashboard.requested import MOST_COMPARED
 from seglib import evaluate, truths
 from seglib.evaluate import Evaluation
@@ -41,6 +42,11 @@ class Graded:
     @cached_property
     def labels(self) -> dict[str, str]:
         return data.run_labels(self.selection.store.runs())
+
+    @cached_property
+    def short(self) -> dict[str, str]:
+        """The labels without what all of these runs begin with, for places with little room."""
+        return without_common([run.run for run in self.runs], self.labels)
 
     @cached_property
     def found(self) -> Evaluation:

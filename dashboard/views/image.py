@@ -1,6 +1,6 @@
 """Image: one photo under the masks of several runs, its figures, and the way to the next photo of the selection.
 
-In: a `Selection`. Out: the page.
+In: a `Selection`. Out: the page. Knows nothing of why its photos are in this order.
 """
 
 from dataclasses import replace
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from dashboard import charts, data, media, originals, session, ui, viewer
 from dashboard.data import Selection
 from dashboard.formats import count, named, photos, plain_html, plain_markdown
-from dashboard.state import PAGE_SIZE, View
+from dashboard.state import View
 from dashboard.viewer import Picture, Place, RunShown, ViewerLook
 from dashboard.views import figures, parts, truth_pane
 from dashboard.views.figures import Figures
+from dashboard.views.followed import Followed, followed
 from seglib.query import agreement
 from seglib.store import Run
 
@@ -31,7 +32,8 @@ AROUND = 4
 
 
 def render(selection: Selection) -> None:
-    order = data.pictures(selection.source, selection.filters, selection.view.sort, selection.focus)
+    follows = followed(selection)
+    order = follows.order
     image_id = selection.view.image or _first(selection, order)
     files = data.files_of(selection.source, image_id) if image_id else order[:0]
     if not len(files):
@@ -43,9 +45,9 @@ def render(selection: Selection) -> None:
     at = _place(order, files)
     row = data.rows(selection.source, files[:1] if at is None else order[at : at + 1])
     with ui.heading(plain_markdown(_name(selection, row.iloc[0]))):
-        if selection.view.difference:
+        if selection.view.difference or selection.view.origin == "compare":
             st.button("Compare", key="compare_button", on_click=session.go, args=(COMPARE,), help="Back to the runs")
-        if selection.view.truth:
+        if selection.view.truth or selection.view.origin == "evaluate":
             st.button(
                 "Evaluate", key="evaluate_button", on_click=session.go, args=(EVALUATE,), help="Back to the truth"
             )
@@ -54,11 +56,11 @@ def render(selection: Selection) -> None:
     _contradiction(row)
     ui.chips(selection.filters)
     if at is None:
-        _outside(order)
+        _outside(follows)
     having = [run for run in selection.store.runs() if _has(selection, run, image_id)]
     shown = _shown_runs(selection, having)
-    _controls(selection, having, shown)
-    _viewer(selection, order, at, row, shown)
+    _controls(selection, having, shown, follows)
+    _viewer(selection, follows, at, row, shown)
     left, right = st.columns([3, 2])
     with left:
         _figures(selection, row.iloc[0], shown)
@@ -92,9 +94,9 @@ def _nothing(selection: Selection, order: NDArray[np.intp]) -> None:
         parts.is_empty(selection)
 
 
-def _outside(order: NDArray[np.intp]) -> None:
-    st.info(f"This photo is not among the {photos(len(order))} that pass all filters.")
-    _to_first(order)
+def _outside(follows: Followed) -> None:
+    st.info(f"This photo is not among the {photos(len(follows.order))} {follows.which}.")
+    _to_first(follows.order)
 
 
 def _to_first(order: NDArray[np.intp]) -> None:
@@ -129,23 +131,20 @@ def _shown_runs(selection: Selection, having: list[Run]) -> list[Run]:
     return [selection.run, *others[: MOST_RUNS - 1]]
 
 
-def _controls(selection: Selection, having: list[Run], shown: list[Run]) -> None:
+def _controls(selection: Selection, having: list[Run], shown: list[Run], follows: Followed) -> None:
     names = [run.run for run in reversed(having)]
     labels = data.run_labels(having)
     with st.container(horizontal=True, vertical_alignment="bottom", key="viewer_controls"):
         if len(names) > 1:
-            key = session.controlled("w:runs", [run.run for run in shown])
-            apply = session.on(key, partial(_choose_runs, selection.run.run, names))
-            st.pills(
+            parts.choose_runs(
                 f"Runs side by side, at most {MOST_RUNS}",
                 names,
-                selection_mode="multi",
-                format_func=lambda name: plain_markdown(labels[name]),
-                key=key,
-                on_change=apply,
-                width="stretch",
+                [run.run for run in shown],
+                lambda name: labels[name],
+                partial(_choose_runs, selection.run.run, names),
+                key="w:runs",
             )
-        parts.sort_select(selection)
+        follows.sort_select()
         parts.colours_select()
 
 
@@ -158,15 +157,15 @@ def _choose_runs(active: str, names: list[str], chosen: list[str]) -> None:
 # --- the viewer ----------------------------------------------------------------------------------------------------
 
 
-def _viewer(selection: Selection, order: NDArray[np.intp], at: int | None, row: Any, shown: list[Run]) -> None:
+def _viewer(selection: Selection, follows: Followed, at: int | None, row: Any, shown: list[Run]) -> None:
     view, labels = selection.view, data.run_labels(selection.store.runs())
-    pictures, here = _around(selection, order, at, row, shown)
+    pictures, here = _around(selection, follows.order, at, row, shown)
     pane = truth_pane.pane(selection, pictures[here])
     viewer.viewer(
         pictures if pane is None else truth_pane.added(selection, pictures),
         here,
         [*(_run_shown(run, labels[run.run], view.palette) for run in shown), *([pane] if pane else [])],
-        Place(position=at, total=len(order)),
+        Place(position=at, total=len(follows.order)),
         ViewerLook(
             overlay=view.overlay,
             opacity=view.opacity,
@@ -178,7 +177,7 @@ def _viewer(selection: Selection, order: NDArray[np.intp], at: int | None, row: 
         ),
         usual_opacity=View().opacity,
         key=VIEWER,
-        on_go=partial(_go, selection, order),
+        on_go=partial(_go, selection, follows),
     )
 
 
@@ -215,15 +214,16 @@ def _run_shown(run: Run, title: str, colours: str) -> RunShown:
     return RunShown(run=run.run, title=title, names=run.classes, colours=tuple(paint[name] for name in run.classes))
 
 
-def _go(selection: Selection, order: NDArray[np.intp]) -> None:
+def _go(selection: Selection, follows: Followed) -> None:
     """The visitor went to another photo; the gallery's page follows."""
     if (sent := viewer.went(VIEWER)) is None:
         return
     image_id, look = sent
-    at = _place(order, data.files_of(selection.source, image_id))
+    at = _place(follows.order, data.files_of(selection.source, image_id))
+    if at is not None:
+        session.change(**{follows.page: at // follows.page_size + 1})
     session.change(
         image=image_id,
-        page=selection.view.page if at is None else at // PAGE_SIZE + 1,
         overlay=look.overlay,
         opacity=look.opacity,
         outline=look.outline,

@@ -4,7 +4,7 @@ In: a `Selection`. Out: elements on the page. Knows nothing of pages in particul
 """
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,9 +16,10 @@ import streamlit as st
 from dashboard import components, crossfilter, data, session, ui
 from dashboard.components import Cell
 from dashboard.data import Selection
-from dashboard.formats import count, named, percent, photos, score
+from dashboard.formats import count, named, percent, photos, plain_markdown, score
 from dashboard.state import OPACITY_RANGE, SIZE_RANGE, SORTS, View, encode, sort_label
-from seglib.classes import PRESENT_SHARE, animal_of_label
+from seglib.classes import BACKGROUND, PRESENT_SHARE, animal_of_label
+from seglib.errors import SegError
 from seglib.query import Filters, KeyFigures
 
 MOST_LABELS = 12
@@ -28,6 +29,12 @@ PRESENT_NOTE = f"present: at least {percent(PRESENT_SHARE)} of the photo"
 
 IMAGE = "Image"
 """The page with the viewer."""
+
+MOST_PILLS = 8
+"""With more runs than this, a list to search in replaces the buttons."""
+
+FILE_KINDS = {"csv": ("CSV", "text/csv"), "parquet": ("Parquet", "application/vnd.apache.parquet")}
+"""Ending -> title and media type of the tables that can be taken along."""
 
 PALETTE_NAMES = {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"}
 
@@ -52,6 +59,32 @@ def copy_link(selection: Selection) -> None:
     components.copy_link(shlex.join(command), key="copy_link")
 
 
+def head(
+    title: str,
+    selection: Selection,
+    ask: Callable[[], object],
+    *,
+    leaving: Callable[[], None],
+    choice: Callable[[], None],
+) -> bool:
+    """The head of a page of several runs: title, link, what can be taken along, and the choice of runs, which stays
+    where `ask` fails with these runs, since it may not with others. False if it failed; then the page has said why.
+    """
+    wrong = ""
+    try:
+        ask()
+    except SegError as error:
+        wrong = data.sentence(error)
+    with ui.heading(title):
+        copy_link(selection)
+        if not wrong:
+            leaving()
+    choice()
+    if wrong:
+        st.error(plain_markdown(wrong))
+    return not wrong
+
+
 def report_button(
     selection: Selection, runs: Sequence[str], pair: tuple[str, str] | None = None, truth: str = ""
 ) -> None:
@@ -67,6 +100,62 @@ def report_button(
     )
 
 
+def tables(meanings: Mapping[str, str], make: Callable[[str, str], bytes], *, name: str) -> None:
+    """A page's figures to take along. `meanings`: table -> what is in it; `make(table, kind)` gives its bytes when they
+    are asked for; the files are called after `name`.
+    """
+    with st.popover("Tables", help="The figures of this page as CSV or Parquet"):
+        for table, meaning in meanings.items():
+            ui.remark(meaning)
+            with st.container(horizontal=True):
+                for kind, (title, mime) in FILE_KINDS.items():
+                    st.download_button(
+                        title,
+                        data=partial(make, table, kind),
+                        file_name=f"{name}.{table}.{kind}",
+                        mime=mime,
+                        key=f"download:{table}:{kind}",
+                        on_click="ignore",
+                    )
+
+
+def choose_runs(
+    title: str,
+    names: Sequence[str],
+    chosen: Sequence[str],
+    label: Callable[[str], str],
+    apply: Callable[[list[str]], None],
+    *,
+    key: str,
+    most: int | None = None,
+) -> None:
+    """Several of these runs: buttons, or a list to search in if there are many. `label` is plain text; `most` can be
+    held for sure in the list alone, so that `apply` has to look too.
+    """
+    few = len(names) <= MOST_PILLS
+    key = session.controlled(key, [name for name in names if name in chosen] if few else [*chosen])
+    if few:
+        st.pills(
+            title,
+            names,
+            selection_mode="multi",
+            format_func=lambda name: plain_markdown(label(name)),
+            key=key,
+            on_change=session.on(key, apply),
+            width="stretch",
+        )
+    else:
+        st.multiselect(
+            title,
+            names,
+            format_func=label,
+            max_selections=most,
+            key=key,
+            on_change=session.on(key, apply),
+            width="stretch",
+        )
+
+
 def image_link(view: View, **more: Any) -> str:
     """The address of the viewer's page with this view's photos, up to the image_id that is to follow.
 
@@ -80,25 +169,43 @@ def image_link(view: View, **more: Any) -> str:
 
 
 def sort_select(selection: Selection) -> None:
-    _view_select("Sort", "sort", {sort: sort_label(sort, selection.focus) for sort in SORTS}, width=300)
+    view_select("Sort", "sort", {sort: sort_label(sort, selection.focus) for sort in SORTS}, width=300)
 
 
 def colours_select() -> None:
-    _view_select("Colours", "palette", PALETTE_NAMES, width=240)
+    view_select("Colours", "palette", PALETTE_NAMES, width=240)
 
 
-def _view_select(label: str, part: str, names: dict[str, str], width: int) -> None:
+def heads(classes: Sequence[str]) -> list[str]:
+    """The classes over the columns of a matrix, none much wider than the others."""
+    return ["backgr." if name == BACKGROUND else str(name) for name in classes]
+
+
+def view_select(label: str, part: str, names: Mapping[str, str], *, width: int) -> None:
     """A choice of one part of the view; the gallery begins anew."""
     key = session.controlled(f"w:{part}", getattr(session.view(), part))
-    apply = session.on(key, lambda value: session.change(**{part: value, "page": 1}))
     st.selectbox(
         label,
         list(names),
-        format_func=lambda v: names[v],
+        format_func=lambda value: names[value],
         label_visibility="collapsed",
         key=key,
-        on_change=apply,
+        on_change=session.on(key, lambda value: session.anew(**{part: value})),
         width=width,
+    )
+
+
+def view_switch(label: str, part: str, names: Mapping[str, str]) -> None:
+    """The same for a few values, side by side; the gallery stays where it is."""
+    key = session.controlled(f"w:{part}", getattr(session.view(), part))
+    st.segmented_control(
+        label,
+        list(names),
+        required=True,
+        format_func=lambda value: names[value],
+        label_visibility="collapsed",
+        key=key,
+        on_change=session.on(key, lambda value: session.change(**{part: value or getattr(session.view(), part)})),
     )
 
 
@@ -114,13 +221,13 @@ def _within(value: int, limits: tuple[int, int]) -> int:
     return min(max(value, limits[0]), limits[1])
 
 
-def pages(page: int, number: int, n: int, size: int) -> None:
-    """The way to the other pages of a gallery of `n` photos, `size` on each."""
+def pages(page: int, number: int, n: int, size: int, part: str = "page") -> None:
+    """The way to the other pages of a gallery of `n` photos, `size` on each; `part` of the view keeps the page."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="pages"):
         first, last = (page - 1) * size + 1, min(page * size, n)
         ui.remark(f"{count(first)} to {count(last)} of {photos(n)}")
-        key = session.controlled("w:page", page)
-        st.pagination(number, key=key, on_change=session.on(key, lambda chosen: session.change(page=chosen)))
+        key = session.controlled(f"w:{part}", page)
+        st.pagination(number, key=key, on_change=session.on(key, lambda chosen: session.change(**{part: chosen})))
 
 
 def key_figures(selection: Selection) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import data, session, ui
 from dashboard.data import Source
-from dashboard.formats import NOTHING, count, plain_markdown, size
+from dashboard.formats import NOTHING, count, plain_markdown, size, without_places
 from dashboard.requested import RunRequest
 from dashboard.settings import Settings
 from dashboard.views import at_work, start_run
@@ -27,11 +27,15 @@ _CHECKED = "runs:checked"
 
 def render(settings: Settings) -> None:
     there = (settings.store / STORE_MARKER).is_file()
-    found = data.stored(settings.store) if there else None
+    damaged = Store(settings.store).damaged_runs() if there else {}
+    found = data.stored(settings.store) if there and not damaged else None
     runs = found[2] if found else []
     with ui.heading(TITLE):
         pass
     at_work.render(settings)
+    if damaged:
+        _damaged(Store(settings.store), damaged)
+        return
     start_run.render(settings, runs)
     if found is None:
         ui.remark("There is no store yet: the first run makes it.")
@@ -51,9 +55,12 @@ def render(settings: Settings) -> None:
 
 
 def _run(settings: Settings, store: Store, run: Run) -> None:
+    rows, wrong = _rows(store, run)
     with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{run.run}"):
         with st.container(width="stretch"):
-            ui.facts(f"{run.model} · {run.resize}", run.run, _facts(store, run))
+            ui.facts(f"{run.model} · {run.resize}", run.run, _facts(run, rows))
+            if wrong:
+                ui.remark(wrong)
         with st.container(horizontal=True, width="content"):
             st.button("Explore", key=f"explore:{run.run}", on_click=session.open_run, args=(EXPLORE, run.run))
             again = _again(settings, run)
@@ -64,19 +71,40 @@ def _run(settings: Settings, store: Store, run: Run) -> None:
                 help="Computes what is new or has changed in its folders"
                 if again
                 else "Its folders, or its weights, are not among those that can be started from here",
-                on_click=start_run.start,
+                on_click=at_work.start,
                 args=(settings, again),
             )
             if st.button("Delete", key=f"delete:{run.run}"):
-                _confirm(store, run)
+                _confirm(store, run.run, rows)
 
 
-def _facts(store: Store, run: Run) -> list[tuple[str, str]]:
+def _damaged(store: Store, damaged: dict[str, str]) -> None:
+    """The only thing to do then: no page shows anything while one of them is there."""
+    note = f"n = {count(len(damaged))}; the others can be seen again without them"
+    with ui.card("Runs that cannot be read", note, stretch=False):
+        for name, why in damaged.items():
+            with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{name}"):
+                with st.container(width="stretch", gap="xsmall"):
+                    ui.line(name)
+                    ui.remark(without_places(why))
+                if st.button("Delete", key=f"delete:{name}"):
+                    _confirm(store, name, NOTHING)
+
+
+def _rows(store: Store, run: Run) -> tuple[str, str]:
+    """How many photos it has, and what is wrong if that cannot be told."""
+    try:
+        return count(store.row_count(run)), ""
+    except SegError as error:
+        return NOTHING, data.sentence(error)
+
+
+def _facts(run: Run, rows: str) -> list[tuple[str, str]]:
     last: dict[str, Any] = run.invocations[-1] if run.invocations else {}
     timed = [i for i in run.invocations if i["computed"] and i["seconds"]]
     speed = f"{timed[-1]['computed'] / timed[-1]['seconds']:.1f}" if timed else NOTHING
     return [
-        (count(store.row_count(run)), "photos"),
+        (rows, "photos"),
         (count(last["failed"]) if last else NOTHING, "unreadable files"),
         (speed, f"photos/s on {timed[-1]['device']}" if timed else "photos/s"),
         (run.precision or NOTHING, "precision"),
@@ -98,19 +126,19 @@ def _again(settings: Settings, run: Run) -> list[RunRequest]:
 
 
 @st.dialog("Delete this run?")
-def _confirm(store: Store, run: Run) -> None:
-    number, on_disk = count(store.row_count(run)), size(upkeep.size_bytes(store, run.run))
+def _confirm(store: Store, run: str, rows: str) -> None:
+    number = "" if rows == NOTHING else f" of {rows} photos"
     st.markdown(
-        f"**{plain_markdown(run.run)}**: its statistics and masks of {number} photos, {on_disk}, are deleted for good. "
-        "The photos themselves and all other runs stay."
+        f"**{plain_markdown(run)}**: its statistics and masks{number}, {size(upkeep.size_bytes(store, run))}, are "
+        "deleted for good. The photos themselves and all other runs stay."
     )
     if st.button("Delete", type="primary", key="delete", on_click=_delete, args=(store, run)):
         st.rerun()  # closes the dialog
 
 
-def _delete(store: Store, run: Run) -> None:
+def _delete(store: Store, run: str) -> None:
     try:
-        upkeep.remove_run(store, run.run)
+        upkeep.remove_run(store, run)
     except SegError as error:
         session.tell([data.sentence(error)])
 

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import data, session, ui
+from dashboard import data, ui
 from dashboard.folders import Folder
 from dashboard.formats import count, duration, photos, size
-from dashboard.jobs import Jobs
-from dashboard.requested import Request, RunRequest
+from dashboard.requested import RunRequest
 from dashboard.settings import Settings
+from dashboard.views import at_work
 from seglib.engine import PRECISIONS
-from seglib.errors import SegError
 from seglib.models import DEFAULT_MODEL, MODELS, ModelSpec
 from seglib.store import Run
 
@@ -55,18 +54,9 @@ def render(settings: Settings, runs: Sequence[Run]) -> None:
             type="primary",
             key="start",
             disabled=not models,
-            on_click=start,
+            on_click=at_work.start,
             args=(settings, requests),
         )
-
-
-def start(settings: Settings, requests: Sequence[Request]) -> None:
-    """From a callback: start these, or say why not."""
-    for request in requests:
-        try:
-            Jobs(settings).start(request)
-        except SegError as error:
-            session.tell([data.sentence(error)])
 
 
 def speed(runs: Sequence[Run], model: str, resize: str, precision: str) -> float | None:

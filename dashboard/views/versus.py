@@ -3,7 +3,7 @@
 In: a `Selection`. Out: a `Versus`, which cards ask. Knows nothing of how anything is drawn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 from dashboard import data
 from dashboard.comparisons import Pair, main_classes
 from dashboard.data import Compared, Selection
+from dashboard.formats import without_common
 from dashboard.requested import MOST_COMPARED
 from dashboard.state import View
 from seglib.compare import Comparison
@@ -20,9 +21,6 @@ from seglib.store import Run
 
 USUAL_RUNS = 4
 """That are compared if none are chosen: the active one and those used last."""
-
-
-_BETWEEN = " · "
 
 
 @dataclass(frozen=True)
@@ -85,14 +83,6 @@ class Versus:
         return chosen if chosen in both else next(iter(self.main_classes(1)), "")
 
 
-def without_common(names: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:
-    """`net · 224`, `net · 512x512` -> `224`, `512x512`; at least the last part of each stays."""
-    parts = {name: labels[name].split(_BETWEEN) for name in names}
-    while all(len(one) > 1 for one in parts.values()) and len({one[0] for one in parts.values()}) == 1:
-        parts = {name: one[1:] for name, one in parts.items()}
-    return {name: _BETWEEN.join(one) for name, one in parts.items()}
-
-
 def versus(selection: Selection) -> Versus | None:
     """None if the store holds no second run."""
     by_name = {run.run: run for run in reversed(selection.store.runs())}
@@ -116,5 +106,4 @@ def chosen_of(view: View, a: str, names: Sequence[str], chosen: Sequence[str]) -
     return {
         "runs": () if not others or set(others) == set(usual) else tuple(sorted({a, *others})),
         "against": view.against if view.against in others else "",
-        "page": 1,
     }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dashboard import charts
 from dashboard.settings import Settings
 from seglib import overlay, stats
 from seglib.classes import VOC_CLASSES
@@ -37,6 +38,11 @@ CONFIDENCE = {
     "dogs/e.jpg": 0.99,
     NASTY: 0.7,
 }
+
+
+@pytest.fixture(autouse=True)
+def _plotly_knows_every_entry_of_the_charts(monkeypatch):
+    monkeypatch.setattr(charts, "CHECKED", True)
 
 
 @pytest.fixture(autouse=True)

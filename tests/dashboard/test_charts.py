@@ -171,15 +171,22 @@ def test_a_box_and_a_place_to_click_per_folder():
         {"n": [2], "mean": [0.4], "low": [0.1], "q1": [0.2], "median": [0.3], "q3": [0.5], "high": [0.9]},
         index=pd.Index([""], name="label"),
     )
-    box, hits = charts.share_spread(spread, "#112233").data
-    assert (box.lowerfence[0], box.q1[0], box.median[0], box.q3[0], box.upperfence[0]) == (0.1, 0.2, 0.3, 0.5, 0.9)
-    assert list(box.y) == list(hits.y) == ["(none) n = 2"]
-    assert hits.customdata[0][0] == box.customdata[0][0] == "label="
-    faded, _ = charts.marked(charts.share_spread(spread, "#112233"), Filters.decode("label=cats")).data
-    assert faded.opacity < 0.5
+    *boxes, hits = charts.share_spread(spread, "#112233").data
+    spans = [(bar.base[0], bar.base[0] + bar.x[0]) for bar in boxes]
+    assert spans == [pytest.approx(span) for span in ((0.1, 0.2), (0.2, 0.3), (0.3, 0.5), (0.5, 0.9))]
+    for bar in boxes:
+        assert list(bar.y) == list(hits.y) == ["(none) n = 2"]
+        assert hits.customdata[0][0] == bar.customdata[0][0] == "label="
+    faded, *_ = charts.marked(charts.share_spread(spread, "#112233"), Filters.decode("label=cats")).data
+    assert faded.marker.opacity[0] < 0.5
 
 
 def test_colours_follow_the_palette():
     names = ["background", "aeroplane"]
     assert charts.class_colours(names, "voc") == {"background": "#000000", "aeroplane": "#800000"}
     assert charts.class_colours(names)["aeroplane"] == "#772211"
+
+
+def test_the_tests_have_every_entry_checked():
+    with pytest.raises(ValueError, match="nonsense"):
+        charts.drawn([charts.bars(x=[1], y=[2])], 100, nonsense=1)

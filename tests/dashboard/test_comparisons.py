@@ -77,8 +77,11 @@ def test_shares_are_points_or_squares_of_the_photos_that_have_the_class(found, m
     for x, y in ((0, 0.2), (0.3, 0.3), (0.8, 0.8)):
         inside = (squares["x_low"] <= x) & (x < squares["x_high"]) & (squares["y_low"] <= y + 1e-9)
         assert (inside & (y < squares["y_high"])).sum() == 1
-    at = comparisons.inside(found, A, B, "dog", x=(0, 0.1), y=(0.1, 1))
-    assert paths(found, at) == ["cats/a.jpg"]
+    (above,) = squares.loc[(squares["x_low"] == 0) & (squares["y_low"] > 0.1), "square"]
+    assert paths(found, comparisons.inside(found, A, B, "dog", {above})) == ["cats/a.jpg"]
+    everywhere = comparisons.inside(found, A, B, "dog", set(squares["square"]))
+    assert len(everywhere) == squares["count"].sum()  # a photo without a dog in either is in no square
+    assert len(comparisons.inside(found, A, B, "dog", set())) == 0
 
 
 @pytest.mark.parametrize(

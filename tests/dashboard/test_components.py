@@ -41,6 +41,19 @@ def test_a_cell_that_is_not_there(sent, value):
     assert components.cell_of("c", 2, 3) is None
 
 
+def test_marks(sent):
+    sent("marks", ["label=cats", 3])
+    assert components.marks_of("c") == ["label=cats", 3]
+    sent("marks", [])
+    assert components.marks_of("c") == []
+
+
+@pytest.mark.parametrize("value", [None, "x", 3, {"points": []}])
+def test_marks_that_make_no_sense(sent, value):
+    sent("marks", value)
+    assert components.marks_of("c") is None
+
+
 def test_picks(sent):
     sent("picks", {"n": 3, "shown": ["a", "b"], "picked": ["b"]})
     assert components.picks_of("c") == (3, ["a", "b"], ["b"])

@@ -6,18 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.crossfilter import after, apart, bin_text, filter_of, marked, toggled, within
+from dashboard.crossfilter import after, apart, bin_text, marked, toggled, within
 from seglib.filters import Filters
 
 BEFORE = Filters.decode("split=train&confidence=0.5..1")
-
-
-def point(text: object, *rest: object) -> dict[str, object]:
-    return {"x": 1, "customdata": [text, *rest]}
-
-
-def event(*points: object, **parts: object) -> dict[str, object]:
-    return {"selection": {"points": list(points), "point_indices": [], "box": [], "lasso": []} | parts}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +38,7 @@ def event(*points: object, **parts: object) -> dict[str, object]:
 def test_what_is_chosen_takes_the_place_of_what_the_chart_had_filtered(own, present, chosen, then):
     others = "split=train&path=a"
     before = Filters.decode("&".join(part for part in (others, present) if part))
-    found = after(event(*map(point, chosen)), own, before)
+    found = after(chosen, own, before)
     assert found == Filters.decode("&".join(part for part in (others, then) if part))
 
 
@@ -65,41 +57,30 @@ def test_a_name_chosen_where_a_cell_was_takes_its_place():
 
 
 def test_a_double_click_clears_the_chart_and_nothing_else():
-    assert after(event(), ["confidence"], BEFORE) == Filters.decode("split=train")
-
-
-def test_a_box_around_nothing_changes_nothing():
-    assert after(event(box=[{"x": [0.9, 0.1], "y": [1, 0]}]), ["confidence"], BEFORE) == BEFORE
+    assert after([], ["confidence"], BEFORE) == Filters.decode("split=train")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "mark",
     [
         None,
-        "x",
-        {},
-        {"selection": None},
-        {"selection": {"points": 3}},
-        event(None),
-        event({"x": 1}),
-        event(point(3)),
-        event(point("confidence=high")),
-        event(point("unheard-of=1")),
-        event(point("split=test")),  # not a filter of this chart
+        3,
+        {"x": 1},
+        ["confidence=0..1"],
+        "",
+        "confidence=high",
+        "unheard-of=1",
+        "split=test",  # not a filter of this chart
     ],
 )
-def test_what_cannot_be_read_changes_nothing(said):
-    assert after(said, ["confidence"], BEFORE) == BEFORE
-
-
-def test_a_browser_may_send_a_dictionary():
-    assert filter_of({"customdata": {"0": "label=cats", "1": 7}}) == Filters.decode("label=cats")
+def test_what_cannot_be_read_changes_nothing(mark):
+    assert after([mark], ["confidence"], BEFORE) == BEFORE
 
 
 @given(st.sets(st.sampled_from("abc"), min_size=1), st.sampled_from("abc"))
 def test_the_same_name_twice_is_as_before(present, name):
     before = Filters({"label": tuple(present)})
-    chosen = event(point(f"label={name}"))
+    chosen = [f"label={name}"]
     assert after(chosen, ["label"], after(chosen, ["label"], before)) == before
 
 

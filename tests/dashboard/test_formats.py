@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.formats import count, duration, named, percent, photos, plain_html, plain_markdown, score, size
+from dashboard.formats import (
+    count,
+    duration,
+    named,
+    percent,
+    photos,
+    plain_html,
+    plain_markdown,
+    score,
+    size,
+    without_common,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +76,10 @@ def test_sizes(number, text):
 
 def test_html_stays_text():
     assert plain_html("<b onclick='x'>&\"") == "&lt;b onclick=&#x27;x&#x27;&gt;&amp;&quot;"
+
+
+def test_labels_are_shortened_by_what_they_share():
+    labels = {"a": "net · 224 · fp32", "b": "net · 224 · int8", "c": "other · 224 · fp32", "d": "net · 224"}
+    assert without_common(["a", "b"], labels) == {"a": "fp32", "b": "int8"}
+    assert without_common(["a", "c"], labels) == {"a": "net · 224 · fp32", "c": "other · 224 · fp32"}
+    assert without_common(["a", "d"], labels) == {"a": "224 · fp32", "d": "224"}

@@ -8,26 +8,27 @@ import pytest
 from tests.conftest import ROOT, imported
 
 ORDER = [
-    {"formats", "settings", "sockets", "preload"},
-    {"state", "components", "crossfilter", "picks", "predictor", "folders", "caches", "originals", "pictures"},
+    {"formats", "settings", "sockets", "preload", "plotlyjs"},
+    {"state", "crossfilter", "picks", "predictor", "folders", "caches", "originals", "pictures"},
     {"answers", "requested", "report"},
     {"report_command"},
     {"predict_worker", "uncertainty", "jobs", "trials"},
     {"job_worker"},
-    {"charts", "viewer"},
-    {"pair_charts", "truth_charts"},
+    {"charts"},
+    {"components", "pair_charts", "truth_charts", "ranking"},
+    {"viewer"},
     {"comparisons", "evaluations"},
     {"session", "data", "media"},
     {"sidebar", "ui"},
     {"views"},
-    {"main"},
+    {"main", "startup"},
     {"app"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 PURE = {"formats", "settings", "sockets", "state", "charts", "media", "predictor", "predict_worker", "__main__"}
 PURE |= {"picks", "caches", "answers", "originals", "pictures", "uncertainty"}
 PURE |= {"comparisons", "pair_charts", "folders", "requested", "jobs", "job_worker", "trials"}
-PURE |= {"report_command", "evaluations", "truth_charts"}
+PURE |= {"report_command", "evaluations", "truth_charts", "ranking"}
 """Rooms that know nothing of Streamlit (the launcher starts it, and only then)."""
 
 WORKERS = {"predict_worker", "job_worker"}

@@ -452,6 +452,11 @@ def test_an_evaluation_is_counted_by_the_same_machinery(made, grading, settings)
     assert found.measures["pixel_accuracy"].overall() == pytest.approx(260 / 300)
     record = (settings.store / "jobs" / job.id / "request.json").read_text()
     assert str(settings.data[0]) not in record
+    fill(settings.store, code_schema=2)
+    asked = replace(grading, runs=(recipe().run, recipe(2).run))
+    made(None).start(asked)
+    job = until(made(None), lambda job: has_ended(job) and job.request == asked)
+    assert (job.total, job.computed, job.reused, job.failed) == (6, 3, 3, 0)  # each photo once per run
 
 
 def test_only_offered_folders_known_formats_and_runs_are_evaluated(made, grading):

@@ -113,6 +113,12 @@ def test_a_store_that_cannot_be_read_is_a_sentence(request, state, served, port,
     assert "layout 99" in capsys.readouterr().err
 
 
+def test_a_damaged_run_does_not_keep_the_others_from_being_served(full, served, port):
+    next(full.glob("runs/*/run.json")).write_text("{")
+    assert launcher.main(["--store", str(full), "--port", str(port)]) == 0
+    assert len(served) == 1
+
+
 def test_opening_it_to_others_says_what_that_means(full, served, port, capsys):
     assert launcher.main(["--store", str(full), "--host", "0.0.0.0", "--port", str(port)]) == 0
     assert "no password" in capsys.readouterr().out

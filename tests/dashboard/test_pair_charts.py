@@ -22,10 +22,11 @@ def test_a_point_carries_its_photo_and_a_name_is_no_html():
 
 
 def test_squares_are_boxed_and_say_how_many_photos_they_are():
-    frame = pd.DataFrame({"x_low": [0.0], "x_high": [0.04], "y_low": [0.2], "y_high": [0.24], "count": [7]})
+    ends = {"x_low": [0.0], "x_high": [0.04], "y_low": [0.2], "y_high": [0.24]}
+    frame = pd.DataFrame({"square": [5], **ends, "count": [7]})
     figure = pair_charts.shares(frame, "cat", "#123456")
     assert figure.layout.dragmode == "select"
-    assert figure.data[1].customdata[0][1:] == ["7 photos", "0\xa0% to 4\xa0%", "20\xa0% to 24\xa0%"]
+    assert figure.data[1].customdata[0] == ["5", "7 photos", "0\xa0% to 4\xa0%", "20\xa0% to 24\xa0%"]
     assert (figure.data[1].x[0], figure.data[1].y[0]) == pytest.approx((0.02, 0.22))
 
 

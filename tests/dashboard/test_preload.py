@@ -36,12 +36,6 @@ def test_what_a_script_imports_is_needed_too_but_not_what_it_may_load_later(stat
     assert preload.scripts(static) == ["Html.1.js", "purify.3.js", "deep.4.js"]
 
 
-def test_the_script_of_charts_has_an_address_if_it_is_there(static):
-    assert preload.chart_script() == "/static/js/PlotlyChart.9.js"
-    (static / "static" / "js" / "PlotlyChart.9.js").unlink()
-    assert preload.chart_script() is None
-
-
 def test_nothing_is_announced_where_streamlit_looks_different(tmp_path):
     assert preload.scripts(tmp_path) == []
 
@@ -67,6 +61,5 @@ def test_every_part_is_a_script_of_this_streamlit():
     found = preload.scripts(preload._STATIC)
     for part in preload.PARTS:
         assert any(name.startswith(f"{part}.") for name in found), part
-    assert not any(name.startswith(f"{preload.CHARTS}.") for name in found)
-    assert str(preload.chart_script()).startswith(f"/static/js/{preload.CHARTS}.")
+    assert not any(name.startswith("PlotlyChart.") for name in found)  # the whole of plotly.js, which no page needs
     assert len(preload.header()) < 8000

@@ -1,12 +1,10 @@
 """Connections of the server send small answers at once."""
 
-import asyncio
 import socket
 
 import pytest
 
 from dashboard import sockets
-from tests.conftest import ROOT
 
 
 def nodelay_of_a_connection_to(listening: socket.socket) -> bool:
@@ -29,15 +27,6 @@ def test_a_connection_inherits_it_from_the_listening_socket(listening):
     assert not nodelay_of_a_connection_to(listening)
     assert sockets.answer_at_once() >= 1
     assert nodelay_of_a_connection_to(listening)
-
-
-def test_the_app_sets_it_when_it_starts(listening):
-    async def start() -> None:
-        async with sockets.lifespan(None):
-            assert nodelay_of_a_connection_to(listening)
-
-    asyncio.run(start())
-    assert "lifespan=sockets.lifespan" in (ROOT / "dashboard" / "app.py").read_text()
 
 
 def test_other_open_files_are_left_alone(listening, tmp_path):

@@ -11,6 +11,7 @@ from dashboard.state import (
     GRADES,
     LAYERS,
     OPACITY_RANGE,
+    ORIGINS,
     PALETTES,
     SHOWS,
     SIZE_RANGE,
@@ -58,6 +59,9 @@ views = st.builds(
     focus=st.text(max_size=8),
     sort=st.sampled_from(list(SORTS)),
     page=st.integers(1, 10**6),
+    compare_page=st.integers(1, 10**6),
+    evaluate_page=st.integers(1, 10**6),
+    origin=st.sampled_from(ORIGINS),
     charts=st.sampled_from(CHARTS),
     show=st.sampled_from(SHOWS),
     palette=st.sampled_from(PALETTES),
@@ -162,7 +166,8 @@ def test_repeated_keys_travel_as_lists():
 
 
 def test_a_new_filter_starts_at_the_first_page():
-    assert View(page=7).with_filter("label", ("cats",)).page == 1
+    there = View(page=7, compare_page=6, evaluate_page=5).with_filter("label", ("cats",))
+    assert (there.page, there.compare_page, there.evaluate_page) == (1, 1, 1)
 
 
 def test_the_newest_run_is_shown_if_none_or_an_unknown_one_is_asked_for():

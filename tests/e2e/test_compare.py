@@ -202,5 +202,7 @@ def test_it_fits_narrow_screens_and_has_no_serious_violation(start, browser, sto
         page.locator("figure.tile").first.wait_for()
         settle(page)
         assert page.evaluate(SIDEWAYS) == [0, 0]
+        cards = [card.bounding_box() for card in page.locator("dl.figures > div").all()]
+        assert max(card["x"] + card["width"] for card in cards) - cards[-1]["x"] - cards[-1]["width"] < 1  # no gap
         assert violations(page) == []
         assert page.faults == []

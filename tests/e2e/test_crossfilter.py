@@ -128,6 +128,28 @@ def test_a_bin_filters_what_it_counts_and_its_link_is_the_same_view_after_a_rest
     assert other.faults == page.faults == []
 
 
+def test_bars_are_reached_and_chosen_by_keyboard(start, browser, small):
+    page = opened(browser, f"{start(small).url}/explore?charts=photos")
+    settle(page)
+    bars = chart(page, "mean share of each class in 3 folders")
+    bars.focus()
+    page.keyboard.press("ArrowRight")
+    live = page.locator(".chart:focus + .said")
+    live.filter(has_text="cats").wait_for(state="attached")
+    assert bars.locator(".hovertext").count() == 1
+    page.keyboard.press("ArrowRight")
+    live.filter(has_text="dogs").wait_for(state="attached")
+    page.keyboard.press("Enter")
+    wait_for_figure(page, "photos of 6", "2")
+    assert filters_of(page.url) == Filters({"label": ("dogs",)})
+    bars.focus()
+    page.keyboard.press("Enter")  # the same bar once more
+    wait_for_figure(page, "photos of 6", "6")
+    page.keyboard.press("Tab")
+    assert page.locator(".chart + .said").filter(has_text="cats").count() == 0
+    assert page.faults == []
+
+
 def test_a_box_filters_by_both_its_sides_and_a_double_click_clears_it(start, browser, small):
     page = opened(browser, f"{start(small).url}/explore?charts=certainty&class=cat")
     settle(page)
@@ -185,6 +207,6 @@ def test_every_set_of_charts_fits_narrow_screens(start, browser, small, scheme):
         page = opened(browser, f"{server.url}/explore?charts={name}&share.cat=0..1", scheme=scheme, width=390)
         tile_names(page)
         settle(page)
-        assert page.get_by_role("figure").locator(".js-plotly-plot").count() == charts
+        assert page.get_by_role("figure").locator(".svg-container").count() == charts
         assert page.evaluate(SIDEWAYS) == [0, 0]
         assert page.faults == []

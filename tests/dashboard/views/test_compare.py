@@ -2,17 +2,18 @@
 
 import os
 import signal
+from urllib.parse import parse_qsl
 
 import pandas as pd
 import pytest
 
-from dashboard import data, jobs
+from dashboard import data, jobs, ranking
 from dashboard.jobs import Job, Jobs
 from dashboard.requested import MOST_COMPARED, CompareRequest
 from dashboard.settings import Settings
-from dashboard.state import View
+from dashboard.state import View, decode, query_params
 from dashboard.views import compare_jobs
-from dashboard.views.versus import chosen_of, compared_runs, without_common
+from dashboard.views.versus import chosen_of, compared_runs
 from seglib import compare, evaluate
 from seglib.store import Store
 from tests.dashboard.conftest import fill, id_of, recipe
@@ -114,10 +115,55 @@ def test_a_flip_of_the_url_keeps_its_photos_and_its_chip_takes_it_away(two):
     assert tiles(app)[0]["found"] == "20\xa0%"
     assert matrix(app, "A \\ B", "cat", "dog")["chosen"] is True
     assert matrix(app, "A \\ B", "cat", "cat")["chosen"] is False
-    app.button(key="chip:flip").click().run()
+    app.button(key="chip:cell").click().run()
     assert len(tiles(app)) == 6
     assert "flip" not in app.query_params
     assert "measure" not in app.query_params
+
+
+def test_the_viewer_goes_on_in_the_order_of_the_gallery(two):
+    address = tiles(opened("Compare", run=[A]))[1]["href"].partition("?")[2]
+    view, notes = decode(parse_qsl(address))
+    assert (view.origin, view.difference, view.against, notes) == ("compare", "overlay", B, [])
+    app = opened("Image", **query_params(view))
+    shown = component(app, "pictures")
+    assert [one["name"] for one in shown["pictures"]][:3] == ["dogs/e.jpg", "cats/a.jpg", "cats/c.jpg"]
+    assert shown["place"] == {"position": 1, "total": 6}
+    app.selectbox(key="w:measure").set_value("foreground").run()
+    assert not app.exception
+    assert component(app, "pictures")["place"]["position"] == 1
+    app.button(key="compare_button").click().run()
+    assert app.title[0].value == "Compare"
+    assert "from" not in app.query_params
+    assert app.selectbox(key="w:measure").value == "foreground"
+
+
+def test_the_viewer_goes_through_the_photos_of_a_cell(two):
+    flip = {"flip": ["cat>dog"], "measure": ["flip"], "from": ["compare"]}
+    app = opened("Image", run=[A], image=[id_of("cats/a.jpg")], **flip)
+    assert component(app, "pictures")["place"] == {"position": 0, "total": 1}
+    app = opened("Image", run=[A], image=[id_of("cats/c.jpg")], **flip)
+    assert "not among the 1 photo shown in Compare" in plain(app)
+    app.button(key="to_first").click().run()
+    assert component(app, "pictures")["place"] == {"position": 0, "total": 1}
+
+
+def test_without_a_second_run_the_viewer_keeps_to_explores_order(full):
+    app = opened("Image", run=[A], **{"from": ["compare"]})
+    assert not app.exception
+    assert component(app, "pictures")["place"] == {"position": 0, "total": 6}
+
+
+def test_explores_page_is_not_that_of_the_gallery(two, monkeypatch):
+    monkeypatch.setattr(ranking, "PAGE_SIZE", 2)
+    app = opened("Compare", run=[A], page=["3"])
+    assert [tile["name"] for tile in tiles(app)] == ["dogs/e.jpg", "cats/a.jpg"]
+    app = opened("Compare", run=[A], page=["3"], **{"compare-page": ["9"]})
+    assert len(tiles(app)) == 2  # the last page there is
+    assert tiles(app)[0]["name"] not in ("dogs/e.jpg", "cats/a.jpg", "cats/c.jpg")
+    app.selectbox(key="w:measure").set_value("foreground").run()
+    assert "compare-page" not in app.query_params
+    assert tiles(app)[0]["name"] == "dogs/e.jpg"
 
 
 def test_sorting_by_every_measure(two):
@@ -194,6 +240,17 @@ def test_tables_are_those_of_the_library(two):
     assert data.compare_table(shown, "flips", "parquet")[:4] == b"PAR1"
 
 
+def test_a_damaged_run_is_named_and_others_can_be_chosen(three):
+    for part in three.glob(f"compare/*{C}*/part-*.parquet"):
+        part.write_bytes(part.read_bytes()[:100])
+    app = opened("Compare", run=[A])
+    assert not app.exception
+    assert "is damaged (" in plain(app)
+    app.pills(key="w:compared").unselect(C).run()
+    assert "<dd>88.3\xa0%</dd>" in html(app)
+    assert not app.error
+
+
 # --- counting ---
 
 
@@ -264,13 +321,6 @@ def test_which_runs_are_compared():
 def test_choosing_runs_keeps_a_and_the_usual_ones_leave_no_trace():
     names = ["n", "m", "l", "k", "j"]
     assert chosen_of(View(), "m", names, ["n", "l", "k", "m"])["runs"] == ()
-    assert chosen_of(View(against="l"), "m", names, ["l", "j"]) == {"runs": ("j", "l", "m"), "against": "l", "page": 1}
-    assert chosen_of(View(against="l"), "m", names, ["n"]) == {"runs": ("m", "n"), "against": "", "page": 1}
+    assert chosen_of(View(against="l"), "m", names, ["l", "j"]) == {"runs": ("j", "l", "m"), "against": "l"}
+    assert chosen_of(View(against="l"), "m", names, ["n"]) == {"runs": ("m", "n"), "against": ""}
     assert chosen_of(View(), "m", names, [])["runs"] == ()
-
-
-def test_labels_are_shortened_by_what_they_share():
-    labels = {"a": "net · 224 · fp32", "b": "net · 224 · int8", "c": "other · 224 · fp32", "d": "net · 224"}
-    assert without_common(["a", "b"], labels) == {"a": "fp32", "b": "int8"}
-    assert without_common(["a", "c"], labels) == {"a": "net · 224 · fp32", "c": "other · 224 · fp32"}
-    assert without_common(["a", "d"], labels) == {"a": "224 · fp32", "d": "224"}

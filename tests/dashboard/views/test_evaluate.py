@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -80,6 +81,8 @@ def test_figures_are_the_librarys_in_both_reductions(one):
     assert "<dd>73.7\xa0%</dd>" in html(app)  # mIoU: 130/140, 50/90, 80/110
     cell = matrix(app, "truth \\ prediction", "cat", "dog")
     assert (cell["text"], cell["hint"]) == ("33.3", "33\xa0% of cat is called dog: 360 pixels")
+    assert cell["tone"] == "differs"
+    assert matrix(app, "truth \\ prediction", "cat", "cat")["tone"] == "agrees"
     assert matrix(app, "truth \\ prediction", "dog", "cat")["value"] == 0
     assert "Expected calibration error" in plain(app)
     assert [tile["name"] for tile in tiles(app)] == ["cats/b.jpg", "cats/a.jpg", "dogs/d.jpg"]
@@ -210,3 +213,21 @@ def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
     assert "<dd>100.0\xa0%</dd>" in html(app)
     assert "came without probabilities" in plain(app)
     assert "calibration error of photos" not in html(app)
+
+
+def test_the_viewer_goes_on_in_the_order_of_the_gallery(two):
+    app = opened("Evaluate", run=[RUN])
+    order = [tile["name"] for tile in tiles(app)]
+    assert order != sorted(order)
+    address = dict(parse_qsl(tiles(app)[1]["href"].partition("?")[2]))
+    assert address["from"] == "evaluate"
+    query = {key: [text] for key, text in address.items() if key != "runs"}
+    app = opened("Image", **query | {"image": [id_of(order[1])]})
+    assert not app.exception
+    assert [one["name"] for one in component(app, "pictures")["pictures"]] == order
+    assert component(app, "pictures")["place"] == {"position": 1, "total": 3}
+    assert app.selectbox(key="w:grade").value == "miou"
+    app = opened("Image", **query | {"image": [id_of(order[1])], "cell": ["cat>background"]})
+    assert not [one for one in app.selectbox if one.key == "w:grade"]  # a cell sorts by its own pixels
+    app.button(key="evaluate_button").click().run()
+    assert app.title[0].value == "Evaluate"

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import viewer
 from dashboard.state import View, decode
 from dashboard.viewer import ViewerLook
+from dashboard.views.followed import Followed
 from seglib.store import FILES_SCHEMA, Store
 from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, photo_of, real_id, recipe
 
@@ -145,8 +146,9 @@ def test_going_on_changes_photo_look_and_the_gallerys_page(tmp_path, serve, monk
     monkeypatch.setattr(image.session, "change", lambda **parts: changes.update(parts))
     order = image.np.arange(60)
     selection = type("Selection", (), {"source": source_of(tmp_path / "store"), "view": View()})
-    image._go(selection, order)
-    assert (changes["image"], changes["page"]) == (id_of("cats/048.jpg"), 2)
+    for part, size, number in (("page", 48, 2), ("compare_page", 24, 3)):
+        image._go(selection, Followed(order, part, size, lambda: None, "there"))
+        assert (changes["image"], changes[part]) == (id_of("cats/048.jpg"), number)
     assert (changes["hidden"], changes["outline"]) == (("cat",), True)
     assert not app.exception
 
@@ -230,6 +232,16 @@ def test_a_damaged_mask_of_another_run_leaves_dashes(two):
     app = opened("Image", image=[id_of("cats/a.jpg")], run=[RUN])
     assert not app.exception
     assert "<th scope='row'>cat</th><td>50\N{NO-BREAK SPACE}%</td><td>50</td><td>1</td><td>–</td>" in html(app)
+
+
+def test_a_damaged_part_of_another_run_takes_its_measures_alone(two):
+    for part in two.glob(f"runs/{OTHER}/stats/*.parquet"):
+        part.write_bytes(part.read_bytes()[:100])
+    app = opened("Image", image=[id_of("cats/a.jpg")], run=[RUN])
+    assert not app.exception
+    table = html(app).replace("\N{NO-BREAK SPACE}%", "")
+    assert "<th scope='row'>dog</th><td>0</td><td>0</td><td>0</td><td>10</td><td>10</td>" in table
+    assert "<th scope='row'>confidence</th><td>0.90</td><td>–</td>" in html(app)
 
 
 def test_a_changed_file_is_noted_and_its_thumbnail_shown(real):

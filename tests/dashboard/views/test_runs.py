@@ -10,7 +10,7 @@ import pytest
 from dashboard import data, jobs
 from dashboard.folders import offered
 from dashboard.jobs import Job, Jobs
-from dashboard.requested import RunRequest
+from dashboard.requested import EvaluateRequest, Request, RunRequest
 from dashboard.settings import Settings
 from dashboard.views import at_work, start_run
 from seglib.store import Store
@@ -46,8 +46,11 @@ def _init_quiet(real):
     return lambda self, settings: real(self, settings, (sys.executable, "-c", QUIET))
 
 
-def job_of(state: str, **known) -> Job:
-    request = RunRequest(folder="0" * 8, title="data/set", model="net", resize="224")
+NETWORK = RunRequest(folder="0" * 8, title="data/set", model="net", resize="224")
+EVALUATION = EvaluateRequest(folder="0" * 8, title="data/masks", format="voc", runs=("a", "b"))
+
+
+def job_of(state: str, request: Request = NETWORK, **known) -> Job:
     return Job(id="0" * 12, request=request, asked=1, state=state, **known)
 
 
@@ -159,6 +162,31 @@ def test_a_run_is_deleted_after_a_question(full):
     assert [run.run for run in Store(full).runs()] == [recipe(2).run]
 
 
+def test_a_damaged_run_can_be_deleted_here_and_the_others_come_back(full):
+    fill(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
+    (full / "runs" / recipe(2).run / "run.json").write_text('{"model": "fake')
+    app = opened("Runs")
+    assert not app.exception
+    assert "run.json is damaged" in said(app).replace("\\", "")
+    assert str(full.parent) not in said(app)
+    app.button(key=f"delete:{recipe(2).run}").click().run()
+    app.button(key="delete").click().run()
+    assert not app.exception
+    assert [run.run for run in Store(full).runs()] == [recipe(1).run]
+    assert app.button(key=f"explore:{recipe(1).run}")
+
+
+def test_a_damaged_part_is_told_beside_its_run_which_can_be_deleted(broken):
+    app = opened("Runs")
+    assert not app.exception
+    assert "is damaged (ArrowInvalid)" in said(app).replace("\\", "")
+    assert "<dd>–</dd><dt>photos</dt>" in html(app)
+    app.button(key=f"delete:{recipe(1).run}").click().run()
+    app.button(key="delete").click().run()
+    assert not app.exception
+    assert Store(broken).runs() == []
+
+
 def test_what_is_stale_is_looked_up_when_asked_and_removed(full):
     app = opened("Runs")
     assert not [b for b in app.button if b.key == "prune"]
@@ -194,6 +222,10 @@ def test_runs_of_unknown_models_cannot_be_run_again(full):
             "100 of 500 photos · 8.0 photos/s · about 2 min left · 1 unreadable",
         ),
         (job_of("running", total=10, stopping=1.0), "Stopping; what is computed is kept"),
+        (
+            job_of("running", EVALUATION, total=600, computed=30, images_per_second=50.0),
+            "30 of 600 masks · 50.0 masks/s",
+        ),
     ],
 )
 def test_progress_in_words(job, words):
@@ -217,6 +249,10 @@ def test_progress_in_words(job, words):
             "Its process went away without a word after 4 of 9 photos; they are kept.",
         ),
         (job_of("failed", sentence="There is no memory."), "Failed: There is no memory."),
+        (
+            job_of("finished", EVALUATION, total=6, computed=2, reused=3, failed=1),
+            "Finished: 6 masks, 2 counted, 3 known already, 1 without a readable mask.",
+        ),
     ],
 )
 def test_outcomes_in_words(job, words):
