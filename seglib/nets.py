@@ -167,16 +167,19 @@ def unet_resnet34(classes: int, *, upsampling: str = "bilinear") -> nn.Module:
     return Segmenter(backbone, UNetHead((64, 64, 128, 256, 512), (256, 128, 64, 32), classes, upsampling))
 
 
-class DilatedDepthwise(nn.Conv2d):
-    """A dilated depthwise convolution whose gradient is right and quick on a CPU: the same numbers and the same weights
-    by name.
+class MendedDepthwise(nn.Conv2d):
+    """A depthwise 3x3 convolution whose gradient is right and quick on a CPU: the same numbers and the same weights by
+    name.
 
-    oneDNN's gradient of its weights is memory that nobody wrote to in bf16 for some sizes (22x32, torch 2.15), and its
-    backward pass of dilation 2 takes twenty times as long as that of dilation 1. So dilation 2 computes as dilation 1
-    on the four interleaved quarters of the map, and what that does not fit computes in float32.
+    oneDNN's gradient of a dilated one's weights is memory that nobody wrote to in bf16 for some sizes (22x32, torch
+    2.15), and its backward pass takes ten to twenty times as long with dilation 2 or stride 2 as without. So dilation 2
+    computes as dilation 1 on the four interleaved quarters of the map, stride 2 as every second number of stride 1, and
+    what dilation that does not fit computes in float32.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.stride == (2, 2):
+            return nn.functional.conv2d(x, self.weight, self.bias, 1, 1, 1, self.groups)[:, :, ::2, ::2]
         batch, channels, height, width = x.shape
         if self.dilation != (2, 2) or height % 2 or width % 2:
             with torch.autocast(x.device.type, enabled=False):
@@ -188,16 +191,25 @@ class DilatedDepthwise(nn.Conv2d):
         return x.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
-def mend_dilated(net: nn.Module) -> None:
-    """Let dilated depthwise 3x3 convolutions compute as `DilatedDepthwise`, in place: for training on a CPU."""
+def mend_depthwise(net: nn.Module) -> None:
+    """Let depthwise 3x3 convolutions with a stride of 2 or with a dilation compute as `MendedDepthwise`, in place: for
+    training on a CPU.
+    """
     for name, module in list(net.named_modules()):
-        depthwise = isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
-        if depthwise and (module.kernel_size, module.stride) == ((3, 3), (1, 1)) and module.dilation != (1, 1):
+        if isinstance(module, nn.Conv2d) and _is_to_mend(module):
             parent, _, child = name.rpartition(".")
-            channels, dilation, has_bias = module.in_channels, module.dilation, module.bias is not None
-            conv = DilatedDepthwise(channels, channels, 3, 1, dilation, dilation, channels, bias=has_bias)
+            channels, stride, dilation = module.in_channels, module.stride[0], module.dilation[0]
+            bias = module.bias is not None
+            conv = MendedDepthwise(channels, channels, 3, stride, dilation, dilation, channels, bias=bias)
             conv.weight, conv.bias = module.weight, module.bias
             setattr(net.get_submodule(parent), child, conv)
+
+
+def _is_to_mend(conv: nn.Conv2d) -> bool:
+    depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
+    strided, dilated = conv.stride == (2, 2), conv.dilation != (1, 1)
+    fits = conv.kernel_size == (3, 3) and conv.padding == conv.dilation and (strided or conv.stride == (1, 1))
+    return depthwise and fits and strided != dilated
 
 
 def conv_norm_relu(

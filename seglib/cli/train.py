@@ -104,6 +104,13 @@ def add(commands: Any) -> None:
     command.add_argument("--cooldown", type=number, default=0.0, metavar="EPOCHS", help="at the end of a constant rate")
     command.add_argument("--dice", type=number, default=0.5, metavar="W", help="weight of the Dice loss (default 0.5)")
     command.add_argument(
+        "--loss-stride",
+        type=positive,
+        default=2,
+        metavar="N",
+        help="the loss looks at each N-th pixel in both directions (default 2; 4 is quicker)",
+    )
+    command.add_argument(
         "--freeze",
         type=names,
         default=(),
@@ -276,6 +283,7 @@ def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[s
         cooldown=arguments.cooldown,
         frozen=arguments.freeze,
         dice=arguments.dice,
+        loss_stride=arguments.loss_stride,
         soft=arguments.soft if arguments.teacher or arguments.soft_labels else 0.0,
         patience=arguments.patience,
         validation=arguments.validation,

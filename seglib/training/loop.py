@@ -67,7 +67,7 @@ def train(
     net = net.to(device).to(memory_format=torch.channels_last)
     kept = copy.deepcopy(net).requires_grad_(False)
     if device == "cpu":
-        nets.mend_dilated(net)
+        nets.mend_depthwise(net)
     optimiser = torch.optim.AdamW(_groups(net, recipe), weight_decay=recipe.weight_decay)
     progress = Progress()
     if checkpoint.state_path(files.out).exists():

@@ -4,6 +4,7 @@ In: logits float (B, C, h, w), masks int64 (B, h, w) with void 255, soft labels 
 each. A batch without a pixel that counts costs 0, and its gradient is 0. Knows nothing of nets or photos.
 """
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,10 +25,14 @@ def dice(logits: Tensor, mask: Tensor) -> Tensor:
     Per class over the batch's pixels: (2 sum(p y) + 1) / (sum(p) + sum(y) + 1).
     """
     known = mask != VOID
-    probability = logits.softmax(1) * known[:, None]  # (B, C, h, w)
-    truth = functional.one_hot(mask.where(known, 0), logits.shape[1]).movedim(-1, 1) * known[:, None]
-    both, area = (probability * truth).sum((0, 2, 3)), truth.sum((0, 2, 3))  # (C,)
-    score = (2 * both + _SMOOTH) / (probability.sum((0, 2, 3)) + area + _SMOOTH)
+    mask, counted = mask.where(known, 0), known.to(logits.dtype)
+    probability = logits.softmax(1)
+    right = (probability.gather(1, mask[:, None])[:, 0] * counted).flatten()  # (B h w,)
+    both, area = (
+        logits.new_zeros(logits.shape[1]).index_add(0, mask.flatten(), value) for value in (right, counted.flatten())
+    )  # (C,)
+    claimed = torch.einsum("bchw,bhw->c", probability, counted)
+    score = (2 * both + _SMOOTH) / (claimed + area + _SMOOTH)
     there = area > 0
     return ((1 - score) * there).sum() / there.sum().clamp(min=1)
 

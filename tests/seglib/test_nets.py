@@ -125,14 +125,14 @@ def test_segnets_gradients_are_right():
 # --- for training on a CPU ---
 
 
-@pytest.mark.parametrize("dilation", [2, 3, 6])
+@pytest.mark.parametrize(("stride", "dilation"), [(2, 1), (1, 2), (1, 3), (1, 6)])
 @pytest.mark.parametrize("size_hw", [(8, 12), (7, 12)])
-def test_a_mended_convolution_gives_the_same_numbers_and_gradients(size_hw, dilation):
+def test_a_mended_convolution_gives_the_same_numbers_and_gradients(size_hw, stride, dilation):
     torch.manual_seed(0)
-    plain = torch.nn.Sequential(torch.nn.Conv2d(6, 6, 3, 1, dilation, dilation, 6, bias=False))
+    plain = torch.nn.Sequential(torch.nn.Conv2d(6, 6, 3, stride, dilation, dilation, 6, bias=False))
     mended = copy.deepcopy(plain)
-    nets.mend_dilated(mended)
-    assert isinstance(mended[0], nets.DilatedDepthwise)
+    nets.mend_depthwise(mended)
+    assert isinstance(mended[0], nets.MendedDepthwise)
     assert list(mended.state_dict()) == list(plain.state_dict())
     picture = torch.randn(2, 6, *size_hw)
     grads = []
@@ -151,7 +151,7 @@ def test_its_gradient_in_bf16_is_that_of_float32(dilation):
     torch.manual_seed(0)
     plain = torch.nn.Sequential(torch.nn.Conv2d(64, 64, 3, 1, dilation, dilation, 64, bias=False))
     mended = copy.deepcopy(plain)
-    nets.mend_dilated(mended)
+    nets.mend_depthwise(mended)
     for _ in range(3):
         freed = [torch.full((64 * 9 * k,), float("nan")) for k in range(1, 60)]
         del freed
@@ -166,11 +166,12 @@ def test_its_gradient_in_bf16_is_that_of_float32(dilation):
         plain.zero_grad()
 
 
-def test_only_dilated_depthwise_convolutions_are_mended():
+def test_only_depthwise_convolutions_with_a_stride_or_dilated_are_mended():
     net = nets.fcn_mobilenet_v2(2, head="context")
-    nets.mend_dilated(net)
-    found = [name for name, module in net.named_modules() if isinstance(module, nets.DilatedDepthwise)]
+    nets.mend_depthwise(net)
+    found = [name for name, module in net.named_modules() if isinstance(module, nets.MendedDepthwise)]
     assert found == [
+        *(f"backbone.{index}.conv.1.0" for index in (2, 4, 7)),  # with a stride
         *(f"backbone.{index}.conv.1.0" for index in (15, 16, 17)),
         *(f"classifier.around.{index}.0" for index in range(3)),
     ]

@@ -1,0 +1,1 @@
+"""Campaigns of faults against runs, stores, pictures, weights and the web side; `python -m tests.reliability`."""

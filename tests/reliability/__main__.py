@@ -1,0 +1,64 @@
+"""Run every campaign with its full number of tries and write docs/reliability.md: `python -m tests.reliability`.
+
+`--only TEXT` runs those whose section or fault holds TEXT, and `--few` those of the ordinary tests; both write nothing.
+"""
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.reliability.campaigns import CAMPAIGNS, lacking
+from tests.reliability.ledger import Campaign, Line
+
+SEED = 20261121
+PAGE = ROOT / "docs" / "reliability.md"
+PROSE = Path(__file__).with_name("reliability.md")
+"""What people wrote: how it was tested, every fault that was found, with its fix. The tables come in at {tables}."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", metavar="TEXT")
+    parser.add_argument("--few", action="store_true")
+    asked = parser.parse_args(arguments)
+    chosen = [one for one in CAMPAIGNS if asked.only.lower() in f"{one.section} {one.fault}".lower()]
+    done: list[tuple[Campaign, Line, float]] = []
+    started = time.monotonic()
+    for campaign in chosen:
+        if reason := lacking(campaign):
+            print(f"skipped: {campaign.fault} ({reason})", flush=True)
+            continue
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="seglib-reliability-") as folder:
+            line = campaign.run(campaign.few if asked.few else campaign.tries, SEED, Path(folder))
+        done.append((campaign, line, time.monotonic() - began))
+        print(
+            f"{done[-1][2]:5.0f} s  {campaign.fault}: {line.tries} tries; {line.happened}; lost: {line.lost}",
+            flush=True,
+        )
+    if not asked.only and not asked.few:
+        PAGE.write_text(page(done, time.monotonic() - started), "utf-8")
+        print(PAGE.relative_to(ROOT))
+    return 0
+
+
+def page(done: list[tuple[Campaign, Line, float]], seconds: float) -> str:
+    tables = []
+    for section in dict.fromkeys(campaign.section for campaign, _, _ in done):
+        rows = [
+            f"| {campaign.fault} | {line.tries:,} | {line.happened} | {line.lost} | {took:.0f} |"
+            for campaign, line, took in done
+            if campaign.section == section
+        ]
+        head = "| fault | tries | what happened | lost | s |\n|---|--:|---|---|--:|"
+        tables.append("\n".join([f"### {section}", "", head, *rows]))
+    made = f"Seed {SEED}, {seconds / 60:.0f} minutes on {platform.machine()}, Python {platform.python_version()}."
+    return PROSE.read_text("utf-8").replace("{tables}", made + "\n\n" + "\n\n".join(tables))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""All campaigns, in the order of the page, and what this machine lacks for some of them."""
+
+import shutil
+
+from tests.conftest import SHARED
+from tests.reliability.ledger import Campaign
+
+CAMPAIGNS: tuple[Campaign, ...] = ()
+
+
+def lacking(campaign: Campaign) -> str:
+    """Why a campaign cannot run here, or nothing."""
+    if campaign.needs == "chromium" and shutil.which("chromium") is None:
+        return "no chromium at hand"
+    if campaign.needs == "shared" and not (SHARED / "data").is_dir():
+        return "the development data is not beside this checkout"
+    return ""

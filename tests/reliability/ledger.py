@@ -1,0 +1,32 @@
+"""What a campaign of faults reports: one line of docs/reliability.md.
+
+A campaign does harm many times, from a seed, and checks after each try that nothing was lost. It raises AssertionError
+where something was. Knows nothing of any particular fault.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Line:
+    tries: int
+    happened: str
+    """In words and counts: `60 killed in a rename or write; all 60 continued to an equal store`."""
+    lost: str = "nothing"
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """`run(tries, seed, folder)` works in an empty folder of its own."""
+
+    section: str
+    fault: str
+    run: Callable[[int, int, Path], Line]
+    tries: int
+    """For docs/reliability.md."""
+    few: int
+    """For the ordinary tests."""
+    needs: str = ""
+    """`chromium`, `shared` or empty: skipped with a reason where that is not here."""
