@@ -198,18 +198,23 @@ def hub_folder() -> Path:
 
 def weights_sha256(spec: ModelSpec) -> str:
     """SHA-256 of the file that lies there, checked against the published one. Raises `WeightsError`."""
-    try:
-        status = spec.path.stat()
-        digest = _sha256(spec.path, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise WeightsError(f"The weights file {spec.path.name!r} cannot be read ({reason}).") from None
+    digest = file_sha256(spec.path)
     if not digest.startswith(spec.sha256):
         raise WeightsError(
             f"{spec.path} is not the published file: its SHA-256 begins with {digest[:8]}, expected {spec.sha256[:8]}. "
             "Delete it and run again to download it anew."
         )
     return digest
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file of weights. Raises `WeightsError`."""
+    try:
+        status = path.stat()
+        return _sha256(path, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise WeightsError(f"The weights file {path.name!r} cannot be read ({reason}).") from None
 
 
 @lru_cache(maxsize=16)

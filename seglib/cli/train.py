@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +149,7 @@ def _train(arguments: argparse.Namespace) -> int:
     training, validation = data.split(pairs, recipe.validation, recipe.seed)
     if arguments.unlabelled is not None:
         training += data.photos_in(arguments.unlabelled)
+    recipe = replace(recipe, photos=data.digest(training), weights=_weights(arguments))
     soft = _soft_labels(arguments, training, recipe, device)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".val.txt").write_text("".join(f"{pair.name}\n" for pair in validation), "utf-8")
@@ -191,18 +192,30 @@ def _train(arguments: argparse.Namespace) -> int:
 def _net(arguments: argparse.Namespace, recipe: "Recipe") -> "nn.Module":
     from seglib.training import start
 
-    if arguments.finetune is None:
-        return start.fresh(
-            recipe.architecture,
-            len(recipe.classes),
-            options=dict(recipe.options),
-            seed=recipe.seed,
-            encoder=arguments.encoder,
-        )
+    if arguments.finetune is not None:
+        return start.from_model(_trained(arguments), len(recipe.classes), recipe.seed)
+    return start.fresh(
+        recipe.architecture,
+        len(recipe.classes),
+        options=dict(recipe.options),
+        seed=recipe.seed,
+        encoder=arguments.encoder,
+    )
+
+
+def _trained(arguments: argparse.Namespace) -> models.ModelSpec:
+    """What is fine-tuned, its weights downloaded if need be."""
     file = None if arguments.finetune == Path() else arguments.finetune
-    spec = models.find(recipe.architecture, file)
+    spec = models.find(arguments.architecture, file)
     models.ensure_weights(spec)
-    return start.from_model(spec, len(recipe.classes), recipe.seed)
+    return spec
+
+
+def _weights(arguments: argparse.Namespace) -> str:
+    """SHA-256 of the file that training starts from."""
+    if arguments.finetune is not None:
+        return models.weights_sha256(_trained(arguments))
+    return models.file_sha256(arguments.encoder) if arguments.encoder else ""
 
 
 def _options(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:

@@ -75,8 +75,8 @@ def load_state(
     changed = set(made_by.differences(recipe))
     if changed - (PROLONGED if recipe.schedule == "constant" else set()):
         raise UsageError(
-            f"{path.name} continues a training with another {', '.join(sorted(changed))}: give the same options, "
-            "another --out, or --fresh to begin anew."
+            f"{path.name} was begun with another value of {', '.join(sorted(changed))}: give the same options, "
+            "name another --out, or delete it to begin anew."
         )
     net.load_state_dict(state["net"])
     kept.load_state_dict(state["average"])

@@ -114,6 +114,11 @@ def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], l
     return [p for p in pairs if p.name not in kept], [p for p in pairs if p.name in kept]
 
 
+def digest(pairs: Sequence[Pair]) -> str:
+    """8 hex digits of the photos' names, in their order: what a position in the list means."""
+    return hashlib.sha256("\n".join(pair.name for pair in pairs).encode()).hexdigest()[:8]
+
+
 def meaning(masks: Path, named: Sequence[str] | None, format: str | None = None) -> Meaning:
     """What the masks' values mean to a net that learns `named` (default: all that the masks tell apart).
 

@@ -56,6 +56,10 @@ class Recipe:
     loss_stride: int = 2
     """The loss looks at each n-th pixel in both directions."""
     precision: str = "fp32"
+    photos: str = ""
+    """Digest of the names of the training photos."""
+    weights: str = ""
+    """SHA-256 of the file that training starts from, an encoder's or a whole net's; empty for random weights."""
 
     def __post_init__(self) -> None:
         low, high = self.short_side

@@ -84,6 +84,23 @@ def test_time_pauses_and_the_same_command_continues(voc, tmp_path, capsys):
     assert out.exists()
 
 
+def test_other_weights_or_photos_are_no_continuation(voc, tmp_path, capsys):
+    first, second, out = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "out"))
+    for seed, made in enumerate((first, second)):
+        assert train("tiny", voc, "--out", made, *SMALL, "--seed", seed) == 0
+    tuning = ("tiny", voc, "--out", out, *SMALL, "--minutes", "0.0001", "--finetune")
+    assert train(*tuning, first) == 0
+    capsys.readouterr()
+    assert train(*tuning, second) == 2
+    assert "was begun with another value of weights" in capsys.readouterr().err
+    for folder in ("JPEGImages", "SegmentationClass"):
+        next((voc / folder).iterdir()).unlink()
+    assert train(*tuning, first) == 2
+    assert "was begun with another value of photos" in capsys.readouterr().err
+    assert train("tiny", voc, "--out", out, *SMALL, "--finetune", second, "--seed", "3") == 2
+    assert "another value of photos, seed, weights" in capsys.readouterr().err
+
+
 def test_patience_that_is_spent_is_an_end_and_no_pause(voc, tmp_path, capsys):
     still = ("--rate", "0", "--patience", "1", "--freeze", "backbone")
     assert train("tiny", voc, "--out", tmp_path / "net.safetensors", *SMALL, "--epochs", "9", *still) == 0
@@ -104,7 +121,7 @@ def test_patience_that_is_spent_is_an_end_and_no_pause(voc, tmp_path, capsys):
         (("tiny", "--soft-labels", "x"), 2, "holds no soft labels"),
         (("tiny", "--finetune", "--upsampling", "shuffle"), 2, "leave out --upsampling"),
         (("tiny", "--upsampling", "shuffle"), 2, "knows no choice of upsampling"),
-        (("tiny", "--encoder", "nowhere.pth"), 1, "is not a checkpoint"),
+        (("tiny", "--encoder", "nowhere.pth"), 1, "'nowhere.pth' cannot be read"),
         (("tiny", "--masks", "nowhere"), 1, "name the folder that holds the masks"),
         (("tiny", "--schedule", "step"), 2, "A schedule is one of"),
         (("tiny", "--freeze", "backbone.77"), 2, "has no part 'backbone.77'"),

@@ -114,7 +114,7 @@ def test_what_is_done_is_not_done_again(folder, whole, tmp_path):
 
 
 def test_another_recipe_does_not_continue_this_state(folder, whole):
-    with pytest.raises(UsageError, match="another rate: give the same options"):
+    with pytest.raises(UsageError, match="another value of rate: give the same options"):
         plain.train(folder, whole[0], plain.recipe(rate=0.5))
 
 
