@@ -1,6 +1,7 @@
 """Measures the dashboard under load: 20 visitors at once, each changing a filter for a minute, on 100,000 rows.
 
     python benchmarks/load.py [--rows 100000] [--sessions 20] [--seconds 60] [--pause 2] [--minutes 2] [--keep DIR]
+                              [--store STORE] [--rest 15] [--out FILE.json]
 
 The visitors speak the browser's own protocol (Streamlit's websocket, and HTTP for the pictures) without being browsers:
 on a small machine 20 of those would cost more than the server that is measured. A visitor opens Overview, then Explore,
@@ -46,23 +47,32 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=2, help="how often, with new visitors each time")
     parser.add_argument("--photos", type=Path, default=ROOT / "dataset" / "sample")
     parser.add_argument("--keep", type=Path, help="folder for the stores, which are used again and not deleted")
+    parser.add_argument("--rest", type=float, default=15, help="seconds after which those who left are forgotten")
+    parser.add_argument("--store", type=Path, help="a store that is there, instead of a synthetic one")
+    parser.add_argument("--out", type=Path, help="the same figures as JSON, for programs")
     arguments = parser.parse_args()
     with folder_for_stores(arguments.keep) as folder:
-        store = folder / f"s{arguments.rows}"
-        build(store, arguments.rows, arguments.photos)
+        store = arguments.store or folder / f"s{arguments.rows}"
+        if arguments.store is None:
+            build(store, arguments.rows, arguments.photos)
         with running(dashboard(store)) as server:
-            report(store, server, arguments)
+            measured = report(store, server, arguments)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(measured, indent=1), "utf-8")
 
 
-def report(store: Path, server: Server, arguments: argparse.Namespace) -> None:
+def report(store: Path, server: Server, arguments: argparse.Namespace) -> list[dict[str, object]]:
+    """Print a row per minute, and return them."""
+    measured: list[dict[str, object]] = []
     asyncio.run(minute(server.url, 1, 5, 0))
-    print(f"{arguments.sessions} visitors, {arguments.rows:,} rows, pause {arguments.pause:g} s on average\n")
+    rows = f"{arguments.rows:,} rows" if arguments.store is None else store.name
+    print(f"{arguments.sessions} visitors, {rows}, pause {arguments.pause:g} s on average\n")
     print("| minute | filters | errors | median s | p95 s | longest s | memory before, after, at most MB |")
     print("|---|---|---|---|---|---|---|")
     for number in range(1, arguments.minutes + 1):
         before = server.memory_mb()
         visitors = asyncio.run(minute(server.url, arguments.sessions, arguments.seconds, arguments.pause))
-        time.sleep(15)  # the server notices that they have gone
+        time.sleep(arguments.rest)  # the server notices that they have gone
         after, most = server.memory_mb(), server.memory_mb("VmHWM")
         took = sorted(seconds for visitor in visitors for seconds in visitor.seconds)
         errors = [error for visitor in visitors for error in visitor.errors] + wrong(store, visitors)
@@ -74,6 +84,16 @@ def report(store: Path, server: Server, arguments: argparse.Namespace) -> None:
         )
         for error in errors[:5]:
             print(f"    {error}", file=sys.stderr)
+        measured.append(
+            {
+                "filters": len(took),
+                "errors": errors,
+                "median_s": statistics.median(took),
+                "p95_s": p95,
+                "memory_mb": {"before": before, "after": after, "most": most},
+            }
+        )
+    return measured
 
 
 # --- visitors ----------------------------------------------------------------------------------------------------

@@ -62,6 +62,11 @@ class Server:
         """The files that the server's process has mapped into its memory."""
         return Path(f"/proc/{self._process.pid}/maps").read_text()
 
+    def memory_mb(self) -> float:
+        """Resident memory of the server's process."""
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
+
     def said(self) -> str:
         return self._log.read_text()
 

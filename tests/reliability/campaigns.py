@@ -3,9 +3,10 @@
 import shutil
 
 from tests.conftest import SHARED
+from tests.reliability import visitors
 from tests.reliability.ledger import Campaign
 
-CAMPAIGNS: tuple[Campaign, ...] = ()
+CAMPAIGNS: tuple[Campaign, ...] = (*visitors.CAMPAIGNS,)
 
 
 def lacking(campaign: Campaign) -> str:
