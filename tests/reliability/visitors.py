@@ -8,6 +8,7 @@ starts work on the machine, or deletes, is left alone. Knows nothing of what the
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -82,19 +83,12 @@ CLICKABLE = """() => {
     return {x, y, words, href: element.getAttribute('href') || '', off: element.disabled || box.width < 2}
   }).filter(one => !one.off && one.x > 0 && one.y > 0 && one.x < innerWidth && one.y < innerHeight)
 }"""
-LEFT_ALONE = (
-    "Delete",
-    "Start",
-    "Stop",
-    "Resume",
-    "Count",
-    "Evaluate it",
-    "Keep",
-    "Report",
-    "Take photo",
-    "Deploy",
-    "Tag",
+LEFT_ALONE = re.compile(
+    r"Delete|Start|Cancel|End now|Resume|Try again|Remove|Dismiss|Compare \d|Evaluate|Look at each|Ask again|Keep"
+    "|Report|Take photo|Tag|Deploy"
 )
+"""Buttons that start work on the machine or change the store."""
+
 KEYS = (
     "ArrowRight",
     "ArrowLeft",
@@ -189,9 +183,8 @@ def _step(page: Any, home: str, walk: Walk, chance: random.Random) -> str:
         return f"key {key!r}"
     if kind < 0.42:
         page.mouse.wheel(0, chance.choice([-800, 600, 1200]))
-    seen = [
-        one for one in page.evaluate(CLICKABLE) if not one["words"].startswith(LEFT_ALONE) and "//" not in one["href"]
-    ]
+    seen = [one for one in page.evaluate(CLICKABLE) if one["href"] or not LEFT_ALONE.match(one["words"])]
+    seen = [one for one in seen if "//" not in one["href"]]
     if not seen:
         return "nothing to click"
     walk.clicks += 1
