@@ -13,12 +13,22 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only this folder on the pa
 
 import streamlit as st  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
+from starlette.requests import Request  # noqa: E402
+from starlette.responses import RedirectResponse  # noqa: E402
+from starlette.routing import Route  # noqa: E402
 
 from dashboard import media, plotlyjs, preload, startup  # noqa: E402
 
+
+def to_home(request: Request) -> RedirectResponse:
+    """The home page has no name in its address; who types it all the same is not told that there is no such page."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/{query}")
+
+
 app = st.App(
     Path(__file__).with_name("main.py"),
-    routes=[*media.routes, *plotlyjs.routes],
+    routes=[Route("/overview", to_home), *media.routes, *plotlyjs.routes],
     lifespan=startup.lifespan,
     middleware=[Middleware(preload.Preload)],
 )

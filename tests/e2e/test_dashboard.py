@@ -79,6 +79,15 @@ def wheres(url: str) -> str:
     return "&".join(filters)
 
 
+def test_the_home_page_is_found_by_its_name_too(start, browser, tmp_path):
+    fill(tmp_path / "store")
+    server = start(tmp_path / "store")
+    page = opened(browser, f"{server.url}/overview?label=cats")
+    assert urlsplit(page.url).path == "/"
+    assert figure(page, "photos of 6") == "3"
+    assert page.get_by_role("dialog").count() == 0
+
+
 def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, tmp_path):
     store = tmp_path / "store"
     server = start(store)
