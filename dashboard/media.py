@@ -242,7 +242,7 @@ def _mask(request: Request, kind: tuple[str, ...], make: Callable[[bytes, Run], 
             return refused()
         key = (*kind, run.run, image_id)
         return _answer(request, file, key, "image/png", lambda: make(file.path.read_bytes(), run))
-    except (SegError, OSError, ValueError, SyntaxError):  # a damaged mask is no picture
+    except (SegError, OSError, ValueError):  # a damaged mask is no picture
         return refused()
 
 
@@ -260,7 +260,7 @@ def _difference(request: Request) -> Response:
             return pictures.difference(masks[0].read_bytes(), masks[1].read_bytes(), a.classes, b.classes)
 
         return answers.picture(request, ("difference", *map(str, masks)), version, "image/png", made)
-    except (SegError, OSError, ValueError, SyntaxError):  # a damaged mask is no picture
+    except (SegError, OSError, ValueError):  # a damaged mask is no picture
         return refused()
 
 
@@ -278,7 +278,7 @@ def _truth(request: Request, colours: str) -> Response:
             return pictures.colour_mask(data, colours, about.classes) if colours else pictures.grey_mask(data)
 
         return _answer(request, file, ("truth", colours), "image/png", made)
-    except (SegError, OSError, ValueError, SyntaxError):  # a damaged mask is no picture
+    except (SegError, OSError, ValueError):  # a damaged mask is no picture
         return refused()
 
 
@@ -297,7 +297,7 @@ def _judged(request: Request) -> Response:
             return difference_png(evaluate.judged(right, store.mask(run.run, asked["image_id"]), about, run))
 
         return answers.picture(request, ("judged", *map(str, files)), version, "image/png", made)
-    except (SegError, OSError, ValueError, SyntaxError):  # a damaged mask is no picture
+    except (SegError, OSError, ValueError):  # a damaged mask is no picture
         return refused()
 
 

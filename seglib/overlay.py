@@ -18,6 +18,7 @@ Colours = NDArray[np.uint8]
 
 ALPHA = 0.6
 _VOC_256 = palette("voc", [""] * 256).tobytes()
+_MOST_PIXELS = 89_478_485  # Pillow warns from there on, as `preprocess.MAX_PIXELS` refuses photos
 _PER_ROW = 4
 _TILE = 320
 _GAP = 12
@@ -38,11 +39,17 @@ def png(image: Image.Image) -> bytes:
 
 
 def read_index_png(data: bytes) -> Mask:
-    """The mask uint8 (H, W) of `index_png`, or of any grey or palette PNG of indices."""
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-        if image.mode not in ("P", "L"):
-            raise ValueError(f"expected a palette or grey PNG of class indices, not mode {image.mode}")
-        return np.array(image)
+    """The mask uint8 (H, W) of `index_png`, or of any grey or palette PNG of indices. Raises `ValueError`."""
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))  # as PNG's header has them
+    if width * height > _MOST_PIXELS:
+        raise ValueError(f"{width} x {height} is more than {_MOST_PIXELS:,} pixels")
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            if image.mode in ("P", "L"):
+                return np.array(image)
+    except Exception as error:  # hostile bytes may raise anything in a decoder; whatever it is, this is no mask
+        raise ValueError(f"decoding failed: {type(error).__name__}") from None
+    raise ValueError(f"expected a palette or grey PNG of class indices, not mode {image.mode}")
 
 
 def stretched(mask: Mask, size_wh: tuple[int, int]) -> Mask:

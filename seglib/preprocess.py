@@ -7,9 +7,12 @@ processes, so it imports Pillow and NumPy and nothing heavier. Knows nothing of 
 
 import hashlib
 import io
+import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,12 @@ DECODER = "pillow-bilinear-1"
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 89_478_485
 """Pillow's own limit against decompression bombs: larger pictures fail as `too_large`, before they are decoded."""
+MAX_BYTES = 1_000_000_000
+"""Of a file: the largest pictures take 0.7 GB uncompressed. A larger file is not read."""
+MAX_MEMORY = 4 * 2**30
+"""Bytes that a worker may take for one file; the largest pictures take two thirds of it. More is `too_large`."""
+MAX_SECONDS = 60.0
+"""Processor time that a worker may take for one file. More is `too_slow`."""
 
 REASONS = {
     "empty": "the file has no bytes",
@@ -30,7 +39,8 @@ REASONS = {
     "not_an_image": "the content is none of " + ", ".join(FORMATS),
     "truncated": "the picture ends before its last row",
     "damaged": "the decoder gave up on the content",
-    "too_large": f"more than {MAX_PIXELS:,} pixels",
+    "too_large": f"more than {MAX_PIXELS:,} pixels or {MAX_BYTES // 10**9} GB, or too much memory to decode",
+    "too_slow": f"decoding takes more than {MAX_SECONDS:.0f} s of processor time",
     "unsupported": "a pixel format without a defined range, such as 32-bit floats",
     "vanished": "the file was there at an earlier scan and is gone",
 }
@@ -109,8 +119,10 @@ def read_photo(path: Path, resize: Resize, *, thumbnail: bool = True) -> Photo:
 
 
 def read_bytes(path: Path) -> bytes:
+    """Of a regular file that is not too large. Raises `BadImage`."""
     try:
-        data = path.read_bytes()
+        with open(path, "rb", opener=_without_waiting) as file:
+            data = _content(file)
     except FileNotFoundError:
         raise BadImage("unreadable", "The file is gone, or its name is not valid UTF-8: rename it.") from None
     except IsADirectoryError:
@@ -120,6 +132,20 @@ def read_bytes(path: Path) -> bytes:
     if not data:
         raise BadImage("empty", "The file has no bytes.")
     return data
+
+
+def _content(file: IO[bytes]) -> bytes:
+    about = os.fstat(file.fileno())
+    if not stat.S_ISREG(about.st_mode):
+        raise BadImage("unreadable", "This is no regular file.")
+    if about.st_size > MAX_BYTES:
+        raise BadImage("too_large", f"The file has {about.st_size:,} bytes, more than {MAX_BYTES:,}.")
+    return file.read(about.st_size)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """What became a pipe since the scan would have nobody at its other end."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def image_id(data: bytes) -> str:
@@ -142,6 +168,8 @@ def decode(data: bytes) -> Image.Image:
         raise BadImage("not_an_image", f"The content is none of {', '.join(FORMATS)}.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadImage("too_large", f"More than {MAX_PIXELS:,} pixels.") from None
+    except MemoryError:
+        raise BadImage("too_large", "There is not enough memory to decode it.") from None
     except (
         Exception
     ) as error:  # a decoder fed with hostile bytes may raise anything; whatever it is, this photo is damaged

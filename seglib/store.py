@@ -366,7 +366,7 @@ class Store:
         """uint8 (H, W) at the grid's size."""
         try:
             return overlay.read_index_png(self.mask_path(run, image_id).read_bytes())
-        except (OSError, ValueError, SyntaxError):
+        except (OSError, ValueError):
             raise StoreError(
                 f"The mask of {image_id} in {run} is missing or damaged: run again with --verify to make it anew."
             ) from None

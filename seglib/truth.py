@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from seglib import dataset, overlay
+from seglib import dataset, overlay, preprocess
 from seglib.classes import BACKGROUND, VOID, animal_of_label
-from seglib.errors import DatasetError, UsageError
+from seglib.errors import BadImage, DatasetError, UsageError
 from seglib.overlay import Mask
 
 FORMATS: tuple[str, ...] = ("voc", "trimap")
@@ -92,11 +92,11 @@ def guessed_format(folder: Path, masks: Sequence[str]) -> str:
 def read(folder: Path, name: str) -> Mask:
     """uint8 (H, W), the values as they are in the file."""
     try:
-        return overlay.read_index_png((folder / name).read_bytes())
-    except (OSError, ValueError, SyntaxError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return overlay.read_index_png(preprocess.read_bytes(folder / name))
+    except (BadImage, ValueError) as error:
+        reason = error.detail.rstrip(".") if isinstance(error, BadImage) else str(error)
         raise DatasetError(
-            f"The mask {name!r} cannot be read ({reason or type(error).__name__}): "
+            f"The mask {name!r} cannot be read ({reason}): "
             "expected an 8-bit palette or grey PNG whose values are class indices."
         ) from None
 

@@ -115,7 +115,7 @@ def mask(store: Store, about: Truth, mask_id: str) -> Mask:
     """uint8 (H, W): class index of `about.classes`, 255 void."""
     try:
         return overlay.read_index_png(mask_path(store, about, mask_id).read_bytes())
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError):
         raise StoreError(
             f"The truth {mask_id} is missing or damaged: delete {mask_path(store, about, mask_id).parents[2].name!r} "
             "below truths in the store, and evaluate again."

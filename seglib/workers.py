@@ -1,7 +1,8 @@
 """Decode photos in worker processes, in order, a bounded number ahead.
 
 In: (tag, path, wants a thumbnail) tasks. Out: (tag, `Photo` or `BadImage`) in the same order, whatever the number of
-workers. A worker that a file kills costs that file alone. Knows nothing of nets, masks or stores; imports no torch.
+workers. A file has limits of processor time and memory; one that breaks them, or kills its worker, costs itself alone.
+Knows nothing of nets, masks or stores; imports no torch.
 """
 
 import contextlib
@@ -11,31 +12,44 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self, TypeVar
 
 from seglib.errors import BadImage
-from seglib.preprocess import Photo, Resize, read_photo
+from seglib.preprocess import MAX_MEMORY, MAX_SECONDS, Photo, Resize, read_photo
 
 Tag = TypeVar("Tag")
 Task = tuple[Tag, Path, bool]
+Asked = tuple[Path, Resize, bool]
 Outcome = Photo | BadImage
 
 _AHEAD_PER_WORKER = 16
 _START_SECONDS = 120
 
 
-class Decoders:
-    """`count` processes that decode; 0 decodes in this process. A context manager."""
+@dataclass(frozen=True)
+class Limits:
+    """Of one file in a worker, where the system can keep them: Linux both, macOS the time, Windows neither."""
 
-    def __init__(self, count: int, resize: Resize) -> None:
+    seconds: float = MAX_SECONDS
+    """Of processor time, so that a busy machine is no reason to give up; twice it for C code that hears no signal."""
+    memory: int = MAX_MEMORY
+    """Bytes beside those that the worker holds at its start."""
+
+
+class Decoders:
+    """`count` processes that decode; 0 decodes in this process, without limits. A context manager."""
+
+    def __init__(self, count: int, resize: Resize, limits: Limits | None = None) -> None:
         self.count = count
         self._resize = resize
+        self._limits = limits or Limits()
         self._starting: list[Future[None]] = []
         self._pool = self._started() if count else None
 
@@ -75,10 +89,12 @@ class Decoders:
     def _alone(self, task: Task[Tag], waiting: "deque[tuple[Task[Tag], Future[Outcome]]]") -> Outcome:
         """A worker died, and all that was waiting with it: find out whether this file kills, then go on."""
         self._pool = self._started()
+        began = time.monotonic()
         try:
             outcome: Outcome = self._submitted(task).result()
         except BrokenProcessPool:
-            outcome = BadImage("damaged", "The decoder crashed on the content.")
+            hung = time.monotonic() - began >= 2 * self._limits.seconds
+            outcome = _too_slow(self._limits) if hung else BadImage("damaged", "The decoder crashed on the content.")
             self._pool = self._started()
         for index, (other, future) in enumerate(waiting):
             if not future.done() or future.cancelled() or future.exception() is not None:
@@ -89,7 +105,7 @@ class Decoders:
         assert self._pool is not None
         _, path, wants = task
         try:
-            return self._pool.submit(read, path, self._resize, wants)
+            return self._pool.submit(within, self._limits, read, path, self._resize, wants)
         except BrokenProcessPool as error:  # noticed at the submission: the same as if noticed at the result
             failed: Future[Outcome] = Future()
             failed.set_exception(error)
@@ -97,7 +113,9 @@ class Decoders:
 
     def _started(self) -> ProcessPoolExecutor:
         # spawn, not fork: this process may already run torch's threads, which a fork would copy half-locked
-        pool = ProcessPoolExecutor(self.count, mp_context=get_context("spawn"), initializer=_begin)
+        pool = ProcessPoolExecutor(
+            self.count, mp_context=get_context("spawn"), initializer=_begin, initargs=(self._limits,)
+        )
         self._starting = [pool.submit(_settle) for _ in range(self.count)]  # the pool starts a process per waiting task
         return pool
 
@@ -108,6 +126,23 @@ def read(path: Path, resize: Resize, wants_thumbnail: bool) -> Outcome:
         return read_photo(path, resize, thumbnail=wants_thumbnail)
     except BadImage as error:
         return BadImage(error.reason, error.detail)
+    except MemoryError:
+        return BadImage("too_large", "There is not enough memory to resize it.")
+
+
+def within(
+    limits: Limits, reading: Callable[[Path, Resize, bool], Outcome], *asked: *tuple[Path, Resize, bool]
+) -> Outcome:
+    """In a worker: `reading` with an end, an exception where Python hears it, else the end of the process."""
+    try:
+        _give_time(limits.seconds)
+        try:
+            return reading(*asked)
+        finally:
+            _give_time(0)
+    except _TooSlow:  # also if it comes at the last moment, in the line above
+        _give_time(0)
+        return _too_slow(limits)
 
 
 def default_count() -> int:
@@ -125,12 +160,47 @@ def give_way() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
-def _begin() -> None:
-    """In each worker: leave Ctrl-C to the parent, keep decoders' warnings off the terminal, end with the parent."""
+class _TooSlow(BaseException):
+    """No `Exception`: decoders catch those."""
+
+
+def _too_slow(limits: Limits) -> BadImage:
+    return BadImage("too_slow", f"Decoding took more than {limits.seconds:g} s of processor time.")
+
+
+def _give_time(seconds: float) -> None:
+    """Until SIGPROF, and to twice it until SIGVTALRM, which nobody handles, ends the process; 0 takes both back."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 2 * seconds)
+
+
+def _stop_reading(_signal: int, _frame: FrameType | None) -> None:
+    raise _TooSlow
+
+
+def _begin(limits: Limits) -> None:
+    """In each worker: keep limits, leave Ctrl-C to the parent, keep decoders off the terminal, end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGPROF"):
+        signal.signal(signal.SIGPROF, _stop_reading)
+    _limit_memory(limits.memory)
     give_way()
     warnings.simplefilter("ignore")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff writes there of each damaged file
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _limit_memory(more: int) -> None:
+    """From here on `more` bytes of address space beside what this process has now; then a MemoryError."""
+    held = Path("/proc/self/statm")
+    if held.exists():
+        import resource
+
+        pages = int(held.read_text().split()[0])
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = pages * resource.getpagesize() + more
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
 
 
 def _end_with_parent() -> None:

@@ -79,6 +79,11 @@ def build_fake(classes: int):
 @pytest.fixture
 def fake(tmp_path: Path):
     """A ModelSpec of the fake net at 64x48, with a real checkpoint file."""
+    return fake_model(tmp_path / "fake.safetensors")
+
+
+def fake_model(path: Path):
+    """The same with its checkpoint written to this file."""
     import torch
     from safetensors.torch import save_file
 
@@ -86,7 +91,6 @@ def fake(tmp_path: Path):
     from seglib.preprocess import Resize
 
     colours = torch.tensor(np.array(list(COLOURS.values())), dtype=torch.float32) / 255  # (C, 3)
-    path = tmp_path / "fake.safetensors"
     # |x - c|^2 up to a constant of the pixel: the nearest colour wins
     state = {"classifier.weight": 20 * colours[:, :, None, None], "classifier.bias": -10 * (colours**2).sum(1)}
     save_file({name: value.contiguous() for name, value in state.items()}, path)

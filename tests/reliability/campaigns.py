@@ -3,10 +3,13 @@
 import shutil
 
 from tests.conftest import SHARED
-from tests.reliability import visitors
+from tests.reliability import pictures, visitors
 from tests.reliability.ledger import Campaign
 
-CAMPAIGNS: tuple[Campaign, ...] = (*visitors.CAMPAIGNS,)
+CAMPAIGNS: tuple[Campaign, ...] = (
+    *pictures.CAMPAIGNS,
+    *visitors.CAMPAIGNS,
+)
 
 
 def lacking(campaign: Campaign) -> str:

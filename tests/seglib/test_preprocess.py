@@ -176,6 +176,20 @@ def test_files_that_cannot_be_read_have_a_reason(tmp_path):
         assert str(tmp_path) not in caught.value.detail
 
 
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    with (tmp_path / "sparse.tif").open("wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(BadImage, match="too_large"):
+        read_photo(tmp_path / "sparse.tif", Resize("224"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_became_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(BadImage, match="no regular file"):
+        read_photo(tmp_path / "a.jpg", Resize("224"))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_unreadable(tmp_path):
     path = tmp_path / "secret.jpg"
@@ -186,10 +200,10 @@ def test_a_file_without_permission_is_unreadable(tmp_path):
 
 
 def test_a_refusal_of_the_operating_system_is_told_without_the_path(tmp_path, monkeypatch):
-    def refuse(self):
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path, _flags):
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr("seglib.preprocess._without_waiting", refuse)
     with pytest.raises(BadImage, match="unreadable") as caught:
         read_photo(tmp_path / "secret.jpg", Resize("224"))
     assert caught.value.detail == "Reading failed: Permission denied."

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib import truth
+from seglib import overlay, truth
 from seglib.classes import VOID
 from seglib.errors import DatasetError, UsageError
+from seglib.preprocess import MAX_PIXELS
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,15 @@ def test_what_is_no_index_mask_is_a_sentence(tmp_path):
     (tmp_path / "rgb.png").rename(tmp_path / "photo.jpg")
     with pytest.raises(DatasetError, match="No masks below"):
         truth.masks_in(tmp_path)
+
+
+def test_a_mask_of_50_000_x_50_000_pixels_is_a_sentence(tmp_path):
+    data = bytearray(overlay.index_png(np.zeros((4, 4), np.uint8)))
+    data[16:24] = 2 * (50_000).to_bytes(4, "big")
+    (tmp_path / "bomb.png").write_bytes(data)
+    with pytest.raises(DatasetError, match="50000 x 50000 is more than"):
+        truth.read(tmp_path, "bomb.png")
+    assert overlay._MOST_PIXELS == MAX_PIXELS
 
 
 def test_class_names_are_one_a_line(tmp_path):

@@ -1,6 +1,7 @@
 """Decoding in processes; one of them is killed by its file."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,47 @@ def read_or_die(path: Path, resize: Resize, wants_thumbnail: bool):
     from seglib.workers import read
 
     return read(path, resize, wants_thumbnail)
+
+
+@pytest.mark.skipif(not hasattr(os, "setpriority"), reason="this system limits no processor time")
+@pytest.mark.parametrize("how", ["in Python", "where no signal is heard"])
+def test_a_file_that_takes_too_long_costs_that_file_alone(files, monkeypatch, how):
+    monkeypatch.setattr(workers, "read", read_or_hang)
+    slow = files[3].with_name(f"{how}.png")
+    files[3].rename(slow)
+    files[3] = slow
+    with workers.Decoders(2, Resize("32x32"), workers.Limits(seconds=0.3)) as decoders:
+        outcomes = dict(decoders.decode((path.name, path, False) for path in files))
+    assert len(outcomes) == 40
+    (name,) = [name for name, outcome in outcomes.items() if isinstance(outcome, BadImage)]
+    assert (name, outcomes[name].reason) == (slow.name, "too_slow")
+
+
+def read_or_hang(path: Path, resize: Resize, wants_thumbnail: bool):
+    from seglib.workers import read
+
+    if path.name == "in Python.png":
+        while True:
+            time.monotonic()
+    if path.name == "where no signal is heard.png":
+        sum(range(10**12))  # C code that never returns to the interpreter
+    return read(path, resize, wants_thumbnail)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system limits no memory")
+def test_a_file_that_takes_too_much_memory_costs_that_file_alone(files):
+    Image.new("L", (9000, 9000)).save(files[3])
+    with workers.Decoders(1, Resize("32x32"), workers.Limits(memory=200_000_000)) as decoders:
+        outcomes = dict(decoders.decode((path.name, path, False) for path in files))
+    failed = {name: o.reason for name, o in outcomes.items() if isinstance(o, BadImage)}
+    assert failed == {files[3].name: "too_large"}
+
+
+def test_decoders_do_not_write_to_the_terminal(files, capfd):
+    Image.new("RGB", (64, 64)).save(files[0], "TIFF", compression="tiff_lzw")
+    data = files[0].read_bytes()
+    files[0].write_bytes(data[:8] + b"\xff" * 40 + data[48:])
+    with workers.Decoders(1, Resize("32x32")) as decoders:
+        ((_, outcome),) = decoders.decode([("a", files[0], False)])
+    assert isinstance(outcome, BadImage)
+    assert capfd.readouterr().err == ""

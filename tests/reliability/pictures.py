@@ -1,0 +1,221 @@
+"""Hostile pictures: each file ends as one row or one failure, in bounded time and memory, and no worker is lost.
+
+In: the files of `hostile_pictures`. The whole run is real, with its decoding workers; only the net is a fake one.
+"""
+
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from dashboard import trials
+from dashboard.predictor import Predictor
+from seglib import overlay, pipeline, truth
+from seglib.errors import BadImage, DatasetError
+from seglib.models import DEFAULT_MODEL
+from seglib.preprocess import REASONS
+from seglib.store import Store
+from tests.conftest import ROOT, SAMPLE, fake_model
+from tests.reliability import hostile_pictures
+from tests.reliability.ledger import Campaign, Line
+
+WORKERS = 2
+MOST_MEGABYTES = 4096 + 200
+"""What `preprocess.MAX_MEMORY` grants, and what a worker holds without a picture."""
+
+
+def fuzzed(tries: int, seed: int, folder: Path) -> Line:
+    """Mutated files, bombs and endless ones in one run with the real decoding workers."""
+    photos = folder / "photos"
+    by_hand = hostile_pictures.made()
+    _write(photos, [*by_hand.items(), *hostile_pictures.mutated(tries - len(by_hand), seed)])
+    store = Store.create(folder / "store")
+    with Watched() as workers:
+        report = pipeline.run(
+            photos, store, fake_model(folder / "fake.safetensors"), options=pipeline.Options(workers=WORKERS)
+        )
+    rows, reasons = _outcomes(store, photos)
+    assert (report.images, report.computed + report.reused, report.failed) == (tries, rows, tries - rows)
+    assert len(workers.peak) == WORKERS, f"{len(workers.peak) - WORKERS} workers were lost"
+    again = pipeline.run(photos, store, fake_model(folder / "fake.safetensors"))
+    assert (again.images, again.computed, again.failed) == (tries, 0, report.failed)
+    return Line(tries, f"{rows:,} rows, {_told(reasons)}; {workers.told()}; a second run opened none")
+
+
+def whole(tries: int, seed: int, folder: Path) -> Line:
+    """Mutated files through `seglib run` as it is, with the embedded net."""
+    photos = folder / "photos"
+    _write(photos, hostile_pictures.mutated(tries, seed + 1))
+    command = [sys.executable, "-W", "error", "-m", "seglib", "run", str(photos), "--store", str(folder / "store")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "Decod" not in done.stderr, "a decoder wrote to the terminal"
+    rows, reasons = _outcomes(Store(folder / "store"), photos)
+    assert rows + sum(reasons.values()) == tries
+    return Line(tries, f"{rows:,} rows, {_told(reasons)}; exit code 0, no traceback, no warning")
+
+
+def largest(tries: int, _seed: int, folder: Path) -> Line:
+    """The largest pictures that are allowed, one worker after the other: the most memory that any file takes."""
+    photos = folder / "photos"
+    _write(photos, list(hostile_pictures.largest())[:tries])
+    store = Store.create(folder / "store")
+    with Watched() as workers:
+        report = pipeline.run(
+            photos, store, fake_model(folder / "fake.safetensors"), options=pipeline.Options(workers=1)
+        )
+    rows, reasons = _outcomes(store, photos)
+    assert (report.images, rows) == (tries, tries), reasons
+    assert len(workers.peak) == 1
+    return Line(tries, f"{rows} rows of 89 million pixels each; {workers.told()}")
+
+
+def uploads(tries: int, seed: int, folder: Path) -> Line:
+    """Photos on Try: what is accepted of them goes to the real process with the embedded net."""
+    files = [*hostile_pictures.made().items(), *hostile_pictures.mutated(tries, seed + 2)][:tries]
+    answered: Counter[str] = Counter()
+    asked = Predictor()
+    try:
+        asked.predict((SAMPLE / "cats" / "siamese.jpg").read_bytes(), model=DEFAULT_MODEL)
+        process = asked._process
+        for start in range(0, tries, trials.MOST_PHOTOS + 1):  # one more at a time than is allowed
+            photos, notes = trials.accepted(files[start : start + trials.MOST_PHOTOS + 1])
+            answered["left out"] += len(notes)
+            assert len(photos) <= trials.MOST_PHOTOS
+            for photo in photos:
+                try:
+                    asked.predict(photo.data, model=DEFAULT_MODEL)
+                    answered["seen"] += 1
+                except BadImage as error:
+                    assert error.reason in REASONS, error  # noqa: PT017 - one of two good ends
+                    answered["refused"] += 1
+        assert asked._process is process, "the process was lost"
+    finally:
+        asked.close()
+    assert sum(answered.values()) == tries
+    told = ", ".join(f"{count} {what}" for what, count in answered.items())
+    return Line(tries, f"{told}; the process with the network was not lost")
+
+
+def masks(tries: int, seed: int, folder: Path) -> Line:
+    """Masks for `evaluate` and `import-masks`: each is a mask of indices or one sentence."""
+    sound = overlay.index_png(np.arange(48, dtype=np.uint8).reshape(6, 8) % 21)
+    files = [(name, data) for name, data in hostile_pictures.made().items() if name.endswith(".png")]
+    files += [(f"{at}.png", data) for at, (_, data) in enumerate(hostile_pictures.mutated(tries - len(files), seed))]
+    chance = np.random.default_rng(seed)
+    for at in range(len(files) // 2, len(files)):  # and the format that is expected
+        broken = bytearray(sound)
+        for place in chance.integers(0, len(broken), chance.integers(1, 6)):
+            broken[place] = chance.integers(0, 256)
+        files[at] = (files[at][0], bytes(broken))
+    _write(folder, files)
+    said: Counter[str] = Counter()
+    for name, _ in files:
+        try:
+            mask = truth.read(folder, name)
+        except DatasetError as error:
+            sentence = str(error)
+            assert "\n" not in sentence, sentence
+            said["sentence"] += 1
+        else:
+            assert (mask.dtype, mask.ndim) == (np.uint8, 2)
+            said["mask"] += 1
+    assert said["mask"]
+    return Line(tries, f"{said['mask']:,} masks, {said['sentence']:,} sentences")
+
+
+class Watched:
+    """The decoding workers of this process while it is open, and the most memory that each of them held."""
+
+    def __init__(self) -> None:
+        self.peak: dict[int, int] = {}  # pid -> MB
+        self._began = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def told(self) -> str:
+        held = max(self.peak.values())
+        assert held <= MOST_MEGABYTES, f"a worker held {held} MB"
+        seconds = time.monotonic() - self._began
+        lost = f"no worker of {len(self.peak)} was lost" if len(self.peak) > 1 else "the worker was not lost"
+        return f"{lost}, at most {held:,} MB held, {seconds:.0f} s"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            for pid in _children():
+                if (held := _peak_megabytes(pid)) is not None:
+                    self.peak[pid] = max(held, self.peak.get(pid, 0))
+
+
+def _children() -> list[int]:
+    return [int(pid) for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
+
+
+def _peak_megabytes(pid: int) -> int | None:
+    """None for a process that decodes nothing, or is gone."""
+    try:
+        if b"spawn_main" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return None
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), None)
+    except OSError:
+        return None
+
+
+def _write(folder: Path, files: object) -> None:
+    for name, data in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _outcomes(store: Store, photos: Path) -> tuple[int, Counter[str]]:
+    """(rows, failures by reason): each file is exactly one of the two, and each row has its statistics and its mask."""
+    (data_set,) = store.datasets()
+    (run,) = store.runs()
+    files: pd.DataFrame = store.files(data_set)
+    there = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*") if path.is_file())
+    assert files["path"].tolist() == there
+    failed = files["reason"].notna()
+    assert (failed ^ files["image_id"].notna()).all()
+    assert set(files.loc[failed, "reason"]) <= set(REASONS)
+    assert all("\n" not in detail and str(photos) not in detail for detail in files.loc[failed, "detail"])
+    table = store.table([run.run])
+    assert sorted(table["path"]) == sorted(files.loc[~failed, "path"])
+    for image_id in table["image_id"].unique():
+        assert store.mask_path(run.run, image_id).is_file()
+        assert store.thumbnail_path(image_id).is_file()
+    return int((~failed).sum()), Counter(files.loc[failed, "reason"])
+
+
+def _told(reasons: Counter[str]) -> str:
+    each = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    return f"{sum(reasons.values()):,} failures ({each})"
+
+
+SECTION = "Hostile pictures"
+CAMPAIGNS = (
+    Campaign(SECTION, "mutated files, bombs, endless ones, by the real workers under a fake net", fuzzed, 5200, 260),
+    Campaign(SECTION, "mutated files through `seglib run` with the embedded net", whole, 400, 20),
+    Campaign(SECTION, "the largest pictures that are allowed, in a few hundred kB", largest, 6, 1),
+    Campaign(SECTION, "mutated uploads on Try, more at once than are looked at", uploads, 300, 50),
+    Campaign(SECTION, "hostile masks for `evaluate` and `import-masks`", masks, 1000, 200),
+)
