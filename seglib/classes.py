@@ -30,6 +30,8 @@ PRESENT_SHARE = 0.005
 
 PALETTES: tuple[str, ...] = ("voc", "okabe-ito", "random")
 
+_LONGEST_NAME = 200
+
 _ANIMAL_LABELS = {"cat": "cat", "cats": "cat", "dog": "dog", "dogs": "dog"}
 
 # Okabe & Ito's colours (https://jfly.uni-koeln.de/color/) for what the photos are about. The rest was searched so that
@@ -57,6 +59,15 @@ _SAFE_COLOURS = {
     "train": 0x8877DD,
     "tvmonitor": 0x0000EE,
 }
+
+
+def are_class_names(names: Sequence[object]) -> bool:
+    """1 to 255 different ones, each of 1 to 200 printable characters: they become columns, their indices a mask."""
+    return (
+        0 < len(names) <= VOID
+        and all(isinstance(name, str) and name.isprintable() and 0 < len(name) <= _LONGEST_NAME for name in names)
+        and len(set(names)) == len(names)
+    )
 
 
 def animal_of_label(label: str | None) -> str | None:

@@ -16,6 +16,8 @@ A sentence says what was expected, what came, and what to do. Knows nothing of t
 
 from collections.abc import Iterable
 
+_LONGEST = 100  # characters of a name that is told
+
 
 class SegError(Exception):
     """Base of all errors that are shown as one sentence, without a traceback."""
@@ -29,7 +31,8 @@ class UsageError(SegError):
 
 class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"There is no {kind} {name!r}; known are: {', '.join(known) or 'none yet'}.")
+        shown = name if len(name) <= _LONGEST else name[:_LONGEST] + "…"
+        super().__init__(f"There is no {kind} {shown!r}; known are: {', '.join(known) or 'none yet'}.")
 
 
 class FilterError(UsageError):

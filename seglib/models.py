@@ -9,15 +9,18 @@ import contextlib
 import hashlib
 import importlib
 import json
+import math
 import os
 import sys
+import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from seglib.classes import VOC_CLASSES
+from seglib.classes import VOC_CLASSES, are_class_names
 from seglib.errors import UnknownName, UsageError, WeightsError
 from seglib.preprocess import Resize
 
@@ -252,18 +255,19 @@ def load(spec: ModelSpec) -> "nn.Module":
     if spec.source == "hub":
         return _from_hub(spec)
     state = {k: v for k, v in read_state(spec.path).items() if not k.startswith("aux_classifier.")}
-    _check_finite(state, spec.path.name)
-    with torch.device("meta"):  # no time for random numbers that the checkpoint replaces anyway
-        net = spec.build(len(spec.classes))
     try:
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, assign=True)
-    except RuntimeError as error:
+        with torch.device("meta"):  # no time for random numbers that the checkpoint replaces anyway
+            net = spec.build(len(spec.classes))
+        _check_kinds(state, net.state_dict())
+        net.load_state_dict(state, assign=True)  # compares names and shapes before anything is computed of them
+    except (RuntimeError, TypeError) as error:  # an option that the architecture does not have is a TypeError
         raise WeightsError(
             f"{spec.path.name} does not fit {spec.name} with {len(spec.classes)} classes "
             f"({_first_line(error, 1).split(',')[0]}): "
             "name the model it was made for with --model."
         ) from None
-    return net.eval()
+    _check_finite(net.state_dict(), spec.path.name)
+    return net.float().eval()
 
 
 def _from_hub(spec: ModelSpec) -> "nn.Module":
@@ -311,18 +315,41 @@ def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
             sha256="",
             source="file",
             parameters=int(about.get("parameters", spec.parameters)),
-            classes=tuple(json.loads(about.get("classes", "null")) or spec.classes),
+            classes=_class_names(json.loads(about["classes"])) if "classes" in about else spec.classes,
             resize=Resize(about["resize"]) if "resize" in about else spec.resize,
-            mean=tuple(json.loads(about.get("mean", "null")) or spec.mean),
-            std=tuple(json.loads(about.get("std", "null")) or spec.std),
+            mean=_rgb(json.loads(about["mean"])) if "mean" in about else spec.mean,
+            std=_rgb(json.loads(about["std"]), positive=True) if "std" in about else spec.std,
         )
-    except (ValueError, TypeError, AttributeError, UsageError):
-        raise WeightsError(f"{weights.name} has metadata that cannot be read: was it made by seglib train?") from None
+    except (ValueError, TypeError, AttributeError, RecursionError, UsageError):
+        raise _unreadable_metadata(weights) from None
+
+
+def _unreadable_metadata(weights: Path) -> WeightsError:
+    return WeightsError(f"{weights.name} has metadata that cannot be read: was it made by seglib train?")
+
+
+def _class_names(value: object) -> tuple[str, ...]:
+    """Raises `ValueError`."""
+    names = tuple(value) if isinstance(value, list) else ()
+    if not are_class_names(names):
+        raise ValueError
+    return names
+
+
+def _rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]:
+    """Raises `ValueError`."""
+    red, green, blue = map(float, value if isinstance(value, list) else [])
+    if not all(math.isfinite(one) and (one > 0 or not positive) for one in (red, green, blue)):
+        raise ValueError
+    return red, green, blue
 
 
 def options_of_file(weights: Path) -> tuple[tuple[str, str], ...]:
     """The choices of its architecture that a checkpoint was trained with."""
-    return _options(_safetensors_metadata(weights) if weights.suffix == ".safetensors" else {})
+    try:
+        return _options(_safetensors_metadata(weights) if weights.suffix == ".safetensors" else {})
+    except (ValueError, AttributeError, RecursionError):
+        raise _unreadable_metadata(weights) from None
 
 
 def _options(about: dict[str, str]) -> tuple[tuple[str, str], ...]:
@@ -342,7 +369,7 @@ def _safetensors_metadata(path: Path) -> dict[str, str]:
             header = json.loads(file.read(min(length, 100_000_000)))
         about = header.get("__metadata__", {})
         return {str(k): str(v) for k, v in about.items()}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         raise WeightsError(f"{path.name} is not a safetensors file, or it is damaged.") from None
 
 
@@ -354,15 +381,42 @@ def read_state(path: Path) -> "dict[str, Tensor]":
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        _check_unpacked(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an old protocol is no matter; a damaged one is refused
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle, zipfile and safetensors each have their own; all mean the same here
+        code = type(error).__name__ == "UnpicklingError"  # of which torch says how to run it nevertheless
+        reason = "it holds other objects, or is damaged" if code else _first_line(error)
         raise WeightsError(
-            f"{path.name} is not a checkpoint that holds tensors and nothing else ({_first_line(error)}): "
+            f"{path.name} is not a checkpoint that holds tensors and nothing else ({reason}): "
             "expected a state dict saved as .safetensors or .pth."
         ) from None
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise WeightsError(f"{path.name} holds something else than a state dict of tensors.")
-    return state
+    plain = isinstance(state, dict) and all(
+        isinstance(k, str) and isinstance(v, torch.Tensor) and v.layout == torch.strided and not v.is_quantized
+        for k, v in state.items()
+    )
+    if not plain:
+        raise WeightsError(f"{path.name} holds something else than a state dict of plain tensors.")
+    return cast("dict[str, Tensor]", state)
+
+
+def _check_unpacked(path: Path) -> None:
+    """A .pth is most often a zip file, of which torch compresses nothing: what does so would fill the memory.
+
+    Raises `ValueError`.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
+                raise ValueError("it is compressed, and torch compresses nothing")
+
+
+def _check_kinds(state: "dict[str, Tensor]", expected: "dict[str, Tensor]") -> None:
+    """Raises `RuntimeError` like torch, which takes any kind of number."""
+    for key in state.keys() & expected.keys():
+        if state[key].is_floating_point() != expected[key].is_floating_point():
+            raise RuntimeError(f"\n{key} holds {state[key].dtype}")
 
 
 def _check_finite(state: "dict[str, Tensor]", name: str) -> None:
@@ -374,4 +428,4 @@ def _check_finite(state: "dict[str, Tensor]", name: str) -> None:
 def _first_line(error: Exception, index: int = 0) -> str:
     """One line of the cause: line 1 of a state dict's complaint is the first missing or unexpected key."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return lines[min(index, len(lines) - 1)].rstrip(".:")[:160]
+    return "".join(filter(str.isprintable, lines[min(index, len(lines) - 1)])).rstrip(".:")[:160]

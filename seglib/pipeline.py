@@ -21,7 +21,7 @@ from seglib import calibrate, engine, lanes, models, stats, upkeep
 from seglib import dataset as dataset_room
 from seglib.calibrate import OnNote
 from seglib.engine import Settings
-from seglib.errors import BadImage, StoreError
+from seglib.errors import BadImage, StoreError, WeightsError
 from seglib.lanes import Lanes
 from seglib.models import ModelSpec
 from seglib.plan import Record, Work, scanned
@@ -143,7 +143,7 @@ def run(
         if work.first and on_note is not None:
             chosen = f"{settings.precision}, which --precision auto took" if precision == "auto" else settings.precision
             on_note(f"{recipe.run}: up to {len(work.first)} photos to compute, in {chosen}.")
-        return _Session(
+        session = _Session(
             store=store,
             data_set=data_set,
             run=this_run,
@@ -153,7 +153,13 @@ def run(
             scan=scan,
             work=work,
             vanished=vanished,
-        ).execute(on_progress)
+        )
+        try:
+            return session.execute(on_progress)
+        except WeightsError:  # known when they are loaded, for which there must be something to compute
+            if not this_run.invocations and not store.row_count(this_run):
+                store.scratch.discard(store.path / "runs" / this_run.run)
+            raise
 
 
 # --- what is there to do? ----------------------------------------------------------------------------------------

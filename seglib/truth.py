@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from seglib import dataset, overlay, preprocess
-from seglib.classes import BACKGROUND, VOID, animal_of_label
+from seglib.classes import BACKGROUND, VOID, animal_of_label, are_class_names
 from seglib.errors import BadImage, DatasetError, UsageError
 from seglib.overlay import Mask
 
@@ -140,6 +140,9 @@ def class_names(file: Path) -> tuple[str, ...]:
         names = tuple(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError):
         raise UsageError(f"The classes {file.name!r} cannot be read: expected a text file, one class a line.") from None
-    if not names or len(set(names)) < len(names) or len(names) > VOID:
-        raise UsageError(f"{file.name!r} names {len(names)} classes: expected 1 to {VOID} different ones, one a line.")
+    if not are_class_names(names):
+        raise UsageError(
+            f"{file.name!r} names {len(names)} classes: expected 1 to {VOID} different ones, one a line, "
+            "of printable characters."
+        )
     return tuple(BACKGROUND if name == "__background__" else name for name in names)

@@ -151,6 +151,23 @@ def test_the_readmes_notebook_runs_on_a_store_with_several_runs(tmp_path):
     assert 0 < of_cats <= 7
 
 
+UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_nothing_from_outside_is_unpickled_or_run(path):
+    """`torch.load` restricts itself to tensors where it is told so; `numpy.load` and pandas have doors of their own."""
+    assert not {name.split(".")[0] for name in imported(path)} & UNPICKLERS
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        called, options = ast.unparse(node.func), {one.arg: ast.unparse(one.value) for one in node.keywords}
+        assert called not in {"eval", "exec", "compile", "__import__", "torch.jit.load", "pd.read_pickle", "os.system"}
+        assert called not in {"np.load", "numpy.load"} or options.get("allow_pickle", "False") == "False"
+        assert called != "torch.load" or options.get("weights_only") == "True"
+        assert options.get("shell", "False") == "False"
+
+
 def test_every_dependency_is_explained_in_the_readme():
     readme = (ROOT / "README.md").read_text()
     names = re.findall(r"^([\w-]+)[><=]", (ROOT / "requirements.txt").read_text(), re.M)

@@ -69,19 +69,24 @@ def load_state(
         made_by = Recipe.from_dict(json.loads(state["recipe"]))
         progress = Progress(**json.loads(state["progress"]))
     except Exception as error:  # a damaged pickle, JSON or zip: each has its own words
-        raise WeightsError(
-            f"The state {path.name} cannot be read ({type(error).__name__}): delete it to begin anew."
-        ) from None
+        raise _unreadable(path, error) from None
     changed = set(made_by.differences(recipe))
     if changed - (PROLONGED if recipe.schedule == "constant" else set()):
         raise UsageError(
             f"{path.name} was begun with another value of {', '.join(sorted(changed))}: give the same options, "
             "name another --out, or delete it to begin anew."
         )
-    net.load_state_dict(state["net"])
-    kept.load_state_dict(state["average"])
-    optimiser.load_state_dict(state["optimiser"])
+    try:
+        net.load_state_dict(state["net"])
+        kept.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+    except Exception as error:  # of another net, or changed by hand
+        raise _unreadable(path, error) from None
     return progress
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"The state {path.name} cannot be read ({type(error).__name__}): delete it to begin anew.")
 
 
 def save_checkpoint(out: Path, kept: nn.Module, recipe: Recipe, about: dict[str, str], *, half: bool) -> None:

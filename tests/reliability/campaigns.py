@@ -3,11 +3,12 @@
 import shutil
 
 from tests.conftest import SHARED
-from tests.reliability import pictures, visitors
+from tests.reliability import pictures, visitors, weights
 from tests.reliability.ledger import Campaign
 
 CAMPAIGNS: tuple[Campaign, ...] = (
     *pictures.CAMPAIGNS,
+    *weights.CAMPAIGNS,
     *visitors.CAMPAIGNS,
 )
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -238,6 +239,86 @@ def test_nan_weights_are_refused(tmp_path):
     torch.save(state, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match=r"NaN.*classifier\.4\.bias"):
         models.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda value: value.to(torch.complex64),
+        lambda value: value.to(torch.int8),
+        lambda value: value.float().to_sparse(),
+        lambda value: torch.zeros(1).expand(10**12),
+    ],
+)
+def test_numbers_of_another_kind_or_shape_are_refused_before_anything_is_computed(tmp_path, harm):
+    state = bare("fcn_mobilenet_v2").state_dict()
+    state["classifier.4.bias"] = harm(state["classifier.4.bias"])
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=r"x\.pth (does not fit|holds something else)"):
+        models.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+
+
+def test_keys_that_are_no_names_are_refused(tmp_path):
+    torch.save({1: torch.zeros(1)}, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match="something else than a state dict"):
+        models.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+
+
+def test_a_compressed_checkpoint_is_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(10_000_000))
+    with pytest.raises(WeightsError, match="it is compressed"):
+        models.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+
+
+def test_nobody_is_told_how_to_run_what_a_checkpoint_holds(tmp_path):
+    torch.save(Payload(), tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match="it holds other objects, or is damaged") as caught:
+        models.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"classes": '"abc"'},
+        {"classes": "[1, 2]"},
+        {"classes": '["cat", "cat"]'},
+        {"classes": '["\\u001b[2J"]'},
+        {"classes": "[" * 100_000},
+        {"mean": "[0.5, 0.5]"},
+        {"mean": "[NaN, 0, 0]"},
+        {"std": "[0, 0, 0]"},
+        {"recipe": "{}", "options": "[1]"},
+    ],
+)
+def test_metadata_that_makes_no_sense_is_a_sentence(tmp_path, about):
+    file = tmp_path / "x.safetensors"
+    save_file({"a": torch.zeros(1)}, file, {"architecture": "fcn_mobilenet_v2", **about})
+    with pytest.raises(WeightsError, match="has metadata that cannot be read"):
+        find(None, file)
+    if "options" in about:
+        with pytest.raises(WeightsError, match="has metadata that cannot be read"):
+            models.options_of_file(file)
+
+
+def test_a_header_that_is_nested_without_end_is_a_sentence(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes((200_000).to_bytes(8, "little") + b"[" * 200_000)
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        find(None, tmp_path / "x.safetensors")
+
+
+def test_an_option_that_the_net_does_not_have_is_a_sentence(tmp_path):
+    about = {"architecture": "fcn_mobilenet_v2", "recipe": "{}", "options": '{"colour": "red"}'}
+    save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors", about)
+    with pytest.raises(WeightsError, match="does not fit fcn_mobilenet_v2"):
+        models.load(find(None, tmp_path / "x.safetensors"))
+
+
+def test_a_name_of_any_length_makes_a_short_sentence():
+    with pytest.raises(UnknownName) as caught:
+        find("x" * 1_000_000)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_missing_file_is_a_sentence(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from seglib import engine, lanes, parts, pipeline, upkeep, writer
-from seglib.errors import DatasetError, StoreError, Terminated, UnknownName
+from seglib.errors import DatasetError, StoreError, Terminated, UnknownName, WeightsError
 from seglib.pipeline import Options
 from seglib.preprocess import Resize, image_id
 from seglib.store import Store
@@ -525,3 +525,10 @@ def test_an_empty_folder_makes_no_run(store, fake, tmp_path):
     with pytest.raises(DatasetError, match="No photos"):
         run(tmp_path / "none", store, fake)
     assert store.runs() == []
+
+
+def test_weights_that_do_not_fit_leave_no_run_behind(photos, store, fake):
+    with pytest.raises(WeightsError, match="does not fit"):
+        run(photos, store, replace(fake, classes=("background", "cat")))
+    assert store.runs() == []
+    assert run(photos, store, fake).computed == 4

@@ -126,6 +126,14 @@ def test_a_constant_rate_is_prolonged(folder, tmp_path):
     assert numbers(short) == numbers(long)
 
 
+def test_a_state_without_its_net_is_a_sentence(folder, whole, tmp_path):
+    out = tmp_path / "net.safetensors"
+    state = torch.load(checkpoint.state_path(whole[0]), weights_only=True)
+    torch.save({**state, "net": {}}, checkpoint.state_path(out))
+    with pytest.raises(WeightsError, match="cannot be read"):
+        plain.train(folder, out)
+
+
 def test_a_damaged_state_is_a_sentence(folder, tmp_path):
     out = tmp_path / "net.safetensors"
     checkpoint.state_path(out).write_bytes(b"no state")
