@@ -10,6 +10,7 @@ import errno
 import json
 import math
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboard import report_command
-from dashboard.settings import DEFAULT_STORE, ROOT, Settings
+from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, Settings
 from seglib.dataset import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
 from seglib.store import Store
@@ -76,7 +77,28 @@ def parser() -> argparse.ArgumentParser:
         "this machine see the photos and start and delete runs, without a password",
     )
     top.add_argument("--port", type=_port, default=8501, help="default 8501")
+    top.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer to requests for this name too, as behind a reverse proxy; may be given several times (default: "
+        "only the names of this machine itself, and with another --host any name)",
+    )
+    top.add_argument(
+        "--base-path",
+        type=_base,
+        default="",
+        metavar="PATH",
+        help="path below which a reverse proxy shows the dashboard, such as /photos (default: none)",
+    )
     return top
+
+
+def _base(text: str) -> str:
+    if text and not re.fullmatch(r"/?[\w-]+(/[\w-]+)*/?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"expected a path such as /photos, not {text!r}")
+    return text and "/" + text.strip("/")
 
 
 def _port(text: str) -> int:
@@ -91,7 +113,13 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     for folder in arguments.data or []:
         if not folder.is_dir():
             raise UsageError(f"{str(folder)!r} is not a folder: name one that holds photos with --data.")
-    return Settings(store=arguments.store.resolve(), data=tuple(folder.resolve() for folder in folders))
+    own = LOOPBACK_NAMES if arguments.host in LOOPBACK_NAMES or arguments.allow_host else ()
+    return Settings(
+        store=arguments.store.resolve(),
+        data=tuple(folder.resolve() for folder in folders),
+        names=(*own, *(name.lower() for name in arguments.allow_host)),
+        base=arguments.base_path,
+    )
 
 
 def _check_address(host: str, port: int) -> None:
@@ -114,7 +142,7 @@ def _check_address(host: str, port: int) -> None:
     if not _is_loopback(str(address[0])):
         print(
             f"Listening on {host}: everyone who can reach this machine on port {port} can look at the photos and "
-            "figures of this store, start and delete runs; there is no password and no encryption."
+            "figures of this store, start and delete runs, and keep uploads; there is no password and no encryption."
         )
 
 
@@ -179,6 +207,10 @@ def _serve(settings: Settings, host: str, port: int) -> int:
         "server.address": host,
         "server.port": str(port),
         "server.headless": "true",
+        "server.baseUrlPath": settings.base.strip("/"),
+        "server.enableCORS": "true",
+        "server.enableXsrfProtection": "true",
+        "server.enableAgentApi": "false",
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
     }

@@ -17,7 +17,7 @@ from starlette.requests import Request  # noqa: E402
 from starlette.responses import RedirectResponse  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
-from dashboard import media, plotlyjs, preload, startup  # noqa: E402
+from dashboard import doors, media, plotlyjs, preload, startup  # noqa: E402
 
 
 def to_home(request: Request) -> RedirectResponse:
@@ -30,5 +30,5 @@ app = st.App(
     Path(__file__).with_name("main.py"),
     routes=[Route("/overview", to_home), *media.routes, *plotlyjs.routes],
     lifespan=startup.lifespan,
-    middleware=[Middleware(preload.Preload)],
+    middleware=[Middleware(doors.Doors), Middleware(preload.Preload)],
 )

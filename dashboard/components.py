@@ -14,6 +14,7 @@ import streamlit as st
 
 from dashboard import plotlyjs
 from dashboard.charts import Figure
+from dashboard.settings import own_address
 
 _HERE = Path(__file__).parent
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -165,7 +166,7 @@ def chart(
         "alt": alt,
         "boxes": boxes,
         "listens": on_marks is not None,
-        "script": plotlyjs.address(),
+        "script": own_address(plotlyjs.address()),
     }
     _chart(key=key, data=data, on_marks_change=on_marks or (lambda: None))
 
@@ -232,4 +233,4 @@ def copy_link(command: str, *, key: str) -> None:
 
 def drawn(*, key: str, on_drawn: Callable[[], None]) -> None:
     """Shows nothing. `on_drawn` is called once the pictures that are in view are there."""
-    _drawn(key=key, data={"script": plotlyjs.address()}, height=1, on_drawn_change=on_drawn)
+    _drawn(key=key, data={"script": own_address(plotlyjs.address())}, height=1, on_drawn_change=on_drawn)

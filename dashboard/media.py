@@ -34,7 +34,7 @@ from dashboard import answers, caches, originals, pictures
 from dashboard.answers import asks_only, refused, said
 from dashboard.caches import DiskCache
 from dashboard.originals import Original
-from dashboard.settings import Settings
+from dashboard.settings import Settings, own_address
 from dashboard.state import PALETTES
 from dashboard.uncertainty import CannotCompute, Maps
 from seglib import evaluate, preprocess, truths
@@ -71,7 +71,7 @@ class _File:
 def thumbnail_url(store: Store, image_id: str) -> str | None:
     """Where the page finds a thumbnail; None if the store has none."""
     file = _File.found(store.thumbnail_path(image_id))
-    return None if file is None else f"{PREFIX}/thumb/{image_id}.jpg?{urlencode({'v': file.version})}"
+    return None if file is None else f"{_prefix()}/thumb/{image_id}.jpg?{urlencode({'v': file.version})}"
 
 
 def overlay_url(store: Store, run: str, image_id: str, colours: str) -> str | None:
@@ -87,7 +87,7 @@ def mask_url(store: Store, run: str, image_id: str) -> str | None:
 def difference_url(store: Store, a: str, b: str, image_id: str) -> str | None:
     """Where the page finds the picture of where two runs differ; None if one of them has no such mask."""
     version = _version([_File.found(store.mask_path(run, image_id)) for run in (a, b)])
-    return version and f"{PREFIX}/difference/{a}/{b}/{image_id}.png?{urlencode({'v': version})}"
+    return version and f"{_prefix()}/difference/{a}/{b}/{image_id}.png?{urlencode({'v': version})}"
 
 
 def truth_url(store: Store, about: Truth, mask_id: str, colours: str = "") -> str | None:
@@ -96,31 +96,35 @@ def truth_url(store: Store, about: Truth, mask_id: str, colours: str = "") -> st
     if file is None:
         return None
     query = ({"palette": colours} if colours else {}) | {"v": file.version}
-    return f"{PREFIX}/truth/{about.id}/{mask_id}.png?{urlencode(query)}"
+    return f"{_prefix()}/truth/{about.id}/{mask_id}.png?{urlencode(query)}"
 
 
 def judged_url(store: Store, run: str, image_id: str, about: Truth, mask_id: str) -> str | None:
     """Where the page finds the picture of where a run is wrong; None if one of the two masks is gone."""
     files = store.mask_path(run, image_id), truths.mask_path(store, about, mask_id)
     version = _version([_File.found(path) for path in files])
-    return version and f"{PREFIX}/judged/{run}/{about.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
+    return version and f"{_prefix()}/judged/{run}/{about.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
 
 
 def photo_url(image_id: str) -> str:
     """Where the viewer finds the photo, if its file may be shown. The id is the content's, so it needs no version."""
-    return f"{PREFIX}/photo/{image_id}.jpg"
+    return f"{_prefix()}/photo/{image_id}.jpg"
 
 
 def uncertainty_url(run: str, image_id: str) -> str:
     """Where the viewer finds the map, or the sentence why there is none."""
-    return f"{PREFIX}/uncertainty/{run}/{image_id}.png"
+    return f"{_prefix()}/uncertainty/{run}/{image_id}.png"
+
+
+def _prefix() -> str:
+    return own_address(PREFIX)
 
 
 def _mask_address(store: Store, kind: str, run: str, image_id: str, **query: str) -> str | None:
     file = _File.found(store.mask_path(run, image_id))
     if file is None:
         return None
-    return f"{PREFIX}/{kind}/{run}/{image_id}.png?{urlencode(query | {'v': file.version})}"
+    return f"{_prefix()}/{kind}/{run}/{image_id}.png?{urlencode(query | {'v': file.version})}"
 
 
 def _version(files: Sequence["_File | None"]) -> str | None:

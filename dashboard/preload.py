@@ -12,6 +12,8 @@ from pathlib import Path
 import streamlit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboard.settings import own_address
+
 PARTS: tuple[str, ...] = (
     *("Html", "BidiComponent", "ButtonGroup", "Button", "DownloadButton", "Multiselect", "Selectbox"),
     *("Slider", "TextInput", "Pagination"),
@@ -44,7 +46,7 @@ class Preload:
 
 @cache
 def header() -> bytes:
-    links = (f"</static/js/{name}>; rel=modulepreload; fetchpriority=low" for name in scripts(_STATIC))
+    links = (f"<{own_address('/static/js/')}{name}>; rel=modulepreload; fetchpriority=low" for name in scripts(_STATIC))
     return ", ".join(links).encode()
 
 

@@ -8,7 +8,8 @@ import pytest
 from tests.conftest import ROOT, imported
 
 ORDER = [
-    {"formats", "settings", "sockets", "preload", "plotlyjs"},
+    {"formats", "settings", "sockets", "plotlyjs"},
+    {"doors", "preload"},
     {"state", "crossfilter", "picks", "predictor", "folders", "caches", "originals", "pictures"},
     {"answers", "requested", "report"},
     {"report_command"},
@@ -26,7 +27,7 @@ ORDER = [
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 PURE = {"formats", "settings", "sockets", "state", "charts", "media", "predictor", "predict_worker", "__main__"}
-PURE |= {"picks", "caches", "answers", "originals", "pictures", "uncertainty"}
+PURE |= {"doors", "picks", "caches", "answers", "originals", "pictures", "uncertainty"}
 PURE |= {"comparisons", "pair_charts", "folders", "requested", "jobs", "job_worker", "trials"}
 PURE |= {"report_command", "evaluations", "truth_charts", "ranking"}
 """Rooms that know nothing of Streamlit (the launcher starts it, and only then)."""

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from dashboard import __main__ as launcher
-from dashboard.settings import ROOT, Settings
+from dashboard.settings import LOOPBACK_NAMES, ROOT, Settings
 
 
 @pytest.fixture
@@ -150,3 +150,23 @@ def test_settings_survive_the_environment(tmp_path):
     settings = Settings(store=tmp_path / "a b", data=(tmp_path / "x", tmp_path / "y"))
     assert Settings.read(settings.environment()) == settings
     assert Settings.read({}) == Settings(store=Settings.read({}).store, data=(ROOT / "dataset",))
+
+
+def test_the_names_under_which_it_answers(full, served, port, no_analysis):
+    for options, names, base in (
+        ([], LOOPBACK_NAMES, ""),
+        (["--allow-host", "Photos.example", "--base-path", "photos/"], (*LOOPBACK_NAMES, "photos.example"), "/photos"),
+        (["--host", "0.0.0.0"], (), ""),
+        (["--host", "0.0.0.0", "--allow-host", "a.example"], (*LOOPBACK_NAMES, "a.example"), ""),
+    ):
+        assert launcher.main(["--store", str(full), "--port", str(port), *options]) == 0
+        settings = served[-1][0]
+        assert (settings.names, settings.base) == (names, base)
+        assert Settings.read(settings.environment()) == settings
+
+
+@pytest.mark.parametrize("path", ["a b", "//x", "/../x", "http://x"])
+def test_a_base_path_is_a_path(path, capsys):
+    with pytest.raises(SystemExit):
+        launcher.main(["--base-path", path])
+    assert "expected a path such as /photos" in capsys.readouterr().err

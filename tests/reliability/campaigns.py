@@ -3,12 +3,13 @@
 import shutil
 
 from tests.conftest import SHARED
-from tests.reliability import pictures, visitors, weights
+from tests.reliability import media, pictures, visitors, weights
 from tests.reliability.ledger import Campaign
 
 CAMPAIGNS: tuple[Campaign, ...] = (
     *pictures.CAMPAIGNS,
     *weights.CAMPAIGNS,
+    *media.CAMPAIGNS,
     *visitors.CAMPAIGNS,
 )
 
@@ -19,4 +20,6 @@ def lacking(campaign: Campaign) -> str:
         return "no chromium at hand"
     if campaign.needs == "shared" and not (SHARED / "data").is_dir():
         return "the development data is not beside this checkout"
+    if campaign.needs == "nginx" and not media.nginx_program():
+        return "no nginx at hand"
     return ""

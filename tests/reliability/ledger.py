@@ -29,4 +29,4 @@ class Campaign:
     few: int
     """For the ordinary tests."""
     needs: str = ""
-    """`chromium`, `shared` or empty: skipped with a reason where that is not here."""
+    """`chromium`, `nginx`, `shared` or empty: skipped with a reason where that is not here."""
