@@ -197,11 +197,18 @@ def _asked(port: int, request: bytes) -> tuple[int, bytes]:
         with contextlib.suppress(ConnectionError):
             while data := connection.recv(65536):
                 answer += data
-                if answer.startswith(b"HTTP/1.1 101"):
+                if answer.startswith(b"HTTP/1.1 101") or _is_whole(answer):
                     break
     head, _, body = answer.partition(b"\r\n\r\n")
     found = re.match(rb"HTTP/1\.[01] (\d{3})", head)
     return (int(found[1]) if found else 0), body
+
+
+def _is_whole(answer: bytes) -> bool:
+    """A connection that asked for an upgrade is not closed where that is refused."""
+    head, end, body = answer.partition(b"\r\n\r\n")
+    size = re.search(rb"(?i)content-length: (\d+)", head)
+    return bool(end and size and len(body) >= int(size[1]))
 
 
 def _body(answer: tuple[int, bytes]) -> bytes:
@@ -263,14 +270,16 @@ def _nginx(folder: Path, front: int, port: int) -> Iterator[None]:
     temporary = "".join(
         f"{kind}_temp_path {place}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    whole = (
-        f"daemon off; pid {place}/pid; error_log {place}/log; events {{}} http {{ access_log off; {temporary} {site} }}"
-    )
-    (place / "nginx.conf").write_text(whole)
+    user = "user root root; " if os.geteuid() == 0 else ""  # its workers would be nobody, who may not read here
+    own = f"{user}daemon off; pid {place}/pid; error_log {place}/log; events {{}}"
+    (place / "nginx.conf").write_text(f"{own} http {{ access_log off; {temporary} {site} }}")
     process = subprocess.Popen([nginx_program(), "-c", str(place / "nginx.conf"), "-p", str(place)])
     try:
         assert _answers(front, "/photos/_stcore/health", process, accepted=401)
         yield
+        assert "[alert]" not in (place / "log").read_text()
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{(place / 'log').read_text()}") from error
     finally:
         process.terminate()
         process.wait(20)
