@@ -7,6 +7,7 @@ OpenVINO and NNCF are the extra `openvino`; nothing else imports them. Knows not
 """
 
 import contextlib
+import ctypes
 import hashlib
 import io
 import logging
@@ -47,7 +48,7 @@ def ensure_installed() -> None:
 def quantise(spec: ModelSpec, photos: Sequence[NDArray[np.uint8]], folder: Path) -> None:
     """Write the model, calibrated on these pictures, uint8 (H, W, 3) each, into a folder. Minutes for a large net."""
     ensure_installed()
-    with _silence():
+    with _silence(), _signal_stack_kept():
         import nncf
         import openvino as ov
 
@@ -97,7 +98,8 @@ class Int8Net:
             import openvino as ov
         # one picture at a time on each stream: threads that wait for each other at no layer
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        compiled = ov.Core().compile_model(folder / MODEL, "CPU", options)
+        with _signal_stack_kept():
+            compiled = ov.Core().compile_model(folder / MODEL, "CPU", options)
         streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._compiled, self._own = compiled, threading.local()
         self._requests_at_once = 2 * streams
@@ -132,6 +134,28 @@ def _result(request: Any) -> "Tensor":
 
     request.wait()
     return torch.from_numpy(request.get_output_tensor().data.copy())
+
+
+class _SignalStack(ctypes.Structure):
+    """`stack_t` of sigaltstack(2) on Linux."""
+
+    _fields_ = (("memory", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextlib.contextmanager
+def _signal_stack_kept() -> Iterator[None]:
+    """OpenVINO gives the thread that compiles a stack for signals of its own and takes the memory back some day, after
+    which Ctrl-C, or the end of a child, is a segmentation fault (2026.2): put back what was there.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    libc, before = ctypes.CDLL(None), _SignalStack()
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(before), None)
 
 
 @contextlib.contextmanager

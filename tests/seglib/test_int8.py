@@ -1,5 +1,6 @@
 """int8: calibrated once on the user's own photos, kept in the store, told apart by its hash; a sentence without it."""
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -66,6 +67,21 @@ def test_int8_and_cuda_do_not_go_together():
 def test_nothing_but_int8_imports_openvino():
     code = "import seglib.pipeline, sys; assert not {'openvino', 'nncf', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@installed
+@pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack is looked at as Linux has it")
+def test_signals_find_the_stack_that_was_there_before(photos, store, fake):
+    """OpenVINO's own is freed with the model, and then each signal with a handler would end the process."""
+    before = signal_stack()
+    run(photos, store, fake)
+    assert signal_stack() == before
+
+
+def signal_stack() -> bytes:
+    stack = (ctypes.c_char * 24)()
+    assert ctypes.CDLL(None).sigaltstack(None, stack) == 0
+    return bytes(stack)
 
 
 @installed
