@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from seglib import __version__
 from seglib.cli import compare, evaluate, export, import_masks, models, predict, run, status, tag, train
+from seglib.cli.output import tell
 from seglib.errors import SegError, Terminated
 
 
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except SegError as error:
-        print(f"seglib: {error}", file=sys.stderr)
+        tell(str(error))
         return error.exit_code
     except Terminated:
         return _stopped("Terminated", 143)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglib.arguments import json_option, natural, new_command, store_option
-from seglib.cli.output import ProgressBar, interval, matrix, percent, print_figures, print_json, records, tell
+from seglib.cli.output import ProgressBar, interval, matrix, percent, plain, print_figures, print_json, records, tell
 
 if TYPE_CHECKING:
     from seglib.compare import Comparison, Report
@@ -95,4 +95,4 @@ def _print(found: "Comparison", costs: list[dict[str, Any]], seed: int) -> None:
         )
         print(f"{row['run']:<44}{time:>10}{parameters:>13}{gflops:>9}{size:>12}")
     for note in found.notes:
-        print(f"\n{note}")
+        print(f"\n{plain(note)}")

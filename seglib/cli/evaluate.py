@@ -11,6 +11,7 @@ from seglib.cli.output import (
     lines,
     matrix,
     percent,
+    plain,
     print_figures,
     print_json,
     records,
@@ -100,7 +101,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(_whole(found, report, gains, notes, arguments.seed))
     else:
-        print(f"{len(report.files)} photos against {report.truth.name} ({report.truth.format}); {report.seconds:.1f} s")
+        name = f"{plain(report.truth.name)} ({report.truth.format})"
+        print(f"{len(report.files)} photos against {name}; {report.seconds:.1f} s")
         _print(found, gains, notes, arguments.seed)
     return 0
 
@@ -157,8 +159,8 @@ def _print(found: "list[Evaluation]", gains: "list[Difference]", notes: list[str
         print(f"\n{one.run.run}")
         print_figures({name: figures[name] for name in (*_SHOWN, *(n for n in figures if n.startswith("iou:")))})
         worst = one.images().dropna(subset="miou").head(3)[["path", "miou"]].itertuples(index=False, name=None)
-        print("  worst: " + ", ".join(f"{path} ({percent(miou)})" for path, miou in worst))
+        print("  worst: " + ", ".join(f"{plain(path)} ({percent(miou)})" for path, miou in worst))
     for gain in gains:
         print(f"\n{gain.b} minus {gain.a}: {gain.measure} {percent(gain.value)} {interval(gain.interval)}")
     for note in notes:
-        print(f"\n{note}")
+        print(f"\n{plain(note)}")

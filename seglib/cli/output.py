@@ -19,9 +19,19 @@ if TYPE_CHECKING:
     from seglib.metrics import Counts, Figure
 
 
+_HARMLESS = "\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # families of emoji need the last one
+
+
 def tell(sentence: str) -> None:
     """On standard error, so that standard output stays what was asked for."""
-    print(f"seglib: {sentence}", file=sys.stderr, flush=True)
+    print(f"seglib: {plain(sentence)}", file=sys.stderr, flush=True)
+
+
+def plain(text: str) -> str:
+    """A name as a terminal may show it: line ends, terminal codes and what turns a line around are spelled out."""
+    return "".join(
+        sign if sign.isprintable() or sign in _HARMLESS else sign.encode("unicode_escape").decode() for sign in text
+    )
 
 
 class ProgressBar:
@@ -88,7 +98,7 @@ def print_figures(figures: "Mapping[str, Figure]") -> None:
     for name, one in figures.items():
         if one.n:
             print(
-                f"  {name:<24}{percent(one.value):>12}  {interval(one.interval):<17}"
+                f"  {plain(name):<24}{percent(one.value):>12}  {interval(one.interval):<17}"
                 f"{percent(one.mean):>15}  {interval(one.mean_interval):<17}{one.n:>7}"
             )
 

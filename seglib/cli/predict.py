@@ -2,13 +2,12 @@
 
 import argparse
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
 from seglib.arguments import json_option, model_options, natural, new_command, palette_option, share
 from seglib.classes import palette
-from seglib.cli.output import print_json
+from seglib.cli.output import plain, print_json, tell
 from seglib.engine import Settings, known_precision
 from seglib.errors import TooManyFailures
 from seglib.models import DEFAULT_MODEL, find
@@ -52,7 +51,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     found = []
     for one in predict.predictions(photos, spec, settings):
         if isinstance(one, predict.Failure):
-            print(f"seglib: {one.name} cannot be read ({one.error.reason}): {one.error.detail}", file=sys.stderr)
+            tell(f"{one.name} cannot be read ({one.error.reason}): {one.error.detail}")
             continue
         found.append(one)
         if arguments.json:
@@ -61,7 +60,7 @@ def _predict(arguments: argparse.Namespace) -> int:
                 | dataclasses.asdict(one.measures)
             )
         else:
-            print(f"{one.name}: {predict.caption(one, spec)} (confidence {one.measures.confidence:.2f})")
+            print(f"{plain(one.name)}: {plain(predict.caption(one, spec))} (confidence {one.measures.confidence:.2f})")
     if not found:
         raise TooManyFailures("None of the photos can be read.")
     names = predict.write_pictures(found, spec, arguments.out, alpha=arguments.alpha, colours=arguments.palette)

@@ -5,7 +5,7 @@ import dataclasses
 from typing import Any
 
 from seglib.arguments import json_option, new_command, store_option
-from seglib.cli.output import print_json
+from seglib.cli.output import plain, print_json
 
 
 def add_status(commands: Any) -> None:
@@ -28,7 +28,8 @@ def _status(arguments: argparse.Namespace) -> int:
         return 0
     for dataset in found.datasets:
         print(
-            f"data set {dataset.dataset}: {dataset.files} files, {dataset.failed} failed, {dataset.vanished} vanished"
+            f"data set {plain(dataset.dataset)}: {dataset.files} files, {dataset.failed} failed, "
+            f"{dataset.vanished} vanished"
         )
     for run in found.runs:
         print(
@@ -36,9 +37,9 @@ def _status(arguments: argparse.Namespace) -> int:
             f"{run.stale_rows} stale rows, {run.seconds:.1f} s spent"
         )
     for name, photos in found.tags.photos.items():
-        print(f"tag {name}: {photos} photos")
+        print(f"tag {plain(name)}: {photos} photos")
     for row in failures.head(20).itertuples():
-        print(f"  failed: {row.path} ({row.reason}): {row.detail}")
+        print(f"  failed: {plain(str(row.path))} ({row.reason}): {plain(str(row.detail))}")
     if len(failures) > 20:
         print(f"  ... and {len(failures) - 20} more: --json lists all")
     if found.stale:

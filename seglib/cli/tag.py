@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from seglib.arguments import json_option, new_command, store_option
-from seglib.cli.output import print_json
+from seglib.cli.output import plain, print_json
 from seglib.errors import UsageError
 
 
@@ -46,9 +46,12 @@ def _tag(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"tag": done.tag if done else arguments.name, "photos": count, "undone": arguments.undo})
     elif arguments.undo:
-        print(f"undone: {'tag' if done.on else 'removal of'} {done.tag}, {count} photos" if done else "nothing to undo")
-    else:
         print(
-            f"{count} photos {'have lost' if arguments.remove else 'have got'} the tag {tags.tag_name(arguments.name)}"
+            f"undone: {'tag' if done.on else 'removal of'} {plain(done.tag)}, {count} photos"
+            if done
+            else "nothing to undo"
         )
+    else:
+        name = plain(tags.tag_name(arguments.name))
+        print(f"{count} photos {'have lost' if arguments.remove else 'have got'} the tag {name}")
     return 0

@@ -3,13 +3,14 @@
 import shutil
 
 from tests.conftest import SHARED
-from tests.reliability import media, pictures, visitors, weights
+from tests.reliability import media, names, pictures, visitors, weights
 from tests.reliability.ledger import Campaign
 
 CAMPAIGNS: tuple[Campaign, ...] = (
     *pictures.CAMPAIGNS,
     *weights.CAMPAIGNS,
     *media.CAMPAIGNS,
+    *names.CAMPAIGNS,
     *visitors.CAMPAIGNS,
 )
 

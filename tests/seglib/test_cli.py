@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from seglib import cli
-from seglib.cli.output import ProgressBar
+from seglib.cli.output import ProgressBar, plain
 from seglib.models import MODELS
 from tests.conftest import ROOT, SAMPLE
 
@@ -335,3 +335,18 @@ def test_progress_shows_speed_and_time_left_on_a_terminal(monkeypatch):
     assert "10/10" in shown
     assert "photos/s" in shown
     assert "failed=1" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("cats/a b.jpg", "cats/a b.jpg"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("a\nseglib: all is well", "a\\nseglib: all is well"),
+        ("\u202egpj.exe", "\\u202egpj.exe"),
+        ("\x9b2J", "\\x9b2J"),
+        ("👩\u200d👧 é שלום", "👩\u200d👧 é שלום"),
+    ],
+)
+def test_a_name_moves_no_cursor_and_forges_no_line(name, shown):
+    assert plain(name) == shown

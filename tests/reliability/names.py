@@ -1,0 +1,222 @@
+"""Names that are HTML, Markdown, formulas, terminal codes or turn the line around: text everywhere, and nothing else.
+
+In: a store whose files, folders, classes, data set and tags are called so. Out: counts of what was looked at: the pages
+in a real Chromium, the report, the exports, the commands.
+"""
+
+import contextlib
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow.parquet as pq
+
+from dashboard import report
+from seglib import cli, compare, evaluate, export, tags
+from seglib.store import Store
+from tests.dashboard.conftest import draw_truth, fill, real_id
+from tests.e2e.conftest import CHROMIUM, FLAGS, Server
+from tests.reliability.ledger import Campaign, Line
+
+NAMES = (
+    "<img src=x onerror=window.ran=1>MARKED",
+    "<b>MARKED<b>",
+    "<a href=javascript:window.ran=1>MARKED",
+    "<svg onload=window.ran=1>MARKED",
+    "<script>window.ran=1;'MARKED'",
+    "**MARKED** __MARKED__ `MARKED`",
+    "[MARKED](javascript:window.ran=1)",
+    "![MARKED](x)",
+    ":cat: :material-home: $MARKED$ :red[MARKED]",
+    "# MARKED",
+    "=cmd|'MARKED'!A0",
+    "=HYPERLINK(\"x\",\"MARKED\")",
+    "+1+MARKED",
+    "-1+MARKED",
+    "@SUM(MARKED)",
+    "\u202egnp.MARKED",
+    "\u2067MARKED\u2066",
+    "🐱👩‍👩‍👧 MARKED",
+    "'\"><iframe srcdoc=MARKED>",
+    "&lt;b&gt;MARKED&amp;",
+    "%s {0} {{MARKED}} ${MARKED} %3Cb%3E",
+    "\x1b[31mMARKED\x1b[0m",
+    "MARKED\nseglib: all is well",
+    "مرحبا MARKED שלום",
+)  # fmt: skip
+"""MARKED in each: an element whose whole text is that, or in bold, was made from a name."""
+
+PLAIN_CLASSES = ("background", "cat", "dog")
+FORMULA = re.compile(r"^[=+\-@\t\r]")
+
+MADE = """() => {
+  const found = []
+  const look = root => {
+    for (const e of root.querySelectorAll('*')) {
+      if (e.shadowRoot) look(e.shadowRoot)
+      const own = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.data).join('').trim()
+      const shaped = e.closest('b, strong, em, i, code, a, h1, h2, .katex, [style*="bold"]')
+      if (own === 'MARKED' || (own === "'MARKED'" && e.tagName === 'SCRIPT')) found.push(e.outerHTML.slice(0, 200))
+      else if (shaped && own === 'MARKED') found.push(shaped.outerHTML.slice(0, 200))
+      const running = 'img[src="x"], [onerror], [onload], [srcdoc], a[href^="javascript:"]'
+      if (e.matches(running) && !e.matches('link, script[src]'))
+        found.push(e.outerHTML.slice(0, 200))
+    }
+  }
+  look(document)
+  if (window.ran) found.push('a script ran')
+  return found
+}"""
+SHOWN = """() => {
+  let text = ''
+  const look = root => {
+    for (const e of root.querySelectorAll('*')) {
+      if (e.shadowRoot) look(e.shadowRoot)
+      for (const n of e.childNodes) if (n.nodeType === 3) text += n.data + '\\n'
+      for (const name of ['title', 'alt', 'aria-label', 'value', 'placeholder'])
+        if (e.getAttribute(name)) text += e.getAttribute(name) + '\\n'
+    }
+  }
+  look(document)
+  return text
+}"""
+
+
+def in_pages(tries: int, _seed: int, folder: Path) -> Line:
+    """Each page with all of the names, chips and hints of charts included; `tries` pages."""
+    from playwright.sync_api import sync_playwright
+
+    store, runs = _store(folder)
+    server = Server(store.path, folder / "server.log", "--data", str(folder / _file_name(NAMES[0])))
+    seen = hovered = 0
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+            page = browser.new_context(viewport={"width": 1440, "height": 2600}).new_page()
+            page.on("dialog", lambda dialog: dialog.dismiss())
+            for address in _addresses(runs)[:tries]:
+                page.goto(server.url + address)
+                _settle(page)
+                hovered += _hover(page)
+                made = page.evaluate(MADE)
+                assert made == [], f"{address}: {made}"
+                text = page.evaluate(SHOWN)
+                seen += sum(_flat(name)[:18] in _flat(text) for name in NAMES)
+                toolbar = page.get_by_test_id("stElementToolbar").get_by_role("button", name="Download as CSV")
+                assert toolbar.count() == 0, toolbar.first.evaluate("e => e.outerHTML")
+            browser.close()
+    finally:
+        server.stop()
+    assert seen > 5 * min(tries, 3)
+    return Line(
+        min(tries, len(_addresses(runs))),
+        f"{len(NAMES)} names of files, folders, classes and tags: {seen} times on these pages, {hovered} hints of "
+        "charts; no script ran and no element was made of one",
+    )
+
+
+def exported(tries: int, _seed: int, folder: Path) -> Line:
+    """CSV, Parquet, report, and the text of the commands."""
+    store, runs = _store(folder)
+    frame = export.stats_frame(store)
+    rows = list(csv.reader(io.StringIO(export.csv_bytes(frame).decode())))
+    cells = [cell for row in rows for cell in row if not re.fullmatch(r"-?[\d.e-]+", cell)]
+    assert not [cell for cell in cells if FORMULA.match(cell)]
+    export.write_frame(folder / "out.parquet", frame)
+    assert pq.read_table(folder / "out.parquet")["path"].to_pylist() == frame["path"].tolist()  # Parquet runs nothing
+    body = report.html(store, runs).decode()
+    assert not re.search(r"<(img src=x|script|svg onload|iframe|a href=java|b>MARKED)", body)
+    checked = len(cells) + 1
+    commands: tuple[tuple[str, ...], ...] = (
+        ("status",), ("compare", "--runs", *runs), ("evaluate", "--truth", str(folder / "truth")), ("tag", "--undo"),
+        ("export", "stats", "--out", str(folder / "all.csv")), ("status", "--json"), ("prune",),
+    )  # fmt: skip
+    lines = 0
+    for command in commands:
+        said = _said(*command, "--store", str(store.path))
+        assert "\x1b" not in said, command
+        assert not set(said) & set("\u202e\u2067\u2066"), f"{command}: {said!r}"
+        assert "\nseglib: all is well" not in said, command
+        lines += len(said.splitlines())
+    return Line(tries and checked + lines, f"{len(cells):,} cells of CSV without a formula, {lines} lines of commands "
+                "without a control character, one report without an element of theirs")  # fmt: skip
+
+
+def _said(*command: str) -> str:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        cli.main(list(command))
+    return out.getvalue() + "\n" + err.getvalue()
+
+
+def _store(folder: Path) -> tuple[Store, list[str]]:
+    """Two runs over photos in folders of these names; a truth; tags; a class of each name that a class may have."""
+    files = {f"{_file_name(name)}/{_file_name(name)}.jpg": at for at, name in enumerate(NAMES)}
+    classes = (*PLAIN_CLASSES, *(name for name in NAMES if name.isprintable() and "/" not in name))
+    pixels = {path: {classes[3 + at % (len(classes) - 3)]: 40, "cat": 10 + at} for path, at in files.items()}
+    title = _file_name(NAMES[0])
+    for schema in (1, 2):
+        fill(folder / "store", pixels=pixels, code_schema=schema, classes=classes, folder=title, real=True)
+    store = Store(folder / "store")
+    runs = [run.run for run in store.runs()]
+    for name in NAMES:
+        with contextlib.suppress(Exception):  # a tag may not hold a control character
+            tags.tag(store, [real_id(path) for path in list(files)[:2]], name[:60])
+    compare.update(store, runs)
+    truth = {path: {"cat": 30} for path in list(files)[:6]}
+    evaluate.update(store, draw_truth(folder / "truth", truth, (400, 300)), runs)
+    return store, runs
+
+
+def _file_name(name: str) -> str:
+    return name.replace("/", "∕")
+
+
+def _addresses(runs: list[str]) -> list[str]:
+    image = real_id(f"{_file_name(NAMES[0])}/{_file_name(NAMES[0])}.jpg")
+    both = f"runs={runs[0]}&runs={runs[1]}"
+    label, path = quote(_file_name(NAMES[0])), quote(_file_name(NAMES[5]))
+    return [
+        "/explore", "/", f"/compare?{both}", "/runs", f"/image?image={image}&{both}", f"/explore?label={label}",
+        f"/explore?path={path}", "/explore?show=table", f"/evaluate?{both}", "/try",
+        f"/explore?tag={quote(NAMES[1])}", *(f"/explore?path={quote(_file_name(name))}" for name in NAMES),
+    ]  # fmt: skip
+
+
+def _settle(page: Any) -> None:
+    page.wait_for_selector('[data-testid="stApp"][data-test-connection-state="CONNECTED"]', timeout=60_000)
+    page.wait_for_timeout(600)
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000)
+    page.wait_for_selector("dl.figures, [data-testid=stAlert], [data-testid=stFileUploader]", timeout=60_000)
+    page.wait_for_selector(".chart-place", state="detached", timeout=60_000)
+    page.wait_for_timeout(600)
+    assert page.get_by_test_id("stException").count() == 0, page.url
+
+
+def _hover(page: Any) -> int:
+    """Over some marks of the charts in view, so that their hints are drawn too."""
+    shown = 0
+    for box in [one.bounding_box() for one in page.locator(".nsewdrag").all()[:10]]:
+        if box is None:
+            continue
+        for across, down in ((0.1, 0.1), (0.3, 0.5), (0.05, 0.9)):
+            page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+            page.wait_for_timeout(80)
+            shown += page.locator(".hoverlayer .hovertext").count() > 0
+    return shown
+
+
+def _flat(text: str) -> str:
+    return re.sub(r"[\s\u200b\u2066-\u2069\u202a-\u202e\x1b]+", " ", text)
+
+
+SECTION = "The web side"
+CAMPAIGNS = (
+    Campaign(
+        SECTION, "hostile names of files, folders, classes, tags: the pages in Chromium", in_pages, 30, 3, "chromium"
+    ),
+    Campaign(SECTION, "hostile names of files, folders, classes, tags: exports, report, commands", exported, 1, 1),
+)
