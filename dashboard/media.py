@@ -40,7 +40,7 @@ from dashboard.uncertainty import CannotCompute, Maps
 from seglib import evaluate, preprocess, truths
 from seglib.difference import difference_png
 from seglib.errors import BadImage, SegError, StoreError
-from seglib.store import Run, Store
+from seglib.store import Run, Store, own_bytes
 from seglib.truths import Truth
 
 PREFIX = "/media-api"
@@ -231,7 +231,7 @@ def _thumbnail(request: Request, image_id: str) -> Response:
         file = _File.found(_store().thumbnail_path(image_id))
         if file is None:
             return refused()
-        return _answer(request, file, ("thumb", image_id), "image/jpeg", file.path.read_bytes)
+        return _answer(request, file, ("thumb", image_id), "image/jpeg", lambda: own_bytes(file.path))
     except (SegError, OSError):  # the store is gone or broken: its pages say so
         return refused()
 
@@ -245,7 +245,7 @@ def _mask(request: Request, kind: tuple[str, ...], make: Callable[[bytes, Run], 
         if file is None:
             return refused()
         key = (*kind, run.run, image_id)
-        return _answer(request, file, key, "image/png", lambda: make(file.path.read_bytes(), run))
+        return _answer(request, file, key, "image/png", lambda: make(own_bytes(file.path), run))
     except (SegError, OSError, ValueError):  # a damaged mask is no picture
         return refused()
 
@@ -261,7 +261,7 @@ def _difference(request: Request) -> Response:
             return refused()
 
         def made() -> bytes:
-            return pictures.difference(masks[0].read_bytes(), masks[1].read_bytes(), a.classes, b.classes)
+            return pictures.difference(own_bytes(masks[0]), own_bytes(masks[1]), a.classes, b.classes)
 
         return answers.picture(request, ("difference", *map(str, masks)), version, "image/png", made)
     except (SegError, OSError, ValueError):  # a damaged mask is no picture

@@ -20,7 +20,7 @@ from seglib.classes import PRESENT_SHARE, palette
 from seglib.errors import StoreError, UsageError
 from seglib.query import Filters, classes_of, select, shares
 from seglib.stats import LOW_MARGIN, share_column
-from seglib.store import Store
+from seglib.store import Store, own_bytes
 from seglib.tags import SEPARATOR
 
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
@@ -89,7 +89,7 @@ def mask_files(store: Store, runs: Sequence[str] | None, filters: Filters) -> It
     """(relative file name, PNG of class indices) per row: `<run>/<data set>/<path>.png`."""
     for row in _rows(store, runs, filters):
         try:
-            yield _name(row), store.mask_path(row["run"], row["image_id"]).read_bytes()
+            yield _name(row), own_bytes(store.mask_path(row["run"], row["image_id"]))
         except OSError:
             store.mask(row["run"], row["image_id"])  # explains itself
             raise
@@ -151,9 +151,10 @@ def _rows(store: Store, runs: Sequence[str] | None, filters: Filters) -> Iterato
 
 
 def _name(row: dict[str, str]) -> str:
-    """Safe below the folder it is written to: no step out of it, whatever a data set is called."""
+    """Safe below the folder it is written to: no step out of it, whatever a data set or a photo is called."""
     dataset = re.sub(r"[^\w.-]+", "_", row["dataset"]).strip(".") or "dataset"
-    return str(PurePosixPath(row["run"], dataset, row["path"] + ".png"))
+    steps = [step for step in PurePosixPath(row["path"].replace("\0", "_")).parts if step not in ("/", "..")]
+    return str(PurePosixPath(row["run"], dataset, *steps)) + ".png"
 
 
 def _replacing(out: Path, write: Callable[[Path], object]) -> None:

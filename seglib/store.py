@@ -7,7 +7,9 @@ Knows nothing of how a mask is made, of filters, or of pages.
 
 import hashlib
 import json
+import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seglib import overlay, parts, preprocess, tags
-from seglib.classes import palette
+from seglib.classes import are_class_names, palette
 from seglib.dataset import STORE_MARKER
 from seglib.engine import Recipe
 from seglib.errors import BadImage, StoreError, UnknownName
@@ -44,6 +46,8 @@ FILES_SCHEMA = pa.schema(
 VANISHED = "vanished"
 """`reason` of the row that takes a file out of the table; what was known of it stays in that row."""
 
+_FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8")
+_IMAGE_ID = re.compile("[0-9a-f]{32}")
 _PLACE_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
 _NAME = pa.dictionary(pa.int32(), pa.string())
 _FILES = pa.schema(
@@ -119,6 +123,7 @@ class Store:
                 f"This store has layout {found}, and this program knows up to {SCHEMA}: "
                 "upgrade the program, or name another store."
             )
+        _refuse_links(self.path)
         self.scratch = parts.Scratch(self.path)
 
     @classmethod
@@ -139,9 +144,8 @@ class Store:
 
     def datasets(self) -> list[Dataset]:
         """All data sets, sorted by name."""
-        folders = sorted((self.path / "datasets").glob("*/dataset.json"))
-        found = [(p.parent.name, _read_json(p)) for p in folders]
-        return sorted((Dataset(i, d["name"], Path(d["root"])) for i, d in found), key=lambda d: d.name)
+        files = (self.path / "datasets").glob("*/dataset.json")
+        return sorted(map(_dataset_of, files), key=lambda d: (d.name, d.id))
 
     def dataset(self, name: str) -> Dataset:
         by_name = {d.name: d for d in self.datasets()} | {d.id: d for d in self.datasets()}
@@ -357,15 +361,15 @@ class Store:
     # --- pictures ------------------------------------------------------------------------------------------------
 
     def mask_path(self, run: str, image_id: str) -> Path:
-        return self.path / "runs" / run / "masks" / image_id[:2] / f"{image_id}.png"
+        return self.path / "runs" / run / "masks" / _checked(image_id)[:2] / f"{image_id}.png"
 
     def thumbnail_path(self, image_id: str) -> Path:
-        return self.path / "thumbs" / image_id[:2] / f"{image_id}.jpg"
+        return self.path / "thumbs" / _checked(image_id)[:2] / f"{image_id}.jpg"
 
     def mask(self, run: str, image_id: str) -> NDArray[np.uint8]:
         """uint8 (H, W) at the grid's size."""
         try:
-            return overlay.read_index_png(self.mask_path(run, image_id).read_bytes())
+            return overlay.read_index_png(own_bytes(self.mask_path(run, image_id)))
         except (OSError, ValueError):
             raise StoreError(
                 f"The mask of {image_id} in {run} is missing or damaged: run again with --verify to make it anew."
@@ -379,6 +383,8 @@ class Store:
         if known.empty:
             raise StoreError(f"{path!r} is not a photo of the data set {dataset!r}.")
         try:
+            if "\0" in path or not (data_set.root / path).resolve().is_relative_to(data_set.root.resolve()):
+                raise BadImage("unreadable", "It leaves its data set's folder.")
             data = preprocess.read_bytes(data_set.root / path)
             if preprocess.image_id(data) != known["image_id"].iloc[0]:
                 raise StoreError(f"{path!r} has changed since its scan: run again to see its new content.")
@@ -466,6 +472,12 @@ def _categorical(column: pa.ChunkedArray) -> pd.Categorical:
     return pd.Categorical.from_codes(place[codes], pd.Index([names[at] for at in in_order], dtype="str"))
 
 
+def own_bytes(path: Path) -> bytes:
+    """Of a picture of the store. A link is none: `OSError`."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
+        return file.read()
+
+
 def now() -> str:
     """UTC, ISO 8601, to the microsecond."""
     return datetime.now(UTC).isoformat()
@@ -473,14 +485,70 @@ def now() -> str:
 
 def _run_of(file: Path) -> Run:
     about = _read_json(file)
-    if about.get("schema", 0) > SCHEMA:
+    if isinstance(about.get("schema"), int) and about["schema"] > SCHEMA:
         raise StoreError(
             f"The run {file.parent.name} was made by a newer version (layout {about['schema']}): upgrade the program."
         )
     try:
-        return Run(**{**about, "classes": tuple(about["classes"])})
+        run = Run(**{**about, "classes": tuple(about["classes"])})
     except (TypeError, KeyError):
         raise StoreError(_damaged_json(file)) from None
+    if not _is_sound(run) or run.run != file.parent.name:
+        raise StoreError(_damaged_json(file))
+    return run
+
+
+def _is_sound(run: Run) -> bool:
+    """Whether its record is of the kinds that were written; nothing says so of a file that somebody changed."""
+    texts = (run.run, run.model, run.resize, run.created)
+    known = (run.precision, run.weights_sha256)
+    return (
+        all(isinstance(one, str) for one in texts)
+        and all(one is None or isinstance(one, str) for one in known)
+        and (run.parameters is None or type(run.parameters) is int)
+        and isinstance(run.schema, int)
+        and are_class_names(run.classes)
+        and isinstance(run.recipe, dict)
+        and isinstance(run.versions, dict)
+        and isinstance(run.invocations, list)
+        and all(_is_invocation(one) for one in run.invocations)
+    )
+
+
+def _is_invocation(one: object) -> bool:
+    return (
+        isinstance(one, dict)
+        and isinstance(one.get("started"), str)
+        and isinstance(one.get("seconds"), int | float)
+        and math.isfinite(one["seconds"])
+    )
+
+
+def _dataset_of(file: Path) -> Dataset:
+    about = _read_json(file)
+    name, root = about.get("name"), about.get("root")
+    if not (isinstance(name, str) and isinstance(root, str) and root and "\0" not in root):
+        raise StoreError(_damaged_json(file))
+    return Dataset(file.parent.name, name, Path(root))
+
+
+def _checked(image_id: str) -> str:
+    """It becomes a path, and comes from a file that somebody may have changed."""
+    if not _IMAGE_ID.fullmatch(image_id):
+        raise StoreError(f"{image_id[:40]!r} is no image_id: a part of this store was changed, restore it from a copy.")
+    return image_id
+
+
+def _refuse_links(store: Path) -> None:
+    """What is written to or deleted from a store stays in it."""
+    for folder in (store, *(store / name for name in _FOLDERS)):
+        try:
+            with os.scandir(folder) as entries:
+                link = next((entry.name for entry in entries if entry.is_symlink()), None)
+        except OSError:  # it is not there
+            continue
+        if link is not None:
+            raise StoreError(f"{link!r} in this store is a link, and a store's folders are none: put a folder there.")
 
 
 def _run_if_there(file: Path) -> Run | None:
@@ -504,7 +572,7 @@ def _json(value: object) -> bytes:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise StoreError(_damaged_json(file)) from None
     if not isinstance(value, dict):
         raise StoreError(_damaged_json(file))

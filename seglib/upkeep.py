@@ -300,7 +300,11 @@ def _computed_ids(store: Store) -> set[str]:
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    return folder.glob("[0-9a-f][0-9a-f]/*.*")
+    """Links are not followed: what lies behind them is not the store's."""
+    if not folder.is_symlink():
+        for shard in folder.glob("[0-9a-f][0-9a-f]"):
+            if not shard.is_symlink():
+                yield from shard.glob("*.*")
 
 
 def _remove_pictures(folder: Path, alive: set[str]) -> None:
@@ -311,6 +315,10 @@ def _remove_pictures(folder: Path, alive: set[str]) -> None:
 
 def _replace_parts(store: Store, folder: Path, table: pa.Table) -> None:
     """Write the new part, then delete the old ones: whoever reads in between sees rows twice, never none."""
+    if folder.is_symlink():
+        raise StoreError(
+            f"{'/'.join(folder.parts[-2:])} is a link, and a store's folders are none: put a folder there."
+        )
     old = parts.names(folder)
     if sum(parts.rows(folder / name) for name in old) == table.num_rows:
         return

@@ -3,12 +3,13 @@
 import shutil
 
 from tests.conftest import SHARED
-from tests.reliability import media, names, pictures, visitors, weights
+from tests.reliability import media, names, pictures, stores, visitors, weights
 from tests.reliability.ledger import Campaign
 
 CAMPAIGNS: tuple[Campaign, ...] = (
     *pictures.CAMPAIGNS,
     *weights.CAMPAIGNS,
+    *stores.CAMPAIGNS,
     *media.CAMPAIGNS,
     *names.CAMPAIGNS,
     *visitors.CAMPAIGNS,

@@ -8,6 +8,7 @@ import contextlib
 import csv
 import io
 import re
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -192,7 +193,11 @@ def _settle(page: Any) -> None:
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000)
     page.wait_for_selector("dl.figures, [data-testid=stAlert], [data-testid=stFileUploader]", timeout=60_000)
     page.wait_for_selector(".chart-place", state="detached", timeout=60_000)
-    page.wait_for_timeout(600)
+    deadline = time.monotonic() + 30
+    wanted = page.locator("[class*=st-key-chart-]").count()
+    while page.locator(".js-plotly-plot").count() < wanted and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+    page.wait_for_timeout(400)
     assert page.get_by_test_id("stException").count() == 0, page.url
 
 
@@ -202,8 +207,8 @@ def _hover(page: Any) -> int:
     for box in [one.bounding_box() for one in page.locator(".nsewdrag").all()[:10]]:
         if box is None:
             continue
-        for across, down in ((0.1, 0.1), (0.3, 0.5), (0.05, 0.9)):
-            page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+        for down in range(6):
+            page.mouse.move(box["x"] + 0.02 * box["width"], box["y"] + (down + 0.5) / 6 * box["height"], steps=3)
             page.wait_for_timeout(80)
             shown += page.locator(".hoverlayer .hovertext").count() > 0
     return shown

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seglib import export, pipeline, upkeep
 from seglib import open as open_store
-from seglib import pipeline
 from seglib.errors import StoreError, UnknownName
 from seglib.pipeline import Options
 from seglib.preprocess import Resize
@@ -202,3 +202,69 @@ def test_measures_are_those_of_the_table(filled):
     wanted = table.index[1]
     (found,) = filled.measures(filled.run(), [wanted]).to_dict("records")
     assert found == {"image_id": wanted} | table.loc[wanted, ["confidence", "entropy", "low_margin"]].to_dict()
+
+
+# --- a store that somebody changed ---
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"run": "../../x"}, {"classes": [1]}, {"invocations": [{}]}, {"recipe": []}, {"created": None}, {"model": {}}],
+)
+def test_a_run_of_other_kinds_is_named(filled, change):
+    file = next(filled.path.glob("runs/*/run.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(StoreError, match=r"run\.json is damaged"):
+        filled.runs()
+
+
+@pytest.mark.parametrize("change", [{"root": 7}, {"root": ""}, {"root": "\0"}, {"name": None}])
+def test_a_data_set_of_other_kinds_is_named(filled, change):
+    file = next(filled.path.glob("datasets/*/dataset.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(StoreError, match=r"dataset\.json is damaged"):
+        filled.datasets()
+
+
+def test_an_id_that_is_a_path_is_none(filled):
+    for image_id in ("../../../etc/passwd", "A" * 32, "", "0" * 33):
+        with pytest.raises(StoreError, match="no image_id"):
+            filled.mask_path("run", image_id)
+        with pytest.raises(StoreError, match="no image_id"):
+            filled.thumbnail_path(image_id)
+
+
+@pytest.mark.parametrize("name", ["runs", "tags", "thumbs"])
+def test_folders_that_are_links_are_refused(filled, tmp_path, name):
+    place = filled.path / name
+    if place.exists():
+        place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match=f"'{name}' in this store is a link"):
+        open_store(filled.path)
+
+
+def test_prune_follows_no_link_out_of_the_store(filled, tmp_path):
+    kept = tmp_path / "outside" / "ab" / "abcdef.png"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    (filled.path / "runs" / filled.run().run / "masks" / "cd").symlink_to(kept.parent)
+    (filled.path / "cache").mkdir()
+    (filled.path / "cache" / "photos").symlink_to(tmp_path / "outside")
+    upkeep.prune(filled)
+    assert kept.exists()
+
+
+def test_a_mask_that_is_a_link_is_missing(filled, tmp_path):
+    run = filled.run().run
+    mask = filled.mask_path(run, filled.table()["image_id"].iloc[0])
+    mask.rename(tmp_path / "mask.png")
+    mask.symlink_to(tmp_path / "mask.png")
+    with pytest.raises(StoreError, match="missing or damaged"):
+        filled.mask(run, mask.stem)
+
+
+def test_an_export_stays_in_its_folder(filled, tmp_path, monkeypatch):
+    for path in ("../../../x.png", "/x.png", "a/../../../../x.png", "a\0b.png"):
+        row = {"run": "r", "dataset": "d", "path": path, "image_id": "0" * 32}
+        assert (tmp_path / export._name(row)).resolve().is_relative_to(tmp_path / "r" / "d")
