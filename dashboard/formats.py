@@ -21,8 +21,11 @@ _BETWEEN = " · "
 _ABSOLUTE = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"<>|]*[\\/])?([^\s'\"<>|/\\]*)")
 """A place that starts at the root of a file system, and its last name."""
 
-_MARKDOWN_SIGNS = re.compile(r"([!-/:-@\[-^`{-~])")
-"""ASCII punctuation, which Markdown lets a backslash precede; of other signs it would show the backslash."""
+_MARKDOWN_SIGNS = re.compile(r"([!-/:-@\[-^`{-~]|_(?![^\W_])|(?<![^\W_])_)")
+"""ASCII punctuation, which Markdown lets a backslash precede; of other signs it would show the backslash.
+
+Within a word `_` says nothing to Markdown, and stays.
+"""
 
 
 def percent(share: float | None) -> str:

@@ -83,3 +83,7 @@ def test_labels_are_shortened_by_what_they_share():
     assert without_common(["a", "b"], labels) == {"a": "fp32", "b": "int8"}
     assert without_common(["a", "c"], labels) == {"a": "net · 224 · fp32", "c": "other · 224 · fp32"}
     assert without_common(["a", "d"], labels) == {"a": "224 · fp32", "d": "224"}
+
+
+def test_underscores_around_a_name_do_not_make_it_bold():
+    assert plain_markdown("__a__ _b_ fcn_resnet50") == r"\_\_a\_\_ \_b\_ fcn_resnet50"

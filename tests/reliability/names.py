@@ -191,9 +191,9 @@ def _settle(page: Any) -> None:
     page.wait_for_selector('[data-testid="stApp"][data-test-connection-state="CONNECTED"]', timeout=60_000)
     page.wait_for_timeout(600)
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000)
-    page.wait_for_selector("dl.figures, [data-testid=stAlert], [data-testid=stFileUploader]", timeout=60_000)
+    page.wait_for_selector('[data-testid="stMain"] [data-testid="stElementContainer"]', timeout=60_000)
     page.wait_for_selector(".chart-place", state="detached", timeout=60_000)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 6
     wanted = page.locator("[class*=st-key-chart-]").count()
     while page.locator(".js-plotly-plot").count() < wanted and time.monotonic() < deadline:
         page.wait_for_timeout(200)
@@ -207,8 +207,8 @@ def _hover(page: Any) -> int:
     for box in [one.bounding_box() for one in page.locator(".nsewdrag").all()[:10]]:
         if box is None:
             continue
-        for down in range(6):
-            page.mouse.move(box["x"] + 0.02 * box["width"], box["y"] + (down + 0.5) / 6 * box["height"], steps=3)
+        for down in range(4):
+            page.mouse.move(box["x"] + 0.02 * box["width"], box["y"] + (down + 0.5) / 4 * box["height"], steps=3)
             page.wait_for_timeout(80)
             shown += page.locator(".hoverlayer .hovertext").count() > 0
     return shown
@@ -221,7 +221,7 @@ def _flat(text: str) -> str:
 SECTION = "The web side"
 CAMPAIGNS = (
     Campaign(
-        SECTION, "hostile names of files, folders, classes, tags: the pages in Chromium", in_pages, 30, 3, "chromium"
+        SECTION, "hostile names of files, folders, classes, tags: the pages in Chromium", in_pages, 13, 2, "chromium"
     ),
     Campaign(SECTION, "hostile names of files, folders, classes, tags: exports, report, commands", exported, 1, 1),
 )
