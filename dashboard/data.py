@@ -145,6 +145,11 @@ def stored(path: Path) -> tuple[Store, str, list[Run]]:
     return store, f"{store.version(with_tags=False)}-{tags.version(store)}", store.runs()
 
 
+def unreadable_runs(store: Store) -> list[str]:
+    """A sentence for each run that no page can show."""
+    return [without_places(why) for why in store.damaged_runs().values()]
+
+
 @st.cache_data(ttl=10, max_entries=4, show_spinner=False)
 def offered(roots: tuple[Path, ...]) -> list[Folder]:
     """The folders of photos that may be analysed."""

@@ -88,7 +88,7 @@ def run_network(asked: RunRequest, settings: Settings, teller: "Teller") -> dict
         find(asked.model),
         resize=Resize(asked.resize),
         precision=asked.precision,
-        options=Options(limit=asked.limit),
+        options=Options(limit=asked.limit, verify=asked.verify),
         on_progress=lambda progress: teller.count(_of_run(progress)),
         on_note=lambda note: teller.say(note=without_places(note)),
     )

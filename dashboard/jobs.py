@@ -29,7 +29,7 @@ from typing import Any
 from dashboard.requested import Request, record, recorded
 from dashboard.settings import ROOT, Settings
 from seglib.errors import SegError, UsageError
-from seglib.parts import machine
+from seglib.liveness import machine, started
 from seglib.store import Store
 
 LIVE = ("starting", "waiting", "running")
@@ -258,7 +258,7 @@ def _reap() -> None:
 def identity(pid: int) -> dict[str, Any]:
     """What tells this process from a later one that was given the same number."""
     host, boot = machine()
-    return {"host": host, "boot": boot, "pid": pid, "started": _started(pid)}
+    return {"host": host, "boot": boot, "pid": pid, "started": started(pid)}
 
 
 def _at_work(folder: Path, asked: int) -> bool:
@@ -275,26 +275,8 @@ def _is_alive(process: dict[str, Any], folder: Path) -> bool:
         return age is not None and age < _SILENT_SECONDS
     if process.get("boot") != boot:
         return False
-    started = _started(int(process["pid"]))
-    return started is not None and started == process.get("started")
-
-
-def _started(pid: int) -> str | None:
-    """When the process began, in any unit; None if there is none."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None if Path("/proc/self").exists() else _exists(pid)
-    return None if fields[0] in "ZX" else fields[19]  # starttime of proc(5); a zombie does no more work
-
-
-def _exists(pid: int) -> str | None:
-    """Without /proc nobody tells when: then any process of this number passes for it."""
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return None
-    return ""
+    began = started(int(process["pid"]))
+    return began is not None and began == process.get("started")
 
 
 def _end(pid: int, *, hard: bool) -> None:

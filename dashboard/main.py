@@ -15,7 +15,7 @@ from dashboard.settings import Settings
 from dashboard.state import fitted, query_params, with_run
 from dashboard.views import compare, evaluate, explore, image, overview, parts, runs, try_
 from seglib.dataset import STORE_MARKER
-from seglib.errors import SegError
+from seglib.errors import SegError, StoreError
 
 VIEWS: dict[str, Callable[[Selection], None]] = {
     "Overview": overview.render,
@@ -59,6 +59,9 @@ def _draw(path: Path, title: str) -> None:
         ui.nothing(title, NO_STORE, to=runs.TITLE)
         return
     store, version, found = data.stored(path)
+    unreadable = data.unreadable_runs(store)
+    if not found and unreadable:
+        raise StoreError(unreadable[0])
     if not found:
         ui.nothing(title, NO_RUN, to=runs.TITLE)
         return
@@ -71,7 +74,7 @@ def _draw(path: Path, title: str) -> None:
     session.settle(view)
     focus = view.focus or data.main_class(source, view.filters)
     session.push()
-    ui.tell([*session.notes(), *run_notes, *notes])
+    ui.tell([*session.notes(), *unreadable, *run_notes, *notes])
     run = next(run for run in found if run.run == view.run)
     try:
         VIEWS[title](Selection(store, run, source, view, focus))

@@ -63,6 +63,8 @@ class RunRequest(Request):
     resize: str
     precision: str = "auto"
     limit: int | None = None
+    verify: bool = False
+    """Read every file again, check every mask and part, compute anew what is damaged."""
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -87,8 +87,7 @@ def update(
         failed = count_all(
             job.counted, work, Appender(store, job.schemas), progress, on_progress=on_progress, threads=threads
         )
-        if work:
-            tidy(store)
+        tidy(store)  # also what an earlier one left, that was killed just before it
     return Report(
         images=len(ids),
         computed=len(work) - len(failed),

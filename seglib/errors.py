@@ -6,7 +6,8 @@
     │   └── FilterError         a filter expression that cannot be read
     ├── DatasetError            the folder of photos is missing, empty or not a folder
     ├── WeightsError            a checkpoint is missing, damaged, or made for another net
-    ├── StoreError              the store is missing, damaged, locked, or newer than this program
+    ├── StoreError              the store is missing, locked, or newer than this program
+    │   └── Damaged             a file of the store is not what was written
     └── TooManyFailures         more photos failed than --max-failure-rate allows
     BadImage                    one photo cannot be decoded; becomes a row with a reason, never ends a run
     Terminated                  SIGTERM arrived: stop cleanly, exit code 143
@@ -48,6 +49,10 @@ class WeightsError(SegError):
 
 
 class StoreError(SegError):
+    pass
+
+
+class Damaged(StoreError):
     pass
 
 

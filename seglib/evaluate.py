@@ -95,8 +95,7 @@ def update(
             appender = Appender(store, counter.schemas)
             alone = 1 if calibration else threads  # the network takes all cores itself
             failed += count_all(counter.count, work, appender, progress, on_progress=on_progress, threads=alone)
-        if todo:
-            tidy(store)
+        tidy(store)  # also what an earlier one left, that was killed just before it
     notes = [] if len(found) == len(photos) else [f"{len(photos) - len(found)} of {len(photos)} photos have no mask."]
     found = found[~found["image_id"].isin(failed)]
     return Report(

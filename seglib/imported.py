@@ -83,8 +83,7 @@ def import_masks(
                     on_progress(progress)
         finally:  # also when stopped: what was taken in is kept
             writer.commit()
-        if todo:
-            tidy(store)
+        tidy(store)  # also what an earlier one left, that was killed just before it
     if len(failed) == len(masks):
         upkeep.remove_run(store, run.run)
     return Report(

@@ -19,6 +19,7 @@ Colours = NDArray[np.uint8]
 ALPHA = 0.6
 _VOC_256 = palette("voc", [""] * 256).tobytes()
 _MOST_PIXELS = 89_478_485  # Pillow warns from there on, as `preprocess.MAX_PIXELS` refuses photos
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PER_ROW = 4
 _TILE = 320
 _GAP = 12
@@ -50,6 +51,22 @@ def read_index_png(data: bytes) -> Mask:
     except Exception as error:  # hostile bytes may raise anything in a decoder; whatever it is, this is no mask
         raise ValueError(f"decoding failed: {type(error).__name__}") from None
     raise ValueError(f"expected a palette or grey PNG of class indices, not mode {image.mode}")
+
+
+def read_own_png(data: bytes) -> Mask:
+    """The mask of a PNG that `index_png` made. Raises `ValueError` unless every byte is as written.
+
+    The checksum of each chunk is compared, which decoding alone does not do.
+    """
+    mask = read_index_png(data)
+    if data[-len(_PNG_END) :] != _PNG_END:
+        raise ValueError("expected the end of a PNG")
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            image.verify()
+    except (OSError, SyntaxError) as error:
+        raise ValueError(str(error)) from None
+    return mask
 
 
 def stretched(mask: Mask, size_wh: tuple[int, int]) -> Mask:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib import calibrate, engine, lanes, models, stats, upkeep
+from seglib import calibrate, engine, lanes, models, soundness, stats, upkeep
 from seglib import dataset as dataset_room
 from seglib.calibrate import OnNote
 from seglib.engine import Settings
@@ -26,7 +26,7 @@ from seglib.lanes import Lanes
 from seglib.models import ModelSpec
 from seglib.plan import Record, Work, scanned
 from seglib.preprocess import Photo, Resize
-from seglib.store import FILES_SCHEMA, VANISHED, Dataset, Run, Store, now
+from seglib.store import FILES_SCHEMA, VANISHED, Dataset, Run, Store, now, stats_schema
 from seglib.workers import Decoders, Outcome, default_count
 from seglib.writer import Writer
 
@@ -120,6 +120,8 @@ def run(
     )
     with store.scratch.writing():
         data_set = store.register(folder, options.title)
+        if options.verify:
+            _take_out(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
         known = store.files(data_set)
         if settings.precision == "int8":
             folder_of_model = calibrate.calibrated(
@@ -128,7 +130,12 @@ def run(
             settings = replace(settings, quantised=folder_of_model)
         recipe = engine.recipe(spec, settings)
         store.scratch.claim(recipe.run)
-        this_run = store.add_run(recipe, parameters=spec.parameters, versions=engine.versions())
+        this_run = store.add_run(
+            recipe, parameters=spec.parameters, versions=engine.versions(), anew_if_damaged=options.verify
+        )
+        if options.verify:
+            _take_out(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
+            _tell(soundness.take_out_counts(store), on_note)
         scan = time.time_ns()
         vanished = _record_vanished(store, data_set, known, records, scan)
         if options.names is not None:
@@ -162,6 +169,16 @@ def run(
             raise
 
 
+def _take_out(store: Store, folders: list[tuple[Path, pa.Schema]], on_note: OnNote | None) -> None:
+    _tell(soundness.take_out(store, folders), on_note)
+
+
+def _tell(sentences: list[str], on_note: OnNote | None) -> None:
+    if on_note is not None:
+        for sentence in sentences:
+            on_note(sentence)
+
+
 # --- what is there to do? ----------------------------------------------------------------------------------------
 
 
@@ -184,7 +201,7 @@ def _readable_again(data_set: Dataset, known: pd.DataFrame) -> set[str]:
 
 def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
     ids = store.computed_ids(this_run.run, this_run.classes)
-    return ids - upkeep.damaged_masks(store, this_run) if verify else ids
+    return ids - soundness.damaged_masks(store, this_run) if verify else ids
 
 
 def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, records: pd.DataFrame, scan: int) -> int:
@@ -260,6 +277,8 @@ class _Session:
             if isinstance(outcome, BadImage):
                 self._keep_failure(record, outcome)
             elif outcome.image_id in self._taken:
+                if outcome.thumbnail and not self._has_thumbnail(outcome.image_id):
+                    self._writer.add_thumbnail(outcome.image_id, outcome.thumbnail)
                 self._twins.append((record, outcome.image_id, outcome.width, outcome.height))
                 self._keep_twins()
             else:
@@ -284,8 +303,11 @@ class _Session:
         yield from decoders.decode((r, folder / r["path"], True) for r in still_open)
 
     def _wants_thumbnail(self, record: Record) -> bool:
-        known = record["image_id"]
-        return known is None or not self.store.thumbnail_path(known).exists()
+        return record["image_id"] is None or not self._has_thumbnail(record["image_id"])
+
+    def _has_thumbnail(self, image_id: str) -> bool:
+        path = self.store.thumbnail_path(image_id)
+        return soundness.thumbnail_is_sound(path) if self.options.verify else path.exists()
 
     # In a lane's thread; the writer and the counts are made for several.
 

@@ -5,12 +5,13 @@ be read without this program. Readers work during a run; nothing here needs torc
 Knows nothing of how a mask is made, of filters, or of pages.
 """
 
+import contextlib
 import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +24,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib import overlay, parts, preprocess, tags
+from seglib import overlay, parts, preprocess, records, tags
 from seglib.classes import are_class_names, palette
 from seglib.dataset import STORE_MARKER
 from seglib.engine import Recipe
-from seglib.errors import BadImage, StoreError, UnknownName
+from seglib.errors import BadImage, Damaged, StoreError, UnknownName
 from seglib.stats import MEASURES, blobs_column, pixels_column
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ VANISHED = "vanished"
 
 _FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8")
 _IMAGE_ID = re.compile("[0-9a-f]{32}")
+_STORE_REMEDY = f'restore it from a copy, or write {{"schema": {SCHEMA}}} into it'
+_DATASET_REMEDY = "run over the folder of its photos again, which writes it anew"
+_RUN_REMEDY = "the command that made the run writes it anew with --verify; or remove the run (prune --run)"
+
 _PLACE_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
 _NAME = pa.dictionary(pa.int32(), pa.string())
 _FILES = pa.schema(
@@ -117,8 +122,10 @@ class Store:
             raise StoreError(
                 f"There is no store at {str(path)!r}: make one with python -m seglib run DATASET --store {path}."
             )
-        found = _read_json(self.path / STORE_MARKER).get("schema")
-        if not isinstance(found, int) or found > SCHEMA:
+        found = records.read(self.path / STORE_MARKER, _STORE_REMEDY).get("schema")
+        if not isinstance(found, int) or found < 1:
+            raise records.damaged(self.path / STORE_MARKER, _STORE_REMEDY)
+        if found > SCHEMA:
             raise StoreError(
                 f"This store has layout {found}, and this program knows up to {SCHEMA}: "
                 "upgrade the program, or name another store."
@@ -132,7 +139,9 @@ class Store:
         try:
             if not marker.exists():
                 marker.parent.mkdir(parents=True, exist_ok=True)
-                parts.Scratch(marker.parent).write(marker, _json({"schema": SCHEMA}))
+                parts.Scratch(marker.parent).write(
+                    marker, json.dumps({"schema": SCHEMA}, indent=1).encode(), durable=True
+                )
         except OSError as error:
             raise StoreError(
                 f"The store {str(path)!r} cannot be made ({error.strerror}): "
@@ -143,9 +152,20 @@ class Store:
     # --- data sets and their files -------------------------------------------------------------------------------
 
     def datasets(self) -> list[Dataset]:
-        """All data sets, sorted by name."""
-        files = (self.path / "datasets").glob("*/dataset.json")
-        return sorted(map(_dataset_of, files), key=lambda d: (d.name, d.id))
+        """All data sets, sorted by name. One whose record is damaged goes by its id, and its photos are nowhere, until
+        a run over its folder writes the record anew.
+        """
+        found = []
+        for file in sorted((self.path / "datasets").glob("*/dataset.json")):
+            try:
+                found.append(_dataset_of(file))
+            except Damaged:
+                found.append(Dataset(file.parent.name, file.parent.name, file.parent / "unknown"))
+        return sorted(found, key=lambda d: (d.name, d.id))
+
+    def damaged_datasets(self) -> dict[str, str]:
+        """Id -> why, of each data set whose record cannot be read."""
+        return damaged_ones(self.path.glob("datasets/*/dataset.json"), _dataset_of)
 
     def dataset(self, name: str) -> Dataset:
         by_name = {d.name: d for d in self.datasets()} | {d.id: d for d in self.datasets()}
@@ -159,13 +179,13 @@ class Store:
         dataset_id = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
         others = self.datasets()
         known = next((d for d in others if d.id == dataset_id), None)
-        if known is not None and title in (None, known.name):
+        file = self.path / "datasets" / dataset_id / "dataset.json"
+        if known is not None and title in (None, known.name) and dataset_id not in self.damaged_datasets():
             return known
         name = os.fsencode(title or root.name).decode("utf-8", "backslashreplace")
         if name in {d.name for d in others if d.id != dataset_id}:
             name = f"{name}-{dataset_id}"
-        file = self.path / "datasets" / dataset_id / "dataset.json"
-        self.scratch.write(file, _json({"root": str(root), "name": name}), durable=True)
+        self.scratch.write(file, records.encoded({"root": str(root), "name": name}), durable=True)
         return Dataset(dataset_id, name, root)
 
     def files(self, dataset: Dataset) -> pd.DataFrame:
@@ -208,19 +228,16 @@ class Store:
     # --- runs and their statistics -------------------------------------------------------------------------------
 
     def runs(self) -> list[Run]:
-        """All runs, the one used last at the end."""
-        found = [run for p in (self.path / "runs").glob("*/run.json") if (run := _run_if_there(p))]
+        """All runs whose record can be read, the one used last at the end; the others are `damaged_runs`."""
+        found = []
+        for file in (self.path / "runs").glob("*/run.json"):
+            with contextlib.suppress(StoreError):
+                found.append(_run_of(file))
         return sorted(found, key=lambda run: (run.last_used, run.run))
 
     def damaged_runs(self) -> dict[str, str]:
-        """Name -> why, of each run whose record cannot be read: while there is one, `runs` raises `StoreError`."""
-        found = {}
-        for file in sorted((self.path / "runs").glob("*/run.json")):
-            try:
-                _run_if_there(file)
-            except StoreError as error:
-                found[file.parent.name] = str(error)
-        return found
+        """Name -> why, of each run whose record is damaged, or of a newer version."""
+        return damaged_ones(self.path.glob("runs/*/run.json"), _run_of)
 
     def run(self, name: str | None = None) -> Run:
         """A run by its name; the one used last if no name is given."""
@@ -231,8 +248,10 @@ class Store:
             raise UnknownName("run", name or "", files)
         return _run_of(files[name])
 
-    def add_run(self, recipe: Recipe, *, parameters: int, versions: "Mapping[str, str]") -> Run:
-        """The run of this recipe; its `run.json` is written if it is new."""
+    def add_run(
+        self, recipe: Recipe, *, parameters: int, versions: "Mapping[str, str]", anew_if_damaged: bool = False
+    ) -> Run:
+        """The run of this recipe; its `run.json` is written if it is new, or if it is damaged and that is wanted."""
         fields = asdict(recipe)
         return self.keep_run(
             Run(
@@ -242,14 +261,19 @@ class Store:
                 created=now(),
                 recipe=fields,
                 versions=dict(versions),
-            )
+            ),
+            anew_if_damaged=anew_if_damaged,
         )
 
-    def keep_run(self, run: Run) -> Run:
-        """The stored run of this name; its `run.json` is written if it is new."""
+    def keep_run(self, run: Run, *, anew_if_damaged: bool = False) -> Run:
+        """The stored run of this name; its `run.json` is written as in `add_run`."""
         file = self.path / "runs" / run.run / "run.json"
         if file.exists():
-            return _run_of(file)
+            try:
+                return _run_of(file)
+            except Damaged:
+                if not anew_if_damaged:
+                    raise
         self._write_run(run)
         return run
 
@@ -288,7 +312,7 @@ class Store:
         return self.path / "runs" / run.run / "stats"
 
     def _write_run(self, run: Run) -> None:
-        self.scratch.write(self.path / "runs" / run.run / "run.json", _json(asdict(run)), durable=True)
+        self.scratch.write(self.path / "runs" / run.run / "run.json", records.encoded(asdict(run)), durable=True)
 
     # --- the table -----------------------------------------------------------------------------------------------
 
@@ -310,6 +334,8 @@ class Store:
         Files that a run has not computed yet are missing; failures are in `failures()`.
         """
         files = self._present([self.dataset(n) for n in datasets] if datasets is not None else self.datasets())
+        if runs is None and (damaged := self.damaged_runs()):
+            raise Damaged(next(iter(damaged.values())))
         chosen = [self.run(name) for name in runs] if runs is not None else self.runs()
         classes = list(dict.fromkeys(name for run in chosen for name in run.classes))
         schema = _table_schema(classes)
@@ -335,11 +361,7 @@ class Store:
 
     def _newest_files(self, dataset: Dataset, columns: Sequence[str] | None = None) -> pa.Table:
         """The newest row of each path, by path; `path` and `scan` must be among the columns."""
-        table = parts.read(self.files_folder(dataset), FILES_SCHEMA, columns)
-        table = table.sort_by([("path", "ascending"), ("scan", "ascending")])
-        paths = table["path"].combine_chunks()
-        last = pc.not_equal(paths[1:], paths[:-1]).to_numpy(zero_copy_only=False)
-        return table if last.all() else table.filter(np.append(last, True))
+        return newest_files(parts.read(self.files_folder(dataset), FILES_SCHEMA, columns))
 
     def version(self, *, with_tags: bool = True) -> str:
         """Changes whenever a part or a JSON file does: the key of everything that is cached of this store.
@@ -369,7 +391,7 @@ class Store:
     def mask(self, run: str, image_id: str) -> NDArray[np.uint8]:
         """uint8 (H, W) at the grid's size."""
         try:
-            return overlay.read_index_png(own_bytes(self.mask_path(run, image_id)))
+            return overlay.read_own_png(own_bytes(self.mask_path(run, image_id)))
         except (OSError, ValueError):
             raise StoreError(
                 f"The mask of {image_id} in {run} is missing or damaged: run again with --verify to make it anew."
@@ -423,6 +445,14 @@ class Store:
             if self.mask_path(run.run, image_id).exists():
                 return run
         raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with --verify.")
+
+
+def newest_files(rows: pa.Table) -> pa.Table:
+    """The newest row of each path, by path; `path` and `scan` are among the columns."""
+    rows = rows.sort_by([("path", "ascending"), ("scan", "ascending")])
+    paths = rows["path"].combine_chunks()
+    last = pc.not_equal(paths[1:], paths[:-1]).to_numpy(zero_copy_only=False)
+    return rows if last.all() else rows.filter(np.append(last, True))
 
 
 def _table_schema(classes: Sequence[str]) -> pa.Schema:
@@ -483,18 +513,27 @@ def now() -> str:
     return datetime.now(UTC).isoformat()
 
 
+def _dataset_of(file: Path) -> Dataset:
+    about = records.read(file, _DATASET_REMEDY)
+    name, root = about.get("name"), about.get("root")
+    if not (isinstance(name, str) and isinstance(root, str) and root and "\0" not in root) or len(about) != 2:
+        raise records.damaged(file, _DATASET_REMEDY)
+    return Dataset(file.parent.name, name, Path(root))
+
+
 def _run_of(file: Path) -> Run:
-    about = _read_json(file)
-    if isinstance(about.get("schema"), int) and about["schema"] > SCHEMA:
+    about = records.read(file, _RUN_REMEDY, newest=SCHEMA)
+    schema = about.get("schema", 0)
+    if isinstance(schema, int) and schema > SCHEMA:
         raise StoreError(
-            f"The run {file.parent.name} was made by a newer version (layout {about['schema']}): upgrade the program."
+            f"The run {file.parent.name} was made by a newer version (layout {schema}): upgrade the program."
         )
     try:
         run = Run(**{**about, "classes": tuple(about["classes"])})
     except (TypeError, KeyError):
-        raise StoreError(_damaged_json(file)) from None
+        raise records.damaged(file, _RUN_REMEDY) from None
     if not _is_sound(run) or run.run != file.parent.name:
-        raise StoreError(_damaged_json(file))
+        raise records.damaged(file, _RUN_REMEDY)
     return run
 
 
@@ -524,14 +563,6 @@ def _is_invocation(one: object) -> bool:
     )
 
 
-def _dataset_of(file: Path) -> Dataset:
-    about = _read_json(file)
-    name, root = about.get("name"), about.get("root")
-    if not (isinstance(name, str) and isinstance(root, str) and root and "\0" not in root):
-        raise StoreError(_damaged_json(file))
-    return Dataset(file.parent.name, name, Path(root))
-
-
 def _checked(image_id: str) -> str:
     """It becomes a path, and comes from a file that somebody may have changed."""
     if not _IMAGE_ID.fullmatch(image_id):
@@ -551,33 +582,13 @@ def _refuse_links(store: Path) -> None:
             raise StoreError(f"{link!r} in this store is a link, and a store's folders are none: put a folder there.")
 
 
-def _run_if_there(file: Path) -> Run | None:
-    """None if the run was removed since it was listed."""
-    try:
-        return _run_of(file)
-    except StoreError:
-        if file.exists():
-            raise
-        return None
-
-
-def _json(value: object) -> bytes:
-    text = json.dumps(value, indent=1, ensure_ascii=False)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # a folder whose name is no UTF-8
-        return json.dumps(value, indent=1).encode()
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        raise StoreError(_damaged_json(file)) from None
-    if not isinstance(value, dict):
-        raise StoreError(_damaged_json(file))
-    return value
-
-
-def _damaged_json(file: Path) -> str:
-    return f"{'/'.join(file.parts[-3:])} is damaged: delete its folder and run again, or restore it from a copy."
+def damaged_ones(files: Iterable[Path], read: Callable[[Path], object]) -> dict[str, str]:
+    """Name of the record's folder -> why it cannot be read; not those that were removed since they were listed."""
+    found = {}
+    for file in sorted(files):
+        try:
+            read(file)
+        except StoreError as error:
+            if file.exists():
+                found[file.parent.name] = str(error)
+    return found

@@ -41,7 +41,8 @@ MERGE_FROM = 64
 """Parts from which on a new action merges the small ones."""
 
 _IMAGE_ID = "^[0-9a-f]{32}$"
-_REMEDY = "restore it from a copy, or delete it; the tags in it are lost then"
+REMEDY = "restore it from a copy, or delete it; the tags in it are lost then"
+"""What to do about a damaged part of the log."""
 _LINE_ENDS = ("Zl", "Zp")
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -135,7 +136,7 @@ def counts(values: pd.Series) -> dict[str, int]:
 
 def version(store: Place) -> str:
     """Changes with each action."""
-    return hashlib.sha256("\n".join(parts.names(_folder(store))).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parts.names(folder(store))).encode()).hexdigest()[:16]
 
 
 # --- care of the log ---------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ def version(store: Place) -> str:
 
 def merge(store: Place) -> None:
     """Small parts become one; every action stays. The caller holds the store's lock."""
-    parts.merge(store.scratch, _folder(store), SCHEMA, KEY)
+    parts.merge(store.scratch, folder(store), SCHEMA, KEY)
 
 
 def outdated(store: Place) -> int:
@@ -157,17 +158,17 @@ def compact(store: Place) -> None:
 
     The parts that are read are the parts that are deleted: what others append meanwhile stays.
     """
-    old = parts.names(_folder(store))
-    log = _ordered(parts.read_these(_folder(store), old, SCHEMA, remedy=_REMEDY))
+    old = parts.names(folder(store))
+    log = _ordered(parts.read_these(folder(store), old, SCHEMA, remedy=REMEDY))
     kept = _present(log.rows)
     if len(kept) == len(log.rows):
         return
     if len(kept):
         ids = log.ids.take(pa.array(kept["image"])).to_pandas()
         kept = kept.assign(image_id=ids.to_numpy(), tag=kept["tag"].astype("str"), action="", undoes=None)
-        store.scratch.append(_folder(store), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False))
+        store.scratch.append(folder(store), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False))
     for name in old:
-        (_folder(store) / name).unlink(missing_ok=True)
+        (folder(store) / name).unlink(missing_ok=True)
 
 
 # --- the log -----------------------------------------------------------------------------------------------------
@@ -182,6 +183,7 @@ def _act(store: Place, ids: Iterable[str] | pa.Array, name: str, *, on: bool) ->
     has = pc.is_in(wanted, value_set=log.ids.take(pa.array(present.loc[present["tag"] == name, "image"])))
     changed = wanted.filter(pc.invert(has) if on else has)
     if not len(changed):
+        store.scratch.sweep()
         return None
     return Action(_append(store, log, changed, name, on=on), name, on, len(changed))
 
@@ -205,8 +207,8 @@ def _append(
         },
         SCHEMA,
     )
-    store.scratch.append(_folder(store), table)
-    if len(parts.names(_folder(store))) >= MERGE_FROM:
+    store.scratch.append(folder(store), table)
+    if len(parts.names(folder(store))) >= MERGE_FROM:
         with contextlib.suppress(StoreError), parts.lock(store.path, wait_seconds=0):  # somebody else is at it
             merge(store)
     return action
@@ -214,7 +216,7 @@ def _append(
 
 def _log(store: Place) -> _Log:
     """The rows of one action stand together. A row that is being merged may be there twice."""
-    return _ordered(parts.read(_folder(store), SCHEMA, remedy=_REMEDY))
+    return _ordered(parts.read(folder(store), SCHEMA, remedy=REMEDY))
 
 
 def _ordered(table: pa.Table) -> _Log:
@@ -263,7 +265,8 @@ def _combined(present: pd.DataFrame) -> tuple[NDArray[np.int32], pd.Categorical]
     return images, joined.remove_unused_categories()
 
 
-def _folder(store: Place) -> Path:
+def folder(store: Place) -> Path:
+    """Of the log's parts."""
     return store.path / "tags"
 
 

@@ -6,10 +6,10 @@ with 255 as void, at the photo's size. A file of the truth is read again only wh
 nothing of runs and measures.
 """
 
+import contextlib
 import hashlib
-import json
 import time
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib import overlay, parts, truth
+from seglib import overlay, parts, records, truth
 from seglib.classes import VOC_CLASSES
-from seglib.errors import DatasetError, StoreError, UnknownName
+from seglib.errors import Damaged, DatasetError, StoreError, UnknownName
 from seglib.overlay import Mask
-from seglib.store import Store
+from seglib.store import Store, damaged_ones
 
 FILES = pa.schema(
     [
@@ -30,6 +30,9 @@ FILES = pa.schema(
     ]
 )
 """`path` of the mask below the truth's folder; `truth` is the id of what it says."""
+
+
+_REMEDY = "evaluate again, which writes it anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +45,11 @@ class Truth:
 
 
 def all_truths(store: Store) -> list[Truth]:
-    """By name."""
-    found = [_read(path) for path in store.path.glob("truths/*/truth.json")]
+    """Those whose record can be read, by name."""
+    found = []
+    for file in store.path.glob("truths/*/truth.json"):
+        with contextlib.suppress(Damaged):
+            found.append(_read(file))
     return sorted(found, key=lambda one: (one.name, one.id))
 
 
@@ -63,8 +69,8 @@ def register(store: Store, folder: Path, kind: str, classes: tuple[str, ...] | N
     named = truth.TRIMAP_CLASSES if kind == "trimap" else classes or VOC_CLASSES
     found = Truth(id=id_of(folder, kind, named), name=folder.resolve().name, format=kind, classes=named)
     file = _folder(store, found) / "truth.json"
-    if not file.exists():
-        store.scratch.write(file, json.dumps(asdict(found), indent=1).encode("utf-8", "backslashreplace"), durable=True)
+    if not file.exists() or found.id in damaged(store):
+        store.scratch.write(file, records.encoded(asdict(found)), durable=True)
     return found
 
 
@@ -98,13 +104,18 @@ def take_in(store: Store, about: Truth, folder: Path, photos: pd.DataFrame) -> p
     if new.any():
         fresh = joined[new].drop(columns="path").rename(columns={"mask": "path"}).assign(scan=time.time_ns())
         table = pa.Table.from_pandas(fresh[FILES.names], FILES, preserve_index=False)
-        store.scratch.append(_folder(store, about) / "files", table)
+        store.scratch.settle()
+        store.scratch.append(files_folder(store, about), table)
     return joined.drop(columns=["bytes", "mtime_ns"]).set_index(found.index)
 
 
 def masks_of(store: Store, about: Truth) -> pd.Series:
     """image_id -> id of the mask that was taken in last."""
     return _newest(store, about.id).set_index("image_id")["truth"]
+
+
+def files_folder(store: Store, about: Truth) -> Path:
+    return _folder(store, about) / "files"
 
 
 def mask_path(store: Store, about: Truth, mask_id: str) -> Path:
@@ -114,11 +125,10 @@ def mask_path(store: Store, about: Truth, mask_id: str) -> Path:
 def mask(store: Store, about: Truth, mask_id: str) -> Mask:
     """uint8 (H, W): class index of `about.classes`, 255 void."""
     try:
-        return overlay.read_index_png(mask_path(store, about, mask_id).read_bytes())
+        return overlay.read_own_png(mask_path(store, about, mask_id).read_bytes())
     except (OSError, ValueError):
         raise StoreError(
-            f"The truth {mask_id} is missing or damaged: delete {mask_path(store, about, mask_id).parents[2].name!r} "
-            "below truths in the store, and evaluate again."
+            f"The truth {mask_id} of {about.name!r} is missing or damaged: delete {mask_id}.png, and evaluate again."
         ) from None
 
 
@@ -136,18 +146,18 @@ def unused(store: Store) -> list[Path]:
     return [path for path in store.path.glob("truths/*") if path.name not in used]
 
 
-def merge(store: Store) -> None:
-    """The caller holds the lock."""
-    for folder in store.path.glob("truths/*/files"):
-        parts.merge(store.scratch, folder, FILES, ["path", "image_id"])
+def folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
+    """Every folder of parts, its schema, and the columns of which equal rows are one."""
+    for folder in sorted(store.path.glob("truths/*/files")):
+        yield folder, FILES, ("path", "image_id")
 
 
 def prune(store: Store, alive: Set[str]) -> None:
     """Remove what speaks of pictures that are gone, and masks that were replaced."""
     for folder in store.path.glob("truths/*"):
-        newest = _newest(store, folder.name)
-        kept = newest[newest["image_id"].isin(alive)]
         old = parts.names(folder / "files")
+        newest = _newest_of(parts.read_these(folder / "files", old, FILES))
+        kept = newest[newest["image_id"].isin(alive)]
         store.scratch.append(folder / "files", pa.Table.from_pandas(kept, FILES, preserve_index=False))
         for name in old:
             (folder / "files" / name).unlink(missing_ok=True)
@@ -158,13 +168,17 @@ def prune(store: Store, alive: Set[str]) -> None:
 
 def _newest(store: Store, truth_id: str) -> pd.DataFrame:
     """The last row of each picture."""
-    frame: pd.DataFrame = parts.read(store.path / "truths" / truth_id / "files", FILES).to_pandas()
+    return _newest_of(parts.read(store.path / "truths" / truth_id / "files", FILES))
+
+
+def _newest_of(rows: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = rows.to_pandas()
     return frame.sort_values("scan", kind="stable").drop_duplicates("image_id", keep="last")
 
 
 def _index(store: Store, about: Truth) -> pd.DataFrame:
     """The newest row of each file and picture, if the mask that it speaks of is there."""
-    table = parts.newest(parts.read(_folder(store, about) / "files", FILES), ["path", "image_id"])
+    table = parts.newest(parts.read(files_folder(store, about), FILES), ["path", "image_id"])
     frame: pd.DataFrame = table.to_pandas()
     there = np.array([mask_path(store, about, one).exists() for one in frame["truth"]], bool)
     return frame[there]
@@ -205,11 +219,14 @@ def _folder(store: Store, about: Truth) -> Path:
     return store.path / "truths" / about.id
 
 
+def damaged(store: Store) -> dict[str, str]:
+    """Id -> why, of each truth whose record cannot be read."""
+    return damaged_ones(store.path.glob("truths/*/truth.json"), _read)
+
+
 def _read(file: Path) -> Truth:
+    about = records.read(file, _REMEDY)
     try:
-        about = json.loads(file.read_bytes())
         return Truth(**{**about, "classes": tuple(about["classes"])})
-    except (OSError, ValueError, TypeError, KeyError):
-        raise StoreError(
-            f"truths/{file.parent.name}/{file.name} is damaged: delete its folder, and evaluate again."
-        ) from None
+    except (TypeError, KeyError):
+        raise records.damaged(file, _REMEDY) from None

@@ -1,23 +1,22 @@
-"""Care of a store: what is in it, what is stale or damaged, removing what is stale, merging small parts.
+"""Care of a store: what is in it, what is stale, removing what is stale, merging small parts.
 
 In: a `Store`. Out: a `Status`, sets of ids, and a smaller store. Nothing here computes a mask or opens a photo.
 """
 
+import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from seglib import calibrate, counts, parts, tags, truths
 from seglib.dataset import scan
-from seglib.errors import DatasetError, StoreError, UnknownName
-from seglib.stats import count_pixels, pixels_column
-from seglib.store import FILES_SCHEMA, VANISHED, Dataset, Run, Store, stats_schema
+from seglib.errors import Damaged, DatasetError, StoreError, UnknownName
+from seglib.store import FILES_SCHEMA, VANISHED, Dataset, Run, Store, newest_files, stats_schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +93,7 @@ class Drift:
 
 
 def status(store: Store) -> Status:
-    alive = _alive_ids(store)
+    alive = alive_ids(store)
     shown = alive & _computed_ids(store)
     return Status(
         datasets=[_dataset_status(store, d.name) for d in store.datasets()],
@@ -110,20 +109,17 @@ def prune(store: Store) -> Status:
 
     Tags are people's work: those of a photo that is gone stay, for the day it comes back. What goes is their history.
     """
-    if store.scratch.other_writers():  # its masks lie there before their rows do
-        raise StoreError("A run is writing to this store: prune it when the run is done.")
     with parts.lock(store.path):
+        if store.scratch.other_writers():  # its masks lie there before their rows do; a later one waits for the lock
+            raise StoreError("A run is writing to this store: prune it when the run is done.")
+        for why in (*store.damaged_runs().values(), *store.damaged_datasets().values()):
+            raise StoreError(why)  # else what belongs to it would pass for what belongs to nothing
         before = status(store)
-        alive = _alive_ids(store)
+        alive = alive_ids(store)
         for dataset in store.datasets():
-            kept = store.files(dataset)
-            kept = kept[kept["reason"] != VANISHED]
-            table = pa.Table.from_pandas(kept, FILES_SCHEMA, preserve_index=False)
-            _replace_parts(store, store.files_folder(dataset), table)
+            _keep_rows(store, store.files_folder(dataset), FILES_SCHEMA, _present_files)
         for run in store.runs():
-            table = parts.read(store.stats_folder(run), stats_schema(run.classes))
-            kept_rows = _of_these(table["image_id"], alive)
-            _replace_parts(store, store.stats_folder(run), parts.newest(table.filter(kept_rows), ["image_id"]))
+            _keep_rows(store, store.stats_folder(run), stats_schema(run.classes), partial(_newest_alive, alive))
             _remove_pictures(store.path / "runs" / run.run / "masks", alive)
         _remove_pictures(store.path / "thumbs", alive & _computed_ids(store))
         tags.compact(store)
@@ -131,9 +127,7 @@ def prune(store: Store) -> Status:
         for folder in _orphans(store):
             store.scratch.discard(folder)
         for folder, schema, key in counts.folders(store):
-            table = parts.read(folder, schema)
-            kept_rows = _spoken_of(store, folder, table, alive)
-            _replace_parts(store, folder, parts.newest(table.filter(kept_rows), key))
+            _keep_rows(store, folder, schema, partial(_newest_spoken_of, store, folder, key, alive))
         for folder in truths.unused(store):
             store.scratch.discard(folder)
         for folder in calibrate.unused(store):
@@ -151,14 +145,25 @@ def remove_run(store: Store, name: str) -> None:
     known = [path.name for path in store.path.glob("runs/*")]
     if name not in known:
         raise UnknownName("run", name, known)
-    if store.scratch.claimed(name):
-        raise StoreError(f"A process is adding to the run {name}: remove it when that is done.")
     with parts.lock(store.path):
+        if store.scratch.claimed(name):
+            raise StoreError(f"A process is adding to the run {name}: remove it when that is done.")
         store.scratch.discard(folder)
         shutil.rmtree(store.path / "cache" / "uncertainty" / name, ignore_errors=True)  # what the dashboard made of it
         for orphan in _orphans(store):
             store.scratch.discard(orphan)
         store.scratch.close()
+
+
+def folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
+    """Every folder of parts, its schema, and the columns of which equal rows are one."""
+    for dataset in store.datasets():
+        yield store.files_folder(dataset), FILES_SCHEMA, ("path", "scan")
+    for run in store.runs():
+        yield store.stats_folder(run), stats_schema(run.classes), ("image_id",)
+    yield from counts.folders(store)
+    yield from truths.folders(store)
+    yield tags.folder(store), tags.SCHEMA, tags.KEY
 
 
 def drift(store: Store, dataset: Dataset) -> Drift:
@@ -186,36 +191,11 @@ def size_bytes(store: Store, run: str) -> int:
 
 
 def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
-    """Merge the small parts of every folder, newest row of a key last."""
+    """Merge the small parts of every folder, newest row of a key last; a folder with a damaged part stays as it is."""
     with parts.lock(store.path, wait_seconds=wait_seconds):
-        for dataset in store.datasets():
-            parts.merge(store.scratch, store.files_folder(dataset), FILES_SCHEMA, ["path", "scan"])
-        for run in store.runs():
-            parts.merge(store.scratch, store.stats_folder(run), stats_schema(run.classes), ["image_id"])
-        for folder, schema, key in counts.folders(store):
-            parts.merge(store.scratch, folder, schema, key)
-        truths.merge(store)
-        tags.merge(store)
-
-
-def damaged_masks(store: Store, run: Run) -> set[str]:
-    """Ids whose mask is missing, cannot be read, or does not hold the pixel counts of its row."""
-    stats = store.stats(run)
-    counts = stats[[pixels_column(name) for name in run.classes]].to_numpy()
-    sizes = stats[["grid_height", "grid_width"]].to_numpy()
-    return {
-        image_id
-        for image_id, row, size in zip(stats["image_id"], counts, sizes, strict=True)
-        if not _mask_is_sound(store, run, image_id, row, tuple(size))
-    }
-
-
-def _mask_is_sound(store: Store, run: Run, image_id: str, counts: NDArray[np.int32], size_hw: tuple[int, ...]) -> bool:
-    try:
-        mask = store.mask(run.run, image_id)
-        return mask.shape == size_hw and bool((count_pixels(mask, len(run.classes)) == counts).all())
-    except (StoreError, ValueError):
-        return False
+        for folder, schema, key in folders(store):
+            with contextlib.suppress(Damaged):
+                parts.merge(store.scratch, folder, schema, key)
 
 
 def _dataset_status(store: Store, name: str) -> DatasetStatus:
@@ -279,12 +259,26 @@ def _spoken_of(store: Store, folder: Path, table: pa.Table, alive: set[str]) -> 
     return pc.and_(kept, _of_these(table["truth"], truths.current(store, evaluation.name.rpartition("--")[2])))
 
 
+def _present_files(rows: pa.Table) -> pa.Table:
+    """The newest row of each path, without those that vanished."""
+    newest = newest_files(rows)
+    return newest.filter(pc.or_kleene(pc.is_null(newest["reason"]), pc.not_equal(newest["reason"], VANISHED)))
+
+
+def _newest_alive(alive: set[str], rows: pa.Table) -> pa.Table:
+    return parts.newest(rows.filter(_of_these(rows["image_id"], alive)), ["image_id"])
+
+
+def _newest_spoken_of(store: Store, folder: Path, key: Sequence[str], alive: set[str], rows: pa.Table) -> pa.Table:
+    return parts.newest(rows.filter(_spoken_of(store, folder, rows, alive)), key)
+
+
 def _of_these(image_ids: pa.ChunkedArray, alive: set[str]) -> pa.ChunkedArray:
     """bool: whether each is one of them."""
     return pc.is_in(image_ids, value_set=pa.array(sorted(alive), pa.string()))
 
 
-def _alive_ids(store: Store) -> set[str]:
+def alive_ids(store: Store) -> set[str]:
     """Pictures that at least one file of a newest scan has."""
     alive: set[str] = set()
     for dataset in store.datasets():
@@ -313,14 +307,19 @@ def _remove_pictures(folder: Path, alive: set[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _replace_parts(store: Store, folder: Path, table: pa.Table) -> None:
-    """Write the new part, then delete the old ones: whoever reads in between sees rows twice, never none."""
+def _keep_rows(store: Store, folder: Path, schema: pa.Schema, kept: Callable[[pa.Table], pa.Table]) -> None:
+    """Write the new part, then delete the old ones: whoever reads in between sees rows twice, never none.
+
+    The parts that are read are the parts that are deleted: what others append meanwhile stays.
+    """
     if folder.is_symlink():
         raise StoreError(
             f"{'/'.join(folder.parts[-2:])} is a link, and a store's folders are none: put a folder there."
         )
     old = parts.names(folder)
-    if sum(parts.rows(folder / name) for name in old) == table.num_rows:
+    every = parts.read_these(folder, old, schema)
+    table = kept(every)
+    if table.num_rows == every.num_rows:
         return
     if table.num_rows:
         store.scratch.append(folder, table)

@@ -21,9 +21,9 @@ COMMIT_SECONDS = 5.0
 class Writer:
     """Collects what one invocation learns of one data set in one run, and commits it in parts.
 
-    Masks and thumbnails are in place before the part that speaks of them; so a kill at any moment leaves at most masks
-    without a row, which the next invocation writes again, and loses at most what is in flight. Several threads may
-    use it at once.
+    Masks and thumbnails are on the disk before the part that speaks of them; so a kill or a power cut at any moment
+    leaves at most masks without a row, which the next invocation writes again, and loses at most what is in flight.
+    Several threads may use it at once.
     """
 
     def __init__(self, store: Store, dataset: Dataset, run: Run, scan: int) -> None:
@@ -44,15 +44,19 @@ class Writer:
     def add_result(self, image_id: str, row: Mapping[str, object], mask: NDArray[np.uint8], thumbnail: bytes) -> None:
         self._store.scratch.write(self._store.mask_path(self._run.run, image_id), overlay.index_png(mask))
         if thumbnail:
-            self._store.scratch.write(self._store.thumbnail_path(image_id), thumbnail)
+            self.add_thumbnail(image_id, thumbnail)
         with self._lock:
             self._stats.append({"image_id": image_id, **row})
             self._commit_if_due()
+
+    def add_thumbnail(self, image_id: str, thumbnail: bytes) -> None:
+        self._store.scratch.write(self._store.thumbnail_path(image_id), thumbnail)
 
     def commit(self) -> None:
         """Statistics first: a row of the file index then always finds what it points to."""
         with self._lock:
             if self._stats:
+                self._store.scratch.settle()
                 schema = stats_schema(self._run.classes)
                 self._store.scratch.append(
                     self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema)

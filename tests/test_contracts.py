@@ -15,7 +15,7 @@ from tests.conftest import ROOT, imported
 
 ORDER = [
     {"errors"},
-    {"classes"},
+    {"classes", "liveness", "records"},
     {"boundary", "dataset", "metrics", "nets", "preprocess", "segnet", "stats", "overlay", "parts"},
     {"difference", "measure", "models", "truth"},
     {"forward", "int8"},
@@ -24,6 +24,7 @@ ORDER = [
     {"filters", "store"},
     {"calibrate", "counts", "plan", "query", "truths", "writer"},
     {"remake", "upkeep"},
+    {"soundness"},
     {"cost", "export"},
     {"compare", "pipeline", "predict", "training"},
     {"evaluate", "imported"},

@@ -3,6 +3,7 @@
 In: the server's settings. Out: the page; it needs no run, and no store.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -28,22 +29,22 @@ _CHECKED = "runs:checked"
 def render(settings: Settings) -> None:
     there = (settings.store / STORE_MARKER).is_file()
     damaged = Store(settings.store).damaged_runs() if there else {}
-    found = data.stored(settings.store) if there and not damaged else None
+    found = data.stored(settings.store) if there else None
     runs = found[2] if found else []
     with ui.heading(TITLE):
         pass
     at_work.render(settings)
     if damaged:
         _damaged(Store(settings.store), damaged)
-        return
     start_run.render(settings, runs)
     if found is None:
         ui.remark("There is no store yet: the first run makes it.")
         return
     if not runs:
-        ui.remark("This store holds no run yet.")
+        ui.remark("This store holds no other run." if damaged else "This store holds no run yet.")
         return
     store, version, _ = found
+    ui.remarks([without_places(why) for why in store.damaged_datasets().values()])
     with ui.card("Runs in this store", f"n = {count(len(runs))}, the one used last first", stretch=False):
         for run in reversed(runs):
             _run(settings, store, run)
@@ -74,13 +75,20 @@ def _run(settings: Settings, store: Store, run: Run) -> None:
                 on_click=at_work.start,
                 args=(settings, again),
             )
+            st.button(
+                "Verify",
+                key=f"verify:{run.run}",
+                disabled=not again,
+                help="Reads every photo and mask again, and computes anew what is damaged",
+                on_click=at_work.start,
+                args=(settings, [replace(request, verify=True) for request in again]),
+            )
             if st.button("Delete", key=f"delete:{run.run}"):
                 _confirm(store, run.run, rows)
 
 
 def _damaged(store: Store, damaged: dict[str, str]) -> None:
-    """The only thing to do then: no page shows anything while one of them is there."""
-    note = f"n = {count(len(damaged))}; the others can be seen again without them"
+    note = f"n = {count(len(damaged))}; the others are shown without them"
     with ui.card("Runs that cannot be read", note, stretch=False):
         for name, why in damaged.items():
             with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{name}"):

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections import Counter
 from typing import Any
 
 from seglib.arguments import json_option, new_command, store_option
@@ -13,19 +14,44 @@ def add_status(commands: Any) -> None:
         commands, "status", "what is in the store, what failed, what is stale", "python -m seglib status", _status
     )
     store_option(command)
+    command.add_argument(
+        "--verify",
+        action="store_true",
+        help="read every byte; name each damaged record, part, mask and thumbnail, and exit with 1 if there is one",
+    )
     json_option(command)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from seglib import soundness
+    from seglib.store import Store
+
+    found = list(soundness.damage(Store(arguments.store)))
+    if arguments.json:
+        print_json({"damaged": [dataclasses.asdict(one) for one in found]})
+    else:
+        for one in found:
+            print(one.sentence)
+        kinds = Counter(one.kind for one in found)
+        told = ", ".join(f"{n} {kind}s" if n > 1 else f"1 {kind}" for kind, n in kinds.items())
+        print(f"damaged: {told}" if found else "nothing is damaged")
+    return 1 if found else 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
     from seglib import upkeep
     from seglib.store import Store
 
+    if arguments.verify:
+        return _verify(arguments)
     store = Store(arguments.store)
     found, failures = upkeep.status(store), store.failures()
     if arguments.json:
         rows = failures.astype("object").where(failures.notna(), None).to_dict("records")
         print_json(dataclasses.asdict(found) | {"stale": found.stale, "failures": rows})
         return 0
+    for why in (*store.damaged_datasets().values(), *store.damaged_runs().values()):
+        print(f"damaged: {why}")
     for dataset in found.datasets:
         print(
             f"data set {plain(dataset.dataset)}: {dataset.files} files, {dataset.failed} failed, "
@@ -65,11 +91,11 @@ def _prune(arguments: argparse.Namespace) -> int:
     store = Store(arguments.store)
     for name in arguments.run:
         upkeep.remove_run(store, name)
+        if not arguments.json:
+            print(f"{name} removed", flush=True)
     before = upkeep.prune(store)
     if arguments.json:
         print_json({"removed": before.stale} | ({"runs": arguments.run} if arguments.run else {}))
     else:
-        for name in arguments.run:
-            print(f"{name} removed")
         print(f"{before.stale} stale rows and pictures removed")
     return 0

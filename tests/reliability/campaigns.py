@@ -3,10 +3,13 @@
 import shutil
 
 from tests.conftest import SHARED
-from tests.reliability import media, names, pictures, stores, visitors, weights
+from tests.reliability import damage, kills, media, names, pictures, stores, visitors, weights, writers
 from tests.reliability.ledger import Campaign
 
 CAMPAIGNS: tuple[Campaign, ...] = (
+    *kills.CAMPAIGNS,
+    *damage.CAMPAIGNS,
+    *writers.CAMPAIGNS,
     *pictures.CAMPAIGNS,
     *weights.CAMPAIGNS,
     *stores.CAMPAIGNS,

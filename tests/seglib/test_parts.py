@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from seglib import parts
-from seglib.errors import StoreError
+from seglib.errors import Damaged, StoreError
 
 SCHEMA = pa.schema([("key", pa.string()), ("value", pa.int32())])
 
@@ -166,3 +167,122 @@ def test_only_one_of_many_holds_it(tmp_path):
     for thread in threads:
         thread.join()
     assert most == [1]
+
+
+def test_a_lock_without_a_word_in_it_does_not_last(tmp_path):
+    """As a kill between making and writing it leaves, on a file system without hard links."""
+    for content in (b"", b'{"pid": 1'):
+        (tmp_path / "lock").write_bytes(content)
+        os.utime(tmp_path / "lock", (time.time() - 3,) * 2)
+        with parts.lock(tmp_path, wait_seconds=1):
+            pass
+
+
+def test_a_lock_is_there_with_its_holder_or_not_at_all(tmp_path, monkeypatch):
+    def killed(*_) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", killed)
+    with pytest.raises(KeyboardInterrupt), parts.lock(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch):
+    def full(*_) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(OSError, match="No space"), parts.lock(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_another_has_taken_over_is_not_taken_away(tmp_path):
+    """Both saw the dead holder; the slower one must not remove the lock of the quicker one."""
+    host, boot = parts.machine()
+    dead = json.dumps({"pid": dead_process(), "host": host, "boot": boot})
+    (tmp_path / "lock").write_text(dead)
+    with (tmp_path / "lock").open("rb"), parts.lock(tmp_path):
+        holder = (tmp_path / "lock").read_text()
+        parts._remove_stale(tmp_path / "lock")
+        assert (tmp_path / "lock").read_text() == holder
+
+
+def test_who_fell_silent_does_not_end_the_lock_of_who_took_over(tmp_path):
+    with parts.lock(tmp_path):
+        (tmp_path / "lock").write_text("{}")  # somebody else's by now
+    assert (tmp_path / "lock").exists()
+
+
+def test_another_process_of_the_same_number_is_not_the_writer(tmp_path, scratch):
+    host, boot = parts.machine()
+    (tmp_path / "tmp" / f"{host}.{boot}.{os.getpid()}.1-abcd").mkdir(parents=True)
+    assert not scratch.other_writers()
+    assert scratch.sweep() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- what others see ---
+
+
+def test_who_wrote_once_is_no_writer_any_more(tmp_path, scratch):
+    """A server that has tagged photos must not keep everybody from pruning."""
+    scratch.append(tmp_path / "rows", rows(("a", 1)))
+    assert not parts.Scratch(tmp_path).other_writers()
+    assert [p.name for p in tmp_path.iterdir()] == ["rows"]
+    with scratch.writing():
+        scratch.append(tmp_path / "rows", rows(("a", 1)))
+        assert parts.Scratch(tmp_path).other_writers()
+
+
+def test_who_wants_to_write_waits_until_pruning_is_done(tmp_path, scratch):
+    begun = threading.Event()
+
+    def write() -> None:
+        with scratch.writing():
+            begun.set()
+
+    writer = threading.Thread(target=write)
+    with parts.lock(tmp_path):
+        writer.start()
+        assert not begun.wait(0.3)
+    writer.join()
+    assert begun.is_set()
+
+
+# --- damage ---
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_in_a_page_is_seen_by_every_reading(tmp_path, scratch, bit):
+    table = pa.table({"key": [f"{i:04}" for i in range(500)], "value": pa.array(range(500), pa.int32())}, SCHEMA)
+    path = scratch.append(tmp_path / "rows", table)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 4] ^= 1 << bit
+    path.write_bytes(data)
+    with pytest.raises(Damaged):
+        read(tmp_path / "rows")
+    assert list(parts.damaged(tmp_path / "rows", SCHEMA)) == [path.name]
+
+
+def test_every_flipped_bit_is_found_when_asked(tmp_path, scratch):
+    path = scratch.append(tmp_path / "rows", rows(("a", 1)))
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 7):
+        data = bytearray(whole)
+        data[at] ^= 1 << at % 8
+        path.write_bytes(data)
+        assert parts.damaged(tmp_path / "rows", SCHEMA), at
+    path.write_bytes(whole)
+    assert not parts.damaged(tmp_path / "rows", SCHEMA)
+    path.rename(path.with_name("part-1-00000000.parquet"))  # as earlier versions called them
+    assert not parts.damaged(tmp_path / "rows", SCHEMA)
+
+
+def test_all_is_on_the_disk_when_it_is_settled(scratch, tmp_path, monkeypatch):
+    if sys.platform == "linux":
+        scratch.settle()
+        monkeypatch.setattr(parts, "_syncfs", lambda: lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            scratch.settle()

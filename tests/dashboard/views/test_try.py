@@ -1,5 +1,8 @@
 """The Try page, through Streamlit's own test driver, with a network that answers at once."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 
 from dashboard.jobs import Jobs
@@ -107,9 +110,8 @@ def test_two_networks_side_by_side_and_their_agreement(empty, asked):
 
 def test_the_stores_run_of_the_same_network_and_size_is_followed(full, asked):
     run = Store(full).runs()[0]
-    data = (full / "runs" / run.run / "run.json").read_text()
-    text = data.replace('"fake_net"', '"fcn_mobilenet_v2"').replace('"64x64"', '"224"')
-    (full / "runs" / run.run / "run.json").write_text(text)
+    about = asdict(run) | {"model": "fcn_mobilenet_v2", "resize": "224"}
+    (full / "runs" / run.run / "run.json").write_text(json.dumps(about))
     app = with_photos(("a.jpg", b"1"))
     app.selectbox(key="try:resize").set_value("512x512").run()
     assert [call[3] and (call[3][0], call[3][1].run) for call in asked] == [(full.resolve(), run.run), None]

@@ -1,0 +1,154 @@
+"""Is every file of a store still what was written? And away with what is not, so that a run brings it back.
+
+In: a `Store`. Out: `Damage`, one for each file; sets of ids. Every byte of the store is read for it, but no photo.
+Knows nothing of how a mask is made.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from PIL import Image
+
+from seglib import counts, parts, tags, truths, upkeep
+from seglib.errors import StoreError
+from seglib.stats import count_pixels, pixels_column
+from seglib.store import FILES_SCHEMA, Run, Store, newest_files, stats_schema
+
+MASK, THUMBNAIL = "mask", "thumbnail"
+_VERIFY = "run again with --verify, which makes it anew."
+_THUMBNAIL_ENDS = (b"\xff\xd8", b"\xff\xd9")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    file: str
+    """Below the store."""
+    kind: str
+    """`record`, `part`, `mask` or `thumbnail`."""
+    sentence: str
+    """What is wrong, and what to do."""
+    run: str = ""
+    image_id: str = ""
+
+
+def damage(store: Store) -> Iterator[Damage]:
+    """Everything that is damaged: records, parts, then masks (also where mask and row disagree) and thumbnails.
+
+    Masks and thumbnails of pictures that no file has any more are not looked at.
+    """
+    for pattern, found in (
+        ("datasets/{}/dataset.json", store.damaged_datasets()),
+        ("runs/{}/run.json", store.damaged_runs()),
+        ("truths/{}/truth.json", truths.damaged(store)),
+    ):
+        for name, why in found.items():
+            yield Damage(file=pattern.format(name), kind="record", sentence=why)
+    for folder, schema, _ in upkeep.folders(store):
+        remedy = tags.REMEDY if folder == tags.folder(store) else parts.COMPUTE_ANEW
+        for name, error in parts.damaged(folder, schema, remedy).items():
+            yield Damage(file=_below(store, folder / name), kind="part", sentence=str(error))
+    alive, shown = _alive(store), set[str]()
+    for run in store.runs():
+        stats = parts.read_sound(store.stats_folder(run), stats_schema(run.classes))
+        if alive is not None:
+            stats = stats.filter(pc.is_in(stats["image_id"], value_set=pa.array(sorted(alive), pa.string())))
+        shown |= set(stats["image_id"].to_pylist())
+        for image_id in sorted(_damaged_masks(store, run, stats)):
+            file = _below(store, store.mask_path(run.run, image_id))
+            sentence = f"{file} is missing, damaged, or not what its row says: {_VERIFY}"
+            yield Damage(file=file, kind=MASK, sentence=sentence, run=run.run, image_id=image_id)
+    yield from _damaged_truths(store)
+    for image_id in sorted(shown):
+        if not thumbnail_is_sound(path := store.thumbnail_path(image_id)):
+            sentence = f"{_below(store, path)} is missing or damaged: {_VERIFY}"
+            yield Damage(file=_below(store, path), kind=THUMBNAIL, sentence=sentence, image_id=image_id)
+
+
+def damaged_masks(store: Store, run: Run) -> set[str]:
+    """Ids whose mask is missing, damaged, or does not hold the pixel counts of its row."""
+    return _damaged_masks(store, run, parts.read(store.stats_folder(run), stats_schema(run.classes)))
+
+
+def take_out(store: Store, folders: Iterable[tuple[Path, pa.Schema]]) -> list[str]:
+    """Remove the damaged parts of these folders, whose rows are then computed anew; returns a sentence for each."""
+    told = []
+    for folder, schema in folders:
+        for name in parts.damaged(folder, schema):
+            (folder / name).unlink(missing_ok=True)
+            told.append(f"{_below(store, folder / name)} was damaged and is removed: its rows are computed anew.")
+    return told
+
+
+def take_out_counts(store: Store) -> list[str]:
+    """The same of comparisons, evaluations and the truths' masks, which the next comparison or evaluation brings back.
+
+    Tags are people's work, which nothing brings back: their parts stay.
+    """
+    folders = [(folder, schema) for folder, schema, _ in (*counts.folders(store), *truths.folders(store))]
+    told = take_out(store, folders)
+    for one in _damaged_truths(store):
+        (store.path / one.file).unlink(missing_ok=True)
+        told.append(f"{one.file} was damaged and is removed: the next evaluation reads it again.")
+    return told
+
+
+def thumbnail_is_sound(path: Path) -> bool:
+    """Whether it is a whole JPEG; it carries no checksum."""
+    try:
+        data = path.read_bytes()
+        with Image.open(path, formats=("JPEG",)) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return (data[:2], data[-2:]) == _THUMBNAIL_ENDS
+
+
+def _damaged_masks(store: Store, run: Run, stats: pa.Table) -> set[str]:
+    stats = parts.newest(stats, ["image_id"]).to_pandas()
+    pixels = stats[[pixels_column(name) for name in run.classes]].to_numpy()
+    sizes = stats[["grid_height", "grid_width"]].to_numpy()
+    return {
+        image_id
+        for image_id, row, size in zip(stats["image_id"], pixels, sizes, strict=True)
+        if not _mask_is_sound(store, run, image_id, row, tuple(size))
+    }
+
+
+def _mask_is_sound(store: Store, run: Run, image_id: str, pixels: NDArray[np.int32], size_hw: tuple[int, ...]) -> bool:
+    try:
+        mask = store.mask(run.run, image_id)
+        return mask.shape == size_hw and bool((count_pixels(mask, len(run.classes)) == pixels).all())
+    except (StoreError, ValueError):
+        return False
+
+
+def _damaged_truths(store: Store) -> Iterator[Damage]:
+    for about in truths.all_truths(store):
+        rows = parts.read_sound(truths.files_folder(store, about), truths.FILES)
+        for mask_id in sorted(set(rows["truth"].to_pylist())):
+            try:
+                truths.mask(store, about, mask_id)
+            except StoreError as error:
+                file = _below(store, truths.mask_path(store, about, mask_id))
+                yield Damage(file=file, kind=MASK, sentence=str(error))
+
+
+def _alive(store: Store) -> set[str] | None:
+    """Pictures that a file has; None where a damaged part keeps that from being known."""
+    ids: set[str] = set()
+    for dataset in store.datasets():
+        folder = store.files_folder(dataset)
+        if parts.damaged(folder, FILES_SCHEMA):
+            return None
+        files = newest_files(parts.read(folder, FILES_SCHEMA, ["path", "scan", "image_id", "reason"]))
+        ids.update(files.filter(pc.is_null(files["reason"]))["image_id"].to_pylist())
+    return ids
+
+
+def _below(store: Store, path: Path) -> str:
+    return path.relative_to(store.path).as_posix()
