@@ -48,6 +48,7 @@ CALIBRATION = pa.schema(
 """Per bin of confidence: pixels, the sum of their confidences, those that are right."""
 
 _RUNS_FILE = "runs.json"
+_RECOUNT = "run again with --verify, or delete the folder above it, and evaluate again, which counts it anew"
 COMMIT_IMAGES = 512
 COMMIT_SECONDS = 5.0
 
@@ -74,6 +75,11 @@ def evaluation_folder(store: Store, run: str, truth: str) -> Path:
 
 def boundary_folder(evaluation: Path) -> Path:
     return evaluation / "boundary"
+
+
+def remedy(folder: Path) -> str:
+    """What to do about a damaged part of this folder."""
+    return _RECOUNT if folder.name == boundary_folder(folder.parent).name else parts.COMPUTE_ANEW
 
 
 def calibration_folder(evaluation: Path) -> Path:
@@ -170,7 +176,8 @@ def boundary_counts(store: Store, run: str, truth: str, truths: pd.Series) -> di
 
     An index is the same in truth and prediction.
     """
-    table = _of_truths(parts.read(boundary_folder(evaluation_folder(store, run, truth)), BOUNDARY), truths)
+    folder = boundary_folder(evaluation_folder(store, run, truth))
+    table = _of_truths(parts.read(folder, BOUNDARY, remedy=remedy(folder)), truths)
     table = parts.newest(table, ["image_id", "class"])
     at, known = _positions(table["image_id"], truths.index)
     classes = table["class"].to_numpy()

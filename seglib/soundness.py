@@ -49,7 +49,7 @@ def damage(store: Store) -> Iterator[Damage]:
         for name, why in found.items():
             yield Damage(file=pattern.format(name), kind="record", sentence=why)
     for folder, schema, _ in upkeep.folders(store):
-        remedy = tags.REMEDY if folder == tags.folder(store) else parts.COMPUTE_ANEW
+        remedy = tags.REMEDY if folder == tags.folder(store) else counts.remedy(folder)
         for name, error in parts.damaged(folder, schema, remedy).items():
             yield Damage(file=_below(store, folder / name), kind="part", sentence=str(error))
     alive, shown = _alive(store), set[str]()
@@ -89,6 +89,10 @@ def take_out_counts(store: Store) -> list[str]:
 
     Tags are people's work, which nothing brings back: their parts stay.
     """
+    for evaluation in store.path.glob("evaluate/*"):  # what has cells passes for counted, so these go first
+        if parts.damaged(counts.boundary_folder(evaluation), counts.BOUNDARY):
+            for name in parts.names(evaluation):
+                (evaluation / name).unlink(missing_ok=True)
     folders = [(folder, schema) for folder, schema, _ in (*counts.folders(store), *truths.folders(store))]
     told = take_out(store, folders)
     for one in _damaged_truths(store):

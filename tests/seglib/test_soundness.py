@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
-from seglib import cli, compare, pipeline, soundness, upkeep
+from seglib import cli, compare, counts, evaluate, parts, pipeline, soundness, upkeep
 from seglib.errors import Damaged, StoreError
 from seglib.pipeline import Options
 from seglib.preprocess import Resize
@@ -208,3 +209,23 @@ def test_a_damaged_store_json_says_how_to_mend_it(store):
         (store.path / "store.json").write_text(content)
         with pytest.raises(Damaged, match=re.escape('write {"schema": 1} into it')):
             Store(store.path)
+
+
+def test_boundary_counts_that_rot_are_counted_again(store, fake, tmp_path, paint):
+    masks, names = tmp_path / "masks", [store.run().run]
+    for path in (tmp_path / "photos").glob("*/*.png"):
+        target = masks / path.relative_to(tmp_path / "photos")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mask = Image.new("L", (64, 48), 0)
+        mask.paste(1, (0, 0, 9, 9))
+        mask.save(target)
+    evaluate.update(store, masks, names, classes=tuple(fake.classes))
+    (folder,) = store.path.glob("evaluate/*/boundary")
+    schema = counts.BOUNDARY
+    expected = parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
+    flip(next(folder.iterdir()))
+    assert [one.kind for one in soundness.damage(store)] == ["part"]
+    run(store, fake, tmp_path)
+    assert evaluate.update(store, masks, names, classes=tuple(fake.classes)).computed == 3
+    found = parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected)
