@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglib import export, pipeline, upkeep
+from seglib import export, pipeline, records, upkeep
 from seglib import open as open_store
 from seglib.errors import StoreError, UnknownName
 from seglib.pipeline import Options
@@ -213,17 +213,19 @@ def test_measures_are_those_of_the_table(filled):
 )
 def test_a_run_of_other_kinds_is_named(filled, change):
     file = next(filled.path.glob("runs/*/run.json"))
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with pytest.raises(StoreError, match=r"run\.json is damaged"):
-        filled.runs()
+    file.write_bytes(records.encoded(records.read(file, "") | change))  # with a checksum that is right
+    assert filled.runs() == []
+    (why,) = filled.damaged_runs().values()
+    assert "run.json is damaged" in why
 
 
 @pytest.mark.parametrize("change", [{"root": 7}, {"root": ""}, {"root": "\0"}, {"name": None}])
 def test_a_data_set_of_other_kinds_is_named(filled, change):
     file = next(filled.path.glob("datasets/*/dataset.json"))
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with pytest.raises(StoreError, match=r"dataset\.json is damaged"):
-        filled.datasets()
+    file.write_bytes(records.encoded(records.read(file, "") | change))  # with a checksum that is right
+    (why,) = filled.damaged_datasets().values()
+    assert "dataset.json is damaged" in why
+    assert [one.name for one in filled.datasets()] == [file.parent.name]
 
 
 def test_an_id_that_is_a_path_is_none(filled):
