@@ -5,6 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassF1Score, MulticlassJaccardIndex
 from torchmetrics.functional.classification import binary_calibration_error
 
@@ -442,3 +445,49 @@ def test_groups_of_images_give_the_interval_of_images(monkeypatch):
     monkeypatch.setattr(metrics, "_GROUPS", 1000)
     grouped = metrics.figures({"m": measure})["m"].interval
     assert grouped == pytest.approx(whole, abs=0.002)
+
+
+# --- properties of any two masks ---
+
+VALUES = st.sampled_from([0, 1, 2, 3, VOID])
+PAIRS = st.lists(
+    hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=9).flatmap(
+        lambda shape: st.tuples(*(hnp.arrays(np.uint8, shape, elements=VALUES) for _ in "ab"))
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=60)
+@given(PAIRS)
+def test_whoever_comes_first_changes_a_comparison_by_sign_alone(pairs):
+    one, other = (overall(metrics.agreement(of(*some))) for some in (pairs, [(b, a) for a, b in pairs]))
+    for name, value in one.items():
+        turned = other[name] if value is None or not name.startswith("area_difference") else -other[name]
+        assert value == pytest.approx(turned)
+
+
+@settings(max_examples=60)
+@given(PAIRS)
+def test_a_mask_agrees_with_itself_wholly_or_there_is_nothing_to_agree_on(pairs):
+    for name, value in overall(metrics.agreement(of(*((a, a) for a, _ in pairs)))).items():
+        assert value in ((0.0, None) if name.startswith("area_difference") else (1.0, None))
+
+
+@settings(max_examples=60)
+@given(PAIRS, st.randoms())
+def test_counts_hold_each_known_pixel_once_in_any_order_of_photos_and_at_any_size(pairs, random):
+    matrix = of(*pairs).matrix()
+    assert matrix.sum() == sum(((a != VOID) & (b != VOID)).sum() for a, b in pairs)
+    assert (of(*random.sample(pairs, len(pairs))).matrix() == matrix).all()
+    enlarged = [tuple(mask.repeat(3, 0).repeat(2, 1) for mask in pair) for pair in pairs]
+    assert (of(*enlarged).matrix() == 6 * matrix).all()
+
+
+@settings(max_examples=60)
+@given(PAIRS)
+def test_shares_lie_between_nothing_and_all(pairs):
+    for name, measure in metrics.agreement(of(*pairs)).items():
+        values = [measure.overall(), *measure.each()]
+        low = -1 if name.startswith("area_difference") else 0
+        assert all(value is None or math.isnan(value) or low <= value <= 1 for value in values)
