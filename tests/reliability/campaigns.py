@@ -3,11 +3,12 @@
 import shutil
 
 from tests.conftest import SHARED
-from tests.reliability import damage, kills, media, names, pictures, stores, visitors, weights, writers
+from tests.reliability import damage, jobs_killed, kills, media, names, pictures, stores, visitors, weights, writers
 from tests.reliability.ledger import Campaign
 
 CAMPAIGNS: tuple[Campaign, ...] = (
     *kills.CAMPAIGNS,
+    *jobs_killed.CAMPAIGNS,
     *damage.CAMPAIGNS,
     *writers.CAMPAIGNS,
     *pictures.CAMPAIGNS,

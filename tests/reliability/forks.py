@@ -51,7 +51,6 @@ def _prepare() -> None:
     from scipy import ndimage  # noqa: F401
     from tqdm import tqdm
 
-    from dashboard import job_worker  # noqa: F401
     from seglib import cli, compare, evaluate, nets, pipeline, upkeep  # noqa: F401
 
     Image.init()

@@ -183,8 +183,8 @@ def killed_at_random_times(tries: int, seed: int, folder: Path) -> Line:
 
 
 def others_killed(tries: int, seed: int, folder: Path) -> Line:
-    """compare, evaluate, import-masks, tag, prune and the process behind a job of the dashboard."""
-    told, kinds = [], 0
+    """compare, evaluate, import-masks, tag and prune."""
+    told = []
     victims = _others(folder, seed)
     for index, (name, make) in enumerate(victims.items()):
         share = tries // len(victims) + (index < tries % len(victims))
@@ -192,7 +192,6 @@ def others_killed(tries: int, seed: int, folder: Path) -> Line:
         for at in victim.chosen(share):
             harm = victim.try_at(at)
             assert harm.ended.code == -signal.SIGKILL, (name, harm)
-        kinds += len(set(victim.points))
         told.append(f"{name} {share}")
     return Line(tries, f"{', '.join(told)}: all continued to the store that nobody harmed, without leftovers")
 
