@@ -138,6 +138,7 @@ class Watched:
     def __init__(self) -> None:
         self.peak: dict[int, int] = {}  # pid -> MB
         self._began = time.monotonic()
+        self._others = set(_children())  # of other tests
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -160,7 +161,7 @@ class Watched:
 
     def _watch(self) -> None:
         while not self._over.wait(0.05):
-            for pid in _children():
+            for pid in set(_children()) - self._others:
                 if (held := _peak_megabytes(pid)) is not None:
                     self.peak[pid] = max(held, self.peak.get(pid, 0))
 
