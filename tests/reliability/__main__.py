@@ -8,6 +8,7 @@ import platform
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -33,8 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"skipped: {campaign.fault} ({reason})", flush=True)
             continue
         began = time.monotonic()
+        tries = campaign.few if asked.few else campaign.tries
         with tempfile.TemporaryDirectory(prefix="seglib-reliability-") as folder:
-            line = campaign.run(campaign.few if asked.few else campaign.tries, SEED, Path(folder))
+            try:
+                line = campaign.run(tries, SEED, Path(folder))
+            except Exception as error:  # the other campaigns are worth running all the same
+                traceback.print_exc()
+                line = Line(
+                    tries, f"stopped by {type(error).__name__}: {str(error)[:200]}".replace("\n", " "), "unknown"
+                )
         done.append((campaign, line, time.monotonic() - began))
         print(
             f"{done[-1][2]:5.0f} s  {campaign.fault}: {line.tries} tries; {line.happened}; lost: {line.lost}",
@@ -43,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not asked.only and not asked.few:
         PAGE.write_text(page(done, time.monotonic() - started), "utf-8")
         print(PAGE.relative_to(ROOT))
-    return 0
+    return int(any(line.lost != "nothing" for _, line, _ in done))
 
 
 def page(done: list[tuple[Campaign, Line, float]], seconds: float) -> str:

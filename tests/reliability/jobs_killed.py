@@ -87,5 +87,5 @@ def _ended(some: Jobs) -> Job:
 
 
 CAMPAIGNS = (
-    Campaign("Killed and stopped", "a job of the dashboard killed at random times, and resumed", killed, 12, 1),
+    Campaign("Killed and stopped", "a job of the dashboard killed at random times, and resumed", killed, 8, 1),
 )

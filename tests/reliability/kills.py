@@ -233,8 +233,8 @@ def _made_stale(scene: Scene, store: Path) -> Path:
 RUNS = "Killed and stopped"
 
 CAMPAIGNS: tuple[Campaign, ...] = (
-    Campaign(RUNS, "`seglib run` killed (SIGKILL) around every write, fsync and rename", alone(run_killed), 120, 6),
-    Campaign(RUNS, "`seglib run` killed at random times from outside", alone(killed_at_random_times), 40, 2),
-    Campaign(RUNS, "`seglib run` stopped by SIGTERM and Ctrl-C at the same points", alone(run_stopped), 60, 4),
-    Campaign(RUNS, "other commands killed at the same points", alone(others_killed), 60, 5),
+    Campaign(RUNS, "`seglib run` killed (SIGKILL) around every write, fsync and rename", alone(run_killed), 90, 6),
+    Campaign(RUNS, "`seglib run` killed at random times from outside", alone(killed_at_random_times), 30, 2),
+    Campaign(RUNS, "`seglib run` stopped by SIGTERM and Ctrl-C at the same points", alone(run_stopped), 40, 4),
+    Campaign(RUNS, "other commands killed at the same points", alone(others_killed), 40, 5),
 )

@@ -179,6 +179,6 @@ def _as_a_page(path: Path, first: str, expected: str) -> None:
 SECTION = "Several at once"
 
 CAMPAIGNS: tuple[Campaign, ...] = (
-    Campaign(SECTION, "two processes write to one store", alone(two_writers), 36, 3),
-    Campaign(SECTION, "ten readers while others write", alone(readers), 28, 3),
+    Campaign(SECTION, "two processes write to one store", alone(two_writers), 24, 3),
+    Campaign(SECTION, "ten readers while others write", alone(readers), 14, 3),
 )
