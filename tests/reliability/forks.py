@@ -43,6 +43,13 @@ def _forker() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
 
 
+def close() -> None:
+    """End that process, if there is one."""
+    if _forker.cache_info().currsize:
+        _forker().shutdown()
+        _forker.cache_clear()
+
+
 def _prepare() -> None:
     """Import what every child needs, but start no thread."""
     import pyarrow.dataset

@@ -3,8 +3,15 @@
 import pytest
 
 from tests.reliability import __main__ as whole
+from tests.reliability import forks
 from tests.reliability.campaigns import CAMPAIGNS, lacking
 from tests.reliability.ledger import Campaign, Line
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_stays_at_work():
+    yield
+    forks.close()
 
 
 @pytest.mark.parametrize("campaign", CAMPAIGNS, ids=lambda campaign: campaign.fault.replace(" ", "-"))
