@@ -59,8 +59,20 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="start from a trained network with a new last layer: ARCH's own weights, or those of FILE",
     )
+    command.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE",
+        help="another leg: start from this checkpoint as it is, last layer included; with its --seed, which "
+        "says who is kept back",
+    )
     command.add_argument("--upsampling", metavar="U", help="of U-Nets: bilinear (default), transposed or shuffle")
-    command.add_argument("--encoder", type=Path, metavar="FILE", help="start its encoder from these weights")
+    command.add_argument(
+        "--encoder",
+        type=Path,
+        metavar="FILE",
+        help="start its encoder from these weights: a classifier's, or a checkpoint with the same encoder",
+    )
     command.add_argument("--unlabelled", type=Path, metavar="DIR", help="photos without masks, for soft labels")
     command.add_argument(
         "--teacher",
@@ -127,6 +139,13 @@ def add(commands: Any) -> None:
     command.add_argument("--device", choices=DEVICES, default="auto")
     command.add_argument("--workers", type=natural, default=1, metavar="N", help="loading processes (default 1)")
     command.add_argument(
+        "--lanes",
+        type=positive,
+        metavar="N",
+        help="shares of a batch computed beside each other, each with batch norms of its own (default 2 on a CPU, "
+        "else 1)",
+    )
+    command.add_argument(
         "--threads", type=positive, metavar="N", help="of the net on a CPU; 1 where others compute too"
     )
     command.add_argument("--minutes", type=number, metavar="M", help="pause after so long; the same command continues")
@@ -192,6 +211,8 @@ def _train(arguments: argparse.Namespace) -> int:
 def _net(arguments: argparse.Namespace, recipe: "Recipe") -> "nn.Module":
     from seglib.training import start
 
+    if arguments.start is not None:
+        return start.next_leg(_trained(arguments), recipe.classes)
     if arguments.finetune is not None:
         return start.from_model(_trained(arguments), len(recipe.classes), recipe.seed)
     return start.fresh(
@@ -203,27 +224,34 @@ def _net(arguments: argparse.Namespace, recipe: "Recipe") -> "nn.Module":
     )
 
 
+def _takes_whole_net(arguments: argparse.Namespace) -> bool:
+    return arguments.finetune is not None or arguments.start is not None
+
+
 def _trained(arguments: argparse.Namespace) -> models.ModelSpec:
-    """What is fine-tuned, its weights downloaded if need be."""
-    file = None if arguments.finetune == Path() else arguments.finetune
-    spec = models.find(arguments.architecture, file)
+    """What is fine-tuned or trained on, its weights downloaded if need be."""
+    file = arguments.finetune if arguments.start is None else arguments.start
+    spec = models.find(arguments.architecture, None if file == Path() else file)
     models.ensure_weights(spec)
     return spec
 
 
 def _weights(arguments: argparse.Namespace) -> str:
     """SHA-256 of the file that training starts from."""
-    if arguments.finetune is not None:
+    if _takes_whole_net(arguments):
         return models.weights_sha256(_trained(arguments))
     return models.file_sha256(arguments.encoder) if arguments.encoder else ""
 
 
 def _options(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
-    """Choices of the architecture: those of the checkpoint that is fine-tuned, or what the command line says."""
-    if arguments.finetune is not None:
-        if arguments.upsampling or arguments.encoder:
-            raise UsageError("--finetune takes net and weights as they are: leave out --upsampling and --encoder.")
-        return () if arguments.finetune == Path() else models.options_of_file(arguments.finetune)
+    """Choices of the architecture: those of the net that is taken whole, or what the command line says."""
+    if _takes_whole_net(arguments):
+        if arguments.upsampling or arguments.encoder or None not in (arguments.finetune, arguments.start):
+            raise UsageError(
+                "--finetune and --start each take a net and its weights as they are: give one of them, and leave out "
+                "--upsampling and --encoder."
+            )
+        return models.options_of_file(_trained(arguments).path)
     head = {"head": "context"} if arguments.architecture == "fcn_mobilenet_v2" else {}
     chosen = {"upsampling": arguments.upsampling} if arguments.upsampling else {}
     return tuple((head | chosen).items())
@@ -301,6 +329,7 @@ def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[s
         patience=arguments.patience,
         validation=arguments.validation,
         seed=arguments.seed,
+        lanes=arguments.lanes or (2 if device == "cpu" else 1),
         precision=precision,
     )
 

@@ -20,9 +20,10 @@ MOST_SQUASHED = 1.5
 """Change of a photo's aspect that still shows it whole."""
 
 _ASPECTS = ((1, 1), (1, 1), (3, 4), (4, 3), (2, 3), (3, 2))  # width : height of frames; squares twice as often
-_LIGHT = 0.3
+_LIGHT = 0.4
+_GREY = 0.1
 _STEP = 32
-_LEAST_AREA = 0.4
+_LEAST_AREA = 0.25
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def drawn_frame(recipe: Recipe, random: torch.Generator) -> Frame:
 
 def drawn_box(size_wh: tuple[int, int], frame: Frame, whole: float, random: torch.Generator) -> Box:
     """The part of a photo that fills the frame: as a rule all of it, squashed by at most `MOST_SQUASHED`; else a crop
-    of at least 40 % of that, squashed by any amount up to a third.
+    of at least a quarter of that, squashed by any amount up to a third.
     """
     width, height = size_wh
     aspect = width / height / (frame.width / frame.height)  # by how much the photo is wider than the frame
@@ -126,9 +127,11 @@ def seen(
 
 
 def in_other_light(photo: Tensor, random: torch.Generator) -> Tensor:
-    """Brightness, contrast and saturation each changed by up to 30 %."""
+    """Brightness, contrast and saturation each changed by up to 40 %; one photo in ten without colour."""
     for change in (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation):
         photo = change(photo, 1 + _uniform(-_LIGHT, _LIGHT, random))
+    if float(torch.rand((), generator=random)) < _GREY:
+        photo = transforms.rgb_to_grayscale(photo, 3)
     return photo
 
 

@@ -29,6 +29,12 @@ class Seen:
     soft: Tensor | None
     """float32 (B, C, H / 8, W / 8): the teacher's probabilities."""
 
+    def shares(self, number: int) -> "list[Seen]":
+        """The same photos in so many parts, as equal as can be."""
+        soft = [None] * number if self.soft is None else self.soft.tensor_split(number)
+        parts = zip(self.photos.tensor_split(number), self.masks.tensor_split(number), soft, strict=True)
+        return [Seen(*part) for part in parts]
+
 
 @dataclass(frozen=True)
 class Source:

@@ -55,6 +55,8 @@ class Recipe:
     seed: int = 0
     loss_stride: int = 2
     """The loss looks at each n-th pixel in both directions."""
+    lanes: int = 1
+    """Shares of a batch that go through the net beside each other, each with batch norms of its own."""
     precision: str = "fp32"
     photos: str = ""
     """Digest of the names of the training photos."""

@@ -43,6 +43,16 @@ def from_model(spec: ModelSpec, classes: int, seed: int) -> nn.Module:
     return net
 
 
+def next_leg(spec: ModelSpec, classes: Sequence[str]) -> nn.Module:
+    """A trained net as it is, last layer included: for another leg of its training."""
+    if spec.classes != tuple(classes):
+        raise UsageError(
+            f"{spec.path.name} knows {', '.join(spec.classes)}, and {', '.join(classes)} are to be learnt: give it a "
+            "new last layer with --finetune."
+        )
+    return models.load(spec)
+
+
 def check_parts(net: nn.Module, names: Sequence[str]) -> None:
     """Raises `UsageError` for a module that this net does not have."""
     known = {name for name, _ in net.named_modules()}
@@ -57,10 +67,12 @@ def last_layer(net: nn.Module) -> str:
 
 
 def _fill_encoder(net: nn.Module, encoder: Path) -> None:
-    """From a state dict whose keys are those of torchvision's classifier, with or without `features.`; or, where names
-    differ (SegNet's encoder and `vgg16_bn`), whose tensors come in the same order.
+    """From a state dict whose keys are those of torchvision's classifier, with or without `features.`, or of a net of
+    ours with the same encoder; or, where names differ (SegNet's encoder and `vgg16_bn`), whose tensors come in the same
+    order.
     """
-    state = {name.removeprefix("features."): value for name, value in models.read_state(encoder).items()}
+    read = models.read_state(encoder)
+    state = {name.removeprefix("features.").removeprefix("backbone."): value for name, value in read.items()}
     backbone = net.get_submodule("backbone")
     wanted = backbone.state_dict()
     if not wanted.keys() & state.keys():

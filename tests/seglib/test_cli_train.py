@@ -63,6 +63,19 @@ def test_fine_tuning_starts_from_a_checkpoint_under_a_new_head(voc, tmp_path, ca
     assert "mIoU" in capsys.readouterr().out
 
 
+def test_another_leg_goes_on_from_the_net_as_it_is(voc, tmp_path, capsys):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    pets = ("tiny", voc, "--classes", "background,cat,dog", *SMALL, "--weights-as", "fp32")
+    assert train(*pets, "--out", first) == 0
+    still = ("--rate", "0", "--freeze", "backbone", "--epochs", "1")
+    assert train(*pets, "--start", first, "--out", second, *still) == 0
+    best = pd.read_csv(tmp_path / "first.csv")["miou"].max()
+    assert pd.read_csv(tmp_path / "second.csv")["miou"].tolist() == [best]
+    capsys.readouterr()
+    assert train("tiny", voc, "--classes", "background,cat", *SMALL, "--start", first, "--out", second) == 2
+    assert "first.safetensors knows background, cat, dog" in capsys.readouterr().err
+
+
 def test_a_teacher_is_asked_once_and_helps(voc, tmp_path, capsys):
     teacher, out = tmp_path / "teacher.safetensors", tmp_path / "pupil.safetensors"
     classes = ("--classes", "background,cat,dog")
@@ -119,7 +132,9 @@ def test_patience_that_is_spent_is_an_end_and_no_pause(voc, tmp_path, capsys):
         (("tiny", "--teacher", "x.pth"), 2, "'x.pth' is neither"),
         (("tiny", "--teacher", "x.safetensors"), 1, "no weights file 'x.safetensors'"),
         (("tiny", "--soft-labels", "x"), 2, "holds no soft labels"),
-        (("tiny", "--finetune", "--upsampling", "shuffle"), 2, "leave out --upsampling"),
+        (("tiny", "--finetune", "--upsampling", "shuffle"), 2, "leave out --upsampling and --encoder"),
+        (("tiny", "--start", "x.safetensors", "--finetune"), 2, "give one of them"),
+        (("tiny", "--start", "x.safetensors"), 1, "There is no weights file 'x.safetensors'"),
         (("tiny", "--upsampling", "shuffle"), 2, "knows no choice of upsampling"),
         (("tiny", "--encoder", "nowhere.pth"), 1, "'nowhere.pth' cannot be read"),
         (("tiny", "--masks", "nowhere"), 1, "name the folder that holds the masks"),

@@ -63,7 +63,7 @@ def test_the_table_has_both_reductions_and_each_class(whole):
     assert {f"iou:{name}" for name in plain.CLASSES} < set(rows[0])
 
 
-@pytest.mark.parametrize("stopped_at", [1, 8, 20])
+@pytest.mark.parametrize("stopped_at", [1, 8, 17])
 def test_an_interrupted_training_ends_at_the_same_numbers(folder, whole, tmp_path, monkeypatch, stopped_at):
     monkeypatch.setattr(loop, "SAVED_EVERY", 0.0)
 
@@ -222,17 +222,16 @@ def test_a_box_lies_within_its_photo_and_is_mostly_all_of_it():
         box = augment.drawn_box((384, 256), Frame(224, 224), 0.6, random)
         assert -1e-6 <= box.left <= 384 - box.width + 1e-6
         assert -1e-6 <= box.top <= 256 - box.height + 1e-6
-        assert box.width * box.height >= 0.2 * 384 * 256
+        assert box.width * box.height >= 0.1 * 384 * 256
         whole += (round(box.width), round(box.height)) == (384, 256)
     assert 140 < whole < 220
 
 
 def test_photo_mask_and_soft_labels_stay_on_top_of_each_other():
-    """The photo's red says where the object is; mask and soft labels must say the same wherever it is put."""
+    """The photo's light says where the object is; mask and soft labels must say the same wherever it is put."""
     mask = torch.zeros(96, 144, dtype=torch.uint8)
     mask[20:70, 30:110] = 1
-    photo = torch.zeros(3, 96, 144, dtype=torch.uint8)
-    photo[0] = 255 * mask
+    photo = (255 * mask).expand(3, 96, 144)
     soft = torch.stack([1.0 - mask[::2, ::2], mask[::2, ::2].float()]) * 20
     made = plain.recipe(loss_stride=2, whole=0.3)
     for seed in range(20):
@@ -241,8 +240,8 @@ def test_photo_mask_and_soft_labels_stay_on_top_of_each_other():
         )
         assert (seen.shape, where.shape, probability.shape) == ((3, 64, 96), (32, 48), (2, 8, 12))
         assert (seen.dtype, where.dtype) == (torch.uint8, torch.int64)
-        red = torch.nn.functional.avg_pool2d((seen[0] > 60).float()[None], 2)[0]
-        assert ((red > 0.5) == (where == 1)).float().mean() > 0.95
+        light = torch.nn.functional.avg_pool2d((seen[0] > 60).float()[None], 2)[0]
+        assert ((light > 0.5) == (where == 1)).float().mean() > 0.95
         coarse = torch.nn.functional.avg_pool2d((where == 1).float()[None], 4)[0]
         sure = (coarse == 0) | (coarse == 1)
         assert ((probability[1] > 0.5) == (coarse == 1))[sure].float().mean() > 0.97
@@ -281,6 +280,13 @@ def test_the_encoder_takes_weights_of_the_same_shape(tmp_path):
         start.fresh("tiny", 3, options={}, seed=1, encoder=tmp_path / "other.pth")
 
 
+def test_the_encoder_takes_that_of_another_net(whole):
+    trained = models.load(models.find(None, whole[0]))
+    filled = start.fresh("tiny", 7, options={}, seed=1, encoder=whole[0])
+    for name, value in trained.backbone.state_dict().items():
+        assert torch.equal(filled.backbone.state_dict()[name], value), name
+
+
 def test_segnets_encoder_takes_vgg16s_weights(tmp_path):
     from torchvision.models.vgg import cfgs, make_layers
 
@@ -307,3 +313,11 @@ def test_fine_tuning_keeps_all_but_the_last_layer(whole):
     assert torch.equal(net.backbone[0].weight, trained.backbone[0].weight)
     assert not torch.equal(net.classifier.weight, trained.classifier.weight)
     assert start.from_model(spec, 7, seed=4).classifier.out_channels == 7
+
+
+def test_the_next_leg_starts_from_the_whole_net(whole):
+    spec = models.find(None, whole[0])
+    trained, net = models.load(spec), start.next_leg(spec, spec.classes)
+    assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), net.parameters(), strict=True))
+    with pytest.raises(UsageError, match="knows background, cat, dog, and background, leaf are to be learnt: give it"):
+        start.next_leg(spec, ("background", "leaf"))
