@@ -1,8 +1,8 @@
 """The launcher: `python -m dashboard`, and `python -m dashboard report`.
 
 In: arguments. Out: a running server, or a report in a file. If the store holds no run, the sample photos are analysed
-first, in a process of their own, so that the server never loads a net. Errors are one sentence; 2 is a wrong request, 1
-a failure.
+first by each embedded network, in a process of their own, so that the server never loads a net. Errors are one
+sentence; 2 is a wrong request, 1 a failure.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from dashboard import report_command
 from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, Settings
 from seglib.dataset import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
+from seglib.models import DEFAULT_MODEL, MODELS
 from seglib.store import Store
 
 SAMPLE = ROOT / "dataset" / "sample"
@@ -163,23 +164,28 @@ def _first_analysis(settings: Settings) -> None:
         print("The sample photos are not here; analyse a folder of yours with: python -m seglib run FOLDER")
         return
     print("The store is empty: analysing the sample photos first.", flush=True)
-    report = _run_sample(settings.store)
-    print(f"{report['computed']} photos analysed in {report['seconds']:.1f} s with {report['model']}.", flush=True)
+    reports = _run_sample(settings.store)
+    seconds, names = sum(report["seconds"] for report in reports), " and ".join(report["model"] for report in reports)
+    print(f"{reports[-1]['computed']} photos analysed in {seconds:.1f} s with {names}.", flush=True)
     for folder in settings.data:
-        _offer(folder / OFFERED, settings.store, float(report["images_per_second"]))
+        _offer(folder / OFFERED, settings.store, float(reports[-1]["images_per_second"]))
 
 
-def _run_sample(store: Path) -> dict[str, Any]:
-    """The report of `seglib run`, whose progress goes to the terminal."""
-    command = [sys.executable, "-m", "seglib", "run", str(SAMPLE), "--store", str(store), "--json"]
+def _run_sample(store: Path) -> list[dict[str, Any]]:
+    """What `seglib run` reports of each embedded network, the default's last: the pages open with the run used last.
+
+    Its progress goes to the terminal.
+    """
+    embedded = sorted((spec.name for spec in MODELS.values() if spec.source == "embedded"), key=DEFAULT_MODEL.__eq__)
+    models = (word for name in embedded for word in ("--model", name))
+    command = [sys.executable, "-m", "seglib", "run", str(SAMPLE), "--store", str(store), "--json", *models]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     done = subprocess.run(  # noqa: S603 - our own program on our own folder
         command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}, check=False
     )
     if done.returncode:
         raise SegError("The first analysis failed, as said above: the dashboard was not started.")
-    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return report
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def _offer(folder: Path, store: Path, images_per_second: float) -> None:
