@@ -68,7 +68,7 @@ class Shot:
 SHOTS: dict[str, Shot] = {
     "overview": Shot(""),
     "explore": Shot("explore?sort=confidence", pick_two),
-    "image": Shot("image?agreement=contradicts"),
+    "image": Shot("image?path=egyptian"),
     "compare": Shot("compare", counted),
     "difference": Shot("compare", most_disagreeing),
     "runs": Shot("runs"),

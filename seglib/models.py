@@ -39,10 +39,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def _own(name: str, room: str = "nets") -> "Callable[..., nn.Module]":
+def _own(name: str, room: str = "nets", **chosen: str) -> "Callable[..., nn.Module]":
     def build(classes: int, **options: str) -> "nn.Module":
         builder: Callable[..., nn.Module] = getattr(importlib.import_module(f"seglib.{room}"), name)
-        return builder(classes, **options)
+        return builder(classes, **chosen | options)
 
     return build
 
@@ -98,11 +98,11 @@ MODELS: dict[str, ModelSpec] = {
     for spec in (
         ModelSpec(
             name="fcn_mobilenet_v2",
-            build=_own("fcn_mobilenet_v2"),
+            build=_own("fcn_mobilenet_v2", head="context"),
             weights="fcn_mobilenet_v2_voc.safetensors",
-            sha256="94fef5921378197bf8ab2eb2a11892e96e0af6781e7f834547cc8322eb271f4b",
-            parameters=2_043_973,
-            gflops=2.764,
+            sha256="27531c0f60cd68b7c7cf3953458d8b2476b5351fec4516b6e5830d95f50ad13d",
+            parameters=3_078_021,
+            gflops=3.856,
             source="embedded",
             resize=Resize("224"),
             fp32_blocks=("backbone.0", "backbone.1", "backbone.2"),
@@ -160,11 +160,12 @@ MODELS: dict[str, ModelSpec] = {
 
 
 TRAINED: dict[str, "Callable[..., nn.Module]"] = {
+    "fcn_mobilenet_v2": _own("fcn_mobilenet_v2"),  # a file that names no head has torchvision's
     "unet_mobilenet_v2": _own("unet_mobilenet_v2"),
     "unet_resnet34": _own("unet_resnet34"),
     "segnet": _own("segnet", "segnet"),
 }
-"""What `seglib train` builds beside the models above, and what comes without weights."""
+"""What `seglib train` builds beside the models above, or otherwise than above."""
 
 
 def trainable() -> tuple[str, ...]:
@@ -307,21 +308,30 @@ def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
         raise UnknownName("model", architecture, trainable())
     spec = MODELS[architecture] if architecture in MODELS else _untrained(architecture)
     try:
-        if "recipe" in about:  # made by seglib train
-            spec = replace(spec, build=builder(architecture, _options(about)), gflops=None)
         return replace(
             spec,
+            build=builder(architecture, _options(about)),
             weights=str(weights),
             sha256="",
             source="file",
-            parameters=int(about.get("parameters", spec.parameters)),
+            parameters=int(about.get("parameters", 0)) or _counted(weights) or spec.parameters,
+            gflops=None if architecture in TRAINED else spec.gflops,
             classes=_class_names(json.loads(about["classes"])) if "classes" in about else spec.classes,
             resize=Resize(about["resize"]) if "resize" in about else spec.resize,
             mean=_rgb(json.loads(about["mean"])) if "mean" in about else spec.mean,
             std=_rgb(json.loads(about["std"]), positive=True) if "std" in about else spec.std,
         )
-    except (ValueError, TypeError, AttributeError, RecursionError, UsageError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UsageError):
         raise _unreadable_metadata(weights) from None
+
+
+def _counted(weights: Path) -> int:
+    """Parameters in a safetensors file: all its numbers but a batch norm's running ones; 0 for other files."""
+    if weights.suffix != ".safetensors":
+        return 0
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    tensors = {name: value for name, value in _safetensors_header(weights).items() if name != "__metadata__"}
+    return sum(math.prod(value["shape"]) for name, value in tensors.items() if not name.endswith(buffers))
 
 
 def _unreadable_metadata(weights: Path) -> WeightsError:
@@ -362,15 +372,27 @@ def _untrained(architecture: str) -> ModelSpec:
 
 
 def _safetensors_metadata(path: Path) -> dict[str, str]:
-    """The header's `__metadata__`: 8 bytes of little-endian length, then JSON (huggingface.co/docs/safetensors)."""
+    about = _safetensors_header(path).get("__metadata__", {})
+    if not isinstance(about, dict):
+        raise _no_safetensors(path)
+    return {str(k): str(v) for k, v in about.items()}
+
+
+def _safetensors_header(path: Path) -> dict[str, Any]:
+    """8 bytes of little-endian length, then JSON (huggingface.co/docs/safetensors)."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(min(length, 100_000_000)))
-        about = header.get("__metadata__", {})
-        return {str(k): str(v) for k, v in about.items()}
-    except (OSError, ValueError, AttributeError, RecursionError):
-        raise WeightsError(f"{path.name} is not a safetensors file, or it is damaged.") from None
+    except (OSError, ValueError, RecursionError):
+        raise _no_safetensors(path) from None
+    if not isinstance(header, dict):
+        raise _no_safetensors(path)
+    return header
+
+
+def _no_safetensors(path: Path) -> WeightsError:
+    return WeightsError(f"{path.name} is not a safetensors file, or it is damaged.")
 
 
 def read_state(path: Path) -> "dict[str, Tensor]":

@@ -154,10 +154,11 @@ def upsampler(kind: str, channels: int) -> nn.Module:
 
 
 def unet_mobilenet_v2(classes: int, *, upsampling: str = "bilinear") -> nn.Module:
-    """U-Net on MobileNetV2, whose maps have 1/2 to 1/32 of the side; logits at 1/2."""
-    taken = {"1": "2", "3": "4", "6": "8", "13": "16", "18": "32"}
-    backbone = IntermediateLayerGetter(mobilenet_v2(weights=None).features, taken)
-    return Segmenter(backbone, UNetHead((16, 24, 32, 96, 1280), (192, 96, 48, 24), classes, upsampling))
+    """U-Net on the encoder of `fcn_mobilenet_v2`, whose maps have 1/2 to 1/16 of the side as in the paper; logits at
+    1/2.
+    """
+    backbone = IntermediateLayerGetter(_mobilenet_v2_at_stride_16(), {"1": "2", "3": "4", "6": "8", "18": "16"})
+    return Segmenter(backbone, UNetHead((16, 24, 32, 1280), (128, 48, 24), classes, upsampling))
 
 
 def unet_resnet34(classes: int, *, upsampling: str = "bilinear") -> nn.Module:

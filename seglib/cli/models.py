@@ -42,5 +42,5 @@ def _models(arguments: argparse.Namespace) -> int:
             else "downloaded at first use"
         )
         print(f"{row['name']:<30}{row['classes']:>8}{row['resize']:>12}{row['parameters']:>12,}{size:>10}  {place}")
-    print(f"\nto train with python -m seglib train, also: {', '.join(TRAINED)}")
+    print(f"\nto train with python -m seglib train, also: {', '.join(name for name in TRAINED if name not in MODELS)}")
     return 0

@@ -33,7 +33,7 @@ def empty_cache(tmp_path, monkeypatch) -> Path:
 
 def bare(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
-    return MODELS[name].build(21)
+    return models.builder(name)(21)
 
 
 # --- the registry tells the truth ---
@@ -189,7 +189,7 @@ def test_a_state_dict_with_auxiliary_head_fits_the_net_that_runs(tmp_path):
 def test_a_safetensors_file_names_its_model_classes_and_resize_itself(tmp_path):
     file = tmp_path / "pets.safetensors"
     about = {"architecture": "fcn_mobilenet_v2", "classes": '["background", "pet"]', "resize": "short:384"}
-    save_file(MODELS["fcn_mobilenet_v2"].build(2).state_dict(), file, about)
+    save_file(models.builder("fcn_mobilenet_v2")(2).state_dict(), file, about)
     spec = find(None, file)
     assert (spec.name, spec.classes, spec.resize.text) == ("fcn_mobilenet_v2", ("background", "pet"), "short:384")
     assert models.load(spec)(torch.zeros(1, 3, 64, 64))["out"].shape[1] == 2
