@@ -51,6 +51,14 @@ def add(commands: Any) -> None:
         help="what to learn. Names of VOC pick from its masks, all else becomes background; other names say what the "
         "masks' values 0, 1, ... mean (default: all that the masks tell apart)",
     )
+    _add_start(command)
+    _add_teacher(command)
+    _add_recipe(command)
+    _add_machine(command)
+
+
+def _add_start(command: argparse.ArgumentParser) -> None:
+    """Where training starts from."""
     command.add_argument(
         "--finetune",
         nargs="?",
@@ -73,6 +81,10 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="start its encoder from these weights: a classifier's, or a checkpoint with the same encoder",
     )
+
+
+def _add_teacher(command: argparse.ArgumentParser) -> None:
+    """Who else teaches."""
     command.add_argument("--unlabelled", type=Path, metavar="DIR", help="photos without masks, for soft labels")
     command.add_argument(
         "--teacher",
@@ -84,6 +96,10 @@ def add(commands: Any) -> None:
         "--soft-labels", type=Path, metavar="DIR", help="keeps the teacher's soft labels (default: beside --out)"
     )
     command.add_argument("--soft", type=number, default=1.0, metavar="W", help="weight of the soft labels (default 1)")
+
+
+def _add_recipe(command: argparse.ArgumentParser) -> None:
+    """What changes the result: seglib.training.recipe."""
     command.add_argument(
         "--resize",
         type=resize,
@@ -135,6 +151,10 @@ def add(commands: Any) -> None:
     command.add_argument("--validation", type=share, default=0.1, metavar="SHARE", help="of the photos (default 0.1)")
     command.add_argument("--seed", type=natural, default=0, metavar="N", help="default 0")
     command.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+
+
+def _add_machine(command: argparse.ArgumentParser) -> None:
+    """How it is computed and written."""
     command.add_argument("--weights-as", choices=["fp16", "fp32"], default="fp16", help="numbers of the checkpoint")
     command.add_argument("--device", choices=DEVICES, default="auto")
     command.add_argument("--workers", type=natural, default=1, metavar="N", help="loading processes (default 1)")
