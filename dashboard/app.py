@@ -17,7 +17,7 @@ from starlette.requests import Request  # noqa: E402
 from starlette.responses import RedirectResponse  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
-from dashboard import doors, media, plotlyjs, preload, startup  # noqa: E402
+from dashboard import assets, doors, media, plotlyjs, preload, startup  # noqa: E402
 
 
 def to_home(request: Request) -> RedirectResponse:
@@ -26,9 +26,11 @@ def to_home(request: Request) -> RedirectResponse:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/{query}")
 
 
+OWN_ROUTES = [*media.routes, *plotlyjs.routes]
+
 app = st.App(
     Path(__file__).with_name("main.py"),
-    routes=[Route("/overview", to_home), *media.routes, *plotlyjs.routes],
+    routes=[Route("/overview", to_home)],
     lifespan=startup.lifespan,
-    middleware=[Middleware(doors.Doors), Middleware(preload.Preload)],
+    middleware=[Middleware(doors.Doors, own=OWN_ROUTES), Middleware(assets.Assets), Middleware(preload.Preload)],
 )

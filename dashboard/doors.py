@@ -1,22 +1,26 @@
 """The door that each request comes through first: under which name this server answers, and to whose pages.
 
-In: requests. Out: the same, without the path under which a proxy shows this server in front of our own routes; or a
-refusal. Two things that browsers do are stopped here. A page of another site that had its name point to this machine
-(DNS rebinding) comes with that name in `Host`. A page of another site that connects to this one (a websocket needs no
-permission) comes with its own name in `Origin`; Streamlit, before it refuses such a page, asks a server on the internet
-for this machine's address. Knows nothing of pages, stores or passwords.
+In: requests. Out: the same for Streamlit; the answer of one of our own routes, at once, since what Streamlit puts
+around each answer (sessions, compression) takes its time and does nothing for a picture; or a refusal. Two things that
+browsers do are stopped here. A page of another site that had its name point to this machine (DNS rebinding) comes with
+that name in `Host`. A page of another site that connects to this one (a websocket needs no permission) comes with its
+own name in `Origin`; Streamlit, before it refuses such a page, asks a server on the internet for this machine's
+address. Knows nothing of pages, stores or passwords.
 """
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard.settings import LOOPBACK_NAMES, Settings
 
-OWN = ("/media-api", "/chart-script")
-"""Our own routes lie at the root; Streamlit puts the base path in front of its own only."""
+OWN = ("/media-api/", "/chart-script/")
+"""Below these, with and without the path under which a proxy shows this server."""
 
 _HARMLESS = ("GET", "HEAD", "OPTIONS")
 _POLICY_VIOLATION = 1008
@@ -25,15 +29,20 @@ _POLICY_VIOLATION = 1008
 class Doors:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, own: Sequence[Route]) -> None:
         self._app = app
+        self._own = Starlette(routes=own)
         self._settings = Settings.read()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
         elif not (reason := objection(scope, self._settings.names)):
-            await self._app(_at_the_root(scope, self._settings.base), receive, send)
+            path = scope["path"].removeprefix(self._settings.base)
+            if scope["type"] == "http" and f"{path}/".startswith(OWN):
+                await self._own({**scope, "path": path, "raw_path": path.encode()}, receive, send)
+            else:
+                await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await PlainTextResponse(reason, 403)(scope, receive, send)
         else:
@@ -69,10 +78,3 @@ def _place(origin: str) -> str:
         return urlsplit(origin).netloc.lower() or "null"
     except ValueError:
         return "null"
-
-
-def _at_the_root(scope: Scope, base: str) -> Scope:
-    path = scope["path"].removeprefix(base)
-    if not base or path == scope["path"] or not path.startswith(OWN):
-        return scope
-    return {**scope, "path": path, "raw_path": path.encode()}

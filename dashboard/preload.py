@@ -1,16 +1,21 @@
-"""Tells the browser with the page itself which scripts it will need, so that they come while the app starts.
+"""Tells the browser with the page itself what it would otherwise find out step by step.
 
-In: the page on its way to the browser. Out: the same with a `Link` header. Without it the browser learns of the scripts
-of buttons, charts and galleries only when the first of them is to be drawn, and then fetches dozens one after the
-other. Where Streamlit names its files differently, nothing is announced. Knows nothing of pages or stores.
+In: Streamlit's page on its way to the browser. Out: the same with two more things in its head. The scripts that will be
+needed: else the browser learns of those of buttons, charts and galleries only when the first of them is to be drawn,
+and then fetches dozens one after the other; they stand last, so that the page's own come first. And where the server
+is: else the page `/explore` asks below `/explore` first, is refused, waits 100 ms and asks again, before it connects.
+Where Streamlit names its files differently, no script is announced. Knows nothing of pages or stores.
 """
 
+import json
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import streamlit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import get_option
 
 from dashboard.settings import own_address
 
@@ -34,20 +39,54 @@ class Preload:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def announce(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = message["headers"]
-                if header() and (b"content-type", b"text/html") in [(k.lower(), v[:9]) for k, v in headers]:
-                    message = {**message, "headers": [*headers, (b"link", header())]}
-            await send(message)
+        if scope["type"] != "http" or scope["method"] != "GET" or b"text/html" not in _header(scope, b"accept"):
+            await self._app(scope, receive, send)
+            return
+        start: Message | None = None  # of a page: it waits until the length is known
+        page = b""
 
-        await self._app(scope, receive, announce if scope["type"] == "http" else send)
+        async def told(message: Message) -> None:
+            nonlocal start, page
+            if message["type"] == "http.response.start" and _is_page(message):
+                start = message
+            elif start is None:
+                await send(message)
+            else:
+                page += message.get("body", b"")
+                if not message.get("more_body"):
+                    page = page.replace(b"</head>", head() + b"</head>", 1)
+                    await send({**start, "headers": _with_length(start["headers"], len(page))})
+                    await send({"type": "http.response.body", "body": page})
+
+        await self._app({**scope, "headers": [h for h in scope["headers"] if h[0] not in _ABOUT_BYTES]}, receive, told)
+
+
+_ABOUT_BYTES = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
+"""What a browser says of the bytes that it wants or has: those of the file, which are not what it gets."""
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return b",".join(value for name, value in scope["headers"] if name == wanted)
+
+
+def _is_page(start: Message) -> bool:
+    return start["status"] == 200 and any(
+        name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in start["headers"]
+    )
+
+
+def _with_length(headers: Iterable[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    about_file = (b"content-length", b"etag", b"last-modified", b"accept-ranges")
+    return [(k, v) for k, v in headers if k.lower() not in about_file] + [(b"content-length", b"%d" % length)]
 
 
 @cache
-def header() -> bytes:
-    links = (f"<{own_address('/static/js/')}{name}>; rel=modulepreload; fetchpriority=low" for name in scripts(_STATIC))
-    return ", ".join(links).encode()
+def head() -> bytes:
+    """What is added to the head of the page."""
+    config = {"allowedOrigins": get_option("client.allowedOrigins"), "useExternalAuthToken": False}
+    server = f"BACKEND_BASE_URL: location.origin + {json.dumps(own_address('/'))}, HOST_CONFIG: {json.dumps(config)}"
+    links = (f'<link rel="modulepreload" href="{own_address("/static/js/")}{name}">' for name in scripts(_STATIC))
+    return "".join((f"<script>window.__streamlit = {{{server}}}</script>", *links)).encode()
 
 
 def scripts(static: Path) -> list[str]:

@@ -16,6 +16,9 @@ def answer(request):
     return PlainTextResponse(request.scope["path"])
 
 
+OWN_ROUTES = [Route(f"{prefix}{{rest:path}}", answer) for prefix in doors.OWN]
+
+
 async def greet(socket):
     await socket.accept()
     await socket.send_text("hello")
@@ -27,7 +30,7 @@ def client(monkeypatch, tmp_path):
         for name, value in Settings(store=tmp_path, data=(), **more).environment().items():
             monkeypatch.setenv(name, value)
         routes = [Route("/{rest:path}", answer, methods=["GET", "PUT"]), WebSocketRoute("/socket", greet)]
-        return TestClient(Starlette(routes=routes, middleware=[Middleware(doors.Doors)]))
+        return TestClient(Starlette(routes=routes, middleware=[Middleware(doors.Doors, own=OWN_ROUTES)]))
 
     return made
 
@@ -91,8 +94,17 @@ def test_pages_of_other_sites_neither_connect_nor_write(client, origin, names, l
 def test_our_own_routes_are_found_below_the_path_of_a_proxy(client, monkeypatch):
     own = client(base="/photos")
     headers = {"host": "localhost"}
+    assert own.get("/media-api/thumb/a.jpg", headers=headers).text == "/media-api/thumb/a.jpg"
     assert own.get("/photos/media-api/thumb/a.jpg", headers=headers).text == "/media-api/thumb/a.jpg"
     assert own.get(f"/photos{plotlyjs.address()}", headers=headers).text == plotlyjs.address()
     assert own.get("/photos/_stcore/health", headers=headers).text == "/photos/_stcore/health"
     assert own.get("/photosmedia-api/x", headers=headers).text == "/photosmedia-api/x"
     assert media.photo_url("0" * 32).startswith("/photos/media-api/")
+
+
+def test_our_own_routes_are_behind_the_door_and_not_behind_streamlits_layers(client):
+    refused = client().get("/media-api/thumb/a.jpg", headers={"host": "evil.example"})
+    assert refused.status_code == 403
+    own = client()
+    assert own.get("/media-apis/x", headers={"host": "localhost"}).text == "/media-apis/x"
+    assert own.put("/media-api/x", headers={"host": "localhost"}).status_code == 405  # ours, which only read

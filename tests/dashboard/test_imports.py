@@ -9,7 +9,7 @@ from tests.conftest import ROOT, imported
 
 ORDER = [
     {"formats", "settings", "sockets", "plotlyjs"},
-    {"doors", "preload"},
+    {"doors", "preload", "assets"},
     {"state", "crossfilter", "picks", "predictor", "folders", "caches", "originals", "pictures"},
     {"answers", "requested", "report"},
     {"report_command"},
