@@ -64,18 +64,15 @@ class Segmenter(nn.Module):
         return {"out": nn.functional.interpolate(self.logits(x), size=size, mode="bilinear", align_corners=False)}
 
 
-class ContextHead(nn.Module):
-    """Logits at 1/8 of the side from what is here, around, and in the picture as a whole.
+class Pyramid(nn.Module):
+    """What is here, around, and in the picture as a whole.
 
     Here: the deep map. Around: three dilated depthwise convolutions beside each other (atrous spatial pyramid, Chen et
-    al. 2017, DeepLabv3). Whole: the classifier's own features, averaged over the picture (image pooling, Liu et al.
-    2015, ParseNet), without which one animal falls into parts of several. Then a skip connection from the map at 1/8
-    (Long et al. 2015; Chen et al. 2018, DeepLabv3+).
+    al. 2017, DeepLabv3). Whole: the encoder's last features, averaged over the picture (image pooling, Liu et al.
+    2015, ParseNet), without which one animal falls into parts of several.
     """
 
-    def __init__(
-        self, *, fine: int, deep: int, semantic: int, classes: int, width: int = 256, refined: int = 192
-    ) -> None:
+    def __init__(self, deep: int, semantic: int, width: int) -> None:
         super().__init__()
         self.here = conv_norm_relu(deep, width)
         self.around = nn.ModuleList(
@@ -83,47 +80,68 @@ class ContextHead(nn.Module):
         )
         self.whole = nn.Sequential(nn.Conv2d(semantic, width, 1), nn.ReLU())
         self.project = conv_norm_relu(5 * width, width)
+
+    def seen(self, deep: Tensor, semantic: Tensor) -> Tensor:
+        """(B, deep, h, w) and (B, semantic, h, w) -> (B, width, h, w)."""
+        here = self.here(deep)
+        whole = self.whole(semantic.mean((2, 3), keepdim=True)).expand(-1, -1, here.shape[2], here.shape[3])
+        out: Tensor = self.project(torch.cat([here, *(around(here) for around in self.around), whole], 1))
+        return out
+
+
+class ContextHead(Pyramid):
+    """Logits at 1/8 of the side: the pyramid, then a skip connection from the map at 1/8 (Long et al. 2015; Chen et al.
+    2018, DeepLabv3+).
+    """
+
+    def __init__(
+        self, *, fine: int, deep: int, semantic: int, classes: int, width: int = 256, refined: int = 192
+    ) -> None:
+        super().__init__(deep, semantic, width)
         self.skip = conv_norm_relu(fine, 48)
         self.refine = nn.Sequential(separable(width + 48, refined), separable(refined, refined))
         self.dropout = nn.Dropout(0.1)
         self.classify = nn.Conv2d(refined, classes, 1)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
-        here = self.here(maps["deep"])  # (B, 256, h, w)
-        whole = self.whole(maps["semantic"].mean((2, 3), keepdim=True))  # (B, 256, 1, 1)
-        whole = whole.expand(-1, -1, here.shape[2], here.shape[3])
-        x = self.project(torch.cat([here, *(around(here) for around in self.around), whole], 1))
         fine = self.skip(maps["fine"])  # (B, 48, 2h, 2w)
+        x = self.seen(maps["deep"], maps["semantic"])
         x = nn.functional.interpolate(x, size=fine.shape[2:], mode="bilinear", align_corners=False)
         out: Tensor = self.classify(self.dropout(self.refine(torch.cat([x, fine], 1))))
         return out
 
 
-class UNetHead(nn.Module):
+class UNetHead(Pyramid):
     """U-Net's decoder (Ronneberger et al. 2015) over the maps of any encoder, coarse to fine, up to the finest map.
 
-    The coarsest map also gets the average of the whole picture (ParseNet): it says what is in the picture, the skips
-    say where.
+    Its bottom is the pyramid of the map `deep` (and `semantic`, if the encoder has one beyond it): that says what is in
+    the picture, the skips say where.
     """
 
-    def __init__(self, channels: Sequence[int], widths: Sequence[int], classes: int, upsampling: str) -> None:
-        super().__init__()
-        deepest, *skips = reversed(channels)
-        self.bottom = conv_norm_relu(deepest, widths[0])
-        self.whole = nn.Sequential(nn.Conv2d(deepest, widths[0], 1), nn.ReLU())
-        before = (widths[0], *widths[:-1])
-        self.up = nn.ModuleList(upsampler(upsampling, width) for width in before)
+    def __init__(
+        self,
+        *,
+        skips: Sequence[int],
+        deep: int,
+        semantic: int,
+        widths: Sequence[int],
+        classes: int,
+        upsampling: str,
+    ) -> None:
+        super().__init__(deep, semantic, widths[0])
+        steps = list(zip(widths[:-1], reversed(skips), widths[1:], strict=True))
+        self.up = nn.ModuleList(upsampler(upsampling, width) for width, _, _ in steps)
         self.join = nn.ModuleList(
             nn.Sequential(conv_norm_relu(width + skip, out, 3), conv_norm_relu(out, out, 3))
-            for width, skip, out in zip(before, skips, widths, strict=True)
+            for width, skip, out in steps
         )
         self.dropout = nn.Dropout(0.1)
         self.classify = nn.Conv2d(widths[-1], classes, 1)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
-        deepest, *skips = reversed(list(maps.values()))
-        x = self.bottom(deepest) + self.whole(deepest.mean((2, 3), keepdim=True))
-        for up, join, skip in zip(self.up, self.join, skips, strict=True):
+        x = self.seen(maps["deep"], maps.get("semantic", maps["deep"]))
+        skips = [of for name, of in maps.items() if name not in ("deep", "semantic")]
+        for up, join, skip in zip(self.up, self.join, reversed(skips), strict=True):
             x = up(x)
             x = nn.functional.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
             x = join(torch.cat([x, skip], 1))
@@ -154,18 +172,23 @@ def upsampler(kind: str, channels: int) -> nn.Module:
 
 
 def unet_mobilenet_v2(classes: int, *, upsampling: str = "bilinear") -> nn.Module:
-    """U-Net on the encoder of `fcn_mobilenet_v2`, whose maps have 1/2 to 1/16 of the side as in the paper; logits at
-    1/2.
+    """U-Net on the encoder and the pyramid of `fcn_mobilenet_v2`, whose maps have 1/2 to 1/16 of the side as in the
+    paper; logits at 1/2.
     """
-    backbone = IntermediateLayerGetter(_mobilenet_v2_at_stride_16(), {"1": "2", "3": "4", "6": "8", "18": "16"})
-    return Segmenter(backbone, UNetHead((16, 24, 32, 1280), (128, 48, 24), classes, upsampling))
+    taken = {"1": "2", "3": "4", "6": "8", "17": "deep", "18": "semantic"}
+    backbone = IntermediateLayerGetter(_mobilenet_v2_at_stride_16(), taken)
+    widths = (256, 128, 48, 24)
+    head = UNetHead(skips=(16, 24, 32), deep=320, semantic=1280, widths=widths, classes=classes, upsampling=upsampling)
+    return Segmenter(backbone, head)
 
 
 def unet_resnet34(classes: int, *, upsampling: str = "bilinear") -> nn.Module:
     """U-Net on ResNet-34 (He et al. 2016), maps at 1/2 to 1/32; logits at 1/2."""
-    taken = {"relu": "2", "layer1": "4", "layer2": "8", "layer3": "16", "layer4": "32"}
+    taken = {"relu": "2", "layer1": "4", "layer2": "8", "layer3": "16", "layer4": "deep"}
     backbone = IntermediateLayerGetter(resnet34(weights=None), taken)
-    return Segmenter(backbone, UNetHead((64, 64, 128, 256, 512), (256, 128, 64, 32), classes, upsampling))
+    skips, widths = (64, 64, 128, 256), (256, 256, 128, 64, 32)
+    head = UNetHead(skips=skips, deep=512, semantic=512, widths=widths, classes=classes, upsampling=upsampling)
+    return Segmenter(backbone, head)
 
 
 class MendedDepthwise(nn.Conv2d):

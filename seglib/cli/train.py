@@ -79,7 +79,8 @@ def _add_start(command: argparse.ArgumentParser) -> None:
         "--encoder",
         type=Path,
         metavar="FILE",
-        help="start its encoder from these weights: a classifier's, or a checkpoint with the same encoder",
+        help="start its encoder from these weights: a classifier's, or a checkpoint with the same encoder, of "
+        "which all that is the same in the head is taken too",
     )
 
 

@@ -3,11 +3,11 @@
 In: an architecture, a number of classes, weights of an encoder or of a whole net. Out: the net. Knows nothing of data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from seglib import models
 from seglib.errors import UsageError, WeightsError
@@ -15,7 +15,10 @@ from seglib.models import ModelSpec
 
 
 def fresh(architecture: str, classes: int, *, options: dict[str, str], seed: int, encoder: Path | None) -> nn.Module:
-    """With random weights that follow from the seed, and the encoder's from a file if there is one."""
+    """With random weights that follow from the seed, and the encoder's from a file if there is one.
+
+    Of a file that holds a whole net of ours, also what has the same name and shape in the head, but for the last layer.
+    """
     torch.manual_seed(seed)
     try:
         net = models.builder(architecture, tuple(sorted(options.items())))(classes)
@@ -33,13 +36,7 @@ def from_model(spec: ModelSpec, classes: int, seed: int) -> nn.Module:
     """
     torch.manual_seed(seed)
     trained, net = models.load(spec), spec.build(classes)
-    last, shapes = last_layer(net), {name: value.shape for name, value in net.state_dict().items()}
-    state = {
-        name: value
-        for name, value in trained.state_dict().items()
-        if value.shape == shapes[name] and not name.startswith(f"{last}.")
-    }
-    net.load_state_dict(state, strict=False)
+    _fill(net, trained.state_dict())
     return net
 
 
@@ -66,6 +63,14 @@ def last_layer(net: nn.Module) -> str:
     return names[-1]
 
 
+def _fill(net: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """With all that has the same name and shape, but for the last layer."""
+    last, own = last_layer(net), net.state_dict()
+    for name, value in own.items():
+        if name in state and state[name].shape == value.shape and not name.startswith(f"{last}."):
+            value.copy_(state[name])
+
+
 def _fill_encoder(net: nn.Module, encoder: Path) -> None:
     """From a state dict whose keys are those of torchvision's classifier, with or without `features.`, or of a net of
     ours with the same encoder; or, where names differ (SegNet's encoder and `vgg16_bn`), whose tensors come in the same
@@ -81,3 +86,4 @@ def _fill_encoder(net: nn.Module, encoder: Path) -> None:
     if unfit:
         raise WeightsError(f"{encoder.name} does not fit this encoder: {unfit[0]} is missing or has another shape.")
     backbone.load_state_dict({name: state[name].to(value.dtype) for name, value in wanted.items()})
+    _fill(net, read)

@@ -287,6 +287,15 @@ def test_the_encoder_takes_that_of_another_net(whole):
         assert torch.equal(filled.backbone.state_dict()[name], value), name
 
 
+def test_a_unet_takes_encoder_and_pyramid_of_an_fcn_and_nothing_else():
+    fcn = models.MODELS["fcn_mobilenet_v2"]
+    trained, new = models.load(fcn).state_dict(), start.fresh("unet_mobilenet_v2", 21, options={}, seed=1, encoder=None)
+    filled = start.fresh("unet_mobilenet_v2", 21, options={}, seed=1, encoder=fcn.path).state_dict()
+    same = ("backbone.", *(f"classifier.{part}." for part in ("here", "around", "whole", "project")))
+    for name, value in filled.items():
+        assert torch.equal(value, (trained if name.startswith(same) else new.state_dict())[name]), name
+
+
 def test_segnets_encoder_takes_vgg16s_weights(tmp_path):
     from torchvision.models.vgg import cfgs, make_layers
 
