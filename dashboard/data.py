@@ -19,7 +19,7 @@ from dashboard import comparisons, folders, formats, ranking, report
 from dashboard import evaluations as grades
 from dashboard.crossfilter import apart
 from dashboard.folders import Folder
-from dashboard.formats import without_places
+from dashboard.formats import for_page
 from dashboard.picks import Picks
 from dashboard.ranking import Order
 from dashboard.state import View
@@ -147,7 +147,7 @@ def stored(path: Path) -> tuple[Store, str, list[Run]]:
 
 def unreadable_runs(store: Store) -> list[str]:
     """A sentence for each run that no page can show."""
-    return [without_places(why) for why in store.damaged_runs().values()]
+    return [for_page(why) for why in store.damaged_runs().values()]
 
 
 @st.cache_data(ttl=10, max_entries=4, show_spinner=False)
@@ -170,7 +170,7 @@ run_labels = formats.run_labels
 
 def sentence(error: SegError) -> str:
     """The error for a page: of a place on this machine only the last name is told."""
-    return without_places(str(error))
+    return for_page(str(error))
 
 
 def failures(source: Source) -> pd.DataFrame:

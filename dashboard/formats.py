@@ -114,6 +114,11 @@ def without_places(text: str) -> str:
     return _ABSOLUTE.sub(lambda found: found[1] or "...", text)
 
 
+def for_page(text: str) -> str:
+    """A sentence of the library as a page says it: without places, and with our button beside the command's option."""
+    return without_places(text).replace("--verify", "--verify (here: Verify on the page Runs)", 1)
+
+
 def run_labels(runs: Sequence[Run]) -> dict[str, str]:
     """`model · resize`, with precision and digest where two would look the same."""
     short = {run.run: f"{run.model}{_BETWEEN}{run.resize}" for run in runs}

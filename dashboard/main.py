@@ -51,7 +51,7 @@ def main() -> None:
         else:
             _draw(Settings.read().store, chosen)
     except SegError as error:
-        ui.failure(chosen, data.sentence(error))
+        ui.failure(chosen, data.sentence(error), to="" if chosen in TOOLS else runs.TITLE)
 
 
 def _draw(path: Path, title: str) -> None:

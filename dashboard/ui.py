@@ -24,12 +24,14 @@ def style() -> None:
     st.html(_STYLE)
 
 
-def failure(title: str, sentence: str) -> None:
-    """A page that cannot be shown, or not to its end, and why."""
+def failure(title: str, sentence: str, to: str = "") -> None:
+    """A page that cannot be shown, or not to its end, why, and a button to the page where that is mended."""
     if not session.has_head():
         with heading(title):
             pass
     st.error(plain_markdown(sentence))
+    if to:
+        _go(to)
 
 
 def nothing(title: str, sentence: str, to: str) -> None:
@@ -37,6 +39,10 @@ def nothing(title: str, sentence: str, to: str) -> None:
     with heading(title):
         pass
     st.info(plain_markdown(sentence))
+    _go(to)
+
+
+def _go(to: str) -> None:
     st.button(f"Go to {to}", key="go", type="primary", on_click=session.open_page, args=(to, Filters()))
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboard import data, session, ui
 from dashboard.data import Source
-from dashboard.formats import NOTHING, count, plain_markdown, size, without_places
+from dashboard.formats import NOTHING, count, for_page, plain_markdown, size
 from dashboard.requested import RunRequest
 from dashboard.settings import Settings
 from dashboard.views import at_work, start_run
@@ -44,7 +44,7 @@ def render(settings: Settings) -> None:
         ui.remark("This store holds no other run." if damaged else "This store holds no run yet.")
         return
     store, version, _ = found
-    ui.remarks([without_places(why) for why in store.damaged_datasets().values()])
+    ui.remarks([for_page(why) for why in store.damaged_datasets().values()])
     with ui.card("Runs in this store", f"n = {count(len(runs))}, the one used last first", stretch=False):
         for run in reversed(runs):
             _run(settings, store, run)
@@ -94,7 +94,7 @@ def _damaged(store: Store, damaged: dict[str, str]) -> None:
             with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{name}"):
                 with st.container(width="stretch", gap="xsmall"):
                     ui.line(name)
-                    ui.remark(without_places(why))
+                    ui.remark(for_page(why))
                 if st.button("Delete", key=f"delete:{name}"):
                     _confirm(store, name, NOTHING)
 
