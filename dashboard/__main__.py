@@ -164,14 +164,14 @@ def _first_analysis(settings: Settings) -> None:
         print("The sample photos are not here; analyse a folder of yours with: python -m seglib run FOLDER")
         return
     print("The store is empty: analysing the sample photos first.", flush=True)
-    reports = _run_sample(settings.store)
+    reports = run_sample(settings.store)
     seconds, names = sum(report["seconds"] for report in reports), " and ".join(report["model"] for report in reports)
     print(f"{reports[-1]['computed']} photos analysed in {seconds:.1f} s with {names}.", flush=True)
     for folder in settings.data:
         _offer(folder / OFFERED, settings.store, float(reports[-1]["images_per_second"]))
 
 
-def _run_sample(store: Path) -> list[dict[str, Any]]:
+def run_sample(store: Path) -> list[dict[str, Any]]:
     """What `seglib run` reports of each embedded network, the default's last: the pages open with the run used last.
 
     Its progress goes to the terminal.

@@ -1,11 +1,11 @@
 """Make the pictures of the README anew: python docs/screenshots.py
 
-Runs the embedded network over the sample at two sizes into a temporary store, opens every page in headless Chromium,
-and writes docs/<page>.webp, each below 300 kB. Only the sample's photos are in them. Needs tests/requirements.txt.
+Runs the embedded networks over the sample into a temporary store, as the first start does, opens every page in
+headless Chromium, and writes docs/<page>.webp, each below 300 kB. Only the sample's photos are in them. Needs
+tests/requirements.txt.
 """
 
 import io
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,6 +19,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
+from dashboard.__main__ import run_sample  # noqa: E402
 from tests.e2e.conftest import CHROMIUM, FLAGS, Server  # noqa: E402
 
 MOST_BYTES = 300_000
@@ -96,9 +97,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         store = Path(folder) / "store"
-        for resize in ("short:384", "224"):
-            run = [sys.executable, "-m", "seglib", "run", "dataset/sample", "--store", str(store), "--resize", resize]
-            subprocess.run(run, cwd=ROOT, check=True)
+        run_sample(store)
         server = Server(store, Path(folder) / "server.log")
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         try:

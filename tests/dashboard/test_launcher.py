@@ -32,7 +32,7 @@ def no_analysis(monkeypatch):
     def refuse(_):
         raise AssertionError("nothing was to be analysed")
 
-    monkeypatch.setattr(launcher, "_run_sample", refuse)
+    monkeypatch.setattr(launcher, "run_sample", refuse)
 
 
 def reports(images: float = 2.0) -> list[dict]:
@@ -49,7 +49,7 @@ def test_a_store_with_a_run_is_served_at_once(full, served, port, no_analysis):
 
 def test_an_empty_store_gets_the_sample_first(empty, served, port, monkeypatch, capsys):
     stores = []
-    monkeypatch.setattr(launcher, "_run_sample", lambda store: stores.append(store) or reports())
+    monkeypatch.setattr(launcher, "run_sample", lambda store: stores.append(store) or reports())
     assert launcher.main(["--store", str(empty), "--port", str(port)]) == 0
     assert stores == [empty.resolve()]
     assert len(served) == 1
@@ -64,7 +64,7 @@ def test_each_embedded_network_analyses_the_sample_and_the_default_is_used_last(
         return subprocess.CompletedProcess(command, 0, '{"model": "a"}\n{"model": "b"}\n')
 
     monkeypatch.setattr(launcher.subprocess, "run", run)
-    assert launcher._run_sample(tmp_path) == [{"model": "a"}, {"model": "b"}]
+    assert launcher.run_sample(tmp_path) == [{"model": "a"}, {"model": "b"}]
     named = [name for flag, name in itertools.pairwise(asked) if flag == "--model"]
     assert sorted(named) == sorted(spec.name for spec in MODELS.values() if spec.source == "embedded")
     assert named[-1] == DEFAULT_MODEL
@@ -75,7 +75,7 @@ def test_more_photos_are_offered_with_their_minutes(empty, served, port, monkeyp
     folder.mkdir(parents=True)
     for number in range(241):
         (folder / f"{number}.jpg").touch()
-    monkeypatch.setattr(launcher, "_run_sample", lambda _: reports(images=2.0))
+    monkeypatch.setattr(launcher, "run_sample", lambda _: reports(images=2.0))
     launcher.main(["--store", str(empty), "--port", str(port), "--data", str(tmp_path / "data")])
     said = capsys.readouterr().out
     assert "241 photos in test_set; in at most about 3 min" in said

@@ -230,7 +230,7 @@ def viewed_gallery(browser, url: str):
 
 
 def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, browser, tmp_path):
-    server = start(tmp_path / "store")  # the launcher analyses the sample with the embedded network
+    server = start(tmp_path / "store")  # the launcher analyses the sample with the embedded networks
     page = viewed(browser, f"{server.url}/image?palette=voc", width=390, scheme="dark")
     assert page.evaluate(SIDEWAYS) == [0, 0]
     before = [pixel(page, x / 10, 0.5) for x in range(1, 10)]
@@ -238,7 +238,7 @@ def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, b
     page.keyboard.press("u")
     page.get_by_text("Computing where the network was unsure").wait_for()
     page.get_by_text("Computing where the network was unsure").wait_for(state="detached", timeout=60_000)
-    assert page.locator(".status").inner_text() == ""
+    assert page.locator(".status").all_inner_texts() == ["", ""]
     assert [pixel(page, x / 10, 0.5) for x in range(1, 10)] != before
     assert re.fullmatch(r"\w+ · uncertainty [01]\.\d\d · \(\d+, \d+\)", hover(page, 0.5, 0.5))
     assert page.sent == []

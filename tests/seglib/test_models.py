@@ -77,7 +77,7 @@ def test_the_embedded_checkpoint_is_genuine_and_loads_without_network():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UnknownName, match="fcn_mobilenet_v2, fcn_resnet50"):
+    with pytest.raises(UnknownName, match="fcn_mobilenet_v2, unet_mobilenet_v2, fcn_resnet50"):
         find("fcn_resnet18")
 
 

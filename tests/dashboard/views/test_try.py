@@ -69,7 +69,7 @@ def test_the_page_needs_no_run_and_asks_nothing_by_itself(request, state, asked)
     assert not app.exception
     assert app.title[0].value == "Try"
     assert "Choose photos" in said(app)
-    assert app.multiselect(key="try:models").options == ["fcn_mobilenet_v2", "fcn_resnet50"]
+    assert app.multiselect(key="try:models").options == ["fcn_mobilenet_v2", "unet_mobilenet_v2", "fcn_resnet50"]
     assert asked == []
 
 
