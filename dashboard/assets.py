@@ -25,10 +25,9 @@ class Assets:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._below = own_address("/static/")
         found = (path for path in FOLDER.rglob("*") if path.is_file())
         names = {path.relative_to(FOLDER).as_posix(): path for path in found}
-        self._files = {self._below + name: path for name, path in names.items() if _HASHED.match(name)}
+        self._files = {own_address("/static/") + name: path for name, path in names.items() if _HASHED.match(name)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = self._files.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None

@@ -116,7 +116,7 @@ def without_places(text: str) -> str:
 
 def for_page(text: str) -> str:
     """A sentence of the library as a page says it: without places, and with our button beside the command's option."""
-    return without_places(text).replace("--verify", "--verify (here: Verify on the page Runs)", 1)
+    return without_places(text).replace("run again with --verify", "run again with --verify (here: Verify on Runs)", 1)
 
 
 def run_labels(runs: Sequence[Run]) -> dict[str, str]:

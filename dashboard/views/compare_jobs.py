@@ -36,7 +36,7 @@ def render(shown: Versus) -> None:
         with ui.card("Counting", f"{photos(missing)} to compare, once; it goes on without this page", stretch=False):
             at_work.watch(settings, [live.id])
     elif last is not None and last.state == "finished" and last.failed >= missing:
-        ui.remark(f"{photos(missing)} cannot be compared: a mask is missing or damaged: press Verify on Runs.")
+        ui.remark(f"{photos(missing)} cannot be compared, since a mask is missing or damaged: press Verify on Runs.")
     else:
         _offer(settings, asked, missing, last)
 

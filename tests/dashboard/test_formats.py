@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dashboard.formats import (
     count,
     duration,
+    for_page,
     named,
     percent,
     photos,
@@ -87,3 +88,11 @@ def test_labels_are_shortened_by_what_they_share():
 
 def test_underscores_around_a_name_do_not_make_it_bold():
     assert plain_markdown("__a__ _b_ fcn_resnet50") == r"\_\_a\_\_ \_b\_ fcn_resnet50"
+
+
+def test_a_page_names_the_button_where_the_button_helps():
+    assert for_page("It is damaged: run again with --verify.") == (
+        "It is damaged: run again with --verify (here: Verify on Runs)."
+    )
+    record = "run.json is damaged: the command that made the run writes it anew with --verify"  # no button can
+    assert for_page(record) == record

@@ -74,7 +74,7 @@ class TestStates:
         app = opened(page)
         assert not app.exception
         assert "is damaged" in said(app)
-        assert "here: Verify on the page Runs" in said(app).replace("\\", "")
+        assert "here: Verify on Runs" in said(app).replace("\\", "")
         assert str(broken.parent) not in said(app).replace("\\", "")
         app.button(key="go").click().run()
         assert app.title[0].value == "Runs"
