@@ -1,4 +1,4 @@
-"""What the pages know of the store; the only place with caches.
+"""What the pages know of the store, with its caches; `pair_data` and `truth_data` have those of Compare and Evaluate.
 
 In: a `Source` (store, its version, run) and the text of a filter. Out: frames, mostly small ones. All caches are keyed
 by these few texts, never by frames; the store's version changes with its files, so a run that is writing is seen at
@@ -15,31 +15,25 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import comparisons, folders, formats, ranking, report
-from dashboard import evaluations as grades
+from dashboard import folders, formats, report
 from dashboard.crossfilter import apart
 from dashboard.folders import Folder
 from dashboard.formats import for_page
 from dashboard.picks import Picks
-from dashboard.ranking import Order
 from dashboard.state import View
-from seglib import compare, cost, counts, evaluate, export, query, stats, tags, truths
+from seglib import export, query, stats, tags
 from seglib.classes import BACKGROUND
-from seglib.compare import FILE_COLUMNS, Comparison
 from seglib.dataset import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
-from seglib.evaluate import Evaluation
 from seglib.filters import Tagged
 from seglib.query import FILTERS, Choice, Count, Filters, Value
 from seglib.stats import MEASURES, share_column
 from seglib.store import Run, Store
-from seglib.truths import Truth
 
 NO_STORE = (
     "There is no store yet, so there is nothing to show: start the dashboard with python -m dashboard, "
     "or make a store with python -m seglib run."
 )
-
 
 MEASURE_BINS = 50
 """Of a measure's whole span; most runs fill few of them."""
@@ -68,47 +62,9 @@ class Source:
         return self if "tag" in filters else self.untagged()
 
 
-@dataclass(frozen=True)
-class Compared:
-    """Runs that are compared over the photos of the first one that pass the filters."""
-
-    source: Source
-    counted: str
-    """Version of the counts."""
-    runs: tuple[str, ...]
-    """A, then the others by name."""
-    filters: Filters
-
-    def unfiltered(self) -> "Compared":
-        return replace(self, source=self.source.untagged(), filters=Filters())
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Runs that are evaluated against a truth over the photos of the active run that pass the filters."""
-
-    source: Source
-    counted: str
-    """Version of the counts."""
-    truth: str
-    runs: tuple[str, ...]
-    filters: Filters
-
-    def unfiltered(self) -> "Evaluated":
-        return replace(self, source=self.source.untagged(), filters=Filters())
-
-
 HASHES: dict[str | type, Callable[[Any], Any]] = {
     Source: lambda source: (source.path, source.version, source.run),
     Filters: lambda filters: filters.encode(),
-    Compared: lambda asked: (
-        *(asked.source.path, asked.source.version, asked.source.run),
-        *(asked.counted, asked.runs, asked.filters.encode()),
-    ),
-    Evaluated: lambda asked: (
-        *(asked.source.path, asked.source.version, asked.source.run),
-        *(asked.counted, asked.truth, asked.runs, asked.filters.encode()),
-    ),
 }
 """What the caches know of an argument."""
 
@@ -154,6 +110,12 @@ def unreadable_runs(store: Store) -> list[str]:
 def offered(roots: tuple[Path, ...]) -> list[Folder]:
     """The folders of photos that may be analysed."""
     return folders.offered(roots)
+
+
+@st.cache_data(ttl=60, max_entries=64, show_spinner=False)
+def mask_folders(roots: tuple[Path, ...]) -> list[Folder]:
+    """The offered folders that may hold masks."""
+    return [folder for folder in offered(roots) if folders.holds_masks(folder)]
 
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)
@@ -414,177 +376,11 @@ def exported(path: Path, run: str, filters: Filters, kind: str) -> bytes:
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
 
 
-# --- comparisons -------------------------------------------------------------------------------------------------
-
-
-def compared(source: Source, runs: Collection[str], filters: Filters) -> Compared:
-    """The source's run and these others."""
-    others = sorted(run for run in runs if run != source.run)
-    return Compared(source.regarding(filters), counts.version(source.store()), (source.run, *others), filters)
-
-
-def uncounted(asked: Compared) -> tuple[int, int]:
-    """(pictures that all runs have computed, those of them that are not counted yet), whatever the filters."""
-    return _uncounted(asked.unfiltered())
-
-
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=HASHES)
-def _uncounted(asked: Compared) -> tuple[int, int]:
-    return compare.uncounted(asked.source.store(), asked.runs)
-
-
-@st.cache_resource(max_entries=2, show_spinner="Reading the counts", hash_funcs=HASHES)
-def _comparison(asked: Compared) -> Comparison:
-    """Of all photos of the first run, without filters."""
-    files = table(asked.source)[compare.FILE_COLUMNS]
-    return compare.comparison(asked.source.store(), asked.runs, files=files)
-
-
-@st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
-def comparison(asked: Compared) -> Comparison:
-    """Of the selected photos; the index of its files is their place in the run's table. Must not be changed."""
-    found, chosen = _comparison(asked.unfiltered()), selected(asked.source, asked.filters)
-    at = np.flatnonzero(np.isin(found.files.index.to_numpy(), chosen, assume_unique=True))
-    return found if len(at) == len(found.files) else found.taken(at)
-
-
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
-def compare_answer(asked: Compared, question: str, *texts: str) -> Any:
-    """What one of `COMPARE_QUESTIONS` says; `texts` are the two runs of a pair, a class, or what else it asks for."""
-    return COMPARE_QUESTIONS[question](comparison(asked), *texts)
-
-
-@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
-def disagreeing(asked: Compared, b: str, measure: str, name: str, flip: tuple[str, ...]) -> Order:
-    """Rows of `comparison(asked).files`, sorted; see `comparisons.order`."""
-    return comparisons.order(comparison(asked), asked.runs[0], b, measure, name=name, flip=flip)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
-def disagreeing_pictures(asked: Compared, b: str, measure: str, name: str, flip: tuple[str, ...]) -> NDArray[np.intp]:
-    """The same as places in the table of A, of equal files only the first: what one goes through image by image."""
-    return ranking.pictures(comparison(asked).files, disagreeing(asked, b, measure, name, flip))
-
-
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
-def costs(source: Source, runs: tuple[str, ...]) -> pd.DataFrame:
-    return cost.costs(source.store(), runs)
-
-
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=HASHES)
-def truth_scores(asked: Compared) -> comparisons.Scores | None:
-    """How right the runs are on the selected photos, where the store holds a truth of some of them."""
-    return comparisons.scores(asked.source.store(), asked.runs, comparison(asked).files)
-
-
-def compare_table(asked: Compared, table: str, kind: str) -> bytes:
-    """One of the tables of `seglib compare`, of the selected photos."""
-    found = comparison(asked)
-    frame = {"pairs": found.pairs, "images": found.all_images, "flips": found.all_flips}[table]()
-    return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
-
-
-COMPARE_QUESTIONS: dict[str, Callable[..., Any]] = {
-    "pair": comparisons.pair,
-    "flips": lambda found, a, b, most: comparisons.flips(found, a, b, int(most)),
-    "shares": comparisons.shares,
-    "pairwise": comparisons.pairwise,
-    "reference": comparisons.with_reference,
-}
-"""Name -> pure function of a comparison and texts."""
-
-
-# --- evaluations -------------------------------------------------------------------------------------------------
-
-
-def evaluated(source: Source, about: Truth, runs: Sequence[str], filters: Filters) -> Evaluated:
-    return Evaluated(source.regarding(filters), counts.version(source.store()), about.id, tuple(runs), filters)
-
-
-@st.cache_resource(max_entries=2, show_spinner="Reading the counts", hash_funcs=HASHES)
-def _evaluations(asked: Evaluated) -> list[Evaluation]:
-    """Of all photos of the active run, without filters, that every one of the runs is evaluated on."""
-    store, files = asked.source.store(), table(asked.source)[FILE_COLUMNS]
-    about = truths.find(store, asked.truth)
-    return evaluate.together([evaluate.evaluation(store, about, run, files=files) for run in asked.runs])
-
-
-@st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
-def evaluations(asked: Evaluated) -> list[Evaluation]:
-    """Of the selected photos; the index of their files is their place in the run's table. Must not be changed."""
-    found, chosen = _evaluations(asked.unfiltered()), selected(asked.source, asked.filters)
-    if not found:
-        return found
-    keep = np.isin(found[0].files.index.to_numpy(), chosen, assume_unique=True)
-    return found if keep.all() else [one.selected(keep) for one in found]
-
-
-def evaluation(asked: Evaluated, run: str) -> Evaluation:
-    return next(one for one in evaluations(asked) if one.run.run == run)
-
-
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
-def evaluate_answer(asked: Evaluated, question: str, run: str = "", most: int = 0) -> Any:
-    """What one of `EVALUATE_QUESTIONS` says, of one run if it asks for one."""
-    return EVALUATE_QUESTIONS[question](evaluations(asked), run and evaluation(asked, run), most)
-
-
-@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
-def worst(asked: Evaluated, run: str, grade: str, name: str, cell: tuple[str, ...]) -> Order:
-    """Rows of the evaluation's files, sorted; see `evaluations.order`."""
-    return grades.order(evaluation(asked, run), grade, name, cell)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
-def worst_pictures(asked: Evaluated, run: str, grade: str, name: str, cell: tuple[str, ...]) -> NDArray[np.intp]:
-    """The same as places in the active run's table, of equal files only the first."""
-    return ranking.pictures(evaluation(asked, run).files, worst(asked, run, grade, name, cell))
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _truth_masks(key: tuple[str, str, str]) -> pd.Series:
-    """Of (store, version of its counts, truth)."""
-    path, _, truth = key
-    store = Store(path)
-    return truths.masks_of(store, truths.find(store, truth))
-
-
-def truth_mask(store: Store, about: Truth, image_id: str) -> str | None:
-    """Id of the picture's mask in this truth; None if it has none."""
-    found = _truth_masks((str(store.path), counts.version(store), about.id))
-    return str(found[image_id]) if image_id in found.index else None
-
-
-def evaluate_table(asked: Evaluated, name: str, kind: str) -> bytes:
-    """One of the tables of `seglib evaluate`, of the selected photos."""
-    found = evaluations(asked)
-    frame = {"runs": evaluate.table, "images": evaluate.all_images, "confusion": evaluate.all_confusions}[name](found)
-    return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
-
-
-@st.cache_data(ttl=60, max_entries=64, show_spinner=False)
-def mask_folders(roots: tuple[Path, ...]) -> list[Folder]:
-    """The offered folders that may hold masks."""
-    return [folder for folder in offered(roots) if folders.holds_masks(folder)]
-
-
 def report_file(
     path: Path, runs: Sequence[str], filters: Filters, pair: tuple[str, str] | None = None, truth: str = ""
 ) -> bytes:
     """The report as `python -m dashboard report` writes it, of what is counted at this moment."""
     return report.html(Store(path), runs, filters, pair=pair, truth_name=truth)
-
-
-EVALUATE_QUESTIONS: dict[str, Callable[[list[Evaluation], Any, int], Any]] = {
-    "figures": lambda found, _one, _most: grades.figures(found),
-    "differences": lambda found, _one, _most: grades.differences(found),
-    "classes": lambda _found, one, _most: grades.classes(one),
-    "confusion": lambda _found, one, most: grades.confusion(one, most),
-    "labels": lambda _found, one, _most: grades.labels(one),
-    "reliability": lambda _found, one, _most: grades.reliability(one),
-    "focus": lambda _found, one, _most: grades.main_classes(one, len(one.run.classes)),
-}
-"""Name -> pure function of all evaluations, one of them, and a number."""
 
 
 QUESTIONS: dict[str, Callable[[pd.DataFrame, str], Any]] = {

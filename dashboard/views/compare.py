@@ -8,7 +8,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import data, session, ui
+from dashboard import data, pair_data, session, ui
 from dashboard.data import Selection
 from dashboard.formats import count, photos
 from dashboard.requested import MOST_COMPARED
@@ -56,7 +56,7 @@ def _n(shown: Versus) -> str:
 
 
 def _nothing_counted(shown: Versus) -> None:
-    common, missing = data.uncounted(shown.asked)
+    common, missing = pair_data.uncounted(shown.asked)
     if not common:
         st.info("These runs have no photo in common: choose others, or run the networks over the same folder.")
     elif not missing:
@@ -128,4 +128,4 @@ def _leaving(shown: Versus) -> None:
     if not shown.photos:
         return
     parts.report_button(shown.selection, [run.run for run in shown.runs], (shown.a, shown.b))
-    parts.tables(TABLES, partial(data.compare_table, shown.asked), name="compare")
+    parts.tables(TABLES, partial(pair_data.exported, shown.asked), name="compare")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dashboard import charts, components, data, pair_charts, session, ui
+from dashboard import charts, components, pair_charts, pair_data, session, ui
 from dashboard.comparisons import MOST_AREAS, MOST_IOUS, Flips, Scores, costliest, inside
 from dashboard.components import Cell, image_id_of
 from dashboard.formats import NOTHING, count, interval, percent, photos, signed, size, tenths
@@ -210,7 +210,7 @@ def _worth(shown: Versus, costs: pd.DataFrame) -> None:
         return
     costs = costs.sort_values(column, kind="stable")
     names = [shown.short[run] for run in costs["run"]]
-    scores: Scores | None = data.truth_scores(shown.asked)
+    scores: Scores | None = pair_data.truth_scores(shown.asked)
     if scores is not None:
         figures = [scores.miou[run] for run in costs["run"]]
         merit = "mIoU"

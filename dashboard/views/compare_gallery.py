@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard import data, media
+from dashboard import media, pair_data
 from dashboard.comparisons import parts_of
 from dashboard.formats import NOTHING, percent, signed, tenths
 from dashboard.ranking import Order
@@ -30,7 +30,7 @@ _SHORT = {"agreement": "agreement", "foreground": "foreground agreement", "flip"
 
 def render(shown: Versus) -> None:
     view, flip = shown.selection.view, shown.selection.view.flip
-    order = data.disagreeing(*_asked(shown))
+    order = pair_data.disagreeing(*_asked(shown))
     title = "Photos with such pixels" if flip else "Most disagreeing photos"
     chip = f"A: {flip[0]}, B: {flip[1]}" if flip else ""
     with ranked.heading(title, len(order), chip, UNFLIPPED):
@@ -50,14 +50,14 @@ def render(shown: Versus) -> None:
     )
 
 
-def _asked(shown: Versus) -> tuple[data.Compared, str, str, str, tuple[str, ...]]:
+def _asked(shown: Versus) -> tuple[pair_data.Compared, str, str, str, tuple[str, ...]]:
     view = shown.selection.view
     return shown.asked, shown.b, view.measure, shown.focus if view.measure in _OF_CLASS else "", view.flip
 
 
 def pictures(shown: Versus) -> NDArray[np.intp]:
     """Places of the gallery's photos in the table of A, in its order, of equal files only the first."""
-    return data.disagreeing_pictures(*_asked(shown))
+    return pair_data.disagreeing_pictures(*_asked(shown))
 
 
 def opens(shown: Versus) -> dict[str, Any]:

@@ -5,7 +5,7 @@ In: a `Versus`. Out: elements on the page while something is left to count. The 
 
 import streamlit as st
 
-from dashboard import data, ui
+from dashboard import data, pair_data, ui
 from dashboard.formats import photos, plain_markdown
 from dashboard.jobs import Job, Jobs
 from dashboard.requested import CompareRequest
@@ -19,7 +19,7 @@ AT_ONCE = 1000
 
 
 def render(shown: Versus) -> None:
-    settings, (_, missing) = Settings.read(), data.uncounted(shown.asked)
+    settings, (_, missing) = Settings.read(), pair_data.uncounted(shown.asked)
     if not missing:
         return
     asked = CompareRequest(runs=shown.asked.runs)

@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import data, session, ui
+from dashboard import data, pair_data, session, truth_data, ui
 from dashboard.data import Selection
 from dashboard.formats import count, photos, plain_markdown
 from dashboard.requested import MOST_COMPARED
@@ -146,7 +146,7 @@ def _take_runs(active: str, names: list[str], chosen: list[str]) -> None:
 def _is_counted(shown: Graded) -> bool:
     """Whether its runs are compared with each other too, which a report of several tells of."""
     names = [run.run for run in shown.runs]
-    return len(names) == 1 or not data.uncounted(data.compared(shown.selection.source, names, Filters()))[1]
+    return len(names) == 1 or not pair_data.uncounted(pair_data.compared(shown.selection.source, names, Filters()))[1]
 
 
 # --- what can be taken along -------------------------------------------------------------------------------------
@@ -157,4 +157,4 @@ def _leaving(shown: Graded) -> None:
         return
     if shown.main == shown.selection.run and _is_counted(shown):
         parts.report_button(shown.selection, [run.run for run in shown.runs], truth=shown.about.id)
-    parts.tables(TABLES, partial(data.evaluate_table, shown.asked), name="evaluate")
+    parts.tables(TABLES, partial(truth_data.exported, shown.asked), name="evaluate")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard import charts, data, media
+from dashboard import charts, media, truth_data
 from dashboard.evaluations import parts_of
 from dashboard.formats import percent, tenths
 from dashboard.ranking import Order
@@ -36,7 +36,7 @@ _LAYER_NAMES = {"difference": "Right and wrong", "truth": "Truth", "prediction":
 
 def render(shown: Graded) -> None:
     view, cell = shown.selection.view, shown.selection.view.cell
-    order = data.worst(*_asked(shown))
+    order = truth_data.worst(*_asked(shown))
     title = "Photos with such pixels, most of them first" if cell else "Worst photos"
     chip = f"truth: {cell[0]}, called {cell[1]}" if cell else ""
     with ranked.heading(title, len(order), chip, {"cell": ()}):
@@ -57,14 +57,14 @@ def render(shown: Graded) -> None:
     )
 
 
-def _asked(shown: Graded) -> tuple[data.Evaluated, str, str, str, tuple[str, ...]]:
+def _asked(shown: Graded) -> tuple[truth_data.Evaluated, str, str, str, tuple[str, ...]]:
     view = shown.selection.view
     return shown.asked, shown.main.run, view.grade, shown.focus if view.grade == "iou" else "", view.cell
 
 
 def pictures(shown: Graded) -> NDArray[np.intp]:
     """Places of the gallery's photos in the active run's table, in its order, of equal files only the first."""
-    return data.worst_pictures(*_asked(shown))
+    return truth_data.worst_pictures(*_asked(shown))
 
 
 def opens(shown: Graded) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dashboard import data
-from dashboard.data import Evaluated, Selection
+from dashboard import data, truth_data
+from dashboard.data import Selection
 from dashboard.formats import without_common
 from dashboard.requested import MOST_COMPARED
+from dashboard.truth_data import Evaluated
 from seglib import evaluate, truths
 from seglib.evaluate import Evaluation
 from seglib.store import Run
@@ -37,7 +38,7 @@ class Graded:
     @cached_property
     def asked(self) -> Evaluated:
         names = [run.run for run in self.runs]
-        return data.evaluated(self.selection.source, self.about, names, self.selection.filters)
+        return truth_data.evaluated(self.selection.source, self.about, names, self.selection.filters)
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -51,7 +52,7 @@ class Graded:
     @cached_property
     def found(self) -> Evaluation:
         """The main run on the selected photos that have a mask of the truth. Must not be changed."""
-        return data.evaluation(self.asked, self.main.run)
+        return truth_data.evaluation(self.asked, self.main.run)
 
     @property
     def photos(self) -> int:
@@ -59,7 +60,7 @@ class Graded:
 
     def answer(self, question: str, most: int = 0) -> Any:
         """Of all runs, or of the main one, as the question is."""
-        return data.evaluate_answer(self.asked, question, self.main.run, most)
+        return truth_data.answer(self.asked, question, self.main.run, most)
 
     @property
     def focus(self) -> str:

@@ -6,7 +6,7 @@ In: a `Selection`, the viewer's pictures. Out: a pane, and the pictures with the
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dashboard import charts, data, media
+from dashboard import charts, media, truth_data
 from dashboard.data import Selection
 from dashboard.viewer import Picture, RunShown
 from seglib import truths
@@ -41,5 +41,5 @@ def _key(about: Truth) -> str:
 
 
 def _address(selection: Selection, about: Truth, picture: Picture) -> str | None:
-    mask_id = data.truth_mask(selection.store, about, picture.image_id)
+    mask_id = truth_data.truth_mask(selection.store, about, picture.image_id)
     return mask_id and media.truth_url(selection.store, about, mask_id)

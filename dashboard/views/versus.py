@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import data
+from dashboard import data, pair_data
 from dashboard.comparisons import Pair, main_classes
-from dashboard.data import Compared, Selection
+from dashboard.data import Selection
 from dashboard.formats import without_common
+from dashboard.pair_data import Compared
 from dashboard.requested import MOST_COMPARED
 from dashboard.state import View
 from seglib.compare import Comparison
@@ -39,7 +40,7 @@ class Versus:
 
     @cached_property
     def asked(self) -> Compared:
-        return data.compared(self.selection.source, [run.run for run in self.runs], self.selection.filters)
+        return pair_data.compared(self.selection.source, [run.run for run in self.runs], self.selection.filters)
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -53,14 +54,14 @@ class Versus:
     @cached_property
     def found(self) -> Comparison:
         """Of the selected photos that are counted. Must not be changed."""
-        return data.comparison(self.asked)
+        return pair_data.comparison(self.asked)
 
     @property
     def photos(self) -> int:
         return len(self.found.files)
 
     def answer(self, question: str, *texts: str) -> Any:
-        return data.compare_answer(self.asked, question, *texts)
+        return pair_data.answer(self.asked, question, *texts)
 
     @cached_property
     def pair(self) -> Pair:
@@ -69,7 +70,7 @@ class Versus:
 
     @cached_property
     def costs(self) -> pd.DataFrame:
-        return data.costs(self.selection.source.untagged(), self.asked.runs)
+        return pair_data.costs(self.selection.source.untagged(), self.asked.runs)
 
     def main_classes(self, most: int) -> list[str]:
         """The classes that the two see most of, background aside."""

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 import pandas as pd
 import pytest
 
-from dashboard import data, jobs, ranking
+from dashboard import data, jobs, pair_data, ranking
 from dashboard.jobs import Job, Jobs
 from dashboard.requested import MOST_COMPARED, CompareRequest
 from dashboard.settings import Settings
@@ -198,7 +198,7 @@ def test_runs_are_chosen_swapped_and_kept_in_the_url(three):
 def costing(monkeypatch, **gflops: float) -> None:
     frame = pd.DataFrame({"run": list(gflops), "gflops": list(gflops.values())})
     unknown = dict.fromkeys(("ms_per_image", "parameters", "checkpoint_bytes"))
-    monkeypatch.setattr(data, "costs", lambda *_: frame.assign(**unknown))
+    monkeypatch.setattr(pair_data, "costs", lambda *_: frame.assign(**unknown))
 
 
 def test_what_the_cost_buys_is_agreement_with_the_costliest_or_else_what_a_truth_says(three, tmp_path, monkeypatch):
@@ -231,13 +231,13 @@ def test_unknown_runs_and_flips_of_a_link_are_dropped_with_a_note(two):
 
 def test_tables_are_those_of_the_library(two):
     _, version, _ = data.stored(two)
-    shown = data.compared(data.Source(str(two), version, A), [A, B], View().filters)
+    shown = pair_data.compared(data.Source(str(two), version, A), [A, B], View().filters)
     found = compare.comparison(Store(two), [A, B])
     for name, frame in (("pairs", found.pairs()), ("images", found.all_images()), ("flips", found.all_flips())):
-        csv = data.compare_table(shown, name, "csv").decode()
+        csv = pair_data.exported(shown, name, "csv").decode()
         assert csv.splitlines()[0].split(",") == list(frame.columns)
         assert len(csv.splitlines()) == 1 + len(frame)
-    assert data.compare_table(shown, "flips", "parquet")[:4] == b"PAR1"
+    assert pair_data.exported(shown, "flips", "parquet")[:4] == b"PAR1"
 
 
 def test_a_damaged_run_is_named_and_others_can_be_chosen(three):

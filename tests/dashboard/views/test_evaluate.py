@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from dashboard import data, jobs
+from dashboard import data, jobs, truth_data
 from dashboard.jobs import Jobs
 from dashboard.requested import EvaluateRequest
 from dashboard.settings import Settings
@@ -174,17 +174,17 @@ def test_an_unknown_truth_of_a_link_is_left_for_a_known_one(one):
 
 def test_tables_are_those_of_the_library(two):
     _, version, _ = data.stored(two.path)
-    shown = data.evaluated(data.Source(str(two.path), version, RUN), evaluated(two), [RUN, OTHER], View().filters)
+    shown = truth_data.evaluated(data.Source(str(two.path), version, RUN), evaluated(two), [RUN, OTHER], View().filters)
     found = [evaluate.evaluation(two, evaluated(two), run) for run in (RUN, OTHER)]
     for name, frame in (
         ("runs", evaluate.table(found)),
         ("images", evaluate.all_images(found)),
         ("confusion", evaluate.all_confusions(found)),
     ):
-        csv = data.evaluate_table(shown, name, "csv").decode()
+        csv = truth_data.exported(shown, name, "csv").decode()
         assert csv.splitlines()[0].split(",") == list(frame.columns)
         assert len(csv.splitlines()) == 1 + len(frame)
-    assert data.evaluate_table(shown, "confusion", "parquet")[:4] == b"PAR1"
+    assert truth_data.exported(shown, "confusion", "parquet")[:4] == b"PAR1"
 
 
 def test_the_viewer_shows_the_truth_beside_the_runs(one):
