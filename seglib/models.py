@@ -309,7 +309,7 @@ def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
         raise UnknownName("model", name, trainable())
     if not weights.is_file():
         raise WeightsError(f"There is no weights file {str(weights)!r}.")
-    about = _safetensors_metadata(weights) if weights.suffix == ".safetensors" else {}
+    about = metadata(weights) if weights.suffix == ".safetensors" else {}
     architecture = about.get("architecture") or name
     if architecture is None:
         raise UsageError(f"{weights.name} does not say which model it is for: add --model NAME.")
@@ -368,7 +368,7 @@ def _rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]
 def options_of_file(weights: Path) -> tuple[tuple[str, str], ...]:
     """The choices of its architecture that a checkpoint was trained with."""
     try:
-        return _options(_safetensors_metadata(weights) if weights.suffix == ".safetensors" else {})
+        return _options(metadata(weights) if weights.suffix == ".safetensors" else {})
     except (ValueError, AttributeError, RecursionError):
         raise _unreadable_metadata(weights) from None
 
@@ -382,7 +382,8 @@ def _untrained(architecture: str) -> ModelSpec:
     return ModelSpec(name=architecture, build=builder(architecture), weights="", parameters=0, resize=Resize("224"))
 
 
-def _safetensors_metadata(path: Path) -> dict[str, str]:
+def metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself. Raises `WeightsError`."""
     about = _safetensors_header(path).get("__metadata__", {})
     if not isinstance(about, dict):
         raise _no_safetensors(path)

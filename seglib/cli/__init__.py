@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from seglib import __version__
-from seglib.cli import compare, evaluate, export, import_masks, models, predict, run, status, tag, train
+from seglib.cli import average, compare, evaluate, export, import_masks, models, predict, run, status, tag, train
 from seglib.cli.output import tell
 from seglib.errors import SegError, Terminated
 
@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add(commands)
     import_masks.add(commands)
     train.add(commands)
+    average.add(commands)
     return top
 
 

@@ -56,7 +56,7 @@ def save_state(
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    _replace(state_path(out), buffer.getvalue())
+    write_whole(state_path(out), buffer.getvalue())
 
 
 def load_state(
@@ -108,10 +108,11 @@ def save_checkpoint(out: Path, kept: nn.Module, recipe: Recipe, about: dict[str,
         "recipe": json.dumps(recipe.as_dict()),
         **about,
     }
-    _replace(out, save(tensors, metadata))  # its save_file makes files that nobody else may read
+    write_whole(out, save(tensors, metadata))  # its save_file makes files that nobody else may read
 
 
-def _replace(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
+    """Under its name only when all of it is on the disk."""
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         file.write(data)
