@@ -41,9 +41,7 @@ def add(commands: Any) -> None:
         "photos, with --masks",
     )
     command.add_argument("--masks", type=Path, metavar="DIR", help="folder of the masks, named as their photos")
-    command.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the best checkpoint by validation mIoU (.safetensors)"
-    )
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the checkpoint (.safetensors)")
     command.add_argument(
         "--classes",
         type=names,
@@ -156,6 +154,12 @@ def _add_recipe(command: argparse.ArgumentParser) -> None:
 
 def _add_machine(command: argparse.ArgumentParser) -> None:
     """How it is computed and written."""
+    command.add_argument(
+        "--keep",
+        choices=["best", "last"],
+        default="best",
+        help="the checkpoint of the epoch with the best validation mIoU (default), or of the last epoch",
+    )
     command.add_argument("--weights-as", choices=["fp16", "fp32"], default="fp16", help="numbers of the checkpoint")
     command.add_argument("--device", choices=DEVICES, default="auto")
     command.add_argument("--workers", type=natural, default=1, metavar="N", help="loading processes (default 1)")
@@ -209,6 +213,7 @@ def _train(arguments: argparse.Namespace) -> int:
             recipe,
             loop.Files(
                 out=arguments.out,
+                last=arguments.keep == "last",
                 plot=arguments.plot,
                 half=arguments.weights_as == "fp16",
             ),
@@ -221,7 +226,8 @@ def _train(arguments: argparse.Namespace) -> int:
             ),
         )
     if progress.rows:
-        print(f"{arguments.out}: mIoU {percent(progress.best)} of validation, epoch {progress.best_epoch + 1}")
+        kept = progress.epoch - 1 if arguments.keep == "last" else progress.best_epoch
+        print(f"{arguments.out}: mIoU {percent(progress.rows[kept]['miou'])} of validation, epoch {kept + 1}")
     if loop.is_over(progress, recipe):
         print(f"  masks: python -m seglib run FOLDER --weights {arguments.out}")
     else:

@@ -1,8 +1,8 @@
 """The training loop, top to bottom.
 
 In: a net to start from, training and validation pairs, a recipe, where to write. Out: the checkpoint with the best
-validation mIoU, a CSV with a row per epoch, and at any moment a state that continues to the same numbers.
-Knows nothing of command lines and folders.
+validation mIoU (or the last one), a CSV with a row per epoch, and at any moment a state that continues to the same
+numbers. Knows nothing of command lines and folders.
 """
 
 import contextlib
@@ -37,6 +37,8 @@ SAVED_EVERY = 60.0
 @dataclass(frozen=True, kw_only=True)
 class Files:
     out: Path
+    last: bool = False
+    """The checkpoint is of the last epoch, whatever its validation mIoU, which rare classes can make jump."""
     plot: bool = False
     half: bool = True
     """fp16 numbers in the checkpoint, else fp32."""
@@ -109,6 +111,7 @@ def train(
             progress.rows.append(row)
             if (quality := row["miou"] or 0.0) > progress.best:
                 progress.best, progress.best_epoch = quality, progress.epoch
+            if files.last or progress.best_epoch == progress.epoch:
                 about = {"epoch": str(progress.epoch + 1), "validation_miou": f"{quality:.4f}"}
                 checkpoint.save_checkpoint(files.out, kept, recipe, about, half=files.half)
             progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0

@@ -67,7 +67,7 @@ def recipe(**changes) -> Recipe:
     return Recipe(**(values | changes))
 
 
-def train(folder: Path, out: Path, made: Recipe | None = None, **watch):
+def train(folder: Path, out: Path, made: Recipe | None = None, *, last: bool = False, **watch):
     models.TRAINED["tiny"] = TinyNet
     made = made or recipe()
     pairs, masks = data.pairs_in(folder)
@@ -75,7 +75,8 @@ def train(folder: Path, out: Path, made: Recipe | None = None, **watch):
     training, validation = data.split(pairs, made.validation, made.seed)
     torch.manual_seed(made.seed)
     net = TinyNet(len(made.classes))
-    return loop.train(net, Source(training, what), validation, made, loop.Files(out=out), watch=loop.Watch(**watch))
+    files = loop.Files(out=out, last=last)
+    return loop.train(net, Source(training, what), validation, made, files, watch=loop.Watch(**watch))
 
 
 if __name__ == "__main__":

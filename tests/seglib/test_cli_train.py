@@ -40,6 +40,12 @@ def test_a_net_of_ones_own_is_trained_and_used(voc, tmp_path, capsys):
     assert "9 photos to train on, 3 to validate, 3 classes, on cpu in fp32" in said.err
     assert "epoch 2 of 2: loss " in said.err
     assert f"python -m seglib run FOLDER --weights {out}" in said.out
+    best = int(models.metadata(out)["epoch"])
+    assert f"of validation, epoch {best}\n" in said.out
+    another = tmp_path / "last.safetensors"
+    assert train("tiny", voc, "--classes", "background,cat,dog", "--out", another, *SMALL, "--keep", "last") == 0
+    assert "of validation, epoch 2\n" in capsys.readouterr().out
+    assert models.metadata(another)["epoch"] == "2"
     assert len((tmp_path / "made" / "pets.val.txt").read_text().splitlines()) == 3
     assert pd.read_csv(tmp_path / "made" / "pets.csv")["epoch"].tolist() == [1, 2]
     arguments = ["run", voc / "JPEGImages", "--weights", out, "--store", store, "--workers", "0", "--json"]

@@ -164,6 +164,13 @@ def test_the_checkpoint_is_the_mean_of_weights_that_was_validated(folder, tmp_pa
         torch.testing.assert_close(value, state[name], rtol=1e-3, atol=1e-3)  # fp16
 
 
+@pytest.mark.parametrize(("last", "epoch"), [(False, "1"), (True, "3")])
+def test_the_checkpoint_is_of_the_best_epoch_or_of_the_last_one(folder, tmp_path, last, epoch):
+    still = plain.recipe(rate=0.0, encoder_rate=0.0, average=0.0, frozen=("backbone",))  # no epoch beats the first one
+    plain.train(folder, out := tmp_path / "net.safetensors", still, last=last)
+    assert models.metadata(out)["epoch"] == epoch
+
+
 def test_patience_stops_training(folder, tmp_path):
     still = plain.recipe(epochs=50, rate=0.0, encoder_rate=0.0, average=0.0, patience=2, frozen=("backbone",))
     assert plain.train(folder, tmp_path / "net.safetensors", still).epoch == 3
