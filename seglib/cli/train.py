@@ -239,7 +239,7 @@ def _net(arguments: argparse.Namespace, recipe: "Recipe") -> "nn.Module":
     from seglib.training import start
 
     if arguments.start is not None:
-        return start.next_leg(_trained(arguments), recipe.classes)
+        return start.next_leg(_trained(arguments), recipe.classes, arguments.encoder)
     if arguments.finetune is not None:
         return start.from_model(_trained(arguments), len(recipe.classes), recipe.seed)
     return start.fresh(
@@ -264,19 +264,20 @@ def _trained(arguments: argparse.Namespace) -> models.ModelSpec:
 
 
 def _weights(arguments: argparse.Namespace) -> str:
-    """SHA-256 of the file that training starts from."""
-    if _takes_whole_net(arguments):
-        return models.weights_sha256(_trained(arguments))
-    return models.file_sha256(arguments.encoder) if arguments.encoder else ""
+    """SHA-256 of each file that training starts from."""
+    whole = [models.weights_sha256(_trained(arguments))] if _takes_whole_net(arguments) else []
+    encoder = [models.file_sha256(arguments.encoder)] if arguments.encoder else []
+    return "+".join(whole + encoder)
 
 
 def _options(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
     """Choices of the architecture: those of the net that is taken whole, or what the command line says."""
     if _takes_whole_net(arguments):
-        if arguments.upsampling or arguments.encoder or None not in (arguments.finetune, arguments.start):
+        fine_tunes = arguments.finetune is not None
+        if arguments.upsampling or (fine_tunes and (arguments.encoder or arguments.start)):
             raise UsageError(
-                "--finetune and --start each take a net and its weights as they are: give one of them, and leave out "
-                "--upsampling and --encoder."
+                "--finetune and --start each take a net as it is: give one of them, and leave out --upsampling and, "
+                "with --finetune, --encoder."
             )
         return models.options_of_file(_trained(arguments).path)
     head = {"head": "context"} if arguments.architecture == "fcn_mobilenet_v2" else {}

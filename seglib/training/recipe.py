@@ -61,7 +61,9 @@ class Recipe:
     photos: str = ""
     """Digest of the names of the training photos."""
     weights: str = ""
-    """SHA-256 of the file that training starts from, an encoder's or a whole net's; empty for random weights."""
+    """SHA-256 of the file that training starts from, a whole net's or an encoder's, of both with a plus between them;
+    empty for random weights.
+    """
 
     def __post_init__(self) -> None:
         low, high = self.short_side

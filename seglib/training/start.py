@@ -40,14 +40,19 @@ def from_model(spec: ModelSpec, classes: int, seed: int) -> nn.Module:
     return net
 
 
-def next_leg(spec: ModelSpec, classes: Sequence[str]) -> nn.Module:
-    """A trained net as it is, last layer included: for another leg of its training."""
+def next_leg(spec: ModelSpec, classes: Sequence[str], encoder: Path | None = None) -> nn.Module:
+    """A trained net as it is, last layer included: for another leg of its training; with a file, on another encoder,
+    and on the parts of a head that a net of ours has under the same names.
+    """
     if spec.classes != tuple(classes):
         raise UsageError(
             f"{spec.path.name} knows {', '.join(spec.classes)}, and {', '.join(classes)} are to be learnt: give it a "
             "new last layer with --finetune."
         )
-    return models.load(spec)
+    net = models.load(spec)
+    if encoder is not None:
+        _fill_encoder(net, encoder)
+    return net
 
 
 def check_parts(net: nn.Module, names: Sequence[str]) -> None:

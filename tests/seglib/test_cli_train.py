@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from seglib import cli, models, overlay
 from tests.seglib.plain_training import TinyNet, voc_folder
@@ -82,6 +83,22 @@ def test_another_leg_goes_on_from_the_net_as_it_is(voc, tmp_path, capsys):
     assert "first.safetensors knows background, cat, dog" in capsys.readouterr().err
 
 
+def test_another_leg_may_stand_on_another_encoder(voc, tmp_path):
+    first, encoder, second = (tmp_path / f"{name}.safetensors" for name in ("first", "encoder", "second"))
+    pets = ("tiny", voc, "--classes", "background,cat,dog", *SMALL, "--weights-as", "fp32", "--epochs", "1")
+    assert train(*pets, "--out", first) == 0
+    assert train(*pets, "--out", encoder, "--encoder", first) == 0
+    assert train(*pets, "--start", first, "--encoder", encoder, "--out", second, "--rate", "0") == 0
+    made, head, below = (models.read_state(path) for path in (second, first, encoder))
+    for name in ("backbone.0.weight", "classifier.weight"):
+        assert not torch.equal(head[name], below[name])
+    assert torch.equal(made["backbone.0.weight"], below["backbone.0.weight"])
+    assert torch.equal(made["classifier.weight"], head["classifier.weight"])  # the last layer says what classes mean
+    assert json.loads(models.metadata(second)["recipe"])["weights"] == "+".join(
+        models.file_sha256(path) for path in (first, encoder)
+    )
+
+
 def test_a_teacher_is_asked_once_and_helps(voc, tmp_path, capsys):
     teacher, out = tmp_path / "teacher.safetensors", tmp_path / "pupil.safetensors"
     classes = ("--classes", "background,cat,dog")
@@ -138,7 +155,12 @@ def test_patience_that_is_spent_is_an_end_and_no_pause(voc, tmp_path, capsys):
         (("tiny", "--teacher", "x.pth"), 2, "'x.pth' is neither"),
         (("tiny", "--teacher", "x.safetensors"), 1, "no weights file 'x.safetensors'"),
         (("tiny", "--soft-labels", "x"), 2, "holds no soft labels"),
-        (("tiny", "--finetune", "--upsampling", "shuffle"), 2, "leave out --upsampling and --encoder"),
+        (
+            ("tiny", "--finetune", "--upsampling", "shuffle"),
+            2,
+            "leave out --upsampling and, with --finetune, --encoder",
+        ),
+        (("tiny", "--finetune", "--encoder", "x.pth"), 2, "leave out --upsampling and, with --finetune, --encoder"),
         (("tiny", "--start", "x.safetensors", "--finetune"), 2, "give one of them"),
         (("tiny", "--start", "x.safetensors"), 1, "There is no weights file 'x.safetensors'"),
         (("tiny", "--upsampling", "shuffle"), 2, "knows no choice of upsampling"),
