@@ -100,7 +100,7 @@ MODELS: dict[str, ModelSpec] = {
             name="fcn_mobilenet_v2",
             build=_own("fcn_mobilenet_v2", head="context"),
             weights="fcn_mobilenet_v2_voc.safetensors",
-            sha256="f563a7885946a3994b213a2e2a8d06ea6b7abe8400fbd5d0b55cf109048365b3",
+            sha256="c339387cc9703ade5123902003bedd0c1339778be1f5716bb36fe2151d610b70",
             parameters=3_078_021,
             gflops=3.856,
             source="embedded",
