@@ -39,7 +39,7 @@ class Compared:
 HASHES = {
     **data.HASHES,
     Compared: lambda asked: (
-        *(asked.source.path, asked.source.version, asked.source.run),
+        *data.HASHES[Source](asked.source),
         *(asked.counted, asked.runs, asked.filters.encode()),
     ),
 }

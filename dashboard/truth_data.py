@@ -44,7 +44,7 @@ class Evaluated:
 HASHES = {
     **data.HASHES,
     Evaluated: lambda asked: (
-        *(asked.source.path, asked.source.version, asked.source.run),
+        *data.HASHES[Source](asked.source),
         *(asked.counted, asked.truth, asked.runs, asked.filters.encode()),
     ),
 }

@@ -9,20 +9,14 @@ import pytest
 import torch
 
 from seglib import cli, models, overlay
-from tests.seglib.plain_training import TinyNet, voc_folder
+from tests.seglib.plain_training import voc_folder
+
+pytestmark = pytest.mark.usefixtures("tiny")
 
 SMALL = [
     *("--epochs", "2", "--batch-size", "1", "--short-side", "32-64", "--resize", "64x32", "--validation", "0.25"),
     *("--workers", "0", "--precision", "fp32", "--rate", "0.02"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(models.TRAINED, "tiny", TinyNet)
-    models.builder.cache_clear()
-    yield
-    models.builder.cache_clear()
 
 
 @pytest.fixture

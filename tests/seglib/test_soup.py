@@ -12,15 +12,9 @@ from seglib.training import checkpoint
 from seglib.training.soup import average
 from tests.seglib.plain_training import TinyNet, recipe
 
+pytestmark = pytest.mark.usefixtures("tiny")
+
 PAIR = (1.0, 1.0)
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(models.TRAINED, "tiny", TinyNet)
-    models.builder.cache_clear()
-    yield
-    models.builder.cache_clear()
 
 
 def made(path, value: float, seen: int = 0, *, half: bool = True, about=(), **changes):
