@@ -69,8 +69,8 @@ def _add_start(command: argparse.ArgumentParser) -> None:
         "--start",
         type=Path,
         metavar="FILE",
-        help="another leg: start from this checkpoint as it is, last layer included; with its --seed, which "
-        "says who is kept back",
+        help="another leg: start from this checkpoint as it is, last layer included; with the --split-seed of "
+        "those before, which says who is kept back",
     )
     command.add_argument("--upsampling", metavar="U", help="of U-Nets: bilinear (default), transposed or shuffle")
     command.add_argument(
@@ -148,7 +148,8 @@ def _add_recipe(command: argparse.ArgumentParser) -> None:
         "--patience", type=natural, default=0, metavar="N", help="stop after N epochs without gain (default 0: never)"
     )
     command.add_argument("--validation", type=share, default=0.1, metavar="SHARE", help="of the photos (default 0.1)")
-    command.add_argument("--seed", type=natural, default=0, metavar="N", help="default 0")
+    command.add_argument("--seed", type=natural, default=0, metavar="N", help="of all chance (default 0)")
+    command.add_argument("--split-seed", type=natural, metavar="N", help="of the split alone (default: --seed)")
     command.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
 
 
@@ -190,7 +191,7 @@ def _train(arguments: argparse.Namespace) -> int:
     pairs, masks = data.pairs_in(arguments.dataset, arguments.masks)
     what = data.meaning(masks, arguments.classes)
     device, recipe = _recipe(arguments, what.classes)
-    training, validation = data.split(pairs, recipe.validation, recipe.seed)
+    training, validation = data.split(pairs, recipe.validation, recipe.split_seed)
     if arguments.unlabelled is not None:
         training += data.photos_in(arguments.unlabelled)
     recipe = replace(recipe, photos=data.digest(training), weights=_weights(arguments))
@@ -357,6 +358,7 @@ def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[s
         patience=arguments.patience,
         validation=arguments.validation,
         seed=arguments.seed,
+        split_seed=arguments.seed if arguments.split_seed is None else arguments.split_seed,
         lanes=arguments.lanes or (2 if device == "cpu" else 1),
         precision=precision,
     )

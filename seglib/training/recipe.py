@@ -53,6 +53,9 @@ class Recipe:
     validation: float = 0.1
     """Share of the photos that is kept back."""
     seed: int = 0
+    """Of the first weights, the order of the photos, how each is seen, and dropout."""
+    split_seed: int = 0
+    """Of which photos are kept back."""
     loss_stride: int = 2
     """The loss looks at each n-th pixel in both directions."""
     lanes: int = 1

@@ -77,6 +77,14 @@ def test_another_leg_goes_on_from_the_net_as_it_is(voc, tmp_path, capsys):
     assert "first.safetensors knows background, cat, dog" in capsys.readouterr().err
 
 
+def test_the_split_may_stay_while_all_other_chance_changes(voc, tmp_path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    for out, seeds in ((first, ("--seed", 3)), (second, ("--seed", 4, "--split-seed", 3))):
+        assert train("tiny", voc, "--classes", "background,cat,dog", "--out", out, *SMALL, *seeds) == 0
+    assert (tmp_path / "first.val.txt").read_text() == (tmp_path / "second.val.txt").read_text()
+    assert not torch.equal(*(models.read_state(made)["classifier.weight"] for made in (first, second)))
+
+
 def test_another_leg_may_stand_on_another_encoder(voc, tmp_path):
     first, encoder, second = (tmp_path / f"{name}.safetensors" for name in ("first", "encoder", "second"))
     pets = ("tiny", voc, "--classes", "background,cat,dog", *SMALL, "--weights-as", "fp32", "--epochs", "1")
@@ -128,7 +136,7 @@ def test_other_weights_or_photos_are_no_continuation(voc, tmp_path, capsys):
     assert train(*tuning, first) == 2
     assert "was begun with another value of photos" in capsys.readouterr().err
     assert train("tiny", voc, "--out", out, *SMALL, "--finetune", second, "--seed", "3") == 2
-    assert "another value of photos, seed, weights" in capsys.readouterr().err
+    assert "another value of photos, seed, split_seed, weights" in capsys.readouterr().err
 
 
 def test_patience_that_is_spent_is_an_end_and_no_pause(voc, tmp_path, capsys):
