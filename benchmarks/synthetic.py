@@ -23,10 +23,12 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from seglib.catalog import Dataset, Run
 from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE
 from seglib.parts import MERGED_ROWS
 from seglib.stats import MEASURES, animal, blobs_column, dominant_class, pixels_column
-from seglib.store import FILES_SCHEMA, Dataset, Run, Store, stats_schema
+from seglib.store import Store
+from seglib.table import FILES_SCHEMA, stats_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = ("224", "192x144")

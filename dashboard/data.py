@@ -22,13 +22,14 @@ from dashboard.formats import for_page
 from dashboard.picks import Picks
 from dashboard.state import View
 from seglib import export, query, stats, tags
+from seglib.catalog import Run
 from seglib.classes import BACKGROUND
 from seglib.dataset import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
 from seglib.filters import Tagged
 from seglib.query import FILTERS, Choice, Count, Filters, Value
 from seglib.stats import MEASURES, share_column
-from seglib.store import Run, Store
+from seglib.store import Store
 
 NO_STORE = (
     "There is no store yet, so there is nothing to show: start the dashboard with python -m dashboard, "

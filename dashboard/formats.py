@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from seglib.store import Run
+from seglib.catalog import Run
 
 NOTHING = "–"
 NO_VALUE = "(none)"

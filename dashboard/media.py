@@ -38,9 +38,10 @@ from dashboard.settings import Settings, own_address
 from dashboard.state import PALETTES
 from dashboard.uncertainty import CannotCompute, Maps
 from seglib import evaluate, preprocess, truths
+from seglib.catalog import Run
 from seglib.difference import difference_png
 from seglib.errors import BadImage, SegError, StoreError
-from seglib.store import Run, Store, own_bytes
+from seglib.store import Store, own_bytes
 from seglib.truths import Truth
 
 PREFIX = "/media-api"

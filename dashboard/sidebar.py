@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard import data, session
 from dashboard.data import Source
 from dashboard.formats import count, named, plain_markdown
+from seglib.catalog import Run
 from seglib.classes import ANIMALS
 from seglib.query import (
     AGREEMENTS,
@@ -26,7 +27,6 @@ from seglib.query import (
     Range,
     Text,
 )
-from seglib.store import Run
 
 MAIN: tuple[str, ...] = ("dataset", "split", "label", "tag", "present", "share", "agreement", "confidence", "path")
 """Filters that are always open, in this order."""

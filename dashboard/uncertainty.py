@@ -11,8 +11,9 @@ from threading import BoundedSemaphore, Lock
 
 from dashboard.formats import without_places
 from dashboard.predictor import BUSY, DIED, Predictor, predictor
+from seglib.catalog import Run
 from seglib.errors import BadImage, SegError
-from seglib.store import Run, Store
+from seglib.store import Store
 
 MOST_WAITING = 4
 """Further ones are turned away, so that they do not fill the server's threads."""

@@ -18,10 +18,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seglib import int8, models, preprocess
+from seglib.catalog import Dataset, now
 from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.models import ModelSpec
 from seglib.preprocess import DECODER, Resize
-from seglib.store import Dataset, Store, now
+from seglib.store import Store
 
 CALIBRATION_PHOTOS = 128
 

@@ -23,13 +23,15 @@ from numpy.typing import NDArray
 
 from seglib import counts as counts_room
 from seglib import metrics, overlay, parts, upkeep, workers
+from seglib.catalog import Run
 from seglib.classes import VOID
 from seglib.counts import CELLS, CONSENSUS, Appender
 from seglib.errors import StoreError, UsageError
 from seglib.metrics import Counts, Figure, Measure
 from seglib.overlay import Mask
 from seglib.query import Filters, select
-from seglib.store import Run, Store, stats_schema
+from seglib.store import Store
+from seglib.table import stats_schema
 
 FILE_COLUMNS = ["dataset", "path", "split", "label", "width", "height", "image_id"]
 

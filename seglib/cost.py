@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from seglib import parts
+from seglib.catalog import Run
 from seglib.models import GFLOPS_SIDE, MODELS
-from seglib.store import Run, Store, stats_schema
+from seglib.store import Store
+from seglib.table import stats_schema
 
 
 def costs(store: Store, runs: Sequence[str]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from seglib import boundary, difference, engine, metrics, overlay, parts, preprocess, remake, truth, truths
 from seglib import counts as counts_room
+from seglib.catalog import Run
 from seglib.classes import VOID
 from seglib.compare import FILE_COLUMNS, OnProgress, Progress, chosen_runs, count_all, sound_mask, tidy
 from seglib.counts import BOUNDARY, CALIBRATION, TRUTH_CELLS, Appender
@@ -26,7 +27,7 @@ from seglib.dataset import choose
 from seglib.errors import BadImage, DatasetError, SegError, StoreError
 from seglib.metrics import CONFIDENCE_BINS, Counts, Figure, Measure
 from seglib.overlay import Mask
-from seglib.store import Run, Store
+from seglib.store import Store
 from seglib.truths import Truth
 
 EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglib import stats, truth, upkeep
+from seglib.catalog import Dataset, Run, now
 from seglib.compare import OnProgress, Progress, tidy
 from seglib.errors import DatasetError, UsageError
-from seglib.store import Dataset, Run, Store, now
+from seglib.store import Store
 from seglib.writer import Writer
 
 RESIZE = "imported"

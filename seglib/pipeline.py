@@ -20,13 +20,15 @@ import pyarrow as pa
 from seglib import calibrate, engine, lanes, models, soundness, stats, upkeep
 from seglib import dataset as dataset_room
 from seglib.calibrate import OnNote
+from seglib.catalog import Dataset, Run, now
 from seglib.engine import Settings
 from seglib.errors import BadImage, StoreError, WeightsError
 from seglib.lanes import Lanes
 from seglib.models import ModelSpec
 from seglib.plan import Record, Work, scanned
 from seglib.preprocess import Photo, Resize
-from seglib.store import FILES_SCHEMA, VANISHED, Dataset, Run, Store, now, stats_schema
+from seglib.store import Store
+from seglib.table import FILES_SCHEMA, VANISHED, stats_schema
 from seglib.workers import Decoders, Outcome, default_count
 from seglib.writer import Writer
 

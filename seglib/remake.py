@@ -7,11 +7,12 @@ the weights file; needs no torch and downloads nothing. Knows nothing of photos 
 from dataclasses import replace
 
 from seglib import calibrate, engine, models
+from seglib.catalog import Run
 from seglib.engine import Settings
 from seglib.errors import SegError, WeightsError
 from seglib.models import ModelSpec
 from seglib.preprocess import Resize
-from seglib.store import Run, Store
+from seglib.store import Store
 
 
 def remake(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, Settings]:

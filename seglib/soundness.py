@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seglib import counts, parts, tags, truths, upkeep
+from seglib.catalog import Run
 from seglib.errors import StoreError
 from seglib.stats import count_pixels, pixels_column
-from seglib.store import FILES_SCHEMA, Run, Store, newest_files, stats_schema
+from seglib.store import Store
+from seglib.table import FILES_SCHEMA, newest_files, stats_schema
 
 MASK, THUMBNAIL = "mask", "thumbnail"
 _VERIFY = "run again with --verify, which makes it anew."

@@ -1,21 +1,18 @@
 """The store: what is known of each file and what each run saw, in plain JSON, Parquet, PNG and JPEG files.
 
 In: records, statistics, masks. Out: pandas frames, masks, pictures. The layout is drawn in the README; every file can
-be read without this program. Readers work during a run; nothing here needs torch.
-Knows nothing of how a mask is made, of filters, or of pages.
+be read without this program: what its records say is `catalog.py`, what its rows are `table.py`. Readers work during a
+run; nothing here needs torch. Knows nothing of how a mask is made, of filters, or of pages.
 """
 
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,92 +22,29 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seglib import overlay, parts, preprocess, records, tags
-from seglib.classes import are_class_names, palette
+from seglib.catalog import SCHEMA, Dataset, Run, damaged_ones, now, read_dataset, read_run
+from seglib.classes import palette
 from seglib.dataset import STORE_MARKER
 from seglib.engine import Recipe
 from seglib.errors import BadImage, Damaged, StoreError, UnknownName
-from seglib.stats import MEASURES, blobs_column, pixels_column
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-SCHEMA = 1
-"""Of the layout on disk. A store with a higher number was made by a newer version and is not touched."""
-
-FILES_SCHEMA = pa.schema(
-    [
-        *(("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64()), ("image_id", pa.string())),
-        *(("width", pa.int32()), ("height", pa.int32()), ("split", pa.string()), ("label", pa.string())),
-        *(("reason", pa.string()), ("detail", pa.string()), ("scan", pa.int64())),
-    ]
+from seglib.stats import MEASURES
+from seglib.table import (
+    FILES_SCHEMA,
+    PRESENT,
+    STAMPS,
+    VANISHED,
+    frame_of,
+    joined,
+    newest_files,
+    stats_schema,
+    table_schema,
 )
-VANISHED = "vanished"
-"""`reason` of the row that takes a file out of the table; what was known of it stays in that row."""
 
 _FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8")
 _IMAGE_ID = re.compile("[0-9a-f]{32}")
 _STORE_REMEDY = f'restore it from a copy, or write {{"schema": {SCHEMA}}} into it'
-_DATASET_REMEDY = "run over the folder of its photos again, which writes it anew"
-_RUN_REMEDY = "the command that made the run writes it anew with --verify; or remove the run (prune --run)"
 
 _PLACE_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
-_NAME = pa.dictionary(pa.int32(), pa.string())
-_FILES = pa.schema(
-    [
-        *(("dataset", _NAME), ("path", pa.string()), ("split", pa.string()), ("label", pa.string())),
-        *(("width", pa.int32()), ("height", pa.int32()), ("image_id", pa.string())),
-    ]
-)
-"""The part of the table that files bring."""
-
-_SCAN = pa.schema([("bytes", pa.int64()), ("mtime_ns", pa.int64())])
-"""What of a file tells whether it has changed."""
-
-_CATEGORIES = ("dataset", "split", "label", "run", "model", "dominant", "animal")
-_NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.uint16(): pd.UInt16Dtype()}
-
-
-def stats_schema(classes: Sequence[str]) -> pa.Schema:
-    return pa.schema(
-        [
-            *(("image_id", pa.string()), ("grid_width", pa.int32()), ("grid_height", pa.int32())),
-            *((pixels_column(name), pa.int32()) for name in classes),
-            *((blobs_column(name), pa.uint16()) for name in classes),
-            *((name, pa.float32()) for name in MEASURES),
-            *(("dominant", pa.string()), ("animal", pa.string())),
-        ]
-    )
-
-
-@dataclass(frozen=True)
-class Dataset:
-    id: str
-    """8 hex digits of the resolved root."""
-    name: str
-    """Unique in its store; the `dataset` column of the table."""
-    root: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What `run.json` says: how the masks were made, and each invocation that added to them."""
-
-    run: str
-    model: str
-    resize: str
-    precision: str | None
-    classes: tuple[str, ...]
-    weights_sha256: str | None
-    parameters: int | None
-    created: str
-    recipe: dict[str, Any]
-    versions: dict[str, str]
-    invocations: list[dict[str, Any]] = field(default_factory=list)
-    schema: int = SCHEMA
-
-    @property
-    def last_used(self) -> str:
-        return max([self.created, *(str(i["started"]) for i in self.invocations)])
 
 
 class Store:
@@ -158,14 +92,14 @@ class Store:
         found = []
         for file in sorted((self.path / "datasets").glob("*/dataset.json")):
             try:
-                found.append(_dataset_of(file))
+                found.append(read_dataset(file))
             except Damaged:
                 found.append(Dataset(file.parent.name, file.parent.name, file.parent / "unknown"))
         return sorted(found, key=lambda d: (d.name, d.id))
 
     def damaged_datasets(self) -> dict[str, str]:
         """Id -> why, of each data set whose record cannot be read."""
-        return damaged_ones(self.path.glob("datasets/*/dataset.json"), _dataset_of)
+        return damaged_ones(self.path.glob("datasets/*/dataset.json"), read_dataset)
 
     def dataset(self, name: str) -> Dataset:
         by_name = {d.name: d for d in self.datasets()} | {d.id: d for d in self.datasets()}
@@ -232,12 +166,12 @@ class Store:
         found = []
         for file in (self.path / "runs").glob("*/run.json"):
             with contextlib.suppress(StoreError):
-                found.append(_run_of(file))
+                found.append(read_run(file))
         return sorted(found, key=lambda run: (run.last_used, run.run))
 
     def damaged_runs(self) -> dict[str, str]:
         """Name -> why, of each run whose record is damaged, or of a newer version."""
-        return damaged_ones(self.path.glob("runs/*/run.json"), _run_of)
+        return damaged_ones(self.path.glob("runs/*/run.json"), read_run)
 
     def run(self, name: str | None = None) -> Run:
         """A run by its name; the one used last if no name is given."""
@@ -246,10 +180,10 @@ class Store:
         files = {p.parent.name: p for p in sorted((self.path / "runs").glob("*/run.json"))}
         if name not in files:
             raise UnknownName("run", name or "", files)
-        return _run_of(files[name])
+        return read_run(files[name])
 
     def add_run(
-        self, recipe: Recipe, *, parameters: int, versions: "Mapping[str, str]", anew_if_damaged: bool = False
+        self, recipe: Recipe, *, parameters: int, versions: Mapping[str, str], anew_if_damaged: bool = False
     ) -> Run:
         """The run of this recipe; its `run.json` is written if it is new, or if it is damaged and that is wanted."""
         fields = asdict(recipe)
@@ -270,16 +204,16 @@ class Store:
         file = self.path / "runs" / run.run / "run.json"
         if file.exists():
             try:
-                return _run_of(file)
+                return read_run(file)
             except Damaged:
                 if not anew_if_damaged:
                     raise
         self._write_run(run)
         return run
 
-    def record_invocation(self, run: Run, invocation: "Mapping[str, object]") -> None:
+    def record_invocation(self, run: Run, invocation: Mapping[str, object]) -> None:
         with parts.lock(self.path):
-            current = _run_of(self.path / "runs" / run.run / "run.json")
+            current = read_run(self.path / "runs" / run.run / "run.json")
             current.invocations.append(dict(invocation))
             self._write_run(current)
 
@@ -338,25 +272,25 @@ class Store:
             raise Damaged(next(iter(damaged.values())))
         chosen = [self.run(name) for name in runs] if runs is not None else self.runs()
         classes = list(dict.fromkeys(name for run in chosen for name in run.classes))
-        schema = _table_schema(classes)
+        schema = table_schema(classes)
         by_name = sorted(chosen, key=lambda run: run.run)
-        found = [_joined(files, run, parts.newest(self._stats(run), ["image_id"])) for run in by_name]
+        found = [joined(files, run, parts.newest(self._stats(run), ["image_id"])) for run in by_name]
         table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in found)], promote_options="default")
         if len(found) > 1:
             table = table.take(np.argsort(np.concatenate([places for _, places in found]), kind="stable"))
         del files, found  # each as large as the table
-        frame = _frame(table if with_scan else table.drop_columns(_SCAN.names))
+        frame = frame_of(table if with_scan else table.drop_columns(STAMPS.names))
         return frame.assign(tags=tags.column(tags.tags_of(self), frame["image_id"])) if with_tags else frame
 
     def _present(self, datasets: Sequence[Dataset]) -> pa.Table:
         """The files of the newest scan that could be read, with the table's columns, by data set and path."""
-        known = [*_FILES.names[1:], *_SCAN.names]
-        tables = [pa.schema([*_FILES, *_SCAN]).empty_table()]
+        known = [*PRESENT.names[1:], *STAMPS.names]
+        tables = [pa.schema([*PRESENT, *STAMPS]).empty_table()]
         for dataset in sorted(datasets, key=lambda one: one.name):
             files = self._newest_files(dataset, [*known, "reason", "scan"])
             files = files.filter(pc.is_null(files["reason"])).drop_columns(["reason", "scan"])
             names = pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [dataset.name])
-            tables.append(files.add_column(0, _FILES.field("dataset"), names))
+            tables.append(files.add_column(0, PRESENT.field("dataset"), names))
         return pa.concat_tables(tables)
 
     def _newest_files(self, dataset: Dataset, columns: Sequence[str] | None = None) -> pa.Table:
@@ -430,7 +364,7 @@ class Store:
         `run` may be left out (the one used last that has a mask of it), `dataset` where only one of them has this path.
         """
         files = self._present([self.dataset(dataset)] if dataset else self.datasets())
-        found = _frame(files.filter(pc.equal(files["path"], path)))
+        found = frame_of(files.filter(pc.equal(files["path"], path)))
         if found.empty:
             raise StoreError(f"The store knows no photo {path!r}: give its path as in the table.")
         if found["dataset"].nunique() > 1:
@@ -447,120 +381,10 @@ class Store:
         raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with --verify.")
 
 
-def newest_files(rows: pa.Table) -> pa.Table:
-    """The newest row of each path, by path; `path` and `scan` are among the columns."""
-    rows = rows.sort_by([("path", "ascending"), ("scan", "ascending")])
-    paths = rows["path"].combine_chunks()
-    last = pc.not_equal(paths[1:], paths[:-1]).to_numpy(zero_copy_only=False)
-    return rows if last.all() else rows.filter(np.append(last, True))
-
-
-def _table_schema(classes: Sequence[str]) -> pa.Schema:
-    stats = stats_schema(classes)
-    return pa.schema(
-        [*_FILES, *_SCAN, ("run", _NAME), ("model", _NAME), *(field for field in stats if field.name != "image_id")]
-    )
-
-
-def _joined(files: pa.Table, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
-    """The files that the run has computed, in their order, with its statistics; and their places among all files."""
-    at = pc.index_in(files["image_id"], value_set=stats["image_id"])
-    places = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
-    if at.null_count:
-        files, at = files.take(places), at.drop_null()
-    table = files
-    for name, value in (("run", run.run), ("model", run.model)):
-        table = table.append_column(name, pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [value]))
-    for name in stats.column_names[1:]:
-        table = table.append_column(name, stats[name].take(at))
-    return table, places
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    """As pandas: names as categories in alphabetical order, integers that are not always known as Int32 and UInt16."""
-    columns: dict[str, Any] = {}
-    for name in table.column_names:
-        column = table[name]
-        if name in _CATEGORIES:
-            columns[name] = _categorical(column)
-        elif column.null_count and column.type in _NULLABLE:
-            columns[name] = column.to_pandas(types_mapper=_NULLABLE.get)
-        else:
-            columns[name] = column.to_pandas()
-    return pd.DataFrame(columns)
-
-
-def _categorical(column: pa.ChunkedArray) -> pd.Categorical:
-    encoded = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    array = encoded.combine_chunks()
-    codes = array.indices.fill_null(-1).to_numpy()
-    names = array.dictionary.to_pylist()
-    used = np.flatnonzero(np.bincount(codes + 1, minlength=len(names) + 1)[1:])
-    in_order = sorted(used, key=names.__getitem__)
-    place = np.full(len(names) + 1, -1, np.int32)
-    place[in_order] = np.arange(len(in_order), dtype=np.int32)
-    return pd.Categorical.from_codes(place[codes], pd.Index([names[at] for at in in_order], dtype="str"))
-
-
 def own_bytes(path: Path) -> bytes:
     """Of a picture of the store. A link is none: `OSError`."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
         return file.read()
-
-
-def now() -> str:
-    """UTC, ISO 8601, to the microsecond."""
-    return datetime.now(UTC).isoformat()
-
-
-def _dataset_of(file: Path) -> Dataset:
-    about = records.read(file, _DATASET_REMEDY)
-    name, root = about.get("name"), about.get("root")
-    if not (isinstance(name, str) and isinstance(root, str) and root and "\0" not in root) or len(about) != 2:
-        raise records.damaged(file, _DATASET_REMEDY)
-    return Dataset(file.parent.name, name, Path(root))
-
-
-def _run_of(file: Path) -> Run:
-    about = records.read(file, _RUN_REMEDY, newest=SCHEMA)
-    schema = about.get("schema", 0)
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise StoreError(
-            f"The run {file.parent.name} was made by a newer version (layout {schema}): upgrade the program."
-        )
-    try:
-        run = Run(**{**about, "classes": tuple(about["classes"])})
-    except (TypeError, KeyError):
-        raise records.damaged(file, _RUN_REMEDY) from None
-    if not _is_sound(run) or run.run != file.parent.name:
-        raise records.damaged(file, _RUN_REMEDY)
-    return run
-
-
-def _is_sound(run: Run) -> bool:
-    """Whether its record is of the kinds that were written; nothing says so of a file that somebody changed."""
-    texts = (run.run, run.model, run.resize, run.created)
-    known = (run.precision, run.weights_sha256)
-    return (
-        all(isinstance(one, str) for one in texts)
-        and all(one is None or isinstance(one, str) for one in known)
-        and (run.parameters is None or type(run.parameters) is int)
-        and isinstance(run.schema, int)
-        and are_class_names(run.classes)
-        and isinstance(run.recipe, dict)
-        and isinstance(run.versions, dict)
-        and isinstance(run.invocations, list)
-        and all(_is_invocation(one) for one in run.invocations)
-    )
-
-
-def _is_invocation(one: object) -> bool:
-    return (
-        isinstance(one, dict)
-        and isinstance(one.get("started"), str)
-        and isinstance(one.get("seconds"), int | float)
-        and math.isfinite(one["seconds"])
-    )
 
 
 def _checked(image_id: str) -> str:
@@ -580,15 +404,3 @@ def _refuse_links(store: Path) -> None:
             continue
         if link is not None:
             raise StoreError(f"{link!r} in this store is a link, and a store's folders are none: put a folder there.")
-
-
-def damaged_ones(files: Iterable[Path], read: Callable[[Path], object]) -> dict[str, str]:
-    """Name of the record's folder -> why it cannot be read; not those that were removed since they were listed."""
-    found = {}
-    for file in sorted(files):
-        try:
-            read(file)
-        except StoreError as error:
-            if file.exists():
-                found[file.parent.name] = str(error)
-    return found

@@ -18,10 +18,11 @@ import pandas as pd
 import pyarrow as pa
 
 from seglib import overlay, parts, records, truth
+from seglib.catalog import damaged_ones
 from seglib.classes import VOC_CLASSES
 from seglib.errors import Damaged, DatasetError, StoreError, UnknownName
 from seglib.overlay import Mask
-from seglib.store import Store, damaged_ones
+from seglib.store import Store
 
 FILES = pa.schema(
     [

@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seglib import calibrate, counts, parts, tags, truths
+from seglib.catalog import Dataset, Run
 from seglib.dataset import scan
 from seglib.errors import Damaged, DatasetError, StoreError, UnknownName
-from seglib.store import FILES_SCHEMA, VANISHED, Dataset, Run, Store, newest_files, stats_schema
+from seglib.store import Store
+from seglib.table import FILES_SCHEMA, VANISHED, newest_files, stats_schema
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from seglib import overlay
-from seglib.store import FILES_SCHEMA, Dataset, Run, Store, stats_schema
+from seglib.catalog import Dataset, Run
+from seglib.store import Store
+from seglib.table import FILES_SCHEMA, stats_schema
 
 COMMIT_ROWS = 512
 COMMIT_SECONDS = 5.0

@@ -11,11 +11,12 @@ import pandas as pd
 
 from dashboard.formats import photos, run_labels
 from seglib import compare, overlay, query
+from seglib.catalog import Run
 from seglib.compare import FILE_COLUMNS, Comparison
 from seglib.errors import UsageError
 from seglib.overlay import Mask
 from seglib.query import Filters
-from seglib.store import Run, Store
+from seglib.store import Store
 
 MOST_RUNS = 6
 _LONGEST = 320

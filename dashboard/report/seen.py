@@ -16,10 +16,10 @@ from dashboard.report.pieces import Cell, Tile
 from dashboard.report.scope import Scope, small
 from dashboard.state import PALETTES, chip
 from seglib import __version__, metrics, overlay, query
+from seglib.catalog import Run
 from seglib.classes import BACKGROUND, PRESENT_SHARE, palette
 from seglib.errors import StoreError
 from seglib.metrics import RESAMPLES, Figure
-from seglib.store import Run
 
 MOST_PHOTOS = 24
 MOST_CLASSES = 9

@@ -14,8 +14,8 @@ from dashboard.formats import without_common
 from dashboard.requested import MOST_COMPARED
 from dashboard.truth_data import Evaluated
 from seglib import evaluate, truths
+from seglib.catalog import Run
 from seglib.evaluate import Evaluation
-from seglib.store import Run
 from seglib.truths import Truth
 
 

@@ -16,10 +16,11 @@ from dashboard.requested import RunRequest
 from dashboard.settings import Settings
 from dashboard.views import at_work, start_run
 from seglib import export, upkeep
+from seglib.catalog import Run
 from seglib.dataset import STORE_MARKER
 from seglib.errors import SegError
 from seglib.models import MODELS
-from seglib.store import Run, Store
+from seglib.store import Store
 
 TITLE = "Runs"
 EXPLORE = "Explore"

@@ -22,13 +22,13 @@ from dashboard.trials import MOST_BYTES, MOST_PHOTOS, Photo
 from dashboard.viewer import Picture, Place, RunShown, ViewerLook
 from dashboard.views import figures, parts
 from seglib import export
+from seglib.catalog import Run
 from seglib.dataset import STORE_MARKER, SUFFIXES
 from seglib.errors import BadImage, SegError
 from seglib.models import DEFAULT_MODEL, MODELS, ModelSpec
 from seglib.overlay import alt_text
 from seglib.preprocess import REASONS
 from seglib.stats import MEASURES, pixels_column, share_column
-from seglib.store import Run
 
 TITLE = "Try"
 RUNS = "Runs"

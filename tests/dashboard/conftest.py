@@ -11,10 +11,11 @@ from PIL import Image
 from dashboard import charts
 from dashboard.settings import Settings
 from seglib import overlay, stats
+from seglib.catalog import Run
 from seglib.classes import VOC_CLASSES
 from seglib.engine import Recipe
 from seglib.preprocess import image_id
-from seglib.store import Run, Store
+from seglib.store import Store
 from seglib.writer import Writer
 
 NASTY = "others/<img src=x onerror=alert(1)> :cat: **b** [l](http://x).jpg"

@@ -17,7 +17,8 @@ from dashboard.uncertainty import Maps
 from seglib import difference, evaluate, truths
 from seglib.classes import VOC_CLASSES, palette
 from seglib.errors import WeightsError
-from seglib.store import FILES_SCHEMA, Store
+from seglib.store import Store
+from seglib.table import FILES_SCHEMA
 
 from .conftest import PHOTO_WH, draw_truth, fill, id_of, mask_of, photo_of, real_id, recipe
 

@@ -12,10 +12,11 @@ from dashboard import predict_worker, uncertainty
 from dashboard.predictor import BUSY, Predictor
 from dashboard.uncertainty import CannotCompute, Maps
 from seglib import engine, models, preprocess
+from seglib.catalog import Run
 from seglib.engine import Settings
 from seglib.errors import BadImage, SegError
 from seglib.preprocess import Resize
-from seglib.store import Run, Store
+from seglib.store import Store
 from tests.conftest import SAMPLE
 
 PHOTO = SAMPLE / "cats" / "chelsea.png"

@@ -122,7 +122,8 @@ def content(path: Path) -> dict[str, Any]:
     import hashlib
 
     from seglib import counts, parts, tags
-    from seglib.store import Store, stats_schema
+    from seglib.store import Store
+    from seglib.table import stats_schema
 
     store, found = Store(path), {}
     found["table"] = store.table().to_csv(index=False)

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from seglib import engine, models
+from seglib.catalog import Run
 from seglib.engine import Settings
 from seglib.errors import SegError, WeightsError
 from seglib.preprocess import Resize
 from seglib.remake import remake
-from seglib.store import Run, Store
+from seglib.store import Store
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from seglib import dataset, overlay, parts
-from seglib.store import FILES_SCHEMA, Store
+from seglib.store import Store
+from seglib.table import FILES_SCHEMA
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
     lambda name: not name.startswith(".") and len(name.encode()) < 100

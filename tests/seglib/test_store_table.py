@@ -9,7 +9,8 @@ import pytest
 
 from seglib.engine import Recipe
 from seglib.stats import MEASURES, blobs_column, pixels_column
-from seglib.store import FILES_SCHEMA, VANISHED, Store, stats_schema
+from seglib.store import Store
+from seglib.table import FILES_SCHEMA, VANISHED, stats_schema
 
 CLASSES = (("background", "cat", "dog"), ("background", "dog", "horse"))
 

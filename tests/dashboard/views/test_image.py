@@ -8,7 +8,8 @@ from dashboard import viewer
 from dashboard.state import View, decode
 from dashboard.viewer import ViewerLook
 from dashboard.views.followed import Followed
-from seglib.store import FILES_SCHEMA, Store
+from seglib.store import Store
+from seglib.table import FILES_SCHEMA
 from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, photo_of, real_id, recipe
 
 from .test_pages import asked, component, html, opened, said

@@ -1,0 +1,120 @@
+"""What a store's records say of its data sets and runs.
+
+In: `dataset.json`, `run.json`. Out: `Dataset`, `Run`, or `Damaged` where a record is not what was written. Knows
+nothing of what lies beside the records.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from seglib import records
+from seglib.classes import are_class_names
+from seglib.errors import StoreError
+
+SCHEMA = 1
+"""Of the layout on disk. A store with a higher number was made by a newer version and is not touched."""
+
+_DATASET_REMEDY = "run over the folder of its photos again, which writes it anew"
+_RUN_REMEDY = "the command that made the run writes it anew with --verify; or remove the run (prune --run)"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    id: str
+    """8 hex digits of the resolved root."""
+    name: str
+    """Unique in its store; the `dataset` column of the table."""
+    root: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What `run.json` says: how the masks were made, and each invocation that added to them."""
+
+    run: str
+    model: str
+    resize: str
+    precision: str | None
+    classes: tuple[str, ...]
+    weights_sha256: str | None
+    parameters: int | None
+    created: str
+    recipe: dict[str, Any]
+    versions: dict[str, str]
+    invocations: list[dict[str, Any]] = field(default_factory=list)
+    schema: int = SCHEMA
+
+    @property
+    def last_used(self) -> str:
+        return max([self.created, *(str(i["started"]) for i in self.invocations)])
+
+
+def read_dataset(file: Path) -> Dataset:
+    about = records.read(file, _DATASET_REMEDY)
+    name, root = about.get("name"), about.get("root")
+    if not (isinstance(name, str) and isinstance(root, str) and root and "\0" not in root) or len(about) != 2:
+        raise records.damaged(file, _DATASET_REMEDY)
+    return Dataset(file.parent.name, name, Path(root))
+
+
+def read_run(file: Path) -> Run:
+    about = records.read(file, _RUN_REMEDY, newest=SCHEMA)
+    schema = about.get("schema", 0)
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise StoreError(
+            f"The run {file.parent.name} was made by a newer version (layout {schema}): upgrade the program."
+        )
+    try:
+        run = Run(**{**about, "classes": tuple(about["classes"])})
+    except (TypeError, KeyError):
+        raise records.damaged(file, _RUN_REMEDY) from None
+    if not _is_sound(run) or run.run != file.parent.name:
+        raise records.damaged(file, _RUN_REMEDY)
+    return run
+
+
+def _is_sound(run: Run) -> bool:
+    """Whether its record is of the kinds that were written; nothing says so of a file that somebody changed."""
+    texts = (run.run, run.model, run.resize, run.created)
+    known = (run.precision, run.weights_sha256)
+    return (
+        all(isinstance(one, str) for one in texts)
+        and all(one is None or isinstance(one, str) for one in known)
+        and (run.parameters is None or type(run.parameters) is int)
+        and isinstance(run.schema, int)
+        and are_class_names(run.classes)
+        and isinstance(run.recipe, dict)
+        and isinstance(run.versions, dict)
+        and isinstance(run.invocations, list)
+        and all(_is_invocation(one) for one in run.invocations)
+    )
+
+
+def _is_invocation(one: object) -> bool:
+    return (
+        isinstance(one, dict)
+        and isinstance(one.get("started"), str)
+        and isinstance(one.get("seconds"), int | float)
+        and math.isfinite(one["seconds"])
+    )
+
+
+def damaged_ones(files: Iterable[Path], read: Callable[[Path], object]) -> dict[str, str]:
+    """Name of the record's folder -> why it cannot be read; not those that were removed since they were listed."""
+    found = {}
+    for file in sorted(files):
+        try:
+            read(file)
+        except StoreError as error:
+            if file.exists():
+                found[file.parent.name] = str(error)
+    return found
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the microsecond."""
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,108 @@
+"""The table: its columns, and how what is known of files meets what a run saw of their content.
+
+In: the rows of parts, as Arrow. Out: Arrow tables, and pandas frames of them. Knows nothing of where parts lie.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from seglib.catalog import Run
+from seglib.stats import MEASURES, blobs_column, pixels_column
+
+FILES_SCHEMA = pa.schema(
+    [
+        *(("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64()), ("image_id", pa.string())),
+        *(("width", pa.int32()), ("height", pa.int32()), ("split", pa.string()), ("label", pa.string())),
+        *(("reason", pa.string()), ("detail", pa.string()), ("scan", pa.int64())),
+    ]
+)
+VANISHED = "vanished"
+"""`reason` of the row that takes a file out of the table; what was known of it stays in that row."""
+
+_NAME = pa.dictionary(pa.int32(), pa.string())
+PRESENT = pa.schema(
+    [
+        *(("dataset", _NAME), ("path", pa.string()), ("split", pa.string()), ("label", pa.string())),
+        *(("width", pa.int32()), ("height", pa.int32()), ("image_id", pa.string())),
+    ]
+)
+"""The part of the table that files bring."""
+
+STAMPS = pa.schema([("bytes", pa.int64()), ("mtime_ns", pa.int64())])
+"""What of a file tells whether it has changed."""
+
+_CATEGORIES = ("dataset", "split", "label", "run", "model", "dominant", "animal")
+_NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.uint16(): pd.UInt16Dtype()}
+
+
+def stats_schema(classes: Sequence[str]) -> pa.Schema:
+    return pa.schema(
+        [
+            *(("image_id", pa.string()), ("grid_width", pa.int32()), ("grid_height", pa.int32())),
+            *((pixels_column(name), pa.int32()) for name in classes),
+            *((blobs_column(name), pa.uint16()) for name in classes),
+            *((name, pa.float32()) for name in MEASURES),
+            *(("dominant", pa.string()), ("animal", pa.string())),
+        ]
+    )
+
+
+def newest_files(rows: pa.Table) -> pa.Table:
+    """The newest row of each path, by path; `path` and `scan` are among the columns."""
+    rows = rows.sort_by([("path", "ascending"), ("scan", "ascending")])
+    paths = rows["path"].combine_chunks()
+    last = pc.not_equal(paths[1:], paths[:-1]).to_numpy(zero_copy_only=False)
+    return rows if last.all() else rows.filter(np.append(last, True))
+
+
+def table_schema(classes: Sequence[str]) -> pa.Schema:
+    stats = stats_schema(classes)
+    return pa.schema(
+        [*PRESENT, *STAMPS, ("run", _NAME), ("model", _NAME), *(field for field in stats if field.name != "image_id")]
+    )
+
+
+def joined(files: pa.Table, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
+    """The files that the run has computed, in their order, with its statistics; and their places among all files."""
+    at = pc.index_in(files["image_id"], value_set=stats["image_id"])
+    places = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
+    if at.null_count:
+        files, at = files.take(places), at.drop_null()
+    table = files
+    for name, value in (("run", run.run), ("model", run.model)):
+        table = table.append_column(name, pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [value]))
+    for name in stats.column_names[1:]:
+        table = table.append_column(name, stats[name].take(at))
+    return table, places
+
+
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """As pandas: names as categories in alphabetical order, integers that are not always known as Int32 and UInt16."""
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        column = table[name]
+        if name in _CATEGORIES:
+            columns[name] = _categorical(column)
+        elif column.null_count and column.type in _NULLABLE:
+            columns[name] = column.to_pandas(types_mapper=_NULLABLE.get)
+        else:
+            columns[name] = column.to_pandas()
+    return pd.DataFrame(columns)
+
+
+def _categorical(column: pa.ChunkedArray) -> pd.Categorical:
+    encoded = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    array = encoded.combine_chunks()
+    codes = array.indices.fill_null(-1).to_numpy()
+    names = array.dictionary.to_pylist()
+    used = np.flatnonzero(np.bincount(codes + 1, minlength=len(names) + 1)[1:])
+    in_order = sorted(used, key=names.__getitem__)
+    place = np.full(len(names) + 1, -1, np.int32)
+    place[in_order] = np.arange(len(in_order), dtype=np.int32)
+    return pd.Categorical.from_codes(place[codes], pd.Index([names[at] for at in in_order], dtype="str"))
