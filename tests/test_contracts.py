@@ -16,8 +16,8 @@ from tests.conftest import ROOT, imported
 ORDER = [
     {"errors"},
     {"classes", "liveness", "records"},
-    {"boundary", "dataset", "metrics", "nets", "preprocess", "segnet", "stats", "overlay", "parts"},
-    {"difference", "measure", "models", "truth"},
+    {"boundary", "catalog", "dataset", "metrics", "nets", "preprocess", "segnet", "stats", "overlay", "parts"},
+    {"difference", "measure", "models", "table", "truth"},
     {"forward", "int8"},
     {"engine", "lanes", "workers"},
     {"tags"},
