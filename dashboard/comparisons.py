@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from dashboard import ranking
 from dashboard.ranking import Order
-from seglib import difference, evaluate, metrics, truths
+from seglib import difference, evaluate, intervals, metrics, truths
 from seglib.classes import BACKGROUND
 from seglib.compare import Comparison
-from seglib.metrics import Figure
+from seglib.intervals import Figure
 from seglib.store import Store
 
 SHOWN = ("pixel_agreement", "foreground_agreement")
@@ -64,7 +64,7 @@ def pair(found: Comparison, a: str, b: str) -> Pair:
     classes = classes.iloc[order]
     wanted = [*SHOWN, *(f"iou:{name}" for name in classes.index[:MOST_IOUS])]
     wanted += [f"area_difference:{name}" for name in classes.index[:MOST_AREAS]]
-    return Pair(len(found.files), metrics.figures({name: measures[name] for name in wanted}), classes)
+    return Pair(len(found.files), intervals.figures({name: measures[name] for name in wanted}), classes)
 
 
 def main_classes(shown: Pair, most: int) -> list[str]:
@@ -141,7 +141,7 @@ def with_reference(found: Comparison, reference: str) -> dict[str, Figure]:
         for (a, b), measures in found.measures.items()
         if reference in (a, b)
     }
-    return metrics.figures(pairs)
+    return intervals.figures(pairs)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def scores(store: Store, runs: Sequence[str], files: pd.DataFrame) -> Scores | N
         found = [evaluate.evaluation(store, about, run, files=files) for run in runs]
         photos = min(len(one.files) for one in found)
         if photos and len({len(one.files) for one in found}) == 1 and (best is None or photos > best.photos):
-            miou = metrics.figures({one.run.run: one.measures["miou"] for one in found})
+            miou = intervals.figures({one.run.run: one.measures["miou"] for one in found})
             best = Scores(about.name, photos, miou)
     return best
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from dashboard import ranking
 from dashboard.ranking import Order
-from seglib import difference, evaluate, metrics
+from seglib import difference, evaluate, intervals
 from seglib.classes import BACKGROUND, VOID
 from seglib.evaluate import Difference, Evaluation
-from seglib.metrics import Counts, Figure, Measure
+from seglib.intervals import Figure
+from seglib.metrics import Counts, Measure
 
 SHOWN: dict[str, str] = {
     "pixel_accuracy": "pixel accuracy",
@@ -38,7 +39,7 @@ GRADES: dict[str, str] = {"miou": "miou", "accuracy": "pixel_accuracy", "boundar
 def figures(found: Sequence[Evaluation]) -> dict[str, dict[str, Figure]]:
     """Of each run, `SHOWN`; all runs see the same resamples."""
     flat = {(one.run.run, name): one.measures[name] for one in found for name in SHOWN}
-    each = metrics.figures(flat)
+    each = intervals.figures(flat)
     return {one.run.run: {name: each[one.run.run, name] for name in SHOWN} for one in found}
 
 
@@ -76,7 +77,7 @@ def classes(one: Evaluation) -> Classes:
     labelled = one.counts.matrix().sum(1)
     every = max(1, int(labelled.sum()))
     truth = {name: pixels / every for name, pixels in zip(one.counts.classes_a, labelled.tolist(), strict=True)}
-    return Classes(names, metrics.figures(wanted), truth)
+    return Classes(names, intervals.figures(wanted), truth)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def labels(one: Evaluation) -> list[tuple[str, int, dict[str, Figure]]]:
     """(folder label, photos, some of `SHOWN`) of each label, by name."""
     wanted = ("pixel_accuracy", "miou")
     return [
-        (label, len(part.files), metrics.figures({name: part.measures[name] for name in wanted}))
+        (label, len(part.files), intervals.figures({name: part.measures[name] for name in wanted}))
         for label, part in one.by_label()
     ]
 

@@ -22,12 +22,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seglib import counts as counts_room
-from seglib import metrics, overlay, parts, upkeep, workers
+from seglib import intervals, metrics, overlay, parts, upkeep, workers
 from seglib.catalog import Run
 from seglib.classes import VOID
 from seglib.counts import CELLS, CONSENSUS, Appender
 from seglib.errors import StoreError, UsageError
-from seglib.metrics import Counts, Figure, Measure
+from seglib.intervals import Figure
+from seglib.metrics import Counts, Measure
 from seglib.overlay import Mask
 from seglib.query import Filters, select
 from seglib.store import Store
@@ -281,19 +282,19 @@ class Comparison:
         """Of each pair, by the names of `metrics.agreement`."""
         return {pair: metrics.agreement(counts) for pair, counts in self.counts.items()}
 
-    def figures(self, seed: int = 0, resamples: int = metrics.RESAMPLES) -> dict[tuple[str, str], dict[str, Figure]]:
+    def figures(self, seed: int = 0, resamples: int = intervals.RESAMPLES) -> dict[tuple[str, str], dict[str, Figure]]:
         """Of each pair, with intervals; all pairs see the same resamples of the images."""
         flat = {(pair, name): m for pair, found in self.measures.items() for name, m in found.items()}
-        found = metrics.figures(flat, seed=seed, resamples=resamples)
+        found = intervals.figures(flat, seed=seed, resamples=resamples)
         return {pair: {name: found[pair, name] for name in named} for pair, named in self.measures.items()}
 
     def consensus_figure(self, seed: int = 0) -> Figure:
-        return metrics.figures({"consensus": self.consensus}, seed=seed)["consensus"]
+        return intervals.figures({"consensus": self.consensus}, seed=seed)["consensus"]
 
     def pairs(self, seed: int = 0) -> pd.DataFrame:
-        """A row per pair: a, b, images, and every figure with the ends of its intervals (`metrics.flat`)."""
+        """A row per pair: a, b, images, and every figure with the ends of its intervals (`intervals.flat`)."""
         rows = [
-            {"a": a, "b": b, "images": len(self.files), **metrics.flat(found, ends=True)}
+            {"a": a, "b": b, "images": len(self.files), **intervals.flat(found, ends=True)}
             for (a, b), found in self.figures(seed).items()
         ]
         return pd.DataFrame(rows)

@@ -117,7 +117,7 @@ class Appender:
     def commit(self) -> None:
         for folder, tables in self._rows.items():
             if tables:
-                self._store.scratch.append(folder, pa.concat_tables(tables).combine_chunks())
+                parts.append(self._store.scratch, folder, pa.concat_tables(tables).combine_chunks())
                 tables.clear()
         self._images, self._last_commit = 0, time.monotonic()
 

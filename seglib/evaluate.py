@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib import boundary, difference, engine, metrics, overlay, parts, preprocess, remake, truth, truths
+from seglib import boundary, difference, engine, intervals, metrics, overlay, parts, preprocess, remake, truth, truths
 from seglib import counts as counts_room
 from seglib.catalog import Run
 from seglib.classes import VOID
@@ -25,7 +25,8 @@ from seglib.compare import FILE_COLUMNS, OnProgress, Progress, chosen_runs, coun
 from seglib.counts import BOUNDARY, CALIBRATION, TRUTH_CELLS, Appender
 from seglib.dataset import choose
 from seglib.errors import BadImage, DatasetError, SegError, StoreError
-from seglib.metrics import CONFIDENCE_BINS, Counts, Figure, Measure
+from seglib.intervals import Figure
+from seglib.metrics import CONFIDENCE_BINS, Counts, Measure
 from seglib.overlay import Mask
 from seglib.store import Store
 from seglib.truths import Truth
@@ -276,8 +277,8 @@ class Evaluation:
         accurate = found["pixel_accuracy"].each()
         return found | {"image_ece": metrics.image_calibration_error(self.confidence, accurate)}
 
-    def figures(self, seed: int = 0, resamples: int = metrics.RESAMPLES) -> dict[str, Figure]:
-        return metrics.figures(self.measures, seed=seed, resamples=resamples)
+    def figures(self, seed: int = 0, resamples: int = intervals.RESAMPLES) -> dict[str, Figure]:
+        return intervals.figures(self.measures, seed=seed, resamples=resamples)
 
     def confusion(self) -> pd.DataFrame:
         """int64: pixels that the truth calls by the row's class and the run by the column's; void is left out."""
@@ -406,12 +407,12 @@ def _notes(about: Truth, run: Run) -> list[str]:
 
 
 def table(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
-    """A row per run (`label` null), and one per run and folder label: images and every figure (`metrics.flat`)."""
+    """A row per run (`label` null), and one per run and folder label: images and every figure (`intervals.flat`)."""
     rows = []
     for one in evaluations:
         for label, part in ((None, one), *one.by_label()):
             about = {"run": one.run.run, "truth": one.truth.name, "label": label, "images": len(part.files)}
-            rows.append(about | metrics.flat(part.figures(seed), ends=True))
+            rows.append(about | intervals.flat(part.figures(seed), ends=True))
     return pd.DataFrame(rows)
 
 
@@ -445,7 +446,7 @@ class Difference:
     b: str
     measure: str
     value: float | None
-    interval: metrics.Interval | None
+    interval: intervals.Interval | None
 
 
 def differences(
@@ -453,7 +454,7 @@ def differences(
     names: Sequence[str] = ("miou", "pixel_accuracy"),
     *,
     seed: int = 0,
-    resamples: int = metrics.RESAMPLES,
+    resamples: int = intervals.RESAMPLES,
 ) -> list[Difference]:
     """Of every pair of runs, which must be evaluated on the same files."""
     found = []
@@ -462,7 +463,7 @@ def differences(
             if not one.files["path"].reset_index(drop=True).equals(other.files["path"].reset_index(drop=True)):
                 raise SegError(f"{one.run.run} and {other.run.run} were not evaluated on the same photos.")
             for name in names:
-                value, interval = metrics.difference(
+                value, interval = intervals.difference(
                     one.measures[name], other.measures[name], seed=seed, resamples=resamples
                 )
                 found.append(Difference(a=one.run.run, b=other.run.run, measure=name, value=value, interval=interval))

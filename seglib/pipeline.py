@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib import calibrate, engine, lanes, models, soundness, stats, upkeep
+from seglib import calibrate, engine, lanes, models, parts, soundness, stats, upkeep
 from seglib import dataset as dataset_room
 from seglib.calibrate import OnNote
 from seglib.catalog import Dataset, Run, now
@@ -211,8 +211,8 @@ def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, recor
     gone = known[(known["reason"] != VANISHED) & ~known["path"].isin(records["path"])]
     if len(gone):
         rows = gone.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan)
-        store.scratch.append(
-            store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
+        parts.append(
+            store.scratch, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
         )
     return len(gone)
 

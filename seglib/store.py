@@ -27,6 +27,7 @@ from seglib.classes import palette
 from seglib.dataset import STORE_MARKER
 from seglib.engine import Recipe
 from seglib.errors import BadImage, Damaged, StoreError, UnknownName
+from seglib.scratch import Scratch, lock
 from seglib.stats import MEASURES
 from seglib.table import (
     FILES_SCHEMA,
@@ -65,7 +66,7 @@ class Store:
                 "upgrade the program, or name another store."
             )
         _refuse_links(self.path)
-        self.scratch = parts.Scratch(self.path)
+        self.scratch = Scratch(self.path)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> "Store":
@@ -73,9 +74,7 @@ class Store:
         try:
             if not marker.exists():
                 marker.parent.mkdir(parents=True, exist_ok=True)
-                parts.Scratch(marker.parent).write(
-                    marker, json.dumps({"schema": SCHEMA}, indent=1).encode(), durable=True
-                )
+                Scratch(marker.parent).write(marker, json.dumps({"schema": SCHEMA}, indent=1).encode(), durable=True)
         except OSError as error:
             raise StoreError(
                 f"The store {str(path)!r} cannot be made ({error.strerror}): "
@@ -212,7 +211,7 @@ class Store:
         return run
 
     def record_invocation(self, run: Run, invocation: Mapping[str, object]) -> None:
-        with parts.lock(self.path):
+        with lock(self.path):
             current = read_run(self.path / "runs" / run.run / "run.json")
             current.invocations.append(dict(invocation))
             self._write_run(current)

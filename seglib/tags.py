@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from seglib import parts
 from seglib.errors import StoreError, UsageError
+from seglib.scratch import Scratch, lock
 
 SCHEMA = pa.schema(
     [
@@ -51,7 +52,7 @@ class Place(Protocol):
     """A store, as far as tags need it."""
 
     path: Path
-    scratch: parts.Scratch
+    scratch: Scratch
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,9 @@ def compact(store: Place) -> None:
     if len(kept):
         ids = log.ids.take(pa.array(kept["image"])).to_pandas()
         kept = kept.assign(image_id=ids.to_numpy(), tag=kept["tag"].astype("str"), action="", undoes=None)
-        store.scratch.append(folder(store), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False))
+        parts.append(
+            store.scratch, folder(store), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False)
+        )
     for name in old:
         (folder(store) / name).unlink(missing_ok=True)
 
@@ -207,9 +210,9 @@ def _append(
         },
         SCHEMA,
     )
-    store.scratch.append(folder(store), table)
+    parts.append(store.scratch, folder(store), table)
     if len(parts.names(folder(store))) >= MERGE_FROM:
-        with contextlib.suppress(StoreError), parts.lock(store.path, wait_seconds=0):  # somebody else is at it
+        with contextlib.suppress(StoreError), lock(store.path, wait_seconds=0):  # somebody else is at it
             merge(store)
     return action
 

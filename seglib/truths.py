@@ -106,7 +106,7 @@ def take_in(store: Store, about: Truth, folder: Path, photos: pd.DataFrame) -> p
         fresh = joined[new].drop(columns="path").rename(columns={"mask": "path"}).assign(scan=time.time_ns())
         table = pa.Table.from_pandas(fresh[FILES.names], FILES, preserve_index=False)
         store.scratch.settle()
-        store.scratch.append(files_folder(store, about), table)
+        parts.append(store.scratch, files_folder(store, about), table)
     return joined.drop(columns=["bytes", "mtime_ns"]).set_index(found.index)
 
 
@@ -159,7 +159,7 @@ def prune(store: Store, alive: Set[str]) -> None:
         old = parts.names(folder / "files")
         newest = _newest_of(parts.read_these(folder / "files", old, FILES))
         kept = newest[newest["image_id"].isin(alive)]
-        store.scratch.append(folder / "files", pa.Table.from_pandas(kept, FILES, preserve_index=False))
+        parts.append(store.scratch, folder / "files", pa.Table.from_pandas(kept, FILES, preserve_index=False))
         for name in old:
             (folder / "files" / name).unlink(missing_ok=True)
         for path in list(folder.glob("masks/*/*.png")):

@@ -17,6 +17,7 @@ from seglib import calibrate, counts, parts, tags, truths
 from seglib.catalog import Dataset, Run
 from seglib.dataset import scan
 from seglib.errors import Damaged, DatasetError, StoreError, UnknownName
+from seglib.scratch import lock
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA, VANISHED, newest_files, stats_schema
 
@@ -111,7 +112,7 @@ def prune(store: Store) -> Status:
 
     Tags are people's work: those of a photo that is gone stay, for the day it comes back. What goes is their history.
     """
-    with parts.lock(store.path):
+    with lock(store.path):
         if store.scratch.other_writers():  # its masks lie there before their rows do; a later one waits for the lock
             raise StoreError("A run is writing to this store: prune it when the run is done.")
         for why in (*store.damaged_runs().values(), *store.damaged_datasets().values()):
@@ -147,7 +148,7 @@ def remove_run(store: Store, name: str) -> None:
     known = [path.name for path in store.path.glob("runs/*")]
     if name not in known:
         raise UnknownName("run", name, known)
-    with parts.lock(store.path):
+    with lock(store.path):
         if store.scratch.claimed(name):
             raise StoreError(f"A process is adding to the run {name}: remove it when that is done.")
         store.scratch.discard(folder)
@@ -194,7 +195,7 @@ def size_bytes(store: Store, run: str) -> int:
 
 def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
     """Merge the small parts of every folder, newest row of a key last; a folder with a damaged part stays as it is."""
-    with parts.lock(store.path, wait_seconds=wait_seconds):
+    with lock(store.path, wait_seconds=wait_seconds):
         for folder, schema, key in folders(store):
             with contextlib.suppress(Damaged):
                 parts.merge(store.scratch, folder, schema, key)
@@ -324,6 +325,6 @@ def _keep_rows(store: Store, folder: Path, schema: pa.Schema, kept: Callable[[pa
     if table.num_rows == every.num_rows:
         return
     if table.num_rows:
-        store.scratch.append(folder, table)
+        parts.append(store.scratch, folder, table)
     for name in old:
         (folder / name).unlink(missing_ok=True)

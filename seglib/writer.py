@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from seglib import overlay
+from seglib import overlay, parts
 from seglib.catalog import Dataset, Run
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA, stats_schema
@@ -60,13 +60,13 @@ class Writer:
             if self._stats:
                 self._store.scratch.settle()
                 schema = stats_schema(self._run.classes)
-                self._store.scratch.append(
-                    self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema)
+                parts.append(
+                    self._store.scratch, self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema)
                 )
                 self._stats = []
             if self._files:
                 table = pa.Table.from_pylist(self._files, FILES_SCHEMA)
-                self._store.scratch.append(self._store.files_folder(self._dataset), table)
+                parts.append(self._store.scratch, self._store.files_folder(self._dataset), table)
                 self._files = []
             self._last_commit = self.committed_at = time.monotonic()
 

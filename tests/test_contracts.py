@@ -16,8 +16,8 @@ from tests.conftest import ROOT, imported
 ORDER = [
     {"errors"},
     {"classes", "liveness", "records"},
-    {"boundary", "catalog", "dataset", "metrics", "nets", "preprocess", "segnet", "stats", "overlay", "parts"},
-    {"difference", "measure", "models", "table", "truth"},
+    {"boundary", "catalog", "dataset", "metrics", "nets", "preprocess", "segnet", "scratch", "stats", "overlay"},
+    {"difference", "intervals", "measure", "models", "parts", "table", "truth"},
     {"forward", "int8"},
     {"engine", "lanes", "workers"},
     {"tags"},

@@ -15,12 +15,13 @@ from dashboard.report import pieces
 from dashboard.report.pieces import Cell, Tile
 from dashboard.report.scope import Scope, small
 from dashboard.report.seen import MOST_CLASSES, MOST_PHOTOS, on_photo
-from seglib import cost, difference, metrics
+from seglib import cost, difference, intervals
 from seglib.classes import BACKGROUND
 from seglib.compare import Comparison
 from seglib.difference import CATEGORIES
 from seglib.errors import StoreError
-from seglib.metrics import Counts, Figure
+from seglib.intervals import Figure
+from seglib.metrics import Counts
 
 
 def sections(scope: Scope, found: Comparison, pair: tuple[str, str] | None) -> list[str]:
@@ -44,7 +45,7 @@ def _least_agreeing(found: Comparison) -> tuple[str, str]:
 def _pairs(scope: Scope, found: Comparison) -> str:
     shown = ("pixel_agreement", "foreground_agreement")
     flat = {(pair, name): measures[name] for pair, measures in found.measures.items() for name in shown}
-    figures = metrics.figures(flat)
+    figures = intervals.figures(flat)
     head = ["A and B", *(f"{n.replace('_', ' ')}, {how}" for n in shown for how in ("all pixels", "mean of photos"))]
     rows: list[list[Cell]] = [
         [f"{scope.label(a)} and {scope.label(b)}", *(cell for name in shown for cell in _both(figures[(a, b), name]))]
@@ -101,7 +102,7 @@ def _main_classes(counts: Counts) -> list[str]:
 def _classes(found: Comparison, a: str, b: str) -> str:
     counts, measures = found.counts[a, b], found.measures[a, b]
     names = [name for name in _main_classes(counts) if name in counts.common]
-    figures = metrics.figures({f"{k}:{n}": measures[f"{k}:{n}"] for k in ("iou", "area_difference") for n in names})
+    figures = intervals.figures({f"{k}:{n}": measures[f"{k}:{n}"] for k in ("iou", "area_difference") for n in names})
     rows: list[list[Cell]] = []
     for name in names:
         iou, area = figures[f"iou:{name}"], figures[f"area_difference:{name}"]

@@ -15,11 +15,11 @@ from dashboard.report import pieces
 from dashboard.report.pieces import Cell, Tile
 from dashboard.report.scope import Scope, small
 from dashboard.state import PALETTES, chip
-from seglib import __version__, metrics, overlay, query
+from seglib import __version__, intervals, overlay, query
 from seglib.catalog import Run
 from seglib.classes import BACKGROUND, PRESENT_SHARE, palette
 from seglib.errors import StoreError
-from seglib.metrics import RESAMPLES, Figure
+from seglib.intervals import RESAMPLES, Figure
 
 MOST_PHOTOS = 24
 MOST_CLASSES = 9
@@ -55,7 +55,7 @@ def _key_figures(scope: Scope) -> list[tuple[str, str, str]]:
     if len(scope.runs) == 2:
         (measures,) = scope.comparison.measures.values()
         name = "foreground_agreement"
-        fore = metrics.figures({name: measures[name]})[name]
+        fore = intervals.figures({name: measures[name]})[name]
         found += [_overall(fore, "foreground agreement"), _mean(fore, "foreground agreement")]
     return found
 

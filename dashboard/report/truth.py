@@ -18,7 +18,7 @@ from seglib.classes import BACKGROUND
 from seglib.difference import CATEGORIES
 from seglib.errors import StoreError
 from seglib.evaluate import Evaluation
-from seglib.metrics import Figure
+from seglib.intervals import Figure
 from seglib.truths import Truth
 
 MOST_WORST = 12

@@ -124,7 +124,7 @@ def _write(arguments: argparse.Namespace, store: "Store", found: "list[Evaluatio
 def _whole(
     found: "list[Evaluation]", report: "Report", gains: "list[Difference]", notes: list[str], seed: int
 ) -> dict[str, Any]:
-    from seglib.metrics import flat
+    from seglib.intervals import flat
 
     return {
         "runs": list(report.runs),

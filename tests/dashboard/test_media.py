@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from dashboard import answers, media, originals, pictures
 from dashboard.caches import ByteCache
 from dashboard.uncertainty import Maps
-from seglib import difference, evaluate, truths
+from seglib import difference, evaluate, parts, truths
 from seglib.classes import VOC_CLASSES, palette
 from seglib.errors import WeightsError
 from seglib.store import Store
@@ -255,7 +255,7 @@ def test_of_equal_files_one_that_is_there_is_taken(photos, real):
     copy.write_bytes(photo_of("cats/a.jpg"))
     row = {"path": "dogs/copy.jpg", "bytes": copy.stat().st_size, "mtime_ns": copy.stat().st_mtime_ns, "scan": 2}
     table = pa.Table.from_pylist([{name: row.get(name) for name in FILES_SCHEMA.names} | {"image_id": REAL}])
-    store.scratch.append(store.files_folder(data_set), table.cast(FILES_SCHEMA))
+    parts.append(store.scratch, store.files_folder(data_set), table.cast(FILES_SCHEMA))
     place(real).unlink()
     assert originals.find(store, REAL).path == copy.resolve()
     assert photos.get(PHOTO).status_code == 200

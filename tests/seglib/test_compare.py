@@ -250,7 +250,7 @@ def test_what_two_processes_counted_counts_once(two):
     store, a, b = two
     found = compared(store, a, b)
     folder = counts.pair_folder(store, a, b)
-    store.scratch.append(folder, parts.read(folder, counts.CELLS))
+    parts.append(store.scratch, folder, parts.read(folder, counts.CELLS))
     doubled = compare.comparison(store, [a, b])
     assert (doubled.flips(a, b) == found.flips(a, b)).all().all()
     upkeep.merge_parts(store)

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassF1Score, MulticlassJaccardIndex
 from torchmetrics.functional.classification import binary_calibration_error
 
-from seglib import boundary, metrics
+from seglib import boundary, intervals, metrics
 from seglib.classes import VOID
 from seglib.metrics import Counts
 
@@ -292,7 +292,7 @@ def test_without_a_labelled_pixel_nothing_is_defined(truth):
     measures = metrics.accuracy(of((truth, np.zeros(truth.shape, np.uint8))))
     assert set(overall(measures).values()) == {None}
     assert {m.mean() for m in measures.values()} == {(None, 0)}
-    assert {metrics.figures(measures)[n].interval for n in measures} == {None}
+    assert {intervals.figures(measures)[n].interval for n in measures} == {None}
 
 
 # --- boundaries ---
@@ -392,7 +392,7 @@ def test_intervals_hold_the_value_and_cover_as_promised():
     for trial in range(40):
         shares = draw.beta(8, 2, 60)
         measure = metrics.Measure(metrics.ratio, (np.round(shares * 1000), np.full(60, 1000.0)))
-        figure = metrics.figures({"m": measure}, seed=trial, resamples=400)["m"]
+        figure = intervals.figures({"m": measure}, seed=trial, resamples=400)["m"]
         assert figure.interval == pytest.approx(figure.mean_interval)  # equal denominators: the reductions agree
         covered += figure.interval[0] <= 0.8 <= figure.interval[1]
     assert covered >= 34  # 38 of 40 expected
@@ -401,7 +401,7 @@ def test_intervals_hold_the_value_and_cover_as_promised():
 def test_intervals_are_those_of_a_plain_bootstrap():
     draw = np.random.default_rng(2)
     top, below = draw.integers(0, 50, 30).astype(float), draw.integers(50, 90, 30).astype(float)
-    figure = metrics.figures({"m": metrics.Measure(metrics.ratio, (top, below))}, resamples=4000)["m"]
+    figure = intervals.figures({"m": metrics.Measure(metrics.ratio, (top, below))}, resamples=4000)["m"]
     replicates = []
     for _ in range(4000):
         at = draw.integers(0, 30, 30)
@@ -412,15 +412,15 @@ def test_intervals_are_those_of_a_plain_bootstrap():
 def test_the_same_seed_gives_the_same_interval_and_another_one_another():
     draw = np.random.default_rng(8)
     measures = {"m": metrics.Measure(metrics.ratio, (draw.random(50), np.ones(50)))}
-    first, again, other = (metrics.figures(measures, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (intervals.figures(measures, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
 def test_no_interval_without_two_images():
-    figure = metrics.figures(metrics.agreement(of((A, B))))["pixel_agreement"]
+    figure = intervals.figures(metrics.agreement(of((A, B))))["pixel_agreement"]
     assert (figure.n, figure.interval, figure.mean_interval) == (1, None, None)
-    figure = metrics.figures(metrics.agreement(of((A, B), (NOTHING, NOTHING))))["iou:cat"]
+    figure = intervals.figures(metrics.agreement(of((A, B), (NOTHING, NOTHING))))["iou:cat"]
     assert (figure.n, figure.interval) == (1, None)
 
 
@@ -429,21 +429,21 @@ def test_a_difference_is_paired():
     hard = draw.beta(2, 2, 200) * 1000
     one = metrics.Measure(metrics.ratio, (hard, np.full(200, 1000.0)))
     other = metrics.Measure(metrics.ratio, (hard + 10, np.full(200, 1000.0)))
-    value, interval = metrics.difference(one, other)
+    value, interval = intervals.difference(one, other)
     assert value == pytest.approx(0.01)
     assert interval == pytest.approx((0.01, 0.01))  # whatever images are drawn, the other is better by 10 in 1000
-    assert metrics.difference(one, other, resamples=0) == (value, None)
-    wide = metrics.figures({"m": one})["m"].interval
+    assert intervals.difference(one, other, resamples=0) == (value, None)
+    wide = intervals.figures({"m": one})["m"].interval
     assert wide[1] - wide[0] > 0.04
 
 
 def test_groups_of_images_give_the_interval_of_images(monkeypatch):
     draw = np.random.default_rng(6)
     measure = metrics.Measure(metrics.ratio, (draw.random(4000) * 100, np.full(4000, 100.0)))
-    whole = metrics.figures({"m": measure})["m"].interval
-    monkeypatch.setattr(metrics, "_MOST_UNITS", 3999)
-    monkeypatch.setattr(metrics, "_GROUPS", 1000)
-    grouped = metrics.figures({"m": measure})["m"].interval
+    whole = intervals.figures({"m": measure})["m"].interval
+    monkeypatch.setattr(intervals, "_MOST_UNITS", 3999)
+    monkeypatch.setattr(intervals, "_GROUPS", 1000)
+    grouped = intervals.figures({"m": measure})["m"].interval
     assert grouped == pytest.approx(whole, abs=0.002)
 
 

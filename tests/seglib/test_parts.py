@@ -1,16 +1,11 @@
-import errno
-import json
-import os
-import subprocess
-import sys
 import threading
-import time
 
 import pyarrow as pa
 import pytest
 
 from seglib import parts
 from seglib.errors import Damaged, StoreError
+from seglib.scratch import Scratch
 
 SCHEMA = pa.schema([("key", pa.string()), ("value", pa.int32())])
 
@@ -26,18 +21,12 @@ def read(folder) -> list[tuple[str, int]]:
 
 @pytest.fixture
 def scratch(tmp_path):
-    return parts.Scratch(tmp_path)
-
-
-def dead_process() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+    return Scratch(tmp_path)
 
 
 def test_parts_are_read_in_the_order_of_writing(tmp_path, scratch):
     for value in range(3):
-        scratch.append(tmp_path / "rows", rows(("a", value)))
+        parts.append(scratch, tmp_path / "rows", rows(("a", value)))
     assert read(tmp_path / "rows") == [("a", 0), ("a", 1), ("a", 2)]
     assert parts.newest(parts.read(tmp_path / "rows", SCHEMA), ["key"]).to_pylist() == [{"key": "a", "value": 2}]
 
@@ -48,8 +37,8 @@ def test_no_folder_is_an_empty_table(tmp_path):
 
 def test_merging_makes_one_part_and_keeps_the_newest_of_a_key(tmp_path, scratch):
     folder = tmp_path / "rows"
-    scratch.append(folder, rows(("a", 1), ("b", 1)))
-    scratch.append(folder, rows(("a", 2), ("c", 2)))
+    parts.append(scratch, folder, rows(("a", 1), ("b", 1)))
+    parts.append(scratch, folder, rows(("a", 2), ("c", 2)))
     parts.merge(scratch, folder, SCHEMA, ["key"])
     assert len(parts.names(folder)) == 1
     assert read(folder) == [("b", 1), ("a", 2), ("c", 2)]
@@ -58,9 +47,9 @@ def test_merging_makes_one_part_and_keeps_the_newest_of_a_key(tmp_path, scratch)
 def test_large_parts_are_left_alone(tmp_path, scratch, monkeypatch):
     monkeypatch.setattr(parts, "MERGED_ROWS", 3)
     folder = tmp_path / "rows"
-    large = scratch.append(folder, rows(("a", 1), ("b", 1), ("c", 1)))
+    large = parts.append(scratch, folder, rows(("a", 1), ("b", 1), ("c", 1)))
     for value in (2, 3):
-        scratch.append(folder, rows(("a", value)))
+        parts.append(scratch, folder, rows(("a", value)))
     parts.merge(scratch, folder, SCHEMA, ["key"])
     assert large.exists()
     assert read(folder) == [("a", 1), ("b", 1), ("c", 1), ("a", 3)]
@@ -68,7 +57,7 @@ def test_large_parts_are_left_alone(tmp_path, scratch, monkeypatch):
 
 def test_readers_never_miss_rows_while_others_merge(tmp_path, scratch):
     folder, stop, short = tmp_path / "rows", threading.Event(), []
-    scratch.append(folder, rows(("a", 1)))
+    parts.append(scratch, folder, rows(("a", 1)))
 
     def look() -> None:
         while not stop.is_set():
@@ -78,7 +67,7 @@ def test_readers_never_miss_rows_while_others_merge(tmp_path, scratch):
     reader = threading.Thread(target=look)
     reader.start()
     for value in range(60):
-        scratch.append(folder, rows((f"k{value}", value)))
+        parts.append(scratch, folder, rows((f"k{value}", value)))
         parts.merge(scratch, folder, SCHEMA, ["key"])
     stop.set()
     reader.join()
@@ -88,167 +77,10 @@ def test_readers_never_miss_rows_while_others_merge(tmp_path, scratch):
 
 def test_a_damaged_part_is_named_in_a_sentence(tmp_path, scratch):
     folder = tmp_path / "runs" / "r" / "stats"
-    path = scratch.append(folder, rows(("a", 1)))
+    path = parts.append(scratch, folder, rows(("a", 1)))
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(StoreError, match=rf"stats/{path.name} is damaged .*delete this file and run again"):
         read(folder)
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path, scratch):
-    scratch.write(tmp_path / "a" / "file", b"old", durable=True)
-
-    class Unwritable(bytes):
-        pass
-
-    with pytest.raises(TypeError):
-        scratch.write(tmp_path / "a" / "file", "text is no bytes")  # type: ignore[arg-type]
-    assert (tmp_path / "a" / "file").read_bytes() == b"old"
-    assert [p.name for p in (tmp_path / "a").iterdir()] == ["file"]
-
-
-def test_what_a_dead_process_left_is_swept_and_a_living_ones_is_not(tmp_path, scratch):
-    host, boot = parts.machine()
-    for pid in (dead_process(), os.getppid()):
-        (tmp_path / "tmp" / f"{host}.{boot}.{pid}").mkdir(parents=True)
-        (tmp_path / "tmp" / f"{host}.{boot}.{pid}" / "half").write_bytes(b"x")
-    earlier = tmp_path / "tmp" / f"{host}.00000000.1"  # before the last boot
-    earlier.mkdir()
-    assert scratch.other_writers()
-    assert scratch.sweep() == 1
-    assert [p.name for p in (tmp_path / "tmp").iterdir()] == [f"{host}.{boot}.{os.getppid()}"]
-
-
-def test_closing_leaves_nothing(tmp_path, scratch):
-    scratch.write(tmp_path / "file", b"x")
-    scratch.close()
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
-# --- the lock ---
-
-
-def test_a_lock_keeps_others_out_and_is_gone_afterwards(tmp_path):
-    refused = pytest.raises(StoreError, match=f"process {os.getpid()}")
-    with parts.lock(tmp_path), refused, parts.lock(tmp_path, wait_seconds=0.1):
-        pass
-    assert not (tmp_path / "lock").exists()
-
-
-def test_a_dead_holders_lock_is_taken_over(tmp_path):
-    host, boot = parts.machine()
-    (tmp_path / "lock").write_text(json.dumps({"pid": dead_process(), "host": host, "boot": boot}))
-    with parts.lock(tmp_path, wait_seconds=1):
-        assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
-
-
-def test_a_lock_from_another_host_is_respected_until_it_falls_silent(tmp_path):
-    path = tmp_path / "lock"
-    path.write_text(json.dumps({"pid": 1, "host": "ffffffff", "boot": "ffffffff"}))
-    with pytest.raises(StoreError), parts.lock(tmp_path, wait_seconds=0.1):
-        pass
-    os.utime(path, (time.time() - 120,) * 2)
-    with parts.lock(tmp_path, wait_seconds=1):
-        pass
-
-
-def test_only_one_of_many_holds_it(tmp_path):
-    inside, most = [0], [0]
-
-    def work() -> None:
-        for _ in range(10):
-            with parts.lock(tmp_path):
-                inside[0] += 1
-                most[0] = max(most[0], inside[0])
-                inside[0] -= 1
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [1]
-
-
-def test_a_lock_without_a_word_in_it_does_not_last(tmp_path):
-    """As a kill between making and writing it leaves, on a file system without hard links."""
-    for content in (b"", b'{"pid": 1'):
-        (tmp_path / "lock").write_bytes(content)
-        os.utime(tmp_path / "lock", (time.time() - 3,) * 2)
-        with parts.lock(tmp_path, wait_seconds=1):
-            pass
-
-
-def test_a_lock_is_there_with_its_holder_or_not_at_all(tmp_path, monkeypatch):
-    def killed(*_) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "link", killed)
-    with pytest.raises(KeyboardInterrupt), parts.lock(tmp_path):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch):
-    def full(*_) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "link", full)
-    with pytest.raises(OSError, match="No space"), parts.lock(tmp_path):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_lock_that_another_has_taken_over_is_not_taken_away(tmp_path):
-    """Both saw the dead holder; the slower one must not remove the lock of the quicker one."""
-    host, boot = parts.machine()
-    dead = json.dumps({"pid": dead_process(), "host": host, "boot": boot})
-    (tmp_path / "lock").write_text(dead)
-    with (tmp_path / "lock").open("rb"), parts.lock(tmp_path):
-        holder = (tmp_path / "lock").read_text()
-        parts._remove_stale(tmp_path / "lock")
-        assert (tmp_path / "lock").read_text() == holder
-
-
-def test_who_fell_silent_does_not_end_the_lock_of_who_took_over(tmp_path):
-    with parts.lock(tmp_path):
-        (tmp_path / "lock").write_text("{}")  # somebody else's by now
-    assert (tmp_path / "lock").exists()
-
-
-def test_another_process_of_the_same_number_is_not_the_writer(tmp_path, scratch):
-    host, boot = parts.machine()
-    (tmp_path / "tmp" / f"{host}.{boot}.{os.getpid()}.1-abcd").mkdir(parents=True)
-    assert not scratch.other_writers()
-    assert scratch.sweep() == 0
-    assert list(tmp_path.iterdir()) == []
-
-
-# --- what others see ---
-
-
-def test_who_wrote_once_is_no_writer_any_more(tmp_path, scratch):
-    """A server that has tagged photos must not keep everybody from pruning."""
-    scratch.append(tmp_path / "rows", rows(("a", 1)))
-    assert not parts.Scratch(tmp_path).other_writers()
-    assert [p.name for p in tmp_path.iterdir()] == ["rows"]
-    with scratch.writing():
-        scratch.append(tmp_path / "rows", rows(("a", 1)))
-        assert parts.Scratch(tmp_path).other_writers()
-
-
-def test_who_wants_to_write_waits_until_pruning_is_done(tmp_path, scratch):
-    begun = threading.Event()
-
-    def write() -> None:
-        with scratch.writing():
-            begun.set()
-
-    writer = threading.Thread(target=write)
-    with parts.lock(tmp_path):
-        writer.start()
-        assert not begun.wait(0.3)
-    writer.join()
-    assert begun.is_set()
 
 
 # --- damage ---
@@ -257,7 +89,7 @@ def test_who_wants_to_write_waits_until_pruning_is_done(tmp_path, scratch):
 @pytest.mark.parametrize("bit", range(8))
 def test_a_flipped_bit_in_a_page_is_seen_by_every_reading(tmp_path, scratch, bit):
     table = pa.table({"key": [f"{i:04}" for i in range(500)], "value": pa.array(range(500), pa.int32())}, SCHEMA)
-    path = scratch.append(tmp_path / "rows", table)
+    path = parts.append(scratch, tmp_path / "rows", table)
     data = bytearray(path.read_bytes())
     data[len(data) // 4] ^= 1 << bit
     path.write_bytes(data)
@@ -267,7 +99,7 @@ def test_a_flipped_bit_in_a_page_is_seen_by_every_reading(tmp_path, scratch, bit
 
 
 def test_every_flipped_bit_is_found_when_asked(tmp_path, scratch):
-    path = scratch.append(tmp_path / "rows", rows(("a", 1)))
+    path = parts.append(scratch, tmp_path / "rows", rows(("a", 1)))
     whole = path.read_bytes()
     for at in range(0, len(whole), 7):
         data = bytearray(whole)
@@ -278,11 +110,3 @@ def test_every_flipped_bit_is_found_when_asked(tmp_path, scratch):
     assert not parts.damaged(tmp_path / "rows", SCHEMA)
     path.rename(path.with_name("part-1-00000000.parquet"))  # as earlier versions called them
     assert not parts.damaged(tmp_path / "rows", SCHEMA)
-
-
-def test_all_is_on_the_disk_when_it_is_settled(scratch, tmp_path, monkeypatch):
-    if sys.platform == "linux":
-        scratch.settle()
-        monkeypatch.setattr(parts, "_syncfs", lambda: lambda _: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            scratch.settle()

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import engine, lanes, parts, pipeline, soundness, upkeep, writer
+from seglib import engine, lanes, pipeline, soundness, upkeep, writer
 from seglib.errors import DatasetError, StoreError, Terminated, UnknownName, WeightsError
+from seglib.liveness import machine
 from seglib.pipeline import Options
 from seglib.preprocess import Resize, image_id
 from seglib.store import Store
@@ -433,7 +434,7 @@ def test_prune_removes_what_no_file_has_and_nothing_else(photos, store, fake):
 
 def test_prune_waits_for_a_run_that_writes(photos, store, fake):
     run(photos, store, fake)
-    host, boot = parts.machine()
+    host, boot = machine()
     (store.path / "tmp" / f"{host}.{boot}.{os.getppid()}").mkdir(parents=True)
     with pytest.raises(StoreError, match="when the run is done"):
         upkeep.prune(store)
@@ -469,7 +470,7 @@ def test_a_run_that_is_not_there_or_damaged(photos, store, fake):
 
 def test_a_run_that_somebody_adds_to_is_not_removed(photos, store, fake):
     report = run(photos, store, fake)
-    host, boot = parts.machine()
+    host, boot = machine()
     at_work = store.path / "tmp" / f"{host}.{boot}.{os.getppid()}"
     at_work.mkdir(parents=True)
     (at_work / "run.another-1").touch()

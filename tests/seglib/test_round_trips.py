@@ -50,7 +50,7 @@ def test_a_store_gives_the_newest_row_of_each_path_back(written):
                 [{"path": p, "bytes": b, "scan": s, "label": label} for p, (b, s, label) in unique.items()],
                 FILES_SCHEMA,
             )
-            store.scratch.append(store.files_folder(data_set), table)
+            parts.append(store.scratch, store.files_folder(data_set), table)
             for path, row in unique.items():
                 if path not in newest or row[1] >= newest[path][1]:
                     newest[path] = row

@@ -183,7 +183,7 @@ def test_what_is_appended_while_rows_are_removed_stays(store, monkeypatch):
     def meanwhile(rows):
         rows_of_others = rows.slice(0, 1)
         row = {**rows_of_others.to_pylist()[0], "path": "late.png"}
-        store.scratch.append(folder, type(rows_of_others).from_pylist([row], rows.schema))
+        parts.append(store.scratch, folder, type(rows_of_others).from_pylist([row], rows.schema))
         return real(rows).slice(1)
 
     upkeep._keep_rows(store, folder, upkeep.FILES_SCHEMA, meanwhile)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from seglib import parts, tags, upkeep
 from seglib.errors import StoreError, UsageError
+from seglib.scratch import lock
 from seglib.store import Store
 
 IDS = [f"{n:032x}" for n in range(6)]
@@ -129,7 +130,7 @@ def test_two_writers_and_a_reader_at_once(store):
     seen = 0
     while any(job.is_alive() for job in jobs) and time.monotonic() < deadline:
         found = said(store)
-        with parts.lock(store.path):
+        with lock(store.path):
             tags.merge(store)
         assert len(found) >= seen  # what was once seen stays
         seen = len(found)

@@ -8,6 +8,7 @@ from dashboard import viewer
 from dashboard.state import View, decode
 from dashboard.viewer import ViewerLook
 from dashboard.views.followed import Followed
+from seglib import parts
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA
 from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, photo_of, real_id, recipe
@@ -258,7 +259,7 @@ def test_equal_files_are_one_picture_that_names_them_all(full):
     store = Store(full)
     row = {"path": "dogs/copy.jpg", "bytes": 1, "mtime_ns": 1, "label": "dogs", "scan": 2, "width": 40, "height": 30}
     row = {name: row.get(name) for name in FILES_SCHEMA.names} | {"image_id": id_of("cats/a.jpg")}
-    store.scratch.append(store.files_folder(store.datasets()[0]), pa.Table.from_pylist([row]).cast(FILES_SCHEMA))
+    parts.append(store.scratch, store.files_folder(store.datasets()[0]), pa.Table.from_pylist([row]).cast(FILES_SCHEMA))
     app = opened("Image")
     assert [one["name"] for one in shown(app)["pictures"]].count("dogs/copy.jpg") == 0
     assert shown(app)["place"]["total"] == 6
