@@ -6,20 +6,18 @@ finding and hashing weights needs no torch; only `load` and `download` import it
 """
 
 import contextlib
-import hashlib
 import importlib
 import json
 import math
 import os
 import sys
-import warnings
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from seglib import weight_files
 from seglib.classes import VOC_CLASSES, are_class_names
 from seglib.errors import UnknownName, UsageError, WeightsError
 from seglib.preprocess import Resize
@@ -213,30 +211,13 @@ def hub_folder() -> Path:
 
 def weights_sha256(spec: ModelSpec) -> str:
     """SHA-256 of the file that lies there, checked against the published one. Raises `WeightsError`."""
-    digest = file_sha256(spec.path)
+    digest = weight_files.file_sha256(spec.path)
     if not digest.startswith(spec.sha256):
         raise WeightsError(
             f"{spec.path} is not the published file: its SHA-256 begins with {digest[:8]}, expected {spec.sha256[:8]}. "
             "Delete it and run again to download it anew."
         )
     return digest
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file of weights. Raises `WeightsError`."""
-    try:
-        status = path.stat()
-        return _sha256(path, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise WeightsError(f"The weights file {path.name!r} cannot be read ({reason}).") from None
-
-
-@lru_cache(maxsize=16)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
-    """Once per process and version of the file: 200 MB take a third of a second."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def ensure_weights(spec: ModelSpec) -> None:
@@ -254,7 +235,7 @@ def ensure_weights(spec: ModelSpec) -> None:
             )
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
         raise WeightsError(
-            f"{spec.name} needs the file {spec.weights}, and downloading it failed ({_first_line(error)}): "
+            f"{spec.name} needs the file {spec.weights}, and downloading it failed ({weight_files.first_line(error)}): "
             f"put it into {hub_folder()}, or take --model {DEFAULT_MODEL}, which works offline."
         ) from None
 
@@ -266,7 +247,7 @@ def load(spec: ModelSpec) -> "nn.Module":
     weights_sha256(spec)
     if spec.source == "hub":
         return _from_hub(spec)
-    state = {k: v for k, v in read_state(spec.path).items() if not k.startswith("aux_classifier.")}
+    state = {k: v for k, v in weight_files.read_state(spec.path).items() if not k.startswith("aux_classifier.")}
     try:
         with torch.device("meta"):  # no time for random numbers that the checkpoint replaces anyway
             net = spec.build(len(spec.classes))
@@ -275,7 +256,7 @@ def load(spec: ModelSpec) -> "nn.Module":
     except (RuntimeError, TypeError) as error:  # an option that the architecture does not have is a TypeError
         raise WeightsError(
             f"{spec.path.name} does not fit {spec.name} with {len(spec.classes)} classes "
-            f"({_first_line(error, 1).split(',')[0]}): "
+            f"({weight_files.first_line(error, 1).split(',')[0]}): "
             "name the model it was made for with --model."
         ) from None
     _check_finite(net.state_dict(), spec.path.name)
@@ -293,7 +274,7 @@ def _from_hub(spec: ModelSpec) -> "nn.Module":
             )
     except (OSError, RuntimeError) as error:
         raise WeightsError(
-            f"torch.hub could not load {spec.name} from {HUB_REPOSITORY} ({_first_line(error)}): "
+            f"torch.hub could not load {spec.name} from {HUB_REPOSITORY} ({weight_files.first_line(error)}): "
             "leave out --source hub to use the installed torchvision."
         ) from None
     if not callable(getattr(net, "eval", None)):
@@ -309,7 +290,7 @@ def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
         raise UnknownName("model", name, trainable())
     if not weights.is_file():
         raise WeightsError(f"There is no weights file {str(weights)!r}.")
-    about = metadata(weights) if weights.suffix == ".safetensors" else {}
+    about = weight_files.metadata(weights) if weights.suffix == ".safetensors" else {}
     architecture = about.get("architecture") or name
     if architecture is None:
         raise UsageError(f"{weights.name} does not say which model it is for: add --model NAME.")
@@ -325,7 +306,7 @@ def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
             weights=str(weights),
             sha256="",
             source="file",
-            parameters=int(about.get("parameters", 0)) or _counted(weights) or spec.parameters,
+            parameters=int(about.get("parameters", 0)) or weight_files.parameters_in(weights) or spec.parameters,
             gflops=None if architecture in TRAINED else spec.gflops,
             classes=_class_names(json.loads(about["classes"])) if "classes" in about else spec.classes,
             resize=Resize(about["resize"]) if "resize" in about else spec.resize,
@@ -334,15 +315,6 @@ def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UsageError):
         raise _unreadable_metadata(weights) from None
-
-
-def _counted(weights: Path) -> int:
-    """Parameters in a safetensors file: all its numbers but a batch norm's running ones; 0 for other files."""
-    if weights.suffix != ".safetensors":
-        return 0
-    buffers = ("running_mean", "running_var", "num_batches_tracked")
-    tensors = {name: value for name, value in _safetensors_header(weights).items() if name != "__metadata__"}
-    return sum(math.prod(value["shape"]) for name, value in tensors.items() if not name.endswith(buffers))
 
 
 def _unreadable_metadata(weights: Path) -> WeightsError:
@@ -368,7 +340,7 @@ def _rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]
 def options_of_file(weights: Path) -> tuple[tuple[str, str], ...]:
     """The choices of its architecture that a checkpoint was trained with."""
     try:
-        return _options(metadata(weights) if weights.suffix == ".safetensors" else {})
+        return _options(weight_files.metadata(weights) if weights.suffix == ".safetensors" else {})
     except (ValueError, AttributeError, RecursionError):
         raise _unreadable_metadata(weights) from None
 
@@ -382,70 +354,6 @@ def _untrained(architecture: str) -> ModelSpec:
     return ModelSpec(name=architecture, build=builder(architecture), weights="", parameters=0, resize=Resize("224"))
 
 
-def metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says of itself. Raises `WeightsError`."""
-    about = _safetensors_header(path).get("__metadata__", {})
-    if not isinstance(about, dict):
-        raise _no_safetensors(path)
-    return {str(k): str(v) for k, v in about.items()}
-
-
-def _safetensors_header(path: Path) -> dict[str, Any]:
-    """8 bytes of little-endian length, then JSON (huggingface.co/docs/safetensors)."""
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, 100_000_000)))
-    except (OSError, ValueError, RecursionError):
-        raise _no_safetensors(path) from None
-    if not isinstance(header, dict):
-        raise _no_safetensors(path)
-    return header
-
-
-def _no_safetensors(path: Path) -> WeightsError:
-    return WeightsError(f"{path.name} is not a safetensors file, or it is damaged.")
-
-
-def read_state(path: Path) -> "dict[str, Tensor]":
-    """The tensors of a .safetensors or .pth file by name. A pickle with anything but tensors is refused."""
-    import torch
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        _check_unpacked(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an old protocol is no matter; a damaged one is refused
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch, pickle, zipfile and safetensors each have their own; all mean the same here
-        code = type(error).__name__ == "UnpicklingError"  # of which torch says how to run it nevertheless
-        reason = "it holds other objects, or is damaged" if code else _first_line(error)
-        raise WeightsError(
-            f"{path.name} is not a checkpoint that holds tensors and nothing else ({reason}): "
-            "expected a state dict saved as .safetensors or .pth."
-        ) from None
-    plain = isinstance(state, dict) and all(
-        isinstance(k, str) and isinstance(v, torch.Tensor) and v.layout == torch.strided and not v.is_quantized
-        for k, v in state.items()
-    )
-    if not plain:
-        raise WeightsError(f"{path.name} holds something else than a state dict of plain tensors.")
-    return cast("dict[str, Tensor]", state)
-
-
-def _check_unpacked(path: Path) -> None:
-    """A .pth is most often a zip file, of which torch compresses nothing: what does so would fill the memory.
-
-    Raises `ValueError`.
-    """
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
-                raise ValueError("it is compressed, and torch compresses nothing")
-
-
 def _check_kinds(state: "dict[str, Tensor]", expected: "dict[str, Tensor]") -> None:
     """Raises `RuntimeError` like torch, which takes any kind of number."""
     for key in state.keys() & expected.keys():
@@ -457,9 +365,3 @@ def _check_finite(state: "dict[str, Tensor]", name: str) -> None:
     for key, value in state.items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise WeightsError(f"{name} holds NaN or infinite numbers in {key}: the checkpoint is damaged.")
-
-
-def _first_line(error: Exception, index: int = 0) -> str:
-    """One line of the cause: line 1 of a state dict's complaint is the first missing or unexpected key."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return "".join(filter(str.isprintable, lines[min(index, len(lines) - 1)])).rstrip(".:")[:160]

@@ -15,7 +15,7 @@ from tests.conftest import ROOT, imported
 
 ORDER = [
     {"errors"},
-    {"classes", "liveness", "records"},
+    {"classes", "liveness", "records", "weight_files"},
     {"boundary", "catalog", "dataset", "metrics", "nets", "preprocess", "segnet", "scratch", "stats", "overlay"},
     {"difference", "intervals", "measure", "models", "parts", "table", "truth"},
     {"forward", "int8"},

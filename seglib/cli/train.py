@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seglib import models
+from seglib import models, weight_files
 from seglib.arguments import natural, new_command, positive, resize, share
 from seglib.cli.output import ProgressBar, percent, tell
 from seglib.engine import DEVICES
@@ -267,7 +267,7 @@ def _trained(arguments: argparse.Namespace) -> models.ModelSpec:
 def _weights(arguments: argparse.Namespace) -> str:
     """SHA-256 of each file that training starts from."""
     whole = [models.weights_sha256(_trained(arguments))] if _takes_whole_net(arguments) else []
-    encoder = [models.file_sha256(arguments.encoder)] if arguments.encoder else []
+    encoder = [weight_files.file_sha256(arguments.encoder)] if arguments.encoder else []
     return "+".join(whole + encoder)
 
 

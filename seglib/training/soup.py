@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from seglib import models
+from seglib import models, weight_files
 from seglib.errors import UsageError
 from seglib.training import checkpoint
 
@@ -47,10 +47,10 @@ def average(files: Sequence[Path], shares: Sequence[float], out: Path) -> None:
             )
     parts = [share / sum(shares) for share in shares]
     states = [models.load(spec).state_dict() for spec in (first, *others)]
-    stored = models.read_state(first.path)
+    stored = weight_files.read_state(first.path)
     mean = {name: _mean([state[name] for state in states], parts).to(stored[name].dtype) for name in states[0]}
-    about = {name: text for name, text in models.metadata(first.path).items() if name not in _OF_ONE_TRAINING}
-    named = [[models.file_sha256(file), round(part, 6)] for file, part in zip(files, parts, strict=True)]
+    about = {name: text for name, text in weight_files.metadata(first.path).items() if name not in _OF_ONE_TRAINING}
+    named = [[weight_files.file_sha256(file), round(part, 6)] for file, part in zip(files, parts, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write_whole(out, save(mean, about | {"mean_of": json.dumps(named)}))
 

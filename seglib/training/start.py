@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from seglib import models
+from seglib import models, weight_files
 from seglib.errors import UsageError, WeightsError
 from seglib.models import ModelSpec
 
@@ -81,7 +81,7 @@ def _fill_encoder(net: nn.Module, encoder: Path) -> None:
     ours with the same encoder; or, where names differ (SegNet's encoder and `vgg16_bn`), whose tensors come in the same
     order.
     """
-    read = models.read_state(encoder)
+    read = weight_files.read_state(encoder)
     state = {name.removeprefix("features.").removeprefix("backbone."): value for name, value in read.items()}
     backbone = net.get_submodule("backbone")
     wanted = backbone.state_dict()

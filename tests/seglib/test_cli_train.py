@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from seglib import cli, models, overlay
+from seglib import cli, models, overlay, weight_files
 from tests.seglib.plain_training import voc_folder
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -35,12 +35,12 @@ def test_a_net_of_ones_own_is_trained_and_used(voc, tmp_path, capsys):
     assert "9 photos to train on, 3 to validate, 3 classes, on cpu in fp32" in said.err
     assert "epoch 2 of 2: loss " in said.err
     assert f"python -m seglib run FOLDER --weights {out}" in said.out
-    best = int(models.metadata(out)["epoch"])
+    best = int(weight_files.metadata(out)["epoch"])
     assert f"of validation, epoch {best}\n" in said.out
     another = tmp_path / "last.safetensors"
     assert train("tiny", voc, "--classes", "background,cat,dog", "--out", another, *SMALL, "--keep", "last") == 0
     assert "of validation, epoch 2\n" in capsys.readouterr().out
-    assert models.metadata(another)["epoch"] == "2"
+    assert weight_files.metadata(another)["epoch"] == "2"
     assert len((tmp_path / "made" / "pets.val.txt").read_text().splitlines()) == 3
     assert pd.read_csv(tmp_path / "made" / "pets.csv")["epoch"].tolist() == [1, 2]
     arguments = ["run", voc / "JPEGImages", "--weights", out, "--store", store, "--workers", "0", "--json"]
@@ -82,7 +82,7 @@ def test_the_split_may_stay_while_all_other_chance_changes(voc, tmp_path):
     for out, seeds in ((first, ("--seed", 3)), (second, ("--seed", 4, "--split-seed", 3))):
         assert train("tiny", voc, "--classes", "background,cat,dog", "--out", out, *SMALL, *seeds) == 0
     assert (tmp_path / "first.val.txt").read_text() == (tmp_path / "second.val.txt").read_text()
-    assert not torch.equal(*(models.read_state(made)["classifier.weight"] for made in (first, second)))
+    assert not torch.equal(*(weight_files.read_state(made)["classifier.weight"] for made in (first, second)))
 
 
 def test_another_leg_may_stand_on_another_encoder(voc, tmp_path):
@@ -91,13 +91,13 @@ def test_another_leg_may_stand_on_another_encoder(voc, tmp_path):
     assert train(*pets, "--out", first) == 0
     assert train(*pets, "--out", encoder, "--encoder", first) == 0
     assert train(*pets, "--start", first, "--encoder", encoder, "--out", second, "--rate", "0") == 0
-    made, head, below = (models.read_state(path) for path in (second, first, encoder))
+    made, head, below = (weight_files.read_state(path) for path in (second, first, encoder))
     for name in ("backbone.0.weight", "classifier.weight"):
         assert not torch.equal(head[name], below[name])
     assert torch.equal(made["backbone.0.weight"], below["backbone.0.weight"])
     assert torch.equal(made["classifier.weight"], head["classifier.weight"])  # the last layer says what classes mean
-    assert json.loads(models.metadata(second)["recipe"])["weights"] == "+".join(
-        models.file_sha256(path) for path in (first, encoder)
+    assert json.loads(weight_files.metadata(second)["recipe"])["weights"] == "+".join(
+        weight_files.file_sha256(path) for path in (first, encoder)
     )
 
 

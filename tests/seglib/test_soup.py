@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from seglib import cli, models
+from seglib import cli, models, weight_files
 from seglib.errors import UsageError, WeightsError
 from seglib.training import checkpoint
 from seglib.training.soup import average
@@ -34,7 +34,7 @@ def made(path, value: float, seen: int = 0, *, half: bool = True, about=(), **ch
 def test_each_weight_is_the_mean_by_shares(tmp_path, values, shares, expected):
     files = [made(tmp_path / f"{index}.safetensors", value) for index, value in enumerate(values)]
     average(files, shares, out := tmp_path / "new" / "mean.safetensors")
-    weights = [t for t in models.read_state(out).values() if t.is_floating_point()]
+    weights = [t for t in weight_files.read_state(out).values() if t.is_floating_point()]
     assert len(weights) == 8
     for tensor in weights:
         torch.testing.assert_close(tensor, torch.full_like(tensor, expected))
@@ -47,21 +47,21 @@ def test_a_mean_with_itself_is_itself(tmp_path):
     other = tmp_path / "b.safetensors"
     other.write_bytes(one.read_bytes())
     average([one, other], (0.3, 0.7), out := tmp_path / "mean.safetensors")
-    for name, tensor in models.read_state(one).items():
-        torch.testing.assert_close(models.read_state(out)[name], tensor)
+    for name, tensor in weight_files.read_state(one).items():
+        torch.testing.assert_close(weight_files.read_state(out)[name], tensor)
 
 
 def test_whole_numbers_are_the_greatest_and_the_first_file_says_the_rest(tmp_path):
     a = made(tmp_path / "a.safetensors", 1, seen=7, half=False, about={"note": "mine"})
     b = made(tmp_path / "b.safetensors", 3, seen=40)
     average([a, b], (1, 3), out := tmp_path / "mean.safetensors")
-    state, about = models.read_state(out), models.metadata(out)
+    state, about = weight_files.read_state(out), weight_files.metadata(out)
     assert state["backbone.1.num_batches_tracked"].item() == 40
     assert state["classifier.weight"].dtype == torch.float32
     assert about["note"] == "mine"
     assert "epoch" not in about
     assert "validation_miou" not in about
-    assert json.loads(about["mean_of"]) == [[models.file_sha256(a), 0.25], [models.file_sha256(b), 0.75]]
+    assert json.loads(about["mean_of"]) == [[weight_files.file_sha256(a), 0.25], [weight_files.file_sha256(b), 0.75]]
     assert models.find(None, out).classes == ("background", "cat", "dog")
 
 
@@ -98,7 +98,7 @@ def test_the_command_takes_equal_shares_or_those_it_is_told(tmp_path, capsys):
     for options, expected in ([], 2.0), (["--shares", "0.75,0.25"], 1.5):
         assert cli.main(["average", str(a), str(b), "--out", str(out), *options]) == 0
         assert f"python -m seglib run FOLDER --weights {out}" in capsys.readouterr().out
-        assert models.read_state(out)["classifier.bias"][0].item() == expected
+        assert weight_files.read_state(out)["classifier.bias"][0].item() == expected
     assert cli.main(["average", str(a), str(b), "--shares", "1", "--out", str(out)]) == 2
     assert "a share of each" in capsys.readouterr().err
     with pytest.raises(SystemExit) as wrong:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from seglib import models, preprocess
+from seglib import models, preprocess, weight_files
 from seglib.errors import SegError, UsageError, WeightsError
 from seglib.training import augment, checkpoint, loop, report, start
 from seglib.training.recipe import Frame, Recipe
@@ -168,7 +168,7 @@ def test_the_checkpoint_is_the_mean_of_weights_that_was_validated(folder, tmp_pa
 def test_the_checkpoint_is_of_the_best_epoch_or_of_the_last_one(folder, tmp_path, last, epoch):
     still = plain.recipe(rate=0.0, encoder_rate=0.0, average=0.0, frozen=("backbone",))  # no epoch beats the first one
     plain.train(folder, out := tmp_path / "net.safetensors", still, last=last)
-    assert models.metadata(out)["epoch"] == epoch
+    assert weight_files.metadata(out)["epoch"] == epoch
 
 
 def test_patience_stops_training(folder, tmp_path):

@@ -1,0 +1,115 @@
+"""A file of weights: what it says of itself, its SHA-256, its tensors.
+
+In: a .safetensors or .pth file. Out: metadata, numbers, a state dict, or `WeightsError` in one sentence. Only
+`read_state` needs torch. Knows nothing of the net that the weights are for.
+"""
+
+import hashlib
+import json
+import math
+import warnings
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from seglib.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself. Raises `WeightsError`."""
+    about = _safetensors_header(path).get("__metadata__", {})
+    if not isinstance(about, dict):
+        raise _no_safetensors(path)
+    return {str(k): str(v) for k, v in about.items()}
+
+
+def parameters_in(weights: Path) -> int:
+    """Parameters in a safetensors file: all its numbers but a batch norm's running ones; 0 for other files."""
+    if weights.suffix != ".safetensors":
+        return 0
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    tensors = {name: value for name, value in _safetensors_header(weights).items() if name != "__metadata__"}
+    return sum(math.prod(value["shape"]) for name, value in tensors.items() if not name.endswith(buffers))
+
+
+def read_state(path: Path) -> "dict[str, Tensor]":
+    """The tensors of a .safetensors or .pth file by name. A pickle with anything but tensors is refused."""
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        _check_unpacked(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an old protocol is no matter; a damaged one is refused
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch, pickle, zipfile and safetensors each have their own; all mean the same here
+        code = type(error).__name__ == "UnpicklingError"  # of which torch says how to run it nevertheless
+        reason = "it holds other objects, or is damaged" if code else first_line(error)
+        raise WeightsError(
+            f"{path.name} is not a checkpoint that holds tensors and nothing else ({reason}): "
+            "expected a state dict saved as .safetensors or .pth."
+        ) from None
+    plain = isinstance(state, dict) and all(
+        isinstance(k, str) and isinstance(v, torch.Tensor) and v.layout == torch.strided and not v.is_quantized
+        for k, v in state.items()
+    )
+    if not plain:
+        raise WeightsError(f"{path.name} holds something else than a state dict of plain tensors.")
+    return cast("dict[str, Tensor]", state)
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file of weights. Raises `WeightsError`."""
+    try:
+        status = path.stat()
+        return _sha256(path, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise WeightsError(f"The weights file {path.name!r} cannot be read ({reason}).") from None
+
+
+@lru_cache(maxsize=16)
+def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+    """Once per process and version of the file: 200 MB take a third of a second."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_unpacked(path: Path) -> None:
+    """A .pth is most often a zip file, of which torch compresses nothing: what does so would fill the memory.
+
+    Raises `ValueError`.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
+                raise ValueError("it is compressed, and torch compresses nothing")
+
+
+def _safetensors_header(path: Path) -> dict[str, Any]:
+    """8 bytes of little-endian length, then JSON (huggingface.co/docs/safetensors)."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, 100_000_000)))
+    except (OSError, ValueError, RecursionError):
+        raise _no_safetensors(path) from None
+    if not isinstance(header, dict):
+        raise _no_safetensors(path)
+    return header
+
+
+def _no_safetensors(path: Path) -> WeightsError:
+    return WeightsError(f"{path.name} is not a safetensors file, or it is damaged.")
+
+
+def first_line(error: Exception, index: int = 0) -> str:
+    """One line of the cause: line 1 of a state dict's complaint is the first missing or unexpected key."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return "".join(filter(str.isprintable, lines[min(index, len(lines) - 1)])).rstrip(".:")[:160]
