@@ -89,47 +89,59 @@ class Pyramid(nn.Module):
         return out
 
 
-class ContextHead(Pyramid):
-    """Logits at 1/8 of the side: the pyramid, then a skip connection from the map at 1/8 (Long et al. 2015; Chen et al.
-    2018, DeepLabv3+).
+class FinePyramid(Pyramid):
+    """The pyramid, then a skip connection from the map of twice its side (Long et al. 2015; Chen et al. 2018,
+    DeepLabv3+).
     """
 
-    def __init__(
-        self, *, fine: int, deep: int, semantic: int, classes: int, width: int = 256, refined: int = 192
-    ) -> None:
+    def __init__(self, *, fine: int, deep: int, semantic: int, width: int = 256, refined: int = 192) -> None:
         super().__init__(deep, semantic, width)
         self.skip = conv_norm_relu(fine, 48)
         self.refine = nn.Sequential(separable(width + 48, refined), separable(refined, refined))
+
+    def features(self, maps: dict[str, Tensor]) -> Tensor:
+        """The maps `fine`, `deep` (and `semantic`, if the encoder has one beyond it) -> (B, refined, 2h, 2w)."""
+        fine = self.skip(maps["fine"])  # (B, 48, 2h, 2w)
+        x = self.seen(maps["deep"], maps.get("semantic", maps["deep"]))
+        x = nn.functional.interpolate(x, size=fine.shape[2:], mode="bilinear", align_corners=False)
+        out: Tensor = self.refine(torch.cat([x, fine], 1))
+        return out
+
+
+class ContextHead(FinePyramid):
+    """Logits at 1/8 of the side, from the pyramid and one skip connection."""
+
+    def __init__(self, *, fine: int, deep: int, semantic: int, classes: int, refined: int = 192) -> None:
+        super().__init__(fine=fine, deep=deep, semantic=semantic, refined=refined)
         self.dropout = nn.Dropout(0.1)
         self.classify = nn.Conv2d(refined, classes, 1)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
-        fine = self.skip(maps["fine"])  # (B, 48, 2h, 2w)
-        x = self.seen(maps["deep"], maps["semantic"])
-        x = nn.functional.interpolate(x, size=fine.shape[2:], mode="bilinear", align_corners=False)
-        out: Tensor = self.classify(self.dropout(self.refine(torch.cat([x, fine], 1))))
+        out: Tensor = self.classify(self.dropout(self.features(maps)))
         return out
 
 
-class UNetHead(Pyramid):
+class UNetHead(FinePyramid):
     """U-Net's decoder (Ronneberger et al. 2015) over the maps of any encoder, coarse to fine, up to the finest map.
 
-    Its bottom is the pyramid of the map `deep` (and `semantic`, if the encoder has one beyond it): that says what is in
-    the picture, the skips say where.
+    Its bottom and its first skip are those of `ContextHead`, by the same names: that says what is in the picture, the
+    finer skips say where.
     """
 
     def __init__(
         self,
         *,
         skips: Sequence[int],
+        fine: int,
         deep: int,
         semantic: int,
         widths: Sequence[int],
         classes: int,
         upsampling: str,
+        refined: int = 192,
     ) -> None:
-        super().__init__(deep, semantic, widths[0])
-        steps = list(zip(widths[:-1], reversed(skips), widths[1:], strict=True))
+        super().__init__(fine=fine, deep=deep, semantic=semantic, refined=refined)
+        steps = list(zip((refined, *widths[:-1]), reversed(skips), widths, strict=True))
         self.up = nn.ModuleList(upsampler(upsampling, width) for width, _, _ in steps)
         self.join = nn.ModuleList(
             nn.Sequential(conv_norm_relu(width + skip, out, 3), conv_norm_relu(out, out, 3))
@@ -139,8 +151,8 @@ class UNetHead(Pyramid):
         self.classify = nn.Conv2d(widths[-1], classes, 1)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
-        x = self.seen(maps["deep"], maps.get("semantic", maps["deep"]))
-        skips = [of for name, of in maps.items() if name not in ("deep", "semantic")]
+        x = self.features(maps)
+        skips = [of for name, of in maps.items() if name not in ("fine", "deep", "semantic")]
         for up, join, skip in zip(self.up, self.join, reversed(skips), strict=True):
             x = up(x)
             x = nn.functional.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
@@ -172,22 +184,31 @@ def upsampler(kind: str, channels: int) -> nn.Module:
 
 
 def unet_mobilenet_v2(classes: int, *, upsampling: str = "bilinear") -> nn.Module:
-    """U-Net on the encoder and the pyramid of `fcn_mobilenet_v2`, whose maps have 1/2 to 1/16 of the side as in the
-    paper; logits at 1/2.
+    """U-Net on the encoder, the pyramid and the first skip of `fcn_mobilenet_v2`, with further skips from 1/4 and 1/2
+    of the side; logits at 1/2.
     """
-    taken = {"1": "2", "3": "4", "6": "8", "17": "deep", "18": "semantic"}
+    taken = {"1": "2", "3": "4", "6": "fine", "17": "deep", "18": "semantic"}
     backbone = IntermediateLayerGetter(_mobilenet_v2_at_stride_16(), taken)
-    widths = (256, 128, 48, 24)
-    head = UNetHead(skips=(16, 24, 32), deep=320, semantic=1280, widths=widths, classes=classes, upsampling=upsampling)
+    head = UNetHead(
+        skips=(16, 24), fine=32, deep=320, semantic=1280, widths=(64, 32), classes=classes, upsampling=upsampling
+    )
     return Segmenter(backbone, head)
 
 
 def unet_resnet34(classes: int, *, upsampling: str = "bilinear") -> nn.Module:
     """U-Net on ResNet-34 (He et al. 2016), maps at 1/2 to 1/32; logits at 1/2."""
-    taken = {"relu": "2", "layer1": "4", "layer2": "8", "layer3": "16", "layer4": "deep"}
-    backbone = IntermediateLayerGetter(resnet34(weights=None), taken)
-    skips, widths = (64, 64, 128, 256), (256, 256, 128, 64, 32)
-    head = UNetHead(skips=skips, deep=512, semantic=512, widths=widths, classes=classes, upsampling=upsampling)
+    backbone = IntermediateLayerGetter(
+        resnet34(weights=None), {"relu": "2", "layer1": "4", "layer2": "8", "layer3": "fine", "layer4": "deep"}
+    )
+    head = UNetHead(
+        skips=(64, 64, 128),
+        fine=256,
+        deep=512,
+        semantic=512,
+        widths=(128, 64, 32),
+        classes=classes,
+        upsampling=upsampling,
+    )
     return Segmenter(backbone, head)
 
 

@@ -294,11 +294,16 @@ def test_the_encoder_takes_that_of_another_net(whole):
         assert torch.equal(filled.backbone.state_dict()[name], value), name
 
 
-def test_a_unet_takes_encoder_and_pyramid_of_an_fcn_and_nothing_else():
+def test_a_unet_takes_all_of_an_fcn_but_its_last_layer():
     fcn = models.MODELS["fcn_mobilenet_v2"]
     trained, new = models.load(fcn).state_dict(), start.fresh("unet_mobilenet_v2", 21, options={}, seed=1, encoder=None)
     filled = start.fresh("unet_mobilenet_v2", 21, options={}, seed=1, encoder=fcn.path).state_dict()
-    same = ("backbone.", *(f"classifier.{part}." for part in ("here", "around", "whole", "project")))
+    parts = ("here", "around", "whole", "project", "skip", "refine")
+    same = ("backbone.", *(f"classifier.{part}." for part in parts))
+    assert {name for name in trained if not name.startswith(same)} == {
+        "classifier.classify.weight",
+        "classifier.classify.bias",
+    }
     for name, value in filled.items():
         assert torch.equal(value, (trained if name.startswith(same) else new.state_dict())[name]), name
 
