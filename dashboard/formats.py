@@ -81,6 +81,15 @@ def things(number: int, name: str) -> str:
     return f"{count(number)} {name}" + ("" if number == 1 else "s")
 
 
+def of_a_matrix(left_out: int) -> str:
+    """What is said below a matrix of the classes with most pixels, of which so many are left out."""
+    said = "A click on a cell shows its photos in the gallery below; all figures stay."
+    if left_out == 0:
+        return said
+    rest = "1 class with fewer pixels is" if left_out == 1 else f"{count(left_out)} classes with fewer pixels are"
+    return f"{said} {rest} not shown."
+
+
 def duration(seconds: float) -> str:
     """To one unit, rounded up, since it is a promise: `12 s`, `3 min`, `2.5 h`."""
     if seconds < 90:

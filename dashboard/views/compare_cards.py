@@ -13,7 +13,7 @@ import pandas as pd
 from dashboard import charts, components, pair_charts, pair_data, session, ui
 from dashboard.comparisons import MOST_AREAS, MOST_IOUS, Flips, Scores, costliest, inside
 from dashboard.components import Cell, image_id_of
-from dashboard.formats import NOTHING, count, interval, percent, photos, signed, size, tenths
+from dashboard.formats import NOTHING, count, interval, of_a_matrix, percent, photos, signed, size, tenths
 from dashboard.views import compare_gallery, parts
 from dashboard.views.versus import Versus
 from seglib.intervals import Figure
@@ -74,8 +74,7 @@ def flips(shown: Versus) -> None:
             for a in rows
         ]
         components.matrix("A \\ B", parts.heads(columns), lines, key=FLIPS, on_cell=chosen)
-        left_out = f" {count(found.left_out)} classes with fewer pixels are not shown." if found.left_out else ""
-        ui.remark(f"A click on a cell shows its photos in the gallery below; all figures stay.{left_out}")
+        ui.remark(of_a_matrix(found.left_out))
 
 
 def _cells(pixels: pd.DataFrame) -> list[tuple[str, str, int]]:

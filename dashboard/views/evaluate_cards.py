@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dashboard import components, session, truth_charts, ui
 from dashboard.components import Cell
 from dashboard.evaluations import SHOWN, Classes, Confusion
-from dashboard.formats import NOTHING, count, interval, named, percent, photos, ranged, signed, tenths
+from dashboard.formats import NOTHING, count, interval, named, of_a_matrix, percent, photos, ranged, signed, tenths
 from dashboard.views import evaluate_jobs, parts
 from dashboard.views.graded import Graded
 from seglib.intervals import Figure
@@ -98,10 +98,7 @@ def confusion(shown: Graded) -> None:
             for row, own in zip(rows, pixels, strict=True)
         ]
         components.matrix("truth \\ prediction", parts.heads(columns), lines, key=CONFUSION, on_cell=chosen)
-        left_out = f" {count(found.left_out)} classes with fewer pixels are not shown." if found.left_out else ""
-        ui.remark(
-            f"A click on a cell shows its photos in the gallery below; all figures stay.{left_out} {_pixels(found)}"
-        )
+        ui.remark(f"{of_a_matrix(found.left_out)} {_pixels(found)}")
 
 
 def _pixels(found: Confusion) -> str:

@@ -11,6 +11,7 @@ from dashboard.formats import (
     duration,
     for_page,
     named,
+    of_a_matrix,
     percent,
     photos,
     plain_html,
@@ -96,3 +97,10 @@ def test_a_page_names_the_button_where_the_button_helps():
     )
     record = "run.json is damaged: the command that made the run writes it anew with --verify"  # no button can
     assert for_page(record) == record
+
+
+def test_one_class_that_is_left_out_is_one():
+    none, one, many = (of_a_matrix(number) for number in (0, 1, 1200))
+    assert none.endswith("all figures stay.")
+    assert one == f"{none} 1 class with fewer pixels is not shown."
+    assert many == f"{none} 1,200 classes with fewer pixels are not shown."
