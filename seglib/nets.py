@@ -124,8 +124,8 @@ class ContextHead(FinePyramid):
 class UNetHead(FinePyramid):
     """U-Net's decoder (Ronneberger et al. 2015) over the maps of any encoder, coarse to fine, up to the finest map.
 
-    Its bottom and its first skip are those of `ContextHead`, by the same names: that says what is in the picture, the
-    finer skips say where.
+    Its bottom and its first skip are those of `ContextHead`, by the same names and bilinear: they say what is in the
+    picture. The finer skips, each after an upsampling of the chosen kind, say where.
     """
 
     def __init__(
