@@ -178,18 +178,20 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
         def __len__(self) -> int:
             return len(self.paths)
 
-        def __getitem__(self, index: int) -> torch.Tensor:
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int, int]:
             with Image.open(self.paths[index]) as image:
-                width, height = arguments.resize.grid_wh(*image.size)
-                return transform(v2.functional.resize(image.convert("RGB"), [height, width]))
+                grid_wh = arguments.resize.grid_wh(*image.size)
+                width, height = preprocess.net_wh(*grid_wh, spec.net_side)
+                return transform(v2.functional.resize(image.convert("RGB"), [height, width])), *grid_wh
 
     net = models.load(spec).to(arguments.device)
 
     def once() -> tuple[float, list[np.ndarray]]:
         masks, areas, started = [], [], time.perf_counter()
-        for batch in DataLoader(Photos(), batch_size=4 if same_size else 1):
+        for batch, (width, *_), (height, *_) in DataLoader(Photos(), batch_size=4 if same_size else 1):
             with torch.no_grad():
-                probabilities = torch.nn.functional.softmax(net(batch.to(arguments.device))["out"], dim=1)
+                logits = forward.upsampled(net(batch.to(arguments.device))["out"], (int(height), int(width)))
+                probabilities = torch.nn.functional.softmax(logits, dim=1)
             classes = probabilities.argmax(dim=1)
             boolean = torch.stack([classes == index for index in range(len(spec.classes))], dim=1)
             areas.append(boolean.sum((2, 3)).cpu())
@@ -203,15 +205,16 @@ def bare(photos: Path, spec: ModelSpec, settings: Settings, arguments: argparse.
     net = engine._net(spec, settings.precision, engine.device_of(settings), settings.quantised)
     images = [preprocess.read_photo(p, arguments.resize, thumbnail=False).image for p in sorted(photos.iterdir())]
     stacks = batches(images, arguments.batch_size)
+    seen = [preprocess.as_net_sees(stack, spec.net_side) for _, stack in stacks]
     if isinstance(net, forward.TorchNet):
-        normalised = [net.normalised(stack) for _, stack in stacks]  # int8 nets do this themselves
+        normalised = [net.normalised(stack) for stack in seen]  # int8 nets do this themselves
 
     def logits() -> Iterator[torch.Tensor]:
         if isinstance(net, forward.TorchNet):
             for batch in normalised:
                 yield net._net(batch).float()
         else:
-            for _, stack in stacks:
+            for stack in seen:
                 yield torch.cat(list(net(stack)))
 
     def once() -> tuple[float, list[np.ndarray]]:

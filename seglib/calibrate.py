@@ -21,7 +21,7 @@ from seglib import int8, models, preprocess
 from seglib.catalog import Dataset, now
 from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.models import ModelSpec
-from seglib.preprocess import DECODER, Resize
+from seglib.preprocess import DECODER, Resize, as_net_sees
 from seglib.store import Store
 
 CALIBRATION_PHOTOS = 128
@@ -81,7 +81,7 @@ def calibrated(
     if not photos:
         raise DatasetError("int8 is calibrated on your photos, and none of these can be read: take --precision auto.")
     with store.scratch.new_folder(folder) as made:
-        int8.quantise(spec, [image for _, image in photos], made)
+        int8.quantise(spec, [as_net_sees(image[None], spec.net_side)[0] for _, image in photos], made)
         about = {
             "model": spec.name,
             "resize": resize.text,

@@ -4,13 +4,14 @@ In: a store and its runs. Out: one row per run; what nobody knows is None. Asks 
 Knows nothing of masks and how good they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from seglib import parts
 from seglib.catalog import Run
-from seglib.models import GFLOPS_SIDE, MODELS
+from seglib.models import MODELS, ModelSpec
 from seglib.store import Store
 from seglib.table import stats_schema
 
@@ -19,8 +20,7 @@ def costs(store: Store, runs: Sequence[str]) -> pd.DataFrame:
     """Per run: ms_per_image and images_timed (decoding to the last committed part, all invocations that computed
     something; `device` says where), parameters, gflops per image at the run's own mean grid, checkpoint_bytes.
 
-    GFLOPs as torchvision counts them, a multiplication and its addition as one. Operations of a fully convolutional net
-    grow with the pixels of its input, so a model's count at 520x520 is scaled to the grid.
+    GFLOPs as torchvision counts them, a multiplication and its addition as one: `ModelSpec.gflops_at`.
     """
     return pd.DataFrame([_cost(store, store.run(name)) for name in runs])
 
@@ -34,8 +34,7 @@ def _cost(store: Store, run: Run) -> dict[str, object]:
     published = spec is not None and bool(spec.sha256) and str(run.weights_sha256).startswith(spec.sha256)
     columns = ["image_id", "grid_width", "grid_height"]
     read = parts.read(store.stats_folder(run), stats_schema(run.classes), columns)
-    grid = parts.newest(read, columns[:1]).to_pandas()[columns[1:]].astype("float64")
-    pixels = float((grid["grid_width"] * grid["grid_height"]).mean()) if len(grid) else None
+    grids = parts.newest(read, columns[:1]).to_pandas().value_counts(columns[1:]).to_dict()
     return {
         "run": run.run,
         "model": run.model,
@@ -45,6 +44,13 @@ def _cost(store: Store, run: Run) -> dict[str, object]:
         "ms_per_image": round(1000 * seconds / images, 2) if images else None,
         "images_timed": images,
         "parameters": run.parameters,
-        "gflops": round(spec.gflops * pixels / GFLOPS_SIDE**2, 3) if spec and spec.gflops and pixels else None,
+        "gflops": _mean_gflops(spec, grids) if spec else None,
         "checkpoint_bytes": spec.path.stat().st_size if spec and published and spec.path.exists() else None,
     }
+
+
+def _mean_gflops(spec: ModelSpec, grids: Mapping[Any, int]) -> float | None:
+    """Over pictures; `grids` counts them by (width, height)."""
+    each = [(spec.gflops_at(width, height), pictures) for (width, height), pictures in grids.items()]
+    known = [gflops * pictures for gflops, pictures in each if gflops is not None]
+    return round(sum(known) / sum(grids.values()), 3) if known else None

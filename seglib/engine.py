@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib import forward, int8, measure, models
+from seglib import forward, int8, measure, models, preprocess
 from seglib.errors import SegError, UsageError, WeightsError
 from seglib.models import ModelSpec
 from seglib.preprocess import DECODER, Resize
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GRID_RULE = "bilinear-logits-1"
-"""Logits are upsampled bilinearly (align_corners=False) to the net's input size before argmax; masks live there."""
+"""Logits are upsampled bilinearly (align_corners=False) to the size that --resize gives before argmax; masks live
+there, also those of a net that sees every picture at a side of its own (`ModelSpec.net_side`).
+"""
 
 CODE_SCHEMA = 2
 """Counts up when the code changes a mask or a number in a way that no other part of the digest shows."""
@@ -152,8 +154,9 @@ def _grids(images: NDArray[np.uint8], spec: ModelSpec, settings: Settings) -> "I
     """
     import torch
 
+    net = _net(spec, settings.precision, device_of(settings), settings.quantised)
     with torch.inference_mode():
-        for logits in _net(spec, settings.precision, device_of(settings), settings.quantised)(images):
+        for logits in net(preprocess.as_net_sees(images, spec.net_side)):
             yield forward.upsampled(logits, images.shape[1:3])
 
 

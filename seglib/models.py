@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from seglib import weight_files
 from seglib.classes import VOC_CLASSES, are_class_names
 from seglib.errors import UnknownName, UsageError, WeightsError
-from seglib.preprocess import Resize
+from seglib.preprocess import Resize, check_net_side, net_wh
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,10 +74,21 @@ class ModelSpec:
     classes: tuple[str, ...] = VOC_CLASSES
     resize: Resize = Resize("short:520")
     """Native resize, the default of --resize."""
+    net_side: int = 0
+    """Short side in pixels at which the net sees every picture, whatever the grid, so that an animal that fills the
+    picture is as large in its eyes at 224 as at short:640; 0: the grid as it is. Logits are enlarged to the grid.
+    """
     fp32_blocks: tuple[str, ...] = ()
     """Submodules that keep float32 when the net runs in bf16: those whose rounding moves masks most, by measurement."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+
+    def gflops_at(self, width: int, height: int) -> float | None:
+        """Of one picture on a grid of this size: a fully convolutional net's operations grow with what it sees."""
+        if self.gflops is None:
+            return None
+        counted, seen = (math.prod(net_wh(*wh, self.net_side)) for wh in ((GFLOPS_SIDE, GFLOPS_SIDE), (width, height)))
+        return self.gflops * seen / counted
 
     @property
     def path(self) -> Path:
@@ -98,22 +109,24 @@ MODELS: dict[str, ModelSpec] = {
             name="fcn_mobilenet_v2",
             build=_own("fcn_mobilenet_v2", head="context"),
             weights="fcn_mobilenet_v2_voc.safetensors",
-            sha256="20f402648f6cfa55704e9d0df3d271db10bf7d702c1cf4817c2e01ceebd01050",
+            sha256="64fb42d2c91a0913803f9160c453d1949ad910fe2e50476453eefa396c68c7fe",
             parameters=3_078_021,
-            gflops=3.856,
+            gflops=1.429,
             source="embedded",
             resize=Resize("224"),
+            net_side=320,
             fp32_blocks=("backbone.0", "backbone.1", "backbone.2"),
         ),
         ModelSpec(
             name="unet_mobilenet_v2",
             build=_own("unet_mobilenet_v2"),
             weights="unet_mobilenet_v2_voc.safetensors",
-            sha256="72bf914373b1359aef4fbcf167118b25c610f288562364e43229cbd3d3a3dda2",
-            parameters=3_268_581,
-            gflops=8.791,
+            sha256="44686acf6b2dd5d31edcefae1893feee30d6244b7b9945b7c5d3908c7f571171",
+            parameters=3_272_634,
+            gflops=3.304,
             source="embedded",
             resize=Resize("224"),
+            net_side=320,
             fp32_blocks=("backbone.0", "backbone.1", "backbone.2"),
         ),
         _coco(
@@ -241,7 +254,9 @@ def ensure_weights(spec: ModelSpec) -> None:
 
 
 def load(spec: ModelSpec) -> "nn.Module":
-    """The net with its weights, on the CPU, float32, in eval mode. Raises `WeightsError` in one sentence."""
+    """The net with its weights, on the CPU, float32, in eval mode; whoever asks it shows it pictures at its `net_side`
+    (`preprocess.as_net_sees`). Raises `WeightsError` in one sentence.
+    """
     import torch
 
     weights_sha256(spec)
@@ -290,7 +305,7 @@ def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
         raise UnknownName("model", name, trainable())
     if not weights.is_file():
         raise WeightsError(f"There is no weights file {str(weights)!r}.")
-    about = weight_files.metadata(weights) if weights.suffix == ".safetensors" else {}
+    about = _metadata(weights)
     architecture = about.get("architecture") or name
     if architecture is None:
         raise UsageError(f"{weights.name} does not say which model it is for: add --model NAME.")
@@ -310,6 +325,7 @@ def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
             gflops=None if architecture in TRAINED else spec.gflops,
             classes=_class_names(json.loads(about["classes"])) if "classes" in about else spec.classes,
             resize=Resize(about["resize"]) if "resize" in about else spec.resize,
+            net_side=_net_side(about),
             mean=_rgb(json.loads(about["mean"])) if "mean" in about else spec.mean,
             std=_rgb(json.loads(about["std"]), positive=True) if "std" in about else spec.std,
         )
@@ -337,12 +353,33 @@ def _rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]
     return red, green, blue
 
 
+def _net_side(about: dict[str, str]) -> int:
+    """Raises `ValueError` or `UsageError`."""
+    side = int(about.get("net_side", 0))
+    check_net_side(side)
+    return side
+
+
+def classes_of_file(weights: Path) -> tuple[str, ...]:
+    """What a checkpoint says that it scores; empty if it says nothing."""
+    about = _metadata(weights)
+    try:
+        return _class_names(json.loads(about["classes"])) if "classes" in about else ()
+    except (ValueError, RecursionError):
+        raise _unreadable_metadata(weights) from None
+
+
 def options_of_file(weights: Path) -> tuple[tuple[str, str], ...]:
     """The choices of its architecture that a checkpoint was trained with."""
+    about = _metadata(weights)
     try:
-        return _options(weight_files.metadata(weights) if weights.suffix == ".safetensors" else {})
+        return _options(about)
     except (ValueError, AttributeError, RecursionError):
         raise _unreadable_metadata(weights) from None
+
+
+def _metadata(weights: Path) -> dict[str, str]:
+    return weight_files.metadata(weights) if weights.suffix == ".safetensors" else {}
 
 
 def _options(about: dict[str, str]) -> tuple[tuple[str, str], ...]:

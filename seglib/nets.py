@@ -121,11 +121,13 @@ class ContextHead(FinePyramid):
         return out
 
 
-class UNetHead(FinePyramid):
+class UNetHead(ContextHead):
     """U-Net's decoder (Ronneberger et al. 2015) over the maps of any encoder, coarse to fine, up to the finest map.
 
-    Its bottom and its first skip are those of `ContextHead`, by the same names and bilinear: they say what is in the
-    picture. The finer skips, each after an upsampling of the chosen kind, say where.
+    Its bottom, its first skip and their scores are those of `ContextHead`, by the same names and bilinear: they say
+    what is in the picture. The finer skips, each after an upsampling of the chosen kind, say where: their scores are
+    added to the enlarged coarse ones and begin at zero (as in FCN-16s and FCN-8s, Long et al. 2015, section 4.2), so
+    that training starts from what the coarse ones see.
     """
 
     def __init__(
@@ -140,25 +142,27 @@ class UNetHead(FinePyramid):
         upsampling: str,
         refined: int = 192,
     ) -> None:
-        super().__init__(fine=fine, deep=deep, semantic=semantic, refined=refined)
+        super().__init__(fine=fine, deep=deep, semantic=semantic, classes=classes, refined=refined)
         steps = list(zip((refined, *widths[:-1]), reversed(skips), widths, strict=True))
         self.up = nn.ModuleList(upsampler(upsampling, width) for width, _, _ in steps)
         self.join = nn.ModuleList(
             nn.Sequential(conv_norm_relu(width + skip, out, 3), conv_norm_relu(out, out, 3))
             for width, skip, out in steps
         )
-        self.dropout = nn.Dropout(0.1)
-        self.classify = nn.Conv2d(widths[-1], classes, 1)
+        self.finer = nn.Conv2d(widths[-1], classes, 1)
+        for parameter in self.finer.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
         x = self.features(maps)
+        coarse = self.classify(self.dropout(x))
         skips = [of for name, of in maps.items() if name not in ("fine", "deep", "semantic")]
         for up, join, skip in zip(self.up, self.join, reversed(skips), strict=True):
             x = up(x)
             x = nn.functional.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
             x = join(torch.cat([x, skip], 1))
-        out: Tensor = self.classify(self.dropout(x))
-        return out
+        out: Tensor = self.finer(self.dropout(x))
+        return out + nn.functional.interpolate(coarse, size=out.shape[2:], mode="bilinear", align_corners=False)
 
 
 UPSAMPLING: tuple[str, ...] = ("bilinear", "transposed", "shuffle")

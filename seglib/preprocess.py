@@ -46,9 +46,12 @@ REASONS = {
 }
 
 THUMBNAIL_SIDE = 320
-_MIN_SIDE = 32  # the deepest nets halve five times
+MIN_SIDE, MAX_SIDE = 32, 8192
+"""Of a grid, in pixels: the deepest nets halve five times."""
+
 _MAX_ASPECT = 4
 _NATIVE_PIXELS = 4_000_000
+_NET_STEP = 16  # so that the maps of a net that halves four times lie evenly over the picture
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,10 @@ class Resize:
     def __post_init__(self) -> None:
         sides = [int(n) for n in re.findall(r"\d+", self.text)]
         known = re.fullmatch(r"(short:)?[1-9]\d*|[1-9]\d*x[1-9]\d*|native", self.text, re.ASCII)
-        if not known or any(not _MIN_SIDE <= side <= 8192 for side in sides):
+        if not known or any(not MIN_SIDE <= side <= MAX_SIDE for side in sides):
             raise UsageError(
-                f"A resize is 224, 640x480 (width x height), short:520 or native, with sides from {_MIN_SIDE} to 8192; "
-                f"{self.text!r} is not."
+                f"A resize is 224, 640x480 (width x height), short:520 or native, with sides from {MIN_SIDE} to "
+                f"{MAX_SIDE}; {self.text!r} is not."
             )
 
     @property
@@ -89,7 +92,7 @@ class Resize:
 
 
 def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
-    return max(_MIN_SIDE, round(width * scale)), max(_MIN_SIDE, round(height * scale))
+    return max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale))
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,35 @@ def decode(data: bytes) -> Image.Image:
 def resized(image: Image.Image, resize: Resize) -> NDArray[np.uint8]:
     """uint8 (H, W, 3) RGB at the grid's size, by the antialiased bilinear filter that torchvision's presets use."""
     return np.asarray(image.resize(resize.grid_wh(*image.size), Image.Resampling.BILINEAR))
+
+
+def check_net_side(net_side: int) -> None:
+    """Raises `UsageError` for a side that no grid may have; 0 is none."""
+    if net_side and not MIN_SIDE <= net_side <= MAX_SIDE:
+        raise UsageError(f"A net side of {net_side}: expected {MIN_SIDE} to {MAX_SIDE} pixels.")
+
+
+def net_wh(width: int, height: int, net_side: int) -> tuple[int, int]:
+    """(width, height) at which a net with this `net_side` sees a grid of this size: the shorter side becomes
+    `net_side`, the longer one at most 4 times that, both in steps of 16. With 0 it sees the grid as it is.
+    """
+    if not net_side:
+        return width, height
+    scale = min(net_side / min(width, height), _MAX_ASPECT * net_side / max(width, height))
+    return _stepped(width * scale), _stepped(height * scale)
+
+
+def _stepped(side: float) -> int:
+    return max(MIN_SIDE, round(side / _NET_STEP) * _NET_STEP)
+
+
+def as_net_sees(images: NDArray[np.uint8], net_side: int) -> NDArray[np.uint8]:
+    """uint8 (B, H, W, 3) at the grid's size -> uint8 (B, h, w, 3) at that of `net_wh`, by the filter of `resized`."""
+    size_wh = net_wh(images.shape[2], images.shape[1], net_side)
+    if size_wh == (images.shape[2], images.shape[1]):
+        return images
+    seen = (Image.fromarray(image).resize(size_wh, Image.Resampling.BILINEAR) for image in images)
+    return np.stack([np.asarray(image) for image in seen])
 
 
 def make_thumbnail(image: Image.Image) -> bytes:

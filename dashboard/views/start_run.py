@@ -23,6 +23,12 @@ OWN = ""
 
 RESIZES: tuple[str, ...] = (OWN, "224", "512x512", "short:520", "short:640", "native")
 
+_OWN_SIDES = " ".join(
+    f"{spec.name} looks at every photo at a short side of {spec.net_side}, and what it sees is enlarged to this size."
+    for spec in MODELS.values()
+    if spec.net_side
+)
+
 _FOLDER, _MODELS, _RESIZE, _PRECISION, _LIMIT = "start:folder", "start:models", "start:resize", "start:auto", "start:n"
 _LEAST_PHOTOS = 8
 """A speed that fewer photos showed says nothing."""
@@ -90,7 +96,7 @@ def _choices(offered: Sequence[Folder]) -> tuple[Folder, list[ModelSpec], str, s
             accept_new_options=True,
             key=_RESIZE,
             help="224 and 640x480 (width x height) stretch, short:520 keeps the aspect, native keeps the size. "
-            "Others can be typed.",
+            f"Others can be typed. {_OWN_SIDES}",
         )
         precision, limit = st.columns([3, 2])
         with precision:

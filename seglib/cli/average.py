@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from seglib.arguments import new_command
+from seglib.arguments import new_command, positive
 
 
 def add(commands: Any) -> None:
@@ -19,6 +19,12 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--shares", type=numbers, metavar="A,B,...", help="how much each counts (default: all the same)"
     )
+    command.add_argument(
+        "--net-side",
+        type=positive,
+        metavar="N",
+        help="short side in pixels at which the mean sees every picture (default: that of the first checkpoint)",
+    )
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the mean (.safetensors)")
 
 
@@ -26,7 +32,7 @@ def _average(arguments: argparse.Namespace) -> int:
     from seglib.training.soup import average
 
     files = arguments.checkpoints
-    average(files, arguments.shares or [1.0] * len(files), arguments.out)
+    average(files, arguments.shares or [1.0] * len(files), arguments.out, arguments.net_side)
     print(f"{arguments.out}: mean of {len(files)} checkpoints")
     print(f"  masks: python -m seglib run FOLDER --weights {arguments.out}")
     return 0

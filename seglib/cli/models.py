@@ -21,6 +21,7 @@ def _models(arguments: argparse.Namespace) -> int:
             "name": spec.name,
             "classes": len(spec.classes),
             "resize": spec.resize.text,
+            "net_side": spec.net_side or None,
             "parameters": spec.parameters,
             "bytes": spec.path.stat().st_size if spec.path.exists() else None,
             "here": spec.path.exists(),
@@ -31,7 +32,7 @@ def _models(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(*rows)
         return 0
-    print(f"{'name':<30}{'classes':>8}{'resize':>12}{'parameters':>12}{'size':>10}  weights")
+    print(f"{'name':<30}{'classes':>8}{'resize':>12}{'sees':>12}{'parameters':>12}{'size':>10}  weights")
     for row in rows:
         size = f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "-"
         place = (
@@ -41,6 +42,10 @@ def _models(arguments: argparse.Namespace) -> int:
             if row["here"]
             else "downloaded at first use"
         )
-        print(f"{row['name']:<30}{row['classes']:>8}{row['resize']:>12}{row['parameters']:>12,}{size:>10}  {place}")
+        sees = f"short:{row['net_side']}" if row["net_side"] else row["resize"]
+        print(
+            f"{row['name']:<30}{row['classes']:>8}{row['resize']:>12}{sees:>12}{row['parameters']:>12,}{size:>10}  "
+            f"{place}"
+        )
     print(f"\nto train with python -m seglib train, also: {', '.join(name for name in TRAINED if name not in MODELS)}")
     return 0

@@ -120,6 +120,13 @@ def _add_recipe(command: argparse.ArgumentParser) -> None:
         metavar="LOW-HIGH",
         help="range of sizes of the training pictures (default: around that of --resize, 192-320 for 224)",
     )
+    command.add_argument(
+        "--net-side",
+        type=positive,
+        metavar="N",
+        help="short side in pixels at which the net sees every picture, now and later, whatever --resize says "
+        "(default: as --resize has it; with --start or --finetune that of the net)",
+    )
     command.add_argument("--rate", type=number, default=1e-3, metavar="R", help="learning rate (default 0.001)")
     command.add_argument("--encoder-rate", type=number, metavar="R", help="default a fifth of --rate")
     command.add_argument(
@@ -245,7 +252,7 @@ def _net(arguments: argparse.Namespace, recipe: "Recipe") -> "nn.Module":
         return start.from_model(_trained(arguments), len(recipe.classes), recipe.seed)
     return start.fresh(
         recipe.architecture,
-        len(recipe.classes),
+        recipe.classes,
         options=dict(recipe.options),
         seed=recipe.seed,
         encoder=arguments.encoder,
@@ -345,6 +352,7 @@ def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[s
         resize=arguments.resize.text,
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
+        net_side=_net_side(arguments),
         base_side=side,
         short_side=arguments.short_side or around(side),
         rate=arguments.rate,
@@ -362,6 +370,13 @@ def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[s
         lanes=arguments.lanes or (2 if device == "cpu" else 1),
         precision=precision,
     )
+
+
+def _net_side(arguments: argparse.Namespace) -> int:
+    """What the command line says, or else the net that is taken whole."""
+    if arguments.net_side is not None:
+        return int(arguments.net_side)
+    return _trained(arguments).net_side if _takes_whole_net(arguments) else 0
 
 
 class _Bar:

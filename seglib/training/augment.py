@@ -14,6 +14,7 @@ from torch.nn import functional
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
+from seglib.preprocess import net_wh
 from seglib.training.recipe import Frame, Recipe
 
 MOST_SQUASHED = 1.5
@@ -62,11 +63,12 @@ def batches(photos: int, recipe: Recipe, epoch: int) -> list[Batch]:
     """
     random = generator(recipe.seed, epoch, -1)
     order = torch.randperm(photos, generator=random).tolist()
+    base = math.prod(net_wh(recipe.base_side, recipe.base_side, recipe.net_side))
     made: list[Batch] = []
     start = 0
     while start < photos:
         frame = drawn_frame(recipe, random)
-        size = max(2, round(recipe.batch_size * recipe.base_side**2 / (frame.height * frame.width)))
+        size = max(2, round(recipe.batch_size * base / math.prod(net_wh(frame.width, frame.height, recipe.net_side))))
         if photos - start - size == 1:
             size += 1
         made.append(Batch(frame, tuple(order[start : start + size])))

@@ -166,7 +166,7 @@ def _step(lanes: Lanes, batch: Seen, optimiser: torch.optim.Optimizer, recipe: R
 
 def _loss(net: nn.Module, batch: Seen, recipe: Recipe) -> Tensor:
     device = next(net.parameters()).device.type
-    photos = normalised(batch.photos.to(device))  # (B, 3, H, W)
+    photos = _as_net_sees(normalised(batch.photos.to(device)), recipe.net_side)  # (B, 3, h, w)
     masks = batch.masks.to(device)
     with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
         raw = raw_logits(net, photos)
@@ -199,6 +199,16 @@ def normalised(photos: Tensor) -> Tensor:
     return ((photos.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
+def _as_net_sees(photos: Tensor, net_side: int) -> Tensor:
+    """float (B, 3, H, W) -> (B, 3, h, w) at the size and by the filter of `preprocess.as_net_sees`."""
+    height, width = photos.shape[2:]
+    size_wh = preprocess.net_wh(width, height, net_side)
+    if size_wh == (width, height):
+        return photos
+    seen = functional.interpolate(photos, size=size_wh[::-1], mode="bilinear", align_corners=False, antialias=True)
+    return seen.contiguous(memory_format=torch.channels_last)
+
+
 def validate(net: nn.Module, pairs: Sequence[Pair], what: Meaning, recipe: Recipe, device: str) -> Counts:
     """Truth against mask, by the rule of `seglib evaluate`: the grid's mask, enlarged by nearest neighbour. In float32,
     whatever the net was trained in: bf16 cost a small class 2.5 points of IoU.
@@ -213,7 +223,8 @@ def _masks(
 ) -> Iterator[tuple[Mask, Mask]]:
     for pair in pairs:
         photo, right = data.load(pair, what)
-        pixels = torch.from_numpy(np.array(preprocess.resized(photo, Resize(recipe.resize))))
-        raw = raw_logits(net, normalised(pixels.permute(2, 0, 1)[None].to(device)))
-        seen = _at(raw, tuple(pixels.shape[:2])).argmax(1)[0].to(torch.uint8).cpu().numpy()
+        grid = preprocess.resized(photo, Resize(recipe.resize))[None]  # (1, H, W, 3)
+        pixels = torch.from_numpy(np.array(preprocess.as_net_sees(grid, recipe.net_side)))
+        raw = raw_logits(net, normalised(pixels.permute(0, 3, 1, 2).to(device)))
+        seen = _at(raw, grid.shape[1:3]).argmax(1)[0].to(torch.uint8).cpu().numpy()
         yield right, overlay.stretched(seen, photo.size)

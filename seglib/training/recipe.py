@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from seglib.errors import UsageError
+from seglib.preprocess import check_net_side
 
 SCHEDULES: tuple[str, ...] = ("poly", "onecycle", "constant")
 
@@ -25,6 +26,8 @@ class Recipe:
     """Photos of a batch whose frame is `base_side` squared; smaller frames come in larger batches: a step costs about
     the same whatever its size.
     """
+    net_side: int = 0
+    """Short side in pixels at which the net sees each picture, whatever its frame; 0: the frame as it is."""
     base_side: int = 224
     short_side: tuple[int, int] = (192, 320)
     """The shorter side of a frame is drawn between these for each batch, in steps of 32."""
@@ -69,6 +72,7 @@ class Recipe:
     """
 
     def __post_init__(self) -> None:
+        check_net_side(self.net_side)
         low, high = self.short_side
         problems = {
             f"a schedule is one of {', '.join(SCHEDULES)}, not {self.schedule!r}": self.schedule not in SCHEDULES,

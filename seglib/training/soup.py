@@ -15,18 +15,20 @@ from torch import Tensor
 
 from seglib import models, weight_files
 from seglib.errors import UsageError
+from seglib.preprocess import check_net_side
 from seglib.training import checkpoint
 
 _OF_ONE_TRAINING = ("epoch", "validation_miou")
 
 
-def average(files: Sequence[Path], shares: Sequence[float], out: Path) -> None:
+def average(files: Sequence[Path], shares: Sequence[float], out: Path, net_side: int | None = None) -> None:
     """Write the mean of the files' weights, each with its share of the shares' sum; what else the first file says of
-    itself is kept, and `mean_of` names the SHA-256 and the share of each.
+    itself is kept, but for `net_side` if another one is asked for, and `mean_of` names the SHA-256 and the share of
+    each.
 
     Raises `UsageError` if there are fewer than two files, if a share is no number above 0, if `out` has another ending
-    or is one of the files, or if they are not of one net with the same classes; `WeightsError` if one of them cannot be
-    read.
+    or is one of the files, if no net has such a side, or if they are not of one net with the same classes;
+    `WeightsError` if one of them cannot be read.
     """
     if len(files) < 2 or len(shares) != len(files):
         raise UsageError(
@@ -38,6 +40,7 @@ def average(files: Sequence[Path], shares: Sequence[float], out: Path) -> None:
         raise UsageError(f"--out {out.name!r}: expected a name that ends in .safetensors.")
     if out.resolve() in [file.resolve() for file in files]:
         raise UsageError(f"{out.name!r} is one of the checkpoints and would be overwritten: name another --out.")
+    check_net_side(net_side or 0)
     first, *others = [models.find(None, file) for file in files]
     for other in others:
         if (other.build, other.classes, other.mean, other.std) != (first.build, first.classes, first.mean, first.std):
@@ -50,6 +53,8 @@ def average(files: Sequence[Path], shares: Sequence[float], out: Path) -> None:
     stored = weight_files.read_state(first.path)
     mean = {name: _mean([state[name] for state in states], parts).to(stored[name].dtype) for name in states[0]}
     about = {name: text for name, text in weight_files.metadata(first.path).items() if name not in _OF_ONE_TRAINING}
+    if net_side is not None:
+        about["net_side"] = str(net_side)
     named = [[weight_files.file_sha256(file), round(part, 6)] for file, part in zip(files, parts, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write_whole(out, save(mean, about | {"mean_of": json.dumps(named)}))

@@ -14,29 +14,32 @@ from seglib.errors import UsageError, WeightsError
 from seglib.models import ModelSpec
 
 
-def fresh(architecture: str, classes: int, *, options: dict[str, str], seed: int, encoder: Path | None) -> nn.Module:
+def fresh(
+    architecture: str, classes: Sequence[str], *, options: dict[str, str], seed: int, encoder: Path | None
+) -> nn.Module:
     """With random weights that follow from the seed, and the encoder's from a file if there is one.
 
-    Of a file that holds a whole net of ours, also what has the same name and shape in the head, but for the last layer.
+    Of a file that holds a whole net of ours, also what has the same name and shape in the head: the scores of classes
+    only if they are those of the same classes.
     """
     torch.manual_seed(seed)
     try:
-        net = models.builder(architecture, tuple(sorted(options.items())))(classes)
+        net = models.builder(architecture, tuple(sorted(options.items())))(len(classes))
     except TypeError:
         raise UsageError(f"{architecture} knows no choice of {', '.join(options)}: leave it out.") from None
     if encoder is not None:
-        _fill_encoder(net, encoder)
+        _fill_encoder(net, encoder, scores=models.classes_of_file(encoder) == tuple(classes))
     return net
 
 
 def from_model(spec: ModelSpec, classes: int, seed: int) -> nn.Module:
-    """A trained net under a new head: all of its weights that fit, and a new last layer for these classes.
+    """A trained net under a new head: all of its weights that fit, and new scores for these classes.
 
     Also where the classes are as many as before: what they mean is new.
     """
     torch.manual_seed(seed)
     trained, net = models.load(spec), spec.build(classes)
-    _fill(net, trained.state_dict())
+    _fill(net, trained.state_dict(), scores=False)
     return net
 
 
@@ -51,7 +54,7 @@ def next_leg(spec: ModelSpec, classes: Sequence[str], encoder: Path | None = Non
         )
     net = models.load(spec)
     if encoder is not None:
-        _fill_encoder(net, encoder)
+        _fill_encoder(net, encoder, scores=False)
     return net
 
 
@@ -62,21 +65,21 @@ def check_parts(net: nn.Module, names: Sequence[str]) -> None:
         raise UsageError(f"The net has no part {unknown[0]!r}; those of its encoder begin with backbone.0.")
 
 
-def last_layer(net: nn.Module) -> str:
-    """Name of the convolution that makes the logits: the last one."""
+def _scores(net: nn.Module) -> tuple[str, ...]:
+    """Convolutions that score the classes: the last one, and that whose scores a U-Net's last one refines."""
     names: list[str] = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
-    return names[-1]
+    return tuple(name for name in names if name in (names[-1], "classifier.classify"))
 
 
-def _fill(net: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """With all that has the same name and shape, but for the last layer."""
-    last, own = last_layer(net), net.state_dict()
-    for name, value in own.items():
-        if name in state and state[name].shape == value.shape and not name.startswith(f"{last}."):
+def _fill(net: nn.Module, state: Mapping[str, Tensor], *, scores: bool) -> None:
+    """With all that has the same name and shape, the scores of classes or all but them."""
+    left = () if scores else tuple(f"{name}." for name in _scores(net))
+    for name, value in net.state_dict().items():
+        if name in state and state[name].shape == value.shape and not name.startswith(left):
             value.copy_(state[name])
 
 
-def _fill_encoder(net: nn.Module, encoder: Path) -> None:
+def _fill_encoder(net: nn.Module, encoder: Path, *, scores: bool) -> None:
     """From a state dict whose keys are those of torchvision's classifier, with or without `features.`, or of a net of
     ours with the same encoder; or, where names differ (SegNet's encoder and `vgg16_bn`), whose tensors come in the same
     order.
@@ -91,4 +94,4 @@ def _fill_encoder(net: nn.Module, encoder: Path) -> None:
     if unfit:
         raise WeightsError(f"{encoder.name} does not fit this encoder: {unfit[0]} is missing or has another shape.")
     backbone.load_state_dict({name: state[name].to(value.dtype) for name, value in wanted.items()})
-    _fill(net, read)
+    _fill(net, read, scores=scores)

@@ -101,7 +101,9 @@ def make(
         data = preprocess.read_bytes(pair.photo)
         path = _path(folder, preprocess.image_id(data))
         if not path.exists():
-            logits = _logits(net, preprocess.resized(preprocess.decode(data), resize))
+            grid = preprocess.resized(preprocess.decode(data), resize)
+            (image,) = preprocess.as_net_sees(grid[None], spec.net_side)
+            logits = _logits(net, image)
             buffer = io.BytesIO()
             np.save(buffer, logits.astype(np.float16))
             _write(path, buffer.getvalue())

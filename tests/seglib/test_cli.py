@@ -224,7 +224,10 @@ def test_models_lists_what_is_here(capsys):
     assert [line.split()[0] for line in table.splitlines()[1:]] == list(MODELS)
     assert "segnet" in trainable
     rows = [json.loads(line) for line in call(capsys, "models", "--json")[1].splitlines()]
-    assert rows[0] | {"name": "fcn_mobilenet_v2", "here": True, "classes": 21} == rows[0]
+    assert rows[0] | {"name": "fcn_mobilenet_v2", "here": True, "classes": 21, "net_side": 320} == rows[0]
+    assert [row["net_side"] for row in rows[2:]] == [None] * (len(MODELS) - 2)
+    sees = {line.split()[0]: line.split()[3] for line in table.splitlines()[1:]}
+    assert (sees["fcn_mobilenet_v2"], sees["fcn_resnet50"]) == ("short:320", "short:520")
 
 
 def test_own_weights_name_their_model_themselves(tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from seglib import cli, models, overlay, weight_files
+from seglib.training import checkpoint
 from tests.seglib.plain_training import voc_folder
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -75,6 +76,22 @@ def test_another_leg_goes_on_from_the_net_as_it_is(voc, tmp_path, capsys):
     capsys.readouterr()
     assert train("tiny", voc, "--classes", "background,cat", *SMALL, "--start", first, "--out", second) == 2
     assert "first.safetensors knows background, cat, dog" in capsys.readouterr().err
+
+
+def test_a_net_keeps_its_own_side_in_later_legs(voc, tmp_path, capsys):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    pets = ("tiny", voc, "--classes", "background,cat,dog", *SMALL, "--epochs", "1")
+    assert train(*pets, "--out", first, "--net-side", "48") == 0
+    for how in ("--start", "--finetune"):
+        assert train(*pets, how, first, "--out", second) == 0
+        assert models.find(None, second).net_side == 48
+        checkpoint.state_path(second).unlink()
+    assert train(*pets, "--start", first, "--out", second, "--net-side", "64") == 0
+    assert models.find(None, second).net_side == 64
+    assert train(*pets, "--out", tmp_path / "plain.safetensors") == 0
+    assert models.find(None, tmp_path / "plain.safetensors").net_side == 0
+    assert train(*pets, "--out", tmp_path / "x.safetensors", "--net-side", "9") == 2
+    assert "A net side of 9: expected 32 to 8192 pixels" in capsys.readouterr().err
 
 
 def test_the_split_may_stay_while_all_other_chance_changes(voc, tmp_path):

@@ -27,6 +27,23 @@ def test_the_mask_is_the_class_of_the_best_logit(fake):
     assert (masks[0, :, 32:] == 2).all()
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_net_with_a_side_of_its_own_sees_that_and_its_mask_lies_on_the_grid(fake, precision):
+    """One bright column among 64 is half as bright at half the side: nothing but background is left of it."""
+    image = picture("background")
+    image[:, 33] = COLOURS["cat"]
+    settings = Settings(resize=fake.resize, precision=precision)
+    (straight,), _ = predict_batch(image[None], fake, settings)
+    (coarse,), _ = predict_batch(image[None], replace(fake, net_side=24), settings)
+    assert straight.shape == coarse.shape == (48, 64)
+    assert (straight[:, 33] == 1).all()
+    assert not coarse.any()
+    wide = picture("cat", "dog")
+    masks, _ = predict_batch(np.stack([wide, wide[:, ::-1]]), replace(fake, net_side=96), settings)
+    assert (masks[0] == predict_batch(wide[None], fake, settings)[0][0]).all()
+    assert (masks[1] == masks[0][:, ::-1]).all()
+
+
 def test_measures_equal_a_plain_loop(fake):
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     masks, (measure,) = predict_batch(image[None], fake, Settings(resize=fake.resize))
@@ -90,7 +107,7 @@ def test_the_mask_is_that_of_torchvisions_own_forward_pass(sample):
 
     from seglib.models import load
 
-    spec = MODELS["fcn_mobilenet_v2"]
+    spec = replace(MODELS["fcn_mobilenet_v2"], net_side=0)
     photo = decode((sample / "cats" / "chelsea.png").read_bytes())
     net, preset = load(spec), SemanticSegmentation(resize_size=384)
     with torch.inference_mode():
@@ -99,6 +116,28 @@ def test_the_mask_is_that_of_torchvisions_own_forward_pass(sample):
     (found,), _ = predict_batch(grid, spec, Settings(resize=Resize("short:384")))
     assert found.shape == expected.shape
     assert (found == expected).mean() > 0.9999
+
+
+@pytest.mark.parametrize("rule", ["224", "short:384", "700x300"])
+def test_the_mask_of_a_net_with_a_side_of_its_own_is_torchvisions_at_that_side(sample, rule):
+    """The oracle: torchvision resizes the grid, its preset's numbers, the head's logits enlarged to the grid."""
+    from torchvision.transforms._presets import SemanticSegmentation
+    from torchvision.transforms.v2.functional import resize, to_image
+
+    from seglib.models import load
+
+    spec = MODELS["fcn_mobilenet_v2"]
+    grid = resized(decode((sample / "cats" / "chelsea.png").read_bytes()), Resize(rule))
+    height, width = grid.shape[:2]
+    longer = round(spec.net_side * max(width, height) / min(width, height) / 16) * 16
+    size_hw = [spec.net_side, longer] if width > height else [longer, spec.net_side]
+    seen = resize(to_image(grid.copy()), size_hw, antialias=True)
+    with torch.inference_mode():
+        logits = load(spec).logits(SemanticSegmentation(resize_size=None)(seen)[None])
+        expected = torch.nn.functional.interpolate(logits, size=(height, width), mode="bilinear").argmax(1)[0]
+    (found,), _ = predict_batch(grid[None], spec, Settings(resize=Resize(rule)))
+    assert found.shape == (height, width)
+    assert (found == expected.byte().numpy()).mean() > 0.9995
 
 
 def test_bf16_agrees_with_fp32_nearly_everywhere(sample):

@@ -117,6 +117,24 @@ def test_its_masks_are_nearly_those_of_fp32(photos, store, fake):
 
 
 @installed
+def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store, fake, monkeypatch):
+    spec, shapes, quantise = replace(fake, net_side=96), set(), int8.quantise
+
+    def watched(spec, images, folder):
+        shapes.update(image.shape for image in images)
+        quantise(spec, images, folder)
+
+    monkeypatch.setattr(int8, "quantise", watched)
+    report = run(photos, store, spec)
+    exact = pipeline.run(photos, store, spec, precision="fp32", options=Options(workers=0))
+    assert shapes == {(96, 128, 3)}
+    for image_id in store.computed_ids(exact.run, fake.classes):
+        mask = store.mask(report.run, image_id)
+        assert mask.shape == (48, 64)
+        assert (mask == store.mask(exact.run, image_id)).mean() > 0.99
+
+
+@installed
 def test_calibration_takes_the_smallest_ids_known_or_not(photos, store, fake, monkeypatch):
     monkeypatch.setattr(calibrate, "CALIBRATION_PHOTOS", 3)
     pipeline.run(photos, store, fake, precision="fp32", options=Options(workers=0, limit=3))  # some ids are known then

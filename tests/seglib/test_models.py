@@ -17,6 +17,7 @@ from seglib.errors import UnknownName, UsageError, WeightsError
 from seglib.models import MODELS, find
 
 TORCHVISION = [name for name, spec in MODELS.items() if spec.source == "torchvision"]
+EMBEDDED = [name for name, spec in MODELS.items() if spec.source == "embedded"]
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,24 @@ def test_the_embedded_checkpoint_is_genuine_and_loads_without_network():
     net = models.load(spec)
     assert not net.training
     assert {p.dtype for p in net.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_embedded_files_say_themselves_what_their_models_say(name):
+    spec = MODELS[name]
+    file = find(None, spec.path)
+    said = ("name", "classes", "resize", "net_side", "mean", "std", "parameters")
+    assert [getattr(file, one) for one in said] == [getattr(spec, one) for one in said]
+
+
+def test_operations_follow_what_the_net_sees():
+    spec = replace(MODELS["fcn_resnet50"], gflops=8.0)
+    assert spec.gflops_at(520, 520) == 8
+    assert spec.gflops_at(260, 260) == 2
+    seen = replace(spec, net_side=288)
+    assert [seen.gflops_at(*wh) for wh in ((520, 520), (224, 224), (3000, 3000))] == [8, 8, 8]
+    assert seen.gflops_at(768, 384) == 16
+    assert replace(spec, gflops=None).gflops_at(1, 1) is None
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -191,6 +210,7 @@ def test_a_safetensors_file_names_its_model_classes_and_resize_itself(tmp_path):
     about = {"architecture": "fcn_mobilenet_v2", "classes": '["background", "pet"]', "resize": "short:384"}
     save_file(models.builder("fcn_mobilenet_v2")(2).state_dict(), file, about)
     spec = find(None, file)
+    assert spec.net_side == 0  # the embedded net's own is of its file, not of every file of this name
     assert (spec.name, spec.classes, spec.resize.text) == ("fcn_mobilenet_v2", ("background", "pet"), "short:384")
     assert models.load(spec)(torch.zeros(1, 3, 64, 64))["out"].shape[1] == 2
 
@@ -289,6 +309,10 @@ def test_nobody_is_told_how_to_run_what_a_checkpoint_holds(tmp_path):
         {"mean": "[0.5, 0.5]"},
         {"mean": "[NaN, 0, 0]"},
         {"std": "[0, 0, 0]"},
+        {"net_side": "wide"},
+        {"net_side": "31"},
+        {"net_side": "8193"},
+        {"net_side": "-288"},
         {"recipe": "{}", "options": "[1]"},
     ],
 )

@@ -41,6 +41,22 @@ def test_a_choice_that_is_none_lists_the_known():
         models.builder("magic")
 
 
+@pytest.mark.parametrize("kind", nets.UPSAMPLING)
+def test_a_unet_begins_with_the_scores_of_its_coarse_half(kind):
+    torch.manual_seed(0)
+    unet, fcn = nets.unet_mobilenet_v2(3, upsampling=kind).eval(), nets.fcn_mobilenet_v2(3, head="context").eval()
+    fcn.load_state_dict({name: value for name, value in unet.state_dict().items() if name in fcn.state_dict()})
+    picture = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        coarse = fcn.logits(picture)
+        begun = unet.logits(picture)
+        assert begun.shape[2:] == (32, 48)
+        enlarged = torch.nn.functional.interpolate(coarse, size=(32, 48), mode="bilinear")
+        torch.testing.assert_close(begun, enlarged)
+        unet.classifier.finer.weight.normal_()
+        assert not torch.allclose(unet.logits(picture), enlarged, atol=1e-2)
+
+
 def test_a_pixel_shuffle_begins_as_nearest_neighbour():
     up = nets.upsampler("shuffle", 4)
     out = up(torch.randn(2, 4, 3, 5))

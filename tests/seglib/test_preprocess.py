@@ -9,7 +9,17 @@ from PIL import Image
 from torchvision.transforms import functional
 
 from seglib.errors import BadImage, UsageError
-from seglib.preprocess import REASONS, Resize, decode, image_id, make_thumbnail, read_photo, resized
+from seglib.preprocess import (
+    REASONS,
+    Resize,
+    as_net_sees,
+    decode,
+    image_id,
+    make_thumbnail,
+    net_wh,
+    read_photo,
+    resized,
+)
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:
@@ -42,6 +52,27 @@ def noise(size_hw: tuple[int, int] = (40, 60), channels: int = 3) -> Image.Image
 )
 def test_the_grid_follows_the_rule(rule, photo_wh, grid_wh):
     assert Resize(rule).grid_wh(*photo_wh) == grid_wh
+
+
+@pytest.mark.parametrize(
+    ("net_side", "grid_wh", "seen_wh"),
+    [
+        (0, (867, 520), (867, 520)),
+        (288, (224, 224), (288, 288)),
+        (288, (512, 384), (384, 288)),
+        (288, (384, 500), (288, 368)),  # 375, in steps of 16
+        (288, (2080, 32), (1152, 32)),
+        (33, (64, 64), (32, 32)),
+    ],
+)
+def test_a_net_sees_every_grid_at_its_own_side(net_side, grid_wh, seen_wh):
+    assert net_wh(*grid_wh, net_side) == seen_wh
+    photo = noise(grid_wh[::-1])
+    images = np.stack([np.asarray(photo), np.zeros_like(np.asarray(photo))])
+    seen = as_net_sees(images, net_side)
+    assert seen.shape == (2, *seen_wh[::-1], 3)
+    assert np.array_equal(seen[0], np.asarray(photo.resize(seen_wh, Image.Resampling.BILINEAR)))
+    assert not seen[1].any()
 
 
 @pytest.mark.parametrize(("rule", "slug"), [("224", "224"), ("512x512", "512x512"), ("short:520", "short520")])

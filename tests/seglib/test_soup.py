@@ -65,6 +65,16 @@ def test_whole_numbers_are_the_greatest_and_the_first_file_says_the_rest(tmp_pat
     assert models.find(None, out).classes == ("background", "cat", "dog")
 
 
+def test_a_mean_sees_at_the_side_of_the_first_or_at_the_one_that_is_asked_for(tmp_path):
+    a = made(tmp_path / "a.safetensors", 1, about={"net_side": "96"})
+    b = made(tmp_path / "b.safetensors", 3)
+    for files, asked, side in (([a, b], None, 96), ([b, a], None, 0), ([b, a], 64, 64)):
+        average(files, PAIR, out := tmp_path / "mean.safetensors", asked)
+        assert models.find(None, out).net_side == side
+    with pytest.raises(UsageError, match="A net side of 16: expected 32 to 8192 pixels"):
+        average([a, b], PAIR, tmp_path / "other.safetensors", 16)
+
+
 def test_what_has_no_mean_is_refused_and_nothing_is_written(tmp_path):
     a, b = made(tmp_path / "a.safetensors", 1), made(tmp_path / "b.safetensors", 3)
     fewer = made(tmp_path / "fewer.safetensors", 3, classes=("background", "cat"))

@@ -12,12 +12,16 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from seglib import models, preprocess, weight_files
+from seglib import models, overlay, preprocess, weight_files
+from seglib.classes import VOC_CLASSES
+from seglib.engine import Settings, predict_batch
 from seglib.errors import SegError, UsageError, WeightsError
-from seglib.training import augment, checkpoint, loop, report, start
+from seglib.training import augment, checkpoint, data, loop, report, start
 from seglib.training.recipe import Frame, Recipe
 from tests.conftest import ROOT
 from tests.seglib import plain_training as plain
+
+THREE = ("background", "leaf", "flower")
 
 
 @pytest.fixture(autouse=True)
@@ -155,6 +159,28 @@ def test_the_checkpoint_says_all_that_a_run_needs(whole):
     assert int(about["epoch"]) == 1 + np.argmax([row["miou"] for row in progress.rows])
 
 
+def test_a_net_that_learnt_at_a_side_of_its_own_is_validated_and_used_at_it(folder, tmp_path):
+    """The table's figures are those of the masks that a run with the checkpoint would make."""
+    out = tmp_path / "net.safetensors"
+    made = plain.recipe(net_side=48, epochs=1)
+    progress = plain.train(folder, out, made)
+    spec = models.find(None, out)
+    assert spec.net_side == 48
+    pairs, masks = data.pairs_in(folder)
+    what = data.meaning(masks, made.classes)
+    settings = Settings(resize=spec.resize)
+    right, seen = [], []
+    for pair in data.split(pairs, made.validation, made.seed)[1]:
+        photo, truth = data.load(pair, what)
+        (mask,), _ = predict_batch(preprocess.resized(photo, spec.resize)[None], spec, settings)
+        right.append(truth[truth != 255])
+        seen.append(overlay.stretched(mask, photo.size)[truth != 255])
+    equal = np.concatenate(right) == np.concatenate(seen)
+    assert progress.rows[0]["pixel_accuracy"] == pytest.approx(equal.mean(), abs=2e-3)  # fp16
+    with pytest.raises(UsageError, match="A net side of 16: expected 32 to 8192 pixels"):
+        plain.recipe(net_side=16)
+
+
 def test_the_checkpoint_is_the_mean_of_weights_that_was_validated(folder, tmp_path):
     out = tmp_path / "net.safetensors"
     plain.train(folder, out, plain.recipe(epochs=1))
@@ -214,10 +240,12 @@ def test_each_photo_is_seen_once_per_epoch_in_another_order():
     assert all(len(batch.positions) > 1 for plan in plans for batch in plan)
 
 
-def test_larger_frames_come_in_smaller_batches():
-    made = plain.recipe(batch_size=16, base_side=224, short_side=(192, 448))
+@pytest.mark.parametrize("net_side", [0, 288])
+def test_batches_have_as_many_pixels_for_the_net_whatever_their_frames(net_side):
+    made = plain.recipe(batch_size=16, base_side=224, short_side=(192, 448), net_side=net_side)
     pixels = [
-        len(batch.positions) * batch.frame.height * batch.frame.width for batch in augment.batches(2000, made, 0)[:-1]
+        len(batch.positions) * np.prod(preprocess.net_wh(batch.frame.width, batch.frame.height, net_side))
+        for batch in augment.batches(2000, made, 0)[:-1]
     ]
     assert max(pixels) < 1.4 * min(pixels)
 
@@ -276,36 +304,37 @@ def test_a_mirror_image_is_seen_half_of_the_time():
 
 
 def test_the_encoder_takes_weights_of_the_same_shape(tmp_path):
-    net = start.fresh("tiny", 3, options={}, seed=1, encoder=None)
+    net = start.fresh("tiny", THREE, options={}, seed=1, encoder=None)
     state = {f"features.{name}": value + 1 for name, value in net.backbone.state_dict().items()}
     torch.save(state, tmp_path / "encoder.pth")
-    filled = start.fresh("tiny", 3, options={}, seed=1, encoder=tmp_path / "encoder.pth")
+    filled = start.fresh("tiny", THREE, options={}, seed=1, encoder=tmp_path / "encoder.pth")
     assert torch.equal(filled.backbone[0].weight, net.backbone[0].weight + 1)
     assert torch.equal(filled.classifier.weight, net.classifier.weight)
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=r"other.pth does not fit this encoder: 0.weight"):
-        start.fresh("tiny", 3, options={}, seed=1, encoder=tmp_path / "other.pth")
+        start.fresh("tiny", THREE, options={}, seed=1, encoder=tmp_path / "other.pth")
 
 
 def test_the_encoder_takes_that_of_another_net(whole):
     trained = models.load(models.find(None, whole[0]))
-    filled = start.fresh("tiny", 7, options={}, seed=1, encoder=whole[0])
+    filled = start.fresh("tiny", tuple("abcdefg"), options={}, seed=1, encoder=whole[0])
     for name, value in trained.backbone.state_dict().items():
         assert torch.equal(filled.backbone.state_dict()[name], value), name
 
 
-def test_a_unet_takes_all_of_an_fcn_but_its_last_layer():
+@pytest.mark.parametrize("classes", [VOC_CLASSES, VOC_CLASSES[::-1]])
+def test_a_unet_takes_all_of_an_fcn_and_its_scores_if_they_are_of_the_same_classes(classes):
     fcn = models.MODELS["fcn_mobilenet_v2"]
-    trained, new = models.load(fcn).state_dict(), start.fresh("unet_mobilenet_v2", 21, options={}, seed=1, encoder=None)
-    filled = start.fresh("unet_mobilenet_v2", 21, options={}, seed=1, encoder=fcn.path).state_dict()
-    parts = ("here", "around", "whole", "project", "skip", "refine")
-    same = ("backbone.", *(f"classifier.{part}." for part in parts))
-    assert {name for name in trained if not name.startswith(same)} == {
-        "classifier.classify.weight",
-        "classifier.classify.bias",
-    }
+    trained = models.load(fcn).state_dict()
+    new, filled = (
+        start.fresh("unet_mobilenet_v2", classes, options={}, seed=1, encoder=encoder).state_dict()
+        for encoder in (None, fcn.path)
+    )
+    scores = {"classifier.classify.weight", "classifier.classify.bias"}
+    assert trained.keys() - new.keys() == set()
     for name, value in filled.items():
-        assert torch.equal(value, (trained if name.startswith(same) else new.state_dict())[name]), name
+        taken = name in trained and (classes == VOC_CLASSES or name not in scores)
+        assert torch.equal(value, (trained if taken else new)[name]), name
 
 
 def test_segnets_encoder_takes_vgg16s_weights(tmp_path):
@@ -314,7 +343,7 @@ def test_segnets_encoder_takes_vgg16s_weights(tmp_path):
     torch.manual_seed(2)
     vgg = make_layers(cfgs["D"], batch_norm=True).eval()
     torch.save({f"features.{name}": value for name, value in vgg.state_dict().items()}, tmp_path / "v.pth")
-    net = start.fresh("segnet", 2, options={}, seed=1, encoder=tmp_path / "v.pth").eval()
+    net = start.fresh("segnet", THREE[:2], options={}, seed=1, encoder=tmp_path / "v.pth").eval()
     picture = torch.randn(1, 3, 64, 64)
     pooled = picture
     with torch.inference_mode():
@@ -325,7 +354,7 @@ def test_segnets_encoder_takes_vgg16s_weights(tmp_path):
 
 def test_a_choice_that_an_architecture_lacks_is_a_sentence():
     with pytest.raises(UsageError, match="tiny knows no choice of upsampling"):
-        start.fresh("tiny", 3, options={"upsampling": "shuffle"}, seed=1, encoder=None)
+        start.fresh("tiny", THREE, options={"upsampling": "shuffle"}, seed=1, encoder=None)
 
 
 def test_fine_tuning_keeps_all_but_the_last_layer(whole):
