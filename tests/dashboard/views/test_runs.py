@@ -146,6 +146,7 @@ def test_several_networks_are_several_jobs_each_at_its_own_size(photos, monkeypa
     app = opened("Runs")
     app.multiselect(key="start:models").set_value(["fcn_mobilenet_v2", "fcn_resnet50"]).run()
     assert "fcn_resnet50: its weights are not here; about 132 MB are downloaded" in said(app).replace("\\", "")
+    assert "fcn_mobilenet_v2 looks at every photo at a short side of 320" in app.selectbox(key="start:resize").help
     app.button(key="start").click().run()
     assert {job.request.resize for job in Jobs(Settings.read()).all()} == {"224", "short:520"}
 
