@@ -19,7 +19,7 @@ def render(seen: Sequence[tuple[str, Figures | None]]) -> None:
     """Share, pixels and blobs per class, and the measures; None where a network has not looked at the photo."""
     found = [one for _, one in seen]
     numbered = [f"{number} {title}" for number, (title, _) in enumerate(seen, 1)]
-    with ui.card("Figures", "of the masks, at the size that each network saw"):
+    with ui.card("Figures", "of the masks, each on its own grid"):
         ui.grid(
             [("", 1), *((title, 3) for title in numbered)] if len(seen) > 1 else [],
             ["class", *("share", "pixels", "blobs") * len(seen)],
