@@ -279,7 +279,8 @@ def files_of(source: Source, image_id: str) -> NDArray[np.intp]:
 def figures_of(source: Source, image_id: str) -> dict[str, object] | None:
     """What the source's run says of one picture, as `stats.row`; None if it has no mask of it.
 
-    Counted from the mask, so that another run's whole table need not be read.
+    Counted from the mask, so that another run's whole table need not be read. `damage` is a sentence where the measures
+    cannot be read.
     """
     store = source.store()
     run = store.run(source.run)
@@ -289,8 +290,8 @@ def figures_of(source: Source, image_id: str) -> dict[str, object] | None:
         return None
     try:
         measured = store.measures(run, [image_id])[[*MEASURES]].astype("float64").to_numpy()
-    except StoreError:  # a damaged part takes the measures away, not the mask
-        measured = np.empty((0, len(MEASURES)))
+    except StoreError as error:  # a damaged part takes the measures away, not the mask
+        return stats.row(mask, run.classes, None) | {"damage": sentence(error)}
     known = len(measured) > 0 and not np.isnan(measured).any()
     return stats.row(mask, run.classes, stats.Measures(*measured[0].tolist()) if known else None)
 

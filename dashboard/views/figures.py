@@ -12,7 +12,7 @@ from seglib.classes import BACKGROUND
 from seglib.stats import MEASURES, blobs_column, pixels_column
 
 Figures = dict[str, Any]
-"""`stats.row` of one picture."""
+"""`stats.row` of one picture; `damage` says in a sentence why measures are missing."""
 
 
 def render(seen: Sequence[tuple[str, Figures | None]]) -> None:
@@ -33,6 +33,7 @@ def render(seen: Sequence[tuple[str, Figures | None]]) -> None:
                 ["size of the mask", *(_size(one) for one in found)],
             ],
         )
+        ui.remarks(list(dict.fromkeys(one["damage"] for one in found if one is not None and "damage" in one)))
 
 
 def _classes(found: Sequence[Figures | None]) -> list[str]:

@@ -1,3 +1,4 @@
+import os
 import threading
 
 import pyarrow as pa
@@ -86,16 +87,49 @@ def test_a_damaged_part_is_named_in_a_sentence(tmp_path, scratch):
 # --- damage ---
 
 
-@pytest.mark.parametrize("bit", range(8))
-def test_a_flipped_bit_in_a_page_is_seen_by_every_reading(tmp_path, scratch, bit):
+READINGS = {
+    "all": lambda folder: parts.read(folder, SCHEMA),
+    "a column of some rows": lambda folder: parts.read(folder, SCHEMA, ["key"], where=("key", ["0007"])),
+    "the number of rows": parts.row_count,
+}
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_a_flipped_bit_anywhere_is_seen_by_every_reading(tmp_path, scratch, reading):
+    """Also in the footer, and in columns that are not asked for."""
     table = pa.table({"key": [f"{i:04}" for i in range(500)], "value": pa.array(range(500), pa.int32())}, SCHEMA)
     path = parts.append(scratch, tmp_path / "rows", table)
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 31):
+        data = bytearray(whole)
+        data[at] ^= 1 << at % 8
+        path.write_bytes(data)
+        with pytest.raises(Damaged):
+            READINGS[reading](tmp_path / "rows")
+
+
+def test_a_part_that_was_whole_is_not_taken_for_whole_after_a_change(tmp_path, scratch):
+    path = parts.append(scratch, tmp_path / "rows", rows(("a", 1)))
+    os.utime(path, (1, 1))  # long ago: its digest is compared once
+    assert read(tmp_path / "rows") == read(tmp_path / "rows") == [("a", 1)]
     data = bytearray(path.read_bytes())
-    data[len(data) // 4] ^= 1 << bit
+    data[-40] ^= 1
     path.write_bytes(data)
-    with pytest.raises(Damaged):
-        read(tmp_path / "rows")
-    assert list(parts.damaged(tmp_path / "rows", SCHEMA)) == [path.name]
+    with pytest.raises(Damaged, match="its content is not what was written"):
+        parts.row_count(tmp_path / "rows")
+
+
+def test_pages_are_compared_by_every_reading_also_where_a_name_holds_no_digest(tmp_path, scratch):
+    table = pa.table({"key": [f"{i:04}" for i in range(500)], "value": pa.array(range(500), pa.int32())}, SCHEMA)
+    path = parts.append(scratch, tmp_path / "rows", table)
+    path = path.rename(path.with_name("part-1-00000000.parquet"))  # as earlier versions called them
+    data = bytearray(path.read_bytes())
+    for bit in range(8):
+        data[len(data) // 4] ^= 1 << bit
+        path.write_bytes(data)
+        with pytest.raises(Damaged):
+            read(tmp_path / "rows")
+        data[len(data) // 4] ^= 1 << bit
 
 
 def test_every_flipped_bit_is_found_when_asked(tmp_path, scratch):

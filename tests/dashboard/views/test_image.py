@@ -238,9 +238,13 @@ def test_a_damaged_mask_of_another_run_leaves_dashes(two):
 
 def test_a_damaged_part_of_another_run_takes_its_measures_alone(two):
     for part in two.glob(f"runs/{OTHER}/stats/*.parquet"):
-        part.write_bytes(part.read_bytes()[:100])
+        data = bytearray(part.read_bytes())
+        data[60] ^= 1
+        part.write_bytes(data)
     app = opened("Image", image=[id_of("cats/a.jpg")], run=[RUN])
     assert not app.exception
+    told = f"runs/{OTHER}/stats/{part.name} is damaged (its content is not what was written): run again with"
+    assert said(app).replace("\\", "").count(told) == 1
     table = html(app).replace("\N{NO-BREAK SPACE}%", "")
     assert "<th scope='row'>dog</th><td>0</td><td>0</td><td>0</td><td>10</td><td>10</td>" in table
     assert "<th scope='row'>confidence</th><td>0.90</td><td>–</td>" in html(app)

@@ -180,7 +180,7 @@ def test_a_damaged_run_can_be_deleted_here_and_the_others_come_back(full):
 def test_a_damaged_part_is_told_beside_its_run_which_can_be_deleted(broken):
     app = opened("Runs")
     assert not app.exception
-    assert "is damaged (ArrowInvalid)" in said(app).replace("\\", "")
+    assert "is damaged (its content is not what was written)" in said(app).replace("\\", "")
     assert "<dd>–</dd><dt>photos</dt>" in html(app)
     app.button(key=f"delete:{recipe(1).run}").click().run()
     app.button(key="delete").click().run()
