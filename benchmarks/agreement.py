@@ -69,8 +69,8 @@ def prepared_settings(photos: Path, spec: ModelSpec, resize: Resize, precision: 
 
 def masks(photos: list[Path], spec: ModelSpec, settings: Settings) -> Iterator[np.ndarray]:
     for path in photos:
-        image = preprocess.read_photo(path, settings.resize, thumbnail=False).image
-        yield engine.predict_batch(image[None], spec, settings)[0][0]
+        image, grid_wh = engine.shown(preprocess.decode(preprocess.read_bytes(path)), spec, settings)
+        yield engine.predict_batch(image[None], spec, settings, grid_wh)[0][0]
 
 
 def area_difference(found: list[np.ndarray], exact: list[np.ndarray], index: int) -> float:

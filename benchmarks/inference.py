@@ -8,7 +8,7 @@ the decoding processes), and against the masks of fp32 the pixel agreement and t
 Last it prints what measuring a mask (class, confidence, entropy, margin, pixels, blobs) costs beside the bf16 forward.
 
 - tutorial: what the FCN tutorials do: a data loader with batches of 4 in fp32, softmax, argmax, 21 boolean masks. It
-  stretches each photo to one size; with `short:N` each keeps its own, so the batches are of 1.
+  stretches each photo to one size; where the net sees each photo in its own aspect, the batches are of 1.
 - bare: the limit: forward pass, upsampling to the grid and argmax on batches that already lie in memory, of one shape.
 - pipeline: `seglib run`, from decoding to the committed part, in a store of its own each round; the start of the
   decoding processes and the load of the net are not timed for any contestant.
@@ -138,11 +138,11 @@ def milliseconds_of_measuring(photos: Path, spec: ModelSpec, arguments: argparse
     settings = Settings(resize=arguments.resize)
     took = []
     for path in sorted(photos.iterdir())[:32]:
-        image = preprocess.read_photo(path, arguments.resize, thumbnail=False).image
-        (grid,) = engine._grids(image[None], spec, settings)
+        image, grid_wh = engine.shown(preprocess.decode(preprocess.read_bytes(path)), spec, settings)
+        (grid,) = engine._grids(image[None], spec, settings, grid_wh)
         logits = grid[0].flatten(1).numpy()
         started = time.perf_counter()
-        mask, sure = measure.by_numpy(logits, image.shape[:2])
+        mask, sure = measure.by_numpy(logits, grid.shape[2:])
         stats.row(mask, spec.classes, sure)
         took.append(time.perf_counter() - started)
     return 1000 * statistics.median(took)
@@ -169,7 +169,8 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
     from torch.utils.data import DataLoader, Dataset
     from torchvision.transforms import v2
 
-    same_size = arguments.resize.grid_wh(500, 375) == arguments.resize.grid_wh(375, 500)
+    sees = spec.sees(arguments.resize)
+    same_size = sees.grid_wh(500, 375) == sees.grid_wh(375, 500)
     transform = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(spec.mean, spec.std)])
 
     class Photos(Dataset):
@@ -180,9 +181,9 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
 
         def __getitem__(self, index: int) -> tuple[torch.Tensor, int, int]:
             with Image.open(self.paths[index]) as image:
-                grid_wh = arguments.resize.grid_wh(*image.size)
-                width, height = preprocess.net_wh(*grid_wh, spec.net_side)
-                return transform(v2.functional.resize(image.convert("RGB"), [height, width])), *grid_wh
+                width, height = sees.grid_wh(*image.size)
+                seen = v2.functional.resize(image.convert("RGB"), [height, width])
+                return transform(seen), *arguments.resize.grid_wh(*image.size)
 
     net = models.load(spec).to(arguments.device)
 
@@ -203,39 +204,44 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
 
 def bare(photos: Path, spec: ModelSpec, settings: Settings, arguments: argparse.Namespace) -> Contestant:
     net = engine._net(spec, settings.precision, engine.device_of(settings), settings.quantised)
-    images = [preprocess.read_photo(p, arguments.resize, thumbnail=False).image for p in sorted(photos.iterdir())]
-    stacks = batches(images, arguments.batch_size)
-    seen = [preprocess.as_net_sees(stack, spec.net_side) for _, stack in stacks]
+    decoded = (preprocess.decode(preprocess.read_bytes(path)) for path in sorted(photos.iterdir()))
+    pictures = [engine.shown(photo, spec, settings) for photo in decoded]
+    stacks = batches(pictures, arguments.batch_size)
     if isinstance(net, forward.TorchNet):
-        normalised = [net.normalised(stack) for stack in seen]  # int8 nets do this themselves
+        normalised = [net.normalised(stack) for _, stack, _ in stacks]  # int8 nets do this themselves
 
     def logits() -> Iterator[torch.Tensor]:
         if isinstance(net, forward.TorchNet):
             for batch in normalised:
                 yield net._net(batch).float()
         else:
-            for stack in seen:
+            for _, stack, _ in stacks:
                 yield torch.cat(list(net(stack)))
 
     def once() -> tuple[float, list[np.ndarray]]:
         masks, started = [], time.perf_counter()
         with torch.inference_mode():
-            for some, (_, stack) in zip(logits(), stacks, strict=True):
-                masks.append(forward.upsampled(some, stack.shape[1:3]).argmax(1).byte().cpu())
-        seconds, places = time.perf_counter() - started, [at for places, _ in stacks for at in places]
+            for some, (_, _, grid_wh) in zip(logits(), stacks, strict=True):
+                masks.append(forward.upsampled(some, grid_wh[::-1]).argmax(1).byte().cpu())
+        seconds, places = time.perf_counter() - started, [at for places, _, _ in stacks for at in places]
         found = dict(zip(places, (mask.numpy() for part in masks for mask in part), strict=True))
-        return seconds, [found[at] for at in range(len(images))]
+        return seconds, [found[at] for at in range(len(pictures))]
 
     return once
 
 
-def batches(images: list[np.ndarray], size: int) -> list[tuple[list[int], np.ndarray]]:
-    """(places among the images, (B, H, W, 3)) of at most `size` images of one shape each."""
-    by_shape: dict[tuple[int, ...], list[int]] = {}
-    for at, image in enumerate(images):
-        by_shape.setdefault(image.shape, []).append(at)
-    parts = [places[i : i + size] for places in by_shape.values() for i in range(0, len(places), size)]
-    return [(places, np.stack([images[at] for at in places])) for places in parts]
+def batches(
+    pictures: list[tuple[np.ndarray, tuple[int, int]]], size: int
+) -> list[tuple[list[int], np.ndarray, tuple[int, int]]]:
+    """(places among the pictures, (B, H, W, 3), grid_wh) of at most `size` pictures of one shape and one grid each."""
+    by_shape: dict[tuple[tuple[int, ...], tuple[int, int]], list[int]] = {}
+    for at, (image, grid_wh) in enumerate(pictures):
+        by_shape.setdefault((image.shape, grid_wh), []).append(at)
+    return [
+        (places[i : i + size], np.stack([pictures[at][0] for at in places[i : i + size]]), grid_wh)
+        for (_, grid_wh), places in by_shape.items()
+        for i in range(0, len(places), size)
+    ]
 
 
 def our_pipeline(

@@ -74,10 +74,10 @@ def predict(about: dict[str, Any], blobs: list[bytes]) -> Message:
 
     spec, settings = _recipe(about)
     upright = preprocess.decode(blobs[0])
-    images = preprocess.resized(upright, settings.resize)[None]  # (1, H, W, 3)
+    image, grid_wh = engine.shown(upright, spec, settings)
     engine.warm_up(spec, settings)
     begun = time.perf_counter()
-    masks, measures = engine.predict_batch(images, spec, settings)
+    masks, measures = engine.predict_batch(image[None], spec, settings, grid_wh)
     seconds = time.perf_counter() - begun
     facts = {
         "run": engine.recipe(spec, settings).run,
@@ -100,8 +100,8 @@ def uncertainty(about: dict[str, Any], blobs: list[bytes]) -> Message:
     spec, settings = _remade(about)
     if spec.source == "hub":
         raise SegError(f"{about['run']['run']} took its network's code from torch.hub, and a page downloads nothing.")
-    image = preprocess.resized(preprocess.decode(blobs[0]), settings.resize)
-    entropy = engine.entropy_map(image, spec, settings)  # (H, W)
+    image, grid_wh = engine.shown(preprocess.decode(blobs[0]), spec, settings)
+    entropy = engine.entropy_map(image, spec, settings, grid_wh)  # (height, width)
     return {}, [overlay.png(Image.fromarray((entropy * 255).round().astype("uint8")))]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seglib.compare import Comparison
-    from seglib.engine import Settings, predict_batch
+    from seglib.engine import Settings, predict_batch, shown
     from seglib.errors import SegError
     from seglib.evaluate import Evaluation
     from seglib.models import MODELS, ModelSpec
@@ -48,13 +48,14 @@ __all__ = [
     "predict_batch",
     "run",
     "select",
+    "shown",
 ]
 
 _ROOMS = {
     **dict.fromkeys(("MODELS", "ModelSpec"), "models"),
     **dict.fromkeys(("Filters", "class_distribution", "co_occurrence", "folder_against_animal", "select"), "query"),
     **dict.fromkeys(("Options", "Report", "run"), "pipeline"),
-    **dict.fromkeys(("Settings", "predict_batch"), "engine"),
+    **dict.fromkeys(("Settings", "predict_batch", "shown"), "engine"),
     "Comparison": "compare",
     "Evaluation": "evaluate",
     "Resize": "preprocess",

@@ -21,7 +21,7 @@ from seglib import int8, models, preprocess
 from seglib.catalog import Dataset, now
 from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.models import ModelSpec
-from seglib.preprocess import DECODER, Resize, as_net_sees
+from seglib.preprocess import DECODER, Resize
 from seglib.store import Store
 
 CALIBRATION_PHOTOS = 128
@@ -33,11 +33,12 @@ OnNote = Callable[[str], None]
 
 
 def folder_of(store: Store, spec: ModelSpec, resize: Resize) -> Path:
-    """Where the model that fits these lies, or will lie."""
+    """Where the model that fits these lies, or will lie; one serves all grids of a net with a side of its own."""
+    sees = spec.sees(resize)
     made_of = (
         spec.name,
         models.weights_sha256(spec),
-        resize.text,
+        sees.text,
         spec.mean,
         spec.std,
         spec.fp32_blocks,
@@ -45,7 +46,7 @@ def folder_of(store: Store, spec: ModelSpec, resize: Resize) -> Path:
         METHOD,
     )
     key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:8]
-    return store.int8_folder(f"{spec.name}-{resize.slug}-{key}")
+    return store.int8_folder(f"{spec.name}-{sees.slug}-{key}")
 
 
 def calibrated(
@@ -62,14 +63,14 @@ def calibrated(
 
     In: the scan's `records`, and what the store knows of its files (`Store.files`): only others are hashed.
     """
-    folder = folder_of(store, spec, resize)
+    folder, sees = folder_of(store, spec, resize), spec.sees(resize)
     if folder.is_dir():
         _check(folder)
         return folder
     int8.ensure_installed()
     if on_note is not None:
         on_note(
-            f"Calibrating {spec.name} for int8 at {resize.text} on up to {CALIBRATION_PHOTOS} of these photos: "
+            f"Calibrating {spec.name} for int8 at {sees.text} on up to {CALIBRATION_PHOTOS} of these photos: "
             "once in this store, from half a minute to several minutes."
         )
     unchanged = ["path", "bytes", "mtime_ns"]
@@ -77,14 +78,14 @@ def calibrated(
     ids = {
         path: image_id if isinstance(image_id, str) else None for path, image_id in named[["path", "image_id"]].values
     }
-    photos = list(islice(_photos(data_set.root, ids, resize), CALIBRATION_PHOTOS))
+    photos = list(islice(_photos(data_set.root, ids, sees), CALIBRATION_PHOTOS))
     if not photos:
         raise DatasetError("int8 is calibrated on your photos, and none of these can be read: take --precision auto.")
     with store.scratch.new_folder(folder) as made:
-        int8.quantise(spec, [as_net_sees(image[None], spec.net_side)[0] for _, image in photos], made)
+        int8.quantise(spec, [image for _, image in photos], made)
         about = {
             "model": spec.name,
-            "resize": resize.text,
+            "resize": sees.text,
             "weights_sha256": models.weights_sha256(spec),
             "method": METHOD,
             "created": now(),
@@ -103,7 +104,7 @@ def unused(store: Store) -> list[Path]:
 
 
 def _photos(root: Path, ids: dict[str, str | None], resize: Resize) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """(image_id, picture at the grid's size) of the photos that can be read, by ascending id, equal ones once."""
+    """(image_id, picture as the net sees it) of the photos that can be read, by ascending id, equal ones once."""
     with ThreadPoolExecutor() as pool:  # reading and hashing release the interpreter's lock
         found = pool.map(lambda item: (item[1] or _image_id(root / item[0]), item[0]), ids.items())
         by_id = {image_id: path for image_id, path in found if image_id}

@@ -4,21 +4,25 @@ In: a store and its runs. Out: one row per run; what nobody knows is None. Asks 
 Knows nothing of masks and how good they are.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from seglib import parts
 from seglib.catalog import Run
 from seglib.models import MODELS, ModelSpec
+from seglib.preprocess import Resize
 from seglib.store import Store
-from seglib.table import stats_schema
+from seglib.table import FILES_SCHEMA
 
 
 def costs(store: Store, runs: Sequence[str]) -> pd.DataFrame:
     """Per run: ms_per_image and images_timed (decoding to the last committed part, all invocations that computed
-    something; `device` says where), parameters, gflops per image at the run's own mean grid, checkpoint_bytes.
+    something; `device` says where), parameters, gflops per image (mean, at the size at which the net saw it),
+    checkpoint_bytes.
 
     GFLOPs as torchvision counts them, a multiplication and its addition as one: `ModelSpec.gflops_at`.
     """
@@ -32,9 +36,6 @@ def _cost(store: Store, run: Run) -> dict[str, object]:
     if spec and run.parameters != spec.parameters:  # somebody's own net of this name: nobody counted its operations
         spec = None
     published = spec is not None and bool(spec.sha256) and str(run.weights_sha256).startswith(spec.sha256)
-    columns = ["image_id", "grid_width", "grid_height"]
-    read = parts.read(store.stats_folder(run), stats_schema(run.classes), columns)
-    grids = parts.newest(read, columns[:1]).to_pandas().value_counts(columns[1:]).to_dict()
     return {
         "run": run.run,
         "model": run.model,
@@ -44,13 +45,26 @@ def _cost(store: Store, run: Run) -> dict[str, object]:
         "ms_per_image": round(1000 * seconds / images, 2) if images else None,
         "images_timed": images,
         "parameters": run.parameters,
-        "gflops": _mean_gflops(spec, grids) if spec else None,
+        "gflops": _mean_gflops(store, run, spec) if spec else None,
         "checkpoint_bytes": spec.path.stat().st_size if spec and published and spec.path.exists() else None,
     }
 
 
-def _mean_gflops(spec: ModelSpec, grids: Mapping[Any, int]) -> float | None:
-    """Over pictures; `grids` counts them by (width, height)."""
-    each = [(spec.gflops_at(width, height), pictures) for (width, height), pictures in grids.items()]
-    known = [gflops * pictures for gflops, pictures in each if gflops is not None]
-    return round(sum(known) / sum(grids.values()), 3) if known else None
+def _mean_gflops(store: Store, run: Run, spec: ModelSpec) -> float | None:
+    """Over the pictures that the run has computed."""
+    sizes = _photo_sizes(store, store.computed_ids(run.run, run.classes))
+    sees = spec.sees(Resize(run.resize))
+    each = [(spec.gflops_at(*sees.grid_wh(*size_wh)), photos) for size_wh, photos in sizes.items()]
+    known = [gflops * photos for gflops, photos in each if gflops is not None]
+    return round(sum(known) / sizes.total(), 3) if known else None
+
+
+def _photo_sizes(store: Store, image_ids: Collection[str]) -> Counter[tuple[int, int]]:
+    """(width, height) -> how many of these pictures have it."""
+    columns = ["image_id", "width", "height"]
+    read = [parts.read(store.files_folder(dataset), FILES_SCHEMA, columns) for dataset in store.datasets()]
+    rows = parts.newest(
+        pa.concat_tables([pa.schema(FILES_SCHEMA.field(n) for n in columns).empty_table(), *read]), ["image_id"]
+    )
+    rows = rows.filter(pc.is_in(rows["image_id"], value_set=pa.array(image_ids, pa.string())))
+    return Counter(zip(rows["width"].to_pylist(), rows["height"].to_pylist(), strict=True))

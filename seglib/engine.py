@@ -1,8 +1,8 @@
 """Prediction: pictures of one shape in, masks and measures out. Where a net is asked, whoever wants to know.
 
-In: uint8 (B, H, W, 3) RGB at the grid's size, a `ModelSpec`, `Settings`. Out: masks uint8 (B, H, W) and one
-`Measures` per picture. A batch needs nothing else, so it may run in any process. Also says what a run is called:
-a digest of everything that changes a mask. Imports torch only when a net is needed.
+In: uint8 (B, H, W, 3) RGB as the net sees it, a `ModelSpec`, `Settings`, the grid's size. Out: masks uint8 on the grid
+and one `Measures` per picture. A batch needs nothing else, so it may run in any process. Also says what a run is
+called: a digest of everything that changes a mask. Imports torch only when a net is needed.
 Knows nothing of photos' files, of data sets or of pages.
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from seglib import forward, int8, measure, models, preprocess
 from seglib.errors import SegError, UsageError, WeightsError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 GRID_RULE = "bilinear-logits-1"
 """Logits are upsampled bilinearly (align_corners=False) to the size that --resize gives before argmax; masks live
-there, also those of a net that sees every picture at a side of its own (`ModelSpec.net_side`).
+there, also those of a net that sees every photo at a side of its own (`ModelSpec.net_side`).
 """
 
 CODE_SCHEMA = 2
@@ -92,7 +93,7 @@ def recipe(spec: ModelSpec, settings: Settings) -> Recipe:
         precision=settings.precision,
         weights_sha256=models.weights_sha256(spec),
         quantised_sha256=_quantised_sha256(settings),
-        grid_rule=GRID_RULE,
+        grid_rule=_grid_rule(spec, settings),
         decoder=DECODER,
         code_schema=CODE_SCHEMA,
         classes=spec.classes,
@@ -100,6 +101,11 @@ def recipe(spec: ModelSpec, settings: Settings) -> Recipe:
         std=spec.std,
         code=models.HUB_REPOSITORY if spec.source == "hub" else "installed",
     )
+
+
+def _grid_rule(spec: ModelSpec, settings: Settings) -> str:
+    sees = spec.sees(settings.resize)
+    return GRID_RULE if sees == settings.resize else f"{GRID_RULE}, photos seen at {sees.text} in steps of {sees.step}"
 
 
 def _quantised_sha256(settings: Settings) -> str:
@@ -113,51 +119,72 @@ def _quantised_sha256(settings: Settings) -> str:
         ) from None
 
 
+def shown(photo: Image, spec: ModelSpec, settings: Settings) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """A decoded photo -> uint8 (H, W, 3) as the net sees it, and (width, height) of its grid."""
+    return preprocess.resized(photo, spec.sees(settings.resize)), settings.resize.grid_wh(*photo.size)
+
+
 def predict_batch(
-    images: NDArray[np.uint8], spec: ModelSpec, settings: Settings
+    images: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None = None
 ) -> tuple[NDArray[np.uint8], list[Measures]]:
-    """uint8 (B, H, W, 3) RGB -> masks uint8 (B, H, W), and how sure the net was of each.
+    """uint8 (B, H, W, 3) RGB -> masks uint8 (B, height, width) of the grid, and how sure the net was of each.
+
+    A run hands over what `shown` makes of each photo. Without `grid_wh` the pictures lie on the grid; a net with a side
+    of its own then sees them resized once more (`preprocess.as_net_sees`), and stretched if they are.
 
     The net is loaded at the first call and kept. In fp32 on the CPU a picture gets the same mask in every batch.
     """
     masks, measures = [], []
-    for grid in _grids(images, spec, settings):
+    for grid in _grids(images, spec, settings, grid_wh):
         if grid.is_cuda:
             some, sure = measure.by_torch(grid)
             masks.append(some)
             measures += sure
         else:
-            mask, one = measure.by_numpy(grid[0].flatten(1).numpy(), images.shape[1:3])
+            mask, one = measure.by_numpy(grid[0].flatten(1).numpy(), grid.shape[2:])
             masks.append(mask[None])
             measures.append(one)
     return np.concatenate(masks), measures
 
 
-def entropy_map(image: NDArray[np.uint8], spec: ModelSpec, settings: Settings) -> NDArray[np.float32]:
-    """uint8 (H, W, 3) RGB -> float32 (H, W): how undecided the net is at each pixel, 0..1.
+def entropy_map(
+    image: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None = None
+) -> NDArray[np.float32]:
+    """One picture as in `predict_batch` -> float32 (height, width): how undecided the net is at each pixel, 0..1.
 
     The entropy of the class probabilities divided by log C; its mean is the picture's `entropy`.
     """
-    (grid,) = _grids(image[None], spec, settings)
-    return measure.entropies(grid[0].flatten(1).cpu().numpy()).reshape(image.shape[:2])
+    (grid,) = _grids(image[None], spec, settings, grid_wh)
+    return measure.entropies(grid[0].flatten(1).cpu().numpy()).reshape(grid.shape[2:])
 
 
-def confidence_map(image: NDArray[np.uint8], spec: ModelSpec, settings: Settings) -> NDArray[np.float32]:
-    """uint8 (H, W, 3) RGB -> float32 (H, W): the winning probability of each pixel; its mean is `confidence`."""
-    (grid,) = _grids(image[None], spec, settings)
-    return measure.confidences(grid[0].flatten(1).cpu().numpy()).reshape(image.shape[:2])
+def confidence_map(
+    image: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None = None
+) -> NDArray[np.float32]:
+    """One picture as in `predict_batch` -> float32 (height, width): the winning probability of each pixel; its mean is
+    `confidence`.
+    """
+    (grid,) = _grids(image[None], spec, settings, grid_wh)
+    return measure.confidences(grid[0].flatten(1).cpu().numpy()).reshape(grid.shape[2:])
 
 
-def _grids(images: NDArray[np.uint8], spec: ModelSpec, settings: Settings) -> "Iterator[Tensor]":
-    """Logits at the grid's size, float32: (1, C, H, W) picture by picture, which stay in the processor's cache; on a
-    GPU (B, C, H, W) at once.
+def _grids(
+    images: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None
+) -> "Iterator[Tensor]":
+    """Logits at the grid's size, float32: (1, C, height, width) picture by picture, which stay in the processor's
+    cache; on a GPU (B, C, height, width) at once.
     """
     import torch
 
     net = _net(spec, settings.precision, device_of(settings), settings.quantised)
+    grid_hw, seen = images.shape[1:3], images
+    if grid_wh is not None:
+        grid_hw = grid_wh[::-1]
+    else:
+        seen = preprocess.as_net_sees(images, spec.net_side)
     with torch.inference_mode():
-        for logits in net(preprocess.as_net_sees(images, spec.net_side)):
-            yield forward.upsampled(logits, images.shape[1:3])
+        for logits in net(seen):
+            yield forward.upsampled(logits, grid_hw)
 
 
 def warm_up(spec: ModelSpec, settings: Settings) -> None:

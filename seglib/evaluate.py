@@ -195,8 +195,8 @@ class _Counter:
         data = preprocess.read_bytes(self._photos[image_id])
         if preprocess.image_id(data) != image_id:
             raise BadImage("vanished", "The file has changed since its scan.")
-        image = preprocess.resized(preprocess.decode(data), settings.resize)
-        grid = engine.confidence_map(image, spec, settings)
+        image, grid_wh = engine.shown(preprocess.decode(data), spec, settings)
+        grid = engine.confidence_map(image, spec, settings, grid_wh)
         size = right.shape[1], right.shape[0]
         confidence = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.NEAREST), np.float64)
         table = to_run(self._about, self._run)

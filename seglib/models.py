@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from seglib import weight_files
 from seglib.classes import VOC_CLASSES, are_class_names
 from seglib.errors import UnknownName, UsageError, WeightsError
-from seglib.preprocess import Resize, check_net_side, net_wh
+from seglib.preprocess import Resize, check_net_side, net_wh, sight
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -75,20 +75,25 @@ class ModelSpec:
     resize: Resize = Resize("short:520")
     """Native resize, the default of --resize."""
     net_side: int = 0
-    """Short side in pixels at which the net sees every picture, whatever the grid, so that an animal that fills the
-    picture is as large in its eyes at 224 as at short:640; 0: the grid as it is. Logits are enlarged to the grid.
+    """Short side in pixels at which the net sees every photo, in the photo's own aspect and whatever the grid: what
+    fills a photo has one size and shape in its eyes, at 224 as at short:640. 0: it sees what lies on the grid.
     """
     fp32_blocks: tuple[str, ...] = ()
     """Submodules that keep float32 when the net runs in bf16: those whose rounding moves masks most, by measurement."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
+    def sees(self, resize: Resize) -> Resize:
+        """The rule by which a photo is resized for the net where `resize` makes the grid: the logits are enlarged from
+        one to the other.
+        """
+        return sight(resize, self.net_side)
+
     def gflops_at(self, width: int, height: int) -> float | None:
-        """Of one picture on a grid of this size: a fully convolutional net's operations grow with what it sees."""
+        """Of one picture that the net sees at this size: a fully convolutional net's operations grow with it."""
         if self.gflops is None:
             return None
-        counted, seen = (math.prod(net_wh(*wh, self.net_side)) for wh in ((GFLOPS_SIDE, GFLOPS_SIDE), (width, height)))
-        return self.gflops * seen / counted
+        return self.gflops * width * height / math.prod(net_wh(GFLOPS_SIDE, GFLOPS_SIDE, self.net_side))
 
     @property
     def path(self) -> Path:
@@ -254,8 +259,8 @@ def ensure_weights(spec: ModelSpec) -> None:
 
 
 def load(spec: ModelSpec) -> "nn.Module":
-    """The net with its weights, on the CPU, float32, in eval mode; whoever asks it shows it pictures at its `net_side`
-    (`preprocess.as_net_sees`). Raises `WeightsError` in one sentence.
+    """The net with its weights, on the CPU, float32, in eval mode; whoever asks it shows it photos by the rule
+    `ModelSpec.sees`. Raises `WeightsError` in one sentence.
     """
     import torch
 

@@ -256,7 +256,7 @@ class _Session:
         if self.work.first or self.work.repeats:
             count = self.options.workers if self.options.workers is not None else default_count()
             count = min(count, -(-len(self.work.first) // 2))  # a start of a process costs more than two photos
-            with Decoders(count, self.settings.resize) as decoders:
+            with Decoders(count, self.spec.sees(self.settings.resize)) as decoders:
                 engine.warm_up(self.spec, self.settings)
                 device = engine.device_of(self.settings)
                 decoders.wait_until_up()
@@ -274,7 +274,7 @@ class _Session:
         return self._report(device, seconds)
 
     def _work_through(self, decoders: Decoders, several: Lanes, batch_size: int) -> None:
-        batches = _Batches(batch_size)
+        batches = _Batches(batch_size, self.settings.resize)
         for record, outcome in self._decoded(decoders):
             if isinstance(outcome, BadImage):
                 self._keep_failure(record, outcome)
@@ -287,10 +287,10 @@ class _Session:
                 self._taken.add(outcome.image_id)
                 self._on_the_way.add(outcome.image_id)
                 if (full := batches.add(record, outcome)) is not None:
-                    several.submit(self._compute, full)
+                    several.submit(self._compute, *full)
                     self._keep_twins()
         for rest in batches.rest():
-            several.submit(self._compute, rest)
+            several.submit(self._compute, *rest)
         several.wait()
 
     def _decoded(self, decoders: Decoders) -> Iterator[tuple[Record, Outcome]]:
@@ -313,9 +313,9 @@ class _Session:
 
     # In a lane's thread; the writer and the counts are made for several.
 
-    def _compute(self, batch: "list[tuple[Record, Photo]]") -> None:
+    def _compute(self, grid_wh: tuple[int, int], batch: "list[tuple[Record, Photo]]") -> None:
         images = np.stack([photo.image for _, photo in batch])  # (B, H, W, 3)
-        masks, measures = engine.predict_batch(images, self.spec, self.settings)
+        masks, measures = engine.predict_batch(images, self.spec, self.settings, grid_wh)
         for (record, photo), mask, measure in zip(batch, masks, measures, strict=True):
             row = stats.row(mask, self.spec.classes, measure)
             self._writer.add_result(photo.image_id, row, mask, photo.thumbnail)
@@ -379,21 +379,25 @@ class _Session:
 
 
 class _Batches:
-    """Photos of one shape wait here until they fill a batch; at most four batches wait at once."""
+    """Photos that the net sees in one shape, and whose masks have one, wait here until they fill a batch; at most four
+    batches wait at once. A batch comes with (width, height) of its masks.
+    """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, resize: Resize) -> None:
         self._size = size
-        self._by_shape: dict[tuple[int, ...], list[tuple[Record, Photo]]] = {}
+        self._resize = resize
+        self._by_shapes: dict[tuple[tuple[int, ...], tuple[int, int]], list[tuple[Record, Photo]]] = {}
 
-    def add(self, record: Record, photo: Photo) -> list[tuple[Record, Photo]] | None:
+    def add(self, record: Record, photo: Photo) -> tuple[tuple[int, int], list[tuple[Record, Photo]]] | None:
         """The batch to compute now, if one is full or too many photos wait: then the fullest."""
-        same = self._by_shape.setdefault(photo.image.shape, [])
+        shapes = photo.image.shape, self._resize.grid_wh(photo.width, photo.height)
+        same = self._by_shapes.setdefault(shapes, [])
         same.append((record, photo))
-        if len(same) >= self._size:
-            return self._by_shape.pop(photo.image.shape)
-        if sum(map(len, self._by_shape.values())) >= 4 * self._size:
-            return self._by_shape.pop(max(self._by_shape, key=lambda shape: len(self._by_shape[shape])))
-        return None
+        if len(same) < self._size:
+            if sum(map(len, self._by_shapes.values())) < 4 * self._size:
+                return None
+            shapes = max(self._by_shapes, key=lambda one: len(self._by_shapes[one]))
+        return shapes[1], self._by_shapes.pop(shapes)
 
-    def rest(self) -> list[list[tuple[Record, Photo]]]:
-        return list(self._by_shape.values())
+    def rest(self) -> list[tuple[tuple[int, int], list[tuple[Record, Photo]]]]:
+        return [(grid_wh, photos) for (_, grid_wh), photos in self._by_shapes.items()]

@@ -64,7 +64,8 @@ def predictions(
         except BadImage as error:
             yield Failure(name, error)
             continue
-        masks, measures = engine.predict_batch(preprocess.resized(photo, settings.resize)[None], spec, settings)
+        image, grid_wh = engine.shown(photo, spec, settings)
+        masks, measures = engine.predict_batch(image[None], spec, settings, grid_wh)
         yield Prediction(name, photo, overlay.stretched(masks[0], photo.size), measures[0])
 
 

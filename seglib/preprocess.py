@@ -1,6 +1,6 @@
 """From a file's bytes to the picture a net sees: identity, decoding, upright RGB, thumbnail, resize.
 
-In: a path or bytes. Out: a `Photo` (uint8 (H, W, 3) RGB at the grid's size) or `BadImage` with a reason.
+In: a path or bytes. Out: a `Photo` (uint8 (H, W, 3) RGB, resized by a rule) or `BadImage` with a reason.
 This is the only decoder: runs, thumbnails, predictions and pages all see the same pixels. It runs in worker
 processes, so it imports Pillow and NumPy and nothing heavier. Knows nothing of nets, classes or stores.
 """
@@ -64,6 +64,8 @@ class Resize:
     """
 
     text: str
+    step: int = 1
+    """Sides that keep the aspect are rounded to multiples of it."""
 
     def __post_init__(self) -> None:
         sides = [int(n) for n in re.findall(r"\d+", self.text)]
@@ -82,17 +84,31 @@ class Resize:
     def grid_wh(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) of the grid for a photo of this size."""
         if self.text == "native":
-            return _scaled(width, height, min(1.0, (_NATIVE_PIXELS / (width * height)) ** 0.5))
+            return self._scaled(width, height, min(1.0, (_NATIVE_PIXELS / (width * height)) ** 0.5))
         if self.text.startswith("short:"):
             short_side = int(self.text.removeprefix("short:"))
             scale = min(short_side / min(width, height), _MAX_ASPECT * short_side / max(width, height))
-            return _scaled(width, height, scale)
+            return self._scaled(width, height, scale)
         sides = [int(n) for n in self.text.split("x")]
         return sides[0], sides[-1]
 
+    def _scaled(self, width: int, height: int, scale: float) -> tuple[int, int]:
+        return self._stepped(width * scale), self._stepped(height * scale)
 
-def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
-    return max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale))
+    def _stepped(self, side: float) -> int:
+        return max(MIN_SIDE, round(side / self.step) * self.step)
+
+
+def sight(resize: Resize, net_side: int) -> Resize:
+    """The rule by which a net sees photos whose grid `resize` makes: that rule itself, or, with a `net_side`, the
+    photo in its own aspect whatever the grid: the shorter side becomes `net_side`, the longer one at most 4 times
+    that, both in steps of 16.
+    """
+    return _own_sight(net_side) if net_side else resize
+
+
+def _own_sight(net_side: int) -> Resize:
+    return Resize(f"short:{net_side}", step=_NET_STEP)
 
 
 @dataclass(frozen=True)
@@ -103,7 +119,7 @@ class Photo:
     height: int
     """Size in pixels after the EXIF turn, before the resize."""
     image: NDArray[np.uint8]
-    """uint8 (H, W, 3) RGB at the grid's size."""
+    """uint8 (H, W, 3) RGB at the size that the rule gives."""
     thumbnail: bytes
     """JPEG, long side at most 320; empty if not asked for."""
 
@@ -181,7 +197,7 @@ def decode(data: bytes) -> Image.Image:
 
 
 def resized(image: Image.Image, resize: Resize) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) RGB at the grid's size, by the antialiased bilinear filter that torchvision's presets use."""
+    """uint8 (H, W, 3) RGB at the rule's size, by the antialiased bilinear filter that torchvision's presets use."""
     return np.asarray(image.resize(resize.grid_wh(*image.size), Image.Resampling.BILINEAR))
 
 
@@ -192,21 +208,14 @@ def check_net_side(net_side: int) -> None:
 
 
 def net_wh(width: int, height: int, net_side: int) -> tuple[int, int]:
-    """(width, height) at which a net with this `net_side` sees a grid of this size: the shorter side becomes
-    `net_side`, the longer one at most 4 times that, both in steps of 16. With 0 it sees the grid as it is.
-    """
-    if not net_side:
-        return width, height
-    scale = min(net_side / min(width, height), _MAX_ASPECT * net_side / max(width, height))
-    return _stepped(width * scale), _stepped(height * scale)
-
-
-def _stepped(side: float) -> int:
-    return max(MIN_SIDE, round(side / _NET_STEP) * _NET_STEP)
+    """(width, height) at which a net with this `net_side` sees a picture of this size (`sight`); with 0 as it is."""
+    return _own_sight(net_side).grid_wh(width, height) if net_side else (width, height)
 
 
 def as_net_sees(images: NDArray[np.uint8], net_side: int) -> NDArray[np.uint8]:
-    """uint8 (B, H, W, 3) at the grid's size -> uint8 (B, h, w, 3) at that of `net_wh`, by the filter of `resized`."""
+    """uint8 (B, H, W, 3) -> uint8 (B, h, w, 3) at the size of `net_wh`, by the filter of `resized`: for pictures whose
+    photos are not at hand.
+    """
     size_wh = net_wh(images.shape[2], images.shape[1], net_side)
     if size_wh == (images.shape[2], images.shape[1]):
         return images

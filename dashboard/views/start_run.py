@@ -24,7 +24,7 @@ OWN = ""
 RESIZES: tuple[str, ...] = (OWN, "224", "512x512", "short:520", "short:640", "native")
 
 _OWN_SIDES = " ".join(
-    f"{spec.name} looks at every photo at a short side of {spec.net_side}, and what it sees is enlarged to this size."
+    f"{spec.name} looks at every photo at a short side of {spec.net_side}, and what it sees is brought to this size."
     for spec in MODELS.values()
     if spec.net_side
 )

@@ -221,10 +221,11 @@ def validate(net: nn.Module, pairs: Sequence[Pair], what: Meaning, recipe: Recip
 def _masks(
     net: nn.Module, pairs: Sequence[Pair], what: Meaning, recipe: Recipe, device: str
 ) -> Iterator[tuple[Mask, Mask]]:
+    resize = Resize(recipe.resize)
+    sees = preprocess.sight(resize, recipe.net_side)
     for pair in pairs:
         photo, right = data.load(pair, what)
-        grid = preprocess.resized(photo, Resize(recipe.resize))[None]  # (1, H, W, 3)
-        pixels = torch.from_numpy(np.array(preprocess.as_net_sees(grid, recipe.net_side)))
+        pixels = torch.from_numpy(np.array(preprocess.resized(photo, sees)))[None]  # (1, H, W, 3)
         raw = raw_logits(net, normalised(pixels.permute(0, 3, 1, 2).to(device)))
-        seen = _at(raw, grid.shape[1:3]).argmax(1)[0].to(torch.uint8).cpu().numpy()
+        seen = _at(raw, resize.grid_wh(*photo.size)[::-1]).argmax(1)[0].to(torch.uint8).cpu().numpy()
         yield right, overlay.stretched(seen, photo.size)

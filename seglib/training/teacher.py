@@ -89,7 +89,7 @@ def make(
     about = {
         "model": spec.name,
         "weights_sha256": models.weights_sha256(spec),
-        "resize": resize.text,
+        "resize": spec.sees(resize).text,
         "classes": list(spec.classes),
     }
     file = folder / "teacher.json"
@@ -101,9 +101,7 @@ def make(
         data = preprocess.read_bytes(pair.photo)
         path = _path(folder, preprocess.image_id(data))
         if not path.exists():
-            grid = preprocess.resized(preprocess.decode(data), resize)
-            (image,) = preprocess.as_net_sees(grid[None], spec.net_side)
-            logits = _logits(net, image)
+            logits = _logits(net, preprocess.resized(preprocess.decode(data), spec.sees(resize)))
             buffer = io.BytesIO()
             np.save(buffer, logits.astype(np.float16))
             _write(path, buffer.getvalue())

@@ -45,8 +45,8 @@ def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(sto
     picture = Image.open(io.BytesIO(png))
     assert (picture.mode, picture.size) == ("L", (96, 64))
     spec, settings = models.find(), Settings(resize=Resize("96x64"))
-    image = preprocess.resized(preprocess.decode(PHOTO.read_bytes()), settings.resize)
-    _, (measure,) = engine.predict_batch(image[None], spec, settings)
+    image, grid_wh = engine.shown(preprocess.decode(PHOTO.read_bytes()), spec, settings)
+    _, (measure,) = engine.predict_batch(image[None], spec, settings, grid_wh)
     assert np.asarray(picture).mean() / 255 == pytest.approx(measure.entropy, abs=0.002)
 
 

@@ -46,6 +46,25 @@ def test_operations_grow_with_the_grid():
     assert scaled == pytest.approx(gflops(net, 224), rel=0.04)  # sides are rounded up at each stride
 
 
+@pytest.mark.parametrize("net_side", [0, 64])
+def test_a_runs_operations_are_the_mean_over_what_the_net_saw_of_each_picture(
+    paint, tmp_path, fake, monkeypatch, net_side
+):
+    """Of four files: two are equal, one could not be read, and a photo that was never computed does not count."""
+    spec = replace(fake, net_side=net_side, gflops=1.0)
+    monkeypatch.setitem(MODELS, spec.name, spec)
+    paint("a.png", size_wh=(64, 64))
+    paint("b.png", size_wh=(128, 64))
+    paint("c.png", size_wh=(128, 64))
+    (tmp_path / "photos" / "d.png").write_bytes(b"")
+    store, options = Store.create(tmp_path / "store"), pipeline.Options(workers=0)
+    report = pipeline.run(tmp_path / "photos", store, spec, resize=Resize("32"), precision="fp32", options=options)
+    paint("e.png", size_wh=(256, 64))
+    pipeline.run(tmp_path / "photos", store, spec, resize=Resize("64"), precision="fp32", options=options)
+    (found,) = cost.costs(store, [report.run])["gflops"]
+    assert found == pytest.approx((1 + 2) / 2 if net_side else 32 * 32 / GFLOPS_SIDE**2, abs=1e-3)
+
+
 def test_nobody_counted_the_operations_of_somebodys_own_net(tmp_path, monkeypatch):
     store, spec = Store.create(tmp_path / "store"), MODELS["fcn_mobilenet_v2"]
     options = pipeline.Options(workers=0, limit=1)
@@ -68,7 +87,10 @@ def test_a_runs_cost_is_what_was_measured_and_imported_masks_cost_nobody_knows(t
     ours, theirs = cost.costs(store, [report.run, other.run]).astype("object").to_dict("records")
     assert ours["ms_per_image"] == pytest.approx(1000 * report.seconds / 3, rel=0.01)
     assert (ours["images_timed"], ours["device"], ours["parameters"]) == (3, "cpu", spec.parameters)
-    assert ours["gflops"] == pytest.approx(spec.gflops_at(224, 224), abs=1e-3)
+    sides = [
+        spec.sees(spec.resize).grid_wh(*size_wh) for size_wh in store.table([report.run])[["width", "height"]].values
+    ]
+    assert ours["gflops"] == pytest.approx(np.mean([spec.gflops_at(*one) for one in sides]), abs=1e-3)
     assert ours["checkpoint_bytes"] == spec.path.stat().st_size
     unknown = ("device", "ms_per_image", "parameters", "gflops", "checkpoint_bytes")
     assert [theirs[name] is None or np.isnan(theirs[name]) for name in unknown] == [True] * 5

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from seglib import engine, nets
 from seglib.engine import Settings, predict_batch, recipe
@@ -29,13 +30,13 @@ def test_the_mask_is_the_class_of_the_best_logit(fake):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_net_with_a_side_of_its_own_sees_that_and_its_mask_lies_on_the_grid(fake, precision):
-    """One bright column among 64 is half as bright at half the side: nothing but background is left of it."""
-    image = picture("background")
+    """One bright column among 128 has a third of its light at a third of the side: it is background then."""
+    image = np.tile(picture("background"), (2, 2, 1))
     image[:, 33] = COLOURS["cat"]
     settings = Settings(resize=fake.resize, precision=precision)
     (straight,), _ = predict_batch(image[None], fake, settings)
-    (coarse,), _ = predict_batch(image[None], replace(fake, net_side=24), settings)
-    assert straight.shape == coarse.shape == (48, 64)
+    (coarse,), _ = predict_batch(image[None], replace(fake, net_side=32), settings)
+    assert straight.shape == coarse.shape == (96, 128)
     assert (straight[:, 33] == 1).all()
     assert not coarse.any()
     wide = picture("cat", "dog")
@@ -118,26 +119,53 @@ def test_the_mask_is_that_of_torchvisions_own_forward_pass(sample):
     assert (found == expected).mean() > 0.9999
 
 
-@pytest.mark.parametrize("rule", ["224", "short:384", "700x300"])
-def test_the_mask_of_a_net_with_a_side_of_its_own_is_torchvisions_at_that_side(sample, rule):
-    """The oracle: torchvision resizes the grid, its preset's numbers, the head's logits enlarged to the grid."""
+@pytest.mark.parametrize("rule", ["224", "short:384", "300x700", "native"])
+@pytest.mark.parametrize("of", ["photo", "grid"])
+def test_the_mask_of_a_net_with_a_side_of_its_own_is_torchvisions_at_that_side(sample, rule, of):
+    """The oracle: torchvision resizes the photo, or the grid where that is at hand, its preset's numbers, the head's
+    logits enlarged to the grid.
+    """
     from torchvision.transforms._presets import SemanticSegmentation
-    from torchvision.transforms.v2.functional import resize, to_image
+    from torchvision.transforms.v2.functional import pil_to_tensor, resize, to_image
 
     from seglib.models import load
 
-    spec = MODELS["fcn_mobilenet_v2"]
-    grid = resized(decode((sample / "cats" / "chelsea.png").read_bytes()), Resize(rule))
+    spec, settings = MODELS["fcn_mobilenet_v2"], Settings(resize=Resize(rule))
+    photo = decode((sample / "cats" / "chelsea.png").read_bytes())
+    grid = resized(photo, Resize(rule))
     height, width = grid.shape[:2]
-    longer = round(spec.net_side * max(width, height) / min(width, height) / 16) * 16
-    size_hw = [spec.net_side, longer] if width > height else [longer, spec.net_side]
-    seen = resize(to_image(grid.copy()), size_hw, antialias=True)
+    picture = pil_to_tensor(photo) if of == "photo" else to_image(grid.copy())
+    high, wide = picture.shape[1:]
+    longer = round(spec.net_side * max(wide, high) / min(wide, high) / 16) * 16
+    seen = resize(picture, [spec.net_side, longer] if wide > high else [longer, spec.net_side], antialias=True)
     with torch.inference_mode():
         logits = load(spec).logits(SemanticSegmentation(resize_size=None)(seen)[None])
         expected = torch.nn.functional.interpolate(logits, size=(height, width), mode="bilinear").argmax(1)[0]
-    (found,), _ = predict_batch(grid[None], spec, Settings(resize=Resize(rule)))
+    image, grid_wh = engine.shown(photo, spec, settings)
+    asked = (image[None], spec, settings, grid_wh) if of == "photo" else (grid[None], spec, settings)
+    (found,), (measure,) = predict_batch(*asked)
     assert found.shape == (height, width)
     assert (found == expected.byte().numpy()).mean() > 0.9995
+    for of_pixels, mean in ((engine.confidence_map, measure.confidence), (engine.entropy_map, measure.entropy)):
+        drawn = of_pixels(asked[0][0], *asked[1:])
+        assert drawn.shape == (height, width)
+        assert drawn.mean() == pytest.approx(mean, abs=1e-5)
+
+
+def test_what_a_net_is_shown_follows_the_rule_or_its_own_side(fake):
+    photo, settings = Image.fromarray(np.zeros((48, 104, 3), np.uint8)), Settings(resize=Resize("64"))
+    image, grid_wh = engine.shown(photo, fake, settings)
+    assert (image.shape, grid_wh) == ((64, 64, 3), (64, 64))
+    image, grid_wh = engine.shown(photo, replace(fake, net_side=96), settings)
+    assert (image.shape, grid_wh) == ((96, 208, 3), (64, 64))
+
+
+def test_a_side_of_its_own_makes_another_run_and_no_side_the_one_it_always_was(fake):
+    settings = Settings(resize=fake.resize)
+    assert recipe(fake, settings).grid_rule == "bilinear-logits-1"
+    own = recipe(replace(fake, net_side=96), settings)
+    assert own.grid_rule == "bilinear-logits-1, photos seen at short:96 in steps of 16"
+    assert own.run != recipe(fake, settings).run
 
 
 def test_bf16_agrees_with_fp32_nearly_everywhere(sample):

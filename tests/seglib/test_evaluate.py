@@ -320,10 +320,9 @@ def equal_to_plain(store, folder, run, kind, names, tmp_path, spec, settings, **
     confidences.mkdir()
     root = store.datasets()[0].root
     for path in table["path"]:
-        image = preprocess.resized(preprocess.decode((root / path).read_bytes()), settings.resize)
-        np.save(
-            confidences / PurePosixPath(path).with_suffix(".npy").name, engine.confidence_map(image, spec, settings)
-        )
+        image, grid_wh = engine.shown(preprocess.decode((root / path).read_bytes()), spec, settings)
+        found = engine.confidence_map(image, spec, settings, grid_wh)
+        np.save(confidences / PurePosixPath(path).with_suffix(".npy").name, found)
     plain = plain_evaluation.figures(kind, dataset, folder, confidences, len(spec.classes))
     for suffix, reduced in (("", "value"), ("_mean", "mean")):
         ours = [getattr(figures[f"iou:{name}"], reduced) for name in names]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from seglib import calibrate, cli, engine, int8, pipeline, preprocess, upkeep
-from seglib.engine import Settings, predict_batch
+from seglib.engine import Settings, predict_batch, shown
 from seglib.errors import DatasetError, SegError, StoreError, UsageError, WeightsError
 from seglib.models import MODELS, find
 from seglib.pipeline import Options
@@ -132,6 +132,9 @@ def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store,
         mask = store.mask(report.run, image_id)
         assert mask.shape == (48, 64)
         assert (mask == store.mask(exact.run, image_id)).mean() > 0.99
+    monkeypatch.setattr(int8, "quantise", pytest.fail)
+    other = run(photos, store, spec, resize=Resize("32"))
+    assert (other.computed, other.run != report.run) == (5, True), "one model serves all grids: the net sees the same"
 
 
 @installed
@@ -230,10 +233,10 @@ def test_the_embedded_network_agrees_on_the_sample(store, sample):
     assert report.computed == 13
     agreement = []
     for path in sorted(sample.glob("*/*")):
-        image = preprocess.read_photo(path, spec.resize, thumbnail=False).image[None]
         settings = Settings(resize=spec.resize, precision="int8", quantised=quantised)
-        masks, _ = predict_batch(image, spec, settings)
-        exact, _ = predict_batch(image, spec, Settings(resize=spec.resize, device="cpu"))
+        image, grid_wh = shown(preprocess.decode(path.read_bytes()), spec, settings)
+        masks, _ = predict_batch(image[None], spec, settings, grid_wh)
+        exact, _ = predict_batch(image[None], spec, Settings(resize=spec.resize, device="cpu"), grid_wh)
         agreement.append((masks == exact).mean())
     assert np.mean(agreement) > 0.985
 

@@ -89,9 +89,7 @@ def test_operations_follow_what_the_net_sees():
     spec = replace(MODELS["fcn_resnet50"], gflops=8.0)
     assert spec.gflops_at(520, 520) == 8
     assert spec.gflops_at(260, 260) == 2
-    seen = replace(spec, net_side=288)
-    assert [seen.gflops_at(*wh) for wh in ((520, 520), (224, 224), (3000, 3000))] == [8, 8, 8]
-    assert seen.gflops_at(768, 384) == 16
+    assert replace(spec, net_side=288).gflops_at(576, 288) == 16
     assert replace(spec, gflops=None).gflops_at(1, 1) is None
 
 

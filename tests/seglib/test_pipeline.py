@@ -16,7 +16,7 @@ from seglib import engine, lanes, pipeline, soundness, upkeep, writer
 from seglib.errors import DatasetError, StoreError, Terminated, UnknownName, WeightsError
 from seglib.liveness import machine
 from seglib.pipeline import Options
-from seglib.preprocess import Resize, image_id
+from seglib.preprocess import Resize, decode, image_id
 from seglib.store import Store
 
 INLINE = Options(workers=0)
@@ -295,6 +295,41 @@ def test_photos_of_different_shape_are_batched_by_shape(paint, store, fake, tmp_
     assert sorted(shapes) == [(3, 48, 64, 3), (3, 64, 48, 3)]
 
 
+def test_a_net_with_a_side_of_its_own_sees_photos_in_their_aspect_whatever_the_grid(
+    paint, store, fake, tmp_path, monkeypatch
+):
+    """Batches are of one shape for the net and of one grid; masks are those of the photo alone."""
+    for index in range(3):
+        paint(f"wide{index}.png", size_wh=(96, 48), cat=(0, 0, 16 + 16 * index, 48))
+        paint(f"large{index}.png", size_wh=(192, 96), dog=(0, 0, 32 + 32 * index, 96))
+        paint(f"tall{index}.png", size_wh=(48, 96), dog=(0, 0, 48, 16 + 16 * index))
+    spec, batches, real = replace(fake, net_side=96), [], engine.predict_batch
+
+    def watched(images, spec, settings, grid_wh):
+        batches.append((*images.shape[:3], *grid_wh))
+        return real(images, spec, settings, grid_wh)
+
+    monkeypatch.setattr(engine, "predict_batch", watched)
+    options = Options(workers=0, batch_size=3)
+    for rule, expected in {
+        "32": [(3, 96, 192, 32, 32), (3, 96, 192, 32, 32), (3, 192, 96, 32, 32)],
+        "native": [(3, 96, 192, 96, 48), (3, 96, 192, 192, 96), (3, 192, 96, 48, 96)],
+    }.items():
+        batches.clear()
+        report = run(tmp_path / "photos", store, spec, options, resize=Resize(rule))
+        assert sorted(batches) == sorted(expected)
+        settings = engine.Settings(resize=Resize(rule))
+        table = store.table([report.run]).set_index("path")
+        assert (table["px:cat"] / (table["grid_width"] * table["grid_height"]))["wide1.png"] == pytest.approx(
+            1 / 3, abs=0.02
+        )
+        for path in table.index:
+            data = (tmp_path / "photos" / path).read_bytes()
+            image, grid_wh = engine.shown(decode(data), spec, settings)
+            alone = real(image[None], spec, settings, grid_wh)[0][0]
+            assert (store.mask(report.run, image_id(data)) == alone).all()
+
+
 def test_many_shapes_do_not_wait_for_ever(paint, store, fake, tmp_path, monkeypatch):
     for index in range(20):
         paint(f"{index:02}.png", size_wh=(40 + index, 40))
@@ -303,7 +338,7 @@ def test_many_shapes_do_not_wait_for_ever(paint, store, fake, tmp_path, monkeypa
     monkeypatch.setattr(
         pipeline._Batches,
         "add",
-        lambda self, *a: waiting.append(sum(map(len, self._by_shape.values()))) or real(self, *a),
+        lambda self, *a: waiting.append(sum(map(len, self._by_shapes.values()))) or real(self, *a),
     )
     assert (
         run(tmp_path / "photos", store, fake, Options(workers=0, batch_size=2), resize=Resize("native")).computed == 20

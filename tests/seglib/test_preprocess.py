@@ -19,6 +19,7 @@ from seglib.preprocess import (
     net_wh,
     read_photo,
     resized,
+    sight,
 )
 
 
@@ -73,6 +74,15 @@ def test_a_net_sees_every_grid_at_its_own_side(net_side, grid_wh, seen_wh):
     assert seen.shape == (2, *seen_wh[::-1], 3)
     assert np.array_equal(seen[0], np.asarray(photo.resize(seen_wh, Image.Resampling.BILINEAR)))
     assert not seen[1].any()
+
+
+def test_a_net_sees_photos_by_the_grids_rule_or_in_their_own_aspect():
+    assert sight(Resize("224"), 0) == Resize("224")
+    for rule in ("224", "short:384", "native"):
+        sees = sight(Resize(rule), 320)
+        assert (sees.text, sees.step) == ("short:320", 16)
+        assert sees.grid_wh(500, 375) == (432, 320)  # 426.7, in steps of 16
+        assert sees.grid_wh(4000, 100) == (1280, 32)
 
 
 @pytest.mark.parametrize(("rule", "slug"), [("224", "224"), ("512x512", "512x512"), ("short:520", "short520")])

@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from seglib import models, overlay, preprocess, weight_files
 from seglib.classes import VOC_CLASSES
-from seglib.engine import Settings, predict_batch
+from seglib.engine import Settings, predict_batch, shown
 from seglib.errors import SegError, UsageError, WeightsError
 from seglib.training import augment, checkpoint, data, loop, report, start
 from seglib.training.recipe import Frame, Recipe
@@ -172,7 +172,8 @@ def test_a_net_that_learnt_at_a_side_of_its_own_is_validated_and_used_at_it(fold
     right, seen = [], []
     for pair in data.split(pairs, made.validation, made.seed)[1]:
         photo, truth = data.load(pair, what)
-        (mask,), _ = predict_batch(preprocess.resized(photo, spec.resize)[None], spec, settings)
+        image, grid_wh = shown(photo, spec, settings)
+        (mask,), _ = predict_batch(image[None], spec, settings, grid_wh)
         right.append(truth[truth != 255])
         seen.append(overlay.stretched(mask, photo.size)[truth != 255])
     equal = np.concatenate(right) == np.concatenate(seen)
