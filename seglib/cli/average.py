@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         "--net-side",
         type=positive,
         metavar="N",
-        help="short side in pixels at which the mean sees every picture (default: that of the first checkpoint)",
+        help="short side in pixels at which the mean sees every photo (default: that of the first checkpoint)",
     )
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the mean (.safetensors)")
 

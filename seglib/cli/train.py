@@ -118,14 +118,15 @@ def _add_recipe(command: argparse.ArgumentParser) -> None:
         "--short-side",
         type=sides,
         metavar="LOW-HIGH",
-        help="range of sizes of the training pictures (default: around that of --resize, 192-320 for 224)",
+        help="range of sizes of the training pictures (default: around that of --resize, 192-320 for 224; what the net "
+        "sees where it has a side of its own)",
     )
     command.add_argument(
         "--net-side",
         type=positive,
         metavar="N",
-        help="short side in pixels at which the net sees every picture, now and later, whatever --resize says "
-        "(default: as --resize has it; with --start or --finetune that of the net)",
+        help="short side in pixels at which the net sees every photo in its own aspect, now and later, whatever "
+        "--resize says (default: as --resize has it; with --start or --finetune that of the net)",
     )
     command.add_argument("--rate", type=number, default=1e-3, metavar="R", help="learning rate (default 0.001)")
     command.add_argument("--encoder-rate", type=number, metavar="R", help="default a fifth of --rate")
@@ -345,16 +346,17 @@ def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[s
     encoder_rate = arguments.rate / 5 if arguments.encoder_rate is None else arguments.encoder_rate
     width, height = arguments.resize.grid_wh(_SQUARE, _SQUARE)
     side = round((width * height) ** 0.5)
+    options, net_side = _options(arguments), _net_side(arguments)
     return device, Recipe(
         architecture=arguments.architecture,
-        options=_options(arguments),
+        options=options,
         classes=classes,
         resize=arguments.resize.text,
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
-        net_side=_net_side(arguments),
+        net_side=net_side,
         base_side=side,
-        short_side=arguments.short_side or around(side),
+        short_side=arguments.short_side or ((net_side, net_side) if net_side else around(side)),
         rate=arguments.rate,
         encoder_rate=encoder_rate,
         schedule=arguments.schedule,

@@ -27,7 +27,9 @@ class Recipe:
     the same whatever its size.
     """
     net_side: int = 0
-    """Short side in pixels at which the net sees each picture, whatever its frame; 0: the frame as it is."""
+    """Short side in pixels at which the net sees each picture, whatever its frame, and each photo that it is validated
+    on; 0: the frame as it is, and photos by `resize`.
+    """
     base_side: int = 224
     short_side: tuple[int, int] = (192, 320)
     """The shorter side of a frame is drawn between these for each batch, in steps of 32."""

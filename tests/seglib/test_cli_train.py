@@ -78,6 +78,14 @@ def test_another_leg_goes_on_from_the_net_as_it_is(voc, tmp_path, capsys):
     assert "first.safetensors knows background, cat, dog" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("more", "expected"), [((), [32, 64]), (("--net-side", "48"), [48, 48])])
+def test_pictures_are_around_the_resize_or_as_large_as_the_net_sees_them(voc, tmp_path, more, expected):
+    out = tmp_path / "net.safetensors"
+    named = [one for one in SMALL if one not in ("--short-side", "32-64")]
+    assert train("tiny", voc, "--classes", "background,cat,dog", *named, "--epochs", "1", *more, "--out", out) == 0
+    assert json.loads(weight_files.metadata(out)["recipe"])["short_side"] == expected
+
+
 def test_a_net_keeps_its_own_side_in_later_legs(voc, tmp_path, capsys):
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     pets = ("tiny", voc, "--classes", "background,cat,dog", *SMALL, "--epochs", "1")
