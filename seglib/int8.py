@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import io
 import logging
+import os
 import re
 import sys
 import threading
@@ -49,8 +50,8 @@ def quantise(spec: ModelSpec, photos: Sequence[NDArray[np.uint8]], folder: Path)
     """Write the model, calibrated on these pictures, uint8 (H, W, 3) each, into a folder. Minutes for a large net."""
     ensure_installed()
     with _silence(), _signal_stack_kept():
+        ov = _openvino()
         import nncf
-        import openvino as ov
 
         kept = nncf.IgnoredScope(patterns=[rf"__module\.{re.escape(b)}\..*" for b in spec.fp32_blocks], validate=False)
         quantised = nncf.quantize(
@@ -65,11 +66,12 @@ def quantise(spec: ModelSpec, photos: Sequence[NDArray[np.uint8]], folder: Path)
 
 def _in_openvino(spec: ModelSpec) -> Any:
     """The net as an OpenVINO model of uint8 (B, H, W, 3), any sizes; mean and deviation are part of it."""
-    import openvino as ov
     import torch
-    from openvino.preprocess import PrePostProcessor
 
     from seglib import nets
+
+    ov = _openvino()
+    from openvino.preprocess import PrePostProcessor
 
     net = nets.prepared(models.load(spec), torch.float32)
     model = ov.convert_model(net, example_input=torch.zeros(1, 3, 224, 224), input=[-1, 3, -1, -1])
@@ -79,6 +81,17 @@ def _in_openvino(spec: ModelSpec) -> Any:
     mean, std = ([255 * value for value in values] for values in (spec.mean, spec.std))
     steps.input().preprocess().convert_element_type(ov.Type.f32).mean(mean).scale(std)
     return steps.build()
+
+
+def _openvino() -> Any:
+    """OpenVINO, told before its first use to leave AMX alone: with it, quantised nets of variable size read beyond
+    their tensors at some sizes (https://github.com/openvinotoolkit/openvino/issues/37577). Costs up to a tenth. Who
+    has set the variable knows better.
+    """
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
+    import openvino
+
+    return openvino
 
 
 def sha256(folder: Path) -> str:
@@ -95,7 +108,7 @@ class Int8Net:
     def __init__(self, folder: Path) -> None:
         ensure_installed()
         with _silence():
-            import openvino as ov
+            ov = _openvino()
         # one picture at a time on each stream: threads that wait for each other at no layer
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         with _signal_stack_kept():
