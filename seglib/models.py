@@ -84,7 +84,7 @@ class ModelSpec:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def sees(self, resize: Resize) -> Resize:
-        """The rule by which a photo is resized for the net where `resize` makes the grid: the logits are enlarged from
+        """The rule by which a photo is resized for the net where `resize` makes the grid: the logits are brought from
         one to the other.
         """
         return sight(resize, self.net_side)
