@@ -7,7 +7,7 @@
 
 The rooms, each importing only from those before it: errors, classes; boundary, dataset, metrics, nets, preprocess,
 stats, overlay, parts; difference, models, truth; engine, workers; tags; filters, store; counts, plan, query, truths,
-writer; remake, upkeep; cost, export; compare, pipeline, predict; evaluate, imported; samples; arguments; cli.
+writer; batches, remake, upkeep; cost, export; compare, pipeline, predict; evaluate, imported; samples; arguments; cli.
 Importing seglib imports neither torch nor pandas: names are looked up at their first use, so that worker processes
 start fast.
 """

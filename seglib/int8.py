@@ -85,8 +85,8 @@ def _in_openvino(spec: ModelSpec) -> Any:
 
 def _openvino() -> Any:
     """OpenVINO, told before its first use to leave AMX alone: with it, quantised nets of variable size read beyond
-    their tensors at some sizes (https://github.com/openvinotoolkit/openvino/issues/37577). Costs up to a tenth. Who
-    has set the variable knows better.
+    their tensors at some sizes (https://github.com/openvinotoolkit/openvino/issues/37577). Costs up to a tenth, and
+    torch, if this process has not computed with it yet, leaves AMX alone too. Who has set the variable knows better.
     """
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
     import openvino

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from seglib import calibrate, engine, lanes, models, parts, soundness, stats, upkeep
 from seglib import dataset as dataset_room
+from seglib.batches import Batch, Batches
 from seglib.calibrate import OnNote
 from seglib.catalog import Dataset, Run, now
 from seglib.engine import Settings
@@ -26,7 +27,7 @@ from seglib.errors import BadImage, StoreError, WeightsError
 from seglib.lanes import Lanes
 from seglib.models import ModelSpec
 from seglib.plan import Record, Work, scanned
-from seglib.preprocess import Photo, Resize
+from seglib.preprocess import Resize
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA, VANISHED, stats_schema
 from seglib.workers import Decoders, Outcome, default_count
@@ -274,7 +275,7 @@ class _Session:
         return self._report(device, seconds)
 
     def _work_through(self, decoders: Decoders, several: Lanes, batch_size: int) -> None:
-        batches = _Batches(batch_size, self.settings.resize)
+        batches = Batches(batch_size, self.settings.resize)
         for record, outcome in self._decoded(decoders):
             if isinstance(outcome, BadImage):
                 self._keep_failure(record, outcome)
@@ -287,10 +288,10 @@ class _Session:
                 self._taken.add(outcome.image_id)
                 self._on_the_way.add(outcome.image_id)
                 if (full := batches.add(record, outcome)) is not None:
-                    several.submit(self._compute, *full)
+                    several.submit(self._compute, full)
                     self._keep_twins()
         for rest in batches.rest():
-            several.submit(self._compute, *rest)
+            several.submit(self._compute, rest)
         several.wait()
 
     def _decoded(self, decoders: Decoders) -> Iterator[tuple[Record, Outcome]]:
@@ -313,10 +314,10 @@ class _Session:
 
     # In a lane's thread; the writer and the counts are made for several.
 
-    def _compute(self, grid_wh: tuple[int, int], batch: "list[tuple[Record, Photo]]") -> None:
-        images = np.stack([photo.image for _, photo in batch])  # (B, H, W, 3)
-        masks, measures = engine.predict_batch(images, self.spec, self.settings, grid_wh)
-        for (record, photo), mask, measure in zip(batch, masks, measures, strict=True):
+    def _compute(self, batch: Batch) -> None:
+        images = np.stack([photo.image for _, photo in batch.photos])  # (B, H, W, 3)
+        masks, measures = engine.predict_batch(images, self.spec, self.settings, batch.grid_wh)
+        for (record, photo), mask, measure in zip(batch.photos, masks, measures, strict=True):
             row = stats.row(mask, self.spec.classes, measure)
             self._writer.add_result(photo.image_id, row, mask, photo.thumbnail)
             self._keep_file(record, photo.image_id, photo.width, photo.height)
@@ -376,28 +377,3 @@ class _Session:
             precision=self.settings.precision,
             vanished=self.vanished,
         )
-
-
-class _Batches:
-    """Photos that the net sees in one shape, and whose masks have one, wait here until they fill a batch; at most four
-    batches wait at once. A batch comes with (width, height) of its masks.
-    """
-
-    def __init__(self, size: int, resize: Resize) -> None:
-        self._size = size
-        self._resize = resize
-        self._by_shapes: dict[tuple[tuple[int, ...], tuple[int, int]], list[tuple[Record, Photo]]] = {}
-
-    def add(self, record: Record, photo: Photo) -> tuple[tuple[int, int], list[tuple[Record, Photo]]] | None:
-        """The batch to compute now, if one is full or too many photos wait: then the fullest."""
-        shapes = photo.image.shape, self._resize.grid_wh(photo.width, photo.height)
-        same = self._by_shapes.setdefault(shapes, [])
-        same.append((record, photo))
-        if len(same) < self._size:
-            if sum(map(len, self._by_shapes.values())) < 4 * self._size:
-                return None
-            shapes = max(self._by_shapes, key=lambda one: len(self._by_shapes[one]))
-        return shapes[1], self._by_shapes.pop(shapes)
-
-    def rest(self) -> list[tuple[tuple[int, int], list[tuple[Record, Photo]]]]:
-        return [(grid_wh, photos) for (_, grid_wh), photos in self._by_shapes.items()]

@@ -23,7 +23,7 @@ ORDER = [
     {"tags"},
     {"filters", "store"},
     {"calibrate", "counts", "plan", "query", "truths", "writer"},
-    {"remake", "upkeep"},
+    {"batches", "remake", "upkeep"},
     {"soundness"},
     {"cost", "export"},
     {"compare", "pipeline", "predict", "training"},

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import engine, lanes, pipeline, soundness, upkeep, writer
+from seglib import batches, engine, lanes, pipeline, soundness, upkeep, writer
 from seglib.errors import DatasetError, StoreError, Terminated, UnknownName, WeightsError
 from seglib.liveness import machine
 from seglib.pipeline import Options
@@ -303,10 +303,10 @@ def test_a_net_with_a_side_of_its_own_sees_photos_in_their_aspect_whatever_the_g
         paint(f"wide{index}.png", size_wh=(96, 48), cat=(0, 0, 16 + 16 * index, 48))
         paint(f"large{index}.png", size_wh=(192, 96), dog=(0, 0, 32 + 32 * index, 96))
         paint(f"tall{index}.png", size_wh=(48, 96), dog=(0, 0, 48, 16 + 16 * index))
-    spec, batches, real = replace(fake, net_side=96), [], engine.predict_batch
+    spec, asked, real = replace(fake, net_side=96), [], engine.predict_batch
 
     def watched(images, spec, settings, grid_wh):
-        batches.append((*images.shape[:3], *grid_wh))
+        asked.append((*images.shape[:3], *grid_wh))
         return real(images, spec, settings, grid_wh)
 
     monkeypatch.setattr(engine, "predict_batch", watched)
@@ -315,9 +315,9 @@ def test_a_net_with_a_side_of_its_own_sees_photos_in_their_aspect_whatever_the_g
         "32": [(3, 96, 192, 32, 32), (3, 96, 192, 32, 32), (3, 192, 96, 32, 32)],
         "native": [(3, 96, 192, 96, 48), (3, 96, 192, 192, 96), (3, 192, 96, 48, 96)],
     }.items():
-        batches.clear()
+        asked.clear()
         report = run(tmp_path / "photos", store, spec, options, resize=Resize(rule))
-        assert sorted(batches) == sorted(expected)
+        assert sorted(asked) == sorted(expected)
         settings = engine.Settings(resize=Resize(rule))
         table = store.table([report.run]).set_index("path")
         assert (table["px:cat"] / (table["grid_width"] * table["grid_height"]))["wide1.png"] == pytest.approx(
@@ -334,11 +334,11 @@ def test_many_shapes_do_not_wait_for_ever(paint, store, fake, tmp_path, monkeypa
     for index in range(20):
         paint(f"{index:02}.png", size_wh=(40 + index, 40))
     waiting = []
-    real = pipeline._Batches.add
+    real = batches.Batches.add
     monkeypatch.setattr(
-        pipeline._Batches,
+        batches.Batches,
         "add",
-        lambda self, *a: waiting.append(sum(map(len, self._by_shapes.values()))) or real(self, *a),
+        lambda self, *a: waiting.append(self.waiting) or real(self, *a),
     )
     assert (
         run(tmp_path / "photos", store, fake, Options(workers=0, batch_size=2), resize=Resize("native")).computed == 20
