@@ -17,11 +17,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seglib import calibrate, dataset, engine, int8, models, overlay, pipeline, preprocess
+from seglib import calibrate, engine, int8, models, pipeline
 from seglib.classes import VOC_CLASSES, VOID
+from seglib.data import scan
+from seglib.data.image import decode, read_bytes
+from seglib.data.resize import Resize
 from seglib.engine import PRECISIONS, Settings
+from seglib.masks import png
 from seglib.models import ModelSpec
-from seglib.preprocess import Resize
 from seglib.store import Store
 
 MEASURED = ("cat", "dog", "person")
@@ -37,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     spec = models.MODELS[arguments.model]
     resize = arguments.resize or spec.resize
-    paths = dataset.scan(arguments.photos)["path"]
+    paths = scan.scan(arguments.photos)["path"]
     paths = paths.iloc[:: max(1, len(paths) // arguments.limit)].iloc[: arguments.limit]
     photos = [arguments.photos / path for path in paths]
     print(f"{len(photos)} photos, {spec.name}, {resize.text}")
@@ -69,7 +72,7 @@ def prepared_settings(photos: Path, spec: ModelSpec, resize: Resize, precision: 
 
 def masks(photos: list[Path], spec: ModelSpec, settings: Settings) -> Iterator[np.ndarray]:
     for path in photos:
-        image, grid_wh = engine.shown(preprocess.decode(preprocess.read_bytes(path)), spec, settings)
+        image, grid_wh = engine.shown(decode(read_bytes(path)), spec, settings)
         yield engine.predict_batch(image[None], spec, settings, grid_wh)[0][0]
 
 
@@ -89,7 +92,7 @@ def intersections_over_unions(voc: Path, spec: ModelSpec, settings: Settings) ->
     for name, mask in zip(names, found, strict=True):
         with Image.open(voc / "SegmentationClass" / f"{name}.png") as image:
             truth = np.array(image)
-        seen, asked = overlay.stretched(mask, (truth.shape[1], truth.shape[0])), truth != VOID
+        seen, asked = png.stretched(mask, (truth.shape[1], truth.shape[0])), truth != VOID
         confusion += np.bincount(21 * truth[asked].astype(int) + seen[asked], minlength=441).reshape(21, 21)
     hits = np.diag(confusion)
     unions = confusion.sum(0) + confusion.sum(1) - hits

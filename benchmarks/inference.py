@@ -33,10 +33,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from seglib import calibrate, dataset, engine, forward, int8, measure, models, overlay, pipeline, preprocess, stats
+from seglib import calibrate, engine, forward, int8, measure, models, pipeline
+from seglib.data import scan
+from seglib.data.image import decode, read_bytes
+from seglib.data.resize import Resize
 from seglib.engine import PRECISIONS, Settings
+from seglib.masks import png
+from seglib.masks.statistics import row
 from seglib.models import ModelSpec
-from seglib.preprocess import Resize
 from seglib.store import Store
 
 Contestant = Callable[[], tuple[float, list[np.ndarray]]]
@@ -138,19 +142,19 @@ def milliseconds_of_measuring(photos: Path, spec: ModelSpec, arguments: argparse
     settings = Settings(resize=arguments.resize)
     took = []
     for path in sorted(photos.iterdir())[:32]:
-        image, grid_wh = engine.shown(preprocess.decode(preprocess.read_bytes(path)), spec, settings)
+        image, grid_wh = engine.shown(decode(read_bytes(path)), spec, settings)
         (grid,) = engine._grids(image[None], spec, settings, grid_wh)
         logits = grid[0].flatten(1).numpy()
         started = time.perf_counter()
         mask, sure = measure.by_numpy(logits, grid.shape[2:])
-        stats.row(mask, spec.classes, sure)
+        row(mask, spec.classes, sure)
         took.append(time.perf_counter() - started)
     return 1000 * statistics.median(took)
 
 
 def chosen_photos(photos: Path, limit: int, folder: Path) -> Path:
     """A folder with copies of `limit` photos, spread over the data set."""
-    paths = dataset.scan(photos)["path"]
+    paths = scan.scan(photos)["path"]
     chosen = folder / "photos"
     chosen.mkdir()
     for index, path in enumerate(paths.iloc[:: max(1, len(paths) // limit)].iloc[:limit]):
@@ -204,7 +208,7 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
 
 def bare(photos: Path, spec: ModelSpec, settings: Settings, arguments: argparse.Namespace) -> Contestant:
     net = engine._net(spec, settings.precision, engine.device_of(settings), settings.quantised)
-    decoded = (preprocess.decode(preprocess.read_bytes(path)) for path in sorted(photos.iterdir()))
+    decoded = (decode(read_bytes(path)) for path in sorted(photos.iterdir()))
     pictures = [engine.shown(photo, spec, settings) for photo in decoded]
     stacks = batches(pictures, arguments.batch_size)
     if isinstance(net, forward.TorchNet):
@@ -255,7 +259,7 @@ def our_pipeline(
         options = pipeline.Options(batch_size=arguments.batch_size, device=arguments.device)
         done = pipeline.run(photos, store, spec, resize=arguments.resize, precision=precision, options=options)
         table = store.table().sort_values("path")
-        masks = [overlay.read_index_png(store.mask_path(done.run, i).read_bytes()) for i in table["image_id"]]
+        masks = [png.read_index_png(store.mask_path(done.run, i).read_bytes()) for i in table["image_id"]]
         return done.seconds, masks
 
     return once

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from seglib import dataset
+from seglib.data import scan
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--resize", default="224")
     parser.add_argument("--precision", default="auto")
     arguments = parser.parse_args()
-    originals = [arguments.photos / path for path in dataset.scan(arguments.photos)["path"]]
+    originals = [arguments.photos / path for path in scan.scan(arguments.photos)["path"]]
     originals = [path for path in originals if path.suffix.lower() in (".jpg", ".jpeg")]
     print("| photos | computed | seconds | peak MB | with decoders MB |")
     print("|---|---|---|---|---|")

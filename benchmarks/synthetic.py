@@ -23,11 +23,11 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from seglib import parts
 from seglib.catalog import Dataset, Run
 from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE
-from seglib.parts import MERGED_ROWS
-from seglib.stats import MEASURES, animal, blobs_column, dominant_class, pixels_column
+from seglib.fileio import parquet_parts
+from seglib.fileio.parquet_parts import MERGED_ROWS
+from seglib.masks.statistics import MEASURES, animal, blobs_column, dominant_class, pixels_column
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA, stats_schema
 
@@ -129,8 +129,8 @@ def _add(
         stats = _stats(pattern.stats(run).set_index("image_id").loc[known["image_id"]], chosen, run, rng)
         stats.insert(0, "image_id", ids)
         table = pa.Table.from_pandas(stats, stats_schema(run.classes), preserve_index=False)
-        parts.append(store.scratch, store.stats_folder(run), table)
-    parts.append(
+        parquet_parts.append(store.scratch, store.stats_folder(run), table)
+    parquet_parts.append(
         store.scratch, store.files_folder(dataset), pa.Table.from_pandas(files, FILES_SCHEMA, preserve_index=False)
     )
     _link_pictures(store, dataset, pattern, runs, known, chosen, list(zip(ids, paths, strict=True)), link)

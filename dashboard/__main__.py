@@ -22,7 +22,7 @@ from typing import Any
 
 from dashboard import report_command
 from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, Settings
-from seglib.dataset import STORE_MARKER, scan
+from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
 from seglib.models import DEFAULT_MODEL, MODELS
 from seglib.store import Store

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from dashboard import ranking
 from dashboard.ranking import Order
-from seglib import difference, evaluate, intervals, metrics, truths
+from seglib import evaluate, truths
 from seglib.classes import BACKGROUND
 from seglib.compare import Comparison
-from seglib.intervals import Figure
+from seglib.masks import difference
+from seglib.metrics import bootstrap
+from seglib.metrics.bootstrap import Figure
+from seglib.metrics.measures import class_shares
 from seglib.store import Store
 
 SHOWN = ("pixel_agreement", "foreground_agreement")
@@ -64,7 +67,7 @@ def pair(found: Comparison, a: str, b: str) -> Pair:
     classes = classes.iloc[order]
     wanted = [*SHOWN, *(f"iou:{name}" for name in classes.index[:MOST_IOUS])]
     wanted += [f"area_difference:{name}" for name in classes.index[:MOST_AREAS]]
-    return Pair(len(found.files), intervals.figures({name: measures[name] for name in wanted}), classes)
+    return Pair(len(found.files), bootstrap.figures({name: measures[name] for name in wanted}), classes)
 
 
 def main_classes(shown: Pair, most: int) -> list[str]:
@@ -97,7 +100,7 @@ def shares(found: Comparison, a: str, b: str, name: str) -> pd.DataFrame:
     """Share of a class in both runs, of photos that one of them has it in: one row per photo (path, image_id, x, y), or
     with more than `MOST_POINTS` of them one per square (square: its number, x_low, x_high, y_low, y_high, count).
     """
-    x, y = metrics.class_shares(found.counts[a, b], name)
+    x, y = class_shares(found.counts[a, b], name)
     there = (x > 0) | (y > 0)
     if there.sum() <= MOST_POINTS:
         files = found.files.loc[there, ["path", "image_id"]]
@@ -125,7 +128,7 @@ def _square(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]
 
 def inside(found: Comparison, a: str, b: str, name: str, squares: Collection[int]) -> NDArray[np.intp]:
     """Rows of the photos that `shares` counts in these squares."""
-    x, y = metrics.class_shares(found.counts[a, b], name)
+    x, y = class_shares(found.counts[a, b], name)
     return np.flatnonzero(((x > 0) | (y > 0)) & np.isin(_square(x, y), list(squares)))
 
 
@@ -141,7 +144,7 @@ def with_reference(found: Comparison, reference: str) -> dict[str, Figure]:
         for (a, b), measures in found.measures.items()
         if reference in (a, b)
     }
-    return intervals.figures(pairs)
+    return bootstrap.figures(pairs)
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def scores(store: Store, runs: Sequence[str], files: pd.DataFrame) -> Scores | N
         found = [evaluate.evaluation(store, about, run, files=files) for run in runs]
         photos = min(len(one.files) for one in found)
         if photos and len({len(one.files) for one in found}) == 1 and (best is None or photos > best.photos):
-            miou = intervals.figures({one.run.run: one.measures["miou"] for one in found})
+            miou = bootstrap.figures({one.run.run: one.measures["miou"] for one in found})
             best = Scores(about.name, photos, miou)
     return best
 
@@ -190,7 +193,7 @@ def order(found: Comparison, a: str, b: str, measure: str, *, name: str, flip: S
 
 
 def parts_of(found: Comparison, a: str, b: str, at: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(len(at), categories): the share of each category of `seglib.difference` in these photos, from the counts."""
+    """(len(at), categories): the share of each category of `masks.difference` in these photos, from the counts."""
     counts = found.counts[a, b].taken(at)
     table = difference.category_table(counts.classes_a, counts.classes_b)
     return ranking.category_shares(counts, table[counts.a, counts.b])

@@ -21,14 +21,15 @@ from dashboard.folders import Folder
 from dashboard.formats import for_page
 from dashboard.picks import Picks
 from dashboard.state import View
-from seglib import export, query, stats, tags
+from seglib import export, query, tags
 from seglib.catalog import Run
 from seglib.classes import BACKGROUND
-from seglib.dataset import STORE_MARKER, scan
+from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
 from seglib.filters import Tagged
+from seglib.masks import statistics
+from seglib.masks.statistics import MEASURES, share_column
 from seglib.query import FILTERS, Choice, Count, Filters, Value
-from seglib.stats import MEASURES, share_column
 from seglib.store import Store
 
 NO_STORE = (
@@ -291,9 +292,9 @@ def figures_of(source: Source, image_id: str) -> dict[str, object] | None:
     try:
         measured = store.measures(run, [image_id])[[*MEASURES]].astype("float64").to_numpy()
     except StoreError as error:  # a damaged part takes the measures away, not the mask
-        return stats.row(mask, run.classes, None) | {"damage": sentence(error)}
+        return statistics.row(mask, run.classes, None) | {"damage": sentence(error)}
     known = len(measured) > 0 and not np.isnan(measured).any()
-    return stats.row(mask, run.classes, stats.Measures(*measured[0].tolist()) if known else None)
+    return statistics.row(mask, run.classes, statistics.Measures(*measured[0].tolist()) if known else None)
 
 
 def rows(source: Source, chosen: NDArray[np.intp]) -> pd.DataFrame:

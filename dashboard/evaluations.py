@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from dashboard import ranking
 from dashboard.ranking import Order
-from seglib import difference, evaluate, intervals
+from seglib import evaluate
 from seglib.classes import BACKGROUND, VOID
 from seglib.evaluate import Difference, Evaluation
-from seglib.intervals import Figure
-from seglib.metrics import Counts, Measure
+from seglib.masks import difference
+from seglib.metrics import bootstrap
+from seglib.metrics.bootstrap import Figure
+from seglib.metrics.confusion import Counts
+from seglib.metrics.measures import Measure
 
 SHOWN: dict[str, str] = {
     "pixel_accuracy": "pixel accuracy",
@@ -39,7 +42,7 @@ GRADES: dict[str, str] = {"miou": "miou", "accuracy": "pixel_accuracy", "boundar
 def figures(found: Sequence[Evaluation]) -> dict[str, dict[str, Figure]]:
     """Of each run, `SHOWN`; all runs see the same resamples."""
     flat = {(one.run.run, name): one.measures[name] for one in found for name in SHOWN}
-    each = intervals.figures(flat)
+    each = bootstrap.figures(flat)
     return {one.run.run: {name: each[one.run.run, name] for name in SHOWN} for one in found}
 
 
@@ -77,7 +80,7 @@ def classes(one: Evaluation) -> Classes:
     labelled = one.counts.matrix().sum(1)
     every = max(1, int(labelled.sum()))
     truth = {name: pixels / every for name, pixels in zip(one.counts.classes_a, labelled.tolist(), strict=True)}
-    return Classes(names, intervals.figures(wanted), truth)
+    return Classes(names, bootstrap.figures(wanted), truth)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def labels(one: Evaluation) -> list[tuple[str, int, dict[str, Figure]]]:
     """(folder label, photos, some of `SHOWN`) of each label, by name."""
     wanted = ("pixel_accuracy", "miou")
     return [
-        (label, len(part.files), intervals.figures({name: part.measures[name] for name in wanted}))
+        (label, len(part.files), bootstrap.figures({name: part.measures[name] for name in wanted}))
         for label, part in one.by_label()
     ]
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seglib import dataset
+from seglib.data import scan
+from seglib.data.image import image_id
 from seglib.errors import SegError, UsageError
-from seglib.preprocess import image_id
 
 UPLOADS = "uploads"
 """Below the first of the folders: where photos go that a visitor wants to keep."""
@@ -36,7 +36,7 @@ def offered(data: Sequence[Path]) -> list[Folder]:
     """Folders that hold photos, the children of the named ones first; each once."""
     found: dict[str, tuple[int, Folder]] = {}
     for root in data:
-        for name in dataset.folders(root):
+        for name in scan.folders(root):
             folder = _folder(root, name)
             found.setdefault(folder.id, (len(Path(name).parts), folder))
     by_level = sorted(found.values(), key=lambda pair: ((1, 0, 2)[pair[0]], pair[1].title))
@@ -78,7 +78,7 @@ def keep(data: Sequence[Path], name: str, content: bytes) -> None:
     if folder.is_symlink():
         raise UsageError(f"{UPLOADS} is a link, and photos are kept only in a folder of its own: remove the link.")
     stem, _, suffix = name.rpartition(".")
-    suffix = f".{suffix.lower()}" if f".{suffix.lower()}" in dataset.SUFFIXES else ".jpg"
+    suffix = f".{suffix.lower()}" if f".{suffix.lower()}" in scan.SUFFIXES else ".jpg"
     plain = re.sub(r"[^\w .-]+", "_", stem or "photo").strip(" .")[:60] or "photo"
     file = folder / f"{plain}-{image_id(content)[:8]}{suffix}"
     try:

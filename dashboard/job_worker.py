@@ -22,10 +22,10 @@ from dashboard.jobs import BEAT_SECONDS, Job, Jobs
 from dashboard.requested import AUTO, CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
 from dashboard.settings import Settings
 from seglib import compare, evaluate, pipeline
+from seglib.data.resize import Resize
 from seglib.errors import SegError, Terminated
 from seglib.models import find
 from seglib.pipeline import Options
-from seglib.preprocess import Resize
 from seglib.store import Store
 
 _TICK_SECONDS = 0.5

@@ -29,7 +29,7 @@ from typing import Any
 from dashboard.requested import Request, record, recorded
 from dashboard.settings import ROOT, Settings
 from seglib.errors import SegError, UsageError
-from seglib.liveness import machine, started
+from seglib.fileio.process import machine, started
 from seglib.store import Store
 
 LIVE = ("starting", "waiting", "running")

@@ -14,7 +14,7 @@ from dashboard.data import Selection, Source
 from dashboard.settings import Settings
 from dashboard.state import fitted, query_params, with_run
 from dashboard.views import compare, evaluate, explore, image, overview, parts, runs, try_
-from seglib.dataset import STORE_MARKER
+from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError, StoreError
 
 VIEWS: dict[str, Callable[[Selection], None]] = {

@@ -3,7 +3,7 @@
     GET /media-api/thumb/<image_id>.jpg
     GET /media-api/overlay/<run>/<image_id>.png?palette=okabe-ito       transparent colours, for the gallery
     GET /media-api/mask/<run>/<image_id>.png                            grey values = class indices, for the viewer
-    GET /media-api/difference/<run>/<run>/<image_id>.png                where two runs differ (`seglib.difference`)
+    GET /media-api/difference/<run>/<run>/<image_id>.png                where two runs differ (`masks.difference`)
     GET /media-api/truth/<truth>/<mask_id>.png                          grey, or with ?palette= transparent colours
     GET /media-api/judged/<run>/<truth>/<mask_id>/<image_id>.png        where a run is wrong (`evaluate.judged`)
     GET /media-api/photo/<image_id>.jpg                                 long side at most 2048
@@ -37,10 +37,11 @@ from dashboard.originals import Original
 from dashboard.settings import Settings, own_address
 from dashboard.state import PALETTES
 from dashboard.uncertainty import CannotCompute, Maps
-from seglib import evaluate, preprocess, truths
+from seglib import evaluate, truths
 from seglib.catalog import Run
-from seglib.difference import difference_png
+from seglib.data import image
 from seglib.errors import BadImage, SegError, StoreError
+from seglib.masks.difference import difference_png
 from seglib.store import Store, own_bytes
 from seglib.truths import Truth
 
@@ -325,8 +326,8 @@ def _shown(file: _File, image_id: str) -> bytes:
 
 
 def _content(file: _File, image_id: str) -> bytes:
-    data = preprocess.read_bytes(file.path)
-    if preprocess.image_id(data) != image_id:
+    data = image.read_bytes(file.path)
+    if image.image_id(data) != image_id:
         raise StoreError("The file has changed since its scan, though neither its size nor its time have.")
     return data
 

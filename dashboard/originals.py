@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from seglib import parts
+from seglib.fileio import parquet_parts
 from seglib.store import Store
 
 CHANGED = "The file has changed since its scan"
@@ -68,5 +68,5 @@ def _state(store: Store) -> tuple[str, ...]:
     """Changes with the file index and with the data sets' names and roots."""
     found = []
     for dataset in store.datasets():
-        found += [dataset.id, dataset.name, str(dataset.root), *parts.names(store.files_folder(dataset))]
+        found += [dataset.id, dataset.name, str(dataset.root), *parquet_parts.names(store.files_folder(dataset))]
     return tuple(found)

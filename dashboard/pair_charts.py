@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 
 from dashboard.charts import ACCENT, EQUAL, GRID, LINE_PX, NEUTRAL, bars, box_drawn_in, drawn, points
 from dashboard.formats import interval, percent, photos, plain_html, signed, tenths
-from seglib.difference import CATEGORIES, ONLY_A, ONLY_B
-from seglib.intervals import Figure
+from seglib.masks.difference import CATEGORIES, ONLY_A, ONLY_B
+from seglib.metrics.bootstrap import Figure
 
 A_COLOUR, B_COLOUR = CATEGORIES[ONLY_A].colour, CATEGORIES[ONLY_B].colour
 _SQUARE = ["square", "x_low", "x_high", "y_low", "y_high", "count"]

@@ -7,11 +7,11 @@ import io
 
 from PIL import Image
 
-from seglib import preprocess
 from seglib.classes import VOID, palette
-from seglib.difference import difference as find_difference
-from seglib.difference import difference_png
-from seglib.overlay import png, read_index_png
+from seglib.data import image
+from seglib.masks.difference import difference as find_difference
+from seglib.masks.difference import difference_png
+from seglib.masks.png import png, read_index_png
 
 PHOTO_SIDE = 2048
 """Long side of a photo in the viewer, at most."""
@@ -34,13 +34,13 @@ def grey_mask(data: bytes) -> bytes:
 
 
 def difference(a: bytes, b: bytes, classes_a: tuple[str, ...], classes_b: tuple[str, ...]) -> bytes:
-    """Two index PNGs as a colour PNG of where they differ, at the finer of their sizes; see `seglib.difference`."""
+    """Two index PNGs as a colour PNG of where they differ, at the finer of their sizes; see `masks.difference`."""
     return difference_png(find_difference(read_index_png(a), read_index_png(b), classes_a, classes_b))
 
 
 def screen_photo(data: bytes) -> bytes:
     """A photo's file as an upright JPEG without metadata. Raises `BadImage`."""
-    photo = preprocess.decode(data)
+    photo = image.decode(data)
     photo.thumbnail((PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     photo.save(buffer, "JPEG", quality=88)

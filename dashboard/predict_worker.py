@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from dashboard.predictor import Message, receive, send
-from seglib import overlay, preprocess, stats
+from seglib.data.image import decode, image_id
+from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError, WeightsError
+from seglib.masks import png, statistics
 from seglib.models import ModelSpec, find
-from seglib.preprocess import Resize
 
 if TYPE_CHECKING:
     from seglib.engine import Settings
@@ -73,7 +74,7 @@ def predict(about: dict[str, Any], blobs: list[bytes]) -> Message:
     from seglib import engine
 
     spec, settings = _recipe(about)
-    upright = preprocess.decode(blobs[0])
+    upright = decode(blobs[0])
     image, grid_wh = engine.shown(upright, spec, settings)
     engine.warm_up(spec, settings)
     begun = time.perf_counter()
@@ -81,16 +82,16 @@ def predict(about: dict[str, Any], blobs: list[bytes]) -> Message:
     seconds = time.perf_counter() - begun
     facts = {
         "run": engine.recipe(spec, settings).run,
-        "image_id": preprocess.image_id(blobs[0]),
+        "image_id": image_id(blobs[0]),
         "width": upright.width,
         "height": upright.height,
         "classes": spec.classes,
-        "row": stats.row(masks[0], spec.classes, measures[0]),
+        "row": statistics.row(masks[0], spec.classes, measures[0]),
         "precision": settings.precision,
         "device": engine.resolved_device(settings.device),
         "seconds": seconds,
     }
-    return facts, [overlay.index_png(masks[0]), _picture(upright)]
+    return facts, [png.index_png(masks[0]), _picture(upright)]
 
 
 def uncertainty(about: dict[str, Any], blobs: list[bytes]) -> Message:
@@ -100,9 +101,9 @@ def uncertainty(about: dict[str, Any], blobs: list[bytes]) -> Message:
     spec, settings = _remade(about)
     if spec.source == "hub":
         raise SegError(f"{about['run']['run']} took its network's code from torch.hub, and a page downloads nothing.")
-    image, grid_wh = engine.shown(preprocess.decode(blobs[0]), spec, settings)
+    image, grid_wh = engine.shown(decode(blobs[0]), spec, settings)
     entropy = engine.entropy_map(image, spec, settings, grid_wh)  # (height, width)
-    return {}, [overlay.png(Image.fromarray((entropy * 255).round().astype("uint8")))]
+    return {}, [png.png(Image.fromarray((entropy * 255).round().astype("uint8")))]
 
 
 TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {"predict": predict, "uncertainty": uncertainty}

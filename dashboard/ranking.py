@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib import metrics
-from seglib.difference import CATEGORIES
-from seglib.metrics import Counts
+from seglib.masks.difference import CATEGORIES
+from seglib.metrics import measures
+from seglib.metrics.confusion import Counts
 
 PAGE_SIZE = 24
 """Photos on one page of a gallery."""
@@ -74,7 +74,7 @@ def cell_share(counts: Counts, cell: Sequence[str]) -> NDArray[np.float64]:
     """
     if len(cell) != 2 or cell[0] not in counts.classes_a or cell[1] not in counts.classes_b:
         return np.zeros(counts.images)
-    return np.nan_to_num(metrics.ratio(counts.cell(cell[0], cell[1]).astype(np.float64), counts.area()))
+    return np.nan_to_num(measures.ratio(counts.cell(cell[0], cell[1]).astype(np.float64), counts.area()))
 
 
 def category_shares(counts: Counts, category: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -85,4 +85,4 @@ def category_shares(counts: Counts, category: NDArray[np.integer]) -> NDArray[np
     shape = counts.images, len(CATEGORIES)
     cells = counts.image * len(CATEGORIES) + category
     pixels = np.bincount(cells, counts.pixels, shape[0] * shape[1]).astype(np.float64).reshape(shape)
-    return metrics.ratio(pixels, np.broadcast_to(counts.area()[:, None], shape))
+    return measures.ratio(pixels, np.broadcast_to(counts.area()[:, None], shape))

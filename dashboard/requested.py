@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 from dashboard import folders
 from dashboard.settings import Settings
+from seglib.data.resize import Resize
 from seglib.engine import PRECISIONS
 from seglib.errors import UsageError
+from seglib.masks.annotations import FORMATS
 from seglib.models import find
-from seglib.preprocess import Resize
 from seglib.store import Store
-from seglib.truth import FORMATS
 
 MOST_COMPARED = 6
 """Runs of one comparison: each pair of them is counted."""

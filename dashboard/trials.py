@@ -12,8 +12,8 @@ from itertools import combinations
 import numpy as np
 
 from dashboard.predictor import Seen
-from seglib.overlay import Mask, read_index_png, stretched
-from seglib.preprocess import image_id
+from seglib.data.image import image_id
+from seglib.masks.png import Mask, read_index_png, stretched
 
 MOST_PHOTOS = 20
 MOST_BYTES = 20_000_000

@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard.components import image_id_of, said
 from dashboard.state import DIFFERENCES
-from seglib.difference import CATEGORIES
+from seglib.masks.difference import CATEGORIES
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("viewer_pictures.js", "viewer_difference.js", "viewer.js")

@@ -1,5 +1,5 @@
 // Two runs on one photo, A and B: where they differ, and one beside the other behind a divider. What a category is
-// called and its colour come from the server (seglib.difference); which pixel is of which is worked out here, from the
+// called and its colour come from the server (seglib.masks.difference); which pixel is of which is worked out here, from the
 // two masks, as there. Below, what the viewer's frames ask when they show both at once.
 const DIVIDER_STEP = 0.02;
 const NEXT_MODE = {

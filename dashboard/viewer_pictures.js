@@ -151,7 +151,7 @@ function sharesOf(mask, names) {
   return new Map(names.map((name, id) => [name, mask.pixels[id] / mask.ids.length]).filter(([, share]) => share > 0));
 }
 
-// "cat 34 %, sofa 12 %": as seglib.overlay.alt_text.
+// "cat 34 %, sofa 12 %": as seglib.masks.overlay.alt_text.
 function inWords(mask, names) {
   const there = [...sharesOf(mask, names)].filter(([name, share]) => name !== "background" && share >= PRESENT_SHARE);
   there.sort((one, other) => other[1] - one[1]);

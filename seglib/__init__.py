@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seglib.compare import Comparison
+    from seglib.data.resize import Resize
     from seglib.engine import Settings, predict_batch, shown
     from seglib.errors import SegError
     from seglib.evaluate import Evaluation
     from seglib.models import MODELS, ModelSpec
     from seglib.pipeline import Options, Report, run
-    from seglib.preprocess import Resize
     from seglib.query import Filters, class_distribution, co_occurrence, folder_against_animal, select
     from seglib.store import Store
 
@@ -58,7 +58,7 @@ _ROOMS = {
     **dict.fromkeys(("Settings", "predict_batch", "shown"), "engine"),
     "Comparison": "compare",
     "Evaluation": "evaluate",
-    "Resize": "preprocess",
+    "Resize": "data.resize",
     "SegError": "errors",
     "Store": "store",
 }

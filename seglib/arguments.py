@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from seglib.classes import PALETTES
+from seglib.data.resize import Resize
 from seglib.engine import DEVICES, PRECISIONS
 from seglib.errors import UsageError
 from seglib.models import HUB_REPOSITORY
-from seglib.preprocess import Resize
 
 DEFAULT_STORE = "output"
 

@@ -6,8 +6,9 @@ nothing of nets, files or stores.
 
 from typing import NamedTuple
 
+from seglib.data.image import Photo
+from seglib.data.resize import Resize
 from seglib.plan import Record
-from seglib.preprocess import Photo, Resize
 
 
 class Batch(NamedTuple):

@@ -17,11 +17,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib import int8, models, preprocess
+from seglib import int8, models
 from seglib.catalog import Dataset, now
+from seglib.data import image as image_module
+from seglib.data.image import DECODER
+from seglib.data.resize import Resize
 from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.models import ModelSpec
-from seglib.preprocess import DECODER, Resize
 from seglib.store import Store
 
 CALIBRATION_PHOTOS = 128
@@ -110,14 +112,14 @@ def _photos(root: Path, ids: dict[str, str | None], resize: Resize) -> Iterator[
         by_id = {image_id: path for image_id, path in found if image_id}
     for image_id in sorted(by_id):
         try:
-            yield image_id, preprocess.read_photo(root / by_id[image_id], resize, thumbnail=False).image
+            yield image_id, image_module.read_photo(root / by_id[image_id], resize, thumbnail=False).image
         except BadImage:
             continue
 
 
 def _image_id(path: Path) -> str | None:
     try:
-        return preprocess.image_id(preprocess.read_bytes(path))
+        return image_module.image_id(image_module.read_bytes(path))
     except BadImage:
         return None
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from seglib import records
 from seglib.classes import are_class_names
 from seglib.errors import StoreError
+from seglib.fileio import json_record
 
 SCHEMA = 1
 """Of the layout on disk. A store with a higher number was made by a newer version and is not touched."""
@@ -54,15 +54,15 @@ class Run:
 
 
 def read_dataset(file: Path) -> Dataset:
-    about = records.read(file, _DATASET_REMEDY)
+    about = json_record.read(file, _DATASET_REMEDY)
     name, root = about.get("name"), about.get("root")
     if not (isinstance(name, str) and isinstance(root, str) and root and "\0" not in root) or len(about) != 2:
-        raise records.damaged(file, _DATASET_REMEDY)
+        raise json_record.damaged(file, _DATASET_REMEDY)
     return Dataset(file.parent.name, name, Path(root))
 
 
 def read_run(file: Path) -> Run:
-    about = records.read(file, _RUN_REMEDY, newest=SCHEMA)
+    about = json_record.read(file, _RUN_REMEDY, newest=SCHEMA)
     schema = about.get("schema", 0)
     if isinstance(schema, int) and schema > SCHEMA:
         raise StoreError(
@@ -71,9 +71,9 @@ def read_run(file: Path) -> Run:
     try:
         run = Run(**{**about, "classes": tuple(about["classes"])})
     except (TypeError, KeyError):
-        raise records.damaged(file, _RUN_REMEDY) from None
+        raise json_record.damaged(file, _RUN_REMEDY) from None
     if not _is_sound(run) or run.run != file.parent.name:
-        raise records.damaged(file, _RUN_REMEDY)
+        raise json_record.damaged(file, _RUN_REMEDY)
     return run
 
 

@@ -22,14 +22,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seglib import counts as counts_room
-from seglib import intervals, metrics, overlay, parts, upkeep, workers
+from seglib import upkeep
 from seglib.catalog import Run
 from seglib.classes import VOID
 from seglib.counts import CELLS, CONSENSUS, Appender
+from seglib.data import decode_pool
 from seglib.errors import StoreError, UsageError
-from seglib.intervals import Figure
-from seglib.metrics import Counts, Measure
-from seglib.overlay import Mask
+from seglib.fileio import parquet_parts
+from seglib.masks import png
+from seglib.masks.png import Mask
+from seglib.metrics import bootstrap, confusion
+from seglib.metrics.bootstrap import Figure
+from seglib.metrics.confusion import Counts
+from seglib.metrics.measures import Measure, agreement, ratio
 from seglib.query import Filters, select
 from seglib.store import Store
 from seglib.table import stats_schema
@@ -114,7 +119,7 @@ def uncounted(store: Store, runs: Sequence[str]) -> tuple[int, int]:
 
 def _column(folder: Path, schema: pa.Schema) -> pa.Array:
     """The ids of a folder of parts."""
-    return _flat(parts.read(folder, schema, ["image_id"])["image_id"])
+    return _flat(parquet_parts.read(folder, schema, ["image_id"])["image_id"])
 
 
 def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -172,7 +177,7 @@ class _Job:
         rows: dict[Path, dict[str, Any]] = {}
         for folder in folders:
             if folder != consensus:
-                a, b, pixels = metrics.joint(*overlay.on_one_grid([masks[name] for name in self._pairs[folder]]))
+                a, b, pixels = confusion.joint(*png.on_one_grid([masks[name] for name in self._pairs[folder]]))
                 rows[folder] = {"a": a, "b": b, "pixels": pixels}
         if consensus is not None:
             rows[consensus] = _consensus(masks, self._classes)
@@ -196,7 +201,7 @@ def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) 
         table = np.full(256, VOID, np.uint8)
         table[: len(names)] = [common.index(name) if name in common else VOID for name in names]
         tables.append(table)
-    values = [t[m] for t, m in zip(tables, overlay.on_one_grid([masks[n] for n in classes]), strict=True)]
+    values = [t[m] for t, m in zip(tables, png.on_one_grid([masks[n] for n in classes]), strict=True)]
     compared, agreeing = values[0] != VOID, values[0] != VOID
     for value in values[1:]:
         compared = compared & (value != VOID)
@@ -232,7 +237,7 @@ def count_all(
 
 def in_threads(count: Callable[[Work], Result], work: Sequence[Work], threads: int | None = None) -> Iterator[Result]:
     """Results in order, a bounded number ahead. Decoding a PNG lets other threads run; by measurement one per core."""
-    threads = threads if threads is not None else workers.default_count()
+    threads = threads if threads is not None else decode_pool.default_count()
     tasks = iter([work[i : i + _IMAGES_PER_TASK] for i in range(0, len(work), _IMAGES_PER_TASK)])
 
     def counted(task: Sequence[Work]) -> list[Result]:
@@ -280,21 +285,21 @@ class Comparison:
     @cached_property
     def measures(self) -> dict[tuple[str, str], dict[str, Measure]]:
         """Of each pair, by the names of `metrics.agreement`."""
-        return {pair: metrics.agreement(counts) for pair, counts in self.counts.items()}
+        return {pair: agreement(counts) for pair, counts in self.counts.items()}
 
-    def figures(self, seed: int = 0, resamples: int = intervals.RESAMPLES) -> dict[tuple[str, str], dict[str, Figure]]:
+    def figures(self, seed: int = 0, resamples: int = bootstrap.RESAMPLES) -> dict[tuple[str, str], dict[str, Figure]]:
         """Of each pair, with intervals; all pairs see the same resamples of the images."""
         flat = {(pair, name): m for pair, found in self.measures.items() for name, m in found.items()}
-        found = intervals.figures(flat, seed=seed, resamples=resamples)
+        found = bootstrap.figures(flat, seed=seed, resamples=resamples)
         return {pair: {name: found[pair, name] for name in named} for pair, named in self.measures.items()}
 
     def consensus_figure(self, seed: int = 0) -> Figure:
-        return intervals.figures({"consensus": self.consensus}, seed=seed)["consensus"]
+        return bootstrap.figures({"consensus": self.consensus}, seed=seed)["consensus"]
 
     def pairs(self, seed: int = 0) -> pd.DataFrame:
         """A row per pair: a, b, images, and every figure with the ends of its intervals (`intervals.flat`)."""
         rows = [
-            {"a": a, "b": b, "images": len(self.files), **intervals.flat(found, ends=True)}
+            {"a": a, "b": b, "images": len(self.files), **bootstrap.flat(found, ends=True)}
             for (a, b), found in self.figures(seed).items()
         ]
         return pd.DataFrame(rows)
@@ -344,7 +349,7 @@ class Comparison:
         """The files with pixels in one cell of `flips`, most pixels (as a share of the image) first."""
         counts = self.counts[a, b]
         pixels = counts.cell(class_a, class_b)
-        frame = self.files.assign(pixels=pixels, share=metrics.ratio(pixels.astype(np.float64), counts.area()))
+        frame = self.files.assign(pixels=pixels, share=ratio(pixels.astype(np.float64), counts.area()))
         return frame[frame["pixels"] > 0].sort_values("share", ascending=False, kind="stable")
 
     def taken(self, at: NDArray[np.integer]) -> "Comparison":
@@ -405,9 +410,9 @@ def _consensus_measure(
 ) -> Measure:
     if len(runs) == 2:
         (pair,) = by_file.values()
-        return metrics.agreement(pair)["pixel_agreement"]
+        return agreement(pair)["pixel_agreement"]
     agreeing, compared = counts_room.consensus_counts(store, [run.run for run in runs], ids)
-    return Measure(metrics.ratio, (agreeing[at], compared[at]))
+    return Measure(ratio, (agreeing[at], compared[at]))
 
 
 def _left_out(kept: NDArray[np.bool_]) -> list[str]:

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seglib import parts
 from seglib.catalog import Run
+from seglib.data.resize import Resize
+from seglib.fileio import parquet_parts
 from seglib.models import MODELS, ModelSpec
-from seglib.preprocess import Resize
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA
 
@@ -62,8 +62,8 @@ def _mean_gflops(store: Store, run: Run, spec: ModelSpec) -> float | None:
 def _photo_sizes(store: Store, image_ids: Collection[str]) -> Counter[tuple[int, int]]:
     """(width, height) -> how many of these pictures have it."""
     columns = ["image_id", "width", "height"]
-    read = [parts.read(store.files_folder(dataset), FILES_SCHEMA, columns) for dataset in store.datasets()]
-    rows = parts.newest(
+    read = [parquet_parts.read(store.files_folder(dataset), FILES_SCHEMA, columns) for dataset in store.datasets()]
+    rows = parquet_parts.newest(
         pa.concat_tables([pa.schema(FILES_SCHEMA.field(n) for n in columns).empty_table(), *read]), ["image_id"]
     )
     rows = rows.filter(pc.is_in(rows["image_id"], value_set=pa.array(image_ids, pa.string())))

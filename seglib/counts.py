@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seglib import parts
-from seglib.metrics import CONFIDENCE_BINS, Counts
+from seglib.fileio import parquet_parts
+from seglib.metrics.calibration import CONFIDENCE_BINS
+from seglib.metrics.confusion import Counts
 from seglib.store import Store
 
 CELLS = pa.schema([("image_id", pa.string()), ("a", pa.uint8()), ("b", pa.uint8()), ("pixels", pa.int64())])
@@ -79,7 +80,7 @@ def boundary_folder(evaluation: Path) -> Path:
 
 def remedy(folder: Path) -> str:
     """What to do about a damaged part of this folder."""
-    return _RECOUNT if folder.name == boundary_folder(folder.parent).name else parts.COMPUTE_ANEW
+    return _RECOUNT if folder.name == boundary_folder(folder.parent).name else parquet_parts.COMPUTE_ANEW
 
 
 def calibration_folder(evaluation: Path) -> Path:
@@ -117,7 +118,7 @@ class Appender:
     def commit(self) -> None:
         for folder, tables in self._rows.items():
             if tables:
-                parts.append(self._store.scratch, folder, pa.concat_tables(tables).combine_chunks())
+                parquet_parts.append(self._store.scratch, folder, pa.concat_tables(tables).combine_chunks())
                 tables.clear()
         self._images, self._last_commit = 0, time.monotonic()
 
@@ -133,12 +134,12 @@ def _table(image_id: str, columns: Mapping[str, object], schema: pa.Schema) -> p
 
 
 def counted_ids(folder: Path, schema: pa.Schema) -> set[str]:
-    return set(parts.read(folder, schema, ["image_id"])["image_id"].unique().to_pylist())
+    return set(parquet_parts.read(folder, schema, ["image_id"])["image_id"].unique().to_pylist())
 
 
 def counted_truths(folder: Path, schema: pa.Schema) -> set[tuple[str, str]]:
     """(image_id, truth) of what was counted."""
-    table = parts.read(folder, schema, ["image_id", "truth"]).group_by(["image_id", "truth"]).aggregate([])
+    table = parquet_parts.read(folder, schema, ["image_id", "truth"]).group_by(["image_id", "truth"]).aggregate([])
     return set(zip(table["image_id"].to_pylist(), table["truth"].to_pylist(), strict=True))
 
 
@@ -146,7 +147,7 @@ def pair_counts(
     store: Store, a: str, b: str, classes: tuple[Sequence[str], Sequence[str]], image_ids: pd.Index
 ) -> tuple[Counts, NDArray[np.bool_]]:
     """The counts of these different images with `a` first, and which of them have any (N,)."""
-    table = parts.read(pair_folder(store, a, b), CELLS)
+    table = parquet_parts.read(pair_folder(store, a, b), CELLS)
     names = ("a", "b") if a <= b else ("b", "a")
     return _counts(table.select(["image_id", *names, "pixels"]), classes, image_ids)
 
@@ -155,7 +156,7 @@ def evaluation_counts(
     store: Store, run: str, truth: str, classes: tuple[Sequence[str], Sequence[str]], truths: pd.Series
 ) -> tuple[Counts, NDArray[np.bool_]]:
     """The same of a run (`b`) against a truth (`a`); `truths` maps image_id to the truth's mask."""
-    table = _of_truths(parts.read(evaluation_folder(store, run, truth), TRUTH_CELLS), truths)
+    table = _of_truths(parquet_parts.read(evaluation_folder(store, run, truth), TRUTH_CELLS), truths)
     return _counts(table.select(["image_id", "a", "b", "pixels"]), classes, truths.index)
 
 
@@ -163,7 +164,7 @@ def consensus_counts(
     store: Store, runs: Sequence[str], image_ids: pd.Index
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(agreeing, compared) pixels of these different images; 0 for those that were not counted."""
-    table = parts.newest(parts.read(consensus_folder(store, runs), CONSENSUS), ["image_id"])
+    table = parquet_parts.newest(parquet_parts.read(consensus_folder(store, runs), CONSENSUS), ["image_id"])
     at, known = _positions(table["image_id"], image_ids)
     columns = [np.zeros(len(image_ids)) for _ in range(2)]
     for column, name in zip(columns, ("agreeing", "compared"), strict=True):
@@ -177,8 +178,8 @@ def boundary_counts(store: Store, run: str, truth: str, truths: pd.Series) -> di
     An index is the same in truth and prediction.
     """
     folder = boundary_folder(evaluation_folder(store, run, truth))
-    table = _of_truths(parts.read(folder, BOUNDARY, remedy=remedy(folder)), truths)
-    table = parts.newest(table, ["image_id", "class"])
+    table = _of_truths(parquet_parts.read(folder, BOUNDARY, remedy=remedy(folder)), truths)
+    table = parquet_parts.newest(table, ["image_id", "class"])
     at, known = _positions(table["image_id"], truths.index)
     classes = table["class"].to_numpy()
     found = {}
@@ -192,8 +193,10 @@ def boundary_counts(store: Store, run: str, truth: str, truths: pd.Series) -> di
 
 def calibration_counts(store: Store, run: str, truth: str, truths: pd.Series) -> list[NDArray[np.float64]]:
     """pixels, confidence, correct: float64 (N, bins) each; zeros for images that were not counted."""
-    table = _of_truths(parts.read(calibration_folder(evaluation_folder(store, run, truth)), CALIBRATION), truths)
-    table = parts.newest(table, ["image_id", "bin"])
+    table = _of_truths(
+        parquet_parts.read(calibration_folder(evaluation_folder(store, run, truth)), CALIBRATION), truths
+    )
+    table = parquet_parts.newest(table, ["image_id", "bin"])
     at, known = _positions(table["image_id"], truths.index)
     columns = [np.zeros((len(truths), CONFIDENCE_BINS)) for _ in range(3)]
     for column, name in zip(columns, ("pixels", "confidence", "correct"), strict=True):

@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from seglib import forward, int8, measure, models, preprocess
+from seglib import forward, int8, measure, models
+from seglib.data.image import DECODER
+from seglib.data.resize import Resize, as_net_sees, resized
 from seglib.errors import SegError, UsageError, WeightsError
+from seglib.masks.statistics import Measures
 from seglib.models import ModelSpec
-from seglib.preprocess import DECODER, Resize
-from seglib.stats import Measures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,7 +122,7 @@ def _quantised_sha256(settings: Settings) -> str:
 
 def shown(photo: Image, spec: ModelSpec, settings: Settings) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """A decoded photo -> uint8 (H, W, 3) as the net sees it, and (width, height) of its grid."""
-    return preprocess.resized(photo, spec.sees(settings.resize)), settings.resize.grid_wh(*photo.size)
+    return resized(photo, spec.sees(settings.resize)), settings.resize.grid_wh(*photo.size)
 
 
 def predict_batch(
@@ -181,7 +182,7 @@ def _grids(
     if grid_wh is not None:
         grid_hw = grid_wh[::-1]
     else:
-        seen = preprocess.as_net_sees(images, spec.net_side)
+        seen = as_net_sees(images, spec.net_side)
     with torch.inference_mode():
         for logits in net(seen):
             yield forward.upsampled(logits, grid_hw)

@@ -17,17 +17,28 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib import boundary, difference, engine, intervals, metrics, overlay, parts, preprocess, remake, truth, truths
 from seglib import counts as counts_room
+from seglib import engine, remake, truths
 from seglib.catalog import Run
 from seglib.classes import VOID
 from seglib.compare import FILE_COLUMNS, OnProgress, Progress, chosen_runs, count_all, sound_mask, tidy
 from seglib.counts import BOUNDARY, CALIBRATION, TRUTH_CELLS, Appender
-from seglib.dataset import choose
+from seglib.data import image as image_module
+from seglib.data.scan import choose
 from seglib.errors import BadImage, DatasetError, SegError, StoreError
-from seglib.intervals import Figure
-from seglib.metrics import CONFIDENCE_BINS, Counts, Measure
-from seglib.overlay import Mask
+from seglib.fileio import parquet_parts
+from seglib.masks import annotations, boundary, difference, png
+from seglib.masks.png import Mask
+from seglib.metrics import bootstrap
+from seglib.metrics.bootstrap import Figure
+from seglib.metrics.calibration import (
+    CONFIDENCE_BINS,
+    confidence_bin,
+    expected_calibration_error,
+    image_calibration_error,
+)
+from seglib.metrics.confusion import Counts, joint
+from seglib.metrics.measures import Measure, accuracy, boundary_f, ratio
 from seglib.store import Store
 from seglib.truths import Truth
 
@@ -72,7 +83,7 @@ def update(
     """
     chosen = chosen_runs(store, runs, least=1)
     begun = time.monotonic()
-    kind = kind or truth.guessed_format(folder, list(truth.masks_in(folder)["path"]))
+    kind = kind or annotations.guessed_format(folder, list(annotations.masks_in(folder)["path"]))
     with store.scratch.writing():
         for run in chosen:
             store.scratch.claim(run.run)
@@ -113,9 +124,9 @@ def update(
 
 def runs_with(store: Store, folder: Path, dataset: str | None = None) -> list[str]:
     """The runs that have computed at least one photo with a mask below this folder."""
-    masks = list(truth.masks_in(folder)["path"])
+    masks = list(annotations.masks_in(folder)["path"])
     photos = {run.run: _photos(store, [run], None, dataset)["path"] for run in store.runs()}
-    return [name for name, paths in photos.items() if truth.matched(paths.drop_duplicates(), masks)]
+    return [name for name, paths in photos.items() if annotations.matched(paths.drop_duplicates(), masks)]
 
 
 def _photos(store: Store, runs: Sequence[Run], names: Sequence[str] | None, dataset: str | None) -> pd.DataFrame:
@@ -167,7 +178,7 @@ class _Counter:
         try:
             right = truths.mask(self.store, self._about, truth_id)
             mask = sound_mask(self.store, self._run.run, image_id, len(self._run.classes))
-            seen = overlay.stretched(mask, (right.shape[1], right.shape[0]))
+            seen = png.stretched(mask, (right.shape[1], right.shape[0]))
             rows: dict[Path, dict[str, Any]] = {}
             if cells:
                 rows |= self._of_masks(right, seen)
@@ -180,7 +191,7 @@ class _Counter:
         return image_id, rows
 
     def _of_masks(self, right: Mask, seen: Mask) -> dict[Path, dict[str, Any]]:
-        a, b, pixels = metrics.joint(right, seen)
+        a, b, pixels = joint(right, seen)
         near = boundary.matches(_named_alike(right, self._about, self._run), seen)
         columns = [list(column) for column in zip(*((i, *m) for i, m in near.items()), strict=True)] or [[]] * 5
         return {
@@ -192,17 +203,17 @@ class _Counter:
         """`CALIBRATION`: the confidence of each pixel, enlarged by nearest neighbour like the mask."""
         assert self._net is not None
         spec, settings = self._net
-        data = preprocess.read_bytes(self._photos[image_id])
-        if preprocess.image_id(data) != image_id:
+        data = image_module.read_bytes(self._photos[image_id])
+        if image_module.image_id(data) != image_id:
             raise BadImage("vanished", "The file has changed since its scan.")
-        image, grid_wh = engine.shown(preprocess.decode(data), spec, settings)
+        image, grid_wh = engine.shown(image_module.decode(data), spec, settings)
         grid = engine.confidence_map(image, spec, settings, grid_wh)
         size = right.shape[1], right.shape[0]
         confidence = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.NEAREST), np.float64)
         table = to_run(self._about, self._run)
         labelled = table[right] != VOID
         correct = (table[right] == seen)[labelled]
-        bins = metrics.confidence_bin(confidence[labelled])
+        bins = confidence_bin(confidence[labelled])
         sums = [
             np.bincount(bins, weights, CONFIDENCE_BINS)
             for weights in (None, confidence[labelled], correct.astype(float))
@@ -217,8 +228,8 @@ class _Counter:
 
 def truth_names(about: Truth, run: Run) -> tuple[str, ...]:
     """The truth's classes as the run would call them: cats and dogs are pets to a run that knows nothing finer."""
-    if truth.PET in run.classes and not {"cat", "dog"} & set(run.classes):
-        return tuple(truth.PET if name in ("cat", "dog") else name for name in about.classes)
+    if annotations.PET in run.classes and not {"cat", "dog"} & set(run.classes):
+        return tuple(annotations.PET if name in ("cat", "dog") else name for name in about.classes)
     return about.classes
 
 
@@ -236,7 +247,7 @@ def judged(right: Mask, seen: Mask, about: Truth, run: Run) -> Mask:
     something, invents something, or takes it for another class. Void, and what the run has no class for, is not
     comparable.
     """
-    seen = overlay.stretched(seen, (right.shape[1], right.shape[0]))
+    seen = png.stretched(seen, (right.shape[1], right.shape[0]))
     return difference.difference(to_run(about, run)[right], seen, run.classes, run.classes)
 
 
@@ -271,14 +282,14 @@ class Evaluation:
         """By the names of `metrics.accuracy` and `metrics.boundary_f`, and two errors of calibration: `ece` over pixels
         (None without `update(calibration=True)`) and `image_ece`, where an image's mean confidence meets its accuracy.
         """
-        found = metrics.accuracy(self.counts)
-        found |= metrics.boundary_f(self.boundaries, self.counts.images)  # type: ignore[arg-type]
-        found["ece"] = metrics.expected_calibration_error(*self.bins)
+        found = accuracy(self.counts)
+        found |= boundary_f(self.boundaries, self.counts.images)  # type: ignore[arg-type]
+        found["ece"] = expected_calibration_error(*self.bins)
         accurate = found["pixel_accuracy"].each()
-        return found | {"image_ece": metrics.image_calibration_error(self.confidence, accurate)}
+        return found | {"image_ece": image_calibration_error(self.confidence, accurate)}
 
-    def figures(self, seed: int = 0, resamples: int = intervals.RESAMPLES) -> dict[str, Figure]:
-        return intervals.figures(self.measures, seed=seed, resamples=resamples)
+    def figures(self, seed: int = 0, resamples: int = bootstrap.RESAMPLES) -> dict[str, Figure]:
+        return bootstrap.figures(self.measures, seed=seed, resamples=resamples)
 
     def confusion(self) -> pd.DataFrame:
         """int64: pixels that the truth calls by the row's class and the run by the column's; void is left out."""
@@ -322,7 +333,7 @@ class Evaluation:
         else:
             accurate = self.measures["pixel_accuracy"].each()
             known = ~(np.isnan(self.confidence) | np.isnan(accurate))
-            at = metrics.confidence_bin(self.confidence[known])
+            at = confidence_bin(self.confidence[known])
             n, confidence, correct = (
                 np.asarray(np.bincount(at, weights, CONFIDENCE_BINS), np.float64)
                 for weights in (None, self.confidence[known], accurate[known])
@@ -333,8 +344,8 @@ class Evaluation:
                 "low": edges[:-1],
                 "high": edges[1:],
                 "n": n.astype(np.int64),
-                "confidence": metrics.ratio(confidence, n),
-                "accuracy": metrics.ratio(correct, n),
+                "confidence": ratio(confidence, n),
+                "accuracy": ratio(correct, n),
             }
         )
 
@@ -376,7 +387,7 @@ def evaluation(store: Store, about: Truth, run: str, *, files: pd.DataFrame | No
 def evaluated_runs(store: Store, about: Truth) -> list[str]:
     """The runs of which something was counted against this truth; the one used last at the end."""
     folders = {run.run: counts_room.evaluation_folder(store, run.run, about.id) for run in store.runs()}
-    return [run for run, folder in folders.items() if parts.names(folder)]
+    return [run for run, folder in folders.items() if parquet_parts.names(folder)]
 
 
 def together(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -396,7 +407,7 @@ def _notes(about: Truth, run: Run) -> list[str]:
     said = []
     unknown = [name for name in dict.fromkeys(truth_names(about, run)) if name not in run.classes]
     if about.format == "trimap":
-        unknown = [name for name in unknown if name != truth.PET]
+        unknown = [name for name in unknown if name != annotations.PET]
         said.append(
             "A trimap calls everything but the pet background: what the run rightly calls sofa or person there counts "
             "as wrong, in pixel accuracy and in the IoU of background."
@@ -412,7 +423,7 @@ def table(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
     for one in evaluations:
         for label, part in ((None, one), *one.by_label()):
             about = {"run": one.run.run, "truth": one.truth.name, "label": label, "images": len(part.files)}
-            rows.append(about | intervals.flat(part.figures(seed), ends=True))
+            rows.append(about | bootstrap.flat(part.figures(seed), ends=True))
     return pd.DataFrame(rows)
 
 
@@ -446,7 +457,7 @@ class Difference:
     b: str
     measure: str
     value: float | None
-    interval: intervals.Interval | None
+    interval: bootstrap.Interval | None
 
 
 def differences(
@@ -454,7 +465,7 @@ def differences(
     names: Sequence[str] = ("miou", "pixel_accuracy"),
     *,
     seed: int = 0,
-    resamples: int = intervals.RESAMPLES,
+    resamples: int = bootstrap.RESAMPLES,
 ) -> list[Difference]:
     """Of every pair of runs, which must be evaluated on the same files."""
     found = []
@@ -463,7 +474,7 @@ def differences(
             if not one.files["path"].reset_index(drop=True).equals(other.files["path"].reset_index(drop=True)):
                 raise SegError(f"{one.run.run} and {other.run.run} were not evaluated on the same photos.")
             for name in names:
-                value, interval = intervals.difference(
+                value, interval = bootstrap.difference(
                     one.measures[name], other.measures[name], seed=seed, resamples=resamples
                 )
                 found.append(Difference(a=one.run.run, b=other.run.run, measure=name, value=value, interval=interval))

@@ -15,11 +15,11 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from seglib import overlay
 from seglib.classes import PRESENT_SHARE, palette
 from seglib.errors import StoreError, UsageError
+from seglib.masks import overlay
+from seglib.masks.statistics import LOW_MARGIN, share_column
 from seglib.query import Filters, classes_of, select, shares
-from seglib.stats import LOW_MARGIN, share_column
 from seglib.store import Store, own_bytes
 from seglib.tags import SEPARATOR
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from seglib import tags
 from seglib.classes import PRESENT_SHARE, animal_of_label
 from seglib.errors import FilterError, UnknownName
-from seglib.stats import blobs_column, pixels_column
+from seglib.masks.statistics import blobs_column, pixels_column
 
 Value = tuple[str, ...] | tuple[float, float] | str
 """Of a filter: chosen names (`""` stands for null), a range with both ends inside, or a text."""

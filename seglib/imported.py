@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seglib import stats, truth, upkeep
+from seglib import upkeep
 from seglib.catalog import Dataset, Run, now
 from seglib.compare import OnProgress, Progress, tidy
 from seglib.errors import DatasetError, UsageError
+from seglib.masks import annotations, statistics
 from seglib.store import Store
 from seglib.writer import Writer
 
@@ -54,7 +55,7 @@ def import_masks(
         raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks.")
     files = store.files(data_set)
     photos = files.loc[files["reason"].isna(), ["path", "image_id"]]
-    pairs = truth.matched(photos["path"], truth.masks_in(folder)["path"])
+    pairs = annotations.matched(photos["path"], annotations.masks_in(folder)["path"])
     if not pairs:
         raise DatasetError(
             f"None of the {len(photos)} photos of {data_set.name!r} has a mask below {folder.name!r}: "
@@ -73,9 +74,9 @@ def import_masks(
         try:
             for image_id, mask_name in todo:
                 try:
-                    raw = truth.read(folder, mask_name)
-                    mask = truth.index_mask(raw, mask_name, len(run.classes), void=False)
-                    writer.add_result(image_id, stats.row(mask, run.classes, None), mask, b"")
+                    raw = annotations.read(folder, mask_name)
+                    mask = annotations.index_mask(raw, mask_name, len(run.classes), void=False)
+                    writer.add_result(image_id, statistics.row(mask, run.classes, None), mask, b"")
                 except DatasetError as error:
                     failed[mask_name] = str(error)
                     progress.failed += 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib.stats import LOW_MARGIN, Measures
+from seglib.masks.statistics import LOW_MARGIN, Measures
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from seglib import weight_files
 from seglib.classes import VOC_CLASSES, are_class_names
+from seglib.data.resize import Resize, check_net_side, net_wh, sight
 from seglib.errors import UnknownName, UsageError, WeightsError
-from seglib.preprocess import Resize, check_net_side, net_wh, sight
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -17,20 +17,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib import calibrate, engine, lanes, models, parts, soundness, stats, upkeep
-from seglib import dataset as dataset_room
+from seglib import calibrate, engine, lanes, models, soundness, upkeep
 from seglib.batches import Batch, Batches
 from seglib.calibrate import OnNote
 from seglib.catalog import Dataset, Run, now
+from seglib.data import scan as scan_module
+from seglib.data.decode_pool import Decoders, Outcome, default_count
+from seglib.data.resize import Resize
 from seglib.engine import Settings
 from seglib.errors import BadImage, StoreError, WeightsError
+from seglib.fileio import parquet_parts
 from seglib.lanes import Lanes
+from seglib.masks import statistics
 from seglib.models import ModelSpec
 from seglib.plan import Record, Work, scanned
-from seglib.preprocess import Resize
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA, VANISHED, stats_schema
-from seglib.workers import Decoders, Outcome, default_count
 from seglib.writer import Writer
 
 BATCH_ON_CPU, BATCH_ON_GPU = 4, 16
@@ -114,7 +116,7 @@ def run(
     `on_note` gets sentences for whoever waits: what is about to be computed, and that int8 is being calibrated.
     """
     options = options or Options()
-    records = dataset_room.scan(folder, follow_links=options.follow_links)
+    records = scan_module.scan(folder, follow_links=options.follow_links)
     models.ensure_weights(spec)
     settings = Settings(
         resize=resize or spec.resize,
@@ -142,7 +144,7 @@ def run(
         scan = time.time_ns()
         vanished = _record_vanished(store, data_set, known, records, scan)
         if options.names is not None:
-            records = dataset_room.choose(records, options.names)
+            records = scan_module.choose(records, options.names)
         work = Work.planned(
             records.iloc[: options.limit],
             known,
@@ -212,7 +214,7 @@ def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, recor
     gone = known[(known["reason"] != VANISHED) & ~known["path"].isin(records["path"])]
     if len(gone):
         rows = gone.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan)
-        parts.append(
+        parquet_parts.append(
             store.scratch, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
         )
     return len(gone)
@@ -318,7 +320,7 @@ class _Session:
         images = np.stack([photo.image for _, photo in batch.photos])  # (B, H, W, 3)
         masks, measures = engine.predict_batch(images, self.spec, self.settings, batch.grid_wh)
         for (record, photo), mask, measure in zip(batch.photos, masks, measures, strict=True):
-            row = stats.row(mask, self.spec.classes, measure)
+            row = statistics.row(mask, self.spec.classes, measure)
             self._writer.add_result(photo.image_id, row, mask, photo.thumbnail)
             self._keep_file(record, photo.image_id, photo.width, photo.height)
             self._on_the_way.discard(photo.image_id)

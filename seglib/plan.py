@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from seglib.dataset import RECORD_COLUMNS
+from seglib.data.scan import RECORD_COLUMNS
 from seglib.table import VANISHED
 
 Record = dict[str, Any]

@@ -10,13 +10,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from seglib import dataset, engine, export, models, overlay, preprocess, stats
+from seglib import engine, export, models
 from seglib.classes import palette
+from seglib.data import scan
+from seglib.data.image import decode, read_bytes
 from seglib.engine import Settings
 from seglib.errors import BadImage, DatasetError
+from seglib.masks import overlay, png, statistics
+from seglib.masks.png import Mask
+from seglib.masks.statistics import Measures
 from seglib.models import ModelSpec
-from seglib.overlay import Mask
-from seglib.stats import Measures
 
 GRID_OF_PHOTOS, GRID_OF_OVERLAYS = "image_samples.png", "segmentation_output.png"
 
@@ -42,7 +45,7 @@ def chosen_photos(inputs: Sequence[Path], *, samples: int, seed: int) -> list[tu
     chosen: list[tuple[str, Path]] = []
     for given in inputs:
         if given.is_dir():
-            paths = list(dataset.scan(given)["path"])
+            paths = list(scan.scan(given)["path"])
             if 0 < samples < len(paths):
                 paths = sorted(random.Random(seed).sample(paths, samples))
             chosen += [(path, given / path) for path in paths]
@@ -60,13 +63,13 @@ def predictions(
     models.ensure_weights(spec)
     for name, path in photos:
         try:
-            photo = preprocess.decode(preprocess.read_bytes(path))
+            photo = decode(read_bytes(path))
         except BadImage as error:
             yield Failure(name, error)
             continue
         image, grid_wh = engine.shown(photo, spec, settings)
         masks, measures = engine.predict_batch(image[None], spec, settings, grid_wh)
-        yield Prediction(name, photo, overlay.stretched(masks[0], photo.size), measures[0])
+        yield Prediction(name, photo, png.stretched(masks[0], photo.size), measures[0])
 
 
 def write_pictures(
@@ -80,20 +83,20 @@ def write_pictures(
         painted = overlay.overlay(one.photo, one.mask, colour_table, alpha)
         pictures[f"{one.name}_overlay.png"] = painted
         pictures[f"{one.name}_colours.png"] = overlay.colour_mask(one.mask, colour_table)
-        pictures[f"{one.name}_mask.png"] = overlay.index_png(one.mask)
+        pictures[f"{one.name}_mask.png"] = png.index_png(one.mask)
         pictures[f"{one.name}_side_by_side.png"] = overlay.side_by_side(one.photo, painted)
         tiles.append((painted, f"{one.name}: {caption(one, spec)}"))
     legend = overlay.legend_of([one.mask for one in found], spec.classes, colour_table)
     pictures[GRID_OF_PHOTOS] = overlay.sheet([(one.photo, one.name) for one in found])
     pictures[GRID_OF_OVERLAYS] = overlay.sheet(tiles, legend)
     for name, picture in pictures.items():
-        export.write_file(out / name, picture if isinstance(picture, bytes) else overlay.png(picture))
+        export.write_file(out / name, picture if isinstance(picture, bytes) else png.png(picture))
     return list(pictures)
 
 
 def caption(one: Prediction, spec: ModelSpec) -> str:
     """`cat 34 %, sofa 12 %`: the present classes, largest first, as shares of the photo."""
-    pixels = stats.count_pixels(one.mask, len(spec.classes))
+    pixels = statistics.count_pixels(one.mask, len(spec.classes))
     return overlay.alt_text({name: count / one.mask.size for name, count in zip(spec.classes, pixels, strict=True)})
 
 

@@ -46,7 +46,7 @@ from seglib.filters import (
     select,
     shares,
 )
-from seglib.stats import pixels_column
+from seglib.masks.statistics import pixels_column
 
 __all__ = [
     "AGREEMENTS",

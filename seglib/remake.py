@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from seglib import calibrate, engine, models
 from seglib.catalog import Run
+from seglib.data.resize import Resize
 from seglib.engine import Settings
 from seglib.errors import SegError, WeightsError
 from seglib.models import ModelSpec
-from seglib.preprocess import Resize
 from seglib.store import Store
 
 

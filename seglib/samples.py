@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageFilter
 
-from seglib import boundary, overlay, truths
+from seglib import truths
 from seglib.classes import BACKGROUND, palette
 from seglib.evaluate import Evaluation, to_run
-from seglib.overlay import Mask
+from seglib.masks import boundary, overlay, png
+from seglib.masks.png import Mask
 from seglib.store import Store
 
 _ALPHA = 0.45
@@ -35,7 +36,7 @@ def sheet(store: Store, evaluations: Sequence[Evaluation], *, count: int, seed: 
         tiles.append((photo, str(file["path"])))
         for index, one in enumerate(evaluations):
             known = to_run(one.truth, one.run)[right]
-            mask = overlay.stretched(store.mask(one.run.run, file["image_id"]), photo.size)
+            mask = png.stretched(store.mask(one.run.run, file["image_id"]), photo.size)
             if not index:
                 tiles.append((_painted(photo, known, one), "truth"))
             whole = boundary.filled(known)

@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib import counts, parts, tags, truths, upkeep
+from seglib import counts, tags, truths, upkeep
 from seglib.catalog import Run
 from seglib.errors import StoreError
-from seglib.stats import count_pixels, pixels_column
+from seglib.fileio import parquet_parts
+from seglib.masks.statistics import count_pixels, pixels_column
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA, newest_files, stats_schema
 
@@ -52,11 +53,11 @@ def damage(store: Store) -> Iterator[Damage]:
             yield Damage(file=pattern.format(name), kind="record", sentence=why)
     for folder, schema, _ in upkeep.folders(store):
         remedy = tags.REMEDY if folder == tags.folder(store) else counts.remedy(folder)
-        for name, error in parts.damaged(folder, schema, remedy).items():
+        for name, error in parquet_parts.damaged(folder, schema, remedy).items():
             yield Damage(file=_below(store, folder / name), kind="part", sentence=str(error))
     alive, shown = _alive(store), set[str]()
     for run in store.runs():
-        stats = parts.read_sound(store.stats_folder(run), stats_schema(run.classes))
+        stats = parquet_parts.read_sound(store.stats_folder(run), stats_schema(run.classes))
         if alive is not None:
             stats = stats.filter(pc.is_in(stats["image_id"], value_set=pa.array(sorted(alive), pa.string())))
         shown |= set(stats["image_id"].to_pylist())
@@ -73,14 +74,14 @@ def damage(store: Store) -> Iterator[Damage]:
 
 def damaged_masks(store: Store, run: Run) -> set[str]:
     """Ids whose mask is missing, damaged, or does not hold the pixel counts of its row."""
-    return _damaged_masks(store, run, parts.read(store.stats_folder(run), stats_schema(run.classes)))
+    return _damaged_masks(store, run, parquet_parts.read(store.stats_folder(run), stats_schema(run.classes)))
 
 
 def take_out(store: Store, folders: Iterable[tuple[Path, pa.Schema]]) -> list[str]:
     """Remove the damaged parts of these folders, whose rows are then computed anew; returns a sentence for each."""
     told = []
     for folder, schema in folders:
-        for name in parts.damaged(folder, schema):
+        for name in parquet_parts.damaged(folder, schema):
             (folder / name).unlink(missing_ok=True)
             told.append(f"{_below(store, folder / name)} was damaged and is removed: its rows are computed anew.")
     return told
@@ -92,8 +93,8 @@ def take_out_counts(store: Store) -> list[str]:
     Tags are people's work, which nothing brings back: their parts stay.
     """
     for evaluation in store.path.glob("evaluate/*"):  # what has cells passes for counted, so these go first
-        if parts.damaged(counts.boundary_folder(evaluation), counts.BOUNDARY):
-            for name in parts.names(evaluation):
+        if parquet_parts.damaged(counts.boundary_folder(evaluation), counts.BOUNDARY):
+            for name in parquet_parts.names(evaluation):
                 (evaluation / name).unlink(missing_ok=True)
     folders = [(folder, schema) for folder, schema, _ in (*counts.folders(store), *truths.folders(store))]
     told = take_out(store, folders)
@@ -115,7 +116,7 @@ def thumbnail_is_sound(path: Path) -> bool:
 
 
 def _damaged_masks(store: Store, run: Run, stats: pa.Table) -> set[str]:
-    stats = parts.newest(stats, ["image_id"]).to_pandas()
+    stats = parquet_parts.newest(stats, ["image_id"]).to_pandas()
     pixels = stats[[pixels_column(name) for name in run.classes]].to_numpy()
     sizes = stats[["grid_height", "grid_width"]].to_numpy()
     return {
@@ -135,7 +136,7 @@ def _mask_is_sound(store: Store, run: Run, image_id: str, pixels: NDArray[np.int
 
 def _damaged_truths(store: Store) -> Iterator[Damage]:
     for about in truths.all_truths(store):
-        rows = parts.read_sound(truths.files_folder(store, about), truths.FILES)
+        rows = parquet_parts.read_sound(truths.files_folder(store, about), truths.FILES)
         for mask_id in sorted(set(rows["truth"].to_pylist())):
             try:
                 truths.mask(store, about, mask_id)
@@ -149,9 +150,9 @@ def _alive(store: Store) -> set[str] | None:
     ids: set[str] = set()
     for dataset in store.datasets():
         folder = store.files_folder(dataset)
-        if parts.damaged(folder, FILES_SCHEMA):
+        if parquet_parts.damaged(folder, FILES_SCHEMA):
             return None
-        files = newest_files(parts.read(folder, FILES_SCHEMA, ["path", "scan", "image_id", "reason"]))
+        files = newest_files(parquet_parts.read(folder, FILES_SCHEMA, ["path", "scan", "image_id", "reason"]))
         ids.update(files.filter(pc.is_null(files["reason"]))["image_id"].to_pylist())
     return ids
 

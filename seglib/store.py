@@ -21,14 +21,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib import overlay, parts, preprocess, records, tags
+from seglib import tags
 from seglib.catalog import SCHEMA, Dataset, Run, damaged_ones, now, read_dataset, read_run
 from seglib.classes import palette
-from seglib.dataset import STORE_MARKER
+from seglib.data import image
+from seglib.data.scan import STORE_MARKER
 from seglib.engine import Recipe
 from seglib.errors import BadImage, Damaged, StoreError, UnknownName
-from seglib.scratch import Scratch, lock
-from seglib.stats import MEASURES
+from seglib.fileio import json_record, parquet_parts
+from seglib.fileio.atomic import Scratch
+from seglib.fileio.lock import WriterScratch, lock
+from seglib.masks import overlay, png
+from seglib.masks.statistics import MEASURES
 from seglib.table import (
     FILES_SCHEMA,
     PRESENT,
@@ -57,16 +61,16 @@ class Store:
             raise StoreError(
                 f"There is no store at {str(path)!r}: make one with python -m seglib run DATASET --store {path}."
             )
-        found = records.read(self.path / STORE_MARKER, _STORE_REMEDY).get("schema")
+        found = json_record.read(self.path / STORE_MARKER, _STORE_REMEDY).get("schema")
         if not isinstance(found, int) or found < 1:
-            raise records.damaged(self.path / STORE_MARKER, _STORE_REMEDY)
+            raise json_record.damaged(self.path / STORE_MARKER, _STORE_REMEDY)
         if found > SCHEMA:
             raise StoreError(
                 f"This store has layout {found}, and this program knows up to {SCHEMA}: "
                 "upgrade the program, or name another store."
             )
         _refuse_links(self.path)
-        self.scratch = Scratch(self.path)
+        self.scratch = WriterScratch(self.path)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> "Store":
@@ -118,7 +122,7 @@ class Store:
         name = os.fsencode(title or root.name).decode("utf-8", "backslashreplace")
         if name in {d.name for d in others if d.id != dataset_id}:
             name = f"{name}-{dataset_id}"
-        self.scratch.write(file, records.encoded({"root": str(root), "name": name}), durable=True)
+        self.scratch.write(file, json_record.encoded({"root": str(root), "name": name}), durable=True)
         return Dataset(dataset_id, name, root)
 
     def files(self, dataset: Dataset) -> pd.DataFrame:
@@ -134,12 +138,12 @@ class Store:
         frames = []
         for dataset in self.datasets():
             folder, columns = self.files_folder(dataset), ["path", "bytes", "mtime_ns", "image_id", "reason", "scan"]
-            ever = parts.read(folder, FILES_SCHEMA, ["path"], where=("image_id", image_ids))["path"].unique()
+            ever = parquet_parts.read(folder, FILES_SCHEMA, ["path"], where=("image_id", image_ids))["path"].unique()
             if not len(ever):
                 continue
-            rows = parts.read(folder, FILES_SCHEMA, columns, where=("path", ever.to_pylist())).sort_by("scan")
+            rows = parquet_parts.read(folder, FILES_SCHEMA, columns, where=("path", ever.to_pylist())).sort_by("scan")
             frames.append(
-                parts.newest(rows, ["path"]).to_pandas(integer_object_nulls=True).assign(dataset=dataset.name)
+                parquet_parts.newest(rows, ["path"]).to_pandas(integer_object_nulls=True).assign(dataset=dataset.name)
             )
         found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*_PLACE_COLUMNS, "reason"])
         now_there = found["reason"].isna() & found["image_id"].isin(image_ids)
@@ -218,34 +222,34 @@ class Store:
 
     def stats(self, run: Run) -> pd.DataFrame:
         """What the content of each picture decides: one row per image_id (`stats_schema`)."""
-        stats: pd.DataFrame = parts.newest(self._stats(run), ["image_id"]).to_pandas()
+        stats: pd.DataFrame = parquet_parts.newest(self._stats(run), ["image_id"]).to_pandas()
         return stats
 
     def measures(self, run: Run, image_ids: Sequence[str]) -> pd.DataFrame:
         """How sure the run was of these pictures, without reading all its statistics: image_id and `MEASURES`."""
         columns = ["image_id", *MEASURES]
         schema = stats_schema(run.classes)
-        table = parts.read(self.stats_folder(run), schema, columns, where=("image_id", image_ids))
-        found: pd.DataFrame = parts.newest(table, ["image_id"]).to_pandas()
+        table = parquet_parts.read(self.stats_folder(run), schema, columns, where=("image_id", image_ids))
+        found: pd.DataFrame = parquet_parts.newest(table, ["image_id"]).to_pandas()
         return found
 
     def _stats(self, run: Run) -> pa.Table:
         """Every row, oldest first."""
-        return parts.read(self.stats_folder(run), stats_schema(run.classes))
+        return parquet_parts.read(self.stats_folder(run), stats_schema(run.classes))
 
     def computed_ids(self, run: str, classes: Sequence[str]) -> set[str]:
-        table = parts.read(self.path / "runs" / run / "stats", stats_schema(classes), ["image_id"])
+        table = parquet_parts.read(self.path / "runs" / run / "stats", stats_schema(classes), ["image_id"])
         return set(table["image_id"].to_pylist())
 
     def row_count(self, run: Run) -> int:
         """Rows of a run's statistics, from the parts' footers alone: at once, whatever their number."""
-        return parts.row_count(self.stats_folder(run))
+        return parquet_parts.row_count(self.stats_folder(run))
 
     def stats_folder(self, run: Run) -> Path:
         return self.path / "runs" / run.run / "stats"
 
     def _write_run(self, run: Run) -> None:
-        self.scratch.write(self.path / "runs" / run.run / "run.json", records.encoded(asdict(run)), durable=True)
+        self.scratch.write(self.path / "runs" / run.run / "run.json", json_record.encoded(asdict(run)), durable=True)
 
     # --- the table -----------------------------------------------------------------------------------------------
 
@@ -273,7 +277,7 @@ class Store:
         classes = list(dict.fromkeys(name for run in chosen for name in run.classes))
         schema = table_schema(classes)
         by_name = sorted(chosen, key=lambda run: run.run)
-        found = [joined(files, run, parts.newest(self._stats(run), ["image_id"])) for run in by_name]
+        found = [joined(files, run, parquet_parts.newest(self._stats(run), ["image_id"])) for run in by_name]
         table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in found)], promote_options="default")
         if len(found) > 1:
             table = table.take(np.argsort(np.concatenate([places for _, places in found]), kind="stable"))
@@ -294,7 +298,7 @@ class Store:
 
     def _newest_files(self, dataset: Dataset, columns: Sequence[str] | None = None) -> pa.Table:
         """The newest row of each path, by path; `path` and `scan` must be among the columns."""
-        return newest_files(parts.read(self.files_folder(dataset), FILES_SCHEMA, columns))
+        return newest_files(parquet_parts.read(self.files_folder(dataset), FILES_SCHEMA, columns))
 
     def version(self, *, with_tags: bool = True) -> str:
         """Changes whenever a part or a JSON file does: the key of everything that is cached of this store.
@@ -324,7 +328,7 @@ class Store:
     def mask(self, run: str, image_id: str) -> NDArray[np.uint8]:
         """uint8 (H, W) at the grid's size."""
         try:
-            return overlay.read_own_png(own_bytes(self.mask_path(run, image_id)))
+            return png.read_own_png(own_bytes(self.mask_path(run, image_id)))
         except (OSError, ValueError):
             raise StoreError(
                 f"The mask of {image_id} in {run} is missing or damaged: run again with --verify to make it anew."
@@ -340,10 +344,10 @@ class Store:
         try:
             if "\0" in path or not (data_set.root / path).resolve().is_relative_to(data_set.root.resolve()):
                 raise BadImage("unreadable", "It leaves its data set's folder.")
-            data = preprocess.read_bytes(data_set.root / path)
-            if preprocess.image_id(data) != known["image_id"].iloc[0]:
+            data = image.read_bytes(data_set.root / path)
+            if image.image_id(data) != known["image_id"].iloc[0]:
                 raise StoreError(f"{path!r} has changed since its scan: run again to see its new content.")
-            return preprocess.decode(data)
+            return image.decode(data)
         except BadImage as error:
             raise StoreError(
                 f"{path!r} can no longer be read ({error.reason}): run again to bring the store up to date."

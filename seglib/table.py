@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seglib.catalog import Run
-from seglib.stats import MEASURES, blobs_column, pixels_column
+from seglib.masks.statistics import MEASURES, blobs_column, pixels_column
 
 FILES_SCHEMA = pa.schema(
     [

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seglib import parts
 from seglib.errors import StoreError, UsageError
-from seglib.scratch import Scratch, lock
+from seglib.fileio import parquet_parts
+from seglib.fileio.lock import WriterScratch, lock
 
 SCHEMA = pa.schema(
     [
@@ -52,7 +52,7 @@ class Place(Protocol):
     """A store, as far as tags need it."""
 
     path: Path
-    scratch: Scratch
+    scratch: WriterScratch
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def counts(values: pd.Series) -> dict[str, int]:
 
 def version(store: Place) -> str:
     """Changes with each action."""
-    return hashlib.sha256("\n".join(parts.names(folder(store))).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parquet_parts.names(folder(store))).encode()).hexdigest()[:16]
 
 
 # --- care of the log ---------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def version(store: Place) -> str:
 
 def merge(store: Place) -> None:
     """Small parts become one; every action stays. The caller holds the store's lock."""
-    parts.merge(store.scratch, folder(store), SCHEMA, KEY)
+    parquet_parts.merge(store.scratch, folder(store), SCHEMA, KEY)
 
 
 def outdated(store: Place) -> int:
@@ -159,15 +159,15 @@ def compact(store: Place) -> None:
 
     The parts that are read are the parts that are deleted: what others append meanwhile stays.
     """
-    old = parts.names(folder(store))
-    log = _ordered(parts.read_these(folder(store), old, SCHEMA, remedy=REMEDY))
+    old = parquet_parts.names(folder(store))
+    log = _ordered(parquet_parts.read_these(folder(store), old, SCHEMA, remedy=REMEDY))
     kept = _present(log.rows)
     if len(kept) == len(log.rows):
         return
     if len(kept):
         ids = log.ids.take(pa.array(kept["image"])).to_pandas()
         kept = kept.assign(image_id=ids.to_numpy(), tag=kept["tag"].astype("str"), action="", undoes=None)
-        parts.append(
+        parquet_parts.append(
             store.scratch, folder(store), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False)
         )
     for name in old:
@@ -210,8 +210,8 @@ def _append(
         },
         SCHEMA,
     )
-    parts.append(store.scratch, folder(store), table)
-    if len(parts.names(folder(store))) >= MERGE_FROM:
+    parquet_parts.append(store.scratch, folder(store), table)
+    if len(parquet_parts.names(folder(store))) >= MERGE_FROM:
         with contextlib.suppress(StoreError), lock(store.path, wait_seconds=0):  # somebody else is at it
             merge(store)
     return action
@@ -219,7 +219,7 @@ def _append(
 
 def _log(store: Place) -> _Log:
     """The rows of one action stand together. A row that is being merged may be there twice."""
-    return _ordered(parts.read(folder(store), SCHEMA, remedy=REMEDY))
+    return _ordered(parquet_parts.read(folder(store), SCHEMA, remedy=REMEDY))
 
 
 def _ordered(table: pa.Table) -> _Log:

@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib import overlay, parts, records, truth
 from seglib.catalog import damaged_ones
 from seglib.classes import VOC_CLASSES
 from seglib.errors import Damaged, DatasetError, StoreError, UnknownName
-from seglib.overlay import Mask
+from seglib.fileio import json_record, parquet_parts
+from seglib.masks import annotations, png
+from seglib.masks.png import Mask
 from seglib.store import Store
 
 FILES = pa.schema(
@@ -67,11 +68,11 @@ def register(store: Store, folder: Path, kind: str, classes: tuple[str, ...] | N
     """The truth of this folder in this format; `classes` are those of its indices, by default the 21 of VOC."""
     if not folder.is_dir():
         raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks with --truth.")
-    named = truth.TRIMAP_CLASSES if kind == "trimap" else classes or VOC_CLASSES
+    named = annotations.TRIMAP_CLASSES if kind == "trimap" else classes or VOC_CLASSES
     found = Truth(id=id_of(folder, kind, named), name=folder.resolve().name, format=kind, classes=named)
     file = _folder(store, found) / "truth.json"
     if not file.exists() or found.id in damaged(store):
-        store.scratch.write(file, records.encoded(asdict(found)), durable=True)
+        store.scratch.write(file, json_record.encoded(asdict(found)), durable=True)
     return found
 
 
@@ -86,11 +87,11 @@ def take_in(store: Store, about: Truth, folder: Path, photos: pd.DataFrame) -> p
     Returns the photos that have a mask, with `truth` (the mask's id) and `mask` (its path). Raises `DatasetError` for a
     mask of another size than its photo, and for equal photos whose masks differ.
     """
-    masks = truth.masks_in(folder)
+    masks = annotations.masks_in(folder)
     paths = photos["path"].drop_duplicates()
     if len(paths) < len(photos):
         raise DatasetError("Several data sets hold photos of these paths: name one of them with --dataset.")
-    pairs = truth.matched(paths, masks["path"])
+    pairs = annotations.matched(paths, masks["path"])
     found = photos[photos["path"].isin(pairs.keys())].assign(mask=lambda frame: frame["path"].map(pairs))
     joined = found.merge(masks.rename(columns={"path": "mask"}), on="mask", how="left")
     known = _index(store, about).rename(columns={"path": "mask"})
@@ -106,7 +107,7 @@ def take_in(store: Store, about: Truth, folder: Path, photos: pd.DataFrame) -> p
         fresh = joined[new].drop(columns="path").rename(columns={"mask": "path"}).assign(scan=time.time_ns())
         table = pa.Table.from_pandas(fresh[FILES.names], FILES, preserve_index=False)
         store.scratch.settle()
-        parts.append(store.scratch, files_folder(store, about), table)
+        parquet_parts.append(store.scratch, files_folder(store, about), table)
     return joined.drop(columns=["bytes", "mtime_ns"]).set_index(found.index)
 
 
@@ -126,7 +127,7 @@ def mask_path(store: Store, about: Truth, mask_id: str) -> Path:
 def mask(store: Store, about: Truth, mask_id: str) -> Mask:
     """uint8 (H, W): class index of `about.classes`, 255 void."""
     try:
-        return overlay.read_own_png(mask_path(store, about, mask_id).read_bytes())
+        return png.read_own_png(mask_path(store, about, mask_id).read_bytes())
     except (OSError, ValueError):
         raise StoreError(
             f"The truth {mask_id} of {about.name!r} is missing or damaged: delete {mask_id}.png, and evaluate again."
@@ -156,10 +157,10 @@ def folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
 def prune(store: Store, alive: Set[str]) -> None:
     """Remove what speaks of pictures that are gone, and masks that were replaced."""
     for folder in store.path.glob("truths/*"):
-        old = parts.names(folder / "files")
-        newest = _newest_of(parts.read_these(folder / "files", old, FILES))
+        old = parquet_parts.names(folder / "files")
+        newest = _newest_of(parquet_parts.read_these(folder / "files", old, FILES))
         kept = newest[newest["image_id"].isin(alive)]
-        parts.append(store.scratch, folder / "files", pa.Table.from_pandas(kept, FILES, preserve_index=False))
+        parquet_parts.append(store.scratch, folder / "files", pa.Table.from_pandas(kept, FILES, preserve_index=False))
         for name in old:
             (folder / "files" / name).unlink(missing_ok=True)
         for path in list(folder.glob("masks/*/*.png")):
@@ -169,7 +170,7 @@ def prune(store: Store, alive: Set[str]) -> None:
 
 def _newest(store: Store, truth_id: str) -> pd.DataFrame:
     """The last row of each picture."""
-    return _newest_of(parts.read(store.path / "truths" / truth_id / "files", FILES))
+    return _newest_of(parquet_parts.read(store.path / "truths" / truth_id / "files", FILES))
 
 
 def _newest_of(rows: pa.Table) -> pd.DataFrame:
@@ -179,29 +180,29 @@ def _newest_of(rows: pa.Table) -> pd.DataFrame:
 
 def _index(store: Store, about: Truth) -> pd.DataFrame:
     """The newest row of each file and picture, if the mask that it speaks of is there."""
-    table = parts.newest(parts.read(files_folder(store, about), FILES), ["path", "image_id"])
+    table = parquet_parts.newest(parquet_parts.read(files_folder(store, about), FILES), ["path", "image_id"])
     frame: pd.DataFrame = table.to_pandas()
     there = np.array([mask_path(store, about, one).exists() for one in frame["truth"]], bool)
     return frame[there]
 
 
 def _checked(about: Truth, folder: Path, name: str, label: str | None, size_wh: tuple[int, int]) -> Mask:
-    raw = truth.read(folder, name)
+    raw = annotations.read(folder, name)
     if raw.shape != size_wh[::-1]:
         raise DatasetError(
             f"The mask {name!r} is {raw.shape[1]} x {raw.shape[0]} pixels and its photo {size_wh[0]} x {size_wh[1]}: "
             "a truth must have its photo's size."
         )
     if about.format == "trimap":
-        return truth.trimap_mask(raw, name, label if isinstance(label, str) else None)
-    return truth.index_mask(raw, name, len(about.classes))
+        return annotations.trimap_mask(raw, name, label if isinstance(label, str) else None)
+    return annotations.index_mask(raw, name, len(about.classes))
 
 
 def _keep(store: Store, about: Truth, mask: Mask) -> str:
     """Returns the id: SHA-256 of size and values, first 32 hex digits."""
     mask_id = hashlib.sha256(f"{mask.shape}".encode() + mask.tobytes()).hexdigest()[:32]
     if not (path := mask_path(store, about, mask_id)).exists():
-        store.scratch.write(path, overlay.index_png(mask))
+        store.scratch.write(path, png.index_png(mask))
     return mask_id
 
 
@@ -226,8 +227,8 @@ def damaged(store: Store) -> dict[str, str]:
 
 
 def _read(file: Path) -> Truth:
-    about = records.read(file, _REMEDY)
+    about = json_record.read(file, _REMEDY)
     try:
         return Truth(**{**about, "classes": tuple(about["classes"])})
     except (TypeError, KeyError):
-        raise records.damaged(file, _REMEDY) from None
+        raise json_record.damaged(file, _REMEDY) from None

@@ -13,11 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seglib import calibrate, counts, parts, tags, truths
+from seglib import calibrate, counts, tags, truths
 from seglib.catalog import Dataset, Run
-from seglib.dataset import scan
+from seglib.data.scan import scan
 from seglib.errors import Damaged, DatasetError, StoreError, UnknownName
-from seglib.scratch import lock
+from seglib.fileio import parquet_parts
+from seglib.fileio.lock import lock
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA, VANISHED, newest_files, stats_schema
 
@@ -198,13 +199,13 @@ def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
     with lock(store.path, wait_seconds=wait_seconds):
         for folder, schema, key in folders(store):
             with contextlib.suppress(Damaged):
-                parts.merge(store.scratch, folder, schema, key)
+                parquet_parts.merge(store.scratch, folder, schema, key)
 
 
 def _dataset_status(store: Store, name: str) -> DatasetStatus:
     dataset = store.dataset(name)
     newest = store.files(dataset)
-    every = parts.read(store.files_folder(dataset), FILES_SCHEMA, ["path"]).num_rows
+    every = parquet_parts.read(store.files_folder(dataset), FILES_SCHEMA, ["path"]).num_rows
     vanished = int((newest["reason"] == VANISHED).sum())
     return DatasetStatus(
         dataset=name,
@@ -240,7 +241,7 @@ def _counts_status(store: Store, alive: set[str]) -> CountsStatus:
     orphans, found, rows, stale = set(_orphans(store)), 0, 0, 0
     for folder, schema, _ in counts.folders(store):
         columns = [name for name in ("image_id", "truth") if name in schema.names]
-        table = parts.read(folder, schema, columns)
+        table = parquet_parts.read(folder, schema, columns)
         gone = not orphans.isdisjoint((folder, folder.parent))
         found += folder.parent.parent == store.path
         rows += len(table)
@@ -269,11 +270,11 @@ def _present_files(rows: pa.Table) -> pa.Table:
 
 
 def _newest_alive(alive: set[str], rows: pa.Table) -> pa.Table:
-    return parts.newest(rows.filter(_of_these(rows["image_id"], alive)), ["image_id"])
+    return parquet_parts.newest(rows.filter(_of_these(rows["image_id"], alive)), ["image_id"])
 
 
 def _newest_spoken_of(store: Store, folder: Path, key: Sequence[str], alive: set[str], rows: pa.Table) -> pa.Table:
-    return parts.newest(rows.filter(_spoken_of(store, folder, rows, alive)), key)
+    return parquet_parts.newest(rows.filter(_spoken_of(store, folder, rows, alive)), key)
 
 
 def _of_these(image_ids: pa.ChunkedArray, alive: set[str]) -> pa.ChunkedArray:
@@ -319,12 +320,12 @@ def _keep_rows(store: Store, folder: Path, schema: pa.Schema, kept: Callable[[pa
         raise StoreError(
             f"{'/'.join(folder.parts[-2:])} is a link, and a store's folders are none: put a folder there."
         )
-    old = parts.names(folder)
-    every = parts.read_these(folder, old, schema)
+    old = parquet_parts.names(folder)
+    every = parquet_parts.read_these(folder, old, schema)
     table = kept(every)
     if table.num_rows == every.num_rows:
         return
     if table.num_rows:
-        parts.append(store.scratch, folder, table)
+        parquet_parts.append(store.scratch, folder, table)
     for name in old:
         (folder / name).unlink(missing_ok=True)

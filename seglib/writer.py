@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from seglib import overlay, parts
 from seglib.catalog import Dataset, Run
+from seglib.fileio import parquet_parts
+from seglib.masks import png
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA, stats_schema
 
@@ -44,7 +45,7 @@ class Writer:
             self._commit_if_due()
 
     def add_result(self, image_id: str, row: Mapping[str, object], mask: NDArray[np.uint8], thumbnail: bytes) -> None:
-        self._store.scratch.write(self._store.mask_path(self._run.run, image_id), overlay.index_png(mask))
+        self._store.scratch.write(self._store.mask_path(self._run.run, image_id), png.index_png(mask))
         if thumbnail:
             self.add_thumbnail(image_id, thumbnail)
         with self._lock:
@@ -60,13 +61,13 @@ class Writer:
             if self._stats:
                 self._store.scratch.settle()
                 schema = stats_schema(self._run.classes)
-                parts.append(
+                parquet_parts.append(
                     self._store.scratch, self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema)
                 )
                 self._stats = []
             if self._files:
                 table = pa.Table.from_pylist(self._files, FILES_SCHEMA)
-                parts.append(self._store.scratch, self._store.files_folder(self._dataset), table)
+                parquet_parts.append(self._store.scratch, self._store.files_folder(self._dataset), table)
                 self._files = []
             self._last_commit = self.committed_at = time.monotonic()
 

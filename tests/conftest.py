@@ -87,8 +87,8 @@ def fake_model(path: Path):
     import torch
     from safetensors.torch import save_file
 
+    from seglib.data.resize import Resize
     from seglib.models import ModelSpec
-    from seglib.preprocess import Resize
 
     colours = torch.tensor(np.array(list(COLOURS.values())), dtype=torch.float32) / 255  # (C, 3)
     # |x - c|^2 up to a constant of the pixel: the nearest colour wins

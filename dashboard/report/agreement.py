@@ -15,13 +15,15 @@ from dashboard.report import pieces
 from dashboard.report.pieces import Cell, Tile
 from dashboard.report.scope import Scope, small
 from dashboard.report.seen import MOST_CLASSES, MOST_PHOTOS, on_photo
-from seglib import cost, difference, intervals
+from seglib import cost
 from seglib.classes import BACKGROUND
 from seglib.compare import Comparison
-from seglib.difference import CATEGORIES
 from seglib.errors import StoreError
-from seglib.intervals import Figure
-from seglib.metrics import Counts
+from seglib.masks import difference
+from seglib.masks.difference import CATEGORIES
+from seglib.metrics import bootstrap
+from seglib.metrics.bootstrap import Figure
+from seglib.metrics.confusion import Counts
 
 
 def sections(scope: Scope, found: Comparison, pair: tuple[str, str] | None) -> list[str]:
@@ -45,7 +47,7 @@ def _least_agreeing(found: Comparison) -> tuple[str, str]:
 def _pairs(scope: Scope, found: Comparison) -> str:
     shown = ("pixel_agreement", "foreground_agreement")
     flat = {(pair, name): measures[name] for pair, measures in found.measures.items() for name in shown}
-    figures = intervals.figures(flat)
+    figures = bootstrap.figures(flat)
     head = ["A and B", *(f"{n.replace('_', ' ')}, {how}" for n in shown for how in ("all pixels", "mean of photos"))]
     rows: list[list[Cell]] = [
         [f"{scope.label(a)} and {scope.label(b)}", *(cell for name in shown for cell in _both(figures[(a, b), name]))]
@@ -102,7 +104,7 @@ def _main_classes(counts: Counts) -> list[str]:
 def _classes(found: Comparison, a: str, b: str) -> str:
     counts, measures = found.counts[a, b], found.measures[a, b]
     names = [name for name in _main_classes(counts) if name in counts.common]
-    figures = intervals.figures({f"{k}:{n}": measures[f"{k}:{n}"] for k in ("iou", "area_difference") for n in names})
+    figures = bootstrap.figures({f"{k}:{n}": measures[f"{k}:{n}"] for k in ("iou", "area_difference") for n in names})
     rows: list[list[Cell]] = []
     for name in names:
         iou, area = figures[f"iou:{name}"], figures[f"area_difference:{name}"]

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from dashboard.formats import photos, run_labels
-from seglib import compare, overlay, query
+from seglib import compare, query
 from seglib.catalog import Run
 from seglib.compare import FILE_COLUMNS, Comparison
 from seglib.errors import UsageError
-from seglib.overlay import Mask
+from seglib.masks import png
+from seglib.masks.png import Mask
 from seglib.query import Filters
 from seglib.store import Store
 
@@ -80,7 +81,7 @@ def small(mask: Mask) -> Mask:
     """The mask at the size of a thumbnail, if it is larger."""
     scale = _LONGEST / max(mask.shape)
     size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
-    return mask if scale >= 1 else np.asarray(overlay.stretched(mask, size))
+    return mask if scale >= 1 else np.asarray(png.stretched(mask, size))
 
 
 def _keys(frame: pd.DataFrame) -> pd.MultiIndex:

@@ -15,11 +15,13 @@ from dashboard.report import pieces
 from dashboard.report.pieces import Cell, Tile
 from dashboard.report.scope import Scope, small
 from dashboard.state import PALETTES, chip
-from seglib import __version__, intervals, overlay, query
+from seglib import __version__, query
 from seglib.catalog import Run
 from seglib.classes import BACKGROUND, PRESENT_SHARE, palette
 from seglib.errors import StoreError
-from seglib.intervals import RESAMPLES, Figure
+from seglib.masks import overlay, png
+from seglib.metrics import bootstrap
+from seglib.metrics.bootstrap import RESAMPLES, Figure
 
 MOST_PHOTOS = 24
 MOST_CLASSES = 9
@@ -55,7 +57,7 @@ def _key_figures(scope: Scope) -> list[tuple[str, str, str]]:
     if len(scope.runs) == 2:
         (measures,) = scope.comparison.measures.values()
         name = "foreground_agreement"
-        fore = intervals.figures({name: measures[name]})[name]
+        fore = bootstrap.figures({name: measures[name]})[name]
         found += [_overall(fore, "foreground agreement"), _mean(fore, "foreground agreement")]
     return found
 
@@ -123,7 +125,7 @@ def _seen(scope: Scope, run: Run, row: Mapping[Any, Any]) -> Tile | None:
     except StoreError:  # what the store lost is not in its report
         return None
     shares = {name: float((mask == index).mean()) for index, name in enumerate(run.classes)}
-    painted = pictures.colour_mask(overlay.index_png(mask), PALETTES[0], run.classes)
+    painted = pictures.colour_mask(png.index_png(mask), PALETTES[0], run.classes)
     sure = [] if pd.isna(row["confidence"]) else [f"confidence {score(float(row['confidence']))}"]
     return on_photo(scope, row, painted, [overlay.alt_text(shares), *sure])
 

@@ -13,12 +13,13 @@ from dashboard.report import pieces
 from dashboard.report.pieces import Cell, Tile
 from dashboard.report.scope import Scope, small
 from dashboard.report.seen import MOST_CLASSES, on_photo
-from seglib import difference, evaluate, truths
+from seglib import evaluate, truths
 from seglib.classes import BACKGROUND
-from seglib.difference import CATEGORIES
 from seglib.errors import StoreError
 from seglib.evaluate import Evaluation
-from seglib.intervals import Figure
+from seglib.masks import difference
+from seglib.masks.difference import CATEGORIES
+from seglib.metrics.bootstrap import Figure
 from seglib.truths import Truth
 
 MOST_WORST = 12

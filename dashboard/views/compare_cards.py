@@ -16,7 +16,7 @@ from dashboard.components import Cell, image_id_of
 from dashboard.formats import NOTHING, count, interval, of_a_matrix, percent, photos, signed, size, tenths
 from dashboard.views import compare_gallery, parts
 from dashboard.views.versus import Versus
-from seglib.intervals import Figure
+from seglib.metrics.bootstrap import Figure
 
 MOST_CLASSES = MOST_AREAS - 1
 """Rows and columns of a matrix, bars of a chart; these without background."""

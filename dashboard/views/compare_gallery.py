@@ -17,7 +17,7 @@ from dashboard.state import DISAGREEMENTS
 from dashboard.views import parts, ranked
 from dashboard.views.ranked import Gallery, Told
 from dashboard.views.versus import Versus
-from seglib.difference import CATEGORIES
+from seglib.masks.difference import CATEGORIES
 
 GALLERY = "difference_gallery"
 UNFLIPPED: dict[str, Any] = {"flip": (), "measure": "agreement"}

@@ -11,7 +11,7 @@ from dashboard.evaluations import SHOWN, Classes, Confusion
 from dashboard.formats import NOTHING, count, interval, named, of_a_matrix, percent, photos, ranged, signed, tenths
 from dashboard.views import evaluate_jobs, parts
 from dashboard.views.graded import Graded
-from seglib.intervals import Figure
+from seglib.metrics.bootstrap import Figure
 
 CONFUSION = "confusion"
 MOST_CLASSES = 7

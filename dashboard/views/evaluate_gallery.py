@@ -17,7 +17,7 @@ from dashboard.state import GRADES
 from dashboard.views import parts, ranked
 from dashboard.views.graded import Graded
 from dashboard.views.ranked import Bar, Gallery, Told
-from seglib.difference import CATEGORIES
+from seglib.masks.difference import CATEGORIES
 
 GALLERY = "worst_gallery"
 
@@ -28,7 +28,7 @@ WORDS = {
     "other": "wrong class",
     "uncompared": "void",
 }
-"""Key of a category of `seglib.difference` -> what it means where A is the truth."""
+"""Key of a category of `seglib.masks.difference` -> what it means where A is the truth."""
 
 _SHORT = {"miou": "mIoU", "accuracy": "accuracy", "boundary": "boundary F"}
 _LAYER_NAMES = {"difference": "Right and wrong", "truth": "Truth", "prediction": "Prediction"}

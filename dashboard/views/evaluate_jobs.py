@@ -16,7 +16,7 @@ from dashboard.settings import Settings
 from dashboard.views import at_work
 from dashboard.views.graded import Graded
 from seglib import truths
-from seglib.truth import FORMATS
+from seglib.masks.annotations import FORMATS
 
 _FOLDER, _FORMAT, _RUNS = "evaluate:folder", "evaluate:format", "evaluate:runs"
 _FORMATS = {AUTO: "As the masks look", "voc": "Class indices of VOC, 255 void", "trimap": "Oxford trimaps: 1, 2, 3"}

@@ -15,8 +15,8 @@ from dashboard.formats import photos, plain_markdown
 from dashboard.state import PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
 from dashboard.views import cards, parts, picked
 from dashboard.views.tiles import tiles
+from seglib.masks.statistics import MEASURES
 from seglib.query import classes_of
-from seglib.stats import MEASURES
 
 GALLERY = "gallery"
 

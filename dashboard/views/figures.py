@@ -9,7 +9,7 @@ from typing import Any
 from dashboard import ui
 from dashboard.formats import NOTHING, count, percent, score
 from seglib.classes import BACKGROUND
-from seglib.stats import MEASURES, blobs_column, pixels_column
+from seglib.masks.statistics import MEASURES, blobs_column, pixels_column
 
 Figures = dict[str, Any]
 """`stats.row` of one picture; `damage` says in a sentence why measures are missing."""

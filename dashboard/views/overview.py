@@ -15,7 +15,7 @@ from dashboard.formats import count, photos
 from dashboard.state import both_present
 from dashboard.views import cards, parts
 from seglib.classes import BACKGROUND, PRESENT_SHARE
-from seglib.stats import MEASURES
+from seglib.masks.statistics import MEASURES
 
 EXPLORE = "Explore"
 MOST = 8

@@ -17,7 +17,7 @@ from dashboard.settings import Settings
 from dashboard.views import at_work, start_run
 from seglib import export, upkeep
 from seglib.catalog import Run
-from seglib.dataset import STORE_MARKER
+from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
 from seglib.models import MODELS
 from seglib.store import Store

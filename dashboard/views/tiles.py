@@ -14,7 +14,7 @@ from dashboard.components import Tile
 from dashboard.formats import percent, score
 from seglib import tags
 from seglib.classes import BACKGROUND, PRESENT_SHARE
-from seglib.overlay import alt_text
+from seglib.masks.overlay import alt_text
 from seglib.query import agreement, classes_of, shares
 from seglib.store import Store
 

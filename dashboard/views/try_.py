@@ -23,12 +23,12 @@ from dashboard.viewer import Picture, Place, RunShown, ViewerLook
 from dashboard.views import figures, parts
 from seglib import export
 from seglib.catalog import Run
-from seglib.dataset import STORE_MARKER, SUFFIXES
+from seglib.data.image import REASONS
+from seglib.data.scan import STORE_MARKER, SUFFIXES
 from seglib.errors import BadImage, SegError
+from seglib.masks.overlay import alt_text
+from seglib.masks.statistics import MEASURES, pixels_column, share_column
 from seglib.models import DEFAULT_MODEL, MODELS, ModelSpec
-from seglib.overlay import alt_text
-from seglib.preprocess import REASONS
-from seglib.stats import MEASURES, pixels_column, share_column
 
 TITLE = "Try"
 RUNS = "Runs"

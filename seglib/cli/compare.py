@@ -64,7 +64,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _whole(found: "Comparison", report: "Report", costs: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    from seglib.intervals import flat
+    from seglib.metrics.bootstrap import flat
 
     figures = found.figures(seed)
     return {

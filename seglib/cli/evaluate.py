@@ -69,8 +69,8 @@ def add(commands: Any) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from seglib import evaluate
+    from seglib.masks.annotations import class_names
     from seglib.store import Store
-    from seglib.truth import class_names
 
     if arguments.format == "trimap" and arguments.classes:
         raise UsageError("A trimap knows the pet and its background only: leave out --classes.")
@@ -108,7 +108,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _write(arguments: argparse.Namespace, store: "Store", found: "list[Evaluation]") -> None:
-    from seglib import evaluate, export, overlay, samples
+    from seglib import evaluate, export, samples
+    from seglib.masks import png
 
     if arguments.out is not None:
         export.write_frame(arguments.out, evaluate.table(found, arguments.seed))
@@ -118,13 +119,13 @@ def _write(arguments: argparse.Namespace, store: "Store", found: "list[Evaluatio
         export.write_frame(arguments.confusion, evaluate.all_confusions(found))
     if arguments.grid is not None:
         sheet = samples.sheet(store, found, count=arguments.samples, seed=arguments.seed)
-        export.write_file(arguments.grid, overlay.png(sheet))
+        export.write_file(arguments.grid, png.png(sheet))
 
 
 def _whole(
     found: "list[Evaluation]", report: "Report", gains: "list[Difference]", notes: list[str], seed: int
 ) -> dict[str, Any]:
-    from seglib.intervals import flat
+    from seglib.metrics.bootstrap import flat
 
     return {
         "runs": list(report.runs),

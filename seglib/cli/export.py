@@ -7,7 +7,7 @@ from typing import Any
 from seglib.arguments import json_option, new_command, palette_option, share, store_option
 from seglib.cli.output import print_json
 from seglib.errors import UsageError
-from seglib.overlay import ALPHA
+from seglib.masks.overlay import ALPHA
 
 _FORMATS = {"stats": ("csv", "parquet"), "masks": ("png", "zip"), "overlays": ("png", "zip")}
 

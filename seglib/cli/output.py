@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from seglib.intervals import Figure
-    from seglib.metrics import Counts
+    from seglib.metrics.bootstrap import Figure
+    from seglib.metrics.confusion import Counts
 
 
 _HARMLESS = "\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # families of emoji need the last one

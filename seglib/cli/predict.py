@@ -10,8 +10,8 @@ from seglib.classes import palette
 from seglib.cli.output import plain, print_json, tell
 from seglib.engine import Settings, known_precision
 from seglib.errors import TooManyFailures
+from seglib.masks.overlay import ALPHA
 from seglib.models import DEFAULT_MODEL, find
-from seglib.overlay import ALPHA
 
 
 def add(commands: Any) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from seglib import models, weight_files
 from seglib.arguments import natural, new_command, positive, resize, share
 from seglib.cli.output import ProgressBar, percent, tell
+from seglib.data.resize import Resize
 from seglib.engine import DEVICES
 from seglib.errors import UsageError
-from seglib.preprocess import Resize
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from seglib.preprocess import net_wh
+from seglib.data.resize import net_wh
 from seglib.training.recipe import Frame, Recipe
 
 MOST_SQUASHED = 1.5

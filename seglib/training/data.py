@@ -13,10 +13,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from seglib import dataset, preprocess, truth
 from seglib.classes import BACKGROUND, VOC_CLASSES, VOID
+from seglib.data import image, scan
 from seglib.errors import BadImage, DatasetError, UsageError
-from seglib.overlay import Mask
+from seglib.masks import annotations
+from seglib.masks.png import Mask
 
 _LAYOUTS = (("JPEGImages", "SegmentationClass", "voc"), ("images", "annotations/trimaps", "trimap"))
 
@@ -48,14 +49,14 @@ def pairs_in(folder: Path, masks: Path | None = None) -> tuple[list[Pair], Path]
     which photos take part: each of those must have a mask.
     """
     photos, masks = _folders(folder, masks)
-    records = dataset.scan(photos)
+    records = scan.scan(photos)
     label = dict(zip(records["path"], records["label"], strict=True))
     wanted = _listed(folder)
     if wanted is not None:
         label = {name: one for name, one in label.items() if PurePosixPath(name).stem in wanted}
         if gone := wanted - {PurePosixPath(name).stem for name in label}:
             raise DatasetError(f"ImageSets names {min(gone)!r} and {len(gone) - 1} more that {photos.name} lacks.")
-    found = truth.matched(label, truth.masks_in(masks)["path"])
+    found = annotations.matched(label, annotations.masks_in(masks)["path"])
     missing = [name for name in label if name not in found]
     if missing and (wanted is not None or not found):
         raise DatasetError(
@@ -67,7 +68,7 @@ def pairs_in(folder: Path, masks: Path | None = None) -> tuple[list[Pair], Path]
 
 def photos_in(folder: Path) -> list[Pair]:
     """Photos without masks."""
-    records = dataset.scan(folder)
+    records = scan.scan(folder)
     rows = zip(records["path"], records["label"], strict=True)
     return [Pair(folder / name, None, name, label) for name, label in rows]
 
@@ -125,11 +126,11 @@ def meaning(masks: Path, named: Sequence[str] | None, format: str | None = None)
     Of VOC masks these classes are picked by name, and everything else becomes background. If any of the names is none
     of VOC's, they name the masks' values instead, in order.
     """
-    format = format or truth.guessed_format(masks, list(truth.masks_in(masks)["path"]))
+    format = format or annotations.guessed_format(masks, list(annotations.masks_in(masks)["path"]))
     if format == "trimap":
-        classes = tuple(named or (BACKGROUND, truth.PET))
-        source: tuple[str, ...] = truth.TRIMAP_CLASSES
-        alike = {"cat": truth.PET, "dog": truth.PET} if truth.PET in classes else {}
+        classes = tuple(named or (BACKGROUND, annotations.PET))
+        source: tuple[str, ...] = annotations.TRIMAP_CLASSES
+        alike = {"cat": annotations.PET, "dog": annotations.PET} if annotations.PET in classes else {}
     else:
         classes = tuple(named or VOC_CLASSES)
         source, alike = (VOC_CLASSES if set(classes) <= set(VOC_CLASSES) else classes), {}
@@ -144,12 +145,12 @@ def meaning(masks: Path, named: Sequence[str] | None, format: str | None = None)
 def load(pair: Pair, what: Meaning) -> tuple[Image.Image, Mask]:
     """The photo, upright RGB, and its mask uint8 (H, W) of the classes that are learnt, 255 void."""
     try:
-        photo = preprocess.decode(preprocess.read_bytes(pair.photo))
+        photo = image.decode(image.read_bytes(pair.photo))
     except BadImage as error:
         raise DatasetError(f"The photo {pair.name!r} cannot be used: {error.detail}") from None
     if pair.mask is None:
         return photo, np.full((photo.height, photo.width), VOID, np.uint8)
-    raw = truth.read(pair.mask.parent, pair.mask.name)
+    raw = annotations.read(pair.mask.parent, pair.mask.name)
     if raw.shape != (photo.height, photo.width):
         raise DatasetError(
             f"The mask {pair.mask.name!r} is {raw.shape[1]} x {raw.shape[0]} pixels and its photo {photo.width} x "
@@ -161,9 +162,9 @@ def load(pair: Pair, what: Meaning) -> tuple[Image.Image, Mask]:
 def mapped(raw: Mask, pair: Pair, what: Meaning) -> Mask:
     assert pair.mask is not None
     if what.format == "trimap":
-        values = truth.trimap_mask(raw, pair.mask.name, pair.label)
+        values = annotations.trimap_mask(raw, pair.mask.name, pair.label)
     else:
-        values = truth.index_mask(raw, pair.mask.name, len(what.table))
+        values = annotations.index_mask(raw, pair.mask.name, len(what.table))
     table = np.full(256, VOID, np.uint8)
     table[: len(what.table)] = what.table
     return table[values]

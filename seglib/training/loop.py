@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seglib import nets, overlay, preprocess
+from seglib import nets
+from seglib.data.resize import Resize, net_wh, resized, sight
 from seglib.errors import SegError
-from seglib.metrics import Counts
+from seglib.masks import png
+from seglib.masks.png import Mask
+from seglib.metrics.confusion import Counts
 from seglib.models import IMAGENET_MEAN, IMAGENET_STD
-from seglib.overlay import Mask
-from seglib.preprocess import Resize
 from seglib.training import augment, checkpoint, data, loader, losses, report, schedule
 from seglib.training.checkpoint import Progress
 from seglib.training.data import Meaning, Pair
@@ -202,7 +203,7 @@ def normalised(photos: Tensor) -> Tensor:
 def _as_net_sees(photos: Tensor, net_side: int) -> Tensor:
     """float (B, 3, H, W) -> (B, 3, h, w) at the size and by the filter of `preprocess.as_net_sees`."""
     height, width = photos.shape[2:]
-    size_wh = preprocess.net_wh(width, height, net_side)
+    size_wh = net_wh(width, height, net_side)
     if size_wh == (width, height):
         return photos
     seen = functional.interpolate(photos, size=size_wh[::-1], mode="bilinear", align_corners=False, antialias=True)
@@ -222,10 +223,10 @@ def _masks(
     net: nn.Module, pairs: Sequence[Pair], what: Meaning, recipe: Recipe, device: str
 ) -> Iterator[tuple[Mask, Mask]]:
     resize = Resize(recipe.resize)
-    sees = preprocess.sight(resize, recipe.net_side)
+    sees = sight(resize, recipe.net_side)
     for pair in pairs:
         photo, right = data.load(pair, what)
-        pixels = torch.from_numpy(np.array(preprocess.resized(photo, sees)))[None]  # (1, H, W, 3)
+        pixels = torch.from_numpy(np.array(resized(photo, sees)))[None]  # (1, H, W, 3)
         raw = raw_logits(net, normalised(pixels.permute(0, 3, 1, 2).to(device)))
         seen = _at(raw, resize.grid_wh(*photo.size)[::-1]).argmax(1)[0].to(torch.uint8).cpu().numpy()
-        yield right, overlay.stretched(seen, photo.size)
+        yield right, png.stretched(seen, photo.size)

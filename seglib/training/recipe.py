@@ -7,8 +7,8 @@ In: the command line's words. Out: `Recipe`, which travels in the saved state an
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from seglib.data.resize import check_net_side
 from seglib.errors import UsageError
-from seglib.preprocess import check_net_side
 
 SCHEDULES: tuple[str, ...] = ("poly", "onecycle", "constant")
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seglib.errors import UsageError
-from seglib.metrics import Counts, accuracy
+from seglib.metrics.confusion import Counts
+from seglib.metrics.measures import accuracy
 
 Row = Mapping[str, float | None]
 

@@ -14,8 +14,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from seglib import models, weight_files
+from seglib.data.resize import check_net_side
 from seglib.errors import UsageError
-from seglib.preprocess import check_net_side
 from seglib.training import checkpoint
 
 _OF_ONE_TRAINING = ("epoch", "validation_miou")

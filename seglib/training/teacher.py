@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib import models, preprocess
+from seglib import models
 from seglib.classes import BACKGROUND, animal_of_label
+from seglib.data import image as image_module
+from seglib.data.resize import Resize, resized
 from seglib.errors import BadImage, DatasetError, UsageError
 from seglib.forward import TorchNet
 from seglib.models import ModelSpec
-from seglib.preprocess import Resize
 from seglib.training.data import Pair
 
 _IMPOSSIBLE = -1e4  # a logit whose probability is 0
@@ -39,7 +40,7 @@ class SoftLabels:
         Of a photo without a mask, whose folder says cat or dog, the other animal is ruled out.
         """
         try:
-            path = _path(self.folder, preprocess.image_id(preprocess.read_bytes(pair.photo)))
+            path = _path(self.folder, image_module.image_id(image_module.read_bytes(pair.photo)))
             logits = np.load(path).astype(np.float32)
         except (OSError, ValueError, BadImage):
             raise DatasetError(
@@ -98,10 +99,10 @@ def make(
     _write(file, json.dumps(about, indent=1).encode())
     net = TorchNet(spec, precision, device)
     for done, pair in enumerate(pairs, 1):
-        data = preprocess.read_bytes(pair.photo)
-        path = _path(folder, preprocess.image_id(data))
+        data = image_module.read_bytes(pair.photo)
+        path = _path(folder, image_module.image_id(data))
         if not path.exists():
-            logits = _logits(net, preprocess.resized(preprocess.decode(data), spec.sees(resize)))
+            logits = _logits(net, resized(image_module.decode(data), spec.sees(resize)))
             buffer = io.BytesIO()
             np.save(buffer, logits.astype(np.float16))
             _write(path, buffer.getvalue())

@@ -10,11 +10,11 @@ from PIL import Image
 
 from dashboard import charts
 from dashboard.settings import Settings
-from seglib import overlay, stats
 from seglib.catalog import Run
 from seglib.classes import VOC_CLASSES
+from seglib.data.image import image_id
 from seglib.engine import Recipe
-from seglib.preprocess import image_id
+from seglib.masks import png, statistics
 from seglib.store import Store
 from seglib.writer import Writer
 
@@ -130,9 +130,11 @@ def fill(
                 status = file.stat()
                 record |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
                 identity, width, height = real_id(name), *PHOTO_WH
-            measures = stats.Measures(confidence=CONFIDENCE.get(name, 0.9), entropy=0.1, low_margin=0.05)
+            measures = statistics.Measures(confidence=CONFIDENCE.get(name, 0.9), entropy=0.1, low_margin=0.05)
             mask = mask_of(counts, classes)
-            writer.add_result(identity, stats.row(mask, classes, measures if measured else None), mask, thumbnail())
+            writer.add_result(
+                identity, statistics.row(mask, classes, measures if measured else None), mask, thumbnail()
+            )
             writer.add_file(record, image_id=identity, width=width, height=height)
         bad = {"path": "cats/bad.jpg", "bytes": 1, "mtime_ns": 1, "split": None, "label": "cats"}
         writer.add_file(bad, reason="not an image", detail="The file is empty.")
@@ -159,7 +161,7 @@ def draw_truth(folder: Path, drawn: dict[str, dict[str, int]] = TRUTH, size_wh: 
     for name, counts in drawn.items():
         file = (folder / name).with_suffix(".png")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(overlay.index_png(overlay.stretched(mask_of(counts), size_wh)))
+        file.write_bytes(png.index_png(png.stretched(mask_of(counts), size_wh)))
     return folder
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from dashboard import comparisons
 from dashboard.comparisons import costliest, order, pair
-from seglib import compare, difference, evaluate
+from seglib import compare, evaluate
 from seglib.classes import VOC_CLASSES
-from seglib.overlay import index_png
+from seglib.masks import difference
+from seglib.masks.png import index_png
 from seglib.store import Store
 from tests.dashboard.conftest import PIXELS, fill, recipe
 

@@ -6,8 +6,9 @@ import pytest
 from dashboard import evaluations
 from dashboard.evaluations import GRADES, SHOWN
 from dashboard.truth_charts import reliability
-from seglib import difference, evaluate, truths
-from seglib.difference import CATEGORIES
+from seglib import evaluate, truths
+from seglib.masks import difference
+from seglib.masks.difference import CATEGORIES
 from seglib.store import Store
 from tests.dashboard.conftest import PIXELS, draw_truth, fill, id_of, recipe
 

@@ -14,9 +14,11 @@ from starlette.testclient import TestClient
 from dashboard import answers, media, originals, pictures
 from dashboard.caches import ByteCache
 from dashboard.uncertainty import Maps
-from seglib import difference, evaluate, parts, truths
+from seglib import evaluate, truths
 from seglib.classes import VOC_CLASSES, palette
 from seglib.errors import WeightsError
+from seglib.fileio import parquet_parts
+from seglib.masks import difference
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA
 
@@ -52,7 +54,7 @@ def test_a_mask_is_painted_and_its_background_is_transparent(client, colours):
 
 
 def test_void_is_transparent_too():
-    from seglib.overlay import index_png
+    from seglib.masks.png import index_png
 
     data = pictures.colour_mask(index_png(np.array([[0, 255, 8]], np.uint8)), "voc", VOC_CLASSES)
     assert np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))[0, :, 3].tolist() == [0, 0, 255]
@@ -162,7 +164,7 @@ def test_pictures_are_only_read(client, method, address):
 
 @pytest.mark.parametrize("values", [[0, 1, 8, 12, 20, 255], list(range(256))])
 def test_a_grey_mask_holds_the_class_indices_and_no_colours(values):
-    from seglib.overlay import index_png
+    from seglib.masks.png import index_png
 
     picture = Image.open(io.BytesIO(pictures.grey_mask(index_png(np.array([values], np.uint8)))))
     assert picture.mode == "L"
@@ -255,7 +257,7 @@ def test_of_equal_files_one_that_is_there_is_taken(photos, real):
     copy.write_bytes(photo_of("cats/a.jpg"))
     row = {"path": "dogs/copy.jpg", "bytes": copy.stat().st_size, "mtime_ns": copy.stat().st_mtime_ns, "scan": 2}
     table = pa.Table.from_pylist([{name: row.get(name) for name in FILES_SCHEMA.names} | {"image_id": REAL}])
-    parts.append(store.scratch, store.files_folder(data_set), table.cast(FILES_SCHEMA))
+    parquet_parts.append(store.scratch, store.files_folder(data_set), table.cast(FILES_SCHEMA))
     place(real).unlink()
     assert originals.find(store, REAL).path == copy.resolve()
     assert photos.get(PHOTO).status_code == 200

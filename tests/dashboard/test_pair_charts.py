@@ -6,7 +6,7 @@ import pytest
 
 from dashboard import pair_charts
 from dashboard.formats import interval, signed, tenths
-from seglib.intervals import Figure
+from seglib.metrics.bootstrap import Figure
 
 
 def figure_of(value: float | None, ends: tuple[float, float] | None) -> Figure:

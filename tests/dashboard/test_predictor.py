@@ -12,12 +12,12 @@ from PIL import Image
 from dashboard import predict_worker
 from dashboard.predictor import Predictor, receive, send
 from seglib import pipeline
+from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError
+from seglib.masks.png import read_index_png
+from seglib.masks.statistics import MEASURES
 from seglib.models import DEFAULT_MODEL, find
-from seglib.overlay import read_index_png
 from seglib.pipeline import Options
-from seglib.preprocess import Resize
-from seglib.stats import MEASURES
 from seglib.store import Store
 from tests.conftest import ROOT, SAMPLE
 from tests.seglib.test_interruption import is_running

@@ -6,8 +6,8 @@ import pytest
 
 from dashboard import ranking
 from dashboard.ranking import PAGE_SIZE, Order, page_of, ranked
-from seglib.difference import CATEGORIES
-from seglib.metrics import Counts
+from seglib.masks.difference import CATEGORIES
+from seglib.metrics.confusion import Counts
 
 NAN = float("nan")
 

@@ -8,8 +8,8 @@ import pytest
 from dashboard import trials
 from dashboard.predictor import Seen
 from dashboard.trials import accepted, address, agreements, pixel_agreement
-from seglib.overlay import index_png
-from seglib.preprocess import image_id
+from seglib.data.image import image_id
+from seglib.masks.png import index_png
 
 
 def seen(mask: list[list[int]], classes: tuple[str, ...] = ("background", "cat")) -> Seen:

@@ -11,11 +11,12 @@ from PIL import Image
 from dashboard import predict_worker, uncertainty
 from dashboard.predictor import BUSY, Predictor
 from dashboard.uncertainty import CannotCompute, Maps
-from seglib import engine, models, preprocess
+from seglib import engine, models
 from seglib.catalog import Run
+from seglib.data.image import decode
+from seglib.data.resize import Resize
 from seglib.engine import Settings
 from seglib.errors import BadImage, SegError
-from seglib.preprocess import Resize
 from seglib.store import Store
 from tests.conftest import SAMPLE
 
@@ -45,7 +46,7 @@ def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(sto
     picture = Image.open(io.BytesIO(png))
     assert (picture.mode, picture.size) == ("L", (96, 64))
     spec, settings = models.find(), Settings(resize=Resize("96x64"))
-    image, grid_wh = engine.shown(preprocess.decode(PHOTO.read_bytes()), spec, settings)
+    image, grid_wh = engine.shown(decode(PHOTO.read_bytes()), spec, settings)
     _, (measure,) = engine.predict_batch(image[None], spec, settings, grid_wh)
     assert np.asarray(picture).mean() / 255 == pytest.approx(measure.entropy, abs=0.002)
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
-from seglib.stats import MEASURES
+from seglib.masks.statistics import MEASURES
 from seglib.store import Store
 from tests.conftest import ROOT, SAMPLE
 from tests.dashboard.conftest import fill

@@ -146,9 +146,10 @@ def _meanwhile(scene: Scene, store: Path, when: int, harm: Callable[[], None]) -
 
     def work() -> int:
         scene.ready()
-        from seglib import cli, workers
+        from seglib import cli
+        from seglib.data import decode_pool
 
-        real, opened = workers.read_photo, [0]
+        real, opened = decode_pool.read_photo, [0]
 
         def reading(*arguments: Any, **options: Any) -> Any:
             opened[0] += 1
@@ -156,7 +157,7 @@ def _meanwhile(scene: Scene, store: Path, when: int, harm: Callable[[], None]) -
                 harm()
             return real(*arguments, **options)
 
-        workers.read_photo = reading
+        decode_pool.read_photo = reading
         return cli.main(scene.run(store))
 
     return work

@@ -17,10 +17,11 @@ import pandas as pd
 
 from dashboard import trials
 from dashboard.predictor import Predictor
-from seglib import overlay, pipeline, truth
+from seglib import pipeline
+from seglib.data.image import REASONS
 from seglib.errors import BadImage, DatasetError
+from seglib.masks import annotations, png
 from seglib.models import DEFAULT_MODEL
-from seglib.preprocess import REASONS
 from seglib.store import Store
 from tests.conftest import ROOT, SAMPLE, fake_model
 from tests.reliability import hostile_pictures
@@ -107,7 +108,7 @@ def uploads(tries: int, seed: int, folder: Path) -> Line:
 
 def masks(tries: int, seed: int, folder: Path) -> Line:
     """Masks for `evaluate` and `import-masks`: each is a mask of indices or one sentence."""
-    sound = overlay.index_png(np.arange(48, dtype=np.uint8).reshape(6, 8) % 21)
+    sound = png.index_png(np.arange(48, dtype=np.uint8).reshape(6, 8) % 21)
     files = [(name, data) for name, data in hostile_pictures.made().items() if name.endswith(".png")]
     files += [(f"{at}.png", data) for at, (_, data) in enumerate(hostile_pictures.mutated(tries - len(files), seed))]
     chance = np.random.default_rng(seed)
@@ -120,7 +121,7 @@ def masks(tries: int, seed: int, folder: Path) -> Line:
     said: Counter[str] = Counter()
     for name, _ in files:
         try:
-            mask = truth.read(folder, name)
+            mask = annotations.read(folder, name)
         except DatasetError as error:
             sentence = str(error)
             assert "\n" not in sentence, sentence

@@ -121,7 +121,8 @@ def content(path: Path) -> dict[str, Any]:
     """What a store holds, apart from times and names that must differ; two equal ones hold the same."""
     import hashlib
 
-    from seglib import counts, parts, tags
+    from seglib import counts, tags
+    from seglib.fileio import parquet_parts
     from seglib.store import Store
     from seglib.table import stats_schema
 
@@ -131,10 +132,12 @@ def content(path: Path) -> dict[str, Any]:
     for dataset in store.datasets():
         found[f"files {dataset.name}"] = store.files(dataset).drop(columns="scan").to_csv(index=False)
     for run in store.runs():
-        table = parts.newest(parts.read(store.stats_folder(run), stats_schema(run.classes)), ["image_id"])
+        table = parquet_parts.newest(
+            parquet_parts.read(store.stats_folder(run), stats_schema(run.classes)), ["image_id"]
+        )
         found[run.run] = table.to_pandas().sort_values("image_id").to_csv(index=False)
     for folder, schema, key in counts.folders(store):
-        frame = parts.newest(parts.read(folder, schema), key).to_pandas()
+        frame = parquet_parts.newest(parquet_parts.read(folder, schema), key).to_pandas()
         found[folder.relative_to(path).as_posix()] = frame.sort_values(list(key)).to_csv(index=False)
     found["tags"] = tags.tags_of(store).sort_index().to_csv()
     for file in sorted(path.rglob("*")):

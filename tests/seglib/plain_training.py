@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from seglib import models, overlay
+from seglib import models
+from seglib.masks import png
 from seglib.training import data, loop
 from seglib.training.loader import Source
 from seglib.training.recipe import Recipe
@@ -45,7 +46,7 @@ def voc_folder(root: Path, photos: int = 24) -> Path:
         mask[top : top + 20, left : left + 20] = (8, 12)[kind]
         mask[0] = 255
         Image.fromarray(image).save(root / "JPEGImages" / f"{index:02}.png")
-        (root / "SegmentationClass" / f"{index:02}.png").write_bytes(overlay.index_png(mask))
+        (root / "SegmentationClass" / f"{index:02}.png").write_bytes(png.index_png(mask))
     return root
 
 

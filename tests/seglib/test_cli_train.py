@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from seglib import cli, models, overlay, weight_files
+from seglib import cli, models, weight_files
+from seglib.masks import png
 from seglib.training import checkpoint
 from tests.seglib.plain_training import voc_folder
 
@@ -56,8 +57,8 @@ def test_fine_tuning_starts_from_a_checkpoint_under_a_new_head(voc, tmp_path, ca
     assert train("tiny", voc, "--classes", "background,cat,dog", "--out", first, *SMALL) == 0
     for index in range(12):  # other masks: two classes by their values
         mask = voc / "SegmentationClass" / f"{index:02}.png"
-        old = overlay.read_index_png(mask.read_bytes())
-        mask.write_bytes(overlay.index_png(np.where(old == 255, 255, old > 0).astype(np.uint8)))
+        old = png.read_index_png(mask.read_bytes())
+        mask.write_bytes(png.index_png(np.where(old == 255, 255, old > 0).astype(np.uint8)))
     assert train("tiny", voc, "--finetune", first, "--classes", "paper,box", "--out", second, *SMALL) == 0
     spec = models.find(None, second)
     assert spec.classes == ("paper", "box")

@@ -12,10 +12,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import compare, counts, metrics, overlay, parts, upkeep
+from seglib import compare, counts, upkeep
 from seglib.errors import UnknownName, UsageError
+from seglib.fileio import parquet_parts
 from seglib.imported import import_masks
-from seglib.overlay import index_png
+from seglib.masks import png
+from seglib.masks.png import index_png
+from seglib.metrics import confusion
+from seglib.metrics.measures import agreement
 from seglib.query import Filters
 from seglib.store import Store
 from tests.conftest import ROOT
@@ -152,7 +156,7 @@ def test_masks_meet_on_the_finer_grid_by_nearest_neighbour(keep):
     b = keep("fine", {"cats/a": fine})
     found = compared(keep.store, a, b)
     larger = np.asarray(Image.fromarray(CAT).resize((32, 24), Image.Resampling.NEAREST))
-    assert (found.flips(a, b).to_numpy() == metrics.confusion(larger, fine, 4, 4)).all()
+    assert (found.flips(a, b).to_numpy() == confusion.confusion(larger, fine, 4, 4)).all()
     assert found.flips(a, b).to_numpy().sum() == 32 * 24
 
 
@@ -162,7 +166,7 @@ def test_masks_meet_on_the_finer_grid_by_nearest_neighbour(keep):
 )
 def test_the_finer_grid_has_more_pixels_and_on_a_tie_more_width(shapes, finest):
     for order in (shapes, shapes[::-1]):
-        assert {m.shape for m in overlay.on_one_grid([np.zeros(s, np.uint8) for s in order])} == {finest}
+        assert {m.shape for m in png.on_one_grid([np.zeros(s, np.uint8) for s in order])} == {finest}
 
 
 # --- many runs ---
@@ -250,12 +254,12 @@ def test_what_two_processes_counted_counts_once(two):
     store, a, b = two
     found = compared(store, a, b)
     folder = counts.pair_folder(store, a, b)
-    parts.append(store.scratch, folder, parts.read(folder, counts.CELLS))
+    parquet_parts.append(store.scratch, folder, parquet_parts.read(folder, counts.CELLS))
     doubled = compare.comparison(store, [a, b])
     assert (doubled.flips(a, b) == found.flips(a, b)).all().all()
     upkeep.merge_parts(store)
-    assert len(parts.names(folder)) == 1
-    assert parts.row_count(folder) == len(found.counts[a, b].pixels)
+    assert len(parquet_parts.names(folder)) == 1
+    assert parquet_parts.row_count(folder) == len(found.counts[a, b].pixels)
 
 
 def test_a_damaged_mask_costs_its_image_alone(two):
@@ -363,6 +367,6 @@ def test_a_thousand_images_of_two_runs_are_asked_in_no_time(two):
     found = compared(store, a, b)
     many = found.counts[a, b].taken(np.arange(100_000) % 4)
     begun = time.process_time()
-    measures = metrics.agreement(many)
+    measures = agreement(many)
     assert measures["pixel_agreement"].overall() == found.measures[a, b]["pixel_agreement"].overall()
     assert time.process_time() - begun < 5

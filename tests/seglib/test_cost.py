@@ -10,10 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import get_model, get_model_weights
 
 from seglib import cost, pipeline
+from seglib.data.resize import Resize, net_wh
 from seglib.imported import import_masks
+from seglib.masks.png import index_png
 from seglib.models import GFLOPS_SIDE, MODELS
-from seglib.overlay import index_png
-from seglib.preprocess import Resize, net_wh
 from seglib.store import Store
 from tests.conftest import SAMPLE
 

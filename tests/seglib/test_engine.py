@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 
 from seglib import engine, nets
+from seglib.data.image import decode
+from seglib.data.resize import Resize, resized
 from seglib.engine import Settings, predict_batch, recipe
 from seglib.errors import SegError, UsageError
 from seglib.models import MODELS
-from seglib.preprocess import Resize, decode, resized
 from tests.conftest import COLOURS
 
 

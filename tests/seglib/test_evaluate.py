@@ -7,10 +7,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import boundary, counts, evaluate, export, overlay, pipeline, preprocess, samples, truths, upkeep
+from seglib import counts, evaluate, export, pipeline, samples, truths, upkeep
 from seglib.classes import VOC_CLASSES, VOID
+from seglib.data import resize
+from seglib.data.image import decode
 from seglib.errors import DatasetError, SegError, UnknownName
 from seglib.imported import import_masks
+from seglib.masks import boundary, overlay, png
 from seglib.models import MODELS
 from seglib.query import Filters
 from seglib.store import Store
@@ -38,7 +41,7 @@ def draw(folder, name, size_wh=(64, 48), **boxes):
         mask[top:bottom, left:right] = VOID if called == "void" else CLASSES.index(called)
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(overlay.index_png(mask))
+    path.write_bytes(png.index_png(mask))
 
 
 @pytest.fixture
@@ -151,7 +154,7 @@ def test_masks_are_enlarged_to_the_truth_by_nearest_neighbour(store, drawn):
 
 
 def truth_c(folder) -> np.ndarray:
-    return overlay.read_index_png((folder / "dogs" / "c.png").read_bytes())
+    return png.read_index_png((folder / "dogs" / "c.png").read_bytes())
 
 
 def test_an_all_void_truth_is_counted_once_and_says_nothing(store, drawn):
@@ -167,7 +170,7 @@ def test_an_all_void_truth_is_counted_once_and_says_nothing(store, drawn):
 def test_differences_are_paired_over_the_same_photos(store, drawn, fake, tmp_path):
     from dataclasses import replace
 
-    pipeline.run(tmp_path / "photos", store, replace(fake, resize=preprocess.Resize("32")), options=OPTIONS)
+    pipeline.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
     names = [run.run for run in store.runs()]
     assert evaluate.runs_with(store, drawn) == names
     report = evaluate.update(store, drawn, names, classes=CLASSES)
@@ -320,7 +323,7 @@ def equal_to_plain(store, folder, run, kind, names, tmp_path, spec, settings, **
     confidences.mkdir()
     root = store.datasets()[0].root
     for path in table["path"]:
-        image, grid_wh = engine.shown(preprocess.decode((root / path).read_bytes()), spec, settings)
+        image, grid_wh = engine.shown(decode((root / path).read_bytes()), spec, settings)
         found = engine.confidence_map(image, spec, settings, grid_wh)
         np.save(confidences / PurePosixPath(path).with_suffix(".npy").name, found)
     plain = plain_evaluation.figures(kind, dataset, folder, confidences, len(spec.classes))
@@ -368,7 +371,7 @@ def test_figures_are_those_of_an_independent_script(kind, tmp_path, shared):
 def test_a_damaged_mask_of_one_run_costs_its_photo_in_all_of_them(store, drawn, fake, tmp_path):
     from dataclasses import replace
 
-    pipeline.run(tmp_path / "photos", store, replace(fake, resize=preprocess.Resize("32")), options=OPTIONS)
+    pipeline.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
     names = [run.run for run in store.runs()]
     damaged = store.table([names[1]]).set_index("path")["image_id"]["cats/a.png"]
     store.mask_path(names[1], damaged).write_bytes(b"no picture")
@@ -387,7 +390,7 @@ def test_runs_without_a_photo_in_common_are_a_sentence(store, drawn, fake, tmp_p
     only = pipeline.Options(workers=0, names=("a",))
     other = pipeline.Options(workers=0, names=("b",))
     for side, options in (("40", only), ("32", other)):
-        pipeline.run(tmp_path / "photos", store, replace(fake, resize=preprocess.Resize(side)), options=options)
+        pipeline.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize(side)), options=options)
     names = [run.run for run in store.runs() if not run.resize.startswith("64")]
     with pytest.raises(DatasetError, match="no photo in common"):
         evaluate.update(store, drawn, names, classes=CLASSES)

@@ -7,7 +7,7 @@ import pytest
 from seglib import compare, export, pipeline, query, upkeep
 from seglib.errors import DatasetError, UsageError
 from seglib.imported import import_masks
-from seglib.overlay import index_png
+from seglib.masks.png import index_png
 from seglib.query import Filters
 from seglib.store import Store
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from seglib import calibrate, cli, engine, int8, pipeline, preprocess, upkeep
+from seglib import calibrate, cli, engine, int8, pipeline, upkeep
+from seglib.data import image as image_module
+from seglib.data.resize import Resize
 from seglib.engine import Settings, predict_batch, shown
 from seglib.errors import DatasetError, SegError, StoreError, UsageError, WeightsError
 from seglib.forward import TorchNet
 from seglib.models import MODELS, find
 from seglib.pipeline import Options
-from seglib.preprocess import Resize
 from seglib.remake import remake
 from seglib.store import Store
 from tests.conftest import ROOT, SAMPLE
@@ -95,13 +96,13 @@ def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatc
     this_run = store.run(report.run)
     folder = calibrate.folder_of(store, fake, fake.resize)
     about = json.loads((folder / "calibration.json").read_text())
-    ids = {preprocess.image_id(path.read_bytes()) for path in photos.glob("*/*.png")}
+    ids = {image_module.image_id(path.read_bytes()) for path in photos.glob("*/*.png")}
     assert about["image_ids"] == sorted(ids)
     assert this_run.recipe["quantised_sha256"] == about["sha256"] == int8.sha256(folder)
     assert {"openvino", "nncf"} <= set(this_run.versions)
 
     monkeypatch.setattr(int8, "quantise", pytest.fail)
-    monkeypatch.setattr(preprocess, "read_photo", pytest.fail)
+    monkeypatch.setattr(image_module, "read_photo", pytest.fail)
     again = run(photos, store, fake)
     assert (again.run, again.computed, again.reused) == (report.run, 0, 5)
     monkeypatch.undo()
@@ -143,7 +144,7 @@ def test_calibration_takes_the_smallest_ids_known_or_not(photos, store, fake, mo
     monkeypatch.setattr(calibrate, "CALIBRATION_PHOTOS", 3)
     pipeline.run(photos, store, fake, precision="fp32", options=Options(workers=0, limit=3))  # some ids are known then
     run(photos, store, fake)
-    ids = sorted(preprocess.image_id(path.read_bytes()) for path in photos.glob("*/*.png"))
+    ids = sorted(image_module.image_id(path.read_bytes()) for path in photos.glob("*/*.png"))
     about = json.loads((calibrate.folder_of(store, fake, fake.resize) / "calibration.json").read_text())
     assert about["image_ids"] == ids[:3]
 
@@ -235,13 +236,13 @@ def test_the_embedded_network_agrees_on_the_sample(store, sample):
     agreement = []
     for path in sorted(sample.glob("*/*")):
         settings = Settings(resize=spec.resize, precision="int8", quantised=quantised)
-        image, grid_wh = shown(preprocess.decode(path.read_bytes()), spec, settings)
+        image, grid_wh = shown(image_module.decode(path.read_bytes()), spec, settings)
         masks, _ = predict_batch(image[None], spec, settings, grid_wh)
         exact, _ = predict_batch(image[None], spec, Settings(resize=spec.resize, device="cpu"), grid_wh)
         agreement.append((masks == exact).mean())
     assert np.mean(agreement) > 0.985
     net, exact = int8.Int8Net(quantised), TorchNet(spec, "fp32", "cpu")
-    photo = preprocess.decode((sample / "cats" / "chelsea.png").read_bytes())
+    photo = image_module.decode((sample / "cats" / "chelsea.png").read_bytes())
     for height in (592, 606, 608, 620):  # with AMX, OpenVINO up to 2026.4 reads beyond its tensors at these
         image = np.asarray(photo.resize((320, height)))[None]
         with torch.inference_mode():

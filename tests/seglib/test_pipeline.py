@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from seglib import batches, engine, lanes, pipeline, soundness, upkeep, writer
+from seglib.data.image import decode, image_id
+from seglib.data.resize import Resize
 from seglib.errors import DatasetError, StoreError, Terminated, UnknownName, WeightsError
-from seglib.liveness import machine
+from seglib.fileio.process import machine
 from seglib.pipeline import Options
-from seglib.preprocess import Resize, decode, image_id
 from seglib.store import Store
 
 INLINE = Options(workers=0)
@@ -98,7 +99,7 @@ def test_the_store_is_plain_files_of_the_agreed_layout(photos, store, fake):
 def test_a_second_run_computes_nothing_and_opens_no_file(photos, store, fake, monkeypatch):
     first = run(photos, store, fake)
     before = store.version()
-    monkeypatch.setattr("seglib.workers.read_photo", pytest.fail)
+    monkeypatch.setattr("seglib.data.decode_pool.read_photo", pytest.fail)
     monkeypatch.setattr("seglib.engine.predict_batch", pytest.fail)
     again = run(photos, store, fake)
     assert counts(again) == (4, 0, 4, 0)
@@ -159,7 +160,7 @@ def test_failures_are_rows_with_a_reason_and_are_not_opened_again(photos, store,
     assert failures["reason"].to_dict() == {"cats/empty.jpg": "empty", "cats/text.jpg": "not_an_image"}
     assert len(store.table()) == 4
     with monkeypatch.context() as patch:
-        patch.setattr("seglib.workers.read_photo", pytest.fail)
+        patch.setattr("seglib.data.decode_pool.read_photo", pytest.fail)
         assert counts(run(photos, store, fake)) == (6, 0, 4, 2)
     Image.new("RGB", (64, 48), (255, 0, 0)).save(photos / "cats" / "text.jpg", "PNG")
     assert counts(run(photos, store, fake)) == (6, 1, 4, 1)
@@ -185,17 +186,17 @@ def test_a_folder_whose_name_is_no_utf8_is_a_data_set(photos, store, fake):
 
 
 def test_a_file_that_was_refused_is_read_as_soon_as_it_may_be(photos, store, fake, monkeypatch):
-    from seglib import workers
+    from seglib.data import decode_pool
     from seglib.errors import BadImage
 
-    real = workers.read_photo
+    real = decode_pool.read_photo
 
     def refused(path, *rest, **options):
         if path.name == "a.png":
             raise BadImage("unreadable", "Reading failed: Permission denied.")
         return real(path, *rest, **options)
 
-    monkeypatch.setattr("seglib.workers.read_photo", refused)
+    monkeypatch.setattr("seglib.data.decode_pool.read_photo", refused)
     monkeypatch.setattr("os.access", lambda *_: False)
     assert counts(run(photos, store, fake)) == (4, 3, 0, 1)
     assert counts(run(photos, store, fake)) == (4, 0, 3, 1)

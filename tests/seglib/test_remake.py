@@ -6,9 +6,9 @@ import pytest
 
 from seglib import engine, models
 from seglib.catalog import Run
+from seglib.data.resize import Resize
 from seglib.engine import Settings
 from seglib.errors import SegError, WeightsError
-from seglib.preprocess import Resize
 from seglib.remake import remake
 from seglib.store import Store
 

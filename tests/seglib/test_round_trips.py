@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from seglib import dataset, overlay, parts
+from seglib.data import scan as scan_module
+from seglib.fileio import parquet_parts
+from seglib.masks import png
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA
 
@@ -27,7 +29,7 @@ def test_a_scan_lists_each_photo_once_with_its_folder(names):
         for label, stem in names:
             (Path(folder) / label).mkdir(exist_ok=True)
             (Path(folder) / label / f"{stem}.jpg").write_bytes(b"x" * len(stem))
-        records = dataset.scan(Path(folder))
+        records = scan_module.scan(Path(folder))
         there = [f"{label}/{name}" for label in os.listdir(folder) for name in os.listdir(Path(folder) / label)]
         assert records["path"].tolist() == sorted(there)
         sizes = [(Path(folder) / path).stat().st_size for path in records["path"]]
@@ -50,11 +52,11 @@ def test_a_store_gives_the_newest_row_of_each_path_back(written):
                 [{"path": p, "bytes": b, "scan": s, "label": label} for p, (b, s, label) in unique.items()],
                 FILES_SCHEMA,
             )
-            parts.append(store.scratch, store.files_folder(data_set), table)
+            parquet_parts.append(store.scratch, store.files_folder(data_set), table)
             for path, row in unique.items():
                 if path not in newest or row[1] >= newest[path][1]:
                     newest[path] = row
-        parts.merge(store.scratch, store.files_folder(data_set), FILES_SCHEMA, ["path", "scan"])
+        parquet_parts.merge(store.scratch, store.files_folder(data_set), FILES_SCHEMA, ["path", "scan"])
         found = store.files(data_set)
         assert dict(zip(found["path"], found["scan"], strict=True)) == {path: row[1] for path, row in newest.items()}
         assert found["path"].is_unique
@@ -62,4 +64,4 @@ def test_a_store_gives_the_newest_row_of_each_path_back(written):
 
 @given(MASKS)
 def test_a_mask_is_read_back_as_it_was_written(mask):
-    assert (overlay.read_index_png(overlay.index_png(mask)) == mask).all()
+    assert (png.read_index_png(png.index_png(mask)) == mask).all()

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import cli, compare, counts, evaluate, parts, pipeline, soundness, upkeep
+from seglib import cli, compare, counts, evaluate, pipeline, soundness, upkeep
+from seglib.data.resize import Resize
 from seglib.errors import Damaged, StoreError
+from seglib.fileio import parquet_parts
 from seglib.pipeline import Options
-from seglib.preprocess import Resize
 from seglib.store import Store
 
 VERIFY = Options(workers=0, verify=True)
@@ -183,7 +184,7 @@ def test_what_is_appended_while_rows_are_removed_stays(store, monkeypatch):
     def meanwhile(rows):
         rows_of_others = rows.slice(0, 1)
         row = {**rows_of_others.to_pylist()[0], "path": "late.png"}
-        parts.append(store.scratch, folder, type(rows_of_others).from_pylist([row], rows.schema))
+        parquet_parts.append(store.scratch, folder, type(rows_of_others).from_pylist([row], rows.schema))
         return real(rows).slice(1)
 
     upkeep._keep_rows(store, folder, upkeep.FILES_SCHEMA, meanwhile)
@@ -222,10 +223,10 @@ def test_boundary_counts_that_rot_are_counted_again(store, fake, tmp_path, paint
     evaluate.update(store, masks, names, classes=tuple(fake.classes))
     (folder,) = store.path.glob("evaluate/*/boundary")
     schema = counts.BOUNDARY
-    expected = parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
+    expected = parquet_parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
     flip(next(folder.iterdir()))
     assert [one.kind for one in soundness.damage(store)] == ["part"]
     run(store, fake, tmp_path)
     assert evaluate.update(store, masks, names, classes=tuple(fake.classes)).computed == 3
-    found = parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
+    found = parquet_parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
     pd.testing.assert_frame_equal(found, expected)

@@ -5,11 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglib import export, pipeline, records, upkeep
+from seglib import export, pipeline, upkeep
 from seglib import open as open_store
+from seglib.data.resize import Resize
 from seglib.errors import StoreError, UnknownName
+from seglib.fileio import json_record
 from seglib.pipeline import Options
-from seglib.preprocess import Resize
 from seglib.store import Store
 
 
@@ -213,7 +214,7 @@ def test_measures_are_those_of_the_table(filled):
 )
 def test_a_run_of_other_kinds_is_named(filled, change):
     file = next(filled.path.glob("runs/*/run.json"))
-    file.write_bytes(records.encoded(records.read(file, "") | change))  # with a checksum that is right
+    file.write_bytes(json_record.encoded(json_record.read(file, "") | change))  # with a checksum that is right
     assert filled.runs() == []
     (why,) = filled.damaged_runs().values()
     assert "run.json is damaged" in why
@@ -222,7 +223,7 @@ def test_a_run_of_other_kinds_is_named(filled, change):
 @pytest.mark.parametrize("change", [{"root": 7}, {"root": ""}, {"root": "\0"}, {"name": None}])
 def test_a_data_set_of_other_kinds_is_named(filled, change):
     file = next(filled.path.glob("datasets/*/dataset.json"))
-    file.write_bytes(records.encoded(records.read(file, "") | change))  # with a checksum that is right
+    file.write_bytes(json_record.encoded(json_record.read(file, "") | change))  # with a checksum that is right
     (why,) = filled.damaged_datasets().values()
     assert "dataset.json is damaged" in why
     assert [one.name for one in filled.datasets()] == [file.parent.name]

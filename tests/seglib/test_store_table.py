@@ -7,9 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from seglib import parts
 from seglib.engine import Recipe
-from seglib.stats import MEASURES, blobs_column, pixels_column
+from seglib.fileio import parquet_parts
+from seglib.masks.statistics import MEASURES, blobs_column, pixels_column
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA, VANISHED, stats_schema
 
@@ -71,12 +71,14 @@ def random_store(tmp_path, request) -> Store:
         dataset = store.register(tmp_path / name)
         scans = [rows for scan in range(3) if (rows := file_rows(rng, scan))]
         for at in rng.permutation(len(scans)):  # two writers may commit in any order
-            parts.append(store.scratch, store.files_folder(dataset), pa.Table.from_pylist(scans[at], FILES_SCHEMA))
+            parquet_parts.append(
+                store.scratch, store.files_folder(dataset), pa.Table.from_pylist(scans[at], FILES_SCHEMA)
+            )
     for classes in CLASSES[: rng.integers(1, 3)]:
         run = store.add_run(recipe(classes), parameters=1, versions={})
         for _ in range(3):
             table = pa.Table.from_pylist(stats_rows(rng, classes), stats_schema(classes))
-            parts.append(store.scratch, store.stats_folder(run), table)
+            parquet_parts.append(store.scratch, store.stats_folder(run), table)
     return store
 
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seglib import parts, tags, upkeep
+from seglib import tags, upkeep
 from seglib.errors import StoreError, UsageError
-from seglib.scratch import lock
+from seglib.fileio import parquet_parts
+from seglib.fileio.lock import lock
 from seglib.store import Store
 
 IDS = [f"{n:032x}" for n in range(6)]
@@ -149,7 +150,7 @@ def test_merging_keeps_every_action(store):
     tags.untag(store, IDS[:3], "keep")
     before = said(store)
     upkeep.merge_parts(store)
-    assert len(parts.names(store.path / "tags")) == 1
+    assert len(parquet_parts.names(store.path / "tags")) == 1
     assert said(store) == before
     tags.undo(store)
     assert said(store) == {image_id: sorted(NAMES) for image_id in IDS}
@@ -159,7 +160,7 @@ def test_many_small_actions_do_not_leave_many_parts(store, monkeypatch):
     monkeypatch.setattr(tags, "MERGE_FROM", 5)
     for n in range(12):
         tags.tag(store, IDS[:1], f"tag {n}")
-    assert len(parts.names(store.path / "tags")) < 6
+    assert len(parquet_parts.names(store.path / "tags")) < 6
     assert len(said(store)[IDS[0]]) == 12
 
 
@@ -185,7 +186,7 @@ def test_pruning_leaves_no_part_where_no_tag_is_left(store):
     tags.tag(store, IDS, "keep")
     tags.undo(store)
     upkeep.prune(store)
-    assert parts.names(store.path / "tags") == []
+    assert parquet_parts.names(store.path / "tags") == []
 
 
 def test_a_damaged_part_is_named(store):

@@ -12,10 +12,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from seglib import models, overlay, preprocess, weight_files
+from seglib import models, weight_files
 from seglib.classes import VOC_CLASSES
+from seglib.data import resize
+from seglib.data.image import decode
 from seglib.engine import Settings, predict_batch, shown
 from seglib.errors import SegError, UsageError, WeightsError
+from seglib.masks import png
 from seglib.training import augment, checkpoint, data, loop, report, start
 from seglib.training.recipe import Frame, Recipe
 from tests.conftest import ROOT
@@ -175,7 +178,7 @@ def test_a_net_that_learnt_at_a_side_of_its_own_is_validated_and_used_at_it(fold
         image, grid_wh = shown(photo, spec, settings)
         (mask,), _ = predict_batch(image[None], spec, settings, grid_wh)
         right.append(truth[truth != 255])
-        seen.append(overlay.stretched(mask, photo.size)[truth != 255])
+        seen.append(png.stretched(mask, photo.size)[truth != 255])
     equal = np.concatenate(right) == np.concatenate(seen)
     assert progress.rows[0]["pixel_accuracy"] == pytest.approx(equal.mean(), abs=2e-3)  # fp16
     with pytest.raises(UsageError, match="A net side of 16: expected 32 to 8192 pixels"):
@@ -225,7 +228,7 @@ def test_the_plot_is_drawn_or_its_absence_is_a_sentence(whole, tmp_path, monkeyp
     monkeypatch.undo()
     report.check_plot()
     report.draw(tmp_path / "plot.png", whole[1].rows)
-    assert preprocess.decode((tmp_path / "plot.png").read_bytes()).width > 500
+    assert decode((tmp_path / "plot.png").read_bytes()).width > 500
 
 
 # --- what a net sees ---
@@ -245,7 +248,7 @@ def test_each_photo_is_seen_once_per_epoch_in_another_order():
 def test_batches_have_as_many_pixels_for_the_net_whatever_their_frames(net_side):
     made = plain.recipe(batch_size=16, base_side=224, short_side=(192, 448), net_side=net_side)
     pixels = [
-        len(batch.positions) * np.prod(preprocess.net_wh(batch.frame.width, batch.frame.height, net_side))
+        len(batch.positions) * np.prod(resize.net_wh(batch.frame.width, batch.frame.height, net_side))
         for batch in augment.batches(2000, made, 0)[:-1]
     ]
     assert max(pixels) < 1.4 * min(pixels)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib import overlay, preprocess
 from seglib.classes import VOC_CLASSES
+from seglib.data import resize
 from seglib.errors import DatasetError, UsageError
+from seglib.masks import png
 from seglib.training import data, teacher
 from seglib.training.data import Pair
 from seglib.training.recipe import Recipe
@@ -78,7 +79,7 @@ def test_what_is_not_there_is_a_sentence(voc, tmp_path):
 
 
 def test_a_mask_of_another_size_is_a_sentence(voc):
-    (voc / "SegmentationClass" / "00.png").write_bytes(overlay.index_png(np.zeros((7, 9), np.uint8)))
+    (voc / "SegmentationClass" / "00.png").write_bytes(png.index_png(np.zeros((7, 9), np.uint8)))
     pairs, masks = data.pairs_in(voc)
     with pytest.raises(DatasetError, match=r"'00.png' is 9 x 7 pixels and its photo 48 x 40"):
         data.load(pairs[0], data.meaning(masks, None))
@@ -203,7 +204,7 @@ def softened(fake, paint, tmp_path):
     paint("cats/a.png", "background", cat=(0, 0, 32, 48))
     paint("dogs/b.png", "background", dog=(0, 0, 32, 48))
     pairs = data.photos_in(photos)
-    teacher.make(fake, preprocess.Resize("64x48"), pairs, tmp_path / "soft", precision="fp32", device="cpu")
+    teacher.make(fake, resize.Resize("64x48"), pairs, tmp_path / "soft", precision="fp32", device="cpu")
     return tmp_path / "soft", pairs
 
 
@@ -236,9 +237,9 @@ def test_what_nobody_learns_is_the_teachers_background():
 def test_soft_labels_are_made_once(softened, fake, monkeypatch):
     folder, pairs = softened
     monkeypatch.setattr(teacher, "_logits", lambda *_: pytest.fail("computed again"))
-    teacher.make(fake, preprocess.Resize("64x48"), pairs, folder, precision="fp32", device="cpu")
+    teacher.make(fake, resize.Resize("64x48"), pairs, folder, precision="fp32", device="cpu")
     with pytest.raises(UsageError, match="of another teacher"):
-        teacher.make(fake, preprocess.Resize("32"), pairs, folder, precision="fp32", device="cpu")
+        teacher.make(fake, resize.Resize("32"), pairs, folder, precision="fp32", device="cpu")
 
 
 def test_soft_labels_that_lack_something_are_a_sentence(softened, tmp_path, paint):

@@ -8,7 +8,7 @@ from dashboard import viewer
 from dashboard.state import View, decode
 from dashboard.viewer import ViewerLook
 from dashboard.views.followed import Followed
-from seglib import parts
+from seglib.fileio import parquet_parts
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA
 from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, photo_of, real_id, recipe
@@ -145,7 +145,7 @@ def test_going_on_changes_photo_look_and_the_gallerys_page(tmp_path, serve, monk
     from dashboard.views import image
 
     changes: dict = {}
-    monkeypatch.setattr(image.session, "change", lambda **parts: changes.update(parts))
+    monkeypatch.setattr(image.session, "change", lambda **parts: changes.update(parquet_parts))
     order = image.np.arange(60)
     selection = type("Selection", (), {"source": source_of(tmp_path / "store"), "view": View()})
     for part, size, number in (("page", 48, 2), ("compare_page", 24, 3)):
@@ -263,7 +263,9 @@ def test_equal_files_are_one_picture_that_names_them_all(full):
     store = Store(full)
     row = {"path": "dogs/copy.jpg", "bytes": 1, "mtime_ns": 1, "label": "dogs", "scan": 2, "width": 40, "height": 30}
     row = {name: row.get(name) for name in FILES_SCHEMA.names} | {"image_id": id_of("cats/a.jpg")}
-    parts.append(store.scratch, store.files_folder(store.datasets()[0]), pa.Table.from_pylist([row]).cast(FILES_SCHEMA))
+    parquet_parts.append(
+        store.scratch, store.files_folder(store.datasets()[0]), pa.Table.from_pylist([row]).cast(FILES_SCHEMA)
+    )
     app = opened("Image")
     assert [one["name"] for one in shown(app)["pictures"]].count("dogs/copy.jpg") == 0
     assert shown(app)["place"]["total"] == 6

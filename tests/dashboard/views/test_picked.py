@@ -110,7 +110,7 @@ def test_a_store_that_cannot_be_written_is_a_sentence(full, monkeypatch):
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/secret/place")
 
-    monkeypatch.setattr("seglib.parts.append", refuse)
+    monkeypatch.setattr("seglib.fileio.parquet_parts.append", refuse)
     app = tag(app, "keep")
     assert "The store cannot be written" in said(app)
     assert "secret" not in said(app)

@@ -8,12 +8,12 @@ import pytest
 from dashboard.jobs import Jobs
 from dashboard.predictor import Predictor, Seen
 from dashboard.settings import Settings
-from seglib import stats
 from seglib.classes import VOC_CLASSES
+from seglib.data.image import image_id
 from seglib.errors import BadImage, SegError
+from seglib.masks import statistics
+from seglib.masks.png import index_png
 from seglib.models import MODELS
-from seglib.overlay import index_png
-from seglib.preprocess import image_id
 from seglib.store import Store
 from tests.dashboard.conftest import NASTY, fill, mask_of
 from tests.dashboard.views.test_pages import component, html, opened, said
@@ -39,7 +39,7 @@ def asked(monkeypatch, tmp_path):
             width=40,
             height=30,
             classes=VOC_CLASSES,
-            row=stats.row(mask, VOC_CLASSES, stats.Measures(confidence=0.9, entropy=0.1, low_margin=0.05)),
+            row=statistics.row(mask, VOC_CLASSES, statistics.Measures(confidence=0.9, entropy=0.1, low_margin=0.05)),
             precision="fp32",
             device="cpu",
             seconds=0.012,

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from seglib.dataset import choose, folders, scan
+from seglib.data.scan import choose, folders, scan
 from seglib.errors import DatasetError
 
 

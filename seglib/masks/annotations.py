@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from seglib import dataset, overlay, preprocess
 from seglib.classes import BACKGROUND, VOID, animal_of_label, are_class_names
+from seglib.data import image, scan
 from seglib.errors import BadImage, DatasetError, UsageError
-from seglib.overlay import Mask
+from seglib.masks import png
+from seglib.masks.png import Mask
 
 FORMATS: tuple[str, ...] = ("voc", "trimap")
 
@@ -27,7 +28,7 @@ _SAMPLED = 16  # masks that are looked at to guess the format
 
 def masks_in(folder: Path) -> pd.DataFrame:
     """path, bytes, mtime_ns of each PNG below the folder, by path."""
-    records = dataset.scan(folder)
+    records = scan.scan(folder)
     found = records[records["path"].str.lower().str.endswith(".png")]
     if found.empty:
         raise DatasetError(f"No masks below {folder.name!r}: expected PNG files, one per photo.")
@@ -92,7 +93,7 @@ def guessed_format(folder: Path, masks: Sequence[str]) -> str:
 def read(folder: Path, name: str) -> Mask:
     """uint8 (H, W), the values as they are in the file."""
     try:
-        return overlay.read_index_png(preprocess.read_bytes(folder / name))
+        return png.read_index_png(image.read_bytes(folder / name))
     except (BadImage, ValueError) as error:
         reason = error.detail.rstrip(".") if isinstance(error, BadImage) else str(error)
         raise DatasetError(

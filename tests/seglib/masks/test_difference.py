@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib import difference
 from seglib.classes import VOID
-from seglib.difference import BOTH_BACKGROUND, CATEGORIES, ONLY_A, ONLY_B, OTHER, SAME, UNCOMPARED
+from seglib.masks import difference
+from seglib.masks.difference import BOTH_BACKGROUND, CATEGORIES, ONLY_A, ONLY_B, OTHER, SAME, UNCOMPARED
 
 NAMES_A = ("background", "cat", "dog", "sofa")
 NAMES_B = ("background", "dog", "cat", "train")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from seglib.stats import Measures, animal, count_blobs, count_pixels, dominant_class, row
+from seglib.masks.statistics import Measures, animal, count_blobs, count_pixels, dominant_class, row
 
 CLASSES = ("background", "cat", "dog")
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seglib.errors import Damaged, StoreError
-from seglib.scratch import Scratch
+from seglib.fileio.atomic import Scratch
 
 Where = tuple[str, Sequence[str]]
 """A column and texts: only rows are read that hold one of them there."""

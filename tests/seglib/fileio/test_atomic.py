@@ -8,15 +8,15 @@ import time
 
 import pytest
 
-from seglib import scratch as scratch_room
 from seglib.errors import StoreError
-from seglib.liveness import machine
-from seglib.scratch import Scratch, lock
+from seglib.fileio import atomic
+from seglib.fileio.lock import WriterScratch, _remove_stale, lock
+from seglib.fileio.process import machine
 
 
 @pytest.fixture
 def scratch(tmp_path):
-    return Scratch(tmp_path)
+    return WriterScratch(tmp_path)
 
 
 def dead_process() -> int:
@@ -136,7 +136,7 @@ def test_a_lock_that_another_has_taken_over_is_not_taken_away(tmp_path):
     (tmp_path / "lock").write_text(dead)
     with (tmp_path / "lock").open("rb"), lock(tmp_path):
         holder = (tmp_path / "lock").read_text()
-        scratch_room._remove_stale(tmp_path / "lock")
+        _remove_stale(tmp_path / "lock")
         assert (tmp_path / "lock").read_text() == holder
 
 
@@ -160,11 +160,11 @@ def test_another_process_of_the_same_number_is_not_the_writer(tmp_path, scratch)
 def test_who_wrote_once_is_no_writer_any_more(tmp_path, scratch):
     """A server that has tagged photos must not keep everybody from pruning."""
     scratch.write(tmp_path / "rows" / "a", b"1")
-    assert not Scratch(tmp_path).other_writers()
+    assert not WriterScratch(tmp_path).other_writers()
     assert [p.name for p in tmp_path.iterdir()] == ["rows"]
     with scratch.writing():
         scratch.write(tmp_path / "rows" / "a", b"1")
-        assert Scratch(tmp_path).other_writers()
+        assert WriterScratch(tmp_path).other_writers()
 
 
 def test_who_wants_to_write_waits_until_pruning_is_done(tmp_path, scratch):
@@ -185,6 +185,6 @@ def test_who_wants_to_write_waits_until_pruning_is_done(tmp_path, scratch):
 def test_all_is_on_the_disk_when_it_is_settled(scratch, tmp_path, monkeypatch):
     if sys.platform == "linux":
         scratch.settle()
-        monkeypatch.setattr(scratch_room, "_syncfs", lambda: lambda _: 1 / 0)
+        monkeypatch.setattr(atomic, "_syncfs", lambda: lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             scratch.settle()

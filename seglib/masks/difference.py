@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seglib.classes import BACKGROUND, VOID
-from seglib.overlay import Mask, on_one_grid, png
+from seglib.masks.png import Mask, on_one_grid, png
 
 BOTH_BACKGROUND, SAME, ONLY_A, ONLY_B, OTHER, UNCOMPARED = range(6)
 

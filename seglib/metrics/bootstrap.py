@@ -11,7 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib.metrics import Column, Measure, ratio
+from seglib.metrics.confusion import Column
+from seglib.metrics.measures import Measure, ratio
 
 Interval = tuple[float, float]
 Key = TypeVar("Key", bound=Hashable)

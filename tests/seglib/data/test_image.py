@@ -8,19 +8,9 @@ import pytest
 from PIL import Image
 from torchvision.transforms import functional
 
+from seglib.data.image import REASONS, decode, image_id, make_thumbnail, read_photo
+from seglib.data.resize import Resize, as_net_sees, net_wh, resized, sight
 from seglib.errors import BadImage, UsageError
-from seglib.preprocess import (
-    REASONS,
-    Resize,
-    as_net_sees,
-    decode,
-    image_id,
-    make_thumbnail,
-    net_wh,
-    read_photo,
-    resized,
-    sight,
-)
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:
@@ -244,7 +234,7 @@ def test_a_refusal_of_the_operating_system_is_told_without_the_path(tmp_path, mo
     def refuse(path, _flags):
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("seglib.preprocess._without_waiting", refuse)
+    monkeypatch.setattr("seglib.data.image._without_waiting", refuse)
     with pytest.raises(BadImage, match="unreadable") as caught:
         read_photo(tmp_path / "secret.jpg", Resize("224"))
     assert caught.value.detail == "Reading failed: Permission denied."

@@ -21,8 +21,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self, TypeVar
 
+from seglib.data.image import MAX_MEMORY, MAX_SECONDS, Photo, read_photo
+from seglib.data.resize import Resize
 from seglib.errors import BadImage
-from seglib.preprocess import MAX_MEMORY, MAX_SECONDS, Photo, Resize, read_photo
 
 Tag = TypeVar("Tag")
 Task = tuple[Tag, Path, bool]

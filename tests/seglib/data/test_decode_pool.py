@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from seglib import workers
+from seglib.data import decode_pool
+from seglib.data.image import Photo
+from seglib.data.resize import Resize
 from seglib.errors import BadImage
-from seglib.preprocess import Photo, Resize
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def files(tmp_path) -> list[Path]:
 @pytest.mark.parametrize("count", [0, 2])
 def test_photos_come_back_in_order_and_failures_are_values(files, count):
     files[7].write_bytes(b"")
-    with workers.Decoders(count, Resize("32x32")) as decoders:
+    with decode_pool.Decoders(count, Resize("32x32")) as decoders:
         decoders.wait_until_up()
         outcomes = list(decoders.decode((path.name, path, True) for path in files))
     assert [tag for tag, _ in outcomes] == [path.name for path in files]
@@ -31,10 +32,10 @@ def test_photos_come_back_in_order_and_failures_are_values(files, count):
 
 
 def test_a_file_that_kills_its_worker_costs_that_file_alone(files, monkeypatch):
-    monkeypatch.setattr(workers, "read", read_or_die)
+    monkeypatch.setattr(decode_pool, "read", read_or_die)
     files[3].rename(files[3].with_name("killer.png"))
     files[3] = files[3].with_name("killer.png")
-    with workers.Decoders(2, Resize("32x32")) as decoders:
+    with decode_pool.Decoders(2, Resize("32x32")) as decoders:
         outcomes = dict(decoders.decode((path.name, path, False) for path in files))
     assert len(outcomes) == 40
     failed = {name: o for name, o in outcomes.items() if isinstance(o, BadImage)}
@@ -45,7 +46,7 @@ def test_a_file_that_kills_its_worker_costs_that_file_alone(files, monkeypatch):
 def read_or_die(path: Path, resize: Resize, wants_thumbnail: bool):
     if path.name == "killer.png":
         os._exit(1)
-    from seglib.workers import read
+    from seglib.data.decode_pool import read
 
     return read(path, resize, wants_thumbnail)
 
@@ -53,11 +54,11 @@ def read_or_die(path: Path, resize: Resize, wants_thumbnail: bool):
 @pytest.mark.skipif(not hasattr(os, "setpriority"), reason="this system limits no processor time")
 @pytest.mark.parametrize("how", ["in Python", "where no signal is heard"])
 def test_a_file_that_takes_too_long_costs_that_file_alone(files, monkeypatch, how):
-    monkeypatch.setattr(workers, "read", read_or_hang)
+    monkeypatch.setattr(decode_pool, "read", read_or_hang)
     slow = files[3].with_name(f"{how}.png")
     files[3].rename(slow)
     files[3] = slow
-    with workers.Decoders(2, Resize("32x32"), workers.Limits(seconds=0.3)) as decoders:
+    with decode_pool.Decoders(2, Resize("32x32"), decode_pool.Limits(seconds=0.3)) as decoders:
         outcomes = dict(decoders.decode((path.name, path, False) for path in files))
     assert len(outcomes) == 40
     (name,) = [name for name, outcome in outcomes.items() if isinstance(outcome, BadImage)]
@@ -65,7 +66,7 @@ def test_a_file_that_takes_too_long_costs_that_file_alone(files, monkeypatch, ho
 
 
 def read_or_hang(path: Path, resize: Resize, wants_thumbnail: bool):
-    from seglib.workers import read
+    from seglib.data.decode_pool import read
 
     if path.name == "in Python.png":
         while True:
@@ -78,7 +79,7 @@ def read_or_hang(path: Path, resize: Resize, wants_thumbnail: bool):
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system limits no memory")
 def test_a_file_that_takes_too_much_memory_costs_that_file_alone(files):
     Image.new("L", (9000, 9000)).save(files[3])
-    with workers.Decoders(1, Resize("32x32"), workers.Limits(memory=200_000_000)) as decoders:
+    with decode_pool.Decoders(1, Resize("32x32"), decode_pool.Limits(memory=200_000_000)) as decoders:
         outcomes = dict(decoders.decode((path.name, path, False) for path in files))
     failed = {name: o.reason for name, o in outcomes.items() if isinstance(o, BadImage)}
     assert failed == {files[3].name: "too_large"}
@@ -88,7 +89,7 @@ def test_decoders_do_not_write_to_the_terminal(files, capfd):
     Image.new("RGB", (64, 64)).save(files[0], "TIFF", compression="tiff_lzw")
     data = files[0].read_bytes()
     files[0].write_bytes(data[:8] + b"\xff" * 40 + data[48:])
-    with workers.Decoders(1, Resize("32x32")) as decoders:
+    with decode_pool.Decoders(1, Resize("32x32")) as decoders:
         ((_, outcome),) = decoders.decode([("a", files[0], False)])
     assert isinstance(outcome, BadImage)
     assert capfd.readouterr().err == ""

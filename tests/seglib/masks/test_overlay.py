@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib import overlay
 from seglib.classes import VOC_CLASSES, palette
+from seglib.masks import overlay, png
 
 MASK = np.array([[0, 8], [12, 255]], np.uint8)
 
 
 def test_an_index_png_is_a_palette_picture_whose_values_are_the_classes():
-    with Image.open(io.BytesIO(overlay.index_png(MASK))) as image:
+    with Image.open(io.BytesIO(png.index_png(MASK))) as image:
         assert image.mode == "P"
         assert np.array(image).tolist() == MASK.tolist()
         assert image.convert("RGB").getpixel((1, 0)) == (64, 0, 0)  # cat in VOC colours
@@ -19,16 +19,16 @@ def test_an_index_png_is_a_palette_picture_whose_values_are_the_classes():
 
 def test_an_index_png_is_read_back_exactly():
     found = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert (overlay.read_index_png(overlay.index_png(found)) == found).all()
+    assert (png.read_index_png(png.index_png(found)) == found).all()
 
 
 def test_a_colour_picture_is_no_mask():
     with pytest.raises(ValueError, match="mode RGB"):
-        overlay.read_index_png(overlay.png(Image.new("RGB", (2, 2))))
+        png.read_index_png(png.png(Image.new("RGB", (2, 2))))
 
 
 def test_stretching_repeats_pixels_and_mixes_none():
-    assert overlay.stretched(MASK, (4, 4)).tolist() == np.repeat(np.repeat(MASK, 2, 0), 2, 1).tolist()
+    assert png.stretched(MASK, (4, 4)).tolist() == np.repeat(np.repeat(MASK, 2, 0), 2, 1).tolist()
 
 
 @pytest.mark.parametrize(("alpha", "cat"), [(0.0, (100, 100, 100)), (1.0, (64, 0, 0)), (0.5, (82, 50, 50))])

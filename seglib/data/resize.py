@@ -1,0 +1,106 @@
+"""Resize rules: from an image's size to the size of its mask, and to the size that a model sees."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from seglib.errors import UsageError
+
+MIN_SIDE, MAX_SIDE = 32, 8192
+"""Of a grid, in pixels: the deepest nets halve five times."""
+
+
+_MAX_ASPECT = 4
+
+
+_NATIVE_PIXELS = 4_000_000
+
+
+_NET_STEP = 16  # so that the maps of a net that halves four times lie evenly over the picture
+
+
+@dataclass(frozen=True)
+class Resize:
+    """The rule from a photo's size to the grid's: `224`, `640x480` (width x height), `short:520` or `native`.
+
+    `224` and `640x480` stretch. `short:520` keeps the aspect: the shorter side becomes 520, the longer one at most
+    4 * 520. `native` keeps the size up to 4 million pixels. Either way no side is below 32 pixels, so that a strip of
+    3000x2 neither explodes nor vanishes.
+    """
+
+    text: str
+    step: int = 1
+    """Sides that keep the aspect are rounded to multiples of it."""
+
+    def __post_init__(self) -> None:
+        sides = [int(n) for n in re.findall(r"\d+", self.text)]
+        known = re.fullmatch(r"(short:)?[1-9]\d*|[1-9]\d*x[1-9]\d*|native", self.text, re.ASCII)
+        if not known or any(not MIN_SIDE <= side <= MAX_SIDE for side in sides):
+            raise UsageError(
+                f"A resize is 224, 640x480 (width x height), short:520 or native, with sides from {MIN_SIDE} to "
+                f"{MAX_SIDE}; {self.text!r} is not."
+            )
+
+    @property
+    def slug(self) -> str:
+        """As written in a run's name: `short520`."""
+        return self.text.replace(":", "")
+
+    def grid_wh(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of the grid for a photo of this size."""
+        if self.text == "native":
+            return self._scaled(width, height, min(1.0, (_NATIVE_PIXELS / (width * height)) ** 0.5))
+        if self.text.startswith("short:"):
+            short_side = int(self.text.removeprefix("short:"))
+            scale = min(short_side / min(width, height), _MAX_ASPECT * short_side / max(width, height))
+            return self._scaled(width, height, scale)
+        sides = [int(n) for n in self.text.split("x")]
+        return sides[0], sides[-1]
+
+    def _scaled(self, width: int, height: int, scale: float) -> tuple[int, int]:
+        return self._stepped(width * scale), self._stepped(height * scale)
+
+    def _stepped(self, side: float) -> int:
+        return max(MIN_SIDE, round(side / self.step) * self.step)
+
+
+def sight(resize: Resize, net_side: int) -> Resize:
+    """The rule by which a net sees photos whose grid `resize` makes: that rule itself, or, with a `net_side`, the
+    photo in its own aspect whatever the grid: the shorter side becomes `net_side`, the longer one at most 4 times
+    that, both in steps of 16.
+    """
+    return _own_sight(net_side) if net_side else resize
+
+
+def _own_sight(net_side: int) -> Resize:
+    return Resize(f"short:{net_side}", step=_NET_STEP)
+
+
+def resized(image: Image.Image, resize: Resize) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) RGB at the rule's size, by the antialiased bilinear filter that torchvision's presets use."""
+    return np.asarray(image.resize(resize.grid_wh(*image.size), Image.Resampling.BILINEAR))
+
+
+def check_net_side(net_side: int) -> None:
+    """Raises `UsageError` for a side that no grid may have; 0 is none."""
+    if net_side and not MIN_SIDE <= net_side <= MAX_SIDE:
+        raise UsageError(f"A net side of {net_side}: expected {MIN_SIDE} to {MAX_SIDE} pixels.")
+
+
+def net_wh(width: int, height: int, net_side: int) -> tuple[int, int]:
+    """(width, height) at which a net with this `net_side` sees a picture of this size (`sight`); with 0 as it is."""
+    return _own_sight(net_side).grid_wh(width, height) if net_side else (width, height)
+
+
+def as_net_sees(images: NDArray[np.uint8], net_side: int) -> NDArray[np.uint8]:
+    """uint8 (B, H, W, 3) -> uint8 (B, h, w, 3) at the size of `net_wh`, by the filter of `resized`: for pictures whose
+    photos are not at hand.
+    """
+    size_wh = net_wh(images.shape[2], images.shape[1], net_side)
+    if size_wh == (images.shape[2], images.shape[1]):
+        return images
+    seen = (Image.fromarray(image).resize(size_wh, Image.Resampling.BILINEAR) for image in images)
+    return np.stack([np.asarray(image) for image in seen])

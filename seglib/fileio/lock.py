@@ -1,0 +1,173 @@
+"""One lock per store, and a register of the processes that write to it.
+
+    with lock(store_path):               # one process at a time merges, prunes or rewrites JSON
+        ...
+
+A lock whose holder was killed, or whose heartbeat stopped, is taken over, also on file systems without hard links.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from seglib.errors import StoreError
+from seglib.fileio.atomic import Scratch, is_left_over
+from seglib.fileio.process import is_dead, machine, started
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+_STALE_SECONDS = 60
+
+
+_SPEECHLESS_SECONDS = 2
+
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without hard links say."""
+
+
+@contextlib.contextmanager
+def lock(store: Path, *, wait_seconds: float = 30) -> Iterator[None]:
+    """One process at a time merges, prunes or rewrites JSON. A lock whose holder died or fell silent is taken over."""
+    path = store / "lock"
+    deadline = time.monotonic() + wait_seconds
+    mine = _holder_here()
+    while not _try_lock(path, mine):
+        if time.monotonic() > deadline:
+            raise StoreError(f"Another process is tidying this store ({_holder(path)}): try again when it is done.")
+        time.sleep(0.05)
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beat.join()
+        with contextlib.suppress(FileNotFoundError):
+            if path.read_bytes() == mine:  # else it fell silent, and another process took over
+                path.unlink()
+
+
+def _holder_here() -> bytes:
+    host, boot = machine()
+    holder = {"pid": os.getpid(), "host": host, "boot": boot, "started": started(os.getpid())}
+    return json.dumps(holder | {"id": secrets.token_hex(8)}).encode()
+
+
+def _try_lock(path: Path, holder: bytes) -> bool:
+    """The lock appears with its content at once: whoever is killed here leaves one that says whose it was."""
+    if path.exists():
+        _remove_stale(path)
+        if path.exists():
+            return False
+    with Scratch(path.parent).new_file(holder) as whole:
+        try:
+            os.link(whole, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return _lock_by_creating(path, holder)
+    return True
+
+
+def _lock_by_creating(path: Path, holder: bytes) -> bool:
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        return False
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(holder)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return True
+
+
+def _remove_stale(path: Path) -> None:
+    """Only one process at a time, so that none takes away the lock that another has just taken over."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the file is closed, or by a kill
+            except OSError:  # somebody else is at it
+                return
+        if _is_stale(path) and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            path.unlink()
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(5):
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+
+def _is_stale(path: Path) -> bool:
+    try:
+        silent_seconds, text = time.time() - path.stat().st_mtime, path.read_bytes()
+    except OSError:
+        return False
+    if silent_seconds > _STALE_SECONDS:
+        return True
+    try:
+        holder = json.loads(text)
+        return is_dead(holder["host"], holder["boot"], int(holder["pid"]), str(holder.get("started") or ""))
+    except (ValueError, TypeError, KeyError):  # whoever made it was killed before its last word
+        return silent_seconds > _SPEECHLESS_SECONDS
+
+
+def _holder(path: Path) -> str:
+    try:
+        return f"process {json.loads(path.read_text())['pid']}"
+    except (OSError, ValueError, KeyError):
+        return "unknown process"
+
+
+class WriterScratch(Scratch):
+    """The scratch folder of a process that writes to the store, as long as it does: other processes see it there."""
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Sweep what killed processes left; show others that this one writes to the store until it is done.
+
+        Waits while somebody prunes: who prunes looks for writers first.
+        """
+        self.sweep()
+        self._make()
+        self._writing = True
+        try:
+            self._let_tidying_end()
+            yield
+        finally:
+            self._writing = False
+            self.close()
+
+    def other_writers(self) -> bool:
+        """True while another process is writing here."""
+        return any(not is_left_over(folder) for folder in self._others())
+
+    def claim(self, run: str) -> None:
+        """Show others, while `writing`, that this process adds to this run: it must not be removed."""
+        (self._folder / f"run.{run}").touch()
+        self._let_tidying_end()
+
+    def claimed(self, run: str) -> bool:
+        """True while another process adds to this run."""
+        return any((folder / f"run.{run}").exists() and not is_left_over(folder) for folder in self._others())
+
+    def _let_tidying_end(self) -> None:
+        with lock(self._store):
+            pass

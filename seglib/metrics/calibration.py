@@ -1,0 +1,41 @@
+"""Expected calibration error: how far a model's confidence is from its accuracy."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seglib.metrics.confusion import Column
+from seglib.metrics.measures import Measure, ratio
+
+CONFIDENCE_BINS = 15
+"""Equally wide bins of 0..1 (Guo et al. 2017, On Calibration of Modern Neural Networks)."""
+
+
+def expected_calibration_error(
+    pixels: NDArray[np.float64], confidence: NDArray[np.float64], correct: NDArray[np.float64]
+) -> Measure:
+    """Per image and bin of confidence (N, B): pixels, the sum of their confidences, those that are right.
+
+    sum over bins of |right - confidence| / pixels: the gap of each bin weighted by its pixels (Naeini et al. 2015).
+    """
+    return Measure(_gap, (pixels.sum(1), *(correct - confidence).T))
+
+
+def image_calibration_error(confidence: Column, accurate: Column) -> Measure:
+    """The same with an image as the unit: its mean confidence against its pixel accuracy, each image once.
+
+    Images without one of the two are left out. The value per image is |accuracy - confidence|.
+    """
+    known = ~(np.isnan(confidence) | np.isnan(accurate))
+    at = confidence_bin(np.where(known, confidence, 0))
+    gaps = np.where(known, accurate - confidence, 0)
+    return Measure(_gap, (known.astype(np.float64), *(np.where(at == b, gaps, 0) for b in range(CONFIDENCE_BINS))))
+
+
+def confidence_bin(confidence: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Bin 0..14 of each confidence; a bin holds its lower end, the last also 1."""
+    bins = np.floor(np.asarray(confidence, np.float64) * CONFIDENCE_BINS).astype(np.int64)
+    return np.clip(bins, 0, CONFIDENCE_BINS - 1)
+
+
+def _gap(every: Column, *differences: Column) -> Column:
+    return ratio(np.abs(np.array(differences)).sum(0), every)

@@ -1,0 +1,165 @@
+"""Measures of agreement and of accuracy, as ratios of counts: IoU, Dice, pixel accuracy, boundary F-score.
+
+A measure that is undefined (nothing to divide by) is None, and NaN inside arrays, never 0.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seglib.classes import BACKGROUND
+from seglib.metrics.confusion import Column, Counts, Mask, Sides, _places, _summed
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """A function of sums: `value(*columns)` of each image's columns, of their totals, or of any resample's."""
+
+    value: Callable[..., Column]
+    columns: tuple[Column, ...]
+    """Each (N,)."""
+
+    def overall(self) -> float | None:
+        """Over all pixels: of the sums of all images."""
+        return _known(float(self.value(*(column.sum(keepdims=True) for column in self.columns))[0]))
+
+    def each(self) -> Column:
+        """(N,) per image, NaN where it is not defined."""
+        return self.value(*self.columns)
+
+    def mean(self) -> tuple[float | None, int]:
+        """Over the images where it is defined, and how many those are."""
+        values = self.each()
+        values = values[~np.isnan(values)]
+        return (float(values.mean()) if len(values) else None), len(values)
+
+
+def ratio(numerator: Column, denominator: Column) -> Column:
+    """NaN where the denominator is 0."""
+    quotient = np.full(np.shape(denominator), np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator != 0)
+    return quotient
+
+
+def mean_of_ratios(*columns: Column) -> Column:
+    """Of numerator, denominator, numerator, ...: the mean of those ratios that are defined; NaN without any."""
+    ratios = np.array([ratio(*columns[i : i + 2]) for i in range(0, len(columns), 2)])
+    there = ~np.isnan(ratios)
+    return ratio(np.where(there, ratios, 0).sum(0), np.asarray(there.sum(0), np.float64))
+
+
+def agreement(counts: Counts) -> dict[str, Measure]:
+    """Two masks of equal rights. With n pixels that both name by a class that both know:
+
+    `pixel_agreement`: same class / n. `foreground_agreement`: same class other than background / at least one of the
+    two is not background; None if there are none. `iou:<class>`: both / at least one; None if neither has it, 0 if one
+    has. `area_difference:<class>`: share of b minus share of a, -1..1, of all pixels, those included that only one
+    side has a name for; 0 if neither has it. None of it is an accuracy.
+    """
+    sides = counts.sides(both_known=True)
+    names = sides.classes
+    same = sides.both.sum(1)
+    ground = names.index(BACKGROUND) if BACKGROUND in names else None
+    both_ground = sides.both[:, ground] if ground is not None else np.zeros(counts.images)
+    found = {
+        "pixel_agreement": Measure(ratio, (same, sides.total)),
+        "foreground_agreement": Measure(ratio, (same - both_ground, sides.total - both_ground)),
+    }
+    found |= _ious(sides)
+    areas_a, areas_b = (_areas(counts, values, classes, names) for values, classes in _both_sides(counts))
+    every = counts.area()
+    differences = areas_b - areas_a
+    return found | {f"area_difference:{n}": Measure(ratio, (differences[:, i], every)) for i, n in enumerate(names)}
+
+
+def class_shares(counts: Counts, name: str) -> tuple[Column, Column]:
+    """(N,) each: the share of each image's pixels that the one mask names so, and the other; NaN without pixels."""
+    every = counts.area()
+    a, b = (_areas(counts, values, classes, [name])[:, 0] for values, classes in _both_sides(counts))
+    return ratio(a, every), ratio(b, every)
+
+
+def accuracy(counts: Counts) -> dict[str, Measure]:
+    """A mask (`b`) against the truth (`a`); pixels are left out that are void, or of a class the mask cannot name.
+
+    `pixel_accuracy`: right / all. `iou:<class>`: both / at least one; `dice:<class>`: 2 both / (truth + prediction);
+    both None where the class is absent from truth and prediction, 0 where it is in one of them. `miou` and `mdice`:
+    mean over the classes where it is not None (so do torchmetrics and a nanmean). `miou_truth`: mean over the classes
+    that the truth holds: of an image that image's, over all pixels those of any image. What the mask names and the
+    truth does not know counts as wrong.
+    """
+    sides = counts.sides(both_known=False)
+    ious = _ious(sides)
+    dices = {
+        f"dice:{name}": Measure(ratio, (2 * sides.both[:, i], sides.a[:, i] + sides.b[:, i]))
+        for i, name in enumerate(sides.classes)
+    }
+    return {
+        "pixel_accuracy": Measure(ratio, (sides.both.sum(1), sides.total)),
+        "miou": _mean_measure(ious.values(), counts.images),
+        "miou_truth": _mean_in_truth(sides, counts.images),
+        "mdice": _mean_measure(dices.values(), counts.images),
+        **ious,
+        **dices,
+    }
+
+
+def boundary_f(matches: Mapping[str, tuple[Column, Column, Column, Column]], images: int) -> dict[str, Measure]:
+    """Of `boundary.matches` per class, (N,) each: `boundary_f:<class>` and their mean `boundary_f`."""
+    found = {f"boundary_f:{name}": Measure(_f_score, columns) for name, columns in matches.items()}
+    flat = tuple(column for columns in matches.values() for column in columns)
+    return {"boundary_f": Measure(_mean_f, flat or (np.zeros(images),))} | found
+
+
+def _f_score(hits_b: Column, all_b: Column, hits_a: Column, all_a: Column) -> Column:
+    """Harmonic mean of precision and recall; 0 if only one side has a boundary, NaN if neither."""
+    precision, recall = (np.nan_to_num(ratio(hits, every)) for hits, every in ((hits_b, all_b), (hits_a, all_a)))
+    score = np.nan_to_num(ratio(2 * precision * recall, precision + recall))
+    return np.where(all_a + all_b > 0, score, np.nan)
+
+
+def _mean_f(*columns: Column) -> Column:
+    scores = [_f_score(*columns[i : i + 4]) for i in range(0, len(columns) // 4 * 4, 4)]
+    values = np.array(scores) if scores else np.full((1, *np.shape(columns[0])), np.nan)
+    there = ~np.isnan(values)
+    return ratio(np.where(there, values, 0).sum(0), there.sum(0).astype(np.float64))
+
+
+def _ious(sides: Sides) -> dict[str, Measure]:
+    union = sides.a + sides.b - sides.both
+    return {f"iou:{n}": Measure(ratio, (sides.both[:, i], union[:, i])) for i, n in enumerate(sides.classes)}
+
+
+def _mean_measure(measures: Iterable[Measure], images: int) -> Measure:
+    columns = tuple(column for one in measures for column in one.columns)
+    return Measure(mean_of_ratios, columns or (np.zeros(images), np.zeros(images)))
+
+
+def _mean_in_truth(sides: Sides, images: int) -> Measure:
+    columns = [(sides.both[:, i], sides.a[:, i], sides.b[:, i]) for i in range(len(sides.classes))]
+    return Measure(_ious_in_truth, tuple(column for three in columns for column in three) or (np.zeros(images),) * 3)
+
+
+def _ious_in_truth(*columns: Column) -> Column:
+    """Of both, truth, prediction, both, ...: the mean IoU of the classes whose truth is not 0; NaN without any."""
+    three = [columns[i : i + 3] for i in range(0, len(columns), 3)]
+    parts = [(np.where(truth > 0, both, 0), np.where(truth > 0, truth + mask - both, 0)) for both, truth, mask in three]
+    return mean_of_ratios(*(column for pair in parts for column in pair))
+
+
+def _both_sides(counts: Counts) -> tuple[tuple[Mask, tuple[str, ...]], tuple[Mask, tuple[str, ...]]]:
+    return (counts.a, counts.classes_a), (counts.b, counts.classes_b)
+
+
+def _areas(counts: Counts, values: Mask, classes: Sequence[str], names: Sequence[str]) -> NDArray[np.float64]:
+    """(N, C): pixels per image that one side names by each of these classes."""
+    place = _places(classes, names)[values]
+    known = place >= 0
+    at = counts.image[known] * len(names) + place[known]
+    return _summed(at, counts.pixels[known], counts.images * len(names)).reshape(counts.images, len(names))
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
