@@ -17,14 +17,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seglib import calibrate, engine, int8, models, pipeline
+from seglib import calibrate, pipeline
 from seglib.classes import VOC_CLASSES, VOID
 from seglib.data import scan
 from seglib.data.image import decode, read_bytes
 from seglib.data.resize import Resize
-from seglib.engine import PRECISIONS, Settings
+from seglib.inference import openvino_backend, predictor
+from seglib.inference.config import PRECISIONS, Settings
 from seglib.masks import png
-from seglib.models import ModelSpec
+from seglib.models import registry
+from seglib.models.registry import ModelSpec
 from seglib.store import Store
 
 MEASURED = ("cat", "dog", "person")
@@ -38,7 +40,7 @@ def main() -> None:
     parser.add_argument("--resize", type=Resize)
     parser.add_argument("--voc", type=Path)
     arguments = parser.parse_args()
-    spec = models.MODELS[arguments.model]
+    spec = registry.MODELS[arguments.model]
     resize = arguments.resize or spec.resize
     paths = scan.scan(arguments.photos)["path"]
     paths = paths.iloc[:: max(1, len(paths) // arguments.limit)].iloc[: arguments.limit]
@@ -48,7 +50,7 @@ def main() -> None:
     print("|---|---|---|---|" + "---|" * len(MEASURED))
     exact = list(masks(photos, spec, Settings(resize=resize, device="cpu")))
     for precision in PRECISIONS:
-        if precision == "int8" and any(find_spec(name) is None for name in int8.LIBRARIES):
+        if precision == "int8" and any(find_spec(name) is None for name in openvino_backend.LIBRARIES):
             continue
         settings = prepared_settings(arguments.photos, spec, resize, precision)
         found = list(masks(photos, spec, settings))
@@ -72,8 +74,8 @@ def prepared_settings(photos: Path, spec: ModelSpec, resize: Resize, precision: 
 
 def masks(photos: list[Path], spec: ModelSpec, settings: Settings) -> Iterator[np.ndarray]:
     for path in photos:
-        image, grid_wh = engine.shown(decode(read_bytes(path)), spec, settings)
-        yield engine.predict_batch(image[None], spec, settings, grid_wh)[0][0]
+        image, grid_wh = predictor.shown(decode(read_bytes(path)), spec, settings)
+        yield predictor.predict_batch(image[None], spec, settings, grid_wh)[0][0]
 
 
 def area_difference(found: list[np.ndarray], exact: list[np.ndarray], index: int) -> float:

@@ -33,14 +33,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from seglib import calibrate, engine, forward, int8, measure, models, pipeline
+from seglib import calibrate, pipeline
 from seglib.data import scan
 from seglib.data.image import decode, read_bytes
 from seglib.data.resize import Resize
-from seglib.engine import PRECISIONS, Settings
+from seglib.inference import confidence, config, openvino_backend, predictor, torch_backend
+from seglib.inference.config import PRECISIONS, Settings
 from seglib.masks import png
 from seglib.masks.statistics import row
-from seglib.models import ModelSpec
+from seglib.models import loading, registry
+from seglib.models.registry import ModelSpec
 from seglib.store import Store
 
 Contestant = Callable[[], tuple[float, list[np.ndarray]]]
@@ -61,7 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         chosen = chosen_photos(arguments.photos, arguments.limit, Path(folder))
-        spec = models.MODELS[arguments.model]
+        spec = registry.MODELS[arguments.model]
         spec = with_random_weights(spec, Path(folder)) if arguments.random else spec
         contestants: dict[str, Contestant] = {"tutorial fp32": tutorial(chosen, spec, arguments)}
         for precision in arguments.precisions:
@@ -74,7 +76,7 @@ def main() -> None:
 
 
 def available_precisions() -> list[str]:
-    there = all(find_spec(name) is not None for name in int8.LIBRARIES)
+    there = all(find_spec(name) is not None for name in openvino_backend.LIBRARIES)
     return [name for name in PRECISIONS if there or name != "int8"]
 
 
@@ -142,11 +144,11 @@ def milliseconds_of_measuring(photos: Path, spec: ModelSpec, arguments: argparse
     settings = Settings(resize=arguments.resize)
     took = []
     for path in sorted(photos.iterdir())[:32]:
-        image, grid_wh = engine.shown(decode(read_bytes(path)), spec, settings)
-        (grid,) = engine._grids(image[None], spec, settings, grid_wh)
+        image, grid_wh = predictor.shown(decode(read_bytes(path)), spec, settings)
+        (grid,) = predictor._grids(image[None], spec, settings, grid_wh)
         logits = grid[0].flatten(1).numpy()
         started = time.perf_counter()
-        mask, sure = measure.by_numpy(logits, grid.shape[2:])
+        mask, sure = confidence.by_numpy(logits, grid.shape[2:])
         row(mask, spec.classes, sure)
         took.append(time.perf_counter() - started)
     return 1000 * statistics.median(took)
@@ -189,13 +191,13 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
                 seen = v2.functional.resize(image.convert("RGB"), [height, width])
                 return transform(seen), *arguments.resize.grid_wh(*image.size)
 
-    net = models.load(spec).to(arguments.device)
+    net = loading.load(spec).to(arguments.device)
 
     def once() -> tuple[float, list[np.ndarray]]:
         masks, areas, started = [], [], time.perf_counter()
         for batch, (width, *_), (height, *_) in DataLoader(Photos(), batch_size=4 if same_size else 1):
             with torch.no_grad():
-                logits = forward.upsampled(net(batch.to(arguments.device))["out"], (int(height), int(width)))
+                logits = torch_backend.upsampled(net(batch.to(arguments.device))["out"], (int(height), int(width)))
                 probabilities = torch.nn.functional.softmax(logits, dim=1)
             classes = probabilities.argmax(dim=1)
             boolean = torch.stack([classes == index for index in range(len(spec.classes))], dim=1)
@@ -207,15 +209,15 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
 
 
 def bare(photos: Path, spec: ModelSpec, settings: Settings, arguments: argparse.Namespace) -> Contestant:
-    net = engine._net(spec, settings.precision, engine.device_of(settings), settings.quantised)
+    net = predictor._net(spec, settings.precision, config.device_of(settings), settings.quantised)
     decoded = (decode(read_bytes(path)) for path in sorted(photos.iterdir()))
-    pictures = [engine.shown(photo, spec, settings) for photo in decoded]
+    pictures = [predictor.shown(photo, spec, settings) for photo in decoded]
     stacks = batches(pictures, arguments.batch_size)
-    if isinstance(net, forward.TorchNet):
+    if isinstance(net, torch_backend.TorchNet):
         normalised = [net.normalised(stack) for _, stack, _ in stacks]  # int8 nets do this themselves
 
     def logits() -> Iterator[torch.Tensor]:
-        if isinstance(net, forward.TorchNet):
+        if isinstance(net, torch_backend.TorchNet):
             for batch in normalised:
                 yield net._net(batch).float()
         else:
@@ -226,7 +228,7 @@ def bare(photos: Path, spec: ModelSpec, settings: Settings, arguments: argparse.
         masks, started = [], time.perf_counter()
         with torch.inference_mode():
             for some, (_, _, grid_wh) in zip(logits(), stacks, strict=True):
-                masks.append(forward.upsampled(some, grid_wh[::-1]).argmax(1).byte().cpu())
+                masks.append(torch_backend.upsampled(some, grid_wh[::-1]).argmax(1).byte().cpu())
         seconds, places = time.perf_counter() - started, [at for places, _, _ in stacks for at in places]
         found = dict(zip(places, (mask.numpy() for part in masks for mask in part), strict=True))
         return seconds, [found[at] for at in range(len(pictures))]

@@ -24,7 +24,7 @@ from dashboard import report_command
 from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, Settings
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
-from seglib.models import DEFAULT_MODEL, MODELS
+from seglib.models.registry import DEFAULT_MODEL, MODELS
 from seglib.store import Store
 
 SAMPLE = ROOT / "dataset" / "sample"

@@ -24,7 +24,7 @@ from dashboard.settings import Settings
 from seglib import compare, evaluate, pipeline
 from seglib.data.resize import Resize
 from seglib.errors import SegError, Terminated
-from seglib.models import find
+from seglib.models.registry import find
 from seglib.pipeline import Options
 from seglib.store import Store
 

@@ -21,10 +21,10 @@ from seglib.data.image import decode, image_id
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError, WeightsError
 from seglib.masks import png, statistics
-from seglib.models import ModelSpec, find
+from seglib.models.registry import ModelSpec, find
 
 if TYPE_CHECKING:
-    from seglib.engine import Settings
+    from seglib.inference.config import Settings
 
 IDLE_SECONDS = 600
 """Without a question for this long, the process ends and gives its memory back."""
@@ -71,24 +71,24 @@ def answered(about: dict[str, Any], blobs: list[bytes]) -> Message:
 
 def predict(about: dict[str, Any], blobs: list[bytes]) -> Message:
     """The decoder, the forward pass and the statistics of a run, for one photo; see `Predictor.predict`."""
-    from seglib import engine
+    from seglib.inference import config, predictor
 
     spec, settings = _recipe(about)
     upright = decode(blobs[0])
-    image, grid_wh = engine.shown(upright, spec, settings)
-    engine.warm_up(spec, settings)
+    image, grid_wh = predictor.shown(upright, spec, settings)
+    predictor.warm_up(spec, settings)
     begun = time.perf_counter()
-    masks, measures = engine.predict_batch(image[None], spec, settings, grid_wh)
+    masks, measures = predictor.predict_batch(image[None], spec, settings, grid_wh)
     seconds = time.perf_counter() - begun
     facts = {
-        "run": engine.recipe(spec, settings).run,
+        "run": config.recipe(spec, settings).run,
         "image_id": image_id(blobs[0]),
         "width": upright.width,
         "height": upright.height,
         "classes": spec.classes,
         "row": statistics.row(masks[0], spec.classes, measures[0]),
         "precision": settings.precision,
-        "device": engine.resolved_device(settings.device),
+        "device": config.resolved_device(settings.device),
         "seconds": seconds,
     }
     return facts, [png.index_png(masks[0]), _picture(upright)]
@@ -96,13 +96,13 @@ def predict(about: dict[str, Any], blobs: list[bytes]) -> Message:
 
 def uncertainty(about: dict[str, Any], blobs: list[bytes]) -> Message:
     """A photo's entropy per pixel by a stored run's own recipe, as a grey PNG at the grid's size: 255 is entropy 1."""
-    from seglib import engine
+    from seglib.inference import predictor
 
     spec, settings = _remade(about)
     if spec.source == "hub":
         raise SegError(f"{about['run']['run']} took its network's code from torch.hub, and a page downloads nothing.")
-    image, grid_wh = engine.shown(decode(blobs[0]), spec, settings)
-    entropy = engine.entropy_map(image, spec, settings, grid_wh)  # (height, width)
+    image, grid_wh = predictor.shown(decode(blobs[0]), spec, settings)
+    entropy = predictor.entropy_map(image, spec, settings, grid_wh)  # (height, width)
     return {}, [png.png(Image.fromarray((entropy * 255).round().astype("uint8")))]
 
 
@@ -111,7 +111,7 @@ TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {"predict":
 
 
 def _recipe(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
-    from seglib import engine
+    from seglib.inference import config
 
     spec = find(about["model"])
     if not spec.path.exists():  # a page never downloads by itself
@@ -122,7 +122,7 @@ def _recipe(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
             return _remade(about)
         except SegError:  # made by other weights, or by another version: it says nothing of what we would do
             pass
-    return spec, engine.Settings(resize=resize, precision=engine.known_precision(about["precision"], ()))
+    return spec, config.Settings(resize=resize, precision=config.known_precision(about["precision"], ()))
 
 
 def _remade(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":

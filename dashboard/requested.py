@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 from dashboard import folders
 from dashboard.settings import Settings
 from seglib.data.resize import Resize
-from seglib.engine import PRECISIONS
 from seglib.errors import UsageError
+from seglib.inference.config import PRECISIONS
 from seglib.masks.annotations import FORMATS
-from seglib.models import find
+from seglib.models.registry import find
 from seglib.store import Store
 
 MOST_COMPARED = 6

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from seglib.compare import Comparison
     from seglib.data.resize import Resize
-    from seglib.engine import Settings, predict_batch, shown
     from seglib.errors import SegError
     from seglib.evaluate import Evaluation
-    from seglib.models import MODELS, ModelSpec
+    from seglib.inference.config import Settings
+    from seglib.inference.predictor import predict_batch, shown
+    from seglib.models.registry import MODELS, ModelSpec
     from seglib.pipeline import Options, Report, run
     from seglib.query import Filters, class_distribution, co_occurrence, folder_against_animal, select
     from seglib.store import Store
@@ -52,10 +53,11 @@ __all__ = [
 ]
 
 _ROOMS = {
-    **dict.fromkeys(("MODELS", "ModelSpec"), "models"),
+    **dict.fromkeys(("MODELS", "ModelSpec"), "models.registry"),
     **dict.fromkeys(("Filters", "class_distribution", "co_occurrence", "folder_against_animal", "select"), "query"),
     **dict.fromkeys(("Options", "Report", "run"), "pipeline"),
-    **dict.fromkeys(("Settings", "predict_batch", "shown"), "engine"),
+    **dict.fromkeys(("predict_batch", "shown"), "inference.predictor"),
+    "Settings": "inference.config",
     "Comparison": "compare",
     "Evaluation": "evaluate",
     "Resize": "data.resize",

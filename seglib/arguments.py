@@ -11,9 +11,9 @@ from typing import Any
 
 from seglib.classes import PALETTES
 from seglib.data.resize import Resize
-from seglib.engine import DEVICES, PRECISIONS
 from seglib.errors import UsageError
-from seglib.models import HUB_REPOSITORY
+from seglib.inference.config import DEVICES, PRECISIONS
+from seglib.models.registry import HUB_REPOSITORY
 
 DEFAULT_STORE = "output"
 

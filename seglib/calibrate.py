@@ -17,13 +17,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib import int8, models
 from seglib.catalog import Dataset, now
 from seglib.data import image as image_module
 from seglib.data.image import DECODER
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, DatasetError, StoreError
-from seglib.models import ModelSpec
+from seglib.inference import openvino_backend
+from seglib.models import loading
+from seglib.models.registry import ModelSpec
 from seglib.store import Store
 
 CALIBRATION_PHOTOS = 128
@@ -39,7 +40,7 @@ def folder_of(store: Store, spec: ModelSpec, resize: Resize) -> Path:
     sees = spec.sees(resize)
     made_of = (
         spec.name,
-        models.weights_sha256(spec),
+        loading.weights_sha256(spec),
         sees.text,
         spec.mean,
         spec.std,
@@ -69,7 +70,7 @@ def calibrated(
     if folder.is_dir():
         _check(folder)
         return folder
-    int8.ensure_installed()
+    openvino_backend.ensure_installed()
     if on_note is not None:
         on_note(
             f"Calibrating {spec.name} for int8 at {sees.text} on up to {CALIBRATION_PHOTOS} of these photos: "
@@ -84,14 +85,14 @@ def calibrated(
     if not photos:
         raise DatasetError("int8 is calibrated on your photos, and none of these can be read: take --precision auto.")
     with store.scratch.new_folder(folder) as made:
-        int8.quantise(spec, [image for _, image in photos], made)
+        openvino_backend.quantise(spec, [image for _, image in photos], made)
         about = {
             "model": spec.name,
             "resize": sees.text,
-            "weights_sha256": models.weights_sha256(spec),
+            "weights_sha256": loading.weights_sha256(spec),
             "method": METHOD,
             "created": now(),
-            "sha256": int8.sha256(made),
+            "sha256": openvino_backend.sha256(made),
             "image_ids": [image_id for image_id, _ in photos],
         }
         (made / "calibration.json").write_text(json.dumps(about, indent=1))
@@ -127,7 +128,7 @@ def _image_id(path: Path) -> str | None:
 def _check(folder: Path) -> None:
     """The files are those that were made: another model must not go by this one's name."""
     try:
-        sound = int8.sha256(folder) == _recorded_sha256(folder)
+        sound = openvino_backend.sha256(folder) == _recorded_sha256(folder)
     except OSError:
         sound = False
     if not sound:

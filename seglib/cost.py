@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from seglib.catalog import Run
 from seglib.data.resize import Resize
 from seglib.fileio import parquet_parts
-from seglib.models import MODELS, ModelSpec
+from seglib.models.registry import MODELS, ModelSpec
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA
 

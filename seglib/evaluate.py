@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seglib import counts as counts_room
-from seglib import engine, remake, truths
+from seglib import remake, truths
 from seglib.catalog import Run
 from seglib.classes import VOID
 from seglib.compare import FILE_COLUMNS, OnProgress, Progress, chosen_runs, count_all, sound_mask, tidy
@@ -27,6 +27,7 @@ from seglib.data import image as image_module
 from seglib.data.scan import choose
 from seglib.errors import BadImage, DatasetError, SegError, StoreError
 from seglib.fileio import parquet_parts
+from seglib.inference import predictor
 from seglib.masks import annotations, boundary, difference, png
 from seglib.masks.png import Mask
 from seglib.metrics import bootstrap
@@ -206,8 +207,8 @@ class _Counter:
         data = image_module.read_bytes(self._photos[image_id])
         if image_module.image_id(data) != image_id:
             raise BadImage("vanished", "The file has changed since its scan.")
-        image, grid_wh = engine.shown(image_module.decode(data), spec, settings)
-        grid = engine.confidence_map(image, spec, settings, grid_wh)
+        image, grid_wh = predictor.shown(image_module.decode(data), spec, settings)
+        grid = predictor.confidence_map(image, spec, settings, grid_wh)
         size = right.shape[1], right.shape[0]
         confidence = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.NEAREST), np.float64)
         table = to_run(self._about, self._run)

@@ -17,19 +17,21 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib import calibrate, engine, lanes, models, soundness, upkeep
+from seglib import calibrate, soundness, upkeep
 from seglib.batches import Batch, Batches
 from seglib.calibrate import OnNote
 from seglib.catalog import Dataset, Run, now
 from seglib.data import scan as scan_module
 from seglib.data.decode_pool import Decoders, Outcome, default_count
 from seglib.data.resize import Resize
-from seglib.engine import Settings
 from seglib.errors import BadImage, StoreError, WeightsError
 from seglib.fileio import parquet_parts
-from seglib.lanes import Lanes
+from seglib.inference import config, predictor, thread_pool
+from seglib.inference.config import Settings
+from seglib.inference.thread_pool import Lanes
 from seglib.masks import statistics
-from seglib.models import ModelSpec
+from seglib.models import loading
+from seglib.models.registry import ModelSpec
 from seglib.plan import Record, Work, scanned
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA, VANISHED, stats_schema
@@ -117,7 +119,7 @@ def run(
     """
     options = options or Options()
     records = scan_module.scan(folder, follow_links=options.follow_links)
-    models.ensure_weights(spec)
+    loading.ensure_weights(spec)
     settings = Settings(
         resize=resize or spec.resize,
         precision=_resolved_precision(store, spec, resize or spec.resize, precision, options.device),
@@ -133,10 +135,10 @@ def run(
                 store, spec, settings.resize, data_set=data_set, records=records, known=known, on_note=on_note
             )
             settings = replace(settings, quantised=folder_of_model)
-        recipe = engine.recipe(spec, settings)
+        recipe = config.recipe(spec, settings)
         store.scratch.claim(recipe.run)
         this_run = store.add_run(
-            recipe, parameters=spec.parameters, versions=engine.versions(), anew_if_damaged=options.verify
+            recipe, parameters=spec.parameters, versions=config.versions(), anew_if_damaged=options.verify
         )
         if options.verify:
             _take_out(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
@@ -189,13 +191,13 @@ def _tell(sentences: list[str], on_note: OnNote | None) -> None:
 
 def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision: str, device: str) -> str:
     """`auto` repeats what this model, with these weights and this resize, used last in this store."""
-    sha256 = models.weights_sha256(spec)
+    sha256 = loading.weights_sha256(spec)
     earlier = [
         run.precision
         for run in store.runs()
         if (run.model, run.weights_sha256, run.resize) == (spec.name, sha256, resize.text) and run.precision
     ]
-    return engine.known_precision(precision, earlier, device)
+    return config.known_precision(precision, earlier, device)
 
 
 def _readable_again(data_set: Dataset, known: pd.DataFrame) -> set[str]:
@@ -260,12 +262,12 @@ class _Session:
             count = self.options.workers if self.options.workers is not None else default_count()
             count = min(count, -(-len(self.work.first) // 2))  # a start of a process costs more than two photos
             with Decoders(count, self.spec.sees(self.settings.resize)) as decoders:
-                engine.warm_up(self.spec, self.settings)
-                device = engine.device_of(self.settings)
+                predictor.warm_up(self.spec, self.settings)
+                device = config.device_of(self.settings)
                 decoders.wait_until_up()
                 begun = time.monotonic()
                 try:
-                    with Lanes(lanes.default_count(device)) as several:
+                    with Lanes(thread_pool.default_count(device)) as several:
                         size = BATCH_ON_GPU if device == "cuda" else BATCH_ON_CPU
                         self._work_through(decoders, several, self.options.batch_size or size)
                 finally:  # also when stopped: what is computed is kept
@@ -318,7 +320,7 @@ class _Session:
 
     def _compute(self, batch: Batch) -> None:
         images = np.stack([photo.image for _, photo in batch.photos])  # (B, H, W, 3)
-        masks, measures = engine.predict_batch(images, self.spec, self.settings, batch.grid_wh)
+        masks, measures = predictor.predict_batch(images, self.spec, self.settings, batch.grid_wh)
         for (record, photo), mask, measure in zip(batch.photos, masks, measures, strict=True):
             row = statistics.row(mask, self.spec.classes, measure)
             self._writer.add_result(photo.image_id, row, mask, photo.thumbnail)

@@ -10,16 +10,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from seglib import engine, export, models
+from seglib import export
 from seglib.classes import palette
 from seglib.data import scan
 from seglib.data.image import decode, read_bytes
-from seglib.engine import Settings
 from seglib.errors import BadImage, DatasetError
+from seglib.inference import predictor
+from seglib.inference.config import Settings
 from seglib.masks import overlay, png, statistics
 from seglib.masks.png import Mask
 from seglib.masks.statistics import Measures
-from seglib.models import ModelSpec
+from seglib.models import loading
+from seglib.models.registry import ModelSpec
 
 GRID_OF_PHOTOS, GRID_OF_OVERLAYS = "image_samples.png", "segmentation_output.png"
 
@@ -60,15 +62,15 @@ def predictions(
     photos: Sequence[tuple[str, Path]], spec: ModelSpec, settings: Settings
 ) -> Iterator[Prediction | Failure]:
     """One at a time, in order; a photo that cannot be read is a `Failure`, the others go on."""
-    models.ensure_weights(spec)
+    loading.ensure_weights(spec)
     for name, path in photos:
         try:
             photo = decode(read_bytes(path))
         except BadImage as error:
             yield Failure(name, error)
             continue
-        image, grid_wh = engine.shown(photo, spec, settings)
-        masks, measures = engine.predict_batch(image[None], spec, settings, grid_wh)
+        image, grid_wh = predictor.shown(photo, spec, settings)
+        masks, measures = predictor.predict_batch(image[None], spec, settings, grid_wh)
         yield Prediction(name, photo, png.stretched(masks[0], photo.size), measures[0])
 
 

@@ -6,12 +6,14 @@ the weights file; needs no torch and downloads nothing. Knows nothing of photos 
 
 from dataclasses import replace
 
-from seglib import calibrate, engine, models
+from seglib import calibrate
 from seglib.catalog import Run
 from seglib.data.resize import Resize
-from seglib.engine import Settings
 from seglib.errors import SegError, WeightsError
-from seglib.models import ModelSpec
+from seglib.inference import config
+from seglib.inference.config import Settings
+from seglib.models import registry
+from seglib.models.registry import ModelSpec
 from seglib.store import Store
 
 
@@ -23,17 +25,19 @@ def remake(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, 
     """
     if run.weights_sha256 is None or run.precision is None:
         raise SegError(f"The masks of {run.run} were imported: no network here made them.")
-    if run.model in models.TRAINED and run.model not in models.MODELS:
+    if run.model in registry.TRAINED and run.model not in registry.MODELS:
         raise WeightsError(f"{run.run} was made from somebody's own checkpoint, whose place the store does not keep.")
-    if run.model not in models.MODELS:
+    if run.model not in registry.MODELS:
         raise SegError(f"{run.run} was made by the network {run.model!r}, which this program does not know.")
-    spec = models.find(run.model, source="hub" if run.recipe.get("code") == models.HUB_REPOSITORY else "torchvision")
+    spec = registry.find(
+        run.model, source="hub" if run.recipe.get("code") == registry.HUB_REPOSITORY else "torchvision"
+    )
     if not spec.path.exists():
         raise WeightsError(f"The weights of {run.model} are not on this machine: run the network once to fetch them.")
     settings = Settings(resize=Resize(run.resize), precision=run.precision, device=device)
     if run.precision == "int8":
         settings = replace(settings, quantised=calibrate.folder_of(store, spec, settings.resize))
-    recipe = engine.recipe(spec, settings)
+    recipe = config.recipe(spec, settings)
     if recipe.weights_sha256 != run.weights_sha256:
         raise WeightsError(
             f"{run.run} was made with other weights than those of {run.model} on this machine "

@@ -26,11 +26,11 @@ from seglib.catalog import SCHEMA, Dataset, Run, damaged_ones, now, read_dataset
 from seglib.classes import palette
 from seglib.data import image
 from seglib.data.scan import STORE_MARKER
-from seglib.engine import Recipe
 from seglib.errors import BadImage, Damaged, StoreError, UnknownName
 from seglib.fileio import json_record, parquet_parts
 from seglib.fileio.atomic import Scratch
 from seglib.fileio.lock import WriterScratch, lock
+from seglib.inference.config import Recipe
 from seglib.masks import overlay, png
 from seglib.masks.statistics import MEASURES
 from seglib.table import (

@@ -88,7 +88,7 @@ def fake_model(path: Path):
     from safetensors.torch import save_file
 
     from seglib.data.resize import Resize
-    from seglib.models import ModelSpec
+    from seglib.models.registry import ModelSpec
 
     colours = torch.tensor(np.array(list(COLOURS.values())), dtype=torch.float32) / 255  # (C, 3)
     # |x - c|^2 up to a constant of the pixel: the nearest colour wins

@@ -19,7 +19,7 @@ from seglib import export, upkeep
 from seglib.catalog import Run
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
-from seglib.models import MODELS
+from seglib.models.registry import MODELS
 from seglib.store import Store
 
 TITLE = "Runs"

@@ -15,8 +15,8 @@ from dashboard.requested import RunRequest
 from dashboard.settings import Settings
 from dashboard.views import at_work
 from seglib.catalog import Run
-from seglib.engine import PRECISIONS
-from seglib.models import DEFAULT_MODEL, MODELS, ModelSpec
+from seglib.inference.config import PRECISIONS
+from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
 
 OWN = ""
 """The resize that each network was made for."""

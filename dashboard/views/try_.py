@@ -28,7 +28,7 @@ from seglib.data.scan import STORE_MARKER, SUFFIXES
 from seglib.errors import BadImage, SegError
 from seglib.masks.overlay import alt_text
 from seglib.masks.statistics import MEASURES, pixels_column, share_column
-from seglib.models import DEFAULT_MODEL, MODELS, ModelSpec
+from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
 
 TITLE = "Try"
 RUNS = "Runs"

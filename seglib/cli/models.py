@@ -5,7 +5,7 @@ from typing import Any
 
 from seglib.arguments import json_option, new_command
 from seglib.cli.output import print_json
-from seglib.models import MODELS, TRAINED
+from seglib.models.registry import MODELS, TRAINED
 
 
 def add(commands: Any) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from seglib.arguments import json_option, model_options, natural, new_command, palette_option, share
 from seglib.classes import palette
 from seglib.cli.output import plain, print_json, tell
-from seglib.engine import Settings, known_precision
 from seglib.errors import TooManyFailures
+from seglib.inference.config import Settings, known_precision
 from seglib.masks.overlay import ALPHA
-from seglib.models import DEFAULT_MODEL, find
+from seglib.models.registry import DEFAULT_MODEL, find
 
 
 def add(commands: Any) -> None:

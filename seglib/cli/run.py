@@ -7,7 +7,7 @@ from typing import Any
 from seglib.arguments import json_option, model_options, natural, new_command, positive, share, store_option
 from seglib.cli.output import ProgressBar, lines, print_json, tell
 from seglib.errors import TooManyFailures, UsageError
-from seglib.models import DEFAULT_MODEL, find
+from seglib.models.registry import DEFAULT_MODEL, find
 
 
 def add(commands: Any) -> None:

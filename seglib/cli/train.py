@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seglib import models, weight_files
 from seglib.arguments import natural, new_command, positive, resize, share
 from seglib.cli.output import ProgressBar, percent, tell
 from seglib.data.resize import Resize
-from seglib.engine import DEVICES
 from seglib.errors import UsageError
+from seglib.inference.config import DEVICES
+from seglib.models import loading, registry, weights_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -189,7 +189,8 @@ def _add_machine(command: argparse.ArgumentParser) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     import torch
 
-    from seglib.training import data, loop, report, start
+    from seglib.models import transfer
+    from seglib.training import data, loop, report
     from seglib.training.loader import Source
 
     if arguments.out.suffix != ".safetensors":
@@ -213,7 +214,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     net = _net(arguments, recipe)
-    start.check_parts(net, recipe.frozen)
+    transfer.check_parts(net, recipe.frozen)
     with _Bar(recipe) as bar:
         progress = loop.train(
             net,
@@ -245,13 +246,13 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _net(arguments: argparse.Namespace, recipe: "Recipe") -> "nn.Module":
-    from seglib.training import start
+    from seglib.models import transfer
 
     if arguments.start is not None:
-        return start.next_leg(_trained(arguments), recipe.classes, arguments.encoder)
+        return transfer.next_leg(_trained(arguments), recipe.classes, arguments.encoder)
     if arguments.finetune is not None:
-        return start.from_model(_trained(arguments), len(recipe.classes), recipe.seed)
-    return start.fresh(
+        return transfer.from_model(_trained(arguments), len(recipe.classes), recipe.seed)
+    return transfer.fresh(
         recipe.architecture,
         recipe.classes,
         options=dict(recipe.options),
@@ -264,18 +265,18 @@ def _takes_whole_net(arguments: argparse.Namespace) -> bool:
     return arguments.finetune is not None or arguments.start is not None
 
 
-def _trained(arguments: argparse.Namespace) -> models.ModelSpec:
+def _trained(arguments: argparse.Namespace) -> registry.ModelSpec:
     """What is fine-tuned or trained on, its weights downloaded if need be."""
     file = arguments.finetune if arguments.start is None else arguments.start
-    spec = models.find(arguments.architecture, None if file == Path() else file)
-    models.ensure_weights(spec)
+    spec = registry.find(arguments.architecture, None if file == Path() else file)
+    loading.ensure_weights(spec)
     return spec
 
 
 def _weights(arguments: argparse.Namespace) -> str:
     """SHA-256 of each file that training starts from."""
-    whole = [models.weights_sha256(_trained(arguments))] if _takes_whole_net(arguments) else []
-    encoder = [weight_files.file_sha256(arguments.encoder)] if arguments.encoder else []
+    whole = [loading.weights_sha256(_trained(arguments))] if _takes_whole_net(arguments) else []
+    encoder = [weights_file.file_sha256(arguments.encoder)] if arguments.encoder else []
     return "+".join(whole + encoder)
 
 
@@ -288,7 +289,7 @@ def _options(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
                 "--finetune and --start each take a net as it is: give one of them, and leave out --upsampling and, "
                 "with --finetune, --encoder."
             )
-        return models.options_of_file(_trained(arguments).path)
+        return registry.options_of_file(_trained(arguments).path)
     head = {"head": "context"} if arguments.architecture == "fcn_mobilenet_v2" else {}
     chosen = {"upsampling": arguments.upsampling} if arguments.upsampling else {}
     return tuple((head | chosen).items())
@@ -305,14 +306,14 @@ def _soft_labels(
         return None
     folder = arguments.soft_labels or arguments.out.with_suffix(".soft")
     if arguments.teacher is not None:
-        known = arguments.teacher in models.MODELS
+        known = arguments.teacher in registry.MODELS
         if not known and not arguments.teacher.endswith(".safetensors"):
             raise UsageError(
-                f"A teacher is a model's name ({', '.join(models.MODELS)}) or a .safetensors file that names its "
+                f"A teacher is a model's name ({', '.join(registry.MODELS)}) or a .safetensors file that names its "
                 f"model; {arguments.teacher!r} is neither."
             )
-        spec = models.find(arguments.teacher) if known else models.find(None, Path(arguments.teacher))
-        models.ensure_weights(spec)
+        spec = registry.find(arguments.teacher) if known else registry.find(None, Path(arguments.teacher))
+        loading.ensure_weights(spec)
         at = arguments.teacher_resize or spec.resize
         with ProgressBar() as bar:
             teacher.make(
@@ -338,11 +339,11 @@ class _Asked:
 
 
 def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[str, Recipe]":
-    from seglib import engine
+    from seglib.inference import config
     from seglib.training.recipe import Recipe
 
-    device = engine.resolved_device(arguments.device)
-    precision = engine.fastest_precision(device) if arguments.precision == "auto" else arguments.precision
+    device = config.resolved_device(arguments.device)
+    precision = config.fastest_precision(device) if arguments.precision == "auto" else arguments.precision
     encoder_rate = arguments.rate / 5 if arguments.encoder_rate is None else arguments.encoder_rate
     width, height = arguments.resize.grid_wh(_SQUARE, _SQUARE)
     side = round((width * height) ** 0.5)

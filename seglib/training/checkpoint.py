@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import nn
 
 from seglib.errors import UsageError, WeightsError
-from seglib.models import IMAGENET_MEAN, IMAGENET_STD
+from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD
 from seglib.training.recipe import Recipe
 
 PROLONGED = frozenset({"epochs", "cooldown", "patience"})

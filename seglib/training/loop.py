@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seglib import nets
 from seglib.data.resize import Resize, net_wh, resized, sight
 from seglib.errors import SegError
 from seglib.masks import png
 from seglib.masks.png import Mask
 from seglib.metrics.confusion import Counts
-from seglib.models import IMAGENET_MEAN, IMAGENET_STD
+from seglib.models import layers
+from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD
 from seglib.training import augment, checkpoint, data, loader, losses, report, schedule
 from seglib.training.checkpoint import Progress
 from seglib.training.data import Meaning, Pair
@@ -72,7 +72,7 @@ def train(
     net = net.to(device).to(memory_format=torch.channels_last)
     kept = copy.deepcopy(net).requires_grad_(False)
     if device == "cpu":
-        nets.mend_depthwise(net)
+        layers.mend_depthwise(net)
     optimiser = torch.optim.AdamW(_groups(net, recipe), weight_decay=recipe.weight_decay)
     progress = Progress()
     if checkpoint.state_path(files.out).exists():

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from seglib import models, weight_files
 from seglib.data.resize import check_net_side
 from seglib.errors import UsageError
+from seglib.models import loading, registry, weights_file
 from seglib.training import checkpoint
 
 _OF_ONE_TRAINING = ("epoch", "validation_miou")
@@ -41,7 +41,7 @@ def average(files: Sequence[Path], shares: Sequence[float], out: Path, net_side:
     if out.resolve() in [file.resolve() for file in files]:
         raise UsageError(f"{out.name!r} is one of the checkpoints and would be overwritten: name another --out.")
     check_net_side(net_side or 0)
-    first, *others = [models.find(None, file) for file in files]
+    first, *others = [registry.find(None, file) for file in files]
     for other in others:
         if (other.build, other.classes, other.mean, other.std) != (first.build, first.classes, first.mean, first.std):
             raise UsageError(
@@ -49,13 +49,13 @@ def average(files: Sequence[Path], shares: Sequence[float], out: Path, net_side:
                 "only such have a mean."
             )
     parts = [share / sum(shares) for share in shares]
-    states = [models.load(spec).state_dict() for spec in (first, *others)]
-    stored = weight_files.read_state(first.path)
+    states = [loading.load(spec).state_dict() for spec in (first, *others)]
+    stored = weights_file.read_state(first.path)
     mean = {name: _mean([state[name] for state in states], parts).to(stored[name].dtype) for name in states[0]}
-    about = {name: text for name, text in weight_files.metadata(first.path).items() if name not in _OF_ONE_TRAINING}
+    about = {name: text for name, text in weights_file.metadata(first.path).items() if name not in _OF_ONE_TRAINING}
     if net_side is not None:
         about["net_side"] = str(net_side)
-    named = [[weight_files.file_sha256(file), round(part, 6)] for file, part in zip(files, parts, strict=True)]
+    named = [[weights_file.file_sha256(file), round(part, 6)] for file, part in zip(files, parts, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write_whole(out, save(mean, about | {"mean_of": json.dumps(named)}))
 

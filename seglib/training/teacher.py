@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib import models
 from seglib.classes import BACKGROUND, animal_of_label
 from seglib.data import image as image_module
 from seglib.data.resize import Resize, resized
 from seglib.errors import BadImage, DatasetError, UsageError
-from seglib.forward import TorchNet
-from seglib.models import ModelSpec
+from seglib.inference.torch_backend import TorchNet
+from seglib.models import loading
+from seglib.models.registry import ModelSpec
 from seglib.training.data import Pair
 
 _IMPOSSIBLE = -1e4  # a logit whose probability is 0
@@ -89,7 +89,7 @@ def make(
     """Fill the folder with what it lacks. `on_photo` is told how many photos are done."""
     about = {
         "model": spec.name,
-        "weights_sha256": models.weights_sha256(spec),
+        "weights_sha256": loading.weights_sha256(spec),
         "resize": spec.sees(resize).text,
         "classes": list(spec.classes),
     }

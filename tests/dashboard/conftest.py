@@ -13,7 +13,7 @@ from dashboard.settings import Settings
 from seglib.catalog import Run
 from seglib.classes import VOC_CLASSES
 from seglib.data.image import image_id
-from seglib.engine import Recipe
+from seglib.inference.config import Recipe
 from seglib.masks import png, statistics
 from seglib.store import Store
 from seglib.writer import Writer

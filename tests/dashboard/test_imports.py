@@ -57,7 +57,9 @@ def test_no_room_can_bring_torch(path):
     names = imported(path)
     assert not {name for name in names if name.split(".")[0] in ("torch", "torchvision")}
     assert not {name for name in names if name.startswith(tuple(f"dashboard.{worker}" for worker in WORKERS))}
-    if path.stem not in WORKERS:  # seglib.models tells of weights without torch; the test of loaded pages watches it
+    if (
+        path.stem not in WORKERS
+    ):  # seglib.models.registry tells of weights without torch; the test of loaded pages watches it
         assert not {name for name in names if name.startswith(("seglib.pipeline", "seglib.predict", "seglib.cli"))}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dashboard import __main__ as launcher
 from dashboard.settings import LOOPBACK_NAMES, ROOT, Settings
-from seglib.models import DEFAULT_MODEL, MODELS
+from seglib.models.registry import DEFAULT_MODEL, MODELS
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError
 from seglib.masks.png import read_index_png
 from seglib.masks.statistics import MEASURES
-from seglib.models import DEFAULT_MODEL, find
+from seglib.models.registry import DEFAULT_MODEL, find
 from seglib.pipeline import Options
 from seglib.store import Store
 from tests.conftest import ROOT, SAMPLE

@@ -11,12 +11,13 @@ from PIL import Image
 from dashboard import predict_worker, uncertainty
 from dashboard.predictor import BUSY, Predictor
 from dashboard.uncertainty import CannotCompute, Maps
-from seglib import engine, models
 from seglib.catalog import Run
 from seglib.data.image import decode
 from seglib.data.resize import Resize
-from seglib.engine import Settings
 from seglib.errors import BadImage, SegError
+from seglib.inference import config, predictor
+from seglib.inference.config import Settings
+from seglib.models import registry
 from seglib.store import Store
 from tests.conftest import SAMPLE
 
@@ -30,7 +31,7 @@ def store(tmp_path) -> Store:
 
 @pytest.fixture
 def run(store) -> Run:
-    recipe = engine.recipe(models.find(), Settings(resize=Resize("96x64")))
+    recipe = config.recipe(registry.find(), Settings(resize=Resize("96x64")))
     return store.add_run(recipe, parameters=1, versions={})
 
 
@@ -45,16 +46,16 @@ def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(sto
     assert caught.value.status == 422
     picture = Image.open(io.BytesIO(png))
     assert (picture.mode, picture.size) == ("L", (96, 64))
-    spec, settings = models.find(), Settings(resize=Resize("96x64"))
-    image, grid_wh = engine.shown(decode(PHOTO.read_bytes()), spec, settings)
-    _, (measure,) = engine.predict_batch(image[None], spec, settings, grid_wh)
+    spec, settings = registry.find(), Settings(resize=Resize("96x64"))
+    image, grid_wh = predictor.shown(decode(PHOTO.read_bytes()), spec, settings)
+    _, (measure,) = predictor.predict_batch(image[None], spec, settings, grid_wh)
     assert np.asarray(picture).mean() / 255 == pytest.approx(measure.entropy, abs=0.002)
 
 
 def test_a_page_fetches_no_code(store, run, monkeypatch):
     from seglib import remake
 
-    spec = models.find("fcn_resnet50", source="hub")
+    spec = registry.find("fcn_resnet50", source="hub")
     monkeypatch.setattr(remake, "remake", lambda *_: (spec, None))
     answer, _ = predict_worker.answered(
         {"task": "uncertainty", "run": vars(run), "store": str(store.path)}, [PHOTO.read_bytes()]

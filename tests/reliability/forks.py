@@ -58,7 +58,7 @@ def _prepare() -> None:
     from scipy import ndimage  # noqa: F401
     from tqdm import tqdm
 
-    from seglib import cli, compare, evaluate, nets, pipeline, upkeep  # noqa: F401
+    from seglib.models import fcn  # noqa: F401
 
     Image.init()
     tqdm.get_lock()

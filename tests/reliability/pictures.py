@@ -21,7 +21,7 @@ from seglib import pipeline
 from seglib.data.image import REASONS
 from seglib.errors import BadImage, DatasetError
 from seglib.masks import annotations, png
-from seglib.models import DEFAULT_MODEL
+from seglib.models.registry import DEFAULT_MODEL
 from seglib.store import Store
 from tests.conftest import ROOT, SAMPLE, fake_model
 from tests.reliability import hostile_pictures

@@ -94,21 +94,23 @@ class Scene:
         """In a child: make `fake` a model, parts small, and count what nets see."""
         import torch
 
-        from seglib import counts, engine, lanes, models, writer
+        from seglib import counts, writer
+        from seglib.inference import predictor, thread_pool
+        from seglib.models import registry
 
         torch.set_num_threads(1)
-        models.MODELS["fake"] = models.MODELS.get("fake") or fake_model(self.weights)
+        registry.MODELS["fake"] = registry.MODELS.get("fake") or fake_model(self.weights)
         writer.COMMIT_ROWS = counts.COMMIT_IMAGES = COMMIT_ROWS
-        lanes.MOST = 1
+        thread_pool.MOST = 1
         passes = os.open(self.passes, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
-        real = engine.predict_batch
+        real = predictor.predict_batch
 
         def counted(images: Any, *rest: Any) -> Any:
             time.sleep(slow)
             os.write(passes, b"." * len(images))
             return real(images, *rest)
 
-        engine.predict_batch = counted
+        predictor.predict_batch = counted
 
 
 _RUN = ("--workers", "0", "--batch-size", str(BATCH), "--precision", "fp32", "--device", "cpu")

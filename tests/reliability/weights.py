@@ -20,11 +20,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save
 
-from seglib import cli, models
+from seglib import cli
 from seglib.errors import SegError
+from seglib.models import loading, registry
 from tests.reliability.ledger import Campaign, Line
 
-EMBEDDED = models.MODELS[models.DEFAULT_MODEL].path
+EMBEDDED = registry.MODELS[registry.DEFAULT_MODEL].path
 MOST_MEGABYTES = 400
 """That refusing one file may take beside what the process holds anyway."""
 
@@ -64,7 +65,7 @@ def mutated(tries: int, seed: int, folder: Path) -> Line:
         path = folder / f"{number}{suffix}"
         path.write_bytes(_harmed(sound[suffix], chance))
         try:
-            net = models.load(models.find(models.DEFAULT_MODEL, path))
+            net = loading.load(registry.find(registry.DEFAULT_MODEL, path))
         except SegError as error:
             _is_a_sentence(path.name, f"seglib: {error}\n")
             refused += 1
@@ -80,7 +81,7 @@ def tampered(tries: int, _seed: int, folder: Path) -> Line:
     canary = folder / "canary"
     (folder / "photos").mkdir()
     Image.new("RGB", (40, 40)).save(folder / "photos" / "a.png")
-    published = [spec for spec in models.MODELS.values() if spec.source == "torchvision"]
+    published = [spec for spec in registry.MODELS.values() if spec.source == "torchvision"]
     cache = folder / "torch" / "hub" / "checkpoints"
     cache.mkdir(parents=True)
     with _environment(TORCH_HOME=str(folder / "torch")):
@@ -115,7 +116,7 @@ def _made(folder: Path, canary: Path) -> dict[str, tuple[str, ...]]:
     """File name -> options of the command that go with it."""
     folder.mkdir()
     state = load_file(EMBEDDED)
-    with_model = ("--model", models.DEFAULT_MODEL)
+    with_model = ("--model", registry.DEFAULT_MODEL)
     made: dict[str, tuple[str, ...]] = {}
 
     def keep(name: str, data: bytes, *options: str) -> None:
@@ -143,10 +144,10 @@ def _made(folder: Path, canary: Path) -> dict[str, tuple[str, ...]]:
     first = next(name for name, value in state.items() if value.is_floating_point())
     for value in ("nan", "inf", "-inf"):
         harmed = {**state, first: state[first].clone().fill_(float(value))}
-        keep(f"{value}.safetensors", save(harmed, {"architecture": models.DEFAULT_MODEL}))
+        keep(f"{value}.safetensors", save(harmed, {"architecture": registry.DEFAULT_MODEL}))
         keep(f"{value}.pth", _saved(harmed), *with_model)
     for name, about in _metadata().items():
-        keep(f"about_{name}.safetensors", save(state, {"architecture": models.DEFAULT_MODEL, **about}))
+        keep(f"about_{name}.safetensors", save(state, {"architecture": registry.DEFAULT_MODEL, **about}))
     sound = EMBEDDED.read_bytes()
     for share in (0, 1, 7, 8, 9, 100, len(sound) // 2, len(sound) - 1):
         keep(f"cut_{share}.safetensors", sound[:share], *with_model)

@@ -2,14 +2,14 @@
 
 import pytest
 
-from seglib import models
+from seglib.models import registry
 from tests.seglib.plain_training import TinyNet
 
 
 @pytest.fixture
 def tiny(monkeypatch):
     """`TinyNet`, trainable under the name "tiny"."""
-    monkeypatch.setitem(models.TRAINED, "tiny", TinyNet)
-    models.builder.cache_clear()
+    monkeypatch.setitem(registry.TRAINED, "tiny", TinyNet)
+    registry.builder.cache_clear()
     yield
-    models.builder.cache_clear()
+    registry.builder.cache_clear()

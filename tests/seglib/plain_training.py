@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from seglib import models
 from seglib.masks import png
+from seglib.models import registry
 from seglib.training import data, loop
 from seglib.training.loader import Source
 from seglib.training.recipe import Recipe
@@ -69,7 +69,7 @@ def recipe(**changes) -> Recipe:
 
 
 def train(folder: Path, out: Path, made: Recipe | None = None, *, last: bool = False, **watch):
-    models.TRAINED["tiny"] = TinyNet
+    registry.TRAINED["tiny"] = TinyNet
     made = made or recipe()
     pairs, masks = data.pairs_in(folder)
     what = data.meaning(masks, made.classes)

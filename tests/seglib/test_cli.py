@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from seglib import cli, models
+from seglib import cli
 from seglib.cli.output import ProgressBar, plain
-from seglib.models import MODELS
+from seglib.models import registry
+from seglib.models.registry import MODELS
 from tests.conftest import ROOT, SAMPLE
 
 
@@ -234,7 +235,7 @@ def test_own_weights_name_their_model_themselves(tmp_path, capsys):
     torch.manual_seed(0)
     file = tmp_path / "pets.safetensors"
     about = {"architecture": "fcn_mobilenet_v2", "classes": '["background", "pet"]', "resize": "96"}
-    save_file(models.builder("fcn_mobilenet_v2")(2).state_dict(), file, about)
+    save_file(registry.builder("fcn_mobilenet_v2")(2).state_dict(), file, about)
     arguments = ("run", SAMPLE, "--store", tmp_path / "s", "--weights", file, "--limit", 2, "--workers", 0)
     code, out, _ = call(capsys, *arguments, "--json")
     assert code == 0

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import cli, models
+from seglib import cli
+from seglib.models import registry
 from seglib.store import Store
 from tests.conftest import SAMPLE
 from tests.seglib.test_cli import call, sentence
@@ -68,7 +69,7 @@ def test_compare_for_people_names_runs_figures_and_cost(place, capsys):
     folder, names = place
     code, out, _ = call(capsys, "compare", "--runs", *reversed(names), "--store", folder / "store")
     assert code == 0
-    spec = models.MODELS[models.DEFAULT_MODEL]
+    spec = registry.MODELS[registry.DEFAULT_MODEL]
     cost = (f"{spec.parameters:,}", f"{spec.path.stat().st_size / 1e6:.1f} MB")
     for word in (*names, "pixel_agreement", "iou:cat", "all runs agree on", *cost):
         assert word in out

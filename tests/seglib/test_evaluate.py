@@ -14,7 +14,7 @@ from seglib.data.image import decode
 from seglib.errors import DatasetError, SegError, UnknownName
 from seglib.imported import import_masks
 from seglib.masks import boundary, overlay, png
-from seglib.models import MODELS
+from seglib.models.registry import MODELS
 from seglib.query import Filters
 from seglib.store import Store
 from tests.seglib import plain_evaluation
@@ -228,9 +228,10 @@ def test_what_the_run_cannot_name_is_left_out_with_a_sentence(store, drawn, tmp_
 
 
 def test_calibration_takes_the_confidence_of_each_pixel(store, drawn, fake, monkeypatch):
-    from seglib import engine, remake
+    from seglib import remake
+    from seglib.inference import config
 
-    spec_and_settings = fake, engine.Settings(resize=fake.resize)
+    spec_and_settings = fake, config.Settings(resize=fake.resize)
     monkeypatch.setattr(remake, "remake", lambda *_: spec_and_settings)
     report, found = evaluated(store, drawn, calibration=True)
     assert report.computed == 3
@@ -249,12 +250,12 @@ def test_calibration_takes_the_confidence_of_each_pixel(store, drawn, fake, monk
 
 
 def test_the_confidence_map_has_the_mean_that_is_stored(fake):
-    from seglib import engine
+    from seglib.inference import config, predictor
 
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
-    settings = engine.Settings(resize=fake.resize)
-    (measures,) = engine.predict_batch(image[None], fake, settings)[1]
-    grid = engine.confidence_map(image, fake, settings)
+    settings = config.Settings(resize=fake.resize)
+    (measures,) = predictor.predict_batch(image[None], fake, settings)[1]
+    grid = predictor.confidence_map(image, fake, settings)
     assert grid.shape == (48, 64)
     assert float(grid.mean()) == pytest.approx(measures.confidence, abs=1e-6)
 
@@ -310,7 +311,7 @@ def test_the_sheet_shows_photo_truth_and_run(store, drawn):
 
 def equal_to_plain(store, folder, run, kind, names, tmp_path, spec, settings, **options) -> None:
     """All figures that `tests/seglib/plain_evaluation.py` makes of the exported masks."""
-    from seglib import engine
+    from seglib.inference import predictor
 
     report = evaluate.update(store, folder, [run], calibration=True, **options)
     figures = evaluate.evaluation(store, report.truth, run, files=report.files).figures(resamples=0)
@@ -323,8 +324,8 @@ def equal_to_plain(store, folder, run, kind, names, tmp_path, spec, settings, **
     confidences.mkdir()
     root = store.datasets()[0].root
     for path in table["path"]:
-        image, grid_wh = engine.shown(decode((root / path).read_bytes()), spec, settings)
-        found = engine.confidence_map(image, spec, settings, grid_wh)
+        image, grid_wh = predictor.shown(decode((root / path).read_bytes()), spec, settings)
+        found = predictor.confidence_map(image, spec, settings, grid_wh)
         np.save(confidences / PurePosixPath(path).with_suffix(".npy").name, found)
     plain = plain_evaluation.figures(kind, dataset, folder, confidences, len(spec.classes))
     for suffix, reduced in (("", "value"), ("_mean", "mean")):
@@ -336,9 +337,10 @@ def equal_to_plain(store, folder, run, kind, names, tmp_path, spec, settings, **
 
 
 def test_figures_are_those_of_an_independent_script_on_painted_photos(store, drawn, fake, tmp_path, monkeypatch):
-    from seglib import engine, remake
+    from seglib import remake
+    from seglib.inference import config
 
-    settings = engine.Settings(resize=fake.resize)
+    settings = config.Settings(resize=fake.resize)
     monkeypatch.setattr(remake, "remake", lambda *_: (fake, settings))
     (run,) = store.runs()
     equal_to_plain(store, drawn, run.run, "voc", CLASSES, tmp_path, fake, settings, classes=CLASSES)

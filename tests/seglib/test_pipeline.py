@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import batches, engine, lanes, pipeline, soundness, upkeep, writer
+from seglib import batches, pipeline, soundness, upkeep, writer
 from seglib.data.image import decode, image_id
 from seglib.data.resize import Resize
 from seglib.errors import DatasetError, StoreError, Terminated, UnknownName, WeightsError
 from seglib.fileio.process import machine
+from seglib.inference import config, predictor, thread_pool
 from seglib.pipeline import Options
 from seglib.store import Store
 
@@ -100,7 +101,7 @@ def test_a_second_run_computes_nothing_and_opens_no_file(photos, store, fake, mo
     first = run(photos, store, fake)
     before = store.version()
     monkeypatch.setattr("seglib.data.decode_pool.read_photo", pytest.fail)
-    monkeypatch.setattr("seglib.engine.predict_batch", pytest.fail)
+    monkeypatch.setattr("seglib.inference.predictor.predict_batch", pytest.fail)
     again = run(photos, store, fake)
     assert counts(again) == (4, 0, 4, 0)
     assert again.run == first.run
@@ -264,7 +265,7 @@ def test_a_copy_has_no_row_before_its_twin_has(photos, store, fake, monkeypatch)
     """A kill between two commits must not leave a file that points to nothing."""
     shutil.copy(photos / "cats" / "a.png", photos / "cats" / "a copy.png")
     monkeypatch.setattr("seglib.writer.COMMIT_ROWS", 1)
-    gate, real = threading.Event(), engine.predict_batch
+    gate, real = threading.Event(), predictor.predict_batch
 
     def slow(*arguments):
         gate.wait(1)  # the copy is read long before its twin is computed
@@ -277,7 +278,7 @@ def test_a_copy_has_no_row_before_its_twin_has(photos, store, fake, monkeypatch)
         files, rows = store.files(store.datasets()[0]), store.computed_ids(store.runs()[0].run, fake.classes)
         seen.append(set(files["image_id"].dropna()) - rows)
 
-    monkeypatch.setattr(engine, "predict_batch", slow)
+    monkeypatch.setattr(predictor, "predict_batch", slow)
     monkeypatch.setattr(writer.Writer, "commit", watched)
     assert counts(run(photos, store, fake, Options(workers=0, batch_size=4))) == (5, 4, 1, 0)
     assert seen
@@ -288,9 +289,9 @@ def test_photos_of_different_shape_are_batched_by_shape(paint, store, fake, tmp_
     for index in range(6):
         paint(f"{index}.png", size_wh=(64, 48) if index % 2 else (48, 64), cat=(0, 0, 1 + index, 1))
     shapes = []
-    real = engine.predict_batch
+    real = predictor.predict_batch
     monkeypatch.setattr(
-        engine, "predict_batch", lambda images, *rest: shapes.append(images.shape) or real(images, *rest)
+        predictor, "predict_batch", lambda images, *rest: shapes.append(images.shape) or real(images, *rest)
     )
     run(tmp_path / "photos", store, fake, Options(workers=0, batch_size=3), resize=Resize("native"))
     assert sorted(shapes) == [(3, 48, 64, 3), (3, 64, 48, 3)]
@@ -304,13 +305,13 @@ def test_a_net_with_a_side_of_its_own_sees_photos_in_their_aspect_whatever_the_g
         paint(f"wide{index}.png", size_wh=(96, 48), cat=(0, 0, 16 + 16 * index, 48))
         paint(f"large{index}.png", size_wh=(192, 96), dog=(0, 0, 32 + 32 * index, 96))
         paint(f"tall{index}.png", size_wh=(48, 96), dog=(0, 0, 48, 16 + 16 * index))
-    spec, asked, real = replace(fake, net_side=96), [], engine.predict_batch
+    spec, asked, real = replace(fake, net_side=96), [], predictor.predict_batch
 
     def watched(images, spec, settings, grid_wh):
         asked.append((*images.shape[:3], *grid_wh))
         return real(images, spec, settings, grid_wh)
 
-    monkeypatch.setattr(engine, "predict_batch", watched)
+    monkeypatch.setattr(predictor, "predict_batch", watched)
     options = Options(workers=0, batch_size=3)
     for rule, expected in {
         "32": [(3, 96, 192, 32, 32), (3, 96, 192, 32, 32), (3, 192, 96, 32, 32)],
@@ -319,14 +320,14 @@ def test_a_net_with_a_side_of_its_own_sees_photos_in_their_aspect_whatever_the_g
         asked.clear()
         report = run(tmp_path / "photos", store, spec, options, resize=Resize(rule))
         assert sorted(asked) == sorted(expected)
-        settings = engine.Settings(resize=Resize(rule))
+        settings = config.Settings(resize=Resize(rule))
         table = store.table([report.run]).set_index("path")
         assert (table["px:cat"] / (table["grid_width"] * table["grid_height"]))["wide1.png"] == pytest.approx(
             1 / 3, abs=0.02
         )
         for path in table.index:
             data = (tmp_path / "photos" / path).read_bytes()
-            image, grid_wh = engine.shown(decode(data), spec, settings)
+            image, grid_wh = predictor.shown(decode(data), spec, settings)
             alone = real(image[None], spec, settings, grid_wh)[0][0]
             assert (store.mask(report.run, image_id(data)) == alone).all()
 
@@ -364,7 +365,7 @@ def test_progress_counts_up_to_the_total(photos, store, fake):
 
 
 def test_what_is_computed_before_a_stop_is_kept(photos, store, fake, monkeypatch):
-    real, calls = engine.predict_batch, []
+    real, calls = predictor.predict_batch, []
 
     def stopped_at_the_third(*arguments):
         calls.append(1)
@@ -372,14 +373,14 @@ def test_what_is_computed_before_a_stop_is_kept(photos, store, fake, monkeypatch
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(engine, "predict_batch", stopped_at_the_third)
-    monkeypatch.setattr(lanes, "MOST", 1)
+    monkeypatch.setattr(predictor, "predict_batch", stopped_at_the_third)
+    monkeypatch.setattr(thread_pool, "MOST", 1)
     with pytest.raises(KeyboardInterrupt):
         run(photos, store, fake, Options(workers=0, batch_size=1))
     kept = len(store.table())
     assert kept in (2, 3)  # the fourth may have begun when the third was stopped
     assert store.runs()[0].invocations[0]["computed"] == kept
-    monkeypatch.setattr(engine, "predict_batch", real)
+    monkeypatch.setattr(predictor, "predict_batch", real)
     assert counts(run(photos, store, fake)) == (4, 4 - kept, kept, 0)
 
 
@@ -402,7 +403,7 @@ def test_a_failed_write_loses_nothing_else_and_is_reported(photos, store, fake, 
 
 
 def test_auto_precision_repeats_the_store(photos, store, fake, monkeypatch):
-    monkeypatch.setattr(engine, "fastest_precision", lambda device: "fp32")
+    monkeypatch.setattr(config, "fastest_precision", lambda device: "fp32")
     run(photos, store, fake, precision="bf16")
     report = run(photos, store, fake, precision="auto")
     assert (report.precision, report.computed) == ("bf16", 0)
@@ -410,7 +411,7 @@ def test_auto_precision_repeats_the_store(photos, store, fake, monkeypatch):
 
 
 def test_told_to_stop_while_the_last_photos_are_kept_it_keeps_them(photos, store, fake, monkeypatch):
-    real, calls = lanes.ThreadPoolExecutor.shutdown, []
+    real, calls = thread_pool.ThreadPoolExecutor.shutdown, []
 
     def stopped_once(self, *arguments, **options):
         calls.append(1)
@@ -418,7 +419,7 @@ def test_told_to_stop_while_the_last_photos_are_kept_it_keeps_them(photos, store
             raise Terminated
         real(self, *arguments, **options)
 
-    monkeypatch.setattr(lanes.ThreadPoolExecutor, "shutdown", stopped_once)
+    monkeypatch.setattr(thread_pool.ThreadPoolExecutor, "shutdown", stopped_once)
     with pytest.raises(Terminated):
         run(photos, store, fake)
     monkeypatch.undo()

@@ -3,7 +3,7 @@
 import pytest
 
 from seglib import pipeline, query
-from seglib.models import find
+from seglib.models.registry import find
 from seglib.pipeline import Options
 from seglib.store import Store
 

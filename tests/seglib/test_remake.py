@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from seglib import engine, models
 from seglib.catalog import Run
 from seglib.data.resize import Resize
-from seglib.engine import Settings
 from seglib.errors import SegError, WeightsError
+from seglib.inference import config
+from seglib.inference.config import Settings
+from seglib.models import registry
 from seglib.remake import remake
 from seglib.store import Store
 
@@ -21,14 +22,14 @@ def store(tmp_path) -> Store:
 @pytest.fixture
 def run(store) -> Run:
     settings = Settings(resize=Resize("short:96"), precision="fp32")
-    recipe = engine.recipe(models.find(), settings)
+    recipe = config.recipe(registry.find(), settings)
     return store.add_run(recipe, parameters=1, versions={})
 
 
 def test_what_comes_back_has_the_runs_recipe(store, run):
     spec, settings = remake(store, run, device="cpu")
     assert settings == Settings(resize=Resize("short:96"), precision="fp32", device="cpu")
-    assert engine.recipe(spec, settings).run == run.run
+    assert config.recipe(spec, settings).run == run.run
 
 
 @pytest.mark.parametrize(
@@ -54,10 +55,10 @@ def test_nothing_is_downloaded(store, run, monkeypatch, tmp_path):
 
 def test_a_run_by_torch_hub_is_remade_by_torch_hub(store, run, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    spec = replace(models.find("fcn_resnet50", source="hub"), sha256="")
+    spec = replace(registry.find("fcn_resnet50", source="hub"), sha256="")
     spec.path.parent.mkdir(parents=True)
     spec.path.write_bytes(b"weights")
-    monkeypatch.setitem(models.MODELS, "fcn_resnet50", replace(spec, source="torchvision"))
-    recipe = engine.recipe(spec, Settings(resize=Resize("short:96")))
+    monkeypatch.setitem(registry.MODELS, "fcn_resnet50", replace(spec, source="torchvision"))
+    recipe = config.recipe(spec, Settings(resize=Resize("short:96")))
     changes = {"model": spec.name, "recipe": {"code": recipe.code}, "weights_sha256": recipe.weights_sha256}
     assert remake(store, replace(run, run=recipe.run, **changes))[0].source == "hub"

@@ -6,8 +6,9 @@ import math
 import pytest
 import torch
 
-from seglib import cli, models, weight_files
+from seglib import cli
 from seglib.errors import UsageError, WeightsError
+from seglib.models import registry, weights_file
 from seglib.training import checkpoint
 from seglib.training.soup import average
 from tests.seglib.plain_training import TinyNet, recipe
@@ -34,7 +35,7 @@ def made(path, value: float, seen: int = 0, *, half: bool = True, about=(), **ch
 def test_each_weight_is_the_mean_by_shares(tmp_path, values, shares, expected):
     files = [made(tmp_path / f"{index}.safetensors", value) for index, value in enumerate(values)]
     average(files, shares, out := tmp_path / "new" / "mean.safetensors")
-    weights = [t for t in weight_files.read_state(out).values() if t.is_floating_point()]
+    weights = [t for t in weights_file.read_state(out).values() if t.is_floating_point()]
     assert len(weights) == 8
     for tensor in weights:
         torch.testing.assert_close(tensor, torch.full_like(tensor, expected))
@@ -47,22 +48,22 @@ def test_a_mean_with_itself_is_itself(tmp_path):
     other = tmp_path / "b.safetensors"
     other.write_bytes(one.read_bytes())
     average([one, other], (0.3, 0.7), out := tmp_path / "mean.safetensors")
-    for name, tensor in weight_files.read_state(one).items():
-        torch.testing.assert_close(weight_files.read_state(out)[name], tensor)
+    for name, tensor in weights_file.read_state(one).items():
+        torch.testing.assert_close(weights_file.read_state(out)[name], tensor)
 
 
 def test_whole_numbers_are_the_greatest_and_the_first_file_says_the_rest(tmp_path):
     a = made(tmp_path / "a.safetensors", 1, seen=7, half=False, about={"note": "mine"})
     b = made(tmp_path / "b.safetensors", 3, seen=40)
     average([a, b], (1, 3), out := tmp_path / "mean.safetensors")
-    state, about = weight_files.read_state(out), weight_files.metadata(out)
+    state, about = weights_file.read_state(out), weights_file.metadata(out)
     assert state["backbone.1.num_batches_tracked"].item() == 40
     assert state["classifier.weight"].dtype == torch.float32
     assert about["note"] == "mine"
     assert "epoch" not in about
     assert "validation_miou" not in about
-    assert json.loads(about["mean_of"]) == [[weight_files.file_sha256(a), 0.25], [weight_files.file_sha256(b), 0.75]]
-    assert models.find(None, out).classes == ("background", "cat", "dog")
+    assert json.loads(about["mean_of"]) == [[weights_file.file_sha256(a), 0.25], [weights_file.file_sha256(b), 0.75]]
+    assert registry.find(None, out).classes == ("background", "cat", "dog")
 
 
 def test_a_mean_sees_at_the_side_of_the_first_or_at_the_one_that_is_asked_for(tmp_path):
@@ -70,7 +71,7 @@ def test_a_mean_sees_at_the_side_of_the_first_or_at_the_one_that_is_asked_for(tm
     b = made(tmp_path / "b.safetensors", 3)
     for files, asked, side in (([a, b], None, 96), ([b, a], None, 0), ([b, a], 64, 64)):
         average(files, PAIR, out := tmp_path / "mean.safetensors", asked)
-        assert models.find(None, out).net_side == side
+        assert registry.find(None, out).net_side == side
     with pytest.raises(UsageError, match="A net side of 16: expected 32 to 8192 pixels"):
         average([a, b], PAIR, tmp_path / "other.safetensors", 16)
 
@@ -108,7 +109,7 @@ def test_the_command_takes_equal_shares_or_those_it_is_told(tmp_path, capsys):
     for options, expected in ([], 2.0), (["--shares", "0.75,0.25"], 1.5):
         assert cli.main(["average", str(a), str(b), "--out", str(out), *options]) == 0
         assert f"python -m seglib run FOLDER --weights {out}" in capsys.readouterr().out
-        assert weight_files.read_state(out)["classifier.bias"][0].item() == expected
+        assert weights_file.read_state(out)["classifier.bias"][0].item() == expected
     assert cli.main(["average", str(a), str(b), "--shares", "1", "--out", str(out)]) == 2
     assert "a share of each" in capsys.readouterr().err
     with pytest.raises(SystemExit) as wrong:

@@ -7,8 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from seglib.engine import Recipe
 from seglib.fileio import parquet_parts
+from seglib.inference.config import Recipe
 from seglib.masks.statistics import MEASURES, blobs_column, pixels_column
 from seglib.store import Store
 from seglib.table import FILES_SCHEMA, VANISHED, stats_schema

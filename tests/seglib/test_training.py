@@ -12,14 +12,15 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from seglib import models, weight_files
 from seglib.classes import VOC_CLASSES
 from seglib.data import resize
 from seglib.data.image import decode
-from seglib.engine import Settings, predict_batch, shown
 from seglib.errors import SegError, UsageError, WeightsError
+from seglib.inference.config import Settings
+from seglib.inference.predictor import predict_batch, shown
 from seglib.masks import png
-from seglib.training import augment, checkpoint, data, loop, report, start
+from seglib.models import loading, registry, transfer, weights_file
+from seglib.training import augment, checkpoint, data, loop, report
 from seglib.training.recipe import Frame, Recipe
 from tests.conftest import ROOT
 from tests.seglib import plain_training as plain
@@ -29,10 +30,10 @@ THREE = ("background", "leaf", "flower")
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
-    monkeypatch.setitem(models.TRAINED, "tiny", plain.TinyNet)
-    models.builder.cache_clear()
+    monkeypatch.setitem(registry.TRAINED, "tiny", plain.TinyNet)
+    registry.builder.cache_clear()
     yield
-    models.builder.cache_clear()
+    registry.builder.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +156,8 @@ def test_the_checkpoint_says_all_that_a_run_needs(whole):
     assert json.loads(about["classes"]) == list(plain.CLASSES)
     assert (about["architecture"], about["resize"]) == ("tiny", "64")
     assert Recipe.from_dict(json.loads(about["recipe"])) == plain.recipe()
-    spec = models.find(None, out)
-    assert (spec.classes, spec.resize.text, spec.mean) == (plain.CLASSES, "64", models.IMAGENET_MEAN)
+    spec = registry.find(None, out)
+    assert (spec.classes, spec.resize.text, spec.mean) == (plain.CLASSES, "64", registry.IMAGENET_MEAN)
     assert spec.parameters == sum(p.numel() for p in plain.TinyNet(3).parameters())
     assert about["validation_miou"] == f"{progress.best:.4f}"
     assert int(about["epoch"]) == 1 + np.argmax([row["miou"] for row in progress.rows])
@@ -167,7 +168,7 @@ def test_a_net_that_learnt_at_a_side_of_its_own_is_validated_and_used_at_it(fold
     out = tmp_path / "net.safetensors"
     made = plain.recipe(net_side=48, epochs=1)
     progress = plain.train(folder, out, made)
-    spec = models.find(None, out)
+    spec = registry.find(None, out)
     assert spec.net_side == 48
     pairs, masks = data.pairs_in(folder)
     what = data.meaning(masks, made.classes)
@@ -189,7 +190,7 @@ def test_the_checkpoint_is_the_mean_of_weights_that_was_validated(folder, tmp_pa
     out = tmp_path / "net.safetensors"
     plain.train(folder, out, plain.recipe(epochs=1))
     state = torch.load(checkpoint.state_path(out), weights_only=True)["average"]
-    net = models.load(models.find(None, out))
+    net = loading.load(registry.find(None, out))
     for name, value in net.state_dict().items():
         torch.testing.assert_close(value, state[name], rtol=1e-3, atol=1e-3)  # fp16
 
@@ -198,7 +199,7 @@ def test_the_checkpoint_is_the_mean_of_weights_that_was_validated(folder, tmp_pa
 def test_the_checkpoint_is_of_the_best_epoch_or_of_the_last_one(folder, tmp_path, last, epoch):
     still = plain.recipe(rate=0.0, encoder_rate=0.0, average=0.0, frozen=("backbone",))  # no epoch beats the first one
     plain.train(folder, out := tmp_path / "net.safetensors", still, last=last)
-    assert weight_files.metadata(out)["epoch"] == epoch
+    assert weights_file.metadata(out)["epoch"] == epoch
 
 
 def test_patience_stops_training(folder, tmp_path):
@@ -308,30 +309,30 @@ def test_a_mirror_image_is_seen_half_of_the_time():
 
 
 def test_the_encoder_takes_weights_of_the_same_shape(tmp_path):
-    net = start.fresh("tiny", THREE, options={}, seed=1, encoder=None)
+    net = transfer.fresh("tiny", THREE, options={}, seed=1, encoder=None)
     state = {f"features.{name}": value + 1 for name, value in net.backbone.state_dict().items()}
     torch.save(state, tmp_path / "encoder.pth")
-    filled = start.fresh("tiny", THREE, options={}, seed=1, encoder=tmp_path / "encoder.pth")
+    filled = transfer.fresh("tiny", THREE, options={}, seed=1, encoder=tmp_path / "encoder.pth")
     assert torch.equal(filled.backbone[0].weight, net.backbone[0].weight + 1)
     assert torch.equal(filled.classifier.weight, net.classifier.weight)
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=r"other.pth does not fit this encoder: 0.weight"):
-        start.fresh("tiny", THREE, options={}, seed=1, encoder=tmp_path / "other.pth")
+        transfer.fresh("tiny", THREE, options={}, seed=1, encoder=tmp_path / "other.pth")
 
 
 def test_the_encoder_takes_that_of_another_net(whole):
-    trained = models.load(models.find(None, whole[0]))
-    filled = start.fresh("tiny", tuple("abcdefg"), options={}, seed=1, encoder=whole[0])
+    trained = loading.load(registry.find(None, whole[0]))
+    filled = transfer.fresh("tiny", tuple("abcdefg"), options={}, seed=1, encoder=whole[0])
     for name, value in trained.backbone.state_dict().items():
         assert torch.equal(filled.backbone.state_dict()[name], value), name
 
 
 @pytest.mark.parametrize("classes", [VOC_CLASSES, VOC_CLASSES[::-1]])
 def test_a_unet_takes_all_of_an_fcn_and_its_scores_if_they_are_of_the_same_classes(classes):
-    fcn = models.MODELS["fcn_mobilenet_v2"]
-    trained = models.load(fcn).state_dict()
+    fcn = registry.MODELS["fcn_mobilenet_v2"]
+    trained = loading.load(fcn).state_dict()
     new, filled = (
-        start.fresh("unet_mobilenet_v2", classes, options={}, seed=1, encoder=encoder).state_dict()
+        transfer.fresh("unet_mobilenet_v2", classes, options={}, seed=1, encoder=encoder).state_dict()
         for encoder in (None, fcn.path)
     )
     scores = {"classifier.classify.weight", "classifier.classify.bias"}
@@ -347,7 +348,7 @@ def test_segnets_encoder_takes_vgg16s_weights(tmp_path):
     torch.manual_seed(2)
     vgg = make_layers(cfgs["D"], batch_norm=True).eval()
     torch.save({f"features.{name}": value for name, value in vgg.state_dict().items()}, tmp_path / "v.pth")
-    net = start.fresh("segnet", THREE[:2], options={}, seed=1, encoder=tmp_path / "v.pth").eval()
+    net = transfer.fresh("segnet", THREE[:2], options={}, seed=1, encoder=tmp_path / "v.pth").eval()
     picture = torch.randn(1, 3, 64, 64)
     pooled = picture
     with torch.inference_mode():
@@ -358,20 +359,20 @@ def test_segnets_encoder_takes_vgg16s_weights(tmp_path):
 
 def test_a_choice_that_an_architecture_lacks_is_a_sentence():
     with pytest.raises(UsageError, match="tiny knows no choice of upsampling"):
-        start.fresh("tiny", THREE, options={"upsampling": "shuffle"}, seed=1, encoder=None)
+        transfer.fresh("tiny", THREE, options={"upsampling": "shuffle"}, seed=1, encoder=None)
 
 
 def test_fine_tuning_keeps_all_but_the_last_layer(whole):
-    spec = models.find(None, whole[0])
-    trained, net = models.load(spec), start.from_model(spec, 3, seed=4)
+    spec = registry.find(None, whole[0])
+    trained, net = loading.load(spec), transfer.from_model(spec, 3, seed=4)
     assert torch.equal(net.backbone[0].weight, trained.backbone[0].weight)
     assert not torch.equal(net.classifier.weight, trained.classifier.weight)
-    assert start.from_model(spec, 7, seed=4).classifier.out_channels == 7
+    assert transfer.from_model(spec, 7, seed=4).classifier.out_channels == 7
 
 
 def test_the_next_leg_starts_from_the_whole_net(whole):
-    spec = models.find(None, whole[0])
-    trained, net = models.load(spec), start.next_leg(spec, spec.classes)
+    spec = registry.find(None, whole[0])
+    trained, net = loading.load(spec), transfer.next_leg(spec, spec.classes)
     assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), net.parameters(), strict=True))
     with pytest.raises(UsageError, match="knows background, cat, dog, and background, leaf are to be learnt: give it"):
-        start.next_leg(spec, ("background", "leaf"))
+        transfer.next_leg(spec, ("background", "leaf"))

@@ -13,7 +13,7 @@ from seglib.data.image import image_id
 from seglib.errors import BadImage, SegError
 from seglib.masks import statistics
 from seglib.masks.png import index_png
-from seglib.models import MODELS
+from seglib.models.registry import MODELS
 from seglib.store import Store
 from tests.dashboard.conftest import NASTY, fill, mask_of
 from tests.dashboard.views.test_pages import component, html, opened, said

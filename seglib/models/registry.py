@@ -5,27 +5,25 @@ A spec carries all that belongs to a model: classes, preprocessing constants, na
 finding and hashing weights needs no torch; only `load` and `download` import it. Knows nothing of photos or stores.
 """
 
-import contextlib
 import importlib
 import json
 import math
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from seglib import weight_files
 from seglib.classes import VOC_CLASSES, are_class_names
 from seglib.data.resize import Resize, check_net_side, net_wh, sight
 from seglib.errors import UnknownName, UsageError, WeightsError
+from seglib.models import weights_file
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-EMBEDDED = Path(__file__).with_name("checkpoints")
+EMBEDDED = Path(__file__).parents[1] / "checkpoints"
 DEFAULT_MODEL = "fcn_mobilenet_v2"
 HUB_REPOSITORY = "pytorch/vision:v0.22.0"
 """The tag that `--source hub` runs code from."""
@@ -37,9 +35,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def _own(name: str, room: str = "nets", **chosen: str) -> "Callable[..., nn.Module]":
+def _own(name: str, module: str, **chosen: str) -> "Callable[..., nn.Module]":
     def build(classes: int, **options: str) -> "nn.Module":
-        builder: Callable[..., nn.Module] = getattr(importlib.import_module(f"seglib.{room}"), name)
+        builder: Callable[..., nn.Module] = getattr(importlib.import_module(f"seglib.models.{module}"), name)
         return builder(classes, **chosen | options)
 
     return build
@@ -47,9 +45,9 @@ def _own(name: str, room: str = "nets", **chosen: str) -> "Callable[..., nn.Modu
 
 def _torchvision(name: str) -> "Callable[[int], nn.Module]":
     def build(classes: int) -> "nn.Module":
-        from seglib import nets
+        from seglib.models import layers
 
-        return nets.from_torchvision(name, classes)
+        return layers.from_torchvision(name, classes)
 
     return build
 
@@ -112,7 +110,7 @@ MODELS: dict[str, ModelSpec] = {
     for spec in (
         ModelSpec(
             name="fcn_mobilenet_v2",
-            build=_own("fcn_mobilenet_v2", head="context"),
+            build=_own("fcn_mobilenet_v2", "fcn", head="context"),
             weights="fcn_mobilenet_v2_voc.safetensors",
             sha256="64fb42d2c91a0913803f9160c453d1949ad910fe2e50476453eefa396c68c7fe",
             parameters=3_078_021,
@@ -124,7 +122,7 @@ MODELS: dict[str, ModelSpec] = {
         ),
         ModelSpec(
             name="unet_mobilenet_v2",
-            build=_own("unet_mobilenet_v2"),
+            build=_own("unet_mobilenet_v2", "unet"),
             weights="unet_mobilenet_v2_voc.safetensors",
             sha256="44686acf6b2dd5d31edcefae1893feee30d6244b7b9945b7c5d3908c7f571171",
             parameters=3_272_634,
@@ -187,9 +185,9 @@ MODELS: dict[str, ModelSpec] = {
 
 
 TRAINED: dict[str, "Callable[..., nn.Module]"] = {
-    "fcn_mobilenet_v2": _own("fcn_mobilenet_v2"),  # a file that names no head has torchvision's
-    "unet_mobilenet_v2": _own("unet_mobilenet_v2"),
-    "unet_resnet34": _own("unet_resnet34"),
+    "fcn_mobilenet_v2": _own("fcn_mobilenet_v2", "fcn"),  # a file that names no head has torchvision's
+    "unet_mobilenet_v2": _own("unet_mobilenet_v2", "unet"),
+    "unet_resnet34": _own("unet_resnet34", "unet"),
     "segnet": _own("segnet", "segnet"),
 }
 """What `seglib train` builds beside the models above, or otherwise than above."""
@@ -227,83 +225,6 @@ def hub_folder() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def weights_sha256(spec: ModelSpec) -> str:
-    """SHA-256 of the file that lies there, checked against the published one. Raises `WeightsError`."""
-    digest = weight_files.file_sha256(spec.path)
-    if not digest.startswith(spec.sha256):
-        raise WeightsError(
-            f"{spec.path} is not the published file: its SHA-256 begins with {digest[:8]}, expected {spec.sha256[:8]}. "
-            "Delete it and run again to download it anew."
-        )
-    return digest
-
-
-def ensure_weights(spec: ModelSpec) -> None:
-    """Download torchvision's weights, with progress and hash check, if they are not there yet."""
-    if spec.path.exists():
-        return
-    if spec.source in ("embedded", "file"):
-        raise WeightsError(f"There is no weights file {str(spec.path)!r}.")
-    from torchvision.models import get_model_weights
-
-    try:  # the URL, the progress bar, the hash check and the final rename are torchvision's
-        with contextlib.redirect_stdout(sys.stderr):  # its messages are no output of ours
-            get_model_weights(spec.name)["COCO_WITH_VOC_LABELS_V1"].get_state_dict(
-                progress=True, check_hash=True, map_location="meta", weights_only=True
-            )
-    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
-        raise WeightsError(
-            f"{spec.name} needs the file {spec.weights}, and downloading it failed ({weight_files.first_line(error)}): "
-            f"put it into {hub_folder()}, or take --model {DEFAULT_MODEL}, which works offline."
-        ) from None
-
-
-def load(spec: ModelSpec) -> "nn.Module":
-    """The net with its weights, on the CPU, float32, in eval mode; whoever asks it shows it photos by the rule
-    `ModelSpec.sees`. Raises `WeightsError` in one sentence.
-    """
-    import torch
-
-    weights_sha256(spec)
-    if spec.source == "hub":
-        return _from_hub(spec)
-    state = {k: v for k, v in weight_files.read_state(spec.path).items() if not k.startswith("aux_classifier.")}
-    try:
-        with torch.device("meta"):  # no time for random numbers that the checkpoint replaces anyway
-            net = spec.build(len(spec.classes))
-        _check_kinds(state, net.state_dict())
-        net.load_state_dict(state, assign=True)  # compares names and shapes before anything is computed of them
-    except (RuntimeError, TypeError) as error:  # an option that the architecture does not have is a TypeError
-        raise WeightsError(
-            f"{spec.path.name} does not fit {spec.name} with {len(spec.classes)} classes "
-            f"({weight_files.first_line(error, 1).split(',')[0]}): "
-            "name the model it was made for with --model."
-        ) from None
-    _check_finite(net.state_dict(), spec.path.name)
-    return net.float().eval()
-
-
-def _from_hub(spec: ModelSpec) -> "nn.Module":
-    """The tutorials' way: torch.hub fetches torchvision's code at a pinned tag and runs it."""
-    import torch
-
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            net: Any = torch.hub.load(  # type: ignore[no-untyped-call]
-                HUB_REPOSITORY, spec.name, weights="COCO_WITH_VOC_LABELS_V1", trust_repo=True
-            )
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"torch.hub could not load {spec.name} from {HUB_REPOSITORY} ({weight_files.first_line(error)}): "
-            "leave out --source hub to use the installed torchvision."
-        ) from None
-    if not callable(getattr(net, "eval", None)):
-        raise WeightsError(f"torch.hub gave a {type(net).__name__} for {spec.name}, expected a net.")
-    net.aux_classifier = None  # serves training alone
-    net.eval()
-    return cast("nn.Module", net)
-
-
 def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
     """A safetensors file names its model and classes itself; a .pth holds nothing but numbers."""
     if name is not None and name not in trainable():
@@ -326,7 +247,7 @@ def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
             weights=str(weights),
             sha256="",
             source="file",
-            parameters=int(about.get("parameters", 0)) or weight_files.parameters_in(weights) or spec.parameters,
+            parameters=int(about.get("parameters", 0)) or weights_file.parameters_in(weights) or spec.parameters,
             gflops=None if architecture in TRAINED else spec.gflops,
             classes=_class_names(json.loads(about["classes"])) if "classes" in about else spec.classes,
             resize=Resize(about["resize"]) if "resize" in about else spec.resize,
@@ -384,7 +305,7 @@ def options_of_file(weights: Path) -> tuple[tuple[str, str], ...]:
 
 
 def _metadata(weights: Path) -> dict[str, str]:
-    return weight_files.metadata(weights) if weights.suffix == ".safetensors" else {}
+    return weights_file.metadata(weights) if weights.suffix == ".safetensors" else {}
 
 
 def _options(about: dict[str, str]) -> tuple[tuple[str, str], ...]:
@@ -394,16 +315,3 @@ def _options(about: dict[str, str]) -> tuple[tuple[str, str], ...]:
 def _untrained(architecture: str) -> ModelSpec:
     """What a model without weights of its own is like before a file says more."""
     return ModelSpec(name=architecture, build=builder(architecture), weights="", parameters=0, resize=Resize("224"))
-
-
-def _check_kinds(state: "dict[str, Tensor]", expected: "dict[str, Tensor]") -> None:
-    """Raises `RuntimeError` like torch, which takes any kind of number."""
-    for key in state.keys() & expected.keys():
-        if state[key].is_floating_point() != expected[key].is_floating_point():
-            raise RuntimeError(f"\n{key} holds {state[key].dtype}")
-
-
-def _check_finite(state: "dict[str, Tensor]", name: str) -> None:
-    for key, value in state.items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise WeightsError(f"{name} holds NaN or infinite numbers in {key}: the checkpoint is damaged.")

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from seglib import models, weight_files
 from seglib.errors import UsageError, WeightsError
-from seglib.models import ModelSpec
+from seglib.models import loading, registry, weights_file
+from seglib.models.registry import ModelSpec
 
 
 def fresh(
@@ -24,11 +24,11 @@ def fresh(
     """
     torch.manual_seed(seed)
     try:
-        net = models.builder(architecture, tuple(sorted(options.items())))(len(classes))
+        net = registry.builder(architecture, tuple(sorted(options.items())))(len(classes))
     except TypeError:
         raise UsageError(f"{architecture} knows no choice of {', '.join(options)}: leave it out.") from None
     if encoder is not None:
-        _fill_encoder(net, encoder, scores=models.classes_of_file(encoder) == tuple(classes))
+        _fill_encoder(net, encoder, scores=registry.classes_of_file(encoder) == tuple(classes))
     return net
 
 
@@ -38,7 +38,7 @@ def from_model(spec: ModelSpec, classes: int, seed: int) -> nn.Module:
     Also where the classes are as many as before: what they mean is new.
     """
     torch.manual_seed(seed)
-    trained, net = models.load(spec), spec.build(classes)
+    trained, net = loading.load(spec), spec.build(classes)
     _fill(net, trained.state_dict(), scores=False)
     return net
 
@@ -52,7 +52,7 @@ def next_leg(spec: ModelSpec, classes: Sequence[str], encoder: Path | None = Non
             f"{spec.path.name} knows {', '.join(spec.classes)}, and {', '.join(classes)} are to be learnt: give it a "
             "new last layer with --finetune."
         )
-    net = models.load(spec)
+    net = loading.load(spec)
     if encoder is not None:
         _fill_encoder(net, encoder, scores=False)
     return net
@@ -84,7 +84,7 @@ def _fill_encoder(net: nn.Module, encoder: Path, *, scores: bool) -> None:
     ours with the same encoder; or, where names differ (SegNet's encoder and `vgg16_bn`), whose tensors come in the same
     order.
     """
-    read = weight_files.read_state(encoder)
+    read = weights_file.read_state(encoder)
     state = {name.removeprefix("features.").removeprefix("backbone."): value for name, value in read.items()}
     backbone = net.get_submodule("backbone")
     wanted = backbone.state_dict()

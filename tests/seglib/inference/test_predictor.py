@@ -8,12 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from seglib import engine, nets
 from seglib.data.image import decode
 from seglib.data.resize import Resize, resized
-from seglib.engine import Settings, predict_batch, recipe
 from seglib.errors import SegError, UsageError
-from seglib.models import MODELS
+from seglib.inference import config, predictor
+from seglib.inference.config import Settings, recipe
+from seglib.inference.predictor import predict_batch
+from seglib.models import optimize
+from seglib.models.registry import MODELS
 from tests.conftest import COLOURS
 
 
@@ -70,7 +72,7 @@ def test_measures_equal_a_plain_loop(fake):
 def test_the_entropy_map_is_the_softmaxs_entropy_and_its_mean_is_the_measure(fake, precision):
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     settings = Settings(resize=fake.resize, precision=precision)
-    found = engine.entropy_map(image, fake, settings)
+    found = predictor.entropy_map(image, fake, settings)
     assert (found.shape, found.dtype) == ((48, 64), np.float32)
     assert 0 <= found.min() < found.max() <= 1
     _, (measure,) = predict_batch(image[None], fake, settings)
@@ -107,7 +109,7 @@ def test_the_mask_is_that_of_torchvisions_own_forward_pass(sample):
     """The oracle: torchvision's preset, its forward pass, argmax of the upsampled logits."""
     from torchvision.transforms._presets import SemanticSegmentation
 
-    from seglib.models import load
+    from seglib.models.loading import load
 
     spec = replace(MODELS["fcn_mobilenet_v2"], net_side=0)
     photo = decode((sample / "cats" / "chelsea.png").read_bytes())
@@ -129,7 +131,7 @@ def test_the_mask_of_a_net_with_a_side_of_its_own_is_torchvisions_at_that_side(s
     from torchvision.transforms._presets import SemanticSegmentation
     from torchvision.transforms.v2.functional import pil_to_tensor, resize, to_image
 
-    from seglib.models import load
+    from seglib.models.loading import load
 
     spec, settings = MODELS["fcn_mobilenet_v2"], Settings(resize=Resize(rule))
     photo = decode((sample / "cats" / "chelsea.png").read_bytes())
@@ -142,12 +144,12 @@ def test_the_mask_of_a_net_with_a_side_of_its_own_is_torchvisions_at_that_side(s
     with torch.inference_mode():
         logits = load(spec).logits(SemanticSegmentation(resize_size=None)(seen)[None])
         expected = torch.nn.functional.interpolate(logits, size=(height, width), mode="bilinear").argmax(1)[0]
-    image, grid_wh = engine.shown(photo, spec, settings)
+    image, grid_wh = predictor.shown(photo, spec, settings)
     asked = (image[None], spec, settings, grid_wh) if of == "photo" else (grid[None], spec, settings)
     (found,), (measure,) = predict_batch(*asked)
     assert found.shape == (height, width)
     assert (found == expected.byte().numpy()).mean() > 0.9995
-    for of_pixels, mean in ((engine.confidence_map, measure.confidence), (engine.entropy_map, measure.entropy)):
+    for of_pixels, mean in ((predictor.confidence_map, measure.confidence), (predictor.entropy_map, measure.entropy)):
         drawn = of_pixels(asked[0][0], *asked[1:])
         assert drawn.shape == (height, width)
         assert drawn.mean() == pytest.approx(mean, abs=1e-5)
@@ -155,9 +157,9 @@ def test_the_mask_of_a_net_with_a_side_of_its_own_is_torchvisions_at_that_side(s
 
 def test_what_a_net_is_shown_follows_the_rule_or_its_own_side(fake):
     photo, settings = Image.fromarray(np.zeros((48, 104, 3), np.uint8)), Settings(resize=Resize("64"))
-    image, grid_wh = engine.shown(photo, fake, settings)
+    image, grid_wh = predictor.shown(photo, fake, settings)
     assert (image.shape, grid_wh) == ((64, 64, 3), (64, 64))
-    image, grid_wh = engine.shown(photo, replace(fake, net_side=96), settings)
+    image, grid_wh = predictor.shown(photo, replace(fake, net_side=96), settings)
     assert (image.shape, grid_wh) == ((96, 208, 3), (64, 64))
 
 
@@ -191,8 +193,8 @@ def test_cuda_and_cpu_see_the_same_areas(sample):
 def test_cuda_where_there_is_none_is_a_sentence(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SegError, match="--device cpu"):
-        engine.resolved_device("cuda")
-    assert engine.resolved_device("auto") == "cpu"
+        config.resolved_device("cuda")
+    assert config.resolved_device("auto") == "cpu"
 
 
 # --- what a run is called ---
@@ -230,10 +232,10 @@ def test_settings_are_resolved_and_known(setting):
 
 
 def test_auto_precision_repeats_what_was_used_before_and_else_judges(monkeypatch):
-    monkeypatch.setattr(engine, "fastest_precision", lambda device: f"judged for {device}")
-    assert engine.known_precision("auto", ["fp32", "bf16"]) == "bf16"
-    assert engine.known_precision("fp32", ["bf16"]) == "fp32"
-    assert engine.known_precision("auto", [], "cpu") == "judged for cpu"
+    monkeypatch.setattr(config, "fastest_precision", lambda device: f"judged for {device}")
+    assert config.known_precision("auto", ["fp32", "bf16"]) == "bf16"
+    assert config.known_precision("fp32", ["bf16"]) == "fp32"
+    assert config.known_precision("auto", [], "cpu") == "judged for cpu"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +243,7 @@ def test_auto_precision_repeats_what_was_used_before_and_else_judges(monkeypatch
 )
 def test_auto_takes_bf16_only_where_the_processor_has_it(monkeypatch, flags, precision):
     monkeypatch.setattr("pathlib.Path.read_text", lambda path: f"flags : fpu {flags}\n")
-    assert engine.fastest_precision("cpu") == precision
+    assert config.fastest_precision("cpu") == precision
 
 
 def test_auto_takes_fp32_where_nothing_is_known_of_the_processor(monkeypatch):
@@ -249,7 +251,7 @@ def test_auto_takes_fp32_where_nothing_is_known_of_the_processor(monkeypatch):
         raise FileNotFoundError
 
     monkeypatch.setattr("pathlib.Path.read_text", missing)
-    assert engine.fastest_precision("cpu") == "fp32"
+    assert config.fastest_precision("cpu") == "fp32"
 
 
 @pytest.mark.parametrize(
@@ -265,14 +267,14 @@ def test_folding_batch_norms_changes_logits_by_rounding_alone(name):
     x = torch.randn(2, 3, 64, 96)
     with torch.inference_mode():
         expected = net(x)["out"]
-        folded = nets.prepared(net, torch.float32)
+        folded = optimize.prepared(net, torch.float32)
         found = torch.nn.functional.interpolate(folded(x), size=(64, 96), mode="bilinear", align_corners=False)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
 def test_blocks_may_stay_in_float32():
-    net = nets.prepared(MODELS["fcn_mobilenet_v2"].build(21).eval(), torch.bfloat16, ("backbone.2",))
+    net = optimize.prepared(MODELS["fcn_mobilenet_v2"].build(21).eval(), torch.bfloat16, ("backbone.2",))
     kinds = {name: p.dtype for name, p in net.named_parameters()}
     kept = [name for name in kinds if name.startswith("backbone.2.")]
     assert kept

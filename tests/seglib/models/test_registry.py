@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import get_model_weights
 
-from seglib import models
 from seglib.classes import VOC_CLASSES
 from seglib.errors import UnknownName, UsageError, WeightsError
-from seglib.models import MODELS, find
+from seglib.models import loading, registry
+from seglib.models.registry import MODELS, find
 
 TORCHVISION = [name for name, spec in MODELS.items() if spec.source == "torchvision"]
 EMBEDDED = [name for name, spec in MODELS.items() if spec.source == "embedded"]
@@ -34,7 +34,7 @@ def empty_cache(tmp_path, monkeypatch) -> Path:
 
 def bare(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
-    return models.builder(name)(21)
+    return registry.builder(name)(21)
 
 
 # --- the registry tells the truth ---
@@ -63,16 +63,16 @@ def test_specs_repeat_what_torchvisions_weights_say(name):
 
 
 def test_the_hub_folder_is_torchs_own(monkeypatch):
-    assert models.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
+    assert registry.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
     monkeypatch.delenv("TORCH_HOME")
-    assert models.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
+    assert registry.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def test_the_embedded_checkpoint_is_genuine_and_loads_without_network():
     spec = find()
     assert (spec.name, spec.source) == ("fcn_mobilenet_v2", "embedded")
-    assert models.weights_sha256(spec) == spec.sha256
-    net = models.load(spec)
+    assert loading.weights_sha256(spec) == spec.sha256
+    net = loading.load(spec)
     assert not net.training
     assert {p.dtype for p in net.parameters()} == {torch.float32}
 
@@ -103,7 +103,7 @@ def test_an_unknown_name_lists_the_known_ones():
 
 def test_without_network_and_file_one_sentence_says_what_is_needed(empty_cache):
     with pytest.raises(WeightsError) as caught:
-        models.ensure_weights(MODELS["fcn_resnet50"])
+        loading.ensure_weights(MODELS["fcn_resnet50"])
     message = str(caught.value)
     assert "fcn_resnet50_coco-1167a1af.pth" in message
     assert str(empty_cache) in message
@@ -117,21 +117,21 @@ def test_a_download_is_kept_if_its_hash_fits(empty_cache, tmp_path, monkeypatch)
     torch.save(bare("lraspp_mobilenet_v3_large").state_dict(), published)
     digest = hashlib.sha256(published.read_bytes()).hexdigest()
     spec = _served(monkeypatch, published, digest[:8])
-    models.ensure_weights(spec)
+    loading.ensure_weights(spec)
     assert spec.path.parent == empty_cache
-    assert models.weights_sha256(spec) == digest
-    assert models.load(spec)(torch.zeros(1, 3, 64, 64))["out"].shape == (1, 21, 64, 64)
+    assert loading.weights_sha256(spec) == digest
+    assert loading.load(spec)(torch.zeros(1, 3, 64, 64))["out"].shape == (1, 21, 64, 64)
 
 
 def test_a_download_with_a_wrong_hash_is_refused_and_leaves_nothing(empty_cache, tmp_path, monkeypatch):
     published = tmp_path / "published.pth"
     torch.save({"weight": torch.zeros(1)}, published)
     with pytest.raises(WeightsError, match="invalid hash value"):
-        models.ensure_weights(_served(monkeypatch, published, "00000000"))
+        loading.ensure_weights(_served(monkeypatch, published, "00000000"))
     assert not list(empty_cache.iterdir())
 
 
-def _served(monkeypatch, published: Path, digest: str) -> models.ModelSpec:
+def _served(monkeypatch, published: Path, digest: str) -> registry.ModelSpec:
     import urllib.request
 
     monkeypatch.setattr("torch.hub.urlopen", urllib.request.urlopen)
@@ -151,7 +151,7 @@ def test_a_file_that_already_lies_there_is_checked_too(empty_cache):
     empty_cache.mkdir(parents=True)
     torch.save(bare("fcn_resnet50").state_dict(), empty_cache / "fcn_resnet50_coco-1167a1af.pth")
     with pytest.raises(WeightsError, match=r"expected 1167a1af.*Delete it"):
-        models.weights_sha256(MODELS["fcn_resnet50"])
+        loading.weights_sha256(MODELS["fcn_resnet50"])
 
 
 # --- torch.hub ---
@@ -163,7 +163,7 @@ def test_source_hub_runs_the_code_of_the_pinned_tag(empty_cache):
     torch.manual_seed(0)
     empty_cache.mkdir(parents=True)
     torch.save(MODELS["fcn_resnet50"].build(21).state_dict(), spec.path)
-    repository = empty_cache.parent / models.HUB_REPOSITORY.replace("/", "_").replace(":", "_")
+    repository = empty_cache.parent / registry.HUB_REPOSITORY.replace("/", "_").replace(":", "_")
     repository.mkdir()
     (repository / "hubconf.py").write_text(
         "import torch\n"
@@ -172,7 +172,7 @@ def test_source_hub_runs_the_code_of_the_pinned_tag(empty_cache):
         "    net = torch.nn.Identity(); net.aux_classifier = torch.nn.Identity(); return net\n"
     )
     (empty_cache.parent / "trusted_list").write_text("pytorch_vision\n")
-    net = models.load(spec)
+    net = loading.load(spec)
     assert isinstance(net, torch.nn.Identity)
     assert net.aux_classifier is None
 
@@ -182,7 +182,7 @@ def test_source_hub_without_network_is_a_sentence(empty_cache):
     empty_cache.mkdir(parents=True)
     spec.path.write_bytes(b"x")
     with pytest.raises(WeightsError, match="leave out --source hub"):
-        models.load(spec)
+        loading.load(spec)
 
 
 def test_our_own_net_is_not_on_the_hub():
@@ -200,17 +200,17 @@ def test_a_state_dict_with_auxiliary_head_fits_the_net_that_runs(tmp_path):
     torch.save(fcn_resnet50(weights=None, weights_backbone=None, aux_loss=True).state_dict(), file)
     spec = find("fcn_resnet50", file)
     assert (spec.source, spec.path) == ("file", file)
-    assert models.load(spec).aux_classifier is None
+    assert loading.load(spec).aux_classifier is None
 
 
 def test_a_safetensors_file_names_its_model_classes_and_resize_itself(tmp_path):
     file = tmp_path / "pets.safetensors"
     about = {"architecture": "fcn_mobilenet_v2", "classes": '["background", "pet"]', "resize": "short:384"}
-    save_file(models.builder("fcn_mobilenet_v2")(2).state_dict(), file, about)
+    save_file(registry.builder("fcn_mobilenet_v2")(2).state_dict(), file, about)
     spec = find(None, file)
     assert spec.net_side == 0  # the embedded net's own is of its file, not of every file of this name
     assert (spec.name, spec.classes, spec.resize.text) == ("fcn_mobilenet_v2", ("background", "pet"), "short:384")
-    assert models.load(spec)(torch.zeros(1, 3, 64, 64))["out"].shape[1] == 2
+    assert loading.load(spec)(torch.zeros(1, 3, 64, 64))["out"].shape[1] == 2
 
 
 def test_a_pth_needs_its_model_named(tmp_path):
@@ -223,7 +223,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
     file = tmp_path / "other.pth"
     torch.save(bare("lraspp_mobilenet_v3_large").state_dict(), file)
     with pytest.raises(WeightsError, match="does not fit fcn_mobilenet_v2 with 21 classes"):
-        models.load(find("fcn_mobilenet_v2", file))
+        loading.load(find("fcn_mobilenet_v2", file))
     save_file({"a": torch.zeros(1)}, tmp_path / "s.safetensors", {"architecture": "fcn_resnet50"})
     with pytest.raises(WeightsError, match="made for fcn_resnet50, not for fcn_mobilenet_v2"):
         find("fcn_mobilenet_v2", tmp_path / "s.safetensors")
@@ -240,7 +240,7 @@ def test_what_is_no_state_dict_is_refused_in_a_sentence(tmp_path, content, monke
     file = tmp_path / "x.pth"
     file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
     with pytest.raises(WeightsError, match=r"^x\.pth .*tensors") as caught:
-        models.load(find("fcn_mobilenet_v2", file))
+        loading.load(find("fcn_mobilenet_v2", file))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "payload-ran").exists()
 
@@ -256,7 +256,7 @@ def test_nan_weights_are_refused(tmp_path):
     state["classifier.4.bias"][3] = float("nan")
     torch.save(state, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match=r"NaN.*classifier\.4\.bias"):
-        models.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+        loading.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 
 @pytest.mark.parametrize(
@@ -273,26 +273,26 @@ def test_numbers_of_another_kind_or_shape_are_refused_before_anything_is_compute
     state["classifier.4.bias"] = harm(state["classifier.4.bias"])
     torch.save(state, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match=r"x\.pth (does not fit|holds something else)"):
-        models.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+        loading.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 
 def test_keys_that_are_no_names_are_refused(tmp_path):
     torch.save({1: torch.zeros(1)}, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match="something else than a state dict"):
-        models.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+        loading.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 
 def test_a_compressed_checkpoint_is_not_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes(10_000_000))
     with pytest.raises(WeightsError, match="it is compressed"):
-        models.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+        loading.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 
 def test_nobody_is_told_how_to_run_what_a_checkpoint_holds(tmp_path):
     torch.save(Payload(), tmp_path / "x.pth")
     with pytest.raises(WeightsError, match="it holds other objects, or is damaged") as caught:
-        models.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+        loading.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
     assert str(caught.value).isprintable()
 
 
@@ -321,7 +321,7 @@ def test_metadata_that_makes_no_sense_is_a_sentence(tmp_path, about):
         find(None, file)
     if "options" in about:
         with pytest.raises(WeightsError, match="has metadata that cannot be read"):
-            models.options_of_file(file)
+            registry.options_of_file(file)
 
 
 def test_a_header_that_is_nested_without_end_is_a_sentence(tmp_path):
@@ -334,7 +334,7 @@ def test_an_option_that_the_net_does_not_have_is_a_sentence(tmp_path):
     about = {"architecture": "fcn_mobilenet_v2", "recipe": "{}", "options": '{"colour": "red"}'}
     save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors", about)
     with pytest.raises(WeightsError, match="does not fit fcn_mobilenet_v2"):
-        models.load(find(None, tmp_path / "x.safetensors"))
+        loading.load(find(None, tmp_path / "x.safetensors"))
 
 
 def test_a_name_of_any_length_makes_a_short_sentence():

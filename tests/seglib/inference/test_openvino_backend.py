@@ -10,20 +10,23 @@ import numpy as np
 import pytest
 import torch
 
-from seglib import calibrate, cli, engine, int8, pipeline, upkeep
+from seglib import calibrate, cli, pipeline, upkeep
 from seglib.data import image as image_module
 from seglib.data.resize import Resize
-from seglib.engine import Settings, predict_batch, shown
 from seglib.errors import DatasetError, SegError, StoreError, UsageError, WeightsError
-from seglib.forward import TorchNet
-from seglib.models import MODELS, find
+from seglib.inference import config, openvino_backend, predictor
+from seglib.inference.config import Settings
+from seglib.inference.predictor import predict_batch, shown
+from seglib.inference.torch_backend import TorchNet
+from seglib.models.registry import MODELS, find
 from seglib.pipeline import Options
 from seglib.remake import remake
 from seglib.store import Store
 from tests.conftest import ROOT, SAMPLE
 
 installed = pytest.mark.skipif(
-    any(int8.find_spec(name) is None for name in int8.LIBRARIES), reason="the extra openvino is not installed"
+    any(openvino_backend.find_spec(name) is None for name in openvino_backend.LIBRARIES),
+    reason="the extra openvino is not installed",
 )
 
 
@@ -45,7 +48,7 @@ def run(photos, store, spec, **more):
 
 
 def test_without_the_extra_one_sentence_names_it(photos, store, fake, monkeypatch, capsys):
-    monkeypatch.setattr(int8, "find_spec", lambda _: None)
+    monkeypatch.setattr(openvino_backend, "find_spec", lambda _: None)
     with pytest.raises(SegError, match=r"openvino and nncf.*pip install '\.\[openvino\]'"):
         run(photos, store, fake)
     assert cli.main(["run", str(SAMPLE), "--store", str(store.path), "--precision", "int8"]) == 1
@@ -57,13 +60,13 @@ def test_without_the_extra_one_sentence_names_it(photos, store, fake, monkeypatc
 
 def test_without_a_store_there_is_no_calibrated_model():
     with pytest.raises(UsageError, match="seglib run --precision int8"):
-        engine.warm_up(MODELS["fcn_mobilenet_v2"], Settings(resize=Resize("224"), precision="int8"))
+        predictor.warm_up(MODELS["fcn_mobilenet_v2"], Settings(resize=Resize("224"), precision="int8"))
 
 
 def test_int8_and_cuda_do_not_go_together():
     with pytest.raises(UsageError, match="int8 runs on the CPU"):
         Settings(resize=Resize("224"), precision="int8", device="cuda")
-    assert engine.device_of(Settings(resize=Resize("224"), precision="int8")) == "cpu"
+    assert config.device_of(Settings(resize=Resize("224"), precision="int8")) == "cpu"
 
 
 def test_nothing_but_int8_imports_openvino():
@@ -98,10 +101,10 @@ def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatc
     about = json.loads((folder / "calibration.json").read_text())
     ids = {image_module.image_id(path.read_bytes()) for path in photos.glob("*/*.png")}
     assert about["image_ids"] == sorted(ids)
-    assert this_run.recipe["quantised_sha256"] == about["sha256"] == int8.sha256(folder)
+    assert this_run.recipe["quantised_sha256"] == about["sha256"] == openvino_backend.sha256(folder)
     assert {"openvino", "nncf"} <= set(this_run.versions)
 
-    monkeypatch.setattr(int8, "quantise", pytest.fail)
+    monkeypatch.setattr(openvino_backend, "quantise", pytest.fail)
     monkeypatch.setattr(image_module, "read_photo", pytest.fail)
     again = run(photos, store, fake)
     assert (again.run, again.computed, again.reused) == (report.run, 0, 5)
@@ -120,13 +123,13 @@ def test_its_masks_are_nearly_those_of_fp32(photos, store, fake):
 
 @installed
 def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store, fake, monkeypatch):
-    spec, shapes, quantise = replace(fake, net_side=96), set(), int8.quantise
+    spec, shapes, quantise = replace(fake, net_side=96), set(), openvino_backend.quantise
 
     def watched(spec, images, folder):
         shapes.update(image.shape for image in images)
         quantise(spec, images, folder)
 
-    monkeypatch.setattr(int8, "quantise", watched)
+    monkeypatch.setattr(openvino_backend, "quantise", watched)
     report = run(photos, store, spec)
     exact = pipeline.run(photos, store, spec, precision="fp32", options=Options(workers=0))
     assert shapes == {(96, 128, 3)}
@@ -134,7 +137,7 @@ def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store,
         mask = store.mask(report.run, image_id)
         assert mask.shape == (48, 64)
         assert (mask == store.mask(exact.run, image_id)).mean() > 0.99
-    monkeypatch.setattr(int8, "quantise", pytest.fail)
+    monkeypatch.setattr(openvino_backend, "quantise", pytest.fail)
     other = run(photos, store, spec, resize=Resize("32"))
     assert (other.computed, other.run != report.run) == (5, True), "one model serves all grids: the net sees the same"
 
@@ -180,7 +183,7 @@ def test_without_a_readable_photo_there_is_nothing_to_calibrate_with(tmp_path, s
 
 
 @installed
-@pytest.mark.parametrize("name", [int8.MODEL, int8.WEIGHTS, "calibration.json"])
+@pytest.mark.parametrize("name", [openvino_backend.MODEL, openvino_backend.WEIGHTS, "calibration.json"])
 @pytest.mark.parametrize("damage", ["changed", "gone"])
 def test_a_damaged_model_is_refused(photos, store, fake, name, damage):
     run(photos, store, fake)
@@ -197,11 +200,11 @@ def test_a_damaged_model_is_refused(photos, store, fake, name, damage):
 def test_a_run_is_remade_with_its_own_model_or_not_at_all(photos, store):
     report = run(SAMPLE / "cats", store, find(), resize=Resize("96"))
     spec, settings = remake(store, store.run(report.run))
-    assert engine.recipe(spec, settings).run == report.run
+    assert config.recipe(spec, settings).run == report.run
     upkeep.prune(store)
     assert settings.quantised is not None
     assert settings.quantised.is_dir(), "prune keeps what a run was made with"
-    (settings.quantised / int8.MODEL).unlink()
+    (settings.quantised / openvino_backend.MODEL).unlink()
     with pytest.raises(WeightsError, match="damaged"):
         remake(store, store.run(report.run))
 
@@ -217,7 +220,7 @@ def test_prune_removes_a_model_whose_run_is_gone(photos, store, fake):
 @installed
 def test_results_come_in_order_and_whoever_stops_early_leaves_nothing_at_work(photos, store, fake):
     run(photos, store, fake)
-    net = int8.Int8Net(calibrate.folder_of(store, fake, fake.resize))
+    net = openvino_backend.Int8Net(calibrate.folder_of(store, fake, fake.resize))
     images = np.zeros((50, 48, 64, 3), np.uint8)
     for index in range(50):
         images[index, :, : index + 1] = (255, 0, 0)  # cat
@@ -241,7 +244,7 @@ def test_the_embedded_network_agrees_on_the_sample(store, sample):
         exact, _ = predict_batch(image[None], spec, Settings(resize=spec.resize, device="cpu"), grid_wh)
         agreement.append((masks == exact).mean())
     assert np.mean(agreement) > 0.985
-    net, exact = int8.Int8Net(quantised), TorchNet(spec, "fp32", "cpu")
+    net, exact = openvino_backend.Int8Net(quantised), TorchNet(spec, "fp32", "cpu")
     photo = image_module.decode((sample / "cats" / "chelsea.png").read_bytes())
     for height in (592, 606, 608, 620):  # with AMX, OpenVINO up to 2026.4 reads beyond its tensors at these
         image = np.asarray(photo.resize((320, height)))[None]
@@ -260,9 +263,9 @@ def test_a_net_that_looks_at_its_own_size_is_traced_for_every_size(tmp_path):
     torch.save(net.state_dict(), file)
     spec = replace(spec, weights=str(file), sha256="", source="file")
     random = np.random.default_rng(0)
-    int8.quantise(spec, [random.integers(0, 256, (96, 64, 3), np.uint8) for _ in range(4)], tmp_path)
+    openvino_backend.quantise(spec, [random.integers(0, 256, (96, 64, 3), np.uint8) for _ in range(4)], tmp_path)
     image = random.integers(0, 256, (1, 64, 128, 3), np.uint8)
-    (logits,) = int8.Int8Net(tmp_path)(image)
-    exact = next(iter(engine._net(spec, "fp32", "cpu", None)(image)))
+    (logits,) = openvino_backend.Int8Net(tmp_path)(image)
+    exact = next(iter(predictor._net(spec, "fp32", "cpu", None)(image)))
     assert logits.shape == exact.shape
     assert torch.corrcoef(torch.stack([logits.flatten(), exact.flatten()]))[0, 1] > 0.9

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from seglib.lanes import Lanes, default_count
+from seglib.inference.thread_pool import Lanes, default_count
 
 
 @pytest.fixture(autouse=True)

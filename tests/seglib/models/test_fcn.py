@@ -5,13 +5,15 @@ import copy
 import pytest
 import torch
 
-from seglib import models, nets, segnet
 from seglib.errors import UnknownName
+from seglib.models import layers, optimize, registry, segnet
+from seglib.models.fcn import ContextHead, fcn_mobilenet_v2
+from seglib.models.unet import UPSAMPLING, unet_mobilenet_v2, upsampler
 
 OWN = [
     ("fcn_mobilenet_v2", (("head", "conv"),), 16),
     ("fcn_mobilenet_v2", (("head", "context"),), 8),
-    *(("unet_mobilenet_v2", (("upsampling", kind),), 2) for kind in nets.UPSAMPLING),
+    *(("unet_mobilenet_v2", (("upsampling", kind),), 2) for kind in UPSAMPLING),
     ("unet_resnet34", (), 2),
     ("segnet", (), 1),
 ]
@@ -20,11 +22,11 @@ OWN = [
 @pytest.mark.parametrize(("name", "options", "stride"), OWN)
 def test_a_net_gives_logits_of_any_size_and_runs_as_it_was_trained(name, options, stride):
     torch.manual_seed(0)
-    net = models.builder(name, options)(3).eval()
+    net = registry.builder(name, options)(3).eval()
     picture = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
         out = net(picture)["out"]
-        prepared = nets.prepared(copy.deepcopy(net), torch.float32)(picture)
+        prepared = optimize.prepared(copy.deepcopy(net), torch.float32)(picture)
         assert out.shape == (1, 3, 64, 96)
         assert prepared.shape == (1, 3, 64 // stride, 96 // stride)
         enlarged = torch.nn.functional.interpolate(prepared, size=(64, 96), mode="bilinear")
@@ -34,17 +36,17 @@ def test_a_net_gives_logits_of_any_size_and_runs_as_it_was_trained(name, options
 
 def test_a_choice_that_is_none_lists_the_known():
     with pytest.raises(UnknownName, match="bilinear, transposed, shuffle"):
-        nets.unet_mobilenet_v2(2, upsampling="magic")
+        unet_mobilenet_v2(2, upsampling="magic")
     with pytest.raises(UnknownName, match="conv, context"):
-        nets.fcn_mobilenet_v2(2, head="magic")
+        fcn_mobilenet_v2(2, head="magic")
     with pytest.raises(UnknownName, match=r"segnet.*unet_resnet34"):
-        models.builder("magic")
+        registry.builder("magic")
 
 
-@pytest.mark.parametrize("kind", nets.UPSAMPLING)
+@pytest.mark.parametrize("kind", UPSAMPLING)
 def test_a_unet_begins_with_the_scores_of_its_coarse_half(kind):
     torch.manual_seed(0)
-    unet, fcn = nets.unet_mobilenet_v2(3, upsampling=kind).eval(), nets.fcn_mobilenet_v2(3, head="context").eval()
+    unet, fcn = unet_mobilenet_v2(3, upsampling=kind).eval(), fcn_mobilenet_v2(3, head="context").eval()
     fcn.load_state_dict({name: value for name, value in unet.state_dict().items() if name in fcn.state_dict()})
     picture = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
@@ -58,7 +60,7 @@ def test_a_unet_begins_with_the_scores_of_its_coarse_half(kind):
 
 
 def test_a_pixel_shuffle_begins_as_nearest_neighbour():
-    up = nets.upsampler("shuffle", 4)
+    up = upsampler("shuffle", 4)
     out = up(torch.randn(2, 4, 3, 5))
     assert out.shape == (2, 4, 6, 10)
     assert torch.equal(out, out[:, :, ::2, ::2].repeat_interleave(2, 2).repeat_interleave(2, 3))
@@ -67,7 +69,7 @@ def test_a_pixel_shuffle_begins_as_nearest_neighbour():
 def test_the_picture_as_a_whole_reaches_every_pixel():
     """What stands in one corner changes what is said of the opposite one, farther than any convolution sees."""
     torch.manual_seed(0)
-    head = nets.ContextHead(fine=2, deep=3, semantic=4, classes=2).eval()
+    head = ContextHead(fine=2, deep=3, semantic=4, classes=2).eval()
     maps = {"fine": torch.randn(1, 2, 8, 200), "deep": torch.randn(1, 3, 4, 100), "semantic": torch.randn(1, 4, 4, 100)}
     other = maps | {"semantic": maps["semantic"].clone()}
     other["semantic"][..., -4:] += 5
@@ -147,8 +149,8 @@ def test_a_mended_convolution_gives_the_same_numbers_and_gradients(size_hw, stri
     torch.manual_seed(0)
     plain = torch.nn.Sequential(torch.nn.Conv2d(6, 6, 3, stride, dilation, dilation, 6, bias=False))
     mended = copy.deepcopy(plain)
-    nets.mend_depthwise(mended)
-    assert isinstance(mended[0], nets.MendedDepthwise)
+    layers.mend_depthwise(mended)
+    assert isinstance(mended[0], layers.MendedDepthwise)
     assert list(mended.state_dict()) == list(plain.state_dict())
     picture = torch.randn(2, 6, *size_hw)
     grads = []
@@ -167,7 +169,7 @@ def test_its_gradient_in_bf16_is_that_of_float32(dilation):
     torch.manual_seed(0)
     plain = torch.nn.Sequential(torch.nn.Conv2d(64, 64, 3, 1, dilation, dilation, 64, bias=False))
     mended = copy.deepcopy(plain)
-    nets.mend_depthwise(mended)
+    layers.mend_depthwise(mended)
     for _ in range(3):
         freed = [torch.full((64 * 9 * k,), float("nan")) for k in range(1, 60)]
         del freed
@@ -183,9 +185,9 @@ def test_its_gradient_in_bf16_is_that_of_float32(dilation):
 
 
 def test_only_depthwise_convolutions_with_a_stride_or_dilated_are_mended():
-    net = nets.fcn_mobilenet_v2(2, head="context")
-    nets.mend_depthwise(net)
-    found = [name for name, module in net.named_modules() if isinstance(module, nets.MendedDepthwise)]
+    net = fcn_mobilenet_v2(2, head="context")
+    layers.mend_depthwise(net)
+    found = [name for name, module in net.named_modules() if isinstance(module, layers.MendedDepthwise)]
     assert found == [
         *(f"backbone.{index}.conv.1.0" for index in (2, 4, 7)),  # with a stride
         *(f"backbone.{index}.conv.1.0" for index in (15, 16, 17)),

@@ -1,43 +1,37 @@
-"""Prediction: pictures of one shape in, masks and measures out. Where a net is asked, whoever wants to know.
-
-In: uint8 (B, H, W, 3) RGB as the net sees it, a `ModelSpec`, `Settings`, the grid's size. Out: masks uint8 on the grid
-and one `Measures` per picture. A batch needs nothing else, so it may run in any process. Also says what a run is
-called: a digest of everything that changes a mask. Imports torch only when a net is needed.
-Knows nothing of photos' files, of data sets or of pages.
-"""
+"""How a run computes its masks: device, precision, and the digest that names the run."""
 
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL.Image import Image
-
-from seglib import forward, int8, measure, models
 from seglib.data.image import DECODER
-from seglib.data.resize import Resize, as_net_sees, resized
+from seglib.data.resize import Resize
 from seglib.errors import SegError, UsageError, WeightsError
-from seglib.masks.statistics import Measures
-from seglib.models import ModelSpec
+from seglib.inference import openvino_backend
+from seglib.models import loading, registry
+from seglib.models.registry import ModelSpec
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
+
 
 GRID_RULE = "bilinear-logits-1"
 """Logits are upsampled bilinearly (align_corners=False) to the size that --resize gives before argmax; masks live
 there, also those of a net that sees every photo at a side of its own (`ModelSpec.net_side`).
 """
 
+
 CODE_SCHEMA = 2
 """Counts up when the code changes a mask or a number in a way that no other part of the digest shows."""
 
+
 PRECISIONS: tuple[str, ...] = ("fp32", "bf16", "int8")
+
+
 DEVICES: tuple[str, ...] = ("auto", "cpu", "cuda")
 
 
@@ -92,7 +86,7 @@ def recipe(spec: ModelSpec, settings: Settings) -> Recipe:
         model=spec.name,
         resize=settings.resize.text,
         precision=settings.precision,
-        weights_sha256=models.weights_sha256(spec),
+        weights_sha256=loading.weights_sha256(spec),
         quantised_sha256=_quantised_sha256(settings),
         grid_rule=_grid_rule(spec, settings),
         decoder=DECODER,
@@ -100,7 +94,7 @@ def recipe(spec: ModelSpec, settings: Settings) -> Recipe:
         classes=spec.classes,
         mean=spec.mean,
         std=spec.std,
-        code=models.HUB_REPOSITORY if spec.source == "hub" else "installed",
+        code=registry.HUB_REPOSITORY if spec.source == "hub" else "installed",
     )
 
 
@@ -113,98 +107,11 @@ def _quantised_sha256(settings: Settings) -> str:
     if settings.quantised is None:
         return ""
     try:
-        return int8.sha256(settings.quantised)
+        return openvino_backend.sha256(settings.quantised)
     except OSError:
         raise WeightsError(
             f"The int8 model {settings.quantised.name} is damaged: delete its folder, and run again to calibrate anew."
         ) from None
-
-
-def shown(photo: Image, spec: ModelSpec, settings: Settings) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """A decoded photo -> uint8 (H, W, 3) as the net sees it, and (width, height) of its grid."""
-    return resized(photo, spec.sees(settings.resize)), settings.resize.grid_wh(*photo.size)
-
-
-def predict_batch(
-    images: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None = None
-) -> tuple[NDArray[np.uint8], list[Measures]]:
-    """uint8 (B, H, W, 3) RGB -> masks uint8 (B, height, width) of the grid, and how sure the net was of each.
-
-    A run hands over what `shown` makes of each photo. Without `grid_wh` the pictures lie on the grid; a net with a side
-    of its own then sees them resized once more (`preprocess.as_net_sees`), and stretched if they are.
-
-    The net is loaded at the first call and kept. In fp32 on the CPU a picture gets the same mask in every batch.
-    """
-    masks, measures = [], []
-    for grid in _grids(images, spec, settings, grid_wh):
-        if grid.is_cuda:
-            some, sure = measure.by_torch(grid)
-            masks.append(some)
-            measures += sure
-        else:
-            mask, one = measure.by_numpy(grid[0].flatten(1).numpy(), grid.shape[2:])
-            masks.append(mask[None])
-            measures.append(one)
-    return np.concatenate(masks), measures
-
-
-def entropy_map(
-    image: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None = None
-) -> NDArray[np.float32]:
-    """One picture as in `predict_batch` -> float32 (height, width): how undecided the net is at each pixel, 0..1.
-
-    The entropy of the class probabilities divided by log C; its mean is the picture's `entropy`.
-    """
-    (grid,) = _grids(image[None], spec, settings, grid_wh)
-    return measure.entropies(grid[0].flatten(1).cpu().numpy()).reshape(grid.shape[2:])
-
-
-def confidence_map(
-    image: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None = None
-) -> NDArray[np.float32]:
-    """One picture as in `predict_batch` -> float32 (height, width): the winning probability of each pixel; its mean is
-    `confidence`.
-    """
-    (grid,) = _grids(image[None], spec, settings, grid_wh)
-    return measure.confidences(grid[0].flatten(1).cpu().numpy()).reshape(grid.shape[2:])
-
-
-def _grids(
-    images: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None
-) -> "Iterator[Tensor]":
-    """Logits at the grid's size, float32: (1, C, height, width) picture by picture, which stay in the processor's
-    cache; on a GPU (B, C, height, width) at once.
-    """
-    import torch
-
-    net = _net(spec, settings.precision, device_of(settings), settings.quantised)
-    grid_hw, seen = images.shape[1:3], images
-    if grid_wh is not None:
-        grid_hw = grid_wh[::-1]
-    else:
-        seen = as_net_sees(images, spec.net_side)
-    with torch.inference_mode():
-        for logits in net(seen):
-            yield forward.upsampled(logits, grid_hw)
-
-
-def warm_up(spec: ModelSpec, settings: Settings) -> None:
-    """Load the net now, so that it does not count as prediction time."""
-    _net(spec, settings.precision, device_of(settings), settings.quantised)
-
-
-@lru_cache(maxsize=2)
-def _net(
-    spec: ModelSpec, precision: str, device: str, quantised: Path | None
-) -> "Callable[[NDArray[np.uint8]], Iterator[Tensor]]":
-    if precision != "int8":
-        return forward.TorchNet(spec, precision, device)
-    if quantised is None:
-        raise UsageError(
-            "int8 needs a model that was calibrated on your photos, which lies in a store: "
-            "take seglib run --precision int8, or another precision."
-        )
-    return int8.Int8Net(quantised)
 
 
 def device_of(settings: Settings) -> str:
@@ -228,7 +135,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
-    for name in ("torch", "torchvision", "pillow", "numpy", *int8.LIBRARIES):
+    for name in ("torch", "torchvision", "pillow", "numpy", *openvino_backend.LIBRARIES):
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found

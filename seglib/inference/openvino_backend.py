@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib import models
 from seglib.errors import SegError
-from seglib.models import ModelSpec
+from seglib.models import loading
+from seglib.models.registry import ModelSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,12 +68,12 @@ def _in_openvino(spec: ModelSpec) -> Any:
     """The net as an OpenVINO model of uint8 (B, H, W, 3), any sizes; mean and deviation are part of it."""
     import torch
 
-    from seglib import nets
+    from seglib.models import optimize
 
     ov = _openvino()
     from openvino.preprocess import PrePostProcessor
 
-    net = nets.prepared(models.load(spec), torch.float32)
+    net = optimize.prepared(loading.load(spec), torch.float32)
     model = ov.convert_model(net, example_input=torch.zeros(1, 3, 224, 224), input=[-1, 3, -1, -1])
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))

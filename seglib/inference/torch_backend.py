@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib import models
-from seglib.models import ModelSpec
+from seglib.models import loading
+from seglib.models.registry import ModelSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,13 +27,13 @@ class TorchNet:
     def __init__(self, spec: ModelSpec, precision: str, device: str) -> None:
         import torch
 
-        from seglib import nets
+        from seglib.models import optimize
 
         _keep_freed_memory()
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        net = nets.prepared(models.load(spec), self._dtype, spec.fp32_blocks)
+        net = optimize.prepared(loading.load(spec), self._dtype, spec.fp32_blocks)
         if (precision, device) == ("bf16", "cpu"):
-            nets.split_wide(net)
+            optimize.split_wide(net)
         self._net = net.to(device).to(memory_format=torch.channels_last)
         self._mean, self._std = torch.tensor(spec.mean, device=device), torch.tensor(spec.std, device=device)
 

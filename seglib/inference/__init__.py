@@ -1,0 +1,1 @@
+"""Run a model on images: configuration, batching over threads, and the torch and OpenVINO backends."""

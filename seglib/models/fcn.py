@@ -1,0 +1,88 @@
+"""Nets, built without weights: torchvision's segmentation families, our own small FCN, U-Nets.
+
+In: a number of classes C. Out: a module that maps float (B, 3, H, W), normalised RGB, to {"out": logits (B, C, H, W)}.
+Every net is built without auxiliary head (it serves training alone) and never downloads anything.
+Knows nothing of weights, class names, files or pictures. Imports torch: import it only where a net is needed.
+"""
+
+import torch
+from torch import Tensor, nn
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.segmentation.fcn import FCN, FCNHead
+
+from seglib.errors import UnknownName
+from seglib.models.layers import Segmenter, _mobilenet_v2_at_stride_16, conv_norm_relu, separable
+
+
+def fcn_mobilenet_v2(classes: int, *, head: str = "conv") -> nn.Module:
+    """FCN (Long et al. 2015) on MobileNetV2 (Sandler et al. 2018) at output stride 16.
+
+    The stride of block 14 is taken out and blocks 15 to 17 are dilated instead (as in DeepLab), so that the map of
+    320 channels before the head has 1/16 of the input's side and not 1/32. The head is torchvision's for FCNs
+    (`conv`), or one that sees the whole picture and finer steps (`context`, see `ContextHead`).
+    """
+    blocks = _mobilenet_v2_at_stride_16()
+    if head == "context":
+        backbone = IntermediateLayerGetter(blocks, {"6": "fine", "17": "deep", "18": "semantic"})
+        return Segmenter(backbone, ContextHead(fine=32, deep=320, semantic=1280, classes=classes))
+    if head != "conv":
+        raise UnknownName("head", head, ("conv", "context"))
+    net: nn.Module = FCN(IntermediateLayerGetter(blocks[:18], {"17": "out"}), FCNHead(320, classes))
+    return net
+
+
+class Pyramid(nn.Module):
+    """What is here, around, and in the picture as a whole.
+
+    Here: the deep map. Around: three dilated depthwise convolutions beside each other (atrous spatial pyramid, Chen et
+    al. 2017, DeepLabv3). Whole: the encoder's last features, averaged over the picture (image pooling, Liu et al.
+    2015, ParseNet), without which one animal falls into parts of several.
+    """
+
+    def __init__(self, deep: int, semantic: int, width: int) -> None:
+        super().__init__()
+        self.here = conv_norm_relu(deep, width)
+        self.around = nn.ModuleList(
+            conv_norm_relu(width, width, 3, dilation=dilation, groups=width) for dilation in (3, 6, 12)
+        )
+        self.whole = nn.Sequential(nn.Conv2d(semantic, width, 1), nn.ReLU())
+        self.project = conv_norm_relu(5 * width, width)
+
+    def seen(self, deep: Tensor, semantic: Tensor) -> Tensor:
+        """(B, deep, h, w) and (B, semantic, h, w) -> (B, width, h, w)."""
+        here = self.here(deep)
+        whole = self.whole(semantic.mean((2, 3), keepdim=True)).expand(-1, -1, here.shape[2], here.shape[3])
+        out: Tensor = self.project(torch.cat([here, *(around(here) for around in self.around), whole], 1))
+        return out
+
+
+class FinePyramid(Pyramid):
+    """The pyramid, then a skip connection from the map of twice its side (Long et al. 2015; Chen et al. 2018,
+    DeepLabv3+).
+    """
+
+    def __init__(self, *, fine: int, deep: int, semantic: int, width: int = 256, refined: int = 192) -> None:
+        super().__init__(deep, semantic, width)
+        self.skip = conv_norm_relu(fine, 48)
+        self.refine = nn.Sequential(separable(width + 48, refined), separable(refined, refined))
+
+    def features(self, maps: dict[str, Tensor]) -> Tensor:
+        """The maps `fine`, `deep` (and `semantic`, if the encoder has one beyond it) -> (B, refined, 2h, 2w)."""
+        fine = self.skip(maps["fine"])  # (B, 48, 2h, 2w)
+        x = self.seen(maps["deep"], maps.get("semantic", maps["deep"]))
+        x = nn.functional.interpolate(x, size=fine.shape[2:], mode="bilinear", align_corners=False)
+        out: Tensor = self.refine(torch.cat([x, fine], 1))
+        return out
+
+
+class ContextHead(FinePyramid):
+    """Logits at 1/8 of the side, from the pyramid and one skip connection."""
+
+    def __init__(self, *, fine: int, deep: int, semantic: int, classes: int, refined: int = 192) -> None:
+        super().__init__(fine=fine, deep=deep, semantic=semantic, refined=refined)
+        self.dropout = nn.Dropout(0.1)
+        self.classify = nn.Conv2d(refined, classes, 1)
+
+    def forward(self, maps: dict[str, Tensor]) -> Tensor:
+        out: Tensor = self.classify(self.dropout(self.features(maps)))
+        return out
