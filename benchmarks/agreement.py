@@ -27,7 +27,7 @@ from seglib.inference.config import PRECISIONS, Settings
 from seglib.masks import png
 from seglib.models import registry
 from seglib.models.registry import ModelSpec
-from seglib.store import Store
+from seglib.store.store import Store
 
 MEASURED = ("cat", "dog", "person")
 

@@ -31,8 +31,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from servers import Server, dashboard, folder_for_stores, running
 from synthetic import build
 
-from seglib.query import FILTERS, Filters, select
-from seglib.store import Store
+from seglib.query.filters import FILTERS, Filters, select
+from seglib.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = "/usr/bin/chromium"

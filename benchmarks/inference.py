@@ -43,7 +43,7 @@ from seglib.masks import png
 from seglib.masks.statistics import row
 from seglib.models import loading, registry
 from seglib.models.registry import ModelSpec
-from seglib.store import Store
+from seglib.store.store import Store
 
 Contestant = Callable[[], tuple[float, list[np.ndarray]]]
 """One round: (seconds, masks in the order of the photos, or none where they are not kept)."""

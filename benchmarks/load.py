@@ -29,8 +29,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from synthetic import build
 from websockets.asyncio.client import ClientConnection, connect
 
-from seglib.query import Filters, select
-from seglib.store import Store
+from seglib.query.filters import Filters, select
+from seglib.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 IN_VIEW = 16

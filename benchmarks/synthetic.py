@@ -23,13 +23,13 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from seglib.catalog import Dataset, Run
 from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE
 from seglib.fileio import parquet_parts
 from seglib.fileio.parquet_parts import MERGED_ROWS
 from seglib.masks.statistics import MEASURES, animal, blobs_column, dominant_class, pixels_column
-from seglib.store import Store
-from seglib.table import FILES_SCHEMA, stats_schema
+from seglib.store.records import Dataset, Run
+from seglib.store.schemas import FILES_SCHEMA, stats_schema
+from seglib.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = ("224", "192x144")

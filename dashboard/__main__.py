@@ -25,7 +25,7 @@ from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, Settings
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
 from seglib.models.registry import DEFAULT_MODEL, MODELS
-from seglib.store import Store
+from seglib.store.store import Store
 
 SAMPLE = ROOT / "dataset" / "sample"
 OFFERED = "test_set"

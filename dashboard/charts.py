@@ -1,6 +1,6 @@
 """Charts: a small frame in, a plotly figure out.
 
-In: the answers of `seglib.query`, never raw rows. Out: `Figure`s whose colours are those of the overlays. What can be
+In: small frames of `seglib.query`, never raw rows. Out: `Figure`s whose colours are those of the overlays. What can be
 clicked carries the filter of its photos as text, the first entry of its `customdata` (see `dashboard.crossfilter`).
 Texts come from folders and are made inert here, since plotly reads a little HTML. Knows nothing of Streamlit or stores.
 """
@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 from dashboard import crossfilter
 from dashboard.formats import count, named, percent, photos, plain_html, score
 from seglib.classes import BACKGROUND, palette
-from seglib.filters import MOST_COUNT, Filters
+from seglib.query.filters import MOST_COUNT, Filters
 
 Figure = go.Figure
 

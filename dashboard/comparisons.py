@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from dashboard import ranking
 from dashboard.ranking import Order
-from seglib import evaluate, truths
+from seglib import evaluate
 from seglib.classes import BACKGROUND
 from seglib.compare import Comparison
 from seglib.masks import difference
 from seglib.metrics import bootstrap
 from seglib.metrics.bootstrap import Figure
 from seglib.metrics.measures import class_shares
-from seglib.store import Store
+from seglib.store import ground_truth
+from seglib.store.store import Store
 
 SHOWN = ("pixel_agreement", "foreground_agreement")
 MOST_IOUS, MOST_AREAS = 12, 7
@@ -161,7 +162,7 @@ class Scores:
 def scores(store: Store, runs: Sequence[str], files: pd.DataFrame) -> Scores | None:
     """By the truth that most of these files have a mask of; None without any."""
     best: Scores | None = None
-    for about in truths.all_truths(store):
+    for about in ground_truth.all_truths(store):
         found = [evaluate.evaluation(store, about, run, files=files) for run in runs]
         photos = min(len(one.files) for one in found)
         if photos and len({len(one.files) for one in found}) == 1 and (best is None or photos > best.photos):

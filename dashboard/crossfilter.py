@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from seglib.errors import SegError
-from seglib.filters import Filters, Names, Value, below, entry_of
+from seglib.query.filters import Filters, Names, Value, below, entry_of
 
 
 def apart(filters: Filters, own: Collection[str]) -> Filters:

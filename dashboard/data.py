@@ -21,16 +21,24 @@ from dashboard.folders import Folder
 from dashboard.formats import for_page
 from dashboard.picks import Picks
 from dashboard.state import View
-from seglib import export, query, tags
-from seglib.catalog import Run
 from seglib.classes import BACKGROUND
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
-from seglib.filters import Tagged
 from seglib.masks import statistics
 from seglib.masks.statistics import MEASURES, share_column
-from seglib.query import FILTERS, Choice, Count, Filters, Value
-from seglib.store import Store
+from seglib.query import columns, export, histograms
+from seglib.query.filters import FILTERS, Choice, Count, Filters, Tagged, Value, entry_of, passing
+from seglib.query.statistics import (
+    PER_CLASS,
+    class_distribution,
+    co_occurrence,
+    folder_against_animal,
+    key_figures,
+    ordered,
+)
+from seglib.store import tags
+from seglib.store.records import Run
+from seglib.store.store import Store
 
 NO_STORE = (
     "There is no store yet, so there is nothing to show: start the dashboard with python -m dashboard, "
@@ -174,7 +182,7 @@ def with_tags(source: Source, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def classes(source: Source) -> list[str]:
-    return query.classes_of(table(source))
+    return columns.classes_of(table(source))
 
 
 def total(source: Source) -> int:
@@ -199,7 +207,7 @@ def _options(source: Source, key: str) -> dict[str, int]:
     frame = table(source)
     entry = FILTERS[key]
     if not isinstance(entry, Choice):  # classes that are present
-        return {n: found for n in query.classes_of(frame) if (found := int(query.present(frame, n).sum()))}
+        return {n: found for n in columns.classes_of(frame) if (found := int(columns.present(frame, n).sum()))}
     column = entry.column(frame).astype("object")
     counts = column.where(column.notna(), "").value_counts()
     return {str(value): int(found) for value, found in counts.sort_index().items()}
@@ -208,8 +216,8 @@ def _options(source: Source, key: str) -> dict[str, int]:
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs=HASHES)
 def extent(source: Source, key: str) -> tuple[int, int]:
     """The least and the greatest value in the run of a filter of whole numbers; (0, 0) if there is none."""
-    (entry, name), frame = query.entry_of(key), table(source)
-    found = query.numbers(entry.column(frame) if isinstance(entry, Count) else query.blobs(frame, name))
+    (entry, name), frame = entry_of(key), table(source)
+    found = columns.numbers(entry.column(frame) if isinstance(entry, Count) else columns.blobs(frame, name))
     found = found[~np.isnan(found)]
     return (int(found.min()), int(found.max())) if len(found) else (0, 0)
 
@@ -235,7 +243,7 @@ def _keeps(source: Source, filters: Filters) -> NDArray[np.bool_]:
 @st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 def _passing(source: Source, key: str, value: Value) -> NDArray[np.bool_]:
     """One filter alone, so that a change of one asks nothing of the others."""
-    return query.passing(_tagged(source) if key == "tag" else table(source), key, value)
+    return passing(_tagged(source) if key == "tag" else table(source), key, value)
 
 
 def positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
@@ -247,7 +255,7 @@ def positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray
 def _positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
     if sort == "path":  # the table's own order
         return selected(source, filters)
-    order = _order(source.untagged(), sort, name if sort.removeprefix("-") in query.PER_CLASS else "")
+    order = _order(source.untagged(), sort, name if sort.removeprefix("-") in PER_CLASS else "")
     chosen: NDArray[np.intp] = order[_keeps(source, filters)[order]]
     return chosen
 
@@ -256,7 +264,7 @@ def _positions(source: Source, filters: Filters, sort: str, name: str) -> NDArra
 def _order(source: Source, sort: str, name: str) -> NDArray[np.intp]:
     """Positions of all photos of the run, sorted: any selection of them is then sorted too."""
     descending, column = sort.startswith("-"), sort.removeprefix("-")
-    return query.ordered(table(source), column, descending=descending, name=name)
+    return ordered(table(source), column, descending=descending, name=name)
 
 
 def pictures(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
@@ -321,7 +329,7 @@ def listing(source: Source, filters: Filters, sort: str, name: str) -> pd.DataFr
     """The selected photos for reading: paths, labels, measures, and the share of each class found in the run."""
     frame = rows(source, positions(source, filters, sort, name))
     found = sorted(options(source, "present").items(), key=lambda pair: -pair[1])
-    shares = pd.DataFrame({share_column(n): query.shares(frame, n) for n, _ in found if n != BACKGROUND}, frame.index)
+    shares = pd.DataFrame({share_column(n): columns.shares(frame, n) for n, _ in found if n != BACKGROUND}, frame.index)
     last = ["tags", *_LAST] if len(_tags(source)) else _LAST
     return pd.concat([frame[_FIRST], shares, frame[last]], axis=1).reset_index(drop=True)
 
@@ -387,19 +395,19 @@ def report_file(
 
 
 QUESTIONS: dict[str, Callable[[pd.DataFrame, str], Any]] = {
-    "key_figures": lambda frame, _: query.key_figures(frame),
-    "class_distribution": lambda frame, _: query.class_distribution(frame),
-    "co_occurrence": lambda frame, _: query.co_occurrence(frame),
-    "folder_against_animal": lambda frame, _: query.folder_against_animal(frame),
-    "contradictions": lambda frame, _: int((query.agreement(frame) == "contradicts").sum()),
-    "share_by_label": lambda frame, _: query.share_by_label(frame),
-    "confidence": lambda frame, _: query.histogram(frame["confidence"], MEASURE_BINS),
-    "low_margin": lambda frame, _: query.histogram(frame["low_margin"], MEASURE_BINS),
-    "entropy": lambda frame, _: query.histogram(frame["entropy"], MEASURE_BINS),
-    "confidence_share": lambda frame, name: query.density(frame["confidence"], query.shares(frame, name)),
-    "regions": lambda frame, name: query.blob_counts(frame, [name]),
-    "share_spread": query.share_spread_by_label,
-    "sizes": lambda frame, _: query.image_sizes(frame),
-    "share": lambda frame, name: query.histogram(query.shares(frame, name), bins=10),
+    "key_figures": lambda frame, _: key_figures(frame),
+    "class_distribution": lambda frame, _: class_distribution(frame),
+    "co_occurrence": lambda frame, _: co_occurrence(frame),
+    "folder_against_animal": lambda frame, _: folder_against_animal(frame),
+    "contradictions": lambda frame, _: int((columns.agreement(frame) == "contradicts").sum()),
+    "share_by_label": lambda frame, _: histograms.share_by_label(frame),
+    "confidence": lambda frame, _: histograms.histogram(frame["confidence"], MEASURE_BINS),
+    "low_margin": lambda frame, _: histograms.histogram(frame["low_margin"], MEASURE_BINS),
+    "entropy": lambda frame, _: histograms.histogram(frame["entropy"], MEASURE_BINS),
+    "confidence_share": lambda frame, name: histograms.density(frame["confidence"], columns.shares(frame, name)),
+    "regions": lambda frame, name: histograms.blob_counts(frame, [name]),
+    "share_spread": histograms.share_spread_by_label,
+    "sizes": lambda frame, _: histograms.image_sizes(frame),
+    "share": lambda frame, name: histograms.histogram(columns.shares(frame, name), bins=10),
 }
 """Name -> pure function of the selected rows and a class."""

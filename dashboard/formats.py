@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from seglib.catalog import Run
+from seglib.store.records import Run
 
 NOTHING = "–"
 NO_VALUE = "(none)"

@@ -26,7 +26,7 @@ from seglib.data.resize import Resize
 from seglib.errors import SegError, Terminated
 from seglib.models.registry import find
 from seglib.pipeline import Options
-from seglib.store import Store
+from seglib.store.store import Store
 
 _TICK_SECONDS = 0.5
 _NICENESS = 5

@@ -30,7 +30,7 @@ from dashboard.requested import Request, record, recorded
 from dashboard.settings import ROOT, Settings
 from seglib.errors import SegError, UsageError
 from seglib.fileio.process import machine, started
-from seglib.store import Store
+from seglib.store.store import Store
 
 LIVE = ("starting", "waiting", "running")
 ENDED = ("finished", "cancelled", "failed", "lost")

@@ -37,13 +37,14 @@ from dashboard.originals import Original
 from dashboard.settings import Settings, own_address
 from dashboard.state import PALETTES
 from dashboard.uncertainty import CannotCompute, Maps
-from seglib import evaluate, truths
-from seglib.catalog import Run
+from seglib import evaluate
 from seglib.data import image
 from seglib.errors import BadImage, SegError, StoreError
 from seglib.masks.difference import difference_png
-from seglib.store import Store, own_bytes
-from seglib.truths import Truth
+from seglib.store import ground_truth
+from seglib.store.ground_truth import Truth
+from seglib.store.records import Run
+from seglib.store.store import Store, own_bytes
 
 PREFIX = "/media-api"
 _PHOTOS_AT_ONCE = 2
@@ -94,7 +95,7 @@ def difference_url(store: Store, a: str, b: str, image_id: str) -> str | None:
 
 def truth_url(store: Store, about: Truth, mask_id: str, colours: str = "") -> str | None:
     """Where the viewer finds a mask of a truth, and with `colours`, a palette, the gallery; None if it is gone."""
-    file = _File.found(truths.mask_path(store, about, mask_id))
+    file = _File.found(ground_truth.mask_path(store, about, mask_id))
     if file is None:
         return None
     query = ({"palette": colours} if colours else {}) | {"v": file.version}
@@ -103,7 +104,7 @@ def truth_url(store: Store, about: Truth, mask_id: str, colours: str = "") -> st
 
 def judged_url(store: Store, run: str, image_id: str, about: Truth, mask_id: str) -> str | None:
     """Where the page finds the picture of where a run is wrong; None if one of the two masks is gone."""
-    files = store.mask_path(run, image_id), truths.mask_path(store, about, mask_id)
+    files = store.mask_path(run, image_id), ground_truth.mask_path(store, about, mask_id)
     version = _version([_File.found(path) for path in files])
     return version and f"{_prefix()}/judged/{run}/{about.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
 
@@ -274,8 +275,8 @@ def _truth(request: Request, colours: str) -> Response:
     asked = request.path_params
     try:
         store = _store()
-        about = truths.find(store, asked["truth"])  # an unknown truth is an error like any other here
-        file = _File.found(truths.mask_path(store, about, asked["mask_id"]))
+        about = ground_truth.find(store, asked["truth"])  # an unknown truth is an error like any other here
+        file = _File.found(ground_truth.mask_path(store, about, asked["mask_id"]))
         if file is None:
             return refused()
 
@@ -292,14 +293,14 @@ def _judged(request: Request) -> Response:
     asked = request.path_params
     try:
         store = _store()
-        run, about = store.run(asked["run"]), truths.find(store, asked["truth"])
-        files = store.mask_path(run.run, asked["image_id"]), truths.mask_path(store, about, asked["mask_id"])
+        run, about = store.run(asked["run"]), ground_truth.find(store, asked["truth"])
+        files = store.mask_path(run.run, asked["image_id"]), ground_truth.mask_path(store, about, asked["mask_id"])
         version = _version([_File.found(path) for path in files])
         if version is None:
             return refused()
 
         def made() -> bytes:
-            right = truths.mask(store, about, asked["mask_id"])
+            right = ground_truth.mask(store, about, asked["mask_id"])
             return difference_png(evaluate.judged(right, store.mask(run.run, asked["image_id"]), about, run))
 
         return answers.picture(request, ("judged", *map(str, files)), version, "image/png", made)

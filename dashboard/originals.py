@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from seglib.fileio import parquet_parts
-from seglib.store import Store
+from seglib.store.store import Store
 
 CHANGED = "The file has changed since its scan"
 GONE = "The file is no longer where it was scanned"

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from dashboard import comparisons, data, ranking
 from dashboard.data import Source
 from dashboard.ranking import Order
-from seglib import compare, cost, counts, export
+from seglib import compare, cost
 from seglib.compare import FILE_COLUMNS, Comparison
-from seglib.query import Filters
+from seglib.query import export
+from seglib.query.filters import Filters
+from seglib.store import pair_counts
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ HASHES = {
 def compared(source: Source, runs: Collection[str], filters: Filters) -> Compared:
     """The source's run and these others."""
     others = sorted(run for run in runs if run != source.run)
-    return Compared(source.regarding(filters), counts.version(source.store()), (source.run, *others), filters)
+    return Compared(source.regarding(filters), pair_counts.version(source.store()), (source.run, *others), filters)
 
 
 def uncounted(asked: Compared) -> tuple[int, int]:

@@ -127,9 +127,9 @@ def _recipe(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
 
 def _remade(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
     """What made a run of a store."""
-    from seglib.catalog import Run
     from seglib.remake import remake
-    from seglib.store import Store
+    from seglib.store.records import Run
+    from seglib.store.store import Store
 
     return remake(Store(about["store"]), Run(**about["run"] | {"classes": tuple(about["run"]["classes"])}))
 

@@ -17,8 +17,8 @@ from threading import Lock, Timer
 from typing import IO, Any
 
 from dashboard.settings import ROOT
-from seglib.catalog import Run
 from seglib.errors import BadImage, SegError
+from seglib.store.records import Run
 
 Message = tuple[dict[str, Any], list[bytes]]
 

@@ -60,9 +60,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _write(arguments: argparse.Namespace) -> None:
     from dashboard import report
-    from seglib import compare, export
-    from seglib.query import Filters
-    from seglib.store import Store
+    from seglib import compare
+    from seglib.query import export
+    from seglib.query.filters import Filters
+    from seglib.store.store import Store
 
     if arguments.out.is_dir():
         raise UsageError(f"{str(arguments.out)!r} is a folder: name the file to write with --out.")

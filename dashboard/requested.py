@@ -17,7 +17,7 @@ from seglib.errors import UsageError
 from seglib.inference.config import PRECISIONS
 from seglib.masks.annotations import FORMATS
 from seglib.models.registry import find
-from seglib.store import Store
+from seglib.store.store import Store
 
 MOST_COMPARED = 6
 """Runs of one comparison: each pair of them is counted."""

@@ -14,8 +14,8 @@ import streamlit as st
 
 from dashboard.picks import Picks
 from dashboard.state import FIRST_PAGES, View, decode, query_params
-from seglib.query import Filters
-from seglib.tags import Action
+from seglib.query.filters import Filters
+from seglib.store.tags import Action
 
 _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"

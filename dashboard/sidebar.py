@@ -1,4 +1,4 @@
-"""The filter bar: the active run, and one widget for each entry of `seglib.query.FILTERS`.
+"""The filter bar: the active run, and one widget for each entry of `seglib.query.filters.FILTERS`.
 
 In: the selection's source and runs. Out: nothing; a widget changes the visitor's view in its callback.
 A new filter of the library appears here by itself, below "More filters". Knows nothing of charts or galleries.
@@ -12,21 +12,10 @@ import streamlit as st
 from dashboard import data, session
 from dashboard.data import Source
 from dashboard.formats import count, named, plain_markdown
-from seglib.catalog import Run
 from seglib.classes import ANIMALS
-from seglib.query import (
-    AGREEMENTS,
-    FILTERS,
-    MOST_COUNT,
-    ClassCount,
-    ClassRange,
-    Count,
-    Filter,
-    Names,
-    Present,
-    Range,
-    Text,
-)
+from seglib.query.columns import AGREEMENTS
+from seglib.query.filters import FILTERS, MOST_COUNT, ClassCount, ClassRange, Count, Filter, Names, Present, Range, Text
+from seglib.store.records import Run
 
 MAIN: tuple[str, ...] = ("dataset", "split", "label", "tag", "present", "share", "agreement", "confidence", "path")
 """Filters that are always open, in this order."""

@@ -1,8 +1,8 @@
 """What a person is looking at, as one value, and its text form: the query of the page's URL.
 
 In: (key, text) pairs of a URL. Out: a frozen `View` and notes about what could not be used; and back. The filter keys
-are those of `seglib.query`, so that this part of a URL also works as `--where` in the shell. `decode(encode(v)) == v`
-for every view. Knows nothing of Streamlit, stores or tables.
+are those of `seglib.query.filters`, so that this part of a URL also works as `--where` in the shell.
+`decode(encode(v)) == v` for every view. Knows nothing of Streamlit, stores or tables.
 """
 
 import re
@@ -14,7 +14,8 @@ from urllib.parse import quote, unquote
 from dashboard.formats import count, named, percent, score
 from seglib.classes import ANIMALS
 from seglib.errors import SegError
-from seglib.query import AGREEMENTS, FILTERS, MOST_COUNT, CountRange, Filters, Value, entry_of
+from seglib.query.columns import AGREEMENTS
+from seglib.query.filters import FILTERS, MOST_COUNT, CountRange, Filters, Value, entry_of
 
 Pairs = list[tuple[str, str]]
 

@@ -18,12 +18,14 @@ from dashboard import data, ranking
 from dashboard import evaluations as grades
 from dashboard.data import Source
 from dashboard.ranking import Order
-from seglib import counts, evaluate, export, truths
+from seglib import evaluate
 from seglib.compare import FILE_COLUMNS
 from seglib.evaluate import Evaluation
-from seglib.query import Filters
-from seglib.store import Store
-from seglib.truths import Truth
+from seglib.query import export
+from seglib.query.filters import Filters
+from seglib.store import ground_truth, pair_counts
+from seglib.store.ground_truth import Truth
+from seglib.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,14 @@ HASHES = {
 
 
 def evaluated(source: Source, about: Truth, runs: Sequence[str], filters: Filters) -> Evaluated:
-    return Evaluated(source.regarding(filters), counts.version(source.store()), about.id, tuple(runs), filters)
+    return Evaluated(source.regarding(filters), pair_counts.version(source.store()), about.id, tuple(runs), filters)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the counts", hash_funcs=HASHES)
 def _evaluations(asked: Evaluated) -> list[Evaluation]:
     """Of all photos of the active run, without filters, that every one of the runs is evaluated on."""
     store, files = asked.source.store(), data.table(asked.source)[FILE_COLUMNS]
-    about = truths.find(store, asked.truth)
+    about = ground_truth.find(store, asked.truth)
     return evaluate.together([evaluate.evaluation(store, about, run, files=files) for run in asked.runs])
 
 
@@ -99,12 +101,12 @@ def _truth_masks(key: tuple[str, str, str]) -> pd.Series:
     """Of (store, version of its counts, truth)."""
     path, _, truth = key
     store = Store(path)
-    return truths.masks_of(store, truths.find(store, truth))
+    return ground_truth.masks_of(store, ground_truth.find(store, truth))
 
 
 def truth_mask(store: Store, about: Truth, image_id: str) -> str | None:
     """Id of the picture's mask in this truth; None if it has none."""
-    found = _truth_masks((str(store.path), counts.version(store), about.id))
+    found = _truth_masks((str(store.path), pair_counts.version(store), about.id))
     return str(found[image_id]) if image_id in found.index else None
 
 

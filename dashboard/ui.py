@@ -15,7 +15,7 @@ from dashboard import components, crossfilter, session
 from dashboard.charts import Draw, Figure
 from dashboard.formats import plain_html, plain_markdown
 from dashboard.state import chip
-from seglib.query import Filters
+from seglib.query.filters import Filters
 
 _STYLE = Path(__file__).with_name("style.css")
 

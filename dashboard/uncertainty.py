@@ -11,9 +11,9 @@ from threading import BoundedSemaphore, Lock
 
 from dashboard.formats import without_places
 from dashboard.predictor import BUSY, DIED, Predictor, predictor
-from seglib.catalog import Run
 from seglib.errors import BadImage, SegError
-from seglib.store import Store
+from seglib.store.records import Run
+from seglib.store.store import Store
 
 MOST_WAITING = 4
 """Further ones are turned away, so that they do not fill the server's threads."""

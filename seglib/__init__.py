@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from seglib.inference.predictor import predict_batch, shown
     from seglib.models.registry import MODELS, ModelSpec
     from seglib.pipeline import Options, Report, run
-    from seglib.query import Filters, class_distribution, co_occurrence, folder_against_animal, select
-    from seglib.store import Store
+    from seglib.query.filters import Filters, select
+    from seglib.query.statistics import class_distribution, co_occurrence, folder_against_animal
+    from seglib.store.store import Store
 
 __version__ = "0.1.0"
 
@@ -54,7 +55,8 @@ __all__ = [
 
 _ROOMS = {
     **dict.fromkeys(("MODELS", "ModelSpec"), "models.registry"),
-    **dict.fromkeys(("Filters", "class_distribution", "co_occurrence", "folder_against_animal", "select"), "query"),
+    **dict.fromkeys(("Filters", "select"), "query.filters"),
+    **dict.fromkeys(("class_distribution", "co_occurrence", "folder_against_animal"), "query.statistics"),
     **dict.fromkeys(("Options", "Report", "run"), "pipeline"),
     **dict.fromkeys(("predict_batch", "shown"), "inference.predictor"),
     "Settings": "inference.config",
@@ -62,13 +64,13 @@ _ROOMS = {
     "Evaluation": "evaluate",
     "Resize": "data.resize",
     "SegError": "errors",
-    "Store": "store",
+    "Store": "store.store",
 }
 
 
 def open(path: str | os.PathLike[str] = "output") -> "Store":
     """The store at this path, for reading; raises `SegError` if there is none."""
-    from seglib.store import Store
+    from seglib.store.store import Store
 
     return Store(path)
 

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.catalog import Dataset, now
 from seglib.data import image as image_module
 from seglib.data.image import DECODER
 from seglib.data.resize import Resize
@@ -25,7 +24,8 @@ from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.inference import openvino_backend
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
-from seglib.store import Store
+from seglib.store.records import Dataset, now
+from seglib.store.store import Store
 
 CALIBRATION_PHOTOS = 128
 

@@ -21,23 +21,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seglib import counts as counts_room
-from seglib import upkeep
-from seglib.catalog import Run
 from seglib.classes import VOID
-from seglib.counts import CELLS, CONSENSUS, Appender
 from seglib.data import decode_pool
 from seglib.errors import StoreError, UsageError
 from seglib.fileio import parquet_parts
+from seglib.maintenance.compact import tidy
 from seglib.masks import png
 from seglib.masks.png import Mask
 from seglib.metrics import bootstrap, confusion
 from seglib.metrics.bootstrap import Figure
 from seglib.metrics.confusion import Counts
 from seglib.metrics.measures import Measure, agreement, ratio
-from seglib.query import Filters, select
-from seglib.store import Store
-from seglib.table import stats_schema
+from seglib.query.filters import Filters, select
+from seglib.store import pair_counts
+from seglib.store.pair_counts import CELLS, CONSENSUS, Appender
+from seglib.store.records import Run
+from seglib.store.schemas import stats_schema
+from seglib.store.store import Store
 
 FILE_COLUMNS = ["dataset", "path", "split", "label", "width", "height", "image_id"]
 
@@ -145,23 +145,23 @@ class _Job:
         self._store = store
         self._classes = {run.run: run.classes for run in runs}
         names = sorted(self._classes)
-        self._pairs = {counts_room.pair_folder(store, a, b): (a, b) for a, b in combinations(names, 2)}
+        self._pairs = {pair_counts.pair_folder(store, a, b): (a, b) for a, b in combinations(names, 2)}
         self.schemas = dict.fromkeys(self._pairs, CELLS)
         self._consensus: Path | None = None
         if len(names) > 2:
-            self._consensus = counts_room.consensus_folder(store, names)
+            self._consensus = pair_counts.consensus_folder(store, names)
             self.schemas[self._consensus] = CONSENSUS
 
     def name_runs(self) -> None:
         """Write whose consensus it is; before any of its counts."""
         if self._consensus is not None:
-            counts_room.name_runs(self._store, self._consensus, self._classes)
+            pair_counts.name_runs(self._store, self._consensus, self._classes)
 
     def missing(self, ids: set[str]) -> list[tuple[str, list[Path]]]:
         """(image_id, folders without it), by image_id."""
         open_ones: dict[str, list[Path]] = {}
         for folder, schema in self.schemas.items():
-            for image_id in ids - counts_room.counted_ids(folder, schema):
+            for image_id in ids - pair_counts.counted_ids(folder, schema):
                 open_ones.setdefault(image_id, []).append(folder)
         return sorted(open_ones.items())
 
@@ -252,13 +252,6 @@ def in_threads(count: Callable[[Work], Result], work: Sequence[Work], threads: i
         finally:
             for waiting in ahead:
                 waiting.cancel()
-
-
-def tidy(store: Store) -> None:
-    try:
-        upkeep.merge_parts(store, wait_seconds=1)
-    except StoreError:
-        return  # somebody else is at it: nothing that a comparison needs
 
 
 # --- asking ------------------------------------------------------------------------------------------------------
@@ -385,7 +378,7 @@ def comparison(
     ids = pd.Index(wanted.unique().to_pandas())
     by_pair, counted = {}, np.ones(len(ids), bool)
     for a, b in combinations(chosen, 2):
-        found, there = counts_room.pair_counts(store, a.run, b.run, (a.classes, b.classes), ids)
+        found, there = pair_counts.pair_counts(store, a.run, b.run, (a.classes, b.classes), ids)
         by_pair[a.run, b.run] = found
         counted &= there
     at = pc.index_in(wanted, value_set=wanted.unique()).to_numpy()
@@ -411,7 +404,7 @@ def _consensus_measure(
     if len(runs) == 2:
         (pair,) = by_file.values()
         return agreement(pair)["pixel_agreement"]
-    agreeing, compared = counts_room.consensus_counts(store, [run.run for run in runs], ids)
+    agreeing, compared = pair_counts.consensus_counts(store, [run.run for run in runs], ids)
     return Measure(ratio, (agreeing[at], compared[at]))
 
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seglib.catalog import Run
 from seglib.data.resize import Resize
 from seglib.fileio import parquet_parts
 from seglib.models.registry import MODELS, ModelSpec
-from seglib.store import Store
-from seglib.table import FILES_SCHEMA
+from seglib.store.records import Run
+from seglib.store.schemas import FILES_SCHEMA
+from seglib.store.store import Store
 
 
 def costs(store: Store, runs: Sequence[str]) -> pd.DataFrame:

@@ -17,17 +17,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib import counts as counts_room
-from seglib import remake, truths
-from seglib.catalog import Run
+from seglib import remake
 from seglib.classes import VOID
-from seglib.compare import FILE_COLUMNS, OnProgress, Progress, chosen_runs, count_all, sound_mask, tidy
-from seglib.counts import BOUNDARY, CALIBRATION, TRUTH_CELLS, Appender
+from seglib.compare import FILE_COLUMNS, OnProgress, Progress, chosen_runs, count_all, sound_mask
 from seglib.data import image as image_module
 from seglib.data.scan import choose
 from seglib.errors import BadImage, DatasetError, SegError, StoreError
 from seglib.fileio import parquet_parts
 from seglib.inference import predictor
+from seglib.maintenance.compact import tidy
 from seglib.masks import annotations, boundary, difference, png
 from seglib.masks.png import Mask
 from seglib.metrics import bootstrap
@@ -40,8 +38,11 @@ from seglib.metrics.calibration import (
 )
 from seglib.metrics.confusion import Counts, joint
 from seglib.metrics.measures import Measure, accuracy, boundary_f, ratio
-from seglib.store import Store
-from seglib.truths import Truth
+from seglib.store import ground_truth, pair_counts
+from seglib.store.ground_truth import Truth
+from seglib.store.pair_counts import BOUNDARY, CALIBRATION, TRUTH_CELLS, Appender
+from seglib.store.records import Run
+from seglib.store.store import Store
 
 EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]
 
@@ -88,9 +89,9 @@ def update(
     with store.scratch.writing():
         for run in chosen:
             store.scratch.claim(run.run)
-        about = truths.register(store, folder, kind, tuple(classes) if classes else None)
+        about = ground_truth.register(store, folder, kind, tuple(classes) if classes else None)
         photos = _photos(store, chosen, names, dataset)
-        found = truths.take_in(store, about, folder, photos)
+        found = ground_truth.take_in(store, about, folder, photos)
         if found.empty:
             raise DatasetError(
                 f"None of the {len(photos)} photos has a mask below {folder.name!r}: "
@@ -151,9 +152,9 @@ def _missing(
     store: Store, run: Run, about: Truth, pictures: pd.DataFrame, calibration: bool
 ) -> list[tuple[str, str, bool, bool]]:
     """(image_id, truth, count it?, look at its confidence?) of the pictures that lack something."""
-    folder = counts_room.evaluation_folder(store, run.run, about.id)
-    counted = counts_room.counted_truths(folder, TRUTH_CELLS)
-    calibrated = counts_room.counted_truths(counts_room.calibration_folder(folder), CALIBRATION)
+    folder = pair_counts.evaluation_folder(store, run.run, about.id)
+    counted = pair_counts.counted_truths(folder, TRUTH_CELLS)
+    calibrated = pair_counts.counted_truths(pair_counts.calibration_folder(folder), CALIBRATION)
     pairs = list(zip(pictures["image_id"], pictures["truth"], strict=True))
     work = [(*pair, pair not in counted, calibration and pair not in calibrated) for pair in pairs]
     return [one for one in work if one[2] or one[3]]
@@ -166,10 +167,10 @@ class _Counter:
         self.store, self._run, self._about, self._photos = store, run, about, photos
         self.calibration = calibration
         self._net = remake.remake(store, run) if calibration else None
-        folder = counts_room.evaluation_folder(store, run.run, about.id)
+        folder = pair_counts.evaluation_folder(store, run.run, about.id)
         self._boundary, self._calibration = (
-            counts_room.boundary_folder(folder),
-            counts_room.calibration_folder(folder),
+            pair_counts.boundary_folder(folder),
+            pair_counts.calibration_folder(folder),
         )
         self._cells = folder  # committed last: a picture with cells has the rest too
         self.schemas = {self._boundary: BOUNDARY, self._calibration: CALIBRATION, self._cells: TRUTH_CELLS}
@@ -177,7 +178,7 @@ class _Counter:
     def count(self, work: tuple[str, str, bool, bool]) -> tuple[str, dict[Path, dict[str, Any]] | None]:
         image_id, truth_id, cells, calibration = work
         try:
-            right = truths.mask(self.store, self._about, truth_id)
+            right = ground_truth.mask(self.store, self._about, truth_id)
             mask = sound_mask(self.store, self._run.run, image_id, len(self._run.classes))
             seen = png.stretched(mask, (right.shape[1], right.shape[0]))
             rows: dict[Path, dict[str, Any]] = {}
@@ -360,14 +361,14 @@ def evaluation(store: Store, about: Truth, run: str, *, files: pd.DataFrame | No
     if files is None:
         files = store.table([run], with_tags=False)
     files = files[FILE_COLUMNS]
-    known = truths.masks_of(store, about)
+    known = ground_truth.masks_of(store, about)
     files = files.assign(truth=files["image_id"].map(known))
     files = files[files["truth"].notna()]
     masks = known[known.index.isin(files["image_id"])]
-    counts, counted = counts_room.evaluation_counts(store, run, about.id, (about.classes, this_run.classes), masks)
+    counts, counted = pair_counts.evaluation_counts(store, run, about.id, (about.classes, this_run.classes), masks)
     at = masks.index.get_indexer(pd.Index(files["image_id"]))
     files, at = files[counted[at]], at[counted[at]]
-    by_class = counts_room.boundary_counts(store, run, about.id, masks)
+    by_class = pair_counts.boundary_counts(store, run, about.id, masks)
     common = [name for name in dict.fromkeys(truth_names(about, this_run)) if name in this_run.classes]
     empty = [np.zeros(len(masks))] * 4
     measures = store.measures(this_run, list(masks.index)).set_index("image_id")["confidence"]
@@ -379,7 +380,7 @@ def evaluation(store: Store, about: Truth, run: str, *, files: pd.DataFrame | No
         boundaries={
             name: tuple(column[at] for column in by_class.get(this_run.classes.index(name), empty)) for name in common
         },
-        bins=[column[at] for column in counts_room.calibration_counts(store, run, about.id, masks)],
+        bins=[column[at] for column in pair_counts.calibration_counts(store, run, about.id, masks)],
         confidence=measures.reindex(masks.index).to_numpy(np.float64)[at],
         notes=tuple(_notes(about, this_run)),
     )
@@ -387,7 +388,7 @@ def evaluation(store: Store, about: Truth, run: str, *, files: pd.DataFrame | No
 
 def evaluated_runs(store: Store, about: Truth) -> list[str]:
     """The runs of which something was counted against this truth; the one used last at the end."""
-    folders = {run.run: counts_room.evaluation_folder(store, run.run, about.id) for run in store.runs()}
+    folders = {run.run: pair_counts.evaluation_folder(store, run.run, about.id) for run in store.runs()}
     return [run for run, folder in folders.items() if parquet_parts.names(folder)]
 
 

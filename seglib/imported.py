@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seglib import upkeep
-from seglib.catalog import Dataset, Run, now
-from seglib.compare import OnProgress, Progress, tidy
+from seglib.compare import OnProgress, Progress
 from seglib.errors import DatasetError, UsageError
+from seglib.maintenance import prune
+from seglib.maintenance.compact import tidy
 from seglib.masks import annotations, statistics
-from seglib.store import Store
-from seglib.writer import Writer
+from seglib.store.records import Dataset, Run, now
+from seglib.store.store import Store
+from seglib.store.writer import Writer
 
 RESIZE = "imported"
 """What stands for the resize in such a run's name and record: masks come at any size."""
@@ -87,7 +88,7 @@ def import_masks(
             writer.commit()
         tidy(store)  # also what an earlier one left, that was killed just before it
     if len(failed) == len(masks):
-        upkeep.remove_run(store, run.run)
+        prune.remove_run(store, run.run)
     return Report(
         run=run.run,
         images=len(pairs),

@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib import calibrate, soundness, upkeep
+from seglib import calibrate
 from seglib.batches import Batch, Batches
 from seglib.calibrate import OnNote
-from seglib.catalog import Dataset, Run, now
 from seglib.data import scan as scan_module
 from seglib.data.decode_pool import Decoders, Outcome, default_count
 from seglib.data.resize import Resize
@@ -29,13 +28,16 @@ from seglib.fileio import parquet_parts
 from seglib.inference import config, predictor, thread_pool
 from seglib.inference.config import Settings
 from seglib.inference.thread_pool import Lanes
+from seglib.maintenance import compact
+from seglib.maintenance.verify import damaged_masks, take_out, take_out_counts, thumbnail_is_sound
 from seglib.masks import statistics
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
 from seglib.plan import Record, Work, scanned
-from seglib.store import Store
-from seglib.table import FILES_SCHEMA, VANISHED, stats_schema
-from seglib.writer import Writer
+from seglib.store.records import Dataset, Run, now
+from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
+from seglib.store.store import Store
+from seglib.store.writer import Writer
 
 BATCH_ON_CPU, BATCH_ON_GPU = 4, 16
 """Photos per forward pass, of which several run at once (`lanes`)."""
@@ -142,7 +144,7 @@ def run(
         )
         if options.verify:
             _take_out(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
-            _tell(soundness.take_out_counts(store), on_note)
+            _tell(take_out_counts(store), on_note)
         scan = time.time_ns()
         vanished = _record_vanished(store, data_set, known, records, scan)
         if options.names is not None:
@@ -177,7 +179,7 @@ def run(
 
 
 def _take_out(store: Store, folders: list[tuple[Path, pa.Schema]], on_note: OnNote | None) -> None:
-    _tell(soundness.take_out(store, folders), on_note)
+    _tell(take_out(store, folders), on_note)
 
 
 def _tell(sentences: list[str], on_note: OnNote | None) -> None:
@@ -208,7 +210,7 @@ def _readable_again(data_set: Dataset, known: pd.DataFrame) -> set[str]:
 
 def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
     ids = store.computed_ids(this_run.run, this_run.classes)
-    return ids - soundness.damaged_masks(store, this_run) if verify else ids
+    return ids - damaged_masks(store, this_run) if verify else ids
 
 
 def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, records: pd.DataFrame, scan: int) -> int:
@@ -314,7 +316,7 @@ class _Session:
 
     def _has_thumbnail(self, image_id: str) -> bool:
         path = self.store.thumbnail_path(image_id)
-        return soundness.thumbnail_is_sound(path) if self.options.verify else path.exists()
+        return thumbnail_is_sound(path) if self.options.verify else path.exists()
 
     # In a lane's thread; the writer and the counts are made for several.
 
@@ -362,7 +364,7 @@ class _Session:
 
     def _tidy(self) -> None:
         try:
-            upkeep.merge_parts(self.store, wait_seconds=1)
+            compact.merge_parts(self.store, wait_seconds=1)
         except StoreError:
             return  # somebody else is at it, or a part is damaged: nothing that this run needs
 

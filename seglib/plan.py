@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from seglib.data.scan import RECORD_COLUMNS
-from seglib.table import VANISHED
+from seglib.store.schemas import VANISHED
 
 Record = dict[str, Any]
 """One row of the scan, with what is known of the file: image_id or None."""

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from seglib import export
 from seglib.classes import palette
 from seglib.data import scan
 from seglib.data.image import decode, read_bytes
@@ -22,6 +21,7 @@ from seglib.masks.png import Mask
 from seglib.masks.statistics import Measures
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
+from seglib.query import export
 
 GRID_OF_PHOTOS, GRID_OF_OVERLAYS = "image_samples.png", "segmentation_output.png"
 

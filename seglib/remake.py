@@ -7,14 +7,14 @@ the weights file; needs no torch and downloads nothing. Knows nothing of photos 
 from dataclasses import replace
 
 from seglib import calibrate
-from seglib.catalog import Run
 from seglib.data.resize import Resize
 from seglib.errors import SegError, WeightsError
 from seglib.inference import config
 from seglib.inference.config import Settings
 from seglib.models import registry
 from seglib.models.registry import ModelSpec
-from seglib.store import Store
+from seglib.store.records import Run
+from seglib.store.store import Store
 
 
 def remake(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, Settings]:

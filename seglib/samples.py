@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageFilter
 
-from seglib import truths
 from seglib.classes import BACKGROUND, palette
 from seglib.evaluate import Evaluation, to_run
 from seglib.masks import boundary, overlay, png
 from seglib.masks.png import Mask
-from seglib.store import Store
+from seglib.store import ground_truth
+from seglib.store.store import Store
 
 _ALPHA = 0.45
 _WHITE = (255, 255, 255)
@@ -32,7 +32,7 @@ def sheet(store: Store, evaluations: Sequence[Evaluation], *, count: int, seed: 
     for at in drawn:
         file = first.files.iloc[at]
         photo = store.photo(file["dataset"], file["path"])
-        right = truths.mask(store, first.truth, file["truth"])
+        right = ground_truth.mask(store, first.truth, file["truth"])
         tiles.append((photo, str(file["path"])))
         for index, one in enumerate(evaluations):
             known = to_run(one.truth, one.run)[right]

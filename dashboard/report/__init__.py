@@ -11,8 +11,8 @@ from dashboard.report import agreement, pieces, seen, truth
 from dashboard.report.scope import MOST_RUNS as MOST_RUNS
 from dashboard.report.scope import scope_of
 from dashboard.report.scope import usual_runs as usual_runs
-from seglib.query import Filters
-from seglib.store import Store
+from seglib.query.filters import Filters
+from seglib.store.store import Store
 
 
 def html(

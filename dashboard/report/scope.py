@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from dashboard.formats import photos, run_labels
-from seglib import compare, query
-from seglib.catalog import Run
+from seglib import compare
 from seglib.compare import FILE_COLUMNS, Comparison
 from seglib.errors import UsageError
 from seglib.masks import png
 from seglib.masks.png import Mask
-from seglib.query import Filters
-from seglib.store import Store
+from seglib.query.filters import Filters, select
+from seglib.store.records import Run
+from seglib.store.store import Store
 
 MOST_RUNS = 6
 _LONGEST = 320
@@ -66,7 +66,7 @@ def scope_of(store: Store, names: Sequence[str], filters: Filters) -> Scope:
     if len(runs) > MOST_RUNS:
         raise UsageError(f"A report is of at most {MOST_RUNS} runs, not {len(runs)}: name fewer.")
     table = store.table([runs[0].run], with_tags="tag" in filters)
-    files = query.select(table, filters)[FILE_COLUMNS]
+    files = select(table, filters)[FILE_COLUMNS]
     if files.empty:
         raise UsageError(f"None of the {photos(len(table))} of {runs[0].run} passes the filters: there is no report.")
     found = compare.comparison(store, [run.run for run in runs], files=files) if len(runs) > 1 else None

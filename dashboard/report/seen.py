@@ -15,13 +15,14 @@ from dashboard.report import pieces
 from dashboard.report.pieces import Cell, Tile
 from dashboard.report.scope import Scope, small
 from dashboard.state import PALETTES, chip
-from seglib import __version__, query
-from seglib.catalog import Run
+from seglib import __version__
 from seglib.classes import BACKGROUND, PRESENT_SHARE, palette
 from seglib.errors import StoreError
 from seglib.masks import overlay, png
 from seglib.metrics import bootstrap
 from seglib.metrics.bootstrap import RESAMPLES, Figure
+from seglib.query import statistics
+from seglib.store.records import Run
 
 MOST_PHOTOS = 24
 MOST_CLASSES = 9
@@ -43,7 +44,7 @@ def head(scope: Scope) -> str:
 def _key_figures(scope: Scope) -> list[tuple[str, str, str]]:
     found = [(count(len(scope.files)), "photos", _labels_of(scope.files))]
     if scope.comparison is None:
-        known = query.key_figures(scope.rows(scope.runs[0]))
+        known = statistics.key_figures(scope.rows(scope.runs[0]))
         n = f"n = {photos(known.photos)}"
         return [
             *found,
@@ -79,7 +80,7 @@ def _labels_of(files: pd.DataFrame) -> str:
 
 
 def distribution(scope: Scope) -> str:
-    found = {run.run: query.class_distribution(scope.rows(run)) for run in scope.runs}
+    found = {run.run: statistics.class_distribution(scope.rows(run)) for run in scope.runs}
     largest = pd.concat([frame["mean_share"].astype("float64") for frame in found.values()], axis=1).max(axis=1)
     names = [str(n) for n in largest[largest > 0].sort_values(ascending=False, kind="stable").index[:MOST_CLASSES]]
     colours = class_colours(list(dict.fromkeys(name for run in scope.runs for name in run.classes)))

@@ -13,14 +13,15 @@ from dashboard.report import pieces
 from dashboard.report.pieces import Cell, Tile
 from dashboard.report.scope import Scope, small
 from dashboard.report.seen import MOST_CLASSES, on_photo
-from seglib import evaluate, truths
+from seglib import evaluate
 from seglib.classes import BACKGROUND
 from seglib.errors import StoreError
 from seglib.evaluate import Evaluation
 from seglib.masks import difference
 from seglib.masks.difference import CATEGORIES
 from seglib.metrics.bootstrap import Figure
-from seglib.truths import Truth
+from seglib.store import ground_truth
+from seglib.store.ground_truth import Truth
 
 MOST_WORST = 12
 _MOST_MATRICES = 3
@@ -52,7 +53,7 @@ def sections(scope: Scope, name: str) -> list[str]:
 
 def _evaluations(scope: Scope, name: str) -> list[Evaluation]:
     """Against the truth of this name, else against the one that most of the photos have; on photos of all runs."""
-    chosen = [truths.find(scope.store, name)] if name else truths.all_truths(scope.store)
+    chosen = [ground_truth.find(scope.store, name)] if name else ground_truth.all_truths(scope.store)
     every = [_against(scope, about) for about in chosen]
     return max(every, key=lambda found: len(found[0].files) if found else 0, default=[])
 
@@ -204,7 +205,7 @@ def _worst(scope: Scope, found: Sequence[Evaluation]) -> str:
 
 def _tile(scope: Scope, one: Evaluation, row: Mapping[Any, Any]) -> Tile | None:
     try:
-        right = truths.mask(scope.store, one.truth, row["truth"])
+        right = ground_truth.mask(scope.store, one.truth, row["truth"])
         mask = scope.store.mask(one.run.run, row["image_id"])
     except StoreError:  # what the store lost is not in its report
         return None

@@ -13,7 +13,7 @@ from dashboard.formats import count, photos, plain_markdown
 from dashboard.requested import MOST_COMPARED
 from dashboard.views import evaluate_cards, evaluate_gallery, evaluate_jobs, parts, picked
 from dashboard.views.graded import Graded, graded
-from seglib.query import Filters
+from seglib.query.filters import Filters
 
 TITLE = "Evaluate"
 NO_TRUTH = (

@@ -15,8 +15,8 @@ from dashboard.requested import AUTO, MOST_COMPARED, CalibrateRequest, EvaluateR
 from dashboard.settings import Settings
 from dashboard.views import at_work
 from dashboard.views.graded import Graded
-from seglib import truths
 from seglib.masks.annotations import FORMATS
+from seglib.store import ground_truth
 
 _FOLDER, _FORMAT, _RUNS = "evaluate:folder", "evaluate:format", "evaluate:runs"
 _FORMATS = {AUTO: "As the masks look", "voc": "Class indices of VOC, 255 void", "trimap": "Oxford trimaps: 1, 2, 3"}
@@ -66,7 +66,7 @@ def _present(offered: Sequence[Folder], shown: Graded | None) -> str:
 
 def _folder_of(offered: Sequence[Folder], shown: Graded) -> Folder | None:
     about = shown.about
-    return next((f for f in offered if truths.id_of(f.path, about.format, about.classes) == about.id), None)
+    return next((f for f in offered if ground_truth.id_of(f.path, about.format, about.classes) == about.id), None)
 
 
 def watch(selection: data.Selection) -> None:

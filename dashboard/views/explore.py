@@ -16,7 +16,7 @@ from dashboard.state import PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
 from dashboard.views import cards, parts, picked
 from dashboard.views.tiles import tiles
 from seglib.masks.statistics import MEASURES
-from seglib.query import classes_of
+from seglib.query.columns import classes_of
 
 GALLERY = "gallery"
 

@@ -13,10 +13,11 @@ from dashboard.data import Selection
 from dashboard.formats import without_common
 from dashboard.requested import MOST_COMPARED
 from dashboard.truth_data import Evaluated
-from seglib import evaluate, truths
-from seglib.catalog import Run
+from seglib import evaluate
 from seglib.evaluate import Evaluation
-from seglib.truths import Truth
+from seglib.store import ground_truth
+from seglib.store.ground_truth import Truth
+from seglib.store.records import Run
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Graded:
 
 def graded(selection: Selection) -> Graded | None:
     """None if the store holds no truth."""
-    known = truths.all_truths(selection.store)
+    known = ground_truth.all_truths(selection.store)
     if not known:
         return None
     by_id = {one.id: one for one in known}

@@ -19,8 +19,8 @@ from dashboard.viewer import Picture, Place, RunShown, ViewerLook
 from dashboard.views import figures, parts, truth_pane
 from dashboard.views.figures import Figures
 from dashboard.views.followed import Followed, followed
-from seglib.catalog import Run
-from seglib.query import agreement
+from seglib.query.columns import agreement
+from seglib.store.records import Run
 
 EXPLORE, COMPARE, EVALUATE = "Explore", "Compare", "Evaluate"
 VIEWER = "viewer"

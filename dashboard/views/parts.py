@@ -20,7 +20,8 @@ from dashboard.formats import count, named, percent, photos, plain_markdown, sco
 from dashboard.state import OPACITY_RANGE, SIZE_RANGE, SORTS, View, encode, sort_label
 from seglib.classes import BACKGROUND, PRESENT_SHARE, animal_of_label
 from seglib.errors import SegError
-from seglib.query import Filters, KeyFigures
+from seglib.query.filters import Filters
+from seglib.query.statistics import KeyFigures
 
 MOST_LABELS = 12
 """Folders that a chart or matrix shows at most, those with most photos."""

@@ -14,10 +14,10 @@ from dashboard.components import Picked
 from dashboard.data import Selection
 from dashboard.formats import count, photos, plain_markdown
 from dashboard.picks import Picks
-from seglib import tags
 from seglib.errors import SegError
-from seglib.store import Store
-from seglib.tags import Action
+from seglib.store import tags
+from seglib.store.store import Store
+from seglib.store.tags import Action
 
 _TAG = "w:new_tag"
 

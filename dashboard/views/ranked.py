@@ -23,7 +23,7 @@ from dashboard.ranking import PAGE_SIZE, Order, page_of
 from dashboard.state import SIZE_RANGE
 from dashboard.views import parts, picked
 from dashboard.views.tiles import CHANGED
-from seglib import tags
+from seglib.store import tags
 
 Bar = list[tuple[str, float, str]]
 """(name, share 0..1, colour) of each part of a photo."""

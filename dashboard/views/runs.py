@@ -15,12 +15,14 @@ from dashboard.formats import NOTHING, count, for_page, plain_markdown, size
 from dashboard.requested import RunRequest
 from dashboard.settings import Settings
 from dashboard.views import at_work, start_run
-from seglib import export, upkeep
-from seglib.catalog import Run
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
+from seglib.maintenance import prune
+from seglib.maintenance import status as maintenance_status
 from seglib.models.registry import MODELS
-from seglib.store import Store
+from seglib.query import export
+from seglib.store.records import Run
+from seglib.store.store import Store
 
 TITLE = "Runs"
 EXPLORE = "Explore"
@@ -137,8 +139,9 @@ def _again(settings: Settings, run: Run) -> list[RunRequest]:
 @st.dialog("Delete this run?")
 def _confirm(store: Store, run: str, rows: str) -> None:
     number = "" if rows == NOTHING else f" of {rows} photos"
+    bytes_held = size(maintenance_status.size_bytes(store, run))
     st.markdown(
-        f"**{plain_markdown(run)}**: its statistics and masks{number}, {size(upkeep.size_bytes(store, run))}, are "
+        f"**{plain_markdown(run)}**: its statistics and masks{number}, {bytes_held}, are "
         "deleted for good. The photos themselves and all other runs stay."
     )
     if st.button("Delete", type="primary", key="delete", on_click=_delete, args=(store, run)):
@@ -147,7 +150,7 @@ def _confirm(store: Store, run: str, rows: str) -> None:
 
 def _delete(store: Store, run: str) -> None:
     try:
-        upkeep.remove_run(store, run)
+        prune.remove_run(store, run)
     except SegError as error:
         session.tell([data.sentence(error)])
 
@@ -190,8 +193,8 @@ def _stale(store: Store) -> None:
 
 def _checked(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """Per data set, per run, and how many rows and pictures can be removed."""
-    status = upkeep.status(store)
-    drifts = [upkeep.drift(store, dataset) for dataset in store.datasets()]
+    status = maintenance_status.status(store)
+    drifts = [maintenance_status.drift(store, dataset) for dataset in store.datasets()]
     datasets = [
         {
             "data set": drift.dataset,
@@ -209,7 +212,7 @@ def _checked(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
             "photos": run.rows,
             "not computed": run.pending,
             "stale rows": run.stale_rows,
-            "size": size(upkeep.size_bytes(store, run.run)),
+            "size": size(maintenance_status.size_bytes(store, run.run)),
         }
         for run in status.runs
     ]
@@ -218,7 +221,7 @@ def _checked(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
 
 def _prune(store: Store) -> None:
     try:
-        upkeep.prune(store)
+        prune.prune(store)
         st.session_state[_CHECKED] = _checked(store)
     except SegError as error:
         session.tell([data.sentence(error)])

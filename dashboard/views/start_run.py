@@ -14,9 +14,9 @@ from dashboard.formats import count, duration, photos, size
 from dashboard.requested import RunRequest
 from dashboard.settings import Settings
 from dashboard.views import at_work
-from seglib.catalog import Run
 from seglib.inference.config import PRECISIONS
 from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
+from seglib.store.records import Run
 
 OWN = ""
 """The resize that each network was made for."""

@@ -12,11 +12,11 @@ from dashboard import media
 from dashboard.charts import class_colours
 from dashboard.components import Tile
 from dashboard.formats import percent, score
-from seglib import tags
 from seglib.classes import BACKGROUND, PRESENT_SHARE
 from seglib.masks.overlay import alt_text
-from seglib.query import agreement, classes_of, shares
-from seglib.store import Store
+from seglib.query.columns import agreement, classes_of, shares
+from seglib.store import tags
+from seglib.store.store import Store
 
 _TOLD = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence", "tags"]
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from dashboard import charts, media, truth_data
 from dashboard.data import Selection
 from dashboard.viewer import Picture, RunShown
-from seglib import truths
-from seglib.truths import Truth
+from seglib.store import ground_truth
+from seglib.store.ground_truth import Truth
 
 
 def pane(selection: Selection, picture: Picture) -> RunShown | None:
@@ -32,7 +32,7 @@ def added(selection: Selection, pictures: Sequence[Picture]) -> list[Picture]:
 
 def _about(selection: Selection) -> Truth | None:
     wanted = selection.view.truth
-    return next((one for one in truths.all_truths(selection.store) if one.id == wanted), None) if wanted else None
+    return next((one for one in ground_truth.all_truths(selection.store) if one.id == wanted), None) if wanted else None
 
 
 def _key(about: Truth) -> str:

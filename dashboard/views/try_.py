@@ -21,14 +21,14 @@ from dashboard.state import View
 from dashboard.trials import MOST_BYTES, MOST_PHOTOS, Photo
 from dashboard.viewer import Picture, Place, RunShown, ViewerLook
 from dashboard.views import figures, parts
-from seglib import export
-from seglib.catalog import Run
 from seglib.data.image import REASONS
 from seglib.data.scan import STORE_MARKER, SUFFIXES
 from seglib.errors import BadImage, SegError
 from seglib.masks.overlay import alt_text
 from seglib.masks.statistics import MEASURES, pixels_column, share_column
 from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
+from seglib.query import export
+from seglib.store.records import Run
 
 TITLE = "Try"
 RUNS = "Runs"

@@ -17,8 +17,8 @@ from dashboard.formats import without_common
 from dashboard.pair_data import Compared
 from dashboard.requested import MOST_COMPARED
 from dashboard.state import View
-from seglib.catalog import Run
 from seglib.compare import Comparison
+from seglib.store.records import Run
 
 USUAL_RUNS = 4
 """That are compared if none are chosen: the active one and those used last."""

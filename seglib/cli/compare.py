@@ -37,9 +37,10 @@ def add(commands: Any) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from seglib import compare, cost, export
-    from seglib.query import Filters
-    from seglib.store import Store
+    from seglib import compare, cost
+    from seglib.query import export
+    from seglib.query.filters import Filters
+    from seglib.store.store import Store
 
     store, filters = Store(arguments.store), Filters.decode(arguments.where)
     with ProgressBar() as bar:

@@ -21,7 +21,7 @@ from seglib.errors import UsageError
 
 if TYPE_CHECKING:
     from seglib.evaluate import Difference, Evaluation, Report
-    from seglib.store import Store
+    from seglib.store.store import Store
 
 _SHOWN = ("pixel_accuracy", "miou", "miou_truth", "mdice", "boundary_f", "ece", "image_ece")
 
@@ -70,7 +70,7 @@ def add(commands: Any) -> None:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from seglib import evaluate
     from seglib.masks.annotations import class_names
-    from seglib.store import Store
+    from seglib.store.store import Store
 
     if arguments.format == "trimap" and arguments.classes:
         raise UsageError("A trimap knows the pet and its background only: leave out --classes.")
@@ -108,8 +108,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _write(arguments: argparse.Namespace, store: "Store", found: "list[Evaluation]") -> None:
-    from seglib import evaluate, export, samples
+    from seglib import evaluate, samples
     from seglib.masks import png
+    from seglib.query import export
 
     if arguments.out is not None:
         export.write_frame(arguments.out, evaluate.table(found, arguments.seed))

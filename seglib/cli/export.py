@@ -46,9 +46,9 @@ def add(commands: Any) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from seglib import export
-    from seglib.query import Filters
-    from seglib.store import Store
+    from seglib.query import export
+    from seglib.query.filters import Filters
+    from seglib.store.store import Store
 
     kind = arguments.format or _FORMATS[arguments.what][0]
     if kind not in _FORMATS[arguments.what]:

@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
 def _import(arguments: argparse.Namespace) -> int:
     from seglib.imported import import_masks
     from seglib.masks.annotations import class_names
-    from seglib.store import Store
+    from seglib.store.store import Store
 
     if not arguments.folder.is_dir():
         raise UsageError(f"{str(arguments.folder)!r} is not a folder: name the folder that holds the masks.")

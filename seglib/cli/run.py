@@ -57,7 +57,7 @@ def add(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from seglib import pipeline
-    from seglib.store import Store
+    from seglib.store.store import Store
 
     models = arguments.model or ([None] if arguments.weights else [DEFAULT_MODEL])
     if arguments.weights and len(models) > 1:

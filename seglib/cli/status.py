@@ -23,10 +23,10 @@ def add_status(commands: Any) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from seglib import soundness
-    from seglib.store import Store
+    from seglib.maintenance import verify
+    from seglib.store.store import Store
 
-    found = list(soundness.damage(Store(arguments.store)))
+    found = list(verify.damage(Store(arguments.store)))
     if arguments.json:
         print_json({"damaged": [dataclasses.asdict(one) for one in found]})
     else:
@@ -39,13 +39,13 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from seglib import upkeep
-    from seglib.store import Store
+    from seglib.maintenance import status
+    from seglib.store.store import Store
 
     if arguments.verify:
         return _verify(arguments)
     store = Store(arguments.store)
-    found, failures = upkeep.status(store), store.failures()
+    found, failures = status.status(store), store.failures()
     if arguments.json:
         rows = failures.astype("object").where(failures.notna(), None).to_dict("records")
         print_json(dataclasses.asdict(found) | {"stale": found.stale, "failures": rows})
@@ -85,15 +85,15 @@ def add_prune(commands: Any) -> None:
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from seglib import upkeep
-    from seglib.store import Store
+    from seglib.maintenance import prune
+    from seglib.store.store import Store
 
     store = Store(arguments.store)
     for name in arguments.run:
-        upkeep.remove_run(store, name)
+        prune.remove_run(store, name)
         if not arguments.json:
             print(f"{name} removed", flush=True)
-    before = upkeep.prune(store)
+    before = prune.prune(store)
     if arguments.json:
         print_json({"removed": before.stale} | ({"runs": arguments.run} if arguments.run else {}))
     else:

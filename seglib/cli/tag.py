@@ -28,9 +28,9 @@ def add(commands: Any) -> None:
 
 
 def _tag(arguments: argparse.Namespace) -> int:
-    from seglib import tags
-    from seglib.query import Filters, select
-    from seglib.store import Store
+    from seglib.query.filters import Filters, select
+    from seglib.store import tags
+    from seglib.store.store import Store
 
     store = Store(arguments.store)
     if arguments.undo:

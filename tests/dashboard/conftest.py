@@ -10,13 +10,13 @@ from PIL import Image
 
 from dashboard import charts
 from dashboard.settings import Settings
-from seglib.catalog import Run
 from seglib.classes import VOC_CLASSES
 from seglib.data.image import image_id
 from seglib.inference.config import Recipe
 from seglib.masks import png, statistics
-from seglib.store import Store
-from seglib.writer import Writer
+from seglib.store.records import Run
+from seglib.store.store import Store
+from seglib.store.writer import Writer
 
 NASTY = "others/<img src=x onerror=alert(1)> :cat: **b** [l](http://x).jpg"
 """A file's name that is HTML, Markdown, an icon and a link."""

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from dashboard import charts
-from seglib.filters import Filters
+from seglib.query.filters import Filters
 
 
 @pytest.fixture

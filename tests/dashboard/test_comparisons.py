@@ -12,7 +12,7 @@ from seglib import compare, evaluate
 from seglib.classes import VOC_CLASSES
 from seglib.masks import difference
 from seglib.masks.png import index_png
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.dashboard.conftest import PIXELS, fill, recipe
 
 A, B, C = (recipe(schema).run for schema in (1, 2, 3))

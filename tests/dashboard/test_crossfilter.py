@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.crossfilter import after, apart, bin_text, marked, toggled, within
-from seglib.filters import Filters
+from seglib.query.filters import Filters
 
 BEFORE = Filters.decode("split=train&confidence=0.5..1")
 

@@ -9,10 +9,11 @@ import pytest
 from dashboard import data
 from dashboard.data import Source
 from dashboard.state import SORTS
-from seglib import query, tags
 from seglib.cli import main as seglib
 from seglib.errors import StoreError
-from seglib.query import Filters
+from seglib.query import statistics
+from seglib.query.filters import Filters, select
+from seglib.store import tags
 
 from .conftest import NASTY, PIXELS, fill, id_of
 
@@ -44,8 +45,8 @@ def test_a_selection_is_positions_in_the_run(source):
 @pytest.mark.parametrize("sort", list(SORTS))
 def test_what_is_put_together_from_single_filters_and_one_order_is_what_the_library_says(source, where, sort):
     filters, name = Filters.decode(where), "cat"
-    chosen = query.select(data.table(source), filters)
-    at = query.ordered(chosen, sort.removeprefix("-"), descending=sort.startswith("-"), name=name)
+    chosen = select(data.table(source), filters)
+    at = statistics.ordered(chosen, sort.removeprefix("-"), descending=sort.startswith("-"), name=name)
     shown = data.rows(source, data.positions(source, filters, sort, name))
     assert shown["path"].tolist() == chosen["path"].iloc[at].tolist()
     assert data.selected(source, filters).tolist() == chosen.index.tolist()

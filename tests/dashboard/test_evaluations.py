@@ -6,10 +6,11 @@ import pytest
 from dashboard import evaluations
 from dashboard.evaluations import GRADES, SHOWN
 from dashboard.truth_charts import reliability
-from seglib import evaluate, truths
+from seglib import evaluate
 from seglib.masks import difference
 from seglib.masks.difference import CATEGORIES
-from seglib.store import Store
+from seglib.store import ground_truth
+from seglib.store.store import Store
 from tests.dashboard.conftest import PIXELS, draw_truth, fill, id_of, recipe
 
 RUN, OTHER = recipe().run, recipe(2).run
@@ -89,7 +90,7 @@ def test_parts_are_those_of_the_picture(found, full):
     at = np.arange(len(one.files))
     parts = evaluations.parts_of(one, at)
     for row, mask_id, shares in zip(one.files["image_id"], one.files["truth"], parts, strict=True):
-        right = truths.mask(store, one.truth, mask_id)
+        right = ground_truth.mask(store, one.truth, mask_id)
         map_ = evaluate.judged(right, store.mask(RUN, row), one.truth, one.run)
         assert shares.tolist() == pytest.approx([n / map_.size for n in difference.pixels(map_).values()])
     assert parts.shape == (3, len(CATEGORIES))

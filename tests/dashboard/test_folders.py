@@ -5,7 +5,7 @@ import pytest
 from dashboard import folders
 from dashboard.folders import chosen, keep, offered, uploads
 from seglib.errors import SegError, UsageError
-from seglib.store import Store
+from seglib.store.store import Store
 
 
 @pytest.fixture

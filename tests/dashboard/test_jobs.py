@@ -19,9 +19,10 @@ from dashboard.job_worker import Pace
 from dashboard.jobs import Job, Jobs
 from dashboard.requested import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
 from dashboard.settings import Settings
-from seglib import compare, evaluate, truths
+from seglib import compare, evaluate
 from seglib.errors import SegError
-from seglib.store import Store
+from seglib.store import ground_truth
+from seglib.store.store import Store
 
 from .conftest import PIXELS, draw_truth, fill, id_of, recipe
 
@@ -446,7 +447,7 @@ def test_an_evaluation_is_counted_by_the_same_machinery(made, grading, settings)
     assert (job.state, job.sentence, job.request) == ("finished", "", grading)
     assert (job.total, job.computed, job.failed) == (3, 3, 0)
     store = Store(settings.store)
-    (about,) = truths.all_truths(store)
+    (about,) = ground_truth.all_truths(store)
     assert (about.name, about.format) == ("masks", "voc")
     found = evaluate.evaluation(store, about, recipe().run)
     assert found.measures["pixel_accuracy"].overall() == pytest.approx(260 / 300)

@@ -14,13 +14,14 @@ from starlette.testclient import TestClient
 from dashboard import answers, media, originals, pictures
 from dashboard.caches import ByteCache
 from dashboard.uncertainty import Maps
-from seglib import evaluate, truths
+from seglib import evaluate
 from seglib.classes import VOC_CLASSES, palette
 from seglib.errors import WeightsError
 from seglib.fileio import parquet_parts
 from seglib.masks import difference
-from seglib.store import Store
-from seglib.table import FILES_SCHEMA
+from seglib.store import ground_truth
+from seglib.store.schemas import FILES_SCHEMA
+from seglib.store.store import Store
 
 from .conftest import PHOTO_WH, draw_truth, fill, id_of, mask_of, photo_of, real_id, recipe
 
@@ -423,7 +424,7 @@ def graded(full):
     """(client, the truth, image_id -> id of its mask) of the photos of `TRUTH`."""
     store = Store(full)
     about = evaluate.update(store, draw_truth(full.parent / "masks"), [RUN]).truth
-    return TestClient(Starlette(routes=media.routes)), about, truths.masks_of(store, about)
+    return TestClient(Starlette(routes=media.routes)), about, ground_truth.masks_of(store, about)
 
 
 def test_a_truth_is_grey_for_the_viewer_and_coloured_for_the_gallery(graded, full):
@@ -449,7 +450,7 @@ def test_a_picture_shows_where_a_run_is_wrong(graded, full):
     assert np.bincount(found.ravel(), minlength=3).tolist() == [480, 600, 120]  # background, right, missed: x 12
     store.mask_path(RUN, CAT).unlink()
     assert media.judged_url(store, RUN, CAT, about, masks[CAT]) is None
-    truths.mask_path(store, about, masks[CAT]).unlink()
+    ground_truth.mask_path(store, about, masks[CAT]).unlink()
     assert media.truth_url(store, about, masks[CAT]) is None
 
 
@@ -472,5 +473,5 @@ def test_what_is_no_truth_is_refused(graded, full):
         answer = client.get(f"/media-api/{path}")
         assert (answer.status_code, answer.text) == (404, "not found"), path
     url = media.truth_url(Store(full), about, mask_id)
-    truths.mask_path(Store(full), about, mask_id).write_bytes(b"no picture")
+    ground_truth.mask_path(Store(full), about, mask_id).write_bytes(b"no picture")
     assert client.get(url).status_code == 404

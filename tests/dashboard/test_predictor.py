@@ -18,7 +18,7 @@ from seglib.masks.png import read_index_png
 from seglib.masks.statistics import MEASURES
 from seglib.models.registry import DEFAULT_MODEL, find
 from seglib.pipeline import Options
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 from tests.seglib.test_interruption import is_running
 

@@ -11,8 +11,8 @@ from dashboard.report import pieces
 from dashboard.report.pieces import Html
 from seglib import compare, evaluate
 from seglib.errors import UnknownName, UsageError
-from seglib.query import Filters
-from seglib.store import Store
+from seglib.query.filters import Filters
+from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, PHOTO_WH, PIXELS, draw_truth, fill
 
 OTHER = PIXELS | {"cats/a.jpg": {"cat": 40, "dog": 10}, "dogs/e.jpg": {"dog": 5}}

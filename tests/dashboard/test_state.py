@@ -28,7 +28,7 @@ from dashboard.state import (
     with_run,
 )
 from seglib.classes import VOC_CLASSES
-from seglib.query import FILTERS, MOST_COUNT, CountRange, Filters, Text, UnitRange
+from seglib.query.filters import FILTERS, MOST_COUNT, CountRange, Filters, Text, UnitRange
 
 names = st.lists(st.text(max_size=8), min_size=1, max_size=3).map(lambda values: tuple(sorted(set(values))))
 ranges = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair)))

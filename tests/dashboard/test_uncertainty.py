@@ -11,14 +11,14 @@ from PIL import Image
 from dashboard import predict_worker, uncertainty
 from dashboard.predictor import BUSY, Predictor
 from dashboard.uncertainty import CannotCompute, Maps
-from seglib.catalog import Run
 from seglib.data.image import decode
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError
 from seglib.inference import config, predictor
 from seglib.inference.config import Settings
 from seglib.models import registry
-from seglib.store import Store
+from seglib.store.records import Run
+from seglib.store.store import Store
 from tests.conftest import SAMPLE
 
 PHOTO = SAMPLE / "cats" / "chelsea.png"

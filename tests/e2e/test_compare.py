@@ -13,7 +13,7 @@ from PIL import Image
 from seglib.classes import VOC_CLASSES
 from seglib.imported import import_masks
 from seglib.masks.png import index_png
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, wait_for_figure

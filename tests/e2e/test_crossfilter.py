@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from seglib.filters import FILTERS, Filters
+from seglib.query.filters import FILTERS, Filters
 from tests.dashboard.conftest import fill
 from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, wait_for_figure
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from seglib.query import Filters
-from seglib.store import Store
+from seglib.query.filters import Filters
+from seglib.store.store import Store
 from tests.conftest import ROOT
 from tests.dashboard.conftest import NASTY, fill
 

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from seglib import compare, evaluate, truths
+from seglib import compare, evaluate
 from seglib.classes import VOC_CLASSES, palette
-from seglib.store import Store
+from seglib.store import ground_truth
+from seglib.store.store import Store
 from tests.conftest import ROOT
 from tests.dashboard.conftest import PHOTO_WH, PIXELS, draw_truth, fill, recipe
 from tests.e2e.test_accessibility import violations
@@ -38,7 +39,7 @@ def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store):
     settle(page)
 
     # figures are the library's
-    found = evaluate.evaluation(store, truths.all_truths(store)[0], RUN)
+    found = evaluate.evaluation(store, ground_truth.all_truths(store)[0], RUN)
     for words, name in (("pixel accuracy, all pixels", "pixel_accuracy"), ("mIoU, all pixels", "miou")):
         assert figure(page, words) == f"{100 * found.measures[name].overall():.1f}\xa0%"
     assert tile_names(page) == ["cats/b.jpg", "cats/a.jpg", "dogs/d.jpg"]

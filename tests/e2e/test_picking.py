@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from seglib import tags
-from seglib.store import Store
+from seglib.store import tags
+from seglib.store.store import Store
 from tests.dashboard.conftest import fill, id_of
 from tests.e2e.test_dashboard import opened, settle, tile_names, wait_for_figure
 

@@ -10,7 +10,7 @@ import pytest
 
 from dashboard.jobs import Jobs
 from dashboard.settings import Settings
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.conftest import SAMPLE
 from tests.dashboard.conftest import fill
 from tests.e2e.test_accessibility import violations

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from seglib.masks.statistics import MEASURES
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 from tests.dashboard.conftest import fill
 from tests.e2e.test_accessibility import violations

@@ -132,7 +132,7 @@ def changing_photos(tries: int, seed: int, folder: Path) -> Line:
 
 def _table(scene: Scene, store: Path) -> tuple[str, ...]:
     def tables() -> tuple[str, ...]:
-        from seglib.store import Store
+        from seglib.store.store import Store
 
         opened = Store(store)
         return opened.table().to_csv(index=False), opened.failures().drop(columns="detail").to_csv(index=False)

@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dashboard import media
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.conftest import ROOT
 from tests.dashboard.conftest import fill, real_id, recipe
 from tests.reliability.ledger import Campaign, Line

@@ -16,8 +16,10 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 
 from dashboard import report
-from seglib import cli, compare, evaluate, export, tags
-from seglib.store import Store
+from seglib import cli, compare, evaluate
+from seglib.query import export
+from seglib.store import tags
+from seglib.store.store import Store
 from tests.dashboard.conftest import draw_truth, fill, real_id
 from tests.e2e.conftest import CHROMIUM, FLAGS, Server
 from tests.reliability.ledger import Campaign, Line

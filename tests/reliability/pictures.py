@@ -22,7 +22,7 @@ from seglib.data.image import REASONS
 from seglib.errors import BadImage, DatasetError
 from seglib.masks import annotations, png
 from seglib.models.registry import DEFAULT_MODEL
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE, fake_model
 from tests.reliability import hostile_pictures
 from tests.reliability.ledger import Campaign, Line

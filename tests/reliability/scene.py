@@ -94,13 +94,13 @@ class Scene:
         """In a child: make `fake` a model, parts small, and count what nets see."""
         import torch
 
-        from seglib import counts, writer
         from seglib.inference import predictor, thread_pool
         from seglib.models import registry
+        from seglib.store import pair_counts, writer
 
         torch.set_num_threads(1)
         registry.MODELS["fake"] = registry.MODELS.get("fake") or fake_model(self.weights)
-        writer.COMMIT_ROWS = counts.COMMIT_IMAGES = COMMIT_ROWS
+        writer.COMMIT_ROWS = pair_counts.COMMIT_IMAGES = COMMIT_ROWS
         thread_pool.MOST = 1
         passes = os.open(self.passes, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
         real = predictor.predict_batch
@@ -123,10 +123,10 @@ def content(path: Path) -> dict[str, Any]:
     """What a store holds, apart from times and names that must differ; two equal ones hold the same."""
     import hashlib
 
-    from seglib import counts, tags
     from seglib.fileio import parquet_parts
-    from seglib.store import Store
-    from seglib.table import stats_schema
+    from seglib.store import pair_counts, tags
+    from seglib.store.schemas import stats_schema
+    from seglib.store.store import Store
 
     store, found = Store(path), {}
     found["table"] = store.table().to_csv(index=False)
@@ -138,7 +138,7 @@ def content(path: Path) -> dict[str, Any]:
             parquet_parts.read(store.stats_folder(run), stats_schema(run.classes)), ["image_id"]
         )
         found[run.run] = table.to_pandas().sort_values("image_id").to_csv(index=False)
-    for folder, schema, key in counts.folders(store):
+    for folder, schema, key in pair_counts.folders(store):
         frame = parquet_parts.newest(parquet_parts.read(folder, schema), key).to_pandas()
         found[folder.relative_to(path).as_posix()] = frame.sort_values(list(key)).to_csv(index=False)
     found["tags"] = tags.tags_of(store).sort_index().to_csv()

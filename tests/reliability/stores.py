@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seglib import cli, compare
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.dashboard.conftest import fill
 from tests.reliability.ledger import Campaign, Line
 

@@ -122,7 +122,7 @@ def readers(tries: int, seed: int, folder: Path) -> Line:
 
 
 def _rows(store: Path, run: str) -> str:
-    from seglib.store import Store
+    from seglib.store.store import Store
 
     text: str = Store(store).table([run], with_tags=False).to_csv(index=False)
     return text
@@ -142,8 +142,9 @@ def _reading(store: Path, stop: Path, first: str, expected: str, index: int) -> 
 
 
 def _as_a_script(path: Path, first: str, expected: str) -> None:
-    from seglib import counts, tags, upkeep
-    from seglib.store import Store
+    from seglib.maintenance import status
+    from seglib.store import pair_counts, tags
+    from seglib.store.store import Store
 
     store = Store(path)
     assert store.table([first], with_tags=False).to_csv(index=False) == expected
@@ -155,14 +156,14 @@ def _as_a_script(path: Path, first: str, expected: str) -> None:
         assert store.mask(first, image_id).shape == (48, 64)
     store.failures()
     tags.tags_of(store)
-    counts.version(store)
-    upkeep.status(store)
+    pair_counts.version(store)
+    status.status(store)
 
 
 def _as_a_page(path: Path, first: str, expected: str) -> None:
     """What a page asks at each rerun, without Streamlit's caches."""
     from dashboard import data
-    from seglib.query import Filters, select
+    from seglib.query.filters import Filters, select
 
     store, version, runs = data.stored(path)
     assert version

@@ -9,7 +9,7 @@ from PIL import Image
 
 from seglib import cli
 from seglib.models import registry
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.conftest import SAMPLE
 from tests.seglib.test_cli import call, sentence
 

@@ -12,16 +12,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import compare, counts, upkeep
+from seglib import compare
 from seglib.errors import UnknownName, UsageError
 from seglib.fileio import parquet_parts
 from seglib.imported import import_masks
+from seglib.maintenance import compact, prune, status
 from seglib.masks import png
 from seglib.masks.png import index_png
 from seglib.metrics import confusion
 from seglib.metrics.measures import agreement
-from seglib.query import Filters
-from seglib.store import Store
+from seglib.query.filters import Filters
+from seglib.store import pair_counts
+from seglib.store.store import Store
 from tests.conftest import ROOT
 
 NAMES = ("background", "cat", "dog", "person")
@@ -253,11 +255,11 @@ def test_the_parts_are_plain(two):
 def test_what_two_processes_counted_counts_once(two):
     store, a, b = two
     found = compared(store, a, b)
-    folder = counts.pair_folder(store, a, b)
-    parquet_parts.append(store.scratch, folder, parquet_parts.read(folder, counts.CELLS))
+    folder = pair_counts.pair_folder(store, a, b)
+    parquet_parts.append(store.scratch, folder, parquet_parts.read(folder, pair_counts.CELLS))
     doubled = compare.comparison(store, [a, b])
     assert (doubled.flips(a, b) == found.flips(a, b)).all().all()
-    upkeep.merge_parts(store)
+    compact.merge_parts(store)
     assert len(parquet_parts.names(folder)) == 1
     assert parquet_parts.row_count(folder) == len(found.counts[a, b].pixels)
 
@@ -310,18 +312,18 @@ def test_prune_and_removal_of_a_run_take_its_counts_along(keep, tmp_path, fake):
     store = keep.store
     a, b, c = keep("a", masks), keep("b", other), keep("c", dict.fromkeys(PHOTOS, NOTHING))
     compared(store, a, b, c)
-    assert upkeep.status(store).counts.folders == 4
-    assert upkeep.status(store).stale == 0
+    assert status.status(store).counts.folders == 4
+    assert status.status(store).stale == 0
     (tmp_path / "photos" / "cats" / "b.png").unlink()
     pipeline.run(tmp_path / "photos", store, fake, options=pipeline.Options(workers=0))
-    before = upkeep.status(store).counts
+    before = status.status(store).counts
     assert before.stale_rows > 0
-    upkeep.prune(store)
-    after = upkeep.status(store)
+    prune.prune(store)
+    after = status.status(store)
     assert (after.stale, after.counts.rows) == (0, before.rows - before.stale_rows)
     found = compare.comparison(store, [a, b, c])
     assert len(found.files) == 3
-    upkeep.remove_run(store, c)
+    prune.remove_run(store, c)
     assert [p.name for p in (store.path / "compare").iterdir()] == [f"{a}--{b}"]
 
 
@@ -332,7 +334,7 @@ def test_a_run_in_use_is_not_removed(two):
 
     def look(_):
         code = (
-            "import sys; from seglib import upkeep; from seglib.store import Store;"
+            "import sys; from seglib import upkeep; from seglib.store.store import Store;"
             "upkeep.remove_run(Store(sys.argv[1]), sys.argv[2])"
         )
         command = [sys.executable, "-c", code, str(store.path), a]
@@ -345,9 +347,9 @@ def test_a_run_in_use_is_not_removed(two):
 
 def test_version_changes_with_the_counts_alone(two):
     store, a, b = two
-    before, whole = counts.version(store), store.version()
+    before, whole = pair_counts.version(store), store.version()
     compare.update(store, [a, b])
-    assert counts.version(store) != before
+    assert pair_counts.version(store) != before
     assert store.version() == whole
 
 

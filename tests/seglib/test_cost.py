@@ -14,7 +14,7 @@ from seglib.data.resize import Resize, net_wh
 from seglib.imported import import_masks
 from seglib.masks.png import index_png
 from seglib.models.registry import GFLOPS_SIDE, MODELS
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.conftest import SAMPLE
 
 

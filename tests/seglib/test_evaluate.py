@@ -7,16 +7,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import counts, evaluate, export, pipeline, samples, truths, upkeep
+from seglib import evaluate, pipeline, samples
 from seglib.classes import VOC_CLASSES, VOID
 from seglib.data import resize
 from seglib.data.image import decode
 from seglib.errors import DatasetError, SegError, UnknownName
 from seglib.imported import import_masks
+from seglib.maintenance import compact, prune, status
 from seglib.masks import boundary, overlay, png
 from seglib.models.registry import MODELS
-from seglib.query import Filters
-from seglib.store import Store
+from seglib.query import export
+from seglib.query.filters import Filters
+from seglib.store import ground_truth, pair_counts
+from seglib.store.store import Store
 from tests.seglib import plain_evaluation
 
 OPTIONS = pipeline.Options(workers=0)
@@ -91,12 +94,12 @@ def test_nothing_is_counted_twice_and_only_what_changed_is_counted_anew(store, d
     third, now = evaluated(store, drawn)
     assert third.computed == 1
     assert values(now)["iou:cat"] > values(found)["iou:cat"]
-    upkeep.merge_parts(store)
+    compact.merge_parts(store)
     (run,) = store.runs()
-    later = evaluate.evaluation(store, truths.find(store, "truth"), run.run)  # without the folder, as a page asks
+    later = evaluate.evaluation(store, ground_truth.find(store, "truth"), run.run)  # without the folder, as a page asks
     assert values(later) == values(now)
     with pytest.raises(UnknownName):
-        truths.find(store, "gone")
+        ground_truth.find(store, "gone")
 
 
 def test_a_mask_of_another_size_is_an_error_that_names_both(store, drawn):
@@ -119,7 +122,7 @@ def test_filters_select_without_reading_masks(store, drawn, monkeypatch):
     report, whole = evaluated(store, drawn)
     monkeypatch.setattr(Store, "mask", lambda *_: pytest.fail("a mask was read"))
     (run,) = store.runs()
-    from seglib.query import select
+    from seglib.query.filters import select
 
     cats = select(store.table([run.run]), Filters.decode("label=cats"))
     found = evaluate.evaluation(store, report.truth, run.run, files=cats)
@@ -266,15 +269,15 @@ def test_the_confidence_map_has_the_mean_that_is_stored(fake):
 def test_counts_of_a_run_go_with_it_and_truths_without_an_evaluation_too(store, drawn):
     report, _ = evaluated(store, drawn)
     (run,) = store.runs()
-    folder = counts.evaluation_folder(store, run.run, report.truth.id)
+    folder = pair_counts.evaluation_folder(store, run.run, report.truth.id)
     assert list(pd.read_parquet(sorted(folder.glob("part-*.parquet"))[0]))[:4] == ["image_id", "a", "b", "pixels"]
-    assert upkeep.status(store).stale == 0
-    upkeep.prune(store)
-    assert truths.all_truths(store) == [report.truth]
-    upkeep.remove_run(store, run.run)
+    assert status.status(store).stale == 0
+    prune.prune(store)
+    assert ground_truth.all_truths(store) == [report.truth]
+    prune.remove_run(store, run.run)
     assert not folder.exists()
-    upkeep.prune(store)
-    assert truths.all_truths(store) == []
+    prune.prune(store)
+    assert ground_truth.all_truths(store) == []
 
 
 def test_a_picture_that_is_gone_takes_its_truth_along(store, drawn, tmp_path, fake):
@@ -283,15 +286,15 @@ def test_a_picture_that_is_gone_takes_its_truth_along(store, drawn, tmp_path, fa
     (tmp_path / "photos" / "cats" / "a.png").unlink()
     pipeline.run(tmp_path / "photos", store, fake, options=OPTIONS)
     assert len(list(masks.rglob("*.png"))) == 3
-    upkeep.prune(store)
+    prune.prune(store)
     assert len(list(masks.rglob("*.png"))) == 2
     assert evaluated(store, drawn)[0].computed == 0
-    assert upkeep.status(store).stale == 0
+    assert status.status(store).stale == 0
     draw(drawn, "cats/b.png", cat=(0, 0, 9, 9))  # another truth: the counts of the old one are stale
     evaluated(store, drawn)
-    assert upkeep.status(store).counts.stale_rows > 0
-    upkeep.prune(store)
-    assert upkeep.status(store).stale == 0
+    assert status.status(store).counts.stale_rows > 0
+    prune.prune(store)
+    assert status.status(store).stale == 0
     assert len(list(masks.rglob("*.png"))) == 2
     assert evaluated(store, drawn)[0].computed == 0
 

@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglib import compare, export, pipeline, query, upkeep
+from seglib import compare, pipeline
 from seglib.errors import DatasetError, UsageError
 from seglib.imported import import_masks
+from seglib.maintenance import status
 from seglib.masks.png import index_png
-from seglib.query import Filters
-from seglib.store import Store
+from seglib.query import export, filters, histograms, statistics
+from seglib.query.filters import Filters
+from seglib.store.store import Store
 
 CLASSES = ("background", "cat", "dog", "person")
 
@@ -98,11 +100,11 @@ def test_questions_about_unknown_confidence_are_answered_with_nothing(store, tmp
     write(tmp_path / "m", **{name: np.ones((48, 64), np.uint8) for name in "abc"})
     run = import_masks(store, tmp_path / "m", CLASSES, "x").run
     table = store.table([run])
-    assert query.key_figures(table).mean_confidence is None
-    assert query.histogram(table["confidence"])["count"].sum() == 0
-    assert query.select(table, Filters.decode("confidence=0..1")).empty
-    assert query.ordered(table, "confidence", descending=True).tolist() == [0, 1, 2]
+    assert statistics.key_figures(table).mean_confidence is None
+    assert histograms.histogram(table["confidence"])["count"].sum() == 0
+    assert filters.select(table, Filters.decode("confidence=0..1")).empty
+    assert statistics.ordered(table, "confidence", descending=True).tolist() == [0, 1, 2]
     both = store.table()
     assert both["confidence"].notna().sum() == 3
     assert export.csv_bytes(export.stats_frame(store, [run])).count(b"\n") == 4
-    assert upkeep.status(store).runs[-1].rows == 3
+    assert status.status(store).runs[-1].rows == 3

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.conftest import ROOT
 
 PHOTOS = 24

@@ -12,14 +12,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import batches, pipeline, soundness, upkeep, writer
+from seglib import batches, pipeline
 from seglib.data.image import decode, image_id
 from seglib.data.resize import Resize
 from seglib.errors import DatasetError, StoreError, Terminated, UnknownName, WeightsError
 from seglib.fileio.process import machine
 from seglib.inference import config, predictor, thread_pool
+from seglib.maintenance import prune, verify
+from seglib.maintenance import status as maintenance_status
 from seglib.pipeline import Options
-from seglib.store import Store
+from seglib.store import writer
+from seglib.store.store import Store
 
 INLINE = Options(workers=0)
 
@@ -121,7 +124,7 @@ def test_renamed_copied_and_changed_files(photos, store, fake):
     assert table.loc["dogs/c.png", "animal"] == "cat"
     assert table.loc["dogs/copy.png", "image_id"] == table.loc["cats/b.png", "image_id"]
     assert table.loc["cats/renamed.png", "px:cat"] == 1536
-    status = upkeep.status(store)
+    status = maintenance_status.status(store)
     assert (status.datasets[0].files, status.datasets[0].vanished, status.runs[0].stale_rows) == (5, 1, 1)
 
 
@@ -264,7 +267,7 @@ def test_batches_and_workers_change_nothing(photos, tmp_path, fake, batch_size, 
 def test_a_copy_has_no_row_before_its_twin_has(photos, store, fake, monkeypatch):
     """A kill between two commits must not leave a file that points to nothing."""
     shutil.copy(photos / "cats" / "a.png", photos / "cats" / "a copy.png")
-    monkeypatch.setattr("seglib.writer.COMMIT_ROWS", 1)
+    monkeypatch.setattr("seglib.store.store.writer.COMMIT_ROWS", 1)
     gate, real = threading.Event(), predictor.predict_batch
 
     def slow(*arguments):
@@ -349,7 +352,7 @@ def test_many_shapes_do_not_wait_for_ever(paint, store, fake, tmp_path, monkeypa
 
 
 def test_parts_are_merged_at_the_end(photos, store, fake, monkeypatch):
-    monkeypatch.setattr("seglib.writer.COMMIT_ROWS", 1)
+    monkeypatch.setattr("seglib.store.store.writer.COMMIT_ROWS", 1)
     report = run(photos, store, fake)
     assert len(list((store.path / "runs" / report.run / "stats").iterdir())) == 1
     assert len(list(store.path.glob("datasets/*/files/*"))) == 1
@@ -439,10 +442,10 @@ def test_verify_finds_changed_content_behind_equal_size_and_time_and_damaged_mas
     store.mask_path(report.run, ids["dogs/c.png"]).unlink()
     store.mask_path(report.run, ids["dogs/d.png"]).write_bytes(b"x")
     assert counts(run(photos, store, fake)) == (4, 0, 4, 0)  # nobody looked
-    assert soundness.damaged_masks(store, store.run()) == {ids["dogs/c.png"], ids["dogs/d.png"]}
+    assert verify.damaged_masks(store, store.run()) == {ids["dogs/c.png"], ids["dogs/d.png"]}
     repaired = run(photos, store, fake, Options(workers=0, verify=True))
     assert (repaired.computed, repaired.failed) in ((3, 0), (2, 1))
-    assert soundness.damaged_masks(store, store.run()) == set()
+    assert verify.damaged_masks(store, store.run()) == set()
     assert len(store.table()) in (3, 4)
 
 
@@ -458,9 +461,9 @@ def test_prune_removes_what_no_file_has_and_nothing_else(photos, store, fake):
     for picture in pictures:  # as the dashboard makes them
         picture.parent.mkdir(parents=True, exist_ok=True)
         picture.touch()
-    assert upkeep.status(store).stale == 4  # vanished, its older row, its statistics, its thumbnail
-    assert upkeep.prune(store).stale == 4
-    assert upkeep.status(store).stale == 0
+    assert maintenance_status.status(store).stale == 4  # vanished, its older row, its statistics, its thumbnail
+    assert prune.prune(store).stale == 4
+    assert maintenance_status.status(store).stale == 0
     pd.testing.assert_frame_equal(store.table(), table)
     assert not store.mask_path(report.run, gone).exists()
     assert not store.thumbnail_path(gone).exists()
@@ -474,7 +477,7 @@ def test_prune_waits_for_a_run_that_writes(photos, store, fake):
     host, boot = machine()
     (store.path / "tmp" / f"{host}.{boot}.{os.getppid()}").mkdir(parents=True)
     with pytest.raises(StoreError, match="when the run is done"):
-        upkeep.prune(store)
+        prune.prune(store)
 
 
 def test_removing_a_run_leaves_the_others_and_the_files_as_they_are(photos, store, fake):
@@ -485,12 +488,12 @@ def test_removing_a_run_leaves_the_others_and_the_files_as_they_are(photos, stor
     rendered = store.path / "cache" / "uncertainty"  # as the dashboard makes it
     for name in (kept.run, gone.run):
         (rendered / name / "ab").mkdir(parents=True)
-    upkeep.remove_run(store, gone.run)
+    prune.remove_run(store, gone.run)
     assert [folder.name for folder in rendered.iterdir()] == [kept.run]
     assert [r.run for r in store.runs()] == [kept.run]
     pd.testing.assert_frame_equal(store.table(), table)
     pd.testing.assert_frame_equal(store.files(store.datasets()[0]), files)
-    assert soundness.damaged_masks(store, store.run()) == set()
+    assert verify.damaged_masks(store, store.run()) == set()
     assert not (store.path / "tmp").exists()
     assert run(photos, store, fake, resize=Resize("32x48")).computed == gone.computed
 
@@ -499,9 +502,9 @@ def test_a_run_that_is_not_there_or_damaged(photos, store, fake):
     report = run(photos, store, fake)
     for name in ("", "..", "x", "../datasets"):
         with pytest.raises(UnknownName, match="There is no run"):
-            upkeep.remove_run(store, name)
+            prune.remove_run(store, name)
     (store.path / "runs" / report.run / "run.json").write_text("{")
-    upkeep.remove_run(store, report.run)
+    prune.remove_run(store, report.run)
     assert store.runs() == []
 
 
@@ -512,12 +515,12 @@ def test_a_run_that_somebody_adds_to_is_not_removed(photos, store, fake):
     at_work.mkdir(parents=True)
     (at_work / "run.another-1").touch()
     other = run(photos, store, fake, resize=Resize("32x48"))
-    upkeep.remove_run(store, other.run)  # it adds to another one
+    prune.remove_run(store, other.run)  # it adds to another one
     (at_work / f"run.{report.run}").touch()
     with pytest.raises(StoreError, match="is adding to the run"):
-        upkeep.remove_run(store, report.run)
+        prune.remove_run(store, report.run)
     at_work.rename(at_work.with_name(f"{host}.{'0' * 8}.1"))  # of an earlier boot: nobody is there any more
-    upkeep.remove_run(store, report.run)
+    prune.remove_run(store, report.run)
     assert store.runs() == []
 
 
@@ -537,9 +540,9 @@ def test_a_run_is_claimed_while_it_is_added_to(photos, store, fake):
 
 def test_prune_removes_thumbnails_that_no_run_shows(photos, store, fake):
     report = run(photos, store, fake)
-    upkeep.remove_run(store, report.run)
-    assert len(list(store.path.glob("thumbs/*/*.jpg"))) == upkeep.status(store).stale_thumbnails == 4
-    upkeep.prune(store)
+    prune.remove_run(store, report.run)
+    assert len(list(store.path.glob("thumbs/*/*.jpg"))) == maintenance_status.status(store).stale_thumbnails == 4
+    prune.prune(store)
     assert not list(store.path.glob("thumbs/*/*.jpg"))
     run(photos, store, fake)
     assert len(list(store.path.glob("thumbs/*/*.jpg"))) == 4
@@ -548,14 +551,14 @@ def test_prune_removes_thumbnails_that_no_run_shows(photos, store, fake):
 def test_how_a_folder_differs_from_its_scan(photos, store, fake):
     run(photos, store, fake)
     (dataset,) = store.datasets()
-    same = upkeep.Drift(dataset=dataset.name, there=True, new=0, changed=0, vanished=0)
-    assert upkeep.drift(store, dataset) == same
+    same = maintenance_status.Drift(dataset=dataset.name, there=True, new=0, changed=0, vanished=0)
+    assert maintenance_status.drift(store, dataset) == same
     (photos / "cats" / "a.png").unlink()
     (photos / "cats" / "new.png").write_bytes(b"x")
     (photos / "dogs" / "c.png").write_bytes((photos / "dogs" / "d.png").read_bytes())
-    assert upkeep.drift(store, dataset) == replace(same, new=1, changed=1, vanished=1)
+    assert maintenance_status.drift(store, dataset) == replace(same, new=1, changed=1, vanished=1)
     photos.rename(photos.with_name("elsewhere"))
-    assert upkeep.drift(store, dataset) == replace(same, there=False, vanished=4)
+    assert maintenance_status.drift(store, dataset) == replace(same, there=False, vanished=4)
 
 
 def test_an_empty_folder_makes_no_run(store, fake, tmp_path):

@@ -2,10 +2,11 @@
 
 import pytest
 
-from seglib import pipeline, query
+from seglib import pipeline
 from seglib.models.registry import find
 from seglib.pipeline import Options
-from seglib.store import Store
+from seglib.query import statistics
+from seglib.store.store import Store
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -16,7 +17,7 @@ def test_animal_equals_the_folder_label_on_nearly_all_photos(shared, tmp_path, p
     report = pipeline.run(folder, store, find(), precision=precision, options=Options(names=tuple(names)))
     assert (report.computed, report.failed) == (len(names), 0)
     table = store.table()
-    found = query.key_figures(table)
+    found = statistics.key_figures(table)
     assert found.claiming == len(names) >= 80
     assert found.agreeing / found.claiming >= 0.94
     assert table["split"].unique().tolist() == ["test"]

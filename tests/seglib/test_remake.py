@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from seglib.catalog import Run
 from seglib.data.resize import Resize
 from seglib.errors import SegError, WeightsError
 from seglib.inference import config
 from seglib.inference.config import Settings
 from seglib.models import registry
 from seglib.remake import remake
-from seglib.store import Store
+from seglib.store.records import Run
+from seglib.store.store import Store
 
 
 @pytest.fixture

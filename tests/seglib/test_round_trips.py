@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from seglib.data import scan as scan_module
 from seglib.fileio import parquet_parts
 from seglib.masks import png
-from seglib.store import Store
-from seglib.table import FILES_SCHEMA
+from seglib.store.schemas import FILES_SCHEMA
+from seglib.store.store import Store
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
     lambda name: not name.startswith(".") and len(name.encode()) < 100

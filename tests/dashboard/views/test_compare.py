@@ -15,7 +15,7 @@ from dashboard.state import View, decode, query_params
 from dashboard.views import compare_jobs
 from dashboard.views.versus import chosen_of, compared_runs
 from seglib import compare, evaluate
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.dashboard.conftest import fill, id_of, recipe
 from tests.dashboard.test_comparisons import SEEN_BY_B, draw_truth
 from tests.dashboard.views.test_pages import asked, component, html, opened, said

@@ -14,7 +14,7 @@ from dashboard.settings import Settings
 from dashboard.state import View
 from seglib import evaluate
 from seglib.imported import import_masks
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.dashboard.conftest import PIXELS, draw_truth, fill, id_of, recipe
 from tests.dashboard.views.test_compare import matrix, plain, tiles
 from tests.dashboard.views.test_pages import asked, component, html, opened
@@ -92,9 +92,9 @@ def test_figures_are_the_librarys_in_both_reductions(one):
 
 
 def evaluated(store: Store):
-    from seglib import truths
+    from seglib.store import ground_truth
 
-    (about,) = truths.all_truths(store)
+    (about,) = ground_truth.all_truths(store)
     return about
 
 

@@ -9,8 +9,8 @@ from dashboard.state import View, decode
 from dashboard.viewer import ViewerLook
 from dashboard.views.followed import Followed
 from seglib.fileio import parquet_parts
-from seglib.store import Store
-from seglib.table import FILES_SCHEMA
+from seglib.store.schemas import FILES_SCHEMA
+from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, photo_of, real_id, recipe
 
 from .test_pages import asked, component, html, opened, said

@@ -6,8 +6,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.formats import plain_markdown
-from seglib import tags
-from seglib.store import Store
+from seglib.store import tags
+from seglib.store.store import Store
 from tests.conftest import ROOT
 from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, recipe
 
@@ -90,7 +90,7 @@ class TestStates:
         assert "None of the 6 photos passes all filters" in said(app)
 
     def test_a_run_without_photos_yet(self, full, page):
-        from seglib.store import Store
+        from seglib.store.store import Store
 
         Store(full).add_run(recipe(9), parameters=1, versions={})
         app = opened(page, run=[recipe(9).run])
@@ -300,7 +300,7 @@ def test_many_folders_stay_readable(tmp_path, serve, page):
 
 
 def test_missing_pictures_are_said_and_not_asked_for(full):
-    from seglib.store import Store
+    from seglib.store.store import Store
     from tests.dashboard.conftest import id_of
 
     Store(full).mask_path(recipe().run, id_of("cats/a.jpg")).unlink()

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from dashboard.picks import Picks
-from seglib import tags
-from seglib.store import Store
+from seglib.store import tags
+from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, recipe
 from tests.dashboard.views.test_pages import component, opened, said
 
@@ -93,11 +93,11 @@ def test_what_changes_nothing_is_said_and_cannot_be_undone(full):
 
 
 def test_what_was_pruned_cannot_be_undone_and_says_so(full):
-    from seglib import upkeep
+    from seglib.maintenance import prune
 
     app = tag(tag(with_picks(*CATS), "keep"), "other")
     tags.undo(Store(full))
-    upkeep.prune(Store(full))
+    prune.prune(Store(full))
     app.run()
     app.button(key="undo").click().run()
     assert "undone already" in said(app)
@@ -132,7 +132,7 @@ def test_all_in_the_filter_are_picked_on_every_page(tmp_path, serve):
     from dashboard import data
     from dashboard.data import Source
     from dashboard.views import picked
-    from seglib.query import Filters
+    from seglib.query.filters import Filters
 
     fill(tmp_path / "store", pixels={f"cats/{n:03}.jpg": {"cat": n % 100} for n in range(100)})
     path = serve(tmp_path / "store")

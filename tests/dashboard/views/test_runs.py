@@ -13,7 +13,7 @@ from dashboard.jobs import Job, Jobs
 from dashboard.requested import EvaluateRequest, Request, RunRequest
 from dashboard.settings import Settings
 from dashboard.views import at_work, start_run
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.dashboard.conftest import fill, recipe
 from tests.dashboard.views.test_pages import asked, html, opened, said
 

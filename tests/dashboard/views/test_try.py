@@ -14,7 +14,7 @@ from seglib.errors import BadImage, SegError
 from seglib.masks import statistics
 from seglib.masks.png import index_png
 from seglib.models.registry import MODELS
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, fill, mask_of
 from tests.dashboard.views.test_pages import component, html, opened, said
 
@@ -181,8 +181,8 @@ def test_a_data_folder_that_cannot_be_written_is_a_sentence(empty, asked):
 def test_the_csv_has_the_columns_of_an_export(full, asked):
     from dashboard.trials import Photo
     from dashboard.views import try_
-    from seglib import export
-    from seglib.filters import Filters
+    from seglib.query import export
+    from seglib.query.filters import Filters
 
     fill(full)
     exported = export.stats_frame(Store(full), None, Filters())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from seglib import calibrate, cli, pipeline, upkeep
+from seglib import calibrate, cli, pipeline
 from seglib.data import image as image_module
 from seglib.data.resize import Resize
 from seglib.errors import DatasetError, SegError, StoreError, UsageError, WeightsError
@@ -18,10 +18,11 @@ from seglib.inference import config, openvino_backend, predictor
 from seglib.inference.config import Settings
 from seglib.inference.predictor import predict_batch, shown
 from seglib.inference.torch_backend import TorchNet
+from seglib.maintenance import prune
 from seglib.models.registry import MODELS, find
 from seglib.pipeline import Options
 from seglib.remake import remake
-from seglib.store import Store
+from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 
 installed = pytest.mark.skipif(
@@ -201,7 +202,7 @@ def test_a_run_is_remade_with_its_own_model_or_not_at_all(photos, store):
     report = run(SAMPLE / "cats", store, find(), resize=Resize("96"))
     spec, settings = remake(store, store.run(report.run))
     assert config.recipe(spec, settings).run == report.run
-    upkeep.prune(store)
+    prune.prune(store)
     assert settings.quantised is not None
     assert settings.quantised.is_dir(), "prune keeps what a run was made with"
     (settings.quantised / openvino_backend.MODEL).unlink()
@@ -212,8 +213,8 @@ def test_a_run_is_remade_with_its_own_model_or_not_at_all(photos, store):
 @installed
 def test_prune_removes_a_model_whose_run_is_gone(photos, store, fake):
     report = run(photos, store, fake)
-    upkeep.remove_run(store, report.run)
-    upkeep.prune(store)
+    prune.remove_run(store, report.run)
+    prune.prune(store)
     assert not list(store.path.glob("int8/*"))
 
 

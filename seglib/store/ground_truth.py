@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib.catalog import damaged_ones
 from seglib.classes import VOC_CLASSES
 from seglib.errors import Damaged, DatasetError, StoreError, UnknownName
 from seglib.fileio import json_record, parquet_parts
 from seglib.masks import annotations, png
 from seglib.masks.png import Mask
-from seglib.store import Store
+from seglib.store.records import damaged_ones
+from seglib.store.store import Store
 
 FILES = pa.schema(
     [

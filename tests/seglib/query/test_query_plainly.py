@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglib import query
 from seglib.classes import ANIMALS, PRESENT_SHARE, animal_of_label
-from seglib.query import Filters
+from seglib.query import columns, histograms, statistics
+from seglib.query.filters import Filters, passing, select
 
 CLASSES = ("background", "cat", "dog", "sofa")
 
@@ -67,7 +67,7 @@ def rows_of(table: pd.DataFrame) -> list[dict]:
 @given(tables())
 @settings(max_examples=60, deadline=None)
 def test_agreement_row_by_row(table):
-    found = query.agreement(table)
+    found = columns.agreement(table)
     assert found.index.equals(table.index)
     assert [None if pd.isna(one) else one for one in found] == [verdict(row) for row in rows_of(table)]
 
@@ -77,7 +77,7 @@ def test_agreement_row_by_row(table):
 def test_choices_row_by_row(table, chosen):
     for key, of in (("label", lambda row: row["label"]), ("split", lambda row: row["split"]), ("agreement", verdict)):
         expected = [row["path"] for row in rows_of(table) if text(of(row)) in chosen]
-        assert query.select(table, Filters({key: tuple(chosen)}))["path"].tolist() == expected
+        assert select(table, Filters({key: tuple(chosen)}))["path"].tolist() == expected
 
 
 @given(tables(), st.sampled_from(CLASSES), st.floats(0, 1), st.floats(0, 1))
@@ -86,15 +86,15 @@ def test_a_filter_and_another_row_by_row(table, name, low, high):
     low, high = sorted((low, high))
     filters = Filters({f"share.{name}": (low, high), "confidence": (0.2, 0.6)})
     expected = [r["path"] for r in rows_of(table) if low <= share(r, name) <= high and 0.2 <= r["confidence"] <= 0.6]
-    assert query.select(table, filters)["path"].tolist() == expected
-    both = query.passing(table, f"share.{name}", (low, high)) & query.passing(table, "confidence", (0.2, 0.6))
+    assert select(table, filters)["path"].tolist() == expected
+    both = passing(table, f"share.{name}", (low, high)) & passing(table, "confidence", (0.2, 0.6))
     assert table["path"][both].tolist() == expected
 
 
 @given(tables())
 @settings(max_examples=60, deadline=None)
 def test_class_distribution_row_by_row(table):
-    found = query.class_distribution(table)
+    found = statistics.class_distribution(table)
     for name in CLASSES:
         known = [s for row in rows_of(table) if not math.isnan(s := share(row, name))]
         there = [s for s in known if s >= PRESENT_SHARE]
@@ -118,21 +118,21 @@ def test_co_occurrence_row_by_row(table):
         for second in CLASSES
         if share(row, first) >= PRESENT_SHARE and share(row, second) >= PRESENT_SHARE
     )
-    found = query.co_occurrence(table)
+    found = statistics.co_occurrence(table)
     assert {(a, b): found.loc[a, b] for a in CLASSES for b in CLASSES if found.loc[a, b]} == expected
 
 
 def test_co_occurrence_of_more_rows_than_one_product_counts_exactly(monkeypatch):
     table = pd.DataFrame({"run": "r", "grid_width": 1, "grid_height": 1, "px:cat": 1, "px:dog": 0}, index=range(25))
-    monkeypatch.setattr(query, "_EXACT_ROWS", 10)
-    assert query.co_occurrence(table).to_numpy().tolist() == [[25, 0], [0, 0]]
+    monkeypatch.setattr(statistics, "_EXACT_ROWS", 10)
+    assert statistics.co_occurrence(table).to_numpy().tolist() == [[25, 0], [0, 0]]
 
 
 @given(tables())
 @settings(max_examples=60, deadline=None)
 def test_folder_against_animal_row_by_row(table):
     expected = Counter((text(r["label"]), r["animal"]) for r in rows_of(table) if not pd.isna(r["animal"]))
-    found = query.folder_against_animal(table)
+    found = statistics.folder_against_animal(table)
     assert found.index.tolist() == sorted({label for label, _ in expected})
     assert found.columns.tolist() == [*ANIMALS, "none"]
     assert {(a, b): found.loc[a, b] for a in found.index for b in found.columns if found.loc[a, b]} == expected
@@ -141,7 +141,7 @@ def test_folder_against_animal_row_by_row(table):
 @given(tables())
 @settings(max_examples=60, deadline=None)
 def test_share_by_label_row_by_row(table):
-    found = query.share_by_label(table)
+    found = histograms.share_by_label(table)
     rows = rows_of(table)
     labels = sorted({text(row["label"]) for row in rows})
     assert found.index.tolist() == labels
@@ -158,7 +158,7 @@ def test_share_by_label_row_by_row(table):
 def test_key_figures_row_by_row(table):
     rows = rows_of(table)
     verdicts = [v for row in rows if (v := verdict(row)) is not None]
-    assert query.key_figures(table) == query.KeyFigures(
+    assert statistics.key_figures(table) == statistics.KeyFigures(
         photos=len(rows),
         mean_foreground_share=mean([1 - share(row, "background") for row in rows]),
         mean_confidence=mean([row["confidence"] for row in rows if not math.isnan(row["confidence"])]),

@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import cli, compare, counts, evaluate, pipeline, soundness, upkeep
+from seglib import cli, compare, evaluate, pipeline
 from seglib.data.resize import Resize
 from seglib.errors import Damaged, StoreError
 from seglib.fileio import parquet_parts
+from seglib.maintenance import compact, prune, status, verify
 from seglib.pipeline import Options
-from seglib.store import Store
+from seglib.store import pair_counts
+from seglib.store.store import Store
 
 VERIFY = Options(workers=0, verify=True)
 
@@ -40,7 +42,7 @@ def flip(path: Path) -> str:
 
 
 def named(store: Store) -> list[tuple[str, str]]:
-    return [(one.kind, Path(one.file).name) for one in soundness.damage(store)]
+    return [(one.kind, Path(one.file).name) for one in verify.damage(store)]
 
 
 def test_a_whole_store_has_no_damage(store):
@@ -136,7 +138,7 @@ def test_nothing_is_pruned_while_it_cannot_be_told_what_belongs_to_whom(store):
     thumbs = sorted(store.path.glob("thumbs/*/*"))
     flip(next(store.path.glob("runs/*/run.json")))
     with pytest.raises(StoreError, match="damaged"):
-        upkeep.prune(store)
+        prune.prune(store)
     assert sorted(store.path.glob("thumbs/*/*")) == thumbs
 
 
@@ -148,7 +150,7 @@ def test_a_damaged_part_keeps_no_other_folder_from_being_merged(store, fake, tmp
         (part,) = folder.iterdir()
         (folder / "part-1-00000000.parquet").write_bytes(part.read_bytes())
     (first / "part-1-00000000.parquet").write_bytes(b"PAR1")
-    upkeep.merge_parts(store)
+    compact.merge_parts(store)
     assert [len(list(folder.iterdir())) for folder in (first, second)] == [2, 1]
 
 
@@ -167,8 +169,8 @@ def test_what_a_killed_comparison_left_apart_is_merged_by_the_next(store, fake, 
     run(store, fake, tmp_path, Options(workers=0), resize=Resize("32x32"))
     names = [one.run for one in store.runs()]
     with monkeypatch.context() as patched:
-        patched.setattr("seglib.counts.COMMIT_IMAGES", 1)
-        patched.setattr("seglib.compare.tidy", lambda _: None)  # killed just before
+        patched.setattr("seglib.store.store.pair_counts.COMMIT_IMAGES", 1)
+        patched.setattr("seglib.maintenance.compact.tidy", lambda _: None)  # killed just before
         compare.update(store, names)
     assert len(list(store.path.glob("compare/*/part-*"))) == 3
     assert compare.update(store, names).computed == 0
@@ -179,7 +181,7 @@ def test_what_is_appended_while_rows_are_removed_stays(store, monkeypatch):
     """A part that came between reading and deleting is not one of those that are deleted."""
     (data_set,) = store.datasets()
     folder = store.files_folder(data_set)
-    real = upkeep._present_files
+    real = prune._present_files
 
     def meanwhile(rows):
         rows_of_others = rows.slice(0, 1)
@@ -187,7 +189,7 @@ def test_what_is_appended_while_rows_are_removed_stays(store, monkeypatch):
         parquet_parts.append(store.scratch, folder, type(rows_of_others).from_pylist([row], rows.schema))
         return real(rows).slice(1)
 
-    upkeep._keep_rows(store, folder, upkeep.FILES_SCHEMA, meanwhile)
+    prune._keep_rows(store, folder, status.FILES_SCHEMA, meanwhile)
     assert "late.png" in set(store.files(data_set)["path"])
 
 
@@ -222,10 +224,10 @@ def test_boundary_counts_that_rot_are_counted_again(store, fake, tmp_path, paint
         mask.save(target)
     evaluate.update(store, masks, names, classes=tuple(fake.classes))
     (folder,) = store.path.glob("evaluate/*/boundary")
-    schema = counts.BOUNDARY
+    schema = pair_counts.BOUNDARY
     expected = parquet_parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
     flip(next(folder.iterdir()))
-    assert [one.kind for one in soundness.damage(store)] == ["part"]
+    assert [one.kind for one in verify.damage(store)] == ["part"]
     run(store, fake, tmp_path)
     assert evaluate.update(store, masks, names, classes=tuple(fake.classes)).computed == 3
     found = parquet_parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)

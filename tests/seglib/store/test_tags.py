@@ -8,11 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seglib import tags, upkeep
 from seglib.errors import StoreError, UsageError
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import lock
-from seglib.store import Store
+from seglib.maintenance import compact, prune
+from seglib.maintenance import status as maintenance_status
+from seglib.store import tags
+from seglib.store.store import Store
 
 IDS = [f"{n:032x}" for n in range(6)]
 NAMES = ["blurry", "keep", "кот 🐈", "=1+1"]
@@ -149,7 +151,7 @@ def test_merging_keeps_every_action(store):
         tags.tag(store, IDS, name)
     tags.untag(store, IDS[:3], "keep")
     before = said(store)
-    upkeep.merge_parts(store)
+    compact.merge_parts(store)
     assert len(parquet_parts.names(store.path / "tags")) == 1
     assert said(store) == before
     tags.undo(store)
@@ -170,12 +172,12 @@ def test_pruning_keeps_the_tags_and_forgets_their_history(store):
     tags.tag(store, IDS, "blurry")
     tags.undo(store)
     assert tags.outdated(store) == 1 + 1 + len(IDS) + 1  # taken off twice over, undone, and the undo itself
-    status = upkeep.prune(store)
+    status = prune.prune(store)
     assert status.tags.photos == {"keep": 2}
     assert status.tags.gone == 2  # no file of this store has them, and yet they stay
     assert status.stale == status.tags.outdated_rows
     assert said(store) == {IDS[1]: ["keep"], IDS[2]: ["keep"]}
-    assert upkeep.status(store).stale == 0
+    assert maintenance_status.status(store).stale == 0
     assert tags.undo(store) is None
     tags.tag(store, IDS[:1], "new")
     tags.undo(store)
@@ -185,7 +187,7 @@ def test_pruning_keeps_the_tags_and_forgets_their_history(store):
 def test_pruning_leaves_no_part_where_no_tag_is_left(store):
     tags.tag(store, IDS, "keep")
     tags.undo(store)
-    upkeep.prune(store)
+    prune.prune(store)
     assert parquet_parts.names(store.path / "tags") == []
 
 

@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib import counts, tags, truths, upkeep
-from seglib.catalog import Run
 from seglib.errors import StoreError
 from seglib.fileio import parquet_parts
+from seglib.maintenance import compact
 from seglib.masks.statistics import count_pixels, pixels_column
-from seglib.store import Store
-from seglib.table import FILES_SCHEMA, newest_files, stats_schema
+from seglib.store import ground_truth, pair_counts, tags
+from seglib.store.records import Run
+from seglib.store.schemas import FILES_SCHEMA, newest_files, stats_schema
+from seglib.store.store import Store
 
 MASK, THUMBNAIL = "mask", "thumbnail"
 _VERIFY = "run again with --verify, which makes it anew."
@@ -47,12 +48,12 @@ def damage(store: Store) -> Iterator[Damage]:
     for pattern, found in (
         ("datasets/{}/dataset.json", store.damaged_datasets()),
         ("runs/{}/run.json", store.damaged_runs()),
-        ("truths/{}/truth.json", truths.damaged(store)),
+        ("truths/{}/truth.json", ground_truth.damaged(store)),
     ):
         for name, why in found.items():
             yield Damage(file=pattern.format(name), kind="record", sentence=why)
-    for folder, schema, _ in upkeep.folders(store):
-        remedy = tags.REMEDY if folder == tags.folder(store) else counts.remedy(folder)
+    for folder, schema, _ in compact.folders(store):
+        remedy = tags.REMEDY if folder == tags.folder(store) else pair_counts.remedy(folder)
         for name, error in parquet_parts.damaged(folder, schema, remedy).items():
             yield Damage(file=_below(store, folder / name), kind="part", sentence=str(error))
     alive, shown = _alive(store), set[str]()
@@ -93,10 +94,10 @@ def take_out_counts(store: Store) -> list[str]:
     Tags are people's work, which nothing brings back: their parts stay.
     """
     for evaluation in store.path.glob("evaluate/*"):  # what has cells passes for counted, so these go first
-        if parquet_parts.damaged(counts.boundary_folder(evaluation), counts.BOUNDARY):
+        if parquet_parts.damaged(pair_counts.boundary_folder(evaluation), pair_counts.BOUNDARY):
             for name in parquet_parts.names(evaluation):
                 (evaluation / name).unlink(missing_ok=True)
-    folders = [(folder, schema) for folder, schema, _ in (*counts.folders(store), *truths.folders(store))]
+    folders = [(folder, schema) for folder, schema, _ in (*pair_counts.folders(store), *ground_truth.folders(store))]
     told = take_out(store, folders)
     for one in _damaged_truths(store):
         (store.path / one.file).unlink(missing_ok=True)
@@ -135,13 +136,13 @@ def _mask_is_sound(store: Store, run: Run, image_id: str, pixels: NDArray[np.int
 
 
 def _damaged_truths(store: Store) -> Iterator[Damage]:
-    for about in truths.all_truths(store):
-        rows = parquet_parts.read_sound(truths.files_folder(store, about), truths.FILES)
+    for about in ground_truth.all_truths(store):
+        rows = parquet_parts.read_sound(ground_truth.files_folder(store, about), ground_truth.FILES)
         for mask_id in sorted(set(rows["truth"].to_pylist())):
             try:
-                truths.mask(store, about, mask_id)
+                ground_truth.mask(store, about, mask_id)
             except StoreError as error:
-                file = _below(store, truths.mask_path(store, about, mask_id))
+                file = _below(store, ground_truth.mask_path(store, about, mask_id))
                 yield Damage(file=file, kind=MASK, sentence=str(error))
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from seglib.catalog import Dataset, Run
 from seglib.fileio import parquet_parts
 from seglib.masks import png
-from seglib.store import Store
-from seglib.table import FILES_SCHEMA, stats_schema
+from seglib.store.records import Dataset, Run
+from seglib.store.schemas import FILES_SCHEMA, stats_schema
+from seglib.store.store import Store
 
 COMMIT_ROWS = 512
 COMMIT_SECONDS = 5.0

@@ -6,11 +6,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import export, pipeline, tags
+from seglib import pipeline
 from seglib.errors import StoreError, UsageError
 from seglib.pipeline import Options
-from seglib.query import Filters
-from seglib.store import Store
+from seglib.query import export
+from seglib.query.filters import Filters
+from seglib.store import tags
+from seglib.store.store import Store
 
 
 @pytest.fixture

@@ -21,8 +21,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib import tags
-from seglib.catalog import SCHEMA, Dataset, Run, damaged_ones, now, read_dataset, read_run
 from seglib.classes import palette
 from seglib.data import image
 from seglib.data.scan import STORE_MARKER
@@ -33,7 +31,9 @@ from seglib.fileio.lock import WriterScratch, lock
 from seglib.inference.config import Recipe
 from seglib.masks import overlay, png
 from seglib.masks.statistics import MEASURES
-from seglib.table import (
+from seglib.store import tags
+from seglib.store.records import SCHEMA, Dataset, Run, damaged_ones, now, read_dataset, read_run
+from seglib.store.schemas import (
     FILES_SCHEMA,
     PRESENT,
     STAMPS,

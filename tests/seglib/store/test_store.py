@@ -5,13 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglib import export, pipeline, upkeep
 from seglib import open as open_store
+from seglib import pipeline
 from seglib.data.resize import Resize
 from seglib.errors import StoreError, UnknownName
 from seglib.fileio import json_record
+from seglib.maintenance import prune
 from seglib.pipeline import Options
-from seglib.store import Store
+from seglib.query import export
+from seglib.store.store import Store
 
 
 @pytest.fixture
@@ -254,7 +256,7 @@ def test_prune_follows_no_link_out_of_the_store(filled, tmp_path):
     (filled.path / "runs" / filled.run().run / "masks" / "cd").symlink_to(kept.parent)
     (filled.path / "cache").mkdir()
     (filled.path / "cache" / "photos").symlink_to(tmp_path / "outside")
-    upkeep.prune(filled)
+    prune.prune(filled)
     assert kept.exists()
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglib import query
 from seglib.errors import FilterError, UnknownName, UsageError
-from seglib.filters import MOST_COUNT, Filters, below, select
+from seglib.query import columns, histograms, statistics
+from seglib.query.filters import MOST_COUNT, Filters, below, select
 
 unit = st.floats(0, 1, width=32)
 maybe = st.one_of(st.none(), unit)
@@ -106,7 +106,7 @@ def test_an_unknown_class_has_no_regions(table):
 @given(st.lists(maybe), st.integers(1, 30))
 def test_a_bin_counts_what_its_filter_keeps(values, bins):
     frame = pd.DataFrame({"confidence": measured(values)})
-    found = query.histogram(frame["confidence"], bins)
+    found = histograms.histogram(frame["confidence"], bins)
     assert found["count"].sum() == sum(v is not None for v in values)
     for low, high, count in found.itertuples(index=False):
         upper = high if high == 1 else below(high)
@@ -117,7 +117,7 @@ def test_a_bin_counts_what_its_filter_keeps(values, bins):
 @given(st.lists(st.tuples(maybe, maybe)), st.tuples(st.integers(1, 12), st.integers(1, 9)))
 def test_a_square_counts_what_its_two_filters_keep(pairs, bins):
     frame = pd.DataFrame({name: measured([p[i] for p in pairs]) for i, name in enumerate(("confidence", "low_margin"))})
-    found = query.density(frame["confidence"], frame["low_margin"], bins)
+    found = histograms.density(frame["confidence"], frame["low_margin"], bins)
     assert found["count"].sum() == sum(None not in pair for pair in pairs)
     assert (found["count"] > 0).all()
     for x_low, x_high, y_low, y_high, count in found.itertuples(index=False):
@@ -129,7 +129,7 @@ def test_a_square_counts_what_its_two_filters_keep(pairs, bins):
 @given(st.lists(st.tuples(st.integers(1, 6000), st.integers(1, 6000)), max_size=30))
 def test_a_square_of_sizes_counts_what_its_two_filters_keep(sizes):
     frame = pd.DataFrame(sizes, columns=["width", "height"], dtype="int32")
-    found = query.image_sizes(frame, most=8)
+    found = histograms.image_sizes(frame, most=8)
     assert found["count"].sum() == len(sizes)
     for x_low, x_high, y_low, y_high, count in found.itertuples(index=False):
         kept = select(frame, Filters({"width": (x_low, x_high), "height": (y_low, y_high)}))
@@ -142,12 +142,12 @@ def test_a_square_of_sizes_counts_what_its_two_filters_keep(sizes):
 
 
 def test_photos_of_one_size_are_one_square():
-    found = query.image_sizes(pd.DataFrame({"width": [500, 500], "height": [375, 375]}))
+    found = histograms.image_sizes(pd.DataFrame({"width": [500, 500], "height": [375, 375]}))
     assert found.to_dict("list") == {"x_low": [500], "x_high": [500], "y_low": [375], "y_high": [375], "count": [2]}
 
 
 def test_photos_by_number_of_regions(table):
-    found = query.blob_counts(table, ["cat", "dog"], most=3)
+    found = histograms.blob_counts(table, ["cat", "dog"], most=3)
     assert found["cat"].tolist() == [1, 2, 1, 1]  # seven regions are 3 or more
     assert found["dog"].tolist() == [3, 0, 1, 0]  # one photo's model knows no dog
 
@@ -156,50 +156,50 @@ def test_photos_by_number_of_regions(table):
 def test_regions_agree_with_a_plain_count(numbers, most):
     frame = pd.DataFrame({"run": "r", "blobs:cat": np.array(numbers, np.uint16)})
     counted = Counter(min(n, most) for n in numbers)
-    assert query.blob_counts(frame, ["cat"], most)["cat"].tolist() == [counted[n] for n in range(most + 1)]
+    assert histograms.blob_counts(frame, ["cat"], most)["cat"].tolist() == [counted[n] for n in range(most + 1)]
 
 
 def test_the_spread_of_a_share_per_label(table):
-    found = query.share_spread_by_label(table, "cat")
+    found = histograms.share_spread_by_label(table, "cat")
     assert found.index.tolist() == ["", "cats", "dogs"]
     assert found["n"].tolist() == [1, 3, 1]
     assert found.loc["cats", ["low", "q1", "median", "q3", "high"]].tolist() == pytest.approx(
         np.quantile([0.1, 0.0, 0.01], [0.05, 0.25, 0.5, 0.75, 0.95]).tolist()
     )
     assert found.loc[""].tolist() == pytest.approx([1, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])
-    assert query.share_spread_by_label(table, "dog")["n"].tolist() == [1, 2, 1]
+    assert histograms.share_spread_by_label(table, "dog")["n"].tolist() == [1, 2, 1]
 
 
 def test_no_photo_has_no_bins_and_no_spread(table):
     none = table.iloc[:0]
-    assert query.histogram(none["confidence"])["count"].sum() == 0
-    assert query.density(none["confidence"], query.shares(none, "cat")).empty
-    assert query.image_sizes(none).empty
-    assert query.blob_counts(none, ["cat"])["cat"].tolist() == [0] * 6
-    assert query.share_spread_by_label(none, "cat").empty
+    assert histograms.histogram(none["confidence"])["count"].sum() == 0
+    assert histograms.density(none["confidence"], columns.shares(none, "cat")).empty
+    assert histograms.image_sizes(none).empty
+    assert histograms.blob_counts(none, ["cat"])["cat"].tolist() == [0] * 6
+    assert histograms.share_spread_by_label(none, "cat").empty
 
 
 def test_a_class_that_nobody_knows_has_no_spread_and_no_regions(table):
     last = table.iloc[4:]
-    assert query.share_spread_by_label(last, "dog").empty
-    assert query.blob_counts(last, ["dog"])["dog"].sum() == 0
-    assert query.density(last["confidence"], query.shares(last, "cat")).empty  # masks without probabilities
+    assert histograms.share_spread_by_label(last, "dog").empty
+    assert histograms.blob_counts(last, ["dog"])["dog"].sum() == 0
+    assert histograms.density(last["confidence"], columns.shares(last, "cat")).empty  # masks without probabilities
     with pytest.raises(UnknownName):
-        query.share_spread_by_label(table, "unicorn")
+        histograms.share_spread_by_label(table, "unicorn")
     with pytest.raises(UnknownName):
-        query.blob_counts(table, ["unicorn"])
-    assert query.blob_counts(table, []).shape == (6, 0)
+        histograms.blob_counts(table, ["unicorn"])
+    assert histograms.blob_counts(table, []).shape == (6, 0)
 
 
 def test_two_runs_would_count_photos_twice(table):
     both = pd.concat([table, table.assign(run="s")])
     with pytest.raises(UsageError, match="choose one run"):
-        query.blob_counts(both, ["cat"])
+        histograms.blob_counts(both, ["cat"])
     with pytest.raises(UsageError, match="choose one run"):
-        query.share_spread_by_label(both, "cat")
+        histograms.share_spread_by_label(both, "cat")
 
 
 @pytest.mark.parametrize(("descending", "paths"), [(False, "b a e d c"), (True, "c d a e b")])
 def test_photos_are_sorted_by_their_regions(table, descending, paths):
-    at = query.ordered(table, "blobs", descending=descending, name="cat")
+    at = statistics.ordered(table, "blobs", descending=descending, name="cat")
     assert " ".join(table["path"].iloc[at]) == paths

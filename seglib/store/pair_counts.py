@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from seglib.fileio import parquet_parts
 from seglib.metrics.calibration import CONFIDENCE_BINS
 from seglib.metrics.confusion import Counts
-from seglib.store import Store
+from seglib.store.store import Store
 
 CELLS = pa.schema([("image_id", pa.string()), ("a", pa.uint8()), ("b", pa.uint8()), ("pixels", pa.int64())])
 """Cells with pixels: the class's index in the first mask (by name of the runs; or in the truth), and in the second."""

@@ -10,8 +10,8 @@ import pytest
 from seglib.fileio import parquet_parts
 from seglib.inference.config import Recipe
 from seglib.masks.statistics import MEASURES, blobs_column, pixels_column
-from seglib.store import Store
-from seglib.table import FILES_SCHEMA, VANISHED, stats_schema
+from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
+from seglib.store.store import Store
 
 CLASSES = (("background", "cat", "dog"), ("background", "dog", "horse"))
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seglib.catalog import Run
 from seglib.masks.statistics import MEASURES, blobs_column, pixels_column
+from seglib.store.records import Run
 
 FILES_SCHEMA = pa.schema(
     [

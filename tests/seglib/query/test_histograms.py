@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seglib.errors import UnknownName, UsageError
-from seglib.query import histogram, ordered, share_by_label
+from seglib.query.histograms import histogram, share_by_label
+from seglib.query.statistics import ordered
 
 
 @pytest.fixture

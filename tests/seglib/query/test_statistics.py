@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seglib import query
 from seglib.errors import FilterError, UnknownName, UsageError
-from seglib.query import FILTERS, Filters, select
+from seglib.query import columns, statistics
+from seglib.query.filters import FILTERS, Filters, select
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_every_filter_has_a_label_and_its_own_key():
 
 
 def test_class_distribution_by_hand(table):
-    found = query.class_distribution(table)
+    found = statistics.class_distribution(table)
     assert found.loc["cat", "mean_share"] == pytest.approx((0.5 + 0 + 0.04 + 1 + 0.01) / 5)
     assert found.loc["cat", "mean_share_when_present"] == pytest.approx((0.5 + 0.04 + 1 + 0.01) / 4)
     assert found.loc["cat", ["present", "presence", "n"]].tolist() == [4, 0.8, 5]
@@ -160,21 +160,21 @@ def test_class_distribution_by_hand(table):
 
 
 def test_an_empty_selection_has_no_means(table):
-    found = query.class_distribution(table.iloc[:0])
+    found = statistics.class_distribution(table.iloc[:0])
     assert found["n"].tolist() == [0, 0, 0]
     assert found["mean_share"].isna().all()
-    assert query.key_figures(table.iloc[:0]) == query.KeyFigures(0, None, None, 0, 0)
-    assert query.co_occurrence(table.iloc[:0]).to_numpy().sum() == 0
-    assert query.folder_against_animal(table.iloc[:0]).empty
+    assert statistics.key_figures(table.iloc[:0]) == statistics.KeyFigures(0, None, None, 0, 0)
+    assert statistics.co_occurrence(table.iloc[:0]).to_numpy().sum() == 0
+    assert statistics.folder_against_animal(table.iloc[:0]).empty
 
 
 def test_presence_begins_at_half_a_percent():
     frame = pd.DataFrame({"grid_width": 100, "grid_height": 100, "px:cat": [49, 50]})
-    assert query.present(frame, "cat").tolist() == [False, True]
+    assert columns.present(frame, "cat").tolist() == [False, True]
 
 
 def test_co_occurrence_by_hand(table):
-    found = query.co_occurrence(table)
+    found = statistics.co_occurrence(table)
     assert found.to_dict() == {
         "background": {"background": 4, "cat": 3, "dog": 1},
         "cat": {"background": 3, "cat": 4, "dog": 1},
@@ -183,21 +183,21 @@ def test_co_occurrence_by_hand(table):
 
 
 def test_folder_label_against_animal_by_hand(table):
-    found = query.folder_against_animal(table)
+    found = statistics.folder_against_animal(table)
     assert found.loc["cats"].to_dict() == {"cat": 1, "dog": 0, "none": 1}
     assert found.loc["dogs"].to_dict() == {"cat": 0, "dog": 1, "none": 0}
     assert found.loc[""].to_dict() == {"cat": 1, "dog": 0, "none": 0}
 
 
 def test_agreement_by_hand(table):
-    found = query.agreement(table.assign(animal=["cat", "none", "cat", "dog", "dog"]))
+    found = columns.agreement(table.assign(animal=["cat", "none", "cat", "dog", "dog"]))
     assert found.tolist()[:3] == ["agrees", "neither", "contradicts"]
     assert found.isna().tolist() == [False, False, False, True, True]
-    assert query.agreement(table).isna().tolist() == [False, False, False, True, True]
+    assert columns.agreement(table).isna().tolist() == [False, False, False, True, True]
 
 
 def test_key_figures_by_hand(table):
-    found = query.key_figures(table)
+    found = statistics.key_figures(table)
     assert (found.photos, found.agreeing, found.claiming) == (5, 2, 3)
     assert found.mean_foreground_share == pytest.approx(1 - (50 + 100 + 90 + 0 + 99) / 500)
     assert found.mean_confidence == pytest.approx((0.9 + 0.5 + 0.7 + 1.0) / 4)
@@ -205,11 +205,16 @@ def test_key_figures_by_hand(table):
 
 def test_two_runs_at_once_would_count_photos_twice(table):
     both = pd.concat([table, table.assign(run="r2")])
-    for question in (query.class_distribution, query.co_occurrence, query.folder_against_animal, query.key_figures):
+    for question in (
+        statistics.class_distribution,
+        statistics.co_occurrence,
+        statistics.folder_against_animal,
+        statistics.key_figures,
+    ):
         with pytest.raises(UsageError, match="choose one run"):
             question(both)
 
 
 def test_shares_are_nan_where_unknown(table):
-    assert query.shares(table, "dog").tolist()[:4] == [0, 0, 0.06, 0]
-    assert math.isnan(query.shares(table, "dog").iloc[4])
+    assert columns.shares(table, "dog").tolist()[:4] == [0, 0, 0.06, 0]
+    assert math.isnan(columns.shares(table, "dog").iloc[4])

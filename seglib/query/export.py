@@ -19,9 +19,10 @@ from seglib.classes import PRESENT_SHARE, palette
 from seglib.errors import StoreError, UsageError
 from seglib.masks import overlay
 from seglib.masks.statistics import LOW_MARGIN, share_column
-from seglib.query import Filters, classes_of, select, shares
-from seglib.store import Store, own_bytes
-from seglib.tags import SEPARATOR
+from seglib.query.columns import classes_of, shares
+from seglib.query.filters import Filters, select
+from seglib.store.store import Store, own_bytes
+from seglib.store.tags import SEPARATOR
 
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
 

@@ -1,0 +1,1 @@
+"""Filter the table, compute statistics and histograms from it, and export it."""

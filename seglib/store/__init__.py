@@ -1,0 +1,1 @@
+"""The store: plain JSON, Parquet, PNG and JPEG files that hold all that runs computed."""
