@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seglib import calibrate, pipeline
 from seglib.classes import VOC_CLASSES, VOID
 from seglib.data import scan
 from seglib.data.image import decode, read_bytes
@@ -27,6 +26,7 @@ from seglib.inference.config import PRECISIONS, Settings
 from seglib.masks import png
 from seglib.models import registry
 from seglib.models.registry import ModelSpec
+from seglib.pipeline import quantization, run, session
 from seglib.store.store import Store
 
 MEASURED = ("cat", "dog", "person")
@@ -67,9 +67,9 @@ def prepared_settings(photos: Path, spec: ModelSpec, resize: Resize, precision: 
     if precision != "int8":
         return settings
     store = Store.create(Path(tempfile.mkdtemp()) / "store")
-    options = pipeline.Options(limit=1, workers=0)
-    pipeline.run(photos, store, spec, resize=resize, precision=precision, options=options)
-    return replace(settings, quantised=calibrate.folder_of(store, spec, resize))
+    options = session.Options(limit=1, workers=0)
+    run.run(photos, store, spec, resize=resize, precision=precision, options=options)
+    return replace(settings, quantised=quantization.folder_of(store, spec, resize))
 
 
 def masks(photos: list[Path], spec: ModelSpec, settings: Settings) -> Iterator[np.ndarray]:

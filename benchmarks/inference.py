@@ -33,7 +33,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from seglib import calibrate, pipeline
 from seglib.data import scan
 from seglib.data.image import decode, read_bytes
 from seglib.data.resize import Resize
@@ -43,6 +42,7 @@ from seglib.masks import png
 from seglib.masks.statistics import row
 from seglib.models import loading, registry
 from seglib.models.registry import ModelSpec
+from seglib.pipeline import quantization, run, session
 from seglib.store.store import Store
 
 Contestant = Callable[[], tuple[float, list[np.ndarray]]]
@@ -134,9 +134,9 @@ def prepared_settings(
     if precision != "int8":
         return settings
     store = Store.create(folder / "store")
-    options = pipeline.Options(limit=1, workers=0)
-    pipeline.run(photos, store, spec, resize=arguments.resize, precision=precision, options=options)
-    return replace(settings, quantised=calibrate.folder_of(store, spec, arguments.resize))
+    options = session.Options(limit=1, workers=0)
+    run.run(photos, store, spec, resize=arguments.resize, precision=precision, options=options)
+    return replace(settings, quantised=quantization.folder_of(store, spec, arguments.resize))
 
 
 def milliseconds_of_measuring(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> float:
@@ -258,8 +258,8 @@ def our_pipeline(
             if old.name != "int8":  # the calibrated model
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
         store = Store.create(folder / "store")
-        options = pipeline.Options(batch_size=arguments.batch_size, device=arguments.device)
-        done = pipeline.run(photos, store, spec, resize=arguments.resize, precision=precision, options=options)
+        options = session.Options(batch_size=arguments.batch_size, device=arguments.device)
+        done = run.run(photos, store, spec, resize=arguments.resize, precision=precision, options=options)
         table = store.table().sort_values("path")
         masks = [png.read_index_png(store.mask_path(done.run, i).read_bytes()) for i in table["image_id"]]
         return done.seconds, masks

@@ -75,7 +75,7 @@ def run(folder: Path) -> tuple[float, dict]:
 def peak_of_rerun(folder: Path) -> float:
     """MB of resident memory at most, as the process itself says at its end."""
     code = (
-        "import resource, sys; from seglib.cli import main; main(sys.argv[1:]);"
+        "import resource, sys; from seglib.cli.main import main; main(sys.argv[1:]);"
         "assert 'torch' not in sys.modules; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     done = subprocess.run(

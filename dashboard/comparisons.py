@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from dashboard import ranking
 from dashboard.ranking import Order
-from seglib import evaluate
 from seglib.classes import BACKGROUND
-from seglib.compare import Comparison
+from seglib.evaluation import evaluation
+from seglib.evaluation.comparison import Comparison
 from seglib.masks import difference
 from seglib.metrics import bootstrap
 from seglib.metrics.bootstrap import Figure
@@ -163,7 +163,7 @@ def scores(store: Store, runs: Sequence[str], files: pd.DataFrame) -> Scores | N
     """By the truth that most of these files have a mask of; None without any."""
     best: Scores | None = None
     for about in ground_truth.all_truths(store):
-        found = [evaluate.evaluation(store, about, run, files=files) for run in runs]
+        found = [evaluation.evaluation(store, about, run, files=files) for run in runs]
         photos = min(len(one.files) for one in found)
         if photos and len({len(one.files) for one in found}) == 1 and (best is None or photos > best.photos):
             miou = bootstrap.figures({one.run.run: one.measures["miou"] for one in found})

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from dashboard import ranking
 from dashboard.ranking import Order
-from seglib import evaluate
 from seglib.classes import BACKGROUND, VOID
-from seglib.evaluate import Difference, Evaluation
+from seglib.evaluation import evaluation
+from seglib.evaluation.evaluation import Difference, Evaluation
 from seglib.masks import difference
 from seglib.metrics import bootstrap
 from seglib.metrics.bootstrap import Figure
@@ -111,7 +111,7 @@ def labels(one: Evaluation) -> list[tuple[str, int, dict[str, Figure]]]:
 
 def differences(found: Sequence[Evaluation]) -> list[Difference]:
     """In mIoU and pixel accuracy, of every pair of runs."""
-    return evaluate.differences(found)
+    return evaluation.differences(found)
 
 
 def reliability(one: Evaluation) -> tuple[str, pd.DataFrame]:

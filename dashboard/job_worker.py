@@ -21,11 +21,14 @@ from dashboard.formats import without_places
 from dashboard.jobs import BEAT_SECONDS, Job, Jobs
 from dashboard.requested import AUTO, CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
 from dashboard.settings import Settings
-from seglib import compare, evaluate, pipeline
 from seglib.data.resize import Resize
 from seglib.errors import SegError, Terminated
+from seglib.evaluation import comparison, truth_counting
 from seglib.models.registry import find
-from seglib.pipeline import Options
+from seglib.pipeline import run as run_module
+from seglib.pipeline import session
+from seglib.pipeline.session import Options
+from seglib.progress import OnProgress, Progress
 from seglib.store.store import Store
 
 _TICK_SECONDS = 0.5
@@ -82,7 +85,7 @@ def work(job: Job, settings: Settings, teller: "Teller") -> dict[str, Any]:
 def run_network(asked: RunRequest, settings: Settings, teller: "Teller") -> dict[str, Any]:
     """Which folder that is, is decided here and now, not by who asked."""
     folder = folders.chosen(settings.data, asked.folder)
-    report = pipeline.run(
+    report = run_module.run(
         folder.path,
         Store.create(settings.store),
         find(asked.model),
@@ -100,7 +103,7 @@ def run_network(asked: RunRequest, settings: Settings, teller: "Teller") -> dict
 
 
 def compare_runs(asked: CompareRequest, settings: Settings, teller: "Teller") -> dict[str, Any]:
-    report = compare.update(Store(settings.store), asked.runs, on_progress=counting(teller))
+    report = comparison.update(Store(settings.store), asked.runs, on_progress=counting(teller))
     about = {name: getattr(report, name) for name in ("computed", "reused", "seconds")}
     about |= {"total": report.images, "failed": len(report.failed)}
     if not report.images:
@@ -110,7 +113,7 @@ def compare_runs(asked: CompareRequest, settings: Settings, teller: "Teller") ->
 
 def evaluate_runs(asked: EvaluateRequest, settings: Settings, teller: "Teller") -> dict[str, Any]:
     """Which folder of masks that is, is decided here and now, not by who asked."""
-    report = evaluate.update(
+    report = truth_counting.update(
         Store(settings.store),
         folders.chosen(settings.data, asked.folder).path,
         asked.runs,
@@ -132,11 +135,11 @@ WORK: dict[str, Callable[[Any, Settings, "Teller"], dict[str, Any]]] = {
 """Kind of request -> what is done."""
 
 
-def counting(teller: "Teller") -> compare.OnProgress:
+def counting(teller: "Teller") -> OnProgress:
     """`on_progress` of what counts masks: what is done at its first word was known before."""
     before: list[int] = []
 
-    def count(progress: compare.Progress) -> None:
+    def count(progress: Progress) -> None:
         if not before:
             before.append(progress.done)
         new = progress.done - before[0]
@@ -152,7 +155,7 @@ def counting(teller: "Teller") -> compare.OnProgress:
     return count
 
 
-def _of_run(progress: pipeline.Progress) -> Done:
+def _of_run(progress: session.Progress) -> Done:
     return Done(**{f.name: getattr(progress, f.name) for f in fields(Done)})
 
 

@@ -37,9 +37,9 @@ from dashboard.originals import Original
 from dashboard.settings import Settings, own_address
 from dashboard.state import PALETTES
 from dashboard.uncertainty import CannotCompute, Maps
-from seglib import evaluate
 from seglib.data import image
 from seglib.errors import BadImage, SegError, StoreError
+from seglib.evaluation import evaluation
 from seglib.masks.difference import difference_png
 from seglib.store import ground_truth
 from seglib.store.ground_truth import Truth
@@ -301,7 +301,7 @@ def _judged(request: Request) -> Response:
 
         def made() -> bytes:
             right = ground_truth.mask(store, about, asked["mask_id"])
-            return difference_png(evaluate.judged(right, store.mask(run.run, asked["image_id"]), about, run))
+            return difference_png(evaluation.judged(right, store.mask(run.run, asked["image_id"]), about, run))
 
         return answers.picture(request, ("judged", *map(str, files)), version, "image/png", made)
     except (SegError, OSError, ValueError):  # a damaged mask is no picture

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from dashboard import comparisons, data, ranking
 from dashboard.data import Source
 from dashboard.ranking import Order
-from seglib import compare, cost
-from seglib.compare import FILE_COLUMNS, Comparison
+from seglib.evaluation import comparison as comparison_module
+from seglib.evaluation import cost
+from seglib.evaluation.comparison import Comparison
+from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.query import export
 from seglib.query.filters import Filters
 from seglib.store import pair_counts
@@ -60,14 +62,14 @@ def uncounted(asked: Compared) -> tuple[int, int]:
 
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=HASHES)
 def _uncounted(asked: Compared) -> tuple[int, int]:
-    return compare.uncounted(asked.source.store(), asked.runs)
+    return comparison_module.uncounted(asked.source.store(), asked.runs)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the counts", hash_funcs=HASHES)
 def _comparison(asked: Compared) -> Comparison:
     """Of all photos of the first run, without filters."""
     files = data.table(asked.source)[FILE_COLUMNS]
-    return compare.comparison(asked.source.store(), asked.runs, files=files)
+    return comparison_module.comparison(asked.source.store(), asked.runs, files=files)
 
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)

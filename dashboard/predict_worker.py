@@ -127,7 +127,7 @@ def _recipe(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
 
 def _remade(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
     """What made a run of a store."""
-    from seglib.remake import remake
+    from seglib.pipeline.reproduce import remake
     from seglib.store.records import Run
     from seglib.store.store import Store
 

@@ -14,7 +14,7 @@ from dashboard.settings import DEFAULT_STORE
 from seglib.errors import SegError, UsageError
 
 if TYPE_CHECKING:
-    from seglib.compare import Progress
+    from seglib.progress import Progress
 
 NAME = "report"
 
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _write(arguments: argparse.Namespace) -> None:
     from dashboard import report
-    from seglib import compare
+    from seglib.evaluation import comparison
     from seglib.query import export
     from seglib.query.filters import Filters
     from seglib.store.store import Store
@@ -70,7 +70,7 @@ def _write(arguments: argparse.Namespace) -> None:
     filters, store = Filters.decode(arguments.where), Store(arguments.store)
     runs = tuple(dict.fromkeys(arguments.runs)) or report.usual_runs(store)
     if 1 < len(runs) <= report.MOST_RUNS:
-        done = compare.update(store, runs, on_progress=_Progress().show)
+        done = comparison.update(store, runs, on_progress=_Progress().show)
         if done.failed:
             print(f"{len(done.failed)} photos are left out: a mask is missing or damaged.", file=sys.stderr)
     body = report.html(store, runs, filters, truth_name=arguments.truth)

@@ -18,9 +18,9 @@ from dashboard import data, ranking
 from dashboard import evaluations as grades
 from dashboard.data import Source
 from dashboard.ranking import Order
-from seglib import evaluate
-from seglib.compare import FILE_COLUMNS
-from seglib.evaluate import Evaluation
+from seglib.evaluation import evaluation as evaluation_module
+from seglib.evaluation.counting import FILE_COLUMNS
+from seglib.evaluation.evaluation import Evaluation
 from seglib.query import export
 from seglib.query.filters import Filters
 from seglib.store import ground_truth, pair_counts
@@ -61,7 +61,9 @@ def _evaluations(asked: Evaluated) -> list[Evaluation]:
     """Of all photos of the active run, without filters, that every one of the runs is evaluated on."""
     store, files = asked.source.store(), data.table(asked.source)[FILE_COLUMNS]
     about = ground_truth.find(store, asked.truth)
-    return evaluate.together([evaluate.evaluation(store, about, run, files=files) for run in asked.runs])
+    return evaluation_module.together(
+        [evaluation_module.evaluation(store, about, run, files=files) for run in asked.runs]
+    )
 
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
@@ -113,7 +115,11 @@ def truth_mask(store: Store, about: Truth, image_id: str) -> str | None:
 def exported(asked: Evaluated, name: str, kind: str) -> bytes:
     """One of the tables of `seglib evaluate`, of the selected photos."""
     found = evaluations(asked)
-    frame = {"runs": evaluate.table, "images": evaluate.all_images, "confusion": evaluate.all_confusions}[name](found)
+    frame = {
+        "runs": evaluation_module.table,
+        "images": evaluation_module.all_images,
+        "confusion": evaluation_module.all_confusions,
+    }[name](found)
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
 
 

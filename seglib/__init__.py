@@ -17,14 +17,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seglib.compare import Comparison
     from seglib.data.resize import Resize
     from seglib.errors import SegError
-    from seglib.evaluate import Evaluation
+    from seglib.evaluation.comparison import Comparison
+    from seglib.evaluation.evaluation import Evaluation
     from seglib.inference.config import Settings
     from seglib.inference.predictor import predict_batch, shown
     from seglib.models.registry import MODELS, ModelSpec
-    from seglib.pipeline import Options, Report, run
+    from seglib.pipeline.run import run
+    from seglib.pipeline.session import Options, Report
     from seglib.query.filters import Filters, select
     from seglib.query.statistics import class_distribution, co_occurrence, folder_against_animal
     from seglib.store.store import Store
@@ -57,11 +58,12 @@ _ROOMS = {
     **dict.fromkeys(("MODELS", "ModelSpec"), "models.registry"),
     **dict.fromkeys(("Filters", "select"), "query.filters"),
     **dict.fromkeys(("class_distribution", "co_occurrence", "folder_against_animal"), "query.statistics"),
-    **dict.fromkeys(("Options", "Report", "run"), "pipeline"),
+    **dict.fromkeys(("Options", "Report"), "pipeline.session"),
+    "run": "pipeline.run",
     **dict.fromkeys(("predict_batch", "shown"), "inference.predictor"),
     "Settings": "inference.config",
-    "Comparison": "compare",
-    "Evaluation": "evaluate",
+    "Comparison": "evaluation.comparison",
+    "Evaluation": "evaluation.evaluation",
     "Resize": "data.resize",
     "SegError": "errors",
     "Store": "store.store",

@@ -3,6 +3,6 @@
 import sys
 
 if __name__ == "__main__":
-    from seglib.cli import main
+    from seglib.cli.main import main
 
     sys.exit(main())

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from seglib import cli
+from seglib.cli import main
 from tests.conftest import ROOT, imported
 
 LIBRARY = sorted(path for path in (ROOT / "seglib").rglob("*.py") if path != ROOT / "seglib" / "__init__.py")
@@ -57,7 +57,7 @@ def test_decode_workers_do_not_import_torch():
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    top = cli.parser()
+    top = main.parser()
     (choices,) = [a.choices for a in top._actions if isinstance(a, argparse._SubParsersAction)]
     return dict(choices)
 
@@ -69,7 +69,7 @@ def test_every_command_has_help_with_an_example_that_parses(name):
     assert example
     import shlex
 
-    assert cli.parser().parse_args(shlex.split(example[1])).command
+    assert main.parser().parse_args(shlex.split(example[1])).command
     unexplained = {"what", "inputs", "precision", "device"}
     assert all(a.help or a.dest in unexplained or a.metavar == "DIR" for a in command._actions)
 
@@ -89,7 +89,7 @@ def test_every_seglib_command_of_the_readme_parses():
     for line in found:
         arguments = shlex.split(line.split("python -m seglib", 1)[1], comments=True)
         if "--help" not in arguments:
-            cli.parser().parse_args(arguments)
+            main.parser().parse_args(arguments)
 
 
 def test_the_readmes_notebook_runs_on_a_store_with_several_runs(tmp_path):

@@ -15,10 +15,10 @@ from dashboard.report import pieces
 from dashboard.report.pieces import Cell, Tile
 from dashboard.report.scope import Scope, small
 from dashboard.report.seen import MOST_CLASSES, MOST_PHOTOS, on_photo
-from seglib import cost
 from seglib.classes import BACKGROUND
-from seglib.compare import Comparison
 from seglib.errors import StoreError
+from seglib.evaluation import cost
+from seglib.evaluation.comparison import Comparison
 from seglib.masks import difference
 from seglib.masks.difference import CATEGORIES
 from seglib.metrics import bootstrap

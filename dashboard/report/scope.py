@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from dashboard.formats import photos, run_labels
-from seglib import compare
-from seglib.compare import FILE_COLUMNS, Comparison
 from seglib.errors import UsageError
+from seglib.evaluation import comparison as comparison_module
+from seglib.evaluation import counting
+from seglib.evaluation.comparison import Comparison
+from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.masks import png
 from seglib.masks.png import Mask
 from seglib.query.filters import Filters, select
@@ -62,14 +64,14 @@ def usual_runs(store: Store) -> tuple[str, ...]:
 
 def scope_of(store: Store, names: Sequence[str], filters: Filters) -> Scope:
     """The photos that pass the filters in the first run and that all of the runs are counted on."""
-    runs = tuple(compare.chosen_runs(store, names, least=1))
+    runs = tuple(counting.chosen_runs(store, names, least=1))
     if len(runs) > MOST_RUNS:
         raise UsageError(f"A report is of at most {MOST_RUNS} runs, not {len(runs)}: name fewer.")
     table = store.table([runs[0].run], with_tags="tag" in filters)
     files = select(table, filters)[FILE_COLUMNS]
     if files.empty:
         raise UsageError(f"None of the {photos(len(table))} of {runs[0].run} passes the filters: there is no report.")
-    found = compare.comparison(store, [run.run for run in runs], files=files) if len(runs) > 1 else None
+    found = comparison_module.comparison(store, [run.run for run in runs], files=files) if len(runs) > 1 else None
     kept = files if found is None else found.files
     if kept.empty:
         raise UsageError("No photo of the report is counted in all of its runs: compare them first (seglib compare).")

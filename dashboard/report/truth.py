@@ -13,10 +13,10 @@ from dashboard.report import pieces
 from dashboard.report.pieces import Cell, Tile
 from dashboard.report.scope import Scope, small
 from dashboard.report.seen import MOST_CLASSES, on_photo
-from seglib import evaluate
 from seglib.classes import BACKGROUND
 from seglib.errors import StoreError
-from seglib.evaluate import Evaluation
+from seglib.evaluation import evaluation
+from seglib.evaluation.evaluation import Evaluation
 from seglib.masks import difference
 from seglib.masks.difference import CATEGORIES
 from seglib.metrics.bootstrap import Figure
@@ -60,9 +60,9 @@ def _evaluations(scope: Scope, name: str) -> list[Evaluation]:
 
 def _against(scope: Scope, about: Truth) -> list[Evaluation]:
     """Runs that were not evaluated are left out."""
-    known = set(evaluate.evaluated_runs(scope.store, about))
+    known = set(evaluation.evaluated_runs(scope.store, about))
     named = [run.run for run in scope.runs if run.run in known]
-    found = evaluate.together([evaluate.evaluation(scope.store, about, run, files=scope.files) for run in named])
+    found = evaluation.together([evaluation.evaluation(scope.store, about, run, files=scope.files) for run in named])
     return found if found and len(found[0].files) else []
 
 
@@ -98,7 +98,7 @@ def _overall(scope: Scope, found: Sequence[Evaluation], figures: Mapping[str, Ma
 
 def _gains(scope: Scope, found: Sequence[Evaluation]) -> str:
     rows = []
-    for gain in evaluate.differences(found):
+    for gain in evaluation.differences(found):
         ends = f"{signed(gain.interval[0])} to {signed(gain.interval[1])}" if gain.interval else NOTHING
         pair = f"{scope.label(gain.b)} minus {scope.label(gain.a)}"
         rows.append([pair, _SHOWN[gain.measure], signed(gain.value), ends])
@@ -209,8 +209,8 @@ def _tile(scope: Scope, one: Evaluation, row: Mapping[Any, Any]) -> Tile | None:
         mask = scope.store.mask(one.run.run, row["image_id"])
     except StoreError:  # what the store lost is not in its report
         return None
-    names = evaluate.truth_names(one.truth, one.run)
+    names = evaluation.truth_names(one.truth, one.run)
     held = ", ".join(dict.fromkeys(names[i] for i in np.unique(right) if i < len(names) and names[i] != BACKGROUND))
-    picture = difference.difference_png(small(evaluate.judged(right, mask, one.truth, one.run)))
+    picture = difference.difference_png(small(evaluation.judged(right, mask, one.truth, one.run)))
     title = f"mIoU {tenths(float(row['miou']))}"
     return on_photo(scope, row, picture, [f"truth: {held or 'background'}"], title)

@@ -180,7 +180,7 @@ def _class_line(name: str, row: Any, iou: Figure) -> list[str]:
 # --- cost --------------------------------------------------------------------------------------------------------
 
 _COSTS = {"gflops": "GFLOPs per photo", "ms_per_image": "ms per photo"}
-"""Columns of `seglib.cost` that are compared with what a run is worth; the first that tells the runs apart."""
+"""Columns of `evaluation.cost` that are compared with what a run is worth; the first that tells the runs apart."""
 
 
 def cost(shown: Versus) -> None:

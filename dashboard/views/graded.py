@@ -13,8 +13,8 @@ from dashboard.data import Selection
 from dashboard.formats import without_common
 from dashboard.requested import MOST_COMPARED
 from dashboard.truth_data import Evaluated
-from seglib import evaluate
-from seglib.evaluate import Evaluation
+from seglib.evaluation import evaluation
+from seglib.evaluation.evaluation import Evaluation
 from seglib.store import ground_truth
 from seglib.store.ground_truth import Truth
 from seglib.store.records import Run
@@ -84,13 +84,13 @@ def graded(selection: Selection) -> Graded | None:
 
 def _usual(selection: Selection, known: Sequence[Truth]) -> Truth:
     """The first by name that the active run is evaluated against, else that any run is, else the first."""
-    evaluated = {one.id: evaluate.evaluated_runs(selection.store, one) for one in known}
+    evaluated = {one.id: evaluation.evaluated_runs(selection.store, one) for one in known}
     with_active = [one for one in known if selection.run.run in evaluated[one.id]]
     return next(iter([*with_active, *(one for one in known if evaluated[one.id]), *known]))
 
 
 def _having(selection: Selection, about: Truth) -> list[Run]:
-    names = set(evaluate.evaluated_runs(selection.store, about))
+    names = set(evaluation.evaluated_runs(selection.store, about))
     return [run for run in reversed(selection.store.runs()) if run.run in names]
 
 

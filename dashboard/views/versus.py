@@ -17,7 +17,7 @@ from dashboard.formats import without_common
 from dashboard.pair_data import Compared
 from dashboard.requested import MOST_COMPARED
 from dashboard.state import View
-from seglib.compare import Comparison
+from seglib.evaluation.comparison import Comparison
 from seglib.store.records import Run
 
 USUAL_RUNS = 4

@@ -1,27 +1,35 @@
-"""`seglib evaluate`: how right are runs, against masks that people drew?"""
+"""`seglib evaluate` and `seglib compare`: runs against the ground truth, and runs against each other."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seglib.arguments import json_option, natural, new_command, positive, store_option
-from seglib.cli.output import (
+from seglib.cli.common import (
     ProgressBar,
     interval,
+    json_option,
     lines,
     matrix,
+    natural,
+    new_command,
     percent,
     plain,
+    positive,
     print_figures,
     print_json,
     records,
+    store_option,
     tell,
 )
 from seglib.errors import UsageError
 
 if TYPE_CHECKING:
-    from seglib.evaluate import Difference, Evaluation, Report
+    from seglib.evaluation.comparison import Comparison
+    from seglib.evaluation.comparison import Report as ComparisonReport
+    from seglib.evaluation.evaluation import Difference, Evaluation
+    from seglib.evaluation.truth_counting import Report as EvaluationReport
     from seglib.store.store import Store
+
 
 _SHOWN = ("pixel_accuracy", "miou", "miou_truth", "mdice", "boundary_f", "ece", "image_ece")
 
@@ -68,7 +76,7 @@ def add(commands: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from seglib import evaluate
+    from seglib.evaluation import evaluation, truth_counting
     from seglib.masks.annotations import class_names
     from seglib.store.store import Store
 
@@ -77,11 +85,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if not arguments.truth.is_dir():
         raise UsageError(f"{str(arguments.truth)!r} is not a folder: name the folder that holds the masks.")
     store = Store(arguments.store)
-    runs = arguments.run or evaluate.runs_with(store, arguments.truth, arguments.dataset)
+    runs = arguments.run or truth_counting.runs_with(store, arguments.truth, arguments.dataset)
     if not runs:
         raise UsageError("No run of this store has a photo with such a mask: run a network over the photos first.")
     with ProgressBar("masks") as bar:
-        report = evaluate.update(
+        report = truth_counting.update(
             store,
             arguments.truth,
             runs,
@@ -94,9 +102,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         )
     if report.failed:
         tell(f"{len(report.failed)} photos cannot be evaluated: a mask is missing or damaged; run again with --verify.")
-    found = [evaluate.evaluation(store, report.truth, run, files=report.files) for run in report.runs]
+    found = [evaluation.evaluation(store, report.truth, run, files=report.files) for run in report.runs]
     _write(arguments, store, found)
-    gains = evaluate.differences(found, seed=arguments.seed)
+    gains = evaluation.differences(found, seed=arguments.seed)
     notes = list(dict.fromkeys((*report.notes, *(note for one in found for note in one.notes))))
     if arguments.json:
         print_json(_whole(found, report, gains, notes, arguments.seed))
@@ -108,23 +116,23 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _write(arguments: argparse.Namespace, store: "Store", found: "list[Evaluation]") -> None:
-    from seglib import evaluate, samples
+    from seglib.evaluation import evaluation, sample_sheet
     from seglib.masks import png
     from seglib.query import export
 
     if arguments.out is not None:
-        export.write_frame(arguments.out, evaluate.table(found, arguments.seed))
+        export.write_frame(arguments.out, evaluation.table(found, arguments.seed))
     if arguments.images is not None:
-        export.write_frame(arguments.images, evaluate.all_images(found))
+        export.write_frame(arguments.images, evaluation.all_images(found))
     if arguments.confusion is not None:
-        export.write_frame(arguments.confusion, evaluate.all_confusions(found))
+        export.write_frame(arguments.confusion, evaluation.all_confusions(found))
     if arguments.grid is not None:
-        sheet = samples.sheet(store, found, count=arguments.samples, seed=arguments.seed)
+        sheet = sample_sheet.sheet(store, found, count=arguments.samples, seed=arguments.seed)
         export.write_file(arguments.grid, png.png(sheet))
 
 
 def _whole(
-    found: "list[Evaluation]", report: "Report", gains: "list[Difference]", notes: list[str], seed: int
+    found: "list[Evaluation]", report: "EvaluationReport", gains: "list[Difference]", notes: list[str], seed: int
 ) -> dict[str, Any]:
     from seglib.metrics.bootstrap import flat
 
@@ -165,4 +173,94 @@ def _print(found: "list[Evaluation]", gains: "list[Difference]", notes: list[str
     for gain in gains:
         print(f"\n{gain.b} minus {gain.a}: {gain.measure} {percent(gain.value)} {interval(gain.interval)}")
     for note in notes:
+        print(f"\n{plain(note)}")
+
+
+def add_compare(commands: Any) -> None:
+    command = new_command(
+        commands,
+        "compare",
+        "compare what two or more runs saw, without a ground truth",
+        "python -m seglib compare --runs fcn_resnet50-short520-1a2b3c4d fcn_resnet101-short520-5e6f7a8b",
+        _compare,
+    )
+    command.add_argument("--runs", nargs="+", required=True, metavar="RUN", help="two or more; the first is a, then b")
+    store_option(command)
+    command.add_argument(
+        "--where", default="", metavar="EXPR", help="only photos that pass this filter in the first run (as in export)"
+    )
+    command.add_argument("--seed", type=natural, default=0, metavar="N", help="of the intervals (default 0)")
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the table of pairs; this and the next as CSV, or Parquet by the suffix",
+    )
+    command.add_argument("--images", type=Path, metavar="FILE", help="every photo and pair, most disagreeing first")
+    command.add_argument("--flips", type=Path, metavar="FILE", help="what the one calls A and the other B, in pixels")
+    json_option(command)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from seglib.evaluation import comparison, cost
+    from seglib.query import export
+    from seglib.query.filters import Filters
+    from seglib.store.store import Store
+
+    store, filters = Store(arguments.store), Filters.decode(arguments.where)
+    with ProgressBar() as bar:
+        report = comparison.update(store, arguments.runs, on_progress=bar.show)
+    if report.failed:
+        tell(f"{len(report.failed)} photos cannot be compared: a mask is missing or damaged; run again with --verify.")
+    found = comparison.comparison(store, arguments.runs, filters)
+    if arguments.out is not None:
+        export.write_frame(arguments.out, found.pairs(arguments.seed))
+    if arguments.images is not None:
+        export.write_frame(arguments.images, found.all_images())
+    if arguments.flips is not None:
+        export.write_frame(arguments.flips, found.all_flips())
+    costs = records(cost.costs(store, [run.run for run in found.runs]))
+    if arguments.json:
+        print_json(_comparison_json(found, report, costs, arguments.seed))
+    else:
+        counted = f"{report.computed} counted now in {report.seconds:.1f} s, {report.reused} before"
+        print(f"{len(found.files)} photos; {counted}")
+        _print_comparison(found, costs, arguments.seed)
+    return 0
+
+
+def _comparison_json(
+    found: "Comparison", report: "ComparisonReport", costs: list[dict[str, Any]], seed: int
+) -> dict[str, Any]:
+    from seglib.metrics.bootstrap import flat
+
+    figures = found.figures(seed)
+    return {
+        "runs": [run.run for run in found.runs],
+        "images": len(found.files),
+        "pairs": [{"a": a, "b": b, **flat(figures[a, b]), "flips": matrix(c)} for (a, b), c in found.counts.items()],
+        **flat({"consensus": found.consensus_figure(seed)}),
+        "costs": costs,
+        "computed": report.computed,
+        "reused": report.reused,
+        "failed": len(report.failed),
+        "seconds": report.seconds,
+        "notes": list(found.notes),
+    }
+
+
+def _print_comparison(found: "Comparison", costs: list[dict[str, Any]], seed: int) -> None:
+    for (a, b), figures in found.figures(seed).items():
+        print(f"\na {a}\nb {b}")
+        print_figures({name: one for name, one in figures.items() if not name.startswith("area_difference:")})
+    agreed = found.consensus_figure(seed)
+    print(f"\nall runs agree on {percent(agreed.value)} of the pixels {interval(agreed.interval)}")
+    print(f"\n{'run':<44}{'ms/photo':>10}{'parameters':>13}{'GFLOPs':>9}{'checkpoint':>12}")
+    for row in costs:
+        size = f"{row['checkpoint_bytes'] / 1e6:.1f} MB" if row["checkpoint_bytes"] else "-"
+        time, parameters, gflops = (
+            "-" if row[name] is None else f"{row[name]:,}" for name in ("ms_per_image", "parameters", "gflops")
+        )
+        print(f"{row['run']:<44}{time:>10}{parameters:>13}{gflops:>9}{size:>12}")
+    for note in found.notes:
         print(f"\n{plain(note)}")

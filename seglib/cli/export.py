@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from seglib.arguments import json_option, new_command, palette_option, share, store_option
-from seglib.cli.output import print_json
+from seglib.cli.common import json_option, new_command, palette_option, print_json, share, store_option
 from seglib.errors import UsageError
 from seglib.masks.overlay import ALPHA
 

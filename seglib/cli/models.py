@@ -3,8 +3,7 @@
 import argparse
 from typing import Any
 
-from seglib.arguments import json_option, new_command
-from seglib.cli.output import print_json
+from seglib.cli.common import json_option, new_command, print_json
 from seglib.models.registry import MODELS, TRAINED
 
 

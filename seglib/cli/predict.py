@@ -5,9 +5,18 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from seglib.arguments import json_option, model_options, natural, new_command, palette_option, share
 from seglib.classes import palette
-from seglib.cli.output import plain, print_json, tell
+from seglib.cli.common import (
+    json_option,
+    model_options,
+    natural,
+    new_command,
+    palette_option,
+    plain,
+    print_json,
+    share,
+    tell,
+)
 from seglib.errors import TooManyFailures
 from seglib.inference.config import Settings, known_precision
 from seglib.masks.overlay import ALPHA
@@ -38,7 +47,7 @@ def add(commands: Any) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from seglib import predict
+    from seglib.pipeline import predict
 
     spec = find(arguments.model, arguments.weights, source=arguments.source)
     palette(arguments.palette, spec.classes)  # complain before the work, not after it

@@ -1,11 +1,23 @@
-"""`seglib run`: models over a folder of photos."""
+"""`seglib run` and `seglib import-masks`: add a run to a store."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
-from seglib.arguments import json_option, model_options, natural, new_command, positive, share, store_option
-from seglib.cli.output import ProgressBar, lines, print_json, tell
+from seglib.cli.common import (
+    ProgressBar,
+    json_option,
+    lines,
+    model_options,
+    natural,
+    new_command,
+    positive,
+    print_json,
+    share,
+    store_option,
+    tell,
+)
 from seglib.errors import TooManyFailures, UsageError
 from seglib.models.registry import DEFAULT_MODEL, find
 
@@ -56,14 +68,14 @@ def add(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from seglib import pipeline
+    from seglib.pipeline import run, session
     from seglib.store.store import Store
 
     models = arguments.model or ([None] if arguments.weights else [DEFAULT_MODEL])
     if arguments.weights and len(models) > 1:
         raise UsageError("One --weights file fits one model: name a single --model with it.")
     specs = [find(name, arguments.weights, source=arguments.source) for name in dict.fromkeys(models)]
-    options = pipeline.Options(
+    options = session.Options(
         device=arguments.device,
         batch_size=arguments.batch_size,
         workers=arguments.workers,
@@ -78,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> int:
     store = Store.create(arguments.store)
     for spec in specs:
         with ProgressBar() as bar:
-            report = pipeline.run(
+            report = run.run(
                 arguments.dataset,
                 store,
                 spec,
@@ -124,3 +136,51 @@ def _print_report(report: Any, store: Path) -> None:
     if report.failed:
         print(f"  why they failed: python -m seglib status --store {store}")
     print(f"  table: python -m seglib export stats --store {store} --out stats.csv")
+
+
+def add_import_masks(commands: Any) -> None:
+    command = new_command(
+        commands,
+        "import-masks",
+        "make a run of somebody else's index masks",
+        "python -m seglib import-masks masks --classes classes.txt --name my_unet",
+        _import,
+    )
+    command.add_argument("folder", type=Path, metavar="DIR", help="PNG masks of class indices, called as their photos")
+    command.add_argument(
+        "--classes", type=Path, required=True, metavar="FILE", help="the classes' names in index order, one a line"
+    )
+    command.add_argument("--name", required=True, metavar="X", help="what to call the model that made them")
+    command.add_argument("--dataset", metavar="NAME", help="the photos' data set, if the store holds several")
+    store_option(command)
+    json_option(command)
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from seglib.masks.annotations import class_names
+    from seglib.pipeline.import_masks import import_masks
+    from seglib.store.store import Store
+
+    if not arguments.folder.is_dir():
+        raise UsageError(f"{str(arguments.folder)!r} is not a folder: name the folder that holds the masks.")
+    classes = class_names(arguments.classes)
+    with ProgressBar() as bar:
+        report = import_masks(
+            Store(arguments.store),
+            arguments.folder,
+            classes,
+            arguments.name,
+            dataset=arguments.dataset,
+            on_progress=bar.show,
+        )
+    for sentence in list(report.failed.values())[:20]:
+        tell(sentence)
+    if arguments.json:
+        print_json(dataclasses.asdict(report) | {"failed": len(report.failed)})
+    else:
+        print(f"{report.run}\n  {report.computed} masks taken in, {report.reused} known, {len(report.failed)} failed")
+        if report.unmatched:
+            print(f"  {report.unmatched} photos have no mask there")
+    if report.failed and not report.computed + report.reused:
+        raise TooManyFailures("None of the masks can be used.")
+    return 0

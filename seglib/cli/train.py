@@ -1,4 +1,4 @@
-"""`seglib train`: a net of one's own from a folder of photos and masks."""
+"""`seglib train` and `seglib average`: train a model, and average its checkpoints."""
 
 import argparse
 import re
@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seglib.arguments import natural, new_command, positive, resize, share
-from seglib.cli.output import ProgressBar, percent, tell
+from seglib.cli.common import ProgressBar, natural, new_command, percent, positive, resize, share, tell
 from seglib.data.resize import Resize
 from seglib.errors import UsageError
 from seglib.inference.config import DEVICES
@@ -17,9 +16,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from seglib.training.checkpoint import Progress
-    from seglib.training.data import Pair
-    from seglib.training.recipe import Recipe
-    from seglib.training.teacher import SoftLabels
+    from seglib.training.config import Recipe
+    from seglib.training.dataset import Pair
+    from seglib.training.distillation import SoftLabels
+
 
 _SQUARE = 512  # a photo of no particular shape
 
@@ -98,7 +98,7 @@ def _add_teacher(command: argparse.ArgumentParser) -> None:
 
 
 def _add_recipe(command: argparse.ArgumentParser) -> None:
-    """What changes the result: seglib.training.recipe."""
+    """What changes the result: seglib.training.config."""
     command.add_argument(
         "--resize",
         type=resize,
@@ -190,20 +190,20 @@ def _train(arguments: argparse.Namespace) -> int:
     import torch
 
     from seglib.models import transfer
-    from seglib.training import data, loop, report
-    from seglib.training.loader import Source
+    from seglib.training import dataset, trainer
+    from seglib.training.dataloader import Source
 
     if arguments.out.suffix != ".safetensors":
         raise UsageError(f"--out {arguments.out.name!r}: expected a name that ends in .safetensors.")
     if arguments.plot:
-        report.check_plot()
-    pairs, masks = data.pairs_in(arguments.dataset, arguments.masks)
-    what = data.meaning(masks, arguments.classes)
+        trainer.check_plot()
+    pairs, masks = dataset.pairs_in(arguments.dataset, arguments.masks)
+    what = dataset.meaning(masks, arguments.classes)
     device, recipe = _recipe(arguments, what.classes)
-    training, validation = data.split(pairs, recipe.validation, recipe.split_seed)
+    training, validation = dataset.split(pairs, recipe.validation, recipe.split_seed)
     if arguments.unlabelled is not None:
-        training += data.photos_in(arguments.unlabelled)
-    recipe = replace(recipe, photos=data.digest(training), weights=_weights(arguments))
+        training += dataset.photos_in(arguments.unlabelled)
+    recipe = replace(recipe, photos=dataset.digest(training), weights=_weights(arguments))
     soft = _soft_labels(arguments, training, recipe, device)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".val.txt").write_text("".join(f"{pair.name}\n" for pair in validation), "utf-8")
@@ -216,12 +216,12 @@ def _train(arguments: argparse.Namespace) -> int:
     net = _net(arguments, recipe)
     transfer.check_parts(net, recipe.frozen)
     with _Bar(recipe) as bar:
-        progress = loop.train(
+        progress = trainer.train(
             net,
             Source(training, what, soft),
             validation,
             recipe,
-            loop.Files(
+            trainer.Files(
                 out=arguments.out,
                 last=arguments.keep == "last",
                 plot=arguments.plot,
@@ -229,7 +229,7 @@ def _train(arguments: argparse.Namespace) -> int:
             ),
             device=device,
             workers=arguments.workers,
-            watch=loop.Watch(
+            watch=trainer.Watch(
                 on_step=bar.step,
                 on_epoch=bar.epoch,
                 seconds=60 * arguments.minutes if arguments.minutes else float("inf"),
@@ -238,7 +238,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if progress.rows:
         kept = progress.epoch - 1 if arguments.keep == "last" else progress.best_epoch
         print(f"{arguments.out}: mIoU {percent(progress.rows[kept]['miou'])} of validation, epoch {kept + 1}")
-    if loop.is_over(progress, recipe):
+    if trainer.is_over(progress, recipe):
         print(f"  masks: python -m seglib run FOLDER --weights {arguments.out}")
     else:
         print(f"paused after {progress.epoch} epochs; the same command continues")
@@ -298,7 +298,7 @@ def _options(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
 def _soft_labels(
     arguments: argparse.Namespace, photos: "list[Pair]", recipe: "Recipe", device: str
 ) -> "SoftLabels | None":
-    from seglib.training import teacher
+    from seglib.training import distillation
 
     if arguments.teacher is None and arguments.soft_labels is None:
         if arguments.unlabelled is not None:
@@ -316,7 +316,7 @@ def _soft_labels(
         loading.ensure_weights(spec)
         at = arguments.teacher_resize or spec.resize
         with ProgressBar() as bar:
-            teacher.make(
+            distillation.make(
                 spec,
                 at,
                 photos,
@@ -325,7 +325,7 @@ def _soft_labels(
                 device=device,
                 on_photo=lambda done: bar.show(_Asked(f"{spec.name} at {at.text}", len(photos), done)),
             )
-    return teacher.opened(folder, recipe.classes)
+    return distillation.opened(folder, recipe.classes)
 
 
 @dataclass(frozen=True)
@@ -340,7 +340,7 @@ class _Asked:
 
 def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[str, Recipe]":
     from seglib.inference import config
-    from seglib.training.recipe import Recipe
+    from seglib.training.config import Recipe
 
     device = config.resolved_device(arguments.device)
     precision = config.fastest_precision(device) if arguments.precision == "auto" else arguments.precision
@@ -448,3 +448,41 @@ def number(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number from 0 on, got {text!r}")
     return value
+
+
+def add_average(commands: Any) -> None:
+    command = new_command(
+        commands,
+        "average",
+        "the mean of several checkpoints of one network, weight by weight",
+        "python -m seglib average small.safetensors large.safetensors --shares 0.85,0.15 --out pets.safetensors",
+        _average,
+    )
+    command.add_argument("checkpoints", type=Path, nargs="+", metavar="FILE", help="of one network and its classes")
+    command.add_argument(
+        "--shares", type=numbers, metavar="A,B,...", help="how much each counts (default: all the same)"
+    )
+    command.add_argument(
+        "--net-side",
+        type=positive,
+        metavar="N",
+        help="short side in pixels at which the mean sees every photo (default: that of the first checkpoint)",
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the mean (.safetensors)")
+
+
+def _average(arguments: argparse.Namespace) -> int:
+    from seglib.training.checkpoint import average_checkpoints
+
+    files = arguments.checkpoints
+    average_checkpoints(files, arguments.shares or [1.0] * len(files), arguments.out, arguments.net_side)
+    print(f"{arguments.out}: mean of {len(files)} checkpoints")
+    print(f"  masks: python -m seglib run FOLDER --weights {arguments.out}")
+    return 0
+
+
+def numbers(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers with a comma between them, got {text!r}") from None

@@ -8,7 +8,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seglib import calibrate
 from seglib.errors import StoreError, UnknownName
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import lock
@@ -22,7 +21,7 @@ from seglib.maintenance.status import (
     alive_ids,
     status,
 )
-from seglib.store import ground_truth, pair_counts, tags
+from seglib.store import ground_truth, pair_counts, quantized_models, tags
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, newest_files, stats_schema
 from seglib.store.store import Store
 
@@ -53,7 +52,7 @@ def prune(store: Store) -> Status:
             _keep_rows(store, folder, schema, partial(_newest_spoken_of, store, folder, key, alive))
         for folder in ground_truth.unused(store):
             store.scratch.discard(folder)
-        for folder in calibrate.unused(store):
+        for folder in quantized_models.unused_folders(store):
             store.scratch.discard(folder)
         for folder in (store.path / "cache" / "photos", *(store.path / "cache" / "uncertainty").glob("*")):
             _remove_pictures(folder, alive)  # what the dashboard made of a photo goes with it

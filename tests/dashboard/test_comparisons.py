@@ -8,8 +8,8 @@ import pytest
 
 from dashboard import comparisons
 from dashboard.comparisons import costliest, order, pair
-from seglib import compare, evaluate
 from seglib.classes import VOC_CLASSES
+from seglib.evaluation import comparison, truth_counting
 from seglib.masks import difference
 from seglib.masks.png import index_png
 from seglib.store.store import Store
@@ -34,12 +34,12 @@ def store(tmp_path) -> Store:
 
 
 @pytest.fixture
-def found(store) -> compare.Comparison:
-    compare.update(store, [A, B, C])
-    return compare.comparison(store, [A, B, C])
+def found(store) -> comparison.Comparison:
+    comparison.update(store, [A, B, C])
+    return comparison.comparison(store, [A, B, C])
 
 
-def paths(found: compare.Comparison, at) -> list[str]:
+def paths(found: comparison.Comparison, at) -> list[str]:
     return found.files["path"].iloc[at].tolist()
 
 
@@ -141,7 +141,7 @@ def test_all_runs_and_one_reference(found):
 def test_taken_rows_are_compared_as_if_they_were_all(store, found):
     at = np.array([0, 4])
     part = found.taken(at)
-    whole = compare.comparison(store, [A, B, C], files=found.files.iloc[at])
+    whole = comparison.comparison(store, [A, B, C], files=found.files.iloc[at])
     assert part.files["path"].tolist() == ["cats/a.jpg", "dogs/e.jpg"]
     assert part.figures() == whole.figures()
     assert part.consensus_figure() == whole.consensus_figure()
@@ -159,7 +159,7 @@ def draw_truth(folder: Path) -> Path:
 
 def test_where_a_truth_is_known_the_runs_are_scored_by_it(store, found, tmp_path):
     assert comparisons.scores(store, [A, B], found.files) is None
-    evaluate.update(store, draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
+    truth_counting.update(store, draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
     scores = comparisons.scores(store, [A, B], found.files)
     assert (scores.truth, scores.photos) == ("drawn", 1)
     assert scores.miou[A].value == 1

@@ -9,7 +9,7 @@ import pytest
 from dashboard import data
 from dashboard.data import Source
 from dashboard.state import SORTS
-from seglib.cli import main as seglib
+from seglib.cli.main import main as seglib
 from seglib.errors import StoreError
 from seglib.query import statistics
 from seglib.query.filters import Filters, select

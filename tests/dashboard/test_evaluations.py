@@ -6,7 +6,7 @@ import pytest
 from dashboard import evaluations
 from dashboard.evaluations import GRADES, SHOWN
 from dashboard.truth_charts import reliability
-from seglib import evaluate
+from seglib.evaluation import evaluation, truth_counting
 from seglib.masks import difference
 from seglib.masks.difference import CATEGORIES
 from seglib.store import ground_truth
@@ -21,8 +21,8 @@ def found(full):
     """Two runs against `conftest.TRUTH`; the other one sees all of the first photo's cat."""
     fill(full, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
     store = Store(full)
-    report = evaluate.update(store, draw_truth(full.parent / "masks"), [RUN, OTHER])
-    return [evaluate.evaluation(store, report.truth, run) for run in (RUN, OTHER)]
+    report = truth_counting.update(store, draw_truth(full.parent / "masks"), [RUN, OTHER])
+    return [evaluation.evaluation(store, report.truth, run) for run in (RUN, OTHER)]
 
 
 def test_figures_are_those_of_the_counts(found):
@@ -91,7 +91,7 @@ def test_parts_are_those_of_the_picture(found, full):
     parts = evaluations.parts_of(one, at)
     for row, mask_id, shares in zip(one.files["image_id"], one.files["truth"], parts, strict=True):
         right = ground_truth.mask(store, one.truth, mask_id)
-        map_ = evaluate.judged(right, store.mask(RUN, row), one.truth, one.run)
+        map_ = evaluation.judged(right, store.mask(RUN, row), one.truth, one.run)
         assert shares.tolist() == pytest.approx([n / map_.size for n in difference.pixels(map_).values()])
     assert parts.shape == (3, len(CATEGORIES))
 
@@ -106,8 +106,8 @@ def test_what_a_trimap_calls_background_is_invented_and_not_void(full, tmp_path)
     trimap[:6], trimap[6] = 1, 3
     Image.fromarray(trimap).save(folder / "c.png")
     store = Store(full)
-    done = evaluate.update(store, folder, [RUN], kind="trimap")
-    one = evaluate.evaluation(store, done.truth, RUN)
+    done = truth_counting.update(store, folder, [RUN], kind="trimap")
+    one = evaluation.evaluation(store, done.truth, RUN)
     (shares,) = evaluations.parts_of(one, np.array([0]))
     by_name = dict(zip([category.key for category in CATEGORIES], shares.tolist(), strict=True))
     assert by_name["uncompared"] == pytest.approx(1 / 30)  # the border
@@ -120,9 +120,9 @@ def test_runs_are_told_against_each_other_on_the_photos_of_both(found, full):
     store = Store(full)
     fill(full, code_schema=3, pixels={"cats/a.jpg": {"cat": 60}})
     third = recipe(3).run
-    evaluate.update(store, full.parent / "masks", [third])
+    truth_counting.update(store, full.parent / "masks", [third])
     about = found[0].truth
-    assert evaluate.evaluated_runs(store, about) == [run.run for run in store.runs()]
-    every = [evaluate.evaluation(store, about, run) for run in (RUN, third)]
-    assert [len(one.files) for one in evaluate.together(every)] == [1, 1]
-    assert evaluate.together([]) == []
+    assert evaluation.evaluated_runs(store, about) == [run.run for run in store.runs()]
+    every = [evaluation.evaluation(store, about, run) for run in (RUN, third)]
+    assert [len(one.files) for one in evaluation.together(every)] == [1, 1]
+    assert evaluation.together([]) == []

@@ -19,8 +19,8 @@ from dashboard.job_worker import Pace
 from dashboard.jobs import Job, Jobs
 from dashboard.requested import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
 from dashboard.settings import Settings
-from seglib import compare, evaluate
 from seglib.errors import SegError
+from seglib.evaluation import comparison, evaluation
 from seglib.store import ground_truth
 from seglib.store.store import Store
 
@@ -361,12 +361,12 @@ def pair(settings) -> CompareRequest:
 
 
 def test_a_comparison_is_counted_by_the_same_machinery(made, pair, settings):
-    assert compare.uncounted(Store(settings.store), pair.runs) == (6, 6)
+    assert comparison.uncounted(Store(settings.store), pair.runs) == (6, 6)
     made(None).start(pair)
     job = until(made(None), has_ended)
     assert (job.state, job.request) == ("finished", pair)
     assert (job.total, job.computed, job.reused, job.failed) == (6, 5, 0, 1)
-    assert compare.uncounted(Store(settings.store), pair.runs) == (6, 1)
+    assert comparison.uncounted(Store(settings.store), pair.runs) == (6, 1)
     made(None).resume(job.id)
     again = until(made(None), has_ended)
     assert (again.computed, again.reused, again.failed) == (0, 5, 1)
@@ -449,7 +449,7 @@ def test_an_evaluation_is_counted_by_the_same_machinery(made, grading, settings)
     store = Store(settings.store)
     (about,) = ground_truth.all_truths(store)
     assert (about.name, about.format) == ("masks", "voc")
-    found = evaluate.evaluation(store, about, recipe().run)
+    found = evaluation.evaluation(store, about, recipe().run)
     assert found.measures["pixel_accuracy"].overall() == pytest.approx(260 / 300)
     record = (settings.store / "jobs" / job.id / "request.json").read_text()
     assert str(settings.data[0]) not in record

@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 from dashboard import answers, media, originals, pictures
 from dashboard.caches import ByteCache
 from dashboard.uncertainty import Maps
-from seglib import evaluate
 from seglib.classes import VOC_CLASSES, palette
 from seglib.errors import WeightsError
+from seglib.evaluation import truth_counting
 from seglib.fileio import parquet_parts
 from seglib.masks import difference
 from seglib.store import ground_truth
@@ -423,7 +423,7 @@ def test_a_damaged_mask_is_refused(two, full):
 def graded(full):
     """(client, the truth, image_id -> id of its mask) of the photos of `TRUTH`."""
     store = Store(full)
-    about = evaluate.update(store, draw_truth(full.parent / "masks"), [RUN]).truth
+    about = truth_counting.update(store, draw_truth(full.parent / "masks"), [RUN]).truth
     return TestClient(Starlette(routes=media.routes)), about, ground_truth.masks_of(store, about)
 
 

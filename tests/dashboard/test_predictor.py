@@ -11,13 +11,13 @@ from PIL import Image
 
 from dashboard import predict_worker
 from dashboard.predictor import Predictor, receive, send
-from seglib import pipeline
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError
 from seglib.masks.png import read_index_png
 from seglib.masks.statistics import MEASURES
 from seglib.models.registry import DEFAULT_MODEL, find
-from seglib.pipeline import Options
+from seglib.pipeline import run as run_module
+from seglib.pipeline.session import Options
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 from tests.seglib.test_interruption import is_running
@@ -153,7 +153,7 @@ def test_the_numbers_are_those_of_a_run(real, tmp_path):
     photo = SAMPLE / "cats" / "chelsea.png"
     store = Store.create(tmp_path / "store")
     options = Options(workers=0, names=("chelsea",))
-    report = pipeline.run(SAMPLE, store, find(DEFAULT_MODEL), precision="fp32", options=options)
+    report = run_module.run(SAMPLE, store, find(DEFAULT_MODEL), precision="fp32", options=options)
     kept = store.stats(store.run(report.run)).iloc[0]
     seen = real.predict(photo.read_bytes(), model=DEFAULT_MODEL, precision="fp32")
     assert (seen.run, seen.image_id) == (report.run, kept["image_id"])
@@ -170,7 +170,7 @@ def test_the_numbers_are_those_of_a_run(real, tmp_path):
 def test_a_run_of_the_store_is_followed_in_its_precision(real, tmp_path, precision):
     data = (SAMPLE / "cats" / "chelsea.png").read_bytes()
     store, options = Store.create(tmp_path / "store"), Options(workers=0, names=("chelsea",))
-    pipeline.run(SAMPLE, store, find(DEFAULT_MODEL), resize=Resize("64"), precision=precision, options=options)
+    run_module.run(SAMPLE, store, find(DEFAULT_MODEL), resize=Resize("64"), precision=precision, options=options)
     seen = real.predict(data, model=DEFAULT_MODEL, resize="64", like=(store.path, store.run()))
     assert (seen.precision, seen.run) == (precision, store.run().run)
 

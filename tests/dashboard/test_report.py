@@ -9,8 +9,8 @@ from dashboard import report
 from dashboard.formats import tenths
 from dashboard.report import pieces
 from dashboard.report.pieces import Html
-from seglib import compare, evaluate
 from seglib.errors import UnknownName, UsageError
+from seglib.evaluation import comparison, evaluation, truth_counting
 from seglib.query.filters import Filters
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, PHOTO_WH, PIXELS, draw_truth, fill
@@ -66,7 +66,7 @@ def two(tmp_path) -> Store:
 @pytest.fixture
 def names(two) -> list[str]:
     found = [run.run for run in two.runs()]
-    compare.update(two, found)
+    comparison.update(two, found)
     return found
 
 
@@ -82,7 +82,7 @@ def test_it_holds_all_it_needs_and_no_place_of_this_machine(two, names, tmp_path
 
 
 def test_its_figures_are_the_librarys(two, names):
-    found = compare.comparison(two, names)
+    found = comparison.comparison(two, names)
     agreed = found.consensus_figure()
     page = Page(report.html(two, names))
     for value in (agreed.value, agreed.mean, found.measures[tuple(names)]["iou:cat"].overall()):
@@ -116,7 +116,7 @@ def test_imported_masks_without_confidence_are_reported(tmp_path):
 def test_three_runs_have_a_pairwise_matrix(two, tmp_path):
     fill(tmp_path / "store", real=True, pixels=OTHER | {"dogs/d.jpg": {"cat": 80}}, code_schema=3)
     names = [run.run for run in two.runs()]
-    compare.update(two, names)
+    comparison.update(two, names)
     page = Page(report.html(two, names))
     assert "pixels on which all 3 agree" in page.text
     assert "Pixel agreement of every run with every other" in page.text
@@ -126,8 +126,8 @@ def test_three_runs_have_a_pairwise_matrix(two, tmp_path):
 
 def test_a_truth_is_told_of_if_there_is_one(two, names, tmp_path):
     folder = draw_truth(tmp_path / "masks", size_wh=PHOTO_WH)
-    done = evaluate.update(two, folder, names)
-    found = evaluate.evaluation(two, done.truth, names[0])
+    done = truth_counting.update(two, folder, names)
+    found = evaluation.evaluation(two, done.truth, names[0])
     page = Page(report.html(two, names))
     assert "Against masks (voc), n = 3 photos of 6" in page.text
     assert plain(tenths(found.measures["miou"].overall())) in page.text

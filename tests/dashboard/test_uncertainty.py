@@ -53,10 +53,10 @@ def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(sto
 
 
 def test_a_page_fetches_no_code(store, run, monkeypatch):
-    from seglib import remake
+    from seglib.pipeline import reproduce
 
     spec = registry.find("fcn_resnet50", source="hub")
-    monkeypatch.setattr(remake, "remake", lambda *_: (spec, None))
+    monkeypatch.setattr(reproduce, "remake", lambda *_: (spec, None))
     answer, _ = predict_worker.answered(
         {"task": "uncertainty", "run": vars(run), "store": str(store.path)}, [PHOTO.read_bytes()]
     )

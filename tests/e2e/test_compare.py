@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from seglib.classes import VOC_CLASSES
-from seglib.imported import import_masks
 from seglib.masks.png import index_png
+from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 from tests.e2e.test_accessibility import violations

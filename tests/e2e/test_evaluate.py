@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from seglib import compare, evaluate
 from seglib.classes import VOC_CLASSES, palette
+from seglib.evaluation import comparison, evaluation, truth_counting
 from seglib.store import ground_truth
 from seglib.store.store import Store
 from tests.conftest import ROOT
@@ -39,7 +39,7 @@ def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store):
     settle(page)
 
     # figures are the library's
-    found = evaluate.evaluation(store, ground_truth.all_truths(store)[0], RUN)
+    found = evaluation.evaluation(store, ground_truth.all_truths(store)[0], RUN)
     for words, name in (("pixel accuracy, all pixels", "pixel_accuracy"), ("mIoU, all pixels", "miou")):
         assert figure(page, words) == f"{100 * found.measures[name].overall():.1f}\xa0%"
     assert tile_names(page) == ["cats/b.jpg", "cats/a.jpg", "dogs/d.jpg"]
@@ -73,7 +73,7 @@ def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store):
 
 
 def test_the_page_fits_a_phone_and_both_themes(start, browser, store):
-    evaluate.update(store, store.path.parent / "data" / "masks", [RUN, OTHER])
+    truth_counting.update(store, store.path.parent / "data" / "masks", [RUN, OTHER])
     server = start(store.path, "--data", str(store.path.parent / "data"))
     for scheme in ("light", "dark"):
         page = opened(browser, f"{server.url}/evaluate?run={RUN}", scheme=scheme, width=390, drawn="dl.figures")
@@ -86,12 +86,12 @@ def test_the_page_fits_a_phone_and_both_themes(start, browser, store):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_report_opens_from_disk_without_a_network(browser, store, tmp_path, scheme):
-    evaluate.update(store, store.path.parent / "data" / "masks", [RUN, OTHER])
+    truth_counting.update(store, store.path.parent / "data" / "masks", [RUN, OTHER])
     out = tmp_path / "elsewhere" / "report.html"
     out.parent.mkdir()
     command = [sys.executable, "-m", "dashboard", "report", "--store", str(store.path), "--out", str(out)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    agreed = compare.comparison(store, [RUN, OTHER]).consensus_figure()
+    agreed = comparison.comparison(store, [RUN, OTHER]).consensus_figure()
     for width in (1440, 390):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
         page, asked, said = context.new_page(), [], []

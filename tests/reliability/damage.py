@@ -146,7 +146,7 @@ def _meanwhile(scene: Scene, store: Path, when: int, harm: Callable[[], None]) -
 
     def work() -> int:
         scene.ready()
-        from seglib import cli
+        from seglib.cli import main
         from seglib.data import decode_pool
 
         real, opened = decode_pool.read_photo, [0]
@@ -158,7 +158,7 @@ def _meanwhile(scene: Scene, store: Path, when: int, harm: Callable[[], None]) -
             return real(*arguments, **options)
 
         decode_pool.read_photo = reading
-        return cli.main(scene.run(store))
+        return main.main(scene.run(store))
 
     return work
 

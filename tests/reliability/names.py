@@ -16,7 +16,8 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 
 from dashboard import report
-from seglib import cli, compare, evaluate
+from seglib.cli import main
+from seglib.evaluation import comparison, truth_counting
 from seglib.query import export
 from seglib.store import tags
 from seglib.store.store import Store
@@ -151,7 +152,7 @@ def exported(tries: int, _seed: int, folder: Path) -> Line:
 def _said(*command: str) -> str:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        cli.main(list(command))
+        main.main(list(command))
     return out.getvalue() + "\n" + err.getvalue()
 
 
@@ -168,9 +169,9 @@ def _store(folder: Path) -> tuple[Store, list[str]]:
     for name in NAMES:
         with contextlib.suppress(Exception):  # a tag may not hold a control character
             tags.tag(store, [real_id(path) for path in list(files)[:2]], name[:60])
-    compare.update(store, runs)
+    comparison.update(store, runs)
     truth = {path: {"cat": 30} for path in list(files)[:6]}
-    evaluate.update(store, draw_truth(folder / "truth", truth, (400, 300)), runs)
+    truth_counting.update(store, draw_truth(folder / "truth", truth, (400, 300)), runs)
     return store, runs
 
 

@@ -17,11 +17,12 @@ import pandas as pd
 
 from dashboard import trials
 from dashboard.predictor import Predictor
-from seglib import pipeline
 from seglib.data.image import REASONS
 from seglib.errors import BadImage, DatasetError
 from seglib.masks import annotations, png
 from seglib.models.registry import DEFAULT_MODEL
+from seglib.pipeline import run as run_module
+from seglib.pipeline import session
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE, fake_model
 from tests.reliability import hostile_pictures
@@ -39,13 +40,13 @@ def fuzzed(tries: int, seed: int, folder: Path) -> Line:
     _write(photos, [*by_hand.items(), *hostile_pictures.mutated(tries - len(by_hand), seed)])
     store = Store.create(folder / "store")
     with Watched() as workers:
-        report = pipeline.run(
-            photos, store, fake_model(folder / "fake.safetensors"), options=pipeline.Options(workers=WORKERS)
+        report = run_module.run(
+            photos, store, fake_model(folder / "fake.safetensors"), options=session.Options(workers=WORKERS)
         )
     rows, reasons = _outcomes(store, photos)
     assert (report.images, report.computed + report.reused, report.failed) == (tries, rows, tries - rows)
     assert len(workers.peak) == WORKERS, f"{len(workers.peak) - WORKERS} workers were lost"
-    again = pipeline.run(photos, store, fake_model(folder / "fake.safetensors"))
+    again = run_module.run(photos, store, fake_model(folder / "fake.safetensors"))
     assert (again.images, again.computed, again.failed) == (tries, 0, report.failed)
     return Line(tries, f"{rows:,} rows, {_told(reasons)}; {workers.told()}; a second run opened none")
 
@@ -70,8 +71,8 @@ def largest(tries: int, _seed: int, folder: Path) -> Line:
     _write(photos, list(hostile_pictures.largest())[:tries])
     store = Store.create(folder / "store")
     with Watched() as workers:
-        report = pipeline.run(
-            photos, store, fake_model(folder / "fake.safetensors"), options=pipeline.Options(workers=1)
+        report = run_module.run(
+            photos, store, fake_model(folder / "fake.safetensors"), options=session.Options(workers=1)
         )
     rows, reasons = _outcomes(store, photos)
     assert (report.images, rows) == (tries, tries), reasons

@@ -82,11 +82,11 @@ class Scene:
 
         def work() -> int:
             self.ready(slow)
-            from seglib import cli
+            from seglib.cli import main
 
             if point is not None:
                 everywhere(point, below or self.folder)
-            return cli.main(list(arguments))
+            return main.main(list(arguments))
 
         return work
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seglib import cli, compare
+from seglib.cli import main
+from seglib.evaluation import comparison
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill
 from tests.reliability.ledger import Campaign, Line
@@ -36,7 +37,7 @@ def harmed(tries: int, seed: int, folder: Path) -> Line:
     """Every command on each of them."""
     fill(folder / "sound", real=True)
     fill(folder / "sound", real=True, code_schema=2)
-    compare.update(Store(folder / "sound"), [run.run for run in Store(folder / "sound").runs()])
+    comparison.update(Store(folder / "sound"), [run.run for run in Store(folder / "sound").runs()])
     shutil.move(folder / "sound", folder / "kept")
     ends: Counter[str] = Counter()
     chance = random.Random(seed)
@@ -65,7 +66,7 @@ def _ran(folder: Path, command: tuple[str, ...], what: str) -> str:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = cli.main([*words, "--store", str(folder / "store")])
+            code = main.main([*words, "--store", str(folder / "store")])
         except SystemExit as end:
             code = int(end.code or 0)
         except Exception as error:

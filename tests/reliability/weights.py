@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save
 
-from seglib import cli
+from seglib.cli import main
 from seglib.errors import SegError
 from seglib.models import loading, registry
 from tests.reliability.ledger import Campaign, Line
@@ -233,7 +233,7 @@ def _ran(folder: Path, *options: str) -> tuple[int, str]:
     command = ["run", str(folder / "photos"), "--store", str(folder / "store"), "--workers", "0", *options]
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         try:
-            code = cli.main(command)
+            code = main.main(command)
         except SystemExit as end:
             code = int(end.code or 0)
     return code, said.getvalue()

@@ -14,7 +14,7 @@ from dashboard.settings import Settings
 from dashboard.state import View, decode, query_params
 from dashboard.views import compare_jobs
 from dashboard.views.versus import chosen_of, compared_runs
-from seglib import compare, evaluate
+from seglib.evaluation import comparison, truth_counting
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill, id_of, recipe
 from tests.dashboard.test_comparisons import SEEN_BY_B, draw_truth
@@ -38,14 +38,14 @@ def uncounted(full, monkeypatch):
 
 @pytest.fixture
 def two(uncounted):
-    compare.update(Store(uncounted), [A, B])
+    comparison.update(Store(uncounted), [A, B])
     return uncounted
 
 
 @pytest.fixture
 def three(two):
     fill(two, code_schema=3)
-    compare.update(Store(two), [A, B, C])
+    comparison.update(Store(two), [A, B, C])
     return two
 
 
@@ -208,7 +208,7 @@ def test_what_the_cost_buys_is_agreement_with_the_costliest_or_else_what_a_truth
     app = opened("Compare", run=[A])
     assert not app.exception
     assert f"with the costliest run, fake_net · 64x64 · fp32 · {B[-8:]} (hollow); no truth is known" in plain(app)
-    evaluate.update(Store(three), draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
+    truth_counting.update(Store(three), draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
     app = opened("Compare", run=[A])
     assert not app.exception
     assert "mIoU against drawn, over all pixels of 1 photo." in plain(app)
@@ -232,7 +232,7 @@ def test_unknown_runs_and_flips_of_a_link_are_dropped_with_a_note(two):
 def test_tables_are_those_of_the_library(two):
     _, version, _ = data.stored(two)
     shown = pair_data.compared(data.Source(str(two), version, A), [A, B], View().filters)
-    found = compare.comparison(Store(two), [A, B])
+    found = comparison.comparison(Store(two), [A, B])
     for name, frame in (("pairs", found.pairs()), ("images", found.all_images()), ("flips", found.all_flips())):
         csv = pair_data.exported(shown, name, "csv").decode()
         assert csv.splitlines()[0].split(",") == list(frame.columns)

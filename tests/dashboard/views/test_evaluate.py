@@ -12,8 +12,8 @@ from dashboard.jobs import Jobs
 from dashboard.requested import EvaluateRequest
 from dashboard.settings import Settings
 from dashboard.state import View
-from seglib import evaluate
-from seglib.imported import import_masks
+from seglib.evaluation import evaluation, truth_counting
+from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
 from tests.dashboard.conftest import PIXELS, draw_truth, fill, id_of, recipe
 from tests.dashboard.views.test_compare import matrix, plain, tiles
@@ -40,14 +40,14 @@ def store(full, serve, monkeypatch) -> Store:
 
 @pytest.fixture
 def one(store) -> Store:
-    evaluate.update(store, store.path.parent / "data" / "masks", [RUN])
+    truth_counting.update(store, store.path.parent / "data" / "masks", [RUN])
     return store
 
 
 @pytest.fixture
 def two(one) -> Store:
     fill(one.path, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
-    evaluate.update(one, one.path.parent / "data" / "masks", [OTHER])
+    truth_counting.update(one, one.path.parent / "data" / "masks", [OTHER])
     return one
 
 
@@ -175,11 +175,11 @@ def test_an_unknown_truth_of_a_link_is_left_for_a_known_one(one):
 def test_tables_are_those_of_the_library(two):
     _, version, _ = data.stored(two.path)
     shown = truth_data.evaluated(data.Source(str(two.path), version, RUN), evaluated(two), [RUN, OTHER], View().filters)
-    found = [evaluate.evaluation(two, evaluated(two), run) for run in (RUN, OTHER)]
+    found = [evaluation.evaluation(two, evaluated(two), run) for run in (RUN, OTHER)]
     for name, frame in (
-        ("runs", evaluate.table(found)),
-        ("images", evaluate.all_images(found)),
-        ("confusion", evaluate.all_confusions(found)),
+        ("runs", evaluation.table(found)),
+        ("images", evaluation.all_images(found)),
+        ("confusion", evaluation.all_confusions(found)),
     ):
         csv = truth_data.exported(shown, name, "csv").decode()
         assert csv.splitlines()[0].split(",") == list(frame.columns)
@@ -205,7 +205,7 @@ def test_the_viewer_shows_the_truth_beside_the_runs(one):
 
 def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
     run = import_masks(one, one.path.parent / "data" / "masks", recipe().classes, "theirs").run
-    evaluate.update(one, one.path.parent / "data" / "masks", [run])
+    truth_counting.update(one, one.path.parent / "data" / "masks", [run])
     for page in ("Overview", "Explore", "Image", "Compare", "Evaluate", "Runs"):
         app = opened(page, run=[run])
         assert not app.exception, page

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from seglib import calibrate, cli, pipeline
+from seglib.cli import main
 from seglib.data import image as image_module
 from seglib.data.resize import Resize
 from seglib.errors import DatasetError, SegError, StoreError, UsageError, WeightsError
@@ -20,8 +20,10 @@ from seglib.inference.predictor import predict_batch, shown
 from seglib.inference.torch_backend import TorchNet
 from seglib.maintenance import prune
 from seglib.models.registry import MODELS, find
-from seglib.pipeline import Options
-from seglib.remake import remake
+from seglib.pipeline import quantization
+from seglib.pipeline import run as run_module
+from seglib.pipeline.reproduce import remake
+from seglib.pipeline.session import Options
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 
@@ -45,14 +47,14 @@ def store(tmp_path):
 
 
 def run(photos, store, spec, **more):
-    return pipeline.run(photos, store, spec, precision="int8", options=Options(workers=0), **more)
+    return run_module.run(photos, store, spec, precision="int8", options=Options(workers=0), **more)
 
 
 def test_without_the_extra_one_sentence_names_it(photos, store, fake, monkeypatch, capsys):
     monkeypatch.setattr(openvino_backend, "find_spec", lambda _: None)
     with pytest.raises(SegError, match=r"openvino and nncf.*pip install '\.\[openvino\]'"):
         run(photos, store, fake)
-    assert cli.main(["run", str(SAMPLE), "--store", str(store.path), "--precision", "int8"]) == 1
+    assert main.main(["run", str(SAMPLE), "--store", str(store.path), "--precision", "int8"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
     assert "[openvino]" in said.err.splitlines()[-1]
@@ -71,7 +73,7 @@ def test_int8_and_cuda_do_not_go_together():
 
 
 def test_nothing_but_int8_imports_openvino():
-    code = "import seglib.pipeline, sys; assert not {'openvino', 'nncf', 'torch'} & set(sys.modules)"
+    code = "import seglib.pipeline.session, sys; assert not {'openvino', 'nncf', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
@@ -98,7 +100,7 @@ def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatc
     assert [note for note in notes if "Calibrating" in note]
     assert capsys.readouterr().out == ""
     this_run = store.run(report.run)
-    folder = calibrate.folder_of(store, fake, fake.resize)
+    folder = quantization.folder_of(store, fake, fake.resize)
     about = json.loads((folder / "calibration.json").read_text())
     ids = {image_module.image_id(path.read_bytes()) for path in photos.glob("*/*.png")}
     assert about["image_ids"] == sorted(ids)
@@ -110,13 +112,13 @@ def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatc
     again = run(photos, store, fake)
     assert (again.run, again.computed, again.reused) == (report.run, 0, 5)
     monkeypatch.undo()
-    assert pipeline.run(photos, store, fake).precision == "int8", "auto repeats what the store has"
+    assert run_module.run(photos, store, fake).precision == "int8", "auto repeats what the store has"
 
 
 @installed
 def test_its_masks_are_nearly_those_of_fp32(photos, store, fake):
     report = run(photos, store, fake)
-    exact = pipeline.run(photos, store, fake, precision="fp32", options=Options(workers=0))
+    exact = run_module.run(photos, store, fake, precision="fp32", options=Options(workers=0))
     assert report.run != exact.run
     for image_id in store.computed_ids(exact.run, fake.classes):
         assert (store.mask(report.run, image_id) == store.mask(exact.run, image_id)).mean() > 0.99
@@ -132,7 +134,7 @@ def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store,
 
     monkeypatch.setattr(openvino_backend, "quantise", watched)
     report = run(photos, store, spec)
-    exact = pipeline.run(photos, store, spec, precision="fp32", options=Options(workers=0))
+    exact = run_module.run(photos, store, spec, precision="fp32", options=Options(workers=0))
     assert shapes == {(96, 128, 3)}
     for image_id in store.computed_ids(exact.run, fake.classes):
         mask = store.mask(report.run, image_id)
@@ -145,11 +147,13 @@ def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store,
 
 @installed
 def test_calibration_takes_the_smallest_ids_known_or_not(photos, store, fake, monkeypatch):
-    monkeypatch.setattr(calibrate, "CALIBRATION_PHOTOS", 3)
-    pipeline.run(photos, store, fake, precision="fp32", options=Options(workers=0, limit=3))  # some ids are known then
+    monkeypatch.setattr(quantization, "CALIBRATION_PHOTOS", 3)
+    run_module.run(
+        photos, store, fake, precision="fp32", options=Options(workers=0, limit=3)
+    )  # some ids are known then
     run(photos, store, fake)
     ids = sorted(image_module.image_id(path.read_bytes()) for path in photos.glob("*/*.png"))
-    about = json.loads((calibrate.folder_of(store, fake, fake.resize) / "calibration.json").read_text())
+    about = json.loads((quantization.folder_of(store, fake, fake.resize) / "calibration.json").read_text())
     assert about["image_ids"] == ids[:3]
 
 
@@ -158,7 +162,7 @@ def test_each_resize_and_each_weights_file_has_a_model_of_its_own(store, fake, t
     other = tmp_path / "other.safetensors"
     other.write_bytes((tmp_path / "fake.safetensors").read_bytes() + b" ")
     folders = {
-        calibrate.folder_of(store, spec, resize)
+        quantization.folder_of(store, spec, resize)
         for spec in (fake, replace(fake, weights=str(other)))
         for resize in (Resize("64x48"), Resize("short:64"))
     }
@@ -188,7 +192,7 @@ def test_without_a_readable_photo_there_is_nothing_to_calibrate_with(tmp_path, s
 @pytest.mark.parametrize("damage", ["changed", "gone"])
 def test_a_damaged_model_is_refused(photos, store, fake, name, damage):
     run(photos, store, fake)
-    folder = calibrate.folder_of(store, fake, fake.resize)
+    folder = quantization.folder_of(store, fake, fake.resize)
     if damage == "gone":
         (folder / name).unlink()
     else:
@@ -221,7 +225,7 @@ def test_prune_removes_a_model_whose_run_is_gone(photos, store, fake):
 @installed
 def test_results_come_in_order_and_whoever_stops_early_leaves_nothing_at_work(photos, store, fake):
     run(photos, store, fake)
-    net = openvino_backend.Int8Net(calibrate.folder_of(store, fake, fake.resize))
+    net = openvino_backend.Int8Net(quantization.folder_of(store, fake, fake.resize))
     images = np.zeros((50, 48, 64, 3), np.uint8)
     for index in range(50):
         images[index, :, : index + 1] = (255, 0, 0)  # cat
@@ -234,8 +238,8 @@ def test_results_come_in_order_and_whoever_stops_early_leaves_nothing_at_work(ph
 @installed
 def test_the_embedded_network_agrees_on_the_sample(store, sample):
     spec = MODELS["fcn_mobilenet_v2"]
-    report = pipeline.run(sample, store, spec, precision="int8", options=Options(workers=0))
-    quantised = calibrate.folder_of(store, spec, spec.resize)
+    report = run_module.run(sample, store, spec, precision="int8", options=Options(workers=0))
+    quantised = quantization.folder_of(store, spec, spec.resize)
     assert report.computed == 13
     agreement = []
     for path in sorted(sample.glob("*/*")):

@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import cli, compare, evaluate, pipeline
+from seglib.cli import main
 from seglib.data.resize import Resize
 from seglib.errors import Damaged, StoreError
+from seglib.evaluation import comparison, truth_counting
 from seglib.fileio import parquet_parts
 from seglib.maintenance import compact, prune, status, verify
-from seglib.pipeline import Options
+from seglib.pipeline import run as run_module
+from seglib.pipeline.session import Options
 from seglib.store import pair_counts
 from seglib.store.store import Store
 
@@ -31,7 +33,7 @@ def store(paint, tmp_path, fake) -> Store:
 
 
 def run(store: Store, fake, tmp_path, options: Options = VERIFY, **more):
-    return pipeline.run(tmp_path / "photos", store, fake, precision="fp32", options=options, **more)
+    return run_module.run(tmp_path / "photos", store, fake, precision="fp32", options=options, **more)
 
 
 def flip(path: Path) -> str:
@@ -157,11 +159,11 @@ def test_a_damaged_part_keeps_no_other_folder_from_being_merged(store, fake, tmp
 def test_a_comparison_whose_counts_rot_is_counted_again(store, fake, tmp_path):
     run(store, fake, tmp_path, Options(workers=0), resize=Resize("32x32"))
     names = [one.run for one in store.runs()]
-    compare.update(store, names)
+    comparison.update(store, names)
     flip(next(store.path.glob("compare/*/part-*")))
     assert [kind for kind, _ in named(store)] == ["part"]
     run(store, fake, tmp_path)
-    assert compare.update(store, names).computed == 3
+    assert comparison.update(store, names).computed == 3
     assert named(store) == []
 
 
@@ -171,9 +173,9 @@ def test_what_a_killed_comparison_left_apart_is_merged_by_the_next(store, fake, 
     with monkeypatch.context() as patched:
         patched.setattr("seglib.store.store.pair_counts.COMMIT_IMAGES", 1)
         patched.setattr("seglib.maintenance.compact.tidy", lambda _: None)  # killed just before
-        compare.update(store, names)
+        comparison.update(store, names)
     assert len(list(store.path.glob("compare/*/part-*"))) == 3
-    assert compare.update(store, names).computed == 0
+    assert comparison.update(store, names).computed == 0
     assert len(list(store.path.glob("compare/*/part-*"))) == 1
 
 
@@ -195,16 +197,16 @@ def test_what_is_appended_while_rows_are_removed_stays(store, monkeypatch):
 
 def test_the_command_names_damage_and_ends_with_1(store, capsys):
     arguments = ["status", "--verify", "--store", str(store.path)]
-    assert cli.main(arguments) == 0
+    assert main.main(arguments) == 0
     assert capsys.readouterr().out == "nothing is damaged\n"
     name = flip(next(store.path.glob("runs/*/masks/*/*.png")))
     flip(next(store.path.glob("runs/*/run.json")))
-    assert cli.main([*arguments, "--json"]) == 1
+    assert main.main([*arguments, "--json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)["damaged"]
     assert (found["kind"], found["file"][-8:]) == ("record", "run.json")
     next(store.path.glob("runs/*/run.json")).unlink()
     assert name
-    assert cli.main(["status", "--store", str(store.path)]) == 0
+    assert main.main(["status", "--store", str(store.path)]) == 0
 
 
 def test_a_damaged_store_json_says_how_to_mend_it(store):
@@ -222,13 +224,13 @@ def test_boundary_counts_that_rot_are_counted_again(store, fake, tmp_path, paint
         mask = Image.new("L", (64, 48), 0)
         mask.paste(1, (0, 0, 9, 9))
         mask.save(target)
-    evaluate.update(store, masks, names, classes=tuple(fake.classes))
+    truth_counting.update(store, masks, names, classes=tuple(fake.classes))
     (folder,) = store.path.glob("evaluate/*/boundary")
     schema = pair_counts.BOUNDARY
     expected = parquet_parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
     flip(next(folder.iterdir()))
     assert [one.kind for one in verify.damage(store)] == ["part"]
     run(store, fake, tmp_path)
-    assert evaluate.update(store, masks, names, classes=tuple(fake.classes)).computed == 3
+    assert truth_counting.update(store, masks, names, classes=tuple(fake.classes)).computed == 3
     found = parquet_parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
     pd.testing.assert_frame_equal(found, expected)

@@ -1,0 +1,207 @@
+"""Argument types and options that several commands share, and what they print.
+
+Messages and the progress bar go to standard error; with `--json`, standard output holds one JSON object per line.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seglib.classes import PALETTES
+from seglib.data.resize import Resize
+from seglib.errors import UsageError
+from seglib.inference.config import DEVICES, PRECISIONS
+from seglib.models.registry import HUB_REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from seglib.metrics.bootstrap import Figure
+    from seglib.metrics.confusion import Counts
+
+
+_HARMLESS = "\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # families of emoji need the last one
+
+
+def tell(sentence: str) -> None:
+    """On standard error, so that standard output stays what was asked for."""
+    print(f"seglib: {plain(sentence)}", file=sys.stderr, flush=True)
+
+
+def plain(text: str) -> str:
+    """A name as a terminal may show it: line ends, terminal codes and what turns a line around are spelled out."""
+    return "".join(
+        sign if sign.isprintable() or sign in _HARMLESS else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
+class ProgressBar:
+    """What is at work, photos/s and the time left on standard error; a bar on a terminal, silent elsewhere.
+
+    `unit`: what is counted, if it is not photos.
+    """
+
+    def __init__(self, unit: str = "photos") -> None:
+        self._bar: Any = None
+        self._unit = unit
+
+    def show(self, progress: Any) -> None:
+        if self._bar is None:  # what is reused counts as done, but not for the speed
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc=progress.title,
+                total=progress.total,
+                initial=progress.done,
+                unit=f" {self._unit}",
+                disable=None,
+                dynamic_ncols=True,
+            )
+        self._bar.update(progress.done - self._bar.n)
+        if progress.failed:
+            self._bar.set_postfix(failed=progress.failed, refresh=False)
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def lines(file: Path | None) -> tuple[str, ...] | None:
+    if file is None:
+        return None
+    try:
+        return tuple(file.read_text("utf-8").splitlines())
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(
+            f"The list {str(file)!r} cannot be read: expected a text file with one relative path a line."
+        ) from None
+
+
+def print_json(*objects: object) -> None:
+    for one in objects:
+        print(json.dumps(one, ensure_ascii=False), flush=True)
+
+
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f"[{100 * ends[0]:.2f}, {100 * ends[1]:.2f}]"
+
+
+def print_figures(figures: "Mapping[str, Figure]") -> None:
+    """A line each, of those that are defined for at least one image."""
+    print(f"  {'':<24}{'all pixels':>12}  {'95 %':<17}{'mean of images':>15}  {'95 %':<17}{'n':>7}")
+    for name, one in figures.items():
+        if one.n:
+            print(
+                f"  {plain(name):<24}{percent(one.value):>12}  {interval(one.interval):<17}"
+                f"{percent(one.mean):>15}  {interval(one.mean_interval):<17}{one.n:>7}"
+            )
+
+
+def matrix(counts: "Counts") -> dict[str, object]:
+    """As JSON: names of rows and columns, and whole numbers."""
+    return {"rows": counts.classes_a, "columns": counts.classes_b, "pixels": counts.matrix().tolist()}
+
+
+def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """As JSON: an object per row, null for no value."""
+    rows = frame.astype("object").where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+DEFAULT_STORE = "output"
+
+
+def new_command(
+    commands: Any, name: str, purpose: str, example: str, function: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".", epilog=f"example: {example}"
+    )
+    command.set_defaults(command=function)
+    return command
+
+
+def store_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--store",
+        type=Path,
+        default=Path(DEFAULT_STORE),
+        metavar="S",
+        help=f"folder of the store (default {DEFAULT_STORE})",
+    )
+
+
+def json_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON objects, one per line, and nothing else")
+
+
+def palette_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--palette", default="voc", metavar="P", help=f"{', '.join(PALETTES)} or random:SEED (default voc)"
+    )
+
+
+def model_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--resize",
+        type=resize,
+        metavar="R",
+        help="224, 640x480 (width x height), short:520 or native (default: the model's own)",
+    )
+    command.add_argument(
+        "--precision",
+        choices=["auto", *PRECISIONS],
+        default="auto",
+        help="auto: as this model ran last in this store, else bf16 where the hardware has it natively, else fp32",
+    )
+    command.add_argument("--device", choices=DEVICES, default="auto")
+    command.add_argument(
+        "--weights", type=Path, metavar="FILE", help=".safetensors, or .pth of a state dict (then with --model)"
+    )
+    command.add_argument(
+        "--source",
+        choices=["torchvision", "hub"],
+        default="torchvision",
+        help=f"hub: torch.hub downloads and RUNS remote code from {HUB_REPOSITORY}",
+    )
+
+
+def resize(text: str) -> Resize:
+    try:
+        return Resize(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    if (value := natural(text)) == 0:
+        raise argparse.ArgumentTypeError("expected a whole number from 1 on, got 0")
+    return value
+
+
+def share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value

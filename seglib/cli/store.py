@@ -1,0 +1,150 @@
+"""`seglib status`, `seglib prune` and `seglib tag`: look after a store."""
+
+import argparse
+import dataclasses
+from collections import Counter
+from typing import Any
+
+from seglib.cli.common import json_option, new_command, plain, print_json, store_option
+from seglib.errors import UsageError
+
+
+def add_status(commands: Any) -> None:
+    command = new_command(
+        commands, "status", "what is in the store, what failed, what is stale", "python -m seglib status", _status
+    )
+    store_option(command)
+    command.add_argument(
+        "--verify",
+        action="store_true",
+        help="read every byte; name each damaged record, part, mask and thumbnail, and exit with 1 if there is one",
+    )
+    json_option(command)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from seglib.maintenance import verify
+    from seglib.store.store import Store
+
+    found = list(verify.damage(Store(arguments.store)))
+    if arguments.json:
+        print_json({"damaged": [dataclasses.asdict(one) for one in found]})
+    else:
+        for one in found:
+            print(one.sentence)
+        kinds = Counter(one.kind for one in found)
+        told = ", ".join(f"{n} {kind}s" if n > 1 else f"1 {kind}" for kind, n in kinds.items())
+        print(f"damaged: {told}" if found else "nothing is damaged")
+    return 1 if found else 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from seglib.maintenance import status
+    from seglib.store.store import Store
+
+    if arguments.verify:
+        return _verify(arguments)
+    store = Store(arguments.store)
+    found, failures = status.status(store), store.failures()
+    if arguments.json:
+        rows = failures.astype("object").where(failures.notna(), None).to_dict("records")
+        print_json(dataclasses.asdict(found) | {"stale": found.stale, "failures": rows})
+        return 0
+    for why in (*store.damaged_datasets().values(), *store.damaged_runs().values()):
+        print(f"damaged: {why}")
+    for dataset in found.datasets:
+        print(
+            f"data set {plain(dataset.dataset)}: {dataset.files} files, {dataset.failed} failed, "
+            f"{dataset.vanished} vanished"
+        )
+    for run in found.runs:
+        print(
+            f"run {run.run}: {run.rows} photos, {run.pending} not computed, "
+            f"{run.stale_rows} stale rows, {run.seconds:.1f} s spent"
+        )
+    for name, photos in found.tags.photos.items():
+        print(f"tag {plain(name)}: {photos} photos")
+    for row in failures.head(20).itertuples():
+        print(f"  failed: {plain(str(row.path))} ({row.reason}): {plain(str(row.detail))}")
+    if len(failures) > 20:
+        print(f"  ... and {len(failures) - 20} more: --json lists all")
+    if found.stale:
+        print(f"{found.stale} stale rows and pictures: python -m seglib prune --store {arguments.store} removes them")
+    return 0
+
+
+def add_prune(commands: Any) -> None:
+    command = new_command(
+        commands, "prune", "remove what belongs to no file any more", "python -m seglib prune --store output", _prune
+    )
+    store_option(command)
+    command.add_argument(
+        "--run", action="append", default=[], metavar="RUN", help="first remove this run; may be given several times"
+    )
+    json_option(command)
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from seglib.maintenance import prune
+    from seglib.store.store import Store
+
+    store = Store(arguments.store)
+    for name in arguments.run:
+        prune.remove_run(store, name)
+        if not arguments.json:
+            print(f"{name} removed", flush=True)
+    before = prune.prune(store)
+    if arguments.json:
+        print_json({"removed": before.stale} | ({"runs": arguments.run} if arguments.run else {}))
+    else:
+        print(f"{before.stale} stale rows and pictures removed")
+    return 0
+
+
+def add_tag(commands: Any) -> None:
+    command = new_command(
+        commands,
+        "tag",
+        "tag the photos that a filter chooses",
+        "python -m seglib tag doubtful --where agreement=contradicts",
+        _tag,
+    )
+    command.add_argument("name", nargs="?", metavar="NAME", help="the tag; leave it out with --undo")
+    store_option(command)
+    command.add_argument("--where", metavar="EXPR", help="which photos, as with export; '' for all of them")
+    command.add_argument(
+        "--run", action="append", metavar="RUN", help="whose figures EXPR speaks of; default all, of which one suffices"
+    )
+    command.add_argument("--remove", action="store_true", help="take the tag off")
+    command.add_argument("--undo", action="store_true", help="take back the last tagging, whoever did it")
+    json_option(command)
+
+
+def _tag(arguments: argparse.Namespace) -> int:
+    from seglib.query.filters import Filters, select
+    from seglib.store import tags
+    from seglib.store.store import Store
+
+    store = Store(arguments.store)
+    if arguments.undo:
+        if arguments.name or arguments.where is not None or arguments.remove:
+            raise UsageError("--undo takes back the last tagging as a whole: give neither NAME nor --where with it.")
+        done = tags.undo(store)
+    else:
+        if not arguments.name or arguments.where is None:
+            raise UsageError("Say which tag and which photos, as in tag doubtful --where agreement=contradicts.")
+        chosen = select(store.table(arguments.run), Filters.decode(arguments.where))
+        done = (tags.untag if arguments.remove else tags.tag)(store, chosen["image_id"], arguments.name)
+    count = done.images if done else 0
+    if arguments.json:
+        print_json({"tag": done.tag if done else arguments.name, "photos": count, "undone": arguments.undo})
+    elif arguments.undo:
+        print(
+            f"undone: {'tag' if done.on else 'removal of'} {plain(done.tag)}, {count} photos"
+            if done
+            else "nothing to undo"
+        )
+    else:
+        name = plain(tags.tag_name(arguments.name))
+        print(f"{count} photos {'have lost' if arguments.remove else 'have got'} the tag {name}")
+    return 0

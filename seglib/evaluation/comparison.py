@@ -1,0 +1,347 @@
+"""Do two networks see the same? Any number of runs of a store, compared pixel by pixel, without a ground truth.
+
+In: a store, run names, filters. Out: counts in the store (`update`), and from them a `Comparison`: measures of every
+pair, consensus, who changes what into what, image by image. No run is the truth of the other: everything is symmetric,
+and nothing here is an accuracy. Two masks meet on the finer of their grids (more pixels, on a tie the wider), the other
+enlarged by nearest neighbour. Knows nothing of the command line or of pages.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from seglib.classes import VOID
+from seglib.errors import StoreError
+from seglib.evaluation.counting import FILE_COLUMNS, chosen_runs, count_all, sound_mask
+from seglib.fileio import parquet_parts
+from seglib.maintenance.compact import tidy
+from seglib.masks import png
+from seglib.masks.png import Mask
+from seglib.metrics import bootstrap, confusion
+from seglib.metrics.bootstrap import Figure
+from seglib.metrics.confusion import Counts
+from seglib.metrics.measures import Measure, agreement, ratio
+from seglib.progress import OnProgress, Progress
+from seglib.query.filters import Filters, select
+from seglib.store import pair_counts
+from seglib.store.pair_counts import CELLS, CONSENSUS, Appender
+from seglib.store.records import Run
+from seglib.store.schemas import stats_schema
+from seglib.store.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What one call of `update` did, in images."""
+
+    images: int
+    """That all runs have computed."""
+    computed: int
+    reused: int
+    failed: tuple[str, ...]
+    """Ids of those whose mask is missing or damaged."""
+    seconds: float
+
+
+# --- counting ----------------------------------------------------------------------------------------------------
+
+
+def update(
+    store: Store, runs: Sequence[str], *, threads: int | None = None, on_progress: OnProgress | None = None
+) -> Report:
+    """Count what was not counted yet: every image that all these runs have computed, every pair. Stopped at any moment,
+    the same call continues.
+    """
+    chosen = chosen_runs(store, runs)
+    begun = time.monotonic()
+    ids = _common_ids(store, chosen)
+    with store.scratch.writing():
+        for run in chosen:
+            store.scratch.claim(run.run)
+        job = _Job(store, chosen)
+        job.name_runs()
+        work = job.missing(ids)
+        progress = Progress(title=f"{len(chosen)} runs", total=len(ids), done=len(ids) - len(work))
+        if on_progress is not None:
+            on_progress(progress)
+        failed = count_all(
+            job.counted, work, Appender(store, job.schemas), progress, on_progress=on_progress, threads=threads
+        )
+        tidy(store)  # also what an earlier one left, that was killed just before it
+    return Report(
+        images=len(ids),
+        computed=len(work) - len(failed),
+        reused=len(ids) - len(work),
+        failed=tuple(failed),
+        seconds=round(time.monotonic() - begun, 3),
+    )
+
+
+def uncounted(store: Store, runs: Sequence[str]) -> tuple[int, int]:
+    """(images that all these runs have computed, those of them that `update` would count); writes nothing."""
+    first, *others = chosen_runs(store, runs)
+    ids = _column(store.stats_folder(first), stats_schema(first.classes)).unique()
+    for run in others:
+        ids = ids.filter(pc.is_in(ids, value_set=_column(store.stats_folder(run), stats_schema(run.classes))))
+    counted = np.ones(len(ids), bool)
+    for folder, schema in _Job(store, [first, *others]).schemas.items():
+        counted &= pc.is_in(ids, value_set=_column(folder, schema)).to_numpy(zero_copy_only=False)
+    return len(ids), int((~counted).sum())
+
+
+def _column(folder: Path, schema: pa.Schema) -> pa.Array:
+    """The ids of a folder of parts."""
+    return _flat(parquet_parts.read(folder, schema, ["image_id"])["image_id"])
+
+
+def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _common_ids(store: Store, runs: Sequence[Run]) -> set[str]:
+    return set.intersection(*(store.computed_ids(run.run, run.classes) for run in runs))
+
+
+class _Job:
+    """Which folders are to be filled, what is missing in them, and how one image is counted."""
+
+    def __init__(self, store: Store, runs: Sequence[Run]) -> None:
+        self._store = store
+        self._classes = {run.run: run.classes for run in runs}
+        names = sorted(self._classes)
+        self._pairs = {pair_counts.pair_folder(store, a, b): (a, b) for a, b in combinations(names, 2)}
+        self.schemas = dict.fromkeys(self._pairs, CELLS)
+        self._consensus: Path | None = None
+        if len(names) > 2:
+            self._consensus = pair_counts.consensus_folder(store, names)
+            self.schemas[self._consensus] = CONSENSUS
+
+    def name_runs(self) -> None:
+        """Write whose consensus it is; before any of its counts."""
+        if self._consensus is not None:
+            pair_counts.name_runs(self._store, self._consensus, self._classes)
+
+    def missing(self, ids: set[str]) -> list[tuple[str, list[Path]]]:
+        """(image_id, folders without it), by image_id."""
+        open_ones: dict[str, list[Path]] = {}
+        for folder, schema in self.schemas.items():
+            for image_id in ids - pair_counts.counted_ids(folder, schema):
+                open_ones.setdefault(image_id, []).append(folder)
+        return sorted(open_ones.items())
+
+    def counted(self, work: tuple[str, list[Path]]) -> tuple[str, dict[Path, dict[str, Any]] | None]:
+        """Each folder's rows of one image; None if a mask cannot be read."""
+        image_id, folders = work
+        consensus = self._consensus if self._consensus in folders else None
+        wanted = set(self._classes) if consensus else {name for f in folders for name in self._pairs[f]}
+        try:
+            masks = {name: sound_mask(self._store, name, image_id, len(self._classes[name])) for name in wanted}
+        except StoreError:
+            return image_id, None
+        rows: dict[Path, dict[str, Any]] = {}
+        for folder in folders:
+            if folder != consensus:
+                a, b, pixels = confusion.joint(*png.on_one_grid([masks[name] for name in self._pairs[folder]]))
+                rows[folder] = {"a": a, "b": b, "pixels": pixels}
+        if consensus is not None:
+            rows[consensus] = _consensus(masks, self._classes)
+        return image_id, rows
+
+
+def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+    """`CONSENSUS` of one image, on the finest of all grids."""
+    first, *others = classes.values()
+    common = [name for name in first if all(name in other for other in others)]
+    tables = []
+    for names in classes.values():
+        table = np.full(256, VOID, np.uint8)
+        table[: len(names)] = [common.index(name) if name in common else VOID for name in names]
+        tables.append(table)
+    values = [t[m] for t, m in zip(tables, png.on_one_grid([masks[n] for n in classes]), strict=True)]
+    compared, agreeing = values[0] != VOID, values[0] != VOID
+    for value in values[1:]:
+        compared = compared & (value != VOID)
+        agreeing = agreeing & (value == values[0])
+    return {"agreeing": [int(agreeing.sum())], "compared": [int(compared.sum())]}
+
+
+# --- asking ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What the counts say of a set of files. Pairs are in the order in which the runs were named."""
+
+    runs: tuple[Run, ...]
+    files: pd.DataFrame
+    """`FILE_COLUMNS`, one row per file; two equal files are two rows, as in the table."""
+    counts: Mapping[tuple[str, str], Counts]
+    """(a, b) -> one image per row of `files`."""
+    consensus: Measure
+    """Pixels on which all runs agree / pixels that all name by a class that all know."""
+    notes: tuple[str, ...]
+
+    @property
+    def class_notes(self) -> list[str]:
+        """Of the notes, what cannot be compared whatever the files."""
+        return _unlike(self.runs)
+
+    @cached_property
+    def measures(self) -> dict[tuple[str, str], dict[str, Measure]]:
+        """Of each pair, by the names of `metrics.agreement`."""
+        return {pair: agreement(counts) for pair, counts in self.counts.items()}
+
+    def figures(self, seed: int = 0, resamples: int = bootstrap.RESAMPLES) -> dict[tuple[str, str], dict[str, Figure]]:
+        """Of each pair, with intervals; all pairs see the same resamples of the images."""
+        flat = {(pair, name): m for pair, found in self.measures.items() for name, m in found.items()}
+        found = bootstrap.figures(flat, seed=seed, resamples=resamples)
+        return {pair: {name: found[pair, name] for name in named} for pair, named in self.measures.items()}
+
+    def consensus_figure(self, seed: int = 0) -> Figure:
+        return bootstrap.figures({"consensus": self.consensus}, seed=seed)["consensus"]
+
+    def pairs(self, seed: int = 0) -> pd.DataFrame:
+        """A row per pair: a, b, images, and every figure with the ends of its intervals (`intervals.flat`)."""
+        rows = [
+            {"a": a, "b": b, "images": len(self.files), **bootstrap.flat(found, ends=True)}
+            for (a, b), found in self.figures(seed).items()
+        ]
+        return pd.DataFrame(rows)
+
+    def all_flips(self) -> pd.DataFrame:
+        """Every cell of every pair that has pixels: a, b, class_a, class_b, pixels, share (of the pair's pixels)."""
+        frames = []
+        for a, b in self.counts:
+            cells = (
+                self.flips(a, b)
+                .rename_axis("class_a")
+                .melt(ignore_index=False, var_name="class_b", value_name="pixels")
+            )
+            cells = cells.reset_index().assign(
+                a=a, b=b, share=lambda frame: frame["pixels"] / max(1, frame["pixels"].sum())
+            )
+            frames.append(cells.loc[cells["pixels"] > 0, ["a", "b", "class_a", "class_b", "pixels", "share"]])
+        return pd.concat(frames, ignore_index=True)
+
+    def all_images(self) -> pd.DataFrame:
+        """`images` of every pair under each other, behind columns a and b."""
+        frames = []
+        for a, b in self.counts:
+            frame = self.images(a, b)
+            frame.insert(0, "a", a)
+            frame.insert(1, "b", b)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
+    def matrix(self, name: str) -> pd.DataFrame:
+        """A measure over all pixels of every run (rows, `a`) with every other (columns, `b`); NaN on the diagonal."""
+        order = [run.run for run in self.runs]
+        frame = pd.DataFrame(np.nan, index=order, columns=order)
+        sign = -1 if name.startswith("area_difference:") else 1
+        for (a, b), found in self.measures.items():
+            value = found[name].overall() if name in found else None
+            if value is not None:
+                frame.loc[a, b], frame.loc[b, a] = value, sign * value
+        return frame
+
+    def flips(self, a: str, b: str) -> pd.DataFrame:
+        """int64: pixels that `a` calls by the row's class and `b` by the column's, of all classes of both."""
+        counts = self.counts[a, b]
+        return pd.DataFrame(counts.matrix(), index=list(counts.classes_a), columns=list(counts.classes_b))
+
+    def flipped(self, a: str, b: str, class_a: str, class_b: str) -> pd.DataFrame:
+        """The files with pixels in one cell of `flips`, most pixels (as a share of the image) first."""
+        counts = self.counts[a, b]
+        pixels = counts.cell(class_a, class_b)
+        frame = self.files.assign(pixels=pixels, share=ratio(pixels.astype(np.float64), counts.area()))
+        return frame[frame["pixels"] > 0].sort_values("share", ascending=False, kind="stable")
+
+    def taken(self, at: NDArray[np.integer]) -> "Comparison":
+        """Of these rows of `files`, in this order."""
+        columns = tuple(column[at] for column in self.consensus.columns)
+        return Comparison(
+            runs=self.runs,
+            files=self.files.iloc[at],
+            counts={pair: counts.taken(at) for pair, counts in self.counts.items()},
+            consensus=Measure(self.consensus.value, columns),
+            notes=self.notes,
+        )
+
+    def images(self, a: str, b: str) -> pd.DataFrame:
+        """The files with every measure of a pair, NaN where not defined; most disagreeing first."""
+        each = {name: measure.each() for name, measure in self.measures[a, b].items()}
+        frame = pd.concat([self.files, pd.DataFrame(each, self.files.index)], axis=1)
+        return frame.sort_values("pixel_agreement", kind="stable")
+
+
+def comparison(
+    store: Store, runs: Sequence[str], filters: Filters | None = None, *, files: pd.DataFrame | None = None
+) -> Comparison:
+    """Of the files that pass the filters in the first run, the active one; or of these `files` (`FILE_COLUMNS`).
+
+    Reads counts, no mask: call `update` first. Files that are not counted are left out, and the notes say so.
+    """
+    chosen = chosen_runs(store, runs)
+    if files is None:
+        files = select(store.table([chosen[0].run], with_tags="tag" in (filters or {})), filters or Filters())
+    files = files[FILE_COLUMNS]
+    wanted = _flat(pa.array(files["image_id"], pa.string()))
+    ids = pd.Index(wanted.unique().to_pandas())
+    by_pair, counted = {}, np.ones(len(ids), bool)
+    for a, b in combinations(chosen, 2):
+        found, there = pair_counts.pair_counts(store, a.run, b.run, (a.classes, b.classes), ids)
+        by_pair[a.run, b.run] = found
+        counted &= there
+    at = pc.index_in(wanted, value_set=wanted.unique()).to_numpy()
+    kept = counted[at]
+    at = at[kept]
+    by_file = {pair: found.taken(at) for pair, found in by_pair.items()}
+    return Comparison(
+        runs=tuple(chosen),
+        files=files[kept],
+        counts=by_file,
+        consensus=_consensus_measure(store, chosen, by_file, ids, at),
+        notes=(*_left_out(kept), *_unlike(chosen)),
+    )
+
+
+def _consensus_measure(
+    store: Store,
+    runs: Sequence[Run],
+    by_file: Mapping[tuple[str, str], Counts],
+    ids: pd.Index,
+    at: NDArray[np.intp],
+) -> Measure:
+    if len(runs) == 2:
+        (pair,) = by_file.values()
+        return agreement(pair)["pixel_agreement"]
+    agreeing, compared = pair_counts.consensus_counts(store, [run.run for run in runs], ids)
+    return Measure(ratio, (agreeing[at], compared[at]))
+
+
+def _left_out(kept: NDArray[np.bool_]) -> list[str]:
+    missing = int((~kept).sum())
+    return [f"{missing} of {len(kept)} photos are left out: not every run has a mask of them."] if missing else []
+
+
+def _unlike(runs: Sequence[Run]) -> list[str]:
+    """What cannot be compared, since one of the runs has no name for it."""
+    common = [name for name in runs[0].classes if all(name in run.classes for run in runs)]
+    every = dict.fromkeys(name for run in runs for name in run.classes)
+    alone = [name for name in every if name not in common]
+    if not alone:
+        return []
+    return [
+        f"Classes are matched by name. All runs know {', '.join(common) or 'none'}; pixels that a run gives to a class "
+        f"that the other does not know ({', '.join(alone)}) are not compared."
+    ]

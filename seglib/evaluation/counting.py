@@ -1,0 +1,87 @@
+"""Count masks in threads and append the counts to the store: shared by compare, evaluate and import-masks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from seglib.data import decode_pool
+from seglib.errors import StoreError, UsageError
+from seglib.masks.png import Mask
+from seglib.progress import OnProgress, Progress
+from seglib.store.pair_counts import Appender
+from seglib.store.records import Run
+from seglib.store.store import Store
+
+FILE_COLUMNS = ["dataset", "path", "split", "label", "width", "height", "image_id"]
+
+
+Work = TypeVar("Work")
+
+
+Result = TypeVar("Result")
+
+
+_IMAGES_PER_TASK = 16
+
+
+def chosen_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run]:
+    """The runs of these names, each once."""
+    runs = [store.run(name) for name in dict.fromkeys(names)]
+    if len(runs) < least:
+        raise UsageError("A comparison needs two different runs: python -m seglib status lists them.")
+    return runs
+
+
+def sound_mask(store: Store, run: str, image_id: str, classes: int) -> Mask:
+    """Raises `StoreError` if the mask is missing, damaged, or holds what its run has no class for."""
+    mask = store.mask(run, image_id)
+    if mask.size and mask.max() >= classes:
+        raise StoreError(f"The mask of {image_id} in {run} holds class {mask.max()} of {classes}.")
+    return mask
+
+
+def count_all(
+    count: Callable[[Work], tuple[str, dict[Path, dict[str, Any]] | None]],
+    work: Sequence[Work],
+    appender: Appender,
+    progress: Progress,
+    *,
+    on_progress: OnProgress | None,
+    threads: int | None,
+) -> list[str]:
+    """Count each and keep its rows. Returns the ids of those that could not be counted."""
+    failed = []
+    try:
+        for image_id, rows in in_threads(count, work, threads):
+            if rows is None:
+                failed.append(image_id)
+                progress.failed += 1
+            else:
+                appender.add(image_id, rows)
+            progress.done += 1
+            if on_progress is not None:
+                on_progress(progress)
+    finally:  # also when stopped: what is counted is kept
+        appender.commit()
+    return failed
+
+
+def in_threads(count: Callable[[Work], Result], work: Sequence[Work], threads: int | None = None) -> Iterator[Result]:
+    """Results in order, a bounded number ahead. Decoding a PNG lets other threads run; by measurement one per core."""
+    threads = threads if threads is not None else decode_pool.default_count()
+    tasks = iter([work[i : i + _IMAGES_PER_TASK] for i in range(0, len(work), _IMAGES_PER_TASK)])
+
+    def counted(task: Sequence[Work]) -> list[Result]:
+        return [count(one) for one in task]
+
+    with ThreadPoolExecutor(max(1, threads), "seglib-counter") as pool:
+        ahead = [pool.submit(counted, task) for task in islice(tasks, 2 * max(1, threads))]
+        try:
+            while ahead:
+                yield from ahead.pop(0).result()
+                ahead += [pool.submit(counted, task) for task in islice(tasks, 1)]
+        finally:
+            for waiting in ahead:
+                waiting.cancel()

@@ -1,0 +1,295 @@
+"""How right is a network? Runs of a store against masks that people drew.
+
+In: a store, a folder of truth, run names. Out: counts in the store (`update`), and from them an `Evaluation` per run:
+confusion matrix, IoU, Dice, pixel accuracy, boundary F-score, calibration, image by image. All at the truth's size; the
+stored mask is enlarged by nearest neighbour. Knows nothing of the command line or of pages.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seglib.classes import VOID
+from seglib.errors import SegError
+from seglib.evaluation.counting import FILE_COLUMNS
+from seglib.fileio import parquet_parts
+from seglib.masks import annotations, difference, png
+from seglib.masks.png import Mask
+from seglib.metrics import bootstrap
+from seglib.metrics.bootstrap import Figure
+from seglib.metrics.calibration import (
+    CONFIDENCE_BINS,
+    confidence_bin,
+    expected_calibration_error,
+    image_calibration_error,
+)
+from seglib.metrics.confusion import Counts
+from seglib.metrics.measures import Measure, accuracy, boundary_f, ratio
+from seglib.store import ground_truth, pair_counts
+from seglib.store.ground_truth import Truth
+from seglib.store.records import Run
+from seglib.store.store import Store
+
+EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]
+
+
+# --- counting ----------------------------------------------------------------------------------------------------
+
+
+def truth_names(about: Truth, run: Run) -> tuple[str, ...]:
+    """The truth's classes as the run would call them: cats and dogs are pets to a run that knows nothing finer."""
+    if annotations.PET in run.classes and not {"cat", "dog"} & set(run.classes):
+        return tuple(annotations.PET if name in ("cat", "dog") else name for name in about.classes)
+    return about.classes
+
+
+def to_run(about: Truth, run: Run) -> Mask:
+    """uint8 (256,): value of the truth -> the run's index of that class, void if it has none."""
+    table = np.full(256, VOID, np.uint8)
+    for value, name in enumerate(truth_names(about, run)):
+        if name in run.classes:
+            table[value] = run.classes.index(name)
+    return table
+
+
+def judged(right: Mask, seen: Mask, about: Truth, run: Run) -> Mask:
+    """uint8 (H, W) of `difference.CATEGORIES` at the truth's size, the truth being A: where the run is right, misses
+    something, invents something, or takes it for another class. Void, and what the run has no class for, is not
+    comparable.
+    """
+    seen = png.stretched(seen, (right.shape[1], right.shape[0]))
+    return difference.difference(to_run(about, run)[right], seen, run.classes, run.classes)
+
+
+def _named_alike(right: Mask, about: Truth, run: Run) -> Mask:
+    """The truth in the run's indices, so that boundaries of one class meet."""
+    return to_run(about, run)[right]
+
+
+# --- asking ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What the counts say of one run against a truth, for a set of files."""
+
+    run: Run
+    truth: Truth
+    files: pd.DataFrame
+    """`EVALUATED_COLUMNS`, one row per file."""
+    counts: Counts
+    """One image per row of `files`; rows of the matrix are the truth, columns the run."""
+    boundaries: dict[str, tuple[NDArray[np.float64], ...]]
+    """class -> columns of `boundary.matches`."""
+    bins: list[NDArray[np.float64]]
+    """pixels, confidence, correct: (N, bins) each; zeros where no confidence of pixels is known."""
+    confidence: NDArray[np.float64]
+    """(N,): the run's mean confidence in each image; NaN for imported masks."""
+    notes: tuple[str, ...]
+
+    @cached_property
+    def measures(self) -> dict[str, Measure]:
+        """By the names of `metrics.accuracy` and `metrics.boundary_f`, and two errors of calibration: `ece` over pixels
+        (None without `update(calibration=True)`) and `image_ece`, where an image's mean confidence meets its accuracy.
+        """
+        found = accuracy(self.counts)
+        found |= boundary_f(self.boundaries, self.counts.images)  # type: ignore[arg-type]
+        found["ece"] = expected_calibration_error(*self.bins)
+        accurate = found["pixel_accuracy"].each()
+        return found | {"image_ece": image_calibration_error(self.confidence, accurate)}
+
+    def figures(self, seed: int = 0, resamples: int = bootstrap.RESAMPLES) -> dict[str, Figure]:
+        return bootstrap.figures(self.measures, seed=seed, resamples=resamples)
+
+    def confusion(self) -> pd.DataFrame:
+        """int64: pixels that the truth calls by the row's class and the run by the column's; void is left out."""
+        counts = self.counts
+        return pd.DataFrame(counts.matrix(), index=list(counts.classes_a), columns=list(counts.classes_b))
+
+    def images(self) -> pd.DataFrame:
+        """The files with every measure, NaN where not defined; worst mean IoU first."""
+        each = {name: measure.each() for name, measure in self.measures.items()} | {"confidence": self.confidence}
+        frame = pd.concat([self.files, pd.DataFrame(each, self.files.index)], axis=1)
+        return frame.sort_values("miou", kind="stable")
+
+    def selected(self, keep: NDArray[np.bool_]) -> "Evaluation":
+        """Of some of the files: bool (N,)."""
+        at = np.flatnonzero(keep)
+        return Evaluation(
+            self.run,
+            self.truth,
+            self.files[keep],
+            self.counts.taken(at),
+            {name: tuple(column[at] for column in columns) for name, columns in self.boundaries.items()},
+            [column[at] for column in self.bins],
+            self.confidence[at],
+            self.notes,
+        )
+
+    def by_label(self) -> Iterator[tuple[str, "Evaluation"]]:
+        """Of each folder label in alphabetical order; the empty text stands for files without one."""
+        labels = self.files["label"].astype("object")
+        labels = labels.where(labels.notna(), "")
+        for label in sorted(labels.unique()):
+            yield label, self.selected((labels == label).to_numpy())
+
+    def reliability(self, unit: str = "pixels") -> pd.DataFrame:
+        """Per bin of confidence: low, high, n, confidence and accuracy (means, NaN in an empty bin).
+
+        `pixels` needs `update(calibration=True)`; with `images` a unit is an image, by its mean confidence.
+        """
+        if unit == "pixels":
+            n, confidence, correct = (column.sum(0) for column in self.bins)
+        else:
+            accurate = self.measures["pixel_accuracy"].each()
+            known = ~(np.isnan(self.confidence) | np.isnan(accurate))
+            at = confidence_bin(self.confidence[known])
+            n, confidence, correct = (
+                np.asarray(np.bincount(at, weights, CONFIDENCE_BINS), np.float64)
+                for weights in (None, self.confidence[known], accurate[known])
+            )
+        edges = np.linspace(0, 1, CONFIDENCE_BINS + 1)
+        return pd.DataFrame(
+            {
+                "low": edges[:-1],
+                "high": edges[1:],
+                "n": n.astype(np.int64),
+                "confidence": ratio(confidence, n),
+                "accuracy": ratio(correct, n),
+            }
+        )
+
+
+def evaluation(store: Store, about: Truth, run: str, *, files: pd.DataFrame | None = None) -> Evaluation:
+    """Of these `files` (`FILE_COLUMNS`; by default the whole table of the run).
+
+    Reads counts, no mask: call `update` first. Files without a mask of the truth, or not counted, are left out.
+    """
+    this_run = store.run(run)
+    if files is None:
+        files = store.table([run], with_tags=False)
+    files = files[FILE_COLUMNS]
+    known = ground_truth.masks_of(store, about)
+    files = files.assign(truth=files["image_id"].map(known))
+    files = files[files["truth"].notna()]
+    masks = known[known.index.isin(files["image_id"])]
+    counts, counted = pair_counts.evaluation_counts(store, run, about.id, (about.classes, this_run.classes), masks)
+    at = masks.index.get_indexer(pd.Index(files["image_id"]))
+    files, at = files[counted[at]], at[counted[at]]
+    by_class = pair_counts.boundary_counts(store, run, about.id, masks)
+    common = [name for name in dict.fromkeys(truth_names(about, this_run)) if name in this_run.classes]
+    empty = [np.zeros(len(masks))] * 4
+    measures = store.measures(this_run, list(masks.index)).set_index("image_id")["confidence"]
+    return Evaluation(
+        run=this_run,
+        truth=about,
+        files=files,
+        counts=counts.taken(at).renamed(truth_names(about, this_run)),
+        boundaries={
+            name: tuple(column[at] for column in by_class.get(this_run.classes.index(name), empty)) for name in common
+        },
+        bins=[column[at] for column in pair_counts.calibration_counts(store, run, about.id, masks)],
+        confidence=measures.reindex(masks.index).to_numpy(np.float64)[at],
+        notes=tuple(_notes(about, this_run)),
+    )
+
+
+def evaluated_runs(store: Store, about: Truth) -> list[str]:
+    """The runs of which something was counted against this truth; the one used last at the end."""
+    folders = {run.run: pair_counts.evaluation_folder(store, run.run, about.id) for run in store.runs()}
+    return [run for run, folder in folders.items() if parquet_parts.names(folder)]
+
+
+def together(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The same on the files that all of them have, so that their figures can be told against each other."""
+    keys = [pd.MultiIndex.from_frame(one.files[["dataset", "path"]]) for one in evaluations]
+    found = []
+    for one, own in zip(evaluations, keys, strict=True):
+        keep = np.ones(len(own), bool)
+        for other in keys:
+            if not own.equals(other):
+                keep &= own.isin(other)
+        found.append(one if keep.all() else one.selected(keep))
+    return found
+
+
+def _notes(about: Truth, run: Run) -> list[str]:
+    said = []
+    unknown = [name for name in dict.fromkeys(truth_names(about, run)) if name not in run.classes]
+    if about.format == "trimap":
+        unknown = [name for name in unknown if name != annotations.PET]
+        said.append(
+            "A trimap calls everything but the pet background: what the run rightly calls sofa or person there counts "
+            "as wrong, in pixel accuracy and in the IoU of background."
+        )
+    if unknown:
+        said.append(f"{run.run} has no class {', '.join(unknown)}: such pixels of the truth are left out.")
+    return said
+
+
+def table(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
+    """A row per run (`label` null), and one per run and folder label: images and every figure (`intervals.flat`)."""
+    rows = []
+    for one in evaluations:
+        for label, part in ((None, one), *one.by_label()):
+            about = {"run": one.run.run, "truth": one.truth.name, "label": label, "images": len(part.files)}
+            rows.append(about | bootstrap.flat(part.figures(seed), ends=True))
+    return pd.DataFrame(rows)
+
+
+def all_images(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    """`images` of every run under each other, behind a column `run`."""
+    frames = []
+    for one in evaluations:
+        frame = one.images()
+        frame.insert(0, "run", one.run.run)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def all_confusions(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    """Every cell with pixels: run, truth, prediction, pixels."""
+    frames = []
+    for one in evaluations:
+        cells = (
+            one.confusion().rename_axis("truth").melt(ignore_index=False, var_name="prediction", value_name="pixels")
+        )
+        cells = cells.reset_index().assign(run=one.run.run)
+        frames.append(cells.loc[cells["pixels"] > 0, ["run", "truth", "prediction", "pixels"]])
+    return pd.concat(frames, ignore_index=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What one run gains over another on the same images: `b` minus `a`, over all pixels, with its paired interval."""
+
+    a: str
+    b: str
+    measure: str
+    value: float | None
+    interval: bootstrap.Interval | None
+
+
+def differences(
+    evaluations: Sequence[Evaluation],
+    names: Sequence[str] = ("miou", "pixel_accuracy"),
+    *,
+    seed: int = 0,
+    resamples: int = bootstrap.RESAMPLES,
+) -> list[Difference]:
+    """Of every pair of runs, which must be evaluated on the same files."""
+    found = []
+    for i, one in enumerate(evaluations):
+        for other in evaluations[i + 1 :]:
+            if not one.files["path"].reset_index(drop=True).equals(other.files["path"].reset_index(drop=True)):
+                raise SegError(f"{one.run.run} and {other.run.run} were not evaluated on the same photos.")
+            for name in names:
+                value, interval = bootstrap.difference(
+                    one.measures[name], other.measures[name], seed=seed, resamples=resamples
+                )
+                found.append(Difference(a=one.run.run, b=other.run.run, measure=name, value=value, interval=interval))
+    return found

@@ -1,0 +1,72 @@
+"""A sheet of evaluated photos: each beside its truth and what every run saw, with outlines.
+
+In: a store, evaluations of the same files. Out: a Pillow image. Knows nothing of how anything was counted.
+"""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from seglib.classes import BACKGROUND, palette
+from seglib.evaluation.evaluation import Evaluation, to_run
+from seglib.masks import boundary, overlay, png
+from seglib.masks.png import Mask
+from seglib.store import ground_truth
+from seglib.store.store import Store
+
+_ALPHA = 0.45
+_WHITE = (255, 255, 255)
+
+
+def sheet(store: Store, evaluations: Sequence[Evaluation], *, count: int, seed: int) -> Image.Image:
+    """`count` photos drawn by the seed, a row each: photo, truth, then a tile per run.
+
+    Outlines are those of the mask in its tile; on a run's tile the truth's outline is white.
+    """
+    first = evaluations[0]
+    drawn = sorted(random.Random(seed).sample(range(len(first.files)), min(count, len(first.files))))
+    tiles, seen = [], []
+    scores = [one.measures["miou"].each() for one in evaluations]
+    for at in drawn:
+        file = first.files.iloc[at]
+        photo = store.photo(file["dataset"], file["path"])
+        right = ground_truth.mask(store, first.truth, file["truth"])
+        tiles.append((photo, str(file["path"])))
+        for index, one in enumerate(evaluations):
+            known = to_run(one.truth, one.run)[right]
+            mask = png.stretched(store.mask(one.run.run, file["image_id"]), photo.size)
+            if not index:
+                tiles.append((_painted(photo, known, one), "truth"))
+            whole = boundary.filled(known)
+            outlined = _outlined(_painted(photo, mask, one), boundary.edges(whole) & (whole != 0), _WHITE)
+            tiles.append((outlined, f"{one.run.run}: mean IoU {_score(scores[index][at])}"))
+            seen += [known, mask]
+    colours = palette("voc", first.run.classes)
+    legend = (
+        overlay.legend_of(seen, first.run.classes, colours) if len({e.run.classes for e in evaluations}) == 1 else []
+    )
+    return overlay.sheet(tiles, legend, per_row=2 + len(evaluations))
+
+
+def _painted(photo: Image.Image, mask: Mask, one: Evaluation) -> Image.Image:
+    """The overlay with a line in each class's own colour around it."""
+    colours = palette("voc", one.run.classes)
+    picture = overlay.overlay(photo, mask, colours, _ALPHA)
+    for value in np.unique(mask):
+        if value < len(one.run.classes) and one.run.classes[value] != BACKGROUND:
+            colour = tuple(int(part) for part in colours[value])
+            picture = _outlined(picture, boundary.edges((mask == value).astype(np.uint8)) & (mask == value), colour)
+    return picture
+
+
+def _outlined(picture: Image.Image, line: np.ndarray, colour: tuple[int, ...]) -> Image.Image:
+    """The line painted at a width that a tile still shows."""
+    width = round(max(picture.size) / 640) * 2 + 1
+    thick = Image.fromarray((line * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(width))
+    return Image.composite(Image.new("RGB", picture.size, colour), picture, thick)
+
+
+def _score(value: float) -> str:
+    return "undefined" if np.isnan(value) else f"{value:.2f}"

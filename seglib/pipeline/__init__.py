@@ -1,0 +1,1 @@
+"""Run models over folders of images and keep the results in a store."""

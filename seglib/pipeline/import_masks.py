@@ -1,0 +1,144 @@
+"""Somebody else's masks become a run: counted, stored and compared like those of our own nets.
+
+In: a folder of index masks, the names of their classes, a data set of the store. Out: a run without weights, whose
+confidence is unknown (null). The run's digest is of the masks themselves: other masks make another run, the same ones
+bring the same run up to date. Knows nothing of how the masks were made.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seglib.errors import DatasetError, UsageError
+from seglib.maintenance import prune
+from seglib.maintenance.compact import tidy
+from seglib.masks import annotations, statistics
+from seglib.progress import OnProgress, Progress
+from seglib.store.records import Dataset, Run, now
+from seglib.store.store import Store
+from seglib.store.writer import Writer
+
+RESIZE = "imported"
+"""What stands for the resize in such a run's name and record: masks come at any size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    run: str
+    images: int
+    """Photos that have a mask."""
+    computed: int
+    reused: int
+    failed: dict[str, str]
+    """Mask -> why it was not taken."""
+    unmatched: int
+    """Photos without a mask."""
+
+
+def import_masks(
+    store: Store,
+    folder: Path,
+    classes: Sequence[str],
+    name: str,
+    *,
+    dataset: str | None = None,
+    on_progress: OnProgress | None = None,
+) -> Report:
+    """Take in the masks of a data set's photos (the only one of the store, if none is named).
+
+    A mask is matched with its photo by relative path, else by stem (`truth.matched`); its values are indices of
+    `classes`, and it may have any size. Stopped at any moment, the same call continues.
+    """
+    data_set = _dataset(store, dataset)
+    if not folder.is_dir():
+        raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks.")
+    files = store.files(data_set)
+    photos = files.loc[files["reason"].isna(), ["path", "image_id"]]
+    pairs = annotations.matched(photos["path"], annotations.masks_in(folder)["path"])
+    if not pairs:
+        raise DatasetError(
+            f"None of the {len(photos)} photos of {data_set.name!r} has a mask below {folder.name!r}: "
+            "a mask is called as its photo, with .png at the end."
+        )
+    masks = photos.assign(mask=photos["path"].map(pairs)).dropna().drop_duplicates("image_id")
+    chosen = [(str(image_id), str(mask)) for image_id, mask in zip(masks["image_id"], masks["mask"], strict=True)]
+    run = _run(store, name, tuple(classes), [(image_id, _sha256(folder / mask)) for image_id, mask in chosen])
+    failed: dict[str, str] = {}
+    with store.scratch.writing():
+        store.scratch.claim(run.run)
+        known = store.computed_ids(run.run, run.classes)
+        todo = [one for one in chosen if one[0] not in known]
+        progress = Progress(title=run.run, total=len(masks), done=len(masks) - len(todo))
+        writer = Writer(store, data_set, run, 0)
+        try:
+            for image_id, mask_name in todo:
+                try:
+                    raw = annotations.read(folder, mask_name)
+                    mask = annotations.index_mask(raw, mask_name, len(run.classes), void=False)
+                    writer.add_result(image_id, statistics.row(mask, run.classes, None), mask, b"")
+                except DatasetError as error:
+                    failed[mask_name] = str(error)
+                    progress.failed += 1
+                progress.done += 1
+                if on_progress is not None:
+                    on_progress(progress)
+        finally:  # also when stopped: what was taken in is kept
+            writer.commit()
+        tidy(store)  # also what an earlier one left, that was killed just before it
+    if len(failed) == len(masks):
+        prune.remove_run(store, run.run)
+    return Report(
+        run=run.run,
+        images=len(pairs),
+        computed=len(todo) - len(failed),
+        reused=len(masks) - len(todo),
+        failed=failed,
+        unmatched=len(photos) - len(pairs),
+    )
+
+
+def _dataset(store: Store, name: str | None) -> Dataset:
+    known = store.datasets()
+    if name is not None:
+        return store.dataset(name)
+    if len(known) != 1:
+        raise UsageError(
+            "The store holds no photos yet: run a network over them first, python -m seglib run DATASET."
+            if not known
+            else f"The store holds {len(known)} data sets: name that of the masks with --dataset, one of "
+            f"{', '.join(one.name for one in known)}."
+        )
+    return known[0]
+
+
+def _run(store: Store, name: str, classes: tuple[str, ...], masks: Sequence[tuple[str, str]]) -> Run:
+    """`masks` are (image_id, SHA-256 of the mask's file)."""
+    model = re.sub(r"[^\w.]+", "_", name).strip("._")
+    if not model:
+        raise UsageError(f"A run's name needs letters or digits, and {name!r} has none: name another with --name.")
+    content = [" ".join(one) for one in sorted(masks)]
+    digest = hashlib.sha256("\n".join((model, *classes, *content)).encode()).hexdigest()[:8]
+    return store.keep_run(
+        Run(
+            run=f"{model}-{RESIZE}-{digest}",
+            model=model,
+            resize=RESIZE,
+            precision=None,
+            classes=classes,
+            weights_sha256=None,
+            parameters=None,
+            created=now(),
+            recipe={"imported": name},
+            versions={},
+        )
+    )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DatasetError(f"The mask {path.name!r} cannot be read ({error.strerror}).") from None

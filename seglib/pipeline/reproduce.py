@@ -1,0 +1,48 @@
+"""From a run's record back to what made it, so that a picture can be computed again just as that run computed it.
+
+In: a `Run` of the store. Out: its `ModelSpec` and `Settings`, or one sentence why they cannot be had. Reads and hashes
+the weights file; needs no torch and downloads nothing. Knows nothing of photos or pages.
+"""
+
+from dataclasses import replace
+
+from seglib.data.resize import Resize
+from seglib.errors import SegError, WeightsError
+from seglib.inference import config
+from seglib.inference.config import Settings
+from seglib.models import registry
+from seglib.models.registry import ModelSpec
+from seglib.pipeline import quantization
+from seglib.store.records import Run
+from seglib.store.store import Store
+
+
+def remake(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, Settings]:
+    """The model and settings whose recipe is this run's. Raises `SegError`.
+
+    A run whose masks were imported has none. A run made from somebody's own weights file (`--weights`) cannot be made
+    again from its record alone, since the store keeps that file's hash and not its place.
+    """
+    if run.weights_sha256 is None or run.precision is None:
+        raise SegError(f"The masks of {run.run} were imported: no network here made them.")
+    if run.model in registry.TRAINED and run.model not in registry.MODELS:
+        raise WeightsError(f"{run.run} was made from somebody's own checkpoint, whose place the store does not keep.")
+    if run.model not in registry.MODELS:
+        raise SegError(f"{run.run} was made by the network {run.model!r}, which this program does not know.")
+    spec = registry.find(
+        run.model, source="hub" if run.recipe.get("code") == registry.HUB_REPOSITORY else "torchvision"
+    )
+    if not spec.path.exists():
+        raise WeightsError(f"The weights of {run.model} are not on this machine: run the network once to fetch them.")
+    settings = Settings(resize=Resize(run.resize), precision=run.precision, device=device)
+    if run.precision == "int8":
+        settings = replace(settings, quantised=quantization.folder_of(store, spec, settings.resize))
+    recipe = config.recipe(spec, settings)
+    if recipe.weights_sha256 != run.weights_sha256:
+        raise WeightsError(
+            f"{run.run} was made with other weights than those of {run.model} on this machine "
+            f"(SHA-256 begins with {run.weights_sha256[:8]}, here {recipe.weights_sha256[:8]})."
+        )
+    if recipe.run != run.run:
+        raise SegError(f"{run.run} was made by another version of this program: run again to bring it up to date.")
+    return spec, settings

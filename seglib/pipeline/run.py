@@ -1,0 +1,143 @@
+"""Bring one run of one model over one folder of images up to date."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from seglib.data import scan as scan_module
+from seglib.data.resize import Resize
+from seglib.errors import WeightsError
+from seglib.fileio import parquet_parts
+from seglib.inference import config
+from seglib.inference.config import Settings
+from seglib.maintenance.verify import damaged_masks, take_out, take_out_counts
+from seglib.models import loading
+from seglib.models.registry import ModelSpec
+from seglib.pipeline import quantization
+from seglib.pipeline.planning import Work
+from seglib.pipeline.quantization import OnNote
+from seglib.pipeline.session import OnProgress, Options, Report, _Session
+from seglib.store.records import Dataset, Run
+from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
+from seglib.store.store import Store
+
+
+def run(
+    folder: Path,
+    store: Store,
+    spec: ModelSpec,
+    *,
+    resize: Resize | None = None,
+    precision: str = "auto",
+    options: Options | None = None,
+    on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
+) -> Report:
+    """Bring one run of one model over one folder up to date. Stopped at any moment, the same call continues.
+
+    `on_note` gets sentences for whoever waits: what is about to be computed, and that int8 is being calibrated.
+    """
+    options = options or Options()
+    records = scan_module.scan(folder, follow_links=options.follow_links)
+    loading.ensure_weights(spec)
+    settings = Settings(
+        resize=resize or spec.resize,
+        precision=_resolved_precision(store, spec, resize or spec.resize, precision, options.device),
+        device=options.device,
+    )
+    with store.scratch.writing():
+        data_set = store.register(folder, options.title)
+        if options.verify:
+            _take_out(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
+        known = store.files(data_set)
+        if settings.precision == "int8":
+            folder_of_model = quantization.calibrated(
+                store, spec, settings.resize, data_set=data_set, records=records, known=known, on_note=on_note
+            )
+            settings = replace(settings, quantised=folder_of_model)
+        recipe = config.recipe(spec, settings)
+        store.scratch.claim(recipe.run)
+        this_run = store.add_run(
+            recipe, parameters=spec.parameters, versions=config.versions(), anew_if_damaged=options.verify
+        )
+        if options.verify:
+            _take_out(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
+            _tell(take_out_counts(store), on_note)
+        scan = time.time_ns()
+        vanished = _record_vanished(store, data_set, known, records, scan)
+        if options.names is not None:
+            records = scan_module.choose(records, options.names)
+        work = Work.planned(
+            records.iloc[: options.limit],
+            known,
+            computed_ids=_computed_ids(store, this_run, options.verify),
+            readable_again=_readable_again(data_set, known),
+            verify=options.verify,
+        )
+        if work.first and on_note is not None:
+            chosen = f"{settings.precision}, which --precision auto took" if precision == "auto" else settings.precision
+            on_note(f"{recipe.run}: up to {len(work.first)} photos to compute, in {chosen}.")
+        session = _Session(
+            store=store,
+            data_set=data_set,
+            run=this_run,
+            spec=spec,
+            settings=settings,
+            options=options,
+            scan=scan,
+            work=work,
+            vanished=vanished,
+        )
+        try:
+            return session.execute(on_progress)
+        except WeightsError:  # known when they are loaded, for which there must be something to compute
+            if not this_run.invocations and not store.row_count(this_run):
+                store.scratch.discard(store.path / "runs" / this_run.run)
+            raise
+
+
+def _take_out(store: Store, folders: list[tuple[Path, pa.Schema]], on_note: OnNote | None) -> None:
+    _tell(take_out(store, folders), on_note)
+
+
+def _tell(sentences: list[str], on_note: OnNote | None) -> None:
+    if on_note is not None:
+        for sentence in sentences:
+            on_note(sentence)
+
+
+def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision: str, device: str) -> str:
+    """`auto` repeats what this model, with these weights and this resize, used last in this store."""
+    sha256 = loading.weights_sha256(spec)
+    earlier = [
+        run.precision
+        for run in store.runs()
+        if (run.model, run.weights_sha256, run.resize) == (spec.name, sha256, resize.text) and run.precision
+    ]
+    return config.known_precision(precision, earlier, device)
+
+
+def _readable_again(data_set: Dataset, known: pd.DataFrame) -> set[str]:
+    """Files that the operating system refused and grants now: a new permission changes neither size nor mtime."""
+    refused = known.loc[known["reason"] == "unreadable", "path"]
+    return {path for path in refused if os.access(data_set.root / path, os.R_OK)}
+
+
+def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
+    ids = store.computed_ids(this_run.run, this_run.classes)
+    return ids - damaged_masks(store, this_run) if verify else ids
+
+
+def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, records: pd.DataFrame, scan: int) -> int:
+    """Give each file that is gone a last row that takes it out of the table; its masks stay until `prune`."""
+    gone = known[(known["reason"] != VANISHED) & ~known["path"].isin(records["path"])]
+    if len(gone):
+        rows = gone.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan)
+        parquet_parts.append(
+            store.scratch, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
+        )
+    return len(gone)

@@ -1,0 +1,130 @@
+"""Soft labels: what a bigger net thinks of each photo, computed once and kept (Hinton et al. 2015).
+
+In: a teacher's `ModelSpec`, photos. Out: a folder with `teacher.json` (who, at which resize, which classes) and
+`<ab>/<image_id>.npy`, float16 (C, h, w): the mean of the teacher's logits for a photo and for its mirror image, at the
+size of its own map. Knows nothing of masks and of the net that learns.
+"""
+
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seglib.classes import BACKGROUND, animal_of_label
+from seglib.data import image as image_module
+from seglib.data.resize import Resize, resized
+from seglib.errors import BadImage, DatasetError, UsageError
+from seglib.inference.torch_backend import TorchNet
+from seglib.models import loading
+from seglib.models.registry import ModelSpec
+from seglib.training.dataset import Pair
+
+_IMPOSSIBLE = -1e4  # a logit whose probability is 0
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """A folder of a teacher's logits, read as probabilities of the classes that are learnt."""
+
+    folder: Path
+    teacher_classes: tuple[str, ...]
+
+    def of(self, pair: Pair, classes: Sequence[str]) -> NDArray[np.float32]:
+        """float32 (C, h, w): logits over the whole photo. What the teacher sees and nobody learns is background.
+
+        Of a photo without a mask, whose folder says cat or dog, the other animal is ruled out.
+        """
+        try:
+            path = _path(self.folder, image_module.image_id(image_module.read_bytes(pair.photo)))
+            logits = np.load(path).astype(np.float32)
+        except (OSError, ValueError, BadImage):
+            raise DatasetError(
+                f"There are no soft labels of {pair.name!r} in {self.folder.name!r}: run with --teacher."
+            ) from None
+        claimed = animal_of_label(pair.label) if pair.mask is None else None
+        if claimed is not None:
+            others = [i for i, n in enumerate(self.teacher_classes) if animal_of_label(n) not in (None, claimed)]
+            logits[others] = _IMPOSSIBLE
+        return merged(logits, self.teacher_classes, classes)
+
+
+def merged(logits: NDArray[np.float32], known: Sequence[str], wanted: Sequence[str]) -> NDArray[np.float32]:
+    """(len(known), h, w) -> (len(wanted), h, w): picked by name; the rest adds its probability to the background."""
+    if tuple(known) == tuple(wanted):
+        return logits
+    taken = logits[[known.index(name) for name in wanted]]
+    rest = [i for i, name in enumerate(known) if name not in wanted]
+    if rest:
+        ground = wanted.index(BACKGROUND)
+        taken[ground] = np.logaddexp.reduce(np.concatenate([taken[ground][None], logits[rest]]), 0)
+    return taken
+
+
+def opened(folder: Path, classes: Sequence[str]) -> SoftLabels:
+    """Of a folder that `make` filled. Raises `UsageError` if its teacher does not know what is to be learnt."""
+    try:
+        known = tuple(json.loads((folder / "teacher.json").read_text("utf-8"))["classes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{folder.name!r} holds no soft labels (teacher.json): make them with --teacher.") from None
+    if unknown := [name for name in classes if name not in known]:
+        raise UsageError(f"The teacher does not know {unknown[0]!r}: it knows {', '.join(known)}.")
+    return SoftLabels(folder, known)
+
+
+def make(
+    spec: ModelSpec,
+    resize: Resize,
+    pairs: Sequence[Pair],
+    folder: Path,
+    *,
+    precision: str,
+    device: str,
+    on_photo: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Fill the folder with what it lacks. `on_photo` is told how many photos are done."""
+    about = {
+        "model": spec.name,
+        "weights_sha256": loading.weights_sha256(spec),
+        "resize": spec.sees(resize).text,
+        "classes": list(spec.classes),
+    }
+    file = folder / "teacher.json"
+    if file.exists() and json.loads(file.read_text("utf-8")) != about:
+        raise UsageError(f"{folder.name!r} holds the soft labels of another teacher: name another --soft-labels.")
+    _write(file, json.dumps(about, indent=1).encode())
+    net = TorchNet(spec, precision, device)
+    for done, pair in enumerate(pairs, 1):
+        data = image_module.read_bytes(pair.photo)
+        path = _path(folder, image_module.image_id(data))
+        if not path.exists():
+            logits = _logits(net, resized(image_module.decode(data), spec.sees(resize)))
+            buffer = io.BytesIO()
+            np.save(buffer, logits.astype(np.float16))
+            _write(path, buffer.getvalue())
+        on_photo(done)
+
+
+def _logits(net: TorchNet, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """uint8 (H, W, 3) -> float32 (C, h, w)."""
+    import torch
+
+    with torch.inference_mode():
+        straight, mirrored = torch.cat(list(net(np.stack([image, image[:, ::-1]]))))
+        mean: NDArray[np.float32] = ((straight + mirrored.flip(-1)) / 2).cpu().numpy()
+    return mean
+
+
+def _path(folder: Path, image_id: str) -> Path:
+    return folder / image_id[:2] / f"{image_id}.npy"
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)

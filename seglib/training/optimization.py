@@ -1,0 +1,98 @@
+"""Losses, learning-rate schedules, and the exponential moving average (EMA) of the weights.
+
+Logits are float (B, C, h, w), masks int64 (B, h, w) with void 255, soft labels float (B, C, h, w).
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seglib.classes import VOID
+
+_SMOOTH = 1.0
+
+
+def cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the pixels that are not void."""
+    total = functional.cross_entropy(logits, mask, ignore_index=VOID, reduction="sum")
+    return total / (mask != VOID).sum().clamp(min=1)
+
+
+def dice(logits: Tensor, mask: Tensor) -> Tensor:
+    """1 - soft Dice (Milletari et al. 2016), mean over the classes that the batch's masks hold; void does not count.
+
+    Per class over the batch's pixels: (2 sum(p y) + 1) / (sum(p) + sum(y) + 1).
+    """
+    known = mask != VOID
+    mask, counted = mask.where(known, 0), known.to(logits.dtype)
+    probability = logits.softmax(1)
+    right = (probability.gather(1, mask[:, None])[:, 0] * counted).flatten()  # (B h w,)
+    both, area = (
+        logits.new_zeros(logits.shape[1]).index_add(0, mask.flatten(), value) for value in (right, counted.flatten())
+    )  # (C,)
+    claimed = torch.einsum("bchw,bhw->c", probability, counted)
+    score = (2 * both + _SMOOTH) / (claimed + area + _SMOOTH)
+    there = area > 0
+    return ((1 - score) * there).sum() / there.sum().clamp(min=1)
+
+
+def distillation(logits: Tensor, soft: Tensor) -> Tensor:
+    """Kullback-Leibler divergence from the teacher's probabilities, mean over pixels (Hinton et al. 2015, at
+    temperature 1).
+    """
+    return functional.kl_div(logits.log_softmax(1), soft, reduction="none").sum(1).mean()
+
+
+_START = 1 / 25
+
+
+_END = 1e-4 / 25
+
+
+_RISE = 0.3
+
+
+def factor(schedule: str, step: float, total: float, *, warmup: float = 0.0, cooldown: float = 0.0) -> float:
+    """Of the greatest rate at this step of `total`; all in one unit, steps or epochs.
+
+    `poly`: (1 - t)^0.9 (Chen et al. 2017, DeepLab). `onecycle`: from 1/25 up to 1 in the first 30 %, then down to
+    nothing, by cosines (Smith and Topin 2018; torch's OneCycleLR). `constant`: 1, and in the last `cooldown` steps down
+    to nothing in a straight line (Hägele et al. 2024), so that training may be prolonged until then. `poly` and
+    `constant` rise in a straight line during `warmup`.
+    """
+    t = min(step / total, 1.0)
+    if schedule == "onecycle":
+        if t <= _RISE:
+            return _cosine(_START, 1.0, t / _RISE)
+        return _cosine(1.0, _END, (t - _RISE) / (1 - _RISE))
+    rise = min(1.0, step / warmup) if warmup else 1.0
+    if schedule == "poly":
+        return float(rise * (1 - t) ** 0.9)
+    return rise * min(1.0, max(0.0, total - step) / cooldown) if cooldown else rise
+
+
+def _cosine(start: float, end: float, t: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * t))
+
+
+@torch.no_grad()
+def update_ema(kept: nn.Module, net: nn.Module, step: int, decay: float) -> None:
+    """Move the running mean `kept` towards `net` in place (EMA of weights, as in Tarvainen and Valpola 2017).
+
+    The decay grows from 0.1 with (1 + step) / (10 + step), so that the random start is soon forgotten. Whole numbers,
+    such as a batch norm's count of batches, are copied.
+    """
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    for ours, theirs in zip(_tensors(kept), _tensors(net), strict=True):
+        if ours.is_floating_point():
+            ours.lerp_(theirs, share)
+        else:
+            ours.copy_(theirs)
+
+
+def _tensors(net: nn.Module) -> Iterable[torch.Tensor]:
+    yield from net.parameters()
+    yield from net.buffers()

@@ -1,0 +1,414 @@
+"""Runs against a truth: figures as an independent script's, at the truth's size, kept, reused, honest at the edges."""
+
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from seglib.classes import VOC_CLASSES, VOID
+from seglib.data import resize
+from seglib.data.image import decode
+from seglib.errors import DatasetError, SegError, UnknownName
+from seglib.evaluation import evaluation, sample_sheet, truth_counting
+from seglib.maintenance import compact, prune, status
+from seglib.masks import boundary, overlay, png
+from seglib.models.registry import MODELS
+from seglib.pipeline import run as run_module
+from seglib.pipeline import session
+from seglib.pipeline.import_masks import import_masks
+from seglib.query import export
+from seglib.query.filters import Filters
+from seglib.store import ground_truth, pair_counts
+from seglib.store.store import Store
+from tests.seglib import plain_evaluation
+
+OPTIONS = session.Options(workers=0)
+
+
+@pytest.fixture
+def store(tmp_path, paint, fake) -> Store:
+    paint("cats/a.png", cat=(0, 0, 32, 24))
+    paint("cats/b.png", cat=(0, 0, 32, 48))
+    paint("dogs/c.png", dog=(16, 0, 64, 48), size_wh=(128, 96))
+    store = Store.create(tmp_path / "store")
+    run_module.run(tmp_path / "photos", store, fake, options=OPTIONS)
+    return store
+
+
+CLASSES = ("background", "cat", "dog", "person")
+
+
+def draw(folder, name, size_wh=(64, 48), **boxes):
+    mask = np.zeros(size_wh[::-1], np.uint8)
+    for called, (left, top, right, bottom) in boxes.items():
+        mask[top:bottom, left:right] = VOID if called == "void" else CLASSES.index(called)
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png.index_png(mask))
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """a is right but for half of its cat, b is right, c is a cat; void is nobody's."""
+    folder = tmp_path / "truth"
+    draw(folder, "cats/a.png", cat=(0, 0, 32, 48))
+    draw(folder, "cats/b.png", cat=(0, 0, 32, 48), void=(60, 0, 64, 48))
+    draw(folder, "dogs/c.png", (128, 96), cat=(16, 0, 64, 48))
+    return folder
+
+
+def evaluated(store, folder, **options):
+    (run,) = store.runs()
+    report = truth_counting.update(store, folder, [run.run], classes=CLASSES, **options)
+    return report, evaluation.evaluation(store, report.truth, run.run, files=report.files)
+
+
+def values(found) -> dict[str, float | None]:
+    return {name: measure.overall() for name, measure in found.measures.items()}
+
+
+def test_rows_are_the_truth_and_columns_the_run(store, drawn):
+    report, found = evaluated(store, drawn)
+    assert report.computed == 3
+    matrix = found.confusion()
+    assert matrix.loc["cat", "dog"] == 48 * 48
+    assert matrix.loc["dog"].sum() == 0
+    assert matrix.loc["cat", "background"] == 32 * 24
+    assert matrix.to_numpy().sum() == 2 * 64 * 48 + 128 * 96 - 4 * 48
+    assert values(found)["iou:cat"] == (32 * 24 + 32 * 48) / (2 * 32 * 48 + 48 * 48)
+    assert values(found)["iou:person"] is None
+    assert values(found)["dice:dog"] == 0
+    assert values(found)["ece"] is None
+    frame = found.images()
+    assert frame["path"].tolist() == ["dogs/c.png", "cats/a.png", "cats/b.png"]
+    assert frame["miou"].tolist()[-1] == frame["boundary_f"].tolist()[-1] == 1
+    assert dict(found.by_label())["dogs"].measures["iou:cat"].overall() == 0
+    assert [label for label, _ in found.by_label()] == ["cats", "dogs"]
+
+
+def test_nothing_is_counted_twice_and_only_what_changed_is_counted_anew(store, drawn):
+    first, _ = evaluated(store, drawn)
+    again, found = evaluated(store, drawn)
+    assert (first.computed, again.computed) == (3, 0)
+    draw(drawn, "cats/a.png", cat=(0, 0, 32, 24))
+    third, now = evaluated(store, drawn)
+    assert third.computed == 1
+    assert values(now)["iou:cat"] > values(found)["iou:cat"]
+    compact.merge_parts(store)
+    (run,) = store.runs()
+    later = evaluation.evaluation(
+        store, ground_truth.find(store, "truth"), run.run
+    )  # without the folder, as a page asks
+    assert values(later) == values(now)
+    with pytest.raises(UnknownName):
+        ground_truth.find(store, "gone")
+
+
+def test_a_mask_of_another_size_is_an_error_that_names_both(store, drawn):
+    draw(drawn, "cats/a.png", (32, 24))
+    with pytest.raises(DatasetError, match=r"'cats/a.png' is 32 x 24 pixels and its photo 64 x 48"):
+        evaluated(store, drawn)
+
+
+def test_a_list_and_photos_without_a_mask(store, drawn):
+    (drawn / "cats" / "b.png").unlink()
+    report, found = evaluated(store, drawn)
+    assert report.notes == ("1 of 3 photos have no mask.",)
+    report, found = evaluated(store, drawn, names=["a", "dogs/c.png"])
+    assert found.files["path"].tolist() == ["cats/a.png", "dogs/c.png"]
+    with pytest.raises(DatasetError, match="None of the 1 photos has a mask"):
+        evaluated(store, drawn, names=["b"])
+
+
+def test_filters_select_without_reading_masks(store, drawn, monkeypatch):
+    report, whole = evaluated(store, drawn)
+    monkeypatch.setattr(Store, "mask", lambda *_: pytest.fail("a mask was read"))
+    (run,) = store.runs()
+    from seglib.query.filters import select
+
+    cats = select(store.table([run.run]), Filters.decode("label=cats"))
+    found = evaluation.evaluation(store, report.truth, run.run, files=cats)
+    assert values(found) == values(dict(whole.by_label())["cats"])
+    nothing = evaluation.evaluation(store, report.truth, run.run, files=cats.iloc[:0])
+    assert set(values(nothing).values()) == {None}
+    assert nothing.images().empty
+
+
+def test_equal_photos_with_unlike_masks_are_an_error(store, drawn, tmp_path, fake):
+    twin = tmp_path / "photos" / "cats" / "twin.png"
+    twin.write_bytes((tmp_path / "photos" / "cats" / "b.png").read_bytes())
+    run_module.run(tmp_path / "photos", store, fake, options=OPTIONS)
+    draw(drawn, "cats/twin.png")
+    with pytest.raises(DatasetError, match="are the same photo, and their masks differ"):
+        evaluated(store, drawn)
+    (drawn / "cats" / "twin.png").write_bytes((drawn / "cats" / "b.png").read_bytes())
+    report, found = evaluated(store, drawn)
+    assert (report.computed, len(found.files)) == (3, 4)
+
+
+def test_masks_are_enlarged_to_the_truth_by_nearest_neighbour(store, drawn):
+    _, found = evaluated(store, drawn)  # c's mask is 64x48 and its truth 128x96
+    (run,) = store.runs()
+    at = found.files["path"].tolist().index("dogs/c.png")
+    mask = store.mask(run.run, found.files["image_id"].iloc[at])
+    large = np.array(Image.fromarray(mask).resize((128, 96), Image.Resampling.NEAREST))
+    one = found.selected(np.arange(len(found.files)) == at)
+    assert one.confusion().loc["cat", "dog"] == ((large == 2) & (truth_c(drawn) == 1)).sum()
+    near = boundary.matches(truth_c(drawn), large)
+    assert [int(column[0]) for column in one.boundaries["dog"]] == list(near[2])
+
+
+def truth_c(folder) -> np.ndarray:
+    return png.read_index_png((folder / "dogs" / "c.png").read_bytes())
+
+
+def test_an_all_void_truth_is_counted_once_and_says_nothing(store, drawn):
+    draw(drawn, "cats/b.png", void=(0, 0, 64, 48))
+    _, found = evaluated(store, drawn, names=["b"])
+    assert set(values(found).values()) == {None}
+    assert evaluated(store, drawn, names=["b"])[0].computed == 0
+
+
+# --- several runs, own classes ---
+
+
+def test_differences_are_paired_over_the_same_photos(store, drawn, fake, tmp_path):
+    from dataclasses import replace
+
+    run_module.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
+    names = [run.run for run in store.runs()]
+    assert truth_counting.runs_with(store, drawn) == names
+    report = truth_counting.update(store, drawn, names, classes=CLASSES)
+    found = [evaluation.evaluation(store, report.truth, name, files=report.files) for name in report.runs]
+    gains = evaluation.differences(found)
+    assert [gain.measure for gain in gains] == ["miou", "pixel_accuracy"]
+    accuracy = [one.measures["pixel_accuracy"].overall() for one in found]
+    assert gains[1].value == pytest.approx(accuracy[1] - accuracy[0])
+    assert gains[1].interval[0] <= gains[1].value <= gains[1].interval[1]
+    with pytest.raises(SegError, match="same photos"):
+        evaluation.differences([found[0], found[1].selected(np.array([True, False, False]))])
+    table = evaluation.table(found)
+    assert table["label"].fillna("").tolist() == ["", "cats", "dogs"] * 2
+    assert {"miou", "miou_mean", "miou_low", "iou:cat_mean_high", "iou:cat_n"} <= set(table)
+
+
+def test_trimaps_are_cats_and_dogs_to_voc_nets_and_pets_to_own(tmp_path, paint, fake):
+    store = Store.create(tmp_path / "store")
+    for name in ("Abyssinian_1.png", "beagle_2.png"):
+        paint(name, cat=(0, 0, ord(name[0]) - 40, 48))
+        trimap = np.full((48, 64), 2, np.uint8)
+        trimap[:, :20], trimap[:, 20:22] = 1, 3
+        (tmp_path / "trimaps").mkdir(exist_ok=True)
+        Image.fromarray(trimap).save(tmp_path / "trimaps" / name)
+    run_module.run(tmp_path / "photos", store, fake, options=OPTIONS)
+    folder = tmp_path / "masks"
+    for name in ("Abyssinian_1.png", "beagle_2.png"):
+        draw(folder, name, cat=(0, 0, 21, 48))
+    own = import_masks(store, folder, ("background", "pet"), "own").run
+    (nets,) = [run.run for run in store.runs() if run.run != own]
+    report = truth_counting.update(store, tmp_path / "trimaps", [nets, own])
+    assert report.truth.format == "trimap"
+    voc, pets = (evaluation.evaluation(store, report.truth, name) for name in (nets, own))
+    assert voc.confusion().loc["dog", "cat"] == 20 * 48  # the beagle is painted as a cat
+    assert values(voc)["iou:dog"] == 0
+    assert values(pets)["iou:pet"] == values(pets)["pixel_accuracy"] == 1
+    assert pets.confusion().index.tolist() == ["background", "pet"]
+    assert "sofa" in voc.notes[0]
+    assert values(pets)["image_ece"] is None  # nobody knows how sure the imported masks' maker was
+    with pytest.raises(SegError, match="were imported"):
+        truth_counting.update(store, tmp_path / "trimaps", [own], calibration=True)
+
+
+def test_what_the_run_cannot_name_is_left_out_with_a_sentence(store, drawn, tmp_path):
+    for name in ("cats/a", "cats/b"):
+        draw(tmp_path / "masks", f"{name}.png", person=(0, 0, 10, 10))
+    run = import_masks(store, tmp_path / "masks", ("background", "x", "y", "person"), "other").run
+    report = truth_counting.update(store, drawn, [run], classes=CLASSES)
+    found = evaluation.evaluation(store, report.truth, run)
+    assert "has no class cat, dog" in found.notes[0]
+    assert found.measures["pixel_accuracy"].columns[1].sum() == 2 * 32 * 48 - 4 * 48
+
+
+# --- calibration ---
+
+
+def test_calibration_takes_the_confidence_of_each_pixel(store, drawn, fake, monkeypatch):
+    from seglib.inference import config
+    from seglib.pipeline import reproduce
+
+    spec_and_settings = fake, config.Settings(resize=fake.resize)
+    monkeypatch.setattr(reproduce, "remake", lambda *_: spec_and_settings)
+    report, found = evaluated(store, drawn, calibration=True)
+    assert report.computed == 3
+    pixels, confidence, right = found.bins
+    assert pixels.sum() == 2 * 64 * 48 + 128 * 96 - 4 * 48
+    assert right.sum() / pixels.sum() == pytest.approx(values(found)["pixel_accuracy"])
+    curve = found.reliability()
+    assert curve["n"].sum() == pixels.sum()
+    plain = (curve["n"] * (curve["accuracy"] - curve["confidence"]).abs()).sum() / curve["n"].sum()
+    assert values(found)["ece"] == pytest.approx(plain)
+    at = found.files["path"].tolist().index("cats/a.png")
+    assert confidence[at].sum() / pixels[at].sum() == pytest.approx(found.confidence[at], abs=1e-5)
+    images = found.reliability("images")
+    assert images["n"].sum() == 3
+    assert evaluated(store, drawn, calibration=True)[0].computed == 0
+
+
+def test_the_confidence_map_has_the_mean_that_is_stored(fake):
+    from seglib.inference import config, predictor
+
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+    settings = config.Settings(resize=fake.resize)
+    (measures,) = predictor.predict_batch(image[None], fake, settings)[1]
+    grid = predictor.confidence_map(image, fake, settings)
+    assert grid.shape == (48, 64)
+    assert float(grid.mean()) == pytest.approx(measures.confidence, abs=1e-6)
+
+
+# --- care, pictures ---
+
+
+def test_counts_of_a_run_go_with_it_and_truths_without_an_evaluation_too(store, drawn):
+    report, _ = evaluated(store, drawn)
+    (run,) = store.runs()
+    folder = pair_counts.evaluation_folder(store, run.run, report.truth.id)
+    assert list(pd.read_parquet(sorted(folder.glob("part-*.parquet"))[0]))[:4] == ["image_id", "a", "b", "pixels"]
+    assert status.status(store).stale == 0
+    prune.prune(store)
+    assert ground_truth.all_truths(store) == [report.truth]
+    prune.remove_run(store, run.run)
+    assert not folder.exists()
+    prune.prune(store)
+    assert ground_truth.all_truths(store) == []
+
+
+def test_a_picture_that_is_gone_takes_its_truth_along(store, drawn, tmp_path, fake):
+    report, _ = evaluated(store, drawn)
+    masks = store.path / "truths" / report.truth.id / "masks"
+    (tmp_path / "photos" / "cats" / "a.png").unlink()
+    run_module.run(tmp_path / "photos", store, fake, options=OPTIONS)
+    assert len(list(masks.rglob("*.png"))) == 3
+    prune.prune(store)
+    assert len(list(masks.rglob("*.png"))) == 2
+    assert evaluated(store, drawn)[0].computed == 0
+    assert status.status(store).stale == 0
+    draw(drawn, "cats/b.png", cat=(0, 0, 9, 9))  # another truth: the counts of the old one are stale
+    evaluated(store, drawn)
+    assert status.status(store).counts.stale_rows > 0
+    prune.prune(store)
+    assert status.status(store).stale == 0
+    assert len(list(masks.rglob("*.png"))) == 2
+    assert evaluated(store, drawn)[0].computed == 0
+
+
+def test_the_sheet_shows_photo_truth_and_run(store, drawn):
+    _, found = evaluated(store, drawn)
+    sheet = sample_sheet.sheet(store, [found], count=2, seed=1)
+    assert sheet.size == overlay.sheet([(Image.new("RGB", (1, 1)), "")] * 6, [("cat", (0, 0, 0))], per_row=3).size
+    assert sheet == sample_sheet.sheet(store, [found], count=2, seed=1)
+    assert any(sheet != sample_sheet.sheet(store, [found], count=2, seed=seed) for seed in range(2, 8))
+    assert (255, 0, 0) in {colour for _, colour in sheet.getcolors(1 << 20)}  # a photo's cat
+    assert sample_sheet.sheet(store, [found], count=99, seed=1).height > sheet.height
+
+
+# --- an independent script ---
+
+
+def equal_to_plain(store, folder, run, kind, names, tmp_path, spec, settings, **options) -> None:
+    """All figures that `tests/seglib/plain_evaluation.py` makes of the exported masks."""
+    from seglib.inference import predictor
+
+    report = truth_counting.update(store, folder, [run], calibration=True, **options)
+    figures = evaluation.evaluation(store, report.truth, run, files=report.files).figures(resamples=0)
+    kept = report.files["image_id"]
+    table = store.table([run])
+    assert len(kept) == len(table)
+    export.write_folder(tmp_path / "masks", export.mask_files(store, [run], Filters()))
+    (dataset,) = (tmp_path / "masks" / run).iterdir()
+    confidences = tmp_path / "confidences"
+    confidences.mkdir()
+    root = store.datasets()[0].root
+    for path in table["path"]:
+        image, grid_wh = predictor.shown(decode((root / path).read_bytes()), spec, settings)
+        found = predictor.confidence_map(image, spec, settings, grid_wh)
+        np.save(confidences / PurePosixPath(path).with_suffix(".npy").name, found)
+    plain = plain_evaluation.figures(kind, dataset, folder, confidences, len(spec.classes))
+    for suffix, reduced in (("", "value"), ("_mean", "mean")):
+        ours = [getattr(figures[f"iou:{name}"], reduced) for name in names]
+        ours = [np.nan if value is None else value for value in ours]
+        np.testing.assert_allclose(ours, plain[f"iou{suffix}"], rtol=0, atol=1e-9)
+        for name in ("miou", "miou_truth", "pixel_accuracy", "ece"):
+            assert getattr(figures[name], reduced) == pytest.approx(plain[name + suffix], abs=1e-9), name + suffix
+
+
+def test_figures_are_those_of_an_independent_script_on_painted_photos(store, drawn, fake, tmp_path, monkeypatch):
+    from seglib.inference import config
+    from seglib.pipeline import reproduce
+
+    settings = config.Settings(resize=fake.resize)
+    monkeypatch.setattr(reproduce, "remake", lambda *_: (fake, settings))
+    (run,) = store.runs()
+    equal_to_plain(store, drawn, run.run, "voc", CLASSES, tmp_path, fake, settings, classes=CLASSES)
+
+
+@pytest.mark.parametrize("kind", ["voc", "trimap"])
+def test_figures_are_those_of_an_independent_script(kind, tmp_path, shared):
+    from seglib.pipeline import reproduce
+
+    photos, folder = {
+        "voc": ("voc-animals/JPEGImages", "voc-animals/SegmentationClass"),
+        "trimap": ("oxford-pets/images", "oxford-pets/annotations/trimaps"),
+    }[kind]
+    store = Store.create(tmp_path / "store")
+    if kind == "voc":
+        every = (shared / "data/voc-animals/ImageSets/train.txt").read_text().split()
+    else:
+        every = sorted(p.name for p in (shared / "data" / photos).iterdir())
+    options = session.Options(workers=0, names=tuple(every[:: len(every) // 8]))
+    spec = MODELS["fcn_mobilenet_v2"]
+    run = run_module.run(shared / "data" / photos, store, spec, precision="fp32", options=options).run
+    names = VOC_CLASSES if kind == "voc" else ("background", "cat", "dog")
+    made = reproduce.remake(store, store.run(run))
+    equal_to_plain(store, shared / "data" / folder, run, kind, names, tmp_path, *made)
+
+
+# --- what cannot be evaluated ---
+
+
+def test_a_damaged_mask_of_one_run_costs_its_photo_in_all_of_them(store, drawn, fake, tmp_path):
+    from dataclasses import replace
+
+    run_module.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
+    names = [run.run for run in store.runs()]
+    damaged = store.table([names[1]]).set_index("path")["image_id"]["cats/a.png"]
+    store.mask_path(names[1], damaged).write_bytes(b"no picture")
+    report = truth_counting.update(store, drawn, names, classes=CLASSES)
+    assert report.failed == (damaged,)
+    assert report.files["path"].tolist() == ["cats/b.png", "dogs/c.png"]
+    found = [evaluation.evaluation(store, report.truth, name, files=report.files) for name in report.runs]
+    assert [len(one.files) for one in found] == [2, 2]
+    assert evaluation.differences(found, resamples=0)[0].value is not None
+    assert sample_sheet.sheet(store, found, count=9, seed=0).height > 0
+
+
+def test_runs_without_a_photo_in_common_are_a_sentence(store, drawn, fake, tmp_path, paint):
+    from dataclasses import replace
+
+    only = session.Options(workers=0, names=("a",))
+    other = session.Options(workers=0, names=("b",))
+    for side, options in (("40", only), ("32", other)):
+        run_module.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize(side)), options=options)
+    names = [run.run for run in store.runs() if not run.resize.startswith("64")]
+    with pytest.raises(DatasetError, match="no photo in common"):
+        truth_counting.update(store, drawn, names, classes=CLASSES)
+
+
+def test_what_cannot_be_calibrated_stops_before_anything_is_counted(store, drawn, tmp_path):
+    draw(tmp_path / "masks", "cats/a.png", cat=(0, 0, 9, 9))
+    own = import_masks(store, tmp_path / "masks", CLASSES, "own").run
+    (run,) = [run.run for run in store.runs() if run.run != own]
+    with pytest.raises(SegError):
+        truth_counting.update(store, drawn, [run, own], classes=CLASSES, calibration=True)
+    assert list(store.path.glob("evaluate/*/part-*.parquet")) == []

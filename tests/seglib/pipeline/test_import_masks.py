@@ -1,0 +1,112 @@
+"""Somebody else's masks as a run: taken in once, compared like ours, and of unknown confidence."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib.errors import DatasetError, UsageError
+from seglib.evaluation import comparison
+from seglib.maintenance import status
+from seglib.masks.png import index_png
+from seglib.pipeline import run as run_module
+from seglib.pipeline import session
+from seglib.pipeline.import_masks import import_masks
+from seglib.query import export, filters, histograms, statistics
+from seglib.query.filters import Filters
+from seglib.store.store import Store
+
+CLASSES = ("background", "cat", "dog", "person")
+
+
+@pytest.fixture
+def store(tmp_path, paint, fake) -> Store:
+    for name in ("cats/a.png", "cats/b.png", "dogs/c.png"):
+        paint(name, cat=(0, 0, 10 + ord(name[5]) % 7, 9))
+    store = Store.create(tmp_path / "store")
+    run_module.run(tmp_path / "photos", store, fake, options=session.Options(workers=0))
+    return store
+
+
+def write(folder, **masks):
+    folder.mkdir(exist_ok=True)
+    for name, mask in masks.items():
+        (folder / f"{name}.png").write_bytes(index_png(mask))
+
+
+def test_our_own_exported_masks_come_back_as_an_equal_run(store, tmp_path):
+    (ours,) = store.runs()
+    export.write_folder(tmp_path / "out", export.mask_files(store, None, Filters()))
+    report = import_masks(store, tmp_path / "out" / ours.run, CLASSES, "theirs")
+    assert (report.images, report.computed, report.failed, report.unmatched) == (3, 3, {}, 0)
+    comparison.update(store, [ours.run, report.run])
+    found = comparison.comparison(store, [ours.run, report.run])
+    assert found.consensus.overall() == 1
+    mine, theirs = (store.stats(store.run(name)).sort_values("image_id") for name in (ours.run, report.run))
+    same = [c for c in mine if c not in ("confidence", "entropy", "low_margin")]
+    pd.testing.assert_frame_equal(mine[same].reset_index(drop=True), theirs[same].reset_index(drop=True))
+
+
+def test_the_record_says_where_it_came_from_and_what_nobody_knows(store, tmp_path):
+    write(tmp_path / "m", a=np.ones((5, 7), np.uint8))
+    report = import_masks(store, tmp_path / "m", ("nothing", "pet"), "my UNet/2")
+    run = store.run(report.run)
+    assert report.run.startswith("my_UNet_2-imported-")
+    assert (run.model, run.resize, run.precision, run.weights_sha256, run.parameters) == (
+        "my_UNet_2", "imported", None, None, None,
+    )  # fmt: skip
+    assert run.recipe == {"imported": "my UNet/2"}
+    assert run.classes == ("nothing", "pet")
+    (row,) = store.table([run.run]).to_dict("records")
+    assert (row["path"], row["grid_width"], row["grid_height"], row["px:pet"]) == ("cats/a.png", 7, 5, 35)
+    assert pd.isna([row["confidence"], row["entropy"], row["low_margin"], row["animal"]]).all()
+    assert row["dominant"] == "pet"
+
+
+def test_the_same_masks_are_the_same_run_and_others_another(store, tmp_path):
+    write(tmp_path / "m", a=np.ones((5, 7), np.uint8))
+    first = import_masks(store, tmp_path / "m", CLASSES, "x")
+    again = import_masks(store, tmp_path / "m", CLASSES, "x")
+    assert (again.run, again.computed, again.reused) == (first.run, 0, 1)
+    assert import_masks(store, tmp_path / "m", (*CLASSES, "more"), "x").run != first.run
+    write(tmp_path / "m", a=np.zeros((5, 7), np.uint8))
+    other = import_masks(store, tmp_path / "m", CLASSES, "x")
+    assert other.run != first.run
+    assert store.table([first.run])["px:cat"].tolist() == [35]
+
+
+def test_a_mask_that_cannot_be_used_costs_itself(store, tmp_path):
+    write(tmp_path / "m", a=np.ones((5, 7), np.uint8), b=np.full((5, 7), 255, np.uint8))
+    (tmp_path / "m" / "c.png").write_bytes(b"no picture")
+    report = import_masks(store, tmp_path / "m", CLASSES, "x")
+    assert report.computed == 1
+    assert set(report.failed) == {"b.png", "c.png"}
+    assert "holds the value 255" in report.failed["b.png"]
+    (tmp_path / "m" / "a.png").unlink()
+    report = import_masks(store, tmp_path / "m", CLASSES, "bad")
+    assert report.computed == 0
+    assert report.run not in {run.run for run in store.runs()}
+
+
+def test_without_photos_or_matches_it_is_a_sentence(store, tmp_path):
+    write(tmp_path / "m", z=np.ones((5, 7), np.uint8))
+    with pytest.raises(DatasetError, match="None of the 3 photos"):
+        import_masks(store, tmp_path / "m", CLASSES, "x")
+    write(tmp_path / "m", a=np.ones((5, 7), np.uint8))
+    with pytest.raises(UsageError, match="letters or digits"):
+        import_masks(store, tmp_path / "m", CLASSES, "//")
+    with pytest.raises(UsageError, match="run a network over them first"):
+        import_masks(Store.create(tmp_path / "empty"), tmp_path / "m", CLASSES, "x")
+
+
+def test_questions_about_unknown_confidence_are_answered_with_nothing(store, tmp_path):
+    write(tmp_path / "m", **{name: np.ones((48, 64), np.uint8) for name in "abc"})
+    run = import_masks(store, tmp_path / "m", CLASSES, "x").run
+    table = store.table([run])
+    assert statistics.key_figures(table).mean_confidence is None
+    assert histograms.histogram(table["confidence"])["count"].sum() == 0
+    assert filters.select(table, Filters.decode("confidence=0..1")).empty
+    assert statistics.ordered(table, "confidence", descending=True).tolist() == [0, 1, 2]
+    both = store.table()
+    assert both["confidence"].notna().sum() == 3
+    assert export.csv_bytes(export.stats_frame(store, [run])).count(b"\n") == 4
+    assert status.status(store).runs[-1].rows == 3

@@ -1,0 +1,25 @@
+"""The embedded network on real photos of cats and dogs; skipped where the development data is not at hand."""
+
+import pytest
+
+from seglib.models.registry import find
+from seglib.pipeline import run
+from seglib.pipeline.session import Options
+from seglib.query import statistics
+from seglib.store.store import Store
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_animal_equals_the_folder_label_on_nearly_all_photos(shared, tmp_path, precision):
+    folder = shared / "data" / "dogs-cats" / "test_set"
+    names = [p.relative_to(folder).as_posix() for p in sorted(folder.glob("*/*.jpg"))[::6]]
+    store = Store.create(tmp_path / "store")
+    report = run.run(folder, store, find(), precision=precision, options=Options(names=tuple(names)))
+    assert (report.computed, report.failed) == (len(names), 0)
+    table = store.table()
+    found = statistics.key_figures(table)
+    assert found.claiming == len(names) >= 80
+    assert found.agreeing / found.claiming >= 0.94
+    assert table["split"].unique().tolist() == ["test"]
+    counts = table[[c for c in table if c.startswith("px:")]].sum(axis=1)
+    assert (counts == table["grid_width"] * table["grid_height"]).all()

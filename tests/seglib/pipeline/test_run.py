@@ -1,0 +1,576 @@
+"""Whole runs with the fake net: what is computed, reused, failed; what the store holds then."""
+
+import json
+import os
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from seglib.data.image import decode, image_id
+from seglib.data.resize import Resize
+from seglib.errors import DatasetError, StoreError, Terminated, UnknownName, WeightsError
+from seglib.fileio.process import machine
+from seglib.inference import config, predictor, thread_pool
+from seglib.maintenance import prune, verify
+from seglib.maintenance import status as maintenance_status
+from seglib.pipeline import batching, session
+from seglib.pipeline import run as run_module
+from seglib.pipeline.session import Options
+from seglib.store import writer
+from seglib.store.store import Store
+
+INLINE = Options(workers=0)
+
+
+@pytest.fixture
+def photos(paint, tmp_path) -> Path:
+    paint("cats/a.png", cat=(0, 0, 32, 48))
+    paint("cats/b.png", "cat", dog=(0, 0, 8, 8))
+    paint("dogs/c.png", dog=(0, 0, 64, 24))
+    paint("dogs/d.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store.create(tmp_path / "store")
+
+
+def run(photos: Path, store: Store, spec, options: Options = INLINE, **more) -> session.Report:
+    return run_module.run(photos, store, spec, options=options, **{"precision": "fp32", **more})
+
+
+def counts(report: session.Report) -> tuple[int, int, int, int]:
+    assert report.images == report.computed + report.reused + report.failed
+    return report.images, report.computed, report.reused, report.failed
+
+
+def test_the_table_says_what_each_photo_shows(photos, store, fake):
+    assert counts(run(photos, store, fake)) == (4, 4, 0, 0)
+    table = store.table().set_index("path")
+    assert table.loc["cats/a.png", ["px:background", "px:cat", "px:dog", "px:person"]].tolist() == [1536, 1536, 0, 0]
+    assert table.loc["dogs/c.png", "px:dog"] == 64 * 24
+    assert table["label"].tolist() == ["cats", "cats", "dogs", "dogs"]
+    assert table["animal"].tolist() == ["cat", "cat", "dog", "none"]
+    assert table["dominant"].tolist() == ["cat", "cat", "dog", "background"]
+    assert (table[[c for c in table if c.startswith("px:")]].sum(axis=1) == 64 * 48).all()
+
+
+def test_columns_and_types_are_the_contract(photos, store, fake):
+    run(photos, store, fake)
+    table = store.table()
+    classes = ["background", "cat", "dog", "person"]
+    assert list(table.columns) == [
+        *("dataset", "path", "split", "label", "width", "height", "image_id", "run", "model"),
+        *("grid_width", "grid_height", *(f"px:{c}" for c in classes), *(f"blobs:{c}" for c in classes)),
+        *("confidence", "entropy", "low_margin", "dominant", "animal", "tags"),
+    ]
+    types = table.dtypes.astype(str)
+    assert set(types[[f"px:{c}" for c in classes]]) == {"int32"}
+    assert set(types[[f"blobs:{c}" for c in classes]]) == {"uint16"}
+    assert set(types[["confidence", "entropy", "low_margin"]]) == {"float32"}
+    assert set(types[["split", "label", "run", "model", "dominant", "animal"]]) == {"category"}
+
+
+def test_the_store_is_plain_files_of_the_agreed_layout(photos, store, fake):
+    report = run(photos, store, fake)
+    root = store.path
+    image_id = store.table()["image_id"].iloc[0]
+    assert json.loads((root / "store.json").read_text()) == {"schema": 1}
+    dataset = json.loads(next(root.glob("datasets/*/dataset.json")).read_text())
+    assert dataset | {"root": str(photos), "name": "photos"} == dataset
+    assert len(list(root.glob("datasets/*/files/part-*.parquet"))) == 1
+    assert len(list((root / "runs" / report.run / "stats").glob("part-*.parquet"))) == 1
+    with Image.open(root / "runs" / report.run / "masks" / image_id[:2] / f"{image_id}.png") as mask:
+        assert (mask.mode, mask.size) == ("P", (64, 48))
+        assert np.bincount(np.array(mask).ravel(), minlength=4).tolist() == [1536, 1536, 0, 0]
+    with Image.open(root / "thumbs" / image_id[:2] / f"{image_id}.jpg") as thumb:
+        assert thumb.format == "JPEG"
+    about = json.loads((root / "runs" / report.run / "run.json").read_text())
+    assert (about["model"], about["precision"], about["classes"]) == ("fake", "fp32", list(fake.classes))
+    assert [i["computed"] for i in about["invocations"]] == [4]
+    absolute = [p.name for p in root.rglob("*") if p.is_file() and str(photos).encode() in p.read_bytes()]
+    assert absolute == ["dataset.json"]
+    assert not (root / "tmp").exists()
+    assert not (root / "lock").exists()
+
+
+def test_a_second_run_computes_nothing_and_opens_no_file(photos, store, fake, monkeypatch):
+    first = run(photos, store, fake)
+    before = store.version()
+    monkeypatch.setattr("seglib.data.decode_pool.read_photo", pytest.fail)
+    monkeypatch.setattr("seglib.inference.predictor.predict_batch", pytest.fail)
+    again = run(photos, store, fake)
+    assert counts(again) == (4, 0, 4, 0)
+    assert again.run == first.run
+    assert store.version() == before
+
+
+def test_renamed_copied_and_changed_files(photos, store, fake):
+    run(photos, store, fake)
+    (photos / "cats" / "a.png").rename(photos / "cats" / "renamed.png")
+    shutil.copy(photos / "cats" / "b.png", photos / "dogs" / "copy.png")
+    Image.new("RGB", (64, 48), (255, 0, 0)).save(photos / "dogs" / "c.png")
+    report = run(photos, store, fake)
+    assert counts(report) == (5, 1, 4, 0)
+    assert report.vanished == 1
+    table = store.table().set_index("path")
+    assert list(table.index) == ["cats/b.png", "cats/renamed.png", "dogs/c.png", "dogs/copy.png", "dogs/d.png"]
+    assert table.loc["dogs/c.png", "animal"] == "cat"
+    assert table.loc["dogs/copy.png", "image_id"] == table.loc["cats/b.png", "image_id"]
+    assert table.loc["cats/renamed.png", "px:cat"] == 1536
+    status = maintenance_status.status(store)
+    assert (status.datasets[0].files, status.datasets[0].vanished, status.runs[0].stale_rows) == (5, 1, 1)
+
+
+def test_equal_files_in_one_run_are_two_rows_and_one_forward_pass(photos, store, fake):
+    shutil.copy(photos / "cats" / "a.png", photos / "dogs" / "twin.png")
+    assert counts(run(photos, store, fake)) == (5, 4, 1, 0)
+    assert len(store.table()) == 5
+
+
+def test_a_second_run_of_another_recipe_identifies_files_without_new_rows_of_them(photos, store, fake):
+    shutil.copy(photos / "cats" / "a.png", photos / "dogs" / "twin.png")
+    run(photos, store, fake)
+    files = store.files(store.datasets()[0])
+    assert counts(run(photos, store, fake, resize=Resize("32x48"))) == (5, 4, 1, 0)
+    pd.testing.assert_frame_equal(store.files(store.datasets()[0]), files)
+    table = store.table()
+    assert table.groupby("run", observed=True).size().tolist() == [5, 5]
+    assert set(table["grid_width"]) == {32, 64}
+
+
+def test_a_file_that_comes_back_unchanged_is_a_row_again(photos, store, fake):
+    run(photos, store, fake)
+    aside = photos.parent / "aside.png"
+    (photos / "cats" / "a.png").rename(aside)
+    assert counts(run(photos, store, fake)) == (3, 0, 3, 0)
+    assert len(store.table()) == 3
+    aside.rename(photos / "cats" / "a.png")
+    assert counts(run(photos, store, fake)) == (4, 0, 4, 0)
+    assert len(store.table()) == 4
+
+
+def test_failures_are_rows_with_a_reason_and_are_not_opened_again(photos, store, fake, monkeypatch):
+    (photos / "cats" / "empty.jpg").write_bytes(b"")
+    (photos / "cats" / "text.jpg").write_text("no picture")
+    assert counts(run(photos, store, fake)) == (6, 4, 0, 2)
+    failures = store.failures().set_index("path")
+    assert failures["reason"].to_dict() == {"cats/empty.jpg": "empty", "cats/text.jpg": "not_an_image"}
+    assert len(store.table()) == 4
+    with monkeypatch.context() as patch:
+        patch.setattr("seglib.data.decode_pool.read_photo", pytest.fail)
+        assert counts(run(photos, store, fake)) == (6, 0, 4, 2)
+    Image.new("RGB", (64, 48), (255, 0, 0)).save(photos / "cats" / "text.jpg", "PNG")
+    assert counts(run(photos, store, fake)) == (6, 1, 4, 1)
+    assert list(store.failures()["path"]) == ["cats/empty.jpg"]
+
+
+def test_names_that_are_no_utf8_are_failures_with_a_hint(photos, store, fake):
+    with open(os.fsencode(photos) + b"/cats/\xff.png", "wb") as file:
+        file.write((photos / "cats" / "a.png").read_bytes())
+    assert counts(run(photos, store, fake)) == (5, 4, 0, 1)
+    assert counts(run(photos, store, fake)) == (5, 0, 4, 1)
+    failure = store.failures().iloc[0]
+    assert (failure["path"], failure["reason"]) == ("cats/\\xff.png", "unreadable")
+    assert "rename it" in failure["detail"]
+
+
+def test_a_folder_whose_name_is_no_utf8_is_a_data_set(photos, store, fake):
+    odd = Path(os.fsdecode(os.fsencode(photos.parent) + b"/\xff"))
+    photos.rename(odd)
+    assert counts(run(odd, store, fake)) == (4, 4, 0, 0)
+    assert store.table()["dataset"].unique().tolist() == ["\\xff"]
+    assert counts(run(odd, Store(store.path), fake)) == (4, 0, 4, 0)
+
+
+def test_a_file_that_was_refused_is_read_as_soon_as_it_may_be(photos, store, fake, monkeypatch):
+    from seglib.data import decode_pool
+    from seglib.errors import BadImage
+
+    real = decode_pool.read_photo
+
+    def refused(path, *rest, **options):
+        if path.name == "a.png":
+            raise BadImage("unreadable", "Reading failed: Permission denied.")
+        return real(path, *rest, **options)
+
+    monkeypatch.setattr("seglib.data.decode_pool.read_photo", refused)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert counts(run(photos, store, fake)) == (4, 3, 0, 1)
+    assert counts(run(photos, store, fake)) == (4, 0, 3, 1)
+    monkeypatch.undo()
+    assert counts(run(photos, store, fake)) == (4, 1, 3, 0)
+
+
+def test_a_good_file_that_turns_bad_leaves_the_table_with_a_reason(photos, store, fake):
+    run(photos, store, fake)
+    (photos / "cats" / "a.png").write_bytes(b"broken")
+    assert counts(run(photos, store, fake)) == (4, 0, 3, 1)
+    assert "cats/a.png" not in set(store.table()["path"])
+    assert store.failures()["reason"].tolist() == ["not_an_image"]
+
+
+def test_a_touched_file_is_read_again_and_not_computed_again(photos, store, fake):
+    run(photos, store, fake)
+    os.utime(photos / "cats" / "a.png", ns=(1, 1))
+    assert counts(run(photos, store, fake)) == (4, 0, 4, 0)
+    assert len(store.table()) == 4
+
+
+def test_a_limit_or_list_computes_some_and_forgets_none(photos, store, fake):
+    run(photos, store, fake, Options(workers=0, limit=1))
+    assert store.table()["path"].tolist() == ["cats/a.png"]
+    report = run(photos, store, fake, Options(workers=0, names=("d", "cats/a.png")))
+    assert counts(report) == (2, 1, 1, 0)
+    assert report.vanished == 0
+    assert store.table()["path"].tolist() == ["cats/a.png", "dogs/d.png"]
+
+
+def test_two_folders_with_equal_relative_paths_do_not_mix(photos, store, fake, tmp_path):
+    other = tmp_path / "elsewhere" / "photos"
+    shutil.copytree(photos, other)
+    Image.new("RGB", (64, 48), (0, 0, 255)).save(other / "cats" / "a.png")
+    run(photos, store, fake)
+    assert counts(run(other, store, fake)) == (4, 1, 3, 0)
+    table = store.table()
+    assert len(table) == 8
+    names = table["dataset"].cat.categories.tolist()
+    assert names[0] == "photos"
+    assert names[1].startswith("photos-")
+    assert table[table["path"] == "cats/a.png"].set_index("dataset")["px:person"].to_dict() == {
+        names[0]: 0,
+        names[1]: 3072,
+    }
+    (other / "cats" / "a.png").unlink()
+    run(other, store, fake)
+    assert len(store.table(datasets=["photos"])) == 4
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_and_workers_change_nothing(photos, tmp_path, fake, batch_size, workers):
+    expected, found = Store.create(tmp_path / "expected"), Store.create(tmp_path / "found")
+    run(photos, expected, fake, resize=Resize("short:40"))
+    run(photos, found, fake, Options(workers=workers, batch_size=batch_size), resize=Resize("short:40"))
+    pd.testing.assert_frame_equal(found.table(), expected.table(), rtol=0, atol=1e-5)
+    name = expected.runs()[0].run
+    for found_id in expected.table()["image_id"]:
+        assert found.mask_path(name, found_id).read_bytes() == expected.mask_path(name, found_id).read_bytes()
+
+
+def test_a_copy_has_no_row_before_its_twin_has(photos, store, fake, monkeypatch):
+    """A kill between two commits must not leave a file that points to nothing."""
+    shutil.copy(photos / "cats" / "a.png", photos / "cats" / "a copy.png")
+    monkeypatch.setattr("seglib.store.store.writer.COMMIT_ROWS", 1)
+    gate, real = threading.Event(), predictor.predict_batch
+
+    def slow(*arguments):
+        gate.wait(1)  # the copy is read long before its twin is computed
+        return real(*arguments)
+
+    seen, commit = [], writer.Writer.commit
+
+    def watched(self):
+        commit(self)
+        files, rows = store.files(store.datasets()[0]), store.computed_ids(store.runs()[0].run, fake.classes)
+        seen.append(set(files["image_id"].dropna()) - rows)
+
+    monkeypatch.setattr(predictor, "predict_batch", slow)
+    monkeypatch.setattr(writer.Writer, "commit", watched)
+    assert counts(run(photos, store, fake, Options(workers=0, batch_size=4))) == (5, 4, 1, 0)
+    assert seen
+    assert seen == [set()] * len(seen)
+
+
+def test_photos_of_different_shape_are_batched_by_shape(paint, store, fake, tmp_path, monkeypatch):
+    for index in range(6):
+        paint(f"{index}.png", size_wh=(64, 48) if index % 2 else (48, 64), cat=(0, 0, 1 + index, 1))
+    shapes = []
+    real = predictor.predict_batch
+    monkeypatch.setattr(
+        predictor, "predict_batch", lambda images, *rest: shapes.append(images.shape) or real(images, *rest)
+    )
+    run(tmp_path / "photos", store, fake, Options(workers=0, batch_size=3), resize=Resize("native"))
+    assert sorted(shapes) == [(3, 48, 64, 3), (3, 64, 48, 3)]
+
+
+def test_a_net_with_a_side_of_its_own_sees_photos_in_their_aspect_whatever_the_grid(
+    paint, store, fake, tmp_path, monkeypatch
+):
+    """Batches are of one shape for the net and of one grid; masks are those of the photo alone."""
+    for index in range(3):
+        paint(f"wide{index}.png", size_wh=(96, 48), cat=(0, 0, 16 + 16 * index, 48))
+        paint(f"large{index}.png", size_wh=(192, 96), dog=(0, 0, 32 + 32 * index, 96))
+        paint(f"tall{index}.png", size_wh=(48, 96), dog=(0, 0, 48, 16 + 16 * index))
+    spec, asked, real = replace(fake, net_side=96), [], predictor.predict_batch
+
+    def watched(images, spec, settings, grid_wh):
+        asked.append((*images.shape[:3], *grid_wh))
+        return real(images, spec, settings, grid_wh)
+
+    monkeypatch.setattr(predictor, "predict_batch", watched)
+    options = Options(workers=0, batch_size=3)
+    for rule, expected in {
+        "32": [(3, 96, 192, 32, 32), (3, 96, 192, 32, 32), (3, 192, 96, 32, 32)],
+        "native": [(3, 96, 192, 96, 48), (3, 96, 192, 192, 96), (3, 192, 96, 48, 96)],
+    }.items():
+        asked.clear()
+        report = run(tmp_path / "photos", store, spec, options, resize=Resize(rule))
+        assert sorted(asked) == sorted(expected)
+        settings = config.Settings(resize=Resize(rule))
+        table = store.table([report.run]).set_index("path")
+        assert (table["px:cat"] / (table["grid_width"] * table["grid_height"]))["wide1.png"] == pytest.approx(
+            1 / 3, abs=0.02
+        )
+        for path in table.index:
+            data = (tmp_path / "photos" / path).read_bytes()
+            image, grid_wh = predictor.shown(decode(data), spec, settings)
+            alone = real(image[None], spec, settings, grid_wh)[0][0]
+            assert (store.mask(report.run, image_id(data)) == alone).all()
+
+
+def test_many_shapes_do_not_wait_for_ever(paint, store, fake, tmp_path, monkeypatch):
+    for index in range(20):
+        paint(f"{index:02}.png", size_wh=(40 + index, 40))
+    waiting = []
+    real = batching.Batches.add
+    monkeypatch.setattr(
+        batching.Batches,
+        "add",
+        lambda self, *a: waiting.append(self.waiting) or real(self, *a),
+    )
+    assert (
+        run(tmp_path / "photos", store, fake, Options(workers=0, batch_size=2), resize=Resize("native")).computed == 20
+    )
+    assert max(waiting) < 8
+
+
+def test_parts_are_merged_at_the_end(photos, store, fake, monkeypatch):
+    monkeypatch.setattr("seglib.store.store.writer.COMMIT_ROWS", 1)
+    report = run(photos, store, fake)
+    assert len(list((store.path / "runs" / report.run / "stats").iterdir())) == 1
+    assert len(list(store.path.glob("datasets/*/files/*"))) == 1
+    assert len(store.table()) == 4
+
+
+def test_progress_counts_up_to_the_total(photos, store, fake):
+    (photos / "cats" / "empty.jpg").write_bytes(b"")
+    seen = []
+    run(photos, store, fake, on_progress=lambda p: seen.append((p.total, p.done, p.failed)))
+    assert seen[0] == (5, 0, 0)
+    assert seen[-1] == (5, 5, 1)
+
+
+def test_what_is_computed_before_a_stop_is_kept(photos, store, fake, monkeypatch):
+    real, calls = predictor.predict_batch, []
+
+    def stopped_at_the_third(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(predictor, "predict_batch", stopped_at_the_third)
+    monkeypatch.setattr(thread_pool, "MOST", 1)
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, store, fake, Options(workers=0, batch_size=1))
+    kept = len(store.table())
+    assert kept in (2, 3)  # the fourth may have begun when the third was stopped
+    assert store.runs()[0].invocations[0]["computed"] == kept
+    monkeypatch.setattr(predictor, "predict_batch", real)
+    assert counts(run(photos, store, fake)) == (4, 4 - kept, kept, 0)
+
+
+def test_a_failed_write_loses_nothing_else_and_is_reported(photos, store, fake, monkeypatch):
+    real, bad = type(store.scratch).write, image_id((photos / "cats" / "b.png").read_bytes())
+
+    def full(self, path, data, **options):
+        if path.suffix == ".png" and path.stem == bad:
+            raise OSError(28, "No space left on device")
+        real(self, path, data, **options)
+
+    monkeypatch.setattr(type(store.scratch), "write", full)
+    with pytest.raises(OSError, match="No space"):
+        run(photos, store, fake, Options(workers=0, batch_size=1))
+    monkeypatch.setattr(type(store.scratch), "write", real)
+    kept = set(store.table()["path"])
+    assert "cats/a.png" in kept
+    assert "cats/b.png" not in kept
+    assert counts(run(photos, store, fake)) == (4, 4 - len(kept), len(kept), 0)
+
+
+def test_auto_precision_repeats_the_store(photos, store, fake, monkeypatch):
+    monkeypatch.setattr(config, "fastest_precision", lambda device: "fp32")
+    run(photos, store, fake, precision="bf16")
+    report = run(photos, store, fake, precision="auto")
+    assert (report.precision, report.computed) == ("bf16", 0)
+    assert run(photos, store, fake, precision="auto", resize=Resize("32x48")).precision == "fp32"
+
+
+def test_told_to_stop_while_the_last_photos_are_kept_it_keeps_them(photos, store, fake, monkeypatch):
+    real, calls = thread_pool.ThreadPoolExecutor.shutdown, []
+
+    def stopped_once(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise Terminated
+        real(self, *arguments, **options)
+
+    monkeypatch.setattr(thread_pool.ThreadPoolExecutor, "shutdown", stopped_once)
+    with pytest.raises(Terminated):
+        run(photos, store, fake)
+    monkeypatch.undo()
+    assert len(store.table()) == 4
+
+
+# --- verify, status, prune ---
+
+
+def test_verify_finds_changed_content_behind_equal_size_and_time_and_damaged_masks(photos, store, fake):
+    report = run(photos, store, fake)
+    ids = store.table().set_index("path")["image_id"]
+    path = photos / "cats" / "a.png"
+    status, data = path.stat(), bytearray(path.read_bytes())
+    path.write_bytes(bytes(data[:-12]) + b"IEND" * 3)  # same size, other content
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    store.mask_path(report.run, ids["dogs/c.png"]).unlink()
+    store.mask_path(report.run, ids["dogs/d.png"]).write_bytes(b"x")
+    assert counts(run(photos, store, fake)) == (4, 0, 4, 0)  # nobody looked
+    assert verify.damaged_masks(store, store.run()) == {ids["dogs/c.png"], ids["dogs/d.png"]}
+    repaired = run(photos, store, fake, Options(workers=0, verify=True))
+    assert (repaired.computed, repaired.failed) in ((3, 0), (2, 1))
+    assert verify.damaged_masks(store, store.run()) == set()
+    assert len(store.table()) in (3, 4)
+
+
+def test_prune_removes_what_no_file_has_and_nothing_else(photos, store, fake):
+    report = run(photos, store, fake)
+    gone = store.table().set_index("path").loc["cats/a.png", "image_id"]
+    (photos / "cats" / "a.png").unlink()
+    run(photos, store, fake)
+    table = store.table()
+    kept = table["image_id"][0]
+    pictures = [store.path / "cache" / "photos" / one[:2] / f"{one}.jpg" for one in (gone, kept)]
+    pictures += [store.path / "cache" / "uncertainty" / report.run / one[:2] / f"{one}.jpg" for one in (gone, kept)]
+    for picture in pictures:  # as the dashboard makes them
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.touch()
+    assert maintenance_status.status(store).stale == 4  # vanished, its older row, its statistics, its thumbnail
+    assert prune.prune(store).stale == 4
+    assert maintenance_status.status(store).stale == 0
+    pd.testing.assert_frame_equal(store.table(), table)
+    assert not store.mask_path(report.run, gone).exists()
+    assert not store.thumbnail_path(gone).exists()
+    assert [picture.exists() for picture in pictures] == [False, True, False, True]
+    assert len(list(store.path.rglob("*.png"))) == 3
+    assert counts(run(photos, store, fake)) == (3, 0, 3, 0)
+
+
+def test_prune_waits_for_a_run_that_writes(photos, store, fake):
+    run(photos, store, fake)
+    host, boot = machine()
+    (store.path / "tmp" / f"{host}.{boot}.{os.getppid()}").mkdir(parents=True)
+    with pytest.raises(StoreError, match="when the run is done"):
+        prune.prune(store)
+
+
+def test_removing_a_run_leaves_the_others_and_the_files_as_they_are(photos, store, fake):
+    kept = run(photos, store, fake)
+    table, files = store.table(), store.files(store.datasets()[0])
+    gone = run(photos, store, fake, resize=Resize("32x48"))
+    assert len(store.table()) == 2 * len(table)
+    rendered = store.path / "cache" / "uncertainty"  # as the dashboard makes it
+    for name in (kept.run, gone.run):
+        (rendered / name / "ab").mkdir(parents=True)
+    prune.remove_run(store, gone.run)
+    assert [folder.name for folder in rendered.iterdir()] == [kept.run]
+    assert [r.run for r in store.runs()] == [kept.run]
+    pd.testing.assert_frame_equal(store.table(), table)
+    pd.testing.assert_frame_equal(store.files(store.datasets()[0]), files)
+    assert verify.damaged_masks(store, store.run()) == set()
+    assert not (store.path / "tmp").exists()
+    assert run(photos, store, fake, resize=Resize("32x48")).computed == gone.computed
+
+
+def test_a_run_that_is_not_there_or_damaged(photos, store, fake):
+    report = run(photos, store, fake)
+    for name in ("", "..", "x", "../datasets"):
+        with pytest.raises(UnknownName, match="There is no run"):
+            prune.remove_run(store, name)
+    (store.path / "runs" / report.run / "run.json").write_text("{")
+    prune.remove_run(store, report.run)
+    assert store.runs() == []
+
+
+def test_a_run_that_somebody_adds_to_is_not_removed(photos, store, fake):
+    report = run(photos, store, fake)
+    host, boot = machine()
+    at_work = store.path / "tmp" / f"{host}.{boot}.{os.getppid()}"
+    at_work.mkdir(parents=True)
+    (at_work / "run.another-1").touch()
+    other = run(photos, store, fake, resize=Resize("32x48"))
+    prune.remove_run(store, other.run)  # it adds to another one
+    (at_work / f"run.{report.run}").touch()
+    with pytest.raises(StoreError, match="is adding to the run"):
+        prune.remove_run(store, report.run)
+    at_work.rename(at_work.with_name(f"{host}.{'0' * 8}.1"))  # of an earlier boot: nobody is there any more
+    prune.remove_run(store, report.run)
+    assert store.runs() == []
+
+
+def test_a_run_is_claimed_while_it_is_added_to(photos, store, fake):
+    seen = []
+    run_module.run(
+        photos,
+        store,
+        fake,
+        precision="fp32",
+        options=Options(workers=0),
+        on_progress=lambda p: seen.append(list(store.path.glob(f"tmp/*/run.{p.run}"))),
+    )
+    assert all(len(claims) == 1 for claims in seen)
+    assert not list(store.path.glob("tmp/*"))
+
+
+def test_prune_removes_thumbnails_that_no_run_shows(photos, store, fake):
+    report = run(photos, store, fake)
+    prune.remove_run(store, report.run)
+    assert len(list(store.path.glob("thumbs/*/*.jpg"))) == maintenance_status.status(store).stale_thumbnails == 4
+    prune.prune(store)
+    assert not list(store.path.glob("thumbs/*/*.jpg"))
+    run(photos, store, fake)
+    assert len(list(store.path.glob("thumbs/*/*.jpg"))) == 4
+
+
+def test_how_a_folder_differs_from_its_scan(photos, store, fake):
+    run(photos, store, fake)
+    (dataset,) = store.datasets()
+    same = maintenance_status.Drift(dataset=dataset.name, there=True, new=0, changed=0, vanished=0)
+    assert maintenance_status.drift(store, dataset) == same
+    (photos / "cats" / "a.png").unlink()
+    (photos / "cats" / "new.png").write_bytes(b"x")
+    (photos / "dogs" / "c.png").write_bytes((photos / "dogs" / "d.png").read_bytes())
+    assert maintenance_status.drift(store, dataset) == replace(same, new=1, changed=1, vanished=1)
+    photos.rename(photos.with_name("elsewhere"))
+    assert maintenance_status.drift(store, dataset) == replace(same, there=False, vanished=4)
+
+
+def test_an_empty_folder_makes_no_run(store, fake, tmp_path):
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DatasetError, match="No photos"):
+        run(tmp_path / "none", store, fake)
+    assert store.runs() == []
+
+
+def test_weights_that_do_not_fit_leave_no_run_behind(photos, store, fake):
+    with pytest.raises(WeightsError, match="does not fit"):
+        run(photos, store, replace(fake, classes=("background", "cat")))
+    assert store.runs() == []
+    assert run(photos, store, fake).computed == 4

@@ -1,0 +1,89 @@
+"""A tiny net and a tiny set of photos for the tests of training; also a program that trains until it is killed.
+
+python -m tests.seglib.plain_training DATA OUT [EPOCHS]
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from seglib.masks import png
+from seglib.models import registry
+from seglib.training import dataset, trainer
+from seglib.training.config import Recipe
+from seglib.training.dataloader import Source
+
+CLASSES = ("background", "cat", "dog")
+
+
+class TinyNet(nn.Module):
+    """Six numbers per pixel and class, with the parts that training must keep: batch norm, dropout, a backbone."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU())
+        self.dropout = nn.Dropout(0.2)
+        self.classifier = nn.Conv2d(6, classes, 1)
+
+    def forward(self, x):
+        return {"out": self.classifier(self.dropout(self.backbone(x)))}
+
+
+def voc_folder(root: Path, photos: int = 24) -> Path:
+    """Grey photos 48x40 with one red (cat) or green (dog) box each, and their masks with a void row."""
+    random = np.random.default_rng(5)
+    for name in ("JPEGImages", "SegmentationClass"):
+        (root / name).mkdir(parents=True)
+    for index in range(photos):
+        image, mask = random.integers(90, 130, (40, 48, 3), np.uint8), np.zeros((40, 48), np.uint8)
+        top, left = random.integers(0, 20, 2)
+        kind = index % 2
+        image[top : top + 20, left : left + 20, kind] = 255
+        mask[top : top + 20, left : left + 20] = (8, 12)[kind]
+        mask[0] = 255
+        Image.fromarray(image).save(root / "JPEGImages" / f"{index:02}.png")
+        (root / "SegmentationClass" / f"{index:02}.png").write_bytes(png.index_png(mask))
+    return root
+
+
+def recipe(**changes) -> Recipe:
+    values = {
+        "architecture": "tiny",
+        "classes": CLASSES,
+        "resize": "64",
+        "epochs": 3,
+        "batch_size": 4,
+        "lanes": 2,
+        "base_side": 32,
+        "short_side": (32, 64),
+        "rate": 0.02,
+        "encoder_rate": 0.01,
+        "average": 0.8,
+        "validation": 0.25,
+    }
+    return Recipe(**(values | changes))
+
+
+def train(folder: Path, out: Path, made: Recipe | None = None, *, last: bool = False, **watch):
+    registry.TRAINED["tiny"] = TinyNet
+    made = made or recipe()
+    pairs, masks = dataset.pairs_in(folder)
+    what = dataset.meaning(masks, made.classes)
+    training, validation = dataset.split(pairs, made.validation, made.seed)
+    torch.manual_seed(made.seed)
+    net = TinyNet(len(made.classes))
+    files = trainer.Files(out=out, last=last)
+    return trainer.train(net, Source(training, what), validation, made, files, watch=trainer.Watch(**watch))
+
+
+if __name__ == "__main__":
+    trainer.SAVED_EVERY = 0.0
+    train(
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        on_step=lambda progress, *_: print("step", progress.steps, flush=True),
+    )

@@ -1,0 +1,253 @@
+"""Which photo, which mask, which split, which class: on small folders, with every sentence that a user may meet."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglib.classes import VOC_CLASSES
+from seglib.data import resize
+from seglib.errors import DatasetError, UsageError
+from seglib.masks import png
+from seglib.training import dataset, distillation
+from seglib.training.config import Recipe
+from seglib.training.dataset import Pair
+from tests.seglib.plain_training import voc_folder
+
+
+@pytest.fixture
+def voc(tmp_path):
+    return voc_folder(tmp_path / "voc", 10)
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Two Oxford pairs: `Bengal_1` (cats are capitalised) and `beagle_1`."""
+    for name in ("images", "annotations/trimaps"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("Bengal_1", "beagle_1"):
+        Image.new("RGB", (4, 3), "grey").save(tmp_path / "images" / f"{name}.jpg")
+        trimap = np.array([[1, 1, 3, 2], [1, 3, 2, 2], [2, 2, 2, 2]], np.uint8)
+        Image.fromarray(trimap).save(tmp_path / "annotations" / "trimaps" / f"{name}.png")
+    return tmp_path
+
+
+def test_a_voc_folder_gives_its_pairs(voc):
+    pairs, masks = dataset.pairs_in(voc)
+    assert masks == voc / "SegmentationClass"
+    assert [pair.name for pair in pairs] == [f"{index:02}.png" for index in range(10)]
+    photo, mask = dataset.load(pairs[1], dataset.meaning(masks, None))
+    assert photo.size == mask.shape[::-1] == (48, 40)
+    assert set(np.unique(mask)) == {0, VOC_CLASSES.index("dog"), 255}
+
+
+def test_lists_of_image_sets_say_who_takes_part(voc):
+    (voc / "ImageSets").mkdir()
+    (voc / "ImageSets" / "train.txt").write_text("00\n01\n")
+    (voc / "ImageSets" / "more.txt").write_text("04 1\n")
+    assert [pair.name for pair in dataset.pairs_in(voc)[0]] == ["00.png", "01.png", "04.png"]
+    (voc / "SegmentationClass" / "04.png").unlink()
+    with pytest.raises(DatasetError, match=r"1 photos have no mask, e\.g\. '04\.png'"):
+        dataset.pairs_in(voc)
+    (voc / "JPEGImages" / "00.png").unlink()
+    with pytest.raises(DatasetError, match="ImageSets names '00'"):
+        dataset.pairs_in(voc)
+
+
+def test_photos_without_a_mask_are_left_out_where_no_list_names_them(voc):
+    (voc / "SegmentationClass" / "04.png").unlink()
+    assert len(dataset.pairs_in(voc)[0]) == 9
+
+
+def test_a_folder_of_photos_takes_its_masks_from_elsewhere(voc):
+    pairs, _ = dataset.pairs_in(voc / "JPEGImages", voc / "SegmentationClass")
+    assert len(pairs) == 10
+
+
+def test_what_is_not_there_is_a_sentence(voc, tmp_path):
+    with pytest.raises(DatasetError, match="is not a folder"):
+        dataset.pairs_in(tmp_path / "nowhere")
+    with pytest.raises(DatasetError, match="neither JPEGImages and SegmentationClass"):
+        dataset.pairs_in(voc / "JPEGImages")
+    with pytest.raises(DatasetError, match="name the folder that holds the masks"):
+        dataset.pairs_in(voc / "JPEGImages", tmp_path / "nowhere")
+    for index in range(10):
+        (voc / "SegmentationClass" / f"{index:02}.png").rename(voc / "SegmentationClass" / f"x{index}.png")
+    with pytest.raises(DatasetError, match="10 photos have no mask"):
+        dataset.pairs_in(voc)
+
+
+def test_a_mask_of_another_size_is_a_sentence(voc):
+    (voc / "SegmentationClass" / "00.png").write_bytes(png.index_png(np.zeros((7, 9), np.uint8)))
+    pairs, masks = dataset.pairs_in(voc)
+    with pytest.raises(DatasetError, match=r"'00.png' is 9 x 7 pixels and its photo 48 x 40"):
+        dataset.load(pairs[0], dataset.meaning(masks, None))
+
+
+def test_a_photo_that_cannot_be_read_is_a_sentence(voc):
+    (voc / "JPEGImages" / "00.png").write_bytes(b"no picture")
+    pairs, masks = dataset.pairs_in(voc)
+    with pytest.raises(DatasetError, match=r"The photo '00.png' cannot be used"):
+        dataset.load(pairs[0], dataset.meaning(masks, None))
+
+
+# --- split ---
+
+
+def made_up(count):
+    return [Pair(None, None, f"{index:04}.jpg", None) for index in range(count)]
+
+
+def test_the_split_is_whole_seeded_and_of_the_asked_size():
+    pairs = made_up(313)
+    training, validation = dataset.split(pairs, 0.1, 0)
+    assert len(validation) == 31
+    assert sorted(pair.name for pair in [*training, *validation]) == [pair.name for pair in pairs]
+    assert dataset.split(pairs[::-1], 0.1, 0)[1] == validation[::-1]
+    assert dataset.split(pairs, 0.1, 1)[1] != validation
+
+
+def test_photos_that_are_added_hardly_move_the_others():
+    before = {pair.name for pair in dataset.split(made_up(1000), 0.1, 0)[1]}
+    after = {pair.name for pair in dataset.split(made_up(1050), 0.1, 0)[1]}
+    assert len(before - after) <= 10
+
+
+@pytest.mark.parametrize(("count", "share"), [(0, 0.5), (1, 0.5), (3, 0.1), (3, 0.9)])
+def test_a_side_without_photos_is_a_sentence(count, share):
+    with pytest.raises(DatasetError, match="cannot be split"):
+        dataset.split(made_up(count), share, 0)
+
+
+# --- classes ---
+
+
+def mapped(voc, named, values):
+    what = dataset.meaning(voc / "SegmentationClass", named)
+    pair = Pair(None, voc / "SegmentationClass" / "00.png", "00.png", None)
+    return dataset.mapped(np.array([values], np.uint8), pair, what)[0].tolist()
+
+
+def test_names_of_voc_pick_and_order_and_the_rest_is_background(voc):
+    assert mapped(voc, ("background", "dog", "cat"), [0, 8, 12, 15, 20, 255]) == [0, 2, 1, 0, 0, 255]
+    assert mapped(voc, None, [0, 8, 12, 15, 20, 255]) == [0, 8, 12, 15, 20, 255]
+
+
+def test_other_names_say_what_the_values_mean(voc):
+    assert mapped(voc, ("paper", "ink", "stain"), [0, 1, 2, 255]) == [0, 1, 2, 255]
+    with pytest.raises(DatasetError, match="holds the value 3, and there are 3 classes"):
+        mapped(voc, ("paper", "ink", "stain"), [3])
+
+
+def test_classes_without_background_are_a_sentence(voc):
+    with pytest.raises(UsageError, match="The first class is 'cat': expected background"):
+        dataset.meaning(voc / "SegmentationClass", ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("named", "cat", "dog"),
+    [
+        (None, 1, 1),
+        (("background", "pet"), 1, 1),
+        (("background", "cat", "dog"), 1, 2),
+        (("background", "dog"), 0, 1),
+    ],
+)
+def test_trimaps_know_pets_or_species(pets, named, cat, dog):
+    pairs, masks = dataset.pairs_in(pets)
+    what = dataset.meaning(masks, named)
+    assert what.format == "trimap"
+    assert what.classes == (named or ("background", "pet"))
+    assert [pair.name for pair in pairs] == ["Bengal_1.jpg", "beagle_1.jpg"]
+    for pair, animal in zip(pairs, (cat, dog), strict=True):
+        assert dataset.load(pair, what)[1].tolist() == [
+            [animal, animal, 255, 0],
+            [animal, 255, 0, 0],
+            [0, 0, 0, 0],
+        ]
+
+
+def test_a_class_that_trimaps_do_not_know_is_a_sentence(pets):
+    with pytest.raises(UsageError, match="'horse' is none of them"):
+        dataset.meaning(pets / "annotations" / "trimaps", ("background", "horse"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"schedule": "step"}, "A schedule is one of poly, onecycle, constant, not 'step'"),
+        ({"short_side": (320, 192)}, "name the smaller first"),
+        ({"classes": ("background",)}, "1 classes: name 2 to 255"),
+        ({"classes": ("background", "cat", "cat")}, "Name each class once"),
+        ({"validation": 1.0}, "more than 0 and less than 1"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_a_sentence(changes, sentence):
+    values = {"architecture": "segnet", "classes": ("background", "cat"), "resize": "224"}
+    with pytest.raises(UsageError, match=sentence):
+        Recipe(**(values | changes))
+
+
+def test_a_recipe_survives_json():
+    recipe = Recipe(architecture="x", classes=("a", "b"), resize="224", options=(("upsampling", "shuffle"),))
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
+
+
+# --- soft labels ---
+
+
+@pytest.fixture
+def softened(fake, paint, tmp_path):
+    """A teacher that tells colours apart, over a red (cat) and a green (dog) photo in folders that say so."""
+    photos = tmp_path / "photos"
+    paint("cats/a.png", "background", cat=(0, 0, 32, 48))
+    paint("dogs/b.png", "background", dog=(0, 0, 32, 48))
+    pairs = dataset.photos_in(photos)
+    distillation.make(fake, resize.Resize("64x48"), pairs, tmp_path / "soft", precision="fp32", device="cpu")
+    return tmp_path / "soft", pairs
+
+
+def test_soft_labels_are_the_teachers_mean_over_photo_and_mirror_image(softened):
+    folder, pairs = softened
+    logits = distillation.opened(folder, ("background", "cat")).of(pairs[0], ("background", "cat", "dog", "person"))
+    assert (logits.shape, logits.dtype) == ((4, 48, 64), np.float32)
+    seen = logits.argmax(0)
+    assert (seen[:, :32] == 1).all()  # mirrored and turned back: still on the left
+    assert (seen[:, 32:] == 0).all()
+
+
+def test_the_folders_word_rules_the_other_animal_out(softened):
+    folder, pairs = softened
+    soft = distillation.opened(folder, ("background",))
+    names = ("background", "cat", "dog", "person")
+    assert (soft.of(pairs[0], names)[2] < -1000).all()
+    assert (soft.of(pairs[1], names)[1] < -1000).all()
+    masked = Pair(pairs[0].photo, pairs[0].photo, pairs[0].name, pairs[0].label)
+    assert (soft.of(masked, names)[2] > -1000).all()  # a mask says more than a folder
+
+
+def test_what_nobody_learns_is_the_teachers_background():
+    logits = np.array([1.0, 2.0, 3.0], np.float32)[:, None, None]
+    got = distillation.merged(logits, ("background", "cat", "dog"), ("background", "dog"))[:, 0, 0]
+    wanted = np.exp([1.0, 2.0, 3.0]) / np.exp([1.0, 2.0, 3.0]).sum()
+    assert np.exp(got) / np.exp(got).sum() == pytest.approx([wanted[0] + wanted[1], wanted[2]], rel=1e-5)
+
+
+def test_soft_labels_are_made_once(softened, fake, monkeypatch):
+    folder, pairs = softened
+    monkeypatch.setattr(distillation, "_logits", lambda *_: pytest.fail("computed again"))
+    distillation.make(fake, resize.Resize("64x48"), pairs, folder, precision="fp32", device="cpu")
+    with pytest.raises(UsageError, match="of another teacher"):
+        distillation.make(fake, resize.Resize("32"), pairs, folder, precision="fp32", device="cpu")
+
+
+def test_soft_labels_that_lack_something_are_a_sentence(softened, tmp_path, paint):
+    folder, _ = softened
+    with pytest.raises(UsageError, match="does not know 'horse'"):
+        distillation.opened(folder, ("background", "horse"))
+    with pytest.raises(UsageError, match="holds no soft labels"):
+        distillation.opened(tmp_path, ("background",))
+    other = paint("cats/c.png", "person")
+    with pytest.raises(DatasetError, match=r"no soft labels of 'c.png'"):
+        distillation.opened(folder, ("background",)).of(Pair(other, None, "c.png", None), ("background",))
