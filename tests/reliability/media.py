@@ -82,7 +82,7 @@ def foreign(tries: int, seed: int, folder: Path) -> Line:
 
 
 def proxied(tries: int, _seed: int, folder: Path) -> Line:
-    """The nginx of the README, with its login and its path, before a real server."""
+    """The nginx configuration of docs/dashboard.md, with its login and its path, in front of a real server."""
     store = _furnished(folder)
     with _served(store, folder, "--allow-host", "127.0.0.1", "--base-path", "/photos") as port:
         front = _free_port()
@@ -257,8 +257,8 @@ def _served(store: Path, folder: Path, *more: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _nginx(folder: Path, front: int, port: int) -> Iterator[None]:
-    """The configuration between the README's fences, at free ports and in a folder of its own."""
-    text = (ROOT / "README.md").read_text("utf-8")
+    """The nginx block of docs/dashboard.md, on free ports and in a folder of its own."""
+    text = (ROOT / "docs" / "dashboard.md").read_text("utf-8")
     server = re.search(r"```nginx\n(.*?)```", text, re.S)
     assert server is not None
     place = folder / "nginx"
@@ -310,5 +310,5 @@ SECTION = "The web side"
 CAMPAIGNS = (
     Campaign(SECTION, "requests for what is not theirs", requested, 1500, 200),
     Campaign(SECTION, "foreign names, foreign pages, uploads without the token", foreign, 90, 15),
-    Campaign(SECTION, "behind the README's nginx, with a login, below a path", proxied, 20, 2, needs="nginx"),
+    Campaign(SECTION, "behind the documented nginx, with a login, below a path", proxied, 20, 2, needs="nginx"),
 )
