@@ -192,7 +192,7 @@ def test_every_checkpoint_has_a_card():
     for checkpoint in (ROOT / "seglib" / "checkpoints").glob("*.safetensors"):
         assert checkpoint.stat().st_size < 15_000_000
         card = checkpoint.with_suffix(".md").read_text()
-        for heading in ("## Net", "## Data and recipe", "## Figures", "## Limits", "## Licence"):
+        for heading in ("## Model", "## Data and recipe", "## Figures", "## Limits", "## Licence"):
             assert heading in card
 
 
