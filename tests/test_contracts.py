@@ -79,10 +79,11 @@ def test_every_command_stands_in_the_readme(name):
     assert f"python -m seglib {name}" in (ROOT / "README.md").read_text()
 
 
-def test_every_seglib_command_of_the_readme_parses():
+def test_every_seglib_command_of_the_documentation_parses():
     import shlex
 
-    text = (ROOT / "README.md").read_text()
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    text = "\n".join(page.read_text() for page in pages)
     lines = [line for block in re.findall(r"```(?:sh|bash)\n(.*?)```", text, re.S) for line in block.splitlines()]
     found = [part for line in lines for part in line.split("&&") if "python -m seglib" in part]
     assert len(found) > 8
@@ -158,7 +159,7 @@ def test_every_checkpoint_has_a_card():
     for checkpoint in (ROOT / "seglib" / "checkpoints").glob("*.safetensors"):
         assert checkpoint.stat().st_size < 15_000_000
         card = checkpoint.with_suffix(".md").read_text()
-        for heading in ("## Net", "## Data and recipe", "## Figures", "## Limits", "## Licence"):
+        for heading in ("## Model", "## Data and recipe", "## Figures", "## Limits", "## Licence"):
             assert heading in card
 
 

@@ -46,8 +46,8 @@ def full_disk(tries: int, seed: int, folder: Path) -> Line:
     told = ", ".join(f"{name} {n}" for name, n in kinds.most_common())
     return Line(
         tries,
-        f"{tries - through} ended with one sentence and exit code 1, {through} were done before ({told}); all "
-        f"continued to an equal store; at most {again} photos computed again",
+        f"{tries - through} ended with one sentence and exit code 1, {through} had already finished ({told}); all "
+        f"continued to an equal store; at most {again} photos recomputed",
     )
 
 
@@ -93,7 +93,7 @@ def read_only(tries: int, seed: int, folder: Path) -> Line:
             assert_sentence(ended.said, "Read-only file system")
     assert not differences(asked(lambda: content(store), folder), before)
     refused = sum(code for _, code in chosen)
-    return Line(tries, f"{tries - refused} readings went well, {refused} writings were refused in a sentence each")
+    return Line(tries, f"{tries - refused} reads succeeded, {refused} writes were refused with one sentence each")
 
 
 def _read_only_disk(what: str) -> None:
@@ -127,7 +127,7 @@ def changing_photos(tries: int, seed: int, folder: Path) -> Line:
         kinds[harm] += 1
         shutil.rmtree(place)
     told = ", ".join(f"{name} {n}" for name, n in kinds.most_common())
-    return Line(tries, f"{told}: each run went through; after the next run its table was that of a fresh one")
+    return Line(tries, f"{told}: each run finished; after the next run its table equalled that of a fresh store")
 
 
 def _table(scene: Scene, store: Path) -> tuple[str, ...]:
@@ -249,8 +249,8 @@ KINDS: dict[str, tuple[str, str, int]] = {
     "dataset.json": ("datasets/*/dataset.json", "run", 0),
     "comparison part": ("compare/*/part-*", "compare", 0),
     "evaluation part": ("evaluate/**/part-*", "evaluate", 0),
-    "truth part": ("truths/*/files/part-*", "evaluate", 0),
-    "truth mask": ("truths/*/masks/*/*.png", "evaluate", 0),
+    "ground-truth part": ("truths/*/files/part-*", "evaluate", 0),
+    "ground-truth mask": ("truths/*/masks/*/*.png", "evaluate", 0),
     "truth.json": ("truths/*/truth.json", "evaluate", 0),
     "tag part": ("tags/part-*", "delete", 0),
     "store.json": ("store.json", "write", 0),
@@ -282,8 +282,8 @@ def rotten(tries: int, seed: int, folder: Path) -> Line:
     unharmed = f"; {harmless} changed no value" if harmless else ""
     return Line(
         tries,
-        f"{flipped} flipped bits, {tries - flipped} cut short ({told}{unharmed}): `status --verify` named each and "
-        f"nothing else; each was brought back, {again} photos computed again: those of the damaged rows and masks",
+        f"{flipped} flipped bits, {tries - flipped} truncated ({told}{unharmed}): `status --verify` named each and "
+        f"nothing else; each was restored, {again} photos recomputed: those of the damaged rows and masks",
     )
 
 
@@ -361,7 +361,10 @@ def newer(tries: int, seed: int, folder: Path) -> Line:
         harmed = {name for name, data in before.items() if _bytes(store).get(name) != data}
         assert not {name for name in harmed if rot.runs[0] in name or name == "store.json"}, (told, harmed)
         assert not index % 2 or not harmed
-    return Line(tries, f"{tries} commands: refused in a sentence, or done without it; not a byte of it changed")
+    return Line(
+        tries,
+        f"{tries} commands: refused with one sentence, or completed without the newer run; not a byte of it changed",
+    )
 
 
 def _bytes(store: Path) -> dict[str, bytes]:
@@ -385,9 +388,9 @@ def assert_sentence(said: list[str], word: str) -> None:
 DISKS, ROT = "Disks and photos", "Damaged stores"
 
 CAMPAIGNS: tuple[Campaign, ...] = (
-    Campaign(DISKS, "the disk is full (ENOSPC) from some write on", alone(full_disk), 60, 3),
-    Campaign(DISKS, "the store may not be written", alone(read_only), 10, 5),
+    Campaign(DISKS, "disk full (ENOSPC) from some write on", alone(full_disk), 60, 3),
+    Campaign(DISKS, "the store is read-only", alone(read_only), 10, 5),
     Campaign(DISKS, "photos vanish or change while they are read", alone(changing_photos), 36, 2),
-    Campaign(ROT, "a flipped bit in a file of the store, or the file cut short", alone(rotten), 78, 5),
+    Campaign(ROT, "a flipped bit in a file of the store, or the file truncated", alone(rotten), 78, 5),
     Campaign(ROT, "a store or a run of a newer version", alone(newer), 20, 2),
 )

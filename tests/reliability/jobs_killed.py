@@ -49,7 +49,9 @@ def killed(tries: int, seed: int, folder: Path) -> Line:
         found = differences(_content(some.settings.store), expected)
         assert not found, found
     return Line(
-        tries, f"{at_work} killed at work and shown as lost, then resumed; every store as that of a job nobody harmed"
+        tries,
+        f"{at_work} killed while running and shown as lost, then resumed; every store equal to that of an "
+        "undisturbed job",
     )
 
 
@@ -86,6 +88,4 @@ def _ended(some: Jobs) -> Job:
     return job
 
 
-CAMPAIGNS = (
-    Campaign("Killed and stopped", "a job of the dashboard killed at random times, and resumed", killed, 8, 1),
-)
+CAMPAIGNS = (Campaign("Killed and stopped", "a dashboard job killed at random times, and resumed", killed, 8, 1),)

@@ -119,7 +119,7 @@ def killed(victim: Victim, tries: int) -> Line:
     return Line(
         tries,
         f"killed {_listed(kinds)}, {twice} of them again while continuing; all {tries} continued to an equal store "
-        f"without leftovers; at most {again} photos computed again (a part is {COMMIT_ROWS} here, a batch {BATCH})",
+        f"without leftovers; at most {again} photos recomputed (here a part has {COMMIT_ROWS} rows, a batch {BATCH})",
     )
 
 
@@ -137,9 +137,7 @@ def stopped(victim: Victim, tries: int) -> Line:
         again = max(again, harm.again)
         codes[code] += 1
     ends = ", ".join(f"{n} ended with {code}" for code, n in sorted(codes.items()))
-    return Line(
-        tries, f"{ends}, each with its one sentence; all continued to an equal store; at most {again} computed again"
-    )
+    return Line(tries, f"{ends}, each with one sentence; all continued to an equal store; at most {again} recomputed")
 
 
 def _listed(kinds: Counter[str]) -> str:
@@ -147,7 +145,7 @@ def _listed(kinds: Counter[str]) -> str:
     when = Counter(what.partition(" ")[0] for what in kinds.elements())
     call = Counter(what.partition(" ")[2] for what in kinds.elements())
     calls = ", ".join(f"{name} {n}" for name, n in call.most_common())
-    return f"{when['before']} before, {when['in']} in the middle of and {when['after']} after a call ({calls})"
+    return f"{when['before']} before, {when['in']} during and {when['after']} after a call ({calls})"
 
 
 # --- the campaigns -----------------------------------------------------------------------------------------------
@@ -178,7 +176,9 @@ def killed_at_random_times(tries: int, seed: int, folder: Path) -> Line:
         again = max(again, scene.seen() - seen - victim.seen)
         assert again <= AGAIN_AT_MOST
     return Line(
-        tries, f"{at_work} killed at work, the others were done; all continued to an equal store; at most {again} again"
+        tries,
+        f"{at_work} killed while running, the others had finished; all continued to an equal store; at most "
+        f"{again} recomputed",
     )
 
 
@@ -193,7 +193,7 @@ def others_killed(tries: int, seed: int, folder: Path) -> Line:
             harm = victim.try_at(at)
             assert harm.ended.code == -signal.SIGKILL, (name, harm)
         told.append(f"{name} {share}")
-    return Line(tries, f"{', '.join(told)}: all continued to the store that nobody harmed, without leftovers")
+    return Line(tries, f"{', '.join(told)}: all continued to the store of an undisturbed command, without leftovers")
 
 
 def _others(folder: Path, seed: int) -> dict[str, Callable[[], Victim]]:
@@ -234,7 +234,7 @@ RUNS = "Killed and stopped"
 
 CAMPAIGNS: tuple[Campaign, ...] = (
     Campaign(RUNS, "`seglib run` killed (SIGKILL) around every write, fsync and rename", alone(run_killed), 90, 6),
-    Campaign(RUNS, "`seglib run` killed at random times from outside", alone(killed_at_random_times), 30, 2),
+    Campaign(RUNS, "`seglib run` killed from outside at random times", alone(killed_at_random_times), 30, 2),
     Campaign(RUNS, "`seglib run` stopped by SIGTERM and Ctrl-C at the same points", alone(run_stopped), 40, 4),
     Campaign(RUNS, "other commands killed at the same points", alone(others_killed), 40, 5),
 )

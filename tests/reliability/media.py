@@ -53,7 +53,7 @@ def requested(tries: int, seed: int, folder: Path) -> Line:
         assert alive[0] == 200
     told = ", ".join(f"{count:,} times {status}" for status, count in sorted(statuses.items()) if status)
     closed = f", {statuses[0]} closed" if statuses[0] else ""
-    return Line(tries, f"{told}{closed}; {given} pictures, each of the store and asked for as the pages do; no 5xx")
+    return Line(tries, f"{told}{closed}; {given} images, each from the store and requested as the pages do; no 5xx")
 
 
 def foreign(tries: int, seed: int, folder: Path) -> Line:
@@ -72,7 +72,7 @@ def foreign(tries: int, seed: int, folder: Path) -> Line:
             elif number % 3 == 1:
                 origin = "null" if site == "null" else f"{chance.choice(('http', 'https'))}://{site}"
                 status, _ = _asked(port, _handshake(own, origin))
-                refused["websockets of a foreign page"] += 1
+                refused["websockets from a foreign page"] += 1
             else:
                 target = f"/_stcore/upload_file/{number}/{number}"
                 status, _ = _asked(port, _request(target, method="PUT", more=f"Origin: http://{own}\r\n"))
@@ -82,7 +82,7 @@ def foreign(tries: int, seed: int, folder: Path) -> Line:
 
 
 def proxied(tries: int, _seed: int, folder: Path) -> Line:
-    """The nginx of the README, with its login and its path, before a real server."""
+    """The nginx configuration of docs/dashboard.md, with its login and its path, in front of a real server."""
     store = _furnished(folder)
     with _served(store, folder, "--allow-host", "127.0.0.1", "--base-path", "/photos") as port:
         front = _free_port()
@@ -101,7 +101,7 @@ def proxied(tries: int, _seed: int, folder: Path) -> Line:
                 assert _asked(front, _handshake(own, f"http://{own}", socket_address))[0] == 401
                 assert _asked(front, _handshake(own, f"http://{own}", socket_address, login))[0] == 101
                 assert _asked(front, _handshake(own, "http://evil.example", socket_address, login))[0] == 403
-                done.update(("pictures", "pages", "websockets", "websockets of a foreign page refused"))
+                done.update(("images", "pages", "websockets", "websockets from a foreign page refused"))
                 done["refused without the login"] += 2
     return Line(sum(done.values()), ", ".join(f"{count} {what}" for what, count in done.items()))
 
@@ -257,8 +257,8 @@ def _served(store: Path, folder: Path, *more: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _nginx(folder: Path, front: int, port: int) -> Iterator[None]:
-    """The configuration between the README's fences, at free ports and in a folder of its own."""
-    text = (ROOT / "README.md").read_text("utf-8")
+    """The nginx block of docs/dashboard.md, on free ports and in a folder of its own."""
+    text = (ROOT / "docs" / "dashboard.md").read_text("utf-8")
     server = re.search(r"```nginx\n(.*?)```", text, re.S)
     assert server is not None
     place = folder / "nginx"
@@ -306,9 +306,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-SECTION = "The web side"
+SECTION = "Web server"
 CAMPAIGNS = (
-    Campaign(SECTION, "requests for what is not theirs", requested, 1500, 200),
-    Campaign(SECTION, "foreign names, foreign pages, uploads without the token", foreign, 90, 15),
-    Campaign(SECTION, "behind the README's nginx, with a login, below a path", proxied, 20, 2, needs="nginx"),
+    Campaign(SECTION, "requests for files outside the store", requested, 1500, 200),
+    Campaign(SECTION, "foreign host names, foreign pages, uploads without the token", foreign, 90, 15),
+    Campaign(SECTION, "behind the documented nginx, with a login, below a path", proxied, 20, 2, needs="nginx"),
 )

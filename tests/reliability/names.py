@@ -117,8 +117,8 @@ def in_pages(tries: int, _seed: int, folder: Path) -> Line:
     assert seen > 5 * min(tries, 3)
     return Line(
         min(tries, len(_addresses(runs))),
-        f"{len(NAMES)} names of files, folders, classes and tags: {seen} times on these pages, {hovered} hints of "
-        "charts; no script ran and no element was made of one",
+        f"{len(NAMES)} names of files, folders, classes and tags: {seen} occurrences on these pages, {hovered} chart "
+        "tooltips; no script ran and no name became an element",
     )
 
 
@@ -145,8 +145,8 @@ def exported(tries: int, _seed: int, folder: Path) -> Line:
         assert not set(said) & set("\u202e\u2067\u2066"), f"{command}: {said!r}"
         assert "\nseglib: all is well" not in said, command
         lines += len(said.splitlines())
-    return Line(tries and checked + lines, f"{len(cells):,} cells of CSV without a formula, {lines} lines of commands "
-                "without a control character, one report without an element of theirs")  # fmt: skip
+    return Line(tries and checked + lines, f"{len(cells):,} CSV cells without a formula, {lines} lines of output "
+                "without a control character, one report without an injected element")  # fmt: skip
 
 
 def _said(*command: str) -> str:
@@ -221,10 +221,10 @@ def _flat(text: str) -> str:
     return re.sub(r"[\s\u200b\u2066-\u2069\u202a-\u202e\x1b]+", " ", text)
 
 
-SECTION = "The web side"
+SECTION = "Web server"
 CAMPAIGNS = (
+    Campaign(SECTION, "hostile names of files, folders, classes, tags: pages in Chromium", in_pages, 13, 2, "chromium"),
     Campaign(
-        SECTION, "hostile names of files, folders, classes, tags: the pages in Chromium", in_pages, 13, 2, "chromium"
+        SECTION, "hostile names of files, folders, classes, tags: exports, report, command output", exported, 1, 1
     ),
-    Campaign(SECTION, "hostile names of files, folders, classes, tags: exports, report, commands", exported, 1, 1),
 )

@@ -48,7 +48,7 @@ def fuzzed(tries: int, seed: int, folder: Path) -> Line:
     assert len(workers.peak) == WORKERS, f"{len(workers.peak) - WORKERS} workers were lost"
     again = run_module.run(photos, store, fake_model(folder / "fake.safetensors"))
     assert (again.images, again.computed, again.failed) == (tries, 0, report.failed)
-    return Line(tries, f"{rows:,} rows, {_told(reasons)}; {workers.told()}; a second run opened none")
+    return Line(tries, f"{rows:,} rows, {_told(reasons)}; {workers.told()}; a second run opened no file")
 
 
 def whole(tries: int, seed: int, folder: Path) -> Line:
@@ -90,12 +90,12 @@ def uploads(tries: int, seed: int, folder: Path) -> Line:
         process = asked._process
         for start in range(0, tries, trials.MOST_PHOTOS + 1):  # one more at a time than is allowed
             photos, notes = trials.accepted(files[start : start + trials.MOST_PHOTOS + 1])
-            answered["left out"] += len(notes)
+            answered["over the limit"] += len(notes)
             assert len(photos) <= trials.MOST_PHOTOS
             for photo in photos:
                 try:
                     asked.predict(photo.data, model=DEFAULT_MODEL)
-                    answered["seen"] += 1
+                    answered["segmented"] += 1
                 except BadImage as error:
                     assert error.reason in REASONS, error  # noqa: PT017 - one of two good ends
                     answered["refused"] += 1
@@ -104,7 +104,7 @@ def uploads(tries: int, seed: int, folder: Path) -> Line:
         asked.close()
     assert sum(answered.values()) == tries
     told = ", ".join(f"{count} {what}" for what, count in answered.items())
-    return Line(tries, f"{told}; the process with the network was not lost")
+    return Line(tries, f"{told}; the model process survived")
 
 
 def masks(tries: int, seed: int, folder: Path) -> Line:
@@ -131,7 +131,7 @@ def masks(tries: int, seed: int, folder: Path) -> Line:
             assert (mask.dtype, mask.ndim) == (np.uint8, 2)
             said["mask"] += 1
     assert said["mask"]
-    return Line(tries, f"{said['mask']:,} masks, {said['sentence']:,} sentences")
+    return Line(tries, f"{said['mask']:,} read as masks, {said['sentence']:,} refused with one sentence")
 
 
 class Watched:
@@ -148,8 +148,8 @@ class Watched:
         held = max(self.peak.values())
         assert held <= MOST_MEGABYTES, f"a worker held {held} MB"
         seconds = time.monotonic() - self._began
-        lost = f"no worker of {len(self.peak)} was lost" if len(self.peak) > 1 else "the worker was not lost"
-        return f"{lost}, at most {held:,} MB held, {seconds:.0f} s"
+        lost = f"{len(self.peak)} of {len(self.peak)} workers survived" if len(self.peak) > 1 else "the worker survived"
+        return f"{lost}, peak {held:,} MB, {seconds:.0f} s"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -214,11 +214,11 @@ def _told(reasons: Counter[str]) -> str:
     return f"{sum(reasons.values()):,} failures ({each})"
 
 
-SECTION = "Hostile pictures"
+SECTION = "Hostile images"
 CAMPAIGNS = (
-    Campaign(SECTION, "mutated files, bombs, endless ones, by the real workers under a fake net", fuzzed, 5200, 260),
-    Campaign(SECTION, "mutated files through `seglib run` with the embedded net", whole, 400, 20),
-    Campaign(SECTION, "the largest pictures that are allowed, in a few hundred kB", largest, 6, 1),
-    Campaign(SECTION, "mutated uploads on Try, more at once than are looked at", uploads, 300, 50),
+    Campaign(SECTION, "mutated files, bombs and endless files, real workers with a fake model", fuzzed, 5200, 260),
+    Campaign(SECTION, "mutated files through `seglib run` with the bundled FCN", whole, 400, 20),
+    Campaign(SECTION, "the largest images allowed, in a few hundred kB", largest, 6, 1),
+    Campaign(SECTION, "mutated uploads on Try, more at once than the limit", uploads, 300, 50),
     Campaign(SECTION, "hostile masks for `evaluate` and `import-masks`", masks, 1000, 200),
 )

@@ -74,7 +74,7 @@ def _ran(folder: Path, command: tuple[str, ...], what: str) -> str:
     if code:
         lines = [line for line in err.getvalue().splitlines() if line.startswith(("seglib: ", "python -m seglib"))]
         assert lines, f"{what}: no sentence: {err.getvalue()}"
-        return "sentences"
+        return "refused with one sentence"
     return "done"
 
 
@@ -210,4 +210,4 @@ HARMS: tuple[Harm, ...] = (
 )
 
 SECTION = "Hostile stores"
-CAMPAIGNS = (Campaign(SECTION, "files of a store written to reach outside of it", harmed, 100, 10),)
+CAMPAIGNS = (Campaign(SECTION, "store files written to reach outside the store", harmed, 100, 10),)

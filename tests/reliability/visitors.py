@@ -43,9 +43,10 @@ def crowd(tries: int, seed: int, folder: Path) -> Line:
     assert memory["after"] - memory["before"] < 2 * GROWTH_MB
     return Line(
         measured["filters"],
-        f"{tries} visitors, each with a filter every other second for {seconds} s on {ROWS if whole else 6:,} rows: "
-        f"every count right; median {measured['median_s']:.2f} s, p95 {measured['p95_s']:.2f} s; the server's memory "
-        f"{memory['before']:.0f} MB before, {memory['after']:.0f} after",
+        f"{tries} visitors, each applying a filter every other second for {seconds} s on "
+        f"{ROWS if whole else 6:,} rows: every count correct; "
+        f"median {measured['median_s']:.2f} s, p95 {measured['p95_s']:.2f} s; "
+        f"the server's memory {memory['before']:.0f} MB before, {memory['after']:.0f} after",
     )
 
 
@@ -140,9 +141,9 @@ def restless(tries: int, seed: int, folder: Path) -> Line:
     numbers = [" → ".join(f"{value:.0f}" for value in memory) for memory in (walk.server_mb, walk.browser_mb)]
     return Line(
         tries,
-        f"{walk.clicks} clicks, {walk.keys} keys, {walk.moves} steps back or to another page, on {len(walk.pages)} "
+        f"{walk.clicks} clicks, {walk.keys} keys, {walk.moves} navigations, on {len(walk.pages)} "
         f"pages: no exception on a page, in its scripts or in the server; memory after each third: server "
-        f"{numbers[0]} MB, scripts of the page {numbers[1]} MB",
+        f"{numbers[0]} MB, page scripts {numbers[1]} MB",
     )
 
 
@@ -200,5 +201,5 @@ def _settle(page: Any) -> None:
 
 CAMPAIGNS = (
     Campaign("Visitors", "fifty visitors at once", crowd, tries=50, few=4),
-    Campaign("Visitors", "one visitor clicks on whatever there is", restless, tries=300, few=12, needs="chromium"),
+    Campaign("Visitors", "one visitor clicks at random", restless, tries=300, few=12, needs="chromium"),
 )

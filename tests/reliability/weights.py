@@ -48,8 +48,8 @@ def by_hand(tries: int, _seed: int, folder: Path) -> Line:
     pickled = sum("pickle" in name for name, _ in files)
     return Line(
         len(files),
-        f"{len(files)} refused in one sentence, exit code 1 or 2, no run left behind; {pickled} held code, "
-        f"none of which ran; {grown} MB more at the most",
+        f"{len(files)} refused with one sentence, exit code 1 or 2, no run left behind; {pickled} held code, "
+        f"none of which ran; at most {grown} MB more memory",
     )
 
 
@@ -73,7 +73,9 @@ def mutated(tries: int, seed: int, folder: Path) -> Line:
             assert all(bool(one.isfinite().all()) for one in net.state_dict().values())
             loaded += 1
         path.unlink()
-    return Line(tries, f"{refused} refused in one sentence; {loaded} whose header still fits were loaded, all finite")
+    return Line(
+        tries, f"{refused} refused with one sentence; {loaded} whose header still fits were loaded, all values finite"
+    )
 
 
 def tampered(tries: int, _seed: int, folder: Path) -> Line:
@@ -93,7 +95,7 @@ def tampered(tries: int, _seed: int, folder: Path) -> Line:
             _is_a_sentence(spec.name, said)
             assert "is not the published file" in said
             assert not canary.exists()
-    return Line(tries, f"{tries} refused before they were opened, as not the published file")
+    return Line(tries, f"{tries} refused before being opened, as not the published file")
 
 
 class _Payload:
@@ -269,7 +271,7 @@ def _environment(**values: str) -> Iterator[None]:
 
 SECTION = "Hostile weights"
 CAMPAIGNS = (
-    Campaign(SECTION, "checkpoints made by hand: code, bombs, nonsense, wrong nets, NaN", by_hand, 100, 100),
-    Campaign(SECTION, "the embedded checkpoint with flipped bits and missing bytes", mutated, 500, 40),
-    Campaign(SECTION, "another file in torch's cache of downloads", tampered, 12, 6),
+    Campaign(SECTION, "handcrafted checkpoints: code, bombs, nonsense, wrong models, NaN", by_hand, 100, 100),
+    Campaign(SECTION, "the bundled checkpoint with flipped bits and missing bytes", mutated, 500, 40),
+    Campaign(SECTION, "another file in torch's download cache", tampered, 12, 6),
 )

@@ -29,7 +29,7 @@ def two_writers(tries: int, seed: int, folder: Path) -> Line:
         "the same run": (None, scene.run(folder)[:2], scene.run(folder)[:2]),
         "two runs": (None, ["run", str(scene.photos)], ["run", str(scene.photos), "--resize", "32x32"]),
         "run and prune": (prepared, ["run", str(scene.photos), "--resize", "48x48"], ["prune"]),
-        "run and removal of another": (prepared, ["run", str(scene.photos)], ["prune", "--run", runs[0]]),
+        "run and removal of another run": (prepared, ["run", str(scene.photos)], ["prune", "--run", runs[0]]),
         "the same comparison": (prepared, ["compare", "--runs", *runs], ["compare", "--runs", *runs]),
         "two tags": (prepared, ["tag", "a", "--where", "label=cats"], ["tag", "b", "--where", ""]),
     }
@@ -61,8 +61,8 @@ def two_writers(tries: int, seed: int, folder: Path) -> Line:
     told_kinds = ", ".join(f"{name} {n}" for name, n in kinds.items())
     return Line(
         tries,
-        f"{told_kinds}: each store equal to that of one after the other, no row twice; {refused} prunings were "
-        "refused in a sentence while a run was at work",
+        f"{told_kinds}: each store equal to that of running them in sequence, no row twice; {refused} prunes "
+        "were refused with one sentence while a run was active",
     )
 
 
@@ -116,8 +116,8 @@ def readers(tries: int, seed: int, folder: Path) -> Line:
     looked = sum(end.returned["looks"] for end in ends)
     return Line(
         looked,
-        f"{READERS} readers (library and the dashboard's data) during {done} commands: {looked:,} readings, every "
-        "table whole, no exception",
+        f"{READERS} readers (library and dashboard queries) during {done} commands: {looked:,} reads, every "
+        "table complete, no exception",
     )
 
 
@@ -177,7 +177,7 @@ def _as_a_page(path: Path, first: str, expected: str) -> None:
         store.row_count(run)
 
 
-SECTION = "Several at once"
+SECTION = "Concurrent access"
 
 CAMPAIGNS: tuple[Campaign, ...] = (
     Campaign(SECTION, "two processes write to one store", alone(two_writers), 24, 3),
