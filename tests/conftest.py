@@ -10,12 +10,47 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+# Threads of torch that wait for each other sleep: on cores that several workers share, spinning takes most of the time.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is first imported; children inherit it
+
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "dataset" / "sample"
 SHARED = Path(os.environ.get("SEGLIB_TEST_DATA", ROOT.parent / "shared"))
 
 settings.register_profile("house", deadline=None)  # a busy machine is no failure
 settings.load_profile("house")
+
+MOST_WORKERS = 8
+WORKER_GB = 2
+"""Of memory, for one worker and what its tests start: both hold torch and Streamlit."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker per core, as far as memory reaches."""
+    room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (WORKER_GB * 2**30)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, room, MOST_WORKERS))
+
+
+@pytest.hookimpl(tryfirst=True)  # before items are left out by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who works on what: files with slow tests come first, so that no worker is left alone with one at the end.
+
+    A file stays on one worker, so that its fixtures are made once; all that drives a browser stays together, too. The
+    campaigns of faults share nothing and go to whoever has time.
+    """
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker("slow")
+            item.add_marker(pytest.mark.xdist_group("browser"))
+        elif item.path.parent.name == "reliability":
+            item.add_marker("slow")
+        else:
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").as_posix()))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not item.get_closest_marker("e2e"), item.path not in slow))
+
 
 COLOURS = {"background": (0, 0, 0), "cat": (255, 0, 0), "dog": (0, 255, 0), "person": (0, 0, 255)}
 """The fake net sees these classes: a pixel is the class whose colour it has."""

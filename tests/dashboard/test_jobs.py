@@ -41,13 +41,18 @@ time.sleep(60)
 """A worker that does nothing, and ends when it is told to."""
 
 
-@pytest.fixture
-def settings(tmp_path) -> Settings:
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
     for number in range(80):
         noise = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
-        path = tmp_path / "data" / "set" / "cats" / f"{number:02}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noise).resize((160, 120)).save(path)
+        Image.fromarray(noise).resize((160, 120)).save(folder / f"{number:02}.jpg")
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path, photos) -> Settings:
+    shutil.copytree(photos, tmp_path / "data" / "set" / "cats")
     return Settings(store=tmp_path / "store", data=(tmp_path / "data",))
 
 

@@ -7,16 +7,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from seglib.filters import FILTERS, Filters
-from tests.dashboard.conftest import fill
 from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, wait_for_figure
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def small(tmp_path) -> Path:
-    fill(tmp_path / "small")
-    return tmp_path / "small"
 
 
 def chart(page, alt: str):

@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -41,6 +42,14 @@ def store(tmp_path):
 
 def run(photos, store, spec, **more):
     return pipeline.run(photos, store, spec, precision="int8", options=Options(workers=0), **more)
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory) -> Store:
+    """A run of the embedded network over the sample; to calibrate it takes a while."""
+    store = Store.create(tmp_path_factory.mktemp("embedded") / "store")
+    assert run(SAMPLE, store, find()).computed == 13
+    return store
 
 
 def test_without_the_extra_one_sentence_names_it(photos, store, fake, monkeypatch, capsys):
@@ -193,7 +202,8 @@ def test_a_damaged_model_is_refused(photos, store, fake, name, damage):
 
 
 @installed
-def test_a_run_is_remade_with_its_own_model_or_not_at_all(photos, store):
+def test_a_run_is_remade_with_its_own_model_or_not_at_all(embedded, tmp_path):
+    store = Store(shutil.copytree(embedded.path, tmp_path / "store"))
     report = run(SAMPLE / "cats", store, find(), resize=Resize("96"))
     spec, settings = remake(store, store.run(report.run))
     assert engine.recipe(spec, settings).run == report.run
@@ -227,11 +237,9 @@ def test_results_come_in_order_and_whoever_stops_early_leaves_nothing_at_work(ph
 
 
 @installed
-def test_the_embedded_network_agrees_on_the_sample(store, sample):
+def test_the_embedded_network_agrees_on_the_sample(embedded, sample):
     spec = MODELS["fcn_mobilenet_v2"]
-    report = pipeline.run(sample, store, spec, precision="int8", options=Options(workers=0))
-    quantised = calibrate.folder_of(store, spec, spec.resize)
-    assert report.computed == 13
+    quantised = calibrate.folder_of(embedded, spec, spec.resize)
     agreement = []
     for path in sorted(sample.glob("*/*")):
         settings = Settings(resize=spec.resize, precision="int8", quantised=quantised)
