@@ -33,21 +33,21 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(1, min(cores, room, MOST_WORKERS))
 
 
-@pytest.hookimpl(tryfirst=True)  # before items are left out by their markers
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Who works on what: files with slow tests come first, so that no worker is left alone with one at the end.
-
-    A file stays on one worker, so that its fixtures are made once; all that drives a browser stays together, too. The
-    campaigns of faults share nothing and go to whoever has time.
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Who works on what. A file stays on one worker, so that its fixtures are made once, and so does all that drives a
+    browser; the campaigns of faults share nothing and go to whoever has time.
     """
-    for item in items:
-        if item.get_closest_marker("e2e"):
-            item.add_marker("slow")
-            item.add_marker(pytest.mark.xdist_group("browser"))
-        elif item.path.parent.name == "reliability":
-            item.add_marker("slow")
-        else:
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").as_posix()))
+    if item.get_closest_marker("e2e"):
+        item.add_marker("slow")
+        item.add_marker(pytest.mark.xdist_group("browser"))
+    elif item.path.parent.name == "reliability":
+        item.add_marker("slow")
+    else:
+        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").as_posix()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker is left alone with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (not item.get_closest_marker("e2e"), item.path not in slow))
 
