@@ -34,22 +34,36 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Who works on what. A file stays on one worker, so that its fixtures are made once, and so does all that drives a
-    browser; the campaigns of faults share nothing and go to whoever has time.
-    """
-    if item.get_closest_marker("e2e"):
+    """What drives a browser, and the campaigns of faults, are slow without saying so."""
+    if item.get_closest_marker("e2e") or item.path.parent.name == "reliability":
         item.add_marker("slow")
-        item.add_marker(pytest.mark.xdist_group("browser"))
-    elif item.path.parent.name == "reliability":
-        item.add_marker("slow")
-    else:
-        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").as_posix()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that no worker is left alone with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (not item.get_closest_marker("e2e"), item.path not in slow))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object):
+    """Who works on what. A file stays on one worker, so that its fixtures are made once, and so does all that drives a
+    browser; the campaigns of faults share nothing and go to whoever has time.
+
+    (The marker `xdist_group` has no effect with pytest-xdist 3.8 under pytest 9.2.)
+    """
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, _ = nodeid.partition("::")
+            if file.startswith("tests/e2e/"):
+                return "browser"
+            return nodeid if file.startswith("tests/reliability/") else file
+
+    return ByFile(config, log)
 
 
 COLOURS = {"background": (0, 0, 0), "cat": (255, 0, 0), "dog": (0, 255, 0), "person": (0, 0, 255)}
