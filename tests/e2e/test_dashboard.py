@@ -36,12 +36,16 @@ def opened(browser, url: str, *, scheme: str = "light", width: int = 1440, drawn
     page.faults = []
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     page.on("request", lambda request: page.faults.extend(_foreign(request.url, url)))
+    visit(page, url, drawn)
+    return page
+
+
+def visit(page, url: str, drawn: str = DRAWN) -> None:
     page.goto(url)
     page.wait_for_selector(drawn)
     settle(page)
     page.wait_for_selector(".chart-place", state="detached")  # on the first page the charts come last
     settle(page)
-    return page
 
 
 def _foreign(asked: str, own: str) -> list[str]:
