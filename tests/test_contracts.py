@@ -124,6 +124,7 @@ def test_every_seglib_command_of_the_readme_parses():
             cli.parser().parse_args(arguments)
 
 
+@pytest.mark.slow
 def test_the_readmes_notebook_runs_on_a_store_with_several_runs(tmp_path, monkeypatch):
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     for resize in ("96", "64"):

@@ -275,6 +275,7 @@ def test_a_live_job_is_not_forgotten(made, request_):
 # --- the worker ---
 
 
+@pytest.mark.slow
 def test_a_run_is_cancelled_resumed_and_finished(made, request_, settings, monkeypatch, tmp_path):
     """The real worker and the embedded net; only the forward pass is slowed down, so that there is time to cancel."""
     slow = (
@@ -311,6 +312,7 @@ def test_a_run_is_cancelled_resumed_and_finished(made, request_, settings, monke
     assert str(tmp_path) not in (settings.store / "jobs" / job.id / "state.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_failure_is_a_sentence_without_a_place(made, request_, settings, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
@@ -329,6 +331,7 @@ def test_a_folder_that_is_gone_when_its_turn_comes(made, request_, settings):
         some.start(request_)
 
 
+@pytest.mark.slow
 def test_a_run_without_a_readable_photo_has_failed(made, request_, settings):
     for photo in settings.data[0].rglob("*.jpg"):
         photo.write_bytes(b"")
@@ -364,6 +367,7 @@ def pair(settings) -> CompareRequest:
     return CompareRequest(runs=(recipe().run, recipe(2).run))
 
 
+@pytest.mark.slow
 def test_a_comparison_is_counted_by_the_same_machinery(made, pair, settings):
     assert compare.uncounted(Store(settings.store), pair.runs) == (6, 6)
     made(None).start(pair)
@@ -376,6 +380,7 @@ def test_a_comparison_is_counted_by_the_same_machinery(made, pair, settings):
     assert (again.computed, again.reused, again.failed) == (0, 5, 1)
 
 
+@pytest.mark.slow
 def test_it_waits_for_its_own_kind_and_not_for_a_network(made, pair, request_):
     busy = made()
     busy.start(request_)
@@ -445,6 +450,7 @@ def grading(tmp_path, settings) -> EvaluateRequest:
     return EvaluateRequest(folder=folder.id, title=folder.title, format="auto", runs=(recipe().run,))
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_counted_by_the_same_machinery(made, grading, settings):
     made(None).start(grading)
     job = until(made(None), has_ended)
@@ -479,6 +485,7 @@ def test_only_offered_folders_known_formats_and_runs_are_evaluated(made, grading
         some.start(grading)
 
 
+@pytest.mark.slow
 def test_why_an_evaluation_failed_is_told(made, grading, settings):
     made(None).start(replace(grading, format="trimap"))
     job = until(made(None), has_ended)

@@ -49,6 +49,7 @@ def sentence(capsys, code: int, *arguments: object) -> str:
 # --- the main road ---
 
 
+@pytest.mark.slow
 def test_the_sample_gives_13_rows_and_each_animal_is_what_its_folder_says(store, tmp_path, capsys):
     code, out, _ = call(capsys, "export", "stats", "--store", store, "--format", "csv", "--out", tmp_path / "s.csv")
     assert (code, out) == (0, f"13 rows written to {tmp_path / 's.csv'}\n")

@@ -90,6 +90,7 @@ def test_a_certain_picture_has_no_entropy_and_a_grey_one_is_undecided(fake):
     assert unsure.low_margin == 1
 
 
+@pytest.mark.slow
 def test_a_picture_gets_the_same_mask_in_every_batch(sample):
     spec = MODELS["fcn_mobilenet_v2"]
     photos = sorted(sample.glob("*/*"))[:8]

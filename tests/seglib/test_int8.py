@@ -201,6 +201,7 @@ def test_a_damaged_model_is_refused(photos, store, fake, name, damage):
         run(photos, store, fake)
 
 
+@pytest.mark.slow
 @installed
 def test_a_run_is_remade_with_its_own_model_or_not_at_all(embedded, tmp_path):
     store = Store(shutil.copytree(embedded.path, tmp_path / "store"))
@@ -236,6 +237,7 @@ def test_results_come_in_order_and_whoever_stops_early_leaves_nothing_at_work(ph
     assert len(list(net(images))) == 50
 
 
+@pytest.mark.slow
 @installed
 def test_the_embedded_network_agrees_on_the_sample(embedded, sample):
     spec = MODELS["fcn_mobilenet_v2"]
@@ -257,6 +259,7 @@ def test_the_embedded_network_agrees_on_the_sample(embedded, sample):
         assert (found.argmax(1) == expected.argmax(1)).float().mean() > 0.95
 
 
+@pytest.mark.slow
 @installed
 def test_a_net_that_looks_at_its_own_size_is_traced_for_every_size(tmp_path):
     """DeepLabV3 pools over the picture and enlarges again: a size frozen at tracing would show at another one."""

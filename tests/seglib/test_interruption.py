@@ -1,10 +1,12 @@
 """Runs that are killed or stopped, in processes of their own with the embedded net, and the run that continues them."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from seglib import cli
 from seglib.store import Store
 from tests.conftest import ROOT
 
 PHOTOS = 24
+OPTIONS = ("--batch-size", "2", "--workers", "2")
 
 SLOW_RUN = """
 import sys, time
@@ -29,6 +33,9 @@ engine.predict_batch = slow
 if __name__ == "__main__":
     sys.exit(cli.main(sys.argv[1:]))
 """
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +56,7 @@ def uninterrupted(photos, tmp_path_factory) -> Store:
 
 
 def started(photos: Path, store: Path, *program: str) -> subprocess.Popen:
-    command = [
-        sys.executable,
-        *program,
-        "run",
-        str(photos),
-        "--store",
-        str(store),
-        "--batch-size",
-        "2",
-        "--workers",
-        "2",
-    ]
+    command = [sys.executable, *program, "run", str(photos), "--store", str(store), *OPTIONS]
     return subprocess.Popen(
         command,
         cwd=ROOT,
@@ -79,10 +75,11 @@ def heed_interrupts() -> None:
 
 
 def finish(photos: Path, store: Path) -> None:
-    process = started(photos, store, "-m", "seglib")
-    said = process.communicate(timeout=120)[1].splitlines()
-    assert (process.returncode, len(said)) == (0, 1), said
-    assert "photos to compute" in said[0]
+    """The same command, here."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
+        assert cli.main(["run", str(photos), "--store", str(store), *OPTIONS]) == 0
+    (line,) = said.getvalue().splitlines()
+    assert "photos to compute" in line
 
 
 @pytest.fixture

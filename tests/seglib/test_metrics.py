@@ -307,6 +307,7 @@ def plain_boundary(mask_: np.ndarray, value: int) -> set[tuple[int, int]]:
     return found
 
 
+@pytest.mark.slow
 def test_boundary_counts_are_those_of_a_plain_loop():
     draw = np.random.default_rng(3)
     big = np.kron(draw.integers(0, 3, (12, 16)), np.ones((10, 10), int)).astype(np.uint8)

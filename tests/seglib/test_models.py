@@ -193,6 +193,7 @@ def test_our_own_net_is_not_on_the_hub():
 # --- --weights FILE ---
 
 
+@pytest.mark.slow
 def test_a_state_dict_with_auxiliary_head_fits_the_net_that_runs(tmp_path):
     from torchvision.models.segmentation import fcn_resnet50
 

@@ -72,6 +72,7 @@ def test_agreement_row_by_row(table):
     assert [None if pd.isna(one) else one for one in found] == [verdict(row) for row in rows_of(table)]
 
 
+@pytest.mark.slow
 @given(tables(), st.lists(st.sampled_from(["cats", "dogs", "", "nothing"]), min_size=1))
 @settings(max_examples=60, deadline=None)
 def test_choices_row_by_row(table, chosen):
@@ -80,6 +81,7 @@ def test_choices_row_by_row(table, chosen):
         assert query.select(table, Filters({key: tuple(chosen)}))["path"].tolist() == expected
 
 
+@pytest.mark.slow
 @given(tables(), st.sampled_from(CLASSES), st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
 def test_a_filter_and_another_row_by_row(table, name, low, high):

@@ -54,6 +54,7 @@ ACTIONS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACTIONS)
 def test_each_undo_gives_back_what_was_before_and_a_plain_replay_agrees(tmp_path_factory, actions):
@@ -119,6 +120,7 @@ def _tag_many(path, ids, name):
         tags.tag(Store(path), [image_id], name)
 
 
+@pytest.mark.slow
 def test_two_writers_and_a_reader_at_once(store):
     jobs = [
         multiprocessing.get_context("spawn").Process(target=_tag_many, args=(store.path, IDS, name))

@@ -30,6 +30,7 @@ def test_photos_come_back_in_order_and_failures_are_values(files, count):
     assert [o.width if isinstance(o, Photo) else o.reason for _, o in outcomes[6:9]] == [46, "empty", 48]
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_its_worker_costs_that_file_alone(files, monkeypatch):
     monkeypatch.setattr(workers, "read", read_or_die)
     files[3].rename(files[3].with_name("killer.png"))
@@ -50,6 +51,7 @@ def read_or_die(path: Path, resize: Resize, wants_thumbnail: bool):
     return read(path, resize, wants_thumbnail)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "setpriority"), reason="this system limits no processor time")
 @pytest.mark.parametrize("how", ["in Python", "where no signal is heard"])
 def test_a_file_that_takes_too_long_costs_that_file_alone(files, monkeypatch, how):

@@ -172,6 +172,7 @@ def test_an_unknown_truth_of_a_link_is_left_for_a_known_one(one):
     assert "was left out of the link" in plain(app)
 
 
+@pytest.mark.slow
 def test_tables_are_those_of_the_library(two):
     _, version, _ = data.stored(two.path)
     shown = truth_data.evaluated(data.Source(str(two.path), version, RUN), evaluated(two), [RUN, OTHER], View().filters)
