@@ -4,6 +4,8 @@ import gc
 import subprocess
 import sys
 
+import pytest
+
 from dashboard import startup
 from tests.conftest import ROOT
 
