@@ -341,6 +341,7 @@ def test_a_run_without_a_readable_photo_has_failed(made, request_, settings):
     assert (job.state, job.failed, job.sentence) == ("failed", 80, "None of the 80 photos can be read.")
 
 
+@pytest.mark.slow
 def test_a_worker_whose_job_is_taken_away_ends(made, request_, settings):
     code = (
         "import pathlib, sys, time; from dashboard import job_worker\n"
@@ -410,6 +411,7 @@ def test_only_runs_of_the_store_can_be_compared_and_only_once_at_a_time(made, pa
         some.start(CompareRequest(runs=pair.runs[::-1]))
 
 
+@pytest.mark.slow
 def test_runs_without_a_common_photo_are_said_to_have_none(made, settings):
     fill(settings.store)
     fill(settings.store, code_schema=2, pixels={"cats/other.jpg": {"cat": 5}})

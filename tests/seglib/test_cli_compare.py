@@ -65,6 +65,7 @@ def test_compare_prints_one_object_with_the_agreed_fields(place, capsys, tmp_pat
     assert cats["images"] == 7
 
 
+@pytest.mark.slow
 def test_compare_for_people_names_runs_figures_and_cost(place, capsys):
     folder, names = place
     code, out, _ = call(capsys, "compare", "--runs", *reversed(names), "--store", folder / "store")

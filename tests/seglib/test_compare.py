@@ -282,6 +282,7 @@ compare.update(Store(sys.argv[1]), sys.argv[2:], threads=1, on_progress=stop)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_continues(two):
     store, a, b = two
     process = subprocess.Popen(
@@ -321,6 +322,7 @@ def test_prune_and_removal_of_a_run_take_its_counts_along(keep, tmp_path, fake):
     assert [p.name for p in (store.path / "compare").iterdir()] == [f"{a}--{b}"]
 
 
+@pytest.mark.slow
 def test_a_run_in_use_is_not_removed(two):
     store, a, b = two
 

@@ -103,6 +103,7 @@ def test_a_picture_gets_the_same_mask_in_every_batch(sample):
         assert measure.confidence == pytest.approx(measures[index].confidence, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_mask_is_that_of_torchvisions_own_forward_pass(sample):
     """The oracle: torchvision's preset, its forward pass, argmax of the upsampled logits."""
     from torchvision.transforms._presets import SemanticSegmentation
@@ -120,6 +121,7 @@ def test_the_mask_is_that_of_torchvisions_own_forward_pass(sample):
     assert (found == expected).mean() > 0.9999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["224", "short:384", "300x700", "native"])
 @pytest.mark.parametrize("of", ["photo", "grid"])
 def test_the_mask_of_a_net_with_a_side_of_its_own_is_torchvisions_at_that_side(sample, rule, of):

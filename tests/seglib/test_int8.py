@@ -74,11 +74,13 @@ def test_int8_and_cuda_do_not_go_together():
     assert engine.device_of(Settings(resize=Resize("224"), precision="int8")) == "cpu"
 
 
+@pytest.mark.slow
 def test_nothing_but_int8_imports_openvino():
     code = "import seglib.pipeline, sys; assert not {'openvino', 'nncf', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.slow
 @installed
 @pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack is looked at as Linux has it")
 def test_signals_find_the_stack_that_was_there_before(photos, store, fake):

@@ -468,6 +468,7 @@ def test_whoever_comes_first_changes_a_comparison_by_sign_alone(pairs):
         assert value == pytest.approx(turned)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(PAIRS)
 def test_a_mask_agrees_with_itself_wholly_or_there_is_nothing_to_agree_on(pairs):

@@ -157,6 +157,7 @@ def test_a_file_that_already_lies_there_is_checked_too(empty_cache):
 # --- torch.hub ---
 
 
+@pytest.mark.slow
 def test_source_hub_runs_the_code_of_the_pinned_tag(empty_cache):
     """torch.hub's own cache of the repository stands in for the network."""
     spec = replace(find("fcn_resnet50", source="hub"), sha256="")

@@ -223,6 +223,7 @@ def test_the_version_follows_each_action(store):
     assert store.version(with_tags=False) == heavy
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_tagged_of_a_million_are_fast(store):
     """A bound far above what it takes, and far below what a loop over the rows would."""
     import numpy as np

@@ -77,6 +77,7 @@ def read_or_hang(path: Path, resize: Resize, wants_thumbnail: bool):
     return read(path, resize, wants_thumbnail)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system limits no memory")
 def test_a_file_that_takes_too_much_memory_costs_that_file_alone(files):
     Image.new("L", (9000, 9000)).save(files[3])

@@ -144,6 +144,7 @@ def test_photos_are_sorted_and_shown_under_truth_or_prediction(one):
     assert tiles(app)[0]["bar"][0][:2] == ["dog", 0.3]
 
 
+@pytest.mark.slow
 def test_several_runs_stand_side_by_side_with_their_paired_difference(two):
     app = opened("Evaluate", run=[RUN])
     assert not app.exception
@@ -204,6 +205,7 @@ def test_the_viewer_shows_the_truth_beside_the_runs(one):
     assert len(component(app, "pictures")["runs"]) == 1
 
 
+@pytest.mark.slow
 def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
     run = import_masks(one, one.path.parent / "data" / "masks", recipe().classes, "theirs").run
     evaluate.update(one, one.path.parent / "data" / "masks", [run])
@@ -216,6 +218,7 @@ def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
     assert "calibration error of photos" not in html(app)
 
 
+@pytest.mark.slow
 def test_the_viewer_goes_on_in_the_order_of_the_gallery(two):
     app = opened("Evaluate", run=[RUN])
     order = [tile["name"] for tile in tiles(app)]
