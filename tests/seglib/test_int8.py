@@ -96,6 +96,7 @@ def signal_stack() -> bytes:
     return bytes(stack)
 
 
+@pytest.mark.slow
 @installed
 def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatch, capsys):
     notes: list[str] = []
@@ -119,6 +120,7 @@ def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatc
     assert pipeline.run(photos, store, fake).precision == "int8", "auto repeats what the store has"
 
 
+@pytest.mark.slow
 @installed
 def test_its_masks_are_nearly_those_of_fp32(photos, store, fake):
     report = run(photos, store, fake)
@@ -128,6 +130,7 @@ def test_its_masks_are_nearly_those_of_fp32(photos, store, fake):
         assert (store.mask(report.run, image_id) == store.mask(exact.run, image_id)).mean() > 0.99
 
 
+@pytest.mark.slow
 @installed
 def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store, fake, monkeypatch):
     spec, shapes, quantise = replace(fake, net_side=96), set(), int8.quantise
@@ -149,6 +152,7 @@ def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store,
     assert (other.computed, other.run != report.run) == (5, True), "one model serves all grids: the net sees the same"
 
 
+@pytest.mark.slow
 @installed
 def test_calibration_takes_the_smallest_ids_known_or_not(photos, store, fake, monkeypatch):
     monkeypatch.setattr(calibrate, "CALIBRATION_PHOTOS", 3)
@@ -159,6 +163,7 @@ def test_calibration_takes_the_smallest_ids_known_or_not(photos, store, fake, mo
     assert about["image_ids"] == ids[:3]
 
 
+@pytest.mark.slow
 @installed
 def test_each_resize_and_each_weights_file_has_a_model_of_its_own(store, fake, tmp_path):
     other = tmp_path / "other.safetensors"
@@ -171,6 +176,7 @@ def test_each_resize_and_each_weights_file_has_a_model_of_its_own(store, fake, t
     assert len(folders) == 4
 
 
+@pytest.mark.slow
 @installed
 def test_photos_of_different_shapes(photos, store, fake, paint):
     paint("cats/wide.png", size_wh=(128, 40), cat=(0, 0, 60, 40))
@@ -180,6 +186,7 @@ def test_photos_of_different_shapes(photos, store, fake, paint):
     assert set(zip(table["grid_width"], table["grid_height"], strict=True)) == {(64, 48), (154, 48)}
 
 
+@pytest.mark.slow
 @installed
 def test_without_a_readable_photo_there_is_nothing_to_calibrate_with(tmp_path, store, fake):
     (tmp_path / "photos").mkdir()
@@ -189,6 +196,7 @@ def test_without_a_readable_photo_there_is_nothing_to_calibrate_with(tmp_path, s
     assert not list(store.path.glob("int8/*"))
 
 
+@pytest.mark.slow
 @installed
 @pytest.mark.parametrize("name", [int8.MODEL, int8.WEIGHTS, "calibration.json"])
 @pytest.mark.parametrize("damage", ["changed", "gone"])
@@ -218,6 +226,7 @@ def test_a_run_is_remade_with_its_own_model_or_not_at_all(embedded, tmp_path):
         remake(store, store.run(report.run))
 
 
+@pytest.mark.slow
 @installed
 def test_prune_removes_a_model_whose_run_is_gone(photos, store, fake):
     report = run(photos, store, fake)
@@ -226,6 +235,7 @@ def test_prune_removes_a_model_whose_run_is_gone(photos, store, fake):
     assert not list(store.path.glob("int8/*"))
 
 
+@pytest.mark.slow
 @installed
 def test_results_come_in_order_and_whoever_stops_early_leaves_nothing_at_work(photos, store, fake):
     run(photos, store, fake)

@@ -17,6 +17,7 @@ OWN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options", "stride"), OWN)
 def test_a_net_gives_logits_of_any_size_and_runs_as_it_was_trained(name, options, stride):
     torch.manual_seed(0)

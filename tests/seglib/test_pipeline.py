@@ -247,6 +247,7 @@ def test_two_folders_with_equal_relative_paths_do_not_mix(photos, store, fake, t
     assert len(store.table(datasets=["photos"])) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_and_workers_change_nothing(photos, tmp_path, fake, batch_size, workers):
