@@ -10,12 +10,61 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+# Threads of torch that wait for each other sleep: on cores that several workers share, spinning takes most of the time.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is first imported; children inherit it
+
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "dataset" / "sample"
 SHARED = Path(os.environ.get("SEGLIB_TEST_DATA", ROOT.parent / "shared"))
 
 settings.register_profile("house", deadline=None)  # a busy machine is no failure
 settings.load_profile("house")
+
+MOST_WORKERS = 8
+WORKER_GB = 2
+"""Of memory, for one worker and what its tests start: both hold torch and Streamlit."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker per core, as far as memory reaches."""
+    room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (WORKER_GB * 2**30)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, room, MOST_WORKERS))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What drives a browser, and the campaigns of faults, are slow without saying so."""
+    if item.get_closest_marker("e2e") or item.path.parent.name == "reliability":
+        item.add_marker("slow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not item.get_closest_marker("e2e"), item.path not in slow))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object):
+    """Who works on what. A file stays on one worker, so that its fixtures are made once, and so does all that drives a
+    browser; the campaigns of faults share nothing and go to whoever has time.
+
+    (The marker `xdist_group` has no effect with pytest-xdist 3.8 under pytest 9.2.)
+    """
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, _ = nodeid.partition("::")
+            if file.startswith("tests/e2e/"):
+                return "browser"
+            return nodeid if file.startswith("tests/reliability/") else file
+
+    return ByFile(config, log)
+
 
 COLOURS = {"background": (0, 0, 0), "cat": (255, 0, 0), "dog": (0, 255, 0), "person": (0, 0, 255)}
 """The fake net sees these classes: a pixel is the class whose colour it has."""

@@ -3,7 +3,6 @@
 import argparse
 import ast
 import importlib
-import os
 import re
 import subprocess
 import sys
@@ -93,31 +92,17 @@ def test_every_seglib_command_of_the_documentation_parses():
             main.parser().parse_args(arguments)
 
 
-def test_the_readmes_notebook_runs_on_a_store_with_several_runs(tmp_path):
-    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+@pytest.mark.slow
+def test_the_readmes_notebook_runs_on_a_store_with_several_runs(tmp_path, monkeypatch):
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     for resize in ("96", "64"):
-        run = (
-            "run",
-            str(ROOT / "dataset" / "sample"),
-            "--resize",
-            resize,
-            "--store",
-            str(tmp_path / "output"),
-            "--json",
-        )
-        subprocess.run([sys.executable, "-m", "seglib", *run], cwd=ROOT, check=True, capture_output=True)
-    (block,) = code
-    told = subprocess.run(
-        [sys.executable, "-c", f"{block}\nprint(len(table), len(cats))"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    number, of_cats = map(int, told.stdout.split())
-    assert number == 13
-    assert 0 < of_cats <= 7
+        run = ("run", str(ROOT / "dataset" / "sample"), "--resize", resize, "--store", str(tmp_path / "output"))
+        assert main.main([*run, "--workers", "0", "--json"]) == 0
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(block, names)
+    assert len(names["table"]) == 13
+    assert 0 < len(names["cats"]) <= 7
 
 
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}

@@ -32,6 +32,7 @@ def tree(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_wheel_leaves_no_file_of_the_packages_out(tree):
     files = {path.relative_to(tree).as_posix() for name in PACKAGES for path in (tree / name).rglob("*")}
     files = {name for name in files if (tree / name).is_file()}

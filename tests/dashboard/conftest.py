@@ -2,11 +2,13 @@
 
 import io
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from streamlit.components.v2 import manifest_scanner
 
 from dashboard import charts
 from dashboard.settings import Settings
@@ -39,6 +41,15 @@ CONFIDENCE = {
     "dogs/e.jpg": 0.99,
     NASTY: 0.7,
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed_components_are_looked_for_once():
+    """Streamlit's test driver reads what every installed package says of itself for each page: longer than the page."""
+    with pytest.MonkeyPatch.context() as patch:
+        once = lru_cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", once)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -38,6 +38,7 @@ def test_a_selection_is_positions_in_the_run(source):
     assert data.rows(source, most)["path"].tolist()[:2] == [NASTY, "cats/c.jpg"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "where",
     ["", "label=cats", "label=cats&share.cat=0.1..1", "confidence=0.6..1&present=person&path=c", "path=nothing"],

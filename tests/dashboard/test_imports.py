@@ -80,6 +80,7 @@ def test_plotly_is_known_to_charts_only_and_caches_to_data_only(path):
     assert "unsafe_allow_javascript" not in path.read_text()
 
 
+@pytest.mark.slow
 def test_the_pages_load_no_torch():
     code = (
         "import dashboard.views.explore, dashboard.views.image, dashboard.views.overview, dashboard.views.runs, sys\n"

@@ -42,13 +42,18 @@ time.sleep(60)
 """A worker that does nothing, and ends when it is told to."""
 
 
-@pytest.fixture
-def settings(tmp_path) -> Settings:
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
     for number in range(80):
         noise = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
-        path = tmp_path / "data" / "set" / "cats" / f"{number:02}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noise).resize((160, 120)).save(path)
+        Image.fromarray(noise).resize((160, 120)).save(folder / f"{number:02}.jpg")
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path, photos) -> Settings:
+    shutil.copytree(photos, tmp_path / "data" / "set" / "cats")
     return Settings(store=tmp_path / "store", data=(tmp_path / "data",))
 
 
@@ -271,13 +276,14 @@ def test_a_live_job_is_not_forgotten(made, request_):
 # --- the worker ---
 
 
+@pytest.mark.slow
 def test_a_run_is_cancelled_resumed_and_finished(made, request_, settings, monkeypatch, tmp_path):
     """The real worker and the embedded net; only the forward pass is slowed down, so that there is time to cancel."""
     slow = (
-        "import pathlib, sys, time; from seglib import engine; from dashboard import job_worker\n"
-        "real = engine.predict_batch\n"
+        "import pathlib, sys, time; from seglib.inference import predictor; from dashboard import job_worker\n"
+        "real = predictor.predict_batch\n"
         "def slow(*a): time.sleep(0.7); return real(*a)\n"
-        "engine.predict_batch = slow\n"
+        "predictor.predict_batch = slow\n"
         "job_worker.main(pathlib.Path(sys.argv[1]))"
     )
     some = made(slow)
@@ -307,6 +313,7 @@ def test_a_run_is_cancelled_resumed_and_finished(made, request_, settings, monke
     assert str(tmp_path) not in (settings.store / "jobs" / job.id / "state.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_failure_is_a_sentence_without_a_place(made, request_, settings, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
@@ -325,6 +332,7 @@ def test_a_folder_that_is_gone_when_its_turn_comes(made, request_, settings):
         some.start(request_)
 
 
+@pytest.mark.slow
 def test_a_run_without_a_readable_photo_has_failed(made, request_, settings):
     for photo in settings.data[0].rglob("*.jpg"):
         photo.write_bytes(b"")
@@ -334,6 +342,7 @@ def test_a_run_without_a_readable_photo_has_failed(made, request_, settings):
     assert (job.state, job.failed, job.sentence) == ("failed", 80, "None of the 80 photos can be read.")
 
 
+@pytest.mark.slow
 def test_a_worker_whose_job_is_taken_away_ends(made, request_, settings):
     code = (
         "import pathlib, sys, time; from dashboard import job_worker\n"
@@ -360,6 +369,7 @@ def pair(settings) -> CompareRequest:
     return CompareRequest(runs=(recipe().run, recipe(2).run))
 
 
+@pytest.mark.slow
 def test_a_comparison_is_counted_by_the_same_machinery(made, pair, settings):
     assert comparison.uncounted(Store(settings.store), pair.runs) == (6, 6)
     made(None).start(pair)
@@ -372,6 +382,7 @@ def test_a_comparison_is_counted_by_the_same_machinery(made, pair, settings):
     assert (again.computed, again.reused, again.failed) == (0, 5, 1)
 
 
+@pytest.mark.slow
 def test_it_waits_for_its_own_kind_and_not_for_a_network(made, pair, request_):
     busy = made()
     busy.start(request_)
@@ -401,6 +412,7 @@ def test_only_runs_of_the_store_can_be_compared_and_only_once_at_a_time(made, pa
         some.start(CompareRequest(runs=pair.runs[::-1]))
 
 
+@pytest.mark.slow
 def test_runs_without_a_common_photo_are_said_to_have_none(made, settings):
     fill(settings.store)
     fill(settings.store, code_schema=2, pixels={"cats/other.jpg": {"cat": 5}})
@@ -441,6 +453,7 @@ def grading(tmp_path, settings) -> EvaluateRequest:
     return EvaluateRequest(folder=folder.id, title=folder.title, format="auto", runs=(recipe().run,))
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_counted_by_the_same_machinery(made, grading, settings):
     made(None).start(grading)
     job = until(made(None), has_ended)
@@ -475,6 +488,7 @@ def test_only_offered_folders_known_formats_and_runs_are_evaluated(made, grading
         some.start(grading)
 
 
+@pytest.mark.slow
 def test_why_an_evaluation_failed_is_told(made, grading, settings):
     made(None).start(replace(grading, format="trimap"))
     job = until(made(None), has_ended)

@@ -82,6 +82,7 @@ def test_more_photos_are_offered_with_their_minutes(empty, served, port, monkeyp
     assert f"python -m seglib run {folder.parent}" in said
 
 
+@pytest.mark.slow
 def test_a_failed_analysis_is_a_sentence(empty, served, port, monkeypatch, capfd):
     monkeypatch.setattr(launcher, "SAMPLE", empty)  # a folder without photos
     assert launcher.main(["--store", str(empty), "--port", str(port)]) == 1
@@ -154,6 +155,7 @@ def test_help_has_an_example_that_parses():
     assert "python -m dashboard report" in launcher.parser().description
 
 
+@pytest.mark.slow
 def test_help_needs_no_torch_and_works_from_anywhere(tmp_path):
     code = (
         "import sys, runpy; sys.path.insert(0, sys.argv.pop(1)); sys.argv = ['dashboard', '--help']\n"

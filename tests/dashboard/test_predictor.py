@@ -149,6 +149,7 @@ def test_the_process_ends_with_a_server_that_was_killed():
 # --- what it says ---
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_a_run(real, tmp_path):
     photo = SAMPLE / "cats" / "chelsea.png"
     store = Store.create(tmp_path / "store")
@@ -166,6 +167,7 @@ def test_the_numbers_are_those_of_a_run(real, tmp_path):
         assert picture.size == (seen.width, seen.height)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_of_the_store_is_followed_in_its_precision(real, tmp_path, precision):
     data = (SAMPLE / "cats" / "chelsea.png").read_bytes()
@@ -175,6 +177,7 @@ def test_a_run_of_the_store_is_followed_in_its_precision(real, tmp_path, precisi
     assert (seen.precision, seen.run) == (precision, store.run().run)
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_made_again_is_not_followed(real, tmp_path):
     from tests.dashboard.conftest import fill
 
@@ -184,12 +187,14 @@ def test_a_run_that_cannot_be_made_again_is_not_followed(real, tmp_path):
     assert seen.run.startswith(f"{DEFAULT_MODEL}-64-")
 
 
+@pytest.mark.slow
 def test_a_photo_that_cannot_be_read_says_why(real):
     with pytest.raises(BadImage) as error:
         real.predict(b"no picture", model=DEFAULT_MODEL)
     assert error.value.reason == "not_an_image"
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_before_it_is_decoded(real):
     buffer = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
@@ -198,6 +203,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(real):
     assert error.value.reason == "too_large"
 
 
+@pytest.mark.slow
 def test_a_resize_or_model_that_makes_no_sense_is_a_sentence(real):
     data = (SAMPLE / "cats" / "chelsea.png").read_bytes()
     with pytest.raises(SegError, match="A resize is"):

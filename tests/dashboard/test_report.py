@@ -124,6 +124,7 @@ def test_three_runs_have_a_pairwise_matrix(two, tmp_path):
     assert "The pair whose differences are shown" in chosen.text
 
 
+@pytest.mark.slow
 def test_a_truth_is_told_of_if_there_is_one(two, names, tmp_path):
     folder = draw_truth(tmp_path / "masks", size_wh=PHOTO_WH)
     done = truth_counting.update(two, folder, names)

@@ -4,6 +4,8 @@ import gc
 import subprocess
 import sys
 
+import pytest
+
 from dashboard import startup
 from tests.conftest import ROOT
 
@@ -24,6 +26,7 @@ with socket.create_server(("127.0.0.1", 0)) as listening:
 """
 
 
+@pytest.mark.slow
 def test_pages_are_imported_and_answers_leave_at_once():
     subprocess.run([sys.executable, "-c", START], cwd=ROOT, check=True, timeout=120, capture_output=True)
     assert "lifespan=startup.lifespan" in (ROOT / "dashboard" / "app.py").read_text()

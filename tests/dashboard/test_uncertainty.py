@@ -35,6 +35,7 @@ def run(store) -> Run:
     return store.add_run(recipe, parameters=1, versions={})
 
 
+@pytest.mark.slow
 def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(store, run):
     asked = Predictor()
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.dashboard.conftest import fill
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -58,6 +59,9 @@ class Server:
         self.stop()
         pytest.fail(f"the dashboard did not start:\n{self._log.read_text()}")
 
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
     def loaded(self) -> str:
         """The files that the server's process has mapped into its memory."""
         return Path(f"/proc/{self._process.pid}/maps").read_text()
@@ -80,22 +84,47 @@ class Server:
                 self._process.wait()
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start servers; all are stopped at the end."""
-    servers: list[Server] = []
-
-    def started(store: Path, *more: str) -> Server:
-        servers.append(Server(store, tmp_path / "server.log", *more))
-        return servers[-1]
-
-    yield started
-    for server in servers:
+@pytest.fixture(scope="package")
+def servers() -> Iterator[dict[tuple[Path, tuple[str, ...]], Server]]:
+    """The servers that run, by their store and options."""
+    running: dict[tuple[Path, tuple[str, ...]], Server] = {}
+    yield running
+    for server in running.values():
         server.stop()
 
 
 @pytest.fixture
-def browser() -> Iterator[object]:
+def start(servers, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a server, unless one runs over this store already; those over a store of this test's own end with it."""
+
+    def started(store: Path, *more: str) -> Server:
+        server = servers.get((store, more))
+        if server is None or not server.runs():
+            server = servers[store, more] = Server(store, tmp_path / "server.log", *more)
+        return server
+
+    yield started
+    for store, more in list(servers):
+        if store.is_relative_to(tmp_path):
+            servers.pop((store, more)).stop()
+
+
+@pytest.fixture(scope="package")
+def small(tmp_path_factory) -> Path:
+    """A store without a net, which no test changes: six photos, one contradiction, one name full of markup."""
+    store = tmp_path_factory.mktemp("small") / "small"
+    fill(store)
+    return store
+
+
+@pytest.fixture(scope="package")
+def sampled(tmp_path_factory) -> Path:
+    """Where the first server finds no store, and analyses the sample."""
+    return tmp_path_factory.mktemp("sampled") / "store"
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[object]:
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
     from playwright.sync_api import sync_playwright
@@ -104,3 +133,11 @@ def browser() -> Iterator[object]:
         one = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield one
         one.close()
+
+
+@pytest.fixture
+def browser(chromium) -> Iterator[object]:
+    """One Chromium for all; what a test opened is closed with it."""
+    yield chromium
+    for context in chromium.contexts:
+        context.close()

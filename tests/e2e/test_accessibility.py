@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.dashboard.conftest import fill
 from tests.e2e.test_dashboard import opened, settle, wait_for_figure
 
 pytestmark = pytest.mark.e2e
@@ -27,8 +26,8 @@ def violations(page) -> list[str]:
     ]
 
 
-def test_no_page_has_a_serious_violation_in_either_theme(start, browser, tmp_path):
-    server = start(tmp_path / "store")  # with the sample, so that all pictures are there
+def test_no_page_has_a_serious_violation_in_either_theme(start, browser, sampled):
+    server = start(sampled)  # with the sample, so that all pictures are there
     for scheme in ("light", "dark"):
         page = opened(browser, server.url, scheme=scheme)
         missing: list[str] = []
@@ -50,9 +49,8 @@ def test_no_page_has_a_serious_violation_in_either_theme(start, browser, tmp_pat
         assert page.faults == missing == []
 
 
-def test_a_matrix_is_one_stop_of_the_tab_key_and_the_arrows_go_on(start, browser, tmp_path):
-    fill(tmp_path / "store")
-    page = opened(browser, start(tmp_path / "store").url)
+def test_a_matrix_is_one_stop_of_the_tab_key_and_the_arrows_go_on(start, browser, small):
+    page = opened(browser, start(small).url)
     matrix = page.locator(".st-key-folder_against_animal")
     matrix.get_by_role("button", name="2 photos: folder cats, network sees cat").focus()
     steps = {

@@ -2,8 +2,7 @@
 
 import io
 import re
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,11 @@ import pytest
 from PIL import Image
 
 from seglib.classes import VOC_CLASSES
+from seglib.cli import main
 from seglib.masks.png import index_png
 from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
-from tests.conftest import ROOT, SAMPLE
+from tests.conftest import SAMPLE
 from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, wait_for_figure
 from tests.e2e.test_viewer import drawn, hover, pixel
@@ -41,20 +41,32 @@ def masks_of(name: str) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
-@pytest.fixture
-def store(tmp_path) -> Store:
+@pytest.fixture(scope="module")
+def uncounted(tmp_path_factory) -> Store:
     """The embedded network's run over the sample, and two runs of constructed masks, `one` and `two`."""
-    command = [sys.executable, "-m", "seglib", "run", str(SAMPLE), "--store", str(tmp_path / "store"), "--json"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    store = Store(tmp_path / "store")
+    folder = tmp_path_factory.mktemp("compared")
+    assert main.main(["run", str(SAMPLE), "--store", str(folder / "store"), "--workers", "0", "--json"]) == 0
+    store = Store(folder / "store")
     paths = store.table()["path"].tolist()
     for side, title in enumerate(("one", "two")):
         for path in paths:
-            file = (tmp_path / title / path).with_suffix(".png")
+            file = (folder / title / path).with_suffix(".png")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(index_png(masks_of(path)[side]))
-        import_masks(store, tmp_path / title, VOC_CLASSES, title)
+        import_masks(store, folder / title, VOC_CLASSES, title)
     return store
+
+
+@pytest.fixture
+def fresh(uncounted, tmp_path) -> Store:
+    """A copy in which no two runs are compared yet."""
+    return Store(shutil.copytree(uncounted.path, tmp_path / "store"))
+
+
+@pytest.fixture(scope="module")
+def store(uncounted) -> Store:
+    """A copy for tests that do not care."""
+    return Store(shutil.copytree(uncounted.path, uncounted.path.parent / "copy"))
 
 
 def run_of(store: Store, model: str) -> str:
@@ -65,7 +77,8 @@ def chip(page):
     return page.get_by_role("button", name=re.compile("^A: cat, B: "))
 
 
-def test_from_the_choice_of_runs_to_a_pixel_on_which_they_differ(start, browser, store):
+def test_from_the_choice_of_runs_to_a_pixel_on_which_they_differ(start, browser, fresh):
+    store = fresh
     server = start(store.path)
     page = opened(browser, f"{server.url}/compare?run={run_of(store, 'one')}", drawn="h1")
     page.locator("dl.figures").wait_for(timeout=60_000)  # 13 photos of three runs are counted by themselves

@@ -7,16 +7,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from seglib.query.filters import FILTERS, Filters
-from tests.dashboard.conftest import fill
-from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, wait_for_figure
+from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, visit, wait_for_figure
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def small(tmp_path) -> Path:
-    fill(tmp_path / "small")
-    return tmp_path / "small"
 
 
 def chart(page, alt: str):
@@ -202,9 +195,11 @@ def test_cells_stay_among_their_siblings(start, browser, small):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_set_of_charts_fits_narrow_screens(start, browser, small, scheme):
-    server = start(small)
+    address = f"{start(small).url}/explore?share.cat=0..1&charts="
+    page = opened(browser, f"{address}classes", scheme=scheme, width=390)
     for name, charts in (("classes", 2), ("certainty", 4), ("photos", 3), ("none", 0)):
-        page = opened(browser, f"{server.url}/explore?charts={name}&share.cat=0..1", scheme=scheme, width=390)
+        if name != "classes":
+            visit(page, f"{address}{name}")
         tile_names(page)
         settle(page)
         assert page.get_by_role("figure").locator(".svg-container").count() == charts

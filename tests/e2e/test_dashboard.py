@@ -1,17 +1,15 @@
 """The main job in a real browser: from an empty store to a shared link and an export, on the sample photos."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from seglib.cli import main
 from seglib.query.filters import Filters
 from seglib.store.store import Store
-from tests.conftest import ROOT
-from tests.dashboard.conftest import NASTY, fill
+from tests.dashboard.conftest import NASTY
 
 pytestmark = pytest.mark.e2e
 
@@ -38,12 +36,16 @@ def opened(browser, url: str, *, scheme: str = "light", width: int = 1440, drawn
     page.faults = []
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     page.on("request", lambda request: page.faults.extend(_foreign(request.url, url)))
+    visit(page, url, drawn)
+    return page
+
+
+def visit(page, url: str, drawn: str = DRAWN) -> None:
     page.goto(url)
     page.wait_for_selector(drawn)
     settle(page)
     page.wait_for_selector(".chart-place", state="detached")  # on the first page the charts come last
     settle(page)
-    return page
 
 
 def _foreign(asked: str, own: str) -> list[str]:
@@ -79,17 +81,16 @@ def wheres(url: str) -> str:
     return "&".join(filters)
 
 
-def test_the_home_page_is_found_by_its_name_too(start, browser, tmp_path):
-    fill(tmp_path / "store")
-    server = start(tmp_path / "store")
+def test_the_home_page_is_found_by_its_name_too(start, browser, small):
+    server = start(small)
     page = opened(browser, f"{server.url}/overview?label=cats")
     assert urlsplit(page.url).path == "/"
     assert figure(page, "photos of 6") == "3"
     assert page.get_by_role("dialog").count() == 0
 
 
-def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, tmp_path):
-    store = tmp_path / "store"
+def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, sampled, tmp_path):
+    store = sampled
     server = start(store)
     assert "13 photos analysed" in server.said()
     assert "torch" not in server.loaded()
@@ -129,32 +130,13 @@ def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, tmp_
         other.get_by_role("button", name="CSV").click()
     run = Store(store).run().run
     out = tmp_path / "shell.csv"
-    command = [
-        sys.executable,
-        "-m",
-        "seglib",
-        "export",
-        "stats",
-        "--store",
-        str(store),
-        "--run",
-        run,
-        "--out",
-        str(out),
-    ]
-    subprocess.run([*command, "--where", wheres(other.url)], cwd=ROOT, check=True, capture_output=True)
+    command = ["export", "stats", "--store", str(store), "--run", run, "--out", str(out)]
+    assert main.main([*command, "--where", wheres(other.url)]) == 0
     assert Path(download.value.path()).read_bytes() == out.read_bytes()
     assert out.read_text().count("\n") == 8
     assert "torch" not in again.loaded()
     assert other.faults == []
     assert Filters.decode(wheres(other.url)) == Filters({"label": ("cats",)})
-
-
-@pytest.fixture
-def small(tmp_path) -> Path:
-    """A store without a net: six photos, one contradiction, one name full of markup."""
-    fill(tmp_path / "small")
-    return tmp_path / "small"
 
 
 def test_contradictions_cells_chips_and_back(start, browser, small):

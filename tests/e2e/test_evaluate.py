@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,13 +22,33 @@ pytestmark = pytest.mark.e2e
 RUN, OTHER = recipe().run, recipe(2).run
 
 
+def store_in(folder: Path) -> Store:
+    """Two runs over six photos; three of these have a mask in `data/masks`. Nothing is evaluated."""
+    fill(folder / "store", real=True)
+    fill(folder / "store", real=True, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
+    draw_truth(folder / "data" / "masks", size_wh=PHOTO_WH)
+    return Store(folder / "store")
+
+
 @pytest.fixture
 def store(tmp_path) -> Store:
-    """Two runs over six photos; three of these have a mask in `data/masks`. Nothing is evaluated."""
-    fill(tmp_path / "store", real=True)
-    fill(tmp_path / "store", real=True, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
-    draw_truth(tmp_path / "data" / "masks", size_wh=PHOTO_WH)
-    return Store(tmp_path / "store")
+    return store_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory) -> Store:
+    store = store_in(tmp_path_factory.mktemp("evaluated"))
+    truth_counting.update(store, store.path.parent / "data" / "masks", [RUN, OTHER])
+    return store
+
+
+@pytest.fixture(scope="module")
+def report(evaluated, tmp_path_factory) -> Path:
+    """Its report, far from the store."""
+    out = tmp_path_factory.mktemp("elsewhere") / "report.html"
+    command = [sys.executable, "-m", "dashboard", "report", "--store", str(evaluated.path), "--out", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return out
 
 
 def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store):
@@ -72,9 +93,8 @@ def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store):
     assert page.faults == []
 
 
-def test_the_page_fits_a_phone_and_both_themes(start, browser, store):
-    truth_counting.update(store, store.path.parent / "data" / "masks", [RUN, OTHER])
-    server = start(store.path, "--data", str(store.path.parent / "data"))
+def test_the_page_fits_a_phone_and_both_themes(start, browser, evaluated):
+    server = start(evaluated.path, "--data", str(evaluated.path.parent / "data"))
     for scheme in ("light", "dark"):
         page = opened(browser, f"{server.url}/evaluate?run={RUN}", scheme=scheme, width=390, drawn="dl.figures")
         page.locator("figure.tile").first.wait_for()
@@ -85,24 +105,19 @@ def test_the_page_fits_a_phone_and_both_themes(start, browser, store):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_report_opens_from_disk_without_a_network(browser, store, tmp_path, scheme):
-    truth_counting.update(store, store.path.parent / "data" / "masks", [RUN, OTHER])
-    out = tmp_path / "elsewhere" / "report.html"
-    out.parent.mkdir()
-    command = [sys.executable, "-m", "dashboard", "report", "--store", str(store.path), "--out", str(out)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    agreed = comparison.comparison(store, [RUN, OTHER]).consensus_figure()
+def test_the_report_opens_from_disk_without_a_network(browser, evaluated, report, scheme):
+    agreed = comparison.comparison(evaluated, [RUN, OTHER]).consensus_figure()
     for width in (1440, 390):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
         page, asked, said = context.new_page(), [], []
         page.on("request", lambda request, to=asked: to.append(request.url))
         page.on("console", lambda message, to=said: to.append(message.text))
         page.on("pageerror", lambda error, to=said: to.append(str(error)))
-        page.goto(out.as_uri())
+        page.goto(report.as_uri())
         pictures = page.locator("img")
         assert pictures.count() == 2 * 6 + 2 * 3
         assert pictures.evaluate_all("all => all.every((image) => image.complete && image.naturalWidth > 0)")
-        assert [url for url in asked if not url.startswith("data:")] == [out.as_uri()]
+        assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
         assert said == []
         assert f"{100 * agreed.value:.1f}" in page.locator("dl.figures").first.inner_text()
         assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0

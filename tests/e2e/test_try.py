@@ -1,16 +1,17 @@
 """Photos that a visitor brings, the embedded network, and the same numbers as on the command line."""
 
+import contextlib
 import csv
+import io
 import json
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
+from seglib.cli import main
 from seglib.masks.statistics import MEASURES
 from seglib.store.store import Store
-from tests.conftest import ROOT, SAMPLE
+from tests.conftest import SAMPLE
 from tests.dashboard.conftest import fill
 from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, opened, settle
@@ -26,8 +27,9 @@ def run_of(photo, store) -> dict:
     """The report of the command line for this photo alone."""
     (store.parent / "one" / "cats").mkdir(parents=True)
     (store.parent / "one" / "cats" / photo.name).write_bytes(photo.read_bytes())
-    command = [sys.executable, "-m", "seglib", "run", str(store.parent / "one"), "--store", str(store), "--json"]
-    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main.main(["run", str(store.parent / "one"), "--store", str(store), "--workers", "0", "--json"]) == 0
+    return json.loads(out.getvalue())
 
 
 def test_an_uploaded_photo_has_the_numbers_of_the_command_line(start, browser, tmp_path):

@@ -30,12 +30,16 @@ ONE_FRAME = """async (slider) => {
 }"""
 
 
-@pytest.fixture
-def known(tmp_path) -> Path:
+def known_in(folder: Path) -> Path:
     """Six photos of one colour each, and two runs. `cats/c.jpg`: cat in the upper fifth, then a tenth of person."""
-    fill(tmp_path / "store", code_schema=2, real=True, pixels={"cats/c.jpg": {"dog": 50}})
-    fill(tmp_path / "store", real=True)
-    return tmp_path / "store"
+    fill(folder / "store", code_schema=2, real=True, pixels={"cats/c.jpg": {"dog": 50}})
+    fill(folder / "store", real=True)
+    return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory) -> Path:
+    return known_in(tmp_path_factory.mktemp("known"))
 
 
 def viewed(browser, url: str, *, width: int = 1440, scheme: str = "light"):
@@ -229,8 +233,8 @@ def viewed_gallery(browser, url: str):
     return page
 
 
-def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, browser, tmp_path):
-    server = start(tmp_path / "store")  # the launcher analyses the sample with the embedded networks
+def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, browser, sampled):
+    server = start(sampled)  # the launcher analyses the sample with the embedded networks
     page = viewed(browser, f"{server.url}/image?palette=voc", width=390, scheme="dark")
     assert page.evaluate(SIDEWAYS) == [0, 0]
     before = [pixel(page, x / 10, 0.5) for x in range(1, 10)]
@@ -243,12 +247,13 @@ def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, b
     assert re.fullmatch(r"\w+ · uncertainty [01]\.\d\d · \(\d+, \d+\)", hover(page, 0.5, 0.5))
     assert page.sent == []
     assert "torch" not in server.loaded()
-    assert list((tmp_path / "store" / "cache" / "uncertainty").rglob("*.png"))
+    assert list((sampled / "cache" / "uncertainty").rglob("*.png"))
     assert page.evaluate(SIDEWAYS) == [0, 0]
     assert page.faults == []
 
 
-def test_a_map_that_cannot_be_had_is_a_sentence_in_the_viewer(start, browser, known):
+def test_a_map_that_cannot_be_had_is_a_sentence_in_the_viewer(start, browser, tmp_path):
+    known = known_in(tmp_path)
     page = viewed(browser, f"{start(known).url}/image?uncertainty=on&runs={recipe().run}&run={recipe().run}")
     page.get_by_text("'fake_net', which this program does not know").wait_for()
     (known.parent / "photos" / "cats" / "a.jpg").unlink()

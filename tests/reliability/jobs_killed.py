@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 120
 
 
 def killed(tries: int, seed: int, folder: Path) -> Line:
-    chance, settings = random.Random(seed), _settings(folder)
+    chance, settings = random.Random(seed), _settings(folder, PHOTOS if tries > 1 else PHOTOS // 2)
     title = offered(settings.data)[0]
     request = RunRequest(folder=title.id, title=title.title, model="fcn_mobilenet_v2", resize="64", precision="fp32")
     whole = Jobs(settings)
@@ -55,8 +55,8 @@ def killed(tries: int, seed: int, folder: Path) -> Line:
     )
 
 
-def _settings(folder: Path) -> Settings:
-    for number in range(PHOTOS):
+def _settings(folder: Path, photos: int) -> Settings:
+    for number in range(photos):
         noise = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
         path = folder / "data" / "set" / "cats" / f"{number:02}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)

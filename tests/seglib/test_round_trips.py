@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -39,6 +40,7 @@ def test_a_scan_lists_each_photo_once_with_its_folder(names):
 ROWS = st.lists(st.tuples(NAMES, st.integers(0, 2**40), st.integers(1, 9), st.one_of(st.none(), NAMES)), max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(ROWS, max_size=4))
 def test_a_store_gives_the_newest_row_of_each_path_back(written):

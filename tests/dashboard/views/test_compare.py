@@ -180,6 +180,7 @@ def test_sorting_by_every_measure(two):
     assert "flip" not in app.selectbox(key="w:measure").options
 
 
+@pytest.mark.slow
 def test_runs_are_chosen_swapped_and_kept_in_the_url(three):
     app = opened("Compare", run=[A])
     assert app.selectbox(key="w:against").value == C  # the one used last
@@ -201,6 +202,7 @@ def costing(monkeypatch, **gflops: float) -> None:
     monkeypatch.setattr(pair_data, "costs", lambda *_: frame.assign(**unknown))
 
 
+@pytest.mark.slow
 def test_what_the_cost_buys_is_agreement_with_the_costliest_or_else_what_a_truth_says(three, tmp_path, monkeypatch):
     app = opened("Compare", run=[A])
     assert "their cost is not known" in plain(app)

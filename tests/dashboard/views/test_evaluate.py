@@ -144,6 +144,7 @@ def test_photos_are_sorted_and_shown_under_truth_or_prediction(one):
     assert tiles(app)[0]["bar"][0][:2] == ["dog", 0.3]
 
 
+@pytest.mark.slow
 def test_several_runs_stand_side_by_side_with_their_paired_difference(two):
     app = opened("Evaluate", run=[RUN])
     assert not app.exception
@@ -172,6 +173,7 @@ def test_an_unknown_truth_of_a_link_is_left_for_a_known_one(one):
     assert "was left out of the link" in plain(app)
 
 
+@pytest.mark.slow
 def test_tables_are_those_of_the_library(two):
     _, version, _ = data.stored(two.path)
     shown = truth_data.evaluated(data.Source(str(two.path), version, RUN), evaluated(two), [RUN, OTHER], View().filters)
@@ -203,6 +205,7 @@ def test_the_viewer_shows_the_truth_beside_the_runs(one):
     assert len(component(app, "pictures")["runs"]) == 1
 
 
+@pytest.mark.slow
 def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
     run = import_masks(one, one.path.parent / "data" / "masks", recipe().classes, "theirs").run
     truth_counting.update(one, one.path.parent / "data" / "masks", [run])
@@ -215,6 +218,7 @@ def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
     assert "calibration error of photos" not in html(app)
 
 
+@pytest.mark.slow
 def test_the_viewer_goes_on_in_the_order_of_the_gallery(two):
     app = opened("Evaluate", run=[RUN])
     order = [tile["name"] for tile in tiles(app)]

@@ -162,6 +162,7 @@ def source_of(path):
     return data.Source(str(path), version, run.run)
 
 
+@pytest.mark.slow
 def test_the_look_of_a_link_is_the_viewers(full):
     app = opened("Image", opacity=["20"], mask=["outline"], hide=["cat", "dog"], uncertainty=["on"], names=["on"])
     look = LOOK | {"opacity": 20, "outline": True, "hidden": ["cat", "dog"], "uncertainty": True, "names": True}

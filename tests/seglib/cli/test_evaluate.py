@@ -34,6 +34,7 @@ def place(tmp_path_factory):
     return place, names
 
 
+@pytest.mark.slow
 def test_compare_prints_one_object_with_the_agreed_fields(place, capsys, tmp_path):
     folder, names = place
     arguments = ("compare", "--runs", *names, "--store", folder / "store")
@@ -65,6 +66,7 @@ def test_compare_prints_one_object_with_the_agreed_fields(place, capsys, tmp_pat
     assert cats["images"] == 7
 
 
+@pytest.mark.slow
 def test_compare_for_people_names_runs_figures_and_cost(place, capsys):
     folder, names = place
     code, out, _ = call(capsys, "compare", "--runs", *reversed(names), "--store", folder / "store")
@@ -75,6 +77,7 @@ def test_compare_for_people_names_runs_figures_and_cost(place, capsys):
         assert word in out
 
 
+@pytest.mark.slow
 def test_evaluate_prints_one_object_and_a_runs_own_masks_are_right(place, capsys, tmp_path):
     folder, names = place
     arguments = ("evaluate", "--truth", folder / "truth", "--store", folder / "store", "--format", "voc")

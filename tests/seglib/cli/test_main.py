@@ -50,6 +50,7 @@ def sentence(capsys, code: int, *arguments: object) -> str:
 # --- the main road ---
 
 
+@pytest.mark.slow
 def test_the_sample_gives_13_rows_and_each_animal_is_what_its_folder_says(store, tmp_path, capsys):
     code, out, _ = call(capsys, "export", "stats", "--store", store, "--format", "csv", "--out", tmp_path / "s.csv")
     assert (code, out) == (0, f"13 rows written to {tmp_path / 's.csv'}\n")
@@ -65,6 +66,7 @@ def test_the_sample_gives_13_rows_and_each_animal_is_what_its_folder_says(store,
     assert others.filter(like="others/").tolist() == ["person", "cow", "horse", "sheep"]
 
 
+@pytest.mark.slow
 def test_a_rerun_prints_one_object_with_the_agreed_fields(store, capsys):
     code, out, _ = call(capsys, "run", SAMPLE, "--store", store, "--json")
     assert code == 0
@@ -74,6 +76,7 @@ def test_a_rerun_prints_one_object_with_the_agreed_fields(store, capsys):
     assert (found["images"], found["computed"], found["reused"], found["failed"]) == (13, 0, 13, 0)
 
 
+@pytest.mark.slow
 def test_a_rerun_with_nothing_to_do_does_not_import_torch(store):
     code = (
         "import sys; from seglib.cli.main import main; code = main(sys.argv[1:]);"
@@ -140,6 +143,7 @@ def test_overlays_leave_as_zip(store, tmp_path, capsys):
     assert json.loads(out)["count"] == 2
 
 
+@pytest.mark.slow
 def test_tags_are_put_on_taken_off_and_undone(tmp_path, capsys):
     where = ("--store", tmp_path / "s")
     assert call(capsys, "run", SAMPLE / "cats", *where, "--workers", 0, "--resize", "64")[0] == 0
@@ -193,6 +197,7 @@ def test_prune_removes_whole_runs_by_name(tmp_path, capsys):
     assert not (tmp_path / "s" / "runs" / name).exists()
 
 
+@pytest.mark.slow
 def test_predict_draws_the_tutorials_pictures(tmp_path, capsys):
     code, out, _ = call(capsys, "predict", SAMPLE, "--samples", 3, "--seed", 1, "--alpha", 0.5, "--out", tmp_path / "p")
     assert code == 0
@@ -316,6 +321,7 @@ def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path, capsys):
     assert "cannot be made" in sentence(capsys, 1, "run", SAMPLE, "--store", tmp_path / "file" / "s")
 
 
+@pytest.mark.slow
 def test_the_reader_of_our_output_may_go_away(store):
     command = f"{sys.executable} -m seglib status --store {store} --json | true"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

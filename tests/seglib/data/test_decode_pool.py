@@ -31,6 +31,7 @@ def test_photos_come_back_in_order_and_failures_are_values(files, count):
     assert [o.width if isinstance(o, Photo) else o.reason for _, o in outcomes[6:9]] == [46, "empty", 48]
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_its_worker_costs_that_file_alone(files, monkeypatch):
     monkeypatch.setattr(decode_pool, "read", read_or_die)
     files[3].rename(files[3].with_name("killer.png"))
@@ -51,6 +52,7 @@ def read_or_die(path: Path, resize: Resize, wants_thumbnail: bool):
     return read(path, resize, wants_thumbnail)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "setpriority"), reason="this system limits no processor time")
 @pytest.mark.parametrize("how", ["in Python", "where no signal is heard"])
 def test_a_file_that_takes_too_long_costs_that_file_alone(files, monkeypatch, how):
@@ -76,6 +78,7 @@ def read_or_hang(path: Path, resize: Resize, wants_thumbnail: bool):
     return read(path, resize, wants_thumbnail)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system limits no memory")
 def test_a_file_that_takes_too_much_memory_costs_that_file_alone(files):
     Image.new("L", (9000, 9000)).save(files[3])

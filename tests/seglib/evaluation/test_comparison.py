@@ -279,17 +279,19 @@ def test_a_damaged_mask_costs_its_image_alone(two):
 
 KILLED = """
 import sys
-from seglib import compare, counts
-from seglib.store import Store
-counts.COMMIT_IMAGES = 1
+from seglib.evaluation import comparison
+from seglib.store import pair_counts
+from seglib.store.store import Store
+pair_counts.COMMIT_IMAGES = 1
 def stop(progress):
     print(progress.done, flush=True)
     if progress.done == 2:
         import time; time.sleep(60)
-compare.update(Store(sys.argv[1]), sys.argv[2:], threads=1, on_progress=stop)
+comparison.update(Store(sys.argv[1]), sys.argv[2:], threads=1, on_progress=stop)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_continues(two):
     store, a, b = two
     process = subprocess.Popen(
@@ -329,6 +331,7 @@ def test_prune_and_removal_of_a_run_take_its_counts_along(keep, tmp_path, fake):
     assert [p.name for p in (store.path / "compare").iterdir()] == [f"{a}--{b}"]
 
 
+@pytest.mark.slow
 def test_a_run_in_use_is_not_removed(two):
     store, a, b = two
 
@@ -336,8 +339,8 @@ def test_a_run_in_use_is_not_removed(two):
 
     def look(_):
         code = (
-            "import sys; from seglib import upkeep; from seglib.store.store import Store;"
-            "upkeep.remove_run(Store(sys.argv[1]), sys.argv[2])"
+            "import sys; from seglib.maintenance import prune; from seglib.store.store import Store;"
+            "prune.remove_run(Store(sys.argv[1]), sys.argv[2])"
         )
         command = [sys.executable, "-c", code, str(store.path), a]
         if not said:

@@ -25,6 +25,7 @@ def gflops(net, side: int = GFLOPS_SIDE) -> float:
     return counter.get_total_flops() / 2 / 1e9  # the counter takes a multiplication and its addition for two
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(MODELS))
 def test_operations_are_those_that_a_profiler_counts(name):
     with torch.device("meta"):

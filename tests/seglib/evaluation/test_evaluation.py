@@ -284,6 +284,7 @@ def test_counts_of_a_run_go_with_it_and_truths_without_an_evaluation_too(store, 
     assert ground_truth.all_truths(store) == []
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_gone_takes_its_truth_along(store, drawn, tmp_path, fake):
     report, _ = evaluated(store, drawn)
     masks = store.path / "truths" / report.truth.id / "masks"

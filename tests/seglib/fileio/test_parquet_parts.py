@@ -58,6 +58,7 @@ def test_large_parts_are_left_alone(tmp_path, scratch, monkeypatch):
     assert read(folder) == [("a", 1), ("b", 1), ("c", 1), ("a", 3)]
 
 
+@pytest.mark.slow
 def test_readers_never_miss_rows_while_others_merge(tmp_path, scratch):
     folder, stop, short = tmp_path / "rows", threading.Event(), []
     parquet_parts.append(scratch, folder, rows(("a", 1)))

@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -50,6 +51,14 @@ def run(photos, store, spec, **more):
     return run_module.run(photos, store, spec, precision="int8", options=Options(workers=0), **more)
 
 
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory) -> Store:
+    """A run of the embedded network over the sample; to calibrate it takes a while."""
+    store = Store.create(tmp_path_factory.mktemp("embedded") / "store")
+    assert run(SAMPLE, store, find()).computed == 13
+    return store
+
+
 def test_without_the_extra_one_sentence_names_it(photos, store, fake, monkeypatch, capsys):
     monkeypatch.setattr(openvino_backend, "find_spec", lambda _: None)
     with pytest.raises(SegError, match=r"openvino and nncf.*pip install '\.\[openvino\]'"):
@@ -72,11 +81,13 @@ def test_int8_and_cuda_do_not_go_together():
     assert config.device_of(Settings(resize=Resize("224"), precision="int8")) == "cpu"
 
 
+@pytest.mark.slow
 def test_nothing_but_int8_imports_openvino():
     code = "import seglib.pipeline.session, sys; assert not {'openvino', 'nncf', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.slow
 @installed
 @pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack is looked at as Linux has it")
 def test_signals_find_the_stack_that_was_there_before(photos, store, fake):
@@ -92,6 +103,7 @@ def signal_stack() -> bytes:
     return bytes(stack)
 
 
+@pytest.mark.slow
 @installed
 def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatch, capsys):
     notes: list[str] = []
@@ -115,6 +127,7 @@ def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatc
     assert run_module.run(photos, store, fake).precision == "int8", "auto repeats what the store has"
 
 
+@pytest.mark.slow
 @installed
 def test_its_masks_are_nearly_those_of_fp32(photos, store, fake):
     report = run(photos, store, fake)
@@ -124,6 +137,7 @@ def test_its_masks_are_nearly_those_of_fp32(photos, store, fake):
         assert (store.mask(report.run, image_id) == store.mask(exact.run, image_id)).mean() > 0.99
 
 
+@pytest.mark.slow
 @installed
 def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store, fake, monkeypatch):
     spec, shapes, quantise = replace(fake, net_side=96), set(), openvino_backend.quantise
@@ -145,6 +159,7 @@ def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store,
     assert (other.computed, other.run != report.run) == (5, True), "one model serves all grids: the net sees the same"
 
 
+@pytest.mark.slow
 @installed
 def test_calibration_takes_the_smallest_ids_known_or_not(photos, store, fake, monkeypatch):
     monkeypatch.setattr(quantization, "CALIBRATION_PHOTOS", 3)
@@ -157,6 +172,7 @@ def test_calibration_takes_the_smallest_ids_known_or_not(photos, store, fake, mo
     assert about["image_ids"] == ids[:3]
 
 
+@pytest.mark.slow
 @installed
 def test_each_resize_and_each_weights_file_has_a_model_of_its_own(store, fake, tmp_path):
     other = tmp_path / "other.safetensors"
@@ -169,6 +185,7 @@ def test_each_resize_and_each_weights_file_has_a_model_of_its_own(store, fake, t
     assert len(folders) == 4
 
 
+@pytest.mark.slow
 @installed
 def test_photos_of_different_shapes(photos, store, fake, paint):
     paint("cats/wide.png", size_wh=(128, 40), cat=(0, 0, 60, 40))
@@ -178,6 +195,7 @@ def test_photos_of_different_shapes(photos, store, fake, paint):
     assert set(zip(table["grid_width"], table["grid_height"], strict=True)) == {(64, 48), (154, 48)}
 
 
+@pytest.mark.slow
 @installed
 def test_without_a_readable_photo_there_is_nothing_to_calibrate_with(tmp_path, store, fake):
     (tmp_path / "photos").mkdir()
@@ -187,6 +205,7 @@ def test_without_a_readable_photo_there_is_nothing_to_calibrate_with(tmp_path, s
     assert not list(store.path.glob("int8/*"))
 
 
+@pytest.mark.slow
 @installed
 @pytest.mark.parametrize("name", [openvino_backend.MODEL, openvino_backend.WEIGHTS, "calibration.json"])
 @pytest.mark.parametrize("damage", ["changed", "gone"])
@@ -201,8 +220,10 @@ def test_a_damaged_model_is_refused(photos, store, fake, name, damage):
         run(photos, store, fake)
 
 
+@pytest.mark.slow
 @installed
-def test_a_run_is_remade_with_its_own_model_or_not_at_all(photos, store):
+def test_a_run_is_remade_with_its_own_model_or_not_at_all(embedded, tmp_path):
+    store = Store(shutil.copytree(embedded.path, tmp_path / "store"))
     report = run(SAMPLE / "cats", store, find(), resize=Resize("96"))
     spec, settings = remake(store, store.run(report.run))
     assert config.recipe(spec, settings).run == report.run
@@ -214,6 +235,7 @@ def test_a_run_is_remade_with_its_own_model_or_not_at_all(photos, store):
         remake(store, store.run(report.run))
 
 
+@pytest.mark.slow
 @installed
 def test_prune_removes_a_model_whose_run_is_gone(photos, store, fake):
     report = run(photos, store, fake)
@@ -222,6 +244,7 @@ def test_prune_removes_a_model_whose_run_is_gone(photos, store, fake):
     assert not list(store.path.glob("int8/*"))
 
 
+@pytest.mark.slow
 @installed
 def test_results_come_in_order_and_whoever_stops_early_leaves_nothing_at_work(photos, store, fake):
     run(photos, store, fake)
@@ -235,12 +258,11 @@ def test_results_come_in_order_and_whoever_stops_early_leaves_nothing_at_work(ph
     assert len(list(net(images))) == 50
 
 
+@pytest.mark.slow
 @installed
-def test_the_embedded_network_agrees_on_the_sample(store, sample):
+def test_the_embedded_network_agrees_on_the_sample(embedded, sample):
     spec = MODELS["fcn_mobilenet_v2"]
-    report = run_module.run(sample, store, spec, precision="int8", options=Options(workers=0))
-    quantised = quantization.folder_of(store, spec, spec.resize)
-    assert report.computed == 13
+    quantised = quantization.folder_of(embedded, spec, spec.resize)
     agreement = []
     for path in sorted(sample.glob("*/*")):
         settings = Settings(resize=spec.resize, precision="int8", quantised=quantised)
@@ -258,6 +280,7 @@ def test_the_embedded_network_agrees_on_the_sample(store, sample):
         assert (found.argmax(1) == expected.argmax(1)).float().mean() > 0.95
 
 
+@pytest.mark.slow
 @installed
 def test_a_net_that_looks_at_its_own_size_is_traced_for_every_size(tmp_path):
     """DeepLabV3 pools over the picture and enlarges again: a size frozen at tracing would show at another one."""

@@ -93,6 +93,7 @@ def test_a_certain_picture_has_no_entropy_and_a_grey_one_is_undecided(fake):
     assert unsure.low_margin == 1
 
 
+@pytest.mark.slow
 def test_a_picture_gets_the_same_mask_in_every_batch(sample):
     spec = MODELS["fcn_mobilenet_v2"]
     photos = sorted(sample.glob("*/*"))[:8]
@@ -105,6 +106,7 @@ def test_a_picture_gets_the_same_mask_in_every_batch(sample):
         assert measure.confidence == pytest.approx(measures[index].confidence, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_mask_is_that_of_torchvisions_own_forward_pass(sample):
     """The oracle: torchvision's preset, its forward pass, argmax of the upsampled logits."""
     from torchvision.transforms._presets import SemanticSegmentation
@@ -122,6 +124,7 @@ def test_the_mask_is_that_of_torchvisions_own_forward_pass(sample):
     assert (found == expected).mean() > 0.9999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["224", "short:384", "300x700", "native"])
 @pytest.mark.parametrize("of", ["photo", "grid"])
 def test_the_mask_of_a_net_with_a_side_of_its_own_is_torchvisions_at_that_side(sample, rule, of):

@@ -171,8 +171,8 @@ def test_what_a_killed_comparison_left_apart_is_merged_by_the_next(store, fake, 
     run(store, fake, tmp_path, Options(workers=0), resize=Resize("32x32"))
     names = [one.run for one in store.runs()]
     with monkeypatch.context() as patched:
-        patched.setattr("seglib.store.store.pair_counts.COMMIT_IMAGES", 1)
-        patched.setattr("seglib.maintenance.compact.tidy", lambda _: None)  # killed just before
+        patched.setattr("seglib.store.pair_counts.COMMIT_IMAGES", 1)
+        patched.setattr("seglib.evaluation.comparison.tidy", lambda _: None)  # killed just before
         comparison.update(store, names)
     assert len(list(store.path.glob("compare/*/part-*"))) == 3
     assert comparison.update(store, names).computed == 0

@@ -50,6 +50,7 @@ def test_a_speck_below_half_a_percent_is_no_blob():
     assert count_blobs(found, count_pixels(found, 3)).tolist() == [1, 0, 1]
 
 
+@pytest.mark.slow
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 2)))
 def test_blobs_equal_a_flood_fill(found):
     expected = [0, 0, 0]

@@ -309,6 +309,7 @@ def plain_boundary(mask_: np.ndarray, value: int) -> set[tuple[int, int]]:
     return found
 
 
+@pytest.mark.slow
 def test_boundary_counts_are_those_of_a_plain_loop():
     draw = np.random.default_rng(3)
     big = np.kron(draw.integers(0, 3, (12, 16)), np.ones((10, 10), int)).astype(np.uint8)
@@ -469,6 +470,7 @@ def test_whoever_comes_first_changes_a_comparison_by_sign_alone(pairs):
         assert value == pytest.approx(turned)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(PAIRS)
 def test_a_mask_agrees_with_itself_wholly_or_there_is_nothing_to_agree_on(pairs):

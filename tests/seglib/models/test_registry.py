@@ -157,6 +157,7 @@ def test_a_file_that_already_lies_there_is_checked_too(empty_cache):
 # --- torch.hub ---
 
 
+@pytest.mark.slow
 def test_source_hub_runs_the_code_of_the_pinned_tag(empty_cache):
     """torch.hub's own cache of the repository stands in for the network."""
     spec = replace(find("fcn_resnet50", source="hub"), sha256="")
@@ -193,6 +194,7 @@ def test_our_own_net_is_not_on_the_hub():
 # --- --weights FILE ---
 
 
+@pytest.mark.slow
 def test_a_state_dict_with_auxiliary_head_fits_the_net_that_runs(tmp_path):
     from torchvision.models.segmentation import fcn_resnet50
 

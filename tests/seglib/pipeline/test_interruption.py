@@ -1,10 +1,12 @@
 """Runs that are killed or stopped, in processes of their own with the embedded net, and the run that continues them."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +14,30 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from seglib.cli import main
 from seglib.store.store import Store
 from tests.conftest import ROOT
 
 PHOTOS = 24
+OPTIONS = ("--batch-size", "2", "--workers", "2")
 
 SLOW_RUN = """
 import sys, time
-from seglib import cli, engine, writer
+from seglib.cli import main
+from seglib.inference import predictor
+from seglib.store import writer
 writer.COMMIT_ROWS = 4
-real = engine.predict_batch
+real = predictor.predict_batch
 def slow(*arguments):
     time.sleep(0.4)  # several at once: long enough that a signal comes in the middle
     return real(*arguments)
-engine.predict_batch = slow
+predictor.predict_batch = slow
 if __name__ == "__main__":
-    sys.exit(cli.main(sys.argv[1:]))
+    sys.exit(main.main(sys.argv[1:]))
 """
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +58,7 @@ def uninterrupted(photos, tmp_path_factory) -> Store:
 
 
 def started(photos: Path, store: Path, *program: str) -> subprocess.Popen:
-    command = [
-        sys.executable,
-        *program,
-        "run",
-        str(photos),
-        "--store",
-        str(store),
-        "--batch-size",
-        "2",
-        "--workers",
-        "2",
-    ]
+    command = [sys.executable, *program, "run", str(photos), "--store", str(store), *OPTIONS]
     return subprocess.Popen(
         command,
         cwd=ROOT,
@@ -79,10 +77,11 @@ def heed_interrupts() -> None:
 
 
 def finish(photos: Path, store: Path) -> None:
-    process = started(photos, store, "-m", "seglib")
-    said = process.communicate(timeout=120)[1].splitlines()
-    assert (process.returncode, len(said)) == (0, 1), said
-    assert "photos to compute" in said[0]
+    """The same command, here."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
+        assert main.main(["run", str(photos), "--store", str(store), *OPTIONS]) == 0
+    (line,) = said.getvalue().splitlines()
+    assert "photos to compute" in line
 
 
 @pytest.fixture

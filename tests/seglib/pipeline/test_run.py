@@ -253,6 +253,7 @@ def test_two_folders_with_equal_relative_paths_do_not_mix(photos, store, fake, t
     assert len(store.table(datasets=["photos"])) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_and_workers_change_nothing(photos, tmp_path, fake, batch_size, workers):
@@ -268,7 +269,7 @@ def test_batches_and_workers_change_nothing(photos, tmp_path, fake, batch_size, 
 def test_a_copy_has_no_row_before_its_twin_has(photos, store, fake, monkeypatch):
     """A kill between two commits must not leave a file that points to nothing."""
     shutil.copy(photos / "cats" / "a.png", photos / "cats" / "a copy.png")
-    monkeypatch.setattr("seglib.store.store.writer.COMMIT_ROWS", 1)
+    monkeypatch.setattr("seglib.store.writer.COMMIT_ROWS", 1)
     gate, real = threading.Event(), predictor.predict_batch
 
     def slow(*arguments):
@@ -353,7 +354,7 @@ def test_many_shapes_do_not_wait_for_ever(paint, store, fake, tmp_path, monkeypa
 
 
 def test_parts_are_merged_at_the_end(photos, store, fake, monkeypatch):
-    monkeypatch.setattr("seglib.store.store.writer.COMMIT_ROWS", 1)
+    monkeypatch.setattr("seglib.store.writer.COMMIT_ROWS", 1)
     report = run(photos, store, fake)
     assert len(list((store.path / "runs" / report.run / "stats").iterdir())) == 1
     assert len(list(store.path.glob("datasets/*/files/*"))) == 1

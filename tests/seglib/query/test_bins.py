@@ -102,6 +102,7 @@ def test_an_unknown_class_has_no_regions(table):
         select(table, Filters.decode("blobs.unicorn=1"))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(maybe), st.integers(1, 30))
 def test_a_bin_counts_what_its_filter_keeps(values, bins):
@@ -125,6 +126,7 @@ def test_a_square_counts_what_its_two_filters_keep(pairs, bins):
         assert len(select(frame, Filters({"confidence": x, "low_margin": y}))) == count
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6000), st.integers(1, 6000)), max_size=30))
 def test_a_square_of_sizes_counts_what_its_two_filters_keep(sizes):

@@ -64,6 +64,7 @@ def rows_of(table: pd.DataFrame) -> list[dict]:
     return table.astype("object").to_dict("records")
 
 
+@pytest.mark.slow
 @given(tables())
 @settings(max_examples=60, deadline=None)
 def test_agreement_row_by_row(table):
@@ -72,6 +73,7 @@ def test_agreement_row_by_row(table):
     assert [None if pd.isna(one) else one for one in found] == [verdict(row) for row in rows_of(table)]
 
 
+@pytest.mark.slow
 @given(tables(), st.lists(st.sampled_from(["cats", "dogs", "", "nothing"]), min_size=1))
 @settings(max_examples=60, deadline=None)
 def test_choices_row_by_row(table, chosen):
@@ -80,6 +82,7 @@ def test_choices_row_by_row(table, chosen):
         assert select(table, Filters({key: tuple(chosen)}))["path"].tolist() == expected
 
 
+@pytest.mark.slow
 @given(tables(), st.sampled_from(CLASSES), st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
 def test_a_filter_and_another_row_by_row(table, name, low, high):
@@ -91,6 +94,7 @@ def test_a_filter_and_another_row_by_row(table, name, low, high):
     assert table["path"][both].tolist() == expected
 
 
+@pytest.mark.slow
 @given(tables())
 @settings(max_examples=60, deadline=None)
 def test_class_distribution_row_by_row(table):
@@ -128,6 +132,7 @@ def test_co_occurrence_of_more_rows_than_one_product_counts_exactly(monkeypatch)
     assert statistics.co_occurrence(table).to_numpy().tolist() == [[25, 0], [0, 0]]
 
 
+@pytest.mark.slow
 @given(tables())
 @settings(max_examples=60, deadline=None)
 def test_folder_against_animal_row_by_row(table):
@@ -138,6 +143,7 @@ def test_folder_against_animal_row_by_row(table):
     assert {(a, b): found.loc[a, b] for a in found.index for b in found.columns if found.loc[a, b]} == expected
 
 
+@pytest.mark.slow
 @given(tables())
 @settings(max_examples=60, deadline=None)
 def test_share_by_label_row_by_row(table):

@@ -57,6 +57,7 @@ ACTIONS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACTIONS)
 def test_each_undo_gives_back_what_was_before_and_a_plain_replay_agrees(tmp_path_factory, actions):
@@ -122,6 +123,7 @@ def _tag_many(path, ids, name):
         tags.tag(Store(path), [image_id], name)
 
 
+@pytest.mark.slow
 def test_two_writers_and_a_reader_at_once(store):
     jobs = [
         multiprocessing.get_context("spawn").Process(target=_tag_many, args=(store.path, IDS, name))
@@ -224,6 +226,7 @@ def test_the_version_follows_each_action(store):
     assert store.version(with_tags=False) == heavy
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_tagged_of_a_million_are_fast(store):
     """A bound far above what it takes, and far below what a loop over the rows would."""
     import numpy as np

@@ -87,6 +87,7 @@ def test_an_interrupted_training_ends_at_the_same_numbers(folder, whole, tmp_pat
     assert_same_state(out, whole[0])
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_at_the_same_numbers(folder, whole, tmp_path):
     out = tmp_path / "net.safetensors"
     command = [sys.executable, "-m", "tests.seglib.plain_training", str(folder), str(out)]
