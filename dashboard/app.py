@@ -1,7 +1,7 @@
 """The server's root, imported once: Streamlit's app and our own routes beside it.
 
 `streamlit run dashboard/app.py` finds `app` by reading this file, so it must be assigned in just this form. Whatever
-runs at each click of a visitor is in `main.py`.
+runs at each click of a visitor is in `router.py`.
 """
 
 import sys
@@ -17,7 +17,9 @@ from starlette.requests import Request  # noqa: E402
 from starlette.responses import RedirectResponse  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
-from dashboard import assets, doors, media, plotlyjs, preload, startup  # noqa: E402
+from dashboard import lifespan  # noqa: E402
+from dashboard.components import plotlyjs  # noqa: E402
+from dashboard.server import host_guard, media_routes, streamlit_assets  # noqa: E402
 
 
 def to_home(request: Request) -> RedirectResponse:
@@ -26,11 +28,15 @@ def to_home(request: Request) -> RedirectResponse:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/{query}")
 
 
-OWN_ROUTES = [*media.routes, *plotlyjs.routes]
+OWN_ROUTES = [*media_routes.routes, *plotlyjs.routes]
 
 app = st.App(
-    Path(__file__).with_name("main.py"),
+    Path(__file__).with_name("router.py"),
     routes=[Route("/overview", to_home)],
-    lifespan=startup.lifespan,
-    middleware=[Middleware(doors.Doors, own=OWN_ROUTES), Middleware(assets.Assets), Middleware(preload.Preload)],
+    lifespan=lifespan.lifespan,
+    middleware=[
+        Middleware(host_guard.Doors, own=OWN_ROUTES),
+        Middleware(streamlit_assets.Assets),
+        Middleware(streamlit_assets.Preload),
+    ],
 )

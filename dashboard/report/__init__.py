@@ -7,7 +7,10 @@ that it shows; what was not counted is left out, and it says so. Charts are HTML
 
 from collections.abc import Sequence
 
-from dashboard.report import agreement, pieces, seen, truth
+from dashboard.report import comparison as comparison_report
+from dashboard.report import evaluation as evaluation_report
+from dashboard.report import html as report_html
+from dashboard.report import runs as runs_report
 from dashboard.report.scope import MOST_RUNS as MOST_RUNS
 from dashboard.report.scope import scope_of
 from dashboard.report.scope import usual_runs as usual_runs
@@ -15,7 +18,7 @@ from seglib.query.filters import Filters
 from seglib.store.store import Store
 
 
-def html(
+def build_report(
     store: Store,
     runs: Sequence[str] = (),
     filters: Filters | None = None,
@@ -29,7 +32,11 @@ def html(
     Raises `UsageError` if there is nothing to report.
     """
     scope = scope_of(store, runs or usual_runs(store), filters or Filters())
-    body = [seen.head(scope), seen.distribution(scope)]
-    body += [seen.least_sure(scope)] if scope.comparison is None else agreement.sections(scope, scope.comparison, pair)
-    body += [*truth.sections(scope, truth_name), seen.provenance(scope), seen.reading(scope)]
-    return pieces.page(scope.title, body)
+    body = [runs_report.head(scope), runs_report.distribution(scope)]
+    body += (
+        [runs_report.least_sure(scope)]
+        if scope.comparison is None
+        else comparison_report.sections(scope, scope.comparison, pair)
+    )
+    body += [*evaluation_report.sections(scope, truth_name), runs_report.provenance(scope), runs_report.reading(scope)]
+    return report_html.page(scope.title, body)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dashboard.formats import photos, run_labels
+from dashboard.formatting import photos, run_labels
 from seglib.errors import UsageError
 from seglib.evaluation import comparison as comparison_module
 from seglib.evaluation import counting

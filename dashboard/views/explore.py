@@ -8,13 +8,18 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import charts, components, data, session, ui
-from dashboard.components import Look
-from dashboard.data import Selection
-from dashboard.formats import photos, plain_markdown
-from dashboard.state import PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
-from dashboard.views import cards, parts, picked
-from dashboard.views.tiles import tiles
+from dashboard.charts import theme
+from dashboard.components import gallery as gallery_component
+from dashboard.components import layout, ready_signal
+from dashboard.components.gallery import Look
+from dashboard.formatting import photos, plain_markdown
+from dashboard.queries import exports
+from dashboard.queries import photos as photo_queries
+from dashboard.queries.photos import Selection
+from dashboard.state import session
+from dashboard.state.view import PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
+from dashboard.views.shared import chart_cards, controls, page_header, selection_bar
+from dashboard.views.shared.tiles import tiles
 from seglib.masks.statistics import MEASURES
 from seglib.query.columns import classes_of
 
@@ -22,26 +27,26 @@ GALLERY = "gallery"
 
 CHART_SETS: dict[str, list[Callable[[Selection], None]]] = {
     "classes": [
-        partial(cards.class_distribution, most=6),
-        cards.share,
-        partial(parts.folder_against_animal, apply=session.set_filters),
+        partial(chart_cards.class_distribution, most=6),
+        chart_cards.share,
+        partial(chart_cards.folder_against_animal, apply=session.set_filters),
     ],
     "certainty": [
-        *(partial(cards.measure, key=key) for key in MEASURES),
-        partial(cards.confidence_against_share, height=154),
+        *(partial(chart_cards.measure, key=key) for key in MEASURES),
+        partial(chart_cards.confidence_against_share, height=154),
     ],
-    "photos": [cards.share_by_label, cards.regions, cards.sizes],
+    "photos": [chart_cards.share_by_label, chart_cards.regions, chart_cards.sizes],
     "none": [],
 }
 CHART_NAMES = {"classes": "Classes", "certainty": "Certainty", "photos": "Folders and sizes", "none": "No charts"}
 
 
 def render(selection: Selection) -> None:
-    with ui.heading("Explore"):
+    with layout.heading("Explore"):
         _leaving(selection)
-    ui.chips(selection.filters)
-    parts.key_figures(selection)
-    if parts.is_empty(selection):
+    layout.chips(selection.filters)
+    page_header.key_figures(selection)
+    if page_header.is_empty(selection):
         return
     gallery = selection.view.show == "gallery"
     first = gallery and not session.can_chart()  # else the pictures would come after the charts
@@ -52,18 +57,18 @@ def render(selection: Selection) -> None:
         _gallery(selection)
     else:
         _table(selection)
-    picked.bar(selection)
+    selection_bar.bar(selection)
     if first:
-        components.drawn(key="drawn", on_drawn=session.allow_charts)
+        ready_signal.drawn(key="drawn", on_drawn=session.allow_charts)
 
 
 def _leaving(selection: Selection) -> None:
     """What can be taken along: the link and the rows."""
-    parts.copy_link(selection)
+    page_header.copy_link(selection)
     for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
         st.download_button(
             "CSV" if kind == "csv" else "Parquet",
-            data=partial(data.exported, selection.store.path, selection.run.run, selection.filters, kind),
+            data=partial(exports.exported, selection.store.path, selection.run.run, selection.filters, kind),
             file_name=f"{selection.run.run}.{kind}",
             mime=mime,
             key=f"download:{kind}",
@@ -73,10 +78,10 @@ def _leaving(selection: Selection) -> None:
 
 
 def _charts(selection: Selection) -> None:
-    parts.view_switch("Charts", "charts", CHART_NAMES)
+    controls.view_switch("Charts", "charts", CHART_NAMES)
     shown = CHART_SETS[selection.view.charts]
     if shown:
-        parts.side_by_side(selection, [1] * len(shown), shown)
+        controls.side_by_side(selection, [1] * len(shown), shown)
 
 
 # --- gallery and table -------------------------------------------------------------------------------------------
@@ -87,50 +92,50 @@ def _controls(selection: Selection) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="controls"):
         order = sort_label(view.sort, selection.focus)
         st.markdown(f"**{photos(figures.photos)}**, {plain_markdown(order)}", width="stretch")
-        parts.sort_select(selection)
+        controls.sort_select(selection)
         if view.show == "gallery":
-            parts.colours_select()
-        parts.view_switch("Show", "show", {name: name.capitalize() for name in SHOWS})
+            controls.colours_select()
+        controls.view_switch("Show", "show", {name: name.capitalize() for name in SHOWS})
 
 
 def _gallery(selection: Selection) -> None:
     view = selection.view
-    chosen = data.positions(selection.source, selection.filters, view.sort, selection.focus)
+    chosen = photo_queries.positions(selection.source, selection.filters, view.sort, selection.focus)
     pages = -(-len(chosen) // PAGE_SIZE)
     page = min(view.page, pages)
-    rows = data.rows(selection.source, chosen[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
-    several = len(data.options(selection.source, "dataset")) > 1
-    changed = data.changed(selection.source, rows)
-    link = parts.image_link(view)
+    rows = photo_queries.rows(selection.source, chosen[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
+    several = len(photo_queries.options(selection.source, "dataset")) > 1
+    changed = photo_queries.changed(selection.source, rows)
+    link = controls.image_link(view)
     shown = tiles(
         rows, selection.store, selection.run.run, view.palette, link=link, with_dataset=several, changed=changed
     )
-    colours = charts.class_colours(classes_of(rows), view.palette)
+    colours = theme.class_colours(classes_of(rows), view.palette)
     found = dict.fromkeys(name for tile in shown for name, _, _ in tile.bar)
-    components.gallery(
+    gallery_component.gallery(
         shown,
         [(name, colours[name]) for name in found],
         Look(view.overlay, view.opacity, view.size),
-        picked.told([tile.id for tile in shown]),
+        selection_bar.told([tile.id for tile in shown]),
         total=len(chosen),
         sizes=SIZE_RANGE,
         key=GALLERY,
-        on_look=partial(parts.remember_look, GALLERY),
-        on_picks=partial(picked.pick, GALLERY),
-        on_all=partial(picked.pick_all, selection),
+        on_look=partial(controls.remember_look, GALLERY),
+        on_picks=partial(selection_bar.pick, GALLERY),
+        on_all=partial(selection_bar.pick_all, selection),
         on_open=_open_image,
     )
     if pages > 1:
-        parts.pages(page, pages, len(chosen), PAGE_SIZE)
+        controls.pages(page, pages, len(chosen), PAGE_SIZE)
 
 
 def _open_image() -> None:
-    if image_id := components.opened_of(GALLERY):
-        session.go(parts.IMAGE, image=image_id, origin="")
+    if image_id := gallery_component.opened_of(GALLERY):
+        session.go(controls.IMAGE, image=image_id, origin="")
 
 
 def _table(selection: Selection) -> None:
-    frame = data.listing(selection.source, selection.filters, selection.view.sort, selection.focus)
+    frame = photo_queries.listing(selection.source, selection.filters, selection.view.sort, selection.focus)
     columns = {name: st.column_config.NumberColumn(name.replace("_", " "), format="%.2f") for name in MEASURES}
     for name in frame.columns:
         kind, _, class_name = name.partition(":")

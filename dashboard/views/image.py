@@ -11,14 +11,20 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import charts, data, media, originals, session, ui, viewer
-from dashboard.data import Selection
-from dashboard.formats import count, named, photos, plain_html, plain_markdown
-from dashboard.state import View
-from dashboard.viewer import Picture, Place, RunShown, ViewerLook
-from dashboard.views import figures, parts, truth_pane
-from dashboard.views.figures import Figures
-from dashboard.views.followed import Followed, followed
+from dashboard.charts import theme
+from dashboard.components import layout, viewer
+from dashboard.components.viewer import Picture, Place, RunShown, ViewerLook
+from dashboard.formatting import count, named, photos, plain_html, plain_markdown
+from dashboard.queries import photos as photo_queries
+from dashboard.queries import source
+from dashboard.queries.photos import Selection
+from dashboard.server import media_urls, photo_files
+from dashboard.state import session
+from dashboard.state.view import View
+from dashboard.views.evaluate import truth_pane
+from dashboard.views.image_navigation import Followed, followed
+from dashboard.views.shared import controls, page_header, photo_figures
+from dashboard.views.shared.photo_figures import Figures
 from seglib.query.columns import agreement
 from seglib.store.records import Run
 
@@ -35,7 +41,7 @@ def render(selection: Selection) -> None:
     follows = followed(selection)
     order = follows.order
     image_id = selection.view.image or _first(selection, order)
-    files = data.files_of(selection.source, image_id) if image_id else order[:0]
+    files = photo_queries.files_of(selection.source, image_id) if image_id else order[:0]
     if not len(files):
         _nothing(selection, order)
         return
@@ -43,8 +49,8 @@ def render(selection: Selection) -> None:
         session.settle(replace(selection.view, image=image_id))
         session.push()
     at = _place(order, files)
-    row = data.rows(selection.source, files[:1] if at is None else order[at : at + 1])
-    with ui.heading(plain_markdown(_name(selection, row.iloc[0]))):
+    row = photo_queries.rows(selection.source, files[:1] if at is None else order[at : at + 1])
+    with layout.heading(plain_markdown(_name(selection, row.iloc[0]))):
         if selection.view.difference or selection.view.origin == "compare":
             st.button("Compare", key="compare_button", on_click=session.go, args=(COMPARE,), help="Back to the runs")
         if selection.view.truth or selection.view.origin == "evaluate":
@@ -52,9 +58,9 @@ def render(selection: Selection) -> None:
                 "Evaluate", key="evaluate_button", on_click=session.go, args=(EVALUATE,), help="Back to the truth"
             )
         st.button("Gallery", key="gallery_button", on_click=session.go, args=(EXPLORE,), help="Back to all photos")
-        parts.copy_link(selection)
+        page_header.copy_link(selection)
     _contradiction(row)
-    ui.chips(selection.filters)
+    layout.chips(selection.filters)
     if at is None:
         _outside(follows)
     having = [run for run in selection.store.runs() if _has(selection, run, image_id)]
@@ -72,7 +78,7 @@ def render(selection: Selection) -> None:
 
 
 def _first(selection: Selection, order: NDArray[np.intp]) -> str:
-    return str(data.rows(selection.source, order[:1])["image_id"].iloc[0]) if len(order) else ""
+    return str(photo_queries.rows(selection.source, order[:1])["image_id"].iloc[0]) if len(order) else ""
 
 
 def _place(order: NDArray[np.intp], files: NDArray[np.intp]) -> int | None:
@@ -81,9 +87,9 @@ def _place(order: NDArray[np.intp], files: NDArray[np.intp]) -> int | None:
 
 
 def _nothing(selection: Selection, order: NDArray[np.intp]) -> None:
-    with ui.heading(parts.IMAGE):
-        parts.copy_link(selection)
-    ui.chips(selection.filters)
+    with layout.heading(controls.IMAGE):
+        page_header.copy_link(selection)
+    layout.chips(selection.filters)
     if selection.view.image:
         st.info(
             "This run holds no photo with the id of this link: its file was removed or changed, "
@@ -91,7 +97,7 @@ def _nothing(selection: Selection, order: NDArray[np.intp]) -> None:
         )
         _to_first(order)
     else:
-        parts.is_empty(selection)
+        page_header.is_empty(selection)
 
 
 def _outside(follows: Followed) -> None:
@@ -105,7 +111,7 @@ def _to_first(order: NDArray[np.intp]) -> None:
 
 
 def _name(selection: Selection, row: Any) -> str:
-    several = len(data.options(selection.source, "dataset")) > 1
+    several = len(photo_queries.options(selection.source, "dataset")) > 1
     return f"{row['dataset']}: {row['path']}" if several else str(row["path"])
 
 
@@ -133,10 +139,10 @@ def _shown_runs(selection: Selection, having: list[Run]) -> list[Run]:
 
 def _controls(selection: Selection, having: list[Run], shown: list[Run], follows: Followed) -> None:
     names = [run.run for run in reversed(having)]
-    labels = data.run_labels(having)
+    labels = source.run_labels(having)
     with st.container(horizontal=True, vertical_alignment="bottom", key="viewer_controls"):
         if len(names) > 1:
-            parts.choose_runs(
+            controls.choose_runs(
                 f"Runs side by side, at most {MOST_RUNS}",
                 names,
                 [run.run for run in shown],
@@ -145,7 +151,7 @@ def _controls(selection: Selection, having: list[Run], shown: list[Run], follows
                 key="w:runs",
             )
         follows.sort_select()
-        parts.colours_select()
+        controls.colours_select()
 
 
 def _choose_runs(active: str, names: list[str], chosen: list[str]) -> None:
@@ -158,7 +164,7 @@ def _choose_runs(active: str, names: list[str], chosen: list[str]) -> None:
 
 
 def _viewer(selection: Selection, follows: Followed, at: int | None, row: Any, shown: list[Run]) -> None:
-    view, labels = selection.view, data.run_labels(selection.store.runs())
+    view, labels = selection.view, source.run_labels(selection.store.runs())
     pictures, here = _around(selection, follows.order, at, row, shown)
     pane = truth_pane.pane(selection, pictures[here])
     viewer.viewer(
@@ -187,9 +193,11 @@ def _around(
     """The photo among its neighbours, and its place there; one outside the selection has the first as its next."""
     image_id = row["image_id"].iloc[0]
     first = 0 if at is None else max(0, at - AROUND)
-    near = data.rows(selection.source, order[:1] if at is None else order[first : at + AROUND + 1]).to_dict("records")
+    near = photo_queries.rows(selection.source, order[:1] if at is None else order[first : at + AROUND + 1]).to_dict(
+        "records"
+    )
     every = [*row.to_dict("records"), *near] if at is None else near
-    reason = originals.find(selection.store, image_id).reason
+    reason = photo_files.find(selection.store, image_id).reason
     pictures = [_picture(selection, one, shown, reason if one["image_id"] == image_id else "") for one in every]
     return pictures, 0 if at is None else at - first
 
@@ -201,16 +209,16 @@ def _picture(selection: Selection, row: Any, shown: list[Run], note: str) -> Pic
         name=_name(selection, row),
         width=int(row["width"]),
         height=int(row["height"]),
-        photo=media.photo_url(image_id),
-        thumbnail=media.thumbnail_url(selection.store, image_id),
+        photo=media_urls.photo_url(image_id),
+        thumbnail=media_urls.thumbnail_url(selection.store, image_id),
         note=note,
-        masks={run.run: media.mask_url(selection.store, run.run, image_id) for run in shown},
-        heats={run.run: media.uncertainty_url(run.run, image_id) for run in shown},
+        masks={run.run: media_urls.mask_url(selection.store, run.run, image_id) for run in shown},
+        heats={run.run: media_urls.uncertainty_url(run.run, image_id) for run in shown},
     )
 
 
 def _run_shown(run: Run, title: str, colours: str) -> RunShown:
-    paint = charts.class_colours(run.classes, colours)
+    paint = theme.class_colours(run.classes, colours)
     return RunShown(run=run.run, title=title, names=run.classes, colours=tuple(paint[name] for name in run.classes))
 
 
@@ -219,7 +227,7 @@ def _go(selection: Selection, follows: Followed) -> None:
     if (sent := viewer.went(VIEWER)) is None:
         return
     image_id, look = sent
-    at = _place(follows.order, data.files_of(selection.source, image_id))
+    at = _place(follows.order, photo_queries.files_of(selection.source, image_id))
     if at is not None:
         session.change(**{follows.page: at // follows.page_size + 1})
     session.change(
@@ -240,15 +248,15 @@ def _go(selection: Selection, follows: Followed) -> None:
 def _figures(selection: Selection, row: Any, shown: list[Run]) -> None:
     def seen_by(run: Run) -> Figures | None:
         other = replace(selection.source, run=run.run)
-        return row if run.run == selection.run.run else data.figures_of(other, row["image_id"])
+        return row if run.run == selection.run.run else photo_queries.figures_of(other, row["image_id"])
 
-    labels = data.run_labels(selection.store.runs())
-    figures.render([(labels[run.run], seen_by(run)) for run in shown])
+    labels = source.run_labels(selection.store.runs())
+    photo_figures.render([(labels[run.run], seen_by(run)) for run in shown])
 
 
 def _file(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:
-    every = data.rows(selection.source, files)
-    several = len(data.options(selection.source, "dataset")) > 1
+    every = photo_queries.rows(selection.source, files)
+    several = len(photo_queries.options(selection.source, "dataset")) > 1
     others = [_name(selection, other) for other in every.to_dict("records") if other["path"] != row["path"]]
     facts = [
         *([("data set", str(row["dataset"]))] if several else []),
@@ -259,8 +267,8 @@ def _file(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:
         ("size", f"{count(int(row['width']))} x {count(int(row['height']))} pixels"),
         ("image_id", str(row["image_id"])),
     ]
-    with ui.card("File"):
-        ui.grid([], [], facts)
+    with layout.card("File"):
+        layout.grid([], [], facts)
 
 
 def _text(value: object) -> str:

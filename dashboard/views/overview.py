@@ -8,12 +8,15 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, data, session, ui
-from dashboard.components import Cell
-from dashboard.data import Selection
-from dashboard.formats import count, photos
-from dashboard.state import both_present
-from dashboard.views import cards, parts
+from dashboard.components import layout
+from dashboard.components import matrix as matrix_component
+from dashboard.components.matrix import Cell
+from dashboard.formatting import count, photos
+from dashboard.queries import photos as photo_queries
+from dashboard.queries.photos import Selection
+from dashboard.state import session
+from dashboard.state.view import both_present
+from dashboard.views.shared import chart_cards, controls, page_header
 from seglib.classes import BACKGROUND, PRESENT_SHARE
 from seglib.masks.statistics import MEASURES
 
@@ -23,18 +26,20 @@ MOST = 8
 
 
 def render(selection: Selection) -> None:
-    with ui.heading("Overview"):
-        parts.copy_link(selection)
-    ui.chips(selection.filters)
-    parts.key_figures(selection)
-    if parts.is_empty(selection):
+    with layout.heading("Overview"):
+        page_header.copy_link(selection)
+    layout.chips(selection.filters)
+    page_header.key_figures(selection)
+    if page_header.is_empty(selection):
         return
-    distribution = partial(cards.class_distribution, most=MOST)
-    contradicted = partial(parts.folder_against_animal, apply=partial(session.open_page, EXPLORE))
-    parts.side_by_side(selection, (3, 2), (distribution, contradicted), (cards.share_by_label, cards.share_spread))
-    parts.side_by_side(selection, (1, 1, 1), [partial(cards.measure, key=key) for key in MEASURES])
-    parts.side_by_side(selection, (2, 1), (_co_occurrence, cards.regions))
-    parts.side_by_side(selection, (1, 1), (cards.confidence_against_share, cards.sizes))
+    distribution = partial(chart_cards.class_distribution, most=MOST)
+    contradicted = partial(chart_cards.folder_against_animal, apply=partial(session.open_page, EXPLORE))
+    controls.side_by_side(
+        selection, (3, 2), (distribution, contradicted), (chart_cards.share_by_label, chart_cards.share_spread)
+    )
+    controls.side_by_side(selection, (1, 1, 1), [partial(chart_cards.measure, key=key) for key in MEASURES])
+    controls.side_by_side(selection, (2, 1), (_co_occurrence, chart_cards.regions))
+    controls.side_by_side(selection, (1, 1), (chart_cards.confidence_against_share, chart_cards.sizes))
     _unreadable(selection)
 
 
@@ -43,12 +48,12 @@ def _co_occurrence(selection: Selection) -> None:
     distribution: pd.DataFrame = selection.answer("class_distribution")
     by_presence = distribution.sort_values("present", ascending=False, kind="stable")
     names = [str(n) for n in by_presence.index if n != BACKGROUND and by_presence["present"][n]][:MOST]
-    with ui.card(
+    with layout.card(
         "Co-occurrence",
-        f"photos in which both classes are present, n = {count(_n(distribution))}; {parts.PRESENT_NOTE}",
+        f"photos in which both classes are present, n = {count(_n(distribution))}; {page_header.PRESENT_NOTE}",
     ):
         if not names:
-            ui.remark("No class but the background is present in any of these photos.")
+            layout.remark("No class but the background is present in any of these photos.")
             return
         numbers: list[list[int]] = frame.loc[names, names].to_numpy().tolist()
         largest = max(map(max, numbers))
@@ -58,12 +63,12 @@ def _co_occurrence(selection: Selection) -> None:
         ]
 
         def chosen() -> None:
-            if cell := components.cell_of("co_occurrence", len(names), len(names)):
+            if cell := matrix_component.cell_of("co_occurrence", len(names), len(names)):
                 pair = both_present(session.view().filters, names[cell[0]], names[cell[1]], PRESENT_SHARE)
                 session.open_page(EXPLORE, pair)
 
-        components.matrix("", names, rows, key="co_occurrence", on_cell=chosen)
-        ui.remark("The diagonal counts the class itself. A click on a cell shows its photos.")
+        matrix_component.matrix("", names, rows, key="co_occurrence", on_cell=chosen)
+        layout.remark("The diagonal counts the class itself. A click on a cell shows its photos.")
 
 
 def _pair(first: str, second: str, number: int, largest: int) -> Cell:
@@ -78,7 +83,7 @@ def _n(distribution: pd.DataFrame) -> int:
 
 
 def _unreadable(selection: Selection) -> None:
-    failures = data.failures(selection.source)
+    failures = photo_queries.failures(selection.source)
     if len(failures):
-        with ui.card("Unreadable files", f"n = {count(len(failures))}; they are in no other figure"):
+        with layout.card("Unreadable files", f"n = {count(len(failures))}; they are in no other figure"):
             st.dataframe(failures, hide_index=True, lazy=True, alt="Files that could not be read, with reasons")

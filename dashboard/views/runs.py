@@ -9,12 +9,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, session, ui
-from dashboard.data import Source
-from dashboard.formats import NOTHING, count, for_page, plain_markdown, size
-from dashboard.requested import RunRequest
+from dashboard.components import layout
+from dashboard.formatting import NOTHING, count, for_page, plain_markdown, size
+from dashboard.queries import photos as photo_queries
+from dashboard.queries.source import Source, offered, sentence, stored
 from dashboard.settings import Settings
-from dashboard.views import at_work, start_run
+from dashboard.state import session
+from dashboard.views import run_form
+from dashboard.views.shared import job_status
+from dashboard.workers.requests import RunRequest
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
 from seglib.maintenance import prune
@@ -32,23 +35,23 @@ _CHECKED = "runs:checked"
 def render(settings: Settings) -> None:
     there = (settings.store / STORE_MARKER).is_file()
     damaged = Store(settings.store).damaged_runs() if there else {}
-    found = data.stored(settings.store) if there else None
+    found = stored(settings.store) if there else None
     runs = found[2] if found else []
-    with ui.heading(TITLE):
+    with layout.heading(TITLE):
         pass
-    at_work.render(settings)
+    job_status.render(settings)
     if damaged:
         _damaged(Store(settings.store), damaged)
-    start_run.render(settings, runs)
+    run_form.render(settings, runs)
     if found is None:
-        ui.remark("There is no store yet: the first run makes it.")
+        layout.remark("There is no store yet: the first run makes it.")
         return
     if not runs:
-        ui.remark("This store holds no other run." if damaged else "This store holds no run yet.")
+        layout.remark("This store holds no other run." if damaged else "This store holds no run yet.")
         return
     store, version, _ = found
-    ui.remarks([for_page(why) for why in store.damaged_datasets().values()])
-    with ui.card("Runs in this store", f"n = {count(len(runs))}, the one used last first", stretch=False):
+    layout.remarks([for_page(why) for why in store.damaged_datasets().values()])
+    with layout.card("Runs in this store", f"n = {count(len(runs))}, the one used last first", stretch=False):
         for run in reversed(runs):
             _run(settings, store, run)
     _unreadable(Source(str(settings.store), version, runs[-1].run))
@@ -62,9 +65,9 @@ def _run(settings: Settings, store: Store, run: Run) -> None:
     rows, wrong = _rows(store, run)
     with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{run.run}"):
         with st.container(width="stretch"):
-            ui.facts(f"{run.model} · {run.resize}", run.run, _facts(run, rows))
+            layout.facts(f"{run.model} · {run.resize}", run.run, _facts(run, rows))
             if wrong:
-                ui.remark(wrong)
+                layout.remark(wrong)
         with st.container(horizontal=True, width="content"):
             st.button("Explore", key=f"explore:{run.run}", on_click=session.open_run, args=(EXPLORE, run.run))
             again = _again(settings, run)
@@ -75,7 +78,7 @@ def _run(settings: Settings, store: Store, run: Run) -> None:
                 help="Computes what is new or has changed in its folders"
                 if again
                 else "Its folders, or its weights, are not among those that can be started from here",
-                on_click=at_work.start,
+                on_click=job_status.start,
                 args=(settings, again),
             )
             st.button(
@@ -83,7 +86,7 @@ def _run(settings: Settings, store: Store, run: Run) -> None:
                 key=f"verify:{run.run}",
                 disabled=not again,
                 help="Reads every photo and mask again, and computes anew what is damaged",
-                on_click=at_work.start,
+                on_click=job_status.start,
                 args=(settings, [replace(request, verify=True) for request in again]),
             )
             if st.button("Delete", key=f"delete:{run.run}"):
@@ -92,12 +95,12 @@ def _run(settings: Settings, store: Store, run: Run) -> None:
 
 def _damaged(store: Store, damaged: dict[str, str]) -> None:
     note = f"n = {count(len(damaged))}; the others are shown without them"
-    with ui.card("Runs that cannot be read", note, stretch=False):
+    with layout.card("Runs that cannot be read", note, stretch=False):
         for name, why in damaged.items():
             with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{name}"):
                 with st.container(width="stretch", gap="xsmall"):
-                    ui.line(name)
-                    ui.remark(for_page(why))
+                    layout.line(name)
+                    layout.remark(for_page(why))
                 if st.button("Delete", key=f"delete:{name}"):
                     _confirm(store, name, NOTHING)
 
@@ -107,7 +110,7 @@ def _rows(store: Store, run: Run) -> tuple[str, str]:
     try:
         return count(store.row_count(run)), ""
     except SegError as error:
-        return NOTHING, data.sentence(error)
+        return NOTHING, sentence(error)
 
 
 def _facts(run: Run, rows: str) -> list[tuple[str, str]]:
@@ -131,7 +134,7 @@ def _again(settings: Settings, run: Run) -> list[RunRequest]:
     used = {str(invocation["dataset"]) for invocation in run.invocations}
     return [
         RunRequest(folder=f.id, title=f.title, model=run.model, resize=run.resize, precision=run.precision)
-        for f in data.offered(settings.data)
+        for f in offered(settings.data)
         if f.id in used
     ]
 
@@ -152,17 +155,17 @@ def _delete(store: Store, run: str) -> None:
     try:
         prune.remove_run(store, run)
     except SegError as error:
-        session.tell([data.sentence(error)])
+        session.tell([sentence(error)])
 
 
 # --- what failed, what is stale ------------------------------------------------------------------------------------
 
 
 def _unreadable(source: Source) -> None:
-    failures = data.failures(source)
+    failures = photo_queries.failures(source)
     if failures.empty:
         return
-    with ui.card("Unreadable files", f"n = {count(len(failures))}; for every run the same", stretch=False):
+    with layout.card("Unreadable files", f"n = {count(len(failures))}; for every run the same", stretch=False):
         st.dataframe(failures, hide_index=True, lazy=True, alt="Files that could not be read, with reasons")
         st.download_button(
             "CSV",
@@ -175,7 +178,7 @@ def _unreadable(source: Source) -> None:
 
 
 def _stale(store: Store) -> None:
-    with ui.card("What is stale", "compares the folders with their newest scan; opens no photo", stretch=False):
+    with layout.card("What is stale", "compares the folders with their newest scan; opens no photo", stretch=False):
         if st.button("Check now", key="check"):
             with st.spinner("Looking through the folders"):
                 st.session_state[_CHECKED] = _checked(store)
@@ -185,10 +188,10 @@ def _stale(store: Store) -> None:
         st.dataframe(datasets, hide_index=True, alt="Data sets: files that are new, changed or gone")
         st.dataframe(runs, hide_index=True, alt="Runs: photos not computed, stale rows, size")
         if stale:
-            ui.remark(f"{count(stale)} rows and pictures belong to no file or no run any more.")
+            layout.remark(f"{count(stale)} rows and pictures belong to no file or no run any more.")
             st.button("Remove what is stale", key="prune", on_click=_prune, args=(store,))
         else:
-            ui.remark("Nothing in the store is stale.")
+            layout.remark("Nothing in the store is stale.")
 
 
 def _checked(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
@@ -224,4 +227,4 @@ def _prune(store: Store) -> None:
         prune.prune(store)
         st.session_state[_CHECKED] = _checked(store)
     except SegError as error:
-        session.tell([data.sentence(error)])
+        session.tell([sentence(error)])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from streamlit.components.v2 import manifest_scanner
 
-from dashboard import charts
+from dashboard.charts import theme
 from dashboard.settings import Settings
 from seglib.classes import VOC_CLASSES
 from seglib.data.image import image_id
@@ -54,7 +54,7 @@ def _installed_components_are_looked_for_once():
 
 @pytest.fixture(autouse=True)
 def _plotly_knows_every_entry_of_the_charts(monkeypatch):
-    monkeypatch.setattr(charts, "CHECKED", True)
+    monkeypatch.setattr(theme, "CHECKED", True)
 
 
 @pytest.fixture(autouse=True)

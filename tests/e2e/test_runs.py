@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.jobs import Jobs
 from dashboard.settings import Settings
+from dashboard.workers.jobs import Jobs
 from seglib.store.store import Store
 from tests.conftest import SAMPLE
 from tests.dashboard.conftest import fill

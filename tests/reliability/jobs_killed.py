@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dashboard import jobs
-from dashboard.folders import offered
-from dashboard.jobs import Job, Jobs
-from dashboard.requested import RunRequest
 from dashboard.settings import Settings
+from dashboard.workers import jobs
+from dashboard.workers.jobs import Job, Jobs
+from dashboard.workers.photo_folders import offered
+from dashboard.workers.requests import RunRequest
 from tests.reliability.ledger import Campaign, Line
 from tests.reliability.scene import content, differences
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from dashboard import media
+from dashboard.server import media_urls
 from seglib.store.store import Store
 from tests.conftest import ROOT
 from tests.dashboard.conftest import fill, real_id, recipe
@@ -111,7 +111,7 @@ def proxied(tries: int, _seed: int, folder: Path) -> Line:
 
 def _addresses() -> list[str]:
     kinds = [f"{kind}/{RUN}/{CAT}.png" for kind in ("overlay", "mask")]
-    return [f"{media.PREFIX}/{one}" for one in (f"thumb/{CAT}.jpg", f"photo/{CAT}.jpg", *kinds)]
+    return [f"{media_urls.PREFIX}/{one}" for one in (f"thumb/{CAT}.jpg", f"photo/{CAT}.jpg", *kinds)]
 
 
 def _generated(addresses: list[str], chance: random.Random) -> bytes:
@@ -156,15 +156,17 @@ def _astray(chance: random.Random) -> str:
         ("/media", "/static", "/app/static", "/_stcore/bidi-components"),
     )
     shapes = (
-        lambda: f"{media.PREFIX}/thumb/{climb}{goal}",
-        lambda: f"{media.PREFIX}/photo/{climb}{goal}{end}",
-        lambda: f"{media.PREFIX}/{chance.choice(('mask', 'overlay'))}/{chance.choice(runs)}/{climb}{goal}{end}",
-        lambda: f"{media.PREFIX}/{chance.choice(('thumb', 'photo'))}/{chance.choice(ids)}{end}",
-        lambda: f"{media.PREFIX}/{chance.choice(kinds)}/{chance.choice(runs)}/{chance.choice(ids)}{end}",
-        lambda: f"{media.PREFIX}/truth/{chance.choice(('00000000', '..', CAT[:8]))}/{chance.choice(ids)}{end}",
-        lambda: f"{media.PREFIX}/judged/{chance.choice(runs)}/{'0' * 8}/{chance.choice(ids)}/{chance.choice(ids)}{end}",
-        lambda: f"{media.PREFIX}/difference/{chance.choice(runs)}/{chance.choice(runs)}/{chance.choice(ids)}{end}",
-        lambda: f"{media.PREFIX}{climb}{goal}",
+        lambda: f"{media_urls.PREFIX}/thumb/{climb}{goal}",
+        lambda: f"{media_urls.PREFIX}/photo/{climb}{goal}{end}",
+        lambda: f"{media_urls.PREFIX}/{chance.choice(('mask', 'overlay'))}/{chance.choice(runs)}/{climb}{goal}{end}",
+        lambda: f"{media_urls.PREFIX}/{chance.choice(('thumb', 'photo'))}/{chance.choice(ids)}{end}",
+        lambda: f"{media_urls.PREFIX}/{chance.choice(kinds)}/{chance.choice(runs)}/{chance.choice(ids)}{end}",
+        lambda: f"{media_urls.PREFIX}/truth/{chance.choice(('00000000', '..', CAT[:8]))}/{chance.choice(ids)}{end}",
+        lambda: (
+            f"{media_urls.PREFIX}/judged/{chance.choice(runs)}/{'0' * 8}/{chance.choice(ids)}/{chance.choice(ids)}{end}"
+        ),
+        lambda: f"{media_urls.PREFIX}/difference/{chance.choice(runs)}/{chance.choice(runs)}/{chance.choice(ids)}{end}",
+        lambda: f"{media_urls.PREFIX}{climb}{goal}",
         lambda: f"/{climb}{goal}",
         lambda: f"{chance.choice(statics)}/{climb}{goal}",
         lambda: f"/chart-script/{climb}{goal}",

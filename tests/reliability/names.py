@@ -131,7 +131,7 @@ def exported(tries: int, _seed: int, folder: Path) -> Line:
     assert not [cell for cell in cells if FORMULA.match(cell)]
     export.write_frame(folder / "out.parquet", frame)
     assert pq.read_table(folder / "out.parquet")["path"].to_pylist() == frame["path"].tolist()  # Parquet runs nothing
-    body = report.html(store, runs).decode()
+    body = report.build_report(store, runs).decode()
     assert not re.search(r"<(img src=x|script|svg onload|iframe|a href=java|b>MARKED)", body)
     checked = len(cells) + 1
     commands: tuple[tuple[str, ...], ...] = (

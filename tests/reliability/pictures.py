@@ -15,8 +15,8 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from dashboard import trials
-from dashboard.predictor import Predictor
+from dashboard.workers.predictor import Predictor
+from dashboard.workers.uploads import MOST_PHOTOS, accepted
 from seglib.data.image import REASONS
 from seglib.errors import BadImage, DatasetError
 from seglib.masks import annotations, png
@@ -88,10 +88,10 @@ def uploads(tries: int, seed: int, folder: Path) -> Line:
     try:
         asked.predict((SAMPLE / "cats" / "siamese.jpg").read_bytes(), model=DEFAULT_MODEL)
         process = asked._process
-        for start in range(0, tries, trials.MOST_PHOTOS + 1):  # one more at a time than is allowed
-            photos, notes = trials.accepted(files[start : start + trials.MOST_PHOTOS + 1])
+        for start in range(0, tries, MOST_PHOTOS + 1):  # one more at a time than is allowed
+            photos, notes = accepted(files[start : start + MOST_PHOTOS + 1])
             answered["over the limit"] += len(notes)
-            assert len(photos) <= trials.MOST_PHOTOS
+            assert len(photos) <= MOST_PHOTOS
             for photo in photos:
                 try:
                     asked.predict(photo.data, model=DEFAULT_MODEL)

@@ -162,16 +162,16 @@ def _as_a_script(path: Path, first: str, expected: str) -> None:
 
 def _as_a_page(path: Path, first: str, expected: str) -> None:
     """What a page asks at each rerun, without Streamlit's caches."""
-    from dashboard import data
+    from dashboard.queries.source import Source, stored, unreadable_runs
     from seglib.query.filters import Filters, select
 
-    store, version, runs = data.stored(path)
+    store, version, runs = stored(path)
     assert version
     assert first in {run.run for run in runs}
-    source = data.Source(str(path), version, first)
+    source = Source(str(path), version, first)
     assert source.store().table([first], with_tags=False).to_csv(index=False) == expected
     assert len(select(store.table([first]), Filters.decode("label=cats"))) == PHOTOS // 2
-    data.unreadable_runs(store)
+    unreadable_runs(store)
     store.places(store.table([first])["image_id"].tolist()[:3])
     for run in runs:
         store.row_count(run)

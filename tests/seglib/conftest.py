@@ -3,7 +3,7 @@
 import pytest
 
 from seglib.models import registry
-from tests.seglib.plain_training import TinyNet
+from tests.seglib.training.plain_training import TinyNet
 
 
 @pytest.fixture

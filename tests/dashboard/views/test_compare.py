@@ -7,17 +7,19 @@ from urllib.parse import parse_qsl
 import pandas as pd
 import pytest
 
-from dashboard import data, jobs, pair_data, ranking
-from dashboard.jobs import Job, Jobs
-from dashboard.requested import MOST_COMPARED, CompareRequest
+from dashboard.queries import comparison as comparison_queries
+from dashboard.queries import ranking, source
 from dashboard.settings import Settings
-from dashboard.state import View, decode, query_params
-from dashboard.views import compare_jobs
-from dashboard.views.versus import chosen_of, compared_runs
+from dashboard.state.view import View, decode, query_params
+from dashboard.views.compare import counting
+from dashboard.views.compare.selection import chosen_of, compared_runs
+from dashboard.workers import jobs
+from dashboard.workers.jobs import Job, Jobs
+from dashboard.workers.requests import MOST_COMPARED, CompareRequest
 from seglib.evaluation import comparison, truth_counting
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill, id_of, recipe
-from tests.dashboard.test_comparisons import SEEN_BY_B, draw_truth
+from tests.dashboard.queries.test_comparison_stats import SEEN_BY_B, draw_truth
 from tests.dashboard.views.test_pages import asked, component, html, opened, said
 from tests.dashboard.views.test_runs import _init_quiet
 
@@ -199,7 +201,7 @@ def test_runs_are_chosen_swapped_and_kept_in_the_url(three):
 def costing(monkeypatch, **gflops: float) -> None:
     frame = pd.DataFrame({"run": list(gflops), "gflops": list(gflops.values())})
     unknown = dict.fromkeys(("ms_per_image", "parameters", "checkpoint_bytes"))
-    monkeypatch.setattr(pair_data, "costs", lambda *_: frame.assign(**unknown))
+    monkeypatch.setattr(comparison_queries, "costs", lambda *_: frame.assign(**unknown))
 
 
 @pytest.mark.slow
@@ -232,14 +234,14 @@ def test_unknown_runs_and_flips_of_a_link_are_dropped_with_a_note(two):
 
 
 def test_tables_are_those_of_the_library(two):
-    _, version, _ = data.stored(two)
-    shown = pair_data.compared(data.Source(str(two), version, A), [A, B], View().filters)
+    _, version, _ = source.stored(two)
+    shown = comparison_queries.compared(source.Source(str(two), version, A), [A, B], View().filters)
     found = comparison.comparison(Store(two), [A, B])
     for name, frame in (("pairs", found.pairs()), ("images", found.all_images()), ("flips", found.all_flips())):
-        csv = pair_data.exported(shown, name, "csv").decode()
+        csv = comparison_queries.exported(shown, name, "csv").decode()
         assert csv.splitlines()[0].split(",") == list(frame.columns)
         assert len(csv.splitlines()) == 1 + len(frame)
-    assert pair_data.exported(shown, "flips", "parquet")[:4] == b"PAR1"
+    assert comparison_queries.exported(shown, "flips", "parquet")[:4] == b"PAR1"
 
 
 def test_a_damaged_run_is_named_and_others_can_be_chosen(three):
@@ -267,7 +269,7 @@ def test_few_photos_are_counted_by_themselves(uncounted):
 
 
 def test_many_photos_wait_for_a_button(uncounted, monkeypatch):
-    monkeypatch.setattr(compare_jobs, "AT_ONCE", 5)
+    monkeypatch.setattr(counting, "AT_ONCE", 5)
     app = opened("Compare", run=[A])
     assert Jobs(Settings.read()).all() == []
     assert app.button(key="count").label == "Compare 6 photos"
@@ -294,16 +296,14 @@ def test_photos_that_cannot_be_counted_are_said_and_left_out(two):
     done = Job(id="0" * 12, request=CompareRequest(runs=(A, B)), asked=1, state="finished", total=7, failed=1)
     app = opened("Compare", run=[A])
     assert "n = 6 of 7 photos" in plain(app)
-    assert compare_jobs.starts_itself(1, None)
-    assert not compare_jobs.starts_itself(1, done)
-    assert compare_jobs.starts_itself(2, done)
+    assert counting.starts_itself(1, None)
+    assert not counting.starts_itself(1, done)
+    assert counting.starts_itself(2, done)
 
 
 @pytest.mark.parametrize("state", ["cancelled", "failed", "lost"])
 def test_what_was_stopped_does_not_start_itself_again(state):
-    assert not compare_jobs.starts_itself(
-        5, Job(id="0" * 12, request=CompareRequest(runs=(A, B)), asked=1, state=state)
-    )
+    assert not counting.starts_itself(5, Job(id="0" * 12, request=CompareRequest(runs=(A, B)), asked=1, state=state))
 
 
 # --- which runs ---

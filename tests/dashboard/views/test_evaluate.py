@@ -7,11 +7,13 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from dashboard import data, jobs, truth_data
-from dashboard.jobs import Jobs
-from dashboard.requested import EvaluateRequest
+from dashboard.queries import evaluation as evaluation_queries
+from dashboard.queries import source
 from dashboard.settings import Settings
-from dashboard.state import View
+from dashboard.state.view import View
+from dashboard.workers import jobs
+from dashboard.workers.jobs import Jobs
+from dashboard.workers.requests import EvaluateRequest
 from seglib.evaluation import evaluation, truth_counting
 from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
@@ -28,8 +30,8 @@ def store(full, serve, monkeypatch) -> Store:
     """A run of six photos, three of which have a mask below `--data`; nothing evaluated, workers that do nothing."""
     draw_truth(full.parent / "data" / "masks")
     serve(full, full.parent / "data")
-    data.offered.clear()
-    data.mask_folders.clear()
+    source.offered.clear()
+    source.mask_folders.clear()
     monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
     yield Store(full)
     for process in jobs._children:
@@ -175,18 +177,20 @@ def test_an_unknown_truth_of_a_link_is_left_for_a_known_one(one):
 
 @pytest.mark.slow
 def test_tables_are_those_of_the_library(two):
-    _, version, _ = data.stored(two.path)
-    shown = truth_data.evaluated(data.Source(str(two.path), version, RUN), evaluated(two), [RUN, OTHER], View().filters)
+    _, version, _ = source.stored(two.path)
+    shown = evaluation_queries.evaluated(
+        source.Source(str(two.path), version, RUN), evaluated(two), [RUN, OTHER], View().filters
+    )
     found = [evaluation.evaluation(two, evaluated(two), run) for run in (RUN, OTHER)]
     for name, frame in (
         ("runs", evaluation.table(found)),
         ("images", evaluation.all_images(found)),
         ("confusion", evaluation.all_confusions(found)),
     ):
-        csv = truth_data.exported(shown, name, "csv").decode()
+        csv = evaluation_queries.exported(shown, name, "csv").decode()
         assert csv.splitlines()[0].split(",") == list(frame.columns)
         assert len(csv.splitlines()) == 1 + len(frame)
-    assert truth_data.exported(shown, "confusion", "parquet")[:4] == b"PAR1"
+    assert evaluation_queries.exported(shown, "confusion", "parquet")[:4] == b"PAR1"
 
 
 def test_the_viewer_shows_the_truth_beside_the_runs(one):

@@ -4,10 +4,10 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import viewer
-from dashboard.state import View, decode
-from dashboard.viewer import ViewerLook
-from dashboard.views.followed import Followed
+from dashboard.components import viewer
+from dashboard.components.viewer import ViewerLook
+from dashboard.state.view import View, decode
+from dashboard.views.image_navigation import Followed
 from seglib.fileio import parquet_parts
 from seglib.store.schemas import FILES_SCHEMA
 from seglib.store.store import Store
@@ -117,7 +117,7 @@ def went(app: AppTest, image_id: str, **look: object) -> AppTest:
 
 def test_what_the_viewer_sends_is_checked(monkeypatch):
     def send(value: object) -> None:
-        monkeypatch.setattr("dashboard.components.st.session_state", {"viewer": {"go": value}})
+        monkeypatch.setattr("dashboard.components.gallery.st.session_state", {"viewer": {"go": value}})
 
     send({"image": "a" * 32, "look": LOOK | {"opacity": 120, "hidden": ["dog", "cat", "dog"]}})
     look = ViewerLook(overlay=True, opacity=100, outline=False, uncertainty=False, names=False, hidden=("cat", "dog"))
@@ -141,11 +141,11 @@ def test_going_on_changes_photo_look_and_the_gallerys_page(tmp_path, serve, monk
     serve(tmp_path / "store")
     app = opened("Image", image=[id_of("cats/047.jpg")])
     sent = {"image": id_of("cats/048.jpg"), "look": LOOK | {"hidden": ["cat"], "outline": True}}
-    monkeypatch.setattr("dashboard.viewer.said", lambda key, name: sent)
+    monkeypatch.setattr("dashboard.components.viewer.said", lambda key, name: sent)
     from dashboard.views import image
 
     changes: dict = {}
-    monkeypatch.setattr(image.session, "change", lambda **parts: changes.update(parquet_parts))
+    monkeypatch.setattr(image.session, "change", lambda **parts: changes.update(parts))
     order = image.np.arange(60)
     selection = type("Selection", (), {"source": source_of(tmp_path / "store"), "view": View()})
     for part, size, number in (("page", 48, 2), ("compare_page", 24, 3)):
@@ -156,10 +156,10 @@ def test_going_on_changes_photo_look_and_the_gallerys_page(tmp_path, serve, monk
 
 
 def source_of(path):
-    from dashboard import data
+    from dashboard.queries import source
 
-    _, version, (run,) = data.stored(path)
-    return data.Source(str(path), version, run.run)
+    _, version, (run,) = source.stored(path)
+    return source.Source(str(path), version, run.run)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.formats import plain_markdown
+from dashboard.formatting import plain_markdown
 from seglib.store import tags
 from seglib.store.store import Store
 from tests.conftest import ROOT
@@ -15,7 +15,7 @@ PAGES = ["Overview", "Explore"]
 
 
 def opened(title: str, **query: list[str]) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=30)
+    app = AppTest.from_file(str(ROOT / "dashboard" / "router.py"), default_timeout=30)
     for key, texts in query.items():
         app.query_params[key.replace("__", ".")] = texts
     if title != PAGES[0]:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from dashboard.picks import Picks
+from dashboard.state.picked_photos import Picks
 from seglib.store import tags
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, recipe
@@ -118,9 +118,9 @@ def test_a_store_that_cannot_be_written_is_a_sentence(full, monkeypatch):
 
 
 def test_the_export_of_the_picks_holds_just_them(full):
-    from dashboard import data
+    from dashboard.queries import exports
 
-    rows = data.exported_picks(full, recipe().run, Picks().plus(pd.Series(ids("cats/a.jpg", "dogs/e.jpg"))))
+    rows = exports.exported_picks(full, recipe().run, Picks().plus(pd.Series(ids("cats/a.jpg", "dogs/e.jpg"))))
     assert rows.decode().count("\n") == 3
     assert b"cats/a.jpg" in rows
     assert b"cats/b.jpg" not in rows
@@ -129,20 +129,20 @@ def test_the_export_of_the_picks_holds_just_them(full):
 def test_all_in_the_filter_are_picked_on_every_page(tmp_path, serve):
     from types import SimpleNamespace
 
-    from dashboard import data
-    from dashboard.data import Source
-    from dashboard.views import picked
+    from dashboard.queries import source
+    from dashboard.queries.source import Source
+    from dashboard.views.shared import selection_bar
     from seglib.query.filters import Filters
 
     fill(tmp_path / "store", pixels={f"cats/{n:03}.jpg": {"cat": n % 100} for n in range(100)})
     path = serve(tmp_path / "store")
     app = opened("Explore", page=["2"])
-    _, version, _ = data.stored(path)
+    _, version, _ = source.stored(path)
     selection = SimpleNamespace(source=Source(str(path), version, recipe().run), filters=Filters())
     state = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dashboard.session.st.session_state", state)
-        picked.pick_all(selection)
+        patch.setattr("dashboard.state.view.session.st.session_state", state)
+        selection_bar.pick_all(selection)
     app.session_state["_picks"] = state["_picks"]
     app.run()
     assert "**100 photos selected**" in said(app)

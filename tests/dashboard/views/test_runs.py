@@ -7,12 +7,14 @@ import time
 
 import pytest
 
-from dashboard import data, jobs
-from dashboard.folders import offered
-from dashboard.jobs import Job, Jobs
-from dashboard.requested import EvaluateRequest, Request, RunRequest
+from dashboard.queries import source
 from dashboard.settings import Settings
-from dashboard.views import at_work, start_run
+from dashboard.views import run_form
+from dashboard.views.shared import job_status
+from dashboard.workers import jobs
+from dashboard.workers.jobs import Job, Jobs
+from dashboard.workers.photo_folders import offered
+from dashboard.workers.requests import EvaluateRequest, Request, RunRequest
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill, recipe
 from tests.dashboard.views.test_pages import asked, html, opened, said
@@ -27,8 +29,8 @@ QUIET = (
 @pytest.fixture
 def photos(tmp_path, serve, monkeypatch):
     """A store that is not there yet, a folder of two photos that is offered, and workers that do nothing."""
-    data.offered.clear()
-    data.photos_in.clear()
+    source.offered.clear()
+    source.photos_in.clear()
     monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
     for name in ("a.jpg", "b.jpg"):
         path = tmp_path / "data" / "set" / "cats" / name
@@ -230,7 +232,7 @@ def test_runs_of_unknown_models_cannot_be_run_again(full):
     ],
 )
 def test_progress_in_words(job, words):
-    assert at_work.progress(job, before=2) == words
+    assert job_status.progress(job, before=2) == words
 
 
 @pytest.mark.parametrize(
@@ -257,17 +259,17 @@ def test_progress_in_words(job, words):
     ],
 )
 def test_outcomes_in_words(job, words):
-    assert at_work.outcome(job) == words
+    assert job_status.outcome(job) == words
 
 
 def test_the_speed_is_that_of_the_same_recipe(full):
     store = Store(full)
     run = store.runs()[0]
-    assert start_run.speed([run], "fake_net", "64x64", "auto") is None
+    assert run_form.speed([run], "fake_net", "64x64", "auto") is None
     for computed, seconds in ((500, 10.0), (100, 1.0), (2, 9.0)):
         store.record_invocation(run, {"started": "2", "computed": computed, "seconds": seconds})
     runs = store.runs()
-    assert start_run.speed(runs, "fake_net", "64x64", "auto") == 100
-    assert start_run.speed(runs, "fake_net", "64x64", "fp32") == 100
-    assert start_run.speed(runs, "fake_net", "64x64", "bf16") is None
-    assert start_run.speed(runs, "fake_net", "224", "auto") is None
+    assert run_form.speed(runs, "fake_net", "64x64", "auto") == 100
+    assert run_form.speed(runs, "fake_net", "64x64", "fp32") == 100
+    assert run_form.speed(runs, "fake_net", "64x64", "bf16") is None
+    assert run_form.speed(runs, "fake_net", "224", "auto") is None

@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import pytest
 
-from dashboard.jobs import Jobs
-from dashboard.predictor import Predictor, Seen
 from dashboard.settings import Settings
+from dashboard.workers.jobs import Jobs
+from dashboard.workers.predictor import Predictor, Seen
 from seglib.classes import VOC_CLASSES
 from seglib.data.image import image_id
 from seglib.errors import BadImage, SegError
@@ -179,15 +179,15 @@ def test_a_data_folder_that_cannot_be_written_is_a_sentence(empty, asked):
 
 
 def test_the_csv_has_the_columns_of_an_export(full, asked):
-    from dashboard.trials import Photo
-    from dashboard.views import try_
+    from dashboard.views import try_photo
+    from dashboard.workers.uploads import Photo
     from seglib.query import export
     from seglib.query.filters import Filters
 
     fill(full)
     exported = export.stats_frame(Store(full), None, Filters())
     one = Predictor.predict(None, b"1", model="fcn_mobilenet_v2")
-    frame = try_._statistics([(Photo("a.jpg", b"1", image_id(b"1")), "fcn_mobilenet_v2", one)])
+    frame = try_photo._statistics([(Photo("a.jpg", b"1", image_id(b"1")), "fcn_mobilenet_v2", one)])
     assert set(exported.columns) - set(frame.columns) <= {"dataset", "split", "label", "tags"}
     assert set(frame.columns) <= set(exported.columns)
     assert frame["px:cat"].tolist() == [40]

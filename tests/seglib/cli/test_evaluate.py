@@ -11,7 +11,7 @@ from seglib.cli import main
 from seglib.models import registry
 from seglib.store.store import Store
 from tests.conftest import SAMPLE
-from tests.seglib.test_cli import call, sentence
+from tests.seglib.cli.test_main import call, sentence
 
 
 @pytest.fixture(scope="module")

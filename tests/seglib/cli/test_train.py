@@ -12,7 +12,7 @@ from seglib.cli import main
 from seglib.masks import png
 from seglib.models import loading, registry, weights_file
 from seglib.training import checkpoint
-from tests.seglib.plain_training import voc_folder
+from tests.seglib.training.plain_training import voc_folder
 
 pytestmark = pytest.mark.usefixtures("tiny")
 

@@ -22,7 +22,7 @@ from seglib.query import export
 from seglib.query.filters import Filters
 from seglib.store import ground_truth, pair_counts
 from seglib.store.store import Store
-from tests.seglib import plain_evaluation
+from tests.seglib.evaluation import plain_evaluation
 
 OPTIONS = session.Options(workers=0)
 

@@ -1,6 +1,6 @@
 """A tiny net and a tiny set of photos for the tests of training; also a program that trains until it is killed.
 
-python -m tests.seglib.plain_training DATA OUT [EPOCHS]
+python -m tests.seglib.training.plain_training DATA OUT [EPOCHS]
 """
 
 import sys

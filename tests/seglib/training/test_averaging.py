@@ -11,7 +11,7 @@ from seglib.errors import UsageError, WeightsError
 from seglib.models import registry, weights_file
 from seglib.training import checkpoint
 from seglib.training.checkpoint import average_checkpoints
-from tests.seglib.plain_training import TinyNet, recipe
+from tests.seglib.training.plain_training import TinyNet, recipe
 
 pytestmark = pytest.mark.usefixtures("tiny")
 

@@ -8,7 +8,7 @@ import pytest
 
 from seglib.training import dataloader, dataset
 from seglib.training.dataloader import Source
-from tests.seglib.plain_training import recipe, voc_folder
+from tests.seglib.training.plain_training import recipe, voc_folder
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

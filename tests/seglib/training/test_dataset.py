@@ -13,7 +13,7 @@ from seglib.masks import png
 from seglib.training import dataset, distillation
 from seglib.training.config import Recipe
 from seglib.training.dataset import Pair
-from tests.seglib.plain_training import voc_folder
+from tests.seglib.training.plain_training import voc_folder
 
 
 @pytest.fixture

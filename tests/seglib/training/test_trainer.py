@@ -23,7 +23,7 @@ from seglib.models import loading, registry, transfer, weights_file
 from seglib.training import checkpoint, dataloader, dataset, trainer
 from seglib.training.config import Frame, Recipe
 from tests.conftest import ROOT
-from tests.seglib import plain_training as plain
+from tests.seglib.training import plain_training as plain
 
 THREE = ("background", "leaf", "flower")
 
@@ -90,7 +90,7 @@ def test_an_interrupted_training_ends_at_the_same_numbers(folder, whole, tmp_pat
 @pytest.mark.slow
 def test_a_killed_training_ends_at_the_same_numbers(folder, whole, tmp_path):
     out = tmp_path / "net.safetensors"
-    command = [sys.executable, "-m", "tests.seglib.plain_training", str(folder), str(out)]
+    command = [sys.executable, "-m", "tests.seglib.training.plain_training", str(folder), str(out)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             if line == "step 11\n":

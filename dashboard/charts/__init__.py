@@ -1,0 +1,1 @@
+"""Charts: a small frame in, a plotly figure out."""

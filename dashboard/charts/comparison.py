@@ -1,0 +1,163 @@
+"""Charts of comparisons: a small frame in, a plotly figure out.
+
+In: the frames of `queries.comparison_stats`. Out: `Figure`s in the colours of the difference overlay: A blue, B orange.
+What a click opens, or the number of a square, is the first entry of the `customdata`. Knows nothing of Streamlit or
+stores.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.theme import ACCENT, EQUAL, GRID, LINE_PX, NEUTRAL, bars, box_drawn_in, drawn, points
+from dashboard.formatting import interval, percent, photos, plain_html, signed, tenths
+from seglib.masks.difference import CATEGORIES, ONLY_A, ONLY_B
+from seglib.metrics.bootstrap import Figure
+
+A_COLOUR, B_COLOUR = CATEGORIES[ONLY_A].colour, CATEGORIES[ONLY_B].colour
+_SQUARE = ["square", "x_low", "x_high", "y_low", "y_high", "count"]
+_ZERO = {
+    "type": "line",
+    **{"x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "y domain"},
+    "line": {"color": NEUTRAL, "width": 1},
+}
+_SHARE_AXIS = {"tickformat": ".0%", "range": [-0.03, 1.03], "dtick": 0.2, "gridcolor": GRID, "ticklabelstandoff": 4}
+
+
+def shares(frame: pd.DataFrame, name: str, colour: str, *, height: int = 260) -> go.Figure:
+    """Share of a class in A (x) against B (y): a point per photo that opens it, or squares to draw a box around.
+
+    In: the frame of `comparisons.shares`. On the dotted line both see as much.
+    """
+    single = "x" in frame
+    if single:
+        x, y = frame["x"].tolist(), frame["y"].tolist()
+        told = [
+            [image_id, plain_html(path), percent(a), percent(b)]
+            for image_id, path, a, b in zip(frame["image_id"], frame["path"], x, y, strict=True)
+        ]
+        hint = "%{customdata[1]}<br>A %{customdata[2]}, B %{customdata[3]}<extra></extra>"
+        marker = {"size": 8, "color": colour, "opacity": 0.75, "line": {"color": NEUTRAL, "width": 1}}
+    else:
+        x = ((frame["x_low"] + frame["x_high"]) / 2).tolist()
+        y = ((frame["y_low"] + frame["y_high"]) / 2).tolist()
+        told = [
+            [str(square), photos(n), f"{percent(a)} to {percent(b)}", f"{percent(c)} to {percent(d)}"]
+            for square, a, b, c, d, n in frame[_SQUARE].itertuples(index=False)
+        ]
+        hint = "A %{customdata[2]}<br>B %{customdata[3]}<br>%{customdata[1]}<extra></extra>"
+        strength = np.log1p(frame["count"].to_numpy("float64"))
+        opacity = (0.2 + 0.8 * strength / strength.max(initial=1e-9)).tolist()
+        marker = {"symbol": "square", "size": 8, "color": ACCENT, "opacity": opacity}
+    horizontal, vertical = (
+        {"title": {"text": f"share of {plain_html(name)} in {run}", "standoff": 10}, **_SHARE_AXIS} for run in "AB"
+    )
+    return drawn(
+        [EQUAL, points(x=x, y=y, mode="markers", marker=marker, customdata=told, hovertemplate=hint)],
+        height,
+        top=8,
+        bottom=44,
+        xaxis=horizontal,
+        yaxis=vertical,
+        **({} if single else box_drawn_in(ACCENT)),
+    )
+
+
+def area_differences(figures: Mapping[str, Figure]) -> go.Figure:
+    """Share of B minus share of A per class, over all pixels, with its interval; blue where A sees more."""
+    names = list(figures)
+    values = [figure.value or 0.0 for figure in figures.values()]
+    ends = [figure.interval or (value, value) for figure, value in zip(figures.values(), values, strict=True)]
+    lengths = bars(
+        x=[value * 100 for value in values],
+        y=[plain_html(name) for name in names],
+        orientation="h",
+        marker={"color": [B_COLOUR if value > 0 else A_COLOUR for value in values]},
+        error_x=_error([v * 100 for v in values], [(low * 100, high * 100) for low, high in ends]),
+        customdata=[
+            [signed(value), f"{signed(low)} to {signed(high)}"] for value, (low, high) in zip(values, ends, strict=True)
+        ],
+        hovertemplate="%{y}: %{customdata[0]} percentage points<br>95 %: %{customdata[1]}<extra></extra>",
+    )
+    reach = max((abs(end) * 100 for pair in ends for end in pair), default=0) * 1.1 or 1
+    return drawn(
+        [lengths],
+        LINE_PX * max(len(names), 1),
+        bottom=52,
+        xaxis={
+            "range": [-reach, reach],
+            "gridcolor": GRID,
+            "nticks": 6,
+            "ticklabelstandoff": 4,
+            "title": {"text": "percentage points of all pixels, B minus A", "standoff": 8},
+        },
+        yaxis={"autorange": "reversed", "ticksuffix": "  ", "type": "category"},
+        shapes=[_ZERO],
+    )
+
+
+def worth(
+    costs: Sequence[float], names: Sequence[str], figures: Sequence[Figure], *, cost: str, merit: str, height: int = 250
+) -> go.Figure:
+    """What a run costs (x, logarithmic) against what it is worth (y), with its interval; a point per run.
+
+    A figure without interval is the one that the others are measured against: it is drawn hollow.
+    """
+    values = [figure.value if figure.value is not None else float("nan") for figure in figures]
+    ends = [figure.interval or (value, value) for figure, value in zip(figures, values, strict=True)]
+    low, high = min(costs), max(costs)
+    runs = points(
+        x=list(costs),
+        y=values,
+        mode="lines+markers+text" if len(names) < 7 else "lines+markers",
+        text=[plain_html(name) for name in names],
+        textposition=["top right" if one**2 <= low * high else "top left" for one in costs],
+        line={"color": NEUTRAL, "width": 1, "dash": "dot"},
+        marker={
+            "size": 11,
+            "color": ACCENT,
+            "symbol": ["circle" if one.interval else "circle-open" for one in figures],
+            "line": {"color": ACCENT, "width": 2},
+        },
+        error_y=_error(values, ends),
+        customdata=[
+            [f"{one:,.3g}", tenths(value), interval(figure.interval)]
+            for one, value, figure in zip(costs, values, figures, strict=True)
+        ],
+        hovertemplate=f"%{{text}}<br>{plain_html(cost)}: %{{customdata[0]}}<br>{plain_html(merit)}: %{{customdata[1]}}"
+        "<br>95 %: %{customdata[2]}<extra></extra>",
+    )
+    horizontal = {
+        "type": "log",
+        "range": [np.log10(low / 1.35), np.log10(high * 1.35)],
+        "title": {"text": cost, "standoff": 8},
+        "gridcolor": GRID,
+        "tickvals": sorted(set(costs)),
+        "ticktext": [f"{value:,.3g}" for value in sorted(set(costs))],
+        "ticklabelstandoff": 4,
+    }
+    reach = [end for pair in ends for end in pair if not np.isnan(end)]
+    room = max(max(reach, default=1) - min(reach, default=0), 0.01) * 0.25
+    vertical = {
+        "range": [min(reach, default=0) - room, max(reach, default=1) + room],
+        "title": {"text": merit, "standoff": 10},
+        "tickformat": ".1%",
+        "gridcolor": GRID,
+        "nticks": 6,
+        "ticklabelstandoff": 4,
+    }
+    return drawn([runs], height, top=8, bottom=48, xaxis=horizontal, yaxis=vertical)
+
+
+def _error(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict[str, object]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [max(high - value, 0) for value, (_, high) in zip(values, ends, strict=True)],
+        "arrayminus": [max(value - low, 0) for value, (low, _) in zip(values, ends, strict=True)],
+        "color": NEUTRAL,
+        "thickness": 1.5,
+        "width": 4,
+    }

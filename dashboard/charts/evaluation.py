@@ -1,0 +1,41 @@
+"""Charts of an evaluation: a small frame in, a plotly figure out.
+
+In: the answers of `dashboard.queries.evaluation_stats`. Out: `Figure`s. Knows nothing of Streamlit or stores.
+"""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.theme import ACCENT, EQUAL, GRID, drawn, points
+
+HEIGHT = 300
+_LARGEST = 26
+"""Of a bin's mark, pixels across."""
+
+
+def reliability(curve: pd.DataFrame, unit: str) -> go.Figure:
+    """Accuracy by confidence: one mark per bin, larger with more n, and the line on which both are equal."""
+    there = curve[curve["n"] > 0]
+    size = 7 + (_LARGEST - 7) * np.sqrt(there["n"] / there["n"].max())
+    bins = points(
+        x=there["confidence"].tolist(),
+        y=there["accuracy"].tolist(),
+        mode="lines+markers",
+        line={"color": ACCENT, "width": 1.5},
+        marker={"size": size.tolist(), "color": ACCENT, "opacity": 0.85, "line": {"width": 0}},
+        customdata=[[int(n), low, high] for n, low, high in there[["n", "low", "high"]].itertuples(index=False)],
+        hovertemplate="confidence %{x:.1%}, accuracy %{y:.1%}<br>bin %{customdata[1]:.2f} to %{customdata[2]:.2f}, "
+        f"n = %{{customdata[0]:,}} {'pixels' if unit == 'pixels' else 'photos'}<extra></extra>",
+    )
+    confidence, accuracy = (
+        {
+            "title": {"text": title, "standoff": 10},
+            "range": [-0.02, 1.05],
+            "tickformat": ".0%",
+            "dtick": 0.2,
+            "gridcolor": GRID,
+        }
+        for title in ("confidence", "accuracy")
+    )
+    return drawn([EQUAL, bins], HEIGHT, top=8, bottom=44, xaxis=confidence, yaxis=accuracy)

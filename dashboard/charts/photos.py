@@ -1,0 +1,349 @@
+"""Charts: a small frame in, a plotly figure out.
+
+In: small frames of `seglib.query`, never raw rows. Out: `Figure`s whose colours are those of the overlays. What can be
+clicked carries the filter of its photos as text, the first entry of its `customdata` (see `state.crossfilter`).
+Texts come from folders and are made inert here, since plotly reads a little HTML. Knows nothing of Streamlit or stores.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.theme import (
+    _LEGEND,
+    _PATTERNS,
+    _SHARE_AXIS,
+    _UNSEEN,
+    ACCENT,
+    GRID,
+    LINE_PX,
+    MOST_CLASSES,
+    NEUTRAL,
+    _count_axis,
+    _frame,
+    _ink,
+    _pale,
+    bars,
+    box_drawn_in,
+    class_colours,
+    drawn,
+    main_classes,
+    points,
+)
+from dashboard.formatting import count, named, percent, photos, plain_html, score
+from dashboard.state import crossfilter
+from seglib.classes import BACKGROUND
+from seglib.query.filters import MOST_COUNT, Filters
+
+
+def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> go.Figure:
+    """Per class two bars from 0 to 100 %: pale the photos it is present in, solid and narrow its mean share.
+
+    In: the frame of `query.class_distribution`.
+    """
+    names = main_classes(distribution, most)
+    rows, colours = distribution.loc[names], class_colours(names)
+    means, presence, present, n = (rows[name].tolist() for name in ("mean_share", "presence", "present", "n"))
+    texts = [
+        f"{percent(share)} in {count(there)} of {count(of)}" for share, there, of in zip(means, present, n, strict=True)
+    ]
+    own = [Filters({"present": (name,)}).encode() for name in names]
+    lines = [plain_html(name) for name in names]
+    shared = {"y": lines, "orientation": "h", "hoverinfo": "skip", "customdata": [[text] for text in own]}
+    pale, solid = ([paint(colours[name]) for name in names] for paint in (_pale, str))
+    hits = {
+        "x": [1.0] * len(names),
+        "y": lines,
+        "orientation": "h",
+        "width": 1,
+        "marker": {"color": _UNSEEN},
+        "customdata": [list(entry) for entry in zip(own, means, present, n, strict=True)],
+        "hovertemplate": "%{y}: mean share %{customdata[1]:.1%}<br>present in %{customdata[2]:,} of "
+        "%{customdata[3]:,} photos<extra></extra>",
+    }
+    return drawn(
+        [
+            bars(x=presence, width=0.78, marker={"color": pale}, **shared),
+            bars(x=means, width=0.36, marker={"color": solid}, **shared),
+            bars(**hits),
+        ],
+        LINE_PX * max(len(names), 1),
+        barmode="overlay",
+        annotations=[  # a text of the bar itself would fade with it
+            {"x": 1, "y": line, "text": text, "showarrow": False, "xanchor": "left", "xshift": 4}
+            for line, text in zip(lines, texts, strict=True)
+        ],
+        xaxis={"visible": False, "range": [0, 1.75]},
+        yaxis={"autorange": "reversed", "ticksuffix": "  ", "type": "category"},
+    )
+
+
+def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
+    """One bar per folder label, cut into the mean shares of the classes; it is 100 % wide.
+
+    In: the frame of `query.share_by_label`. Classes beyond the `most` largest are summed up as `other`.
+    """
+    classes = means.drop(columns="n")
+    by_size = classes.mean().sort_values(ascending=False, kind="stable")
+    names = [BACKGROUND] * (BACKGROUND in by_size.index)
+    names += [str(n) for n in by_size.index if n != BACKGROUND and by_size[n] > 0][: most - 1]
+    parts = {name: classes[name] for name in names}
+    rest = classes.drop(columns=names).sum(axis=1)
+    if float(rest.sum()) > 0:
+        parts["other"] = rest
+    colours = class_colours(names) | {"other": NEUTRAL}
+    lines, own = _label_lines(means["n"]), [[text] for text in _label_filters(means)]
+    traces = [
+        bars(
+            x=part.tolist(),
+            y=lines,
+            name=plain_html(name),
+            orientation="h",
+            marker={"color": colours[name]},
+            text=plain_html(name),
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            insidetextfont={"color": _ink(colours[name])},
+            customdata=own,
+            hovertemplate=f"%{{y}}<br>{plain_html(name)}: mean share %{{x:.1%}}<extra></extra>",
+        )
+        for name, part in parts.items()
+    ]
+    return drawn(
+        traces,
+        42 * max(len(means), 1) + 56,
+        top=28,
+        bottom=24,
+        barmode="stack",
+        bargap=0.35,
+        showlegend=True,
+        legend=_LEGEND,
+        uniformtext={"minsize": 11, "mode": "hide"},  # named where there is room
+        xaxis=_SHARE_AXIS,
+        yaxis={"autorange": "reversed", "ticksuffix": "  "},
+    )
+
+
+def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
+    """One box per folder label: half of its photos lie in it, nine tenths between the ends of its line.
+
+    In: the frame of `query.share_spread_by_label`.
+    """
+    lines = _label_lines(spread["n"])
+    quantiles = {name: spread[name].tolist() for name in ("low", "q1", "median", "q3", "high", "mean")}
+    own = [[text] for text in _label_filters(spread)]
+
+    def span(low: str, high: str, width: float, marker: dict[str, Any]) -> dict[str, Any]:
+        lengths = [end - start for start, end in zip(quantiles[low], quantiles[high], strict=True)]
+        return bars(
+            x=lengths,
+            y=lines,
+            base=quantiles[low],
+            width=width,
+            marker=marker,
+            orientation="h",
+            hoverinfo="skip",
+            customdata=own,
+        )
+
+    solid, framed = {"color": colour}, {"color": _pale(colour), "line": {"color": colour, "width": 2}}
+    boxes = [  # plotly's own boxes are not in its basic distribution
+        span("low", "q1", 0.05, solid),
+        span("q1", "median", 0.5, framed),
+        span("median", "q3", 0.5, framed),
+        span("q3", "high", 0.05, solid),
+    ]
+    told = zip(_label_filters(spread), *([percent(v) for v in values] for values in quantiles.values()), strict=True)
+    hits = bars(
+        x=[1.0] * len(lines),
+        y=lines,
+        orientation="h",
+        width=1,
+        marker={"color": _UNSEEN},
+        customdata=[list(entry) for entry in told],
+        hovertemplate="%{y}<br>median %{customdata[3]}, mean %{customdata[6]}<br>half of the photos: "
+        "%{customdata[2]} to %{customdata[4]}<br>nine tenths: %{customdata[1]} to %{customdata[5]}<extra></extra>",
+    )
+    return drawn(
+        [*boxes, hits],
+        42 * max(len(spread), 1) + 56,
+        bottom=24,
+        barmode="overlay",
+        xaxis=_SHARE_AXIS,
+        yaxis={"autorange": "reversed", "ticksuffix": "  "},
+    )
+
+
+def histogram(
+    bins: pd.DataFrame, key: str, *, colour: str = NEUTRAL, as_share: bool = False, height: int = 170
+) -> go.Figure:
+    """Photos per bin of the filter `key`. In: the frame of `query.histogram`; of scores, empty ends are cut off."""
+    used = bins[bins["count"] > 0].index
+    shown = bins.loc[used.min() : used.max()] if len(used) and not as_share else bins
+    write = percent if as_share else score
+    lows, highs, counts = (shown[name].tolist() for name in ("low", "high", "count"))
+    middles = [(low + high) / 2 for low, high in zip(lows, highs, strict=True)]
+    widths = [(high - low) * 0.92 for low, high in zip(lows, highs, strict=True)]
+    own = [crossfilter.bin_text(key, low, high) for low, high in zip(lows, highs, strict=True)]
+    shown_bars = bars(
+        x=middles,
+        y=counts,
+        width=widths,
+        marker={"color": colour},
+        hoverinfo="skip",
+        customdata=[[text] for text in own],
+    )
+    hits = bars(
+        x=middles,
+        y=[max(counts, default=0) if n else 0 for n in counts],
+        width=[width / 0.92 for width in widths],
+        marker={"color": _UNSEEN},
+        customdata=[
+            [text, f"{write(low)} to {write(high)}", photos(n)]
+            for text, low, high, n in zip(own, lows, highs, counts, strict=True)
+        ],
+        hovertemplate="%{customdata[1]}: %{customdata[2]}<extra></extra>",
+    )
+    axis = {"tickformat": ".0%", "range": [0, 1], "dtick": 0.2} if as_share else {"tickformat": ".2f", "nticks": 8}
+    return drawn(
+        [shown_bars, hits],
+        height,
+        bottom=32,
+        barmode="overlay",
+        xaxis={"showgrid": False, "ticklabelstandoff": 6, **axis},
+        yaxis=_count_axis(counts),
+    )
+
+
+def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
+    """Photos by number of regions, a bar per class. In: the frame of `query.blob_counts`."""
+    last, width = int(counts.index[-1]), 0.8 / max(len(counts.columns), 1)
+    colours = class_colours([str(name) for name in counts.columns])
+    largest = int(counts.to_numpy().max(initial=0))
+    traces = []
+    for place, (name, found) in enumerate(counts.items()):
+        at = [number - 0.4 + width * (place + 0.5) for number in counts.index]
+        own = [Filters({f"blobs.{name}": _regions_range(n, last)}).encode() for n in counts.index]
+        pattern = {"shape": _PATTERNS[place % len(_PATTERNS)], "fillmode": "overlay", "size": 7, "solidity": 0.2}
+        shown = bars(
+            x=at,
+            y=found.tolist(),
+            width=width * 0.92,
+            name=plain_html(str(name)),
+            marker={"color": colours[str(name)], "pattern": pattern},
+            hoverinfo="skip",
+            customdata=[[text] for text in own],
+        )
+        hits = bars(
+            x=at,
+            y=[largest if n else 0 for n in found],
+            width=width,
+            marker={"color": _UNSEEN},
+            showlegend=False,
+            customdata=[
+                [text, f"{plain_html(str(name))}: {_regions_text(number, last)}", photos(n)]
+                for text, number, n in zip(own, counts.index, found.tolist(), strict=True)
+            ],
+            hovertemplate="%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
+        )
+        traces += [shown, hits]
+    texts = [f"{number} or more" if number == last else str(number) for number in counts.index]
+    return drawn(
+        traces,
+        height - 28,
+        top=28,
+        bottom=32,
+        barmode="overlay",
+        showlegend=True,
+        legend=_LEGEND,
+        xaxis={"tickvals": list(counts.index), "ticktext": texts, "showgrid": False, "ticklabelstandoff": 6},
+        yaxis=_count_axis(counts.to_numpy().ravel().tolist()),
+    )
+
+
+def squares(
+    frame: pd.DataFrame,
+    keys: tuple[str, str],
+    titles: tuple[str, str],
+    present: Filters | None = None,
+    *,
+    colour: str = ACCENT,
+    unit: bool = True,
+    height: int = 200,
+) -> go.Figure:
+    """Photos per square of two filters `keys`, to be chosen by drawing a box; the fuller a square, the stronger it is.
+
+    In: the frame of `query.density` (`unit`: measures of 0..1) or of `query.image_sizes` (whole pixels). `present`:
+    the chart's own filters, drawn as a frame.
+    """
+    counts = frame["count"].to_numpy("float64")
+    strength = np.log1p(counts) / np.log1p(counts.max(initial=1.0))
+    told = [_square(keys, line, unit) for line in frame.itertuples(index=False)]
+    marks = points(
+        x=((frame["x_low"] + frame["x_high"]) / 2).tolist(),
+        y=((frame["y_low"] + frame["y_high"]) / 2).tolist(),
+        mode="markers",
+        marker={"symbol": "square", "size": 8, "color": colour, "opacity": (0.2 + 0.8 * strength).tolist()},
+        customdata=told,
+        hovertemplate=f"{titles[0]} %{{customdata[1]}}<br>{titles[1]} %{{customdata[2]}}"
+        "<br>%{customdata[3]}<extra></extra>",
+    )
+    horizontal, vertical = (
+        {
+            "title": {"text": title, "standoff": 12},
+            "gridcolor": GRID,
+            "ticklabelstandoff": 4,
+            "nticks": 6,
+            "automargin": True,
+            "tickformat": ",d" if not unit else ".0%" if "share" in title else ".2f",
+        }
+        for title in titles
+    )
+    return drawn(
+        [marks],
+        height,
+        top=8,
+        bottom=44,
+        xaxis=horizontal,
+        yaxis=vertical,
+        shapes=[_frame(frame, keys, present)] if present else [],
+        **box_drawn_in(colour),
+    )
+
+
+# --- parts of figures --------------------------------------------------------------------------------------------
+
+
+def _label_lines(n_of: "pd.Series[int]") -> list[str]:
+    return [f"{plain_html(named(str(label)))} n = {count(n)}" for label, n in n_of.items()]
+
+
+def _label_filters(frame: pd.DataFrame) -> list[str]:
+    return [Filters({"label": (str(label),)}).encode() for label in frame.index]
+
+
+def _regions_range(number: int, last: int) -> tuple[int, int]:
+    return number, MOST_COUNT if number == last else number
+
+
+def _regions_text(number: int, last: int) -> str:
+    text = f"{number} region" + ("" if number == 1 else "s")
+    return text + (" or more" if number == last else "")
+
+
+def _square(keys: tuple[str, str], line: Any, unit: bool) -> list[str]:
+    """What a square carries: its filter, its two spans in words, its photos."""
+    spans = ((line.x_low, line.x_high), (line.y_low, line.y_high))
+    if unit:
+        own = [crossfilter.bin_text(key, low, high) for key, (low, high) in zip(keys, spans, strict=True)]
+        words = [
+            " to ".join(percent(end) if key.startswith("share") else score(end) for end in span)
+            for key, span in zip(keys, spans, strict=True)
+        ]
+    else:
+        own = [Filters({key: (int(low), int(high))}).encode() for key, (low, high) in zip(keys, spans, strict=True)]
+        words = [" to ".join(count(int(end)) for end in dict.fromkeys(span)) for span in spans]
+    return ["&".join(own), *words, photos(int(line.count))]

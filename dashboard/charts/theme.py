@@ -1,0 +1,174 @@
+"""Colours, axes and marks that all charts share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.formatting import percent, photos, score
+from dashboard.state import crossfilter
+from seglib.classes import palette
+from seglib.query.filters import Filters
+
+Figure = go.Figure
+
+
+Draw = Callable[[Filters], go.Figure]
+"""A chart's own filters -> the chart, with the marks they leave out faded or its frame drawn."""
+
+
+PALETTE = "okabe-ito"
+
+
+MOST_CLASSES = 10
+"""Bars or squares that one chart shows at most; it says how many more there are."""
+
+
+CHECKED = False
+"""Whether plotly checks every entry of a figure against its schema. That takes ten times as long as to build it; since
+the charts are the same for everybody, the tests have them checked, not the visitors.
+"""
+
+
+GRID = "rgba(128,128,128,0.18)"
+
+
+NEUTRAL = "#7c8aa5"
+
+
+ACCENT = "#4f7cf0"
+"""Between the accents of the light and the dark theme, readable on both."""
+
+
+_UNSEEN = "rgba(128,128,128,0.003)"
+"""Of the bar that takes the clicks and the pointer for a small one: plotly leaves out what is wholly transparent."""
+
+
+_PATTERNS = ("", "/", "x", ".")
+"""Of bars that stand side by side, so that they are told apart without colour too."""
+
+
+LINE_PX = 26
+
+
+_FADED = 0.28
+"""Opacity of the marks that are not chosen."""
+
+
+def class_colours(names: Sequence[str], colours: str = PALETTE) -> dict[str, str]:
+    """Class -> `#rrggbb`; the names in index order, since some palettes go by it."""
+    return {name: "#" + bytes(rgb).hex() for name, rgb in zip(names, palette(colours, names), strict=True)}
+
+
+def main_classes(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> list[str]:
+    """The classes worth a bar: those present in a photo, the largest mean share first."""
+    there = distribution[distribution["present"] > 0].sort_values("mean_share", ascending=False, kind="stable")
+    return [str(name) for name in there.index[:most]]
+
+
+def in_words(distribution: pd.DataFrame, most: int = 5) -> str:
+    """What `class_distribution` shows, for those who cannot see it."""
+    names = main_classes(distribution, most)
+    return ", ".join(f"{name} {percent(float(distribution['mean_share'][name]))}" for name in names) or "no class"
+
+
+def fullest(bins: pd.DataFrame, *, as_share: bool = False) -> str:
+    """What `histogram` shows first, for those who cannot see it."""
+    if not len(bins) or not bins["count"].max():
+        return "No photo."
+    low, high, most = (bins[name].iloc[int(bins["count"].argmax())] for name in ("low", "high", "count"))
+    write = percent if as_share else score
+    return f"Most of them, {photos(int(most))}, at {write(low)} to {write(high)}."
+
+
+def marked(figure: go.Figure, present: Filters) -> go.Figure:
+    """With the marks faded whose photos the chart's own filters leave out."""
+    if present:
+        for trace in figure.data:
+            opacity = [1 if crossfilter.marked(custom[0], present) else _FADED for custom in trace.customdata]
+            trace.marker.opacity = opacity
+    return figure
+
+
+def bars(**parts: Any) -> dict[str, Any]:
+    """A trace of bars."""
+    return {"type": "bar", **parts}
+
+
+def points(**parts: Any) -> dict[str, Any]:
+    """A trace of points, lines, or both."""
+    return {"type": "scatter", **parts}
+
+
+EQUAL = points(x=[0, 1], y=[0, 1], mode="lines", line={"color": NEUTRAL, "width": 1, "dash": "dot"}, hoverinfo="skip")
+"""The line on which two shares are the same."""
+
+
+def box_drawn_in(colour: str) -> dict[str, Any]:
+    """Of a layout: the pointer draws a box around marks."""
+    return {"dragmode": "select", "newselection": {"line": {"color": colour, "width": 2, "dash": "dot"}}}
+
+
+def drawn(
+    traces: Sequence[Mapping[str, Any]], height: int, *, top: int = 4, bottom: int = 4, **layout: Any
+) -> go.Figure:
+    """The figure, `height` pixels between its margins."""
+    axis = {"fixedrange": True, "zeroline": False}
+    whole = {
+        "height": height + top + bottom,
+        "margin": {"l": 0, "r": 20, "t": top, "b": bottom, "pad": 0},
+        "showlegend": False,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "bargap": 0.3,
+        "dragmode": False,
+        "hoverlabel": {"align": "left"},
+        "template": {},  # the page has its own
+        **layout,
+        "xaxis": {**axis, **layout.get("xaxis", {})},
+        "yaxis": {**axis, **layout.get("yaxis", {})},
+    }
+    return go.Figure({"data": list(traces), "layout": whole}, _validate=CHECKED)
+
+
+_SHARE_AXIS = {"tickformat": ".0%", "range": [0, 1], "dtick": 0.2, "gridcolor": GRID}
+
+
+_LEGEND = {
+    "orientation": "h",
+    "y": 1.04,
+    "yanchor": "bottom",
+    "x": 0,
+    "traceorder": "normal",
+    "itemclick": False,
+    "itemdoubleclick": False,
+}
+
+
+def _frame(frame: pd.DataFrame, keys: tuple[str, str], present: Filters) -> dict[str, Any]:
+    """A rectangle around what the filters let pass; a side without a filter is as long as the squares reach."""
+    ends: dict[str, float] = {}
+    for key, axis in zip(keys, "xy", strict=True):
+        low, high = frame[f"{axis}_low"].min(), frame[f"{axis}_high"].max()
+        if key in present:
+            low, high = max(low, float(present[key][0])), min(high, float(present[key][1]))
+        ends |= {f"{axis}0": float(low), f"{axis}1": float(high)}
+    return {"type": "rect", "line": {"color": NEUTRAL, "width": 2, "dash": "dot"}, **ends}
+
+
+def _count_axis(counts: Sequence[int]) -> dict[str, Any]:
+    axis = {"gridcolor": GRID, "nticks": 5, "tickformat": ",d", "rangemode": "tozero", "ticklabelstandoff": 6}
+    return axis | ({"dtick": 1} if max(counts, default=0) <= 5 else {})  # no tick between whole photos
+
+
+def _ink(colour: str) -> str:
+    """Black or white, whichever is easier to read on `#rrggbb` (relative luminance of WCAG 2)."""
+    parts = [part / 255 for part in bytes.fromhex(colour.removeprefix("#"))]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "#ffffff"
+
+
+def _pale(colour: str) -> str:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return f"rgba({red},{green},{blue},0.25)"

@@ -1,0 +1,1 @@
+"""Page components, each a Python function beside its JavaScript and CSS."""

@@ -1,0 +1,26 @@
+"""What the page components share: reading their files, and values that come back from the browser."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+_HERE = Path(__file__).parent
+
+
+_IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text("utf-8")
+
+
+def image_id_of(sent: object) -> str | None:
+    """What was sent, if it has the form of an image_id."""
+    return sent if isinstance(sent, str) and _IMAGE_ID.match(sent) else None
+
+
+def said(key: str, name: str) -> Any:
+    """What a component sent; it comes from the browser, so it may be anything."""
+    return dict(st.session_state.get(key) or {}).get(name)

@@ -1,0 +1,129 @@
+"""Parts that pages share: style, headings, chips, key figures, cards, sentences.
+
+In: texts and small values. Out: elements on the page. All names are made inert before they become Markdown or HTML.
+Knows nothing of stores or of how a number was computed.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.formatting import plain_html, plain_markdown
+from dashboard.state import session
+from dashboard.state.view import chip
+from seglib.query.filters import Filters
+
+_STYLE = Path(__file__).parents[1] / "style.css"
+
+
+def style() -> None:
+    st.html(_STYLE)
+
+
+def failure(title: str, sentence: str, to: str = "") -> None:
+    """A page that cannot be shown, or not to its end, why, and a button to the page where that is mended."""
+    if not session.has_head():
+        with heading(title):
+            pass
+    st.error(plain_markdown(sentence))
+    if to:
+        _go(to)
+
+
+def nothing(title: str, sentence: str, to: str) -> None:
+    """A page that has nothing to show yet, what to do, and a button to the page where it is done."""
+    with heading(title):
+        pass
+    st.info(plain_markdown(sentence))
+    _go(to)
+
+
+def _go(to: str) -> None:
+    st.button(f"Go to {to}", key="go", type="primary", on_click=session.open_page, args=(to, Filters()))
+
+
+def tell(notes: Sequence[str]) -> None:
+    """What could not be used of a link."""
+    if notes:
+        st.warning("  \n".join(plain_markdown(note) for note in notes))
+
+
+@contextmanager
+def heading(title: str) -> Iterator[None]:
+    """A row with the page's title; what is drawn inside stands at its right."""
+    with st.container(horizontal=True, vertical_alignment="center", key="heading"):
+        st.title(title, anchor=False, width="stretch")
+        session.head()
+        yield
+
+
+def chips(filters: Filters) -> None:
+    """One button per filter that takes it away, and one for all. Without any, the page keeps an unseen place for them:
+    else all that follows would move on in the page's tree with the first filter, and the browser would make it anew.
+    """
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="chips"):
+        for key, value in filters.items():
+            st.button(
+                f"{plain_markdown(chip(key, value))} :material/close:",
+                key=f"chip:{key}",
+                help="Remove this filter",
+                on_click=session.set_filters,
+                args=(filters.replaced(key, None),),
+            )
+        if filters:
+            st.button("Clear all", key="clear", type="tertiary", on_click=session.set_filters, args=(Filters(),))
+
+
+def figures(values: Sequence[tuple[str, str]]) -> None:
+    """Large numbers, each with its meaning below it."""
+    cards = "".join(
+        f"<div><dt>{plain_html(meaning)}</dt><dd>{plain_html(value)}</dd></div>" for value, meaning in values
+    )
+    st.html(f"<dl class='figures'>{cards}</dl>")
+
+
+def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
+    """One entry of a list: its title, and small figures that stand in columns from entry to entry."""
+    cells = "".join(f"<div><dd>{plain_html(value)}</dd><dt>{plain_html(word)}</dt></div>" for value, word in values)
+    said = f"<span>{plain_html(note)}</span>" if note else ""
+    st.html(f"<div class='facts'><h3>{plain_html(title)}{said}</h3><dl>{cells}</dl></div>")
+
+
+def grid(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A small table whose first column names the rows. `groups`: titles over so many columns each, or none."""
+    above = "".join(f"<th scope='colgroup' colspan='{wide}'>{plain_html(title)}</th>" for title, wide in groups)
+    below = "".join(f"<th scope='col'>{plain_html(title)}</th>" for title in head)
+    lines = "".join(
+        f"<tr><th scope='row'>{plain_html(first)}</th>{''.join(f'<td>{plain_html(text)}</td>' for text in rest)}</tr>"
+        for first, *rest in rows
+    )
+    tops = "".join(f"<tr>{cells}</tr>" for cells in (above, below) if cells)
+    name = plain_html(f"Table: {', '.join(filter(None, head)) or 'figures'}")
+    table = f"<table><thead>{tops}</thead><tbody>{lines}</tbody></table>"
+    st.html(f"<div class='grid' tabindex='0' role='group' aria-label='{name}'>{table}</div>")  # it may scroll sideways
+
+
+@contextmanager
+def card(title: str, note: str = "", *, stretch: bool = True) -> Iterator[None]:
+    """A framed part of the page with its title, and what one must know to read it."""
+    with st.container(border=True, height="stretch" if stretch else "content"):
+        said = f"<span>{plain_html(note)}</span>" if note else ""
+        st.html(f"<h2 class='card-title'>{plain_html(title)}{said}</h2>")
+        yield
+
+
+def remark(text: str) -> None:
+    st.caption(plain_markdown(text))
+
+
+def remarks(texts: Sequence[str]) -> None:
+    """Several remarks, each on a line of its own; nothing if there are none."""
+    if texts:
+        st.caption("  \n".join(plain_markdown(text) for text in texts))
+
+
+def line(text: str) -> None:
+    """The name of an entry of a list."""
+    st.markdown(f"**{plain_markdown(text)}**")

@@ -1,0 +1,51 @@
+"""A matrix of clickable cells."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import streamlit as st
+
+from dashboard.components.base import _text, said
+
+_matrix = st.components.v2.component("seglib_matrix", css=_text("matrix.css"), js=_text("matrix.js"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    value: int
+    text: str = ""
+    """What is shown for it; empty: the value itself."""
+    tone: str = ""
+    """`agrees`, `contradicts`, `differs` or nothing."""
+    level: float = 0.0
+    """Strength of the tint, 0..1."""
+    hint: str = ""
+    chosen: bool | None = None
+    """Whether its photos are among those that the matrix itself has filtered; None if it filters nothing."""
+
+
+def matrix(
+    corner: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[Cell]]],
+    *,
+    key: str,
+    on_cell: Callable[[], None],
+) -> None:
+    """A table of numbers; cells above 0 are buttons. `on_cell` is called after a click (see `cell_of`)."""
+    data = {
+        "corner": corner,
+        "columns": list(columns),
+        "rows": [{"name": name, "cells": [asdict(cell) for cell in cells]} for name, cells in rows],
+    }
+    _matrix(key=key, data=data, on_cell_change=on_cell)
+
+
+def cell_of(key: str, rows: int, columns: int) -> tuple[int, int] | None:
+    """(row, column) of the cell that was clicked in the matrix `key` of this size, in a callback."""
+    cell = said(key, "cell")
+    try:
+        row, column = int(cell["row"]), int(cell["column"])
+    except (TypeError, KeyError, ValueError, OverflowError):
+        return None
+    return (row, column) if 0 <= row < rows and 0 <= column < columns else None

@@ -1,0 +1,16 @@
+"""A signal from the browser that the page has been drawn."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard.components import plotlyjs
+from dashboard.components.base import _text
+from dashboard.settings import own_address
+
+_drawn = st.components.v2.component("seglib_drawn", js=_text("ready_signal.js"))
+
+
+def drawn(*, key: str, on_drawn: Callable[[], None]) -> None:
+    """Shows nothing. `on_drawn` is called once the pictures that are in view are there."""
+    _drawn(key=key, data={"script": own_address(plotlyjs.address())}, height=1, on_drawn_change=on_drawn)

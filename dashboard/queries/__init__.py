@@ -1,0 +1,1 @@
+"""Cached queries of the store for the pages."""

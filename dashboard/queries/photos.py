@@ -1,0 +1,316 @@
+"""What the pages know of the store, with its caches; `pair_data` and `truth_data` have those of Compare and Evaluate.
+
+In: a `Source` (store, its version, run) and the text of a filter. Out: frames, mostly small ones. All caches are keyed
+by these few texts, never by frames; the store's version changes with its files, so a run that is writing is seen at
+the next rerun. Frames are shared between visitors and must not be changed. Knows nothing of widgets.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard.queries.source import HASHES, Source, sentence
+from dashboard.state.crossfilter import apart
+from dashboard.state.picked_photos import Picks
+from dashboard.state.view import View
+from seglib.classes import BACKGROUND
+from seglib.errors import StoreError
+from seglib.masks import statistics
+from seglib.masks.statistics import MEASURES, share_column
+from seglib.query import columns, histograms
+from seglib.query.filters import FILTERS, Choice, Count, Filters, Tagged, Value, entry_of, passing
+from seglib.query.statistics import (
+    PER_CLASS,
+    class_distribution,
+    co_occurrence,
+    folder_against_animal,
+    key_figures,
+    ordered,
+)
+from seglib.store import tags
+from seglib.store.records import Run
+from seglib.store.store import Store
+
+MEASURE_BINS = 50
+"""Of a measure's whole span; most runs fill few of them."""
+
+_FIRST, _LAST = ["path", "label", "animal", "dominant", *MEASURES], ["width", "height", "split", "dataset"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a page shows: the photos of one run that pass the view's filters."""
+
+    store: Store
+    run: Run
+    source: Source
+    view: View
+    focus: str
+    """The class that is looked at more closely; empty if the run has seen none."""
+
+    @property
+    def filters(self) -> Filters:
+        return self.view.filters
+
+    @property
+    def classes(self) -> list[str]:
+        return classes(self.source)
+
+    def answer(self, question: str, name: str = "", *, own: Collection[str] = ()) -> Any:
+        """Of the photos that pass all filters but a chart's own ones."""
+        return answer(self.source, apart(self.filters, own), question, name)
+
+
+def failures(source: Source) -> pd.DataFrame:
+    """Files that could not be read: dataset, path, label, reason, detail."""
+    return _failures(source.untagged())
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _failures(source: Source) -> pd.DataFrame:
+    return source.store().failures()
+
+
+def table(source: Source) -> pd.DataFrame:
+    """All rows of the run, with size and time of their files, without tags; whoever gets it must not change it."""
+    return _table(source.untagged())
+
+
+@st.cache_resource(max_entries=3, show_spinner="Reading the store", hash_funcs=HASHES)
+def _table(source: Source) -> pd.DataFrame:
+    return source.store().table([source.run], with_tags=False, with_scan=True)
+
+
+@st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
+def _tagged(source: Source) -> pd.DataFrame:
+    """The same rows with their tags; the columns are shared with `table`."""
+    return with_tags(source, table(source))
+
+
+@st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
+def _tags(source: Source) -> pd.Series:
+    return tags.tags_of(source.store())
+
+
+def with_tags(source: Source, rows: pd.DataFrame) -> pd.DataFrame:
+    """These rows and the column `tags`."""
+    return rows.assign(tags=tags.column(_tags(source), rows["image_id"]))
+
+
+def classes(source: Source) -> list[str]:
+    return columns.classes_of(table(source))
+
+
+def total(source: Source) -> int:
+    """Photos of the run, before any filter."""
+    return len(table(source))
+
+
+def options(source: Source, key: str) -> dict[str, int]:
+    """Value -> photos of the whole run, for a filter with choices; a missing value is the empty text."""
+    if isinstance(FILTERS[key], Tagged):
+        return _tag_options(source)
+    return _options(source.untagged(), key)
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _tag_options(source: Source) -> dict[str, int]:
+    return tags.counts(_tagged(source)["tags"])
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
+def _options(source: Source, key: str) -> dict[str, int]:
+    frame = table(source)
+    entry = FILTERS[key]
+    if not isinstance(entry, Choice):  # classes that are present
+        return {n: found for n in columns.classes_of(frame) if (found := int(columns.present(frame, n).sum()))}
+    column = entry.column(frame).astype("object")
+    counts = column.where(column.notna(), "").value_counts()
+    return {str(value): int(found) for value, found in counts.sort_index().items()}
+
+
+@st.cache_data(max_entries=128, show_spinner=False, hash_funcs=HASHES)
+def extent(source: Source, key: str) -> tuple[int, int]:
+    """The least and the greatest value in the run of a filter of whole numbers; (0, 0) if there is none."""
+    (entry, name), frame = entry_of(key), table(source)
+    found = columns.numbers(entry.column(frame) if isinstance(entry, Count) else columns.blobs(frame, name))
+    found = found[~np.isnan(found)]
+    return (int(found.min()), int(found.max())) if len(found) else (0, 0)
+
+
+def selected(source: Source, filters: Filters) -> NDArray[np.intp]:
+    """Positions in the run's table of the photos that pass the filters, in its order."""
+    return _selected(source.regarding(filters), filters)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False, hash_funcs=HASHES)
+def _selected(source: Source, filters: Filters) -> NDArray[np.intp]:
+    return np.flatnonzero(_keeps(source, filters))
+
+
+def _keeps(source: Source, filters: Filters) -> NDArray[np.bool_]:
+    """bool (rows of the run,): those that pass every filter."""
+    keep = np.ones(total(source), bool)
+    for key, value in filters.items():
+        keep &= _passing(source if key == "tag" else source.untagged(), key, value)
+    return keep
+
+
+@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=HASHES)
+def _passing(source: Source, key: str, value: Value) -> NDArray[np.bool_]:
+    """One filter alone, so that a change of one asks nothing of the others."""
+    return passing(_tagged(source) if key == "tag" else table(source), key, value)
+
+
+def positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+    """The same positions, sorted; `name` is the class whose share may be sorted by."""
+    return _positions(source.regarding(filters), filters, sort, name)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False, hash_funcs=HASHES)
+def _positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+    if sort == "path":  # the table's own order
+        return selected(source, filters)
+    order = _order(source.untagged(), sort, name if sort.removeprefix("-") in PER_CLASS else "")
+    chosen: NDArray[np.intp] = order[_keeps(source, filters)[order]]
+    return chosen
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _order(source: Source, sort: str, name: str) -> NDArray[np.intp]:
+    """Positions of all photos of the run, sorted: any selection of them is then sorted too."""
+    descending, column = sort.startswith("-"), sort.removeprefix("-")
+    return ordered(table(source), column, descending=descending, name=name)
+
+
+def pictures(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+    """The same sorted positions, of equal files only the first: what one goes through image by image."""
+    return _pictures(source.regarding(filters), filters, sort, name)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _pictures(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+    chosen = positions(source, filters, sort, name)
+    repeated = table(source)["image_id"].iloc[chosen].duplicated().to_numpy()
+    return chosen[~repeated] if repeated.any() else chosen
+
+
+def files_of(source: Source, image_id: str) -> NDArray[np.intp]:
+    """Positions in the run's table of the files with this content."""
+    return np.flatnonzero((table(source)["image_id"] == image_id).to_numpy())
+
+
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
+def figures_of(source: Source, image_id: str) -> dict[str, object] | None:
+    """What the source's run says of one picture, as `stats.row`; None if it has no mask of it.
+
+    Counted from the mask, so that another run's whole table need not be read. `damage` is a sentence where the measures
+    cannot be read.
+    """
+    store = source.store()
+    run = store.run(source.run)
+    try:
+        mask = store.mask(run.run, image_id)
+    except StoreError:
+        return None
+    try:
+        measured = store.measures(run, [image_id])[[*MEASURES]].astype("float64").to_numpy()
+    except StoreError as error:  # a damaged part takes the measures away, not the mask
+        return statistics.row(mask, run.classes, None) | {"damage": sentence(error)}
+    known = len(measured) > 0 and not np.isnan(measured).any()
+    return statistics.row(mask, run.classes, statistics.Measures(*measured[0].tolist()) if known else None)
+
+
+def rows(source: Source, chosen: NDArray[np.intp]) -> pd.DataFrame:
+    """The run's rows at these positions, with all columns of the table."""
+    return with_tags(source, table(source).iloc[chosen])
+
+
+def changed(source: Source, rows: pd.DataFrame) -> set[tuple[str, str]]:
+    """(data set, path) of those of these rows whose file is there, but no longer as it was scanned."""
+    roots = {dataset.name: dataset.root for dataset in source.store().datasets()}
+    found = set()
+    for dataset, path, size, mtime_ns in rows[["dataset", "path", "bytes", "mtime_ns"]].itertuples(index=False):
+        try:
+            status = (roots[dataset] / path).stat()
+        except (OSError, ValueError, KeyError):  # gone, or the whole folder is elsewhere: the store stands for itself
+            continue
+        if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
+            found.add((dataset, path))
+    return found
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
+def listing(source: Source, filters: Filters, sort: str, name: str) -> pd.DataFrame:
+    """The selected photos for reading: paths, labels, measures, and the share of each class found in the run."""
+    frame = rows(source, positions(source, filters, sort, name))
+    found = sorted(options(source, "present").items(), key=lambda pair: -pair[1])
+    shares = pd.DataFrame({share_column(n): columns.shares(frame, n) for n, _ in found if n != BACKGROUND}, frame.index)
+    last = ["tags", *_LAST] if len(_tags(source)) else _LAST
+    return pd.concat([frame[_FIRST], shares, frame[last]], axis=1).reset_index(drop=True)
+
+
+def answer(source: Source, filters: Filters, question: str, name: str = "") -> Any:
+    """What one of `QUESTIONS` says about the selected photos; `name` is a class, if it asks for one."""
+    return _answer(source.regarding(filters), filters, question, name)
+
+
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
+def _answer(source: Source, filters: Filters, question: str, name: str) -> Any:
+    return QUESTIONS[question](_part(source, filters), name)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=HASHES)
+def _part(source: Source, filters: Filters) -> pd.DataFrame:
+    """The selected photos for all questions of a page, which come one after the other; without what none asks for."""
+    frame, chosen = table(source), selected(source, filters)
+    return frame if len(chosen) == len(frame) else frame.drop(columns=["path", "image_id"]).iloc[chosen]
+
+
+def main_class(source: Source, filters: Filters) -> str:
+    """The class to look at more closely: one whose share is filtered, else the one present in most selected photos."""
+    filtered = [key.partition(".")[2] for key in filters if key.startswith("share.")]
+    if filtered:
+        return filtered[0]
+    there: pd.Series = answer(source, filters, "class_distribution")["present"].drop(BACKGROUND, errors="ignore")
+    return str(there.idxmax()) if there.any() else ""
+
+
+def tags_in_use(source: Source) -> list[str]:
+    """Every tag that a picture of the store has."""
+    return list(tags.counts(_tags(source)))
+
+
+def tags_of_picks(source: Source, picks: Picks) -> dict[str, int]:
+    """Tag -> picked photos that have it."""
+    found = tags.counts(tags.column(_tags(source), pd.Series(picks.ids, dtype="str")))
+    return {name: n for name, n in found.items() if name}
+
+
+def picked_rows(source: Source, filters: Filters, picks: Picks) -> int:
+    """Photos that pass the filters and are picked."""
+    return int(picks.rows(table(source)["image_id"])[selected(source, filters)].sum())
+
+
+QUESTIONS: dict[str, Callable[[pd.DataFrame, str], Any]] = {
+    "key_figures": lambda frame, _: key_figures(frame),
+    "class_distribution": lambda frame, _: class_distribution(frame),
+    "co_occurrence": lambda frame, _: co_occurrence(frame),
+    "folder_against_animal": lambda frame, _: folder_against_animal(frame),
+    "contradictions": lambda frame, _: int((columns.agreement(frame) == "contradicts").sum()),
+    "share_by_label": lambda frame, _: histograms.share_by_label(frame),
+    "confidence": lambda frame, _: histograms.histogram(frame["confidence"], MEASURE_BINS),
+    "low_margin": lambda frame, _: histograms.histogram(frame["low_margin"], MEASURE_BINS),
+    "entropy": lambda frame, _: histograms.histogram(frame["entropy"], MEASURE_BINS),
+    "confidence_share": lambda frame, name: histograms.density(frame["confidence"], columns.shares(frame, name)),
+    "regions": lambda frame, name: histograms.blob_counts(frame, [name]),
+    "share_spread": histograms.share_spread_by_label,
+    "sizes": lambda frame, _: histograms.image_sizes(frame),
+    "share": lambda frame, name: histograms.histogram(columns.shares(frame, name), bins=10),
+}
+"""Name -> pure function of the selected rows and a class."""

@@ -1,0 +1,92 @@
+"""`python -m dashboard report`: write the report of a store into one HTML file.
+
+In: arguments. Out: a file, and one line about it. What was not counted yet of the runs is counted first.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dashboard.formatting import size
+from dashboard.settings import DEFAULT_STORE
+from seglib.errors import SegError, UsageError
+
+if TYPE_CHECKING:
+    from seglib.progress import Progress
+
+NAME = "report"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Returns the exit code; `argv` is what follows the command's name."""
+    arguments = parser().parse_args(argv)
+    try:
+        _write(arguments)
+    except SegError as error:
+        print(f"dashboard: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("dashboard: Stopped; what was counted is kept, and the same command continues.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(
+        prog=f"python -m dashboard {NAME}",
+        description="Write one HTML file with figures, charts and photos of runs, which opens without this program and "
+        "without a network.",
+        epilog="example: python -m dashboard report --out report.html --store output",
+    )
+    found.add_argument("--out", type=Path, required=True, metavar="FILE", help="the HTML file to write")
+    found.add_argument("--store", type=Path, default=Path(DEFAULT_STORE), metavar="S", help=f"default {DEFAULT_STORE}")
+    found.add_argument(
+        "--runs",
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="one run alone, or several to compare (default: the one used last and those that share photos with it)",
+    )
+    found.add_argument(
+        "--where", default="", metavar="EXPR", help="only photos that pass this filter in the first run (see Copy link)"
+    )
+    found.add_argument(
+        "--truth", default="", metavar="NAME", help="name or id of an evaluated truth (default: that of most photos)"
+    )
+    return found
+
+
+def _write(arguments: argparse.Namespace) -> None:
+    from dashboard import report
+    from seglib.evaluation import comparison
+    from seglib.query import export
+    from seglib.query.filters import Filters
+    from seglib.store.store import Store
+
+    if arguments.out.is_dir():
+        raise UsageError(f"{str(arguments.out)!r} is a folder: name the file to write with --out.")
+    filters, store = Filters.decode(arguments.where), Store(arguments.store)
+    runs = tuple(dict.fromkeys(arguments.runs)) or report.usual_runs(store)
+    if 1 < len(runs) <= report.MOST_RUNS:
+        done = comparison.update(store, runs, on_progress=_Progress().show)
+        if done.failed:
+            print(f"{len(done.failed)} photos are left out: a mask is missing or damaged.", file=sys.stderr)
+    body = report.build_report(store, runs, filters, truth_name=arguments.truth)
+    export.write_file(arguments.out, body)
+    print(f"{arguments.out.name}: {size(len(body))}, of {len(runs)} run{'' if len(runs) == 1 else 's'}")
+
+
+class _Progress:
+    """A line on a terminal, silent elsewhere."""
+
+    def __init__(self) -> None:
+        self._told = 0
+
+    def show(self, progress: "Progress") -> None:
+        step = max(1, progress.total // 100)
+        if sys.stderr.isatty() and (progress.done - self._told >= step or progress.done == progress.total):
+            self._told = progress.done
+            end = "\n" if progress.done == progress.total else ""
+            print(f"\rcounting {progress.done} of {progress.total} photos", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,234 @@
+"""What a report says of runs side by side: pairs, flips, cost against agreement, the most disagreeing photos.
+
+In: a `Scope` with a `Comparison`. Out: sections as HTML. None of it is an accuracy.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dashboard.formatting import NOTHING, count, photos, ranged, signed, size, tenths
+from dashboard.report import html as report_html
+from dashboard.report.html import Cell, Tile
+from dashboard.report.runs import MOST_CLASSES, MOST_PHOTOS, on_photo
+from dashboard.report.scope import Scope, small
+from seglib.classes import BACKGROUND
+from seglib.errors import StoreError
+from seglib.evaluation import cost
+from seglib.evaluation.comparison import Comparison
+from seglib.masks import difference
+from seglib.masks.difference import CATEGORIES
+from seglib.metrics import bootstrap
+from seglib.metrics.bootstrap import Figure
+from seglib.metrics.confusion import Counts
+
+
+def sections(scope: Scope, found: Comparison, pair: tuple[str, str] | None) -> list[str]:
+    """`pair`: whose differences are shown, in either order; None: those that agree least."""
+    a, b = pair or _least_agreeing(found)
+    a, b = (a, b) if (a, b) in found.counts else (b, a)
+    return [_pairs(scope, found), _pair(scope, found, a, b), _cost(scope, found), _disagreeing(scope, found, a, b)]
+
+
+def _least_agreeing(found: Comparison) -> tuple[str, str]:
+    def agreement(pair: tuple[str, str]) -> float:
+        value = found.measures[pair]["pixel_agreement"].overall()
+        return 2.0 if value is None else value
+
+    return min(found.counts, key=agreement)
+
+
+# --- pairs ---------------------------------------------------------------------------------------------------------
+
+
+def _pairs(scope: Scope, found: Comparison) -> str:
+    shown = ("pixel_agreement", "foreground_agreement")
+    flat = {(pair, name): measures[name] for pair, measures in found.measures.items() for name in shown}
+    figures = bootstrap.figures(flat)
+    head = ["A and B", *(f"{n.replace('_', ' ')}, {how}" for n in shown for how in ("all pixels", "mean of photos"))]
+    rows: list[list[Cell]] = [
+        [f"{scope.label(a)} and {scope.label(b)}", *(cell for name in shown for cell in _both(figures[(a, b), name]))]
+        for a, b in found.counts
+    ]
+    parts = [report_html.table(head, rows, caption="Every pair, with 95 % intervals")]
+    if len(scope.runs) > 2:
+        parts.append(_pairwise(scope, found))
+    note = f"n = {photos(len(found.files))}. Agreement, not accuracy."
+    return report_html.section("Do they see the same?", note, *parts)
+
+
+def _both(figure: Figure) -> list[Cell]:
+    """Over all pixels, and as the mean of photos with its n."""
+    mean = f"{ranged(figure.mean, figure.mean_interval)}, n = {count(figure.n)}"
+    return [ranged(figure.value, figure.interval), mean]
+
+
+def _pairwise(scope: Scope, found: Comparison) -> str:
+    frame = found.matrix("pixel_agreement")
+    numbers = frame.to_numpy(np.float64)
+    low = float(np.nanmin(numbers)) if not np.isnan(numbers).all() else 1.0
+    names = [str(run) for run in frame.index]
+    rows = [
+        (
+            f"{place} {scope.label(name)}",
+            [
+                (NOTHING, 0.0, "") if np.isnan(value) else (tenths(value), (value - low) / max(1e-9, 1 - low), "agrees")
+                for value in line
+            ],
+        )
+        for place, (name, line) in enumerate(zip(names, numbers.tolist(), strict=True), 1)
+    ]
+    columns = [str(place) for place in range(1, len(names) + 1)]
+    return report_html.matrix(
+        "", columns, rows, caption="Pixel agreement of every run with every other, over all pixels"
+    )
+
+
+def _pair(scope: Scope, found: Comparison, a: str, b: str) -> str:
+    title = f"{scope.label(a)} (A) and {scope.label(b)} (B)"
+    note = "" if len(scope.runs) == 2 else "The pair whose differences are shown; all pairs stand above."
+    return report_html.section(title, note, _classes(found, a, b), _flips(found, a, b))
+
+
+def _main_classes(counts: Counts) -> list[str]:
+    """The common classes with most pixels in A or B, background first."""
+    matrix = counts.matrix()
+    of_a = dict(zip(counts.classes_a, matrix.sum(1).tolist(), strict=True))
+    of_b = dict(zip(counts.classes_b, matrix.sum(0).tolist(), strict=True))
+    sizes = {name: of_a.get(name, 0) + of_b.get(name, 0) for name in dict.fromkeys((*of_a, *of_b))}
+    largest = sorted((name for name, pixels in sizes.items() if pixels), key=lambda name: -sizes[name])[:MOST_CLASSES]
+    return sorted(largest, key=lambda name: name != BACKGROUND)
+
+
+def _classes(found: Comparison, a: str, b: str) -> str:
+    counts, measures = found.counts[a, b], found.measures[a, b]
+    names = [name for name in _main_classes(counts) if name in counts.common]
+    figures = bootstrap.figures({f"{k}:{n}": measures[f"{k}:{n}"] for k in ("iou", "area_difference") for n in names})
+    rows: list[list[Cell]] = []
+    for name in names:
+        iou, area = figures[f"iou:{name}"], figures[f"area_difference:{name}"]
+        ends = f" [{signed(area.interval[0])} to {signed(area.interval[1])}]" if area.interval else ""
+        rows.append(
+            [
+                name,
+                report_html.bar(iou.value, ranged(iou.value, iou.interval)),
+                f"{ranged(iou.mean, iou.mean_interval)}, n = {count(iou.n)}",
+                f"{signed(area.value)}{ends}",
+            ]
+        )
+    head = ["class", "IoU(A, B), all pixels", "IoU(A, B), mean of photos", "area of B minus A, percentage points"]
+    return report_html.table(head, rows, caption="Per class, those with most pixels")
+
+
+def _flips(found: Comparison, a: str, b: str) -> str:
+    counts = found.counts[a, b]
+    names = _main_classes(counts)
+    rows_of, columns = ([name for name in names if name in known] for known in (counts.classes_a, counts.classes_b))
+    every = max(1, int(counts.pixels.sum()))
+    shares = {(x, y): float(counts.cell(x, y).sum()) / every for x in rows_of for y in columns}
+    most = max([share for (x, y), share in shares.items() if x != y], default=0.0) or 1.0
+
+    def cell(row: str, column: str) -> tuple[str, float, str]:
+        share = shares[row, column]
+        return (tenths(share), share, "agrees") if row == column else (tenths(share), (share / most) ** 0.5, "differs")
+
+    rows = [(name, [cell(name, column) for column in columns]) for name in rows_of]
+    caption = f"What A (rows) and B (columns) call each pixel, % of {count(every)} pixels"
+    return report_html.matrix("A \\ B", columns, rows, caption=caption)
+
+
+# --- cost ----------------------------------------------------------------------------------------------------------
+
+
+def _cost(scope: Scope, found: Comparison) -> str:
+    """What a run costs, against how far it agrees with the others."""
+    costs = cost.costs(scope.store, [run.run for run in scope.runs])
+    frame = found.matrix("pixel_agreement")
+    agreed = {str(run): float(np.nanmean(line)) for run, line in frame.iterrows() if not line.isna().all()}
+    slowest = float(costs["ms_per_image"].astype("float64").max())
+    rows: list[list[Cell]] = []
+    dots = []
+    for row in costs.to_dict("records"):
+        name, time = str(row["run"]), row["ms_per_image"]
+        known = time is not None and not pd.isna(time)
+        rows.append(
+            [
+                scope.label(name),
+                report_html.bar(float(time) / slowest if known else None, f"{time} ms"),
+                _number(row["parameters"]),
+                _number(row["gflops"]),
+                NOTHING if pd.isna(row["checkpoint_bytes"]) else size(float(row["checkpoint_bytes"])),
+                str(row["device"] or NOTHING),
+                tenths(agreed.get(name)),
+            ]
+        )
+        if known and name in agreed:
+            said = f"{time} ms per photo, {tenths(agreed[name])} agreement"
+            dots.append((scope.label(name), float(time), agreed[name], said))
+    head = ["run", "time per photo", "parameters", "GFLOPs per photo", "checkpoint", "device", "agreement with others"]
+    chart = [report_html.scatter(dots, "ms per photo", "agreement with others")] if len(dots) > 1 else []
+    note = (
+        "Time from decoding to the last committed part, as measured when the run was made. Agreement: pixel agreement "
+        "over all pixels, mean over the other runs; whoever agrees with all is not therefore right."
+    )
+    return report_html.section(
+        "Cost against agreement", note, *chart, report_html.table(head, rows, caption="What each run costs")
+    )
+
+
+def _number(value: Any) -> str:
+    if value is None or pd.isna(value):
+        return NOTHING
+    return count(int(value)) if float(value) == int(value) else f"{float(value):,.2f}"
+
+
+# --- photos --------------------------------------------------------------------------------------------------------
+
+
+def _disagreeing(scope: Scope, found: Comparison, a: str, b: str) -> str:
+    agreement = found.measures[a, b]["pixel_agreement"].each()
+    order = np.argsort(agreement, kind="stable")  # not a number comes last
+    order = order[~np.isnan(agreement[order])]
+    fresh = ~found.files["image_id"].iloc[order].duplicated().to_numpy()
+    shown = [tile for at in order[fresh][:MOST_PHOTOS] if (tile := _tile(scope, found, (a, b), agreement, at))]
+    names = {"A": scope.label(a), "B": scope.label(b)}
+    legend = [
+        (f"only {names[one.label[-1]]}" if one.label in ("only A", "only B") else one.label, one.colour)
+        for one in CATEGORIES
+        if one.opacity
+    ]
+    note = f"The {photos(len(shown))} with the least pixel agreement of A {names['A']} and B {names['B']}."
+    return report_html.section(
+        "The most disagreeing photos", note, report_html.legend(legend), report_html.tiles(shown)
+    )
+
+
+def _tile(
+    scope: Scope, found: Comparison, pair: tuple[str, str], agreement: NDArray[np.float64], at: int
+) -> Tile | None:
+    row: Mapping[Any, Any] = found.files.iloc[at].to_dict()
+    counts = found.counts[pair]
+    try:
+        one, other = (scope.store.mask(run, row["image_id"]) for run in pair)
+    except StoreError:  # what the store lost is not in its report
+        return None
+    map_ = difference.difference(one, other, counts.classes_a, counts.classes_b)
+    picture = difference.difference_png(small(map_))
+    flip = _largest_flip(counts.taken(np.array([at])))
+    return on_photo(scope, row, picture, [flip] if flip else [], f"{tenths(float(agreement[at]))} agreement")
+
+
+def _largest_flip(counts: Counts) -> str:
+    """`A cat, B dog: 12.3 %` of one photo."""
+    matrix = counts.matrix()
+    for row, name in enumerate(counts.classes_a):
+        if name in counts.classes_b:
+            matrix[row, counts.classes_b.index(name)] = 0
+    if not matrix.any():
+        return ""
+    row, column = divmod(int(matrix.argmax()), matrix.shape[1])
+    share = float(matrix[row, column] / counts.pixels.sum())
+    return f"A {counts.classes_a[row]}, B {counts.classes_b[column]}: {tenths(share)} of the pixels"

@@ -1,0 +1,203 @@
+"""The pieces of a report: headings, figures, tables with bars, matrices, a scatter, pictures on top of each other.
+
+In: texts and numbers. Out: HTML as text, every name in it made inert. It needs no script and asks for nothing: charts
+are tables with bars, or SVG; pictures are data URIs. Knows nothing of stores or of what is reported.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dashboard.formatting import NOTHING, plain_html, tenths
+
+_STYLE = Path(__file__).with_name("report.css")
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""What the browser is to let the file do, whatever a name in it tries: show pictures that it holds, and be styled."""
+
+
+_LONG = 18
+"""Letters beside a bar from which on they need more room, so that the bars of a column end alike."""
+
+
+@dataclass(frozen=True)
+class Html:
+    """Text that is HTML already."""
+
+    text: str
+
+
+Cell = str | Html
+
+
+def page(title: str, body: Sequence[str]) -> bytes:
+    head = (
+        '<meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
+        f"<title>{plain_html(title)}</title><style>{_STYLE.read_text('utf-8')}</style>"
+    )
+    text = "\n".join(body)
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{text}\n</body></html>\n'.encode()
+
+
+def header(title: str, notes: Sequence[str]) -> str:
+    return f"<header><h1>{plain_html(title)}</h1>{remarks(notes)}</header>"
+
+
+def section(title: str, note: str, *parts: str) -> str:
+    said = f"<p class='note'>{plain_html(note)}</p>" if note else ""
+    return f"<section><h2>{plain_html(title)}</h2>{said}{''.join(parts)}</section>"
+
+
+def subtitle(text: str) -> str:
+    return f"<h3>{plain_html(text)}</h3>"
+
+
+def remarks(texts: Sequence[str]) -> str:
+    return "".join(f"<p class='note'>{plain_html(text)}</p>" for text in texts)
+
+
+def figures(values: Sequence[tuple[str, str, str]]) -> str:
+    """(value, meaning, its interval or n): large numbers."""
+    cards = "".join(
+        f"<div><dt>{plain_html(meaning)}<span>{plain_html(note)}</span></dt><dd>{plain_html(value)}</dd></div>"
+        for value, meaning, note in values
+    )
+    return f"<dl class='figures'>{cards}</dl>"
+
+
+def bar(share: float | None, text: str, colour: str = "", *, pale: float | None = None) -> Html:
+    """A bar of 0..1 and its number; `pale` is a second one behind it."""
+    if share is None:
+        return Html(f"<span class='none'>{NOTHING}</span>")
+    behind = f"<i class='pale' style='width:{_width(pale)}'></i>" if pale is not None else ""
+    tint = f"--c:{colour};" if colour else ""
+    marks = f"{behind}<i style='width:{_width(share)}'></i>"
+    long = " long" if len(text) > _LONG else ""
+    return Html(f"<span class='bar{long}' style='{tint}'><b>{marks}</b><em>{plain_html(text)}</em></span>")
+
+
+def _width(share: float | None) -> str:
+    return f"{100 * min(1.0, max(0.0, share or 0.0)):.1f}%"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: str = "", wide: bool = False) -> str:
+    """The first column names the rows."""
+    columns = "".join(f"<th scope='col'>{plain_html(title)}</th>" for title in head)
+    lines = "".join(
+        f"<tr><th scope='row'>{_cell(first)}</th>{''.join(f'<td>{_cell(one)}</td>' for one in rest)}</tr>"
+        for first, *rest in rows
+    )
+    named = f"<caption>{plain_html(caption)}</caption>" if caption else ""
+    kind = "frame wide" if wide else "frame"
+    table_ = f"<table>{named}<thead><tr>{columns}</tr></thead><tbody>{lines}</tbody></table>"
+    return (
+        f"<div class='{kind}' tabindex='0' role='region' aria-label='{plain_html(caption or head[-1])}'>{table_}</div>"
+    )
+
+
+def matrix(
+    corner: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[tuple[str, float, str]]]],
+    *,
+    caption: str,
+) -> str:
+    """(text, strength 0..1, tone) per cell; tone is `agrees`, `differs` or nothing."""
+    body: list[list[Cell]] = [[name, *(Html(_tinted(*one)) for one in cells)] for name, cells in rows]
+    return table([corner, *columns], body, caption=caption).replace("class='frame", "class='matrix frame", 1)
+
+
+def _tinted(text: str, level: float, tone: str) -> str:
+    return f"<span class='cell {tone}' style='--level:{_width(level)}'>{plain_html(text)}</span>"
+
+
+def _cell(cell: Cell) -> str:
+    return cell.text if isinstance(cell, Html) else plain_html(cell)
+
+
+def scatter(
+    points: Sequence[tuple[str, float, float, str]], x_title: str, y_title: str, *, diagonal: bool = False
+) -> str:
+    """(name, x, y, both in words) as numbered dots, with a list of what they are; axes begin at 0, y ends at 1.
+
+    With `diagonal` both axes go from 0 to 1, and a line shows where they are equal.
+    """
+    width, height, left, bottom = 560, 260, 52, 40
+    most = 1.0 if diagonal else max(x for _, x, _, _ in points) * 1.08 or 1.0
+    low = 0.0 if diagonal else _floor(min(y for _, _, y, _ in points))
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = left + (width - left - 16) * x / most
+        return across, height - bottom - (height - bottom - 14) * (y - low) / (1 - low)
+
+    parts = []
+    for i in range(5):
+        y = low + (1 - low) * i / 4
+        (x0, up), (x1, _) = place(0, y), place(most, y)
+        parts.append(f"<path class='grid' d='M{x0:.1f} {up:.1f}H{x1:.1f}'/>")
+        parts.append(f"<text x='{x0 - 6:.1f}' y='{up + 4:.1f}' text-anchor='end'>{tenths(y)}</text>")
+        x = most * i / 4
+        across, down = place(x, low)
+        label = tenths(x) if diagonal else f"{x:,.{_decimals(most)}f}"
+        parts.append(f"<text x='{across:.1f}' y='{down + 17:.1f}' text-anchor='middle'>{label}</text>")
+    if diagonal:
+        (x0, y0), (x1, y1) = place(0, 0), place(1, 1)
+        parts.append(f"<path class='even' d='M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}'/>")
+    for number, (name, x, y, words) in enumerate(points, 1):
+        across, up = place(x, y)
+        mark = f"<circle cx='{across:.1f}' cy='{up:.1f}' r='8'/>"
+        text = f"<text class='mark' x='{across:.1f}' y='{up + 4:.1f}' text-anchor='middle'>{number}</text>"
+        parts.append(f"<g><title>{plain_html(f'{name}: {words}')}</title>{mark}{text}</g>")
+    titles = (
+        f"<text x='{(left + width) / 2:.0f}' y='{height - 4}' text-anchor='middle'>{plain_html(x_title)}</text>"
+        f"<text transform='translate(11 {(height - bottom) / 2:.0f}) rotate(-90)' text-anchor='middle'>"
+        f"{plain_html(y_title)}</text>"
+    )
+    said = plain_html("; ".join(f"{name}: {words}" for name, _, _, words in points))
+    drawing = f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='{said}'>{''.join(parts)}{titles}</svg>"
+    listed = "".join(f"<li>{plain_html(name)} <span>{plain_html(words)}</span></li>" for name, _, _, words in points)
+    return f"<figure class='scatter'>{drawing}<figcaption><ol>{listed}</ol></figcaption></figure>"
+
+
+def _floor(value: float) -> float:
+    """The next quarter below, so that small differences are seen, and the axis says where it begins."""
+    return max(0.0, min(0.75, (value * 4 // 1) / 4))
+
+
+def _decimals(most: float) -> int:
+    return 0 if most >= 20 else 1 if most >= 2 else 2
+
+
+@dataclass(frozen=True)
+class Tile:
+    layers: Sequence[tuple[str, bytes]]
+    """(media type, bytes) of pictures that lie on each other, the lowest first."""
+    aspect: float
+    """Width divided by height."""
+    alt: str
+    title: str
+    lines: Sequence[str]
+
+
+def tiles(found: Sequence[Tile]) -> str:
+    return f"<div class='tiles'>{''.join(map(_tile, found))}</div>"
+
+
+def _tile(tile: Tile) -> str:
+    addresses = [f"data:{kind};base64,{base64.b64encode(data).decode()}" for kind, data in tile.layers]
+    alts = [plain_html(tile.alt), *[""] * len(addresses)]
+    pictures = "".join(f"<img alt='{alt}' src='{address}'>" for alt, address in zip(alts, addresses, strict=False))
+    lines = "".join(f"<span>{plain_html(line)}</span>" for line in tile.lines)
+    return (
+        f"<figure class='tile'><div style='aspect-ratio:{tile.aspect:.4f}'>{pictures}</div>"
+        f"<figcaption><strong>{plain_html(tile.title)}</strong>{lines}</figcaption></figure>"
+    )
+
+
+def legend(entries: Sequence[tuple[str, str]]) -> str:
+    """(name, colour)."""
+    marks = "".join(f"<li><i style='background:{colour}'></i>{plain_html(name)}</li>" for name, colour in entries)
+    return f"<ul class='legend'>{marks}</ul>"

@@ -1,0 +1,95 @@
+"""What runs at each click: the visitor's view, the menu, the filter bar, and the page.
+
+In: the URL, the store that the launcher named. Out: a page, or one sentence about what is in the way of one.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.components import layout
+from dashboard.queries import photos as photo_queries
+from dashboard.queries.photos import Selection
+from dashboard.queries.source import Source, sentence, stored, unreadable_runs
+from dashboard.settings import Settings
+from dashboard.state import session
+from dashboard.state.view import fitted, query_params, with_run
+from dashboard.views import explore, image, overview, runs, sidebar, try_photo
+from dashboard.views.compare import page as compare_page
+from dashboard.views.evaluate import page as evaluate_page
+from dashboard.views.shared import controls
+from seglib.data.scan import STORE_MARKER
+from seglib.errors import SegError, StoreError
+
+VIEWS: dict[str, Callable[[Selection], None]] = {
+    "Overview": overview.render,
+    "Explore": explore.render,
+    controls.IMAGE: image.render,
+    compare_page.TITLE: compare_page.render,
+    evaluate_page.TITLE: evaluate_page.render,
+}
+"""Title in the menu -> how a page about a run's photos is drawn; the first is the home page."""
+
+TOOLS: dict[str, Callable[[Settings], None]] = {try_photo.TITLE: try_photo.render, runs.TITLE: runs.render}
+"""Title in the menu -> how a page is drawn that needs no run, nor a store; these follow the others in the menu."""
+
+ICON = Path(__file__).with_name("icon.svg")
+
+NO_STORE = "There is no store yet, so there is nothing to show: the first run makes one, on the Runs page."
+NO_RUN = "This store holds no run yet, so there is nothing to show: start one on the Runs page."
+
+
+def main() -> None:
+    st.set_page_config(page_title="Segmentation dashboard", page_icon=ICON, layout="wide")
+    layout.style()
+    pages = {title: _page(title, default=title == next(iter(VIEWS))) for title in (*VIEWS, *TOOLS)}
+    chosen = st.navigation(list(pages.values())).title
+    session.pull(chosen)
+    if (target := session.target()) in pages and target != chosen:
+        st.switch_page(pages[str(target)], query_params=query_params(session.view()))
+    try:
+        if chosen in TOOLS:
+            session.push()  # the view stays in the address for the way back
+            layout.tell(session.notes())
+            TOOLS[chosen](Settings.read())
+        else:
+            _draw(Settings.read().store, chosen)
+    except SegError as error:
+        layout.failure(chosen, sentence(error), to="" if chosen in TOOLS else runs.TITLE)
+
+
+def _draw(path: Path, title: str) -> None:
+    if not (path / STORE_MARKER).is_file():
+        layout.nothing(title, NO_STORE, to=runs.TITLE)
+        return
+    store, version, found = stored(path)
+    unreadable = unreadable_runs(store)
+    if not found and unreadable:
+        raise StoreError(unreadable[0])
+    if not found:
+        layout.nothing(title, NO_RUN, to=runs.TITLE)
+        return
+    view, run_notes = with_run(session.view(), [run.run for run in found])
+    if title != controls.IMAGE:  # the photo that is opened next says itself which gallery it is of
+        view = replace(view, origin="")
+    sidebar.render_runs(found, view.run)
+    source = Source(str(path), version, view.run)
+    view, notes = fitted(view, photo_queries.classes(source))
+    session.settle(view)
+    focus = view.focus or photo_queries.main_class(source, view.filters)
+    session.push()
+    layout.tell([*session.notes(), *unreadable, *run_notes, *notes])
+    run = next(run for run in found if run.run == view.run)
+    try:
+        VIEWS[title](Selection(store, run, source, view, focus))
+    finally:  # so late because the browser draws in this order, and figures and photos are awaited more
+        sidebar.render_filters(source, focus)
+
+
+def _page(title: str, *, default: bool) -> "st.Page":
+    return st.Page(lambda: None, title=title, url_path=title.lower(), default=default)
+
+
+main()

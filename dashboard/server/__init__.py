@@ -1,0 +1,1 @@
+"""Routes, caches and middleware beside Streamlit's own."""

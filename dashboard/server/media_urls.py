@@ -1,0 +1,95 @@
+"""The addresses of thumbnails, masks, overlays, differences and photos."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+from dashboard.settings import own_address
+from seglib.store import ground_truth
+from seglib.store.ground_truth import Truth
+from seglib.store.store import Store
+
+PREFIX = "/media-api"
+
+
+@dataclass(frozen=True)
+class _File:
+    """A picture of the store that is there, and the version of its content."""
+
+    path: Path
+    version: str
+
+    @classmethod
+    def found(cls, path: Path) -> "_File | None":
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return cls(path, f"{status.st_mtime_ns:x}{status.st_size:x}"[-24:])
+
+
+def thumbnail_url(store: Store, image_id: str) -> str | None:
+    """Where the page finds a thumbnail; None if the store has none."""
+    file = _File.found(store.thumbnail_path(image_id))
+    return None if file is None else f"{_prefix()}/thumb/{image_id}.jpg?{urlencode({'v': file.version})}"
+
+
+def overlay_url(store: Store, run: str, image_id: str, colours: str) -> str | None:
+    """Where the page finds a colour mask; None if the store has no such mask."""
+    return _mask_address(store, "overlay", run, image_id, palette=colours)
+
+
+def mask_url(store: Store, run: str, image_id: str) -> str | None:
+    """Where the viewer finds a mask of class indices; None if the store has no such mask."""
+    return _mask_address(store, "mask", run, image_id)
+
+
+def difference_url(store: Store, a: str, b: str, image_id: str) -> str | None:
+    """Where the page finds the picture of where two runs differ; None if one of them has no such mask."""
+    version = _version([_File.found(store.mask_path(run, image_id)) for run in (a, b)])
+    return version and f"{_prefix()}/difference/{a}/{b}/{image_id}.png?{urlencode({'v': version})}"
+
+
+def truth_url(store: Store, about: Truth, mask_id: str, colours: str = "") -> str | None:
+    """Where the viewer finds a mask of a truth, and with `colours`, a palette, the gallery; None if it is gone."""
+    file = _File.found(ground_truth.mask_path(store, about, mask_id))
+    if file is None:
+        return None
+    query = ({"palette": colours} if colours else {}) | {"v": file.version}
+    return f"{_prefix()}/truth/{about.id}/{mask_id}.png?{urlencode(query)}"
+
+
+def judged_url(store: Store, run: str, image_id: str, about: Truth, mask_id: str) -> str | None:
+    """Where the page finds the picture of where a run is wrong; None if one of the two masks is gone."""
+    files = store.mask_path(run, image_id), ground_truth.mask_path(store, about, mask_id)
+    version = _version([_File.found(path) for path in files])
+    return version and f"{_prefix()}/judged/{run}/{about.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
+
+
+def photo_url(image_id: str) -> str:
+    """Where the viewer finds the photo, if its file may be shown. The id is the content's, so it needs no version."""
+    return f"{_prefix()}/photo/{image_id}.jpg"
+
+
+def uncertainty_url(run: str, image_id: str) -> str:
+    """Where the viewer finds the map, or the sentence why there is none."""
+    return f"{_prefix()}/uncertainty/{run}/{image_id}.png"
+
+
+def _prefix() -> str:
+    return own_address(PREFIX)
+
+
+def _mask_address(store: Store, kind: str, run: str, image_id: str, **query: str) -> str | None:
+    file = _File.found(store.mask_path(run, image_id))
+    if file is None:
+        return None
+    return f"{_prefix()}/{kind}/{run}/{image_id}.png?{urlencode(query | {'v': file.version})}"
+
+
+def _version(files: Sequence["_File | None"]) -> str | None:
+    """Of several files together; None if one of them is not there."""
+    versions = [file.version for file in files if file is not None]
+    return hashlib.sha256(" ".join(versions).encode()).hexdigest()[:24] if len(versions) == len(files) else None

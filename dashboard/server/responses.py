@@ -1,0 +1,60 @@
+"""The answers of the media routes: a picture that browsers may keep for ever, a refusal that says nothing, a sentence.
+
+In: a request, what the picture is made of, how to make it. Out: responses. `v` in the address is the version of what
+the picture is made of; an address with an older one gives the present picture, but not for ever. The pictures made
+last are kept in memory. Knows nothing of stores or of what is on a picture.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from dashboard.server.cache import ByteCache
+
+_VERSION = re.compile(r"[0-9a-f]{1,24}\Z")
+_FOR_EVER = "public, max-age=31536000, immutable"
+_REFUSED = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+memory = ByteCache(32 * 1024 * 1024)
+
+
+def picture(
+    request: Request, key: tuple[str, ...], version: str, media_type: str, make: Callable[[], bytes]
+) -> Response:
+    """`key` names all that the bytes depend on besides the version."""
+    key = (*key, version)
+    etag = '"' + hashlib.sha256("|".join(key).encode()).hexdigest()[:24] + '"'
+    fresh = request.query_params.get("v", version) == version
+    headers = {
+        "ETag": etag,
+        "Cache-Control": _FOR_EVER if fresh else "no-cache",
+        "X-Content-Type-Options": "nosniff",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    if etag in (known.strip() for known in request.headers.get("if-none-match", "").split(",")):
+        return Response(status_code=304, headers=headers)
+    body = memory.get(key)
+    if body is None:
+        body = make()
+        memory.put(key, body)
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def asks_only(request: Request, allowed: set[str]) -> bool:
+    """No other parameter than these, none twice, and a version that looks like one."""
+    asked = [key for key, _ in request.query_params.multi_items()]
+    version = request.query_params.get("v")
+    return (
+        set(asked) <= allowed and len(asked) == len(set(asked)) and (version is None or bool(_VERSION.match(version)))
+    )
+
+
+def refused() -> Response:
+    return Response("not found", 404, headers=_REFUSED, media_type="text/plain")
+
+
+def said(sentence: str, status: int) -> Response:
+    return Response(sentence, status, headers=_REFUSED, media_type="text/plain")

@@ -1,0 +1,142 @@
+"""Answers for Streamlit's own scripts, styles and fonts at once.
+
+A first visit asks for a hundred of these files; through all of Streamlit's layers each takes a millisecond of the one
+process that also draws the pages. Their names hold a hash of what is in them, so they are sent as they lie on the disk,
+to be kept for ever, just as Streamlit does. What is not such a file goes on. Knows nothing of pages or stores.
+"""
+
+import contextlib
+import json
+import mimetypes
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import streamlit
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import get_option
+
+from dashboard.settings import own_address
+
+FOLDER = Path(streamlit.__file__).parent / "static" / "static"
+
+_HASHED = re.compile(r"(?:js|css|media)/[\w-]+(?:\.[\w-]+)*\.[\w-]{8}\.(?:js|css|woff2)\Z")
+
+
+class Assets:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        found = (path for path in FOLDER.rglob("*") if path.is_file())
+        names = {path.relative_to(FOLDER).as_posix(): path for path in found}
+        self._files = {own_address("/static/") + name: path for name, path in names.items() if _HASHED.match(name)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = self._files.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
+        body = None
+        if path is not None:
+            with contextlib.suppress(OSError):  # an upgrade has taken it away
+                body = path.read_bytes()
+        if path is None or body is None:
+            await self._app(scope, receive, send)
+            return
+        headers = [
+            (b"content-type", (mimetypes.guess_type(path.name)[0] or "application/octet-stream").encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"public, immutable, max-age=31536000"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+PARTS: tuple[str, ...] = (
+    *("Html", "BidiComponent", "ButtonGroup", "Button", "DownloadButton", "Multiselect", "Selectbox"),
+    *("Slider", "TextInput", "Pagination"),
+)
+"""Streamlit's scripts for what our pages draw, by the names of its files before the dot."""
+
+
+_STATIC = Path(streamlit.__file__).parent / "static"
+
+
+_IMPORTED = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
+"""Behind `import("./x.js")` stands what may be needed later, or never."""
+
+
+_ASKED = re.compile(r"static/js/([\w.-]+\.js)")
+
+
+class Preload:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET" or b"text/html" not in _header(scope, b"accept"):
+            await self._app(scope, receive, send)
+            return
+        start: Message | None = None  # of a page: it waits until the length is known
+        page = b""
+
+        async def told(message: Message) -> None:
+            nonlocal start, page
+            if message["type"] == "http.response.start" and _is_page(message):
+                start = message
+            elif start is None:
+                await send(message)
+            else:
+                page += message.get("body", b"")
+                if not message.get("more_body"):
+                    page = page.replace(b"</head>", head() + b"</head>", 1)
+                    await send({**start, "headers": _with_length(start["headers"], len(page))})
+                    await send({"type": "http.response.body", "body": page})
+
+        await self._app({**scope, "headers": [h for h in scope["headers"] if h[0] not in _ABOUT_BYTES]}, receive, told)
+
+
+_ABOUT_BYTES = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
+"""What a browser says of the bytes that it wants or has: those of the file, which are not what it gets."""
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return b",".join(value for name, value in scope["headers"] if name == wanted)
+
+
+def _is_page(start: Message) -> bool:
+    return start["status"] == 200 and any(
+        name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in start["headers"]
+    )
+
+
+def _with_length(headers: Iterable[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    about_file = (b"content-length", b"etag", b"last-modified", b"accept-ranges")
+    return [(k, v) for k, v in headers if k.lower() not in about_file] + [(b"content-length", b"%d" % length)]
+
+
+@cache
+def head() -> bytes:
+    """What is added to the head of the page."""
+    config = {"allowedOrigins": get_option("client.allowedOrigins"), "useExternalAuthToken": False}
+    server = f"BACKEND_BASE_URL: location.origin + {json.dumps(own_address('/'))}, HOST_CONFIG: {json.dumps(config)}"
+    links = (f'<link rel="modulepreload" href="{own_address("/static/js/")}{name}">' for name in scripts(_STATIC))
+    return "".join((f"<script>window.__streamlit = {{{server}}}</script>", *links)).encode()
+
+
+def scripts(static: Path) -> list[str]:
+    """Names of the scripts behind `PARTS` with all that they import, without what the page itself asks for."""
+    folder = static / "static" / "js"
+    page = static / "index.html"
+    if not (folder.is_dir() and page.is_file()):
+        return []
+    wanted = [path.name for part in PARTS for path in folder.glob(f"{part}.*.js")]
+    found: dict[str, None] = {}
+    while wanted:
+        name = wanted.pop(0)
+        if name not in found and (folder / name).is_file():
+            found[name] = None
+            wanted += _IMPORTED.findall((folder / name).read_text("utf-8"))
+    asked = set(_ASKED.findall(page.read_text("utf-8")))
+    return [name for name in found if name not in asked]

@@ -1,0 +1,382 @@
+"""What a person is looking at, as one value, and its text form: the query of the page's URL.
+
+In: (key, text) pairs of a URL. Out: a frozen `View` and notes about what could not be used; and back. The filter keys
+are those of `seglib.query.filters`, so that this part of a URL also works as `--where` in the shell.
+`decode(encode(v)) == v` for every view. Knows nothing of Streamlit, stores or tables.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+from urllib.parse import quote, unquote
+
+from dashboard.formatting import count, named, percent, score
+from seglib.classes import ANIMALS
+from seglib.errors import SegError
+from seglib.query.columns import AGREEMENTS
+from seglib.query.filters import FILTERS, MOST_COUNT, CountRange, Filters, Value, entry_of
+
+Pairs = list[tuple[str, str]]
+
+PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
+CHARTS: tuple[str, ...] = ("classes", "certainty", "photos", "none")
+"""Sets of charts of which Explore shows one."""
+
+SHOWS: tuple[str, ...] = ("gallery", "table")
+PAGE_SIZE = 48
+"""Tiles on one page of the gallery."""
+
+OPACITY_RANGE = (0, 100)
+SIZE_RANGE = (100, 360)
+"""Height of a gallery row in CSS pixels, before the row is stretched to the page's width."""
+
+SORTS: dict[str, str] = {
+    "path": "by path",
+    "confidence": "least confident first",
+    "-confidence": "most confident first",
+    "-entropy": "highest entropy first",
+    "entropy": "lowest entropy first",
+    "-low_margin": "most undecided pixels first",
+    "low_margin": "fewest undecided pixels first",
+    "-share": "largest share of the chosen class first",
+    "share": "smallest share of the chosen class first",
+    "-blobs": "most regions of the chosen class first",
+    "blobs": "fewest regions of the chosen class first",
+}
+"""Key in the URL -> what it means; a minus sorts downwards."""
+
+DISAGREEMENTS: dict[str, str] = {
+    "agreement": "least pixel agreement first",
+    "foreground": "least foreground agreement first",
+    "iou": "least IoU of the chosen class first",
+    "area": "largest area difference of the chosen class first",
+    "flip": "largest chosen flip first",
+}
+"""Key in the URL -> by what the photos of a comparison are sorted."""
+
+DIFFERENCES: tuple[str, ...] = ("", "overlay", "swipe")
+"""How the viewer shows two runs: side by side, where they differ, one beside the other on the same photo."""
+
+GRADES: dict[str, str] = {
+    "miou": "lowest mIoU first",
+    "accuracy": "lowest pixel accuracy first",
+    "boundary": "lowest boundary F-score first",
+    "iou": "lowest IoU of the chosen class first",
+}
+"""Key in the URL -> by what the photos of an evaluation are sorted."""
+
+LAYERS: tuple[str, ...] = ("difference", "truth", "prediction")
+"""What the photos of an evaluation are shown under."""
+
+ORIGINS: tuple[str, ...] = ("", "compare", "evaluate")
+"""The gallery that the viewer's photo was opened from, and whose order it follows; empty: Explore's."""
+
+FIRST_PAGES: dict[str, Any] = {"page": 1, "compare_page": 1, "evaluate_page": 1}
+"""The parts of a view that say how far a gallery was turned, at its begin."""
+
+_TRUTH = re.compile(r"[0-9a-f]{8}\Z")
+_IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
+
+_TO = ">"
+
+_VOCABULARY: dict[str, tuple[str, ...]] = {
+    "split": ("", "train", "val", "test"),
+    "animal": ("", *ANIMALS, "none"),
+    "agreement": ("", *AGREEMENTS),
+}
+"""Filters whose possible values are known without looking into a table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Everything that decides what a page shows; the URL holds what differs from these defaults."""
+
+    filters: Filters = field(default_factory=Filters)
+    run: str = ""
+    """The active run; empty until it is known which runs there are."""
+    focus: str = ""
+    """The class whose share is charted, sorted by and filtered; `class` in the URL. Empty: the most frequent one."""
+    sort: str = "path"
+    page: int = 1
+    """Of Explore's gallery."""
+    charts: str = "classes"
+    show: str = "gallery"
+    palette: str = "okabe-ito"
+    overlay: bool = True
+    opacity: int = 55
+    """Of the overlay, percent."""
+    size: int = 180
+    image: str = ""
+    """The image_id that the viewer shows; empty: the first one of the selection."""
+    runs: tuple[str, ...] = ()
+    """Runs beside the active one in the viewer and in a comparison; none named means all that are there."""
+    outline: bool = False
+    """The viewer draws the borders of the classes instead of filling them."""
+    uncertainty: bool = False
+    """The viewer shows where the network was unsure."""
+    names: bool = False
+    """The viewer writes the classes' names on the photo."""
+    hidden: tuple[str, ...] = ()
+    """Classes that the viewer does not paint."""
+    difference: str = ""
+    """How the viewer shows the first two runs, one of `DIFFERENCES`."""
+    origin: str = ""
+    """Whose order the viewer follows, one of `ORIGINS`; `from` in the URL."""
+    against: str = ""
+    """The run B that the active one, A, is compared with; empty: the one used last."""
+    flip: tuple[str, ...] = ()
+    """(what A says, what B says): the photos of a comparison with such pixels; empty: all."""
+    measure: str = "agreement"
+    compare_page: int = 1
+    """Of the gallery of a comparison."""
+    truth: str = ""
+    """Id of the truth that runs are evaluated against, and that the viewer shows beside them; empty: the usual one."""
+    cell: tuple[str, ...] = ()
+    """(what the truth says, what the run says): the photos of an evaluation with such pixels; empty: all."""
+    grade: str = "miou"
+    layer: str = "difference"
+    evaluate_page: int = 1
+    """Of the gallery of an evaluation."""
+
+    def filtered(self, filters: Filters) -> "View":
+        """With other filters, every gallery from its first page on."""
+        return replace(self, filters=filters, **FIRST_PAGES)
+
+    def with_filter(self, key: str, value: Value | None) -> "View":
+        return self.filtered(self.filters.replaced(key, value))
+
+
+# --- the URL -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Field:
+    """One part of a view besides the filters: its key in the URL, its attribute, and how a text is read."""
+
+    key: str
+    name: str
+    read: Callable[[str], Any]
+    write: Callable[[Any], str] = str
+    several: bool = False
+    """The attribute is a tuple without repetitions, sorted; each entry is a pair of its own."""
+
+    def of(self, texts: Sequence[str]) -> Any:
+        if self.several:
+            return tuple(sorted({self.read(text) for text in texts if text}))
+        return self.read(texts[-1])
+
+    def texts(self, value: Any) -> list[str]:
+        return [self.write(one) for one in value] if self.several else [self.write(value)]
+
+
+def _one_of(known: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"known are {', '.join(known)}")
+        return text
+
+    return read
+
+
+def _image_id(text: str) -> str:
+    if not _IMAGE_ID.match(text):
+        raise ValueError("an image_id is 32 hex digits")
+    return text
+
+
+def _truth(text: str) -> str:
+    if not _TRUTH.match(text):
+        raise ValueError("a truth's id is 8 hex digits")
+    return text
+
+
+def _flip(text: str) -> tuple[str, ...]:
+    pair = tuple(unquote(name) for name in text.split(_TO))
+    if len(pair) != 2 or not all(pair):
+        raise ValueError("two class names are expected, such as cat>dog")
+    return pair
+
+
+def _flip_text(pair: tuple[str, ...]) -> str:
+    """Class names are anybody's: whatever the sign between them could be taken for is escaped."""
+    return _TO.join(quote(name, safe=" ") for name in pair)
+
+
+def _switch(key: str, name: str, on: str = "on", off: str = "off") -> "_Field":
+    read = _one_of((on, off))
+    return _Field(key, name, lambda text: read(text) == on, lambda value: on if value else off)
+
+
+def _whole_number(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+            raise ValueError(f"a whole number from {low} to {high} is expected")
+        return int(text)
+
+    return read
+
+
+_PAGE = _whole_number(1, 10**8)
+
+_FIELDS: dict[str, _Field] = {
+    entry.key: entry
+    for entry in (
+        _Field("run", "run", str),
+        _Field("class", "focus", str),
+        _Field("sort", "sort", _one_of(tuple(SORTS))),
+        _Field("page", "page", _PAGE),
+        _Field("charts", "charts", _one_of(CHARTS)),
+        _Field("show", "show", _one_of(SHOWS)),
+        _Field("palette", "palette", _one_of(PALETTES)),
+        _switch("overlay", "overlay"),
+        _Field("opacity", "opacity", _whole_number(*OPACITY_RANGE)),
+        _Field("size", "size", _whole_number(*SIZE_RANGE)),
+        _Field("image", "image", _image_id),
+        _Field("runs", "runs", str, several=True),
+        _switch("mask", "outline", "outline", "fill"),
+        _switch("uncertainty", "uncertainty"),
+        _switch("names", "names"),
+        _Field("hide", "hidden", str, several=True),
+        _Field("difference", "difference", _one_of(DIFFERENCES)),
+        _Field("from", "origin", _one_of(ORIGINS)),
+        _Field("against", "against", str),
+        _Field("flip", "flip", _flip, _flip_text),
+        _Field("measure", "measure", _one_of(tuple(DISAGREEMENTS))),
+        _Field("compare-page", "compare_page", _PAGE),
+        _Field("truth", "truth", _truth),
+        _Field("cell", "cell", _flip, _flip_text),
+        _Field("worst", "grade", _one_of(tuple(GRADES))),
+        _Field("layer", "layer", _one_of(LAYERS)),
+        _Field("evaluate-page", "evaluate_page", _PAGE),
+    )
+}
+_DEFAULTS = View()
+
+
+def encode(view: View) -> Pairs:
+    """Filters first, then what differs from the defaults."""
+    changed = [f for f in _FIELDS.values() if getattr(view, f.name) != getattr(_DEFAULTS, f.name)]
+    return view.filters.pairs() + [(f.key, text) for f in changed for text in f.texts(getattr(view, f.name))]
+
+
+def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
+    """The view that these pairs spell, and one sentence for each key that was dropped."""
+    texts: dict[str, list[str]] = {}
+    for key, text in pairs:
+        texts.setdefault(key, []).append(text)
+    found: dict[str, Any] = {}
+    filters, notes = Filters(), []
+    for key, values in texts.items():
+        try:
+            if key in _FIELDS:
+                found[_FIELDS[key].name] = _FIELDS[key].of(values)
+            else:
+                filters = filters.replaced(key, entry_of(key)[0].decode(values))
+        except (SegError, ValueError) as error:
+            notes.append(f"{key}={values[-1]} was left out of the link: {str(error).rstrip('.')}.")
+    return View(filters=filters, **found), notes
+
+
+def query_params(view: View) -> dict[str, list[str]]:
+    """The pairs as Streamlit takes them: repeated keys as lists."""
+    params: dict[str, list[str]] = {}
+    for key, text in encode(view):
+        params.setdefault(key, []).append(text)
+    return params
+
+
+# --- what the store allows ---------------------------------------------------------------------------------------
+
+
+def with_run(view: View, runs: Sequence[str]) -> tuple[View, list[str]]:
+    """The view of one of these runs, which are at least one, the newest last."""
+    unknown = [run for run in dict.fromkeys((*view.runs, view.against)) if run and run not in runs]
+    notes = [f"There is no run {run!r} in this store to show beside the others." for run in unknown]
+    against = view.against if view.against in runs else ""
+    view = replace(view, runs=tuple(run for run in view.runs if run in runs), against=against)
+    if view.run in runs:
+        return view, notes
+    if view.run:
+        notes.append(f"There is no run {view.run!r} in this store: showing {runs[-1]!r}.")
+    return replace(view, run=runs[-1]), notes
+
+
+def fitted(view: View, classes: Sequence[str]) -> tuple[View, list[str]]:
+    """The view without what cannot be asked of a run with these classes, and a sentence for each thing left out."""
+    notes = []
+    if view.focus and view.focus not in classes:
+        notes.append(f"This run's model knows no class {view.focus!r}.")
+        view = replace(view, focus="")
+    if view.sort.endswith(("share", "blobs")) and not classes:
+        view = replace(view, sort=_DEFAULTS.sort)
+    if view.flip and view.flip[0] not in classes:
+        notes.append(f"This run's model knows no class {view.flip[0]!r}.")
+        view = replace(view, flip=())
+    if view.measure == "flip" and not view.flip:
+        view = replace(view, measure=_DEFAULTS.measure)
+    filters = view.filters
+    for key, value in view.filters.items():
+        possible = _possible(key, value, classes)
+        if possible != value:
+            left_out = ", ".join(str(v) for v in value if v not in possible)
+            notes.append(f"The filter {key}={left_out} was left out: this run knows no such value.")
+            filters = filters.replaced(key, possible or None)
+    return replace(view, filters=filters), notes
+
+
+def _possible(key: str, value: Value, classes: Sequence[str]) -> Value:
+    """The part of a filter's value that can be asked of a run with these classes."""
+    entry, class_name = entry_of(key)
+    if entry.per_class:
+        return value if class_name in classes else ()
+    known = {"present": tuple(classes), "dominant": ("", *classes)}.get(key) or _VOCABULARY.get(key)
+    if known is None or isinstance(value, str):
+        return value
+    return tuple(str(v) for v in value if v in known)
+
+
+def known_keys() -> frozenset[str]:
+    """The keys of a view that are no filter; for tests and documentation."""
+    return frozenset(_FIELDS)
+
+
+# --- in words ----------------------------------------------------------------------------------------------------
+
+
+def chip(key: str, value: Value) -> str:
+    """A filter in words: `Folder label: cats, dogs`, `Share of cat: 10 % to 100 %`."""
+    entry, class_name = entry_of(key)
+    label = f"{entry.label} {class_name}".strip()
+    if isinstance(value, str):
+        return f"{label}: {value}"
+    if isinstance(entry, CountRange):
+        return f"{label}: {_counts(int(value[0]), int(value[1]))}"
+    if isinstance(value[0], float):
+        low, high = value
+        write = percent if entry.per_class or key == "low_margin" else score
+        return f"{label}: {write(float(low))} to {write(float(high))}"
+    return f"{label}: {', '.join(named(str(v)) for v in value)}"
+
+
+def _counts(low: int, high: int) -> str:
+    if low == high:
+        return count(low)
+    if high == MOST_COUNT:
+        return f"{count(low)} or more"
+    return f"{count(low)} to {count(high)}"
+
+
+def sort_label(sort: str, focus: str) -> str:
+    return SORTS[sort].replace("the chosen class", focus or "the chosen class")
+
+
+def both_present(filters: Filters, first: str, second: str, least: float) -> Filters:
+    """The photos behind one cell of the co-occurrence: both classes cover at least the share `least`."""
+    for name in (first, second):
+        filters = filters.replaced(f"share.{name}", (least, 1.0))
+    return filters
+
+
+assert not set(_FIELDS) & set(FILTERS), "a key of the URL is either a filter or a part of the view"
+assert {f.name for f in _FIELDS.values()} | {"filters"} == {f.name for f in fields(View)}

@@ -1,0 +1,299 @@
+"""The cards of Compare: who changes what into what, shares of a class, areas, cost, every pair of runs.
+
+In: a `Versus`. Out: elements on the page. A click may change what the gallery below them shows.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dashboard.charts import comparison as comparison_charts
+from dashboard.charts import theme
+from dashboard.components import layout
+from dashboard.components import matrix as matrix_component
+from dashboard.components.base import image_id_of
+from dashboard.components.matrix import Cell
+from dashboard.formatting import NOTHING, count, interval, of_a_matrix, percent, photos, signed, size, tenths
+from dashboard.queries import comparison as comparison_queries
+from dashboard.queries.comparison_stats import MOST_AREAS, MOST_IOUS, Flips, Scores, costliest, inside
+from dashboard.state import session
+from dashboard.views.compare import gallery
+from dashboard.views.compare.selection import Versus
+from dashboard.views.shared import controls, crossfilter_chart
+from seglib.metrics.bootstrap import Figure
+
+MOST_CLASSES = MOST_AREAS - 1
+"""Rows and columns of a matrix, bars of a chart; these without background."""
+
+FLIPS, SHARES, PAIRS = "flips", "pair_shares", "pairwise"
+
+
+def key_figures(shown: Versus) -> None:
+    """Both reductions, named."""
+    figures, names = shown.pair.figures, shown.main_classes(2)
+    agreement, foreground = figures["pixel_agreement"], figures["foreground_agreement"]
+    values = [
+        (tenths(agreement.value), f"pixel agreement, all pixels ({interval(agreement.interval)})"),
+        (tenths(agreement.mean), f"pixel agreement, mean over photos ({interval(agreement.mean_interval)})"),
+        (tenths(foreground.value), f"foreground agreement, all pixels ({interval(foreground.interval)})"),
+    ]
+    for name in names:
+        iou = figures[f"iou:{name}"]
+        values.append((tenths(iou.value), f"IoU of {name}, all pixels ({interval(iou.interval)})"))
+    layout.figures([*values, _time_ratio(shown)])
+
+
+def _time_ratio(shown: Versus) -> tuple[str, str]:
+    ms = shown.costs.set_index("run")["ms_per_image"].astype("float64")
+    a, b = float(ms[shown.a]), float(ms[shown.b])
+    if not (a > 0 and b > 0):
+        return NOTHING, "time of B per photo against A: not known"
+    return f"{b / a:.1f}x", f"time of B per photo ({a:,.0f} → {b:,.0f} ms)"
+
+
+def flips(shown: Versus) -> None:
+    """A click on a cell shows its photos below, a second one all."""
+    found: Flips = shown.answer("flips", shown.a, shown.b, str(MOST_CLASSES))
+    rows, columns = list(found.pixels.index), list(found.pixels.columns)
+    present = shown.selection.view.flip
+    with layout.card("Class flips", "% of all pixels; A in rows, B in columns"):
+
+        def chosen() -> None:
+            if cell := matrix_component.cell_of(FLIPS, len(rows), len(columns)):
+                flip = (str(rows[cell[0]]), str(columns[cell[1]]))
+                if flip == session.view().flip:
+                    session.anew(**gallery.UNFLIPPED)
+                else:
+                    session.anew(flip=flip, measure="flip")
+
+        largest = max((n for a, b, n in _cells(found.pixels) if a != b), default=0)
+        lines = [
+            (
+                a,
+                [
+                    _flip_cell((a, b), int(found.pixels.loc[a, b]), every=found.every, largest=largest, present=present)
+                    for b in columns
+                ],
+            )
+            for a in rows
+        ]
+        matrix_component.matrix("A \\ B", controls.heads(columns), lines, key=FLIPS, on_cell=chosen)
+        layout.remark(of_a_matrix(found.left_out))
+
+
+def _cells(pixels: pd.DataFrame) -> list[tuple[str, str, int]]:
+    return [(str(a), str(b), int(pixels.loc[a, b])) for a in pixels.index for b in pixels.columns]
+
+
+def _flip_cell(flip: tuple[str, str], pixels: int, *, every: int, largest: int, present: tuple[str, ...]) -> Cell:
+    a, b = flip
+    share = pixels / max(every, 1)
+    text = f"{share * 100:.1f}" if share >= 0.0005 or not pixels else "<0.1"
+    same = a == b
+    what = f"both say {a}" if same else f"A says {a}, B says {b}"
+    return Cell(
+        value=pixels,
+        text=text,
+        tone="agrees" if same else "differs",
+        level=0.0 if same or not largest else (pixels / largest) ** 0.5,
+        hint=f"{percent(share)} of all pixels: {what}",
+        chosen=flip == present if present else None,
+    )
+
+
+def shares(shown: Versus) -> None:
+    """A click on a point opens its photo; a box around squares selects their photos."""
+    name = shown.focus
+    if not name:
+        with layout.card("Share of a class, A against B"):
+            layout.remark("There is nothing to show: neither sees a class but the background.")
+        return
+    frame: pd.DataFrame = shown.answer("shares", shown.a, shown.b, name)
+    single = "x" in frame
+    n = len(frame) if single else int(frame["count"].sum())
+    hint = "one point per photo, a click opens it" if single else "photos in squares; drag a box to select them"
+    with layout.card(f"Share of {name}, A against B", f"n = {count(n)}; {hint}"):
+        colour = theme.class_colours([name])[name]
+        crossfilter_chart.plot(
+            SHARES,
+            comparison_charts.shares(frame, name, colour),
+            alt=f"{'Points' if single else 'Squares'}: {photos(n)} by the share of {name} in A and in B.",
+            on_marks=partial(_open, shown) if single else partial(_pick, shown, name),
+            boxes=not single,
+        )
+        left_out = shown.photos - n
+        if left_out:
+            layout.remark(f"{photos(left_out)} without {name} in both are left out.")
+
+
+def _open(shown: Versus, marks: Sequence[object]) -> None:
+    if marks and (image_id := image_id_of(marks[0])):
+        open_image(shown, image_id)
+
+
+def open_image(shown: Versus, image_id: str) -> None:
+    """From a callback: the photo in the viewer, where A and B differ."""
+    session.go(controls.IMAGE, image=image_id, **gallery.opens(shown))
+
+
+def _pick(shown: Versus, name: str, marks: Sequence[object]) -> None:
+    squares = {int(text) for text in marks if isinstance(text, str) and text.isdecimal()}
+    at = inside(shown.found, shown.a, shown.b, name, squares)
+    session.set_picks(session.picks().plus(shown.found.files["image_id"].iloc[at]))
+
+
+def areas(shown: Versus) -> None:
+    names = shown.main_classes(MOST_CLASSES)
+    figures = {name: shown.pair.figures[f"area_difference:{name}"] for name in names}
+    with layout.card("Area difference per class", f"B minus A, over all pixels, n = {photos(shown.photos)}"):
+        if not names:
+            layout.remark("There is nothing to show: neither sees a class but the background.")
+            return
+        words = ", ".join(f"{name} {signed(figure.value)}" for name, figure in figures.items())
+        crossfilter_chart.plot(
+            "area_differences",
+            comparison_charts.area_differences(figures),
+            alt=f"Bars: area of B minus area of A in percentage points: {words}.",
+        )
+        layout.remark("Blue: A sees more of it; orange: B does. Lines: 95 % intervals.")
+
+
+def classes(shown: Versus) -> None:
+    figures, table = shown.pair.figures, shown.pair.classes
+    names = [str(name) for name in table.index][:MOST_IOUS]
+    head = ["class", "share in A", "share in B", "IoU, all pixels", "95 %", "IoU, mean over photos", "95 %", "photos"]
+    with layout.card("Per class", "IoU of A and B: both name it so / at least one does"):
+        layout.grid([], head, [_class_line(name, table.loc[name], figures[f"iou:{name}"]) for name in names])
+        if len(table) > len(names):
+            layout.remark(f"The {len(names)} largest of {len(table)} classes; all are in the tables to download.")
+
+
+def _class_line(name: str, row: Any, iou: Figure) -> list[str]:
+    return [
+        name,
+        percent(float(row["share_a"])),
+        percent(float(row["share_b"])),
+        tenths(iou.value),
+        interval(iou.interval),
+        tenths(iou.mean),
+        interval(iou.mean_interval),
+        count(iou.n),
+    ]
+
+
+# --- cost --------------------------------------------------------------------------------------------------------
+
+_COSTS = {"gflops": "GFLOPs per photo", "ms_per_image": "ms per photo"}
+"""Columns of `evaluation.cost` that are compared with what a run is worth; the first that tells the runs apart."""
+
+
+def cost(shown: Versus) -> None:
+    """What the runs cost, and what that buys on these photos."""
+    order = [run.run for run in shown.runs]
+    table = shown.costs.set_index("run").loc[order].reset_index()
+    lines = [
+        [
+            f"{side} {shown.labels[row['run']]}".strip(),
+            _number(row["ms_per_image"], ".0f"),
+            _millions(row["parameters"]),
+            _number(row["gflops"], ".2f"),
+            NOTHING if pd.isna(row["checkpoint_bytes"]) else size(float(row["checkpoint_bytes"])),
+        ]
+        for side, (_, row) in zip(["A", "B", *[""] * len(order)], table.iterrows(), strict=False)
+    ]
+    with layout.card("What does the extra cost buy?", f"on these {photos(shown.photos)}"):
+        layout.grid([], ["run", "ms/photo", "parameters", "GFLOPs", "checkpoint"], lines)
+        _worth(shown, table)
+
+
+def _worth(shown: Versus, costs: pd.DataFrame) -> None:
+    column = next((name for name in _COSTS if costliest(costs, name)), None)
+    if column is None:
+        layout.remark("These runs cost the same, or their cost is not known: there is nothing to set against it.")
+        return
+    costs = costs.sort_values(column, kind="stable")
+    names = [shown.short[run] for run in costs["run"]]
+    scores: Scores | None = comparison_queries.truth_scores(shown.asked)
+    if scores is not None:
+        figures = [scores.miou[run] for run in costs["run"]]
+        merit = "mIoU"
+        said = f"mIoU against {scores.truth}, over all pixels of {photos(scores.photos)}"
+    else:
+        reference = str(costliest(costs, column))
+        others = shown.answer("reference", reference)
+        itself = Figure(value=1.0, interval=None, mean=1.0, mean_interval=None, n=shown.photos)
+        figures = [others.get(run, itself) for run in costs["run"]]
+        merit = "pixel agreement"
+        said = (
+            f"Agreement, over all pixels, with the costliest run, {shown.labels[reference]} (hollow); no truth is known"
+        )
+    words = ", ".join(f"{name} {tenths(one.value)}" for name, one in zip(names, figures, strict=True))
+    crossfilter_chart.plot(
+        "worth",
+        comparison_charts.worth(
+            costs[column].astype("float64").tolist(), names, figures, cost=_COSTS[column], merit=merit
+        ),
+        alt=f"Points: {_COSTS[column]} against {merit}: {words}.",
+    )
+    layout.remark(f"{said}. Lines: 95 % intervals over photos.")
+
+
+def _number(value: Any, form: str) -> str:
+    return NOTHING if pd.isna(value) else f"{float(value):,{form}}"
+
+
+def _millions(value: Any) -> str:
+    return NOTHING if pd.isna(value) else f"{float(value) / 1e6:.1f} M"
+
+
+# --- all runs ----------------------------------------------------------------------------------------------------
+
+
+def pairwise(shown: Versus) -> None:
+    """Every run with every other; a click on a cell makes its row A and its column B."""
+    frame, consensus = shown.answer("pairwise")
+    order = [run.run for run in shown.runs]
+    frame = frame.loc[order, order]
+    present = (shown.a, shown.b)
+    values = frame.to_numpy()
+    known = values[~np.isnan(values)]
+    least, most = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    levels = (most - values) / max(most - least, 1e-9)
+    lines = []
+    for at, a in enumerate(order):
+        cells = [
+            _pair_cell(f"{shown.labels[a]} and {shown.labels[b]}", value, level, chosen=(a, b) == present)
+            for b, value, level in zip(order, values[at], levels[at], strict=True)
+        ]
+        lines.append((f"{at + 1} {shown.short[a]}", cells))
+    with layout.card("Every pair of runs", f"pixel agreement, % of all pixels, n = {photos(shown.photos)}"):
+
+        def chosen() -> None:
+            cell = matrix_component.cell_of(PAIRS, len(order), len(order))
+            if cell and cell[0] != cell[1]:
+                runs = session.view().runs or tuple(sorted(order))
+                session.anew(run=order[cell[0]], against=order[cell[1]], runs=runs, **gallery.UNFLIPPED)
+
+        columns = [str(number) for number in range(1, len(order) + 1)]
+        matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=chosen)
+        layout.remark(
+            f"All {len(order)} runs agree on {tenths(consensus.value)} of the pixels ({interval(consensus.interval)}), "
+            f"as a mean over photos on {tenths(consensus.mean)} ({interval(consensus.mean_interval)}). "
+            "A click on a cell compares its two runs."
+        )
+
+
+def _pair_cell(runs: str, value: float, level: float, *, chosen: bool) -> Cell:
+    if np.isnan(value):
+        return Cell(value=0, text=NOTHING)
+    return Cell(
+        value=max(1, round(value * 1000)),
+        text=f"{value * 100:.1f}",
+        tone="differs",
+        level=level,
+        hint=f"{tenths(value)} of the pixels alike: {runs}",
+        chosen=chosen or None,
+    )

@@ -1,0 +1,113 @@
+"""Which runs a comparison is of: A, the active one, B, and those around them; chosen by the visitor within the store.
+
+In: a `Selection`. Out: a `Versus`, which cards ask. Knows nothing of how anything is drawn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from dashboard.formatting import without_common
+from dashboard.queries import comparison as comparison_queries
+from dashboard.queries import source
+from dashboard.queries.comparison import Compared
+from dashboard.queries.comparison_stats import Pair, main_classes
+from dashboard.queries.photos import Selection
+from dashboard.state.view import View
+from dashboard.workers.requests import MOST_COMPARED
+from seglib.evaluation.comparison import Comparison
+from seglib.store.records import Run
+
+USUAL_RUNS = 4
+"""That are compared if none are chosen: the active one and those used last."""
+
+
+@dataclass(frozen=True)
+class Versus:
+    selection: Selection
+    runs: tuple[Run, ...]
+    """A, B, then the others, the one used last first."""
+
+    @property
+    def a(self) -> str:
+        return self.runs[0].run
+
+    @property
+    def b(self) -> str:
+        return self.runs[1].run
+
+    @cached_property
+    def asked(self) -> Compared:
+        return comparison_queries.compared(
+            self.selection.source, [run.run for run in self.runs], self.selection.filters
+        )
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        return source.run_labels(self.selection.store.runs())
+
+    @cached_property
+    def short(self) -> dict[str, str]:
+        """The labels without what all of these runs begin with, for places with little room."""
+        return without_common([run.run for run in self.runs], self.labels)
+
+    @cached_property
+    def found(self) -> Comparison:
+        """Of the selected photos that are counted. Must not be changed."""
+        return comparison_queries.comparison(self.asked)
+
+    @property
+    def photos(self) -> int:
+        return len(self.found.files)
+
+    def answer(self, question: str, *texts: str) -> Any:
+        return comparison_queries.answer(self.asked, question, *texts)
+
+    @cached_property
+    def pair(self) -> Pair:
+        shown: Pair = self.answer("pair", self.a, self.b)
+        return shown
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        return comparison_queries.costs(self.selection.source.untagged(), self.asked.runs)
+
+    def main_classes(self, most: int) -> list[str]:
+        """The classes that the two see most of, background aside."""
+        return main_classes(self.pair, most)
+
+    @property
+    def focus(self) -> str:
+        """The class that is looked at more closely: the visitor's, else the one that both see most of."""
+        chosen = self.selection.view.focus or self.selection.focus
+        both = [str(name) for name in self.pair.classes.index]
+        return chosen if chosen in both else next(iter(self.main_classes(1)), "")
+
+
+def versus(selection: Selection) -> Versus | None:
+    """None if the store holds no second run."""
+    by_name = {run.run: run for run in reversed(selection.store.runs())}
+    chosen = compared_runs(selection.view, selection.run.run, list(by_name))
+    return Versus(selection, tuple(by_name[name] for name in chosen)) if len(chosen) > 1 else None
+
+
+def compared_runs(view: View, a: str, names: Sequence[str]) -> list[str]:
+    """A, B and the others; `names` are all runs, the one used last first."""
+    others = [name for name in names if name != a]
+    wanted = [name for name in others if name in view.runs] or others[: USUAL_RUNS - 1]
+    if view.against in others:
+        wanted = [view.against, *(name for name in wanted if name != view.against)]
+    return [a, *wanted[: MOST_COMPARED - 1]]
+
+
+def chosen_of(view: View, a: str, names: Sequence[str], chosen: Sequence[str]) -> dict[str, Any]:
+    """The parts of the view after these runs were chosen: A stays, and B if it is still among them."""
+    others = [name for name in names if name in chosen and name != a][: MOST_COMPARED - 1]
+    usual = [name for name in names if name != a][: USUAL_RUNS - 1]
+    return {
+        "runs": () if not others or set(others) == set(usual) else tuple(sorted({a, *others})),
+        "against": view.against if view.against in others else "",
+    }

@@ -1,0 +1,160 @@
+"""The worst photos: where the main run is wrong, or the truth, or what it said, over the photos.
+
+In: a `Graded`. Out: elements on the page; a tile opens the viewer, where the truth is shown beside the runs.
+"""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.charts import theme
+from dashboard.formatting import percent, tenths
+from dashboard.queries import evaluation as evaluation_queries
+from dashboard.queries.evaluation_stats import parts_of
+from dashboard.queries.ranking import Order
+from dashboard.server import media_urls
+from dashboard.state.view import GRADES
+from dashboard.views.evaluate.selection import Graded
+from dashboard.views.shared import controls, ranked_gallery
+from dashboard.views.shared.ranked_gallery import Bar, Gallery, Told
+from seglib.masks.difference import CATEGORIES
+
+GALLERY = "worst_gallery"
+
+WORDS = {
+    "same": "right",
+    "only_a": "missed",
+    "only_b": "invented",
+    "other": "wrong class",
+    "uncompared": "void",
+}
+"""Key of a category of `seglib.masks.difference` -> what it means where A is the truth."""
+
+_SHORT = {"miou": "mIoU", "accuracy": "accuracy", "boundary": "boundary F"}
+_LAYER_NAMES = {"difference": "Right and wrong", "truth": "Truth", "prediction": "Prediction"}
+
+
+def render(shown: Graded) -> None:
+    view, cell = shown.selection.view, shown.selection.view.cell
+    order = evaluation_queries.worst(*_asked(shown))
+    title = "Photos with such pixels, most of them first" if cell else "Worst photos"
+    chip = f"truth: {cell[0]}, called {cell[1]}" if cell else ""
+    with ranked_gallery.heading(title, len(order), chip, {"cell": ()}):
+        sort_select(shown)
+        controls.view_switch("Shown over the photos", "layer", _LAYER_NAMES)
+    ranked_gallery.gallery(
+        shown.selection,
+        Gallery(
+            key=GALLERY,
+            page="evaluate_page",
+            files=shown.found.files,
+            order=order,
+            tell=partial(_tell, shown),
+            legend=partial(_legend, shown),
+            opens=opens(shown) | {"cell": cell, "grade": view.grade},
+            grey=view.layer == "difference",
+        ),
+    )
+
+
+def _asked(shown: Graded) -> tuple[evaluation_queries.Evaluated, str, str, str, tuple[str, ...]]:
+    view = shown.selection.view
+    return shown.asked, shown.main.run, view.grade, shown.focus if view.grade == "iou" else "", view.cell
+
+
+def pictures(shown: Graded) -> NDArray[np.intp]:
+    """Places of the gallery's photos in the active run's table, in its order, of equal files only the first."""
+    return evaluation_queries.worst_pictures(*_asked(shown))
+
+
+def opens(shown: Graded) -> dict[str, Any]:
+    """How the viewer shows a photo of this evaluation: the truth beside the runs, and in the gallery's order."""
+    runs = {shown.selection.run.run, *(run.run for run in shown.runs)}
+    return {"truth": shown.about.id, "runs": tuple(sorted(runs)), "origin": "evaluate"}
+
+
+def sort_select(shown: Graded) -> None:
+    """Nothing where a cell's photos are shown, which are sorted by its pixels."""
+    if not shown.selection.view.cell:
+        focus = shown.focus
+        names = {name: said.replace("the chosen class", focus) for name, said in GRADES.items()}
+        controls.view_select(
+            "Sort", "grade", {name: said for name, said in names.items() if focus or name != "iou"}, width=300
+        )
+
+
+# --- what is said ------------------------------------------------------------------------------------------------
+
+
+def _tell(shown: Graded, here: Order) -> list[Told]:
+    view, files = shown.selection.view, shown.found.files.iloc[here.at]
+    accuracy = shown.found.measures["pixel_accuracy"].each()[here.at]
+    return [
+        Told(
+            value=percent(float(value)),
+            meaning=_meaning(shown),
+            aside="" if view.grade == "accuracy" and not view.cell else f"accuracy {percent(right)}",
+            alt=f"pixel accuracy {tenths(right)}; {_LAYER_NAMES[view.layer].lower()}: ",
+            mask=_mask(shown, image_id, mask_id),
+            bar=bar,
+            nothing="nothing but background",
+        )
+        for image_id, mask_id, value, right, bar in zip(
+            files["image_id"], files["truth"], here.values, accuracy, _bars(shown, here.at), strict=True
+        )
+    ]
+
+
+def _mask(shown: Graded, image_id: str, mask_id: str) -> str | None:
+    store, view, run = shown.selection.store, shown.selection.view, shown.main.run
+    if view.layer == "truth":
+        return media_urls.truth_url(store, shown.about, mask_id, view.palette)
+    if view.layer == "prediction":
+        return media_urls.overlay_url(store, run, image_id, view.palette)
+    return media_urls.judged_url(store, run, image_id, shown.about, mask_id)
+
+
+def _legend(shown: Graded, there: set[str]) -> list[tuple[str, str]]:
+    if shown.selection.view.layer == "difference":
+        return [(WORDS[one.key], one.colour) for one in CATEGORIES if one.opacity]
+    return [(name, colour) for name, colour in _paint(shown).items() if name in there]
+
+
+def _paint(shown: Graded) -> dict[str, str]:
+    colours = shown.selection.view.palette
+    return theme.class_colours(shown.about.classes, colours) | theme.class_colours(shown.main.classes, colours)
+
+
+def _bars(shown: Graded, at: NDArray[np.intp]) -> list[Bar]:
+    """The parts of each photo: right and wrong, or the classes of the layer that is shown."""
+    if shown.selection.view.layer == "difference":
+        return [
+            [
+                (WORDS[one.key], round(float(share), 4), one.colour)
+                for one, share in zip(CATEGORIES, shares, strict=True)
+                if one.opacity and share > 0
+            ]
+            for shares in parts_of(shown.found, at)
+        ]
+    counts, paint = shown.found.counts.taken(at), _paint(shown)
+    of_truth = shown.selection.view.layer == "truth"
+    values, names = (counts.a, counts.classes_a) if of_truth else (counts.b, counts.classes_b)
+    area = np.maximum(counts.area(), 1)
+    bars: list[Bar] = [[] for _ in at]
+    for value, name in enumerate(names):
+        if name == "background":
+            continue
+        hit = values == value
+        pixels = np.bincount(counts.image[hit], counts.pixels[hit], counts.images)
+        for place in np.flatnonzero(pixels):
+            bars[place].append((name, round(float(pixels[place] / area[place]), 4), paint[name]))
+    return [sorted(bar, key=lambda part: -part[1]) for bar in bars]
+
+
+def _meaning(shown: Graded) -> str:
+    view = shown.selection.view
+    if view.cell:
+        return "of the photo"
+    return f"IoU of {shown.focus}" if view.grade == "iou" else _SHORT[view.grade]

@@ -1,0 +1,58 @@
+"""Which photos the viewer goes through, and in which order: those of the gallery that its photo was opened from.
+
+In: a `Selection`, whose view names the gallery. Out: places in the run's table, and how the order is chosen and told.
+Explore's order takes the place of one that is not there, or not any more. Knows nothing of the viewer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.queries import photos as photo_queries
+from dashboard.queries import ranking
+from dashboard.queries.photos import Selection
+from dashboard.state.view import PAGE_SIZE
+from dashboard.views.compare import gallery as compare_gallery
+from dashboard.views.compare.selection import versus
+from dashboard.views.evaluate import gallery as evaluate_gallery
+from dashboard.views.evaluate.selection import graded
+from dashboard.views.shared import controls
+
+
+@dataclass(frozen=True)
+class Followed:
+    order: NDArray[np.intp]
+    """Places in the run's table, each picture once."""
+    page: str
+    """The part of the view that says how far the gallery was turned."""
+    page_size: int
+    sort_select: Callable[[], None]
+    which: str
+    """What its photos have in common."""
+
+
+def followed(selection: Selection) -> Followed:
+    for found in (_of_comparison(selection), _of_evaluation(selection)):
+        if found is not None and len(found.order):
+            return found
+    order = photo_queries.pictures(selection.source, selection.filters, selection.view.sort, selection.focus)
+    return Followed(order, "page", PAGE_SIZE, partial(controls.sort_select, selection), "that pass all filters")
+
+
+def _of_comparison(selection: Selection) -> Followed | None:
+    shown = versus(selection) if selection.view.origin == "compare" else None
+    if shown is None:
+        return None
+    select = partial(compare_gallery.sort_select, shown)
+    return Followed(compare_gallery.pictures(shown), "compare_page", ranking.PAGE_SIZE, select, "shown in Compare")
+
+
+def _of_evaluation(selection: Selection) -> Followed | None:
+    shown = graded(selection) if selection.view.origin == "evaluate" else None
+    if shown is None or not shown.photos:
+        return None
+    select = partial(evaluate_gallery.sort_select, shown)
+    return Followed(evaluate_gallery.pictures(shown), "evaluate_page", ranking.PAGE_SIZE, select, "shown in Evaluate")

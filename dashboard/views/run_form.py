@@ -1,0 +1,129 @@
+"""The form that starts runs: which folder, which networks, at what size; what that takes, as far as one knows.
+
+In: the server's settings and the store's runs. Out: elements on the page, and jobs once the button is pressed.
+Folders and networks are chosen from lists made here; `jobs` checks again what comes back.
+"""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard.components import layout
+from dashboard.formatting import count, duration, photos, size
+from dashboard.queries import source
+from dashboard.settings import Settings
+from dashboard.views.shared import job_status
+from dashboard.workers.photo_folders import Folder
+from dashboard.workers.requests import RunRequest
+from seglib.inference.config import PRECISIONS
+from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
+from seglib.store.records import Run
+
+OWN = ""
+"""The resize that each network was made for."""
+
+RESIZES: tuple[str, ...] = (OWN, "224", "512x512", "short:520", "short:640", "native")
+
+_OWN_SIDES = " ".join(
+    f"{spec.name} looks at every photo at a short side of {spec.net_side}, and what it sees is brought to this size."
+    for spec in MODELS.values()
+    if spec.net_side
+)
+
+_FOLDER, _MODELS, _RESIZE, _PRECISION, _LIMIT = "start:folder", "start:models", "start:resize", "start:auto", "start:n"
+_LEAST_PHOTOS = 8
+"""A speed that fewer photos showed says nothing."""
+
+
+def render(settings: Settings, runs: Sequence[Run]) -> None:
+    offered = source.offered(settings.data)
+    with layout.card("Start a run", stretch=False):
+        if not offered:
+            names = ", ".join(folder.name for folder in settings.data)
+            layout.remark(
+                f"There are no photos below {names}: put a folder of photos there, or name another with --data."
+            )
+            return
+        folder, models, resize, precision = _choices(offered)
+        _said(folder, models, resize, precision, runs)
+        limit = st.session_state.get(_LIMIT)
+        requests = [
+            RunRequest(
+                folder=folder.id,
+                title=folder.title,
+                model=spec.name,
+                resize=resize or spec.resize.text,
+                precision=precision,
+                limit=limit,
+            )
+            for spec in models
+        ]
+        st.button(
+            "Start" if len(models) < 2 else f"Start {len(models)} runs",
+            type="primary",
+            key="start",
+            disabled=not models,
+            on_click=job_status.start,
+            args=(settings, requests),
+        )
+
+
+def speed(runs: Sequence[Run], model: str, resize: str, precision: str) -> float | None:
+    """Photos per second that this model last made here at this resize; None if nobody knows."""
+    for run in reversed(runs):
+        if (run.model, run.resize) == (model, resize) and precision in ("auto", run.precision):
+            for invocation in reversed(run.invocations):
+                if invocation["computed"] >= _LEAST_PHOTOS and invocation["seconds"] > 0:
+                    return float(invocation["computed"] / invocation["seconds"])
+    return None
+
+
+def download_bytes(spec: ModelSpec) -> int:
+    """What would have to be fetched first, roughly: four bytes per parameter; 0 if the weights are here."""
+    return 0 if spec.path.exists() else 4 * spec.parameters
+
+
+def _choices(offered: Sequence[Folder]) -> tuple[Folder, list[ModelSpec], str, str]:
+    by_id = {folder.id: folder for folder in offered}
+    left, right = st.columns(2)
+    with left:
+        chosen = st.selectbox(
+            "Folder of photos", list(by_id), format_func=lambda i: by_id[i].title if i in by_id else i, key=_FOLDER
+        )
+        names = st.multiselect("Networks", list(MODELS), default=[DEFAULT_MODEL], key=_MODELS)
+    with right:
+        resize = st.selectbox(
+            "Resize",
+            list(RESIZES),
+            format_func=lambda text: text or "As the network was made for",
+            accept_new_options=True,
+            key=_RESIZE,
+            help="224 and 640x480 (width x height) stretch, short:520 keeps the aspect, native keeps the size. "
+            f"Others can be typed. {_OWN_SIDES}",
+        )
+        precision, limit = st.columns([3, 2])
+        with precision:
+            chosen_precision = st.selectbox(
+                "Precision",
+                ["auto", *PRECISIONS],
+                key=_PRECISION,
+                help="auto: as this network ran last in this store, else the fastest that is native here",
+            )
+        with limit:
+            st.number_input("At most", min_value=1, value=None, step=100, placeholder="all photos", key=_LIMIT)
+    return by_id[chosen], [MODELS[name] for name in names], resize, chosen_precision
+
+
+def _said(folder: Folder, models: Sequence[ModelSpec], resize: str, precision: str, runs: Sequence[Run]) -> None:
+    """Number of photos, expected time, downloads."""
+    number = source.photos_in(folder.path)
+    limit: int | None = st.session_state.get(_LIMIT)
+    due = min(number, limit) if limit else number
+    lines = [f"{photos(number)} in {folder.title}" + (f", the first {count(due)} of them" if due < number else "")]
+    for spec in models:
+        known = speed(runs, spec.name, resize or spec.resize.text, precision)
+        if known:
+            lines.append(f"{spec.name}: at most about {duration(due / known)}, at {known:.0f} photos/s as last time")
+        if fetched := download_bytes(spec):
+            lines.append(f"{spec.name}: its weights are not here; about {size(fetched)} are downloaded first")
+    layout.remarks(lines)

@@ -1,0 +1,264 @@
+"""The charts as cards: title, what one must know to read it, the figure; what is clicked becomes a filter.
+
+In: a `Selection`. Out: elements on the page. Each card counts the photos that pass all filters but its own, and marks
+what its own let pass. Knows nothing of pages.
+"""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.charts import photos as photo_charts
+from dashboard.charts import theme
+from dashboard.components import layout
+from dashboard.components import matrix as matrix_component
+from dashboard.components.matrix import Cell
+from dashboard.formatting import count, named, percent, photos
+from dashboard.queries import photos as photo_queries
+from dashboard.queries.photos import Selection
+from dashboard.state import crossfilter, session
+from dashboard.views.shared import crossfilter_chart
+from dashboard.views.shared.controls import _OF_MATRIX, OnFilters
+from seglib.classes import ANIMALS, PRESENT_SHARE, animal_of_label
+from seglib.query.filters import Filters
+from seglib.query.statistics import KeyFigures
+
+BY_LABEL = ("label",)
+
+
+def class_distribution(selection: Selection, most: int = theme.MOST_CLASSES) -> None:
+    own = ("present",)
+    frame: pd.DataFrame = selection.answer("class_distribution", own=own)
+    there = int((frame["present"] > 0).sum())
+    with layout.card("Class distribution", _TWO_BARS):
+        crossfilter_chart.chart(
+            "class_distribution",
+            lambda present: theme.marked(photo_charts.class_distribution(frame, most), present),
+            own,
+            alt=f"Bars over {count(_most(frame, 'n'))} photos: mean share of each class. {theme.in_words(frame)}",
+        )
+        if there > most:
+            layout.remark(f"The {most} largest of {there} classes that are present in a photo.")
+
+
+def share_by_label(selection: Selection) -> None:
+    means: pd.DataFrame = selection.answer("share_by_label", own=BY_LABEL)
+    means, left_out = largest_labels(means, means["n"], MOST_LABELS)
+    with layout.card("Share by folder label", f"mean share of each class, n = {count(int(means['n'].sum()))} photos"):
+        crossfilter_chart.chart(
+            "share_by_label",
+            lambda present: theme.marked(photo_charts.share_by_label(means), present),
+            BY_LABEL,
+            alt=f"Stacked bars: mean share of each class in {count(len(means))} folders.",
+        )
+        say_left_out(left_out)
+
+
+def share_spread(selection: Selection) -> None:
+    """How a class's share differs within and between folders."""
+    name = selection.focus
+    with layout.card(f"Share of {name} by folder label" if name else "Share by folder label", _SPREAD_NOTE):
+        spread: pd.DataFrame = selection.answer("share_spread", name, own=BY_LABEL) if name else pd.DataFrame()
+        if spread.empty:
+            layout.remark(_NO_CLASS)
+            return
+        spread, left_out = largest_labels(spread, spread["n"], MOST_LABELS)
+        words = ", ".join(f"{label or 'no label'} {percent(float(m))}" for label, m in spread["median"].items())
+        colour = theme.class_colours([name])[name]
+        crossfilter_chart.chart(
+            "share_spread",
+            lambda present: theme.marked(photo_charts.share_spread(spread, colour), present),
+            BY_LABEL,
+            alt=f"Boxes: median share of {name} per folder: {words}.",
+        )
+        say_left_out(left_out)
+
+
+def share(selection: Selection) -> None:
+    """The share of the chosen class as a histogram."""
+    name = selection.focus
+    if not name:
+        with layout.card("Share of a class"):
+            layout.remark(_NO_CLASS)
+        return
+    key = f"share.{name}"
+    bins: pd.DataFrame = selection.answer("share", name, own=(key,))
+    with layout.card(f"Share of {name}", f"photos per 10 %, n = {_n(bins)}"):
+        crossfilter_chart.chart(
+            "share",
+            lambda present: theme.marked(
+                photo_charts.histogram(bins, key, colour=theme.class_colours([name])[name], as_share=True), present
+            ),
+            (key,),
+            alt=f"Histogram of the share of {name} in {_n(bins)} photos. {theme.fullest(bins, as_share=True)}",
+        )
+
+
+def measure(selection: Selection, key: str, *, height: int = 170) -> None:
+    """Confidence, low margin or entropy as a histogram."""
+    bins: pd.DataFrame = selection.answer(key, own=(key,))
+    title, meaning = _MEASURES[key]
+    with layout.card(title, f"{meaning}; photos per {1 / photo_queries.MEASURE_BINS:g}, n = {_n(bins)}"):
+        if not int(bins["count"].sum()):
+            layout.remark(_NO_PROBABILITIES)
+            return
+        crossfilter_chart.chart(
+            key,
+            lambda present: theme.marked(photo_charts.histogram(bins, key, height=height), present),
+            (key,),
+            alt=f"Histogram of {title.lower()} in {_n(bins)} photos. {theme.fullest(bins)}",
+        )
+
+
+def confidence_against_share(selection: Selection, *, height: int = 200) -> None:
+    name = selection.focus
+    keys = ("confidence", f"share.{name}")
+    frame: pd.DataFrame = selection.answer("confidence_share", name, own=keys) if name else pd.DataFrame({"count": []})
+    title = f"Confidence and share of {name}" if name else "Confidence and share of a class"
+    with layout.card(title, f"n = {_n(frame)} photos; {_DRAG}"):
+        if frame.empty:
+            layout.remark(_NO_PROBABILITIES if name else _NO_CLASS)
+            return
+        crossfilter_chart.chart(
+            "confidence_share",
+            lambda present: photo_charts.squares(
+                frame, keys, ("confidence", f"share of {name}"), present, height=height
+            ),
+            keys,
+            alt=f"Squares: {_n(frame)} photos by confidence and share of {name}.",
+            boxes=True,
+        )
+
+
+def regions(selection: Selection) -> None:
+    """How many animals: photos by number of regions of cat and dog, or of the chosen class."""
+    names = _counted(selection)
+    title = "How many regions" if names == [selection.focus] else "How many animals"
+    if not names:
+        with layout.card(title):
+            layout.remark(_NO_CLASS)
+        return
+    own = [f"blobs.{name}" for name in names]
+    counts = pd.concat([selection.answer("regions", name, own=own) for name in names], axis=1)
+    n = count(int(counts.sum().max()))
+    with layout.card(title, f"photos by number of connected regions of at least {percent(PRESENT_SHARE)}, n = {n}"):
+        crossfilter_chart.chart(
+            "regions",
+            lambda present: theme.marked(photo_charts.regions(counts), present),
+            own,
+            alt=f"Bars: {n} photos by number of regions of {' and '.join(names)}.",
+        )
+
+
+def sizes(selection: Selection) -> None:
+    own = ("width", "height")
+    frame: pd.DataFrame = selection.answer("sizes", own=own)
+    with layout.card("Photo sizes", f"n = {_n(frame)} photos; {_DRAG}"):
+        crossfilter_chart.chart(
+            "sizes",
+            lambda present: photo_charts.squares(frame, own, ("width (px)", "height (px)"), present, unit=False),
+            own,
+            alt=f"Squares: {_n(frame)} photos by width and height in pixels.",
+            boxes=True,
+        )
+
+
+_NO_CLASS = "There is nothing to show: no class but the background was found."
+_NO_PROBABILITIES = "The masks of this run came without probabilities."
+_SPREAD_NOTE = "box: half of the photos, line: nine tenths"
+_TWO_BARS = f"solid: mean share of the photo; pale: photos with at least {percent(PRESENT_SHARE)} of it"
+_DRAG = "drag a box to filter"
+_MEASURES = {
+    "confidence": ("Confidence", "mean winning probability, 0 to 1"),
+    "low_margin": ("Low margin", "share of undecided pixels, 0 to 1"),
+    "entropy": ("Entropy", "mean over pixels, 0 to 1"),
+}
+
+
+def _counted(selection: Selection) -> list[str]:
+    """The animals that the run's model knows; else the chosen class."""
+    animals = [name for name in ANIMALS if name in selection.classes]
+    return animals or ([selection.focus] if selection.focus else [])
+
+
+def _n(frame: pd.DataFrame) -> str:
+    return count(int(frame["count"].sum()))
+
+
+def _most(frame: pd.DataFrame, column: str) -> int:
+    return int(frame[column].max()) if len(frame) else 0
+
+
+MOST_LABELS = 12
+"""Folders that a chart or matrix shows at most, those with most photos."""
+
+
+def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
+    """The matrix; a click on a cell hands the filters of its photos to `apply`, a second one what was before."""
+    counts: pd.DataFrame = selection.answer("folder_against_animal", own=_OF_MATRIX)
+    figures: KeyFigures = selection.answer("key_figures", own=_OF_MATRIX)
+    counts, left_out = largest_labels(counts, counts.sum(axis=1), MOST_LABELS)
+    labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]
+    numbers: list[list[int]] = counts.to_numpy().tolist()
+    with layout.card("Folder label against animal", f"photos, n = {count(figures.photos)}"):
+        if not labels:
+            layout.remark("This run's model knows neither cat nor dog: there is nothing to compare.")
+            return
+        if not figures.claiming:
+            layout.remark("No folder here is named after cats or dogs, so none can be contradicted.")
+        key = "folder_against_animal"
+
+        def chosen() -> None:
+            if cell := matrix_component.cell_of(key, len(labels), len(animals)):
+                chosen_cell = Filters({"label": (labels[cell[0]],), "animal": (animals[cell[1]],)})
+                apply(crossfilter.toggled(chosen_cell, _OF_MATRIX, session.view().filters))
+
+        present = crossfilter.within(selection.filters, _OF_MATRIX)
+        rows = [
+            (
+                named(label),
+                [_cell(label, animal, number, present) for animal, number in zip(animals, line, strict=True)],
+            )
+            for label, line in zip(labels, numbers, strict=True)
+        ]
+        matrix_component.matrix("folder \\ network", animals, rows, key=key, on_cell=chosen)
+        say_left_out(left_out)
+        _contradictions(selection, figures, apply)
+
+
+def largest_labels(frame: pd.DataFrame, photos_of: "pd.Series[int]", most: int) -> tuple[pd.DataFrame, int]:
+    """The rows of the folders with most photos, in the frame's order, and how many rows are left out."""
+    kept = set(photos_of.sort_values(ascending=False, kind="stable").index[:most])
+    return frame[frame.index.isin(kept)], len(frame) - len(kept)
+
+
+def say_left_out(number: int) -> None:
+    if number:
+        layout.remark(f"{count(number)} folders with fewer photos are not shown.")
+
+
+def _cell(label: str, animal: str, number: int, present: Filters) -> Cell:
+    claimed = animal_of_label(label)
+    tone = "" if claimed is None or animal == "none" or not number else "agrees" if animal == claimed else "contradicts"
+    saw = "neither cat nor dog" if animal == "none" else animal
+    verdict = "" if claimed is None else "neither" if animal == "none" else tone
+    own = Filters({"label": (label,), "animal": (animal,), "agreement": (verdict,)})
+    chosen = crossfilter.marked(own.encode(), present) if present else None
+    hint = f"{photos(number)}: folder {named(label)}, network sees {saw}"
+    return Cell(value=number, tone=tone, hint=hint, chosen=chosen)
+
+
+def _contradictions(selection: Selection, figures: KeyFigures, apply: OnFilters) -> None:
+    if not figures.claiming:
+        return
+    rate = percent(figures.agreeing / figures.claiming)
+    agreeing = f"{count(figures.agreeing)} of {count(figures.claiming)} agree ({rate})"
+    layout.remark(f"{agreeing}. A click on a cell shows its photos.")
+    contradicting = selection.answer("contradictions", own=_OF_MATRIX)
+    only = crossfilter.apart(selection.filters, _OF_MATRIX).replaced("agreement", ("contradicts",))
+    if contradicting and only != selection.filters:
+        st.button(
+            f"Show the {count(contradicting)} contradiction{'' if contradicting == 1 else 's'}",
+            key="contradictions",
+            on_click=apply,
+            args=(only,),
+        )

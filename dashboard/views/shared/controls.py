@@ -1,0 +1,153 @@
+"""Steps that several pages take: the head of a page, and folder label against animal.
+
+In: a `Selection`. Out: elements on the page. Knows nothing of pages in particular.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from dashboard.components import gallery as gallery_component
+from dashboard.components import layout
+from dashboard.formatting import count, photos, plain_markdown
+from dashboard.queries.photos import Selection
+from dashboard.state import session
+from dashboard.state.view import OPACITY_RANGE, SIZE_RANGE, SORTS, View, encode, sort_label
+from seglib.classes import BACKGROUND
+from seglib.query.filters import Filters
+
+IMAGE = "Image"
+"""The page with the viewer."""
+
+MOST_PILLS = 8
+"""With more runs than this, a list to search in replaces the buttons."""
+
+
+PALETTE_NAMES = {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"}
+
+_OF_MATRIX = ("label", "animal", "agreement")
+"""The filters of folder label against animal."""
+
+OnFilters = Callable[[Filters], None]
+
+
+def side_by_side(selection: Selection, widths: Sequence[int], *lines: Sequence[Callable[[Selection], None]]) -> None:
+    """Cards line by line, those of a line equally high."""
+    for line in lines:
+        for place, draw in zip(st.columns(list(widths)), line, strict=True):
+            with place:
+                draw(selection)
+
+
+def choose_runs(
+    title: str,
+    names: Sequence[str],
+    chosen: Sequence[str],
+    label: Callable[[str], str],
+    apply: Callable[[list[str]], None],
+    *,
+    key: str,
+    most: int | None = None,
+) -> None:
+    """Several of these runs: buttons, or a list to search in if there are many. `label` is plain text; `most` can be
+    held for sure in the list alone, so that `apply` has to look too.
+    """
+    few = len(names) <= MOST_PILLS
+    key = session.controlled(key, [name for name in names if name in chosen] if few else [*chosen])
+    if few:
+        st.pills(
+            title,
+            names,
+            selection_mode="multi",
+            format_func=lambda name: plain_markdown(label(name)),
+            key=key,
+            on_change=session.on(key, apply),
+            width="stretch",
+        )
+    else:
+        st.multiselect(
+            title,
+            names,
+            format_func=label,
+            max_selections=most,
+            key=key,
+            on_change=session.on(key, apply),
+            width="stretch",
+        )
+
+
+def image_link(view: View, **more: Any) -> str:
+    """The address of the viewer's page with this view's photos, up to the image_id that is to follow.
+
+    `more`: parts of that page's view that differ from this one's.
+    """
+    photos_alone = View(
+        filters=view.filters, run=view.run, focus=view.focus, sort=view.sort, palette=view.palette, runs=view.runs
+    )
+    photos_alone = replace(photos_alone, **more)
+    return f"{IMAGE.lower()}?{urlencode([*encode(photos_alone), ('image', '')])}"
+
+
+def sort_select(selection: Selection) -> None:
+    view_select("Sort", "sort", {sort: sort_label(sort, selection.focus) for sort in SORTS}, width=300)
+
+
+def colours_select() -> None:
+    view_select("Colours", "palette", PALETTE_NAMES, width=240)
+
+
+def heads(classes: Sequence[str]) -> list[str]:
+    """The classes over the columns of a matrix, none much wider than the others."""
+    return ["backgr." if name == BACKGROUND else str(name) for name in classes]
+
+
+def view_select(label: str, part: str, names: Mapping[str, str], *, width: int) -> None:
+    """A choice of one part of the view; the gallery begins anew."""
+    key = session.controlled(f"w:{part}", getattr(session.view(), part))
+    st.selectbox(
+        label,
+        list(names),
+        format_func=lambda value: names[value],
+        label_visibility="collapsed",
+        key=key,
+        on_change=session.on(key, lambda value: session.anew(**{part: value})),
+        width=width,
+    )
+
+
+def view_switch(label: str, part: str, names: Mapping[str, str]) -> None:
+    """The same for a few values, side by side; the gallery stays where it is."""
+    key = session.controlled(f"w:{part}", getattr(session.view(), part))
+    st.segmented_control(
+        label,
+        list(names),
+        required=True,
+        format_func=lambda value: names[value],
+        label_visibility="collapsed",
+        key=key,
+        on_change=session.on(key, lambda value: session.change(**{part: value or getattr(session.view(), part)})),
+    )
+
+
+def remember_look(gallery: str) -> None:
+    """Callback: the visitor changed how the tiles of this gallery are drawn."""
+    look = gallery_component.look_of(gallery)
+    if look is not None:
+        opacity, size = _within(look.opacity, OPACITY_RANGE), _within(look.size, SIZE_RANGE)
+        session.change(overlay=look.overlay, opacity=opacity, size=size)
+
+
+def _within(value: int, limits: tuple[int, int]) -> int:
+    return min(max(value, limits[0]), limits[1])
+
+
+def pages(page: int, number: int, n: int, size: int, part: str = "page") -> None:
+    """The way to the other pages of a gallery of `n` photos, `size` on each; `part` of the view keeps the page."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="pages"):
+        first, last = (page - 1) * size + 1, min(page * size, n)
+        layout.remark(f"{count(first)} to {count(last)} of {photos(n)}")
+        key = session.controlled(f"w:{part}", page)
+        st.pagination(number, key=key, on_change=session.on(key, lambda chosen: session.change(**{part: chosen})))

@@ -1,0 +1,47 @@
+"""Charts whose marks filter the other charts and the gallery."""
+
+from collections.abc import Callable, Collection
+from functools import partial
+
+import streamlit as st
+
+from dashboard.charts.theme import Draw, Figure
+from dashboard.components import chart as chart_component
+from dashboard.state import crossfilter, session
+
+
+def chart(name: str, draw: Draw, own: Collection[str], *, alt: str, boxes: bool = False) -> None:
+    """A chart whose marks filter, by a click or (`boxes`) by a box drawn around them.
+
+    `draw` makes the figure for the chart's own filters, those with the keys `own`; without any it marks nothing.
+    """
+
+    def chosen(marks: list[object]) -> None:
+        before = session.view().filters
+        now = crossfilter.after(marks, own, before)
+        if now != before:
+            session.set_filters(now)
+
+    plot(name, draw(crossfilter.within(session.view().filters, own)), alt=alt, on_marks=chosen, boxes=boxes)
+
+
+def plot(
+    name: str,
+    figure: Figure,
+    *,
+    alt: str,
+    on_marks: Callable[[list[object]], None] | None = None,
+    boxes: bool = False,
+) -> None:
+    """A chart. `on_marks` is told what the marks carry that were clicked (`boxes`: boxed; none: a double click)."""
+    if session.charts_wait():
+        st.html(f"<div class='chart-place' style='height: {figure.layout.height}px'></div>")
+        return
+    session.allow_charts()
+    key = f"chart:{name}"
+
+    def chosen(act: Callable[[list[object]], None]) -> None:
+        if (marks := chart_component.marks_of(key)) is not None:
+            act(marks)
+
+    chart_component.chart(figure, key=key, alt=alt, boxes=boxes, on_marks=on_marks and partial(chosen, on_marks))

@@ -1,0 +1,164 @@
+"""What is at work and what has ended: the jobs of a store, with their progress.
+
+In: the server's settings. Out: elements on the page; only the live ones are drawn again every second.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import streamlit as st
+
+from dashboard.components import layout
+from dashboard.formatting import count, duration, photos, plain_markdown, things
+from dashboard.queries import source
+from dashboard.settings import Settings
+from dashboard.state import session
+from dashboard.workers.jobs import PATIENCE_SECONDS, Job, Jobs
+from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, Request, RunRequest
+from seglib.errors import SegError
+
+EVERY_SECONDS = 1.0
+EXPLORE = "Explore"
+
+_COUNTING = (CompareRequest.kind, EvaluateRequest.kind, CalibrateRequest.kind)
+FAILED = {RunRequest.kind: "unreadable", **dict.fromkeys(_COUNTING, "without a readable mask")}
+COMPUTED = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "counted")}
+"""By kind of request: what photos or masks are called that could not be worked on, and that were."""
+
+_OF_RUNS = (EvaluateRequest.kind, CalibrateRequest.kind)
+UNIT = {RunRequest.kind: "photo", CompareRequest.kind: "photo", **dict.fromkeys(_OF_RUNS, "mask")}
+"""By kind of request: what is counted; an evaluation looks at each photo once per run."""
+
+
+def render(settings: Settings) -> None:
+    jobs = Jobs(settings).all()
+    live = [job.id for job in jobs if job.live]
+    ended = [job for job in jobs if not job.live and not _of_course(job)]
+    if live:
+        with layout.card("At work", stretch=False):
+            st.fragment(partial(_live, settings, live), run_every=EVERY_SECONDS)()
+    if ended:
+        with layout.card("Ended", stretch=False):
+            for job in ended:
+                _ended(settings, job)
+
+
+def watch(settings: Settings, job_ids: Sequence[str]) -> None:
+    """These live jobs alone, drawn again every second; the whole page is, once one of them has ended."""
+    st.fragment(partial(_live, settings, list(job_ids), others=False), run_every=EVERY_SECONDS)()
+
+
+def _of_course(job: Job) -> bool:
+    """Counts are asked for by the page that shows what came of them."""
+    return job.request.kind != RunRequest.kind and job.state == "finished"
+
+
+def headline(job: Job) -> str:
+    asked = job.request
+    if isinstance(asked, RunRequest):
+        most = f", at most {photos(asked.limit)}" if asked.limit else ""
+        return f"{asked.model} · {asked.resize} · {job.precision or asked.precision}, on {asked.title}{most}"
+    if isinstance(asked, EvaluateRequest):
+        return f"Evaluation of {', '.join(asked.runs)} against {asked.title}"
+    assert isinstance(asked, CompareRequest)
+    return f"Comparison of {', '.join(asked.runs)}"
+
+
+def progress(job: Job, before: int = 0) -> str:
+    """A live job in words. `before`: jobs whose turn comes first."""
+    if job.stopping is not None:
+        return "Stopping; what is computed is kept"
+    if job.state == "waiting":
+        return f"Waiting for its turn: {count(before)} job{'' if before == 1 else 's'} before it"
+    if not job.total:
+        return job.note or "Getting ready"
+    unit = UNIT[job.request.kind]
+    parts = [f"{count(job.done)} of {things(job.total, unit)}"]
+    if job.request.kind == RunRequest.kind and job.done == job.reused + job.failed < job.total:
+        parts.append("loading the network")
+    if job.images_per_second:
+        parts.append(f"{job.images_per_second:.1f} {unit}s/s")
+    if job.seconds_left:
+        parts.append(f"about {duration(job.seconds_left)} left")
+    if job.failed:
+        parts.append(f"{count(job.failed)} {FAILED[job.request.kind]}")
+    return " · ".join(parts)
+
+
+def outcome(job: Job) -> str:
+    """An ended job in words."""
+    kind, every = job.request.kind, things(job.total, UNIT[job.request.kind])
+    counted = f"{count(job.computed)} {COMPUTED[kind]}, {count(job.reused)} known already"
+    counted += f", {count(job.failed)} {FAILED[kind]}"
+    if job.state == "finished":
+        pace = f", {job.images_per_second:.1f} {UNIT[kind]}s/s on {job.device}" if job.computed and job.device else ""
+        return f"Finished: {every}, {counted}{pace}."
+    if job.state == "failed":
+        return f"Failed: {job.sentence}"
+    how = "Cancelled" if job.state == "cancelled" else "Its process went away without a word"
+    return f"{how} after {count(job.done)} of {every}; they are kept." if job.total else f"{how}."
+
+
+def _live(settings: Settings, shown: list[str], *, others: bool = True) -> None:
+    """`others`: jobs that are not shown yet are."""
+    live = [job for job in Jobs(settings).all() if job.live and (others or job.id in shown)]
+    if {job.id for job in live} != set(shown):
+        st.rerun()  # one more or less is at work: the whole page is another
+    for job in live:
+        before = sum(other.request.lane == job.request.lane and other.asked < job.asked for other in live)
+        with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{job.id}"):
+            with st.container(width="stretch", gap="xsmall"):
+                layout.line(headline(job))
+                st.progress(job.done / job.total if job.total else 0.0, text=plain_markdown(progress(job, before)))
+            late = job.stopping is not None and job.stopping > PATIENCE_SECONDS
+            st.button(
+                "End now" if late else "Cancel",
+                key=f"stop:{job.id}",
+                disabled=job.stopping is not None and not late,
+                on_click=_attempt,
+                args=(Jobs(settings).stop, job.id),
+                help="Ends the process; parts that were not committed are lost" if late else None,
+            )
+
+
+def _ended(settings: Settings, job: Job) -> None:
+    jobs = Jobs(settings)
+    with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{job.id}"):
+        with st.container(width="stretch", gap="xsmall"):
+            layout.line(headline(job))
+            layout.remark(outcome(job))
+        with st.container(horizontal=True, width="content"):
+            if job.state == "finished" and job.run:
+                st.button("Explore", key=f"explore:{job.id}", on_click=session.open_run, args=(EXPLORE, job.run))
+            elif job.state != "finished":
+                st.button(
+                    "Resume" if job.total else "Try again",
+                    key=f"resume:{job.id}",
+                    on_click=_attempt,
+                    args=(jobs.resume, job.id),
+                )
+            st.button(
+                "Dismiss",
+                key=f"forget:{job.id}",
+                type="tertiary",
+                help="Takes it off this list; its run stays",
+                on_click=_attempt,
+                args=(jobs.forget, job.id),
+            )
+
+
+def start(settings: Settings, requests: Sequence[Request]) -> None:
+    """From a callback: start these, or say why not."""
+    for request in requests:
+        try:
+            Jobs(settings).start(request)
+        except SegError as error:
+            session.tell([source.sentence(error)])
+
+
+def _attempt(what: Callable[[str], object], job_id: str) -> None:
+    """From a callback: do it, or say why not."""
+    try:
+        what(job_id)
+    except SegError as error:
+        session.tell([source.sentence(error)])

@@ -1,0 +1,127 @@
+"""Title, key figures, exports and the report button at the top of a page."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import streamlit as st
+
+from dashboard.components import copy_link as copy_link_module
+from dashboard.components import layout
+from dashboard.formatting import count, percent, photos, plain_markdown, score
+from dashboard.queries import exports, source
+from dashboard.queries import photos as photo_queries
+from dashboard.queries.photos import Selection
+from seglib.classes import PRESENT_SHARE
+from seglib.errors import SegError
+from seglib.query.statistics import KeyFigures
+
+PRESENT_NOTE = f"present: at least {percent(PRESENT_SHARE)} of the photo"
+
+
+FILE_KINDS = {"csv": ("CSV", "text/csv"), "parquet": ("Parquet", "application/vnd.apache.parquet")}
+"""Ending -> title and media type of the tables that can be taken along."""
+
+
+def copy_link(selection: Selection) -> None:
+    """The page's address, and the command that writes the same rows."""
+    command = ["python", "-m", "seglib", "export", "stats", "--store", selection.store.path.name]
+    command += ["--run", selection.run.run, "--where", selection.filters.encode(), "--out", "selection.csv"]
+    copy_link_module.copy_link(shlex.join(command), key="copy_link")
+
+
+def head(
+    title: str,
+    selection: Selection,
+    ask: Callable[[], object],
+    *,
+    leaving: Callable[[], None],
+    choice: Callable[[], None],
+) -> bool:
+    """The head of a page of several runs: title, link, what can be taken along, and the choice of runs, which stays
+    where `ask` fails with these runs, since it may not with others. False if it failed; then the page has said why.
+    """
+    wrong = ""
+    try:
+        ask()
+    except SegError as error:
+        wrong = source.sentence(error)
+    with layout.heading(title):
+        copy_link(selection)
+        if not wrong:
+            leaving()
+    choice()
+    if wrong:
+        st.error(plain_markdown(wrong))
+    return not wrong
+
+
+def report_button(
+    selection: Selection, runs: Sequence[str], pair: tuple[str, str] | None = None, truth: str = ""
+) -> None:
+    """The report of these runs over the selected photos of the first of them; made when it is asked for."""
+    st.download_button(
+        "Report",
+        data=partial(exports.report_file, selection.store.path, tuple(runs), selection.filters, pair, truth),
+        file_name="report.html",
+        mime="text/html",
+        key="download:report",
+        help="One HTML file with figures, charts and photos, which opens without this program and without a network",
+        on_click="ignore",
+    )
+
+
+def tables(meanings: Mapping[str, str], make: Callable[[str, str], bytes], *, name: str) -> None:
+    """A page's figures to take along. `meanings`: table -> what is in it; `make(table, kind)` gives its bytes when they
+    are asked for; the files are called after `name`.
+    """
+    with st.popover("Tables", help="The figures of this page as CSV or Parquet"):
+        for table, meaning in meanings.items():
+            layout.remark(meaning)
+            with st.container(horizontal=True):
+                for kind, (title, mime) in FILE_KINDS.items():
+                    st.download_button(
+                        title,
+                        data=partial(make, table, kind),
+                        file_name=f"{name}.{table}.{kind}",
+                        mime=mime,
+                        key=f"download:{table}:{kind}",
+                        on_click="ignore",
+                    )
+
+
+def key_figures(selection: Selection) -> None:
+    figures: KeyFigures = selection.answer("key_figures")
+    unreadable, n = len(photo_queries.failures(selection.source)), figures.photos
+    layout.figures(
+        [
+            (count(figures.photos), f"photos of {count(photo_queries.total(selection.source))}"),
+            (
+                percent(figures.mean_foreground_share),
+                f"mean foreground share, n = {_n(figures.mean_foreground_share, n)}",
+            ),
+            (score(figures.mean_confidence), f"mean confidence (0 to 1), n = {_n(figures.mean_confidence, n)}"),
+            (f"{count(figures.agreeing)} of {count(figures.claiming)}", "folder label = animal"),
+            (count(unreadable), "unreadable files in the store"),
+        ]
+    )
+
+
+def _n(mean: float | None, photos_of_run: int) -> str:
+    """A run has a measure for all of its photos or for none."""
+    return count(0 if mean is None else photos_of_run)
+
+
+def is_empty(selection: Selection) -> bool:
+    """True if no photo passes; then the page has already said so."""
+    figures: KeyFigures = selection.answer("key_figures")
+    if figures.photos:
+        return False
+    if photo_queries.total(selection.source) == 0:
+        st.info("This run holds no photos yet. If it is at work now, reload this page in a moment.")
+    else:
+        st.info(
+            f"None of the {photos(photo_queries.total(selection.source))} passes all filters: "
+            "take one away above, or clear them all."
+        )
+    return True

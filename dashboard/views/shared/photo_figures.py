@@ -1,0 +1,67 @@
+"""The figures of one photo, of one network or of several side by side.
+
+In: titles, and rows as `stats.row` makes them. Out: a card on the page. Knows nothing of where the rows come from.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dashboard.components import layout
+from dashboard.formatting import NOTHING, count, percent, score
+from seglib.classes import BACKGROUND
+from seglib.masks.statistics import MEASURES, blobs_column, pixels_column
+
+Figures = dict[str, Any]
+"""`stats.row` of one picture; `damage` says in a sentence why measures are missing."""
+
+
+def render(seen: Sequence[tuple[str, Figures | None]]) -> None:
+    """Share, pixels and blobs per class, and the measures; None where a network has not looked at the photo."""
+    found = [one for _, one in seen]
+    numbered = [f"{number} {title}" for number, (title, _) in enumerate(seen, 1)]
+    with layout.card("Figures", "of the masks, each on its own grid"):
+        layout.grid(
+            [("", 1), *((title, 3) for title in numbered)] if len(seen) > 1 else [],
+            ["class", *("share", "pixels", "blobs") * len(seen)],
+            [[name, *(text for one in found for text in _of_class(one, name))] for name in _classes(found)],
+        )
+        layout.grid(
+            [],
+            ["certainty, 0 to 1", *(title if len(seen) > 1 else "mean of the photo" for title in numbered)],
+            [
+                *([name.replace("_", " "), *(_measure(one, name) for one in found)] for name in MEASURES),
+                ["size of the mask", *(_size(one) for one in found)],
+            ],
+        )
+        layout.remarks(list(dict.fromkeys(one["damage"] for one in found if one is not None and "damage" in one)))
+
+
+def _classes(found: Sequence[Figures | None]) -> list[str]:
+    """Those with a pixel in any run, the largest first, background last."""
+    largest: dict[str, float] = {}
+    for one in found:
+        for key in one.keys() if one is not None else ():
+            kind, _, name = str(key).partition(":")
+            if kind == "px" and (share := _share(one, name)):
+                largest[name] = max(largest.get(name, 0), share)
+    return sorted(largest, key=lambda name: (name == BACKGROUND, -largest[name]))
+
+
+def _share(one: Any, name: str) -> float | None:
+    pixels = one.get(pixels_column(name))
+    return None if pixels is None else float(pixels) / float(one["grid_width"] * one["grid_height"])
+
+
+def _of_class(one: Figures | None, name: str) -> tuple[str, str, str]:
+    if one is None or (share := _share(one, name)) is None:
+        return percent(None), percent(None), percent(None)
+    return percent(share), count(int(one[pixels_column(name)])), count(int(one[blobs_column(name)]))
+
+
+def _measure(one: Figures | None, name: str) -> str:
+    value = None if one is None else one[name]
+    return score(None if value is None else float(value))
+
+
+def _size(one: Figures | None) -> str:
+    return NOTHING if one is None else f"{count(int(one['grid_width']))} x {count(int(one['grid_height']))} pixels"

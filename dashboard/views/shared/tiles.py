@@ -1,0 +1,75 @@
+"""The gallery's tiles: what each says and where its pictures are.
+
+In: rows of one run's table. Out: `Tile`s, plain data. Knows nothing of the gallery's order, pages or look.
+"""
+
+from collections.abc import Set
+from typing import Any
+
+import pandas as pd
+
+from dashboard.charts.theme import class_colours
+from dashboard.components.gallery import Tile
+from dashboard.formatting import percent, score
+from dashboard.server import media_urls
+from seglib.classes import BACKGROUND, PRESENT_SHARE
+from seglib.masks.overlay import alt_text
+from seglib.query.columns import agreement, classes_of, shares
+from seglib.store import tags
+from seglib.store.store import Store
+
+_TOLD = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence", "tags"]
+
+
+CHANGED = "changed since its scan"
+
+
+def tiles(
+    rows: pd.DataFrame,
+    store: Store,
+    run: str,
+    colours: str,
+    *,
+    link: str = "",
+    with_dataset: bool = False,
+    changed: Set[tuple[str, str]] = frozenset(),
+) -> list[Tile]:
+    """One tile per row.
+
+    `colours`: the palette of masks and bars; `link`: address of a photo's page up to its image_id; `changed`: (data
+    set, path) of changed files.
+    """
+    names = classes_of(rows)
+    paint = class_colours(names, colours)
+    told: list[dict[Any, Any]] = rows[_TOLD].astype("object").to_dict("records")
+    per_class = pd.DataFrame({name: shares(rows, name) for name in names}, index=rows.index).to_dict("records")
+    verdicts = agreement(rows).tolist()
+    found = []
+    for row, share, verdict in zip(told, per_class, verdicts, strict=True):
+        there = present_classes({str(name): float(part) for name, part in share.items()})
+        warning = f"folder {row['label']}, network {row['animal']}" if verdict == "contradicts" else ""
+        found.append(
+            Tile(
+                id=row["image_id"],
+                href=f"{link}{row['image_id']}" if link else "",
+                photo=media_urls.thumbnail_url(store, row["image_id"]),
+                mask=media_urls.overlay_url(store, run, row["image_id"], colours),
+                aspect=row["width"] / row["height"],
+                name=f"{row['dataset']}: {row['path']}" if with_dataset else row["path"],
+                alt=f"{row['path']}: {alt_text(dict(there))}" + (f". Contradiction: {warning}" if warning else ""),
+                found=there[0][0] if there else "background only",
+                share=percent(there[0][1]) if there else "",
+                aside=f"conf {score(row['confidence'])}",
+                warning=warning,
+                note=CHANGED if (row["dataset"], row["path"]) in changed else "",
+                bar=[(name, round(part, 4), paint[name]) for name, part in there],
+                tags=tags.split(row["tags"]),
+            )
+        )
+    return found
+
+
+def present_classes(share: dict[str, float]) -> list[tuple[str, float]]:
+    """(class, share) of what is present, the largest first, background aside."""
+    there = [(name, part) for name, part in share.items() if name != BACKGROUND and part >= PRESENT_SHARE]
+    return sorted(there, key=lambda pair: -pair[1])

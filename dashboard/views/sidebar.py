@@ -1,0 +1,197 @@
+"""The filter bar: the active run, and one widget for each entry of `seglib.query.filters.FILTERS`.
+
+In: the selection's source and runs. Out: nothing; a widget changes the visitor's view in its callback.
+A new filter of the library appears here by itself, below "More filters". Knows nothing of charts or galleries.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import streamlit as st
+
+from dashboard.formatting import count, named, plain_markdown
+from dashboard.queries import photos as photo_queries
+from dashboard.queries.source import Source, run_labels
+from dashboard.state import session
+from seglib.classes import ANIMALS
+from seglib.query.columns import AGREEMENTS
+from seglib.query.filters import FILTERS, MOST_COUNT, ClassCount, ClassRange, Count, Filter, Names, Present, Range, Text
+from seglib.store.records import Run
+
+MAIN: tuple[str, ...] = ("dataset", "split", "label", "tag", "present", "share", "agreement", "confidence", "path")
+"""Filters that are always open, in this order."""
+
+MOST_PILLS = 6
+"""With more choices than this, a list to search in replaces the buttons."""
+
+MOST_FREQUENT = ""
+"""The class to look at, if none is chosen; which one that is may change with each filter."""
+
+_ORDERS = {"agreement": AGREEMENTS, "animal": (*ANIMALS, "none"), "split": ("train", "val", "test")}
+
+
+def render_runs(runs: Sequence[Run], active: str) -> None:
+    """The choice of the active run, the newest first."""
+    names = [run.run for run in reversed(runs)]
+    labels = run_labels(runs)
+    with st.sidebar:
+        key = session.controlled("w:run", active)
+        st.selectbox(
+            "Run", names, format_func=lambda name: labels[name], key=key, on_change=session.on(key, _choose_run)
+        )
+
+
+def render_filters(source: Source, focus: str) -> None:
+    rest = [key for key in FILTERS if key not in MAIN]
+    active = {key.partition(".")[0] for key in session.view().filters}
+    with st.sidebar:
+        for key in MAIN:
+            _widget(source, FILTERS[key], focus)
+        more = st.expander("More filters", expanded=bool(active & set(rest)), key="w:more", on_change="rerun")
+        if more.open:  # what is not seen need not be drawn
+            with more:
+                for key in rest:
+                    _widget(source, FILTERS[key], focus)
+
+
+def _widget(source: Source, entry: Filter, focus: str) -> None:
+    for kind, draw in _WIDGETS.items():
+        if isinstance(entry, kind):
+            draw(source, entry, focus)
+            return
+
+
+def _choice(source: Source, entry: Filter, _: str) -> None:
+    chosen = [str(value) for value in session.view().filters.get(entry.key, ())]
+    found = photo_queries.options(source, entry.key)
+    values = list(dict.fromkeys([*_in_order(entry, found), *chosen]))
+    if len(values) < 2 and not chosen:
+        return
+    key = session.controlled(f"w:{entry.key}", chosen)
+    apply = session.on(key, partial(_set, entry.key))
+    if len(values) <= MOST_PILLS:
+        st.pills(
+            entry.label,
+            values,
+            selection_mode="multi",
+            format_func=lambda value: f"{plain_markdown(named(value))} {count(found.get(value, 0))}",
+            key=key,
+            on_change=apply,
+        )
+    else:
+        st.multiselect(
+            entry.label,
+            values,
+            format_func=lambda value: f"{named(value)} · {count(found.get(value, 0))}",
+            key=key,
+            placeholder="Any",
+            on_change=apply,
+        )
+
+
+def _in_order(entry: Filter, found: dict[str, int]) -> list[str]:
+    """Known vocabularies in their own order, classes by number of photos, all else by name."""
+    if isinstance(entry, Present) or entry.key == "dominant":
+        return sorted(found, key=lambda value: -found[value])
+    order = _ORDERS.get(entry.key, ())
+    return sorted(found, key=lambda value: (order.index(value) if value in order else len(order), value))
+
+
+def _range(_: Source, entry: Filter, __: str) -> None:
+    _slider(entry.key, entry.label, "%.2f")
+
+
+def _class_range(source: Source, entry: Filter, focus: str) -> None:
+    """One slider for the chosen class, and one for each other class that is filtered already."""
+    chosen = [key.partition(".")[2] for key in session.view().filters if key.startswith(f"{entry.key}.")]
+    for name in chosen:
+        if name != focus:
+            _slider(f"{entry.key}.{name}", f"{entry.label} {plain_markdown(name)}", "percent")
+    found = photo_queries.options(source, "present")
+    names = [MOST_FREQUENT, *sorted(found, key=lambda n: -found[n])]
+    wanted = session.view().focus
+    key = session.controlled("w:focus", wanted)
+    st.selectbox(
+        "Class to look at",
+        list(dict.fromkeys([*names, wanted])),
+        format_func=lambda name: name or "The most frequent one",
+        key=key,
+        on_change=session.on(key, _choose_focus),
+    )
+    if focus:
+        _slider(f"{entry.key}.{focus}", f"{entry.label} {plain_markdown(focus)}", "percent")
+
+
+def _slider(key: str, label: str, form: str) -> None:
+    chosen = session.view().filters.get(key, (0.0, 1.0))
+    widget = session.controlled(f"w:{key}", chosen)
+    st.slider(
+        label,
+        0.0,
+        1.0,
+        step=0.01,
+        format=form,
+        key=widget,
+        on_change=session.on(widget, partial(_set_range, key)),
+    )
+
+
+def _class_count(source: Source, entry: Filter, focus: str) -> None:
+    """One slider for each class whose regions are filtered already, and one for the chosen class."""
+    chosen = [key.partition(".")[2] for key in session.view().filters if key.startswith(f"{entry.key}.")]
+    for name in dict.fromkeys([*chosen, *([focus] if focus else [])]):
+        _count_slider(source, f"{entry.key}.{name}", f"{entry.label} {plain_markdown(name)}")
+
+
+def _count(source: Source, entry: Filter, _: str) -> None:
+    _count_slider(source, entry.key, entry.label)
+
+
+def _count_slider(source: Source, key: str, label: str) -> None:
+    """Between the least and the greatest value of the run; an end of the slider is no limit."""
+    ends = photo_queries.extent(source, key)
+    low, high = (int(end) for end in session.view().filters.get(key, ends))
+    chosen = max(low, ends[0]), min(high, ends[1])
+    if ends[0] == ends[1] or chosen[0] > chosen[1]:
+        return
+    widget = session.controlled(f"w:{key}", chosen)
+    apply = session.on(widget, partial(_set_counts, key, ends))
+    st.slider(label, ends[0], ends[1], step=1, key=widget, on_change=apply)
+
+
+def _text(_: Source, entry: Filter, __: str) -> None:
+    key = session.controlled(f"w:{entry.key}", session.view().filters.get(entry.key, ""))
+    st.text_input(entry.label, key=key, placeholder="e.g. cat.41", on_change=session.on(key, partial(_set, entry.key)))
+
+
+_WIDGETS: dict[type, Callable[[Source, Filter, str], None]] = {
+    Names: _choice,
+    ClassRange: _class_range,
+    Range: _range,
+    ClassCount: _class_count,
+    Count: _count,
+    Text: _text,
+}
+"""Kind of filter -> how it is drawn; the first kind that fits."""
+
+
+def _set(key: str, value: Sequence[str]) -> None:
+    session.set_view(session.view().with_filter(key, value if isinstance(value, str) else tuple(value)))
+
+
+def _set_range(key: str, value: tuple[float, float]) -> None:
+    low, high = round(value[0], 4), round(value[1], 4)
+    session.set_view(session.view().with_filter(key, None if (low, high) == (0, 1) else (low, high)))
+
+
+def _set_counts(key: str, ends: tuple[int, int], value: tuple[int, int]) -> None:
+    low, high = value[0] if value[0] > ends[0] else 0, value[1] if value[1] < ends[1] else MOST_COUNT
+    session.set_view(session.view().with_filter(key, None if value == ends else (low, high)))
+
+
+def _choose_run(run: str) -> None:
+    session.anew(run=run)
+
+
+def _choose_focus(name: str) -> None:
+    session.anew(focus=name)

@@ -1,0 +1,358 @@
+"""Try: what do the networks see in a photo that somebody brings along? Nothing is kept unless asked for.
+
+In: the server's settings; photos from the visitor's disk or camera. Out: the page; it needs no run, and no store.
+The networks run in the process behind `predictor`; what they saw stays in the visit and goes with it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.charts import theme
+from dashboard.components import layout, viewer
+from dashboard.components.viewer import Picture, Place, RunShown, ViewerLook
+from dashboard.formatting import count, percent, photos, plain_markdown, score
+from dashboard.queries import source
+from dashboard.server import rendering
+from dashboard.settings import Settings
+from dashboard.state import session
+from dashboard.state.view import View
+from dashboard.views.shared import controls, photo_figures
+from dashboard.workers import photo_folders, uploads
+from dashboard.workers.jobs import Jobs
+from dashboard.workers.predictor import Seen, predictor
+from dashboard.workers.requests import RunRequest
+from dashboard.workers.uploads import MOST_BYTES, MOST_PHOTOS, Photo
+from seglib.data.image import REASONS
+from seglib.data.scan import STORE_MARKER, SUFFIXES
+from seglib.errors import BadImage, SegError
+from seglib.masks.overlay import alt_text
+from seglib.masks.statistics import MEASURES, pixels_column, share_column
+from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
+from seglib.query import export
+from seglib.store.records import Run
+
+TITLE = "Try"
+RUNS = "Runs"
+VIEWER = "try_viewer"
+MOST_MODELS = 4
+"""Networks side by side."""
+
+OWN = ""
+RESIZES: tuple[str, ...] = (OWN, "224", "512x512", "short:520", "native")
+
+_FILES, _CAMERA, _CAMERA_ON = "try:files", "try:camera", "try:camera_on"
+_MODELS, _RESIZE, _SHOWN, _SEEN = "try:models", "try:resize", "try:shown", "try:seen"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a network could not look."""
+
+    sentence: str
+    final: bool
+    """It is the photo's own fault: asking again would change nothing."""
+
+
+Answer = Seen | Refusal
+
+
+def render(settings: Settings) -> None:
+    runs = source.stored(settings.store)[2] if (settings.store / STORE_MARKER).is_file() else []
+    with layout.heading(TITLE):
+        pass
+    with layout.card(
+        "Your photos", "they stay in memory for this visit; nothing is stored unless you ask", stretch=False
+    ):
+        brought, notes = uploads.accepted(_files())
+        models, resize = _choices()
+    layout.tell(notes)
+    if not brought:
+        st.info("Choose photos or take one, and the networks chosen here look at them.")
+        return
+    if not models:
+        st.info("Choose at least one network.")
+        return
+    answers = _answers(settings, brought, models, resize, runs)
+    seen = {photo.id: _of_photo(photo, models, answers) for photo in brought}
+    _complaints(brought, answers)
+    readable = [photo for photo in brought if seen[photo.id]]
+    if readable:
+        _look(readable, seen)
+        _every(readable, seen)
+        _keep(settings, readable, models, resize)
+
+
+# --- what is asked for ---------------------------------------------------------------------------------------------
+
+
+def _files() -> list[tuple[str, bytes]]:
+    chosen = st.file_uploader(
+        f"Photos, at most {MOST_PHOTOS} of up to {MOST_BYTES // 1_000_000} MB each",
+        type=sorted(suffix.removeprefix(".") for suffix in SUFFIXES),
+        accept_multiple_files=True,
+        key=_FILES,
+    )
+    taken = None
+    if st.toggle("Use the camera", key=_CAMERA_ON):
+        taken = st.camera_input("A picture from the camera", key=_CAMERA)
+    return [(file.name, file.getvalue()) for file in (*chosen, *([taken] if taken else []))]
+
+
+def _choices() -> tuple[list[ModelSpec], str]:
+    here = [name for name, spec in MODELS.items() if spec.path.exists()]
+    left, right = st.columns([2, 1])
+    with left:
+        names = st.multiselect(
+            f"Networks side by side, at most {MOST_MODELS}",
+            here,
+            default=[DEFAULT_MODEL] if DEFAULT_MODEL in here else here[:1],
+            max_selections=MOST_MODELS,
+            key=_MODELS,
+        )
+        if missing := len(MODELS) - len(here):
+            layout.remark(f"{count(missing)} more are known; the first run of one downloads its weights.")
+    with right:
+        resize = st.selectbox(
+            "Resize", RESIZES, format_func=lambda text: text or "As the network was made for", key=_RESIZE
+        )
+    return [MODELS[name] for name in names], resize
+
+
+# --- asking --------------------------------------------------------------------------------------------------------
+
+
+def _answers(
+    settings: Settings, brought: Sequence[Photo], models: Sequence[ModelSpec], resize: str, runs: Sequence[Run]
+) -> dict[tuple[str, str], Answer]:
+    """(image_id, model) -> answer; those of this visit are not asked for again."""
+    likes = {spec.name: _like(spec, resize, runs) for spec in models}
+    known: dict[tuple[str, ...], Answer] = st.session_state.get(_SEEN, {})
+    wanted = {
+        (photo.id, spec.name): (photo.id, spec.name, resize, like.run if (like := likes[spec.name]) else "")
+        for spec in models
+        for photo in brought
+    }
+    data_of = {photo.id: photo.data for photo in brought}
+    missing = [(pair, key) for pair, key in wanted.items() if key not in known]
+    if missing:
+        bar = st.progress(0.0)
+        for number, ((image_id, model), key) in enumerate(missing):
+            bar.progress(number / len(missing), text=f"{plain_markdown(model)}, {number + 1} of {len(missing)}")
+            like = likes[model]
+            known[key] = _answer(
+                data_of[image_id], model, resize, None if like is None else (settings.store.resolve(), like)
+            )
+        bar.empty()
+    st.session_state[_SEEN] = {key: known[key] for key in wanted.values()}
+    return {pair: known[key] for pair, key in wanted.items()}
+
+
+def _answer(photo: bytes, model: str, resize: str, like: tuple[Path, Run] | None) -> Answer:
+    try:
+        return predictor.predict(photo, model=model, resize=resize, like=like)
+    except BadImage as error:
+        return Refusal(f"It cannot be read: {REASONS[error.reason]}.", final=True)
+    except SegError as error:
+        return Refusal(source.sentence(error), final=False)
+
+
+def _like(spec: ModelSpec, resize: str, runs: Sequence[Run]) -> Run | None:
+    """The newest run of this model and resize in the store: its precision is taken."""
+    asked = resize or spec.resize.text
+    return next((run for run in reversed(runs) if (run.model, run.resize) == (spec.name, asked)), None)
+
+
+def _of_photo(
+    photo: Photo, models: Sequence[ModelSpec], answers: dict[tuple[str, str], Answer]
+) -> list[tuple[str, Seen]]:
+    """(title, what was seen) of the networks that could look."""
+    found = [(spec.name, answers[photo.id, spec.name]) for spec in models]
+    return [(name, answer) for name, answer in found if isinstance(answer, Seen)]
+
+
+def _complaints(brought: Sequence[Photo], answers: dict[tuple[str, str], Answer]) -> None:
+    """Each once, though several networks say the same of a photo."""
+    names = {photo.id: photo.name for photo in brought}
+    refused = [(names[image_id], answer) for (image_id, _), answer in answers.items() if isinstance(answer, Refusal)]
+    layout.tell(list(dict.fromkeys(f"{name}: {answer.sentence}" for name, answer in refused)))
+    if any(not answer.final for _, answer in refused):
+        st.button("Ask again", key="again", on_click=_forget_complaints)
+
+
+def _forget_complaints() -> None:
+    kept = {key: answer for key, answer in st.session_state[_SEEN].items() if isinstance(answer, Seen)}
+    st.session_state[_SEEN] = kept
+
+
+# --- showing -------------------------------------------------------------------------------------------------------
+
+
+def _look(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) -> None:
+    """One photo under all masks, and its figures."""
+    ids = [photo.id for photo in readable]
+    shown = st.session_state.get(_SHOWN)
+    at = ids.index(shown) if shown in ids else 0
+    st.session_state[_SHOWN] = ids[at]
+    with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
+        names = {photo.id: photo.name for photo in readable}
+        st.selectbox("Photo", ids, format_func=lambda i: names.get(i, i), key=_SHOWN, width="stretch")
+        controls.colours_select()
+    view = session.view()
+    near = readable[max(0, at - 1) : at + 2]  # its neighbours, so that the next one is there at once
+    viewer.viewer(
+        [_picture(photo, seen[photo.id]) for photo in near],
+        near.index(readable[at]),
+        [_run_shown(title, one, view.palette) for title, one in seen[ids[at]]],
+        Place(position=at, total=len(ids)),
+        ViewerLook(
+            overlay=view.overlay,
+            opacity=view.opacity,
+            outline=view.outline,
+            uncertainty=False,
+            names=view.names,
+            hidden=view.hidden,
+            difference=view.difference,
+        ),
+        usual_opacity=View().opacity,
+        key=VIEWER,
+        on_go=_go,
+    )
+    here = seen[ids[at]]
+    left, right = st.columns([3, 2])
+    with left:
+        photo_figures.render([(title, one.row) for title, one in here])
+    with right:
+        _agreement(here)
+        _how(here)
+
+
+def _picture(photo: Photo, seen: Sequence[tuple[str, Seen]]) -> Picture:
+    first = seen[0][1]
+    return Picture(
+        image_id=photo.id,
+        name=photo.name,
+        width=first.width,
+        height=first.height,
+        photo=uploads.address(first.picture, "jpeg"),
+        thumbnail=None,
+        note="",
+        masks={title: uploads.address(rendering.grey_mask(one.mask), "png") for title, one in seen},
+        heats={},
+    )
+
+
+def _run_shown(title: str, one: Seen, colours: str) -> RunShown:
+    paint = theme.class_colours(one.classes, colours)
+    return RunShown(run=title, title=title, names=one.classes, colours=tuple(paint[name] for name in one.classes))
+
+
+def _go() -> None:
+    """The visitor went to another photo in the viewer."""
+    if (sent := viewer.went(VIEWER)) is None:
+        return
+    st.session_state[_SHOWN], look = sent
+    session.change(
+        overlay=look.overlay,
+        opacity=look.opacity,
+        outline=look.outline,
+        names=look.names,
+        hidden=look.hidden,
+        difference=look.difference,
+    )
+
+
+def _agreement(seen: Sequence[tuple[str, Seen]]) -> None:
+    pairs = uploads.agreements(seen)
+    if pairs:
+        with layout.card("Pixel agreement", "pixels of the same class in both; agreement, not accuracy", stretch=False):
+            layout.grid([], ["networks", "agreement"], [[f"{a} and {b}", percent(share)] for a, b, share in pairs])
+
+
+def _how(seen: Sequence[tuple[str, Seen]]) -> None:
+    with layout.card("How it was computed", stretch=False):
+        layout.grid(
+            [],
+            ["network", "mask", "precision", "time"],
+            [
+                [
+                    title,
+                    f"{one.row['grid_width']} x {one.row['grid_height']}",
+                    f"{one.precision} on {one.device}",
+                    f"{one.seconds * 1000:.0f} ms",
+                ]
+                for title, one in seen
+            ],
+        )
+
+
+def _every(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) -> None:
+    """All photos and networks as a table, and what the store would hold of them as CSV."""
+    rows = [(photo, title, one) for photo in readable for title, one in seen[photo.id]]
+    with layout.card("All of them", f"n = {photos(len(readable))}", stretch=False):
+        table = [
+            {
+                "photo": photo.name,
+                "network": title,
+                "seen": alt_text(_shares(one)),
+                "confidence": score(one.row["confidence"]),
+                "low margin": percent(one.row["low_margin"]),
+            }
+            for photo, title, one in rows
+        ]
+        st.dataframe(pd.DataFrame(table), hide_index=True, alt="What each network saw in each photo")
+        st.download_button(
+            "CSV",
+            data=lambda: export.csv_bytes(_statistics(rows)),
+            file_name="tried.csv",
+            mime="text/csv",
+            key="download:tried",
+            help="The statistics as in an export of the store",
+            on_click="ignore",
+        )
+
+
+def _shares(one: Seen) -> dict[str, float]:
+    pixels = one.row["grid_width"] * one.row["grid_height"]
+    return {name: one.row[pixels_column(name)] / pixels for name in one.classes}
+
+
+def _statistics(rows: Sequence[tuple[Photo, str, Seen]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"path": photo.name, "width": one.width, "height": one.height, "image_id": photo.id}
+            | {"run": one.run, "model": title}
+            | one.row
+            | {share_column(name): share for name, share in _shares(one).items()}
+            for photo, title, one in rows
+        ]
+    ).astype(dict.fromkeys(MEASURES, "float32"))
+
+
+# --- keeping -------------------------------------------------------------------------------------------------------
+
+
+def _keep(settings: Settings, readable: Sequence[Photo], models: Sequence[ModelSpec], resize: str) -> None:
+    where = f"{settings.data[0].name}/{photo_folders.UPLOADS}"
+    with layout.card("Keep in the store", stretch=False):
+        layout.remark(
+            f"Writes {photos(len(readable))} into the folder {where} of this machine, and starts "
+            f"{'a run' if len(models) == 1 else f'{len(models)} runs'} over that folder."
+        )
+        st.button("Keep", key="keep", on_click=_kept, args=(settings, readable, models, resize))
+
+
+def _kept(settings: Settings, readable: Sequence[Photo], models: Sequence[ModelSpec], resize: str) -> None:
+    try:
+        for photo in readable:
+            photo_folders.keep(settings.data, photo.name, photo.data)
+        folder = photo_folders.uploads(settings.data)
+        for spec in models:
+            asked = resize or spec.resize.text
+            Jobs(settings).start(RunRequest(folder=folder.id, title=folder.title, model=spec.name, resize=asked))
+    except SegError as error:
+        session.tell([source.sentence(error)])
+    session.go(RUNS)

@@ -1,0 +1,1 @@
+"""Processes that outlive a page: runs, comparisons, evaluations and predictions."""

@@ -1,0 +1,64 @@
+"""Uncertainty maps for the viewer: one at a time, from the process that runs the networks.
+
+In: a store, one of its runs, a photo's bytes. Out: a grey PNG at the grid's size, 0..255 = entropy 0..1, or
+`CannotCompute` with one sentence for the page. Knows nothing of routes, files or caches.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from threading import BoundedSemaphore, Lock
+
+from dashboard.formatting import without_places
+from dashboard.workers.predictor import BUSY, DIED, Predictor, predictor
+from seglib.errors import BadImage, SegError
+from seglib.store.records import Run
+from seglib.store.store import Store
+
+MOST_WAITING = 4
+"""Further ones are turned away, so that they do not fill the server's threads."""
+
+_LOOK_SECONDS = 0.5
+
+
+class CannotCompute(Exception):
+    """`status` is that of the HTTP answer: 422 if this map cannot be had, 503 if it may be had later."""
+
+    def __init__(self, sentence: str, status: int = 422) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Maps:
+    """Those who wait for a map; safe for threads."""
+
+    def __init__(self, asked: Predictor = predictor) -> None:
+        self._asked = asked
+        self._turn, self._places = Lock(), BoundedSemaphore(MOST_WAITING)
+
+    def png(self, store: Store, run: Run, photo: bytes, *, abandoned: Callable[[], bool] = lambda: False) -> bytes:
+        """`abandoned` is asked while waiting for a turn. Raises `CannotCompute`."""
+        with self._my_turn(abandoned):
+            try:
+                _, (png,) = self._asked.ask("uncertainty", {"run": asdict(run), "store": str(store.path)}, photo)
+            except BadImage as error:
+                raise CannotCompute(f"The photo cannot be read: {error.detail}") from None
+            except SegError as error:
+                status = 503 if str(error) in (BUSY, DIED) else 422
+                raise CannotCompute(without_places(str(error)), status) from None
+        return png
+
+    @contextmanager
+    def _my_turn(self, abandoned: Callable[[], bool]) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise CannotCompute("Other maps are being computed: try again in a moment.", 503)
+        try:
+            while not self._turn.acquire(timeout=_LOOK_SECONDS):
+                if abandoned():
+                    raise CannotCompute("Nobody waits for this map any more.", 503)
+            try:
+                yield
+            finally:
+                self._turn.release()
+        finally:
+            self._places.release()

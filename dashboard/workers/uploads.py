@@ -1,0 +1,66 @@
+"""Photos that a visitor shows a network: which are taken, what was seen in them, how far networks agree.
+
+In: names and bytes that came from a browser. Out: `Photo`s and sentences about those not taken; addresses that hold
+the picture itself, so that the server needs to keep nothing. Knows nothing of Streamlit, stores or pages.
+"""
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from dashboard.workers.predictor import Seen
+from seglib.data.image import image_id
+from seglib.masks.png import Mask, read_index_png, stretched
+
+MOST_PHOTOS = 20
+MOST_BYTES = 20_000_000
+"""Of one photo's file; `server.maxUploadSize` says the same to the browser."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    name: str
+    data: bytes
+    id: str
+    """`image_id`, as in the store."""
+
+
+def accepted(files: Iterable[tuple[str, bytes]]) -> tuple[list[Photo], list[str]]:
+    """The photos that are looked at, each content once, and a sentence for each that is not."""
+    taken: dict[str, Photo] = {}
+    notes = []
+    for name, data in files:
+        if len(data) > MOST_BYTES:
+            notes.append(f"{name} has {len(data) / 1e6:.0f} MB, and at most {MOST_BYTES / 1e6:.0f} MB are looked at.")
+        elif (photo := Photo(name, data, image_id(data))).id in taken:
+            notes.append(f"{name} has the same content as {taken[photo.id].name}.")
+        elif len(taken) == MOST_PHOTOS:
+            notes.append(f"{name} was left out: at most {MOST_PHOTOS} photos are looked at.")
+        else:
+            taken[photo.id] = photo
+    return list(taken.values()), notes
+
+
+def address(data: bytes, kind: str) -> str:
+    """The picture itself as an address: `data:image/png;base64,...`."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def pixel_agreement(one: Mask, other: Mask) -> float:
+    """Share of pixels that are the same class in both, on the finer of the two grids (of equals the wider)."""
+    grid = max((one.shape, other.shape), key=lambda shape: (shape[0] * shape[1], shape[1]))
+    size_wh = (grid[1], grid[0])
+    return float(np.mean(stretched(one, size_wh) == stretched(other, size_wh)))
+
+
+def agreements(seen: Sequence[tuple[str, Seen]]) -> list[tuple[str, str, float]]:
+    """(title, title, pixel agreement) of each pair of networks that know the same classes."""
+    masks = [(title, one.classes, read_index_png(one.mask)) for title, one in seen]
+    return [
+        (title, other_title, pixel_agreement(mask, other))
+        for (title, classes, mask), (other_title, other_classes, other) in combinations(masks, 2)
+        if classes == other_classes
+    ]

@@ -1,0 +1,155 @@
+"""What the pages know of a store follows the store, and equals what the shell says."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dashboard.queries import exports
+from dashboard.queries import photos as photo_queries
+from dashboard.queries.source import Source, sentence, stored
+from dashboard.state.view import SORTS
+from seglib.cli.main import main as seglib
+from seglib.errors import StoreError
+from seglib.query import statistics
+from seglib.query.filters import Filters, select
+from seglib.store import tags
+
+from .conftest import NASTY, PIXELS, fill, id_of
+
+
+@pytest.fixture
+def source(full) -> Source:
+    _, version, runs = stored(full)
+    return Source(str(full), version, runs[-1].run)
+
+
+def test_choices_count_the_whole_run(source):
+    assert photo_queries.options(source, "label") == {"cats": 3, "dogs": 2, "others": 1}
+    assert photo_queries.options(source, "agreement") == {"": 1, "agrees": 3, "contradicts": 1, "neither": 1}
+    assert photo_queries.options(source, "present") == {"background": 6, "cat": 2, "dog": 2, "person": 2}
+    assert photo_queries.options(source, "split") == {"": 6}
+
+
+def test_a_selection_is_positions_in_the_run(source):
+    chosen = photo_queries.positions(source, Filters.decode("label=cats"), "confidence", "")
+    assert photo_queries.rows(source, chosen)["path"].tolist() == ["cats/b.jpg", "cats/c.jpg", "cats/a.jpg"]
+    most = photo_queries.positions(source, Filters(), "-share", "person")
+    assert photo_queries.rows(source, most)["path"].tolist()[:2] == [NASTY, "cats/c.jpg"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "where",
+    ["", "label=cats", "label=cats&share.cat=0.1..1", "confidence=0.6..1&present=person&path=c", "path=nothing"],
+)
+@pytest.mark.parametrize("sort", list(SORTS))
+def test_what_is_put_together_from_single_filters_and_one_order_is_what_the_library_says(source, where, sort):
+    filters, name = Filters.decode(where), "cat"
+    chosen = select(photo_queries.table(source), filters)
+    at = statistics.ordered(chosen, sort.removeprefix("-"), descending=sort.startswith("-"), name=name)
+    shown = photo_queries.rows(source, photo_queries.positions(source, filters, sort, name))
+    assert shown["path"].tolist() == chosen["path"].iloc[at].tolist()
+    assert photo_queries.selected(source, filters).tolist() == chosen.index.tolist()
+    for question, ask in photo_queries.QUESTIONS.items():
+        assert str(photo_queries.answer(source, filters, question, name)) == str(ask(chosen, name))
+
+
+def test_a_photo_that_changed_since_its_scan_is_known(source, full):
+    photos = full.parent / "photos" / "cats"
+    photos.mkdir(parents=True)
+    rows = photo_queries.rows(source, photo_queries.selected(source, Filters()))
+    assert photo_queries.changed(source, rows) == set()  # none of them is there
+    (photos / "a.jpg").write_bytes(b"x")
+    (photos / "b.jpg").write_bytes(b"x")
+    os.utime(photos / "b.jpg", ns=(1, 1))  # as it was scanned
+    assert photo_queries.changed(source, rows) == {("photos", "cats/a.jpg")}
+
+
+def test_every_question_has_an_answer_for_every_selection(source):
+    for question in photo_queries.QUESTIONS:
+        for where in ("", "label=cats", "path=nothing"):
+            assert photo_queries.answer(source, Filters.decode(where), question, "cat") is not None
+
+
+def test_questions_of_a_selection(source):
+    assert photo_queries.answer(source, Filters(), "contradictions") == 1
+    assert photo_queries.answer(source, Filters.decode("label=dogs"), "key_figures").photos == 2
+    bins = photo_queries.answer(source, Filters(), "share", "cat")
+    assert bins["count"].tolist() == [4, 0, 1, 0, 0, 1, 0, 0, 0, 0]
+
+
+def test_the_class_to_look_at(source):
+    assert photo_queries.main_class(source, Filters()) == "cat"
+    assert photo_queries.main_class(source, Filters.decode("label=others")) == "person"
+    assert photo_queries.main_class(source, Filters.decode("share.dog=0.1..1")) == "dog"
+    assert photo_queries.main_class(source, Filters.decode("path=nothing")) == ""
+
+
+def test_the_listing_holds_no_absolute_path_and_no_id(source, full):
+    frame = photo_queries.listing(source, Filters(), "path", "")
+    assert frame["path"].tolist() == sorted(PIXELS)
+    assert [c for c in frame.columns if c.startswith("share:")] == ["share:cat", "share:dog", "share:person"]
+    assert str(full.parent) not in frame.to_csv()
+
+
+def test_what_a_run_writes_is_seen_at_the_next_rerun(source, full):
+    assert photo_queries.total(source) == 6
+    fill(full, pixels={**PIXELS, "dogs/new.jpg": {"dog": 10}}, code_schema=2)
+    _, version, runs = stored(full)
+    assert version != source.version
+    assert photo_queries.total(Source(str(full), version, runs[-1].run)) == 7
+
+
+def now(source: Source) -> Source:
+    return replace(source, version=stored(Path(source.path))[1])
+
+
+def test_a_tag_is_seen_at_the_next_rerun_and_the_table_is_not_read_again(source):
+    before, all_photos = photo_queries.table(source), photo_queries.answer(source, Filters(), "key_figures")
+    store = source.store()
+    tags.tag(store, [id_of("cats/a.jpg"), id_of("dogs/d.jpg")], "keep")
+    after = now(source)
+    assert after != source
+    assert photo_queries.table(after) is before
+    assert photo_queries.answer(after, Filters(), "key_figures") == all_photos
+    assert photo_queries.options(after, "tag") == {"": 4, "keep": 2}
+    kept = Filters.decode("tag=keep")
+    found = photo_queries.rows(after, photo_queries.positions(after, kept, "path", ""))
+    assert found["path"].tolist() == ["cats/a.jpg", "dogs/d.jpg"]
+    assert found["tags"].tolist() == ["keep", "keep"]
+    assert photo_queries.answer(after, kept, "key_figures").photos == 2
+    assert photo_queries.listing(after, Filters(), "path", "")["tags"].notna().sum() == 2
+    tags.undo(store)
+    undone = now(source)
+    assert len(photo_queries.selected(undone, kept)) == 0
+    assert photo_queries.options(undone, "tag") == {"": 6}
+    assert "tags" not in photo_queries.listing(undone, Filters(), "path", "")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("where", ["", "label=cats&share.cat=0.1..1", "path=%3Cimg", "path=nothing"])
+def test_a_download_is_what_the_shell_exports(source, full, tmp_path, kind, where):
+    out = tmp_path / f"out.{kind}"
+    command = ["export", "stats", "--store", str(full), "--run", source.run, "--where", where]
+    assert seglib([*command, "--format", kind, "--out", str(out)]) == 0
+    assert exports.exported(full, source.run, Filters.decode(where), kind) == out.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("The store '/home/me/my store' is odd.", "The store 'my store' is odd."),
+        ("cannot open '/home/me/out/runs/r", "cannot open 'r"),
+        (r"cannot open C:\Users\me\out: gone", "cannot open out: gone"),
+        ("runs/r/stats/part-1.parquet is damaged (and/or old).", None),
+    ],
+)
+def test_sentences_name_no_place(said, told):
+    assert sentence(StoreError(said)) == (told or said)
+
+
+def test_no_store_is_a_sentence(tmp_path):
+    with pytest.raises(StoreError, match="no store yet"):
+        stored(tmp_path / "nowhere")

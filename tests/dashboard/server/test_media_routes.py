@@ -1,0 +1,477 @@
+"""Pictures by opaque ids: the right bytes, kept by browsers, and nothing else whatever is asked."""
+
+import hashlib
+import io
+import os
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from dashboard.server import media_routes, media_urls, photo_files, rendering, responses
+from dashboard.server.cache import ByteCache
+from dashboard.workers.uncertainty import Maps
+from seglib.classes import VOC_CLASSES, palette
+from seglib.errors import WeightsError
+from seglib.evaluation import truth_counting
+from seglib.fileio import parquet_parts
+from seglib.masks import difference
+from seglib.store import ground_truth
+from seglib.store.schemas import FILES_SCHEMA
+from seglib.store.store import Store
+
+from .conftest import PHOTO_WH, draw_truth, fill, id_of, mask_of, photo_of, real_id, recipe
+
+RUN = recipe().run
+CAT = id_of("cats/a.jpg")
+
+
+@pytest.fixture
+def client(full):
+    return TestClient(Starlette(routes=media_routes.routes))
+
+
+def test_a_thumbnail_is_the_stores_file(client, full):
+    answer = client.get(f"/media-api/thumb/{CAT}.jpg")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.content == Store(full).thumbnail_path(CAT).read_bytes()
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("colours", ["okabe-ito", "voc"])
+def test_a_mask_is_painted_and_its_background_is_transparent(client, colours):
+    answer = client.get(f"/media-api/overlay/{RUN}/{CAT}.png?palette={colours}")
+    assert answer.headers["content-type"] == "image/png"
+    rgba = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGBA"))  # (H, W, 4)
+    mask = mask_of({"cat": 50})
+    assert rgba.shape == (10, 10, 4)
+    assert (rgba[..., 3] == np.where(mask == 0, 0, 255)).all()
+    assert (rgba[mask > 0][:, :3] == palette(colours, VOC_CLASSES)[VOC_CLASSES.index("cat")]).all()
+
+
+def test_void_is_transparent_too():
+    from seglib.masks.png import index_png
+
+    data = rendering.colour_mask(index_png(np.array([[0, 255, 8]], np.uint8)), "voc", VOC_CLASSES)
+    assert np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))[0, :, 3].tolist() == [0, 0, 255]
+
+
+def test_a_picture_that_the_browser_has_is_not_sent_again(client):
+    url = f"/media-api/overlay/{RUN}/{CAT}.png"
+    etag = client.get(url).headers["etag"]
+    again = client.get(url, headers={"If-None-Match": etag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    assert client.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert client.get(f"{url}?palette=voc").headers["etag"] != etag
+
+
+def test_the_heads_alone_can_be_asked_for(client):
+    assert client.head(f"/media-api/thumb/{CAT}.jpg").headers["content-type"] == "image/jpeg"
+
+
+def test_addresses_change_with_the_file(client, full):
+    store = Store(full)
+    url = media_urls.overlay_url(store, RUN, CAT, "voc")
+    assert client.get(url).headers["cache-control"].endswith("immutable")
+    before = client.get(url).content
+    file = store.mask_path(RUN, CAT)
+    file.write_bytes(store.mask_path(RUN, id_of("dogs/d.jpg")).read_bytes())
+    assert media_urls.overlay_url(store, RUN, CAT, "voc") != url
+    stale = client.get(url)  # the old address gives the new picture, but not for ever
+    assert stale.content != before
+    assert stale.headers["cache-control"] == "no-cache"
+
+
+def test_a_picture_that_is_not_there_has_no_address(full):
+    assert media_urls.thumbnail_url(Store(full), "0" * 32) is None
+    assert media_urls.overlay_url(Store(full), RUN, "0" * 32, "voc") is None
+
+
+REFUSED = [
+    "/media-api",
+    "/media-api/",
+    "/media-api/thumb/../store.json",
+    "/media-api/thumb/..%2f..%2fstore.json",
+    "/media-api/thumb/%2e%2e/%2e%2e/store.json",
+    "/media-api/thumb/..%5c..%5cstore.jpg",
+    "/media-api/thumb/%252e%252e%252fstore.jpg",
+    "/media-api//etc/passwd",
+    f"/media-api/thumb/{CAT}",
+    f"/media-api/thumb/{CAT}.png",
+    f"/media-api/thumb/{CAT}.jpg.png",
+    f"/media-api/thumb/{CAT}%00.jpg",
+    f"/media-api/thumb/{CAT}%0a.jpg",
+    f"/media-api/thumb/{CAT.upper()}.jpg",
+    f"/media-api/thumb/{CAT[:-1]}.jpg",
+    f"/media-api/thumb/{'0' * 32}.jpg",
+    f"/media-api/thumb/{CAT}.jpg?palette=voc",
+    f"/media-api/thumb/{CAT}.jpg?v=../x",
+    f"/media-api/thumb/{CAT}.jpg?v=1&v=2",
+    f"/media-api/photo/{CAT}.jpg",
+    f"/media-api/photo/{CAT}.png",
+    f"/media-api/photo/{'0' * 32}.jpg",
+    "/media-api/photo/../../photos/cats/a.jpg",
+    "/media-api/photo/..%2f..%2fphotos%2fcats%2fa.jpg",
+    "/media-api/photo/cats/a.jpg",
+    f"/media-api/mask/{CAT}.png",
+    f"/media-api/mask/{RUN}/{CAT}.jpg",
+    f"/media-api/mask/{RUN}/{'0' * 32}.png",
+    f"/media-api/mask/{RUN}/{CAT}.png?palette=voc",
+    f"/media-api/mask/..%2fruns%2f{RUN}/{CAT}.png",
+    f"/media-api/uncertainty/{RUN}x/{CAT}.png",
+    f"/media-api/uncertainty/{RUN}/{CAT}.jpg",
+    f"/media-api/uncertainty/{RUN}/{CAT[:-1]}.png",
+    f"/media-api/uncertainty/%2e%2e/{CAT}.png",
+    f"/media-api/uncertainty/{RUN}/{CAT}.png?path=/etc/passwd",
+    f"/media-api/overlay/{CAT}.png",
+    f"/media-api/overlay/{RUN}/{CAT}.jpg",
+    f"/media-api/overlay/{RUN}x/{CAT}.png",
+    f"/media-api/overlay/../{CAT}.png",
+    f"/media-api/overlay/%2e%2e/{CAT}.png",
+    f"/media-api/overlay/..%2fruns%2f{RUN}/{CAT}.png",
+    f"/media-api/overlay/{RUN}/{CAT}.png?palette=random:1",
+    f"/media-api/overlay/{RUN}/{CAT}.png?palette=../../etc",
+    f"/media-api/overlay/{RUN}/{CAT}.png?file=/etc/passwd",
+]
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_nothing_else_is_served(client, full, url):
+    answer = client.get(url)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.text in ("not found", "Not Found")
+    assert str(full) not in answer.text
+
+
+ADDRESSES = [
+    *(f"thumb/{CAT}.jpg", f"overlay/{RUN}/{CAT}.png", f"mask/{RUN}/{CAT}.png"),
+    *(f"photo/{CAT}.jpg", f"uncertainty/{RUN}/{CAT}.png"),
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_pictures_are_only_read(client, method, address):
+    answer = client.request(method, f"/media-api/{address}")
+    assert answer.status_code == 405
+    assert not answer.headers["content-type"].startswith("image/")
+
+
+@pytest.mark.parametrize("values", [[0, 1, 8, 12, 20, 255], list(range(256))])
+def test_a_grey_mask_holds_the_class_indices_and_no_colours(values):
+    from seglib.masks.png import index_png
+
+    picture = Image.open(io.BytesIO(rendering.grey_mask(index_png(np.array([values], np.uint8)))))
+    assert picture.mode == "L"
+    assert np.asarray(picture)[0].tolist() == values
+
+
+def test_the_viewers_mask(client, full):
+    url = media_urls.mask_url(Store(full), RUN, CAT)
+    answer = client.get(url)
+    assert answer.headers["cache-control"].endswith("immutable")
+    picture = Image.open(io.BytesIO(answer.content))
+    assert picture.mode == "L"
+    assert (np.asarray(picture) == mask_of({"cat": 50})).all()
+    assert client.head(url).headers["content-type"] == "image/png"
+    assert media_urls.mask_url(Store(full), RUN, "0" * 32) is None
+
+
+# --- photos --------------------------------------------------------------------------------------------------------
+
+REAL = real_id("cats/a.jpg")
+PHOTO = f"/media-api/photo/{REAL}.jpg"
+
+
+@pytest.fixture
+def photos(real):
+    return TestClient(Starlette(routes=media_routes.routes))
+
+
+def place(store, name: str = "cats/a.jpg"):
+    return store.parent / "photos" / name
+
+
+def test_a_photo_is_shown_at_its_size(photos):
+    url = media_urls.photo_url(REAL)
+    answer = photos.get(url)
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["cache-control"].endswith("immutable")
+    assert Image.open(io.BytesIO(answer.content)).size == PHOTO_WH
+    assert photos.get(url, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    assert photos.head(url).headers["content-type"] == "image/jpeg"
+    assert "cats" not in url
+
+
+def test_a_large_photo_is_turned_and_made_smaller_and_loses_its_metadata():
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "where it was taken"  # turn by 90 degrees; a description
+    Image.new("RGB", (4000, 1000)).save(buffer, "JPEG", exif=exif)
+    shown = Image.open(io.BytesIO(rendering.screen_photo(buffer.getvalue())))
+    assert shown.size == (512, 2048)
+    assert dict(shown.getexif()) == {}
+
+
+def test_a_photo_is_decoded_once_and_kept_on_disk(photos, real, monkeypatch):
+    body = photos.get(PHOTO).content
+    assert (real / "cache" / "photos" / REAL[:2] / f"{REAL}.jpg").read_bytes() == body
+    monkeypatch.setattr(responses, "memory", ByteCache(0))
+    monkeypatch.setattr(rendering, "screen_photo", lambda data: pytest.fail("decoded again"))
+    assert photos.get(PHOTO).content == body
+
+
+def test_a_photo_that_changed_or_went_is_never_shown(photos, real):
+    assert photos.get(PHOTO).status_code == 200
+    place(real).write_bytes(photo_of("another"))
+    assert photos.get(PHOTO).status_code == 404  # though the old one is still in memory and on disk
+    assert photo_files.find(Store(real), REAL).reason == photo_files.CHANGED
+    place(real).unlink()
+    assert photos.get(PHOTO).status_code == 404
+    assert photo_files.find(Store(real), REAL).reason == photo_files.GONE
+
+
+def test_a_photo_whose_content_alone_changed_is_not_shown(photos, real):
+    before = place(real).stat()
+    place(real).write_bytes(bytes(before.st_size))
+    os.utime(place(real), ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert photos.get(PHOTO).status_code == 404
+
+
+def test_a_link_out_of_the_folder_is_not_followed(photos, real, tmp_path):
+    outside = tmp_path / "outside.jpg"
+    os.replace(place(real), outside)
+    place(real).symlink_to(outside)
+    assert photos.get(PHOTO).status_code == 404
+    assert photo_files.find(Store(real), REAL).reason == photo_files.OUTSIDE
+
+
+def test_of_equal_files_one_that_is_there_is_taken(photos, real):
+    store = Store(real)
+    (data_set,) = store.datasets()
+    copy = place(real, "dogs/copy.jpg")
+    copy.write_bytes(photo_of("cats/a.jpg"))
+    row = {"path": "dogs/copy.jpg", "bytes": copy.stat().st_size, "mtime_ns": copy.stat().st_mtime_ns, "scan": 2}
+    table = pa.Table.from_pylist([{name: row.get(name) for name in FILES_SCHEMA.names} | {"image_id": REAL}])
+    parquet_parts.append(store.scratch, store.files_folder(data_set), table.cast(FILES_SCHEMA))
+    place(real).unlink()
+    assert photo_files.find(store, REAL).path == copy.resolve()
+    assert photos.get(PHOTO).status_code == 200
+
+
+def test_an_unknown_picture_has_no_file(real):
+    assert photo_files.find(Store(real), "0" * 32).reason == photo_files.UNKNOWN
+
+
+# --- uncertainty maps ----------------------------------------------------------------------------------------------
+
+HEAT = f"/media-api/uncertainty/{RUN}/{REAL}.png"
+
+
+class Asked:
+    """Instead of the process with the network."""
+
+    def __init__(self, answer: object = b"a map") -> None:
+        self.answer, self.questions = answer, []
+
+    def ask(self, task: str, about: dict, *blobs: bytes):
+        self.questions.append((task, about["run"]["run"], blobs))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return {}, [self.answer]
+
+
+def test_a_map_is_computed_once_and_kept(photos, real, monkeypatch):
+    asked = Asked()
+    monkeypatch.setattr(media_routes, "_maps", Maps(asked))
+    answer = photos.get(media_urls.uncertainty_url(RUN, REAL))
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"a map", "image/png")
+    assert asked.questions == [("uncertainty", RUN, (photo_of("cats/a.jpg"),))]
+    monkeypatch.setattr(responses, "memory", ByteCache(0))
+    assert photos.get(HEAT).content == b"a map"
+    assert len(asked.questions) == 1
+
+
+def test_a_map_that_cannot_be_had_is_a_sentence_without_a_path(photos, monkeypatch):
+    monkeypatch.setattr(media_routes, "_maps", Maps(Asked(WeightsError("There is no weights file '/home/me/w.pth'."))))
+    answer = photos.get(HEAT)
+    assert answer.status_code == 422
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.text == "There is no weights file 'w.pth'."
+
+
+def test_a_run_whose_network_is_unknown_says_so(photos, monkeypatch):
+    """The whole way, through the process that would run the network."""
+    from dashboard.workers.predictor import Predictor
+
+    asked = Predictor()
+    monkeypatch.setattr(media_routes, "_maps", Maps(asked))
+    answer = photos.get(HEAT)
+    asked.close()
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "text/plain; charset=utf-8")
+    assert "'fake_net', which this program does not know" in answer.text
+
+
+def test_there_is_no_map_of_a_photo_that_changed(photos, real):
+    place(real).write_bytes(photo_of("another"))
+    answer = photos.get(HEAT)
+    assert (answer.status_code, answer.text.startswith(photo_files.CHANGED)) == (409, True)
+
+
+def test_refusals_are_not_kept(client):
+    assert client.get(f"/media-api/thumb/{'0' * 32}.jpg").headers["cache-control"] == "no-store"
+
+
+def test_a_damaged_mask_is_no_picture(client, full):
+    Store(full).mask_path(RUN, CAT).write_bytes(b"no picture")
+    assert client.get(f"/media-api/overlay/{RUN}/{CAT}.png").status_code == 404
+
+
+@pytest.mark.parametrize("state", ["missing", "newer"])
+def test_a_store_that_cannot_be_read_serves_nothing(request, state):
+    request.getfixturevalue(state)
+    client = TestClient(Starlette(routes=media_routes.routes))
+    assert client.get(f"/media-api/thumb/{CAT}.jpg").status_code == 404
+
+
+def test_the_cache_holds_no_more_than_it_may():
+    cache = ByteCache(100)
+    for number in range(10):
+        cache.put((str(number),), bytes(30))
+    kept = [number for number in range(10) if cache.get((str(number),)) is not None]
+    assert kept == [7, 8, 9]
+    cache.put(("big",), bytes(1000))
+    assert cache.get(("big",)) is None
+
+
+def test_names_of_files_are_not_in_addresses(full):
+    url = media_urls.thumbnail_url(Store(full), CAT)
+    assert "cats" not in url
+    assert hashlib.sha256(b"cats/a.jpg").hexdigest()[:32] in url
+
+
+# --- where two runs differ ---
+
+
+@pytest.fixture
+def two(full):
+    """A second run: of the photo with cat in its upper half it says dog in the upper quarter, then cat."""
+    fill(full, code_schema=2, pixels={"cats/a.jpg": {"dog": 25, "cat": 35}, "cats/b.jpg": {"dog": 30}})
+    return TestClient(Starlette(routes=media_routes.routes))
+
+
+OTHER = recipe(2).run
+
+
+def test_a_picture_shows_where_two_runs_differ(two):
+    answer = two.get(f"/media-api/difference/{RUN}/{OTHER}/{CAT}.png")
+    assert answer.headers["content-type"] == "image/png"
+    picture = Image.open(io.BytesIO(answer.content))
+    expected = [difference.OTHER] * 25 + [difference.SAME] * 25 + [difference.ONLY_B] * 10 + [0] * 40
+    assert np.asarray(picture).ravel().tolist() == expected
+    assert picture.convert("RGBA").getpixel((0, 9))[3] == 0
+    swapped = two.get(f"/media-api/difference/{OTHER}/{RUN}/{CAT}.png")
+    assert np.asarray(Image.open(io.BytesIO(swapped.content))).ravel()[55] == difference.ONLY_A
+    assert swapped.headers["etag"] != answer.headers["etag"]
+
+
+def test_its_address_changes_with_either_mask(two, full):
+    store = Store(full)
+    url = media_urls.difference_url(store, RUN, OTHER, CAT)
+    assert two.get(url).headers["cache-control"].endswith("immutable")
+    for run in (RUN, OTHER):
+        before = media_urls.difference_url(store, RUN, OTHER, CAT)
+        file = store.mask_path(run, CAT)
+        file.write_bytes(store.mask_path(RUN, id_of("dogs/d.jpg")).read_bytes())
+        assert media_urls.difference_url(store, RUN, OTHER, CAT) != before
+    assert two.get(url).headers["cache-control"] == "no-cache"
+    file.unlink()
+    assert media_urls.difference_url(store, RUN, OTHER, CAT) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{RUN}/{RUN}x/{CAT}.png",
+        f"{RUN}/..%2f..%2fx/{CAT}.png",
+        f"{RUN}/{OTHER}/{CAT[:-1]}.png",
+        f"{RUN}/{OTHER}/{id_of('dogs/d.jpg')}.png",  # the other run has no mask of it
+        f"{RUN}/{OTHER}/{CAT}.png?palette=voc",
+        f"{RUN}/{OTHER}/{CAT}.png?v=x",
+        f"{RUN}/{CAT}.png",
+    ],
+)
+def test_what_is_no_pair_of_masks_is_refused(two, path):
+    answer = two.get(f"/media-api/difference/{path}")
+    assert (answer.status_code, answer.text) == (404, "not found")
+
+
+def test_a_damaged_mask_is_refused(two, full):
+    Store(full).mask_path(OTHER, CAT).write_bytes(b"no picture")
+    assert two.get(f"/media-api/difference/{RUN}/{OTHER}/{CAT}.png").status_code == 404
+
+
+# --- truth, and where a run is wrong ---
+
+
+@pytest.fixture
+def graded(full):
+    """(client, the truth, image_id -> id of its mask) of the photos of `TRUTH`."""
+    store = Store(full)
+    about = truth_counting.update(store, draw_truth(full.parent / "masks"), [RUN]).truth
+    return TestClient(Starlette(routes=media_routes.routes)), about, ground_truth.masks_of(store, about)
+
+
+def test_a_truth_is_grey_for_the_viewer_and_coloured_for_the_gallery(graded, full):
+    client, about, masks = graded
+    url = media_urls.truth_url(Store(full), about, masks[CAT])
+    answer = client.get(url)
+    assert answer.headers["cache-control"].endswith("immutable")
+    picture = Image.open(io.BytesIO(answer.content))
+    assert (picture.mode, picture.size) == ("L", (40, 30))
+    assert np.unique(np.asarray(picture)).tolist() == [0, VOC_CLASSES.index("cat")]
+    coloured = client.get(media_urls.truth_url(Store(full), about, masks[CAT], "voc"))
+    rgba = np.asarray(Image.open(io.BytesIO(coloured.content)).convert("RGBA"))
+    assert tuple(rgba[0, 0]) == (*palette("voc")[VOC_CLASSES.index("cat")], 255)
+    assert rgba[-1, -1, 3] == 0
+    assert coloured.headers["etag"] != answer.headers["etag"]
+
+
+def test_a_picture_shows_where_a_run_is_wrong(graded, full):
+    client, about, masks = graded
+    store = Store(full)
+    answer = client.get(media_urls.judged_url(store, RUN, CAT, about, masks[CAT]))
+    found = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert np.bincount(found.ravel(), minlength=3).tolist() == [480, 600, 120]  # background, right, missed: x 12
+    store.mask_path(RUN, CAT).unlink()
+    assert media_urls.judged_url(store, RUN, CAT, about, masks[CAT]) is None
+    ground_truth.mask_path(store, about, masks[CAT]).unlink()
+    assert media_urls.truth_url(store, about, masks[CAT]) is None
+
+
+def test_what_is_no_truth_is_refused(graded, full):
+    client, about, masks = graded
+    mask_id, none = masks[CAT], "0" * 32
+    for path in (
+        f"truth/{about.id}/{none}.png",
+        f"truth/00000000/{mask_id}.png",
+        f"truth/{about.id}x/{mask_id}.png",
+        f"truth/..%2f..%2f/{mask_id}.png",
+        f"truth/{about.id}/{mask_id[:-1]}.png",
+        f"truth/{about.id}/{mask_id}.png?palette=none",
+        f"truth/{about.id}/{mask_id}.png?path=/etc/passwd",
+        f"judged/{RUN}/{about.id}/{none}/{CAT}.png",
+        f"judged/{RUN}/{about.id}/{mask_id}/{none}.png",
+        f"judged/{RUN}x/{about.id}/{mask_id}/{CAT}.png",
+        f"judged/{RUN}/..%2f../{mask_id}/{CAT}.png",
+    ):
+        answer = client.get(f"/media-api/{path}")
+        assert (answer.status_code, answer.text) == (404, "not found"), path
+    url = media_urls.truth_url(Store(full), about, mask_id)
+    ground_truth.mask_path(Store(full), about, mask_id).write_bytes(b"no picture")
+    assert client.get(url).status_code == 404

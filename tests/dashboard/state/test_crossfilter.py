@@ -1,0 +1,119 @@
+"""A selection in a chart becomes filters; the same one twice is none."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.state.crossfilter import after, apart, bin_text, marked, toggled, within
+from seglib.query.filters import Filters
+
+BEFORE = Filters.decode("split=train&confidence=0.5..1")
+
+
+@pytest.mark.parametrize(
+    ("own", "present", "chosen", "then"),
+    [
+        (["label"], "", ["label=cats"], "label=cats"),
+        (["label"], "label=cats", ["label=dogs"], "label=cats&label=dogs"),
+        (["label"], "label=cats&label=dogs", ["label=dogs"], "label=cats"),
+        (["label"], "label=cats", ["label=cats"], ""),
+        (["label"], "", ["label="], "label="),  # photos without a label
+        (["label"], "", ["label=cats", "label=dogs"], "label=cats&label=dogs"),
+        (["share.cat"], "", ["share.cat=0.1..<0.2"], "share.cat=0.1..<0.2"),
+        (["share.cat"], "share.cat=0.1..<0.2", ["share.cat=0.4..<0.5"], "share.cat=0.4..<0.5"),
+        (["share.cat"], "share.cat=0.1..<0.2", ["share.cat=0.1..<0.2"], ""),
+        (["share.cat"], "", ["share.cat=0.4..<0.5", "share.cat=0.1..<0.2"], "share.cat=0.1..<0.5"),
+        (["blobs.cat", "blobs.dog"], "blobs.cat=2", ["blobs.dog=5.."], "blobs.dog=5.."),
+        (["blobs.cat", "blobs.dog"], "blobs.cat=2&blobs.dog=1", ["blobs.cat=2"], "blobs.cat=2"),
+        (
+            ["width", "height"],
+            "width=1..9",
+            ["width=100..199&height=0..99", "width=300..399&height=100..199", "width=200..299&height=0..99"],
+            "width=100..399&height=..199",
+        ),
+    ],
+)
+def test_what_is_chosen_takes_the_place_of_what_the_chart_had_filtered(own, present, chosen, then):
+    others = "split=train&path=a"
+    before = Filters.decode("&".join(part for part in (others, present) if part))
+    found = after(chosen, own, before)
+    assert found == Filters.decode("&".join(part for part in (others, then) if part))
+
+
+def test_a_cell_of_two_names_replaces_and_goes_as_a_whole():
+    own, told = ("label", "animal", "agreement"), Filters.decode("label=cats&animal=dog")
+    once = toggled(told, own, Filters.decode("agreement=agrees&split=train"))
+    assert once == Filters.decode("split=train&label=cats&animal=dog")
+    other = Filters.decode("label=cats&animal=cat")
+    assert toggled(other, own, once) == Filters.decode("split=train&label=cats&animal=cat")
+    assert toggled(told, own, once) == Filters.decode("split=train")
+
+
+def test_a_name_chosen_where_a_cell_was_takes_its_place():
+    found = toggled(Filters.decode("label=cats"), ("label", "animal"), Filters.decode("label=cats&animal=dog"))
+    assert found == Filters.decode("label=cats")
+
+
+def test_a_double_click_clears_the_chart_and_nothing_else():
+    assert after([], ["confidence"], BEFORE) == Filters.decode("split=train")
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        None,
+        3,
+        {"x": 1},
+        ["confidence=0..1"],
+        "",
+        "confidence=high",
+        "unheard-of=1",
+        "split=test",  # not a filter of this chart
+    ],
+)
+def test_what_cannot_be_read_changes_nothing(mark):
+    assert after([mark], ["confidence"], BEFORE) == BEFORE
+
+
+@given(st.sets(st.sampled_from("abc"), min_size=1), st.sampled_from("abc"))
+def test_the_same_name_twice_is_as_before(present, name):
+    before = Filters({"label": tuple(present)})
+    chosen = [f"label={name}"]
+    assert after(chosen, ["label"], after(chosen, ["label"], before)) == before
+
+
+@given(st.integers(1, 50), st.data())
+def test_bins_of_a_chart_touch_without_sharing(bins, data):
+    edges = [round(i / bins, 10) for i in range(bins + 1)]
+    at = data.draw(st.integers(0, bins - 1))
+    low, high = Filters.decode(bin_text("entropy", edges[at], edges[at + 1]))["entropy"]
+    assert low == edges[at]
+    assert (high == 1) if at == bins - 1 else (high < edges[at + 1])
+    present = Filters.decode(bin_text("entropy", edges[at], edges[at + 1]))
+    shown = [marked(bin_text("entropy", *span), present) for span in pairwise(edges)]
+    assert [i for i, one in enumerate(shown) if one] == [at]
+
+
+@pytest.mark.parametrize(
+    ("text", "present", "shown"),
+    [
+        ("label=cats", "label=cats&label=dogs", True),
+        ("label=others", "label=cats&label=dogs", False),
+        ("share.cat=0.1..<0.2", "share.cat=0.15..0.5", True),
+        ("share.cat=0.1..<0.2", "share.cat=0.2..0.5", False),
+        ("label=cats&animal=dog", "label=cats", True),
+        ("label=cats&animal=dog", "label=cats&animal=cat", False),
+        ("blobs.cat=2", "blobs.dog=1", False),
+        ("label=cats&animal=dog&agreement=contradicts", "agreement=contradicts", True),
+        ("nonsense", "label=cats", False),
+    ],
+)
+def test_marks_of_what_is_filtered(text, present, shown):
+    assert marked(text, Filters.decode(present)) == shown
+
+
+def test_own_filters_and_the_others_are_all_filters():
+    assert apart(BEFORE, ["confidence"]) == Filters.decode("split=train")
+    assert within(BEFORE, ["confidence", "label"]) == Filters.decode("confidence=0.5..1")

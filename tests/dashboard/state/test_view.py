@@ -1,0 +1,232 @@
+"""The URL and the view say the same; what makes no sense is left out with a sentence."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.state.view import (
+    CHARTS,
+    DIFFERENCES,
+    DISAGREEMENTS,
+    GRADES,
+    LAYERS,
+    OPACITY_RANGE,
+    ORIGINS,
+    PALETTES,
+    SHOWS,
+    SIZE_RANGE,
+    SORTS,
+    View,
+    both_present,
+    chip,
+    decode,
+    encode,
+    fitted,
+    known_keys,
+    query_params,
+    sort_label,
+    with_run,
+)
+from seglib.classes import VOC_CLASSES
+from seglib.query.filters import FILTERS, MOST_COUNT, CountRange, Filters, Text, UnitRange
+
+names = st.lists(st.text(max_size=8), min_size=1, max_size=3).map(lambda values: tuple(sorted(set(values))))
+ranges = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair)))
+counts = st.tuples(st.integers(0, MOST_COUNT), st.integers(0, MOST_COUNT)).map(lambda pair: (min(pair), max(pair)))
+
+
+def values_of(key: str):
+    entry = FILTERS[key]
+    if isinstance(entry, UnitRange):
+        return ranges
+    if isinstance(entry, CountRange):
+        return counts
+    return st.text(min_size=1, max_size=8) if isinstance(entry, Text) else names
+
+
+def filter_key(key: str) -> str:
+    return f"{key}.cat" if FILTERS[key].per_class else key
+
+
+filters = st.sets(st.sampled_from(list(FILTERS))).flatmap(
+    lambda keys: st.fixed_dictionaries({filter_key(key): values_of(key) for key in sorted(keys)}).map(Filters)
+)
+texts = st.sets(st.text(min_size=1, max_size=8), max_size=3).map(lambda values: tuple(sorted(values)))
+views = st.builds(
+    View,
+    filters=filters,
+    run=st.text(max_size=20),
+    focus=st.text(max_size=8),
+    sort=st.sampled_from(list(SORTS)),
+    page=st.integers(1, 10**6),
+    compare_page=st.integers(1, 10**6),
+    evaluate_page=st.integers(1, 10**6),
+    origin=st.sampled_from(ORIGINS),
+    charts=st.sampled_from(CHARTS),
+    show=st.sampled_from(SHOWS),
+    palette=st.sampled_from(PALETTES),
+    overlay=st.booleans(),
+    opacity=st.integers(*OPACITY_RANGE),
+    size=st.integers(*SIZE_RANGE),
+    image=st.just("") | st.text("0123456789abcdef", min_size=32, max_size=32),
+    runs=texts,
+    outline=st.booleans(),
+    uncertainty=st.booleans(),
+    names=st.booleans(),
+    hidden=texts,
+    difference=st.sampled_from(DIFFERENCES),
+    against=st.text(max_size=20),
+    flip=st.just(()) | st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8)),
+    measure=st.sampled_from(list(DISAGREEMENTS)),
+    truth=st.just("") | st.from_regex(r"[0-9a-f]{8}", fullmatch=True),
+    cell=st.just(()) | st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8)),
+    grade=st.sampled_from(list(GRADES)),
+    layer=st.sampled_from(LAYERS),
+)
+
+
+@given(views)
+def test_what_is_encoded_is_decoded(view):
+    assert decode(encode(view)) == (view, [])
+
+
+@given(st.lists(st.tuples(st.sampled_from([*FILTERS, *known_keys(), "share.cat", "x"]), st.text(max_size=8))))
+def test_any_text_gives_a_view_that_can_be_written_again(pairs):
+    view, notes = decode(pairs)
+    assert decode(encode(view)) == (view, [])
+    assert all(note.endswith(".") for note in notes)
+
+
+def test_defaults_leave_no_trace_in_the_url():
+    assert encode(View()) == []
+
+
+def test_the_filter_part_of_the_url_is_the_shells_where():
+    view = View(filters=Filters.decode("label=cats&share.cat=0.1..1"), run="r", opacity=20)
+    text = "&".join(f"{key}={value}" for key, value in encode(view))
+    assert text == "label=cats&share.cat=0.1..1&run=r&opacity=20"
+
+
+def test_a_flip_is_read_as_it_is_written_whatever_its_classes_are_called():
+    for flip in (("cat", "dog"), ("a>b", "50% grey & blue"), ("%3E", ">")):
+        assert decode(encode(View(flip=flip))) == (View(flip=flip), [])
+    assert encode(View(flip=("cat", "dining table"))) == [("flip", "cat>dining table")]
+
+
+def test_a_comparison_keeps_what_the_store_and_the_network_know():
+    view, notes = with_run(View(run="a", against="gone", runs=("b", "lost")), ["a", "b"])
+    assert (view.against, view.runs) == ("", ("b",))
+    assert notes == [f"There is no run {name!r} in this store to show beside the others." for name in ("lost", "gone")]
+    view, (note,) = fitted(View(flip=("zebra", "dog"), measure="flip"), VOC_CLASSES)
+    assert (view.flip, view.measure) == ((), "agreement")
+    assert "zebra" in note
+    asked = View(flip=("cat", "dog"), measure="flip")
+    assert fitted(asked, VOC_CLASSES) == (asked, [])
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("opacity", "900"),
+        ("opacity", "٣"),
+        ("page", "0"),
+        ("page", "-1"),
+        ("size", "1e2"),
+        ("sort", "price"),
+        ("overlay", "maybe"),
+        ("palette", "random:1"),
+        ("show", ""),
+        ("charts", "pie"),
+        ("confidence", "high"),
+        ("confidence", "nan..1"),
+        ("share.cat", "2..3"),
+        ("share", "0..1"),
+        ("unheard-of", "1"),
+        ("label.cat", "1"),
+        ("difference", "both"),
+        ("measure", "accuracy"),
+        ("flip", "cat"),
+        ("flip", "cat>"),
+        ("flip", "cat>dog>person"),
+        ("truth", "../../etc"),
+        ("truth", "SegmentationClass"),
+        ("cell", "cat"),
+        ("worst", "confidence"),
+        ("layer", "photo"),
+    ],
+)
+def test_what_makes_no_sense_is_left_out_with_a_sentence(key, text):
+    view, (note,) = decode([(key, text), ("label", "cats")])
+    assert view == View(filters=Filters({"label": ("cats",)}))
+    assert note.startswith(f"{key}={text} was left out")
+
+
+def test_repeated_keys_travel_as_lists():
+    assert query_params(View(filters=Filters({"label": ("cats", "dogs")}))) == {"label": ["cats", "dogs"]}
+
+
+def test_a_new_filter_starts_at_the_first_page():
+    there = View(page=7, compare_page=6, evaluate_page=5).with_filter("label", ("cats",))
+    assert (there.page, there.compare_page, there.evaluate_page) == (1, 1, 1)
+
+
+def test_the_newest_run_is_shown_if_none_or_an_unknown_one_is_asked_for():
+    assert with_run(View(), ["old", "new"]) == (View(run="new"), [])
+    assert with_run(View(run="old"), ["old", "new"]) == (View(run="old"), [])
+    view, (note,) = with_run(View(run="gone"), ["old", "new"])
+    assert view.run == "new"
+    assert "'gone'" in note
+
+
+@pytest.mark.parametrize(
+    ("where", "kept", "notes"),
+    [
+        ("present=cat&present=unicorn", "present=cat", 1),
+        ("share.unicorn=0.1..1&label=any+label", "label=any%20label", 1),
+        ("agreement=perhaps", "", 1),
+        ("agreement=&agreement=agrees", "agreement=&agreement=agrees", 0),
+        ("animal=horse&animal=none", "animal=none", 1),
+        ("split=train&split=dev", "split=train", 1),
+        ("dominant=background&dominant=unicorn", "dominant=background", 1),
+        ("path=unicorn&confidence=0..1", "confidence=0..1&path=unicorn", 0),
+    ],
+)
+def test_values_that_a_run_cannot_have_are_left_out(where, kept, notes):
+    view, said = fitted(View(filters=Filters.decode(where)), VOC_CLASSES)
+    assert view.filters.encode() == kept
+    assert len(said) == notes
+
+
+def test_an_unknown_class_to_look_at_is_left_out():
+    view, notes = fitted(View(focus="unicorn"), VOC_CLASSES)
+    assert view.focus == ""
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("label=cats&label=", "Folder label: (none), cats"),
+        ("share.cat=0.1..1", "Share of cat: 10\xa0% to 100\xa0%"),
+        ("confidence=0.5..", "Confidence: 0.50 to 1.00"),
+        ("share.cat=0.1..<0.2", "Share of cat: 10\xa0% to 20\xa0%"),
+        ("blobs.cat=2..", "Regions of cat: 2 or more"),
+        ("blobs.cat=1", "Regions of cat: 1"),
+        ("width=1000..1999", "Photo width (px): 1,000 to 1,999"),
+        ("path=a%20b", "Path contains: a b"),
+        ("tag=keep&tag=", "Tag: (none), keep"),
+    ],
+)
+def test_a_chip_says_its_filter(where, words):
+    ((key, value),) = Filters.decode(where).items()
+    assert chip(key, value) == words
+
+
+def test_cells_of_two_classes_become_filters():
+    assert both_present(Filters(), "cat", "dog", 0.005).encode() == "share.cat=0.005..1&share.dog=0.005..1"
+    assert both_present(Filters(), "cat", "cat", 0.005).encode() == "share.cat=0.005..1"
+
+
+def test_a_sort_names_the_class_it_sorts_by():
+    assert sort_label("-share", "cat") == "largest share of cat first"
+    assert sort_label("path", "cat") == "by path"

@@ -1,0 +1,44 @@
+"""The server is ready for its first visitor when it starts to answer."""
+
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from dashboard import lifespan
+from tests.conftest import ROOT
+
+START = """
+import asyncio, gc, socket, sys
+from dashboard import startup
+
+async def start():
+    assert "dashboard.views.explore" not in sys.modules
+    async with startup.lifespan(None):
+        assert "dashboard.views.explore" in sys.modules
+        assert gc.get_freeze_count() > 10_000
+        with socket.create_connection(listening.getsockname()):
+            assert listening.accept()[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    asyncio.run(start())
+"""
+
+
+@pytest.mark.slow
+def test_pages_are_imported_and_answers_leave_at_once():
+    subprocess.run([sys.executable, "-c", START], cwd=ROOT, check=True, timeout=120, capture_output=True)
+    assert "lifespan=startup.lifespan" in (ROOT / "dashboard" / "app.py").read_text()
+
+
+def test_what_is_there_at_the_start_is_not_collected_again():
+    try:
+        lifespan.spare_the_collector()
+        assert not any(one is vars(lifespan) for one in gc.get_objects())
+    finally:
+        gc.unfreeze()
+
+
+def test_streamlit_does_not_collect_after_each_click():
+    assert "\npostScriptGC = false" in (ROOT / ".streamlit" / "config.toml").read_text()

@@ -1,0 +1,149 @@
+"""Maps are computed one at a time by the run's own recipe; whoever cannot have one is told why."""
+
+import io
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dashboard.workers import predict_worker, uncertainty
+from dashboard.workers.predictor import BUSY, Predictor
+from dashboard.workers.uncertainty import CannotCompute, Maps
+from seglib.data.image import decode
+from seglib.data.resize import Resize
+from seglib.errors import BadImage, SegError
+from seglib.inference import config, predictor
+from seglib.inference.config import Settings
+from seglib.models import registry
+from seglib.store.records import Run
+from seglib.store.store import Store
+from tests.conftest import SAMPLE
+
+PHOTO = SAMPLE / "cats" / "chelsea.png"
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store.create(tmp_path / "store")
+
+
+@pytest.fixture
+def run(store) -> Run:
+    recipe = config.recipe(registry.find(), Settings(resize=Resize("96x64")))
+    return store.add_run(recipe, parameters=1, versions={})
+
+
+@pytest.mark.slow
+def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(store, run):
+    asked = Predictor()
+    try:
+        png = Maps(asked).png(store, run, PHOTO.read_bytes())
+        with pytest.raises(CannotCompute, match="cannot be read") as caught:
+            Maps(asked).png(store, run, b"no photo")
+    finally:
+        asked.close()
+    assert caught.value.status == 422
+    picture = Image.open(io.BytesIO(png))
+    assert (picture.mode, picture.size) == ("L", (96, 64))
+    spec, settings = registry.find(), Settings(resize=Resize("96x64"))
+    image, grid_wh = predictor.shown(decode(PHOTO.read_bytes()), spec, settings)
+    _, (measure,) = predictor.predict_batch(image[None], spec, settings, grid_wh)
+    assert np.asarray(picture).mean() / 255 == pytest.approx(measure.entropy, abs=0.002)
+
+
+def test_a_page_fetches_no_code(store, run, monkeypatch):
+    from seglib.pipeline import reproduce
+
+    spec = registry.find("fcn_resnet50", source="hub")
+    monkeypatch.setattr(reproduce, "remake", lambda *_: (spec, None))
+    answer, _ = predict_worker.answered(
+        {"task": "uncertainty", "run": vars(run), "store": str(store.path)}, [PHOTO.read_bytes()]
+    )
+    assert "torch.hub" in answer["error"]
+
+
+class Slow:
+    """A predictor that answers when it is told to, and counts those that are at it."""
+
+    def __init__(self) -> None:
+        self.go, self.at_once, self.most = threading.Event(), 0, 0
+
+    def ask(self, task: str, about: dict, *blobs: bytes):
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        self.go.wait(10)
+        self.at_once -= 1
+        return {}, [b"png"]
+
+
+@pytest.fixture
+def crowd(store, run):
+    """A map that is being computed, and as many waiting as may."""
+    slow = Slow()
+    maps = Maps(slow)
+    found: list[object] = []
+
+    def ask(abandoned) -> None:
+        try:
+            found.append(maps.png(store, run, b"", abandoned=abandoned))
+        except CannotCompute as error:
+            found.append(error)
+
+    threads = []
+
+    def start(abandoned=lambda: False) -> None:
+        threads.append(threading.Thread(target=ask, args=(abandoned,)))
+        threads[-1].start()
+
+    yield start, slow, found
+    slow.go.set()
+    for thread in threads:
+        thread.join()
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_one_at_a_time_and_further_ones_are_turned_away(crowd):
+    start, slow, found = crowd
+    for _ in range(uncertainty.MOST_WAITING):
+        start()
+    wait_for(lambda: slow.at_once == 1)
+    start()
+    wait_for(lambda: len(found) == 1)
+    assert isinstance(found[0], CannotCompute)
+    assert found[0].status == 503
+    slow.go.set()
+    wait_for(lambda: len(found) == 1 + uncertainty.MOST_WAITING)
+    assert found[1:] == [b"png"] * uncertainty.MOST_WAITING
+    assert slow.most == 1
+
+
+def test_who_went_away_gives_up_the_turn(crowd):
+    start, slow, found = crowd
+    start()
+    wait_for(lambda: slow.at_once == 1)
+    start(abandoned=lambda: True)
+    wait_for(lambda: len(found) == 1)
+    assert isinstance(found[0], CannotCompute)
+
+
+FAULTS = [(SegError("no weights at /root/w.pth"), 422), (BadImage("empty", "No bytes."), 422), (SegError(BUSY), 503)]
+
+
+@pytest.mark.parametrize(("error", "status"), FAULTS)
+def test_faults_are_sentences(store, run, error, status):
+    class Failing:
+        def ask(self, *_: object):
+            raise error
+
+    with pytest.raises(CannotCompute) as caught:
+        Maps(Failing()).png(store, run, b"")
+    assert "/root" not in str(caught.value)
+    assert caught.value.status == status
