@@ -39,4 +39,4 @@ def test_it_names_its_makers_and_licence():
     head = plotlyjs.FILE.read_text("utf-8")[:300]
     assert "plotly.js (basic - minified) v4.1.1" in head
     assert "MIT" in head
-    assert "plotly" in (ROOT / "dashboard" / "plotlyjs" / "LICENSE.txt").read_text("utf-8").lower()
+    assert "plotly" in (ROOT / "dashboard" / "components" / "plotlyjs" / "LICENSE.txt").read_text("utf-8").lower()

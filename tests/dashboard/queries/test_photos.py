@@ -15,8 +15,7 @@ from seglib.errors import StoreError
 from seglib.query import statistics
 from seglib.query.filters import Filters, select
 from seglib.store import tags
-
-from .conftest import NASTY, PIXELS, fill, id_of
+from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from seglib.masks import difference
 from seglib.store import ground_truth
 from seglib.store.schemas import FILES_SCHEMA
 from seglib.store.store import Store
-
-from .conftest import PHOTO_WH, draw_truth, fill, id_of, mask_of, photo_of, real_id, recipe
+from tests.dashboard.conftest import PHOTO_WH, draw_truth, fill, id_of, mask_of, photo_of, real_id, recipe
 
 RUN = recipe().run
 CAT = id_of("cats/a.jpg")

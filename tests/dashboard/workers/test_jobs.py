@@ -23,8 +23,7 @@ from seglib.errors import SegError
 from seglib.evaluation import comparison, evaluation
 from seglib.store import ground_truth
 from seglib.store.store import Store
-
-from .conftest import PIXELS, draw_truth, fill, id_of, recipe
+from tests.dashboard.conftest import PIXELS, draw_truth, fill, id_of, recipe
 
 FAKE = """
 import json, os, pathlib, signal, sys, time

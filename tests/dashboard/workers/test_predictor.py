@@ -24,7 +24,7 @@ from tests.seglib.pipeline.test_interruption import is_running
 
 ECHO = """
 import os, sys, time
-from dashboard.predictor import receive, send
+from dashboard.workers.predictor import receive, send
 out = os.fdopen(os.dup(1), "wb")
 os.dup2(2, 1)
 while True:

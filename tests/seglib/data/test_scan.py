@@ -152,6 +152,6 @@ def test_links_to_folders_are_not_listed(tmp_path):
 
 
 def test_what_is_listed_can_be_scanned():
-    root = Path(__file__).resolve().parents[2] / "dataset"
+    root = Path(__file__).resolve().parents[3] / "dataset"
     for folder in folders(root):
         assert len(scan(root / folder))
