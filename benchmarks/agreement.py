@@ -67,7 +67,7 @@ def prepared_settings(photos: Path, spec: ModelSpec, resize: Resize, precision: 
     if precision != "int8":
         return settings
     store = Store.create(Path(tempfile.mkdtemp()) / "store")
-    options = session.Options(limit=1, workers=0)
+    options = session.RunOptions(limit=1, workers=0)
     run.run(photos, store, spec, resize=resize, precision=precision, options=options)
     return replace(settings, quantised=quantization.folder_of(store, spec, resize))
 

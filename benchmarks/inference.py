@@ -134,7 +134,7 @@ def prepared_settings(
     if precision != "int8":
         return settings
     store = Store.create(folder / "store")
-    options = session.Options(limit=1, workers=0)
+    options = session.RunOptions(limit=1, workers=0)
     run.run(photos, store, spec, resize=arguments.resize, precision=precision, options=options)
     return replace(settings, quantised=quantization.folder_of(store, spec, arguments.resize))
 
@@ -258,7 +258,7 @@ def our_pipeline(
             if old.name != "int8":  # the calibrated model
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
         store = Store.create(folder / "store")
-        options = session.Options(batch_size=arguments.batch_size, device=arguments.device)
+        options = session.RunOptions(batch_size=arguments.batch_size, device=arguments.device)
         done = run.run(photos, store, spec, resize=arguments.resize, precision=precision, options=options)
         table = store.table().sort_values("path")
         masks = [png.read_index_png(store.mask_path(done.run, i).read_bytes()) for i in table["image_id"]]

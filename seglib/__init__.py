@@ -5,9 +5,6 @@
     table = seglib.select(table, seglib.Filters.decode("label=cats&share.cat=0.1..1"))
     seglib.open("output").overlay("cats/chelsea.png")         # a picture, in a notebook
 
-The rooms, each importing only from those before it: errors, classes; boundary, dataset, metrics, nets, preprocess,
-stats, overlay, parts; difference, models, truth; engine, workers; tags; filters, store; counts, plan, query, truths,
-writer; batches, remake, upkeep; cost, export; compare, pipeline, predict; evaluate, imported; samples; arguments; cli.
 Importing seglib imports neither torch nor pandas: names are looked up at their first use, so that worker processes
 start fast.
 """
@@ -23,11 +20,12 @@ if TYPE_CHECKING:
     from seglib.evaluation.evaluation import Evaluation
     from seglib.inference.config import Settings
     from seglib.inference.predictor import predict_batch, shown
+    from seglib.models.loading import load_model
     from seglib.models.registry import MODELS, ModelSpec
     from seglib.pipeline.run import run
-    from seglib.pipeline.session import Options, Report
+    from seglib.pipeline.session import RunOptions, RunReport
     from seglib.query.filters import Filters, select
-    from seglib.query.statistics import class_distribution, co_occurrence, folder_against_animal
+    from seglib.query.statistics import class_distribution, co_occurrence, folder_vs_animal
     from seglib.store.store import Store
 
 __version__ = "0.1.0"
@@ -38,15 +36,16 @@ __all__ = [
     "Evaluation",
     "Filters",
     "ModelSpec",
-    "Options",
-    "Report",
     "Resize",
+    "RunOptions",
+    "RunReport",
     "SegError",
     "Settings",
     "Store",
     "class_distribution",
     "co_occurrence",
-    "folder_against_animal",
+    "folder_vs_animal",
+    "load_model",
     "open",
     "predict_batch",
     "run",
@@ -54,11 +53,12 @@ __all__ = [
     "shown",
 ]
 
-_ROOMS = {
+_MODULES = {
     **dict.fromkeys(("MODELS", "ModelSpec"), "models.registry"),
     **dict.fromkeys(("Filters", "select"), "query.filters"),
-    **dict.fromkeys(("class_distribution", "co_occurrence", "folder_against_animal"), "query.statistics"),
-    **dict.fromkeys(("Options", "Report"), "pipeline.session"),
+    **dict.fromkeys(("class_distribution", "co_occurrence", "folder_vs_animal"), "query.statistics"),
+    **dict.fromkeys(("RunOptions", "RunReport"), "pipeline.session"),
+    "load_model": "models.loading",
     "run": "pipeline.run",
     **dict.fromkeys(("predict_batch", "shown"), "inference.predictor"),
     "Settings": "inference.config",
@@ -78,6 +78,10 @@ def open(path: str | os.PathLike[str] = "output") -> "Store":
 
 
 def __getattr__(name: str) -> object:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module 'seglib' has no attribute {name!r}")
-    return getattr(import_module(f"seglib.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"seglib.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

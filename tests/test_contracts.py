@@ -44,7 +44,8 @@ def test_public_names_exist_and_no_others_do():
         assert getattr(seglib, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = seglib.nothing
-    assert set(seglib._ROOMS) | {"open"} == set(seglib.__all__)
+    assert set(seglib._MODULES) | {"open"} == set(seglib.__all__)
+    assert dir(seglib) == sorted(seglib.__all__)
 
 
 def test_decode_workers_do_not_import_torch():

@@ -1,4 +1,4 @@
-"""A matrix of clickable cells."""
+"""A matrix of cells that can be clicked, such as class co-occurrence or class flips."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass

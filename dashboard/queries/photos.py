@@ -28,7 +28,7 @@ from seglib.query.statistics import (
     PER_CLASS,
     class_distribution,
     co_occurrence,
-    folder_against_animal,
+    folder_vs_animal,
     key_figures,
     ordered,
 )
@@ -301,7 +301,7 @@ QUESTIONS: dict[str, Callable[[pd.DataFrame, str], Any]] = {
     "key_figures": lambda frame, _: key_figures(frame),
     "class_distribution": lambda frame, _: class_distribution(frame),
     "co_occurrence": lambda frame, _: co_occurrence(frame),
-    "folder_against_animal": lambda frame, _: folder_against_animal(frame),
+    "folder_vs_animal": lambda frame, _: folder_vs_animal(frame),
     "contradictions": lambda frame, _: int((columns.agreement(frame) == "contradicts").sum()),
     "share_by_label": lambda frame, _: histograms.share_by_label(frame),
     "confidence": lambda frame, _: histograms.histogram(frame["confidence"], MEASURE_BINS),

@@ -27,7 +27,7 @@ from seglib.evaluation import comparison, truth_counting
 from seglib.models.registry import find
 from seglib.pipeline import run as run_module
 from seglib.pipeline import session
-from seglib.pipeline.session import Options
+from seglib.pipeline.session import RunOptions
 from seglib.progress import OnProgress, Progress
 from seglib.store.store import Store
 
@@ -91,7 +91,7 @@ def run_network(asked: RunRequest, settings: Settings, teller: "Teller") -> dict
         find(asked.model),
         resize=Resize(asked.resize),
         precision=asked.precision,
-        options=Options(limit=asked.limit, verify=asked.verify),
+        options=RunOptions(limit=asked.limit, verify=asked.verify),
         on_progress=lambda progress: teller.count(_of_run(progress)),
         on_note=lambda note: teller.say(note=without_places(note)),
     )

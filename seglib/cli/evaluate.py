@@ -24,10 +24,9 @@ from seglib.cli.common import (
 from seglib.errors import UsageError
 
 if TYPE_CHECKING:
-    from seglib.evaluation.comparison import Comparison
-    from seglib.evaluation.comparison import Report as ComparisonReport
+    from seglib.evaluation.comparison import Comparison, ComparisonReport
     from seglib.evaluation.evaluation import Difference, Evaluation
-    from seglib.evaluation.truth_counting import Report as EvaluationReport
+    from seglib.evaluation.truth_counting import EvaluationReport
     from seglib.store.store import Store
 
 

@@ -75,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.weights and len(models) > 1:
         raise UsageError("One --weights file fits one model: name a single --model with it.")
     specs = [find(name, arguments.weights, source=arguments.source) for name in dict.fromkeys(models)]
-    options = session.Options(
+    options = session.RunOptions(
         device=arguments.device,
         batch_size=arguments.batch_size,
         workers=arguments.workers,

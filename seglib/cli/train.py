@@ -173,11 +173,11 @@ def _add_machine(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", choices=DEVICES, default="auto")
     command.add_argument("--workers", type=natural, default=1, metavar="N", help="loading processes (default 1)")
     command.add_argument(
-        "--lanes",
+        "--parallel",
+        dest="lanes",
         type=positive,
         metavar="N",
-        help="shares of a batch computed beside each other, each with batch norms of its own (default 2 on a CPU, "
-        "else 1)",
+        help="parts of a batch computed in parallel, each with its own batch statistics (default 2 on a CPU, else 1)",
     )
     command.add_argument(
         "--threads", type=positive, metavar="N", help="of the net on a CPU; 1 where others compute too"

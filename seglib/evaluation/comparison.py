@@ -41,7 +41,7 @@ from seglib.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ComparisonReport:
     """What one call of `update` did, in images."""
 
     images: int
@@ -58,7 +58,7 @@ class Report:
 
 def update(
     store: Store, runs: Sequence[str], *, threads: int | None = None, on_progress: OnProgress | None = None
-) -> Report:
+) -> ComparisonReport:
     """Count what was not counted yet: every image that all these runs have computed, every pair. Stopped at any moment,
     the same call continues.
     """
@@ -78,7 +78,7 @@ def update(
             job.counted, work, Appender(store, job.schemas), progress, on_progress=on_progress, threads=threads
         )
         tidy(store)  # also what an earlier one left, that was killed just before it
-    return Report(
+    return ComparisonReport(
         images=len(ids),
         computed=len(work) - len(failed),
         reused=len(ids) - len(work),

@@ -35,7 +35,7 @@ from seglib.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class EvaluationReport:
     truth: Truth
     runs: tuple[str, ...]
     files: pd.DataFrame
@@ -60,7 +60,7 @@ def update(
     calibration: bool = False,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
-) -> Report:
+) -> EvaluationReport:
     """Count what was not counted yet of the photos that have a mask below `folder` and that all these runs computed.
 
     `kind` is one of `truth.FORMATS`, guessed if None; `classes` are those of the indices of a `voc` truth; `names` are
@@ -97,7 +97,7 @@ def update(
         tidy(store)  # also what an earlier one left, that was killed just before it
     notes = [] if len(found) == len(photos) else [f"{len(photos) - len(found)} of {len(photos)} photos have no mask."]
     found = found[~found["image_id"].isin(failed)]
-    return Report(
+    return EvaluationReport(
         truth=about,
         runs=tuple(run.run for run in chosen),
         files=found[EVALUATED_COLUMNS],

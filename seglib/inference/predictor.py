@@ -18,12 +18,12 @@ from PIL.Image import Image
 from seglib.data.resize import as_net_sees, resized
 from seglib.errors import UsageError
 from seglib.inference import confidence, openvino_backend, torch_backend
+from seglib.inference.config import Settings, device_of
 from seglib.masks.statistics import Measures
 from seglib.models.registry import ModelSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
-from seglib.inference.config import Settings, device_of
 
 
 def shown(photo: Image, spec: ModelSpec, settings: Settings) -> tuple[NDArray[np.uint8], tuple[int, int]]:

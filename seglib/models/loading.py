@@ -1,15 +1,17 @@
 """Download, verify and load a model's weights."""
 
 import contextlib
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from seglib.errors import WeightsError
 from seglib.models import weights_file
+from seglib.models.registry import DEFAULT_MODEL, HUB_REPOSITORY, MODELS, ModelSpec, find, hub_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-from seglib.models.registry import DEFAULT_MODEL, HUB_REPOSITORY, ModelSpec, hub_folder
 
 
 def weights_sha256(spec: ModelSpec) -> str:
@@ -41,6 +43,33 @@ def ensure_weights(spec: ModelSpec) -> None:
             f"{spec.name} needs the file {spec.weights}, and downloading it failed ({weights_file.first_line(error)}): "
             f"put it into {hub_folder()}, or take --model {DEFAULT_MODEL}, which works offline."
         ) from None
+
+
+def load_model(model: ModelSpec | str | os.PathLike[str] = DEFAULT_MODEL) -> "nn.Module":
+    """Load a model with its weights, downloading them first if they are published and not here yet.
+
+    Args:
+        model: A name of `MODELS`, the path of a checkpoint made by `seglib train`, or a `ModelSpec`.
+
+    Returns:
+        The module on the CPU, in float32 and eval mode. It maps normalised RGB, float (B, 3, H, W), to
+        `{"out": logits}`, float (B, C, H, W); `ModelSpec.mean` and `ModelSpec.std` normalise images of range 0..1.
+
+    Raises:
+        UnknownName: No model has this name.
+        WeightsError: The weights are missing, damaged, or do not fit the architecture.
+
+    Example:
+        net = seglib.load_model("fcn_mobilenet_v2")
+    """
+    if isinstance(model, ModelSpec):
+        spec = model
+    elif isinstance(model, str) and (model in MODELS or not Path(model).suffix):
+        spec = find(model)
+    else:
+        spec = find(weights=Path(model))
+    ensure_weights(spec)
+    return load(spec)
 
 
 def load(spec: ModelSpec) -> "nn.Module":

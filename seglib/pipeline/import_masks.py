@@ -25,7 +25,7 @@ RESIZE = "imported"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ImportReport:
     run: str
     images: int
     """Photos that have a mask."""
@@ -45,7 +45,7 @@ def import_masks(
     *,
     dataset: str | None = None,
     on_progress: OnProgress | None = None,
-) -> Report:
+) -> ImportReport:
     """Take in the masks of a data set's photos (the only one of the store, if none is named).
 
     A mask is matched with its photo by relative path, else by stem (`truth.matched`); its values are indices of
@@ -89,7 +89,7 @@ def import_masks(
         tidy(store)  # also what an earlier one left, that was killed just before it
     if len(failed) == len(masks):
         prune.remove_run(store, run.run)
-    return Report(
+    return ImportReport(
         run=run.run,
         images=len(pairs),
         computed=len(todo) - len(failed),

@@ -20,7 +20,7 @@ from seglib.models.registry import ModelSpec
 from seglib.pipeline import quantization
 from seglib.pipeline.planning import Work
 from seglib.pipeline.quantization import OnNote
-from seglib.pipeline.session import OnProgress, Options, Report, _Session
+from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
 from seglib.store.store import Store
@@ -33,15 +33,15 @@ def run(
     *,
     resize: Resize | None = None,
     precision: str = "auto",
-    options: Options | None = None,
+    options: RunOptions | None = None,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
-) -> Report:
+) -> RunReport:
     """Bring one run of one model over one folder up to date. Stopped at any moment, the same call continues.
 
     `on_note` gets sentences for whoever waits: what is about to be computed, and that int8 is being calibrated.
     """
-    options = options or Options()
+    options = options or RunOptions()
     records = scan_module.scan(folder, follow_links=options.follow_links)
     loading.ensure_weights(spec)
     settings = Settings(

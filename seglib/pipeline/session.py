@@ -1,6 +1,6 @@
 """A run: scan a folder, compute what is missing, keep it. The house's main road.
 
-In: a folder, a store, a model. Out: rows, masks and thumbnails in the store, and a `Report`. Decoding overlaps with
+In: a folder, a store, a model. Out: rows, masks and thumbnails in the store, and a `RunReport`. Decoding overlaps with
 computing, and several batches are computed at once, from forward pass to written mask; memory is bounded whatever the
 number of photos. Nothing is computed twice: a photo is known by its content, a file by its size and time. Knows nothing
 of the command line or of pages.
@@ -33,7 +33,7 @@ BATCH_ON_CPU, BATCH_ON_GPU = 4, 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class RunOptions:
     """How to go about it; nothing here changes a mask."""
 
     device: str = "auto"
@@ -51,7 +51,7 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class RunReport:
     """What one invocation did; files of this scan are counted, `images == computed + reused + failed`."""
 
     run: str
@@ -108,7 +108,7 @@ class _Session:
     run: Run
     spec: ModelSpec
     settings: Settings
-    options: Options
+    options: RunOptions
     scan: int
     work: Work
     vanished: int
@@ -128,7 +128,7 @@ class _Session:
         self._twins: list[tuple[Record, str, int, int]] = []  # equal to one that is on its way: after it
         self._counting = Lock()
 
-    def execute(self, on_progress: OnProgress | None) -> Report:
+    def execute(self, on_progress: OnProgress | None) -> RunReport:
         self._on_progress = on_progress
         self._count()
         started, device, seconds = now(), None, 0.0
@@ -240,9 +240,9 @@ class _Session:
         except StoreError:
             return  # somebody else is at it, or a part is damaged: nothing that this run needs
 
-    def _report(self, device: str | None, seconds: float) -> Report:
+    def _report(self, device: str | None, seconds: float) -> RunReport:
         progress = self._progress
-        return Report(
+        return RunReport(
             run=self.run.run,
             model=self.run.model,
             images=progress.total,

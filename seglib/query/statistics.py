@@ -65,7 +65,7 @@ def co_occurrence(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(counts, index=names, columns=names)
 
 
-def folder_against_animal(table: pd.DataFrame) -> pd.DataFrame:
+def folder_vs_animal(table: pd.DataFrame) -> pd.DataFrame:
     """int64: photos of one run per folder label (rows; `""` without one) and animal (columns cat, dog, none)."""
     _one_run(table)
     label_codes, labels = _labels(table)

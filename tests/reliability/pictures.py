@@ -41,7 +41,7 @@ def fuzzed(tries: int, seed: int, folder: Path) -> Line:
     store = Store.create(folder / "store")
     with Watched() as workers:
         report = run_module.run(
-            photos, store, fake_model(folder / "fake.safetensors"), options=session.Options(workers=WORKERS)
+            photos, store, fake_model(folder / "fake.safetensors"), options=session.RunOptions(workers=WORKERS)
         )
     rows, reasons = _outcomes(store, photos)
     assert (report.images, report.computed + report.reused, report.failed) == (tries, rows, tries - rows)
@@ -72,7 +72,7 @@ def largest(tries: int, _seed: int, folder: Path) -> Line:
     store = Store.create(folder / "store")
     with Watched() as workers:
         report = run_module.run(
-            photos, store, fake_model(folder / "fake.safetensors"), options=session.Options(workers=1)
+            photos, store, fake_model(folder / "fake.safetensors"), options=session.RunOptions(workers=1)
         )
     rows, reasons = _outcomes(store, photos)
     assert (report.images, rows) == (tries, tries), reasons

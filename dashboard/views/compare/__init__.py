@@ -1,1 +1,1 @@
-"""The Compare page."""
+"""The Compare page: how far two to six runs agree, without ground truth."""

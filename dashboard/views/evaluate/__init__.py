@@ -1,1 +1,1 @@
-"""The Evaluate page."""
+"""The Evaluate page: runs measured against ground truth."""

@@ -1,1 +1,1 @@
-"""What several pages draw."""
+"""Elements that several pages draw: headers, controls, chart cards and galleries."""

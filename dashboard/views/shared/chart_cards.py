@@ -194,7 +194,7 @@ MOST_LABELS = 12
 
 def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
     """The matrix; a click on a cell hands the filters of its photos to `apply`, a second one what was before."""
-    counts: pd.DataFrame = selection.answer("folder_against_animal", own=_OF_MATRIX)
+    counts: pd.DataFrame = selection.answer("folder_vs_animal", own=_OF_MATRIX)
     figures: KeyFigures = selection.answer("key_figures", own=_OF_MATRIX)
     counts, left_out = largest_labels(counts, counts.sum(axis=1), MOST_LABELS)
     labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]

@@ -17,7 +17,7 @@ from seglib.masks.png import read_index_png
 from seglib.masks.statistics import MEASURES
 from seglib.models.registry import DEFAULT_MODEL, find
 from seglib.pipeline import run as run_module
-from seglib.pipeline.session import Options
+from seglib.pipeline.session import RunOptions
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 from tests.seglib.pipeline.test_interruption import is_running
@@ -153,7 +153,7 @@ def test_the_process_ends_with_a_server_that_was_killed():
 def test_the_numbers_are_those_of_a_run(real, tmp_path):
     photo = SAMPLE / "cats" / "chelsea.png"
     store = Store.create(tmp_path / "store")
-    options = Options(workers=0, names=("chelsea",))
+    options = RunOptions(workers=0, names=("chelsea",))
     report = run_module.run(SAMPLE, store, find(DEFAULT_MODEL), precision="fp32", options=options)
     kept = store.stats(store.run(report.run)).iloc[0]
     seen = real.predict(photo.read_bytes(), model=DEFAULT_MODEL, precision="fp32")
@@ -171,7 +171,7 @@ def test_the_numbers_are_those_of_a_run(real, tmp_path):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_of_the_store_is_followed_in_its_precision(real, tmp_path, precision):
     data = (SAMPLE / "cats" / "chelsea.png").read_bytes()
-    store, options = Store.create(tmp_path / "store"), Options(workers=0, names=("chelsea",))
+    store, options = Store.create(tmp_path / "store"), RunOptions(workers=0, names=("chelsea",))
     run_module.run(SAMPLE, store, find(DEFAULT_MODEL), resize=Resize("64"), precision=precision, options=options)
     seen = real.predict(data, model=DEFAULT_MODEL, resize="64", like=(store.path, store.run()))
     assert (seen.precision, seen.run) == (precision, store.run().run)

@@ -45,7 +45,7 @@ def keep(tmp_path, paint, fake):
     for name in ("cats/a.png", "cats/b.png", "dogs/c.png", "dogs/d.png"):
         paint(name, size_wh=(64, 48 + len(name)) if "d.png" in name else (64, 48), cat=(0, 0, ord(name[5]) - 90, 9))
     store = Store.create(tmp_path / "store")
-    run.run(tmp_path / "photos", store, fake, options=session.Options(workers=0))
+    run.run(tmp_path / "photos", store, fake, options=session.RunOptions(workers=0))
 
     def kept(name: str, masks: dict[str, np.ndarray], classes=NAMES) -> str:
         folder = tmp_path / "masks" / name
@@ -145,7 +145,7 @@ def test_two_equal_files_count_twice(two, tmp_path, fake):
 
     store, a, b = two
     (tmp_path / "photos" / "cats" / "twin.png").write_bytes((tmp_path / "photos" / "cats" / "b.png").read_bytes())
-    run.run(tmp_path / "photos", store, fake, options=session.Options(workers=0))
+    run.run(tmp_path / "photos", store, fake, options=session.RunOptions(workers=0))
     found = compared(store, a, b)
     assert found.files["path"].tolist().count("cats/twin.png") == 1
     assert found.flips(a, b).loc["cat", "dog"] == 96
@@ -319,7 +319,7 @@ def test_prune_and_removal_of_a_run_take_its_counts_along(keep, tmp_path, fake):
     assert status.status(store).counts.folders == 4
     assert status.status(store).stale == 0
     (tmp_path / "photos" / "cats" / "b.png").unlink()
-    run.run(tmp_path / "photos", store, fake, options=session.Options(workers=0))
+    run.run(tmp_path / "photos", store, fake, options=session.RunOptions(workers=0))
     before = status.status(store).counts
     assert before.stale_rows > 0
     prune.prune(store)

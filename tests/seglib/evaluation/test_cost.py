@@ -59,7 +59,7 @@ def test_a_runs_operations_are_the_mean_over_what_the_net_saw_of_each_picture(
     paint("b.png", size_wh=(128, 64))
     paint("c.png", size_wh=(128, 64))
     (tmp_path / "photos" / "d.png").write_bytes(b"")
-    store, options = Store.create(tmp_path / "store"), session.Options(workers=0)
+    store, options = Store.create(tmp_path / "store"), session.RunOptions(workers=0)
     report = run.run(tmp_path / "photos", store, spec, resize=Resize("32"), precision="fp32", options=options)
     paint("e.png", size_wh=(256, 64))
     run.run(tmp_path / "photos", store, spec, resize=Resize("64"), precision="fp32", options=options)
@@ -69,7 +69,7 @@ def test_a_runs_operations_are_the_mean_over_what_the_net_saw_of_each_picture(
 
 def test_nobody_counted_the_operations_of_somebodys_own_net(tmp_path, monkeypatch):
     store, spec = Store.create(tmp_path / "store"), MODELS["fcn_mobilenet_v2"]
-    options = session.Options(workers=0, limit=1)
+    options = session.RunOptions(workers=0, limit=1)
     report = run.run(SAMPLE, store, spec, resize=Resize("64"), precision="fp32", options=options)
     monkeypatch.setitem(MODELS, spec.name, replace(spec, parameters=spec.parameters + 1))
     (cost_of_run,) = cost.costs(store, [report.run]).astype("object").to_dict("records")
@@ -79,7 +79,7 @@ def test_nobody_counted_the_operations_of_somebodys_own_net(tmp_path, monkeypatc
 
 def test_a_runs_cost_is_what_was_measured_and_imported_masks_cost_nobody_knows(tmp_path):
     store = Store.create(tmp_path / "store")
-    spec, options = MODELS["fcn_mobilenet_v2"], session.Options(workers=0, limit=3)
+    spec, options = MODELS["fcn_mobilenet_v2"], session.RunOptions(workers=0, limit=3)
     report = run.run(SAMPLE, store, spec, precision="fp32", options=options)
     run.run(SAMPLE, store, spec, precision="fp32", options=options)  # nothing to do costs nothing
     (tmp_path / "m").mkdir()

@@ -24,7 +24,7 @@ from seglib.store import ground_truth, pair_counts
 from seglib.store.store import Store
 from tests.seglib.evaluation import plain_evaluation
 
-OPTIONS = session.Options(workers=0)
+OPTIONS = session.RunOptions(workers=0)
 
 
 @pytest.fixture
@@ -367,7 +367,7 @@ def test_figures_are_those_of_an_independent_script(kind, tmp_path, shared):
         every = (shared / "data/voc-animals/ImageSets/train.txt").read_text().split()
     else:
         every = sorted(p.name for p in (shared / "data" / photos).iterdir())
-    options = session.Options(workers=0, names=tuple(every[:: len(every) // 8]))
+    options = session.RunOptions(workers=0, names=tuple(every[:: len(every) // 8]))
     spec = MODELS["fcn_mobilenet_v2"]
     run = run_module.run(shared / "data" / photos, store, spec, precision="fp32", options=options).run
     names = VOC_CLASSES if kind == "voc" else ("background", "cat", "dog")
@@ -397,8 +397,8 @@ def test_a_damaged_mask_of_one_run_costs_its_photo_in_all_of_them(store, drawn, 
 def test_runs_without_a_photo_in_common_are_a_sentence(store, drawn, fake, tmp_path, paint):
     from dataclasses import replace
 
-    only = session.Options(workers=0, names=("a",))
-    other = session.Options(workers=0, names=("b",))
+    only = session.RunOptions(workers=0, names=("a",))
+    other = session.RunOptions(workers=0, names=("b",))
     for side, options in (("40", only), ("32", other)):
         run_module.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize(side)), options=options)
     names = [run.run for run in store.runs() if not run.resize.startswith("64")]

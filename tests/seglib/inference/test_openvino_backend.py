@@ -24,7 +24,7 @@ from seglib.models.registry import MODELS, find
 from seglib.pipeline import quantization
 from seglib.pipeline import run as run_module
 from seglib.pipeline.reproduce import remake
-from seglib.pipeline.session import Options
+from seglib.pipeline.session import RunOptions
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 
@@ -48,7 +48,7 @@ def store(tmp_path):
 
 
 def run(photos, store, spec, **more):
-    return run_module.run(photos, store, spec, precision="int8", options=Options(workers=0), **more)
+    return run_module.run(photos, store, spec, precision="int8", options=RunOptions(workers=0), **more)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatc
 @installed
 def test_its_masks_are_nearly_those_of_fp32(photos, store, fake):
     report = run(photos, store, fake)
-    exact = run_module.run(photos, store, fake, precision="fp32", options=Options(workers=0))
+    exact = run_module.run(photos, store, fake, precision="fp32", options=RunOptions(workers=0))
     assert report.run != exact.run
     for image_id in store.computed_ids(exact.run, fake.classes):
         assert (store.mask(report.run, image_id) == store.mask(exact.run, image_id)).mean() > 0.99
@@ -148,7 +148,7 @@ def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store,
 
     monkeypatch.setattr(openvino_backend, "quantise", watched)
     report = run(photos, store, spec)
-    exact = run_module.run(photos, store, spec, precision="fp32", options=Options(workers=0))
+    exact = run_module.run(photos, store, spec, precision="fp32", options=RunOptions(workers=0))
     assert shapes == {(96, 128, 3)}
     for image_id in store.computed_ids(exact.run, fake.classes):
         mask = store.mask(report.run, image_id)
@@ -164,7 +164,7 @@ def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store,
 def test_calibration_takes_the_smallest_ids_known_or_not(photos, store, fake, monkeypatch):
     monkeypatch.setattr(quantization, "CALIBRATION_PHOTOS", 3)
     run_module.run(
-        photos, store, fake, precision="fp32", options=Options(workers=0, limit=3)
+        photos, store, fake, precision="fp32", options=RunOptions(workers=0, limit=3)
     )  # some ids are known then
     run(photos, store, fake)
     ids = sorted(image_module.image_id(path.read_bytes()) for path in photos.glob("*/*.png"))

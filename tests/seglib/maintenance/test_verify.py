@@ -15,11 +15,11 @@ from seglib.evaluation import comparison, truth_counting
 from seglib.fileio import parquet_parts
 from seglib.maintenance import compact, prune, status, verify
 from seglib.pipeline import run as run_module
-from seglib.pipeline.session import Options
+from seglib.pipeline.session import RunOptions
 from seglib.store import pair_counts
 from seglib.store.store import Store
 
-VERIFY = Options(workers=0, verify=True)
+VERIFY = RunOptions(workers=0, verify=True)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def store(paint, tmp_path, fake) -> Store:
     return made
 
 
-def run(store: Store, fake, tmp_path, options: Options = VERIFY, **more):
+def run(store: Store, fake, tmp_path, options: RunOptions = VERIFY, **more):
     return run_module.run(tmp_path / "photos", store, fake, precision="fp32", options=options, **more)
 
 
@@ -104,7 +104,7 @@ def test_a_mask_with_the_right_counts_in_the_wrong_places_is_damaged(store):
 def test_damage_of_pictures_that_no_file_has_is_not_looked_at(store, fake, tmp_path):
     gone = store.table().set_index("path").loc["cats/a.png", "image_id"]
     (tmp_path / "photos" / "cats" / "a.png").unlink()
-    run(store, fake, tmp_path, Options(workers=0))
+    run(store, fake, tmp_path, RunOptions(workers=0))
     flip(store.mask_path(store.run().run, gone))
     store.thumbnail_path(gone).unlink()
     assert named(store) == []
@@ -112,7 +112,7 @@ def test_damage_of_pictures_that_no_file_has_is_not_looked_at(store, fake, tmp_p
 
 def test_a_damaged_record_hides_nothing_else(store, fake, tmp_path):
     expected = store.table()
-    other = run(store, fake, tmp_path, Options(workers=0), resize=Resize("32x32")).run
+    other = run(store, fake, tmp_path, RunOptions(workers=0), resize=Resize("32x32")).run
     flip(store.path / "runs" / other / "run.json")
     assert [one.run for one in store.runs()] == [expected["run"][0]]
     assert list(store.damaged_runs()) == [other]
@@ -120,8 +120,8 @@ def test_a_damaged_record_hides_nothing_else(store, fake, tmp_path):
     with pytest.raises(Damaged, match="--verify"):
         store.table()  # all of them, which cannot be had
     with pytest.raises(Damaged, match="--verify"):
-        run(store, fake, tmp_path, Options(workers=0), resize=Resize("32x32"))
-    assert run(store, fake, tmp_path, Options(workers=0)).reused == 3
+        run(store, fake, tmp_path, RunOptions(workers=0), resize=Resize("32x32"))
+    assert run(store, fake, tmp_path, RunOptions(workers=0)).reused == 3
 
 
 def test_a_data_set_whose_record_is_damaged_goes_by_its_id_until_its_folder_is_run(store, fake, tmp_path):
@@ -132,7 +132,7 @@ def test_a_data_set_whose_record_is_damaged_goes_by_its_id_until_its_folder_is_r
     assert list(store.damaged_datasets()) == [data_set.id]
     with pytest.raises(StoreError, match="can no longer be read"):
         store.photo(data_set.id, "cats/a.png")
-    run(store, fake, tmp_path, Options(workers=0))
+    run(store, fake, tmp_path, RunOptions(workers=0))
     pd.testing.assert_frame_equal(store.table(), expected)
 
 
@@ -145,7 +145,7 @@ def test_nothing_is_pruned_while_it_cannot_be_told_what_belongs_to_whom(store):
 
 
 def test_a_damaged_part_keeps_no_other_folder_from_being_merged(store, fake, tmp_path, monkeypatch):
-    other = run(store, fake, tmp_path, Options(workers=0), resize=Resize("32x32"))
+    other = run(store, fake, tmp_path, RunOptions(workers=0), resize=Resize("32x32"))
     first, second = (store.path / "runs" / one.run / "stats" for one in store.runs())
     assert other.run in second.parts
     for folder in (first, second):
@@ -157,7 +157,7 @@ def test_a_damaged_part_keeps_no_other_folder_from_being_merged(store, fake, tmp
 
 
 def test_a_comparison_whose_counts_rot_is_counted_again(store, fake, tmp_path):
-    run(store, fake, tmp_path, Options(workers=0), resize=Resize("32x32"))
+    run(store, fake, tmp_path, RunOptions(workers=0), resize=Resize("32x32"))
     names = [one.run for one in store.runs()]
     comparison.update(store, names)
     flip(next(store.path.glob("compare/*/part-*")))
@@ -168,7 +168,7 @@ def test_a_comparison_whose_counts_rot_is_counted_again(store, fake, tmp_path):
 
 
 def test_what_a_killed_comparison_left_apart_is_merged_by_the_next(store, fake, tmp_path, monkeypatch):
-    run(store, fake, tmp_path, Options(workers=0), resize=Resize("32x32"))
+    run(store, fake, tmp_path, RunOptions(workers=0), resize=Resize("32x32"))
     names = [one.run for one in store.runs()]
     with monkeypatch.context() as patched:
         patched.setattr("seglib.store.pair_counts.COMMIT_IMAGES", 1)

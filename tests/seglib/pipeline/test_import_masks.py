@@ -23,7 +23,7 @@ def store(tmp_path, paint, fake) -> Store:
     for name in ("cats/a.png", "cats/b.png", "dogs/c.png"):
         paint(name, cat=(0, 0, 10 + ord(name[5]) % 7, 9))
     store = Store.create(tmp_path / "store")
-    run_module.run(tmp_path / "photos", store, fake, options=session.Options(workers=0))
+    run_module.run(tmp_path / "photos", store, fake, options=session.RunOptions(workers=0))
     return store
 
 

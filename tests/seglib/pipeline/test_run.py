@@ -21,11 +21,11 @@ from seglib.maintenance import prune, verify
 from seglib.maintenance import status as maintenance_status
 from seglib.pipeline import batching, session
 from seglib.pipeline import run as run_module
-from seglib.pipeline.session import Options
+from seglib.pipeline.session import RunOptions
 from seglib.store import writer
 from seglib.store.store import Store
 
-INLINE = Options(workers=0)
+INLINE = RunOptions(workers=0)
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def store(tmp_path) -> Store:
     return Store.create(tmp_path / "store")
 
 
-def run(photos: Path, store: Store, spec, options: Options = INLINE, **more) -> session.Report:
+def run(photos: Path, store: Store, spec, options: RunOptions = INLINE, **more) -> session.RunReport:
     return run_module.run(photos, store, spec, options=options, **{"precision": "fp32", **more})
 
 
-def counts(report: session.Report) -> tuple[int, int, int, int]:
+def counts(report: session.RunReport) -> tuple[int, int, int, int]:
     assert report.images == report.computed + report.reused + report.failed
     return report.images, report.computed, report.reused, report.failed
 
@@ -225,9 +225,9 @@ def test_a_touched_file_is_read_again_and_not_computed_again(photos, store, fake
 
 
 def test_a_limit_or_list_computes_some_and_forgets_none(photos, store, fake):
-    run(photos, store, fake, Options(workers=0, limit=1))
+    run(photos, store, fake, RunOptions(workers=0, limit=1))
     assert store.table()["path"].tolist() == ["cats/a.png"]
-    report = run(photos, store, fake, Options(workers=0, names=("d", "cats/a.png")))
+    report = run(photos, store, fake, RunOptions(workers=0, names=("d", "cats/a.png")))
     assert counts(report) == (2, 1, 1, 0)
     assert report.vanished == 0
     assert store.table()["path"].tolist() == ["cats/a.png", "dogs/d.png"]
@@ -259,7 +259,7 @@ def test_two_folders_with_equal_relative_paths_do_not_mix(photos, store, fake, t
 def test_batches_and_workers_change_nothing(photos, tmp_path, fake, batch_size, workers):
     expected, found = Store.create(tmp_path / "expected"), Store.create(tmp_path / "found")
     run(photos, expected, fake, resize=Resize("short:40"))
-    run(photos, found, fake, Options(workers=workers, batch_size=batch_size), resize=Resize("short:40"))
+    run(photos, found, fake, RunOptions(workers=workers, batch_size=batch_size), resize=Resize("short:40"))
     pd.testing.assert_frame_equal(found.table(), expected.table(), rtol=0, atol=1e-5)
     name = expected.runs()[0].run
     for found_id in expected.table()["image_id"]:
@@ -285,7 +285,7 @@ def test_a_copy_has_no_row_before_its_twin_has(photos, store, fake, monkeypatch)
 
     monkeypatch.setattr(predictor, "predict_batch", slow)
     monkeypatch.setattr(writer.Writer, "commit", watched)
-    assert counts(run(photos, store, fake, Options(workers=0, batch_size=4))) == (5, 4, 1, 0)
+    assert counts(run(photos, store, fake, RunOptions(workers=0, batch_size=4))) == (5, 4, 1, 0)
     assert seen
     assert seen == [set()] * len(seen)
 
@@ -298,7 +298,7 @@ def test_photos_of_different_shape_are_batched_by_shape(paint, store, fake, tmp_
     monkeypatch.setattr(
         predictor, "predict_batch", lambda images, *rest: shapes.append(images.shape) or real(images, *rest)
     )
-    run(tmp_path / "photos", store, fake, Options(workers=0, batch_size=3), resize=Resize("native"))
+    run(tmp_path / "photos", store, fake, RunOptions(workers=0, batch_size=3), resize=Resize("native"))
     assert sorted(shapes) == [(3, 48, 64, 3), (3, 64, 48, 3)]
 
 
@@ -317,7 +317,7 @@ def test_a_net_with_a_side_of_its_own_sees_photos_in_their_aspect_whatever_the_g
         return real(images, spec, settings, grid_wh)
 
     monkeypatch.setattr(predictor, "predict_batch", watched)
-    options = Options(workers=0, batch_size=3)
+    options = RunOptions(workers=0, batch_size=3)
     for rule, expected in {
         "32": [(3, 96, 192, 32, 32), (3, 96, 192, 32, 32), (3, 192, 96, 32, 32)],
         "native": [(3, 96, 192, 96, 48), (3, 96, 192, 192, 96), (3, 192, 96, 48, 96)],
@@ -348,7 +348,8 @@ def test_many_shapes_do_not_wait_for_ever(paint, store, fake, tmp_path, monkeypa
         lambda self, *a: waiting.append(self.waiting) or real(self, *a),
     )
     assert (
-        run(tmp_path / "photos", store, fake, Options(workers=0, batch_size=2), resize=Resize("native")).computed == 20
+        run(tmp_path / "photos", store, fake, RunOptions(workers=0, batch_size=2), resize=Resize("native")).computed
+        == 20
     )
     assert max(waiting) < 8
 
@@ -381,7 +382,7 @@ def test_what_is_computed_before_a_stop_is_kept(photos, store, fake, monkeypatch
     monkeypatch.setattr(predictor, "predict_batch", stopped_at_the_third)
     monkeypatch.setattr(thread_pool, "MOST", 1)
     with pytest.raises(KeyboardInterrupt):
-        run(photos, store, fake, Options(workers=0, batch_size=1))
+        run(photos, store, fake, RunOptions(workers=0, batch_size=1))
     kept = len(store.table())
     assert kept in (2, 3)  # the fourth may have begun when the third was stopped
     assert store.runs()[0].invocations[0]["computed"] == kept
@@ -399,7 +400,7 @@ def test_a_failed_write_loses_nothing_else_and_is_reported(photos, store, fake, 
 
     monkeypatch.setattr(type(store.scratch), "write", full)
     with pytest.raises(OSError, match="No space"):
-        run(photos, store, fake, Options(workers=0, batch_size=1))
+        run(photos, store, fake, RunOptions(workers=0, batch_size=1))
     monkeypatch.setattr(type(store.scratch), "write", real)
     kept = set(store.table()["path"])
     assert "cats/a.png" in kept
@@ -445,7 +446,7 @@ def test_verify_finds_changed_content_behind_equal_size_and_time_and_damaged_mas
     store.mask_path(report.run, ids["dogs/d.png"]).write_bytes(b"x")
     assert counts(run(photos, store, fake)) == (4, 0, 4, 0)  # nobody looked
     assert verify.damaged_masks(store, store.run()) == {ids["dogs/c.png"], ids["dogs/d.png"]}
-    repaired = run(photos, store, fake, Options(workers=0, verify=True))
+    repaired = run(photos, store, fake, RunOptions(workers=0, verify=True))
     assert (repaired.computed, repaired.failed) in ((3, 0), (2, 1))
     assert verify.damaged_masks(store, store.run()) == set()
     assert len(store.table()) in (3, 4)
@@ -533,7 +534,7 @@ def test_a_run_is_claimed_while_it_is_added_to(photos, store, fake):
         store,
         fake,
         precision="fp32",
-        options=Options(workers=0),
+        options=RunOptions(workers=0),
         on_progress=lambda p: seen.append(list(store.path.glob(f"tmp/*/run.{p.run}"))),
     )
     assert all(len(claims) == 1 for claims in seen)

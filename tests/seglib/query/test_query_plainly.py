@@ -137,7 +137,7 @@ def test_co_occurrence_of_more_rows_than_one_product_counts_exactly(monkeypatch)
 @settings(max_examples=60, deadline=None)
 def test_folder_against_animal_row_by_row(table):
     expected = Counter((text(r["label"]), r["animal"]) for r in rows_of(table) if not pd.isna(r["animal"]))
-    found = statistics.folder_against_animal(table)
+    found = statistics.folder_vs_animal(table)
     assert found.index.tolist() == sorted({label for label, _ in expected})
     assert found.columns.tolist() == [*ANIMALS, "none"]
     assert {(a, b): found.loc[a, b] for a in found.index for b in found.columns if found.loc[a, b]} == expected

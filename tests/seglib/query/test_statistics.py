@@ -165,7 +165,7 @@ def test_an_empty_selection_has_no_means(table):
     assert found["mean_share"].isna().all()
     assert statistics.key_figures(table.iloc[:0]) == statistics.KeyFigures(0, None, None, 0, 0)
     assert statistics.co_occurrence(table.iloc[:0]).to_numpy().sum() == 0
-    assert statistics.folder_against_animal(table.iloc[:0]).empty
+    assert statistics.folder_vs_animal(table.iloc[:0]).empty
 
 
 def test_presence_begins_at_half_a_percent():
@@ -183,7 +183,7 @@ def test_co_occurrence_by_hand(table):
 
 
 def test_folder_label_against_animal_by_hand(table):
-    found = statistics.folder_against_animal(table)
+    found = statistics.folder_vs_animal(table)
     assert found.loc["cats"].to_dict() == {"cat": 1, "dog": 0, "none": 1}
     assert found.loc["dogs"].to_dict() == {"cat": 0, "dog": 1, "none": 0}
     assert found.loc[""].to_dict() == {"cat": 1, "dog": 0, "none": 0}
@@ -208,7 +208,7 @@ def test_two_runs_at_once_would_count_photos_twice(table):
     for question in (
         statistics.class_distribution,
         statistics.co_occurrence,
-        statistics.folder_against_animal,
+        statistics.folder_vs_animal,
         statistics.key_figures,
     ):
         with pytest.raises(UsageError, match="choose one run"):
