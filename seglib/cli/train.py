@@ -179,6 +179,7 @@ def _add_machine(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="parts of a batch computed in parallel, each with its own batch statistics (default 2 on a CPU, else 1)",
     )
+    command.add_argument("--lanes", type=positive, help=argparse.SUPPRESS)  # the name of --parallel until 0.1
     command.add_argument(
         "--threads", type=positive, metavar="N", help="of the net on a CPU; 1 where others compute too"
     )

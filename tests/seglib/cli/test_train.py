@@ -237,3 +237,8 @@ def test_training_pictures_are_about_as_large_as_the_checkpoints_own(side, wante
     from seglib.cli.train import around
 
     assert around(side) == wanted
+
+
+@pytest.mark.parametrize("option", ["--parallel", "--lanes"])
+def test_parallel_keeps_its_old_name(option):
+    assert main.parser().parse_args(["train", "segnet", "photos", "--out", "x.safetensors", option, "3"]).lanes == 3
