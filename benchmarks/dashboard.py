@@ -51,11 +51,11 @@ EMPTY_APP = """
 import contextlib
 from pathlib import Path
 import streamlit as st
-from dashboard import sockets
+from dashboard.server import tcp_nodelay
 
 @contextlib.asynccontextmanager
 async def lifespan(_):
-    sockets.answer_at_once()
+    tcp_nodelay.answer_at_once()
     yield
 
 app = st.App(Path(__file__).with_name("empty.py"), lifespan=lifespan)

@@ -11,11 +11,11 @@ from tests.conftest import ROOT
 
 START = """
 import asyncio, gc, socket, sys
-from dashboard import startup
+from dashboard import lifespan
 
 async def start():
     assert "dashboard.views.explore" not in sys.modules
-    async with startup.lifespan(None):
+    async with lifespan.lifespan(None):
         assert "dashboard.views.explore" in sys.modules
         assert gc.get_freeze_count() > 10_000
         with socket.create_connection(listening.getsockname()):
@@ -29,7 +29,7 @@ with socket.create_server(("127.0.0.1", 0)) as listening:
 @pytest.mark.slow
 def test_pages_are_imported_and_answers_leave_at_once():
     subprocess.run([sys.executable, "-c", START], cwd=ROOT, check=True, timeout=120, capture_output=True)
-    assert "lifespan=startup.lifespan" in (ROOT / "dashboard" / "app.py").read_text()
+    assert "lifespan=lifespan.lifespan" in (ROOT / "dashboard" / "app.py").read_text()
 
 
 def test_what_is_there_at_the_start_is_not_collected_again():
