@@ -1,7 +1,6 @@
-"""The dashboard: what did a segmentation network see in a folder of photos?
+"""The dashboard: a web application that shows what a segmentation model predicts on a folder of photos.
 
     python -m dashboard                     # serves http://127.0.0.1:8501
 
-The rooms, each importing only from those before it: formats, settings, state, charts, components; session; data,
-media, sidebar, ui; views; main; app. Everything that is computed comes from `seglib`; nothing here imports torch.
+All computation is done by `seglib`; nothing here imports torch, except in worker processes.
 """

@@ -1,8 +1,7 @@
-"""The launcher: `python -m dashboard`, and `python -m dashboard report`.
+"""Command-line launcher: `python -m dashboard` starts the server, `python -m dashboard report` writes a report.
 
-In: arguments. Out: a running server, or a report in a file. If the store holds no run, the sample photos are analysed
-first by each embedded network, in a process of their own, so that the server never loads a net. Errors are one
-sentence; 2 is a wrong request, 1 a failure.
+If the store holds no run, the sample photos are first analysed with each embedded model, in a separate process, so that
+the server never loads a model. Errors are printed as one sentence; exit codes: 2 for a usage error, 1 for a failure.
 """
 
 import argparse
@@ -29,11 +28,13 @@ from seglib.store.store import Store
 
 SAMPLE = ROOT / "dataset" / "sample"
 OFFERED = "test_set"
-"""A folder of this name below `--data` is offered for analysis, once the sample shows how fast this machine is."""
+"""If `--data` has a subfolder of this name, the launcher suggests analysing it once the sample has shown how fast this
+machine is.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code; does not return while the server runs."""
+    """Run the launcher and return the exit code; blocks while the server runs."""
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == [command_module.NAME]:
         return command_module.main(given[1:])
@@ -109,7 +110,7 @@ def _port(text: str) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    """All paths resolved, since the server does not stay in this folder."""
+    """Return the settings with all paths resolved, since the server changes its working directory."""
     folders = arguments.data or [ROOT / "dataset"]
     for folder in arguments.data or []:
         if not folder.is_dir():
@@ -124,7 +125,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _check_address(host: str, port: int) -> None:
-    """Say at once that the address cannot be had, before any work is done."""
+    """Check that the address is available before any work is done. Raises `UsageError` or `SegError`."""
     try:
         family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
@@ -155,7 +156,10 @@ def _is_loopback(address: str) -> bool:
 
 
 def _has_run(store: Path) -> bool:
-    """Or one that cannot be read, which the Runs page tells. Raises `StoreError` for a store of a newer program."""
+    """Return whether the store has a run, readable or not (the Runs page reports unreadable ones).
+
+    Raises `StoreError` for a store of a newer version.
+    """
     return (store / STORE_MARKER).exists() and bool(Store(store).damaged_runs() or Store(store).runs())
 
 
@@ -172,9 +176,9 @@ def _first_analysis(settings: Settings) -> None:
 
 
 def run_sample(store: Path) -> list[dict[str, Any]]:
-    """What `seglib run` reports of each embedded network, the default's last: the pages open with the run used last.
+    """Run each embedded model on the sample and return the reports of `seglib run`.
 
-    Its progress goes to the terminal.
+    The default model runs last, since the pages open with the latest run. Progress is printed to the terminal.
     """
     embedded = sorted((spec.name for spec in MODELS.values() if spec.source == "embedded"), key=DEFAULT_MODEL.__eq__)
     models = (word for name in embedded for word in ("--model", name))
@@ -189,7 +193,7 @@ def run_sample(store: Path) -> list[dict[str, Any]]:
 
 
 def _offer(folder: Path, store: Path, images_per_second: float) -> None:
-    """Print what analysing this folder would take, if it is there."""
+    """Print the command and the time to analyse this folder, if it exists."""
     try:
         number = len(scan(folder)) if folder.is_dir() else 0
     except DatasetError:

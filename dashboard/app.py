@@ -1,7 +1,7 @@
-"""The server's root, imported once: Streamlit's app and our own routes beside it.
+"""The ASGI application: Streamlit's app, our own routes and the middleware; imported once.
 
-`streamlit run dashboard/app.py` finds `app` by reading this file, so it must be assigned in just this form. Whatever
-runs at each click of a visitor is in `router.py`.
+`streamlit run dashboard/app.py` finds `app` by parsing this file, so the assignment must keep this form. The script
+that runs on every interaction is `router.py`.
 """
 
 import sys
@@ -23,7 +23,7 @@ from dashboard.server import host_guard, media_routes, streamlit_assets  # noqa:
 
 
 def to_home(request: Request) -> RedirectResponse:
-    """The home page has no name in its address; who types it all the same is not told that there is no such page."""
+    """Redirect `/overview` to the home page, which has no name of its own in the URL."""
     query = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(f"{request.scope.get('root_path', '')}/{query}")
 

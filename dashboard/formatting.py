@@ -1,7 +1,6 @@
-"""How numbers and names are written on every page; the one place for it.
+"""Format numbers and names for display on the pages.
 
-In: values. Out: short texts. Also makes untrusted names (files, folders, data sets) inert for Markdown and for HTML.
-Knows nothing of pages or tables.
+Also escapes untrusted names (files, folders, datasets) for Markdown and HTML.
 """
 
 import html
@@ -13,18 +12,18 @@ from seglib.store.records import Run
 
 NOTHING = "–"
 NO_VALUE = "(none)"
-"""What a missing label, split or animal is called on a page; in a URL it is the empty text."""
+"""Display text of an empty label, split or animal; in a URL it is the empty string."""
 
 _BETWEEN = " · "
-"""Parts of a run's label."""
+"""Separates the parts of a run's label."""
 
 _ABSOLUTE = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"<>|]*[\\/])?([^\s'\"<>|/\\]*)")
-"""A place that starts at the root of a file system, and its last name."""
+"""An absolute path; the group is its last component."""
 
 _MARKDOWN_SIGNS = re.compile(r"([!-/:-@\[-^`{-~]|_(?![^\W_])|(?<![^\W_])_)")
-"""ASCII punctuation, which Markdown lets a backslash precede; of other signs it would show the backslash.
+"""ASCII punctuation, the only characters that Markdown allows to escape with a backslash.
 
-Within a word `_` says nothing to Markdown, and stays.
+An `_` within a word has no meaning in Markdown and is not escaped.
 """
 
 
@@ -41,12 +40,12 @@ def percent(share: float | None) -> str:
 
 
 def tenths(share: float | None) -> str:
-    """0.9234 -> `92.3 %`: of figures that are compared with each other; None -> a dash."""
+    """0.9234 -> `92.3 %`, for figures that are compared with each other; None -> a dash."""
     return NOTHING if share is None or math.isnan(share) else f"{share * 100:.1f}\N{NO-BREAK SPACE}%"
 
 
 def signed(difference: float | None) -> str:
-    """Of two shares, in percentage points: -0.0123 -> `−1.2`, 0.0123 -> `+1.2`, 0 -> `0.0`; None -> a dash."""
+    """Difference of two shares in percentage points: -0.0123 gives `−1.2`, 0.0123 `+1.2`, 0 `0.0`, None a dash."""
     if difference is None or math.isnan(difference):
         return NOTHING
     text = f"{abs(difference) * 100:.1f}"
@@ -64,7 +63,7 @@ def ranged(share: float | None, ends: tuple[float, float] | None) -> str:
 
 
 def score(value: float | None) -> str:
-    """A confidence and its like, 0..1, two decimals."""
+    """Format a score in 0..1, such as a confidence, with two decimals."""
     return NOTHING if value is None or math.isnan(value) else f"{value:.2f}"
 
 
@@ -82,7 +81,7 @@ def things(number: int, name: str) -> str:
 
 
 def of_a_matrix(left_out: int) -> str:
-    """What is said below a matrix of the classes with most pixels, of which so many are left out."""
+    """Return the caption of a matrix that shows the classes with most pixels and omits `left_out` others."""
     said = "A click on a cell shows its photos in the gallery below; all figures stay."
     if left_out == 0:
         return said
@@ -91,14 +90,14 @@ def of_a_matrix(left_out: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """To one unit, rounded up, since it is a promise: `12 s`, `3 min`, `2.5 h`."""
+    """Format a duration estimate in one unit, rounded up: `12 s`, `3 min`, `2.5 h`."""
     if seconds < 90:
         return f"{math.ceil(seconds)} s"
     return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{math.ceil(seconds / 360) / 10:.1f} h"
 
 
 def size(number: float) -> str:
-    """Of bytes, in powers of ten: `28 kB`, `1.4 MB`, `130 MB`, `2.1 GB`."""
+    """Format bytes in powers of ten: `28 kB`, `1.4 MB`, `130 MB`, `2.1 GB`."""
     for unit, least in (("GB", 1e9), ("MB", 1e6)):
         if number >= least:
             return f"{number / least:.1f} {unit}" if number < 9.95 * least else f"{number / least:.0f} {unit}"
@@ -110,7 +109,7 @@ def named(value: str) -> str:
 
 
 def plain_markdown(text: str) -> str:
-    """The text so that Markdown shows it as it is: no link, image, icon or formula comes out of a file's name."""
+    """Escape a text for Markdown, so that a file name cannot produce links, images, icons or formulas."""
     return _MARKDOWN_SIGNS.sub(r"\\\1", " ".join(text.split()))
 
 
@@ -119,17 +118,17 @@ def plain_html(text: str) -> str:
 
 
 def without_places(text: str) -> str:
-    """Of each place on this machine that a sentence names, only the last name is told."""
+    """Reduce each absolute path in a sentence to its last component."""
     return _ABSOLUTE.sub(lambda found: found[1] or "...", text)
 
 
 def for_page(text: str) -> str:
-    """A sentence of the library as a page says it: without places, and with our button beside the command's option."""
+    """Adapt a message of the library for a page: strip paths, and mention our button beside the CLI option."""
     return without_places(text).replace("run again with --verify", "run again with --verify (here: Verify on Runs)", 1)
 
 
 def run_labels(runs: Sequence[Run]) -> dict[str, str]:
-    """`model · resize`, with precision and digest where two would look the same."""
+    """Return run -> `model · resize`, with precision and digest added where two labels would be equal."""
     short = {run.run: f"{run.model}{_BETWEEN}{run.resize}" for run in runs}
     repeated = {label for label in short.values() if list(short.values()).count(label) > 1}
     return {
@@ -141,7 +140,10 @@ def run_labels(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def without_common(names: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:
-    """`net · 224`, `net · 512x512` -> `224`, `512x512`; at least the last part of each stays."""
+    """Remove the leading parts that all labels share: `net · 224`, `net · 512x512` -> `224`, `512x512`.
+
+    At least the last part of each label is kept.
+    """
     parts = {name: labels[name].split(_BETWEEN) for name in names}
     while all(len(one) > 1 for one in parts.values()) and len({one[0] for one in parts.values()}) == 1:
         parts = {name: one[1:] for name, one in parts.items()}

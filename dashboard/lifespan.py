@@ -1,7 +1,6 @@
-"""What the server does once, before its first visitor comes, so that no visitor waits for it.
+"""Server start-up work that is done once, so that no visitor waits for it.
 
-In: nothing. Out: an app whose answers leave at once, whose pages are imported, and whose garbage collector does not
-walk through them. Knows nothing of stores or visitors.
+Enables TCP_NODELAY, imports all pages, and excludes the loaded code from garbage collection.
 """
 
 import contextlib
@@ -16,7 +15,7 @@ from dashboard.server import tcp_nodelay
 
 @contextlib.asynccontextmanager
 async def lifespan(_: object) -> AsyncIterator[None]:
-    """For the app: its socket listens by now, and nobody is connected yet."""
+    """Lifespan handler of the app: its socket is listening, and no client is connected yet."""
     tcp_nodelay.answer_at_once()
     import_pages()
     spare_the_collector()
@@ -24,17 +23,17 @@ async def lifespan(_: object) -> AsyncIterator[None]:
 
 
 def import_pages() -> None:
-    """Not when this room is imported: Streamlit's caches want its runtime to be there."""
+    """Import all pages; not at module import, because Streamlit's caches need a running runtime."""
     for module in pkgutil.walk_packages(views.__path__, f"{views.__name__}."):
         importlib.import_module(module.name)
 
 
 def spare_the_collector() -> None:
-    """Take what is there by now, mostly code, out of the garbage collector's sight.
+    """Exclude the objects that exist by now, mostly code, from garbage collection.
 
-    To walk through it takes a tenth of a second, in which no visitor is answered. For the same reason
-    `.streamlit/config.toml` forgoes Streamlit's own collection after each run of a page: what visitors leave behind is
-    collected as in any Python program, once there is enough of it.
+    Scanning them takes a tenth of a second, during which no request is answered. For the same reason
+    `.streamlit/config.toml` turns off Streamlit's own collection after each script run; Python's automatic collection
+    remains.
     """
     gc.collect()
     gc.freeze()

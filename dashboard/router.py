@@ -1,6 +1,6 @@
-"""What runs at each click: the visitor's view, the menu, the filter bar, and the page.
+"""The script that Streamlit runs on every interaction: view, menu, filter bar and the selected page.
 
-In: the URL, the store that the launcher named. Out: a page, or one sentence about what is in the way of one.
+Reads the URL and the store from the settings; draws a page, or one sentence that says why it cannot be drawn.
 """
 
 from collections.abc import Callable
@@ -30,10 +30,10 @@ VIEWS: dict[str, Callable[[Selection], None]] = {
     compare_page.TITLE: compare_page.render,
     evaluate_page.TITLE: evaluate_page.render,
 }
-"""Title in the menu -> how a page about a run's photos is drawn; the first is the home page."""
+"""Title in the menu -> function that draws a page about a run's photos; the first is the home page."""
 
 TOOLS: dict[str, Callable[[Settings], None]] = {try_photo.TITLE: try_photo.render, runs.TITLE: runs.render}
-"""Title in the menu -> how a page is drawn that needs no run, nor a store; these follow the others in the menu."""
+"""Title in the menu -> function that draws a page without a run or a store; listed after the others."""
 
 ICON = Path(__file__).with_name("icon.svg")
 
@@ -51,7 +51,7 @@ def main() -> None:
         st.switch_page(pages[str(target)], query_params=query_params(session.view()))
     try:
         if chosen in TOOLS:
-            session.push()  # the view stays in the address for the way back
+            session.push()  # keep the view in the URL for when the visitor returns
             layout.tell(session.notes())
             TOOLS[chosen](Settings.read())
         else:
@@ -72,7 +72,7 @@ def _draw(path: Path, title: str) -> None:
         layout.nothing(title, NO_RUN, to=runs.TITLE)
         return
     view, run_notes = with_run(session.view(), [run.run for run in found])
-    if title != controls.IMAGE:  # the photo that is opened next says itself which gallery it is of
+    if title != controls.IMAGE:  # set again when a photo is opened from a gallery
         view = replace(view, origin="")
     sidebar.render_runs(found, view.run)
     source = Source(str(path), version, view.run)
@@ -84,7 +84,7 @@ def _draw(path: Path, title: str) -> None:
     run = next(run for run in found if run.run == view.run)
     try:
         VIEWS[title](Selection(store, run, source, view, focus))
-    finally:  # so late because the browser draws in this order, and figures and photos are awaited more
+    finally:  # last, since the browser draws in this order and figures and photos matter more
         sidebar.render_filters(source, focus)
 
 

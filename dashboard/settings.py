@@ -1,7 +1,8 @@
-"""What the launcher tells the server: where the store is, which folders it may offer, under which address it is shown.
+"""Settings that the launcher passes to the server: the store, the offered folders, and the server's names and base
+path.
 
-In: environment variables, set by `python -m dashboard`. Out: a frozen `Settings`. Read anew at each use, since one
-process serves one store. Knows nothing of Streamlit.
+They are environment variables, set by `python -m dashboard` and read on each use into a frozen `Settings`; one process
+serves one store.
 """
 
 import os
@@ -10,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-"""Where the packages lie; in a checkout also `dataset/` and `.streamlit/`."""
+"""Parent folder of the packages; in a checkout it also holds `dataset/` and `.streamlit/`."""
 
 DEFAULT_STORE = "output"
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-"""Under which a browser on this machine finds it."""
+"""Names under which a browser on this machine reaches the server."""
 
 _STORE = "SEGLIB_DASHBOARD_STORE"
 _DATA = "SEGLIB_DASHBOARD_DATA"
@@ -27,11 +28,11 @@ _BASE = "SEGLIB_DASHBOARD_BASE"
 class Settings:
     store: Path
     data: tuple[Path, ...]
-    """Folders of photos that a page may offer to analyse; a client can name no other path."""
+    """Folders of photos that a page may offer for analysis; clients can name no other path."""
     names: tuple[str, ...] = LOOPBACK_NAMES
-    """Hosts under whose names the server answers; none means any."""
+    """Host names that the server answers to; empty accepts any."""
     base: str = ""
-    """Path below which a reverse proxy shows the server, such as `/photos`; empty at the root."""
+    """Base path of a reverse proxy, such as `/photos`; empty at the root."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -46,7 +47,7 @@ class Settings:
         )
 
     def environment(self) -> dict[str, str]:
-        """The variables that `read` turns back into these settings."""
+        """Return the environment variables from which `read` restores these settings."""
         return {
             _STORE: str(self.store),
             _DATA: os.pathsep.join(map(str, self.data)),
@@ -56,5 +57,5 @@ class Settings:
 
 
 def own_address(path: str) -> str:
-    """Where a browser finds one of our own routes."""
+    """Return the URL path of one of our own routes, including the base path."""
     return Settings.read().base + path

@@ -1,1 +1,1 @@
-"""Charts: a small frame in, a plotly figure out."""
+"""Charts: functions from small data frames to plotly figures."""

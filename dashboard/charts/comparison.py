@@ -1,8 +1,7 @@
-"""Charts of comparisons: a small frame in, a plotly figure out.
+"""Charts of comparisons: frames from `queries.comparison_stats` in, plotly figures out.
 
-In: the frames of `queries.comparison_stats`. Out: `Figure`s in the colours of the difference overlay: A blue, B orange.
-What a click opens, or the number of a square, is the first entry of the `customdata`. Knows nothing of Streamlit or
-stores.
+Colours match the difference overlay: A blue, B orange. The first entry of `customdata` is the image id that a click
+opens, or the number of the square.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,9 +26,9 @@ _SHARE_AXIS = {"tickformat": ".0%", "range": [-0.03, 1.03], "dtick": 0.2, "gridc
 
 
 def shares(frame: pd.DataFrame, name: str, colour: str, *, height: int = 260) -> go.Figure:
-    """Share of a class in A (x) against B (y): a point per photo that opens it, or squares to draw a box around.
+    """Plot the share of a class in A (x) against B (y): one clickable point per photo, or squares with box selection.
 
-    In: the frame of `comparisons.shares`. On the dotted line both see as much.
+    In: the frame of `comparison_stats.shares`. On the dotted line both shares are equal.
     """
     single = "x" in frame
     if single:
@@ -66,7 +65,7 @@ def shares(frame: pd.DataFrame, name: str, colour: str, *, height: int = 260) ->
 
 
 def area_differences(figures: Mapping[str, Figure]) -> go.Figure:
-    """Share of B minus share of A per class, over all pixels, with its interval; blue where A sees more."""
+    """Draw the share in B minus that in A per class, over all pixels, with its interval; blue where A's is larger."""
     names = list(figures)
     values = [figure.value or 0.0 for figure in figures.values()]
     ends = [figure.interval or (value, value) for figure, value in zip(figures.values(), values, strict=True)]
@@ -101,9 +100,9 @@ def area_differences(figures: Mapping[str, Figure]) -> go.Figure:
 def worth(
     costs: Sequence[float], names: Sequence[str], figures: Sequence[Figure], *, cost: str, merit: str, height: int = 250
 ) -> go.Figure:
-    """What a run costs (x, logarithmic) against what it is worth (y), with its interval; a point per run.
+    """Plot cost (x, logarithmic) against merit (y) with its interval, one point per run.
 
-    A figure without interval is the one that the others are measured against: it is drawn hollow.
+    The reference run, whose figure has no interval, is drawn hollow.
     """
     values = [figure.value if figure.value is not None else float("nan") for figure in figures]
     ends = [figure.interval or (value, value) for figure, value in zip(figures, values, strict=True)]

@@ -1,7 +1,4 @@
-"""Charts of an evaluation: a small frame in, a plotly figure out.
-
-In: the answers of `dashboard.queries.evaluation_stats`. Out: `Figure`s. Knows nothing of Streamlit or stores.
-"""
+"""Charts of an evaluation: data frames from `dashboard.queries.evaluation_stats` in, plotly figures out."""
 
 import numpy as np
 import pandas as pd
@@ -11,11 +8,13 @@ from dashboard.charts.theme import ACCENT, EQUAL, GRID, drawn, points
 
 HEIGHT = 300
 _LARGEST = 26
-"""Of a bin's mark, pixels across."""
+"""Largest diameter of a bin's mark in pixels."""
 
 
 def reliability(curve: pd.DataFrame, unit: str) -> go.Figure:
-    """Accuracy by confidence: one mark per bin, larger with more n, and the line on which both are equal."""
+    """Plot accuracy against confidence: one mark per bin, its size growing with n, and the diagonal of perfect
+    calibration.
+    """
     there = curve[curve["n"] > 0]
     size = 7 + (_LARGEST - 7) * np.sqrt(there["n"] / there["n"].max())
     bins = points(

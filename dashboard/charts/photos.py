@@ -1,8 +1,7 @@
-"""Charts: a small frame in, a plotly figure out.
+"""Charts of a selection of photos: aggregated frames from `seglib.query` in, plotly figures out.
 
-In: small frames of `seglib.query`, never raw rows. Out: `Figure`s whose colours are those of the overlays. What can be
-clicked carries the filter of its photos as text, the first entry of its `customdata` (see `state.crossfilter`).
-Texts come from folders and are made inert here, since plotly reads a little HTML. Knows nothing of Streamlit or stores.
+Class colours match the overlays. Clickable marks carry the filter of their photos as text in the first entry of their
+`customdata` (see `state.crossfilter`). Names come from folders and plotly renders some HTML, so they are escaped here.
 """
 
 from typing import Any
@@ -39,7 +38,7 @@ from seglib.query.filters import MOST_COUNT, Filters
 
 
 def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> go.Figure:
-    """Per class two bars from 0 to 100 %: pale the photos it is present in, solid and narrow its mean share.
+    """Draw two bars per class from 0 to 100 %: a wide pale one for presence, a narrow solid one for mean share.
 
     In: the frame of `query.class_distribution`.
     """
@@ -71,7 +70,7 @@ def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> 
         ],
         LINE_PX * max(len(names), 1),
         barmode="overlay",
-        annotations=[  # a text of the bar itself would fade with it
+        annotations=[  # text of the bar itself would fade with it
             {"x": 1, "y": line, "text": text, "showarrow": False, "xanchor": "left", "xshift": 4}
             for line, text in zip(lines, texts, strict=True)
         ],
@@ -81,7 +80,7 @@ def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> 
 
 
 def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
-    """One bar per folder label, cut into the mean shares of the classes; it is 100 % wide.
+    """Draw one stacked bar per folder label with the mean shares of the classes, summing to 100 %.
 
     In: the frame of `query.share_by_label`. Classes beyond the `most` largest are summed up as `other`.
     """
@@ -121,14 +120,14 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
         bargap=0.35,
         showlegend=True,
         legend=_LEGEND,
-        uniformtext={"minsize": 11, "mode": "hide"},  # named where there is room
+        uniformtext={"minsize": 11, "mode": "hide"},  # label only segments that are wide enough
         xaxis=_SHARE_AXIS,
         yaxis={"autorange": "reversed", "ticksuffix": "  "},
     )
 
 
 def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
-    """One box per folder label: half of its photos lie in it, nine tenths between the ends of its line.
+    """Draw one box per folder label: the box holds half of its photos, the whiskers nine tenths.
 
     In: the frame of `query.share_spread_by_label`.
     """
@@ -150,7 +149,7 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
         )
 
     solid, framed = {"color": colour}, {"color": _pale(colour), "line": {"color": colour, "width": 2}}
-    boxes = [  # plotly's own boxes are not in its basic distribution
+    boxes = [  # plotly's basic distribution has no box plots
         span("low", "q1", 0.05, solid),
         span("q1", "median", 0.5, framed),
         span("median", "q3", 0.5, framed),
@@ -180,7 +179,10 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
 def histogram(
     bins: pd.DataFrame, key: str, *, colour: str = NEUTRAL, as_share: bool = False, height: int = 170
 ) -> go.Figure:
-    """Photos per bin of the filter `key`. In: the frame of `query.histogram`; of scores, empty ends are cut off."""
+    """Draw the photos per bin of the filter `key`.
+
+    In: the frame of `query.histogram`. Empty bins at the ends are cut off, except for shares.
+    """
     used = bins[bins["count"] > 0].index
     shown = bins.loc[used.min() : used.max()] if len(used) and not as_share else bins
     write = percent if as_share else score
@@ -219,7 +221,7 @@ def histogram(
 
 
 def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
-    """Photos by number of regions, a bar per class. In: the frame of `query.blob_counts`."""
+    """Draw the number of photos by number of regions, one bar per class. In: the frame of `query.blob_counts`."""
     last, width = int(counts.index[-1]), 0.8 / max(len(counts.columns), 1)
     colours = class_colours([str(name) for name in counts.columns])
     largest = int(counts.to_numpy().max(initial=0))
@@ -274,10 +276,10 @@ def squares(
     unit: bool = True,
     height: int = 200,
 ) -> go.Figure:
-    """Photos per square of two filters `keys`, to be chosen by drawing a box; the fuller a square, the stronger it is.
+    """Draw a 2-D histogram of photos over the two filters `keys`, with box selection; fuller squares are more opaque.
 
-    In: the frame of `query.density` (`unit`: measures of 0..1) or of `query.image_sizes` (whole pixels). `present`:
-    the chart's own filters, drawn as a frame.
+    In: the frame of `query.density` (`unit`: measures of 0..1) or of `query.image_sizes` (whole pixels). `present`: the
+    chart's own filters, drawn as a frame.
     """
     counts = frame["count"].to_numpy("float64")
     strength = np.log1p(counts) / np.log1p(counts.max(initial=1.0))
@@ -335,7 +337,7 @@ def _regions_text(number: int, last: int) -> str:
 
 
 def _square(keys: tuple[str, str], line: Any, unit: bool) -> list[str]:
-    """What a square carries: its filter, its two spans in words, its photos."""
+    """Return the custom data of a square: its filter, its two ranges as text, its number of photos."""
     spans = ((line.x_low, line.x_high), (line.y_low, line.y_high))
     if unit:
         own = [crossfilter.bin_text(key, low, high) for key, (low, high) in zip(keys, spans, strict=True)]

@@ -1,4 +1,4 @@
-"""Colours, axes and marks that all charts share."""
+"""Colours, axes and traces shared by all charts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,19 +15,19 @@ Figure = go.Figure
 
 
 Draw = Callable[[Filters], go.Figure]
-"""A chart's own filters -> the chart, with the marks they leave out faded or its frame drawn."""
+"""Draws a chart given its own filters: excluded marks are faded, or the selected range is framed."""
 
 
 PALETTE = "okabe-ito"
 
 
 MOST_CLASSES = 10
-"""Bars or squares that one chart shows at most; it says how many more there are."""
+"""Maximum number of bars or squares in one chart; the chart states how many more there are."""
 
 
 CHECKED = False
-"""Whether plotly checks every entry of a figure against its schema. That takes ten times as long as to build it; since
-the charts are the same for everybody, the tests have them checked, not the visitors.
+"""Whether plotly validates every entry of a figure against its schema. Validation takes ten times as long as building
+the figure, so it is enabled only in the tests.
 """
 
 
@@ -42,39 +42,39 @@ ACCENT = "#4f7cf0"
 
 
 _UNSEEN = "rgba(128,128,128,0.003)"
-"""Of the bar that takes the clicks and the pointer for a small one: plotly leaves out what is wholly transparent."""
+"""Colour of the invisible bars that enlarge the hit area of small ones; plotly skips fully transparent marks."""
 
 
 _PATTERNS = ("", "/", "x", ".")
-"""Of bars that stand side by side, so that they are told apart without colour too."""
+"""Patterns of adjacent bars, so that they can be told apart without colour."""
 
 
 LINE_PX = 26
 
 
 _FADED = 0.28
-"""Opacity of the marks that are not chosen."""
+"""Opacity of marks that are not selected."""
 
 
 def class_colours(names: Sequence[str], colours: str = PALETTE) -> dict[str, str]:
-    """Class -> `#rrggbb`; the names in index order, since some palettes go by it."""
+    """Return class -> `#rrggbb`; `names` must be in index order, since some palettes depend on it."""
     return {name: "#" + bytes(rgb).hex() for name, rgb in zip(names, palette(colours, names), strict=True)}
 
 
 def main_classes(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> list[str]:
-    """The classes worth a bar: those present in a photo, the largest mean share first."""
+    """Return the classes to show: those present in a photo, by descending mean share, at most `most`."""
     there = distribution[distribution["present"] > 0].sort_values("mean_share", ascending=False, kind="stable")
     return [str(name) for name in there.index[:most]]
 
 
 def in_words(distribution: pd.DataFrame, most: int = 5) -> str:
-    """What `class_distribution` shows, for those who cannot see it."""
+    """Return `class_distribution` as text, for screen readers."""
     names = main_classes(distribution, most)
     return ", ".join(f"{name} {percent(float(distribution['mean_share'][name]))}" for name in names) or "no class"
 
 
 def fullest(bins: pd.DataFrame, *, as_share: bool = False) -> str:
-    """What `histogram` shows first, for those who cannot see it."""
+    """Return the fullest bin of `histogram` as text, for screen readers."""
     if not len(bins) or not bins["count"].max():
         return "No photo."
     low, high, most = (bins[name].iloc[int(bins["count"].argmax())] for name in ("low", "high", "count"))
@@ -83,7 +83,7 @@ def fullest(bins: pd.DataFrame, *, as_share: bool = False) -> str:
 
 
 def marked(figure: go.Figure, present: Filters) -> go.Figure:
-    """With the marks faded whose photos the chart's own filters leave out."""
+    """Fade the marks whose photos the chart's own filters exclude."""
     if present:
         for trace in figure.data:
             opacity = [1 if crossfilter.marked(custom[0], present) else _FADED for custom in trace.customdata]
@@ -92,28 +92,28 @@ def marked(figure: go.Figure, present: Filters) -> go.Figure:
 
 
 def bars(**parts: Any) -> dict[str, Any]:
-    """A trace of bars."""
+    """Return a bar trace."""
     return {"type": "bar", **parts}
 
 
 def points(**parts: Any) -> dict[str, Any]:
-    """A trace of points, lines, or both."""
+    """Return a trace of points, lines, or both."""
     return {"type": "scatter", **parts}
 
 
 EQUAL = points(x=[0, 1], y=[0, 1], mode="lines", line={"color": NEUTRAL, "width": 1, "dash": "dot"}, hoverinfo="skip")
-"""The line on which two shares are the same."""
+"""The diagonal on which both values are equal."""
 
 
 def box_drawn_in(colour: str) -> dict[str, Any]:
-    """Of a layout: the pointer draws a box around marks."""
+    """Return layout options for box selection with the pointer."""
     return {"dragmode": "select", "newselection": {"line": {"color": colour, "width": 2, "dash": "dot"}}}
 
 
 def drawn(
     traces: Sequence[Mapping[str, Any]], height: int, *, top: int = 4, bottom: int = 4, **layout: Any
 ) -> go.Figure:
-    """The figure, `height` pixels between its margins."""
+    """Return a figure of `height` pixels plus the top and bottom margins."""
     axis = {"fixedrange": True, "zeroline": False}
     whole = {
         "height": height + top + bottom,
@@ -124,7 +124,7 @@ def drawn(
         "bargap": 0.3,
         "dragmode": False,
         "hoverlabel": {"align": "left"},
-        "template": {},  # the page has its own
+        "template": {},  # the page has its own template
         **layout,
         "xaxis": {**axis, **layout.get("xaxis", {})},
         "yaxis": {**axis, **layout.get("yaxis", {})},
@@ -147,7 +147,7 @@ _LEGEND = {
 
 
 def _frame(frame: pd.DataFrame, keys: tuple[str, str], present: Filters) -> dict[str, Any]:
-    """A rectangle around what the filters let pass; a side without a filter is as long as the squares reach."""
+    """Return a rectangle around the filtered range; an axis without a filter spans all squares."""
     ends: dict[str, float] = {}
     for key, axis in zip(keys, "xy", strict=True):
         low, high = frame[f"{axis}_low"].min(), frame[f"{axis}_high"].max()
@@ -159,11 +159,11 @@ def _frame(frame: pd.DataFrame, keys: tuple[str, str], present: Filters) -> dict
 
 def _count_axis(counts: Sequence[int]) -> dict[str, Any]:
     axis = {"gridcolor": GRID, "nticks": 5, "tickformat": ",d", "rangemode": "tozero", "ticklabelstandoff": 6}
-    return axis | ({"dtick": 1} if max(counts, default=0) <= 5 else {})  # no tick between whole photos
+    return axis | ({"dtick": 1} if max(counts, default=0) <= 5 else {})  # only whole numbers of photos
 
 
 def _ink(colour: str) -> str:
-    """Black or white, whichever is easier to read on `#rrggbb` (relative luminance of WCAG 2)."""
+    """Return black or white, whichever is easier to read on `#rrggbb` (relative luminance of WCAG 2)."""
     parts = [part / 255 for part in bytes.fromhex(colour.removeprefix("#"))]
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
     return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "#ffffff"

@@ -1,1 +1,1 @@
-"""Page components, each a Python function beside its JavaScript and CSS."""
+"""Page components, each a Python module beside its JavaScript and CSS."""

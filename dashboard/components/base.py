@@ -1,4 +1,4 @@
-"""What the page components share: reading their files, and values that come back from the browser."""
+"""Helpers shared by the page components: reading their files and values sent by the browser."""
 
 import re
 from pathlib import Path
@@ -17,10 +17,10 @@ def _text(name: str) -> str:
 
 
 def image_id_of(sent: object) -> str | None:
-    """What was sent, if it has the form of an image_id."""
+    """Return the value if it has the form of an image_id, else None."""
     return sent if isinstance(sent, str) and _IMAGE_ID.match(sent) else None
 
 
 def said(key: str, name: str) -> Any:
-    """What a component sent; it comes from the browser, so it may be anything."""
+    """Return what a component sent; it comes from the browser, so it may be anything."""
     return dict(st.session_state.get(key) or {}).get(name)

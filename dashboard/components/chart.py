@@ -1,4 +1,4 @@
-"""A plotly chart that reports clicks and boxes."""
+"""A plotly chart that reports clicks and box selections."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ _chart = st.components.v2.component("seglib_chart", js=_text("chart.js"), isolat
 def chart(
     figure: Figure, *, alt: str, key: str, boxes: bool = False, on_marks: Callable[[], None] | None = None
 ) -> None:
-    """A chart. `on_marks` is called after a click on a mark, or (`boxes`) a box drawn around marks: see `marks_of`."""
+    """Draw a chart. `on_marks` is called after a click on a mark or, with `boxes`, a box selection; see `marks_of`."""
     data = {
         "figure": figure.to_json(validate=False),
         "height": figure.layout.height,
@@ -28,9 +28,9 @@ def chart(
 
 
 def marks_of(key: str) -> list[object] | None:
-    """What the marks chosen in the chart `key` carry, in a callback; none after a double click that clears it.
+    """Return the data of the marks selected in the chart `key`, in a callback; empty after a double click.
 
-    None if it makes no sense; what they carry comes from the browser and is not checked.
+    None if the message is malformed. The data comes from the browser and is not validated.
     """
     marks = said(key, "marks")
     return marks if isinstance(marks, list) else None

@@ -1,4 +1,4 @@
-"""The button that copies the page's address."""
+"""A button that copies the page's URL to the clipboard."""
 
 import streamlit as st
 
@@ -8,5 +8,5 @@ _copy_link = st.components.v2.component("seglib_copy_link", css=_text("copy_link
 
 
 def copy_link(command: str, *, key: str) -> None:
-    """A button that copies the address of the page as it is at the click, and shows it and a command for the shell."""
+    """Draw a button that copies the page's current URL and shows it together with a shell command."""
     _copy_link(key=key, data={"command": command}, width="content")

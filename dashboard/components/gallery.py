@@ -1,7 +1,7 @@
-"""Small parts drawn in the browser: the gallery, charts, a matrix whose cells are buttons, "Copy link", a sign of life.
+"""The photo gallery: tiles drawn in the browser, with look controls, picking and opening.
 
-In: plain data (names, addresses of pictures, numbers). Out: what the visitor did, through callbacks. Their scripts
-put names into the page as text, never as HTML. Knows nothing of stores, filters or tables.
+Takes plain data (names, image URLs, numbers) and reports the visitor's actions through callbacks. The script inserts
+names as text, never as HTML.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,29 +16,29 @@ _gallery = st.components.v2.component("seglib_gallery", css=_text("gallery.css")
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One photo of the gallery; texts are shown as they are."""
+    """One photo of the gallery; texts are shown as plain text."""
 
     id: str
-    """What the browser calls it when it is picked or opened."""
+    """Sent back by the browser when the tile is picked or opened."""
     href: str = ""
-    """Address of the page that a click opens; empty if there is none."""
+    """URL of the page that a click opens; empty if there is none."""
     photo: str | None
-    """Address of the thumbnail."""
+    """URL of the thumbnail."""
     mask: str | None
-    """Address of the colour mask that lies on it."""
+    """URL of the coloured mask drawn over it."""
     aspect: float
     """Width divided by height."""
     name: str
     alt: str
     found: str
-    """What was found most: `cat`."""
+    """The class with the largest share: `cat`."""
     share: str
     aside: str
     """A second figure at the end of the line: `conf 0.93`."""
     warning: str
     """Empty, or why the photo deserves a look."""
     note: str
-    """Empty, or what one should know of the file."""
+    """Empty, or a remark about the file."""
     bar: list[tuple[str, float, str]]
     """(class, share 0..1, colour), the largest first."""
     tags: list[str]
@@ -46,7 +46,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Look:
-    """How all tiles are drawn; changing it is the browser's own work."""
+    """How all tiles are drawn; the browser applies changes by itself."""
 
     overlay: bool
     opacity: int
@@ -55,14 +55,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Picked:
-    """Which photos are picked, as the gallery is told and as it tells."""
+    """The picked photos, as sent to the gallery."""
 
     n: int
-    """Of the last message from this gallery that is taken into account."""
+    """Number of the last message from this gallery that was processed."""
     count: int
-    """All that are picked, on whatever page."""
+    """Number of picked photos on all pages."""
     on: list[str]
-    """Ids of those that are on this page."""
+    """Ids of the picked photos on this page."""
 
 
 def gallery(
@@ -80,12 +80,12 @@ def gallery(
     on_all: Callable[[], None],
     on_open: Callable[[], None] = lambda: None,
 ) -> None:
-    """Justified rows of tiles, one page of `total`.
+    """Draw one page of `total` photos as justified rows of tiles.
 
-    `grey`: the photos stand back behind their masks.
+    `grey`: mute the photos, so that the masks on them stand out.
 
-    `on_look` is called when overlay, opacity or size were changed (see `look_of`), `on_picks` when photos were picked
-    or not any more (see `picks_of`), `on_all` when all of `total` are wanted, `on_open` after a click on a tile with a
+    `on_look` is called when overlay, opacity or size change (see `look_of`), `on_picks` when photos are picked or
+    unpicked (see `picks_of`), `on_all` when the visitor picks all of `total`, `on_open` after a click on a tile with a
     page (see `opened_of`).
     """
     data = {
@@ -108,7 +108,7 @@ def gallery(
 
 
 def look_of(key: str) -> Look | None:
-    """What the gallery `key` says of its look in a callback; None if that makes no sense."""
+    """Return the look sent by the gallery `key`, in a callback; None if it is malformed."""
     look = said(key, "look")
     try:
         return Look(bool(look["overlay"]), int(look["opacity"]), int(look["size"]))
@@ -117,9 +117,10 @@ def look_of(key: str) -> Look | None:
 
 
 def picks_of(key: str) -> tuple[int, list[object] | None, list[object]] | None:
-    """What the gallery `key` says of its picks in a callback: number of the message, ids shown, those of them picked.
+    """Return the picks sent by the gallery `key`, in a callback: message number, ids shown, ids picked among them.
 
-    Without ids shown, nothing at all shall be picked any more. None if it makes no sense; ids are not checked.
+    If the ids shown are None, all picks are to be cleared. Returns None if the message is malformed; ids are not
+    checked.
     """
     picks = said(key, "picks")
     try:
@@ -130,5 +131,5 @@ def picks_of(key: str) -> tuple[int, list[object] | None, list[object]] | None:
 
 
 def opened_of(key: str) -> str | None:
-    """Id of the tile that was clicked in the gallery `key`, in a callback."""
+    """Return the id of the tile clicked in the gallery `key`, in a callback."""
     return image_id_of(said(key, "open"))

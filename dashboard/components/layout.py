@@ -1,7 +1,6 @@
-"""Parts that pages share: style, headings, chips, key figures, cards, sentences.
+"""Layout elements shared by the pages: style, headings, chips, key figures, cards, captions.
 
-In: texts and small values. Out: elements on the page. All names are made inert before they become Markdown or HTML.
-Knows nothing of stores or of how a number was computed.
+All names are escaped before they become Markdown or HTML.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ def style() -> None:
 
 
 def failure(title: str, sentence: str, to: str = "") -> None:
-    """A page that cannot be shown, or not to its end, why, and a button to the page where that is mended."""
+    """Show why a page cannot be shown, or not completely, with a button to the page where that can be fixed."""
     if not session.has_head():
         with heading(title):
             pass
@@ -33,7 +32,7 @@ def failure(title: str, sentence: str, to: str = "") -> None:
 
 
 def nothing(title: str, sentence: str, to: str) -> None:
-    """A page that has nothing to show yet, what to do, and a button to the page where it is done."""
+    """Show an empty page with what to do next and a button to the page where it is done."""
     with heading(title):
         pass
     st.info(plain_markdown(sentence))
@@ -45,14 +44,14 @@ def _go(to: str) -> None:
 
 
 def tell(notes: Sequence[str]) -> None:
-    """What could not be used of a link."""
+    """Show notes, such as which parts of a link were ignored, as a warning."""
     if notes:
         st.warning("  \n".join(plain_markdown(note) for note in notes))
 
 
 @contextmanager
 def heading(title: str) -> Iterator[None]:
-    """A row with the page's title; what is drawn inside stands at its right."""
+    """Row with the page's title; elements drawn inside are placed to its right."""
     with st.container(horizontal=True, vertical_alignment="center", key="heading"):
         st.title(title, anchor=False, width="stretch")
         session.head()
@@ -60,8 +59,10 @@ def heading(title: str) -> Iterator[None]:
 
 
 def chips(filters: Filters) -> None:
-    """One button per filter that takes it away, and one for all. Without any, the page keeps an unseen place for them:
-    else all that follows would move on in the page's tree with the first filter, and the browser would make it anew.
+    """Draw one button per filter that removes it, and one that clears all.
+
+    Without filters an invisible placeholder is kept: otherwise the first filter would shift all that follows in the
+    page's tree, and the browser would rebuild it.
     """
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="chips"):
         for key, value in filters.items():
@@ -77,7 +78,7 @@ def chips(filters: Filters) -> None:
 
 
 def figures(values: Sequence[tuple[str, str]]) -> None:
-    """Large numbers, each with its meaning below it."""
+    """Draw large numbers, each with its meaning below it."""
     cards = "".join(
         f"<div><dt>{plain_html(meaning)}</dt><dd>{plain_html(value)}</dd></div>" for value, meaning in values
     )
@@ -85,14 +86,16 @@ def figures(values: Sequence[tuple[str, str]]) -> None:
 
 
 def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
-    """One entry of a list: its title, and small figures that stand in columns from entry to entry."""
+    """Draw a list entry: its title, and small figures aligned in columns across entries."""
     cells = "".join(f"<div><dd>{plain_html(value)}</dd><dt>{plain_html(word)}</dt></div>" for value, word in values)
     said = f"<span>{plain_html(note)}</span>" if note else ""
     st.html(f"<div class='facts'><h3>{plain_html(title)}{said}</h3><dl>{cells}</dl></div>")
 
 
 def grid(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A small table whose first column names the rows. `groups`: titles over so many columns each, or none."""
+    """Draw a small table whose first column holds row headers. `groups`: (title, column span) of header groups, or
+    empty.
+    """
     above = "".join(f"<th scope='colgroup' colspan='{wide}'>{plain_html(title)}</th>" for title, wide in groups)
     below = "".join(f"<th scope='col'>{plain_html(title)}</th>" for title in head)
     lines = "".join(
@@ -107,7 +110,7 @@ def grid(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Sequence[
 
 @contextmanager
 def card(title: str, note: str = "", *, stretch: bool = True) -> Iterator[None]:
-    """A framed part of the page with its title, and what one must know to read it."""
+    """Framed section with a title and an explanatory note."""
     with st.container(border=True, height="stretch" if stretch else "content"):
         said = f"<span>{plain_html(note)}</span>" if note else ""
         st.html(f"<h2 class='card-title'>{plain_html(title)}{said}</h2>")
@@ -119,11 +122,11 @@ def remark(text: str) -> None:
 
 
 def remarks(texts: Sequence[str]) -> None:
-    """Several remarks, each on a line of its own; nothing if there are none."""
+    """Draw several captions, one per line; nothing if there are none."""
     if texts:
         st.caption("  \n".join(plain_markdown(text) for text in texts))
 
 
 def line(text: str) -> None:
-    """The name of an entry of a list."""
+    """Draw the name of a list entry."""
     st.markdown(f"**{plain_markdown(text)}**")

@@ -1,4 +1,4 @@
-"""A matrix of cells that can be clicked, such as class co-occurrence or class flips."""
+"""A table of numbers whose cells can be clicked, such as a confusion matrix."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,14 +14,14 @@ _matrix = st.components.v2.component("seglib_matrix", css=_text("matrix.css"), j
 class Cell:
     value: int
     text: str = ""
-    """What is shown for it; empty: the value itself."""
+    """Displayed text; empty: the value itself."""
     tone: str = ""
-    """`agrees`, `contradicts`, `differs` or nothing."""
+    """`agrees`, `contradicts`, `differs` or empty."""
     level: float = 0.0
     """Strength of the tint, 0..1."""
     hint: str = ""
     chosen: bool | None = None
-    """Whether its photos are among those that the matrix itself has filtered; None if it filters nothing."""
+    """Whether its photos pass the matrix's own filter; None if the matrix filters nothing."""
 
 
 def matrix(
@@ -32,7 +32,7 @@ def matrix(
     key: str,
     on_cell: Callable[[], None],
 ) -> None:
-    """A table of numbers; cells above 0 are buttons. `on_cell` is called after a click (see `cell_of`)."""
+    """Draw a table of numbers; cells above 0 are buttons. `on_cell` is called after a click (see `cell_of`)."""
     data = {
         "corner": corner,
         "columns": list(columns),
@@ -42,7 +42,9 @@ def matrix(
 
 
 def cell_of(key: str, rows: int, columns: int) -> tuple[int, int] | None:
-    """(row, column) of the cell that was clicked in the matrix `key` of this size, in a callback."""
+    """Return (row, column) of the cell clicked in the matrix `key` of this size, in a callback; None if it is
+    malformed.
+    """
     cell = said(key, "cell")
     try:
         row, column = int(cell["row"]), int(cell["column"])

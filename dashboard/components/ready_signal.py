@@ -1,4 +1,4 @@
-"""A signal from the browser that the page has been drawn."""
+"""An invisible component that signals when the browser has drawn the page."""
 
 from collections.abc import Callable
 
@@ -12,5 +12,5 @@ _drawn = st.components.v2.component("seglib_drawn", js=_text("ready_signal.js"))
 
 
 def drawn(*, key: str, on_drawn: Callable[[], None]) -> None:
-    """Shows nothing. `on_drawn` is called once the pictures that are in view are there."""
+    """Call `on_drawn` once the images in view have loaded; shows nothing."""
     _drawn(key=key, data={"script": own_address(plotlyjs.address())}, height=1, on_drawn_change=on_drawn)

@@ -1,8 +1,8 @@
-"""The viewer: photos and class-index masks that the browser puts together.
+"""The viewer: the browser combines photos and class-index masks.
 
-In: addresses of pictures, class names, colours, a look. Out: what the visitor did, through callbacks. Opacity, classes,
-outlines, zoom and the heat map are the browser's own work; the server hears of the look when the visitor goes to
-another image. Knows nothing of stores or tables.
+Takes image URLs, class names, colours and a look, and reports the visitor's actions through callbacks. Opacity,
+classes, outlines, zoom and the heat map are handled in the browser; the server receives the look when the visitor moves
+to another image.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from seglib.masks.difference import CATEGORIES
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("viewer_masks.js", "viewer_difference.js", "viewer.js")
-"""One module for the browser: how a mask is read and drawn, how two of them are, then the parts that one clicks."""
+"""Concatenated into one module: reading and drawing masks, drawing differences, then the controls."""
 
 _viewer = st.components.v2.component(
     "seglib_viewer",
@@ -29,7 +29,7 @@ _viewer = st.components.v2.component(
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One photo and what the runs have of it; texts are shown as they are."""
+    """One photo and its masks from each run; texts are shown as plain text."""
 
     image_id: str
     name: str
@@ -37,13 +37,13 @@ class Picture:
     height: int
     photo: str
     thumbnail: str | None
-    """Shown if the photo cannot be had."""
+    """Shown if the photo is not available."""
     note: str
-    """Empty, or why the photo's file may not be shown; then the thumbnail is."""
+    """Empty, or why the photo's file may not be shown; the thumbnail is shown instead."""
     masks: dict[str, str | None]
-    """Run -> address of its mask."""
+    """Run -> URL of its mask."""
     heats: dict[str, str]
-    """Run -> address of its uncertainty map; none where there can be none."""
+    """Run -> URL of its uncertainty map; runs that cannot have one are absent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class ViewerLook:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the visitor is in a list of images."""
+    """Position of the image in the visitor's list."""
 
     position: int | None
     """From 0; None if the image is not in the list."""
@@ -87,10 +87,10 @@ def viewer(
     key: str,
     on_go: Callable[[], None],
 ) -> None:
-    """`pictures[shown]` and its neighbours in the list, so that the next one is there at once.
+    """Draw `pictures[shown]`; its neighbours in the list are sent along, so that the next one appears at once.
 
-    `on_go` is called when the visitor went to another image (see `went`). The opacity is written into the page's
-    address unless it is the usual one.
+    `on_go` is called when the visitor moves to another image (see `went`). The opacity is written to the URL unless it
+    equals `usual_opacity`.
     """
     data = {
         "pictures": [asdict(picture) for picture in pictures],
@@ -105,7 +105,7 @@ def viewer(
 
 
 def went(key: str) -> tuple[str, ViewerLook] | None:
-    """The image_id and the look that the viewer `key` sent, in a callback; None if that makes no sense."""
+    """Return the image_id and the look sent by the viewer `key`, in a callback; None if they are malformed."""
     go = said(key, "go")
     try:
         image_id, look = image_id_of(go["image"]), _look_of(go["look"])

@@ -1,8 +1,7 @@
-"""Pictures that were made once: in memory, and on disk below the store, both within a number of bytes.
+"""Size-limited LRU caches of bytes: one in memory, one on disk in the store.
 
-In: a name and bytes. Out: the same bytes as long as they are kept; those asked for longest ago go first. What is on
-disk lies in `<store>/cache/`, may be deleted at any time, and is only ever a copy of what can be made again; a store
-that cannot be written works without it. Safe for threads and for several servers. Knows nothing of pictures.
+The disk cache is `<store>/cache/`. It may be deleted at any time, since everything in it can be recomputed; on a
+read-only store nothing is cached. Safe for threads and for several servers.
 """
 
 import contextlib
@@ -18,7 +17,7 @@ _ROOM_AFTER_CLEANING = 0.9
 
 
 class ByteCache:
-    """The pictures asked for last, in memory."""
+    """LRU cache in memory; `limit` in bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._held = limit, 0
@@ -40,11 +39,11 @@ class ByteCache:
 
 
 class DiskCache:
-    """The pictures asked for last, as files `<folder>/<name>`; a name is a relative path with `/`."""
+    """LRU cache of files `<folder>/<name>`; a name is a relative path with `/`, `limit` is in bytes."""
 
     def __init__(self, folder: Path, limit: int = DISK_BYTES) -> None:
         self._folder, self._limit = folder, limit
-        self._held: int | None = None  # not counted yet; other servers may add to it, so it is counted anew when full
+        self._held: int | None = None  # unknown until counted; recounted when full, as other servers may add files
         self._lock = Lock()
 
     def get(self, name: str) -> bytes | None:
@@ -53,12 +52,12 @@ class DiskCache:
             body = path.read_bytes()
         except OSError:
             return None
-        with contextlib.suppress(OSError):  # gone in between, or not ours to touch
+        with contextlib.suppress(OSError):  # deleted in the meantime, or not writable
             os.utime(path)
         return body
 
     def put(self, name: str, body: bytes) -> None:
-        """Keep it if it can be kept; a file appears under its name only when it is whole."""
+        """Store the bytes atomically; write errors are ignored."""
         path = self._folder / name
         temporary = path.with_name(f".{secrets.token_hex(8)}")
         try:
@@ -78,7 +77,7 @@ class DiskCache:
         return sum(size for _, size, _ in self._files())
 
     def _clean(self) -> None:
-        """Remove the files used longest ago, leftovers of killed servers among them."""
+        """Remove the least recently used files, including leftovers of killed servers."""
         files = sorted(self._files())
         held = sum(size for _, size, _ in files)
         for _, size, path in files:
@@ -90,7 +89,7 @@ class DiskCache:
         self._held = held
 
     def _files(self) -> list[tuple[int, int, Path]]:
-        """(time of last use, bytes, path)."""
+        """Return (time of last use, bytes, path) of each file."""
         found = []
         for folder, _, names in os.walk(self._folder):
             for name in names:

@@ -1,11 +1,11 @@
-"""The door that each request comes through first: under which name this server answers, and to whose pages.
+"""ASGI middleware that validates Host and Origin (DNS rebinding, cross-site WebSockets).
 
-In: requests. Out: the same for Streamlit; the answer of one of our own routes, at once, since what Streamlit puts
-around each answer (sessions, compression) takes its time and does nothing for a picture; or a refusal. Two things that
-browsers do are stopped here. A page of another site that had its name point to this machine (DNS rebinding) comes with
-that name in `Host`. A page of another site that connects to this one (a websocket needs no permission) comes with its
-own name in `Origin`; Streamlit, before it refuses such a page, asks a server on the internet for this machine's
-address. Knows nothing of pages, stores or passwords.
+DNS rebinding: a page of another site whose name resolves to this machine sends that name in `Host`. Cross-site
+WebSockets: a page of another site may connect without permission, but sends its own name in `Origin`; before Streamlit
+rejects such a page, it asks a server on the internet for this machine's address.
+
+Requests to our own routes are answered here, since Streamlit's layers (sessions, compression) cost time and do nothing
+for an image.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dashboard.settings import LOOPBACK_NAMES, Settings
 
 OWN = ("/media-api/", "/chart-script/")
-"""Below these, with and without the path under which a proxy shows this server."""
+"""Prefixes of our own routes, with or without the base path of a reverse proxy."""
 
 _HARMLESS = ("GET", "HEAD", "OPTIONS")
 _POLICY_VIOLATION = 1008
 
 
 class Doors:
-    """ASGI middleware."""
+    """ASGI middleware that rejects invalid requests and dispatches our own routes."""
 
     def __init__(self, app: ASGIApp, own: Sequence[Route]) -> None:
         self._app = app
@@ -51,29 +51,29 @@ class Doors:
 
 
 def objection(scope: Scope, names: tuple[str, ...]) -> str:
-    """Why a request is refused, or nothing. `names`: under which this server answers; none means any."""
+    """Return why a request is rejected, or an empty text. `names`: accepted host names; empty accepts any."""
     headers = Headers(scope=scope)
     host, origin = headers.get("host", ""), headers.get("origin")
     if names and _name(host) not in names:
         return "This server does not answer to this name: start it with --allow-host NAME."
     if scope["type"] == "websocket" or scope["method"] not in _HARMLESS:
-        named = set(names) - set(LOOPBACK_NAMES)  # a page of another port of this machine is another site
+        named = set(names) - set(LOOPBACK_NAMES)  # another port of this machine is another site
         if origin is not None and _place(origin) != host.lower() and _name(_place(origin)) not in named:
             return "This server does not answer to pages of other sites."
     return ""
 
 
 def _name(host: str) -> str:
-    """Without the port, in small letters; empty if it is no name."""
+    """Return the host name in lower case without the port; empty if it is invalid."""
     try:
         parts = urlsplit(f"//{host}")
-        return (parts.hostname or "").rstrip(".") if parts.port != 0 else ""  # asked for, a port must be a number
+        return (parts.hostname or "").rstrip(".") if parts.port != 0 else ""  # `port` raises unless it is a number
     except ValueError:
         return ""
 
 
 def _place(origin: str) -> str:
-    """The name and port of a page's site; of `null`, as of a file's page, nothing that a host is called."""
+    """Return the host and port of an origin; `null` if it is opaque (such as a local file) or invalid."""
     try:
         return urlsplit(origin).netloc.lower() or "null"
     except ValueError:

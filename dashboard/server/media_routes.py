@@ -1,18 +1,17 @@
-"""The pictures of the pages, by opaque ids: thumbnails, masks, photos, uncertainty maps.
+"""HTTP routes for the images on the pages: thumbnails, masks, photos, uncertainty maps.
 
     GET /media-api/thumb/<image_id>.jpg
     GET /media-api/overlay/<run>/<image_id>.png?palette=okabe-ito       transparent colours, for the gallery
     GET /media-api/mask/<run>/<image_id>.png                            grey values = class indices, for the viewer
     GET /media-api/difference/<run>/<run>/<image_id>.png                where two runs differ (`masks.difference`)
     GET /media-api/truth/<truth>/<mask_id>.png                          grey, or with ?palette= transparent colours
-    GET /media-api/judged/<run>/<truth>/<mask_id>/<image_id>.png        where a run is wrong (`evaluate.judged`)
+    GET /media-api/judged/<run>/<truth>/<mask_id>/<image_id>.png        where a run is wrong (`evaluation.judged`)
     GET /media-api/photo/<image_id>.jpg                                 long side at most 2048
-    GET /media-api/uncertainty/<run>/<image_id>.png                     grey 0..255 = entropy 0..1, computed if need be
+    GET /media-api/uncertainty/<run>/<image_id>.png                     grey 0..255 = entropy 0..1, computed on demand
 
-In: ids of the store, checked by form and then looked up; never a path. Out: JPEG and PNG bytes that browsers may keep
-for ever, since `v` in the URL changes with the file. Everything else is 404 and says nothing, save an uncertainty map
-that cannot be had: it is answered by the sentence that the viewer shows.
-Knows nothing of Streamlit or filters.
+Ids are validated and then looked up in the store; no path is ever accepted. Responses are JPEG or PNG bytes that
+browsers may cache for ever, since `v` in the URL changes with the file. Anything else is a 404 without details, except
+that an unavailable uncertainty map is answered with a sentence for the viewer.
 """
 
 import re
@@ -45,7 +44,7 @@ from seglib.store.records import Run
 from seglib.store.store import Store, own_bytes
 
 _PHOTOS_AT_ONCE = 2
-"""Photos that are decoded at the same time: one may take 300 MB."""
+"""Maximum number of photos decoded at the same time; one may take 300 MB."""
 
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 _TRUTH = re.compile(r"[0-9a-f]{8}\Z")
@@ -124,7 +123,7 @@ async def heat(request: Request) -> Response:
 
 
 async def nothing(_: Request) -> Response:
-    """All else below the prefix; without it Streamlit would answer with its page."""
+    """Answer all other paths below the prefix, for which Streamlit would otherwise serve its page."""
     return refused()
 
 
@@ -151,7 +150,7 @@ def _thumbnail(request: Request, image_id: str) -> Response:
         if file is None:
             return refused()
         return _answer(request, file, ("thumb", image_id), "image/jpeg", lambda: own_bytes(file.path))
-    except (SegError, OSError):  # the store is gone or broken: its pages say so
+    except (SegError, OSError):  # missing or broken store, which the pages report
         return refused()
 
 
@@ -159,13 +158,13 @@ def _mask(request: Request, kind: tuple[str, ...], make: Callable[[bytes, Run], 
     image_id = request.path_params["image_id"]
     try:
         store = _store()
-        run = store.run(request.path_params["run"])  # an unknown run is an error like any other here
+        run = store.run(request.path_params["run"])  # unknown runs are caught below
         file = _File.found(store.mask_path(run.run, image_id))
         if file is None:
             return refused()
         key = (*kind, run.run, image_id)
         return _answer(request, file, key, "image/png", lambda: make(own_bytes(file.path), run))
-    except (SegError, OSError, ValueError):  # a damaged mask is no picture
+    except (SegError, OSError, ValueError):  # a damaged mask raises too
         return refused()
 
 
@@ -183,7 +182,7 @@ def _difference(request: Request) -> Response:
             return rendering.difference(own_bytes(masks[0]), own_bytes(masks[1]), a.classes, b.classes)
 
         return responses.picture(request, ("difference", *map(str, masks)), version, "image/png", made)
-    except (SegError, OSError, ValueError):  # a damaged mask is no picture
+    except (SegError, OSError, ValueError):  # a damaged mask raises too
         return refused()
 
 
@@ -191,7 +190,7 @@ def _truth(request: Request, colours: str) -> Response:
     asked = request.path_params
     try:
         store = _store()
-        about = ground_truth.find(store, asked["truth"])  # an unknown truth is an error like any other here
+        about = ground_truth.find(store, asked["truth"])  # an unknown ground truth is caught below
         file = _File.found(ground_truth.mask_path(store, about, asked["mask_id"]))
         if file is None:
             return refused()
@@ -201,7 +200,7 @@ def _truth(request: Request, colours: str) -> Response:
             return rendering.colour_mask(data, colours, about.classes) if colours else rendering.grey_mask(data)
 
         return _answer(request, file, ("truth", colours), "image/png", made)
-    except (SegError, OSError, ValueError):  # a damaged mask is no picture
+    except (SegError, OSError, ValueError):  # a damaged mask raises too
         return refused()
 
 
@@ -220,7 +219,7 @@ def _judged(request: Request) -> Response:
             return difference_png(evaluation.judged(right, store.mask(run.run, asked["image_id"]), about, run))
 
         return responses.picture(request, ("judged", *map(str, files)), version, "image/png", made)
-    except (SegError, OSError, ValueError):  # a damaged mask is no picture
+    except (SegError, OSError, ValueError):  # a damaged mask raises too
         return refused()
 
 
@@ -279,7 +278,9 @@ def _original_file(found: Original) -> _File | None:
 
 
 def _kept(store: Store, name: str, make: Callable[[], bytes]) -> bytes:
-    """From the disk, or made now and kept there. The name holds the content's digest, so it never grows stale."""
+    """Return the bytes from the disk cache, or make and cache them. Names contain the content's digest, so entries
+    never go stale.
+    """
     disk = _disk(store.path)
     body = disk.get(name)
     if body is None:
@@ -289,7 +290,7 @@ def _kept(store: Store, name: str, make: Callable[[], bytes]) -> bytes:
 
 
 def _gone(request: Request) -> bool:
-    """True if the browser no longer waits for the answer."""
+    """Return whether the browser has disconnected."""
     return from_thread.run(request.is_disconnected)
 
 

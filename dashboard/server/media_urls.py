@@ -1,4 +1,4 @@
-"""The addresses of thumbnails, masks, overlays, differences and photos."""
+"""URLs of thumbnails, masks, overlays, differences and photos."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ PREFIX = "/media-api"
 
 @dataclass(frozen=True)
 class _File:
-    """A picture of the store that is there, and the version of its content."""
+    """An existing image file of the store and the version of its content."""
 
     path: Path
     version: str
@@ -31,29 +31,31 @@ class _File:
 
 
 def thumbnail_url(store: Store, image_id: str) -> str | None:
-    """Where the page finds a thumbnail; None if the store has none."""
+    """Return the URL of a thumbnail; None if the store has none."""
     file = _File.found(store.thumbnail_path(image_id))
     return None if file is None else f"{_prefix()}/thumb/{image_id}.jpg?{urlencode({'v': file.version})}"
 
 
 def overlay_url(store: Store, run: str, image_id: str, colours: str) -> str | None:
-    """Where the page finds a colour mask; None if the store has no such mask."""
+    """Return the URL of a coloured mask; None if the store has no such mask."""
     return _mask_address(store, "overlay", run, image_id, palette=colours)
 
 
 def mask_url(store: Store, run: str, image_id: str) -> str | None:
-    """Where the viewer finds a mask of class indices; None if the store has no such mask."""
+    """Return the URL of a mask of class indices, for the viewer; None if the store has no such mask."""
     return _mask_address(store, "mask", run, image_id)
 
 
 def difference_url(store: Store, a: str, b: str, image_id: str) -> str | None:
-    """Where the page finds the picture of where two runs differ; None if one of them has no such mask."""
+    """Return the URL of the difference image of two runs; None if one of the masks is missing."""
     version = _version([_File.found(store.mask_path(run, image_id)) for run in (a, b)])
     return version and f"{_prefix()}/difference/{a}/{b}/{image_id}.png?{urlencode({'v': version})}"
 
 
 def truth_url(store: Store, about: Truth, mask_id: str, colours: str = "") -> str | None:
-    """Where the viewer finds a mask of a truth, and with `colours`, a palette, the gallery; None if it is gone."""
+    """Return the URL of a ground truth mask: class indices, or colours if `colours` names a palette. None if it is
+    missing.
+    """
     file = _File.found(ground_truth.mask_path(store, about, mask_id))
     if file is None:
         return None
@@ -62,19 +64,19 @@ def truth_url(store: Store, about: Truth, mask_id: str, colours: str = "") -> st
 
 
 def judged_url(store: Store, run: str, image_id: str, about: Truth, mask_id: str) -> str | None:
-    """Where the page finds the picture of where a run is wrong; None if one of the two masks is gone."""
+    """Return the URL of the error image of a run; None if one of the two masks is missing."""
     files = store.mask_path(run, image_id), ground_truth.mask_path(store, about, mask_id)
     version = _version([_File.found(path) for path in files])
     return version and f"{_prefix()}/judged/{run}/{about.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
 
 
 def photo_url(image_id: str) -> str:
-    """Where the viewer finds the photo, if its file may be shown. The id is the content's, so it needs no version."""
+    """Return the URL of a photo, which may answer 404. The id is the digest of the content, so no version is needed."""
     return f"{_prefix()}/photo/{image_id}.jpg"
 
 
 def uncertainty_url(run: str, image_id: str) -> str:
-    """Where the viewer finds the map, or the sentence why there is none."""
+    """Return the URL of an uncertainty map; if there is none, it answers with a sentence that says why."""
     return f"{_prefix()}/uncertainty/{run}/{image_id}.png"
 
 
@@ -90,6 +92,6 @@ def _mask_address(store: Store, kind: str, run: str, image_id: str, **query: str
 
 
 def _version(files: Sequence["_File | None"]) -> str | None:
-    """Of several files together; None if one of them is not there."""
+    """Return a combined version of several files; None if one of them is missing."""
     versions = [file.version for file in files if file is not None]
     return hashlib.sha256(" ".join(versions).encode()).hexdigest()[:24] if len(versions) == len(files) else None

@@ -1,9 +1,8 @@
-"""The photo behind an image_id: where its file lies, if it is still the one that was scanned.
+"""Find the photo file behind an image_id, if it has not changed since its scan.
 
-In: a store, an image_id. Out: an `Original`: a path inside its data set's folder, or one sentence why there is none.
-The store's file index decides what may be opened; a client names no path. A file whose size or time changed, that is
-gone, or that is a link out of its data set's folder, is not opened: its thumbnail stands for it.
-Knows nothing of pages or of how a photo is shown.
+`find` returns an `Original`: a path inside its dataset's folder, or one sentence why there is none. Clients never name
+a path; the store's file index decides which files may be opened. A file that is missing, whose size or mtime changed,
+or that is a link out of its dataset's folder is not opened; pages then show its thumbnail.
 """
 
 from collections.abc import Sequence
@@ -30,11 +29,11 @@ class Original:
 
 
 Place = tuple[Path, str, int, int]
-"""Root of the data set, path below it, bytes and mtime_ns at the scan."""
+"""Root of the dataset, path below it, bytes and mtime_ns at the scan."""
 
 
 def find(store: Store, image_id: str) -> Original:
-    """Of several files with this content, the first that is as it was scanned."""
+    """Return the first file with this content that has not changed since its scan, or the reason why there is none."""
     found = Original(None, UNKNOWN)
     for root, path, size, mtime_ns in _places(str(store.path), _state(store), image_id):
         found = _checked(root, path, size, mtime_ns)
@@ -65,7 +64,7 @@ def _places(store: str, _state: Sequence[str], image_id: str) -> tuple[Place, ..
 
 
 def _state(store: Store) -> tuple[str, ...]:
-    """Changes with the file index and with the data sets' names and roots."""
+    """Return a cache key that changes with the file index and with the names and roots of the datasets."""
     found = []
     for dataset in store.datasets():
         found += [dataset.id, dataset.name, str(dataset.root), *parquet_parts.names(store.files_folder(dataset))]

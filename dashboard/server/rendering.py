@@ -1,6 +1,6 @@
-"""What the media routes send: an index mask in colours or as grey values, and a photo at the size of a screen.
+"""Render the images that the media routes send: coloured or greyscale masks, and photos at screen size.
 
-In: bytes of the store or of a photo. Out: PNG or JPEG bytes. Knows nothing of addresses, stores or caches.
+Takes the bytes of masks or photos and returns PNG or JPEG bytes.
 """
 
 import io
@@ -14,11 +14,11 @@ from seglib.masks.difference import difference_png
 from seglib.masks.png import png, read_index_png
 
 PHOTO_SIDE = 2048
-"""Long side of a photo in the viewer, at most."""
+"""Maximum long side of a photo in the viewer, in pixels."""
 
 
 def colour_mask(data: bytes, colours: str, classes: tuple[str, ...]) -> bytes:
-    """An index PNG as a colour PNG of the same size: opaque classes, background and void transparent."""
+    """Convert an index PNG to a colour PNG of the same size: opaque classes, transparent background and void."""
     picture = Image.fromarray(read_index_png(data))
     picture.putpalette(palette(colours, classes).tobytes().ljust(3 * 256, b"\0"))
     picture.info["transparency"] = bytes(0 if value in (0, VOID) else 255 for value in range(256))
@@ -26,20 +26,20 @@ def colour_mask(data: bytes, colours: str, classes: tuple[str, ...]) -> bytes:
 
 
 def grey_mask(data: bytes) -> bytes:
-    """An index PNG as a grey PNG whose values are the class indices.
+    """Convert an index PNG to a greyscale PNG whose values are the class indices.
 
-    Grey, since a browser hands a script the colours of a picture and not the indices of its palette.
+    Greyscale, because browser scripts can read an image's colours but not its palette indices.
     """
     return png(Image.fromarray(read_index_png(data)))
 
 
 def difference(a: bytes, b: bytes, classes_a: tuple[str, ...], classes_b: tuple[str, ...]) -> bytes:
-    """Two index PNGs as a colour PNG of where they differ, at the finer of their sizes; see `masks.difference`."""
+    """Return a colour PNG of where two index PNGs differ, at the finer of their sizes; see `masks.difference`."""
     return difference_png(find_difference(read_index_png(a), read_index_png(b), classes_a, classes_b))
 
 
 def screen_photo(data: bytes) -> bytes:
-    """A photo's file as an upright JPEG without metadata. Raises `BadImage`."""
+    """Convert a photo's file to an upright JPEG without metadata. Raises `BadImage`."""
     photo = image.decode(data)
     photo.thumbnail((PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -1,8 +1,7 @@
-"""The answers of the media routes: a picture that browsers may keep for ever, a refusal that says nothing, a sentence.
+"""Responses of the media routes: cacheable images, opaque 404s, and plain-text messages.
 
-In: a request, what the picture is made of, how to make it. Out: responses. `v` in the address is the version of what
-the picture is made of; an address with an older one gives the present picture, but not for ever. The pictures made
-last are kept in memory. Knows nothing of stores or of what is on a picture.
+`v` in the URL is the version of the image's source. A URL with an outdated version returns the current image, but not
+as immutable. Recently rendered images are kept in memory.
 """
 
 import hashlib
@@ -24,7 +23,9 @@ memory = ByteCache(32 * 1024 * 1024)
 def picture(
     request: Request, key: tuple[str, ...], version: str, media_type: str, make: Callable[[], bytes]
 ) -> Response:
-    """`key` names all that the bytes depend on besides the version."""
+    """Return an image, or 304 if the browser has it. `key` identifies everything but the version that the bytes depend
+    on.
+    """
     key = (*key, version)
     etag = '"' + hashlib.sha256("|".join(key).encode()).hexdigest()[:24] + '"'
     fresh = request.query_params.get("v", version) == version
@@ -44,7 +45,7 @@ def picture(
 
 
 def asks_only(request: Request, allowed: set[str]) -> bool:
-    """No other parameter than these, none twice, and a version that looks like one."""
+    """Return whether the query has only allowed parameters, none repeated, and a well-formed version."""
     asked = [key for key, _ in request.query_params.multi_items()]
     version = request.query_params.get("v")
     return (

@@ -1,8 +1,8 @@
-"""Answers for Streamlit's own scripts, styles and fonts at once.
+"""ASGI middleware that serves Streamlit's static files directly and preloads the scripts that the pages need.
 
-A first visit asks for a hundred of these files; through all of Streamlit's layers each takes a millisecond of the one
-process that also draws the pages. Their names hold a hash of what is in them, so they are sent as they lie on the disk,
-to be kept for ever, just as Streamlit does. What is not such a file goes on. Knows nothing of pages or stores.
+A first visit requests about a hundred of these files, and each takes a millisecond in Streamlit's layers, in the same
+process that draws the pages. Their names contain a content hash, so they are sent from disk as immutable, just as
+Streamlit does. All other requests are passed on.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _HASHED = re.compile(r"(?:js|css|media)/[\w-]+(?:\.[\w-]+)*\.[\w-]{8}\.(?:js|css
 
 
 class Assets:
-    """ASGI middleware."""
+    """ASGI middleware that serves Streamlit's hashed static files."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,7 +37,7 @@ class Assets:
         path = self._files.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
         body = None
         if path is not None:
-            with contextlib.suppress(OSError):  # an upgrade has taken it away
+            with contextlib.suppress(OSError):  # removed by an upgrade
                 body = path.read_bytes()
         if path is None or body is None:
             await self._app(scope, receive, send)
@@ -55,21 +55,21 @@ PARTS: tuple[str, ...] = (
     *("Html", "BidiComponent", "ButtonGroup", "Button", "DownloadButton", "Multiselect", "Selectbox"),
     *("Slider", "TextInput", "Pagination"),
 )
-"""Streamlit's scripts for what our pages draw, by the names of its files before the dot."""
+"""Streamlit scripts for the elements on our pages: file names up to the first dot."""
 
 
 _STATIC = Path(streamlit.__file__).parent / "static"
 
 
 _IMPORTED = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
-"""Behind `import("./x.js")` stands what may be needed later, or never."""
+"""Static imports only: those in `import("./x.js")` may be needed later or never."""
 
 
 _ASKED = re.compile(r"static/js/([\w.-]+\.js)")
 
 
 class Preload:
-    """ASGI middleware."""
+    """ASGI middleware that adds `modulepreload` links and Streamlit's server configuration to the page's head."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -78,7 +78,7 @@ class Preload:
         if scope["type"] != "http" or scope["method"] != "GET" or b"text/html" not in _header(scope, b"accept"):
             await self._app(scope, receive, send)
             return
-        start: Message | None = None  # of a page: it waits until the length is known
+        start: Message | None = None  # of a page: held back until the length is known
         page = b""
 
         async def told(message: Message) -> None:
@@ -98,7 +98,7 @@ class Preload:
 
 
 _ABOUT_BYTES = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
-"""What a browser says of the bytes that it wants or has: those of the file, which are not what it gets."""
+"""Request headers about the original file's bytes; removed, because the page is modified."""
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes:
@@ -118,7 +118,7 @@ def _with_length(headers: Iterable[tuple[bytes, bytes]], length: int) -> list[tu
 
 @cache
 def head() -> bytes:
-    """What is added to the head of the page."""
+    """Return the markup that is added to the page's head."""
     config = {"allowedOrigins": get_option("client.allowedOrigins"), "useExternalAuthToken": False}
     server = f"BACKEND_BASE_URL: location.origin + {json.dumps(own_address('/'))}, HOST_CONFIG: {json.dumps(config)}"
     links = (f'<link rel="modulepreload" href="{own_address("/static/js/")}{name}">' for name in scripts(_STATIC))
@@ -126,7 +126,7 @@ def head() -> bytes:
 
 
 def scripts(static: Path) -> list[str]:
-    """Names of the scripts behind `PARTS` with all that they import, without what the page itself asks for."""
+    """Return the scripts of `PARTS` with all that they import, without those that the page itself requests."""
     folder = static / "static" / "js"
     page = static / "index.html"
     if not (folder.is_dir() and page.is_file()):

@@ -1,8 +1,7 @@
-"""Lets small answers of the server leave at once.
+"""Set TCP_NODELAY on the server's listening sockets, so that small responses are sent without delay.
 
-In: this process's open files. Out: listening sockets whose connections do not wait. Streamlit makes its listening
-socket in a form that asyncio does not take for TCP, so Nagle's algorithm stays on: the body of each answer then waits
-40 ms until the browser has acknowledged its head. Knows nothing of Streamlit, pages or routes.
+Streamlit creates its listening socket in a way that asyncio does not recognise as TCP, so Nagle's algorithm stays on:
+the body of each response then waits 40 ms until the browser has acknowledged the headers.
 """
 
 import contextlib
@@ -11,14 +10,14 @@ import socket
 from pathlib import Path
 
 _OPEN_FILES = Path("/dev/fd")
-"""Linux and macOS list here what a process has open; where it is missing, nothing is changed."""
+"""Linux and macOS list a process's open files here; where it is missing, nothing is changed."""
 
 
 def answer_at_once() -> int:
     """Set TCP_NODELAY on every listening socket of this process, for connections to inherit; returns how many."""
     found = 0
     for name in os.listdir(_OPEN_FILES) if _OPEN_FILES.is_dir() else ():
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as one:  # most are no sockets
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as one:  # most files are not sockets
             if one.family in (socket.AF_INET, socket.AF_INET6) and _listens(one):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 found += 1

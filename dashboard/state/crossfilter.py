@@ -1,9 +1,7 @@
-"""What a click or a box in a chart means for the filters.
+"""Translate clicks and box selections in charts into filters (cross-filtering).
 
-In: what the chosen marks of a chart carry, the chart's own filters, the present ones. Out: new `Filters`, and which
-marks of a chart stand for what is filtered. Each mark carries the filter of its photos as text (`label=cats`), the
-first entry of its `customdata`. A chart ignores its own filters when it counts, so that a chosen bar stays visible
-among the others. Knows nothing of Streamlit, figures or tables.
+Each mark carries the filter of its photos as text (`label=cats`) in the first entry of its `customdata`. A chart
+ignores its own filters when it counts, so that a selected bar stays visible among the others.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,22 +12,21 @@ from seglib.query.filters import Filters, Names, Value, below, entry_of
 
 
 def apart(filters: Filters, own: Collection[str]) -> Filters:
-    """Without a chart's own filters: what it counts."""
+    """Return the filters without a chart's own: the ones that apply when the chart counts."""
     return Filters({key: value for key, value in filters.items() if key not in own})
 
 
 def within(filters: Filters, own: Collection[str]) -> Filters:
-    """Only a chart's own filters: what it marks."""
+    """Return only a chart's own filters: the ones that decide which marks are highlighted."""
     return Filters({key: value for key, value in filters.items() if key in own})
 
 
 def after(marks: Sequence[object], own: Collection[str], filters: Filters) -> Filters:
-    """The filters after marks that carry this were chosen in a chart whose own filters have these keys.
+    """Return the filters after the given marks were selected in a chart whose own filter keys are `own`.
 
-    Marks that are chosen together give their names, or the range from the least to the greatest. What is chosen takes
-    the place of all that the chart had filtered; chosen once more, it is taken away; of names one is added or taken
-    away. No mark (a double click) clears the chart. What cannot be read, since it comes from the browser, changes
-    nothing.
+    Marks selected together are merged: names into a set, ranges into the range from the smallest to the largest value.
+    A selection replaces the chart's own filters; repeating it clears them. A single name is added or removed. An empty
+    selection (a double click) clears the chart's filters. Marks come from the browser, so unreadable ones are ignored.
     """
     told = _hull([_read(text) for text in marks], own)
     if not told:
@@ -38,19 +35,21 @@ def after(marks: Sequence[object], own: Collection[str], filters: Filters) -> Fi
 
 
 def toggled(told: Filters, own: Collection[str], filters: Filters) -> Filters:
-    """The filters after `told` was chosen in a chart whose own filters have these keys."""
+    """Return the filters after `told` was selected in a chart whose own filter keys are `own`."""
     return Filters({**apart(filters, own), **_toggled(told, within(filters, own))})
 
 
 def marked(text: str, present: Filters) -> bool:
-    """Whether a mark with this filter shows photos that the chart's own filters let pass."""
+    """Return whether a mark with this filter covers photos that pass the chart's own filters."""
     told = _read(text)
     shared = [key for key in told if key in present]
     return bool(shared) and all(_meet(key, told[key], present[key]) for key in shared)
 
 
 def bin_text(key: str, low: float, high: float) -> str:
-    """The filter of a bin, or of one side of a square, within 0..1; the last one holds its upper end."""
+    """Return the filter text of a bin, or of one side of a square, within 0..1; only the last bin includes its upper
+    bound.
+    """
     return Filters({key: (low, high if high == 1 else below(high))}).encode()
 
 
@@ -77,7 +76,7 @@ def _joined(key: str, first: Any, second: Any) -> Value:
 
 
 def _toggled(told: Filters, present: Filters) -> Filters:
-    """A chart's own filters after `told`, which is not empty."""
+    """Return a chart's own filters after `told`, which must not be empty, was selected."""
     key, *more = told
     if not more and isinstance(entry_of(key)[0], Names) and set(present) <= {key}:
         names = {str(name) for name in present.get(key, ())} ^ {str(name) for name in told[key]}

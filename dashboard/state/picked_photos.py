@@ -1,7 +1,6 @@
-"""The photos that a visitor has picked, as one value: a set of image ids that may be as large as a store.
+"""An immutable set of picked photos, held as image ids; it may be as large as a store.
 
-In: image ids, as the browser says or as a column. Out: a new set, never a changed one, and what of a column is in it.
-Kept as one array, since a million Python texts would be ten times as much. Knows nothing of Streamlit, tags or pages.
+The ids are kept in one Arrow array, since a million Python strings would take ten times the memory.
 """
 
 import re
@@ -24,25 +23,25 @@ def _none() -> pa.Array:
 @dataclass(frozen=True)
 class Picks:
     ids: pa.Array = field(default_factory=_none)
-    """Without repetition, in the order of picking."""
+    """Unique, in the order in which they were picked."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def on(self, image_ids: Sequence[str]) -> list[str]:
-        """Those of these that are picked."""
+        """Return those of the given ids that are picked."""
         found = set(self.ids.filter(pc.is_in(self.ids, value_set=_flat(image_ids))).to_pylist())
         return [image_id for image_id in image_ids if image_id in found]
 
     def rows(self, image_ids: pd.Series) -> NDArray[np.bool_]:
-        """bool per row of a column of image ids."""
+        """Return a bool array that marks which rows of an image id column are picked."""
         found: NDArray[np.bool_] = pc.is_in(_flat(image_ids), value_set=self.ids).to_numpy(zero_copy_only=False)
         return found
 
     def replaced(self, shown: Iterable[object], picked: Iterable[object]) -> "Picks":
-        """Of the pictures `shown` just those are picked that are in `picked` too; all others stay as they are.
+        """Return the picks with the state of the `shown` photos replaced: of these, only those in `picked` stay picked.
 
-        Comes from the browser: what is no image id is left out.
+        Both lists come from the browser; anything that is not an image id is ignored.
         """
         seen = {i for i in shown if isinstance(i, str) and _IMAGE_ID.match(i)}
         chosen = list(dict.fromkeys(i for i in picked if isinstance(i, str) and i in seen))
@@ -50,7 +49,7 @@ class Picks:
         return Picks(pa.concat_arrays([kept, pa.array(chosen, pa.string())]))
 
     def plus(self, image_ids: pd.Series) -> "Picks":
-        """With all of a column."""
+        """Return the picks with all ids of a column added."""
         return Picks(pc.unique(pa.concat_arrays([self.ids, _flat(image_ids)])))
 
 

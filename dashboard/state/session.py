@@ -1,8 +1,8 @@
-"""One visitor's `View`, kept in step with the URL of the page; the only place that touches both.
+"""Keep one visitor's `View` in sync with the page's URL; no other module writes either.
 
-In: the URL, callbacks of widgets. Out: the present view. The view is the truth: a widget is set from it before it is
-drawn and changes it in its callback, so chips, clicks in charts, links and the browser's back button all agree.
-Streamlit's own binding of widgets to the URL is not used: it forbids going to another page with new filters.
+The view is the source of truth: widgets are set from it before they are drawn and change it in their callbacks, so that
+chips, chart clicks, links and the browser's back button all agree. Streamlit's own binding of widgets to the URL is not
+used, because it does not allow switching to another page with new filters.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,10 +23,10 @@ _CAN_CHART, _LATER, _HEADED = "_can_chart", "_later", "_headed"
 
 
 def pull(page: str) -> None:
-    """Take over the URL if the visitor came with a new one: a link, a reload, back or forward.
+    """Read the view from the URL if the visitor arrived with a new one: a link, a reload, back or forward.
 
-    A click in the page menu drops the query, and a rerun that a widget caused may still carry the URL from before the
-    last one; neither says anything new.
+    Two cases are not new URLs: a click in the page menu drops the query, and a rerun that a widget triggered may still
+    carry the URL from before the previous rerun.
     """
     state, now = st.session_state, _snapshot()
     state.pop(_HEADED, None)
@@ -40,7 +40,7 @@ def pull(page: str) -> None:
 
 
 def push() -> None:
-    """Write the view into the URL."""
+    """Write the view to the URL."""
     want = query_params(view())
     if _snapshot() != _frozen(want):
         st.query_params.from_dict(want)
@@ -53,23 +53,23 @@ def view() -> View:
 
 
 def set_view(new: View) -> None:
-    """From a callback: the visitor did something."""
+    """Replace the view after a visitor's action; call from a callback."""
     st.session_state[_VIEW] = new
     st.session_state[_TOUCHED] = True
 
 
 def settle(new: View) -> None:
-    """While the page is drawn: replace the view by what of it makes sense here."""
+    """Replace the view while the page is drawn, with the parts dropped that do not apply here."""
     st.session_state[_VIEW] = new
 
 
 def change(**parts: Any) -> None:
-    """`set_view` with some parts replaced; usable as a widget's callback."""
+    """`set_view` with some fields replaced; usable as a widget callback."""
     set_view(replace(view(), **parts))
 
 
 def anew(**parts: Any) -> None:
-    """`change`, and every gallery begins at its first page, since it holds other photos or sorts them otherwise."""
+    """`change`, and reset every gallery to its first page, since its photos or their order change."""
     change(**parts | FIRST_PAGES)
 
 
@@ -78,41 +78,41 @@ def set_filters(filters: Filters) -> None:
 
 
 def open_page(title: str, filters: Filters) -> None:
-    """From a callback: go to another page with these filters as soon as the pages are known."""
+    """Set the filters and switch to another page on the next run; call from a callback."""
     set_filters(filters)
     st.session_state[_TARGET] = title
 
 
 def open_run(title: str, run: str) -> None:
-    """From a callback: go to another page with all photos of this run."""
+    """Select a run and switch to another page with all of its photos; call from a callback."""
     change(run=run)
     open_page(title, Filters())
 
 
 def go(title: str, **parts: Any) -> None:
-    """`change`, and go to another page as soon as the pages are known."""
+    """`change`, and switch to another page on the next run."""
     change(**parts)
     st.session_state[_TARGET] = title
 
 
 def target() -> str | None:
-    """The page that `open_page` asked for, once."""
+    """Return and clear the page requested by `open_page`, `open_run` or `go`."""
     wanted: str | None = st.session_state.pop(_TARGET, None)
     return wanted
 
 
 def head() -> None:
-    """The page has its heading."""
+    """Record that the page's heading has been drawn."""
     st.session_state[_HEADED] = True
 
 
 def has_head() -> bool:
-    """Whether the page that is being drawn has its heading already."""
+    """Return whether the heading of the current page has been drawn."""
     return _HEADED in st.session_state
 
 
 def tell(notes: list[str]) -> None:
-    """Keep sentences for the visitor until the page shows them."""
+    """Queue notes for the visitor until the page shows them."""
     st.session_state.setdefault(_NOTES, []).extend(notes)
 
 
@@ -122,50 +122,50 @@ def notes() -> list[str]:
 
 
 def picks() -> Picks:
-    """The photos that are picked; they stay so on all pages, and are no part of the URL."""
+    """Return the picked photos; they persist across pages and are not part of the URL."""
     present: Picks = st.session_state.get(_PICKS, Picks())
     return present
 
 
 def set_picks(new: Picks, *, message: int | None = None) -> None:
-    """From a callback; `message` is the number of what the browser said, if it was the browser."""
+    """Replace the picked photos; call from a callback. `message`: number of the browser's message, if it sent them."""
     st.session_state[_PICKS] = new
     if message is not None:
         st.session_state[_MESSAGE] = message
 
 
 def message() -> int:
-    """Number of the last thing that the browser said about picks."""
+    """Return the number of the browser's last message about picks."""
     number: int = st.session_state.get(_MESSAGE, 0)
     return number
 
 
 def actions() -> list[Action]:
-    """What this visitor has tagged and may take back, the last one at the end; to be changed in place."""
+    """Return the tag actions that this visitor can undo, the latest last; the list is modified in place."""
     done: list[Action] = st.session_state.setdefault(_ACTIONS, [])
     return done
 
 
 def remark(sentence: str) -> None:
-    """From a callback: what came of it, for the bar that it belongs to."""
+    """Store the outcome of an action for the bar that shows it; call from a callback."""
     st.session_state[_REMARK] = sentence
 
 
 def remarked() -> str:
-    """The sentence of `remark`, once."""
+    """Return and clear the sentence stored by `remark`."""
     said: str = st.session_state.pop(_REMARK, "")
     return said
 
 
 def controlled(key: str, value: object) -> str:
-    """Set the widget `key` to what the view says; returns the key. To be called right before the widget."""
+    """Set the widget `key` to its value in the view and return the key; call right before the widget."""
     if key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
     return key
 
 
 def on(key: str, apply: Callable[[Any], None]) -> Callable[[], None]:
-    """A callback that hands the new value of the widget `key` to `apply`."""
+    """Return a callback that passes the new value of the widget `key` to `apply`."""
 
     def changed() -> None:
         apply(st.session_state[key])
@@ -185,18 +185,18 @@ def _frozen(params: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
 
 
 def can_chart() -> bool:
-    """Whether this visitor's browser may have the script that draws charts, which stops it for a second as it comes."""
+    """Return whether this browser may load the chart script, which blocks it for about a second."""
     return _CAN_CHART in st.session_state
 
 
 def allow_charts() -> None:
-    """From now on; usable as a callback."""
+    """Allow charts from now on; usable as a callback."""
     st.session_state[_CAN_CHART] = True
 
 
 @contextmanager
 def charts_later(later: bool) -> Iterator[None]:
-    """While it lasts, charts only keep their place, if `later`."""
+    """Context manager: if `later`, charts inside it only reserve their space."""
     st.session_state[_LATER] = later
     try:
         yield

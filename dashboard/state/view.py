@@ -1,8 +1,8 @@
-"""What a person is looking at, as one value, and its text form: the query of the page's URL.
+"""The state of a page as one frozen `View`, and its encoding as the query of the URL.
 
-In: (key, text) pairs of a URL. Out: a frozen `View` and notes about what could not be used; and back. The filter keys
-are those of `seglib.query.filters`, so that this part of a URL also works as `--where` in the shell.
-`decode(encode(v)) == v` for every view. Knows nothing of Streamlit, stores or tables.
+`decode` takes (key, text) pairs and returns a `View` and notes about what was dropped; `encode` is its inverse:
+`decode(encode(v))[0] == v` for every view. The filter keys are those of `seglib.query.filters`, so this part of a URL
+also works as `--where` on the command line.
 """
 
 import re
@@ -21,15 +21,15 @@ Pairs = list[tuple[str, str]]
 
 PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
 CHARTS: tuple[str, ...] = ("classes", "certainty", "photos", "none")
-"""Sets of charts of which Explore shows one."""
+"""Sets of charts; Explore shows one at a time."""
 
 SHOWS: tuple[str, ...] = ("gallery", "table")
 PAGE_SIZE = 48
-"""Tiles on one page of the gallery."""
+"""Tiles per page of the gallery."""
 
 OPACITY_RANGE = (0, 100)
 SIZE_RANGE = (100, 360)
-"""Height of a gallery row in CSS pixels, before the row is stretched to the page's width."""
+"""Height of a gallery row in CSS pixels, before the row is stretched to the page width."""
 
 SORTS: dict[str, str] = {
     "path": "by path",
@@ -44,7 +44,7 @@ SORTS: dict[str, str] = {
     "-blobs": "most regions of the chosen class first",
     "blobs": "fewest regions of the chosen class first",
 }
-"""Key in the URL -> what it means; a minus sorts downwards."""
+"""Key in the URL -> label; a leading minus sorts in descending order."""
 
 DISAGREEMENTS: dict[str, str] = {
     "agreement": "least pixel agreement first",
@@ -53,10 +53,10 @@ DISAGREEMENTS: dict[str, str] = {
     "area": "largest area difference of the chosen class first",
     "flip": "largest chosen flip first",
 }
-"""Key in the URL -> by what the photos of a comparison are sorted."""
+"""Key in the URL -> label: sort orders for the photos of a comparison."""
 
 DIFFERENCES: tuple[str, ...] = ("", "overlay", "swipe")
-"""How the viewer shows two runs: side by side, where they differ, one beside the other on the same photo."""
+"""How the viewer shows two runs: side by side, as a difference overlay, or with a swipe divider."""
 
 GRADES: dict[str, str] = {
     "miou": "lowest mIoU first",
@@ -64,16 +64,16 @@ GRADES: dict[str, str] = {
     "boundary": "lowest boundary F-score first",
     "iou": "lowest IoU of the chosen class first",
 }
-"""Key in the URL -> by what the photos of an evaluation are sorted."""
+"""Key in the URL -> label: sort orders for the photos of an evaluation."""
 
 LAYERS: tuple[str, ...] = ("difference", "truth", "prediction")
-"""What the photos of an evaluation are shown under."""
+"""Layers that can be drawn over the photos of an evaluation."""
 
 ORIGINS: tuple[str, ...] = ("", "compare", "evaluate")
-"""The gallery that the viewer's photo was opened from, and whose order it follows; empty: Explore's."""
+"""The gallery from which the viewer was opened and whose order it follows; empty: Explore's."""
 
 FIRST_PAGES: dict[str, Any] = {"page": 1, "compare_page": 1, "evaluate_page": 1}
-"""The parts of a view that say how far a gallery was turned, at its begin."""
+"""View fields that reset every gallery to its first page."""
 
 _TRUTH = re.compile(r"[0-9a-f]{8}\Z")
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -85,62 +85,62 @@ _VOCABULARY: dict[str, tuple[str, ...]] = {
     "animal": ("", *ANIMALS, "none"),
     "agreement": ("", *AGREEMENTS),
 }
-"""Filters whose possible values are known without looking into a table."""
+"""Filters whose possible values are known without querying a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """Everything that decides what a page shows; the URL holds what differs from these defaults."""
+    """Everything that decides what a page shows; the URL holds the values that differ from these defaults."""
 
     filters: Filters = field(default_factory=Filters)
     run: str = ""
-    """The active run; empty until it is known which runs there are."""
+    """The active run; empty until the available runs are known."""
     focus: str = ""
     """The class whose share is charted, sorted by and filtered; `class` in the URL. Empty: the most frequent one."""
     sort: str = "path"
     page: int = 1
-    """Of Explore's gallery."""
+    """Page of Explore's gallery."""
     charts: str = "classes"
     show: str = "gallery"
     palette: str = "okabe-ito"
     overlay: bool = True
     opacity: int = 55
-    """Of the overlay, percent."""
+    """Opacity of the overlay in percent."""
     size: int = 180
     image: str = ""
-    """The image_id that the viewer shows; empty: the first one of the selection."""
+    """The image_id shown in the viewer; empty: the first of the selection."""
     runs: tuple[str, ...] = ()
-    """Runs beside the active one in the viewer and in a comparison; none named means all that are there."""
+    """Runs shown beside the active one in the viewer and in a comparison; empty: all available runs."""
     outline: bool = False
-    """The viewer draws the borders of the classes instead of filling them."""
+    """Draw class outlines in the viewer instead of filled areas."""
     uncertainty: bool = False
-    """The viewer shows where the network was unsure."""
+    """Show the uncertainty map in the viewer."""
     names: bool = False
-    """The viewer writes the classes' names on the photo."""
+    """Write class names on the photo in the viewer."""
     hidden: tuple[str, ...] = ()
-    """Classes that the viewer does not paint."""
+    """Classes that the viewer does not draw."""
     difference: str = ""
     """How the viewer shows the first two runs, one of `DIFFERENCES`."""
     origin: str = ""
-    """Whose order the viewer follows, one of `ORIGINS`; `from` in the URL."""
+    """The gallery whose order the viewer follows, one of `ORIGINS`; `from` in the URL."""
     against: str = ""
-    """The run B that the active one, A, is compared with; empty: the one used last."""
+    """Run B, compared with the active run A; empty: the most recently used other run."""
     flip: tuple[str, ...] = ()
-    """(what A says, what B says): the photos of a comparison with such pixels; empty: all."""
+    """(class in A, class in B): show only photos of a comparison with such pixels; empty: all."""
     measure: str = "agreement"
     compare_page: int = 1
-    """Of the gallery of a comparison."""
+    """Page of the comparison gallery."""
     truth: str = ""
-    """Id of the truth that runs are evaluated against, and that the viewer shows beside them; empty: the usual one."""
+    """Id of the ground truth used for evaluation and shown in the viewer; empty: the default one."""
     cell: tuple[str, ...] = ()
-    """(what the truth says, what the run says): the photos of an evaluation with such pixels; empty: all."""
+    """(class in the ground truth, class in the run): show only photos of an evaluation with such pixels; empty: all."""
     grade: str = "miou"
     layer: str = "difference"
     evaluate_page: int = 1
-    """Of the gallery of an evaluation."""
+    """Page of the evaluation gallery."""
 
     def filtered(self, filters: Filters) -> "View":
-        """With other filters, every gallery from its first page on."""
+        """Return the view with other filters and every gallery reset to its first page."""
         return replace(self, filters=filters, **FIRST_PAGES)
 
     def with_filter(self, key: str, value: Value | None) -> "View":
@@ -152,14 +152,14 @@ class View:
 
 @dataclass(frozen=True)
 class _Field:
-    """One part of a view besides the filters: its key in the URL, its attribute, and how a text is read."""
+    """One field of the view other than the filters: its URL key, its attribute, and how to parse and format it."""
 
     key: str
     name: str
     read: Callable[[str], Any]
     write: Callable[[Any], str] = str
     several: bool = False
-    """The attribute is a tuple without repetitions, sorted; each entry is a pair of its own."""
+    """The attribute is a sorted tuple of unique values, each encoded as its own pair."""
 
     def of(self, texts: Sequence[str]) -> Any:
         if self.several:
@@ -199,7 +199,7 @@ def _flip(text: str) -> tuple[str, ...]:
 
 
 def _flip_text(pair: tuple[str, ...]) -> str:
-    """Class names are anybody's: whatever the sign between them could be taken for is escaped."""
+    """Class names are arbitrary, so they are quoted to keep them apart from the separator."""
     return _TO.join(quote(name, safe=" ") for name in pair)
 
 
@@ -255,13 +255,13 @@ _DEFAULTS = View()
 
 
 def encode(view: View) -> Pairs:
-    """Filters first, then what differs from the defaults."""
+    """Return the view as pairs: the filters first, then the fields that differ from their defaults."""
     changed = [f for f in _FIELDS.values() if getattr(view, f.name) != getattr(_DEFAULTS, f.name)]
     return view.filters.pairs() + [(f.key, text) for f in changed for text in f.texts(getattr(view, f.name))]
 
 
 def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
-    """The view that these pairs spell, and one sentence for each key that was dropped."""
+    """Parse pairs into a view, with one sentence for each key that was dropped."""
     texts: dict[str, list[str]] = {}
     for key, text in pairs:
         texts.setdefault(key, []).append(text)
@@ -279,7 +279,7 @@ def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
 
 
 def query_params(view: View) -> dict[str, list[str]]:
-    """The pairs as Streamlit takes them: repeated keys as lists."""
+    """Return the pairs in Streamlit's format: repeated keys as lists."""
     params: dict[str, list[str]] = {}
     for key, text in encode(view):
         params.setdefault(key, []).append(text)
@@ -290,7 +290,7 @@ def query_params(view: View) -> dict[str, list[str]]:
 
 
 def with_run(view: View, runs: Sequence[str]) -> tuple[View, list[str]]:
-    """The view of one of these runs, which are at least one, the newest last."""
+    """Restrict the view to these runs (at least one, newest last), with a sentence for each run that was dropped."""
     unknown = [run for run in dict.fromkeys((*view.runs, view.against)) if run and run not in runs]
     notes = [f"There is no run {run!r} in this store to show beside the others." for run in unknown]
     against = view.against if view.against in runs else ""
@@ -303,7 +303,7 @@ def with_run(view: View, runs: Sequence[str]) -> tuple[View, list[str]]:
 
 
 def fitted(view: View, classes: Sequence[str]) -> tuple[View, list[str]]:
-    """The view without what cannot be asked of a run with these classes, and a sentence for each thing left out."""
+    """Drop the parts of the view that do not apply to a run with these classes, with a sentence for each."""
     notes = []
     if view.focus and view.focus not in classes:
         notes.append(f"This run's model knows no class {view.focus!r}.")
@@ -326,7 +326,7 @@ def fitted(view: View, classes: Sequence[str]) -> tuple[View, list[str]]:
 
 
 def _possible(key: str, value: Value, classes: Sequence[str]) -> Value:
-    """The part of a filter's value that can be asked of a run with these classes."""
+    """Return the part of a filter's value that applies to a run with these classes."""
     entry, class_name = entry_of(key)
     if entry.per_class:
         return value if class_name in classes else ()
@@ -337,7 +337,7 @@ def _possible(key: str, value: Value, classes: Sequence[str]) -> Value:
 
 
 def known_keys() -> frozenset[str]:
-    """The keys of a view that are no filter; for tests and documentation."""
+    """Return the URL keys that are not filters; for tests and documentation."""
     return frozenset(_FIELDS)
 
 
@@ -345,7 +345,7 @@ def known_keys() -> frozenset[str]:
 
 
 def chip(key: str, value: Value) -> str:
-    """A filter in words: `Folder label: cats, dogs`, `Share of cat: 10 % to 100 %`."""
+    """Return the text of a filter chip: `Folder label: cats, dogs`, `Share of cat: 10 % to 100 %`."""
     entry, class_name = entry_of(key)
     label = f"{entry.label} {class_name}".strip()
     if isinstance(value, str):
@@ -372,7 +372,7 @@ def sort_label(sort: str, focus: str) -> str:
 
 
 def both_present(filters: Filters, first: str, second: str, least: float) -> Filters:
-    """The photos behind one cell of the co-occurrence: both classes cover at least the share `least`."""
+    """Return the filters of one co-occurrence cell: photos in which both classes have at least the share `least`."""
     for name in (first, second):
         filters = filters.replaced(f"share.{name}", (least, 1.0))
     return filters

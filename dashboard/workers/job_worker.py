@@ -1,8 +1,7 @@
-"""The process behind a job: `main(JOB)`, started by `jobs` and by nobody else.
+"""Entry point of a job's worker process: `main(folder)`, started only by `jobs`.
 
-In: a job's folder with `request.json`; the server's settings in the environment. Out: what the work leaves in the
-store, and `state.json` beside the request, at least every `BEAT_SECONDS`. SIGTERM ends it cleanly. Knows nothing of
-pages.
+Reads `request.json` from the job's folder and the server's settings from the environment. Writes the results to the
+store, and `state.json` next to the request at least every `BEAT_SECONDS`. SIGTERM ends it cleanly.
 """
 
 import os
@@ -36,9 +35,9 @@ _NICENESS = 5
 
 
 def main(folder: Path) -> None:
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as on the command line: torch's threads wait without spinning
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in the CLI: keep torch's threads from spinning
     if hasattr(os, "nice"):
-        os.nice(_NICENESS)  # pages go first
+        os.nice(_NICENESS)  # pages have priority
     _stop_on_sigterm()
     with Teller(folder) as teller:
         try:
@@ -55,7 +54,7 @@ def main(folder: Path) -> None:
             teller.end(state="failed", sentence=without_places(str(error)))
         except OSError as error:
             teller.end(state="failed", sentence=f"The system refused: {error.strerror or type(error).__name__}.")
-        except Exception as error:  # whatever torch may raise: the page says so, the log says more
+        except Exception as error:  # torch may raise anything; details go to the log
             traceback.print_exc()
             what = type(error).__name__
             teller.end(state="failed", sentence=f"An error inside ({what}): the job's log in the store says more.")
@@ -63,7 +62,7 @@ def main(folder: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """How far the work is, in photos, or in masks: each photo once per run."""
+    """Progress of a job, in photos or in masks (each photo counts once per run)."""
 
     total: int
     computed: int = 0
@@ -78,12 +77,12 @@ class Done:
 
 
 def work(job: Job, settings: Settings, teller: "Teller") -> dict[str, Any]:
-    """The work itself; returns the last word on it, by the names of `Job`."""
+    """Do the job's work and return its outcome as fields of `Job`."""
     return WORK[job.request.kind](job.request, settings, teller)
 
 
 def run_network(asked: RunRequest, settings: Settings, teller: "Teller") -> dict[str, Any]:
-    """Which folder that is, is decided here and now, not by who asked."""
+    """Resolve the folder id here rather than trust a path in the request."""
     folder = photo_folders.chosen(settings.data, asked.folder)
     report = run_module.run(
         folder.path,
@@ -112,7 +111,7 @@ def compare_runs(asked: CompareRequest, settings: Settings, teller: "Teller") ->
 
 
 def evaluate_runs(asked: EvaluateRequest, settings: Settings, teller: "Teller") -> dict[str, Any]:
-    """Which folder of masks that is, is decided here and now, not by who asked."""
+    """Resolve the folder id here rather than trust a path in the request."""
     report = truth_counting.update(
         Store(settings.store),
         photo_folders.chosen(settings.data, asked.folder).path,
@@ -123,7 +122,7 @@ def evaluate_runs(asked: EvaluateRequest, settings: Settings, teller: "Teller") 
     )
     if not len(report.files):
         return {"state": "failed", "sentence": "No photo could be evaluated: its masks are missing or damaged."}
-    return {"state": "finished", "seconds": report.seconds}  # its counts are what it told last
+    return {"state": "finished", "seconds": report.seconds}  # the counts are those last reported
 
 
 WORK: dict[str, Callable[[Any, Settings, "Teller"], dict[str, Any]]] = {
@@ -132,11 +131,11 @@ WORK: dict[str, Callable[[Any, Settings, "Teller"], dict[str, Any]]] = {
     EvaluateRequest.kind: evaluate_runs,
     CalibrateRequest.kind: evaluate_runs,
 }
-"""Kind of request -> what is done."""
+"""Kind of request -> function that does the work."""
 
 
 def counting(teller: "Teller") -> OnProgress:
-    """`on_progress` of what counts masks: what is done at its first word was known before."""
+    """Return an `on_progress` for mask counting; whatever is done at the first call counts as reused."""
     before: list[int] = []
 
     def count(progress: Progress) -> None:
@@ -160,9 +159,9 @@ def _of_run(progress: session.Progress) -> Done:
 
 
 class Pace:
-    """Photos per second over the last `WINDOW_SECONDS`; the time to the first photo is the network's start.
+    """Photos per second over the last `WINDOW_SECONDS`, excluding the model's start-up before the first photo.
 
-    To be told at a steady beat: photos are done a batch at a time, so that between two of one batch there is no time.
+    Call `add` at a steady rate: photos finish a batch at a time, so two of one batch have no time between them.
     """
 
     WINDOW_SECONDS = 20.0
@@ -179,7 +178,7 @@ class Pace:
             self._seen.popleft()
 
     def per_second(self) -> float | None:
-        """None until it is known."""
+        """Return the rate; None until it is known."""
         if len(self._seen) < 2:
             return None
         (then, before), (now, done) = self._seen[0], self._seen[-1]
@@ -187,7 +186,7 @@ class Pace:
 
 
 class Teller:
-    """Writes the job's state while others work; ends the process if the job's folder is taken away."""
+    """Writes the job's state from a background thread; ends the process if the job's folder is removed."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "state.json"
@@ -212,13 +211,13 @@ class Teller:
             self._write()
 
     def count(self, progress: Done) -> None:
-        """Called for each photo, so it only takes note."""
+        """Record the progress without writing it, since this is called for each photo."""
         if self._progress is None:
             self._pace.add(time.monotonic(), progress.done)
         self._progress = progress
 
     def end(self, **about: Any) -> None:
-        """The last word."""
+        """Write the final state."""
         self._over.set()
         self._ticker.join()
         self.say(**self._counts() | {"seconds_left": None} | about)
@@ -244,7 +243,7 @@ class Teller:
     def _write(self) -> None:
         try:
             jobs.write(self._file, self._about)
-        except FileNotFoundError:  # the job, or its whole store, was removed
+        except FileNotFoundError:  # the job or the whole store was removed
             if not self._over.is_set():
                 os.kill(os.getpid(), signal.SIGTERM)
         except OSError:
@@ -261,7 +260,7 @@ def _wait_for_turn(job: Job, settings: Settings) -> None:
 
 def _stop_on_sigterm() -> None:
     def stop(*_: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what is computed is being committed
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ignore repeats while results are being committed
         raise Terminated
 
     signal.signal(signal.SIGTERM, stop)

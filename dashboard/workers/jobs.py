@@ -1,15 +1,15 @@
-"""Long work that visitors started: each is a process that outlives the page, the visit and the server.
+"""Long-running jobs that visitors start; each is a process that outlives the page, the visit and the server.
 
-In: requests (see `dashboard.workers.requests`). Out: `Job`s, read from plain files, so that any page of any server
-over the same store sees the same. A job is a folder `<store>/jobs/<id>/`:
+Jobs are read from plain files, so every page of every server on the same store sees the same list. A job is a folder
+`<store>/jobs/<id>/`:
 
-    request.json    what was asked for and when; no path                               written here
-    process.json    who works on it: host, boot, process id, start time                written here
-    stop            a visitor wants it to end                                          written here
-    state.json      how far it is, and how it ended                                    written by `job_worker`
-    log.txt         what else it said
+    request.json    what was requested and when; contains no path                      written here
+    process.json    the worker process: host, boot, process id, start time             written here
+    stop            a visitor asked to stop the job                                    written here
+    state.json      progress and outcome                                               written by `job_worker`
+    log.txt         the worker's output
 
-Of one lane one job computes at a time, in the order of asking; the others wait. Knows nothing of pages or nets.
+Jobs in the same lane run one at a time, in the order in which they were requested.
 """
 
 import json
@@ -36,23 +36,23 @@ LIVE = ("starting", "waiting", "running")
 ENDED = ("finished", "cancelled", "failed", "lost")
 MOST_LIVE = 8
 MOST_ENDED = 20
-"""Records of ended jobs that are kept; older ones are forgotten when a new job is asked for."""
+"""Number of ended jobs whose records are kept; older ones are deleted when a new job is started."""
 
 START_SECONDS = 30
-"""A job whose process is not known after this long never got one."""
+"""A job without a known process after this time counts as lost."""
 
 BEAT_SECONDS = 5.0
-"""A worker says at least this often that it is there."""
+"""Longest interval between two writes of a worker's state."""
 
 PATIENCE_SECONDS = 10
-"""A job that was told to stop and is still there after this long may be ended the hard way."""
+"""A job still running this long after it was asked to stop may be killed."""
 
 WORKER = (
     sys.executable,
     "-c",
     "import pathlib, sys; from dashboard.workers import job_worker; job_worker.main(pathlib.Path(sys.argv[1]))",
 )
-"""Not `-m`: the processes that decode would then import all of it too, before each start."""
+"""Not `-m`: each decoder process would then import all of it as well before it starts."""
 
 _starting = Lock()
 _SILENT_SECONDS = 60
@@ -64,11 +64,11 @@ class Job:
     id: str
     request: Request
     asked: int
-    """Nanoseconds; those of one lane take turns in this order."""
+    """Time of the request in nanoseconds; orders the jobs of a lane."""
     state: str
-    """One of `LIVE` and `ENDED`; `lost`: its process went away without a word."""
+    """One of `LIVE` and `ENDED`; `lost`: the process died without reporting an outcome."""
     stopping: float | None = None
-    """Seconds since it was told to stop; None if nobody did."""
+    """Seconds since the job was asked to stop; None if it was not."""
     run: str = ""
     total: int = 0
     computed: int = 0
@@ -79,11 +79,11 @@ class Job:
     precision: str = ""
     device: str = ""
     seconds: float | None = None
-    """Of a finished job."""
+    """Duration of a finished job."""
     note: str = ""
-    """What it does before the first photo, if that takes long."""
+    """What the job does before the first photo, if that takes long."""
     sentence: str = ""
-    """Why it failed."""
+    """Why the job failed."""
 
     @property
     def live(self) -> bool:
@@ -102,14 +102,14 @@ class Jobs:
     command: tuple[str, ...] = WORKER
 
     def all(self) -> list[Job]:
-        """Newest first."""
+        """Return all jobs, newest first."""
         _reap()
         folders = [path.parent for path in self._home.glob("*/request.json")]
         found = [job for folder in folders if (job := read(folder)) is not None]
         return sorted(found, key=lambda job: (job.asked, job.id), reverse=True)
 
     def start(self, request: Request) -> Job:
-        """Raises `UsageError` if a live job does this already, or too many wait."""
+        """Start a job. Raises `UsageError` if a live job already does this work or too many are waiting."""
         with _starting:
             jobs = self.all()
             self._check(request, jobs)
@@ -119,7 +119,7 @@ class Jobs:
             return self._launched(secrets.token_hex(6), request)
 
     def resume(self, job_id: str) -> Job:
-        """Start an ended job again: what is computed is kept, the rest follows."""
+        """Restart an ended job; results computed so far are kept."""
         with _starting:
             job = self._known(job_id)
             if job.live:
@@ -130,19 +130,19 @@ class Jobs:
             return self._launched(job_id, job.request)
 
     def stop(self, job_id: str) -> None:
-        """Tell a job to end; what it has computed is kept. Told again after `PATIENCE_SECONDS`, it is ended at once."""
+        """Ask a job to stop; results computed so far are kept. A second call after `PATIENCE_SECONDS` kills it."""
         job, folder = self._known(job_id), self._folder(job_id)
         if not job.live:
             return
         if job.stopping is None:
-            (folder / "stop").touch()  # so that a worker that did not begin yet does not begin
+            (folder / "stop").touch()  # so that a worker that has not begun yet never does
         process = _read(folder / "process.json")
         if process and _is_alive(process, folder):
             hard = job.stopping is not None and job.stopping > PATIENCE_SECONDS
             _end(int(process["pid"]), hard=hard)
 
     def forget(self, job_id: str) -> None:
-        """Remove the record of an ended job; its run stays."""
+        """Delete the record of an ended job; its run is kept."""
         if not self._known(job_id).live:
             shutil.rmtree(self._folder(job_id), ignore_errors=True)
 
@@ -162,7 +162,7 @@ class Jobs:
         return job
 
     def _check(self, request: Request, jobs: list[Job]) -> None:
-        """What is asked for came by way of a browser."""
+        """Validate a request, which comes from the browser."""
         request.check(self.settings)
         live = [job for job in jobs if job.live]
         if any((job.request.kind, job.request.key) == (request.kind, request.key) for job in live):
@@ -185,7 +185,7 @@ class Jobs:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,  # it goes on when the server is stopped
+                    start_new_session=True,  # so that it keeps running when the server stops
                     env=os.environ | self.settings.environment() | {"PYTHONPATH": path},
                 )
         except OSError as error:
@@ -201,14 +201,14 @@ class Jobs:
 
 
 def read(folder: Path) -> Job | None:
-    """The job in this folder; None if there is none, or none any more."""
+    """Return the job in this folder; None if there is none, or no longer one."""
     asked, said = _read(folder / "request.json"), _read(folder / "state.json") or {}
     request = None if asked is None else recorded(asked)
     if asked is None or request is None:
         return None
     state = str(said.get("state", "starting"))
     if state in LIVE and not _at_work(folder, int(asked["asked"])):
-        said = _read(folder / "state.json") or {}  # it may just have ended as it should
+        said = _read(folder / "state.json") or {}  # it may have ended normally in the meantime
         state = str(said.get("state", "starting"))
         if state in LIVE:
             state = "cancelled" if (folder / "stop").exists() else "lost"
@@ -224,7 +224,7 @@ def read(folder: Path) -> Job | None:
 
 
 def write(file: Path, about: dict[str, Any]) -> None:
-    """Whole or not at all; the folder must be there."""
+    """Write JSON atomically; the folder must exist."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     temporary.write_text(json.dumps(about))
     os.replace(temporary, file)
@@ -251,26 +251,26 @@ _children: list["subprocess.Popen[bytes]"] = []
 
 
 def _reap() -> None:
-    """Let go of workers that have ended, so that none stays as a zombie."""
+    """Reap ended workers, so that none remains as a zombie."""
     _children[:] = [process for process in _children if process.poll() is None]
 
 
 def identity(pid: int) -> dict[str, Any]:
-    """What tells this process from a later one that was given the same number."""
+    """Identify this process, so that a later one with the same pid is not mistaken for it."""
     host, boot = machine()
     return {"host": host, "boot": boot, "pid": pid, "started": started(pid)}
 
 
 def _at_work(folder: Path, asked: int) -> bool:
     process = _read(folder / "process.json")
-    if process is None:  # the server is just starting it, or ended in that moment
+    if process is None:  # the server is still starting it, or died while doing so
         return time.time_ns() - asked < START_SECONDS * 10**9
     return _is_alive(process, folder)
 
 
 def _is_alive(process: dict[str, Any], folder: Path) -> bool:
     host, boot = machine()
-    if process.get("host") != host:  # the store is shared between machines: only its beat can tell
+    if process.get("host") != host:  # shared store: only the heartbeat shows that it is alive
         age = _age(folder / "state.json")
         return age is not None and age < _SILENT_SECONDS
     if process.get("boot") != boot:
@@ -282,7 +282,7 @@ def _is_alive(process: dict[str, Any], folder: Path) -> bool:
 def _end(pid: int, *, hard: bool) -> None:
     try:
         if hard and hasattr(os, "killpg"):
-            os.killpg(pid, signal.SIGKILL)  # its decoders too; the store is made for this
+            os.killpg(pid, signal.SIGKILL)  # its decoders too; the store tolerates interrupted writes
         else:
             os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:

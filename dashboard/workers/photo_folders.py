@@ -1,8 +1,7 @@
-"""The folders of photos that a visitor may have analysed: those below `--data`, and no others.
+"""The folders of photos that visitors may analyse: those below `--data`, and no others.
 
-In: the folders that the launcher named; photos that a visitor wants to keep there. Out: `Folder`s with an id that says
-nothing of the place; a page shows their titles, a job keeps the id, and whoever works looks the place up again here.
-Knows nothing of stores or pages.
+Each `Folder` has an id that does not reveal its path. Pages show the title and jobs store the id; workers resolve the
+id to a path here. Also writes uploads that a visitor wants to keep.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ from seglib.data.image import image_id
 from seglib.errors import SegError, UsageError
 
 UPLOADS = "uploads"
-"""Below the first of the folders: where photos go that a visitor wants to keep."""
+"""Subfolder of the first `--data` folder for uploads that a visitor wants to keep."""
 
 MOST_KEPT = 5000
 _LOOKED_AT = 500
@@ -27,13 +26,13 @@ _LOOKED_AT = 500
 @dataclass(frozen=True)
 class Folder:
     id: str
-    """8 hex digits of the resolved path, as the store names data sets."""
+    """First 8 hex digits of the SHA-256 of the resolved path, the same id that the store gives a dataset."""
     title: str
     path: Path
 
 
 def offered(data: Sequence[Path]) -> list[Folder]:
-    """Folders that hold photos, the children of the named ones first; each once."""
+    """Return the folders that hold photos, each once, the direct children of the `--data` folders first."""
     found: dict[str, tuple[int, Folder]] = {}
     for root in data:
         for name in scan.folders(root):
@@ -44,7 +43,7 @@ def offered(data: Sequence[Path]) -> list[Folder]:
 
 
 def chosen(data: Sequence[Path], folder_id: str) -> Folder:
-    """The offered folder with this id. Raises `UsageError`: what is not offered cannot be had."""
+    """Return the offered folder with this id. Raises `UsageError` if there is none."""
     for folder in offered(data):
         if folder.id == folder_id:
             return folder
@@ -52,7 +51,7 @@ def chosen(data: Sequence[Path], folder_id: str) -> Folder:
 
 
 def holds_masks(folder: Folder) -> bool:
-    """Whether there is a PNG among its first files, as masks are."""
+    """Return whether the first files of the folder include a PNG, the format of masks."""
     seen = 0
     for _, inside, names in os.walk(folder.path):
         inside[:] = sorted(name for name in inside if not name.startswith("."))
@@ -65,14 +64,15 @@ def holds_masks(folder: Folder) -> bool:
 
 
 def uploads(data: Sequence[Path]) -> Folder:
-    """The folder of kept photos, whether it is there or not."""
+    """Return the folder for uploads, whether or not it exists."""
     return _folder(data[0], UPLOADS)
 
 
 def keep(data: Sequence[Path], name: str, content: bytes) -> None:
-    """Write an uploaded photo into `uploads`; the same content under the same name is there only once.
+    """Write an uploaded photo to `uploads`; the same content under the same name is stored only once.
 
-    Of the name, which came from a browser, only letters, digits, dots, dashes and spaces remain.
+    The name comes from a browser, so only letters, digits, dots, dashes and spaces are kept. Raises `UsageError` if the
+    folder is a symlink or full, `SegError` if it cannot be written.
     """
     folder = data[0] / UPLOADS
     if folder.is_symlink():

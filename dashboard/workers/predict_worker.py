@@ -1,7 +1,7 @@
-"""The process behind `predictor`: `python -m dashboard.workers.predict_worker`, started by it and by nobody else.
+"""Worker process behind `predictor`: `python -m dashboard.workers.predict_worker`, started only by it.
 
-In: questions on standard input. Out: answers on standard output; whatever else is printed goes to standard error.
-A task is a function from settings and blobs to facts and blobs. Knows nothing of pages or Streamlit.
+Reads requests from standard input and writes answers to standard output; any other output goes to standard error. A
+task is a function from (settings, blobs) to (facts, blobs).
 """
 
 import io
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from seglib.inference.config import Settings
 
 IDLE_SECONDS = 600
-"""Without a question for this long, the process ends and gives its memory back."""
+"""The process exits after this long without a request, which frees its memory."""
 
 MOST_BYTES = 3_000_000_000
-"""Having held more memory than this, the process ends after its answer; the next question starts a fresh one."""
+"""If its peak memory exceeds this, the process exits after its answer; the next request starts a new one."""
 
 PICTURE_SIDE = 1600
 
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # keep the output of libraries out of the answers
     questions = sys.stdin.buffer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's; it ends, and so does our input
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as on the command line: torch's threads wait without spinning
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, which closes our input
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in the CLI: keep torch's threads from spinning
     _be_killed_first()
     while True:
         _end_after(IDLE_SECONDS)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def answered(about: dict[str, Any], blobs: list[bytes]) -> Message:
-    """The answer to one question; every fault is a sentence in it."""
+    """Answer one request; errors are returned as a sentence in the answer."""
     try:
         return TASKS[about["task"]](about, blobs)
     except BadImage as error:
@@ -64,13 +64,13 @@ def answered(about: dict[str, Any], blobs: list[bytes]) -> Message:
         return {"error": str(error)}, []
     except MemoryError:
         return {"error": "There is not enough memory for this photo at this resize: take a smaller one."}, []
-    except Exception as error:  # whatever torch may raise: the process is kept, and the log says more
+    except Exception as error:  # torch may raise anything: keep the process, log the rest
         traceback.print_exc()
         return {"error": f"The network failed at this photo ({type(error).__name__}); the server's log says more."}, []
 
 
 def predict(about: dict[str, Any], blobs: list[bytes]) -> Message:
-    """The decoder, the forward pass and the statistics of a run, for one photo; see `Predictor.predict`."""
+    """Decode, predict and measure one photo as a run does; see `Predictor.predict`."""
     from seglib.inference import config, predictor
 
     spec, settings = _recipe(about)
@@ -95,7 +95,9 @@ def predict(about: dict[str, Any], blobs: list[bytes]) -> Message:
 
 
 def uncertainty(about: dict[str, Any], blobs: list[bytes]) -> Message:
-    """A photo's entropy per pixel by a stored run's own recipe, as a grey PNG at the grid's size: 255 is entropy 1."""
+    """Return a photo's per-pixel entropy by a stored run's recipe, as a greyscale PNG at the grid's size (255 = entropy
+    1).
+    """
     from seglib.inference import predictor
 
     spec, settings = _remade(about)
@@ -107,26 +109,26 @@ def uncertainty(about: dict[str, Any], blobs: list[bytes]) -> Message:
 
 
 TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {"predict": predict, "uncertainty": uncertainty}
-"""What can be asked."""
+"""Task name -> function."""
 
 
 def _recipe(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
     from seglib.inference import config
 
     spec = find(about["model"])
-    if not spec.path.exists():  # a page never downloads by itself
+    if not spec.path.exists():  # pages never download weights
         raise WeightsError(f"The weights of {spec.name} are not here: a run of this model downloads them.")
     resize = Resize(about["resize"]) if about["resize"] else spec.resize
     if "run" in about:
         try:
             return _remade(about)
-        except SegError:  # made by other weights, or by another version: it says nothing of what we would do
+        except SegError:  # made with other weights or by another version, so it does not apply
             pass
     return spec, config.Settings(resize=resize, precision=config.known_precision(about["precision"], ()))
 
 
 def _remade(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
-    """What made a run of a store."""
+    """Reproduce the model and settings of a stored run."""
     from seglib.pipeline.reproduce import remake
     from seglib.store.records import Run
     from seglib.store.store import Store
@@ -143,13 +145,13 @@ def _picture(upright: Image.Image) -> bytes:
 
 
 def _end_after(seconds: int) -> None:
-    """End this process then, unless this is called again before; 0 takes it back."""
-    if hasattr(signal, "alarm"):  # Windows has none: there the process stays as long as the server
+    """Schedule the end of this process, replacing any earlier schedule; 0 cancels it."""
+    if hasattr(signal, "alarm"):  # not on Windows: there it lives as long as the server
         signal.alarm(seconds)
 
 
 def _held_bytes() -> int:
-    """The most memory that this process ever held; 0 where it cannot be known."""
+    """Return the peak memory of this process in bytes; 0 where it is not available."""
     try:
         import resource
     except ImportError:
@@ -158,7 +160,7 @@ def _held_bytes() -> int:
 
 
 def _be_killed_first() -> None:
-    """Where memory runs out, Linux ends this process rather than the server."""
+    """Make Linux kill this process rather than the server when memory runs out."""
     try:
         Path("/proc/self/oom_score_adj").write_text("500")
     except OSError:

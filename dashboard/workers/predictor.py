@@ -1,9 +1,8 @@
-"""Ask a network about a photo, in a process of its own that is kept for the next question.
+"""Run models on single photos in a separate, reused worker process.
 
-In: a task of `predict_worker`, its settings, bytes. Out: its answer, or one sentence. The server itself so never loads
-torch, nor decodes a picture that somebody sent. The process starts at the first question, answers one at a time, is
-killed when a question takes too long, and ends when it was idle for long, grew too big, or the server is gone.
-The two speak JSON and bytes over pipes, never pickle. Knows nothing of stores or pages.
+The server itself never loads torch or decodes an uploaded image. The process (`predict_worker`) starts on the first
+request and answers one at a time. It is killed when a request takes too long, and exits when it has been idle for long,
+has grown too large, or the server is gone. Messages are JSON and bytes over pipes, never pickle.
 """
 
 import json
@@ -23,7 +22,7 @@ from seglib.store.records import Run
 Message = tuple[dict[str, Any], list[bytes]]
 
 WAIT_SECONDS = 120.0
-"""How long one question may take, and how long it may wait for its turn."""
+"""Time limit for one request, and for waiting until it is its turn."""
 
 BUSY = "The network is busy with other photos: try again in a moment."
 TOO_SLOW = "The network took longer than {seconds:.0f} s for this photo and was stopped: take a smaller resize."
@@ -32,20 +31,20 @@ DIED = "The network's process ended at this photo without an answer, perhaps for
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What a network saw in a photo; the numbers are those that the store would keep."""
+    """The prediction for one photo; the numbers are those that the store would keep."""
 
     run: str
-    """The run that these numbers would belong to."""
+    """The run to which these numbers would belong."""
     image_id: str
     width: int
     height: int
     classes: tuple[str, ...]
     row: dict[str, Any]
-    """`stats.row`."""
+    """Result of `statistics.row`."""
     precision: str
     device: str
     seconds: float
-    """Of the forward pass with mask and measures; loading the net and decoding are not in it."""
+    """Duration of the forward pass with mask and measures; excludes loading the model and decoding."""
     mask: bytes
     """Index PNG at the grid's size."""
     picture: bytes
@@ -53,7 +52,7 @@ class Seen:
 
 
 class Predictor:
-    """One process and those who wait for it; safe for threads."""
+    """Thread-safe client of one worker process."""
 
     def __init__(self, command: Sequence[str] | None = None, *, seconds: float = WAIT_SECONDS) -> None:
         self._command = list(command or (sys.executable, "-m", "dashboard.workers.predict_worker"))
@@ -62,13 +61,13 @@ class Predictor:
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, task: str, about: dict[str, Any], *blobs: bytes) -> Message:
-        """The answer to one question. Raises `BadImage` for the photo's faults, `SegError` for all others."""
+        """Return the answer to one request. Raises `BadImage` if the photo is at fault, `SegError` otherwise."""
         if not self._turn.acquire(timeout=self._seconds):
             raise SegError(BUSY)
         try:
             question = (about | {"task": task}, list(blobs))
             answer = self._answer(question) if self._is_up() else None
-            answer = answer or self._answer(question)  # it may just have ended by itself: once more, to a new one
+            answer = answer or self._answer(question)  # the process may just have exited: retry with a new one
         finally:
             self._turn.release()
         if answer is None:
@@ -88,10 +87,10 @@ class Predictor:
         precision: str = "auto",
         like: tuple[Path, Run] | None = None,
     ) -> Seen:
-        """What a model of the registry, whose weights are here, sees in the bytes of a photo's file.
+        """Predict one photo from its file's bytes, with a registry model whose weights are on disk.
 
-        `resize`: empty for the model's own. `like`: a store and its run of this model and resize; if that can be made
-        again, its precision is taken, so that the numbers are those that it would keep.
+        `resize`: empty for the model's default. `like`: a store and its run of the same model and resize; if that run
+        can be reproduced, its precision is used, so that the numbers match those that the store would keep.
         """
         settings: dict[str, Any] = {"model": model, "resize": resize, "precision": precision}
         if like is not None:
@@ -100,7 +99,7 @@ class Predictor:
         return Seen(**about | {"classes": tuple(about["classes"])}, mask=mask, picture=picture)
 
     def close(self) -> None:
-        """End the process; the next question starts another."""
+        """Kill the process; the next request starts a new one."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
@@ -110,7 +109,7 @@ class Predictor:
         return self._process is not None and self._process.poll() is None
 
     def _answer(self, question: Message) -> Message | None:
-        """None if the process ended before it answered."""
+        """Return the answer; None if the process ended before it answered."""
         if not self._is_up():
             self.close()
             self._process = self._started()
@@ -139,7 +138,7 @@ class Predictor:
 
 
 predictor = Predictor()
-"""The one of this server; it costs nothing before the first question."""
+"""The server's shared instance; it starts no process before the first request."""
 
 
 # --- messages: a line of JSON that ends with the blobs' sizes, then the blobs ---------------------------------------
@@ -154,7 +153,7 @@ def send(stream: IO[bytes], message: Message) -> None:
 
 
 def receive(stream: IO[bytes]) -> Message:
-    """Raises `EOFError` if the other side ended."""
+    """Read one message. Raises `EOFError` if the other side closed the stream."""
     line = stream.readline()
     if not line.endswith(b"\n"):
         raise EOFError

@@ -1,8 +1,8 @@
-"""What visitors may ask for that takes long: the kinds of jobs, each with what it must be told and what it may be told.
+"""The kinds of long-running jobs that visitors can request, with their parameters.
 
-In: choices that came by way of a browser. Out: frozen requests, each checked before it is kept; as JSON values and
-back. A new kind is a class here, its work in `job_worker.WORK`, its words in `views.at_work`. Knows nothing of
-processes or pages.
+Requests are frozen dataclasses. Their values come from the browser, so each request is checked before it is stored;
+`record` and `recorded` convert to and from JSON values. To add a kind, add a class here, its implementation in
+`job_worker.WORK` and its labels in `views.at_work`.
 """
 
 from abc import ABC, abstractmethod
@@ -20,37 +20,37 @@ from seglib.models.registry import find
 from seglib.store.store import Store
 
 MOST_COMPARED = 6
-"""Runs of one comparison: each pair of them is counted."""
+"""Maximum number of runs in one comparison, since every pair is counted."""
 
 AUTO = "auto"
-"""The format of masks is what they hold."""
+"""Detect the annotation format from the files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request(ABC):
     kind: ClassVar[str]
-    """In a record."""
+    """Identifies the class in a job record."""
     lane: ClassVar[str]
-    """Jobs of one lane take turns, one at a time; those of different lanes work side by side."""
+    """Jobs in the same lane run one at a time; jobs in different lanes run in parallel."""
 
     @property
     @abstractmethod
     def key(self) -> tuple[str, ...]:
-        """Two live jobs of a kind with equal keys would do the same work."""
+        """Two live jobs of the same kind with equal keys would do the same work."""
 
     @property
     @abstractmethod
     def subject(self) -> str:
-        """What is at work on what, for the sentence that says that it is so already."""
+        """Start of the sentence that says that this work is already in progress."""
 
     @abstractmethod
     def check(self, settings: Settings) -> None:
-        """Raises `UsageError` unless all of it is known, or makes sense."""
+        """Raises `UsageError` if a value is unknown or invalid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest(Request):
-    """A network over a folder of photos."""
+    """Run a model on a folder of photos."""
 
     kind = "run"
     lane = "networks"
@@ -58,13 +58,13 @@ class RunRequest(Request):
     folder: str
     """Id of an offered folder."""
     title: str
-    """Its title, for people."""
+    """The folder's title, for display."""
     model: str
     resize: str
     precision: str = "auto"
     limit: int | None = None
     verify: bool = False
-    """Read every file again, check every mask and part, compute anew what is damaged."""
+    """Reread every file, check every mask and part, and recompute what is damaged."""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -86,9 +86,9 @@ class RunRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareRequest(Request):
-    """The counts of every pair of these runs, of every photo that all of them have computed.
+    """Count every pair of these runs on the photos that all of them have computed.
 
-    Reads masks and loads no network, so it need not wait until a network is done.
+    Reads only masks and loads no model, so it does not wait for jobs that do.
     """
 
     kind = "compare"
@@ -110,7 +110,7 @@ class CompareRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateRequest(Request):
-    """Counts of these runs against the masks in a folder, of every photo that has one and that all of them computed."""
+    """Count these runs against the masks in a folder, on photos that have a mask and that all runs have computed."""
 
     kind = "evaluate"
     lane = "masks"
@@ -118,9 +118,9 @@ class EvaluateRequest(Request):
     folder: str
     """Id of an offered folder."""
     title: str
-    """Its title, for people."""
+    """The folder's title, for display."""
     format: str
-    """One of `truth.FORMATS`, or `AUTO`."""
+    """One of `annotations.FORMATS`, or `AUTO`."""
     runs: tuple[str, ...]
 
     @property
@@ -140,7 +140,7 @@ class EvaluateRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateRequest(EvaluateRequest):
-    """The same, and how sure each pixel was: the networks look at the photos again."""
+    """An evaluation that also measures calibration, for which the models run on the photos again."""
 
     kind = "calibrate"
     lane = "networks"
@@ -160,12 +160,12 @@ KINDS: dict[str, type[Request]] = {
 
 
 def record(request: Request) -> dict[str, Any]:
-    """As JSON values."""
+    """Return the request as JSON values."""
     return {"kind": request.kind, **asdict(request)}
 
 
 def recorded(about: Mapping[str, Any]) -> Request | None:
-    """The request of a record; None if it is of a kind, or has parts, that this program does not know."""
+    """Return the request of a record; None if its kind or its fields are unknown to this version."""
     kind = KINDS.get(str(about.get("kind", RunRequest.kind)))
     if kind is None:
         return None

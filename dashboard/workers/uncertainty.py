@@ -1,7 +1,7 @@
-"""Uncertainty maps for the viewer: one at a time, from the process that runs the networks.
+"""Compute uncertainty maps for the viewer in the worker process, one at a time.
 
-In: a store, one of its runs, a photo's bytes. Out: a grey PNG at the grid's size, 0..255 = entropy 0..1, or
-`CannotCompute` with one sentence for the page. Knows nothing of routes, files or caches.
+`Maps.png` takes a store, one of its runs and a photo's bytes. It returns a greyscale PNG at the grid's size, 0..255 =
+entropy 0..1, or raises `CannotCompute` with one sentence for the page.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,13 +16,13 @@ from seglib.store.records import Run
 from seglib.store.store import Store
 
 MOST_WAITING = 4
-"""Further ones are turned away, so that they do not fill the server's threads."""
+"""Further requests are rejected, so that they do not use up the server's threads."""
 
 _LOOK_SECONDS = 0.5
 
 
 class CannotCompute(Exception):
-    """`status` is that of the HTTP answer: 422 if this map cannot be had, 503 if it may be had later."""
+    """`status` is the HTTP status: 422 if this map cannot be computed, 503 if a retry may succeed."""
 
     def __init__(self, sentence: str, status: int = 422) -> None:
         super().__init__(sentence)
@@ -30,14 +30,14 @@ class CannotCompute(Exception):
 
 
 class Maps:
-    """Those who wait for a map; safe for threads."""
+    """Queue of requests for uncertainty maps; thread-safe."""
 
     def __init__(self, asked: Predictor = predictor) -> None:
         self._asked = asked
         self._turn, self._places = Lock(), BoundedSemaphore(MOST_WAITING)
 
     def png(self, store: Store, run: Run, photo: bytes, *, abandoned: Callable[[], bool] = lambda: False) -> bytes:
-        """`abandoned` is asked while waiting for a turn. Raises `CannotCompute`."""
+        """Return the map as a PNG; `abandoned` is polled while waiting for a turn. Raises `CannotCompute`."""
         with self._my_turn(abandoned):
             try:
                 _, (png,) = self._asked.ask("uncertainty", {"run": asdict(run), "store": str(store.path)}, photo)

@@ -1,7 +1,6 @@
-"""Photos that a visitor shows a network: which are taken, what was seen in them, how far networks agree.
+"""Photos uploaded for prediction: limits on what is accepted, data URLs, and pixel agreement between models.
 
-In: names and bytes that came from a browser. Out: `Photo`s and sentences about those not taken; addresses that hold
-the picture itself, so that the server needs to keep nothing. Knows nothing of Streamlit, stores or pages.
+Names and bytes come from the browser. Images are returned as data URLs, so the server does not have to store them.
 """
 
 import base64
@@ -17,7 +16,7 @@ from seglib.masks.png import Mask, read_index_png, stretched
 
 MOST_PHOTOS = 20
 MOST_BYTES = 20_000_000
-"""Of one photo's file; `server.maxUploadSize` says the same to the browser."""
+"""Maximum size of one photo's file in bytes; keep in sync with `server.maxUploadSize`."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Photo:
 
 
 def accepted(files: Iterable[tuple[str, bytes]]) -> tuple[list[Photo], list[str]]:
-    """The photos that are looked at, each content once, and a sentence for each that is not."""
+    """Return the photos to analyse, each content once, and a sentence for each file that was left out."""
     taken: dict[str, Photo] = {}
     notes = []
     for name, data in files:
@@ -45,19 +44,19 @@ def accepted(files: Iterable[tuple[str, bytes]]) -> tuple[list[Photo], list[str]
 
 
 def address(data: bytes, kind: str) -> str:
-    """The picture itself as an address: `data:image/png;base64,...`."""
+    """Return the image as a data URL: `data:image/png;base64,...`."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def pixel_agreement(one: Mask, other: Mask) -> float:
-    """Share of pixels that are the same class in both, on the finer of the two grids (of equals the wider)."""
+    """Share of pixels with equal class in both masks, on the finer of the two grids (if equal, the wider)."""
     grid = max((one.shape, other.shape), key=lambda shape: (shape[0] * shape[1], shape[1]))
     size_wh = (grid[1], grid[0])
     return float(np.mean(stretched(one, size_wh) == stretched(other, size_wh)))
 
 
 def agreements(seen: Sequence[tuple[str, Seen]]) -> list[tuple[str, str, float]]:
-    """(title, title, pixel agreement) of each pair of networks that know the same classes."""
+    """Return (title, title, pixel agreement) for each pair of models with the same classes."""
     masks = [(title, one.classes, read_index_png(one.mask)) for title, one in seen]
     return [
         (title, other_title, pixel_agreement(mask, other))

@@ -1,9 +1,8 @@
-"""The script that draws charts: plotly.js in its makers' "basic" distribution, and where the browser gets it.
+"""Serve plotly.js in its "basic" distribution, the script that draws charts.
 
-In: requests. Out: its address, and the script, which browsers may keep for ever. `plotly-basic.min.js` is the file of
-the npm package plotly.js-basic-dist-min 4.1.1, unchanged (MIT). It knows bars, points and lines. The whole plotly.js,
-which Streamlit would send, is four times as large and stops a browser for a second before the first chart is drawn.
-Knows nothing of charts.
+`plotly-basic.min.js` is the unmodified file of the npm package plotly.js-basic-dist-min 4.1.1 (MIT); it supports bars,
+points and lines. The full plotly.js, which Streamlit would send, is four times as large and blocks the browser for a
+second before the first chart is drawn. The URL contains a hash of the script, so browsers may cache it for ever.
 """
 
 import gzip
@@ -25,7 +24,7 @@ _HEADERS = {
 
 @cache
 def address() -> str:
-    """Another one when the script is another one."""
+    """Return the URL path of the script; it changes with the script's content."""
     return f"/chart-script/{hashlib.sha256(FILE.read_bytes()).hexdigest()[:16]}.js"
 
 
