@@ -141,7 +141,7 @@ def test_all_in_the_filter_are_picked_on_every_page(tmp_path, serve):
     selection = SimpleNamespace(source=Source(str(path), version, recipe().run), filters=Filters())
     state = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dashboard.state.view.session.st.session_state", state)
+        patch.setattr("dashboard.state.session.st.session_state", state)
         selection_bar.pick_all(selection)
     app.session_state["_picks"] = state["_picks"]
     app.run()
