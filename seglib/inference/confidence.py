@@ -1,9 +1,9 @@
-"""From logits to a mask and how sure the net was of it, in one walk over the classes.
+"""Compute the mask and its confidence measures from logits.
 
-In: logits at the grid's size. Out: the winning class of each pixel, and the means of confidence, entropy and low
-margin. With d = logit - best logit and Z = sum exp(d), the winning probability is 1 / Z, the second exp(d of the
-second) / Z, and the entropy log Z - sum(d exp(d)) / Z: four times as fast as argmax, softmax and topk one after the
-other, and the same. Knows nothing of nets, pictures or files.
+Input: logits at the mask grid's size. Output: the winning class of each pixel, and the means of confidence, entropy and
+low margin. With d = logit - best logit and Z = sum exp(d), the winning probability is 1 / Z, the second highest is
+exp(d of the second) / Z, and the entropy is log Z - sum(d exp(d)) / Z. This gives the same results as argmax, softmax
+and topk in sequence, four times as fast.
 """
 
 import math
@@ -17,11 +17,11 @@ from seglib.masks.statistics import LOW_MARGIN, Measures
 if TYPE_CHECKING:
     from torch import Tensor
 
-_BLOCK = 65_536  # pixels whose 21 logits are worked on at once: small enough for the processor's cache
+_BLOCK = 65_536  # pixels per block, small enough that 21 logits each fit the CPU cache
 
 
 def by_numpy(logits: NDArray[np.float32], size_hw: tuple[int, ...]) -> tuple[NDArray[np.uint8], Measures]:
-    """float32 (C, H*W) -> mask uint8 (H, W) and measures; a part of the picture at a time."""
+    """float32 (C, H*W) -> mask uint8 (H, W) and its measures, computed block by block."""
     mask, sums = np.empty(logits.shape[1], np.uint8), np.zeros(3)
     for start in range(0, mask.size, _BLOCK):
         part = slice(start, start + _BLOCK)
@@ -31,7 +31,7 @@ def by_numpy(logits: NDArray[np.float32], size_hw: tuple[int, ...]) -> tuple[NDA
 
 
 def entropies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 (C, P) -> (P,): how undecided each pixel is, 0..1; their mean is the measure `entropy`."""
+    """float32 (C, P) -> (P,): normalised entropy of each pixel, 0..1; the mean is the measure `entropy`."""
     entropy = np.empty(logits.shape[1], np.float32)
     for start in range(0, entropy.size, _BLOCK):
         part = slice(start, start + _BLOCK)
@@ -40,7 +40,7 @@ def entropies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def confidences(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 (C, P) -> (P,): each pixel's winning probability; their mean is the measure `confidence`."""
+    """float32 (C, P) -> (P,): highest class probability of each pixel; the mean is the measure `confidence`."""
     confidence = np.empty(logits.shape[1], np.float32)
     for start in range(0, confidence.size, _BLOCK):
         part = slice(start, start + _BLOCK)
@@ -49,12 +49,12 @@ def confidences(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _best_two(logits: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
-    """float32 (C, P) -> winning class uint8, its probability, entropy in nats, undecided bool; (P,) each."""
+    """float32 (C, P) -> winning class uint8, its probability, entropy in nats, low margin bool; (P,) each."""
     best, second = logits[0].copy(), np.full_like(logits[0], -np.inf)
     winner, better = np.zeros(best.shape, np.uint8), np.empty(best.shape, np.uint8)
     below, power = np.empty_like(best), np.empty_like(best)
     for index in range(1, len(logits)):
-        np.greater(logits[index], best, out=better, casting="unsafe")  # of equals the lower index wins, as in argmax
+        np.greater(logits[index], best, out=better, casting="unsafe")  # on a tie the lower index wins, as in argmax
         np.maximum(winner, np.multiply(better, index, out=better), out=winner)
         np.maximum(second, np.minimum(best, logits[index], out=below), out=second)
         np.maximum(best, logits[index], out=best)
@@ -68,7 +68,10 @@ def _best_two(logits: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
 
 
 def by_torch(logits: "Tensor") -> tuple[NDArray[np.uint8], list[Measures]]:
-    """The same, on the device where the logits lie, so that only masks and means travel."""
+    """float32 (B, C, H, W) -> masks uint8 (B, H, W) and their measures.
+
+    Same results as `by_numpy`, computed on the logits' device so that only masks and means are transferred.
+    """
     import torch
 
     best, second = logits[:, 0].clone(), torch.full_like(logits[:, 0], -math.inf)

@@ -1,4 +1,4 @@
-"""How a run computes its masks: device, precision, and the digest that names the run."""
+"""Inference settings (device, precision), and the recipe whose digest identifies a run."""
 
 import contextlib
 import hashlib
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 GRID_RULE = "bilinear-logits-1"
-"""Logits are upsampled bilinearly (align_corners=False) to the size that --resize gives before argmax; masks live
-there, also those of a net that sees every photo at a side of its own (`ModelSpec.net_side`).
+"""Logits are upsampled bilinearly (align_corners=False) to the size given by --resize before argmax. Masks have that
+size even if the model's input has its own (`ModelSpec.net_side`).
 """
 
 
 CODE_SCHEMA = 2
-"""Counts up when the code changes a mask or a number in a way that no other part of the digest shows."""
+"""Incremented when a code change alters masks or measures in a way that the rest of the digest does not capture."""
 
 
 PRECISIONS: tuple[str, ...] = ("fp32", "bf16", "int8")
@@ -37,13 +37,13 @@ DEVICES: tuple[str, ...] = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a prediction needs to know beside the model. `precision` is resolved, never `auto`."""
+    """Prediction settings besides the model. `precision` is already resolved, never `auto`. Raises `UsageError`."""
 
     resize: Resize
     precision: str = "fp32"
     device: str = "auto"
     quantised: Path | None = None
-    """For int8: the folder of the calibrated model (`int8.quantise`)."""
+    """For int8: the folder of the calibrated model (`openvino_backend.quantise`)."""
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -56,14 +56,14 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that changes a mask; two runs with equal recipes are one run. The device is not part of it."""
+    """Everything that affects a mask; equal recipes identify the same run. The device is not included."""
 
     model: str
     resize: str
     precision: str
     weights_sha256: str
     quantised_sha256: str
-    """Of the calibrated int8 model; empty for other precisions."""
+    """SHA-256 of the calibrated int8 model; empty for other precisions."""
     grid_rule: str
     decoder: str
     code_schema: int
@@ -71,17 +71,20 @@ class Recipe:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     code: str
-    """Where the net's code comes from: `installed`, or torch.hub's repository and tag."""
+    """Source of the model's code: `installed`, or torch.hub's repository and tag."""
 
     @property
     def run(self) -> str:
-        """`<model>-<resize>-<8 hex>`."""
+        """Name of the run: `<model>-<resize>-<8 hex digits>`."""
         digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
         return f"{self.model}-{Resize(self.resize).slug}-{digest}"
 
 
 def recipe(spec: ModelSpec, settings: Settings) -> Recipe:
-    """Reads and checks the weights file; needs no torch."""
+    """Recipe for a model and settings. Hashes and verifies the weights file, without importing torch.
+
+    Raises `WeightsError`.
+    """
     return Recipe(
         model=spec.name,
         resize=settings.resize.text,
@@ -115,12 +118,12 @@ def _quantised_sha256(settings: Settings) -> str:
 
 
 def device_of(settings: Settings) -> str:
-    """Where these settings compute: `cpu` or `cuda`."""
+    """Device for these settings: `cpu` or `cuda`."""
     return "cpu" if settings.precision == "int8" else resolved_device(settings.device)
 
 
 def resolved_device(device: str) -> str:
-    """`cpu` or `cuda`, also for `auto`."""
+    """Resolve `auto` to `cpu` or `cuda`. Raises `SegError` if `cuda` is requested but unavailable."""
     import torch
 
     if device == "auto":
@@ -131,7 +134,7 @@ def resolved_device(device: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The libraries that a mask may depend on, for a run's record; read from their metadata, not by importing them."""
+    """Versions of the libraries that may affect a mask, for the run's record; read without importing them."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
@@ -142,11 +145,10 @@ def versions() -> dict[str, str]:
 
 
 def known_precision(text: str, earlier: Sequence[str], device: str = "auto") -> str:
-    """Resolve `auto`: what the newest run of the same model, weights and resize used; else the faster of fp32 and bf16.
+    """Resolve `auto`: the last of `earlier`, the precisions of runs with the same model, weights and resize.
 
-    int8 costs more in masks than they do, so it is never a guess.
-
-    Judging asks torch about a GPU; that is the first run of a model, which needs torch anyway.
+    Without such a run, `auto` is the faster of fp32 and bf16; never int8, which costs more mask quality. Only this case
+    imports torch, which a model's first run needs anyway.
     """
     if text != "auto":
         return text
@@ -154,7 +156,7 @@ def known_precision(text: str, earlier: Sequence[str], device: str = "auto") -> 
 
 
 def fastest_precision(device: str) -> str:
-    """bf16 where the hardware multiplies it natively, else fp32: emulated bf16 is slower than fp32."""
+    """bf16 if the hardware supports it natively, else fp32, because emulated bf16 is slower than fp32."""
     import torch
 
     if device == "cuda":

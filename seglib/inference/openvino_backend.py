@@ -1,9 +1,9 @@
-"""The net in int8: quantised with NNCF on photos of the user's own, run by OpenVINO on the CPU.
+"""int8 inference on the CPU: quantise a model with NNCF on the user's images, and run it with OpenVINO.
 
-In: a `ModelSpec` and pictures to calibrate with. Out: a folder with an OpenVINO model, and `Int8Net`, which is called
-like `forward.TorchNet`. Post-training quantisation with per-channel weights and bias correction (Nagel et al. 2021,
-"A White Paper on Neural Network Quantization"); what a spec names in `fp32_blocks` stays in float32.
-OpenVINO and NNCF are the extra `openvino`; nothing else imports them. Knows nothing of stores or of which photos.
+`quantise` writes an OpenVINO model to a folder; `Int8Net` loads it and is called like `torch_backend.TorchNet`. Uses
+post-training quantisation with per-channel weights and bias correction (Nagel et al. 2021, "A White Paper on Neural
+Network Quantization"); the spec's `fp32_blocks` stay in float32. Requires the `openvino` extra (OpenVINO and NNCF),
+which no other module imports.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ MODEL, WEIGHTS = "model.xml", "model.bin"
 
 
 def ensure_installed() -> None:
-    """Raises `SegError` that names the extra, if it is missing."""
+    """Raise `SegError` with install instructions if OpenVINO or NNCF is missing."""
     if missing := [name for name in LIBRARIES if find_spec(name) is None]:
         raise SegError(
             f"--precision int8 needs {' and '.join(missing)}, which are not installed: "
@@ -47,7 +47,10 @@ def ensure_installed() -> None:
 
 
 def quantise(spec: ModelSpec, photos: Sequence[NDArray[np.uint8]], folder: Path) -> None:
-    """Write the model, calibrated on these pictures, uint8 (H, W, 3) each, into a folder. Minutes for a large net."""
+    """Quantise the model, calibrated on these uint8 (H, W, 3) images, and save it to a folder.
+
+    Takes minutes for a large model. Raises `SegError` if a library is missing.
+    """
     ensure_installed()
     with _silence(), _signal_stack_kept():
         ov = _openvino()
@@ -57,7 +60,7 @@ def quantise(spec: ModelSpec, photos: Sequence[NDArray[np.uint8]], folder: Path)
         quantised = nncf.quantize(
             _in_openvino(spec),
             nncf.Dataset([photo[None] for photo in photos]),
-            preset=nncf.QuantizationPreset.MIXED,  # activations of both signs, such as those before a residual sum
+            preset=nncf.QuantizationPreset.MIXED,  # for activations of both signs, such as those before a residual sum
             subset_size=len(photos),
             ignored_scope=kept,
         )
@@ -65,7 +68,7 @@ def quantise(spec: ModelSpec, photos: Sequence[NDArray[np.uint8]], folder: Path)
 
 
 def _in_openvino(spec: ModelSpec) -> Any:
-    """The net as an OpenVINO model of uint8 (B, H, W, 3), any sizes; mean and deviation are part of it."""
+    """Convert the model to OpenVINO: input uint8 (B, H, W, 3) of any size, with normalisation built in."""
     import torch
 
     from seglib.models import optimize
@@ -84,9 +87,11 @@ def _in_openvino(spec: ModelSpec) -> Any:
 
 
 def _openvino() -> Any:
-    """OpenVINO, told before its first use to leave AMX alone: with it, quantised nets of variable size read beyond
-    their tensors at some sizes (https://github.com/openvinotoolkit/openvino/issues/37577). Costs up to a tenth, and
-    torch, if this process has not computed with it yet, leaves AMX alone too. Who has set the variable knows better.
+    """Import OpenVINO with AMX disabled, unless the user has set `ONEDNN_MAX_CPU_ISA`.
+
+    With AMX, quantised models with dynamic shapes read out of bounds at some sizes
+    (https://github.com/openvinotoolkit/openvino/issues/37577). Disabling it costs up to 10 % of speed, and also
+    disables AMX in torch if torch has not computed anything in this process yet.
     """
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
     import openvino
@@ -95,7 +100,7 @@ def _openvino() -> Any:
 
 
 def sha256(folder: Path) -> str:
-    """Of both of a model's files, one after the other. Raises `OSError`."""
+    """SHA-256 of a model's two files, concatenated. Raises `OSError`."""
     digest = hashlib.sha256()
     for name in (MODEL, WEIGHTS):
         digest.update((folder / name).read_bytes())
@@ -103,13 +108,13 @@ def sha256(folder: Path) -> str:
 
 
 class Int8Net:
-    """A quantised model that is ready to compute."""
+    """A quantised model, compiled for the CPU; may be called from several threads."""
 
     def __init__(self, folder: Path) -> None:
         ensure_installed()
         with _silence():
             ov = _openvino()
-        # one picture at a time on each stream: threads that wait for each other at no layer
+        # one image per stream, so that threads do not wait for each other at every layer
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         with _signal_stack_kept():
             compiled = ov.Core().compile_model(folder / MODEL, "CPU", options)
@@ -118,14 +123,14 @@ class Int8Net:
         self._requests_at_once = 2 * streams
 
     def _requests(self) -> list[Any]:
-        """Of the thread that asks: two threads must not wait for each other's."""
+        """Infer requests of the calling thread; never shared, so that threads do not wait for each other's."""
         if not hasattr(self._own, "requests"):
             self._own.requests = [self._compiled.create_infer_request() for _ in range(self._requests_at_once)]
         requests: list[Any] = self._own.requests
         return requests
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
-        """uint8 (B, H, W, 3) -> logits float32 (1, C, h, w) of each picture; the next are computed meanwhile."""
+        """uint8 (B, H, W, 3) -> yields float32 logits (1, C, h, w) per image, while the next ones are computed."""
         requests = self._requests()
         idle, running = cycle(requests), deque[Any]()
         try:
@@ -138,7 +143,7 @@ class Int8Net:
             while running:
                 yield _result(running.popleft())
         finally:
-            for request in running:  # whoever stopped early leaves no request at work
+            for request in running:  # leave no request running if the caller stopped early
                 request.wait()
 
 
@@ -157,8 +162,10 @@ class _SignalStack(ctypes.Structure):
 
 @contextlib.contextmanager
 def _signal_stack_kept() -> Iterator[None]:
-    """OpenVINO gives the thread that compiles a stack for signals of its own and takes the memory back some day, after
-    which Ctrl-C, or the end of a child, is a segmentation fault (2026.2): put back what was there.
+    """Restore the thread's alternate signal stack on exit.
+
+    OpenVINO (2026.2) installs its own on the compiling thread and later frees the memory; after that, Ctrl-C or the
+    exit of a child process causes a segmentation fault.
     """
     if sys.platform != "linux":
         yield
@@ -173,8 +180,8 @@ def _signal_stack_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """No progress bars, no news of other libraries; and no telemetry: both do without that package if it is missing."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # from here on its import fails
+    """Suppress the libraries' progress bars, logs and warnings, and telemetry (optional in both libraries)."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # makes its import fail
     noisy = [logging.getLogger(name) for name in ("nncf", "torch.utils.cpp_extension")]
     levels = [logger.level for logger in noisy]
     for logger in noisy:

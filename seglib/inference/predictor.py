@@ -1,9 +1,8 @@
-"""Prediction: pictures of one shape in, masks and measures out. Where a net is asked, whoever wants to know.
+"""Run a model on a batch of images.
 
-In: uint8 (B, H, W, 3) RGB as the net sees it, a `ModelSpec`, `Settings`, the grid's size. Out: masks uint8 on the grid
-and one `Measures` per picture. A batch needs nothing else, so it may run in any process. Also says what a run is
-called: a digest of everything that changes a mask. Imports torch only when a net is needed.
-Knows nothing of photos' files, of data sets or of pages.
+`predict_batch` maps uint8 (B, H, W, 3) RGB images at the model's input size to uint8 masks at the mask grid's size, and
+one `Measures` per image. `entropy_map` and `confidence_map` return per-pixel values. Predictions depend only on the
+arguments, so a batch may run in any process. torch is imported only when a model is needed.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,19 +26,19 @@ if TYPE_CHECKING:
 
 
 def shown(photo: Image, spec: ModelSpec, settings: Settings) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """A decoded photo -> uint8 (H, W, 3) as the net sees it, and (width, height) of its grid."""
+    """Decoded image -> uint8 (H, W, 3) at the model's input size, and (width, height) of its mask grid."""
     return resized(photo, spec.sees(settings.resize)), settings.resize.grid_wh(*photo.size)
 
 
 def predict_batch(
     images: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None = None
 ) -> tuple[NDArray[np.uint8], list[Measures]]:
-    """uint8 (B, H, W, 3) RGB -> masks uint8 (B, height, width) of the grid, and how sure the net was of each.
+    """uint8 (B, H, W, 3) RGB -> masks uint8 (B, height, width) at the grid's size, and the measures of each.
 
-    A run hands over what `shown` makes of each photo. Without `grid_wh` the pictures lie on the grid; a net with a side
-    of its own then sees them resized once more (`preprocess.as_net_sees`), and stretched if they are.
+    With `grid_wh`, `images` must have the model's input size, as returned by `shown`. Without it, they must have the
+    grid's size; a model with its own input size gets them resized again (`resize.as_net_sees`), including any stretch.
 
-    The net is loaded at the first call and kept. In fp32 on the CPU a picture gets the same mask in every batch.
+    The model is loaded on the first call and cached. In fp32 on the CPU, an image's mask does not depend on its batch.
     """
     masks, measures = [], []
     for grid in _grids(images, spec, settings, grid_wh):
@@ -57,9 +56,9 @@ def predict_batch(
 def entropy_map(
     image: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None = None
 ) -> NDArray[np.float32]:
-    """One picture as in `predict_batch` -> float32 (height, width): how undecided the net is at each pixel, 0..1.
+    """One image as in `predict_batch` -> float32 (height, width): normalised entropy of each pixel, 0..1.
 
-    The entropy of the class probabilities divided by log C; its mean is the picture's `entropy`.
+    The entropy of the class probabilities divided by log C; its mean is the image's `entropy`.
     """
     (grid,) = _grids(image[None], spec, settings, grid_wh)
     return confidence.entropies(grid[0].flatten(1).cpu().numpy()).reshape(grid.shape[2:])
@@ -68,8 +67,9 @@ def entropy_map(
 def confidence_map(
     image: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None = None
 ) -> NDArray[np.float32]:
-    """One picture as in `predict_batch` -> float32 (height, width): the winning probability of each pixel; its mean is
-    `confidence`.
+    """One image as in `predict_batch` -> float32 (height, width): highest class probability of each pixel.
+
+    Its mean is the image's `confidence`.
     """
     (grid,) = _grids(image[None], spec, settings, grid_wh)
     return confidence.confidences(grid[0].flatten(1).cpu().numpy()).reshape(grid.shape[2:])
@@ -78,8 +78,9 @@ def confidence_map(
 def _grids(
     images: NDArray[np.uint8], spec: ModelSpec, settings: Settings, grid_wh: tuple[int, int] | None
 ) -> "Iterator[Tensor]":
-    """Logits at the grid's size, float32: (1, C, height, width) picture by picture, which stay in the processor's
-    cache; on a GPU (B, C, height, width) at once.
+    """Yield float32 logits at the grid's size.
+
+    On the CPU (1, C, height, width) per image, which makes better use of its cache; on a GPU (B, C, height, width).
     """
     import torch
 
@@ -95,7 +96,7 @@ def _grids(
 
 
 def warm_up(spec: ModelSpec, settings: Settings) -> None:
-    """Load the net now, so that it does not count as prediction time."""
+    """Load the model in advance, so that loading does not count as prediction time."""
     _net(spec, settings.precision, device_of(settings), settings.quantised)
 
 

@@ -1,8 +1,7 @@
-"""Several batches at once, each computed, measured and kept on threads of its own.
+"""Thread pool that processes several batches in parallel and divides torch's threads among its workers.
 
-In: what to do with a batch, and batches. Out: the same in order of asking, a bounded number ahead. A forward pass on
-two threads waits at every layer for the slower one, and leaves one idle while its masks are measured; two passes on a
-thread each wait for nothing. Knows nothing of nets, masks or stores; imports torch to share out its threads.
+A single forward pass on two threads waits at every layer for the slower thread, and leaves one idle while masks are
+measured. Two passes on one thread each do not wait. The number of queued batches is bounded.
 """
 
 from collections import deque
@@ -12,21 +11,24 @@ from types import TracebackType
 from typing import Any, Self
 
 MOST = 4
-"""Each holds a batch in memory."""
+"""Maximum number of workers; each holds a batch in memory."""
 
 ON_GPU = 2
-"""One computes while the other copies, counts and writes."""
+"""Number of workers on a GPU: one computes while the other copies, measures and writes."""
 
 
 def default_count(device: str) -> int:
-    """As many as torch has threads, up to `MOST`; on a GPU `ON_GPU`."""
+    """Default number of workers: torch's number of threads, at most `MOST`; `ON_GPU` on a GPU."""
     import torch
 
     return ON_GPU if device == "cuda" else max(1, min(MOST, torch.get_num_threads()))
 
 
 class Lanes:
-    """`count` threads that share torch's threads among them. A context manager; leaving it ends what is at work."""
+    """Pool of `count` worker threads that divide torch's threads among them.
+
+    A context manager: on exit, queued jobs are cancelled and running ones finish.
+    """
 
     def __init__(self, count: int) -> None:
         import torch
@@ -38,15 +40,16 @@ class Lanes:
         self._asked: deque[Future[None]] = deque()
 
     def submit(self, what: Callable[..., None], *arguments: Any) -> None:
-        """Do this on the next free thread; waits while one more than there are threads waits already. Raises what an
-        earlier one raised.
+        """Run a job on the next free worker. Blocks while more than `count` jobs are outstanding.
+
+        Re-raises an exception from an earlier job.
         """
         while len(self._asked) > self.count:
             self._asked.popleft().result()
         self._asked.append(self._pool.submit(what, *arguments))
 
     def wait(self) -> None:
-        """Until all is done. Raises what one of them raised."""
+        """Block until all jobs are done. Re-raises an exception from a job."""
         while self._asked:
             self._asked.popleft().result()
 
@@ -56,11 +59,11 @@ class Lanes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """What did not begin never does; what did begin is waited for, also when told to stop a second time."""
+        """Cancel queued jobs and wait for running ones, even if interrupted a second time."""
         import torch
 
         try:
             self._pool.shutdown(cancel_futures=True)
         finally:
             self._pool.shutdown()
-            torch.set_num_threads(self._threads)  # for threads to come: the number is this process's
+            torch.set_num_threads(self._threads)  # the setting is process-wide

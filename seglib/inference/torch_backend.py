@@ -1,8 +1,8 @@
-"""The forward pass in torch: pictures in, the net's own logits out, in fp32 or bf16.
+"""Inference with torch, in fp32 or bf16.
 
-In: uint8 (B, H, W, 3) RGB. Out: float32 logits as the head makes them, (b, C, h, w), before upsampling. What computes
-in int8 is in `int8.py` and is called the same way. Imports torch when a net is loaded.
-Knows nothing of masks, files or stores.
+`TorchNet` maps uint8 (B, H, W, 3) RGB images to float32 logits (b, C, h, w) at the head's output resolution;
+`upsampled` resizes them to the mask grid. `openvino_backend.Int8Net` is called the same way. torch is imported only
+when a model is loaded.
 """
 
 import ctypes
@@ -18,11 +18,11 @@ from seglib.models.registry import ModelSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
 
 class TorchNet:
-    """A model's net on one device, in one precision (`fp32` or `bf16`), with the weights of its spec."""
+    """A loaded model on one device, in one precision (`fp32` or `bf16`)."""
 
     def __init__(self, spec: ModelSpec, precision: str, device: str) -> None:
         import torch
@@ -38,22 +38,22 @@ class TorchNet:
         self._mean, self._std = torch.tensor(spec.mean, device=device), torch.tensor(spec.std, device=device)
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
-        """uint8 (B, H, W, 3) -> logits float32 (1, C, h, w) of each picture; on a GPU (B, C, h, w) at once."""
+        """uint8 (B, H, W, 3) -> yields float32 logits: (1, C, h, w) per image, or (B, C, h, w) at once on a GPU."""
         logits = self._net(self.normalised(images)).float()
         yield from (logits,) if logits.is_cuda else logits.split(1)
 
     def normalised(self, images: NDArray[np.uint8]) -> "Tensor":
-        """(B, H, W, 3) 0..255 -> (B, 3, H, W) with the model's mean and deviation, channels last in memory."""
+        """uint8 (B, H, W, 3) -> (B, 3, H, W) normalised by the model's mean and std, channels last in memory."""
         import torch
 
         pixels = torch.from_numpy(np.array(images))  # (B, H, W, 3)
-        if self._mean.is_cuda:  # a quarter of the bytes of float32 travel, from pinned memory, while the host goes on
+        if self._mean.is_cuda:  # transfer uint8, a quarter of float32's bytes, without blocking the host
             pixels = pixels.pin_memory().to(self._mean.device, non_blocking=True)
         return ((pixels.float() / 255 - self._mean) / self._std).permute(0, 3, 1, 2).to(self._dtype)
 
 
 def upsampled(logits: "Tensor", size_hw: tuple[int, ...]) -> "Tensor":
-    """(B, C, h, w) -> (B, C, H, W), contiguous: the grid rule."""
+    """(B, C, h, w) -> (B, C, H, W), contiguous, upsampled by `config.GRID_RULE`."""
     import torch
 
     if logits.shape[2:] == size_hw:
@@ -62,9 +62,9 @@ def upsampled(logits: "Tensor", size_hw: tuple[int, ...]) -> "Tensor":
 
 
 def _keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed (mallopt(3)): the next picture needs the same sizes again.
+    """Make glibc keep freed memory (mallopt(3)), because the next image needs the same sizes again.
 
-    Otherwise large tensors go back to the system each time: a thousand page faults a photo, 4 to 16 % of a run.
+    Otherwise large tensors are returned to the system each time: a thousand page faults per image, 4 to 16 % of a run.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,1 +1,1 @@
-"""Architectures, their weights, and the registry that names them."""
+"""Model architectures, weight loading, and the registry of models by name."""

@@ -1,8 +1,8 @@
-"""Nets, built without weights: torchvision's segmentation families, our own small FCN, U-Nets.
+"""FCN on MobileNetV2, and the context head that it shares with the U-Nets.
 
-In: a number of classes C. Out: a module that maps float (B, 3, H, W), normalised RGB, to {"out": logits (B, C, H, W)}.
-Every net is built without auxiliary head (it serves training alone) and never downloads anything.
-Knows nothing of weights, class names, files or pictures. Imports torch: import it only where a net is needed.
+Models map float (B, 3, H, W), normalised RGB, to {"out": logits (B, C, H, W)} for C classes. They are built with random
+weights, without an auxiliary head (used only in training), and nothing is downloaded. Importing this module imports
+torch.
 """
 
 import torch
@@ -17,9 +17,11 @@ from seglib.models.layers import Segmenter, _mobilenet_v2_at_stride_16, conv_nor
 def fcn_mobilenet_v2(classes: int, *, head: str = "conv") -> nn.Module:
     """FCN (Long et al. 2015) on MobileNetV2 (Sandler et al. 2018) at output stride 16.
 
-    The stride of block 14 is taken out and blocks 15 to 17 are dilated instead (as in DeepLab), so that the map of
-    320 channels before the head has 1/16 of the input's side and not 1/32. The head is torchvision's for FCNs
-    (`conv`), or one that sees the whole picture and finer steps (`context`, see `ContextHead`).
+    The stride of block 14 is removed and blocks 15 to 17 are dilated instead (as in DeepLab), so the 320-channel
+    feature map before the head is 1/16 of the input size rather than 1/32.
+
+    `head` is `conv` (torchvision's FCN head) or `context` (`ContextHead`: global context and a finer skip connection).
+    Raises `UnknownName` for any other head.
     """
     blocks = _mobilenet_v2_at_stride_16()
     if head == "context":
@@ -32,11 +34,11 @@ def fcn_mobilenet_v2(classes: int, *, head: str = "conv") -> nn.Module:
 
 
 class Pyramid(nn.Module):
-    """What is here, around, and in the picture as a whole.
+    """Atrous spatial pyramid with image pooling: combines local, surrounding and global context.
 
-    Here: the deep map. Around: three dilated depthwise convolutions beside each other (atrous spatial pyramid, Chen et
-    al. 2017, DeepLabv3). Whole: the encoder's last features, averaged over the picture (image pooling, Liu et al.
-    2015, ParseNet), without which one animal falls into parts of several.
+    `here`: 1x1 convolution of the deep feature map. `around`: three parallel dilated depthwise convolutions (atrous
+    spatial pyramid, Chen et al. 2017, DeepLabv3). `whole`: the encoder's last features averaged over the image (image
+    pooling, Liu et al. 2015, ParseNet); without it, parts of one animal are assigned to different classes.
     """
 
     def __init__(self, deep: int, semantic: int, width: int) -> None:
@@ -57,8 +59,9 @@ class Pyramid(nn.Module):
 
 
 class FinePyramid(Pyramid):
-    """The pyramid, then a skip connection from the map of twice its side (Long et al. 2015; Chen et al. 2018,
-    DeepLabv3+).
+    """`Pyramid` followed by a skip connection from the feature map at twice the resolution.
+
+    Long et al. 2015; Chen et al. 2018 (DeepLabv3+).
     """
 
     def __init__(self, *, fine: int, deep: int, semantic: int, width: int = 256, refined: int = 192) -> None:
@@ -67,7 +70,7 @@ class FinePyramid(Pyramid):
         self.refine = nn.Sequential(separable(width + 48, refined), separable(refined, refined))
 
     def features(self, maps: dict[str, Tensor]) -> Tensor:
-        """The maps `fine`, `deep` (and `semantic`, if the encoder has one beyond it) -> (B, refined, 2h, 2w)."""
+        """Feature maps `fine`, `deep` and (optionally) `semantic` -> (B, refined, 2h, 2w)."""
         fine = self.skip(maps["fine"])  # (B, 48, 2h, 2w)
         x = self.seen(maps["deep"], maps.get("semantic", maps["deep"]))
         x = nn.functional.interpolate(x, size=fine.shape[2:], mode="bilinear", align_corners=False)
@@ -76,7 +79,7 @@ class FinePyramid(Pyramid):
 
 
 class ContextHead(FinePyramid):
-    """Logits at 1/8 of the side, from the pyramid and one skip connection."""
+    """Segmentation head that outputs logits at 1/8 of the input size, from the pyramid and one skip connection."""
 
     def __init__(self, *, fine: int, deep: int, semantic: int, classes: int, refined: int = 192) -> None:
         super().__init__(fine=fine, deep=deep, semantic=semantic, refined=refined)

@@ -1,4 +1,4 @@
-"""Building blocks that the architectures share, and torchvision's architectures under our interface."""
+"""Building blocks shared by the architectures, and a constructor for torchvision's segmentation models."""
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,10 @@ def _mobilenet_v2_at_stride_16() -> nn.Sequential:
 
 
 class Segmenter(nn.Module):
-    """A backbone that gives maps by name, and a head that makes logits of them; training asks for those alone."""
+    """A backbone that returns named feature maps, and a head that turns them into logits.
+
+    `forward` upsamples the logits to the input size; training calls `logits` to get them before upsampling.
+    """
 
     def __init__(self, backbone: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
@@ -25,7 +28,7 @@ class Segmenter(nn.Module):
         self.classifier = classifier
 
     def logits(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, C, h, w), as the head makes them."""
+        """(B, 3, H, W) -> (B, C, h, w), at the head's output resolution."""
         out: Tensor = self.classifier(self.backbone(x))
         return out
 
@@ -35,13 +38,12 @@ class Segmenter(nn.Module):
 
 
 class MendedDepthwise(nn.Conv2d):
-    """A depthwise 3x3 convolution whose gradient is right and quick on a CPU: the same numbers and the same weights by
-    name.
+    """Depthwise 3x3 convolution whose backward pass is correct and fast on a CPU; same outputs and weight names.
 
-    oneDNN's gradient of a dilated one's weights is memory that nobody wrote to in bf16 for some sizes (22x32, torch
-    2.15), and its backward pass takes ten to twenty times as long with dilation 2 or stride 2 as without. So dilation 2
-    computes as dilation 1 on the four interleaved quarters of the map, stride 2 as every second number of stride 1, and
-    what dilation that does not fit computes in float32.
+    In bf16, oneDNN returns uninitialised memory as the weight gradient of a dilated depthwise convolution at some sizes
+    (22x32, torch 2.15), and its backward pass is 10 to 20 times slower with dilation 2 or stride 2. So dilation 2 runs
+    as dilation 1 on the four interleaved quarters of the map, stride 2 takes every second output of stride 1, and any
+    other dilation or size runs in float32.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,9 +61,7 @@ class MendedDepthwise(nn.Conv2d):
 
 
 def mend_depthwise(net: nn.Module) -> None:
-    """Let depthwise 3x3 convolutions with a stride of 2 or with a dilation compute as `MendedDepthwise`, in place: for
-    training on a CPU.
-    """
+    """Replace strided or dilated depthwise 3x3 convolutions by `MendedDepthwise`, in place, for training on a CPU."""
     for name, module in list(net.named_modules()):
         if isinstance(module, nn.Conv2d) and _is_to_mend(module):
             parent, _, child = name.rpartition(".")
@@ -88,12 +88,12 @@ def conv_norm_relu(
 
 
 def separable(channels: int, out: int) -> nn.Sequential:
-    """A depthwise 3x3 convolution and a pointwise one."""
+    """Depthwise separable convolution: depthwise 3x3, then pointwise 1x1."""
     return nn.Sequential(conv_norm_relu(channels, channels, 3, groups=channels), conv_norm_relu(channels, out))
 
 
 def from_torchvision(name: str, classes: int) -> nn.Module:
-    """A net of torchvision.models.segmentation by its registered name."""
+    """Build a torchvision.models.segmentation model by its registered name, without pretrained weights."""
     net = get_model(name, weights=None, weights_backbone=None, num_classes=classes)
     assert isinstance(net, nn.Module)
     return net

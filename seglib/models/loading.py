@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def weights_sha256(spec: ModelSpec) -> str:
-    """SHA-256 of the file that lies there, checked against the published one. Raises `WeightsError`."""
+    """SHA-256 of the weights file. Raises `WeightsError` if it does not match the published hash."""
     digest = weights_file.file_sha256(spec.path)
     if not digest.startswith(spec.sha256):
         raise WeightsError(
@@ -26,15 +26,18 @@ def weights_sha256(spec: ModelSpec) -> str:
 
 
 def ensure_weights(spec: ModelSpec) -> None:
-    """Download torchvision's weights, with progress and hash check, if they are not there yet."""
+    """Download torchvision's weights if they are missing, with a progress bar and a hash check.
+
+    Raises `WeightsError` if the download fails, or if a local weights file does not exist.
+    """
     if spec.path.exists():
         return
     if spec.source in ("embedded", "file"):
         raise WeightsError(f"There is no weights file {str(spec.path)!r}.")
     from torchvision.models import get_model_weights
 
-    try:  # the URL, the progress bar, the hash check and the final rename are torchvision's
-        with contextlib.redirect_stdout(sys.stderr):  # its messages are no output of ours
+    try:  # torchvision handles the URL, progress bar, hash check and final rename
+        with contextlib.redirect_stdout(sys.stderr):  # keep its messages out of our stdout
             get_model_weights(spec.name)["COCO_WITH_VOC_LABELS_V1"].get_state_dict(
                 progress=True, check_hash=True, map_location="meta", weights_only=True
             )
@@ -73,8 +76,9 @@ def load_model(model: ModelSpec | str | os.PathLike[str] = DEFAULT_MODEL) -> "nn
 
 
 def load(spec: ModelSpec) -> "nn.Module":
-    """The net with its weights, on the CPU, float32, in eval mode; whoever asks it shows it photos by the rule
-    `ModelSpec.sees`. Raises `WeightsError` in one sentence.
+    """Load the model with its weights, on the CPU, in float32 and eval mode.
+
+    Callers must resize images by `ModelSpec.sees`. Raises `WeightsError` with a one-sentence message.
     """
     import torch
 
@@ -83,11 +87,11 @@ def load(spec: ModelSpec) -> "nn.Module":
         return _from_hub(spec)
     state = {k: v for k, v in weights_file.read_state(spec.path).items() if not k.startswith("aux_classifier.")}
     try:
-        with torch.device("meta"):  # no time for random numbers that the checkpoint replaces anyway
+        with torch.device("meta"):  # skip random initialisation, which the checkpoint overwrites anyway
             net = spec.build(len(spec.classes))
         _check_kinds(state, net.state_dict())
-        net.load_state_dict(state, assign=True)  # compares names and shapes before anything is computed of them
-    except (RuntimeError, TypeError) as error:  # an option that the architecture does not have is a TypeError
+        net.load_state_dict(state, assign=True)  # checks names and shapes
+    except (RuntimeError, TypeError) as error:  # an option unknown to the architecture raises TypeError
         raise WeightsError(
             f"{spec.path.name} does not fit {spec.name} with {len(spec.classes)} classes "
             f"({weights_file.first_line(error, 1).split(',')[0]}): "
@@ -98,7 +102,7 @@ def load(spec: ModelSpec) -> "nn.Module":
 
 
 def _from_hub(spec: ModelSpec) -> "nn.Module":
-    """The tutorials' way: torch.hub fetches torchvision's code at a pinned tag and runs it."""
+    """Load the model by torch.hub, which downloads and runs torchvision's code at a pinned tag."""
     import torch
 
     try:
@@ -113,13 +117,13 @@ def _from_hub(spec: ModelSpec) -> "nn.Module":
         ) from None
     if not callable(getattr(net, "eval", None)):
         raise WeightsError(f"torch.hub gave a {type(net).__name__} for {spec.name}, expected a net.")
-    net.aux_classifier = None  # serves training alone
+    net.aux_classifier = None  # used only in training
     net.eval()
     return cast("nn.Module", net)
 
 
 def _check_kinds(state: "dict[str, Tensor]", expected: "dict[str, Tensor]") -> None:
-    """Raises `RuntimeError` like torch, which takes any kind of number."""
+    """Raise `RuntimeError` if integers and floats are mixed up, which `load_state_dict` does not check."""
     for key in state.keys() & expected.keys():
         if state[key].is_floating_point() != expected[key].is_floating_point():
             raise RuntimeError(f"\n{key} holds {state[key].dtype}")

@@ -9,7 +9,7 @@ from torch.fx.experimental.optimization import fuse
 
 
 class InFloat32(nn.Module):
-    """A block that computes in float32 inside a net of another precision, and hands on what it was given."""
+    """Run a block in float32 inside a model of another precision; the output has the input's dtype."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class InFloat32(nn.Module):
 
 
 class SplitConv(nn.Module):
-    """A 3x3 convolution as several narrower ones beside each other, whose outputs are joined: the same numbers."""
+    """A 3x3 convolution split over its output channels into several narrower ones; the results are the same."""
 
     def __init__(self, conv: nn.Conv2d, parts: int) -> None:
         super().__init__()
@@ -40,10 +40,10 @@ class SplitConv(nn.Module):
 
 
 def split_wide(net: nn.Module) -> None:
-    """Split the 3x3 convolutions of 2048 channels (a ResNet's head) in two, in place: for bf16 on a CPU.
+    """Split 3x3 convolutions with 2048 or more input channels (a ResNet's head) in two, in place, for bf16 on a CPU.
 
-    Their weights then fit better into the processor's cache: 265 instead of 330 ms for 8 pictures at 28x28, 7 % of
-    FCN-ResNet50. Narrower ones gain nothing, nor do four parts.
+    Their weights then fit the CPU cache better: 265 ms instead of 330 ms for 8 images at 28x28, 7 % of FCN-ResNet50's
+    time. Narrower convolutions gain nothing, nor does splitting into four.
     """
     for name, module in list(net.named_modules()):
         if isinstance(module, nn.Conv2d) and module.in_channels >= 2048 and module.kernel_size == (3, 3):
@@ -52,12 +52,11 @@ def split_wide(net: nn.Module) -> None:
 
 
 def prepared(net: nn.Module, dtype: torch.dtype, fp32_blocks: Sequence[str] = ()) -> nn.Module:
-    """The net for inference: float (B, 3, H, W) -> logits (B, C, h, w) as its head makes them, before upsampling.
+    """Prepare a model for inference: `dtype` (B, 3, H, W) -> logits (B, C, h, w), before upsampling.
 
-    Batch norms are folded into their convolutions (Jacob et al. 2018, section 3.2), which changes logits by float
-    rounding alone and takes 40 % off MobileNetV2's time on a CPU (no gain was seen on ResNet-50). Then all is cast to
-    `dtype`, save for `fp32_blocks`.
-    Changes `net` in place; it must be in eval mode and in float32.
+    Folds batch norms into their convolutions (Jacob et al. 2018, section 3.2), which changes logits only by rounding
+    and takes 40 % off MobileNetV2's time on a CPU (no gain was measured on ResNet-50). Then casts everything except
+    `fp32_blocks` to `dtype`. Modifies `net` in place; it must be in eval mode and float32.
     """
     for name in fp32_blocks:
         parent, _, child = name.rpartition(".")
@@ -73,7 +72,7 @@ def prepared(net: nn.Module, dtype: torch.dtype, fp32_blocks: Sequence[str] = ()
 
 
 def _leave_out_upsampling(net: GraphModule) -> None:
-    """Let the net return what it would have interpolated to {"out": ...}: that waits until a picture is looked at."""
+    """Make the model return its logits before the final interpolation; the caller upsamples one image at a time."""
     (output,) = (node for node in net.graph.nodes if node.op == "output")
     logits = output.args[0]["out"]
     if logits.target is nn.functional.interpolate:

@@ -1,8 +1,7 @@
-"""The models on one screen, and their weights: where they lie, whether they are genuine, how they are loaded.
+"""Registry of models: look up a `ModelSpec` by model name or checkpoint file.
 
-In: a model's name, or a checkpoint file. Out: a `ModelSpec`; with `load(spec)` the net itself.
-A spec carries all that belongs to a model: classes, preprocessing constants, native resize, weights. Looking at specs,
-finding and hashing weights needs no torch; only `load` and `download` import it. Knows nothing of photos or stores.
+A spec holds everything that defines a model: classes, preprocessing constants, native resize and weights. This module
+does not import torch; `seglib.models.loading` downloads and loads the weights.
 """
 
 import importlib
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
 EMBEDDED = Path(__file__).parents[1] / "checkpoints"
 DEFAULT_MODEL = "fcn_mobilenet_v2"
 HUB_REPOSITORY = "pytorch/vision:v0.22.0"
-"""The tag that `--source hub` runs code from."""
+"""torch.hub repository and tag that `--source hub` loads."""
 
 GFLOPS_SIDE = 520
-"""Of the square picture for which `ModelSpec.gflops` is counted: that of torchvision's own figures."""
+"""Side in pixels of the square image for which `ModelSpec.gflops` is counted, as in torchvision's figures."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -56,46 +55,44 @@ def _torchvision(name: str) -> "Callable[[int], nn.Module]":
 class ModelSpec:
     name: str
     build: "Callable[[int], nn.Module]"
-    """classes -> the net without weights."""
+    """Number of classes -> the model without weights."""
     weights: str
-    """File name in `seglib/checkpoints` or in torch's hub folder; for `--weights` the file's whole path."""
+    """File name in `seglib/checkpoints` or in torch's hub folder; for `--weights` the full path."""
     sha256: str = ""
-    """The first hex digits that the file's SHA-256 must begin with; empty where nobody published one."""
+    """Prefix that the file's SHA-256 must have, in hex; empty if none was published."""
     parameters: int
-    """Of the net that runs, without auxiliary head."""
+    """Number of parameters, without the auxiliary head."""
     gflops: float | None = None
-    """Of one picture of 520x520, multiply-adds counted once, without auxiliary head. torchvision publishes the same
-    count with that head, which only training runs: 10 more for each net with a ResNet.
+    """GFLOPs for one 520x520 image, a multiply-add counted once, without the auxiliary head. torchvision's published
+    figures include that head, which runs only in training: 10 more for each ResNet model.
     """
     source: str = "torchvision"
-    """`embedded`, `torchvision`, `hub` (code and weights by torch.hub) or `file` (from --weights)."""
+    """`embedded`, `torchvision`, `hub` (code and weights from torch.hub) or `file` (from --weights)."""
     classes: tuple[str, ...] = VOC_CLASSES
     resize: Resize = Resize("short:520")
-    """Native resize, the default of --resize."""
+    """Native resize, the default for --resize."""
     net_side: int = 0
-    """Short side in pixels at which the net sees every photo, in the photo's own aspect and whatever the grid: what
-    fills a photo has one size and shape in its eyes, at 224 as at short:640. 0: it sees what lies on the grid.
+    """Short side in pixels of the model's input, in the image's own aspect ratio and independent of the mask grid, so
+    that objects have the same size and shape for the model at 224 as at short:640. 0: the input has the grid's size.
     """
     fp32_blocks: tuple[str, ...] = ()
-    """Submodules that keep float32 when the net runs in bf16: those whose rounding moves masks most, by measurement."""
+    """Submodules kept in float32 when the model runs in bf16: those whose rounding changes masks most (measured)."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
     def sees(self, resize: Resize) -> Resize:
-        """The rule by which a photo is resized for the net where `resize` makes the grid: the logits are brought from
-        one to the other.
-        """
+        """Resize rule for the model's input, given the rule for the mask grid; logits are resampled to the grid."""
         return sight(resize, self.net_side)
 
     def gflops_at(self, width: int, height: int) -> float | None:
-        """Of one picture that the net sees at this size: a fully convolutional net's operations grow with it."""
+        """GFLOPs for one input image of this size, scaled by its area (exact for fully convolutional models)."""
         if self.gflops is None:
             return None
         return self.gflops * width * height / math.prod(net_wh(GFLOPS_SIDE, GFLOPS_SIDE, self.net_side))
 
     @property
     def path(self) -> Path:
-        """Where the weights lie, or would lie after the download."""
+        """Path of the weights file, whether or not it has been downloaded."""
         if self.source == "embedded":
             return EMBEDDED / self.weights
         if self.source == "file":
@@ -103,7 +100,7 @@ class ModelSpec:
         return hub_folder() / self.weights
 
 
-_coco = partial(ModelSpec, source="torchvision")  # COCO_WITH_VOC_LABELS_V1, in torch's own cache folder
+_coco = partial(ModelSpec, source="torchvision")  # COCO_WITH_VOC_LABELS_V1, in torch's cache folder
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
@@ -185,21 +182,24 @@ MODELS: dict[str, ModelSpec] = {
 
 
 TRAINED: dict[str, "Callable[..., nn.Module]"] = {
-    "fcn_mobilenet_v2": _own("fcn_mobilenet_v2", "fcn"),  # a file that names no head has torchvision's
+    "fcn_mobilenet_v2": _own("fcn_mobilenet_v2", "fcn"),  # checkpoints that name no head use torchvision's
     "unet_mobilenet_v2": _own("unet_mobilenet_v2", "unet"),
     "unet_resnet34": _own("unet_resnet34", "unet"),
     "segnet": _own("segnet", "segnet"),
 }
-"""What `seglib train` builds beside the models above, or otherwise than above."""
+"""Builders for `seglib train`: architectures missing from `MODELS`, or built differently there."""
 
 
 def trainable() -> tuple[str, ...]:
     return tuple(sorted({*TRAINED, *MODELS}))
 
 
-@lru_cache(maxsize=64)  # so that two readings of one file give equal specs, and the net is loaded once
+@lru_cache(maxsize=64)  # partials compare by identity: reading a file twice must give equal specs, so it loads once
 def builder(name: str, options: tuple[tuple[str, str], ...] = ()) -> "Callable[..., nn.Module]":
-    """classes -> the net that `seglib train` trains under this name, without weights."""
+    """Builder (number of classes -> model without weights) of the architecture that `seglib train` uses by this name.
+
+    Raises `UnknownName`.
+    """
     if name not in trainable():
         raise UnknownName("model", name, trainable())
     build: Callable[..., nn.Module] = TRAINED[name] if name in TRAINED else MODELS[name].build
@@ -207,7 +207,10 @@ def builder(name: str, options: tuple[tuple[str, str], ...] = ()) -> "Callable[.
 
 
 def find(name: str | None = None, weights: Path | None = None, *, source: str = "torchvision") -> ModelSpec:
-    """The spec for `--model` and `--weights`: either may be left out where the other one says enough."""
+    """Return the spec for `--model` and `--weights`; either may be omitted if the other one determines it.
+
+    Raises `UnknownName`, `UsageError` or `WeightsError`.
+    """
     if weights is not None:
         return _spec_of_file(name, weights)
     if name is not None and name not in MODELS:
@@ -219,14 +222,14 @@ def find(name: str | None = None, weights: Path | None = None, *, source: str = 
 
 
 def hub_folder() -> Path:
-    """torch.hub's folder for checkpoints, worked out as torch does, without importing it."""
+    """torch.hub's checkpoint folder, resolved as torch does but without importing it."""
     cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
     home = os.getenv("TORCH_HOME", os.path.join(cache, "torch"))
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
-    """A safetensors file names its model and classes itself; a .pth holds nothing but numbers."""
+    """Spec from a checkpoint: a .safetensors file names its model and classes; a .pth file has no metadata."""
     if name is not None and name not in trainable():
         raise UnknownName("model", name, trainable())
     if not weights.is_file():
@@ -264,7 +267,7 @@ def _unreadable_metadata(weights: Path) -> WeightsError:
 
 
 def _class_names(value: object) -> tuple[str, ...]:
-    """Raises `ValueError`."""
+    """Validate a JSON list of class names. Raises `ValueError`."""
     names = tuple(value) if isinstance(value, list) else ()
     if not are_class_names(names):
         raise ValueError
@@ -272,7 +275,7 @@ def _class_names(value: object) -> tuple[str, ...]:
 
 
 def _rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]:
-    """Raises `ValueError`."""
+    """Validate a JSON list of three finite numbers. Raises `ValueError`."""
     red, green, blue = map(float, value if isinstance(value, list) else [])
     if not all(math.isfinite(one) and (one > 0 or not positive) for one in (red, green, blue)):
         raise ValueError
@@ -280,14 +283,14 @@ def _rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]
 
 
 def _net_side(about: dict[str, str]) -> int:
-    """Raises `ValueError` or `UsageError`."""
+    """`net_side` from the metadata, 0 by default. Raises `ValueError` or `UsageError`."""
     side = int(about.get("net_side", 0))
     check_net_side(side)
     return side
 
 
 def classes_of_file(weights: Path) -> tuple[str, ...]:
-    """What a checkpoint says that it scores; empty if it says nothing."""
+    """Class names from a checkpoint's metadata; empty if it has none. Raises `WeightsError`."""
     about = _metadata(weights)
     try:
         return _class_names(json.loads(about["classes"])) if "classes" in about else ()
@@ -296,7 +299,7 @@ def classes_of_file(weights: Path) -> tuple[str, ...]:
 
 
 def options_of_file(weights: Path) -> tuple[tuple[str, str], ...]:
-    """The choices of its architecture that a checkpoint was trained with."""
+    """Architecture options from a checkpoint's metadata, as sorted (name, value) pairs. Raises `WeightsError`."""
     about = _metadata(weights)
     try:
         return _options(about)
@@ -313,5 +316,5 @@ def _options(about: dict[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _untrained(architecture: str) -> ModelSpec:
-    """What a model without weights of its own is like before a file says more."""
+    """Default spec of an architecture without published weights, before a checkpoint's metadata is applied."""
     return ModelSpec(name=architecture, build=builder(architecture), weights="", parameters=0, resize=Resize("224"))

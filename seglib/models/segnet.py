@@ -1,8 +1,8 @@
-"""SegNet (Badrinarayanan, Kendall, Cipolla 2017, IEEE TPAMI 39(12)): a decoder that knows where each maximum was.
+"""SegNet (Badrinarayanan, Kendall, Cipolla 2017, IEEE TPAMI 39(12)): a decoder that unpools with the encoder's indices.
 
-In: a number of classes C. Out: a module that maps float (B, 3, H, W) to {"out": logits (B, C, H, W)}. The encoder is
-VGG16's 13 convolutions with batch norm; each of its five poolings hands its indices to the unpooling of the same size,
-which puts each value back where it came from and fills the rest with 0. Knows nothing of weights and files.
+`segnet(classes)` builds a model that maps float (B, 3, H, W) to {"out": logits (B, C, H, W)}. The encoder is VGG16's 13
+convolutions with batch norm. Each of its five max poolings passes its indices to the decoder's unpooling of the same
+size, which puts each value back at its original position and fills the rest with 0.
 """
 
 import itertools
@@ -27,7 +27,7 @@ class SegNet(nn.Module):
         )
         self.pool = nn.MaxPool2d(2, return_indices=True)
         self.unpool = nn.MaxUnpool2d(2)
-        # each stage mirrors the encoder's; the last convolution of the finest one makes the logits
+        # each stage mirrors an encoder stage; `classify` is the last convolution of the finest one
         widths = [[width] * convs for width, convs in stages]
         onward = [[], *([width] for width, _ in stages[:-1])]
         self.classifier = nn.ModuleList(
@@ -41,7 +41,7 @@ class SegNet(nn.Module):
         for stage in self.backbone:
             x = stage(x)
             pooled = self.pool(x)
-            places.append((pooled[1], x.shape))  # by index, not unpacked: torch.fx follows this
+            places.append((pooled[1], x.shape))  # indexed, not unpacked, so that torch.fx can trace it
             x = pooled[0]
         for stage, (indices, shape) in zip(self.classifier, reversed(places), strict=True):
             x = stage(self.unpool(x, indices, output_size=shape))
@@ -53,7 +53,7 @@ class SegNet(nn.Module):
 
 
 def _stage(widths: Sequence[int]) -> nn.Sequential:
-    """3x3 convolutions, each with batch norm and ReLU: parameters in the order of torchvision's `vgg16_bn`."""
+    """3x3 convolutions, each with batch norm and ReLU; parameters in the order of torchvision's `vgg16_bn`."""
     layers: list[nn.Module] = []
     for channels, out in itertools.pairwise(widths):
         layers += [nn.Conv2d(channels, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU(inplace=True)]

@@ -1,7 +1,4 @@
-"""The net that training starts from.
-
-In: an architecture, a number of classes, weights of an encoder or of a whole net. Out: the net. Knows nothing of data.
-"""
+"""Build the initial model for training: from random weights, a pretrained encoder, or a trained checkpoint."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,10 +14,11 @@ from seglib.models.registry import ModelSpec
 def fresh(
     architecture: str, classes: Sequence[str], *, options: dict[str, str], seed: int, encoder: Path | None
 ) -> nn.Module:
-    """With random weights that follow from the seed, and the encoder's from a file if there is one.
+    """Build a model with seeded random weights, and load its encoder from a file if one is given.
 
-    Of a file that holds a whole net of ours, also what has the same name and shape in the head: the scores of classes
-    only if they are those of the same classes.
+    If the file is a whole model of ours, head weights with the same name and shape are copied too; the class-score
+    layers only if its classes are the same. Raises `UsageError` for an unknown option, `WeightsError` if the encoder
+    does not fit.
     """
     torch.manual_seed(seed)
     try:
@@ -33,9 +31,9 @@ def fresh(
 
 
 def from_model(spec: ModelSpec, classes: int, seed: int) -> nn.Module:
-    """A trained net under a new head: all of its weights that fit, and new scores for these classes.
+    """Copy a trained model's weights wherever they fit, with newly initialised class-score layers.
 
-    Also where the classes are as many as before: what they mean is new.
+    The score layers are reset even if the number of classes is unchanged, because the classes mean something else.
     """
     torch.manual_seed(seed)
     trained, net = loading.load(spec), spec.build(classes)
@@ -44,8 +42,10 @@ def from_model(spec: ModelSpec, classes: int, seed: int) -> nn.Module:
 
 
 def next_leg(spec: ModelSpec, classes: Sequence[str], encoder: Path | None = None) -> nn.Module:
-    """A trained net as it is, last layer included: for another leg of its training; with a file, on another encoder,
-    and on the parts of a head that a net of ours has under the same names.
+    """Load a trained model, last layer included, to continue training it.
+
+    With an `encoder` file, replaces the encoder and any head weights with the same name and shape, but not the
+    class-score layers. Raises `UsageError` if the classes differ.
     """
     if spec.classes != tuple(classes):
         raise UsageError(
@@ -59,20 +59,20 @@ def next_leg(spec: ModelSpec, classes: Sequence[str], encoder: Path | None = Non
 
 
 def check_parts(net: nn.Module, names: Sequence[str]) -> None:
-    """Raises `UsageError` for a module that this net does not have."""
+    """Raise `UsageError` if one of `names` is not a module of this model."""
     known = {name for name, _ in net.named_modules()}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"The net has no part {unknown[0]!r}; those of its encoder begin with backbone.0.")
 
 
 def _scores(net: nn.Module) -> tuple[str, ...]:
-    """Convolutions that score the classes: the last one, and that whose scores a U-Net's last one refines."""
+    """Names of the class-score convolutions: the last one and, in a U-Net, the coarse one that it refines."""
     names: list[str] = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
     return tuple(name for name in names if name in (names[-1], "classifier.classify"))
 
 
 def _fill(net: nn.Module, state: Mapping[str, Tensor], *, scores: bool) -> None:
-    """With all that has the same name and shape, the scores of classes or all but them."""
+    """Copy all weights with the same name and shape; skip the class-score layers unless `scores`."""
     left = () if scores else tuple(f"{name}." for name in _scores(net))
     for name, value in net.state_dict().items():
         if name in state and state[name].shape == value.shape and not name.startswith(left):
@@ -80,9 +80,10 @@ def _fill(net: nn.Module, state: Mapping[str, Tensor], *, scores: bool) -> None:
 
 
 def _fill_encoder(net: nn.Module, encoder: Path, *, scores: bool) -> None:
-    """From a state dict whose keys are those of torchvision's classifier, with or without `features.`, or of a net of
-    ours with the same encoder; or, where names differ (SegNet's encoder and `vgg16_bn`), whose tensors come in the same
-    order.
+    """Load the encoder from a state dict, then copy what fits in the head.
+
+    Keys may be those of torchvision's classifier, with or without `features.`, or of a model of ours with the same
+    encoder. If no name matches (SegNet's encoder and `vgg16_bn`), tensors are matched by order. Raises `WeightsError`.
     """
     read = weights_file.read_state(encoder)
     state = {name.removeprefix("features.").removeprefix("backbone."): value for name, value in read.items()}

@@ -13,12 +13,12 @@ from seglib.models.layers import Segmenter, _mobilenet_v2_at_stride_16, conv_nor
 
 
 class UNetHead(ContextHead):
-    """U-Net's decoder (Ronneberger et al. 2015) over the maps of any encoder, coarse to fine, up to the finest map.
+    """U-Net decoder (Ronneberger et al. 2015) for any encoder's feature maps, coarse to fine.
 
-    Its bottom, its first skip and their scores are those of `ContextHead`, by the same names and bilinear: they say
-    what is in the picture. The finer skips, each after an upsampling of the chosen kind, say where: their scores are
-    added to the enlarged coarse ones and begin at zero (as in FCN-16s and FCN-8s, Long et al. 2015, section 4.2), so
-    that training starts from what the coarse ones see.
+    The coarse part (bottom, first skip and their logits) is `ContextHead`, with the same parameter names and bilinear
+    upsampling. Each finer skip follows an upsampling of the chosen kind. The fine logits are added to the upsampled
+    coarse ones and initialised to zero (as in FCN-16s and FCN-8s, Long et al. 2015, section 4.2), so that training
+    starts from the coarse prediction.
     """
 
     def __init__(
@@ -60,10 +60,11 @@ UPSAMPLING: tuple[str, ...] = ("bilinear", "transposed", "shuffle")
 
 
 def upsampler(kind: str, channels: int) -> nn.Module:
-    """Doubles the sides of a map; `bilinear` leaves that to the interpolation that fits a map to its skip anyway.
+    """Layer that doubles the size of a feature map. Raises `UnknownName` for a kind not in `UPSAMPLING`.
 
-    `transposed`: a convolution with stride 2. `shuffle`: four times the channels, rearranged (Shi et al. 2016), whose
-    weights begin as those of nearest neighbour (ICNR, Aitken et al. 2017), so that no checkerboard is there to unlearn.
+    `bilinear`: identity, because the decoder interpolates each map to its skip's size anyway. `transposed`: transposed
+    convolution with stride 2. `shuffle`: pixel shuffle (Shi et al. 2016), initialised to nearest neighbour (ICNR,
+    Aitken et al. 2017) to avoid checkerboard artefacts.
     """
     if kind == "transposed":
         return nn.ConvTranspose2d(channels, channels, 2, 2)
@@ -79,8 +80,9 @@ def upsampler(kind: str, channels: int) -> nn.Module:
 
 
 def unet_mobilenet_v2(classes: int, *, upsampling: str = "bilinear") -> nn.Module:
-    """U-Net on the encoder, the pyramid and the first skip of `fcn_mobilenet_v2`, with further skips from 1/4 and 1/2
-    of the side; logits at 1/2.
+    """`fcn_mobilenet_v2` with the context head, extended by U-Net skips from 1/4 and 1/2 of the input size.
+
+    Outputs logits at 1/2 before the final upsampling.
     """
     taken = {"1": "2", "3": "4", "6": "fine", "17": "deep", "18": "semantic"}
     backbone = IntermediateLayerGetter(_mobilenet_v2_at_stride_16(), taken)
@@ -91,7 +93,7 @@ def unet_mobilenet_v2(classes: int, *, upsampling: str = "bilinear") -> nn.Modul
 
 
 def unet_resnet34(classes: int, *, upsampling: str = "bilinear") -> nn.Module:
-    """U-Net on ResNet-34 (He et al. 2016), maps at 1/2 to 1/32; logits at 1/2."""
+    """U-Net on ResNet-34 (He et al. 2016): feature maps at 1/2 to 1/32 of the input size, logits at 1/2."""
     backbone = IntermediateLayerGetter(
         resnet34(weights=None), {"relu": "2", "layer1": "4", "layer2": "8", "layer3": "fine", "layer4": "deep"}
     )

@@ -1,7 +1,6 @@
-"""A file of weights: what it says of itself, its SHA-256, its tensors.
+"""Read a weights file (.safetensors or .pth): metadata, parameter count, SHA-256 and tensors.
 
-In: a .safetensors or .pth file. Out: metadata, numbers, a state dict, or `WeightsError` in one sentence. Only
-`read_state` needs torch. Knows nothing of the net that the weights are for.
+Every error is a `WeightsError` with a one-sentence message. Only `read_state` imports torch.
 """
 
 import hashlib
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says of itself. Raises `WeightsError`."""
+    """Metadata of a safetensors file. Raises `WeightsError`."""
     about = _safetensors_header(path).get("__metadata__", {})
     if not isinstance(about, dict):
         raise _no_safetensors(path)
@@ -28,7 +27,7 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def parameters_in(weights: Path) -> int:
-    """Parameters in a safetensors file: all its numbers but a batch norm's running ones; 0 for other files."""
+    """Number of parameters in a safetensors file, batch-norm statistics excluded; 0 for other files."""
     if weights.suffix != ".safetensors":
         return 0
     buffers = ("running_mean", "running_var", "num_batches_tracked")
@@ -37,7 +36,7 @@ def parameters_in(weights: Path) -> int:
 
 
 def read_state(path: Path) -> "dict[str, Tensor]":
-    """The tensors of a .safetensors or .pth file by name. A pickle with anything but tensors is refused."""
+    """Tensors of a .safetensors or .pth file by name. Raises `WeightsError`, also for a pickle with other objects."""
     import torch
     from safetensors.torch import load_file
 
@@ -46,10 +45,10 @@ def read_state(path: Path) -> "dict[str, Tensor]":
             return load_file(path)
         _check_unpacked(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an old protocol is no matter; a damaged one is refused
+            warnings.simplefilter("ignore")  # old pickle protocols are fine; damaged files raise
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch, pickle, zipfile and safetensors each have their own; all mean the same here
-        code = type(error).__name__ == "UnpicklingError"  # of which torch says how to run it nevertheless
+    except Exception as error:  # torch, pickle, zipfile and safetensors each raise their own types
+        code = type(error).__name__ == "UnpicklingError"  # torch's message tells how to bypass the check: not shown
         reason = "it holds other objects, or is damaged" if code else first_line(error)
         raise WeightsError(
             f"{path.name} is not a checkpoint that holds tensors and nothing else ({reason}): "
@@ -65,7 +64,7 @@ def read_state(path: Path) -> "dict[str, Tensor]":
 
 
 def file_sha256(path: Path) -> str:
-    """Of a file of weights. Raises `WeightsError`."""
+    """SHA-256 of a weights file, in hex. Raises `WeightsError`."""
     try:
         status = path.stat()
         return _sha256(path, status.st_size, status.st_mtime_ns)
@@ -76,15 +75,15 @@ def file_sha256(path: Path) -> str:
 
 @lru_cache(maxsize=16)
 def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
-    """Once per process and version of the file: 200 MB take a third of a second."""
+    """Hash a file once per process and file version: 200 MB take a third of a second."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_unpacked(path: Path) -> None:
-    """A .pth is most often a zip file, of which torch compresses nothing: what does so would fill the memory.
+    """Raise `ValueError` for a compressed .pth archive.
 
-    Raises `ValueError`.
+    torch never compresses its zip archives, and a compressed one could fill the memory (zip bomb).
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -93,7 +92,7 @@ def _check_unpacked(path: Path) -> None:
 
 
 def _safetensors_header(path: Path) -> dict[str, Any]:
-    """8 bytes of little-endian length, then JSON (huggingface.co/docs/safetensors)."""
+    """Parse the header: 8 bytes of little-endian length, then JSON (huggingface.co/docs/safetensors)."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -110,6 +109,6 @@ def _no_safetensors(path: Path) -> WeightsError:
 
 
 def first_line(error: Exception, index: int = 0) -> str:
-    """One line of the cause: line 1 of a state dict's complaint is the first missing or unexpected key."""
+    """Line `index` of an error message, trimmed; line 1 of a `load_state_dict` error names the first wrong key."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return "".join(filter(str.isprintable, lines[min(index, len(lines) - 1)])).rstrip(".:")[:160]

@@ -1,8 +1,5 @@
-"""Training: nets of this house, or any FCN with a new head, from a folder of photos and masks.
+"""Train or fine-tune a segmentation model on a folder of images and masks.
 
-In: pairs of photos and masks, a `Recipe`. Out: a checkpoint that `--weights` takes, a table of metrics per epoch.
-`loop` is the story; each of its chapters is a file: `data` (which photo, which mask, which split), `augment` (one
-picture as the net sees it once), `losses`, `schedule`, `checkpoint`, `report`. All that is random follows from
-(seed, epoch, position), so that a killed training continues to the same numbers.
-Knows nothing of stores and pages.
+`trainer.train` takes image/mask pairs and a `Recipe`, and writes a checkpoint for `--weights` and a CSV of metrics per
+epoch. All randomness is derived from (seed, epoch, position), so an interrupted training resumes to the same results.
 """

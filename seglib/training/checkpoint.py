@@ -1,8 +1,7 @@
-"""What is kept of a training: the state that continues it, and the checkpoint that `--weights` takes.
+"""Save and load the training state, and write the checkpoint that `--weights` takes.
 
-In: nets, an optimiser, where training is. Out: `<out>.state.pth`, which holds tensors and plain values alone, and
-`<out>` itself, safetensors with everything a user of it needs in its metadata. Both appear under their names only when
-they are whole. Knows nothing of photos or losses.
+The state, `<out>.state.pth`, holds only tensors and plain values. The checkpoint, `<out>`, is a safetensors file with
+everything needed to use it in its metadata. Both are written atomically. `average_checkpoints` averages several.
 """
 
 import io
@@ -25,12 +24,12 @@ from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD
 from seglib.training.config import Recipe
 
 PROLONGED = frozenset({"epochs", "cooldown", "patience"})
-"""What of a recipe may change when training is continued with a constant rate."""
+"""Recipe fields that may change when training resumes with the `constant` schedule."""
 
 
 @dataclass
 class Progress:
-    """Where training is. `step` counts the batches of this epoch that are done, `steps` those of all epochs."""
+    """Progress of a training. `step` counts the finished batches of this epoch, `steps` those of all epochs."""
 
     epoch: int = 0
     step: int = 0
@@ -41,7 +40,7 @@ class Progress:
     best: float = -1.0
     best_epoch: int = -1
     rows: list[dict[str, float | None]] = field(default_factory=list)
-    """One per finished epoch: what the CSV holds."""
+    """Rows of the CSV, one per finished epoch."""
 
 
 def state_path(out: Path) -> Path:
@@ -66,13 +65,16 @@ def save_state(
 def load_state(
     out: Path, recipe: Recipe, *, net: nn.Module, kept: nn.Module, optimiser: torch.optim.Optimizer
 ) -> Progress:
-    """Put the saved state back in place. Raises `UsageError` if it was made by another recipe."""
+    """Restore the saved state, in place, and return the progress.
+
+    Raises `UsageError` if it was made with another recipe, `WeightsError` if it cannot be read.
+    """
     path = state_path(out)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         made_by = Recipe.from_dict(json.loads(state["recipe"]))
         progress = Progress(**json.loads(state["progress"]))
-    except Exception as error:  # a damaged pickle, JSON or zip: each has its own words
+    except Exception as error:  # damaged pickle, JSON and zip files each raise their own types
         raise _unreadable(path, error) from None
     changed = set(made_by.differences(recipe))
     if changed - (PROLONGED if recipe.schedule == "constant" else set()):
@@ -84,7 +86,7 @@ def load_state(
         net.load_state_dict(state["net"])
         kept.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
-    except Exception as error:  # of another net, or changed by hand
+    except Exception as error:  # from another model, or edited by hand
         raise _unreadable(path, error) from None
     return progress
 
@@ -94,7 +96,7 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
 
 
 def save_checkpoint(out: Path, kept: nn.Module, recipe: Recipe, about: dict[str, str], *, half: bool) -> None:
-    """Without an auxiliary head; floating-point numbers as fp16 if `half`, else as fp32."""
+    """Write the model without its auxiliary head; floating-point tensors as fp16 if `half`, else as fp32."""
     dtype = torch.float16 if half else torch.float32
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous()
@@ -113,11 +115,11 @@ def save_checkpoint(out: Path, kept: nn.Module, recipe: Recipe, about: dict[str,
         "recipe": json.dumps(recipe.as_dict()),
         **about,
     }
-    write_whole(out, save(tensors, metadata))  # its save_file makes files that nobody else may read
+    write_whole(out, save(tensors, metadata))  # safetensors' save_file creates files that only their owner may read
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Under its name only when all of it is on the disk."""
+    """Write a file atomically: it gets its name only after all data is on disk."""
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         file.write(data)
@@ -130,13 +132,14 @@ _OF_ONE_TRAINING = ("epoch", "validation_miou")
 
 
 def average_checkpoints(files: Sequence[Path], shares: Sequence[float], out: Path, net_side: int | None = None) -> None:
-    """Write the mean of the files' weights, each with its share of the shares' sum; what else the first file says of
-    itself is kept, but for `net_side` if another one is asked for, and `mean_of` names the SHA-256 and the share of
-    each.
+    """Write the weighted mean of several checkpoints; `shares` are normalised to sum to 1.
 
-    Raises `UsageError` if there are fewer than two files, if a share is no number above 0, if `out` has another ending
-    or is one of the files, if no net has such a side, or if they are not of one net with the same classes;
-    `WeightsError` if one of them cannot be read.
+    Metadata is taken from the first file, except for its epoch and validation mIoU, and `net_side` if one is given.
+    `mean_of` records each file's SHA-256 and share.
+
+    Raises `UsageError` if there are fewer than two files, a share is not a positive finite number, `out` does not end
+    in .safetensors or is one of the files, `net_side` is invalid, or the files differ in model, classes or
+    normalisation. Raises `WeightsError` if a file cannot be read.
     """
     if len(files) < 2 or len(shares) != len(files):
         raise UsageError(
@@ -169,7 +172,7 @@ def average_checkpoints(files: Sequence[Path], shares: Sequence[float], out: Pat
 
 
 def _mean(values: Sequence[Tensor], parts: Sequence[float]) -> Tensor:
-    """Of whole numbers (how many batches a norm has seen) the greatest."""
+    """Weighted mean; for integers (a batch norm's count of batches), the maximum."""
     stacked = torch.stack(list(values))
     if not stacked.is_floating_point():
         return stacked.amax(0)

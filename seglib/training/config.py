@@ -1,7 +1,6 @@
-"""What a training is: every number that changes its result, in one value.
+"""Training configuration: `Recipe` holds every setting that affects the result, `Frame` a batch's image size.
 
-In: the command line's words. Out: `Recipe`, which travels in the saved state and in the checkpoint's metadata, and
-`Frame`, the size at which a batch is seen. Knows nothing of torch.
+The recipe is saved in the training state and in the checkpoint's metadata. This module does not import torch.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -18,60 +17,60 @@ class Recipe:
     architecture: str
     classes: tuple[str, ...]
     options: tuple[tuple[str, str], ...] = ()
-    """Further choices of the architecture, such as ("upsampling", "shuffle")."""
+    """Architecture options, such as ("upsampling", "shuffle")."""
     resize: str
-    """At which the net is validated, and the checkpoint's native resize."""
+    """Resize rule for validation, and the checkpoint's native resize."""
     epochs: int = 20
     batch_size: int = 16
-    """Photos of a batch whose frame is `base_side` squared; smaller frames come in larger batches: a step costs about
-    the same whatever its size.
+    """Images per batch for a frame of `base_side` squared. Smaller frames come in larger batches, so that every step
+    costs about the same.
     """
     net_side: int = 0
-    """Short side in pixels at which the net sees each picture, whatever its frame, and each photo that it is validated
-    on; 0: the frame as it is, and photos by `resize`.
+    """Short side in pixels of the model's input, in training (whatever the frame) and validation. 0: training uses the
+    frame's size, validation uses `resize`.
     """
     base_side: int = 224
     short_side: tuple[int, int] = (192, 320)
-    """The shorter side of a frame is drawn between these for each batch, in steps of 32."""
+    """Range from which each batch's frame draws its shorter side, in pixels, in steps of 32."""
     whole: float = 0.6
-    """Probability that a photo is seen whole, squashed into its frame if that changes its aspect by less than half."""
+    """Probability that an image is not randomly cropped: it is stretched to the frame, changing its aspect ratio by at
+    most a factor of 1.5; what exceeds that is cut off.
+    """
     rate: float = 1e-3
-    """Greatest learning rate, of the head."""
+    """Peak learning rate of the head."""
     encoder_rate: float = 2e-4
-    """Of what was trained before."""
+    """Peak learning rate of the (pretrained) encoder."""
     schedule: str = "poly"
     warmup: float = 0.5
-    """Epochs in which the rate rises from nothing."""
+    """Epochs in which the learning rate rises from 0."""
     cooldown: float = 0.0
-    """Epochs at the end in which a `constant` rate falls to nothing."""
+    """Epochs at the end in which a `constant` learning rate falls to 0."""
     weight_decay: float = 0.01
     frozen: tuple[str, ...] = ()
-    """Modules by name that keep the weights they start with."""
+    """Names of modules whose weights are not trained."""
     dice: float = 0.5
-    """Weight of the Dice loss beside cross-entropy."""
+    """Weight of the Dice loss relative to cross-entropy."""
     soft: float = 0.0
-    """Weight of the teacher's soft labels beside the masks."""
+    """Weight of the distillation loss on the teacher's soft labels."""
     average: float = 0.999
-    """Decay of the running mean of the weights (EMA), which is what is validated and kept."""
+    """Decay of the exponential moving average (EMA) of the weights, which is what is validated and saved."""
     patience: int = 0
-    """Epochs without a better validation mIoU after which training stops; 0 never."""
+    """Stop after this many epochs without a better validation mIoU; 0: never."""
     validation: float = 0.1
-    """Share of the photos that is kept back."""
+    """Share of the images held out for validation, between 0 and 1 (both excluded)."""
     seed: int = 0
-    """Of the first weights, the order of the photos, how each is seen, and dropout."""
+    """Seed of the initial weights, image order, augmentation and dropout."""
     split_seed: int = 0
-    """Of which photos are kept back."""
+    """Seed of the validation split."""
     loss_stride: int = 2
-    """The loss looks at each n-th pixel in both directions."""
+    """The loss uses every n-th pixel in both directions."""
     lanes: int = 1
-    """Shares of a batch that go through the net beside each other, each with batch norms of its own."""
+    """Number of threads that each process a part of the batch, with separate batch-norm statistics."""
     precision: str = "fp32"
     photos: str = ""
-    """Digest of the names of the training photos."""
+    """Digest of the training images' names."""
     weights: str = ""
-    """SHA-256 of the file that training starts from, a whole net's or an encoder's, of both with a plus between them;
-    empty for random weights.
-    """
+    """SHA-256 of the initial weights file (model or encoder), or of both joined by a plus; empty for random weights."""
 
     def __post_init__(self) -> None:
         check_net_side(self.net_side)
@@ -94,7 +93,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Recipe":
-        """Of what `as_dict` gave, also after a round through JSON, which knows no tuples."""
+        """Inverse of `as_dict`, also after a JSON round trip, which turns tuples into lists."""
         lists = {name: _tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**(values | lists))
 
@@ -108,7 +107,7 @@ def _tuple(value: list[Any]) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Frame:
-    """The size at which a batch is seen."""
+    """Image size of a batch, in pixels."""
 
     height: int
     width: int

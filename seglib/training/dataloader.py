@@ -1,7 +1,7 @@
-"""Batches as tensors, made by worker processes ahead of the net, and the validation photos one by one.
+"""Plan, load and augment training batches in worker processes.
 
-In: pairs, a recipe, an epoch's plan of batches. Out: `Seen` batches in the plan's order, from any position on.
-Knows nothing of nets, losses or where training is.
+`plan_batches` assigns an epoch's images to batches; `batches` yields them as `Seen` tensors in that order, from any
+position on. All randomness is derived from (seed, epoch, position).
 """
 
 import math
@@ -24,7 +24,7 @@ from seglib.training.dataset import Meaning, Pair
 from seglib.training.distillation import SoftLabels
 
 MOST_SQUASHED = 1.5
-"""Change of a photo's aspect that still shows it whole."""
+"""Largest factor by which the aspect ratio changes when an image is stretched to the frame instead of cropped."""
 
 
 _ASPECTS = ((1, 1), (1, 1), (3, 4), (4, 3), (2, 3), (3, 2))  # width : height of frames; squares twice as often
@@ -46,12 +46,12 @@ _LEAST_AREA = 0.25
 class BatchPlan:
     frame: Frame
     positions: tuple[int, ...]
-    """In the list of training photos."""
+    """Indices into the list of training images."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A part of a photo, in pixels of the photo."""
+    """A crop of an image, in that image's pixels."""
 
     left: float
     top: float
@@ -60,21 +60,22 @@ class Box:
 
 
 def generator(*numbers: int) -> torch.Generator:
-    """Random numbers that follow from these: (seed, epoch, position)."""
+    """Random generator seeded by these numbers, such as (seed, epoch, position)."""
     state = 0
     for number in numbers:
         state = (state * 1_000_003 + number + 1) % (1 << 63)
     made = torch.Generator()
     made.manual_seed(state)
-    for _ in range(2):  # the first numbers of neighbouring seeds are alike
+    for _ in range(2):  # the first numbers of neighbouring seeds are similar
         torch.rand(64, generator=made)
     return made
 
 
 def plan_batches(photos: int, recipe: Recipe, epoch: int) -> list[BatchPlan]:
-    """Each photo once, in batches of one frame each; as many pixels per batch as `batch_size` squares hold.
+    """Assign each image to one batch, with a random frame per batch and about as many pixels in each.
 
-    A last photo alone joins the batch before it: a batch norm needs two.
+    The target is the pixels of `batch_size` squares of `base_side`. A single leftover image joins the previous batch,
+    because batch norm needs at least two.
     """
     random = generator(recipe.seed, epoch, -1)
     order = torch.randperm(photos, generator=random).tolist()
@@ -101,17 +102,20 @@ def drawn_frame(recipe: Recipe, random: torch.Generator) -> Frame:
 
 
 def drawn_box(size_wh: tuple[int, int], frame: Frame, whole: float, random: torch.Generator) -> Box:
-    """The part of a photo that fills the frame: as a rule all of it, squashed by at most `MOST_SQUASHED`; else a crop
-    of at least a quarter of that, squashed by any amount up to a third.
+    """Choose the crop of an image that is resized to fill the frame.
+
+    With probability `whole`, the largest crop that changes the aspect ratio by at most `MOST_SQUASHED`; this is the
+    full image unless its shape is very different. Otherwise a random crop of 1/4 to all of the largest possible area,
+    with the aspect ratio changed by a random factor from 3/4 to 4/3.
     """
     width, height = size_wh
-    aspect = width / height / (frame.width / frame.height)  # by how much the photo is wider than the frame
+    aspect = width / height / (frame.width / frame.height)  # the image's aspect ratio relative to the frame's
     if float(torch.rand((), generator=random)) < whole:
         squash, area = min(max(aspect, 1 / MOST_SQUASHED), MOST_SQUASHED), 1.0
     else:
         squash = math.exp(_uniform(-1, 1, random) * math.log(4 / 3))
         area = _uniform(_LEAST_AREA, 1, random)
-    shape = squash * frame.width / frame.height  # the box's own aspect
+    shape = squash * frame.width / frame.height  # the box's aspect ratio
     box_w = min(width, height * shape) * math.sqrt(area)
     box_h = box_w / shape
     left, top = _uniform(0, width - box_w, random), _uniform(0, height - box_h, random)
@@ -121,8 +125,10 @@ def drawn_box(size_wh: tuple[int, int], frame: Frame, whole: float, random: torc
 def seen(
     photo: Tensor, mask: Tensor, soft: Tensor | None, *, frame: Frame, recipe: Recipe, random: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """uint8 (3, H, W), uint8 (H, W), logits float (C, h, w) -> the same in the frame: uint8 (3, height, width), int64
-    mask at each n-th pixel, probabilities (C, height / 8, width / 8).
+    """Augment one image with its mask and soft labels: random crop, horizontal flip and colour jitter.
+
+    uint8 (3, H, W), uint8 (H, W), float logits (C, h, w) -> uint8 (3, height, width), int64 (height / n, width / n),
+    probabilities (C, height / 8, width / 8), where height and width are the frame's and n is `loss_stride`.
     """
     height, width = photo.shape[1:]
     box = drawn_box((width, height), frame, recipe.whole, random)
@@ -144,7 +150,7 @@ def seen(
 
 
 def in_other_light(photo: Tensor, random: torch.Generator) -> Tensor:
-    """Brightness, contrast and saturation each changed by up to 40 %; one photo in ten without colour."""
+    """Randomly change brightness, contrast and saturation by up to 40 % each; turn one image in ten to greyscale."""
     for change in (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation):
         photo = change(photo, 1 + _uniform(-_LIGHT, _LIGHT, random))
     if float(torch.rand((), generator=random)) < _GREY:
@@ -153,7 +159,7 @@ def in_other_light(photo: Tensor, random: torch.Generator) -> Tensor:
 
 
 def _sampled(soft: Tensor, box: Box, size_wh: tuple[int, int], out_hw: tuple[int, int]) -> Tensor:
-    """(C, h, w) over the whole photo -> (C, *out_hw) over the box, bilinear."""
+    """(C, h, w) of the whole image -> (C, *out_hw) of the box, sampled bilinearly."""
     width, height = size_wh
     theta = torch.tensor(
         [
@@ -183,10 +189,10 @@ class Seen:
     masks: Tensor
     """int64 (B, H / stride, W / stride), 255 void."""
     soft: Tensor | None
-    """float32 (B, C, H / 8, W / 8): the teacher's probabilities."""
+    """float32 (B, C, H / 8, W / 8): the teacher's class probabilities."""
 
     def shares(self, number: int) -> "list[Seen]":
-        """The same photos in so many parts, as equal as can be."""
+        """Split the batch into `number` parts of nearly equal size."""
         soft = [None] * number if self.soft is None else self.soft.tensor_split(number)
         parts = zip(self.photos.tensor_split(number), self.masks.tensor_split(number), soft, strict=True)
         return [Seen(*part) for part in parts]
@@ -194,7 +200,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Source:
-    """What training pictures are made from."""
+    """Training data: image/mask pairs, the mapping of mask values to classes, and optional soft labels."""
 
     pairs: Sequence[Pair]
     meaning: Meaning
@@ -228,7 +234,7 @@ class _Plan(Dataset[Seen]):
 def batches(
     source: Source, recipe: Recipe, epoch: int, plan: Sequence[BatchPlan], *, start: int, workers: int
 ) -> Iterator[Seen]:
-    """From the plan's batch `start` on."""
+    """Yield the plan's batches from index `start` on."""
     loader: DataLoader[Seen] = DataLoader(
         _Plan(source, recipe, epoch, plan),
         batch_size=None,
@@ -241,6 +247,6 @@ def batches(
 
 
 def _leave_signals_to_the_trainer(_: int) -> None:
-    """Ctrl-C, or a stop of the whole group, reaches the workers too: they end when the trainer lets go of them."""
+    """Ignore SIGINT and SIGTERM in workers, which also reach the process group; the trainer shuts the workers down."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -1,8 +1,9 @@
-"""Which photos there are, which mask is whose, who is kept back, and what a mask's values mean to the net.
+"""Find image/mask pairs in a dataset folder, split them, and load masks as class indices.
 
-In: folders. Out: `Pair`s of paths, split by seed into training and validation; index masks uint8 (H, W) in the indices
-of the classes that are learnt. Layouts: Pascal VOC (JPEGImages, SegmentationClass, ImageSets), Oxford-IIIT Pet (images,
-annotations/trimaps), or a folder of photos with `--masks`. Knows nothing of torch, nets or sizes.
+`pairs_in` finds the pairs, `split` divides them into training and validation, `meaning` maps mask values to the trained
+classes, and `load` returns an image and its mask as uint8 (H, W) class indices. Supported layouts: Pascal VOC
+(JPEGImages, SegmentationClass, ImageSets), Oxford-IIIT Pet (images, annotations/trimaps), or a folder of images with
+`--masks`. This module does not import torch.
 """
 
 import hashlib
@@ -26,27 +27,29 @@ _LAYOUTS = (("JPEGImages", "SegmentationClass", "voc"), ("images", "annotations/
 class Pair:
     photo: Path
     mask: Path | None
-    """None for a photo that has soft labels alone."""
+    """None for an image that has only soft labels."""
     name: str
-    """The photo's path below its folder."""
+    """The image's path relative to the image folder."""
     label: str | None
-    """Its parent folder's name."""
+    """Name of the image's parent folder."""
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """From the masks' values to the classes that are learnt."""
+    """Mapping of mask values to the trained classes."""
 
     format: str
-    """`voc`: values are indices; `trimap`: Oxford's."""
+    """`voc`: values are class indices; `trimap`: Oxford-IIIT Pet trimaps."""
     classes: tuple[str, ...]
     table: tuple[int, ...]
-    """Index of a mask's value among `classes`."""
+    """For each mask value, its index in `classes`."""
 
 
 def pairs_in(folder: Path, masks: Path | None = None) -> tuple[list[Pair], Path]:
-    """Photos that have a mask, by name, and the folder of the masks. Lists in ImageSets, where there are some, say
-    which photos take part: each of those must have a mask.
+    """Return the images that have a mask, sorted by name, and the mask folder.
+
+    If there are lists in ImageSets, only images listed there are used, and each must have a mask. Raises
+    `DatasetError` for an unknown layout or missing images or masks.
     """
     photos, masks = _folders(folder, masks)
     records = scan.scan(photos)
@@ -67,7 +70,7 @@ def pairs_in(folder: Path, masks: Path | None = None) -> tuple[list[Pair], Path]
 
 
 def photos_in(folder: Path) -> list[Pair]:
-    """Photos without masks."""
+    """Return a folder's images as pairs without masks."""
     records = scan.scan(folder)
     rows = zip(records["path"], records["label"], strict=True)
     return [Pair(folder / name, None, name, label) for name, label in rows]
@@ -90,7 +93,7 @@ def _folders(folder: Path, masks: Path | None) -> tuple[Path, Path]:
 
 
 def _listed(folder: Path) -> set[str] | None:
-    """Stems in the lists of ImageSets or ImageSets/Segmentation."""
+    """File stems listed in ImageSets/Segmentation, else in ImageSets; None if there are no lists."""
     files = sorted((folder / "ImageSets" / "Segmentation").glob("*.txt")) or sorted(
         (folder / "ImageSets").glob("*.txt")
     )
@@ -100,9 +103,9 @@ def _listed(folder: Path) -> set[str] | None:
 
 
 def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
-    """(training, validation): the photos whose hash of seed and name is least are kept back, `share` of all.
+    """Split into (training, validation): the `share` of images with the lowest hash of seed and name is held out.
 
-    A photo that is added later moves hardly any other from one side to the other.
+    Adding images later moves hardly any of the others between the two. Raises `DatasetError` if either part is empty.
     """
     by_hash = sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed}/{pair.name}".encode()).digest())
     count = round(share * len(pairs))
@@ -116,15 +119,15 @@ def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], l
 
 
 def digest(pairs: Sequence[Pair]) -> str:
-    """8 hex digits of the photos' names, in their order: what a position in the list means."""
+    """Hash of the images' names in order (8 hex digits), which identifies what each position refers to."""
     return hashlib.sha256("\n".join(pair.name for pair in pairs).encode()).hexdigest()[:8]
 
 
 def meaning(masks: Path, named: Sequence[str] | None, format: str | None = None) -> Meaning:
-    """What the masks' values mean to a net that learns `named` (default: all that the masks tell apart).
+    """Map mask values to the classes in `named` (default: all VOC classes, or background and pet for trimaps).
 
-    Of VOC masks these classes are picked by name, and everything else becomes background. If any of the names is none
-    of VOC's, they name the masks' values instead, in order.
+    VOC classes are selected by name and all others become background. If any name is not a VOC class, `named` lists
+    the names of the mask values in order instead. Raises `UsageError` for classes that the masks do not have.
     """
     format = format or annotations.guessed_format(masks, list(annotations.masks_in(masks)["path"]))
     if format == "trimap":
@@ -143,7 +146,10 @@ def meaning(masks: Path, named: Sequence[str] | None, format: str | None = None)
 
 
 def load(pair: Pair, what: Meaning) -> tuple[Image.Image, Mask]:
-    """The photo, upright RGB, and its mask uint8 (H, W) of the classes that are learnt, 255 void."""
+    """Load the image (RGB, upright) and its mask, uint8 (H, W) indices of the trained classes, 255 void.
+
+    Without a mask file, the mask is all void. Raises `DatasetError` if the image is unreadable or the sizes differ.
+    """
     try:
         photo = image.decode(image.read_bytes(pair.photo))
     except BadImage as error:

@@ -1,8 +1,8 @@
-"""Soft labels: what a bigger net thinks of each photo, computed once and kept (Hinton et al. 2015).
+"""Soft labels for knowledge distillation: cache a larger model's logits for each image (Hinton et al. 2015).
 
-In: a teacher's `ModelSpec`, photos. Out: a folder with `teacher.json` (who, at which resize, which classes) and
-`<ab>/<image_id>.npy`, float16 (C, h, w): the mean of the teacher's logits for a photo and for its mirror image, at the
-size of its own map. Knows nothing of masks and of the net that learns.
+`make` fills a folder with `teacher.json` (model, weights, resize and classes) and `<ab>/<image_id>.npy`, float16
+(C, h, w): the teacher's logits averaged over the image and its mirror image, at the head's output resolution. `opened`
+reads it.
 """
 
 import io
@@ -29,15 +29,16 @@ _IMPOSSIBLE = -1e4  # a logit whose probability is 0
 
 @dataclass(frozen=True)
 class SoftLabels:
-    """A folder of a teacher's logits, read as probabilities of the classes that are learnt."""
+    """A folder of a teacher's logits, mapped to the trained classes on reading."""
 
     folder: Path
     teacher_classes: tuple[str, ...]
 
     def of(self, pair: Pair, classes: Sequence[str]) -> NDArray[np.float32]:
-        """float32 (C, h, w): logits over the whole photo. What the teacher sees and nobody learns is background.
+        """float32 logits (C, h, w) of the whole image. Teacher classes that are not trained count as background.
 
-        Of a photo without a mask, whose folder says cat or dog, the other animal is ruled out.
+        If the image has no mask and its folder's name says cat or dog, the other animal gets probability 0. Raises
+        `DatasetError` if there are no soft labels for the image.
         """
         try:
             path = _path(self.folder, image_module.image_id(image_module.read_bytes(pair.photo)))
@@ -54,7 +55,7 @@ class SoftLabels:
 
 
 def merged(logits: NDArray[np.float32], known: Sequence[str], wanted: Sequence[str]) -> NDArray[np.float32]:
-    """(len(known), h, w) -> (len(wanted), h, w): picked by name; the rest adds its probability to the background."""
+    """(len(known), h, w) -> (len(wanted), h, w): select by name; all other classes are added to the background."""
     if tuple(known) == tuple(wanted):
         return logits
     taken = logits[[known.index(name) for name in wanted]]
@@ -66,7 +67,7 @@ def merged(logits: NDArray[np.float32], known: Sequence[str], wanted: Sequence[s
 
 
 def opened(folder: Path, classes: Sequence[str]) -> SoftLabels:
-    """Of a folder that `make` filled. Raises `UsageError` if its teacher does not know what is to be learnt."""
+    """Open a folder written by `make`. Raises `UsageError` if it is not one, or if the teacher lacks a class."""
     try:
         known = tuple(json.loads((folder / "teacher.json").read_text("utf-8"))["classes"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -86,7 +87,10 @@ def make(
     device: str,
     on_photo: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Fill the folder with what it lacks. `on_photo` is told how many photos are done."""
+    """Compute the soft labels that are missing from the folder. `on_photo` receives the number of images done.
+
+    Raises `UsageError` if the folder was made with another teacher.
+    """
     about = {
         "model": spec.name,
         "weights_sha256": loading.weights_sha256(spec),

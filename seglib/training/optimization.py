@@ -16,15 +16,15 @@ _SMOOTH = 1.0
 
 
 def cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the pixels that are not void."""
+    """Cross-entropy, averaged over the pixels that are not void."""
     total = functional.cross_entropy(logits, mask, ignore_index=VOID, reduction="sum")
     return total / (mask != VOID).sum().clamp(min=1)
 
 
 def dice(logits: Tensor, mask: Tensor) -> Tensor:
-    """1 - soft Dice (Milletari et al. 2016), mean over the classes that the batch's masks hold; void does not count.
+    """1 - soft Dice (Milletari et al. 2016), averaged over the classes present in the batch's masks; void is ignored.
 
-    Per class over the batch's pixels: (2 sum(p y) + 1) / (sum(p) + sum(y) + 1).
+    Soft Dice of a class over all pixels of the batch: (2 sum(p y) + 1) / (sum(p) + sum(y) + 1).
     """
     known = mask != VOID
     mask, counted = mask.where(known, 0), known.to(logits.dtype)
@@ -40,8 +40,9 @@ def dice(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def distillation(logits: Tensor, soft: Tensor) -> Tensor:
-    """Kullback-Leibler divergence from the teacher's probabilities, mean over pixels (Hinton et al. 2015, at
-    temperature 1).
+    """Kullback-Leibler divergence from the teacher's probabilities, averaged over pixels.
+
+    Hinton et al. 2015, at temperature 1.
     """
     return functional.kl_div(logits.log_softmax(1), soft, reduction="none").sum(1).mean()
 
@@ -56,12 +57,12 @@ _RISE = 0.3
 
 
 def factor(schedule: str, step: float, total: float, *, warmup: float = 0.0, cooldown: float = 0.0) -> float:
-    """Of the greatest rate at this step of `total`; all in one unit, steps or epochs.
+    """Learning rate at this step of `total`, as a share of the peak. All times in the same unit, steps or epochs.
 
-    `poly`: (1 - t)^0.9 (Chen et al. 2017, DeepLab). `onecycle`: from 1/25 up to 1 in the first 30 %, then down to
-    nothing, by cosines (Smith and Topin 2018; torch's OneCycleLR). `constant`: 1, and in the last `cooldown` steps down
-    to nothing in a straight line (Hägele et al. 2024), so that training may be prolonged until then. `poly` and
-    `constant` rise in a straight line during `warmup`.
+    `poly`: (1 - t)^0.9 (Chen et al. 2017, DeepLab). `onecycle`: cosine from 1/25 up to 1 in the first 30 %, then cosine
+    down to almost 0 (Smith and Topin 2018; torch's OneCycleLR). `constant`: 1, then linear down to 0 in the last
+    `cooldown` steps (Hägele et al. 2024), so that training can be extended until then. `poly` and `constant` start with
+    a linear warmup over `warmup`.
     """
     t = min(step / total, 1.0)
     if schedule == "onecycle":
@@ -80,10 +81,10 @@ def _cosine(start: float, end: float, t: float) -> float:
 
 @torch.no_grad()
 def update_ema(kept: nn.Module, net: nn.Module, step: int, decay: float) -> None:
-    """Move the running mean `kept` towards `net` in place (EMA of weights, as in Tarvainen and Valpola 2017).
+    """Update `kept`, the exponential moving average of the weights, from `net`, in place (Tarvainen and Valpola 2017).
 
-    The decay grows from 0.1 with (1 + step) / (10 + step), so that the random start is soon forgotten. Whole numbers,
-    such as a batch norm's count of batches, are copied.
+    The decay grows from 0.1 as (1 + step) / (10 + step), so that the random initial weights are soon forgotten. Integer
+    tensors, such as a batch norm's count of batches, are copied.
     """
     share = 1 - min(decay, (1 + step) / (10 + step))
     for ours, theirs in zip(_tensors(kept), _tensors(net), strict=True):

@@ -1,8 +1,7 @@
-"""The training loop, top to bottom.
+"""Training loop: optimise, validate after each epoch, and save checkpoints and metrics.
 
-In: a net to start from, training and validation pairs, a recipe, where to write. Out: the checkpoint with the best
-validation mIoU (or the last one), a CSV with a row per epoch, and at any moment a state that continues to the same
-numbers. Knows nothing of command lines and folders.
+`train` writes the checkpoint with the best validation mIoU (or the last one), a CSV with one row per epoch, and
+regularly a state from which training resumes to the same results.
 """
 
 import contextlib
@@ -35,28 +34,28 @@ from seglib.training.dataloader import Seen, Source
 from seglib.training.dataset import Meaning, Pair
 
 SAVED_EVERY = 60.0
-"""Seconds of work that a kill may cost."""
+"""Seconds between saves of the training state: the most work that a kill may lose."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
     out: Path
     last: bool = False
-    """The checkpoint is of the last epoch, whatever its validation mIoU, which rare classes can make jump."""
+    """Keep the last epoch's checkpoint instead of the best; rare classes can make validation mIoU noisy."""
     plot: bool = False
     half: bool = True
-    """fp16 numbers in the checkpoint, else fp32."""
+    """Save the checkpoint in fp16, else in fp32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Who is told how far it is, and when to pause."""
+    """Progress callbacks, and the time limit after which training pauses."""
 
     on_step: Callable[[Progress, int, float], None] = lambda *_: None
     """(progress, batches of this epoch, loss)"""
     on_epoch: Callable[[dict[str, float | None]], None] = lambda _: None
     seconds: float = float("inf")
-    """Of this invocation, after which training pauses; the same command continues."""
+    """Time limit of this invocation in seconds; the same command resumes training."""
 
 
 def train(
@@ -70,7 +69,10 @@ def train(
     workers: int = 0,
     watch: Watch = Watch(),
 ) -> Progress:
-    """Train until the recipe's end, or until patience or time are spent; continue where a saved state stands."""
+    """Train until all epochs are done or patience or time runs out; resume from the saved state if there is one.
+
+    Raises `UsageError` or `WeightsError` if that state does not fit, `SegError` if the loss or gradient is not finite.
+    """
     started = time.monotonic()
     net = net.to(device).to(memory_format=torch.channels_last)
     kept = copy.deepcopy(net).requires_grad_(False)
@@ -129,13 +131,16 @@ def train(
 
 
 def is_over(progress: Progress, recipe: Recipe) -> bool:
-    """All epochs are done, or patience is spent."""
+    """Whether all epochs are done or patience has run out."""
     without_gain = progress.epoch - 1 - progress.best_epoch
     return progress.epoch >= recipe.epochs or bool(recipe.patience and without_gain >= recipe.patience)
 
 
 def _groups(net: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
-    """What was trained before learns at its own rate; biases and norms do not decay (He et al. 2019)."""
+    """Optimiser parameter groups: own learning rate for the encoder, no decay of biases and norms (He et al. 2019).
+
+    Also turns off gradients of frozen parameters.
+    """
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(not name.startswith(tuple(f"{one}." for one in recipe.frozen)))
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -186,7 +191,7 @@ def _loss(net: nn.Module, batch: Seen, recipe: Recipe) -> Tensor:
 
 
 def raw_logits(net: nn.Module, photos: Tensor) -> Tensor:
-    """As the head makes them, where the net can say so, else enlarged."""
+    """Logits at the head's output resolution if the model has a `logits` method, else at the input size."""
     logits: Tensor = net.logits(photos) if hasattr(net, "logits") else net(photos)["out"]  # type: ignore[operator]
     return logits
 
@@ -198,13 +203,13 @@ def _at(logits: Tensor, size_hw: tuple[int, ...]) -> Tensor:
 
 
 def normalised(photos: Tensor) -> Tensor:
-    """uint8 (B, 3, H, W) -> float, by ImageNet's mean and deviation, channels last in memory."""
+    """uint8 (B, 3, H, W) -> float, normalised by ImageNet's mean and std, channels last in memory."""
     mean, std = (torch.tensor(v, device=photos.device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     return ((photos.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def _as_net_sees(photos: Tensor, net_side: int) -> Tensor:
-    """float (B, 3, H, W) -> (B, 3, h, w) at the size and by the filter of `preprocess.as_net_sees`."""
+    """float (B, 3, H, W) -> (B, 3, h, w), resized to the same size and with the same filter as `resize.as_net_sees`."""
     height, width = photos.shape[2:]
     size_wh = net_wh(width, height, net_side)
     if size_wh == (width, height):
@@ -214,8 +219,10 @@ def _as_net_sees(photos: Tensor, net_side: int) -> Tensor:
 
 
 def validate(net: nn.Module, pairs: Sequence[Pair], what: Meaning, recipe: Recipe, device: str) -> Counts:
-    """Truth against mask, by the rule of `seglib evaluate`: the grid's mask, enlarged by nearest neighbour. In float32,
-    whatever the net was trained in: bf16 cost a small class 2.5 points of IoU.
+    """Compare predicted masks with the ground truth, as `seglib evaluate` does.
+
+    The mask at the grid's size is resized to the image by nearest neighbour. Always runs in float32: bf16 cost a small
+    class 2.5 points of IoU.
     """
     net.eval()
     return Counts.of_masks(_masks(net, pairs, what, recipe, device), what.classes, what.classes)
@@ -239,8 +246,9 @@ Row = Mapping[str, float | None]
 
 
 def validated(counts: Counts) -> dict[str, float | None]:
-    """Each measure over all pixels and, with `_mean`, over the photos where it is defined; a trained class that no
-    validation photo holds is None.
+    """Each measure over all pixels and, with the suffix `_mean`, averaged over the images where it is defined.
+
+    Undefined values, such as the IoU of a trained class that is in no validation image, are None.
     """
     found: dict[str, float | None] = {}
     for name, measure in accuracy(counts).items():
@@ -260,7 +268,7 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def check_plot() -> None:
-    """Raises `UsageError` if there is nothing to draw with: before training, not after it."""
+    """Raise `UsageError` if matplotlib is missing; called before training so that it does not fail afterwards."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -268,7 +276,7 @@ def check_plot() -> None:
 
 
 def draw(path: Path, rows: Sequence[Row]) -> None:
-    """Loss on the left; mIoU, Dice and pixel accuracy of the validation photos on the right; one point per epoch."""
+    """Plot the training loss (left) and the validation mIoU, Dice and pixel accuracy (right), one point per epoch."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
