@@ -1,6 +1,6 @@
-"""Argument types and options that several commands share, and what they print.
+"""Argument types, options and output helpers shared by several commands.
 
-Messages and the progress bar go to standard error; with `--json`, standard output holds one JSON object per line.
+Messages and the progress bar go to stderr; with `--json`, stdout holds one JSON object per line.
 """
 
 import argparse
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from seglib.metrics.confusion import Counts
 
 
-_HARMLESS = "\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # families of emoji need the last one
+_HARMLESS = "\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # the last one joins emoji sequences
 
 
 def tell(sentence: str) -> None:
-    """On standard error, so that standard output stays what was asked for."""
+    """Print a message to stderr, so that stdout holds only the requested output."""
     print(f"seglib: {plain(sentence)}", file=sys.stderr, flush=True)
 
 
 def plain(text: str) -> str:
-    """A name as a terminal may show it: line ends, terminal codes and what turns a line around are spelled out."""
+    """Make a string safe for terminals: escape line breaks, control codes and bidirectional overrides."""
     return "".join(
         sign if sign.isprintable() or sign in _HARMLESS else sign.encode("unicode_escape").decode() for sign in text
     )
 
 
 class ProgressBar:
-    """What is at work, photos/s and the time left on standard error; a bar on a terminal, silent elsewhere.
+    """Progress bar on stderr with rate and remaining time; silent if stderr is not a terminal.
 
-    `unit`: what is counted, if it is not photos.
+    `unit`: what is counted, if not photos.
     """
 
     def __init__(self, unit: str = "photos") -> None:
@@ -51,7 +51,7 @@ class ProgressBar:
         self._unit = unit
 
     def show(self, progress: Any) -> None:
-        if self._bar is None:  # what is reused counts as done, but not for the speed
+        if self._bar is None:  # reused items count as done but not towards the rate
             from tqdm import tqdm
 
             self._bar = tqdm(
@@ -99,7 +99,7 @@ def interval(ends: tuple[float, float] | None) -> str:
 
 
 def print_figures(figures: "Mapping[str, Figure]") -> None:
-    """A line each, of those that are defined for at least one image."""
+    """Print one line per figure that is defined for at least one image."""
     print(f"  {'':<24}{'all pixels':>12}  {'95 %':<17}{'mean of images':>15}  {'95 %':<17}{'n':>7}")
     for name, one in figures.items():
         if one.n:
@@ -110,12 +110,12 @@ def print_figures(figures: "Mapping[str, Figure]") -> None:
 
 
 def matrix(counts: "Counts") -> dict[str, object]:
-    """As JSON: names of rows and columns, and whole numbers."""
+    """A count matrix as a JSON object: row and column names, and integer pixel counts."""
     return {"rows": counts.classes_a, "columns": counts.classes_b, "pixels": counts.matrix().tolist()}
 
 
 def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    """As JSON: an object per row, null for no value."""
+    """A DataFrame as JSON objects, one per row, with null for missing values."""
     rows = frame.astype("object").where(frame.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 

@@ -1,4 +1,4 @@
-"""`seglib export`: statistics, masks and overlays leave the store."""
+"""`seglib export`: write statistics, masks or overlays from a store to files."""
 
 import argparse
 from pathlib import Path

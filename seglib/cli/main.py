@@ -1,8 +1,8 @@
-"""The command line: `python -m seglib COMMAND ...`, a thin shell over the library.
+"""Entry point of the command line, `python -m seglib COMMAND ...`: a thin layer over the library.
 
-In: arguments. Out: text for people on standard output, or with --json one object per line and nothing else; progress
-and messages on standard error; an exit code (0 ok, 1 failed, 2 usage, 130 Ctrl-C, 143 SIGTERM). An error is one
-sentence. One file per command. Knows nothing that the library does not say.
+Results go to stdout as text, or with --json as one object per line and nothing else; progress and messages go to
+stderr. Exit codes: 0 ok, 1 failed, 2 usage, 130 Ctrl-C, 143 SIGTERM. An error is reported as one sentence. The commands
+are in the other modules of this package.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from seglib.errors import SegError, Terminated
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    # Read when torch is loaded: its threads soon sleep while they wait, instead of taking the cores from decoding and
-    # from whatever else runs. A run alone is as fast by it as before, two at once a sixth faster.
+    # Must be set before torch is imported: idle OpenMP threads sleep sooner instead of taking CPU time from decoding
+    # and other processes. A single run is as fast as before; two concurrent runs are a sixth faster.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     _stop_on_sigterm()
     try:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _stopped("Terminated", 143)
     except KeyboardInterrupt:
         return _stopped("Stopped", 130)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+    except BrokenPipeError:  # the reader of stdout has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -75,7 +75,7 @@ def _stop_on_sigterm() -> None:
     try:
         signal.signal(signal.SIGTERM, stop)
     except ValueError:
-        return  # not the main thread, as in tests: whoever owns the signals keeps them
+        return  # not in the main thread, as in tests: leave the signal handlers alone
 
 
 def _stopped(word: str, code: int) -> int:

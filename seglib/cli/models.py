@@ -1,4 +1,4 @@
-"""`seglib models`: the models on one screen, and whether their weights are here."""
+"""`seglib models`: list the models and whether their weights are available locally."""
 
 import argparse
 from typing import Any

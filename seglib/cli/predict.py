@@ -1,4 +1,4 @@
-"""`seglib predict`: the tutorials' pictures of a few photos, without a store."""
+"""`seglib predict`: run a model on a few images without a store, and write overlays and masks."""
 
 import argparse
 import dataclasses
@@ -50,7 +50,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     from seglib.pipeline import predict
 
     spec = find(arguments.model, arguments.weights, source=arguments.source)
-    palette(arguments.palette, spec.classes)  # complain before the work, not after it
+    palette(arguments.palette, spec.classes)  # validate before the work starts
     settings = Settings(
         resize=arguments.resize or spec.resize,
         precision=known_precision(arguments.precision, (), arguments.device),

@@ -1,4 +1,4 @@
-"""`seglib status`, `seglib prune` and `seglib tag`: look after a store."""
+"""`seglib status`, `seglib prune` and `seglib tag`: inspect, clean up and tag the contents of a store."""
 
 import argparse
 import dataclasses

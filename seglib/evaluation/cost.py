@@ -1,7 +1,6 @@
-"""What a run costs: time per photo as measured, parameters, operations, the size of its checkpoint.
+"""Report the cost of runs: measured time per image, parameters, operations and checkpoint size.
 
-In: a store and its runs. Out: one row per run; what nobody knows is None. Asks no net and downloads nothing.
-Knows nothing of masks and how good they are.
+Input: a store and run names. Output: one row per run; unknown values are None. Runs no model and downloads nothing.
 """
 
 from collections import Counter
@@ -20,11 +19,12 @@ from seglib.store.store import Store
 
 
 def costs(store: Store, runs: Sequence[str]) -> pd.DataFrame:
-    """Per run: ms_per_image and images_timed (decoding to the last committed part, all invocations that computed
-    something; `device` says where), parameters, gflops per image (mean, at the size at which the net saw it),
-    checkpoint_bytes.
+    """One row per run: run, model, resize, precision, device, and its costs.
 
-    GFLOPs as torchvision counts them, a multiplication and its addition as one: `ModelSpec.gflops_at`.
+    `ms_per_image` and `images_timed` cover decoding to the last committed part, over all invocations that computed
+    something; `device` lists where they ran. `gflops` is the mean per image at the model's input size, counted as in
+    torchvision, with a multiply-add as one operation (`ModelSpec.gflops_at`). `parameters` and `checkpoint_bytes`
+    describe the model.
     """
     return pd.DataFrame([_cost(store, store.run(name)) for name in runs])
 
@@ -33,7 +33,7 @@ def _cost(store: Store, run: Run) -> dict[str, object]:
     timed = [one for one in run.invocations if one.get("computed")]
     images, seconds = sum(int(one["computed"]) for one in timed), sum(float(one["seconds"]) for one in timed)
     spec = MODELS.get(run.model) if run.weights_sha256 else None
-    if spec and run.parameters != spec.parameters:  # somebody's own net of this name: nobody counted its operations
+    if spec and run.parameters != spec.parameters:  # a custom model of the same name: operations unknown
         spec = None
     published = spec is not None and bool(spec.sha256) and str(run.weights_sha256).startswith(spec.sha256)
     return {
@@ -51,7 +51,7 @@ def _cost(store: Store, run: Run) -> dict[str, object]:
 
 
 def _mean_gflops(store: Store, run: Run, spec: ModelSpec) -> float | None:
-    """Over the pictures that the run has computed."""
+    """Mean GFLOPs per image over the images that the run has computed; None if unknown."""
     sizes = _photo_sizes(store, store.computed_ids(run.run, run.classes))
     sees = spec.sees(Resize(run.resize))
     each = [(spec.gflops_at(*sees.grid_wh(*size_wh)), photos) for size_wh, photos in sizes.items()]
@@ -60,7 +60,7 @@ def _mean_gflops(store: Store, run: Run, spec: ModelSpec) -> float | None:
 
 
 def _photo_sizes(store: Store, image_ids: Collection[str]) -> Counter[tuple[int, int]]:
-    """(width, height) -> how many of these pictures have it."""
+    """(width, height) -> number of these images with that size."""
     columns = ["image_id", "width", "height"]
     read = [parquet_parts.read(store.files_folder(dataset), FILES_SCHEMA, columns) for dataset in store.datasets()]
     rows = parquet_parts.newest(

@@ -27,7 +27,7 @@ _IMAGES_PER_TASK = 16
 
 
 def chosen_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run]:
-    """The runs of these names, each once."""
+    """The runs with these names, without duplicates. Raises `UsageError` if there are fewer than `least`."""
     runs = [store.run(name) for name in dict.fromkeys(names)]
     if len(runs) < least:
         raise UsageError("A comparison needs two different runs: python -m seglib status lists them.")
@@ -35,7 +35,7 @@ def chosen_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run]
 
 
 def sound_mask(store: Store, run: str, image_id: str, classes: int) -> Mask:
-    """Raises `StoreError` if the mask is missing, damaged, or holds what its run has no class for."""
+    """Read a mask. Raises `StoreError` if it is missing, damaged, or contains an index outside the run's classes."""
     mask = store.mask(run, image_id)
     if mask.size and mask.max() >= classes:
         raise StoreError(f"The mask of {image_id} in {run} holds class {mask.max()} of {classes}.")
@@ -51,7 +51,7 @@ def count_all(
     on_progress: OnProgress | None,
     threads: int | None,
 ) -> list[str]:
-    """Count each and keep its rows. Returns the ids of those that could not be counted."""
+    """Count each work item and append its rows to the store; returns the ids of images that could not be counted."""
     failed = []
     try:
         for image_id, rows in in_threads(count, work, threads):
@@ -63,13 +63,16 @@ def count_all(
             progress.done += 1
             if on_progress is not None:
                 on_progress(progress)
-    finally:  # also when stopped: what is counted is kept
+    finally:  # also on interruption: keep what was counted
         appender.commit()
     return failed
 
 
 def in_threads(count: Callable[[Work], Result], work: Sequence[Work], threads: int | None = None) -> Iterator[Result]:
-    """Results in order, a bounded number ahead. Decoding a PNG lets other threads run; by measurement one per core."""
+    """Yield results in order, computing a bounded number ahead.
+
+    PNG decoding releases the GIL; one thread per core measured best.
+    """
     threads = threads if threads is not None else decode_pool.default_count()
     tasks = iter([work[i : i + _IMAGES_PER_TASK] for i in range(0, len(work), _IMAGES_PER_TASK)])
 

@@ -1,8 +1,8 @@
-"""How right is a network? Runs of a store against masks that people drew.
+"""Evaluate runs against ground truth.
 
-In: a store, a folder of truth, run names. Out: counts in the store (`update`), and from them an `Evaluation` per run:
-confusion matrix, IoU, Dice, pixel accuracy, boundary F-score, calibration, image by image. All at the truth's size; the
-stored mask is enlarged by nearest neighbour. Knows nothing of the command line or of pages.
+`truth_counting.update` writes the counts to the store; `evaluation` reads them and returns an `Evaluation` per run:
+confusion matrix, IoU, Dice, pixel accuracy, boundary F-score and calibration, overall and per image. Everything is
+computed at the ground truth's size; the stored mask is resized by nearest neighbour.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,14 +41,14 @@ EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]
 
 
 def truth_names(about: Truth, run: Run) -> tuple[str, ...]:
-    """The truth's classes as the run would call them: cats and dogs are pets to a run that knows nothing finer."""
+    """The ground truth's class names mapped to the run's: cat and dog become pet if the run only has pet."""
     if annotations.PET in run.classes and not {"cat", "dog"} & set(run.classes):
         return tuple(annotations.PET if name in ("cat", "dog") else name for name in about.classes)
     return about.classes
 
 
 def to_run(about: Truth, run: Run) -> Mask:
-    """uint8 (256,): value of the truth -> the run's index of that class, void if it has none."""
+    """Lookup table, uint8 (256,): ground truth value -> the run's index of that class, or void if it has none."""
     table = np.full(256, VOID, np.uint8)
     for value, name in enumerate(truth_names(about, run)):
         if name in run.classes:
@@ -57,16 +57,17 @@ def to_run(about: Truth, run: Run) -> Mask:
 
 
 def judged(right: Mask, seen: Mask, about: Truth, run: Run) -> Mask:
-    """uint8 (H, W) of `difference.CATEGORIES` at the truth's size, the truth being A: where the run is right, misses
-    something, invents something, or takes it for another class. Void, and what the run has no class for, is not
-    comparable.
+    """Error map, uint8 (H, W) of `difference.CATEGORIES` at the ground truth's size, with the ground truth as A.
+
+    Shows where the run is correct, misses an object, adds one, or confuses the class. Void pixels and classes that the
+    run does not have are not comparable.
     """
     seen = png.stretched(seen, (right.shape[1], right.shape[0]))
     return difference.difference(to_run(about, run)[right], seen, run.classes, run.classes)
 
 
 def _named_alike(right: Mask, about: Truth, run: Run) -> Mask:
-    """The truth in the run's indices, so that boundaries of one class meet."""
+    """The ground truth in the run's class indices, so that boundaries can be matched per class."""
     return to_run(about, run)[right]
 
 
@@ -75,26 +76,28 @@ def _named_alike(right: Mask, about: Truth, run: Run) -> Mask:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What the counts say of one run against a truth, for a set of files."""
+    """Evaluation of one run against a ground truth over a set of N files."""
 
     run: Run
     truth: Truth
     files: pd.DataFrame
     """`EVALUATED_COLUMNS`, one row per file."""
     counts: Counts
-    """One image per row of `files`; rows of the matrix are the truth, columns the run."""
+    """One image per row of `files`; matrix rows are the ground truth, columns the run."""
     boundaries: dict[str, tuple[NDArray[np.float64], ...]]
-    """class -> columns of `boundary.matches`."""
+    """Class name -> the columns of `boundary.matches`."""
     bins: list[NDArray[np.float64]]
-    """pixels, confidence, correct: (N, bins) each; zeros where no confidence of pixels is known."""
+    """[pixels, confidence, correct], each (N, bins); zeros where per-pixel confidence is unknown."""
     confidence: NDArray[np.float64]
-    """(N,): the run's mean confidence in each image; NaN for imported masks."""
+    """(N,): mean confidence per image; NaN for imported masks."""
     notes: tuple[str, ...]
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
-        """By the names of `metrics.accuracy` and `metrics.boundary_f`, and two errors of calibration: `ece` over pixels
-        (None without `update(calibration=True)`) and `image_ece`, where an image's mean confidence meets its accuracy.
+        """Measures named as in `measures.accuracy` and `measures.boundary_f`, plus two calibration errors.
+
+        `ece` is computed over pixels (None without `update(calibration=True)`); `image_ece` compares each image's mean
+        confidence with its pixel accuracy.
         """
         found = accuracy(self.counts)
         found |= boundary_f(self.boundaries, self.counts.images)  # type: ignore[arg-type]
@@ -106,18 +109,18 @@ class Evaluation:
         return bootstrap.figures(self.measures, seed=seed, resamples=resamples)
 
     def confusion(self) -> pd.DataFrame:
-        """int64: pixels that the truth calls by the row's class and the run by the column's; void is left out."""
+        """int64 confusion matrix in pixels: rows are the ground truth, columns the run; void is excluded."""
         counts = self.counts
         return pd.DataFrame(counts.matrix(), index=list(counts.classes_a), columns=list(counts.classes_b))
 
     def images(self) -> pd.DataFrame:
-        """The files with every measure, NaN where not defined; worst mean IoU first."""
+        """The files with every measure (NaN where undefined), sorted by ascending mean IoU."""
         each = {name: measure.each() for name, measure in self.measures.items()} | {"confidence": self.confidence}
         frame = pd.concat([self.files, pd.DataFrame(each, self.files.index)], axis=1)
         return frame.sort_values("miou", kind="stable")
 
     def selected(self, keep: NDArray[np.bool_]) -> "Evaluation":
-        """Of some of the files: bool (N,)."""
+        """The evaluation restricted to the files where `keep`, bool (N,), is True."""
         at = np.flatnonzero(keep)
         return Evaluation(
             self.run,
@@ -131,16 +134,16 @@ class Evaluation:
         )
 
     def by_label(self) -> Iterator[tuple[str, "Evaluation"]]:
-        """Of each folder label in alphabetical order; the empty text stands for files without one."""
+        """Yield (label, evaluation) per folder label, alphabetically; the empty string stands for files without one."""
         labels = self.files["label"].astype("object")
         labels = labels.where(labels.notna(), "")
         for label in sorted(labels.unique()):
             yield label, self.selected((labels == label).to_numpy())
 
     def reliability(self, unit: str = "pixels") -> pd.DataFrame:
-        """Per bin of confidence: low, high, n, confidence and accuracy (means, NaN in an empty bin).
+        """Reliability table, one row per confidence bin: low, high, n, and mean confidence and accuracy (NaN if empty).
 
-        `pixels` needs `update(calibration=True)`; with `images` a unit is an image, by its mean confidence.
+        `unit` is `pixels`, which needs `update(calibration=True)`, or `images`, binned by their mean confidence.
         """
         if unit == "pixels":
             n, confidence, correct = (column.sum(0) for column in self.bins)
@@ -165,9 +168,9 @@ class Evaluation:
 
 
 def evaluation(store: Store, about: Truth, run: str, *, files: pd.DataFrame | None = None) -> Evaluation:
-    """Of these `files` (`FILE_COLUMNS`; by default the whole table of the run).
+    """Evaluate a run on `files` (`FILE_COLUMNS`), by default all files of the run.
 
-    Reads counts, no mask: call `update` first. Files without a mask of the truth, or not counted, are left out.
+    Reads counts but no masks: call `update` first. Files without a ground truth mask or without counts are left out.
     """
     this_run = store.run(run)
     if files is None:
@@ -199,13 +202,13 @@ def evaluation(store: Store, about: Truth, run: str, *, files: pd.DataFrame | No
 
 
 def evaluated_runs(store: Store, about: Truth) -> list[str]:
-    """The runs of which something was counted against this truth; the one used last at the end."""
+    """The runs that have counts against this ground truth, most recently used last."""
     folders = {run.run: pair_counts.evaluation_folder(store, run.run, about.id) for run in store.runs()}
     return [run for run, folder in folders.items() if parquet_parts.names(folder)]
 
 
 def together(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """The same on the files that all of them have, so that their figures can be told against each other."""
+    """The evaluations restricted to the files they have in common, so that their figures are comparable."""
     keys = [pd.MultiIndex.from_frame(one.files[["dataset", "path"]]) for one in evaluations]
     found = []
     for one, own in zip(evaluations, keys, strict=True):
@@ -232,7 +235,7 @@ def _notes(about: Truth, run: Run) -> list[str]:
 
 
 def table(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
-    """A row per run (`label` null), and one per run and folder label: images and every figure (`intervals.flat`)."""
+    """One row per run (`label` null) and per run and folder label: images and every figure (`bootstrap.flat`)."""
     rows = []
     for one in evaluations:
         for label, part in ((None, one), *one.by_label()):
@@ -242,7 +245,7 @@ def table(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
 
 
 def all_images(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
-    """`images` of every run under each other, behind a column `run`."""
+    """`images` of all runs concatenated, with a leading column `run`."""
     frames = []
     for one in evaluations:
         frame = one.images()
@@ -265,7 +268,7 @@ def all_confusions(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What one run gains over another on the same images: `b` minus `a`, over all pixels, with its paired interval."""
+    """Difference of a measure between two runs on the same images: `b` minus `a`, with a paired interval."""
 
     a: str
     b: str
@@ -281,7 +284,7 @@ def differences(
     seed: int = 0,
     resamples: int = bootstrap.RESAMPLES,
 ) -> list[Difference]:
-    """Of every pair of runs, which must be evaluated on the same files."""
+    """Differences of every pair of runs. Raises `SegError` if they were evaluated on different files."""
     found = []
     for i, one in enumerate(evaluations):
         for other in evaluations[i + 1 :]:

@@ -1,6 +1,6 @@
-"""A sheet of evaluated photos: each beside its truth and what every run saw, with outlines.
+"""Draw a grid of evaluated images: each next to its ground truth and every run's mask, with outlines.
 
-In: a store, evaluations of the same files. Out: a Pillow image. Knows nothing of how anything was counted.
+Input: a store and evaluations of the same files. Output: a Pillow image.
 """
 
 import random
@@ -21,9 +21,9 @@ _WHITE = (255, 255, 255)
 
 
 def sheet(store: Store, evaluations: Sequence[Evaluation], *, count: int, seed: int) -> Image.Image:
-    """`count` photos drawn by the seed, a row each: photo, truth, then a tile per run.
+    """`count` images drawn with `seed`, one per row: image, ground truth, then one tile per run.
 
-    Outlines are those of the mask in its tile; on a run's tile the truth's outline is white.
+    Each tile outlines its own mask; the tiles of runs also outline the ground truth in white.
     """
     first = evaluations[0]
     drawn = sorted(random.Random(seed).sample(range(len(first.files)), min(count, len(first.files))))
@@ -51,7 +51,7 @@ def sheet(store: Store, evaluations: Sequence[Evaluation], *, count: int, seed: 
 
 
 def _painted(photo: Image.Image, mask: Mask, one: Evaluation) -> Image.Image:
-    """The overlay with a line in each class's own colour around it."""
+    """The overlay, with each class outlined in its own colour."""
     colours = palette("voc", one.run.classes)
     picture = overlay.overlay(photo, mask, colours, _ALPHA)
     for value in np.unique(mask):
@@ -62,7 +62,7 @@ def _painted(photo: Image.Image, mask: Mask, one: Evaluation) -> Image.Image:
 
 
 def _outlined(picture: Image.Image, line: np.ndarray, colour: tuple[int, ...]) -> Image.Image:
-    """The line painted at a width that a tile still shows."""
+    """Draw the outline, thick enough to stay visible after the image is scaled down to a tile."""
     width = round(max(picture.size) / 640) * 2 + 1
     thick = Image.fromarray((line * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(width))
     return Image.composite(Image.new("RGB", picture.size, colour), picture, thick)

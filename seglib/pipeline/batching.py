@@ -1,7 +1,7 @@
-"""Photos gather into batches: those that the net sees in one shape, and whose masks have one size.
+"""Group images into batches with the same input shape and the same mask size.
 
-In: one photo after the other. Out: batches, when they are full, when too many photos wait, and at the end. Knows
-nothing of nets, files or stores.
+Images are added one at a time. A batch is returned when it is full or when too many images are waiting; `rest` returns
+the remaining ones.
 """
 
 from typing import NamedTuple
@@ -15,11 +15,11 @@ class Batch(NamedTuple):
     grid_wh: tuple[int, int]
     """(width, height) of each mask."""
     photos: list[tuple[Record, Photo]]
-    """All `image`s have one shape."""
+    """All `image` arrays have the same shape."""
 
 
 class Batches:
-    """At most four batches' photos wait at once."""
+    """Collects images into batches; at most four batches' worth of images wait at once."""
 
     def __init__(self, size: int, resize: Resize) -> None:
         self._size = size
@@ -27,7 +27,7 @@ class Batches:
         self._waiting: dict[tuple[tuple[int, ...], tuple[int, int]], Batch] = {}
 
     def add(self, record: Record, photo: Photo) -> Batch | None:
-        """The batch to compute now, if one is full or too many photos wait: then the fullest."""
+        """Add an image. Returns a batch if it is now full, the largest one if too many images wait, else None."""
         grid_wh = self._resize.grid_wh(photo.width, photo.height)
         shapes = photo.image.shape, grid_wh
         batch = self._waiting.setdefault(shapes, Batch(grid_wh, []))
@@ -40,7 +40,7 @@ class Batches:
 
     @property
     def waiting(self) -> int:
-        """Photos that no batch has taken yet."""
+        """Number of images not yet returned in a batch."""
         return sum(len(batch.photos) for batch in self._waiting.values())
 
     def rest(self) -> list[Batch]:

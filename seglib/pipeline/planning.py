@@ -1,7 +1,7 @@
-"""What is there to do? Compare a scan with what is known of the files and what a run has computed.
+"""Plan a run: compare a scan with the file index and the run's results to find the files that must be processed.
 
-In: the scan's frame, the file index, ids. Out: a `Work`: the files to open, and counts of those that need not be.
-Pure: opens no file and asks no store.
+Input: the scan's DataFrame, the file index, the computed image ids. Output: a `Work` with the files to open and the
+counts of those that can be skipped. Pure functions: they access neither files nor the store.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from seglib.data.scan import RECORD_COLUMNS
 from seglib.store.schemas import VANISHED
 
 Record = dict[str, Any]
-"""One row of the scan, with what is known of the file: image_id or None."""
+"""One row of the scan, plus `image_id`: the known id, or None."""
 
 
 @dataclass(frozen=True)
 class Work:
     first: list[Record]
-    """New or changed files, and one file of each picture that the run has not computed yet."""
+    """New or changed files, and one file per known image that the run has not computed yet."""
     repeats: list[Record]
-    """Further files whose picture one of `first` should bring."""
+    """Duplicates: files whose image is expected to be computed from a file in `first`."""
     computed_ids: set[str]
     reused: int
     failed: int
@@ -35,7 +35,11 @@ class Work:
     def planned(
         cls, records: pd.DataFrame, known: pd.DataFrame, computed_ids: set[str], readable_again: set[str], verify: bool
     ) -> "Work":
-        """Compare the scan with what is known. A file is unchanged if its bytes and mtime_ns are, and is not opened."""
+        """Compare the scan with the file index. A file with unchanged `bytes` and `mtime_ns` counts as unchanged.
+
+        Unchanged files that failed before are skipped, unless they are in `readable_again`; with `verify`, every file
+        is read again.
+        """
         facts = known[["path", "bytes", "mtime_ns", "image_id", "reason"]]
         joined = records.merge(facts, on="path", how="left", suffixes=("", "_known"), sort=False)
         same = (joined["bytes"] == joined["bytes_known"]) & (joined["mtime_ns"] == joined["mtime_ns_known"])
@@ -57,11 +61,11 @@ class Work:
 
 
 def _records(frame: pd.DataFrame) -> list[Record]:
-    """Rows as dictionaries with None for null."""
+    """Rows as dictionaries, with None for null."""
     records: list[Record] = pa.Table.from_pandas(frame, preserve_index=False).to_pylist()
     return records
 
 
 def scanned(record: Record) -> Record:
-    """What the scan itself said of a file."""
+    """The columns of `record` that come from the scan."""
     return {name: record[name] for name in RECORD_COLUMNS}

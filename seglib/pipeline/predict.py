@@ -1,6 +1,6 @@
-"""Try a net on a few photos, without a store: the grids and pictures of the tutorials.
+"""Run a model on a few images without a store, and write overlays, masks and grids as PNG files.
 
-In: photos or folders, a model, settings. Out: PNG files in a folder. Knows nothing of stores and runs.
+Input: images or folders, a model, settings. Output: PNG files in a folder.
 """
 
 import random
@@ -29,10 +29,10 @@ GRID_OF_PHOTOS, GRID_OF_OVERLAYS = "image_samples.png", "segmentation_output.png
 @dataclass(frozen=True)
 class Prediction:
     name: str
-    """Of the output files: the path given, without suffix and folders' slashes."""
+    """Base name of the output files: the given path without suffix, slashes replaced by underscores."""
     photo: Image.Image
     mask: Mask
-    """uint8 (H, W) at the photo's own size, enlarged by nearest neighbour."""
+    """uint8 (H, W) at the image's original size, resized by nearest neighbour."""
     measures: Measures
 
 
@@ -43,7 +43,10 @@ class Failure:
 
 
 def chosen_photos(inputs: Sequence[Path], *, samples: int, seed: int) -> list[tuple[str, Path]]:
-    """(name, path): every photo named, and of each folder `samples` drawn by the seed (0 takes all)."""
+    """(name, path) of every image given, and of `samples` images drawn from each folder with `seed` (0: all images).
+
+    Raises `DatasetError` if an input does not exist.
+    """
     chosen: list[tuple[str, Path]] = []
     for given in inputs:
         if given.is_dir():
@@ -61,7 +64,7 @@ def chosen_photos(inputs: Sequence[Path], *, samples: int, seed: int) -> list[tu
 def predictions(
     photos: Sequence[tuple[str, Path]], spec: ModelSpec, settings: Settings
 ) -> Iterator[Prediction | Failure]:
-    """One at a time, in order; a photo that cannot be read is a `Failure`, the others go on."""
+    """Yield one result per image, in order; an unreadable image yields a `Failure` and does not stop the others."""
     loading.ensure_weights(spec)
     for name, path in photos:
         try:
@@ -77,7 +80,7 @@ def predictions(
 def write_pictures(
     found: Sequence[Prediction], spec: ModelSpec, out: Path, *, alpha: float = overlay.ALPHA, colours: str = "voc"
 ) -> list[str]:
-    """Two grids, and four pictures per photo; returns the file names. Index masks hold the class index itself."""
+    """Write two grids and four PNG files per image; returns the file names. Index masks store raw class indices."""
     colour_table = palette(colours, spec.classes)
     pictures: dict[str, bytes | Image.Image] = {}
     tiles = []
@@ -97,13 +100,13 @@ def write_pictures(
 
 
 def caption(one: Prediction, spec: ModelSpec) -> str:
-    """`cat 34 %, sofa 12 %`: the present classes, largest first, as shares of the photo."""
+    """The classes present, largest first, with their share of the image: `cat 34 %, sofa 12 %`."""
     pixels = statistics.count_pixels(one.mask, len(spec.classes))
     return overlay.alt_text({name: count / one.mask.size for name, count in zip(spec.classes, pixels, strict=True)})
 
 
 def _unique_names(photos: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Flat names for files: `cats/a.jpg` becomes `cats_a`; a second of the same name `cats_a-2`."""
+    """Flat, unique file names: `cats/a.jpg` becomes `cats_a`, and a second file of that name `cats_a-2`."""
     seen: dict[str, int] = {}
     named = []
     for name, path in photos:

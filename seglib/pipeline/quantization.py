@@ -1,9 +1,8 @@
-"""The int8 model of a store: calibrated once on the user's own photos, then kept and reused by every run.
+"""Create a store's int8 models: each is calibrated once on the user's own images, then reused by every run.
 
-In: a store, a model, a resize, the files of a scan. Out: the folder `<store>/int8/<model>-<resize>-<8 hex>` with the
-quantised model and `calibration.json`, which says from what it was made. The photos are the 128 with the smallest
-image_ids, which is a random sample that does not depend on names, order or the number of processes.
-Knows nothing of how a net is quantised, nor of runs.
+Input: a store, a model, a resize, the files of a scan. Output: the folder `<store>/int8/<model>-<resize>-<8 hex>` with
+the quantized model and `calibration.json`, which records what it was made from. Calibration uses the 128 images with
+the smallest image_ids: effectively a random sample, independent of file names, order and number of processes.
 """
 
 import hashlib
@@ -31,13 +30,16 @@ from seglib.store.store import Store
 CALIBRATION_PHOTOS = 128
 
 METHOD = "nncf-mixed-1"
-"""How the model is made; a change of it makes new models."""
+"""Version of the quantization method, part of the cache key: changing it creates new models."""
 
 OnNote = Callable[[str], None]
 
 
 def folder_of(store: Store, spec: ModelSpec, resize: Resize) -> Path:
-    """Where the model that fits these lies, or will lie; one serves all grids of a net with a side of its own."""
+    """Folder of the int8 model for this model and resize, whether or not it exists yet.
+
+    A model with a fixed input side needs only one, whatever the mask size.
+    """
     sees = spec.sees(resize)
     made_of = (
         spec.name,
@@ -63,9 +65,10 @@ def calibrated(
     known: pd.DataFrame,
     on_note: OnNote | None = None,
 ) -> Path:
-    """The folder of the int8 model, made now if the store has none yet.
+    """The folder of the int8 model, which is created now if the store has none yet.
 
-    In: the scan's `records`, and what the store knows of its files (`Store.files`): only others are hashed.
+    `records` are the scan's files and `known` is the store's file index (`Store.files`): only new or changed files are
+    hashed. Raises `DatasetError` if no image can be read, and `StoreError` if the model is damaged.
     """
     folder, sees = folder_of(store, spec, resize), spec.sees(resize)
     if folder.is_dir():
@@ -102,8 +105,8 @@ def calibrated(
 
 
 def _photos(root: Path, ids: dict[str, str | None], resize: Resize) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """(image_id, picture as the net sees it) of the photos that can be read, by ascending id, equal ones once."""
-    with ThreadPoolExecutor() as pool:  # reading and hashing release the interpreter's lock
+    """(image_id, image resized for the model) of every readable image, by ascending id and without duplicates."""
+    with ThreadPoolExecutor() as pool:  # reading and hashing release the GIL
         found = pool.map(lambda item: (item[1] or _image_id(root / item[0]), item[0]), ids.items())
         by_id = {image_id: path for image_id, path in found if image_id}
     for image_id in sorted(by_id):
@@ -121,7 +124,7 @@ def _image_id(path: Path) -> str | None:
 
 
 def _check(folder: Path) -> None:
-    """The files are those that were made: another model must not go by this one's name."""
+    """Raise `StoreError` if the model's files no longer match the recorded hash."""
     try:
         sound = openvino_backend.sha256(folder) == recorded_sha256(folder)
     except OSError:

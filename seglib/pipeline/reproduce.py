@@ -1,7 +1,7 @@
-"""From a run's record back to what made it, so that a picture can be computed again just as that run computed it.
+"""Recover a run's model and settings from its record, so that its masks can be reproduced exactly.
 
-In: a `Run` of the store. Out: its `ModelSpec` and `Settings`, or one sentence why they cannot be had. Reads and hashes
-the weights file; needs no torch and downloads nothing. Knows nothing of photos or pages.
+Input: a `Run` of the store. Output: its `ModelSpec` and `Settings`, or a `SegError` that says why they are unavailable.
+Reads and hashes the weights file; does not import torch and downloads nothing.
 """
 
 from dataclasses import replace
@@ -18,10 +18,11 @@ from seglib.store.store import Store
 
 
 def remake(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, Settings]:
-    """The model and settings whose recipe is this run's. Raises `SegError`.
+    """The model and settings that produced this run.
 
-    A run whose masks were imported has none. A run made from somebody's own weights file (`--weights`) cannot be made
-    again from its record alone, since the store keeps that file's hash and not its place.
+    Raises `SegError` if they cannot be recovered: imported masks have no model, and a run made from a custom weights
+    file (`--weights`) cannot be reproduced, since the store keeps the file's hash but not its path. Also raised if the
+    weights are missing or differ, or if another version of the program made the run.
     """
     if run.weights_sha256 is None or run.precision is None:
         raise SegError(f"The masks of {run.run} were imported: no network here made them.")
