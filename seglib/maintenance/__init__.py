@@ -1,1 +1,1 @@
-"""Keep a store small and sound: status, pruning, compaction and verification."""
+"""Maintain a store: status, pruning, compaction and verification."""

@@ -15,7 +15,7 @@ from seglib.store.store import Store
 
 
 def folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
-    """Every folder of parts, its schema, and the columns of which equal rows are one."""
+    """Yield every folder of parts with its schema and the key columns that identify duplicate rows."""
     for dataset in store.datasets():
         yield store.files_folder(dataset), FILES_SCHEMA, ("path", "scan")
     for run in store.runs():
@@ -26,7 +26,7 @@ def folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
 
 
 def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
-    """Merge the small parts of every folder, newest row of a key last; a folder with a damaged part stays as it is."""
+    """Merge the small parts of every folder, newest row of a key last; folders with a damaged part are skipped."""
     with lock(store.path, wait_seconds=wait_seconds):
         for folder, schema, key in folders(store):
             with contextlib.suppress(Damaged):
@@ -37,4 +37,4 @@ def tidy(store: Store) -> None:
     try:
         merge_parts(store, wait_seconds=1)
     except StoreError:
-        return  # somebody else is at it: nothing that a comparison needs
+        return  # locked by another process; compaction is optional

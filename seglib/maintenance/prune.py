@@ -1,4 +1,4 @@
-"""Remove from a store what is stale: replaced runs, vanished files, masks that nothing refers to."""
+"""Remove runs and stale data from a store: vanished files, outdated rows, masks without an image."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -27,15 +27,16 @@ from seglib.store.store import Store
 
 
 def prune(store: Store) -> Status:
-    """Remove what is stale; returns the status before. Masks and rows of files that are there are never touched.
+    """Remove stale data and return the status from before. Never touches the masks and rows of existing files.
 
-    Tags are people's work: those of a photo that is gone stay, for the day it comes back. What goes is their history.
+    Tags are manual work, so those of vanished images are kept in case they come back; only the undo history is removed.
+    Raises `StoreError` if a run is writing to the store or a record is damaged.
     """
     with lock(store.path):
-        if store.scratch.other_writers():  # its masks lie there before their rows do; a later one waits for the lock
+        if store.scratch.other_writers():  # it writes masks before rows; later writers wait for the lock
             raise StoreError("A run is writing to this store: prune it when the run is done.")
         for why in (*store.damaged_runs().values(), *store.damaged_datasets().values()):
-            raise StoreError(why)  # else what belongs to it would pass for what belongs to nothing
+            raise StoreError(why)  # otherwise its data would look orphaned
         before = status(store)
         alive = alive_ids(store)
         for dataset in store.datasets():
@@ -55,14 +56,17 @@ def prune(store: Store) -> Status:
         for folder in quantized_models.unused_folders(store):
             store.scratch.discard(folder)
         for folder in (store.path / "cache" / "photos", *(store.path / "cache" / "uncertainty").glob("*")):
-            _remove_pictures(folder, alive)  # what the dashboard made of a photo goes with it
+            _remove_pictures(folder, alive)  # dashboard caches derived from the image
         store.scratch.sweep()
         store.scratch.close()
     return before
 
 
 def remove_run(store: Store, name: str) -> None:
-    """Remove a run: its statistics, masks, comparisons and evaluations. Other runs, files and thumbnails stay."""
+    """Remove a run with its statistics, masks, comparisons and evaluations; file rows and thumbnails are kept.
+
+    Raises `UnknownName` if there is no such run, `StoreError` if a process is adding to it.
+    """
     folder = store.path / "runs" / name
     known = [path.name for path in store.path.glob("runs/*")]
     if name not in known:
@@ -71,14 +75,14 @@ def remove_run(store: Store, name: str) -> None:
         if store.scratch.claimed(name):
             raise StoreError(f"A process is adding to the run {name}: remove it when that is done.")
         store.scratch.discard(folder)
-        shutil.rmtree(store.path / "cache" / "uncertainty" / name, ignore_errors=True)  # what the dashboard made of it
+        shutil.rmtree(store.path / "cache" / "uncertainty" / name, ignore_errors=True)  # dashboard cache of the run
         for orphan in _orphans(store):
             store.scratch.discard(orphan)
         store.scratch.close()
 
 
 def _present_files(rows: pa.Table) -> pa.Table:
-    """The newest row of each path, without those that vanished."""
+    """The newest row of each path, without vanished files."""
     newest = newest_files(rows)
     return newest.filter(pc.or_kleene(pc.is_null(newest["reason"]), pc.not_equal(newest["reason"], VANISHED)))
 
@@ -98,9 +102,9 @@ def _remove_pictures(folder: Path, alive: set[str]) -> None:
 
 
 def _keep_rows(store: Store, folder: Path, schema: pa.Schema, kept: Callable[[pa.Table], pa.Table]) -> None:
-    """Write the new part, then delete the old ones: whoever reads in between sees rows twice, never none.
+    """Replace a folder's parts with the kept rows; a reader in between sees rows twice rather than none.
 
-    The parts that are read are the parts that are deleted: what others append meanwhile stays.
+    Only the parts that were read are deleted, so parts that others append meanwhile are kept.
     """
     if folder.is_symlink():
         raise StoreError(

@@ -1,6 +1,6 @@
-"""Care of a store: what is in it, what is stale, removing what is stale, merging small parts.
+"""Report what a store contains and which of it is stale.
 
-In: a `Store`. Out: a `Status`, sets of ids, and a smaller store. Nothing here computes a mask or opens a photo.
+`status` returns a `Status`; `drift` compares a dataset's folder with its newest scan. Opens no image files.
 """
 
 from collections.abc import Iterator
@@ -24,11 +24,11 @@ from seglib.store.store import Store
 class DatasetStatus:
     dataset: str
     files: int
-    """Photos and failures of the newest scan."""
+    """Readable and failed files of the newest scan."""
     failed: int
     vanished: int
     outdated_rows: int
-    """Older rows of paths that have a newer one."""
+    """Rows superseded by a newer row of the same path."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,31 +39,31 @@ class RunStatus:
     precision: str | None
     rows: int
     pending: int
-    """Photos in the store that this run has not computed."""
+    """Images in the store that this run has not computed."""
     stale_rows: int
-    """Statistics and masks of pictures that no file has any more."""
+    """Rows of images that no longer have a file."""
     seconds: float
-    """Spent on it so far, all invocations together."""
+    """Total run time of all invocations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TagsStatus:
     photos: dict[str, int]
-    """Tag -> pictures that have it."""
+    """Tag -> number of images that have it."""
     gone: int
-    """Tagged pictures that no file has any more."""
+    """Number of tagged images that no longer have a file."""
     outdated_rows: int
-    """Of the log: undone, replaced, or a tag taken off."""
+    """Log rows that were undone or superseded, or that remove a tag."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CountsStatus:
-    """Of comparisons and evaluations."""
+    """Stored counts of comparisons and evaluations."""
 
     folders: int
     rows: int
     stale_rows: int
-    """Of pictures that no file has any more, or of runs that are gone."""
+    """Rows of images without a file, of removed runs or ground truths, or of replaced ground truth masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class Status:
     datasets: list[DatasetStatus]
     runs: list[RunStatus]
     stale_thumbnails: int
-    """Of pictures that no file has any more, or no run."""
+    """Thumbnails of images that have no file or that no run has computed."""
     tags: TagsStatus
     counts: CountsStatus
 
@@ -83,11 +83,11 @@ class Status:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """How a data set's folder differs from its newest scan, in files."""
+    """Number of files by which a dataset's folder differs from its newest scan."""
 
     dataset: str
     there: bool
-    """False if the folder is gone, or holds no photo any more."""
+    """False if the folder no longer exists or contains no images."""
     new: int
     changed: int
     vanished: int
@@ -106,7 +106,7 @@ def status(store: Store) -> Status:
 
 
 def drift(store: Store, dataset: Dataset) -> Drift:
-    """Compare a data set's folder with its newest scan, by name, size and time; no file is opened."""
+    """Compare a dataset's folder with its newest scan by path, size and modification time, without opening files."""
     known = store.files(dataset)
     known = known.loc[known["reason"] != VANISHED, ["path", "bytes", "mtime_ns"]]
     try:
@@ -125,7 +125,7 @@ def drift(store: Store, dataset: Dataset) -> Drift:
 
 
 def size_bytes(store: Store, run: str) -> int:
-    """What a run takes on the disk; it looks at every mask's entry."""
+    """Disk usage of a run in bytes; stats every file, so it is slow for large runs."""
     return sum(path.stat().st_size for path in (store.path / "runs" / run).rglob("*") if path.is_file())
 
 
@@ -184,7 +184,7 @@ def _orphans(store: Store) -> list[Path]:
 
 
 def _spoken_of(store: Store, folder: Path, table: pa.Table, alive: set[str]) -> pa.ChunkedArray:
-    """bool: the rows of counts whose picture is there and, of evaluations, whose truth is its present one."""
+    """bool per row of counts: whether the image exists and, for evaluations, the ground truth mask is current."""
     kept = _of_these(table["image_id"], alive)
     if "truth" not in table.column_names:
         return kept
@@ -193,12 +193,12 @@ def _spoken_of(store: Store, folder: Path, table: pa.Table, alive: set[str]) -> 
 
 
 def _of_these(image_ids: pa.ChunkedArray, alive: set[str]) -> pa.ChunkedArray:
-    """bool: whether each is one of them."""
+    """bool: whether each id is in `alive`."""
     return pc.is_in(image_ids, value_set=pa.array(sorted(alive), pa.string()))
 
 
 def alive_ids(store: Store) -> set[str]:
-    """Pictures that at least one file of a newest scan has."""
+    """Ids of images with at least one file in the newest scan of a dataset."""
     alive: set[str] = set()
     for dataset in store.datasets():
         files = store.files(dataset)
@@ -207,13 +207,13 @@ def alive_ids(store: Store) -> set[str]:
 
 
 def _computed_ids(store: Store) -> set[str]:
-    """Pictures that at least one run has computed."""
+    """Ids of images that at least one run has computed."""
     ids: set[str] = set()
     return ids.union(*(store.computed_ids(run.run, run.classes) for run in store.runs()))
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    """Links are not followed: what lies behind them is not the store's."""
+    """Yield the image files of a sharded folder, without following links, which lead out of the store."""
     if not folder.is_symlink():
         for shard in folder.glob("[0-9a-f][0-9a-f]"):
             if not shard.is_symlink():

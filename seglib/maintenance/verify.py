@@ -1,7 +1,6 @@
-"""Is every file of a store still what was written? And away with what is not, so that a run brings it back.
+"""Find damaged files in a store, and remove damaged parts so that a later command recomputes them.
 
-In: a `Store`. Out: `Damage`, one for each file; sets of ids. Every byte of the store is read for it, but no photo.
-Knows nothing of how a mask is made.
+`damage` yields one `Damage` per file. It reads every record, part, mask and thumbnail, but no original images.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,19 +30,19 @@ _THUMBNAIL_ENDS = (b"\xff\xd8", b"\xff\xd9")
 @dataclass(frozen=True, kw_only=True)
 class Damage:
     file: str
-    """Below the store."""
+    """Path relative to the store."""
     kind: str
     """`record`, `part`, `mask` or `thumbnail`."""
     sentence: str
-    """What is wrong, and what to do."""
+    """What is wrong and how to fix it."""
     run: str = ""
     image_id: str = ""
 
 
 def damage(store: Store) -> Iterator[Damage]:
-    """Everything that is damaged: records, parts, then masks (also where mask and row disagree) and thumbnails.
+    """Yield damaged records, parts, masks (including masks that disagree with their row) and thumbnails, in this order.
 
-    Masks and thumbnails of pictures that no file has any more are not looked at.
+    Masks and thumbnails of images that no longer have a file are not checked.
     """
     for pattern, found in (
         ("datasets/{}/dataset.json", store.damaged_datasets()),
@@ -74,12 +73,12 @@ def damage(store: Store) -> Iterator[Damage]:
 
 
 def damaged_masks(store: Store, run: Run) -> set[str]:
-    """Ids whose mask is missing, damaged, or does not hold the pixel counts of its row."""
+    """Ids of images whose mask is missing, damaged, or disagrees with the size or pixel counts in its row."""
     return _damaged_masks(store, run, parquet_parts.read(store.stats_folder(run), stats_schema(run.classes)))
 
 
 def take_out(store: Store, folders: Iterable[tuple[Path, pa.Schema]]) -> list[str]:
-    """Remove the damaged parts of these folders, whose rows are then computed anew; returns a sentence for each."""
+    """Remove damaged parts, so that their rows are recomputed; returns one message per removed part."""
     told = []
     for folder, schema in folders:
         for name in parquet_parts.damaged(folder, schema):
@@ -89,11 +88,11 @@ def take_out(store: Store, folders: Iterable[tuple[Path, pa.Schema]]) -> list[st
 
 
 def take_out_counts(store: Store) -> list[str]:
-    """The same of comparisons, evaluations and the truths' masks, which the next comparison or evaluation brings back.
+    """Remove damaged counts and ground truth masks, which the next comparison or evaluation restores.
 
-    Tags are people's work, which nothing brings back: their parts stay.
+    Returns one message per removed file. Damaged tag parts are kept, because tags cannot be recomputed.
     """
-    for evaluation in store.path.glob("evaluate/*"):  # what has cells passes for counted, so these go first
+    for evaluation in store.path.glob("evaluate/*"):  # images with cells count as evaluated, so remove the cells first
         if parquet_parts.damaged(pair_counts.boundary_folder(evaluation), pair_counts.BOUNDARY):
             for name in parquet_parts.names(evaluation):
                 (evaluation / name).unlink(missing_ok=True)
@@ -106,7 +105,7 @@ def take_out_counts(store: Store) -> list[str]:
 
 
 def thumbnail_is_sound(path: Path) -> bool:
-    """Whether it is a whole JPEG; it carries no checksum."""
+    """Whether the file is a complete JPEG: it decodes and has both end markers, since JPEG has no checksum."""
     try:
         data = path.read_bytes()
         with Image.open(path, formats=("JPEG",)) as image:
@@ -147,7 +146,7 @@ def _damaged_truths(store: Store) -> Iterator[Damage]:
 
 
 def _alive(store: Store) -> set[str] | None:
-    """Pictures that a file has; None where a damaged part keeps that from being known."""
+    """Ids of images that have a file; None if a damaged part makes them unknown."""
     ids: set[str] = set()
     for dataset in store.datasets():
         folder = store.files_folder(dataset)

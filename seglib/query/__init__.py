@@ -1,1 +1,1 @@
-"""Filter the table, compute statistics and histograms from it, and export it."""
+"""Filter the table, compute its statistics and histograms, and export it."""

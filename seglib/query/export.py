@@ -1,7 +1,6 @@
-"""What leaves the store: statistics as CSV or Parquet, masks and overlays as PNG files or a zip, a data dictionary.
+"""Export statistics (CSV, Parquet), masks and overlays (PNG files, zip), and a data dictionary.
 
-In: a `Store`, run names, `Filters`. Out: files; nothing appears under its final name before it is whole.
-No export holds an absolute path. Knows nothing of the command line or of pages.
+Every file is written under a temporary name and renamed when complete. No export contains an absolute path.
 """
 
 import contextlib
@@ -54,9 +53,9 @@ def stats_frame(
     *,
     image_ids: "pd.Series[str] | None" = None,
 ) -> pd.DataFrame:
-    """The table with `share:<class>` (0..1, six decimals) behind the pixel counts; of all runs if none is named.
+    """The table with `share:<class>` columns (0..1, six decimals) after the pixel counts; default: all runs.
 
-    `image_ids`: only these pictures.
+    `image_ids` restricts it to these images.
     """
     table = select(store.table(runs), filters or Filters())
     table = table if image_ids is None else table[table["image_id"].isin(image_ids)]
@@ -66,7 +65,7 @@ def stats_frame(
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """UTF-8. Text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP: CSV injection)."""
+    """Encode as UTF-8 CSV, prefixing text that spreadsheets would run as a formula with `'` (OWASP: CSV injection)."""
     safe = frame.copy()
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name].dtype):
@@ -81,25 +80,25 @@ def parquet_bytes(frame: pd.DataFrame) -> bytes:
 
 
 def dictionary_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """column, type, meaning: one row per column of an export."""
+    """Data dictionary with one row per column of an export: column, type, meaning."""
     rows = [(name, str(frame[name].dtype), _meaning(name)) for name in frame.columns]
     return pd.DataFrame(rows, columns=["column", "type", "meaning"])
 
 
 def mask_files(store: Store, runs: Sequence[str] | None, filters: Filters) -> Iterator[tuple[str, bytes]]:
-    """(relative file name, PNG of class indices) per row: `<run>/<data set>/<path>.png`."""
+    """Yield (relative file name, PNG of class indices) per row; names are `<run>/<dataset>/<path>.png`."""
     for row in _rows(store, runs, filters):
         try:
             yield _name(row), own_bytes(store.mask_path(row["run"], row["image_id"]))
         except OSError:
-            store.mask(row["run"], row["image_id"])  # explains itself
+            store.mask(row["run"], row["image_id"])  # raises a StoreError with a remedy
             raise
 
 
 def overlay_files(
     store: Store, runs: Sequence[str] | None, filters: Filters, *, alpha: float, colours: str
 ) -> Iterator[tuple[str, bytes]]:
-    """(relative file name, PNG of photo and mask at the photo's size) per row."""
+    """Yield (relative file name, PNG of the overlay at the image's size) per row."""
     palettes = {run.run: palette(colours, run.classes) for run in store.runs()}
     for row in _rows(store, runs, filters):
         photo, mask = store.photo(row["dataset"], row["path"]), store.mask(row["run"], row["image_id"])
@@ -113,17 +112,17 @@ def write_file(out: Path, data: bytes) -> None:
 
 
 def write_frame(out: Path, frame: pd.DataFrame) -> None:
-    """As Parquet if the name ends so, else as CSV."""
+    """Write Parquet if the name ends in `.parquet`, otherwise CSV."""
     write_file(out, parquet_bytes(frame) if out.suffix == ".parquet" else csv_bytes(frame))
 
 
 def write_zip(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
-    """Returns how many files went in; the same files give the same bytes."""
+    """Write a reproducible zip (fixed timestamps) and return its number of files."""
     count = 0
 
     def write(temporary: Path) -> None:
         nonlocal count
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # PNG does not shrink further
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # PNG is already compressed
             for name, data in files:
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
                 count += 1
@@ -152,7 +151,7 @@ def _rows(store: Store, runs: Sequence[str] | None, filters: Filters) -> Iterato
 
 
 def _name(row: dict[str, str]) -> str:
-    """Safe below the folder it is written to: no step out of it, whatever a data set or a photo is called."""
+    """File name that cannot escape the output folder, whatever the dataset or image is called."""
     dataset = re.sub(r"[^\w.-]+", "_", row["dataset"]).strip(".") or "dataset"
     steps = [step for step in PurePosixPath(row["path"].replace("\0", "_")).parts if step not in ("/", "..")]
     return str(PurePosixPath(row["run"], dataset, *steps)) + ".png"
@@ -167,7 +166,7 @@ def _replacing(out: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         raise StoreError(f"{out.name!r} cannot be written ({error.strerror}): name another place with --out.") from None
     finally:
-        with contextlib.suppress(OSError):  # most often it is gone: renamed
+        with contextlib.suppress(OSError):  # normally already renamed
             temporary.unlink()
 
 

@@ -1,8 +1,8 @@
-"""Filters: one entry each of key, label, codec and predicate, and the columns of the table that they ask for.
+"""Filter the rows of the table, and parse and format filters as URL queries.
 
-In: the frame of `Store.table`, or the text of a filter: the query of the dashboard's URL, which is the shell's
-`--where` too. Out: the rows that pass, in new frames; the frame that came in is never changed. Shares are 0..1; a
-class that a model does not know has none. Knows nothing of files, questions, pages or charts.
+Each entry of `FILTERS` combines key, label, codec and predicate. `Filters.decode` reads the query text that the
+dashboard's URL and the `--where` option share; `select` returns the matching rows of a `Store.table` frame as a new
+frame. Shares are 0..1; a class that a model does not know has no value and does not match.
 """
 
 import math
@@ -21,10 +21,10 @@ from seglib.query.columns import agreement, blobs, coded, numbers, present, shar
 from seglib.store import tags
 
 Value = tuple[str, ...] | tuple[float, float] | str
-"""Of a filter: chosen names (`""` stands for null), a range with both ends inside, or a text."""
+"""Value of a filter: chosen names (`""` means null), a range that includes both ends, or a text."""
 
 MOST_COUNT = 10**9
-"""The upper end of a range of whole numbers that has none."""
+"""Upper end of an integer range that is open at the top."""
 
 
 # --- columns that follow from others -----------------------------------------------------------------------------
@@ -35,28 +35,28 @@ MOST_COUNT = 10**9
 
 @dataclass(frozen=True)
 class Filter(ABC):
-    """One way to narrow the table: key in the URL, label on the page, codec, predicate."""
+    """One kind of filter: URL key, page label, codec and predicate."""
 
     key: str
     label: str
 
     per_class: ClassVar[bool] = False
-    """Its key carries a class name behind a dot: `share.cat`."""
+    """Whether the key is followed by a dot and a class name, as in `share.cat`."""
 
     @abstractmethod
     def decode(self, texts: list[str]) -> Value:
-        """The value that these texts, all with this key, spell. Raises `FilterError`."""
+        """Parse all texts given for this key. Raises `FilterError`."""
 
     def encode(self, value: Value) -> list[str]:
         return [value] if isinstance(value, str) else [str(v) for v in value]
 
     @abstractmethod
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        """bool per row; `name` is the class behind the key's dot."""
+        """bool per row; `name` is the class name after the dot in the key, if any."""
 
 
 class Names(Filter):
-    """Any of the chosen names."""
+    """Matches any of the chosen names."""
 
     def decode(self, texts: list[str]) -> tuple[str, ...]:
         return tuple(sorted(set(texts)))
@@ -64,19 +64,19 @@ class Names(Filter):
 
 @dataclass(frozen=True)
 class Choice(Names):
-    """The values of a column; the empty text stands for rows without a value."""
+    """Matches values of a column; the empty text matches rows without a value."""
 
     column: Callable[[pd.DataFrame], pd.Series]
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         codes, names = coded(self.column(table))
-        chosen = np.array([*(name in value for name in names), "" in value])  # the last one: a code of -1
+        chosen = np.array([*(name in value for name in names), "" in value])  # the last one is for code -1 (null)
         return pd.Series(chosen[codes], table.index)
 
 
 @dataclass(frozen=True)
 class Present(Names):
-    """The classes that are present."""
+    """Matches rows where any of the chosen classes is present."""
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         found = pd.Series(False, table.index)
@@ -87,7 +87,7 @@ class Present(Names):
 
 @dataclass(frozen=True)
 class Tagged(Names):
-    """Any of the chosen tags; the empty text stands for photos without one."""
+    """Matches any of the chosen tags; the empty text matches untagged images."""
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         column = table["tags"].astype("category")
@@ -96,9 +96,9 @@ class Tagged(Names):
 
 
 class UnitRange(Filter):
-    """Between two numbers of 0..1, both included: `0.1..0.9`, `0.1..`, `..0.9`; rows without a value do not pass.
+    """Range within 0..1 that includes both ends: `0.1..0.9`, `0.1..`, `..0.9`. Rows without a value do not match.
 
-    `0.1..<0.2` leaves 0.2 itself out, so that bins that touch share no row: the upper end is the number before it.
+    `0.1..<0.2` excludes 0.2, so that adjacent bins share no row: the upper end becomes the next smaller float.
     """
 
     def decode(self, texts: list[str]) -> tuple[float, float]:
@@ -120,7 +120,7 @@ class UnitRange(Filter):
 
 @dataclass(frozen=True)
 class ClassRange(UnitRange):
-    """The share of one class: `share.cat=0.1..1`."""
+    """Range of the share of one class: `share.cat=0.1..1`."""
 
     per_class: ClassVar[bool] = True
 
@@ -130,7 +130,7 @@ class ClassRange(UnitRange):
 
 @dataclass(frozen=True)
 class Range(UnitRange):
-    """A column."""
+    """Range of a column with values 0..1."""
 
     column: Callable[[pd.DataFrame], pd.Series]
 
@@ -139,7 +139,7 @@ class Range(UnitRange):
 
 
 class CountRange(Filter):
-    """Between two whole numbers, both included: `1..3`, `2..`, `..3`, `2`; rows without a value do not pass."""
+    """Integer range that includes both ends: `1..3`, `2..`, `..3`, `2`. Rows without a value do not match."""
 
     def decode(self, texts: list[str]) -> tuple[int, int]:
         low_text, dots, high_text = texts[-1].partition("..")
@@ -159,7 +159,7 @@ class CountRange(Filter):
 
 @dataclass(frozen=True)
 class Count(CountRange):
-    """A column of whole numbers."""
+    """Range of an integer column."""
 
     column: Callable[[pd.DataFrame], pd.Series]
 
@@ -169,7 +169,7 @@ class Count(CountRange):
 
 @dataclass(frozen=True)
 class ClassCount(CountRange):
-    """The connected regions of one class: `blobs.cat=2..`."""
+    """Range of the number of connected regions of one class: `blobs.cat=2..`."""
 
     per_class: ClassVar[bool] = True
 
@@ -179,7 +179,7 @@ class ClassCount(CountRange):
 
 @dataclass(frozen=True)
 class Text(Filter):
-    """The column contains this text, upper and lower case alike."""
+    """Matches if the column contains this text, ignoring case."""
 
     column: Callable[[pd.DataFrame], pd.Series]
 
@@ -221,11 +221,11 @@ FILTERS: dict[str, Filter] = {
 
 
 class Filters(Mapping[str, Value]):
-    """An immutable set of filters; key -> value, in the order of `FILTERS`.
+    """Immutable mapping key -> value of active filters, in the order of `FILTERS`.
 
     `Filters({"label": ("cats",), "share.cat": (0.1, 1.0)}).encode() == "label=cats&share.cat=0.1..1"`, and
-    `Filters.decode` reads it back. An empty value (no name, no text) is no filter and is dropped; a range of 0..1
-    stays, since it leaves out the rows without a value.
+    `Filters.decode` is the inverse. Empty values (no names, no text) are dropped; a range of 0..1 is kept, because it
+    excludes rows without a value.
     """
 
     def __init__(self, values: Mapping[str, Value] | None = None) -> None:
@@ -250,12 +250,12 @@ class Filters(Mapping[str, Value]):
         return f"Filters({self.encode()!r})"
 
     def replaced(self, key: str, value: Value | None) -> "Filters":
-        """With this filter set to `value`, or taken out if None."""
+        """A copy with this filter set to `value`, or removed if `value` is None."""
         others = {k: v for k, v in self._values.items() if k != key}
         return Filters(others if value is None else others | {key: value})
 
     def pairs(self) -> list[tuple[str, str]]:
-        """(key, text) for each value, decoded: what a URL's query says."""
+        """(key, text) pairs of the URL query, before percent-encoding."""
         return [(key, text) for key, value in self.items() for text in entry_of(key)[0].encode(value)]
 
     def encode(self) -> str:
@@ -263,7 +263,7 @@ class Filters(Mapping[str, Value]):
 
     @classmethod
     def decode(cls, text: str) -> "Filters":
-        """Raises `FilterError` at the first thing that cannot be read."""
+        """Parse a URL query. Raises `FilterError` at the first invalid part."""
         text = text.strip().removeprefix("?")
         if not text:
             return cls()
@@ -283,7 +283,7 @@ class Filters(Mapping[str, Value]):
 
 
 def entry_of(key: str) -> tuple[Filter, str]:
-    """`share.cat` -> (the entry `share`, "cat"); `label` -> (the entry `label`, "")."""
+    """`share.cat` -> (entry `share`, "cat"); `label` -> (entry `label`, ""). Raises `FilterError`."""
     name, _, class_name = key.partition(".")
     entry = FILTERS.get(name)
     if entry is None or entry.per_class != bool(class_name):
@@ -293,7 +293,7 @@ def entry_of(key: str) -> tuple[Filter, str]:
 
 
 def select(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
-    """The rows that pass every filter, in their order."""
+    """The rows that match every filter, in their original order."""
     keep = np.ones(len(table), bool)
     for key, value in filters.items():
         keep &= passing(table, key, value)
@@ -301,20 +301,20 @@ def select(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
 
 
 def passing(table: pd.DataFrame, key: str, value: Value) -> NDArray[np.bool_]:
-    """bool (rows,): those that pass this one filter."""
+    """bool (rows,): whether each row matches this filter."""
     entry, class_name = entry_of(key)
     matches: NDArray[np.bool_] = entry.matches(table, value, class_name).to_numpy(bool, na_value=False)
     return matches
 
 
 def _checked(key: str, value: Value) -> Value:
-    """The value as the entry's own codec would give it back."""
+    """Normalize a value by encoding and decoding it with its filter."""
     entry, _ = entry_of(key)
     return entry.decode(entry.encode(value)) if len(value) else ()
 
 
 def below(number: float) -> float:
-    """The greatest number under this one: the upper end of a range that leaves it out."""
+    """The next smaller float: the upper end of a range that excludes `number`."""
     return math.nextafter(number, -math.inf)
 
 
@@ -323,7 +323,7 @@ def _number(value: float) -> str:
 
 
 def _upper_end(high: float) -> str:
-    """`<0.2` for the number before 0.2, which is much longer."""
+    """Format an upper end; `<0.2` for the float just below 0.2, whose own repr is much longer."""
     following = _number(math.nextafter(high, math.inf))
     return f"<{following}" if len(following) + 1 < len(_number(high)) else _number(high)
 
@@ -335,6 +335,6 @@ def _whole(text: str) -> int:
 
 
 def _between(column: pd.Series, value: tuple[float, float]) -> pd.Series:
-    """bool: no value is in no range."""
+    """bool per row: whether the value is in the range; False for null."""
     found = numbers(column)
     return pd.Series((found >= value[0]) & (found <= value[1]), column.index)

@@ -1,4 +1,4 @@
-"""Bins for the dashboard's charts, computed from the table."""
+"""Compute the binned data of the dashboard's charts from the table."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from seglib.query.statistics import _known, _labels, _one_run
 
 
 def share_by_label(table: pd.DataFrame) -> pd.DataFrame:
-    """Per folder label (`""` without one) of one run: n, and the mean share of each class, NaN where none knows it."""
+    """Per folder label (`""` = no label) of one run: n and the mean share of each class, NaN if no model knows it."""
     _one_run(table)
     codes, labels = _labels(table)
     columns: dict[str, NDArray[Any]] = {"n": np.bincount(codes, minlength=len(labels))}
@@ -27,9 +27,9 @@ def share_by_label(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def histogram(values: pd.Series, bins: int = 20) -> pd.DataFrame:
-    """int64 counts of values within 0..1 in equally wide bins: low, high, count. NaN is left out; 1 is in the last.
+    """Count values within 0..1 in bins of equal width: low, high, count (int64). NaN is ignored.
 
-    A bin holds its lower end and not its upper one, the last holds both.
+    Bins include their lower end and exclude their upper one; the last bin includes both.
     """
     edges = _unit_edges(bins)
     counts = np.bincount(_bin_of(_known(values), edges), minlength=bins)
@@ -37,9 +37,9 @@ def histogram(values: pd.Series, bins: int = 20) -> pd.DataFrame:
 
 
 def density(x: pd.Series, y: pd.Series, bins: tuple[int, int] = (50, 20)) -> pd.DataFrame:
-    """Photos per square of two measures of 0..1: x_low, x_high, y_low, y_high, count; squares without one are left out.
+    """2-D histogram of two measures within 0..1: x_low, x_high, y_low, y_high, count; empty cells are omitted.
 
-    `bins`: along x, along y. Ends belong to squares as in `histogram`. Rows that lack one of the two are left out.
+    `bins`: along x, along y. Cells include their ends as in `histogram`. Rows missing either value are ignored.
     """
     both = (x.notna() & y.notna()).to_numpy(bool)
     x_edges, y_edges = (_unit_edges(number) for number in bins)
@@ -59,9 +59,9 @@ def density(x: pd.Series, y: pd.Series, bins: tuple[int, int] = (50, 20)) -> pd.
 
 
 def image_sizes(table: pd.DataFrame, most: int = 24) -> pd.DataFrame:
-    """Photos per square of width and height, as `density`; all ends are whole pixels and belong to the square.
+    """2-D histogram of image width and height, columns as in `density`; cells include both ends, in whole pixels.
 
-    Squares are of a round number of pixels, so that at most about `most` of them lie side by side.
+    Cells are squares whose side is a round number of pixels (1, 2, 5, 10, ...), at most about `most` along each axis.
     """
     sides = [table[name].to_numpy(np.int64) for name in ("width", "height")]
     if not len(table):
@@ -80,9 +80,9 @@ def image_sizes(table: pd.DataFrame, most: int = 24) -> pd.DataFrame:
 
 
 def blob_counts(table: pd.DataFrame, names: Sequence[str], most: int = 5) -> pd.DataFrame:
-    """int64: photos of one run by the number of connected regions (rows 0..`most`) of each class (columns).
+    """int64: number of images of one run by region count (rows 0..`most`) and class (columns).
 
-    The last row is `most` or more. A region holds at least `PRESENT_SHARE` of the grid.
+    The last row means `most` or more. A region is connected and covers at least `PRESENT_SHARE` of the mask.
     """
     _one_run(table)
     counts = {}
@@ -93,13 +93,13 @@ def blob_counts(table: pd.DataFrame, names: Sequence[str], most: int = 5) -> pd.
 
 
 SPREAD: dict[str, float] = {"low": 0.05, "q1": 0.25, "median": 0.5, "q3": 0.75, "high": 0.95}
-"""Column of `share_spread_by_label` -> quantile."""
+"""Quantile of each column of `share_spread_by_label`."""
 
 
 def share_spread_by_label(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Per folder label (`""` without one) of one run: n, mean and the quantiles of `SPREAD` of the class's share.
+    """Per folder label (`""` = no label) of one run: n, mean and the `SPREAD` quantiles of the class's share.
 
-    Photos whose model does not know the class are left out, and labels that have no others.
+    Images whose model does not know the class are ignored; labels with no other images are omitted.
     """
     _one_run(table)
     label = table["label"].astype("object")
@@ -109,16 +109,16 @@ def share_spread_by_label(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _unit_edges(bins: int) -> NDArray[np.float64]:
-    """float64 (bins + 1,), 0..1: short decimals, since they are written into URLs."""
+    """Bin edges, float64 (bins + 1,), 0..1; rounded to short decimals because they appear in URLs."""
     return np.round(np.linspace(0, 1, bins + 1), 10)
 
 
 def _bin_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
-    """intp (N,): the bin of each value, exactly by its ends; the last bin holds its upper end too."""
+    """intp (N,): bin of each value by exact comparison with the edges; the last bin includes its upper end."""
     return np.minimum(np.searchsorted(edges, values, side="right") - 1, len(edges) - 2)
 
 
 def _round_step(least: float) -> int:
-    """The smallest of 1, 2, 5, 10, 20, 50 ... that is at least this."""
+    """The smallest of 1, 2, 5, 10, 20, 50, ... that is at least `least`."""
     power = 10 ** max(math.ceil(math.log10(least)) - 1, 0) if least > 1 else 1
     return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= least)

@@ -1,1 +1,1 @@
-"""The store: plain JSON, Parquet, PNG and JPEG files that hold all that runs computed."""
+"""Keep the results of all runs in a store of plain JSON, Parquet, PNG and JPEG files."""

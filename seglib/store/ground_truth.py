@@ -1,9 +1,9 @@
-"""Ground truths in the store: `truths/<8 hex of the folder>/`, so that they can be looked at beside what runs saw.
+"""Import ground truth masks into the store, so that they can be viewed next to the masks of runs.
 
-In: a folder of masks, photos of the table. Out: `truth.json` (name, format, classes; no path of this machine),
-`files/part-*.parquet` (which mask belongs to which picture) and `masks/<ab>/<id>.png`, palette PNG of class indices
-with 255 as void, at the photo's size. A file of the truth is read again only when its size or time changed. Knows
-nothing of runs and measures.
+`take_in` matches a folder of masks with the images of the table. Each ground truth lies in `truths/<8 hex>/`:
+`truth.json` (name, format, classes; no local paths), `files/part-*.parquet` (which mask belongs to which image) and
+`masks/<ab>/<id>.png`, palette PNG of class indices at the image's size, 255 = void. A mask file is read again only if
+its size or modification time has changed.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ FILES = pa.schema(
         *(("truth", pa.string()), ("scan", pa.int64())),
     ]
 )
-"""`path` of the mask below the truth's folder; `truth` is the id of what it says."""
+"""`path` is relative to the ground truth folder; `truth` is the mask id, a hash of the mask's content."""
 
 
 _REMEDY = "evaluate again, which writes it anew"
@@ -40,14 +40,14 @@ _REMEDY = "evaluate again, which writes it anew"
 @dataclass(frozen=True, kw_only=True)
 class Truth:
     id: str
-    """8 hex digits of the resolved folder and the format."""
+    """First 8 hex digits of the SHA-256 of resolved folder, format and classes."""
     name: str
     format: str
     classes: tuple[str, ...]
 
 
 def all_truths(store: Store) -> list[Truth]:
-    """Those whose record can be read, by name."""
+    """All ground truths with a readable record, sorted by name."""
     found = []
     for file in store.path.glob("truths/*/truth.json"):
         with contextlib.suppress(Damaged):
@@ -56,7 +56,7 @@ def all_truths(store: Store) -> list[Truth]:
 
 
 def find(store: Store, name: str) -> Truth:
-    """By id or name."""
+    """Find a ground truth by id or name. Raises `UnknownName`."""
     known = all_truths(store)
     by_name = {one.name: one for one in known} | {one.id: one for one in known}
     if name not in by_name:
@@ -65,7 +65,11 @@ def find(store: Store, name: str) -> Truth:
 
 
 def register(store: Store, folder: Path, kind: str, classes: tuple[str, ...] | None = None) -> Truth:
-    """The truth of this folder in this format; `classes` are those of its indices, by default the 21 of VOC."""
+    """Return the ground truth of this folder and format, writing its record if it is missing or damaged.
+
+    `classes` names the mask indices, by default the 21 VOC classes; trimaps always use `annotations.TRIMAP_CLASSES`.
+    Raises `DatasetError` if the folder does not exist.
+    """
     if not folder.is_dir():
         raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks with --truth.")
     named = annotations.TRIMAP_CLASSES if kind == "trimap" else classes or VOC_CLASSES
@@ -82,10 +86,10 @@ def id_of(folder: Path, kind: str, classes: tuple[str, ...]) -> str:
 
 
 def take_in(store: Store, about: Truth, folder: Path, photos: pd.DataFrame) -> pd.DataFrame:
-    """Match the photos (path, label, width, height, image_id) with the masks below the folder, read what is new.
+    """Match images (path, label, width, height, image_id) with the masks in a folder and import new masks.
 
-    Returns the photos that have a mask, with `truth` (the mask's id) and `mask` (its path). Raises `DatasetError` for a
-    mask of another size than its photo, and for equal photos whose masks differ.
+    Returns the images that have a mask, with `truth` (mask id) and `mask` (mask path). Raises `DatasetError` if several
+    datasets contain the same path, a mask's size differs from its image's, or identical images have different masks.
     """
     masks = annotations.masks_in(folder)
     paths = photos["path"].drop_duplicates()
@@ -112,7 +116,7 @@ def take_in(store: Store, about: Truth, folder: Path, photos: pd.DataFrame) -> p
 
 
 def masks_of(store: Store, about: Truth) -> pd.Series:
-    """image_id -> id of the mask that was taken in last."""
+    """Series image_id -> id of the most recently imported mask."""
     return _newest(store, about.id).set_index("image_id")["truth"]
 
 
@@ -125,7 +129,7 @@ def mask_path(store: Store, about: Truth, mask_id: str) -> Path:
 
 
 def mask(store: Store, about: Truth, mask_id: str) -> Mask:
-    """uint8 (H, W): class index of `about.classes`, 255 void."""
+    """uint8 (H, W): indices into `about.classes`, 255 = void. Raises `StoreError` if it is missing or damaged."""
     try:
         return png.read_own_png(mask_path(store, about, mask_id).read_bytes())
     except (OSError, ValueError):
@@ -138,24 +142,24 @@ def mask(store: Store, about: Truth, mask_id: str) -> Mask:
 
 
 def current(store: Store, truth_id: str) -> set[str]:
-    """Ids of the masks that pictures have now."""
+    """Ids of the masks currently assigned to images."""
     return set(_newest(store, truth_id)["truth"])
 
 
 def unused(store: Store) -> list[Path]:
-    """Folders of truths that no run is evaluated against."""
+    """Folders of ground truths that no run was evaluated against."""
     used = {path.name.rpartition("--")[2] for path in store.path.glob("evaluate/*")}
     return [path for path in store.path.glob("truths/*") if path.name not in used]
 
 
 def folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
-    """Every folder of parts, its schema, and the columns of which equal rows are one."""
+    """Yield every folder of parts with its schema and the key columns that identify duplicate rows."""
     for folder in sorted(store.path.glob("truths/*/files")):
         yield folder, FILES, ("path", "image_id")
 
 
 def prune(store: Store, alive: Set[str]) -> None:
-    """Remove what speaks of pictures that are gone, and masks that were replaced."""
+    """Remove rows of images that are not in `alive`, and masks that are no longer in use."""
     for folder in store.path.glob("truths/*"):
         old = parquet_parts.names(folder / "files")
         newest = _newest_of(parquet_parts.read_these(folder / "files", old, FILES))
@@ -169,7 +173,7 @@ def prune(store: Store, alive: Set[str]) -> None:
 
 
 def _newest(store: Store, truth_id: str) -> pd.DataFrame:
-    """The last row of each picture."""
+    """The newest row of each image."""
     return _newest_of(parquet_parts.read(store.path / "truths" / truth_id / "files", FILES))
 
 
@@ -179,7 +183,7 @@ def _newest_of(rows: pa.Table) -> pd.DataFrame:
 
 
 def _index(store: Store, about: Truth) -> pd.DataFrame:
-    """The newest row of each file and picture, if the mask that it speaks of is there."""
+    """The newest row of each file and image whose mask exists in the store."""
     table = parquet_parts.newest(parquet_parts.read(files_folder(store, about), FILES), ["path", "image_id"])
     frame: pd.DataFrame = table.to_pandas()
     there = np.array([mask_path(store, about, one).exists() for one in frame["truth"]], bool)
@@ -199,7 +203,7 @@ def _checked(about: Truth, folder: Path, name: str, label: str | None, size_wh: 
 
 
 def _keep(store: Store, about: Truth, mask: Mask) -> str:
-    """Returns the id: SHA-256 of size and values, first 32 hex digits."""
+    """Write the mask unless it exists; return its id, the first 32 hex digits of the SHA-256 of shape and values."""
     mask_id = hashlib.sha256(f"{mask.shape}".encode() + mask.tobytes()).hexdigest()[:32]
     if not (path := mask_path(store, about, mask_id)).exists():
         store.scratch.write(path, png.index_png(mask))
@@ -207,7 +211,7 @@ def _keep(store: Store, about: Truth, mask: Mask) -> str:
 
 
 def _check_alike(joined: pd.DataFrame) -> None:
-    """Counts are kept by content: equal photos cannot have two truths."""
+    """Raise `DatasetError` if identical images have different masks, because counts are stored per image_id."""
     several = joined.groupby("image_id", sort=False)["truth"].nunique()
     for image_id in several.index[several > 1][:1]:
         rows = joined[joined["image_id"] == image_id]
@@ -222,7 +226,7 @@ def _folder(store: Store, about: Truth) -> Path:
 
 
 def damaged(store: Store) -> dict[str, str]:
-    """Id -> why, of each truth whose record cannot be read."""
+    """Map id -> error message for each ground truth whose record cannot be read."""
     return damaged_ones(store.path.glob("truths/*/truth.json"), _read)
 
 

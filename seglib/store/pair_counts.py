@@ -1,8 +1,8 @@
-"""What was counted of pairs of masks, kept in the store, so that no mask is read twice for a comparison.
+"""Store per-image pixel counts of mask pairs, so that comparisons and evaluations never read a mask twice.
 
-In: counts of images. Out: parts of `compare/<runA>--<runB>/`, `compare/consensus-<8 hex>/` and
-`evaluate/<run>--<8 hex of the truth>/`, and what `metrics` asks of them. Appended like a run's statistics, so that a
-kill loses at most what is in flight. Knows nothing of how masks are read or counted.
+Counts are kept as Parquet parts in `compare/<runA>--<runB>/`, `compare/consensus-<8 hex>/` and
+`evaluate/<run>--<8 hex of the ground truth>/`, and read back in the form `metrics` expects. Parts are appended like a
+run's statistics, so a killed process loses at most the uncommitted rows.
 """
 
 import hashlib
@@ -23,13 +23,18 @@ from seglib.metrics.confusion import Counts
 from seglib.store.store import Store
 
 CELLS = pa.schema([("image_id", pa.string()), ("a", pa.uint8()), ("b", pa.uint8()), ("pixels", pa.int64())])
-"""Cells with pixels: the class's index in the first mask (by name of the runs; or in the truth), and in the second."""
+"""Non-zero confusion cells: `a` and `b` are class indices in the masks of the two runs, sorted by run name.
+
+In `TRUTH_CELLS`, `a` is the ground truth and `b` the run.
+"""
 
 CONSENSUS = pa.schema([("image_id", pa.string()), ("agreeing", pa.int64()), ("compared", pa.int64())])
-"""Pixels on which all runs name the same class, of those that all name by a class that all know."""
+"""Pixels where all runs predict the same class (`agreeing`), out of those where every run predicts a class that all
+runs know (`compared`).
+"""
 
 _TRUTH = ("truth", pa.string())
-"""Which mask the counts are of: a file of the truth may change."""
+"""Id of the ground truth mask that was counted, because the ground truth file may change."""
 
 TRUTH_CELLS = CELLS.append(pa.field(*_TRUTH))
 BOUNDARY = pa.schema(
@@ -38,7 +43,7 @@ BOUNDARY = pa.schema(
         *(("prediction", pa.int64()), ("hits_truth", pa.int64()), ("truth_pixels", pa.int64()), _TRUTH),
     ]
 )
-"""`boundary.matches`."""
+"""Results of `boundary.matches`, per image and class."""
 
 CALIBRATION = pa.schema(
     [
@@ -46,7 +51,7 @@ CALIBRATION = pa.schema(
         *(("confidence", pa.float64()), ("correct", pa.int64()), _TRUTH),
     ]
 )
-"""Per bin of confidence: pixels, the sum of their confidences, those that are right."""
+"""Per confidence bin: number of pixels, sum of their confidences, number of correct pixels."""
 
 _RUNS_FILE = "runs.json"
 _RECOUNT = "run again with --verify, or delete the folder above it, and evaluate again, which counts it anew"
@@ -59,13 +64,13 @@ def pair_folder(store: Store, a: str, b: str) -> Path:
 
 
 def consensus_folder(store: Store, runs: Iterable[str]) -> Path:
-    """Of three or more runs, whatever their order; `runs.json` in it says which."""
+    """Folder for the consensus of three or more runs, independent of their order; its `runs.json` lists them."""
     digest = hashlib.sha256("\n".join(sorted(runs)).encode()).hexdigest()[:8]
     return store.path / "compare" / f"consensus-{digest}"
 
 
 def name_runs(store: Store, folder: Path, runs: Iterable[str]) -> None:
-    """Write which runs a consensus is of."""
+    """Write `runs.json`, which lists the runs of a consensus, unless it exists."""
     if not (folder / _RUNS_FILE).exists():
         store.scratch.write(folder / _RUNS_FILE, json.dumps(sorted(runs), indent=1).encode(), durable=True)
 
@@ -79,7 +84,7 @@ def boundary_folder(evaluation: Path) -> Path:
 
 
 def remedy(folder: Path) -> str:
-    """What to do about a damaged part of this folder."""
+    """How the user can repair a damaged part in this folder."""
     return _RECOUNT if folder.name == boundary_folder(folder.parent).name else parquet_parts.COMPUTE_ANEW
 
 
@@ -88,7 +93,7 @@ def calibration_folder(evaluation: Path) -> Path:
 
 
 def version(store: Store) -> str:
-    """Changes whenever counts do: the key of what is cached of comparisons and evaluations."""
+    """Cache key for comparisons and evaluations; changes whenever the counts do."""
     names = sorted(path.relative_to(store.path).as_posix() for path in _every_part(store))
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
@@ -97,9 +102,9 @@ def version(store: Store) -> str:
 
 
 class Appender:
-    """Collects rows for several folders and commits them together: every 512 images or 5 s, and at the end.
+    """Buffer rows for several folders and commit them together, every 512 images or 5 s.
 
-    The folders of one commit are written in the order in which they are given here.
+    The caller commits once more at the end. Each commit writes the folders in the order of `schemas`.
     """
 
     def __init__(self, store: Store, schemas: Mapping[Path, pa.Schema]) -> None:
@@ -108,7 +113,7 @@ class Appender:
         self._images, self._last_commit = 0, time.monotonic()
 
     def add(self, image_id: str, rows: Mapping[Path, Mapping[str, object]]) -> None:
-        """What was counted of one image: per folder, columns (lists or arrays of one length) without image_id."""
+        """Add the counts of one image: per folder, its columns (equally long lists or arrays) without image_id."""
         for folder, columns in rows.items():
             self._rows[folder].append(_table(image_id, columns, self._schemas[folder]))
         self._images += 1
@@ -138,7 +143,7 @@ def counted_ids(folder: Path, schema: pa.Schema) -> set[str]:
 
 
 def counted_truths(folder: Path, schema: pa.Schema) -> set[tuple[str, str]]:
-    """(image_id, truth) of what was counted."""
+    """The (image_id, truth) pairs that have been counted."""
     table = parquet_parts.read(folder, schema, ["image_id", "truth"]).group_by(["image_id", "truth"]).aggregate([])
     return set(zip(table["image_id"].to_pylist(), table["truth"].to_pylist(), strict=True))
 
@@ -146,7 +151,7 @@ def counted_truths(folder: Path, schema: pa.Schema) -> set[tuple[str, str]]:
 def pair_counts(
     store: Store, a: str, b: str, classes: tuple[Sequence[str], Sequence[str]], image_ids: pd.Index
 ) -> tuple[Counts, NDArray[np.bool_]]:
-    """The counts of these different images with `a` first, and which of them have any (N,)."""
+    """Counts of these images (unique ids) with run `a` first, and a bool array (N,) of the images that have counts."""
     table = parquet_parts.read(pair_folder(store, a, b), CELLS)
     names = ("a", "b") if a <= b else ("b", "a")
     return _counts(table.select(["image_id", *names, "pixels"]), classes, image_ids)
@@ -155,7 +160,7 @@ def pair_counts(
 def evaluation_counts(
     store: Store, run: str, truth: str, classes: tuple[Sequence[str], Sequence[str]], truths: pd.Series
 ) -> tuple[Counts, NDArray[np.bool_]]:
-    """The same of a run (`b`) against a truth (`a`); `truths` maps image_id to the truth's mask."""
+    """Like `pair_counts`, for a ground truth (`a`) and a run (`b`); `truths` maps image_id to ground truth mask id."""
     table = _of_truths(parquet_parts.read(evaluation_folder(store, run, truth), TRUTH_CELLS), truths)
     return _counts(table.select(["image_id", "a", "b", "pixels"]), classes, truths.index)
 
@@ -163,7 +168,7 @@ def evaluation_counts(
 def consensus_counts(
     store: Store, runs: Sequence[str], image_ids: pd.Index
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(agreeing, compared) pixels of these different images; 0 for those that were not counted."""
+    """(agreeing, compared) pixels of these images (unique ids): float64 (N,) each, 0 for images without counts."""
     table = parquet_parts.newest(parquet_parts.read(consensus_folder(store, runs), CONSENSUS), ["image_id"])
     at, known = _positions(table["image_id"], image_ids)
     columns = [np.zeros(len(image_ids)) for _ in range(2)]
@@ -173,9 +178,9 @@ def consensus_counts(
 
 
 def boundary_counts(store: Store, run: str, truth: str, truths: pd.Series) -> dict[int, list[NDArray[np.float64]]]:
-    """class's index -> four columns as `boundary.matches`, (N,) each; `truths` as in `evaluation_counts`.
+    """Map class index -> the four columns of `boundary.matches`, float64 (N,) each; `truths` as in `evaluation_counts`.
 
-    An index is the same in truth and prediction.
+    An index means the same class in ground truth and prediction.
     """
     folder = boundary_folder(evaluation_folder(store, run, truth))
     table = _of_truths(parquet_parts.read(folder, BOUNDARY, remedy=remedy(folder)), truths)
@@ -192,7 +197,7 @@ def boundary_counts(store: Store, run: str, truth: str, truths: pd.Series) -> di
 
 
 def calibration_counts(store: Store, run: str, truth: str, truths: pd.Series) -> list[NDArray[np.float64]]:
-    """pixels, confidence, correct: float64 (N, bins) each; zeros for images that were not counted."""
+    """[pixels, confidence, correct]: float64 (N, bins) each; zeros for images without counts."""
     table = _of_truths(
         parquet_parts.read(calibration_folder(evaluation_folder(store, run, truth)), CALIBRATION), truths
     )
@@ -207,7 +212,7 @@ def calibration_counts(store: Store, run: str, truth: str, truths: pd.Series) ->
 def _counts(
     table: pa.Table, classes: tuple[Sequence[str], Sequence[str]], image_ids: pd.Index
 ) -> tuple[Counts, NDArray[np.bool_]]:
-    """Columns: image_id, first, second, pixels. Cells written twice, by two processes, count once."""
+    """Table columns: image_id, first, second, pixels. Cells that two processes both wrote count once."""
     at, known = _positions(table["image_id"], image_ids)
     first, second, pixels = (table.column(i).to_numpy()[known] for i in (1, 2, 3))
     image = at[known]
@@ -224,14 +229,14 @@ def _counts(
 
 
 def _positions(column: pa.ChunkedArray, image_ids: pd.Index) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """(place of each row's image among the ids, whether it is one of them)."""
+    """(position of each row's image in `image_ids` or -1, whether it is in there)."""
     found = pc.index_in(column, value_set=pa.array(image_ids, pa.string()))
     at = found.fill_null(-1).to_numpy().astype(np.intp)
     return at, at >= 0
 
 
 def _of_truths(table: pa.Table, truths: pd.Series) -> pa.Table:
-    """The rows that are of the truth's present masks."""
+    """Keep the rows that were counted against the current ground truth masks."""
     wanted = truths.reindex(table["image_id"].to_pylist()).to_numpy()
     return table.filter(pa.array(wanted == table["truth"].to_numpy(zero_copy_only=False), pa.bool_()))
 
@@ -240,7 +245,7 @@ def _of_truths(table: pa.Table, truths: pd.Series) -> pa.Table:
 
 
 def folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
-    """Every folder of parts, its schema, and the columns of which equal rows are one."""
+    """Yield every folder of parts with its schema and the key columns that identify duplicate rows."""
     for folder in sorted((store.path / "compare").glob("*--*")):
         yield folder, CELLS, ("image_id", "a", "b")
     for folder in sorted((store.path / "compare").glob("consensus-*")):
@@ -252,7 +257,7 @@ def folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
 
 
 def orphans(store: Store, runs: Set[str], truths: Set[str]) -> list[Path]:
-    """Folders of `compare` and `evaluate` that speak of a run or a truth that is not there."""
+    """Folders of `compare` and `evaluate` whose run or ground truth no longer exists."""
     pairs = {"--".join((a, b)) for a in runs for b in runs if a < b}
     evaluations = {f"{run}--{truth}" for run in runs for truth in truths}
     found = [path for path in store.path.glob("compare/*") if not path.name.startswith("consensus-")]
@@ -262,7 +267,7 @@ def orphans(store: Store, runs: Set[str], truths: Set[str]) -> list[Path]:
 
 
 def _runs_of(consensus: Path) -> set[str]:
-    """None of a run if it cannot be read: then the folder belongs to nothing."""
+    """The runs of a consensus; an unknown run `""` if `runs.json` is unreadable, which makes the folder an orphan."""
     try:
         return set(json.loads((consensus / _RUNS_FILE).read_bytes()))
     except (OSError, ValueError, TypeError):

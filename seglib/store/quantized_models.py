@@ -1,4 +1,4 @@
-"""The int8 models that a store keeps in `int8/<model>-<resize>-<8 hex>/`, each with a `calibration.json`."""
+"""Look up the int8 models of a store: `int8/<model>-<resize>-<8 hex>/`, each with a `calibration.json`."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from seglib.store.store import Store
 
 
 def recorded_sha256(folder: Path) -> str | None:
-    """SHA-256 of the model as its `calibration.json` records it; None if that file cannot be read."""
+    """SHA-256 of the model as recorded in `calibration.json`; None if that file cannot be read."""
     try:
         return str(json.loads((folder / "calibration.json").read_bytes())["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -15,6 +15,6 @@ def recorded_sha256(folder: Path) -> str | None:
 
 
 def unused_folders(store: Store) -> list[Path]:
-    """Folders of models that no run of the store was made with."""
+    """Folders of models that no run of the store uses."""
     used = {run.recipe.get("quantised_sha256") for run in store.runs()}
     return [folder for folder in sorted(store.path.glob("int8/*")) if recorded_sha256(folder) not in used]

@@ -1,7 +1,6 @@
-"""What a store's records say of its data sets and runs.
+"""Read and validate the JSON records of a store's datasets and runs.
 
-In: `dataset.json`, `run.json`. Out: `Dataset`, `Run`, or `Damaged` where a record is not what was written. Knows
-nothing of what lies beside the records.
+`dataset.json` -> `Dataset`, `run.json` -> `Run`; raises `Damaged` if a record is invalid.
 """
 
 import math
@@ -16,7 +15,7 @@ from seglib.errors import StoreError
 from seglib.fileio import json_record
 
 SCHEMA = 1
-"""Of the layout on disk. A store with a higher number was made by a newer version and is not touched."""
+"""Version of the layout on disk. A store with a higher number comes from a newer version and is left untouched."""
 
 _DATASET_REMEDY = "run over the folder of its photos again, which writes it anew"
 _RUN_REMEDY = "the command that made the run writes it anew with --verify; or remove the run (prune --run)"
@@ -25,15 +24,15 @@ _RUN_REMEDY = "the command that made the run writes it anew with --verify; or re
 @dataclass(frozen=True)
 class Dataset:
     id: str
-    """8 hex digits of the resolved root."""
+    """First 8 hex digits of the SHA-256 of the resolved root."""
     name: str
-    """Unique in its store; the `dataset` column of the table."""
+    """Unique within the store; value of the table's `dataset` column."""
     root: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What `run.json` says: how the masks were made, and each invocation that added to them."""
+    """Contents of `run.json`: how the masks were computed, and every invocation that added to them."""
 
     run: str
     model: str
@@ -78,7 +77,7 @@ def read_run(file: Path) -> Run:
 
 
 def _is_sound(run: Run) -> bool:
-    """Whether its record is of the kinds that were written; nothing says so of a file that somebody changed."""
+    """Check the type of every field, since the file may have been edited by hand."""
     texts = (run.run, run.model, run.resize, run.created)
     known = (run.precision, run.weights_sha256)
     return (
@@ -104,7 +103,7 @@ def _is_invocation(one: object) -> bool:
 
 
 def damaged_ones(files: Iterable[Path], read: Callable[[Path], object]) -> dict[str, str]:
-    """Name of the record's folder -> why it cannot be read; not those that were removed since they were listed."""
+    """Map folder name -> error message for each unreadable record, skipping records that were deleted meanwhile."""
     found = {}
     for file in sorted(files):
         try:
@@ -116,5 +115,5 @@ def damaged_ones(files: Iterable[Path], read: Callable[[Path], object]) -> dict[
 
 
 def now() -> str:
-    """UTC, ISO 8601, to the microsecond."""
+    """Current UTC time in ISO 8601 with microseconds."""
     return datetime.now(UTC).isoformat()

@@ -1,6 +1,6 @@
-"""The table: its columns, and how what is known of files meets what a run saw of their content.
+"""Define the Arrow schemas of a store and join file rows with a run's statistics into the table.
 
-In: the rows of parts, as Arrow. Out: Arrow tables, and pandas frames of them. Knows nothing of where parts lie.
+Works on Arrow tables; `frame_of` converts them to pandas.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ FILES_SCHEMA = pa.schema(
     ]
 )
 VANISHED = "vanished"
-"""`reason` of the row that takes a file out of the table; what was known of it stays in that row."""
+"""`reason` of a file that is gone and no longer in the table; its row keeps what was known about it."""
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 PRESENT = pa.schema(
@@ -32,10 +32,10 @@ PRESENT = pa.schema(
         *(("width", pa.int32()), ("height", pa.int32()), ("image_id", pa.string())),
     ]
 )
-"""The part of the table that files bring."""
+"""The table columns that describe files."""
 
 STAMPS = pa.schema([("bytes", pa.int64()), ("mtime_ns", pa.int64())])
-"""What of a file tells whether it has changed."""
+"""File columns that show whether a file has changed."""
 
 _CATEGORIES = ("dataset", "split", "label", "run", "model", "dominant", "animal")
 _NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.uint16(): pd.UInt16Dtype()}
@@ -54,7 +54,7 @@ def stats_schema(classes: Sequence[str]) -> pa.Schema:
 
 
 def newest_files(rows: pa.Table) -> pa.Table:
-    """The newest row of each path, by path; `path` and `scan` are among the columns."""
+    """The newest row of each path, sorted by path; `path` and `scan` must be among the columns."""
     rows = rows.sort_by([("path", "ascending"), ("scan", "ascending")])
     paths = rows["path"].combine_chunks()
     last = pc.not_equal(paths[1:], paths[:-1]).to_numpy(zero_copy_only=False)
@@ -69,7 +69,7 @@ def table_schema(classes: Sequence[str]) -> pa.Schema:
 
 
 def joined(files: pa.Table, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
-    """The files that the run has computed, in their order, with its statistics; and their places among all files."""
+    """(files that the run has computed, in order, with their statistics; their positions in `files`)."""
     at = pc.index_in(files["image_id"], value_set=stats["image_id"])
     places = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
     if at.null_count:
@@ -83,7 +83,7 @@ def joined(files: pa.Table, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArra
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
-    """As pandas: names as categories in alphabetical order, integers that are not always known as Int32 and UInt16."""
+    """Convert to pandas: names become alphabetical categories, integer columns with nulls become Int32 or UInt16."""
     columns: dict[str, Any] = {}
     for name in table.column_names:
         column = table[name]

@@ -1,8 +1,8 @@
-"""The store: what is known of each file and what each run saw, in plain JSON, Parquet, PNG and JPEG files.
+"""Read and write a store: datasets, runs, statistics and masks in plain JSON, Parquet, PNG and JPEG files.
 
-In: records, statistics, masks. Out: pandas frames, masks, pictures. The layout is drawn in the README; every file can
-be read without this program: what its records say is `catalog.py`, what its rows are `table.py`. Readers work during a
-run; nothing here needs torch. Knows nothing of how a mask is made, of filters, or of pages.
+The entry point is `Store`; `Store.table` returns the pandas frame that filters, statistics and exports work on. The
+README shows the layout, and every file can be read without this program: `records.py` defines the JSON records,
+`schemas.py` the rows. A store can be read while a run writes to it. Does not need torch.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ _PLACE_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
 
 
 class Store:
-    """A folder with everything that was computed. `Store(path)` opens it, `Store.create(path)` makes it if need be."""
+    """A folder with all results. `Store(path)` opens it; `Store.create(path)` creates it first if it does not exist."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -89,8 +89,10 @@ class Store:
     # --- data sets and their files -------------------------------------------------------------------------------
 
     def datasets(self) -> list[Dataset]:
-        """All data sets, sorted by name. One whose record is damaged goes by its id, and its photos are nowhere, until
-        a run over its folder writes the record anew.
+        """All datasets, sorted by name.
+
+        A dataset with a damaged record gets its id as name and a root that does not exist, until a run over its folder
+        rewrites the record.
         """
         found = []
         for file in sorted((self.path / "datasets").glob("*/dataset.json")):
@@ -101,7 +103,7 @@ class Store:
         return sorted(found, key=lambda d: (d.name, d.id))
 
     def damaged_datasets(self) -> dict[str, str]:
-        """Id -> why, of each data set whose record cannot be read."""
+        """Map id -> error message for each dataset whose record cannot be read."""
         return damaged_ones(self.path.glob("datasets/*/dataset.json"), read_dataset)
 
     def dataset(self, name: str) -> Dataset:
@@ -111,7 +113,10 @@ class Store:
         return by_name[name]
 
     def register(self, root: Path, title: str | None = None) -> Dataset:
-        """The data set of this folder; a new one is named after the folder, and its id if that name is taken."""
+        """Return the dataset of this folder, adding or renaming it if needed.
+
+        A new dataset is named `title` or after its folder; if that name is taken, its id is appended.
+        """
         root = root.resolve()
         dataset_id = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
         others = self.datasets()
@@ -126,12 +131,12 @@ class Store:
         return Dataset(dataset_id, name, root)
 
     def files(self, dataset: Dataset) -> pd.DataFrame:
-        """The newest row of each path that was ever seen, failures and vanished ones included (`FILES_SCHEMA`)."""
+        """The newest row of each path ever scanned, including failed and vanished files (`FILES_SCHEMA`)."""
         files: pd.DataFrame = self._newest_files(dataset).to_pandas(integer_object_nulls=True)
         return files
 
     def places(self, image_ids: Sequence[str]) -> pd.DataFrame:
-        """The files with this content as of their newest scan, without reading the whole index.
+        """Files that had this content at their newest scan, found without reading the whole index.
 
         Columns: dataset, path, bytes, mtime_ns, image_id.
         """
@@ -150,12 +155,12 @@ class Store:
         return found.loc[now_there, _PLACE_COLUMNS].reset_index(drop=True)
 
     def failures(self) -> pd.DataFrame:
-        """One row per file that could not be read: dataset, path, label, reason, detail."""
+        """One row per unreadable file: dataset, path, label, reason, detail."""
         columns = ["path", "label", "reason", "detail"]
         frames = [pd.DataFrame(columns=["dataset", *columns])]
         for dataset in self.datasets():
             files = self._newest_files(dataset, [*columns, "scan"])
-            failed = files.filter(pc.not_equal(files["reason"], VANISHED)).select(columns)  # null is not unequal
+            failed = files.filter(pc.not_equal(files["reason"], VANISHED)).select(columns)  # drops nulls too
             frames.append(failed.to_pandas().assign(dataset=dataset.name)[["dataset", *columns]])
         return pd.concat([frame for frame in frames if len(frame)] or frames[-1:], ignore_index=True)
 
@@ -165,7 +170,7 @@ class Store:
     # --- runs and their statistics -------------------------------------------------------------------------------
 
     def runs(self) -> list[Run]:
-        """All runs whose record can be read, the one used last at the end; the others are `damaged_runs`."""
+        """All runs with a readable record, most recently used last; `damaged_runs` returns the others."""
         found = []
         for file in (self.path / "runs").glob("*/run.json"):
             with contextlib.suppress(StoreError):
@@ -173,11 +178,11 @@ class Store:
         return sorted(found, key=lambda run: (run.last_used, run.run))
 
     def damaged_runs(self) -> dict[str, str]:
-        """Name -> why, of each run whose record is damaged, or of a newer version."""
+        """Map name -> error message for each run whose record is damaged or was written by a newer version."""
         return damaged_ones(self.path.glob("runs/*/run.json"), read_run)
 
     def run(self, name: str | None = None) -> Run:
-        """A run by its name; the one used last if no name is given."""
+        """The run with this name; the most recently used run if no name is given."""
         if name is None and (runs := self.runs()):
             return runs[-1]
         files = {p.parent.name: p for p in sorted((self.path / "runs").glob("*/run.json"))}
@@ -188,7 +193,10 @@ class Store:
     def add_run(
         self, recipe: Recipe, *, parameters: int, versions: Mapping[str, str], anew_if_damaged: bool = False
     ) -> Run:
-        """The run of this recipe; its `run.json` is written if it is new, or if it is damaged and that is wanted."""
+        """Return the run of this recipe, creating its `run.json` if it does not exist.
+
+        A damaged `run.json` raises `Damaged`, or is rewritten if `anew_if_damaged` is set.
+        """
         fields = asdict(recipe)
         return self.keep_run(
             Run(
@@ -203,7 +211,7 @@ class Store:
         )
 
     def keep_run(self, run: Run, *, anew_if_damaged: bool = False) -> Run:
-        """The stored run of this name; its `run.json` is written as in `add_run`."""
+        """Return the stored run of this name, writing its `run.json` under the same conditions as `add_run`."""
         file = self.path / "runs" / run.run / "run.json"
         if file.exists():
             try:
@@ -221,12 +229,12 @@ class Store:
             self._write_run(current)
 
     def stats(self, run: Run) -> pd.DataFrame:
-        """What the content of each picture decides: one row per image_id (`stats_schema`)."""
+        """Statistics of a run, one row per image_id (`stats_schema`)."""
         stats: pd.DataFrame = parquet_parts.newest(self._stats(run), ["image_id"]).to_pandas()
         return stats
 
     def measures(self, run: Run, image_ids: Sequence[str]) -> pd.DataFrame:
-        """How sure the run was of these pictures, without reading all its statistics: image_id and `MEASURES`."""
+        """Confidence measures of these images (image_id and `MEASURES`), without reading all statistics of the run."""
         columns = ["image_id", *MEASURES]
         schema = stats_schema(run.classes)
         table = parquet_parts.read(self.stats_folder(run), schema, columns, where=("image_id", image_ids))
@@ -234,7 +242,7 @@ class Store:
         return found
 
     def _stats(self, run: Run) -> pa.Table:
-        """Every row, oldest first."""
+        """All rows of a run's statistics, oldest first."""
         return parquet_parts.read(self.stats_folder(run), stats_schema(run.classes))
 
     def computed_ids(self, run: str, classes: Sequence[str]) -> set[str]:
@@ -242,7 +250,7 @@ class Store:
         return set(table["image_id"].to_pylist())
 
     def row_count(self, run: Run) -> int:
-        """Rows of a run's statistics, from the parts' footers alone: at once, whatever their number."""
+        """Number of rows in a run's statistics; fast, because it reads only the footers of the parts."""
         return parquet_parts.row_count(self.stats_folder(run))
 
     def stats_folder(self, run: Run) -> Path:
@@ -261,14 +269,14 @@ class Store:
         with_tags: bool = True,
         with_scan: bool = False,
     ) -> pd.DataFrame:
-        """One row per file present in the newest scan and run (of all runs and data sets if none are named).
+        """One row per run and file of the newest scan (default: all runs and datasets).
 
         Columns: dataset, path, split, label, width, height, image_id, run, model, grid_width, grid_height,
         px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal, tags.
-        A class that a run's model does not know is null, never 0 (its columns are then Int32 and UInt16).
-        tags: the names in order, joined by `tags.SEPARATOR`, null without any; `with_tags=False` leaves it out.
-        `with_scan=True` adds bytes and mtime_ns, the file's size and time at its scan.
-        Files that a run has not computed yet are missing; failures are in `failures()`.
+        Classes unknown to a run's model are null rather than 0 (their columns are then Int32 and UInt16).
+        tags: sorted names joined by `tags.SEPARATOR`, null if there are none; `with_tags=False` omits the column.
+        `with_scan=True` adds bytes and mtime_ns, the file's size and modification time when it was scanned.
+        Files that a run has not computed yet are omitted; `failures()` lists unreadable files.
         """
         files = self._present([self.dataset(n) for n in datasets] if datasets is not None else self.datasets())
         if runs is None and (damaged := self.damaged_runs()):
@@ -281,12 +289,12 @@ class Store:
         table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in found)], promote_options="default")
         if len(found) > 1:
             table = table.take(np.argsort(np.concatenate([places for _, places in found]), kind="stable"))
-        del files, found  # each as large as the table
+        del files, found  # each of them is as large as the table
         frame = frame_of(table if with_scan else table.drop_columns(STAMPS.names))
         return frame.assign(tags=tags.column(tags.tags_of(self), frame["image_id"])) if with_tags else frame
 
     def _present(self, datasets: Sequence[Dataset]) -> pa.Table:
-        """The files of the newest scan that could be read, with the table's columns, by data set and path."""
+        """Readable files of the newest scan (`PRESENT` and `STAMPS`), sorted by dataset and path."""
         known = [*PRESENT.names[1:], *STAMPS.names]
         tables = [pa.schema([*PRESENT, *STAMPS]).empty_table()]
         for dataset in sorted(datasets, key=lambda one: one.name):
@@ -297,13 +305,13 @@ class Store:
         return pa.concat_tables(tables)
 
     def _newest_files(self, dataset: Dataset, columns: Sequence[str] | None = None) -> pa.Table:
-        """The newest row of each path, by path; `path` and `scan` must be among the columns."""
+        """The newest row of each path, sorted by path; `path` and `scan` must be among the columns."""
         return newest_files(parquet_parts.read(self.files_folder(dataset), FILES_SCHEMA, columns))
 
     def version(self, *, with_tags: bool = True) -> str:
-        """Changes whenever a part or a JSON file does: the key of everything that is cached of this store.
+        """Cache key for everything derived from this store; changes whenever a part or a JSON file does.
 
-        `with_tags=False` is for what does not depend on tags, which change far more often than all else.
+        `with_tags=False` is for results that do not depend on tags, which change far more often than everything else.
         """
         digest = hashlib.sha256()
         patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
@@ -314,7 +322,7 @@ class Store:
         return digest.hexdigest()[:16]
 
     def int8_folder(self, name: str) -> Path:
-        """Where a calibrated model lies or will lie; see `calibrate.py`."""
+        """Folder for a calibrated int8 model; it may not exist yet. See `pipeline/quantization.py`."""
         return self.path / "int8" / name
 
     # --- pictures ------------------------------------------------------------------------------------------------
@@ -326,7 +334,7 @@ class Store:
         return self.path / "thumbs" / _checked(image_id)[:2] / f"{image_id}.jpg"
 
     def mask(self, run: str, image_id: str) -> NDArray[np.uint8]:
-        """uint8 (H, W) at the grid's size."""
+        """Class indices, uint8 (H, W) at grid size. Raises `StoreError` if the mask is missing or damaged."""
         try:
             return png.read_own_png(own_bytes(self.mask_path(run, image_id)))
         except (OSError, ValueError):
@@ -335,7 +343,7 @@ class Store:
             ) from None
 
     def photo(self, dataset: str, path: str) -> Image.Image:
-        """The photo itself, upright RGB, if it is still the one that was scanned."""
+        """The original image as upright RGB. Raises `StoreError` if it is unreadable or has changed since its scan."""
         data_set = self.dataset(dataset)
         files = self.files(data_set)
         known = files[(files["path"] == path) & files["reason"].isna()]
@@ -362,9 +370,10 @@ class Store:
         alpha: float = overlay.ALPHA,
         colours: str = "voc",
     ) -> Image.Image:
-        """The photo under its mask, at the photo's own size; shows itself in a notebook.
+        """The image blended with its mask, at the image's size; displays directly in a notebook.
 
-        `run` may be left out (the one used last that has a mask of it), `dataset` where only one of them has this path.
+        `run` defaults to the most recently used run with a mask of the image; `dataset` is required only if several
+        datasets contain this path. `alpha` (0..1) is the opacity of the mask, `colours` the name of a palette.
         """
         files = self._present([self.dataset(dataset)] if dataset else self.datasets())
         found = frame_of(files.filter(pc.equal(files["path"], path)))
@@ -385,25 +394,25 @@ class Store:
 
 
 def own_bytes(path: Path) -> bytes:
-    """Of a picture of the store. A link is none: `OSError`."""
+    """Read an image file of the store; a symbolic link raises `OSError` where the platform has O_NOFOLLOW."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
         return file.read()
 
 
 def _checked(image_id: str) -> str:
-    """It becomes a path, and comes from a file that somebody may have changed."""
+    """Validate an image_id before it becomes part of a path, since it may come from a tampered file."""
     if not _IMAGE_ID.fullmatch(image_id):
         raise StoreError(f"{image_id[:40]!r} is no image_id: a part of this store was changed, restore it from a copy.")
     return image_id
 
 
 def _refuse_links(store: Path) -> None:
-    """What is written to or deleted from a store stays in it."""
+    """Reject symbolic links, so that writes and deletions cannot leave the store."""
     for folder in (store, *(store / name for name in _FOLDERS)):
         try:
             with os.scandir(folder) as entries:
                 link = next((entry.name for entry in entries if entry.is_symlink()), None)
-        except OSError:  # it is not there
+        except OSError:  # the folder does not exist
             continue
         if link is not None:
             raise StoreError(f"{link!r} in this store is a link, and a store's folders are none: put a folder there.")

@@ -1,9 +1,8 @@
-"""Tags that people put on pictures: an append-only log of actions, and what it says at this moment.
+"""Tag images, using an append-only log of actions below `<store>/tags/`.
 
-In: a store, image ids, the name of a tag. Out: parts below `<store>/tags/`, and the present tags of each image_id. One
-action is one part; an undo is a row that names the action which no longer counts. What is said now is a replay of the
-actions that count, so an undo gives back exactly what was there before, whoever else has tagged meanwhile. Nothing is
-rewritten but by merging and pruning. Knows nothing of runs, filters or pages.
+Each action is written as one part; an undo is a row that names the action it cancels. The current tags are a replay of
+all actions that were not undone, so an undo restores the previous state exactly, even if others have tagged images in
+the meantime. Only merging and pruning rewrite parts.
 """
 
 import contextlib
@@ -31,25 +30,25 @@ SCHEMA = pa.schema(
         *(("time", pa.timestamp("us", "UTC")), ("action", pa.string()), ("undoes", pa.string())),
     ]
 )
-"""`undoes` names the action that no longer counts; all other rows put a tag on a picture or take it off."""
+"""`undoes` is the id of the cancelled action; every row without it adds (`on`) or removes a tag of one image."""
 
 KEY = ("image_id", "tag", "action")
 SEPARATOR = "|"
-"""Between the tags of one picture in the table and in exports; no tag contains it."""
+"""Separates the tags of an image in the table and in exports; no tag contains it."""
 
 MAX_LENGTH = 60
 MERGE_FROM = 64
-"""Parts from which on a new action merges the small ones."""
+"""Number of parts from which a new action merges the small ones."""
 
 _IMAGE_ID = "^[0-9a-f]{32}$"
 REMEDY = "restore it from a copy, or delete it; the tags in it are lost then"
-"""What to do about a damaged part of the log."""
+"""How the user can repair a damaged part of the log."""
 _LINE_ENDS = ("Zl", "Zp")
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Place(Protocol):
-    """A store, as far as tags need it."""
+    """The attributes of a store that tagging needs."""
 
     path: Path
     scratch: WriterScratch
@@ -57,7 +56,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Action:
-    """One tagging: what `undo` takes back as a whole."""
+    """One tagging action, which `undo` reverts as a whole."""
 
     id: str
     tag: str
@@ -67,16 +66,16 @@ class Action:
 
 @dataclass(frozen=True)
 class _Log:
-    """What was done, as numbers with names to them, since it may be millions of rows."""
+    """The log, dictionary-encoded because it may have millions of rows."""
 
     ids: pa.Array
-    """string: the pictures, without repetition."""
+    """string: unique image ids."""
     rows: pd.DataFrame
-    """Oldest first: image (int32, a position in `ids`), tag, on, time, action, undoes."""
+    """Oldest first: image (int32, position in `ids`), tag, on, time, action, undoes."""
 
 
 def tag_name(text: str) -> str:
-    """The name as it is kept: composed (NFC), single spaces. Raises `UsageError` if it cannot be a tag."""
+    """Normalize a tag name (NFC, single spaces). Raises `UsageError` if it is not a valid tag."""
     name = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
     if not name or len(name) > MAX_LENGTH:
         raise UsageError(f"A tag has 1 to {MAX_LENGTH} characters, and this one has {len(name)}: choose another name.")
@@ -86,17 +85,17 @@ def tag_name(text: str) -> str:
 
 
 def tag(store: Place, ids: Iterable[str] | pa.Array, name: str) -> Action | None:
-    """Put the tag on these pictures; None if all of them have it already."""
+    """Add the tag to these images; None if all of them already have it."""
     return _act(store, ids, name, on=True)
 
 
 def untag(store: Place, ids: Iterable[str] | pa.Array, name: str) -> Action | None:
-    """Take the tag off these pictures; None if none of them has it."""
+    """Remove the tag from these images; None if none of them has it."""
     return _act(store, ids, name, on=False)
 
 
 def undo(store: Place, action: str | None = None) -> Action | None:
-    """Take back an action, by default the last one that counts; returns it, or None if there is nothing to undo."""
+    """Undo an action (default: the latest not yet undone) and return it; None if there is nothing to undo."""
     log = _log(store)
     found = _action(_counting(log.rows), action)
     if found is not None:
@@ -105,7 +104,7 @@ def undo(store: Place, action: str | None = None) -> Action | None:
 
 
 def tags_of(store: Place) -> pd.Series:
-    """The tagged pictures: index image_id (unique), values the names in order, joined by `SEPARATOR` (categorical)."""
+    """Tagged images: index image_id (unique), values the sorted tag names joined by `SEPARATOR` (categorical)."""
     log = _log(store)
     present = _present(log.rows)
     images, joined = _combined(present)
@@ -114,20 +113,20 @@ def tags_of(store: Place) -> pd.Series:
 
 
 def column(tagged: pd.Series, image_ids: pd.Series) -> pd.Series:
-    """What `tags_of` says of these pictures, row by row (categorical; null where there is no tag)."""
+    """Look up these images in the result of `tags_of`, row by row (categorical; null for untagged images)."""
     wanted = pa.array(image_ids, pa.string())
     at = pc.index_in(wanted, value_set=pa.array(tagged.index, pa.string())).fill_null(-1).to_numpy(zero_copy_only=False)
-    codes = np.append(tagged.cat.codes.to_numpy(), -1)[at]  # position -1 is the one behind the last
+    codes = np.append(tagged.cat.codes.to_numpy(), -1)[at]  # position -1 hits the appended -1 (no tag)
     return pd.Series(pd.Categorical.from_codes(codes, tagged.cat.categories), image_ids.index, name="tags")
 
 
 def split(tags: object) -> list[str]:
-    """The names in one value of the column."""
+    """Split one value of the `tags` column into tag names."""
     return tags.split(SEPARATOR) if isinstance(tags, str) and tags else []
 
 
 def counts(values: pd.Series) -> dict[str, int]:
-    """Tag -> rows of a column that have it, by name; the empty text for the rows without any, if there are such."""
+    """Map tag -> number of rows that have it, sorted by name; `""` counts untagged rows, if there are any."""
     found: dict[str, int] = {}
     for joined, n in values.value_counts(dropna=False).items():
         for name in split(joined) or [""]:
@@ -136,7 +135,7 @@ def counts(values: pd.Series) -> dict[str, int]:
 
 
 def version(store: Place) -> str:
-    """Changes with each action."""
+    """Cache key that changes with every action."""
     return hashlib.sha256("\n".join(parquet_parts.names(folder(store))).encode()).hexdigest()[:16]
 
 
@@ -144,20 +143,20 @@ def version(store: Place) -> str:
 
 
 def merge(store: Place) -> None:
-    """Small parts become one; every action stays. The caller holds the store's lock."""
+    """Merge small parts into one and keep every action. The caller must hold the store's lock."""
     parquet_parts.merge(store.scratch, folder(store), SCHEMA, KEY)
 
 
 def outdated(store: Place) -> int:
-    """Rows that say nothing about the present: undone, replaced by a later action, or a tag taken off."""
+    """Number of rows without effect on the current tags: undone, superseded, or removing a tag."""
     rows = _log(store).rows
     return len(rows) - len(_present(rows))
 
 
 def compact(store: Place) -> None:
-    """Keep only what holds now; the actions before can no longer be undone. The caller holds the store's lock.
+    """Keep only the current tags; earlier actions can no longer be undone. The caller must hold the store's lock.
 
-    The parts that are read are the parts that are deleted: what others append meanwhile stays.
+    Only the parts that were read are deleted, so parts that others append meanwhile are kept.
     """
     old = parquet_parts.names(folder(store))
     log = _ordered(parquet_parts.read_these(folder(store), old, SCHEMA, remedy=REMEDY))
@@ -194,10 +193,10 @@ def _act(store: Place, ids: Iterable[str] | pa.Array, name: str, *, on: bool) ->
 def _append(
     store: Place, log: _Log, ids: Sequence[str] | pa.Array, name: str, *, on: bool, undoes: str | None = None
 ) -> str:
-    """One action as one part, later than all that is known; returns its id."""
+    """Write an action as one part, timestamped after every known row; returns the action id."""
     action, n = secrets.token_hex(8), len(ids)
     time = pd.Timestamp.now("UTC").as_unit("us")
-    if len(log.rows):  # a clock that went back must not put this action before the others
+    if len(log.rows):  # keep the order even if the system clock was set back
         time = max(time, log.rows["time"].iloc[-1] + pd.Timedelta(1, "us"))
     table = pa.table(
         {
@@ -212,13 +211,13 @@ def _append(
     )
     parquet_parts.append(store.scratch, folder(store), table)
     if len(parquet_parts.names(folder(store))) >= MERGE_FROM:
-        with contextlib.suppress(StoreError), lock(store.path, wait_seconds=0):  # somebody else is at it
+        with contextlib.suppress(StoreError), lock(store.path, wait_seconds=0):  # skip if the store is locked
             merge(store)
     return action
 
 
 def _log(store: Place) -> _Log:
-    """The rows of one action stand together. A row that is being merged may be there twice."""
+    """Read the log. Rows of one action are adjacent; during a merge a row may appear twice."""
     return _ordered(parquet_parts.read(folder(store), SCHEMA, remedy=REMEDY))
 
 
@@ -233,18 +232,18 @@ def _ordered(table: pa.Table) -> _Log:
 
 
 def _counting(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that no undo has taken out, without the undos."""
+    """The rows of actions that were not undone, without the undo rows."""
     return rows[rows["undoes"].isna() & ~rows["action"].isin(rows["undoes"].dropna())]
 
 
 def _present(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that hold now: the newest of each picture and tag, if it puts the tag on."""
+    """The rows in effect: the newest per image and tag, if it adds the tag."""
     newest = _counting(rows).drop_duplicates(["image", "tag"], keep="last")
     return newest[newest["on"]]
 
 
 def _action(counting: pd.DataFrame, wanted: str | None) -> Action | None:
-    """This action, or the last one that can be undone, if it counts."""
+    """The wanted action, by default the latest that can be undone; None if it does not exist or was undone."""
     undoable = counting[counting["action"] != ""]
     if wanted is None and len(undoable):
         wanted = str(undoable["action"].iloc[-1])
@@ -255,7 +254,7 @@ def _action(counting: pd.DataFrame, wanted: str | None) -> Action | None:
 
 
 def _combined(present: pd.DataFrame) -> tuple[NDArray[np.int32], pd.Categorical]:
-    """(image, joined tags) per picture out of one row per picture and tag: tag by tag, so never picture by picture."""
+    """(images, joined tags) from one row per image and tag; loops over tags rather than images for speed."""
     images, places = np.unique(present["image"].to_numpy(np.int32), return_inverse=True)
     codes: NDArray[np.int32] = np.zeros(len(images), np.int32)
     values = [""]
@@ -269,10 +268,10 @@ def _combined(present: pd.DataFrame) -> tuple[NDArray[np.int32], pd.Categorical]
 
 
 def folder(store: Place) -> Path:
-    """Of the log's parts."""
+    """Folder of the log's parts."""
     return store.path / "tags"
 
 
 def _is_control(sign: str) -> bool:
-    """Control characters, surrogates, line ends, and what turns the direction of the text around it."""
+    """True for control characters, surrogates, line and paragraph separators, and bidirectional controls."""
     return unicodedata.category(sign) in ("Cc", "Cs", *_LINE_ENDS) or sign in _BIDI_CONTROLS

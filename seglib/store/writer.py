@@ -1,6 +1,6 @@
-"""Commit what a run learns, in parts, so that a kill at any moment loses at most what is in flight.
+"""Write a run's rows, masks and thumbnails to the store in batches.
 
-In: rows, masks, thumbnails. Out: files of the store. Knows nothing of how they came about.
+The entry point is `Writer`. A killed process loses at most the uncommitted rows.
 """
 
 import time
@@ -22,11 +22,11 @@ COMMIT_SECONDS = 5.0
 
 
 class Writer:
-    """Collects what one invocation learns of one data set in one run, and commits it in parts.
+    """Buffer the results of one invocation for one dataset and run, and commit them in parts.
 
-    Masks and thumbnails are on the disk before the part that speaks of them; so a kill or a power cut at any moment
-    leaves at most masks without a row, which the next invocation writes again, and loses at most what is in flight.
-    Several threads may use it at once.
+    Masks and thumbnails reach the disk before the part that refers to them. A kill or a power cut therefore leaves at
+    most masks without a row, which the next invocation writes again, and loses at most the uncommitted rows.
+    Thread-safe.
     """
 
     def __init__(self, store: Store, dataset: Dataset, run: Run, scan: int) -> None:
@@ -38,7 +38,7 @@ class Writer:
         self._lock = RLock()
 
     def add_file(self, record: Mapping[str, object], **facts: object) -> None:
-        """A file's row: what the scan says of it, and image_id, width, height or reason, detail."""
+        """Add a file's row: its scan record plus image_id, width, height, or reason and detail for a failure."""
         empty = dict.fromkeys(("image_id", "width", "height", "reason", "detail"))
         with self._lock:
             self._files.append({**empty, **record, **facts, "scan": self._scan})
@@ -56,7 +56,7 @@ class Writer:
         self._store.scratch.write(self._store.thumbnail_path(image_id), thumbnail)
 
     def commit(self) -> None:
-        """Statistics first: a row of the file index then always finds what it points to."""
+        """Write statistics before files, so that a row of the file index always finds the statistics it points to."""
         with self._lock:
             if self._stats:
                 self._store.scratch.settle()
