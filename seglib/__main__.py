@@ -1,4 +1,4 @@
-"""`python -m seglib`: hands over to the command line. Light, because every worker process imports it again."""
+"""Entry point of `python -m seglib`. Imports little, because every spawned worker process imports it again."""
 
 import sys
 

@@ -1,7 +1,4 @@
-"""Class names and their colours, for masks, overlays, charts, legends and exports alike.
-
-In: class names. Out: tuples of names, uint8 (C, 3) RGB palettes. Knows nothing of nets, files or pictures.
-"""
+"""Class names and colour palettes (uint8 (C, 3) RGB) for masks, overlays, charts and exports."""
 
 import colorsys
 from collections.abc import Sequence
@@ -20,13 +17,13 @@ VOC_CLASSES: tuple[str, ...] = (
 
 BACKGROUND = "background"
 VOID = 255
-"""Pixels of a ground truth that nobody is asked about (VOC paints them as object borders)."""
+"""Mask value of ground-truth pixels to ignore (VOC marks object borders with it)."""
 
 ANIMALS: tuple[str, ...] = ("cat", "dog")
-"""The classes that `animal` chooses from, in index order: a tie goes to the first."""
+"""Classes considered by `animal`, in index order; ties go to the first."""
 
 PRESENT_SHARE = 0.005
-"""A class is present in a photo from this share of its pixels on; also the least size of a blob."""
+"""Minimum share of an image's pixels for a class to count as present; also the minimum size of a blob."""
 
 PALETTES: tuple[str, ...] = ("voc", "okabe-ito", "random")
 
@@ -34,8 +31,8 @@ _LONGEST_NAME = 200
 
 _ANIMAL_LABELS = {"cat": "cat", "cats": "cat", "dog": "dog", "dogs": "dog"}
 
-# Okabe & Ito's colours (https://jfly.uni-koeln.de/color/) for what the photos are about. The rest was searched so that
-# no two classes come nearer to each other than two of those do, for normal, protan, deutan and tritan eyes alike.
+# Okabe & Ito's colours (https://jfly.uni-koeln.de/color/) for the main classes. The others were found by search: no two
+# classes are closer than the closest two of Okabe & Ito's, for normal, protan, deutan and tritan vision.
 _SAFE_COLOURS = {
     "background": 0x9AA0A6,
     "cat": 0x56B4E9,
@@ -62,7 +59,10 @@ _SAFE_COLOURS = {
 
 
 def are_class_names(names: Sequence[object]) -> bool:
-    """1 to 255 different ones, each of 1 to 200 printable characters: they become columns, their indices a mask."""
+    """Check for 1 to 255 unique names of 1 to 200 printable characters each.
+
+    Names are used in column names, and their indices must fit a uint8 mask with 255 reserved for void.
+    """
     return (
         0 < len(names) <= VOID
         and all(isinstance(name, str) and name.isprintable() and 0 < len(name) <= _LONGEST_NAME for name in names)
@@ -71,15 +71,15 @@ def are_class_names(names: Sequence[object]) -> bool:
 
 
 def animal_of_label(label: str | None) -> str | None:
-    """The animal that a folder name claims: `cats` and `Dog` claim one, `others` and None claim nothing."""
+    """Map a folder name to an animal: `cats` -> cat, `Dog` -> dog; other names and None -> None."""
     return _ANIMAL_LABELS.get((label or "").strip().lower())
 
 
 def palette(name: str, classes: Sequence[str] = VOC_CLASSES) -> NDArray[np.uint8]:
-    """uint8 (C, 3) RGB, one colour per class.
+    """Return one RGB colour per class, uint8 (C, 3). Raises `UnknownName` for other palette names.
 
-    `voc`: the palette of the Pascal VOC devkit, by index. `okabe-ito`: safe for colour-blind eyes, by class name.
-    `random` or `random:SEED`: hues evenly spaced and shuffled by the seed (default 0), background black.
+    `voc`: the palette of the Pascal VOC devkit, by index. `okabe-ito`: colour-blind safe, by class name.
+    `random` or `random:SEED`: evenly spaced hues, shuffled with the seed (default 0); the background is black.
     """
     kind, _, seed = name.partition(":")
     if kind == "voc" and not seed:
@@ -98,7 +98,7 @@ def _seed(text: str) -> int:
 
 
 def _voc_palette(count: int) -> NDArray[np.uint8]:
-    """The bit interleaving of VOCdevkit's VOClabelcolormap: bits 0, 1, 2 of the index fill R, G, B from the top."""
+    """VOCdevkit's VOClabelcolormap: index bits 0, 1, 2 (then 3, 4, 5, ...) fill R, G, B from the top bit down."""
     index = np.arange(count)
     colours = np.zeros((count, 3), np.uint8)  # (C, 3)
     for depth in range(8):
@@ -108,7 +108,7 @@ def _voc_palette(count: int) -> NDArray[np.uint8]:
 
 
 def _safe_palette(classes: Sequence[str]) -> NDArray[np.uint8]:
-    """Known names keep their colour in every run; other names take the colours that are left, in order."""
+    """Known names have a fixed colour; other names take the unused colours in order."""
     spare = [colour for name, colour in _SAFE_COLOURS.items() if name not in classes] or list(_SAFE_COLOURS.values())
     unknown = [name for name in classes if name not in _SAFE_COLOURS]
     colours = _SAFE_COLOURS | {name: spare[i % len(spare)] for i, name in enumerate(unknown)}

@@ -1,27 +1,27 @@
-"""The exceptions that seglib raises on purpose; each carries one sentence for the person at the keyboard.
+"""Exception hierarchy of seglib; each message is one sentence written for the user.
 
-    SegError                    anything we can explain: exit code 1
-    ├── UsageError              the request itself makes no sense: exit code 2
+    SegError                    base of all expected errors: exit code 1
+    ├── UsageError              the request is invalid: exit code 2
     │   ├── UnknownName         a model, class, run or palette that does not exist; lists the known ones
-    │   └── FilterError         a filter expression that cannot be read
-    ├── DatasetError            the folder of photos is missing, empty or not a folder
-    ├── WeightsError            a checkpoint is missing, damaged, or made for another net
+    │   └── FilterError         a filter expression that cannot be parsed
+    ├── DatasetError            the image folder is missing, empty or not a folder
+    ├── WeightsError            a checkpoint is missing, damaged, or made for another model
     ├── StoreError              the store is missing, locked, or newer than this program
-    │   └── Damaged             a file of the store is not what was written
-    └── TooManyFailures         more photos failed than --max-failure-rate allows
-    BadImage                    one photo cannot be decoded; becomes a row with a reason, never ends a run
-    Terminated                  SIGTERM arrived: stop cleanly, exit code 143
+    │   └── Damaged             a file in the store is corrupt
+    └── TooManyFailures         more images failed than --max-failure-rate allows
+    BadImage                    one image cannot be decoded; recorded as a row with a reason, never ends a run
+    Terminated                  SIGTERM received: stop cleanly, exit code 143
 
-A sentence says what was expected, what came, and what to do. Knows nothing of the rest of the library.
+A message says what was expected, what was found, and what to do.
 """
 
 from collections.abc import Iterable
 
-_LONGEST = 100  # characters of a name that is told
+_LONGEST = 100  # characters of a name shown in a message
 
 
 class SegError(Exception):
-    """Base of all errors that are shown as one sentence, without a traceback."""
+    """Base of all errors shown as one sentence, without a traceback."""
 
     exit_code = 1
 
@@ -61,13 +61,13 @@ class TooManyFailures(SegError):
 
 
 class BadImage(Exception):
-    """A photo that cannot be used. `reason` is one of `preprocess.REASONS`, `detail` one sentence without paths."""
+    """An image that cannot be used. `reason` is a key of `data.image.REASONS`, `detail` one sentence without paths."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)  # its own arguments, so that it survives the way back from a worker process
+        super().__init__(reason, detail)  # both arguments, so that it can be unpickled from a worker process
         self.reason = reason
         self.detail = detail
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised in the main thread so that it unwinds exactly like Ctrl-C."""
+    """Raised in the main thread on SIGTERM, so that it unwinds exactly like Ctrl-C."""

@@ -1,4 +1,4 @@
-"""Progress of a long task, passed to callbacks."""
+"""Progress record of a long task, passed to callbacks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

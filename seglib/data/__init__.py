@@ -1,4 +1,4 @@
-"""From a folder of images to decoded pixels: scanning, decoding, resizing, and the pool of decoding processes.
+"""Image input: folder scanning, decoding, resizing and the pool of decode workers.
 
 Imports neither pandas nor torch at package level, because decode workers import it.
 """

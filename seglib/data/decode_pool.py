@@ -1,8 +1,8 @@
-"""Decode photos in worker processes, in order, a bounded number ahead.
+"""Decode images in worker processes, in order, with a bounded number of files in flight.
 
-In: (tag, path, wants a thumbnail) tasks. Out: (tag, `Photo` or `BadImage`) in the same order, whatever the number of
-workers. A file has limits of processor time and memory; one that breaks them, or kills its worker, costs itself alone.
-Knows nothing of nets, masks or stores; imports no torch.
+`Decoders.decode` takes (tag, path, wants thumbnail) tasks and yields (tag, `Photo` or `BadImage`) in the same order.
+Each file has limits on CPU time and memory; a file that exceeds them or kills its worker fails without affecting
+others. Workers must not import torch.
 """
 
 import contextlib
@@ -36,16 +36,16 @@ _START_SECONDS = 120
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one file in a worker, where the system can keep them: Linux both, macOS the time, Windows neither."""
+    """Limits per file in a worker. Linux enforces both, macOS only the time, Windows neither."""
 
     seconds: float = MAX_SECONDS
-    """Of processor time, so that a busy machine is no reason to give up; twice it for C code that hears no signal."""
+    """CPU time, so that a busy machine does not cause failures; C code that blocks signals is killed after twice it."""
     memory: int = MAX_MEMORY
-    """Bytes beside those that the worker holds at its start."""
+    """Bytes in addition to those in use when the worker starts."""
 
 
 class Decoders:
-    """`count` processes that decode; 0 decodes in this process, without limits. A context manager."""
+    """Context manager for a pool of `count` decode workers; 0 decodes in this process, without limits."""
 
     def __init__(self, count: int, resize: Resize, limits: Limits | None = None) -> None:
         self.count = count
@@ -55,7 +55,7 @@ class Decoders:
         self._pool = self._started() if count else None
 
     def wait_until_up(self) -> None:
-        """Return when every worker has imported what it needs, so that their start is not timed as decoding."""
+        """Wait until every worker has finished its imports, so that startup is not timed as decoding."""
         for ready in self._starting:
             ready.result(_START_SECONDS)
 
@@ -88,7 +88,7 @@ class Decoders:
             return task[0], self._alone(task, waiting)
 
     def _alone(self, task: Task[Tag], waiting: "deque[tuple[Task[Tag], Future[Outcome]]]") -> Outcome:
-        """A worker died, and all that was waiting with it: find out whether this file kills, then go on."""
+        """After a worker died: restart the pool, retry this file alone as the suspect, resubmit the rest."""
         self._pool = self._started()
         began = time.monotonic()
         try:
@@ -107,22 +107,24 @@ class Decoders:
         _, path, wants = task
         try:
             return self._pool.submit(within, self._limits, read, path, self._resize, wants)
-        except BrokenProcessPool as error:  # noticed at the submission: the same as if noticed at the result
+        except BrokenProcessPool as error:  # treat a failure at submission like one at the result
             failed: Future[Outcome] = Future()
             failed.set_exception(error)
             return failed
 
     def _started(self) -> ProcessPoolExecutor:
-        # spawn, not fork: this process may already run torch's threads, which a fork would copy half-locked
+        # spawn, not fork: torch may already run threads here, and a fork would copy the locks they hold
         pool = ProcessPoolExecutor(
             self.count, mp_context=get_context("spawn"), initializer=_begin, initargs=(self._limits,)
         )
-        self._starting = [pool.submit(_settle) for _ in range(self.count)]  # the pool starts a process per waiting task
+        self._starting = [
+            pool.submit(_settle) for _ in range(self.count)
+        ]  # the pool starts one process per pending task
         return pool
 
 
 def read(path: Path, resize: Resize, wants_thumbnail: bool) -> Outcome:
-    """One file's outcome; every failure of the file is a value, so that it travels back like a photo."""
+    """Decode one file; failures are returned, not raised, so that workers send them back like images."""
     try:
         return read_photo(path, resize, thumbnail=wants_thumbnail)
     except BadImage as error:
@@ -134,14 +136,14 @@ def read(path: Path, resize: Resize, wants_thumbnail: bool) -> Outcome:
 def within(
     limits: Limits, reading: Callable[[Path, Resize, bool], Outcome], *asked: *tuple[Path, Resize, bool]
 ) -> Outcome:
-    """In a worker: `reading` with an end, an exception where Python hears it, else the end of the process."""
+    """In a worker: call `reading` under the time limit. If no exception can interrupt it, the process is killed."""
     try:
         _give_time(limits.seconds)
         try:
             return reading(*asked)
         finally:
             _give_time(0)
-    except _TooSlow:  # also if it comes at the last moment, in the line above
+    except _TooSlow:  # the signal may also arrive in the `finally` above
         _give_time(0)
         return _too_slow(limits)
 
@@ -151,10 +153,10 @@ def default_count() -> int:
 
 
 def give_way() -> None:
-    """Let the forward passes go first: this thread, or process, takes the time that they leave.
+    """Lower the priority of this thread or process to 19, below that of the forward passes.
 
-    Where several threads compute one of them, it takes three times as long beside one busy process of equal priority:
-    they wait for each other at every layer.
+    A multi-threaded forward pass takes three times as long beside one busy process of equal priority, because its
+    threads wait for each other at every layer.
     """
     if hasattr(os, "setpriority"):
         with contextlib.suppress(OSError):
@@ -162,7 +164,7 @@ def give_way() -> None:
 
 
 class _TooSlow(BaseException):
-    """No `Exception`: decoders catch those."""
+    """Not an `Exception`, because decoders catch those."""
 
 
 def _too_slow(limits: Limits) -> BadImage:
@@ -170,7 +172,7 @@ def _too_slow(limits: Limits) -> BadImage:
 
 
 def _give_time(seconds: float) -> None:
-    """Until SIGPROF, and to twice it until SIGVTALRM, which nobody handles, ends the process; 0 takes both back."""
+    """Set SIGPROF after `seconds` of CPU time and SIGVTALRM (unhandled: fatal) after twice that; 0 cancels both."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
         signal.setitimer(signal.ITIMER_VIRTUAL, 2 * seconds)
@@ -181,19 +183,19 @@ def _stop_reading(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _begin(limits: Limits) -> None:
-    """In each worker: keep limits, leave Ctrl-C to the parent, keep decoders off the terminal, end with the parent."""
+    """Initialise a worker: set limits, ignore Ctrl-C, silence decoder output, exit with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGPROF"):
         signal.signal(signal.SIGPROF, _stop_reading)
     _limit_memory(limits.memory)
     give_way()
     warnings.simplefilter("ignore")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff writes there of each damaged file
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff reports each damaged file on stderr
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _limit_memory(more: int) -> None:
-    """From here on `more` bytes of address space beside what this process has now; then a MemoryError."""
+    """Limit the address space to `more` bytes above the current use; beyond that, allocations raise `MemoryError`."""
     held = Path("/proc/self/statm")
     if held.exists():
         import resource
@@ -211,4 +213,4 @@ def _end_with_parent() -> None:
 
 
 def _settle() -> None:
-    time.sleep(0.05)  # long enough that one worker does not answer for the others
+    time.sleep(0.05)  # long enough that no worker takes two of these tasks

@@ -1,8 +1,8 @@
-"""From a file's bytes to the picture a net sees: identity, decoding, upright RGB, thumbnail, resize.
+"""Decode image files to upright 8-bit RGB, resize them and make thumbnails.
 
-In: a path or bytes. Out: a `Photo` (uint8 (H, W, 3) RGB, resized by a rule) or `BadImage` with a reason.
-This is the only decoder: runs, thumbnails, predictions and pages all see the same pixels. It runs in worker
-processes, so it imports Pillow and NumPy and nothing heavier. Knows nothing of nets, classes or stores.
+`read_photo` returns a `Photo` (uint8 (H, W, 3) RGB) or raises `BadImage` with a reason. This is the only decoder, so
+runs, thumbnails, predictions and pages all use the same pixels. It runs in worker processes and therefore imports
+nothing heavier than Pillow and NumPy.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ from seglib.data.resize import Resize, resized
 from seglib.errors import BadImage
 
 DECODER = "pillow-bilinear-1"
-"""Part of each run's digest: a change of decoding, alpha, EXIF or resampling that changes pixels changes this name."""
+"""Part of each run's digest. Change it whenever decoding, alpha, EXIF handling or resampling changes pixels."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 89_478_485
-"""Pillow's own limit against decompression bombs: larger pictures fail as `too_large`, before they are decoded."""
+"""Pillow's decompression bomb limit: larger images fail as `too_large` before they are decoded."""
 MAX_BYTES = 1_000_000_000
-"""Of a file: the largest pictures take 0.7 GB uncompressed. A larger file is not read."""
+"""Maximum file size. The largest allowed images take 0.7 GB uncompressed; larger files are not read."""
 MAX_MEMORY = 4 * 2**30
-"""Bytes that a worker may take for one file; the largest pictures take two thirds of it. More is `too_large`."""
+"""Maximum memory per file in bytes; the largest images need two thirds of it. More fails as `too_large`."""
 MAX_SECONDS = 60.0
-"""Processor time that a worker may take for one file. More is `too_slow`."""
+"""Maximum CPU time per file in a worker. More fails as `too_slow`."""
 
 REASONS = {
     "empty": "the file has no bytes",
@@ -52,18 +52,18 @@ THUMBNAIL_SIDE = 320
 @dataclass(frozen=True)
 class Photo:
     image_id: str
-    """SHA-256 of the file's bytes, first 32 hex digits."""
+    """First 32 hex digits of the SHA-256 of the file's bytes."""
     width: int
     height: int
-    """Size in pixels after the EXIF turn, before the resize."""
+    """Size in pixels after EXIF rotation, before resizing."""
     image: NDArray[np.uint8]
-    """uint8 (H, W, 3) RGB at the size that the rule gives."""
+    """uint8 (H, W, 3) RGB, resized by the rule."""
     thumbnail: bytes
-    """JPEG, long side at most 320; empty if not asked for."""
+    """JPEG with a long side of at most 320 pixels; empty if not requested."""
 
 
 def read_photo(path: Path, resize: Resize, *, thumbnail: bool = True) -> Photo:
-    """Read a file once and make everything that the run needs of it. Raises `BadImage`."""
+    """Read a file once; return its ID, size, resized pixels and thumbnail. Raises `BadImage`."""
     data = read_bytes(path)
     upright = decode(data)
     return Photo(
@@ -76,7 +76,7 @@ def read_photo(path: Path, resize: Resize, *, thumbnail: bool = True) -> Photo:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Of a regular file that is not too large. Raises `BadImage`."""
+    """Read a regular file of at most `MAX_BYTES`. Raises `BadImage`."""
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             data = _content(file)
@@ -101,7 +101,7 @@ def _content(file: IO[bytes]) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """What became a pipe since the scan would have nobody at its other end."""
+    """Open without blocking, in case the file has become a pipe without a writer since the scan."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -110,7 +110,7 @@ def image_id(data: bytes) -> str:
 
 
 def decode(data: bytes) -> Image.Image:
-    """The first frame, turned upright by its EXIF orientation, as 8-bit RGB; transparency lies on white.
+    """Decode the first frame as 8-bit RGB, rotated by its EXIF orientation, with transparency composited on white.
 
     Raises `BadImage`.
     """
@@ -127,9 +127,7 @@ def decode(data: bytes) -> Image.Image:
         raise BadImage("too_large", f"More than {MAX_PIXELS:,} pixels.") from None
     except MemoryError:
         raise BadImage("too_large", "There is not enough memory to decode it.") from None
-    except (
-        Exception
-    ) as error:  # a decoder fed with hostile bytes may raise anything; whatever it is, this photo is damaged
+    except Exception as error:  # decoders may raise anything on hostile input
         reason = "truncated" if "truncated" in str(error) else "damaged"
         raise BadImage(reason, f"Decoding failed: {_plain(error)}.") from None
 
@@ -150,12 +148,12 @@ def _check_size(image: Image.Image) -> None:
 def _turned(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF says nothing about the pixels: the picture stays as it lies
+    except Exception:  # damaged EXIF does not affect the pixels: keep the image unrotated
         return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # 16-bit grey: Pillow's own conversion would clip at 255
+    if image.mode.startswith("I;16"):  # 16-bit grey: Pillow's conversion would clip at 255
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F", "LAB"):
         raise BadImage("unsupported", f"Pixels of Pillow's mode {image.mode} have no defined 8-bit range.")
@@ -167,6 +165,6 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _plain(error: Exception) -> str:
-    """The decoder's words on one line, without anything that looks like an object or a path."""
+    """Format a decoder's error message on one line, without anything that looks like an object or a path."""
     words = re.sub(r"<[^>]*>|/\S+", "…", str(error)).replace("\n", " ").strip(" .")
     return f"{type(error).__name__} {words}".strip()[:160]

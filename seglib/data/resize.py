@@ -10,7 +10,7 @@ from PIL import Image
 from seglib.errors import UsageError
 
 MIN_SIDE, MAX_SIDE = 32, 8192
-"""Of a grid, in pixels: the deepest nets halve five times."""
+"""Limits for the sides of a grid in pixels; the deepest models halve the size five times."""
 
 
 _MAX_ASPECT = 4
@@ -19,21 +19,21 @@ _MAX_ASPECT = 4
 _NATIVE_PIXELS = 4_000_000
 
 
-_NET_STEP = 16  # so that the maps of a net that halves four times lie evenly over the picture
+_NET_STEP = 16  # a model that halves the size four times then yields maps aligned with the image
 
 
 @dataclass(frozen=True)
 class Resize:
-    """The rule from a photo's size to the grid's: `224`, `640x480` (width x height), `short:520` or `native`.
+    """Rule from image size to grid (mask) size: `224`, `640x480` (width x height), `short:520` or `native`.
 
-    `224` and `640x480` stretch. `short:520` keeps the aspect: the shorter side becomes 520, the longer one at most
-    4 * 520. `native` keeps the size up to 4 million pixels. Either way no side is below 32 pixels, so that a strip of
-    3000x2 neither explodes nor vanishes.
+    `224` and `640x480` stretch. `short:520` keeps the aspect ratio: the shorter side becomes 520, the longer one at
+    most 4 * 520. `native` keeps the size up to 4 million pixels. No side is ever below 32 pixels, so that a strip of
+    3000x2 gets a usable size. Raises `UsageError` for any other text.
     """
 
     text: str
     step: int = 1
-    """Sides that keep the aspect are rounded to multiples of it."""
+    """Aspect-preserving rules round the sides to multiples of this."""
 
     def __post_init__(self) -> None:
         sides = [int(n) for n in re.findall(r"\d+", self.text)]
@@ -46,11 +46,11 @@ class Resize:
 
     @property
     def slug(self) -> str:
-        """As written in a run's name: `short520`."""
+        """The rule as written in run names, such as `short520`."""
         return self.text.replace(":", "")
 
     def grid_wh(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of the grid for a photo of this size."""
+        """Return (width, height) of the grid for an image of this size."""
         if self.text == "native":
             return self._scaled(width, height, min(1.0, (_NATIVE_PIXELS / (width * height)) ** 0.5))
         if self.text.startswith("short:"):
@@ -68,9 +68,10 @@ class Resize:
 
 
 def sight(resize: Resize, net_side: int) -> Resize:
-    """The rule by which a net sees photos whose grid `resize` makes: that rule itself, or, with a `net_side`, the
-    photo in its own aspect whatever the grid: the shorter side becomes `net_side`, the longer one at most 4 times
-    that, both in steps of 16.
+    """Return the resize rule for the model's input.
+
+    This is `resize`, the rule of the grid, unless `net_side` is set. Then the image keeps its own aspect ratio whatever
+    the grid: the shorter side becomes `net_side`, the longer one at most 4 times that, both rounded to multiples of 16.
     """
     return _own_sight(net_side) if net_side else resize
 
@@ -80,24 +81,25 @@ def _own_sight(net_side: int) -> Resize:
 
 
 def resized(image: Image.Image, resize: Resize) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) RGB at the rule's size, by the antialiased bilinear filter that torchvision's presets use."""
+    """Resize to uint8 (H, W, 3) RGB with the antialiased bilinear filter that torchvision's presets use."""
     return np.asarray(image.resize(resize.grid_wh(*image.size), Image.Resampling.BILINEAR))
 
 
 def check_net_side(net_side: int) -> None:
-    """Raises `UsageError` for a side that no grid may have; 0 is none."""
+    """Raise `UsageError` if `net_side` is out of range; 0 means unset."""
     if net_side and not MIN_SIDE <= net_side <= MAX_SIDE:
         raise UsageError(f"A net side of {net_side}: expected {MIN_SIDE} to {MAX_SIDE} pixels.")
 
 
 def net_wh(width: int, height: int, net_side: int) -> tuple[int, int]:
-    """(width, height) at which a net with this `net_side` sees a picture of this size (`sight`); with 0 as it is."""
+    """Return (width, height) of the model's input for an image of this size (see `sight`); unchanged if 0."""
     return _own_sight(net_side).grid_wh(width, height) if net_side else (width, height)
 
 
 def as_net_sees(images: NDArray[np.uint8], net_side: int) -> NDArray[np.uint8]:
-    """uint8 (B, H, W, 3) -> uint8 (B, h, w, 3) at the size of `net_wh`, by the filter of `resized`: for pictures whose
-    photos are not at hand.
+    """Resize a batch to the model's input size: uint8 (B, H, W, 3) -> uint8 (B, h, w, 3), with size `net_wh`.
+
+    Uses the filter of `resized`. For images that are only available at grid size.
     """
     size_wh = net_wh(images.shape[2], images.shape[1], net_side)
     if size_wh == (images.shape[2], images.shape[1]):

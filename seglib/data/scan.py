@@ -1,7 +1,7 @@
-"""Scan a folder of photos: which files are there, and what do their folders say about them?
+"""Scan a folder for images and derive split and label from folder names.
 
-In: a folder. Out: a frame with one row per photo (`RECORD_COLUMNS`), sorted by path; no file is opened.
-Knows nothing of pictures, nets or stores, save how to recognise a store's folder so as not to scan it.
+`scan` returns a data frame with one row per image (`RECORD_COLUMNS`), sorted by path. No file is opened. Folders that
+contain a store are skipped.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ from seglib.errors import DatasetError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 STORE_MARKER = "store.json"
-"""A folder that holds this file is a store: its masks and thumbnails are not photos of the data set."""
+"""A folder with this file is a store; its masks and thumbnails are not part of the dataset."""
 
 RECORD_COLUMNS = ("path", "bytes", "mtime_ns", "split", "label")
 
-_MOST_ENTRIES = 500_000  # that are looked at for a list of folders
+_MOST_ENTRIES = 500_000  # maximum number of directory entries that `folders` visits
 
 _SPLITS = {
     **dict.fromkeys(("train", "training", "train_set", "training_set", "trainset"), "train"),
@@ -30,11 +30,11 @@ _SPLITS = {
 
 
 def scan(root: Path, *, follow_links: bool = False) -> pd.DataFrame:
-    """List the photos below `root`.
+    """List the images below `root`. Raises `DatasetError` if it is not a readable folder or has no images.
 
     Columns: `path` relative to root with `/`; `bytes` int64; `mtime_ns` int64; `split` train, val, test or None, from
-    the nearest folder above; `label` the parent folder's name or None (see `_label`). Hidden files and folders and
-    stores are skipped; a symbolic link that leaves `root` is skipped unless `follow_links`.
+    the nearest ancestor folder; `label` the parent folder's name or None (see `_label`). Skips hidden files and
+    folders, stores, and (unless `follow_links`) symbolic links that point outside `root`.
     """
     if not root.is_dir():
         raise DatasetError(f"{str(root)!r} is not a folder: name the folder that holds the photos.")
@@ -52,9 +52,9 @@ def scan(root: Path, *, follow_links: bool = False) -> pd.DataFrame:
 
 
 def folders(root: Path, *, depth: int = 2, most: int = 200) -> list[str]:
-    """Folders that hold photos, at any level below them: `root` itself as "", and those down to `depth` levels below.
+    """List the folders that contain images at any depth: `root` itself as "" and folders up to `depth` levels below.
 
-    Relative to `root` with `/`, sorted, at most `most`. What `scan` skips is skipped, and links to folders too.
+    Paths are relative to `root` with `/`, sorted, at most `most`. Skips what `scan` skips, and links to folders.
     """
     found = []
     seen = itertools.count()
@@ -72,7 +72,7 @@ def folders(root: Path, *, depth: int = 2, most: int = 200) -> list[str]:
                         inside.append(Path(entry.path))
                     elif not holds:
                         holds = Path(entry.name).suffix.lower() in SUFFIXES
-        except OSError:  # it may not be listed: nothing that could be offered
+        except OSError:  # no permission to list it, so do not offer it
             return False
         for path in sorted(inside):
             if level < depth or not holds:
@@ -86,7 +86,10 @@ def folders(root: Path, *, depth: int = 2, most: int = 200) -> list[str]:
 
 
 def choose(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
-    """The records that a list names, in the records' order: by relative path, or by stem where that is unambiguous."""
+    """Select the records named by relative path, or by stem if unambiguous, in the order of `records`.
+
+    Raises `DatasetError` for unknown or ambiguous names and for an empty list.
+    """
     by_stem: dict[str, list[str]] = {}
     for path in records["path"]:
         by_stem.setdefault(PurePosixPath(path).stem, []).append(path)
@@ -104,13 +107,13 @@ def choose(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
 
 
 def _walk(folder: Path, root: Path, follow_links: bool, above: frozenset[Path]) -> Iterator[tuple[str, int, int]]:
-    """(relative path, bytes, mtime_ns) of each photo; `above` holds the resolved folders on the way down."""
+    """Yield (relative path, bytes, mtime_ns) of each image; `above` holds the resolved ancestor folders."""
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
         if folder == root:
             raise DatasetError(f"The folder {root.name!r} cannot be read ({error.strerror}).") from None
-        yield f"{_relative(folder, root)}/", 0, 0  # becomes a failure with a reason: nothing is lost in silence
+        yield f"{_relative(folder, root)}/", 0, 0  # recorded as a failure with a reason, not silently lost
         return
     if any(entry.name == STORE_MARKER for entry in entries):
         return
@@ -119,16 +122,16 @@ def _walk(folder: Path, root: Path, follow_links: bool, above: frozenset[Path]) 
             continue
         if entry.is_dir():
             inside = Path(entry.path).resolve()
-            if inside not in above:  # a link to a folder above would never end
+            if inside not in above:  # a link to an ancestor would recurse forever
                 yield from _walk(Path(entry.path), root, follow_links, above | {inside})
         elif entry.is_file() and Path(entry.name).suffix.lower() in SUFFIXES:
-            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+            with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
                 status = entry.stat()
                 yield _relative(Path(entry.path), root), status.st_size, status.st_mtime_ns
 
 
 def _may_follow(entry: os.DirEntry[str], root: Path, follow_links: bool) -> bool:
-    """False for a link that leaves the root (unless they are followed), to nothing, or to itself."""
+    """Return False for broken or circular links and, unless `follow_links`, for links that leave the root."""
     if not entry.is_symlink():
         return True
     try:
@@ -139,7 +142,7 @@ def _may_follow(entry: os.DirEntry[str], root: Path, follow_links: bool) -> bool
 
 
 def _relative(path: Path, root: Path) -> str:
-    """With `/`, as text that can be stored: bytes that are no UTF-8 are spelled out, and the file fails to open."""
+    """Return the path with `/` as valid UTF-8; invalid bytes are escaped, so opening such a file fails."""
     return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
 
 
@@ -151,13 +154,13 @@ def _split(path: PurePosixPath, root_name: str) -> str | None:
 
 
 def _label(path: PurePosixPath, root_label: str | None) -> str | None:
-    """The parent folder's name; for a file directly in the root `root_label`; a folder like `train` is no label."""
+    """Return the parent folder's name, or `root_label` for files directly in the root; None for split folders."""
     label = path.parent.name if path.parent.name else root_label
     return None if label is None or label.lower() in _SPLITS else label
 
 
 def _is_class_folder(root: Path) -> bool:
-    """True if a sibling of `root` holds photos too, as `dogs/` does beside `cats/`."""
+    """Return True if a sibling of `root` also contains images, like `dogs/` next to `cats/`."""
     try:
         siblings = [p for p in root.parent.iterdir() if p != root and not p.name.startswith(".") and p.is_dir()]
         return any(_holds_photo(sibling) for sibling in siblings)

@@ -1,1 +1,1 @@
-"""Files that survive a kill: atomic writes, the store's lock, JSON records and append-only Parquet parts."""
+"""Crash-safe file storage: atomic writes, the store lock, JSON records and append-only Parquet parts."""

@@ -1,7 +1,6 @@
-"""Plain files that survive a kill: atomic writes.
+"""Atomic, crash-safe file and folder writes.
 
-In: bytes, paths. Out: files, or `StoreError`. A file appears under its final name only when it is whole: it is written
-below `<store>/tmp/`, on the same file system, and renamed. Knows nothing of what is in the files.
+A file is written below `<store>/tmp/`, on the same file system, and renamed to its final name once complete.
 """
 
 import contextlib
@@ -23,9 +22,9 @@ _FOREIGN_LEFTOVER_SECONDS = 86_400
 
 
 class Scratch:
-    """A folder for half-written files: `<store>/tmp/<host>.<boot>.<pid>.<start>-<hex>`, gone when it is not in use.
+    """Temporary folder for incomplete files: `<store>/tmp/<host>.<boot>.<pid>.<start>-<hex>`, removed when unused.
 
-    Whoever is done with it also removes what killed processes left.
+    Releasing it also removes leftovers of killed processes.
     """
 
     def __init__(self, store: Path) -> None:
@@ -34,7 +33,7 @@ class Scratch:
         self._writing = False
 
     def discard(self, folder: Path) -> None:
-        """Remove a folder of the store with all that is in it: for readers at once, whatever its size."""
+        """Delete a folder of the store. Readers see it vanish at once, because it is renamed before it is deleted."""
         grave = self._place()
         try:
             os.replace(folder, grave)
@@ -43,7 +42,7 @@ class Scratch:
             self._leave()
 
     def write(self, path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:
-        """Write `path` whole or not at all. `durable` also waits until it is on the disk (fsync)."""
+        """Write `path` atomically. `durable` also waits until it is on disk (fsync)."""
         with self.new_file(data, durable=durable) as temporary:
             _into_place(temporary, path)
         if durable:
@@ -51,7 +50,7 @@ class Scratch:
 
     @contextlib.contextmanager
     def new_file(self, data: bytes | memoryview, *, durable: bool = False) -> Iterator[Path]:
-        """A file with this content under a name of its own, to be moved or linked; else it goes again."""
+        """Yield a temporary file with this content, to be renamed or linked; it is deleted on exit otherwise."""
         temporary, file = self._opened()
         try:
             with file:
@@ -67,7 +66,7 @@ class Scratch:
 
     @contextlib.contextmanager
     def new_folder(self, path: Path) -> Iterator[Path]:
-        """An empty folder to fill, which becomes `path` in one step if that went well and nobody else was first."""
+        """Yield an empty folder to fill; on success it becomes `path`, unless another process created that first."""
         temporary = self._place()
         temporary.mkdir()
         try:
@@ -76,17 +75,17 @@ class Scratch:
             try:
                 temporary.rename(path)
             except OSError:
-                if not path.exists():  # else another process was first
+                if not path.exists():  # otherwise another process was first
                     raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             self._leave()
 
     def settle(self) -> None:
-        """Wait until all that was written to this file system is on the disk: at once for any number of files.
+        """Flush everything written to this file system to disk with one call (syncfs).
 
-        So that after a power cut no part speaks of a mask that is not there. By measurement on ext4 this takes 40 ms
-        after 512 masks and thumbnails, where one fsync each takes 5 s.
+        This way no part refers to a mask that was lost in a power cut. Measured on ext4: 40 ms after 512 masks and
+        thumbnails, where one fsync each takes 5 s.
         """
         if sys.platform == "linux" and (syncfs := _syncfs()) is not None:
             descriptor = os.open(self._store, os.O_RDONLY)
@@ -98,13 +97,13 @@ class Scratch:
             os.sync()
 
     def sweep(self) -> int:
-        """Remove what killed processes left half-written; returns how many files. Living processes keep theirs."""
+        """Remove incomplete files of killed processes and return their number. Live processes keep theirs."""
         swept = 0
         for folder in self._others():
             if is_left_over(folder):
                 swept += len(list(folder.glob("*")))
                 shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another process writes there, or it is gone
+        with contextlib.suppress(OSError):  # another process writes there, or it no longer exists
             self._base.rmdir()
         return swept
 
@@ -113,14 +112,14 @@ class Scratch:
         self._leave()
 
     def _others(self) -> list[Path]:
-        """Folders of other writers, dead ones among them."""
+        """Scratch folders of other writers, dead or alive."""
         try:
             return [folder for folder in self._base.iterdir() if folder != self._folder]
         except FileNotFoundError:
             return []
 
     def _place(self) -> Path:
-        """Where something new may be made."""
+        """Return an unused path in the scratch folder."""
         self._make()
         return self._folder / secrets.token_hex(8)
 
@@ -129,7 +128,7 @@ class Scratch:
             temporary = self._place()
             try:
                 return temporary, temporary.open("wb")
-            except FileNotFoundError:  # another thread has just been done with the folder
+            except FileNotFoundError:  # another thread has just removed the folder
                 continue
         raise StoreError(f"{self._folder.name!r} is taken away faster than it can be written to: try again.")
 
@@ -137,14 +136,14 @@ class Scratch:
         for _ in range(20):
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
-            except (FileNotFoundError, FileExistsError):  # another process has just removed the folder above it
+            except (FileNotFoundError, FileExistsError):  # another process has just removed the parent folder
                 continue
             return
 
     def _leave(self) -> None:
-        """Whoever sees the folder takes this process for a writer, so it goes when nothing is in it."""
+        """Remove the folder if it is empty: other processes take its existence to mean that this one is writing."""
         if not self._writing:
-            with contextlib.suppress(OSError):  # another thread writes here, or it is gone
+            with contextlib.suppress(OSError):  # another thread writes here, or it no longer exists
                 self._folder.rmdir()
             self.sweep()
 
@@ -152,13 +151,13 @@ class Scratch:
 def _into_place(temporary: Path, path: Path) -> None:
     try:
         os.replace(temporary, path)
-    except FileNotFoundError:  # the first file of its folder
+    except FileNotFoundError:  # the target folder does not exist yet
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(temporary, path)
 
 
 def _mark() -> str:
-    """The name of a folder of this process."""
+    """Return a new name for a scratch folder of this process."""
     pid = os.getpid()
     return ".".join((*machine(), str(pid), f"{started(pid) or ''}-{secrets.token_hex(4)}"))
 
@@ -173,7 +172,7 @@ def is_left_over(folder: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """So that a new name is on the disk too. Not everywhere can a folder be opened for that."""
+    """Flush directory entries to disk, on systems where a folder can be opened for that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,7 +1,6 @@
-"""JSON records of the store with a checksum, so that a flipped bit is told from what was written.
+"""Read and write JSON records with a checksum that detects corruption.
 
-In: values, files. Out: bytes; values, or `Damaged`. A record without a checksum is taken as it is. Knows nothing of
-what records say.
+Reading raises `Damaged` on a mismatch; records without a checksum are accepted unchecked.
 """
 
 import hashlib
@@ -13,20 +12,21 @@ from typing import Any
 from seglib.errors import Damaged
 
 CHECKSUM = "checksum"
-"""The key of the first 16 hex digits of SHA-256 over all else in the record."""
+"""Key of the checksum: the first 16 hex digits of the SHA-256 of the rest of the record."""
 
 
 def encoded(value: Mapping[str, Any]) -> bytes:
     whole = {**value, CHECKSUM: _checksum(value)}
     try:
         return json.dumps(whole, indent=1, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # a folder whose name is no UTF-8
+    except UnicodeEncodeError:  # a folder name that is not valid UTF-8
         return json.dumps(whole, indent=1).encode()
 
 
 def read(file: Path, remedy: str, *, newest: int = 1) -> dict[str, Any]:
-    """What was written, without its checksum; `remedy` says what to do if it is anything else, and `newest` which
-    layout (`schema`) this program knows.
+    """Return the record without its checksum. Raises `Damaged` if it is corrupt or too new.
+
+    `remedy` is the advice in the error message, `newest` the newest layout (`schema`) that this program can read.
     """
     try:
         value = json.loads(file.read_bytes())
@@ -52,5 +52,5 @@ def _name(file: Path) -> str:
 
 
 def _checksum(value: Mapping[str, Any]) -> str:
-    """Of the value as JSON makes it: tuples are lists in it."""
+    """Hash the JSON form of the value, in which tuples equal lists."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,9 +1,9 @@
-"""One lock per store, and a register of the processes that write to it.
+"""Store lock for exclusive maintenance, and detection of other processes that write to the store.
 
     with lock(store_path):               # one process at a time merges, prunes or rewrites JSON
         ...
 
-A lock whose holder was killed, or whose heartbeat stopped, is taken over, also on file systems without hard links.
+A lock is taken over if its holder was killed or its heartbeat stopped. Works without hard links, too.
 """
 
 import contextlib
@@ -33,12 +33,15 @@ _SPEECHLESS_SECONDS = 2
 
 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What file systems without hard links say."""
+"""errno values of file systems without hard links."""
 
 
 @contextlib.contextmanager
 def lock(store: Path, *, wait_seconds: float = 30) -> Iterator[None]:
-    """One process at a time merges, prunes or rewrites JSON. A lock whose holder died or fell silent is taken over."""
+    """Hold the store lock, which merging, pruning and rewriting JSON require.
+
+    Takes over the lock of a holder that died or whose heartbeat stopped. Raises `StoreError` after `wait_seconds`.
+    """
     path = store / "lock"
     deadline = time.monotonic() + wait_seconds
     mine = _holder_here()
@@ -55,7 +58,7 @@ def lock(store: Path, *, wait_seconds: float = 30) -> Iterator[None]:
         stop.set()
         beat.join()
         with contextlib.suppress(FileNotFoundError):
-            if path.read_bytes() == mine:  # else it fell silent, and another process took over
+            if path.read_bytes() == mine:  # otherwise the heartbeat stalled and another process took over
                 path.unlink()
 
 
@@ -66,7 +69,7 @@ def _holder_here() -> bytes:
 
 
 def _try_lock(path: Path, holder: bytes) -> bool:
-    """The lock appears with its content at once: whoever is killed here leaves one that says whose it was."""
+    """Create the lock file together with its content, so that a killed holder can always be identified."""
     if path.exists():
         _remove_stale(path)
         if path.exists():
@@ -98,12 +101,14 @@ def _lock_by_creating(path: Path, holder: bytes) -> bool:
 
 
 def _remove_stale(path: Path) -> None:
-    """Only one process at a time, so that none takes away the lock that another has just taken over."""
+    """Remove a stale lock. Serialized with flock, so that a lock that was just taken over is not removed."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         if fcntl is not None:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the file is closed, or by a kill
-            except OSError:  # somebody else is at it
+                fcntl.flock(
+                    file, fcntl.LOCK_EX | fcntl.LOCK_NB
+                )  # released when the file is closed or the process is killed
+            except OSError:  # another process is doing this
                 return
         if _is_stale(path) and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             path.unlink()
@@ -125,7 +130,7 @@ def _is_stale(path: Path) -> bool:
     try:
         holder = json.loads(text)
         return is_dead(holder["host"], holder["boot"], int(holder["pid"]), str(holder.get("started") or ""))
-    except (ValueError, TypeError, KeyError):  # whoever made it was killed before its last word
+    except (ValueError, TypeError, KeyError):  # the creator was killed while writing the content
         return silent_seconds > _SPEECHLESS_SECONDS
 
 
@@ -137,13 +142,13 @@ def _holder(path: Path) -> str:
 
 
 class WriterScratch(Scratch):
-    """The scratch folder of a process that writes to the store, as long as it does: other processes see it there."""
+    """Scratch folder that also shows other processes that this one is writing to the store."""
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Sweep what killed processes left; show others that this one writes to the store until it is done.
+        """Remove leftovers of killed processes, then announce this process as a writer until the block ends.
 
-        Waits while somebody prunes: who prunes looks for writers first.
+        Waits for a prune in progress, because pruning checks for writers only at its start.
         """
         self.sweep()
         self._make()
@@ -156,16 +161,16 @@ class WriterScratch(Scratch):
             self.close()
 
     def other_writers(self) -> bool:
-        """True while another process is writing here."""
+        """Return True while another process writes to the store."""
         return any(not is_left_over(folder) for folder in self._others())
 
     def claim(self, run: str) -> None:
-        """Show others, while `writing`, that this process adds to this run: it must not be removed."""
+        """Within `writing`: announce that this process adds to the run, so that others do not remove it."""
         (self._folder / f"run.{run}").touch()
         self._let_tidying_end()
 
     def claimed(self, run: str) -> bool:
-        """True while another process adds to this run."""
+        """Return True while another process adds to the run."""
         return any((folder / f"run.{run}").exists() and not is_left_over(folder) for folder in self._others())
 
     def _let_tidying_end(self) -> None:

@@ -1,8 +1,7 @@
-"""Append-only folders of Parquet parts: rows that were written once are read, merged and checked.
+"""Append, read, merge and verify tables stored as folders of append-only Parquet parts.
 
-In: Arrow tables, folders. Out: the same, or `StoreError`. A part's name ends with a digest of its content, which the
-first reading of a process compares, footer and all columns included; pages carry checksums that every reading compares.
-So a flipped bit never becomes a figure. Knows nothing of what the rows mean.
+A part's name ends with a digest of the whole file, verified the first time a process reads the part; page checksums are
+verified on every read. Corruption therefore raises `StoreError` rather than yielding wrong numbers.
 """
 
 import hashlib
@@ -18,25 +17,25 @@ from seglib.errors import Damaged, StoreError
 from seglib.fileio.atomic import Scratch
 
 Where = tuple[str, Sequence[str]]
-"""A column and texts: only rows are read that hold one of them there."""
+"""Row filter: a column and the strings to keep."""
 
 MERGED_ROWS = 100_000
-"""Parts of at least this many rows are left alone by `merge`."""
+"""`merge` does not touch parts with at least this many rows."""
 
 COMPUTE_ANEW = "run again with --verify, or delete this file and run again; only its rows are computed anew"
-"""What to do about a damaged part whose rows can be computed."""
+"""Remedy for a damaged part whose rows can be recomputed."""
 
 _DIGEST_LENGTH = 16
 
 _SETTLED_NS = 2 * 10**9
-"""A file whose last change is younger may change again without a new time: its digest is not taken for known."""
+"""A file modified more recently could change again within the same mtime, so its digest is not cached."""
 
 _whole: set[tuple[str, int, int]] = set()
-"""(path, bytes, mtime_ns) of parts whose digest was compared by this process."""
+"""(path, bytes, mtime_ns) of parts whose digest this process has verified."""
 
 
 def append(scratch: Scratch, folder: Path, table: pa.Table) -> Path:
-    """Commit a table as a new part of `folder`; names sort by time of writing and never repeat."""
+    """Write a table as a new part of `folder`. Part names are unique and sort by write time."""
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     data = memoryview(buffer.getvalue())
@@ -46,7 +45,7 @@ def append(scratch: Scratch, folder: Path, table: pa.Table) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    """The parts of a folder, oldest first."""
+    """Return the part names of a folder, oldest first."""
     return sorted(p.name for p in folder.glob("part-*.parquet"))
 
 
@@ -58,15 +57,16 @@ def read(
     where: Where | None = None,
     remedy: str = COMPUTE_ANEW,
 ) -> pa.Table:
-    """All rows of all parts, oldest first, as `schema`, or `columns` of it. Safe while others append or merge.
+    """Read all rows of all parts, oldest first, as `schema` or the given `columns` of it.
 
-    `where` saves memory and most of the time; `remedy` says what to do about a damaged part.
+    Safe while other processes append or merge. `where` filters while reading, which saves memory and most of the time;
+    `remedy` is the advice in the error message about a damaged part.
     """
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     for _ in range(20):
         try:
             return read_these(folder, names(folder), wanted, where=where, remedy=remedy)
-        except FileNotFoundError:  # merged away since it was listed: list again
+        except FileNotFoundError:  # merged into another part since it was listed: list again
             continue
     raise _too_fast(folder)
 
@@ -79,13 +79,13 @@ def read_these(
     where: Where | None = None,
     remedy: str = COMPUTE_ANEW,
 ) -> pa.Table:
-    """All rows of these parts. Raises `FileNotFoundError` if one of them is gone."""
+    """Read all rows of the named parts. Raises `FileNotFoundError` if one no longer exists."""
     tables = [_read_part(folder / name, schema, where, remedy) for name in part_names]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def merge(scratch: Scratch, folder: Path, schema: pa.Schema, key: Sequence[str]) -> None:
-    """Replace small parts by one; of rows with equal `key` the newest stays. The caller holds the lock."""
+    """Merge small parts into one, keeping the newest row per `key`. The caller must hold the store lock."""
     small = [name for name in names(folder) if rows(folder / name) < MERGED_ROWS]
     if len(small) < 2:
         return
@@ -96,7 +96,7 @@ def merge(scratch: Scratch, folder: Path, schema: pa.Schema, key: Sequence[str])
 
 
 def rows(path: Path) -> int:
-    """Of one part, from its footer."""
+    """Return the number of rows of a part, from its footer."""
     try:
         _ensure_whole(path, COMPUTE_ANEW)
         return int(pq.read_metadata(path).num_rows)
@@ -107,22 +107,22 @@ def rows(path: Path) -> int:
 
 
 def row_count(folder: Path) -> int:
-    """Rows of all parts, those included that a later one replaces. Safe while others append or merge."""
+    """Count the rows of all parts, superseded rows included. Safe while other processes append or merge."""
     for _ in range(20):
         try:
             return sum(rows(folder / name) for name in names(folder))
-        except FileNotFoundError:  # merged away since it was listed
+        except FileNotFoundError:  # merged into another part since it was listed
             continue
     raise _too_fast(folder)
 
 
 def damaged(folder: Path, schema: pa.Schema, remedy: str = COMPUTE_ANEW) -> dict[str, Damaged]:
-    """Part -> what is wrong with it; every byte is read."""
+    """Verify every byte of every part; return part name -> error for the damaged ones."""
     found = {}
     for name in names(folder):
         try:
             _check(folder / name, schema, remedy)
-        except FileNotFoundError:  # merged away since it was listed
+        except FileNotFoundError:  # merged into another part since it was listed
             continue
         except Damaged as error:
             found[name] = error
@@ -130,13 +130,13 @@ def damaged(folder: Path, schema: pa.Schema, remedy: str = COMPUTE_ANEW) -> dict
 
 
 def read_sound(folder: Path, schema: pa.Schema) -> pa.Table:
-    """All rows of the parts that are not damaged, for whoever repairs the others."""
+    """Read all rows of the undamaged parts, for repairs."""
     broken = damaged(folder, schema)
     return read_these(folder, [name for name in names(folder) if name not in broken], schema)
 
 
 def newest(table: pa.Table, key: Sequence[str]) -> pa.Table:
-    """The last row of each `key`, in the table's order."""
+    """Keep the last row per `key`, in table order."""
     repeated = table.select(list(key)).to_pandas().duplicated(keep="last")
     return table.filter(pa.array(~repeated)) if repeated.any() else table
 
@@ -147,7 +147,7 @@ def _check(path: Path, schema: pa.Schema, remedy: str) -> None:
 
 
 def _ensure_whole(path: Path, remedy: str) -> None:
-    """Compare the digest, unless this process did so since the file's last change: 8 ms for 100,000 rows."""
+    """Verify the digest (8 ms for 100,000 rows) unless this process has done so since the file last changed."""
     about = path.stat()
     seen = str(path), about.st_size, about.st_mtime_ns
     if seen not in _whole:
@@ -158,7 +158,7 @@ def _ensure_whole(path: Path, remedy: str) -> None:
 
 def _compare_digest(path: Path, remedy: str) -> None:
     digest = path.stem.rpartition("-")[2]
-    if len(digest) == _DIGEST_LENGTH and digest != _digest(path.read_bytes()):  # earlier names end with a random number
+    if len(digest) == _DIGEST_LENGTH and digest != _digest(path.read_bytes()):  # old names end randomly
         raise _damaged(path, "its content is not what was written", remedy)
 
 

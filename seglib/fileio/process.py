@@ -1,7 +1,6 @@
-"""Which processes are still there: of this machine for certain, of others never.
+"""Determine whether a process that left a file is certainly dead.
 
-In: a process's number and start, the machine that it ran on. Out: whether it is certainly dead. Knows nothing of
-stores.
+Only possible for processes of this host; processes of other hosts are never reported dead.
 """
 
 import hashlib
@@ -11,7 +10,7 @@ from pathlib import Path
 
 
 def machine() -> tuple[str, str]:
-    """8 hex digits for this host and for its current boot."""
+    """Return identifiers of this host and its current boot, 8 hex digits each."""
     host = platform.node()
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
@@ -21,8 +20,9 @@ def machine() -> tuple[str, str]:
 
 
 def started(pid: int) -> str | None:
-    """When the process began, in any unit, so that a later one of the same number is told from it; None if there is
-    none, or one that does no more work. Without /proc nobody tells when: then it is the empty text.
+    """Return the start time of a process in an arbitrary unit, to detect PID reuse.
+
+    None if there is no such process or it is a zombie; "" if it exists but there is no /proc to read the time from.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -32,9 +32,9 @@ def started(pid: int) -> str | None:
 
 
 def is_dead(host: str, boot: str, pid: int, began: str = "") -> bool:
-    """True only if it is certain: same host, and another boot, no such process, or another one of that number."""
+    """True only if certain: same host and either an earlier boot, no such process, or its PID was reused."""
     here, now = machine()
-    if host != here or os.name == "nt":  # Windows has no harmless signal to ask with
+    if host != here or os.name == "nt":  # Windows has no signal that only tests for existence
         return False
     if boot != now:
         return True

@@ -1,4 +1,4 @@
-"""Masks as arrays and PNG files: statistics, overlays, differences, boundaries and annotations.
+"""Mask processing: PNG files, statistics, overlays, differences, boundaries and annotations.
 
 Imports neither pandas nor torch at package level.
 """

@@ -1,8 +1,7 @@
-"""Masks that people drew, or somebody's model: which file belongs to which photo, and what its values mean.
+"""Match annotation masks to images and read them as index masks, uint8 (H, W) with void 255.
 
-In: a folder of PNG masks, paths of photos. Out: pairs of paths, and index masks uint8 (H, W) with void 255. Two
-formats: `voc`, where a pixel is a class's index and 255 is void, and `trimap` of Oxford-IIIT Pet, where 1 is the pet,
-2 is background and 3 the border that nobody is asked about. Knows nothing of stores, nets or measures.
+Two PNG formats: `voc`, where a pixel holds a class index and 255 is void, and the `trimap` of Oxford-IIIT Pet, where 1
+is the pet, 2 the background and 3 the border, which is ignored.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,13 +20,13 @@ FORMATS: tuple[str, ...] = ("voc", "trimap")
 
 PET = "pet"
 TRIMAP_CLASSES: tuple[str, ...] = (BACKGROUND, "cat", "dog", PET)
-"""What a trimap is read as: a pet of no known species stays `pet`."""
+"""Classes of a converted trimap; `pet` is used if the species is unknown."""
 
-_SAMPLED = 16  # masks that are looked at to guess the format
+_SAMPLED = 16  # masks inspected to guess the format
 
 
 def masks_in(folder: Path) -> pd.DataFrame:
-    """path, bytes, mtime_ns of each PNG below the folder, by path."""
+    """List the PNG files below the folder: path, bytes, mtime_ns, sorted by path. Raises `DatasetError` if none."""
     records = scan.scan(folder)
     found = records[records["path"].str.lower().str.endswith(".png")]
     if found.empty:
@@ -36,8 +35,10 @@ def masks_in(folder: Path) -> pd.DataFrame:
 
 
 def matched(photos: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
-    """photo -> its mask, for those that have one. By relative path first: `cats/a.png`, or `cats/a.jpg.png` as
-    `seglib export masks` writes it, for `cats/a.jpg`; else by stem. Raises `DatasetError` where that is ambiguous.
+    """Map each image path to its mask path; images without a mask are left out.
+
+    Matches by relative path first: `cats/a.jpg` to `cats/a.png`, or to `cats/a.jpg.png` as `seglib export masks` writes
+    it; otherwise by stem. Raises `DatasetError` if a match is ambiguous.
     """
     photos = list(photos)
     by_path: dict[str, str] = {}
@@ -83,7 +84,7 @@ def _without_suffix(path: str) -> str:
 
 
 def guessed_format(folder: Path, masks: Sequence[str]) -> str:
-    """`trimap` if some of the masks hold nothing but 1, 2 and 3, else `voc`."""
+    """Return `trimap` if a sample of the masks contains only the values 1, 2 and 3, else `voc`."""
     values: set[int] = set()
     for name in masks[:: max(1, len(masks) // _SAMPLED)]:
         values.update(np.unique(read(folder, name)).tolist())
@@ -91,7 +92,7 @@ def guessed_format(folder: Path, masks: Sequence[str]) -> str:
 
 
 def read(folder: Path, name: str) -> Mask:
-    """uint8 (H, W), the values as they are in the file."""
+    """Read a mask as uint8 (H, W) with the file's raw values. Raises `DatasetError`."""
     try:
         return png.read_index_png(image.read_bytes(folder / name))
     except (BadImage, ValueError) as error:
@@ -103,7 +104,7 @@ def read(folder: Path, name: str) -> Mask:
 
 
 def index_mask(mask: Mask, name: str, classes: int, *, void: bool = True) -> Mask:
-    """The mask itself, if all its values are classes (or void, where that is allowed)."""
+    """Return the mask unchanged. Raises `DatasetError` for values that are neither a class nor an allowed void."""
     beyond = np.unique(mask[mask >= classes]) if mask.size else np.zeros(0, np.uint8)
     if void:
         beyond = beyond[beyond != VOID]
@@ -116,7 +117,7 @@ def index_mask(mask: Mask, name: str, classes: int, *, void: bool = True) -> Mas
 
 
 def trimap_mask(trimap: Mask, name: str, label: str | None) -> Mask:
-    """A trimap in indices of `TRIMAP_CLASSES`; the animal is the one that the photo's folder or name claims."""
+    """Convert a trimap to indices of `TRIMAP_CLASSES`, taking the species from the image's folder or file name."""
     if not set(np.unique(trimap).tolist()) <= {1, 2, 3}:
         raise DatasetError(
             f"The trimap {name!r} holds {sorted(set(np.unique(trimap).tolist()) - {1, 2, 3})[0]}: expected 1 for the "
@@ -128,7 +129,10 @@ def trimap_mask(trimap: Mask, name: str, label: str | None) -> Mask:
 
 
 def species(name: str, label: str | None) -> str:
-    """cat, dog, or pet: the folder's claim, else by the breed's initial: cats are capitalised in Oxford-IIIT Pet."""
+    """Return cat, dog or pet: from the folder label, else from the file name's first letter.
+
+    Oxford-IIIT Pet capitalises cat breeds and writes dog breeds in lower case.
+    """
     if (claimed := animal_of_label(label)) is not None:
         return claimed
     initial = PurePosixPath(name).name[:1]
@@ -136,7 +140,7 @@ def species(name: str, label: str | None) -> str:
 
 
 def class_names(file: Path) -> tuple[str, ...]:
-    """One class a line, in index order; the first is the background if its index is 0 there."""
+    """Read class names from a text file, one per line in index order; `__background__` becomes `background`."""
     try:
         names = tuple(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError):

@@ -1,8 +1,8 @@
-"""How well the outline of one mask follows the outline of another: the counts behind the boundary F-score.
+"""Match the boundary pixels of two masks, as needed for the boundary F-score.
 
-In: a truth and a prediction, uint8 (H, W), void 255 in the truth. Out: per class, how many boundary pixels each has and
-how many lie near the other's. The score: Csurka et al. 2013, What is a good evaluation measure for semantic
-segmentation?, with their tolerance of 0.75 % of the image's diagonal. Knows nothing of files, stores or nets.
+Inputs are a ground truth and a prediction, uint8 (H, W), with void 255 in the ground truth. The score is that of Csurka
+et al. 2013, What is a good evaluation measure for semantic segmentation?, with their tolerance of 0.75 % of the image
+diagonal.
 """
 
 import math
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 Mask = NDArray[np.uint8]
 
 TOLERANCE = 0.0075
-"""Of the diagonal, and at least one pixel: how far apart two boundaries may be."""
+"""Maximum distance of matching boundary pixels, as a share of the image diagonal (at least one pixel)."""
 
 DEEP = 4
-"""Void further than so many tolerances from any labelled pixel is no band between objects, but a place nobody knows."""
+"""Void more than this many tolerances from any labelled pixel is an unlabelled area, not a border between objects."""
 
 
 def tolerance_px(size_hw: tuple[int, ...]) -> float:
@@ -30,12 +30,12 @@ def tolerance_px(size_hw: tuple[int, ...]) -> float:
 
 
 def matches(truth: Mask, prediction: Mask) -> dict[int, tuple[int, int, int, int]]:
-    """class -> (predicted boundary pixels near the truth's, all predicted, truth's near the prediction's, all truth's).
+    """Count boundary pixels per class: (matched predicted, all predicted, matched truth, all truth).
 
-    A pixel is boundary of its class if one of its 4 neighbours within the picture is of another. In the truth, void is
-    first filled with the class of the nearest labelled pixel, which puts the boundary into the middle of the band that
-    VOC and trimaps leave between objects. Void deeper than `DEEP` tolerances counts for neither side. Classes without
-    a boundary in either mask are left out.
+    A pixel is on the boundary of its class if one of its 4 neighbours within the image has another class. Void in the
+    ground truth is first filled with the class of the nearest labelled pixel, which puts the boundary in the middle of
+    the border that VOC and trimaps leave between objects. Void deeper than `DEEP` tolerances is ignored in both masks.
+    Classes without a boundary in either mask are left out.
     """
     limit = tolerance_px(truth.shape)
     whole, deep = _filled(truth, DEEP * limit)
@@ -56,7 +56,7 @@ def matches(truth: Mask, prediction: Mask) -> dict[int, tuple[int, int, int, int
 
 
 def edges(mask: Mask) -> NDArray[np.bool_]:
-    """Pixels with one of their 4 neighbours in another class."""
+    """Mark pixels that have a 4-neighbour of another class."""
     found = np.zeros(mask.shape, bool)
     across, down = mask[:, 1:] != mask[:, :-1], mask[1:] != mask[:-1]
     found[:, 1:] |= across
@@ -67,12 +67,12 @@ def edges(mask: Mask) -> NDArray[np.bool_]:
 
 
 def filled(truth: Mask) -> Mask:
-    """Void with the class of the nearest labelled pixel; as it is where nothing is labelled."""
+    """Fill void with the class of the nearest labelled pixel; a mask without labelled pixels is unchanged."""
     return _filled(truth, math.inf)[0]
 
 
 def _filled(truth: Mask, limit: float) -> tuple[Mask, NDArray[np.bool_]]:
-    """Void with the nearest labelled pixel's class, and where void lies deeper than the limit."""
+    """Return the mask with void filled, and where void is further than `limit` from a labelled pixel."""
     void = truth == VOID
     deep = np.zeros(truth.shape, bool)
     if not void.any() or void.all():
@@ -87,7 +87,7 @@ def _filled(truth: Mask, limit: float) -> tuple[Mask, NDArray[np.bool_]]:
 
 
 def _near(points: NDArray[np.intp], others: NDArray[np.intp], limit: float) -> int:
-    """How many of the points have one of the others within the limit."""
+    """Count the points that have one of `others` within `limit`."""
     if not len(points) or not len(others):
         return 0
     distance, _ = _tree(others).query(points, distance_upper_bound=np.nextafter(limit, np.inf))

@@ -1,7 +1,7 @@
-"""Where two masks differ: a map of six categories, its colours, a transparent picture of it.
+"""Compare two masks pixel by pixel and render the result as a transparent palette PNG.
 
-In: two index masks of any sizes with the names of their classes. Out: uint8 categories on the finer of the two grids
-(see `overlay.on_one_grid`), a palette PNG. Neither mask is the truth of the other. Knows nothing of stores or pages.
+Takes two index masks of any size with their class names; returns uint8 values of six categories on the finer of the two
+grids (see `png.on_one_grid`). Neither mask is treated as the ground truth.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ BOTH_BACKGROUND, SAME, ONLY_A, ONLY_B, OTHER, UNCOMPARED = range(6)
 class Category:
     key: str
     label: str
-    """`A` and `B` in it stand for the two runs."""
+    """`A` and `B` in the text stand for the two runs."""
     colour: str
     """`#rrggbb`."""
     opacity: int
-    """0..255 of its pixels in the picture; a category without opacity is not in the legend."""
+    """Opacity of its pixels, 0..255; a category with opacity 0 is not in the legend."""
 
 
 CATEGORIES: tuple[Category, ...] = (
@@ -36,20 +36,22 @@ CATEGORIES: tuple[Category, ...] = (
     Category("other", "different class", "#d6177f", 255),
     Category("uncompared", "not comparable", "#3c4049", 200),
 )
-"""By value in the map. Blue, orange and magenta are told apart by protan, deutan and tritan eyes, and by lightness."""
+"""Indexed by the value in the map. Blue, orange and magenta also differ in lightness, and under protan, deutan and
+tritan colour blindness.
+"""
 
 
 def difference(a: Mask, b: Mask, classes_a: Sequence[str], classes_b: Sequence[str]) -> Mask:
-    """uint8 (H, W) of `CATEGORIES`, on the finer of the two grids."""
+    """Return uint8 (H, W) indices into `CATEGORIES`, on the finer of the two grids."""
     a, b = on_one_grid([a, b])
     found: Mask = category_table(classes_a, classes_b)[a, b]
     return found
 
 
 def category_table(classes_a: Sequence[str], classes_b: Sequence[str]) -> NDArray[np.uint8]:
-    """uint8 (256, 256): value in a, value in b -> category.
+    """Return uint8 (256, 256): value in a, value in b -> category.
 
-    Classes are matched by name. A pixel is not comparable if it is void, or of a class that only one of the two knows.
+    Classes are matched by name. A pixel is not comparable if it is void or of a class that only one side has.
     """
     common = list(dict.fromkeys(name for name in classes_a if name in classes_b))
     first, second = _places(classes_a, common)[:, None], _places(classes_b, common)[None, :]
@@ -63,13 +65,13 @@ def category_table(classes_a: Sequence[str], classes_b: Sequence[str]) -> NDArra
 
 
 def pixels(found: Mask) -> dict[str, int]:
-    """Key of each category -> its pixels in a map."""
+    """Count the pixels of each category, by category key."""
     counts = np.bincount(found.ravel(), minlength=len(CATEGORIES))
     return {category.key: int(number) for category, number in zip(CATEGORIES, counts, strict=True)}
 
 
 def difference_png(found: Mask) -> bytes:
-    """The map as a palette PNG (value = category), transparent where both see background."""
+    """Encode the map as a palette PNG (value = category), transparent where both masks are background."""
     picture = Image.fromarray(found)  # mode L
     picture.putpalette(b"".join(bytes.fromhex(category.colour[1:]) for category in CATEGORIES).ljust(3 * 256, b"\0"))
     picture.info["transparency"] = bytes(category.opacity for category in CATEGORIES)
@@ -77,7 +79,7 @@ def difference_png(found: Mask) -> bytes:
 
 
 def _places(classes: Sequence[str], common: Sequence[str]) -> NDArray[np.uint8]:
-    """uint8 (256,): value of a mask -> place among the common classes, `VOID` if it has none."""
+    """Return uint8 (256,): mask value -> index among the common classes, or `VOID` if it is not one of them."""
     places = np.full(256, VOID, np.uint8)
     places[: len(classes)] = [common.index(name) if name in common else VOID for name in classes]
     return places

@@ -1,7 +1,7 @@
-"""Pictures of masks: index PNG, colour mask, overlay, side by side, grids with a legend.
+"""Render masks as Pillow images: colour masks, overlays, side-by-side views and captioned grids with a legend.
 
-In: Pillow RGB photos, masks uint8 (H, W), palettes uint8 (C, 3). Out: Pillow images or PNG bytes.
-Masks are enlarged by nearest neighbour to the photo they lie on. Knows nothing of files, nets or stores.
+Takes Pillow RGB images, masks uint8 (H, W) and palettes uint8 (C, 3). Overlays resize the mask to the image by nearest
+neighbour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,21 +23,21 @@ _INK, _PAPER = (32, 36, 42), (255, 255, 255)
 
 
 def colour_mask(mask: Mask, colours: Colours) -> Image.Image:
-    """The mask alone, painted; void (255) is white."""
+    """Paint the mask in the palette's colours; void (255) is white."""
     table = np.full((256, 3), 255, np.uint8)
     table[: len(colours)] = colours
     return Image.fromarray(table[mask])
 
 
 def overlay(photo: Image.Image, mask: Mask, colours: Colours, alpha: float = ALPHA) -> Image.Image:
-    """The photo with each class painted over it at opacity `alpha` 0..1; background and void stay as they are."""
+    """Paint the mask over the image with opacity `alpha` (0..1); background and void are left unpainted."""
     mask = stretched(mask, photo.size)
     opacity = np.where((mask == 0) | (mask == VOID), 0, round(255 * alpha)).astype(np.uint8)
     return Image.composite(colour_mask(mask, colours), photo, Image.fromarray(opacity))
 
 
 def side_by_side(*images: Image.Image) -> Image.Image:
-    """Images of one height next to each other."""
+    """Join images horizontally, aligned at the top."""
     sheet = Image.new("RGB", (sum(i.width for i in images), max(i.height for i in images)), _PAPER)
     left = 0
     for image in images:
@@ -51,7 +51,7 @@ def sheet(
     legend: Sequence[tuple[str, tuple[int, int, int]]] = (),
     per_row: int = _PER_ROW,
 ) -> Image.Image:
-    """Captioned tiles in rows, each fitted into 320 x 320 pixels, and a legend of (class, colour) below."""
+    """Lay out captioned images in rows, each fitted into 320 x 320 pixels, above a legend of (class, colour)."""
     columns = max(1, min(per_row, len(tiles)))
     rows = -(-len(tiles) // columns)
     cell_w, cell_h = _TILE + _GAP, _TILE + 24 + _GAP
@@ -76,19 +76,19 @@ def sheet(
 def legend_of(
     masks: Sequence[Mask], classes: Sequence[str], colours: Colours
 ) -> list[tuple[str, tuple[int, int, int]]]:
-    """(class, colour) for each class that any of the masks holds, background aside, in index order."""
+    """Return (class, colour) for each class in any of the masks except background, in index order."""
     held = sorted({int(v) for mask in masks for v in np.unique(mask)} - {0, VOID})
     return [(classes[i], (int(colours[i][0]), int(colours[i][1]), int(colours[i][2]))) for i in held]
 
 
 def alt_text(shares: Mapping[str, float]) -> str:
-    """`cat 34 %, sofa 12 %`: the present classes of a picture in words, largest first, background aside."""
+    """Describe an image by its present classes, largest share first, without background: `cat 34 %, sofa 12 %`."""
     there = sorted(((s, n) for n, s in shares.items() if n != BACKGROUND and s >= PRESENT_SHARE), reverse=True)
     return ", ".join(f"{name} {share:.0%}".replace("%", " %") for share, name in there) or "nothing but background"
 
 
 def _legend_places(names: Sequence[str], width: int) -> list[tuple[int, int]]:
-    """(x, y) of each entry, wrapped at the page's width."""
+    """Return (x, y) of each legend entry, wrapped at the page width."""
     places: list[tuple[int, int]] = []
     x, y, font = _GAP, 0, ImageFont.load_default(14)
     for name in names:

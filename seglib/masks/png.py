@@ -1,4 +1,4 @@
-"""Read and write masks as 8-bit PNG files, and bring masks of several sizes to one."""
+"""Read and write masks as 8-bit PNG files, and resize masks to a common size."""
 
 import io
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ Mask = NDArray[np.uint8]
 _VOC_256 = palette("voc", [""] * 256).tobytes()
 
 
-_MOST_PIXELS = 89_478_485  # Pillow warns from there on, as `preprocess.MAX_PIXELS` refuses photos
+_MOST_PIXELS = 89_478_485  # Pillow warns above this; the same limit as `data.image.MAX_PIXELS`
 
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def index_png(mask: Mask) -> bytes:
-    """8-bit palette PNG: value = class index, in VOC colours, so that any viewer shows the classes."""
+    """Encode a mask as an 8-bit palette PNG (value = class index) with VOC colours, so that any viewer can show it."""
     image = Image.fromarray(mask)  # mode L
-    image.putpalette(_VOC_256)  # turns it into P; the values stay
+    image.putpalette(_VOC_256)  # converts to mode P; the values are unchanged
     return png(image)
 
 
@@ -35,23 +35,23 @@ def png(image: Image.Image) -> bytes:
 
 
 def read_index_png(data: bytes) -> Mask:
-    """The mask uint8 (H, W) of `index_png`, or of any grey or palette PNG of indices. Raises `ValueError`."""
-    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))  # as PNG's header has them
+    """Decode a grey or palette PNG of class indices to uint8 (H, W). Raises `ValueError`."""
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))  # from the PNG header
     if width * height > _MOST_PIXELS:
         raise ValueError(f"{width} x {height} is more than {_MOST_PIXELS:,} pixels")
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.mode in ("P", "L"):
                 return np.array(image)
-    except Exception as error:  # hostile bytes may raise anything in a decoder; whatever it is, this is no mask
+    except Exception as error:  # decoders may raise anything on hostile input
         raise ValueError(f"decoding failed: {type(error).__name__}") from None
     raise ValueError(f"expected a palette or grey PNG of class indices, not mode {image.mode}")
 
 
 def read_own_png(data: bytes) -> Mask:
-    """The mask of a PNG that `index_png` made. Raises `ValueError` unless every byte is as written.
+    """Decode a PNG that `index_png` wrote. Raises `ValueError` if it is corrupt.
 
-    The checksum of each chunk is compared, which decoding alone does not do.
+    Verifies the checksum of each chunk, which decoding alone does not do.
     """
     mask = read_index_png(data)
     if data[-len(_PNG_END) :] != _PNG_END:
@@ -69,6 +69,6 @@ def stretched(mask: Mask, size_wh: tuple[int, int]) -> Mask:
 
 
 def on_one_grid(masks: Sequence[Mask]) -> list[Mask]:
-    """All at the size of the finest (most pixels, on a tie the widest), enlarged by nearest neighbour."""
+    """Resize all masks to the largest one's size (most pixels, then widest) by nearest neighbour."""
     height, width = max((mask.shape for mask in masks), key=lambda shape: (shape[0] * shape[1], shape[1]))
     return [m if m.shape == (height, width) else stretched(m, (width, height)) for m in masks]

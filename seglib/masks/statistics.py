@@ -1,8 +1,7 @@
-"""From a mask to the numbers that are kept: pixels and blobs per class, dominant class, animal.
+"""Compute the statistics stored for each mask: pixels and blobs per class, dominant class, animal.
 
-In: a mask uint8 (H, W), 0..C-1, and the class names. Out: integers per class, and one flat row per photo.
-Counts come first; shares are left to `query`. Column names are made here and nowhere else.
-Knows nothing of nets, files or frames.
+Takes a mask uint8 (H, W) with values 0..C-1 and the class names; `row` returns one flat record per image. Only counts
+are stored; `query` derives the shares. All column names are defined here.
 """
 
 from collections.abc import Sequence
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE
 
 MEASURES: tuple[str, ...] = ("confidence", "entropy", "low_margin")
-"""float32 columns that the net's probabilities decide; null for masks that came without probabilities."""
+"""float32 columns computed from the model's probabilities; null for masks imported without probabilities."""
 
 LOW_MARGIN = 0.2
-"""A pixel is undecided if its two best probabilities differ by less."""
+"""A pixel is undecided if its two highest probabilities differ by less than this."""
 
 
 def pixels_column(name: str) -> str:
@@ -34,18 +33,18 @@ def share_column(name: str) -> str:
 
 @dataclass(frozen=True)
 class Measures:
-    """How sure a net was of one photo; each 0..1."""
+    """Confidence of a model on one image; all values 0..1."""
 
     confidence: float
-    """Mean over pixels of the winning softmax probability."""
+    """Mean over pixels of the highest softmax probability."""
     entropy: float
     """Mean over pixels of the entropy of the class probabilities, divided by log C."""
     low_margin: float
-    """Share of pixels whose two best probabilities differ by less than `LOW_MARGIN`."""
+    """Share of pixels whose two highest probabilities differ by less than `LOW_MARGIN`."""
 
 
 def count_pixels(mask: NDArray[np.uint8], classes: int) -> NDArray[np.int32]:
-    """int32 (C,): pixels per class, zeros included; they add up to H * W."""
+    """Return pixels per class, int32 (C,), zeros included. Raises `ValueError` for values beyond the classes."""
     counts = np.bincount(mask.ravel(), minlength=classes)
     if len(counts) > classes:
         raise ValueError(f"The mask holds class {len(counts) - 1}, but there are only {classes} classes.")
@@ -53,11 +52,11 @@ def count_pixels(mask: NDArray[np.uint8], classes: int) -> NDArray[np.int32]:
 
 
 def count_blobs(mask: NDArray[np.uint8], pixels: NDArray[np.int32]) -> NDArray[np.uint16]:
-    """uint16 (C,): connected regions per class that hold at least `PRESENT_SHARE` of the mask.
+    """Count connected regions per class with at least `PRESENT_SHARE` of the mask's pixels, uint16 (C,).
 
-    Pixels that touch at a corner are connected (8 neighbours), so that a thin diagonal leg does not split an animal.
+    Uses 8-connectivity, so that a thin diagonal limb does not split an animal.
     """
-    from scipy import ndimage  # 0.2 s that a rerun with nothing to do need not pay
+    from scipy import ndimage  # takes 0.2 s, which a rerun with nothing to do should not pay
 
     least = PRESENT_SHARE * mask.size
     blobs = np.zeros(len(pixels), np.uint16)
@@ -68,22 +67,22 @@ def count_blobs(mask: NDArray[np.uint8], pixels: NDArray[np.int32]) -> NDArray[n
 
 
 def dominant_class(pixels: NDArray[np.int32], classes: Sequence[str]) -> str:
-    """The class with most pixels, background aside (a tie: the lower index); `background` if there is no other."""
+    """Return the non-background class with the most pixels (ties: lowest index), or `background` if there is none."""
     foreground = np.where([name == BACKGROUND for name in classes], 0, pixels)
     return classes[int(foreground.argmax())] if foreground.any() else BACKGROUND
 
 
 def animal(pixels: NDArray[np.int32], classes: Sequence[str]) -> str | None:
-    """cat or dog, whichever has more pixels; `none` if neither has any; None if the model knows neither."""
+    """Return cat or dog, whichever has more pixels; `none` if neither has any; None if the model has neither class."""
     known = [name for name in ANIMALS if name in classes]
     if not known:
         return None
-    winner = max(known, key=lambda name: pixels[classes.index(name)])  # max keeps the first of equals
+    winner = max(known, key=lambda name: pixels[classes.index(name)])  # max returns the first of equals
     return winner if pixels[classes.index(winner)] > 0 else "none"
 
 
 def row(mask: NDArray[np.uint8], classes: Sequence[str], measures: Measures | None) -> dict[str, object]:
-    """One photo's statistics as the store keeps them; `measures` is None where no probabilities are known."""
+    """Return an image's statistics as a store row; `measures` is None if there are no probabilities."""
     pixels = count_pixels(mask, len(classes))
     blobs = count_blobs(mask, pixels)
     return {

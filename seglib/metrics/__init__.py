@@ -1,1 +1,1 @@
-"""Confusion counts, the measures computed from them, calibration error and bootstrap intervals. NumPy only."""
+"""Segmentation metrics in NumPy: confusion counts, accuracy, calibration error and bootstrap intervals."""

@@ -1,7 +1,6 @@
-"""Measures with intervals: how far a figure would move if other photos of the kind had been looked at.
+"""Bootstrap 95 % confidence intervals over images for measures.
 
-In: `Measure`s of the same images. Out: `Figure`s in both reductions, each with its interval by bootstrap. Pure NumPy.
-Knows nothing of what is measured.
+`figures` turns `Measure`s of the same images into `Figure`s: over all pixels and as a mean over images.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -19,30 +18,31 @@ Key = TypeVar("Key", bound=Hashable)
 
 RESAMPLES = 1000
 
-_MOST_UNITS = 10_000  # that are drawn anew in each resample
-_GROUPS = 2_000  # that are drawn in place of more images than that
+_MOST_UNITS = 10_000  # maximum number of images resampled individually
+_GROUPS = 2_000  # groups resampled instead if there are more images than that
 _REPLICATES_AT_ONCE = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A measure of a set of images in both reductions, with 95 % intervals over images."""
+    """A measure over all pixels and as a mean over images, each with a 95 % interval over images."""
 
     value: float | None
-    """Over all pixels."""
+    """Value over all pixels."""
     interval: Interval | None
     mean: float | None
-    """Over the images where it is defined."""
+    """Mean over the images where it is defined."""
     mean_interval: Interval | None
     n: int
-    """Images where it is defined."""
+    """Number of images where it is defined."""
 
 
 def figures(measures: Mapping[Key, Measure], *, seed: int = 0, resamples: int = RESAMPLES) -> dict[Key, Figure]:
-    """Each measure with its 95 % intervals by the percentile bootstrap over images (Efron & Tibshirani 1993, ch. 13).
+    """Add 95 % intervals to measures by the percentile bootstrap over images (Efron & Tibshirani 1993, ch. 13).
 
-    Paired: all measures see the same resamples, and an image brings both its masks. Of more than 10,000 images, 2,000
-    groups of them are drawn instead, dealt out by the seed. No interval without two images that define the measure.
+    The bootstrap is paired: all measures use the same resamples, and both masks of an image are drawn together. More
+    than 10,000 images are split at random into 2,000 groups, which are resampled instead. A measure defined for fewer
+    than two images has no interval.
     """
     found = {name: (measure.overall(), *measure.mean()) for name, measure in measures.items()}
     spread = _spread(measures, seed, resamples) if resamples else {}
@@ -61,7 +61,7 @@ def figures(measures: Mapping[Key, Measure], *, seed: int = 0, resamples: int = 
 def difference(
     one: Measure, other: Measure, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[float | None, Interval | None]:
-    """`other` minus `one` over all pixels of the same images, with its paired interval."""
+    """Return `other` minus `one` over all pixels of the same images, with its paired 95 % interval."""
     values = one.overall(), other.overall()
     if values[0] is None or values[1] is None:
         return None, None
@@ -81,7 +81,7 @@ def _spread(
 
 
 def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Iterator[list[Column]]:
-    """Chunks of resamples: for each measure its value over all pixels and its mean over images, (r,) each."""
+    """Yield chunks of r resamples: per measure its value over all pixels and its mean over images, (r,) each."""
     columns: list[Column] = []
     place: dict[int, int] = {}
 
@@ -109,8 +109,10 @@ def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Itera
 
 
 def _grouper(images: int, seed: int) -> Callable[[Column], Column]:
-    """A column (images,) -> what is drawn: its values, or those of more than `_MOST_UNITS` images summed up in equally
-    large groups, dealt out at random and the same for each column.
+    """Return a function from a column (images,) to the units to resample.
+
+    Units are single images or, above `_MOST_UNITS` images, sums over random groups of equal size, the same for every
+    column.
     """
     if images <= _MOST_UNITS:
         return lambda column: column
@@ -120,7 +122,7 @@ def _grouper(images: int, seed: int) -> Callable[[Column], Column]:
 
 
 def _weights(units: int, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
-    """(r, units): how often each unit is drawn in each of r resamples; a row adds up to `units`."""
+    """Yield (r, units): how often each unit is drawn in each of r resamples; a row sums to `units`."""
     draw = np.random.default_rng(seed)
     for start in range(0, resamples, _REPLICATES_AT_ONCE):
         rows = min(_REPLICATES_AT_ONCE, resamples - start)
@@ -137,8 +139,10 @@ def _interval(drawn: Column) -> Interval | None:
 
 
 def flat(figures: Mapping[str, Figure], *, ends: bool = False) -> dict[str, float | int | list[float] | None]:
-    """`<name>` over all pixels, `<name>_mean` over images, `<name>_n`, and `<name>_interval`, `<name>_mean_interval` as
-    [low, high]; with `ends` these are `<name>_low`, `<name>_high` and so on, for tables.
+    """Flatten figures into one dictionary for JSON or tables.
+
+    Keys: `<name>` (over all pixels), `<name>_mean` (over images), `<name>_n`, and the intervals `<name>_interval` and
+    `<name>_mean_interval` as [low, high]. With `ends`, intervals become `<name>_low`, `<name>_high` and so on.
     """
     found: dict[str, float | int | list[float] | None] = {}
     for name, figure in figures.items():

@@ -1,4 +1,4 @@
-"""Expected calibration error: how far a model's confidence is from its accuracy."""
+"""Expected calibration error: the gap between a model's confidence and its accuracy."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,23 +7,24 @@ from seglib.metrics.confusion import Column
 from seglib.metrics.measures import Measure, ratio
 
 CONFIDENCE_BINS = 15
-"""Equally wide bins of 0..1 (Guo et al. 2017, On Calibration of Modern Neural Networks)."""
+"""Number of equal-width bins over 0..1 (Guo et al. 2017, On Calibration of Modern Neural Networks)."""
 
 
 def expected_calibration_error(
     pixels: NDArray[np.float64], confidence: NDArray[np.float64], correct: NDArray[np.float64]
 ) -> Measure:
-    """Per image and bin of confidence (N, B): pixels, the sum of their confidences, those that are right.
+    """Compute the expected calibration error over pixels (Naeini et al. 2015).
 
-    sum over bins of |right - confidence| / pixels: the gap of each bin weighted by its pixels (Naeini et al. 2015).
+    Inputs are (N, B) per image and confidence bin: pixel count, sum of confidences, correct pixels. The error is the
+    sum over bins of |correct - confidence|, divided by all pixels.
     """
     return Measure(_gap, (pixels.sum(1), *(correct - confidence).T))
 
 
 def image_calibration_error(confidence: Column, accurate: Column) -> Measure:
-    """The same with an image as the unit: its mean confidence against its pixel accuracy, each image once.
+    """Compute the expected calibration error over images: mean confidence against pixel accuracy, (N,) each.
 
-    Images without one of the two are left out. The value per image is |accuracy - confidence|.
+    Images where either is NaN are left out. The value per image is |accuracy - confidence|.
     """
     known = ~(np.isnan(confidence) | np.isnan(accurate))
     at = confidence_bin(np.where(known, confidence, 0))
@@ -32,7 +33,7 @@ def image_calibration_error(confidence: Column, accurate: Column) -> Measure:
 
 
 def confidence_bin(confidence: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Bin 0..14 of each confidence; a bin holds its lower end, the last also 1."""
+    """Return the bin 0..14 of each confidence. Bins include their lower end; the last also includes 1."""
     bins = np.floor(np.asarray(confidence, np.float64) * CONFIDENCE_BINS).astype(np.int64)
     return np.clip(bins, 0, CONFIDENCE_BINS - 1)
 

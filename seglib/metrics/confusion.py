@@ -1,9 +1,7 @@
-"""How alike two masks are, and how right one is: counts first, ratios after.
+"""Count joint class pixels of mask pairs, the basis of every agreement and accuracy measure.
 
-In: index masks, or the counts of many pairs of masks (`Counts`). Out: `Measure`s by name, each with its value over all
-pixels, its value per image, and the mean of those. A value that is not defined (nothing to divide by) is None, and NaN
-inside arrays: never 0 by accident. Pure NumPy. Knows nothing of stores, files or runs, nor of how far chance would move
-a measure (`intervals.py`).
+`Counts` holds the joint counts of N mask pairs; `Counts.sides` reduces them to pixels per image and common class.
+`measures.py` computes ratios from them, `bootstrap.py` their confidence intervals.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,17 +16,17 @@ Mask = NDArray[np.uint8]
 Column = NDArray[np.float64]
 
 
-_VALUES = 256  # of a pixel
+_VALUES = 256  # possible values of a pixel
 
 
 # --- counting ----------------------------------------------------------------------------------------------------
 
 
 def joint(a: Mask, b: Mask) -> tuple[Mask, Mask, NDArray[np.int64]]:
-    """(value in a, value in b, pixels) of each pair of values that lies somewhere on top of each other, by value.
+    """Return (value in a, value in b, pixels) for each pair of values that occurs, sorted by value.
 
-    Both masks have one shape. Pixels beside each other mostly hold the same pair, so runs of them are counted: five
-    times as fast as counting pixel by pixel.
+    Raises `ValueError` if the shapes differ. Neighbouring pixels mostly hold the same pair, so run lengths are counted,
+    which is five times as fast as counting pixel by pixel.
     """
     if a.shape != b.shape:
         raise ValueError(f"The masks differ in shape: {a.shape} and {b.shape}.")
@@ -43,7 +41,7 @@ def joint(a: Mask, b: Mask) -> tuple[Mask, Mask, NDArray[np.int64]]:
 
 
 def confusion(a: Mask, b: Mask, classes_a: int, classes_b: int) -> NDArray[np.int64]:
-    """int64 (classes_a, classes_b): pixels that are row's class in a and column's in b; void (255) is ignored."""
+    """Return the confusion matrix, int64 (classes_a, classes_b), with rows for a and columns for b; void is ignored."""
     values_a, values_b, pixels = joint(a, b)
     known = (values_a != VOID) & (values_b != VOID)
     matrix = np.zeros((classes_a, classes_b), np.int64)
@@ -56,13 +54,15 @@ def confusion(a: Mask, b: Mask, classes_a: int, classes_b: int) -> NDArray[np.in
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """The joint counts of N pairs of masks: cell k says that `pixels[k]` pixels of image `image[k]` are class `a[k]`
-    in the one mask and `b[k]` in the other. Only cells with pixels are kept; void (255) is kept too.
+    """Sparse joint counts of N mask pairs.
+
+    Cell k: `pixels[k]` pixels of image `image[k]` have class `a[k]` in the first mask and `b[k]` in the second. Cells
+    without pixels are not stored; void (255) is.
     """
 
     images: int
     image: NDArray[np.int64]
-    """(K,) 0..N-1."""
+    """(K,) image index, 0..N-1."""
     a: Mask
     """(K,) index in `classes_a`, or 255."""
     b: Mask
@@ -83,7 +83,7 @@ class Counts:
         )
 
     def taken(self, at: NDArray[np.integer]) -> "Counts":
-        """Of these images, in this order; one may be named several times."""
+        """Select images by index, in the given order; repetitions are allowed."""
         order = np.argsort(self.image, kind="stable")
         starts = np.searchsorted(self.image[order], np.arange(self.images + 1))
         lengths = (starts[1:] - starts[:-1])[at]
@@ -93,14 +93,14 @@ class Counts:
         return Counts(len(at), image, self.a[cells], self.b[cells], self.pixels[cells], self.classes_a, self.classes_b)
 
     def renamed(self, classes_a: Sequence[str]) -> "Counts":
-        """The same with other names on the one side; names may repeat, which makes one class of several."""
+        """Rename the classes of `a`; repeated names merge classes."""
         kept = tuple(dict.fromkeys(classes_a))
         place = np.full(_VALUES, VOID, np.uint8)
         place[: len(classes_a)] = [kept.index(name) for name in classes_a]
         return Counts(self.images, self.image, place[self.a], self.b, self.pixels, kept, self.classes_b)
 
     def matrix(self) -> NDArray[np.int64]:
-        """int64 (classes_a, classes_b): pixels of all images; rows are `a`, columns `b`; void is left out."""
+        """Return the confusion matrix over all images, int64 (classes_a, classes_b); void is excluded."""
         shape = len(self.classes_a), len(self.classes_b)
         known = (self.a != VOID) & (self.b != VOID)
         matrix = np.zeros(shape, np.int64)
@@ -108,22 +108,23 @@ class Counts:
         return matrix
 
     def cell(self, name_a: str, name_b: str) -> NDArray[np.int64]:
-        """int64 (N,): pixels per image that are `name_a` in the one mask and `name_b` in the other."""
+        """Return int64 (N,): pixels per image that are `name_a` in the first mask and `name_b` in the second."""
         hit = (self.a == self.classes_a.index(name_a)) & (self.b == self.classes_b.index(name_b))
         return np.bincount(self.image[hit], self.pixels[hit], self.images).astype(np.int64)
 
     def area(self) -> Column:
-        """float64 (N,): all pixels of each image, void included."""
+        """Return the pixels of each image, void included, float64 (N,)."""
         return _summed(self.image, self.pixels, self.images)
 
     @property
     def common(self) -> tuple[str, ...]:
-        """The classes that both sides know, in the order of the first."""
+        """Classes that both sides have, in the order of `classes_a`."""
         return tuple(dict.fromkeys(name for name in self.classes_a if name in self.classes_b))
 
     def sides(self, *, both_known: bool) -> "Sides":
-        """Pixels per image and common class. Pixels are left out that are void, or of a class that `a` names and `b`
-        does not know, and with `both_known` also those of a class that only `b` knows.
+        """Return the pixels per image and common class.
+
+        Excludes void and classes that only `a` has; with `both_known` also classes that only `b` has.
         """
         common = self.common
         in_a, in_b = (_places(names, common) for names in (self.classes_a, self.classes_b))
@@ -146,23 +147,23 @@ class Counts:
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """float64 (N, C) whole numbers: pixels per image of each common class."""
+    """Pixels per image and common class: float64 (N, C) arrays of whole numbers."""
 
     classes: tuple[str, ...]
     total: Column
-    """(N,): pixels that are compared."""
+    """(N,): compared pixels."""
     a: NDArray[np.float64]
     b: NDArray[np.float64]
     both: NDArray[np.float64]
 
 
 def _summed(at: NDArray[np.integer], pixels: NDArray[np.int64], size: int) -> Column:
-    """float64 (size,): the pixels that fall to each place."""
+    """Sum the pixels per index in `at`, float64 (size,)."""
     return np.asarray(np.bincount(at, pixels, size), np.float64)
 
 
 def _places(names: Sequence[str], common: Sequence[str]) -> NDArray[np.int64]:
-    """int64 (256,): value of a mask -> place among the common classes, -1 for void and for classes of one side."""
+    """Return int64 (256,): mask value -> index among the common classes, -1 for void and all others."""
     places = np.full(_VALUES, -1, np.int64)
     places[: len(names)] = [common.index(name) if name in common else -1 for name in names]
     return places

@@ -1,6 +1,6 @@
-"""Measures of agreement and of accuracy, as ratios of counts: IoU, Dice, pixel accuracy, boundary F-score.
+"""Agreement and accuracy measures as ratios of counts: IoU, Dice, pixel accuracy, boundary F-score.
 
-A measure that is undefined (nothing to divide by) is None, and NaN inside arrays, never 0.
+Undefined values (denominator 0) are None, or NaN inside arrays, never 0.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,48 +15,49 @@ from seglib.metrics.confusion import Column, Counts, Mask, Sides, _places, _summ
 
 @dataclass(frozen=True, eq=False)
 class Measure:
-    """A function of sums: `value(*columns)` of each image's columns, of their totals, or of any resample's."""
+    """A measure computed from sums: `value(*columns)` of single images, of totals or of bootstrap resamples."""
 
     value: Callable[..., Column]
     columns: tuple[Column, ...]
     """Each (N,)."""
 
     def overall(self) -> float | None:
-        """Over all pixels: of the sums of all images."""
+        """Value over all pixels, from the sums over all images."""
         return _known(float(self.value(*(column.sum(keepdims=True) for column in self.columns))[0]))
 
     def each(self) -> Column:
-        """(N,) per image, NaN where it is not defined."""
+        """Value per image, (N,), NaN where undefined."""
         return self.value(*self.columns)
 
     def mean(self) -> tuple[float | None, int]:
-        """Over the images where it is defined, and how many those are."""
+        """Mean over the images where it is defined, and their number."""
         values = self.each()
         values = values[~np.isnan(values)]
         return (float(values.mean()) if len(values) else None), len(values)
 
 
 def ratio(numerator: Column, denominator: Column) -> Column:
-    """NaN where the denominator is 0."""
+    """Divide; NaN where the denominator is 0."""
     quotient = np.full(np.shape(denominator), np.nan)
     np.divide(numerator, denominator, out=quotient, where=denominator != 0)
     return quotient
 
 
 def mean_of_ratios(*columns: Column) -> Column:
-    """Of numerator, denominator, numerator, ...: the mean of those ratios that are defined; NaN without any."""
+    """Mean of the defined ratios of (numerator, denominator, numerator, ...); NaN if none is defined."""
     ratios = np.array([ratio(*columns[i : i + 2]) for i in range(0, len(columns), 2)])
     there = ~np.isnan(ratios)
     return ratio(np.where(there, ratios, 0).sum(0), np.asarray(there.sum(0), np.float64))
 
 
 def agreement(counts: Counts) -> dict[str, Measure]:
-    """Two masks of equal rights. With n pixels that both name by a class that both know:
+    """Measure the agreement of two masks, neither of which is the ground truth.
 
-    `pixel_agreement`: same class / n. `foreground_agreement`: same class other than background / at least one of the
-    two is not background; None if there are none. `iou:<class>`: both / at least one; None if neither has it, 0 if one
-    has. `area_difference:<class>`: share of b minus share of a, -1..1, of all pixels, those included that only one
-    side has a name for; 0 if neither has it. None of it is an accuracy.
+    Except for the area difference, only pixels count that have a common class in both masks:
+    `pixel_agreement`: same class / compared pixels.
+    `foreground_agreement`: same non-background class / not background in at least one; None if there are none.
+    `iou:<class>`: in both / in at least one; None if in neither, 0 if in one.
+    `area_difference:<class>`: share in b minus share in a, -1..1, of all pixels of the image; 0 if in neither.
     """
     sides = counts.sides(both_known=True)
     names = sides.classes
@@ -75,20 +76,22 @@ def agreement(counts: Counts) -> dict[str, Measure]:
 
 
 def class_shares(counts: Counts, name: str) -> tuple[Column, Column]:
-    """(N,) each: the share of each image's pixels that the one mask names so, and the other; NaN without pixels."""
+    """Return the class's share of each image in the first and the second mask, (N,) each; NaN without pixels."""
     every = counts.area()
     a, b = (_areas(counts, values, classes, [name])[:, 0] for values, classes in _both_sides(counts))
     return ratio(a, every), ratio(b, every)
 
 
 def accuracy(counts: Counts) -> dict[str, Measure]:
-    """A mask (`b`) against the truth (`a`); pixels are left out that are void, or of a class the mask cannot name.
+    """Measure a prediction (`b`) against the ground truth (`a`).
 
-    `pixel_accuracy`: right / all. `iou:<class>`: both / at least one; `dice:<class>`: 2 both / (truth + prediction);
-    both None where the class is absent from truth and prediction, 0 where it is in one of them. `miou` and `mdice`:
-    mean over the classes where it is not None (so do torchmetrics and a nanmean). `miou_truth`: mean over the classes
-    that the truth holds: of an image that image's, over all pixels those of any image. What the mask names and the
-    truth does not know counts as wrong.
+    Excludes void and ground-truth classes that the model does not have; predicted classes that the ground truth does
+    not have count as wrong.
+    `pixel_accuracy`: correct / compared pixels.
+    `iou:<class>`: intersection / union. `dice:<class>`: 2 * intersection / (truth + prediction). Both are None if the
+    class is in neither mask and 0 if it is in only one.
+    `miou`, `mdice`: mean over the classes where the value is defined (as in torchmetrics, or a nanmean).
+    `miou_truth`: mean over the classes in the ground truth: of that image per image, of all images over all pixels.
     """
     sides = counts.sides(both_known=False)
     ious = _ious(sides)
@@ -107,14 +110,14 @@ def accuracy(counts: Counts) -> dict[str, Measure]:
 
 
 def boundary_f(matches: Mapping[str, tuple[Column, Column, Column, Column]], images: int) -> dict[str, Measure]:
-    """Of `boundary.matches` per class, (N,) each: `boundary_f:<class>` and their mean `boundary_f`."""
+    """Return `boundary_f:<class>` and their mean `boundary_f` from the counts of `boundary.matches`, (N,) each."""
     found = {f"boundary_f:{name}": Measure(_f_score, columns) for name, columns in matches.items()}
     flat = tuple(column for columns in matches.values() for column in columns)
     return {"boundary_f": Measure(_mean_f, flat or (np.zeros(images),))} | found
 
 
 def _f_score(hits_b: Column, all_b: Column, hits_a: Column, all_a: Column) -> Column:
-    """Harmonic mean of precision and recall; 0 if only one side has a boundary, NaN if neither."""
+    """Harmonic mean of precision and recall; 0 if only one side has a boundary, NaN if neither has one."""
     precision, recall = (np.nan_to_num(ratio(hits, every)) for hits, every in ((hits_b, all_b), (hits_a, all_a)))
     score = np.nan_to_num(ratio(2 * precision * recall, precision + recall))
     return np.where(all_a + all_b > 0, score, np.nan)
@@ -143,7 +146,7 @@ def _mean_in_truth(sides: Sides, images: int) -> Measure:
 
 
 def _ious_in_truth(*columns: Column) -> Column:
-    """Of both, truth, prediction, both, ...: the mean IoU of the classes whose truth is not 0; NaN without any."""
+    """Mean IoU of the classes in the ground truth, from (both, truth, prediction, both, ...); NaN if there are none."""
     three = [columns[i : i + 3] for i in range(0, len(columns), 3)]
     parts = [(np.where(truth > 0, both, 0), np.where(truth > 0, truth + mask - both, 0)) for both, truth, mask in three]
     return mean_of_ratios(*(column for pair in parts for column in pair))
@@ -154,7 +157,7 @@ def _both_sides(counts: Counts) -> tuple[tuple[Mask, tuple[str, ...]], tuple[Mas
 
 
 def _areas(counts: Counts, values: Mask, classes: Sequence[str], names: Sequence[str]) -> NDArray[np.float64]:
-    """(N, C): pixels per image that one side names by each of these classes."""
+    """Return (N, C): pixels per image of each of the named classes on one side."""
     place = _places(classes, names)[values]
     known = place >= 0
     at = counts.image[known] * len(names) + place[known]
