@@ -1,1 +1,1 @@
-"""Cached queries of the store for the pages."""
+"""Cached queries on the store for the dashboard's pages."""

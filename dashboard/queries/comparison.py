@@ -1,7 +1,7 @@
-"""What the pages know of runs beside each other: `data` for Compare, with the caches of comparisons.
+"""Cached queries behind the Compare page.
 
-In: a `Compared` (runs, the photos, the state of the counts). Out: small frames and figures. Caches are keyed by these
-few texts; what they hold is shared between visitors and must not be changed. Knows nothing of widgets.
+They take a `Compared` (runs, photos, version of the counts) and return small frames and figures. Caches are keyed by
+its few strings; cached values are shared between visitors and must not be modified.
 """
 
 from collections.abc import Callable, Collection
@@ -29,7 +29,7 @@ from seglib.store import pair_counts
 
 @dataclass(frozen=True)
 class Compared:
-    """Runs that are compared over the photos of the first one that pass the filters."""
+    """Runs compared over the photos of the first run that pass the filters."""
 
     source: Source
     counted: str
@@ -52,13 +52,13 @@ HASHES = {
 
 
 def compared(source: Source, runs: Collection[str], filters: Filters) -> Compared:
-    """The source's run and these others."""
+    """Compare the source's run with these others."""
     others = sorted(run for run in runs if run != source.run)
     return Compared(source.regarding(filters), pair_counts.version(source.store()), (source.run, *others), filters)
 
 
 def uncounted(asked: Compared) -> tuple[int, int]:
-    """(pictures that all runs have computed, those of them that are not counted yet), whatever the filters."""
+    """Return (photos computed for all runs, how many of them are not counted yet), ignoring the filters."""
     return _uncounted(asked.unfiltered())
 
 
@@ -69,14 +69,17 @@ def _uncounted(asked: Compared) -> tuple[int, int]:
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the counts", hash_funcs=HASHES)
 def _comparison(asked: Compared) -> Comparison:
-    """Of all photos of the first run, without filters."""
+    """Return the comparison over all photos of the first run, ignoring the filters."""
     files = photo_queries.table(asked.source)[FILE_COLUMNS]
     return comparison_module.comparison(asked.source.store(), asked.runs, files=files)
 
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
 def comparison(asked: Compared) -> Comparison:
-    """Of the selected photos; the index of its files is their place in the run's table. Must not be changed."""
+    """Return the comparison over the selected photos; must not be modified.
+
+    The index of its files is their position in the run's table.
+    """
     found, chosen = _comparison(asked.unfiltered()), photo_queries.selected(asked.source, asked.filters)
     at = np.flatnonzero(np.isin(found.files.index.to_numpy(), chosen, assume_unique=True))
     return found if len(at) == len(found.files) else found.taken(at)
@@ -84,19 +87,19 @@ def comparison(asked: Compared) -> Comparison:
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 def answer(asked: Compared, question: str, *texts: str) -> Any:
-    """What one of `QUESTIONS` says; `texts` are the two runs of a pair, a class, or what else it asks for."""
+    """Answer one of `QUESTIONS`; `texts` holds its arguments, such as the two runs of a pair or a class."""
     return QUESTIONS[question](comparison(asked), *texts)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def disagreeing(asked: Compared, b: str, measure: str, name: str, flip: tuple[str, ...]) -> Order:
-    """Rows of `comparison(asked).files`, sorted; see `comparisons.order`."""
+    """Return the rows of `comparison(asked).files`, sorted; see `comparisons.order`."""
     return comparison_stats.order(comparison(asked), asked.runs[0], b, measure, name=name, flip=flip)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
 def disagreeing_pictures(asked: Compared, b: str, measure: str, name: str, flip: tuple[str, ...]) -> NDArray[np.intp]:
-    """The same as places in the table of A, of equal files only the first: what one goes through image by image."""
+    """Return the same order as positions in A's table, keeping only the first of identical files, for the viewer."""
     return ranking.pictures(comparison(asked).files, disagreeing(asked, b, measure, name, flip))
 
 
@@ -107,12 +110,12 @@ def costs(source: Source, runs: tuple[str, ...]) -> pd.DataFrame:
 
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=HASHES)
 def truth_scores(asked: Compared) -> comparison_stats.Scores | None:
-    """How right the runs are on the selected photos, where the store holds a truth of some of them."""
+    """Return the accuracy of the runs on the selected photos, if the store has ground truth for some of them."""
     return comparison_stats.scores(asked.source.store(), asked.runs, comparison(asked).files)
 
 
 def exported(asked: Compared, table: str, kind: str) -> bytes:
-    """One of the tables of `seglib compare`, of the selected photos."""
+    """Export one of the tables of `seglib compare` for the selected photos."""
     found = comparison(asked)
     frame = {"pairs": found.pairs, "images": found.all_images, "flips": found.all_flips}[table]()
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
@@ -125,4 +128,4 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "pairwise": comparison_stats.pairwise,
     "reference": comparison_stats.with_reference,
 }
-"""Name -> pure function of a comparison and texts."""
+"""Name -> pure function of a comparison and string arguments."""

@@ -1,7 +1,7 @@
-"""What a page asks of a comparison: small frames and figures of a pair of runs, or of all of them.
+"""Statistics of a comparison: small frames and figures for a pair of runs or for all runs, and photo rankings.
 
-In: a `Comparison` of the selected photos. Out: what charts and tables draw, with its n and its intervals; and an order
-of photos. Only measures that are shown get intervals, since these cost most. Knows nothing of pages or caches.
+Takes a `Comparison` of the selected photos and returns the data of charts and tables, with n and intervals. Only the
+measures on display get intervals, since those are the most expensive part.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,10 +25,10 @@ from seglib.store.store import Store
 
 SHOWN = ("pixel_agreement", "foreground_agreement")
 MOST_IOUS, MOST_AREAS = 12, 7
-"""Classes with an interval."""
+"""Maximum number of classes with an interval."""
 
 MOST_POINTS = 400
-"""Photos that are drawn one by one; more are counted in squares."""
+"""Maximum number of photos drawn as points; above it, photos are binned into squares."""
 
 SQUARES = 25
 """Squares along each side of a chart of shares."""
@@ -43,10 +43,12 @@ class Pair:
 
     photos: int
     figures: Mapping[str, Figure]
-    """`SHOWN`, `iou:<class>` of the first `MOST_IOUS` of `classes`, `area_difference:<class>` of fewer of them."""
+    """`SHOWN`, `iou:<class>` for the first `MOST_IOUS` of `classes`, `area_difference:<class>` for fewer of them."""
     classes: pd.DataFrame
-    """Per class that one of the two names somewhere and both know, most pixels first: share_a, share_b (over all
-    pixels), photos (in which at least one names it)."""
+    """One row per class known to both runs and predicted by at least one, most pixels first.
+
+    Columns: share_a, share_b (over all pixels), photos (in which at least one run predicts it).
+    """
 
 
 def pair(found: Comparison, a: str, b: str) -> Pair:
@@ -72,22 +74,22 @@ def pair(found: Comparison, a: str, b: str) -> Pair:
 
 
 def main_classes(shown: Pair, most: int) -> list[str]:
-    """The classes that the two see most of, background aside."""
+    """Return the classes with the most pixels in the two runs, without background."""
     return [str(name) for name in shown.classes.index if name != BACKGROUND][:most]
 
 
 @dataclass(frozen=True)
 class Flips:
     pixels: pd.DataFrame
-    """int64: what A calls by the row's class and B by the column's."""
+    """int64 pixel counts: A's class in rows, B's class in columns."""
     every: int
-    """All pixels, those included that are in no row or column here."""
+    """All pixels, including those outside the rows and columns shown."""
     left_out: int
-    """Classes with pixels that have no row and column."""
+    """Number of classes that have pixels but no row and column."""
 
 
 def flips(found: Comparison, a: str, b: str, most: int) -> Flips:
-    """The classes with most pixels in A or B, background first."""
+    """Return the flips between the classes with the most pixels in A or B, background first."""
     pixels = found.flips(a, b)
     in_a, in_b = pixels.sum(axis=1), pixels.sum(axis=0)
     size = in_a.add(in_b, fill_value=0)
@@ -98,8 +100,10 @@ def flips(found: Comparison, a: str, b: str, most: int) -> Flips:
 
 
 def shares(found: Comparison, a: str, b: str, name: str) -> pd.DataFrame:
-    """Share of a class in both runs, of photos that one of them has it in: one row per photo (path, image_id, x, y), or
-    with more than `MOST_POINTS` of them one per square (square: its number, x_low, x_high, y_low, y_high, count).
+    """Return a class's share in both runs, over the photos where at least one run predicts it.
+
+    One row per photo (path, image_id, x, y), or with more than `MOST_POINTS` photos one per square (square: its number,
+    x_low, x_high, y_low, y_high, count).
     """
     x, y = class_shares(found.counts[a, b], name)
     there = (x > 0) | (y > 0)
@@ -128,18 +132,18 @@ def _square(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]
 
 
 def inside(found: Comparison, a: str, b: str, name: str, squares: Collection[int]) -> NDArray[np.intp]:
-    """Rows of the photos that `shares` counts in these squares."""
+    """Return the rows of the photos that `shares` counts in these squares."""
     x, y = class_shares(found.counts[a, b], name)
     return np.flatnonzero(((x > 0) | (y > 0)) & np.isin(_square(x, y), list(squares)))
 
 
 def pairwise(found: Comparison, measure: str = "pixel_agreement") -> tuple[pd.DataFrame, Figure]:
-    """A measure of every run with every other, over all pixels; and the share of pixels on which all agree."""
+    """Return a measure of every run against every other over all pixels, and the share of pixels on which all agree."""
     return found.matrix(measure), found.consensus_figure()
 
 
 def with_reference(found: Comparison, reference: str) -> dict[str, Figure]:
-    """Every other run -> its pixel agreement with this one; all see the same resamples."""
+    """Return each other run -> its pixel agreement with `reference`; all runs use the same resamples."""
     pairs = {
         a if b == reference else b: measures["pixel_agreement"]
         for (a, b), measures in found.measures.items()
@@ -150,17 +154,17 @@ def with_reference(found: Comparison, reference: str) -> dict[str, Figure]:
 
 @dataclass(frozen=True)
 class Scores:
-    """mIoU against masks that people drew."""
+    """mIoU against ground truth."""
 
     truth: str
     photos: int
-    """Selected photos that have a mask of the truth in every run."""
+    """Number of selected photos with a ground-truth mask in every run."""
     miou: Mapping[str, Figure]
-    """Run -> over all pixels, with its interval."""
+    """Run -> mIoU over all pixels, with its interval."""
 
 
 def scores(store: Store, runs: Sequence[str], files: pd.DataFrame) -> Scores | None:
-    """By the truth that most of these files have a mask of; None without any."""
+    """Score the runs against the ground truth that covers most of these files; None if there is none."""
     best: Scores | None = None
     for about in ground_truth.all_truths(store):
         found = [evaluation.evaluation(store, about, run, files=files) for run in runs]
@@ -172,7 +176,7 @@ def scores(store: Store, runs: Sequence[str], files: pd.DataFrame) -> Scores | N
 
 
 def costliest(costs: pd.DataFrame, column: str) -> str | None:
-    """The run with the largest cost; None if not all are known, or all cost the same."""
+    """Return the most expensive run; None if a cost is unknown or all costs are equal."""
     values = costs[column].astype("float64")
     if values.isna().any() or values.nunique() < 2:
         return None
@@ -180,8 +184,9 @@ def costliest(costs: pd.DataFrame, column: str) -> str | None:
 
 
 def order(found: Comparison, a: str, b: str, measure: str, *, name: str, flip: Sequence[str]) -> Order:
-    """By one of `state.DISAGREEMENTS`, the most disagreeing first, undefined ones last; `name` is the class of `iou`
-    and `area`. With a `flip` only the photos that have such pixels.
+    """Rank photos by one of `state.DISAGREEMENTS`, the most disagreeing first, undefined values last.
+
+    `name` is the class of `iou` and `area`. With a `flip`, only photos that contain such pixels are ranked.
     """
     counts, measures = found.counts[a, b], found.measures[a, b]
     share = ranking.cell_share(counts, flip)
@@ -194,7 +199,7 @@ def order(found: Comparison, a: str, b: str, measure: str, *, name: str, flip: S
 
 
 def parts_of(found: Comparison, a: str, b: str, at: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(len(at), categories): the share of each category of `masks.difference` in these photos, from the counts."""
+    """Return, from the counts, the share of each category of `masks.difference`: shape (len(at), categories)."""
     counts = found.counts[a, b].taken(at)
     table = difference.category_table(counts.classes_a, counts.classes_b)
     return ranking.category_shares(counts, table[counts.a, counts.b])

@@ -1,8 +1,7 @@
-"""What the pages know of runs against a ground truth: `data` for Evaluate, with the caches of evaluations.
+"""Cached queries behind the Evaluate page.
 
-In: an `Evaluated` (truth, runs, the photos, the state of the counts). Out: small frames and figures, ids of masks.
-Caches are keyed by these few texts; what they hold is shared between visitors and must not be changed. Knows nothing
-of widgets.
+They take an `Evaluated` (ground truth, runs, photos, version of the counts) and return small frames, figures and mask
+ids. Caches are keyed by its few strings; cached values are shared between visitors and must not be modified.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +30,7 @@ from seglib.store.store import Store
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Runs that are evaluated against a truth over the photos of the active run that pass the filters."""
+    """Runs evaluated against a ground truth over the photos of the active run that pass the filters."""
 
     source: Source
     counted: str
@@ -59,7 +58,7 @@ def evaluated(source: Source, about: Truth, runs: Sequence[str], filters: Filter
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the counts", hash_funcs=HASHES)
 def _evaluations(asked: Evaluated) -> list[Evaluation]:
-    """Of all photos of the active run, without filters, that every one of the runs is evaluated on."""
+    """Return the evaluations over all photos of the active run that every run is evaluated on, ignoring the filters."""
     store, files = asked.source.store(), photo_queries.table(asked.source)[FILE_COLUMNS]
     about = ground_truth.find(store, asked.truth)
     return evaluation_module.together(
@@ -69,7 +68,10 @@ def _evaluations(asked: Evaluated) -> list[Evaluation]:
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
 def evaluations(asked: Evaluated) -> list[Evaluation]:
-    """Of the selected photos; the index of their files is their place in the run's table. Must not be changed."""
+    """Return the evaluations over the selected photos; must not be modified.
+
+    The index of their files is their position in the run's table.
+    """
     found, chosen = _evaluations(asked.unfiltered()), photo_queries.selected(asked.source, asked.filters)
     if not found:
         return found
@@ -83,38 +85,38 @@ def evaluation(asked: Evaluated, run: str) -> Evaluation:
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 def answer(asked: Evaluated, question: str, run: str = "", most: int = 0) -> Any:
-    """What one of `QUESTIONS` says, of one run if it asks for one."""
+    """Answer one of `QUESTIONS`, for `run` if the question is about a single run."""
     return QUESTIONS[question](evaluations(asked), run and evaluation(asked, run), most)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def worst(asked: Evaluated, run: str, grade: str, name: str, cell: tuple[str, ...]) -> Order:
-    """Rows of the evaluation's files, sorted; see `evaluations.order`."""
+    """Return the rows of the evaluation's files, sorted; see `evaluations.order`."""
     return evaluation_stats.order(evaluation(asked, run), grade, name, cell)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
 def worst_pictures(asked: Evaluated, run: str, grade: str, name: str, cell: tuple[str, ...]) -> NDArray[np.intp]:
-    """The same as places in the active run's table, of equal files only the first."""
+    """Return the same order as positions in the active run's table, keeping only the first of identical files."""
     return ranking.pictures(evaluation(asked, run).files, worst(asked, run, grade, name, cell))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _truth_masks(key: tuple[str, str, str]) -> pd.Series:
-    """Of (store, version of its counts, truth)."""
+    """Return the masks of a ground truth; `key` is (store, version of its counts, ground truth)."""
     path, _, truth = key
     store = Store(path)
     return ground_truth.masks_of(store, ground_truth.find(store, truth))
 
 
 def truth_mask(store: Store, about: Truth, image_id: str) -> str | None:
-    """Id of the picture's mask in this truth; None if it has none."""
+    """Return the id of the photo's mask in this ground truth; None if it has none."""
     found = _truth_masks((str(store.path), pair_counts.version(store), about.id))
     return str(found[image_id]) if image_id in found.index else None
 
 
 def exported(asked: Evaluated, name: str, kind: str) -> bytes:
-    """One of the tables of `seglib evaluate`, of the selected photos."""
+    """Export one of the tables of `seglib evaluate` for the selected photos."""
     found = evaluations(asked)
     frame = {
         "runs": evaluation_module.table,

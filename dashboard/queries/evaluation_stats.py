@@ -1,7 +1,7 @@
-"""What a page asks of an evaluation: small frames and figures of runs against a truth, and an order of photos.
+"""Statistics of an evaluation: small frames and figures of runs against a ground truth, and photo rankings.
 
-In: `Evaluation`s of the same photos. Out: what charts and tables draw, with its n and its intervals. Only measures that
-are shown get intervals, since these cost most. Knows nothing of pages or caches.
+Takes `Evaluation`s of the same photos and returns the data of charts and tables, with n and intervals. Only the
+measures on display get intervals, since those are the most expensive part.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,30 +31,30 @@ SHOWN: dict[str, str] = {
     "ece": "calibration error of pixels",
     "image_ece": "calibration error of photos",
 }
-"""Measure -> what it is called, in the order of the page."""
+"""Measure -> display name, in page order."""
 
 OF_CLASS: dict[str, str] = {"iou": "IoU", "dice": "Dice", "boundary_f": "boundary F-score"}
 
 GRADES: dict[str, str] = {"miou": "miou", "accuracy": "pixel_accuracy", "boundary": "boundary_f", "iou": "iou"}
-"""Key of `state.GRADES` -> measure by which photos are sorted; of `iou`, the chosen class's."""
+"""Key of `state.GRADES` -> measure that photos are sorted by; for `iou`, that of the chosen class."""
 
 
 def figures(found: Sequence[Evaluation]) -> dict[str, dict[str, Figure]]:
-    """Of each run, `SHOWN`; all runs see the same resamples."""
+    """Return the measures in `SHOWN` for each run; all runs use the same resamples."""
     flat = {(one.run.run, name): one.measures[name] for one in found for name in SHOWN}
     each = bootstrap.figures(flat)
     return {one.run.run: {name: each[one.run.run, name] for name in SHOWN} for one in found}
 
 
 def main_classes(one: Evaluation, most: int) -> list[str]:
-    """The classes with most pixels in truth or prediction, background first."""
+    """Return the classes with the most pixels in ground truth or prediction, background first."""
     sizes = _sizes(one.counts)
     largest = sorted((name for name, pixels in sizes.items() if pixels), key=lambda name: -sizes[name])[:most]
     return sorted(largest, key=lambda name: name != BACKGROUND)
 
 
 def _sizes(counts: Counts) -> dict[str, int]:
-    """Class -> pixels in the truth, or in the prediction where these are more."""
+    """Return class -> its pixels in ground truth or prediction, whichever is larger."""
     matrix = counts.matrix()
     sizes = dict(zip(counts.classes_a, matrix.sum(1).tolist(), strict=True))
     for name, pixels in zip(counts.classes_b, matrix.sum(0).tolist(), strict=True):
@@ -65,11 +65,11 @@ def _sizes(counts: Counts) -> dict[str, int]:
 @dataclass(frozen=True)
 class Classes:
     names: list[str]
-    """Those that truth and run both name and that one of the two holds, most pixels first, background before them."""
+    """Classes known to both, with pixels in at least one: background first, then by number of pixels, descending."""
     figures: Mapping[str, Figure]
     """`iou:<class>`, `dice:<class>`, `boundary_f:<class>`."""
     truth: Mapping[str, float]
-    """Class -> its share of the labelled pixels of the truth."""
+    """Class -> its share of the labelled ground-truth pixels."""
 
 
 def classes(one: Evaluation) -> Classes:
@@ -86,11 +86,11 @@ def classes(one: Evaluation) -> Classes:
 @dataclass(frozen=True)
 class Confusion:
     pixels: pd.DataFrame
-    """int64: the truth's classes in rows, the run's in columns."""
+    """int64 pixel counts: ground-truth classes in rows, the run's classes in columns."""
     every: pd.Series
-    """Labelled pixels of each row's class, those in columns that are not shown included."""
+    """Labelled pixels of each row's class, including those in columns not shown."""
     left_out: int
-    """Classes with pixels that are not shown."""
+    """Number of classes that have pixels but are not shown."""
 
 
 def confusion(one: Evaluation, most: int) -> Confusion:
@@ -101,7 +101,7 @@ def confusion(one: Evaluation, most: int) -> Confusion:
 
 
 def labels(one: Evaluation) -> list[tuple[str, int, dict[str, Figure]]]:
-    """(folder label, photos, some of `SHOWN`) of each label, by name."""
+    """Return (folder label, photos, some of `SHOWN`) for each label, sorted by name."""
     wanted = ("pixel_accuracy", "miou")
     return [
         (label, len(part.files), bootstrap.figures({name: part.measures[name] for name in wanted}))
@@ -110,19 +110,24 @@ def labels(one: Evaluation) -> list[tuple[str, int, dict[str, Figure]]]:
 
 
 def differences(found: Sequence[Evaluation]) -> list[Difference]:
-    """In mIoU and pixel accuracy, of every pair of runs."""
+    """Return the differences in mIoU and pixel accuracy for every pair of runs."""
     return evaluation.differences(found)
 
 
 def reliability(one: Evaluation) -> tuple[str, pd.DataFrame]:
-    """(unit, its curve): of `pixels` if their confidence is known, else of `images`; without n if of neither."""
+    """Return (unit, reliability curve).
+
+    The unit is `pixels` if their confidence is known, else `images`; without either, the curve has no n.
+    """
     unit = "pixels" if one.bins[0].sum() else "images"
     return unit, one.reliability(unit)
 
 
 def order(one: Evaluation, grade: str, name: str, cell: Sequence[str]) -> Order:
-    """By one of `GRADES`, `name` is the class of `iou`. With a `cell` (truth's class, run's class) only the photos that
-    have such pixels, most of them (as a share of the photo) first.
+    """Rank photos by one of `GRADES`; `name` is the class of `iou`.
+
+    With a `cell` (ground-truth class, run's class), only photos that contain such pixels, by their share of the photo,
+    largest first.
     """
     if cell:
         share = ranking.cell_share(one.counts, cell)
@@ -132,7 +137,7 @@ def order(one: Evaluation, grade: str, name: str, cell: Sequence[str]) -> Order:
 
 
 def parts_of(one: Evaluation, at: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(len(at), categories): the share of each category of `evaluate.judged` in these photos, from the counts."""
+    """Return, from the counts, the share of each category of `evaluate.judged`: shape (len(at), categories)."""
     counts = one.counts.taken(at)
     place = np.full(256, VOID, np.uint8)
     for value, name in enumerate(counts.classes_a):

@@ -1,4 +1,4 @@
-"""Exports and reports of what is selected, as files to download."""
+"""Downloadable exports and reports of the current selection."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +13,12 @@ from seglib.store.store import Store
 
 
 def exported_picks(path: Path, run: str, picks: Picks) -> bytes:
-    """The statistics of the picked photos as CSV, read from the store at this moment."""
+    """Return the statistics of the picked photos as CSV, read from the store now (not cached)."""
     return export.csv_bytes(export.stats_frame(Store(path), [run], image_ids=pd.Series(picks.ids, dtype="str")))
 
 
 def exported(path: Path, run: str, filters: Filters, kind: str) -> bytes:
-    """The bytes of `seglib export stats --run RUN --where FILTERS`, read from the store at this moment."""
+    """Return the output of `seglib export stats --run RUN --where FILTERS`, read from the store now (not cached)."""
     frame = export.stats_frame(Store(path), [run], filters)
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
 
@@ -26,5 +26,5 @@ def exported(path: Path, run: str, filters: Filters, kind: str) -> bytes:
 def report_file(
     path: Path, runs: Sequence[str], filters: Filters, pair: tuple[str, str] | None = None, truth: str = ""
 ) -> bytes:
-    """The report as `python -m dashboard report` writes it, of what is counted at this moment."""
+    """Return the report that `python -m dashboard report` writes, based on what is counted so far."""
     return report.build_report(Store(path), runs, filters, pair=pair, truth_name=truth)

@@ -1,7 +1,6 @@
-"""Photos in the order of a measure, the page of them that is shown, and what of each is alike or not.
+"""Rank photos by a measure, page through them, and compute each photo's category shares.
 
-In: the counts of two masks per photo, and a measure of each. Out: rows of the counts, their values and shares. What
-comparisons and evaluations have in common. Knows nothing of runs, truths, measures by name, or pictures.
+Works on the counts of two masks per photo; shared by comparisons and evaluations.
 """
 
 from collections.abc import Sequence
@@ -24,9 +23,9 @@ class Order:
     """Photos sorted by a measure."""
 
     at: NDArray[np.intp]
-    """(n,) rows of the counts, the first to look at first."""
+    """(n,) rows of the counts, in ranking order."""
     values: NDArray[np.float64]
-    """(n,) the measure of each of these, NaN where it is not defined."""
+    """(n,) measure of each row, NaN where undefined."""
 
     def __len__(self) -> int:
         return len(self.at)
@@ -39,15 +38,13 @@ class Page:
     pages: int
     """At least 1."""
     order: Order
-    """Of its photos alone."""
+    """Order of this page's photos only."""
 
 
 def ranked(
     values: NDArray[np.float64], ranks: NDArray[np.float64] | None = None, kept: NDArray[np.intp] | None = None
 ) -> Order:
-    """The rows `kept`, all by default, by their `ranks`, the values by default: the smallest first, NaN last; those of
-    equal rank in their present order.
-    """
+    """Sort the rows `kept` (default: all) by `ranks` (default: `values`), ascending, NaN last; the sort is stable."""
     ranks = values if ranks is None else ranks
     kept = np.arange(len(values)) if kept is None else kept
     at = kept[np.argsort(ranks[kept], kind="stable")]
@@ -55,7 +52,7 @@ def ranked(
 
 
 def page_of(order: Order, wanted: int) -> Page:
-    """The wanted page, 1 being the first, or the last one if there are fewer."""
+    """Return the wanted page (1-based), or the last page if there are fewer."""
     pages = max(1, -(-len(order) // PAGE_SIZE))
     number = min(max(wanted, 1), pages)
     here = slice((number - 1) * PAGE_SIZE, number * PAGE_SIZE)
@@ -63,14 +60,15 @@ def page_of(order: Order, wanted: int) -> Page:
 
 
 def pictures(files: pd.DataFrame, order: Order) -> NDArray[np.intp]:
-    """The index of these files in this order, of equal `image_id`s only the first: what one goes through one by one."""
+    """Return the index of these files in this order, keeping only the first of each `image_id`, for the viewer."""
     sorted_files = files.iloc[order.at]
     return sorted_files.index.to_numpy(np.intp)[~sorted_files["image_id"].duplicated().to_numpy()]
 
 
 def cell_share(counts: Counts, cell: Sequence[str]) -> NDArray[np.float64]:
-    """(N,) 0..1: share of each photo's pixels that the one mask calls `cell[0]` and the other `cell[1]`; 0 if one of
-    them knows no such class, or the photo has no pixels.
+    """Return (N,) 0..1: the share of each photo's pixels that are `cell[0]` in one mask and `cell[1]` in the other.
+
+    0 if a mask does not know its class, or if the photo has no pixels.
     """
     if len(cell) != 2 or cell[0] not in counts.classes_a or cell[1] not in counts.classes_b:
         return np.zeros(counts.images)
@@ -78,9 +76,9 @@ def cell_share(counts: Counts, cell: Sequence[str]) -> NDArray[np.float64]:
 
 
 def category_shares(counts: Counts, category: NDArray[np.integer]) -> NDArray[np.float64]:
-    """(N, categories) 0..1: how much of each photo falls into which of `difference.CATEGORIES`; NaN without pixels.
+    """Return (N, categories) 0..1: each photo's share per category of `difference.CATEGORIES`; NaN without pixels.
 
-    `category`: of each cell of the counts.
+    `category` is the category of each cell of the counts.
     """
     shape = counts.images, len(CATEGORIES)
     cells = counts.image * len(CATEGORIES) + category

@@ -1,4 +1,4 @@
-"""Which store, run and photo folders a page reads from."""
+"""Select the store, run and photo folders that a page reads from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,22 +26,22 @@ NO_STORE = (
 
 @dataclass(frozen=True)
 class Source:
-    """One run in one state of one store: texts only, since they key the caches."""
+    """One run in one version of one store; strings only, since they key the caches."""
 
     path: str
     version: str
-    """Of the store without its tags, a dash, and of its tags, which change far more often."""
+    """Version of the store without tags, a dash, then the version of its tags, which change far more often."""
     run: str
 
     def store(self) -> Store:
         return Store(self.path)
 
     def untagged(self) -> "Source":
-        """The same as long as nothing but tags changes: the key of all that does not look at them."""
+        """Return the source without its tag version: the cache key for queries that do not use tags."""
         return replace(self, version=self.version.partition("-")[0])
 
     def regarding(self, filters: Filters) -> "Source":
-        """The source as far as these filters look at it."""
+        """Return the source reduced to what these filters depend on."""
         return self if "tag" in filters else self.untagged()
 
 
@@ -49,11 +49,11 @@ HASHES: dict[str | type, Callable[[Any], Any]] = {
     Source: lambda source: (source.path, source.version, source.run),
     Filters: lambda filters: filters.encode(),
 }
-"""What the caches know of an argument."""
+"""Argument type -> hash function used by the caches."""
 
 
 def stored(path: Path) -> tuple[Store, str, list[Run]]:
-    """The store, its present version and its runs, the one used last at the end. Raises `StoreError`."""
+    """Return the store, its current version and its runs, the most recently used last. Raises `StoreError`."""
     if not (path / STORE_MARKER).is_file():
         raise StoreError(NO_STORE)
     store = Store(path)
@@ -61,28 +61,28 @@ def stored(path: Path) -> tuple[Store, str, list[Run]]:
 
 
 def unreadable_runs(store: Store) -> list[str]:
-    """A sentence for each run that no page can show."""
+    """Return a sentence for each run that cannot be read."""
     return [for_page(why) for why in store.damaged_runs().values()]
 
 
 @st.cache_data(ttl=10, max_entries=4, show_spinner=False)
 def offered(roots: tuple[Path, ...]) -> list[Folder]:
-    """The folders of photos that may be analysed."""
+    """Return the photo folders that may be analysed."""
     return photo_folders.offered(roots)
 
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)
 def mask_folders(roots: tuple[Path, ...]) -> list[Folder]:
-    """The offered folders that may hold masks."""
+    """Return the offered folders that may hold masks."""
     return [folder for folder in offered(roots) if photo_folders.holds_masks(folder)]
 
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)
 def photos_in(folder: Path) -> int:
-    """Files that look like photos, in it and below."""
+    """Return the number of image files in the folder and its subfolders."""
     try:
         return len(scan(folder))
-    except DatasetError:  # its last photo has just gone
+    except DatasetError:  # the last photo was deleted in the meantime
         return 0
 
 
@@ -90,5 +90,5 @@ run_labels = formatting.run_labels
 
 
 def sentence(error: SegError) -> str:
-    """The error for a page: of a place on this machine only the last name is told."""
+    """Return the error message for a page, with only the last component of local paths."""
     return for_page(str(error))

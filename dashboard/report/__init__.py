@@ -1,8 +1,8 @@
-"""A report that opens without us: one HTML file with figures, charts, pictures and where all of it comes from.
+"""Build a self-contained HTML report of a store: figures, charts, images and their provenance.
 
-In: a store, runs, filters, a truth. Out: bytes. It reads counts that are in the store, and the masks of the few photos
-that it shows; what was not counted is left out, and it says so. Charts are HTML and SVG: plotly's script alone takes
-4.8 MB, has to be allowed to run, and does not print. No place on this machine is named. Knows nothing of Streamlit.
+`build_report` returns the file's bytes. It reads counts that are already in the store, plus the masks of the few photos
+it shows; anything not yet counted is left out, and the report says so. Charts are plain HTML and SVG, because plotly's
+script alone is 4.8 MB, needs permission to run and does not print. The report contains no local paths.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,10 @@ def build_report(
     truth_name: str = "",
     pair: tuple[str, str] | None = None,
 ) -> bytes:
-    """Of these runs, by default of `usual_runs`; `truth_name` is a truth's name or id, by default that which most of
-    the photos have. `pair`: the two runs whose differences are shown, by default those that agree least.
+    """Build the report of `runs` (default: `usual_runs`) over the photos that pass `filters`.
+
+    `truth_name` is the name or id of a ground truth, by default the one that covers most of the photos. `pair` names
+    the two runs whose differences are shown, by default the two that agree least.
 
     Raises `UsageError` if there is nothing to report.
     """

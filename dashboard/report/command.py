@@ -1,6 +1,6 @@
-"""`python -m dashboard report`: write the report of a store into one HTML file.
+"""Command line of `python -m dashboard report`: write the report of a store to one HTML file.
 
-In: arguments. Out: a file, and one line about it. What was not counted yet of the runs is counted first.
+Prints one line about the file. Counts that the runs still lack are computed first.
 """
 
 import argparse
@@ -20,7 +20,7 @@ NAME = "report"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Returns the exit code; `argv` is what follows the command's name."""
+    """Run the command and return its exit code; `argv` holds the arguments after the command name."""
     arguments = parser().parse_args(argv)
     try:
         _write(arguments)
@@ -79,7 +79,7 @@ def _write(arguments: argparse.Namespace) -> None:
 
 
 class _Progress:
-    """A line on a terminal, silent elsewhere."""
+    """Progress line on a terminal; silent if the output is not a terminal."""
 
     def __init__(self) -> None:
         self._told = 0

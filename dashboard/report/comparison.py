@@ -1,6 +1,6 @@
-"""What a report says of runs side by side: pairs, flips, cost against agreement, the most disagreeing photos.
+"""Report sections that compare runs: pairs, flips, cost against agreement, and the photos that disagree most.
 
-In: a `Scope` with a `Comparison`. Out: sections as HTML. None of it is an accuracy.
+Takes a `Scope` with a `Comparison` and returns sections as HTML. None of these figures is an accuracy.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,10 @@ from seglib.metrics.confusion import Counts
 
 
 def sections(scope: Scope, found: Comparison, pair: tuple[str, str] | None) -> list[str]:
-    """`pair`: whose differences are shown, in either order; None: those that agree least."""
+    """Return the comparison's sections.
+
+    `pair` names the two runs whose differences are shown, in either order; None picks the two that agree least.
+    """
     a, b = pair or _least_agreeing(found)
     a, b = (a, b) if (a, b) in found.counts else (b, a)
     return [_pairs(scope, found), _pair(scope, found, a, b), _cost(scope, found), _disagreeing(scope, found, a, b)]
@@ -61,7 +64,7 @@ def _pairs(scope: Scope, found: Comparison) -> str:
 
 
 def _both(figure: Figure) -> list[Cell]:
-    """Over all pixels, and as the mean of photos with its n."""
+    """Return the figure over all pixels, and as the mean over photos with its n."""
     mean = f"{ranged(figure.mean, figure.mean_interval)}, n = {count(figure.n)}"
     return [ranged(figure.value, figure.interval), mean]
 
@@ -94,7 +97,7 @@ def _pair(scope: Scope, found: Comparison, a: str, b: str) -> str:
 
 
 def _main_classes(counts: Counts) -> list[str]:
-    """The common classes with most pixels in A or B, background first."""
+    """Return the common classes with the most pixels in A or B, background first."""
     matrix = counts.matrix()
     of_a = dict(zip(counts.classes_a, matrix.sum(1).tolist(), strict=True))
     of_b = dict(zip(counts.classes_b, matrix.sum(0).tolist(), strict=True))
@@ -144,7 +147,7 @@ def _flips(found: Comparison, a: str, b: str) -> str:
 
 
 def _cost(scope: Scope, found: Comparison) -> str:
-    """What a run costs, against how far it agrees with the others."""
+    """Compare the cost of each run with its agreement with the others."""
     costs = cost.costs(scope.store, [run.run for run in scope.runs])
     frame = found.matrix("pixel_agreement")
     agreed = {str(run): float(np.nanmean(line)) for run, line in frame.iterrows() if not line.isna().all()}
@@ -190,7 +193,7 @@ def _number(value: Any) -> str:
 
 def _disagreeing(scope: Scope, found: Comparison, a: str, b: str) -> str:
     agreement = found.measures[a, b]["pixel_agreement"].each()
-    order = np.argsort(agreement, kind="stable")  # not a number comes last
+    order = np.argsort(agreement, kind="stable")  # NaN is sorted last
     order = order[~np.isnan(agreement[order])]
     fresh = ~found.files["image_id"].iloc[order].duplicated().to_numpy()
     shown = [tile for at in order[fresh][:MOST_PHOTOS] if (tile := _tile(scope, found, (a, b), agreement, at))]
@@ -213,7 +216,7 @@ def _tile(
     counts = found.counts[pair]
     try:
         one, other = (scope.store.mask(run, row["image_id"]) for run in pair)
-    except StoreError:  # what the store lost is not in its report
+    except StoreError:  # the mask is missing from the store, so leave the photo out
         return None
     map_ = difference.difference(one, other, counts.classes_a, counts.classes_b)
     picture = difference.difference_png(small(map_))
@@ -222,7 +225,7 @@ def _tile(
 
 
 def _largest_flip(counts: Counts) -> str:
-    """`A cat, B dog: 12.3 %` of one photo."""
+    """Return the largest flip of one photo, such as `A cat, B dog: 12.3 %`."""
     matrix = counts.matrix()
     for row, name in enumerate(counts.classes_a):
         if name in counts.classes_b:

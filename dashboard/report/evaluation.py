@@ -1,6 +1,6 @@
-"""What a report says of runs against masks that people drew: figures, classes, confusion, calibration, worst photos.
+"""Report sections on accuracy against ground truth: figures, classes, confusion, calibration, worst photos.
 
-In: a `Scope`, a truth of its store. Out: sections as HTML; one sentence where nothing is evaluated.
+Takes a `Scope` and a ground truth of its store and returns sections as HTML, or one sentence if nothing is evaluated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,14 +52,17 @@ def sections(scope: Scope, name: str) -> list[str]:
 
 
 def _evaluations(scope: Scope, name: str) -> list[Evaluation]:
-    """Against the truth of this name, else against the one that most of the photos have; on photos of all runs."""
+    """Return the evaluations against the named ground truth, by default the one that covers most of the photos.
+
+    All of them cover the same photos, those evaluated for every run.
+    """
     chosen = [ground_truth.find(scope.store, name)] if name else ground_truth.all_truths(scope.store)
     every = [_against(scope, about) for about in chosen]
     return max(every, key=lambda found: len(found[0].files) if found else 0, default=[])
 
 
 def _against(scope: Scope, about: Truth) -> list[Evaluation]:
-    """Runs that were not evaluated are left out."""
+    """Return the evaluations against this ground truth, without runs that were not evaluated."""
     known = set(evaluation.evaluated_runs(scope.store, about))
     named = [run.run for run in scope.runs if run.run in known]
     found = evaluation.together([evaluation.evaluation(scope.store, about, run, files=scope.files) for run in named])
@@ -128,7 +131,7 @@ def _classes(scope: Scope, found: Sequence[Evaluation], figures: Mapping[str, Ma
 
 
 def _main_classes(found: Sequence[Evaluation], most: int) -> list[str]:
-    """Those with most pixels in truth or prediction, background first."""
+    """Return the classes with the most pixels in ground truth or prediction, background first."""
     sizes: dict[str, int] = {}
     for one in found:
         matrix = one.counts.matrix()
@@ -160,7 +163,7 @@ def _confusion(scope: Scope, found: Sequence[Evaluation]) -> str:
 
 
 def _reliability(scope: Scope, found: Sequence[Evaluation]) -> str:
-    """Per bin of confidence how many were right: of pixels where their confidence is known, else of photos."""
+    """Plot accuracy per confidence bin: over pixels if their confidence is known, else over photos."""
     unit = "pixels" if all(one.bins[0].sum() for one in found) else "images"
     curves = [one.reliability(unit) for one in found]
     used = [i for i in range(len(curves[0])) if any(curve["n"][i] for curve in curves)]
@@ -189,7 +192,7 @@ def _reliability(scope: Scope, found: Sequence[Evaluation]) -> str:
 
 
 def _worst(scope: Scope, found: Sequence[Evaluation]) -> str:
-    """Of the run that was named last."""
+    """Show the worst photos of the last run named."""
     one = found[-1]
     frame = one.images().dropna(subset="miou").drop_duplicates("image_id").head(MOST_WORST)
     shown = [tile for row in frame.to_dict("records") if (tile := _tile(scope, one, row))]
@@ -211,7 +214,7 @@ def _tile(scope: Scope, one: Evaluation, row: Mapping[Any, Any]) -> Tile | None:
     try:
         right = ground_truth.mask(scope.store, one.truth, row["truth"])
         mask = scope.store.mask(one.run.run, row["image_id"])
-    except StoreError:  # what the store lost is not in its report
+    except StoreError:  # the mask is missing from the store, so leave the photo out
         return None
     names = evaluation.truth_names(one.truth, one.run)
     held = ", ".join(dict.fromkeys(names[i] for i in np.unique(right) if i < len(names) and names[i] != BACKGROUND))

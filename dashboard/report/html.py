@@ -1,7 +1,7 @@
-"""The pieces of a report: headings, figures, tables with bars, matrices, a scatter, pictures on top of each other.
+"""HTML building blocks of a report: headings, figures, tables with bars, matrices, scatter plots, image stacks.
 
-In: texts and numbers. Out: HTML as text, every name in it made inert. It needs no script and asks for nothing: charts
-are tables with bars, or SVG; pictures are data URIs. Knows nothing of stores or of what is reported.
+Takes text and numbers and returns HTML as text with all names escaped. The output uses no scripts and loads nothing:
+charts are tables with bars or SVG, and images are data URIs.
 """
 
 import base64
@@ -13,16 +13,16 @@ from dashboard.formatting import NOTHING, plain_html, tenths
 
 _STYLE = Path(__file__).with_name("report.css")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""What the browser is to let the file do, whatever a name in it tries: show pictures that it holds, and be styled."""
+"""Content Security Policy: allows only embedded images and inline styles, whatever a name tries to inject."""
 
 
 _LONG = 18
-"""Letters beside a bar from which on they need more room, so that the bars of a column end alike."""
+"""Length in characters from which a bar's label gets a wider slot, so that the bars of a column stay aligned."""
 
 
 @dataclass(frozen=True)
 class Html:
-    """Text that is HTML already."""
+    """Text that is already HTML and must not be escaped."""
 
     text: str
 
@@ -60,7 +60,7 @@ def remarks(texts: Sequence[str]) -> str:
 
 
 def figures(values: Sequence[tuple[str, str, str]]) -> str:
-    """(value, meaning, its interval or n): large numbers."""
+    """Render large numbers from (value, meaning, interval or n)."""
     cards = "".join(
         f"<div><dt>{plain_html(meaning)}<span>{plain_html(note)}</span></dt><dd>{plain_html(value)}</dd></div>"
         for value, meaning, note in values
@@ -69,7 +69,7 @@ def figures(values: Sequence[tuple[str, str, str]]) -> str:
 
 
 def bar(share: float | None, text: str, colour: str = "", *, pale: float | None = None) -> Html:
-    """A bar of 0..1 and its number; `pale` is a second one behind it."""
+    """Render a bar for a share (0..1) and its label; `pale` is the share of a second bar behind it."""
     if share is None:
         return Html(f"<span class='none'>{NOTHING}</span>")
     behind = f"<i class='pale' style='width:{_width(pale)}'></i>" if pale is not None else ""
@@ -84,7 +84,7 @@ def _width(share: float | None) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: str = "", wide: bool = False) -> str:
-    """The first column names the rows."""
+    """Render a table whose first column holds the row headers."""
     columns = "".join(f"<th scope='col'>{plain_html(title)}</th>" for title in head)
     lines = "".join(
         f"<tr><th scope='row'>{_cell(first)}</th>{''.join(f'<td>{_cell(one)}</td>' for one in rest)}</tr>"
@@ -105,7 +105,7 @@ def matrix(
     *,
     caption: str,
 ) -> str:
-    """(text, strength 0..1, tone) per cell; tone is `agrees`, `differs` or nothing."""
+    """Render a matrix with (text, strength 0..1, tone) per cell; tone is `agrees`, `differs` or empty."""
     body: list[list[Cell]] = [[name, *(Html(_tinted(*one)) for one in cells)] for name, cells in rows]
     return table([corner, *columns], body, caption=caption).replace("class='frame", "class='matrix frame", 1)
 
@@ -121,9 +121,9 @@ def _cell(cell: Cell) -> str:
 def scatter(
     points: Sequence[tuple[str, float, float, str]], x_title: str, y_title: str, *, diagonal: bool = False
 ) -> str:
-    """(name, x, y, both in words) as numbered dots, with a list of what they are; axes begin at 0, y ends at 1.
+    """Plot (name, x, y, description of both) as numbered dots with a key; the axes start at 0 and y ends at 1.
 
-    With `diagonal` both axes go from 0 to 1, and a line shows where they are equal.
+    With `diagonal`, both axes run from 0 to 1 and a line marks where they are equal.
     """
     width, height, left, bottom = 560, 260, 52, 40
     most = 1.0 if diagonal else max(x for _, x, _, _ in points) * 1.08 or 1.0
@@ -163,7 +163,7 @@ def scatter(
 
 
 def _floor(value: float) -> float:
-    """The next quarter below, so that small differences are seen, and the axis says where it begins."""
+    """Round down to a quarter, so that small differences stay visible; the axis shows where it starts."""
     return max(0.0, min(0.75, (value * 4 // 1) / 4))
 
 
@@ -174,7 +174,7 @@ def _decimals(most: float) -> int:
 @dataclass(frozen=True)
 class Tile:
     layers: Sequence[tuple[str, bytes]]
-    """(media type, bytes) of pictures that lie on each other, the lowest first."""
+    """(media type, bytes) of the stacked images, bottom layer first."""
     aspect: float
     """Width divided by height."""
     alt: str
@@ -198,6 +198,6 @@ def _tile(tile: Tile) -> str:
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> str:
-    """(name, colour)."""
+    """Render a legend from (name, colour) pairs."""
     marks = "".join(f"<li><i style='background:{colour}'></i>{plain_html(name)}</li>" for name, colour in entries)
     return f"<ul class='legend'>{marks}</ul>"

@@ -1,6 +1,6 @@
-"""What a report says of each run by itself: key figures, class distribution, photos; and where it all comes from.
+"""Report sections on each single run: key figures, class distribution, photos and provenance.
 
-In: a `Scope`. Out: sections as HTML.
+Takes a `Scope` and returns sections as HTML.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ MOST_PHOTOS = 24
 MOST_CLASSES = 9
 _MOST_LABELS = 4
 _GROUND = "#8b93a1"
-"""Of background, whose own colour is none."""
+"""Colour of the background class, which has none in the palette."""
 
 
 def head(scope: Scope) -> str:
@@ -73,7 +73,7 @@ def _mean(figure: Figure, what: str) -> tuple[str, str, str]:
 
 
 def _labels_of(files: pd.DataFrame) -> str:
-    """`cats 250, dogs 250`, the most frequent first."""
+    """Return the labels with their counts, such as `cats 250, dogs 250`, most frequent first."""
     numbers = files["label"].astype("object").where(files["label"].notna(), "").value_counts()
     said = [f"{named(str(label))} {count(int(n))}" for label, n in numbers.items()]
     return ", ".join(said[:_MOST_LABELS]) + (", ..." if len(said) > _MOST_LABELS else "")
@@ -111,7 +111,7 @@ def class_colours(names: list[str]) -> dict[str, str]:
 
 
 def least_sure(scope: Scope) -> str:
-    """The photos of a single run."""
+    """Show the least confident photos of a single run."""
     (run,) = scope.runs
     table = scope.rows(run).drop_duplicates("image_id").sort_values("confidence", kind="stable").head(MOST_PHOTOS)
     found = [tile for row in table.to_dict("records") if (tile := _seen(scope, run, row))]
@@ -123,7 +123,7 @@ def least_sure(scope: Scope) -> str:
 def _seen(scope: Scope, run: Run, row: Mapping[Any, Any]) -> Tile | None:
     try:
         mask = small(scope.store.mask(run.run, row["image_id"]))
-    except StoreError:  # what the store lost is not in its report
+    except StoreError:  # the mask is missing from the store, so leave the photo out
         return None
     shares = {name: float((mask == index).mean()) for index, name in enumerate(run.classes)}
     painted = rendering.colour_mask(png.index_png(mask), PALETTES[0], run.classes)
@@ -132,7 +132,7 @@ def _seen(scope: Scope, run: Run, row: Mapping[Any, Any]) -> Tile | None:
 
 
 def on_photo(scope: Scope, row: Mapping[Any, Any], picture: bytes, lines: list[str], title: str = "") -> Tile:
-    """A transparent PNG on the photo's thumbnail."""
+    """Return a tile with a transparent PNG on top of the photo's thumbnail."""
     try:
         layers = [("image/jpeg", scope.store.thumbnail_path(row["image_id"]).read_bytes())]
     except OSError:

@@ -1,6 +1,6 @@
-"""What a report is about: runs, and the photos that all of its figures are of.
+"""Choose what a report covers: the runs, and the photos that all of its figures are computed on.
 
-In: a store, run names, filters. Out: a `Scope`. Knows nothing of HTML.
+`scope_of` turns a store, run names and filters into a `Scope`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from seglib.store.store import Store
 
 MOST_RUNS = 6
 _LONGEST = 320
-"""Pixels of a mask in a report: its photos are thumbnails."""
+"""Longest side in pixels of a mask in a report, where photos are thumbnails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +32,10 @@ class Scope:
     runs: tuple[Run, ...]
     labels: Mapping[str, str]
     files: pd.DataFrame
-    """`FILE_COLUMNS`."""
+    """Columns are `FILE_COLUMNS`."""
     filters: Filters
     comparison: Comparison | None
-    """None of a single run."""
+    """None for a single run."""
 
     @property
     def title(self) -> str:
@@ -47,13 +47,13 @@ class Scope:
         return self.labels[run]
 
     def rows(self, run: Run) -> pd.DataFrame:
-        """The run's rows of the table, of the reported photos."""
+        """Return the run's table rows for the reported photos."""
         table = self.store.table([run.run], with_tags=False)
         return table[_keys(table).isin(_keys(self.files))]
 
 
 def usual_runs(store: Store) -> tuple[str, ...]:
-    """The run used last, and those used before it that share photos with it; at most `MOST_RUNS`, oldest first."""
+    """Return the last used run and earlier ones that share photos with it: at most `MOST_RUNS`, oldest first."""
     found = store.runs()
     if not found:
         raise UsageError("This store holds no run yet, so there is nothing to report: python -m seglib run DATASET.")
@@ -63,7 +63,7 @@ def usual_runs(store: Store) -> tuple[str, ...]:
 
 
 def scope_of(store: Store, names: Sequence[str], filters: Filters) -> Scope:
-    """The photos that pass the filters in the first run and that all of the runs are counted on."""
+    """Return the scope over the photos that pass the filters in the first run and are counted for all of the runs."""
     runs = tuple(counting.chosen_runs(store, names, least=1))
     if len(runs) > MOST_RUNS:
         raise UsageError(f"A report is of at most {MOST_RUNS} runs, not {len(runs)}: name fewer.")
@@ -80,7 +80,7 @@ def scope_of(store: Store, names: Sequence[str], filters: Filters) -> Scope:
 
 
 def small(mask: Mask) -> Mask:
-    """The mask at the size of a thumbnail, if it is larger."""
+    """Return the mask scaled down to thumbnail size if it is larger."""
     scale = _LONGEST / max(mask.shape)
     size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
     return mask if scale >= 1 else np.asarray(png.stretched(mask, size))

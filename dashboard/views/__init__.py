@@ -1,1 +1,1 @@
-"""The pages: each module has `render(selection)`, a story in a few named steps without arithmetic."""
+"""The dashboard's pages; each module exposes `render(selection)`, a few named steps without arithmetic."""

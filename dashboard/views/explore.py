@@ -1,6 +1,6 @@
-"""Explore: the selected photos themselves, as a gallery or a table, with charts and exports of the same selection.
+"""Explore page: the selected photos as a gallery or a table, with charts and exports of the same selection.
 
-In: a `Selection`. Out: the page.
+Takes a `Selection`.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def render(selection: Selection) -> None:
     if page_header.is_empty(selection):
         return
     gallery = selection.view.show == "gallery"
-    first = gallery and not session.can_chart()  # else the pictures would come after the charts
+    first = gallery and not session.can_chart()  # draw the gallery before the charts, which would delay its images
     with session.charts_later(first):
         _charts(selection)
     _controls(selection)
@@ -63,7 +63,7 @@ def render(selection: Selection) -> None:
 
 
 def _leaving(selection: Selection) -> None:
-    """What can be taken along: the link and the rows."""
+    """Draw the link and the exports of the rows."""
     page_header.copy_link(selection)
     for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
         st.download_button(

@@ -1,6 +1,6 @@
-"""Image: one photo under the masks of several runs, its figures, and the way to the next photo of the selection.
+"""Image page: one photo under the masks of several runs, its figures, and navigation through the selection.
 
-In: a `Selection`. Out: the page. Knows nothing of why its photos are in this order.
+Takes a `Selection`; `image_navigation` decides the order of the photos.
 """
 
 from dataclasses import replace
@@ -31,10 +31,10 @@ from seglib.store.records import Run
 EXPLORE, COMPARE, EVALUATE = "Explore", "Compare", "Evaluate"
 VIEWER = "viewer"
 MOST_RUNS = 4
-"""Runs side by side."""
+"""Maximum number of runs side by side."""
 
 AROUND = 4
-"""Neighbours on either side that the browser is told of, so that the next photo is there before the server answers."""
+"""Neighbours on each side sent to the browser, so that it can show the next photo before the server answers."""
 
 
 def render(selection: Selection) -> None:
@@ -45,7 +45,7 @@ def render(selection: Selection) -> None:
     if not len(files):
         _nothing(selection, order)
         return
-    if not selection.view.image:  # the address always names the photo
+    if not selection.view.image:  # the URL always names the photo
         session.settle(replace(selection.view, image=image_id))
         session.push()
     at = _place(order, files)
@@ -130,10 +130,10 @@ def _has(selection: Selection, run: Run, image_id: str) -> bool:
 
 
 def _shown_runs(selection: Selection, having: list[Run]) -> list[Run]:
-    """The active run first, then those chosen beside it, or all others; the one used last first."""
+    """Return the active run first, then the chosen ones, or all others if none are chosen; most recently used first."""
     chosen, against = selection.view.runs, selection.view.against
     others = [run for run in reversed(having) if run.run != selection.run.run and (run.run in chosen or not chosen)]
-    others.sort(key=lambda run: run.run != against)  # A and B of a comparison are the first two
+    others.sort(key=lambda run: run.run != against)  # A and B of a comparison come first
     return [selection.run, *others[: MOST_RUNS - 1]]
 
 
@@ -155,7 +155,7 @@ def _controls(selection: Selection, having: list[Run], shown: list[Run], follows
 
 
 def _choose_runs(active: str, names: list[str], chosen: list[str]) -> None:
-    """All of them is the default; the active one is always there."""
+    """Apply the chosen runs; choosing all is the default, and the active run always stays."""
     wanted = tuple(sorted({active, *chosen}))
     session.change(runs=() if set(wanted) == set(names) else wanted)
 
@@ -190,7 +190,10 @@ def _viewer(selection: Selection, follows: Followed, at: int | None, row: Any, s
 def _around(
     selection: Selection, order: NDArray[np.intp], at: int | None, row: Any, shown: list[Run]
 ) -> tuple[list[Picture], int]:
-    """The photo among its neighbours, and its place there; one outside the selection has the first as its next."""
+    """Return the photo with its neighbours, and its index among them.
+
+    A photo outside the selection is followed by the selection's first photo.
+    """
     image_id = row["image_id"].iloc[0]
     first = 0 if at is None else max(0, at - AROUND)
     near = photo_queries.rows(selection.source, order[:1] if at is None else order[first : at + AROUND + 1]).to_dict(
@@ -223,7 +226,7 @@ def _run_shown(run: Run, title: str, colours: str) -> RunShown:
 
 
 def _go(selection: Selection, follows: Followed) -> None:
-    """The visitor went to another photo; the gallery's page follows."""
+    """Callback: follow the visitor to another photo, and turn the gallery to its page."""
     if (sent := viewer.went(VIEWER)) is None:
         return
     image_id, look = sent

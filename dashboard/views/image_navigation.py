@@ -1,7 +1,7 @@
-"""Which photos the viewer goes through, and in which order: those of the gallery that its photo was opened from.
+"""Decide which photos the viewer steps through, and in which order: those of the gallery it was opened from.
 
-In: a `Selection`, whose view names the gallery. Out: places in the run's table, and how the order is chosen and told.
-Explore's order takes the place of one that is not there, or not any more. Knows nothing of the viewer.
+Takes a `Selection`, whose view names the gallery; returns positions in the run's table and the sort menu. Falls back to
+Explore's order if that gallery is missing or empty.
 """
 
 from collections.abc import Callable
@@ -25,13 +25,13 @@ from dashboard.views.shared import controls
 @dataclass(frozen=True)
 class Followed:
     order: NDArray[np.intp]
-    """Places in the run's table, each picture once."""
+    """Positions in the run's table, each image once."""
     page: str
-    """The part of the view that says how far the gallery was turned."""
+    """Name of the view field that holds the gallery's page number."""
     page_size: int
     sort_select: Callable[[], None]
     which: str
-    """What its photos have in common."""
+    """What these photos have in common, as text."""
 
 
 def followed(selection: Selection) -> Followed:

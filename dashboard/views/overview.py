@@ -1,6 +1,6 @@
-"""Overview: what the network saw in all photos that pass the filters, in ten pictures.
+"""Overview page: class, confidence and label statistics of all photos that pass the filters, as charts.
 
-In: a `Selection`. Out: the page. A click on a bar filters; one on a cell leads to Explore with the cell's filters.
+Takes a `Selection`. Clicking a bar filters; clicking a cell opens Explore with the cell's filters.
 """
 
 from functools import partial
@@ -22,7 +22,7 @@ from seglib.masks.statistics import MEASURES
 
 EXPLORE = "Explore"
 MOST = 8
-"""Classes of one chart."""
+"""Maximum number of classes in one chart."""
 
 
 def render(selection: Selection) -> None:

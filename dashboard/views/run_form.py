@@ -1,7 +1,7 @@
-"""The form that starts runs: which folder, which networks, at what size; what that takes, as far as one knows.
+"""Form that starts runs: folder, models and input size, with the expected time and downloads.
 
-In: the server's settings and the store's runs. Out: elements on the page, and jobs once the button is pressed.
-Folders and networks are chosen from lists made here; `jobs` checks again what comes back.
+Reads the server's settings and the store's runs; starts jobs when the button is pressed. Folders and models are chosen
+from lists built on the server, and `jobs` validates the submitted values again.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
 from seglib.store.records import Run
 
 OWN = ""
-"""The resize that each network was made for."""
+"""Resize value for each model's native input size."""
 
 RESIZES: tuple[str, ...] = (OWN, "224", "512x512", "short:520", "short:640", "native")
 
@@ -32,7 +32,7 @@ _OWN_SIDES = " ".join(
 
 _FOLDER, _MODELS, _RESIZE, _PRECISION, _LIMIT = "start:folder", "start:models", "start:resize", "start:auto", "start:n"
 _LEAST_PHOTOS = 8
-"""A speed that fewer photos showed says nothing."""
+"""Minimum number of photos for a speed measurement to be meaningful."""
 
 
 def render(settings: Settings, runs: Sequence[Run]) -> None:
@@ -69,7 +69,7 @@ def render(settings: Settings, runs: Sequence[Run]) -> None:
 
 
 def speed(runs: Sequence[Run], model: str, resize: str, precision: str) -> float | None:
-    """Photos per second that this model last made here at this resize; None if nobody knows."""
+    """Return the photos per second of this model's last run here at this resize; None if unknown."""
     for run in reversed(runs):
         if (run.model, run.resize) == (model, resize) and precision in ("auto", run.precision):
             for invocation in reversed(run.invocations):
@@ -79,7 +79,7 @@ def speed(runs: Sequence[Run], model: str, resize: str, precision: str) -> float
 
 
 def download_bytes(spec: ModelSpec) -> int:
-    """What would have to be fetched first, roughly: four bytes per parameter; 0 if the weights are here."""
+    """Return the approximate download size, four bytes per parameter; 0 if the weights are already here."""
     return 0 if spec.path.exists() else 4 * spec.parameters
 
 
@@ -115,7 +115,7 @@ def _choices(offered: Sequence[Folder]) -> tuple[Folder, list[ModelSpec], str, s
 
 
 def _said(folder: Folder, models: Sequence[ModelSpec], resize: str, precision: str, runs: Sequence[Run]) -> None:
-    """Number of photos, expected time, downloads."""
+    """Show the number of photos, the expected time and the downloads."""
     number = source.photos_in(folder.path)
     limit: int | None = st.session_state.get(_LIMIT)
     due = min(number, limit) if limit else number

@@ -1,6 +1,6 @@
-"""Runs: start one, watch it, stop it; what has been run in this store, what failed, what is stale.
+"""Runs page: start, watch, stop and delete runs, and list what failed or is stale.
 
-In: the server's settings. Out: the page; it needs no run, and no store.
+Reads the server's settings; works without a run and without a store.
 """
 
 from dataclasses import replace
@@ -106,7 +106,7 @@ def _damaged(store: Store, damaged: dict[str, str]) -> None:
 
 
 def _rows(store: Store, run: Run) -> tuple[str, str]:
-    """How many photos it has, and what is wrong if that cannot be told."""
+    """Return the number of photos in the run, and an error message if it cannot be determined."""
     try:
         return count(store.row_count(run)), ""
     except SegError as error:
@@ -127,7 +127,7 @@ def _facts(run: Run, rows: str) -> list[tuple[str, str]]:
 
 
 def _again(settings: Settings, run: Run) -> list[RunRequest]:
-    """What brings this run up to date: one request for each of its folders that is offered here."""
+    """Return the requests that bring this run up to date, one for each of its folders that is offered here."""
     spec = MODELS.get(run.model)
     if spec is None or run.precision is None or not (run.weights_sha256 or "").startswith(spec.sha256):
         return []
@@ -195,7 +195,7 @@ def _stale(store: Store) -> None:
 
 
 def _checked(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """Per data set, per run, and how many rows and pictures can be removed."""
+    """Return tables per dataset and per run, and how many rows and images can be removed."""
     status = maintenance_status.status(store)
     drifts = [maintenance_status.drift(store, dataset) for dataset in store.datasets()]
     datasets = [

@@ -1,7 +1,7 @@
-"""The filter bar: the active run, and one widget for each entry of `seglib.query.filters.FILTERS`.
+"""Filter sidebar: the active run, and one widget for each entry of `seglib.query.filters.FILTERS`.
 
-In: the selection's source and runs. Out: nothing; a widget changes the visitor's view in its callback.
-A new filter of the library appears here by itself, below "More filters". Knows nothing of charts or galleries.
+Takes the selection's source and runs; each widget's callback updates the visitor's view. A filter added to the library
+appears here automatically, under "More filters".
 """
 
 from collections.abc import Callable, Sequence
@@ -19,19 +19,19 @@ from seglib.query.filters import FILTERS, MOST_COUNT, ClassCount, ClassRange, Co
 from seglib.store.records import Run
 
 MAIN: tuple[str, ...] = ("dataset", "split", "label", "tag", "present", "share", "agreement", "confidence", "path")
-"""Filters that are always open, in this order."""
+"""Filters that are always visible, in this order."""
 
 MOST_PILLS = 6
-"""With more choices than this, a list to search in replaces the buttons."""
+"""With more choices than this, a searchable list replaces the buttons."""
 
 MOST_FREQUENT = ""
-"""The class to look at, if none is chosen; which one that is may change with each filter."""
+"""Focus value if no class is chosen: the most frequent class, which may change with each filter."""
 
 _ORDERS = {"agreement": AGREEMENTS, "animal": (*ANIMALS, "none"), "split": ("train", "val", "test")}
 
 
 def render_runs(runs: Sequence[Run], active: str) -> None:
-    """The choice of the active run, the newest first."""
+    """Draw the choice of the active run, newest first."""
     names = [run.run for run in reversed(runs)]
     labels = run_labels(runs)
     with st.sidebar:
@@ -48,7 +48,7 @@ def render_filters(source: Source, focus: str) -> None:
         for key in MAIN:
             _widget(source, FILTERS[key], focus)
         more = st.expander("More filters", expanded=bool(active & set(rest)), key="w:more", on_change="rerun")
-        if more.open:  # what is not seen need not be drawn
+        if more.open:  # skip the widgets of a collapsed section
             with more:
                 for key in rest:
                     _widget(source, FILTERS[key], focus)
@@ -90,7 +90,7 @@ def _choice(source: Source, entry: Filter, _: str) -> None:
 
 
 def _in_order(entry: Filter, found: dict[str, int]) -> list[str]:
-    """Known vocabularies in their own order, classes by number of photos, all else by name."""
+    """Sort the choices: known vocabularies in their own order, classes by number of photos, the rest by name."""
     if isinstance(entry, Present) or entry.key == "dominant":
         return sorted(found, key=lambda value: -found[value])
     order = _ORDERS.get(entry.key, ())
@@ -102,7 +102,7 @@ def _range(_: Source, entry: Filter, __: str) -> None:
 
 
 def _class_range(source: Source, entry: Filter, focus: str) -> None:
-    """One slider for the chosen class, and one for each other class that is filtered already."""
+    """Draw one slider for the chosen class, and one for each other class that is already filtered."""
     chosen = [key.partition(".")[2] for key in session.view().filters if key.startswith(f"{entry.key}.")]
     for name in chosen:
         if name != focus:
@@ -137,7 +137,7 @@ def _slider(key: str, label: str, form: str) -> None:
 
 
 def _class_count(source: Source, entry: Filter, focus: str) -> None:
-    """One slider for each class whose regions are filtered already, and one for the chosen class."""
+    """Draw one slider for each class whose regions are already filtered, and one for the chosen class."""
     chosen = [key.partition(".")[2] for key in session.view().filters if key.startswith(f"{entry.key}.")]
     for name in dict.fromkeys([*chosen, *([focus] if focus else [])]):
         _count_slider(source, f"{entry.key}.{name}", f"{entry.label} {plain_markdown(name)}")
@@ -148,7 +148,7 @@ def _count(source: Source, entry: Filter, _: str) -> None:
 
 
 def _count_slider(source: Source, key: str, label: str) -> None:
-    """Between the least and the greatest value of the run; an end of the slider is no limit."""
+    """Draw a slider between the run's minimum and maximum; a handle at either end means no limit."""
     ends = photo_queries.extent(source, key)
     low, high = (int(end) for end in session.view().filters.get(key, ends))
     chosen = max(low, ends[0]), min(high, ends[1])
@@ -172,7 +172,7 @@ _WIDGETS: dict[type, Callable[[Source, Filter, str], None]] = {
     Count: _count,
     Text: _text,
 }
-"""Kind of filter -> how it is drawn; the first kind that fits."""
+"""Kind of filter -> function that draws it; the first matching kind is used."""
 
 
 def _set(key: str, value: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
-"""Try: what do the networks see in a photo that somebody brings along? Nothing is kept unless asked for.
+"""Try page: run models on the visitor's own photos; nothing is stored unless requested.
 
-In: the server's settings; photos from the visitor's disk or camera. Out: the page; it needs no run, and no store.
-The networks run in the process behind `predictor`; what they saw stays in the visit and goes with it.
+Reads the server's settings and photos from the visitor's disk or camera; works without a run and without a store. The
+models run in the process behind `predictor`; results live in the visitor's session and end with it.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ TITLE = "Try"
 RUNS = "Runs"
 VIEWER = "try_viewer"
 MOST_MODELS = 4
-"""Networks side by side."""
+"""Maximum number of models side by side."""
 
 OWN = ""
 RESIZES: tuple[str, ...] = (OWN, "224", "512x512", "short:520", "native")
@@ -50,11 +50,11 @@ _MODELS, _RESIZE, _SHOWN, _SEEN = "try:models", "try:resize", "try:shown", "try:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a network could not look."""
+    """Why a model gave no result."""
 
     sentence: str
     final: bool
-    """It is the photo's own fault: asking again would change nothing."""
+    """True if the photo itself is at fault, so that a retry is pointless."""
 
 
 Answer = Seen | Refusal
@@ -128,7 +128,7 @@ def _choices() -> tuple[list[ModelSpec], str]:
 def _answers(
     settings: Settings, brought: Sequence[Photo], models: Sequence[ModelSpec], resize: str, runs: Sequence[Run]
 ) -> dict[tuple[str, str], Answer]:
-    """(image_id, model) -> answer; those of this visit are not asked for again."""
+    """Return (image_id, model) -> answer; answers from this session are reused."""
     likes = {spec.name: _like(spec, resize, runs) for spec in models}
     known: dict[tuple[str, ...], Answer] = st.session_state.get(_SEEN, {})
     wanted = {
@@ -161,7 +161,7 @@ def _answer(photo: bytes, model: str, resize: str, like: tuple[Path, Run] | None
 
 
 def _like(spec: ModelSpec, resize: str, runs: Sequence[Run]) -> Run | None:
-    """The newest run of this model and resize in the store: its precision is taken."""
+    """Return the newest run of this model and resize in the store, whose precision is reused."""
     asked = resize or spec.resize.text
     return next((run for run in reversed(runs) if (run.model, run.resize) == (spec.name, asked)), None)
 
@@ -169,13 +169,13 @@ def _like(spec: ModelSpec, resize: str, runs: Sequence[Run]) -> Run | None:
 def _of_photo(
     photo: Photo, models: Sequence[ModelSpec], answers: dict[tuple[str, str], Answer]
 ) -> list[tuple[str, Seen]]:
-    """(title, what was seen) of the networks that could look."""
+    """Return (title, result) of the models that gave one."""
     found = [(spec.name, answers[photo.id, spec.name]) for spec in models]
     return [(name, answer) for name, answer in found if isinstance(answer, Seen)]
 
 
 def _complaints(brought: Sequence[Photo], answers: dict[tuple[str, str], Answer]) -> None:
-    """Each once, though several networks say the same of a photo."""
+    """Show each error once, even if several models report it for the same photo."""
     names = {photo.id: photo.name for photo in brought}
     refused = [(names[image_id], answer) for (image_id, _), answer in answers.items() if isinstance(answer, Refusal)]
     layout.tell(list(dict.fromkeys(f"{name}: {answer.sentence}" for name, answer in refused)))
@@ -192,7 +192,7 @@ def _forget_complaints() -> None:
 
 
 def _look(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) -> None:
-    """One photo under all masks, and its figures."""
+    """Show one photo under all masks, and its figures."""
     ids = [photo.id for photo in readable]
     shown = st.session_state.get(_SHOWN)
     at = ids.index(shown) if shown in ids else 0
@@ -202,7 +202,7 @@ def _look(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) ->
         st.selectbox("Photo", ids, format_func=lambda i: names.get(i, i), key=_SHOWN, width="stretch")
         controls.colours_select()
     view = session.view()
-    near = readable[max(0, at - 1) : at + 2]  # its neighbours, so that the next one is there at once
+    near = readable[max(0, at - 1) : at + 2]  # include its neighbours, so that the next one shows immediately
     viewer.viewer(
         [_picture(photo, seen[photo.id]) for photo in near],
         near.index(readable[at]),
@@ -251,7 +251,7 @@ def _run_shown(title: str, one: Seen, colours: str) -> RunShown:
 
 
 def _go() -> None:
-    """The visitor went to another photo in the viewer."""
+    """Callback: follow the visitor to another photo in the viewer."""
     if (sent := viewer.went(VIEWER)) is None:
         return
     st.session_state[_SHOWN], look = sent
@@ -290,7 +290,7 @@ def _how(seen: Sequence[tuple[str, Seen]]) -> None:
 
 
 def _every(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) -> None:
-    """All photos and networks as a table, and what the store would hold of them as CSV."""
+    """Show all photos and models as a table, and offer the rows the store would hold as CSV."""
     rows = [(photo, title, one) for photo in readable for title, one in seen[photo.id]]
     with layout.card("All of them", f"n = {photos(len(readable))}", stretch=False):
         table = [

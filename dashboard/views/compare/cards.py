@@ -1,6 +1,6 @@
-"""The cards of Compare: who changes what into what, shares of a class, areas, cost, every pair of runs.
+"""Cards of the Compare page: flips between classes, class shares, areas, cost, and all pairs of runs.
 
-In: a `Versus`. Out: elements on the page. A click may change what the gallery below them shows.
+Each takes a `Versus` and draws on the page. A click may change what the gallery below shows.
 """
 
 from collections.abc import Sequence
@@ -26,13 +26,13 @@ from dashboard.views.shared import controls, crossfilter_chart
 from seglib.metrics.bootstrap import Figure
 
 MOST_CLASSES = MOST_AREAS - 1
-"""Rows and columns of a matrix, bars of a chart; these without background."""
+"""Rows and columns of a matrix, or bars of a chart; excludes background."""
 
 FLIPS, SHARES, PAIRS = "flips", "pair_shares", "pairwise"
 
 
 def key_figures(shown: Versus) -> None:
-    """Both reductions, named."""
+    """Show both aggregates (over all pixels and mean over photos), labelled."""
     figures, names = shown.pair.figures, shown.main_classes(2)
     agreement, foreground = figures["pixel_agreement"], figures["foreground_agreement"]
     values = [
@@ -55,7 +55,7 @@ def _time_ratio(shown: Versus) -> tuple[str, str]:
 
 
 def flips(shown: Versus) -> None:
-    """A click on a cell shows its photos below, a second one all."""
+    """Show the matrix of flips; clicking a cell filters the gallery to its photos, clicking again shows all."""
     found: Flips = shown.answer("flips", shown.a, shown.b, str(MOST_CLASSES))
     rows, columns = list(found.pixels.index), list(found.pixels.columns)
     present = shown.selection.view.flip
@@ -105,7 +105,7 @@ def _flip_cell(flip: tuple[str, str], pixels: int, *, every: int, largest: int, 
 
 
 def shares(shown: Versus) -> None:
-    """A click on a point opens its photo; a box around squares selects their photos."""
+    """Plot a class's share in both runs; clicking a point opens its photo, a box selection filters the gallery."""
     name = shown.focus
     if not name:
         with layout.card("Share of a class, A against B"):
@@ -135,7 +135,7 @@ def _open(shown: Versus, marks: Sequence[object]) -> None:
 
 
 def open_image(shown: Versus, image_id: str) -> None:
-    """From a callback: the photo in the viewer, where A and B differ."""
+    """Callback: open the photo in the viewer with the difference between A and B on."""
     session.go(controls.IMAGE, image=image_id, **gallery.opens(shown))
 
 
@@ -187,11 +187,11 @@ def _class_line(name: str, row: Any, iou: Figure) -> list[str]:
 # --- cost --------------------------------------------------------------------------------------------------------
 
 _COSTS = {"gflops": "GFLOPs per photo", "ms_per_image": "ms per photo"}
-"""Columns of `evaluation.cost` that are compared with what a run is worth; the first that tells the runs apart."""
+"""Columns of `evaluation.cost` usable as the x axis; the first one in which the runs differ is used."""
 
 
 def cost(shown: Versus) -> None:
-    """What the runs cost, and what that buys on these photos."""
+    """Show what each run costs, and plot cost against mIoU or agreement on these photos."""
     order = [run.run for run in shown.runs]
     table = shown.costs.set_index("run").loc[order].reset_index()
     lines = [
@@ -253,7 +253,7 @@ def _millions(value: Any) -> str:
 
 
 def pairwise(shown: Versus) -> None:
-    """Every run with every other; a click on a cell makes its row A and its column B."""
+    """Show every run against every other; clicking a cell makes its row A and its column B."""
     frame, consensus = shown.answer("pairwise")
     order = [run.run for run in shown.runs]
     frame = frame.loc[order, order]

@@ -1,6 +1,7 @@
-"""Counting what a comparison needs: by itself for few photos, else by a button; in a process of its own.
+"""Start and watch the counting that a comparison needs: automatic for few photos, otherwise behind a button.
 
-In: a `Versus`. Out: elements on the page while something is left to count. The process goes on without the page.
+Takes a `Versus` and draws on the page while photos are left to count. Counting runs in a separate process and continues
+if the page is closed.
 """
 
 import streamlit as st
@@ -17,7 +18,7 @@ from dashboard.workers.requests import CompareRequest
 from seglib.errors import SegError
 
 AT_ONCE = 1000
-"""So many photos are counted without a question: a few seconds for a pair of runs."""
+"""Maximum number of photos counted without asking; takes a few seconds for a pair of runs."""
 
 
 def render(shown: Versus) -> None:
@@ -48,7 +49,10 @@ def render(shown: Versus) -> None:
 
 
 def starts_itself(missing: int, last: Job | None) -> bool:
-    """Not if it was stopped or failed, and not for photos that could not be counted last time."""
+    """Return whether counting starts automatically.
+
+    False if the last job was stopped or failed, or if only photos are left that it could not count.
+    """
     return missing <= AT_ONCE and (last is None or (last.state == "finished" and last.failed < missing))
 
 

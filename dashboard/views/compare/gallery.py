@@ -1,6 +1,6 @@
-"""The most disagreeing photos: where A and B differ over grey photos, sorted by any measure.
+"""Gallery of the most disagreeing photos, with the A/B difference over grey photos, sortable by any measure.
 
-In: a `Versus`. Out: elements on the page; a tile opens the viewer with the difference on.
+Takes a `Versus` and draws on the page; clicking a tile opens the viewer with the difference on.
 """
 
 from functools import partial
@@ -22,7 +22,7 @@ from seglib.masks.difference import CATEGORIES
 
 GALLERY = "difference_gallery"
 UNFLIPPED: dict[str, Any] = {"flip": (), "measure": "agreement"}
-"""The parts of the view that show all photos again."""
+"""View changes that clear the flip and show all photos again."""
 
 _OF_CLASS = ("iou", "area")
 _DIFFERING = ("only_a", "only_b", "other", "uncompared")
@@ -57,12 +57,12 @@ def _asked(shown: Versus) -> tuple[comparison_queries.Compared, str, str, str, t
 
 
 def pictures(shown: Versus) -> NDArray[np.intp]:
-    """Places of the gallery's photos in the table of A, in its order, of equal files only the first."""
+    """Return positions of the gallery's photos in A's table, in gallery order, only the first of identical files."""
     return comparison_queries.disagreeing_pictures(*_asked(shown))
 
 
 def opens(shown: Versus) -> dict[str, Any]:
-    """How the viewer shows a photo of this comparison: where A and B differ, and in the gallery's order."""
+    """Return the view changes that open a photo in the viewer: difference on, in gallery order."""
     return {"against": shown.b, "difference": "overlay", "origin": "compare"}
 
 

@@ -1,7 +1,7 @@
-"""Compare: do the networks see the same? Any number of runs over the selected photos, two of them, A and B, closely.
+"""Compare page: any number of runs over the selected photos, two of them (A and B) in detail.
 
-In: a `Selection`, whose run is A. Out: the page. All of it comes from counts in the store; photos that are not counted
-yet are counted by a job.
+Takes a `Selection`, whose run is A. All figures come from counts in the store; photos that are not counted yet are
+counted by a job.
 """
 
 from functools import partial

@@ -1,6 +1,6 @@
-"""Which runs a comparison is of: A, the active one, B, and those around them; chosen by the visitor within the store.
+"""Choose the runs of a comparison: A (the active run), B, and any others, all from the store.
 
-In: a `Selection`. Out: a `Versus`, which cards ask. Knows nothing of how anything is drawn.
+`versus` turns a `Selection` into the `Versus` that the cards query.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ from seglib.evaluation.comparison import Comparison
 from seglib.store.records import Run
 
 USUAL_RUNS = 4
-"""That are compared if none are chosen: the active one and those used last."""
+"""Number of runs compared by default: the active run and the most recently used ones."""
 
 
 @dataclass(frozen=True)
 class Versus:
     selection: Selection
     runs: tuple[Run, ...]
-    """A, B, then the others, the one used last first."""
+    """A, B, then the others, most recently used first."""
 
     @property
     def a(self) -> str:
@@ -51,12 +51,12 @@ class Versus:
 
     @cached_property
     def short(self) -> dict[str, str]:
-        """The labels without what all of these runs begin with, for places with little room."""
+        """Labels without the prefix common to all of these runs, for narrow places."""
         return without_common([run.run for run in self.runs], self.labels)
 
     @cached_property
     def found(self) -> Comparison:
-        """Of the selected photos that are counted. Must not be changed."""
+        """Comparison over the selected photos that are counted; must not be modified."""
         return comparison_queries.comparison(self.asked)
 
     @property
@@ -76,26 +76,26 @@ class Versus:
         return comparison_queries.costs(self.selection.source.untagged(), self.asked.runs)
 
     def main_classes(self, most: int) -> list[str]:
-        """The classes that the two see most of, background aside."""
+        """Return the classes with the most pixels in A and B, without background."""
         return main_classes(self.pair, most)
 
     @property
     def focus(self) -> str:
-        """The class that is looked at more closely: the visitor's, else the one that both see most of."""
+        """The class in focus: the visitor's choice, else the one with the most pixels in both runs."""
         chosen = self.selection.view.focus or self.selection.focus
         both = [str(name) for name in self.pair.classes.index]
         return chosen if chosen in both else next(iter(self.main_classes(1)), "")
 
 
 def versus(selection: Selection) -> Versus | None:
-    """None if the store holds no second run."""
+    """Return the comparison to show; None if the store has no second run."""
     by_name = {run.run: run for run in reversed(selection.store.runs())}
     chosen = compared_runs(selection.view, selection.run.run, list(by_name))
     return Versus(selection, tuple(by_name[name] for name in chosen)) if len(chosen) > 1 else None
 
 
 def compared_runs(view: View, a: str, names: Sequence[str]) -> list[str]:
-    """A, B and the others; `names` are all runs, the one used last first."""
+    """Return A, B and the others; `names` lists all runs, most recently used first."""
     others = [name for name in names if name != a]
     wanted = [name for name in others if name in view.runs] or others[: USUAL_RUNS - 1]
     if view.against in others:
@@ -104,7 +104,7 @@ def compared_runs(view: View, a: str, names: Sequence[str]) -> list[str]:
 
 
 def chosen_of(view: View, a: str, names: Sequence[str], chosen: Sequence[str]) -> dict[str, Any]:
-    """The parts of the view after these runs were chosen: A stays, and B if it is still among them."""
+    """Return the view changes after the visitor chose these runs: A stays, and so does B if it is still chosen."""
     others = [name for name in names if name in chosen and name != a][: MOST_COMPARED - 1]
     usual = [name for name in names if name != a][: USUAL_RUNS - 1]
     return {

@@ -1,6 +1,6 @@
-"""The cards of Evaluate: key figures, runs side by side, confusion, calibration, classes, folder labels.
+"""Cards of the Evaluate page: key figures, runs side by side, confusion, calibration, classes, folder labels.
 
-In: a `Graded`. Out: elements on the page. Knows nothing of the gallery below them.
+Each takes a `Graded` and draws on the page.
 """
 
 from collections.abc import Mapping
@@ -22,16 +22,16 @@ MOST_CLASSES = 7
 """Rows and columns of the matrix."""
 
 _NOTABLE = 0.02
-"""Share of a row from which on an error is tinted."""
+"""Share of a row above which an error is tinted."""
 
 MOST_ROWS = 14
-"""Classes of the table."""
+"""Maximum number of classes in the table."""
 
 _KEY = ("miou", "miou_truth", "pixel_accuracy", "mdice", "boundary_f", "ece", "image_ece")
 
 
 def key_figures(shown: Graded) -> None:
-    """Both reductions, named, of the main run; of the two errors of calibration that of pixels, if it is known."""
+    """Show both aggregates of the main run, labelled; the pixel calibration error replaces the image one if known."""
     figures: Mapping[str, Figure] = shown.answer("figures")[shown.main.run]
     names = [name for name in _KEY if _there(figures, name)]
     if "ece" in names:
@@ -45,14 +45,14 @@ def _there(figures: Mapping[str, Figure], name: str) -> bool:
 
 def _meaning(name: str, figure: Figure) -> str:
     n = f"n = {count(figure.n)}"
-    if name == "image_ece":  # a photo is its unit, so there is no second reduction
+    if name == "image_ece":  # computed per photo, so there is no separate mean over photos
         return f"{SHOWN[name]} ({interval(figure.interval)}), {n}"
     mean = f"mean over photos {tenths(figure.mean)} ({interval(figure.mean_interval)}), {n}"
     return f"{SHOWN[name]}, all pixels ({interval(figure.interval)}); {mean}"
 
 
 def runs(shown: Graded) -> None:
-    """Both reductions of each run, and what one gains over another."""
+    """Show both aggregates of each run and the differences between runs."""
     figures: dict[str, dict[str, Figure]] = shown.answer("figures")
     names = [name for name in _KEY if any(_there(figures[run.run], name) for run in shown.runs)]
     pixels, means = [], []
@@ -85,7 +85,7 @@ def _gains(shown: Graded) -> None:
 
 
 def confusion(shown: Graded) -> None:
-    """A click on a cell shows its photos below, a second one all."""
+    """Show the confusion matrix; clicking a cell filters the gallery to its photos, clicking again shows all."""
     found: Confusion = shown.answer("confusion", MOST_CLASSES)
     rows, columns = [str(n) for n in found.pixels.index], [str(n) for n in found.pixels.columns]
     present = shown.selection.view.cell

@@ -1,6 +1,7 @@
-"""Evaluating runs against a folder of masks: the form that starts it, and what is at work, in a process of its own.
+"""Form that starts an evaluation against a folder of masks, and the status of running evaluations.
 
-In: a `Selection`. Out: elements on the page. Folders are chosen from those that the dashboard was started with.
+Takes a `Selection` and draws on the page. Evaluations run in a separate process; folders are chosen from those that the
+dashboard was started with.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ _FORMATS = {AUTO: "As the masks look", "voc": "Class indices of VOC, 255 void", 
 
 
 def render(selection: photo_queries.Selection, shown: Graded | None) -> None:
-    """The form; `shown` is the present evaluation, if there is one."""
+    """Draw the form; `shown` is the current evaluation, if any."""
     settings = Settings.read()
     offered = source.mask_folders(settings.data)
     if not offered:
@@ -63,7 +64,10 @@ def render(selection: photo_queries.Selection, shown: Graded | None) -> None:
 
 
 def _present(offered: Sequence[Folder], shown: Graded | None) -> str:
-    """The folder of the truth that is shown, else the first whose name speaks of masks, else the first."""
+    """Return the id of the preselected folder.
+
+    The folder of the ground truth shown, else the first whose name suggests masks, else the first.
+    """
     if shown is not None and (found := _folder_of(offered, shown)) is not None:
         return found.id
     words = ("segmentationclass", "mask", "trimap", "annotation", "truth", "label")
@@ -77,7 +81,7 @@ def _folder_of(offered: Sequence[Folder], shown: Graded) -> Folder | None:
 
 
 def watch(selection: photo_queries.Selection) -> None:
-    """Evaluations that are at work, and why the last one failed."""
+    """Show running evaluations, and why the last one failed."""
     settings = Settings.read()
     jobs = [job for job in Jobs(settings).all() if isinstance(job.request, EvaluateRequest)]
     live = [job.id for job in jobs if job.live]
@@ -89,13 +93,13 @@ def watch(selection: photo_queries.Selection) -> None:
 
 
 def _is_of(job: Job, selection: photo_queries.Selection) -> bool:
-    """Whether the job speaks of a run that is still there."""
+    """Return whether the job is about a run that still exists."""
     known = {run.run for run in selection.store.runs()}
     return isinstance(job.request, EvaluateRequest) and set(job.request.runs) <= known
 
 
 def calibration(shown: Graded) -> None:
-    """The way to the confidence of each pixel, which the store does not keep."""
+    """Offer to compute per-pixel confidence, which the store does not keep."""
     settings, run = Settings.read(), shown.main
     if run.weights_sha256 is None:
         return

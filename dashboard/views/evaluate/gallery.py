@@ -1,6 +1,6 @@
-"""The worst photos: where the main run is wrong, or the truth, or what it said, over the photos.
+"""Gallery of the worst photos, with the main run's errors, the ground truth or the prediction over the photos.
 
-In: a `Graded`. Out: elements on the page; a tile opens the viewer, where the truth is shown beside the runs.
+Takes a `Graded` and draws on the page; clicking a tile opens the viewer with the ground truth beside the runs.
 """
 
 from functools import partial
@@ -30,7 +30,7 @@ WORDS = {
     "other": "wrong class",
     "uncompared": "void",
 }
-"""Key of a category of `seglib.masks.difference` -> what it means where A is the truth."""
+"""Key of a category of `seglib.masks.difference` -> its meaning when A is the ground truth."""
 
 _SHORT = {"miou": "mIoU", "accuracy": "accuracy", "boundary": "boundary F"}
 _LAYER_NAMES = {"difference": "Right and wrong", "truth": "Truth", "prediction": "Prediction"}
@@ -65,18 +65,21 @@ def _asked(shown: Graded) -> tuple[evaluation_queries.Evaluated, str, str, str, 
 
 
 def pictures(shown: Graded) -> NDArray[np.intp]:
-    """Places of the gallery's photos in the active run's table, in its order, of equal files only the first."""
+    """Return the positions of the gallery's photos in the active run's table, in gallery order.
+
+    Only the first of identical files is kept.
+    """
     return evaluation_queries.worst_pictures(*_asked(shown))
 
 
 def opens(shown: Graded) -> dict[str, Any]:
-    """How the viewer shows a photo of this evaluation: the truth beside the runs, and in the gallery's order."""
+    """Return the view changes that open a photo in the viewer: ground truth beside the runs, in gallery order."""
     runs = {shown.selection.run.run, *(run.run for run in shown.runs)}
     return {"truth": shown.about.id, "runs": tuple(sorted(runs)), "origin": "evaluate"}
 
 
 def sort_select(shown: Graded) -> None:
-    """Nothing where a cell's photos are shown, which are sorted by its pixels."""
+    """Draw the sort menu; hidden while a cell's photos are shown, since those are sorted by the cell's pixels."""
     if not shown.selection.view.cell:
         focus = shown.focus
         names = {name: said.replace("the chosen class", focus) for name, said in GRADES.items()}
@@ -128,7 +131,7 @@ def _paint(shown: Graded) -> dict[str, str]:
 
 
 def _bars(shown: Graded, at: NDArray[np.intp]) -> list[Bar]:
-    """The parts of each photo: right and wrong, or the classes of the layer that is shown."""
+    """Return the parts of each photo: right and wrong, or the classes of the layer shown."""
     if shown.selection.view.layer == "difference":
         return [
             [

@@ -1,6 +1,6 @@
-"""Evaluate: how right are the networks? Runs against masks that people drew, over the selected photos.
+"""Evaluate page: runs against ground truth over the selected photos.
 
-In: a `Selection`. Out: the page. All figures come from counts in the store, so a filter asks for no mask again.
+Takes a `Selection`. All figures come from counts in the store, so changing a filter reads no masks.
 """
 
 from functools import partial
@@ -123,7 +123,7 @@ def _choose(shown: Graded) -> None:
 
 
 def _named(shown: Graded, truth: str) -> str:
-    """By name, with the id where two are called the same."""
+    """Return the ground truth's name, with its id if the name is ambiguous."""
     one = next(one for one in shown.known if one.id == truth)
     same = [other for other in shown.known if other.name == one.name]
     return f"{one.name} · {one.format}" + (f" · {one.id}" if len(same) > 1 else "")
@@ -143,13 +143,13 @@ def _choose_runs(shown: Graded) -> None:
 
 
 def _take_runs(active: str, names: list[str], chosen: list[str]) -> None:
-    """All of them is the default; the active one always stays if it is evaluated."""
+    """Apply the chosen runs; choosing all is the default, and the active run stays if it is evaluated."""
     wanted = set(chosen) | ({active} & set(names))
     session.anew(runs=() if wanted == set(names) or not wanted else tuple(sorted(wanted)))
 
 
 def _is_counted(shown: Graded) -> bool:
-    """Whether its runs are compared with each other too, which a report of several tells of."""
+    """Return whether the runs are also compared with each other, which a report on several runs needs."""
     names = [run.run for run in shown.runs]
     return (
         len(names) == 1

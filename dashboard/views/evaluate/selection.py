@@ -1,6 +1,6 @@
-"""Which truth and which runs an evaluation is of; chosen by the visitor within what the store holds.
+"""Choose the ground truth and the runs of an evaluation, all from the store.
 
-In: a `Selection`. Out: a `Graded`, which cards ask. Knows nothing of how anything is drawn.
+`graded` turns a `Selection` into the `Graded` that the cards query.
 """
 
 from collections.abc import Sequence
@@ -25,16 +25,16 @@ from seglib.store.records import Run
 class Graded:
     selection: Selection
     known: tuple[Truth, ...]
-    """Every truth of the store."""
+    """Every ground truth in the store."""
     about: Truth
     having: tuple[Run, ...]
-    """The runs that are evaluated against it, the one used last first."""
+    """Runs evaluated against this ground truth, most recently used first."""
     runs: tuple[Run, ...]
-    """Those of them that are shown, the main one first; none if nothing was evaluated."""
+    """Those of them that are shown, the main one first; empty if nothing was evaluated."""
 
     @property
     def main(self) -> Run:
-        """The active run if it is evaluated, else the one used last: what is told of one run is told of this one."""
+        """The active run if it is evaluated, else the most recently used; all single-run figures are about this one."""
         return self.runs[0]
 
     @cached_property
@@ -48,12 +48,12 @@ class Graded:
 
     @cached_property
     def short(self) -> dict[str, str]:
-        """The labels without what all of these runs begin with, for places with little room."""
+        """Labels without the prefix common to all of these runs, for narrow places."""
         return without_common([run.run for run in self.runs], self.labels)
 
     @cached_property
     def found(self) -> Evaluation:
-        """The main run on the selected photos that have a mask of the truth. Must not be changed."""
+        """Evaluation of the main run over the selected photos with ground truth; must not be modified."""
         return evaluation_queries.evaluation(self.asked, self.main.run)
 
     @property
@@ -61,19 +61,19 @@ class Graded:
         return len(self.found.files) if self.runs else 0
 
     def answer(self, question: str, most: int = 0) -> Any:
-        """Of all runs, or of the main one, as the question is."""
+        """Answer a question about all runs or about the main run, depending on the question."""
         return evaluation_queries.answer(self.asked, question, self.main.run, most)
 
     @property
     def focus(self) -> str:
-        """The class that is looked at more closely: the visitor's, else the one with most pixels."""
+        """The class in focus: the visitor's choice, else the one with the most pixels."""
         names: list[str] = self.answer("focus")
         chosen = self.selection.view.focus or self.selection.focus
         return chosen if chosen in names else next((name for name in names if name != "background"), "")
 
 
 def graded(selection: Selection) -> Graded | None:
-    """None if the store holds no truth."""
+    """Return the evaluation to show; None if the store has no ground truth."""
     known = ground_truth.all_truths(selection.store)
     if not known:
         return None
@@ -84,7 +84,7 @@ def graded(selection: Selection) -> Graded | None:
 
 
 def _usual(selection: Selection, known: Sequence[Truth]) -> Truth:
-    """The first by name that the active run is evaluated against, else that any run is, else the first."""
+    """Return the first ground truth by name that the active run, else any run, is evaluated against, else the first."""
     evaluated = {one.id: evaluation.evaluated_runs(selection.store, one) for one in known}
     with_active = [one for one in known if selection.run.run in evaluated[one.id]]
     return next(iter([*with_active, *(one for one in known if evaluated[one.id]), *known]))
@@ -96,7 +96,7 @@ def _having(selection: Selection, about: Truth) -> list[Run]:
 
 
 def _shown(selection: Selection, having: Sequence[Run]) -> list[Run]:
-    """The active run first, then those chosen beside it, or all others."""
+    """Return the active run first, then the chosen ones, or all others if none are chosen."""
     chosen = selection.view.runs
     active = [run for run in having if run.run == selection.run.run]
     others = [run for run in having if run not in active]

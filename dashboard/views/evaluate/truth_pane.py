@@ -1,6 +1,6 @@
-"""The truth beside the runs in the viewer: one more pane, where the visitor came with a truth and the photo has one.
+"""Extra viewer pane with the ground truth beside the runs, if the view names one and the photo has a mask of it.
 
-In: a `Selection`, the viewer's pictures. Out: a pane, and the pictures with the addresses of its masks.
+Takes a `Selection` and the viewer's images; returns a pane, and the images with the URLs of their ground-truth masks.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from seglib.store.ground_truth import Truth
 
 
 def pane(selection: Selection, picture: Picture) -> RunShown | None:
-    """None if the view names no truth of this store, or the photo has no mask of it."""
+    """Return the pane; None if the view names no ground truth of this store, or the photo has no mask of it."""
     about = _about(selection)
     if about is None or _address(selection, about, picture) is None:
         return None
@@ -38,7 +38,7 @@ def _about(selection: Selection) -> Truth | None:
 
 
 def _key(about: Truth) -> str:
-    """No run is called so: their names hold no colon."""
+    """Return a key that no run can have, since run names contain no colon."""
     return f"truth:{about.id}"
 
 

@@ -1,7 +1,4 @@
-"""Steps that several pages take: the head of a page, and folder label against animal.
-
-In: a `Selection`. Out: elements on the page. Knows nothing of pages in particular.
-"""
+"""Controls shared by several pages: run choice, view menus, paging, and cards side by side."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -23,19 +20,19 @@ IMAGE = "Image"
 """The page with the viewer."""
 
 MOST_PILLS = 8
-"""With more runs than this, a list to search in replaces the buttons."""
+"""With more runs than this, a searchable list replaces the buttons."""
 
 
 PALETTE_NAMES = {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"}
 
 _OF_MATRIX = ("label", "animal", "agreement")
-"""The filters of folder label against animal."""
+"""Filters set by the matrix of folder label against animal."""
 
 OnFilters = Callable[[Filters], None]
 
 
 def side_by_side(selection: Selection, widths: Sequence[int], *lines: Sequence[Callable[[Selection], None]]) -> None:
-    """Cards line by line, those of a line equally high."""
+    """Draw cards row by row, with the given relative column widths and equal heights within a row."""
     for line in lines:
         for place, draw in zip(st.columns(list(widths)), line, strict=True):
             with place:
@@ -52,8 +49,9 @@ def choose_runs(
     key: str,
     most: int | None = None,
 ) -> None:
-    """Several of these runs: buttons, or a list to search in if there are many. `label` is plain text; `most` can be
-    held for sure in the list alone, so that `apply` has to look too.
+    """Let the visitor choose several runs, with buttons or, if there are many, a searchable list.
+
+    `label` returns plain text. Only the list enforces `most`, so `apply` has to check it too.
     """
     few = len(names) <= MOST_PILLS
     key = session.controlled(key, [name for name in names if name in chosen] if few else [*chosen])
@@ -80,9 +78,9 @@ def choose_runs(
 
 
 def image_link(view: View, **more: Any) -> str:
-    """The address of the viewer's page with this view's photos, up to the image_id that is to follow.
+    """Return the URL of the viewer page with this view's photos; append the image_id to it.
 
-    `more`: parts of that page's view that differ from this one's.
+    `more`: view fields that differ from this page's.
     """
     photos_alone = View(
         filters=view.filters, run=view.run, focus=view.focus, sort=view.sort, palette=view.palette, runs=view.runs
@@ -100,12 +98,12 @@ def colours_select() -> None:
 
 
 def heads(classes: Sequence[str]) -> list[str]:
-    """The classes over the columns of a matrix, none much wider than the others."""
+    """Return the classes as matrix column headers, with background abbreviated to keep column widths similar."""
     return ["backgr." if name == BACKGROUND else str(name) for name in classes]
 
 
 def view_select(label: str, part: str, names: Mapping[str, str], *, width: int) -> None:
-    """A choice of one part of the view; the gallery begins anew."""
+    """Draw a drop-down for one view field; a change resets the gallery to its first page."""
     key = session.controlled(f"w:{part}", getattr(session.view(), part))
     st.selectbox(
         label,
@@ -119,7 +117,7 @@ def view_select(label: str, part: str, names: Mapping[str, str], *, width: int) 
 
 
 def view_switch(label: str, part: str, names: Mapping[str, str]) -> None:
-    """The same for a few values, side by side; the gallery stays where it is."""
+    """Draw a segmented control for one view field with few values; a change keeps the gallery's page."""
     key = session.controlled(f"w:{part}", getattr(session.view(), part))
     st.segmented_control(
         label,
@@ -133,7 +131,7 @@ def view_switch(label: str, part: str, names: Mapping[str, str]) -> None:
 
 
 def remember_look(gallery: str) -> None:
-    """Callback: the visitor changed how the tiles of this gallery are drawn."""
+    """Callback: store the visitor's display settings for the tiles of this gallery."""
     look = gallery_component.look_of(gallery)
     if look is not None:
         opacity, size = _within(look.opacity, OPACITY_RANGE), _within(look.size, SIZE_RANGE)
@@ -145,7 +143,7 @@ def _within(value: int, limits: tuple[int, int]) -> int:
 
 
 def pages(page: int, number: int, n: int, size: int, part: str = "page") -> None:
-    """The way to the other pages of a gallery of `n` photos, `size` on each; `part` of the view keeps the page."""
+    """Draw the pagination of a gallery of `n` photos, `size` per page; the view field `part` holds the page number."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="pages"):
         first, last = (page - 1) * size + 1, min(page * size, n)
         layout.remark(f"{count(first)} to {count(last)} of {photos(n)}")

@@ -11,9 +11,9 @@ from dashboard.state import crossfilter, session
 
 
 def chart(name: str, draw: Draw, own: Collection[str], *, alt: str, boxes: bool = False) -> None:
-    """A chart whose marks filter, by a click or (`boxes`) by a box drawn around them.
+    """Draw a chart whose marks set filters, by a click or (`boxes`) by a box selection.
 
-    `draw` makes the figure for the chart's own filters, those with the keys `own`; without any it marks nothing.
+    `draw` builds the figure given the chart's own filters, those with the keys `own`; none: no highlight.
     """
 
     def chosen(marks: list[object]) -> None:
@@ -33,7 +33,10 @@ def plot(
     on_marks: Callable[[list[object]], None] | None = None,
     boxes: bool = False,
 ) -> None:
-    """A chart. `on_marks` is told what the marks carry that were clicked (`boxes`: boxed; none: a double click)."""
+    """Draw a chart.
+
+    `on_marks` receives the data of the marks that were clicked (with `boxes`: boxed); empty on a double click.
+    """
     if session.charts_wait():
         st.html(f"<div class='chart-place' style='height: {figure.layout.height}px'></div>")
         return

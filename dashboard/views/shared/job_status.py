@@ -1,6 +1,6 @@
-"""What is at work and what has ended: the jobs of a store, with their progress.
+"""Live and ended jobs of a store, with their progress.
 
-In: the server's settings. Out: elements on the page; only the live ones are drawn again every second.
+Reads the server's settings and draws on the page; only live jobs are redrawn every second.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,11 +23,11 @@ EXPLORE = "Explore"
 _COUNTING = (CompareRequest.kind, EvaluateRequest.kind, CalibrateRequest.kind)
 FAILED = {RunRequest.kind: "unreadable", **dict.fromkeys(_COUNTING, "without a readable mask")}
 COMPUTED = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "counted")}
-"""By kind of request: what photos or masks are called that could not be worked on, and that were."""
+"""Request kind -> word for photos or masks that failed (`FAILED`) or were processed (`COMPUTED`)."""
 
 _OF_RUNS = (EvaluateRequest.kind, CalibrateRequest.kind)
 UNIT = {RunRequest.kind: "photo", CompareRequest.kind: "photo", **dict.fromkeys(_OF_RUNS, "mask")}
-"""By kind of request: what is counted; an evaluation looks at each photo once per run."""
+"""Request kind -> unit of its progress; an evaluation processes each photo once per run."""
 
 
 def render(settings: Settings) -> None:
@@ -44,12 +44,12 @@ def render(settings: Settings) -> None:
 
 
 def watch(settings: Settings, job_ids: Sequence[str]) -> None:
-    """These live jobs alone, drawn again every second; the whole page is, once one of them has ended."""
+    """Show only these live jobs, redrawn every second; the whole page reruns once one of them ends."""
     st.fragment(partial(_live, settings, list(job_ids), others=False), run_every=EVERY_SECONDS)()
 
 
 def _of_course(job: Job) -> bool:
-    """Counts are asked for by the page that shows what came of them."""
+    """Return whether a finished job needs no mention: the page that requested the counts shows the result."""
     return job.request.kind != RunRequest.kind and job.state == "finished"
 
 
@@ -65,7 +65,7 @@ def headline(job: Job) -> str:
 
 
 def progress(job: Job, before: int = 0) -> str:
-    """A live job in words. `before`: jobs whose turn comes first."""
+    """Describe a live job; `before` is the number of jobs queued ahead of it."""
     if job.stopping is not None:
         return "Stopping; what is computed is kept"
     if job.state == "waiting":
@@ -86,7 +86,7 @@ def progress(job: Job, before: int = 0) -> str:
 
 
 def outcome(job: Job) -> str:
-    """An ended job in words."""
+    """Describe an ended job."""
     kind, every = job.request.kind, things(job.total, UNIT[job.request.kind])
     counted = f"{count(job.computed)} {COMPUTED[kind]}, {count(job.reused)} known already"
     counted += f", {count(job.failed)} {FAILED[kind]}"
@@ -100,10 +100,10 @@ def outcome(job: Job) -> str:
 
 
 def _live(settings: Settings, shown: list[str], *, others: bool = True) -> None:
-    """`others`: jobs that are not shown yet are."""
+    """Draw live jobs; `others` includes jobs that are not in `shown`."""
     live = [job for job in Jobs(settings).all() if job.live and (others or job.id in shown)]
     if {job.id for job in live} != set(shown):
-        st.rerun()  # one more or less is at work: the whole page is another
+        st.rerun()  # a job started or ended, so the whole page changes
     for job in live:
         before = sum(other.request.lane == job.request.lane and other.asked < job.asked for other in live)
         with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{job.id}"):
@@ -148,7 +148,7 @@ def _ended(settings: Settings, job: Job) -> None:
 
 
 def start(settings: Settings, requests: Sequence[Request]) -> None:
-    """From a callback: start these, or say why not."""
+    """Callback: start these requests, or show the error."""
     for request in requests:
         try:
             Jobs(settings).start(request)
@@ -157,7 +157,7 @@ def start(settings: Settings, requests: Sequence[Request]) -> None:
 
 
 def _attempt(what: Callable[[str], object], job_id: str) -> None:
-    """From a callback: do it, or say why not."""
+    """Callback: call `what` with the job id, or show the error."""
     try:
         what(job_id)
     except SegError as error:

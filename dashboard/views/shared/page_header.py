@@ -20,11 +20,11 @@ PRESENT_NOTE = f"present: at least {percent(PRESENT_SHARE)} of the photo"
 
 
 FILE_KINDS = {"csv": ("CSV", "text/csv"), "parquet": ("Parquet", "application/vnd.apache.parquet")}
-"""Ending -> title and media type of the tables that can be taken along."""
+"""File extension -> title and media type of the tables offered for download."""
 
 
 def copy_link(selection: Selection) -> None:
-    """The page's address, and the command that writes the same rows."""
+    """Show the page's URL and the command that writes the same rows."""
     command = ["python", "-m", "seglib", "export", "stats", "--store", selection.store.path.name]
     command += ["--run", selection.run.run, "--where", selection.filters.encode(), "--out", "selection.csv"]
     copy_link_module.copy_link(shlex.join(command), key="copy_link")
@@ -38,8 +38,9 @@ def head(
     leaving: Callable[[], None],
     choice: Callable[[], None],
 ) -> bool:
-    """The head of a page of several runs: title, link, what can be taken along, and the choice of runs, which stays
-    where `ask` fails with these runs, since it may not with others. False if it failed; then the page has said why.
+    """Draw the head of a multi-run page (title, link, exports, choice of runs) and return whether `ask` succeeded.
+
+    If `ask` raises `SegError`, the error is shown; the choice of runs stays, since other runs may work.
     """
     wrong = ""
     try:
@@ -59,7 +60,7 @@ def head(
 def report_button(
     selection: Selection, runs: Sequence[str], pair: tuple[str, str] | None = None, truth: str = ""
 ) -> None:
-    """The report of these runs over the selected photos of the first of them; made when it is asked for."""
+    """Offer the report of these runs over the selected photos of the first one; built on demand."""
     st.download_button(
         "Report",
         data=partial(exports.report_file, selection.store.path, tuple(runs), selection.filters, pair, truth),
@@ -72,8 +73,9 @@ def report_button(
 
 
 def tables(meanings: Mapping[str, str], make: Callable[[str, str], bytes], *, name: str) -> None:
-    """A page's figures to take along. `meanings`: table -> what is in it; `make(table, kind)` gives its bytes when they
-    are asked for; the files are called after `name`.
+    """Offer a page's figures as tables to download.
+
+    `meanings`: table -> its content. `make(table, kind)` builds its bytes on demand. Files are named after `name`.
     """
     with st.popover("Tables", help="The figures of this page as CSV or Parquet"):
         for table, meaning in meanings.items():
@@ -108,12 +110,12 @@ def key_figures(selection: Selection) -> None:
 
 
 def _n(mean: float | None, photos_of_run: int) -> str:
-    """A run has a measure for all of its photos or for none."""
+    """Return the n of a measure, which a run has for all of its photos or for none."""
     return count(0 if mean is None else photos_of_run)
 
 
 def is_empty(selection: Selection) -> bool:
-    """True if no photo passes; then the page has already said so."""
+    """Return True if no photo passes the filters; a message is then already shown."""
     figures: KeyFigures = selection.answer("key_figures")
     if figures.photos:
         return False

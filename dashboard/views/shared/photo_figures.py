@@ -1,6 +1,6 @@
-"""The figures of one photo, of one network or of several side by side.
+"""Card with the figures of one photo, from one model or several side by side.
 
-In: titles, and rows as `stats.row` makes them. Out: a card on the page. Knows nothing of where the rows come from.
+Takes titles and rows as made by `stats.row`.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from seglib.classes import BACKGROUND
 from seglib.masks.statistics import MEASURES, blobs_column, pixels_column
 
 Figures = dict[str, Any]
-"""`stats.row` of one picture; `damage` says in a sentence why measures are missing."""
+"""`stats.row` of one image; `damage` explains in a sentence why measures are missing."""
 
 
 def render(seen: Sequence[tuple[str, Figures | None]]) -> None:
-    """Share, pixels and blobs per class, and the measures; None where a network has not looked at the photo."""
+    """Show share, pixels and blobs (regions) per class, and the measures; None where a model has not seen the photo."""
     found = [one for _, one in seen]
     numbered = [f"{number} {title}" for number, (title, _) in enumerate(seen, 1)]
     with layout.card("Figures", "of the masks, each on its own grid"):
@@ -37,7 +37,7 @@ def render(seen: Sequence[tuple[str, Figures | None]]) -> None:
 
 
 def _classes(found: Sequence[Figures | None]) -> list[str]:
-    """Those with a pixel in any run, the largest first, background last."""
+    """Return the classes with a pixel in any run, largest first, background last."""
     largest: dict[str, float] = {}
     for one in found:
         for key in one.keys() if one is not None else ():

@@ -1,7 +1,7 @@
-"""A gallery of photos in the order of a measure: what Compare and Evaluate show below their figures.
+"""Gallery of photos ranked by a measure, used by Compare and Evaluate.
 
-In: a `Selection`, the photos in their order, and what is to be said of each. Out: elements on the page; a tile opens
-the viewer, which goes on in the same order. Knows nothing of measures, runs or truths.
+Takes a `Selection`, the ranked photos and the texts of each; clicking a tile opens the viewer, which keeps the same
+order.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,44 +34,45 @@ Bar = list[tuple[str, float, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What is said of one photo."""
+    """Texts and overlay of one photo's tile."""
 
     value: str
-    """Of the measure that sorts."""
+    """Value of the measure sorted by."""
     meaning: str
     """The measure's name."""
     aside: str
-    """A second figure, or nothing."""
+    """A second figure, or empty."""
     alt: str
-    """What a picture of it would tell, before its parts are named."""
+    """Start of the alt text; the photo's parts are appended."""
     mask: str | None
-    """Address of what lies on it."""
+    """URL of the mask drawn over the photo."""
     bar: Bar
     nothing: str
-    """What is said of a photo without parts."""
+    """Text for a photo without parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
     key: str
     page: str
-    """The part of the view that says how far it was turned."""
+    """Name of the view field that holds the page number."""
     files: pd.DataFrame
-    """All photos; the index is their place in the run's table."""
+    """All photos; the index is their position in the run's table."""
     order: Order
     tell: Callable[[Order], Sequence[Told]]
-    """Of the photos of one page."""
+    """Returns the texts for the photos of one page."""
     legend: Callable[[set[str]], list[tuple[str, str]]]
-    """(name, colour) of what is explained, given what is there."""
+    """Returns the legend as (name, colour), given the names present."""
     opens: dict[str, Any]
-    """The parts of the view with which a photo is opened."""
+    """View changes that open a photo."""
     grey: bool
 
 
 @contextmanager
 def heading(title: str, n: int, chip: str, taken_away: dict[str, Any]) -> Iterator[None]:
-    """A row with what is shown; what is drawn inside stands at its right. `chip`: the cell of a matrix that the photos
-    are of, if they are of one, and what becomes of the view without it.
+    """Draw the heading row; the body of the `with` block is placed at its right.
+
+    `chip` names the matrix cell that filters the photos, if any; `taken_away` is the view change that removes it.
     """
     with st.container(horizontal=True, vertical_alignment="center", key="controls"):
         st.markdown(f"**{title}**, n = {count(n)}", width="stretch")

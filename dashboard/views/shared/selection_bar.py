@@ -1,7 +1,7 @@
-"""What can be done with the picked photos: tag them, take a tag off, export them, undo.
+"""Bar of actions on the picked photos: add or remove a tag, export, undo.
 
-In: a `Selection` and the visitor's picks. Out: a bar that stays in sight as long as there is something to do, and the
-callbacks of the gallery. A tagging is written to the store at once. Knows nothing of how a gallery is drawn.
+Takes a `Selection` and the visitor's picks; also holds the gallery's callbacks. Tag changes are written to the store
+immediately.
 """
 
 from collections.abc import Callable
@@ -27,26 +27,26 @@ _TAG = "w:new_tag"
 
 
 def told(image_ids: list[str]) -> Picked:
-    """What the gallery that shows these is told."""
+    """Return the selection state that the gallery showing these images needs."""
     picks = session.picks()
     return Picked(n=session.message(), count=len(picks), on=picks.on(image_ids))
 
 
 def pick(gallery: str) -> None:
-    """Callback: photos were picked in this gallery, or not any more."""
+    """Callback: apply the photos picked or unpicked in this gallery."""
     if said := gallery_component.picks_of(gallery):
         n, shown, picked = said
         session.set_picks(Picks() if shown is None else session.picks().replaced(shown, picked), message=n)
 
 
 def pick_all(selection: Selection) -> None:
-    """Callback: everything that passes the filters is wanted too."""
+    """Callback: add every photo that passes the filters to the picks."""
     positions = photo_queries.selected(selection.source, selection.filters)
     session.set_picks(session.picks().plus(photo_queries.table(selection.source)["image_id"].iloc[positions]))
 
 
 def bar(selection: Selection) -> None:
-    """Stays at the lower edge of the window while photos are picked or a tagging can be undone."""
+    """Draw the bar at the bottom of the window while photos are picked or a tag change can be undone."""
     picks, done, remark = session.picks(), session.actions(), session.remarked()
     if not (picks or done or remark):
         return

@@ -1,6 +1,6 @@
-"""The gallery's tiles: what each says and where its pictures are.
+"""Build the gallery's tiles: their texts and image URLs.
 
-In: rows of one run's table. Out: `Tile`s, plain data. Knows nothing of the gallery's order, pages or look.
+Takes rows of one run's table and returns `Tile`s, plain data.
 """
 
 from collections.abc import Set
@@ -34,10 +34,10 @@ def tiles(
     with_dataset: bool = False,
     changed: Set[tuple[str, str]] = frozenset(),
 ) -> list[Tile]:
-    """One tile per row.
+    """Return one tile per row.
 
-    `colours`: the palette of masks and bars; `link`: address of a photo's page up to its image_id; `changed`: (data
-    set, path) of changed files.
+    `colours`: the palette of masks and bars; `link`: URL of a photo's page, to which the image_id is appended;
+    `changed`: (dataset, path) of changed files.
     """
     names = classes_of(rows)
     paint = class_colours(names, colours)
@@ -70,6 +70,6 @@ def tiles(
 
 
 def present_classes(share: dict[str, float]) -> list[tuple[str, float]]:
-    """(class, share) of what is present, the largest first, background aside."""
+    """Return (class, share) of the classes present, largest first, without background."""
     there = [(name, part) for name, part in share.items() if name != BACKGROUND and part >= PRESENT_SHARE]
     return sorted(there, key=lambda pair: -pair[1])
