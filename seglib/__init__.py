@@ -1,12 +1,12 @@
-"""What did a segmentation network see in a folder of photos?
+"""Run semantic segmentation models on image folders, store the masks, and query and evaluate the results.
 
     import seglib
-    table = seglib.open("output").table()                     # pandas: one row per photo and run
+    table = seglib.open("output").table()                     # pandas: one row per image and run
     table = seglib.select(table, seglib.Filters.decode("label=cats&share.cat=0.1..1"))
-    seglib.open("output").overlay("cats/chelsea.png")         # a picture, in a notebook
+    seglib.open("output").overlay("cats/chelsea.png")         # displays in a notebook
 
-Importing seglib imports neither torch nor pandas: names are looked up at their first use, so that worker processes
-start fast.
+Importing seglib imports neither torch nor pandas: public names are resolved on first access, so that worker processes
+start quickly.
 """
 
 import os
@@ -71,7 +71,7 @@ _MODULES = {
 
 
 def open(path: str | os.PathLike[str] = "output") -> "Store":
-    """The store at this path, for reading; raises `SegError` if there is none."""
+    """Open the store at `path` for reading. Raises `SegError` if there is none."""
     from seglib.store.store import Store
 
     return Store(path)

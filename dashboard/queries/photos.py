@@ -1,8 +1,8 @@
-"""What the pages know of the store, with its caches; `pair_data` and `truth_data` have those of Compare and Evaluate.
+"""Cached queries on the photos of a run.
 
-In: a `Source` (store, its version, run) and the text of a filter. Out: frames, mostly small ones. All caches are keyed
-by these few texts, never by frames; the store's version changes with its files, so a run that is writing is seen at
-the next rerun. Frames are shared between visitors and must not be changed. Knows nothing of widgets.
+They take a `Source` (store, its version, run) and an encoded filter and return mostly small frames. Caches are keyed by
+these few strings, never by frames; the store's version changes with its files, so a run in progress is picked up at the
+next rerun. Frames are shared between visitors and must not be modified.
 """
 
 from collections.abc import Callable, Collection
@@ -37,7 +37,7 @@ from seglib.store.records import Run
 from seglib.store.store import Store
 
 MEASURE_BINS = 50
-"""Of a measure's whole span; most runs fill few of them."""
+"""Number of bins over a measure's full range; most runs fill only a few of them."""
 
 _FIRST, _LAST = ["path", "label", "animal", "dominant", *MEASURES], ["width", "height", "split", "dataset"]
 
@@ -51,7 +51,7 @@ class Selection:
     source: Source
     view: View
     focus: str
-    """The class that is looked at more closely; empty if the run has seen none."""
+    """The class in focus; empty if the run contains no classes."""
 
     @property
     def filters(self) -> Filters:
@@ -62,12 +62,12 @@ class Selection:
         return classes(self.source)
 
     def answer(self, question: str, name: str = "", *, own: Collection[str] = ()) -> Any:
-        """Of the photos that pass all filters but a chart's own ones."""
+        """Answer a question over the photos that pass all filters except `own`, the chart's own ones."""
         return answer(self.source, apart(self.filters, own), question, name)
 
 
 def failures(source: Source) -> pd.DataFrame:
-    """Files that could not be read: dataset, path, label, reason, detail."""
+    """Return the files that could not be read: dataset, path, label, reason, detail."""
     return _failures(source.untagged())
 
 
@@ -77,7 +77,7 @@ def _failures(source: Source) -> pd.DataFrame:
 
 
 def table(source: Source) -> pd.DataFrame:
-    """All rows of the run, with size and time of their files, without tags; whoever gets it must not change it."""
+    """Return all rows of the run with file size and time, without tags; must not be modified."""
     return _table(source.untagged())
 
 
@@ -88,7 +88,7 @@ def _table(source: Source) -> pd.DataFrame:
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
 def _tagged(source: Source) -> pd.DataFrame:
-    """The same rows with their tags; the columns are shared with `table`."""
+    """Return the same rows with their tags; all other columns are shared with `table`."""
     return with_tags(source, table(source))
 
 
@@ -98,7 +98,7 @@ def _tags(source: Source) -> pd.Series:
 
 
 def with_tags(source: Source, rows: pd.DataFrame) -> pd.DataFrame:
-    """These rows and the column `tags`."""
+    """Return these rows with a `tags` column."""
     return rows.assign(tags=tags.column(_tags(source), rows["image_id"]))
 
 
@@ -107,12 +107,12 @@ def classes(source: Source) -> list[str]:
 
 
 def total(source: Source) -> int:
-    """Photos of the run, before any filter."""
+    """Return the number of photos in the run, ignoring filters."""
     return len(table(source))
 
 
 def options(source: Source, key: str) -> dict[str, int]:
-    """Value -> photos of the whole run, for a filter with choices; a missing value is the empty text."""
+    """Return value -> photos of the whole run for a filter with choices; a missing value is the empty string."""
     if isinstance(FILTERS[key], Tagged):
         return _tag_options(source)
     return _options(source.untagged(), key)
@@ -127,7 +127,7 @@ def _tag_options(source: Source) -> dict[str, int]:
 def _options(source: Source, key: str) -> dict[str, int]:
     frame = table(source)
     entry = FILTERS[key]
-    if not isinstance(entry, Choice):  # classes that are present
+    if not isinstance(entry, Choice):  # the choices are the classes present
         return {n: found for n in columns.classes_of(frame) if (found := int(columns.present(frame, n).sum()))}
     column = entry.column(frame).astype("object")
     counts = column.where(column.notna(), "").value_counts()
@@ -136,7 +136,7 @@ def _options(source: Source, key: str) -> dict[str, int]:
 
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs=HASHES)
 def extent(source: Source, key: str) -> tuple[int, int]:
-    """The least and the greatest value in the run of a filter of whole numbers; (0, 0) if there is none."""
+    """Return the minimum and maximum in the run for an integer filter; (0, 0) if there are no values."""
     (entry, name), frame = entry_of(key), table(source)
     found = columns.numbers(entry.column(frame) if isinstance(entry, Count) else columns.blobs(frame, name))
     found = found[~np.isnan(found)]
@@ -144,7 +144,7 @@ def extent(source: Source, key: str) -> tuple[int, int]:
 
 
 def selected(source: Source, filters: Filters) -> NDArray[np.intp]:
-    """Positions in the run's table of the photos that pass the filters, in its order."""
+    """Return the positions in the run's table of the photos that pass the filters, in table order."""
     return _selected(source.regarding(filters), filters)
 
 
@@ -154,7 +154,7 @@ def _selected(source: Source, filters: Filters) -> NDArray[np.intp]:
 
 
 def _keeps(source: Source, filters: Filters) -> NDArray[np.bool_]:
-    """bool (rows of the run,): those that pass every filter."""
+    """Return a bool mask of shape (rows of the run,): True for rows that pass every filter."""
     keep = np.ones(total(source), bool)
     for key, value in filters.items():
         keep &= _passing(source if key == "tag" else source.untagged(), key, value)
@@ -163,18 +163,18 @@ def _keeps(source: Source, filters: Filters) -> NDArray[np.bool_]:
 
 @st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 def _passing(source: Source, key: str, value: Value) -> NDArray[np.bool_]:
-    """One filter alone, so that a change of one asks nothing of the others."""
+    """Apply a single filter, cached separately so that changing one does not recompute the others."""
     return passing(_tagged(source) if key == "tag" else table(source), key, value)
 
 
 def positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
-    """The same positions, sorted; `name` is the class whose share may be sorted by."""
+    """Return the same positions, sorted; `name` is the class for sorting by share."""
     return _positions(source.regarding(filters), filters, sort, name)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False, hash_funcs=HASHES)
 def _positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
-    if sort == "path":  # the table's own order
+    if sort == "path":  # already in table order
         return selected(source, filters)
     order = _order(source.untagged(), sort, name if sort.removeprefix("-") in PER_CLASS else "")
     chosen: NDArray[np.intp] = order[_keeps(source, filters)[order]]
@@ -183,13 +183,13 @@ def _positions(source: Source, filters: Filters, sort: str, name: str) -> NDArra
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def _order(source: Source, sort: str, name: str) -> NDArray[np.intp]:
-    """Positions of all photos of the run, sorted: any selection of them is then sorted too."""
+    """Return the sorted positions of all photos of the run, so that any selection of them is sorted too."""
     descending, column = sort.startswith("-"), sort.removeprefix("-")
     return ordered(table(source), column, descending=descending, name=name)
 
 
 def pictures(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
-    """The same sorted positions, of equal files only the first: what one goes through image by image."""
+    """Return the same sorted positions, keeping only the first of identical files, for the viewer."""
     return _pictures(source.regarding(filters), filters, sort, name)
 
 
@@ -201,16 +201,16 @@ def _pictures(source: Source, filters: Filters, sort: str, name: str) -> NDArray
 
 
 def files_of(source: Source, image_id: str) -> NDArray[np.intp]:
-    """Positions in the run's table of the files with this content."""
+    """Return the positions in the run's table of the files with this content."""
     return np.flatnonzero((table(source)["image_id"] == image_id).to_numpy())
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
 def figures_of(source: Source, image_id: str) -> dict[str, object] | None:
-    """What the source's run says of one picture, as `stats.row`; None if it has no mask of it.
+    """Return the run's statistics for one image, like `stats.row`; None if it has no mask of it.
 
-    Counted from the mask, so that another run's whole table need not be read. `damage` is a sentence where the measures
-    cannot be read.
+    Computed from the mask, which avoids loading the whole table of another run. `damage` explains why
+    measures cannot be read.
     """
     store = source.store()
     run = store.run(source.run)
@@ -220,25 +220,25 @@ def figures_of(source: Source, image_id: str) -> dict[str, object] | None:
         return None
     try:
         measured = store.measures(run, [image_id])[[*MEASURES]].astype("float64").to_numpy()
-    except StoreError as error:  # a damaged part takes the measures away, not the mask
+    except StoreError as error:  # a damaged part makes the measures unavailable, not the mask
         return statistics.row(mask, run.classes, None) | {"damage": sentence(error)}
     known = len(measured) > 0 and not np.isnan(measured).any()
     return statistics.row(mask, run.classes, statistics.Measures(*measured[0].tolist()) if known else None)
 
 
 def rows(source: Source, chosen: NDArray[np.intp]) -> pd.DataFrame:
-    """The run's rows at these positions, with all columns of the table."""
+    """Return the run's rows at these positions, with all columns of the table."""
     return with_tags(source, table(source).iloc[chosen])
 
 
 def changed(source: Source, rows: pd.DataFrame) -> set[tuple[str, str]]:
-    """(data set, path) of those of these rows whose file is there, but no longer as it was scanned."""
+    """Return (dataset, path) of the rows whose file still exists but has changed since it was scanned."""
     roots = {dataset.name: dataset.root for dataset in source.store().datasets()}
     found = set()
     for dataset, path, size, mtime_ns in rows[["dataset", "path", "bytes", "mtime_ns"]].itertuples(index=False):
         try:
             status = (roots[dataset] / path).stat()
-        except (OSError, ValueError, KeyError):  # gone, or the whole folder is elsewhere: the store stands for itself
+        except (OSError, ValueError, KeyError):  # file or whole folder is gone; the store works without it
             continue
         if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
             found.add((dataset, path))
@@ -247,7 +247,7 @@ def changed(source: Source, rows: pd.DataFrame) -> set[tuple[str, str]]:
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
 def listing(source: Source, filters: Filters, sort: str, name: str) -> pd.DataFrame:
-    """The selected photos for reading: paths, labels, measures, and the share of each class found in the run."""
+    """Return the selected photos as a readable table: paths, labels, measures, and the share of each class."""
     frame = rows(source, positions(source, filters, sort, name))
     found = sorted(options(source, "present").items(), key=lambda pair: -pair[1])
     shares = pd.DataFrame({share_column(n): columns.shares(frame, n) for n, _ in found if n != BACKGROUND}, frame.index)
@@ -256,7 +256,7 @@ def listing(source: Source, filters: Filters, sort: str, name: str) -> pd.DataFr
 
 
 def answer(source: Source, filters: Filters, question: str, name: str = "") -> Any:
-    """What one of `QUESTIONS` says about the selected photos; `name` is a class, if it asks for one."""
+    """Answer one of `QUESTIONS` over the selected photos; `name` is a class, if the question needs one."""
     return _answer(source.regarding(filters), filters, question, name)
 
 
@@ -267,13 +267,13 @@ def _answer(source: Source, filters: Filters, question: str, name: str) -> Any:
 
 @st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=HASHES)
 def _part(source: Source, filters: Filters) -> pd.DataFrame:
-    """The selected photos for all questions of a page, which come one after the other; without what none asks for."""
+    """Return the selected photos for all questions of a page, without columns that none of them needs."""
     frame, chosen = table(source), selected(source, filters)
     return frame if len(chosen) == len(frame) else frame.drop(columns=["path", "image_id"]).iloc[chosen]
 
 
 def main_class(source: Source, filters: Filters) -> str:
-    """The class to look at more closely: one whose share is filtered, else the one present in most selected photos."""
+    """Return the class to focus on: one whose share is filtered, else the one present in most selected photos."""
     filtered = [key.partition(".")[2] for key in filters if key.startswith("share.")]
     if filtered:
         return filtered[0]
@@ -282,18 +282,18 @@ def main_class(source: Source, filters: Filters) -> str:
 
 
 def tags_in_use(source: Source) -> list[str]:
-    """Every tag that a picture of the store has."""
+    """Return every tag used in the store."""
     return list(tags.counts(_tags(source)))
 
 
 def tags_of_picks(source: Source, picks: Picks) -> dict[str, int]:
-    """Tag -> picked photos that have it."""
+    """Return tag -> number of picked photos that have it."""
     found = tags.counts(tags.column(_tags(source), pd.Series(picks.ids, dtype="str")))
     return {name: n for name, n in found.items() if name}
 
 
 def picked_rows(source: Source, filters: Filters, picks: Picks) -> int:
-    """Photos that pass the filters and are picked."""
+    """Return the number of picked photos that pass the filters."""
     return int(picks.rows(table(source)["image_id"])[selected(source, filters)].sum())
 
 

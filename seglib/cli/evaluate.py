@@ -1,4 +1,4 @@
-"""`seglib evaluate` and `seglib compare`: runs against the ground truth, and runs against each other."""
+"""`seglib evaluate` and `seglib compare`: compare runs with ground truth, and with each other."""
 
 import argparse
 from pathlib import Path

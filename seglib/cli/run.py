@@ -1,4 +1,4 @@
-"""`seglib run` and `seglib import-masks`: add a run to a store."""
+"""`seglib run` and `seglib import-masks`: add a run to a store or update it."""
 
 import argparse
 import dataclasses

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from seglib.training.distillation import SoftLabels
 
 
-_SQUARE = 512  # a photo of no particular shape
+_SQUARE = 512  # side of a typical square image, to estimate the training size
 
 
 def add(commands: Any) -> None:
@@ -56,7 +56,7 @@ def add(commands: Any) -> None:
 
 
 def _add_start(command: argparse.ArgumentParser) -> None:
-    """Where training starts from."""
+    """Options for the initial weights."""
     command.add_argument(
         "--finetune",
         nargs="?",
@@ -83,7 +83,7 @@ def _add_start(command: argparse.ArgumentParser) -> None:
 
 
 def _add_teacher(command: argparse.ArgumentParser) -> None:
-    """Who else teaches."""
+    """Options for distillation: teacher and soft labels."""
     command.add_argument("--unlabelled", type=Path, metavar="DIR", help="photos without masks, for soft labels")
     command.add_argument(
         "--teacher",
@@ -98,7 +98,7 @@ def _add_teacher(command: argparse.ArgumentParser) -> None:
 
 
 def _add_recipe(command: argparse.ArgumentParser) -> None:
-    """What changes the result: seglib.training.config."""
+    """Options that affect the result (`seglib.training.config`)."""
     command.add_argument(
         "--resize",
         type=resize,
@@ -162,7 +162,7 @@ def _add_recipe(command: argparse.ArgumentParser) -> None:
 
 
 def _add_machine(command: argparse.ArgumentParser) -> None:
-    """How it is computed and written."""
+    """Options for execution and output."""
     command.add_argument(
         "--keep",
         choices=["best", "last"],
@@ -267,7 +267,7 @@ def _takes_whole_net(arguments: argparse.Namespace) -> bool:
 
 
 def _trained(arguments: argparse.Namespace) -> registry.ModelSpec:
-    """What is fine-tuned or trained on, its weights downloaded if need be."""
+    """The model to fine-tune or to continue training; downloads its weights if needed."""
     file = arguments.finetune if arguments.start is None else arguments.start
     spec = registry.find(arguments.architecture, None if file == Path() else file)
     loading.ensure_weights(spec)
@@ -275,14 +275,14 @@ def _trained(arguments: argparse.Namespace) -> registry.ModelSpec:
 
 
 def _weights(arguments: argparse.Namespace) -> str:
-    """SHA-256 of each file that training starts from."""
+    """SHA-256 of each weights file that training starts from, joined by `+`."""
     whole = [loading.weights_sha256(_trained(arguments))] if _takes_whole_net(arguments) else []
     encoder = [weights_file.file_sha256(arguments.encoder)] if arguments.encoder else []
     return "+".join(whole + encoder)
 
 
 def _options(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
-    """Choices of the architecture: those of the net that is taken whole, or what the command line says."""
+    """Architecture options: those of the model to start from, else those of the command line."""
     if _takes_whole_net(arguments):
         fine_tunes = arguments.finetune is not None
         if arguments.upsampling or (fine_tunes and (arguments.encoder or arguments.start)):
@@ -331,7 +331,7 @@ def _soft_labels(
 
 @dataclass(frozen=True)
 class _Asked:
-    """How far the teacher is, for the progress bar."""
+    """Progress of the teacher's predictions, for the progress bar."""
 
     title: str
     total: int
@@ -377,14 +377,14 @@ def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[s
 
 
 def _net_side(arguments: argparse.Namespace) -> int:
-    """What the command line says, or else the net that is taken whole."""
+    """The value of the command line, else that of the model to start from, else 0."""
     if arguments.net_side is not None:
         return int(arguments.net_side)
     return _trained(arguments).net_side if _takes_whole_net(arguments) else 0
 
 
 class _Bar:
-    """One bar per epoch on a terminal, one line per epoch everywhere."""
+    """Prints one line per epoch, and a progress bar per epoch if stderr is a terminal."""
 
     def __init__(self, recipe: "Recipe") -> None:
         self._epochs = recipe.epochs
@@ -423,7 +423,7 @@ class _Bar:
 
 
 def around(side: int) -> tuple[int, int]:
-    """From 6/7 to 10/7 of a side, in steps of 32: 192 to 320 for 224."""
+    """Range from 6/7 to 10/7 of a side, rounded to multiples of 32: (192, 320) for 224."""
     low, high = (max(32, round(side * share / 32) * 32) for share in (6 / 7, 10 / 7))
     return low, high
 

@@ -1,9 +1,8 @@
-"""Do two networks see the same? Any number of runs of a store, compared pixel by pixel, without a ground truth.
+"""Compare any number of runs pixel by pixel, without ground truth.
 
-In: a store, run names, filters. Out: counts in the store (`update`), and from them a `Comparison`: measures of every
-pair, consensus, who changes what into what, image by image. No run is the truth of the other: everything is symmetric,
-and nothing here is an accuracy. Two masks meet on the finer of their grids (more pixels, on a tie the wider), the other
-enlarged by nearest neighbour. Knows nothing of the command line or of pages.
+`update` writes the counts to the store; `comparison` reads them and returns a `Comparison`: measures per pair of runs,
+consensus, class flips, and per-image results. All measures are symmetric agreements, not accuracies. Masks of different
+sizes are compared at the larger size (more pixels; on a tie, the wider one); the other is resized by nearest neighbour.
 """
 
 import time
@@ -42,14 +41,14 @@ from seglib.store.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonReport:
-    """What one call of `update` did, in images."""
+    """Result of one call of `update`, in images."""
 
     images: int
-    """That all runs have computed."""
+    """Images that all runs have computed."""
     computed: int
     reused: int
     failed: tuple[str, ...]
-    """Ids of those whose mask is missing or damaged."""
+    """Ids of images with a missing or damaged mask."""
     seconds: float
 
 
@@ -59,8 +58,9 @@ class ComparisonReport:
 def update(
     store: Store, runs: Sequence[str], *, threads: int | None = None, on_progress: OnProgress | None = None
 ) -> ComparisonReport:
-    """Count what was not counted yet: every image that all these runs have computed, every pair. Stopped at any moment,
-    the same call continues.
+    """Update the counts of every pair of these runs, for all images that every run has computed.
+
+    Only missing counts are computed; an interrupted update resumes when called again.
     """
     chosen = chosen_runs(store, runs)
     begun = time.monotonic()
@@ -77,7 +77,7 @@ def update(
         failed = count_all(
             job.counted, work, Appender(store, job.schemas), progress, on_progress=on_progress, threads=threads
         )
-        tidy(store)  # also what an earlier one left, that was killed just before it
+        tidy(store)  # also cleans up after a call that was killed before this point
     return ComparisonReport(
         images=len(ids),
         computed=len(work) - len(failed),
@@ -88,7 +88,7 @@ def update(
 
 
 def uncounted(store: Store, runs: Sequence[str]) -> tuple[int, int]:
-    """(images that all these runs have computed, those of them that `update` would count); writes nothing."""
+    """(number of images that all runs have computed, number of those that `update` would count); writes nothing."""
     first, *others = chosen_runs(store, runs)
     ids = _column(store.stats_folder(first), stats_schema(first.classes)).unique()
     for run in others:
@@ -100,7 +100,7 @@ def uncounted(store: Store, runs: Sequence[str]) -> tuple[int, int]:
 
 
 def _column(folder: Path, schema: pa.Schema) -> pa.Array:
-    """The ids of a folder of parts."""
+    """The image_id column of a folder of Parquet parts."""
     return _flat(parquet_parts.read(folder, schema, ["image_id"])["image_id"])
 
 
@@ -113,7 +113,7 @@ def _common_ids(store: Store, runs: Sequence[Run]) -> set[str]:
 
 
 class _Job:
-    """Which folders are to be filled, what is missing in them, and how one image is counted."""
+    """The folders to fill, their missing images, and the counting of one image."""
 
     def __init__(self, store: Store, runs: Sequence[Run]) -> None:
         self._store = store
@@ -127,12 +127,12 @@ class _Job:
             self.schemas[self._consensus] = CONSENSUS
 
     def name_runs(self) -> None:
-        """Write whose consensus it is; before any of its counts."""
+        """Record which runs the consensus belongs to; must precede its counts."""
         if self._consensus is not None:
             pair_counts.name_runs(self._store, self._consensus, self._classes)
 
     def missing(self, ids: set[str]) -> list[tuple[str, list[Path]]]:
-        """(image_id, folders without it), by image_id."""
+        """(image_id, folders that lack its counts), sorted by image_id."""
         open_ones: dict[str, list[Path]] = {}
         for folder, schema in self.schemas.items():
             for image_id in ids - pair_counts.counted_ids(folder, schema):
@@ -140,7 +140,7 @@ class _Job:
         return sorted(open_ones.items())
 
     def counted(self, work: tuple[str, list[Path]]) -> tuple[str, dict[Path, dict[str, Any]] | None]:
-        """Each folder's rows of one image; None if a mask cannot be read."""
+        """(image_id, rows per folder) of one image; None instead of the rows if a mask cannot be read."""
         image_id, folders = work
         consensus = self._consensus if self._consensus in folders else None
         wanted = set(self._classes) if consensus else {name for f in folders for name in self._pairs[f]}
@@ -159,7 +159,7 @@ class _Job:
 
 
 def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
-    """`CONSENSUS` of one image, on the finest of all grids."""
+    """The `CONSENSUS` row of one image, counted at the largest mask size."""
     first, *others = classes.values()
     common = [name for name in first if all(name in other for other in others)]
     tables = []
@@ -180,29 +180,29 @@ def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What the counts say of a set of files. Pairs are in the order in which the runs were named."""
+    """Comparison of runs over a set of files. Pairs are in the order in which the runs were given."""
 
     runs: tuple[Run, ...]
     files: pd.DataFrame
-    """`FILE_COLUMNS`, one row per file; two equal files are two rows, as in the table."""
+    """`FILE_COLUMNS`, one row per file; duplicate files keep separate rows, as in the table."""
     counts: Mapping[tuple[str, str], Counts]
-    """(a, b) -> one image per row of `files`."""
+    """(a, b) -> counts with one image per row of `files`."""
     consensus: Measure
-    """Pixels on which all runs agree / pixels that all name by a class that all know."""
+    """Pixels on which all runs agree / pixels to which all runs assign a class that they all have."""
     notes: tuple[str, ...]
 
     @property
     def class_notes(self) -> list[str]:
-        """Of the notes, what cannot be compared whatever the files."""
+        """Notes on classes that cannot be compared, independent of the files."""
         return _unlike(self.runs)
 
     @cached_property
     def measures(self) -> dict[tuple[str, str], dict[str, Measure]]:
-        """Of each pair, by the names of `metrics.agreement`."""
+        """Measures of each pair, named as in `measures.agreement`."""
         return {pair: agreement(counts) for pair, counts in self.counts.items()}
 
     def figures(self, seed: int = 0, resamples: int = bootstrap.RESAMPLES) -> dict[tuple[str, str], dict[str, Figure]]:
-        """Of each pair, with intervals; all pairs see the same resamples of the images."""
+        """Measures of each pair with confidence intervals; all pairs use the same bootstrap resamples of the images."""
         flat = {(pair, name): m for pair, found in self.measures.items() for name, m in found.items()}
         found = bootstrap.figures(flat, seed=seed, resamples=resamples)
         return {pair: {name: found[pair, name] for name in named} for pair, named in self.measures.items()}
@@ -211,7 +211,7 @@ class Comparison:
         return bootstrap.figures({"consensus": self.consensus}, seed=seed)["consensus"]
 
     def pairs(self, seed: int = 0) -> pd.DataFrame:
-        """A row per pair: a, b, images, and every figure with the ends of its intervals (`intervals.flat`)."""
+        """One row per pair: a, b, images, and every figure with its interval bounds (`bootstrap.flat`)."""
         rows = [
             {"a": a, "b": b, "images": len(self.files), **bootstrap.flat(found, ends=True)}
             for (a, b), found in self.figures(seed).items()
@@ -219,7 +219,7 @@ class Comparison:
         return pd.DataFrame(rows)
 
     def all_flips(self) -> pd.DataFrame:
-        """Every cell of every pair that has pixels: a, b, class_a, class_b, pixels, share (of the pair's pixels)."""
+        """Every non-empty cell of every pair: a, b, class_a, class_b, pixels, share (of the pair's pixels)."""
         frames = []
         for a, b in self.counts:
             cells = (
@@ -234,7 +234,7 @@ class Comparison:
         return pd.concat(frames, ignore_index=True)
 
     def all_images(self) -> pd.DataFrame:
-        """`images` of every pair under each other, behind columns a and b."""
+        """`images` of all pairs concatenated, with leading columns a and b."""
         frames = []
         for a, b in self.counts:
             frame = self.images(a, b)
@@ -244,7 +244,7 @@ class Comparison:
         return pd.concat(frames, ignore_index=True)
 
     def matrix(self, name: str) -> pd.DataFrame:
-        """A measure over all pixels of every run (rows, `a`) with every other (columns, `b`); NaN on the diagonal."""
+        """A measure over all pixels for every pair of runs: rows are `a`, columns `b`; NaN on the diagonal."""
         order = [run.run for run in self.runs]
         frame = pd.DataFrame(np.nan, index=order, columns=order)
         sign = -1 if name.startswith("area_difference:") else 1
@@ -255,19 +255,19 @@ class Comparison:
         return frame
 
     def flips(self, a: str, b: str) -> pd.DataFrame:
-        """int64: pixels that `a` calls by the row's class and `b` by the column's, of all classes of both."""
+        """int64 pixel counts: rows are the classes of `a`, columns those of `b`."""
         counts = self.counts[a, b]
         return pd.DataFrame(counts.matrix(), index=list(counts.classes_a), columns=list(counts.classes_b))
 
     def flipped(self, a: str, b: str, class_a: str, class_b: str) -> pd.DataFrame:
-        """The files with pixels in one cell of `flips`, most pixels (as a share of the image) first."""
+        """The files with pixels in one cell of `flips`, sorted by descending share of the image."""
         counts = self.counts[a, b]
         pixels = counts.cell(class_a, class_b)
         frame = self.files.assign(pixels=pixels, share=ratio(pixels.astype(np.float64), counts.area()))
         return frame[frame["pixels"] > 0].sort_values("share", ascending=False, kind="stable")
 
     def taken(self, at: NDArray[np.integer]) -> "Comparison":
-        """Of these rows of `files`, in this order."""
+        """The comparison restricted to these rows of `files`, in this order."""
         columns = tuple(column[at] for column in self.consensus.columns)
         return Comparison(
             runs=self.runs,
@@ -278,7 +278,7 @@ class Comparison:
         )
 
     def images(self, a: str, b: str) -> pd.DataFrame:
-        """The files with every measure of a pair, NaN where not defined; most disagreeing first."""
+        """The files with every measure of a pair (NaN where undefined), sorted by ascending pixel agreement."""
         each = {name: measure.each() for name, measure in self.measures[a, b].items()}
         frame = pd.concat([self.files, pd.DataFrame(each, self.files.index)], axis=1)
         return frame.sort_values("pixel_agreement", kind="stable")
@@ -287,9 +287,9 @@ class Comparison:
 def comparison(
     store: Store, runs: Sequence[str], filters: Filters | None = None, *, files: pd.DataFrame | None = None
 ) -> Comparison:
-    """Of the files that pass the filters in the first run, the active one; or of these `files` (`FILE_COLUMNS`).
+    """Compare runs over `files` (`FILE_COLUMNS`), by default those that pass the filters in the first run.
 
-    Reads counts, no mask: call `update` first. Files that are not counted are left out, and the notes say so.
+    Reads counts but no masks: call `update` first. Files without counts are left out, which the notes report.
     """
     chosen = chosen_runs(store, runs)
     if files is None:
@@ -335,7 +335,7 @@ def _left_out(kept: NDArray[np.bool_]) -> list[str]:
 
 
 def _unlike(runs: Sequence[Run]) -> list[str]:
-    """What cannot be compared, since one of the runs has no name for it."""
+    """A note on the classes that not every run has, which therefore cannot be compared."""
     common = [name for name in runs[0].classes if all(name in run.classes for run in runs)]
     every = dict.fromkeys(name for run in runs for name in run.classes)
     alone = [name for name in every if name not in common]

@@ -1,4 +1,4 @@
-"""Count the pixels of runs against the ground truth's masks, and keep the counts in the store."""
+"""Count the pixels of runs against ground truth masks and save the counts in the store."""
 
 import time
 from collections.abc import Sequence
@@ -39,11 +39,11 @@ class EvaluationReport:
     truth: Truth
     runs: tuple[str, ...]
     files: pd.DataFrame
-    """`EVALUATED_COLUMNS` of the photos that have a mask of the truth, and of every run a mask that can be read."""
+    """`EVALUATED_COLUMNS` of the images that have a ground truth mask and a readable mask from every run."""
     computed: int
-    """Pairs of run and image that were counted now."""
+    """Number of (run, image) pairs counted by this call."""
     failed: tuple[str, ...]
-    """Ids of pictures whose mask is missing or damaged."""
+    """Ids of images with a missing or damaged mask."""
     seconds: float
     notes: tuple[str, ...]
 
@@ -61,11 +61,13 @@ def update(
     threads: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> EvaluationReport:
-    """Count what was not counted yet of the photos that have a mask below `folder` and that all these runs computed.
+    """Update the counts for the images that have a mask below `folder` and that all these runs have computed.
 
-    `kind` is one of `truth.FORMATS`, guessed if None; `classes` are those of the indices of a `voc` truth; `names` are
-    relative paths or stems: only these photos. `calibration` looks at the photos again for the confidence of each
-    pixel, which the store does not keep. Progress is told in masks: each photo once per run.
+    `kind` is one of `annotations.FORMATS`, guessed if None. `classes` names the indices of a `voc` ground truth.
+    `names` (relative paths or stems) restricts the images. `calibration` runs the models again to get per-pixel
+    confidence, which the store does not keep. Progress counts masks: each image once per run.
+
+    Only missing counts are computed. Raises `DatasetError` if no image has a mask.
     """
     chosen = chosen_runs(store, runs, least=1)
     begun = time.monotonic()
@@ -89,12 +91,13 @@ def update(
             on_progress(progress)
         failed: list[str] = []
         places = _roots(store, found)
-        counters = [_Counter(store, run, about, places, calibration=calibration) for run in chosen]  # or none of them
+        # All counters are created first, so that no counting starts if one of them fails.
+        counters = [_Counter(store, run, about, places, calibration=calibration) for run in chosen]
         for counter, (_, work) in zip(counters, jobs, strict=True):
             appender = Appender(store, counter.schemas)
-            alone = 1 if calibration else threads  # the network takes all cores itself
+            alone = 1 if calibration else threads  # the model already uses all cores
             failed += count_all(counter.count, work, appender, progress, on_progress=on_progress, threads=alone)
-        tidy(store)  # also what an earlier one left, that was killed just before it
+        tidy(store)  # also cleans up after a call that was killed before this point
     notes = [] if len(found) == len(photos) else [f"{len(photos) - len(found)} of {len(photos)} photos have no mask."]
     found = found[~found["image_id"].isin(failed)]
     return EvaluationReport(
@@ -109,14 +112,14 @@ def update(
 
 
 def runs_with(store: Store, folder: Path, dataset: str | None = None) -> list[str]:
-    """The runs that have computed at least one photo with a mask below this folder."""
+    """Names of the runs that have computed at least one image with a mask below this folder."""
     masks = list(annotations.masks_in(folder)["path"])
     photos = {run.run: _photos(store, [run], None, dataset)["path"] for run in store.runs()}
     return [name for name, paths in photos.items() if annotations.matched(paths.drop_duplicates(), masks)]
 
 
 def _photos(store: Store, runs: Sequence[Run], names: Sequence[str] | None, dataset: str | None) -> pd.DataFrame:
-    """The files that every run has computed, of those that are named."""
+    """The files that every run has computed, restricted to `names` if given."""
     table = store.table([runs[0].run], [dataset] if dataset else None, with_tags=False)
     for run in runs[1:]:
         table = table[table["image_id"].isin(store.computed_ids(run.run, run.classes))]
@@ -127,7 +130,7 @@ def _photos(store: Store, runs: Sequence[Run], names: Sequence[str] | None, data
 
 
 def _roots(store: Store, found: pd.DataFrame) -> dict[str, Path]:
-    """image_id -> the photo's file."""
+    """image_id -> path of the image file."""
     roots = {one.name: one.root for one in store.datasets()}
     return {i: roots[d] / p for i, d, p in zip(found["image_id"], found["dataset"], found["path"], strict=True)}
 
@@ -135,7 +138,7 @@ def _roots(store: Store, found: pd.DataFrame) -> dict[str, Path]:
 def _missing(
     store: Store, run: Run, about: Truth, pictures: pd.DataFrame, calibration: bool
 ) -> list[tuple[str, str, bool, bool]]:
-    """(image_id, truth, count it?, look at its confidence?) of the pictures that lack something."""
+    """(image_id, truth id, needs counts, needs confidence) of the images that lack either."""
     folder = pair_counts.evaluation_folder(store, run.run, about.id)
     counted = pair_counts.counted_truths(folder, TRUTH_CELLS)
     calibrated = pair_counts.counted_truths(pair_counts.calibration_folder(folder), CALIBRATION)
@@ -145,7 +148,7 @@ def _missing(
 
 
 class _Counter:
-    """Counts one picture of one run against the truth."""
+    """Counts single images of one run against the ground truth."""
 
     def __init__(self, store: Store, run: Run, about: Truth, photos: dict[str, Path], *, calibration: bool) -> None:
         self.store, self._run, self._about, self._photos = store, run, about, photos
@@ -156,7 +159,7 @@ class _Counter:
             pair_counts.boundary_folder(folder),
             pair_counts.calibration_folder(folder),
         )
-        self._cells = folder  # committed last: a picture with cells has the rest too
+        self._cells = folder  # committed last: an image with cells is complete
         self.schemas = {self._boundary: BOUNDARY, self._calibration: CALIBRATION, self._cells: TRUTH_CELLS}
 
     def count(self, work: tuple[str, str, bool, bool]) -> tuple[str, dict[Path, dict[str, Any]] | None]:
@@ -186,7 +189,7 @@ class _Counter:
         }
 
     def _of_confidence(self, image_id: str, right: Mask, seen: Mask) -> dict[str, Any]:
-        """`CALIBRATION`: the confidence of each pixel, enlarged by nearest neighbour like the mask."""
+        """The `CALIBRATION` rows of one image; confidence is resized by nearest neighbour, like the mask."""
         assert self._net is not None
         spec, settings = self._net
         data = image_module.read_bytes(self._photos[image_id])

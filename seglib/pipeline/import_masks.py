@@ -1,8 +1,8 @@
-"""Somebody else's masks become a run: counted, stored and compared like those of our own nets.
+"""Import existing index masks as a run, so that they can be counted, stored and compared like predictions.
 
-In: a folder of index masks, the names of their classes, a data set of the store. Out: a run without weights, whose
-confidence is unknown (null). The run's digest is of the masks themselves: other masks make another run, the same ones
-bring the same run up to date. Knows nothing of how the masks were made.
+Input: a folder of index masks, their class names, and a dataset of the store. Output: a run without weights, whose
+confidence is null. The run's digest covers the name, the classes and the mask files: different masks create a new run,
+identical ones update the existing run.
 """
 
 import hashlib
@@ -21,20 +21,20 @@ from seglib.store.store import Store
 from seglib.store.writer import Writer
 
 RESIZE = "imported"
-"""What stands for the resize in such a run's name and record: masks come at any size."""
+"""Used in place of a resize in the run's name and record, since imported masks can have any size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportReport:
     run: str
     images: int
-    """Photos that have a mask."""
+    """Images that have a mask."""
     computed: int
     reused: int
     failed: dict[str, str]
-    """Mask -> why it was not taken."""
+    """Mask name -> reason why it was not imported."""
     unmatched: int
-    """Photos without a mask."""
+    """Images without a mask."""
 
 
 def import_masks(
@@ -46,10 +46,13 @@ def import_masks(
     dataset: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> ImportReport:
-    """Take in the masks of a data set's photos (the only one of the store, if none is named).
+    """Import the masks of a dataset's images (`dataset` may be omitted if the store holds only one).
 
-    A mask is matched with its photo by relative path, else by stem (`truth.matched`); its values are indices of
-    `classes`, and it may have any size. Stopped at any moment, the same call continues.
+    A mask is matched to its image by relative path, else by stem (`annotations.matched`). Its values are indices into
+    `classes`, and it may have any size. An interrupted import resumes when called again.
+
+    Raises `DatasetError` if the folder does not exist or no mask matches, and `UsageError` if the dataset is ambiguous
+    or the name is unusable. Masks that cannot be used are listed in `ImportReport.failed`.
     """
     data_set = _dataset(store, dataset)
     if not folder.is_dir():
@@ -84,9 +87,9 @@ def import_masks(
                 progress.done += 1
                 if on_progress is not None:
                     on_progress(progress)
-        finally:  # also when stopped: what was taken in is kept
+        finally:  # also on interruption: keep what was imported
             writer.commit()
-        tidy(store)  # also what an earlier one left, that was killed just before it
+        tidy(store)  # also cleans up after a call that was killed before this point
     if len(failed) == len(masks):
         prune.remove_run(store, run.run)
     return ImportReport(
@@ -114,7 +117,7 @@ def _dataset(store: Store, name: str | None) -> Dataset:
 
 
 def _run(store: Store, name: str, classes: tuple[str, ...], masks: Sequence[tuple[str, str]]) -> Run:
-    """`masks` are (image_id, SHA-256 of the mask's file)."""
+    """Create or reuse the run; `masks` are (image_id, SHA-256 of the mask file) pairs."""
     model = re.sub(r"[^\w.]+", "_", name).strip("._")
     if not model:
         raise UsageError(f"A run's name needs letters or digits, and {name!r} has none: name another with --name.")

@@ -37,9 +37,10 @@ def run(
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> RunReport:
-    """Bring one run of one model over one folder up to date. Stopped at any moment, the same call continues.
+    """Bring one run of one model over one folder up to date. An interrupted run resumes when called again.
 
-    `on_note` gets sentences for whoever waits: what is about to be computed, and that int8 is being calibrated.
+    `on_note` receives status messages for the user, such as what is about to be computed or that int8 is being
+    calibrated.
     """
     options = options or RunOptions()
     records = scan_module.scan(folder, follow_links=options.follow_links)
@@ -94,7 +95,7 @@ def run(
         )
         try:
             return session.execute(on_progress)
-        except WeightsError:  # known when they are loaded, for which there must be something to compute
+        except WeightsError:  # weights are only loaded, and so checked, if there is something to compute
             if not this_run.invocations and not store.row_count(this_run):
                 store.scratch.discard(store.path / "runs" / this_run.run)
             raise
@@ -111,7 +112,7 @@ def _tell(sentences: list[str], on_note: OnNote | None) -> None:
 
 
 def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision: str, device: str) -> str:
-    """`auto` repeats what this model, with these weights and this resize, used last in this store."""
+    """Resolve `auto`, preferring what this model used last in this store with the same weights and resize."""
     sha256 = loading.weights_sha256(spec)
     earlier = [
         run.precision
@@ -122,7 +123,10 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
 
 
 def _readable_again(data_set: Dataset, known: pd.DataFrame) -> set[str]:
-    """Files that the operating system refused and grants now: a new permission changes neither size nor mtime."""
+    """Paths of files that were unreadable before but are readable now.
+
+    Checked separately because a permission change alters neither size nor mtime.
+    """
     refused = known.loc[known["reason"] == "unreadable", "path"]
     return {path for path in refused if os.access(data_set.root / path, os.R_OK)}
 
@@ -133,7 +137,10 @@ def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
 
 
 def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, records: pd.DataFrame, scan: int) -> int:
-    """Give each file that is gone a last row that takes it out of the table; its masks stay until `prune`."""
+    """Mark files that no longer exist as vanished; returns their number.
+
+    The added rows remove them from the table; their masks stay until `prune`.
+    """
     gone = known[(known["reason"] != VANISHED) & ~known["path"].isin(records["path"])]
     if len(gone):
         rows = gone.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan)

@@ -1,9 +1,8 @@
-"""A run: scan a folder, compute what is missing, keep it. The house's main road.
+"""Execute a planned run: decode images, predict the missing masks and store the results.
 
-In: a folder, a store, a model. Out: rows, masks and thumbnails in the store, and a `RunReport`. Decoding overlaps with
-computing, and several batches are computed at once, from forward pass to written mask; memory is bounded whatever the
-number of photos. Nothing is computed twice: a photo is known by its content, a file by its size and time. Knows nothing
-of the command line or of pages.
+Output: rows, masks and thumbnails in the store, and a `RunReport`. Decoding overlaps with inference, and several
+batches are processed concurrently, from the forward pass to the written mask; memory is bounded regardless of the number of
+images. Nothing is computed twice: images are identified by content, files by size and mtime.
 """
 
 import time
@@ -29,30 +28,30 @@ from seglib.store.store import Store
 from seglib.store.writer import Writer
 
 BATCH_ON_CPU, BATCH_ON_GPU = 4, 16
-"""Photos per forward pass, of which several run at once (`lanes`)."""
+"""Default images per forward pass; several forward passes run concurrently (`Lanes`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to go about it; nothing here changes a mask."""
+    """Execution options of a run; none of them changes a mask."""
 
     device: str = "auto"
     batch_size: int | None = None
-    """Photos per forward pass; by default 4 on a CPU and 16 on a GPU."""
+    """Images per forward pass; by default 4 on a CPU and 16 on a GPU."""
     workers: int | None = None
-    """Decoding processes; by default one per core, at most 8. 0 decodes in this process."""
+    """Number of decoding processes; by default one per core, at most 8. 0 decodes in this process."""
     limit: int | None = None
     names: tuple[str, ...] | None = None
-    """Relative paths or stems: only these are computed."""
+    """Relative paths or stems; if given, only these are computed."""
     title: str | None = None
     follow_links: bool = False
     verify: bool = False
-    """Read every file again, whatever its size and time say, and check every mask."""
+    """Read every file again even if its size and mtime are unchanged, and check every mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """What one invocation did; files of this scan are counted, `images == computed + reused + failed`."""
+    """Result of one invocation, in files of this scan: `images == computed + reused + failed`."""
 
     run: str
     model: str
@@ -61,18 +60,18 @@ class RunReport:
     reused: int
     failed: int
     seconds: float
-    """From the first decoding to the last committed part, without the start of workers and the load of the net."""
+    """Time from first decode to last committed part, excluding worker startup and model loading."""
     images_per_second: float
     """computed / seconds; 0 if nothing was computed."""
     device: str | None = None
-    """None if no net was needed."""
+    """None if no model was needed."""
     precision: str = "fp32"
     vanished: int = 0
 
 
 @dataclass
 class Progress:
-    """Counts so far, handed to `on_progress` after each photo."""
+    """Counts so far, passed to `on_progress` after each image."""
 
     total: int
     run: str = ""
@@ -101,7 +100,7 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(kw_only=True)
 class _Session:
-    """One invocation at work: processes that decode, lanes that compute and keep, and the counts."""
+    """State of one invocation: decoding processes, threads that predict and store, and the counts."""
 
     store: Store
     data_set: Dataset
@@ -123,9 +122,9 @@ class _Session:
             failed=self.work.failed,
         )
         self._on_progress: OnProgress | None = None
-        self._taken = set(self.work.computed_ids)  # ids computed, or on their way
+        self._taken = set(self.work.computed_ids)  # ids that are computed or in progress
         self._on_the_way: set[str] = set()
-        self._twins: list[tuple[Record, str, int, int]] = []  # equal to one that is on its way: after it
+        self._twins: list[tuple[Record, str, int, int]] = []  # duplicates, kept back until the first copy is stored
         self._counting = Lock()
 
     def execute(self, on_progress: OnProgress | None) -> RunReport:
@@ -134,7 +133,7 @@ class _Session:
         started, device, seconds = now(), None, 0.0
         if self.work.first or self.work.repeats:
             count = self.options.workers if self.options.workers is not None else default_count()
-            count = min(count, -(-len(self.work.first) // 2))  # a start of a process costs more than two photos
+            count = min(count, -(-len(self.work.first) // 2))  # starting a process costs more than decoding two images
             with Decoders(count, self.spec.sees(self.settings.resize)) as decoders:
                 predictor.warm_up(self.spec, self.settings)
                 device = config.device_of(self.settings)
@@ -144,7 +143,7 @@ class _Session:
                     with Lanes(thread_pool.default_count(device)) as several:
                         size = BATCH_ON_GPU if device == "cuda" else BATCH_ON_CPU
                         self._work_through(decoders, several, self.options.batch_size or size)
-                finally:  # also when stopped: what is computed is kept
+                finally:  # also on interruption: keep what was computed
                     self._keep_twins()
                     self._writer.commit()
                     seconds = self._writer.committed_at - begun
@@ -179,7 +178,7 @@ class _Session:
         for record in self.work.repeats:
             if record["image_id"] in self._taken:
                 self._count(reused=1)
-            else:  # its twin could not be read this time
+            else:  # the first copy could not be read this time
                 still_open.append(record)
         yield from decoders.decode((r, folder / r["path"], True) for r in still_open)
 
@@ -190,7 +189,7 @@ class _Session:
         path = self.store.thumbnail_path(image_id)
         return thumbnail_is_sound(path) if self.options.verify else path.exists()
 
-    # In a lane's thread; the writer and the counts are made for several.
+    # Runs in worker threads; the writer and the counts are thread-safe.
 
     def _compute(self, batch: Batch) -> None:
         images = np.stack([photo.image for _, photo in batch.photos])  # (B, H, W, 3)
@@ -203,7 +202,7 @@ class _Session:
             self._count(computed=1)
 
     def _keep_twins(self) -> None:
-        """Files whose content is computed by now: their rows must not come before those that they point to."""
+        """Store the duplicates whose image is computed: a file's row must not precede the result it refers to."""
         waiting = []
         for twin in self._twins:
             if twin[1] in self._on_the_way:
@@ -218,7 +217,7 @@ class _Session:
         self._count(failed=1)
 
     def _keep_file(self, record: Record, image_id: str, width: int, height: int) -> None:
-        if record["image_id"] != image_id:  # new or changed: else its row already says all this
+        if record["image_id"] != image_id:  # new or changed; otherwise the stored row is still correct
             self._writer.add_file(scanned(record), image_id=image_id, width=width, height=height)
 
     def _count(self, *, computed: int = 0, reused: int = 0, failed: int = 0) -> None:
@@ -238,7 +237,7 @@ class _Session:
         try:
             compact.merge_parts(self.store, wait_seconds=1)
         except StoreError:
-            return  # somebody else is at it, or a part is damaged: nothing that this run needs
+            return  # another process holds the lock, or a part is damaged: neither affects this run
 
     def _report(self, device: str | None, seconds: float) -> RunReport:
         progress = self._progress

@@ -1,7 +1,7 @@
-"""Pure questions about the table: distribution, co-occurrence, folder label against animal, the charts' small answers.
+"""Compute statistics of the table: class distribution, co-occurrence, folder label against animal, key figures.
 
-In: the frame of `Store.table`. Out: new small frames; the frame that came in is never changed. Shares are 0..1 and say
-their n; a class that a model does not know is left out, never counted as 0. Knows nothing of files, pages or charts.
+Functions take a `Store.table` frame, never modify it, and return small new frames. Shares are 0..1; images whose model
+does not know a class are left out of its mean rather than counted as 0.
 """
 
 import math
@@ -18,20 +18,19 @@ from seglib.masks.statistics import pixels_column
 from seglib.query.columns import agreement, blobs, classes_of, coded, each_share, numbers, shares
 
 PER_CLASS: dict[str, Callable[[pd.DataFrame, str], pd.Series]] = {"share": shares, "blobs": blobs}
-"""What can be sorted by for one class."""
+"""Sort keys that need a class name."""
 
 _EXACT_ROWS = 1 << 23
-"""float32 counts whole numbers exactly up to twice as many; its matrix product is many times that of int64."""
+"""Rows per matrix product: float32 is exact for integers up to 2**24, and many times faster than int64."""
 
 
 # --- questions ---------------------------------------------------------------------------------------------------
 
 
 def class_distribution(table: pd.DataFrame) -> pd.DataFrame:
-    """Per class, over the photos of one run: mean_share, mean_share_when_present, present (photos), presence, n.
+    """Per class, over the images of one run: mean_share, mean_share_when_present, present (images), presence, n.
 
-    n counts the photos whose model knows the class; without any (or without a photo where it is present) the means
-    are None, not 0.
+    n is the number of images whose model knows the class; a mean over no images is None rather than 0.
     """
     _one_run(table)
     rows = []
@@ -53,7 +52,7 @@ def class_distribution(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def co_occurrence(table: pd.DataFrame) -> pd.DataFrame:
-    """int64 (C, C): photos of one run in which both classes are present; the diagonal counts the class itself."""
+    """int64 (C, C): number of images of one run that contain both classes; the diagonal counts each class itself."""
     _one_run(table)
     names = classes_of(table)
     counts = np.zeros((len(names), len(names)), np.int64)
@@ -66,7 +65,7 @@ def co_occurrence(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def folder_vs_animal(table: pd.DataFrame) -> pd.DataFrame:
-    """int64: photos of one run per folder label (rows; `""` without one) and animal (columns cat, dog, none)."""
+    """int64: images of one run per folder label (rows; `""` = no label) and animal (columns cat, dog, none)."""
     _one_run(table)
     label_codes, labels = _labels(table)
     animal_codes, animals = coded(table["animal"])
@@ -79,7 +78,7 @@ def folder_vs_animal(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _labels(table: pd.DataFrame) -> tuple[NDArray[np.intp], list[str]]:
-    """(code of each row, folder labels in alphabetical order); `""` is the label of those without one."""
+    """(code of each row, sorted folder labels); rows without a label have the label `""`."""
     codes, names = coded(table["label"])
     labels = sorted({"", *names})
     place = {label: at for at, label in enumerate(labels)}
@@ -92,9 +91,9 @@ class KeyFigures:
     mean_foreground_share: float | None
     mean_confidence: float | None
     agreeing: int
-    """Photos whose animal is the one that their folder claims ..."""
+    """Images whose animal matches the animal in their folder label."""
     claiming: int
-    """... of those whose folder claims one."""
+    """Images whose folder label names an animal and whose animal is known."""
 
 
 def key_figures(table: pd.DataFrame) -> KeyFigures:
@@ -130,9 +129,9 @@ def _one_run(table: pd.DataFrame) -> None:
 
 
 def ordered(table: pd.DataFrame, column: str, *, descending: bool = False, name: str = "") -> NDArray[np.intp]:
-    """Row positions sorted by a column; `share` and `blobs` are those of the class `name`.
+    """Row positions sorted by a column; `name` is the class for the columns `share` and `blobs`.
 
-    Rows without a value come last either way; equal ones keep the table's order.
+    Rows without a value always come last; the sort is stable.
     """
     values = PER_CLASS[column](table, name) if column in PER_CLASS else table[column]
     if values.dtype == "object" or not pd.api.types.is_numeric_dtype(values):

@@ -1,7 +1,7 @@
-"""The charts as cards: title, what one must know to read it, the figure; what is clicked becomes a filter.
+"""Charts as cards: a title, a note on how to read them, and the figure; clicking a mark sets a filter.
 
-In: a `Selection`. Out: elements on the page. Each card counts the photos that pass all filters but its own, and marks
-what its own let pass. Knows nothing of pages.
+Each takes a `Selection` and draws on the page. A card counts the photos that pass all filters but its own, and
+highlights what its own filter lets through.
 """
 
 import pandas as pd
@@ -54,7 +54,7 @@ def share_by_label(selection: Selection) -> None:
 
 
 def share_spread(selection: Selection) -> None:
-    """How a class's share differs within and between folders."""
+    """Show how a class's share differs within and between folders."""
     name = selection.focus
     with layout.card(f"Share of {name} by folder label" if name else "Share by folder label", _SPREAD_NOTE):
         spread: pd.DataFrame = selection.answer("share_spread", name, own=BY_LABEL) if name else pd.DataFrame()
@@ -74,7 +74,7 @@ def share_spread(selection: Selection) -> None:
 
 
 def share(selection: Selection) -> None:
-    """The share of the chosen class as a histogram."""
+    """Show a histogram of the chosen class's share."""
     name = selection.focus
     if not name:
         with layout.card("Share of a class"):
@@ -94,7 +94,7 @@ def share(selection: Selection) -> None:
 
 
 def measure(selection: Selection, key: str, *, height: int = 170) -> None:
-    """Confidence, low margin or entropy as a histogram."""
+    """Show a histogram of confidence, low margin or entropy."""
     bins: pd.DataFrame = selection.answer(key, own=(key,))
     title, meaning = _MEASURES[key]
     with layout.card(title, f"{meaning}; photos per {1 / photo_queries.MEASURE_BINS:g}, n = {_n(bins)}"):
@@ -130,7 +130,7 @@ def confidence_against_share(selection: Selection, *, height: int = 200) -> None
 
 
 def regions(selection: Selection) -> None:
-    """How many animals: photos by number of regions of cat and dog, or of the chosen class."""
+    """Show photos by number of regions of cat and dog, or of the chosen class."""
     names = _counted(selection)
     title = "How many regions" if names == [selection.focus] else "How many animals"
     if not names:
@@ -175,7 +175,7 @@ _MEASURES = {
 
 
 def _counted(selection: Selection) -> list[str]:
-    """The animals that the run's model knows; else the chosen class."""
+    """Return the animals that the run's model knows, else the chosen class."""
     animals = [name for name in ANIMALS if name in selection.classes]
     return animals or ([selection.focus] if selection.focus else [])
 
@@ -189,11 +189,11 @@ def _most(frame: pd.DataFrame, column: str) -> int:
 
 
 MOST_LABELS = 12
-"""Folders that a chart or matrix shows at most, those with most photos."""
+"""Maximum number of folders in a chart or matrix; those with the most photos are kept."""
 
 
 def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
-    """The matrix; a click on a cell hands the filters of its photos to `apply`, a second one what was before."""
+    """Show the matrix; clicking a cell passes its filters to `apply`, clicking again passes the filters without it."""
     counts: pd.DataFrame = selection.answer("folder_vs_animal", own=_OF_MATRIX)
     figures: KeyFigures = selection.answer("key_figures", own=_OF_MATRIX)
     counts, left_out = largest_labels(counts, counts.sum(axis=1), MOST_LABELS)
@@ -226,7 +226,7 @@ def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
 
 
 def largest_labels(frame: pd.DataFrame, photos_of: "pd.Series[int]", most: int) -> tuple[pd.DataFrame, int]:
-    """The rows of the folders with most photos, in the frame's order, and how many rows are left out."""
+    """Return the rows of the folders with the most photos, in the frame's order, and the number of rows left out."""
     kept = set(photos_of.sort_values(ascending=False, kind="stable").index[:most])
     return frame[frame.index.isin(kept)], len(frame) - len(kept)
 
