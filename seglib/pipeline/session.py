@@ -1,8 +1,8 @@
 """Execute a planned run: decode images, predict the missing masks and store the results.
 
 Output: rows, masks and thumbnails in the store, and a `RunReport`. Decoding overlaps with inference, and several
-batches are processed concurrently, from the forward pass to the written mask; memory is bounded regardless of the number of
-images. Nothing is computed twice: images are identified by content, files by size and mtime.
+batches are processed concurrently, from the forward pass to the written mask; memory is bounded regardless of the
+number of images. Nothing is computed twice: images are identified by content, files by size and mtime.
 """
 
 import time
