@@ -1,4 +1,4 @@
-"""Make the pictures of the README anew: python docs/screenshots.py
+"""Make the pictures of the documentation again: python docs/screenshots.py
 
 Runs the embedded networks over the sample into a temporary store, as the first start does, opens every page in
 headless Chromium, and writes docs/<page>.webp, each below 300 kB. Only the sample's photos are in them. Needs

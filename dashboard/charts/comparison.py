@@ -138,9 +138,9 @@ def worth(
         "ticklabelstandoff": 4,
     }
     reach = [end for pair in ends for end in pair if not np.isnan(end)]
-    room = max(max(reach, default=1) - min(reach, default=0), 0.01) * 0.25
+    margin = max(max(reach, default=1) - min(reach, default=0), 0.01) * 0.25
     vertical = {
-        "range": [min(reach, default=0) - room, max(reach, default=1) + room],
+        "range": [min(reach, default=0) - margin, max(reach, default=1) + margin],
         "title": {"text": merit, "standoff": 10},
         "tickformat": ".1%",
         "gridcolor": GRID,

@@ -175,7 +175,7 @@ def _cost(scope: Scope, found: Comparison) -> str:
     chart = [report_html.scatter(dots, "ms per photo", "agreement with others")] if len(dots) > 1 else []
     note = (
         "Time from decoding to the last committed part, as measured when the run was made. Agreement: pixel agreement "
-        "over all pixels, mean over the other runs; whoever agrees with all is not therefore right."
+        "over all pixels, mean over the other runs; a run that agrees with all others is not necessarily right."
     )
     return report_html.section(
         "Cost against agreement", note, *chart, report_html.table(head, rows, caption="What each run costs")

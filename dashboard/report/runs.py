@@ -191,7 +191,7 @@ def reading(scope: Scope) -> str:
     told = [
         "Over all pixels: the counts of all photos are added up first, so large masks weigh more. Mean over photos: "
         "each photo's value counts once, and those that define none are left out; n says how many are left.",
-        "Intervals are 95 %, by drawing photos anew. What is not defined is a dash, never 0.",
+        "Intervals are 95 % bootstrap intervals over photos. Undefined values are shown as a dash, never as 0.",
     ]
     if scope.comparison is not None:
         told.append(

@@ -85,7 +85,7 @@ def _run(settings: Settings, store: Store, run: Run) -> None:
                 "Verify",
                 key=f"verify:{run.run}",
                 disabled=not again,
-                help="Reads every photo and mask again, and computes anew what is damaged",
+                help="Reads every photo and mask again, and recomputes what is damaged",
                 on_click=job_status.start,
                 args=(settings, [replace(request, verify=True) for request in again]),
             )

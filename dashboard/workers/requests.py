@@ -72,7 +72,7 @@ class RunRequest(Request):
 
     @property
     def subject(self) -> str:
-        return f"{self.model} is at work on {self.title}"
+        return f"{self.model} is running on {self.title}"
 
     def check(self, settings: Settings) -> None:
         photo_folders.chosen(settings.data, self.folder)
@@ -102,7 +102,7 @@ class CompareRequest(Request):
 
     @property
     def subject(self) -> str:
-        return "The comparison of these runs is at work"
+        return "The comparison of these runs is running"
 
     def check(self, settings: Settings) -> None:
         _check_runs(settings, self.runs, least=2, purpose="compared")
@@ -129,7 +129,7 @@ class EvaluateRequest(Request):
 
     @property
     def subject(self) -> str:
-        return f"The evaluation of these runs against {self.title} is at work"
+        return f"The evaluation of these runs against {self.title} is running"
 
     def check(self, settings: Settings) -> None:
         photo_folders.chosen(settings.data, self.folder)

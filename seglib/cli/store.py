@@ -116,7 +116,7 @@ def add_tag(commands: Any) -> None:
         "--run", action="append", metavar="RUN", help="whose figures EXPR speaks of; default all, of which one suffices"
     )
     command.add_argument("--remove", action="store_true", help="take the tag off")
-    command.add_argument("--undo", action="store_true", help="take back the last tagging, whoever did it")
+    command.add_argument("--undo", action="store_true", help="undo the last tagging by anyone")
     json_option(command)
 
 

@@ -69,8 +69,8 @@ def _add_start(command: argparse.ArgumentParser) -> None:
         "--start",
         type=Path,
         metavar="FILE",
-        help="another leg: start from this checkpoint as it is, last layer included; with the --split-seed of "
-        "those before, which says who is kept back",
+        help="continue from this checkpoint with new settings, last layer included; give the --split-seed of "
+        "the earlier training, which decides what is held out",
     )
     command.add_argument("--upsampling", metavar="U", help="of U-Nets: bilinear (default), transposed or shuffle")
     command.add_argument(

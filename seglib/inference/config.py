@@ -113,7 +113,7 @@ def _quantised_sha256(settings: Settings) -> str:
         return openvino_backend.sha256(settings.quantised)
     except OSError:
         raise WeightsError(
-            f"The int8 model {settings.quantised.name} is damaged: delete its folder, and run again to calibrate anew."
+            f"The int8 model {settings.quantised.name} is damaged: delete its folder, and run again to recalibrate."
         ) from None
 
 

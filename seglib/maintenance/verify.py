@@ -23,7 +23,7 @@ from seglib.store.schemas import FILES_SCHEMA, newest_files, stats_schema
 from seglib.store.store import Store
 
 MASK, THUMBNAIL = "mask", "thumbnail"
-_VERIFY = "run again with --verify, which makes it anew."
+_VERIFY = "run again with --verify, which recreates it."
 _THUMBNAIL_ENDS = (b"\xff\xd8", b"\xff\xd9")
 
 
@@ -83,7 +83,7 @@ def take_out(store: Store, folders: Iterable[tuple[Path, pa.Schema]]) -> list[st
     for folder, schema in folders:
         for name in parquet_parts.damaged(folder, schema):
             (folder / name).unlink(missing_ok=True)
-            told.append(f"{_below(store, folder / name)} was damaged and is removed: its rows are computed anew.")
+            told.append(f"{_below(store, folder / name)} was damaged and is removed: its rows are recomputed.")
     return told
 
 

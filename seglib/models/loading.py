@@ -20,7 +20,7 @@ def weights_sha256(spec: ModelSpec) -> str:
     if not digest.startswith(spec.sha256):
         raise WeightsError(
             f"{spec.path} is not the published file: its SHA-256 begins with {digest[:8]}, expected {spec.sha256[:8]}. "
-            "Delete it and run again to download it anew."
+            "Delete it and run again to download it."
         )
     return digest
 

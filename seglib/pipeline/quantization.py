@@ -132,5 +132,5 @@ def _check(folder: Path) -> None:
     if not sound:
         raise StoreError(
             f"The int8 model {folder.name} is damaged: delete int8/{folder.name} in the store, and run again to "
-            "calibrate anew."
+            "recalibrate."
         )

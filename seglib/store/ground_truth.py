@@ -34,7 +34,7 @@ FILES = pa.schema(
 """`path` is relative to the ground truth folder; `truth` is the mask id, a hash of the mask's content."""
 
 
-_REMEDY = "evaluate again, which writes it anew"
+_REMEDY = "evaluate again, which rewrites it"
 
 
 @dataclass(frozen=True, kw_only=True)

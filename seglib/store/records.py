@@ -17,8 +17,8 @@ from seglib.fileio import json_record
 SCHEMA = 1
 """Version of the layout on disk. A store with a higher number comes from a newer version and is left untouched."""
 
-_DATASET_REMEDY = "run over the folder of its photos again, which writes it anew"
-_RUN_REMEDY = "the command that made the run writes it anew with --verify; or remove the run (prune --run)"
+_DATASET_REMEDY = "run over the folder of its photos again, which rewrites it"
+_RUN_REMEDY = "the command that made the run rewrites it with --verify; or remove the run (prune --run)"
 
 
 @dataclass(frozen=True)

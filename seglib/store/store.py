@@ -339,7 +339,7 @@ class Store:
             return png.read_own_png(own_bytes(self.mask_path(run, image_id)))
         except (OSError, ValueError):
             raise StoreError(
-                f"The mask of {image_id} in {run} is missing or damaged: run again with --verify to make it anew."
+                f"The mask of {image_id} in {run} is missing or damaged: run again with --verify to recreate it."
             ) from None
 
     def photo(self, dataset: str, path: str) -> Image.Image:

@@ -80,7 +80,7 @@ def load_state(
     if changed - (PROLONGED if recipe.schedule == "constant" else set()):
         raise UsageError(
             f"{path.name} was begun with another value of {', '.join(sorted(changed))}: give the same options, "
-            "name another --out, or delete it to begin anew."
+            "name another --out, or delete it to start over."
         )
     try:
         net.load_state_dict(state["net"])
@@ -92,7 +92,7 @@ def load_state(
 
 
 def _unreadable(path: Path, error: Exception) -> WeightsError:
-    return WeightsError(f"The state {path.name} cannot be read ({type(error).__name__}): delete it to begin anew.")
+    return WeightsError(f"The state {path.name} cannot be read ({type(error).__name__}): delete it to start over.")
 
 
 def save_checkpoint(out: Path, kept: nn.Module, recipe: Recipe, about: dict[str, str], *, half: bool) -> None:

@@ -168,7 +168,7 @@ def _step(lanes: Lanes, batch: Seen, optimiser: torch.optim.Optimizer, recipe: R
         [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
     )
     if not (np.isfinite(loss) and bool(slope.isfinite())):
-        raise SegError("The loss or its gradient is no number any more: begin anew with a lower --rate.")
+        raise SegError("The loss or its gradient is not a number any more: start over with a lower --rate.")
     optimiser.step()
     return loss
 

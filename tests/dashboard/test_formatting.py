@@ -95,7 +95,7 @@ def test_a_page_names_the_button_where_the_button_helps():
     assert for_page("It is damaged: run again with --verify.") == (
         "It is damaged: run again with --verify (here: Verify on Runs)."
     )
-    record = "run.json is damaged: the command that made the run writes it anew with --verify"  # no button can
+    record = "run.json is damaged: the command that made the run rewrites it with --verify"  # no button can
     assert for_page(record) == record
 
 

@@ -120,7 +120,7 @@ def is_empty(selection: Selection) -> bool:
     if figures.photos:
         return False
     if photo_queries.total(selection.source) == 0:
-        st.info("This run holds no photos yet. If it is at work now, reload this page in a moment.")
+        st.info("This run holds no photos yet. If it is running now, reload this page in a moment.")
     else:
         st.info(
             f"None of the {photos(photo_queries.total(selection.source))} passes all filters: "

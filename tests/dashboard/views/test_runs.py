@@ -115,7 +115,7 @@ def test_the_first_run_is_started_from_the_page(photos, tmp_path):
     assert str(tmp_path) not in said(app).replace("\\", "")
 
     app.button(key="start").click().run()  # once more: refused in a sentence
-    assert "at work on data/set already" in said(app).replace("\\", "")
+    assert "running on data/set already" in said(app).replace("\\", "")
     assert len(Jobs(Settings.read()).all()) == 1
 
     while not Jobs(Settings.read()).all()[0].total:

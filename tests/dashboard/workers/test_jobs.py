@@ -230,7 +230,7 @@ def test_only_known_jobs_can_be_touched(made, request_, job_id):
 def test_the_same_work_is_not_done_twice_at_a_time(made, request_):
     some = made()
     job = some.start(request_)
-    with pytest.raises(SegError, match="at work on data/set already"):
+    with pytest.raises(SegError, match="running on data/set already"):
         some.start(replace(request_, limit=3))
     some.start(replace(request_, resize="32"))
     some.stop(job.id)
@@ -407,7 +407,7 @@ def test_only_runs_of_the_store_can_be_compared_and_only_once_at_a_time(made, pa
         with pytest.raises(SegError, match=said):
             some.start(CompareRequest(runs=runs))
     some.start(pair)
-    with pytest.raises(SegError, match="at work already"):
+    with pytest.raises(SegError, match="running already"):
         some.start(CompareRequest(runs=pair.runs[::-1]))
 
 
@@ -483,7 +483,7 @@ def test_only_offered_folders_known_formats_and_runs_are_evaluated(made, grading
         with pytest.raises(SegError, match=said):
             some.start(replace(grading, **changed))
     some.start(grading)
-    with pytest.raises(SegError, match="at work already"):
+    with pytest.raises(SegError, match="running already"):
         some.start(grading)
 
 

@@ -76,7 +76,7 @@ def test_what_is_removed_by_verify_is_told(store, fake, tmp_path):
     told: list[str] = []
     run(store, fake, tmp_path, on_note=told.append)
     assert name in told[0]
-    assert "computed anew" in told[0]
+    assert "recomputed" in told[0]
 
 
 def test_a_missing_or_cut_thumbnail_comes_back_without_a_net(store, fake, tmp_path):
