@@ -51,7 +51,7 @@ def test_no_page_has_a_serious_violation_in_either_theme(start, browser, sampled
 
 def test_a_matrix_is_one_stop_of_the_tab_key_and_the_arrows_go_on(start, browser, small):
     page = opened(browser, start(small).url)
-    matrix = page.locator(".st-key-folder_vs_animal")
+    matrix = page.locator(".st-key-folder_against_animal")
     matrix.get_by_role("button", name="2 photos: folder cats, network sees cat").focus()
     steps = {
         "ArrowRight": "1 photo: folder cats, network sees dog",
