@@ -22,7 +22,7 @@ from seglib.data import scan
 from seglib.data.image import decode, read_bytes
 from seglib.data.resize import Resize
 from seglib.inference import openvino_backend, predictor
-from seglib.inference.config import PRECISIONS, Settings
+from seglib.inference.config import PRECISIONS, InferenceConfig
 from seglib.masks import png
 from seglib.models import registry
 from seglib.models.registry import ModelSpec
@@ -48,7 +48,7 @@ def main() -> None:
     print(f"{len(photos)} photos, {spec.name}, {resize.text}")
     print("| precision | pixels as fp32 % | cat area pp | dog area pp |" + "".join(f" IoU {n} % |" for n in MEASURED))
     print("|---|---|---|---|" + "---|" * len(MEASURED))
-    exact = list(masks(photos, spec, Settings(resize=resize, device="cpu")))
+    exact = list(masks(photos, spec, InferenceConfig(resize=resize, device="cpu")))
     for precision in PRECISIONS:
         if precision == "int8" and any(find_spec(name) is None for name in openvino_backend.LIBRARIES):
             continue
@@ -56,25 +56,25 @@ def main() -> None:
         found = list(masks(photos, spec, settings))
         agreement = np.mean([(a == b).mean() for a, b in zip(found, exact, strict=True)])
         areas = [area_difference(found, exact, VOC_CLASSES.index(name)) for name in ("cat", "dog")]
-        scores = intersections_over_unions(arguments.voc, spec, settings) if arguments.voc else []
+        scores = class_ious(arguments.voc, spec, settings) if arguments.voc else []
         cells = [f"{100 * agreement:.2f}", *(f"{area:.3f}" for area in areas), *(f"{score:.2f}" for score in scores)]
         print(f"| {precision} | " + " | ".join(cells) + " |", flush=True)
 
 
-def prepared_settings(photos: Path, spec: ModelSpec, resize: Resize, precision: str) -> Settings:
+def prepared_settings(photos: Path, spec: ModelSpec, resize: Resize, precision: str) -> InferenceConfig:
     """For int8 with a model that is calibrated as `seglib run` does it, on 128 photos of the folder."""
-    settings = Settings(resize=resize, precision=precision, device="cpu")
+    settings = InferenceConfig(resize=resize, precision=precision, device="cpu")
     if precision != "int8":
         return settings
     store = Store.create(Path(tempfile.mkdtemp()) / "store")
     options = session.RunOptions(limit=1, workers=0)
     run.run(photos, store, spec, resize=resize, precision=precision, options=options)
-    return replace(settings, quantised=quantization.folder_of(store, spec, resize))
+    return replace(settings, quantised=quantization.int8_model_folder(store, spec, resize))
 
 
-def masks(photos: list[Path], spec: ModelSpec, settings: Settings) -> Iterator[np.ndarray]:
+def masks(photos: list[Path], spec: ModelSpec, settings: InferenceConfig) -> Iterator[np.ndarray]:
     for path in photos:
-        image, grid_wh = predictor.shown(decode(read_bytes(path)), spec, settings)
+        image, grid_wh = predictor.prepare_image(decode(read_bytes(path)), spec, settings)
         yield predictor.predict_batch(image[None], spec, settings, grid_wh)[0][0]
 
 
@@ -86,7 +86,7 @@ def area_difference(found: list[np.ndarray], exact: list[np.ndarray], index: int
     )
 
 
-def intersections_over_unions(voc: Path, spec: ModelSpec, settings: Settings) -> list[float]:
+def class_ious(voc: Path, spec: ModelSpec, settings: InferenceConfig) -> list[float]:
     """IoU in % of `MEASURED`, over all pixels that are not void."""
     names = (voc / "ImageSets" / "train.txt").read_text().split()
     confusion = np.zeros((21, 21), np.int64)  # rows truth, columns prediction
@@ -94,7 +94,7 @@ def intersections_over_unions(voc: Path, spec: ModelSpec, settings: Settings) ->
     for name, mask in zip(names, found, strict=True):
         with Image.open(voc / "SegmentationClass" / f"{name}.png") as image:
             truth = np.array(image)
-        seen, asked = png.stretched(mask, (truth.shape[1], truth.shape[0])), truth != VOID
+        seen, asked = png.resize_mask(mask, (truth.shape[1], truth.shape[0])), truth != VOID
         confusion += np.bincount(21 * truth[asked].astype(int) + seen[asked], minlength=441).reshape(21, 21)
     hits = np.diag(confusion)
     unions = confusion.sum(0) + confusion.sum(1) - hits

@@ -28,7 +28,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from playwright.sync_api import Browser, Page, sync_playwright
-from servers import Server, dashboard, folder_for_stores, running
+from servers import Server, dashboard_command, folder_for_stores, run_server
 from synthetic import build
 
 from seglib.query.filters import FILTERS, Filters, select
@@ -151,12 +151,12 @@ def main() -> None:
             build(folder / f"s{rows}", rows, arguments.photos)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for rows in arguments.rows:
-            results[rows] = measured(browser, folder / f"s{rows}", arguments.rounds)
+            results[rows] = measure_store(browser, folder / f"s{rows}", arguments.rounds)
         browser.close()
     report(results)
 
 
-def empty(folder: Path) -> Callable[[int], list[str]]:
+def empty_app_command(folder: Path) -> Callable[[int], list[str]]:
     (folder / "empty.py").write_text(EMPTY_PAGE)
     app = folder / "empty_app.py"
     app.write_text(EMPTY_APP)
@@ -170,10 +170,10 @@ def empty(folder: Path) -> Callable[[int], list[str]]:
 Times = dict[str, list[float]]
 
 
-def measured(browser: Browser, store: Path, rounds: int) -> dict[str, float]:
+def measure_store(browser: Browser, store: Path, rounds: int) -> dict[str, float]:
     """What is measured -> median; times in seconds."""
     found: Times = defaultdict(list)
-    with running(empty(store.parent)) as floor, running(dashboard(store)) as server:
+    with run_server(empty_app_command(store.parent)) as floor, run_server(dashboard_command(store)) as server:
         start = server.memory_mb()
         with visit(browser, floor.url):
             pass  # the first visit of a server imports what all others need
@@ -181,7 +181,7 @@ def measured(browser: Browser, store: Path, rounds: int) -> dict[str, float]:
             cold = marks(page)
         after_cold = server.memory_mb()
         for _ in range(rounds):
-            one_round(browser, floor, server, found)
+            measure_round(browser, floor, server, found)
         with visit(browser, f"{server.url}/explore") as page:
             interactions(page, store, rounds, found)
             found["bytes"] = [page_bytes(page)]
@@ -212,10 +212,10 @@ def marks(page: Page) -> dict[str, float]:
     return {name: milliseconds / 1000 for name, milliseconds in found.items()}
 
 
-def one_round(browser: Browser, floor: Server, server: Server, found: Times) -> None:
+def measure_round(browser: Browser, floor: Server, server: Server, found: Times) -> None:
     with visit(browser, floor.url) as page:
         found["floor"].append(marks(page)["floor"])
-        found["floor click"].append(seconds(page, page.get_by_role("button", name="again").click))
+        found["floor click"].append(time_click(page, page.get_by_role("button", name="again").click))
     with visit(browser, f"{server.url}/explore") as page:
         there = marks(page)
         found["figures"].append(there["figures"])
@@ -225,7 +225,7 @@ def one_round(browser: Browser, floor: Server, server: Server, found: Times) -> 
         found["overview charts"].append(marks(page)["quiet"])
 
 
-def seconds(page: Page, click: Callable[[], None]) -> float:
+def time_click(page: Page, click: Callable[[], None]) -> float:
     """From the click to the last change of the page."""
     click()
     page.wait_for_timeout(100)  # the server's answer is on its way
@@ -236,10 +236,10 @@ def seconds(page: Page, click: Callable[[], None]) -> float:
 
 def interactions(page: Page, store: Path, rounds: int, found: Times) -> None:
     for _ in range(rounds):
-        found["next page"].append(seconds(page, page.get_by_role("button", name="Next page").click))
+        found["next page"].append(time_click(page, page.get_by_role("button", name="Next page").click))
     found["opacity frames"] = [page.evaluate(OPACITY) for _ in range(rounds)]
     for number in range(rounds):
-        found["image"].append(seconds(page, page.locator("figure.tile a.open").nth(number).click))
+        found["image"].append(time_click(page, page.locator("figure.tile a.open").nth(number).click))
         assert page.locator("canvas[aria-busy=false]").count() > 0
         page.go_back()
         page.locator("figure.tile").first.wait_for()
@@ -248,7 +248,7 @@ def interactions(page: Page, store: Path, rounds: int, found: Times) -> None:
     asked = []
     for number in range(1, 2 * rounds + 1):
         toggle = TOGGLES[(number & -number).bit_length() - 1]
-        found["filter"].append(seconds(page, buttons.filter(has_text=toggle).first.click))
+        found["filter"].append(time_click(page, buttons.filter(has_text=toggle).first.click))
         asked.append((urlsplit(page.url).query, page.locator("dl.figures dd").first.inner_text()))
     check(store, asked)
 
@@ -269,7 +269,7 @@ def page_bytes(page: Page) -> float:
     session.send("Network.enable")
     session.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
     session.on("Network.webSocketFrameReceived", lambda event: received.append(frame_bytes(event["response"])))
-    seconds(page, page.get_by_role("button", name="Next page").click)
+    time_click(page, page.get_by_role("button", name="Next page").click)
     tiles = page.locator("figure.tile")
     assert tiles.count() == 48
     for number in range(0, 48, 2):

@@ -37,9 +37,9 @@ from seglib.data import scan
 from seglib.data.image import decode, read_bytes
 from seglib.data.resize import Resize
 from seglib.inference import confidence, config, openvino_backend, predictor, torch_backend
-from seglib.inference.config import PRECISIONS, Settings
+from seglib.inference.config import PRECISIONS, InferenceConfig
 from seglib.masks import png
-from seglib.masks.statistics import row
+from seglib.masks.statistics import stats_row
 from seglib.models import loading, registry
 from seglib.models.registry import ModelSpec
 from seglib.pipeline import quantization, run, session
@@ -128,28 +128,28 @@ def peak_memory_mb() -> int:
 
 def prepared_settings(
     photos: Path, spec: ModelSpec, precision: str, arguments: argparse.Namespace, folder: Path
-) -> Settings:
+) -> InferenceConfig:
     """For int8, with the model calibrated; it stays in the store for the pipeline."""
-    settings = Settings(resize=arguments.resize, precision=precision, device=arguments.device)
+    settings = InferenceConfig(resize=arguments.resize, precision=precision, device=arguments.device)
     if precision != "int8":
         return settings
     store = Store.create(folder / "store")
     options = session.RunOptions(limit=1, workers=0)
     run.run(photos, store, spec, resize=arguments.resize, precision=precision, options=options)
-    return replace(settings, quantised=quantization.folder_of(store, spec, arguments.resize))
+    return replace(settings, quantised=quantization.int8_model_folder(store, spec, arguments.resize))
 
 
 def milliseconds_of_measuring(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> float:
     """Median time from logits at the grid's size to a finished row, on one thread."""
-    settings = Settings(resize=arguments.resize)
+    settings = InferenceConfig(resize=arguments.resize)
     took = []
     for path in sorted(photos.iterdir())[:32]:
-        image, grid_wh = predictor.shown(decode(read_bytes(path)), spec, settings)
-        (grid,) = predictor._grids(image[None], spec, settings, grid_wh)
+        image, grid_wh = predictor.prepare_image(decode(read_bytes(path)), spec, settings)
+        (grid,) = predictor._grid_logits(image[None], spec, settings, grid_wh)
         logits = grid[0].flatten(1).numpy()
         started = time.perf_counter()
-        mask, sure = confidence.by_numpy(logits, grid.shape[2:])
-        row(mask, spec.classes, sure)
+        mask, sure = confidence.summarise_numpy(logits, grid.shape[2:])
+        stats_row(mask, spec.classes, sure)
         took.append(time.perf_counter() - started)
     return 1000 * statistics.median(took)
 
@@ -175,7 +175,7 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
     from torch.utils.data import DataLoader, Dataset
     from torchvision.transforms import v2
 
-    sees = spec.sees(arguments.resize)
+    sees = spec.input_resize(arguments.resize)
     same_size = sees.grid_wh(500, 375) == sees.grid_wh(375, 500)
     transform = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(spec.mean, spec.std)])
 
@@ -197,7 +197,7 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
         masks, areas, started = [], [], time.perf_counter()
         for batch, (width, *_), (height, *_) in DataLoader(Photos(), batch_size=4 if same_size else 1):
             with torch.no_grad():
-                logits = torch_backend.upsampled(net(batch.to(arguments.device))["out"], (int(height), int(width)))
+                logits = torch_backend.upsample(net(batch.to(arguments.device))["out"], (int(height), int(width)))
                 probabilities = torch.nn.functional.softmax(logits, dim=1)
             classes = probabilities.argmax(dim=1)
             boolean = torch.stack([classes == index for index in range(len(spec.classes))], dim=1)
@@ -208,18 +208,18 @@ def tutorial(photos: Path, spec: ModelSpec, arguments: argparse.Namespace) -> Co
     return once
 
 
-def bare(photos: Path, spec: ModelSpec, settings: Settings, arguments: argparse.Namespace) -> Contestant:
-    net = predictor._net(spec, settings.precision, config.device_of(settings), settings.quantised)
+def bare(photos: Path, spec: ModelSpec, settings: InferenceConfig, arguments: argparse.Namespace) -> Contestant:
+    net = predictor._load_backend(spec, settings.precision, config.device_of(settings), settings.quantised)
     decoded = (decode(read_bytes(path)) for path in sorted(photos.iterdir()))
-    pictures = [predictor.shown(photo, spec, settings) for photo in decoded]
-    stacks = batches(pictures, arguments.batch_size)
-    if isinstance(net, torch_backend.TorchNet):
-        normalised = [net.normalised(stack) for _, stack, _ in stacks]  # int8 nets do this themselves
+    pictures = [predictor.prepare_image(photo, spec, settings) for photo in decoded]
+    stacks = group_batches(pictures, arguments.batch_size)
+    if isinstance(net, torch_backend.TorchBackend):
+        normalised = [net.normalise(stack) for _, stack, _ in stacks]  # int8 nets do this themselves
 
     def logits() -> Iterator[torch.Tensor]:
-        if isinstance(net, torch_backend.TorchNet):
+        if isinstance(net, torch_backend.TorchBackend):
             for batch in normalised:
-                yield net._net(batch).float()
+                yield net._model(batch).float()
         else:
             for _, stack, _ in stacks:
                 yield torch.cat(list(net(stack)))
@@ -228,7 +228,7 @@ def bare(photos: Path, spec: ModelSpec, settings: Settings, arguments: argparse.
         masks, started = [], time.perf_counter()
         with torch.inference_mode():
             for some, (_, _, grid_wh) in zip(logits(), stacks, strict=True):
-                masks.append(torch_backend.upsampled(some, grid_wh[::-1]).argmax(1).byte().cpu())
+                masks.append(torch_backend.upsample(some, grid_wh[::-1]).argmax(1).byte().cpu())
         seconds, places = time.perf_counter() - started, [at for places, _, _ in stacks for at in places]
         found = dict(zip(places, (mask.numpy() for part in masks for mask in part), strict=True))
         return seconds, [found[at] for at in range(len(pictures))]
@@ -236,7 +236,7 @@ def bare(photos: Path, spec: ModelSpec, settings: Settings, arguments: argparse.
     return once
 
 
-def batches(
+def group_batches(
     pictures: list[tuple[np.ndarray, tuple[int, int]]], size: int
 ) -> list[tuple[list[int], np.ndarray, tuple[int, int]]]:
     """(places among the pictures, (B, H, W, 3), grid_wh) of at most `size` pictures of one shape and one grid each."""
@@ -261,7 +261,7 @@ def our_pipeline(
         options = session.RunOptions(batch_size=arguments.batch_size, device=arguments.device)
         done = run.run(photos, store, spec, resize=arguments.resize, precision=precision, options=options)
         table = store.table().sort_values("path")
-        masks = [png.read_index_png(store.mask_path(done.run, i).read_bytes()) for i in table["image_id"]]
+        masks = [png.decode_index_png(store.mask_path(done.run, i).read_bytes()) for i in table["image_id"]]
         return done.seconds, masks
 
     return once

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from servers import Server, dashboard, folder_for_stores, running
+from servers import Server, dashboard_command, folder_for_stores, run_server
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from synthetic import build
@@ -55,7 +55,7 @@ def main() -> None:
         store = arguments.store or folder / f"s{arguments.rows}"
         if arguments.store is None:
             build(store, arguments.rows, arguments.photos)
-        with running(dashboard(store)) as server:
+        with run_server(dashboard_command(store)) as server:
             measured = report(store, server, arguments)
     if arguments.out:
         arguments.out.write_text(json.dumps(measured, indent=1), "utf-8")
@@ -64,18 +64,18 @@ def main() -> None:
 def report(store: Path, server: Server, arguments: argparse.Namespace) -> list[dict[str, object]]:
     """Print a row per minute, and return them."""
     measured: list[dict[str, object]] = []
-    asyncio.run(minute(server.url, 1, 5, 0))
+    asyncio.run(run_minute(server.url, 1, 5, 0))
     rows = f"{arguments.rows:,} rows" if arguments.store is None else store.name
     print(f"{arguments.sessions} visitors, {rows}, pause {arguments.pause:g} s on average\n")
     print("| minute | filters | errors | median s | p95 s | longest s | memory before, after, at most MB |")
     print("|---|---|---|---|---|---|---|")
     for number in range(1, arguments.minutes + 1):
         before = server.memory_mb()
-        visitors = asyncio.run(minute(server.url, arguments.sessions, arguments.seconds, arguments.pause))
+        visitors = asyncio.run(run_minute(server.url, arguments.sessions, arguments.seconds, arguments.pause))
         time.sleep(arguments.rest)  # the server notices that they have gone
         after, most = server.memory_mb(), server.memory_mb("VmHWM")
         took = sorted(seconds for visitor in visitors for seconds in visitor.seconds)
-        errors = [error for visitor in visitors for error in visitor.errors] + wrong(store, visitors)
+        errors = [error for visitor in visitors for error in visitor.errors] + find_wrong_counts(store, visitors)
         p95 = took[int(0.95 * len(took))]
         print(
             f"| {number} | {len(took)} | {len(errors)} | {statistics.median(took):.2f} | {p95:.2f} | {took[-1]:.2f} "
@@ -103,12 +103,12 @@ def report(store: Path, server: Server, arguments: argparse.Namespace) -> list[d
 class Visitor:
     number: int
     seconds: list[float] = field(default_factory=list)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    answers: list[tuple[str, str]] = field(default_factory=list)
     """(filters, photos that the page counted)."""
     errors: list[str] = field(default_factory=list)
 
 
-async def minute(url: str, sessions: int, seconds: float, pause: float) -> list[Visitor]:
+async def run_minute(url: str, sessions: int, seconds: float, pause: float) -> list[Visitor]:
     visitors = [Visitor(number) for number in range(sessions)]
     async with asyncio.TaskGroup() as group:
         for visitor in visitors:
@@ -126,16 +126,16 @@ async def visit(visitor: Visitor, url: str, seconds: float, pause: float) -> Non
             connect(address, subprotocols=["streamlit"], origin=url, max_size=None) as socket,
             httpx.AsyncClient(base_url=url, limits=limits) as client,
         ):
-            await page(socket, client, "", title="overview")  # charts are drawn from now on
+            await fetch_page(socket, client, "", title="overview")  # charts are drawn from now on
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 await asyncio.sleep(chance.uniform(0, 2 * pause))
                 where = some_filters(chance)
                 started = time.perf_counter()
-                answer = await page(socket, client, where)
+                answer = await fetch_page(socket, client, where)
                 assert answer.charts == CHARTS or answer.photos == "0", answer
                 visitor.seconds.append(answer.at - started)
-                visitor.asked.append((where, answer.photos))
+                visitor.answers.append((where, answer.photos))
     except Exception as error:  # whatever it is, it is what a visitor would have met
         visitor.errors.append(f"visitor {visitor.number}: {type(error).__name__}: {error}")
 
@@ -148,7 +148,7 @@ class Answer:
     pictures: list[str] = field(default_factory=list)
 
 
-async def page(socket: ClientConnection, client: httpx.AsyncClient, where: str, title: str = "explore") -> Answer:
+async def fetch_page(socket: ClientConnection, client: httpx.AsyncClient, where: str, title: str = "explore") -> Answer:
     """The page with these filters, and its pictures in view."""
     request = BackMsg()
     request.rerun_script.query_string = where
@@ -159,7 +159,7 @@ async def page(socket: ClientConnection, client: httpx.AsyncClient, where: str, 
         message = ForwardMsg.FromString(data)
         kind = message.WhichOneof("type")
         if kind == "delta":
-            take(message, answer)
+            parse_message(message, answer)
         elif kind == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
             break
     answer.at = time.perf_counter()
@@ -169,7 +169,7 @@ async def page(socket: ClientConnection, client: httpx.AsyncClient, where: str, 
     return answer
 
 
-def take(message: ForwardMsg, answer: Answer) -> None:
+def parse_message(message: ForwardMsg, answer: Answer) -> None:
     element = message.delta.new_element
     kind = element.WhichOneof("type")
     if kind == "exception":
@@ -196,10 +196,10 @@ def some_filters(chance: random.Random) -> str:
     return "&".join(chance.sample(possible, chance.randrange(1, 4)))
 
 
-def wrong(store: Path, visitors: list[Visitor]) -> list[str]:
+def find_wrong_counts(store: Path, visitors: list[Visitor]) -> list[str]:
     opened = Store(store)
     table = opened.table([opened.run().run], with_tags=False)
-    asked = {pair for visitor in visitors for pair in visitor.asked}
+    asked = {pair for visitor in visitors for pair in visitor.answers}
     counted = ((where, said, f"{len(select(table, Filters.decode(where))):,}") for where, said in asked)
     return [f"{where}: the page says {said}, the library {right}" for where, said, right in counted if said != right]
 

@@ -37,8 +37,8 @@ def main() -> None:
             for index, path in enumerate(itertools.islice(itertools.cycle(originals), number)):
                 (photos / f"{index:06}.jpg").write_bytes(path.read_bytes() + f"copy {index}".encode())
             options = ["--resize", arguments.resize, "--precision", arguments.precision]
-            computed, seconds, alone, together = measured_run(photos, Path(folder) / "store", options)
-        print(f"| {number:,} | {computed:,} | {seconds:.0f} | {alone} | {together} |", flush=True)
+            computed, seconds, main_mb, total_mb = measured_run(photos, Path(folder) / "store", options)
+        print(f"| {number:,} | {computed:,} | {seconds:.0f} | {main_mb} | {total_mb} |", flush=True)
 
 
 def measured_run(photos: Path, store: Path, options: list[str]) -> tuple[int, float, int, int]:

@@ -32,10 +32,10 @@ def main() -> None:
     print("| files | first run s | rerun s (median) | files/s | peak memory MB |\n|---|---|---|---|---|")
     for count in arguments.files:
         with tempfile.TemporaryDirectory() as folder:
-            print(row(Path(folder), count, arguments.runs, arguments.photo_side), flush=True)
+            print(measure_row(Path(folder), count, arguments.runs, arguments.photo_side), flush=True)
 
 
-def row(folder: Path, count: int, runs: int, side: int) -> str:
+def measure_row(folder: Path, count: int, runs: int, side: int) -> str:
     link_photos(folder / "photos", count, side)
     first, report = run(folder)
     assert report["images"] == count
@@ -45,7 +45,7 @@ def row(folder: Path, count: int, runs: int, side: int) -> str:
         assert (report["computed"], report["reused"]) == (0, count), report
         seconds.append(took)
     median = statistics.median(seconds)
-    return f"| {count:,} | {first:.1f} | {median:.2f} | {count / median:,.0f} | {peak_of_rerun(folder):.0f} |"
+    return f"| {count:,} | {first:.1f} | {median:.2f} | {count / median:,.0f} | {measure_peak_mb(folder):.0f} |"
 
 
 def link_photos(folder: Path, count: int, side: int) -> None:
@@ -72,7 +72,7 @@ def run(folder: Path) -> tuple[float, dict]:
     return time.perf_counter() - started, json.loads(done.stdout)
 
 
-def peak_of_rerun(folder: Path) -> float:
+def measure_peak_mb(folder: Path) -> float:
     """MB of resident memory at most, as the process itself says at its end."""
     code = (
         "import resource, sys; from seglib.cli.main import main; main(sys.argv[1:]);"

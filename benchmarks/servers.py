@@ -56,7 +56,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(command: Callable[[int], list[str]]) -> Iterator[Server]:
+def run_server(command: Callable[[int], list[str]]) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -67,5 +67,5 @@ def running(command: Callable[[int], list[str]]) -> Iterator[Server]:
         server.stop()
 
 
-def dashboard(store: Path) -> Callable[[int], list[str]]:
+def dashboard_command(store: Path) -> Callable[[int], list[str]]:
     return lambda port: [sys.executable, "-m", "dashboard", "--store", str(store), "--port", str(port)]

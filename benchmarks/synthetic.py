@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE
 from seglib.fileio import parquet_parts
 from seglib.fileio.parquet_parts import MERGED_ROWS
-from seglib.masks.statistics import MEASURES, animal, blobs_column, dominant_class, pixels_column
+from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, dominant_animal, dominant_class, pixels_column
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store
@@ -39,7 +39,7 @@ MOST_LINKS = 50_000
 """ext4 allows 65,000 names of one file; then a copy takes over."""
 
 _WRONG_FOLDER = 0.04
-_STREWN = 0.04
+_EXTRA_CLASS_CHANCE = 0.04
 """Chance of each class to be added to a photo that it was not seen in."""
 
 
@@ -59,23 +59,23 @@ def build(path: Path, rows: int, photos: Path, seed: int = 0) -> None:
     """Make a store at `path`; its photos lie beside it, at `<path>-photos`. What is there already is taken as it is."""
     if (path / "built").exists():
         return
-    pattern = Store(_real_store(path.with_name("real"), photos))
+    template = Store(_real_store(path.with_name("real"), photos))
     shutil.rmtree(path, ignore_errors=True)
     folder = path.with_name(f"{path.name}-photos")
     shutil.rmtree(folder, ignore_errors=True)
     store = Store.create(path)
     folder.mkdir()
-    dataset = store.register(folder)
-    runs = pattern.runs()
+    dataset = store.register_dataset(folder)
+    runs = template.runs()
     for run in runs:
         run_json = store.path / "runs" / run.run / "run.json"
         run_json.parent.mkdir(parents=True)
-        shutil.copyfile(pattern.path / "runs" / run.run / "run.json", run_json)
-    link = Links()
+        shutil.copyfile(template.path / "runs" / run.run / "run.json", run_json)
+    link = HardLinker()
     rng = np.random.default_rng(seed)
-    with store.scratch.writing():
+    with store.atomic.register_writer():
         for start in range(0, rows, MERGED_ROWS):
-            _add(store, dataset, pattern, runs, range(start, min(start + MERGED_ROWS, rows)), link, rng)
+            _add(store, dataset, template, runs, range(start, min(start + MERGED_ROWS, rows)), link, rng)
     (path / "built").touch()
 
 
@@ -87,7 +87,7 @@ def _real_store(path: Path, photos: Path) -> Path:
     return path
 
 
-class Links:
+class HardLinker:
     """Hard links to a few files, over the file system's limit of names per file."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ def _add(
     pattern: Store,
     runs: list[Run],
     numbers: range,
-    link: Links,
+    link: HardLinker,
     rng: np.random.Generator,
 ) -> None:
     """One part of the file index and one of each run's statistics, and all pictures of these rows."""
@@ -129,9 +129,9 @@ def _add(
         stats = _stats(pattern.stats(run).set_index("image_id").loc[known["image_id"]], chosen, run, rng)
         stats.insert(0, "image_id", ids)
         table = pa.Table.from_pandas(stats, stats_schema(run.classes), preserve_index=False)
-        parquet_parts.append(store.scratch, store.stats_folder(run), table)
+        parquet_parts.append(store.atomic, store.stats_folder(run), table)
     parquet_parts.append(
-        store.scratch, store.files_folder(dataset), pa.Table.from_pandas(files, FILES_SCHEMA, preserve_index=False)
+        store.atomic, store.files_folder(dataset), pa.Table.from_pandas(files, FILES_SCHEMA, preserve_index=False)
     )
     _link_pictures(store, dataset, pattern, runs, known, chosen, list(zip(ids, paths, strict=True)), link)
 
@@ -143,7 +143,7 @@ def _stats(known: pd.DataFrame, chosen: NDArray[np.int64], run: Run, rng: np.ran
     area = (known["grid_width"] * known["grid_height"]).to_numpy()[chosen]
     share = known[[pixels_column(n) for n in names]].to_numpy()[chosen] / area[:, None]  # (N, C)
     share *= rng.uniform(0.7, 1.3, (len(chosen), 1))
-    strewn = rng.random(share.shape) < _STREWN
+    strewn = rng.random(share.shape) < _EXTRA_CLASS_CHANCE
     share += strewn * rng.beta(1, 8, share.shape)
     share[:, background] = 0
     share /= np.maximum(share.sum(axis=1, keepdims=True), 1)
@@ -153,7 +153,7 @@ def _stats(known: pd.DataFrame, chosen: NDArray[np.int64], run: Run, rng: np.ran
     columns: dict[str, object] = {name: known[name].to_numpy()[chosen] for name in ("grid_width", "grid_height")}
     columns |= {pixels_column(name): pixels[:, i] for i, name in enumerate(names)}
     columns |= {blobs_column(name): blobs[:, i] for i, name in enumerate(names)}
-    for name in MEASURES:
+    for name in CONFIDENCE_COLUMNS:
         varied = known[name].to_numpy()[chosen] + rng.normal(0, 0.02, len(chosen))
         columns[name] = np.clip(varied, 0.001, 0.999).astype(np.float32)
     foreground = pixels.copy()
@@ -163,7 +163,7 @@ def _stats(known: pd.DataFrame, chosen: NDArray[np.int64], run: Run, rng: np.ran
     columns["animal"] = np.select([(cat == 0) & (dog == 0), cat >= dog], ["none", ANIMALS[0]], ANIMALS[1])
     for i in range(0, len(chosen), max(len(chosen) // 50, 1)):  # as the library itself would say it
         assert columns["dominant"][i] == dominant_class(pixels[i], names)
-        assert columns["animal"][i] == animal(pixels[i], names)
+        assert columns["animal"][i] == dominant_animal(pixels[i], names)
     return pd.DataFrame(columns)
 
 
@@ -175,7 +175,7 @@ def _link_pictures(
     known: pd.DataFrame,
     chosen: NDArray[np.int64],
     rows: list[tuple[str, str]],
-    link: Links,
+    link: HardLinker,
 ) -> None:
     root = pattern.datasets()[0].root
     real = list(zip(known["image_id"], known["path"], strict=True))

@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.report import command as command_module
-from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, Settings
+from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, ServerSettings
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
 from seglib.models.registry import DEFAULT_MODEL, MODELS
 from seglib.store.store import Store
 
 SAMPLE = ROOT / "dataset" / "sample"
-OFFERED = "test_set"
+SUGGESTED_FOLDER = "test_set"
 """If `--data` has a subfolder of this name, the launcher suggests analysing it once the sample has shown how fast this
 machine is.
 """
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = _settings(arguments)
         _check_address(arguments.host, arguments.port)
         if not _has_run(settings.store):
-            _first_analysis(settings)
+            _analyse_sample(settings)
     except SegError as error:
         print(f"dashboard: {error}", file=sys.stderr)
         return error.exit_code
@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument(
         "--base-path",
-        type=_base,
+        type=_base_path,
         default="",
         metavar="PATH",
         help="path below which a reverse proxy shows the dashboard, such as /photos (default: none)",
@@ -97,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _base(text: str) -> str:
+def _base_path(text: str) -> str:
     if text and not re.fullmatch(r"/?[\w-]+(/[\w-]+)*/?", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"expected a path such as /photos, not {text!r}")
     return text and "/" + text.strip("/")
@@ -109,18 +109,18 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
+def _settings(arguments: argparse.Namespace) -> ServerSettings:
     """Return the settings with all paths resolved, since the server changes its working directory."""
     folders = arguments.data or [ROOT / "dataset"]
     for folder in arguments.data or []:
         if not folder.is_dir():
             raise UsageError(f"{str(folder)!r} is not a folder: name one that holds photos with --data.")
     own = LOOPBACK_NAMES if arguments.host in LOOPBACK_NAMES or arguments.allow_host else ()
-    return Settings(
+    return ServerSettings(
         store=arguments.store.resolve(),
-        data=tuple(folder.resolve() for folder in folders),
-        names=(*own, *(name.lower() for name in arguments.allow_host)),
-        base=arguments.base_path,
+        photo_folders=tuple(folder.resolve() for folder in folders),
+        host_names=(*own, *(name.lower() for name in arguments.allow_host)),
+        base_path=arguments.base_path,
     )
 
 
@@ -163,7 +163,7 @@ def _has_run(store: Path) -> bool:
     return (store / STORE_MARKER).exists() and bool(Store(store).damaged_runs() or Store(store).runs())
 
 
-def _first_analysis(settings: Settings) -> None:
+def _analyse_sample(settings: ServerSettings) -> None:
     if not SAMPLE.is_dir():
         print("The sample photos are not here; analyse a folder of yours with: python -m seglib run FOLDER")
         return
@@ -171,8 +171,8 @@ def _first_analysis(settings: Settings) -> None:
     reports = run_sample(settings.store)
     seconds, names = sum(report["seconds"] for report in reports), " and ".join(report["model"] for report in reports)
     print(f"{reports[-1]['computed']} photos analysed in {seconds:.1f} s with {names}.", flush=True)
-    for folder in settings.data:
-        _offer(folder / OFFERED, settings.store, float(reports[-1]["images_per_second"]))
+    for folder in settings.photo_folders:
+        _print_suggestion(folder / SUGGESTED_FOLDER, settings.store, float(reports[-1]["images_per_second"]))
 
 
 def run_sample(store: Path) -> list[dict[str, Any]]:
@@ -192,7 +192,7 @@ def run_sample(store: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def _offer(folder: Path, store: Path, images_per_second: float) -> None:
+def _print_suggestion(folder: Path, store: Path, images_per_second: float) -> None:
     """Print the command and the time to analyse this folder, if it exists."""
     try:
         number = len(scan(folder)) if folder.is_dir() else 0
@@ -208,16 +208,16 @@ def _offer(folder: Path, store: Path, images_per_second: float) -> None:
 # --- the server --------------------------------------------------------------------------------------------------
 
 
-def _serve(settings: Settings, host: str, port: int) -> int:
+def _serve(settings: ServerSettings, host: str, port: int) -> int:
     from streamlit.web import cli
 
-    os.environ.update(settings.environment())
+    os.environ.update(settings.to_environment())
     os.chdir(ROOT)  # where .streamlit/config.toml is found
     flags = {
         "server.address": host,
         "server.port": str(port),
         "server.headless": "true",
-        "server.baseUrlPath": settings.base.strip("/"),
+        "server.baseUrlPath": settings.base_path.strip("/"),
         "server.enableCORS": "true",
         "server.enableXsrfProtection": "true",
         "server.enableAgentApi": "false",

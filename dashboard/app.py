@@ -22,7 +22,7 @@ from dashboard.components import plotlyjs  # noqa: E402
 from dashboard.server import host_guard, media_routes, streamlit_assets  # noqa: E402
 
 
-def to_home(request: Request) -> RedirectResponse:
+def redirect_home(request: Request) -> RedirectResponse:
     """Redirect `/overview` to the home page, which has no name of its own in the URL."""
     query = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(f"{request.scope.get('root_path', '')}/{query}")
@@ -32,11 +32,11 @@ OWN_ROUTES = [*media_routes.routes, *plotlyjs.routes]
 
 app = st.App(
     Path(__file__).with_name("router.py"),
-    routes=[Route("/overview", to_home)],
+    routes=[Route("/overview", redirect_home)],
     lifespan=lifespan.lifespan,
     middleware=[
-        Middleware(host_guard.Doors, own=OWN_ROUTES),
-        Middleware(streamlit_assets.Assets),
-        Middleware(streamlit_assets.Preload),
+        Middleware(host_guard.HostGuardMiddleware, own=OWN_ROUTES),
+        Middleware(streamlit_assets.AssetMiddleware),
+        Middleware(streamlit_assets.PreloadMiddleware),
     ],
 )

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 
 from seglib.store.records import Run
 
-NOTHING = "–"
+DASH = "–"
 NO_VALUE = "(none)"
 """Display text of an empty label, split or animal; in a URL it is the empty string."""
 
-_BETWEEN = " · "
+_SEPARATOR = " · "
 """Separates the parts of a run's label."""
 
-_ABSOLUTE = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"<>|]*[\\/])?([^\s'\"<>|/\\]*)")
+_ABSOLUTE_PATH = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"<>|]*[\\/])?([^\s'\"<>|/\\]*)")
 """An absolute path; the group is its last component."""
 
 _MARKDOWN_SIGNS = re.compile(r"([!-/:-@\[-^`{-~]|_(?![^\W_])|(?<![^\W_])_)")
@@ -30,7 +30,7 @@ An `_` within a word has no meaning in Markdown and is not escaped.
 def percent(share: float | None) -> str:
     """0.36 -> `36 %`; below a tenth one decimal: 0.004 -> `0.4 %`, 0.0001 -> `<0.1 %`; None -> a dash."""
     if share is None or math.isnan(share):
-        return NOTHING
+        return DASH
     hundredths = round(share * 100, 6)
     if 0 < hundredths < 0.05:
         text = "<0.1"
@@ -39,54 +39,54 @@ def percent(share: float | None) -> str:
     return f"{text}\N{NO-BREAK SPACE}%"
 
 
-def tenths(share: float | None) -> str:
+def percent_fixed(share: float | None) -> str:
     """0.9234 -> `92.3 %`, for figures that are compared with each other; None -> a dash."""
-    return NOTHING if share is None or math.isnan(share) else f"{share * 100:.1f}\N{NO-BREAK SPACE}%"
+    return DASH if share is None or math.isnan(share) else f"{share * 100:.1f}\N{NO-BREAK SPACE}%"
 
 
-def signed(difference: float | None) -> str:
+def percentage_points(difference: float | None) -> str:
     """Difference of two shares in percentage points: -0.0123 gives `−1.2`, 0.0123 `+1.2`, 0 `0.0`, None a dash."""
     if difference is None or math.isnan(difference):
-        return NOTHING
+        return DASH
     text = f"{abs(difference) * 100:.1f}"
     return text if text == "0.0" else ("+" if difference > 0 else "\N{MINUS SIGN}") + text
 
 
 def interval(ends: tuple[float, float] | None) -> str:
     """0.899, 0.944 -> `89.9 to 94.4 %`; None -> `no interval`."""
-    return "no interval" if ends is None else f"{ends[0] * 100:.1f} to {tenths(ends[1])}"
+    return "no interval" if ends is None else f"{ends[0] * 100:.1f} to {percent_fixed(ends[1])}"
 
 
-def ranged(share: float | None, ends: tuple[float, float] | None) -> str:
+def percent_with_interval(share: float | None, ends: tuple[float, float] | None) -> str:
     """`92.3 % [89.9 to 94.4 %]`; without an interval the share alone."""
-    return f"{tenths(share)} [{interval(ends)}]" if ends else tenths(share)
+    return f"{percent_fixed(share)} [{interval(ends)}]" if ends else percent_fixed(share)
 
 
 def score(value: float | None) -> str:
     """Format a score in 0..1, such as a confidence, with two decimals."""
-    return NOTHING if value is None or math.isnan(value) else f"{value:.2f}"
+    return DASH if value is None or math.isnan(value) else f"{value:.2f}"
 
 
 def count(number: int) -> str:
     return f"{number:,}"
 
 
-def photos(number: int) -> str:
-    return things(number, "photo")
+def photo_count(number: int) -> str:
+    return pluralize(number, "photo")
 
 
-def things(number: int, name: str) -> str:
+def pluralize(number: int, name: str) -> str:
     """`1 photo`, `1,000 photos`."""
     return f"{count(number)} {name}" + ("" if number == 1 else "s")
 
 
-def of_a_matrix(left_out: int) -> str:
+def matrix_caption(left_out: int) -> str:
     """Return the caption of a matrix that shows the classes with most pixels and omits `left_out` others."""
-    said = "A click on a cell shows its photos in the gallery below; all figures stay."
+    text = "A click on a cell shows its photos in the gallery below; all figures stay."
     if left_out == 0:
-        return said
+        return text
     rest = "1 class with fewer pixels is" if left_out == 1 else f"{count(left_out)} classes with fewer pixels are"
-    return f"{said} {rest} not shown."
+    return f"{text} {rest} not shown."
 
 
 def duration(seconds: float) -> str:
@@ -96,7 +96,7 @@ def duration(seconds: float) -> str:
     return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{math.ceil(seconds / 360) / 10:.1f} h"
 
 
-def size(number: float) -> str:
+def byte_size(number: float) -> str:
     """Format bytes in powers of ten: `28 kB`, `1.4 MB`, `130 MB`, `2.1 GB`."""
     for unit, least in (("GB", 1e9), ("MB", 1e6)):
         if number >= least:
@@ -104,47 +104,47 @@ def size(number: float) -> str:
     return f"{math.ceil(number / 1e3)} kB"
 
 
-def named(value: str) -> str:
+def display_name(value: str) -> str:
     return value or NO_VALUE
 
 
-def plain_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Escape a text for Markdown, so that a file name cannot produce links, images, icons or formulas."""
     return _MARKDOWN_SIGNS.sub(r"\\\1", " ".join(text.split()))
 
 
-def plain_html(text: str) -> str:
+def escape_html(text: str) -> str:
     return html.escape(text, quote=True)
 
 
-def without_places(text: str) -> str:
+def redact_paths(text: str) -> str:
     """Reduce each absolute path in a sentence to its last component."""
-    return _ABSOLUTE.sub(lambda found: found[1] or "...", text)
+    return _ABSOLUTE_PATH.sub(lambda found: found[1] or "...", text)
 
 
-def for_page(text: str) -> str:
+def user_message(text: str) -> str:
     """Adapt a message of the library for a page: strip paths, and mention our button beside the CLI option."""
-    return without_places(text).replace("run again with --verify", "run again with --verify (here: Verify on Runs)", 1)
+    return redact_paths(text).replace("run again with --verify", "run again with --verify (here: Verify on Runs)", 1)
 
 
 def run_labels(runs: Sequence[Run]) -> dict[str, str]:
     """Return run -> `model · resize`, with precision and digest added where two labels would be equal."""
-    short = {run.run: f"{run.model}{_BETWEEN}{run.resize}" for run in runs}
+    short = {run.run: f"{run.model}{_SEPARATOR}{run.resize}" for run in runs}
     repeated = {label for label in short.values() if list(short.values()).count(label) > 1}
     return {
-        run.run: _BETWEEN.join((short[run.run], run.precision or "masks", run.run[-8:]))
+        run.run: _SEPARATOR.join((short[run.run], run.precision or "masks", run.run[-8:]))
         if short[run.run] in repeated
         else short[run.run]
         for run in runs
     }
 
 
-def without_common(names: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:
+def shorten_labels(names: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:
     """Remove the leading parts that all labels share: `net · 224`, `net · 512x512` -> `224`, `512x512`.
 
     At least the last part of each label is kept.
     """
-    parts = {name: labels[name].split(_BETWEEN) for name in names}
+    parts = {name: labels[name].split(_SEPARATOR) for name in names}
     while all(len(one) > 1 for one in parts.values()) and len({one[0] for one in parts.values()}) == 1:
         parts = {name: one[1:] for name, one in parts.items()}
-    return {name: _BETWEEN.join(one) for name, one in parts.items()}
+    return {name: _SEPARATOR.join(one) for name, one in parts.items()}

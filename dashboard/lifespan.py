@@ -16,9 +16,9 @@ from dashboard.server import tcp_nodelay
 @contextlib.asynccontextmanager
 async def lifespan(_: object) -> AsyncIterator[None]:
     """Lifespan handler of the app: its socket is listening, and no client is connected yet."""
-    tcp_nodelay.answer_at_once()
+    tcp_nodelay.disable_nagle()
     import_pages()
-    spare_the_collector()
+    freeze_gc()
     yield
 
 
@@ -28,7 +28,7 @@ def import_pages() -> None:
         importlib.import_module(module.name)
 
 
-def spare_the_collector() -> None:
+def freeze_gc() -> None:
     """Exclude the objects that exist by now, mostly code, from garbage collection.
 
     Scanning them takes a tenth of a second, during which no request is answered. For the same reason

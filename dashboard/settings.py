@@ -1,8 +1,8 @@
 """Settings that the launcher passes to the server: the store, the offered folders, and the server's names and base
 path.
 
-They are environment variables, set by `python -m dashboard` and read on each use into a frozen `Settings`; one process
-serves one store.
+They are environment variables, set by `python -m dashboard` and read on each use into a frozen `ServerSettings`; one
+process serves one store.
 """
 
 import os
@@ -25,37 +25,37 @@ _BASE = "SEGLIB_DASHBOARD_BASE"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ServerSettings:
     store: Path
-    data: tuple[Path, ...]
+    photo_folders: tuple[Path, ...]
     """Folders of photos that a page may offer for analysis; clients can name no other path."""
-    names: tuple[str, ...] = LOOPBACK_NAMES
+    host_names: tuple[str, ...] = LOOPBACK_NAMES
     """Host names that the server answers to; empty accepts any."""
-    base: str = ""
+    base_path: str = ""
     """Base path of a reverse proxy, such as `/photos`; empty at the root."""
 
     @classmethod
-    def read(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+    def read(cls, environment: Mapping[str, str] | None = None) -> "ServerSettings":
         environment = os.environ if environment is None else environment
         data = [Path(text) for text in environment.get(_DATA, "").split(os.pathsep) if text]
         names = environment.get(_NAMES, " ".join(LOOPBACK_NAMES)).split()
         return cls(
             store=Path(environment.get(_STORE) or DEFAULT_STORE),
-            data=tuple(data) or (ROOT / "dataset",),
-            names=tuple(names),
-            base=environment.get(_BASE, ""),
+            photo_folders=tuple(data) or (ROOT / "dataset",),
+            host_names=tuple(names),
+            base_path=environment.get(_BASE, ""),
         )
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment variables from which `read` restores these settings."""
+    def to_environment(self) -> dict[str, str]:
+        """Return the environment variables from which `ServerSettings.read` restores these settings."""
         return {
             _STORE: str(self.store),
-            _DATA: os.pathsep.join(map(str, self.data)),
-            _NAMES: " ".join(self.names),
-            _BASE: self.base,
+            _DATA: os.pathsep.join(map(str, self.photo_folders)),
+            _NAMES: " ".join(self.host_names),
+            _BASE: self.base_path,
         }
 
 
-def own_address(path: str) -> str:
+def with_base_path(path: str) -> str:
     """Return the URL path of one of our own routes, including the base path."""
-    return Settings.read().base + path
+    return ServerSettings.read().base_path + path

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from seglib.errors import SegError
     from seglib.evaluation.comparison import Comparison
     from seglib.evaluation.evaluation import Evaluation
-    from seglib.inference.config import Settings
-    from seglib.inference.predictor import predict_batch, shown
+    from seglib.inference.config import InferenceConfig
+    from seglib.inference.predictor import predict_batch, prepare_image
     from seglib.models.loading import load_model
     from seglib.models.registry import MODELS, ModelSpec
     from seglib.pipeline.run import run
@@ -35,12 +35,12 @@ __all__ = [
     "Comparison",
     "Evaluation",
     "Filters",
+    "InferenceConfig",
     "ModelSpec",
     "Resize",
     "RunOptions",
     "RunReport",
     "SegError",
-    "Settings",
     "Store",
     "class_distribution",
     "co_occurrence",
@@ -48,9 +48,9 @@ __all__ = [
     "load_model",
     "open",
     "predict_batch",
+    "prepare_image",
     "run",
     "select",
-    "shown",
 ]
 
 _MODULES = {
@@ -60,8 +60,8 @@ _MODULES = {
     **dict.fromkeys(("RunOptions", "RunReport"), "pipeline.session"),
     "load_model": "models.loading",
     "run": "pipeline.run",
-    **dict.fromkeys(("predict_batch", "shown"), "inference.predictor"),
-    "Settings": "inference.config",
+    **dict.fromkeys(("predict_batch", "prepare_image"), "inference.predictor"),
+    "InferenceConfig": "inference.config",
     "Comparison": "evaluation.comparison",
     "Evaluation": "evaluation.evaluation",
     "Resize": "data.resize",

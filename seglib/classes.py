@@ -27,13 +27,13 @@ PRESENT_SHARE = 0.005
 
 PALETTES: tuple[str, ...] = ("voc", "okabe-ito", "random")
 
-_LONGEST_NAME = 200
+_MAX_CLASS_NAME_LENGTH = 200
 
 _ANIMAL_LABELS = {"cat": "cat", "cats": "cat", "dog": "dog", "dogs": "dog"}
 
 # Okabe & Ito's colours (https://jfly.uni-koeln.de/color/) for the main classes. The others were found by search: no two
 # classes are closer than the closest two of Okabe & Ito's, for normal, protan, deutan and tritan vision.
-_SAFE_COLOURS = {
+_OKABE_ITO_COLOURS = {
     "background": 0x9AA0A6,
     "cat": 0x56B4E9,
     "dog": 0xE69F00,
@@ -58,14 +58,16 @@ _SAFE_COLOURS = {
 }
 
 
-def are_class_names(names: Sequence[object]) -> bool:
+def are_valid_class_names(names: Sequence[object]) -> bool:
     """Check for 1 to 255 unique names of 1 to 200 printable characters each.
 
     Names are used in column names, and their indices must fit a uint8 mask with 255 reserved for void.
     """
     return (
         0 < len(names) <= VOID
-        and all(isinstance(name, str) and name.isprintable() and 0 < len(name) <= _LONGEST_NAME for name in names)
+        and all(
+            isinstance(name, str) and name.isprintable() and 0 < len(name) <= _MAX_CLASS_NAME_LENGTH for name in names
+        )
         and len(set(names)) == len(names)
     )
 
@@ -85,13 +87,13 @@ def palette(name: str, classes: Sequence[str] = VOC_CLASSES) -> NDArray[np.uint8
     if kind == "voc" and not seed:
         return _voc_palette(len(classes))
     if kind == "okabe-ito" and not seed:
-        return _safe_palette(classes)
+        return _okabe_ito_palette(classes)
     if kind == "random":
-        return _random_palette(len(classes), _seed(seed))
+        return _random_palette(len(classes), _parse_seed(seed))
     raise UnknownName("palette", name, ("voc", "okabe-ito", "random", "random:SEED"))
 
 
-def _seed(text: str) -> int:
+def _parse_seed(text: str) -> int:
     if text and not text.isdecimal():
         raise UsageError(f"The seed of a random palette is a whole number, not {text!r}: for instance random:7.")
     return int(text or 0)
@@ -107,11 +109,13 @@ def _voc_palette(count: int) -> NDArray[np.uint8]:
     return colours
 
 
-def _safe_palette(classes: Sequence[str]) -> NDArray[np.uint8]:
+def _okabe_ito_palette(classes: Sequence[str]) -> NDArray[np.uint8]:
     """Known names have a fixed colour; other names take the unused colours in order."""
-    spare = [colour for name, colour in _SAFE_COLOURS.items() if name not in classes] or list(_SAFE_COLOURS.values())
-    unknown = [name for name in classes if name not in _SAFE_COLOURS]
-    colours = _SAFE_COLOURS | {name: spare[i % len(spare)] for i, name in enumerate(unknown)}
+    spare = [colour for name, colour in _OKABE_ITO_COLOURS.items() if name not in classes] or list(
+        _OKABE_ITO_COLOURS.values()
+    )
+    unknown = [name for name in classes if name not in _OKABE_ITO_COLOURS]
+    colours = _OKABE_ITO_COLOURS | {name: spare[i % len(spare)] for i, name in enumerate(unknown)}
     return np.array([[colours[n] >> 16, colours[n] >> 8 & 255, colours[n] & 255] for n in classes], np.uint8)
 
 

@@ -17,7 +17,7 @@ A message says what was expected, what was found, and what to do.
 
 from collections.abc import Iterable
 
-_LONGEST = 100  # characters of a name shown in a message
+_MAX_NAME_LENGTH = 100  # characters of a name shown in a message
 
 
 class SegError(Exception):
@@ -32,7 +32,7 @@ class UsageError(SegError):
 
 class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        shown = name if len(name) <= _LONGEST else name[:_LONGEST] + "…"
+        shown = name if len(name) <= _MAX_NAME_LENGTH else name[:_MAX_NAME_LENGTH] + "…"
         super().__init__(f"There is no {kind} {shown!r}; known are: {', '.join(known) or 'none yet'}.")
 
 
@@ -52,7 +52,7 @@ class StoreError(SegError):
     pass
 
 
-class Damaged(StoreError):
+class DamagedFileError(StoreError):
     pass
 
 
@@ -61,7 +61,9 @@ class TooManyFailures(SegError):
 
 
 class BadImage(Exception):
-    """An image that cannot be used. `reason` is a key of `data.image.REASONS`, `detail` one sentence without paths."""
+    """An image that cannot be used. `reason` is a key of `data.image.FAILURE_REASONS`, `detail` one sentence without
+    paths.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)  # both arguments, so that it can be unpickled from a worker process

@@ -70,7 +70,7 @@ COLOURS = {"background": (0, 0, 0), "cat": (255, 0, 0), "dog": (0, 255, 0), "per
 """The fake net sees these classes: a pixel is the class whose colour it has."""
 
 
-def imported(path: Path, *, top_only: bool = False) -> set[str]:
+def list_imports(path: Path, *, top_only: bool = False) -> set[str]:
     """Every dotted name that a file imports, at its top or (unless `top_only`) inside a function too."""
     tree = ast.parse(path.read_text())
     names: set[str] = set()

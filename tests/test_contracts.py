@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from seglib.cli import main
-from tests.conftest import ROOT, imported
+from tests.conftest import ROOT, list_imports
 
 LIBRARY = sorted(path for path in (ROOT / "seglib").rglob("*.py") if path != ROOT / "seglib" / "__init__.py")
 MODULES = sorted([*(ROOT / "seglib").rglob("*.py"), *(ROOT / "dashboard").rglob("*.py")])
@@ -22,7 +22,7 @@ def dotted(path) -> str:
 
 @pytest.mark.parametrize("path", LIBRARY, ids=dotted)
 def test_the_library_knows_no_dashboard(path):
-    roots = {name.split(".")[0] for name in imported(path)}
+    roots = {name.split(".")[0] for name in list_imports(path)}
     assert not roots & {"streamlit", "plotly", "dashboard"}
 
 
@@ -57,7 +57,7 @@ def test_decode_workers_do_not_import_torch():
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    top = main.parser()
+    top = main.build_parser()
     (choices,) = [a.choices for a in top._actions if isinstance(a, argparse._SubParsersAction)]
     return dict(choices)
 
@@ -69,7 +69,7 @@ def test_every_command_has_help_with_an_example_that_parses(name):
     assert example
     import shlex
 
-    assert main.parser().parse_args(shlex.split(example[1])).command
+    assert main.build_parser().parse_args(shlex.split(example[1])).command
     unexplained = {"what", "inputs", "precision", "device"}
     assert all(a.help or a.dest in unexplained or a.metavar == "DIR" for a in command._actions)
 
@@ -90,7 +90,7 @@ def test_every_seglib_command_of_the_documentation_parses():
     for line in found:
         arguments = shlex.split(line.split("python -m seglib", 1)[1], comments=True)
         if "--help" not in arguments:
-            main.parser().parse_args(arguments)
+            main.build_parser().parse_args(arguments)
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "m
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
 def test_nothing_from_outside_is_unpickled_or_run(path):
     """`torch.load` restricts itself to tensors where it is told so; `numpy.load` and pandas have doors of their own."""
-    assert not {name.split(".")[0] for name in imported(path)} & UNPICKLERS
+    assert not {name.split(".")[0] for name in list_imports(path)} & UNPICKLERS
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call):
             continue

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.theme import ACCENT, EQUAL, GRID, LINE_PX, NEUTRAL, bars, box_drawn_in, drawn, points
-from dashboard.formatting import interval, percent, photos, plain_html, signed, tenths
+from dashboard.charts.theme import ACCENT, DIAGONAL, GRID, LINE_PX, NEUTRAL, bars, box_selection, make_figure, points
+from dashboard.formatting import escape_html, interval, percent, percent_fixed, percentage_points, photo_count
 from seglib.masks.difference import CATEGORIES, ONLY_A, ONLY_B
-from seglib.metrics.bootstrap import Figure
+from seglib.metrics.bootstrap import Estimate
 
 A_COLOUR, B_COLOUR = CATEGORIES[ONLY_A].colour, CATEGORIES[ONLY_B].colour
-_SQUARE = ["square", "x_low", "x_high", "y_low", "y_high", "count"]
-_ZERO = {
+_SQUARE_COLUMNS = ["square", "x_low", "x_high", "y_low", "y_high", "count"]
+_ZERO_LINE = {
     "type": "line",
     **{"x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "y domain"},
     "line": {"color": NEUTRAL, "width": 1},
@@ -33,8 +33,8 @@ def shares(frame: pd.DataFrame, name: str, colour: str, *, height: int = 260) ->
     single = "x" in frame
     if single:
         x, y = frame["x"].tolist(), frame["y"].tolist()
-        told = [
-            [image_id, plain_html(path), percent(a), percent(b)]
+        customdata = [
+            [image_id, escape_html(path), percent(a), percent(b)]
             for image_id, path, a, b in zip(frame["image_id"], frame["path"], x, y, strict=True)
         ]
         hint = "%{customdata[1]}<br>A %{customdata[2]}, B %{customdata[3]}<extra></extra>"
@@ -42,46 +42,47 @@ def shares(frame: pd.DataFrame, name: str, colour: str, *, height: int = 260) ->
     else:
         x = ((frame["x_low"] + frame["x_high"]) / 2).tolist()
         y = ((frame["y_low"] + frame["y_high"]) / 2).tolist()
-        told = [
-            [str(square), photos(n), f"{percent(a)} to {percent(b)}", f"{percent(c)} to {percent(d)}"]
-            for square, a, b, c, d, n in frame[_SQUARE].itertuples(index=False)
+        customdata = [
+            [str(square), photo_count(n), f"{percent(a)} to {percent(b)}", f"{percent(c)} to {percent(d)}"]
+            for square, a, b, c, d, n in frame[_SQUARE_COLUMNS].itertuples(index=False)
         ]
         hint = "A %{customdata[2]}<br>B %{customdata[3]}<br>%{customdata[1]}<extra></extra>"
         strength = np.log1p(frame["count"].to_numpy("float64"))
         opacity = (0.2 + 0.8 * strength / strength.max(initial=1e-9)).tolist()
         marker = {"symbol": "square", "size": 8, "color": ACCENT, "opacity": opacity}
     horizontal, vertical = (
-        {"title": {"text": f"share of {plain_html(name)} in {run}", "standoff": 10}, **_SHARE_AXIS} for run in "AB"
+        {"title": {"text": f"share of {escape_html(name)} in {run}", "standoff": 10}, **_SHARE_AXIS} for run in "AB"
     )
-    return drawn(
-        [EQUAL, points(x=x, y=y, mode="markers", marker=marker, customdata=told, hovertemplate=hint)],
+    return make_figure(
+        [DIAGONAL, points(x=x, y=y, mode="markers", marker=marker, customdata=customdata, hovertemplate=hint)],
         height,
         top=8,
         bottom=44,
         xaxis=horizontal,
         yaxis=vertical,
-        **({} if single else box_drawn_in(ACCENT)),
+        **({} if single else box_selection(ACCENT)),
     )
 
 
-def area_differences(figures: Mapping[str, Figure]) -> go.Figure:
+def area_differences(figures: Mapping[str, Estimate]) -> go.Figure:
     """Draw the share in B minus that in A per class, over all pixels, with its interval; blue where A's is larger."""
     names = list(figures)
     values = [figure.value or 0.0 for figure in figures.values()]
     ends = [figure.interval or (value, value) for figure, value in zip(figures.values(), values, strict=True)]
     lengths = bars(
         x=[value * 100 for value in values],
-        y=[plain_html(name) for name in names],
+        y=[escape_html(name) for name in names],
         orientation="h",
         marker={"color": [B_COLOUR if value > 0 else A_COLOUR for value in values]},
-        error_x=_error([v * 100 for v in values], [(low * 100, high * 100) for low, high in ends]),
+        error_x=_error_bars([v * 100 for v in values], [(low * 100, high * 100) for low, high in ends]),
         customdata=[
-            [signed(value), f"{signed(low)} to {signed(high)}"] for value, (low, high) in zip(values, ends, strict=True)
+            [percentage_points(value), f"{percentage_points(low)} to {percentage_points(high)}"]
+            for value, (low, high) in zip(values, ends, strict=True)
         ],
         hovertemplate="%{y}: %{customdata[0]} percentage points<br>95 %: %{customdata[1]}<extra></extra>",
     )
     reach = max((abs(end) * 100 for pair in ends for end in pair), default=0) * 1.1 or 1
-    return drawn(
+    return make_figure(
         [lengths],
         LINE_PX * max(len(names), 1),
         bottom=52,
@@ -93,12 +94,18 @@ def area_differences(figures: Mapping[str, Figure]) -> go.Figure:
             "title": {"text": "percentage points of all pixels, B minus A", "standoff": 8},
         },
         yaxis={"autorange": "reversed", "ticksuffix": "  ", "type": "category"},
-        shapes=[_ZERO],
+        shapes=[_ZERO_LINE],
     )
 
 
-def worth(
-    costs: Sequence[float], names: Sequence[str], figures: Sequence[Figure], *, cost: str, merit: str, height: int = 250
+def cost_benefit(
+    costs: Sequence[float],
+    names: Sequence[str],
+    figures: Sequence[Estimate],
+    *,
+    cost: str,
+    merit: str,
+    height: int = 250,
 ) -> go.Figure:
     """Plot cost (x, logarithmic) against merit (y) with its interval, one point per run.
 
@@ -111,7 +118,7 @@ def worth(
         x=list(costs),
         y=values,
         mode="lines+markers+text" if len(names) < 7 else "lines+markers",
-        text=[plain_html(name) for name in names],
+        text=[escape_html(name) for name in names],
         textposition=["top right" if one**2 <= low * high else "top left" for one in costs],
         line={"color": NEUTRAL, "width": 1, "dash": "dot"},
         marker={
@@ -120,13 +127,13 @@ def worth(
             "symbol": ["circle" if one.interval else "circle-open" for one in figures],
             "line": {"color": ACCENT, "width": 2},
         },
-        error_y=_error(values, ends),
+        error_y=_error_bars(values, ends),
         customdata=[
-            [f"{one:,.3g}", tenths(value), interval(figure.interval)]
+            [f"{one:,.3g}", percent_fixed(value), interval(figure.interval)]
             for one, value, figure in zip(costs, values, figures, strict=True)
         ],
-        hovertemplate=f"%{{text}}<br>{plain_html(cost)}: %{{customdata[0]}}<br>{plain_html(merit)}: %{{customdata[1]}}"
-        "<br>95 %: %{customdata[2]}<extra></extra>",
+        hovertemplate=f"%{{text}}<br>{escape_html(cost)}: %{{customdata[0]}}<br>{escape_html(merit)}: "
+        "%{customdata[1]}<br>95 %: %{customdata[2]}<extra></extra>",
     )
     horizontal = {
         "type": "log",
@@ -147,10 +154,10 @@ def worth(
         "nticks": 6,
         "ticklabelstandoff": 4,
     }
-    return drawn([runs], height, top=8, bottom=48, xaxis=horizontal, yaxis=vertical)
+    return make_figure([runs], height, top=8, bottom=48, xaxis=horizontal, yaxis=vertical)
 
 
-def _error(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict[str, object]:
+def _error_bars(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict[str, object]:
     return {
         "type": "data",
         "symmetric": False,

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.theme import ACCENT, EQUAL, GRID, drawn, points
+from dashboard.charts.theme import ACCENT, DIAGONAL, GRID, make_figure, points
 
 HEIGHT = 300
-_LARGEST = 26
+_MAX_MARK_PX = 26
 """Largest diameter of a bin's mark in pixels."""
 
 
@@ -16,7 +16,7 @@ def reliability(curve: pd.DataFrame, unit: str) -> go.Figure:
     calibration.
     """
     there = curve[curve["n"] > 0]
-    size = 7 + (_LARGEST - 7) * np.sqrt(there["n"] / there["n"].max())
+    size = 7 + (_MAX_MARK_PX - 7) * np.sqrt(there["n"] / there["n"].max())
     bins = points(
         x=there["confidence"].tolist(),
         y=there["accuracy"].tolist(),
@@ -37,4 +37,4 @@ def reliability(curve: pd.DataFrame, unit: str) -> go.Figure:
         }
         for title in ("confidence", "accuracy")
     )
-    return drawn([EQUAL, bins], HEIGHT, top=8, bottom=44, xaxis=confidence, yaxis=accuracy)
+    return make_figure([DIAGONAL, bins], HEIGHT, top=8, bottom=44, xaxis=confidence, yaxis=accuracy)

@@ -11,33 +11,33 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.theme import (
+    _INVISIBLE,
     _LEGEND,
     _PATTERNS,
     _SHARE_AXIS,
-    _UNSEEN,
     ACCENT,
     GRID,
     LINE_PX,
-    MOST_CLASSES,
+    MAX_CLASSES,
     NEUTRAL,
     _count_axis,
-    _frame,
-    _ink,
+    _filter_rectangle,
     _pale,
+    _text_colour,
     bars,
-    box_drawn_in,
+    box_selection,
     class_colours,
-    drawn,
     main_classes,
+    make_figure,
     points,
 )
-from dashboard.formatting import count, named, percent, photos, plain_html, score
+from dashboard.formatting import count, display_name, escape_html, percent, photo_count, score
 from dashboard.state import crossfilter
 from seglib.classes import BACKGROUND
-from seglib.query.filters import MOST_COUNT, Filters
+from seglib.query.filters import MAX_COUNT, Filters
 
 
-def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> go.Figure:
+def class_distribution(distribution: pd.DataFrame, most: int = MAX_CLASSES) -> go.Figure:
     """Draw two bars per class from 0 to 100 %: a wide pale one for presence, a narrow solid one for mean share.
 
     In: the frame of `query.class_distribution`.
@@ -49,7 +49,7 @@ def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> 
         f"{percent(share)} in {count(there)} of {count(of)}" for share, there, of in zip(means, present, n, strict=True)
     ]
     own = [Filters({"present": (name,)}).encode() for name in names]
-    lines = [plain_html(name) for name in names]
+    lines = [escape_html(name) for name in names]
     shared = {"y": lines, "orientation": "h", "hoverinfo": "skip", "customdata": [[text] for text in own]}
     pale, solid = ([paint(colours[name]) for name in names] for paint in (_pale, str))
     hits = {
@@ -57,12 +57,12 @@ def class_distribution(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> 
         "y": lines,
         "orientation": "h",
         "width": 1,
-        "marker": {"color": _UNSEEN},
+        "marker": {"color": _INVISIBLE},
         "customdata": [list(entry) for entry in zip(own, means, present, n, strict=True)],
         "hovertemplate": "%{y}: mean share %{customdata[1]:.1%}<br>present in %{customdata[2]:,} of "
         "%{customdata[3]:,} photos<extra></extra>",
     }
-    return drawn(
+    return make_figure(
         [
             bars(x=presence, width=0.78, marker={"color": pale}, **shared),
             bars(x=means, width=0.36, marker={"color": solid}, **shared),
@@ -98,20 +98,20 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
         bars(
             x=part.tolist(),
             y=lines,
-            name=plain_html(name),
+            name=escape_html(name),
             orientation="h",
             marker={"color": colours[name]},
-            text=plain_html(name),
+            text=escape_html(name),
             textposition="inside",
             insidetextanchor="middle",
             textangle=0,
-            insidetextfont={"color": _ink(colours[name])},
+            insidetextfont={"color": _text_colour(colours[name])},
             customdata=own,
-            hovertemplate=f"%{{y}}<br>{plain_html(name)}: mean share %{{x:.1%}}<extra></extra>",
+            hovertemplate=f"%{{y}}<br>{escape_html(name)}: mean share %{{x:.1%}}<extra></extra>",
         )
         for name, part in parts.items()
     ]
-    return drawn(
+    return make_figure(
         traces,
         42 * max(len(means), 1) + 56,
         top=28,
@@ -155,18 +155,18 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
         span("median", "q3", 0.5, framed),
         span("q3", "high", 0.05, solid),
     ]
-    told = zip(_label_filters(spread), *([percent(v) for v in values] for values in quantiles.values()), strict=True)
+    texts = zip(_label_filters(spread), *([percent(v) for v in values] for values in quantiles.values()), strict=True)
     hits = bars(
         x=[1.0] * len(lines),
         y=lines,
         orientation="h",
         width=1,
-        marker={"color": _UNSEEN},
-        customdata=[list(entry) for entry in told],
+        marker={"color": _INVISIBLE},
+        customdata=[list(entry) for entry in texts],
         hovertemplate="%{y}<br>median %{customdata[3]}, mean %{customdata[6]}<br>half of the photos: "
         "%{customdata[2]} to %{customdata[4]}<br>nine tenths: %{customdata[1]} to %{customdata[5]}<extra></extra>",
     )
-    return drawn(
+    return make_figure(
         [*boxes, hits],
         42 * max(len(spread), 1) + 56,
         bottom=24,
@@ -189,7 +189,7 @@ def histogram(
     lows, highs, counts = (shown[name].tolist() for name in ("low", "high", "count"))
     middles = [(low + high) / 2 for low, high in zip(lows, highs, strict=True)]
     widths = [(high - low) * 0.92 for low, high in zip(lows, highs, strict=True)]
-    own = [crossfilter.bin_text(key, low, high) for low, high in zip(lows, highs, strict=True)]
+    own = [crossfilter.bin_filter(key, low, high) for low, high in zip(lows, highs, strict=True)]
     shown_bars = bars(
         x=middles,
         y=counts,
@@ -202,15 +202,15 @@ def histogram(
         x=middles,
         y=[max(counts, default=0) if n else 0 for n in counts],
         width=[width / 0.92 for width in widths],
-        marker={"color": _UNSEEN},
+        marker={"color": _INVISIBLE},
         customdata=[
-            [text, f"{write(low)} to {write(high)}", photos(n)]
+            [text, f"{write(low)} to {write(high)}", photo_count(n)]
             for text, low, high, n in zip(own, lows, highs, counts, strict=True)
         ],
         hovertemplate="%{customdata[1]}: %{customdata[2]}<extra></extra>",
     )
     axis = {"tickformat": ".0%", "range": [0, 1], "dtick": 0.2} if as_share else {"tickformat": ".2f", "nticks": 8}
-    return drawn(
+    return make_figure(
         [shown_bars, hits],
         height,
         bottom=32,
@@ -226,34 +226,34 @@ def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
     colours = class_colours([str(name) for name in counts.columns])
     largest = int(counts.to_numpy().max(initial=0))
     traces = []
-    for place, (name, found) in enumerate(counts.items()):
+    for place, (name, photos_per_number) in enumerate(counts.items()):
         at = [number - 0.4 + width * (place + 0.5) for number in counts.index]
         own = [Filters({f"blobs.{name}": _regions_range(n, last)}).encode() for n in counts.index]
         pattern = {"shape": _PATTERNS[place % len(_PATTERNS)], "fillmode": "overlay", "size": 7, "solidity": 0.2}
         shown = bars(
             x=at,
-            y=found.tolist(),
+            y=photos_per_number.tolist(),
             width=width * 0.92,
-            name=plain_html(str(name)),
+            name=escape_html(str(name)),
             marker={"color": colours[str(name)], "pattern": pattern},
             hoverinfo="skip",
             customdata=[[text] for text in own],
         )
         hits = bars(
             x=at,
-            y=[largest if n else 0 for n in found],
+            y=[largest if n else 0 for n in photos_per_number],
             width=width,
-            marker={"color": _UNSEEN},
+            marker={"color": _INVISIBLE},
             showlegend=False,
             customdata=[
-                [text, f"{plain_html(str(name))}: {_regions_text(number, last)}", photos(n)]
-                for text, number, n in zip(own, counts.index, found.tolist(), strict=True)
+                [text, f"{escape_html(str(name))}: {_regions_text(number, last)}", photo_count(n)]
+                for text, number, n in zip(own, counts.index, photos_per_number.tolist(), strict=True)
             ],
             hovertemplate="%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
         )
         traces += [shown, hits]
     texts = [f"{number} or more" if number == last else str(number) for number in counts.index]
-    return drawn(
+    return make_figure(
         traces,
         height - 28,
         top=28,
@@ -270,7 +270,7 @@ def squares(
     frame: pd.DataFrame,
     keys: tuple[str, str],
     titles: tuple[str, str],
-    present: Filters | None = None,
+    active: Filters | None = None,
     *,
     colour: str = ACCENT,
     unit: bool = True,
@@ -278,18 +278,18 @@ def squares(
 ) -> go.Figure:
     """Draw a 2-D histogram of photos over the two filters `keys`, with box selection; fuller squares are more opaque.
 
-    In: the frame of `query.density` (`unit`: measures of 0..1) or of `query.image_sizes` (whole pixels). `present`: the
+    In: the frame of `query.density` (`unit`: measures of 0..1) or of `query.image_sizes` (whole pixels). `active`: the
     chart's own filters, drawn as a frame.
     """
     counts = frame["count"].to_numpy("float64")
     strength = np.log1p(counts) / np.log1p(counts.max(initial=1.0))
-    told = [_square(keys, line, unit) for line in frame.itertuples(index=False)]
+    customdata = [_square_customdata(keys, line, unit) for line in frame.itertuples(index=False)]
     marks = points(
         x=((frame["x_low"] + frame["x_high"]) / 2).tolist(),
         y=((frame["y_low"] + frame["y_high"]) / 2).tolist(),
         mode="markers",
         marker={"symbol": "square", "size": 8, "color": colour, "opacity": (0.2 + 0.8 * strength).tolist()},
-        customdata=told,
+        customdata=customdata,
         hovertemplate=f"{titles[0]} %{{customdata[1]}}<br>{titles[1]} %{{customdata[2]}}"
         "<br>%{customdata[3]}<extra></extra>",
     )
@@ -304,15 +304,15 @@ def squares(
         }
         for title in titles
     )
-    return drawn(
+    return make_figure(
         [marks],
         height,
         top=8,
         bottom=44,
         xaxis=horizontal,
         yaxis=vertical,
-        shapes=[_frame(frame, keys, present)] if present else [],
-        **box_drawn_in(colour),
+        shapes=[_filter_rectangle(frame, keys, active)] if active else [],
+        **box_selection(colour),
     )
 
 
@@ -320,7 +320,7 @@ def squares(
 
 
 def _label_lines(n_of: "pd.Series[int]") -> list[str]:
-    return [f"{plain_html(named(str(label)))} n = {count(n)}" for label, n in n_of.items()]
+    return [f"{escape_html(display_name(str(label)))} n = {count(n)}" for label, n in n_of.items()]
 
 
 def _label_filters(frame: pd.DataFrame) -> list[str]:
@@ -328,7 +328,7 @@ def _label_filters(frame: pd.DataFrame) -> list[str]:
 
 
 def _regions_range(number: int, last: int) -> tuple[int, int]:
-    return number, MOST_COUNT if number == last else number
+    return number, MAX_COUNT if number == last else number
 
 
 def _regions_text(number: int, last: int) -> str:
@@ -336,11 +336,11 @@ def _regions_text(number: int, last: int) -> str:
     return text + (" or more" if number == last else "")
 
 
-def _square(keys: tuple[str, str], line: Any, unit: bool) -> list[str]:
+def _square_customdata(keys: tuple[str, str], line: Any, unit: bool) -> list[str]:
     """Return the custom data of a square: its filter, its two ranges as text, its number of photos."""
     spans = ((line.x_low, line.x_high), (line.y_low, line.y_high))
     if unit:
-        own = [crossfilter.bin_text(key, low, high) for key, (low, high) in zip(keys, spans, strict=True)]
+        own = [crossfilter.bin_filter(key, low, high) for key, (low, high) in zip(keys, spans, strict=True)]
         words = [
             " to ".join(percent(end) if key.startswith("share") else score(end) for end in span)
             for key, span in zip(keys, spans, strict=True)
@@ -348,4 +348,4 @@ def _square(keys: tuple[str, str], line: Any, unit: bool) -> list[str]:
     else:
         own = [Filters({key: (int(low), int(high))}).encode() for key, (low, high) in zip(keys, spans, strict=True)]
         words = [" to ".join(count(int(end)) for end in dict.fromkeys(span)) for span in spans]
-    return ["&".join(own), *words, photos(int(line.count))]
+    return ["&".join(own), *words, photo_count(int(line.count))]

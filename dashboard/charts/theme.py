@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.formatting import percent, photos, score
+from dashboard.formatting import percent, photo_count, score
 from dashboard.state import crossfilter
 from seglib.classes import palette
 from seglib.query.filters import Filters
@@ -14,18 +14,18 @@ from seglib.query.filters import Filters
 Figure = go.Figure
 
 
-Draw = Callable[[Filters], go.Figure]
+DrawChart = Callable[[Filters], go.Figure]
 """Draws a chart given its own filters: excluded marks are faded, or the selected range is framed."""
 
 
 PALETTE = "okabe-ito"
 
 
-MOST_CLASSES = 10
+MAX_CLASSES = 10
 """Maximum number of bars or squares in one chart; the chart states how many more there are."""
 
 
-CHECKED = False
+VALIDATE_FIGURES = False
 """Whether plotly validates every entry of a figure against its schema. Validation takes ten times as long as building
 the figure, so it is enabled only in the tests.
 """
@@ -41,7 +41,7 @@ ACCENT = "#4f7cf0"
 """Between the accents of the light and the dark theme, readable on both."""
 
 
-_UNSEEN = "rgba(128,128,128,0.003)"
+_INVISIBLE = "rgba(128,128,128,0.003)"
 """Colour of the invisible bars that enlarge the hit area of small ones; plotly skips fully transparent marks."""
 
 
@@ -52,7 +52,7 @@ _PATTERNS = ("", "/", "x", ".")
 LINE_PX = 26
 
 
-_FADED = 0.28
+_FADED_OPACITY = 0.28
 """Opacity of marks that are not selected."""
 
 
@@ -61,32 +61,34 @@ def class_colours(names: Sequence[str], colours: str = PALETTE) -> dict[str, str
     return {name: "#" + bytes(rgb).hex() for name, rgb in zip(names, palette(colours, names), strict=True)}
 
 
-def main_classes(distribution: pd.DataFrame, most: int = MOST_CLASSES) -> list[str]:
+def main_classes(distribution: pd.DataFrame, most: int = MAX_CLASSES) -> list[str]:
     """Return the classes to show: those present in a photo, by descending mean share, at most `most`."""
     there = distribution[distribution["present"] > 0].sort_values("mean_share", ascending=False, kind="stable")
     return [str(name) for name in there.index[:most]]
 
 
-def in_words(distribution: pd.DataFrame, most: int = 5) -> str:
+def describe_distribution(distribution: pd.DataFrame, most: int = 5) -> str:
     """Return `class_distribution` as text, for screen readers."""
     names = main_classes(distribution, most)
     return ", ".join(f"{name} {percent(float(distribution['mean_share'][name]))}" for name in names) or "no class"
 
 
-def fullest(bins: pd.DataFrame, *, as_share: bool = False) -> str:
+def describe_histogram(bins: pd.DataFrame, *, as_share: bool = False) -> str:
     """Return the fullest bin of `histogram` as text, for screen readers."""
     if not len(bins) or not bins["count"].max():
         return "No photo."
     low, high, most = (bins[name].iloc[int(bins["count"].argmax())] for name in ("low", "high", "count"))
     write = percent if as_share else score
-    return f"Most of them, {photos(int(most))}, at {write(low)} to {write(high)}."
+    return f"Most of them, {photo_count(int(most))}, at {write(low)} to {write(high)}."
 
 
-def marked(figure: go.Figure, present: Filters) -> go.Figure:
+def fade_unselected(figure: go.Figure, active: Filters) -> go.Figure:
     """Fade the marks whose photos the chart's own filters exclude."""
-    if present:
+    if active:
         for trace in figure.data:
-            opacity = [1 if crossfilter.marked(custom[0], present) else _FADED for custom in trace.customdata]
+            opacity = [
+                1 if crossfilter.is_selected(custom[0], active) else _FADED_OPACITY for custom in trace.customdata
+            ]
             trace.marker.opacity = opacity
     return figure
 
@@ -101,16 +103,18 @@ def points(**parts: Any) -> dict[str, Any]:
     return {"type": "scatter", **parts}
 
 
-EQUAL = points(x=[0, 1], y=[0, 1], mode="lines", line={"color": NEUTRAL, "width": 1, "dash": "dot"}, hoverinfo="skip")
+DIAGONAL = points(
+    x=[0, 1], y=[0, 1], mode="lines", line={"color": NEUTRAL, "width": 1, "dash": "dot"}, hoverinfo="skip"
+)
 """The diagonal on which both values are equal."""
 
 
-def box_drawn_in(colour: str) -> dict[str, Any]:
+def box_selection(colour: str) -> dict[str, Any]:
     """Return layout options for box selection with the pointer."""
     return {"dragmode": "select", "newselection": {"line": {"color": colour, "width": 2, "dash": "dot"}}}
 
 
-def drawn(
+def make_figure(
     traces: Sequence[Mapping[str, Any]], height: int, *, top: int = 4, bottom: int = 4, **layout: Any
 ) -> go.Figure:
     """Return a figure of `height` pixels plus the top and bottom margins."""
@@ -129,7 +133,7 @@ def drawn(
         "xaxis": {**axis, **layout.get("xaxis", {})},
         "yaxis": {**axis, **layout.get("yaxis", {})},
     }
-    return go.Figure({"data": list(traces), "layout": whole}, _validate=CHECKED)
+    return go.Figure({"data": list(traces), "layout": whole}, _validate=VALIDATE_FIGURES)
 
 
 _SHARE_AXIS = {"tickformat": ".0%", "range": [0, 1], "dtick": 0.2, "gridcolor": GRID}
@@ -146,13 +150,13 @@ _LEGEND = {
 }
 
 
-def _frame(frame: pd.DataFrame, keys: tuple[str, str], present: Filters) -> dict[str, Any]:
+def _filter_rectangle(frame: pd.DataFrame, keys: tuple[str, str], active: Filters) -> dict[str, Any]:
     """Return a rectangle around the filtered range; an axis without a filter spans all squares."""
     ends: dict[str, float] = {}
     for key, axis in zip(keys, "xy", strict=True):
         low, high = frame[f"{axis}_low"].min(), frame[f"{axis}_high"].max()
-        if key in present:
-            low, high = max(low, float(present[key][0])), min(high, float(present[key][1]))
+        if key in active:
+            low, high = max(low, float(active[key][0])), min(high, float(active[key][1]))
         ends |= {f"{axis}0": float(low), f"{axis}1": float(high)}
     return {"type": "rect", "line": {"color": NEUTRAL, "width": 2, "dash": "dot"}, **ends}
 
@@ -162,7 +166,7 @@ def _count_axis(counts: Sequence[int]) -> dict[str, Any]:
     return axis | ({"dtick": 1} if max(counts, default=0) <= 5 else {})  # only whole numbers of photos
 
 
-def _ink(colour: str) -> str:
+def _text_colour(colour: str) -> str:
     """Return black or white, whichever is easier to read on `#rrggbb` (relative luminance of WCAG 2)."""
     parts = [part / 255 for part in bytes.fromhex(colour.removeprefix("#"))]
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)

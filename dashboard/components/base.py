@@ -12,15 +12,15 @@ _HERE = Path(__file__).parent
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
-def _text(name: str) -> str:
+def _read_asset(name: str) -> str:
     return (_HERE / name).read_text("utf-8")
 
 
-def image_id_of(sent: object) -> str | None:
+def as_image_id(sent: object) -> str | None:
     """Return the value if it has the form of an image_id, else None."""
     return sent if isinstance(sent, str) and _IMAGE_ID.match(sent) else None
 
 
-def said(key: str, name: str) -> Any:
+def component_value(key: str, name: str) -> Any:
     """Return what a component sent; it comes from the browser, so it may be anything."""
     return dict(st.session_state.get(key) or {}).get(name)

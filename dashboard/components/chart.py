@@ -6,31 +6,33 @@ import streamlit as st
 
 from dashboard.charts.theme import Figure
 from dashboard.components import plotlyjs
-from dashboard.components.base import _text, said
-from dashboard.settings import own_address
+from dashboard.components.base import _read_asset, component_value
+from dashboard.settings import with_base_path
 
-_chart = st.components.v2.component("seglib_chart", js=_text("chart.js"), isolate_styles=False)  # plotly has styles
+_chart = st.components.v2.component(
+    "seglib_chart", js=_read_asset("chart.js"), isolate_styles=False
+)  # plotly has styles
 
 
 def chart(
     figure: Figure, *, alt: str, key: str, boxes: bool = False, on_marks: Callable[[], None] | None = None
 ) -> None:
-    """Draw a chart. `on_marks` is called after a click on a mark or, with `boxes`, a box selection; see `marks_of`."""
+    """Draw a chart. `on_marks` runs after a click on a mark or, with `boxes`, a box selection: see `read_marks`."""
     data = {
         "figure": figure.to_json(validate=False),
         "height": figure.layout.height,
         "alt": alt,
         "boxes": boxes,
         "listens": on_marks is not None,
-        "script": own_address(plotlyjs.address()),
+        "script": with_base_path(plotlyjs.address()),
     }
     _chart(key=key, data=data, on_marks_change=on_marks or (lambda: None))
 
 
-def marks_of(key: str) -> list[object] | None:
+def read_marks(key: str) -> list[object] | None:
     """Return the data of the marks selected in the chart `key`, in a callback; empty after a double click.
 
     None if the message is malformed. The data comes from the browser and is not validated.
     """
-    marks = said(key, "marks")
+    marks = component_value(key, "marks")
     return marks if isinstance(marks, list) else None

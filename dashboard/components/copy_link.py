@@ -2,9 +2,11 @@
 
 import streamlit as st
 
-from dashboard.components.base import _text
+from dashboard.components.base import _read_asset
 
-_copy_link = st.components.v2.component("seglib_copy_link", css=_text("copy_link.css"), js=_text("copy_link.js"))
+_copy_link = st.components.v2.component(
+    "seglib_copy_link", css=_read_asset("copy_link.css"), js=_read_asset("copy_link.js")
+)
 
 
 def copy_link(command: str, *, key: str) -> None:

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 
 import streamlit as st
 
-from dashboard.components.base import _text, image_id_of, said
+from dashboard.components.base import _read_asset, as_image_id, component_value
 
-_gallery = st.components.v2.component("seglib_gallery", css=_text("gallery.css"), js=_text("gallery.js"))
+_gallery = st.components.v2.component("seglib_gallery", css=_read_asset("gallery.css"), js=_read_asset("gallery.js"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tile:
+class GalleryTile:
     """One photo of the gallery; texts are shown as plain text."""
 
     id: str
@@ -45,7 +45,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Look:
+class GalleryLook:
     """How all tiles are drawn; the browser applies changes by itself."""
 
     overlay: bool
@@ -54,7 +54,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Picked:
+class PickState:
     """The picked photos, as sent to the gallery."""
 
     n: int
@@ -66,10 +66,10 @@ class Picked:
 
 
 def gallery(
-    tiles: Sequence[Tile],
+    tiles: Sequence[GalleryTile],
     legend: Sequence[tuple[str, str]],
-    look: Look,
-    picked: Picked,
+    look: GalleryLook,
+    picked: PickState,
     *,
     total: int,
     sizes: tuple[int, int],
@@ -84,9 +84,9 @@ def gallery(
 
     `grey`: mute the photos, so that the masks on them stand out.
 
-    `on_look` is called when overlay, opacity or size change (see `look_of`), `on_picks` when photos are picked or
-    unpicked (see `picks_of`), `on_all` when the visitor picks all of `total`, `on_open` after a click on a tile with a
-    page (see `opened_of`).
+    `on_look` is called when overlay, opacity or size change (see `read_look`), `on_picks` when photos are picked or
+    unpicked (see `read_picks`), `on_all` when the visitor picks all of `total`, `on_open` after a click on a tile with
+    a page (see `read_opened_id`).
     """
     data = {
         "tiles": [asdict(tile) for tile in tiles],
@@ -107,22 +107,22 @@ def gallery(
     )
 
 
-def look_of(key: str) -> Look | None:
+def read_look(key: str) -> GalleryLook | None:
     """Return the look sent by the gallery `key`, in a callback; None if it is malformed."""
-    look = said(key, "look")
+    look = component_value(key, "look")
     try:
-        return Look(bool(look["overlay"]), int(look["opacity"]), int(look["size"]))
+        return GalleryLook(bool(look["overlay"]), int(look["opacity"]), int(look["size"]))
     except (TypeError, KeyError, ValueError, OverflowError):
         return None
 
 
-def picks_of(key: str) -> tuple[int, list[object] | None, list[object]] | None:
+def read_picks(key: str) -> tuple[int, list[object] | None, list[object]] | None:
     """Return the picks sent by the gallery `key`, in a callback: message number, ids shown, ids picked among them.
 
     If the ids shown are None, all picks are to be cleared. Returns None if the message is malformed; ids are not
     checked.
     """
-    picks = said(key, "picks")
+    picks = component_value(key, "picks")
     try:
         n = int(picks["n"])
         return (n, None, []) if picks.get("none") is True else (n, list(picks["shown"]), list(picks["picked"]))
@@ -130,6 +130,6 @@ def picks_of(key: str) -> tuple[int, list[object] | None, list[object]] | None:
         return None
 
 
-def opened_of(key: str) -> str | None:
+def read_opened_id(key: str) -> str | None:
     """Return the id of the tile clicked in the gallery `key`, in a callback."""
-    return image_id_of(said(key, "open"))
+    return as_image_id(component_value(key, "open"))

@@ -9,44 +9,44 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.formatting import plain_html, plain_markdown
+from dashboard.formatting import escape_html, escape_markdown
 from dashboard.state import session
-from dashboard.state.view import chip
+from dashboard.state.view import describe_filter
 from seglib.query.filters import Filters
 
 _STYLE = Path(__file__).parents[1] / "style.css"
 
 
-def style() -> None:
+def load_style() -> None:
     st.html(_STYLE)
 
 
-def failure(title: str, sentence: str, to: str = "") -> None:
+def failure_page(title: str, sentence: str, to: str = "") -> None:
     """Show why a page cannot be shown, or not completely, with a button to the page where that can be fixed."""
-    if not session.has_head():
+    if not session.heading_drawn():
         with heading(title):
             pass
-    st.error(plain_markdown(sentence))
+    st.error(escape_markdown(sentence))
     if to:
-        _go(to)
+        _page_button(to)
 
 
-def nothing(title: str, sentence: str, to: str) -> None:
+def empty_page(title: str, sentence: str, to: str) -> None:
     """Show an empty page with what to do next and a button to the page where it is done."""
     with heading(title):
         pass
-    st.info(plain_markdown(sentence))
-    _go(to)
+    st.info(escape_markdown(sentence))
+    _page_button(to)
 
 
-def _go(to: str) -> None:
+def _page_button(to: str) -> None:
     st.button(f"Go to {to}", key="go", type="primary", on_click=session.open_page, args=(to, Filters()))
 
 
-def tell(notes: Sequence[str]) -> None:
+def show_notes(notes: Sequence[str]) -> None:
     """Show notes, such as which parts of a link were ignored, as a warning."""
     if notes:
-        st.warning("  \n".join(plain_markdown(note) for note in notes))
+        st.warning("  \n".join(escape_markdown(note) for note in notes))
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def heading(title: str) -> Iterator[None]:
     """Row with the page's title; elements drawn inside are placed to its right."""
     with st.container(horizontal=True, vertical_alignment="center", key="heading"):
         st.title(title, anchor=False, width="stretch")
-        session.head()
+        session.mark_heading_drawn()
         yield
 
 
@@ -67,43 +67,43 @@ def chips(filters: Filters) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="chips"):
         for key, value in filters.items():
             st.button(
-                f"{plain_markdown(chip(key, value))} :material/close:",
+                f"{escape_markdown(describe_filter(key, value))} :material/close:",
                 key=f"chip:{key}",
                 help="Remove this filter",
                 on_click=session.set_filters,
-                args=(filters.replaced(key, None),),
+                args=(filters.replace(key, None),),
             )
         if filters:
             st.button("Clear all", key="clear", type="tertiary", on_click=session.set_filters, args=(Filters(),))
 
 
-def figures(values: Sequence[tuple[str, str]]) -> None:
+def key_numbers(values: Sequence[tuple[str, str]]) -> None:
     """Draw large numbers, each with its meaning below it."""
     cards = "".join(
-        f"<div><dt>{plain_html(meaning)}</dt><dd>{plain_html(value)}</dd></div>" for value, meaning in values
+        f"<div><dt>{escape_html(meaning)}</dt><dd>{escape_html(value)}</dd></div>" for value, meaning in values
     )
     st.html(f"<dl class='figures'>{cards}</dl>")
 
 
 def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
     """Draw a list entry: its title, and small figures aligned in columns across entries."""
-    cells = "".join(f"<div><dd>{plain_html(value)}</dd><dt>{plain_html(word)}</dt></div>" for value, word in values)
-    said = f"<span>{plain_html(note)}</span>" if note else ""
-    st.html(f"<div class='facts'><h3>{plain_html(title)}{said}</h3><dl>{cells}</dl></div>")
+    cells = "".join(f"<div><dd>{escape_html(value)}</dd><dt>{escape_html(word)}</dt></div>" for value, word in values)
+    note_html = f"<span>{escape_html(note)}</span>" if note else ""
+    st.html(f"<div class='facts'><h3>{escape_html(title)}{note_html}</h3><dl>{cells}</dl></div>")
 
 
-def grid(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def html_table(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Draw a small table whose first column holds row headers. `groups`: (title, column span) of header groups, or
     empty.
     """
-    above = "".join(f"<th scope='colgroup' colspan='{wide}'>{plain_html(title)}</th>" for title, wide in groups)
-    below = "".join(f"<th scope='col'>{plain_html(title)}</th>" for title in head)
+    above = "".join(f"<th scope='colgroup' colspan='{wide}'>{escape_html(title)}</th>" for title, wide in groups)
+    below = "".join(f"<th scope='col'>{escape_html(title)}</th>" for title in head)
     lines = "".join(
-        f"<tr><th scope='row'>{plain_html(first)}</th>{''.join(f'<td>{plain_html(text)}</td>' for text in rest)}</tr>"
+        f"<tr><th scope='row'>{escape_html(first)}</th>{''.join(f'<td>{escape_html(text)}</td>' for text in rest)}</tr>"
         for first, *rest in rows
     )
     tops = "".join(f"<tr>{cells}</tr>" for cells in (above, below) if cells)
-    name = plain_html(f"Table: {', '.join(filter(None, head)) or 'figures'}")
+    name = escape_html(f"Table: {', '.join(filter(None, head)) or 'figures'}")
     table = f"<table><thead>{tops}</thead><tbody>{lines}</tbody></table>"
     st.html(f"<div class='grid' tabindex='0' role='group' aria-label='{name}'>{table}</div>")  # it may scroll sideways
 
@@ -112,21 +112,21 @@ def grid(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Sequence[
 def card(title: str, note: str = "", *, stretch: bool = True) -> Iterator[None]:
     """Framed section with a title and an explanatory note."""
     with st.container(border=True, height="stretch" if stretch else "content"):
-        said = f"<span>{plain_html(note)}</span>" if note else ""
-        st.html(f"<h2 class='card-title'>{plain_html(title)}{said}</h2>")
+        note_html = f"<span>{escape_html(note)}</span>" if note else ""
+        st.html(f"<h2 class='card-title'>{escape_html(title)}{note_html}</h2>")
         yield
 
 
 def remark(text: str) -> None:
-    st.caption(plain_markdown(text))
+    st.caption(escape_markdown(text))
 
 
 def remarks(texts: Sequence[str]) -> None:
     """Draw several captions, one per line; nothing if there are none."""
     if texts:
-        st.caption("  \n".join(plain_markdown(text) for text in texts))
+        st.caption("  \n".join(escape_markdown(text) for text in texts))
 
 
-def line(text: str) -> None:
+def entry_title(text: str) -> None:
     """Draw the name of a list entry."""
-    st.markdown(f"**{plain_markdown(text)}**")
+    st.markdown(f"**{escape_markdown(text)}**")

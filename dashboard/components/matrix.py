@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 
 import streamlit as st
 
-from dashboard.components.base import _text, said
+from dashboard.components.base import _read_asset, component_value
 
-_matrix = st.components.v2.component("seglib_matrix", css=_text("matrix.css"), js=_text("matrix.js"))
+_matrix = st.components.v2.component("seglib_matrix", css=_read_asset("matrix.css"), js=_read_asset("matrix.js"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class MatrixCell:
     value: int
     text: str = ""
     """Displayed text; empty: the value itself."""
@@ -27,12 +27,12 @@ class Cell:
 def matrix(
     corner: str,
     columns: Sequence[str],
-    rows: Sequence[tuple[str, Sequence[Cell]]],
+    rows: Sequence[tuple[str, Sequence[MatrixCell]]],
     *,
     key: str,
     on_cell: Callable[[], None],
 ) -> None:
-    """Draw a table of numbers; cells above 0 are buttons. `on_cell` is called after a click (see `cell_of`)."""
+    """Draw a table of numbers; cells above 0 are buttons. `on_cell` is called after a click (see `read_cell`)."""
     data = {
         "corner": corner,
         "columns": list(columns),
@@ -41,11 +41,11 @@ def matrix(
     _matrix(key=key, data=data, on_cell_change=on_cell)
 
 
-def cell_of(key: str, rows: int, columns: int) -> tuple[int, int] | None:
+def read_cell(key: str, rows: int, columns: int) -> tuple[int, int] | None:
     """Return (row, column) of the cell clicked in the matrix `key` of this size, in a callback; None if it is
     malformed.
     """
-    cell = said(key, "cell")
+    cell = component_value(key, "cell")
     try:
         row, column = int(cell["row"]), int(cell["column"])
     except (TypeError, KeyError, ValueError, OverflowError):

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import streamlit as st
 
 from dashboard.components import plotlyjs
-from dashboard.components.base import _text
-from dashboard.settings import own_address
+from dashboard.components.base import _read_asset
+from dashboard.settings import with_base_path
 
-_drawn = st.components.v2.component("seglib_drawn", js=_text("ready_signal.js"))
+_ready_signal = st.components.v2.component("seglib_drawn", js=_read_asset("ready_signal.js"))
 
 
-def drawn(*, key: str, on_drawn: Callable[[], None]) -> None:
-    """Call `on_drawn` once the images in view have loaded; shows nothing."""
-    _drawn(key=key, data={"script": own_address(plotlyjs.address())}, height=1, on_drawn_change=on_drawn)
+def ready_signal(*, key: str, on_ready: Callable[[], None]) -> None:
+    """Call `on_ready` once the images in view have loaded; shows nothing."""
+    _ready_signal(key=key, data={"script": with_base_path(plotlyjs.address())}, height=1, on_drawn_change=on_ready)

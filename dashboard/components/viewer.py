@@ -12,8 +12,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components.base import image_id_of, said
-from dashboard.state.view import DIFFERENCES
+from dashboard.components.base import as_image_id, component_value
+from dashboard.state.view import DIFFERENCE_MODES
 from seglib.masks.difference import CATEGORIES
 
 _HERE = Path(__file__).parent
@@ -28,7 +28,7 @@ _viewer = st.components.v2.component(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class ViewerImage:
     """One photo and its masks from each run; texts are shown as plain text."""
 
     image_id: str
@@ -47,7 +47,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunShown:
+class ViewerRun:
     run: str
     title: str
     names: tuple[str, ...]
@@ -64,11 +64,11 @@ class ViewerLook:
     names: bool
     hidden: tuple[str, ...]
     difference: str = ""
-    """One of `DIFFERENCES`: how the first two runs, A and B, are shown."""
+    """One of `DIFFERENCE_MODES`: how the first two runs, A and B, are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ListPosition:
     """Position of the image in the visitor's list."""
 
     position: int | None
@@ -77,20 +77,20 @@ class Place:
 
 
 def viewer(
-    pictures: Sequence[Picture],
+    pictures: Sequence[ViewerImage],
     shown: int,
-    runs: Sequence[RunShown],
-    place: Place,
+    runs: Sequence[ViewerRun],
+    place: ListPosition,
     look: ViewerLook,
     *,
     usual_opacity: int,
     key: str,
-    on_go: Callable[[], None],
+    on_navigate: Callable[[], None],
 ) -> None:
     """Draw `pictures[shown]`; its neighbours in the list are sent along, so that the next one appears at once.
 
-    `on_go` is called when the visitor moves to another image (see `went`). The opacity is written to the URL unless it
-    equals `usual_opacity`.
+    `on_navigate` is called when the visitor moves to another image (see `read_navigation`). The opacity is written to
+    the URL unless it equals `usual_opacity`.
     """
     data = {
         "pictures": [asdict(picture) for picture in pictures],
@@ -101,25 +101,25 @@ def viewer(
         "usual_opacity": usual_opacity,
         "categories": [asdict(category) for category in CATEGORIES],
     }
-    _viewer(key=key, data=data, on_go_change=on_go)
+    _viewer(key=key, data=data, on_go_change=on_navigate)
 
 
-def went(key: str) -> tuple[str, ViewerLook] | None:
+def read_navigation(key: str) -> tuple[str, ViewerLook] | None:
     """Return the image_id and the look sent by the viewer `key`, in a callback; None if they are malformed."""
-    go = said(key, "go")
+    go = component_value(key, "go")
     try:
-        image_id, look = image_id_of(go["image"]), _look_of(go["look"])
+        image_id, look = as_image_id(go["image"]), _parse_look(go["look"])
     except (TypeError, KeyError, ValueError, OverflowError):
         return None
     return (image_id, look) if image_id else None
 
 
-def _look_of(sent: Any) -> ViewerLook:
+def _parse_look(sent: Any) -> ViewerLook:
     hidden = sent["hidden"]
     if not isinstance(hidden, list) or not all(isinstance(name, str) and name for name in hidden):
         raise ValueError("class names are expected")
-    if sent["difference"] not in DIFFERENCES:
-        raise ValueError(f"known are {DIFFERENCES}")
+    if sent["difference"] not in DIFFERENCE_MODES:
+        raise ValueError(f"known are {DIFFERENCE_MODES}")
     return ViewerLook(
         overlay=bool(sent["overlay"]),
         opacity=min(100, max(0, int(sent["opacity"]))),

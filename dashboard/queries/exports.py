@@ -12,12 +12,12 @@ from seglib.query.filters import Filters
 from seglib.store.store import Store
 
 
-def exported_picks(path: Path, run: str, picks: Picks) -> bytes:
+def export_picks(path: Path, run: str, picks: Picks) -> bytes:
     """Return the statistics of the picked photos as CSV, read from the store now (not cached)."""
     return export.csv_bytes(export.stats_frame(Store(path), [run], image_ids=pd.Series(picks.ids, dtype="str")))
 
 
-def exported(path: Path, run: str, filters: Filters, kind: str) -> bytes:
+def export_rows(path: Path, run: str, filters: Filters, kind: str) -> bytes:
     """Return the output of `seglib export stats --run RUN --where FILTERS`, read from the store now (not cached)."""
     frame = export.stats_frame(Store(path), [run], filters)
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)

@@ -1,8 +1,8 @@
 """Cached queries on the photos of a run.
 
-They take a `Source` (store, its version, run) and an encoded filter and return mostly small frames. Caches are keyed by
-these few strings, never by frames; the store's version changes with its files, so a run in progress is picked up at the
-next rerun. Frames are shared between visitors and must not be modified.
+They take a `RunSource` (store, its version, run) and an encoded filter and return mostly small frames. Caches are keyed
+by these few strings, never by frames; the store's version changes with its files, so a run in progress is picked up at
+the next rerun. Frames are shared between visitors and must not be modified.
 """
 
 from collections.abc import Callable, Collection
@@ -14,23 +14,32 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.queries.source import HASHES, Source, sentence
-from dashboard.state.crossfilter import apart
+from dashboard.queries.source import HASHES, RunSource, error_message
+from dashboard.state.crossfilter import without_keys
 from dashboard.state.picked_photos import Picks
 from dashboard.state.view import View
 from seglib.classes import BACKGROUND
 from seglib.errors import StoreError
 from seglib.masks import statistics
-from seglib.masks.statistics import MEASURES, share_column
+from seglib.masks.statistics import CONFIDENCE_COLUMNS, share_column
 from seglib.query import columns, histograms
-from seglib.query.filters import FILTERS, Choice, Count, Filters, Tagged, Value, entry_of, passing
+from seglib.query.filters import (
+    FILTERS,
+    ChoiceFilter,
+    CountFilter,
+    Filters,
+    FilterValue,
+    TagFilter,
+    find_filter,
+    passes_filter,
+)
 from seglib.query.statistics import (
-    PER_CLASS,
+    CLASS_COLUMNS,
     class_distribution,
     co_occurrence,
     folder_vs_animal,
     key_figures,
-    ordered,
+    sort_positions,
 )
 from seglib.store import tags
 from seglib.store.records import Run
@@ -39,7 +48,10 @@ from seglib.store.store import Store
 MEASURE_BINS = 50
 """Number of bins over a measure's full range; most runs fill only a few of them."""
 
-_FIRST, _LAST = ["path", "label", "animal", "dominant", *MEASURES], ["width", "height", "split", "dataset"]
+_FIRST_COLUMNS, _LAST_COLUMNS = (
+    ["path", "label", "animal", "dominant", *CONFIDENCE_COLUMNS],
+    ["width", "height", "split", "dataset"],
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Selection:
 
     store: Store
     run: Run
-    source: Source
+    source: RunSource
     view: View
     focus: str
     """The class in focus; empty if the run contains no classes."""
@@ -63,151 +75,153 @@ class Selection:
 
     def answer(self, question: str, name: str = "", *, own: Collection[str] = ()) -> Any:
         """Answer a question over the photos that pass all filters except `own`, the chart's own ones."""
-        return answer(self.source, apart(self.filters, own), question, name)
+        return answer(self.source, without_keys(self.filters, own), question, name)
 
 
-def failures(source: Source) -> pd.DataFrame:
+def failures(source: RunSource) -> pd.DataFrame:
     """Return the files that could not be read: dataset, path, label, reason, detail."""
-    return _failures(source.untagged())
+    return _failures(source.without_tags())
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
-def _failures(source: Source) -> pd.DataFrame:
+def _failures(source: RunSource) -> pd.DataFrame:
     return source.store().failures()
 
 
-def table(source: Source) -> pd.DataFrame:
+def table(source: RunSource) -> pd.DataFrame:
     """Return all rows of the run with file size and time, without tags; must not be modified."""
-    return _table(source.untagged())
+    return _table(source.without_tags())
 
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the store", hash_funcs=HASHES)
-def _table(source: Source) -> pd.DataFrame:
+def _table(source: RunSource) -> pd.DataFrame:
     return source.store().table([source.run], with_tags=False, with_scan=True)
 
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
-def _tagged(source: Source) -> pd.DataFrame:
+def _table_with_tags(source: RunSource) -> pd.DataFrame:
     """Return the same rows with their tags; all other columns are shared with `table`."""
     return with_tags(source, table(source))
 
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
-def _tags(source: Source) -> pd.Series:
-    return tags.tags_of(source.store())
+def _tags(source: RunSource) -> pd.Series:
+    return tags.tags_by_image(source.store())
 
 
-def with_tags(source: Source, rows: pd.DataFrame) -> pd.DataFrame:
+def with_tags(source: RunSource, rows: pd.DataFrame) -> pd.DataFrame:
     """Return these rows with a `tags` column."""
-    return rows.assign(tags=tags.column(_tags(source), rows["image_id"]))
+    return rows.assign(tags=tags.align_tags(_tags(source), rows["image_id"]))
 
 
-def classes(source: Source) -> list[str]:
+def classes(source: RunSource) -> list[str]:
     return columns.classes_of(table(source))
 
 
-def total(source: Source) -> int:
+def total_images(source: RunSource) -> int:
     """Return the number of photos in the run, ignoring filters."""
     return len(table(source))
 
 
-def options(source: Source, key: str) -> dict[str, int]:
+def options(source: RunSource, key: str) -> dict[str, int]:
     """Return value -> photos of the whole run for a filter with choices; a missing value is the empty string."""
-    if isinstance(FILTERS[key], Tagged):
+    if isinstance(FILTERS[key], TagFilter):
         return _tag_options(source)
-    return _options(source.untagged(), key)
+    return _options(source.without_tags(), key)
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
-def _tag_options(source: Source) -> dict[str, int]:
-    return tags.counts(_tagged(source)["tags"])
+def _tag_options(source: RunSource) -> dict[str, int]:
+    return tags.count_tags(_table_with_tags(source)["tags"])
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
-def _options(source: Source, key: str) -> dict[str, int]:
+def _options(source: RunSource, key: str) -> dict[str, int]:
     frame = table(source)
     entry = FILTERS[key]
-    if not isinstance(entry, Choice):  # the choices are the classes present
-        return {n: found for n in columns.classes_of(frame) if (found := int(columns.present(frame, n).sum()))}
+    if not isinstance(entry, ChoiceFilter):  # the choices are the classes present
+        return {n: number for n in columns.classes_of(frame) if (number := int(columns.is_present(frame, n).sum()))}
     column = entry.column(frame).astype("object")
     counts = column.where(column.notna(), "").value_counts()
     return {str(value): int(found) for value, found in counts.sort_index().items()}
 
 
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs=HASHES)
-def extent(source: Source, key: str) -> tuple[int, int]:
+def value_range(source: RunSource, key: str) -> tuple[int, int]:
     """Return the minimum and maximum in the run for an integer filter; (0, 0) if there are no values."""
-    (entry, name), frame = entry_of(key), table(source)
-    found = columns.numbers(entry.column(frame) if isinstance(entry, Count) else columns.blobs(frame, name))
-    found = found[~np.isnan(found)]
-    return (int(found.min()), int(found.max())) if len(found) else (0, 0)
+    (entry, name), frame = find_filter(key), table(source)
+    numbers = columns.to_float64(
+        entry.column(frame) if isinstance(entry, CountFilter) else columns.class_blobs(frame, name)
+    )
+    numbers = numbers[~np.isnan(numbers)]
+    return (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
 
 
-def selected(source: Source, filters: Filters) -> NDArray[np.intp]:
+def selected_positions(source: RunSource, filters: Filters) -> NDArray[np.intp]:
     """Return the positions in the run's table of the photos that pass the filters, in table order."""
-    return _selected(source.regarding(filters), filters)
+    return _selected_positions(source.for_filters(filters), filters)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False, hash_funcs=HASHES)
-def _selected(source: Source, filters: Filters) -> NDArray[np.intp]:
-    return np.flatnonzero(_keeps(source, filters))
+def _selected_positions(source: RunSource, filters: Filters) -> NDArray[np.intp]:
+    return np.flatnonzero(_passes_all(source, filters))
 
 
-def _keeps(source: Source, filters: Filters) -> NDArray[np.bool_]:
+def _passes_all(source: RunSource, filters: Filters) -> NDArray[np.bool_]:
     """Return a bool mask of shape (rows of the run,): True for rows that pass every filter."""
-    keep = np.ones(total(source), bool)
+    keep = np.ones(total_images(source), bool)
     for key, value in filters.items():
-        keep &= _passing(source if key == "tag" else source.untagged(), key, value)
+        keep &= _passes_filter(source if key == "tag" else source.without_tags(), key, value)
     return keep
 
 
 @st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=HASHES)
-def _passing(source: Source, key: str, value: Value) -> NDArray[np.bool_]:
+def _passes_filter(source: RunSource, key: str, value: FilterValue) -> NDArray[np.bool_]:
     """Apply a single filter, cached separately so that changing one does not recompute the others."""
-    return passing(_tagged(source) if key == "tag" else table(source), key, value)
+    return passes_filter(_table_with_tags(source) if key == "tag" else table(source), key, value)
 
 
-def positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+def sorted_positions(source: RunSource, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
     """Return the same positions, sorted; `name` is the class for sorting by share."""
-    return _positions(source.regarding(filters), filters, sort, name)
+    return _sorted_positions(source.for_filters(filters), filters, sort, name)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False, hash_funcs=HASHES)
-def _positions(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+def _sorted_positions(source: RunSource, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
     if sort == "path":  # already in table order
-        return selected(source, filters)
-    order = _order(source.untagged(), sort, name if sort.removeprefix("-") in PER_CLASS else "")
-    chosen: NDArray[np.intp] = order[_keeps(source, filters)[order]]
+        return selected_positions(source, filters)
+    order = _sort_order(source.without_tags(), sort, name if sort.removeprefix("-") in CLASS_COLUMNS else "")
+    chosen: NDArray[np.intp] = order[_passes_all(source, filters)[order]]
     return chosen
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
-def _order(source: Source, sort: str, name: str) -> NDArray[np.intp]:
+def _sort_order(source: RunSource, sort: str, name: str) -> NDArray[np.intp]:
     """Return the sorted positions of all photos of the run, so that any selection of them is sorted too."""
     descending, column = sort.startswith("-"), sort.removeprefix("-")
-    return ordered(table(source), column, descending=descending, name=name)
+    return sort_positions(table(source), column, descending=descending, name=name)
 
 
-def pictures(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+def unique_positions(source: RunSource, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
     """Return the same sorted positions, keeping only the first of identical files, for the viewer."""
-    return _pictures(source.regarding(filters), filters, sort, name)
+    return _unique_positions(source.for_filters(filters), filters, sort, name)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
-def _pictures(source: Source, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
-    chosen = positions(source, filters, sort, name)
+def _unique_positions(source: RunSource, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+    chosen = sorted_positions(source, filters, sort, name)
     repeated = table(source)["image_id"].iloc[chosen].duplicated().to_numpy()
     return chosen[~repeated] if repeated.any() else chosen
 
 
-def files_of(source: Source, image_id: str) -> NDArray[np.intp]:
+def positions_of_image(source: RunSource, image_id: str) -> NDArray[np.intp]:
     """Return the positions in the run's table of the files with this content."""
     return np.flatnonzero((table(source)["image_id"] == image_id).to_numpy())
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
-def figures_of(source: Source, image_id: str) -> dict[str, object] | None:
-    """Return the run's statistics for one image, like `stats.row`; None if it has no mask of it.
+def image_statistics(source: RunSource, image_id: str) -> dict[str, object] | None:
+    """Return the run's statistics for one image, like `statistics.stats_row`; None if it has no mask of it.
 
     Computed from the mask, which avoids loading the whole table of another run. `damage` explains why
     measures cannot be read.
@@ -219,60 +233,62 @@ def figures_of(source: Source, image_id: str) -> dict[str, object] | None:
     except StoreError:
         return None
     try:
-        measured = store.measures(run, [image_id])[[*MEASURES]].astype("float64").to_numpy()
+        measured = store.confidence_stats(run, [image_id])[[*CONFIDENCE_COLUMNS]].astype("float64").to_numpy()
     except StoreError as error:  # a damaged part makes the measures unavailable, not the mask
-        return statistics.row(mask, run.classes, None) | {"damage": sentence(error)}
+        return statistics.stats_row(mask, run.classes, None) | {"damage": error_message(error)}
     known = len(measured) > 0 and not np.isnan(measured).any()
-    return statistics.row(mask, run.classes, statistics.Measures(*measured[0].tolist()) if known else None)
+    return statistics.stats_row(mask, run.classes, statistics.ConfidenceStats(*measured[0].tolist()) if known else None)
 
 
-def rows(source: Source, chosen: NDArray[np.intp]) -> pd.DataFrame:
+def rows_at(source: RunSource, chosen: NDArray[np.intp]) -> pd.DataFrame:
     """Return the run's rows at these positions, with all columns of the table."""
     return with_tags(source, table(source).iloc[chosen])
 
 
-def changed(source: Source, rows: pd.DataFrame) -> set[tuple[str, str]]:
+def find_changed_files(source: RunSource, rows: pd.DataFrame) -> set[tuple[str, str]]:
     """Return (dataset, path) of the rows whose file still exists but has changed since it was scanned."""
     roots = {dataset.name: dataset.root for dataset in source.store().datasets()}
-    found = set()
+    changed_files = set()
     for dataset, path, size, mtime_ns in rows[["dataset", "path", "bytes", "mtime_ns"]].itertuples(index=False):
         try:
             status = (roots[dataset] / path).stat()
         except (OSError, ValueError, KeyError):  # file or whole folder is gone; the store works without it
             continue
         if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
-            found.add((dataset, path))
-    return found
+            changed_files.add((dataset, path))
+    return changed_files
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
-def listing(source: Source, filters: Filters, sort: str, name: str) -> pd.DataFrame:
+def listing(source: RunSource, filters: Filters, sort: str, name: str) -> pd.DataFrame:
     """Return the selected photos as a readable table: paths, labels, measures, and the share of each class."""
-    frame = rows(source, positions(source, filters, sort, name))
-    found = sorted(options(source, "present").items(), key=lambda pair: -pair[1])
-    shares = pd.DataFrame({share_column(n): columns.shares(frame, n) for n, _ in found if n != BACKGROUND}, frame.index)
-    last = ["tags", *_LAST] if len(_tags(source)) else _LAST
-    return pd.concat([frame[_FIRST], shares, frame[last]], axis=1).reset_index(drop=True)
+    frame = rows_at(source, sorted_positions(source, filters, sort, name))
+    classes_by_presence = sorted(options(source, "present").items(), key=lambda pair: -pair[1])
+    shares = pd.DataFrame(
+        {share_column(n): columns.class_share(frame, n) for n, _ in classes_by_presence if n != BACKGROUND}, frame.index
+    )
+    last = ["tags", *_LAST_COLUMNS] if len(_tags(source)) else _LAST_COLUMNS
+    return pd.concat([frame[_FIRST_COLUMNS], shares, frame[last]], axis=1).reset_index(drop=True)
 
 
-def answer(source: Source, filters: Filters, question: str, name: str = "") -> Any:
+def answer(source: RunSource, filters: Filters, question: str, name: str = "") -> Any:
     """Answer one of `QUESTIONS` over the selected photos; `name` is a class, if the question needs one."""
-    return _answer(source.regarding(filters), filters, question, name)
+    return _answer(source.for_filters(filters), filters, question, name)
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
-def _answer(source: Source, filters: Filters, question: str, name: str) -> Any:
-    return QUESTIONS[question](_part(source, filters), name)
+def _answer(source: RunSource, filters: Filters, question: str, name: str) -> Any:
+    return QUESTIONS[question](_selected_rows(source, filters), name)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=HASHES)
-def _part(source: Source, filters: Filters) -> pd.DataFrame:
+def _selected_rows(source: RunSource, filters: Filters) -> pd.DataFrame:
     """Return the selected photos for all questions of a page, without columns that none of them needs."""
-    frame, chosen = table(source), selected(source, filters)
+    frame, chosen = table(source), selected_positions(source, filters)
     return frame if len(chosen) == len(frame) else frame.drop(columns=["path", "image_id"]).iloc[chosen]
 
 
-def main_class(source: Source, filters: Filters) -> str:
+def main_class(source: RunSource, filters: Filters) -> str:
     """Return the class to focus on: one whose share is filtered, else the one present in most selected photos."""
     filtered = [key.partition(".")[2] for key in filters if key.startswith("share.")]
     if filtered:
@@ -281,20 +297,20 @@ def main_class(source: Source, filters: Filters) -> str:
     return str(there.idxmax()) if there.any() else ""
 
 
-def tags_in_use(source: Source) -> list[str]:
+def tags_in_use(source: RunSource) -> list[str]:
     """Return every tag used in the store."""
-    return list(tags.counts(_tags(source)))
+    return list(tags.count_tags(_tags(source)))
 
 
-def tags_of_picks(source: Source, picks: Picks) -> dict[str, int]:
+def tags_of_picks(source: RunSource, picks: Picks) -> dict[str, int]:
     """Return tag -> number of picked photos that have it."""
-    found = tags.counts(tags.column(_tags(source), pd.Series(picks.ids, dtype="str")))
-    return {name: n for name, n in found.items() if name}
+    counts = tags.count_tags(tags.align_tags(_tags(source), pd.Series(picks.ids, dtype="str")))
+    return {name: n for name, n in counts.items() if name}
 
 
-def picked_rows(source: Source, filters: Filters, picks: Picks) -> int:
+def count_picked(source: RunSource, filters: Filters, picks: Picks) -> int:
     """Return the number of picked photos that pass the filters."""
-    return int(picks.rows(table(source)["image_id"])[selected(source, filters)].sum())
+    return int(picks.contains(table(source)["image_id"])[selected_positions(source, filters)].sum())
 
 
 QUESTIONS: dict[str, Callable[[pd.DataFrame, str], Any]] = {
@@ -302,15 +318,15 @@ QUESTIONS: dict[str, Callable[[pd.DataFrame, str], Any]] = {
     "class_distribution": lambda frame, _: class_distribution(frame),
     "co_occurrence": lambda frame, _: co_occurrence(frame),
     "folder_vs_animal": lambda frame, _: folder_vs_animal(frame),
-    "contradictions": lambda frame, _: int((columns.agreement(frame) == "contradicts").sum()),
+    "contradictions": lambda frame, _: int((columns.label_agreement(frame) == "contradicts").sum()),
     "share_by_label": lambda frame, _: histograms.share_by_label(frame),
     "confidence": lambda frame, _: histograms.histogram(frame["confidence"], MEASURE_BINS),
     "low_margin": lambda frame, _: histograms.histogram(frame["low_margin"], MEASURE_BINS),
     "entropy": lambda frame, _: histograms.histogram(frame["entropy"], MEASURE_BINS),
-    "confidence_share": lambda frame, name: histograms.density(frame["confidence"], columns.shares(frame, name)),
+    "confidence_share": lambda frame, name: histograms.density(frame["confidence"], columns.class_share(frame, name)),
     "regions": lambda frame, name: histograms.blob_counts(frame, [name]),
     "share_spread": histograms.share_spread_by_label,
     "sizes": lambda frame, _: histograms.image_sizes(frame),
-    "share": lambda frame, name: histograms.histogram(columns.shares(frame, name), bins=10),
+    "share": lambda frame, name: histograms.histogram(columns.class_share(frame, name), bins=10),
 }
 """Name -> pure function of the selected rows and a class."""

@@ -12,70 +12,70 @@ from numpy.typing import NDArray
 
 from seglib.masks.difference import CATEGORIES
 from seglib.metrics import measures
-from seglib.metrics.confusion import Counts
+from seglib.metrics.confusion import JointCounts
 
 PAGE_SIZE = 24
 """Photos on one page of a gallery."""
 
 
 @dataclass(frozen=True)
-class Order:
+class ImageOrder:
     """Photos sorted by a measure."""
 
-    at: NDArray[np.intp]
+    rows: NDArray[np.intp]
     """(n,) rows of the counts, in ranking order."""
     values: NDArray[np.float64]
     """(n,) measure of each row, NaN where undefined."""
 
     def __len__(self) -> int:
-        return len(self.at)
+        return len(self.rows)
 
 
 @dataclass(frozen=True)
-class Page:
+class GalleryPage:
     number: int
-    """1..`pages`."""
-    pages: int
+    """1..`page_count`."""
+    page_count: int
     """At least 1."""
-    order: Order
+    order: ImageOrder
     """Order of this page's photos only."""
 
 
-def ranked(
+def rank(
     values: NDArray[np.float64], ranks: NDArray[np.float64] | None = None, kept: NDArray[np.intp] | None = None
-) -> Order:
+) -> ImageOrder:
     """Sort the rows `kept` (default: all) by `ranks` (default: `values`), ascending, NaN last; the sort is stable."""
     ranks = values if ranks is None else ranks
     kept = np.arange(len(values)) if kept is None else kept
     at = kept[np.argsort(ranks[kept], kind="stable")]
-    return Order(at, values[at])
+    return ImageOrder(at, values[at])
 
 
-def page_of(order: Order, wanted: int) -> Page:
+def get_page(order: ImageOrder, wanted: int) -> GalleryPage:
     """Return the wanted page (1-based), or the last page if there are fewer."""
     pages = max(1, -(-len(order) // PAGE_SIZE))
     number = min(max(wanted, 1), pages)
     here = slice((number - 1) * PAGE_SIZE, number * PAGE_SIZE)
-    return Page(number, pages, Order(order.at[here], order.values[here]))
+    return GalleryPage(number, pages, ImageOrder(order.rows[here], order.values[here]))
 
 
-def pictures(files: pd.DataFrame, order: Order) -> NDArray[np.intp]:
+def unique_positions(files: pd.DataFrame, order: ImageOrder) -> NDArray[np.intp]:
     """Return the index of these files in this order, keeping only the first of each `image_id`, for the viewer."""
-    sorted_files = files.iloc[order.at]
+    sorted_files = files.iloc[order.rows]
     return sorted_files.index.to_numpy(np.intp)[~sorted_files["image_id"].duplicated().to_numpy()]
 
 
-def cell_share(counts: Counts, cell: Sequence[str]) -> NDArray[np.float64]:
+def cell_share(counts: JointCounts, cell: Sequence[str]) -> NDArray[np.float64]:
     """Return (N,) 0..1: the share of each photo's pixels that are `cell[0]` in one mask and `cell[1]` in the other.
 
     0 if a mask does not know its class, or if the photo has no pixels.
     """
     if len(cell) != 2 or cell[0] not in counts.classes_a or cell[1] not in counts.classes_b:
         return np.zeros(counts.images)
-    return np.nan_to_num(measures.ratio(counts.cell(cell[0], cell[1]).astype(np.float64), counts.area()))
+    return np.nan_to_num(measures.ratio(counts.cell(cell[0], cell[1]).astype(np.float64), counts.pixels_per_image()))
 
 
-def category_shares(counts: Counts, category: NDArray[np.integer]) -> NDArray[np.float64]:
+def category_shares(counts: JointCounts, category: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return (N, categories) 0..1: each photo's share per category of `difference.CATEGORIES`; NaN without pixels.
 
     `category` is the category of each cell of the counts.
@@ -83,4 +83,4 @@ def category_shares(counts: Counts, category: NDArray[np.integer]) -> NDArray[np
     shape = counts.images, len(CATEGORIES)
     cells = counts.image * len(CATEGORIES) + category
     pixels = np.bincount(cells, counts.pixels, shape[0] * shape[1]).astype(np.float64).reshape(shape)
-    return measures.ratio(pixels, np.broadcast_to(counts.area()[:, None], shape))
+    return measures.ratio(pixels, np.broadcast_to(counts.pixels_per_image()[:, None], shape))

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import formatting
-from dashboard.formatting import for_page
+from dashboard.formatting import user_message
 from dashboard.workers import photo_folders
 from dashboard.workers.photo_folders import Folder
 from seglib.data.scan import STORE_MARKER, scan
@@ -25,7 +25,7 @@ NO_STORE = (
 
 
 @dataclass(frozen=True)
-class Source:
+class RunSource:
     """One run in one version of one store; strings only, since they key the caches."""
 
     path: str
@@ -36,49 +36,49 @@ class Source:
     def store(self) -> Store:
         return Store(self.path)
 
-    def untagged(self) -> "Source":
+    def without_tags(self) -> "RunSource":
         """Return the source without its tag version: the cache key for queries that do not use tags."""
         return replace(self, version=self.version.partition("-")[0])
 
-    def regarding(self, filters: Filters) -> "Source":
+    def for_filters(self, filters: Filters) -> "RunSource":
         """Return the source reduced to what these filters depend on."""
-        return self if "tag" in filters else self.untagged()
+        return self if "tag" in filters else self.without_tags()
 
 
 HASHES: dict[str | type, Callable[[Any], Any]] = {
-    Source: lambda source: (source.path, source.version, source.run),
+    RunSource: lambda source: (source.path, source.version, source.run),
     Filters: lambda filters: filters.encode(),
 }
 """Argument type -> hash function used by the caches."""
 
 
-def stored(path: Path) -> tuple[Store, str, list[Run]]:
+def open_store(path: Path) -> tuple[Store, str, list[Run]]:
     """Return the store, its current version and its runs, the most recently used last. Raises `StoreError`."""
     if not (path / STORE_MARKER).is_file():
         raise StoreError(NO_STORE)
     store = Store(path)
-    return store, f"{store.version(with_tags=False)}-{tags.version(store)}", store.runs()
+    return store, f"{store.version(with_tags=False)}-{tags.log_version(store)}", store.runs()
 
 
 def unreadable_runs(store: Store) -> list[str]:
     """Return a sentence for each run that cannot be read."""
-    return [for_page(why) for why in store.damaged_runs().values()]
+    return [user_message(why) for why in store.damaged_runs().values()]
 
 
 @st.cache_data(ttl=10, max_entries=4, show_spinner=False)
-def offered(roots: tuple[Path, ...]) -> list[Folder]:
+def offered_folders(roots: tuple[Path, ...]) -> list[Folder]:
     """Return the photo folders that may be analysed."""
-    return photo_folders.offered(roots)
+    return photo_folders.find_folders(roots)
 
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)
 def mask_folders(roots: tuple[Path, ...]) -> list[Folder]:
     """Return the offered folders that may hold masks."""
-    return [folder for folder in offered(roots) if photo_folders.holds_masks(folder)]
+    return [folder for folder in offered_folders(roots) if photo_folders.holds_masks(folder)]
 
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)
-def photos_in(folder: Path) -> int:
+def count_images(folder: Path) -> int:
     """Return the number of image files in the folder and its subfolders."""
     try:
         return len(scan(folder))
@@ -89,6 +89,6 @@ def photos_in(folder: Path) -> int:
 run_labels = formatting.run_labels
 
 
-def sentence(error: SegError) -> str:
+def error_message(error: SegError) -> str:
     """Return the error message for a page, with only the last component of local paths."""
-    return for_page(str(error))
+    return user_message(str(error))

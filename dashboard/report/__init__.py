@@ -11,9 +11,9 @@ from dashboard.report import comparison as comparison_report
 from dashboard.report import evaluation as evaluation_report
 from dashboard.report import html as report_html
 from dashboard.report import runs as runs_report
-from dashboard.report.scope import MOST_RUNS as MOST_RUNS
-from dashboard.report.scope import scope_of
-from dashboard.report.scope import usual_runs as usual_runs
+from dashboard.report.scope import MAX_RUNS as MAX_RUNS
+from dashboard.report.scope import default_runs as default_runs
+from dashboard.report.scope import make_scope
 from seglib.query.filters import Filters
 from seglib.store.store import Store
 
@@ -26,19 +26,23 @@ def build_report(
     truth_name: str = "",
     pair: tuple[str, str] | None = None,
 ) -> bytes:
-    """Build the report of `runs` (default: `usual_runs`) over the photos that pass `filters`.
+    """Build the report of `runs` (default: `default_runs`) over the photos that pass `filters`.
 
     `truth_name` is the name or id of a ground truth, by default the one that covers most of the photos. `pair` names
     the two runs whose differences are shown, by default the two that agree least.
 
     Raises `UsageError` if there is nothing to report.
     """
-    scope = scope_of(store, runs or usual_runs(store), filters or Filters())
-    body = [runs_report.head(scope), runs_report.distribution(scope)]
+    scope = make_scope(store, runs or default_runs(store), filters or Filters())
+    body = [runs_report.header(scope), runs_report.distribution(scope)]
     body += (
-        [runs_report.least_sure(scope)]
+        [runs_report.least_confident(scope)]
         if scope.comparison is None
         else comparison_report.sections(scope, scope.comparison, pair)
     )
-    body += [*evaluation_report.sections(scope, truth_name), runs_report.provenance(scope), runs_report.reading(scope)]
+    body += [
+        *evaluation_report.sections(scope, truth_name),
+        runs_report.provenance(scope),
+        runs_report.how_to_read(scope),
+    ]
     return report_html.page(scope.title, body)

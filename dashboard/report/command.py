@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dashboard.formatting import size
+from dashboard.formatting import byte_size
 from dashboard.settings import DEFAULT_STORE
 from seglib.errors import SegError, UsageError
 
@@ -34,28 +34,30 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(
+    parser_ = argparse.ArgumentParser(
         prog=f"python -m dashboard {NAME}",
         description="Write one HTML file with figures, charts and photos of runs, which opens without this program and "
         "without a network.",
         epilog="example: python -m dashboard report --out report.html --store output",
     )
-    found.add_argument("--out", type=Path, required=True, metavar="FILE", help="the HTML file to write")
-    found.add_argument("--store", type=Path, default=Path(DEFAULT_STORE), metavar="S", help=f"default {DEFAULT_STORE}")
-    found.add_argument(
+    parser_.add_argument("--out", type=Path, required=True, metavar="FILE", help="the HTML file to write")
+    parser_.add_argument(
+        "--store", type=Path, default=Path(DEFAULT_STORE), metavar="S", help=f"default {DEFAULT_STORE}"
+    )
+    parser_.add_argument(
         "--runs",
         nargs="+",
         default=[],
         metavar="RUN",
         help="one run alone, or several to compare (default: the one used last and those that share photos with it)",
     )
-    found.add_argument(
+    parser_.add_argument(
         "--where", default="", metavar="EXPR", help="only photos that pass this filter in the first run (see Copy link)"
     )
-    found.add_argument(
+    parser_.add_argument(
         "--truth", default="", metavar="NAME", help="name or id of an evaluated truth (default: that of most photos)"
     )
-    return found
+    return parser_
 
 
 def _write(arguments: argparse.Namespace) -> None:
@@ -68,25 +70,25 @@ def _write(arguments: argparse.Namespace) -> None:
     if arguments.out.is_dir():
         raise UsageError(f"{str(arguments.out)!r} is a folder: name the file to write with --out.")
     filters, store = Filters.decode(arguments.where), Store(arguments.store)
-    runs = tuple(dict.fromkeys(arguments.runs)) or report.usual_runs(store)
-    if 1 < len(runs) <= report.MOST_RUNS:
-        done = comparison.update(store, runs, on_progress=_Progress().show)
+    runs = tuple(dict.fromkeys(arguments.runs)) or report.default_runs(store)
+    if 1 < len(runs) <= report.MAX_RUNS:
+        done = comparison.update_counts(store, runs, on_progress=_ProgressLine().show)
         if done.failed:
             print(f"{len(done.failed)} photos are left out: a mask is missing or damaged.", file=sys.stderr)
     body = report.build_report(store, runs, filters, truth_name=arguments.truth)
     export.write_file(arguments.out, body)
-    print(f"{arguments.out.name}: {size(len(body))}, of {len(runs)} run{'' if len(runs) == 1 else 's'}")
+    print(f"{arguments.out.name}: {byte_size(len(body))}, of {len(runs)} run{'' if len(runs) == 1 else 's'}")
 
 
-class _Progress:
+class _ProgressLine:
     """Progress line on a terminal; silent if the output is not a terminal."""
 
     def __init__(self) -> None:
-        self._told = 0
+        self._printed = 0
 
     def show(self, progress: "Progress") -> None:
         step = max(1, progress.total // 100)
-        if sys.stderr.isatty() and (progress.done - self._told >= step or progress.done == progress.total):
-            self._told = progress.done
+        if sys.stderr.isatty() and (progress.done - self._printed >= step or progress.done == progress.total):
+            self._printed = progress.done
             end = "\n" if progress.done == progress.total else ""
             print(f"\rcounting {progress.done} of {progress.total} photos", end=end, file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
 """Report sections that compare runs: pairs, flips, cost against agreement, and the photos that disagree most.
 
-Takes a `Scope` with a `Comparison` and returns sections as HTML. None of these figures is an accuracy.
+Takes a `ReportScope` with a `Comparison` and returns sections as HTML. None of these figures is an accuracy.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.formatting import NOTHING, count, photos, ranged, signed, size, tenths
+from dashboard.formatting import (
+    DASH,
+    byte_size,
+    count,
+    percent_fixed,
+    percent_with_interval,
+    percentage_points,
+    photo_count,
+)
 from dashboard.report import html as report_html
-from dashboard.report.html import Cell, Tile
-from dashboard.report.runs import MOST_CLASSES, MOST_PHOTOS, on_photo
-from dashboard.report.scope import Scope, small
+from dashboard.report.html import ReportTile, TableCell
+from dashboard.report.runs import MAX_CLASSES, MAX_PHOTOS, image_tile
+from dashboard.report.scope import ReportScope, shrink_mask
 from seglib.classes import BACKGROUND
 from seglib.errors import StoreError
 from seglib.evaluation import cost
@@ -22,55 +30,63 @@ from seglib.evaluation.comparison import Comparison
 from seglib.masks import difference
 from seglib.masks.difference import CATEGORIES
 from seglib.metrics import bootstrap
-from seglib.metrics.bootstrap import Figure
-from seglib.metrics.confusion import Counts
+from seglib.metrics.bootstrap import Estimate
+from seglib.metrics.confusion import JointCounts
 
 
-def sections(scope: Scope, found: Comparison, pair: tuple[str, str] | None) -> list[str]:
+def sections(scope: ReportScope, comparison: Comparison, pair: tuple[str, str] | None) -> list[str]:
     """Return the comparison's sections.
 
     `pair` names the two runs whose differences are shown, in either order; None picks the two that agree least.
     """
-    a, b = pair or _least_agreeing(found)
-    a, b = (a, b) if (a, b) in found.counts else (b, a)
-    return [_pairs(scope, found), _pair(scope, found, a, b), _cost(scope, found), _disagreeing(scope, found, a, b)]
+    a, b = pair or _least_agreeing_pair(comparison)
+    a, b = (a, b) if (a, b) in comparison.counts else (b, a)
+    return [
+        _pairs(scope, comparison),
+        _pair(scope, comparison, a, b),
+        _cost(scope, comparison),
+        _disagreeing_photos(scope, comparison, a, b),
+    ]
 
 
-def _least_agreeing(found: Comparison) -> tuple[str, str]:
+def _least_agreeing_pair(comparison: Comparison) -> tuple[str, str]:
     def agreement(pair: tuple[str, str]) -> float:
-        value = found.measures[pair]["pixel_agreement"].overall()
+        value = comparison.measures[pair]["pixel_agreement"].overall()
         return 2.0 if value is None else value
 
-    return min(found.counts, key=agreement)
+    return min(comparison.counts, key=agreement)
 
 
 # --- pairs ---------------------------------------------------------------------------------------------------------
 
 
-def _pairs(scope: Scope, found: Comparison) -> str:
+def _pairs(scope: ReportScope, comparison: Comparison) -> str:
     shown = ("pixel_agreement", "foreground_agreement")
-    flat = {(pair, name): measures[name] for pair, measures in found.measures.items() for name in shown}
-    figures = bootstrap.figures(flat)
+    flat = {(pair, name): measures[name] for pair, measures in comparison.measures.items() for name in shown}
+    figures = bootstrap.estimate(flat)
     head = ["A and B", *(f"{n.replace('_', ' ')}, {how}" for n in shown for how in ("all pixels", "mean of photos"))]
-    rows: list[list[Cell]] = [
-        [f"{scope.label(a)} and {scope.label(b)}", *(cell for name in shown for cell in _both(figures[(a, b), name]))]
-        for a, b in found.counts
+    rows: list[list[TableCell]] = [
+        [
+            f"{scope.label(a)} and {scope.label(b)}",
+            *(cell for name in shown for cell in _figure_cells(figures[(a, b), name])),
+        ]
+        for a, b in comparison.counts
     ]
     parts = [report_html.table(head, rows, caption="Every pair, with 95 % intervals")]
     if len(scope.runs) > 2:
-        parts.append(_pairwise(scope, found))
-    note = f"n = {photos(len(found.files))}. Agreement, not accuracy."
+        parts.append(_pairwise(scope, comparison))
+    note = f"n = {photo_count(len(comparison.files))}. Agreement, not accuracy."
     return report_html.section("Do they see the same?", note, *parts)
 
 
-def _both(figure: Figure) -> list[Cell]:
+def _figure_cells(figure: Estimate) -> list[TableCell]:
     """Return the figure over all pixels, and as the mean over photos with its n."""
-    mean = f"{ranged(figure.mean, figure.mean_interval)}, n = {count(figure.n)}"
-    return [ranged(figure.value, figure.interval), mean]
+    mean = f"{percent_with_interval(figure.mean, figure.mean_interval)}, n = {count(figure.n)}"
+    return [percent_with_interval(figure.value, figure.interval), mean]
 
 
-def _pairwise(scope: Scope, found: Comparison) -> str:
-    frame = found.matrix("pixel_agreement")
+def _pairwise(scope: ReportScope, comparison: Comparison) -> str:
+    frame = comparison.matrix("pixel_agreement")
     numbers = frame.to_numpy(np.float64)
     low = float(np.nanmin(numbers)) if not np.isnan(numbers).all() else 1.0
     names = [str(run) for run in frame.index]
@@ -78,7 +94,9 @@ def _pairwise(scope: Scope, found: Comparison) -> str:
         (
             f"{place} {scope.label(name)}",
             [
-                (NOTHING, 0.0, "") if np.isnan(value) else (tenths(value), (value - low) / max(1e-9, 1 - low), "agrees")
+                (DASH, 0.0, "")
+                if np.isnan(value)
+                else (percent_fixed(value), (value - low) / max(1e-9, 1 - low), "agrees")
                 for value in line
             ],
         )
@@ -90,44 +108,48 @@ def _pairwise(scope: Scope, found: Comparison) -> str:
     )
 
 
-def _pair(scope: Scope, found: Comparison, a: str, b: str) -> str:
+def _pair(scope: ReportScope, comparison: Comparison, a: str, b: str) -> str:
     title = f"{scope.label(a)} (A) and {scope.label(b)} (B)"
     note = "" if len(scope.runs) == 2 else "The pair whose differences are shown; all pairs stand above."
-    return report_html.section(title, note, _classes(found, a, b), _flips(found, a, b))
+    return report_html.section(title, note, _classes(comparison, a, b), _flips(comparison, a, b))
 
 
-def _main_classes(counts: Counts) -> list[str]:
+def _main_classes(counts: JointCounts) -> list[str]:
     """Return the common classes with the most pixels in A or B, background first."""
     matrix = counts.matrix()
     of_a = dict(zip(counts.classes_a, matrix.sum(1).tolist(), strict=True))
     of_b = dict(zip(counts.classes_b, matrix.sum(0).tolist(), strict=True))
     sizes = {name: of_a.get(name, 0) + of_b.get(name, 0) for name in dict.fromkeys((*of_a, *of_b))}
-    largest = sorted((name for name, pixels in sizes.items() if pixels), key=lambda name: -sizes[name])[:MOST_CLASSES]
+    largest = sorted((name for name, pixels in sizes.items() if pixels), key=lambda name: -sizes[name])[:MAX_CLASSES]
     return sorted(largest, key=lambda name: name != BACKGROUND)
 
 
-def _classes(found: Comparison, a: str, b: str) -> str:
-    counts, measures = found.counts[a, b], found.measures[a, b]
-    names = [name for name in _main_classes(counts) if name in counts.common]
-    figures = bootstrap.figures({f"{k}:{n}": measures[f"{k}:{n}"] for k in ("iou", "area_difference") for n in names})
-    rows: list[list[Cell]] = []
+def _classes(comparison: Comparison, a: str, b: str) -> str:
+    counts, measures = comparison.counts[a, b], comparison.measures[a, b]
+    names = [name for name in _main_classes(counts) if name in counts.common_classes]
+    figures = bootstrap.estimate({f"{k}:{n}": measures[f"{k}:{n}"] for k in ("iou", "area_difference") for n in names})
+    rows: list[list[TableCell]] = []
     for name in names:
         iou, area = figures[f"iou:{name}"], figures[f"area_difference:{name}"]
-        ends = f" [{signed(area.interval[0])} to {signed(area.interval[1])}]" if area.interval else ""
+        ends = (
+            f" [{percentage_points(area.interval[0])} to {percentage_points(area.interval[1])}]"
+            if area.interval
+            else ""
+        )
         rows.append(
             [
                 name,
-                report_html.bar(iou.value, ranged(iou.value, iou.interval)),
-                f"{ranged(iou.mean, iou.mean_interval)}, n = {count(iou.n)}",
-                f"{signed(area.value)}{ends}",
+                report_html.bar(iou.value, percent_with_interval(iou.value, iou.interval)),
+                f"{percent_with_interval(iou.mean, iou.mean_interval)}, n = {count(iou.n)}",
+                f"{percentage_points(area.value)}{ends}",
             ]
         )
     head = ["class", "IoU(A, B), all pixels", "IoU(A, B), mean of photos", "area of B minus A, percentage points"]
     return report_html.table(head, rows, caption="Per class, those with most pixels")
 
 
-def _flips(found: Comparison, a: str, b: str) -> str:
-    counts = found.counts[a, b]
+def _flips(comparison: Comparison, a: str, b: str) -> str:
+    counts = comparison.counts[a, b]
     names = _main_classes(counts)
     rows_of, columns = ([name for name in names if name in known] for known in (counts.classes_a, counts.classes_b))
     every = max(1, int(counts.pixels.sum()))
@@ -136,7 +158,11 @@ def _flips(found: Comparison, a: str, b: str) -> str:
 
     def cell(row: str, column: str) -> tuple[str, float, str]:
         share = shares[row, column]
-        return (tenths(share), share, "agrees") if row == column else (tenths(share), (share / most) ** 0.5, "differs")
+        return (
+            (percent_fixed(share), share, "agrees")
+            if row == column
+            else (percent_fixed(share), (share / most) ** 0.5, "differs")
+        )
 
     rows = [(name, [cell(name, column) for column in columns]) for name in rows_of]
     caption = f"What A (rows) and B (columns) call each pixel, % of {count(every)} pixels"
@@ -146,13 +172,13 @@ def _flips(found: Comparison, a: str, b: str) -> str:
 # --- cost ----------------------------------------------------------------------------------------------------------
 
 
-def _cost(scope: Scope, found: Comparison) -> str:
+def _cost(scope: ReportScope, comparison: Comparison) -> str:
     """Compare the cost of each run with its agreement with the others."""
     costs = cost.costs(scope.store, [run.run for run in scope.runs])
-    frame = found.matrix("pixel_agreement")
+    frame = comparison.matrix("pixel_agreement")
     agreed = {str(run): float(np.nanmean(line)) for run, line in frame.iterrows() if not line.isna().all()}
     slowest = float(costs["ms_per_image"].astype("float64").max())
-    rows: list[list[Cell]] = []
+    rows: list[list[TableCell]] = []
     dots = []
     for row in costs.to_dict("records"):
         name, time = str(row["run"]), row["ms_per_image"]
@@ -163,14 +189,14 @@ def _cost(scope: Scope, found: Comparison) -> str:
                 report_html.bar(float(time) / slowest if known else None, f"{time} ms"),
                 _number(row["parameters"]),
                 _number(row["gflops"]),
-                NOTHING if pd.isna(row["checkpoint_bytes"]) else size(float(row["checkpoint_bytes"])),
-                str(row["device"] or NOTHING),
-                tenths(agreed.get(name)),
+                DASH if pd.isna(row["checkpoint_bytes"]) else byte_size(float(row["checkpoint_bytes"])),
+                str(row["device"] or DASH),
+                percent_fixed(agreed.get(name)),
             ]
         )
         if known and name in agreed:
-            said = f"{time} ms per photo, {tenths(agreed[name])} agreement"
-            dots.append((scope.label(name), float(time), agreed[name], said))
+            text = f"{time} ms per photo, {percent_fixed(agreed[name])} agreement"
+            dots.append((scope.label(name), float(time), agreed[name], text))
     head = ["run", "time per photo", "parameters", "GFLOPs per photo", "checkpoint", "device", "agreement with others"]
     chart = [report_html.scatter(dots, "ms per photo", "agreement with others")] if len(dots) > 1 else []
     note = (
@@ -184,47 +210,47 @@ def _cost(scope: Scope, found: Comparison) -> str:
 
 def _number(value: Any) -> str:
     if value is None or pd.isna(value):
-        return NOTHING
+        return DASH
     return count(int(value)) if float(value) == int(value) else f"{float(value):,.2f}"
 
 
 # --- photos --------------------------------------------------------------------------------------------------------
 
 
-def _disagreeing(scope: Scope, found: Comparison, a: str, b: str) -> str:
-    agreement = found.measures[a, b]["pixel_agreement"].each()
+def _disagreeing_photos(scope: ReportScope, comparison: Comparison, a: str, b: str) -> str:
+    agreement = comparison.measures[a, b]["pixel_agreement"].per_image()
     order = np.argsort(agreement, kind="stable")  # NaN is sorted last
     order = order[~np.isnan(agreement[order])]
-    fresh = ~found.files["image_id"].iloc[order].duplicated().to_numpy()
-    shown = [tile for at in order[fresh][:MOST_PHOTOS] if (tile := _tile(scope, found, (a, b), agreement, at))]
+    fresh = ~comparison.files["image_id"].iloc[order].duplicated().to_numpy()
+    shown = [tile for at in order[fresh][:MAX_PHOTOS] if (tile := _tile(scope, comparison, (a, b), agreement, at))]
     names = {"A": scope.label(a), "B": scope.label(b)}
     legend = [
         (f"only {names[one.label[-1]]}" if one.label in ("only A", "only B") else one.label, one.colour)
         for one in CATEGORIES
         if one.opacity
     ]
-    note = f"The {photos(len(shown))} with the least pixel agreement of A {names['A']} and B {names['B']}."
+    note = f"The {photo_count(len(shown))} with the least pixel agreement of A {names['A']} and B {names['B']}."
     return report_html.section(
         "The most disagreeing photos", note, report_html.legend(legend), report_html.tiles(shown)
     )
 
 
 def _tile(
-    scope: Scope, found: Comparison, pair: tuple[str, str], agreement: NDArray[np.float64], at: int
-) -> Tile | None:
-    row: Mapping[Any, Any] = found.files.iloc[at].to_dict()
-    counts = found.counts[pair]
+    scope: ReportScope, comparison: Comparison, pair: tuple[str, str], agreement: NDArray[np.float64], at: int
+) -> ReportTile | None:
+    row: Mapping[Any, Any] = comparison.files.iloc[at].to_dict()
+    counts = comparison.counts[pair]
     try:
         one, other = (scope.store.mask(run, row["image_id"]) for run in pair)
     except StoreError:  # the mask is missing from the store, so leave the photo out
         return None
-    map_ = difference.difference(one, other, counts.classes_a, counts.classes_b)
-    picture = difference.difference_png(small(map_))
-    flip = _largest_flip(counts.taken(np.array([at])))
-    return on_photo(scope, row, picture, [flip] if flip else [], f"{tenths(float(agreement[at]))} agreement")
+    map_ = difference.difference_map(one, other, counts.classes_a, counts.classes_b)
+    picture = difference.encode_difference_png(shrink_mask(map_))
+    flip = _largest_flip(counts.take(np.array([at])))
+    return image_tile(scope, row, picture, [flip] if flip else [], f"{percent_fixed(float(agreement[at]))} agreement")
 
 
-def _largest_flip(counts: Counts) -> str:
+def _largest_flip(counts: JointCounts) -> str:
     """Return the largest flip of one photo, such as `A cat, B dog: 12.3 %`."""
     matrix = counts.matrix()
     for row, name in enumerate(counts.classes_a):
@@ -234,4 +260,4 @@ def _largest_flip(counts: Counts) -> str:
         return ""
     row, column = divmod(int(matrix.argmax()), matrix.shape[1])
     share = float(matrix[row, column] / counts.pixels.sum())
-    return f"A {counts.classes_a[row]}, B {counts.classes_b[column]}: {tenths(share)} of the pixels"
+    return f"A {counts.classes_a[row]}, B {counts.classes_b[column]}: {percent_fixed(share)} of the pixels"

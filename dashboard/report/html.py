@@ -9,25 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboard.formatting import NOTHING, plain_html, tenths
+from dashboard.formatting import DASH, escape_html, percent_fixed
 
 _STYLE = Path(__file__).with_name("report.css")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """Content Security Policy: allows only embedded images and inline styles, whatever a name tries to inject."""
 
 
-_LONG = 18
+_LONG_TEXT = 18
 """Length in characters from which a bar's label gets a wider slot, so that the bars of a column stay aligned."""
 
 
 @dataclass(frozen=True)
-class Html:
+class SafeHtml:
     """Text that is already HTML and must not be escaped."""
 
     text: str
 
 
-Cell = str | Html
+TableCell = str | SafeHtml
 
 
 def page(title: str, body: Sequence[str]) -> bytes:
@@ -36,65 +36,65 @@ def page(title: str, body: Sequence[str]) -> bytes:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
-        f"<title>{plain_html(title)}</title><style>{_STYLE.read_text('utf-8')}</style>"
+        f"<title>{escape_html(title)}</title><style>{_STYLE.read_text('utf-8')}</style>"
     )
     text = "\n".join(body)
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{text}\n</body></html>\n'.encode()
 
 
 def header(title: str, notes: Sequence[str]) -> str:
-    return f"<header><h1>{plain_html(title)}</h1>{remarks(notes)}</header>"
+    return f"<header><h1>{escape_html(title)}</h1>{remarks(notes)}</header>"
 
 
 def section(title: str, note: str, *parts: str) -> str:
-    said = f"<p class='note'>{plain_html(note)}</p>" if note else ""
-    return f"<section><h2>{plain_html(title)}</h2>{said}{''.join(parts)}</section>"
+    note_html = f"<p class='note'>{escape_html(note)}</p>" if note else ""
+    return f"<section><h2>{escape_html(title)}</h2>{note_html}{''.join(parts)}</section>"
 
 
 def subtitle(text: str) -> str:
-    return f"<h3>{plain_html(text)}</h3>"
+    return f"<h3>{escape_html(text)}</h3>"
 
 
 def remarks(texts: Sequence[str]) -> str:
-    return "".join(f"<p class='note'>{plain_html(text)}</p>" for text in texts)
+    return "".join(f"<p class='note'>{escape_html(text)}</p>" for text in texts)
 
 
-def figures(values: Sequence[tuple[str, str, str]]) -> str:
+def key_numbers(values: Sequence[tuple[str, str, str]]) -> str:
     """Render large numbers from (value, meaning, interval or n)."""
     cards = "".join(
-        f"<div><dt>{plain_html(meaning)}<span>{plain_html(note)}</span></dt><dd>{plain_html(value)}</dd></div>"
+        f"<div><dt>{escape_html(meaning)}<span>{escape_html(note)}</span></dt><dd>{escape_html(value)}</dd></div>"
         for value, meaning, note in values
     )
     return f"<dl class='figures'>{cards}</dl>"
 
 
-def bar(share: float | None, text: str, colour: str = "", *, pale: float | None = None) -> Html:
+def bar(share: float | None, text: str, colour: str = "", *, pale: float | None = None) -> SafeHtml:
     """Render a bar for a share (0..1) and its label; `pale` is the share of a second bar behind it."""
     if share is None:
-        return Html(f"<span class='none'>{NOTHING}</span>")
+        return SafeHtml(f"<span class='none'>{DASH}</span>")
     behind = f"<i class='pale' style='width:{_width(pale)}'></i>" if pale is not None else ""
     tint = f"--c:{colour};" if colour else ""
     marks = f"{behind}<i style='width:{_width(share)}'></i>"
-    long = " long" if len(text) > _LONG else ""
-    return Html(f"<span class='bar{long}' style='{tint}'><b>{marks}</b><em>{plain_html(text)}</em></span>")
+    long = " long" if len(text) > _LONG_TEXT else ""
+    return SafeHtml(f"<span class='bar{long}' style='{tint}'><b>{marks}</b><em>{escape_html(text)}</em></span>")
 
 
 def _width(share: float | None) -> str:
     return f"{100 * min(1.0, max(0.0, share or 0.0)):.1f}%"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], *, caption: str = "", wide: bool = False) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[TableCell]], *, caption: str = "", wide: bool = False) -> str:
     """Render a table whose first column holds the row headers."""
-    columns = "".join(f"<th scope='col'>{plain_html(title)}</th>" for title in head)
+    columns = "".join(f"<th scope='col'>{escape_html(title)}</th>" for title in head)
     lines = "".join(
         f"<tr><th scope='row'>{_cell(first)}</th>{''.join(f'<td>{_cell(one)}</td>' for one in rest)}</tr>"
         for first, *rest in rows
     )
-    named = f"<caption>{plain_html(caption)}</caption>" if caption else ""
+    named = f"<caption>{escape_html(caption)}</caption>" if caption else ""
     kind = "frame wide" if wide else "frame"
     table_ = f"<table>{named}<thead><tr>{columns}</tr></thead><tbody>{lines}</tbody></table>"
     return (
-        f"<div class='{kind}' tabindex='0' role='region' aria-label='{plain_html(caption or head[-1])}'>{table_}</div>"
+        f"<div class='{kind}' tabindex='0' role='region' aria-label='{escape_html(caption or head[-1])}'>{table_}</div>"
     )
 
 
@@ -106,16 +106,16 @@ def matrix(
     caption: str,
 ) -> str:
     """Render a matrix with (text, strength 0..1, tone) per cell; tone is `agrees`, `differs` or empty."""
-    body: list[list[Cell]] = [[name, *(Html(_tinted(*one)) for one in cells)] for name, cells in rows]
+    body: list[list[TableCell]] = [[name, *(SafeHtml(_tinted_cell(*one)) for one in cells)] for name, cells in rows]
     return table([corner, *columns], body, caption=caption).replace("class='frame", "class='matrix frame", 1)
 
 
-def _tinted(text: str, level: float, tone: str) -> str:
-    return f"<span class='cell {tone}' style='--level:{_width(level)}'>{plain_html(text)}</span>"
+def _tinted_cell(text: str, level: float, tone: str) -> str:
+    return f"<span class='cell {tone}' style='--level:{_width(level)}'>{escape_html(text)}</span>"
 
 
-def _cell(cell: Cell) -> str:
-    return cell.text if isinstance(cell, Html) else plain_html(cell)
+def _cell(cell: TableCell) -> str:
+    return cell.text if isinstance(cell, SafeHtml) else escape_html(cell)
 
 
 def scatter(
@@ -127,42 +127,44 @@ def scatter(
     """
     width, height, left, bottom = 560, 260, 52, 40
     most = 1.0 if diagonal else max(x for _, x, _, _ in points) * 1.08 or 1.0
-    low = 0.0 if diagonal else _floor(min(y for _, _, y, _ in points))
+    low = 0.0 if diagonal else _axis_start(min(y for _, _, y, _ in points))
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def to_pixels(x: float, y: float) -> tuple[float, float]:
         across = left + (width - left - 16) * x / most
         return across, height - bottom - (height - bottom - 14) * (y - low) / (1 - low)
 
     parts = []
     for i in range(5):
         y = low + (1 - low) * i / 4
-        (x0, up), (x1, _) = place(0, y), place(most, y)
+        (x0, up), (x1, _) = to_pixels(0, y), to_pixels(most, y)
         parts.append(f"<path class='grid' d='M{x0:.1f} {up:.1f}H{x1:.1f}'/>")
-        parts.append(f"<text x='{x0 - 6:.1f}' y='{up + 4:.1f}' text-anchor='end'>{tenths(y)}</text>")
+        parts.append(f"<text x='{x0 - 6:.1f}' y='{up + 4:.1f}' text-anchor='end'>{percent_fixed(y)}</text>")
         x = most * i / 4
-        across, down = place(x, low)
-        label = tenths(x) if diagonal else f"{x:,.{_decimals(most)}f}"
+        across, down = to_pixels(x, low)
+        label = percent_fixed(x) if diagonal else f"{x:,.{_decimals(most)}f}"
         parts.append(f"<text x='{across:.1f}' y='{down + 17:.1f}' text-anchor='middle'>{label}</text>")
     if diagonal:
-        (x0, y0), (x1, y1) = place(0, 0), place(1, 1)
+        (x0, y0), (x1, y1) = to_pixels(0, 0), to_pixels(1, 1)
         parts.append(f"<path class='even' d='M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}'/>")
     for number, (name, x, y, words) in enumerate(points, 1):
-        across, up = place(x, y)
+        across, up = to_pixels(x, y)
         mark = f"<circle cx='{across:.1f}' cy='{up:.1f}' r='8'/>"
         text = f"<text class='mark' x='{across:.1f}' y='{up + 4:.1f}' text-anchor='middle'>{number}</text>"
-        parts.append(f"<g><title>{plain_html(f'{name}: {words}')}</title>{mark}{text}</g>")
+        parts.append(f"<g><title>{escape_html(f'{name}: {words}')}</title>{mark}{text}</g>")
     titles = (
-        f"<text x='{(left + width) / 2:.0f}' y='{height - 4}' text-anchor='middle'>{plain_html(x_title)}</text>"
+        f"<text x='{(left + width) / 2:.0f}' y='{height - 4}' text-anchor='middle'>{escape_html(x_title)}</text>"
         f"<text transform='translate(11 {(height - bottom) / 2:.0f}) rotate(-90)' text-anchor='middle'>"
-        f"{plain_html(y_title)}</text>"
+        f"{escape_html(y_title)}</text>"
     )
-    said = plain_html("; ".join(f"{name}: {words}" for name, _, _, words in points))
-    drawing = f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='{said}'>{''.join(parts)}{titles}</svg>"
-    listed = "".join(f"<li>{plain_html(name)} <span>{plain_html(words)}</span></li>" for name, _, _, words in points)
+    description = escape_html("; ".join(f"{name}: {words}" for name, _, _, words in points))
+    drawing = (
+        f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='{description}'>{''.join(parts)}{titles}</svg>"
+    )
+    listed = "".join(f"<li>{escape_html(name)} <span>{escape_html(words)}</span></li>" for name, _, _, words in points)
     return f"<figure class='scatter'>{drawing}<figcaption><ol>{listed}</ol></figcaption></figure>"
 
 
-def _floor(value: float) -> float:
+def _axis_start(value: float) -> float:
     """Round down to a quarter, so that small differences stay visible; the axis shows where it starts."""
     return max(0.0, min(0.75, (value * 4 // 1) / 4))
 
@@ -172,7 +174,7 @@ def _decimals(most: float) -> int:
 
 
 @dataclass(frozen=True)
-class Tile:
+class ReportTile:
     layers: Sequence[tuple[str, bytes]]
     """(media type, bytes) of the stacked images, bottom layer first."""
     aspect: float
@@ -182,22 +184,22 @@ class Tile:
     lines: Sequence[str]
 
 
-def tiles(found: Sequence[Tile]) -> str:
-    return f"<div class='tiles'>{''.join(map(_tile, found))}</div>"
+def tiles(tiles_: Sequence[ReportTile]) -> str:
+    return f"<div class='tiles'>{''.join(map(_tile, tiles_))}</div>"
 
 
-def _tile(tile: Tile) -> str:
+def _tile(tile: ReportTile) -> str:
     addresses = [f"data:{kind};base64,{base64.b64encode(data).decode()}" for kind, data in tile.layers]
-    alts = [plain_html(tile.alt), *[""] * len(addresses)]
+    alts = [escape_html(tile.alt), *[""] * len(addresses)]
     pictures = "".join(f"<img alt='{alt}' src='{address}'>" for alt, address in zip(alts, addresses, strict=False))
-    lines = "".join(f"<span>{plain_html(line)}</span>" for line in tile.lines)
+    lines = "".join(f"<span>{escape_html(line)}</span>" for line in tile.lines)
     return (
         f"<figure class='tile'><div style='aspect-ratio:{tile.aspect:.4f}'>{pictures}</div>"
-        f"<figcaption><strong>{plain_html(tile.title)}</strong>{lines}</figcaption></figure>"
+        f"<figcaption><strong>{escape_html(tile.title)}</strong>{lines}</figcaption></figure>"
     )
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> str:
     """Render a legend from (name, colour) pairs."""
-    marks = "".join(f"<li><i style='background:{colour}'></i>{plain_html(name)}</li>" for name, colour in entries)
+    marks = "".join(f"<li><i style='background:{colour}'></i>{escape_html(name)}</li>" for name, colour in entries)
     return f"<ul class='legend'>{marks}</ul>"

@@ -1,6 +1,6 @@
 """Report sections on each single run: key figures, class distribution, photos and provenance.
 
-Takes a `Scope` and returns sections as HTML.
+Takes a `ReportScope` and returns sections as HTML.
 """
 
 from collections.abc import Mapping
@@ -9,93 +9,93 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.formatting import NOTHING, count, interval, named, photos, score, tenths, without_places
+from dashboard.formatting import DASH, count, display_name, interval, percent_fixed, photo_count, redact_paths, score
 from dashboard.report import html as report_html
-from dashboard.report.html import Cell, Tile
-from dashboard.report.scope import Scope, small
+from dashboard.report.html import ReportTile, TableCell
+from dashboard.report.scope import ReportScope, shrink_mask
 from dashboard.server import rendering
-from dashboard.state.view import PALETTES, chip
+from dashboard.state.view import PALETTES, describe_filter
 from seglib import __version__
 from seglib.classes import BACKGROUND, PRESENT_SHARE, palette
 from seglib.errors import StoreError
 from seglib.masks import overlay, png
 from seglib.metrics import bootstrap
-from seglib.metrics.bootstrap import RESAMPLES, Figure
+from seglib.metrics.bootstrap import RESAMPLES, Estimate
 from seglib.query import statistics
 from seglib.store.records import Run
 
-MOST_PHOTOS = 24
-MOST_CLASSES = 9
-_MOST_LABELS = 4
-_GROUND = "#8b93a1"
+MAX_PHOTOS = 24
+MAX_CLASSES = 9
+_MAX_LABELS = 4
+_BACKGROUND_COLOUR = "#8b93a1"
 """Colour of the background class, which has none in the palette."""
 
 
-def head(scope: Scope) -> str:
+def header(scope: ReportScope) -> str:
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    chosen = "; ".join(chip(key, value) for key, value in scope.filters.items())
+    chosen = "; ".join(describe_filter(key, value) for key, value in scope.filters.items())
     lines = [f"Made on {made} by seglib {__version__}. This file is complete in itself and asks for nothing."]
     if chosen:
         lines.append(f"Only photos that pass these filters in {scope.label(scope.runs[0].run)}: {chosen}.")
     notes = scope.comparison.notes if scope.comparison else ()
-    return report_html.header(scope.title, [*lines, *notes]) + report_html.figures(_key_figures(scope))
+    return report_html.header(scope.title, [*lines, *notes]) + report_html.key_numbers(_key_figures(scope))
 
 
-def _key_figures(scope: Scope) -> list[tuple[str, str, str]]:
-    found = [(count(len(scope.files)), "photos", _labels_of(scope.files))]
+def _key_figures(scope: ReportScope) -> list[tuple[str, str, str]]:
+    figures = [(count(len(scope.files)), "photos", _label_summary(scope.files))]
     if scope.comparison is None:
         known = statistics.key_figures(scope.rows(scope.runs[0]))
-        n = f"n = {photos(known.photos)}"
+        n = f"n = {photo_count(known.photos)}"
         return [
-            *found,
-            (tenths(known.mean_foreground_share), "mean foreground share", n),
+            *figures,
+            (percent_fixed(known.mean_foreground_share), "mean foreground share", n),
             (score(known.mean_confidence), "mean confidence, 0 to 1", n if known.mean_confidence is not None else ""),
             (f"{count(known.agreeing)} of {count(known.claiming)}", "folder label = animal", ""),
         ]
     agreed = scope.comparison.consensus_figure()
     what = "pixel agreement" if len(scope.runs) == 2 else f"pixels on which all {len(scope.runs)} agree"
-    found += [_overall(agreed, what), _mean(agreed, what)]
+    figures += [_overall(agreed, what), _mean(agreed, what)]
     if len(scope.runs) == 2:
         (measures,) = scope.comparison.measures.values()
         name = "foreground_agreement"
-        fore = bootstrap.figures({name: measures[name]})[name]
-        found += [_overall(fore, "foreground agreement"), _mean(fore, "foreground agreement")]
-    return found
+        fore = bootstrap.estimate({name: measures[name]})[name]
+        figures += [_overall(fore, "foreground agreement"), _mean(fore, "foreground agreement")]
+    return figures
 
 
-def _overall(figure: Figure, what: str) -> tuple[str, str, str]:
-    return tenths(figure.value), f"{what}, over all pixels", interval(figure.interval)
+def _overall(figure: Estimate, what: str) -> tuple[str, str, str]:
+    return percent_fixed(figure.value), f"{what}, over all pixels", interval(figure.interval)
 
 
-def _mean(figure: Figure, what: str) -> tuple[str, str, str]:
+def _mean(figure: Estimate, what: str) -> tuple[str, str, str]:
     note = f"{interval(figure.mean_interval)}, n = {count(figure.n)}"
-    return tenths(figure.mean), f"{what}, mean over photos", note
+    return percent_fixed(figure.mean), f"{what}, mean over photos", note
 
 
-def _labels_of(files: pd.DataFrame) -> str:
+def _label_summary(files: pd.DataFrame) -> str:
     """Return the labels with their counts, such as `cats 250, dogs 250`, most frequent first."""
     numbers = files["label"].astype("object").where(files["label"].notna(), "").value_counts()
-    said = [f"{named(str(label))} {count(int(n))}" for label, n in numbers.items()]
-    return ", ".join(said[:_MOST_LABELS]) + (", ..." if len(said) > _MOST_LABELS else "")
+    texts = [f"{display_name(str(label))} {count(int(n))}" for label, n in numbers.items()]
+    return ", ".join(texts[:_MAX_LABELS]) + (", ..." if len(texts) > _MAX_LABELS else "")
 
 
-def distribution(scope: Scope) -> str:
-    found = {run.run: statistics.class_distribution(scope.rows(run)) for run in scope.runs}
-    largest = pd.concat([frame["mean_share"].astype("float64") for frame in found.values()], axis=1).max(axis=1)
-    names = [str(n) for n in largest[largest > 0].sort_values(ascending=False, kind="stable").index[:MOST_CLASSES]]
+def distribution(scope: ReportScope) -> str:
+    distributions = {run.run: statistics.class_distribution(scope.rows(run)) for run in scope.runs}
+    largest = pd.concat([frame["mean_share"].astype("float64") for frame in distributions.values()], axis=1).max(axis=1)
+    names = [str(n) for n in largest[largest > 0].sort_values(ascending=False, kind="stable").index[:MAX_CLASSES]]
     colours = class_colours(list(dict.fromkeys(name for run in scope.runs for name in run.classes)))
 
-    def cell(run: Run, name: str) -> Cell:
-        frame = found[run.run]
+    def cell(run: Run, name: str) -> TableCell:
+        frame = distributions[run.run]
         if name not in frame.index or pd.isna(share := frame["mean_share"][name]):
             return report_html.bar(None, "")
-        said = f"{tenths(float(share))} in {count(int(frame['present'][name]))}"
-        return report_html.bar(float(share), said, colours[name], pale=float(frame["presence"][name]))
+        text = f"{percent_fixed(float(share))} in {count(int(frame['present'][name]))}"
+        return report_html.bar(float(share), text, colours[name], pale=float(frame["presence"][name]))
 
     rows = [[name, *(cell(run, name) for run in scope.runs)] for name in names]
     note = (
         f"Solid bar: mean share of the photo. Pale bar, and the number behind the share: photos with at least "
-        f"{tenths(PRESENT_SHARE)} of it, of n = {photos(len(scope.files))}."
+        f"{percent_fixed(PRESENT_SHARE)} of it, of n = {photo_count(len(scope.files))}."
     )
     columns = ["class", *(scope.label(run.run) for run in scope.runs)]
     table = report_html.table(columns, rows, caption="Mean share and presence of each class")
@@ -104,40 +104,42 @@ def distribution(scope: Scope) -> str:
 
 def class_colours(names: list[str]) -> dict[str, str]:
     paint = zip(names, palette(PALETTES[0], names), strict=True)
-    return {name: _GROUND if name == BACKGROUND else "#" + bytes(rgb).hex() for name, rgb in paint}
+    return {name: _BACKGROUND_COLOUR if name == BACKGROUND else "#" + bytes(rgb).hex() for name, rgb in paint}
 
 
 # --- photos --------------------------------------------------------------------------------------------------------
 
 
-def least_sure(scope: Scope) -> str:
+def least_confident(scope: ReportScope) -> str:
     """Show the least confident photos of a single run."""
     (run,) = scope.runs
-    table = scope.rows(run).drop_duplicates("image_id").sort_values("confidence", kind="stable").head(MOST_PHOTOS)
-    found = [tile for row in table.to_dict("records") if (tile := _seen(scope, run, row))]
+    table = scope.rows(run).drop_duplicates("image_id").sort_values("confidence", kind="stable").head(MAX_PHOTOS)
+    shown = [tile for row in table.to_dict("records") if (tile := _run_tile(scope, run, row))]
     sure = "The photos that it was least sure of" if table["confidence"].notna().any() else "Photos under their masks"
     note = "This report is of one run, so nothing is compared; with --runs A B it compares two or more."
-    return report_html.section(sure, note, report_html.tiles(found))
+    return report_html.section(sure, note, report_html.tiles(shown))
 
 
-def _seen(scope: Scope, run: Run, row: Mapping[Any, Any]) -> Tile | None:
+def _run_tile(scope: ReportScope, run: Run, row: Mapping[Any, Any]) -> ReportTile | None:
     try:
-        mask = small(scope.store.mask(run.run, row["image_id"]))
+        mask = shrink_mask(scope.store.mask(run.run, row["image_id"]))
     except StoreError:  # the mask is missing from the store, so leave the photo out
         return None
     shares = {name: float((mask == index).mean()) for index, name in enumerate(run.classes)}
-    painted = rendering.colour_mask(png.index_png(mask), PALETTES[0], run.classes)
+    painted = rendering.colour_mask(png.encode_index_png(mask), PALETTES[0], run.classes)
     sure = [] if pd.isna(row["confidence"]) else [f"confidence {score(float(row['confidence']))}"]
-    return on_photo(scope, row, painted, [overlay.alt_text(shares), *sure])
+    return image_tile(scope, row, painted, [overlay.alt_text(shares), *sure])
 
 
-def on_photo(scope: Scope, row: Mapping[Any, Any], picture: bytes, lines: list[str], title: str = "") -> Tile:
+def image_tile(
+    scope: ReportScope, row: Mapping[Any, Any], picture: bytes, lines: list[str], title: str = ""
+) -> ReportTile:
     """Return a tile with a transparent PNG on top of the photo's thumbnail."""
     try:
         layers = [("image/jpeg", scope.store.thumbnail_path(row["image_id"]).read_bytes())]
     except OSError:
         layers = []
-    return Tile(
+    return ReportTile(
         layers=[*layers, ("image/png", picture)],
         aspect=row["width"] / row["height"],
         alt=f"{row['path']}: {', '.join([title, *lines] if title else lines)}",
@@ -149,53 +151,52 @@ def on_photo(scope: Scope, row: Mapping[Any, Any], picture: bytes, lines: list[s
 # --- where it comes from -------------------------------------------------------------------------------------------
 
 
-def provenance(scope: Scope) -> str:
+def provenance(scope: ReportScope) -> str:
     sets = scope.files["dataset"].astype(str).value_counts()
-    about = [
-        ["photos", "; ".join(f"{name}: {photos(int(n))}" for name, n in sets.items())],
-        ["folder labels", _labels_of(scope.files)],
+    facts = [
+        ["photos", "; ".join(f"{name}: {photo_count(int(n))}" for name, n in sets.items())],
+        ["folder labels", _label_summary(scope.files)],
         ["filters", scope.filters.encode() or "none"],
         ["intervals", f"percentile bootstrap over photos, {count(RESAMPLES)} resamples, seed 0, the same for all runs"],
         ["program", f"seglib {__version__}"],
     ]
-    runs = [_made(run) for run in scope.runs]
+    runs = [_run_facts(run) for run in scope.runs]
     rows = [[name, *(one[name] for one in runs)] for name in runs[0]]
     return report_html.section(
         "Where this comes from",
         "",
-        report_html.table(["", ""], about, caption="The photos and the figures", wide=True),
+        report_html.table(["", ""], facts, caption="The photos and the figures", wide=True),
         report_html.table(
             ["", *(scope.label(r.run) for r in scope.runs)], rows, caption="What made the masks", wide=True
         ),
     )
 
 
-def _made(run: Run) -> dict[str, str]:
+def _run_facts(run: Run) -> dict[str, str]:
     devices = sorted({str(one["device"]) for one in run.invocations if one.get("device")})
     return {
         "run": run.run,
         "network": run.model if run.weights_sha256 else f"{run.model} (masks that were imported)",
-        "weights, SHA-256": run.weights_sha256 or NOTHING,
-        "parameters": NOTHING if run.parameters is None else count(run.parameters),
+        "weights, SHA-256": run.weights_sha256 or DASH,
+        "parameters": DASH if run.parameters is None else count(run.parameters),
         "classes": f"{count(len(run.classes))}: {', '.join(run.classes)}",
         "resize": run.resize,
-        "precision": run.precision or NOTHING,
-        "device": ", ".join(devices) or NOTHING,
+        "precision": run.precision or DASH,
+        "device": ", ".join(devices) or DASH,
         "made": f"{run.created[:16].replace('T', ' ')} UTC",
-        "libraries": without_places(", ".join(f"{name} {version}" for name, version in run.versions.items()))
-        or NOTHING,
+        "libraries": redact_paths(", ".join(f"{name} {version}" for name, version in run.versions.items())) or DASH,
     }
 
 
-def reading(scope: Scope) -> str:
-    told = [
+def how_to_read(scope: ReportScope) -> str:
+    notes = [
         "Over all pixels: the counts of all photos are added up first, so large masks weigh more. Mean over photos: "
         "each photo's value counts once, and those that define none are left out; n says how many are left.",
         "Intervals are 95 % bootstrap intervals over photos. Undefined values are shown as a dash, never as 0.",
     ]
     if scope.comparison is not None:
-        told.append(
+        notes.append(
             "Agreement is no accuracy: two networks can make the same mistake. Two masks meet on the finer of their "
             "grids, the other enlarged by nearest neighbour; classes are matched by name."
         )
-    return report_html.section("How to read it", "", report_html.remarks(told))
+    return report_html.section("How to read it", "", report_html.remarks(notes))

@@ -1,6 +1,6 @@
 """Choose what a report covers: the runs, and the photos that all of its figures are computed on.
 
-`scope_of` turns a store, run names and filters into a `Scope`.
+`make_scope` turns a store, run names and filters into a `ReportScope`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dashboard.formatting import photos, run_labels
+from dashboard.formatting import photo_count, run_labels
 from seglib.errors import UsageError
 from seglib.evaluation import comparison as comparison_module
 from seglib.evaluation import counting
@@ -21,13 +21,13 @@ from seglib.query.filters import Filters, select
 from seglib.store.records import Run
 from seglib.store.store import Store
 
-MOST_RUNS = 6
-_LONGEST = 320
+MAX_RUNS = 6
+_MAX_MASK_SIDE = 320
 """Longest side in pixels of a mask in a report, where photos are thumbnails."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scope:
+class ReportScope:
     store: Store
     runs: tuple[Run, ...]
     labels: Mapping[str, str]
@@ -41,7 +41,7 @@ class Scope:
     def title(self) -> str:
         sets = ", ".join(sorted(self.files["dataset"].astype(str).unique()))
         who = f"{len(self.runs)} runs" if len(self.runs) > 1 else self.label(self.runs[0].run)
-        return f"What {who} saw in {photos(len(self.files))} of {sets}"
+        return f"What {who} saw in {photo_count(len(self.files))} of {sets}"
 
     def label(self, run: str) -> str:
         return self.labels[run]
@@ -52,38 +52,42 @@ class Scope:
         return table[_keys(table).isin(_keys(self.files))]
 
 
-def usual_runs(store: Store) -> tuple[str, ...]:
-    """Return the last used run and earlier ones that share photos with it: at most `MOST_RUNS`, oldest first."""
-    found = store.runs()
-    if not found:
+def default_runs(store: Store) -> tuple[str, ...]:
+    """Return the last used run and earlier ones that share photos with it: at most `MAX_RUNS`, oldest first."""
+    runs = store.runs()
+    if not runs:
         raise UsageError("This store holds no run yet, so there is nothing to report: python -m seglib run DATASET.")
-    newest = store.computed_ids(found[-1].run, found[-1].classes)
-    sharing = [run.run for run in found[:-1] if newest & store.computed_ids(run.run, run.classes)]
-    return (*sharing[-(MOST_RUNS - 1) :], found[-1].run)
+    newest = store.computed_ids(runs[-1].run, runs[-1].classes)
+    sharing = [run.run for run in runs[:-1] if newest & store.computed_ids(run.run, run.classes)]
+    return (*sharing[-(MAX_RUNS - 1) :], runs[-1].run)
 
 
-def scope_of(store: Store, names: Sequence[str], filters: Filters) -> Scope:
+def make_scope(store: Store, names: Sequence[str], filters: Filters) -> ReportScope:
     """Return the scope over the photos that pass the filters in the first run and are counted for all of the runs."""
-    runs = tuple(counting.chosen_runs(store, names, least=1))
-    if len(runs) > MOST_RUNS:
-        raise UsageError(f"A report is of at most {MOST_RUNS} runs, not {len(runs)}: name fewer.")
+    runs = tuple(counting.resolve_runs(store, names, least=1))
+    if len(runs) > MAX_RUNS:
+        raise UsageError(f"A report is of at most {MAX_RUNS} runs, not {len(runs)}: name fewer.")
     table = store.table([runs[0].run], with_tags="tag" in filters)
     files = select(table, filters)[FILE_COLUMNS]
     if files.empty:
-        raise UsageError(f"None of the {photos(len(table))} of {runs[0].run} passes the filters: there is no report.")
-    found = comparison_module.comparison(store, [run.run for run in runs], files=files) if len(runs) > 1 else None
-    kept = files if found is None else found.files
+        raise UsageError(
+            f"None of the {photo_count(len(table))} of {runs[0].run} passes the filters: there is no report."
+        )
+    comparison = (
+        comparison_module.load_comparison(store, [run.run for run in runs], files=files) if len(runs) > 1 else None
+    )
+    kept = files if comparison is None else comparison.files
     if kept.empty:
         raise UsageError("No photo of the report is counted in all of its runs: compare them first (seglib compare).")
     labels = run_labels(store.runs())
-    return Scope(store=store, runs=runs, labels=labels, files=kept, filters=filters, comparison=found)
+    return ReportScope(store=store, runs=runs, labels=labels, files=kept, filters=filters, comparison=comparison)
 
 
-def small(mask: Mask) -> Mask:
+def shrink_mask(mask: Mask) -> Mask:
     """Return the mask scaled down to thumbnail size if it is larger."""
-    scale = _LONGEST / max(mask.shape)
+    scale = _MAX_MASK_SIDE / max(mask.shape)
     size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
-    return mask if scale >= 1 else np.asarray(png.stretched(mask, size))
+    return mask if scale >= 1 else np.asarray(png.resize_mask(mask, size))
 
 
 def _keys(frame: pd.DataFrame) -> pd.MultiIndex:

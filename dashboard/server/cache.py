@@ -11,16 +11,16 @@ from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
 
-FOLDER = "cache"
-DISK_BYTES = 512 * 1024 * 1024
-_ROOM_AFTER_CLEANING = 0.9
+CACHE_FOLDER = "cache"
+MAX_DISK_BYTES = 512 * 1024 * 1024
+_FILL_AFTER_CLEANING = 0.9
 
 
 class ByteCache:
     """LRU cache in memory; `limit` in bytes."""
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._held = limit, 0
+        self._limit, self._size_bytes = limit, 0
         self._bodies: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
         self._lock = Lock()
 
@@ -32,18 +32,20 @@ class ByteCache:
 
     def put(self, key: tuple[str, ...], body: bytes) -> None:
         with self._lock:
-            self._held += len(body) - len(self._bodies.pop(key, b""))
+            self._size_bytes += len(body) - len(self._bodies.pop(key, b""))
             self._bodies[key] = body
-            while self._held > self._limit:
-                self._held -= len(self._bodies.popitem(last=False)[1])
+            while self._size_bytes > self._limit:
+                self._size_bytes -= len(self._bodies.popitem(last=False)[1])
 
 
 class DiskCache:
     """LRU cache of files `<folder>/<name>`; a name is a relative path with `/`, `limit` is in bytes."""
 
-    def __init__(self, folder: Path, limit: int = DISK_BYTES) -> None:
+    def __init__(self, folder: Path, limit: int = MAX_DISK_BYTES) -> None:
         self._folder, self._limit = folder, limit
-        self._held: int | None = None  # unknown until counted; recounted when full, as other servers may add files
+        self._size_bytes: int | None = (
+            None  # unknown until counted; recounted when full, as other servers may add files
+        )
         self._lock = Lock()
 
     def get(self, name: str) -> bytes | None:
@@ -69,32 +71,32 @@ class DiskCache:
                 temporary.unlink(missing_ok=True)
             return
         with self._lock:
-            self._held = self._counted() if self._held is None else self._held + len(body)
-            if self._held > self._limit:
-                self._clean()
+            self._size_bytes = self._count_bytes() if self._size_bytes is None else self._size_bytes + len(body)
+            if self._size_bytes > self._limit:
+                self._evict()
 
-    def _counted(self) -> int:
+    def _count_bytes(self) -> int:
         return sum(size for _, size, _ in self._files())
 
-    def _clean(self) -> None:
+    def _evict(self) -> None:
         """Remove the least recently used files, including leftovers of killed servers."""
         files = sorted(self._files())
         held = sum(size for _, size, _ in files)
         for _, size, path in files:
-            if held <= self._limit * _ROOM_AFTER_CLEANING:
+            if held <= self._limit * _FILL_AFTER_CLEANING:
                 break
             with contextlib.suppress(OSError):
                 path.unlink()
             held -= size
-        self._held = held
+        self._size_bytes = held
 
     def _files(self) -> list[tuple[int, int, Path]]:
         """Return (time of last use, bytes, path) of each file."""
-        found = []
+        files = []
         for folder, _, names in os.walk(self._folder):
             for name in names:
                 path = Path(folder, name)
                 with contextlib.suppress(OSError):
                     status = path.lstat()
-                    found.append((status.st_mtime_ns, status.st_size, path))
-        return found
+                    files.append((status.st_mtime_ns, status.st_size, path))
+        return files

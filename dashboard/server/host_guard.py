@@ -17,29 +17,29 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dashboard.settings import LOOPBACK_NAMES, Settings
+from dashboard.settings import LOOPBACK_NAMES, ServerSettings
 
-OWN = ("/media-api/", "/chart-script/")
+OWN_PREFIXES = ("/media-api/", "/chart-script/")
 """Prefixes of our own routes, with or without the base path of a reverse proxy."""
 
-_HARMLESS = ("GET", "HEAD", "OPTIONS")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _POLICY_VIOLATION = 1008
 
 
-class Doors:
+class HostGuardMiddleware:
     """ASGI middleware that rejects invalid requests and dispatches our own routes."""
 
     def __init__(self, app: ASGIApp, own: Sequence[Route]) -> None:
         self._app = app
         self._own = Starlette(routes=own)
-        self._settings = Settings.read()
+        self._settings = ServerSettings.read()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
-        elif not (reason := objection(scope, self._settings.names)):
-            path = scope["path"].removeprefix(self._settings.base)
-            if scope["type"] == "http" and f"{path}/".startswith(OWN):
+        elif not (reason := refusal_reason(scope, self._settings.host_names)):
+            path = scope["path"].removeprefix(self._settings.base_path)
+            if scope["type"] == "http" and f"{path}/".startswith(OWN_PREFIXES):
                 await self._own({**scope, "path": path, "raw_path": path.encode()}, receive, send)
             else:
                 await self._app(scope, receive, send)
@@ -50,20 +50,24 @@ class Doors:
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
 
 
-def objection(scope: Scope, names: tuple[str, ...]) -> str:
+def refusal_reason(scope: Scope, names: tuple[str, ...]) -> str:
     """Return why a request is rejected, or an empty text. `names`: accepted host names; empty accepts any."""
     headers = Headers(scope=scope)
     host, origin = headers.get("host", ""), headers.get("origin")
-    if names and _name(host) not in names:
+    if names and _host_name(host) not in names:
         return "This server does not answer to this name: start it with --allow-host NAME."
-    if scope["type"] == "websocket" or scope["method"] not in _HARMLESS:
+    if scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS:
         named = set(names) - set(LOOPBACK_NAMES)  # another port of this machine is another site
-        if origin is not None and _place(origin) != host.lower() and _name(_place(origin)) not in named:
+        if (
+            origin is not None
+            and _origin_host(origin) != host.lower()
+            and _host_name(_origin_host(origin)) not in named
+        ):
             return "This server does not answer to pages of other sites."
     return ""
 
 
-def _name(host: str) -> str:
+def _host_name(host: str) -> str:
     """Return the host name in lower case without the port; empty if it is invalid."""
     try:
         parts = urlsplit(f"//{host}")
@@ -72,7 +76,7 @@ def _name(host: str) -> str:
         return ""
 
 
-def _place(origin: str) -> str:
+def _origin_host(origin: str) -> str:
     """Return the host and port of an origin; `null` if it is opaque (such as a local file) or invalid."""
     try:
         return urlsplit(origin).netloc.lower() or "null"

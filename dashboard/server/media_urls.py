@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-from dashboard.settings import own_address
+from dashboard.settings import with_base_path
 from seglib.store import ground_truth
-from seglib.store.ground_truth import Truth
+from seglib.store.ground_truth import GroundTruth
 from seglib.store.store import Store
 
 PREFIX = "/media-api"
@@ -22,7 +22,7 @@ class _File:
     version: str
 
     @classmethod
-    def found(cls, path: Path) -> "_File | None":
+    def find(cls, path: Path) -> "_File | None":
         try:
             status = path.stat()
         except OSError:
@@ -32,41 +32,41 @@ class _File:
 
 def thumbnail_url(store: Store, image_id: str) -> str | None:
     """Return the URL of a thumbnail; None if the store has none."""
-    file = _File.found(store.thumbnail_path(image_id))
+    file = _File.find(store.thumbnail_path(image_id))
     return None if file is None else f"{_prefix()}/thumb/{image_id}.jpg?{urlencode({'v': file.version})}"
 
 
 def overlay_url(store: Store, run: str, image_id: str, colours: str) -> str | None:
     """Return the URL of a coloured mask; None if the store has no such mask."""
-    return _mask_address(store, "overlay", run, image_id, palette=colours)
+    return _mask_url(store, "overlay", run, image_id, palette=colours)
 
 
 def mask_url(store: Store, run: str, image_id: str) -> str | None:
     """Return the URL of a mask of class indices, for the viewer; None if the store has no such mask."""
-    return _mask_address(store, "mask", run, image_id)
+    return _mask_url(store, "mask", run, image_id)
 
 
 def difference_url(store: Store, a: str, b: str, image_id: str) -> str | None:
     """Return the URL of the difference image of two runs; None if one of the masks is missing."""
-    version = _version([_File.found(store.mask_path(run, image_id)) for run in (a, b)])
+    version = _combined_version([_File.find(store.mask_path(run, image_id)) for run in (a, b)])
     return version and f"{_prefix()}/difference/{a}/{b}/{image_id}.png?{urlencode({'v': version})}"
 
 
-def truth_url(store: Store, about: Truth, mask_id: str, colours: str = "") -> str | None:
+def truth_url(store: Store, about: GroundTruth, mask_id: str, colours: str = "") -> str | None:
     """Return the URL of a ground truth mask: class indices, or colours if `colours` names a palette. None if it is
     missing.
     """
-    file = _File.found(ground_truth.mask_path(store, about, mask_id))
+    file = _File.find(ground_truth.mask_path(store, about, mask_id))
     if file is None:
         return None
     query = ({"palette": colours} if colours else {}) | {"v": file.version}
     return f"{_prefix()}/truth/{about.id}/{mask_id}.png?{urlencode(query)}"
 
 
-def judged_url(store: Store, run: str, image_id: str, about: Truth, mask_id: str) -> str | None:
+def error_map_url(store: Store, run: str, image_id: str, about: GroundTruth, mask_id: str) -> str | None:
     """Return the URL of the error image of a run; None if one of the two masks is missing."""
     files = store.mask_path(run, image_id), ground_truth.mask_path(store, about, mask_id)
-    version = _version([_File.found(path) for path in files])
+    version = _combined_version([_File.find(path) for path in files])
     return version and f"{_prefix()}/judged/{run}/{about.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
 
 
@@ -81,17 +81,17 @@ def uncertainty_url(run: str, image_id: str) -> str:
 
 
 def _prefix() -> str:
-    return own_address(PREFIX)
+    return with_base_path(PREFIX)
 
 
-def _mask_address(store: Store, kind: str, run: str, image_id: str, **query: str) -> str | None:
-    file = _File.found(store.mask_path(run, image_id))
+def _mask_url(store: Store, kind: str, run: str, image_id: str, **query: str) -> str | None:
+    file = _File.find(store.mask_path(run, image_id))
     if file is None:
         return None
     return f"{_prefix()}/{kind}/{run}/{image_id}.png?{urlencode(query | {'v': file.version})}"
 
 
-def _version(files: Sequence["_File | None"]) -> str | None:
+def _combined_version(files: Sequence["_File | None"]) -> str | None:
     """Return a combined version of several files; None if one of them is missing."""
     versions = [file.version for file in files if file is not None]
     return hashlib.sha256(" ".join(versions).encode()).hexdigest()[:24] if len(versions) == len(files) else None

@@ -17,21 +17,21 @@ import streamlit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import get_option
 
-from dashboard.settings import own_address
+from dashboard.settings import with_base_path
 
-FOLDER = Path(streamlit.__file__).parent / "static" / "static"
+ASSET_FOLDER = Path(streamlit.__file__).parent / "static" / "static"
 
 _HASHED = re.compile(r"(?:js|css|media)/[\w-]+(?:\.[\w-]+)*\.[\w-]{8}\.(?:js|css|woff2)\Z")
 
 
-class Assets:
+class AssetMiddleware:
     """ASGI middleware that serves Streamlit's hashed static files."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        found = (path for path in FOLDER.rglob("*") if path.is_file())
-        names = {path.relative_to(FOLDER).as_posix(): path for path in found}
-        self._files = {own_address("/static/") + name: path for name, path in names.items() if _HASHED.match(name)}
+        files = (path for path in ASSET_FOLDER.rglob("*") if path.is_file())
+        names = {path.relative_to(ASSET_FOLDER).as_posix(): path for path in files}
+        self._files = {with_base_path("/static/") + name: path for name, path in names.items() if _HASHED.match(name)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = self._files.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
@@ -51,7 +51,7 @@ class Assets:
         await send({"type": "http.response.body", "body": body})
 
 
-PARTS: tuple[str, ...] = (
+PRELOADED_WIDGETS: tuple[str, ...] = (
     *("Html", "BidiComponent", "ButtonGroup", "Button", "DownloadButton", "Multiselect", "Selectbox"),
     *("Slider", "TextInput", "Pagination"),
 )
@@ -61,14 +61,14 @@ PARTS: tuple[str, ...] = (
 _STATIC = Path(streamlit.__file__).parent / "static"
 
 
-_IMPORTED = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
+_IMPORT_STATEMENT = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
 """Static imports only: those in `import("./x.js")` may be needed later or never."""
 
 
-_ASKED = re.compile(r"static/js/([\w.-]+\.js)")
+_SCRIPT_REFERENCE = re.compile(r"static/js/([\w.-]+\.js)")
 
 
-class Preload:
+class PreloadMiddleware:
     """ASGI middleware that adds `modulepreload` links and Streamlit's server configuration to the page's head."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -81,7 +81,7 @@ class Preload:
         start: Message | None = None  # of a page: held back until the length is known
         page = b""
 
-        async def told(message: Message) -> None:
+        async def send_page(message: Message) -> None:
             nonlocal start, page
             if message["type"] == "http.response.start" and _is_page(message):
                 start = message
@@ -90,14 +90,16 @@ class Preload:
             else:
                 page += message.get("body", b"")
                 if not message.get("more_body"):
-                    page = page.replace(b"</head>", head() + b"</head>", 1)
+                    page = page.replace(b"</head>", head_html() + b"</head>", 1)
                     await send({**start, "headers": _with_length(start["headers"], len(page))})
                     await send({"type": "http.response.body", "body": page})
 
-        await self._app({**scope, "headers": [h for h in scope["headers"] if h[0] not in _ABOUT_BYTES]}, receive, told)
+        await self._app(
+            {**scope, "headers": [h for h in scope["headers"] if h[0] not in _BODY_HEADERS]}, receive, send_page
+        )
 
 
-_ABOUT_BYTES = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
+_BODY_HEADERS = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
 """Request headers about the original file's bytes; removed, because the page is modified."""
 
 
@@ -117,26 +119,28 @@ def _with_length(headers: Iterable[tuple[bytes, bytes]], length: int) -> list[tu
 
 
 @cache
-def head() -> bytes:
+def head_html() -> bytes:
     """Return the markup that is added to the page's head."""
     config = {"allowedOrigins": get_option("client.allowedOrigins"), "useExternalAuthToken": False}
-    server = f"BACKEND_BASE_URL: location.origin + {json.dumps(own_address('/'))}, HOST_CONFIG: {json.dumps(config)}"
-    links = (f'<link rel="modulepreload" href="{own_address("/static/js/")}{name}">' for name in scripts(_STATIC))
+    server = f"BACKEND_BASE_URL: location.origin + {json.dumps(with_base_path('/'))}, HOST_CONFIG: {json.dumps(config)}"
+    links = (
+        f'<link rel="modulepreload" href="{with_base_path("/static/js/")}{name}">' for name in find_scripts(_STATIC)
+    )
     return "".join((f"<script>window.__streamlit = {{{server}}}</script>", *links)).encode()
 
 
-def scripts(static: Path) -> list[str]:
-    """Return the scripts of `PARTS` with all that they import, without those that the page itself requests."""
+def find_scripts(static: Path) -> list[str]:
+    """Return the scripts of `PRELOADED_WIDGETS` and their imports, except those that the page itself requests."""
     folder = static / "static" / "js"
     page = static / "index.html"
     if not (folder.is_dir() and page.is_file()):
         return []
-    wanted = [path.name for part in PARTS for path in folder.glob(f"{part}.*.js")]
-    found: dict[str, None] = {}
+    wanted = [path.name for part in PRELOADED_WIDGETS for path in folder.glob(f"{part}.*.js")]
+    names: dict[str, None] = {}
     while wanted:
         name = wanted.pop(0)
-        if name not in found and (folder / name).is_file():
-            found[name] = None
-            wanted += _IMPORTED.findall((folder / name).read_text("utf-8"))
-    asked = set(_ASKED.findall(page.read_text("utf-8")))
-    return [name for name in found if name not in asked]
+        if name not in names and (folder / name).is_file():
+            names[name] = None
+            wanted += _IMPORT_STATEMENT.findall((folder / name).read_text("utf-8"))
+    referenced = set(_SCRIPT_REFERENCE.findall(page.read_text("utf-8")))
+    return [name for name in names if name not in referenced]

@@ -13,16 +13,16 @@ _OPEN_FILES = Path("/dev/fd")
 """Linux and macOS list a process's open files here; where it is missing, nothing is changed."""
 
 
-def answer_at_once() -> int:
+def disable_nagle() -> int:
     """Set TCP_NODELAY on every listening socket of this process, for connections to inherit; returns how many."""
-    found = 0
+    changed = 0
     for name in os.listdir(_OPEN_FILES) if _OPEN_FILES.is_dir() else ():
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as one:  # most files are not sockets
-            if one.family in (socket.AF_INET, socket.AF_INET6) and _listens(one):
+            if one.family in (socket.AF_INET, socket.AF_INET6) and _is_listening(one):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                found += 1
-    return found
+                changed += 1
+    return changed
 
 
-def _listens(one: socket.socket) -> bool:
+def _is_listening(one: socket.socket) -> bool:
     return one.type == socket.SOCK_STREAM and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))

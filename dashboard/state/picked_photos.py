@@ -16,29 +16,29 @@ from numpy.typing import NDArray
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
-def _none() -> pa.Array:
+def _empty_ids() -> pa.Array:
     return pa.array([], pa.string())
 
 
 @dataclass(frozen=True)
 class Picks:
-    ids: pa.Array = field(default_factory=_none)
+    ids: pa.Array = field(default_factory=_empty_ids)
     """Unique, in the order in which they were picked."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def on(self, image_ids: Sequence[str]) -> list[str]:
+    def picked_among(self, image_ids: Sequence[str]) -> list[str]:
         """Return those of the given ids that are picked."""
-        found = set(self.ids.filter(pc.is_in(self.ids, value_set=_flat(image_ids))).to_pylist())
-        return [image_id for image_id in image_ids if image_id in found]
+        picked = set(self.ids.filter(pc.is_in(self.ids, value_set=_to_array(image_ids))).to_pylist())
+        return [image_id for image_id in image_ids if image_id in picked]
 
-    def rows(self, image_ids: pd.Series) -> NDArray[np.bool_]:
+    def contains(self, image_ids: pd.Series) -> NDArray[np.bool_]:
         """Return a bool array that marks which rows of an image id column are picked."""
-        found: NDArray[np.bool_] = pc.is_in(_flat(image_ids), value_set=self.ids).to_numpy(zero_copy_only=False)
-        return found
+        contained: NDArray[np.bool_] = pc.is_in(_to_array(image_ids), value_set=self.ids).to_numpy(zero_copy_only=False)
+        return contained
 
-    def replaced(self, shown: Iterable[object], picked: Iterable[object]) -> "Picks":
+    def with_page(self, shown: Iterable[object], picked: Iterable[object]) -> "Picks":
         """Return the picks with the state of the `shown` photos replaced: of these, only those in `picked` stay picked.
 
         Both lists come from the browser; anything that is not an image id is ignored.
@@ -48,11 +48,11 @@ class Picks:
         kept = self.ids.filter(pc.invert(pc.is_in(self.ids, value_set=pa.array(sorted(seen), pa.string()))))
         return Picks(pa.concat_arrays([kept, pa.array(chosen, pa.string())]))
 
-    def plus(self, image_ids: pd.Series) -> "Picks":
+    def union(self, image_ids: pd.Series) -> "Picks":
         """Return the picks with all ids of a column added."""
-        return Picks(pc.unique(pa.concat_arrays([self.ids, _flat(image_ids)])))
+        return Picks(pc.unique(pa.concat_arrays([self.ids, _to_array(image_ids)])))
 
 
-def _flat(image_ids: "Sequence[str] | pd.Series") -> pa.Array:
-    found = pa.array(image_ids, pa.string())
-    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+def _to_array(image_ids: "Sequence[str] | pd.Series") -> pa.Array:
+    array = pa.array(image_ids, pa.string())
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -15,14 +15,14 @@ import streamlit as st
 from dashboard.state.picked_photos import Picks
 from dashboard.state.view import FIRST_PAGES, View, decode, query_params
 from seglib.query.filters import Filters
-from seglib.store.tags import Action
+from seglib.store.tags import TagAction
 
 _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
 _CAN_CHART, _LATER, _HEADED = "_can_chart", "_later", "_headed"
 
 
-def pull(page: str) -> None:
+def read_url(page: str) -> None:
     """Read the view from the URL if the visitor arrived with a new one: a link, a reload, back or forward.
 
     Two cases are not new URLs: a click in the page menu drops the query, and a rerun that a widget triggered may still
@@ -35,14 +35,14 @@ def pull(page: str) -> None:
     state[_PAGE] = page
     if _VIEW not in state or (now != state.get(_URL) and not by_menu and not touched):
         state[_VIEW], notes = decode((key, text) for key, texts in now.items() for text in texts)
-        tell(notes)
+        add_notes(notes)
     state[_URL] = now
 
 
-def push() -> None:
+def write_url() -> None:
     """Write the view to the URL."""
     want = query_params(view())
-    if _snapshot() != _frozen(want):
+    if _snapshot() != _freeze(want):
         st.query_params.from_dict(want)
     st.session_state[_URL] = _snapshot()
 
@@ -58,23 +58,23 @@ def set_view(new: View) -> None:
     st.session_state[_TOUCHED] = True
 
 
-def settle(new: View) -> None:
+def adjust_view(new: View) -> None:
     """Replace the view while the page is drawn, with the parts dropped that do not apply here."""
     st.session_state[_VIEW] = new
 
 
-def change(**parts: Any) -> None:
+def update_view(**parts: Any) -> None:
     """`set_view` with some fields replaced; usable as a widget callback."""
     set_view(replace(view(), **parts))
 
 
-def anew(**parts: Any) -> None:
-    """`change`, and reset every gallery to its first page, since its photos or their order change."""
-    change(**parts | FIRST_PAGES)
+def update_from_first_page(**parts: Any) -> None:
+    """`update_view`, and reset every gallery to its first page, since its photos or their order change."""
+    update_view(**parts | FIRST_PAGES)
 
 
 def set_filters(filters: Filters) -> None:
-    set_view(view().filtered(filters))
+    set_view(view().with_filters(filters))
 
 
 def open_page(title: str, filters: Filters) -> None:
@@ -85,38 +85,38 @@ def open_page(title: str, filters: Filters) -> None:
 
 def open_run(title: str, run: str) -> None:
     """Select a run and switch to another page with all of its photos; call from a callback."""
-    change(run=run)
+    update_view(run=run)
     open_page(title, Filters())
 
 
-def go(title: str, **parts: Any) -> None:
-    """`change`, and switch to another page on the next run."""
-    change(**parts)
+def go_to_page(title: str, **parts: Any) -> None:
+    """`update_view`, and switch to another page on the next run."""
+    update_view(**parts)
     st.session_state[_TARGET] = title
 
 
-def target() -> str | None:
-    """Return and clear the page requested by `open_page`, `open_run` or `go`."""
+def pop_target_page() -> str | None:
+    """Return and clear the page requested by `open_page`, `open_run` or `go_to_page`."""
     wanted: str | None = st.session_state.pop(_TARGET, None)
     return wanted
 
 
-def head() -> None:
+def mark_heading_drawn() -> None:
     """Record that the page's heading has been drawn."""
     st.session_state[_HEADED] = True
 
 
-def has_head() -> bool:
+def heading_drawn() -> bool:
     """Return whether the heading of the current page has been drawn."""
     return _HEADED in st.session_state
 
 
-def tell(notes: list[str]) -> None:
+def add_notes(notes: list[str]) -> None:
     """Queue notes for the visitor until the page shows them."""
     st.session_state.setdefault(_NOTES, []).extend(notes)
 
 
-def notes() -> list[str]:
+def pop_notes() -> list[str]:
     kept: list[str] = st.session_state.pop(_NOTES, [])
     return kept
 
@@ -128,43 +128,45 @@ def picks() -> Picks:
 
 
 def set_picks(new: Picks, *, message: int | None = None) -> None:
-    """Replace the picked photos; call from a callback. `message`: number of the browser's message, if it sent them."""
+    """Replace the picked photos; call from a callback. `last_message_number`: number of the browser's message, if it
+    sent them.
+    """
     st.session_state[_PICKS] = new
     if message is not None:
         st.session_state[_MESSAGE] = message
 
 
-def message() -> int:
+def last_message_number() -> int:
     """Return the number of the browser's last message about picks."""
     number: int = st.session_state.get(_MESSAGE, 0)
     return number
 
 
-def actions() -> list[Action]:
+def tag_actions() -> list[TagAction]:
     """Return the tag actions that this visitor can undo, the latest last; the list is modified in place."""
-    done: list[Action] = st.session_state.setdefault(_ACTIONS, [])
+    done: list[TagAction] = st.session_state.setdefault(_ACTIONS, [])
     return done
 
 
-def remark(sentence: str) -> None:
+def set_remark(sentence: str) -> None:
     """Store the outcome of an action for the bar that shows it; call from a callback."""
     st.session_state[_REMARK] = sentence
 
 
-def remarked() -> str:
-    """Return and clear the sentence stored by `remark`."""
-    said: str = st.session_state.pop(_REMARK, "")
-    return said
+def pop_remark() -> str:
+    """Return and clear the sentence stored by `set_remark`."""
+    sentence: str = st.session_state.pop(_REMARK, "")
+    return sentence
 
 
-def controlled(key: str, value: object) -> str:
+def sync_widget(key: str, value: object) -> str:
     """Set the widget `key` to its value in the view and return the key; call right before the widget."""
     if key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
     return key
 
 
-def on(key: str, apply: Callable[[Any], None]) -> Callable[[], None]:
+def widget_callback(key: str, apply: Callable[[Any], None]) -> Callable[[], None]:
     """Return a callback that passes the new value of the widget `key` to `apply`."""
 
     def changed() -> None:
@@ -177,14 +179,14 @@ def _snapshot() -> dict[str, tuple[str, ...]]:
     return {key: tuple(st.query_params.get_all(key)) for key in st.query_params}
 
 
-def _frozen(params: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+def _freeze(params: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {key: tuple(texts) for key, texts in params.items()}
 
 
 # --- the first page: its charts come last ------------------------------------------------------------------------
 
 
-def can_chart() -> bool:
+def charts_allowed() -> bool:
     """Return whether this browser may load the chart script, which blocks it for about a second."""
     return _CAN_CHART in st.session_state
 
@@ -195,14 +197,14 @@ def allow_charts() -> None:
 
 
 @contextmanager
-def charts_later(later: bool) -> Iterator[None]:
-    """Context manager: if `later`, charts inside it only reserve their space."""
-    st.session_state[_LATER] = later
+def defer_charts(defer: bool) -> Iterator[None]:
+    """Context manager: if `defer`, charts inside it only reserve their space."""
+    st.session_state[_LATER] = defer
     try:
         yield
     finally:
         del st.session_state[_LATER]
 
 
-def charts_wait() -> bool:
+def charts_deferred() -> bool:
     return bool(st.session_state.get(_LATER, False))

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
-from dashboard.formatting import count, named, percent, score
+from dashboard.formatting import count, display_name, percent, score
 from seglib.classes import ANIMALS
 from seglib.errors import SegError
 from seglib.query.columns import AGREEMENTS
-from seglib.query.filters import FILTERS, MOST_COUNT, CountRange, Filters, Value, entry_of
+from seglib.query.filters import FILTERS, MAX_COUNT, CountRangeFilter, Filters, FilterValue, find_filter
 
 Pairs = list[tuple[str, str]]
 
@@ -23,7 +23,7 @@ PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
 CHARTS: tuple[str, ...] = ("classes", "certainty", "photos", "none")
 """Sets of charts; Explore shows one at a time."""
 
-SHOWS: tuple[str, ...] = ("gallery", "table")
+SHOW_MODES: tuple[str, ...] = ("gallery", "table")
 PAGE_SIZE = 48
 """Tiles per page of the gallery."""
 
@@ -46,7 +46,7 @@ SORTS: dict[str, str] = {
 }
 """Key in the URL -> label; a leading minus sorts in descending order."""
 
-DISAGREEMENTS: dict[str, str] = {
+COMPARE_SORTS: dict[str, str] = {
     "agreement": "least pixel agreement first",
     "foreground": "least foreground agreement first",
     "iou": "least IoU of the chosen class first",
@@ -55,10 +55,10 @@ DISAGREEMENTS: dict[str, str] = {
 }
 """Key in the URL -> label: sort orders for the photos of a comparison."""
 
-DIFFERENCES: tuple[str, ...] = ("", "overlay", "swipe")
+DIFFERENCE_MODES: tuple[str, ...] = ("", "overlay", "swipe")
 """How the viewer shows two runs: side by side, as a difference overlay, or with a swipe divider."""
 
-GRADES: dict[str, str] = {
+EVALUATE_SORTS: dict[str, str] = {
     "miou": "lowest mIoU first",
     "accuracy": "lowest pixel accuracy first",
     "boundary": "lowest boundary F-score first",
@@ -78,7 +78,7 @@ FIRST_PAGES: dict[str, Any] = {"page": 1, "compare_page": 1, "evaluate_page": 1}
 _TRUTH = re.compile(r"[0-9a-f]{8}\Z")
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 
-_TO = ">"
+_PAIR_SEPARATOR = ">"
 
 _VOCABULARY: dict[str, tuple[str, ...]] = {
     "split": ("", "train", "val", "test"),
@@ -120,7 +120,7 @@ class View:
     hidden: tuple[str, ...] = ()
     """Classes that the viewer does not draw."""
     difference: str = ""
-    """How the viewer shows the first two runs, one of `DIFFERENCES`."""
+    """How the viewer shows the first two runs, one of `DIFFERENCE_MODES`."""
     origin: str = ""
     """The gallery whose order the viewer follows, one of `ORIGINS`; `from` in the URL."""
     against: str = ""
@@ -139,12 +139,12 @@ class View:
     evaluate_page: int = 1
     """Page of the evaluation gallery."""
 
-    def filtered(self, filters: Filters) -> "View":
+    def with_filters(self, filters: Filters) -> "View":
         """Return the view with other filters and every gallery reset to its first page."""
         return replace(self, filters=filters, **FIRST_PAGES)
 
-    def with_filter(self, key: str, value: Value | None) -> "View":
-        return self.filtered(self.filters.replaced(key, value))
+    def with_filter(self, key: str, value: FilterValue | None) -> "View":
+        return self.with_filters(self.filters.replace(key, value))
 
 
 # --- the URL -----------------------------------------------------------------------------------------------------
@@ -158,16 +158,16 @@ class _Field:
     name: str
     read: Callable[[str], Any]
     write: Callable[[Any], str] = str
-    several: bool = False
+    repeated: bool = False
     """The attribute is a sorted tuple of unique values, each encoded as its own pair."""
 
-    def of(self, texts: Sequence[str]) -> Any:
-        if self.several:
+    def parse(self, texts: Sequence[str]) -> Any:
+        if self.repeated:
             return tuple(sorted({self.read(text) for text in texts if text}))
         return self.read(texts[-1])
 
-    def texts(self, value: Any) -> list[str]:
-        return [self.write(one) for one in value] if self.several else [self.write(value)]
+    def to_texts(self, value: Any) -> list[str]:
+        return [self.write(one) for one in value] if self.repeated else [self.write(value)]
 
 
 def _one_of(known: Sequence[str]) -> Callable[[str], str]:
@@ -179,28 +179,28 @@ def _one_of(known: Sequence[str]) -> Callable[[str], str]:
     return read
 
 
-def _image_id(text: str) -> str:
+def _parse_image_id(text: str) -> str:
     if not _IMAGE_ID.match(text):
         raise ValueError("an image_id is 32 hex digits")
     return text
 
 
-def _truth(text: str) -> str:
+def _parse_truth_id(text: str) -> str:
     if not _TRUTH.match(text):
         raise ValueError("a truth's id is 8 hex digits")
     return text
 
 
-def _flip(text: str) -> tuple[str, ...]:
-    pair = tuple(unquote(name) for name in text.split(_TO))
+def _parse_pair(text: str) -> tuple[str, ...]:
+    pair = tuple(unquote(name) for name in text.split(_PAIR_SEPARATOR))
     if len(pair) != 2 or not all(pair):
         raise ValueError("two class names are expected, such as cat>dog")
     return pair
 
 
-def _flip_text(pair: tuple[str, ...]) -> str:
+def _format_pair(pair: tuple[str, ...]) -> str:
     """Class names are arbitrary, so they are quoted to keep them apart from the separator."""
-    return _TO.join(quote(name, safe=" ") for name in pair)
+    return _PAIR_SEPARATOR.join(quote(name, safe=" ") for name in pair)
 
 
 def _switch(key: str, name: str, on: str = "on", off: str = "off") -> "_Field":
@@ -227,26 +227,26 @@ _FIELDS: dict[str, _Field] = {
         _Field("sort", "sort", _one_of(tuple(SORTS))),
         _Field("page", "page", _PAGE),
         _Field("charts", "charts", _one_of(CHARTS)),
-        _Field("show", "show", _one_of(SHOWS)),
+        _Field("show", "show", _one_of(SHOW_MODES)),
         _Field("palette", "palette", _one_of(PALETTES)),
         _switch("overlay", "overlay"),
         _Field("opacity", "opacity", _whole_number(*OPACITY_RANGE)),
         _Field("size", "size", _whole_number(*SIZE_RANGE)),
-        _Field("image", "image", _image_id),
-        _Field("runs", "runs", str, several=True),
+        _Field("image", "image", _parse_image_id),
+        _Field("runs", "runs", str, repeated=True),
         _switch("mask", "outline", "outline", "fill"),
         _switch("uncertainty", "uncertainty"),
         _switch("names", "names"),
-        _Field("hide", "hidden", str, several=True),
-        _Field("difference", "difference", _one_of(DIFFERENCES)),
+        _Field("hide", "hidden", str, repeated=True),
+        _Field("difference", "difference", _one_of(DIFFERENCE_MODES)),
         _Field("from", "origin", _one_of(ORIGINS)),
         _Field("against", "against", str),
-        _Field("flip", "flip", _flip, _flip_text),
-        _Field("measure", "measure", _one_of(tuple(DISAGREEMENTS))),
+        _Field("flip", "flip", _parse_pair, _format_pair),
+        _Field("measure", "measure", _one_of(tuple(COMPARE_SORTS))),
         _Field("compare-page", "compare_page", _PAGE),
-        _Field("truth", "truth", _truth),
-        _Field("cell", "cell", _flip, _flip_text),
-        _Field("worst", "grade", _one_of(tuple(GRADES))),
+        _Field("truth", "truth", _parse_truth_id),
+        _Field("cell", "cell", _parse_pair, _format_pair),
+        _Field("worst", "grade", _one_of(tuple(EVALUATE_SORTS))),
         _Field("layer", "layer", _one_of(LAYERS)),
         _Field("evaluate-page", "evaluate_page", _PAGE),
     )
@@ -257,7 +257,7 @@ _DEFAULTS = View()
 def encode(view: View) -> Pairs:
     """Return the view as pairs: the filters first, then the fields that differ from their defaults."""
     changed = [f for f in _FIELDS.values() if getattr(view, f.name) != getattr(_DEFAULTS, f.name)]
-    return view.filters.pairs() + [(f.key, text) for f in changed for text in f.texts(getattr(view, f.name))]
+    return view.filters.pairs() + [(f.key, text) for f in changed for text in f.to_texts(getattr(view, f.name))]
 
 
 def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
@@ -265,17 +265,17 @@ def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
     texts: dict[str, list[str]] = {}
     for key, text in pairs:
         texts.setdefault(key, []).append(text)
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     filters, notes = Filters(), []
     for key, values in texts.items():
         try:
             if key in _FIELDS:
-                found[_FIELDS[key].name] = _FIELDS[key].of(values)
+                attributes[_FIELDS[key].name] = _FIELDS[key].parse(values)
             else:
-                filters = filters.replaced(key, entry_of(key)[0].decode(values))
+                filters = filters.replace(key, find_filter(key)[0].decode(values))
         except (SegError, ValueError) as error:
             notes.append(f"{key}={values[-1]} was left out of the link: {str(error).rstrip('.')}.")
-    return View(filters=filters, **found), notes
+    return View(filters=filters, **attributes), notes
 
 
 def query_params(view: View) -> dict[str, list[str]]:
@@ -289,7 +289,7 @@ def query_params(view: View) -> dict[str, list[str]]:
 # --- what the store allows ---------------------------------------------------------------------------------------
 
 
-def with_run(view: View, runs: Sequence[str]) -> tuple[View, list[str]]:
+def fit_to_runs(view: View, runs: Sequence[str]) -> tuple[View, list[str]]:
     """Restrict the view to these runs (at least one, newest last), with a sentence for each run that was dropped."""
     unknown = [run for run in dict.fromkeys((*view.runs, view.against)) if run and run not in runs]
     notes = [f"There is no run {run!r} in this store to show beside the others." for run in unknown]
@@ -302,7 +302,7 @@ def with_run(view: View, runs: Sequence[str]) -> tuple[View, list[str]]:
     return replace(view, run=runs[-1]), notes
 
 
-def fitted(view: View, classes: Sequence[str]) -> tuple[View, list[str]]:
+def fit_to_classes(view: View, classes: Sequence[str]) -> tuple[View, list[str]]:
     """Drop the parts of the view that do not apply to a run with these classes, with a sentence for each."""
     notes = []
     if view.focus and view.focus not in classes:
@@ -317,17 +317,17 @@ def fitted(view: View, classes: Sequence[str]) -> tuple[View, list[str]]:
         view = replace(view, measure=_DEFAULTS.measure)
     filters = view.filters
     for key, value in view.filters.items():
-        possible = _possible(key, value, classes)
+        possible = _applicable_value(key, value, classes)
         if possible != value:
             left_out = ", ".join(str(v) for v in value if v not in possible)
             notes.append(f"The filter {key}={left_out} was left out: this run knows no such value.")
-            filters = filters.replaced(key, possible or None)
+            filters = filters.replace(key, possible or None)
     return replace(view, filters=filters), notes
 
 
-def _possible(key: str, value: Value, classes: Sequence[str]) -> Value:
+def _applicable_value(key: str, value: FilterValue, classes: Sequence[str]) -> FilterValue:
     """Return the part of a filter's value that applies to a run with these classes."""
-    entry, class_name = entry_of(key)
+    entry, class_name = find_filter(key)
     if entry.per_class:
         return value if class_name in classes else ()
     known = {"present": tuple(classes), "dominant": ("", *classes)}.get(key) or _VOCABULARY.get(key)
@@ -344,25 +344,25 @@ def known_keys() -> frozenset[str]:
 # --- in words ----------------------------------------------------------------------------------------------------
 
 
-def chip(key: str, value: Value) -> str:
+def describe_filter(key: str, value: FilterValue) -> str:
     """Return the text of a filter chip: `Folder label: cats, dogs`, `Share of cat: 10 % to 100 %`."""
-    entry, class_name = entry_of(key)
+    entry, class_name = find_filter(key)
     label = f"{entry.label} {class_name}".strip()
     if isinstance(value, str):
         return f"{label}: {value}"
-    if isinstance(entry, CountRange):
-        return f"{label}: {_counts(int(value[0]), int(value[1]))}"
+    if isinstance(entry, CountRangeFilter):
+        return f"{label}: {_format_count_range(int(value[0]), int(value[1]))}"
     if isinstance(value[0], float):
         low, high = value
         write = percent if entry.per_class or key == "low_margin" else score
         return f"{label}: {write(float(low))} to {write(float(high))}"
-    return f"{label}: {', '.join(named(str(v)) for v in value)}"
+    return f"{label}: {', '.join(display_name(str(v)) for v in value)}"
 
 
-def _counts(low: int, high: int) -> str:
+def _format_count_range(low: int, high: int) -> str:
     if low == high:
         return count(low)
-    if high == MOST_COUNT:
+    if high == MAX_COUNT:
         return f"{count(low)} or more"
     return f"{count(low)} to {count(high)}"
 
@@ -371,10 +371,10 @@ def sort_label(sort: str, focus: str) -> str:
     return SORTS[sort].replace("the chosen class", focus or "the chosen class")
 
 
-def both_present(filters: Filters, first: str, second: str, least: float) -> Filters:
-    """Return the filters of one co-occurrence cell: photos in which both classes have at least the share `least`."""
+def with_both_present(filters: Filters, first: str, second: str, min_share: float) -> Filters:
+    """Return the filters of one co-occurrence cell: photos where both classes have at least the share `min_share`."""
     for name in (first, second):
-        filters = filters.replaced(f"share.{name}", (least, 1.0))
+        filters = filters.replace(f"share.{name}", (min_share, 1.0))
     return filters
 
 

@@ -11,16 +11,16 @@ import streamlit as st
 from dashboard.charts import theme
 from dashboard.components import gallery as gallery_component
 from dashboard.components import layout, ready_signal
-from dashboard.components.gallery import Look
-from dashboard.formatting import photos, plain_markdown
+from dashboard.components.gallery import GalleryLook
+from dashboard.formatting import escape_markdown, photo_count
 from dashboard.queries import exports
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import session
-from dashboard.state.view import PAGE_SIZE, SHOWS, SIZE_RANGE, sort_label
+from dashboard.state.view import PAGE_SIZE, SHOW_MODES, SIZE_RANGE, sort_label
 from dashboard.views.shared import chart_cards, controls, page_header, selection_bar
-from dashboard.views.shared.tiles import tiles
-from seglib.masks.statistics import MEASURES
+from dashboard.views.shared.tiles import make_tiles
+from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.query.columns import classes_of
 
 GALLERY = "gallery"
@@ -32,7 +32,7 @@ CHART_SETS: dict[str, list[Callable[[Selection], None]]] = {
         partial(chart_cards.folder_against_animal, apply=session.set_filters),
     ],
     "certainty": [
-        *(partial(chart_cards.measure, key=key) for key in MEASURES),
+        *(partial(chart_cards.measure, key=key) for key in CONFIDENCE_COLUMNS),
         partial(chart_cards.confidence_against_share, height=154),
     ],
     "photos": [chart_cards.share_by_label, chart_cards.regions, chart_cards.sizes],
@@ -43,32 +43,32 @@ CHART_NAMES = {"classes": "Classes", "certainty": "Certainty", "photos": "Folder
 
 def render(selection: Selection) -> None:
     with layout.heading("Explore"):
-        _leaving(selection)
+        _export_buttons(selection)
     layout.chips(selection.filters)
     page_header.key_figures(selection)
-    if page_header.is_empty(selection):
+    if page_header.show_if_empty(selection):
         return
     gallery = selection.view.show == "gallery"
-    first = gallery and not session.can_chart()  # draw the gallery before the charts, which would delay its images
-    with session.charts_later(first):
+    first = gallery and not session.charts_allowed()  # draw the gallery before the charts, which would delay its images
+    with session.defer_charts(first):
         _charts(selection)
     _controls(selection)
     if gallery:
         _gallery(selection)
     else:
         _table(selection)
-    selection_bar.bar(selection)
+    selection_bar.selection_bar(selection)
     if first:
-        ready_signal.drawn(key="drawn", on_drawn=session.allow_charts)
+        ready_signal.ready_signal(key="drawn", on_ready=session.allow_charts)
 
 
-def _leaving(selection: Selection) -> None:
+def _export_buttons(selection: Selection) -> None:
     """Draw the link and the exports of the rows."""
     page_header.copy_link(selection)
     for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
         st.download_button(
             "CSV" if kind == "csv" else "Parquet",
-            data=partial(exports.exported, selection.store.path, selection.run.run, selection.filters, kind),
+            data=partial(exports.export_rows, selection.store.path, selection.run.run, selection.filters, kind),
             file_name=f"{selection.run.run}.{kind}",
             mime=mime,
             key=f"download:{kind}",
@@ -91,52 +91,54 @@ def _controls(selection: Selection) -> None:
     view, figures = selection.view, selection.answer("key_figures")
     with st.container(horizontal=True, vertical_alignment="center", key="controls"):
         order = sort_label(view.sort, selection.focus)
-        st.markdown(f"**{photos(figures.photos)}**, {plain_markdown(order)}", width="stretch")
+        st.markdown(f"**{photo_count(figures.photos)}**, {escape_markdown(order)}", width="stretch")
         controls.sort_select(selection)
         if view.show == "gallery":
             controls.colours_select()
-        controls.view_switch("Show", "show", {name: name.capitalize() for name in SHOWS})
+        controls.view_switch("Show", "show", {name: name.capitalize() for name in SHOW_MODES})
 
 
 def _gallery(selection: Selection) -> None:
     view = selection.view
-    chosen = photo_queries.positions(selection.source, selection.filters, view.sort, selection.focus)
+    chosen = photo_queries.sorted_positions(selection.source, selection.filters, view.sort, selection.focus)
     pages = -(-len(chosen) // PAGE_SIZE)
     page = min(view.page, pages)
-    rows = photo_queries.rows(selection.source, chosen[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
+    rows = photo_queries.rows_at(selection.source, chosen[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
     several = len(photo_queries.options(selection.source, "dataset")) > 1
-    changed = photo_queries.changed(selection.source, rows)
+    changed = photo_queries.find_changed_files(selection.source, rows)
     link = controls.image_link(view)
-    shown = tiles(
+    shown = make_tiles(
         rows, selection.store, selection.run.run, view.palette, link=link, with_dataset=several, changed=changed
     )
     colours = theme.class_colours(classes_of(rows), view.palette)
-    found = dict.fromkeys(name for tile in shown for name, _, _ in tile.bar)
+    class_names = dict.fromkeys(name for tile in shown for name, _, _ in tile.bar)
     gallery_component.gallery(
         shown,
-        [(name, colours[name]) for name in found],
-        Look(view.overlay, view.opacity, view.size),
-        selection_bar.told([tile.id for tile in shown]),
+        [(name, colours[name]) for name in class_names],
+        GalleryLook(view.overlay, view.opacity, view.size),
+        selection_bar.pick_state([tile.id for tile in shown]),
         total=len(chosen),
         sizes=SIZE_RANGE,
         key=GALLERY,
         on_look=partial(controls.remember_look, GALLERY),
-        on_picks=partial(selection_bar.pick, GALLERY),
+        on_picks=partial(selection_bar.update_picks, GALLERY),
         on_all=partial(selection_bar.pick_all, selection),
         on_open=_open_image,
     )
     if pages > 1:
-        controls.pages(page, pages, len(chosen), PAGE_SIZE)
+        controls.pagination(page, pages, len(chosen), PAGE_SIZE)
 
 
 def _open_image() -> None:
-    if image_id := gallery_component.opened_of(GALLERY):
-        session.go(controls.IMAGE, image=image_id, origin="")
+    if image_id := gallery_component.read_opened_id(GALLERY):
+        session.go_to_page(controls.IMAGE_TITLE, image=image_id, origin="")
 
 
 def _table(selection: Selection) -> None:
     frame = photo_queries.listing(selection.source, selection.filters, selection.view.sort, selection.focus)
-    columns = {name: st.column_config.NumberColumn(name.replace("_", " "), format="%.2f") for name in MEASURES}
+    columns = {
+        name: st.column_config.NumberColumn(name.replace("_", " "), format="%.2f") for name in CONFIDENCE_COLUMNS
+    }
     for name in frame.columns:
         kind, _, class_name = name.partition(":")
         if class_name:
@@ -148,5 +150,5 @@ def _table(selection: Selection) -> None:
         height=620,
         column_config=columns | {"path": st.column_config.TextColumn(pinned=True)},
         key="table",
-        alt=f"Table of the {photos(len(frame))} selected",
+        alt=f"Table of the {photo_count(len(frame))} selected",
     )

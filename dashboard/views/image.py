@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from dashboard.charts import theme
 from dashboard.components import layout, viewer
-from dashboard.components.viewer import Picture, Place, RunShown, ViewerLook
-from dashboard.formatting import count, named, photos, plain_html, plain_markdown
+from dashboard.components.viewer import ListPosition, ViewerImage, ViewerLook, ViewerRun
+from dashboard.formatting import count, display_name, escape_html, escape_markdown, photo_count
 from dashboard.queries import photos as photo_queries
 from dashboard.queries import source
 from dashboard.queries.photos import Selection
@@ -22,72 +22,80 @@ from dashboard.server import media_urls, photo_files
 from dashboard.state import session
 from dashboard.state.view import View
 from dashboard.views.evaluate import truth_pane
-from dashboard.views.image_navigation import Followed, followed
+from dashboard.views.image_navigation import ImageNavigation, image_navigation
 from dashboard.views.shared import controls, page_header, photo_figures
-from dashboard.views.shared.photo_figures import Figures
-from seglib.query.columns import agreement
+from dashboard.views.shared.photo_figures import ImageStatistics
+from seglib.query.columns import label_agreement
 from seglib.store.records import Run
 
 EXPLORE, COMPARE, EVALUATE = "Explore", "Compare", "Evaluate"
 VIEWER = "viewer"
-MOST_RUNS = 4
+MAX_RUNS = 4
 """Maximum number of runs side by side."""
 
-AROUND = 4
+NEIGHBOURS = 4
 """Neighbours on each side sent to the browser, so that it can show the next photo before the server answers."""
 
 
 def render(selection: Selection) -> None:
-    follows = followed(selection)
-    order = follows.order
-    image_id = selection.view.image or _first(selection, order)
-    files = photo_queries.files_of(selection.source, image_id) if image_id else order[:0]
+    navigation = image_navigation(selection)
+    order = navigation.order
+    image_id = selection.view.image or _first_image_id(selection, order)
+    files = photo_queries.positions_of_image(selection.source, image_id) if image_id else order[:0]
     if not len(files):
-        _nothing(selection, order)
+        _empty_page(selection, order)
         return
     if not selection.view.image:  # the URL always names the photo
-        session.settle(replace(selection.view, image=image_id))
-        session.push()
-    at = _place(order, files)
-    row = photo_queries.rows(selection.source, files[:1] if at is None else order[at : at + 1])
-    with layout.heading(plain_markdown(_name(selection, row.iloc[0]))):
+        session.adjust_view(replace(selection.view, image=image_id))
+        session.write_url()
+    at = _position(order, files)
+    row = photo_queries.rows_at(selection.source, files[:1] if at is None else order[at : at + 1])
+    with layout.heading(escape_markdown(_name(selection, row.iloc[0]))):
         if selection.view.difference or selection.view.origin == "compare":
-            st.button("Compare", key="compare_button", on_click=session.go, args=(COMPARE,), help="Back to the runs")
+            st.button(
+                "Compare", key="compare_button", on_click=session.go_to_page, args=(COMPARE,), help="Back to the runs"
+            )
         if selection.view.truth or selection.view.origin == "evaluate":
             st.button(
-                "Evaluate", key="evaluate_button", on_click=session.go, args=(EVALUATE,), help="Back to the truth"
+                "Evaluate",
+                key="evaluate_button",
+                on_click=session.go_to_page,
+                args=(EVALUATE,),
+                help="Back to the truth",
             )
-        st.button("Gallery", key="gallery_button", on_click=session.go, args=(EXPLORE,), help="Back to all photos")
+        st.button(
+            "Gallery", key="gallery_button", on_click=session.go_to_page, args=(EXPLORE,), help="Back to all photos"
+        )
         page_header.copy_link(selection)
     _contradiction(row)
     layout.chips(selection.filters)
     if at is None:
-        _outside(follows)
-    having = [run for run in selection.store.runs() if _has(selection, run, image_id)]
-    shown = _shown_runs(selection, having)
-    _controls(selection, having, shown, follows)
-    _viewer(selection, follows, at, row, shown)
+        _outside_notice(navigation)
+    available = [run for run in selection.store.runs() if _has_mask(selection, run, image_id)]
+    shown = _shown_runs(selection, available)
+    _controls(selection, available, shown, navigation)
+    _viewer(selection, navigation, at, row, shown)
     left, right = st.columns([3, 2])
     with left:
-        _figures(selection, row.iloc[0], shown)
+        _figures_card(selection, row.iloc[0], shown)
     with right:
-        _file(selection, row.iloc[0], files)
+        _file_card(selection, row.iloc[0], files)
 
 
 # --- which photo ---------------------------------------------------------------------------------------------------
 
 
-def _first(selection: Selection, order: NDArray[np.intp]) -> str:
-    return str(photo_queries.rows(selection.source, order[:1])["image_id"].iloc[0]) if len(order) else ""
+def _first_image_id(selection: Selection, order: NDArray[np.intp]) -> str:
+    return str(photo_queries.rows_at(selection.source, order[:1])["image_id"].iloc[0]) if len(order) else ""
 
 
-def _place(order: NDArray[np.intp], files: NDArray[np.intp]) -> int | None:
-    found = np.flatnonzero(np.isin(order, files))
-    return int(found[0]) if len(found) else None
+def _position(order: NDArray[np.intp], files: NDArray[np.intp]) -> int | None:
+    places = np.flatnonzero(np.isin(order, files))
+    return int(places[0]) if len(places) else None
 
 
-def _nothing(selection: Selection, order: NDArray[np.intp]) -> None:
-    with layout.heading(controls.IMAGE):
+def _empty_page(selection: Selection, order: NDArray[np.intp]) -> None:
+    with layout.heading(controls.IMAGE_TITLE):
         page_header.copy_link(selection)
     layout.chips(selection.filters)
     if selection.view.image:
@@ -95,19 +103,19 @@ def _nothing(selection: Selection, order: NDArray[np.intp]) -> None:
             "This run holds no photo with the id of this link: its file was removed or changed, "
             "or another run alone has looked at it."
         )
-        _to_first(order)
+        _first_photo_button(order)
     else:
-        page_header.is_empty(selection)
+        page_header.show_if_empty(selection)
 
 
-def _outside(follows: Followed) -> None:
-    st.info(f"This photo is not among the {photos(len(follows.order))} {follows.which}.")
-    _to_first(follows.order)
+def _outside_notice(navigation: ImageNavigation) -> None:
+    st.info(f"This photo is not among the {photo_count(len(navigation.order))} {navigation.description}.")
+    _first_photo_button(navigation.order)
 
 
-def _to_first(order: NDArray[np.intp]) -> None:
+def _first_photo_button(order: NDArray[np.intp]) -> None:
     if len(order):
-        st.button("Show the first of them", key="to_first", on_click=session.change, kwargs={"image": ""})
+        st.button("Show the first of them", key="to_first", on_click=session.update_view, kwargs={"image": ""})
 
 
 def _name(selection: Selection, row: Any) -> str:
@@ -116,62 +124,62 @@ def _name(selection: Selection, row: Any) -> str:
 
 
 def _contradiction(row: Any) -> None:
-    if agreement(row).iloc[0] == "contradicts":
+    if label_agreement(row).iloc[0] == "contradicts":
         label, animal = row["label"].iloc[0], row["animal"].iloc[0]
         saw = "neither cat nor dog" if animal == "none" else animal
-        st.html(f"<p class='contradiction'>The folder says {plain_html(str(label))}, the network {saw}.</p>")
+        st.html(f"<p class='contradiction'>The folder says {escape_html(str(label))}, the network {saw}.</p>")
 
 
 # --- which runs ----------------------------------------------------------------------------------------------------
 
 
-def _has(selection: Selection, run: Run, image_id: str) -> bool:
+def _has_mask(selection: Selection, run: Run, image_id: str) -> bool:
     return run.run == selection.run.run or selection.store.mask_path(run.run, image_id).exists()
 
 
-def _shown_runs(selection: Selection, having: list[Run]) -> list[Run]:
+def _shown_runs(selection: Selection, available: list[Run]) -> list[Run]:
     """Return the active run first, then the chosen ones, or all others if none are chosen; most recently used first."""
     chosen, against = selection.view.runs, selection.view.against
-    others = [run for run in reversed(having) if run.run != selection.run.run and (run.run in chosen or not chosen)]
+    others = [run for run in reversed(available) if run.run != selection.run.run and (run.run in chosen or not chosen)]
     others.sort(key=lambda run: run.run != against)  # A and B of a comparison come first
-    return [selection.run, *others[: MOST_RUNS - 1]]
+    return [selection.run, *others[: MAX_RUNS - 1]]
 
 
-def _controls(selection: Selection, having: list[Run], shown: list[Run], follows: Followed) -> None:
-    names = [run.run for run in reversed(having)]
-    labels = source.run_labels(having)
+def _controls(selection: Selection, available: list[Run], shown: list[Run], navigation: ImageNavigation) -> None:
+    names = [run.run for run in reversed(available)]
+    labels = source.run_labels(available)
     with st.container(horizontal=True, vertical_alignment="bottom", key="viewer_controls"):
         if len(names) > 1:
             controls.choose_runs(
-                f"Runs side by side, at most {MOST_RUNS}",
+                f"Runs side by side, at most {MAX_RUNS}",
                 names,
                 [run.run for run in shown],
                 lambda name: labels[name],
                 partial(_choose_runs, selection.run.run, names),
                 key="w:runs",
             )
-        follows.sort_select()
+        navigation.sort_select()
         controls.colours_select()
 
 
 def _choose_runs(active: str, names: list[str], chosen: list[str]) -> None:
     """Apply the chosen runs; choosing all is the default, and the active run always stays."""
     wanted = tuple(sorted({active, *chosen}))
-    session.change(runs=() if set(wanted) == set(names) else wanted)
+    session.update_view(runs=() if set(wanted) == set(names) else wanted)
 
 
 # --- the viewer ----------------------------------------------------------------------------------------------------
 
 
-def _viewer(selection: Selection, follows: Followed, at: int | None, row: Any, shown: list[Run]) -> None:
+def _viewer(selection: Selection, navigation: ImageNavigation, at: int | None, row: Any, shown: list[Run]) -> None:
     view, labels = selection.view, source.run_labels(selection.store.runs())
-    pictures, here = _around(selection, follows.order, at, row, shown)
-    pane = truth_pane.pane(selection, pictures[here])
+    pictures, here = _with_neighbours(selection, navigation.order, at, row, shown)
+    pane = truth_pane.build_pane(selection, pictures[here])
     viewer.viewer(
-        pictures if pane is None else truth_pane.added(selection, pictures),
+        pictures if pane is None else truth_pane.add_truth_masks(selection, pictures),
         here,
-        [*(_run_shown(run, labels[run.run], view.palette) for run in shown), *([pane] if pane else [])],
-        Place(position=at, total=len(follows.order)),
+        [*(_viewer_run(run, labels[run.run], view.palette) for run in shown), *([pane] if pane else [])],
+        ListPosition(position=at, total=len(navigation.order)),
         ViewerLook(
             overlay=view.overlay,
             opacity=view.opacity,
@@ -183,31 +191,31 @@ def _viewer(selection: Selection, follows: Followed, at: int | None, row: Any, s
         ),
         usual_opacity=View().opacity,
         key=VIEWER,
-        on_go=partial(_go, selection, follows),
+        on_navigate=partial(_navigate, selection, navigation),
     )
 
 
-def _around(
+def _with_neighbours(
     selection: Selection, order: NDArray[np.intp], at: int | None, row: Any, shown: list[Run]
-) -> tuple[list[Picture], int]:
+) -> tuple[list[ViewerImage], int]:
     """Return the photo with its neighbours, and its index among them.
 
     A photo outside the selection is followed by the selection's first photo.
     """
     image_id = row["image_id"].iloc[0]
-    first = 0 if at is None else max(0, at - AROUND)
-    near = photo_queries.rows(selection.source, order[:1] if at is None else order[first : at + AROUND + 1]).to_dict(
-        "records"
-    )
+    first = 0 if at is None else max(0, at - NEIGHBOURS)
+    near = photo_queries.rows_at(
+        selection.source, order[:1] if at is None else order[first : at + NEIGHBOURS + 1]
+    ).to_dict("records")
     every = [*row.to_dict("records"), *near] if at is None else near
     reason = photo_files.find(selection.store, image_id).reason
-    pictures = [_picture(selection, one, shown, reason if one["image_id"] == image_id else "") for one in every]
+    pictures = [_viewer_image(selection, one, shown, reason if one["image_id"] == image_id else "") for one in every]
     return pictures, 0 if at is None else at - first
 
 
-def _picture(selection: Selection, row: Any, shown: list[Run], note: str) -> Picture:
+def _viewer_image(selection: Selection, row: Any, shown: list[Run], note: str) -> ViewerImage:
     image_id = row["image_id"]
-    return Picture(
+    return ViewerImage(
         image_id=image_id,
         name=_name(selection, row),
         width=int(row["width"]),
@@ -220,20 +228,20 @@ def _picture(selection: Selection, row: Any, shown: list[Run], note: str) -> Pic
     )
 
 
-def _run_shown(run: Run, title: str, colours: str) -> RunShown:
+def _viewer_run(run: Run, title: str, colours: str) -> ViewerRun:
     paint = theme.class_colours(run.classes, colours)
-    return RunShown(run=run.run, title=title, names=run.classes, colours=tuple(paint[name] for name in run.classes))
+    return ViewerRun(run=run.run, title=title, names=run.classes, colours=tuple(paint[name] for name in run.classes))
 
 
-def _go(selection: Selection, follows: Followed) -> None:
+def _navigate(selection: Selection, navigation: ImageNavigation) -> None:
     """Callback: follow the visitor to another photo, and turn the gallery to its page."""
-    if (sent := viewer.went(VIEWER)) is None:
+    if (sent := viewer.read_navigation(VIEWER)) is None:
         return
     image_id, look = sent
-    at = _place(follows.order, photo_queries.files_of(selection.source, image_id))
+    at = _position(navigation.order, photo_queries.positions_of_image(selection.source, image_id))
     if at is not None:
-        session.change(**{follows.page: at // follows.page_size + 1})
-    session.change(
+        session.update_view(**{navigation.page_field: at // navigation.page_size + 1})
+    session.update_view(
         image=image_id,
         overlay=look.overlay,
         opacity=look.opacity,
@@ -248,17 +256,17 @@ def _go(selection: Selection, follows: Followed) -> None:
 # --- figures -------------------------------------------------------------------------------------------------------
 
 
-def _figures(selection: Selection, row: Any, shown: list[Run]) -> None:
-    def seen_by(run: Run) -> Figures | None:
+def _figures_card(selection: Selection, row: Any, shown: list[Run]) -> None:
+    def seen_by(run: Run) -> ImageStatistics | None:
         other = replace(selection.source, run=run.run)
-        return row if run.run == selection.run.run else photo_queries.figures_of(other, row["image_id"])
+        return row if run.run == selection.run.run else photo_queries.image_statistics(other, row["image_id"])
 
     labels = source.run_labels(selection.store.runs())
     photo_figures.render([(labels[run.run], seen_by(run)) for run in shown])
 
 
-def _file(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:
-    every = photo_queries.rows(selection.source, files)
+def _file_card(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:
+    every = photo_queries.rows_at(selection.source, files)
     several = len(photo_queries.options(selection.source, "dataset")) > 1
     others = [_name(selection, other) for other in every.to_dict("records") if other["path"] != row["path"]]
     facts = [
@@ -271,8 +279,8 @@ def _file(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:
         ("image_id", str(row["image_id"])),
     ]
     with layout.card("File"):
-        layout.grid([], [], facts)
+        layout.html_table([], [], facts)
 
 
 def _text(value: object) -> str:
-    return named(value if isinstance(value, str) else "")
+    return display_name(value if isinstance(value, str) else "")

@@ -16,43 +16,47 @@ from dashboard.queries import ranking
 from dashboard.queries.photos import Selection
 from dashboard.state.view import PAGE_SIZE
 from dashboard.views.compare import gallery as compare_gallery
-from dashboard.views.compare.selection import versus
+from dashboard.views.compare.selection import select_comparison
 from dashboard.views.evaluate import gallery as evaluate_gallery
-from dashboard.views.evaluate.selection import graded
+from dashboard.views.evaluate.selection import select_evaluation
 from dashboard.views.shared import controls
 
 
 @dataclass(frozen=True)
-class Followed:
+class ImageNavigation:
     order: NDArray[np.intp]
     """Positions in the run's table, each image once."""
-    page: str
+    page_field: str
     """Name of the view field that holds the gallery's page number."""
     page_size: int
     sort_select: Callable[[], None]
-    which: str
+    description: str
     """What these photos have in common, as text."""
 
 
-def followed(selection: Selection) -> Followed:
-    for found in (_of_comparison(selection), _of_evaluation(selection)):
-        if found is not None and len(found.order):
-            return found
-    order = photo_queries.pictures(selection.source, selection.filters, selection.view.sort, selection.focus)
-    return Followed(order, "page", PAGE_SIZE, partial(controls.sort_select, selection), "that pass all filters")
+def image_navigation(selection: Selection) -> ImageNavigation:
+    for navigation in (_comparison_navigation(selection), _evaluation_navigation(selection)):
+        if navigation is not None and len(navigation.order):
+            return navigation
+    order = photo_queries.unique_positions(selection.source, selection.filters, selection.view.sort, selection.focus)
+    return ImageNavigation(order, "page", PAGE_SIZE, partial(controls.sort_select, selection), "that pass all filters")
 
 
-def _of_comparison(selection: Selection) -> Followed | None:
-    shown = versus(selection) if selection.view.origin == "compare" else None
+def _comparison_navigation(selection: Selection) -> ImageNavigation | None:
+    shown = select_comparison(selection) if selection.view.origin == "compare" else None
     if shown is None:
         return None
     select = partial(compare_gallery.sort_select, shown)
-    return Followed(compare_gallery.pictures(shown), "compare_page", ranking.PAGE_SIZE, select, "shown in Compare")
+    return ImageNavigation(
+        compare_gallery.gallery_positions(shown), "compare_page", ranking.PAGE_SIZE, select, "shown in Compare"
+    )
 
 
-def _of_evaluation(selection: Selection) -> Followed | None:
-    shown = graded(selection) if selection.view.origin == "evaluate" else None
+def _evaluation_navigation(selection: Selection) -> ImageNavigation | None:
+    shown = select_evaluation(selection) if selection.view.origin == "evaluate" else None
     if shown is None or not shown.photos:
         return None
     select = partial(evaluate_gallery.sort_select, shown)
-    return Followed(evaluate_gallery.pictures(shown), "evaluate_page", ranking.PAGE_SIZE, select, "shown in Evaluate")
+    return ImageNavigation(
+        evaluate_gallery.gallery_positions(shown), "evaluate_page", ranking.PAGE_SIZE, select, "shown in Evaluate"
+    )

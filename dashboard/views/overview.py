@@ -10,18 +10,18 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
-from dashboard.components.matrix import Cell
-from dashboard.formatting import count, photos
+from dashboard.components.matrix import MatrixCell
+from dashboard.formatting import count, photo_count
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import session
-from dashboard.state.view import both_present
+from dashboard.state.view import with_both_present
 from dashboard.views.shared import chart_cards, controls, page_header
 from seglib.classes import BACKGROUND, PRESENT_SHARE
-from seglib.masks.statistics import MEASURES
+from seglib.masks.statistics import CONFIDENCE_COLUMNS
 
 EXPLORE = "Explore"
-MOST = 8
+MAX_CLASSES = 8
 """Maximum number of classes in one chart."""
 
 
@@ -30,14 +30,14 @@ def render(selection: Selection) -> None:
         page_header.copy_link(selection)
     layout.chips(selection.filters)
     page_header.key_figures(selection)
-    if page_header.is_empty(selection):
+    if page_header.show_if_empty(selection):
         return
-    distribution = partial(chart_cards.class_distribution, most=MOST)
+    distribution = partial(chart_cards.class_distribution, most=MAX_CLASSES)
     contradicted = partial(chart_cards.folder_against_animal, apply=partial(session.open_page, EXPLORE))
     controls.side_by_side(
         selection, (3, 2), (distribution, contradicted), (chart_cards.share_by_label, chart_cards.share_spread)
     )
-    controls.side_by_side(selection, (1, 1, 1), [partial(chart_cards.measure, key=key) for key in MEASURES])
+    controls.side_by_side(selection, (1, 1, 1), [partial(chart_cards.measure, key=key) for key in CONFIDENCE_COLUMNS])
     controls.side_by_side(selection, (2, 1), (_co_occurrence, chart_cards.regions))
     controls.side_by_side(selection, (1, 1), (chart_cards.confidence_against_share, chart_cards.sizes))
     _unreadable(selection)
@@ -47,7 +47,7 @@ def _co_occurrence(selection: Selection) -> None:
     frame: pd.DataFrame = selection.answer("co_occurrence")
     distribution: pd.DataFrame = selection.answer("class_distribution")
     by_presence = distribution.sort_values("present", ascending=False, kind="stable")
-    names = [str(n) for n in by_presence.index if n != BACKGROUND and by_presence["present"][n]][:MOST]
+    names = [str(n) for n in by_presence.index if n != BACKGROUND and by_presence["present"][n]][:MAX_CLASSES]
     with layout.card(
         "Co-occurrence",
         f"photos in which both classes are present, n = {count(_n(distribution))}; {page_header.PRESENT_NOTE}",
@@ -58,23 +58,23 @@ def _co_occurrence(selection: Selection) -> None:
         numbers: list[list[int]] = frame.loc[names, names].to_numpy().tolist()
         largest = max(map(max, numbers))
         rows = [
-            (first, [_pair(first, second, number, largest) for second, number in zip(names, line, strict=True)])
+            (first, [_pair_cell(first, second, number, largest) for second, number in zip(names, line, strict=True)])
             for first, line in zip(names, numbers, strict=True)
         ]
 
-        def chosen() -> None:
-            if cell := matrix_component.cell_of("co_occurrence", len(names), len(names)):
-                pair = both_present(session.view().filters, names[cell[0]], names[cell[1]], PRESENT_SHARE)
+        def open_cell() -> None:
+            if cell := matrix_component.read_cell("co_occurrence", len(names), len(names)):
+                pair = with_both_present(session.view().filters, names[cell[0]], names[cell[1]], PRESENT_SHARE)
                 session.open_page(EXPLORE, pair)
 
-        matrix_component.matrix("", names, rows, key="co_occurrence", on_cell=chosen)
+        matrix_component.matrix("", names, rows, key="co_occurrence", on_cell=open_cell)
         layout.remark("The diagonal counts the class itself. A click on a cell shows its photos.")
 
 
-def _pair(first: str, second: str, number: int, largest: int) -> Cell:
+def _pair_cell(first: str, second: str, number: int, largest: int) -> MatrixCell:
     there = first if first == second else f"{first} and {second}"
-    return Cell(
-        value=number, level=(number / largest) ** 0.5 if largest else 0.0, hint=f"{photos(number)} with {there}"
+    return MatrixCell(
+        value=number, level=(number / largest) ** 0.5 if largest else 0.0, hint=f"{photo_count(number)} with {there}"
     )
 
 

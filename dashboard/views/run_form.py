@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import count, duration, photos, size
+from dashboard.formatting import byte_size, count, duration, photo_count
 from dashboard.queries import source
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from dashboard.views.shared import job_status
 from dashboard.workers.photo_folders import Folder
 from dashboard.workers.requests import RunRequest
@@ -19,33 +19,33 @@ from seglib.inference.config import PRECISIONS
 from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
 from seglib.store.records import Run
 
-OWN = ""
+MODEL_DEFAULT = ""
 """Resize value for each model's native input size."""
 
-RESIZES: tuple[str, ...] = (OWN, "224", "512x512", "short:520", "short:640", "native")
+RESIZES: tuple[str, ...] = (MODEL_DEFAULT, "224", "512x512", "short:520", "short:640", "native")
 
-_OWN_SIDES = " ".join(
+_INPUT_SIDE_NOTE = " ".join(
     f"{spec.name} looks at every photo at a short side of {spec.net_side}, and what it sees is brought to this size."
     for spec in MODELS.values()
     if spec.net_side
 )
 
 _FOLDER, _MODELS, _RESIZE, _PRECISION, _LIMIT = "start:folder", "start:models", "start:resize", "start:auto", "start:n"
-_LEAST_PHOTOS = 8
+_MIN_PHOTOS = 8
 """Minimum number of photos for a speed measurement to be meaningful."""
 
 
-def render(settings: Settings, runs: Sequence[Run]) -> None:
-    offered = source.offered(settings.data)
+def render(settings: ServerSettings, runs: Sequence[Run]) -> None:
+    offered = source.offered_folders(settings.photo_folders)
     with layout.card("Start a run", stretch=False):
         if not offered:
-            names = ", ".join(folder.name for folder in settings.data)
+            names = ", ".join(folder.name for folder in settings.photo_folders)
             layout.remark(
                 f"There are no photos below {names}: put a folder of photos there, or name another with --data."
             )
             return
         folder, models, resize, precision = _choices(offered)
-        _said(folder, models, resize, precision, runs)
+        _estimates(folder, models, resize, precision, runs)
         limit = st.session_state.get(_LIMIT)
         requests = [
             RunRequest(
@@ -63,17 +63,17 @@ def render(settings: Settings, runs: Sequence[Run]) -> None:
             type="primary",
             key="start",
             disabled=not models,
-            on_click=job_status.start,
+            on_click=job_status.start_jobs,
             args=(settings, requests),
         )
 
 
-def speed(runs: Sequence[Run], model: str, resize: str, precision: str) -> float | None:
+def last_speed(runs: Sequence[Run], model: str, resize: str, precision: str) -> float | None:
     """Return the photos per second of this model's last run here at this resize; None if unknown."""
     for run in reversed(runs):
         if (run.model, run.resize) == (model, resize) and precision in ("auto", run.precision):
             for invocation in reversed(run.invocations):
-                if invocation["computed"] >= _LEAST_PHOTOS and invocation["seconds"] > 0:
+                if invocation["computed"] >= _MIN_PHOTOS and invocation["seconds"] > 0:
                     return float(invocation["computed"] / invocation["seconds"])
     return None
 
@@ -99,7 +99,7 @@ def _choices(offered: Sequence[Folder]) -> tuple[Folder, list[ModelSpec], str, s
             accept_new_options=True,
             key=_RESIZE,
             help="224 and 640x480 (width x height) stretch, short:520 keeps the aspect, native keeps the size. "
-            f"Others can be typed. {_OWN_SIDES}",
+            f"Others can be typed. {_INPUT_SIDE_NOTE}",
         )
         precision, limit = st.columns([3, 2])
         with precision:
@@ -114,16 +114,16 @@ def _choices(offered: Sequence[Folder]) -> tuple[Folder, list[ModelSpec], str, s
     return by_id[chosen], [MODELS[name] for name in names], resize, chosen_precision
 
 
-def _said(folder: Folder, models: Sequence[ModelSpec], resize: str, precision: str, runs: Sequence[Run]) -> None:
+def _estimates(folder: Folder, models: Sequence[ModelSpec], resize: str, precision: str, runs: Sequence[Run]) -> None:
     """Show the number of photos, the expected time and the downloads."""
-    number = source.photos_in(folder.path)
+    number = source.count_images(folder.path)
     limit: int | None = st.session_state.get(_LIMIT)
     due = min(number, limit) if limit else number
-    lines = [f"{photos(number)} in {folder.title}" + (f", the first {count(due)} of them" if due < number else "")]
+    lines = [f"{photo_count(number)} in {folder.title}" + (f", the first {count(due)} of them" if due < number else "")]
     for spec in models:
-        known = speed(runs, spec.name, resize or spec.resize.text, precision)
+        known = last_speed(runs, spec.name, resize or spec.resize.text, precision)
         if known:
             lines.append(f"{spec.name}: at most about {duration(due / known)}, at {known:.0f} photos/s as last time")
         if fetched := download_bytes(spec):
-            lines.append(f"{spec.name}: its weights are not here; about {size(fetched)} are downloaded first")
+            lines.append(f"{spec.name}: its weights are not here; about {byte_size(fetched)} are downloaded first")
     layout.remarks(lines)

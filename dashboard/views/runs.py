@@ -10,10 +10,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import NOTHING, count, for_page, plain_markdown, size
+from dashboard.formatting import DASH, byte_size, count, escape_markdown, user_message
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.source import Source, offered, sentence, stored
-from dashboard.settings import Settings
+from dashboard.queries.source import RunSource, error_message, offered_folders, open_store
+from dashboard.settings import ServerSettings
 from dashboard.state import session
 from dashboard.views import run_form
 from dashboard.views.shared import job_status
@@ -32,37 +32,37 @@ EXPLORE = "Explore"
 _CHECKED = "runs:checked"
 
 
-def render(settings: Settings) -> None:
+def render(settings: ServerSettings) -> None:
     there = (settings.store / STORE_MARKER).is_file()
     damaged = Store(settings.store).damaged_runs() if there else {}
-    found = stored(settings.store) if there else None
-    runs = found[2] if found else []
+    opened = open_store(settings.store) if there else None
+    runs = opened[2] if opened else []
     with layout.heading(TITLE):
         pass
     job_status.render(settings)
     if damaged:
-        _damaged(Store(settings.store), damaged)
+        _damaged_runs(Store(settings.store), damaged)
     run_form.render(settings, runs)
-    if found is None:
+    if opened is None:
         layout.remark("There is no store yet: the first run makes it.")
         return
     if not runs:
         layout.remark("This store holds no other run." if damaged else "This store holds no run yet.")
         return
-    store, version, _ = found
-    layout.remarks([for_page(why) for why in store.damaged_datasets().values()])
+    store, version, _ = opened
+    layout.remarks([user_message(why) for why in store.damaged_datasets().values()])
     with layout.card("Runs in this store", f"n = {count(len(runs))}, the one used last first", stretch=False):
         for run in reversed(runs):
-            _run(settings, store, run)
-    _unreadable(Source(str(settings.store), version, runs[-1].run))
+            _run_entry(settings, store, run)
+    _unreadable(RunSource(str(settings.store), version, runs[-1].run))
     _stale(store)
 
 
 # --- the runs ------------------------------------------------------------------------------------------------------
 
 
-def _run(settings: Settings, store: Store, run: Run) -> None:
-    rows, wrong = _rows(store, run)
+def _run_entry(settings: ServerSettings, store: Store, run: Run) -> None:
+    rows, wrong = _count_rows(store, run)
     with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{run.run}"):
         with st.container(width="stretch"):
             layout.facts(f"{run.model} · {run.resize}", run.run, _facts(run, rows))
@@ -70,7 +70,7 @@ def _run(settings: Settings, store: Store, run: Run) -> None:
                 layout.remark(wrong)
         with st.container(horizontal=True, width="content"):
             st.button("Explore", key=f"explore:{run.run}", on_click=session.open_run, args=(EXPLORE, run.run))
-            again = _again(settings, run)
+            again = _rerun_requests(settings, run)
             st.button(
                 "Run again",
                 key=f"again:{run.run}",
@@ -78,7 +78,7 @@ def _run(settings: Settings, store: Store, run: Run) -> None:
                 help="Computes what is new or has changed in its folders"
                 if again
                 else "Its folders, or its weights, are not among those that can be started from here",
-                on_click=job_status.start,
+                on_click=job_status.start_jobs,
                 args=(settings, again),
             )
             st.button(
@@ -86,47 +86,47 @@ def _run(settings: Settings, store: Store, run: Run) -> None:
                 key=f"verify:{run.run}",
                 disabled=not again,
                 help="Reads every photo and mask again, and recomputes what is damaged",
-                on_click=job_status.start,
+                on_click=job_status.start_jobs,
                 args=(settings, [replace(request, verify=True) for request in again]),
             )
             if st.button("Delete", key=f"delete:{run.run}"):
-                _confirm(store, run.run, rows)
+                _confirm_delete(store, run.run, rows)
 
 
-def _damaged(store: Store, damaged: dict[str, str]) -> None:
+def _damaged_runs(store: Store, damaged: dict[str, str]) -> None:
     note = f"n = {count(len(damaged))}; the others are shown without them"
     with layout.card("Runs that cannot be read", note, stretch=False):
         for name, why in damaged.items():
             with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{name}"):
                 with st.container(width="stretch", gap="xsmall"):
-                    layout.line(name)
-                    layout.remark(for_page(why))
+                    layout.entry_title(name)
+                    layout.remark(user_message(why))
                 if st.button("Delete", key=f"delete:{name}"):
-                    _confirm(store, name, NOTHING)
+                    _confirm_delete(store, name, DASH)
 
 
-def _rows(store: Store, run: Run) -> tuple[str, str]:
+def _count_rows(store: Store, run: Run) -> tuple[str, str]:
     """Return the number of photos in the run, and an error message if it cannot be determined."""
     try:
-        return count(store.row_count(run)), ""
+        return count(store.count_rows(run)), ""
     except SegError as error:
-        return NOTHING, sentence(error)
+        return DASH, error_message(error)
 
 
 def _facts(run: Run, rows: str) -> list[tuple[str, str]]:
     last: dict[str, Any] = run.invocations[-1] if run.invocations else {}
     timed = [i for i in run.invocations if i["computed"] and i["seconds"]]
-    speed = f"{timed[-1]['computed'] / timed[-1]['seconds']:.1f}" if timed else NOTHING
+    speed = f"{timed[-1]['computed'] / timed[-1]['seconds']:.1f}" if timed else DASH
     return [
         (rows, "photos"),
-        (count(last["failed"]) if last else NOTHING, "unreadable files"),
+        (count(last["failed"]) if last else DASH, "unreadable files"),
         (speed, f"photos/s on {timed[-1]['device']}" if timed else "photos/s"),
-        (run.precision or NOTHING, "precision"),
+        (run.precision or DASH, "precision"),
         (run.last_used[:10], f"last used, {run.last_used[11:16]} UTC"),
     ]
 
 
-def _again(settings: Settings, run: Run) -> list[RunRequest]:
+def _rerun_requests(settings: ServerSettings, run: Run) -> list[RunRequest]:
     """Return the requests that bring this run up to date, one for each of its folders that is offered here."""
     spec = MODELS.get(run.model)
     if spec is None or run.precision is None or not (run.weights_sha256 or "").startswith(spec.sha256):
@@ -134,17 +134,17 @@ def _again(settings: Settings, run: Run) -> list[RunRequest]:
     used = {str(invocation["dataset"]) for invocation in run.invocations}
     return [
         RunRequest(folder=f.id, title=f.title, model=run.model, resize=run.resize, precision=run.precision)
-        for f in offered(settings.data)
+        for f in offered_folders(settings.photo_folders)
         if f.id in used
     ]
 
 
 @st.dialog("Delete this run?")
-def _confirm(store: Store, run: str, rows: str) -> None:
-    number = "" if rows == NOTHING else f" of {rows} photos"
-    bytes_held = size(maintenance_status.size_bytes(store, run))
+def _confirm_delete(store: Store, run: str, rows: str) -> None:
+    number = "" if rows == DASH else f" of {rows} photos"
+    bytes_held = byte_size(maintenance_status.run_size_bytes(store, run))
     st.markdown(
-        f"**{plain_markdown(run)}**: its statistics and masks{number}, {bytes_held}, are "
+        f"**{escape_markdown(run)}**: its statistics and masks{number}, {bytes_held}, are "
         "deleted for good. The photos themselves and all other runs stay."
     )
     if st.button("Delete", type="primary", key="delete", on_click=_delete, args=(store, run)):
@@ -155,13 +155,13 @@ def _delete(store: Store, run: str) -> None:
     try:
         prune.remove_run(store, run)
     except SegError as error:
-        session.tell([sentence(error)])
+        session.add_notes([error_message(error)])
 
 
 # --- what failed, what is stale ------------------------------------------------------------------------------------
 
 
-def _unreadable(source: Source) -> None:
+def _unreadable(source: RunSource) -> None:
     failures = photo_queries.failures(source)
     if failures.empty:
         return
@@ -181,7 +181,7 @@ def _stale(store: Store) -> None:
     with layout.card("What is stale", "compares the folders with their newest scan; opens no photo", stretch=False):
         if st.button("Check now", key="check"):
             with st.spinner("Looking through the folders"):
-                st.session_state[_CHECKED] = _checked(store)
+                st.session_state[_CHECKED] = _check_store(store)
         if _CHECKED not in st.session_state:
             return
         datasets, runs, stale = st.session_state[_CHECKED]
@@ -194,10 +194,10 @@ def _stale(store: Store) -> None:
             layout.remark("Nothing in the store is stale.")
 
 
-def _checked(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+def _check_store(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """Return tables per dataset and per run, and how many rows and images can be removed."""
-    status = maintenance_status.status(store)
-    drifts = [maintenance_status.drift(store, dataset) for dataset in store.datasets()]
+    status = maintenance_status.read_status(store)
+    drifts = [maintenance_status.find_drift(store, dataset) for dataset in store.datasets()]
     datasets = [
         {
             "data set": drift.dataset,
@@ -205,7 +205,7 @@ def _checked(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
             "new": drift.new,
             "changed": drift.changed,
             "gone": drift.vanished,
-            "folder": "there" if drift.there else "not there, or without photos",
+            "folder": "there" if drift.available else "not there, or without photos",
         }
         for dataset, drift in zip(status.datasets, drifts, strict=True)
     ]
@@ -215,7 +215,7 @@ def _checked(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
             "photos": run.rows,
             "not computed": run.pending,
             "stale rows": run.stale_rows,
-            "size": size(maintenance_status.size_bytes(store, run.run)),
+            "size": byte_size(maintenance_status.run_size_bytes(store, run.run)),
         }
         for run in status.runs
     ]
@@ -225,6 +225,6 @@ def _checked(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
 def _prune(store: Store) -> None:
     try:
         prune.prune(store)
-        st.session_state[_CHECKED] = _checked(store)
+        st.session_state[_CHECKED] = _check_store(store)
     except SegError as error:
-        session.tell([sentence(error)])
+        session.add_notes([error_message(error)])

@@ -9,19 +9,40 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.formatting import count, named, plain_markdown
+from dashboard.formatting import count, display_name, escape_markdown
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.source import Source, run_labels
+from dashboard.queries.source import RunSource, run_labels
 from dashboard.state import session
 from seglib.classes import ANIMALS
 from seglib.query.columns import AGREEMENTS
-from seglib.query.filters import FILTERS, MOST_COUNT, ClassCount, ClassRange, Count, Filter, Names, Present, Range, Text
+from seglib.query.filters import (
+    FILTERS,
+    MAX_COUNT,
+    ClassBlobsFilter,
+    ClassShareFilter,
+    CountFilter,
+    Filter,
+    NamesFilter,
+    PresentFilter,
+    RangeFilter,
+    TextFilter,
+)
 from seglib.store.records import Run
 
-MAIN: tuple[str, ...] = ("dataset", "split", "label", "tag", "present", "share", "agreement", "confidence", "path")
+MAIN_FILTERS: tuple[str, ...] = (
+    "dataset",
+    "split",
+    "label",
+    "tag",
+    "present",
+    "share",
+    "agreement",
+    "confidence",
+    "path",
+)
 """Filters that are always visible, in this order."""
 
-MOST_PILLS = 6
+MAX_PILLS = 6
 """With more choices than this, a searchable list replaces the buttons."""
 
 MOST_FREQUENT = ""
@@ -35,17 +56,21 @@ def render_runs(runs: Sequence[Run], active: str) -> None:
     names = [run.run for run in reversed(runs)]
     labels = run_labels(runs)
     with st.sidebar:
-        key = session.controlled("w:run", active)
+        key = session.sync_widget("w:run", active)
         st.selectbox(
-            "Run", names, format_func=lambda name: labels[name], key=key, on_change=session.on(key, _choose_run)
+            "Run",
+            names,
+            format_func=lambda name: labels[name],
+            key=key,
+            on_change=session.widget_callback(key, _choose_run),
         )
 
 
-def render_filters(source: Source, focus: str) -> None:
-    rest = [key for key in FILTERS if key not in MAIN]
+def render_filters(source: RunSource, focus: str) -> None:
+    rest = [key for key in FILTERS if key not in MAIN_FILTERS]
     active = {key.partition(".")[0] for key in session.view().filters}
     with st.sidebar:
-        for key in MAIN:
+        for key in MAIN_FILTERS:
             _widget(source, FILTERS[key], focus)
         more = st.expander("More filters", expanded=bool(active & set(rest)), key="w:more", on_change="rerun")
         if more.open:  # skip the widgets of a collapsed section
@@ -54,27 +79,27 @@ def render_filters(source: Source, focus: str) -> None:
                     _widget(source, FILTERS[key], focus)
 
 
-def _widget(source: Source, entry: Filter, focus: str) -> None:
+def _widget(source: RunSource, entry: Filter, focus: str) -> None:
     for kind, draw in _WIDGETS.items():
         if isinstance(entry, kind):
             draw(source, entry, focus)
             return
 
 
-def _choice(source: Source, entry: Filter, _: str) -> None:
+def _choice(source: RunSource, entry: Filter, _: str) -> None:
     chosen = [str(value) for value in session.view().filters.get(entry.key, ())]
-    found = photo_queries.options(source, entry.key)
-    values = list(dict.fromkeys([*_in_order(entry, found), *chosen]))
+    photos_of = photo_queries.options(source, entry.key)
+    values = list(dict.fromkeys([*_sort_values(entry, photos_of), *chosen]))
     if len(values) < 2 and not chosen:
         return
-    key = session.controlled(f"w:{entry.key}", chosen)
-    apply = session.on(key, partial(_set, entry.key))
-    if len(values) <= MOST_PILLS:
+    key = session.sync_widget(f"w:{entry.key}", chosen)
+    apply = session.widget_callback(key, partial(_set_filter, entry.key))
+    if len(values) <= MAX_PILLS:
         st.pills(
             entry.label,
             values,
             selection_mode="multi",
-            format_func=lambda value: f"{plain_markdown(named(value))} {count(found.get(value, 0))}",
+            format_func=lambda value: f"{escape_markdown(display_name(value))} {count(photos_of.get(value, 0))}",
             key=key,
             on_change=apply,
         )
@@ -82,49 +107,49 @@ def _choice(source: Source, entry: Filter, _: str) -> None:
         st.multiselect(
             entry.label,
             values,
-            format_func=lambda value: f"{named(value)} · {count(found.get(value, 0))}",
+            format_func=lambda value: f"{display_name(value)} · {count(photos_of.get(value, 0))}",
             key=key,
             placeholder="Any",
             on_change=apply,
         )
 
 
-def _in_order(entry: Filter, found: dict[str, int]) -> list[str]:
+def _sort_values(entry: Filter, photos_of: dict[str, int]) -> list[str]:
     """Sort the choices: known vocabularies in their own order, classes by number of photos, the rest by name."""
-    if isinstance(entry, Present) or entry.key == "dominant":
-        return sorted(found, key=lambda value: -found[value])
+    if isinstance(entry, PresentFilter) or entry.key == "dominant":
+        return sorted(photos_of, key=lambda value: -photos_of[value])
     order = _ORDERS.get(entry.key, ())
-    return sorted(found, key=lambda value: (order.index(value) if value in order else len(order), value))
+    return sorted(photos_of, key=lambda value: (order.index(value) if value in order else len(order), value))
 
 
-def _range(_: Source, entry: Filter, __: str) -> None:
+def _range(_: RunSource, entry: Filter, __: str) -> None:
     _slider(entry.key, entry.label, "%.2f")
 
 
-def _class_range(source: Source, entry: Filter, focus: str) -> None:
+def _class_range(source: RunSource, entry: Filter, focus: str) -> None:
     """Draw one slider for the chosen class, and one for each other class that is already filtered."""
     chosen = [key.partition(".")[2] for key in session.view().filters if key.startswith(f"{entry.key}.")]
     for name in chosen:
         if name != focus:
-            _slider(f"{entry.key}.{name}", f"{entry.label} {plain_markdown(name)}", "percent")
-    found = photo_queries.options(source, "present")
-    names = [MOST_FREQUENT, *sorted(found, key=lambda n: -found[n])]
+            _slider(f"{entry.key}.{name}", f"{entry.label} {escape_markdown(name)}", "percent")
+    photos_of = photo_queries.options(source, "present")
+    names = [MOST_FREQUENT, *sorted(photos_of, key=lambda n: -photos_of[n])]
     wanted = session.view().focus
-    key = session.controlled("w:focus", wanted)
+    key = session.sync_widget("w:focus", wanted)
     st.selectbox(
         "Class to look at",
         list(dict.fromkeys([*names, wanted])),
         format_func=lambda name: name or "The most frequent one",
         key=key,
-        on_change=session.on(key, _choose_focus),
+        on_change=session.widget_callback(key, _choose_focus),
     )
     if focus:
-        _slider(f"{entry.key}.{focus}", f"{entry.label} {plain_markdown(focus)}", "percent")
+        _slider(f"{entry.key}.{focus}", f"{entry.label} {escape_markdown(focus)}", "percent")
 
 
 def _slider(key: str, label: str, form: str) -> None:
     chosen = session.view().filters.get(key, (0.0, 1.0))
-    widget = session.controlled(f"w:{key}", chosen)
+    widget = session.sync_widget(f"w:{key}", chosen)
     st.slider(
         label,
         0.0,
@@ -132,50 +157,55 @@ def _slider(key: str, label: str, form: str) -> None:
         step=0.01,
         format=form,
         key=widget,
-        on_change=session.on(widget, partial(_set_range, key)),
+        on_change=session.widget_callback(widget, partial(_set_range, key)),
     )
 
 
-def _class_count(source: Source, entry: Filter, focus: str) -> None:
+def _class_count(source: RunSource, entry: Filter, focus: str) -> None:
     """Draw one slider for each class whose regions are already filtered, and one for the chosen class."""
     chosen = [key.partition(".")[2] for key in session.view().filters if key.startswith(f"{entry.key}.")]
     for name in dict.fromkeys([*chosen, *([focus] if focus else [])]):
-        _count_slider(source, f"{entry.key}.{name}", f"{entry.label} {plain_markdown(name)}")
+        _count_slider(source, f"{entry.key}.{name}", f"{entry.label} {escape_markdown(name)}")
 
 
-def _count(source: Source, entry: Filter, _: str) -> None:
+def _count(source: RunSource, entry: Filter, _: str) -> None:
     _count_slider(source, entry.key, entry.label)
 
 
-def _count_slider(source: Source, key: str, label: str) -> None:
+def _count_slider(source: RunSource, key: str, label: str) -> None:
     """Draw a slider between the run's minimum and maximum; a handle at either end means no limit."""
-    ends = photo_queries.extent(source, key)
+    ends = photo_queries.value_range(source, key)
     low, high = (int(end) for end in session.view().filters.get(key, ends))
     chosen = max(low, ends[0]), min(high, ends[1])
     if ends[0] == ends[1] or chosen[0] > chosen[1]:
         return
-    widget = session.controlled(f"w:{key}", chosen)
-    apply = session.on(widget, partial(_set_counts, key, ends))
+    widget = session.sync_widget(f"w:{key}", chosen)
+    apply = session.widget_callback(widget, partial(_set_counts, key, ends))
     st.slider(label, ends[0], ends[1], step=1, key=widget, on_change=apply)
 
 
-def _text(_: Source, entry: Filter, __: str) -> None:
-    key = session.controlled(f"w:{entry.key}", session.view().filters.get(entry.key, ""))
-    st.text_input(entry.label, key=key, placeholder="e.g. cat.41", on_change=session.on(key, partial(_set, entry.key)))
+def _text(_: RunSource, entry: Filter, __: str) -> None:
+    key = session.sync_widget(f"w:{entry.key}", session.view().filters.get(entry.key, ""))
+    st.text_input(
+        entry.label,
+        key=key,
+        placeholder="e.g. cat.41",
+        on_change=session.widget_callback(key, partial(_set_filter, entry.key)),
+    )
 
 
-_WIDGETS: dict[type, Callable[[Source, Filter, str], None]] = {
-    Names: _choice,
-    ClassRange: _class_range,
-    Range: _range,
-    ClassCount: _class_count,
-    Count: _count,
-    Text: _text,
+_WIDGETS: dict[type, Callable[[RunSource, Filter, str], None]] = {
+    NamesFilter: _choice,
+    ClassShareFilter: _class_range,
+    RangeFilter: _range,
+    ClassBlobsFilter: _class_count,
+    CountFilter: _count,
+    TextFilter: _text,
 }
 """Kind of filter -> function that draws it; the first matching kind is used."""
 
 
-def _set(key: str, value: Sequence[str]) -> None:
+def _set_filter(key: str, value: Sequence[str]) -> None:
     session.set_view(session.view().with_filter(key, value if isinstance(value, str) else tuple(value)))
 
 
@@ -185,13 +215,13 @@ def _set_range(key: str, value: tuple[float, float]) -> None:
 
 
 def _set_counts(key: str, ends: tuple[int, int], value: tuple[int, int]) -> None:
-    low, high = value[0] if value[0] > ends[0] else 0, value[1] if value[1] < ends[1] else MOST_COUNT
+    low, high = value[0] if value[0] > ends[0] else 0, value[1] if value[1] < ends[1] else MAX_COUNT
     session.set_view(session.view().with_filter(key, None if value == ends else (low, high)))
 
 
 def _choose_run(run: str) -> None:
-    session.anew(run=run)
+    session.update_from_first_page(run=run)
 
 
 def _choose_focus(name: str) -> None:
-    session.anew(focus=name)
+    session.update_from_first_page(focus=name)

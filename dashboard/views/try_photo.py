@@ -13,24 +13,24 @@ import streamlit as st
 
 from dashboard.charts import theme
 from dashboard.components import layout, viewer
-from dashboard.components.viewer import Picture, Place, RunShown, ViewerLook
-from dashboard.formatting import count, percent, photos, plain_markdown, score
+from dashboard.components.viewer import ListPosition, ViewerImage, ViewerLook, ViewerRun
+from dashboard.formatting import count, escape_markdown, percent, photo_count, score
 from dashboard.queries import source
 from dashboard.server import rendering
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from dashboard.state import session
 from dashboard.state.view import View
 from dashboard.views.shared import controls, photo_figures
 from dashboard.workers import photo_folders, uploads
 from dashboard.workers.jobs import Jobs
-from dashboard.workers.predictor import Seen, predictor
+from dashboard.workers.predictor import ImagePrediction, predictor
 from dashboard.workers.requests import RunRequest
-from dashboard.workers.uploads import MOST_BYTES, MOST_PHOTOS, Photo
-from seglib.data.image import REASONS
-from seglib.data.scan import STORE_MARKER, SUFFIXES
+from dashboard.workers.uploads import MAX_PHOTO_BYTES, MAX_PHOTOS, Upload
+from seglib.data.image import FAILURE_REASONS
+from seglib.data.scan import IMAGE_SUFFIXES, STORE_MARKER
 from seglib.errors import BadImage, SegError
 from seglib.masks.overlay import alt_text
-from seglib.masks.statistics import MEASURES, pixels_column, share_column
+from seglib.masks.statistics import CONFIDENCE_COLUMNS, pixels_column, share_column
 from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
 from seglib.query import export
 from seglib.store.records import Run
@@ -38,18 +38,18 @@ from seglib.store.records import Run
 TITLE = "Try"
 RUNS = "Runs"
 VIEWER = "try_viewer"
-MOST_MODELS = 4
+MAX_MODELS = 4
 """Maximum number of models side by side."""
 
-OWN = ""
-RESIZES: tuple[str, ...] = (OWN, "224", "512x512", "short:520", "native")
+MODEL_DEFAULT = ""
+RESIZES: tuple[str, ...] = (MODEL_DEFAULT, "224", "512x512", "short:520", "native")
 
 _FILES, _CAMERA, _CAMERA_ON = "try:files", "try:camera", "try:camera_on"
 _MODELS, _RESIZE, _SHOWN, _SEEN = "try:models", "try:resize", "try:shown", "try:seen"
 
 
 @dataclass(frozen=True)
-class Refusal:
+class FailedPrediction:
     """Why a model gave no result."""
 
     sentence: str
@@ -57,33 +57,33 @@ class Refusal:
     """True if the photo itself is at fault, so that a retry is pointless."""
 
 
-Answer = Seen | Refusal
+PredictionResult = ImagePrediction | FailedPrediction
 
 
-def render(settings: Settings) -> None:
-    runs = source.stored(settings.store)[2] if (settings.store / STORE_MARKER).is_file() else []
+def render(settings: ServerSettings) -> None:
+    runs = source.open_store(settings.store)[2] if (settings.store / STORE_MARKER).is_file() else []
     with layout.heading(TITLE):
         pass
     with layout.card(
         "Your photos", "they stay in memory for this visit; nothing is stored unless you ask", stretch=False
     ):
-        brought, notes = uploads.accepted(_files())
+        brought, notes = uploads.accept_files(_files())
         models, resize = _choices()
-    layout.tell(notes)
+    layout.show_notes(notes)
     if not brought:
         st.info("Choose photos or take one, and the networks chosen here look at them.")
         return
     if not models:
         st.info("Choose at least one network.")
         return
-    answers = _answers(settings, brought, models, resize, runs)
-    seen = {photo.id: _of_photo(photo, models, answers) for photo in brought}
-    _complaints(brought, answers)
+    answers = _predict_all(settings, brought, models, resize, runs)
+    seen = {photo.id: _predictions_of(photo, models, answers) for photo in brought}
+    _show_failures(brought, answers)
     readable = [photo for photo in brought if seen[photo.id]]
     if readable:
-        _look(readable, seen)
-        _every(readable, seen)
-        _keep(settings, readable, models, resize)
+        _viewer_section(readable, seen)
+        _all_photos_card(readable, seen)
+        _keep_card(settings, readable, models, resize)
 
 
 # --- what is asked for ---------------------------------------------------------------------------------------------
@@ -91,8 +91,8 @@ def render(settings: Settings) -> None:
 
 def _files() -> list[tuple[str, bytes]]:
     chosen = st.file_uploader(
-        f"Photos, at most {MOST_PHOTOS} of up to {MOST_BYTES // 1_000_000} MB each",
-        type=sorted(suffix.removeprefix(".") for suffix in SUFFIXES),
+        f"Photos, at most {MAX_PHOTOS} of up to {MAX_PHOTO_BYTES // 1_000_000} MB each",
+        type=sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES),
         accept_multiple_files=True,
         key=_FILES,
     )
@@ -107,10 +107,10 @@ def _choices() -> tuple[list[ModelSpec], str]:
     left, right = st.columns([2, 1])
     with left:
         names = st.multiselect(
-            f"Networks side by side, at most {MOST_MODELS}",
+            f"Networks side by side, at most {MAX_MODELS}",
             here,
             default=[DEFAULT_MODEL] if DEFAULT_MODEL in here else here[:1],
-            max_selections=MOST_MODELS,
+            max_selections=MAX_MODELS,
             key=_MODELS,
         )
         if missing := len(MODELS) - len(here):
@@ -125,25 +125,25 @@ def _choices() -> tuple[list[ModelSpec], str]:
 # --- asking --------------------------------------------------------------------------------------------------------
 
 
-def _answers(
-    settings: Settings, brought: Sequence[Photo], models: Sequence[ModelSpec], resize: str, runs: Sequence[Run]
-) -> dict[tuple[str, str], Answer]:
+def _predict_all(
+    settings: ServerSettings, uploads: Sequence[Upload], models: Sequence[ModelSpec], resize: str, runs: Sequence[Run]
+) -> dict[tuple[str, str], PredictionResult]:
     """Return (image_id, model) -> answer; answers from this session are reused."""
-    likes = {spec.name: _like(spec, resize, runs) for spec in models}
-    known: dict[tuple[str, ...], Answer] = st.session_state.get(_SEEN, {})
+    likes = {spec.name: _matching_run(spec, resize, runs) for spec in models}
+    known: dict[tuple[str, ...], PredictionResult] = st.session_state.get(_SEEN, {})
     wanted = {
         (photo.id, spec.name): (photo.id, spec.name, resize, like.run if (like := likes[spec.name]) else "")
         for spec in models
-        for photo in brought
+        for photo in uploads
     }
-    data_of = {photo.id: photo.data for photo in brought}
+    data_of = {photo.id: photo.data for photo in uploads}
     missing = [(pair, key) for pair, key in wanted.items() if key not in known]
     if missing:
         bar = st.progress(0.0)
         for number, ((image_id, model), key) in enumerate(missing):
-            bar.progress(number / len(missing), text=f"{plain_markdown(model)}, {number + 1} of {len(missing)}")
+            bar.progress(number / len(missing), text=f"{escape_markdown(model)}, {number + 1} of {len(missing)}")
             like = likes[model]
-            known[key] = _answer(
+            known[key] = _predict(
                 data_of[image_id], model, resize, None if like is None else (settings.store.resolve(), like)
             )
         bar.empty()
@@ -151,47 +151,49 @@ def _answers(
     return {pair: known[key] for pair, key in wanted.items()}
 
 
-def _answer(photo: bytes, model: str, resize: str, like: tuple[Path, Run] | None) -> Answer:
+def _predict(photo: bytes, model: str, resize: str, like: tuple[Path, Run] | None) -> PredictionResult:
     try:
         return predictor.predict(photo, model=model, resize=resize, like=like)
     except BadImage as error:
-        return Refusal(f"It cannot be read: {REASONS[error.reason]}.", final=True)
+        return FailedPrediction(f"It cannot be read: {FAILURE_REASONS[error.reason]}.", final=True)
     except SegError as error:
-        return Refusal(source.sentence(error), final=False)
+        return FailedPrediction(source.error_message(error), final=False)
 
 
-def _like(spec: ModelSpec, resize: str, runs: Sequence[Run]) -> Run | None:
+def _matching_run(spec: ModelSpec, resize: str, runs: Sequence[Run]) -> Run | None:
     """Return the newest run of this model and resize in the store, whose precision is reused."""
-    asked = resize or spec.resize.text
-    return next((run for run in reversed(runs) if (run.model, run.resize) == (spec.name, asked)), None)
+    wanted = resize or spec.resize.text
+    return next((run for run in reversed(runs) if (run.model, run.resize) == (spec.name, wanted)), None)
 
 
-def _of_photo(
-    photo: Photo, models: Sequence[ModelSpec], answers: dict[tuple[str, str], Answer]
-) -> list[tuple[str, Seen]]:
+def _predictions_of(
+    photo: Upload, models: Sequence[ModelSpec], answers: dict[tuple[str, str], PredictionResult]
+) -> list[tuple[str, ImagePrediction]]:
     """Return (title, result) of the models that gave one."""
-    found = [(spec.name, answers[photo.id, spec.name]) for spec in models]
-    return [(name, answer) for name, answer in found if isinstance(answer, Seen)]
+    results = [(spec.name, answers[photo.id, spec.name]) for spec in models]
+    return [(name, answer) for name, answer in results if isinstance(answer, ImagePrediction)]
 
 
-def _complaints(brought: Sequence[Photo], answers: dict[tuple[str, str], Answer]) -> None:
+def _show_failures(uploads: Sequence[Upload], answers: dict[tuple[str, str], PredictionResult]) -> None:
     """Show each error once, even if several models report it for the same photo."""
-    names = {photo.id: photo.name for photo in brought}
-    refused = [(names[image_id], answer) for (image_id, _), answer in answers.items() if isinstance(answer, Refusal)]
-    layout.tell(list(dict.fromkeys(f"{name}: {answer.sentence}" for name, answer in refused)))
+    names = {photo.id: photo.name for photo in uploads}
+    refused = [
+        (names[image_id], answer) for (image_id, _), answer in answers.items() if isinstance(answer, FailedPrediction)
+    ]
+    layout.show_notes(list(dict.fromkeys(f"{name}: {answer.sentence}" for name, answer in refused)))
     if any(not answer.final for _, answer in refused):
-        st.button("Ask again", key="again", on_click=_forget_complaints)
+        st.button("Ask again", key="again", on_click=_forget_failures)
 
 
-def _forget_complaints() -> None:
-    kept = {key: answer for key, answer in st.session_state[_SEEN].items() if isinstance(answer, Seen)}
+def _forget_failures() -> None:
+    kept = {key: answer for key, answer in st.session_state[_SEEN].items() if isinstance(answer, ImagePrediction)}
     st.session_state[_SEEN] = kept
 
 
 # --- showing -------------------------------------------------------------------------------------------------------
 
 
-def _look(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) -> None:
+def _viewer_section(readable: Sequence[Upload], seen: dict[str, list[tuple[str, ImagePrediction]]]) -> None:
     """Show one photo under all masks, and its figures."""
     ids = [photo.id for photo in readable]
     shown = st.session_state.get(_SHOWN)
@@ -204,10 +206,10 @@ def _look(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) ->
     view = session.view()
     near = readable[max(0, at - 1) : at + 2]  # include its neighbours, so that the next one shows immediately
     viewer.viewer(
-        [_picture(photo, seen[photo.id]) for photo in near],
+        [_viewer_image(photo, seen[photo.id]) for photo in near],
         near.index(readable[at]),
-        [_run_shown(title, one, view.palette) for title, one in seen[ids[at]]],
-        Place(position=at, total=len(ids)),
+        [_viewer_run(title, one, view.palette) for title, one in seen[ids[at]]],
+        ListPosition(position=at, total=len(ids)),
         ViewerLook(
             overlay=view.overlay,
             opacity=view.opacity,
@@ -219,7 +221,7 @@ def _look(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) ->
         ),
         usual_opacity=View().opacity,
         key=VIEWER,
-        on_go=_go,
+        on_navigate=_navigate,
     )
     here = seen[ids[at]]
     left, right = st.columns([3, 2])
@@ -227,35 +229,35 @@ def _look(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) ->
         photo_figures.render([(title, one.row) for title, one in here])
     with right:
         _agreement(here)
-        _how(here)
+        _computation_card(here)
 
 
-def _picture(photo: Photo, seen: Sequence[tuple[str, Seen]]) -> Picture:
+def _viewer_image(photo: Upload, seen: Sequence[tuple[str, ImagePrediction]]) -> ViewerImage:
     first = seen[0][1]
-    return Picture(
+    return ViewerImage(
         image_id=photo.id,
         name=photo.name,
         width=first.width,
         height=first.height,
-        photo=uploads.address(first.picture, "jpeg"),
+        photo=uploads.data_uri(first.picture, "jpeg"),
         thumbnail=None,
         note="",
-        masks={title: uploads.address(rendering.grey_mask(one.mask), "png") for title, one in seen},
+        masks={title: uploads.data_uri(rendering.grey_mask(one.mask), "png") for title, one in seen},
         heats={},
     )
 
 
-def _run_shown(title: str, one: Seen, colours: str) -> RunShown:
+def _viewer_run(title: str, one: ImagePrediction, colours: str) -> ViewerRun:
     paint = theme.class_colours(one.classes, colours)
-    return RunShown(run=title, title=title, names=one.classes, colours=tuple(paint[name] for name in one.classes))
+    return ViewerRun(run=title, title=title, names=one.classes, colours=tuple(paint[name] for name in one.classes))
 
 
-def _go() -> None:
+def _navigate() -> None:
     """Callback: follow the visitor to another photo in the viewer."""
-    if (sent := viewer.went(VIEWER)) is None:
+    if (sent := viewer.read_navigation(VIEWER)) is None:
         return
     st.session_state[_SHOWN], look = sent
-    session.change(
+    session.update_view(
         overlay=look.overlay,
         opacity=look.opacity,
         outline=look.outline,
@@ -265,16 +267,18 @@ def _go() -> None:
     )
 
 
-def _agreement(seen: Sequence[tuple[str, Seen]]) -> None:
-    pairs = uploads.agreements(seen)
+def _agreement(seen: Sequence[tuple[str, ImagePrediction]]) -> None:
+    pairs = uploads.pairwise_agreement(seen)
     if pairs:
         with layout.card("Pixel agreement", "pixels of the same class in both; agreement, not accuracy", stretch=False):
-            layout.grid([], ["networks", "agreement"], [[f"{a} and {b}", percent(share)] for a, b, share in pairs])
+            layout.html_table(
+                [], ["networks", "agreement"], [[f"{a} and {b}", percent(share)] for a, b, share in pairs]
+            )
 
 
-def _how(seen: Sequence[tuple[str, Seen]]) -> None:
+def _computation_card(seen: Sequence[tuple[str, ImagePrediction]]) -> None:
     with layout.card("How it was computed", stretch=False):
-        layout.grid(
+        layout.html_table(
             [],
             ["network", "mask", "precision", "time"],
             [
@@ -289,10 +293,10 @@ def _how(seen: Sequence[tuple[str, Seen]]) -> None:
         )
 
 
-def _every(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) -> None:
+def _all_photos_card(readable: Sequence[Upload], seen: dict[str, list[tuple[str, ImagePrediction]]]) -> None:
     """Show all photos and models as a table, and offer the rows the store would hold as CSV."""
     rows = [(photo, title, one) for photo in readable for title, one in seen[photo.id]]
-    with layout.card("All of them", f"n = {photos(len(readable))}", stretch=False):
+    with layout.card("All of them", f"n = {photo_count(len(readable))}", stretch=False):
         table = [
             {
                 "photo": photo.name,
@@ -315,12 +319,12 @@ def _every(readable: Sequence[Photo], seen: dict[str, list[tuple[str, Seen]]]) -
         )
 
 
-def _shares(one: Seen) -> dict[str, float]:
+def _shares(one: ImagePrediction) -> dict[str, float]:
     pixels = one.row["grid_width"] * one.row["grid_height"]
     return {name: one.row[pixels_column(name)] / pixels for name in one.classes}
 
 
-def _statistics(rows: Sequence[tuple[Photo, str, Seen]]) -> pd.DataFrame:
+def _statistics(rows: Sequence[tuple[Upload, str, ImagePrediction]]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"path": photo.name, "width": one.width, "height": one.height, "image_id": photo.id}
@@ -329,30 +333,32 @@ def _statistics(rows: Sequence[tuple[Photo, str, Seen]]) -> pd.DataFrame:
             | {share_column(name): share for name, share in _shares(one).items()}
             for photo, title, one in rows
         ]
-    ).astype(dict.fromkeys(MEASURES, "float32"))
+    ).astype(dict.fromkeys(CONFIDENCE_COLUMNS, "float32"))
 
 
 # --- keeping -------------------------------------------------------------------------------------------------------
 
 
-def _keep(settings: Settings, readable: Sequence[Photo], models: Sequence[ModelSpec], resize: str) -> None:
-    where = f"{settings.data[0].name}/{photo_folders.UPLOADS}"
+def _keep_card(settings: ServerSettings, readable: Sequence[Upload], models: Sequence[ModelSpec], resize: str) -> None:
+    where = f"{settings.photo_folders[0].name}/{photo_folders.UPLOADS}"
     with layout.card("Keep in the store", stretch=False):
         layout.remark(
-            f"Writes {photos(len(readable))} into the folder {where} of this machine, and starts "
+            f"Writes {photo_count(len(readable))} into the folder {where} of this machine, and starts "
             f"{'a run' if len(models) == 1 else f'{len(models)} runs'} over that folder."
         )
-        st.button("Keep", key="keep", on_click=_kept, args=(settings, readable, models, resize))
+        st.button("Keep", key="keep", on_click=_keep_uploads, args=(settings, readable, models, resize))
 
 
-def _kept(settings: Settings, readable: Sequence[Photo], models: Sequence[ModelSpec], resize: str) -> None:
+def _keep_uploads(
+    settings: ServerSettings, readable: Sequence[Upload], models: Sequence[ModelSpec], resize: str
+) -> None:
     try:
         for photo in readable:
-            photo_folders.keep(settings.data, photo.name, photo.data)
-        folder = photo_folders.uploads(settings.data)
+            photo_folders.save_upload(settings.photo_folders, photo.name, photo.data)
+        folder = photo_folders.uploads_folder(settings.photo_folders)
         for spec in models:
-            asked = resize or spec.resize.text
-            Jobs(settings).start(RunRequest(folder=folder.id, title=folder.title, model=spec.name, resize=asked))
+            wanted = resize or spec.resize.text
+            Jobs(settings).start(RunRequest(folder=folder.id, title=folder.title, model=spec.name, resize=wanted))
     except SegError as error:
-        session.tell([source.sentence(error)])
-    session.go(RUNS)
+        session.add_notes([source.error_message(error)])
+    session.go_to_page(RUNS)

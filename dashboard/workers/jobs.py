@@ -9,7 +9,7 @@ Jobs are read from plain files, so every page of every server on the same store 
     state.json      progress and outcome                                               written by `job_worker`
     log.txt         the worker's output
 
-Jobs in the same lane run one at a time, in the order in which they were requested.
+Jobs in the same queue run one at a time, in the order in which they were requested.
 """
 
 import json
@@ -26,36 +26,36 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from dashboard.settings import ROOT, Settings
-from dashboard.workers.requests import Request, record, recorded
+from dashboard.settings import ROOT, ServerSettings
+from dashboard.workers.requests import Request, from_record, to_record
 from seglib.errors import SegError, UsageError
-from seglib.fileio.process import machine, started
+from seglib.fileio.process import host_and_boot, process_start_time
 from seglib.store.store import Store
 
-LIVE = ("starting", "waiting", "running")
-ENDED = ("finished", "cancelled", "failed", "lost")
-MOST_LIVE = 8
-MOST_ENDED = 20
+LIVE_STATES = ("starting", "waiting", "running")
+ENDED_STATES = ("finished", "cancelled", "failed", "lost")
+MAX_LIVE_JOBS = 8
+MAX_ENDED_JOBS = 20
 """Number of ended jobs whose records are kept; older ones are deleted when a new job is started."""
 
-START_SECONDS = 30
+START_TIMEOUT_SECONDS = 30
 """A job without a known process after this time counts as lost."""
 
-BEAT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 5.0
 """Longest interval between two writes of a worker's state."""
 
-PATIENCE_SECONDS = 10
+KILL_AFTER_SECONDS = 10
 """A job still running this long after it was asked to stop may be killed."""
 
-WORKER = (
+WORKER_COMMAND = (
     sys.executable,
     "-c",
     "import pathlib, sys; from dashboard.workers import job_worker; job_worker.main(pathlib.Path(sys.argv[1]))",
 )
 """Not `-m`: each decoder process would then import all of it as well before it starts."""
 
-_starting = Lock()
-_SILENT_SECONDS = 60
+_start_lock = Lock()
+_LOST_AFTER_SECONDS = 60
 _ID = re.compile(r"[0-9a-f]{12}\Z")
 
 
@@ -63,11 +63,11 @@ _ID = re.compile(r"[0-9a-f]{12}\Z")
 class Job:
     id: str
     request: Request
-    asked: int
-    """Time of the request in nanoseconds; orders the jobs of a lane."""
+    requested_ns: int
+    """Time of the request in nanoseconds; orders the jobs of a queue."""
     state: str
-    """One of `LIVE` and `ENDED`; `lost`: the process died without reporting an outcome."""
-    stopping: float | None = None
+    """One of `LIVE_STATES` and `ENDED_STATES`; `lost`: the process died without reporting an outcome."""
+    stopping_seconds: float | None = None
     """Seconds since the job was asked to stop; None if it was not."""
     run: str = ""
     total: int = 0
@@ -87,7 +87,7 @@ class Job:
 
     @property
     def live(self) -> bool:
-        return self.state in LIVE
+        return self.state in LIVE_STATES
 
     @property
     def done(self) -> int:
@@ -98,65 +98,65 @@ class Job:
 class Jobs:
     """The jobs of one store."""
 
-    settings: Settings
-    command: tuple[str, ...] = WORKER
+    settings: ServerSettings
+    command: tuple[str, ...] = WORKER_COMMAND
 
     def all(self) -> list[Job]:
         """Return all jobs, newest first."""
         _reap()
-        folders = [path.parent for path in self._home.glob("*/request.json")]
-        found = [job for folder in folders if (job := read(folder)) is not None]
-        return sorted(found, key=lambda job: (job.asked, job.id), reverse=True)
+        folders = [path.parent for path in self._jobs_folder.glob("*/request.json")]
+        jobs = [job for folder in folders if (job := read_job(folder)) is not None]
+        return sorted(jobs, key=lambda job: (job.requested_ns, job.id), reverse=True)
 
     def start(self, request: Request) -> Job:
         """Start a job. Raises `UsageError` if a live job already does this work or too many are waiting."""
-        with _starting:
+        with _start_lock:
             jobs = self.all()
             self._check(request, jobs)
-            for job in [job for job in jobs if not job.live][MOST_ENDED - 1 :]:
+            for job in [job for job in jobs if not job.live][MAX_ENDED_JOBS - 1 :]:
                 shutil.rmtree(self._folder(job.id), ignore_errors=True)
             Store.create(self.settings.store)
-            return self._launched(secrets.token_hex(6), request)
+            return self._launch(secrets.token_hex(6), request)
 
     def resume(self, job_id: str) -> Job:
         """Restart an ended job; results computed so far are kept."""
-        with _starting:
-            job = self._known(job_id)
+        with _start_lock:
+            job = self._get(job_id)
             if job.live:
                 return job
             self._check(job.request, self.all())
             for name in ("process.json", "stop", "state.json"):
                 (self._folder(job_id) / name).unlink(missing_ok=True)
-            return self._launched(job_id, job.request)
+            return self._launch(job_id, job.request)
 
     def stop(self, job_id: str) -> None:
-        """Ask a job to stop; results computed so far are kept. A second call after `PATIENCE_SECONDS` kills it."""
-        job, folder = self._known(job_id), self._folder(job_id)
+        """Ask a job to stop; results computed so far are kept. A second call after `KILL_AFTER_SECONDS` kills it."""
+        job, folder = self._get(job_id), self._folder(job_id)
         if not job.live:
             return
-        if job.stopping is None:
+        if job.stopping_seconds is None:
             (folder / "stop").touch()  # so that a worker that has not begun yet never does
-        process = _read(folder / "process.json")
+        process = _read_json(folder / "process.json")
         if process and _is_alive(process, folder):
-            hard = job.stopping is not None and job.stopping > PATIENCE_SECONDS
-            _end(int(process["pid"]), hard=hard)
+            hard = job.stopping_seconds is not None and job.stopping_seconds > KILL_AFTER_SECONDS
+            _terminate(int(process["pid"]), hard=hard)
 
     def forget(self, job_id: str) -> None:
         """Delete the record of an ended job; its run is kept."""
-        if not self._known(job_id).live:
+        if not self._get(job_id).live:
             shutil.rmtree(self._folder(job_id), ignore_errors=True)
 
     @property
-    def _home(self) -> Path:
+    def _jobs_folder(self) -> Path:
         return self.settings.store / "jobs"
 
     def _folder(self, job_id: str) -> Path:
         if not _ID.match(job_id):
             raise UsageError("There is no such job.")
-        return self._home / job_id
+        return self._jobs_folder / job_id
 
-    def _known(self, job_id: str) -> Job:
-        job = read(self._folder(job_id))
+    def _get(self, job_id: str) -> Job:
+        job = read_job(self._folder(job_id))
         if job is None:
             raise UsageError("This job is gone: somebody removed its record.")
         return job
@@ -166,15 +166,15 @@ class Jobs:
         request.check(self.settings)
         live = [job for job in jobs if job.live]
         if any((job.request.kind, job.request.key) == (request.kind, request.key) for job in live):
-            raise UsageError(f"{request.subject} already, or waits for its turn.")
-        if len(live) >= MOST_LIVE:
+            raise UsageError(f"{request.description} already, or waits for its turn.")
+        if len(live) >= MAX_LIVE_JOBS:
             raise UsageError(f"{len(live)} jobs are waiting already: start this one when some are done.")
 
-    def _launched(self, job_id: str, request: Request) -> Job:
+    def _launch(self, job_id: str, request: Request) -> Job:
         folder = self._folder(job_id)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write(folder / "request.json", {"asked": time.time_ns(), **record(request)})
+            write_json(folder / "request.json", {"asked": time.time_ns(), **to_record(request)})
         except OSError as error:
             raise SegError(f"The store cannot be written ({error.strerror}), so no work can be started here.") from None
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
@@ -186,13 +186,13 @@ class Jobs:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # so that it keeps running when the server stops
-                    env=os.environ | self.settings.environment() | {"PYTHONPATH": path},
+                    env=os.environ | self.settings.to_environment() | {"PYTHONPATH": path},
                 )
         except OSError as error:
             raise SegError(f"The work cannot be started ({error.strerror}).") from None
         _children.append(process)
-        write(folder / "process.json", identity(process.pid))
-        job = read(folder)
+        write_json(folder / "process.json", process_identity(process.pid))
+        job = read_job(folder)
         assert job is not None
         return job
 
@@ -200,42 +200,42 @@ class Jobs:
 # --- one job's files -----------------------------------------------------------------------------------------------
 
 
-def read(folder: Path) -> Job | None:
+def read_job(folder: Path) -> Job | None:
     """Return the job in this folder; None if there is none, or no longer one."""
-    asked, said = _read(folder / "request.json"), _read(folder / "state.json") or {}
-    request = None if asked is None else recorded(asked)
-    if asked is None or request is None:
+    request_json, state_json = _read_json(folder / "request.json"), _read_json(folder / "state.json") or {}
+    request = None if request_json is None else from_record(request_json)
+    if request_json is None or request is None:
         return None
-    state = str(said.get("state", "starting"))
-    if state in LIVE and not _at_work(folder, int(asked["asked"])):
-        said = _read(folder / "state.json") or {}  # it may have ended normally in the meantime
-        state = str(said.get("state", "starting"))
-        if state in LIVE:
+    state = str(state_json.get("state", "starting"))
+    if state in LIVE_STATES and not _has_worker(folder, int(request_json["asked"])):
+        state_json = _read_json(folder / "state.json") or {}  # it may have ended normally in the meantime
+        state = str(state_json.get("state", "starting"))
+        if state in LIVE_STATES:
             state = "cancelled" if (folder / "stop").exists() else "lost"
-    known = {name: said[name] for name in Job.__dataclass_fields__ if name in said and name != "state"}
+    known = {name: state_json[name] for name in Job.__dataclass_fields__ if name in state_json and name != "state"}
     return Job(
         **known,
         id=folder.name,
         request=request,
-        asked=int(asked["asked"]),
+        requested_ns=int(request_json["asked"]),
         state=state,
-        stopping=_age(folder / "stop"),
+        stopping_seconds=_age(folder / "stop"),
     )
 
 
-def write(file: Path, about: dict[str, Any]) -> None:
+def write_json(file: Path, values: dict[str, Any]) -> None:
     """Write JSON atomically; the folder must exist."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(about))
+    temporary.write_text(json.dumps(values))
     os.replace(temporary, file)
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def _read_json(file: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(file.read_bytes())
+        value = json.loads(file.read_bytes())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def _age(file: Path) -> float | None:
@@ -255,31 +255,31 @@ def _reap() -> None:
     _children[:] = [process for process in _children if process.poll() is None]
 
 
-def identity(pid: int) -> dict[str, Any]:
+def process_identity(pid: int) -> dict[str, Any]:
     """Identify this process, so that a later one with the same pid is not mistaken for it."""
-    host, boot = machine()
-    return {"host": host, "boot": boot, "pid": pid, "started": started(pid)}
+    host, boot = host_and_boot()
+    return {"host": host, "boot": boot, "pid": pid, "started": process_start_time(pid)}
 
 
-def _at_work(folder: Path, asked: int) -> bool:
-    process = _read(folder / "process.json")
+def _has_worker(folder: Path, requested_ns: int) -> bool:
+    process = _read_json(folder / "process.json")
     if process is None:  # the server is still starting it, or died while doing so
-        return time.time_ns() - asked < START_SECONDS * 10**9
+        return time.time_ns() - requested_ns < START_TIMEOUT_SECONDS * 10**9
     return _is_alive(process, folder)
 
 
 def _is_alive(process: dict[str, Any], folder: Path) -> bool:
-    host, boot = machine()
+    host, boot = host_and_boot()
     if process.get("host") != host:  # shared store: only the heartbeat shows that it is alive
         age = _age(folder / "state.json")
-        return age is not None and age < _SILENT_SECONDS
+        return age is not None and age < _LOST_AFTER_SECONDS
     if process.get("boot") != boot:
         return False
-    began = started(int(process["pid"]))
+    began = process_start_time(int(process["pid"]))
     return began is not None and began == process.get("started")
 
 
-def _end(pid: int, *, hard: bool) -> None:
+def _terminate(pid: int, *, hard: bool) -> None:
     try:
         if hard and hasattr(os, "killpg"):
             os.killpg(pid, signal.SIGKILL)  # its decoders too; the store tolerates interrupted writes

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglib.data import scan
-from seglib.data.image import image_id
+from seglib.data.image import compute_image_id
 from seglib.errors import SegError, UsageError
 
 UPLOADS = "uploads"
 """Subfolder of the first `--data` folder for uploads that a visitor wants to keep."""
 
-MOST_KEPT = 5000
-_LOOKED_AT = 500
+MAX_SAVED_UPLOADS = 5000
+_MAX_FILES_CHECKED = 500
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,20 @@ class Folder:
     path: Path
 
 
-def offered(data: Sequence[Path]) -> list[Folder]:
+def find_folders(data: Sequence[Path]) -> list[Folder]:
     """Return the folders that hold photos, each once, the direct children of the `--data` folders first."""
-    found: dict[str, tuple[int, Folder]] = {}
+    by_id: dict[str, tuple[int, Folder]] = {}
     for root in data:
-        for name in scan.folders(root):
+        for name in scan.find_image_folders(root):
             folder = _folder(root, name)
-            found.setdefault(folder.id, (len(Path(name).parts), folder))
-    by_level = sorted(found.values(), key=lambda pair: ((1, 0, 2)[pair[0]], pair[1].title))
+            by_id.setdefault(folder.id, (len(Path(name).parts), folder))
+    by_level = sorted(by_id.values(), key=lambda pair: ((1, 0, 2)[pair[0]], pair[1].title))
     return [folder for _, folder in by_level]
 
 
-def chosen(data: Sequence[Path], folder_id: str) -> Folder:
+def get_folder(data: Sequence[Path], folder_id: str) -> Folder:
     """Return the offered folder with this id. Raises `UsageError` if there is none."""
-    for folder in offered(data):
+    for folder in find_folders(data):
         if folder.id == folder_id:
             return folder
     raise UsageError("This folder is not, or no longer, among those that the dashboard was started with (--data).")
@@ -55,21 +55,21 @@ def holds_masks(folder: Folder) -> bool:
     seen = 0
     for _, inside, names in os.walk(folder.path):
         inside[:] = sorted(name for name in inside if not name.startswith("."))
-        if any(name.lower().endswith(".png") for name in names[:_LOOKED_AT]):
+        if any(name.lower().endswith(".png") for name in names[:_MAX_FILES_CHECKED]):
             return True
         seen += len(names)
-        if seen > _LOOKED_AT:
+        if seen > _MAX_FILES_CHECKED:
             return False
     return False
 
 
-def uploads(data: Sequence[Path]) -> Folder:
+def uploads_folder(data: Sequence[Path]) -> Folder:
     """Return the folder for uploads, whether or not it exists."""
     return _folder(data[0], UPLOADS)
 
 
-def keep(data: Sequence[Path], name: str, content: bytes) -> None:
-    """Write an uploaded photo to `uploads`; the same content under the same name is stored only once.
+def save_upload(data: Sequence[Path], name: str, content: bytes) -> None:
+    """Write an uploaded photo to `uploads_folder`; the same content under the same name is stored only once.
 
     The name comes from a browser, so only letters, digits, dots, dashes and spaces are kept. Raises `UsageError` if the
     folder is a symlink or full, `SegError` if it cannot be written.
@@ -78,13 +78,15 @@ def keep(data: Sequence[Path], name: str, content: bytes) -> None:
     if folder.is_symlink():
         raise UsageError(f"{UPLOADS} is a link, and photos are kept only in a folder of its own: remove the link.")
     stem, _, suffix = name.rpartition(".")
-    suffix = f".{suffix.lower()}" if f".{suffix.lower()}" in scan.SUFFIXES else ".jpg"
+    suffix = f".{suffix.lower()}" if f".{suffix.lower()}" in scan.IMAGE_SUFFIXES else ".jpg"
     plain = re.sub(r"[^\w .-]+", "_", stem or "photo").strip(" .")[:60] or "photo"
-    file = folder / f"{plain}-{image_id(content)[:8]}{suffix}"
+    file = folder / f"{plain}-{compute_image_id(content)[:8]}{suffix}"
     try:
         folder.mkdir(exist_ok=True)
-        if sum(1 for _ in folder.iterdir()) >= MOST_KEPT:
-            raise UsageError(f"{data[0].name}/{UPLOADS} holds {MOST_KEPT:,} photos already: move some away first.")
+        if sum(1 for _ in folder.iterdir()) >= MAX_SAVED_UPLOADS:
+            raise UsageError(
+                f"{data[0].name}/{UPLOADS} holds {MAX_SAVED_UPLOADS:,} photos already: move some away first."
+            )
         hidden = folder / f".{secrets.token_hex(8)}"
         hidden.write_bytes(content)
         os.replace(hidden, file)

@@ -17,22 +17,22 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from dashboard.workers.predictor import Message, receive, send
-from seglib.data.image import decode, image_id
+from seglib.data.image import compute_image_id, decode
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError, WeightsError
 from seglib.masks import png, statistics
-from seglib.models.registry import ModelSpec, find
+from seglib.models.registry import ModelSpec, find_model_spec
 
 if TYPE_CHECKING:
-    from seglib.inference.config import Settings
+    from seglib.inference.config import InferenceConfig
 
 IDLE_SECONDS = 600
 """The process exits after this long without a request, which frees its memory."""
 
-MOST_BYTES = 3_000_000_000
+MAX_MEMORY_BYTES = 3_000_000_000
 """If its peak memory exceeds this, the process exits after its answer; the next request starts a new one."""
 
-PICTURE_SIDE = 1600
+PREVIEW_LONG_SIDE = 1600
 
 
 def main() -> None:
@@ -41,23 +41,23 @@ def main() -> None:
     questions = sys.stdin.buffer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, which closes our input
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in the CLI: keep torch's threads from spinning
-    _be_killed_first()
+    _raise_oom_score()
     while True:
-        _end_after(IDLE_SECONDS)
+        _exit_after(IDLE_SECONDS)
         try:
-            about, blobs = receive(questions)
+            question, blobs = receive(questions)
         except EOFError:
             return
-        _end_after(0)
-        send(answers, answered(about, blobs))
-        if _held_bytes() > MOST_BYTES:
+        _exit_after(0)
+        send(answers, answer_question(question, blobs))
+        if _peak_memory_bytes() > MAX_MEMORY_BYTES:
             return
 
 
-def answered(about: dict[str, Any], blobs: list[bytes]) -> Message:
+def answer_question(question: dict[str, Any], blobs: list[bytes]) -> Message:
     """Answer one request; errors are returned as a sentence in the answer."""
     try:
-        return TASKS[about["task"]](about, blobs)
+        return TASKS[question["task"]](question, blobs)
     except BadImage as error:
         return {"reason": error.reason, "detail": error.detail}, []
     except SegError as error:
@@ -69,88 +69,95 @@ def answered(about: dict[str, Any], blobs: list[bytes]) -> Message:
         return {"error": f"The network failed at this photo ({type(error).__name__}); the server's log says more."}, []
 
 
-def predict(about: dict[str, Any], blobs: list[bytes]) -> Message:
+def predict(question: dict[str, Any], blobs: list[bytes]) -> Message:
     """Decode, predict and measure one photo as a run does; see `Predictor.predict`."""
     from seglib.inference import config, predictor
 
-    spec, settings = _recipe(about)
+    spec, settings = _resolve_model(question)
     upright = decode(blobs[0])
-    image, grid_wh = predictor.shown(upright, spec, settings)
+    image, grid_wh = predictor.prepare_image(upright, spec, settings)
     predictor.warm_up(spec, settings)
     begun = time.perf_counter()
     masks, measures = predictor.predict_batch(image[None], spec, settings, grid_wh)
     seconds = time.perf_counter() - begun
     facts = {
-        "run": config.recipe(spec, settings).run,
-        "image_id": image_id(blobs[0]),
+        "run": config.make_run_config(spec, settings).run_name,
+        "image_id": compute_image_id(blobs[0]),
         "width": upright.width,
         "height": upright.height,
         "classes": spec.classes,
-        "row": statistics.row(masks[0], spec.classes, measures[0]),
+        "row": statistics.stats_row(masks[0], spec.classes, measures[0]),
         "precision": settings.precision,
-        "device": config.resolved_device(settings.device),
+        "device": config.resolve_device(settings.device),
         "seconds": seconds,
     }
-    return facts, [png.index_png(masks[0]), _picture(upright)]
+    return facts, [png.encode_index_png(masks[0]), _jpeg_preview(upright)]
 
 
-def uncertainty(about: dict[str, Any], blobs: list[bytes]) -> Message:
+def compute_uncertainty(question: dict[str, Any], blobs: list[bytes]) -> Message:
     """Return a photo's per-pixel entropy by a stored run's recipe, as a greyscale PNG at the grid's size (255 = entropy
     1).
     """
     from seglib.inference import predictor
 
-    spec, settings = _remade(about)
+    spec, settings = _reproduce_run(question)
     if spec.source == "hub":
-        raise SegError(f"{about['run']['run']} took its network's code from torch.hub, and a page downloads nothing.")
-    image, grid_wh = predictor.shown(decode(blobs[0]), spec, settings)
+        raise SegError(
+            f"{question['run']['run']} took its network's code from torch.hub, and a page downloads nothing."
+        )
+    image, grid_wh = predictor.prepare_image(decode(blobs[0]), spec, settings)
     entropy = predictor.entropy_map(image, spec, settings, grid_wh)  # (height, width)
-    return {}, [png.png(Image.fromarray((entropy * 255).round().astype("uint8")))]
+    return {}, [png.encode_png(Image.fromarray((entropy * 255).round().astype("uint8")))]
 
 
-TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {"predict": predict, "uncertainty": uncertainty}
+TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {
+    "predict": predict,
+    "uncertainty": compute_uncertainty,
+}
 """Task name -> function."""
 
 
-def _recipe(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
+def _resolve_model(question: dict[str, Any]) -> "tuple[ModelSpec, InferenceConfig]":
     from seglib.inference import config
 
-    spec = find(about["model"])
+    spec = find_model_spec(question["model"])
     if not spec.path.exists():  # pages never download weights
         raise WeightsError(f"The weights of {spec.name} are not here: a run of this model downloads them.")
-    resize = Resize(about["resize"]) if about["resize"] else spec.resize
-    if "run" in about:
+    resize = Resize(question["resize"]) if question["resize"] else spec.resize
+    if "run" in question:
         try:
-            return _remade(about)
+            return _reproduce_run(question)
         except SegError:  # made with other weights or by another version, so it does not apply
             pass
-    return spec, config.Settings(resize=resize, precision=config.known_precision(about["precision"], ()))
+    return spec, config.InferenceConfig(resize=resize, precision=config.resolve_precision(question["precision"], ()))
 
 
-def _remade(about: dict[str, Any]) -> "tuple[ModelSpec, Settings]":
+def _reproduce_run(question: dict[str, Any]) -> "tuple[ModelSpec, InferenceConfig]":
     """Reproduce the model and settings of a stored run."""
-    from seglib.pipeline.reproduce import remake
+    from seglib.pipeline.reproduce import resolve_run_model
     from seglib.store.records import Run
     from seglib.store.store import Store
 
-    return remake(Store(about["store"]), Run(**about["run"] | {"classes": tuple(about["run"]["classes"])}))
+    return resolve_run_model(
+        Store(question["store"]), Run(**question["run"] | {"classes": tuple(question["run"]["classes"])})
+    )
 
 
-def _picture(upright: Image.Image) -> bytes:
+def _jpeg_preview(upright: Image.Image) -> bytes:
     small = upright.copy()
-    small.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BILINEAR)
+    small.thumbnail((PREVIEW_LONG_SIDE, PREVIEW_LONG_SIDE), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
 
 
-def _end_after(seconds: int) -> None:
+def _exit_after(seconds: int) -> None:
     """Schedule the end of this process, replacing any earlier schedule; 0 cancels it."""
     if hasattr(signal, "alarm"):  # not on Windows: there it lives as long as the server
         signal.alarm(seconds)
 
 
-def _held_bytes() -> int:
+def _peak_memory_bytes() -> int:
     """Return the peak memory of this process in bytes; 0 where it is not available."""
     try:
         import resource
@@ -159,7 +166,7 @@ def _held_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _be_killed_first() -> None:
+def _raise_oom_score() -> None:
     """Make Linux kill this process rather than the server when memory runs out."""
     try:
         Path("/proc/self/oom_score_adj").write_text("500")

@@ -21,7 +21,7 @@ from seglib.store.records import Run
 
 Message = tuple[dict[str, Any], list[bytes]]
 
-WAIT_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 """Time limit for one request, and for waiting until it is its turn."""
 
 BUSY = "The network is busy with other photos: try again in a moment."
@@ -30,7 +30,7 @@ DIED = "The network's process ended at this photo without an answer, perhaps for
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class ImagePrediction:
     """The prediction for one photo; the numbers are those that the store would keep."""
 
     run: str
@@ -40,7 +40,7 @@ class Seen:
     height: int
     classes: tuple[str, ...]
     row: dict[str, Any]
-    """Result of `statistics.row`."""
+    """Result of `statistics.stats_row`."""
     precision: str
     device: str
     seconds: float
@@ -48,13 +48,13 @@ class Seen:
     mask: bytes
     """Index PNG at the grid's size."""
     picture: bytes
-    """JPEG of the upright photo, its long side at most `predict_worker.PICTURE_SIDE`."""
+    """JPEG of the upright photo, its long side at most `predict_worker.PREVIEW_LONG_SIDE`."""
 
 
 class Predictor:
     """Thread-safe client of one worker process."""
 
-    def __init__(self, command: Sequence[str] | None = None, *, seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, command: Sequence[str] | None = None, *, seconds: float = TIMEOUT_SECONDS) -> None:
         self._command = list(command or (sys.executable, "-m", "dashboard.workers.predict_worker"))
         self._seconds = seconds
         self._turn = Lock()
@@ -65,9 +65,9 @@ class Predictor:
         if not self._turn.acquire(timeout=self._seconds):
             raise SegError(BUSY)
         try:
-            question = (about | {"task": task}, list(blobs))
-            answer = self._answer(question) if self._is_up() else None
-            answer = answer or self._answer(question)  # the process may just have exited: retry with a new one
+            message = (about | {"task": task}, list(blobs))
+            answer = self._exchange(message) if self._is_running() else None
+            answer = answer or self._exchange(message)  # the process may just have exited: retry with a new one
         finally:
             self._turn.release()
         if answer is None:
@@ -86,7 +86,7 @@ class Predictor:
         resize: str = "",
         precision: str = "auto",
         like: tuple[Path, Run] | None = None,
-    ) -> Seen:
+    ) -> ImagePrediction:
         """Predict one photo from its file's bytes, with a registry model whose weights are on disk.
 
         `resize`: empty for the model's default. `like`: a store and its run of the same model and resize; if that run
@@ -95,8 +95,8 @@ class Predictor:
         settings: dict[str, Any] = {"model": model, "resize": resize, "precision": precision}
         if like is not None:
             settings |= {"store": str(like[0]), "run": asdict(like[1])}
-        about, (mask, picture) = self.ask("predict", settings, photo)
-        return Seen(**about | {"classes": tuple(about["classes"])}, mask=mask, picture=picture)
+        facts, (mask, picture) = self.ask("predict", settings, photo)
+        return ImagePrediction(**facts | {"classes": tuple(facts["classes"])}, mask=mask, picture=picture)
 
     def close(self) -> None:
         """Kill the process; the next request starts a new one."""
@@ -105,14 +105,14 @@ class Predictor:
             self._process.communicate()
             self._process = None
 
-    def _is_up(self) -> bool:
+    def _is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def _answer(self, question: Message) -> Message | None:
+    def _exchange(self, question: Message) -> Message | None:
         """Return the answer; None if the process ended before it answered."""
-        if not self._is_up():
+        if not self._is_running():
             self.close()
-            self._process = self._started()
+            self._process = self._start_process()
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -130,7 +130,7 @@ class Predictor:
         finally:
             watch.cancel()
 
-    def _started(self) -> "subprocess.Popen[bytes]":
+    def _start_process(self) -> "subprocess.Popen[bytes]":
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
         return subprocess.Popen(  # noqa: S603 - our own program
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}
@@ -145,8 +145,8 @@ predictor = Predictor()
 
 
 def send(stream: IO[bytes], message: Message) -> None:
-    about, blobs = message
-    stream.write(json.dumps([about, [len(blob) for blob in blobs]]).encode() + b"\n")
+    values, blobs = message
+    stream.write(json.dumps([values, [len(blob) for blob in blobs]]).encode() + b"\n")
     for blob in blobs:
         stream.write(blob)
     stream.flush()
@@ -157,11 +157,11 @@ def receive(stream: IO[bytes]) -> Message:
     line = stream.readline()
     if not line.endswith(b"\n"):
         raise EOFError
-    about, sizes = json.loads(line)
-    return about, [_exactly(stream, size) for size in sizes]
+    values, sizes = json.loads(line)
+    return values, [_read_exactly(stream, size) for size in sizes]
 
 
-def _exactly(stream: IO[bytes], size: int) -> bytes:
+def _read_exactly(stream: IO[bytes], size: int) -> bytes:
     data = stream.read(size)
     if len(data) < size:
         raise EOFError

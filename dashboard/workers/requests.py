@@ -1,8 +1,8 @@
 """The kinds of long-running jobs that visitors can request, with their parameters.
 
 Requests are frozen dataclasses. Their values come from the browser, so each request is checked before it is stored;
-`record` and `recorded` convert to and from JSON values. To add a kind, add a class here, its implementation in
-`job_worker.WORK` and its labels in `views.at_work`.
+`to_record` and `from_record` convert to and from JSON values. To add a kind, add a class here, its implementation in
+`job_worker.HANDLERS` and its labels in `views.at_work`.
 """
 
 from abc import ABC, abstractmethod
@@ -10,19 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from dashboard.workers import photo_folders
 from seglib.data.resize import Resize
 from seglib.errors import UsageError
 from seglib.inference.config import PRECISIONS
-from seglib.masks.annotations import FORMATS
-from seglib.models.registry import find
+from seglib.masks.annotations import MASK_FORMATS
+from seglib.models.registry import find_model_spec
 from seglib.store.store import Store
 
-MOST_COMPARED = 6
+MAX_COMPARED_RUNS = 6
 """Maximum number of runs in one comparison, since every pair is counted."""
 
-AUTO = "auto"
+AUTO_FORMAT = "auto"
 """Detect the annotation format from the files."""
 
 
@@ -30,8 +30,8 @@ AUTO = "auto"
 class Request(ABC):
     kind: ClassVar[str]
     """Identifies the class in a job record."""
-    lane: ClassVar[str]
-    """Jobs in the same lane run one at a time; jobs in different lanes run in parallel."""
+    queue: ClassVar[str]
+    """Jobs in the same queue run one at a time; jobs in different queues run in parallel."""
 
     @property
     @abstractmethod
@@ -40,11 +40,11 @@ class Request(ABC):
 
     @property
     @abstractmethod
-    def subject(self) -> str:
+    def description(self) -> str:
         """Start of the sentence that says that this work is already in progress."""
 
     @abstractmethod
-    def check(self, settings: Settings) -> None:
+    def check(self, settings: ServerSettings) -> None:
         """Raises `UsageError` if a value is unknown or invalid."""
 
 
@@ -53,7 +53,7 @@ class RunRequest(Request):
     """Run a model on a folder of photos."""
 
     kind = "run"
-    lane = "networks"
+    queue = "networks"
 
     folder: str
     """Id of an offered folder."""
@@ -71,12 +71,12 @@ class RunRequest(Request):
         return self.folder, self.model, self.resize, self.precision
 
     @property
-    def subject(self) -> str:
+    def description(self) -> str:
         return f"{self.model} is running on {self.title}"
 
-    def check(self, settings: Settings) -> None:
-        photo_folders.chosen(settings.data, self.folder)
-        find(self.model)
+    def check(self, settings: ServerSettings) -> None:
+        photo_folders.get_folder(settings.photo_folders, self.folder)
+        find_model_spec(self.model)
         Resize(self.resize)
         if self.precision not in ("auto", *PRECISIONS):
             raise UsageError(f"A precision is auto or one of {', '.join(PRECISIONS)}, not {self.precision!r}.")
@@ -92,7 +92,7 @@ class CompareRequest(Request):
     """
 
     kind = "compare"
-    lane = "masks"
+    queue = "masks"
 
     runs: tuple[str, ...]
 
@@ -101,10 +101,10 @@ class CompareRequest(Request):
         return tuple(sorted(self.runs))
 
     @property
-    def subject(self) -> str:
+    def description(self) -> str:
         return "The comparison of these runs is running"
 
-    def check(self, settings: Settings) -> None:
+    def check(self, settings: ServerSettings) -> None:
         _check_runs(settings, self.runs, least=2, purpose="compared")
 
 
@@ -113,14 +113,14 @@ class EvaluateRequest(Request):
     """Count these runs against the masks in a folder, on photos that have a mask and that all runs have computed."""
 
     kind = "evaluate"
-    lane = "masks"
+    queue = "masks"
 
     folder: str
     """Id of an offered folder."""
     title: str
     """The folder's title, for display."""
     format: str
-    """One of `annotations.FORMATS`, or `AUTO`."""
+    """One of `annotations.MASK_FORMATS`, or `AUTO_FORMAT`."""
     runs: tuple[str, ...]
 
     @property
@@ -128,13 +128,13 @@ class EvaluateRequest(Request):
         return self.folder, self.format, *sorted(self.runs)
 
     @property
-    def subject(self) -> str:
+    def description(self) -> str:
         return f"The evaluation of these runs against {self.title} is running"
 
-    def check(self, settings: Settings) -> None:
-        photo_folders.chosen(settings.data, self.folder)
-        if self.format not in (AUTO, *FORMATS):
-            raise UsageError(f"Masks are {', '.join(FORMATS)}, or {AUTO}; not {self.format!r}.")
+    def check(self, settings: ServerSettings) -> None:
+        photo_folders.get_folder(settings.photo_folders, self.folder)
+        if self.format not in (AUTO_FORMAT, *MASK_FORMATS):
+            raise UsageError(f"Masks are {', '.join(MASK_FORMATS)}, or {AUTO_FORMAT}; not {self.format!r}.")
         _check_runs(settings, self.runs, least=1, purpose="evaluated")
 
 
@@ -143,12 +143,12 @@ class CalibrateRequest(EvaluateRequest):
     """An evaluation that also measures calibration, for which the models run on the photos again."""
 
     kind = "calibrate"
-    lane = "networks"
+    queue = "networks"
 
 
-def _check_runs(settings: Settings, runs: Sequence[str], *, least: int, purpose: str) -> None:
-    if not least <= len(set(runs)) <= MOST_COMPARED:
-        raise UsageError(f"{least} to {MOST_COMPARED} different runs can be {purpose}, not {len(set(runs))}.")
+def _check_runs(settings: ServerSettings, runs: Sequence[str], *, least: int, purpose: str) -> None:
+    if not least <= len(set(runs)) <= MAX_COMPARED_RUNS:
+        raise UsageError(f"{least} to {MAX_COMPARED_RUNS} different runs can be {purpose}, not {len(set(runs))}.")
     store = Store(settings.store)
     for run in runs:
         store.run(run)
@@ -159,17 +159,17 @@ KINDS: dict[str, type[Request]] = {
 }
 
 
-def record(request: Request) -> dict[str, Any]:
+def to_record(request: Request) -> dict[str, Any]:
     """Return the request as JSON values."""
     return {"kind": request.kind, **asdict(request)}
 
 
-def recorded(about: Mapping[str, Any]) -> Request | None:
+def from_record(record: Mapping[str, Any]) -> Request | None:
     """Return the request of a record; None if its kind or its fields are unknown to this version."""
-    kind = KINDS.get(str(about.get("kind", RunRequest.kind)))
+    kind = KINDS.get(str(record.get("kind", RunRequest.kind)))
     if kind is None:
         return None
-    given = {f.name: about[f.name] for f in fields(kind) if f.name in about}
+    given = {f.name: record[f.name] for f in fields(kind) if f.name in record}
     try:
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
     except TypeError:

@@ -1,7 +1,7 @@
 """Compute uncertainty maps for the viewer in the worker process, one at a time.
 
-`Maps.png` takes a store, one of its runs and a photo's bytes. It returns a greyscale PNG at the grid's size, 0..255 =
-entropy 0..1, or raises `CannotCompute` with one sentence for the page.
+`UncertaintyMaps.png` takes a store, one of its runs and a photo's bytes. It returns a greyscale PNG at the grid's size,
+0..255 = entropy 0..1, or raises `UncertaintyError` with one sentence for the page.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from threading import BoundedSemaphore, Lock
 
-from dashboard.formatting import without_places
+from dashboard.formatting import redact_paths
 from dashboard.workers.predictor import BUSY, DIED, Predictor, predictor
 from seglib.errors import BadImage, SegError
 from seglib.store.records import Run
 from seglib.store.store import Store
 
-MOST_WAITING = 4
+MAX_WAITING = 4
 """Further requests are rejected, so that they do not use up the server's threads."""
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
-class CannotCompute(Exception):
+class UncertaintyError(Exception):
     """`status` is the HTTP status: 422 if this map cannot be computed, 503 if a retry may succeed."""
 
     def __init__(self, sentence: str, status: int = 422) -> None:
@@ -29,33 +29,33 @@ class CannotCompute(Exception):
         self.status = status
 
 
-class Maps:
+class UncertaintyMaps:
     """Queue of requests for uncertainty maps; thread-safe."""
 
-    def __init__(self, asked: Predictor = predictor) -> None:
-        self._asked = asked
-        self._turn, self._places = Lock(), BoundedSemaphore(MOST_WAITING)
+    def __init__(self, worker: Predictor = predictor) -> None:
+        self._worker = worker
+        self._turn, self._places = Lock(), BoundedSemaphore(MAX_WAITING)
 
     def png(self, store: Store, run: Run, photo: bytes, *, abandoned: Callable[[], bool] = lambda: False) -> bytes:
-        """Return the map as a PNG; `abandoned` is polled while waiting for a turn. Raises `CannotCompute`."""
-        with self._my_turn(abandoned):
+        """Return the map as a PNG; `abandoned` is polled while waiting for a turn. Raises `UncertaintyError`."""
+        with self._wait_for_turn(abandoned):
             try:
-                _, (png,) = self._asked.ask("uncertainty", {"run": asdict(run), "store": str(store.path)}, photo)
+                _, (png,) = self._worker.ask("uncertainty", {"run": asdict(run), "store": str(store.path)}, photo)
             except BadImage as error:
-                raise CannotCompute(f"The photo cannot be read: {error.detail}") from None
+                raise UncertaintyError(f"The photo cannot be read: {error.detail}") from None
             except SegError as error:
                 status = 503 if str(error) in (BUSY, DIED) else 422
-                raise CannotCompute(without_places(str(error)), status) from None
+                raise UncertaintyError(redact_paths(str(error)), status) from None
         return png
 
     @contextmanager
-    def _my_turn(self, abandoned: Callable[[], bool]) -> Iterator[None]:
+    def _wait_for_turn(self, abandoned: Callable[[], bool]) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
-            raise CannotCompute("Other maps are being computed: try again in a moment.", 503)
+            raise UncertaintyError("Other maps are being computed: try again in a moment.", 503)
         try:
-            while not self._turn.acquire(timeout=_LOOK_SECONDS):
+            while not self._turn.acquire(timeout=_POLL_SECONDS):
                 if abandoned():
-                    raise CannotCompute("Nobody waits for this map any more.", 503)
+                    raise UncertaintyError("Nobody waits for this map any more.", 503)
             try:
                 yield
             finally:

@@ -10,40 +10,42 @@ from itertools import combinations
 
 import numpy as np
 
-from dashboard.workers.predictor import Seen
-from seglib.data.image import image_id
-from seglib.masks.png import Mask, read_index_png, stretched
+from dashboard.workers.predictor import ImagePrediction
+from seglib.data.image import compute_image_id
+from seglib.masks.png import Mask, decode_index_png, resize_mask
 
-MOST_PHOTOS = 20
-MOST_BYTES = 20_000_000
+MAX_PHOTOS = 20
+MAX_PHOTO_BYTES = 20_000_000
 """Maximum size of one photo's file in bytes; keep in sync with `server.maxUploadSize`."""
 
 
 @dataclass(frozen=True)
-class Photo:
+class Upload:
     name: str
     data: bytes
     id: str
     """`image_id`, as in the store."""
 
 
-def accepted(files: Iterable[tuple[str, bytes]]) -> tuple[list[Photo], list[str]]:
+def accept_files(files: Iterable[tuple[str, bytes]]) -> tuple[list[Upload], list[str]]:
     """Return the photos to analyse, each content once, and a sentence for each file that was left out."""
-    taken: dict[str, Photo] = {}
+    taken: dict[str, Upload] = {}
     notes = []
     for name, data in files:
-        if len(data) > MOST_BYTES:
-            notes.append(f"{name} has {len(data) / 1e6:.0f} MB, and at most {MOST_BYTES / 1e6:.0f} MB are looked at.")
-        elif (photo := Photo(name, data, image_id(data))).id in taken:
+        if len(data) > MAX_PHOTO_BYTES:
+            notes.append(
+                f"{name} has {len(data) / 1e6:.0f} MB, and at most {MAX_PHOTO_BYTES / 1e6:.0f} MB are looked at."
+            )
+        elif (photo := Upload(name, data, compute_image_id(data))).id in taken:
             notes.append(f"{name} has the same content as {taken[photo.id].name}.")
-        elif len(taken) == MOST_PHOTOS:
-            notes.append(f"{name} was left out: at most {MOST_PHOTOS} photos are looked at.")
+        elif len(taken) == MAX_PHOTOS:
+            notes.append(f"{name} was left out: at most {MAX_PHOTOS} photos are looked at.")
         else:
             taken[photo.id] = photo
     return list(taken.values()), notes
 
 
-def address(data: bytes, kind: str) -> str:
+def data_uri(data: bytes, kind: str) -> str:
     """Return the image as a data URL: `data:image/png;base64,...`."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
@@ -52,12 +54,12 @@ def pixel_agreement(one: Mask, other: Mask) -> float:
     """Share of pixels with equal class in both masks, on the finer of the two grids (if equal, the wider)."""
     grid = max((one.shape, other.shape), key=lambda shape: (shape[0] * shape[1], shape[1]))
     size_wh = (grid[1], grid[0])
-    return float(np.mean(stretched(one, size_wh) == stretched(other, size_wh)))
+    return float(np.mean(resize_mask(one, size_wh) == resize_mask(other, size_wh)))
 
 
-def agreements(seen: Sequence[tuple[str, Seen]]) -> list[tuple[str, str, float]]:
+def pairwise_agreement(predictions: Sequence[tuple[str, ImagePrediction]]) -> list[tuple[str, str, float]]:
     """Return (title, title, pixel agreement) for each pair of models with the same classes."""
-    masks = [(title, one.classes, read_index_png(one.mask)) for title, one in seen]
+    masks = [(title, one.classes, decode_index_png(one.mask)) for title, one in predictions]
     return [
         (title, other_title, pixel_agreement(mask, other))
         for (title, classes, mask), (other_title, other_classes, other) in combinations(masks, 2)

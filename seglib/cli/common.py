@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from seglib.metrics.bootstrap import Figure
-    from seglib.metrics.confusion import Counts
+    from seglib.metrics.bootstrap import Estimate
+    from seglib.metrics.confusion import JointCounts
 
 
 _HARMLESS = "\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # the last one joins emoji sequences
 
 
-def tell(sentence: str) -> None:
+def print_message(sentence: str) -> None:
     """Print a message to stderr, so that stdout holds only the requested output."""
-    print(f"seglib: {plain(sentence)}", file=sys.stderr, flush=True)
+    print(f"seglib: {escape_for_terminal(sentence)}", file=sys.stderr, flush=True)
 
 
-def plain(text: str) -> str:
+def escape_for_terminal(text: str) -> str:
     """Make a string safe for terminals: escape line breaks, control codes and bidirectional overrides."""
     return "".join(
         sign if sign.isprintable() or sign in _HARMLESS else sign.encode("unicode_escape").decode() for sign in text
@@ -74,7 +74,7 @@ class ProgressBar:
             self._bar.close()
 
 
-def lines(file: Path | None) -> tuple[str, ...] | None:
+def read_lines(file: Path | None) -> tuple[str, ...] | None:
     if file is None:
         return None
     try:
@@ -90,31 +90,31 @@ def print_json(*objects: object) -> None:
         print(json.dumps(one, ensure_ascii=False), flush=True)
 
 
-def percent(share: float | None) -> str:
+def format_percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f} %"
 
 
-def interval(ends: tuple[float, float] | None) -> str:
+def format_interval(ends: tuple[float, float] | None) -> str:
     return "" if ends is None else f"[{100 * ends[0]:.2f}, {100 * ends[1]:.2f}]"
 
 
-def print_figures(figures: "Mapping[str, Figure]") -> None:
+def print_figures(figures: "Mapping[str, Estimate]") -> None:
     """Print one line per figure that is defined for at least one image."""
     print(f"  {'':<24}{'all pixels':>12}  {'95 %':<17}{'mean of images':>15}  {'95 %':<17}{'n':>7}")
     for name, one in figures.items():
         if one.n:
             print(
-                f"  {plain(name):<24}{percent(one.value):>12}  {interval(one.interval):<17}"
-                f"{percent(one.mean):>15}  {interval(one.mean_interval):<17}{one.n:>7}"
+                f"  {escape_for_terminal(name):<24}{format_percent(one.value):>12}  {format_interval(one.interval):<17}"
+                f"{format_percent(one.mean):>15}  {format_interval(one.mean_interval):<17}{one.n:>7}"
             )
 
 
-def matrix(counts: "Counts") -> dict[str, object]:
+def matrix_to_json(counts: "JointCounts") -> dict[str, object]:
     """A count matrix as a JSON object: row and column names, and integer pixel counts."""
     return {"rows": counts.classes_a, "columns": counts.classes_b, "pixels": counts.matrix().tolist()}
 
 
-def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+def frame_to_records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """A DataFrame as JSON objects, one per row, with null for missing values."""
     rows = frame.astype("object").where(frame.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
@@ -133,7 +133,7 @@ def new_command(
     return command
 
 
-def store_option(command: argparse.ArgumentParser) -> None:
+def add_store_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--store",
         type=Path,
@@ -143,20 +143,20 @@ def store_option(command: argparse.ArgumentParser) -> None:
     )
 
 
-def json_option(command: argparse.ArgumentParser) -> None:
+def add_json_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON objects, one per line, and nothing else")
 
 
-def palette_option(command: argparse.ArgumentParser) -> None:
+def add_palette_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--palette", default="voc", metavar="P", help=f"{', '.join(PALETTES)} or random:SEED (default voc)"
     )
 
 
-def model_options(command: argparse.ArgumentParser) -> None:
+def add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--resize",
-        type=resize,
+        type=parse_resize,
         metavar="R",
         help="224, 640x480 (width x height), short:520 or native (default: the model's own)",
     )
@@ -178,26 +178,26 @@ def model_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def resize(text: str) -> Resize:
+def parse_resize(text: str) -> Resize:
     try:
         return Resize(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def natural(text: str) -> int:
+def parse_natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got {text!r}")
     return int(text)
 
 
-def positive(text: str) -> int:
-    if (value := natural(text)) == 0:
+def parse_positive(text: str) -> int:
+    if (value := parse_natural(text)) == 0:
         raise argparse.ArgumentTypeError("expected a whole number from 1 on, got 0")
     return value
 
 
-def share(text: str) -> float:
+def parse_share(text: str) -> float:
     try:
         value = float(text)
     except ValueError:

@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 from seglib.cli.common import (
     ProgressBar,
-    interval,
-    json_option,
-    lines,
-    matrix,
-    natural,
+    add_json_option,
+    add_store_option,
+    escape_for_terminal,
+    format_interval,
+    format_percent,
+    frame_to_records,
+    matrix_to_json,
     new_command,
-    percent,
-    plain,
-    positive,
+    parse_natural,
+    parse_positive,
     print_figures,
     print_json,
-    records,
-    store_option,
-    tell,
+    print_message,
+    read_lines,
 )
 from seglib.errors import UsageError
 
 if TYPE_CHECKING:
     from seglib.evaluation.comparison import Comparison, ComparisonReport
-    from seglib.evaluation.evaluation import Difference, Evaluation
+    from seglib.evaluation.evaluation import Evaluation, PairedDifference
     from seglib.evaluation.truth_counting import EvaluationReport
     from seglib.store.store import Store
 
@@ -47,7 +47,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--run", action="append", metavar="RUN", help="may be given several times; default all runs with such photos"
     )
-    store_option(command)
+    add_store_option(command)
     command.add_argument("--dataset", metavar="NAME", help="only photos of this data set of the store")
     command.add_argument(
         "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem a line"
@@ -63,20 +63,24 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--calibration", action="store_true", help="run the networks again for the confidence of each pixel (ece)"
     )
-    command.add_argument("--samples", type=positive, default=8, metavar="K", help="photos on the grid (default 8)")
-    command.add_argument("--seed", type=natural, default=0, metavar="N", help="of the grid and intervals (default 0)")
+    command.add_argument(
+        "--samples", type=parse_positive, default=8, metavar="K", help="photos on the grid (default 8)"
+    )
+    command.add_argument(
+        "--seed", type=parse_natural, default=0, metavar="N", help="of the grid and intervals (default 0)"
+    )
     command.add_argument("--grid", type=Path, metavar="PNG", help="draw photo, truth and each run's mask with outlines")
     command.add_argument(
         "--out", type=Path, metavar="FILE", help="per run and label; this and the next as CSV, or Parquet by the suffix"
     )
     command.add_argument("--images", type=Path, metavar="FILE", help="every photo and run, worst first")
     command.add_argument("--confusion", type=Path, metavar="FILE", help="every run's matrix: run, truth, prediction")
-    json_option(command)
+    add_json_option(command)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from seglib.evaluation import evaluation, truth_counting
-    from seglib.masks.annotations import class_names
+    from seglib.masks.annotations import read_class_names
     from seglib.store.store import Store
 
     if arguments.format == "trimap" and arguments.classes:
@@ -84,33 +88,35 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if not arguments.truth.is_dir():
         raise UsageError(f"{str(arguments.truth)!r} is not a folder: name the folder that holds the masks.")
     store = Store(arguments.store)
-    runs = arguments.run or truth_counting.runs_with(store, arguments.truth, arguments.dataset)
+    runs = arguments.run or truth_counting.find_runs(store, arguments.truth, arguments.dataset)
     if not runs:
         raise UsageError("No run of this store has a photo with such a mask: run a network over the photos first.")
     with ProgressBar("masks") as bar:
-        report = truth_counting.update(
+        report = truth_counting.update_counts(
             store,
             arguments.truth,
             runs,
             kind=arguments.format,
-            classes=class_names(arguments.classes) if arguments.classes else None,
-            names=lines(arguments.list),
+            classes=read_class_names(arguments.classes) if arguments.classes else None,
+            names=read_lines(arguments.list),
             dataset=arguments.dataset,
             calibration=arguments.calibration,
             on_progress=bar.show,
         )
     if report.failed:
-        tell(f"{len(report.failed)} photos cannot be evaluated: a mask is missing or damaged; run again with --verify.")
-    found = [evaluation.evaluation(store, report.truth, run, files=report.files) for run in report.runs]
-    _write(arguments, store, found)
-    gains = evaluation.differences(found, seed=arguments.seed)
-    notes = list(dict.fromkeys((*report.notes, *(note for one in found for note in one.notes))))
+        print_message(
+            f"{len(report.failed)} photos cannot be evaluated: a mask is missing or damaged; run again with --verify."
+        )
+    evaluations = [evaluation.load_evaluation(store, report.truth, run, files=report.files) for run in report.runs]
+    _write(arguments, store, evaluations)
+    gains = evaluation.differences(evaluations, seed=arguments.seed)
+    notes = list(dict.fromkeys((*report.notes, *(note for one in evaluations for note in one.notes))))
     if arguments.json:
-        print_json(_whole(found, report, gains, notes, arguments.seed))
+        print_json(_evaluation_json(evaluations, report, gains, notes, arguments.seed))
     else:
-        name = f"{plain(report.truth.name)} ({report.truth.format})"
+        name = f"{escape_for_terminal(report.truth.name)} ({report.truth.format})"
         print(f"{len(report.files)} photos against {name}; {report.seconds:.1f} s")
-        _print(found, gains, notes, arguments.seed)
+        _print_evaluations(evaluations, gains, notes, arguments.seed)
     return 0
 
 
@@ -120,20 +126,20 @@ def _write(arguments: argparse.Namespace, store: "Store", found: "list[Evaluatio
     from seglib.query import export
 
     if arguments.out is not None:
-        export.write_frame(arguments.out, evaluation.table(found, arguments.seed))
+        export.write_frame(arguments.out, evaluation.summarize(found, arguments.seed))
     if arguments.images is not None:
         export.write_frame(arguments.images, evaluation.all_images(found))
     if arguments.confusion is not None:
         export.write_frame(arguments.confusion, evaluation.all_confusions(found))
     if arguments.grid is not None:
-        sheet = sample_sheet.sheet(store, found, count=arguments.samples, seed=arguments.seed)
-        export.write_file(arguments.grid, png.png(sheet))
+        sheet = sample_sheet.draw_sheet(store, found, count=arguments.samples, seed=arguments.seed)
+        export.write_file(arguments.grid, png.encode_png(sheet))
 
 
-def _whole(
-    found: "list[Evaluation]", report: "EvaluationReport", gains: "list[Difference]", notes: list[str], seed: int
+def _evaluation_json(
+    found: "list[Evaluation]", report: "EvaluationReport", gains: "list[PairedDifference]", notes: list[str], seed: int
 ) -> dict[str, Any]:
-    from seglib.metrics.bootstrap import flat
+    from seglib.metrics.bootstrap import flatten_estimates
 
     return {
         "runs": list(report.runs),
@@ -144,11 +150,12 @@ def _whole(
             {
                 "a": "truth",
                 "b": one.run.run,
-                **flat(one.figures(seed)),
-                "confusion": matrix(one.counts),
-                "reliability": {unit: records(one.reliability(unit)) for unit in ("pixels", "images")},
+                **flatten_estimates(one.figures(seed)),
+                "confusion": matrix_to_json(one.counts),
+                "reliability": {unit: frame_to_records(one.reliability(unit)) for unit in ("pixels", "images")},
                 "labels": {
-                    label: {"images": len(part.files), **flat(part.figures(seed))} for label, part in one.by_label()
+                    label: {"images": len(part.files), **flatten_estimates(part.figures(seed))}
+                    for label, part in one.by_label()
                 },
             }
             for one in found
@@ -162,17 +169,19 @@ def _whole(
     }
 
 
-def _print(found: "list[Evaluation]", gains: "list[Difference]", notes: list[str], seed: int) -> None:
+def _print_evaluations(found: "list[Evaluation]", gains: "list[PairedDifference]", notes: list[str], seed: int) -> None:
     for one in found:
         figures = one.figures(seed)
         print(f"\n{one.run.run}")
         print_figures({name: figures[name] for name in (*_SHOWN, *(n for n in figures if n.startswith("iou:")))})
         worst = one.images().dropna(subset="miou").head(3)[["path", "miou"]].itertuples(index=False, name=None)
-        print("  worst: " + ", ".join(f"{plain(path)} ({percent(miou)})" for path, miou in worst))
+        print("  worst: " + ", ".join(f"{escape_for_terminal(path)} ({format_percent(miou)})" for path, miou in worst))
     for gain in gains:
-        print(f"\n{gain.b} minus {gain.a}: {gain.measure} {percent(gain.value)} {interval(gain.interval)}")
+        print(
+            f"\n{gain.b} minus {gain.a}: {gain.measure} {format_percent(gain.value)} {format_interval(gain.interval)}"
+        )
     for note in notes:
-        print(f"\n{plain(note)}")
+        print(f"\n{escape_for_terminal(note)}")
 
 
 def add_compare(commands: Any) -> None:
@@ -184,11 +193,11 @@ def add_compare(commands: Any) -> None:
         _compare,
     )
     command.add_argument("--runs", nargs="+", required=True, metavar="RUN", help="two or more; the first is a, then b")
-    store_option(command)
+    add_store_option(command)
     command.add_argument(
         "--where", default="", metavar="EXPR", help="only photos that pass this filter in the first run (as in export)"
     )
-    command.add_argument("--seed", type=natural, default=0, metavar="N", help="of the intervals (default 0)")
+    command.add_argument("--seed", type=parse_natural, default=0, metavar="N", help="of the intervals (default 0)")
     command.add_argument(
         "--out",
         type=Path,
@@ -197,7 +206,7 @@ def add_compare(commands: Any) -> None:
     )
     command.add_argument("--images", type=Path, metavar="FILE", help="every photo and pair, most disagreeing first")
     command.add_argument("--flips", type=Path, metavar="FILE", help="what the one calls A and the other B, in pixels")
-    json_option(command)
+    add_json_option(command)
 
 
 def _compare(arguments: argparse.Namespace) -> int:
@@ -208,17 +217,19 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     store, filters = Store(arguments.store), Filters.decode(arguments.where)
     with ProgressBar() as bar:
-        report = comparison.update(store, arguments.runs, on_progress=bar.show)
+        report = comparison.update_counts(store, arguments.runs, on_progress=bar.show)
     if report.failed:
-        tell(f"{len(report.failed)} photos cannot be compared: a mask is missing or damaged; run again with --verify.")
-    found = comparison.comparison(store, arguments.runs, filters)
+        print_message(
+            f"{len(report.failed)} photos cannot be compared: a mask is missing or damaged; run again with --verify."
+        )
+    found = comparison.load_comparison(store, arguments.runs, filters)
     if arguments.out is not None:
         export.write_frame(arguments.out, found.pairs(arguments.seed))
     if arguments.images is not None:
         export.write_frame(arguments.images, found.all_images())
     if arguments.flips is not None:
         export.write_frame(arguments.flips, found.all_flips())
-    costs = records(cost.costs(store, [run.run for run in found.runs]))
+    costs = frame_to_records(cost.costs(store, [run.run for run in found.runs]))
     if arguments.json:
         print_json(_comparison_json(found, report, costs, arguments.seed))
     else:
@@ -231,14 +242,17 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _comparison_json(
     found: "Comparison", report: "ComparisonReport", costs: list[dict[str, Any]], seed: int
 ) -> dict[str, Any]:
-    from seglib.metrics.bootstrap import flat
+    from seglib.metrics.bootstrap import flatten_estimates
 
     figures = found.figures(seed)
     return {
         "runs": [run.run for run in found.runs],
         "images": len(found.files),
-        "pairs": [{"a": a, "b": b, **flat(figures[a, b]), "flips": matrix(c)} for (a, b), c in found.counts.items()],
-        **flat({"consensus": found.consensus_figure(seed)}),
+        "pairs": [
+            {"a": a, "b": b, **flatten_estimates(figures[a, b]), "flips": matrix_to_json(c)}
+            for (a, b), c in found.counts.items()
+        ],
+        **flatten_estimates({"consensus": found.consensus_figure(seed)}),
         "costs": costs,
         "computed": report.computed,
         "reused": report.reused,
@@ -253,7 +267,7 @@ def _print_comparison(found: "Comparison", costs: list[dict[str, Any]], seed: in
         print(f"\na {a}\nb {b}")
         print_figures({name: one for name, one in figures.items() if not name.startswith("area_difference:")})
     agreed = found.consensus_figure(seed)
-    print(f"\nall runs agree on {percent(agreed.value)} of the pixels {interval(agreed.interval)}")
+    print(f"\nall runs agree on {format_percent(agreed.value)} of the pixels {format_interval(agreed.interval)}")
     print(f"\n{'run':<44}{'ms/photo':>10}{'parameters':>13}{'GFLOPs':>9}{'checkpoint':>12}")
     for row in costs:
         size = f"{row['checkpoint_bytes'] / 1e6:.1f} MB" if row["checkpoint_bytes"] else "-"
@@ -262,4 +276,4 @@ def _print_comparison(found: "Comparison", costs: list[dict[str, Any]], seed: in
         )
         print(f"{row['run']:<44}{time:>10}{parameters:>13}{gflops:>9}{size:>12}")
     for note in found.notes:
-        print(f"\n{plain(note)}")
+        print(f"\n{escape_for_terminal(note)}")

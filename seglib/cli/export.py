@@ -4,7 +4,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from seglib.cli.common import json_option, new_command, palette_option, print_json, share, store_option
+from seglib.cli.common import (
+    add_json_option,
+    add_palette_option,
+    add_store_option,
+    new_command,
+    parse_share,
+    print_json,
+)
 from seglib.errors import UsageError
 from seglib.masks.overlay import ALPHA
 
@@ -20,7 +27,7 @@ def add(commands: Any) -> None:
         _export,
     )
     command.add_argument("what", choices=list(_FORMATS))
-    store_option(command)
+    add_store_option(command)
     command.add_argument("--run", action="append", metavar="RUN", help="may be given several times; default all runs")
     command.add_argument(
         "--format",
@@ -37,11 +44,11 @@ def add(commands: Any) -> None:
         "--dictionary", action="store_true", help="with stats: also write what each column means, to OUT.dictionary.csv"
     )
     command.add_argument(
-        "--alpha", type=share, default=ALPHA, metavar="A", help=f"with overlays: opacity 0..1 (default {ALPHA})"
+        "--alpha", type=parse_share, default=ALPHA, metavar="A", help=f"with overlays: opacity 0..1 (default {ALPHA})"
     )
-    palette_option(command)
+    add_palette_option(command)
     command.add_argument("--out", type=Path, required=True, metavar="PATH", help="file, or for png a folder")
-    json_option(command)
+    add_json_option(command)
 
 
 def _export(arguments: argparse.Namespace) -> int:

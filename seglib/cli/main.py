@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from seglib import __version__
 from seglib.cli import evaluate, export, models, predict, run, store, train
-from seglib.cli.common import tell
+from seglib.cli.common import print_message
 from seglib.errors import SegError, Terminated
 
 
@@ -26,11 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     _stop_on_sigterm()
     try:
-        arguments = parser().parse_args(argv)
+        arguments = build_parser().parse_args(argv)
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except SegError as error:
-        tell(str(error))
+        print_message(str(error))
         return error.exit_code
     except Terminated:
         return _stopped("Terminated", 143)
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m seglib",
         description="What did a segmentation network see in a folder of photos?",

@@ -3,15 +3,15 @@
 import argparse
 from typing import Any
 
-from seglib.cli.common import json_option, new_command, print_json
-from seglib.models.registry import MODELS, TRAINED
+from seglib.cli.common import add_json_option, new_command, print_json
+from seglib.models.registry import MODELS, TRAINABLE
 
 
 def add(commands: Any) -> None:
     command = new_command(
         commands, "models", "list the models: are their weights here?", "python -m seglib models", _models
     )
-    json_option(command)
+    add_json_option(command)
 
 
 def _models(arguments: argparse.Namespace) -> int:
@@ -46,5 +46,7 @@ def _models(arguments: argparse.Namespace) -> int:
             f"{row['name']:<30}{row['classes']:>8}{row['resize']:>12}{sees:>12}{row['parameters']:>12,}{size:>10}  "
             f"{place}"
         )
-    print(f"\nto train with python -m seglib train, also: {', '.join(name for name in TRAINED if name not in MODELS)}")
+    print(
+        f"\nto train with python -m seglib train, also: {', '.join(name for name in TRAINABLE if name not in MODELS)}"
+    )
     return 0

@@ -7,19 +7,19 @@ from typing import Any
 
 from seglib.cli.common import (
     ProgressBar,
-    json_option,
-    lines,
-    model_options,
-    natural,
+    add_json_option,
+    add_model_options,
+    add_store_option,
     new_command,
-    positive,
+    parse_natural,
+    parse_positive,
+    parse_share,
     print_json,
-    share,
-    store_option,
-    tell,
+    print_message,
+    read_lines,
 )
 from seglib.errors import TooManyFailures, UsageError
-from seglib.models.registry import DEFAULT_MODEL, find
+from seglib.models.registry import DEFAULT_MODEL, find_model_spec
 
 
 def add(commands: Any) -> None:
@@ -34,21 +34,21 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--model", action="append", metavar="NAME", help=f"may be given several times; default {DEFAULT_MODEL}"
     )
-    store_option(command)
-    model_options(command)
+    add_store_option(command)
+    add_model_options(command)
     command.add_argument(
         "--batch-size",
-        type=positive,
+        type=parse_positive,
         metavar="N",
         help="photos per forward pass, of which several run at once (default 4, on a GPU 16)",
     )
     command.add_argument(
         "--workers",
-        type=natural,
+        type=parse_natural,
         metavar="N",
         help="decoding processes; 0 decodes in this one (default: a core each, at most 8)",
     )
-    command.add_argument("--limit", type=positive, metavar="N", help="only the first N photos by path")
+    command.add_argument("--limit", type=parse_positive, metavar="N", help="only the first N photos by path")
     command.add_argument(
         "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem a line"
     )
@@ -56,7 +56,7 @@ def add(commands: Any) -> None:
     command.add_argument("--follow-links", action="store_true", help="follow symbolic links that leave the folder")
     command.add_argument(
         "--max-failure-rate",
-        type=share,
+        type=parse_share,
         default=1.0,
         metavar="SHARE",
         help="exit with 1 if a larger share of the photos cannot be read, 0..1 (default 1)",
@@ -64,7 +64,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--verify", action="store_true", help="read every file again and check every mask, whatever size and time say"
     )
-    json_option(command)
+    add_json_option(command)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -74,13 +74,13 @@ def _run(arguments: argparse.Namespace) -> int:
     models = arguments.model or ([None] if arguments.weights else [DEFAULT_MODEL])
     if arguments.weights and len(models) > 1:
         raise UsageError("One --weights file fits one model: name a single --model with it.")
-    specs = [find(name, arguments.weights, source=arguments.source) for name in dict.fromkeys(models)]
+    specs = [find_model_spec(name, arguments.weights, source=arguments.source) for name in dict.fromkeys(models)]
     options = session.RunOptions(
         device=arguments.device,
         batch_size=arguments.batch_size,
         workers=arguments.workers,
         limit=arguments.limit,
-        names=lines(arguments.list),
+        names=read_lines(arguments.list),
         title=arguments.name,
         follow_links=arguments.follow_links,
         verify=arguments.verify,
@@ -98,7 +98,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 precision=arguments.precision,
                 options=options,
                 on_progress=bar.show,
-                on_note=tell,
+                on_note=print_message,
             )
         if arguments.json:
             fields = (
@@ -152,18 +152,18 @@ def add_import_masks(commands: Any) -> None:
     )
     command.add_argument("--name", required=True, metavar="X", help="what to call the model that made them")
     command.add_argument("--dataset", metavar="NAME", help="the photos' data set, if the store holds several")
-    store_option(command)
-    json_option(command)
+    add_store_option(command)
+    add_json_option(command)
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from seglib.masks.annotations import class_names
+    from seglib.masks.annotations import read_class_names
     from seglib.pipeline.import_masks import import_masks
     from seglib.store.store import Store
 
     if not arguments.folder.is_dir():
         raise UsageError(f"{str(arguments.folder)!r} is not a folder: name the folder that holds the masks.")
-    classes = class_names(arguments.classes)
+    classes = read_class_names(arguments.classes)
     with ProgressBar() as bar:
         report = import_masks(
             Store(arguments.store),
@@ -174,7 +174,7 @@ def _import(arguments: argparse.Namespace) -> int:
             on_progress=bar.show,
         )
     for sentence in list(report.failed.values())[:20]:
-        tell(sentence)
+        print_message(sentence)
     if arguments.json:
         print_json(dataclasses.asdict(report) | {"failed": len(report.failed)})
     else:

@@ -5,7 +5,7 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
-from seglib.cli.common import json_option, new_command, plain, print_json, store_option
+from seglib.cli.common import add_json_option, add_store_option, escape_for_terminal, new_command, print_json
 from seglib.errors import UsageError
 
 
@@ -13,28 +13,28 @@ def add_status(commands: Any) -> None:
     command = new_command(
         commands, "status", "what is in the store, what failed, what is stale", "python -m seglib status", _status
     )
-    store_option(command)
+    add_store_option(command)
     command.add_argument(
         "--verify",
         action="store_true",
         help="read every byte; name each damaged record, part, mask and thumbnail, and exit with 1 if there is one",
     )
-    json_option(command)
+    add_json_option(command)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     from seglib.maintenance import verify
     from seglib.store.store import Store
 
-    found = list(verify.damage(Store(arguments.store)))
+    found = list(verify.find_damaged_files(Store(arguments.store)))
     if arguments.json:
         print_json({"damaged": [dataclasses.asdict(one) for one in found]})
     else:
         for one in found:
             print(one.sentence)
         kinds = Counter(one.kind for one in found)
-        told = ", ".join(f"{n} {kind}s" if n > 1 else f"1 {kind}" for kind, n in kinds.items())
-        print(f"damaged: {told}" if found else "nothing is damaged")
+        summary = ", ".join(f"{n} {kind}s" if n > 1 else f"1 {kind}" for kind, n in kinds.items())
+        print(f"damaged: {summary}" if found else "nothing is damaged")
     return 1 if found else 0
 
 
@@ -45,7 +45,7 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.verify:
         return _verify(arguments)
     store = Store(arguments.store)
-    found, failures = status.status(store), store.failures()
+    found, failures = status.read_status(store), store.failures()
     if arguments.json:
         rows = failures.astype("object").where(failures.notna(), None).to_dict("records")
         print_json(dataclasses.asdict(found) | {"stale": found.stale, "failures": rows})
@@ -54,7 +54,7 @@ def _status(arguments: argparse.Namespace) -> int:
         print(f"damaged: {why}")
     for dataset in found.datasets:
         print(
-            f"data set {plain(dataset.dataset)}: {dataset.files} files, {dataset.failed} failed, "
+            f"data set {escape_for_terminal(dataset.dataset)}: {dataset.files} files, {dataset.failed} failed, "
             f"{dataset.vanished} vanished"
         )
     for run in found.runs:
@@ -63,9 +63,9 @@ def _status(arguments: argparse.Namespace) -> int:
             f"{run.stale_rows} stale rows, {run.seconds:.1f} s spent"
         )
     for name, photos in found.tags.photos.items():
-        print(f"tag {plain(name)}: {photos} photos")
+        print(f"tag {escape_for_terminal(name)}: {photos} photos")
     for row in failures.head(20).itertuples():
-        print(f"  failed: {plain(str(row.path))} ({row.reason}): {plain(str(row.detail))}")
+        print(f"  failed: {escape_for_terminal(str(row.path))} ({row.reason}): {escape_for_terminal(str(row.detail))}")
     if len(failures) > 20:
         print(f"  ... and {len(failures) - 20} more: --json lists all")
     if found.stale:
@@ -77,11 +77,11 @@ def add_prune(commands: Any) -> None:
     command = new_command(
         commands, "prune", "remove what belongs to no file any more", "python -m seglib prune --store output", _prune
     )
-    store_option(command)
+    add_store_option(command)
     command.add_argument(
         "--run", action="append", default=[], metavar="RUN", help="first remove this run; may be given several times"
     )
-    json_option(command)
+    add_json_option(command)
 
 
 def _prune(arguments: argparse.Namespace) -> int:
@@ -110,14 +110,14 @@ def add_tag(commands: Any) -> None:
         _tag,
     )
     command.add_argument("name", nargs="?", metavar="NAME", help="the tag; leave it out with --undo")
-    store_option(command)
+    add_store_option(command)
     command.add_argument("--where", metavar="EXPR", help="which photos, as with export; '' for all of them")
     command.add_argument(
         "--run", action="append", metavar="RUN", help="whose figures EXPR speaks of; default all, of which one suffices"
     )
     command.add_argument("--remove", action="store_true", help="take the tag off")
     command.add_argument("--undo", action="store_true", help="undo the last tagging by anyone")
-    json_option(command)
+    add_json_option(command)
 
 
 def _tag(arguments: argparse.Namespace) -> int:
@@ -140,11 +140,11 @@ def _tag(arguments: argparse.Namespace) -> int:
         print_json({"tag": done.tag if done else arguments.name, "photos": count, "undone": arguments.undo})
     elif arguments.undo:
         print(
-            f"undone: {'tag' if done.on else 'removal of'} {plain(done.tag)}, {count} photos"
+            f"undone: {'tag' if done.on else 'removal of'} {escape_for_terminal(done.tag)}, {count} photos"
             if done
             else "nothing to undo"
         )
     else:
-        name = plain(tags.tag_name(arguments.name))
+        name = escape_for_terminal(tags.normalise_tag(arguments.name))
         print(f"{count} photos {'have lost' if arguments.remove else 'have got'} the tag {name}")
     return 0

@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seglib.cli.common import ProgressBar, natural, new_command, percent, positive, resize, share, tell
+from seglib.cli.common import (
+    ProgressBar,
+    format_percent,
+    new_command,
+    parse_natural,
+    parse_positive,
+    parse_resize,
+    parse_share,
+    print_message,
+)
 from seglib.data.resize import Resize
 from seglib.errors import UsageError
 from seglib.inference.config import DEVICES
@@ -15,9 +24,9 @@ from seglib.models import loading, registry, weights_file
 if TYPE_CHECKING:
     from torch import nn
 
-    from seglib.training.checkpoint import Progress
-    from seglib.training.config import Recipe
-    from seglib.training.dataset import Pair
+    from seglib.training.checkpoint import TrainProgress
+    from seglib.training.config import TrainConfig
+    from seglib.training.dataset import Sample
     from seglib.training.distillation import SoftLabels
 
 
@@ -44,7 +53,7 @@ def add(commands: Any) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the checkpoint (.safetensors)")
     command.add_argument(
         "--classes",
-        type=names,
+        type=parse_names,
         metavar="A,B,...",
         help="what to learn. Names of VOC pick from its masks, all else becomes background; other names say what the "
         "masks' values 0, 1, ... mean (default: all that the masks tell apart)",
@@ -90,74 +99,86 @@ def _add_teacher(command: argparse.ArgumentParser) -> None:
         metavar="T",
         help="a model's name or a checkpoint file; its soft labels are learnt beside the masks",
     )
-    command.add_argument("--teacher-resize", type=resize, metavar="R", help="default: the teacher's own")
+    command.add_argument("--teacher-resize", type=parse_resize, metavar="R", help="default: the teacher's own")
     command.add_argument(
         "--soft-labels", type=Path, metavar="DIR", help="keeps the teacher's soft labels (default: beside --out)"
     )
-    command.add_argument("--soft", type=number, default=1.0, metavar="W", help="weight of the soft labels (default 1)")
+    command.add_argument(
+        "--soft", type=parse_number, default=1.0, metavar="W", help="weight of the soft labels (default 1)"
+    )
 
 
 def _add_recipe(command: argparse.ArgumentParser) -> None:
     """Options that affect the result (`seglib.training.config`)."""
     command.add_argument(
         "--resize",
-        type=resize,
+        type=parse_resize,
         default=Resize("224"),
         metavar="R",
         help="to validate at, and the checkpoint's own (default 224)",
     )
-    command.add_argument("--epochs", type=positive, default=20, metavar="N", help="default 20")
+    command.add_argument("--epochs", type=parse_positive, default=20, metavar="N", help="default 20")
     command.add_argument(
         "--batch-size",
-        type=positive,
+        type=parse_positive,
         default=16,
         metavar="N",
         help="photos of the size of --resize; fewer larger ones, more smaller ones (default 16)",
     )
     command.add_argument(
         "--short-side",
-        type=sides,
+        type=parse_side_range,
         metavar="LOW-HIGH",
         help="range of sizes of the training pictures (default: around that of --resize, 192-320 for 224; what the net "
         "sees where it has a side of its own)",
     )
     command.add_argument(
         "--net-side",
-        type=positive,
+        type=parse_positive,
         metavar="N",
         help="short side in pixels at which the net sees every photo in its own aspect, now and later, whatever "
         "--resize says (default: as --resize has it; with --start or --finetune that of the net)",
     )
-    command.add_argument("--rate", type=number, default=1e-3, metavar="R", help="learning rate (default 0.001)")
-    command.add_argument("--encoder-rate", type=number, metavar="R", help="default a fifth of --rate")
+    command.add_argument("--rate", type=parse_number, default=1e-3, metavar="R", help="learning rate (default 0.001)")
+    command.add_argument("--encoder-rate", type=parse_number, metavar="R", help="default a fifth of --rate")
     command.add_argument(
         "--schedule",
         default="poly",
         metavar="S",
         help="poly (default), onecycle, or constant, which can be prolonged by another --epochs",
     )
-    command.add_argument("--cooldown", type=number, default=0.0, metavar="EPOCHS", help="at the end of a constant rate")
-    command.add_argument("--dice", type=number, default=0.5, metavar="W", help="weight of the Dice loss (default 0.5)")
+    command.add_argument(
+        "--cooldown", type=parse_number, default=0.0, metavar="EPOCHS", help="at the end of a constant rate"
+    )
+    command.add_argument(
+        "--dice", type=parse_number, default=0.5, metavar="W", help="weight of the Dice loss (default 0.5)"
+    )
     command.add_argument(
         "--loss-stride",
-        type=positive,
+        type=parse_positive,
         default=2,
         metavar="N",
         help="the loss looks at each N-th pixel in both directions (default 2; 4 is quicker)",
     )
     command.add_argument(
         "--freeze",
-        type=names,
+        type=parse_names,
         default=(),
         metavar="A,B,...",
         help="modules that keep their weights, e.g. backbone.0,backbone.1",
     )
     command.add_argument(
-        "--patience", type=natural, default=0, metavar="N", help="stop after N epochs without gain (default 0: never)"
+        "--patience",
+        type=parse_natural,
+        default=0,
+        metavar="N",
+        help="stop after N epochs without gain (default 0: never)",
     )
-    command.add_argument("--validation", type=share, default=0.1, metavar="SHARE", help="of the photos (default 0.1)")
-    command.add_argument("--seed", type=natural, default=0, metavar="N", help="of all chance (default 0)")
-    command.add_argument("--split-seed", type=natural, metavar="N", help="of the split alone (default: --seed)")
+    command.add_argument(
+        "--validation", type=parse_share, default=0.1, metavar="SHARE", help="of the photos (default 0.1)"
+    )
+    command.add_argument("--seed", type=parse_natural, default=0, metavar="N", help="of all chance (default 0)")
+    command.add_argument("--split-seed", type=parse_natural, metavar="N", help="of the split alone (default: --seed)")
     command.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
 
 
@@ -171,19 +192,21 @@ def _add_machine(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--weights-as", choices=["fp16", "fp32"], default="fp16", help="numbers of the checkpoint")
     command.add_argument("--device", choices=DEVICES, default="auto")
-    command.add_argument("--workers", type=natural, default=1, metavar="N", help="loading processes (default 1)")
+    command.add_argument("--workers", type=parse_natural, default=1, metavar="N", help="loading processes (default 1)")
     command.add_argument(
         "--parallel",
         dest="lanes",
-        type=positive,
+        type=parse_positive,
         metavar="N",
         help="parts of a batch computed in parallel, each with its own batch statistics (default 2 on a CPU, else 1)",
     )
-    command.add_argument("--lanes", type=positive, help=argparse.SUPPRESS)  # the name of --parallel until 0.1
+    command.add_argument("--lanes", type=parse_positive, help=argparse.SUPPRESS)  # the name of --parallel until 0.1
     command.add_argument(
-        "--threads", type=positive, metavar="N", help="of the net on a CPU; 1 where others compute too"
+        "--threads", type=parse_positive, metavar="N", help="of the net on a CPU; 1 where others compute too"
     )
-    command.add_argument("--minutes", type=number, metavar="M", help="pause after so long; the same command continues")
+    command.add_argument(
+        "--minutes", type=parse_number, metavar="M", help="pause after so long; the same command continues"
+    )
     command.add_argument("--plot", action="store_true", help="draw the CSV as FILE.png (extra: train)")
 
 
@@ -192,45 +215,46 @@ def _train(arguments: argparse.Namespace) -> int:
 
     from seglib.models import transfer
     from seglib.training import dataset, trainer
-    from seglib.training.dataloader import Source
+    from seglib.training.dataloader import TrainingSet
 
     if arguments.out.suffix != ".safetensors":
         raise UsageError(f"--out {arguments.out.name!r}: expected a name that ends in .safetensors.")
     if arguments.plot:
         trainer.check_plot()
-    pairs, masks = dataset.pairs_in(arguments.dataset, arguments.masks)
-    what = dataset.meaning(masks, arguments.classes)
-    device, recipe = _recipe(arguments, what.classes)
-    training, validation = dataset.split(pairs, recipe.validation, recipe.split_seed)
+    samples, masks = dataset.find_samples(arguments.dataset, arguments.masks)
+    mapping = dataset.resolve_classes(masks, arguments.classes)
+    device, config = _build_config(arguments, mapping.classes)
+    training, validation = dataset.split(samples, config.validation, config.split_seed)
     if arguments.unlabelled is not None:
-        training += dataset.photos_in(arguments.unlabelled)
-    recipe = replace(recipe, photos=dataset.digest(training), weights=_weights(arguments))
-    soft = _soft_labels(arguments, training, recipe, device)
+        training += dataset.find_unlabelled(arguments.unlabelled)
+    config = replace(config, photos=dataset.digest(training), weights=_start_weights_sha256(arguments))
+    soft = _prepare_soft_labels(arguments, training, config, device)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".val.txt").write_text("".join(f"{pair.name}\n" for pair in validation), "utf-8")
-    tell(
-        f"{len(training)} photos to train on, {len(validation)} to validate, {len(what.classes)} classes, on {device} "
-        f"in {recipe.precision}."
+    print_message(
+        f"{len(training)} photos to train on, {len(validation)} to validate, {len(mapping.classes)} classes, "
+        f"on {device} "
+        f"in {config.precision}."
     )
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    net = _net(arguments, recipe)
-    transfer.check_parts(net, recipe.frozen)
-    with _Bar(recipe) as bar:
+    model = _build_model(arguments, config)
+    transfer.check_module_names(model, config.frozen)
+    with _EpochBar(config) as bar:
         progress = trainer.train(
-            net,
-            Source(training, what, soft),
+            model,
+            TrainingSet(training, mapping, soft),
             validation,
-            recipe,
-            trainer.Files(
+            config,
+            trainer.TrainOutputs(
                 out=arguments.out,
-                last=arguments.keep == "last",
+                keep_last=arguments.keep == "last",
                 plot=arguments.plot,
-                half=arguments.weights_as == "fp16",
+                fp16=arguments.weights_as == "fp16",
             ),
             device=device,
             workers=arguments.workers,
-            watch=trainer.Watch(
+            hooks=trainer.TrainHooks(
                 on_step=bar.step,
                 on_epoch=bar.epoch,
                 seconds=60 * arguments.minutes if arguments.minutes else float("inf"),
@@ -238,66 +262,66 @@ def _train(arguments: argparse.Namespace) -> int:
         )
     if progress.rows:
         kept = progress.epoch - 1 if arguments.keep == "last" else progress.best_epoch
-        print(f"{arguments.out}: mIoU {percent(progress.rows[kept]['miou'])} of validation, epoch {kept + 1}")
-    if trainer.is_over(progress, recipe):
+        print(f"{arguments.out}: mIoU {format_percent(progress.rows[kept]['miou'])} of validation, epoch {kept + 1}")
+    if trainer.is_over(progress, config):
         print(f"  masks: python -m seglib run FOLDER --weights {arguments.out}")
     else:
         print(f"paused after {progress.epoch} epochs; the same command continues")
     return 0
 
 
-def _net(arguments: argparse.Namespace, recipe: "Recipe") -> "nn.Module":
+def _build_model(arguments: argparse.Namespace, config: "TrainConfig") -> "nn.Module":
     from seglib.models import transfer
 
     if arguments.start is not None:
-        return transfer.next_leg(_trained(arguments), recipe.classes, arguments.encoder)
+        return transfer.init_from_trained(_find_start_model(arguments), config.classes, arguments.encoder)
     if arguments.finetune is not None:
-        return transfer.from_model(_trained(arguments), len(recipe.classes), recipe.seed)
-    return transfer.fresh(
-        recipe.architecture,
-        recipe.classes,
-        options=dict(recipe.options),
-        seed=recipe.seed,
+        return transfer.init_with_new_head(_find_start_model(arguments), len(config.classes), config.seed)
+    return transfer.init_model(
+        config.architecture,
+        config.classes,
+        options=dict(config.options),
+        seed=config.seed,
         encoder=arguments.encoder,
     )
 
 
-def _takes_whole_net(arguments: argparse.Namespace) -> bool:
+def _reuses_whole_model(arguments: argparse.Namespace) -> bool:
     return arguments.finetune is not None or arguments.start is not None
 
 
-def _trained(arguments: argparse.Namespace) -> registry.ModelSpec:
+def _find_start_model(arguments: argparse.Namespace) -> registry.ModelSpec:
     """The model to fine-tune or to continue training; downloads its weights if needed."""
     file = arguments.finetune if arguments.start is None else arguments.start
-    spec = registry.find(arguments.architecture, None if file == Path() else file)
+    spec = registry.find_model_spec(arguments.architecture, None if file == Path() else file)
     loading.ensure_weights(spec)
     return spec
 
 
-def _weights(arguments: argparse.Namespace) -> str:
+def _start_weights_sha256(arguments: argparse.Namespace) -> str:
     """SHA-256 of each weights file that training starts from, joined by `+`."""
-    whole = [loading.weights_sha256(_trained(arguments))] if _takes_whole_net(arguments) else []
+    whole = [loading.weights_sha256(_find_start_model(arguments))] if _reuses_whole_model(arguments) else []
     encoder = [weights_file.file_sha256(arguments.encoder)] if arguments.encoder else []
     return "+".join(whole + encoder)
 
 
-def _options(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+def _architecture_options(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
     """Architecture options: those of the model to start from, else those of the command line."""
-    if _takes_whole_net(arguments):
+    if _reuses_whole_model(arguments):
         fine_tunes = arguments.finetune is not None
         if arguments.upsampling or (fine_tunes and (arguments.encoder or arguments.start)):
             raise UsageError(
                 "--finetune and --start each take a net as it is: give one of them, and leave out --upsampling and, "
                 "with --finetune, --encoder."
             )
-        return registry.options_of_file(_trained(arguments).path)
+        return registry.read_checkpoint_options(_find_start_model(arguments).path)
     head = {"head": "context"} if arguments.architecture == "fcn_mobilenet_v2" else {}
     chosen = {"upsampling": arguments.upsampling} if arguments.upsampling else {}
     return tuple((head | chosen).items())
 
 
-def _soft_labels(
-    arguments: argparse.Namespace, photos: "list[Pair]", recipe: "Recipe", device: str
+def _prepare_soft_labels(
+    arguments: argparse.Namespace, samples: "list[Sample]", config: "TrainConfig", device: str
 ) -> "SoftLabels | None":
     from seglib.training import distillation
 
@@ -313,24 +337,30 @@ def _soft_labels(
                 f"A teacher is a model's name ({', '.join(registry.MODELS)}) or a .safetensors file that names its "
                 f"model; {arguments.teacher!r} is neither."
             )
-        spec = registry.find(arguments.teacher) if known else registry.find(None, Path(arguments.teacher))
+        spec = (
+            registry.find_model_spec(arguments.teacher)
+            if known
+            else registry.find_model_spec(None, Path(arguments.teacher))
+        )
         loading.ensure_weights(spec)
-        at = arguments.teacher_resize or spec.resize
+        teacher_resize = arguments.teacher_resize or spec.resize
         with ProgressBar() as bar:
-            distillation.make(
+            distillation.compute_soft_labels(
                 spec,
-                at,
-                photos,
+                teacher_resize,
+                samples,
                 folder,
-                precision=recipe.precision,
+                precision=config.precision,
                 device=device,
-                on_photo=lambda done: bar.show(_Asked(f"{spec.name} at {at.text}", len(photos), done)),
+                on_photo=lambda done: bar.show(
+                    _TeacherProgress(f"{spec.name} at {teacher_resize.text}", len(samples), done)
+                ),
             )
-    return distillation.opened(folder, recipe.classes)
+    return distillation.open_soft_labels(folder, config.classes)
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _TeacherProgress:
     """Progress of the teacher's predictions, for the progress bar."""
 
     title: str
@@ -339,17 +369,17 @@ class _Asked:
     failed: int = 0
 
 
-def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[str, Recipe]":
+def _build_config(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[str, TrainConfig]":
     from seglib.inference import config
-    from seglib.training.config import Recipe
+    from seglib.training.config import TrainConfig
 
-    device = config.resolved_device(arguments.device)
+    device = config.resolve_device(arguments.device)
     precision = config.fastest_precision(device) if arguments.precision == "auto" else arguments.precision
     encoder_rate = arguments.rate / 5 if arguments.encoder_rate is None else arguments.encoder_rate
     width, height = arguments.resize.grid_wh(_SQUARE, _SQUARE)
     side = round((width * height) ** 0.5)
-    options, net_side = _options(arguments), _net_side(arguments)
-    return device, Recipe(
+    options, net_side = _architecture_options(arguments), _net_side(arguments)
+    return device, TrainConfig(
         architecture=arguments.architecture,
         options=options,
         classes=classes,
@@ -358,7 +388,7 @@ def _recipe(arguments: argparse.Namespace, classes: tuple[str, ...]) -> "tuple[s
         batch_size=arguments.batch_size,
         net_side=net_side,
         base_side=side,
-        short_side=arguments.short_side or ((net_side, net_side) if net_side else around(side)),
+        short_side=arguments.short_side or ((net_side, net_side) if net_side else default_side_range(side)),
         rate=arguments.rate,
         encoder_rate=encoder_rate,
         schedule=arguments.schedule,
@@ -380,17 +410,17 @@ def _net_side(arguments: argparse.Namespace) -> int:
     """The value of the command line, else that of the model to start from, else 0."""
     if arguments.net_side is not None:
         return int(arguments.net_side)
-    return _trained(arguments).net_side if _takes_whole_net(arguments) else 0
+    return _find_start_model(arguments).net_side if _reuses_whole_model(arguments) else 0
 
 
-class _Bar:
+class _EpochBar:
     """Prints one line per epoch, and a progress bar per epoch if stderr is a terminal."""
 
-    def __init__(self, recipe: "Recipe") -> None:
-        self._epochs = recipe.epochs
+    def __init__(self, config: "TrainConfig") -> None:
+        self._epochs = config.epochs
         self._bar: Any = None
 
-    def step(self, progress: "Progress", batches: int, loss: float) -> None:
+    def step(self, progress: "TrainProgress", batches: int, loss: float) -> None:
         if self._bar is None:
             from tqdm import tqdm
 
@@ -404,9 +434,10 @@ class _Bar:
             self.close()
 
     def epoch(self, row: dict[str, float | None]) -> None:
-        tell(
-            f"epoch {row['epoch']} of {self._epochs}: loss {row['loss']:.3f}; validation mIoU {percent(row['miou'])}, "
-            f"Dice {percent(row['mdice'])}, pixel accuracy {percent(row['pixel_accuracy'])}; "
+        print_message(
+            f"epoch {row['epoch']} of {self._epochs}: loss {row['loss']:.3f}; validation mIoU "
+            f"{format_percent(row['miou'])}, "
+            f"Dice {format_percent(row['mdice'])}, pixel accuracy {format_percent(row['pixel_accuracy'])}; "
             f"{row['photos']} photos in {row['seconds']:.0f} s"
         )
 
@@ -415,33 +446,33 @@ class _Bar:
             self._bar.close()
             self._bar = None
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> "_EpochBar":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def around(side: int) -> tuple[int, int]:
+def default_side_range(side: int) -> tuple[int, int]:
     """Range from 6/7 to 10/7 of a side, rounded to multiples of 32: (192, 320) for 224."""
     low, high = (max(32, round(side * share / 32) * 32) for share in (6 / 7, 10 / 7))
     return low, high
 
 
-def names(text: str) -> tuple[str, ...]:
+def parse_names(text: str) -> tuple[str, ...]:
     found = tuple(name.strip() for name in text.split(","))
     if not all(found):
         raise argparse.ArgumentTypeError(f"expected names with a comma between them, got {text!r}")
     return found
 
 
-def sides(text: str) -> tuple[int, int]:
+def parse_side_range(text: str) -> tuple[int, int]:
     if (found := re.fullmatch(r"(\d+)-(\d+)", text)) is None:
         raise argparse.ArgumentTypeError(f"expected two sides as 192-320, got {text!r}")
     return int(found[1]), int(found[2])
 
 
-def number(text: str) -> float:
+def parse_number(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -461,11 +492,11 @@ def add_average(commands: Any) -> None:
     )
     command.add_argument("checkpoints", type=Path, nargs="+", metavar="FILE", help="of one network and its classes")
     command.add_argument(
-        "--shares", type=numbers, metavar="A,B,...", help="how much each counts (default: all the same)"
+        "--shares", type=parse_numbers, metavar="A,B,...", help="how much each counts (default: all the same)"
     )
     command.add_argument(
         "--net-side",
-        type=positive,
+        type=parse_positive,
         metavar="N",
         help="short side in pixels at which the mean sees every photo (default: that of the first checkpoint)",
     )
@@ -482,7 +513,7 @@ def _average(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def numbers(text: str) -> list[float]:
+def parse_numbers(text: str) -> list[float]:
     try:
         return [float(number) for number in text.split(",")]
     except ValueError:

@@ -1,7 +1,7 @@
 """Decode images in worker processes, in order, with a bounded number of files in flight.
 
-`Decoders.decode` takes (tag, path, wants thumbnail) tasks and yields (tag, `Photo` or `BadImage`) in the same order.
-Each file has limits on CPU time and memory; a file that exceeds them or kills its worker fails without affecting
+`DecodePool.decode` takes (tag, path, wants thumbnail) tasks and yields (tag, `DecodedImage` or `BadImage`) in the same
+order. Each file has limits on CPU time and memory; a file that exceeds them or kills its worker fails without affecting
 others. Workers must not import torch.
 """
 
@@ -21,14 +21,14 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self, TypeVar
 
-from seglib.data.image import MAX_MEMORY, MAX_SECONDS, Photo, read_photo
+from seglib.data.image import MAX_MEMORY, MAX_SECONDS, DecodedImage, read_image
 from seglib.data.resize import Resize
 from seglib.errors import BadImage
 
 Tag = TypeVar("Tag")
 Task = tuple[Tag, Path, bool]
 Asked = tuple[Path, Resize, bool]
-Outcome = Photo | BadImage
+Outcome = DecodedImage | BadImage
 
 _AHEAD_PER_WORKER = 16
 _START_SECONDS = 120
@@ -44,7 +44,7 @@ class Limits:
     """Bytes in addition to those in use when the worker starts."""
 
 
-class Decoders:
+class DecodePool:
     """Context manager for a pool of `count` decode workers; 0 decodes in this process, without limits."""
 
     def __init__(self, count: int, resize: Resize, limits: Limits | None = None) -> None:
@@ -52,24 +52,24 @@ class Decoders:
         self._resize = resize
         self._limits = limits or Limits()
         self._starting: list[Future[None]] = []
-        self._pool = self._started() if count else None
+        self._pool = self._start_pool() if count else None
 
-    def wait_until_up(self) -> None:
+    def wait_until_ready(self) -> None:
         """Wait until every worker has finished its imports, so that startup is not timed as decoding."""
         for ready in self._starting:
             ready.result(_START_SECONDS)
 
     def decode(self, tasks: Iterable[Task[Tag]]) -> Iterator[tuple[Tag, Outcome]]:
         if self._pool is None:
-            yield from ((tag, read(path, self._resize, wants)) for tag, path, wants in tasks)
+            yield from ((tag, decode_file(path, self._resize, wants)) for tag, path, wants in tasks)
             return
         waiting: deque[tuple[Task[Tag], Future[Outcome]]] = deque()
         for task in tasks:
-            waiting.append((task, self._submitted(task)))
+            waiting.append((task, self._submit(task)))
             if len(waiting) >= _AHEAD_PER_WORKER * self.count:
-                yield self._oldest(waiting)
+                yield self._next_result(waiting)
         while waiting:
-            yield self._oldest(waiting)
+            yield self._next_result(waiting)
 
     def __enter__(self) -> Self:
         return self
@@ -80,79 +80,81 @@ class Decoders:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _oldest(self, waiting: "deque[tuple[Task[Tag], Future[Outcome]]]") -> tuple[Tag, Outcome]:
+    def _next_result(self, waiting: "deque[tuple[Task[Tag], Future[Outcome]]]") -> tuple[Tag, Outcome]:
         task, future = waiting.popleft()
         try:
             return task[0], future.result()
         except BrokenProcessPool:
-            return task[0], self._alone(task, waiting)
+            return task[0], self._retry_alone(task, waiting)
 
-    def _alone(self, task: Task[Tag], waiting: "deque[tuple[Task[Tag], Future[Outcome]]]") -> Outcome:
+    def _retry_alone(self, task: Task[Tag], waiting: "deque[tuple[Task[Tag], Future[Outcome]]]") -> Outcome:
         """After a worker died: restart the pool, retry this file alone as the suspect, resubmit the rest."""
-        self._pool = self._started()
+        self._pool = self._start_pool()
         began = time.monotonic()
         try:
-            outcome: Outcome = self._submitted(task).result()
+            outcome: Outcome = self._submit(task).result()
         except BrokenProcessPool:
             hung = time.monotonic() - began >= 2 * self._limits.seconds
-            outcome = _too_slow(self._limits) if hung else BadImage("damaged", "The decoder crashed on the content.")
-            self._pool = self._started()
+            outcome = (
+                _too_slow_error(self._limits) if hung else BadImage("damaged", "The decoder crashed on the content.")
+            )
+            self._pool = self._start_pool()
         for index, (other, future) in enumerate(waiting):
             if not future.done() or future.cancelled() or future.exception() is not None:
-                waiting[index] = (other, self._submitted(other))
+                waiting[index] = (other, self._submit(other))
         return outcome
 
-    def _submitted(self, task: Task[Tag]) -> "Future[Outcome]":
+    def _submit(self, task: Task[Tag]) -> "Future[Outcome]":
         assert self._pool is not None
         _, path, wants = task
         try:
-            return self._pool.submit(within, self._limits, read, path, self._resize, wants)
+            return self._pool.submit(run_with_limits, self._limits, decode_file, path, self._resize, wants)
         except BrokenProcessPool as error:  # treat a failure at submission like one at the result
             failed: Future[Outcome] = Future()
             failed.set_exception(error)
             return failed
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _start_pool(self) -> ProcessPoolExecutor:
         # spawn, not fork: torch may already run threads here, and a fork would copy the locks they hold
         pool = ProcessPoolExecutor(
-            self.count, mp_context=get_context("spawn"), initializer=_begin, initargs=(self._limits,)
+            self.count, mp_context=get_context("spawn"), initializer=_init_worker, initargs=(self._limits,)
         )
         self._starting = [
-            pool.submit(_settle) for _ in range(self.count)
+            pool.submit(_wait_briefly) for _ in range(self.count)
         ]  # the pool starts one process per pending task
         return pool
 
 
-def read(path: Path, resize: Resize, wants_thumbnail: bool) -> Outcome:
+def decode_file(path: Path, resize: Resize, wants_thumbnail: bool) -> Outcome:
     """Decode one file; failures are returned, not raised, so that workers send them back like images."""
     try:
-        return read_photo(path, resize, thumbnail=wants_thumbnail)
+        return read_image(path, resize, thumbnail=wants_thumbnail)
     except BadImage as error:
         return BadImage(error.reason, error.detail)
     except MemoryError:
         return BadImage("too_large", "There is not enough memory to resize it.")
 
 
-def within(
-    limits: Limits, reading: Callable[[Path, Resize, bool], Outcome], *asked: *tuple[Path, Resize, bool]
+def run_with_limits(
+    limits: Limits, function: Callable[[Path, Resize, bool], Outcome], *arguments: *tuple[Path, Resize, bool]
 ) -> Outcome:
-    """In a worker: call `reading` under the time limit. If no exception can interrupt it, the process is killed."""
+    """In a worker: call `function` under the time limit. If no exception can interrupt it, the process is killed."""
     try:
-        _give_time(limits.seconds)
+        _set_cpu_limit(limits.seconds)
         try:
-            return reading(*asked)
+            return function(*arguments)
         finally:
-            _give_time(0)
+            _set_cpu_limit(0)
     except _TooSlow:  # the signal may also arrive in the `finally` above
-        _give_time(0)
-        return _too_slow(limits)
+        _set_cpu_limit(0)
+        return _too_slow_error(limits)
 
 
-def default_count() -> int:
+def default_worker_count() -> int:
     return max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Lower the priority of this thread or process to 19, below that of the forward passes.
 
     A multi-threaded forward pass takes three times as long beside one busy process of equal priority, because its
@@ -167,50 +169,52 @@ class _TooSlow(BaseException):
     """Not an `Exception`, because decoders catch those."""
 
 
-def _too_slow(limits: Limits) -> BadImage:
+def _too_slow_error(limits: Limits) -> BadImage:
     return BadImage("too_slow", f"Decoding took more than {limits.seconds:g} s of processor time.")
 
 
-def _give_time(seconds: float) -> None:
+def _set_cpu_limit(seconds: float) -> None:
     """Set SIGPROF after `seconds` of CPU time and SIGVTALRM (unhandled: fatal) after twice that; 0 cancels both."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
         signal.setitimer(signal.ITIMER_VIRTUAL, 2 * seconds)
 
 
-def _stop_reading(_signal: int, _frame: FrameType | None) -> None:
+def _raise_too_slow(_signal: int, _frame: FrameType | None) -> None:
     raise _TooSlow
 
 
-def _begin(limits: Limits) -> None:
+def _init_worker(limits: Limits) -> None:
     """Initialise a worker: set limits, ignore Ctrl-C, silence decoder output, exit with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGPROF"):
-        signal.signal(signal.SIGPROF, _stop_reading)
+        signal.signal(signal.SIGPROF, _raise_too_slow)
     _limit_memory(limits.memory)
-    give_way()
+    lower_priority()
     warnings.simplefilter("ignore")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff reports each damaged file on stderr
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _limit_memory(more: int) -> None:
-    """Limit the address space to `more` bytes above the current use; beyond that, allocations raise `MemoryError`."""
+def _limit_memory(additional_bytes: int) -> None:
+    """Limit the address space to `additional_bytes` bytes above the current use; beyond that, allocations raise
+    `MemoryError`.
+    """
     held = Path("/proc/self/statm")
     if held.exists():
         import resource
 
         pages = int(held.read_text().split()[0])
         _, most = resource.getrlimit(resource.RLIMIT_AS)
-        wanted = pages * resource.getpagesize() + more
+        wanted = pages * resource.getpagesize() + additional_bytes
         resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     if (parent := parent_process()) is not None:
         parent.join()
         os._exit(1)
 
 
-def _settle() -> None:
+def _wait_briefly() -> None:
     time.sleep(0.05)  # long enough that no worker takes two of these tasks

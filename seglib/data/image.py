@@ -1,8 +1,8 @@
 """Decode image files to upright 8-bit RGB, resize them and make thumbnails.
 
-`read_photo` returns a `Photo` (uint8 (H, W, 3) RGB) or raises `BadImage` with a reason. This is the only decoder, so
-runs, thumbnails, predictions and pages all use the same pixels. It runs in worker processes and therefore imports
-nothing heavier than Pillow and NumPy.
+`read_image` returns a `DecodedImage` (uint8 (H, W, 3) RGB) or raises `BadImage` with a reason. This is the only
+decoder, so runs, thumbnails, predictions and pages all use the same pixels. It runs in worker processes and therefore
+imports nothing heavier than Pillow and NumPy.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from seglib.data.resize import Resize, resized
+from seglib.data.resize import Resize, resize_image
 from seglib.errors import BadImage
 
 DECODER = "pillow-bilinear-1"
 """Part of each run's digest. Change it whenever decoding, alpha, EXIF handling or resampling changes pixels."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 89_478_485
 """Pillow's decompression bomb limit: larger images fail as `too_large` before they are decoded."""
 MAX_BYTES = 1_000_000_000
@@ -34,10 +34,10 @@ MAX_MEMORY = 4 * 2**30
 MAX_SECONDS = 60.0
 """Maximum CPU time per file in a worker. More fails as `too_slow`."""
 
-REASONS = {
+FAILURE_REASONS = {
     "empty": "the file has no bytes",
     "unreadable": "the operating system refuses to read the file or folder",
-    "not_an_image": "the content is none of " + ", ".join(FORMATS),
+    "not_an_image": "the content is none of " + ", ".join(IMAGE_FORMATS),
     "truncated": "the picture ends before its last row",
     "damaged": "the decoder gave up on the content",
     "too_large": f"more than {MAX_PIXELS:,} pixels or {MAX_BYTES // 10**9} GB, or too much memory to decode",
@@ -50,7 +50,7 @@ THUMBNAIL_SIDE = 320
 
 
 @dataclass(frozen=True)
-class Photo:
+class DecodedImage:
     image_id: str
     """First 32 hex digits of the SHA-256 of the file's bytes."""
     width: int
@@ -62,15 +62,15 @@ class Photo:
     """JPEG with a long side of at most 320 pixels; empty if not requested."""
 
 
-def read_photo(path: Path, resize: Resize, *, thumbnail: bool = True) -> Photo:
+def read_image(path: Path, resize: Resize, *, thumbnail: bool = True) -> DecodedImage:
     """Read a file once; return its ID, size, resized pixels and thumbnail. Raises `BadImage`."""
     data = read_bytes(path)
     upright = decode(data)
-    return Photo(
-        image_id=image_id(data),
+    return DecodedImage(
+        image_id=compute_image_id(data),
         width=upright.width,
         height=upright.height,
-        image=resized(upright, resize),
+        image=resize_image(upright, resize),
         thumbnail=make_thumbnail(upright) if thumbnail else b"",
     )
 
@@ -78,8 +78,8 @@ def read_photo(path: Path, resize: Resize, *, thumbnail: bool = True) -> Photo:
 def read_bytes(path: Path) -> bytes:
     """Read a regular file of at most `MAX_BYTES`. Raises `BadImage`."""
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            data = _content(file)
+        with open(path, "rb", opener=_open_nonblocking) as file:
+            data = _read_content(file)
     except FileNotFoundError:
         raise BadImage("unreadable", "The file is gone, or its name is not valid UTF-8: rename it.") from None
     except IsADirectoryError:
@@ -91,7 +91,7 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def _content(file: IO[bytes]) -> bytes:
+def _read_content(file: IO[bytes]) -> bytes:
     about = os.fstat(file.fileno())
     if not stat.S_ISREG(about.st_mode):
         raise BadImage("unreadable", "This is no regular file.")
@@ -100,12 +100,12 @@ def _content(file: IO[bytes]) -> bytes:
     return file.read(about.st_size)
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     """Open without blocking, in case the file has become a pipe without a writer since the scan."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def image_id(data: bytes) -> str:
+def compute_image_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
@@ -115,21 +115,21 @@ def decode(data: bytes) -> Image.Image:
     Raises `BadImage`.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
             _check_size(image)
             image.load()
-            return _rgb(_turned(image))
+            return _to_rgb(_apply_orientation(image))
     except BadImage:
         raise
     except UnidentifiedImageError:
-        raise BadImage("not_an_image", f"The content is none of {', '.join(FORMATS)}.") from None
+        raise BadImage("not_an_image", f"The content is none of {', '.join(IMAGE_FORMATS)}.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadImage("too_large", f"More than {MAX_PIXELS:,} pixels.") from None
     except MemoryError:
         raise BadImage("too_large", "There is not enough memory to decode it.") from None
     except Exception as error:  # decoders may raise anything on hostile input
         reason = "truncated" if "truncated" in str(error) else "damaged"
-        raise BadImage(reason, f"Decoding failed: {_plain(error)}.") from None
+        raise BadImage(reason, f"Decoding failed: {_describe_error(error)}.") from None
 
 
 def make_thumbnail(image: Image.Image) -> bytes:
@@ -145,14 +145,14 @@ def _check_size(image: Image.Image) -> None:
         raise BadImage("too_large", f"{image.width} x {image.height} is more than {MAX_PIXELS:,} pixels.")
 
 
-def _turned(image: Image.Image) -> Image.Image:
+def _apply_orientation(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF does not affect the pixels: keep the image unrotated
         return image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):  # 16-bit grey: Pillow's conversion would clip at 255
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F", "LAB"):
@@ -164,7 +164,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _plain(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """Format a decoder's error message on one line, without anything that looks like an object or a path."""
     words = re.sub(r"<[^>]*>|/\S+", "…", str(error)).replace("\n", " ").strip(" .")
     return f"{type(error).__name__} {words}".strip()[:160]

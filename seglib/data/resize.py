@@ -19,7 +19,7 @@ _MAX_ASPECT = 4
 _NATIVE_PIXELS = 4_000_000
 
 
-_NET_STEP = 16  # a model that halves the size four times then yields maps aligned with the image
+_INPUT_STEP = 16  # a model that halves the size four times then yields maps aligned with the image
 
 
 @dataclass(frozen=True)
@@ -52,35 +52,35 @@ class Resize:
     def grid_wh(self, width: int, height: int) -> tuple[int, int]:
         """Return (width, height) of the grid for an image of this size."""
         if self.text == "native":
-            return self._scaled(width, height, min(1.0, (_NATIVE_PIXELS / (width * height)) ** 0.5))
+            return self._scale(width, height, min(1.0, (_NATIVE_PIXELS / (width * height)) ** 0.5))
         if self.text.startswith("short:"):
             short_side = int(self.text.removeprefix("short:"))
             scale = min(short_side / min(width, height), _MAX_ASPECT * short_side / max(width, height))
-            return self._scaled(width, height, scale)
+            return self._scale(width, height, scale)
         sides = [int(n) for n in self.text.split("x")]
         return sides[0], sides[-1]
 
-    def _scaled(self, width: int, height: int, scale: float) -> tuple[int, int]:
-        return self._stepped(width * scale), self._stepped(height * scale)
+    def _scale(self, width: int, height: int, scale: float) -> tuple[int, int]:
+        return self._round_to_step(width * scale), self._round_to_step(height * scale)
 
-    def _stepped(self, side: float) -> int:
+    def _round_to_step(self, side: float) -> int:
         return max(MIN_SIDE, round(side / self.step) * self.step)
 
 
-def sight(resize: Resize, net_side: int) -> Resize:
+def input_resize(resize: Resize, net_side: int) -> Resize:
     """Return the resize rule for the model's input.
 
     This is `resize`, the rule of the grid, unless `net_side` is set. Then the image keeps its own aspect ratio whatever
     the grid: the shorter side becomes `net_side`, the longer one at most 4 times that, both rounded to multiples of 16.
     """
-    return _own_sight(net_side) if net_side else resize
+    return _input_resize_for_side(net_side) if net_side else resize
 
 
-def _own_sight(net_side: int) -> Resize:
-    return Resize(f"short:{net_side}", step=_NET_STEP)
+def _input_resize_for_side(net_side: int) -> Resize:
+    return Resize(f"short:{net_side}", step=_INPUT_STEP)
 
 
-def resized(image: Image.Image, resize: Resize) -> NDArray[np.uint8]:
+def resize_image(image: Image.Image, resize: Resize) -> NDArray[np.uint8]:
     """Resize to uint8 (H, W, 3) RGB with the antialiased bilinear filter that torchvision's presets use."""
     return np.asarray(image.resize(resize.grid_wh(*image.size), Image.Resampling.BILINEAR))
 
@@ -91,17 +91,17 @@ def check_net_side(net_side: int) -> None:
         raise UsageError(f"A net side of {net_side}: expected {MIN_SIDE} to {MAX_SIDE} pixels.")
 
 
-def net_wh(width: int, height: int, net_side: int) -> tuple[int, int]:
-    """Return (width, height) of the model's input for an image of this size (see `sight`); unchanged if 0."""
-    return _own_sight(net_side).grid_wh(width, height) if net_side else (width, height)
+def input_size_wh(width: int, height: int, net_side: int) -> tuple[int, int]:
+    """Return (width, height) of the model's input for an image of this size (see `input_resize`); unchanged if 0."""
+    return _input_resize_for_side(net_side).grid_wh(width, height) if net_side else (width, height)
 
 
-def as_net_sees(images: NDArray[np.uint8], net_side: int) -> NDArray[np.uint8]:
-    """Resize a batch to the model's input size: uint8 (B, H, W, 3) -> uint8 (B, h, w, 3), with size `net_wh`.
+def resize_to_input(images: NDArray[np.uint8], net_side: int) -> NDArray[np.uint8]:
+    """Resize a batch to the model's input size: uint8 (B, H, W, 3) -> uint8 (B, h, w, 3), with size `input_size_wh`.
 
-    Uses the filter of `resized`. For images that are only available at grid size.
+    Uses the filter of `resize_image`. For images that are only available at grid size.
     """
-    size_wh = net_wh(images.shape[2], images.shape[1], net_side)
+    size_wh = input_size_wh(images.shape[2], images.shape[1], net_side)
     if size_wh == (images.shape[2], images.shape[1]):
         return images
     seen = (Image.fromarray(image).resize(size_wh, Image.Resampling.BILINEAR) for image in images)

@@ -14,13 +14,13 @@ import pandas as pd
 
 from seglib.errors import DatasetError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 STORE_MARKER = "store.json"
 """A folder with this file is a store; its masks and thumbnails are not part of the dataset."""
 
 RECORD_COLUMNS = ("path", "bytes", "mtime_ns", "split", "label")
 
-_MOST_ENTRIES = 500_000  # maximum number of directory entries that `folders` visits
+_MAX_ENTRIES = 500_000  # maximum number of directory entries that `find_image_folders` visits
 
 _SPLITS = {
     **dict.fromkeys(("train", "training", "train_set", "training_set", "trainset"), "train"),
@@ -41,7 +41,7 @@ def scan(root: Path, *, follow_links: bool = False) -> pd.DataFrame:
     root = root.resolve()
     files = sorted(_walk(root, root, follow_links, frozenset({root})))
     if not files:
-        kinds = " ".join(sorted(SUFFIXES))
+        kinds = " ".join(sorted(IMAGE_SUFFIXES))
         raise DatasetError(f"No photos below {root.name!r}: expected at least one file ending in {kinds}.")
     root_label = root.name if _is_class_folder(root) else None
     rows = [
@@ -51,41 +51,41 @@ def scan(root: Path, *, follow_links: bool = False) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RECORD_COLUMNS)).astype({"bytes": "int64", "mtime_ns": "int64"})
 
 
-def folders(root: Path, *, depth: int = 2, most: int = 200) -> list[str]:
+def find_image_folders(root: Path, *, depth: int = 2, limit: int = 200) -> list[str]:
     """List the folders that contain images at any depth: `root` itself as "" and folders up to `depth` levels below.
 
-    Paths are relative to `root` with `/`, sorted, at most `most`. Skips what `scan` skips, and links to folders.
+    Paths are relative to `root` with `/`, sorted, at most `limit`. Skips what `scan` skips, and links to folders.
     """
     found = []
     seen = itertools.count()
 
     def look(folder: Path, level: int) -> bool:
-        inside, holds = [], False
+        subfolders, has_images = [], False
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.name == STORE_MARKER or next(seen) > _MOST_ENTRIES:
+                    if entry.name == STORE_MARKER or next(seen) > _MAX_ENTRIES:
                         return False
                     if entry.name.startswith("."):
                         continue
                     if entry.is_dir(follow_symlinks=False):
-                        inside.append(Path(entry.path))
-                    elif not holds:
-                        holds = Path(entry.name).suffix.lower() in SUFFIXES
+                        subfolders.append(Path(entry.path))
+                    elif not has_images:
+                        has_images = Path(entry.name).suffix.lower() in IMAGE_SUFFIXES
         except OSError:  # no permission to list it, so do not offer it
             return False
-        for path in sorted(inside):
-            if level < depth or not holds:
-                holds |= look(path, level + 1)
-        if holds and level <= depth:
+        for path in sorted(subfolders):
+            if level < depth or not has_images:
+                has_images |= look(path, level + 1)
+        if has_images and level <= depth:
             found.append("" if folder == root else _relative(folder, root))
-        return holds
+        return has_images
 
     look(root, 0)
-    return sorted(found)[:most]
+    return sorted(found)[:limit]
 
 
-def choose(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+def select_by_name(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     """Select the records named by relative path, or by stem if unambiguous, in the order of `records`.
 
     Raises `DatasetError` for unknown or ambiguous names and for an empty list.
@@ -106,8 +106,8 @@ def choose(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     return records[records["path"].isin(chosen)].reset_index(drop=True)
 
 
-def _walk(folder: Path, root: Path, follow_links: bool, above: frozenset[Path]) -> Iterator[tuple[str, int, int]]:
-    """Yield (relative path, bytes, mtime_ns) of each image; `above` holds the resolved ancestor folders."""
+def _walk(folder: Path, root: Path, follow_links: bool, ancestors: frozenset[Path]) -> Iterator[tuple[str, int, int]]:
+    """Yield (relative path, bytes, mtime_ns) of each image; `ancestors` holds the resolved ancestor folders."""
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
@@ -122,9 +122,9 @@ def _walk(folder: Path, root: Path, follow_links: bool, above: frozenset[Path]) 
             continue
         if entry.is_dir():
             inside = Path(entry.path).resolve()
-            if inside not in above:  # a link to an ancestor would recurse forever
-                yield from _walk(Path(entry.path), root, follow_links, above | {inside})
-        elif entry.is_file() and Path(entry.name).suffix.lower() in SUFFIXES:
+            if inside not in ancestors:  # a link to an ancestor would recurse forever
+                yield from _walk(Path(entry.path), root, follow_links, ancestors | {inside})
+        elif entry.is_file() and Path(entry.name).suffix.lower() in IMAGE_SUFFIXES:
             with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
                 status = entry.stat()
                 yield _relative(Path(entry.path), root), status.st_size, status.st_mtime_ns
@@ -163,11 +163,11 @@ def _is_class_folder(root: Path) -> bool:
     """Return True if a sibling of `root` also contains images, like `dogs/` next to `cats/`."""
     try:
         siblings = [p for p in root.parent.iterdir() if p != root and not p.name.startswith(".") and p.is_dir()]
-        return any(_holds_photo(sibling) for sibling in siblings)
+        return any(_has_image(sibling) for sibling in siblings)
     except OSError:
         return False
 
 
-def _holds_photo(folder: Path) -> bool:
+def _has_image(folder: Path) -> bool:
     with os.scandir(folder) as entries:
-        return any(Path(e.name).suffix.lower() in SUFFIXES and not e.name.startswith(".") for e in entries)
+        return any(Path(e.name).suffix.lower() in IMAGE_SUFFIXES and not e.name.startswith(".") for e in entries)

@@ -1,8 +1,9 @@
 """Compare any number of runs pixel by pixel, without ground truth.
 
-`update` writes the counts to the store; `comparison` reads them and returns a `Comparison`: measures per pair of runs,
-consensus, class flips, and per-image results. All measures are symmetric agreements, not accuracies. Masks of different
-sizes are compared at the larger size (more pixels; on a tie, the wider one); the other is resized by nearest neighbour.
+`update_counts` writes the counts to the store; `load_comparison` reads them and returns a `Comparison`: measures per
+pair of runs, consensus, class flips, and per-image results. All measures are symmetric agreements, not accuracies.
+Masks of different sizes are compared at the larger size (more pixels; on a tie, the wider one); the other is resized by
+nearest neighbour.
 """
 
 import time
@@ -21,19 +22,19 @@ from numpy.typing import NDArray
 
 from seglib.classes import VOID
 from seglib.errors import StoreError
-from seglib.evaluation.counting import FILE_COLUMNS, chosen_runs, count_all, sound_mask
+from seglib.evaluation.counting import FILE_COLUMNS, count_all, read_valid_mask, resolve_runs
 from seglib.fileio import parquet_parts
-from seglib.maintenance.compact import tidy
+from seglib.maintenance.compact import try_merge_parts
 from seglib.masks import png
 from seglib.masks.png import Mask
 from seglib.metrics import bootstrap, confusion
-from seglib.metrics.bootstrap import Figure
-from seglib.metrics.confusion import Counts
-from seglib.metrics.measures import Measure, agreement, ratio
+from seglib.metrics.bootstrap import Estimate
+from seglib.metrics.confusion import JointCounts
+from seglib.metrics.measures import Measure, agreement_measures, ratio
 from seglib.progress import OnProgress, Progress
 from seglib.query.filters import Filters, select
 from seglib.store import pair_counts
-from seglib.store.pair_counts import CELLS, CONSENSUS, Appender
+from seglib.store.pair_counts import CELLS_SCHEMA, CONSENSUS_SCHEMA, CountsWriter
 from seglib.store.records import Run
 from seglib.store.schemas import stats_schema
 from seglib.store.store import Store
@@ -41,7 +42,7 @@ from seglib.store.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonReport:
-    """Result of one call of `update`, in images."""
+    """Result of one call of `update_counts`, in images."""
 
     images: int
     """Images that all runs have computed."""
@@ -55,29 +56,29 @@ class ComparisonReport:
 # --- counting ----------------------------------------------------------------------------------------------------
 
 
-def update(
+def update_counts(
     store: Store, runs: Sequence[str], *, threads: int | None = None, on_progress: OnProgress | None = None
 ) -> ComparisonReport:
     """Update the counts of every pair of these runs, for all images that every run has computed.
 
     Only missing counts are computed; an interrupted update resumes when called again.
     """
-    chosen = chosen_runs(store, runs)
+    chosen = resolve_runs(store, runs)
     begun = time.monotonic()
     ids = _common_ids(store, chosen)
-    with store.scratch.writing():
+    with store.atomic.register_writer():
         for run in chosen:
-            store.scratch.claim(run.run)
-        job = _Job(store, chosen)
-        job.name_runs()
-        work = job.missing(ids)
+            store.atomic.claim_run(run.run)
+        job = _PairCounter(store, chosen)
+        job.record_runs()
+        work = job.find_missing(ids)
         progress = Progress(title=f"{len(chosen)} runs", total=len(ids), done=len(ids) - len(work))
         if on_progress is not None:
             on_progress(progress)
         failed = count_all(
-            job.counted, work, Appender(store, job.schemas), progress, on_progress=on_progress, threads=threads
+            job.count_image, work, CountsWriter(store, job.schemas), progress, on_progress=on_progress, threads=threads
         )
-        tidy(store)  # also cleans up after a call that was killed before this point
+        try_merge_parts(store)  # also cleans up after a call that was killed before this point
     return ComparisonReport(
         images=len(ids),
         computed=len(work) - len(failed),
@@ -87,14 +88,14 @@ def update(
     )
 
 
-def uncounted(store: Store, runs: Sequence[str]) -> tuple[int, int]:
-    """(number of images that all runs have computed, number of those that `update` would count); writes nothing."""
-    first, *others = chosen_runs(store, runs)
+def count_pending(store: Store, runs: Sequence[str]) -> tuple[int, int]:
+    """(images that all runs have computed, those among them that `update_counts` would count); writes nothing."""
+    first, *others = resolve_runs(store, runs)
     ids = _column(store.stats_folder(first), stats_schema(first.classes)).unique()
     for run in others:
         ids = ids.filter(pc.is_in(ids, value_set=_column(store.stats_folder(run), stats_schema(run.classes))))
     counted = np.ones(len(ids), bool)
-    for folder, schema in _Job(store, [first, *others]).schemas.items():
+    for folder, schema in _PairCounter(store, [first, *others]).schemas.items():
         counted &= pc.is_in(ids, value_set=_column(folder, schema)).to_numpy(zero_copy_only=False)
     return len(ids), int((~counted).sum())
 
@@ -112,7 +113,7 @@ def _common_ids(store: Store, runs: Sequence[Run]) -> set[str]:
     return set.intersection(*(store.computed_ids(run.run, run.classes) for run in runs))
 
 
-class _Job:
+class _PairCounter:
     """The folders to fill, their missing images, and the counting of one image."""
 
     def __init__(self, store: Store, runs: Sequence[Run]) -> None:
@@ -120,38 +121,40 @@ class _Job:
         self._classes = {run.run: run.classes for run in runs}
         names = sorted(self._classes)
         self._pairs = {pair_counts.pair_folder(store, a, b): (a, b) for a, b in combinations(names, 2)}
-        self.schemas = dict.fromkeys(self._pairs, CELLS)
+        self.schemas = dict.fromkeys(self._pairs, CELLS_SCHEMA)
         self._consensus: Path | None = None
         if len(names) > 2:
             self._consensus = pair_counts.consensus_folder(store, names)
-            self.schemas[self._consensus] = CONSENSUS
+            self.schemas[self._consensus] = CONSENSUS_SCHEMA
 
-    def name_runs(self) -> None:
+    def record_runs(self) -> None:
         """Record which runs the consensus belongs to; must precede its counts."""
         if self._consensus is not None:
-            pair_counts.name_runs(self._store, self._consensus, self._classes)
+            pair_counts.write_run_names(self._store, self._consensus, self._classes)
 
-    def missing(self, ids: set[str]) -> list[tuple[str, list[Path]]]:
+    def find_missing(self, ids: set[str]) -> list[tuple[str, list[Path]]]:
         """(image_id, folders that lack its counts), sorted by image_id."""
-        open_ones: dict[str, list[Path]] = {}
+        folders_by_image: dict[str, list[Path]] = {}
         for folder, schema in self.schemas.items():
             for image_id in ids - pair_counts.counted_ids(folder, schema):
-                open_ones.setdefault(image_id, []).append(folder)
-        return sorted(open_ones.items())
+                folders_by_image.setdefault(image_id, []).append(folder)
+        return sorted(folders_by_image.items())
 
-    def counted(self, work: tuple[str, list[Path]]) -> tuple[str, dict[Path, dict[str, Any]] | None]:
+    def count_image(self, work: tuple[str, list[Path]]) -> tuple[str, dict[Path, dict[str, Any]] | None]:
         """(image_id, rows per folder) of one image; None instead of the rows if a mask cannot be read."""
         image_id, folders = work
         consensus = self._consensus if self._consensus in folders else None
         wanted = set(self._classes) if consensus else {name for f in folders for name in self._pairs[f]}
         try:
-            masks = {name: sound_mask(self._store, name, image_id, len(self._classes[name])) for name in wanted}
+            masks = {name: read_valid_mask(self._store, name, image_id, len(self._classes[name])) for name in wanted}
         except StoreError:
             return image_id, None
         rows: dict[Path, dict[str, Any]] = {}
         for folder in folders:
             if folder != consensus:
-                a, b, pixels = confusion.joint(*png.on_one_grid([masks[name] for name in self._pairs[folder]]))
+                a, b, pixels = confusion.joint_histogram(
+                    *png.resize_to_finest([masks[name] for name in self._pairs[folder]])
+                )
                 rows[folder] = {"a": a, "b": b, "pixels": pixels}
         if consensus is not None:
             rows[consensus] = _consensus(masks, self._classes)
@@ -159,7 +162,7 @@ class _Job:
 
 
 def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
-    """The `CONSENSUS` row of one image, counted at the largest mask size."""
+    """The `CONSENSUS_SCHEMA` row of one image, counted at the largest mask size."""
     first, *others = classes.values()
     common = [name for name in first if all(name in other for other in others)]
     tables = []
@@ -167,7 +170,7 @@ def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) 
         table = np.full(256, VOID, np.uint8)
         table[: len(names)] = [common.index(name) if name in common else VOID for name in names]
         tables.append(table)
-    values = [t[m] for t, m in zip(tables, png.on_one_grid([masks[n] for n in classes]), strict=True)]
+    values = [t[m] for t, m in zip(tables, png.resize_to_finest([masks[n] for n in classes]), strict=True)]
     compared, agreeing = values[0] != VOID, values[0] != VOID
     for value in values[1:]:
         compared = compared & (value != VOID)
@@ -185,7 +188,7 @@ class Comparison:
     runs: tuple[Run, ...]
     files: pd.DataFrame
     """`FILE_COLUMNS`, one row per file; duplicate files keep separate rows, as in the table."""
-    counts: Mapping[tuple[str, str], Counts]
+    counts: Mapping[tuple[str, str], JointCounts]
     """(a, b) -> counts with one image per row of `files`."""
     consensus: Measure
     """Pixels on which all runs agree / pixels to which all runs assign a class that they all have."""
@@ -194,26 +197,28 @@ class Comparison:
     @property
     def class_notes(self) -> list[str]:
         """Notes on classes that cannot be compared, independent of the files."""
-        return _unlike(self.runs)
+        return _note_class_mismatch(self.runs)
 
     @cached_property
     def measures(self) -> dict[tuple[str, str], dict[str, Measure]]:
-        """Measures of each pair, named as in `measures.agreement`."""
-        return {pair: agreement(counts) for pair, counts in self.counts.items()}
+        """Measures of each pair, named as in `measures.agreement_measures`."""
+        return {pair: agreement_measures(counts) for pair, counts in self.counts.items()}
 
-    def figures(self, seed: int = 0, resamples: int = bootstrap.RESAMPLES) -> dict[tuple[str, str], dict[str, Figure]]:
+    def figures(
+        self, seed: int = 0, resamples: int = bootstrap.RESAMPLES
+    ) -> dict[tuple[str, str], dict[str, Estimate]]:
         """Measures of each pair with confidence intervals; all pairs use the same bootstrap resamples of the images."""
         flat = {(pair, name): m for pair, found in self.measures.items() for name, m in found.items()}
-        found = bootstrap.figures(flat, seed=seed, resamples=resamples)
+        found = bootstrap.estimate(flat, seed=seed, resamples=resamples)
         return {pair: {name: found[pair, name] for name in named} for pair, named in self.measures.items()}
 
-    def consensus_figure(self, seed: int = 0) -> Figure:
-        return bootstrap.figures({"consensus": self.consensus}, seed=seed)["consensus"]
+    def consensus_figure(self, seed: int = 0) -> Estimate:
+        return bootstrap.estimate({"consensus": self.consensus}, seed=seed)["consensus"]
 
     def pairs(self, seed: int = 0) -> pd.DataFrame:
-        """One row per pair: a, b, images, and every figure with its interval bounds (`bootstrap.flat`)."""
+        """One row per pair: a, b, images, and every figure with its interval bounds (`bootstrap.flatten_estimates`)."""
         rows = [
-            {"a": a, "b": b, "images": len(self.files), **bootstrap.flat(found, ends=True)}
+            {"a": a, "b": b, "images": len(self.files), **bootstrap.flatten_estimates(found, split_intervals=True)}
             for (a, b), found in self.figures(seed).items()
         ]
         return pd.DataFrame(rows)
@@ -259,39 +264,39 @@ class Comparison:
         counts = self.counts[a, b]
         return pd.DataFrame(counts.matrix(), index=list(counts.classes_a), columns=list(counts.classes_b))
 
-    def flipped(self, a: str, b: str, class_a: str, class_b: str) -> pd.DataFrame:
+    def flipped_files(self, a: str, b: str, class_a: str, class_b: str) -> pd.DataFrame:
         """The files with pixels in one cell of `flips`, sorted by descending share of the image."""
         counts = self.counts[a, b]
         pixels = counts.cell(class_a, class_b)
-        frame = self.files.assign(pixels=pixels, share=ratio(pixels.astype(np.float64), counts.area()))
+        frame = self.files.assign(pixels=pixels, share=ratio(pixels.astype(np.float64), counts.pixels_per_image()))
         return frame[frame["pixels"] > 0].sort_values("share", ascending=False, kind="stable")
 
-    def taken(self, at: NDArray[np.integer]) -> "Comparison":
+    def take(self, at: NDArray[np.integer]) -> "Comparison":
         """The comparison restricted to these rows of `files`, in this order."""
         columns = tuple(column[at] for column in self.consensus.columns)
         return Comparison(
             runs=self.runs,
             files=self.files.iloc[at],
-            counts={pair: counts.taken(at) for pair, counts in self.counts.items()},
-            consensus=Measure(self.consensus.value, columns),
+            counts={pair: counts.take(at) for pair, counts in self.counts.items()},
+            consensus=Measure(self.consensus.formula, columns),
             notes=self.notes,
         )
 
     def images(self, a: str, b: str) -> pd.DataFrame:
         """The files with every measure of a pair (NaN where undefined), sorted by ascending pixel agreement."""
-        each = {name: measure.each() for name, measure in self.measures[a, b].items()}
+        each = {name: measure.per_image() for name, measure in self.measures[a, b].items()}
         frame = pd.concat([self.files, pd.DataFrame(each, self.files.index)], axis=1)
         return frame.sort_values("pixel_agreement", kind="stable")
 
 
-def comparison(
+def load_comparison(
     store: Store, runs: Sequence[str], filters: Filters | None = None, *, files: pd.DataFrame | None = None
 ) -> Comparison:
     """Compare runs over `files` (`FILE_COLUMNS`), by default those that pass the filters in the first run.
 
-    Reads counts but no masks: call `update` first. Files without counts are left out, which the notes report.
+    Reads counts but no masks: call `update_counts` first. Files without counts are left out, which the notes report.
     """
-    chosen = chosen_runs(store, runs)
+    chosen = resolve_runs(store, runs)
     if files is None:
         files = select(store.table([chosen[0].run], with_tags="tag" in (filters or {})), filters or Filters())
     files = files[FILE_COLUMNS]
@@ -299,42 +304,42 @@ def comparison(
     ids = pd.Index(wanted.unique().to_pandas())
     by_pair, counted = {}, np.ones(len(ids), bool)
     for a, b in combinations(chosen, 2):
-        found, there = pair_counts.pair_counts(store, a.run, b.run, (a.classes, b.classes), ids)
+        found, is_counted = pair_counts.read_pair_counts(store, a.run, b.run, (a.classes, b.classes), ids)
         by_pair[a.run, b.run] = found
-        counted &= there
+        counted &= is_counted
     at = pc.index_in(wanted, value_set=wanted.unique()).to_numpy()
     kept = counted[at]
     at = at[kept]
-    by_file = {pair: found.taken(at) for pair, found in by_pair.items()}
+    by_file = {pair: found.take(at) for pair, found in by_pair.items()}
     return Comparison(
         runs=tuple(chosen),
         files=files[kept],
         counts=by_file,
         consensus=_consensus_measure(store, chosen, by_file, ids, at),
-        notes=(*_left_out(kept), *_unlike(chosen)),
+        notes=(*_note_missing_files(kept), *_note_class_mismatch(chosen)),
     )
 
 
 def _consensus_measure(
     store: Store,
     runs: Sequence[Run],
-    by_file: Mapping[tuple[str, str], Counts],
+    by_file: Mapping[tuple[str, str], JointCounts],
     ids: pd.Index,
     at: NDArray[np.intp],
 ) -> Measure:
     if len(runs) == 2:
         (pair,) = by_file.values()
-        return agreement(pair)["pixel_agreement"]
-    agreeing, compared = pair_counts.consensus_counts(store, [run.run for run in runs], ids)
+        return agreement_measures(pair)["pixel_agreement"]
+    agreeing, compared = pair_counts.read_consensus_counts(store, [run.run for run in runs], ids)
     return Measure(ratio, (agreeing[at], compared[at]))
 
 
-def _left_out(kept: NDArray[np.bool_]) -> list[str]:
+def _note_missing_files(kept: NDArray[np.bool_]) -> list[str]:
     missing = int((~kept).sum())
     return [f"{missing} of {len(kept)} photos are left out: not every run has a mask of them."] if missing else []
 
 
-def _unlike(runs: Sequence[Run]) -> list[str]:
+def _note_class_mismatch(runs: Sequence[Run]) -> list[str]:
     """A note on the classes that not every run has, which therefore cannot be compared."""
     common = [name for name in runs[0].classes if all(name in run.classes for run in runs)]
     every = dict.fromkeys(name for run in runs for name in run.classes)

@@ -52,18 +52,18 @@ def _cost(store: Store, run: Run) -> dict[str, object]:
 
 def _mean_gflops(store: Store, run: Run, spec: ModelSpec) -> float | None:
     """Mean GFLOPs per image over the images that the run has computed; None if unknown."""
-    sizes = _photo_sizes(store, store.computed_ids(run.run, run.classes))
-    sees = spec.sees(Resize(run.resize))
+    sizes = _count_image_sizes(store, store.computed_ids(run.run, run.classes))
+    sees = spec.input_resize(Resize(run.resize))
     each = [(spec.gflops_at(*sees.grid_wh(*size_wh)), photos) for size_wh, photos in sizes.items()]
     known = [gflops * photos for gflops, photos in each if gflops is not None]
     return round(sum(known) / sizes.total(), 3) if known else None
 
 
-def _photo_sizes(store: Store, image_ids: Collection[str]) -> Counter[tuple[int, int]]:
+def _count_image_sizes(store: Store, image_ids: Collection[str]) -> Counter[tuple[int, int]]:
     """(width, height) -> number of these images with that size."""
     columns = ["image_id", "width", "height"]
     read = [parquet_parts.read(store.files_folder(dataset), FILES_SCHEMA, columns) for dataset in store.datasets()]
-    rows = parquet_parts.newest(
+    rows = parquet_parts.keep_newest(
         pa.concat_tables([pa.schema(FILES_SCHEMA.field(n) for n in columns).empty_table(), *read]), ["image_id"]
     )
     rows = rows.filter(pc.is_in(rows["image_id"], value_set=pa.array(image_ids, pa.string())))

@@ -10,7 +10,7 @@ from seglib.data import decode_pool
 from seglib.errors import StoreError, UsageError
 from seglib.masks.png import Mask
 from seglib.progress import OnProgress, Progress
-from seglib.store.pair_counts import Appender
+from seglib.store.pair_counts import CountsWriter
 from seglib.store.records import Run
 from seglib.store.store import Store
 
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 _IMAGES_PER_TASK = 16
 
 
-def chosen_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run]:
+def resolve_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run]:
     """The runs with these names, without duplicates. Raises `UsageError` if there are fewer than `least`."""
     runs = [store.run(name) for name in dict.fromkeys(names)]
     if len(runs) < least:
@@ -34,7 +34,7 @@ def chosen_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run]
     return runs
 
 
-def sound_mask(store: Store, run: str, image_id: str, classes: int) -> Mask:
+def read_valid_mask(store: Store, run: str, image_id: str, classes: int) -> Mask:
     """Read a mask. Raises `StoreError` if it is missing, damaged, or contains an index outside the run's classes."""
     mask = store.mask(run, image_id)
     if mask.size and mask.max() >= classes:
@@ -45,7 +45,7 @@ def sound_mask(store: Store, run: str, image_id: str, classes: int) -> Mask:
 def count_all(
     count: Callable[[Work], tuple[str, dict[Path, dict[str, Any]] | None]],
     work: Sequence[Work],
-    appender: Appender,
+    appender: CountsWriter,
     progress: Progress,
     *,
     on_progress: OnProgress | None,
@@ -54,7 +54,7 @@ def count_all(
     """Count each work item and append its rows to the store; returns the ids of images that could not be counted."""
     failed = []
     try:
-        for image_id, rows in in_threads(count, work, threads):
+        for image_id, rows in map_in_threads(count, work, threads):
             if rows is None:
                 failed.append(image_id)
                 progress.failed += 1
@@ -68,23 +68,25 @@ def count_all(
     return failed
 
 
-def in_threads(count: Callable[[Work], Result], work: Sequence[Work], threads: int | None = None) -> Iterator[Result]:
+def map_in_threads(
+    count: Callable[[Work], Result], work: Sequence[Work], threads: int | None = None
+) -> Iterator[Result]:
     """Yield results in order, computing a bounded number ahead.
 
     PNG decoding releases the GIL; one thread per core measured best.
     """
-    threads = threads if threads is not None else decode_pool.default_count()
+    threads = threads if threads is not None else decode_pool.default_worker_count()
     tasks = iter([work[i : i + _IMAGES_PER_TASK] for i in range(0, len(work), _IMAGES_PER_TASK)])
 
-    def counted(task: Sequence[Work]) -> list[Result]:
+    def count_task(task: Sequence[Work]) -> list[Result]:
         return [count(one) for one in task]
 
     with ThreadPoolExecutor(max(1, threads), "seglib-counter") as pool:
-        ahead = [pool.submit(counted, task) for task in islice(tasks, 2 * max(1, threads))]
+        ahead = [pool.submit(count_task, task) for task in islice(tasks, 2 * max(1, threads))]
         try:
             while ahead:
                 yield from ahead.pop(0).result()
-                ahead += [pool.submit(counted, task) for task in islice(tasks, 1)]
+                ahead += [pool.submit(count_task, task) for task in islice(tasks, 1)]
         finally:
             for waiting in ahead:
                 waiting.cancel()

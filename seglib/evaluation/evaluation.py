@@ -1,8 +1,8 @@
 """Evaluate runs against ground truth.
 
-`truth_counting.update` writes the counts to the store; `evaluation` reads them and returns an `Evaluation` per run:
-confusion matrix, IoU, Dice, pixel accuracy, boundary F-score and calibration, overall and per image. Everything is
-computed at the ground truth's size; the stored mask is resized by nearest neighbour.
+`truth_counting.update_counts` writes the counts to the store; `load_evaluation` reads them and returns an `Evaluation`
+per run: confusion matrix, IoU, Dice, pixel accuracy, boundary F-score and calibration, overall and per image.
+Everything is computed at the ground truth's size; the stored mask is resized by nearest neighbour.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,17 +20,17 @@ from seglib.fileio import parquet_parts
 from seglib.masks import annotations, difference, png
 from seglib.masks.png import Mask
 from seglib.metrics import bootstrap
-from seglib.metrics.bootstrap import Figure
+from seglib.metrics.bootstrap import Estimate
 from seglib.metrics.calibration import (
     CONFIDENCE_BINS,
     confidence_bin,
     expected_calibration_error,
     image_calibration_error,
 )
-from seglib.metrics.confusion import Counts
-from seglib.metrics.measures import Measure, accuracy, boundary_f, ratio
+from seglib.metrics.confusion import JointCounts
+from seglib.metrics.measures import Measure, accuracy_measures, boundary_f_measures, ratio
 from seglib.store import ground_truth, pair_counts
-from seglib.store.ground_truth import Truth
+from seglib.store.ground_truth import GroundTruth
 from seglib.store.records import Run
 from seglib.store.store import Store
 
@@ -40,35 +40,37 @@ EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]
 # --- counting ----------------------------------------------------------------------------------------------------
 
 
-def truth_names(about: Truth, run: Run) -> tuple[str, ...]:
+def align_class_names(truth_record: GroundTruth, run: Run) -> tuple[str, ...]:
     """The ground truth's class names mapped to the run's: cat and dog become pet if the run only has pet."""
     if annotations.PET in run.classes and not {"cat", "dog"} & set(run.classes):
-        return tuple(annotations.PET if name in ("cat", "dog") else name for name in about.classes)
-    return about.classes
+        return tuple(annotations.PET if name in ("cat", "dog") else name for name in truth_record.classes)
+    return truth_record.classes
 
 
-def to_run(about: Truth, run: Run) -> Mask:
+def build_class_lookup(truth_record: GroundTruth, run: Run) -> Mask:
     """Lookup table, uint8 (256,): ground truth value -> the run's index of that class, or void if it has none."""
     table = np.full(256, VOID, np.uint8)
-    for value, name in enumerate(truth_names(about, run)):
+    for value, name in enumerate(align_class_names(truth_record, run)):
         if name in run.classes:
             table[value] = run.classes.index(name)
     return table
 
 
-def judged(right: Mask, seen: Mask, about: Truth, run: Run) -> Mask:
-    """Error map, uint8 (H, W) of `difference.CATEGORIES` at the ground truth's size, with the ground truth as A.
+def error_map(truth_mask: Mask, predicted: Mask, truth_record: GroundTruth, run: Run) -> Mask:
+    """Error map, uint8 (H, W) of `masks.difference.CATEGORIES` at the ground truth's size, with the ground truth as A.
 
     Shows where the run is correct, misses an object, adds one, or confuses the class. Void pixels and classes that the
     run does not have are not comparable.
     """
-    seen = png.stretched(seen, (right.shape[1], right.shape[0]))
-    return difference.difference(to_run(about, run)[right], seen, run.classes, run.classes)
+    predicted = png.resize_mask(predicted, (truth_mask.shape[1], truth_mask.shape[0]))
+    return difference.difference_map(
+        build_class_lookup(truth_record, run)[truth_mask], predicted, run.classes, run.classes
+    )
 
 
-def _named_alike(right: Mask, about: Truth, run: Run) -> Mask:
+def _remap_truth(truth_mask: Mask, truth_record: GroundTruth, run: Run) -> Mask:
     """The ground truth in the run's class indices, so that boundaries can be matched per class."""
-    return to_run(about, run)[right]
+    return build_class_lookup(truth_record, run)[truth_mask]
 
 
 # --- asking ------------------------------------------------------------------------------------------------------
@@ -79,13 +81,13 @@ class Evaluation:
     """Evaluation of one run against a ground truth over a set of N files."""
 
     run: Run
-    truth: Truth
+    truth: GroundTruth
     files: pd.DataFrame
     """`EVALUATED_COLUMNS`, one row per file."""
-    counts: Counts
+    counts: JointCounts
     """One image per row of `files`; matrix rows are the ground truth, columns the run."""
     boundaries: dict[str, tuple[NDArray[np.float64], ...]]
-    """Class name -> the columns of `boundary.matches`."""
+    """Class name -> the columns of `boundary.count_matches`."""
     bins: list[NDArray[np.float64]]
     """[pixels, confidence, correct], each (N, bins); zeros where per-pixel confidence is unknown."""
     confidence: NDArray[np.float64]
@@ -94,19 +96,20 @@ class Evaluation:
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
-        """Measures named as in `measures.accuracy` and `measures.boundary_f`, plus two calibration errors.
+        """Measures named as in `measures.accuracy_measures` and `measures.boundary_f_measures`, plus two calibration
+        errors.
 
         `ece` is computed over pixels (None without `update(calibration=True)`); `image_ece` compares each image's mean
         confidence with its pixel accuracy.
         """
-        found = accuracy(self.counts)
-        found |= boundary_f(self.boundaries, self.counts.images)  # type: ignore[arg-type]
+        found = accuracy_measures(self.counts)
+        found |= boundary_f_measures(self.boundaries, self.counts.images)  # type: ignore[arg-type]
         found["ece"] = expected_calibration_error(*self.bins)
-        accurate = found["pixel_accuracy"].each()
+        accurate = found["pixel_accuracy"].per_image()
         return found | {"image_ece": image_calibration_error(self.confidence, accurate)}
 
-    def figures(self, seed: int = 0, resamples: int = bootstrap.RESAMPLES) -> dict[str, Figure]:
-        return bootstrap.figures(self.measures, seed=seed, resamples=resamples)
+    def figures(self, seed: int = 0, resamples: int = bootstrap.RESAMPLES) -> dict[str, Estimate]:
+        return bootstrap.estimate(self.measures, seed=seed, resamples=resamples)
 
     def confusion(self) -> pd.DataFrame:
         """int64 confusion matrix in pixels: rows are the ground truth, columns the run; void is excluded."""
@@ -115,18 +118,18 @@ class Evaluation:
 
     def images(self) -> pd.DataFrame:
         """The files with every measure (NaN where undefined), sorted by ascending mean IoU."""
-        each = {name: measure.each() for name, measure in self.measures.items()} | {"confidence": self.confidence}
+        each = {name: measure.per_image() for name, measure in self.measures.items()} | {"confidence": self.confidence}
         frame = pd.concat([self.files, pd.DataFrame(each, self.files.index)], axis=1)
         return frame.sort_values("miou", kind="stable")
 
-    def selected(self, keep: NDArray[np.bool_]) -> "Evaluation":
+    def select(self, keep: NDArray[np.bool_]) -> "Evaluation":
         """The evaluation restricted to the files where `keep`, bool (N,), is True."""
         at = np.flatnonzero(keep)
         return Evaluation(
             self.run,
             self.truth,
             self.files[keep],
-            self.counts.taken(at),
+            self.counts.take(at),
             {name: tuple(column[at] for column in columns) for name, columns in self.boundaries.items()},
             [column[at] for column in self.bins],
             self.confidence[at],
@@ -138,17 +141,17 @@ class Evaluation:
         labels = self.files["label"].astype("object")
         labels = labels.where(labels.notna(), "")
         for label in sorted(labels.unique()):
-            yield label, self.selected((labels == label).to_numpy())
+            yield label, self.select((labels == label).to_numpy())
 
     def reliability(self, unit: str = "pixels") -> pd.DataFrame:
         """Reliability table, one row per confidence bin: low, high, n, and mean confidence and accuracy (NaN if empty).
 
-        `unit` is `pixels`, which needs `update(calibration=True)`, or `images`, binned by their mean confidence.
+        `unit` is `pixels`, which needs `update_counts(calibration=True)`, or `images`, binned by their mean confidence.
         """
         if unit == "pixels":
             n, confidence, correct = (column.sum(0) for column in self.bins)
         else:
-            accurate = self.measures["pixel_accuracy"].each()
+            accurate = self.measures["pixel_accuracy"].per_image()
             known = ~(np.isnan(self.confidence) | np.isnan(accurate))
             at = confidence_bin(self.confidence[known])
             n, confidence, correct = (
@@ -167,47 +170,52 @@ class Evaluation:
         )
 
 
-def evaluation(store: Store, about: Truth, run: str, *, files: pd.DataFrame | None = None) -> Evaluation:
+def load_evaluation(
+    store: Store, truth_record: GroundTruth, run: str, *, files: pd.DataFrame | None = None
+) -> Evaluation:
     """Evaluate a run on `files` (`FILE_COLUMNS`), by default all files of the run.
 
-    Reads counts but no masks: call `update` first. Files without a ground truth mask or without counts are left out.
+    Reads counts but no masks: call `update_counts` first. Files without a ground truth mask or without counts are left
+    out.
     """
     this_run = store.run(run)
     if files is None:
         files = store.table([run], with_tags=False)
     files = files[FILE_COLUMNS]
-    known = ground_truth.masks_of(store, about)
+    known = ground_truth.mask_ids_by_image(store, truth_record)
     files = files.assign(truth=files["image_id"].map(known))
     files = files[files["truth"].notna()]
     masks = known[known.index.isin(files["image_id"])]
-    counts, counted = pair_counts.evaluation_counts(store, run, about.id, (about.classes, this_run.classes), masks)
+    counts, counted = pair_counts.read_evaluation_counts(
+        store, run, truth_record.id, (truth_record.classes, this_run.classes), masks
+    )
     at = masks.index.get_indexer(pd.Index(files["image_id"]))
     files, at = files[counted[at]], at[counted[at]]
-    by_class = pair_counts.boundary_counts(store, run, about.id, masks)
-    common = [name for name in dict.fromkeys(truth_names(about, this_run)) if name in this_run.classes]
+    by_class = pair_counts.read_boundary_counts(store, run, truth_record.id, masks)
+    common = [name for name in dict.fromkeys(align_class_names(truth_record, this_run)) if name in this_run.classes]
     empty = [np.zeros(len(masks))] * 4
-    measures = store.measures(this_run, list(masks.index)).set_index("image_id")["confidence"]
+    measures = store.confidence_stats(this_run, list(masks.index)).set_index("image_id")["confidence"]
     return Evaluation(
         run=this_run,
-        truth=about,
+        truth=truth_record,
         files=files,
-        counts=counts.taken(at).renamed(truth_names(about, this_run)),
+        counts=counts.take(at).rename_classes(align_class_names(truth_record, this_run)),
         boundaries={
             name: tuple(column[at] for column in by_class.get(this_run.classes.index(name), empty)) for name in common
         },
-        bins=[column[at] for column in pair_counts.calibration_counts(store, run, about.id, masks)],
+        bins=[column[at] for column in pair_counts.read_calibration_counts(store, run, truth_record.id, masks)],
         confidence=measures.reindex(masks.index).to_numpy(np.float64)[at],
-        notes=tuple(_notes(about, this_run)),
+        notes=tuple(_notes(truth_record, this_run)),
     )
 
 
-def evaluated_runs(store: Store, about: Truth) -> list[str]:
+def evaluated_runs(store: Store, truth_record: GroundTruth) -> list[str]:
     """The runs that have counts against this ground truth, most recently used last."""
-    folders = {run.run: pair_counts.evaluation_folder(store, run.run, about.id) for run in store.runs()}
-    return [run for run, folder in folders.items() if parquet_parts.names(folder)]
+    folders = {run.run: pair_counts.evaluation_folder(store, run.run, truth_record.id) for run in store.runs()}
+    return [run for run, folder in folders.items() if parquet_parts.list_parts(folder)]
 
 
-def together(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+def restrict_to_common_files(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The evaluations restricted to the files they have in common, so that their figures are comparable."""
     keys = [pd.MultiIndex.from_frame(one.files[["dataset", "path"]]) for one in evaluations]
     found = []
@@ -216,31 +224,33 @@ def together(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
         for other in keys:
             if not own.equals(other):
                 keep &= own.isin(other)
-        found.append(one if keep.all() else one.selected(keep))
+        found.append(one if keep.all() else one.select(keep))
     return found
 
 
-def _notes(about: Truth, run: Run) -> list[str]:
-    said = []
-    unknown = [name for name in dict.fromkeys(truth_names(about, run)) if name not in run.classes]
-    if about.format == "trimap":
+def _notes(truth_record: GroundTruth, run: Run) -> list[str]:
+    notes = []
+    unknown = [name for name in dict.fromkeys(align_class_names(truth_record, run)) if name not in run.classes]
+    if truth_record.format == "trimap":
         unknown = [name for name in unknown if name != annotations.PET]
-        said.append(
+        notes.append(
             "A trimap calls everything but the pet background: what the run rightly calls sofa or person there counts "
             "as wrong, in pixel accuracy and in the IoU of background."
         )
     if unknown:
-        said.append(f"{run.run} has no class {', '.join(unknown)}: such pixels of the truth are left out.")
-    return said
+        notes.append(f"{run.run} has no class {', '.join(unknown)}: such pixels of the truth are left out.")
+    return notes
 
 
-def table(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
-    """One row per run (`label` null) and per run and folder label: images and every figure (`bootstrap.flat`)."""
+def summarize(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
+    """One row per run (`label` null) and per run and folder label: images and every figure
+    (`bootstrap.flatten_estimates`).
+    """
     rows = []
     for one in evaluations:
         for label, part in ((None, one), *one.by_label()):
-            about = {"run": one.run.run, "truth": one.truth.name, "label": label, "images": len(part.files)}
-            rows.append(about | bootstrap.flat(part.figures(seed), ends=True))
+            row = {"run": one.run.run, "truth": one.truth.name, "label": label, "images": len(part.files)}
+            rows.append(row | bootstrap.flatten_estimates(part.figures(seed), split_intervals=True))
     return pd.DataFrame(rows)
 
 
@@ -267,7 +277,7 @@ def all_confusions(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class PairedDifference:
     """Difference of a measure between two runs on the same images: `b` minus `a`, with a paired interval."""
 
     a: str
@@ -283,7 +293,7 @@ def differences(
     *,
     seed: int = 0,
     resamples: int = bootstrap.RESAMPLES,
-) -> list[Difference]:
+) -> list[PairedDifference]:
     """Differences of every pair of runs. Raises `SegError` if they were evaluated on different files."""
     found = []
     for i, one in enumerate(evaluations):
@@ -291,8 +301,10 @@ def differences(
             if not one.files["path"].reset_index(drop=True).equals(other.files["path"].reset_index(drop=True)):
                 raise SegError(f"{one.run.run} and {other.run.run} were not evaluated on the same photos.")
             for name in names:
-                value, interval = bootstrap.difference(
+                value, interval = bootstrap.estimate_difference(
                     one.measures[name], other.measures[name], seed=seed, resamples=resamples
                 )
-                found.append(Difference(a=one.run.run, b=other.run.run, measure=name, value=value, interval=interval))
+                found.append(
+                    PairedDifference(a=one.run.run, b=other.run.run, measure=name, value=value, interval=interval)
+                )
     return found

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from seglib.classes import BACKGROUND, palette
-from seglib.evaluation.evaluation import Evaluation, to_run
+from seglib.evaluation.evaluation import Evaluation, build_class_lookup
 from seglib.masks import boundary, overlay, png
 from seglib.masks.png import Mask
 from seglib.store import ground_truth
@@ -20,48 +20,54 @@ _ALPHA = 0.45
 _WHITE = (255, 255, 255)
 
 
-def sheet(store: Store, evaluations: Sequence[Evaluation], *, count: int, seed: int) -> Image.Image:
+def draw_sheet(store: Store, evaluations: Sequence[Evaluation], *, count: int, seed: int) -> Image.Image:
     """`count` images drawn with `seed`, one per row: image, ground truth, then one tile per run.
 
     Each tile outlines its own mask; the tiles of runs also outline the ground truth in white.
     """
     first = evaluations[0]
     drawn = sorted(random.Random(seed).sample(range(len(first.files)), min(count, len(first.files))))
-    tiles, seen = [], []
-    scores = [one.measures["miou"].each() for one in evaluations]
+    tiles, legend_masks = [], []
+    scores = [one.measures["miou"].per_image() for one in evaluations]
     for at in drawn:
         file = first.files.iloc[at]
-        photo = store.photo(file["dataset"], file["path"])
-        right = ground_truth.mask(store, first.truth, file["truth"])
-        tiles.append((photo, str(file["path"])))
+        image = store.image(file["dataset"], file["path"])
+        truth_mask = ground_truth.read_mask(store, first.truth, file["truth"])
+        tiles.append((image, str(file["path"])))
         for index, one in enumerate(evaluations):
-            known = to_run(one.truth, one.run)[right]
-            mask = png.stretched(store.mask(one.run.run, file["image_id"]), photo.size)
+            known = build_class_lookup(one.truth, one.run)[truth_mask]
+            mask = png.resize_mask(store.mask(one.run.run, file["image_id"]), image.size)
             if not index:
-                tiles.append((_painted(photo, known, one), "truth"))
-            whole = boundary.filled(known)
-            outlined = _outlined(_painted(photo, mask, one), boundary.edges(whole) & (whole != 0), _WHITE)
+                tiles.append((_paint_overlay(image, known, one), "truth"))
+            whole = boundary.fill_void(known)
+            outlined = _draw_outline(
+                _paint_overlay(image, mask, one), boundary.find_edges(whole) & (whole != 0), _WHITE
+            )
             tiles.append((outlined, f"{one.run.run}: mean IoU {_score(scores[index][at])}"))
-            seen += [known, mask]
+            legend_masks += [known, mask]
     colours = palette("voc", first.run.classes)
     legend = (
-        overlay.legend_of(seen, first.run.classes, colours) if len({e.run.classes for e in evaluations}) == 1 else []
+        overlay.legend_entries(legend_masks, first.run.classes, colours)
+        if len({e.run.classes for e in evaluations}) == 1
+        else []
     )
-    return overlay.sheet(tiles, legend, per_row=2 + len(evaluations))
+    return overlay.draw_contact_sheet(tiles, legend, per_row=2 + len(evaluations))
 
 
-def _painted(photo: Image.Image, mask: Mask, one: Evaluation) -> Image.Image:
+def _paint_overlay(image: Image.Image, mask: Mask, one: Evaluation) -> Image.Image:
     """The overlay, with each class outlined in its own colour."""
     colours = palette("voc", one.run.classes)
-    picture = overlay.overlay(photo, mask, colours, _ALPHA)
+    picture = overlay.draw_overlay(image, mask, colours, _ALPHA)
     for value in np.unique(mask):
         if value < len(one.run.classes) and one.run.classes[value] != BACKGROUND:
             colour = tuple(int(part) for part in colours[value])
-            picture = _outlined(picture, boundary.edges((mask == value).astype(np.uint8)) & (mask == value), colour)
+            picture = _draw_outline(
+                picture, boundary.find_edges((mask == value).astype(np.uint8)) & (mask == value), colour
+            )
     return picture
 
 
-def _outlined(picture: Image.Image, line: np.ndarray, colour: tuple[int, ...]) -> Image.Image:
+def _draw_outline(picture: Image.Image, line: np.ndarray, colour: tuple[int, ...]) -> Image.Image:
     """Draw the outline, thick enough to stay visible after the image is scaled down to a tile."""
     width = round(max(picture.size) / 640) * 2 + 1
     thick = Image.fromarray((line * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(width))

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from seglib.errors import StoreError
-from seglib.fileio.process import is_dead, machine, started
+from seglib.fileio.process import host_and_boot, is_dead, process_start_time
 
 _FOREIGN_LEFTOVER_SECONDS = 86_400
 
 
-class Scratch:
+class AtomicWriter:
     """Temporary folder for incomplete files: `<store>/tmp/<host>.<boot>.<pid>.<start>-<hex>`, removed when unused.
 
     Releasing it also removes leftovers of killed processes.
@@ -29,29 +29,29 @@ class Scratch:
 
     def __init__(self, store: Path) -> None:
         self._store, self._base = store, store / "tmp"
-        self._folder = self._base / _mark()
+        self._folder = self._base / _own_folder_name()
         self._writing = False
 
     def discard(self, folder: Path) -> None:
         """Delete a folder of the store. Readers see it vanish at once, because it is renamed before it is deleted."""
-        grave = self._place()
+        trash = self._temporary_path()
         try:
-            os.replace(folder, grave)
-            shutil.rmtree(grave)
+            os.replace(folder, trash)
+            shutil.rmtree(trash)
         finally:
-            self._leave()
+            self._remove_if_unused()
 
     def write(self, path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:
         """Write `path` atomically. `durable` also waits until it is on disk (fsync)."""
-        with self.new_file(data, durable=durable) as temporary:
-            _into_place(temporary, path)
+        with self.temporary_file(data, durable=durable) as temporary:
+            _replace_file(temporary, path)
         if durable:
             _sync_folder(path.parent)
 
     @contextlib.contextmanager
-    def new_file(self, data: bytes | memoryview, *, durable: bool = False) -> Iterator[Path]:
+    def temporary_file(self, data: bytes | memoryview, *, durable: bool = False) -> Iterator[Path]:
         """Yield a temporary file with this content, to be renamed or linked; it is deleted on exit otherwise."""
-        temporary, file = self._opened()
+        temporary, file = self._open_temporary()
         try:
             with file:
                 file.write(data)
@@ -62,12 +62,12 @@ class Scratch:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            self._leave()
+            self._remove_if_unused()
 
     @contextlib.contextmanager
     def new_folder(self, path: Path) -> Iterator[Path]:
         """Yield an empty folder to fill; on success it becomes `path`, unless another process created that first."""
-        temporary = self._place()
+        temporary = self._temporary_path()
         temporary.mkdir()
         try:
             yield temporary
@@ -79,9 +79,9 @@ class Scratch:
                     raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            self._leave()
+            self._remove_if_unused()
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """Flush everything written to this file system to disk with one call (syncfs).
 
         This way no part refers to a mask that was lost in a power cut. Measured on ext4: 40 ms after 512 masks and
@@ -99,7 +99,7 @@ class Scratch:
     def sweep(self) -> int:
         """Remove incomplete files of killed processes and return their number. Live processes keep theirs."""
         swept = 0
-        for folder in self._others():
+        for folder in self._other_folders():
             if is_left_over(folder):
                 swept += len(list(folder.glob("*")))
                 shutil.rmtree(folder, ignore_errors=True)
@@ -109,30 +109,30 @@ class Scratch:
 
     def close(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._leave()
+        self._remove_if_unused()
 
-    def _others(self) -> list[Path]:
+    def _other_folders(self) -> list[Path]:
         """Scratch folders of other writers, dead or alive."""
         try:
             return [folder for folder in self._base.iterdir() if folder != self._folder]
         except FileNotFoundError:
             return []
 
-    def _place(self) -> Path:
+    def _temporary_path(self) -> Path:
         """Return an unused path in the scratch folder."""
-        self._make()
+        self._create_folder()
         return self._folder / secrets.token_hex(8)
 
-    def _opened(self) -> tuple[Path, BinaryIO]:
+    def _open_temporary(self) -> tuple[Path, BinaryIO]:
         for _ in range(20):
-            temporary = self._place()
+            temporary = self._temporary_path()
             try:
                 return temporary, temporary.open("wb")
             except FileNotFoundError:  # another thread has just removed the folder
                 continue
         raise StoreError(f"{self._folder.name!r} is taken away faster than it can be written to: try again.")
 
-    def _make(self) -> None:
+    def _create_folder(self) -> None:
         for _ in range(20):
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ class Scratch:
                 continue
             return
 
-    def _leave(self) -> None:
+    def _remove_if_unused(self) -> None:
         """Remove the folder if it is empty: other processes take its existence to mean that this one is writing."""
         if not self._writing:
             with contextlib.suppress(OSError):  # another thread writes here, or it no longer exists
@@ -148,7 +148,7 @@ class Scratch:
             self.sweep()
 
 
-def _into_place(temporary: Path, path: Path) -> None:
+def _replace_file(temporary: Path, path: Path) -> None:
     try:
         os.replace(temporary, path)
     except FileNotFoundError:  # the target folder does not exist yet
@@ -156,10 +156,10 @@ def _into_place(temporary: Path, path: Path) -> None:
         os.replace(temporary, path)
 
 
-def _mark() -> str:
+def _own_folder_name() -> str:
     """Return a new name for a scratch folder of this process."""
     pid = os.getpid()
-    return ".".join((*machine(), str(pid), f"{started(pid) or ''}-{secrets.token_hex(4)}"))
+    return ".".join((*host_and_boot(), str(pid), f"{process_start_time(pid) or ''}-{secrets.token_hex(4)}"))
 
 
 def is_left_over(folder: Path) -> bool:

@@ -1,6 +1,6 @@
 """Read and write JSON records with a checksum that detects corruption.
 
-Reading raises `Damaged` on a mismatch; records without a checksum are accepted unchecked.
+Reading raises `DamagedFileError` on a mismatch; records without a checksum are accepted unchecked.
 """
 
 import hashlib
@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seglib.errors import Damaged
+from seglib.errors import DamagedFileError
 
 CHECKSUM = "checksum"
 """Key of the checksum: the first 16 hex digits of the SHA-256 of the rest of the record."""
 
 
-def encoded(value: Mapping[str, Any]) -> bytes:
+def encode(value: Mapping[str, Any]) -> bytes:
     whole = {**value, CHECKSUM: _checksum(value)}
     try:
         return json.dumps(whole, indent=1, ensure_ascii=False).encode()
@@ -23,31 +23,31 @@ def encoded(value: Mapping[str, Any]) -> bytes:
         return json.dumps(whole, indent=1).encode()
 
 
-def read(file: Path, remedy: str, *, newest: int = 1) -> dict[str, Any]:
-    """Return the record without its checksum. Raises `Damaged` if it is corrupt or too new.
+def read(file: Path, remedy: str, *, max_schema: int = 1) -> dict[str, Any]:
+    """Return the record without its checksum. Raises `DamagedFileError` if it is corrupt or too new.
 
-    `remedy` is the advice in the error message, `newest` the newest layout (`schema`) that this program can read.
+    `remedy` is the advice in the error message, `max_schema` the newest layout (`schema`) that this program can read.
     """
     try:
         value = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
-        raise damaged(file, remedy) from None
+        raise damaged_error(file, remedy) from None
     if not isinstance(value, dict):
-        raise damaged(file, remedy)
+        raise damaged_error(file, remedy)
     if value.pop(CHECKSUM, None) in (None, _checksum(value)):
         return value
-    if isinstance(layout := value.get("schema"), int) and layout > newest:
-        raise Damaged(
-            f"{_name(file)} is of a newer version (layout {layout}) or damaged: upgrade the program; or {remedy}."
+    if isinstance(layout := value.get("schema"), int) and layout > max_schema:
+        raise DamagedFileError(
+            f"{_short_path(file)} is of a newer version (layout {layout}) or damaged: upgrade the program; or {remedy}."
         )
-    raise damaged(file, remedy)
+    raise damaged_error(file, remedy)
 
 
-def damaged(file: Path, remedy: str) -> Damaged:
-    return Damaged(f"{_name(file)} is damaged: {remedy}.")
+def damaged_error(file: Path, remedy: str) -> DamagedFileError:
+    return DamagedFileError(f"{_short_path(file)} is damaged: {remedy}.")
 
 
-def _name(file: Path) -> str:
+def _short_path(file: Path) -> str:
     return "/".join(file.parts[-3:])
 
 

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seglib.errors import StoreError
-from seglib.fileio.atomic import Scratch, is_left_over
-from seglib.fileio.process import is_dead, machine, started
+from seglib.fileio.atomic import AtomicWriter, is_left_over
+from seglib.fileio.process import host_and_boot, is_dead, process_start_time
 
 try:
     import fcntl
@@ -29,10 +29,10 @@ except ImportError:  # Windows
 _STALE_SECONDS = 60
 
 
-_SPEECHLESS_SECONDS = 2
+_INCOMPLETE_LOCK_SECONDS = 2
 
 
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+_NO_HARD_LINK_ERRNOS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """errno values of file systems without hard links."""
 
 
@@ -44,13 +44,15 @@ def lock(store: Path, *, wait_seconds: float = 30) -> Iterator[None]:
     """
     path = store / "lock"
     deadline = time.monotonic() + wait_seconds
-    mine = _holder_here()
+    mine = _own_lock_content()
     while not _try_lock(path, mine):
         if time.monotonic() > deadline:
-            raise StoreError(f"Another process is tidying this store ({_holder(path)}): try again when it is done.")
+            raise StoreError(
+                f"Another process is tidying this store ({_describe_holder(path)}): try again when it is done."
+            )
         time.sleep(0.05)
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    beat = threading.Thread(target=_run_heartbeat, args=(path, stop), daemon=True)
     beat.start()
     try:
         yield
@@ -62,9 +64,9 @@ def lock(store: Path, *, wait_seconds: float = 30) -> Iterator[None]:
                 path.unlink()
 
 
-def _holder_here() -> bytes:
-    host, boot = machine()
-    holder = {"pid": os.getpid(), "host": host, "boot": boot, "started": started(os.getpid())}
+def _own_lock_content() -> bytes:
+    host, boot = host_and_boot()
+    holder = {"pid": os.getpid(), "host": host, "boot": boot, "started": process_start_time(os.getpid())}
     return json.dumps(holder | {"id": secrets.token_hex(8)}).encode()
 
 
@@ -74,13 +76,13 @@ def _try_lock(path: Path, holder: bytes) -> bool:
         _remove_stale(path)
         if path.exists():
             return False
-    with Scratch(path.parent).new_file(holder) as whole:
+    with AtomicWriter(path.parent).temporary_file(holder) as whole:
         try:
             os.link(whole, path)
         except FileExistsError:
             return False
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in _NO_HARD_LINK_ERRNOS:
                 raise
             return _lock_by_creating(path, holder)
     return True
@@ -114,7 +116,7 @@ def _remove_stale(path: Path) -> None:
             path.unlink()
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
+def _run_heartbeat(path: Path, stop: threading.Event) -> None:
     while not stop.wait(5):
         with contextlib.suppress(OSError):
             os.utime(path)
@@ -131,48 +133,48 @@ def _is_stale(path: Path) -> bool:
         holder = json.loads(text)
         return is_dead(holder["host"], holder["boot"], int(holder["pid"]), str(holder.get("started") or ""))
     except (ValueError, TypeError, KeyError):  # the creator was killed while writing the content
-        return silent_seconds > _SPEECHLESS_SECONDS
+        return silent_seconds > _INCOMPLETE_LOCK_SECONDS
 
 
-def _holder(path: Path) -> str:
+def _describe_holder(path: Path) -> str:
     try:
         return f"process {json.loads(path.read_text())['pid']}"
     except (OSError, ValueError, KeyError):
         return "unknown process"
 
 
-class WriterScratch(Scratch):
-    """Scratch folder that also shows other processes that this one is writing to the store."""
+class RegisteredWriter(AtomicWriter):
+    """An `AtomicWriter` that registers itself, so that other processes see that this one is writing to the store."""
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
+    def register_writer(self) -> Iterator[None]:
         """Remove leftovers of killed processes, then announce this process as a writer until the block ends.
 
         Waits for a prune in progress, because pruning checks for writers only at its start.
         """
         self.sweep()
-        self._make()
+        self._create_folder()
         self._writing = True
         try:
-            self._let_tidying_end()
+            self._wait_for_lock()
             yield
         finally:
             self._writing = False
             self.close()
 
-    def other_writers(self) -> bool:
+    def has_other_writers(self) -> bool:
         """Return True while another process writes to the store."""
-        return any(not is_left_over(folder) for folder in self._others())
+        return any(not is_left_over(folder) for folder in self._other_folders())
 
-    def claim(self, run: str) -> None:
-        """Within `writing`: announce that this process adds to the run, so that others do not remove it."""
+    def claim_run(self, run: str) -> None:
+        """Within `register_writer`: announce that this process adds to the run, so that others do not remove it."""
         (self._folder / f"run.{run}").touch()
-        self._let_tidying_end()
+        self._wait_for_lock()
 
-    def claimed(self, run: str) -> bool:
+    def is_run_claimed(self, run: str) -> bool:
         """Return True while another process adds to the run."""
-        return any((folder / f"run.{run}").exists() and not is_left_over(folder) for folder in self._others())
+        return any((folder / f"run.{run}").exists() and not is_left_over(folder) for folder in self._other_folders())
 
-    def _let_tidying_end(self) -> None:
+    def _wait_for_lock(self) -> None:
         with lock(self._store):
             pass

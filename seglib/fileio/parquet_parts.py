@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from seglib.errors import Damaged, StoreError
-from seglib.fileio.atomic import Scratch
+from seglib.errors import DamagedFileError, StoreError
+from seglib.fileio.atomic import AtomicWriter
 
 Where = tuple[str, Sequence[str]]
 """Row filter: a column and the strings to keep."""
@@ -22,7 +22,7 @@ Where = tuple[str, Sequence[str]]
 MERGED_ROWS = 100_000
 """`merge` does not touch parts with at least this many rows."""
 
-COMPUTE_ANEW = "run again with --verify, or delete this file and run again; only its rows are recomputed"
+RECOMPUTE_REMEDY = "run again with --verify, or delete this file and run again; only its rows are recomputed"
 """Remedy for a damaged part whose rows can be recomputed."""
 
 _DIGEST_LENGTH = 16
@@ -30,11 +30,11 @@ _DIGEST_LENGTH = 16
 _SETTLED_NS = 2 * 10**9
 """A file modified more recently could change again within the same mtime, so its digest is not cached."""
 
-_whole: set[tuple[str, int, int]] = set()
+_verified_parts: set[tuple[str, int, int]] = set()
 """(path, bytes, mtime_ns) of parts whose digest this process has verified."""
 
 
-def append(scratch: Scratch, folder: Path, table: pa.Table) -> Path:
+def append(scratch: AtomicWriter, folder: Path, table: pa.Table) -> Path:
     """Write a table as a new part of `folder`. Part names are unique and sort by write time."""
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
@@ -44,7 +44,7 @@ def append(scratch: Scratch, folder: Path, table: pa.Table) -> Path:
     return path
 
 
-def names(folder: Path) -> list[str]:
+def list_parts(folder: Path) -> list[str]:
     """Return the part names of a folder, oldest first."""
     return sorted(p.name for p in folder.glob("part-*.parquet"))
 
@@ -55,7 +55,7 @@ def read(
     columns: Sequence[str] | None = None,
     *,
     where: Where | None = None,
-    remedy: str = COMPUTE_ANEW,
+    remedy: str = RECOMPUTE_REMEDY,
 ) -> pa.Table:
     """Read all rows of all parts, oldest first, as `schema` or the given `columns` of it.
 
@@ -65,77 +65,77 @@ def read(
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     for _ in range(20):
         try:
-            return read_these(folder, names(folder), wanted, where=where, remedy=remedy)
+            return read_parts(folder, list_parts(folder), wanted, where=where, remedy=remedy)
         except FileNotFoundError:  # merged into another part since it was listed: list again
             continue
-    raise _too_fast(folder)
+    raise _changing_too_fast_error(folder)
 
 
-def read_these(
+def read_parts(
     folder: Path,
     part_names: Sequence[str],
     schema: pa.Schema,
     *,
     where: Where | None = None,
-    remedy: str = COMPUTE_ANEW,
+    remedy: str = RECOMPUTE_REMEDY,
 ) -> pa.Table:
     """Read all rows of the named parts. Raises `FileNotFoundError` if one no longer exists."""
     tables = [_read_part(folder / name, schema, where, remedy) for name in part_names]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
-def merge(scratch: Scratch, folder: Path, schema: pa.Schema, key: Sequence[str]) -> None:
+def merge(scratch: AtomicWriter, folder: Path, schema: pa.Schema, key: Sequence[str]) -> None:
     """Merge small parts into one, keeping the newest row per `key`. The caller must hold the store lock."""
-    small = [name for name in names(folder) if rows(folder / name) < MERGED_ROWS]
+    small = [name for name in list_parts(folder) if count_part_rows(folder / name) < MERGED_ROWS]
     if len(small) < 2:
         return
     table = pa.concat_tables([_read_part(folder / name, schema) for name in small])
-    append(scratch, folder, newest(table, key))
+    append(scratch, folder, keep_newest(table, key))
     for name in small:
         (folder / name).unlink(missing_ok=True)
 
 
-def rows(path: Path) -> int:
+def count_part_rows(path: Path) -> int:
     """Return the number of rows of a part, from its footer."""
     try:
-        _ensure_whole(path, COMPUTE_ANEW)
+        _verify_digest_once(path, RECOMPUTE_REMEDY)
         return int(pq.read_metadata(path).num_rows)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, type(error).__name__, COMPUTE_ANEW) from None
+        raise _damaged_error(path, type(error).__name__, RECOMPUTE_REMEDY) from None
 
 
-def row_count(folder: Path) -> int:
+def count_rows(folder: Path) -> int:
     """Count the rows of all parts, superseded rows included. Safe while other processes append or merge."""
     for _ in range(20):
         try:
-            return sum(rows(folder / name) for name in names(folder))
+            return sum(count_part_rows(folder / name) for name in list_parts(folder))
         except FileNotFoundError:  # merged into another part since it was listed
             continue
-    raise _too_fast(folder)
+    raise _changing_too_fast_error(folder)
 
 
-def damaged(folder: Path, schema: pa.Schema, remedy: str = COMPUTE_ANEW) -> dict[str, Damaged]:
+def find_damaged(folder: Path, schema: pa.Schema, remedy: str = RECOMPUTE_REMEDY) -> dict[str, DamagedFileError]:
     """Verify every byte of every part; return part name -> error for the damaged ones."""
     found = {}
-    for name in names(folder):
+    for name in list_parts(folder):
         try:
             _check(folder / name, schema, remedy)
         except FileNotFoundError:  # merged into another part since it was listed
             continue
-        except Damaged as error:
+        except DamagedFileError as error:
             found[name] = error
     return found
 
 
-def read_sound(folder: Path, schema: pa.Schema) -> pa.Table:
+def read_intact(folder: Path, schema: pa.Schema) -> pa.Table:
     """Read all rows of the undamaged parts, for repairs."""
-    broken = damaged(folder, schema)
-    return read_these(folder, [name for name in names(folder) if name not in broken], schema)
+    broken = find_damaged(folder, schema)
+    return read_parts(folder, [name for name in list_parts(folder) if name not in broken], schema)
 
 
-def newest(table: pa.Table, key: Sequence[str]) -> pa.Table:
+def keep_newest(table: pa.Table, key: Sequence[str]) -> pa.Table:
     """Keep the last row per `key`, in table order."""
     repeated = table.select(list(key)).to_pandas().duplicated(keep="last")
     return table.filter(pa.array(~repeated)) if repeated.any() else table
@@ -146,26 +146,26 @@ def _check(path: Path, schema: pa.Schema, remedy: str) -> None:
     _read_part(path, schema, remedy=remedy)
 
 
-def _ensure_whole(path: Path, remedy: str) -> None:
+def _verify_digest_once(path: Path, remedy: str) -> None:
     """Verify the digest (8 ms for 100,000 rows) unless this process has done so since the file last changed."""
     about = path.stat()
     seen = str(path), about.st_size, about.st_mtime_ns
-    if seen not in _whole:
+    if seen not in _verified_parts:
         _compare_digest(path, remedy)
         if time.time_ns() - about.st_mtime_ns > _SETTLED_NS:
-            _whole.add(seen)
+            _verified_parts.add(seen)
 
 
 def _compare_digest(path: Path, remedy: str) -> None:
     digest = path.stem.rpartition("-")[2]
     if len(digest) == _DIGEST_LENGTH and digest != _digest(path.read_bytes()):  # old names end randomly
-        raise _damaged(path, "its content is not what was written", remedy)
+        raise _damaged_error(path, "its content is not what was written", remedy)
 
 
-def _read_part(path: Path, schema: pa.Schema, where: Where | None = None, remedy: str = COMPUTE_ANEW) -> pa.Table:
+def _read_part(path: Path, schema: pa.Schema, where: Where | None = None, remedy: str = RECOMPUTE_REMEDY) -> pa.Table:
     filters = None if where is None else pc.field(where[0]).isin(pa.array(where[1], pa.string()))
     try:
-        _ensure_whole(path, remedy)
+        _verify_digest_once(path, remedy)
         table = pq.read_table(
             path, columns=schema.names, memory_map=False, filters=filters, page_checksum_verification=True
         )
@@ -173,15 +173,15 @@ def _read_part(path: Path, schema: pa.Schema, where: Where | None = None, remedy
     except FileNotFoundError:
         raise
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:
-        raise _damaged(path, type(error).__name__, remedy) from None
+        raise _damaged_error(path, type(error).__name__, remedy) from None
 
 
-def _too_fast(folder: Path) -> StoreError:
+def _changing_too_fast_error(folder: Path) -> StoreError:
     return StoreError(f"The parts of {folder.name!r} change faster than they can be read: try again.")
 
 
-def _damaged(path: Path, how: str, remedy: str) -> Damaged:
-    return Damaged(f"{'/'.join(path.parts[-4:])} is damaged ({how}): {remedy}.")
+def _damaged_error(path: Path, how: str, remedy: str) -> DamagedFileError:
+    return DamagedFileError(f"{'/'.join(path.parts[-4:])} is damaged ({how}): {remedy}.")
 
 
 def _digest(data: bytes | memoryview) -> str:

@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 
 
-def machine() -> tuple[str, str]:
+def host_and_boot() -> tuple[str, str]:
     """Return identifiers of this host and its current boot, 8 hex digits each."""
     host = platform.node()
     try:
@@ -19,7 +19,7 @@ def machine() -> tuple[str, str]:
     return hashlib.sha256(host.encode()).hexdigest()[:8], hashlib.sha256(boot.encode()).hexdigest()[:8]
 
 
-def started(pid: int) -> str | None:
+def process_start_time(pid: int) -> str | None:
     """Return the start time of a process in an arbitrary unit, to detect PID reuse.
 
     None if there is no such process or it is a zombie; "" if it exists but there is no /proc to read the time from.
@@ -27,22 +27,22 @@ def started(pid: int) -> str | None:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return None if Path("/proc/self").exists() else _exists(pid)
+        return None if Path("/proc/self").exists() else _start_time_without_proc(pid)
     return None if fields[0] in "ZX" else fields[19]  # starttime of proc(5)
 
 
-def is_dead(host: str, boot: str, pid: int, began: str = "") -> bool:
+def is_dead(host: str, boot: str, pid: int, start_time: str = "") -> bool:
     """True only if certain: same host and either an earlier boot, no such process, or its PID was reused."""
-    here, now = machine()
+    here, now = host_and_boot()
     if host != here or os.name == "nt":  # Windows has no signal that only tests for existence
         return False
     if boot != now:
         return True
-    found = started(pid)
-    return found is None or bool(began and found and began != found)
+    found = process_start_time(pid)
+    return found is None or bool(start_time and found and start_time != found)
 
 
-def _exists(pid: int) -> str | None:
+def _start_time_without_proc(pid: int) -> str | None:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -12,43 +12,43 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib.masks.statistics import LOW_MARGIN, Measures
+from seglib.masks.statistics import LOW_MARGIN, ConfidenceStats
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_BLOCK = 65_536  # pixels per block, small enough that 21 logits each fit the CPU cache
+_BLOCK_PIXELS = 65_536  # pixels per block, small enough that 21 logits each fit the CPU cache
 
 
-def by_numpy(logits: NDArray[np.float32], size_hw: tuple[int, ...]) -> tuple[NDArray[np.uint8], Measures]:
+def summarise_numpy(logits: NDArray[np.float32], size_hw: tuple[int, ...]) -> tuple[NDArray[np.uint8], ConfidenceStats]:
     """float32 (C, H*W) -> mask uint8 (H, W) and its measures, computed block by block."""
     mask, sums = np.empty(logits.shape[1], np.uint8), np.zeros(3)
-    for start in range(0, mask.size, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        mask[part], *values = _best_two(logits[:, part])
+    for start in range(0, mask.size, _BLOCK_PIXELS):
+        part = slice(start, start + _BLOCK_PIXELS)
+        mask[part], *values = _pixel_stats(logits[:, part])
         sums += [value.sum(dtype=np.float64) for value in values]
-    return mask.reshape(size_hw), _means(sums / mask.size, len(logits))
+    return mask.reshape(size_hw), _confidence_stats(sums / mask.size, len(logits))
 
 
-def entropies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def pixel_entropy(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 (C, P) -> (P,): normalised entropy of each pixel, 0..1; the mean is the measure `entropy`."""
     entropy = np.empty(logits.shape[1], np.float32)
-    for start in range(0, entropy.size, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        entropy[part] = _best_two(logits[:, part])[2]
+    for start in range(0, entropy.size, _BLOCK_PIXELS):
+        part = slice(start, start + _BLOCK_PIXELS)
+        entropy[part] = _pixel_stats(logits[:, part])[2]
     return (entropy / np.float32(math.log(len(logits)))).clip(0, 1)
 
 
-def confidences(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def pixel_confidence(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 (C, P) -> (P,): highest class probability of each pixel; the mean is the measure `confidence`."""
     confidence = np.empty(logits.shape[1], np.float32)
-    for start in range(0, confidence.size, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        confidence[part] = _best_two(logits[:, part])[1]
+    for start in range(0, confidence.size, _BLOCK_PIXELS):
+        part = slice(start, start + _BLOCK_PIXELS)
+        confidence[part] = _pixel_stats(logits[:, part])[1]
     return confidence
 
 
-def _best_two(logits: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+def _pixel_stats(logits: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
     """float32 (C, P) -> winning class uint8, its probability, entropy in nats, low margin bool; (P,) each."""
     best, second = logits[0].copy(), np.full_like(logits[0], -np.inf)
     winner, better = np.zeros(best.shape, np.uint8), np.empty(best.shape, np.uint8)
@@ -67,10 +67,10 @@ def _best_two(logits: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
     return winner, confidence, entropy, confidence - np.exp(second - best) * confidence < LOW_MARGIN
 
 
-def by_torch(logits: "Tensor") -> tuple[NDArray[np.uint8], list[Measures]]:
+def summarise_torch(logits: "Tensor") -> tuple[NDArray[np.uint8], list[ConfidenceStats]]:
     """float32 (B, C, H, W) -> masks uint8 (B, H, W) and their measures.
 
-    Same results as `by_numpy`, computed on the logits' device so that only masks and means are transferred.
+    Same results as `summarise_numpy`, computed on the logits' device so that only masks and means are transferred.
     """
     import torch
 
@@ -87,9 +87,9 @@ def by_torch(logits: "Tensor") -> tuple[NDArray[np.uint8], list[Measures]]:
     entropy = -confidence.log() - (powers * below).sum(1) * confidence
     undecided = confidence - (second - best).exp() * confidence < LOW_MARGIN
     means = torch.stack([v.double().mean((1, 2)) for v in (confidence, entropy, undecided)], 1)  # (B, 3)
-    return winner.cpu().numpy(), [_means(row, logits.shape[1]) for row in means.cpu().numpy()]
+    return winner.cpu().numpy(), [_confidence_stats(row, logits.shape[1]) for row in means.cpu().numpy()]
 
 
-def _means(values: NDArray[np.float64], classes: int) -> Measures:
+def _confidence_stats(values: NDArray[np.float64], classes: int) -> ConfidenceStats:
     confidence, entropy, low_margin = (float(v) for v in values)
-    return Measures(confidence, min(1.0, max(0.0, entropy / math.log(classes))), low_margin)
+    return ConfidenceStats(confidence, min(1.0, max(0.0, entropy / math.log(classes))), low_margin)

@@ -36,7 +36,7 @@ DEVICES: tuple[str, ...] = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class InferenceConfig:
     """Prediction settings besides the model. `precision` is already resolved, never `auto`. Raises `UsageError`."""
 
     resize: Resize
@@ -55,7 +55,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class RunConfig:
     """Everything that affects a mask; equal recipes identify the same run. The device is not included."""
 
     model: str
@@ -74,24 +74,24 @@ class Recipe:
     """Source of the model's code: `installed`, or torch.hub's repository and tag."""
 
     @property
-    def run(self) -> str:
+    def run_name(self) -> str:
         """Name of the run: `<model>-<resize>-<8 hex digits>`."""
         digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
         return f"{self.model}-{Resize(self.resize).slug}-{digest}"
 
 
-def recipe(spec: ModelSpec, settings: Settings) -> Recipe:
+def make_run_config(spec: ModelSpec, config: InferenceConfig) -> RunConfig:
     """Recipe for a model and settings. Hashes and verifies the weights file, without importing torch.
 
     Raises `WeightsError`.
     """
-    return Recipe(
+    return RunConfig(
         model=spec.name,
-        resize=settings.resize.text,
-        precision=settings.precision,
+        resize=config.resize.text,
+        precision=config.precision,
         weights_sha256=loading.weights_sha256(spec),
-        quantised_sha256=_quantised_sha256(settings),
-        grid_rule=_grid_rule(spec, settings),
+        quantised_sha256=_quantised_sha256(config),
+        grid_rule=_grid_rule(spec, config),
         decoder=DECODER,
         code_schema=CODE_SCHEMA,
         classes=spec.classes,
@@ -101,28 +101,32 @@ def recipe(spec: ModelSpec, settings: Settings) -> Recipe:
     )
 
 
-def _grid_rule(spec: ModelSpec, settings: Settings) -> str:
-    sees = spec.sees(settings.resize)
-    return GRID_RULE if sees == settings.resize else f"{GRID_RULE}, photos seen at {sees.text} in steps of {sees.step}"
+def _grid_rule(spec: ModelSpec, config: InferenceConfig) -> str:
+    input_resize = spec.input_resize(config.resize)
+    return (
+        GRID_RULE
+        if input_resize == config.resize
+        else f"{GRID_RULE}, photos seen at {input_resize.text} in steps of {input_resize.step}"
+    )
 
 
-def _quantised_sha256(settings: Settings) -> str:
-    if settings.quantised is None:
+def _quantised_sha256(config: InferenceConfig) -> str:
+    if config.quantised is None:
         return ""
     try:
-        return openvino_backend.sha256(settings.quantised)
+        return openvino_backend.model_sha256(config.quantised)
     except OSError:
         raise WeightsError(
-            f"The int8 model {settings.quantised.name} is damaged: delete its folder, and run again to recalibrate."
+            f"The int8 model {config.quantised.name} is damaged: delete its folder, and run again to recalibrate."
         ) from None
 
 
-def device_of(settings: Settings) -> str:
+def device_of(config: InferenceConfig) -> str:
     """Device for these settings: `cpu` or `cuda`."""
-    return "cpu" if settings.precision == "int8" else resolved_device(settings.device)
+    return "cpu" if config.precision == "int8" else resolve_device(config.device)
 
 
-def resolved_device(device: str) -> str:
+def resolve_device(device: str) -> str:
     """Resolve `auto` to `cpu` or `cuda`. Raises `SegError` if `cuda` is requested but unavailable."""
     import torch
 
@@ -133,7 +137,7 @@ def resolved_device(device: str) -> str:
     return device
 
 
-def versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Versions of the libraries that may affect a mask, for the run's record; read without importing them."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -144,7 +148,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def known_precision(text: str, earlier: Sequence[str], device: str = "auto") -> str:
+def resolve_precision(text: str, earlier: Sequence[str], device: str = "auto") -> str:
     """Resolve `auto`: the last of `earlier`, the precisions of runs with the same model, weights and resize.
 
     Without such a run, `auto` is the faster of fp32 and bf16; never int8, which costs more mask quality. Only this case
@@ -152,7 +156,7 @@ def known_precision(text: str, earlier: Sequence[str], device: str = "auto") -> 
     """
     if text != "auto":
         return text
-    return earlier[-1] if earlier else fastest_precision(resolved_device(device))
+    return earlier[-1] if earlier else fastest_precision(resolve_device(device))
 
 
 def fastest_precision(device: str) -> str:

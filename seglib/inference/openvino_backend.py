@@ -1,9 +1,9 @@
 """int8 inference on the CPU: quantise a model with NNCF on the user's images, and run it with OpenVINO.
 
-`quantise` writes an OpenVINO model to a folder; `Int8Net` loads it and is called like `torch_backend.TorchNet`. Uses
-post-training quantisation with per-channel weights and bias correction (Nagel et al. 2021, "A White Paper on Neural
-Network Quantization"); the spec's `fp32_blocks` stay in float32. Requires the `openvino` extra (OpenVINO and NNCF),
-which no other module imports.
+`quantise` writes an OpenVINO model to a folder; `OpenVinoBackend` loads it and is called like
+`torch_backend.TorchBackend`. Uses post-training quantisation with per-channel weights and bias correction (Nagel et al.
+2021, "A White Paper on Neural Network Quantization"); the spec's `fp32_blocks` stay in float32. Requires the `openvino`
+extra (OpenVINO and NNCF), which no other module imports.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LIBRARIES = ("openvino", "nncf")
-MODEL, WEIGHTS = "model.xml", "model.bin"
+MODEL_FILE, WEIGHTS_FILE = "model.xml", "model.bin"
 
 
 def ensure_installed() -> None:
@@ -46,37 +46,37 @@ def ensure_installed() -> None:
         )
 
 
-def quantise(spec: ModelSpec, photos: Sequence[NDArray[np.uint8]], folder: Path) -> None:
+def quantise(spec: ModelSpec, images: Sequence[NDArray[np.uint8]], folder: Path) -> None:
     """Quantise the model, calibrated on these uint8 (H, W, 3) images, and save it to a folder.
 
     Takes minutes for a large model. Raises `SegError` if a library is missing.
     """
     ensure_installed()
-    with _silence(), _signal_stack_kept():
-        ov = _openvino()
+    with _silence(), _preserve_signal_stack():
+        ov = _import_openvino()
         import nncf
 
         kept = nncf.IgnoredScope(patterns=[rf"__module\.{re.escape(b)}\..*" for b in spec.fp32_blocks], validate=False)
         quantised = nncf.quantize(
-            _in_openvino(spec),
-            nncf.Dataset([photo[None] for photo in photos]),
+            _to_openvino(spec),
+            nncf.Dataset([photo[None] for photo in images]),
             preset=nncf.QuantizationPreset.MIXED,  # for activations of both signs, such as those before a residual sum
-            subset_size=len(photos),
+            subset_size=len(images),
             ignored_scope=kept,
         )
-        ov.save_model(quantised, folder / MODEL, compress_to_fp16=False)
+        ov.save_model(quantised, folder / MODEL_FILE, compress_to_fp16=False)
 
 
-def _in_openvino(spec: ModelSpec) -> Any:
+def _to_openvino(spec: ModelSpec) -> Any:
     """Convert the model to OpenVINO: input uint8 (B, H, W, 3) of any size, with normalisation built in."""
     import torch
 
     from seglib.models import optimize
 
-    ov = _openvino()
+    ov = _import_openvino()
     from openvino.preprocess import PrePostProcessor
 
-    net = optimize.prepared(loading.load(spec), torch.float32)
+    net = optimize.prepare_for_inference(loading.load(spec), torch.float32)
     model = ov.convert_model(net, example_input=torch.zeros(1, 3, 224, 224), input=[-1, 3, -1, -1])
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
@@ -86,7 +86,7 @@ def _in_openvino(spec: ModelSpec) -> Any:
     return steps.build()
 
 
-def _openvino() -> Any:
+def _import_openvino() -> Any:
     """Import OpenVINO with AMX disabled, unless the user has set `ONEDNN_MAX_CPU_ISA`.
 
     With AMX, quantised models with dynamic shapes read out of bounds at some sizes
@@ -99,34 +99,34 @@ def _openvino() -> Any:
     return openvino
 
 
-def sha256(folder: Path) -> str:
+def model_sha256(folder: Path) -> str:
     """SHA-256 of a model's two files, concatenated. Raises `OSError`."""
     digest = hashlib.sha256()
-    for name in (MODEL, WEIGHTS):
+    for name in (MODEL_FILE, WEIGHTS_FILE):
         digest.update((folder / name).read_bytes())
     return digest.hexdigest()
 
 
-class Int8Net:
+class OpenVinoBackend:
     """A quantised model, compiled for the CPU; may be called from several threads."""
 
     def __init__(self, folder: Path) -> None:
         ensure_installed()
         with _silence():
-            ov = _openvino()
+            ov = _import_openvino()
         # one image per stream, so that threads do not wait for each other at every layer
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        with _signal_stack_kept():
-            compiled = ov.Core().compile_model(folder / MODEL, "CPU", options)
+        with _preserve_signal_stack():
+            compiled = ov.Core().compile_model(folder / MODEL_FILE, "CPU", options)
         streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._compiled, self._own = compiled, threading.local()
+        self._compiled, self._per_thread = compiled, threading.local()
         self._requests_at_once = 2 * streams
 
     def _requests(self) -> list[Any]:
         """Infer requests of the calling thread; never shared, so that threads do not wait for each other's."""
-        if not hasattr(self._own, "requests"):
-            self._own.requests = [self._compiled.create_infer_request() for _ in range(self._requests_at_once)]
-        requests: list[Any] = self._own.requests
+        if not hasattr(self._per_thread, "requests"):
+            self._per_thread.requests = [self._compiled.create_infer_request() for _ in range(self._requests_at_once)]
+        requests: list[Any] = self._per_thread.requests
         return requests
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
@@ -136,18 +136,18 @@ class Int8Net:
         try:
             for image in images:
                 if len(running) == len(requests):
-                    yield _result(running.popleft())
+                    yield _wait_for_result(running.popleft())
                 request = next(idle)
                 request.start_async({0: image[None]})
                 running.append(request)
             while running:
-                yield _result(running.popleft())
+                yield _wait_for_result(running.popleft())
         finally:
             for request in running:  # leave no request running if the caller stopped early
                 request.wait()
 
 
-def _result(request: Any) -> "Tensor":
+def _wait_for_result(request: Any) -> "Tensor":
     import torch
 
     request.wait()
@@ -161,7 +161,7 @@ class _SignalStack(ctypes.Structure):
 
 
 @contextlib.contextmanager
-def _signal_stack_kept() -> Iterator[None]:
+def _preserve_signal_stack() -> Iterator[None]:
     """Restore the thread's alternate signal stack on exit.
 
     OpenVINO (2026.2) installs its own on the compiling thread and later frees the memory; after that, Ctrl-C or the

@@ -10,21 +10,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-MOST = 4
+MAX_THREADS = 4
 """Maximum number of workers; each holds a batch in memory."""
 
-ON_GPU = 2
+GPU_THREADS = 2
 """Number of workers on a GPU: one computes while the other copies, measures and writes."""
 
 
-def default_count(device: str) -> int:
-    """Default number of workers: torch's number of threads, at most `MOST`; `ON_GPU` on a GPU."""
+def default_thread_count(device: str) -> int:
+    """Default number of workers: torch's number of threads, at most `MAX_THREADS`; `GPU_THREADS` on a GPU."""
     import torch
 
-    return ON_GPU if device == "cuda" else max(1, min(MOST, torch.get_num_threads()))
+    return GPU_THREADS if device == "cuda" else max(1, min(MAX_THREADS, torch.get_num_threads()))
 
 
-class Lanes:
+class BatchThreadPool:
     """Pool of `count` worker threads that divide torch's threads among them.
 
     A context manager: on exit, queued jobs are cancelled and running ones finish.
@@ -34,24 +34,24 @@ class Lanes:
         import torch
 
         self.count = count
-        self._threads = torch.get_num_threads()
-        share = max(1, self._threads // count)
-        self._pool = ThreadPoolExecutor(count, "seglib-lane", initializer=torch.set_num_threads, initargs=(share,))
-        self._asked: deque[Future[None]] = deque()
+        self._torch_threads = torch.get_num_threads()
+        share = max(1, self._torch_threads // count)
+        self._pool = ThreadPoolExecutor(count, "seglib-inference", initializer=torch.set_num_threads, initargs=(share,))
+        self._pending: deque[Future[None]] = deque()
 
-    def submit(self, what: Callable[..., None], *arguments: Any) -> None:
+    def submit(self, function: Callable[..., None], *arguments: Any) -> None:
         """Run a job on the next free worker. Blocks while more than `count` jobs are outstanding.
 
         Re-raises an exception from an earlier job.
         """
-        while len(self._asked) > self.count:
-            self._asked.popleft().result()
-        self._asked.append(self._pool.submit(what, *arguments))
+        while len(self._pending) > self.count:
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(function, *arguments))
 
     def wait(self) -> None:
         """Block until all jobs are done. Re-raises an exception from a job."""
-        while self._asked:
-            self._asked.popleft().result()
+        while self._pending:
+            self._pending.popleft().result()
 
     def __enter__(self) -> Self:
         return self
@@ -66,4 +66,4 @@ class Lanes:
             self._pool.shutdown(cancel_futures=True)
         finally:
             self._pool.shutdown()
-            torch.set_num_threads(self._threads)  # the setting is process-wide
+            torch.set_num_threads(self._torch_threads)  # the setting is process-wide

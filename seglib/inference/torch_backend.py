@@ -1,8 +1,8 @@
 """Inference with torch, in fp32 or bf16.
 
-`TorchNet` maps uint8 (B, H, W, 3) RGB images to float32 logits (b, C, h, w) at the head's output resolution;
-`upsampled` resizes them to the mask grid. `openvino_backend.Int8Net` is called the same way. torch is imported only
-when a model is loaded.
+`TorchBackend` maps uint8 (B, H, W, 3) RGB images to float32 logits (b, C, h, w) at the head's output resolution;
+`upsample` resizes them to the mask grid. `openvino_backend.OpenVinoBackend` is called the same way. torch is imported
+only when a model is loaded.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
 
-class TorchNet:
+class TorchBackend:
     """A loaded model on one device, in one precision (`fp32` or `bf16`)."""
 
     def __init__(self, spec: ModelSpec, precision: str, device: str) -> None:
@@ -31,18 +31,18 @@ class TorchNet:
 
         _keep_freed_memory()
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        net = optimize.prepared(loading.load(spec), self._dtype, spec.fp32_blocks)
+        model = optimize.prepare_for_inference(loading.load(spec), self._dtype, spec.fp32_blocks)
         if (precision, device) == ("bf16", "cpu"):
-            optimize.split_wide(net)
-        self._net = net.to(device).to(memory_format=torch.channels_last)
+            optimize.split_wide_convs(model)
+        self._model = model.to(device).to(memory_format=torch.channels_last)
         self._mean, self._std = torch.tensor(spec.mean, device=device), torch.tensor(spec.std, device=device)
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
         """uint8 (B, H, W, 3) -> yields float32 logits: (1, C, h, w) per image, or (B, C, h, w) at once on a GPU."""
-        logits = self._net(self.normalised(images)).float()
+        logits = self._model(self.normalise(images)).float()
         yield from (logits,) if logits.is_cuda else logits.split(1)
 
-    def normalised(self, images: NDArray[np.uint8]) -> "Tensor":
+    def normalise(self, images: NDArray[np.uint8]) -> "Tensor":
         """uint8 (B, H, W, 3) -> (B, 3, H, W) normalised by the model's mean and std, channels last in memory."""
         import torch
 
@@ -52,7 +52,7 @@ class TorchNet:
         return ((pixels.float() / 255 - self._mean) / self._std).permute(0, 3, 1, 2).to(self._dtype)
 
 
-def upsampled(logits: "Tensor", size_hw: tuple[int, ...]) -> "Tensor":
+def upsample(logits: "Tensor", size_hw: tuple[int, ...]) -> "Tensor":
     """(B, C, h, w) -> (B, C, H, W), contiguous, upsampled by `config.GRID_RULE`."""
     import torch
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from seglib.errors import Damaged, StoreError
+from seglib.errors import DamagedFileError, StoreError
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import lock
 from seglib.store import ground_truth, pair_counts, tags
@@ -14,26 +14,26 @@ from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store
 
 
-def folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
+def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
     """Yield every folder of parts with its schema and the key columns that identify duplicate rows."""
     for dataset in store.datasets():
         yield store.files_folder(dataset), FILES_SCHEMA, ("path", "scan")
     for run in store.runs():
         yield store.stats_folder(run), stats_schema(run.classes), ("image_id",)
-    yield from pair_counts.folders(store)
-    yield from ground_truth.folders(store)
-    yield tags.folder(store), tags.SCHEMA, tags.KEY
+    yield from pair_counts.part_folders(store)
+    yield from ground_truth.part_folders(store)
+    yield tags.log_folder(store), tags.SCHEMA, tags.KEY
 
 
 def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
     """Merge the small parts of every folder, newest row of a key last; folders with a damaged part are skipped."""
     with lock(store.path, wait_seconds=wait_seconds):
-        for folder, schema, key in folders(store):
-            with contextlib.suppress(Damaged):
-                parquet_parts.merge(store.scratch, folder, schema, key)
+        for folder, schema, key in part_folders(store):
+            with contextlib.suppress(DamagedFileError):
+                parquet_parts.merge(store.atomic, folder, schema, key)
 
 
-def tidy(store: Store) -> None:
+def try_merge_parts(store: Store) -> None:
     try:
         merge_parts(store, wait_seconds=1)
     except StoreError:

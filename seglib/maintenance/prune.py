@@ -12,53 +12,53 @@ from seglib.errors import StoreError, UnknownName
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import lock
 from seglib.maintenance.status import (
-    Status,
+    StoreStatus,
     _computed_ids,
-    _of_these,
+    _image_files,
+    _is_current,
+    _is_in,
     _orphans,
-    _pictures,
-    _spoken_of,
-    alive_ids,
-    status,
+    live_image_ids,
+    read_status,
 )
 from seglib.store import ground_truth, pair_counts, quantized_models, tags
-from seglib.store.schemas import FILES_SCHEMA, VANISHED, newest_files, stats_schema
+from seglib.store.schemas import FILES_SCHEMA, VANISHED, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
 
-def prune(store: Store) -> Status:
+def prune(store: Store) -> StoreStatus:
     """Remove stale data and return the status from before. Never touches the masks and rows of existing files.
 
     Tags are manual work, so those of vanished images are kept in case they come back; only the undo history is removed.
     Raises `StoreError` if a run is writing to the store or a record is damaged.
     """
     with lock(store.path):
-        if store.scratch.other_writers():  # it writes masks before rows; later writers wait for the lock
+        if store.atomic.has_other_writers():  # it writes masks before rows; later writers wait for the lock
             raise StoreError("A run is writing to this store: prune it when the run is done.")
         for why in (*store.damaged_runs().values(), *store.damaged_datasets().values()):
             raise StoreError(why)  # otherwise its data would look orphaned
-        before = status(store)
-        alive = alive_ids(store)
+        before = read_status(store)
+        alive = live_image_ids(store)
         for dataset in store.datasets():
-            _keep_rows(store, store.files_folder(dataset), FILES_SCHEMA, _present_files)
+            _rewrite_parts(store, store.files_folder(dataset), FILES_SCHEMA, _present_files)
         for run in store.runs():
-            _keep_rows(store, store.stats_folder(run), stats_schema(run.classes), partial(_newest_alive, alive))
-            _remove_pictures(store.path / "runs" / run.run / "masks", alive)
-        _remove_pictures(store.path / "thumbs", alive & _computed_ids(store))
+            _rewrite_parts(store, store.stats_folder(run), stats_schema(run.classes), partial(_newest_alive, alive))
+            _remove_stale_files(store.path / "runs" / run.run / "masks", alive)
+        _remove_stale_files(store.path / "thumbs", alive & _computed_ids(store))
         tags.compact(store)
         ground_truth.prune(store, alive)
         for folder in _orphans(store):
-            store.scratch.discard(folder)
-        for folder, schema, key in pair_counts.folders(store):
-            _keep_rows(store, folder, schema, partial(_newest_spoken_of, store, folder, key, alive))
-        for folder in ground_truth.unused(store):
-            store.scratch.discard(folder)
+            store.atomic.discard(folder)
+        for folder, schema, key in pair_counts.part_folders(store):
+            _rewrite_parts(store, folder, schema, partial(_newest_current, store, folder, key, alive))
+        for folder in ground_truth.unused_folders(store):
+            store.atomic.discard(folder)
         for folder in quantized_models.unused_folders(store):
-            store.scratch.discard(folder)
+            store.atomic.discard(folder)
         for folder in (store.path / "cache" / "photos", *(store.path / "cache" / "uncertainty").glob("*")):
-            _remove_pictures(folder, alive)  # dashboard caches derived from the image
-        store.scratch.sweep()
-        store.scratch.close()
+            _remove_stale_files(folder, alive)  # dashboard caches derived from the image
+        store.atomic.sweep()
+        store.atomic.close()
     return before
 
 
@@ -72,36 +72,36 @@ def remove_run(store: Store, name: str) -> None:
     if name not in known:
         raise UnknownName("run", name, known)
     with lock(store.path):
-        if store.scratch.claimed(name):
+        if store.atomic.is_run_claimed(name):
             raise StoreError(f"A process is adding to the run {name}: remove it when that is done.")
-        store.scratch.discard(folder)
+        store.atomic.discard(folder)
         shutil.rmtree(store.path / "cache" / "uncertainty" / name, ignore_errors=True)  # dashboard cache of the run
         for orphan in _orphans(store):
-            store.scratch.discard(orphan)
-        store.scratch.close()
+            store.atomic.discard(orphan)
+        store.atomic.close()
 
 
 def _present_files(rows: pa.Table) -> pa.Table:
     """The newest row of each path, without vanished files."""
-    newest = newest_files(rows)
+    newest = keep_newest_files(rows)
     return newest.filter(pc.or_kleene(pc.is_null(newest["reason"]), pc.not_equal(newest["reason"], VANISHED)))
 
 
 def _newest_alive(alive: set[str], rows: pa.Table) -> pa.Table:
-    return parquet_parts.newest(rows.filter(_of_these(rows["image_id"], alive)), ["image_id"])
+    return parquet_parts.keep_newest(rows.filter(_is_in(rows["image_id"], alive)), ["image_id"])
 
 
-def _newest_spoken_of(store: Store, folder: Path, key: Sequence[str], alive: set[str], rows: pa.Table) -> pa.Table:
-    return parquet_parts.newest(rows.filter(_spoken_of(store, folder, rows, alive)), key)
+def _newest_current(store: Store, folder: Path, key: Sequence[str], alive: set[str], rows: pa.Table) -> pa.Table:
+    return parquet_parts.keep_newest(rows.filter(_is_current(store, folder, rows, alive)), key)
 
 
-def _remove_pictures(folder: Path, alive: set[str]) -> None:
-    for path in list(_pictures(folder)):
+def _remove_stale_files(folder: Path, alive: set[str]) -> None:
+    for path in list(_image_files(folder)):
         if path.stem not in alive:
             path.unlink(missing_ok=True)
 
 
-def _keep_rows(store: Store, folder: Path, schema: pa.Schema, kept: Callable[[pa.Table], pa.Table]) -> None:
+def _rewrite_parts(store: Store, folder: Path, schema: pa.Schema, select_rows: Callable[[pa.Table], pa.Table]) -> None:
     """Replace a folder's parts with the kept rows; a reader in between sees rows twice rather than none.
 
     Only the parts that were read are deleted, so parts that others append meanwhile are kept.
@@ -110,12 +110,12 @@ def _keep_rows(store: Store, folder: Path, schema: pa.Schema, kept: Callable[[pa
         raise StoreError(
             f"{'/'.join(folder.parts[-2:])} is a link, and a store's folders are none: put a folder there."
         )
-    old = parquet_parts.names(folder)
-    every = parquet_parts.read_these(folder, old, schema)
-    table = kept(every)
+    old = parquet_parts.list_parts(folder)
+    every = parquet_parts.read_parts(folder, old, schema)
+    table = select_rows(every)
     if table.num_rows == every.num_rows:
         return
     if table.num_rows:
-        parquet_parts.append(store.scratch, folder, table)
+        parquet_parts.append(store.atomic, folder, table)
     for name in old:
         (folder / name).unlink(missing_ok=True)

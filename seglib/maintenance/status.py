@@ -1,6 +1,7 @@
 """Report what a store contains and which of it is stale.
 
-`status` returns a `Status`; `drift` compares a dataset's folder with its newest scan. Opens no image files.
+`read_status` returns a `StoreStatus`; `find_drift` compares a dataset's folder with its newest scan. Opens no image
+files.
 """
 
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ class CountsStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
+class StoreStatus:
     datasets: list[DatasetStatus]
     runs: list[RunStatus]
     stale_thumbnails: int
@@ -82,49 +83,49 @@ class Status:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drift:
+class DatasetDrift:
     """Number of files by which a dataset's folder differs from its newest scan."""
 
     dataset: str
-    there: bool
+    available: bool
     """False if the folder no longer exists or contains no images."""
     new: int
     changed: int
     vanished: int
 
 
-def status(store: Store) -> Status:
-    alive = alive_ids(store)
-    shown = alive & _computed_ids(store)
-    return Status(
+def read_status(store: Store) -> StoreStatus:
+    alive = live_image_ids(store)
+    thumbnail_ids = alive & _computed_ids(store)
+    return StoreStatus(
         datasets=[_dataset_status(store, d.name) for d in store.datasets()],
         runs=[_run_status(store, run, alive) for run in store.runs()],
-        stale_thumbnails=sum(path.stem not in shown for path in _pictures(store.path / "thumbs")),
+        stale_thumbnails=sum(path.stem not in thumbnail_ids for path in _image_files(store.path / "thumbs")),
         tags=_tags_status(store, alive),
         counts=_counts_status(store, alive),
     )
 
 
-def drift(store: Store, dataset: Dataset) -> Drift:
+def find_drift(store: Store, dataset: Dataset) -> DatasetDrift:
     """Compare a dataset's folder with its newest scan by path, size and modification time, without opening files."""
     known = store.files(dataset)
     known = known.loc[known["reason"] != VANISHED, ["path", "bytes", "mtime_ns"]]
     try:
         records = scan(dataset.root)[["path", "bytes", "mtime_ns"]]
     except DatasetError:
-        return Drift(dataset=dataset.name, there=False, new=0, changed=0, vanished=len(known))
+        return DatasetDrift(dataset=dataset.name, available=False, new=0, changed=0, vanished=len(known))
     both = records.merge(known, on="path", suffixes=("", "_known"))
     same = (both["bytes"] == both["bytes_known"]) & (both["mtime_ns"] == both["mtime_ns_known"])
-    return Drift(
+    return DatasetDrift(
         dataset=dataset.name,
-        there=True,
+        available=True,
         new=len(records) - len(both),
         changed=int((~same).sum()),
         vanished=len(known) - len(both),
     )
 
 
-def size_bytes(store: Store, run: str) -> int:
+def run_size_bytes(store: Store, run: str) -> int:
     """Disk usage of a run in bytes; stats every file, so it is slow for large runs."""
     return sum(path.stat().st_size for path in (store.path / "runs" / run).rglob("*") if path.is_file())
 
@@ -158,46 +159,48 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
 
 
 def _tags_status(store: Store, alive: set[str]) -> TagsStatus:
-    tagged = store_tags.tags_of(store)
+    tagged = store_tags.tags_by_image(store)
     return TagsStatus(
-        photos=store_tags.counts(tagged),
+        photos=store_tags.count_tags(tagged),
         gone=int((~tagged.index.isin(alive)).sum()),
-        outdated_rows=store_tags.outdated(store),
+        outdated_rows=store_tags.count_outdated(store),
     )
 
 
 def _counts_status(store: Store, alive: set[str]) -> CountsStatus:
     orphans, found, rows, stale = set(_orphans(store)), 0, 0, 0
-    for folder, schema, _ in pair_counts.folders(store):
+    for folder, schema, _ in pair_counts.part_folders(store):
         columns = [name for name in ("image_id", "truth") if name in schema.names]
         table = parquet_parts.read(folder, schema, columns)
         gone = not orphans.isdisjoint((folder, folder.parent))
         found += folder.parent.parent == store.path
         rows += len(table)
-        stale += len(table) if gone else len(table) - table.filter(_spoken_of(store, folder, table, alive)).num_rows
+        stale += len(table) if gone else len(table) - table.filter(_is_current(store, folder, table, alive)).num_rows
     return CountsStatus(folders=found, rows=rows, stale_rows=stale)
 
 
 def _orphans(store: Store) -> list[Path]:
     runs = {path.parent.name for path in store.path.glob("runs/*/run.json")}
-    return pair_counts.orphans(store, runs, {path.name for path in store.path.glob("truths/*")})
+    return pair_counts.orphaned_folders(store, runs, {path.name for path in store.path.glob("truths/*")})
 
 
-def _spoken_of(store: Store, folder: Path, table: pa.Table, alive: set[str]) -> pa.ChunkedArray:
+def _is_current(store: Store, folder: Path, table: pa.Table, alive: set[str]) -> pa.ChunkedArray:
     """bool per row of counts: whether the image exists and, for evaluations, the ground truth mask is current."""
-    kept = _of_these(table["image_id"], alive)
+    kept = _is_in(table["image_id"], alive)
     if "truth" not in table.column_names:
         return kept
     evaluation = folder if folder.parent.parent == store.path else folder.parent
-    return pc.and_(kept, _of_these(table["truth"], ground_truth.current(store, evaluation.name.rpartition("--")[2])))
+    return pc.and_(
+        kept, _is_in(table["truth"], ground_truth.current_mask_ids(store, evaluation.name.rpartition("--")[2]))
+    )
 
 
-def _of_these(image_ids: pa.ChunkedArray, alive: set[str]) -> pa.ChunkedArray:
+def _is_in(image_ids: pa.ChunkedArray, alive: set[str]) -> pa.ChunkedArray:
     """bool: whether each id is in `alive`."""
     return pc.is_in(image_ids, value_set=pa.array(sorted(alive), pa.string()))
 
 
-def alive_ids(store: Store) -> set[str]:
+def live_image_ids(store: Store) -> set[str]:
     """Ids of images with at least one file in the newest scan of a dataset."""
     alive: set[str] = set()
     for dataset in store.datasets():
@@ -212,7 +215,7 @@ def _computed_ids(store: Store) -> set[str]:
     return ids.union(*(store.computed_ids(run.run, run.classes) for run in store.runs()))
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
+def _image_files(folder: Path) -> Iterator[Path]:
     """Yield the image files of a sharded folder, without following links, which lead out of the store."""
     if not folder.is_symlink():
         for shard in folder.glob("[0-9a-f][0-9a-f]"):

@@ -1,6 +1,7 @@
 """Find damaged files in a store, and remove damaged parts so that a later command recomputes them.
 
-`damage` yields one `Damage` per file. It reads every record, part, mask and thumbnail, but no original images.
+`find_damaged_files` yields one `DamagedFile` per file. It reads every record, part, mask and thumbnail, but no original
+images.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,7 @@ from seglib.maintenance import compact
 from seglib.masks.statistics import count_pixels, pixels_column
 from seglib.store import ground_truth, pair_counts, tags
 from seglib.store.records import Run
-from seglib.store.schemas import FILES_SCHEMA, newest_files, stats_schema
+from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
 MASK, THUMBNAIL = "mask", "thumbnail"
@@ -28,7 +29,7 @@ _THUMBNAIL_ENDS = (b"\xff\xd8", b"\xff\xd9")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Damage:
+class DamagedFile:
     file: str
     """Path relative to the store."""
     kind: str
@@ -39,7 +40,7 @@ class Damage:
     image_id: str = ""
 
 
-def damage(store: Store) -> Iterator[Damage]:
+def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
     """Yield damaged records, parts, masks (including masks that disagree with their row) and thumbnails, in this order.
 
     Masks and thumbnails of images that no longer have a file are not checked.
@@ -47,29 +48,29 @@ def damage(store: Store) -> Iterator[Damage]:
     for pattern, found in (
         ("datasets/{}/dataset.json", store.damaged_datasets()),
         ("runs/{}/run.json", store.damaged_runs()),
-        ("truths/{}/truth.json", ground_truth.damaged(store)),
+        ("truths/{}/truth.json", ground_truth.find_damaged(store)),
     ):
         for name, why in found.items():
-            yield Damage(file=pattern.format(name), kind="record", sentence=why)
-    for folder, schema, _ in compact.folders(store):
-        remedy = tags.REMEDY if folder == tags.folder(store) else pair_counts.remedy(folder)
-        for name, error in parquet_parts.damaged(folder, schema, remedy).items():
-            yield Damage(file=_below(store, folder / name), kind="part", sentence=str(error))
-    alive, shown = _alive(store), set[str]()
+            yield DamagedFile(file=pattern.format(name), kind="record", sentence=why)
+    for folder, schema, _ in compact.part_folders(store):
+        remedy = tags.REMEDY if folder == tags.log_folder(store) else pair_counts.remedy(folder)
+        for name, error in parquet_parts.find_damaged(folder, schema, remedy).items():
+            yield DamagedFile(file=_relative_path(store, folder / name), kind="part", sentence=str(error))
+    alive, thumbnail_ids = _live_image_ids(store), set[str]()
     for run in store.runs():
-        stats = parquet_parts.read_sound(store.stats_folder(run), stats_schema(run.classes))
+        stats = parquet_parts.read_intact(store.stats_folder(run), stats_schema(run.classes))
         if alive is not None:
             stats = stats.filter(pc.is_in(stats["image_id"], value_set=pa.array(sorted(alive), pa.string())))
-        shown |= set(stats["image_id"].to_pylist())
+        thumbnail_ids |= set(stats["image_id"].to_pylist())
         for image_id in sorted(_damaged_masks(store, run, stats)):
-            file = _below(store, store.mask_path(run.run, image_id))
+            file = _relative_path(store, store.mask_path(run.run, image_id))
             sentence = f"{file} is missing, damaged, or not what its row says: {_VERIFY}"
-            yield Damage(file=file, kind=MASK, sentence=sentence, run=run.run, image_id=image_id)
+            yield DamagedFile(file=file, kind=MASK, sentence=sentence, run=run.run, image_id=image_id)
     yield from _damaged_truths(store)
-    for image_id in sorted(shown):
-        if not thumbnail_is_sound(path := store.thumbnail_path(image_id)):
-            sentence = f"{_below(store, path)} is missing or damaged: {_VERIFY}"
-            yield Damage(file=_below(store, path), kind=THUMBNAIL, sentence=sentence, image_id=image_id)
+    for image_id in sorted(thumbnail_ids):
+        if not is_thumbnail_intact(path := store.thumbnail_path(image_id)):
+            sentence = f"{_relative_path(store, path)} is missing or damaged: {_VERIFY}"
+            yield DamagedFile(file=_relative_path(store, path), kind=THUMBNAIL, sentence=sentence, image_id=image_id)
 
 
 def damaged_masks(store: Store, run: Run) -> set[str]:
@@ -77,34 +78,38 @@ def damaged_masks(store: Store, run: Run) -> set[str]:
     return _damaged_masks(store, run, parquet_parts.read(store.stats_folder(run), stats_schema(run.classes)))
 
 
-def take_out(store: Store, folders: Iterable[tuple[Path, pa.Schema]]) -> list[str]:
+def remove_damaged_parts(store: Store, folders: Iterable[tuple[Path, pa.Schema]]) -> list[str]:
     """Remove damaged parts, so that their rows are recomputed; returns one message per removed part."""
-    told = []
+    messages = []
     for folder, schema in folders:
-        for name in parquet_parts.damaged(folder, schema):
+        for name in parquet_parts.find_damaged(folder, schema):
             (folder / name).unlink(missing_ok=True)
-            told.append(f"{_below(store, folder / name)} was damaged and is removed: its rows are recomputed.")
-    return told
+            messages.append(
+                f"{_relative_path(store, folder / name)} was damaged and is removed: its rows are recomputed."
+            )
+    return messages
 
 
-def take_out_counts(store: Store) -> list[str]:
+def remove_damaged_counts(store: Store) -> list[str]:
     """Remove damaged counts and ground truth masks, which the next comparison or evaluation restores.
 
     Returns one message per removed file. Damaged tag parts are kept, because tags cannot be recomputed.
     """
     for evaluation in store.path.glob("evaluate/*"):  # images with cells count as evaluated, so remove the cells first
-        if parquet_parts.damaged(pair_counts.boundary_folder(evaluation), pair_counts.BOUNDARY):
-            for name in parquet_parts.names(evaluation):
+        if parquet_parts.find_damaged(pair_counts.boundary_folder(evaluation), pair_counts.BOUNDARY_SCHEMA):
+            for name in parquet_parts.list_parts(evaluation):
                 (evaluation / name).unlink(missing_ok=True)
-    folders = [(folder, schema) for folder, schema, _ in (*pair_counts.folders(store), *ground_truth.folders(store))]
-    told = take_out(store, folders)
+    folders = [
+        (folder, schema) for folder, schema, _ in (*pair_counts.part_folders(store), *ground_truth.part_folders(store))
+    ]
+    messages = remove_damaged_parts(store, folders)
     for one in _damaged_truths(store):
         (store.path / one.file).unlink(missing_ok=True)
-        told.append(f"{one.file} was damaged and is removed: the next evaluation reads it again.")
-    return told
+        messages.append(f"{one.file} was damaged and is removed: the next evaluation reads it again.")
+    return messages
 
 
-def thumbnail_is_sound(path: Path) -> bool:
+def is_thumbnail_intact(path: Path) -> bool:
     """Whether the file is a complete JPEG: it decodes and has both end markers, since JPEG has no checksum."""
     try:
         data = path.read_bytes()
@@ -116,17 +121,17 @@ def thumbnail_is_sound(path: Path) -> bool:
 
 
 def _damaged_masks(store: Store, run: Run, stats: pa.Table) -> set[str]:
-    stats = parquet_parts.newest(stats, ["image_id"]).to_pandas()
+    stats = parquet_parts.keep_newest(stats, ["image_id"]).to_pandas()
     pixels = stats[[pixels_column(name) for name in run.classes]].to_numpy()
     sizes = stats[["grid_height", "grid_width"]].to_numpy()
     return {
         image_id
         for image_id, row, size in zip(stats["image_id"], pixels, sizes, strict=True)
-        if not _mask_is_sound(store, run, image_id, row, tuple(size))
+        if not _is_mask_intact(store, run, image_id, row, tuple(size))
     }
 
 
-def _mask_is_sound(store: Store, run: Run, image_id: str, pixels: NDArray[np.int32], size_hw: tuple[int, ...]) -> bool:
+def _is_mask_intact(store: Store, run: Run, image_id: str, pixels: NDArray[np.int32], size_hw: tuple[int, ...]) -> bool:
     try:
         mask = store.mask(run.run, image_id)
         return mask.shape == size_hw and bool((count_pixels(mask, len(run.classes)) == pixels).all())
@@ -134,28 +139,30 @@ def _mask_is_sound(store: Store, run: Run, image_id: str, pixels: NDArray[np.int
         return False
 
 
-def _damaged_truths(store: Store) -> Iterator[Damage]:
-    for about in ground_truth.all_truths(store):
-        rows = parquet_parts.read_sound(ground_truth.files_folder(store, about), ground_truth.FILES)
+def _damaged_truths(store: Store) -> Iterator[DamagedFile]:
+    for truth_record in ground_truth.list_truths(store):
+        rows = parquet_parts.read_intact(
+            ground_truth.files_folder(store, truth_record), ground_truth.TRUTH_FILES_SCHEMA
+        )
         for mask_id in sorted(set(rows["truth"].to_pylist())):
             try:
-                ground_truth.mask(store, about, mask_id)
+                ground_truth.read_mask(store, truth_record, mask_id)
             except StoreError as error:
-                file = _below(store, ground_truth.mask_path(store, about, mask_id))
-                yield Damage(file=file, kind=MASK, sentence=str(error))
+                file = _relative_path(store, ground_truth.mask_path(store, truth_record, mask_id))
+                yield DamagedFile(file=file, kind=MASK, sentence=str(error))
 
 
-def _alive(store: Store) -> set[str] | None:
+def _live_image_ids(store: Store) -> set[str] | None:
     """Ids of images that have a file; None if a damaged part makes them unknown."""
     ids: set[str] = set()
     for dataset in store.datasets():
         folder = store.files_folder(dataset)
-        if parquet_parts.damaged(folder, FILES_SCHEMA):
+        if parquet_parts.find_damaged(folder, FILES_SCHEMA):
             return None
-        files = newest_files(parquet_parts.read(folder, FILES_SCHEMA, ["path", "scan", "image_id", "reason"]))
+        files = keep_newest_files(parquet_parts.read(folder, FILES_SCHEMA, ["path", "scan", "image_id", "reason"]))
         ids.update(files.filter(pc.is_null(files["reason"]))["image_id"].to_pylist())
     return ids
 
 
-def _below(store: Store, path: Path) -> str:
+def _relative_path(store: Store, path: Path) -> str:
     return path.relative_to(store.path).as_posix()

@@ -10,22 +10,22 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from seglib.classes import BACKGROUND, VOID, animal_of_label, are_class_names
+from seglib.classes import BACKGROUND, VOID, animal_of_label, are_valid_class_names
 from seglib.data import image, scan
 from seglib.errors import BadImage, DatasetError, UsageError
 from seglib.masks import png
 from seglib.masks.png import Mask
 
-FORMATS: tuple[str, ...] = ("voc", "trimap")
+MASK_FORMATS: tuple[str, ...] = ("voc", "trimap")
 
 PET = "pet"
 TRIMAP_CLASSES: tuple[str, ...] = (BACKGROUND, "cat", "dog", PET)
 """Classes of a converted trimap; `pet` is used if the species is unknown."""
 
-_SAMPLED = 16  # masks inspected to guess the format
+_SAMPLED_MASKS = 16  # masks inspected to guess the format
 
 
-def masks_in(folder: Path) -> pd.DataFrame:
+def scan_masks(folder: Path) -> pd.DataFrame:
     """List the PNG files below the folder: path, bytes, mtime_ns, sorted by path. Raises `DatasetError` if none."""
     records = scan.scan(folder)
     found = records[records["path"].str.lower().str.endswith(".png")]
@@ -34,13 +34,13 @@ def masks_in(folder: Path) -> pd.DataFrame:
     return found[["path", "bytes", "mtime_ns"]].reset_index(drop=True)
 
 
-def matched(photos: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
+def match_masks(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
     """Map each image path to its mask path; images without a mask are left out.
 
     Matches by relative path first: `cats/a.jpg` to `cats/a.png`, or to `cats/a.jpg.png` as `seglib export masks` writes
     it; otherwise by stem. Raises `DatasetError` if a match is ambiguous.
     """
-    photos = list(photos)
+    images = list(images)
     by_path: dict[str, str] = {}
     by_stem: dict[str, list[str]] = {}
     for mask in masks:
@@ -48,11 +48,11 @@ def matched(photos: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
         by_path[bare] = mask
         by_stem.setdefault(PurePosixPath(bare).name, []).append(mask)
     found: dict[str, str] = {}
-    for photo in photos:
+    for photo in images:
         if (direct := by_path.get(photo) or by_path.get(_without_suffix(photo))) is not None:
             found[photo] = direct
     taken = set(found.values())
-    for photo in photos:
+    for photo in images:
         if photo in found:
             continue
         name = PurePosixPath(photo)
@@ -64,11 +64,11 @@ def matched(photos: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
             )
         if fitting:
             found[photo] = fitting[0]
-    _check_once(found)
+    _check_unique(found)
     return found
 
 
-def _check_once(found: Mapping[str, str]) -> None:
+def _check_unique(found: Mapping[str, str]) -> None:
     owners: dict[str, str] = {}
     for photo, mask in found.items():
         if mask in owners:
@@ -83,18 +83,18 @@ def _without_suffix(path: str) -> str:
     return PurePosixPath(path).with_suffix("").as_posix()
 
 
-def guessed_format(folder: Path, masks: Sequence[str]) -> str:
+def guess_format(folder: Path, masks: Sequence[str]) -> str:
     """Return `trimap` if a sample of the masks contains only the values 1, 2 and 3, else `voc`."""
     values: set[int] = set()
-    for name in masks[:: max(1, len(masks) // _SAMPLED)]:
-        values.update(np.unique(read(folder, name)).tolist())
+    for name in masks[:: max(1, len(masks) // _SAMPLED_MASKS)]:
+        values.update(np.unique(read_mask(folder, name)).tolist())
     return "trimap" if values <= {1, 2, 3} else "voc"
 
 
-def read(folder: Path, name: str) -> Mask:
+def read_mask(folder: Path, name: str) -> Mask:
     """Read a mask as uint8 (H, W) with the file's raw values. Raises `DatasetError`."""
     try:
-        return png.read_index_png(image.read_bytes(folder / name))
+        return png.decode_index_png(image.read_bytes(folder / name))
     except (BadImage, ValueError) as error:
         reason = error.detail.rstrip(".") if isinstance(error, BadImage) else str(error)
         raise DatasetError(
@@ -103,7 +103,7 @@ def read(folder: Path, name: str) -> Mask:
         ) from None
 
 
-def index_mask(mask: Mask, name: str, classes: int, *, void: bool = True) -> Mask:
+def check_index_mask(mask: Mask, name: str, classes: int, *, void: bool = True) -> Mask:
     """Return the mask unchanged. Raises `DatasetError` for values that are neither a class nor an allowed void."""
     beyond = np.unique(mask[mask >= classes]) if mask.size else np.zeros(0, np.uint8)
     if void:
@@ -116,7 +116,7 @@ def index_mask(mask: Mask, name: str, classes: int, *, void: bool = True) -> Mas
     return mask
 
 
-def trimap_mask(trimap: Mask, name: str, label: str | None) -> Mask:
+def convert_trimap(trimap: Mask, name: str, label: str | None) -> Mask:
     """Convert a trimap to indices of `TRIMAP_CLASSES`, taking the species from the image's folder or file name."""
     if not set(np.unique(trimap).tolist()) <= {1, 2, 3}:
         raise DatasetError(
@@ -124,11 +124,11 @@ def trimap_mask(trimap: Mask, name: str, label: str | None) -> Mask:
             "pet, 2 for background and 3 for its border. For masks of class indices take --format voc."
         )
     table = np.zeros(256, np.uint8)
-    table[[1, 3]] = TRIMAP_CLASSES.index(species(name, label)), VOID
+    table[[1, 3]] = TRIMAP_CLASSES.index(pet_species(name, label)), VOID
     return table[trimap]
 
 
-def species(name: str, label: str | None) -> str:
+def pet_species(name: str, label: str | None) -> str:
     """Return cat, dog or pet: from the folder label, else from the file name's first letter.
 
     Oxford-IIIT Pet capitalises cat breeds and writes dog breeds in lower case.
@@ -139,13 +139,13 @@ def species(name: str, label: str | None) -> str:
     return "cat" if initial.isupper() else "dog" if initial.islower() else PET
 
 
-def class_names(file: Path) -> tuple[str, ...]:
+def read_class_names(file: Path) -> tuple[str, ...]:
     """Read class names from a text file, one per line in index order; `__background__` becomes `background`."""
     try:
         names = tuple(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError):
         raise UsageError(f"The classes {file.name!r} cannot be read: expected a text file, one class a line.") from None
-    if not are_class_names(names):
+    if not are_valid_class_names(names):
         raise UsageError(
             f"{file.name!r} names {len(names)} classes: expected 1 to {VOID} different ones, one a line, "
             "of printable characters."

@@ -21,7 +21,7 @@ Mask = NDArray[np.uint8]
 TOLERANCE = 0.0075
 """Maximum distance of matching boundary pixels, as a share of the image diagonal (at least one pixel)."""
 
-DEEP = 4
+DEEP_VOID_TOLERANCES = 4
 """Void more than this many tolerances from any labelled pixel is an unlabelled area, not a border between objects."""
 
 
@@ -29,17 +29,17 @@ def tolerance_px(size_hw: tuple[int, ...]) -> float:
     return max(1.0, TOLERANCE * math.hypot(*size_hw))
 
 
-def matches(truth: Mask, prediction: Mask) -> dict[int, tuple[int, int, int, int]]:
+def count_matches(truth: Mask, prediction: Mask) -> dict[int, tuple[int, int, int, int]]:
     """Count boundary pixels per class: (matched predicted, all predicted, matched truth, all truth).
 
     A pixel is on the boundary of its class if one of its 4 neighbours within the image has another class. Void in the
     ground truth is first filled with the class of the nearest labelled pixel, which puts the boundary in the middle of
-    the border that VOC and trimaps leave between objects. Void deeper than `DEEP` tolerances is ignored in both masks.
-    Classes without a boundary in either mask are left out.
+    the border that VOC and trimaps leave between objects. Void deeper than `DEEP_VOID_TOLERANCES` tolerances is ignored
+    in both masks. Classes without a boundary in either mask are left out.
     """
     limit = tolerance_px(truth.shape)
-    whole, deep = _filled(truth, DEEP * limit)
-    edge_truth, edge_prediction = (edges(mask) & ~deep for mask in (whole, prediction))
+    whole, deep = _fill_void(truth, DEEP_VOID_TOLERANCES * limit)
+    edge_truth, edge_prediction = (find_edges(mask) & ~deep for mask in (whole, prediction))
     found = {}
     for value in np.union1d(whole[edge_truth], prediction[edge_prediction]):
         if value == VOID:
@@ -47,15 +47,15 @@ def matches(truth: Mask, prediction: Mask) -> dict[int, tuple[int, int, int, int
         points_truth = np.argwhere(edge_truth & (whole == value))
         points_prediction = np.argwhere(edge_prediction & (prediction == value))
         found[int(value)] = (
-            _near(points_prediction, points_truth, limit),
+            _count_near(points_prediction, points_truth, limit),
             len(points_prediction),
-            _near(points_truth, points_prediction, limit),
+            _count_near(points_truth, points_prediction, limit),
             len(points_truth),
         )
     return found
 
 
-def edges(mask: Mask) -> NDArray[np.bool_]:
+def find_edges(mask: Mask) -> NDArray[np.bool_]:
     """Mark pixels that have a 4-neighbour of another class."""
     found = np.zeros(mask.shape, bool)
     across, down = mask[:, 1:] != mask[:, :-1], mask[1:] != mask[:-1]
@@ -66,35 +66,35 @@ def edges(mask: Mask) -> NDArray[np.bool_]:
     return found
 
 
-def filled(truth: Mask) -> Mask:
+def fill_void(truth: Mask) -> Mask:
     """Fill void with the class of the nearest labelled pixel; a mask without labelled pixels is unchanged."""
-    return _filled(truth, math.inf)[0]
+    return _fill_void(truth, math.inf)[0]
 
 
-def _filled(truth: Mask, limit: float) -> tuple[Mask, NDArray[np.bool_]]:
+def _fill_void(truth: Mask, limit: float) -> tuple[Mask, NDArray[np.bool_]]:
     """Return the mask with void filled, and where void is further than `limit` from a labelled pixel."""
     void = truth == VOID
     deep = np.zeros(truth.shape, bool)
     if not void.any() or void.all():
         return truth, void
-    rim = np.argwhere(edges(void.astype(np.uint8)) & ~void)  # the nearest labelled pixel is always one of these
+    rim = np.argwhere(find_edges(void.astype(np.uint8)) & ~void)  # the nearest labelled pixel is always one of these
     holes = np.argwhere(void)
-    distance, at = _tree(rim).query(holes)
+    distance, at = _build_tree(rim).query(holes)
     whole = truth.copy()
     whole[void] = truth[tuple(rim[at].T)]
     deep[void] = distance > limit
     return whole, deep
 
 
-def _near(points: NDArray[np.intp], others: NDArray[np.intp], limit: float) -> int:
+def _count_near(points: NDArray[np.intp], others: NDArray[np.intp], limit: float) -> int:
     """Count the points that have one of `others` within `limit`."""
     if not len(points) or not len(others):
         return 0
-    distance, _ = _tree(others).query(points, distance_upper_bound=np.nextafter(limit, np.inf))
+    distance, _ = _build_tree(others).query(points, distance_upper_bound=np.nextafter(limit, np.inf))
     return int(np.isfinite(distance).sum())
 
 
-def _tree(points: NDArray[np.intp]) -> "cKDTree":
+def _build_tree(points: NDArray[np.intp]) -> "cKDTree":
     from scipy.spatial import cKDTree
 
     return cKDTree(points)

@@ -1,7 +1,7 @@
 """Compare two masks pixel by pixel and render the result as a transparent palette PNG.
 
 Takes two index masks of any size with their class names; returns uint8 values of six categories on the finer of the two
-grids (see `png.on_one_grid`). Neither mask is treated as the ground truth.
+grids (see `png.resize_to_finest`). Neither mask is treated as the ground truth.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seglib.classes import BACKGROUND, VOID
-from seglib.masks.png import Mask, on_one_grid, png
+from seglib.masks.png import Mask, encode_png, resize_to_finest
 
 BOTH_BACKGROUND, SAME, ONLY_A, ONLY_B, OTHER, UNCOMPARED = range(6)
 
@@ -41,9 +41,9 @@ tritan colour blindness.
 """
 
 
-def difference(a: Mask, b: Mask, classes_a: Sequence[str], classes_b: Sequence[str]) -> Mask:
+def difference_map(a: Mask, b: Mask, classes_a: Sequence[str], classes_b: Sequence[str]) -> Mask:
     """Return uint8 (H, W) indices into `CATEGORIES`, on the finer of the two grids."""
-    a, b = on_one_grid([a, b])
+    a, b = resize_to_finest([a, b])
     found: Mask = category_table(classes_a, classes_b)[a, b]
     return found
 
@@ -54,31 +54,31 @@ def category_table(classes_a: Sequence[str], classes_b: Sequence[str]) -> NDArra
     Classes are matched by name. A pixel is not comparable if it is void or of a class that only one side has.
     """
     common = list(dict.fromkeys(name for name in classes_a if name in classes_b))
-    first, second = _places(classes_a, common)[:, None], _places(classes_b, common)[None, :]
-    ground = common.index(BACKGROUND) if BACKGROUND in common else VOID
+    first, second = _common_indices(classes_a, common)[:, None], _common_indices(classes_b, common)[None, :]
+    background = common.index(BACKGROUND) if BACKGROUND in common else VOID
     table = np.where(first == second, SAME, OTHER).astype(np.uint8)
-    table[(second == ground) & (first != ground)] = ONLY_A
-    table[(first == ground) & (second != ground)] = ONLY_B
-    table[(first == ground) & (second == ground)] = BOTH_BACKGROUND
+    table[(second == background) & (first != background)] = ONLY_A
+    table[(first == background) & (second != background)] = ONLY_B
+    table[(first == background) & (second == background)] = BOTH_BACKGROUND
     table[(first == VOID) | (second == VOID)] = UNCOMPARED
     return table
 
 
-def pixels(found: Mask) -> dict[str, int]:
+def count_categories(category_map: Mask) -> dict[str, int]:
     """Count the pixels of each category, by category key."""
-    counts = np.bincount(found.ravel(), minlength=len(CATEGORIES))
+    counts = np.bincount(category_map.ravel(), minlength=len(CATEGORIES))
     return {category.key: int(number) for category, number in zip(CATEGORIES, counts, strict=True)}
 
 
-def difference_png(found: Mask) -> bytes:
+def encode_difference_png(category_map: Mask) -> bytes:
     """Encode the map as a palette PNG (value = category), transparent where both masks are background."""
-    picture = Image.fromarray(found)  # mode L
+    picture = Image.fromarray(category_map)  # mode L
     picture.putpalette(b"".join(bytes.fromhex(category.colour[1:]) for category in CATEGORIES).ljust(3 * 256, b"\0"))
     picture.info["transparency"] = bytes(category.opacity for category in CATEGORIES)
-    return png(picture)
+    return encode_png(picture)
 
 
-def _places(classes: Sequence[str], common: Sequence[str]) -> NDArray[np.uint8]:
+def _common_indices(classes: Sequence[str], common: Sequence[str]) -> NDArray[np.uint8]:
     """Return uint8 (256,): mask value -> index among the common classes, or `VOID` if it is not one of them."""
     places = np.full(256, VOID, np.uint8)
     places[: len(classes)] = [common.index(name) if name in common else VOID for name in classes]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from seglib.classes import BACKGROUND, PRESENT_SHARE, VOID
-from seglib.masks.png import Mask, stretched
+from seglib.masks.png import Mask, resize_mask
 
 Colours = NDArray[np.uint8]
 
@@ -29,11 +29,11 @@ def colour_mask(mask: Mask, colours: Colours) -> Image.Image:
     return Image.fromarray(table[mask])
 
 
-def overlay(photo: Image.Image, mask: Mask, colours: Colours, alpha: float = ALPHA) -> Image.Image:
+def draw_overlay(image: Image.Image, mask: Mask, colours: Colours, alpha: float = ALPHA) -> Image.Image:
     """Paint the mask over the image with opacity `alpha` (0..1); background and void are left unpainted."""
-    mask = stretched(mask, photo.size)
+    mask = resize_mask(mask, image.size)
     opacity = np.where((mask == 0) | (mask == VOID), 0, round(255 * alpha)).astype(np.uint8)
-    return Image.composite(colour_mask(mask, colours), photo, Image.fromarray(opacity))
+    return Image.composite(colour_mask(mask, colours), image, Image.fromarray(opacity))
 
 
 def side_by_side(*images: Image.Image) -> Image.Image:
@@ -46,7 +46,7 @@ def side_by_side(*images: Image.Image) -> Image.Image:
     return sheet
 
 
-def sheet(
+def draw_contact_sheet(
     tiles: Sequence[tuple[Image.Image, str]],
     legend: Sequence[tuple[str, tuple[int, int, int]]] = (),
     per_row: int = _PER_ROW,
@@ -56,7 +56,7 @@ def sheet(
     rows = -(-len(tiles) // columns)
     cell_w, cell_h = _TILE + _GAP, _TILE + 24 + _GAP
     width = columns * cell_w + _GAP
-    places = _legend_places([name for name, _ in legend], width)
+    places = _legend_positions([name for name, _ in legend], width)
     height = rows * cell_h + _GAP + (places[-1][1] + 28 if places else 0)
     page = Image.new("RGB", (width, height), _PAPER)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
@@ -65,7 +65,7 @@ def sheet(
         fitted = image.copy()
         fitted.thumbnail((_TILE, _TILE), Image.Resampling.BILINEAR)
         page.paste(fitted, (left + (_TILE - fitted.width) // 2, top + (_TILE - fitted.height) // 2))
-        draw.text((left + _TILE / 2, top + _TILE + 4), _fitted_text(caption, font), _INK, font, anchor="ma")
+        draw.text((left + _TILE / 2, top + _TILE + 4), _fit_text(caption, font), _INK, font, anchor="ma")
     for (name, colour), (x, y) in zip(legend, places, strict=True):
         top = rows * cell_h + _GAP + y
         draw.rectangle((x, top, x + 16, top + 16), colour, outline=_INK)
@@ -73,7 +73,7 @@ def sheet(
     return page
 
 
-def legend_of(
+def legend_entries(
     masks: Sequence[Mask], classes: Sequence[str], colours: Colours
 ) -> list[tuple[str, tuple[int, int, int]]]:
     """Return (class, colour) for each class in any of the masks except background, in index order."""
@@ -87,7 +87,7 @@ def alt_text(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {share:.0%}".replace("%", " %") for share, name in there) or "nothing but background"
 
 
-def _legend_places(names: Sequence[str], width: int) -> list[tuple[int, int]]:
+def _legend_positions(names: Sequence[str], width: int) -> list[tuple[int, int]]:
     """Return (x, y) of each legend entry, wrapped at the page width."""
     places: list[tuple[int, int]] = []
     x, y, font = _GAP, 0, ImageFont.load_default(14)
@@ -100,7 +100,7 @@ def _legend_places(names: Sequence[str], width: int) -> list[tuple[int, int]]:
     return places
 
 
-def _fitted_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _fit_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     while font.getlength(text) > _TILE and len(text) > 2:
         text = "…" + text[2:]
     return text

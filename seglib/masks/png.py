@@ -15,30 +15,30 @@ Mask = NDArray[np.uint8]
 _VOC_256 = palette("voc", [""] * 256).tobytes()
 
 
-_MOST_PIXELS = 89_478_485  # Pillow warns above this; the same limit as `data.image.MAX_PIXELS`
+_MAX_PIXELS = 89_478_485  # Pillow warns above this; the same limit as `data.image.MAX_PIXELS`
 
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
-def index_png(mask: Mask) -> bytes:
+def encode_index_png(mask: Mask) -> bytes:
     """Encode a mask as an 8-bit palette PNG (value = class index) with VOC colours, so that any viewer can show it."""
     image = Image.fromarray(mask)  # mode L
     image.putpalette(_VOC_256)  # converts to mode P; the values are unchanged
-    return png(image)
+    return encode_png(image)
 
 
-def png(image: Image.Image) -> bytes:
+def encode_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 
-def read_index_png(data: bytes) -> Mask:
+def decode_index_png(data: bytes) -> Mask:
     """Decode a grey or palette PNG of class indices to uint8 (H, W). Raises `ValueError`."""
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))  # from the PNG header
-    if width * height > _MOST_PIXELS:
-        raise ValueError(f"{width} x {height} is more than {_MOST_PIXELS:,} pixels")
+    if width * height > _MAX_PIXELS:
+        raise ValueError(f"{width} x {height} is more than {_MAX_PIXELS:,} pixels")
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.mode in ("P", "L"):
@@ -48,12 +48,12 @@ def read_index_png(data: bytes) -> Mask:
     raise ValueError(f"expected a palette or grey PNG of class indices, not mode {image.mode}")
 
 
-def read_own_png(data: bytes) -> Mask:
-    """Decode a PNG that `index_png` wrote. Raises `ValueError` if it is corrupt.
+def decode_verified_png(data: bytes) -> Mask:
+    """Decode a PNG that `encode_index_png` wrote. Raises `ValueError` if it is corrupt.
 
     Verifies the checksum of each chunk, which decoding alone does not do.
     """
-    mask = read_index_png(data)
+    mask = decode_index_png(data)
     if data[-len(_PNG_END) :] != _PNG_END:
         raise ValueError("expected the end of a PNG")
     try:
@@ -64,11 +64,11 @@ def read_own_png(data: bytes) -> Mask:
     return mask
 
 
-def stretched(mask: Mask, size_wh: tuple[int, int]) -> Mask:
+def resize_mask(mask: Mask, size_wh: tuple[int, int]) -> Mask:
     return np.asarray(Image.fromarray(mask).resize(size_wh, Image.Resampling.NEAREST))
 
 
-def on_one_grid(masks: Sequence[Mask]) -> list[Mask]:
+def resize_to_finest(masks: Sequence[Mask]) -> list[Mask]:
     """Resize all masks to the largest one's size (most pixels, then widest) by nearest neighbour."""
     height, width = max((mask.shape for mask in masks), key=lambda shape: (shape[0] * shape[1], shape[1]))
-    return [m if m.shape == (height, width) else stretched(m, (width, height)) for m in masks]
+    return [m if m.shape == (height, width) else resize_mask(m, (width, height)) for m in masks]

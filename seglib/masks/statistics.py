@@ -1,7 +1,7 @@
 """Compute the statistics stored for each mask: pixels and blobs per class, dominant class, animal.
 
-Takes a mask uint8 (H, W) with values 0..C-1 and the class names; `row` returns one flat record per image. Only counts
-are stored; `query` derives the shares. All column names are defined here.
+Takes a mask uint8 (H, W) with values 0..C-1 and the class names; `stats_row` returns one flat record per image. Only
+counts are stored; `query` derives the shares. All column names are defined here.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE
 
-MEASURES: tuple[str, ...] = ("confidence", "entropy", "low_margin")
+CONFIDENCE_COLUMNS: tuple[str, ...] = ("confidence", "entropy", "low_margin")
 """float32 columns computed from the model's probabilities; null for masks imported without probabilities."""
 
 LOW_MARGIN = 0.2
@@ -32,7 +32,7 @@ def share_column(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Measures:
+class ConfidenceStats:
     """Confidence of a model on one image; all values 0..1."""
 
     confidence: float
@@ -72,7 +72,7 @@ def dominant_class(pixels: NDArray[np.int32], classes: Sequence[str]) -> str:
     return classes[int(foreground.argmax())] if foreground.any() else BACKGROUND
 
 
-def animal(pixels: NDArray[np.int32], classes: Sequence[str]) -> str | None:
+def dominant_animal(pixels: NDArray[np.int32], classes: Sequence[str]) -> str | None:
     """Return cat or dog, whichever has more pixels; `none` if neither has any; None if the model has neither class."""
     known = [name for name in ANIMALS if name in classes]
     if not known:
@@ -81,7 +81,7 @@ def animal(pixels: NDArray[np.int32], classes: Sequence[str]) -> str | None:
     return winner if pixels[classes.index(winner)] > 0 else "none"
 
 
-def row(mask: NDArray[np.uint8], classes: Sequence[str], measures: Measures | None) -> dict[str, object]:
+def stats_row(mask: NDArray[np.uint8], classes: Sequence[str], measures: ConfidenceStats | None) -> dict[str, object]:
     """Return an image's statistics as a store row; `measures` is None if there are no probabilities."""
     pixels = count_pixels(mask, len(classes))
     blobs = count_blobs(mask, pixels)
@@ -90,7 +90,7 @@ def row(mask: NDArray[np.uint8], classes: Sequence[str], measures: Measures | No
         "grid_height": mask.shape[0],
         **{pixels_column(name): int(count) for name, count in zip(classes, pixels, strict=True)},
         **{blobs_column(name): int(count) for name, count in zip(classes, blobs, strict=True)},
-        **{name: getattr(measures, name) if measures else None for name in MEASURES},
+        **{name: getattr(measures, name) if measures else None for name in CONFIDENCE_COLUMNS},
         "dominant": dominant_class(pixels, classes),
-        "animal": animal(pixels, classes),
+        "animal": dominant_animal(pixels, classes),
     }

@@ -1,6 +1,6 @@
 """Bootstrap 95 % confidence intervals over images for measures.
 
-`figures` turns `Measure`s of the same images into `Figure`s: over all pixels and as a mean over images.
+`estimate` turns `Measure`s of the same images into `Estimate`s: over all pixels and as a mean over images.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ Key = TypeVar("Key", bound=Hashable)
 
 RESAMPLES = 1000
 
-_MOST_UNITS = 10_000  # maximum number of images resampled individually
+_MAX_UNITS = 10_000  # maximum number of images resampled individually
 _GROUPS = 2_000  # groups resampled instead if there are more images than that
 _REPLICATES_AT_ONCE = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class Estimate:
     """A measure over all pixels and as a mean over images, each with a 95 % interval over images."""
 
     value: float | None
@@ -37,7 +37,7 @@ class Figure:
     """Number of images where it is defined."""
 
 
-def figures(measures: Mapping[Key, Measure], *, seed: int = 0, resamples: int = RESAMPLES) -> dict[Key, Figure]:
+def estimate(measures: Mapping[Key, Measure], *, seed: int = 0, resamples: int = RESAMPLES) -> dict[Key, Estimate]:
     """Add 95 % intervals to measures by the percentile bootstrap over images (Efron & Tibshirani 1993, ch. 13).
 
     The bootstrap is paired: all measures use the same resamples, and both masks of an image are drawn together. More
@@ -45,9 +45,9 @@ def figures(measures: Mapping[Key, Measure], *, seed: int = 0, resamples: int = 
     than two images has no interval.
     """
     found = {name: (measure.overall(), *measure.mean()) for name, measure in measures.items()}
-    spread = _spread(measures, seed, resamples) if resamples else {}
+    spread = _bootstrap_intervals(measures, seed, resamples) if resamples else {}
     return {
-        name: Figure(
+        name: Estimate(
             value=value,
             interval=spread[name][0] if n > 1 and spread else None,
             mean=mean,
@@ -58,7 +58,7 @@ def figures(measures: Mapping[Key, Measure], *, seed: int = 0, resamples: int = 
     }
 
 
-def difference(
+def estimate_difference(
     one: Measure, other: Measure, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[float | None, Interval | None]:
     """Return `other` minus `one` over all pixels of the same images, with its paired 95 % interval."""
@@ -71,7 +71,7 @@ def difference(
     return values[1] - values[0], _interval(drawn[2] - drawn[0])
 
 
-def _spread(
+def _bootstrap_intervals(
     measures: Mapping[Key, Measure], seed: int, resamples: int
 ) -> dict[Key, tuple[Interval | None, Interval | None]]:
     drawn = [
@@ -85,7 +85,7 @@ def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Itera
     columns: list[Column] = []
     place: dict[int, int] = {}
 
-    def placed(column: Column) -> int:
+    def column_index(column: Column) -> int:
         if id(column) not in place:
             place[id(column)] = len(columns)
             columns.append(column)
@@ -93,10 +93,15 @@ def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Itera
 
     plans = []
     for measure in measures:
-        each = measure.each()
+        each = measure.per_image()
         there = ~np.isnan(each)
         plans.append(
-            (measure, [placed(c) for c in measure.columns], placed(np.where(there, each, 0)), placed(there * 1.0))
+            (
+                measure,
+                [column_index(c) for c in measure.columns],
+                column_index(np.where(there, each, 0)),
+                column_index(there * 1.0),
+            )
         )
     grouped = _grouper(len(columns[0]) if columns else 0, seed)
     sums = np.stack([grouped(column) for column in columns], 1) if columns else np.zeros((0, 0))
@@ -104,17 +109,17 @@ def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Itera
         totals = (weights @ sums).T  # (columns, r)
         chunk = []
         for measure, own, values, there_at in plans:
-            chunk += [measure.value(*totals[own]), ratio(totals[values], totals[there_at])]
+            chunk += [measure.formula(*totals[own]), ratio(totals[values], totals[there_at])]
         yield chunk
 
 
 def _grouper(images: int, seed: int) -> Callable[[Column], Column]:
     """Return a function from a column (images,) to the units to resample.
 
-    Units are single images or, above `_MOST_UNITS` images, sums over random groups of equal size, the same for every
+    Units are single images or, above `_MAX_UNITS` images, sums over random groups of equal size, the same for every
     column.
     """
-    if images <= _MOST_UNITS:
+    if images <= _MAX_UNITS:
         return lambda column: column
     order = np.random.default_rng([seed, 1]).permutation(images)
     starts = np.linspace(0, images, _GROUPS, endpoint=False).astype(np.int64)
@@ -138,20 +143,23 @@ def _interval(drawn: Column) -> Interval | None:
     return float(low), float(high)
 
 
-def flat(figures: Mapping[str, Figure], *, ends: bool = False) -> dict[str, float | int | list[float] | None]:
+def flatten_estimates(
+    estimates: Mapping[str, Estimate], *, split_intervals: bool = False
+) -> dict[str, float | int | list[float] | None]:
     """Flatten figures into one dictionary for JSON or tables.
 
     Keys: `<name>` (over all pixels), `<name>_mean` (over images), `<name>_n`, and the intervals `<name>_interval` and
-    `<name>_mean_interval` as [low, high]. With `ends`, intervals become `<name>_low`, `<name>_high` and so on.
+    `<name>_mean_interval` as [low, high]. With `split_intervals`, intervals become `<name>_low`, `<name>_high` and so
+    on.
     """
     found: dict[str, float | int | list[float] | None] = {}
-    for name, figure in figures.items():
+    for name, figure in estimates.items():
         for key, value, interval in (
             (name, figure.value, figure.interval),
             (f"{name}_mean", figure.mean, figure.mean_interval),
         ):
             found[key] = value
-            if ends:
+            if split_intervals:
                 found[f"{key}_low"], found[f"{key}_high"] = interval or (None, None)
             else:
                 found[f"{key}_interval"] = list(interval) if interval else None

@@ -1,7 +1,7 @@
 """Count joint class pixels of mask pairs, the basis of every agreement and accuracy measure.
 
-`Counts` holds the joint counts of N mask pairs; `Counts.sides` reduces them to pixels per image and common class.
-`measures.py` computes ratios from them, `bootstrap.py` their confidence intervals.
+`JointCounts` holds the joint counts of N mask pairs; `JointCounts.class_overlap` reduces them to pixels per image and
+common class. `measures.py` computes ratios from them, `bootstrap.py` their confidence intervals.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ _VALUES = 256  # possible values of a pixel
 # --- counting ----------------------------------------------------------------------------------------------------
 
 
-def joint(a: Mask, b: Mask) -> tuple[Mask, Mask, NDArray[np.int64]]:
+def joint_histogram(a: Mask, b: Mask) -> tuple[Mask, Mask, NDArray[np.int64]]:
     """Return (value in a, value in b, pixels) for each pair of values that occurs, sorted by value.
 
     Raises `ValueError` if the shapes differ. Neighbouring pixels mostly hold the same pair, so run lengths are counted,
@@ -40,9 +40,9 @@ def joint(a: Mask, b: Mask) -> tuple[Mask, Mask, NDArray[np.int64]]:
     return (found // _VALUES).astype(np.uint8), (found % _VALUES).astype(np.uint8), counts[found].astype(np.int64)
 
 
-def confusion(a: Mask, b: Mask, classes_a: int, classes_b: int) -> NDArray[np.int64]:
+def confusion_matrix(a: Mask, b: Mask, classes_a: int, classes_b: int) -> NDArray[np.int64]:
     """Return the confusion matrix, int64 (classes_a, classes_b), with rows for a and columns for b; void is ignored."""
-    values_a, values_b, pixels = joint(a, b)
+    values_a, values_b, pixels = joint_histogram(a, b)
     known = (values_a != VOID) & (values_b != VOID)
     matrix = np.zeros((classes_a, classes_b), np.int64)
     try:
@@ -53,7 +53,7 @@ def confusion(a: Mask, b: Mask, classes_a: int, classes_b: int) -> NDArray[np.in
 
 
 @dataclass(frozen=True, eq=False)
-class Counts:
+class JointCounts:
     """Sparse joint counts of N mask pairs.
 
     Cell k: `pixels[k]` pixels of image `image[k]` have class `a[k]` in the first mask and `b[k]` in the second. Cells
@@ -73,8 +73,8 @@ class Counts:
     @classmethod
     def of_masks(
         cls, pairs: Iterable[tuple[Mask, Mask]], classes_a: Sequence[str], classes_b: Sequence[str]
-    ) -> "Counts":
-        cells = [joint(a, b) for a, b in pairs]
+    ) -> "JointCounts":
+        cells = [joint_histogram(a, b) for a, b in pairs]
         columns = [np.concatenate([one[i] for one in cells]) if cells else np.zeros(0, np.int64) for i in range(3)]
         image = np.repeat(np.arange(len(cells)), [len(one[2]) for one in cells])
         a, b, pixels = columns
@@ -82,7 +82,7 @@ class Counts:
             len(cells), image, a.astype(np.uint8), b.astype(np.uint8), pixels, tuple(classes_a), tuple(classes_b)
         )
 
-    def taken(self, at: NDArray[np.integer]) -> "Counts":
+    def take(self, at: NDArray[np.integer]) -> "JointCounts":
         """Select images by index, in the given order; repetitions are allowed."""
         order = np.argsort(self.image, kind="stable")
         starts = np.searchsorted(self.image[order], np.arange(self.images + 1))
@@ -90,14 +90,16 @@ class Counts:
         ends = np.cumsum(lengths)
         cells = order[np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts[:-1][at] - ends + lengths, lengths)]
         image = np.repeat(np.arange(len(at)), lengths)
-        return Counts(len(at), image, self.a[cells], self.b[cells], self.pixels[cells], self.classes_a, self.classes_b)
+        return JointCounts(
+            len(at), image, self.a[cells], self.b[cells], self.pixels[cells], self.classes_a, self.classes_b
+        )
 
-    def renamed(self, classes_a: Sequence[str]) -> "Counts":
+    def rename_classes(self, classes_a: Sequence[str]) -> "JointCounts":
         """Rename the classes of `a`; repeated names merge classes."""
         kept = tuple(dict.fromkeys(classes_a))
         place = np.full(_VALUES, VOID, np.uint8)
         place[: len(classes_a)] = [kept.index(name) for name in classes_a]
-        return Counts(self.images, self.image, place[self.a], self.b, self.pixels, kept, self.classes_b)
+        return JointCounts(self.images, self.image, place[self.a], self.b, self.pixels, kept, self.classes_b)
 
     def matrix(self) -> NDArray[np.int64]:
         """Return the confusion matrix over all images, int64 (classes_a, classes_b); void is excluded."""
@@ -112,33 +114,33 @@ class Counts:
         hit = (self.a == self.classes_a.index(name_a)) & (self.b == self.classes_b.index(name_b))
         return np.bincount(self.image[hit], self.pixels[hit], self.images).astype(np.int64)
 
-    def area(self) -> Column:
+    def pixels_per_image(self) -> Column:
         """Return the pixels of each image, void included, float64 (N,)."""
-        return _summed(self.image, self.pixels, self.images)
+        return _sum_at(self.image, self.pixels, self.images)
 
     @property
-    def common(self) -> tuple[str, ...]:
+    def common_classes(self) -> tuple[str, ...]:
         """Classes that both sides have, in the order of `classes_a`."""
         return tuple(dict.fromkeys(name for name in self.classes_a if name in self.classes_b))
 
-    def sides(self, *, both_known: bool) -> "Sides":
+    def class_overlap(self, *, both_known: bool) -> "ClassOverlap":
         """Return the pixels per image and common class.
 
         Excludes void and classes that only `a` has; with `both_known` also classes that only `b` has.
         """
-        common = self.common
-        in_a, in_b = (_places(names, common) for names in (self.classes_a, self.classes_b))
+        common = self.common_classes
+        in_a, in_b = (_common_indices(names, common) for names in (self.classes_a, self.classes_b))
         row, column = in_a[self.a], in_b[self.b]
         used = (row >= 0) & (self.b != VOID) & ((column >= 0) | (not both_known))
         shape = self.images, len(common)
 
         def summed(cells: NDArray[np.bool_], classes: NDArray[np.int64]) -> NDArray[np.float64]:
             at = self.image[cells] * len(common) + classes[cells]
-            return _summed(at, self.pixels[cells], shape[0] * shape[1]).reshape(shape)
+            return _sum_at(at, self.pixels[cells], shape[0] * shape[1]).reshape(shape)
 
-        return Sides(
+        return ClassOverlap(
             classes=common,
-            total=_summed(self.image[used], self.pixels[used], self.images),
+            total=_sum_at(self.image[used], self.pixels[used], self.images),
             a=summed(used, row),
             b=summed(used & (column >= 0), column),
             both=summed(used & (row == column), row),
@@ -146,7 +148,7 @@ class Counts:
 
 
 @dataclass(frozen=True, eq=False)
-class Sides:
+class ClassOverlap:
     """Pixels per image and common class: float64 (N, C) arrays of whole numbers."""
 
     classes: tuple[str, ...]
@@ -157,12 +159,12 @@ class Sides:
     both: NDArray[np.float64]
 
 
-def _summed(at: NDArray[np.integer], pixels: NDArray[np.int64], size: int) -> Column:
+def _sum_at(at: NDArray[np.integer], pixels: NDArray[np.int64], size: int) -> Column:
     """Sum the pixels per index in `at`, float64 (size,)."""
     return np.asarray(np.bincount(at, pixels, size), np.float64)
 
 
-def _places(names: Sequence[str], common: Sequence[str]) -> NDArray[np.int64]:
+def _common_indices(names: Sequence[str], common: Sequence[str]) -> NDArray[np.int64]:
     """Return int64 (256,): mask value -> index among the common classes, -1 for void and all others."""
     places = np.full(_VALUES, -1, np.int64)
     places[: len(names)] = [common.index(name) if name in common else -1 for name in names]

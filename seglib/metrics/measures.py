@@ -10,28 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglib.classes import BACKGROUND
-from seglib.metrics.confusion import Column, Counts, Mask, Sides, _places, _summed
+from seglib.metrics.confusion import ClassOverlap, Column, JointCounts, Mask, _common_indices, _sum_at
 
 
 @dataclass(frozen=True, eq=False)
 class Measure:
     """A measure computed from sums: `value(*columns)` of single images, of totals or of bootstrap resamples."""
 
-    value: Callable[..., Column]
+    formula: Callable[..., Column]
     columns: tuple[Column, ...]
     """Each (N,)."""
 
     def overall(self) -> float | None:
         """Value over all pixels, from the sums over all images."""
-        return _known(float(self.value(*(column.sum(keepdims=True) for column in self.columns))[0]))
+        return _none_if_nan(float(self.formula(*(column.sum(keepdims=True) for column in self.columns))[0]))
 
-    def each(self) -> Column:
+    def per_image(self) -> Column:
         """Value per image, (N,), NaN where undefined."""
-        return self.value(*self.columns)
+        return self.formula(*self.columns)
 
     def mean(self) -> tuple[float | None, int]:
         """Mean over the images where it is defined, and their number."""
-        values = self.each()
+        values = self.per_image()
         values = values[~np.isnan(values)]
         return (float(values.mean()) if len(values) else None), len(values)
 
@@ -50,7 +50,7 @@ def mean_of_ratios(*columns: Column) -> Column:
     return ratio(np.where(there, ratios, 0).sum(0), np.asarray(there.sum(0), np.float64))
 
 
-def agreement(counts: Counts) -> dict[str, Measure]:
+def agreement_measures(counts: JointCounts) -> dict[str, Measure]:
     """Measure the agreement of two masks, neither of which is the ground truth.
 
     Except for the area difference, only pixels count that have a common class in both masks:
@@ -59,30 +59,30 @@ def agreement(counts: Counts) -> dict[str, Measure]:
     `iou:<class>`: in both / in at least one; None if in neither, 0 if in one.
     `area_difference:<class>`: share in b minus share in a, -1..1, of all pixels of the image; 0 if in neither.
     """
-    sides = counts.sides(both_known=True)
-    names = sides.classes
-    same = sides.both.sum(1)
+    overlap = counts.class_overlap(both_known=True)
+    names = overlap.classes
+    same = overlap.both.sum(1)
     ground = names.index(BACKGROUND) if BACKGROUND in names else None
-    both_ground = sides.both[:, ground] if ground is not None else np.zeros(counts.images)
+    both_ground = overlap.both[:, ground] if ground is not None else np.zeros(counts.images)
     found = {
-        "pixel_agreement": Measure(ratio, (same, sides.total)),
-        "foreground_agreement": Measure(ratio, (same - both_ground, sides.total - both_ground)),
+        "pixel_agreement": Measure(ratio, (same, overlap.total)),
+        "foreground_agreement": Measure(ratio, (same - both_ground, overlap.total - both_ground)),
     }
-    found |= _ious(sides)
+    found |= _ious(overlap)
     areas_a, areas_b = (_areas(counts, values, classes, names) for values, classes in _both_sides(counts))
-    every = counts.area()
+    every = counts.pixels_per_image()
     differences = areas_b - areas_a
     return found | {f"area_difference:{n}": Measure(ratio, (differences[:, i], every)) for i, n in enumerate(names)}
 
 
-def class_shares(counts: Counts, name: str) -> tuple[Column, Column]:
+def class_shares(counts: JointCounts, name: str) -> tuple[Column, Column]:
     """Return the class's share of each image in the first and the second mask, (N,) each; NaN without pixels."""
-    every = counts.area()
+    every = counts.pixels_per_image()
     a, b = (_areas(counts, values, classes, [name])[:, 0] for values, classes in _both_sides(counts))
     return ratio(a, every), ratio(b, every)
 
 
-def accuracy(counts: Counts) -> dict[str, Measure]:
+def accuracy_measures(counts: JointCounts) -> dict[str, Measure]:
     """Measure a prediction (`b`) against the ground truth (`a`).
 
     Excludes void and ground-truth classes that the model does not have; predicted classes that the ground truth does
@@ -93,24 +93,28 @@ def accuracy(counts: Counts) -> dict[str, Measure]:
     `miou`, `mdice`: mean over the classes where the value is defined (as in torchmetrics, or a nanmean).
     `miou_truth`: mean over the classes in the ground truth: of that image per image, of all images over all pixels.
     """
-    sides = counts.sides(both_known=False)
-    ious = _ious(sides)
+    overlap = counts.class_overlap(both_known=False)
+    ious = _ious(overlap)
     dices = {
-        f"dice:{name}": Measure(ratio, (2 * sides.both[:, i], sides.a[:, i] + sides.b[:, i]))
-        for i, name in enumerate(sides.classes)
+        f"dice:{name}": Measure(ratio, (2 * overlap.both[:, i], overlap.a[:, i] + overlap.b[:, i]))
+        for i, name in enumerate(overlap.classes)
     }
     return {
-        "pixel_accuracy": Measure(ratio, (sides.both.sum(1), sides.total)),
+        "pixel_accuracy": Measure(ratio, (overlap.both.sum(1), overlap.total)),
         "miou": _mean_measure(ious.values(), counts.images),
-        "miou_truth": _mean_in_truth(sides, counts.images),
+        "miou_truth": _mean_in_truth(overlap, counts.images),
         "mdice": _mean_measure(dices.values(), counts.images),
         **ious,
         **dices,
     }
 
 
-def boundary_f(matches: Mapping[str, tuple[Column, Column, Column, Column]], images: int) -> dict[str, Measure]:
-    """Return `boundary_f:<class>` and their mean `boundary_f` from the counts of `boundary.matches`, (N,) each."""
+def boundary_f_measures(
+    matches: Mapping[str, tuple[Column, Column, Column, Column]], images: int
+) -> dict[str, Measure]:
+    """Return `boundary_f:<class>` and their mean `boundary_f_measures` from the counts of `boundary.count_matches`,
+    (N,) each.
+    """
     found = {f"boundary_f:{name}": Measure(_f_score, columns) for name, columns in matches.items()}
     flat = tuple(column for columns in matches.values() for column in columns)
     return {"boundary_f": Measure(_mean_f, flat or (np.zeros(images),))} | found
@@ -130,9 +134,9 @@ def _mean_f(*columns: Column) -> Column:
     return ratio(np.where(there, values, 0).sum(0), there.sum(0).astype(np.float64))
 
 
-def _ious(sides: Sides) -> dict[str, Measure]:
-    union = sides.a + sides.b - sides.both
-    return {f"iou:{n}": Measure(ratio, (sides.both[:, i], union[:, i])) for i, n in enumerate(sides.classes)}
+def _ious(overlap: ClassOverlap) -> dict[str, Measure]:
+    union = overlap.a + overlap.b - overlap.both
+    return {f"iou:{n}": Measure(ratio, (overlap.both[:, i], union[:, i])) for i, n in enumerate(overlap.classes)}
 
 
 def _mean_measure(measures: Iterable[Measure], images: int) -> Measure:
@@ -140,8 +144,8 @@ def _mean_measure(measures: Iterable[Measure], images: int) -> Measure:
     return Measure(mean_of_ratios, columns or (np.zeros(images), np.zeros(images)))
 
 
-def _mean_in_truth(sides: Sides, images: int) -> Measure:
-    columns = [(sides.both[:, i], sides.a[:, i], sides.b[:, i]) for i in range(len(sides.classes))]
+def _mean_in_truth(overlap: ClassOverlap, images: int) -> Measure:
+    columns = [(overlap.both[:, i], overlap.a[:, i], overlap.b[:, i]) for i in range(len(overlap.classes))]
     return Measure(_ious_in_truth, tuple(column for three in columns for column in three) or (np.zeros(images),) * 3)
 
 
@@ -152,17 +156,17 @@ def _ious_in_truth(*columns: Column) -> Column:
     return mean_of_ratios(*(column for pair in parts for column in pair))
 
 
-def _both_sides(counts: Counts) -> tuple[tuple[Mask, tuple[str, ...]], tuple[Mask, tuple[str, ...]]]:
+def _both_sides(counts: JointCounts) -> tuple[tuple[Mask, tuple[str, ...]], tuple[Mask, tuple[str, ...]]]:
     return (counts.a, counts.classes_a), (counts.b, counts.classes_b)
 
 
-def _areas(counts: Counts, values: Mask, classes: Sequence[str], names: Sequence[str]) -> NDArray[np.float64]:
+def _areas(counts: JointCounts, values: Mask, classes: Sequence[str], names: Sequence[str]) -> NDArray[np.float64]:
     """Return (N, C): pixels per image of each of the named classes on one side."""
-    place = _places(classes, names)[values]
+    place = _common_indices(classes, names)[values]
     known = place >= 0
     at = counts.image[known] * len(names) + place[known]
-    return _summed(at, counts.pixels[known], counts.images * len(names)).reshape(counts.images, len(names))
+    return _sum_at(at, counts.pixels[known], counts.images * len(names)).reshape(counts.images, len(names))
 
 
-def _known(value: float) -> float | None:
+def _none_if_nan(value: float) -> float | None:
     return None if np.isnan(value) else value

@@ -11,7 +11,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.fcn import FCN, FCNHead
 
 from seglib.errors import UnknownName
-from seglib.models.layers import Segmenter, _mobilenet_v2_at_stride_16, conv_norm_relu, separable
+from seglib.models.layers import Segmenter, _mobilenet_v2_at_stride_16, conv_norm_relu, separable_conv
 
 
 def fcn_mobilenet_v2(classes: int, *, head: str = "conv") -> nn.Module:
@@ -29,8 +29,8 @@ def fcn_mobilenet_v2(classes: int, *, head: str = "conv") -> nn.Module:
         return Segmenter(backbone, ContextHead(fine=32, deep=320, semantic=1280, classes=classes))
     if head != "conv":
         raise UnknownName("head", head, ("conv", "context"))
-    net: nn.Module = FCN(IntermediateLayerGetter(blocks[:18], {"17": "out"}), FCNHead(320, classes))
-    return net
+    model: nn.Module = FCN(IntermediateLayerGetter(blocks[:18], {"17": "out"}), FCNHead(320, classes))
+    return model
 
 
 class Pyramid(nn.Module):
@@ -50,7 +50,7 @@ class Pyramid(nn.Module):
         self.whole = nn.Sequential(nn.Conv2d(semantic, width, 1), nn.ReLU())
         self.project = conv_norm_relu(5 * width, width)
 
-    def seen(self, deep: Tensor, semantic: Tensor) -> Tensor:
+    def gather_context(self, deep: Tensor, semantic: Tensor) -> Tensor:
         """(B, deep, h, w) and (B, semantic, h, w) -> (B, width, h, w)."""
         here = self.here(deep)
         whole = self.whole(semantic.mean((2, 3), keepdim=True)).expand(-1, -1, here.shape[2], here.shape[3])
@@ -67,12 +67,12 @@ class FinePyramid(Pyramid):
     def __init__(self, *, fine: int, deep: int, semantic: int, width: int = 256, refined: int = 192) -> None:
         super().__init__(deep, semantic, width)
         self.skip = conv_norm_relu(fine, 48)
-        self.refine = nn.Sequential(separable(width + 48, refined), separable(refined, refined))
+        self.refine = nn.Sequential(separable_conv(width + 48, refined), separable_conv(refined, refined))
 
     def features(self, maps: dict[str, Tensor]) -> Tensor:
         """Feature maps `fine`, `deep` and (optionally) `semantic` -> (B, refined, 2h, 2w)."""
         fine = self.skip(maps["fine"])  # (B, 48, 2h, 2w)
-        x = self.seen(maps["deep"], maps.get("semantic", maps["deep"]))
+        x = self.gather_context(maps["deep"], maps.get("semantic", maps["deep"]))
         x = nn.functional.interpolate(x, size=fine.shape[2:], mode="bilinear", align_corners=False)
         out: Tensor = self.refine(torch.cat([x, fine], 1))
         return out

@@ -37,7 +37,7 @@ class Segmenter(nn.Module):
         return {"out": nn.functional.interpolate(self.logits(x), size=size, mode="bilinear", align_corners=False)}
 
 
-class MendedDepthwise(nn.Conv2d):
+class CpuDepthwiseConv2d(nn.Conv2d):
     """Depthwise 3x3 convolution whose backward pass is correct and fast on a CPU; same outputs and weight names.
 
     In bf16, oneDNN returns uninitialised memory as the weight gradient of a dilated depthwise convolution at some sizes
@@ -60,19 +60,19 @@ class MendedDepthwise(nn.Conv2d):
         return x.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
-def mend_depthwise(net: nn.Module) -> None:
-    """Replace strided or dilated depthwise 3x3 convolutions by `MendedDepthwise`, in place, for training on a CPU."""
-    for name, module in list(net.named_modules()):
-        if isinstance(module, nn.Conv2d) and _is_to_mend(module):
+def replace_depthwise_convs(model: nn.Module) -> None:
+    """Replace strided or dilated 3x3 depthwise convolutions with `CpuDepthwiseConv2d` in place, for CPU training."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.Conv2d) and _is_replaceable(module):
             parent, _, child = name.rpartition(".")
             channels, stride, dilation = module.in_channels, module.stride[0], module.dilation[0]
             bias = module.bias is not None
-            conv = MendedDepthwise(channels, channels, 3, stride, dilation, dilation, channels, bias=bias)
+            conv = CpuDepthwiseConv2d(channels, channels, 3, stride, dilation, dilation, channels, bias=bias)
             conv.weight, conv.bias = module.weight, module.bias
-            setattr(net.get_submodule(parent), child, conv)
+            setattr(model.get_submodule(parent), child, conv)
 
 
-def _is_to_mend(conv: nn.Conv2d) -> bool:
+def _is_replaceable(conv: nn.Conv2d) -> bool:
     depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
     strided, dilated = conv.stride == (2, 2), conv.dilation != (1, 1)
     fits = conv.kernel_size == (3, 3) and conv.padding == conv.dilation and (strided or conv.stride == (1, 1))
@@ -87,13 +87,13 @@ def conv_norm_relu(
     return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU())
 
 
-def separable(channels: int, out: int) -> nn.Sequential:
+def separable_conv(channels: int, out: int) -> nn.Sequential:
     """Depthwise separable convolution: depthwise 3x3, then pointwise 1x1."""
     return nn.Sequential(conv_norm_relu(channels, channels, 3, groups=channels), conv_norm_relu(channels, out))
 
 
-def from_torchvision(name: str, classes: int) -> nn.Module:
+def build_torchvision_model(name: str, classes: int) -> nn.Module:
     """Build a torchvision.models.segmentation model by its registered name, without pretrained weights."""
-    net = get_model(name, weights=None, weights_backbone=None, num_classes=classes)
-    assert isinstance(net, nn.Module)
-    return net
+    model = get_model(name, weights=None, weights_backbone=None, num_classes=classes)
+    assert isinstance(model, nn.Module)
+    return model

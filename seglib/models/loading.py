@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from seglib.errors import WeightsError
 from seglib.models import weights_file
-from seglib.models.registry import DEFAULT_MODEL, HUB_REPOSITORY, MODELS, ModelSpec, find, hub_folder
+from seglib.models.registry import DEFAULT_MODEL, HUB_REPOSITORY, MODELS, ModelSpec, find_model_spec, hub_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,9 +68,9 @@ def load_model(model: ModelSpec | str | os.PathLike[str] = DEFAULT_MODEL) -> "nn
     if isinstance(model, ModelSpec):
         spec = model
     elif isinstance(model, str) and (model in MODELS or not Path(model).suffix):
-        spec = find(model)
+        spec = find_model_spec(model)
     else:
-        spec = find(weights=Path(model))
+        spec = find_model_spec(weights=Path(model))
     ensure_weights(spec)
     return load(spec)
 
@@ -78,36 +78,36 @@ def load_model(model: ModelSpec | str | os.PathLike[str] = DEFAULT_MODEL) -> "nn
 def load(spec: ModelSpec) -> "nn.Module":
     """Load the model with its weights, on the CPU, in float32 and eval mode.
 
-    Callers must resize images by `ModelSpec.sees`. Raises `WeightsError` with a one-sentence message.
+    Callers must resize images by `ModelSpec.input_resize`. Raises `WeightsError` with a one-sentence message.
     """
     import torch
 
     weights_sha256(spec)
     if spec.source == "hub":
-        return _from_hub(spec)
-    state = {k: v for k, v in weights_file.read_state(spec.path).items() if not k.startswith("aux_classifier.")}
+        return _load_from_hub(spec)
+    state = {k: v for k, v in weights_file.read_state_dict(spec.path).items() if not k.startswith("aux_classifier.")}
     try:
         with torch.device("meta"):  # skip random initialisation, which the checkpoint overwrites anyway
-            net = spec.build(len(spec.classes))
-        _check_kinds(state, net.state_dict())
-        net.load_state_dict(state, assign=True)  # checks names and shapes
+            model = spec.build(len(spec.classes))
+        _check_dtypes(state, model.state_dict())
+        model.load_state_dict(state, assign=True)  # checks names and shapes
     except (RuntimeError, TypeError) as error:  # an option unknown to the architecture raises TypeError
         raise WeightsError(
             f"{spec.path.name} does not fit {spec.name} with {len(spec.classes)} classes "
             f"({weights_file.first_line(error, 1).split(',')[0]}): "
             "name the model it was made for with --model."
         ) from None
-    _check_finite(net.state_dict(), spec.path.name)
-    return net.float().eval()
+    _check_finite(model.state_dict(), spec.path.name)
+    return model.float().eval()
 
 
-def _from_hub(spec: ModelSpec) -> "nn.Module":
+def _load_from_hub(spec: ModelSpec) -> "nn.Module":
     """Load the model by torch.hub, which downloads and runs torchvision's code at a pinned tag."""
     import torch
 
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            net: Any = torch.hub.load(  # type: ignore[no-untyped-call]
+            model: Any = torch.hub.load(  # type: ignore[no-untyped-call]
                 HUB_REPOSITORY, spec.name, weights="COCO_WITH_VOC_LABELS_V1", trust_repo=True
             )
     except (OSError, RuntimeError) as error:
@@ -115,14 +115,14 @@ def _from_hub(spec: ModelSpec) -> "nn.Module":
             f"torch.hub could not load {spec.name} from {HUB_REPOSITORY} ({weights_file.first_line(error)}): "
             "leave out --source hub to use the installed torchvision."
         ) from None
-    if not callable(getattr(net, "eval", None)):
-        raise WeightsError(f"torch.hub gave a {type(net).__name__} for {spec.name}, expected a net.")
-    net.aux_classifier = None  # used only in training
-    net.eval()
-    return cast("nn.Module", net)
+    if not callable(getattr(model, "eval", None)):
+        raise WeightsError(f"torch.hub gave a {type(model).__name__} for {spec.name}, expected a net.")
+    model.aux_classifier = None  # used only in training
+    model.eval()
+    return cast("nn.Module", model)
 
 
-def _check_kinds(state: "dict[str, Tensor]", expected: "dict[str, Tensor]") -> None:
+def _check_dtypes(state: "dict[str, Tensor]", expected: "dict[str, Tensor]") -> None:
     """Raise `RuntimeError` if integers and floats are mixed up, which `load_state_dict` does not check."""
     for key in state.keys() & expected.keys():
         if state[key].is_floating_point() != expected[key].is_floating_point():

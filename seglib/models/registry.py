@@ -14,15 +14,15 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seglib.classes import VOC_CLASSES, are_class_names
-from seglib.data.resize import Resize, check_net_side, net_wh, sight
+from seglib.classes import VOC_CLASSES, are_valid_class_names
+from seglib.data.resize import Resize, check_net_side, input_resize, input_size_wh
 from seglib.errors import UnknownName, UsageError, WeightsError
 from seglib.models import weights_file
 
 if TYPE_CHECKING:
     from torch import nn
 
-EMBEDDED = Path(__file__).parents[1] / "checkpoints"
+CHECKPOINT_FOLDER = Path(__file__).parents[1] / "checkpoints"
 DEFAULT_MODEL = "fcn_mobilenet_v2"
 HUB_REPOSITORY = "pytorch/vision:v0.22.0"
 """torch.hub repository and tag that `--source hub` loads."""
@@ -34,19 +34,19 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def _own(name: str, module: str, **chosen: str) -> "Callable[..., nn.Module]":
+def _lazy_builder(name: str, module: str, **defaults: str) -> "Callable[..., nn.Module]":
     def build(classes: int, **options: str) -> "nn.Module":
         builder: Callable[..., nn.Module] = getattr(importlib.import_module(f"seglib.models.{module}"), name)
-        return builder(classes, **chosen | options)
+        return builder(classes, **defaults | options)
 
     return build
 
 
-def _torchvision(name: str) -> "Callable[[int], nn.Module]":
+def _torchvision_builder(name: str) -> "Callable[[int], nn.Module]":
     def build(classes: int) -> "nn.Module":
         from seglib.models import layers
 
-        return layers.from_torchvision(name, classes)
+        return layers.build_torchvision_model(name, classes)
 
     return build
 
@@ -80,34 +80,34 @@ class ModelSpec:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
-    def sees(self, resize: Resize) -> Resize:
+    def input_resize(self, resize: Resize) -> Resize:
         """Resize rule for the model's input, given the rule for the mask grid; logits are resampled to the grid."""
-        return sight(resize, self.net_side)
+        return input_resize(resize, self.net_side)
 
     def gflops_at(self, width: int, height: int) -> float | None:
         """GFLOPs for one input image of this size, scaled by its area (exact for fully convolutional models)."""
         if self.gflops is None:
             return None
-        return self.gflops * width * height / math.prod(net_wh(GFLOPS_SIDE, GFLOPS_SIDE, self.net_side))
+        return self.gflops * width * height / math.prod(input_size_wh(GFLOPS_SIDE, GFLOPS_SIDE, self.net_side))
 
     @property
     def path(self) -> Path:
         """Path of the weights file, whether or not it has been downloaded."""
         if self.source == "embedded":
-            return EMBEDDED / self.weights
+            return CHECKPOINT_FOLDER / self.weights
         if self.source == "file":
             return Path(self.weights)
         return hub_folder() / self.weights
 
 
-_coco = partial(ModelSpec, source="torchvision")  # COCO_WITH_VOC_LABELS_V1, in torch's cache folder
+_torchvision_spec = partial(ModelSpec, source="torchvision")  # COCO_WITH_VOC_LABELS_V1, in torch's cache folder
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
         ModelSpec(
             name="fcn_mobilenet_v2",
-            build=_own("fcn_mobilenet_v2", "fcn", head="context"),
+            build=_lazy_builder("fcn_mobilenet_v2", "fcn", head="context"),
             weights="fcn_mobilenet_v2_voc.safetensors",
             sha256="64fb42d2c91a0913803f9160c453d1949ad910fe2e50476453eefa396c68c7fe",
             parameters=3_078_021,
@@ -119,7 +119,7 @@ MODELS: dict[str, ModelSpec] = {
         ),
         ModelSpec(
             name="unet_mobilenet_v2",
-            build=_own("unet_mobilenet_v2", "unet"),
+            build=_lazy_builder("unet_mobilenet_v2", "unet"),
             weights="unet_mobilenet_v2_voc.safetensors",
             sha256="44686acf6b2dd5d31edcefae1893feee30d6244b7b9945b7c5d3908c7f571171",
             parameters=3_272_634,
@@ -129,49 +129,49 @@ MODELS: dict[str, ModelSpec] = {
             net_side=320,
             fp32_blocks=("backbone.0", "backbone.1", "backbone.2"),
         ),
-        _coco(
+        _torchvision_spec(
             name="fcn_resnet50",
-            build=_torchvision("fcn_resnet50"),
+            build=_torchvision_builder("fcn_resnet50"),
             weights="fcn_resnet50_coco-1167a1af.pth",
             sha256="1167a1affa42e1e62858f8d3fac12d109e0108327ffc91c5855a324b11683c36",
             parameters=32_957_013,
             gflops=142.726,
         ),
-        _coco(
+        _torchvision_spec(
             name="fcn_resnet101",
-            build=_torchvision("fcn_resnet101"),
+            build=_torchvision_builder("fcn_resnet101"),
             weights="fcn_resnet101_coco-7ecb50ca.pth",
             sha256="7ecb50ca17844860a70d5ed0c748d997cf8adb62932abaa0233430c68594d749",
             parameters=51_949_141,
             gflops=222.747,
         ),
-        _coco(
+        _torchvision_spec(
             name="deeplabv3_resnet50",
-            build=_torchvision("deeplabv3_resnet50"),
+            build=_torchvision_builder("deeplabv3_resnet50"),
             weights="deeplabv3_resnet50_coco-cd0a2569.pth",
             sha256="cd0a2569",
             parameters=39_638_869,
             gflops=168.731,
         ),
-        _coco(
+        _torchvision_spec(
             name="deeplabv3_resnet101",
-            build=_torchvision("deeplabv3_resnet101"),
+            build=_torchvision_builder("deeplabv3_resnet101"),
             weights="deeplabv3_resnet101_coco-586e9e4e.pth",
             sha256="586e9e4e",
             parameters=58_630_997,
             gflops=248.752,
         ),
-        _coco(
+        _torchvision_spec(
             name="deeplabv3_mobilenet_v3_large",
-            build=_torchvision("deeplabv3_mobilenet_v3_large"),
+            build=_torchvision_builder("deeplabv3_mobilenet_v3_large"),
             weights="deeplabv3_mobilenet_v3_large-fc3c493d.pth",
             sha256="fc3c493d",
             parameters=11_025_477,
             gflops=10.436,
         ),
-        _coco(
+        _torchvision_spec(
             name="lraspp_mobilenet_v3_large",
-            build=_torchvision("lraspp_mobilenet_v3_large"),
+            build=_torchvision_builder("lraspp_mobilenet_v3_large"),
             weights="lraspp_mobilenet_v3_large-d234d4ea.pth",
             sha256="d234d4ea",
             parameters=3_221_538,
@@ -181,38 +181,38 @@ MODELS: dict[str, ModelSpec] = {
 }
 
 
-TRAINED: dict[str, "Callable[..., nn.Module]"] = {
-    "fcn_mobilenet_v2": _own("fcn_mobilenet_v2", "fcn"),  # checkpoints that name no head use torchvision's
-    "unet_mobilenet_v2": _own("unet_mobilenet_v2", "unet"),
-    "unet_resnet34": _own("unet_resnet34", "unet"),
-    "segnet": _own("segnet", "segnet"),
+TRAINABLE: dict[str, "Callable[..., nn.Module]"] = {
+    "fcn_mobilenet_v2": _lazy_builder("fcn_mobilenet_v2", "fcn"),  # checkpoints that name no head use torchvision's
+    "unet_mobilenet_v2": _lazy_builder("unet_mobilenet_v2", "unet"),
+    "unet_resnet34": _lazy_builder("unet_resnet34", "unet"),
+    "segnet": _lazy_builder("segnet", "segnet"),
 }
 """Builders for `seglib train`: architectures missing from `MODELS`, or built differently there."""
 
 
-def trainable() -> tuple[str, ...]:
-    return tuple(sorted({*TRAINED, *MODELS}))
+def trainable_names() -> tuple[str, ...]:
+    return tuple(sorted({*TRAINABLE, *MODELS}))
 
 
 @lru_cache(maxsize=64)  # partials compare by identity: reading a file twice must give equal specs, so it loads once
-def builder(name: str, options: tuple[tuple[str, str], ...] = ()) -> "Callable[..., nn.Module]":
+def get_model_builder(name: str, options: tuple[tuple[str, str], ...] = ()) -> "Callable[..., nn.Module]":
     """Builder (number of classes -> model without weights) of the architecture that `seglib train` uses by this name.
 
     Raises `UnknownName`.
     """
-    if name not in trainable():
-        raise UnknownName("model", name, trainable())
-    build: Callable[..., nn.Module] = TRAINED[name] if name in TRAINED else MODELS[name].build
+    if name not in trainable_names():
+        raise UnknownName("model", name, trainable_names())
+    build: Callable[..., nn.Module] = TRAINABLE[name] if name in TRAINABLE else MODELS[name].build
     return partial(build, **dict(options)) if options else build
 
 
-def find(name: str | None = None, weights: Path | None = None, *, source: str = "torchvision") -> ModelSpec:
+def find_model_spec(name: str | None = None, weights: Path | None = None, *, source: str = "torchvision") -> ModelSpec:
     """Return the spec for `--model` and `--weights`; either may be omitted if the other one determines it.
 
     Raises `UnknownName`, `UsageError` or `WeightsError`.
     """
     if weights is not None:
-        return _spec_of_file(name, weights)
+        return _spec_from_file(name, weights)
     if name is not None and name not in MODELS:
         raise UnknownName("model", name, MODELS)
     spec = MODELS[name or DEFAULT_MODEL]
@@ -228,35 +228,35 @@ def hub_folder() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def _spec_of_file(name: str | None, weights: Path) -> ModelSpec:
+def _spec_from_file(name: str | None, weights: Path) -> ModelSpec:
     """Spec from a checkpoint: a .safetensors file names its model and classes; a .pth file has no metadata."""
-    if name is not None and name not in trainable():
-        raise UnknownName("model", name, trainable())
+    if name is not None and name not in trainable_names():
+        raise UnknownName("model", name, trainable_names())
     if not weights.is_file():
         raise WeightsError(f"There is no weights file {str(weights)!r}.")
-    about = _metadata(weights)
-    architecture = about.get("architecture") or name
+    metadata = _metadata(weights)
+    architecture = metadata.get("architecture") or name
     if architecture is None:
         raise UsageError(f"{weights.name} does not say which model it is for: add --model NAME.")
     if name is not None and architecture != name:
         raise WeightsError(f"{weights.name} was made for {architecture}, not for {name}: leave out --model.")
-    if architecture not in trainable():
-        raise UnknownName("model", architecture, trainable())
-    spec = MODELS[architecture] if architecture in MODELS else _untrained(architecture)
+    if architecture not in trainable_names():
+        raise UnknownName("model", architecture, trainable_names())
+    spec = MODELS[architecture] if architecture in MODELS else _spec_without_weights(architecture)
     try:
         return replace(
             spec,
-            build=builder(architecture, _options(about)),
+            build=get_model_builder(architecture, _parse_options(metadata)),
             weights=str(weights),
             sha256="",
             source="file",
-            parameters=int(about.get("parameters", 0)) or weights_file.parameters_in(weights) or spec.parameters,
-            gflops=None if architecture in TRAINED else spec.gflops,
-            classes=_class_names(json.loads(about["classes"])) if "classes" in about else spec.classes,
-            resize=Resize(about["resize"]) if "resize" in about else spec.resize,
-            net_side=_net_side(about),
-            mean=_rgb(json.loads(about["mean"])) if "mean" in about else spec.mean,
-            std=_rgb(json.loads(about["std"]), positive=True) if "std" in about else spec.std,
+            parameters=int(metadata.get("parameters", 0)) or weights_file.count_parameters(weights) or spec.parameters,
+            gflops=None if architecture in TRAINABLE else spec.gflops,
+            classes=_parse_class_names(json.loads(metadata["classes"])) if "classes" in metadata else spec.classes,
+            resize=Resize(metadata["resize"]) if "resize" in metadata else spec.resize,
+            net_side=_net_side(metadata),
+            mean=_parse_rgb(json.loads(metadata["mean"])) if "mean" in metadata else spec.mean,
+            std=_parse_rgb(json.loads(metadata["std"]), positive=True) if "std" in metadata else spec.std,
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UsageError):
         raise _unreadable_metadata(weights) from None
@@ -266,15 +266,15 @@ def _unreadable_metadata(weights: Path) -> WeightsError:
     return WeightsError(f"{weights.name} has metadata that cannot be read: was it made by seglib train?")
 
 
-def _class_names(value: object) -> tuple[str, ...]:
+def _parse_class_names(value: object) -> tuple[str, ...]:
     """Validate a JSON list of class names. Raises `ValueError`."""
     names = tuple(value) if isinstance(value, list) else ()
-    if not are_class_names(names):
+    if not are_valid_class_names(names):
         raise ValueError
     return names
 
 
-def _rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]:
+def _parse_rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]:
     """Validate a JSON list of three finite numbers. Raises `ValueError`."""
     red, green, blue = map(float, value if isinstance(value, list) else [])
     if not all(math.isfinite(one) and (one > 0 or not positive) for one in (red, green, blue)):
@@ -282,39 +282,41 @@ def _rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]
     return red, green, blue
 
 
-def _net_side(about: dict[str, str]) -> int:
+def _net_side(metadata: dict[str, str]) -> int:
     """`net_side` from the metadata, 0 by default. Raises `ValueError` or `UsageError`."""
-    side = int(about.get("net_side", 0))
+    side = int(metadata.get("net_side", 0))
     check_net_side(side)
     return side
 
 
-def classes_of_file(weights: Path) -> tuple[str, ...]:
+def read_checkpoint_classes(weights: Path) -> tuple[str, ...]:
     """Class names from a checkpoint's metadata; empty if it has none. Raises `WeightsError`."""
-    about = _metadata(weights)
+    metadata = _metadata(weights)
     try:
-        return _class_names(json.loads(about["classes"])) if "classes" in about else ()
+        return _parse_class_names(json.loads(metadata["classes"])) if "classes" in metadata else ()
     except (ValueError, RecursionError):
         raise _unreadable_metadata(weights) from None
 
 
-def options_of_file(weights: Path) -> tuple[tuple[str, str], ...]:
+def read_checkpoint_options(weights: Path) -> tuple[tuple[str, str], ...]:
     """Architecture options from a checkpoint's metadata, as sorted (name, value) pairs. Raises `WeightsError`."""
-    about = _metadata(weights)
+    metadata = _metadata(weights)
     try:
-        return _options(about)
+        return _parse_options(metadata)
     except (ValueError, AttributeError, RecursionError):
         raise _unreadable_metadata(weights) from None
 
 
 def _metadata(weights: Path) -> dict[str, str]:
-    return weights_file.metadata(weights) if weights.suffix == ".safetensors" else {}
+    return weights_file.read_metadata(weights) if weights.suffix == ".safetensors" else {}
 
 
-def _options(about: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((str(name), str(value)) for name, value in json.loads(about.get("options", "{}")).items()))
+def _parse_options(metadata: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((str(name), str(value)) for name, value in json.loads(metadata.get("options", "{}")).items()))
 
 
-def _untrained(architecture: str) -> ModelSpec:
+def _spec_without_weights(architecture: str) -> ModelSpec:
     """Default spec of an architecture without published weights, before a checkpoint's metadata is applied."""
-    return ModelSpec(name=architecture, build=builder(architecture), weights="", parameters=0, resize=Resize("224"))
+    return ModelSpec(
+        name=architecture, build=get_model_builder(architecture), weights="", parameters=0, resize=Resize("224")
+    )

@@ -11,7 +11,7 @@ from seglib.models import loading, registry, weights_file
 from seglib.models.registry import ModelSpec
 
 
-def fresh(
+def init_model(
     architecture: str, classes: Sequence[str], *, options: dict[str, str], seed: int, encoder: Path | None
 ) -> nn.Module:
     """Build a model with seeded random weights, and load its encoder from a file if one is given.
@@ -22,26 +22,26 @@ def fresh(
     """
     torch.manual_seed(seed)
     try:
-        net = registry.builder(architecture, tuple(sorted(options.items())))(len(classes))
+        model = registry.get_model_builder(architecture, tuple(sorted(options.items())))(len(classes))
     except TypeError:
         raise UsageError(f"{architecture} knows no choice of {', '.join(options)}: leave it out.") from None
     if encoder is not None:
-        _fill_encoder(net, encoder, scores=registry.classes_of_file(encoder) == tuple(classes))
-    return net
+        _load_encoder(model, encoder, scores=registry.read_checkpoint_classes(encoder) == tuple(classes))
+    return model
 
 
-def from_model(spec: ModelSpec, classes: int, seed: int) -> nn.Module:
+def init_with_new_head(spec: ModelSpec, classes: int, seed: int) -> nn.Module:
     """Copy a trained model's weights wherever they fit, with newly initialised class-score layers.
 
     The score layers are reset even if the number of classes is unchanged, because the classes mean something else.
     """
     torch.manual_seed(seed)
-    trained, net = loading.load(spec), spec.build(classes)
-    _fill(net, trained.state_dict(), scores=False)
-    return net
+    trained, model = loading.load(spec), spec.build(classes)
+    _copy_matching(model, trained.state_dict(), scores=False)
+    return model
 
 
-def next_leg(spec: ModelSpec, classes: Sequence[str], encoder: Path | None = None) -> nn.Module:
+def init_from_trained(spec: ModelSpec, classes: Sequence[str], encoder: Path | None = None) -> nn.Module:
     """Load a trained model, last layer included, to continue training it.
 
     With an `encoder` file, replaces the encoder and any head weights with the same name and shape, but not the
@@ -52,42 +52,42 @@ def next_leg(spec: ModelSpec, classes: Sequence[str], encoder: Path | None = Non
             f"{spec.path.name} knows {', '.join(spec.classes)}, and {', '.join(classes)} are to be learnt: give it a "
             "new last layer with --finetune."
         )
-    net = loading.load(spec)
+    model = loading.load(spec)
     if encoder is not None:
-        _fill_encoder(net, encoder, scores=False)
-    return net
+        _load_encoder(model, encoder, scores=False)
+    return model
 
 
-def check_parts(net: nn.Module, names: Sequence[str]) -> None:
+def check_module_names(model: nn.Module, names: Sequence[str]) -> None:
     """Raise `UsageError` if one of `names` is not a module of this model."""
-    known = {name for name, _ in net.named_modules()}
+    known = {name for name, _ in model.named_modules()}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"The net has no part {unknown[0]!r}; those of its encoder begin with backbone.0.")
 
 
-def _scores(net: nn.Module) -> tuple[str, ...]:
+def _score_layers(model: nn.Module) -> tuple[str, ...]:
     """Names of the class-score convolutions: the last one and, in a U-Net, the coarse one that it refines."""
-    names: list[str] = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
+    names: list[str] = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
     return tuple(name for name in names if name in (names[-1], "classifier.classify"))
 
 
-def _fill(net: nn.Module, state: Mapping[str, Tensor], *, scores: bool) -> None:
+def _copy_matching(model: nn.Module, state: Mapping[str, Tensor], *, scores: bool) -> None:
     """Copy all weights with the same name and shape; skip the class-score layers unless `scores`."""
-    left = () if scores else tuple(f"{name}." for name in _scores(net))
-    for name, value in net.state_dict().items():
+    left = () if scores else tuple(f"{name}." for name in _score_layers(model))
+    for name, value in model.state_dict().items():
         if name in state and state[name].shape == value.shape and not name.startswith(left):
             value.copy_(state[name])
 
 
-def _fill_encoder(net: nn.Module, encoder: Path, *, scores: bool) -> None:
+def _load_encoder(model: nn.Module, encoder: Path, *, scores: bool) -> None:
     """Load the encoder from a state dict, then copy what fits in the head.
 
     Keys may be those of torchvision's classifier, with or without `features.`, or of a model of ours with the same
     encoder. If no name matches (SegNet's encoder and `vgg16_bn`), tensors are matched by order. Raises `WeightsError`.
     """
-    read = weights_file.read_state(encoder)
+    read = weights_file.read_state_dict(encoder)
     state = {name.removeprefix("features.").removeprefix("backbone."): value for name, value in read.items()}
-    backbone = net.get_submodule("backbone")
+    backbone = model.get_submodule("backbone")
     wanted = backbone.state_dict()
     if not wanted.keys() & state.keys():
         state = dict(zip(wanted, state.values(), strict=False))
@@ -95,4 +95,4 @@ def _fill_encoder(net: nn.Module, encoder: Path, *, scores: bool) -> None:
     if unfit:
         raise WeightsError(f"{encoder.name} does not fit this encoder: {unfit[0]} is missing or has another shape.")
     backbone.load_state_dict({name: state[name].to(value.dtype) for name, value in wanted.items()})
-    _fill(net, read, scores=scores)
+    _copy_matching(model, read, scores=scores)

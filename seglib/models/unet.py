@@ -84,8 +84,8 @@ def unet_mobilenet_v2(classes: int, *, upsampling: str = "bilinear") -> nn.Modul
 
     Outputs logits at 1/2 before the final upsampling.
     """
-    taken = {"1": "2", "3": "4", "6": "fine", "17": "deep", "18": "semantic"}
-    backbone = IntermediateLayerGetter(_mobilenet_v2_at_stride_16(), taken)
+    return_layers = {"1": "2", "3": "4", "6": "fine", "17": "deep", "18": "semantic"}
+    backbone = IntermediateLayerGetter(_mobilenet_v2_at_stride_16(), return_layers)
     head = UNetHead(
         skips=(16, 24), fine=32, deep=320, semantic=1280, widths=(64, 32), classes=classes, upsampling=upsampling
     )

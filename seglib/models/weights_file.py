@@ -1,6 +1,6 @@
 """Read a weights file (.safetensors or .pth): metadata, parameter count, SHA-256 and tensors.
 
-Every error is a `WeightsError` with a one-sentence message. Only `read_state` imports torch.
+Every error is a `WeightsError` with a one-sentence message. Only `read_state_dict` imports torch.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def metadata(path: Path) -> dict[str, str]:
+def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file. Raises `WeightsError`."""
     about = _safetensors_header(path).get("__metadata__", {})
     if not isinstance(about, dict):
-        raise _no_safetensors(path)
+        raise _not_safetensors_error(path)
     return {str(k): str(v) for k, v in about.items()}
 
 
-def parameters_in(weights: Path) -> int:
+def count_parameters(weights: Path) -> int:
     """Number of parameters in a safetensors file, batch-norm statistics excluded; 0 for other files."""
     if weights.suffix != ".safetensors":
         return 0
@@ -35,7 +35,7 @@ def parameters_in(weights: Path) -> int:
     return sum(math.prod(value["shape"]) for name, value in tensors.items() if not name.endswith(buffers))
 
 
-def read_state(path: Path) -> "dict[str, Tensor]":
+def read_state_dict(path: Path) -> "dict[str, Tensor]":
     """Tensors of a .safetensors or .pth file by name. Raises `WeightsError`, also for a pickle with other objects."""
     import torch
     from safetensors.torch import load_file
@@ -43,7 +43,7 @@ def read_state(path: Path) -> "dict[str, Tensor]":
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        _check_unpacked(path)
+        _check_uncompressed(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old pickle protocols are fine; damaged files raise
             state = torch.load(path, map_location="cpu", weights_only=True)
@@ -80,7 +80,7 @@ def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_unpacked(path: Path) -> None:
+def _check_uncompressed(path: Path) -> None:
     """Raise `ValueError` for a compressed .pth archive.
 
     torch never compresses its zip archives, and a compressed one could fill the memory (zip bomb).
@@ -98,13 +98,13 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(min(length, 100_000_000)))
     except (OSError, ValueError, RecursionError):
-        raise _no_safetensors(path) from None
+        raise _not_safetensors_error(path) from None
     if not isinstance(header, dict):
-        raise _no_safetensors(path)
+        raise _not_safetensors_error(path)
     return header
 
 
-def _no_safetensors(path: Path) -> WeightsError:
+def _not_safetensors_error(path: Path) -> WeightsError:
     return WeightsError(f"{path.name} is not a safetensors file, or it is damaged.")
 
 

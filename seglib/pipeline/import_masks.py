@@ -13,12 +13,12 @@ from pathlib import Path
 
 from seglib.errors import DatasetError, UsageError
 from seglib.maintenance import prune
-from seglib.maintenance.compact import tidy
+from seglib.maintenance.compact import try_merge_parts
 from seglib.masks import annotations, statistics
 from seglib.progress import OnProgress, Progress
-from seglib.store.records import Dataset, Run, now
+from seglib.store.records import Dataset, Run, utc_now
 from seglib.store.store import Store
-from seglib.store.writer import Writer
+from seglib.store.writer import RunWriter
 
 RESIZE = "imported"
 """Used in place of a resize in the run's name and record, since imported masks can have any size."""
@@ -48,8 +48,8 @@ def import_masks(
 ) -> ImportReport:
     """Import the masks of a dataset's images (`dataset` may be omitted if the store holds only one).
 
-    A mask is matched to its image by relative path, else by stem (`annotations.matched`). Its values are indices into
-    `classes`, and it may have any size. An interrupted import resumes when called again.
+    A mask is matched to its image by relative path, else by stem (`annotations.match_masks`). Its values are indices
+    into `classes`, and it may have any size. An interrupted import resumes when called again.
 
     Raises `DatasetError` if the folder does not exist or no mask matches, and `UsageError` if the dataset is ambiguous
     or the name is unusable. Masks that cannot be used are listed in `ImportReport.failed`.
@@ -58,29 +58,29 @@ def import_masks(
     if not folder.is_dir():
         raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks.")
     files = store.files(data_set)
-    photos = files.loc[files["reason"].isna(), ["path", "image_id"]]
-    pairs = annotations.matched(photos["path"], annotations.masks_in(folder)["path"])
+    images = files.loc[files["reason"].isna(), ["path", "image_id"]]
+    pairs = annotations.match_masks(images["path"], annotations.scan_masks(folder)["path"])
     if not pairs:
         raise DatasetError(
-            f"None of the {len(photos)} photos of {data_set.name!r} has a mask below {folder.name!r}: "
+            f"None of the {len(images)} photos of {data_set.name!r} has a mask below {folder.name!r}: "
             "a mask is called as its photo, with .png at the end."
         )
-    masks = photos.assign(mask=photos["path"].map(pairs)).dropna().drop_duplicates("image_id")
+    masks = images.assign(mask=images["path"].map(pairs)).dropna().drop_duplicates("image_id")
     chosen = [(str(image_id), str(mask)) for image_id, mask in zip(masks["image_id"], masks["mask"], strict=True)]
     run = _run(store, name, tuple(classes), [(image_id, _sha256(folder / mask)) for image_id, mask in chosen])
     failed: dict[str, str] = {}
-    with store.scratch.writing():
-        store.scratch.claim(run.run)
+    with store.atomic.register_writer():
+        store.atomic.claim_run(run.run)
         known = store.computed_ids(run.run, run.classes)
         todo = [one for one in chosen if one[0] not in known]
         progress = Progress(title=run.run, total=len(masks), done=len(masks) - len(todo))
-        writer = Writer(store, data_set, run, 0)
+        writer = RunWriter(store, data_set, run, 0)
         try:
             for image_id, mask_name in todo:
                 try:
-                    raw = annotations.read(folder, mask_name)
-                    mask = annotations.index_mask(raw, mask_name, len(run.classes), void=False)
-                    writer.add_result(image_id, statistics.row(mask, run.classes, None), mask, b"")
+                    raw = annotations.read_mask(folder, mask_name)
+                    mask = annotations.check_index_mask(raw, mask_name, len(run.classes), void=False)
+                    writer.add_result(image_id, statistics.stats_row(mask, run.classes, None), mask, b"")
                 except DatasetError as error:
                     failed[mask_name] = str(error)
                     progress.failed += 1
@@ -89,7 +89,7 @@ def import_masks(
                     on_progress(progress)
         finally:  # also on interruption: keep what was imported
             writer.commit()
-        tidy(store)  # also cleans up after a call that was killed before this point
+        try_merge_parts(store)  # also cleans up after a call that was killed before this point
     if len(failed) == len(masks):
         prune.remove_run(store, run.run)
     return ImportReport(
@@ -98,7 +98,7 @@ def import_masks(
         computed=len(todo) - len(failed),
         reused=len(masks) - len(todo),
         failed=failed,
-        unmatched=len(photos) - len(pairs),
+        unmatched=len(images) - len(pairs),
     )
 
 
@@ -132,7 +132,7 @@ def _run(store: Store, name: str, classes: tuple[str, ...], masks: Sequence[tupl
             classes=classes,
             weights_sha256=None,
             parameters=None,
-            created=now(),
+            created=utc_now(),
             recipe={"imported": name},
             versions={},
         )

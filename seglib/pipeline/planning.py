@@ -1,6 +1,6 @@
 """Plan a run: compare a scan with the file index and the run's results to find the files that must be processed.
 
-Input: the scan's DataFrame, the file index, the computed image ids. Output: a `Work` with the files to open and the
+Input: the scan's DataFrame, the file index, the computed image ids. Output: a `RunPlan` with the files to open and the
 counts of those that can be skipped. Pure functions: they access neither files nor the store.
 """
 
@@ -18,23 +18,23 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Work:
-    first: list[Record]
+class RunPlan:
+    to_decode: list[Record]
     """New or changed files, and one file per known image that the run has not computed yet."""
     repeats: list[Record]
-    """Duplicates: files whose image is expected to be computed from a file in `first`."""
+    """Duplicates: files whose image is expected to be computed from a file in `to_decode`."""
     computed_ids: set[str]
     reused: int
     failed: int
 
     @property
     def total(self) -> int:
-        return len(self.first) + len(self.repeats) + self.reused + self.failed
+        return len(self.to_decode) + len(self.repeats) + self.reused + self.failed
 
     @classmethod
-    def planned(
+    def build(
         cls, records: pd.DataFrame, known: pd.DataFrame, computed_ids: set[str], readable_again: set[str], verify: bool
-    ) -> "Work":
+    ) -> "RunPlan":
         """Compare the scan with the file index. A file with unchanged `bytes` and `mtime_ns` counts as unchanged.
 
         Unchanged files that failed before are skipped, unless they are in `readable_again`; with `verify`, every file
@@ -52,7 +52,7 @@ class Work:
         joined["image_id"] = joined["image_id"].astype("object").where(identified, None)
         columns = [*RECORD_COLUMNS, "image_id"]
         return cls(
-            first=_records(joined.loc[~failed & ~reused & ~repeated, columns]),
+            to_decode=_records(joined.loc[~failed & ~reused & ~repeated, columns]),
             repeats=_records(joined.loc[repeated, columns]),
             computed_ids=computed_ids,
             reused=int(reused.sum()),
@@ -66,6 +66,6 @@ def _records(frame: pd.DataFrame) -> list[Record]:
     return records
 
 
-def scanned(record: Record) -> Record:
+def select_scan_fields(record: Record) -> Record:
     """The columns of `record` that come from the scan."""
     return {name: record[name] for name in RECORD_COLUMNS}

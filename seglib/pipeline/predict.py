@@ -15,10 +15,10 @@ from seglib.data import scan
 from seglib.data.image import decode, read_bytes
 from seglib.errors import BadImage, DatasetError
 from seglib.inference import predictor
-from seglib.inference.config import Settings
+from seglib.inference.config import InferenceConfig
 from seglib.masks import overlay, png, statistics
 from seglib.masks.png import Mask
-from seglib.masks.statistics import Measures
+from seglib.masks.statistics import ConfidenceStats
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
 from seglib.query import export
@@ -30,19 +30,19 @@ GRID_OF_PHOTOS, GRID_OF_OVERLAYS = "image_samples.png", "segmentation_output.png
 class Prediction:
     name: str
     """Base name of the output files: the given path without suffix, slashes replaced by underscores."""
-    photo: Image.Image
+    image: Image.Image
     mask: Mask
     """uint8 (H, W) at the image's original size, resized by nearest neighbour."""
-    measures: Measures
+    measures: ConfidenceStats
 
 
 @dataclass(frozen=True)
-class Failure:
+class PredictionFailure:
     name: str
     error: BadImage
 
 
-def chosen_photos(inputs: Sequence[Path], *, samples: int, seed: int) -> list[tuple[str, Path]]:
+def choose_images(inputs: Sequence[Path], *, samples: int, seed: int) -> list[tuple[str, Path]]:
     """(name, path) of every image given, and of `samples` images drawn from each folder with `seed` (0: all images).
 
     Raises `DatasetError` if an input does not exist.
@@ -61,41 +61,43 @@ def chosen_photos(inputs: Sequence[Path], *, samples: int, seed: int) -> list[tu
     return _unique_names(chosen)
 
 
-def predictions(
-    photos: Sequence[tuple[str, Path]], spec: ModelSpec, settings: Settings
-) -> Iterator[Prediction | Failure]:
-    """Yield one result per image, in order; an unreadable image yields a `Failure` and does not stop the others."""
+def predict_images(
+    images: Sequence[tuple[str, Path]], spec: ModelSpec, settings: InferenceConfig
+) -> Iterator[Prediction | PredictionFailure]:
+    """Yield one result per image, in order; an unreadable image yields a `PredictionFailure` and does not stop the
+    others.
+    """
     loading.ensure_weights(spec)
-    for name, path in photos:
+    for name, path in images:
         try:
             photo = decode(read_bytes(path))
         except BadImage as error:
-            yield Failure(name, error)
+            yield PredictionFailure(name, error)
             continue
-        image, grid_wh = predictor.shown(photo, spec, settings)
+        image, grid_wh = predictor.prepare_image(photo, spec, settings)
         masks, measures = predictor.predict_batch(image[None], spec, settings, grid_wh)
-        yield Prediction(name, photo, png.stretched(masks[0], photo.size), measures[0])
+        yield Prediction(name, photo, png.resize_mask(masks[0], photo.size), measures[0])
 
 
-def write_pictures(
-    found: Sequence[Prediction], spec: ModelSpec, out: Path, *, alpha: float = overlay.ALPHA, colours: str = "voc"
+def write_outputs(
+    results: Sequence[Prediction], spec: ModelSpec, out: Path, *, alpha: float = overlay.ALPHA, colours: str = "voc"
 ) -> list[str]:
     """Write two grids and four PNG files per image; returns the file names. Index masks store raw class indices."""
     colour_table = palette(colours, spec.classes)
     pictures: dict[str, bytes | Image.Image] = {}
     tiles = []
-    for one in found:
-        painted = overlay.overlay(one.photo, one.mask, colour_table, alpha)
+    for one in results:
+        painted = overlay.draw_overlay(one.image, one.mask, colour_table, alpha)
         pictures[f"{one.name}_overlay.png"] = painted
         pictures[f"{one.name}_colours.png"] = overlay.colour_mask(one.mask, colour_table)
-        pictures[f"{one.name}_mask.png"] = png.index_png(one.mask)
-        pictures[f"{one.name}_side_by_side.png"] = overlay.side_by_side(one.photo, painted)
+        pictures[f"{one.name}_mask.png"] = png.encode_index_png(one.mask)
+        pictures[f"{one.name}_side_by_side.png"] = overlay.side_by_side(one.image, painted)
         tiles.append((painted, f"{one.name}: {caption(one, spec)}"))
-    legend = overlay.legend_of([one.mask for one in found], spec.classes, colour_table)
-    pictures[GRID_OF_PHOTOS] = overlay.sheet([(one.photo, one.name) for one in found])
-    pictures[GRID_OF_OVERLAYS] = overlay.sheet(tiles, legend)
+    legend = overlay.legend_entries([one.mask for one in results], spec.classes, colour_table)
+    pictures[GRID_OF_PHOTOS] = overlay.draw_contact_sheet([(one.image, one.name) for one in results])
+    pictures[GRID_OF_OVERLAYS] = overlay.draw_contact_sheet(tiles, legend)
     for name, picture in pictures.items():
-        export.write_file(out / name, picture if isinstance(picture, bytes) else png.png(picture))
+        export.write_file(out / name, picture if isinstance(picture, bytes) else png.encode_png(picture))
     return list(pictures)
 
 

@@ -24,10 +24,10 @@ from seglib.inference import openvino_backend
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
 from seglib.store.quantized_models import recorded_sha256
-from seglib.store.records import Dataset, now
+from seglib.store.records import Dataset, utc_now
 from seglib.store.store import Store
 
-CALIBRATION_PHOTOS = 128
+CALIBRATION_IMAGES = 128
 
 METHOD = "nncf-mixed-1"
 """Version of the quantization method, part of the cache key: changing it creates new models."""
@@ -35,13 +35,13 @@ METHOD = "nncf-mixed-1"
 OnNote = Callable[[str], None]
 
 
-def folder_of(store: Store, spec: ModelSpec, resize: Resize) -> Path:
+def int8_model_folder(store: Store, spec: ModelSpec, resize: Resize) -> Path:
     """Folder of the int8 model for this model and resize, whether or not it exists yet.
 
     A model with a fixed input side needs only one, whatever the mask size.
     """
-    sees = spec.sees(resize)
-    made_of = (
+    sees = spec.input_resize(resize)
+    key_parts = (
         spec.name,
         loading.weights_sha256(spec),
         sees.text,
@@ -51,11 +51,11 @@ def folder_of(store: Store, spec: ModelSpec, resize: Resize) -> Path:
         DECODER,
         METHOD,
     )
-    key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:8]
+    key = hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()[:8]
     return store.int8_folder(f"{spec.name}-{sees.slug}-{key}")
 
 
-def calibrated(
+def calibrate(
     store: Store,
     spec: ModelSpec,
     resize: Resize,
@@ -70,14 +70,14 @@ def calibrated(
     `records` are the scan's files and `known` is the store's file index (`Store.files`): only new or changed files are
     hashed. Raises `DatasetError` if no image can be read, and `StoreError` if the model is damaged.
     """
-    folder, sees = folder_of(store, spec, resize), spec.sees(resize)
+    folder, sees = int8_model_folder(store, spec, resize), spec.input_resize(resize)
     if folder.is_dir():
         _check(folder)
         return folder
     openvino_backend.ensure_installed()
     if on_note is not None:
         on_note(
-            f"Calibrating {spec.name} for int8 at {sees.text} on up to {CALIBRATION_PHOTOS} of these photos: "
+            f"Calibrating {spec.name} for int8 at {sees.text} on up to {CALIBRATION_IMAGES} of these photos: "
             "once in this store, from half a minute to several minutes."
         )
     unchanged = ["path", "bytes", "mtime_ns"]
@@ -85,40 +85,42 @@ def calibrated(
     ids = {
         path: image_id if isinstance(image_id, str) else None for path, image_id in named[["path", "image_id"]].values
     }
-    photos = list(islice(_photos(data_set.root, ids, sees), CALIBRATION_PHOTOS))
-    if not photos:
+    images = list(islice(_read_calibration_images(data_set.root, ids, sees), CALIBRATION_IMAGES))
+    if not images:
         raise DatasetError("int8 is calibrated on your photos, and none of these can be read: take --precision auto.")
-    with store.scratch.new_folder(folder) as made:
-        openvino_backend.quantise(spec, [image for _, image in photos], made)
-        about = {
+    with store.atomic.new_folder(folder) as temporary:
+        openvino_backend.quantise(spec, [image for _, image in images], temporary)
+        record = {
             "model": spec.name,
             "resize": sees.text,
             "weights_sha256": loading.weights_sha256(spec),
             "method": METHOD,
-            "created": now(),
-            "sha256": openvino_backend.sha256(made),
-            "image_ids": [image_id for image_id, _ in photos],
+            "created": utc_now(),
+            "sha256": openvino_backend.model_sha256(temporary),
+            "image_ids": [image_id for image_id, _ in images],
         }
-        (made / "calibration.json").write_text(json.dumps(about, indent=1))
+        (temporary / "calibration.json").write_text(json.dumps(record, indent=1))
     _check(folder)
     return folder
 
 
-def _photos(root: Path, ids: dict[str, str | None], resize: Resize) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def _read_calibration_images(
+    root: Path, ids: dict[str, str | None], resize: Resize
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """(image_id, image resized for the model) of every readable image, by ascending id and without duplicates."""
     with ThreadPoolExecutor() as pool:  # reading and hashing release the GIL
         found = pool.map(lambda item: (item[1] or _image_id(root / item[0]), item[0]), ids.items())
         by_id = {image_id: path for image_id, path in found if image_id}
     for image_id in sorted(by_id):
         try:
-            yield image_id, image_module.read_photo(root / by_id[image_id], resize, thumbnail=False).image
+            yield image_id, image_module.read_image(root / by_id[image_id], resize, thumbnail=False).image
         except BadImage:
             continue
 
 
 def _image_id(path: Path) -> str | None:
     try:
-        return image_module.image_id(image_module.read_bytes(path))
+        return image_module.compute_image_id(image_module.read_bytes(path))
     except BadImage:
         return None
 
@@ -126,7 +128,7 @@ def _image_id(path: Path) -> str | None:
 def _check(folder: Path) -> None:
     """Raise `StoreError` if the model's files no longer match the recorded hash."""
     try:
-        sound = openvino_backend.sha256(folder) == recorded_sha256(folder)
+        sound = openvino_backend.model_sha256(folder) == recorded_sha256(folder)
     except OSError:
         sound = False
     if not sound:

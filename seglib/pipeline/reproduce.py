@@ -1,7 +1,7 @@
 """Recover a run's model and settings from its record, so that its masks can be reproduced exactly.
 
-Input: a `Run` of the store. Output: its `ModelSpec` and `Settings`, or a `SegError` that says why they are unavailable.
-Reads and hashes the weights file; does not import torch and downloads nothing.
+Input: a `Run` of the store. Output: its `ModelSpec` and `InferenceConfig`, or a `SegError` that says why they are
+unavailable. Reads and hashes the weights file; does not import torch and downloads nothing.
 """
 
 from dataclasses import replace
@@ -9,7 +9,7 @@ from dataclasses import replace
 from seglib.data.resize import Resize
 from seglib.errors import SegError, WeightsError
 from seglib.inference import config
-from seglib.inference.config import Settings
+from seglib.inference.config import InferenceConfig
 from seglib.models import registry
 from seglib.models.registry import ModelSpec
 from seglib.pipeline import quantization
@@ -17,7 +17,7 @@ from seglib.store.records import Run
 from seglib.store.store import Store
 
 
-def remake(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, Settings]:
+def resolve_run_model(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, InferenceConfig]:
     """The model and settings that produced this run.
 
     Raises `SegError` if they cannot be recovered: imported masks have no model, and a run made from a custom weights
@@ -26,24 +26,24 @@ def remake(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, 
     """
     if run.weights_sha256 is None or run.precision is None:
         raise SegError(f"The masks of {run.run} were imported: no network here made them.")
-    if run.model in registry.TRAINED and run.model not in registry.MODELS:
+    if run.model in registry.TRAINABLE and run.model not in registry.MODELS:
         raise WeightsError(f"{run.run} was made from somebody's own checkpoint, whose place the store does not keep.")
     if run.model not in registry.MODELS:
         raise SegError(f"{run.run} was made by the network {run.model!r}, which this program does not know.")
-    spec = registry.find(
+    spec = registry.find_model_spec(
         run.model, source="hub" if run.recipe.get("code") == registry.HUB_REPOSITORY else "torchvision"
     )
     if not spec.path.exists():
         raise WeightsError(f"The weights of {run.model} are not on this machine: run the network once to fetch them.")
-    settings = Settings(resize=Resize(run.resize), precision=run.precision, device=device)
+    settings = InferenceConfig(resize=Resize(run.resize), precision=run.precision, device=device)
     if run.precision == "int8":
-        settings = replace(settings, quantised=quantization.folder_of(store, spec, settings.resize))
-    recipe = config.recipe(spec, settings)
+        settings = replace(settings, quantised=quantization.int8_model_folder(store, spec, settings.resize))
+    recipe = config.make_run_config(spec, settings)
     if recipe.weights_sha256 != run.weights_sha256:
         raise WeightsError(
             f"{run.run} was made with other weights than those of {run.model} on this machine "
             f"(SHA-256 begins with {run.weights_sha256[:8]}, here {recipe.weights_sha256[:8]})."
         )
-    if recipe.run != run.run:
+    if recipe.run_name != run.run:
         raise SegError(f"{run.run} was made by another version of this program: run again to bring it up to date.")
     return spec, settings

@@ -13,12 +13,12 @@ from seglib.data.resize import Resize
 from seglib.errors import WeightsError
 from seglib.fileio import parquet_parts
 from seglib.inference import config
-from seglib.inference.config import Settings
-from seglib.maintenance.verify import damaged_masks, take_out, take_out_counts
+from seglib.inference.config import InferenceConfig
+from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remove_damaged_parts
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
 from seglib.pipeline import quantization
-from seglib.pipeline.planning import Work
+from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.quantization import OnNote
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
 from seglib.store.records import Dataset, Run
@@ -45,43 +45,43 @@ def run(
     options = options or RunOptions()
     records = scan_module.scan(folder, follow_links=options.follow_links)
     loading.ensure_weights(spec)
-    settings = Settings(
+    settings = InferenceConfig(
         resize=resize or spec.resize,
         precision=_resolved_precision(store, spec, resize or spec.resize, precision, options.device),
         device=options.device,
     )
-    with store.scratch.writing():
-        data_set = store.register(folder, options.title)
+    with store.atomic.register_writer():
+        data_set = store.register_dataset(folder, options.title)
         if options.verify:
-            _take_out(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
+            _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
         known = store.files(data_set)
         if settings.precision == "int8":
-            folder_of_model = quantization.calibrated(
+            folder_of_model = quantization.calibrate(
                 store, spec, settings.resize, data_set=data_set, records=records, known=known, on_note=on_note
             )
             settings = replace(settings, quantised=folder_of_model)
-        recipe = config.recipe(spec, settings)
-        store.scratch.claim(recipe.run)
+        recipe = config.make_run_config(spec, settings)
+        store.atomic.claim_run(recipe.run_name)
         this_run = store.add_run(
-            recipe, parameters=spec.parameters, versions=config.versions(), anew_if_damaged=options.verify
+            recipe, parameters=spec.parameters, versions=config.library_versions(), replace_damaged=options.verify
         )
         if options.verify:
-            _take_out(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
-            _tell(take_out_counts(store), on_note)
+            _remove_damaged(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
+            _notify(remove_damaged_counts(store), on_note)
         scan = time.time_ns()
         vanished = _record_vanished(store, data_set, known, records, scan)
         if options.names is not None:
-            records = scan_module.choose(records, options.names)
-        work = Work.planned(
+            records = scan_module.select_by_name(records, options.names)
+        plan = RunPlan.build(
             records.iloc[: options.limit],
             known,
             computed_ids=_computed_ids(store, this_run, options.verify),
             readable_again=_readable_again(data_set, known),
             verify=options.verify,
         )
-        if work.first and on_note is not None:
+        if plan.to_decode and on_note is not None:
             chosen = f"{settings.precision}, which --precision auto took" if precision == "auto" else settings.precision
-            on_note(f"{recipe.run}: up to {len(work.first)} photos to compute, in {chosen}.")
+            on_note(f"{recipe.run_name}: up to {len(plan.to_decode)} photos to compute, in {chosen}.")
         session = _Session(
             store=store,
             data_set=data_set,
@@ -90,22 +90,22 @@ def run(
             settings=settings,
             options=options,
             scan=scan,
-            work=work,
+            plan=plan,
             vanished=vanished,
         )
         try:
             return session.execute(on_progress)
         except WeightsError:  # weights are only loaded, and so checked, if there is something to compute
-            if not this_run.invocations and not store.row_count(this_run):
-                store.scratch.discard(store.path / "runs" / this_run.run)
+            if not this_run.invocations and not store.count_rows(this_run):
+                store.atomic.discard(store.path / "runs" / this_run.run)
             raise
 
 
-def _take_out(store: Store, folders: list[tuple[Path, pa.Schema]], on_note: OnNote | None) -> None:
-    _tell(take_out(store, folders), on_note)
+def _remove_damaged(store: Store, folders: list[tuple[Path, pa.Schema]], on_note: OnNote | None) -> None:
+    _notify(remove_damaged_parts(store, folders), on_note)
 
 
-def _tell(sentences: list[str], on_note: OnNote | None) -> None:
+def _notify(sentences: list[str], on_note: OnNote | None) -> None:
     if on_note is not None:
         for sentence in sentences:
             on_note(sentence)
@@ -119,7 +119,7 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
         for run in store.runs()
         if (run.model, run.weights_sha256, run.resize) == (spec.name, sha256, resize.text) and run.precision
     ]
-    return config.known_precision(precision, earlier, device)
+    return config.resolve_precision(precision, earlier, device)
 
 
 def _readable_again(data_set: Dataset, known: pd.DataFrame) -> set[str]:
@@ -145,6 +145,6 @@ def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, recor
     if len(gone):
         rows = gone.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan)
         parquet_parts.append(
-            store.scratch, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
+            store.atomic, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
         )
     return len(gone)

@@ -12,23 +12,23 @@ from threading import Lock
 
 import numpy as np
 
-from seglib.data.decode_pool import Decoders, Outcome, default_count
+from seglib.data.decode_pool import DecodePool, Outcome, default_worker_count
 from seglib.errors import BadImage, StoreError
 from seglib.inference import config, predictor, thread_pool
-from seglib.inference.config import Settings
-from seglib.inference.thread_pool import Lanes
+from seglib.inference.config import InferenceConfig
+from seglib.inference.thread_pool import BatchThreadPool
 from seglib.maintenance import compact
-from seglib.maintenance.verify import thumbnail_is_sound
+from seglib.maintenance.verify import is_thumbnail_intact
 from seglib.masks import statistics
 from seglib.models.registry import ModelSpec
-from seglib.pipeline.batching import Batch, Batches
-from seglib.pipeline.planning import Record, Work, scanned
-from seglib.store.records import Dataset, Run, now
+from seglib.pipeline.batching import Batcher, ImageBatch
+from seglib.pipeline.planning import Record, RunPlan, select_scan_fields
+from seglib.store.records import Dataset, Run, utc_now
 from seglib.store.store import Store
-from seglib.store.writer import Writer
+from seglib.store.writer import RunWriter
 
 BATCH_ON_CPU, BATCH_ON_GPU = 4, 16
-"""Default images per forward pass; several forward passes run concurrently (`Lanes`)."""
+"""Default images per forward pass; several forward passes run concurrently (`BatchThreadPool`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class RunReport:
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """Counts so far, passed to `on_progress` after each image."""
 
     total: int
@@ -89,7 +89,7 @@ class Progress:
         return self.computed + self.reused + self.failed
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[RunProgress], None]
 
 
 # --- what is there to do? ----------------------------------------------------------------------------------------
@@ -106,78 +106,82 @@ class _Session:
     data_set: Dataset
     run: Run
     spec: ModelSpec
-    settings: Settings
+    settings: InferenceConfig
     options: RunOptions
     scan: int
-    work: Work
+    plan: RunPlan
     vanished: int
 
     def __post_init__(self) -> None:
-        self._writer = Writer(self.store, self.data_set, self.run, self.scan)
-        self._progress = Progress(
-            total=self.work.total,
+        self._writer = RunWriter(self.store, self.data_set, self.run, self.scan)
+        self._progress = RunProgress(
+            total=self.plan.total,
             run=self.run.run,
             precision=self.settings.precision,
-            reused=self.work.reused,
-            failed=self.work.failed,
+            reused=self.plan.reused,
+            failed=self.plan.failed,
         )
         self._on_progress: OnProgress | None = None
-        self._taken = set(self.work.computed_ids)  # ids that are computed or in progress
-        self._on_the_way: set[str] = set()
-        self._twins: list[tuple[Record, str, int, int]] = []  # duplicates, kept back until the first copy is stored
-        self._counting = Lock()
+        self._handled_ids = set(self.plan.computed_ids)  # ids that are computed or in progress
+        self._in_flight_ids: set[str] = set()
+        self._duplicates: list[
+            tuple[Record, str, int, int]
+        ] = []  # duplicates, kept back until the first copy is stored
+        self._progress_lock = Lock()
 
     def execute(self, on_progress: OnProgress | None) -> RunReport:
         self._on_progress = on_progress
-        self._count()
-        started, device, seconds = now(), None, 0.0
-        if self.work.first or self.work.repeats:
-            count = self.options.workers if self.options.workers is not None else default_count()
-            count = min(count, -(-len(self.work.first) // 2))  # starting a process costs more than decoding two images
-            with Decoders(count, self.spec.sees(self.settings.resize)) as decoders:
+        self._update_progress()
+        started, device, seconds = utc_now(), None, 0.0
+        if self.plan.to_decode or self.plan.repeats:
+            count = self.options.workers if self.options.workers is not None else default_worker_count()
+            count = min(
+                count, -(-len(self.plan.to_decode) // 2)
+            )  # starting a process costs more than decoding two images
+            with DecodePool(count, self.spec.input_resize(self.settings.resize)) as decoders:
                 predictor.warm_up(self.spec, self.settings)
                 device = config.device_of(self.settings)
-                decoders.wait_until_up()
+                decoders.wait_until_ready()
                 begun = time.monotonic()
                 try:
-                    with Lanes(thread_pool.default_count(device)) as several:
+                    with BatchThreadPool(thread_pool.default_thread_count(device)) as pool:
                         size = BATCH_ON_GPU if device == "cuda" else BATCH_ON_CPU
-                        self._work_through(decoders, several, self.options.batch_size or size)
+                        self._process_images(decoders, pool, self.options.batch_size or size)
                 finally:  # also on interruption: keep what was computed
-                    self._keep_twins()
+                    self._record_duplicates()
                     self._writer.commit()
                     seconds = self._writer.committed_at - begun
                     self._record(started, device, seconds)
-        self._tidy()
+        self._try_merge_parts()
         return self._report(device, seconds)
 
-    def _work_through(self, decoders: Decoders, several: Lanes, batch_size: int) -> None:
-        batches = Batches(batch_size, self.settings.resize)
-        for record, outcome in self._decoded(decoders):
+    def _process_images(self, decoders: DecodePool, pool: BatchThreadPool, batch_size: int) -> None:
+        batches = Batcher(batch_size, self.settings.resize)
+        for record, outcome in self._decode(decoders):
             if isinstance(outcome, BadImage):
                 self._keep_failure(record, outcome)
-            elif outcome.image_id in self._taken:
+            elif outcome.image_id in self._handled_ids:
                 if outcome.thumbnail and not self._has_thumbnail(outcome.image_id):
                     self._writer.add_thumbnail(outcome.image_id, outcome.thumbnail)
-                self._twins.append((record, outcome.image_id, outcome.width, outcome.height))
-                self._keep_twins()
+                self._duplicates.append((record, outcome.image_id, outcome.width, outcome.height))
+                self._record_duplicates()
             else:
-                self._taken.add(outcome.image_id)
-                self._on_the_way.add(outcome.image_id)
+                self._handled_ids.add(outcome.image_id)
+                self._in_flight_ids.add(outcome.image_id)
                 if (full := batches.add(record, outcome)) is not None:
-                    several.submit(self._compute, full)
-                    self._keep_twins()
-        for rest in batches.rest():
-            several.submit(self._compute, rest)
-        several.wait()
+                    pool.submit(self._compute, full)
+                    self._record_duplicates()
+        for rest in batches.remaining():
+            pool.submit(self._compute, rest)
+        pool.wait()
 
-    def _decoded(self, decoders: Decoders) -> Iterator[tuple[Record, Outcome]]:
+    def _decode(self, decoders: DecodePool) -> Iterator[tuple[Record, Outcome]]:
         folder = self.data_set.root
-        yield from decoders.decode((r, folder / r["path"], self._wants_thumbnail(r)) for r in self.work.first)
+        yield from decoders.decode((r, folder / r["path"], self._wants_thumbnail(r)) for r in self.plan.to_decode)
         still_open = []
-        for record in self.work.repeats:
-            if record["image_id"] in self._taken:
-                self._count(reused=1)
+        for record in self.plan.repeats:
+            if record["image_id"] in self._handled_ids:
+                self._update_progress(reused=1)
             else:  # the first copy could not be read this time
                 still_open.append(record)
         yield from decoders.decode((r, folder / r["path"], True) for r in still_open)
@@ -187,41 +191,41 @@ class _Session:
 
     def _has_thumbnail(self, image_id: str) -> bool:
         path = self.store.thumbnail_path(image_id)
-        return thumbnail_is_sound(path) if self.options.verify else path.exists()
+        return is_thumbnail_intact(path) if self.options.verify else path.exists()
 
     # Runs in worker threads; the writer and the counts are thread-safe.
 
-    def _compute(self, batch: Batch) -> None:
-        images = np.stack([photo.image for _, photo in batch.photos])  # (B, H, W, 3)
+    def _compute(self, batch: ImageBatch) -> None:
+        images = np.stack([photo.image for _, photo in batch.items])  # (B, H, W, 3)
         masks, measures = predictor.predict_batch(images, self.spec, self.settings, batch.grid_wh)
-        for (record, photo), mask, measure in zip(batch.photos, masks, measures, strict=True):
-            row = statistics.row(mask, self.spec.classes, measure)
+        for (record, photo), mask, measure in zip(batch.items, masks, measures, strict=True):
+            row = statistics.stats_row(mask, self.spec.classes, measure)
             self._writer.add_result(photo.image_id, row, mask, photo.thumbnail)
             self._keep_file(record, photo.image_id, photo.width, photo.height)
-            self._on_the_way.discard(photo.image_id)
-            self._count(computed=1)
+            self._in_flight_ids.discard(photo.image_id)
+            self._update_progress(computed=1)
 
-    def _keep_twins(self) -> None:
+    def _record_duplicates(self) -> None:
         """Store the duplicates whose image is computed: a file's row must not precede the result it refers to."""
         waiting = []
-        for twin in self._twins:
-            if twin[1] in self._on_the_way:
-                waiting.append(twin)
+        for duplicate in self._duplicates:
+            if duplicate[1] in self._in_flight_ids:
+                waiting.append(duplicate)
             else:
-                self._keep_file(*twin)
-                self._count(reused=1)
-        self._twins = waiting
+                self._keep_file(*duplicate)
+                self._update_progress(reused=1)
+        self._duplicates = waiting
 
     def _keep_failure(self, record: Record, error: BadImage) -> None:
-        self._writer.add_file(scanned(record), reason=error.reason, detail=error.detail)
-        self._count(failed=1)
+        self._writer.add_file(select_scan_fields(record), reason=error.reason, detail=error.detail)
+        self._update_progress(failed=1)
 
     def _keep_file(self, record: Record, image_id: str, width: int, height: int) -> None:
         if record["image_id"] != image_id:  # new or changed; otherwise the stored row is still correct
-            self._writer.add_file(scanned(record), image_id=image_id, width=width, height=height)
+            self._writer.add_file(select_scan_fields(record), image_id=image_id, width=width, height=height)
 
-    def _count(self, *, computed: int = 0, reused: int = 0, failed: int = 0) -> None:
-        with self._counting:
+    def _update_progress(self, *, computed: int = 0, reused: int = 0, failed: int = 0) -> None:
+        with self._progress_lock:
             self._progress.computed += computed
             self._progress.reused += reused
             self._progress.failed += failed
@@ -230,10 +234,10 @@ class _Session:
 
     def _record(self, started: str, device: str | None, seconds: float) -> None:
         counts = {name: getattr(self._progress, name) for name in ("computed", "reused", "failed")}
-        about = {"started": started, "dataset": self.data_set.id, "device": device, "seconds": round(seconds, 3)}
-        self.store.record_invocation(self.run, about | counts)
+        invocation = {"started": started, "dataset": self.data_set.id, "device": device, "seconds": round(seconds, 3)}
+        self.store.record_invocation(self.run, invocation | counts)
 
-    def _tidy(self) -> None:
+    def _try_merge_parts(self) -> None:
         try:
             compact.merge_parts(self.store, wait_seconds=1)
         except StoreError:

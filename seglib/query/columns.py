@@ -24,7 +24,7 @@ def classes_of(table: pd.DataFrame) -> list[str]:
     return [c.removeprefix("px:") for c in table.columns if c.startswith("px:")]
 
 
-def shares(table: pd.DataFrame, name: str) -> pd.Series:
+def class_share(table: pd.DataFrame, name: str) -> pd.Series:
     """float64, 0..1: share of each row's mask that the class covers; NaN where the model does not know the class.
 
     Raises `UnknownName` if no model in the table knows it.
@@ -35,19 +35,19 @@ def shares(table: pd.DataFrame, name: str) -> pd.Series:
     return pd.Series(pixels / _grid_area(table), table.index)
 
 
-def each_share(table: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Yield (class, its `shares` as an array) for every class, computing the mask areas only once."""
+def iter_class_shares(table: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Yield (class, its `class_share` as an array) for every class, computing the mask areas only once."""
     area = _grid_area(table)
     for name in classes_of(table):
         yield name, table[pixels_column(name)].to_numpy("float64", na_value=math.nan) / area
 
 
-def present(table: pd.DataFrame, name: str) -> pd.Series:
+def is_present(table: pd.DataFrame, name: str) -> pd.Series:
     """bool: whether the class covers at least `PRESENT_SHARE` of each row's mask."""
-    return shares(table, name) >= PRESENT_SHARE
+    return class_share(table, name) >= PRESENT_SHARE
 
 
-def blobs(table: pd.DataFrame, name: str) -> pd.Series:
+def class_blobs(table: pd.DataFrame, name: str) -> pd.Series:
     """Number of connected regions of the class, each at least `PRESENT_SHARE` of the mask; null where unknown.
 
     Raises `UnknownName` if no model in the table knows the class.
@@ -57,10 +57,10 @@ def blobs(table: pd.DataFrame, name: str) -> pd.Series:
     return table[blobs_column(name)]
 
 
-def agreement(table: pd.DataFrame) -> pd.Series:
+def label_agreement(table: pd.DataFrame) -> pd.Series:
     """One of `AGREEMENTS` per row (categorical); null if the label names no animal or the animal is null."""
-    label_codes, labels = coded(table["label"])
-    animal_codes, animals = coded(table["animal"])
+    label_codes, labels = category_codes(table["label"])
+    animal_codes, animals = category_codes(table["animal"])
     verdicts = [[_verdict(animal_of_label(label), animal) for animal in animals] for label in labels]
     known = np.full((len(labels) + 1, len(animals) + 1), -1, np.int8)  # last row and column: code -1 (null)
     known[:-1, :-1] = np.reshape(verdicts, (len(labels), len(animals)))
@@ -74,7 +74,7 @@ def _verdict(claimed: str | None, seen: str) -> int:
     return AGREEMENTS.index("agrees" if seen == claimed else "neither" if seen == "none" else "contradicts")
 
 
-def coded(column: pd.Series) -> tuple[NDArray[np.integer], list[str]]:
+def category_codes(column: pd.Series) -> tuple[NDArray[np.integer], list[str]]:
     """(code of each row, names): codes index into names, -1 for null. Free for a categorical column."""
     category = column.astype("category").cat
     return category.codes.to_numpy(), [str(name) for name in category.categories]
@@ -85,7 +85,7 @@ def _grid_area(table: pd.DataFrame) -> NDArray[np.float64]:
     return area
 
 
-def numbers(column: pd.Series) -> NDArray[np.float64]:
+def to_float64(column: pd.Series) -> NDArray[np.float64]:
     """float64 (N,), NaN for null; float32 values are rounded, so that a stored 0.7 compares equal to 0.7."""
     found: NDArray[np.float64] = column.to_numpy("float64", na_value=math.nan)
     return found.round(_DECIMALS) if column.dtype == np.float32 else found

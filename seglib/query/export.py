@@ -18,9 +18,9 @@ from seglib.classes import PRESENT_SHARE, palette
 from seglib.errors import StoreError, UsageError
 from seglib.masks import overlay
 from seglib.masks.statistics import LOW_MARGIN, share_column
-from seglib.query.columns import classes_of, shares
+from seglib.query.columns import class_share, classes_of
 from seglib.query.filters import Filters, select
-from seglib.store.store import Store, own_bytes
+from seglib.store.store import Store, read_without_links
 from seglib.store.tags import SEPARATOR
 
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
@@ -59,7 +59,7 @@ def stats_frame(
     """
     table = select(store.table(runs), filters or Filters())
     table = table if image_ids is None else table[table["image_id"].isin(image_ids)]
-    added = {share_column(name): shares(table, name).round(6) for name in classes_of(table)}
+    added = {share_column(name): class_share(table, name).round(6) for name in classes_of(table)}
     at = max((i for i, c in enumerate(table.columns) if c.startswith("px:")), default=len(table.columns) - 1) + 1
     return pd.concat([table.iloc[:, :at], pd.DataFrame(added, index=table.index), table.iloc[:, at:]], axis=1)
 
@@ -69,7 +69,7 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
     safe = frame.copy()
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name].dtype):
-            safe[name] = frame[name].astype("object").map(_inert)
+            safe[name] = frame[name].astype("object").map(_escape_formula)
     return safe.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace")
 
 
@@ -81,7 +81,7 @@ def parquet_bytes(frame: pd.DataFrame) -> bytes:
 
 def dictionary_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Data dictionary with one row per column of an export: column, type, meaning."""
-    rows = [(name, str(frame[name].dtype), _meaning(name)) for name in frame.columns]
+    rows = [(name, str(frame[name].dtype), _describe_column(name)) for name in frame.columns]
     return pd.DataFrame(rows, columns=["column", "type", "meaning"])
 
 
@@ -89,7 +89,7 @@ def mask_files(store: Store, runs: Sequence[str] | None, filters: Filters) -> It
     """Yield (relative file name, PNG of class indices) per row; names are `<run>/<dataset>/<path>.png`."""
     for row in _rows(store, runs, filters):
         try:
-            yield _name(row), own_bytes(store.mask_path(row["run"], row["image_id"]))
+            yield _file_name(row), read_without_links(store.mask_path(row["run"], row["image_id"]))
         except OSError:
             store.mask(row["run"], row["image_id"])  # raises a StoreError with a remedy
             raise
@@ -101,14 +101,14 @@ def overlay_files(
     """Yield (relative file name, PNG of the overlay at the image's size) per row."""
     palettes = {run.run: palette(colours, run.classes) for run in store.runs()}
     for row in _rows(store, runs, filters):
-        photo, mask = store.photo(row["dataset"], row["path"]), store.mask(row["run"], row["image_id"])
+        photo, mask = store.image(row["dataset"], row["path"]), store.mask(row["run"], row["image_id"])
         buffer = io.BytesIO()
-        overlay.overlay(photo, mask, palettes[row["run"]], alpha).save(buffer, "PNG")
-        yield _name(row), buffer.getvalue()
+        overlay.draw_overlay(photo, mask, palettes[row["run"]], alpha).save(buffer, "PNG")
+        yield _file_name(row), buffer.getvalue()
 
 
 def write_file(out: Path, data: bytes) -> None:
-    _replacing(out, lambda temporary: temporary.write_bytes(data))
+    _write_atomically(out, lambda temporary: temporary.write_bytes(data))
 
 
 def write_frame(out: Path, frame: pd.DataFrame) -> None:
@@ -127,7 +127,7 @@ def write_zip(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
                 count += 1
 
-    _replacing(out, write)
+    _write_atomically(out, write)
     return count
 
 
@@ -150,14 +150,14 @@ def _rows(store: Store, runs: Sequence[str] | None, filters: Filters) -> Iterato
         yield dict(zip(columns, values, strict=True))
 
 
-def _name(row: dict[str, str]) -> str:
+def _file_name(row: dict[str, str]) -> str:
     """File name that cannot escape the output folder, whatever the dataset or image is called."""
     dataset = re.sub(r"[^\w.-]+", "_", row["dataset"]).strip(".") or "dataset"
     steps = [step for step in PurePosixPath(row["path"].replace("\0", "_")).parts if step not in ("/", "..")]
     return str(PurePosixPath(row["run"], dataset, *steps)) + ".png"
 
 
-def _replacing(out: Path, write: Callable[[Path], object]) -> None:
+def _write_atomically(out: Path, write: Callable[[Path], object]) -> None:
     temporary = out.with_name(f".{out.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -170,11 +170,11 @@ def _replacing(out: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink()
 
 
-def _inert(value: object) -> object:
+def _escape_formula(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_START) else value
 
 
-def _meaning(column: str) -> str:
+def _describe_column(column: str) -> str:
     kind, _, name = column.partition(":")
     per_class = {
         "px": f"Pixels of the mask that are {name}; empty if the model does not know this class.",

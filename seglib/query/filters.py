@@ -17,13 +17,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seglib.errors import FilterError
-from seglib.query.columns import agreement, blobs, coded, numbers, present, shares
+from seglib.query.columns import category_codes, class_blobs, class_share, is_present, label_agreement, to_float64
 from seglib.store import tags
 
-Value = tuple[str, ...] | tuple[float, float] | str
+FilterValue = tuple[str, ...] | tuple[float, float] | str
 """Value of a filter: chosen names (`""` means null), a range that includes both ends, or a text."""
 
-MOST_COUNT = 10**9
+MAX_COUNT = 10**9
 """Upper end of an integer range that is open at the top."""
 
 
@@ -44,10 +44,10 @@ class Filter(ABC):
     """Whether the key is followed by a dot and a class name, as in `share.cat`."""
 
     @abstractmethod
-    def decode(self, texts: list[str]) -> Value:
+    def decode(self, texts: list[str]) -> FilterValue:
         """Parse all texts given for this key. Raises `FilterError`."""
 
-    def encode(self, value: Value) -> list[str]:
+    def encode(self, value: FilterValue) -> list[str]:
         return [value] if isinstance(value, str) else [str(v) for v in value]
 
     @abstractmethod
@@ -55,7 +55,7 @@ class Filter(ABC):
         """bool per row; `name` is the class name after the dot in the key, if any."""
 
 
-class Names(Filter):
+class NamesFilter(Filter):
     """Matches any of the chosen names."""
 
     def decode(self, texts: list[str]) -> tuple[str, ...]:
@@ -63,39 +63,39 @@ class Names(Filter):
 
 
 @dataclass(frozen=True)
-class Choice(Names):
+class ChoiceFilter(NamesFilter):
     """Matches values of a column; the empty text matches rows without a value."""
 
     column: Callable[[pd.DataFrame], pd.Series]
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        codes, names = coded(self.column(table))
+        codes, names = category_codes(self.column(table))
         chosen = np.array([*(name in value for name in names), "" in value])  # the last one is for code -1 (null)
         return pd.Series(chosen[codes], table.index)
 
 
 @dataclass(frozen=True)
-class Present(Names):
+class PresentFilter(NamesFilter):
     """Matches rows where any of the chosen classes is present."""
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         found = pd.Series(False, table.index)
         for one in value:
-            found |= present(table, one)
+            found |= is_present(table, one)
         return found
 
 
 @dataclass(frozen=True)
-class Tagged(Names):
+class TagFilter(NamesFilter):
     """Matches any of the chosen tags; the empty text matches untagged images."""
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         column = table["tags"].astype("category")
-        hits = [not set(tags.split(joined)).isdisjoint(value) for joined in column.cat.categories]
+        hits = [not set(tags.split_tags(joined)).isdisjoint(value) for joined in column.cat.categories]
         return pd.Series(np.array([*hits, "" in value])[column.cat.codes.to_numpy()], table.index)
 
 
-class UnitRange(Filter):
+class UnitRangeFilter(Filter):
     """Range within 0..1 that includes both ends: `0.1..0.9`, `0.1..`, `..0.9`. Rows without a value do not match.
 
     `0.1..<0.2` excludes 0.2, so that adjacent bins share no row: the upper end becomes the next smaller float.
@@ -108,77 +108,77 @@ class UnitRange(Filter):
         except ValueError:
             low, high = math.nan, math.nan
         if high_text.startswith("<"):
-            high = below(high)
+            high = next_below(high)
         if not dots or not (0 <= low <= 1 and 0 <= high <= 1):
             raise FilterError(f"{self.key} is a range within 0..1 such as 0.1..0.9, not {texts[-1]!r}.")
         return min(low, high), max(low, high)
 
-    def encode(self, value: Value) -> list[str]:
+    def encode(self, value: FilterValue) -> list[str]:
         low, high = (float(end) for end in value)
-        return [f"{_number(low)}..{_upper_end(high)}"]
+        return [f"{_format_number(low)}..{_format_upper_end(high)}"]
 
 
 @dataclass(frozen=True)
-class ClassRange(UnitRange):
+class ClassShareFilter(UnitRangeFilter):
     """Range of the share of one class: `share.cat=0.1..1`."""
 
     per_class: ClassVar[bool] = True
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return _between(shares(table, name), value)
+        return _in_range(class_share(table, name), value)
 
 
 @dataclass(frozen=True)
-class Range(UnitRange):
+class RangeFilter(UnitRangeFilter):
     """Range of a column with values 0..1."""
 
     column: Callable[[pd.DataFrame], pd.Series]
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return _between(self.column(table), value)
+        return _in_range(self.column(table), value)
 
 
-class CountRange(Filter):
+class CountRangeFilter(Filter):
     """Integer range that includes both ends: `1..3`, `2..`, `..3`, `2`. Rows without a value do not match."""
 
     def decode(self, texts: list[str]) -> tuple[int, int]:
         low_text, dots, high_text = texts[-1].partition("..")
         try:
-            low = _whole(low_text or "0" * len(dots))
-            high = _whole(high_text or str(MOST_COUNT)) if dots else low
+            low = _parse_whole_number(low_text or "0" * len(dots))
+            high = _parse_whole_number(high_text or str(MAX_COUNT)) if dots else low
         except ValueError:
             raise FilterError(
                 f"{self.key} is a range of whole numbers such as 1..3, 2.. or 2, not {texts[-1]!r}."
             ) from None
         return min(low, high), max(low, high)
 
-    def encode(self, value: Value) -> list[str]:
+    def encode(self, value: FilterValue) -> list[str]:
         low, high = (int(end) for end in value)
-        return [str(low) if low == high else f"{low or ''}..{'' if high == MOST_COUNT else high}"]
+        return [str(low) if low == high else f"{low or ''}..{'' if high == MAX_COUNT else high}"]
 
 
 @dataclass(frozen=True)
-class Count(CountRange):
+class CountFilter(CountRangeFilter):
     """Range of an integer column."""
 
     column: Callable[[pd.DataFrame], pd.Series]
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return _between(self.column(table), value)
+        return _in_range(self.column(table), value)
 
 
 @dataclass(frozen=True)
-class ClassCount(CountRange):
+class ClassBlobsFilter(CountRangeFilter):
     """Range of the number of connected regions of one class: `blobs.cat=2..`."""
 
     per_class: ClassVar[bool] = True
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return _between(blobs(table, name), value)
+        return _in_range(class_blobs(table, name), value)
 
 
 @dataclass(frozen=True)
-class Text(Filter):
+class TextFilter(Filter):
     """Matches if the column contains this text, ignoring case."""
 
     column: Callable[[pd.DataFrame], pd.Series]
@@ -200,27 +200,27 @@ def _column(name: str) -> Callable[[pd.DataFrame], pd.Series]:
 FILTERS: dict[str, Filter] = {
     entry.key: entry
     for entry in (
-        Choice("dataset", "Data set", _column("dataset")),
-        Choice("split", "Split", _column("split")),
-        Choice("label", "Folder label", _column("label")),
-        Tagged("tag", "Tag"),
-        Present("present", "Contains class"),
-        ClassRange("share", "Share of"),
-        ClassCount("blobs", "Regions of"),
-        Choice("animal", "Animal", _column("animal")),
-        Choice("dominant", "Dominant class", _column("dominant")),
-        Choice("agreement", "Folder label against animal", agreement),
-        Range("confidence", "Confidence", _column("confidence")),
-        Range("entropy", "Entropy", _column("entropy")),
-        Range("low_margin", "Low margin", _column("low_margin")),
-        Count("width", "Photo width (px)", _column("width")),
-        Count("height", "Photo height (px)", _column("height")),
-        Text("path", "Path contains", _column("path")),
+        ChoiceFilter("dataset", "Data set", _column("dataset")),
+        ChoiceFilter("split", "Split", _column("split")),
+        ChoiceFilter("label", "Folder label", _column("label")),
+        TagFilter("tag", "Tag"),
+        PresentFilter("present", "Contains class"),
+        ClassShareFilter("share", "Share of"),
+        ClassBlobsFilter("blobs", "Regions of"),
+        ChoiceFilter("animal", "Animal", _column("animal")),
+        ChoiceFilter("dominant", "Dominant class", _column("dominant")),
+        ChoiceFilter("agreement", "Folder label against animal", label_agreement),
+        RangeFilter("confidence", "Confidence", _column("confidence")),
+        RangeFilter("entropy", "Entropy", _column("entropy")),
+        RangeFilter("low_margin", "Low margin", _column("low_margin")),
+        CountFilter("width", "Photo width (px)", _column("width")),
+        CountFilter("height", "Photo height (px)", _column("height")),
+        TextFilter("path", "Path contains", _column("path")),
     )
 }
 
 
-class Filters(Mapping[str, Value]):
+class Filters(Mapping[str, FilterValue]):
     """Immutable mapping key -> value of active filters, in the order of `FILTERS`.
 
     `Filters({"label": ("cats",), "share.cat": (0.1, 1.0)}).encode() == "label=cats&share.cat=0.1..1"`, and
@@ -228,13 +228,13 @@ class Filters(Mapping[str, Value]):
     excludes rows without a value.
     """
 
-    def __init__(self, values: Mapping[str, Value] | None = None) -> None:
-        checked = {key: _checked(key, value) for key, value in (values or {}).items()}
+    def __init__(self, values: Mapping[str, FilterValue] | None = None) -> None:
+        checked = {key: _normalise_value(key, value) for key, value in (values or {}).items()}
         order = list(FILTERS)
         kept = [(k, v) for k, v in checked.items() if len(v)]
-        self._values = dict(sorted(kept, key=lambda item: (order.index(entry_of(item[0])[0].key), item[0])))
+        self._values = dict(sorted(kept, key=lambda item: (order.index(find_filter(item[0])[0].key), item[0])))
 
-    def __getitem__(self, key: str) -> Value:
+    def __getitem__(self, key: str) -> FilterValue:
         return self._values[key]
 
     def __iter__(self) -> Iterator[str]:
@@ -249,14 +249,14 @@ class Filters(Mapping[str, Value]):
     def __repr__(self) -> str:
         return f"Filters({self.encode()!r})"
 
-    def replaced(self, key: str, value: Value | None) -> "Filters":
+    def replace(self, key: str, value: FilterValue | None) -> "Filters":
         """A copy with this filter set to `value`, or removed if `value` is None."""
         others = {k: v for k, v in self._values.items() if k != key}
         return Filters(others if value is None else others | {key: value})
 
     def pairs(self) -> list[tuple[str, str]]:
         """(key, text) pairs of the URL query, before percent-encoding."""
-        return [(key, text) for key, value in self.items() for text in entry_of(key)[0].encode(value)]
+        return [(key, text) for key, value in self.items() for text in find_filter(key)[0].encode(value)]
 
     def encode(self) -> str:
         return "&".join(f"{quote(key, safe='.')}={quote(text, safe='.')}" for key, text in self.pairs())
@@ -279,10 +279,10 @@ class Filters(Mapping[str, Value]):
         texts: dict[str, list[str]] = {}
         for key, text in pairs:
             texts.setdefault(key, []).append(text)
-        return cls({key: entry_of(key)[0].decode(values) for key, values in texts.items()})
+        return cls({key: find_filter(key)[0].decode(values) for key, values in texts.items()})
 
 
-def entry_of(key: str) -> tuple[Filter, str]:
+def find_filter(key: str) -> tuple[Filter, str]:
     """`share.cat` -> (entry `share`, "cat"); `label` -> (entry `label`, ""). Raises `FilterError`."""
     name, _, class_name = key.partition(".")
     entry = FILTERS.get(name)
@@ -296,45 +296,45 @@ def select(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
     """The rows that match every filter, in their original order."""
     keep = np.ones(len(table), bool)
     for key, value in filters.items():
-        keep &= passing(table, key, value)
+        keep &= passes_filter(table, key, value)
     return table[keep]
 
 
-def passing(table: pd.DataFrame, key: str, value: Value) -> NDArray[np.bool_]:
+def passes_filter(table: pd.DataFrame, key: str, value: FilterValue) -> NDArray[np.bool_]:
     """bool (rows,): whether each row matches this filter."""
-    entry, class_name = entry_of(key)
+    entry, class_name = find_filter(key)
     matches: NDArray[np.bool_] = entry.matches(table, value, class_name).to_numpy(bool, na_value=False)
     return matches
 
 
-def _checked(key: str, value: Value) -> Value:
+def _normalise_value(key: str, value: FilterValue) -> FilterValue:
     """Normalize a value by encoding and decoding it with its filter."""
-    entry, _ = entry_of(key)
+    entry, _ = find_filter(key)
     return entry.decode(entry.encode(value)) if len(value) else ()
 
 
-def below(number: float) -> float:
+def next_below(number: float) -> float:
     """The next smaller float: the upper end of a range that excludes `number`."""
     return math.nextafter(number, -math.inf)
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return repr(value).removesuffix(".0")
 
 
-def _upper_end(high: float) -> str:
+def _format_upper_end(high: float) -> str:
     """Format an upper end; `<0.2` for the float just below 0.2, whose own repr is much longer."""
-    following = _number(math.nextafter(high, math.inf))
-    return f"<{following}" if len(following) + 1 < len(_number(high)) else _number(high)
+    following = _format_number(math.nextafter(high, math.inf))
+    return f"<{following}" if len(following) + 1 < len(_format_number(high)) else _format_number(high)
 
 
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST_COUNT)) and int(text) <= MOST_COUNT):
+def _parse_whole_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_COUNT)) and int(text) <= MAX_COUNT):
         raise ValueError(text)
     return int(text)
 
 
-def _between(column: pd.Series, value: tuple[float, float]) -> pd.Series:
+def _in_range(column: pd.Series, value: tuple[float, float]) -> pd.Series:
     """bool per row: whether the value is in the range; False for null."""
-    found = numbers(column)
+    found = to_float64(column)
     return pd.Series((found >= value[0]) & (found <= value[1]), column.index)

@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.query.columns import blobs, each_share, shares
-from seglib.query.statistics import _known, _labels, _one_run
+from seglib.query.columns import class_blobs, class_share, iter_class_shares
+from seglib.query.statistics import _check_one_run, _drop_missing, _label_codes
 
 
 def share_by_label(table: pd.DataFrame) -> pd.DataFrame:
     """Per folder label (`""` = no label) of one run: n and the mean share of each class, NaN if no model knows it."""
-    _one_run(table)
-    codes, labels = _labels(table)
+    _check_one_run(table)
+    codes, labels = _label_codes(table)
     columns: dict[str, NDArray[Any]] = {"n": np.bincount(codes, minlength=len(labels))}
-    for name, share in each_share(table):
+    for name, share in iter_class_shares(table):
         known = ~np.isnan(share)
         total = np.bincount(codes[known], share[known], minlength=len(labels))
         n = np.bincount(codes[known], minlength=len(labels))
@@ -32,7 +32,7 @@ def histogram(values: pd.Series, bins: int = 20) -> pd.DataFrame:
     Bins include their lower end and exclude their upper one; the last bin includes both.
     """
     edges = _unit_edges(bins)
-    counts = np.bincount(_bin_of(_known(values), edges), minlength=bins)
+    counts = np.bincount(_bin_of(_drop_missing(values), edges), minlength=bins)
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
 
 
@@ -43,7 +43,7 @@ def density(x: pd.Series, y: pd.Series, bins: tuple[int, int] = (50, 20)) -> pd.
     """
     both = (x.notna() & y.notna()).to_numpy(bool)
     x_edges, y_edges = (_unit_edges(number) for number in bins)
-    columns, lines = _bin_of(_known(x[both]), x_edges), _bin_of(_known(y[both]), y_edges)
+    columns, lines = _bin_of(_drop_missing(x[both]), x_edges), _bin_of(_drop_missing(y[both]), y_edges)
     counts = np.bincount(columns * bins[1] + lines, minlength=bins[0] * bins[1])
     there = np.flatnonzero(counts)
     column, line = np.divmod(there, bins[1])
@@ -58,15 +58,16 @@ def density(x: pd.Series, y: pd.Series, bins: tuple[int, int] = (50, 20)) -> pd.
     )
 
 
-def image_sizes(table: pd.DataFrame, most: int = 24) -> pd.DataFrame:
+def image_sizes(table: pd.DataFrame, max_bins: int = 24) -> pd.DataFrame:
     """2-D histogram of image width and height, columns as in `density`; cells include both ends, in whole pixels.
 
-    Cells are squares whose side is a round number of pixels (1, 2, 5, 10, ...), at most about `most` along each axis.
+    Cells are squares whose side is a round number of pixels (1, 2, 5, 10, ...), at most about `max_bins` along each
+    axis.
     """
     sides = [table[name].to_numpy(np.int64) for name in ("width", "height")]
     if not len(table):
         return pd.DataFrame({name: np.zeros(0, np.int64) for name in ("x_low", "x_high", "y_low", "y_high", "count")})
-    side = _round_step(max(int(pixels.max() - pixels.min()) for pixels in sides) / most)
+    side = _round_step(max(int(pixels.max() - pixels.min()) for pixels in sides) / max_bins)
     firsts = [int(pixels.min()) // side for pixels in sides]
     columns, lines = (pixels // side - first for pixels, first in zip(sides, firsts, strict=True))
     across = int(lines.max()) + 1
@@ -79,32 +80,32 @@ def image_sizes(table: pd.DataFrame, most: int = 24) -> pd.DataFrame:
     )
 
 
-def blob_counts(table: pd.DataFrame, names: Sequence[str], most: int = 5) -> pd.DataFrame:
-    """int64: number of images of one run by region count (rows 0..`most`) and class (columns).
+def blob_counts(table: pd.DataFrame, names: Sequence[str], max_blobs: int = 5) -> pd.DataFrame:
+    """int64: number of images of one run by region count (rows 0..`max_blobs`) and class (columns).
 
-    The last row means `most` or more. A region is connected and covers at least `PRESENT_SHARE` of the mask.
+    The last row means `max_blobs` or more. A region is connected and covers at least `PRESENT_SHARE` of the mask.
     """
-    _one_run(table)
+    _check_one_run(table)
     counts = {}
     for name in names:
-        known = _known(blobs(table, name)).astype(np.int64)
-        counts[name] = np.bincount(np.minimum(known, most), minlength=most + 1)
-    return pd.DataFrame(counts, index=pd.RangeIndex(most + 1, name="regions"), columns=list(names), dtype="int64")
+        known = _drop_missing(class_blobs(table, name)).astype(np.int64)
+        counts[name] = np.bincount(np.minimum(known, max_blobs), minlength=max_blobs + 1)
+    return pd.DataFrame(counts, index=pd.RangeIndex(max_blobs + 1, name="regions"), columns=list(names), dtype="int64")
 
 
-SPREAD: dict[str, float] = {"low": 0.05, "q1": 0.25, "median": 0.5, "q3": 0.75, "high": 0.95}
+QUANTILES: dict[str, float] = {"low": 0.05, "q1": 0.25, "median": 0.5, "q3": 0.75, "high": 0.95}
 """Quantile of each column of `share_spread_by_label`."""
 
 
 def share_spread_by_label(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Per folder label (`""` = no label) of one run: n, mean and the `SPREAD` quantiles of the class's share.
+    """Per folder label (`""` = no label) of one run: n, mean and the `QUANTILES` quantiles of the class's share.
 
     Images whose model does not know the class are ignored; labels with no other images are omitted.
     """
-    _one_run(table)
+    _check_one_run(table)
     label = table["label"].astype("object")
-    groups = shares(table, name).dropna().groupby(label.where(label.notna(), "").rename("label"))
-    spread = {column: groups.quantile(quantile) for column, quantile in SPREAD.items()}
+    groups = class_share(table, name).dropna().groupby(label.where(label.notna(), "").rename("label"))
+    spread = {column: groups.quantile(quantile) for column, quantile in QUANTILES.items()}
     return pd.DataFrame({"n": groups.size(), "mean": groups.mean(), **spread})
 
 

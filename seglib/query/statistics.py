@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE
 from seglib.errors import UsageError
 from seglib.masks.statistics import pixels_column
-from seglib.query.columns import agreement, blobs, classes_of, coded, each_share, numbers, shares
+from seglib.query.columns import (
+    category_codes,
+    class_blobs,
+    class_share,
+    classes_of,
+    iter_class_shares,
+    label_agreement,
+    to_float64,
+)
 
-PER_CLASS: dict[str, Callable[[pd.DataFrame, str], pd.Series]] = {"share": shares, "blobs": blobs}
+CLASS_COLUMNS: dict[str, Callable[[pd.DataFrame, str], pd.Series]] = {"share": class_share, "blobs": class_blobs}
 """Sort keys that need a class name."""
 
 _EXACT_ROWS = 1 << 23
@@ -32,9 +40,9 @@ def class_distribution(table: pd.DataFrame) -> pd.DataFrame:
 
     n is the number of images whose model knows the class; a mean over no images is None rather than 0.
     """
-    _one_run(table)
+    _check_one_run(table)
     rows = []
-    for name, shares_or_nan in each_share(table):
+    for name, shares_or_nan in iter_class_shares(table):
         share = shares_or_nan[~np.isnan(shares_or_nan)]
         there = share[share >= PRESENT_SHARE]
         rows.append(
@@ -53,11 +61,11 @@ def class_distribution(table: pd.DataFrame) -> pd.DataFrame:
 
 def co_occurrence(table: pd.DataFrame) -> pd.DataFrame:
     """int64 (C, C): number of images of one run that contain both classes; the diagonal counts each class itself."""
-    _one_run(table)
+    _check_one_run(table)
     names = classes_of(table)
     counts = np.zeros((len(names), len(names)), np.int64)
     if names:
-        there = np.array([share >= PRESENT_SHARE for _, share in each_share(table)])  # (C, rows)
+        there = np.array([share >= PRESENT_SHARE for _, share in iter_class_shares(table)])  # (C, rows)
         for start in range(0, len(table), _EXACT_ROWS):
             some = there[:, start : start + _EXACT_ROWS].astype(np.float32)
             counts += (some @ some.T).astype(np.int64)
@@ -66,9 +74,9 @@ def co_occurrence(table: pd.DataFrame) -> pd.DataFrame:
 
 def folder_vs_animal(table: pd.DataFrame) -> pd.DataFrame:
     """int64: images of one run per folder label (rows; `""` = no label) and animal (columns cat, dog, none)."""
-    _one_run(table)
-    label_codes, labels = _labels(table)
-    animal_codes, animals = coded(table["animal"])
+    _check_one_run(table)
+    label_codes, labels = _label_codes(table)
+    animal_codes, animals = category_codes(table["animal"])
     known = animal_codes >= 0
     cells = label_codes[known] * len(animals) + animal_codes[known]
     counts = np.bincount(cells, minlength=len(labels) * len(animals)).reshape(len(labels), len(animals))
@@ -77,9 +85,9 @@ def folder_vs_animal(table: pd.DataFrame) -> pd.DataFrame:
     return frame.rename_axis(index="label", columns="animal")
 
 
-def _labels(table: pd.DataFrame) -> tuple[NDArray[np.intp], list[str]]:
+def _label_codes(table: pd.DataFrame) -> tuple[NDArray[np.intp], list[str]]:
     """(code of each row, sorted folder labels); rows without a label have the label `""`."""
-    codes, names = coded(table["label"])
+    codes, names = category_codes(table["label"])
     labels = sorted({"", *names})
     place = {label: at for at, label in enumerate(labels)}
     return np.array([*(place[name] for name in names), place[""]])[codes], labels
@@ -97,20 +105,20 @@ class KeyFigures:
 
 
 def key_figures(table: pd.DataFrame) -> KeyFigures:
-    _one_run(table)
-    verdicts = agreement(table).value_counts()
-    background = shares(table, BACKGROUND) if pixels_column(BACKGROUND) in table else pd.Series(dtype="float64")
+    _check_one_run(table)
+    verdicts = label_agreement(table).value_counts()
+    background = class_share(table, BACKGROUND) if pixels_column(BACKGROUND) in table else pd.Series(dtype="float64")
     return KeyFigures(
         photos=len(table),
-        mean_foreground_share=_mean(1 - _known(background)),
-        mean_confidence=_mean(_known(table["confidence"])),
+        mean_foreground_share=_mean(1 - _drop_missing(background)),
+        mean_confidence=_mean(_drop_missing(table["confidence"])),
         agreeing=int(verdicts["agrees"]),
         claiming=int(verdicts.sum()),
     )
 
 
-def _known(values: pd.Series) -> NDArray[np.float64]:
-    found = numbers(values)
+def _drop_missing(values: pd.Series) -> NDArray[np.float64]:
+    found = to_float64(values)
     return found[~np.isnan(found)]
 
 
@@ -118,7 +126,7 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _one_run(table: pd.DataFrame) -> None:
+def _check_one_run(table: pd.DataFrame) -> None:
     if (runs := table["run"].nunique()) > 1:
         raise UsageError(
             f"This table holds {runs} runs, which would count each photo {runs} times: choose one run first."
@@ -128,12 +136,12 @@ def _one_run(table: pd.DataFrame) -> None:
 # --- questions of the charts: small answers, whatever the number of rows -----------------------------------------
 
 
-def ordered(table: pd.DataFrame, column: str, *, descending: bool = False, name: str = "") -> NDArray[np.intp]:
+def sort_positions(table: pd.DataFrame, column: str, *, descending: bool = False, name: str = "") -> NDArray[np.intp]:
     """Row positions sorted by a column; `name` is the class for the columns `share` and `blobs`.
 
     Rows without a value always come last; the sort is stable.
     """
-    values = PER_CLASS[column](table, name) if column in PER_CLASS else table[column]
+    values = CLASS_COLUMNS[column](table, name) if column in CLASS_COLUMNS else table[column]
     if values.dtype == "object" or not pd.api.types.is_numeric_dtype(values):
         values = pd.Series(pd.factorize(values.astype("object"), sort=True)[0], table.index).replace(-1, None)
     numbers = values.astype("float64").to_numpy(copy=True)

@@ -1,9 +1,9 @@
 """Import ground truth masks into the store, so that they can be viewed next to the masks of runs.
 
-`take_in` matches a folder of masks with the images of the table. Each ground truth lies in `truths/<8 hex>/`:
-`truth.json` (name, format, classes; no local paths), `files/part-*.parquet` (which mask belongs to which image) and
-`masks/<ab>/<id>.png`, palette PNG of class indices at the image's size, 255 = void. A mask file is read again only if
-its size or modification time has changed.
+`import_annotations` matches a folder of masks with the images of the table. Each ground truth lies in `truths/<8
+hex>/`: `truth.json` (name, format, classes; no local paths), `files/part-*.parquet` (which mask belongs to which image)
+and `masks/<ab>/<id>.png`, palette PNG of class indices at the image's size, 255 = void. A mask file is read again only
+if its size or modification time has changed.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ import pandas as pd
 import pyarrow as pa
 
 from seglib.classes import VOC_CLASSES
-from seglib.errors import Damaged, DatasetError, StoreError, UnknownName
+from seglib.errors import DamagedFileError, DatasetError, StoreError, UnknownName
 from seglib.fileio import json_record, parquet_parts
 from seglib.masks import annotations, png
 from seglib.masks.png import Mask
-from seglib.store.records import damaged_ones
+from seglib.store.records import find_damaged_records
 from seglib.store.store import Store
 
-FILES = pa.schema(
+TRUTH_FILES_SCHEMA = pa.schema(
     [
         *(("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64()), ("image_id", pa.string())),
         *(("truth", pa.string()), ("scan", pa.int64())),
@@ -38,7 +38,7 @@ _REMEDY = "evaluate again, which rewrites it"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Truth:
+class GroundTruth:
     id: str
     """First 8 hex digits of the SHA-256 of resolved folder, format and classes."""
     name: str
@@ -46,25 +46,25 @@ class Truth:
     classes: tuple[str, ...]
 
 
-def all_truths(store: Store) -> list[Truth]:
+def list_truths(store: Store) -> list[GroundTruth]:
     """All ground truths with a readable record, sorted by name."""
     found = []
     for file in store.path.glob("truths/*/truth.json"):
-        with contextlib.suppress(Damaged):
+        with contextlib.suppress(DamagedFileError):
             found.append(_read(file))
     return sorted(found, key=lambda one: (one.name, one.id))
 
 
-def find(store: Store, name: str) -> Truth:
+def find_truth(store: Store, name: str) -> GroundTruth:
     """Find a ground truth by id or name. Raises `UnknownName`."""
-    known = all_truths(store)
+    known = list_truths(store)
     by_name = {one.name: one for one in known} | {one.id: one for one in known}
     if name not in by_name:
         raise UnknownName("truth", name, [one.name for one in known])
     return by_name[name]
 
 
-def register(store: Store, folder: Path, kind: str, classes: tuple[str, ...] | None = None) -> Truth:
+def register_truth(store: Store, folder: Path, mask_format: str, classes: tuple[str, ...] | None = None) -> GroundTruth:
     """Return the ground truth of this folder and format, writing its record if it is missing or damaged.
 
     `classes` names the mask indices, by default the 21 VOC classes; trimaps always use `annotations.TRIMAP_CLASSES`.
@@ -72,99 +72,105 @@ def register(store: Store, folder: Path, kind: str, classes: tuple[str, ...] | N
     """
     if not folder.is_dir():
         raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks with --truth.")
-    named = annotations.TRIMAP_CLASSES if kind == "trimap" else classes or VOC_CLASSES
-    found = Truth(id=id_of(folder, kind, named), name=folder.resolve().name, format=kind, classes=named)
+    named = annotations.TRIMAP_CLASSES if mask_format == "trimap" else classes or VOC_CLASSES
+    found = GroundTruth(
+        id=compute_truth_id(folder, mask_format, named), name=folder.resolve().name, format=mask_format, classes=named
+    )
     file = _folder(store, found) / "truth.json"
-    if not file.exists() or found.id in damaged(store):
-        store.scratch.write(file, json_record.encoded(asdict(found)), durable=True)
+    if not file.exists() or found.id in find_damaged(store):
+        store.atomic.write(file, json_record.encode(asdict(found)), durable=True)
     return found
 
 
-def id_of(folder: Path, kind: str, classes: tuple[str, ...]) -> str:
+def compute_truth_id(folder: Path, kind: str, classes: tuple[str, ...]) -> str:
     text = "\n".join((str(folder.resolve()), kind, *classes))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def take_in(store: Store, about: Truth, folder: Path, photos: pd.DataFrame) -> pd.DataFrame:
+def import_annotations(store: Store, truth_record: GroundTruth, folder: Path, images: pd.DataFrame) -> pd.DataFrame:
     """Match images (path, label, width, height, image_id) with the masks in a folder and import new masks.
 
-    Returns the images that have a mask, with `truth` (mask id) and `mask` (mask path). Raises `DatasetError` if several
-    datasets contain the same path, a mask's size differs from its image's, or identical images have different masks.
+    Returns the images that have a mask, with `truth` (mask id) and `read_mask` (mask path). Raises `DatasetError` if
+    several datasets contain the same path, a mask's size differs from its image's, or identical images have different
+    masks.
     """
-    masks = annotations.masks_in(folder)
-    paths = photos["path"].drop_duplicates()
-    if len(paths) < len(photos):
+    masks = annotations.scan_masks(folder)
+    paths = images["path"].drop_duplicates()
+    if len(paths) < len(images):
         raise DatasetError("Several data sets hold photos of these paths: name one of them with --dataset.")
-    pairs = annotations.matched(paths, masks["path"])
-    found = photos[photos["path"].isin(pairs.keys())].assign(mask=lambda frame: frame["path"].map(pairs))
+    pairs = annotations.match_masks(paths, masks["path"])
+    found = images[images["path"].isin(pairs.keys())].assign(mask=lambda frame: frame["path"].map(pairs))
     joined = found.merge(masks.rename(columns={"path": "mask"}), on="mask", how="left")
-    known = _index(store, about).rename(columns={"path": "mask"})
+    known = _valid_rows(store, truth_record).rename(columns={"path": "mask"})
     joined = joined.merge(known.drop(columns="scan"), on=["mask", "bytes", "mtime_ns", "image_id"], how="left")
     new = joined["truth"].isna()
     rows = joined.loc[new, ["mask", "label", "width", "height"]].astype("object").itertuples(index=False, name=None)
     joined.loc[new, "truth"] = [
-        _keep(store, about, _checked(about, folder, name, label, (width, height)))
+        _save_mask(store, truth_record, _read_checked(truth_record, folder, name, label, (width, height)))
         for name, label, width, height in rows
     ]
-    _check_alike(joined)
+    _check_duplicates(joined)
     if new.any():
         fresh = joined[new].drop(columns="path").rename(columns={"mask": "path"}).assign(scan=time.time_ns())
-        table = pa.Table.from_pandas(fresh[FILES.names], FILES, preserve_index=False)
-        store.scratch.settle()
-        parquet_parts.append(store.scratch, files_folder(store, about), table)
+        table = pa.Table.from_pandas(fresh[TRUTH_FILES_SCHEMA.names], TRUTH_FILES_SCHEMA, preserve_index=False)
+        store.atomic.sync()
+        parquet_parts.append(store.atomic, files_folder(store, truth_record), table)
     return joined.drop(columns=["bytes", "mtime_ns"]).set_index(found.index)
 
 
-def masks_of(store: Store, about: Truth) -> pd.Series:
+def mask_ids_by_image(store: Store, truth_record: GroundTruth) -> pd.Series:
     """Series image_id -> id of the most recently imported mask."""
-    return _newest(store, about.id).set_index("image_id")["truth"]
+    return _newest_rows(store, truth_record.id).set_index("image_id")["truth"]
 
 
-def files_folder(store: Store, about: Truth) -> Path:
-    return _folder(store, about) / "files"
+def files_folder(store: Store, truth_record: GroundTruth) -> Path:
+    return _folder(store, truth_record) / "files"
 
 
-def mask_path(store: Store, about: Truth, mask_id: str) -> Path:
-    return _folder(store, about) / "masks" / mask_id[:2] / f"{mask_id}.png"
+def mask_path(store: Store, truth_record: GroundTruth, mask_id: str) -> Path:
+    return _folder(store, truth_record) / "masks" / mask_id[:2] / f"{mask_id}.png"
 
 
-def mask(store: Store, about: Truth, mask_id: str) -> Mask:
-    """uint8 (H, W): indices into `about.classes`, 255 = void. Raises `StoreError` if it is missing or damaged."""
+def read_mask(store: Store, truth_record: GroundTruth, mask_id: str) -> Mask:
+    """uint8 (H, W): indices into `truth_record.classes`, 255 = void. Raises `StoreError` if missing or damaged."""
     try:
-        return png.read_own_png(mask_path(store, about, mask_id).read_bytes())
+        return png.decode_verified_png(mask_path(store, truth_record, mask_id).read_bytes())
     except (OSError, ValueError):
         raise StoreError(
-            f"The truth {mask_id} of {about.name!r} is missing or damaged: delete {mask_id}.png, and evaluate again."
+            f"The truth {mask_id} of {truth_record.name!r} is missing or damaged: delete {mask_id}.png, and "
+            "evaluate again."
         ) from None
 
 
 # --- care --------------------------------------------------------------------------------------------------------
 
 
-def current(store: Store, truth_id: str) -> set[str]:
+def current_mask_ids(store: Store, truth_id: str) -> set[str]:
     """Ids of the masks currently assigned to images."""
-    return set(_newest(store, truth_id)["truth"])
+    return set(_newest_rows(store, truth_id)["truth"])
 
 
-def unused(store: Store) -> list[Path]:
+def unused_folders(store: Store) -> list[Path]:
     """Folders of ground truths that no run was evaluated against."""
     used = {path.name.rpartition("--")[2] for path in store.path.glob("evaluate/*")}
     return [path for path in store.path.glob("truths/*") if path.name not in used]
 
 
-def folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
+def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
     """Yield every folder of parts with its schema and the key columns that identify duplicate rows."""
     for folder in sorted(store.path.glob("truths/*/files")):
-        yield folder, FILES, ("path", "image_id")
+        yield folder, TRUTH_FILES_SCHEMA, ("path", "image_id")
 
 
 def prune(store: Store, alive: Set[str]) -> None:
     """Remove rows of images that are not in `alive`, and masks that are no longer in use."""
     for folder in store.path.glob("truths/*"):
-        old = parquet_parts.names(folder / "files")
-        newest = _newest_of(parquet_parts.read_these(folder / "files", old, FILES))
+        old = parquet_parts.list_parts(folder / "files")
+        newest = _keep_newest(parquet_parts.read_parts(folder / "files", old, TRUTH_FILES_SCHEMA))
         kept = newest[newest["image_id"].isin(alive)]
-        parquet_parts.append(store.scratch, folder / "files", pa.Table.from_pandas(kept, FILES, preserve_index=False))
+        parquet_parts.append(
+            store.atomic, folder / "files", pa.Table.from_pandas(kept, TRUTH_FILES_SCHEMA, preserve_index=False)
+        )
         for name in old:
             (folder / "files" / name).unlink(missing_ok=True)
         for path in list(folder.glob("masks/*/*.png")):
@@ -172,45 +178,49 @@ def prune(store: Store, alive: Set[str]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _newest(store: Store, truth_id: str) -> pd.DataFrame:
+def _newest_rows(store: Store, truth_id: str) -> pd.DataFrame:
     """The newest row of each image."""
-    return _newest_of(parquet_parts.read(store.path / "truths" / truth_id / "files", FILES))
+    return _keep_newest(parquet_parts.read(store.path / "truths" / truth_id / "files", TRUTH_FILES_SCHEMA))
 
 
-def _newest_of(rows: pa.Table) -> pd.DataFrame:
+def _keep_newest(rows: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = rows.to_pandas()
     return frame.sort_values("scan", kind="stable").drop_duplicates("image_id", keep="last")
 
 
-def _index(store: Store, about: Truth) -> pd.DataFrame:
+def _valid_rows(store: Store, truth_record: GroundTruth) -> pd.DataFrame:
     """The newest row of each file and image whose mask exists in the store."""
-    table = parquet_parts.newest(parquet_parts.read(files_folder(store, about), FILES), ["path", "image_id"])
+    table = parquet_parts.keep_newest(
+        parquet_parts.read(files_folder(store, truth_record), TRUTH_FILES_SCHEMA), ["path", "image_id"]
+    )
     frame: pd.DataFrame = table.to_pandas()
-    there = np.array([mask_path(store, about, one).exists() for one in frame["truth"]], bool)
+    there = np.array([mask_path(store, truth_record, one).exists() for one in frame["truth"]], bool)
     return frame[there]
 
 
-def _checked(about: Truth, folder: Path, name: str, label: str | None, size_wh: tuple[int, int]) -> Mask:
-    raw = annotations.read(folder, name)
+def _read_checked(
+    truth_record: GroundTruth, folder: Path, name: str, label: str | None, size_wh: tuple[int, int]
+) -> Mask:
+    raw = annotations.read_mask(folder, name)
     if raw.shape != size_wh[::-1]:
         raise DatasetError(
             f"The mask {name!r} is {raw.shape[1]} x {raw.shape[0]} pixels and its photo {size_wh[0]} x {size_wh[1]}: "
             "a truth must have its photo's size."
         )
-    if about.format == "trimap":
-        return annotations.trimap_mask(raw, name, label if isinstance(label, str) else None)
-    return annotations.index_mask(raw, name, len(about.classes))
+    if truth_record.format == "trimap":
+        return annotations.convert_trimap(raw, name, label if isinstance(label, str) else None)
+    return annotations.check_index_mask(raw, name, len(truth_record.classes))
 
 
-def _keep(store: Store, about: Truth, mask: Mask) -> str:
+def _save_mask(store: Store, truth_record: GroundTruth, mask: Mask) -> str:
     """Write the mask unless it exists; return its id, the first 32 hex digits of the SHA-256 of shape and values."""
     mask_id = hashlib.sha256(f"{mask.shape}".encode() + mask.tobytes()).hexdigest()[:32]
-    if not (path := mask_path(store, about, mask_id)).exists():
-        store.scratch.write(path, png.index_png(mask))
+    if not (path := mask_path(store, truth_record, mask_id)).exists():
+        store.atomic.write(path, png.encode_index_png(mask))
     return mask_id
 
 
-def _check_alike(joined: pd.DataFrame) -> None:
+def _check_duplicates(joined: pd.DataFrame) -> None:
     """Raise `DatasetError` if identical images have different masks, because counts are stored per image_id."""
     several = joined.groupby("image_id", sort=False)["truth"].nunique()
     for image_id in several.index[several > 1][:1]:
@@ -221,18 +231,18 @@ def _check_alike(joined: pd.DataFrame) -> None:
         )
 
 
-def _folder(store: Store, about: Truth) -> Path:
-    return store.path / "truths" / about.id
+def _folder(store: Store, truth_record: GroundTruth) -> Path:
+    return store.path / "truths" / truth_record.id
 
 
-def damaged(store: Store) -> dict[str, str]:
+def find_damaged(store: Store) -> dict[str, str]:
     """Map id -> error message for each ground truth whose record cannot be read."""
-    return damaged_ones(store.path.glob("truths/*/truth.json"), _read)
+    return find_damaged_records(store.path.glob("truths/*/truth.json"), _read)
 
 
-def _read(file: Path) -> Truth:
-    about = json_record.read(file, _REMEDY)
+def _read(file: Path) -> GroundTruth:
+    record = json_record.read(file, _REMEDY)
     try:
-        return Truth(**{**about, "classes": tuple(about["classes"])})
+        return GroundTruth(**{**record, "classes": tuple(record["classes"])})
     except (TypeError, KeyError):
-        raise json_record.damaged(file, _REMEDY) from None
+        raise json_record.damaged_error(file, _REMEDY) from None

@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from seglib.fileio import parquet_parts
 from seglib.metrics.calibration import CONFIDENCE_BINS
-from seglib.metrics.confusion import Counts
+from seglib.metrics.confusion import JointCounts
 from seglib.store.store import Store
 
-CELLS = pa.schema([("image_id", pa.string()), ("a", pa.uint8()), ("b", pa.uint8()), ("pixels", pa.int64())])
+CELLS_SCHEMA = pa.schema([("image_id", pa.string()), ("a", pa.uint8()), ("b", pa.uint8()), ("pixels", pa.int64())])
 """Non-zero confusion cells: `a` and `b` are class indices in the masks of the two runs, sorted by run name.
 
-In `TRUTH_CELLS`, `a` is the ground truth and `b` the run.
+In `TRUTH_CELLS_SCHEMA`, `a` is the ground truth and `b` the run.
 """
 
-CONSENSUS = pa.schema([("image_id", pa.string()), ("agreeing", pa.int64()), ("compared", pa.int64())])
+CONSENSUS_SCHEMA = pa.schema([("image_id", pa.string()), ("agreeing", pa.int64()), ("compared", pa.int64())])
 """Pixels where all runs predict the same class (`agreeing`), out of those where every run predicts a class that all
 runs know (`compared`).
 """
@@ -36,16 +36,16 @@ runs know (`compared`).
 _TRUTH = ("truth", pa.string())
 """Id of the ground truth mask that was counted, because the ground truth file may change."""
 
-TRUTH_CELLS = CELLS.append(pa.field(*_TRUTH))
-BOUNDARY = pa.schema(
+TRUTH_CELLS_SCHEMA = CELLS_SCHEMA.append(pa.field(*_TRUTH))
+BOUNDARY_SCHEMA = pa.schema(
     [
         *(("image_id", pa.string()), ("class", pa.uint8()), ("hits_prediction", pa.int64())),
         *(("prediction", pa.int64()), ("hits_truth", pa.int64()), ("truth_pixels", pa.int64()), _TRUTH),
     ]
 )
-"""Results of `boundary.matches`, per image and class."""
+"""Results of `boundary.count_matches`, per image and class."""
 
-CALIBRATION = pa.schema(
+CALIBRATION_SCHEMA = pa.schema(
     [
         *(("image_id", pa.string()), ("bin", pa.uint8()), ("pixels", pa.int64())),
         *(("confidence", pa.float64()), ("correct", pa.int64()), _TRUTH),
@@ -69,10 +69,10 @@ def consensus_folder(store: Store, runs: Iterable[str]) -> Path:
     return store.path / "compare" / f"consensus-{digest}"
 
 
-def name_runs(store: Store, folder: Path, runs: Iterable[str]) -> None:
+def write_run_names(store: Store, folder: Path, runs: Iterable[str]) -> None:
     """Write `runs.json`, which lists the runs of a consensus, unless it exists."""
     if not (folder / _RUNS_FILE).exists():
-        store.scratch.write(folder / _RUNS_FILE, json.dumps(sorted(runs), indent=1).encode(), durable=True)
+        store.atomic.write(folder / _RUNS_FILE, json.dumps(sorted(runs), indent=1).encode(), durable=True)
 
 
 def evaluation_folder(store: Store, run: str, truth: str) -> Path:
@@ -85,7 +85,7 @@ def boundary_folder(evaluation: Path) -> Path:
 
 def remedy(folder: Path) -> str:
     """How the user can repair a damaged part in this folder."""
-    return _RECOUNT if folder.name == boundary_folder(folder.parent).name else parquet_parts.COMPUTE_ANEW
+    return _RECOUNT if folder.name == boundary_folder(folder.parent).name else parquet_parts.RECOMPUTE_REMEDY
 
 
 def calibration_folder(evaluation: Path) -> Path:
@@ -101,7 +101,7 @@ def version(store: Store) -> str:
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-class Appender:
+class CountsWriter:
     """Buffer rows for several folders and commit them together, every 512 images or 5 s.
 
     The caller commits once more at the end. Each commit writes the folders in the order of `schemas`.
@@ -123,7 +123,7 @@ class Appender:
     def commit(self) -> None:
         for folder, tables in self._rows.items():
             if tables:
-                parquet_parts.append(self._store.scratch, folder, pa.concat_tables(tables).combine_chunks())
+                parquet_parts.append(self._store.atomic, folder, pa.concat_tables(tables).combine_chunks())
                 tables.clear()
         self._images, self._last_commit = 0, time.monotonic()
 
@@ -148,28 +148,30 @@ def counted_truths(folder: Path, schema: pa.Schema) -> set[tuple[str, str]]:
     return set(zip(table["image_id"].to_pylist(), table["truth"].to_pylist(), strict=True))
 
 
-def pair_counts(
+def read_pair_counts(
     store: Store, a: str, b: str, classes: tuple[Sequence[str], Sequence[str]], image_ids: pd.Index
-) -> tuple[Counts, NDArray[np.bool_]]:
+) -> tuple[JointCounts, NDArray[np.bool_]]:
     """Counts of these images (unique ids) with run `a` first, and a bool array (N,) of the images that have counts."""
-    table = parquet_parts.read(pair_folder(store, a, b), CELLS)
+    table = parquet_parts.read(pair_folder(store, a, b), CELLS_SCHEMA)
     names = ("a", "b") if a <= b else ("b", "a")
-    return _counts(table.select(["image_id", *names, "pixels"]), classes, image_ids)
+    return _to_joint_counts(table.select(["image_id", *names, "pixels"]), classes, image_ids)
 
 
-def evaluation_counts(
+def read_evaluation_counts(
     store: Store, run: str, truth: str, classes: tuple[Sequence[str], Sequence[str]], truths: pd.Series
-) -> tuple[Counts, NDArray[np.bool_]]:
-    """Like `pair_counts`, for a ground truth (`a`) and a run (`b`); `truths` maps image_id to ground truth mask id."""
-    table = _of_truths(parquet_parts.read(evaluation_folder(store, run, truth), TRUTH_CELLS), truths)
-    return _counts(table.select(["image_id", "a", "b", "pixels"]), classes, truths.index)
+) -> tuple[JointCounts, NDArray[np.bool_]]:
+    """Like `read_pair_counts`, for a ground truth (`a`) and a run (`b`); `truths` maps image_id to ground truth mask
+    id.
+    """
+    table = _select_current(parquet_parts.read(evaluation_folder(store, run, truth), TRUTH_CELLS_SCHEMA), truths)
+    return _to_joint_counts(table.select(["image_id", "a", "b", "pixels"]), classes, truths.index)
 
 
-def consensus_counts(
+def read_consensus_counts(
     store: Store, runs: Sequence[str], image_ids: pd.Index
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(agreeing, compared) pixels of these images (unique ids): float64 (N,) each, 0 for images without counts."""
-    table = parquet_parts.newest(parquet_parts.read(consensus_folder(store, runs), CONSENSUS), ["image_id"])
+    table = parquet_parts.keep_newest(parquet_parts.read(consensus_folder(store, runs), CONSENSUS_SCHEMA), ["image_id"])
     at, known = _positions(table["image_id"], image_ids)
     columns = [np.zeros(len(image_ids)) for _ in range(2)]
     for column, name in zip(columns, ("agreeing", "compared"), strict=True):
@@ -177,31 +179,32 @@ def consensus_counts(
     return columns[0], columns[1]
 
 
-def boundary_counts(store: Store, run: str, truth: str, truths: pd.Series) -> dict[int, list[NDArray[np.float64]]]:
-    """Map class index -> the four columns of `boundary.matches`, float64 (N,) each; `truths` as in `evaluation_counts`.
+def read_boundary_counts(store: Store, run: str, truth: str, truths: pd.Series) -> dict[int, list[NDArray[np.float64]]]:
+    """Map class index -> the four columns of `boundary.count_matches`, float64 (N,) each; `truths` as in
+    `read_evaluation_counts`.
 
     An index means the same class in ground truth and prediction.
     """
     folder = boundary_folder(evaluation_folder(store, run, truth))
-    table = _of_truths(parquet_parts.read(folder, BOUNDARY, remedy=remedy(folder)), truths)
-    table = parquet_parts.newest(table, ["image_id", "class"])
+    table = _select_current(parquet_parts.read(folder, BOUNDARY_SCHEMA, remedy=remedy(folder)), truths)
+    table = parquet_parts.keep_newest(table, ["image_id", "class"])
     at, known = _positions(table["image_id"], truths.index)
     classes = table["class"].to_numpy()
     found = {}
     for index in np.unique(classes[known]):
         hit = known & (classes == index)
         found[int(index)] = [np.zeros(len(truths)) for _ in range(4)]
-        for column, name in zip(found[int(index)], BOUNDARY.names[2:6], strict=True):
+        for column, name in zip(found[int(index)], BOUNDARY_SCHEMA.names[2:6], strict=True):
             column[at[hit]] = table[name].to_numpy()[hit]
     return found
 
 
-def calibration_counts(store: Store, run: str, truth: str, truths: pd.Series) -> list[NDArray[np.float64]]:
+def read_calibration_counts(store: Store, run: str, truth: str, truths: pd.Series) -> list[NDArray[np.float64]]:
     """[pixels, confidence, correct]: float64 (N, bins) each; zeros for images without counts."""
-    table = _of_truths(
-        parquet_parts.read(calibration_folder(evaluation_folder(store, run, truth)), CALIBRATION), truths
+    table = _select_current(
+        parquet_parts.read(calibration_folder(evaluation_folder(store, run, truth)), CALIBRATION_SCHEMA), truths
     )
-    table = parquet_parts.newest(table, ["image_id", "bin"])
+    table = parquet_parts.keep_newest(table, ["image_id", "bin"])
     at, known = _positions(table["image_id"], truths.index)
     columns = [np.zeros((len(truths), CONFIDENCE_BINS)) for _ in range(3)]
     for column, name in zip(columns, ("pixels", "confidence", "correct"), strict=True):
@@ -209,9 +212,9 @@ def calibration_counts(store: Store, run: str, truth: str, truths: pd.Series) ->
     return columns
 
 
-def _counts(
+def _to_joint_counts(
     table: pa.Table, classes: tuple[Sequence[str], Sequence[str]], image_ids: pd.Index
-) -> tuple[Counts, NDArray[np.bool_]]:
+) -> tuple[JointCounts, NDArray[np.bool_]]:
     """Table columns: image_id, first, second, pixels. Cells that two processes both wrote count once."""
     at, known = _positions(table["image_id"], image_ids)
     first, second, pixels = (table.column(i).to_numpy()[known] for i in (1, 2, 3))
@@ -221,7 +224,7 @@ def _counts(
     counted = np.zeros(len(image_ids), bool)
     counted[image] = True
     return (
-        Counts(
+        JointCounts(
             len(image_ids), image[once], first[once], second[once], pixels[once], tuple(classes[0]), tuple(classes[1])
         ),
         counted,
@@ -235,7 +238,7 @@ def _positions(column: pa.ChunkedArray, image_ids: pd.Index) -> tuple[NDArray[np
     return at, at >= 0
 
 
-def _of_truths(table: pa.Table, truths: pd.Series) -> pa.Table:
+def _select_current(table: pa.Table, truths: pd.Series) -> pa.Table:
     """Keep the rows that were counted against the current ground truth masks."""
     wanted = truths.reindex(table["image_id"].to_pylist()).to_numpy()
     return table.filter(pa.array(wanted == table["truth"].to_numpy(zero_copy_only=False), pa.bool_()))
@@ -244,19 +247,19 @@ def _of_truths(table: pa.Table, truths: pd.Series) -> pa.Table:
 # --- care --------------------------------------------------------------------------------------------------------
 
 
-def folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
+def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
     """Yield every folder of parts with its schema and the key columns that identify duplicate rows."""
     for folder in sorted((store.path / "compare").glob("*--*")):
-        yield folder, CELLS, ("image_id", "a", "b")
+        yield folder, CELLS_SCHEMA, ("image_id", "a", "b")
     for folder in sorted((store.path / "compare").glob("consensus-*")):
-        yield folder, CONSENSUS, ("image_id",)
+        yield folder, CONSENSUS_SCHEMA, ("image_id",)
     for folder in sorted((store.path / "evaluate").glob("*--*")):
-        yield folder, TRUTH_CELLS, ("image_id", "truth", "a", "b")
-        yield boundary_folder(folder), BOUNDARY, ("image_id", "truth", "class")
-        yield calibration_folder(folder), CALIBRATION, ("image_id", "truth", "bin")
+        yield folder, TRUTH_CELLS_SCHEMA, ("image_id", "truth", "a", "b")
+        yield boundary_folder(folder), BOUNDARY_SCHEMA, ("image_id", "truth", "class")
+        yield calibration_folder(folder), CALIBRATION_SCHEMA, ("image_id", "truth", "bin")
 
 
-def orphans(store: Store, runs: Set[str], truths: Set[str]) -> list[Path]:
+def orphaned_folders(store: Store, runs: Set[str], truths: Set[str]) -> list[Path]:
     """Folders of `compare` and `evaluate` whose run or ground truth no longer exists."""
     pairs = {"--".join((a, b)) for a in runs for b in runs if a < b}
     evaluations = {f"{run}--{truth}" for run in runs for truth in truths}

@@ -1,6 +1,6 @@
 """Read and validate the JSON records of a store's datasets and runs.
 
-`dataset.json` -> `Dataset`, `run.json` -> `Run`; raises `Damaged` if a record is invalid.
+`dataset.json` -> `Dataset`, `run.json` -> `Run`; raises `DamagedFileError` if a record is invalid.
 """
 
 import math
@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from seglib.classes import are_class_names
+from seglib.classes import are_valid_class_names
 from seglib.errors import StoreError
 from seglib.fileio import json_record
 
-SCHEMA = 1
+SCHEMA_VERSION = 1
 """Version of the layout on disk. A store with a higher number comes from a newer version and is left untouched."""
 
 _DATASET_REMEDY = "run over the folder of its photos again, which rewrites it"
@@ -45,7 +45,7 @@ class Run:
     recipe: dict[str, Any]
     versions: dict[str, str]
     invocations: list[dict[str, Any]] = field(default_factory=list)
-    schema: int = SCHEMA
+    schema: int = SCHEMA_VERSION
 
     @property
     def last_used(self) -> str:
@@ -53,30 +53,30 @@ class Run:
 
 
 def read_dataset(file: Path) -> Dataset:
-    about = json_record.read(file, _DATASET_REMEDY)
-    name, root = about.get("name"), about.get("root")
-    if not (isinstance(name, str) and isinstance(root, str) and root and "\0" not in root) or len(about) != 2:
-        raise json_record.damaged(file, _DATASET_REMEDY)
+    record = json_record.read(file, _DATASET_REMEDY)
+    name, root = record.get("name"), record.get("root")
+    if not (isinstance(name, str) and isinstance(root, str) and root and "\0" not in root) or len(record) != 2:
+        raise json_record.damaged_error(file, _DATASET_REMEDY)
     return Dataset(file.parent.name, name, Path(root))
 
 
 def read_run(file: Path) -> Run:
-    about = json_record.read(file, _RUN_REMEDY, newest=SCHEMA)
-    schema = about.get("schema", 0)
-    if isinstance(schema, int) and schema > SCHEMA:
+    record = json_record.read(file, _RUN_REMEDY, max_schema=SCHEMA_VERSION)
+    schema = record.get("schema", 0)
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
         raise StoreError(
             f"The run {file.parent.name} was made by a newer version (layout {schema}): upgrade the program."
         )
     try:
-        run = Run(**{**about, "classes": tuple(about["classes"])})
+        run = Run(**{**record, "classes": tuple(record["classes"])})
     except (TypeError, KeyError):
-        raise json_record.damaged(file, _RUN_REMEDY) from None
-    if not _is_sound(run) or run.run != file.parent.name:
-        raise json_record.damaged(file, _RUN_REMEDY)
+        raise json_record.damaged_error(file, _RUN_REMEDY) from None
+    if not _is_valid_run(run) or run.run != file.parent.name:
+        raise json_record.damaged_error(file, _RUN_REMEDY)
     return run
 
 
-def _is_sound(run: Run) -> bool:
+def _is_valid_run(run: Run) -> bool:
     """Check the type of every field, since the file may have been edited by hand."""
     texts = (run.run, run.model, run.resize, run.created)
     known = (run.precision, run.weights_sha256)
@@ -85,15 +85,15 @@ def _is_sound(run: Run) -> bool:
         and all(one is None or isinstance(one, str) for one in known)
         and (run.parameters is None or type(run.parameters) is int)
         and isinstance(run.schema, int)
-        and are_class_names(run.classes)
+        and are_valid_class_names(run.classes)
         and isinstance(run.recipe, dict)
         and isinstance(run.versions, dict)
         and isinstance(run.invocations, list)
-        and all(_is_invocation(one) for one in run.invocations)
+        and all(_is_valid_invocation(one) for one in run.invocations)
     )
 
 
-def _is_invocation(one: object) -> bool:
+def _is_valid_invocation(one: object) -> bool:
     return (
         isinstance(one, dict)
         and isinstance(one.get("started"), str)
@@ -102,7 +102,7 @@ def _is_invocation(one: object) -> bool:
     )
 
 
-def damaged_ones(files: Iterable[Path], read: Callable[[Path], object]) -> dict[str, str]:
+def find_damaged_records(files: Iterable[Path], read: Callable[[Path], object]) -> dict[str, str]:
     """Map folder name -> error message for each unreadable record, skipping records that were deleted meanwhile."""
     found = {}
     for file in sorted(files):
@@ -114,6 +114,6 @@ def damaged_ones(files: Iterable[Path], read: Callable[[Path], object]) -> dict[
     return found
 
 
-def now() -> str:
+def utc_now() -> str:
     """Current UTC time in ISO 8601 with microseconds."""
     return datetime.now(UTC).isoformat()

@@ -1,6 +1,6 @@
 """Define the Arrow schemas of a store and join file rows with a run's statistics into the table.
 
-Works on Arrow tables; `frame_of` converts them to pandas.
+Works on Arrow tables; `to_frame` converts them to pandas.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seglib.masks.statistics import MEASURES, blobs_column, pixels_column
+from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
 from seglib.store.records import Run
 
 FILES_SCHEMA = pa.schema(
@@ -25,19 +25,19 @@ FILES_SCHEMA = pa.schema(
 VANISHED = "vanished"
 """`reason` of a file that is gone and no longer in the table; its row keeps what was known about it."""
 
-_NAME = pa.dictionary(pa.int32(), pa.string())
-PRESENT = pa.schema(
+_CATEGORY_TYPE = pa.dictionary(pa.int32(), pa.string())
+PRESENT_FILES_SCHEMA = pa.schema(
     [
-        *(("dataset", _NAME), ("path", pa.string()), ("split", pa.string()), ("label", pa.string())),
+        *(("dataset", _CATEGORY_TYPE), ("path", pa.string()), ("split", pa.string()), ("label", pa.string())),
         *(("width", pa.int32()), ("height", pa.int32()), ("image_id", pa.string())),
     ]
 )
 """The table columns that describe files."""
 
-STAMPS = pa.schema([("bytes", pa.int64()), ("mtime_ns", pa.int64())])
+STAMPS_SCHEMA = pa.schema([("bytes", pa.int64()), ("mtime_ns", pa.int64())])
 """File columns that show whether a file has changed."""
 
-_CATEGORIES = ("dataset", "split", "label", "run", "model", "dominant", "animal")
+_CATEGORICAL_COLUMNS = ("dataset", "split", "label", "run", "model", "dominant", "animal")
 _NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.uint16(): pd.UInt16Dtype()}
 
 
@@ -47,13 +47,13 @@ def stats_schema(classes: Sequence[str]) -> pa.Schema:
             *(("image_id", pa.string()), ("grid_width", pa.int32()), ("grid_height", pa.int32())),
             *((pixels_column(name), pa.int32()) for name in classes),
             *((blobs_column(name), pa.uint16()) for name in classes),
-            *((name, pa.float32()) for name in MEASURES),
+            *((name, pa.float32()) for name in CONFIDENCE_COLUMNS),
             *(("dominant", pa.string()), ("animal", pa.string())),
         ]
     )
 
 
-def newest_files(rows: pa.Table) -> pa.Table:
+def keep_newest_files(rows: pa.Table) -> pa.Table:
     """The newest row of each path, sorted by path; `path` and `scan` must be among the columns."""
     rows = rows.sort_by([("path", "ascending"), ("scan", "ascending")])
     paths = rows["path"].combine_chunks()
@@ -64,11 +64,17 @@ def newest_files(rows: pa.Table) -> pa.Table:
 def table_schema(classes: Sequence[str]) -> pa.Schema:
     stats = stats_schema(classes)
     return pa.schema(
-        [*PRESENT, *STAMPS, ("run", _NAME), ("model", _NAME), *(field for field in stats if field.name != "image_id")]
+        [
+            *PRESENT_FILES_SCHEMA,
+            *STAMPS_SCHEMA,
+            ("run", _CATEGORY_TYPE),
+            ("model", _CATEGORY_TYPE),
+            *(field for field in stats if field.name != "image_id"),
+        ]
     )
 
 
-def joined(files: pa.Table, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
+def join_stats(files: pa.Table, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
     """(files that the run has computed, in order, with their statistics; their positions in `files`)."""
     at = pc.index_in(files["image_id"], value_set=stats["image_id"])
     places = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
@@ -82,13 +88,13 @@ def joined(files: pa.Table, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArra
     return table, places
 
 
-def frame_of(table: pa.Table) -> pd.DataFrame:
+def to_frame(table: pa.Table) -> pd.DataFrame:
     """Convert to pandas: names become alphabetical categories, integer columns with nulls become Int32 or UInt16."""
     columns: dict[str, Any] = {}
     for name in table.column_names:
         column = table[name]
-        if name in _CATEGORIES:
-            columns[name] = _categorical(column)
+        if name in _CATEGORICAL_COLUMNS:
+            columns[name] = _to_categorical(column)
         elif column.null_count and column.type in _NULLABLE:
             columns[name] = column.to_pandas(types_mapper=_NULLABLE.get)
         else:
@@ -96,7 +102,7 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _categorical(column: pa.ChunkedArray) -> pd.Categorical:
+def _to_categorical(column: pa.ChunkedArray) -> pd.Categorical:
     encoded = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     array = encoded.combine_chunks()
     codes = array.indices.fill_null(-1).to_numpy()

@@ -24,32 +24,32 @@ from PIL import Image
 from seglib.classes import palette
 from seglib.data import image
 from seglib.data.scan import STORE_MARKER
-from seglib.errors import BadImage, Damaged, StoreError, UnknownName
+from seglib.errors import BadImage, DamagedFileError, StoreError, UnknownName
 from seglib.fileio import json_record, parquet_parts
-from seglib.fileio.atomic import Scratch
-from seglib.fileio.lock import WriterScratch, lock
-from seglib.inference.config import Recipe
+from seglib.fileio.atomic import AtomicWriter
+from seglib.fileio.lock import RegisteredWriter, lock
+from seglib.inference.config import RunConfig
 from seglib.masks import overlay, png
-from seglib.masks.statistics import MEASURES
+from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.store import tags
-from seglib.store.records import SCHEMA, Dataset, Run, damaged_ones, now, read_dataset, read_run
+from seglib.store.records import SCHEMA_VERSION, Dataset, Run, find_damaged_records, read_dataset, read_run, utc_now
 from seglib.store.schemas import (
     FILES_SCHEMA,
-    PRESENT,
-    STAMPS,
+    PRESENT_FILES_SCHEMA,
+    STAMPS_SCHEMA,
     VANISHED,
-    frame_of,
-    joined,
-    newest_files,
+    join_stats,
+    keep_newest_files,
     stats_schema,
     table_schema,
+    to_frame,
 )
 
 _FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8")
 _IMAGE_ID = re.compile("[0-9a-f]{32}")
-_STORE_REMEDY = f'restore it from a copy, or write {{"schema": {SCHEMA}}} into it'
+_STORE_REMEDY = f'restore it from a copy, or write {{"schema": {SCHEMA_VERSION}}} into it'
 
-_PLACE_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
+_LOCATION_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
 
 
 class Store:
@@ -63,14 +63,14 @@ class Store:
             )
         found = json_record.read(self.path / STORE_MARKER, _STORE_REMEDY).get("schema")
         if not isinstance(found, int) or found < 1:
-            raise json_record.damaged(self.path / STORE_MARKER, _STORE_REMEDY)
-        if found > SCHEMA:
+            raise json_record.damaged_error(self.path / STORE_MARKER, _STORE_REMEDY)
+        if found > SCHEMA_VERSION:
             raise StoreError(
-                f"This store has layout {found}, and this program knows up to {SCHEMA}: "
+                f"This store has layout {found}, and this program knows up to {SCHEMA_VERSION}: "
                 "upgrade the program, or name another store."
             )
         _refuse_links(self.path)
-        self.scratch = WriterScratch(self.path)
+        self.atomic = RegisteredWriter(self.path)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> "Store":
@@ -78,7 +78,9 @@ class Store:
         try:
             if not marker.exists():
                 marker.parent.mkdir(parents=True, exist_ok=True)
-                Scratch(marker.parent).write(marker, json.dumps({"schema": SCHEMA}, indent=1).encode(), durable=True)
+                AtomicWriter(marker.parent).write(
+                    marker, json.dumps({"schema": SCHEMA_VERSION}, indent=1).encode(), durable=True
+                )
         except OSError as error:
             raise StoreError(
                 f"The store {str(path)!r} cannot be made ({error.strerror}): "
@@ -98,13 +100,13 @@ class Store:
         for file in sorted((self.path / "datasets").glob("*/dataset.json")):
             try:
                 found.append(read_dataset(file))
-            except Damaged:
+            except DamagedFileError:
                 found.append(Dataset(file.parent.name, file.parent.name, file.parent / "unknown"))
         return sorted(found, key=lambda d: (d.name, d.id))
 
     def damaged_datasets(self) -> dict[str, str]:
         """Map id -> error message for each dataset whose record cannot be read."""
-        return damaged_ones(self.path.glob("datasets/*/dataset.json"), read_dataset)
+        return find_damaged_records(self.path.glob("datasets/*/dataset.json"), read_dataset)
 
     def dataset(self, name: str) -> Dataset:
         by_name = {d.name: d for d in self.datasets()} | {d.id: d for d in self.datasets()}
@@ -112,7 +114,7 @@ class Store:
             raise UnknownName("data set", name, [d.name for d in self.datasets()])
         return by_name[name]
 
-    def register(self, root: Path, title: str | None = None) -> Dataset:
+    def register_dataset(self, root: Path, title: str | None = None) -> Dataset:
         """Return the dataset of this folder, adding or renaming it if needed.
 
         A new dataset is named `title` or after its folder; if that name is taken, its id is appended.
@@ -127,7 +129,7 @@ class Store:
         name = os.fsencode(title or root.name).decode("utf-8", "backslashreplace")
         if name in {d.name for d in others if d.id != dataset_id}:
             name = f"{name}-{dataset_id}"
-        self.scratch.write(file, json_record.encoded({"root": str(root), "name": name}), durable=True)
+        self.atomic.write(file, json_record.encode({"root": str(root), "name": name}), durable=True)
         return Dataset(dataset_id, name, root)
 
     def files(self, dataset: Dataset) -> pd.DataFrame:
@@ -135,7 +137,7 @@ class Store:
         files: pd.DataFrame = self._newest_files(dataset).to_pandas(integer_object_nulls=True)
         return files
 
-    def places(self, image_ids: Sequence[str]) -> pd.DataFrame:
+    def locate_images(self, image_ids: Sequence[str]) -> pd.DataFrame:
         """Files that had this content at their newest scan, found without reading the whole index.
 
         Columns: dataset, path, bytes, mtime_ns, image_id.
@@ -148,11 +150,13 @@ class Store:
                 continue
             rows = parquet_parts.read(folder, FILES_SCHEMA, columns, where=("path", ever.to_pylist())).sort_by("scan")
             frames.append(
-                parquet_parts.newest(rows, ["path"]).to_pandas(integer_object_nulls=True).assign(dataset=dataset.name)
+                parquet_parts.keep_newest(rows, ["path"])
+                .to_pandas(integer_object_nulls=True)
+                .assign(dataset=dataset.name)
             )
-        found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*_PLACE_COLUMNS, "reason"])
+        found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*_LOCATION_COLUMNS, "reason"])
         now_there = found["reason"].isna() & found["image_id"].isin(image_ids)
-        return found.loc[now_there, _PLACE_COLUMNS].reset_index(drop=True)
+        return found.loc[now_there, _LOCATION_COLUMNS].reset_index(drop=True)
 
     def failures(self) -> pd.DataFrame:
         """One row per unreadable file: dataset, path, label, reason, detail."""
@@ -179,7 +183,7 @@ class Store:
 
     def damaged_runs(self) -> dict[str, str]:
         """Map name -> error message for each run whose record is damaged or was written by a newer version."""
-        return damaged_ones(self.path.glob("runs/*/run.json"), read_run)
+        return find_damaged_records(self.path.glob("runs/*/run.json"), read_run)
 
     def run(self, name: str | None = None) -> Run:
         """The run with this name; the most recently used run if no name is given."""
@@ -191,33 +195,33 @@ class Store:
         return read_run(files[name])
 
     def add_run(
-        self, recipe: Recipe, *, parameters: int, versions: Mapping[str, str], anew_if_damaged: bool = False
+        self, recipe: RunConfig, *, parameters: int, versions: Mapping[str, str], replace_damaged: bool = False
     ) -> Run:
         """Return the run of this recipe, creating its `run.json` if it does not exist.
 
-        A damaged `run.json` raises `Damaged`, or is rewritten if `anew_if_damaged` is set.
+        A damaged `run.json` raises `DamagedFileError`, or is rewritten if `replace_damaged` is set.
         """
         fields = asdict(recipe)
         return self.keep_run(
             Run(
-                run=recipe.run,
+                run=recipe.run_name,
                 **{name: fields.pop(name) for name in ("model", "resize", "precision", "classes", "weights_sha256")},
                 parameters=parameters,
-                created=now(),
+                created=utc_now(),
                 recipe=fields,
                 versions=dict(versions),
             ),
-            anew_if_damaged=anew_if_damaged,
+            replace_damaged=replace_damaged,
         )
 
-    def keep_run(self, run: Run, *, anew_if_damaged: bool = False) -> Run:
+    def keep_run(self, run: Run, *, replace_damaged: bool = False) -> Run:
         """Return the stored run of this name, writing its `run.json` under the same conditions as `add_run`."""
         file = self.path / "runs" / run.run / "run.json"
         if file.exists():
             try:
                 return read_run(file)
-            except Damaged:
-                if not anew_if_damaged:
+            except DamagedFileError:
+                if not replace_damaged:
                     raise
         self._write_run(run)
         return run
@@ -230,18 +234,20 @@ class Store:
 
     def stats(self, run: Run) -> pd.DataFrame:
         """Statistics of a run, one row per image_id (`stats_schema`)."""
-        stats: pd.DataFrame = parquet_parts.newest(self._stats(run), ["image_id"]).to_pandas()
+        stats: pd.DataFrame = parquet_parts.keep_newest(self._stats_table(run), ["image_id"]).to_pandas()
         return stats
 
-    def measures(self, run: Run, image_ids: Sequence[str]) -> pd.DataFrame:
-        """Confidence measures of these images (image_id and `MEASURES`), without reading all statistics of the run."""
-        columns = ["image_id", *MEASURES]
+    def confidence_stats(self, run: Run, image_ids: Sequence[str]) -> pd.DataFrame:
+        """Confidence measures of these images (image_id and `CONFIDENCE_COLUMNS`), without reading all statistics of
+        the run.
+        """
+        columns = ["image_id", *CONFIDENCE_COLUMNS]
         schema = stats_schema(run.classes)
         table = parquet_parts.read(self.stats_folder(run), schema, columns, where=("image_id", image_ids))
-        found: pd.DataFrame = parquet_parts.newest(table, ["image_id"]).to_pandas()
+        found: pd.DataFrame = parquet_parts.keep_newest(table, ["image_id"]).to_pandas()
         return found
 
-    def _stats(self, run: Run) -> pa.Table:
+    def _stats_table(self, run: Run) -> pa.Table:
         """All rows of a run's statistics, oldest first."""
         return parquet_parts.read(self.stats_folder(run), stats_schema(run.classes))
 
@@ -249,15 +255,15 @@ class Store:
         table = parquet_parts.read(self.path / "runs" / run / "stats", stats_schema(classes), ["image_id"])
         return set(table["image_id"].to_pylist())
 
-    def row_count(self, run: Run) -> int:
+    def count_rows(self, run: Run) -> int:
         """Number of rows in a run's statistics; fast, because it reads only the footers of the parts."""
-        return parquet_parts.row_count(self.stats_folder(run))
+        return parquet_parts.count_rows(self.stats_folder(run))
 
     def stats_folder(self, run: Run) -> Path:
         return self.path / "runs" / run.run / "stats"
 
     def _write_run(self, run: Run) -> None:
-        self.scratch.write(self.path / "runs" / run.run / "run.json", json_record.encoded(asdict(run)), durable=True)
+        self.atomic.write(self.path / "runs" / run.run / "run.json", json_record.encode(asdict(run)), durable=True)
 
     # --- the table -----------------------------------------------------------------------------------------------
 
@@ -278,35 +284,37 @@ class Store:
         `with_scan=True` adds bytes and mtime_ns, the file's size and modification time when it was scanned.
         Files that a run has not computed yet are omitted; `failures()` lists unreadable files.
         """
-        files = self._present([self.dataset(n) for n in datasets] if datasets is not None else self.datasets())
+        files = self._present_files([self.dataset(n) for n in datasets] if datasets is not None else self.datasets())
         if runs is None and (damaged := self.damaged_runs()):
-            raise Damaged(next(iter(damaged.values())))
+            raise DamagedFileError(next(iter(damaged.values())))
         chosen = [self.run(name) for name in runs] if runs is not None else self.runs()
         classes = list(dict.fromkeys(name for run in chosen for name in run.classes))
         schema = table_schema(classes)
         by_name = sorted(chosen, key=lambda run: run.run)
-        found = [joined(files, run, parquet_parts.newest(self._stats(run), ["image_id"])) for run in by_name]
+        found = [
+            join_stats(files, run, parquet_parts.keep_newest(self._stats_table(run), ["image_id"])) for run in by_name
+        ]
         table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in found)], promote_options="default")
         if len(found) > 1:
             table = table.take(np.argsort(np.concatenate([places for _, places in found]), kind="stable"))
         del files, found  # each of them is as large as the table
-        frame = frame_of(table if with_scan else table.drop_columns(STAMPS.names))
-        return frame.assign(tags=tags.column(tags.tags_of(self), frame["image_id"])) if with_tags else frame
+        frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
+        return frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"])) if with_tags else frame
 
-    def _present(self, datasets: Sequence[Dataset]) -> pa.Table:
-        """Readable files of the newest scan (`PRESENT` and `STAMPS`), sorted by dataset and path."""
-        known = [*PRESENT.names[1:], *STAMPS.names]
-        tables = [pa.schema([*PRESENT, *STAMPS]).empty_table()]
+    def _present_files(self, datasets: Sequence[Dataset]) -> pa.Table:
+        """Readable files of the newest scan (`PRESENT_FILES_SCHEMA`, `STAMPS_SCHEMA`), sorted by dataset and path."""
+        known = [*PRESENT_FILES_SCHEMA.names[1:], *STAMPS_SCHEMA.names]
+        tables = [pa.schema([*PRESENT_FILES_SCHEMA, *STAMPS_SCHEMA]).empty_table()]
         for dataset in sorted(datasets, key=lambda one: one.name):
             files = self._newest_files(dataset, [*known, "reason", "scan"])
             files = files.filter(pc.is_null(files["reason"])).drop_columns(["reason", "scan"])
             names = pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [dataset.name])
-            tables.append(files.add_column(0, PRESENT.field("dataset"), names))
+            tables.append(files.add_column(0, PRESENT_FILES_SCHEMA.field("dataset"), names))
         return pa.concat_tables(tables)
 
     def _newest_files(self, dataset: Dataset, columns: Sequence[str] | None = None) -> pa.Table:
         """The newest row of each path, sorted by path; `path` and `scan` must be among the columns."""
-        return newest_files(parquet_parts.read(self.files_folder(dataset), FILES_SCHEMA, columns))
+        return keep_newest_files(parquet_parts.read(self.files_folder(dataset), FILES_SCHEMA, columns))
 
     def version(self, *, with_tags: bool = True) -> str:
         """Cache key for everything derived from this store; changes whenever a part or a JSON file does.
@@ -328,21 +336,21 @@ class Store:
     # --- pictures ------------------------------------------------------------------------------------------------
 
     def mask_path(self, run: str, image_id: str) -> Path:
-        return self.path / "runs" / run / "masks" / _checked(image_id)[:2] / f"{image_id}.png"
+        return self.path / "runs" / run / "masks" / _check_image_id(image_id)[:2] / f"{image_id}.png"
 
     def thumbnail_path(self, image_id: str) -> Path:
-        return self.path / "thumbs" / _checked(image_id)[:2] / f"{image_id}.jpg"
+        return self.path / "thumbs" / _check_image_id(image_id)[:2] / f"{image_id}.jpg"
 
     def mask(self, run: str, image_id: str) -> NDArray[np.uint8]:
         """Class indices, uint8 (H, W) at grid size. Raises `StoreError` if the mask is missing or damaged."""
         try:
-            return png.read_own_png(own_bytes(self.mask_path(run, image_id)))
+            return png.decode_verified_png(read_without_links(self.mask_path(run, image_id)))
         except (OSError, ValueError):
             raise StoreError(
                 f"The mask of {image_id} in {run} is missing or damaged: run again with --verify to recreate it."
             ) from None
 
-    def photo(self, dataset: str, path: str) -> Image.Image:
+    def image(self, dataset: str, path: str) -> Image.Image:
         """The original image as upright RGB. Raises `StoreError` if it is unreadable or has changed since its scan."""
         data_set = self.dataset(dataset)
         files = self.files(data_set)
@@ -353,7 +361,7 @@ class Store:
             if "\0" in path or not (data_set.root / path).resolve().is_relative_to(data_set.root.resolve()):
                 raise BadImage("unreadable", "It leaves its data set's folder.")
             data = image.read_bytes(data_set.root / path)
-            if image.image_id(data) != known["image_id"].iloc[0]:
+            if image.compute_image_id(data) != known["image_id"].iloc[0]:
                 raise StoreError(f"{path!r} has changed since its scan: run again to see its new content.")
             return image.decode(data)
         except BadImage as error:
@@ -375,16 +383,16 @@ class Store:
         `run` defaults to the most recently used run with a mask of the image; `dataset` is required only if several
         datasets contain this path. `alpha` (0..1) is the opacity of the mask, `colours` the name of a palette.
         """
-        files = self._present([self.dataset(dataset)] if dataset else self.datasets())
-        found = frame_of(files.filter(pc.equal(files["path"], path)))
+        files = self._present_files([self.dataset(dataset)] if dataset else self.datasets())
+        found = to_frame(files.filter(pc.equal(files["path"], path)))
         if found.empty:
             raise StoreError(f"The store knows no photo {path!r}: give its path as in the table.")
         if found["dataset"].nunique() > 1:
             raise StoreError(f"{path!r} is in {', '.join(map(repr, found['dataset']))}: name one with dataset=.")
         chosen = self.run(run) if run else self._last_run_with(found["image_id"].iloc[0])
         mask = self.mask(chosen.run, found["image_id"].iloc[0])
-        photo = self.photo(found["dataset"].iloc[0], path)
-        return overlay.overlay(photo, mask, palette(colours, chosen.classes), alpha)
+        photo = self.image(found["dataset"].iloc[0], path)
+        return overlay.draw_overlay(photo, mask, palette(colours, chosen.classes), alpha)
 
     def _last_run_with(self, image_id: str) -> Run:
         for run in reversed(self.runs()):
@@ -393,13 +401,13 @@ class Store:
         raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with --verify.")
 
 
-def own_bytes(path: Path) -> bytes:
+def read_without_links(path: Path) -> bytes:
     """Read an image file of the store; a symbolic link raises `OSError` where the platform has O_NOFOLLOW."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
         return file.read()
 
 
-def _checked(image_id: str) -> str:
+def _check_image_id(image_id: str) -> str:
     """Validate an image_id before it becomes part of a path, since it may come from a tampered file."""
     if not _IMAGE_ID.fullmatch(image_id):
         raise StoreError(f"{image_id[:40]!r} is no image_id: a part of this store was changed, restore it from a copy.")

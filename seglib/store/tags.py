@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from seglib.errors import StoreError, UsageError
 from seglib.fileio import parquet_parts
-from seglib.fileio.lock import WriterScratch, lock
+from seglib.fileio.lock import RegisteredWriter, lock
 
 SCHEMA = pa.schema(
     [
@@ -47,15 +47,15 @@ _LINE_ENDS = ("Zl", "Zp")
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-class Place(Protocol):
+class TagStore(Protocol):
     """The attributes of a store that tagging needs."""
 
     path: Path
-    scratch: WriterScratch
+    atomic: RegisteredWriter
 
 
 @dataclass(frozen=True)
-class Action:
+class TagAction:
     """One tagging action, which `undo` reverts as a whole."""
 
     id: str
@@ -74,7 +74,7 @@ class _Log:
     """Oldest first: image (int32, position in `ids`), tag, on, time, action, undoes."""
 
 
-def tag_name(text: str) -> str:
+def normalise_tag(text: str) -> str:
     """Normalize a tag name (NFC, single spaces). Raises `UsageError` if it is not a valid tag."""
     name = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
     if not name or len(name) > MAX_LENGTH:
@@ -84,114 +84,114 @@ def tag_name(text: str) -> str:
     return name
 
 
-def tag(store: Place, ids: Iterable[str] | pa.Array, name: str) -> Action | None:
+def tag(store: TagStore, ids: Iterable[str] | pa.Array, name: str) -> TagAction | None:
     """Add the tag to these images; None if all of them already have it."""
-    return _act(store, ids, name, on=True)
+    return _set_tag(store, ids, name, on=True)
 
 
-def untag(store: Place, ids: Iterable[str] | pa.Array, name: str) -> Action | None:
+def untag(store: TagStore, ids: Iterable[str] | pa.Array, name: str) -> TagAction | None:
     """Remove the tag from these images; None if none of them has it."""
-    return _act(store, ids, name, on=False)
+    return _set_tag(store, ids, name, on=False)
 
 
-def undo(store: Place, action: str | None = None) -> Action | None:
+def undo(store: TagStore, action: str | None = None) -> TagAction | None:
     """Undo an action (default: the latest not yet undone) and return it; None if there is nothing to undo."""
-    log = _log(store)
-    found = _action(_counting(log.rows), action)
+    log = _read_log(store)
+    found = _find_action(_effective_rows(log.rows), action)
     if found is not None:
-        _append(store, log, [""], "", on=False, undoes=found.id)
+        _append_action(store, log, [""], "", on=False, undoes=found.id)
     return found
 
 
-def tags_of(store: Place) -> pd.Series:
+def tags_by_image(store: TagStore) -> pd.Series:
     """Tagged images: index image_id (unique), values the sorted tag names joined by `SEPARATOR` (categorical)."""
-    log = _log(store)
-    present = _present(log.rows)
-    images, joined = _combined(present)
+    log = _read_log(store)
+    present = _current_rows(log.rows)
+    images, joined = _join_tags(present)
     index = pd.Index(pd.array(log.ids.take(pa.array(images)), dtype="str"), name="image_id")
     return pd.Series(joined, index, name="tags")
 
 
-def column(tagged: pd.Series, image_ids: pd.Series) -> pd.Series:
-    """Look up these images in the result of `tags_of`, row by row (categorical; null for untagged images)."""
+def align_tags(tagged: pd.Series, image_ids: pd.Series) -> pd.Series:
+    """Look up these images in the result of `tags_by_image`, row by row (categorical; null for untagged images)."""
     wanted = pa.array(image_ids, pa.string())
     at = pc.index_in(wanted, value_set=pa.array(tagged.index, pa.string())).fill_null(-1).to_numpy(zero_copy_only=False)
     codes = np.append(tagged.cat.codes.to_numpy(), -1)[at]  # position -1 hits the appended -1 (no tag)
     return pd.Series(pd.Categorical.from_codes(codes, tagged.cat.categories), image_ids.index, name="tags")
 
 
-def split(tags: object) -> list[str]:
+def split_tags(tags: object) -> list[str]:
     """Split one value of the `tags` column into tag names."""
     return tags.split(SEPARATOR) if isinstance(tags, str) and tags else []
 
 
-def counts(values: pd.Series) -> dict[str, int]:
+def count_tags(values: pd.Series) -> dict[str, int]:
     """Map tag -> number of rows that have it, sorted by name; `""` counts untagged rows, if there are any."""
     found: dict[str, int] = {}
     for joined, n in values.value_counts(dropna=False).items():
-        for name in split(joined) or [""]:
+        for name in split_tags(joined) or [""]:
             found[name] = found.get(name, 0) + int(n)
     return {name: n for name, n in sorted(found.items()) if n}
 
 
-def version(store: Place) -> str:
+def log_version(store: TagStore) -> str:
     """Cache key that changes with every action."""
-    return hashlib.sha256("\n".join(parquet_parts.names(folder(store))).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parquet_parts.list_parts(log_folder(store))).encode()).hexdigest()[:16]
 
 
 # --- care of the log ---------------------------------------------------------------------------------------------
 
 
-def merge(store: Place) -> None:
+def merge(store: TagStore) -> None:
     """Merge small parts into one and keep every action. The caller must hold the store's lock."""
-    parquet_parts.merge(store.scratch, folder(store), SCHEMA, KEY)
+    parquet_parts.merge(store.atomic, log_folder(store), SCHEMA, KEY)
 
 
-def outdated(store: Place) -> int:
+def count_outdated(store: TagStore) -> int:
     """Number of rows without effect on the current tags: undone, superseded, or removing a tag."""
-    rows = _log(store).rows
-    return len(rows) - len(_present(rows))
+    rows = _read_log(store).rows
+    return len(rows) - len(_current_rows(rows))
 
 
-def compact(store: Place) -> None:
+def compact(store: TagStore) -> None:
     """Keep only the current tags; earlier actions can no longer be undone. The caller must hold the store's lock.
 
     Only the parts that were read are deleted, so parts that others append meanwhile are kept.
     """
-    old = parquet_parts.names(folder(store))
-    log = _ordered(parquet_parts.read_these(folder(store), old, SCHEMA, remedy=REMEDY))
-    kept = _present(log.rows)
+    old = parquet_parts.list_parts(log_folder(store))
+    log = _build_log(parquet_parts.read_parts(log_folder(store), old, SCHEMA, remedy=REMEDY))
+    kept = _current_rows(log.rows)
     if len(kept) == len(log.rows):
         return
     if len(kept):
         ids = log.ids.take(pa.array(kept["image"])).to_pandas()
         kept = kept.assign(image_id=ids.to_numpy(), tag=kept["tag"].astype("str"), action="", undoes=None)
         parquet_parts.append(
-            store.scratch, folder(store), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False)
+            store.atomic, log_folder(store), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False)
         )
     for name in old:
-        (folder(store) / name).unlink(missing_ok=True)
+        (log_folder(store) / name).unlink(missing_ok=True)
 
 
 # --- the log -----------------------------------------------------------------------------------------------------
 
 
-def _act(store: Place, ids: Iterable[str] | pa.Array, name: str, *, on: bool) -> Action | None:
-    name, log = tag_name(name), _log(store)
+def _set_tag(store: TagStore, ids: Iterable[str] | pa.Array, name: str, *, on: bool) -> TagAction | None:
+    name, log = normalise_tag(name), _read_log(store)
     wanted = pc.unique(ids if isinstance(ids, pa.Array) else pa.array(list(ids), pa.string()))
     if not pc.all(pc.match_substring_regex(wanted, _IMAGE_ID), min_count=0).as_py():
         raise UsageError("A picture is tagged by its image_id, 32 hex digits as in the table.")
-    present = _present(log.rows)
+    present = _current_rows(log.rows)
     has = pc.is_in(wanted, value_set=log.ids.take(pa.array(present.loc[present["tag"] == name, "image"])))
     changed = wanted.filter(pc.invert(has) if on else has)
     if not len(changed):
-        store.scratch.sweep()
+        store.atomic.sweep()
         return None
-    return Action(_append(store, log, changed, name, on=on), name, on, len(changed))
+    return TagAction(_append_action(store, log, changed, name, on=on), name, on, len(changed))
 
 
-def _append(
-    store: Place, log: _Log, ids: Sequence[str] | pa.Array, name: str, *, on: bool, undoes: str | None = None
+def _append_action(
+    store: TagStore, log: _Log, ids: Sequence[str] | pa.Array, name: str, *, on: bool, undoes: str | None = None
 ) -> str:
     """Write an action as one part, timestamped after every known row; returns the action id."""
     action, n = secrets.token_hex(8), len(ids)
@@ -209,19 +209,19 @@ def _append(
         },
         SCHEMA,
     )
-    parquet_parts.append(store.scratch, folder(store), table)
-    if len(parquet_parts.names(folder(store))) >= MERGE_FROM:
+    parquet_parts.append(store.atomic, log_folder(store), table)
+    if len(parquet_parts.list_parts(log_folder(store))) >= MERGE_FROM:
         with contextlib.suppress(StoreError), lock(store.path, wait_seconds=0):  # skip if the store is locked
             merge(store)
     return action
 
 
-def _log(store: Place) -> _Log:
+def _read_log(store: TagStore) -> _Log:
     """Read the log. Rows of one action are adjacent; during a merge a row may appear twice."""
-    return _ordered(parquet_parts.read(folder(store), SCHEMA, remedy=REMEDY))
+    return _build_log(parquet_parts.read(log_folder(store), SCHEMA, remedy=REMEDY))
 
 
-def _ordered(table: pa.Table) -> _Log:
+def _build_log(table: pa.Table) -> _Log:
     images = table["image_id"].combine_chunks().dictionary_encode()
     named = {name: table[name].combine_chunks().dictionary_encode() for name in ("tag", "action", "undoes")}
     columns = {"image": images.indices, **named, "on": table["on"], "time": table["time"]}
@@ -231,18 +231,18 @@ def _ordered(table: pa.Table) -> _Log:
     return _Log(images.dictionary, rows)
 
 
-def _counting(rows: pd.DataFrame) -> pd.DataFrame:
+def _effective_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of actions that were not undone, without the undo rows."""
     return rows[rows["undoes"].isna() & ~rows["action"].isin(rows["undoes"].dropna())]
 
 
-def _present(rows: pd.DataFrame) -> pd.DataFrame:
+def _current_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows in effect: the newest per image and tag, if it adds the tag."""
-    newest = _counting(rows).drop_duplicates(["image", "tag"], keep="last")
+    newest = _effective_rows(rows).drop_duplicates(["image", "tag"], keep="last")
     return newest[newest["on"]]
 
 
-def _action(counting: pd.DataFrame, wanted: str | None) -> Action | None:
+def _find_action(counting: pd.DataFrame, wanted: str | None) -> TagAction | None:
     """The wanted action, by default the latest that can be undone; None if it does not exist or was undone."""
     undoable = counting[counting["action"] != ""]
     if wanted is None and len(undoable):
@@ -250,10 +250,10 @@ def _action(counting: pd.DataFrame, wanted: str | None) -> Action | None:
     rows = undoable[undoable["action"] == wanted]
     if rows.empty:
         return None
-    return Action(str(wanted), str(rows["tag"].iloc[0]), bool(rows["on"].iloc[0]), int(rows["image"].nunique()))
+    return TagAction(str(wanted), str(rows["tag"].iloc[0]), bool(rows["on"].iloc[0]), int(rows["image"].nunique()))
 
 
-def _combined(present: pd.DataFrame) -> tuple[NDArray[np.int32], pd.Categorical]:
+def _join_tags(present: pd.DataFrame) -> tuple[NDArray[np.int32], pd.Categorical]:
     """(images, joined tags) from one row per image and tag; loops over tags rather than images for speed."""
     images, places = np.unique(present["image"].to_numpy(np.int32), return_inverse=True)
     codes: NDArray[np.int32] = np.zeros(len(images), np.int32)
@@ -267,7 +267,7 @@ def _combined(present: pd.DataFrame) -> tuple[NDArray[np.int32], pd.Categorical]
     return images, joined.remove_unused_categories()
 
 
-def folder(store: Place) -> Path:
+def log_folder(store: TagStore) -> Path:
     """Folder of the log's parts."""
     return store.path / "tags"
 

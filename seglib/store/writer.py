@@ -1,6 +1,6 @@
 """Write a run's rows, masks and thumbnails to the store in batches.
 
-The entry point is `Writer`. A killed process loses at most the uncommitted rows.
+The entry point is `RunWriter`. A killed process loses at most the uncommitted rows.
 """
 
 import time
@@ -21,7 +21,7 @@ COMMIT_ROWS = 512
 COMMIT_SECONDS = 5.0
 
 
-class Writer:
+class RunWriter:
     """Buffer the results of one invocation for one dataset and run, and commit them in parts.
 
     Masks and thumbnails reach the disk before the part that refers to them. A kill or a power cut therefore leaves at
@@ -45,7 +45,7 @@ class Writer:
             self._commit_if_due()
 
     def add_result(self, image_id: str, row: Mapping[str, object], mask: NDArray[np.uint8], thumbnail: bytes) -> None:
-        self._store.scratch.write(self._store.mask_path(self._run.run, image_id), png.index_png(mask))
+        self._store.atomic.write(self._store.mask_path(self._run.run, image_id), png.encode_index_png(mask))
         if thumbnail:
             self.add_thumbnail(image_id, thumbnail)
         with self._lock:
@@ -53,21 +53,21 @@ class Writer:
             self._commit_if_due()
 
     def add_thumbnail(self, image_id: str, thumbnail: bytes) -> None:
-        self._store.scratch.write(self._store.thumbnail_path(image_id), thumbnail)
+        self._store.atomic.write(self._store.thumbnail_path(image_id), thumbnail)
 
     def commit(self) -> None:
         """Write statistics before files, so that a row of the file index always finds the statistics it points to."""
         with self._lock:
             if self._stats:
-                self._store.scratch.settle()
+                self._store.atomic.sync()
                 schema = stats_schema(self._run.classes)
                 parquet_parts.append(
-                    self._store.scratch, self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema)
+                    self._store.atomic, self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema)
                 )
                 self._stats = []
             if self._files:
                 table = pa.Table.from_pylist(self._files, FILES_SCHEMA)
-                parquet_parts.append(self._store.scratch, self._store.files_folder(self._dataset), table)
+                parquet_parts.append(self._store.atomic, self._store.files_folder(self._dataset), table)
                 self._files = []
             self._last_commit = self.committed_at = time.monotonic()
 

@@ -21,14 +21,14 @@ from seglib.data.resize import check_net_side
 from seglib.errors import UsageError, WeightsError
 from seglib.models import loading, registry, weights_file
 from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD
-from seglib.training.config import Recipe
+from seglib.training.config import TrainConfig
 
-PROLONGED = frozenset({"epochs", "cooldown", "patience"})
+CHANGEABLE_ON_RESUME = frozenset({"epochs", "cooldown", "patience"})
 """Recipe fields that may change when training resumes with the `constant` schedule."""
 
 
 @dataclass
-class Progress:
+class TrainProgress:
     """Progress of a training. `step` counts the finished batches of this epoch, `steps` those of all epochs."""
 
     epoch: int = 0
@@ -48,23 +48,29 @@ def state_path(out: Path) -> Path:
 
 
 def save_state(
-    out: Path, recipe: Recipe, progress: Progress, *, net: nn.Module, kept: nn.Module, optimiser: torch.optim.Optimizer
+    out: Path,
+    config: TrainConfig,
+    progress: TrainProgress,
+    *,
+    model: nn.Module,
+    ema_model: nn.Module,
+    optimiser: torch.optim.Optimizer,
 ) -> None:
     state = {
-        "recipe": json.dumps(recipe.as_dict()),
+        "recipe": json.dumps(config.as_dict()),
         "progress": json.dumps(vars(progress)),
-        "net": net.state_dict(),
-        "average": kept.state_dict(),
+        "net": model.state_dict(),
+        "average": ema_model.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_whole(state_path(out), buffer.getvalue())
+    write_atomically(state_path(out), buffer.getvalue())
 
 
 def load_state(
-    out: Path, recipe: Recipe, *, net: nn.Module, kept: nn.Module, optimiser: torch.optim.Optimizer
-) -> Progress:
+    out: Path, config: TrainConfig, *, model: nn.Module, ema_model: nn.Module, optimiser: torch.optim.Optimizer
+) -> TrainProgress:
     """Restore the saved state, in place, and return the progress.
 
     Raises `UsageError` if it was made with another recipe, `WeightsError` if it cannot be read.
@@ -72,19 +78,19 @@ def load_state(
     path = state_path(out)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        made_by = Recipe.from_dict(json.loads(state["recipe"]))
-        progress = Progress(**json.loads(state["progress"]))
+        made_by = TrainConfig.from_dict(json.loads(state["recipe"]))
+        progress = TrainProgress(**json.loads(state["progress"]))
     except Exception as error:  # damaged pickle, JSON and zip files each raise their own types
         raise _unreadable(path, error) from None
-    changed = set(made_by.differences(recipe))
-    if changed - (PROLONGED if recipe.schedule == "constant" else set()):
+    changed = set(made_by.changed_fields(config))
+    if changed - (CHANGEABLE_ON_RESUME if config.schedule == "constant" else set()):
         raise UsageError(
             f"{path.name} was begun with another value of {', '.join(sorted(changed))}: give the same options, "
             "name another --out, or delete it to start over."
         )
     try:
-        net.load_state_dict(state["net"])
-        kept.load_state_dict(state["average"])
+        model.load_state_dict(state["net"])
+        ema_model.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
     except Exception as error:  # from another model, or edited by hand
         raise _unreadable(path, error) from None
@@ -95,30 +101,36 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
     return WeightsError(f"The state {path.name} cannot be read ({type(error).__name__}): delete it to start over.")
 
 
-def save_checkpoint(out: Path, kept: nn.Module, recipe: Recipe, about: dict[str, str], *, half: bool) -> None:
-    """Write the model without its auxiliary head; floating-point tensors as fp16 if `half`, else as fp32."""
+def save_checkpoint(
+    out: Path, ema_model: nn.Module, config: TrainConfig, extra_metadata: dict[str, str], *, half: bool
+) -> None:
+    """Write the model without its auxiliary head; floating-point tensors as fp16 if `fp16`, else as fp32."""
     dtype = torch.float16 if half else torch.float32
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous()
-        for name, value in kept.state_dict().items()
+        for name, value in ema_model.state_dict().items()
         if not name.startswith("aux_classifier.")
     }
     metadata = {
-        "architecture": recipe.architecture,
-        "classes": json.dumps(recipe.classes),
-        "resize": recipe.resize,
-        "net_side": str(recipe.net_side),
+        "architecture": config.architecture,
+        "classes": json.dumps(config.classes),
+        "resize": config.resize,
+        "net_side": str(config.net_side),
         "mean": json.dumps(IMAGENET_MEAN),
         "std": json.dumps(IMAGENET_STD),
-        "options": json.dumps(dict(recipe.options)),
-        "parameters": str(sum(p.numel() for n, p in kept.named_parameters() if not n.startswith("aux_classifier."))),
-        "recipe": json.dumps(recipe.as_dict()),
-        **about,
+        "options": json.dumps(dict(config.options)),
+        "parameters": str(
+            sum(p.numel() for n, p in ema_model.named_parameters() if not n.startswith("aux_classifier."))
+        ),
+        "recipe": json.dumps(config.as_dict()),
+        **extra_metadata,
     }
-    write_whole(out, save(tensors, metadata))  # safetensors' save_file creates files that only their owner may read
+    write_atomically(
+        out, save(tensors, metadata)
+    )  # safetensors' save_file creates files that only their owner may read
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write a file atomically: it gets its name only after all data is on disk."""
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
@@ -128,11 +140,11 @@ def write_whole(path: Path, data: bytes) -> None:
     os.replace(temporary, path)
 
 
-_OF_ONE_TRAINING = ("epoch", "validation_miou")
+_PER_TRAINING_KEYS = ("epoch", "validation_miou")
 
 
 def average_checkpoints(files: Sequence[Path], shares: Sequence[float], out: Path, net_side: int | None = None) -> None:
-    """Write the weighted mean of several checkpoints; `shares` are normalised to sum to 1.
+    """Write the weighted mean of several checkpoints; `split` are normalised to sum to 1.
 
     Metadata is taken from the first file, except for its epoch and validation mIoU, and `net_side` if one is given.
     `mean_of` records each file's SHA-256 and share.
@@ -152,29 +164,31 @@ def average_checkpoints(files: Sequence[Path], shares: Sequence[float], out: Pat
     if out.resolve() in [file.resolve() for file in files]:
         raise UsageError(f"{out.name!r} is one of the checkpoints and would be overwritten: name another --out.")
     check_net_side(net_side or 0)
-    first, *others = [registry.find(None, file) for file in files]
+    first, *others = [registry.find_model_spec(None, file) for file in files]
     for other in others:
         if (other.build, other.classes, other.mean, other.std) != (first.build, first.classes, first.mean, first.std):
             raise UsageError(
                 f"{other.path.name} is not of the same net with the same classes as {first.path.name}: "
                 "only such have a mean."
             )
-    parts = [share / sum(shares) for share in shares]
+    weights = [share / sum(shares) for share in shares]
     states = [loading.load(spec).state_dict() for spec in (first, *others)]
-    stored = weights_file.read_state(first.path)
-    mean = {name: _mean([state[name] for state in states], parts).to(stored[name].dtype) for name in states[0]}
-    about = {name: text for name, text in weights_file.metadata(first.path).items() if name not in _OF_ONE_TRAINING}
+    stored = weights_file.read_state_dict(first.path)
+    mean = {name: _mean([state[name] for state in states], weights).to(stored[name].dtype) for name in states[0]}
+    metadata = {
+        name: text for name, text in weights_file.read_metadata(first.path).items() if name not in _PER_TRAINING_KEYS
+    }
     if net_side is not None:
-        about["net_side"] = str(net_side)
-    named = [[weights_file.file_sha256(file), round(part, 6)] for file, part in zip(files, parts, strict=True)]
+        metadata["net_side"] = str(net_side)
+    named = [[weights_file.file_sha256(file), round(part, 6)] for file, part in zip(files, weights, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, save(mean, about | {"mean_of": json.dumps(named)}))
+    write_atomically(out, save(mean, metadata | {"mean_of": json.dumps(named)}))
 
 
-def _mean(values: Sequence[Tensor], parts: Sequence[float]) -> Tensor:
+def _mean(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """Weighted mean; for integers (a batch norm's count of batches), the maximum."""
     stacked = torch.stack(list(values))
     if not stacked.is_floating_point():
         return stacked.amax(0)
-    mean: Tensor = torch.tensordot(torch.tensor(parts), stacked, 1)
+    mean: Tensor = torch.tensordot(torch.tensor(weights), stacked, 1)
     return mean

@@ -1,4 +1,4 @@
-"""Training configuration: `Recipe` holds every setting that affects the result, `Frame` a batch's image size.
+"""Training configuration: `TrainConfig` holds every setting that affects the result, `CropSize` a batch's image size.
 
 The recipe is saved in the training state and in the checkpoint's metadata. This module does not import torch.
 """
@@ -13,7 +13,7 @@ SCHEDULES: tuple[str, ...] = ("poly", "onecycle", "constant")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class TrainConfig:
     architecture: str
     classes: tuple[str, ...]
     options: tuple[tuple[str, str], ...] = ()
@@ -92,12 +92,12 @@ class Recipe:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
+    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
         """Inverse of `as_dict`, also after a JSON round trip, which turns tuples into lists."""
         lists = {name: _tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**(values | lists))
 
-    def differences(self, other: "Recipe") -> list[str]:
+    def changed_fields(self, other: "TrainConfig") -> list[str]:
         return [one.name for one in fields(self) if getattr(self, one.name) != getattr(other, one.name)]
 
 
@@ -106,7 +106,7 @@ def _tuple(value: list[Any]) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
-class Frame:
+class CropSize:
     """Image size of a batch, in pixels."""
 
     height: int

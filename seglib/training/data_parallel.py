@@ -13,40 +13,42 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor, nn
 
-from seglib.training.dataloader import Seen
+from seglib.training.dataloader import TrainBatch
 
-Loss = Callable[[nn.Module, Seen], Tensor]
+Loss = Callable[[nn.Module, TrainBatch], Tensor]
 _Gradient = tuple[Tensor | None, ...]
 
 
-class Lanes:
+class ReplicaPool:
     """Model replicas that share weights, each run on its own worker thread. Not thread-safe.
 
     `close` stops the workers.
     """
 
-    def __init__(self, net: nn.Module, lanes: int, device: str) -> None:
-        _seed_dropout(net, device)
-        self._nets = [net, *(_twin(net) for _ in range(lanes - 1))]
+    def __init__(self, model: nn.Module, replicas: int, device: str) -> None:
+        _seed_dropout(model, device)
+        self._replicas = [model, *(_replicate(model) for _ in range(replicas - 1))]
         self._threads = torch.get_num_threads()
-        share = max(1, self._threads // lanes)
-        self._pool = ThreadPoolExecutor(lanes, "seglib-train", initializer=torch.set_num_threads, initargs=(share,))
+        share = max(1, self._threads // replicas)
+        self._pool = ThreadPoolExecutor(replicas, "seglib-train", initializer=torch.set_num_threads, initargs=(share,))
 
     def train(self, frozen: Sequence[str]) -> None:
         """Switch to training mode, except for the frozen modules, which stay in eval mode."""
-        for net in self._nets:
+        for net in self._replicas:
             net.train()
             for name in frozen:
                 net.get_submodule(name).eval()
 
-    def backward(self, batch: Seen, loss: Loss, seed: int) -> float:
+    def backward(self, batch: TrainBatch, loss: Loss, seed: int) -> float:
         """Set the parameters' `grad` and return the loss, both averaged over replicas weighted by number of images."""
-        lanes = max(1, min(len(self._nets), len(batch.photos) // 2))  # batch norm needs at least two images
-        shares = batch.shares(lanes)
-        seeds = range(seed * len(self._nets), seed * len(self._nets) + lanes)
-        results = list(self._pool.map(_gradient, self._nets[:lanes], shares, [loss] * lanes, seeds))
-        weights = [len(share.photos) / len(batch.photos) for share in shares]
-        for parameter, *slopes in zip(_learning(self._nets[0]), *(slopes for _, slopes in results), strict=True):
+        count = max(1, min(len(self._replicas), len(batch.images) // 2))  # batch norm needs at least two images
+        shards = batch.split(count)
+        seeds = range(seed * len(self._replicas), seed * len(self._replicas) + count)
+        results = list(self._pool.map(_compute_gradient, self._replicas[:count], shards, [loss] * count, seeds))
+        weights = [len(share.images) / len(batch.images) for share in shards]
+        for parameter, *slopes in zip(
+            _trainable_parameters(self._replicas[0]), *(slopes for _, slopes in results), strict=True
+        ):
             parameter.grad = _mean(slopes, weights)
         return sum(value * weight for (value, _), weight in zip(results, weights, strict=True))
 
@@ -55,29 +57,29 @@ class Lanes:
         torch.set_num_threads(self._threads)  # the setting is process-wide
 
 
-def _gradient(net: nn.Module, share: Seen, loss: Loss, seed: int) -> tuple[float, _Gradient]:
-    for module in net.modules():
+def _compute_gradient(model: nn.Module, shard: TrainBatch, loss: Loss, seed: int) -> tuple[float, _Gradient]:
+    for module in model.modules():
         if isinstance(module, SeededDropout):
             module.generator.manual_seed(seed)
-    value = loss(net, share)
-    return float(value.detach()), torch.autograd.grad(value, _learning(net), allow_unused=True)
+    value = loss(model, shard)
+    return float(value.detach()), torch.autograd.grad(value, _trainable_parameters(model), allow_unused=True)
 
 
-def _learning(net: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in net.parameters() if parameter.requires_grad]
+def _trainable_parameters(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def _mean(slopes: Sequence[Tensor | None], weights: Sequence[float]) -> Tensor | None:
-    there = [slope * weight for slope, weight in zip(slopes, weights, strict=True) if slope is not None]
+def _mean(gradients: Sequence[Tensor | None], weights: Sequence[float]) -> Tensor | None:
+    there = [slope * weight for slope, weight in zip(gradients, weights, strict=True) if slope is not None]
     return torch.stack(there).sum(0) if there else None
 
 
-def _twin(net: nn.Module) -> nn.Module:
+def _replicate(model: nn.Module) -> nn.Module:
     """Copy the model with separate buffers (running statistics) but shared parameters."""
-    twin = copy.deepcopy(net)
-    for ours, theirs in zip(net.modules(), twin.modules(), strict=True):
+    replica = copy.deepcopy(model)
+    for ours, theirs in zip(model.modules(), replica.modules(), strict=True):
         theirs._parameters.update(ours._parameters)
-    return twin
+    return replica
 
 
 class SeededDropout(nn.Dropout):
@@ -97,8 +99,8 @@ class SeededDropout(nn.Dropout):
         return x * kept / (1 - self.p)
 
 
-def _seed_dropout(net: nn.Module, device: str) -> None:
-    for name, module in list(net.named_modules()):
+def _seed_dropout(model: nn.Module, device: str) -> None:
+    for name, module in list(model.named_modules()):
         if type(module) is nn.Dropout:
             parent, _, child = name.rpartition(".")
-            setattr(net.get_submodule(parent), child, SeededDropout(module.p, device))
+            setattr(model.get_submodule(parent), child, SeededDropout(module.p, device))

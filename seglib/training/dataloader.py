@@ -1,7 +1,7 @@
 """Plan, load and augment training batches in worker processes.
 
-`plan_batches` assigns an epoch's images to batches; `batches` yields them as `Seen` tensors in that order, from any
-position on. All randomness is derived from (seed, epoch, position).
+`plan_batches` assigns an epoch's images to batches; `load_batches` yields them as `TrainBatch` tensors in that order,
+from any position on. All randomness is derived from (seed, epoch, position).
 """
 
 import math
@@ -17,13 +17,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from seglib.data.resize import net_wh
+from seglib.data.resize import input_size_wh
 from seglib.training import dataset
-from seglib.training.config import Frame, Recipe
-from seglib.training.dataset import Meaning, Pair
+from seglib.training.config import CropSize, TrainConfig
+from seglib.training.dataset import ClassMapping, Sample
 from seglib.training.distillation import SoftLabels
 
-MOST_SQUASHED = 1.5
+MAX_ASPECT_CHANGE = 1.5
 """Largest factor by which the aspect ratio changes when an image is stretched to the frame instead of cropped."""
 
 
@@ -44,13 +44,13 @@ _LEAST_AREA = 0.25
 
 @dataclass(frozen=True)
 class BatchPlan:
-    frame: Frame
+    crop_size: CropSize
     positions: tuple[int, ...]
     """Indices into the list of training images."""
 
 
 @dataclass(frozen=True)
-class Box:
+class CropBox:
     """A crop of an image, in that image's pixels."""
 
     left: float
@@ -59,7 +59,7 @@ class Box:
     height: float
 
 
-def generator(*numbers: int) -> torch.Generator:
+def make_generator(*numbers: int) -> torch.Generator:
     """Random generator seeded by these numbers, such as (seed, epoch, position)."""
     state = 0
     for number in numbers:
@@ -71,94 +71,109 @@ def generator(*numbers: int) -> torch.Generator:
     return made
 
 
-def plan_batches(photos: int, recipe: Recipe, epoch: int) -> list[BatchPlan]:
+def plan_batches(image_count: int, config: TrainConfig, epoch: int) -> list[BatchPlan]:
     """Assign each image to one batch, with a random frame per batch and about as many pixels in each.
 
     The target is the pixels of `batch_size` squares of `base_side`. A single leftover image joins the previous batch,
     because batch norm needs at least two.
     """
-    random = generator(recipe.seed, epoch, -1)
-    order = torch.randperm(photos, generator=random).tolist()
-    base = math.prod(net_wh(recipe.base_side, recipe.base_side, recipe.net_side))
+    random = make_generator(config.seed, epoch, -1)
+    order = torch.randperm(image_count, generator=random).tolist()
+    base = math.prod(input_size_wh(config.base_side, config.base_side, config.net_side))
     made: list[BatchPlan] = []
     start = 0
-    while start < photos:
-        frame = drawn_frame(recipe, random)
-        size = max(2, round(recipe.batch_size * base / math.prod(net_wh(frame.width, frame.height, recipe.net_side))))
-        if photos - start - size == 1:
+    while start < image_count:
+        crop_size = sample_crop_size(config, random)
+        size = max(
+            2,
+            round(
+                config.batch_size * base / math.prod(input_size_wh(crop_size.width, crop_size.height, config.net_side))
+            ),
+        )
+        if image_count - start - size == 1:
             size += 1
-        made.append(BatchPlan(frame, tuple(order[start : start + size])))
+        made.append(BatchPlan(crop_size, tuple(order[start : start + size])))
         start += size
     return made
 
 
-def drawn_frame(recipe: Recipe, random: torch.Generator) -> Frame:
-    low, high = recipe.short_side
+def sample_crop_size(config: TrainConfig, random: torch.Generator) -> CropSize:
+    low, high = config.short_side
     steps = (high - low) // _STEP + 1
     short = low + _STEP * _integer(steps, random)
     width, height = _ASPECTS[_integer(len(_ASPECTS), random)]
     sides = (round(short * side / min(width, height) / _STEP) * _STEP for side in (height, width))
-    return Frame(*sides)
+    return CropSize(*sides)
 
 
-def drawn_box(size_wh: tuple[int, int], frame: Frame, whole: float, random: torch.Generator) -> Box:
+def sample_crop_box(
+    size_wh: tuple[int, int], crop_size: CropSize, whole_probability: float, random: torch.Generator
+) -> CropBox:
     """Choose the crop of an image that is resized to fill the frame.
 
-    With probability `whole`, the largest crop that changes the aspect ratio by at most `MOST_SQUASHED`; this is the
-    full image unless its shape is very different. Otherwise a random crop of 1/4 to all of the largest possible area,
-    with the aspect ratio changed by a random factor from 3/4 to 4/3.
+    With probability `whole_probability`, the largest crop that changes the aspect ratio by at most `MAX_ASPECT_CHANGE`;
+    this is the full image unless its shape is very different. Otherwise a random crop of 1/4 to all of the largest
+    possible area, with the aspect ratio changed by a random factor from 3/4 to 4/3.
     """
     width, height = size_wh
-    aspect = width / height / (frame.width / frame.height)  # the image's aspect ratio relative to the frame's
-    if float(torch.rand((), generator=random)) < whole:
-        squash, area = min(max(aspect, 1 / MOST_SQUASHED), MOST_SQUASHED), 1.0
+    aspect = width / height / (crop_size.width / crop_size.height)  # the image's aspect ratio relative to the frame's
+    if float(torch.rand((), generator=random)) < whole_probability:
+        squash, area = min(max(aspect, 1 / MAX_ASPECT_CHANGE), MAX_ASPECT_CHANGE), 1.0
     else:
         squash = math.exp(_uniform(-1, 1, random) * math.log(4 / 3))
         area = _uniform(_LEAST_AREA, 1, random)
-    shape = squash * frame.width / frame.height  # the box's aspect ratio
+    shape = squash * crop_size.width / crop_size.height  # the box's aspect ratio
     box_w = min(width, height * shape) * math.sqrt(area)
     box_h = box_w / shape
     left, top = _uniform(0, width - box_w, random), _uniform(0, height - box_h, random)
-    return Box(left, top, box_w, box_h)
+    return CropBox(left, top, box_w, box_h)
 
 
-def seen(
-    photo: Tensor, mask: Tensor, soft: Tensor | None, *, frame: Frame, recipe: Recipe, random: torch.Generator
+def augment_image(
+    image: Tensor,
+    mask: Tensor,
+    soft: Tensor | None,
+    *,
+    crop_size: CropSize,
+    config: TrainConfig,
+    random: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Augment one image with its mask and soft labels: random crop, horizontal flip and colour jitter.
 
     uint8 (3, H, W), uint8 (H, W), float logits (C, h, w) -> uint8 (3, height, width), int64 (height / n, width / n),
     probabilities (C, height / 8, width / 8), where height and width are the frame's and n is `loss_stride`.
     """
-    height, width = photo.shape[1:]
-    box = drawn_box((width, height), frame, recipe.whole, random)
-    stride = recipe.loss_stride
-    mask_hw = (frame.height // stride, frame.width // stride)
+    height, width = image.shape[1:]
+    box = sample_crop_box((width, height), crop_size, config.whole, random)
+    stride = config.loss_stride
+    mask_hw = (crop_size.height // stride, crop_size.width // stride)
     top, left = round(box.top), round(box.left)
     box_h, box_w = max(1, min(round(box.height), height - top)), max(1, min(round(box.width), width - left))
-    photo = transforms.resized_crop(photo, top, left, box_h, box_w, [frame.height, frame.width], antialias=True)
+    image = transforms.resized_crop(image, top, left, box_h, box_w, [crop_size.height, crop_size.width], antialias=True)
     mask = transforms.resized_crop(
         mask[None], top, left, box_h, box_w, list(mask_hw), interpolation=InterpolationMode.NEAREST_EXACT
     )[0]
     if soft is not None:
-        soft = _sampled(soft, Box(left, top, box_w, box_h), (width, height), (frame.height // 8, frame.width // 8))
+        soft = _crop_soft_labels(
+            soft, CropBox(left, top, box_w, box_h), (width, height), (crop_size.height // 8, crop_size.width // 8)
+        )
         soft = soft.softmax(0)
     if float(torch.rand((), generator=random)) < 0.5:
-        photo, mask = photo.flip(-1), mask.flip(-1)
+        image, mask = image.flip(-1), mask.flip(-1)
         soft = None if soft is None else soft.flip(-1)
-    return in_other_light(photo, random), mask.long(), soft
+    return jitter_colours(image, random), mask.long(), soft
 
 
-def in_other_light(photo: Tensor, random: torch.Generator) -> Tensor:
+def jitter_colours(image: Tensor, random: torch.Generator) -> Tensor:
     """Randomly change brightness, contrast and saturation by up to 40 % each; turn one image in ten to greyscale."""
     for change in (transforms.adjust_brightness, transforms.adjust_contrast, transforms.adjust_saturation):
-        photo = change(photo, 1 + _uniform(-_LIGHT, _LIGHT, random))
+        image = change(image, 1 + _uniform(-_LIGHT, _LIGHT, random))
     if float(torch.rand((), generator=random)) < _GREY:
-        photo = transforms.rgb_to_grayscale(photo, 3)
-    return photo
+        image = transforms.rgb_to_grayscale(image, 3)
+    return image
 
 
-def _sampled(soft: Tensor, box: Box, size_wh: tuple[int, int], out_hw: tuple[int, int]) -> Tensor:
+def _crop_soft_labels(soft: Tensor, box: CropBox, size_wh: tuple[int, int], out_hw: tuple[int, int]) -> Tensor:
     """(C, h, w) of the whole image -> (C, *out_hw) of the box, sampled bilinearly."""
     width, height = size_wh
     theta = torch.tensor(
@@ -183,70 +198,72 @@ pass
 
 
 @dataclass(frozen=True)
-class Seen:
-    photos: Tensor
+class TrainBatch:
+    images: Tensor
     """uint8 (B, 3, H, W) RGB."""
     masks: Tensor
     """int64 (B, H / stride, W / stride), 255 void."""
     soft: Tensor | None
     """float32 (B, C, H / 8, W / 8): the teacher's class probabilities."""
 
-    def shares(self, number: int) -> "list[Seen]":
+    def split(self, number: int) -> "list[TrainBatch]":
         """Split the batch into `number` parts of nearly equal size."""
         soft = [None] * number if self.soft is None else self.soft.tensor_split(number)
-        parts = zip(self.photos.tensor_split(number), self.masks.tensor_split(number), soft, strict=True)
-        return [Seen(*part) for part in parts]
+        parts = zip(self.images.tensor_split(number), self.masks.tensor_split(number), soft, strict=True)
+        return [TrainBatch(*part) for part in parts]
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingSet:
     """Training data: image/mask pairs, the mapping of mask values to classes, and optional soft labels."""
 
-    pairs: Sequence[Pair]
-    meaning: Meaning
+    samples: Sequence[Sample]
+    mapping: ClassMapping
     soft: SoftLabels | None = None
 
 
-class _Plan(Dataset[Seen]):
-    def __init__(self, source: Source, recipe: Recipe, epoch: int, plan: Sequence[BatchPlan]) -> None:
-        self._source, self._recipe, self._epoch, self._plan = source, recipe, epoch, plan
+class _BatchDataset(Dataset[TrainBatch]):
+    def __init__(self, training_set: TrainingSet, config: TrainConfig, epoch: int, plan: Sequence[BatchPlan]) -> None:
+        self._training_set, self._config, self._epoch, self._plan = training_set, config, epoch, plan
 
-    def __getitem__(self, at: int) -> Seen:
+    def __getitem__(self, at: int) -> TrainBatch:
         batch = self._plan[at]
-        parts = [self._one(position, batch.frame) for position in batch.positions]
+        parts = [self._load_one(position, batch.crop_size) for position in batch.positions]
         photos, masks, soft = zip(*parts, strict=True)
-        return Seen(torch.stack(photos), torch.stack(masks), torch.stack(soft) if self._source.soft else None)
+        return TrainBatch(
+            torch.stack(photos), torch.stack(masks), torch.stack(soft) if self._training_set.soft else None
+        )
 
-    def _one(self, position: int, frame: Frame) -> tuple[Tensor, Tensor, Tensor | None]:
-        pair, what = self._source.pairs[position], self._source.meaning
-        photo, mask = dataset.load(pair, what)
-        soft = self._source.soft.of(pair, what.classes) if self._source.soft else None
-        return seen(
-            torch.from_numpy(np.array(photo)).permute(2, 0, 1),
+    def _load_one(self, position: int, crop_size: CropSize) -> tuple[Tensor, Tensor, Tensor | None]:
+        sample, mapping = self._training_set.samples[position], self._training_set.mapping
+        image, mask = dataset.load_sample(sample, mapping)
+        soft = self._training_set.soft.load(sample, mapping.classes) if self._training_set.soft else None
+        return augment_image(
+            torch.from_numpy(np.array(image)).permute(2, 0, 1),
             torch.from_numpy(mask),
             None if soft is None else torch.from_numpy(soft),
-            frame=frame,
-            recipe=self._recipe,
-            random=generator(self._recipe.seed, self._epoch, position),
+            crop_size=crop_size,
+            config=self._config,
+            random=make_generator(self._config.seed, self._epoch, position),
         )
 
 
-def batches(
-    source: Source, recipe: Recipe, epoch: int, plan: Sequence[BatchPlan], *, start: int, workers: int
-) -> Iterator[Seen]:
+def load_batches(
+    training_set: TrainingSet, config: TrainConfig, epoch: int, plan: Sequence[BatchPlan], *, start: int, workers: int
+) -> Iterator[TrainBatch]:
     """Yield the plan's batches from index `start` on."""
-    loader: DataLoader[Seen] = DataLoader(
-        _Plan(source, recipe, epoch, plan),
+    loader: DataLoader[TrainBatch] = DataLoader(
+        _BatchDataset(training_set, config, epoch, plan),
         batch_size=None,
         sampler=range(start, len(plan)),
         num_workers=workers,
         prefetch_factor=2 if workers else None,
-        worker_init_fn=_leave_signals_to_the_trainer,
+        worker_init_fn=_ignore_signals,
     )
     yield from loader
 
 
-def _leave_signals_to_the_trainer(_: int) -> None:
+def _ignore_signals(_: int) -> None:
     """Ignore SIGINT and SIGTERM in workers, which also reach the process group; the trainer shuts the workers down."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

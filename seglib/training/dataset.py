@@ -1,9 +1,9 @@
 """Find image/mask pairs in a dataset folder, split them, and load masks as class indices.
 
-`pairs_in` finds the pairs, `split` divides them into training and validation, `meaning` maps mask values to the trained
-classes, and `load` returns an image and its mask as uint8 (H, W) class indices. Supported layouts: Pascal VOC
-(JPEGImages, SegmentationClass, ImageSets), Oxford-IIIT Pet (images, annotations/trimaps), or a folder of images with
-`--masks`. This module does not import torch.
+`find_samples` finds the pairs, `split` divides them into training and validation, `resolve_classes` maps mask values to
+the trained classes, and `load_sample` returns an image and its mask as uint8 (H, W) class indices. Supported layouts:
+Pascal VOC (JPEGImages, SegmentationClass, ImageSets), Oxford-IIIT Pet (images, annotations/trimaps), or a folder of
+images with `--masks`. This module does not import torch.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ _LAYOUTS = (("JPEGImages", "SegmentationClass", "voc"), ("images", "annotations/
 
 
 @dataclass(frozen=True)
-class Pair:
-    photo: Path
-    mask: Path | None
+class Sample:
+    image_path: Path
+    mask_path: Path | None
     """None for an image that has only soft labels."""
     name: str
     """The image's path relative to the image folder."""
@@ -35,7 +35,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Meaning:
+class ClassMapping:
     """Mapping of mask values to the trained classes."""
 
     format: str
@@ -45,7 +45,7 @@ class Meaning:
     """For each mask value, its index in `classes`."""
 
 
-def pairs_in(folder: Path, masks: Path | None = None) -> tuple[list[Pair], Path]:
+def find_samples(folder: Path, masks: Path | None = None) -> tuple[list[Sample], Path]:
     """Return the images that have a mask, sorted by name, and the mask folder.
 
     If there are lists in ImageSets, only images listed there are used, and each must have a mask. Raises
@@ -54,26 +54,26 @@ def pairs_in(folder: Path, masks: Path | None = None) -> tuple[list[Pair], Path]
     photos, masks = _folders(folder, masks)
     records = scan.scan(photos)
     label = dict(zip(records["path"], records["label"], strict=True))
-    wanted = _listed(folder)
+    wanted = _read_image_sets(folder)
     if wanted is not None:
         label = {name: one for name, one in label.items() if PurePosixPath(name).stem in wanted}
         if gone := wanted - {PurePosixPath(name).stem for name in label}:
             raise DatasetError(f"ImageSets names {min(gone)!r} and {len(gone) - 1} more that {photos.name} lacks.")
-    found = annotations.matched(label, annotations.masks_in(masks)["path"])
+    found = annotations.match_masks(label, annotations.scan_masks(masks)["path"])
     missing = [name for name in label if name not in found]
     if missing and (wanted is not None or not found):
         raise DatasetError(
             f"{len(missing)} photos have no mask, e.g. {missing[0]!r}: expected a PNG of the same name below "
             f"{masks.name!r}."
         )
-    return [Pair(photos / name, masks / found[name], name, label[name]) for name in sorted(found)], masks
+    return [Sample(photos / name, masks / found[name], name, label[name]) for name in sorted(found)], masks
 
 
-def photos_in(folder: Path) -> list[Pair]:
+def find_unlabelled(folder: Path) -> list[Sample]:
     """Return a folder's images as pairs without masks."""
     records = scan.scan(folder)
     rows = zip(records["path"], records["label"], strict=True)
-    return [Pair(folder / name, None, name, label) for name, label in rows]
+    return [Sample(folder / name, None, name, label) for name, label in rows]
 
 
 def _folders(folder: Path, masks: Path | None) -> tuple[Path, Path]:
@@ -92,7 +92,7 @@ def _folders(folder: Path, masks: Path | None) -> tuple[Path, Path]:
     )
 
 
-def _listed(folder: Path) -> set[str] | None:
+def _read_image_sets(folder: Path) -> set[str] | None:
     """File stems listed in ImageSets/Segmentation, else in ImageSets; None if there are no lists."""
     files = sorted((folder / "ImageSets" / "Segmentation").glob("*.txt")) or sorted(
         (folder / "ImageSets").glob("*.txt")
@@ -102,34 +102,34 @@ def _listed(folder: Path) -> set[str] | None:
     return {line.split()[0] for file in files for line in file.read_text("utf-8").splitlines() if line.strip()}
 
 
-def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+def split(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
     """Split into (training, validation): the `share` of images with the lowest hash of seed and name is held out.
 
     Adding images later moves hardly any of the others between the two. Raises `DatasetError` if either part is empty.
     """
-    by_hash = sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed}/{pair.name}".encode()).digest())
-    count = round(share * len(pairs))
-    if not 0 < count < len(pairs):
+    by_hash = sorted(samples, key=lambda pair: hashlib.sha256(f"{seed}/{pair.name}".encode()).digest())
+    count = round(share * len(samples))
+    if not 0 < count < len(samples):
         raise DatasetError(
-            f"{len(pairs)} photos with masks cannot be split: {count} for validation and {len(pairs) - count} for "
+            f"{len(samples)} photos with masks cannot be split: {count} for validation and {len(samples) - count} for "
             "training. Give more photos, or another --validation."
         )
     kept = {pair.name for pair in by_hash[:count]}
-    return [p for p in pairs if p.name not in kept], [p for p in pairs if p.name in kept]
+    return [p for p in samples if p.name not in kept], [p for p in samples if p.name in kept]
 
 
-def digest(pairs: Sequence[Pair]) -> str:
+def digest(samples: Sequence[Sample]) -> str:
     """Hash of the images' names in order (8 hex digits), which identifies what each position refers to."""
-    return hashlib.sha256("\n".join(pair.name for pair in pairs).encode()).hexdigest()[:8]
+    return hashlib.sha256("\n".join(pair.name for pair in samples).encode()).hexdigest()[:8]
 
 
-def meaning(masks: Path, named: Sequence[str] | None, format: str | None = None) -> Meaning:
+def resolve_classes(masks: Path, named: Sequence[str] | None, format: str | None = None) -> ClassMapping:
     """Map mask values to the classes in `named` (default: all VOC classes, or background and pet for trimaps).
 
     VOC classes are selected by name and all others become background. If any name is not a VOC class, `named` lists
     the names of the mask values in order instead. Raises `UsageError` for classes that the masks do not have.
     """
-    format = format or annotations.guessed_format(masks, list(annotations.masks_in(masks)["path"]))
+    format = format or annotations.guess_format(masks, list(annotations.scan_masks(masks)["path"]))
     if format == "trimap":
         classes = tuple(named or (BACKGROUND, annotations.PET))
         source: tuple[str, ...] = annotations.TRIMAP_CLASSES
@@ -142,35 +142,36 @@ def meaning(masks: Path, named: Sequence[str] | None, format: str | None = None)
     if source == VOC_CLASSES and classes[0] != BACKGROUND:
         raise UsageError(f"The first class is {classes[0]!r}: expected background, which takes all that is not named.")
     names = [alike.get(name, name) for name in source]
-    return Meaning(format, classes, tuple(classes.index(name) if name in classes else 0 for name in names))
+    return ClassMapping(format, classes, tuple(classes.index(name) if name in classes else 0 for name in names))
 
 
-def load(pair: Pair, what: Meaning) -> tuple[Image.Image, Mask]:
+def load_sample(sample: Sample, mapping: ClassMapping) -> tuple[Image.Image, Mask]:
     """Load the image (RGB, upright) and its mask, uint8 (H, W) indices of the trained classes, 255 void.
 
     Without a mask file, the mask is all void. Raises `DatasetError` if the image is unreadable or the sizes differ.
     """
     try:
-        photo = image.decode(image.read_bytes(pair.photo))
+        photo = image.decode(image.read_bytes(sample.image_path))
     except BadImage as error:
-        raise DatasetError(f"The photo {pair.name!r} cannot be used: {error.detail}") from None
-    if pair.mask is None:
+        raise DatasetError(f"The photo {sample.name!r} cannot be used: {error.detail}") from None
+    if sample.mask_path is None:
         return photo, np.full((photo.height, photo.width), VOID, np.uint8)
-    raw = annotations.read(pair.mask.parent, pair.mask.name)
+    raw = annotations.read_mask(sample.mask_path.parent, sample.mask_path.name)
     if raw.shape != (photo.height, photo.width):
         raise DatasetError(
-            f"The mask {pair.mask.name!r} is {raw.shape[1]} x {raw.shape[0]} pixels and its photo {photo.width} x "
+            f"The mask {sample.mask_path.name!r} is {raw.shape[1]} x {raw.shape[0]} pixels and its photo "
+            f"{photo.width} x "
             f"{photo.height}: a mask must have its photo's size."
         )
-    return photo, mapped(raw, pair, what)
+    return photo, map_mask(raw, sample, mapping)
 
 
-def mapped(raw: Mask, pair: Pair, what: Meaning) -> Mask:
-    assert pair.mask is not None
-    if what.format == "trimap":
-        values = annotations.trimap_mask(raw, pair.mask.name, pair.label)
+def map_mask(raw: Mask, sample: Sample, mapping: ClassMapping) -> Mask:
+    assert sample.mask_path is not None
+    if mapping.format == "trimap":
+        values = annotations.convert_trimap(raw, sample.mask_path.name, sample.label)
     else:
-        values = annotations.index_mask(raw, pair.mask.name, len(what.table))
+        values = annotations.check_index_mask(raw, sample.mask_path.name, len(mapping.table))
     table = np.full(256, VOID, np.uint8)
-    table[: len(what.table)] = what.table
+    table[: len(mapping.table)] = mapping.table
     return table[values]

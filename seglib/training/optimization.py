@@ -21,7 +21,7 @@ def cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
     return total / (mask != VOID).sum().clamp(min=1)
 
 
-def dice(logits: Tensor, mask: Tensor) -> Tensor:
+def dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
     """1 - soft Dice (Milletari et al. 2016), averaged over the classes present in the batch's masks; void is ignored.
 
     Soft Dice of a class over all pixels of the batch: (2 sum(p y) + 1) / (sum(p) + sum(y) + 1).
@@ -29,17 +29,18 @@ def dice(logits: Tensor, mask: Tensor) -> Tensor:
     known = mask != VOID
     mask, counted = mask.where(known, 0), known.to(logits.dtype)
     probability = logits.softmax(1)
-    right = (probability.gather(1, mask[:, None])[:, 0] * counted).flatten()  # (B h w,)
+    true_probability = (probability.gather(1, mask[:, None])[:, 0] * counted).flatten()  # (B h w,)
     both, area = (
-        logits.new_zeros(logits.shape[1]).index_add(0, mask.flatten(), value) for value in (right, counted.flatten())
+        logits.new_zeros(logits.shape[1]).index_add(0, mask.flatten(), value)
+        for value in (true_probability, counted.flatten())
     )  # (C,)
-    claimed = torch.einsum("bchw,bhw->c", probability, counted)
-    score = (2 * both + _SMOOTH) / (claimed + area + _SMOOTH)
-    there = area > 0
-    return ((1 - score) * there).sum() / there.sum().clamp(min=1)
+    predicted_area = torch.einsum("bchw,bhw->c", probability, counted)
+    score = (2 * both + _SMOOTH) / (predicted_area + area + _SMOOTH)
+    present = area > 0
+    return ((1 - score) * present).sum() / present.sum().clamp(min=1)
 
 
-def distillation(logits: Tensor, soft: Tensor) -> Tensor:
+def distillation_loss(logits: Tensor, soft: Tensor) -> Tensor:
     """Kullback-Leibler divergence from the teacher's probabilities, averaged over pixels.
 
     Hinton et al. 2015, at temperature 1.
@@ -47,16 +48,16 @@ def distillation(logits: Tensor, soft: Tensor) -> Tensor:
     return functional.kl_div(logits.log_softmax(1), soft, reduction="none").sum(1).mean()
 
 
-_START = 1 / 25
+_ONECYCLE_START = 1 / 25
 
 
-_END = 1e-4 / 25
+_ONECYCLE_END = 1e-4 / 25
 
 
-_RISE = 0.3
+_ONECYCLE_RISE = 0.3
 
 
-def factor(schedule: str, step: float, total: float, *, warmup: float = 0.0, cooldown: float = 0.0) -> float:
+def rate_factor(schedule: str, step: float, total: float, *, warmup: float = 0.0, cooldown: float = 0.0) -> float:
     """Learning rate at this step of `total`, as a share of the peak. All times in the same unit, steps or epochs.
 
     `poly`: (1 - t)^0.9 (Chen et al. 2017, DeepLab). `onecycle`: cosine from 1/25 up to 1 in the first 30 %, then cosine
@@ -66,9 +67,9 @@ def factor(schedule: str, step: float, total: float, *, warmup: float = 0.0, coo
     """
     t = min(step / total, 1.0)
     if schedule == "onecycle":
-        if t <= _RISE:
-            return _cosine(_START, 1.0, t / _RISE)
-        return _cosine(1.0, _END, (t - _RISE) / (1 - _RISE))
+        if t <= _ONECYCLE_RISE:
+            return _cosine(_ONECYCLE_START, 1.0, t / _ONECYCLE_RISE)
+        return _cosine(1.0, _ONECYCLE_END, (t - _ONECYCLE_RISE) / (1 - _ONECYCLE_RISE))
     rise = min(1.0, step / warmup) if warmup else 1.0
     if schedule == "poly":
         return float(rise * (1 - t) ** 0.9)
@@ -80,20 +81,21 @@ def _cosine(start: float, end: float, t: float) -> float:
 
 
 @torch.no_grad()
-def update_ema(kept: nn.Module, net: nn.Module, step: int, decay: float) -> None:
-    """Update `kept`, the exponential moving average of the weights, from `net`, in place (Tarvainen and Valpola 2017).
+def update_ema(ema_model: nn.Module, model: nn.Module, step: int, decay: float) -> None:
+    """Update `ema_model`, the exponential moving average of the weights, from `model`, in place (Tarvainen and Valpola
+    2017).
 
     The decay grows from 0.1 as (1 + step) / (10 + step), so that the random initial weights are soon forgotten. Integer
     tensors, such as a batch norm's count of batches, are copied.
     """
     share = 1 - min(decay, (1 + step) / (10 + step))
-    for ours, theirs in zip(_tensors(kept), _tensors(net), strict=True):
+    for ours, theirs in zip(_tensors(ema_model), _tensors(model), strict=True):
         if ours.is_floating_point():
             ours.lerp_(theirs, share)
         else:
             ours.copy_(theirs)
 
 
-def _tensors(net: nn.Module) -> Iterable[torch.Tensor]:
-    yield from net.parameters()
-    yield from net.buffers()
+def _tensors(model: nn.Module) -> Iterable[torch.Tensor]:
+    yield from model.parameters()
+    yield from model.buffers()

@@ -18,40 +18,40 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seglib.data.resize import Resize, net_wh, resized, sight
+from seglib.data.resize import Resize, input_resize, input_size_wh, resize_image
 from seglib.errors import SegError, UsageError
 from seglib.masks import png
 from seglib.masks.png import Mask
-from seglib.metrics.confusion import Counts
-from seglib.metrics.measures import accuracy
+from seglib.metrics.confusion import JointCounts
+from seglib.metrics.measures import accuracy_measures
 from seglib.models import layers
 from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD
 from seglib.training import checkpoint, dataloader, dataset, optimization
-from seglib.training.checkpoint import Progress
-from seglib.training.config import Recipe
-from seglib.training.data_parallel import Lanes
-from seglib.training.dataloader import Seen, Source
-from seglib.training.dataset import Meaning, Pair
+from seglib.training.checkpoint import TrainProgress
+from seglib.training.config import TrainConfig
+from seglib.training.data_parallel import ReplicaPool
+from seglib.training.dataloader import TrainBatch, TrainingSet
+from seglib.training.dataset import ClassMapping, Sample
 
-SAVED_EVERY = 60.0
+SAVE_INTERVAL_SECONDS = 60.0
 """Seconds between saves of the training state: the most work that a kill may lose."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files:
+class TrainOutputs:
     out: Path
-    last: bool = False
+    keep_last: bool = False
     """Keep the last epoch's checkpoint instead of the best; rare classes can make validation mIoU noisy."""
     plot: bool = False
-    half: bool = True
+    fp16: bool = True
     """Save the checkpoint in fp16, else in fp32."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch:
+class TrainHooks:
     """Progress callbacks, and the time limit after which training pauses."""
 
-    on_step: Callable[[Progress, int, float], None] = lambda *_: None
+    on_step: Callable[[TrainProgress, int, float], None] = lambda *_: None
     """(progress, batches of this epoch, loss)"""
     on_epoch: Callable[[dict[str, float | None]], None] = lambda _: None
     seconds: float = float("inf")
@@ -59,199 +59,215 @@ class Watch:
 
 
 def train(
-    net: nn.Module,
-    source: Source,
-    validation: Sequence[Pair],
-    recipe: Recipe,
-    files: Files,
+    model: nn.Module,
+    training_set: TrainingSet,
+    validation: Sequence[Sample],
+    config: TrainConfig,
+    outputs: TrainOutputs,
     *,
     device: str = "cpu",
     workers: int = 0,
-    watch: Watch = Watch(),
-) -> Progress:
+    hooks: TrainHooks = TrainHooks(),
+) -> TrainProgress:
     """Train until all epochs are done or patience or time runs out; resume from the saved state if there is one.
 
     Raises `UsageError` or `WeightsError` if that state does not fit, `SegError` if the loss or gradient is not finite.
     """
     started = time.monotonic()
-    net = net.to(device).to(memory_format=torch.channels_last)
-    kept = copy.deepcopy(net).requires_grad_(False)
+    model = model.to(device).to(memory_format=torch.channels_last)
+    ema_model = copy.deepcopy(model).requires_grad_(False)
     if device == "cpu":
-        layers.mend_depthwise(net)
-    optimiser = torch.optim.AdamW(_groups(net, recipe), weight_decay=recipe.weight_decay)
-    progress = Progress()
-    if checkpoint.state_path(files.out).exists():
-        progress = checkpoint.load_state(files.out, recipe, net=net, kept=kept, optimiser=optimiser)
+        layers.replace_depthwise_convs(model)
+    optimiser = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
+    progress = TrainProgress()
+    if checkpoint.state_path(outputs.out).exists():
+        progress = checkpoint.load_state(outputs.out, config, model=model, ema_model=ema_model, optimiser=optimiser)
     saved = time.monotonic()
 
-    with contextlib.closing(Lanes(net, recipe.lanes, device)) as lanes:
-        while not is_over(progress, recipe):
-            plan = dataloader.plan_batches(len(source.pairs), recipe, progress.epoch)
-            lanes.train(recipe.frozen)
-            for batch in dataloader.batches(source, recipe, progress.epoch, plan, start=progress.step, workers=workers):
+    with contextlib.closing(ReplicaPool(model, config.lanes, device)) as replicas:
+        while not is_over(progress, config):
+            plan = dataloader.plan_batches(len(training_set.samples), config, progress.epoch)
+            replicas.train(config.frozen)
+            for batch in dataloader.load_batches(
+                training_set, config, progress.epoch, plan, start=progress.step, workers=workers
+            ):
                 ticked = time.monotonic()
-                _set_rate(optimiser, recipe, progress.epoch + progress.step / len(plan))
-                loss = _step(lanes, batch, optimiser, recipe, seed=recipe.seed * 1_000_003 + progress.steps)
-                optimization.update_ema(kept, net, progress.steps, recipe.average)
+                _set_rate(optimiser, config, progress.epoch + progress.step / len(plan))
+                loss = _step(replicas, batch, optimiser, config, seed=config.seed * 1_000_003 + progress.steps)
+                optimization.update_ema(ema_model, model, progress.steps, config.average)
                 progress.step += 1
                 progress.steps += 1
-                progress.photos += len(batch.photos)
+                progress.photos += len(batch.images)
                 progress.loss_sum += loss
                 progress.seconds += time.monotonic() - ticked
-                watch.on_step(progress, len(plan), loss)
-                if time.monotonic() - saved > SAVED_EVERY:
-                    checkpoint.save_state(files.out, recipe, progress, net=net, kept=kept, optimiser=optimiser)
+                hooks.on_step(progress, len(plan), loss)
+                if time.monotonic() - saved > SAVE_INTERVAL_SECONDS:
+                    checkpoint.save_state(
+                        outputs.out, config, progress, model=model, ema_model=ema_model, optimiser=optimiser
+                    )
                     saved = time.monotonic()
-                if time.monotonic() - started > watch.seconds:
-                    checkpoint.save_state(files.out, recipe, progress, net=net, kept=kept, optimiser=optimiser)
+                if time.monotonic() - started > hooks.seconds:
+                    checkpoint.save_state(
+                        outputs.out, config, progress, model=model, ema_model=ema_model, optimiser=optimiser
+                    )
                     return progress
 
             row = {
                 "epoch": progress.epoch + 1,
                 "photos": progress.photos,
                 "seconds": round(progress.seconds, 1),
-                "rate": recipe.rate * _share_of_rate(recipe, progress.epoch + (progress.step - 1) / len(plan)),
+                "rate": config.rate * _rate_factor(config, progress.epoch + (progress.step - 1) / len(plan)),
                 "loss": progress.loss_sum / len(plan),
-                **validated(validate(kept, validation, source.meaning, recipe, device)),
+                **summarize_validation(validate(ema_model, validation, training_set.mapping, config, device)),
             }
             progress.rows.append(row)
             if (quality := row["miou"] or 0.0) > progress.best:
                 progress.best, progress.best_epoch = quality, progress.epoch
-            if files.last or progress.best_epoch == progress.epoch:
-                about = {"epoch": str(progress.epoch + 1), "validation_miou": f"{quality:.4f}"}
-                checkpoint.save_checkpoint(files.out, kept, recipe, about, half=files.half)
+            if outputs.keep_last or progress.best_epoch == progress.epoch:
+                extra_metadata = {"epoch": str(progress.epoch + 1), "validation_miou": f"{quality:.4f}"}
+                checkpoint.save_checkpoint(outputs.out, ema_model, config, extra_metadata, half=outputs.fp16)
             progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
-            checkpoint.save_state(files.out, recipe, progress, net=net, kept=kept, optimiser=optimiser)
+            checkpoint.save_state(outputs.out, config, progress, model=model, ema_model=ema_model, optimiser=optimiser)
             saved = time.monotonic()
-            write_csv(files.out.with_suffix(".csv"), progress.rows)
-            if files.plot:
-                draw(files.out.with_suffix(".png"), progress.rows)
-            watch.on_epoch(row)
+            write_csv(outputs.out.with_suffix(".csv"), progress.rows)
+            if outputs.plot:
+                draw_curves(outputs.out.with_suffix(".png"), progress.rows)
+            hooks.on_epoch(row)
     return progress
 
 
-def is_over(progress: Progress, recipe: Recipe) -> bool:
+def is_over(progress: TrainProgress, config: TrainConfig) -> bool:
     """Whether all epochs are done or patience has run out."""
     without_gain = progress.epoch - 1 - progress.best_epoch
-    return progress.epoch >= recipe.epochs or bool(recipe.patience and without_gain >= recipe.patience)
+    return progress.epoch >= config.epochs or bool(config.patience and without_gain >= config.patience)
 
 
-def _groups(net: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+def _groups(model: nn.Module, config: TrainConfig) -> list[dict[str, object]]:
     """Optimiser parameter groups: own learning rate for the encoder, no decay of biases and norms (He et al. 2019).
 
     Also turns off gradients of frozen parameters.
     """
-    for name, parameter in net.named_parameters():
-        parameter.requires_grad_(not name.startswith(tuple(f"{one}." for one in recipe.frozen)))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(tuple(f"{one}." for one in config.frozen)))
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in net.named_parameters():
+    for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rate = recipe.encoder_rate if name.startswith("backbone.") else recipe.rate
-            decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+            rate = config.encoder_rate if name.startswith("backbone.") else config.rate
+            decay = config.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return [{"params": some, "greatest": rate, "weight_decay": decay} for (rate, decay), some in groups.items()]
 
 
-def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, epoch: float) -> None:
+def _set_rate(optimiser: torch.optim.Optimizer, config: TrainConfig, epoch: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = group["greatest"] * _share_of_rate(recipe, epoch)
+        group["lr"] = group["greatest"] * _rate_factor(config, epoch)
 
 
-def _share_of_rate(recipe: Recipe, epoch: float) -> float:
-    return optimization.factor(recipe.schedule, epoch, recipe.epochs, warmup=recipe.warmup, cooldown=recipe.cooldown)
+def _rate_factor(config: TrainConfig, epoch: float) -> float:
+    return optimization.rate_factor(
+        config.schedule, epoch, config.epochs, warmup=config.warmup, cooldown=config.cooldown
+    )
 
 
-def _step(lanes: Lanes, batch: Seen, optimiser: torch.optim.Optimizer, recipe: Recipe, *, seed: int) -> float:
+def _step(
+    replicas: ReplicaPool, batch: TrainBatch, optimiser: torch.optim.Optimizer, config: TrainConfig, *, seed: int
+) -> float:
     optimiser.zero_grad(set_to_none=True)
-    loss = lanes.backward(batch, lambda net, share: _loss(net, share, recipe), seed)
-    slope = nn.utils.get_total_norm(
+    loss = replicas.backward(batch, lambda net, share: _loss(net, share, config), seed)
+    grad_norm = nn.utils.get_total_norm(
         [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
     )
-    if not (np.isfinite(loss) and bool(slope.isfinite())):
+    if not (np.isfinite(loss) and bool(grad_norm.isfinite())):
         raise SegError("The loss or its gradient is not a number any more: start over with a lower --rate.")
     optimiser.step()
     return loss
 
 
-def _loss(net: nn.Module, batch: Seen, recipe: Recipe) -> Tensor:
-    device = next(net.parameters()).device.type
-    photos = _as_net_sees(normalised(batch.photos.to(device)), recipe.net_side)  # (B, 3, h, w)
+def _loss(model: nn.Module, batch: TrainBatch, config: TrainConfig) -> Tensor:
+    device = next(model.parameters()).device.type
+    images = _resize_for_model(normalise(batch.images.to(device)), config.net_side)  # (B, 3, h, w)
     masks = batch.masks.to(device)
-    with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
-        raw = raw_logits(net, photos)
+    with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
+        raw = raw_logits(model, images)
     raw = raw.float()
-    logits = _at(raw, tuple(masks.shape[1:]))
+    logits = _upsample_logits(raw, tuple(masks.shape[1:]))
     loss = optimization.cross_entropy(logits, masks)
-    if recipe.dice:
-        loss = loss + recipe.dice * optimization.dice(logits, masks)
+    if config.dice:
+        loss = loss + config.dice * optimization.dice_loss(logits, masks)
     if batch.soft is not None:
         soft = batch.soft.to(device)
-        loss = loss + recipe.soft * optimization.distillation(_at(raw, tuple(soft.shape[2:])), soft)
+        loss = loss + config.soft * optimization.distillation_loss(_upsample_logits(raw, tuple(soft.shape[2:])), soft)
     return loss
 
 
-def raw_logits(net: nn.Module, photos: Tensor) -> Tensor:
+def raw_logits(model: nn.Module, images: Tensor) -> Tensor:
     """Logits at the head's output resolution if the model has a `logits` method, else at the input size."""
-    logits: Tensor = net.logits(photos) if hasattr(net, "logits") else net(photos)["out"]  # type: ignore[operator]
+    logits: Tensor = model.logits(images) if hasattr(model, "logits") else model(images)["out"]  # type: ignore[operator]
     return logits
 
 
-def _at(logits: Tensor, size_hw: tuple[int, ...]) -> Tensor:
+def _upsample_logits(logits: Tensor, size_hw: tuple[int, ...]) -> Tensor:
     if tuple(logits.shape[2:]) == size_hw:
         return logits
     return functional.interpolate(logits, size=size_hw, mode="bilinear", align_corners=False)
 
 
-def normalised(photos: Tensor) -> Tensor:
+def normalise(images: Tensor) -> Tensor:
     """uint8 (B, 3, H, W) -> float, normalised by ImageNet's mean and std, channels last in memory."""
-    mean, std = (torch.tensor(v, device=photos.device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    return ((photos.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+    mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def _as_net_sees(photos: Tensor, net_side: int) -> Tensor:
-    """float (B, 3, H, W) -> (B, 3, h, w), resized to the same size and with the same filter as `resize.as_net_sees`."""
-    height, width = photos.shape[2:]
-    size_wh = net_wh(width, height, net_side)
+def _resize_for_model(images: Tensor, net_side: int) -> Tensor:
+    """float (B, 3, H, W) -> (B, 3, h, w), resized to the same size and with the same filter as
+    `resize.resize_to_input`.
+    """
+    height, width = images.shape[2:]
+    size_wh = input_size_wh(width, height, net_side)
     if size_wh == (width, height):
-        return photos
-    seen = functional.interpolate(photos, size=size_wh[::-1], mode="bilinear", align_corners=False, antialias=True)
-    return seen.contiguous(memory_format=torch.channels_last)
+        return images
+    resized = functional.interpolate(images, size=size_wh[::-1], mode="bilinear", align_corners=False, antialias=True)
+    return resized.contiguous(memory_format=torch.channels_last)
 
 
-def validate(net: nn.Module, pairs: Sequence[Pair], what: Meaning, recipe: Recipe, device: str) -> Counts:
+def validate(
+    model: nn.Module, samples: Sequence[Sample], mapping: ClassMapping, config: TrainConfig, device: str
+) -> JointCounts:
     """Compare predicted masks with the ground truth, as `seglib evaluate` does.
 
     The mask at the grid's size is resized to the image by nearest neighbour. Always runs in float32: bf16 cost a small
     class 2.5 points of IoU.
     """
-    net.eval()
-    return Counts.of_masks(_masks(net, pairs, what, recipe, device), what.classes, what.classes)
+    model.eval()
+    return JointCounts.of_masks(
+        _predict_masks(model, samples, mapping, config, device), mapping.classes, mapping.classes
+    )
 
 
 @torch.inference_mode()
-def _masks(
-    net: nn.Module, pairs: Sequence[Pair], what: Meaning, recipe: Recipe, device: str
+def _predict_masks(
+    model: nn.Module, samples: Sequence[Sample], mapping: ClassMapping, config: TrainConfig, device: str
 ) -> Iterator[tuple[Mask, Mask]]:
-    resize = Resize(recipe.resize)
-    sees = sight(resize, recipe.net_side)
-    for pair in pairs:
-        photo, right = dataset.load(pair, what)
-        pixels = torch.from_numpy(np.array(resized(photo, sees)))[None]  # (1, H, W, 3)
-        raw = raw_logits(net, normalised(pixels.permute(0, 3, 1, 2).to(device)))
-        seen = _at(raw, resize.grid_wh(*photo.size)[::-1]).argmax(1)[0].to(torch.uint8).cpu().numpy()
-        yield right, png.stretched(seen, photo.size)
+    resize = Resize(config.resize)
+    sees = input_resize(resize, config.net_side)
+    for pair in samples:
+        photo, truth_mask = dataset.load_sample(pair, mapping)
+        pixels = torch.from_numpy(np.array(resize_image(photo, sees)))[None]  # (1, H, W, 3)
+        raw = raw_logits(model, normalise(pixels.permute(0, 3, 1, 2).to(device)))
+        predicted = _upsample_logits(raw, resize.grid_wh(*photo.size)[::-1]).argmax(1)[0].to(torch.uint8).cpu().numpy()
+        yield truth_mask, png.resize_mask(predicted, photo.size)
 
 
 Row = Mapping[str, float | None]
 
 
-def validated(counts: Counts) -> dict[str, float | None]:
+def summarize_validation(counts: JointCounts) -> dict[str, float | None]:
     """Each measure over all pixels and, with the suffix `_mean`, averaged over the images where it is defined.
 
     Undefined values, such as the IoU of a trained class that is in no validation image, are None.
     """
     found: dict[str, float | None] = {}
-    for name, measure in accuracy(counts).items():
+    for name, measure in accuracy_measures(counts).items():
         found[name] = measure.overall()
         if ":" not in name:
             found[f"{name}_mean"] = measure.mean()[0]
@@ -275,7 +291,7 @@ def check_plot() -> None:
         raise UsageError("--plot draws with matplotlib, which is not here: pip install '.[train]'.") from None
 
 
-def draw(path: Path, rows: Sequence[Row]) -> None:
+def draw_curves(path: Path, rows: Sequence[Row]) -> None:
     """Plot the training loss (left) and the validation mIoU, Dice and pixel accuracy (right), one point per epoch."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

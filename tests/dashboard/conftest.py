@@ -11,14 +11,14 @@ from PIL import Image
 from streamlit.components.v2 import manifest_scanner
 
 from dashboard.charts import theme
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from seglib.classes import VOC_CLASSES
-from seglib.data.image import image_id
-from seglib.inference.config import Recipe
+from seglib.data.image import compute_image_id
+from seglib.inference.config import RunConfig
 from seglib.masks import png, statistics
 from seglib.store.records import Run
 from seglib.store.store import Store
-from seglib.store.writer import Writer
+from seglib.store.writer import RunWriter
 
 NASTY = "others/<img src=x onerror=alert(1)> :cat: **b** [l](http://x).jpg"
 """A file's name that is HTML, Markdown, an icon and a link."""
@@ -53,12 +53,12 @@ def _installed_components_are_looked_for_once():
 
 
 @pytest.fixture(autouse=True)
-def _plotly_knows_every_entry_of_the_charts(monkeypatch):
-    monkeypatch.setattr(theme, "CHECKED", True)
+def _validate_plotly_figures(monkeypatch):
+    monkeypatch.setattr(theme, "VALIDATE_FIGURES", True)
 
 
 @pytest.fixture(autouse=True)
-def main_module_comes_back():
+def restore_main_module():
     """AppTest makes the page the process's main module, which a worker process of a later test would then import."""
     before = sys.modules["__main__"]
     yield
@@ -76,7 +76,7 @@ def mask_of(pixels: dict[str, int], classes: tuple[str, ...] = VOC_CLASSES) -> n
 
 
 def id_of(path: str) -> str:
-    return image_id(path.encode())
+    return compute_image_id(path.encode())
 
 
 PHOTO_WH = (400, 300)
@@ -91,11 +91,11 @@ def photo_of(path: str) -> bytes:
 
 
 def real_id(path: str) -> str:
-    return image_id(photo_of(path))
+    return compute_image_id(photo_of(path))
 
 
-def recipe(code_schema: int = 1, classes: tuple[str, ...] = VOC_CLASSES) -> Recipe:
-    return Recipe(
+def make_run_config(code_schema: int = 1, classes: tuple[str, ...] = VOC_CLASSES) -> RunConfig:
+    return RunConfig(
         model="fake_net",
         resize="64x64",
         precision="fp32",
@@ -111,7 +111,7 @@ def recipe(code_schema: int = 1, classes: tuple[str, ...] = VOC_CLASSES) -> Reci
     )
 
 
-def fill(
+def fill_store(
     path: Path,
     *,
     pixels: dict[str, dict[str, int]] = PIXELS,
@@ -126,10 +126,10 @@ def fill(
     `real`: the photos' files are there too, beside the store (see `photo_of`).
     """
     store = Store.create(path)
-    dataset = store.register(path.parent / folder)
-    run = store.add_run(recipe(code_schema, classes), parameters=16, versions={})
-    with store.scratch.writing():
-        writer = Writer(store, dataset, run, scan=code_schema)
+    dataset = store.register_dataset(path.parent / folder)
+    run = store.add_run(make_run_config(code_schema, classes), parameters=16, versions={})
+    with store.atomic.register_writer():
+        writer = RunWriter(store, dataset, run, scan=code_schema)
         for name, counts in pixels.items():
             record = {"path": name, "bytes": 1, "mtime_ns": 1, "split": None, "label": name.split("/")[0]}
             identity, width, height = id_of(name), 40, 30
@@ -141,10 +141,10 @@ def fill(
                 status = file.stat()
                 record |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
                 identity, width, height = real_id(name), *PHOTO_WH
-            measures = statistics.Measures(confidence=CONFIDENCE.get(name, 0.9), entropy=0.1, low_margin=0.05)
+            measures = statistics.ConfidenceStats(confidence=CONFIDENCE.get(name, 0.9), entropy=0.1, low_margin=0.05)
             mask = mask_of(counts, classes)
             writer.add_result(
-                identity, statistics.row(mask, classes, measures if measured else None), mask, thumbnail()
+                identity, statistics.stats_row(mask, classes, measures if measured else None), mask, thumbnail()
             )
             writer.add_file(record, image_id=identity, width=width, height=height)
         bad = {"path": "cats/bad.jpg", "bytes": 1, "mtime_ns": 1, "split": None, "label": "cats"}
@@ -160,7 +160,7 @@ def thumbnail() -> bytes:
 
 
 TRUTH: dict[str, dict[str, int]] = {
-    "cats/a.jpg": {"cat": 60},  # the run of `fill` misses ten
+    "cats/a.jpg": {"cat": 60},  # the run of `fill_store` misses ten
     "cats/b.jpg": {"cat": 30},  # it says dog
     "dogs/d.jpg": {"dog": 80},  # it is right
 }
@@ -168,11 +168,11 @@ TRUTH: dict[str, dict[str, int]] = {
 
 
 def draw_truth(folder: Path, drawn: dict[str, dict[str, int]] = TRUTH, size_wh: tuple[int, int] = (40, 30)) -> Path:
-    """A mask per photo at the photo's size, as `fill` made it."""
+    """A mask per photo at the photo's size, as `fill_store` made it."""
     for name, counts in drawn.items():
         file = (folder / name).with_suffix(".png")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(png.index_png(png.stretched(mask_of(counts), size_wh)))
+        file.write_bytes(png.encode_index_png(png.resize_mask(mask_of(counts), size_wh)))
     return folder
 
 
@@ -182,7 +182,9 @@ def serve(monkeypatch: pytest.MonkeyPatch):
 
     def use(path: Path, *folders: Path) -> Path:
         """Without folders, one is offered that holds no photo."""
-        for name, value in Settings(store=path, data=folders or (path.parent / "none",)).environment().items():
+        for name, value in (
+            ServerSettings(store=path, photo_folders=folders or (path.parent / "none",)).to_environment().items()
+        ):
             monkeypatch.setenv(name, value)
         return path
 
@@ -192,14 +194,14 @@ def serve(monkeypatch: pytest.MonkeyPatch):
 @pytest.fixture
 def full(tmp_path: Path, serve) -> Path:
     """A store with one run over six photos."""
-    fill(tmp_path / "store")
+    fill_store(tmp_path / "store")
     return serve(tmp_path / "store")
 
 
 @pytest.fixture
 def real(tmp_path: Path, serve) -> Path:
     """The same with the photos' files beside it."""
-    fill(tmp_path / "store", real=True)
+    fill_store(tmp_path / "store", real=True)
     return serve(tmp_path / "store")
 
 

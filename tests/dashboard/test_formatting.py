@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.formatting import (
+    byte_size,
     count,
+    display_name,
     duration,
-    for_page,
-    named,
-    of_a_matrix,
+    escape_html,
+    escape_markdown,
+    matrix_caption,
     percent,
-    photos,
-    plain_html,
-    plain_markdown,
+    photo_count,
     score,
-    size,
-    without_common,
+    shorten_labels,
+    user_message,
 )
 
 
@@ -44,13 +44,13 @@ def test_shares(share, text):
 
 def test_scores_and_counts():
     assert (score(0.956), score(None), score(math.nan)) == ("0.96", "–", "–")
-    assert (count(1234567), photos(1), photos(1000)) == ("1,234,567", "1 photo", "1,000 photos")
-    assert (named(""), named("cats")) == ("(none)", "cats")
+    assert (count(1234567), photo_count(1), photo_count(1000)) == ("1,234,567", "1 photo", "1,000 photos")
+    assert (display_name(""), display_name("cats")) == ("(none)", "cats")
 
 
 @given(st.text())
 def test_no_sign_of_markdown_stays_bare(text):
-    bare = plain_markdown(text).replace("\\\\", "")
+    bare = escape_markdown(text).replace("\\\\", "")
     for sign in "*_`[]()<>#:$|!~":
         if sign != "_":  # a word's own underscore is none
             assert bare.count(sign) == bare.count("\\" + sign)
@@ -58,7 +58,7 @@ def test_no_sign_of_markdown_stays_bare(text):
 
 
 def test_signs_that_markdown_does_not_know_stay_as_they_are():
-    assert plain_markdown("a · b – 1 % „ü“") == "a · b – 1 \\% „ü“"
+    assert escape_markdown("a · b – 1 % „ü“") == "a · b – 1 \\% „ü“"
 
 
 @pytest.mark.parametrize(
@@ -73,34 +73,34 @@ def test_durations_promise_no_less(seconds, text):
     [(0, "0 kB"), (1, "1 kB"), (999_999, "1000 kB"), (1.44e6, "1.4 MB"), (1.3e8, "130 MB"), (2e9, "2.0 GB")],
 )
 def test_sizes(number, text):
-    assert size(number) == text
+    assert byte_size(number) == text
 
 
 def test_html_stays_text():
-    assert plain_html("<b onclick='x'>&\"") == "&lt;b onclick=&#x27;x&#x27;&gt;&amp;&quot;"
+    assert escape_html("<b onclick='x'>&\"") == "&lt;b onclick=&#x27;x&#x27;&gt;&amp;&quot;"
 
 
 def test_labels_are_shortened_by_what_they_share():
     labels = {"a": "net · 224 · fp32", "b": "net · 224 · int8", "c": "other · 224 · fp32", "d": "net · 224"}
-    assert without_common(["a", "b"], labels) == {"a": "fp32", "b": "int8"}
-    assert without_common(["a", "c"], labels) == {"a": "net · 224 · fp32", "c": "other · 224 · fp32"}
-    assert without_common(["a", "d"], labels) == {"a": "224 · fp32", "d": "224"}
+    assert shorten_labels(["a", "b"], labels) == {"a": "fp32", "b": "int8"}
+    assert shorten_labels(["a", "c"], labels) == {"a": "net · 224 · fp32", "c": "other · 224 · fp32"}
+    assert shorten_labels(["a", "d"], labels) == {"a": "224 · fp32", "d": "224"}
 
 
 def test_underscores_around_a_name_do_not_make_it_bold():
-    assert plain_markdown("__a__ _b_ fcn_resnet50") == r"\_\_a\_\_ \_b\_ fcn_resnet50"
+    assert escape_markdown("__a__ _b_ fcn_resnet50") == r"\_\_a\_\_ \_b\_ fcn_resnet50"
 
 
 def test_a_page_names_the_button_where_the_button_helps():
-    assert for_page("It is damaged: run again with --verify.") == (
+    assert user_message("It is damaged: run again with --verify.") == (
         "It is damaged: run again with --verify (here: Verify on Runs)."
     )
     record = "run.json is damaged: the command that made the run rewrites it with --verify"  # no button can
-    assert for_page(record) == record
+    assert user_message(record) == record
 
 
 def test_one_class_that_is_left_out_is_one():
-    none, one, many = (of_a_matrix(number) for number in (0, 1, 1200))
+    none, one, many = (matrix_caption(number) for number in (0, 1, 1200))
     assert none.endswith("all figures stay.")
     assert one == f"{none} 1 class with fewer pixels is not shown."
     assert many == f"{none} 1,200 classes with fewer pixels are not shown."

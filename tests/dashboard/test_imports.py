@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, imported
+from tests.conftest import ROOT, list_imports
 
 DASHBOARD = ROOT / "dashboard"
 MODULES = sorted(DASHBOARD.rglob("*.py"))
@@ -27,7 +27,7 @@ def name_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_module_can_load_torch(path):
-    names = imported(path)
+    names = list_imports(path)
     assert not {name for name in names if name.split(".")[0] in ("torch", "torchvision")}
     assert not {name for name in names if name.startswith(tuple(f"dashboard.workers.{one}" for one in PROGRAMS))}
     if path.stem not in PROGRAMS:  # seglib.models.registry knows weights without torch
@@ -42,13 +42,13 @@ def test_no_module_can_load_torch(path):
 )
 def test_streamlit_is_imported_only_where_pages_are_drawn(path):
     if name_of(path) not in NEEDS_STREAMLIT:
-        assert not {name for name in imported(path, top_only=True) if name.split(".")[0] == "streamlit"}
+        assert not {name for name in list_imports(path, top_only=True) if name.split(".")[0] == "streamlit"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_plotly_stays_in_charts_and_streamlits_caches_in_queries(path):
     package = name_of(path).split("/")[0]
-    assert package == "charts" or not {name for name in imported(path) if name.startswith("plotly")}
+    assert package == "charts" or not {name for name in list_imports(path) if name.startswith("plotly")}
     assert package == "queries" or "cache_" not in path.read_text().replace("_cache_", "").replace("CACHE_", "")
     assert "unsafe_allow_html" not in path.read_text()
     assert "unsafe_allow_javascript" not in path.read_text()

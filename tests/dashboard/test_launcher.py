@@ -8,14 +8,14 @@ import sys
 import pytest
 
 from dashboard import __main__ as launcher
-from dashboard.settings import LOOPBACK_NAMES, ROOT, Settings
+from dashboard.settings import LOOPBACK_NAMES, ROOT, ServerSettings
 from seglib.models.registry import DEFAULT_MODEL, MODELS
 
 
 @pytest.fixture
 def served(monkeypatch):
     """Calls of the server that was not started: (settings, host, port)."""
-    calls: list[tuple[Settings, str, int]] = []
+    calls: list[tuple[ServerSettings, str, int]] = []
     monkeypatch.setattr(launcher, "_serve", lambda *call: calls.append(call) or 0)
     return calls
 
@@ -167,9 +167,11 @@ def test_help_needs_no_torch_and_works_from_anywhere(tmp_path):
 
 
 def test_settings_survive_the_environment(tmp_path):
-    settings = Settings(store=tmp_path / "a b", data=(tmp_path / "x", tmp_path / "y"))
-    assert Settings.read(settings.environment()) == settings
-    assert Settings.read({}) == Settings(store=Settings.read({}).store, data=(ROOT / "dataset",))
+    settings = ServerSettings(store=tmp_path / "a b", photo_folders=(tmp_path / "x", tmp_path / "y"))
+    assert ServerSettings.read(settings.to_environment()) == settings
+    assert ServerSettings.read({}) == ServerSettings(
+        store=ServerSettings.read({}).store, photo_folders=(ROOT / "dataset",)
+    )
 
 
 def test_the_names_under_which_it_answers(full, served, port, no_analysis):
@@ -181,8 +183,8 @@ def test_the_names_under_which_it_answers(full, served, port, no_analysis):
     ):
         assert launcher.main(["--store", str(full), "--port", str(port), *options]) == 0
         settings = served[-1][0]
-        assert (settings.names, settings.base) == (names, base)
-        assert Settings.read(settings.environment()) == settings
+        assert (settings.host_names, settings.base_path) == (names, base)
+        assert ServerSettings.read(settings.to_environment()) == settings
 
 
 @pytest.mark.parametrize("path", ["a b", "//x", "/../x", "http://x"])

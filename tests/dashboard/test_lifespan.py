@@ -34,7 +34,7 @@ def test_pages_are_imported_and_answers_leave_at_once():
 
 def test_what_is_there_at_the_start_is_not_collected_again():
     try:
-        lifespan.spare_the_collector()
+        lifespan.freeze_gc()
         assert not any(one is vars(lifespan) for one in gc.get_objects())
     finally:
         gc.unfreeze()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.dashboard.conftest import fill
+from tests.dashboard.conftest import fill_store
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -71,7 +71,7 @@ class Server:
         lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
 
-    def said(self) -> str:
+    def read_log(self) -> str:
         return self._log.read_text()
 
     def stop(self) -> None:
@@ -113,7 +113,7 @@ def start(servers, tmp_path: Path) -> Iterator[Callable[..., Server]]:
 def small(tmp_path_factory) -> Path:
     """A store without a net, which no test changes: six photos, one contradiction, one name full of markup."""
     store = tmp_path_factory.mktemp("small") / "small"
-    fill(store)
+    fill_store(store)
     return store
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from seglib.classes import VOC_CLASSES
 from seglib.cli import main
-from seglib.masks.png import index_png
+from seglib.masks.png import encode_index_png
 from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
 from tests.conftest import SAMPLE
@@ -52,7 +52,7 @@ def uncounted(tmp_path_factory) -> Store:
         for path in paths:
             file = (folder / title / path).with_suffix(".png")
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(index_png(masks_of(path)[side]))
+            file.write_bytes(encode_index_png(masks_of(path)[side]))
         import_masks(store, folder / title, VOC_CLASSES, title)
     return store
 

@@ -92,7 +92,7 @@ def test_the_home_page_is_found_by_its_name_too(start, browser, small):
 def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, sampled, tmp_path):
     store = sampled
     server = start(store)
-    assert "13 photos analysed" in server.said()
+    assert "13 photos analysed" in server.read_log()
     assert "torch" not in server.loaded()
     page = opened(browser, server.url, permissions=["clipboard-read", "clipboard-write"])
     assert figure(page, "photos of 13") == "13"

@@ -12,20 +12,20 @@ from seglib.evaluation import comparison, evaluation, truth_counting
 from seglib.store import ground_truth
 from seglib.store.store import Store
 from tests.conftest import ROOT
-from tests.dashboard.conftest import PHOTO_WH, PIXELS, draw_truth, fill, recipe
+from tests.dashboard.conftest import PHOTO_WH, PIXELS, draw_truth, fill_store, make_run_config
 from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, wait_for_figure
 from tests.e2e.test_viewer import drawn, hover, pixel
 
 pytestmark = pytest.mark.e2e
 
-RUN, OTHER = recipe().run, recipe(2).run
+RUN, OTHER = make_run_config().run_name, make_run_config(2).run_name
 
 
 def store_in(folder: Path) -> Store:
     """Two runs over six photos; three of these have a mask in `data/masks`. Nothing is evaluated."""
-    fill(folder / "store", real=True)
-    fill(folder / "store", real=True, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
+    fill_store(folder / "store", real=True)
+    fill_store(folder / "store", real=True, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
     draw_truth(folder / "data" / "masks", size_wh=PHOTO_WH)
     return Store(folder / "store")
 
@@ -38,7 +38,7 @@ def store(tmp_path) -> Store:
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory) -> Store:
     store = store_in(tmp_path_factory.mktemp("evaluated"))
-    truth_counting.update(store, store.path.parent / "data" / "masks", [RUN, OTHER])
+    truth_counting.update_counts(store, store.path.parent / "data" / "masks", [RUN, OTHER])
     return store
 
 
@@ -60,7 +60,7 @@ def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store):
     settle(page)
 
     # figures are the library's
-    found = evaluation.evaluation(store, ground_truth.all_truths(store)[0], RUN)
+    found = evaluation.load_evaluation(store, ground_truth.list_truths(store)[0], RUN)
     for words, name in (("pixel accuracy, all pixels", "pixel_accuracy"), ("mIoU, all pixels", "miou")):
         assert figure(page, words) == f"{100 * found.measures[name].overall():.1f}\xa0%"
     assert tile_names(page) == ["cats/b.jpg", "cats/a.jpg", "dogs/d.jpg"]
@@ -106,7 +106,7 @@ def test_the_page_fits_a_phone_and_both_themes(start, browser, evaluated):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_report_opens_from_disk_without_a_network(browser, evaluated, report, scheme):
-    agreed = comparison.comparison(evaluated, [RUN, OTHER]).consensus_figure()
+    agreed = comparison.load_comparison(evaluated, [RUN, OTHER]).consensus_figure()
     for width in (1440, 390):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
         page, asked, said = context.new_page(), [], []

@@ -6,7 +6,7 @@ import pytest
 
 from seglib.store import tags
 from seglib.store.store import Store
-from tests.dashboard.conftest import fill, id_of
+from tests.dashboard.conftest import fill_store, id_of
 from tests.e2e.test_dashboard import opened, settle, tile_names, wait_for_figure
 
 pytestmark = pytest.mark.e2e
@@ -21,7 +21,7 @@ FOCUSED = """() => {
 @pytest.fixture
 def many(tmp_path):
     """A store of 100 photos: three pages."""
-    fill(tmp_path / "many", pixels={f"cats/{n:03}.jpg": {"cat": n} for n in range(100)})
+    fill_store(tmp_path / "many", pixels={f"cats/{n:03}.jpg": {"cat": n} for n in range(100)})
     return tmp_path / "many"
 
 
@@ -45,7 +45,7 @@ def tag_them(page, name: str) -> None:
 
 
 def present(store) -> dict[str, list[str]]:
-    return {str(i): tags.split(joined) for i, joined in tags.tags_of(Store(store)).items()}
+    return {str(i): tags.split_tags(joined) for i, joined in tags.tags_by_image(Store(store)).items()}
 
 
 def test_pick_by_click_and_range_tag_filter_export_and_undo(start, browser, many):

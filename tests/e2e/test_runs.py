@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from dashboard.workers.jobs import Jobs
 from seglib.store.store import Store
 from tests.conftest import SAMPLE
-from tests.dashboard.conftest import fill
+from tests.dashboard.conftest import fill_store
 from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle
 
@@ -38,9 +38,9 @@ def data(tmp_path) -> Path:
 @pytest.fixture
 def store(tmp_path, data):
     """A store with a run that is not ours; jobs that a failed test leaves behind are ended."""
-    fill(tmp_path / "store")
+    fill_store(tmp_path / "store")
     yield Store(tmp_path / "store")
-    jobs = Jobs(Settings(store=tmp_path / "store", data=(data,)))
+    jobs = Jobs(ServerSettings(store=tmp_path / "store", photo_folders=(data,)))
     for job in jobs.all():
         jobs.stop(job.id)
     deadline = time.monotonic() + 20
@@ -79,14 +79,14 @@ def test_a_run_is_started_watched_cancelled_and_resumed(start, browser, store, d
     page.get_by_text(re.compile(rf"Cancelled after \d+ of {PHOTOS + 1} photos; they are kept")).wait_for(**LONG)
     kept = done(page)
     run = next(run for run in store.runs() if run.model == "fcn_mobilenet_v2")
-    assert kept == store.row_count(run) + 1  # the unreadable one
+    assert kept == store.count_rows(run) + 1  # the unreadable one
 
     # it goes on without a server, and computes only what is missing
     page.get_by_role("button", name="Resume").click()
     page.get_by_role("button", name="Cancel").wait_for()
     assert page.faults == []
     server.stop()
-    jobs = Jobs(Settings(store=store.path, data=(data,)))
+    jobs = Jobs(ServerSettings(store=store.path, photo_folders=(data,)))
     while jobs.all()[0].live:
         time.sleep(0.1)
     again = start(store.path, "--data", str(data))
@@ -97,7 +97,7 @@ def test_a_run_is_started_watched_cancelled_and_resumed(start, browser, store, d
     assert violations(other) == []
     assert other.evaluate(SIDEWAYS) == [0, 0]
     assert f"{PHOTOS - kept + 1} computed, {kept - 1} known already, 1 unreadable" in finished.inner_text()
-    assert store.row_count(run) == PHOTOS
+    assert store.count_rows(run) == PHOTOS
     other.get_by_role("button", name="Explore").first.click()
     other.get_by_role("heading", name="Explore").wait_for()
     other.wait_for_selector("dl.figures")

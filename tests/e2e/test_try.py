@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from seglib.cli import main
-from seglib.masks.statistics import MEASURES
+from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.store.store import Store
 from tests.conftest import SAMPLE
-from tests.dashboard.conftest import fill
+from tests.dashboard.conftest import fill_store
 from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, opened, settle
 
@@ -33,7 +33,7 @@ def run_of(photo, store) -> dict:
 
 
 def test_an_uploaded_photo_has_the_numbers_of_the_command_line(start, browser, tmp_path):
-    fill(tmp_path / "store")
+    fill_store(tmp_path / "store")
     (tmp_path / "data").mkdir()
     server = start(tmp_path / "store", "--data", str(tmp_path / "data"))
     before = sorted(path.name for path in (tmp_path / "store").rglob("*"))
@@ -60,7 +60,7 @@ def test_an_uploaded_photo_has_the_numbers_of_the_command_line(start, browser, t
     assert (row["run"], row["image_id"]) == (report["run"], kept["image_id"])
     integers = [name for name in kept.index if name.startswith(("px:", "blobs:", "grid_"))]
     assert {name: int(row[name]) for name in integers} == {name: int(kept[name]) for name in integers}
-    for name in MEASURES:
+    for name in CONFIDENCE_COLUMNS:
         assert float(row[name]) == pytest.approx(float(kept[name]), abs=1e-5)
     share = round(100 * kept["px:cat"] / (kept["grid_width"] * kept["grid_height"]))
     assert page.locator(".grid tr", has_text="cat").first.inner_text().split()[1] == str(share)
@@ -68,7 +68,7 @@ def test_an_uploaded_photo_has_the_numbers_of_the_command_line(start, browser, t
 
 
 def test_a_photo_is_kept_when_asked_and_found_as_a_run(start, browser, tmp_path):
-    fill(tmp_path / "store")
+    fill_store(tmp_path / "store")
     (tmp_path / "data").mkdir()
     server = start(tmp_path / "store", "--data", str(tmp_path / "data"))
     page = opened(browser, f"{server.url}/try", drawn="h1", scheme="dark", width=390)
@@ -81,5 +81,5 @@ def test_a_photo_is_kept_when_asked_and_found_as_a_run(start, browser, tmp_path)
     page.get_by_text("Finished: 1 photo").wait_for(timeout=120_000)
     (file,) = (tmp_path / "data" / "uploads").iterdir()
     assert file.read_bytes() == (tmp_path / "plain.jpg").read_bytes()
-    assert Store(tmp_path / "store").row_count(Store(tmp_path / "store").run()) == 1
+    assert Store(tmp_path / "store").count_rows(Store(tmp_path / "store").run()) == 1
     assert page.faults == []

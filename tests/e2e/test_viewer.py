@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.dashboard.conftest import PHOTO_WH, fill, real_id, recipe
+from tests.dashboard.conftest import PHOTO_WH, fill_store, make_run_config, real_id
 
 from .test_dashboard import SIDEWAYS, settle, tile_names
 
@@ -32,8 +32,8 @@ ONE_FRAME = """async (slider) => {
 
 def known_in(folder: Path) -> Path:
     """Six photos of one colour each, and two runs. `cats/c.jpg`: cat in the upper fifth, then a tenth of person."""
-    fill(folder / "store", code_schema=2, real=True, pixels={"cats/c.jpg": {"dog": 50}})
-    fill(folder / "store", real=True)
+    fill_store(folder / "store", code_schema=2, real=True, pixels={"cats/c.jpg": {"dog": 50}})
+    fill_store(folder / "store", real=True)
     return folder / "store"
 
 
@@ -85,10 +85,12 @@ def place_of(said: str) -> tuple[int, ...]:
 def test_the_viewer_is_the_browsers_own_work(start, browser, known):
     server = start(known)
     image = real_id("cats/c.jpg")
-    page = viewed(browser, f"{server.url}/image?image={image}&run={recipe().run}&runs={recipe().run}")
+    page = viewed(
+        browser, f"{server.url}/image?image={image}&run={make_run_config().run_name}&runs={make_run_config().run_name}"
+    )
     canvas = page.locator("canvas")
     assert canvas.get_attribute("aria-label") == "cats/c.jpg, fake_net · 64x64 · fp32 · " + (
-        f"{recipe().run[-8:]}: cat 20 %, person 10 %"
+        f"{make_run_config().run_name[-8:]}: cat 20 %, person 10 %"
     )
     bare = pixel(page, 0.5, 0.9)
     page.sent.clear()
@@ -183,7 +185,10 @@ def test_two_runs_are_zoomed_together_and_one_is_downloaded(start, browser, know
     with page.expect_download() as download:
         page.get_by_role("button", name="Download photo and mask").first.click()
     shown = page.locator("figcaption .save").first.get_attribute("aria-label")
-    assert download.value.suggested_filename in (f"c-{recipe().run}.png", f"c-{recipe(2).run}.png")
+    assert download.value.suggested_filename in (
+        f"c-{make_run_config().run_name}.png",
+        f"c-{make_run_config(2).run_name}.png",
+    )
     assert download.value.suggested_filename.removesuffix(".png")[-8:] in shown
     picture = Image.open(io.BytesIO(Path(download.value.path()).read_bytes()))
     assert (picture.format, picture.size) == ("PNG", PHOTO_WH)
@@ -193,7 +198,7 @@ def test_two_runs_are_zoomed_together_and_one_is_downloaded(start, browser, know
 
 def test_from_the_gallery_to_a_photo_and_on_to_the_next(start, browser, known):
     server = start(known)
-    page = viewed_gallery(browser, f"{server.url}/explore?label=cats&run={recipe().run}")
+    page = viewed_gallery(browser, f"{server.url}/explore?label=cats&run={make_run_config().run_name}")
     assert tile_names(page) == ["cats/a.jpg", "cats/b.jpg", "cats/c.jpg"]
     page.locator("figure.tile a").nth(1).click()
     page.get_by_role("heading", name="cats/b.jpg").wait_for()
@@ -254,7 +259,10 @@ def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, b
 
 def test_a_map_that_cannot_be_had_is_a_sentence_in_the_viewer(start, browser, tmp_path):
     known = known_in(tmp_path)
-    page = viewed(browser, f"{start(known).url}/image?uncertainty=on&runs={recipe().run}&run={recipe().run}")
+    page = viewed(
+        browser,
+        f"{start(known).url}/image?uncertainty=on&runs={make_run_config().run_name}&run={make_run_config().run_name}",
+    )
     page.get_by_text("'fake_net', which this program does not know").wait_for()
     (known.parent / "photos" / "cats" / "a.jpg").unlink()
     page.reload()

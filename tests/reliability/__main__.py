@@ -12,8 +12,8 @@ import traceback
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.reliability.campaigns import CAMPAIGNS, lacking
-from tests.reliability.ledger import Campaign, Line
+from tests.reliability.campaigns import CAMPAIGNS, find_missing_requirement
+from tests.reliability.ledger import Campaign, CampaignResult
 
 SEED = 20261121
 PAGE = ROOT / "docs" / "reliability.md"
@@ -27,25 +27,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--few", action="store_true")
     asked = parser.parse_args(arguments)
     chosen = [one for one in CAMPAIGNS if asked.only.lower() in f"{one.section} {one.fault}".lower()]
-    done: list[tuple[Campaign, Line, float]] = []
+    done: list[tuple[Campaign, CampaignResult, float]] = []
     started = time.monotonic()
     for campaign in chosen:
-        if reason := lacking(campaign):
+        if reason := find_missing_requirement(campaign):
             print(f"skipped: {campaign.fault} ({reason})", flush=True)
             continue
         began = time.monotonic()
-        tries = campaign.few if asked.few else campaign.tries
+        tries = campaign.quick_tries if asked.few else campaign.tries
         with tempfile.TemporaryDirectory(prefix="seglib-reliability-") as folder:
             try:
                 line = campaign.run(tries, SEED, Path(folder))
             except Exception as error:  # the other campaigns are worth running all the same
                 traceback.print_exc()
-                line = Line(
+                line = CampaignResult(
                     tries, f"stopped by {type(error).__name__}: {str(error)[:200]}".replace("\n", " "), "unknown"
                 )
         done.append((campaign, line, time.monotonic() - began))
         print(
-            f"{done[-1][2]:5.0f} s  {campaign.fault}: {line.tries} tries; {line.happened}; lost: {line.lost}",
+            f"{done[-1][2]:5.0f} s  {campaign.fault}: {line.tries} tries; {line.summary}; lost: {line.lost}",
             flush=True,
         )
     if not asked.only and not asked.few:
@@ -54,11 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(line.lost != "nothing" for _, line, _ in done))
 
 
-def page(done: list[tuple[Campaign, Line, float]], seconds: float) -> str:
+def page(done: list[tuple[Campaign, CampaignResult, float]], seconds: float) -> str:
     tables = []
     for section in dict.fromkeys(campaign.section for campaign, _, _ in done):
         rows = [
-            f"| {campaign.fault} | {line.tries:,} | {line.happened} | {line.lost} | {took:.0f} |"
+            f"| {campaign.fault} | {line.tries:,} | {line.summary} | {line.lost} | {took:.0f} |"
             for campaign, line, took in done
             if campaign.section == section
         ]

@@ -20,7 +20,7 @@ CAMPAIGNS: tuple[Campaign, ...] = (
 )
 
 
-def lacking(campaign: Campaign) -> str:
+def find_missing_requirement(campaign: Campaign) -> str:
     """Why a campaign cannot run here, or nothing."""
     if campaign.needs == "chromium" and shutil.which("chromium") is None:
         return "no chromium at hand"

@@ -17,7 +17,7 @@ Point = Callable[[str], None]
 CALLS = ("replace", "rename", "link", "unlink", "mkdir", "rmdir", "fsync")
 
 
-def everywhere(point: Point, below: Path) -> None:
+def intercept_calls(point: Point, below: Path) -> None:
     """Call `point` around each change of a file below this folder, from now on."""
     place = os.fspath(below)
     for name in CALLS:
@@ -25,7 +25,7 @@ def everywhere(point: Point, below: Path) -> None:
     io.open = _opening(io.open, point, place)
 
 
-def at(number: int, harm: Callable[[str], None]) -> Point:
+def harm_at(number: int, harm: Callable[[str], None]) -> Point:
     """Harm at the point of this number, counted from 0."""
     passed = [0]
 
@@ -67,14 +67,14 @@ def _opening(call: Callable[..., Any], point: Point, place: str) -> Callable[...
         if not set("wax+") & set(mode) or not _is_below(file, place):
             return call(file, mode, *arguments, **options)
         point("before open")
-        opened = _Watched(call(file, mode, *arguments, **options), point)
+        opened = _WatchedFile(call(file, mode, *arguments, **options), point)
         point("after open")
         return opened
 
     return opening
 
 
-class _Watched:
+class _WatchedFile:
     """A file whose writes have a point before, one in their middle with half of it written, and one after."""
 
     def __init__(self, file: Any, point: Point) -> None:
@@ -91,7 +91,7 @@ class _Watched:
         self._point("after write")
         return len(data)
 
-    def __enter__(self) -> "_Watched":
+    def __enter__(self) -> "_WatchedFile":
         return self
 
     def __exit__(self, *_: object) -> None:

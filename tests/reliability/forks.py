@@ -1,8 +1,8 @@
 """Processes that are forked to be harmed: a try costs a tenth of a second, where a cold start of torch costs seconds.
 
 In: what to do. Out: how it ended, what it said, what it returned. A fork of a process with threads may hang, so all
-this happens in a fresh process that only forks (`alone`), and what asks torch or Arrow happens in its children.
-Knows nothing of stores.
+this happens in a fresh process that only forks (`in_own_process`), and what asks torch or Arrow happens in its
+children. Knows nothing of stores.
 """
 
 import atexit
@@ -23,18 +23,18 @@ from typing import Any
 
 from PIL import Image
 
-from tests.reliability.ledger import Line
+from tests.reliability.ledger import CampaignResult
 
 PATIENCE_SECONDS = 120
-RunCampaign = Callable[[int, int, Path], Line]
+RunCampaign = Callable[[int, int, Path], CampaignResult]
 
 
-def alone(campaign: RunCampaign) -> RunCampaign:
+def in_own_process(campaign: RunCampaign) -> RunCampaign:
     """The same campaign in a process that has no threads; it and its imports are shared by all such campaigns."""
     return partial(_in_other_process, campaign)
 
 
-def _in_other_process(campaign: RunCampaign, tries: int, seed: int, folder: Path) -> Line:
+def _in_other_process(campaign: RunCampaign, tries: int, seed: int, folder: Path) -> CampaignResult:
     return _forker().submit(campaign, tries, seed, folder).result()
 
 
@@ -67,15 +67,15 @@ def _prepare() -> None:
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessResult:
     code: int
     """Of the exit; minus the number of the signal that killed it."""
-    said: list[str]
+    stderr_lines: list[str]
     """Lines on standard error."""
-    returned: Any = None
+    result: Any = None
 
 
-class Forked:
+class ForkedProcess:
     """A child at work on `work`, whose exit code is what `work` returns if that is a number, else 0."""
 
     def __init__(self, work: Callable[[], Any], folder: Path) -> None:
@@ -106,7 +106,7 @@ class Forked:
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def wait(self) -> Ended:
+    def wait(self) -> ProcessResult:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -121,19 +121,19 @@ class Forked:
         returned = pickle.loads(self._result.read_bytes()) if self._result.exists() else None
         for file in (self._said, self._result):
             file.unlink(missing_ok=True)
-        return Ended(os.waitstatus_to_exitcode(status), said, returned)
+        return ProcessResult(os.waitstatus_to_exitcode(status), said, returned)
 
     def _text(self) -> str:
         return self._said.read_text("utf-8", "replace") if self._said.exists() else ""
 
 
-def forked(work: Callable[[], Any], folder: Path) -> Ended:
-    return Forked(work, folder).wait()
+def run_forked(work: Callable[[], Any], folder: Path) -> ProcessResult:
+    return ForkedProcess(work, folder).wait()
 
 
-def asked(work: Callable[[], Any], folder: Path) -> Any:
+def call_forked(work: Callable[[], Any], folder: Path) -> Any:
     """What a child returns; what it raises is raised here, as text."""
-    ended = forked(work, folder)
+    ended = run_forked(work, folder)
     if ended.code:
-        raise AssertionError("\n".join(ended.said[-30:]) or f"exit code {ended.code}")
-    return ended.returned
+        raise AssertionError("\n".join(ended.stderr_lines[-30:]) or f"exit code {ended.code}")
+    return ended.result

@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.photo_folders import offered
+from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import RunRequest
-from tests.reliability.ledger import Campaign, Line
+from tests.reliability.ledger import Campaign, CampaignResult
 from tests.reliability.scene import content, differences
 
 PHOTOS = 80
 PATIENCE_SECONDS = 120
 
 
-def killed(tries: int, seed: int, folder: Path) -> Line:
+def killed(tries: int, seed: int, folder: Path) -> CampaignResult:
     chance, settings = random.Random(seed), _settings(folder, PHOTOS if tries > 1 else PHOTOS // 2)
-    title = offered(settings.data)[0]
+    title = find_folders(settings.photo_folders)[0]
     request = RunRequest(folder=title.id, title=title.title, model="fcn_mobilenet_v2", resize="64", precision="fp32")
     whole = Jobs(settings)
     began = time.monotonic()
@@ -37,7 +37,7 @@ def killed(tries: int, seed: int, folder: Path) -> Line:
     takes, expected = time.monotonic() - began, _content(settings.store)
     at_work = 0
     for number in range(tries):
-        some = Jobs(Settings(store=folder / f"store{number}", data=settings.data))
+        some = Jobs(ServerSettings(store=folder / f"store{number}", photo_folders=settings.photo_folders))
         job = some.start(request)
         time.sleep(chance.uniform(0.2, takes))
         _kill()
@@ -48,20 +48,20 @@ def killed(tries: int, seed: int, folder: Path) -> Line:
             assert _ended(some).state == "finished"
         found = differences(_content(some.settings.store), expected)
         assert not found, found
-    return Line(
+    return CampaignResult(
         tries,
         f"{at_work} killed while running and shown as lost, then resumed; every store equal to that of an "
         "undisturbed job",
     )
 
 
-def _settings(folder: Path, photos: int) -> Settings:
+def _settings(folder: Path, photos: int) -> ServerSettings:
     for number in range(photos):
         noise = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
         path = folder / "data" / "set" / "cats" / f"{number:02}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise).resize((160, 120)).save(path)
-    return Settings(store=folder / "whole", data=(folder / "data",))
+    return ServerSettings(store=folder / "whole", photo_folders=(folder / "data",))
 
 
 def _content(store: Path) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.reliability import faults
-from tests.reliability.forks import Ended, Forked, alone, asked, forked
-from tests.reliability.ledger import Campaign, Line
+from tests.reliability.forks import ForkedProcess, ProcessResult, call_forked, in_own_process, run_forked
+from tests.reliability.ledger import Campaign, CampaignResult
 from tests.reliability.scene import AGAIN_AT_MOST, BATCH, COMMIT_ROWS, STOPS, Scene, content, differences
 
 Arguments = Callable[[Path], list[str]]
@@ -25,29 +25,29 @@ Arguments = Callable[[Path], list[str]]
 
 
 @dataclass(frozen=True)
-class Harm:
+class KillResult:
     """One try: a process that ended at a point, and what it cost."""
 
     what: str
     """The point."""
-    ended: Ended
+    ended: ProcessResult
     again: int
     """Photos that a net saw twice."""
 
 
-class Victim:
+class KillTarget:
     """A command, a store to begin with, and the store that it makes of that when nobody harms it."""
 
     def __init__(self, scene: Scene, arguments: Arguments, before: Path | None, seed: int) -> None:
         self.scene, self.arguments, self.before, self.random = scene, arguments, before, random.Random(seed)
         store, expected = self.store("counted"), self.store("expected")
-        passed = asked(lambda: self._counting(store), scene.folder)
-        seen = scene.seen()
-        assert forked(scene.command(arguments(expected)), scene.folder).code == 0
-        self.seen = scene.seen() - seen
+        passed = call_forked(lambda: self._counting(store), scene.folder)
+        seen = scene.images_computed()
+        assert run_forked(scene.command(arguments(expected)), scene.folder).code == 0
+        self.seen = scene.images_computed() - seen
         self.points: list[str] = passed
-        self.expected: dict[str, Any] = asked(lambda: content(expected), scene.folder)
-        assert not differences(asked(lambda: content(store), scene.folder), self.expected)
+        self.expected: dict[str, Any] = call_forked(lambda: content(expected), scene.folder)
+        assert not differences(call_forked(lambda: content(store), scene.folder), self.expected)
         self.here = scene.folder / "point"
 
     def _counting(self, store: Path) -> list[str]:
@@ -62,7 +62,7 @@ class Victim:
             shutil.copytree(self.before, path)
         return path
 
-    def chosen(self, tries: int) -> list[int]:
+    def choose_points(self, tries: int) -> list[int]:
         """Points, of each kind in turn, so that few tries see all kinds; each once before any is taken again."""
         by_kind: dict[str, list[int]] = {}
         for at, what in enumerate(self.points):
@@ -73,7 +73,7 @@ class Victim:
         order = [at for _, _, at in in_turn]
         return (order * (tries // len(order) + 1))[:tries]
 
-    def harmed(self, store: Path, at: int, number: int) -> Ended:
+    def run_until_signal(self, store: Path, at: int, number: int) -> ProcessResult:
         """The command until this point, where this signal comes."""
 
         def harm(what: str) -> None:
@@ -81,63 +81,65 @@ class Victim:
             os.kill(os.getpid(), number)
 
         self.here.unlink(missing_ok=True)
-        return forked(self.scene.command(self.arguments(store), point=faults.at(at, harm)), self.scene.folder)
+        return run_forked(self.scene.command(self.arguments(store), point=faults.harm_at(at, harm)), self.scene.folder)
 
-    def continued(self, store: Path) -> None:
+    def check_resumes(self, store: Path) -> None:
         """The same command, and nothing is lost, doubled or left over."""
-        ended = forked(self.scene.command(self.arguments(store)), self.scene.folder)
-        assert ended.code == 0, ended.said
-        found = differences(asked(lambda: content(store), self.scene.folder), self.expected)
+        ended = run_forked(self.scene.command(self.arguments(store)), self.scene.folder)
+        assert ended.code == 0, ended.stderr_lines
+        found = differences(call_forked(lambda: content(store), self.scene.folder), self.expected)
         assert not found, (self.arguments(store)[0], found)
 
-    def try_at(self, at: int, number: int = signal.SIGKILL, *, twice: bool = False) -> Harm:
+    def try_at(self, at: int, number: int = signal.SIGKILL, *, twice: bool = False) -> KillResult:
         """Harm, perhaps harm what continues too, continue, compare."""
-        store, seen = self.store("harmed"), self.scene.seen()
-        ended = self.harmed(store, at, number)
+        store, seen = self.store("harmed"), self.scene.images_computed()
+        ended = self.run_until_signal(store, at, number)
         while not self.here.exists():  # threads took another order, and there were fewer points than before
             at -= 1
-            store, seen = self.store("harmed"), self.scene.seen()
-            ended = self.harmed(store, at, number)
+            store, seen = self.store("harmed"), self.scene.images_computed()
+            ended = self.run_until_signal(store, at, number)
         what = self.here.read_text()
         if twice:
-            self.harmed(store, self.random.randrange(len(self.points)), number)
-        self.continued(store)
-        return Harm(what, ended, self.scene.seen() - seen - self.seen)
+            self.run_until_signal(store, self.random.randrange(len(self.points)), number)
+        self.check_resumes(store)
+        return KillResult(what, ended, self.scene.images_computed() - seen - self.seen)
 
 
-def killed(victim: Victim, tries: int) -> Line:
+def check_kills(victim: KillTarget, tries: int) -> CampaignResult:
     """SIGKILL at points of every kind; every third time what continues is killed too."""
     kinds: Counter[str] = Counter()
     again, twice = 0, 0
-    for index, at in enumerate(victim.chosen(tries)):
+    for index, at in enumerate(victim.choose_points(tries)):
         harm = victim.try_at(at, twice=index % 3 == 2)
         assert harm.ended.code == -signal.SIGKILL, harm
         assert harm.again <= AGAIN_AT_MOST * (1 + (index % 3 == 2)), harm
         kinds[harm.what] += 1
         twice += index % 3 == 2
         again = max(again, harm.again) if index % 3 != 2 else again
-    return Line(
+    return CampaignResult(
         tries,
         f"killed {_listed(kinds)}, {twice} of them again while continuing; all {tries} continued to an equal store "
         f"without leftovers; at most {again} photos recomputed (here a part has {COMMIT_ROWS} rows, a batch {BATCH})",
     )
 
 
-def stopped(victim: Victim, tries: int) -> Line:
+def check_stops(victim: KillTarget, tries: int) -> CampaignResult:
     """SIGTERM and Ctrl-C at the same points: exit code, one sentence, and what was computed is kept."""
     codes: Counter[int] = Counter()
     again = 0
-    for index, at in enumerate(victim.chosen(tries)):
+    for index, at in enumerate(victim.choose_points(tries)):
         number = list(STOPS)[index % 2]
         code, word = STOPS[number]
         harm = victim.try_at(at, number)
         assert harm.ended.code == code, (harm, victim.points[at])
-        sentences = [line for line in harm.ended.said if "photos to compute" not in line]
+        sentences = [line for line in harm.ended.stderr_lines if "photos to compute" not in line]
         assert sentences == [f"seglib: {word}. What was computed is kept; the same command continues."], harm
         again = max(again, harm.again)
         codes[code] += 1
     ends = ", ".join(f"{n} ended with {code}" for code, n in sorted(codes.items()))
-    return Line(tries, f"{ends}, each with one sentence; all continued to an equal store; at most {again} recomputed")
+    return CampaignResult(
+        tries, f"{ends}, each with one sentence; all continued to an equal store; at most {again} recomputed"
+    )
 
 
 def _listed(kinds: Counter[str]) -> str:
@@ -151,64 +153,66 @@ def _listed(kinds: Counter[str]) -> str:
 # --- the campaigns -----------------------------------------------------------------------------------------------
 
 
-def run_killed(tries: int, seed: int, folder: Path) -> Line:
+def run_killed(tries: int, seed: int, folder: Path) -> CampaignResult:
     scene = Scene(folder).paint()
-    return killed(Victim(scene, scene.run, None, seed), tries)
+    return check_kills(KillTarget(scene, scene.run, None, seed), tries)
 
 
-def run_stopped(tries: int, seed: int, folder: Path) -> Line:
+def run_stopped(tries: int, seed: int, folder: Path) -> CampaignResult:
     scene = Scene(folder).paint()
-    return stopped(Victim(scene, scene.run, None, seed), tries)
+    return check_stops(KillTarget(scene, scene.run, None, seed), tries)
 
 
-def killed_at_random_times(tries: int, seed: int, folder: Path) -> Line:
+def killed_at_random_times(tries: int, seed: int, folder: Path) -> CampaignResult:
     """From outside, by the clock, whatever it is doing; a slow net makes its run a second long."""
     scene = Scene(folder).paint()
-    victim, at_work, again = Victim(scene, scene.run, None, seed), 0, 0
+    victim, at_work, again = KillTarget(scene, scene.run, None, seed), 0, 0
     for _ in range(tries):
-        store, seen = victim.store("harmed"), scene.seen()
-        child = Forked(scene.command(scene.run(store), slow=0.05), folder)
+        store, seen = victim.store("harmed"), scene.images_computed()
+        child = ForkedProcess(scene.command(scene.run(store), slow=0.05), folder)
         time.sleep(victim.random.uniform(0, 0.6))
         child.signal(signal.SIGKILL)
         ended = child.wait()
         at_work += ended.code != 0
-        victim.continued(store)
-        again = max(again, scene.seen() - seen - victim.seen)
+        victim.check_resumes(store)
+        again = max(again, scene.images_computed() - seen - victim.seen)
         assert again <= AGAIN_AT_MOST
-    return Line(
+    return CampaignResult(
         tries,
         f"{at_work} killed while running, the others had finished; all continued to an equal store; at most "
         f"{again} recomputed",
     )
 
 
-def others_killed(tries: int, seed: int, folder: Path) -> Line:
+def others_killed(tries: int, seed: int, folder: Path) -> CampaignResult:
     """compare, evaluate, import-masks, tag and prune."""
     told = []
     victims = _others(folder, seed)
     for index, (name, make) in enumerate(victims.items()):
         share = tries // len(victims) + (index < tries % len(victims))
         victim = make()
-        for at in victim.chosen(share):
+        for at in victim.choose_points(share):
             harm = victim.try_at(at)
             assert harm.ended.code == -signal.SIGKILL, (name, harm)
         told.append(f"{name} {share}")
-    return Line(tries, f"{', '.join(told)}: all continued to the store of an undisturbed command, without leftovers")
+    return CampaignResult(
+        tries, f"{', '.join(told)}: all continued to the store of an undisturbed command, without leftovers"
+    )
 
 
-def _others(folder: Path, seed: int) -> dict[str, Callable[[], Victim]]:
+def _others(folder: Path, seed: int) -> dict[str, Callable[[], KillTarget]]:
     scene = Scene(folder).paint()
     (folder / "classes").write_text("background\ncat\ndog\nperson\n" + "\n".join(f"more{i}" for i in range(17)))
     masks, prepared = scene.masks(), folder / "prepared"
     for resize in ("64x48", "32x32"):
-        assert forked(scene.command(scene.run(prepared, "--resize", resize)), folder).code == 0
+        assert run_forked(scene.command(scene.run(prepared, "--resize", resize)), folder).code == 0
     runs = sorted(path.name for path in prepared.glob("runs/*"))
     stale = folder / "stale"
     shutil.copytree(prepared, stale)
     classes = str(folder / "classes")
 
-    def victim(before: Path, *told: str) -> Callable[[], Victim]:
-        return lambda: Victim(scene, lambda store: [*told, "--store", str(store)], before, seed)
+    def victim(before: Path, *told: str) -> Callable[[], KillTarget]:
+        return lambda: KillTarget(scene, lambda store: [*told, "--store", str(store)], before, seed)
 
     return {
         "compare": victim(prepared, "compare", "--runs", *runs),
@@ -224,7 +228,7 @@ def _made_stale(scene: Scene, store: Path) -> Path:
     hidden = scene.folder / "hidden.png"
     (scene.photos / "dogs" / "0003.png").rename(hidden)
     try:
-        assert forked(scene.command(scene.run(store)), scene.folder).code == 0
+        assert run_forked(scene.command(scene.run(store)), scene.folder).code == 0
     finally:
         hidden.rename(scene.photos / "dogs" / "0003.png")
     return store
@@ -233,8 +237,10 @@ def _made_stale(scene: Scene, store: Path) -> Path:
 RUNS = "Killed and stopped"
 
 CAMPAIGNS: tuple[Campaign, ...] = (
-    Campaign(RUNS, "`seglib run` killed (SIGKILL) around every write, fsync and rename", alone(run_killed), 90, 6),
-    Campaign(RUNS, "`seglib run` killed from outside at random times", alone(killed_at_random_times), 30, 2),
-    Campaign(RUNS, "`seglib run` stopped by SIGTERM and Ctrl-C at the same points", alone(run_stopped), 40, 4),
-    Campaign(RUNS, "other commands killed at the same points", alone(others_killed), 40, 5),
+    Campaign(
+        RUNS, "`seglib run` killed (SIGKILL) around every write, fsync and rename", in_own_process(run_killed), 90, 6
+    ),
+    Campaign(RUNS, "`seglib run` killed from outside at random times", in_own_process(killed_at_random_times), 30, 2),
+    Campaign(RUNS, "`seglib run` stopped by SIGTERM and Ctrl-C at the same points", in_own_process(run_stopped), 40, 4),
+    Campaign(RUNS, "other commands killed at the same points", in_own_process(others_killed), 40, 5),
 )

@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Line:
+class CampaignResult:
     tries: int
-    happened: str
+    summary: str
     """In words and counts: `60 killed in a rename or write; all 60 continued to an equal store`."""
     lost: str = "nothing"
 
@@ -23,10 +23,10 @@ class Campaign:
 
     section: str
     fault: str
-    run: Callable[[int, int, Path], Line]
+    run: Callable[[int, int, Path], CampaignResult]
     tries: int
     """For docs/reliability.md."""
-    few: int
+    quick_tries: int
     """For the ordinary tests."""
     needs: str = ""
     """`chromium`, `nginx`, `shared` or empty: skipped with a reason where that is not here."""

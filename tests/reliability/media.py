@@ -22,26 +22,26 @@ from urllib.parse import quote
 from dashboard.server import media_urls
 from seglib.store.store import Store
 from tests.conftest import ROOT
-from tests.dashboard.conftest import fill, real_id, recipe
-from tests.reliability.ledger import Campaign, Line
+from tests.dashboard.conftest import fill_store, make_run_config, real_id
+from tests.reliability.ledger import Campaign, CampaignResult
 
 CANARY = b"CANARY-THAT-NOBODY-MAY-SEE"
 PASSWORDS = b"root:x:0:0"
-RUN = recipe().run
+RUN = make_run_config().run_name
 CAT = real_id("cats/a.jpg")
 
 
-def requested(tries: int, seed: int, folder: Path) -> Line:
+def requested(tries: int, seed: int, folder: Path) -> CampaignResult:
     """Generated requests for media; what is given out is one of the pictures that the pages show, bit by bit."""
     store = _furnished(folder)
     chance = random.Random(seed)
     with _served(store, folder) as port:
-        sound = {address: _body(_asked(port, _request(address))) for address in _addresses()}
+        sound = {address: _body(_send(port, _request(address))) for address in _addresses()}
         assert all(body for body in sound.values())
         statuses: Counter[int] = Counter()
         given = 0
         for _ in range(tries):
-            status, body = _asked(port, _generated(list(sound), chance))
+            status, body = _send(port, _generated(list(sound), chance))
             statuses[status] += 1
             assert status < 500, f"{status}: {body[:300]!r}"
             assert CANARY not in body
@@ -49,39 +49,41 @@ def requested(tries: int, seed: int, folder: Path) -> Line:
             if status in (200, 206, 304) and body.startswith((b"\xff\xd8", b"\x89PNG")):
                 assert body in sound.values()
                 given += 1
-        alive = _asked(port, _request("/_stcore/health"))
+        alive = _send(port, _request("/_stcore/health"))
         assert alive[0] == 200
     told = ", ".join(f"{count:,} times {status}" for status, count in sorted(statuses.items()) if status)
     closed = f", {statuses[0]} closed" if statuses[0] else ""
-    return Line(tries, f"{told}{closed}; {given} images, each from the store and requested as the pages do; no 5xx")
+    return CampaignResult(
+        tries, f"{told}{closed}; {given} images, each from the store and requested as the pages do; no 5xx"
+    )
 
 
-def foreign(tries: int, seed: int, folder: Path) -> Line:
+def foreign(tries: int, seed: int, folder: Path) -> CampaignResult:
     """Names in `Host` and pages in `Origin` that are not ours; uploads without Streamlit's token."""
     store = _furnished(folder)
     chance = random.Random(seed)
     refused: Counter[str] = Counter()
     with _served(store, folder) as port:
         own = f"127.0.0.1:{port}"
-        assert _asked(port, _handshake(own, f"http://{own}"))[0] == 101
+        assert _send(port, _handshake(own, f"http://{own}"))[0] == 101
         for number in range(tries):
             site = chance.choice(("evil.example", f"{own}.evil.example", "localhost.evil.example", "null", "10.0.0.1"))
             if number % 3 == 0:
-                status, _ = _asked(port, _request(chance.choice(_addresses()), host=site))
+                status, _ = _send(port, _request(chance.choice(_addresses()), host=site))
                 refused["requests under a foreign name"] += 1
             elif number % 3 == 1:
                 origin = "null" if site == "null" else f"{chance.choice(('http', 'https'))}://{site}"
-                status, _ = _asked(port, _handshake(own, origin))
+                status, _ = _send(port, _handshake(own, origin))
                 refused["websockets from a foreign page"] += 1
             else:
                 target = f"/_stcore/upload_file/{number}/{number}"
-                status, _ = _asked(port, _request(target, method="PUT", more=f"Origin: http://{own}\r\n"))
+                status, _ = _send(port, _request(target, method="PUT", more=f"Origin: http://{own}\r\n"))
                 refused["uploads without the token"] += 1
             assert status in (400, 403), f"{number}: {status}"
-    return Line(tries, "; ".join(f"{count} {what} refused" for what, count in refused.items()))
+    return CampaignResult(tries, "; ".join(f"{count} {what} refused" for what, count in refused.items()))
 
 
-def proxied(tries: int, _seed: int, folder: Path) -> Line:
+def proxied(tries: int, _seed: int, folder: Path) -> CampaignResult:
     """The nginx configuration of docs/dashboard.md, with its login and its path, in front of a real server."""
     store = _furnished(folder)
     with _served(store, folder, "--allow-host", "127.0.0.1", "--base-path", "/photos") as port:
@@ -91,19 +93,19 @@ def proxied(tries: int, _seed: int, folder: Path) -> Line:
             done: Counter[str] = Counter()
             for number in range(tries):
                 address = "/photos" + _addresses()[number % len(_addresses())]
-                assert _asked(front, _request(address, host=f"127.0.0.1:{front}"))[0] == 401
-                status, body = _asked(front, _request(address, host=f"127.0.0.1:{front}", more=login))
+                assert _send(front, _request(address, host=f"127.0.0.1:{front}"))[0] == 401
+                status, body = _send(front, _request(address, host=f"127.0.0.1:{front}", more=login))
                 assert (status, body[:2] in (b"\xff\xd8", b"\x89P")) == (200, True), body[:300]
-                status, body = _asked(front, _request("/photos/", host=f"127.0.0.1:{front}", more=login))
+                status, body = _send(front, _request("/photos/", host=f"127.0.0.1:{front}", more=login))
                 assert (status, b"<html" in body) == (200, True)
                 own = f"127.0.0.1:{front}"
                 socket_address = "/photos/_stcore/stream"
-                assert _asked(front, _handshake(own, f"http://{own}", socket_address))[0] == 401
-                assert _asked(front, _handshake(own, f"http://{own}", socket_address, login))[0] == 101
-                assert _asked(front, _handshake(own, "http://evil.example", socket_address, login))[0] == 403
+                assert _send(front, _handshake(own, f"http://{own}", socket_address))[0] == 401
+                assert _send(front, _handshake(own, f"http://{own}", socket_address, login))[0] == 101
+                assert _send(front, _handshake(own, "http://evil.example", socket_address, login))[0] == 403
                 done.update(("images", "pages", "websockets", "websockets from a foreign page refused"))
                 done["refused without the login"] += 2
-    return Line(sum(done.values()), ", ".join(f"{count} {what}" for what, count in done.items()))
+    return CampaignResult(sum(done.values()), ", ".join(f"{count} {what}" for what, count in done.items()))
 
 
 # --- what is asked -----------------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ def _addresses() -> list[str]:
 
 
 def _generated(addresses: list[str], chance: random.Random) -> bytes:
-    target = chance.choice(addresses) if chance.random() < 0.2 else _astray(chance)
+    target = chance.choice(addresses) if chance.random() < 0.2 else _traversal_path(chance)
     if chance.random() < 0.25:
         target += "?" + chance.choice(
             ("v=1", "v=../x", "v=%00", "palette=voc", "palette=../../x", "path=/etc/passwd", "v=1&v=2", "w=999999999",
@@ -137,7 +139,7 @@ def _generated(addresses: list[str], chance: random.Random) -> bytes:
     return _request(target, method=method, more=more)
 
 
-def _astray(chance: random.Random) -> str:
+def _traversal_path(chance: random.Random) -> str:
     """A path that leads, by one spelling or another, to what is not theirs."""
     goals = (
         *("secret.txt", "photos2/secret.jpg", "photos-set2/cats/a.jpg", "store/store.json", "outside.jpg"),
@@ -188,7 +190,7 @@ def _handshake(host: str, origin: str, target: str = "/_stcore/stream", more: st
     ).encode()
 
 
-def _asked(port: int, request: bytes) -> tuple[int, bytes]:
+def _send(port: int, request: bytes) -> tuple[int, bytes]:
     """(status, body); 0 where the server closed without an answer, as to what is no HTTP."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
@@ -224,7 +226,7 @@ def _body(answer: tuple[int, bytes]) -> bytes:
 def _furnished(folder: Path) -> Path:
     """A store over `photos`, whose neighbours hold canaries; one of its photos is a link out of the folder."""
     store = folder / "store"
-    fill(store, real=True)
+    fill_store(store, real=True)
     for name in ("secret.txt", "photos2/secret.jpg", "photos-set2/cats/a.jpg", "outside.jpg", "photos/secret.txt"):
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -296,7 +298,7 @@ def _answers(port: int, target: str, process: "subprocess.Popen[bytes]", accepte
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
-            if _asked(port, _request(target))[0] == accepted:
+            if _send(port, _request(target))[0] == accepted:
                 return True
         time.sleep(0.2)
     return False

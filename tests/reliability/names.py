@@ -21,9 +21,9 @@ from seglib.evaluation import comparison, truth_counting
 from seglib.query import export
 from seglib.store import tags
 from seglib.store.store import Store
-from tests.dashboard.conftest import draw_truth, fill, real_id
+from tests.dashboard.conftest import draw_truth, fill_store, real_id
 from tests.e2e.conftest import CHROMIUM, FLAGS, Server
-from tests.reliability.ledger import Campaign, Line
+from tests.reliability.ledger import Campaign, CampaignResult
 
 NAMES = (
     "<img src=x onerror=window.ran=1>MARKED",
@@ -89,7 +89,7 @@ SHOWN = """() => {
 }"""
 
 
-def in_pages(tries: int, _seed: int, folder: Path) -> Line:
+def in_pages(tries: int, _seed: int, folder: Path) -> CampaignResult:
     """Each page with all of the names, chips and hints of charts included; `tries` pages."""
     from playwright.sync_api import sync_playwright
 
@@ -115,14 +115,14 @@ def in_pages(tries: int, _seed: int, folder: Path) -> Line:
     finally:
         server.stop()
     assert seen > 5 * min(tries, 3)
-    return Line(
+    return CampaignResult(
         min(tries, len(_addresses(runs))),
         f"{len(NAMES)} names of files, folders, classes and tags: {seen} occurrences on these pages, {hovered} chart "
         "tooltips; no script ran and no name became an element",
     )
 
 
-def exported(tries: int, _seed: int, folder: Path) -> Line:
+def exported(tries: int, _seed: int, folder: Path) -> CampaignResult:
     """CSV, Parquet, report, and the text of the commands."""
     store, runs = _store(folder)
     frame = export.stats_frame(store)
@@ -140,16 +140,19 @@ def exported(tries: int, _seed: int, folder: Path) -> Line:
     )  # fmt: skip
     lines = 0
     for command in commands:
-        said = _said(*command, "--store", str(store.path))
+        said = _run_command(*command, "--store", str(store.path))
         assert "\x1b" not in said, command
         assert not set(said) & set("\u202e\u2067\u2066"), f"{command}: {said!r}"
         assert "\nseglib: all is well" not in said, command
         lines += len(said.splitlines())
-    return Line(tries and checked + lines, f"{len(cells):,} CSV cells without a formula, {lines} lines of output "
-                "without a control character, one report without an injected element")  # fmt: skip
+    return CampaignResult(
+        tries and checked + lines,
+        f"{len(cells):,} CSV cells without a formula, {lines} lines of output without a control character, "
+        "one report without an injected element",
+    )
 
 
-def _said(*command: str) -> str:
+def _run_command(*command: str) -> str:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         main.main(list(command))
@@ -163,15 +166,15 @@ def _store(folder: Path) -> tuple[Store, list[str]]:
     pixels = {path: {classes[3 + at % (len(classes) - 3)]: 40, "cat": 10 + at} for path, at in files.items()}
     title = _file_name(NAMES[0])
     for schema in (1, 2):
-        fill(folder / "store", pixels=pixels, code_schema=schema, classes=classes, folder=title, real=True)
+        fill_store(folder / "store", pixels=pixels, code_schema=schema, classes=classes, folder=title, real=True)
     store = Store(folder / "store")
     runs = [run.run for run in store.runs()]
     for name in NAMES:
         with contextlib.suppress(Exception):  # a tag may not hold a control character
             tags.tag(store, [real_id(path) for path in list(files)[:2]], name[:60])
-    comparison.update(store, runs)
+    comparison.update_counts(store, runs)
     truth = {path: {"cat": 30} for path in list(files)[:6]}
-    truth_counting.update(store, draw_truth(folder / "truth", truth, (400, 300)), runs)
+    truth_counting.update_counts(store, draw_truth(folder / "truth", truth, (400, 300)), runs)
     return store, runs
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from dashboard.workers.predictor import Predictor
-from dashboard.workers.uploads import MOST_PHOTOS, accepted
-from seglib.data.image import REASONS
+from dashboard.workers.uploads import MAX_PHOTOS, accept_files
+from seglib.data.image import FAILURE_REASONS
 from seglib.errors import BadImage, DatasetError
 from seglib.masks import annotations, png
 from seglib.models.registry import DEFAULT_MODEL
@@ -26,20 +26,20 @@ from seglib.pipeline import session
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE, fake_model
 from tests.reliability import hostile_pictures
-from tests.reliability.ledger import Campaign, Line
+from tests.reliability.ledger import Campaign, CampaignResult
 
 WORKERS = 2
 MOST_MEGABYTES = 4096 + 200
 """What `preprocess.MAX_MEMORY` grants, and what a worker holds without a picture."""
 
 
-def fuzzed(tries: int, seed: int, folder: Path) -> Line:
+def fuzzed(tries: int, seed: int, folder: Path) -> CampaignResult:
     """Mutated files, bombs and endless ones in one run with the real decoding workers."""
     photos = folder / "photos"
     by_hand = hostile_pictures.made()
     _write(photos, [*by_hand.items(), *hostile_pictures.mutated(tries - len(by_hand), seed)])
     store = Store.create(folder / "store")
-    with Watched() as workers:
+    with WorkerWatch() as workers:
         report = run_module.run(
             photos, store, fake_model(folder / "fake.safetensors"), options=session.RunOptions(workers=WORKERS)
         )
@@ -48,10 +48,12 @@ def fuzzed(tries: int, seed: int, folder: Path) -> Line:
     assert len(workers.peak) == WORKERS, f"{len(workers.peak) - WORKERS} workers were lost"
     again = run_module.run(photos, store, fake_model(folder / "fake.safetensors"))
     assert (again.images, again.computed, again.failed) == (tries, 0, report.failed)
-    return Line(tries, f"{rows:,} rows, {_told(reasons)}; {workers.told()}; a second run opened no file")
+    return CampaignResult(
+        tries, f"{rows:,} rows, {_describe_failures(reasons)}; {workers.summary()}; a second run opened no file"
+    )
 
 
-def whole(tries: int, seed: int, folder: Path) -> Line:
+def whole(tries: int, seed: int, folder: Path) -> CampaignResult:
     """Mutated files through `seglib run` as it is, with the embedded net."""
     photos = folder / "photos"
     _write(photos, hostile_pictures.mutated(tries, seed + 1))
@@ -62,25 +64,25 @@ def whole(tries: int, seed: int, folder: Path) -> Line:
     assert "Decod" not in done.stderr, "a decoder wrote to the terminal"
     rows, reasons = _outcomes(Store(folder / "store"), photos)
     assert rows + sum(reasons.values()) == tries
-    return Line(tries, f"{rows:,} rows, {_told(reasons)}; exit code 0, no traceback, no warning")
+    return CampaignResult(tries, f"{rows:,} rows, {_describe_failures(reasons)}; exit code 0, no traceback, no warning")
 
 
-def largest(tries: int, _seed: int, folder: Path) -> Line:
+def largest(tries: int, _seed: int, folder: Path) -> CampaignResult:
     """The largest pictures that are allowed, one worker after the other: the most memory that any file takes."""
     photos = folder / "photos"
     _write(photos, list(hostile_pictures.largest())[:tries])
     store = Store.create(folder / "store")
-    with Watched() as workers:
+    with WorkerWatch() as workers:
         report = run_module.run(
             photos, store, fake_model(folder / "fake.safetensors"), options=session.RunOptions(workers=1)
         )
     rows, reasons = _outcomes(store, photos)
     assert (report.images, rows) == (tries, tries), reasons
     assert len(workers.peak) == 1
-    return Line(tries, f"{rows} rows of 89 million pixels each; {workers.told()}")
+    return CampaignResult(tries, f"{rows} rows of 89 million pixels each; {workers.summary()}")
 
 
-def uploads(tries: int, seed: int, folder: Path) -> Line:
+def uploads(tries: int, seed: int, folder: Path) -> CampaignResult:
     """Photos on Try: what is accepted of them goes to the real process with the embedded net."""
     files = [*hostile_pictures.made().items(), *hostile_pictures.mutated(tries, seed + 2)][:tries]
     answered: Counter[str] = Counter()
@@ -88,28 +90,28 @@ def uploads(tries: int, seed: int, folder: Path) -> Line:
     try:
         asked.predict((SAMPLE / "cats" / "siamese.jpg").read_bytes(), model=DEFAULT_MODEL)
         process = asked._process
-        for start in range(0, tries, MOST_PHOTOS + 1):  # one more at a time than is allowed
-            photos, notes = accepted(files[start : start + MOST_PHOTOS + 1])
+        for start in range(0, tries, MAX_PHOTOS + 1):  # one more at a time than is allowed
+            photos, notes = accept_files(files[start : start + MAX_PHOTOS + 1])
             answered["over the limit"] += len(notes)
-            assert len(photos) <= MOST_PHOTOS
+            assert len(photos) <= MAX_PHOTOS
             for photo in photos:
                 try:
                     asked.predict(photo.data, model=DEFAULT_MODEL)
                     answered["segmented"] += 1
                 except BadImage as error:
-                    assert error.reason in REASONS, error  # noqa: PT017 - one of two good ends
+                    assert error.reason in FAILURE_REASONS, error  # noqa: PT017 - one of two good ends
                     answered["refused"] += 1
         assert asked._process is process, "the process was lost"
     finally:
         asked.close()
     assert sum(answered.values()) == tries
     told = ", ".join(f"{count} {what}" for what, count in answered.items())
-    return Line(tries, f"{told}; the model process survived")
+    return CampaignResult(tries, f"{told}; the model process survived")
 
 
-def masks(tries: int, seed: int, folder: Path) -> Line:
+def masks(tries: int, seed: int, folder: Path) -> CampaignResult:
     """Masks for `evaluate` and `import-masks`: each is a mask of indices or one sentence."""
-    sound = png.index_png(np.arange(48, dtype=np.uint8).reshape(6, 8) % 21)
+    sound = png.encode_index_png(np.arange(48, dtype=np.uint8).reshape(6, 8) % 21)
     files = [(name, data) for name, data in hostile_pictures.made().items() if name.endswith(".png")]
     files += [(f"{at}.png", data) for at, (_, data) in enumerate(hostile_pictures.mutated(tries - len(files), seed))]
     chance = np.random.default_rng(seed)
@@ -122,7 +124,7 @@ def masks(tries: int, seed: int, folder: Path) -> Line:
     said: Counter[str] = Counter()
     for name, _ in files:
         try:
-            mask = annotations.read(folder, name)
+            mask = annotations.read_mask(folder, name)
         except DatasetError as error:
             sentence = str(error)
             assert "\n" not in sentence, sentence
@@ -131,10 +133,10 @@ def masks(tries: int, seed: int, folder: Path) -> Line:
             assert (mask.dtype, mask.ndim) == (np.uint8, 2)
             said["mask"] += 1
     assert said["mask"]
-    return Line(tries, f"{said['mask']:,} read as masks, {said['sentence']:,} refused with one sentence")
+    return CampaignResult(tries, f"{said['mask']:,} read as masks, {said['sentence']:,} refused with one sentence")
 
 
-class Watched:
+class WorkerWatch:
     """The decoding workers of this process while it is open, and the most memory that each of them held."""
 
     def __init__(self) -> None:
@@ -144,7 +146,7 @@ class Watched:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         held = max(self.peak.values())
         assert held <= MOST_MEGABYTES, f"a worker held {held} MB"
         seconds = time.monotonic() - self._began
@@ -199,7 +201,7 @@ def _outcomes(store: Store, photos: Path) -> tuple[int, Counter[str]]:
     assert files["path"].tolist() == there
     failed = files["reason"].notna()
     assert (failed ^ files["image_id"].notna()).all()
-    assert set(files.loc[failed, "reason"]) <= set(REASONS)
+    assert set(files.loc[failed, "reason"]) <= set(FAILURE_REASONS)
     assert all("\n" not in detail and str(photos) not in detail for detail in files.loc[failed, "detail"])
     table = store.table([run.run])
     assert sorted(table["path"]) == sorted(files.loc[~failed, "path"])
@@ -209,7 +211,7 @@ def _outcomes(store: Store, photos: Path) -> tuple[int, Counter[str]]:
     return int((~failed).sum()), Counter(files.loc[failed, "reason"])
 
 
-def _told(reasons: Counter[str]) -> str:
+def _describe_failures(reasons: Counter[str]) -> str:
     each = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
     return f"{sum(reasons.values()):,} failures ({each})"
 

@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from tests.conftest import COLOURS, fake_model
-from tests.reliability.faults import Point, everywhere
+from tests.reliability.faults import Point, intercept_calls
 
 PHOTOS = 10
 """Pictures; a copy of one and a file that is no picture come beside them."""
@@ -47,7 +47,7 @@ class Scene:
         """A byte for each photo that a net has seen."""
         return self.folder / "passes"
 
-    def seen(self) -> int:
+    def images_computed(self) -> int:
         return self.passes.stat().st_size if self.passes.exists() else 0
 
     def paint(self, photos: int = PHOTOS) -> "Scene":
@@ -81,16 +81,16 @@ class Scene:
         """For a child: the command line with these arguments, harmed at this point (in files below this folder)."""
 
         def work() -> int:
-            self.ready(slow)
+            self.prepare_child(slow)
             from seglib.cli import main
 
             if point is not None:
-                everywhere(point, below or self.folder)
+                intercept_calls(point, below or self.folder)
             return main.main(list(arguments))
 
         return work
 
-    def ready(self, slow: float = 0.0) -> None:
+    def prepare_child(self, slow: float = 0.0) -> None:
         """In a child: make `fake` a model, parts small, and count what nets see."""
         import torch
 
@@ -101,7 +101,7 @@ class Scene:
         torch.set_num_threads(1)
         registry.MODELS["fake"] = registry.MODELS.get("fake") or fake_model(self.weights)
         writer.COMMIT_ROWS = pair_counts.COMMIT_IMAGES = COMMIT_ROWS
-        thread_pool.MOST = 1
+        thread_pool.MAX_THREADS = 1
         passes = os.open(self.passes, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
         real = predictor.predict_batch
 
@@ -134,14 +134,14 @@ def content(path: Path) -> dict[str, Any]:
     for dataset in store.datasets():
         found[f"files {dataset.name}"] = store.files(dataset).drop(columns="scan").to_csv(index=False)
     for run in store.runs():
-        table = parquet_parts.newest(
+        table = parquet_parts.keep_newest(
             parquet_parts.read(store.stats_folder(run), stats_schema(run.classes)), ["image_id"]
         )
         found[run.run] = table.to_pandas().sort_values("image_id").to_csv(index=False)
-    for folder, schema, key in pair_counts.folders(store):
-        frame = parquet_parts.newest(parquet_parts.read(folder, schema), key).to_pandas()
+    for folder, schema, key in pair_counts.part_folders(store):
+        frame = parquet_parts.keep_newest(parquet_parts.read(folder, schema), key).to_pandas()
         found[folder.relative_to(path).as_posix()] = frame.sort_values(list(key)).to_csv(index=False)
-    found["tags"] = tags.tags_of(store).sort_index().to_csv()
+    found["tags"] = tags.tags_by_image(store).sort_index().to_csv()
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
         if file.suffix in (".png", ".jpg"):

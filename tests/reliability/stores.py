@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from seglib.cli import main
 from seglib.evaluation import comparison
 from seglib.store.store import Store
-from tests.dashboard.conftest import fill
-from tests.reliability.ledger import Campaign, Line
+from tests.dashboard.conftest import fill_store
+from tests.reliability.ledger import Campaign, CampaignResult
 
 Harm = Callable[[Path, Path, random.Random], None]
 """What is done to the store, which lies beside the second folder."""
@@ -33,11 +33,11 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def harmed(tries: int, seed: int, folder: Path) -> Line:
+def harmed(tries: int, seed: int, folder: Path) -> CampaignResult:
     """Every command on each of them."""
-    fill(folder / "sound", real=True)
-    fill(folder / "sound", real=True, code_schema=2)
-    comparison.update(Store(folder / "sound"), [run.run for run in Store(folder / "sound").runs()])
+    fill_store(folder / "sound", real=True)
+    fill_store(folder / "sound", real=True, code_schema=2)
+    comparison.update_counts(Store(folder / "sound"), [run.run for run in Store(folder / "sound").runs()])
     shutil.move(folder / "sound", folder / "kept")
     ends: Counter[str] = Counter()
     chance = random.Random(seed)
@@ -46,16 +46,18 @@ def harmed(tries: int, seed: int, folder: Path) -> Line:
         _furnish(outside)
         shutil.copytree(folder / "kept", folder / "store", symlinks=True)
         HARMS[number % len(HARMS)](folder / "store", outside, chance)
-        before = _seen(outside)
+        before = _hash_files(outside)
         for command in COMMANDS:
             ends[_ran(folder, command, f"{HARMS[number % len(HARMS)].__name__} {command[:2]}")] += 1
-            assert _seen(outside) == before, f"{HARMS[number % len(HARMS)].__name__}: {command} changed what is outside"
+            assert _hash_files(outside) == before, (
+                f"{HARMS[number % len(HARMS)].__name__}: {command} changed what is outside"
+            )
         for path in (folder / "out").rglob("*"):
             assert path.is_dir() or b"SECRET" not in path.read_bytes(), f"{path.name} holds what is outside"
         for name in ("store", "outside", "out"):
             shutil.rmtree(folder / name, ignore_errors=True)
     told = ", ".join(f"{count} {what}" for what, count in ends.items())
-    return Line(tries, f"{told}; nothing outside was read, written or deleted")
+    return CampaignResult(tries, f"{told}; nothing outside was read, written or deleted")
 
 
 def _ran(folder: Path, command: tuple[str, ...], what: str) -> str:
@@ -88,7 +90,7 @@ def _furnish(outside: Path) -> None:
         file.write_bytes(b"SECRET")
 
 
-def _seen(outside: Path) -> dict[str, str]:
+def _hash_files(outside: Path) -> dict[str, str]:
     return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(outside.rglob("*")) if p.is_file()}
 
 

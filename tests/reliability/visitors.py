@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT
-from tests.dashboard.conftest import fill
+from tests.dashboard.conftest import fill_store
 from tests.e2e.conftest import CHROMIUM, FLAGS, Server
-from tests.reliability.ledger import Campaign, Line
+from tests.reliability.ledger import Campaign, CampaignResult
 
 GROWTH_MB = 100
 """Of the server's memory while it is visited, after its first visitors: its caches are bounded, but not small."""
@@ -29,7 +29,7 @@ MANY = 100
 """Steps from which the restless one walks through the large store."""
 
 
-def crowd(tries: int, seed: int, folder: Path) -> Line:
+def crowd(tries: int, seed: int, folder: Path) -> CampaignResult:
     """`tries` visitors."""
     whole = tries > 10
     seconds = 60 * MINUTES if whole else 4
@@ -41,7 +41,7 @@ def crowd(tries: int, seed: int, folder: Path) -> Line:
     assert measured["errors"] == []
     memory = measured["memory_mb"]
     assert memory["after"] - memory["before"] < 2 * GROWTH_MB
-    return Line(
+    return CampaignResult(
         measured["filters"],
         f"{tries} visitors, each applying a filter every other second for {seconds} s on "
         f"{ROWS if whole else 6:,} rows: every count correct; "
@@ -56,7 +56,7 @@ def _synthetic(folder: Path) -> Path:
 
 
 def _small(folder: Path) -> Path:
-    fill(folder / "store", real=True)
+    fill_store(folder / "store", real=True)
     return folder / "store"
 
 
@@ -123,7 +123,7 @@ class Walk:
     browser_mb: list[float] = field(default_factory=list)
 
 
-def restless(tries: int, seed: int, folder: Path) -> Line:
+def restless(tries: int, seed: int, folder: Path) -> CampaignResult:
     from playwright.sync_api import sync_playwright
 
     store = _synthetic(folder) if tries >= MANY else _small(folder)
@@ -135,11 +135,11 @@ def restless(tries: int, seed: int, folder: Path) -> Line:
             browser.close()
     finally:
         server.stop()
-    assert "Traceback" not in server.said(), server.said()[-2000:]
+    assert "Traceback" not in server.read_log(), server.read_log()[-2000:]
     for memory in (walk.server_mb, walk.browser_mb):
         assert memory[-1] - memory[0] < GROWTH_MB, memory
     numbers = [" → ".join(f"{value:.0f}" for value in memory) for memory in (walk.server_mb, walk.browser_mb)]
-    return Line(
+    return CampaignResult(
         tries,
         f"{walk.clicks} clicks, {walk.keys} keys, {walk.moves} navigations, on {len(walk.pages)} "
         f"pages: no exception on a page, in its scripts or in the server; memory after each third: server "
@@ -200,6 +200,6 @@ def _settle(page: Any) -> None:
 
 
 CAMPAIGNS = (
-    Campaign("Visitors", "fifty visitors at once", crowd, tries=50, few=4),
-    Campaign("Visitors", "one visitor clicks at random", restless, tries=300, few=12, needs="chromium"),
+    Campaign("Visitors", "fifty visitors at once", crowd, tries=50, quick_tries=4),
+    Campaign("Visitors", "one visitor clicks at random", restless, tries=300, quick_tries=12, needs="chromium"),
 )

@@ -23,37 +23,37 @@ from safetensors.torch import load_file, save
 from seglib.cli import main
 from seglib.errors import SegError
 from seglib.models import loading, registry
-from tests.reliability.ledger import Campaign, Line
+from tests.reliability.ledger import Campaign, CampaignResult
 
 EMBEDDED = registry.MODELS[registry.DEFAULT_MODEL].path
 MOST_MEGABYTES = 400
 """That refusing one file may take beside what the process holds anyway."""
 
 
-def by_hand(tries: int, _seed: int, folder: Path) -> Line:
+def by_hand(tries: int, _seed: int, folder: Path) -> CampaignResult:
     """`seglib run --weights` with each of them."""
     (folder / "photos").mkdir()
     Image.new("RGB", (40, 40)).save(folder / "photos" / "a.png")
     canary = folder / "canary"
-    files = list(_made(folder / "weights", canary).items())[:tries]
+    files = list(_write_hostile_files(folder / "weights", canary).items())[:tries]
     before = _held_megabytes()
     for name, options in files:
         code, said = _ran(folder, "--weights", str(folder / "weights" / name), *options)
         assert code in (1, 2), f"{name}: exit code {code}: {said}"
-        _is_a_sentence(name, said)
+        _assert_one_sentence(name, said)
         assert not canary.exists(), f"{name} ran its code"
         assert not list((folder / "store").glob("runs/*")), f"{name} left a run behind"
     grown = max(0, _held_megabytes() - before)
     assert grown < MOST_MEGABYTES, f"{grown} MB"
     pickled = sum("pickle" in name for name, _ in files)
-    return Line(
+    return CampaignResult(
         len(files),
         f"{len(files)} refused with one sentence, exit code 1 or 2, no run left behind; {pickled} held code, "
         f"none of which ran; at most {grown} MB more memory",
     )
 
 
-def mutated(tries: int, seed: int, folder: Path) -> Line:
+def mutated(tries: int, seed: int, folder: Path) -> CampaignResult:
     """The embedded checkpoint after bits were flipped and bytes cut, as safetensors and as .pth."""
     chance = random.Random(seed)
     state = load_file(EMBEDDED)
@@ -65,20 +65,20 @@ def mutated(tries: int, seed: int, folder: Path) -> Line:
         path = folder / f"{number}{suffix}"
         path.write_bytes(_harmed(sound[suffix], chance))
         try:
-            net = loading.load(registry.find(registry.DEFAULT_MODEL, path))
+            net = loading.load(registry.find_model_spec(registry.DEFAULT_MODEL, path))
         except SegError as error:
-            _is_a_sentence(path.name, f"seglib: {error}\n")
+            _assert_one_sentence(path.name, f"seglib: {error}\n")
             refused += 1
         else:
             assert all(bool(one.isfinite().all()) for one in net.state_dict().values())
             loaded += 1
         path.unlink()
-    return Line(
+    return CampaignResult(
         tries, f"{refused} refused with one sentence; {loaded} whose header still fits were loaded, all values finite"
     )
 
 
-def tampered(tries: int, _seed: int, folder: Path) -> Line:
+def tampered(tries: int, _seed: int, folder: Path) -> CampaignResult:
     """Torch's cache of downloads holds another file under a published name."""
     canary = folder / "canary"
     (folder / "photos").mkdir()
@@ -92,10 +92,10 @@ def tampered(tries: int, _seed: int, folder: Path) -> Line:
             (cache / spec.weights).write_bytes(pickle.dumps(_Payload(canary)))
             code, said = _ran(folder, "--model", spec.name, *(["--source", "hub"] if number >= len(published) else []))
             assert code == 1, said
-            _is_a_sentence(spec.name, said)
+            _assert_one_sentence(spec.name, said)
             assert "is not the published file" in said
             assert not canary.exists()
-    return Line(tries, f"{tries} refused before being opened, as not the published file")
+    return CampaignResult(tries, f"{tries} refused before being opened, as not the published file")
 
 
 class _Payload:
@@ -114,7 +114,7 @@ class _Payload:
         )[self._how]
 
 
-def _made(folder: Path, canary: Path) -> dict[str, tuple[str, ...]]:
+def _write_hostile_files(folder: Path, canary: Path) -> dict[str, tuple[str, ...]]:
     """File name -> options of the command that go with it."""
     folder.mkdir()
     state = load_file(EMBEDDED)
@@ -241,7 +241,7 @@ def _ran(folder: Path, *options: str) -> tuple[int, str]:
     return code, said.getvalue()
 
 
-def _is_a_sentence(name: str, said: str) -> None:
+def _assert_one_sentence(name: str, said: str) -> None:
     lines = [line for line in said.splitlines() if line.startswith("seglib: ") and "up to 1 photos" not in line]
     assert len(lines) == 1, f"{name}: {said[:2000]}"
     assert "Traceback" not in said, said[:2000]

@@ -10,20 +10,20 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.reliability.forks import Forked, alone, asked, forked
-from tests.reliability.ledger import Campaign, Line
+from tests.reliability.forks import ForkedProcess, call_forked, in_own_process, run_forked
+from tests.reliability.ledger import Campaign, CampaignResult
 from tests.reliability.scene import BATCH, PHOTOS, Scene, content, differences
 
 READERS = 10
 
 
-def two_writers(tries: int, seed: int, folder: Path) -> Line:
+def two_writers(tries: int, seed: int, folder: Path) -> CampaignResult:
     """Two commands at once over one store: the same run, two runs, a run and a comparison, tags, pruning."""
     chance = random.Random(seed)
     scene = Scene(folder).paint()
     prepared = folder / "prepared"
     for resize in ("64x48", "32x32"):
-        assert forked(scene.command(scene.run(prepared, "--resize", resize)), folder).code == 0
+        assert run_forked(scene.command(scene.run(prepared, "--resize", resize)), folder).code == 0
     runs = sorted(path.name for path in prepared.glob("runs/*"))
     duels: dict[str, tuple[Path | None, list[str], list[str]]] = {
         "the same run": (None, scene.run(folder)[:2], scene.run(folder)[:2]),
@@ -39,35 +39,35 @@ def two_writers(tries: int, seed: int, folder: Path) -> Line:
         kind = list(duels)[index % len(duels)]
         before, *both = duels[kind]
         stores = [_copy(before, folder / name) for name in ("together", "one_by_one")]
-        told = [[_at(one, store) for one in both] for store in stores]
+        told = [[_with_store(one, store) for one in both] for store in stores]
         children = []
         for one in told[0]:
-            children.append(Forked(scene.command(one, slow=0.02), folder))
+            children.append(ForkedProcess(scene.command(one, slow=0.02), folder))
             time.sleep(chance.uniform(0, 0.15))
         ended = [child.wait() for child in children]
         for one, end in zip(told[0], ended, strict=True):
             if end.code:  # only what would take a run's rows away waits for another day
                 assert one[0] == "prune", end
-                assert len(end.said) == 1, end
+                assert len(end.stderr_lines) == 1, end
                 refused += 1
-                _goes_well(scene, ["prune", "--store", str(stores[0])])  # the run itself was removed before
+                _assert_succeeds(scene, ["prune", "--store", str(stores[0])])  # the run itself was removed before
         for one in told[1]:
-            _goes_well(scene, one)
+            _assert_succeeds(scene, one)
         for store in stores:  # merges what two that were at it left apart
-            _goes_well(scene, _at(both[0], store))
-        found, expected = (asked(lambda s=store: content(s), folder) for store in stores)
+            _assert_succeeds(scene, _with_store(both[0], store))
+        found, expected = (call_forked(lambda s=store: content(s), folder) for store in stores)
         assert not (apart := differences(found, expected)), (kind, apart)
         kinds[kind] += 1
     told_kinds = ", ".join(f"{name} {n}" for name, n in kinds.items())
-    return Line(
+    return CampaignResult(
         tries,
         f"{told_kinds}: each store equal to that of running them in sequence, no row twice; {refused} prunes "
         "were refused with one sentence while a run was active",
     )
 
 
-def _goes_well(scene: Scene, told: list[str]) -> None:
-    ended = forked(scene.command(told), scene.folder)
+def _assert_succeeds(scene: Scene, told: list[str]) -> None:
+    ended = run_forked(scene.command(told), scene.folder)
     assert ended.code == 0, (told, ended)
 
 
@@ -78,19 +78,19 @@ def _copy(before: Path | None, path: Path) -> Path:
     return path
 
 
-def _at(told: list[str], store: Path) -> list[str]:
+def _with_store(told: list[str], store: Path) -> list[str]:
     run = ["--model", "fake", "--workers", "0", "--batch-size", str(BATCH), "--precision", "fp32", "--device", "cpu"]
     return [*told, *(run if told[0] == "run" else []), "--store", str(store)]
 
 
-def readers(tries: int, seed: int, folder: Path) -> Line:
+def readers(tries: int, seed: int, folder: Path) -> CampaignResult:
     """Ten processes read all the time while runs, comparisons, prunings and removals go on: only whole rows."""
     scene = Scene(folder).paint()
     store, stop = folder / "store", folder / "stop"
-    assert forked(scene.command(scene.run(store)), folder).code == 0
+    assert run_forked(scene.command(scene.run(store)), folder).code == 0
     first = next(store.glob("runs/*")).name
-    expected = asked(lambda: _rows(store, first), folder)
-    children = [Forked(_reading(store, stop, first, expected, index), folder) for index in range(READERS)]
+    expected = call_forked(lambda: _rows(store, first), folder)
+    children = [ForkedProcess(_reading(store, stop, first, expected, index), folder) for index in range(READERS)]
     commands = [
         ["run", str(scene.photos), "--resize", "32x32"],
         ["compare", "--runs", first, "other"],
@@ -106,15 +106,15 @@ def readers(tries: int, seed: int, folder: Path) -> Line:
             told = commands[index % len(commands)]
             other = [path.name for path in store.glob("runs/*") if path.name != first]
             told = [other[0] if word == "other" else word for word in told]
-            ended = forked(scene.command(_at(told, store)), folder)
+            ended = run_forked(scene.command(_with_store(told, store)), folder)
             assert ended.code == 0, (told, ended)
             done += 1
     finally:
         stop.touch()
         ends = [child.wait() for child in children]
-    assert all(end.code == 0 for end in ends), [end.said for end in ends if end.code]
-    looked = sum(end.returned["looks"] for end in ends)
-    return Line(
+    assert all(end.code == 0 for end in ends), [end.stderr_lines for end in ends if end.code]
+    looked = sum(end.result["looks"] for end in ends)
+    return CampaignResult(
         looked,
         f"{READERS} readers (library and dashboard queries) during {done} commands: {looked:,} reads, every "
         "table complete, no exception",
@@ -155,31 +155,31 @@ def _as_a_script(path: Path, first: str, expected: str) -> None:
     for image_id in every.loc[every["run"] == first, "image_id"]:
         assert store.mask(first, image_id).shape == (48, 64)
     store.failures()
-    tags.tags_of(store)
+    tags.tags_by_image(store)
     pair_counts.version(store)
-    status.status(store)
+    status.read_status(store)
 
 
 def _as_a_page(path: Path, first: str, expected: str) -> None:
     """What a page asks at each rerun, without Streamlit's caches."""
-    from dashboard.queries.source import Source, stored, unreadable_runs
+    from dashboard.queries.source import RunSource, open_store, unreadable_runs
     from seglib.query.filters import Filters, select
 
-    store, version, runs = stored(path)
+    store, version, runs = open_store(path)
     assert version
     assert first in {run.run for run in runs}
-    source = Source(str(path), version, first)
+    source = RunSource(str(path), version, first)
     assert source.store().table([first], with_tags=False).to_csv(index=False) == expected
     assert len(select(store.table([first]), Filters.decode("label=cats"))) == PHOTOS // 2
     unreadable_runs(store)
-    store.places(store.table([first])["image_id"].tolist()[:3])
+    store.locate_images(store.table([first])["image_id"].tolist()[:3])
     for run in runs:
-        store.row_count(run)
+        store.count_rows(run)
 
 
 SECTION = "Concurrent access"
 
 CAMPAIGNS: tuple[Campaign, ...] = (
-    Campaign(SECTION, "two processes write to one store", alone(two_writers), 24, 3),
-    Campaign(SECTION, "ten readers while others write", alone(readers), 14, 3),
+    Campaign(SECTION, "two processes write to one store", in_own_process(two_writers), 24, 3),
+    Campaign(SECTION, "ten readers while others write", in_own_process(readers), 14, 3),
 )

@@ -9,7 +9,7 @@ from tests.seglib.training.plain_training import TinyNet
 @pytest.fixture
 def tiny(monkeypatch):
     """`TinyNet`, trainable under the name "tiny"."""
-    monkeypatch.setitem(registry.TRAINED, "tiny", TinyNet)
-    registry.builder.cache_clear()
+    monkeypatch.setitem(registry.TRAINABLE, "tiny", TinyNet)
+    registry.get_model_builder.cache_clear()
     yield
-    registry.builder.cache_clear()
+    registry.get_model_builder.cache_clear()

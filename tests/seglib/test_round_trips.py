@@ -46,7 +46,7 @@ ROWS = st.lists(st.tuples(NAMES, st.integers(0, 2**40), st.integers(1, 9), st.on
 def test_a_store_gives_the_newest_row_of_each_path_back(written):
     with tempfile.TemporaryDirectory() as folder:
         store = Store.create(Path(folder) / "store")
-        data_set = store.register(Path(folder))
+        data_set = store.register_dataset(Path(folder))
         newest: dict[str, tuple[int, int, str | None]] = {}
         for rows in written:
             unique = {path: (size, scan, label) for path, size, scan, label in rows}
@@ -54,11 +54,11 @@ def test_a_store_gives_the_newest_row_of_each_path_back(written):
                 [{"path": p, "bytes": b, "scan": s, "label": label} for p, (b, s, label) in unique.items()],
                 FILES_SCHEMA,
             )
-            parquet_parts.append(store.scratch, store.files_folder(data_set), table)
+            parquet_parts.append(store.atomic, store.files_folder(data_set), table)
             for path, row in unique.items():
                 if path not in newest or row[1] >= newest[path][1]:
                     newest[path] = row
-        parquet_parts.merge(store.scratch, store.files_folder(data_set), FILES_SCHEMA, ["path", "scan"])
+        parquet_parts.merge(store.atomic, store.files_folder(data_set), FILES_SCHEMA, ["path", "scan"])
         found = store.files(data_set)
         assert dict(zip(found["path"], found["scan"], strict=True)) == {path: row[1] for path, row in newest.items()}
         assert found["path"].is_unique
@@ -66,4 +66,4 @@ def test_a_store_gives_the_newest_row_of_each_path_back(written):
 
 @given(MASKS)
 def test_a_mask_is_read_back_as_it_was_written(mask):
-    assert (png.read_index_png(png.index_png(mask)) == mask).all()
+    assert (png.decode_index_png(png.encode_index_png(mask)) == mask).all()

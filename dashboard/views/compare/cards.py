@@ -1,6 +1,6 @@
 """Cards of the Compare page: flips between classes, class shares, areas, cost, and all pairs of runs.
 
-Each takes a `Versus` and draws on the page. A click may change what the gallery below shows.
+Each takes a `ComparisonSelection` and draws on the page. A click may change what the gallery below shows.
 """
 
 from collections.abc import Sequence
@@ -14,97 +14,116 @@ from dashboard.charts import comparison as comparison_charts
 from dashboard.charts import theme
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
-from dashboard.components.base import image_id_of
-from dashboard.components.matrix import Cell
-from dashboard.formatting import NOTHING, count, interval, of_a_matrix, percent, photos, signed, size, tenths
+from dashboard.components.base import as_image_id
+from dashboard.components.matrix import MatrixCell
+from dashboard.formatting import (
+    DASH,
+    byte_size,
+    count,
+    interval,
+    matrix_caption,
+    percent,
+    percent_fixed,
+    percentage_points,
+    photo_count,
+)
 from dashboard.queries import comparison as comparison_queries
-from dashboard.queries.comparison_stats import MOST_AREAS, MOST_IOUS, Flips, Scores, costliest, inside
+from dashboard.queries.comparison_stats import (
+    MAX_AREA_CLASSES,
+    MAX_IOU_CLASSES,
+    Flips,
+    TruthScores,
+    costliest,
+    rows_in_squares,
+)
 from dashboard.state import session
 from dashboard.views.compare import gallery
-from dashboard.views.compare.selection import Versus
+from dashboard.views.compare.selection import ComparisonSelection
 from dashboard.views.shared import controls, crossfilter_chart
-from seglib.metrics.bootstrap import Figure
+from seglib.metrics.bootstrap import Estimate
 
-MOST_CLASSES = MOST_AREAS - 1
+MAX_CLASSES = MAX_AREA_CLASSES - 1
 """Rows and columns of a matrix, or bars of a chart; excludes background."""
 
 FLIPS, SHARES, PAIRS = "flips", "pair_shares", "pairwise"
 
 
-def key_figures(shown: Versus) -> None:
+def key_figures(shown: ComparisonSelection) -> None:
     """Show both aggregates (over all pixels and mean over photos), labelled."""
     figures, names = shown.pair.figures, shown.main_classes(2)
     agreement, foreground = figures["pixel_agreement"], figures["foreground_agreement"]
     values = [
-        (tenths(agreement.value), f"pixel agreement, all pixels ({interval(agreement.interval)})"),
-        (tenths(agreement.mean), f"pixel agreement, mean over photos ({interval(agreement.mean_interval)})"),
-        (tenths(foreground.value), f"foreground agreement, all pixels ({interval(foreground.interval)})"),
+        (percent_fixed(agreement.value), f"pixel agreement, all pixels ({interval(agreement.interval)})"),
+        (percent_fixed(agreement.mean), f"pixel agreement, mean over photos ({interval(agreement.mean_interval)})"),
+        (percent_fixed(foreground.value), f"foreground agreement, all pixels ({interval(foreground.interval)})"),
     ]
     for name in names:
         iou = figures[f"iou:{name}"]
-        values.append((tenths(iou.value), f"IoU of {name}, all pixels ({interval(iou.interval)})"))
-    layout.figures([*values, _time_ratio(shown)])
+        values.append((percent_fixed(iou.value), f"IoU of {name}, all pixels ({interval(iou.interval)})"))
+    layout.key_numbers([*values, _time_ratio(shown)])
 
 
-def _time_ratio(shown: Versus) -> tuple[str, str]:
+def _time_ratio(shown: ComparisonSelection) -> tuple[str, str]:
     ms = shown.costs.set_index("run")["ms_per_image"].astype("float64")
     a, b = float(ms[shown.a]), float(ms[shown.b])
     if not (a > 0 and b > 0):
-        return NOTHING, "time of B per photo against A: not known"
+        return DASH, "time of B per photo against A: not known"
     return f"{b / a:.1f}x", f"time of B per photo ({a:,.0f} → {b:,.0f} ms)"
 
 
-def flips(shown: Versus) -> None:
+def flips(shown: ComparisonSelection) -> None:
     """Show the matrix of flips; clicking a cell filters the gallery to its photos, clicking again shows all."""
-    found: Flips = shown.answer("flips", shown.a, shown.b, str(MOST_CLASSES))
-    rows, columns = list(found.pixels.index), list(found.pixels.columns)
+    result: Flips = shown.answer("flips", shown.a, shown.b, str(MAX_CLASSES))
+    rows, columns = list(result.pixels.index), list(result.pixels.columns)
     present = shown.selection.view.flip
     with layout.card("Class flips", "% of all pixels; A in rows, B in columns"):
 
-        def chosen() -> None:
-            if cell := matrix_component.cell_of(FLIPS, len(rows), len(columns)):
+        def apply_cell() -> None:
+            if cell := matrix_component.read_cell(FLIPS, len(rows), len(columns)):
                 flip = (str(rows[cell[0]]), str(columns[cell[1]]))
                 if flip == session.view().flip:
-                    session.anew(**gallery.UNFLIPPED)
+                    session.update_from_first_page(**gallery.WITHOUT_FLIP)
                 else:
-                    session.anew(flip=flip, measure="flip")
+                    session.update_from_first_page(flip=flip, measure="flip")
 
-        largest = max((n for a, b, n in _cells(found.pixels) if a != b), default=0)
+        largest = max((n for a, b, n in _cells(result.pixels) if a != b), default=0)
         lines = [
             (
                 a,
                 [
-                    _flip_cell((a, b), int(found.pixels.loc[a, b]), every=found.every, largest=largest, present=present)
+                    _flip_cell(
+                        (a, b), int(result.pixels.loc[a, b]), every=result.total_pixels, largest=largest, active=present
+                    )
                     for b in columns
                 ],
             )
             for a in rows
         ]
-        matrix_component.matrix("A \\ B", controls.heads(columns), lines, key=FLIPS, on_cell=chosen)
-        layout.remark(of_a_matrix(found.left_out))
+        matrix_component.matrix("A \\ B", controls.column_titles(columns), lines, key=FLIPS, on_cell=apply_cell)
+        layout.remark(matrix_caption(result.left_out))
 
 
 def _cells(pixels: pd.DataFrame) -> list[tuple[str, str, int]]:
     return [(str(a), str(b), int(pixels.loc[a, b])) for a in pixels.index for b in pixels.columns]
 
 
-def _flip_cell(flip: tuple[str, str], pixels: int, *, every: int, largest: int, present: tuple[str, ...]) -> Cell:
+def _flip_cell(flip: tuple[str, str], pixels: int, *, every: int, largest: int, active: tuple[str, ...]) -> MatrixCell:
     a, b = flip
     share = pixels / max(every, 1)
     text = f"{share * 100:.1f}" if share >= 0.0005 or not pixels else "<0.1"
     same = a == b
     what = f"both say {a}" if same else f"A says {a}, B says {b}"
-    return Cell(
+    return MatrixCell(
         value=pixels,
         text=text,
         tone="agrees" if same else "differs",
         level=0.0 if same or not largest else (pixels / largest) ** 0.5,
         hint=f"{percent(share)} of all pixels: {what}",
-        chosen=flip == present if present else None,
+        chosen=flip == active if active else None,
     )
 
 
-def shares(shown: Versus) -> None:
+def shares(shown: ComparisonSelection) -> None:
     """Plot a class's share in both runs; clicking a point opens its photo, a box selection filters the gallery."""
     name = shown.focus
     if not name:
@@ -120,39 +139,39 @@ def shares(shown: Versus) -> None:
         crossfilter_chart.plot(
             SHARES,
             comparison_charts.shares(frame, name, colour),
-            alt=f"{'Points' if single else 'Squares'}: {photos(n)} by the share of {name} in A and in B.",
-            on_marks=partial(_open, shown) if single else partial(_pick, shown, name),
+            alt=f"{'Points' if single else 'Squares'}: {photo_count(n)} by the share of {name} in A and in B.",
+            on_marks=partial(_open_marked_image, shown) if single else partial(_pick_squares, shown, name),
             boxes=not single,
         )
         left_out = shown.photos - n
         if left_out:
-            layout.remark(f"{photos(left_out)} without {name} in both are left out.")
+            layout.remark(f"{photo_count(left_out)} without {name} in both are left out.")
 
 
-def _open(shown: Versus, marks: Sequence[object]) -> None:
-    if marks and (image_id := image_id_of(marks[0])):
+def _open_marked_image(shown: ComparisonSelection, marks: Sequence[object]) -> None:
+    if marks and (image_id := as_image_id(marks[0])):
         open_image(shown, image_id)
 
 
-def open_image(shown: Versus, image_id: str) -> None:
+def open_image(shown: ComparisonSelection, image_id: str) -> None:
     """Callback: open the photo in the viewer with the difference between A and B on."""
-    session.go(controls.IMAGE, image=image_id, **gallery.opens(shown))
+    session.go_to_page(controls.IMAGE_TITLE, image=image_id, **gallery.viewer_state(shown))
 
 
-def _pick(shown: Versus, name: str, marks: Sequence[object]) -> None:
+def _pick_squares(shown: ComparisonSelection, name: str, marks: Sequence[object]) -> None:
     squares = {int(text) for text in marks if isinstance(text, str) and text.isdecimal()}
-    at = inside(shown.found, shown.a, shown.b, name, squares)
-    session.set_picks(session.picks().plus(shown.found.files["image_id"].iloc[at]))
+    at = rows_in_squares(shown.comparison, shown.a, shown.b, name, squares)
+    session.set_picks(session.picks().union(shown.comparison.files["image_id"].iloc[at]))
 
 
-def areas(shown: Versus) -> None:
-    names = shown.main_classes(MOST_CLASSES)
+def areas(shown: ComparisonSelection) -> None:
+    names = shown.main_classes(MAX_CLASSES)
     figures = {name: shown.pair.figures[f"area_difference:{name}"] for name in names}
-    with layout.card("Area difference per class", f"B minus A, over all pixels, n = {photos(shown.photos)}"):
+    with layout.card("Area difference per class", f"B minus A, over all pixels, n = {photo_count(shown.photos)}"):
         if not names:
             layout.remark("There is nothing to show: neither sees a class but the background.")
             return
-        words = ", ".join(f"{name} {signed(figure.value)}" for name, figure in figures.items())
+        words = ", ".join(f"{name} {percentage_points(figure.value)}" for name, figure in figures.items())
         crossfilter_chart.plot(
             "area_differences",
             comparison_charts.area_differences(figures),
@@ -161,24 +180,24 @@ def areas(shown: Versus) -> None:
         layout.remark("Blue: A sees more of it; orange: B does. Lines: 95 % intervals.")
 
 
-def classes(shown: Versus) -> None:
+def classes(shown: ComparisonSelection) -> None:
     figures, table = shown.pair.figures, shown.pair.classes
-    names = [str(name) for name in table.index][:MOST_IOUS]
+    names = [str(name) for name in table.index][:MAX_IOU_CLASSES]
     head = ["class", "share in A", "share in B", "IoU, all pixels", "95 %", "IoU, mean over photos", "95 %", "photos"]
     with layout.card("Per class", "IoU of A and B: both name it so / at least one does"):
-        layout.grid([], head, [_class_line(name, table.loc[name], figures[f"iou:{name}"]) for name in names])
+        layout.html_table([], head, [_class_line(name, table.loc[name], figures[f"iou:{name}"]) for name in names])
         if len(table) > len(names):
             layout.remark(f"The {len(names)} largest of {len(table)} classes; all are in the tables to download.")
 
 
-def _class_line(name: str, row: Any, iou: Figure) -> list[str]:
+def _class_line(name: str, row: Any, iou: Estimate) -> list[str]:
     return [
         name,
         percent(float(row["share_a"])),
         percent(float(row["share_b"])),
-        tenths(iou.value),
+        percent_fixed(iou.value),
         interval(iou.interval),
-        tenths(iou.mean),
+        percent_fixed(iou.mean),
         interval(iou.mean_interval),
         count(iou.n),
     ]
@@ -190,7 +209,7 @@ _COSTS = {"gflops": "GFLOPs per photo", "ms_per_image": "ms per photo"}
 """Columns of `evaluation.cost` usable as the x axis; the first one in which the runs differ is used."""
 
 
-def cost(shown: Versus) -> None:
+def cost(shown: ComparisonSelection) -> None:
     """Show what each run costs, and plot cost against mIoU or agreement on these photos."""
     order = [run.run for run in shown.runs]
     table = shown.costs.set_index("run").loc[order].reset_index()
@@ -200,59 +219,59 @@ def cost(shown: Versus) -> None:
             _number(row["ms_per_image"], ".0f"),
             _millions(row["parameters"]),
             _number(row["gflops"], ".2f"),
-            NOTHING if pd.isna(row["checkpoint_bytes"]) else size(float(row["checkpoint_bytes"])),
+            DASH if pd.isna(row["checkpoint_bytes"]) else byte_size(float(row["checkpoint_bytes"])),
         ]
         for side, (_, row) in zip(["A", "B", *[""] * len(order)], table.iterrows(), strict=False)
     ]
-    with layout.card("What does the extra cost buy?", f"on these {photos(shown.photos)}"):
-        layout.grid([], ["run", "ms/photo", "parameters", "GFLOPs", "checkpoint"], lines)
-        _worth(shown, table)
+    with layout.card("What does the extra cost buy?", f"on these {photo_count(shown.photos)}"):
+        layout.html_table([], ["run", "ms/photo", "parameters", "GFLOPs", "checkpoint"], lines)
+        _cost_benefit(shown, table)
 
 
-def _worth(shown: Versus, costs: pd.DataFrame) -> None:
+def _cost_benefit(shown: ComparisonSelection, costs: pd.DataFrame) -> None:
     column = next((name for name in _COSTS if costliest(costs, name)), None)
     if column is None:
         layout.remark("These runs cost the same, or their cost is not known: there is nothing to set against it.")
         return
     costs = costs.sort_values(column, kind="stable")
-    names = [shown.short[run] for run in costs["run"]]
-    scores: Scores | None = comparison_queries.truth_scores(shown.asked)
+    names = [shown.short_labels[run] for run in costs["run"]]
+    scores: TruthScores | None = comparison_queries.truth_scores(shown.query)
     if scores is not None:
         figures = [scores.miou[run] for run in costs["run"]]
         merit = "mIoU"
-        said = f"mIoU against {scores.truth}, over all pixels of {photos(scores.photos)}"
+        text = f"mIoU against {scores.truth}, over all pixels of {photo_count(scores.photos)}"
     else:
         reference = str(costliest(costs, column))
         others = shown.answer("reference", reference)
-        itself = Figure(value=1.0, interval=None, mean=1.0, mean_interval=None, n=shown.photos)
+        itself = Estimate(value=1.0, interval=None, mean=1.0, mean_interval=None, n=shown.photos)
         figures = [others.get(run, itself) for run in costs["run"]]
         merit = "pixel agreement"
-        said = (
+        text = (
             f"Agreement, over all pixels, with the costliest run, {shown.labels[reference]} (hollow); no truth is known"
         )
-    words = ", ".join(f"{name} {tenths(one.value)}" for name, one in zip(names, figures, strict=True))
+    words = ", ".join(f"{name} {percent_fixed(one.value)}" for name, one in zip(names, figures, strict=True))
     crossfilter_chart.plot(
         "worth",
-        comparison_charts.worth(
+        comparison_charts.cost_benefit(
             costs[column].astype("float64").tolist(), names, figures, cost=_COSTS[column], merit=merit
         ),
         alt=f"Points: {_COSTS[column]} against {merit}: {words}.",
     )
-    layout.remark(f"{said}. Lines: 95 % intervals over photos.")
+    layout.remark(f"{text}. Lines: 95 % intervals over photos.")
 
 
 def _number(value: Any, form: str) -> str:
-    return NOTHING if pd.isna(value) else f"{float(value):,{form}}"
+    return DASH if pd.isna(value) else f"{float(value):,{form}}"
 
 
 def _millions(value: Any) -> str:
-    return NOTHING if pd.isna(value) else f"{float(value) / 1e6:.1f} M"
+    return DASH if pd.isna(value) else f"{float(value) / 1e6:.1f} M"
 
 
 # --- all runs ----------------------------------------------------------------------------------------------------
 
 
-def pairwise(shown: Versus) -> None:
+def pairwise(shown: ComparisonSelection) -> None:
     """Show every run against every other; clicking a cell makes its row A and its column B."""
     frame, consensus = shown.answer("pairwise")
     order = [run.run for run in shown.runs]
@@ -268,32 +287,35 @@ def pairwise(shown: Versus) -> None:
             _pair_cell(f"{shown.labels[a]} and {shown.labels[b]}", value, level, chosen=(a, b) == present)
             for b, value, level in zip(order, values[at], levels[at], strict=True)
         ]
-        lines.append((f"{at + 1} {shown.short[a]}", cells))
-    with layout.card("Every pair of runs", f"pixel agreement, % of all pixels, n = {photos(shown.photos)}"):
+        lines.append((f"{at + 1} {shown.short_labels[a]}", cells))
+    with layout.card("Every pair of runs", f"pixel agreement, % of all pixels, n = {photo_count(shown.photos)}"):
 
-        def chosen() -> None:
-            cell = matrix_component.cell_of(PAIRS, len(order), len(order))
+        def apply_cell() -> None:
+            cell = matrix_component.read_cell(PAIRS, len(order), len(order))
             if cell and cell[0] != cell[1]:
                 runs = session.view().runs or tuple(sorted(order))
-                session.anew(run=order[cell[0]], against=order[cell[1]], runs=runs, **gallery.UNFLIPPED)
+                session.update_from_first_page(
+                    run=order[cell[0]], against=order[cell[1]], runs=runs, **gallery.WITHOUT_FLIP
+                )
 
         columns = [str(number) for number in range(1, len(order) + 1)]
-        matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=chosen)
+        matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=apply_cell)
         layout.remark(
-            f"All {len(order)} runs agree on {tenths(consensus.value)} of the pixels ({interval(consensus.interval)}), "
-            f"as a mean over photos on {tenths(consensus.mean)} ({interval(consensus.mean_interval)}). "
+            f"All {len(order)} runs agree on {percent_fixed(consensus.value)} of the pixels "
+            f"({interval(consensus.interval)}), "
+            f"as a mean over photos on {percent_fixed(consensus.mean)} ({interval(consensus.mean_interval)}). "
             "A click on a cell compares its two runs."
         )
 
 
-def _pair_cell(runs: str, value: float, level: float, *, chosen: bool) -> Cell:
+def _pair_cell(runs: str, value: float, level: float, *, chosen: bool) -> MatrixCell:
     if np.isnan(value):
-        return Cell(value=0, text=NOTHING)
-    return Cell(
+        return MatrixCell(value=0, text=DASH)
+    return MatrixCell(
         value=max(1, round(value * 1000)),
         text=f"{value * 100:.1f}",
         tone="differs",
         level=level,
-        hint=f"{tenths(value)} of the pixels alike: {runs}",
+        hint=f"{percent_fixed(value)} of the pixels alike: {runs}",
         chosen=chosen or None,
     )

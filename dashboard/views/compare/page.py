@@ -9,16 +9,16 @@ from functools import partial
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import count, photos
+from dashboard.formatting import count, photo_count
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import session
 from dashboard.views import runs
 from dashboard.views.compare import cards, counting, gallery
-from dashboard.views.compare.selection import Versus, chosen_of, versus
+from dashboard.views.compare.selection import ComparisonSelection, chosen_state, select_comparison
 from dashboard.views.shared import controls, page_header, selection_bar
-from dashboard.workers.requests import MOST_COMPARED
+from dashboard.workers.requests import MAX_COMPARED_RUNS
 
 TITLE = "Compare"
 NO_PAIR = "A comparison needs two runs, and this store holds one: start another on the Runs page."
@@ -30,45 +30,49 @@ TABLES = {
 
 
 def render(selection: Selection) -> None:
-    shown = versus(selection)
+    shown = select_comparison(selection)
     if shown is None:
-        layout.nothing(TITLE, NO_PAIR, to=runs.TITLE)
+        layout.empty_page(TITLE, NO_PAIR, to=runs.TITLE)
         return
-    if not page_header.head(
-        TITLE, selection, lambda: shown.photos, leaving=partial(_leaving, shown), choice=partial(_choose, shown)
+    if not page_header.page_header(
+        TITLE,
+        selection,
+        lambda: shown.photos,
+        draw_exports=partial(_export_buttons, shown),
+        draw_choice=partial(_run_controls, shown),
     ):
         return
     layout.chips(selection.filters)
     counting.render(shown)
-    if page_header.is_empty(selection):
+    if page_header.show_if_empty(selection):
         return
     if not shown.photos:
-        _nothing_counted(shown)
+        _explain_no_counts(shown)
         return
     layout.remark(f"Agreement between networks, not accuracy. n = {_n(shown)}, 95 % bootstrap intervals over photos.")
-    layout.remarks(shown.found.class_notes)
+    layout.remarks(shown.comparison.class_notes)
     cards.key_figures(shown)
     _cards(shown)
     gallery.render(shown)
-    selection_bar.bar(selection)
+    selection_bar.selection_bar(selection)
 
 
-def _n(shown: Versus) -> str:
-    selected = len(photo_queries.selected(shown.selection.source, shown.selection.filters))
+def _n(shown: ComparisonSelection) -> str:
+    selected = len(photo_queries.selected_positions(shown.selection.source, shown.selection.filters))
     if shown.photos == selected:
-        return photos(selected)
-    return f"{count(shown.photos)} of {photos(selected)} (those with counts of every run)"
+        return photo_count(selected)
+    return f"{count(shown.photos)} of {photo_count(selected)} (those with counts of every run)"
 
 
-def _nothing_counted(shown: Versus) -> None:
-    common, missing = comparison_queries.uncounted(shown.asked)
+def _explain_no_counts(shown: ComparisonSelection) -> None:
+    common, missing = comparison_queries.count_pending(shown.query)
     if not common:
         st.info("These runs have no photo in common: choose others, or run the networks over the same folder.")
     elif not missing:
         st.info("None of the selected photos has a mask in every one of these runs: take a filter or a run away.")
 
 
-def _cards(shown: Versus) -> None:
+def _cards(shown: ComparisonSelection) -> None:
     left, right = st.columns(2)
     with left:
         cards.flips(shown)
@@ -87,50 +91,50 @@ def _cards(shown: Versus) -> None:
 # --- which runs --------------------------------------------------------------------------------------------------
 
 
-def _choose(shown: Versus) -> None:
+def _run_controls(shown: ComparisonSelection) -> None:
     names = [run.run for run in reversed(shown.selection.store.runs())]
     order = [run.run for run in shown.runs]
     sides = {shown.a: "A · ", shown.b: "B · "}
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_controls"):
         controls.choose_runs(
-            f"Runs, at most {MOST_COMPARED}",
+            f"Runs, at most {MAX_COMPARED_RUNS}",
             names,
             order,
             lambda name: f"{sides.get(name, '')}{shown.labels[name]}",
             partial(_choose_runs, shown.a, names),
             key="w:compared",
-            most=MOST_COMPARED,
+            most=MAX_COMPARED_RUNS,
         )
         if len(order) > 2:
-            key = session.controlled("w:against", shown.b)
+            key = session.sync_widget("w:against", shown.b)
             st.selectbox(
                 "B",
                 order[1:],
                 format_func=lambda name: shown.labels[name],
                 key=key,
-                on_change=session.on(key, lambda name: session.anew(against=name)),
+                on_change=session.widget_callback(key, lambda name: session.update_from_first_page(against=name)),
                 width=260,
             )
         st.button("Swap A and B", key="swap", on_click=_swap, args=(shown.a, shown.b, tuple(sorted(order))))
 
 
 def _choose_runs(a: str, names: list[str], chosen: list[str]) -> None:
-    if len({a, *chosen}) > MOST_COMPARED:
-        session.tell([f"At most {MOST_COMPARED} runs are compared at a time: take one away first."])
+    if len({a, *chosen}) > MAX_COMPARED_RUNS:
+        session.add_notes([f"At most {MAX_COMPARED_RUNS} runs are compared at a time: take one away first."])
         return
-    session.anew(**chosen_of(session.view(), a, names, chosen))
+    session.update_from_first_page(**chosen_state(session.view(), a, names, chosen))
 
 
 def _swap(a: str, b: str, order: tuple[str, ...]) -> None:
     view = session.view()
-    session.anew(run=b, against=a, runs=view.runs or order, flip=view.flip[::-1])
+    session.update_from_first_page(run=b, against=a, runs=view.runs or order, flip=view.flip[::-1])
 
 
 # --- what can be taken along -------------------------------------------------------------------------------------
 
 
-def _leaving(shown: Versus) -> None:
+def _export_buttons(shown: ComparisonSelection) -> None:
     if not shown.photos:
         return
     page_header.report_button(shown.selection, [run.run for run in shown.runs], (shown.a, shown.b))
-    page_header.tables(TABLES, partial(comparison_queries.exported, shown.asked), name="compare")
+    page_header.table_downloads(TABLES, partial(comparison_queries.export_table, shown.query), name="compare")

@@ -1,6 +1,6 @@
 """Choose the runs of a comparison: A (the active run), B, and any others, all from the store.
 
-`versus` turns a `Selection` into the `Versus` that the cards query.
+`select_comparison` turns a `Selection` into the `ComparisonSelection` that the cards query.
 """
 
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.formatting import without_common
+from dashboard.formatting import shorten_labels
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import source
-from dashboard.queries.comparison import Compared
-from dashboard.queries.comparison_stats import Pair, main_classes
+from dashboard.queries.comparison import ComparisonQuery
+from dashboard.queries.comparison_stats import PairSummary, main_classes
 from dashboard.queries.photos import Selection
 from dashboard.state.view import View
-from dashboard.workers.requests import MOST_COMPARED
+from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.evaluation.comparison import Comparison
 from seglib.store.records import Run
 
-USUAL_RUNS = 4
+DEFAULT_RUN_COUNT = 4
 """Number of runs compared by default: the active run and the most recently used ones."""
 
 
 @dataclass(frozen=True)
-class Versus:
+class ComparisonSelection:
     selection: Selection
     runs: tuple[Run, ...]
     """A, B, then the others, most recently used first."""
@@ -40,8 +40,8 @@ class Versus:
         return self.runs[1].run
 
     @cached_property
-    def asked(self) -> Compared:
-        return comparison_queries.compared(
+    def query(self) -> ComparisonQuery:
+        return comparison_queries.comparison_query(
             self.selection.source, [run.run for run in self.runs], self.selection.filters
         )
 
@@ -50,30 +50,30 @@ class Versus:
         return source.run_labels(self.selection.store.runs())
 
     @cached_property
-    def short(self) -> dict[str, str]:
+    def short_labels(self) -> dict[str, str]:
         """Labels without the prefix common to all of these runs, for narrow places."""
-        return without_common([run.run for run in self.runs], self.labels)
+        return shorten_labels([run.run for run in self.runs], self.labels)
 
     @cached_property
-    def found(self) -> Comparison:
+    def comparison(self) -> Comparison:
         """Comparison over the selected photos that are counted; must not be modified."""
-        return comparison_queries.comparison(self.asked)
+        return comparison_queries.comparison(self.query)
 
     @property
     def photos(self) -> int:
-        return len(self.found.files)
+        return len(self.comparison.files)
 
     def answer(self, question: str, *texts: str) -> Any:
-        return comparison_queries.answer(self.asked, question, *texts)
+        return comparison_queries.answer(self.query, question, *texts)
 
     @cached_property
-    def pair(self) -> Pair:
-        shown: Pair = self.answer("pair", self.a, self.b)
+    def pair(self) -> PairSummary:
+        shown: PairSummary = self.answer("pair", self.a, self.b)
         return shown
 
     @cached_property
     def costs(self) -> pd.DataFrame:
-        return comparison_queries.costs(self.selection.source.untagged(), self.asked.runs)
+        return comparison_queries.costs(self.selection.source.without_tags(), self.query.runs)
 
     def main_classes(self, most: int) -> list[str]:
         """Return the classes with the most pixels in A and B, without background."""
@@ -87,26 +87,26 @@ class Versus:
         return chosen if chosen in both else next(iter(self.main_classes(1)), "")
 
 
-def versus(selection: Selection) -> Versus | None:
+def select_comparison(selection: Selection) -> ComparisonSelection | None:
     """Return the comparison to show; None if the store has no second run."""
     by_name = {run.run: run for run in reversed(selection.store.runs())}
     chosen = compared_runs(selection.view, selection.run.run, list(by_name))
-    return Versus(selection, tuple(by_name[name] for name in chosen)) if len(chosen) > 1 else None
+    return ComparisonSelection(selection, tuple(by_name[name] for name in chosen)) if len(chosen) > 1 else None
 
 
 def compared_runs(view: View, a: str, names: Sequence[str]) -> list[str]:
     """Return A, B and the others; `names` lists all runs, most recently used first."""
     others = [name for name in names if name != a]
-    wanted = [name for name in others if name in view.runs] or others[: USUAL_RUNS - 1]
+    wanted = [name for name in others if name in view.runs] or others[: DEFAULT_RUN_COUNT - 1]
     if view.against in others:
         wanted = [view.against, *(name for name in wanted if name != view.against)]
-    return [a, *wanted[: MOST_COMPARED - 1]]
+    return [a, *wanted[: MAX_COMPARED_RUNS - 1]]
 
 
-def chosen_of(view: View, a: str, names: Sequence[str], chosen: Sequence[str]) -> dict[str, Any]:
+def chosen_state(view: View, a: str, names: Sequence[str], chosen: Sequence[str]) -> dict[str, Any]:
     """Return the view changes after the visitor chose these runs: A stays, and so does B if it is still chosen."""
-    others = [name for name in names if name in chosen and name != a][: MOST_COMPARED - 1]
-    usual = [name for name in names if name != a][: USUAL_RUNS - 1]
+    others = [name for name in names if name in chosen and name != a][: MAX_COMPARED_RUNS - 1]
+    usual = [name for name in names if name != a][: DEFAULT_RUN_COUNT - 1]
     return {
         "runs": () if not others or set(others) == set(usual) else tuple(sorted({a, *others})),
         "against": view.against if view.against in others else "",

@@ -1,6 +1,6 @@
 """Cards of the Evaluate page: key figures, runs side by side, confusion, calibration, classes, folder labels.
 
-Each takes a `Graded` and draws on the page.
+Each takes a `EvaluationSelection` and draws on the page.
 """
 
 from collections.abc import Mapping
@@ -8,129 +8,154 @@ from collections.abc import Mapping
 from dashboard.charts import evaluation as evaluation_charts
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
-from dashboard.components.matrix import Cell
-from dashboard.formatting import NOTHING, count, interval, named, of_a_matrix, percent, photos, ranged, signed, tenths
-from dashboard.queries.evaluation_stats import SHOWN, Classes, Confusion
+from dashboard.components.matrix import MatrixCell
+from dashboard.formatting import (
+    DASH,
+    count,
+    display_name,
+    interval,
+    matrix_caption,
+    percent,
+    percent_fixed,
+    percent_with_interval,
+    percentage_points,
+    photo_count,
+)
+from dashboard.queries.evaluation_stats import MEASURE_NAMES, ClassFigures, Confusion
 from dashboard.state import session
 from dashboard.views.evaluate import counting
-from dashboard.views.evaluate.selection import Graded
+from dashboard.views.evaluate.selection import EvaluationSelection
 from dashboard.views.shared import controls, crossfilter_chart
-from seglib.metrics.bootstrap import Figure
+from seglib.metrics.bootstrap import Estimate
 
 CONFUSION = "confusion"
-MOST_CLASSES = 7
+MAX_CLASSES = 7
 """Rows and columns of the matrix."""
 
-_NOTABLE = 0.02
+_MIN_TINTED_SHARE = 0.02
 """Share of a row above which an error is tinted."""
 
-MOST_ROWS = 14
+MAX_ROWS = 14
 """Maximum number of classes in the table."""
 
-_KEY = ("miou", "miou_truth", "pixel_accuracy", "mdice", "boundary_f", "ece", "image_ece")
+_KEY_MEASURES = ("miou", "miou_truth", "pixel_accuracy", "mdice", "boundary_f", "ece", "image_ece")
 
 
-def key_figures(shown: Graded) -> None:
+def key_figures(shown: EvaluationSelection) -> None:
     """Show both aggregates of the main run, labelled; the pixel calibration error replaces the image one if known."""
-    figures: Mapping[str, Figure] = shown.answer("figures")[shown.main.run]
-    names = [name for name in _KEY if _there(figures, name)]
+    figures: Mapping[str, Estimate] = shown.answer("figures")[shown.main_run.run]
+    names = [name for name in _KEY_MEASURES if _is_defined(figures, name)]
     if "ece" in names:
         names.remove("image_ece")
-    layout.figures([(tenths(figures[name].value), _meaning(name, figures[name])) for name in names])
+    layout.key_numbers([(percent_fixed(figures[name].value), _meaning(name, figures[name])) for name in names])
 
 
-def _there(figures: Mapping[str, Figure], name: str) -> bool:
+def _is_defined(figures: Mapping[str, Estimate], name: str) -> bool:
     return figures[name].value is not None
 
 
-def _meaning(name: str, figure: Figure) -> str:
+def _meaning(name: str, figure: Estimate) -> str:
     n = f"n = {count(figure.n)}"
     if name == "image_ece":  # computed per photo, so there is no separate mean over photos
-        return f"{SHOWN[name]} ({interval(figure.interval)}), {n}"
-    mean = f"mean over photos {tenths(figure.mean)} ({interval(figure.mean_interval)}), {n}"
-    return f"{SHOWN[name]}, all pixels ({interval(figure.interval)}); {mean}"
+        return f"{MEASURE_NAMES[name]} ({interval(figure.interval)}), {n}"
+    mean = f"mean over photos {percent_fixed(figure.mean)} ({interval(figure.mean_interval)}), {n}"
+    return f"{MEASURE_NAMES[name]}, all pixels ({interval(figure.interval)}); {mean}"
 
 
-def runs(shown: Graded) -> None:
+def runs(shown: EvaluationSelection) -> None:
     """Show both aggregates of each run and the differences between runs."""
-    figures: dict[str, dict[str, Figure]] = shown.answer("figures")
-    names = [name for name in _KEY if any(_there(figures[run.run], name) for run in shown.runs)]
+    figures: dict[str, dict[str, Estimate]] = shown.answer("figures")
+    names = [name for name in _KEY_MEASURES if any(_is_defined(figures[run.run], name) for run in shown.runs)]
     pixels, means = [], []
     for run in shown.runs:
         own = [figures[run.run][name] for name in names]
-        pixels.append([shown.short[run.run], *(ranged(one.value, one.interval) for one in own)])
-        means.append([shown.short[run.run], *(ranged(one.mean, one.mean_interval) for one in own)])
-    columns = [SHOWN[name] for name in names]
-    note = f"n = {photos(shown.photos)}, the same for all; in brackets 95 % intervals"
+        pixels.append([shown.short_labels[run.run], *(percent_with_interval(one.value, one.interval) for one in own)])
+        means.append(
+            [shown.short_labels[run.run], *(percent_with_interval(one.mean, one.mean_interval) for one in own)]
+        )
+    columns = [MEASURE_NAMES[name] for name in names]
+    note = f"n = {photo_count(shown.photos)}, the same for all; in brackets 95 % intervals"
     with layout.card("Runs side by side", note, stretch=False):
-        layout.grid([], ["over all pixels", *columns], pixels)
-        layout.grid([], ["mean over photos", *columns], means)
-        _gains(shown)
+        layout.html_table([], ["over all pixels", *columns], pixels)
+        layout.html_table([], ["mean over photos", *columns], means)
+        _differences(shown)
 
 
-def _gains(shown: Graded) -> None:
+def _differences(shown: EvaluationSelection) -> None:
     lines = [
         [
-            f"{shown.short[gain.b]} minus {shown.short[gain.a]}",
-            SHOWN[gain.measure],
-            f"{signed(gain.value)} points",
-            f"{signed(gain.interval[0])} to {signed(gain.interval[1])}" if gain.interval else NOTHING,
+            f"{shown.short_labels[gain.b]} minus {shown.short_labels[gain.a]}",
+            MEASURE_NAMES[gain.measure],
+            f"{percentage_points(gain.value)} points",
+            f"{percentage_points(gain.interval[0])} to {percentage_points(gain.interval[1])}"
+            if gain.interval
+            else DASH,
         ]
         for gain in shown.answer("differences")
     ]
-    layout.grid([], ["difference, over all pixels", "measure", "percentage points", "95 % interval, paired"], lines)
+    layout.html_table(
+        [], ["difference, over all pixels", "measure", "percentage points", "95 % interval, paired"], lines
+    )
 
 
 # --- confusion ---------------------------------------------------------------------------------------------------
 
 
-def confusion(shown: Graded) -> None:
+def confusion(shown: EvaluationSelection) -> None:
     """Show the confusion matrix; clicking a cell filters the gallery to its photos, clicking again shows all."""
-    found: Confusion = shown.answer("confusion", MOST_CLASSES)
-    rows, columns = [str(n) for n in found.pixels.index], [str(n) for n in found.pixels.columns]
+    matrix: Confusion = shown.answer("confusion", MAX_CLASSES)
+    rows, columns = [str(n) for n in matrix.pixels.index], [str(n) for n in matrix.pixels.columns]
     present = shown.selection.view.cell
     with layout.card("What it called what", "% of the row's pixels; truth in rows, prediction in columns"):
 
-        def chosen() -> None:
-            if cell := matrix_component.cell_of(CONFUSION, len(rows), len(columns)):
+        def apply_cell() -> None:
+            if cell := matrix_component.read_cell(CONFUSION, len(rows), len(columns)):
                 pair = (rows[cell[0]], columns[cell[1]])
-                session.anew(cell=() if pair == session.view().cell else pair)
+                session.update_from_first_page(cell=() if pair == session.view().cell else pair)
 
-        pixels = found.pixels.to_numpy().tolist()
+        pixels = matrix.pixels.to_numpy().tolist()
         lines = [
-            (row, [_cell((row, n), one, int(found.every[row]), present) for n, one in zip(columns, own, strict=True)])
+            (
+                row,
+                [
+                    _cell((row, n), one, int(matrix.row_pixels[row]), present)
+                    for n, one in zip(columns, own, strict=True)
+                ],
+            )
             for row, own in zip(rows, pixels, strict=True)
         ]
-        matrix_component.matrix("truth \\ prediction", controls.heads(columns), lines, key=CONFUSION, on_cell=chosen)
-        layout.remark(f"{of_a_matrix(found.left_out)} {_pixels(found)}")
+        matrix_component.matrix(
+            "truth \\ prediction", controls.column_titles(columns), lines, key=CONFUSION, on_cell=apply_cell
+        )
+        layout.remark(f"{matrix_caption(matrix.left_out)} {_pixel_count_text(matrix)}")
 
 
-def _pixels(found: Confusion) -> str:
-    return f"n = {count(int(found.every.sum()))} labelled pixels."
+def _pixel_count_text(matrix: Confusion) -> str:
+    return f"n = {count(int(matrix.row_pixels.sum()))} labelled pixels."
 
 
-def _cell(pair: tuple[str, str], pixels: int, every: int, present: tuple[str, ...]) -> Cell:
+def _cell(pair: tuple[str, str], pixels: int, every: int, active: tuple[str, ...]) -> MatrixCell:
     truth, prediction = pair
     share = pixels / every if every else 0.0
     text = f"{share * 100:.1f}" if share >= 0.0005 or not pixels else "<0.1"
     same = truth == prediction
     what = "is called so" if same else f"is called {prediction}"
-    return Cell(
+    return MatrixCell(
         value=pixels,
         text=text,
         tone="agrees" if same else "differs",
-        level=0.0 if same or share < _NOTABLE else share**0.5,
+        level=0.0 if same or share < _MIN_TINTED_SHARE else share**0.5,
         hint=f"{percent(share)} of {truth} {what}: {count(pixels)} pixels",
-        chosen=pair == present if present else None,
+        chosen=pair == active if active else None,
     )
 
 
 # --- calibration -------------------------------------------------------------------------------------------------
 
 
-def reliability(shown: Graded) -> None:
+def reliability(shown: EvaluationSelection) -> None:
     unit, curve = shown.answer("reliability")
-    figures: Mapping[str, Figure] = shown.answer("figures")[shown.main.run]
+    figures: Mapping[str, Estimate] = shown.answer("figures")[shown.main_run.run]
     of_pixels = unit == "pixels"
     what = "pixels" if of_pixels else "photos, each by its mean confidence"
     with layout.card(
@@ -145,48 +170,56 @@ def reliability(shown: Graded) -> None:
         crossfilter_chart.plot(
             "reliability",
             evaluation_charts.reliability(curve, unit),
-            alt=f"Points: accuracy by confidence of {what}. Expected calibration error {tenths(error.value)}.",
+            alt=f"Points: accuracy by confidence of {what}. Expected calibration error {percent_fixed(error.value)}.",
         )
         layout.remark(
-            f"Expected calibration error {ranged(error.value, error.interval)}: the mean distance from the line, each "
+            f"Expected calibration error {percent_with_interval(error.value, error.interval)}: the mean "
+            "distance from the line, each "
             f"bin by its {'pixels' if of_pixels else 'photos'}."
         )
         if not of_pixels:
-            counting.calibration(shown)
+            counting.calibration_button(shown)
 
 
 # --- classes and labels ------------------------------------------------------------------------------------------
 
 
-def classes(shown: Graded) -> None:
-    found: Classes = shown.answer("classes")
-    names = found.names[:MOST_ROWS]
+def classes(shown: EvaluationSelection) -> None:
+    figures: ClassFigures = shown.answer("classes")
+    names = figures.names[:MAX_ROWS]
     lines = []
     for name in names:
-        iou = found.figures[f"iou:{name}"]
+        iou = figures.figures[f"iou:{name}"]
         lines.append(
             [
                 name,
-                percent(found.truth.get(name, 0.0)),
-                ranged(iou.value, iou.interval),
-                ranged(iou.mean, iou.mean_interval),
+                percent(figures.truth.get(name, 0.0)),
+                percent_with_interval(iou.value, iou.interval),
+                percent_with_interval(iou.mean, iou.mean_interval),
                 count(iou.n),
-                tenths(found.figures[f"dice:{name}"].value),
-                tenths(found.figures[f"boundary_f:{name}"].value),
+                percent_fixed(figures.figures[f"dice:{name}"].value),
+                percent_fixed(figures.figures[f"boundary_f:{name}"].value),
             ]
         )
     note = "in brackets 95 % intervals; photos: with the class in truth or prediction; Dice and boundary F: all pixels"
     with layout.card("Each class", note):
         head = ["class", "of the truth", "IoU, all pixels", "mean over photos", "photos", "Dice", "boundary F"]
-        layout.grid([], head, lines)
-        if len(found.names) > len(names):
-            layout.remark(f"The {len(names)} largest of {len(found.names)} classes; all are in the tables to download.")
+        layout.html_table([], head, lines)
+        if len(figures.names) > len(names):
+            layout.remark(
+                f"The {len(names)} largest of {len(figures.names)} classes; all are in the tables to download."
+            )
 
 
-def labels(shown: Graded) -> None:
+def labels(shown: EvaluationSelection) -> None:
     lines = [
-        [named(label), count(n), tenths(one["pixel_accuracy"].value), ranged(one["miou"].value, one["miou"].interval)]
-        for label, n, one in shown.answer("labels")[:MOST_ROWS]
+        [
+            display_name(label),
+            count(n),
+            percent_fixed(one["pixel_accuracy"].value),
+            percent_with_interval(one["miou"].value, one["miou"].interval),
+        ]
+        for label, n, one in shown.answer("labels")[:MAX_ROWS]
     ]
-    with layout.card("Each folder label", f"{shown.labels[shown.main.run]}, over all pixels"):
-        layout.grid([], ["folder", "photos", "pixel accuracy", "mIoU"], lines)
+    with layout.card("Each folder label", f"{shown.labels[shown.main_run.run]}, over all pixels"):
+        layout.html_table([], ["folder", "photos", "pixel accuracy", "mIoU"], lines)

@@ -9,28 +9,32 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import plain_markdown
+from dashboard.formatting import escape_markdown
 from dashboard.queries import photos as photo_queries
 from dashboard.queries import source
-from dashboard.settings import Settings
-from dashboard.views.evaluate.selection import Graded
+from dashboard.settings import ServerSettings
+from dashboard.views.evaluate.selection import EvaluationSelection
 from dashboard.views.shared import job_status
 from dashboard.workers.jobs import Job, Jobs
 from dashboard.workers.photo_folders import Folder
-from dashboard.workers.requests import AUTO, MOST_COMPARED, CalibrateRequest, EvaluateRequest
-from seglib.masks.annotations import FORMATS
+from dashboard.workers.requests import AUTO_FORMAT, MAX_COMPARED_RUNS, CalibrateRequest, EvaluateRequest
+from seglib.masks.annotations import MASK_FORMATS
 from seglib.store import ground_truth
 
 _FOLDER, _FORMAT, _RUNS = "evaluate:folder", "evaluate:format", "evaluate:runs"
-_FORMATS = {AUTO: "As the masks look", "voc": "Class indices of VOC, 255 void", "trimap": "Oxford trimaps: 1, 2, 3"}
+_FORMATS = {
+    AUTO_FORMAT: "As the masks look",
+    "voc": "Class indices of VOC, 255 void",
+    "trimap": "Oxford trimaps: 1, 2, 3",
+}
 
 
-def render(selection: photo_queries.Selection, shown: Graded | None) -> None:
+def render(selection: photo_queries.Selection, shown: EvaluationSelection | None) -> None:
     """Draw the form; `shown` is the current evaluation, if any."""
-    settings = Settings.read()
-    offered = source.mask_folders(settings.data)
+    settings = ServerSettings.read()
+    offered = source.mask_folders(settings.photo_folders)
     if not offered:
-        names = ", ".join(folder.name for folder in settings.data)
+        names = ", ".join(folder.name for folder in settings.photo_folders)
         layout.remark(f"There is no folder of PNG masks below {names}: put one there, or name another with --data.")
         return
     by_id = {folder.id: folder for folder in offered}
@@ -39,79 +43,81 @@ def render(selection: photo_queries.Selection, shown: Graded | None) -> None:
     folder_id = st.selectbox(
         "Folder of masks",
         list(by_id),
-        index=list(by_id).index(_present(offered, shown)),
+        index=list(by_id).index(_default_folder(offered, shown)),
         format_func=lambda i: by_id[i].title if i in by_id else i,
         key=_FOLDER,
     )
-    kind = st.selectbox("Format", [AUTO, *FORMATS], format_func=lambda name: _FORMATS[name], key=_FORMAT)
+    kind = st.selectbox("Format", [AUTO_FORMAT, *MASK_FORMATS], format_func=lambda name: _FORMATS[name], key=_FORMAT)
     runs = st.multiselect(
         "Runs",
         by_use,
         default=[selection.run.run],
         format_func=lambda name: labels.get(name, name),
-        max_selections=MOST_COMPARED,
+        max_selections=MAX_COMPARED_RUNS,
         key=_RUNS,
     )
-    asked = EvaluateRequest(folder=folder_id, title=by_id[folder_id].title, format=kind, runs=tuple(runs))
+    request = EvaluateRequest(folder=folder_id, title=by_id[folder_id].title, format=kind, runs=tuple(runs))
     st.button(
         "Evaluate",
         key="evaluate",
         type="primary",
         disabled=not runs,
-        on_click=job_status.start,
-        args=(settings, [asked]),
+        on_click=job_status.start_jobs,
+        args=(settings, [request]),
     )
 
 
-def _present(offered: Sequence[Folder], shown: Graded | None) -> str:
+def _default_folder(offered: Sequence[Folder], shown: EvaluationSelection | None) -> str:
     """Return the id of the preselected folder.
 
     The folder of the ground truth shown, else the first whose name suggests masks, else the first.
     """
-    if shown is not None and (found := _folder_of(offered, shown)) is not None:
-        return found.id
+    if shown is not None and (folder := _truth_folder(offered, shown)) is not None:
+        return folder.id
     words = ("segmentationclass", "mask", "trimap", "annotation", "truth", "label")
     named = (f.id for word in words for f in offered if word in f.path.name.lower())
     return next(named, offered[0].id)
 
 
-def _folder_of(offered: Sequence[Folder], shown: Graded) -> Folder | None:
-    about = shown.about
-    return next((f for f in offered if ground_truth.id_of(f.path, about.format, about.classes) == about.id), None)
+def _truth_folder(offered: Sequence[Folder], shown: EvaluationSelection) -> Folder | None:
+    truth = shown.truth
+    return next(
+        (f for f in offered if ground_truth.compute_truth_id(f.path, truth.format, truth.classes) == truth.id), None
+    )
 
 
 def watch(selection: photo_queries.Selection) -> None:
     """Show running evaluations, and why the last one failed."""
-    settings = Settings.read()
+    settings = ServerSettings.read()
     jobs = [job for job in Jobs(settings).all() if isinstance(job.request, EvaluateRequest)]
     live = [job.id for job in jobs if job.live]
     if live:
         with layout.card("Evaluating", "it goes on without this page", stretch=False):
             job_status.watch(settings, live)
-    elif jobs and jobs[0].state == "failed" and _is_of(jobs[0], selection):
-        st.warning(plain_markdown(f"{job_status.headline(jobs[0])}: {job_status.outcome(jobs[0])}"))
+    elif jobs and jobs[0].state == "failed" and _runs_exist(jobs[0], selection):
+        st.warning(escape_markdown(f"{job_status.headline(jobs[0])}: {job_status.outcome(jobs[0])}"))
 
 
-def _is_of(job: Job, selection: photo_queries.Selection) -> bool:
+def _runs_exist(job: Job, selection: photo_queries.Selection) -> bool:
     """Return whether the job is about a run that still exists."""
     known = {run.run for run in selection.store.runs()}
     return isinstance(job.request, EvaluateRequest) and set(job.request.runs) <= known
 
 
-def calibration(shown: Graded) -> None:
+def calibration_button(shown: EvaluationSelection) -> None:
     """Offer to compute per-pixel confidence, which the store does not keep."""
-    settings, run = Settings.read(), shown.main
+    settings, run = ServerSettings.read(), shown.main_run
     if run.weights_sha256 is None:
         return
-    folder = _folder_of(source.mask_folders(settings.data), shown)
+    folder = _truth_folder(source.mask_folders(settings.photo_folders), shown)
     if folder is None:
         layout.remark("For each pixel: python -m seglib evaluate --calibration runs the network again.")
         return
-    asked = CalibrateRequest(folder=folder.id, title=folder.title, format=shown.about.format, runs=(run.run,))
+    request = CalibrateRequest(folder=folder.id, title=folder.title, format=shown.truth.format, runs=(run.run,))
     st.button(
         "Look at each pixel",
         key="calibrate",
         help="Runs the network over these photos again, for the confidence of each pixel",
-        on_click=job_status.start,
-        args=(settings, [asked]),
+        on_click=job_status.start_jobs,
+        args=(settings, [request]),
     )

@@ -1,6 +1,7 @@
 """Gallery of the worst photos, with the main run's errors, the ground truth or the prediction over the photos.
 
-Takes a `Graded` and draws on the page; clicking a tile opens the viewer with the ground truth beside the runs.
+Takes a `EvaluationSelection` and draws on the page; clicking a tile opens the viewer with the ground truth beside the
+runs.
 """
 
 from functools import partial
@@ -10,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.charts import theme
-from dashboard.formatting import percent, tenths
+from dashboard.formatting import percent, percent_fixed
 from dashboard.queries import evaluation as evaluation_queries
-from dashboard.queries.evaluation_stats import parts_of
-from dashboard.queries.ranking import Order
+from dashboard.queries.evaluation_stats import category_shares_at
+from dashboard.queries.ranking import ImageOrder
 from dashboard.server import media_urls
-from dashboard.state.view import GRADES
-from dashboard.views.evaluate.selection import Graded
+from dashboard.state.view import EVALUATE_SORTS
+from dashboard.views.evaluate.selection import EvaluationSelection
 from dashboard.views.shared import controls, ranked_gallery
-from dashboard.views.shared.ranked_gallery import Bar, Gallery, Told
+from dashboard.views.shared.ranked_gallery import BarParts, RankedGallery, TileContent
 from seglib.masks.difference import CATEGORIES
 
 GALLERY = "worst_gallery"
 
-WORDS = {
+CATEGORY_NAMES = {
     "same": "right",
     "only_a": "missed",
     "only_b": "invented",
@@ -36,9 +37,9 @@ _SHORT = {"miou": "mIoU", "accuracy": "accuracy", "boundary": "boundary F"}
 _LAYER_NAMES = {"difference": "Right and wrong", "truth": "Truth", "prediction": "Prediction"}
 
 
-def render(shown: Graded) -> None:
+def render(shown: EvaluationSelection) -> None:
     view, cell = shown.selection.view, shown.selection.view.cell
-    order = evaluation_queries.worst(*_asked(shown))
+    order = evaluation_queries.worst_order(*_query_args(shown))
     title = "Photos with such pixels, most of them first" if cell else "Worst photos"
     chip = f"truth: {cell[0]}, called {cell[1]}" if cell else ""
     with ranked_gallery.heading(title, len(order), chip, {"cell": ()}):
@@ -46,43 +47,45 @@ def render(shown: Graded) -> None:
         controls.view_switch("Shown over the photos", "layer", _LAYER_NAMES)
     ranked_gallery.gallery(
         shown.selection,
-        Gallery(
+        RankedGallery(
             key=GALLERY,
-            page="evaluate_page",
-            files=shown.found.files,
+            page_field="evaluate_page",
+            files=shown.evaluation.files,
             order=order,
-            tell=partial(_tell, shown),
+            describe=partial(_describe_page, shown),
             legend=partial(_legend, shown),
-            opens=opens(shown) | {"cell": cell, "grade": view.grade},
+            viewer_state=viewer_state(shown) | {"cell": cell, "grade": view.grade},
             grey=view.layer == "difference",
         ),
     )
 
 
-def _asked(shown: Graded) -> tuple[evaluation_queries.Evaluated, str, str, str, tuple[str, ...]]:
+def _query_args(
+    shown: EvaluationSelection,
+) -> tuple[evaluation_queries.EvaluationQuery, str, str, str, tuple[str, ...]]:
     view = shown.selection.view
-    return shown.asked, shown.main.run, view.grade, shown.focus if view.grade == "iou" else "", view.cell
+    return shown.query, shown.main_run.run, view.grade, shown.focus if view.grade == "iou" else "", view.cell
 
 
-def pictures(shown: Graded) -> NDArray[np.intp]:
+def gallery_positions(shown: EvaluationSelection) -> NDArray[np.intp]:
     """Return the positions of the gallery's photos in the active run's table, in gallery order.
 
     Only the first of identical files is kept.
     """
-    return evaluation_queries.worst_pictures(*_asked(shown))
+    return evaluation_queries.worst_positions(*_query_args(shown))
 
 
-def opens(shown: Graded) -> dict[str, Any]:
+def viewer_state(shown: EvaluationSelection) -> dict[str, Any]:
     """Return the view changes that open a photo in the viewer: ground truth beside the runs, in gallery order."""
     runs = {shown.selection.run.run, *(run.run for run in shown.runs)}
-    return {"truth": shown.about.id, "runs": tuple(sorted(runs)), "origin": "evaluate"}
+    return {"truth": shown.truth.id, "runs": tuple(sorted(runs)), "origin": "evaluate"}
 
 
-def sort_select(shown: Graded) -> None:
+def sort_select(shown: EvaluationSelection) -> None:
     """Draw the sort menu; hidden while a cell's photos are shown, since those are sorted by the cell's pixels."""
     if not shown.selection.view.cell:
         focus = shown.focus
-        names = {name: said.replace("the chosen class", focus) for name, said in GRADES.items()}
+        names = {name: text.replace("the chosen class", focus) for name, text in EVALUATE_SORTS.items()}
         controls.view_select(
             "Sort", "grade", {name: said for name, said in names.items() if focus or name != "iou"}, width=300
         )
@@ -91,61 +94,61 @@ def sort_select(shown: Graded) -> None:
 # --- what is said ------------------------------------------------------------------------------------------------
 
 
-def _tell(shown: Graded, here: Order) -> list[Told]:
-    view, files = shown.selection.view, shown.found.files.iloc[here.at]
-    accuracy = shown.found.measures["pixel_accuracy"].each()[here.at]
+def _describe_page(shown: EvaluationSelection, page_order: ImageOrder) -> list[TileContent]:
+    view, files = shown.selection.view, shown.evaluation.files.iloc[page_order.rows]
+    accuracy = shown.evaluation.measures["pixel_accuracy"].per_image()[page_order.rows]
     return [
-        Told(
+        TileContent(
             value=percent(float(value)),
             meaning=_meaning(shown),
             aside="" if view.grade == "accuracy" and not view.cell else f"accuracy {percent(right)}",
-            alt=f"pixel accuracy {tenths(right)}; {_LAYER_NAMES[view.layer].lower()}: ",
+            alt=f"pixel accuracy {percent_fixed(right)}; {_LAYER_NAMES[view.layer].lower()}: ",
             mask=_mask(shown, image_id, mask_id),
             bar=bar,
-            nothing="nothing but background",
+            empty_text="nothing but background",
         )
         for image_id, mask_id, value, right, bar in zip(
-            files["image_id"], files["truth"], here.values, accuracy, _bars(shown, here.at), strict=True
+            files["image_id"], files["truth"], page_order.values, accuracy, _bars(shown, page_order.rows), strict=True
         )
     ]
 
 
-def _mask(shown: Graded, image_id: str, mask_id: str) -> str | None:
-    store, view, run = shown.selection.store, shown.selection.view, shown.main.run
+def _mask(shown: EvaluationSelection, image_id: str, mask_id: str) -> str | None:
+    store, view, run = shown.selection.store, shown.selection.view, shown.main_run.run
     if view.layer == "truth":
-        return media_urls.truth_url(store, shown.about, mask_id, view.palette)
+        return media_urls.truth_url(store, shown.truth, mask_id, view.palette)
     if view.layer == "prediction":
         return media_urls.overlay_url(store, run, image_id, view.palette)
-    return media_urls.judged_url(store, run, image_id, shown.about, mask_id)
+    return media_urls.error_map_url(store, run, image_id, shown.truth, mask_id)
 
 
-def _legend(shown: Graded, there: set[str]) -> list[tuple[str, str]]:
+def _legend(shown: EvaluationSelection, there: set[str]) -> list[tuple[str, str]]:
     if shown.selection.view.layer == "difference":
-        return [(WORDS[one.key], one.colour) for one in CATEGORIES if one.opacity]
-    return [(name, colour) for name, colour in _paint(shown).items() if name in there]
+        return [(CATEGORY_NAMES[one.key], one.colour) for one in CATEGORIES if one.opacity]
+    return [(name, colour) for name, colour in _class_colours(shown).items() if name in there]
 
 
-def _paint(shown: Graded) -> dict[str, str]:
+def _class_colours(shown: EvaluationSelection) -> dict[str, str]:
     colours = shown.selection.view.palette
-    return theme.class_colours(shown.about.classes, colours) | theme.class_colours(shown.main.classes, colours)
+    return theme.class_colours(shown.truth.classes, colours) | theme.class_colours(shown.main_run.classes, colours)
 
 
-def _bars(shown: Graded, at: NDArray[np.intp]) -> list[Bar]:
+def _bars(shown: EvaluationSelection, at: NDArray[np.intp]) -> list[BarParts]:
     """Return the parts of each photo: right and wrong, or the classes of the layer shown."""
     if shown.selection.view.layer == "difference":
         return [
             [
-                (WORDS[one.key], round(float(share), 4), one.colour)
+                (CATEGORY_NAMES[one.key], round(float(share), 4), one.colour)
                 for one, share in zip(CATEGORIES, shares, strict=True)
                 if one.opacity and share > 0
             ]
-            for shares in parts_of(shown.found, at)
+            for shares in category_shares_at(shown.evaluation, at)
         ]
-    counts, paint = shown.found.counts.taken(at), _paint(shown)
+    counts, paint = shown.evaluation.counts.take(at), _class_colours(shown)
     of_truth = shown.selection.view.layer == "truth"
     values, names = (counts.a, counts.classes_a) if of_truth else (counts.b, counts.classes_b)
-    area = np.maximum(counts.area(), 1)
-    bars: list[Bar] = [[] for _ in at]
+    area = np.maximum(counts.pixels_per_image(), 1)
+    bars: list[BarParts] = [[] for _ in at]
     for value, name in enumerate(names):
         if name == "background":
             continue
@@ -156,7 +159,7 @@ def _bars(shown: Graded, at: NDArray[np.intp]) -> list[Bar]:
     return [sorted(bar, key=lambda part: -part[1]) for bar in bars]
 
 
-def _meaning(shown: Graded) -> str:
+def _meaning(shown: EvaluationSelection) -> str:
     view = shown.selection.view
     if view.cell:
         return "of the photo"

@@ -8,16 +8,16 @@ from functools import partial
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import count, photos, plain_markdown
+from dashboard.formatting import count, escape_markdown, photo_count
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import session
 from dashboard.views.evaluate import cards, counting, gallery
-from dashboard.views.evaluate.selection import Graded, graded
+from dashboard.views.evaluate.selection import EvaluationSelection, select_evaluation
 from dashboard.views.shared import controls, page_header, selection_bar
-from dashboard.workers.requests import MOST_COMPARED
+from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.query.filters import Filters
 
 TITLE = "Evaluate"
@@ -33,11 +33,11 @@ TABLES = {
 
 
 def render(selection: Selection) -> None:
-    shown = graded(selection)
+    shown = select_evaluation(selection)
     if shown is None:
         with layout.heading(TITLE):
             page_header.copy_link(selection)
-        st.info(plain_markdown(NO_TRUTH))
+        st.info(escape_markdown(NO_TRUTH))
         counting.watch(selection)
         counting.render(selection, None)
         return
@@ -45,45 +45,48 @@ def render(selection: Selection) -> None:
     def ask() -> object:
         return shown.photos and _is_counted(shown)
 
-    if not page_header.head(TITLE, selection, ask, leaving=partial(_leaving, shown), choice=partial(_choose, shown)):
+    if not page_header.page_header(
+        TITLE, selection, ask, draw_exports=partial(_export_buttons, shown), draw_choice=partial(_run_controls, shown)
+    ):
         return
     layout.chips(selection.filters)
     counting.watch(selection)
-    if page_header.is_empty(selection):
+    if page_header.show_if_empty(selection):
         return
     if not shown.photos:
-        _nothing(shown)
+        _explain_empty(shown)
         return
     _remarks(shown)
     cards.key_figures(shown)
     _cards(shown)
     gallery.render(shown)
-    selection_bar.bar(selection)
+    selection_bar.selection_bar(selection)
 
 
-def _remarks(shown: Graded) -> None:
-    selected = len(photo_queries.selected(shown.selection.source, shown.selection.filters))
-    n = photos(selected) if shown.photos == selected else f"{count(shown.photos)} of {photos(selected)}"
-    said = [
-        f"{shown.labels[shown.main.run]} against {shown.about.name} ({shown.about.format}), n = {n} with a mask of the "
+def _remarks(shown: EvaluationSelection) -> None:
+    selected = len(photo_queries.selected_positions(shown.selection.source, shown.selection.filters))
+    n = photo_count(selected) if shown.photos == selected else f"{count(shown.photos)} of {photo_count(selected)}"
+    texts = [
+        f"{shown.labels[shown.main_run.run]} against {shown.truth.name} ({shown.truth.format}), n = {n} with "
+        "a mask of the "
         f"truth{' in every run shown' if len(shown.runs) > 1 else ''}; 95 % bootstrap intervals over photos."
     ]
-    if shown.main.run != shown.selection.run.run:
-        said.append("The active run is not evaluated against this truth, so another one is shown.")
-    layout.remarks([*said, *shown.found.notes])
+    if shown.main_run.run != shown.selection.run.run:
+        texts.append("The active run is not evaluated against this truth, so another one is shown.")
+    layout.remarks([*texts, *shown.evaluation.notes])
 
 
-def _nothing(shown: Graded) -> None:
+def _explain_empty(shown: EvaluationSelection) -> None:
     if not shown.runs:
-        st.info(f"No run is evaluated against {plain_markdown(shown.about.name)} yet: choose its folder above.")
+        st.info(f"No run is evaluated against {escape_markdown(shown.truth.name)} yet: choose its folder above.")
     else:
         st.info(
-            f"None of the selected photos has a mask of {plain_markdown(shown.about.name)} in all of these runs: take "
+            f"None of the selected photos has a mask of {escape_markdown(shown.truth.name)} in all of these runs: take "
             "a filter or a run away, or choose another truth."
         )
 
 
-def _cards(shown: Graded) -> None:
+def _cards(shown: EvaluationSelection) -> None:
     if len(shown.runs) > 1:
         cards.runs(shown)
     left, right = st.columns([3, 2])
@@ -104,65 +107,67 @@ def _cards(shown: Graded) -> None:
 # --- which truth, which runs -------------------------------------------------------------------------------------
 
 
-def _choose(shown: Graded) -> None:
+def _run_controls(shown: EvaluationSelection) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="evaluate_controls"):
-        names = {one.id: _named(shown, one.id) for one in shown.known}
-        key = session.controlled("w:truth", shown.about.id)
+        names = {one.id: _truth_label(shown, one.id) for one in shown.truths}
+        key = session.sync_widget("w:truth", shown.truth.id)
         st.selectbox(
             "Ground truth",
             list(names),
             format_func=lambda truth: names[truth],
             key=key,
-            on_change=session.on(key, lambda truth: session.anew(truth=truth, cell=())),
+            on_change=session.widget_callback(key, lambda truth: session.update_from_first_page(truth=truth, cell=())),
             width=260,
         )
-        if len(shown.having) > 1:
+        if len(shown.evaluated_runs) > 1:
             _choose_runs(shown)
         with st.popover("New evaluation", help="Of more runs, or against other masks"):
             counting.render(shown.selection, shown)
 
 
-def _named(shown: Graded, truth: str) -> str:
+def _truth_label(shown: EvaluationSelection, truth: str) -> str:
     """Return the ground truth's name, with its id if the name is ambiguous."""
-    one = next(one for one in shown.known if one.id == truth)
-    same = [other for other in shown.known if other.name == one.name]
+    one = next(one for one in shown.truths if one.id == truth)
+    same = [other for other in shown.truths if other.name == one.name]
     return f"{one.name} · {one.format}" + (f" · {one.id}" if len(same) > 1 else "")
 
 
-def _choose_runs(shown: Graded) -> None:
-    names = [run.run for run in shown.having]
+def _choose_runs(shown: EvaluationSelection) -> None:
+    names = [run.run for run in shown.evaluated_runs]
     controls.choose_runs(
         "Runs",
         names,
         [run.run for run in shown.runs],
         lambda name: shown.labels[name],
-        partial(_take_runs, shown.selection.run.run, names),
+        partial(_set_runs, shown.selection.run.run, names),
         key="w:graded",
-        most=MOST_COMPARED,
+        most=MAX_COMPARED_RUNS,
     )
 
 
-def _take_runs(active: str, names: list[str], chosen: list[str]) -> None:
+def _set_runs(active: str, names: list[str], chosen: list[str]) -> None:
     """Apply the chosen runs; choosing all is the default, and the active run stays if it is evaluated."""
     wanted = set(chosen) | ({active} & set(names))
-    session.anew(runs=() if wanted == set(names) or not wanted else tuple(sorted(wanted)))
+    session.update_from_first_page(runs=() if wanted == set(names) or not wanted else tuple(sorted(wanted)))
 
 
-def _is_counted(shown: Graded) -> bool:
+def _is_counted(shown: EvaluationSelection) -> bool:
     """Return whether the runs are also compared with each other, which a report on several runs needs."""
     names = [run.run for run in shown.runs]
     return (
         len(names) == 1
-        or not comparison_queries.uncounted(comparison_queries.compared(shown.selection.source, names, Filters()))[1]
+        or not comparison_queries.count_pending(
+            comparison_queries.comparison_query(shown.selection.source, names, Filters())
+        )[1]
     )
 
 
 # --- what can be taken along -------------------------------------------------------------------------------------
 
 
-def _leaving(shown: Graded) -> None:
+def _export_buttons(shown: EvaluationSelection) -> None:
     if not shown.photos:
         return
-    if shown.main == shown.selection.run and _is_counted(shown):
-        page_header.report_button(shown.selection, [run.run for run in shown.runs], truth=shown.about.id)
-    page_header.tables(TABLES, partial(evaluation_queries.exported, shown.asked), name="evaluate")
+    if shown.main_run == shown.selection.run and _is_counted(shown):
+        page_header.report_button(shown.selection, [run.run for run in shown.runs], truth=shown.truth.id)
+    page_header.table_downloads(TABLES, partial(evaluation_queries.export_table, shown.query), name="evaluate")

@@ -1,6 +1,6 @@
 """Choose the ground truth and the runs of an evaluation, all from the store.
 
-`graded` turns a `Selection` into the `Graded` that the cards query.
+`select_evaluation` turns a `Selection` into the `EvaluationSelection` that the cards query.
 """
 
 from collections.abc import Sequence
@@ -8,61 +8,61 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dashboard.formatting import without_common
+from dashboard.formatting import shorten_labels
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries import source
-from dashboard.queries.evaluation import Evaluated
+from dashboard.queries.evaluation import EvaluationQuery
 from dashboard.queries.photos import Selection
-from dashboard.workers.requests import MOST_COMPARED
+from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.evaluation import evaluation
 from seglib.evaluation.evaluation import Evaluation
 from seglib.store import ground_truth
-from seglib.store.ground_truth import Truth
+from seglib.store.ground_truth import GroundTruth
 from seglib.store.records import Run
 
 
 @dataclass(frozen=True)
-class Graded:
+class EvaluationSelection:
     selection: Selection
-    known: tuple[Truth, ...]
+    truths: tuple[GroundTruth, ...]
     """Every ground truth in the store."""
-    about: Truth
-    having: tuple[Run, ...]
+    truth: GroundTruth
+    evaluated_runs: tuple[Run, ...]
     """Runs evaluated against this ground truth, most recently used first."""
     runs: tuple[Run, ...]
     """Those of them that are shown, the main one first; empty if nothing was evaluated."""
 
     @property
-    def main(self) -> Run:
+    def main_run(self) -> Run:
         """The active run if it is evaluated, else the most recently used; all single-run figures are about this one."""
         return self.runs[0]
 
     @cached_property
-    def asked(self) -> Evaluated:
+    def query(self) -> EvaluationQuery:
         names = [run.run for run in self.runs]
-        return evaluation_queries.evaluated(self.selection.source, self.about, names, self.selection.filters)
+        return evaluation_queries.evaluation_query(self.selection.source, self.truth, names, self.selection.filters)
 
     @cached_property
     def labels(self) -> dict[str, str]:
         return source.run_labels(self.selection.store.runs())
 
     @cached_property
-    def short(self) -> dict[str, str]:
+    def short_labels(self) -> dict[str, str]:
         """Labels without the prefix common to all of these runs, for narrow places."""
-        return without_common([run.run for run in self.runs], self.labels)
+        return shorten_labels([run.run for run in self.runs], self.labels)
 
     @cached_property
-    def found(self) -> Evaluation:
+    def evaluation(self) -> Evaluation:
         """Evaluation of the main run over the selected photos with ground truth; must not be modified."""
-        return evaluation_queries.evaluation(self.asked, self.main.run)
+        return evaluation_queries.evaluation(self.query, self.main_run.run)
 
     @property
     def photos(self) -> int:
-        return len(self.found.files) if self.runs else 0
+        return len(self.evaluation.files) if self.runs else 0
 
     def answer(self, question: str, most: int = 0) -> Any:
         """Answer a question about all runs or about the main run, depending on the question."""
-        return evaluation_queries.answer(self.asked, question, self.main.run, most)
+        return evaluation_queries.answer(self.query, question, self.main_run.run, most)
 
     @property
     def focus(self) -> str:
@@ -72,33 +72,35 @@ class Graded:
         return chosen if chosen in names else next((name for name in names if name != "background"), "")
 
 
-def graded(selection: Selection) -> Graded | None:
+def select_evaluation(selection: Selection) -> EvaluationSelection | None:
     """Return the evaluation to show; None if the store has no ground truth."""
-    known = ground_truth.all_truths(selection.store)
-    if not known:
+    all_truths = ground_truth.list_truths(selection.store)
+    if not all_truths:
         return None
-    by_id = {one.id: one for one in known}
-    about = by_id.get(selection.view.truth) or _usual(selection, known)
-    having = _having(selection, about)
-    return Graded(selection, tuple(known), about, tuple(having), tuple(_shown(selection, having)))
+    by_id = {one.id: one for one in all_truths}
+    truth = by_id.get(selection.view.truth) or _default_truth(selection, all_truths)
+    evaluated_runs = _evaluated_runs(selection, truth)
+    return EvaluationSelection(
+        selection, tuple(all_truths), truth, tuple(evaluated_runs), tuple(_chosen_runs(selection, evaluated_runs))
+    )
 
 
-def _usual(selection: Selection, known: Sequence[Truth]) -> Truth:
+def _default_truth(selection: Selection, all_truths: Sequence[GroundTruth]) -> GroundTruth:
     """Return the first ground truth by name that the active run, else any run, is evaluated against, else the first."""
-    evaluated = {one.id: evaluation.evaluated_runs(selection.store, one) for one in known}
-    with_active = [one for one in known if selection.run.run in evaluated[one.id]]
-    return next(iter([*with_active, *(one for one in known if evaluated[one.id]), *known]))
+    evaluated = {one.id: evaluation.evaluated_runs(selection.store, one) for one in all_truths}
+    with_active = [one for one in all_truths if selection.run.run in evaluated[one.id]]
+    return next(iter([*with_active, *(one for one in all_truths if evaluated[one.id]), *all_truths]))
 
 
-def _having(selection: Selection, about: Truth) -> list[Run]:
-    names = set(evaluation.evaluated_runs(selection.store, about))
+def _evaluated_runs(selection: Selection, truth: GroundTruth) -> list[Run]:
+    names = set(evaluation.evaluated_runs(selection.store, truth))
     return [run for run in reversed(selection.store.runs()) if run.run in names]
 
 
-def _shown(selection: Selection, having: Sequence[Run]) -> list[Run]:
+def _chosen_runs(selection: Selection, evaluated_runs: Sequence[Run]) -> list[Run]:
     """Return the active run first, then the chosen ones, or all others if none are chosen."""
     chosen = selection.view.runs
-    active = [run for run in having if run.run == selection.run.run]
-    others = [run for run in having if run not in active]
+    active = [run for run in evaluated_runs if run.run == selection.run.run]
+    others = [run for run in evaluated_runs if run not in active]
     wanted = [run for run in others if run.run in chosen]
-    return [*active, *(wanted or ([] if chosen and active else others))][:MOST_COMPARED]
+    return [*active, *(wanted or ([] if chosen and active else others))][:MAX_COMPARED_RUNS]

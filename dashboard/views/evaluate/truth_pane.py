@@ -7,41 +7,43 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dashboard.charts import theme
-from dashboard.components.viewer import Picture, RunShown
+from dashboard.components.viewer import ViewerImage, ViewerRun
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries.photos import Selection
 from dashboard.server import media_urls
 from seglib.store import ground_truth
-from seglib.store.ground_truth import Truth
+from seglib.store.ground_truth import GroundTruth
 
 
-def pane(selection: Selection, picture: Picture) -> RunShown | None:
+def build_pane(selection: Selection, picture: ViewerImage) -> ViewerRun | None:
     """Return the pane; None if the view names no ground truth of this store, or the photo has no mask of it."""
-    about = _about(selection)
-    if about is None or _address(selection, about, picture) is None:
+    truth = _chosen_truth(selection)
+    if truth is None or _mask_url(selection, truth, picture) is None:
         return None
-    paint = theme.class_colours(about.classes, selection.view.palette)
-    colours = tuple(paint[name] for name in about.classes)
-    return RunShown(run=_key(about), title=f"Truth: {about.name}", names=about.classes, colours=colours)
+    paint = theme.class_colours(truth.classes, selection.view.palette)
+    colours = tuple(paint[name] for name in truth.classes)
+    return ViewerRun(run=_key(truth), title=f"Truth: {truth.name}", names=truth.classes, colours=colours)
 
 
-def added(selection: Selection, pictures: Sequence[Picture]) -> list[Picture]:
-    about = _about(selection)
-    if about is None:
+def add_truth_masks(selection: Selection, pictures: Sequence[ViewerImage]) -> list[ViewerImage]:
+    truth = _chosen_truth(selection)
+    if truth is None:
         return list(pictures)
-    return [replace(one, masks=one.masks | {_key(about): _address(selection, about, one)}) for one in pictures]
+    return [replace(one, masks=one.masks | {_key(truth): _mask_url(selection, truth, one)}) for one in pictures]
 
 
-def _about(selection: Selection) -> Truth | None:
+def _chosen_truth(selection: Selection) -> GroundTruth | None:
     wanted = selection.view.truth
-    return next((one for one in ground_truth.all_truths(selection.store) if one.id == wanted), None) if wanted else None
+    return (
+        next((one for one in ground_truth.list_truths(selection.store) if one.id == wanted), None) if wanted else None
+    )
 
 
-def _key(about: Truth) -> str:
+def _key(truth: GroundTruth) -> str:
     """Return a key that no run can have, since run names contain no colon."""
-    return f"truth:{about.id}"
+    return f"truth:{truth.id}"
 
 
-def _address(selection: Selection, about: Truth, picture: Picture) -> str | None:
-    mask_id = evaluation_queries.truth_mask(selection.store, about, picture.image_id)
-    return mask_id and media_urls.truth_url(selection.store, about, mask_id)
+def _mask_url(selection: Selection, truth: GroundTruth, picture: ViewerImage) -> str | None:
+    mask_id = evaluation_queries.truth_mask_id(selection.store, truth, picture.image_id)
+    return mask_id and media_urls.truth_url(selection.store, truth, mask_id)

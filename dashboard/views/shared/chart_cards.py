@@ -11,8 +11,8 @@ from dashboard.charts import photos as photo_charts
 from dashboard.charts import theme
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
-from dashboard.components.matrix import Cell
-from dashboard.formatting import count, named, percent, photos
+from dashboard.components.matrix import MatrixCell
+from dashboard.formatting import count, display_name, percent, photo_count
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import crossfilter, session
@@ -22,55 +22,58 @@ from seglib.classes import ANIMALS, PRESENT_SHARE, animal_of_label
 from seglib.query.filters import Filters
 from seglib.query.statistics import KeyFigures
 
-BY_LABEL = ("label",)
+LABEL_FILTERS = ("label",)
 
 
-def class_distribution(selection: Selection, most: int = theme.MOST_CLASSES) -> None:
+def class_distribution(selection: Selection, most: int = theme.MAX_CLASSES) -> None:
     own = ("present",)
     frame: pd.DataFrame = selection.answer("class_distribution", own=own)
     there = int((frame["present"] > 0).sum())
     with layout.card("Class distribution", _TWO_BARS):
-        crossfilter_chart.chart(
+        crossfilter_chart.crossfilter_chart(
             "class_distribution",
-            lambda present: theme.marked(photo_charts.class_distribution(frame, most), present),
+            lambda present: theme.fade_unselected(photo_charts.class_distribution(frame, most), present),
             own,
-            alt=f"Bars over {count(_most(frame, 'n'))} photos: mean share of each class. {theme.in_words(frame)}",
+            alt=(
+                f"Bars over {count(_column_max(frame, 'n'))} photos: mean share of each class. "
+                f"{theme.describe_distribution(frame)}"
+            ),
         )
         if there > most:
             layout.remark(f"The {most} largest of {there} classes that are present in a photo.")
 
 
 def share_by_label(selection: Selection) -> None:
-    means: pd.DataFrame = selection.answer("share_by_label", own=BY_LABEL)
-    means, left_out = largest_labels(means, means["n"], MOST_LABELS)
+    means: pd.DataFrame = selection.answer("share_by_label", own=LABEL_FILTERS)
+    means, left_out = largest_labels(means, means["n"], MAX_LABELS)
     with layout.card("Share by folder label", f"mean share of each class, n = {count(int(means['n'].sum()))} photos"):
-        crossfilter_chart.chart(
+        crossfilter_chart.crossfilter_chart(
             "share_by_label",
-            lambda present: theme.marked(photo_charts.share_by_label(means), present),
-            BY_LABEL,
+            lambda present: theme.fade_unselected(photo_charts.share_by_label(means), present),
+            LABEL_FILTERS,
             alt=f"Stacked bars: mean share of each class in {count(len(means))} folders.",
         )
-        say_left_out(left_out)
+        note_left_out(left_out)
 
 
 def share_spread(selection: Selection) -> None:
     """Show how a class's share differs within and between folders."""
     name = selection.focus
     with layout.card(f"Share of {name} by folder label" if name else "Share by folder label", _SPREAD_NOTE):
-        spread: pd.DataFrame = selection.answer("share_spread", name, own=BY_LABEL) if name else pd.DataFrame()
+        spread: pd.DataFrame = selection.answer("share_spread", name, own=LABEL_FILTERS) if name else pd.DataFrame()
         if spread.empty:
             layout.remark(_NO_CLASS)
             return
-        spread, left_out = largest_labels(spread, spread["n"], MOST_LABELS)
+        spread, left_out = largest_labels(spread, spread["n"], MAX_LABELS)
         words = ", ".join(f"{label or 'no label'} {percent(float(m))}" for label, m in spread["median"].items())
         colour = theme.class_colours([name])[name]
-        crossfilter_chart.chart(
+        crossfilter_chart.crossfilter_chart(
             "share_spread",
-            lambda present: theme.marked(photo_charts.share_spread(spread, colour), present),
-            BY_LABEL,
+            lambda present: theme.fade_unselected(photo_charts.share_spread(spread, colour), present),
+            LABEL_FILTERS,
             alt=f"Boxes: median share of {name} per folder: {words}.",
         )
-        say_left_out(left_out)
+        note_left_out(left_out)
 
 
 def share(selection: Selection) -> None:
@@ -83,13 +86,16 @@ def share(selection: Selection) -> None:
     key = f"share.{name}"
     bins: pd.DataFrame = selection.answer("share", name, own=(key,))
     with layout.card(f"Share of {name}", f"photos per 10 %, n = {_n(bins)}"):
-        crossfilter_chart.chart(
+        crossfilter_chart.crossfilter_chart(
             "share",
-            lambda present: theme.marked(
+            lambda present: theme.fade_unselected(
                 photo_charts.histogram(bins, key, colour=theme.class_colours([name])[name], as_share=True), present
             ),
             (key,),
-            alt=f"Histogram of the share of {name} in {_n(bins)} photos. {theme.fullest(bins, as_share=True)}",
+            alt=(
+                f"Histogram of the share of {name} in {_n(bins)} photos. "
+                f"{theme.describe_histogram(bins, as_share=True)}"
+            ),
         )
 
 
@@ -101,11 +107,11 @@ def measure(selection: Selection, key: str, *, height: int = 170) -> None:
         if not int(bins["count"].sum()):
             layout.remark(_NO_PROBABILITIES)
             return
-        crossfilter_chart.chart(
+        crossfilter_chart.crossfilter_chart(
             key,
-            lambda present: theme.marked(photo_charts.histogram(bins, key, height=height), present),
+            lambda present: theme.fade_unselected(photo_charts.histogram(bins, key, height=height), present),
             (key,),
-            alt=f"Histogram of {title.lower()} in {_n(bins)} photos. {theme.fullest(bins)}",
+            alt=f"Histogram of {title.lower()} in {_n(bins)} photos. {theme.describe_histogram(bins)}",
         )
 
 
@@ -118,7 +124,7 @@ def confidence_against_share(selection: Selection, *, height: int = 200) -> None
         if frame.empty:
             layout.remark(_NO_PROBABILITIES if name else _NO_CLASS)
             return
-        crossfilter_chart.chart(
+        crossfilter_chart.crossfilter_chart(
             "confidence_share",
             lambda present: photo_charts.squares(
                 frame, keys, ("confidence", f"share of {name}"), present, height=height
@@ -131,7 +137,7 @@ def confidence_against_share(selection: Selection, *, height: int = 200) -> None
 
 def regions(selection: Selection) -> None:
     """Show photos by number of regions of cat and dog, or of the chosen class."""
-    names = _counted(selection)
+    names = _region_classes(selection)
     title = "How many regions" if names == [selection.focus] else "How many animals"
     if not names:
         with layout.card(title):
@@ -141,9 +147,9 @@ def regions(selection: Selection) -> None:
     counts = pd.concat([selection.answer("regions", name, own=own) for name in names], axis=1)
     n = count(int(counts.sum().max()))
     with layout.card(title, f"photos by number of connected regions of at least {percent(PRESENT_SHARE)}, n = {n}"):
-        crossfilter_chart.chart(
+        crossfilter_chart.crossfilter_chart(
             "regions",
-            lambda present: theme.marked(photo_charts.regions(counts), present),
+            lambda present: theme.fade_unselected(photo_charts.regions(counts), present),
             own,
             alt=f"Bars: {n} photos by number of regions of {' and '.join(names)}.",
         )
@@ -153,7 +159,7 @@ def sizes(selection: Selection) -> None:
     own = ("width", "height")
     frame: pd.DataFrame = selection.answer("sizes", own=own)
     with layout.card("Photo sizes", f"n = {_n(frame)} photos; {_DRAG}"):
-        crossfilter_chart.chart(
+        crossfilter_chart.crossfilter_chart(
             "sizes",
             lambda present: photo_charts.squares(frame, own, ("width (px)", "height (px)"), present, unit=False),
             own,
@@ -174,7 +180,7 @@ _MEASURES = {
 }
 
 
-def _counted(selection: Selection) -> list[str]:
+def _region_classes(selection: Selection) -> list[str]:
     """Return the animals that the run's model knows, else the chosen class."""
     animals = [name for name in ANIMALS if name in selection.classes]
     return animals or ([selection.focus] if selection.focus else [])
@@ -184,11 +190,11 @@ def _n(frame: pd.DataFrame) -> str:
     return count(int(frame["count"].sum()))
 
 
-def _most(frame: pd.DataFrame, column: str) -> int:
+def _column_max(frame: pd.DataFrame, column: str) -> int:
     return int(frame[column].max()) if len(frame) else 0
 
 
-MOST_LABELS = 12
+MAX_LABELS = 12
 """Maximum number of folders in a chart or matrix; those with the most photos are kept."""
 
 
@@ -196,7 +202,7 @@ def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
     """Show the matrix; clicking a cell passes its filters to `apply`, clicking again passes the filters without it."""
     counts: pd.DataFrame = selection.answer("folder_vs_animal", own=_OF_MATRIX)
     figures: KeyFigures = selection.answer("key_figures", own=_OF_MATRIX)
-    counts, left_out = largest_labels(counts, counts.sum(axis=1), MOST_LABELS)
+    counts, left_out = largest_labels(counts, counts.sum(axis=1), MAX_LABELS)
     labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]
     numbers: list[list[int]] = counts.to_numpy().tolist()
     with layout.card("Folder label against animal", f"photos, n = {count(figures.photos)}"):
@@ -207,21 +213,21 @@ def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
             layout.remark("No folder here is named after cats or dogs, so none can be contradicted.")
         key = "folder_against_animal"
 
-        def chosen() -> None:
-            if cell := matrix_component.cell_of(key, len(labels), len(animals)):
+        def apply_cell() -> None:
+            if cell := matrix_component.read_cell(key, len(labels), len(animals)):
                 chosen_cell = Filters({"label": (labels[cell[0]],), "animal": (animals[cell[1]],)})
-                apply(crossfilter.toggled(chosen_cell, _OF_MATRIX, session.view().filters))
+                apply(crossfilter.toggle(chosen_cell, _OF_MATRIX, session.view().filters))
 
-        present = crossfilter.within(selection.filters, _OF_MATRIX)
+        active = crossfilter.only_keys(selection.filters, _OF_MATRIX)
         rows = [
             (
-                named(label),
-                [_cell(label, animal, number, present) for animal, number in zip(animals, line, strict=True)],
+                display_name(label),
+                [_cell(label, animal, number, active) for animal, number in zip(animals, line, strict=True)],
             )
             for label, line in zip(labels, numbers, strict=True)
         ]
-        matrix_component.matrix("folder \\ network", animals, rows, key=key, on_cell=chosen)
-        say_left_out(left_out)
+        matrix_component.matrix("folder \\ network", animals, rows, key=key, on_cell=apply_cell)
+        note_left_out(left_out)
         _contradictions(selection, figures, apply)
 
 
@@ -231,20 +237,20 @@ def largest_labels(frame: pd.DataFrame, photos_of: "pd.Series[int]", most: int) 
     return frame[frame.index.isin(kept)], len(frame) - len(kept)
 
 
-def say_left_out(number: int) -> None:
+def note_left_out(number: int) -> None:
     if number:
         layout.remark(f"{count(number)} folders with fewer photos are not shown.")
 
 
-def _cell(label: str, animal: str, number: int, present: Filters) -> Cell:
+def _cell(label: str, animal: str, number: int, active: Filters) -> MatrixCell:
     claimed = animal_of_label(label)
     tone = "" if claimed is None or animal == "none" or not number else "agrees" if animal == claimed else "contradicts"
     saw = "neither cat nor dog" if animal == "none" else animal
     verdict = "" if claimed is None else "neither" if animal == "none" else tone
     own = Filters({"label": (label,), "animal": (animal,), "agreement": (verdict,)})
-    chosen = crossfilter.marked(own.encode(), present) if present else None
-    hint = f"{photos(number)}: folder {named(label)}, network sees {saw}"
-    return Cell(value=number, tone=tone, hint=hint, chosen=chosen)
+    chosen = crossfilter.is_selected(own.encode(), active) if active else None
+    hint = f"{photo_count(number)}: folder {display_name(label)}, network sees {saw}"
+    return MatrixCell(value=number, tone=tone, hint=hint, chosen=chosen)
 
 
 def _contradictions(selection: Selection, figures: KeyFigures, apply: OnFilters) -> None:
@@ -254,7 +260,7 @@ def _contradictions(selection: Selection, figures: KeyFigures, apply: OnFilters)
     agreeing = f"{count(figures.agreeing)} of {count(figures.claiming)} agree ({rate})"
     layout.remark(f"{agreeing}. A click on a cell shows its photos.")
     contradicting = selection.answer("contradictions", own=_OF_MATRIX)
-    only = crossfilter.apart(selection.filters, _OF_MATRIX).replaced("agreement", ("contradicts",))
+    only = crossfilter.without_keys(selection.filters, _OF_MATRIX).replace("agreement", ("contradicts",))
     if contradicting and only != selection.filters:
         st.button(
             f"Show the {count(contradicting)} contradiction{'' if contradicting == 1 else 's'}",

@@ -9,17 +9,17 @@ import streamlit as st
 
 from dashboard.components import gallery as gallery_component
 from dashboard.components import layout
-from dashboard.formatting import count, photos, plain_markdown
+from dashboard.formatting import count, escape_markdown, photo_count
 from dashboard.queries.photos import Selection
 from dashboard.state import session
 from dashboard.state.view import OPACITY_RANGE, SIZE_RANGE, SORTS, View, encode, sort_label
 from seglib.classes import BACKGROUND
 from seglib.query.filters import Filters
 
-IMAGE = "Image"
+IMAGE_TITLE = "Image"
 """The page with the viewer."""
 
-MOST_PILLS = 8
+MAX_PILLS = 8
 """With more runs than this, a searchable list replaces the buttons."""
 
 
@@ -53,16 +53,16 @@ def choose_runs(
 
     `label` returns plain text. Only the list enforces `most`, so `apply` has to check it too.
     """
-    few = len(names) <= MOST_PILLS
-    key = session.controlled(key, [name for name in names if name in chosen] if few else [*chosen])
+    few = len(names) <= MAX_PILLS
+    key = session.sync_widget(key, [name for name in names if name in chosen] if few else [*chosen])
     if few:
         st.pills(
             title,
             names,
             selection_mode="multi",
-            format_func=lambda name: plain_markdown(label(name)),
+            format_func=lambda name: escape_markdown(label(name)),
             key=key,
-            on_change=session.on(key, apply),
+            on_change=session.widget_callback(key, apply),
             width="stretch",
         )
     else:
@@ -72,7 +72,7 @@ def choose_runs(
             format_func=label,
             max_selections=most,
             key=key,
-            on_change=session.on(key, apply),
+            on_change=session.widget_callback(key, apply),
             width="stretch",
         )
 
@@ -86,7 +86,7 @@ def image_link(view: View, **more: Any) -> str:
         filters=view.filters, run=view.run, focus=view.focus, sort=view.sort, palette=view.palette, runs=view.runs
     )
     photos_alone = replace(photos_alone, **more)
-    return f"{IMAGE.lower()}?{urlencode([*encode(photos_alone), ('image', '')])}"
+    return f"{IMAGE_TITLE.lower()}?{urlencode([*encode(photos_alone), ('image', '')])}"
 
 
 def sort_select(selection: Selection) -> None:
@@ -97,28 +97,28 @@ def colours_select() -> None:
     view_select("Colours", "palette", PALETTE_NAMES, width=240)
 
 
-def heads(classes: Sequence[str]) -> list[str]:
+def column_titles(classes: Sequence[str]) -> list[str]:
     """Return the classes as matrix column headers, with background abbreviated to keep column widths similar."""
     return ["backgr." if name == BACKGROUND else str(name) for name in classes]
 
 
 def view_select(label: str, part: str, names: Mapping[str, str], *, width: int) -> None:
     """Draw a drop-down for one view field; a change resets the gallery to its first page."""
-    key = session.controlled(f"w:{part}", getattr(session.view(), part))
+    key = session.sync_widget(f"w:{part}", getattr(session.view(), part))
     st.selectbox(
         label,
         list(names),
         format_func=lambda value: names[value],
         label_visibility="collapsed",
         key=key,
-        on_change=session.on(key, lambda value: session.anew(**{part: value})),
+        on_change=session.widget_callback(key, lambda value: session.update_from_first_page(**{part: value})),
         width=width,
     )
 
 
 def view_switch(label: str, part: str, names: Mapping[str, str]) -> None:
     """Draw a segmented control for one view field with few values; a change keeps the gallery's page."""
-    key = session.controlled(f"w:{part}", getattr(session.view(), part))
+    key = session.sync_widget(f"w:{part}", getattr(session.view(), part))
     st.segmented_control(
         label,
         list(names),
@@ -126,26 +126,32 @@ def view_switch(label: str, part: str, names: Mapping[str, str]) -> None:
         format_func=lambda value: names[value],
         label_visibility="collapsed",
         key=key,
-        on_change=session.on(key, lambda value: session.change(**{part: value or getattr(session.view(), part)})),
+        on_change=session.widget_callback(
+            key, lambda value: session.update_view(**{part: value or getattr(session.view(), part)})
+        ),
     )
 
 
 def remember_look(gallery: str) -> None:
     """Callback: store the visitor's display settings for the tiles of this gallery."""
-    look = gallery_component.look_of(gallery)
+    look = gallery_component.read_look(gallery)
     if look is not None:
-        opacity, size = _within(look.opacity, OPACITY_RANGE), _within(look.size, SIZE_RANGE)
-        session.change(overlay=look.overlay, opacity=opacity, size=size)
+        opacity, size = _clamp(look.opacity, OPACITY_RANGE), _clamp(look.size, SIZE_RANGE)
+        session.update_view(overlay=look.overlay, opacity=opacity, size=size)
 
 
-def _within(value: int, limits: tuple[int, int]) -> int:
+def _clamp(value: int, limits: tuple[int, int]) -> int:
     return min(max(value, limits[0]), limits[1])
 
 
-def pages(page: int, number: int, n: int, size: int, part: str = "page") -> None:
+def pagination(page: int, number: int, n: int, size: int, part: str = "page") -> None:
     """Draw the pagination of a gallery of `n` photos, `size` per page; the view field `part` holds the page number."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="pages"):
         first, last = (page - 1) * size + 1, min(page * size, n)
-        layout.remark(f"{count(first)} to {count(last)} of {photos(n)}")
-        key = session.controlled(f"w:{part}", page)
-        st.pagination(number, key=key, on_change=session.on(key, lambda chosen: session.change(**{part: chosen})))
+        layout.remark(f"{count(first)} to {count(last)} of {photo_count(n)}")
+        key = session.sync_widget(f"w:{part}", page)
+        st.pagination(
+            number,
+            key=key,
+            on_change=session.widget_callback(key, lambda chosen: session.update_view(**{part: chosen})),
+        )

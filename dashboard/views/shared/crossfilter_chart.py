@@ -5,24 +5,24 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.charts.theme import Draw, Figure
+from dashboard.charts.theme import DrawChart, Figure
 from dashboard.components import chart as chart_component
 from dashboard.state import crossfilter, session
 
 
-def chart(name: str, draw: Draw, own: Collection[str], *, alt: str, boxes: bool = False) -> None:
+def crossfilter_chart(name: str, draw: DrawChart, own: Collection[str], *, alt: str, boxes: bool = False) -> None:
     """Draw a chart whose marks set filters, by a click or (`boxes`) by a box selection.
 
     `draw` builds the figure given the chart's own filters, those with the keys `own`; none: no highlight.
     """
 
-    def chosen(marks: list[object]) -> None:
+    def apply_choice(marks: list[object]) -> None:
         before = session.view().filters
-        now = crossfilter.after(marks, own, before)
+        now = crossfilter.apply_marks(marks, own, before)
         if now != before:
             session.set_filters(now)
 
-    plot(name, draw(crossfilter.within(session.view().filters, own)), alt=alt, on_marks=chosen, boxes=boxes)
+    plot(name, draw(crossfilter.only_keys(session.view().filters, own)), alt=alt, on_marks=apply_choice, boxes=boxes)
 
 
 def plot(
@@ -37,14 +37,14 @@ def plot(
 
     `on_marks` receives the data of the marks that were clicked (with `boxes`: boxed); empty on a double click.
     """
-    if session.charts_wait():
+    if session.charts_deferred():
         st.html(f"<div class='chart-place' style='height: {figure.layout.height}px'></div>")
         return
     session.allow_charts()
     key = f"chart:{name}"
 
-    def chosen(act: Callable[[list[object]], None]) -> None:
-        if (marks := chart_component.marks_of(key)) is not None:
+    def forward_marks(act: Callable[[list[object]], None]) -> None:
+        if (marks := chart_component.read_marks(key)) is not None:
             act(marks)
 
-    chart_component.chart(figure, key=key, alt=alt, boxes=boxes, on_marks=on_marks and partial(chosen, on_marks))
+    chart_component.chart(figure, key=key, alt=alt, boxes=boxes, on_marks=on_marks and partial(forward_marks, on_marks))

@@ -9,71 +9,71 @@ from functools import partial
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import count, duration, photos, plain_markdown, things
+from dashboard.formatting import count, duration, escape_markdown, photo_count, pluralize
 from dashboard.queries import source
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from dashboard.state import session
-from dashboard.workers.jobs import PATIENCE_SECONDS, Job, Jobs
+from dashboard.workers.jobs import KILL_AFTER_SECONDS, Job, Jobs
 from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, Request, RunRequest
 from seglib.errors import SegError
 
-EVERY_SECONDS = 1.0
+REFRESH_SECONDS = 1.0
 EXPLORE = "Explore"
 
 _COUNTING = (CompareRequest.kind, EvaluateRequest.kind, CalibrateRequest.kind)
-FAILED = {RunRequest.kind: "unreadable", **dict.fromkeys(_COUNTING, "without a readable mask")}
-COMPUTED = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "counted")}
-"""Request kind -> word for photos or masks that failed (`FAILED`) or were processed (`COMPUTED`)."""
+FAILED_WORDS = {RunRequest.kind: "unreadable", **dict.fromkeys(_COUNTING, "without a readable mask")}
+COMPUTED_WORDS = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "counted")}
+"""Request kind -> word for photos or masks that failed (`FAILED_WORDS`) or were processed (`COMPUTED_WORDS`)."""
 
-_OF_RUNS = (EvaluateRequest.kind, CalibrateRequest.kind)
-UNIT = {RunRequest.kind: "photo", CompareRequest.kind: "photo", **dict.fromkeys(_OF_RUNS, "mask")}
+_EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind)
+UNITS = {RunRequest.kind: "photo", CompareRequest.kind: "photo", **dict.fromkeys(_EVALUATIONS, "mask")}
 """Request kind -> unit of its progress; an evaluation processes each photo once per run."""
 
 
-def render(settings: Settings) -> None:
+def render(settings: ServerSettings) -> None:
     jobs = Jobs(settings).all()
     live = [job.id for job in jobs if job.live]
-    ended = [job for job in jobs if not job.live and not _of_course(job)]
+    ended = [job for job in jobs if not job.live and not _is_routine(job)]
     if live:
         with layout.card("At work", stretch=False):
-            st.fragment(partial(_live, settings, live), run_every=EVERY_SECONDS)()
+            st.fragment(partial(_live_jobs, settings, live), run_every=REFRESH_SECONDS)()
     if ended:
         with layout.card("Ended", stretch=False):
             for job in ended:
-                _ended(settings, job)
+                _ended_job(settings, job)
 
 
-def watch(settings: Settings, job_ids: Sequence[str]) -> None:
+def watch(settings: ServerSettings, job_ids: Sequence[str]) -> None:
     """Show only these live jobs, redrawn every second; the whole page reruns once one of them ends."""
-    st.fragment(partial(_live, settings, list(job_ids), others=False), run_every=EVERY_SECONDS)()
+    st.fragment(partial(_live_jobs, settings, list(job_ids), others=False), run_every=REFRESH_SECONDS)()
 
 
-def _of_course(job: Job) -> bool:
+def _is_routine(job: Job) -> bool:
     """Return whether a finished job needs no mention: the page that requested the counts shows the result."""
     return job.request.kind != RunRequest.kind and job.state == "finished"
 
 
 def headline(job: Job) -> str:
-    asked = job.request
-    if isinstance(asked, RunRequest):
-        most = f", at most {photos(asked.limit)}" if asked.limit else ""
-        return f"{asked.model} · {asked.resize} · {job.precision or asked.precision}, on {asked.title}{most}"
-    if isinstance(asked, EvaluateRequest):
-        return f"Evaluation of {', '.join(asked.runs)} against {asked.title}"
-    assert isinstance(asked, CompareRequest)
-    return f"Comparison of {', '.join(asked.runs)}"
+    request = job.request
+    if isinstance(request, RunRequest):
+        most = f", at most {photo_count(request.limit)}" if request.limit else ""
+        return f"{request.model} · {request.resize} · {job.precision or request.precision}, on {request.title}{most}"
+    if isinstance(request, EvaluateRequest):
+        return f"Evaluation of {', '.join(request.runs)} against {request.title}"
+    assert isinstance(request, CompareRequest)
+    return f"Comparison of {', '.join(request.runs)}"
 
 
 def progress(job: Job, before: int = 0) -> str:
     """Describe a live job; `before` is the number of jobs queued ahead of it."""
-    if job.stopping is not None:
+    if job.stopping_seconds is not None:
         return "Stopping; what is computed is kept"
     if job.state == "waiting":
         return f"Waiting for its turn: {count(before)} job{'' if before == 1 else 's'} before it"
     if not job.total:
         return job.note or "Getting ready"
-    unit = UNIT[job.request.kind]
-    parts = [f"{count(job.done)} of {things(job.total, unit)}"]
+    unit = UNITS[job.request.kind]
+    parts = [f"{count(job.done)} of {pluralize(job.total, unit)}"]
     if job.request.kind == RunRequest.kind and job.done == job.reused + job.failed < job.total:
         parts.append("loading the network")
     if job.images_per_second:
@@ -81,17 +81,17 @@ def progress(job: Job, before: int = 0) -> str:
     if job.seconds_left:
         parts.append(f"about {duration(job.seconds_left)} left")
     if job.failed:
-        parts.append(f"{count(job.failed)} {FAILED[job.request.kind]}")
+        parts.append(f"{count(job.failed)} {FAILED_WORDS[job.request.kind]}")
     return " · ".join(parts)
 
 
 def outcome(job: Job) -> str:
     """Describe an ended job."""
-    kind, every = job.request.kind, things(job.total, UNIT[job.request.kind])
-    counted = f"{count(job.computed)} {COMPUTED[kind]}, {count(job.reused)} known already"
-    counted += f", {count(job.failed)} {FAILED[kind]}"
+    kind, every = job.request.kind, pluralize(job.total, UNITS[job.request.kind])
+    counted = f"{count(job.computed)} {COMPUTED_WORDS[kind]}, {count(job.reused)} known already"
+    counted += f", {count(job.failed)} {FAILED_WORDS[kind]}"
     if job.state == "finished":
-        pace = f", {job.images_per_second:.1f} {UNIT[kind]}s/s on {job.device}" if job.computed and job.device else ""
+        pace = f", {job.images_per_second:.1f} {UNITS[kind]}s/s on {job.device}" if job.computed and job.device else ""
         return f"Finished: {every}, {counted}{pace}."
     if job.state == "failed":
         return f"Failed: {job.sentence}"
@@ -99,33 +99,35 @@ def outcome(job: Job) -> str:
     return f"{how} after {count(job.done)} of {every}; they are kept." if job.total else f"{how}."
 
 
-def _live(settings: Settings, shown: list[str], *, others: bool = True) -> None:
+def _live_jobs(settings: ServerSettings, shown: list[str], *, others: bool = True) -> None:
     """Draw live jobs; `others` includes jobs that are not in `shown`."""
     live = [job for job in Jobs(settings).all() if job.live and (others or job.id in shown)]
     if {job.id for job in live} != set(shown):
         st.rerun()  # a job started or ended, so the whole page changes
     for job in live:
-        before = sum(other.request.lane == job.request.lane and other.asked < job.asked for other in live)
+        before = sum(
+            other.request.queue == job.request.queue and other.requested_ns < job.requested_ns for other in live
+        )
         with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{job.id}"):
             with st.container(width="stretch", gap="xsmall"):
-                layout.line(headline(job))
-                st.progress(job.done / job.total if job.total else 0.0, text=plain_markdown(progress(job, before)))
-            late = job.stopping is not None and job.stopping > PATIENCE_SECONDS
+                layout.entry_title(headline(job))
+                st.progress(job.done / job.total if job.total else 0.0, text=escape_markdown(progress(job, before)))
+            late = job.stopping_seconds is not None and job.stopping_seconds > KILL_AFTER_SECONDS
             st.button(
                 "End now" if late else "Cancel",
                 key=f"stop:{job.id}",
-                disabled=job.stopping is not None and not late,
+                disabled=job.stopping_seconds is not None and not late,
                 on_click=_attempt,
                 args=(Jobs(settings).stop, job.id),
                 help="Ends the process; parts that were not committed are lost" if late else None,
             )
 
 
-def _ended(settings: Settings, job: Job) -> None:
+def _ended_job(settings: ServerSettings, job: Job) -> None:
     jobs = Jobs(settings)
     with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{job.id}"):
         with st.container(width="stretch", gap="xsmall"):
-            layout.line(headline(job))
+            layout.entry_title(headline(job))
             layout.remark(outcome(job))
         with st.container(horizontal=True, width="content"):
             if job.state == "finished" and job.run:
@@ -147,18 +149,18 @@ def _ended(settings: Settings, job: Job) -> None:
             )
 
 
-def start(settings: Settings, requests: Sequence[Request]) -> None:
+def start_jobs(settings: ServerSettings, requests: Sequence[Request]) -> None:
     """Callback: start these requests, or show the error."""
     for request in requests:
         try:
             Jobs(settings).start(request)
         except SegError as error:
-            session.tell([source.sentence(error)])
+            session.add_notes([source.error_message(error)])
 
 
-def _attempt(what: Callable[[str], object], job_id: str) -> None:
-    """Callback: call `what` with the job id, or show the error."""
+def _attempt(action: Callable[[str], object], job_id: str) -> None:
+    """Callback: call `action` with the job id, or show the error."""
     try:
-        what(job_id)
+        action(job_id)
     except SegError as error:
-        session.tell([source.sentence(error)])
+        session.add_notes([source.error_message(error)])

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components import copy_link as copy_link_module
 from dashboard.components import layout
-from dashboard.formatting import count, percent, photos, plain_markdown, score
+from dashboard.formatting import count, escape_markdown, percent, photo_count, score
 from dashboard.queries import exports, source
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -30,30 +30,30 @@ def copy_link(selection: Selection) -> None:
     copy_link_module.copy_link(shlex.join(command), key="copy_link")
 
 
-def head(
+def page_header(
     title: str,
     selection: Selection,
-    ask: Callable[[], object],
+    load: Callable[[], object],
     *,
-    leaving: Callable[[], None],
-    choice: Callable[[], None],
+    draw_exports: Callable[[], None],
+    draw_choice: Callable[[], None],
 ) -> bool:
-    """Draw the head of a multi-run page (title, link, exports, choice of runs) and return whether `ask` succeeded.
+    """Draw the head of a multi-run page (title, link, exports, choice of runs) and return whether `load` succeeded.
 
-    If `ask` raises `SegError`, the error is shown; the choice of runs stays, since other runs may work.
+    If `load` raises `SegError`, the error is shown; the choice of runs stays, since other runs may work.
     """
     wrong = ""
     try:
-        ask()
+        load()
     except SegError as error:
-        wrong = source.sentence(error)
+        wrong = source.error_message(error)
     with layout.heading(title):
         copy_link(selection)
         if not wrong:
-            leaving()
-    choice()
+            draw_exports()
+    draw_choice()
     if wrong:
-        st.error(plain_markdown(wrong))
+        st.error(escape_markdown(wrong))
     return not wrong
 
 
@@ -72,7 +72,7 @@ def report_button(
     )
 
 
-def tables(meanings: Mapping[str, str], make: Callable[[str, str], bytes], *, name: str) -> None:
+def table_downloads(meanings: Mapping[str, str], make: Callable[[str, str], bytes], *, name: str) -> None:
     """Offer a page's figures as tables to download.
 
     `meanings`: table -> its content. `make(table, kind)` builds its bytes on demand. Files are named after `name`.
@@ -95,9 +95,9 @@ def tables(meanings: Mapping[str, str], make: Callable[[str, str], bytes], *, na
 def key_figures(selection: Selection) -> None:
     figures: KeyFigures = selection.answer("key_figures")
     unreadable, n = len(photo_queries.failures(selection.source)), figures.photos
-    layout.figures(
+    layout.key_numbers(
         [
-            (count(figures.photos), f"photos of {count(photo_queries.total(selection.source))}"),
+            (count(figures.photos), f"photos of {count(photo_queries.total_images(selection.source))}"),
             (
                 percent(figures.mean_foreground_share),
                 f"mean foreground share, n = {_n(figures.mean_foreground_share, n)}",
@@ -114,16 +114,16 @@ def _n(mean: float | None, photos_of_run: int) -> str:
     return count(0 if mean is None else photos_of_run)
 
 
-def is_empty(selection: Selection) -> bool:
+def show_if_empty(selection: Selection) -> bool:
     """Return True if no photo passes the filters; a message is then already shown."""
     figures: KeyFigures = selection.answer("key_figures")
     if figures.photos:
         return False
-    if photo_queries.total(selection.source) == 0:
+    if photo_queries.total_images(selection.source) == 0:
         st.info("This run holds no photos yet. If it is running now, reload this page in a moment.")
     else:
         st.info(
-            f"None of the {photos(photo_queries.total(selection.source))} passes all filters: "
+            f"None of the {photo_count(photo_queries.total_images(selection.source))} passes all filters: "
             "take one away above, or clear them all."
         )
     return True

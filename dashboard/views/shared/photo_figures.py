@@ -1,45 +1,51 @@
 """Card with the figures of one photo, from one model or several side by side.
 
-Takes titles and rows as made by `stats.row`.
+Takes titles and rows as made by `statistics.stats_row`.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from dashboard.components import layout
-from dashboard.formatting import NOTHING, count, percent, score
+from dashboard.formatting import DASH, count, percent, score
 from seglib.classes import BACKGROUND
-from seglib.masks.statistics import MEASURES, blobs_column, pixels_column
+from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
 
-Figures = dict[str, Any]
-"""`stats.row` of one image; `damage` explains in a sentence why measures are missing."""
+ImageStatistics = dict[str, Any]
+"""`statistics.stats_row` of one image; `damage` explains in a sentence why measures are missing."""
 
 
-def render(seen: Sequence[tuple[str, Figures | None]]) -> None:
+def render(seen: Sequence[tuple[str, ImageStatistics | None]]) -> None:
     """Show share, pixels and blobs (regions) per class, and the measures; None where a model has not seen the photo."""
-    found = [one for _, one in seen]
+    statistics = [one for _, one in seen]
     numbered = [f"{number} {title}" for number, (title, _) in enumerate(seen, 1)]
     with layout.card("Figures", "of the masks, each on its own grid"):
-        layout.grid(
+        layout.html_table(
             [("", 1), *((title, 3) for title in numbered)] if len(seen) > 1 else [],
             ["class", *("share", "pixels", "blobs") * len(seen)],
-            [[name, *(text for one in found for text in _of_class(one, name))] for name in _classes(found)],
+            [
+                [name, *(text for one in statistics for text in _class_cells(one, name))]
+                for name in _classes(statistics)
+            ],
         )
-        layout.grid(
+        layout.html_table(
             [],
             ["certainty, 0 to 1", *(title if len(seen) > 1 else "mean of the photo" for title in numbered)],
             [
-                *([name.replace("_", " "), *(_measure(one, name) for one in found)] for name in MEASURES),
-                ["size of the mask", *(_size(one) for one in found)],
+                *(
+                    [name.replace("_", " "), *(_measure(one, name) for one in statistics)]
+                    for name in CONFIDENCE_COLUMNS
+                ),
+                ["size of the mask", *(_mask_size(one) for one in statistics)],
             ],
         )
-        layout.remarks(list(dict.fromkeys(one["damage"] for one in found if one is not None and "damage" in one)))
+        layout.remarks(list(dict.fromkeys(one["damage"] for one in statistics if one is not None and "damage" in one)))
 
 
-def _classes(found: Sequence[Figures | None]) -> list[str]:
+def _classes(statistics: Sequence[ImageStatistics | None]) -> list[str]:
     """Return the classes with a pixel in any run, largest first, background last."""
     largest: dict[str, float] = {}
-    for one in found:
+    for one in statistics:
         for key in one.keys() if one is not None else ():
             kind, _, name = str(key).partition(":")
             if kind == "px" and (share := _share(one, name)):
@@ -52,16 +58,16 @@ def _share(one: Any, name: str) -> float | None:
     return None if pixels is None else float(pixels) / float(one["grid_width"] * one["grid_height"])
 
 
-def _of_class(one: Figures | None, name: str) -> tuple[str, str, str]:
+def _class_cells(one: ImageStatistics | None, name: str) -> tuple[str, str, str]:
     if one is None or (share := _share(one, name)) is None:
         return percent(None), percent(None), percent(None)
     return percent(share), count(int(one[pixels_column(name)])), count(int(one[blobs_column(name)]))
 
 
-def _measure(one: Figures | None, name: str) -> str:
+def _measure(one: ImageStatistics | None, name: str) -> str:
     value = None if one is None else one[name]
     return score(None if value is None else float(value))
 
 
-def _size(one: Figures | None) -> str:
-    return NOTHING if one is None else f"{count(int(one['grid_width']))} x {count(int(one['grid_height']))} pixels"
+def _mask_size(one: ImageStatistics | None) -> str:
+    return DASH if one is None else f"{count(int(one['grid_width']))} x {count(int(one['grid_height']))} pixels"

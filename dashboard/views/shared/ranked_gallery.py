@@ -16,11 +16,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.components import gallery as gallery_component
-from dashboard.components.gallery import Look, Tile
-from dashboard.formatting import count, percent, plain_markdown
+from dashboard.components.gallery import GalleryLook, GalleryTile
+from dashboard.formatting import count, escape_markdown, percent
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
-from dashboard.queries.ranking import PAGE_SIZE, Order, page_of
+from dashboard.queries.ranking import PAGE_SIZE, ImageOrder, get_page
 from dashboard.server import media_urls
 from dashboard.state import session
 from dashboard.state.view import SIZE_RANGE
@@ -28,12 +28,12 @@ from dashboard.views.shared import controls, selection_bar
 from dashboard.views.shared.tiles import CHANGED
 from seglib.store import tags
 
-Bar = list[tuple[str, float, str]]
+BarParts = list[tuple[str, float, str]]
 """(name, share 0..1, colour) of each part of a photo."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class TileContent:
     """Texts and overlay of one photo's tile."""
 
     value: str
@@ -46,106 +46,106 @@ class Told:
     """Start of the alt text; the photo's parts are appended."""
     mask: str | None
     """URL of the mask drawn over the photo."""
-    bar: Bar
-    nothing: str
+    bar: BarParts
+    empty_text: str
     """Text for a photo without parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gallery:
+class RankedGallery:
     key: str
-    page: str
+    page_field: str
     """Name of the view field that holds the page number."""
     files: pd.DataFrame
     """All photos; the index is their position in the run's table."""
-    order: Order
-    tell: Callable[[Order], Sequence[Told]]
+    order: ImageOrder
+    describe: Callable[[ImageOrder], Sequence[TileContent]]
     """Returns the texts for the photos of one page."""
     legend: Callable[[set[str]], list[tuple[str, str]]]
     """Returns the legend as (name, colour), given the names present."""
-    opens: dict[str, Any]
+    viewer_state: dict[str, Any]
     """View changes that open a photo."""
     grey: bool
 
 
 @contextmanager
-def heading(title: str, n: int, chip: str, taken_away: dict[str, Any]) -> Iterator[None]:
+def heading(title: str, n: int, chip: str, cleared_state: dict[str, Any]) -> Iterator[None]:
     """Draw the heading row; the body of the `with` block is placed at its right.
 
-    `chip` names the matrix cell that filters the photos, if any; `taken_away` is the view change that removes it.
+    `chip` names the matrix cell that filters the photos, if any; `cleared_state` is the view change that removes it.
     """
     with st.container(horizontal=True, vertical_alignment="center", key="controls"):
         st.markdown(f"**{title}**, n = {count(n)}", width="stretch")
         if chip:
             st.button(
-                f"{plain_markdown(chip)} :material/close:",
+                f"{escape_markdown(chip)} :material/close:",
                 key="chip:cell",
                 help="Show the photos without such pixels too",
-                on_click=session.anew,
-                kwargs=taken_away,
+                on_click=session.update_from_first_page,
+                kwargs=cleared_state,
             )
         yield
 
 
-def gallery(selection: Selection, shown: Gallery) -> None:
+def gallery(selection: Selection, shown: RankedGallery) -> None:
     view, n = selection.view, len(shown.order)
     if not n:
         st.info("No photo of the selection has such pixels: choose another cell, or all photos.")
         return
-    page = page_of(shown.order, getattr(view, shown.page))
+    page = get_page(shown.order, getattr(view, shown.page_field))
     tiles = _tiles(selection, shown, page.order)
     gallery_component.gallery(
         tiles,
         shown.legend({name for tile in tiles for name, _, _ in tile.bar}),
-        Look(view.overlay, view.opacity, view.size),
-        selection_bar.told([tile.id for tile in tiles]),
+        GalleryLook(view.overlay, view.opacity, view.size),
+        selection_bar.pick_state([tile.id for tile in tiles]),
         total=n,
         sizes=SIZE_RANGE,
         grey=shown.grey,
         key=shown.key,
         on_look=partial(controls.remember_look, shown.key),
-        on_picks=partial(selection_bar.pick, shown.key),
-        on_all=partial(_pick_all, shown.files, shown.order.at),
+        on_picks=partial(selection_bar.update_picks, shown.key),
+        on_all=partial(_pick_all, shown.files, shown.order.rows),
         on_open=partial(_open, shown),
     )
-    if page.pages > 1:
-        controls.pages(page.number, page.pages, n, PAGE_SIZE, shown.page)
+    if page.page_count > 1:
+        controls.pagination(page.number, page.page_count, n, PAGE_SIZE, shown.page_field)
 
 
-def _tiles(selection: Selection, shown: Gallery, here: Order) -> list[Tile]:
+def _tiles(selection: Selection, shown: RankedGallery, page_order: ImageOrder) -> list[GalleryTile]:
     store, source = selection.store, selection.source
-    rows = photo_queries.rows(source, shown.files.index.to_numpy()[here.at])
+    rows = photo_queries.rows_at(source, shown.files.index.to_numpy()[page_order.rows])
     several = len(photo_queries.options(source, "dataset")) > 1
-    changed = photo_queries.changed(source, rows)
-    link = controls.image_link(selection.view, **shown.opens)
-    found = []
-    for row, told in zip(rows.to_dict("records"), shown.tell(here), strict=True):
-        words = ", ".join(f"{name} {percent(share)}" for name, share, _ in told.bar) or told.nothing
-        found.append(
-            Tile(
+    changed = photo_queries.find_changed_files(source, rows)
+    link = controls.image_link(selection.view, **shown.viewer_state)
+    result = []
+    for row, content in zip(rows.to_dict("records"), shown.describe(page_order), strict=True):
+        words = ", ".join(f"{name} {percent(share)}" for name, share, _ in content.bar) or content.empty_text
+        result.append(
+            GalleryTile(
                 id=row["image_id"],
                 href=f"{link}{row['image_id']}",
                 photo=media_urls.thumbnail_url(store, row["image_id"]),
-                mask=told.mask,
+                mask=content.mask,
                 aspect=row["width"] / row["height"],
                 name=f"{row['dataset']}: {row['path']}" if several else row["path"],
-                alt=f"{row['path']}: {told.alt}{words}",
-                found=told.value,
-                share=told.meaning,
-                aside=told.aside,
+                alt=f"{row['path']}: {content.alt}{words}",
+                found=content.value,
+                share=content.meaning,
+                aside=content.aside,
                 warning="",
                 note=CHANGED if (row["dataset"], row["path"]) in changed else "",
-                bar=told.bar,
-                tags=tags.split(row["tags"]),
+                bar=content.bar,
+                tags=tags.split_tags(row["tags"]),
             )
         )
-    return found
+    return result
 
 
 def _pick_all(files: pd.DataFrame, at: NDArray[np.intp]) -> None:
-    session.set_picks(session.picks().plus(files["image_id"].iloc[at]))
+    session.set_picks(session.picks().union(files["image_id"].iloc[at]))
 
 
-def _open(shown: Gallery) -> None:
-    if image_id := gallery_component.opened_of(shown.key):
-        session.go(controls.IMAGE, image=image_id, **shown.opens)
+def _open(shown: RankedGallery) -> None:
+    if image_id := gallery_component.read_opened_id(shown.key):
+        session.go_to_page(controls.IMAGE_TITLE, image=image_id, **shown.viewer_state)

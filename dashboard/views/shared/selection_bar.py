@@ -11,8 +11,8 @@ import streamlit as st
 
 from dashboard.components import gallery as gallery_component
 from dashboard.components import layout
-from dashboard.components.gallery import Picked
-from dashboard.formatting import count, photos, plain_markdown
+from dashboard.components.gallery import PickState
+from dashboard.formatting import count, escape_markdown, photo_count
 from dashboard.queries import exports, source
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -21,43 +21,43 @@ from dashboard.state.picked_photos import Picks
 from seglib.errors import SegError
 from seglib.store import tags
 from seglib.store.store import Store
-from seglib.store.tags import Action
+from seglib.store.tags import TagAction
 
 _TAG = "w:new_tag"
 
 
-def told(image_ids: list[str]) -> Picked:
+def pick_state(image_ids: list[str]) -> PickState:
     """Return the selection state that the gallery showing these images needs."""
     picks = session.picks()
-    return Picked(n=session.message(), count=len(picks), on=picks.on(image_ids))
+    return PickState(n=session.last_message_number(), count=len(picks), on=picks.picked_among(image_ids))
 
 
-def pick(gallery: str) -> None:
+def update_picks(gallery: str) -> None:
     """Callback: apply the photos picked or unpicked in this gallery."""
-    if said := gallery_component.picks_of(gallery):
-        n, shown, picked = said
-        session.set_picks(Picks() if shown is None else session.picks().replaced(shown, picked), message=n)
+    if sent := gallery_component.read_picks(gallery):
+        n, shown, picked = sent
+        session.set_picks(Picks() if shown is None else session.picks().with_page(shown, picked), message=n)
 
 
 def pick_all(selection: Selection) -> None:
     """Callback: add every photo that passes the filters to the picks."""
-    positions = photo_queries.selected(selection.source, selection.filters)
-    session.set_picks(session.picks().plus(photo_queries.table(selection.source)["image_id"].iloc[positions]))
+    positions = photo_queries.selected_positions(selection.source, selection.filters)
+    session.set_picks(session.picks().union(photo_queries.table(selection.source)["image_id"].iloc[positions]))
 
 
-def bar(selection: Selection) -> None:
+def selection_bar(selection: Selection) -> None:
     """Draw the bar at the bottom of the window while photos are picked or a tag change can be undone."""
-    picks, done, remark = session.picks(), session.actions(), session.remarked()
+    picks, done, remark = session.picks(), session.tag_actions(), session.pop_remark()
     if not (picks or done or remark):
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="picks"):
         if picks:
-            _say(selection, picks)
-            _tag(selection, picks)
-            _untag(selection, picks)
+            _selection_summary(selection, picks)
+            _tag_select(selection, picks)
+            _untag_menu(selection, picks)
             st.download_button(
                 "Export",
-                data=partial(exports.exported_picks, selection.store.path, selection.run.run, picks),
+                data=partial(exports.export_picks, selection.store.path, selection.run.run, picks),
                 file_name=f"{selection.run.run}.selected.csv",
                 mime="text/csv",
                 key="export_picks",
@@ -69,7 +69,7 @@ def bar(selection: Selection) -> None:
             layout.remark(remark)
         if done:
             st.button(
-                f"Undo: {plain_markdown(_words(done[-1]))}",
+                f"Undo: {escape_markdown(_describe_action(done[-1]))}",
                 key="undo",
                 icon=":material/undo:",
                 on_click=_undo,
@@ -77,15 +77,15 @@ def bar(selection: Selection) -> None:
             )
 
 
-def _say(selection: Selection, picks: Picks) -> None:
-    inside = photo_queries.picked_rows(selection.source, selection.filters, picks)
+def _selection_summary(selection: Selection, picks: Picks) -> None:
+    inside = photo_queries.count_picked(selection.source, selection.filters, picks)
     outside = max(0, len(picks) - inside)
     note = f", {count(outside)} of them outside the filters" if outside else ""
-    st.markdown(f"**{photos(len(picks))} selected**{note}", width="content")
+    st.markdown(f"**{photo_count(len(picks))} selected**{note}", width="content")
 
 
-def _tag(selection: Selection, picks: Picks) -> None:
-    key = session.controlled(_TAG, None)
+def _tag_select(selection: Selection, picks: Picks) -> None:
+    key = session.sync_widget(_TAG, None)
     st.selectbox(
         "Tag the selected photos",
         photo_queries.tags_in_use(selection.source),
@@ -94,50 +94,52 @@ def _tag(selection: Selection, picks: Picks) -> None:
         placeholder="Tag: choose or type",
         label_visibility="collapsed",
         key=key,
-        on_change=session.on(key, partial(_act, selection.store, tags.tag, picks)),
+        on_change=session.widget_callback(key, partial(_apply_tag_action, selection.store, tags.tag, picks)),
         width=210,
     )
 
 
-def _untag(selection: Selection, picks: Picks) -> None:
-    found = photo_queries.tags_of_picks(selection.source, picks)
-    if not found:
+def _untag_menu(selection: Selection, picks: Picks) -> None:
+    counts = photo_queries.tags_of_picks(selection.source, picks)
+    if not counts:
         return
     st.menu_button(
         "Remove tag",
-        list(found),
-        format_func=lambda name: f"{plain_markdown(name)} · {count(found.get(name, 0))}",
+        list(counts),
+        format_func=lambda name: f"{escape_markdown(name)} · {count(counts.get(name, 0))}",
         key="remove_tag",
-        on_click=session.on("remove_tag", partial(_act, selection.store, tags.untag, picks)),
+        on_click=session.widget_callback("remove_tag", partial(_apply_tag_action, selection.store, tags.untag, picks)),
     )
 
 
-def _act(store: Store, act: Callable[..., Action | None], picks: Picks, name: str | None) -> None:
+def _apply_tag_action(store: Store, act: Callable[..., TagAction | None], picks: Picks, name: str | None) -> None:
     if not name:
         return
     try:
         done = act(store, picks.ids, name)
     except SegError as error:
-        session.remark(source.sentence(error))
+        session.set_remark(source.error_message(error))
     except OSError as error:
-        session.remark(f"The store cannot be written ({error.strerror}): the photos are as they were.")
+        session.set_remark(f"The store cannot be written ({error.strerror}): the photos are as they were.")
     else:
         if done is None:
-            session.remark("All of them have this tag already." if act is tags.tag else "None of them has this tag.")
+            session.set_remark(
+                "All of them have this tag already." if act is tags.tag else "None of them has this tag."
+            )
         else:
-            session.actions().append(done)
+            session.tag_actions().append(done)
 
 
 def _undo(store: Store) -> None:
-    done = session.actions().pop()
+    done = session.tag_actions().pop()
     try:
         if tags.undo(store, done.id) is None:
-            session.remark("This was undone already, or the store was pruned since.")
+            session.set_remark("This was undone already, or the store was pruned since.")
     except SegError as error:
-        session.remark(source.sentence(error))
+        session.set_remark(source.error_message(error))
     except OSError as error:
-        session.remark(f"The store cannot be written ({error.strerror}): the photos are as they were.")
+        session.set_remark(f"The store cannot be written ({error.strerror}): the photos are as they were.")
 
 
-def _words(action: Action) -> str:
-    return f"{'tag' if action.on else 'remove'} {action.tag}, {photos(action.images)}"
+def _describe_action(action: TagAction) -> str:
+    return f"{'tag' if action.on else 'remove'} {action.tag}, {photo_count(action.images)}"

@@ -1,6 +1,6 @@
 """Build the gallery's tiles: their texts and image URLs.
 
-Takes rows of one run's table and returns `Tile`s, plain data.
+Takes rows of one run's table and returns `GalleryTile`s, plain data.
 """
 
 from collections.abc import Set
@@ -9,22 +9,22 @@ from typing import Any
 import pandas as pd
 
 from dashboard.charts.theme import class_colours
-from dashboard.components.gallery import Tile
+from dashboard.components.gallery import GalleryTile
 from dashboard.formatting import percent, score
 from dashboard.server import media_urls
 from seglib.classes import BACKGROUND, PRESENT_SHARE
 from seglib.masks.overlay import alt_text
-from seglib.query.columns import agreement, classes_of, shares
+from seglib.query.columns import class_share, classes_of, label_agreement
 from seglib.store import tags
 from seglib.store.store import Store
 
-_TOLD = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence", "tags"]
+_TILE_COLUMNS = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence", "tags"]
 
 
 CHANGED = "changed since its scan"
 
 
-def tiles(
+def make_tiles(
     rows: pd.DataFrame,
     store: Store,
     run: str,
@@ -33,23 +33,23 @@ def tiles(
     link: str = "",
     with_dataset: bool = False,
     changed: Set[tuple[str, str]] = frozenset(),
-) -> list[Tile]:
+) -> list[GalleryTile]:
     """Return one tile per row.
 
     `colours`: the palette of masks and bars; `link`: URL of a photo's page, to which the image_id is appended;
-    `changed`: (dataset, path) of changed files.
+    `find_changed_files`: (dataset, path) of changed files.
     """
     names = classes_of(rows)
     paint = class_colours(names, colours)
-    told: list[dict[Any, Any]] = rows[_TOLD].astype("object").to_dict("records")
-    per_class = pd.DataFrame({name: shares(rows, name) for name in names}, index=rows.index).to_dict("records")
-    verdicts = agreement(rows).tolist()
-    found = []
-    for row, share, verdict in zip(told, per_class, verdicts, strict=True):
+    records: list[dict[Any, Any]] = rows[_TILE_COLUMNS].astype("object").to_dict("records")
+    per_class = pd.DataFrame({name: class_share(rows, name) for name in names}, index=rows.index).to_dict("records")
+    verdicts = label_agreement(rows).tolist()
+    result = []
+    for row, share, verdict in zip(records, per_class, verdicts, strict=True):
         there = present_classes({str(name): float(part) for name, part in share.items()})
         warning = f"folder {row['label']}, network {row['animal']}" if verdict == "contradicts" else ""
-        found.append(
-            Tile(
+        result.append(
+            GalleryTile(
                 id=row["image_id"],
                 href=f"{link}{row['image_id']}" if link else "",
                 photo=media_urls.thumbnail_url(store, row["image_id"]),
@@ -63,10 +63,10 @@ def tiles(
                 warning=warning,
                 note=CHANGED if (row["dataset"], row["path"]) in changed else "",
                 bar=[(name, round(part, 4), paint[name]) for name, part in there],
-                tags=tags.split(row["tags"]),
+                tags=tags.split_tags(row["tags"]),
             )
         )
-    return found
+    return result
 
 
 def present_classes(share: dict[str, float]) -> list[tuple[str, float]]:

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from dashboard.charts import comparison as comparison_charts
-from dashboard.formatting import interval, signed, tenths
-from seglib.metrics.bootstrap import Figure
+from dashboard.formatting import interval, percent_fixed, percentage_points
+from seglib.metrics.bootstrap import Estimate
 
 
-def figure_of(value: float | None, ends: tuple[float, float] | None) -> Figure:
-    return Figure(value=value, interval=ends, mean=value, mean_interval=ends, n=5)
+def figure_of(value: float | None, ends: tuple[float, float] | None) -> Estimate:
+    return Estimate(value=value, interval=ends, mean=value, mean_interval=ends, n=5)
 
 
 def test_a_point_carries_its_photo_and_a_name_is_no_html():
@@ -42,7 +42,7 @@ def test_area_differences_take_the_colour_of_the_run_that_sees_more():
 
 def test_worth_draws_intervals_and_its_reference_hollow():
     figures = [figure_of(0.9, (0.85, 0.93)), figure_of(1.0, None)]
-    figure = comparison_charts.worth([1.0, 10.0], ["<i>a", "b"], figures, cost="GFLOPs", merit="agreement")
+    figure = comparison_charts.cost_benefit([1.0, 10.0], ["<i>a", "b"], figures, cost="GFLOPs", merit="agreement")
     (points,) = figure.data
     assert list(points.marker.symbol) == ["circle", "circle-open"]
     assert list(points.error_y.array) == pytest.approx([0.03, 0])
@@ -58,13 +58,13 @@ def test_worth_draws_intervals_and_its_reference_hollow():
 @pytest.mark.parametrize(
     ("written", "text"),
     [
-        (tenths(0.9234), "92.3\xa0%"),
-        (tenths(None), "–"),
-        (tenths(float("nan")), "–"),
-        (signed(0.0123), "+1.2"),
-        (signed(-0.0123), "\N{MINUS SIGN}1.2"),
-        (signed(-0.0001), "0.0"),
-        (signed(None), "–"),
+        (percent_fixed(0.9234), "92.3\xa0%"),
+        (percent_fixed(None), "–"),
+        (percent_fixed(float("nan")), "–"),
+        (percentage_points(0.0123), "+1.2"),
+        (percentage_points(-0.0123), "\N{MINUS SIGN}1.2"),
+        (percentage_points(-0.0001), "0.0"),
+        (percentage_points(None), "–"),
         (interval((0.899, 0.944)), "89.9 to 94.4\xa0%"),
         (interval(None), "no interval"),
     ],

@@ -39,8 +39,8 @@ def test_no_more_bars_than_asked_for(distribution):
 
 
 def test_the_chart_in_words(distribution):
-    assert theme.in_words(distribution, 2).replace("\xa0", " ") == "background 70 %, cat 20 %"
-    assert theme.in_words(distribution.iloc[3:]) == "no class"
+    assert theme.describe_distribution(distribution, 2).replace("\xa0", " ") == "background 70 %, cat 20 %"
+    assert theme.describe_distribution(distribution.iloc[3:]) == "no class"
 
 
 def test_an_empty_distribution_is_an_empty_chart(distribution):
@@ -51,7 +51,7 @@ def test_an_empty_distribution_is_an_empty_chart(distribution):
     ("colour", "ink"), [("#000000", "#ffffff"), ("#ffffff", "#000000"), ("#56b4e9", "#000000"), ("#332288", "#ffffff")]
 )
 def test_text_on_a_colour_is_black_or_white_as_it_reads_best(colour, ink):
-    assert theme._ink(colour) == ink
+    assert theme._text_colour(colour) == ink
 
 
 def test_the_parts_of_a_label_add_up_and_the_rest_is_other():
@@ -102,18 +102,18 @@ def test_no_tick_stands_between_whole_photos(bins):
 
 def test_no_photo_is_a_chart_without_bars_above_zero(bins):
     assert sum(photo_charts.histogram(bins.assign(count=0), "confidence").data[0].y) == 0
-    assert theme.fullest(bins.assign(count=0)) == "No photo."
+    assert theme.describe_histogram(bins.assign(count=0)) == "No photo."
 
 
 def test_the_fullest_bin_in_words(bins):
-    assert theme.fullest(bins) == "Most of them, 3 photos, at 0.25 to 0.50."
+    assert theme.describe_histogram(bins) == "Most of them, 3 photos, at 0.25 to 0.50."
 
 
 def test_what_is_filtered_stays_strong_among_its_siblings(bins):
     present = Filters.decode("confidence=0.8..0.9")
-    bar, _ = theme.marked(photo_charts.histogram(bins, "confidence"), present).data
+    bar, _ = theme.fade_unselected(photo_charts.histogram(bins, "confidence"), present).data
     assert [opacity == 1 for opacity in bar.marker.opacity] == [False, False, True]
-    assert theme.marked(photo_charts.histogram(bins, "confidence"), Filters()).data[0].marker.opacity is None
+    assert theme.fade_unselected(photo_charts.histogram(bins, "confidence"), Filters()).data[0].marker.opacity is None
 
 
 def test_regions_stand_side_by_side_and_the_last_are_all_others():
@@ -178,7 +178,7 @@ def test_a_box_and_a_place_to_click_per_folder():
     for bar in boxes:
         assert list(bar.y) == list(hits.y) == ["(none) n = 2"]
         assert hits.customdata[0][0] == bar.customdata[0][0] == "label="
-    faded, *_ = theme.marked(photo_charts.share_spread(spread, "#112233"), Filters.decode("label=cats")).data
+    faded, *_ = theme.fade_unselected(photo_charts.share_spread(spread, "#112233"), Filters.decode("label=cats")).data
     assert faded.marker.opacity[0] < 0.5
 
 
@@ -190,4 +190,4 @@ def test_colours_follow_the_palette():
 
 def test_the_tests_have_every_entry_checked():
     with pytest.raises(ValueError, match="nonsense"):
-        theme.drawn([theme.bars(x=[1], y=[2])], 100, nonsense=1)
+        theme.make_figure([theme.bars(x=[1], y=[2])], 100, nonsense=1)

@@ -5,7 +5,7 @@ import pytest
 from dashboard.components import chart as chart_component
 from dashboard.components import gallery as gallery_component
 from dashboard.components import matrix as matrix_component
-from dashboard.components.gallery import Look
+from dashboard.components.gallery import GalleryLook
 
 
 @pytest.fixture
@@ -20,19 +20,19 @@ def sent(monkeypatch):
 
 def test_a_look(sent):
     sent("look", {"overlay": False, "opacity": 20, "size": 200})
-    assert gallery_component.look_of("c") == Look(False, 20, 200)
+    assert gallery_component.read_look("c") == GalleryLook(False, 20, 200)
 
 
 @pytest.mark.parametrize("value", [None, {}, [], "x", {"overlay": True, "opacity": "much", "size": 1}, {"overlay": 1}])
 def test_a_look_that_makes_no_sense(sent, value):
     sent("look", value)
-    assert gallery_component.look_of("c") is None
-    assert gallery_component.look_of("nobody") is None
+    assert gallery_component.read_look("c") is None
+    assert gallery_component.read_look("nobody") is None
 
 
 def test_a_cell(sent):
     sent("cell", {"row": 1, "column": 2})
-    assert matrix_component.cell_of("c", 2, 3) == (1, 2)
+    assert matrix_component.read_cell("c", 2, 3) == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -40,27 +40,27 @@ def test_a_cell(sent):
 )
 def test_a_cell_that_is_not_there(sent, value):
     sent("cell", value)
-    assert matrix_component.cell_of("c", 2, 3) is None
+    assert matrix_component.read_cell("c", 2, 3) is None
 
 
 def test_marks(sent):
     sent("marks", ["label=cats", 3])
-    assert chart_component.marks_of("c") == ["label=cats", 3]
+    assert chart_component.read_marks("c") == ["label=cats", 3]
     sent("marks", [])
-    assert chart_component.marks_of("c") == []
+    assert chart_component.read_marks("c") == []
 
 
 @pytest.mark.parametrize("value", [None, "x", 3, {"points": []}])
 def test_marks_that_make_no_sense(sent, value):
     sent("marks", value)
-    assert chart_component.marks_of("c") is None
+    assert chart_component.read_marks("c") is None
 
 
 def test_picks(sent):
     sent("picks", {"n": 3, "shown": ["a", "b"], "picked": ["b"]})
-    assert gallery_component.picks_of("c") == (3, ["a", "b"], ["b"])
+    assert gallery_component.read_picks("c") == (3, ["a", "b"], ["b"])
     sent("picks", {"n": 4, "none": True})
-    assert gallery_component.picks_of("c") == (4, None, [])
+    assert gallery_component.read_picks("c") == (4, None, [])
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_picks(sent):
 )
 def test_picks_that_make_no_sense(sent, value):
     sent("picks", value)
-    assert gallery_component.picks_of("c") is None
+    assert gallery_component.read_picks("c") is None
 
 
 def test_a_tile_that_was_opened(sent):
     sent("open", "a" * 32)
-    assert gallery_component.opened_of("c") == "a" * 32
+    assert gallery_component.read_opened_id("c") == "a" * 32
     sent("open", "../a")
-    assert gallery_component.opened_of("c") is None
+    assert gallery_component.read_opened_id("c") is None

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 
 from dashboard.queries import comparison_stats
-from dashboard.queries.comparison_stats import costliest, order, pair
+from dashboard.queries.comparison_stats import costliest, sort_by_disagreement, summarize_pair
 from seglib.classes import VOC_CLASSES
 from seglib.evaluation import comparison, truth_counting
 from seglib.masks import difference
-from seglib.masks.png import index_png
+from seglib.masks.png import encode_index_png
 from seglib.store.store import Store
-from tests.dashboard.conftest import PIXELS, fill, recipe
+from tests.dashboard.conftest import PIXELS, fill_store, make_run_config
 
-A, B, C = (recipe(schema).run for schema in (1, 2, 3))
+A, B, C = (make_run_config(schema).run_name for schema in (1, 2, 3))
 
 SEEN_BY_B = PIXELS | {
     "cats/a.jpg": {"dog": 20, "cat": 30},  # A: 50 cat
@@ -27,16 +27,16 @@ SEEN_BY_B = PIXELS | {
 
 @pytest.fixture
 def store(tmp_path) -> Store:
-    fill(tmp_path / "store")
-    fill(tmp_path / "store", code_schema=2, pixels=SEEN_BY_B)
-    fill(tmp_path / "store", code_schema=3)
+    fill_store(tmp_path / "store")
+    fill_store(tmp_path / "store", code_schema=2, pixels=SEEN_BY_B)
+    fill_store(tmp_path / "store", code_schema=3)
     return Store(tmp_path / "store")
 
 
 @pytest.fixture
 def found(store) -> comparison.Comparison:
-    comparison.update(store, [A, B, C])
-    return comparison.comparison(store, [A, B, C])
+    comparison.update_counts(store, [A, B, C])
+    return comparison.load_comparison(store, [A, B, C])
 
 
 def paths(found: comparison.Comparison, at) -> list[str]:
@@ -44,7 +44,7 @@ def paths(found: comparison.Comparison, at) -> list[str]:
 
 
 def test_the_figures_of_a_pair_are_those_of_the_library_and_only_of_what_is_there(found):
-    shown = pair(found, A, B)
+    shown = summarize_pair(found, A, B)
     assert shown.photos == 6
     assert list(shown.classes.index) == ["background", "dog", "cat", "person", "sofa"]
     assert shown.classes.loc["cat"].to_dict() == {"share_a": 70 / 600, "share_b": 50 / 600, "photos": 2}
@@ -65,24 +65,24 @@ def test_flips_are_the_right_way_round_and_keep_the_largest_classes(found):
     assert flips.pixels.loc["cat", "dog"] == 20
     assert flips.pixels.loc["dog", "cat"] == 0
     assert flips.pixels.loc["person", "background"] == 10
-    assert (flips.every, flips.left_out) == (600, 1)
+    assert (flips.total_pixels, flips.left_out) == (600, 1)
     assert comparison_stats.flips(found, A, B, 9).pixels.loc["background", "sofa"] == 40
 
 
 def test_shares_are_points_or_squares_of_the_photos_that_have_the_class(found, monkeypatch):
     points = comparison_stats.shares(found, A, B, "cat").set_index("path")[["x", "y"]]
     assert points.to_dict("index") == {"cats/a.jpg": {"x": 0.5, "y": 0.3}, "cats/c.jpg": {"x": 0.2, "y": 0.2}}
-    monkeypatch.setattr(comparison_stats, "MOST_POINTS", 1)
+    monkeypatch.setattr(comparison_stats, "MAX_POINTS", 1)
     squares = comparison_stats.shares(found, A, B, "dog")
     assert squares["count"].sum() == 3
     for x, y in ((0, 0.2), (0.3, 0.3), (0.8, 0.8)):
         inside = (squares["x_low"] <= x) & (x < squares["x_high"]) & (squares["y_low"] <= y + 1e-9)
         assert (inside & (y < squares["y_high"])).sum() == 1
     (above,) = squares.loc[(squares["x_low"] == 0) & (squares["y_low"] > 0.1), "square"]
-    assert paths(found, comparison_stats.inside(found, A, B, "dog", {above})) == ["cats/a.jpg"]
-    everywhere = comparison_stats.inside(found, A, B, "dog", set(squares["square"]))
+    assert paths(found, comparison_stats.rows_in_squares(found, A, B, "dog", {above})) == ["cats/a.jpg"]
+    everywhere = comparison_stats.rows_in_squares(found, A, B, "dog", set(squares["square"]))
     assert len(everywhere) == squares["count"].sum()  # a photo without a dog in either is in no square
-    assert len(comparison_stats.inside(found, A, B, "dog", set())) == 0
+    assert len(comparison_stats.rows_in_squares(found, A, B, "dog", set())) == 0
 
 
 @pytest.mark.parametrize(
@@ -96,56 +96,56 @@ def test_shares_are_points_or_squares_of_the_photos_that_have_the_class(found, m
     ],
 )
 def test_the_most_disagreeing_photo_comes_first(found, measure, name, first, value):
-    there = order(found, A, B, measure, name=name, flip=())
-    assert paths(found, there.at[:1]) == [first]
+    there = sort_by_disagreement(found, A, B, measure, name=name, flip=())
+    assert paths(found, there.rows[:1]) == [first]
     assert there.values[0] == pytest.approx(value)
-    assert sorted(there.at) == list(range(6))
+    assert sorted(there.rows) == list(range(6))
 
 
 def test_photos_that_do_not_define_a_measure_come_last(found):
-    there = order(found, A, B, "iou", name="cat", flip=())
+    there = sort_by_disagreement(found, A, B, "iou", name="cat", flip=())
     assert np.isnan(there.values).tolist() == [False] * 2 + [True] * 4
-    assert np.isnan(order(found, A, B, "iou", name="unheard-of", flip=()).values).all()
+    assert np.isnan(sort_by_disagreement(found, A, B, "iou", name="unheard-of", flip=()).values).all()
 
 
 def test_a_flip_keeps_its_photos_only(found):
-    there = order(found, A, B, "flip", name="", flip=("cat", "dog"))
-    assert (paths(found, there.at), there.values.tolist()) == (["cats/a.jpg"], [0.2])
-    assert paths(found, order(found, A, B, "agreement", name="", flip=("cat", "cat")).at) == [
+    there = sort_by_disagreement(found, A, B, "flip", name="", flip=("cat", "dog"))
+    assert (paths(found, there.rows), there.values.tolist()) == (["cats/a.jpg"], [0.2])
+    assert paths(found, sort_by_disagreement(found, A, B, "agreement", name="", flip=("cat", "cat")).rows) == [
         "cats/a.jpg",
         "cats/c.jpg",
     ]
-    assert len(order(found, A, B, "flip", name="", flip=("dog", "cat")).at) == 0
-    assert len(order(found, A, B, "flip", name="", flip=("dog", "unheard-of")).at) == 0
+    assert len(sort_by_disagreement(found, A, B, "flip", name="", flip=("dog", "cat")).rows) == 0
+    assert len(sort_by_disagreement(found, A, B, "flip", name="", flip=("dog", "unheard-of")).rows) == 0
 
 
 def test_parts_of_a_photo_are_those_of_the_map_of_differences(found, store):
     at = np.array([4, 0])
-    shares = comparison_stats.parts_of(found, A, B, at)
+    shares = comparison_stats.category_shares_at(found, A, B, at)
     for row, image_id in zip(shares, found.files["image_id"].iloc[at], strict=True):
         masks = [store.mask(run, image_id) for run in (A, B)]
-        there = difference.difference(*masks, *(store.run(run).classes for run in (A, B)))
-        assert (row * 100).round(9).tolist() == list(difference.pixels(there).values())
+        there = difference.difference_map(*masks, *(store.run(run).classes for run in (A, B)))
+        assert (row * 100).round(9).tolist() == list(difference.count_categories(there).values())
 
 
 def test_all_runs_and_one_reference(found):
-    matrix, consensus = comparison_stats.pairwise(found)
+    matrix, consensus = comparison_stats.pairwise_matrix(found)
     assert matrix.loc[A, B] == matrix.loc[B, C] == 530 / 600
     assert matrix.loc[A, C] == 1
     assert consensus.value == 530 / 600
-    against = comparison_stats.with_reference(found, B)
+    against = comparison_stats.agreement_with(found, B)
     assert {run: figure.value for run, figure in against.items()} == {A: 530 / 600, C: 530 / 600}
     assert against[A].interval is not None
 
 
 def test_taken_rows_are_compared_as_if_they_were_all(store, found):
     at = np.array([0, 4])
-    part = found.taken(at)
-    whole = comparison.comparison(store, [A, B, C], files=found.files.iloc[at])
+    part = found.take(at)
+    whole = comparison.load_comparison(store, [A, B, C], files=found.files.iloc[at])
     assert part.files["path"].tolist() == ["cats/a.jpg", "dogs/e.jpg"]
     assert part.figures() == whole.figures()
     assert part.consensus_figure() == whole.consensus_figure()
-    assert len(found.taken(at[:0]).files) == 0
+    assert len(found.take(at[:0]).files) == 0
 
 
 def draw_truth(folder: Path) -> Path:
@@ -153,13 +153,13 @@ def draw_truth(folder: Path) -> Path:
     mask = np.zeros((30, 40), np.uint8)
     mask[:15] = VOC_CLASSES.index("cat")
     (folder / "cats").mkdir(parents=True)
-    (folder / "cats" / "a.png").write_bytes(index_png(mask))
+    (folder / "cats" / "a.png").write_bytes(encode_index_png(mask))
     return folder
 
 
 def test_where_a_truth_is_known_the_runs_are_scored_by_it(store, found, tmp_path):
     assert comparison_stats.scores(store, [A, B], found.files) is None
-    truth_counting.update(store, draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
+    truth_counting.update_counts(store, draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
     scores = comparison_stats.scores(store, [A, B], found.files)
     assert (scores.truth, scores.photos) == ("drawn", 1)
     assert scores.miou[A].value == 1

@@ -8,20 +8,20 @@ import pytest
 
 from dashboard.queries import exports
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.source import Source, sentence, stored
+from dashboard.queries.source import RunSource, error_message, open_store
 from dashboard.state.view import SORTS
 from seglib.cli.main import main as seglib
 from seglib.errors import StoreError
 from seglib.query import statistics
 from seglib.query.filters import Filters, select
 from seglib.store import tags
-from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of
+from tests.dashboard.conftest import NASTY, PIXELS, fill_store, id_of
 
 
 @pytest.fixture
-def source(full) -> Source:
-    _, version, runs = stored(full)
-    return Source(str(full), version, runs[-1].run)
+def source(full) -> RunSource:
+    _, version, runs = open_store(full)
+    return RunSource(str(full), version, runs[-1].run)
 
 
 def test_choices_count_the_whole_run(source):
@@ -32,10 +32,10 @@ def test_choices_count_the_whole_run(source):
 
 
 def test_a_selection_is_positions_in_the_run(source):
-    chosen = photo_queries.positions(source, Filters.decode("label=cats"), "confidence", "")
-    assert photo_queries.rows(source, chosen)["path"].tolist() == ["cats/b.jpg", "cats/c.jpg", "cats/a.jpg"]
-    most = photo_queries.positions(source, Filters(), "-share", "person")
-    assert photo_queries.rows(source, most)["path"].tolist()[:2] == [NASTY, "cats/c.jpg"]
+    chosen = photo_queries.sorted_positions(source, Filters.decode("label=cats"), "confidence", "")
+    assert photo_queries.rows_at(source, chosen)["path"].tolist() == ["cats/b.jpg", "cats/c.jpg", "cats/a.jpg"]
+    most = photo_queries.sorted_positions(source, Filters(), "-share", "person")
+    assert photo_queries.rows_at(source, most)["path"].tolist()[:2] == [NASTY, "cats/c.jpg"]
 
 
 @pytest.mark.slow
@@ -47,10 +47,10 @@ def test_a_selection_is_positions_in_the_run(source):
 def test_what_is_put_together_from_single_filters_and_one_order_is_what_the_library_says(source, where, sort):
     filters, name = Filters.decode(where), "cat"
     chosen = select(photo_queries.table(source), filters)
-    at = statistics.ordered(chosen, sort.removeprefix("-"), descending=sort.startswith("-"), name=name)
-    shown = photo_queries.rows(source, photo_queries.positions(source, filters, sort, name))
+    at = statistics.sort_positions(chosen, sort.removeprefix("-"), descending=sort.startswith("-"), name=name)
+    shown = photo_queries.rows_at(source, photo_queries.sorted_positions(source, filters, sort, name))
     assert shown["path"].tolist() == chosen["path"].iloc[at].tolist()
-    assert photo_queries.selected(source, filters).tolist() == chosen.index.tolist()
+    assert photo_queries.selected_positions(source, filters).tolist() == chosen.index.tolist()
     for question, ask in photo_queries.QUESTIONS.items():
         assert str(photo_queries.answer(source, filters, question, name)) == str(ask(chosen, name))
 
@@ -58,12 +58,12 @@ def test_what_is_put_together_from_single_filters_and_one_order_is_what_the_libr
 def test_a_photo_that_changed_since_its_scan_is_known(source, full):
     photos = full.parent / "photos" / "cats"
     photos.mkdir(parents=True)
-    rows = photo_queries.rows(source, photo_queries.selected(source, Filters()))
-    assert photo_queries.changed(source, rows) == set()  # none of them is there
+    rows = photo_queries.rows_at(source, photo_queries.selected_positions(source, Filters()))
+    assert photo_queries.find_changed_files(source, rows) == set()  # none of them is there
     (photos / "a.jpg").write_bytes(b"x")
     (photos / "b.jpg").write_bytes(b"x")
     os.utime(photos / "b.jpg", ns=(1, 1))  # as it was scanned
-    assert photo_queries.changed(source, rows) == {("photos", "cats/a.jpg")}
+    assert photo_queries.find_changed_files(source, rows) == {("photos", "cats/a.jpg")}
 
 
 def test_every_question_has_an_answer_for_every_selection(source):
@@ -94,15 +94,15 @@ def test_the_listing_holds_no_absolute_path_and_no_id(source, full):
 
 
 def test_what_a_run_writes_is_seen_at_the_next_rerun(source, full):
-    assert photo_queries.total(source) == 6
-    fill(full, pixels={**PIXELS, "dogs/new.jpg": {"dog": 10}}, code_schema=2)
-    _, version, runs = stored(full)
+    assert photo_queries.total_images(source) == 6
+    fill_store(full, pixels={**PIXELS, "dogs/new.jpg": {"dog": 10}}, code_schema=2)
+    _, version, runs = open_store(full)
     assert version != source.version
-    assert photo_queries.total(Source(str(full), version, runs[-1].run)) == 7
+    assert photo_queries.total_images(RunSource(str(full), version, runs[-1].run)) == 7
 
 
-def now(source: Source) -> Source:
-    return replace(source, version=stored(Path(source.path))[1])
+def now(source: RunSource) -> RunSource:
+    return replace(source, version=open_store(Path(source.path))[1])
 
 
 def test_a_tag_is_seen_at_the_next_rerun_and_the_table_is_not_read_again(source):
@@ -115,14 +115,14 @@ def test_a_tag_is_seen_at_the_next_rerun_and_the_table_is_not_read_again(source)
     assert photo_queries.answer(after, Filters(), "key_figures") == all_photos
     assert photo_queries.options(after, "tag") == {"": 4, "keep": 2}
     kept = Filters.decode("tag=keep")
-    found = photo_queries.rows(after, photo_queries.positions(after, kept, "path", ""))
+    found = photo_queries.rows_at(after, photo_queries.sorted_positions(after, kept, "path", ""))
     assert found["path"].tolist() == ["cats/a.jpg", "dogs/d.jpg"]
     assert found["tags"].tolist() == ["keep", "keep"]
     assert photo_queries.answer(after, kept, "key_figures").photos == 2
     assert photo_queries.listing(after, Filters(), "path", "")["tags"].notna().sum() == 2
     tags.undo(store)
     undone = now(source)
-    assert len(photo_queries.selected(undone, kept)) == 0
+    assert len(photo_queries.selected_positions(undone, kept)) == 0
     assert photo_queries.options(undone, "tag") == {"": 6}
     assert "tags" not in photo_queries.listing(undone, Filters(), "path", "")
 
@@ -133,7 +133,7 @@ def test_a_download_is_what_the_shell_exports(source, full, tmp_path, kind, wher
     out = tmp_path / f"out.{kind}"
     command = ["export", "stats", "--store", str(full), "--run", source.run, "--where", where]
     assert seglib([*command, "--format", kind, "--out", str(out)]) == 0
-    assert exports.exported(full, source.run, Filters.decode(where), kind) == out.read_bytes()
+    assert exports.export_rows(full, source.run, Filters.decode(where), kind) == out.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_a_download_is_what_the_shell_exports(source, full, tmp_path, kind, wher
     ],
 )
 def test_sentences_name_no_place(said, told):
-    assert sentence(StoreError(said)) == (told or said)
+    assert error_message(StoreError(said)) == (told or said)
 
 
 def test_no_store_is_a_sentence(tmp_path):
     with pytest.raises(StoreError, match="no store yet"):
-        stored(tmp_path / "nowhere")
+        open_store(tmp_path / "nowhere")

@@ -5,18 +5,18 @@ import pandas as pd
 import pytest
 
 from dashboard.queries import ranking
-from dashboard.queries.ranking import PAGE_SIZE, Order, page_of, ranked
+from dashboard.queries.ranking import PAGE_SIZE, ImageOrder, get_page, rank
 from seglib.masks.difference import CATEGORIES
-from seglib.metrics.confusion import Counts
+from seglib.metrics.confusion import JointCounts
 
 NAN = float("nan")
 
 
-def counts(*cells: tuple[int, int, int, int], images: int = 4) -> Counts:
+def counts(*cells: tuple[int, int, int, int], images: int = 4) -> JointCounts:
     """Of (image, a, b, pixels); a knows background and cat, b background, cat and dog."""
     image, a, b, pixels = np.array(cells, np.int64).reshape(-1, 4).T
     names = ("background", "cat")
-    return Counts(images, image, a.astype(np.uint8), b.astype(np.uint8), pixels, names, (*names, "dog"))
+    return JointCounts(images, image, a.astype(np.uint8), b.astype(np.uint8), pixels, names, (*names, "dog"))
 
 
 FOUND = counts((0, 0, 0, 6), (0, 1, 2, 2), (1, 1, 1, 10), (3, 1, 2, 3), (3, 255, 0, 1))
@@ -37,8 +37,8 @@ FOUND = counts((0, 0, 0, 6), (0, 1, 2, 2), (1, 1, 1, 10), (3, 1, 2, 3), (3, 255,
 )
 def test_the_smallest_rank_comes_first_and_what_is_not_defined_last(values, ranks, kept, at):
     values = np.array(values, np.float64)
-    order = ranked(values, None if ranks is None else np.array(ranks), None if kept is None else np.array(kept, int))
-    assert order.at.tolist() == at
+    order = rank(values, None if ranks is None else np.array(ranks), None if kept is None else np.array(kept, int))
+    assert order.rows.tolist() == at
     assert np.array_equal(order.values, values[at], equal_nan=True)
     assert len(order) == len(at)
 
@@ -56,17 +56,17 @@ def test_the_smallest_rank_comes_first_and_what_is_not_defined_last(values, rank
     ],
 )
 def test_a_page_that_is_not_there_is_the_nearest_one(n, wanted, number, pages, first, photos):
-    page = page_of(Order(np.arange(n), np.arange(n) / 10), wanted)
-    assert (page.number, page.pages, len(page.order)) == (number, pages, photos)
-    assert page.order.at[:1].tolist() == ([] if first is None else [first])
-    assert np.array_equal(page.order.values, page.order.at / 10)
+    page = get_page(ImageOrder(np.arange(n), np.arange(n) / 10), wanted)
+    assert (page.number, page.page_count, len(page.order)) == (number, pages, photos)
+    assert page.order.rows[:1].tolist() == ([] if first is None else [first])
+    assert np.array_equal(page.order.values, page.order.rows / 10)
 
 
 def test_pictures_are_told_once_in_the_order_of_the_photos():
     files = pd.DataFrame({"image_id": ["x", "y", "x", "z"]}, index=[10, 20, 30, 40])
-    order = Order(np.array([3, 2, 1, 0]), np.zeros(4))
-    assert ranking.pictures(files, order).tolist() == [40, 30, 20]
-    assert ranking.pictures(files, Order(order.at[:0], order.values[:0])).tolist() == []
+    order = ImageOrder(np.array([3, 2, 1, 0]), np.zeros(4))
+    assert ranking.unique_positions(files, order).tolist() == [40, 30, 20]
+    assert ranking.unique_positions(files, ImageOrder(order.rows[:0], order.values[:0])).tolist() == []
 
 
 def test_a_cells_share_is_of_the_whole_photo_and_the_right_way_round():

@@ -6,14 +6,14 @@ import pytest
 
 from dashboard import __main__ as launcher
 from dashboard import report
-from dashboard.formatting import tenths
+from dashboard.formatting import percent_fixed
 from dashboard.report import html as report_html
-from dashboard.report.html import Html
+from dashboard.report.html import SafeHtml
 from seglib.errors import UnknownName, UsageError
 from seglib.evaluation import comparison, evaluation, truth_counting
 from seglib.query.filters import Filters
 from seglib.store.store import Store
-from tests.dashboard.conftest import NASTY, PHOTO_WH, PIXELS, draw_truth, fill
+from tests.dashboard.conftest import NASTY, PHOTO_WH, PIXELS, draw_truth, fill_store
 
 OTHER = PIXELS | {"cats/a.jpg": {"cat": 40, "dog": 10}, "dogs/e.jpg": {"dog": 5}}
 
@@ -58,15 +58,15 @@ def plain(text: str) -> str:
 
 @pytest.fixture
 def two(tmp_path) -> Store:
-    fill(tmp_path / "store", real=True)
-    fill(tmp_path / "store", real=True, pixels=OTHER, code_schema=2)
+    fill_store(tmp_path / "store", real=True)
+    fill_store(tmp_path / "store", real=True, pixels=OTHER, code_schema=2)
     return Store(tmp_path / "store")
 
 
 @pytest.fixture
 def names(two) -> list[str]:
     found = [run.run for run in two.runs()]
-    comparison.update(two, found)
+    comparison.update_counts(two, found)
     return found
 
 
@@ -82,11 +82,11 @@ def test_it_holds_all_it_needs_and_no_place_of_this_machine(two, names, tmp_path
 
 
 def test_its_figures_are_the_librarys(two, names):
-    found = comparison.comparison(two, names)
+    found = comparison.load_comparison(two, names)
     agreed = found.consensus_figure()
     page = Page(report.build_report(two, names))
     for value in (agreed.value, agreed.mean, found.measures[tuple(names)]["iou:cat"].overall()):
-        assert plain(tenths(value)) in page.text
+        assert plain(percent_fixed(value)) in page.text
     worst = found.images(*names)["path"].iloc[0]
     assert page.text.index("least pixel agreement") < page.text.index(worst)
     assert "A cat, B dog: 10.0" in page.text
@@ -109,14 +109,14 @@ def test_one_run_alone_is_reported_with_a_sentence(two, names):
 
 
 def test_imported_masks_without_confidence_are_reported(tmp_path):
-    fill(tmp_path / "store", measured=False)
+    fill_store(tmp_path / "store", measured=False)
     assert "Photos under their masks" in Page(report.build_report(Store(tmp_path / "store"))).text
 
 
 def test_three_runs_have_a_pairwise_matrix(two, tmp_path):
-    fill(tmp_path / "store", real=True, pixels=OTHER | {"dogs/d.jpg": {"cat": 80}}, code_schema=3)
+    fill_store(tmp_path / "store", real=True, pixels=OTHER | {"dogs/d.jpg": {"cat": 80}}, code_schema=3)
     names = [run.run for run in two.runs()]
-    comparison.update(two, names)
+    comparison.update_counts(two, names)
     page = Page(report.build_report(two, names))
     assert "pixels on which all 3 agree" in page.text
     assert "Pixel agreement of every run with every other" in page.text
@@ -127,11 +127,11 @@ def test_three_runs_have_a_pairwise_matrix(two, tmp_path):
 @pytest.mark.slow
 def test_a_truth_is_told_of_if_there_is_one(two, names, tmp_path):
     folder = draw_truth(tmp_path / "masks", size_wh=PHOTO_WH)
-    done = truth_counting.update(two, folder, names)
-    found = evaluation.evaluation(two, done.truth, names[0])
+    done = truth_counting.update_counts(two, folder, names)
+    found = evaluation.load_evaluation(two, done.truth, names[0])
     page = Page(report.build_report(two, names))
     assert "Against masks (voc), n = 3 photos of 6" in page.text
-    assert plain(tenths(found.measures["miou"].overall())) in page.text
+    assert plain(percent_fixed(found.measures["miou"].overall())) in page.text
     assert "truth: cat" in page.text
     assert page.tags.count("img") == 2 * 6 + 2 * 3
     with pytest.raises(UnknownName, match="nobody"):
@@ -155,12 +155,12 @@ def test_what_cannot_be_reported_is_a_sentence(two, tmp_path):
 
 
 def test_usual_runs_share_photos_with_the_last_one(two, tmp_path):
-    fill(tmp_path / "store", pixels={"z/z.jpg": {"cat": 5}}, code_schema=4)
+    fill_store(tmp_path / "store", pixels={"z/z.jpg": {"cat": 5}}, code_schema=4)
     alone = two.runs()[-1].run
-    assert report.usual_runs(two) == (alone,)
-    fill(tmp_path / "store", real=True, code_schema=5)
-    assert len(report.usual_runs(two)) == 3
-    assert alone not in report.usual_runs(two)
+    assert report.default_runs(two) == (alone,)
+    fill_store(tmp_path / "store", real=True, code_schema=5)
+    assert len(report.default_runs(two)) == 3
+    assert alone not in report.default_runs(two)
 
 
 # --- the command ---
@@ -208,5 +208,5 @@ def test_bars_stay_in_their_frame_and_names_stay_text():
     assert "width:100.0%" in report_html.bar(1.5, "x").text
     assert "<b>" not in report_html.table(["", "a"], [["<b>x</b>", "<i>"]])
     assert "&lt;i&gt;" in report_html.table(["", "a"], [["x", "<i>"]])
-    assert report_html.table(["", "a"], [["x", Html("<u>y</u>")]]).count("<u>") == 1
+    assert report_html.table(["", "a"], [["x", SafeHtml("<u>y</u>")]]).count("<u>") == 1
     assert "<script" not in report_html.scatter([("<script>", 1.0, 0.5, "'\"<")], "x", "y")

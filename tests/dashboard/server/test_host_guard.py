@@ -10,14 +10,14 @@ from starlette.websockets import WebSocketDisconnect
 
 from dashboard.components import plotlyjs
 from dashboard.server import host_guard, media_urls
-from dashboard.settings import LOOPBACK_NAMES, Settings
+from dashboard.settings import LOOPBACK_NAMES, ServerSettings
 
 
 def answer(request):
     return PlainTextResponse(request.scope["path"])
 
 
-OWN_ROUTES = [Route(f"{prefix}{{rest:path}}", answer) for prefix in host_guard.OWN]
+OWN_ROUTES = [Route(f"{prefix}{{rest:path}}", answer) for prefix in host_guard.OWN_PREFIXES]
 
 
 async def greet(socket):
@@ -28,10 +28,12 @@ async def greet(socket):
 @pytest.fixture
 def client(monkeypatch, tmp_path):
     def made(**more) -> TestClient:
-        for name, value in Settings(store=tmp_path, data=(), **more).environment().items():
+        for name, value in ServerSettings(store=tmp_path, photo_folders=(), **more).to_environment().items():
             monkeypatch.setenv(name, value)
         routes = [Route("/{rest:path}", answer, methods=["GET", "PUT"]), WebSocketRoute("/socket", greet)]
-        return TestClient(Starlette(routes=routes, middleware=[Middleware(host_guard.Doors, own=OWN_ROUTES)]))
+        return TestClient(
+            Starlette(routes=routes, middleware=[Middleware(host_guard.HostGuardMiddleware, own=OWN_ROUTES)])
+        )
 
     return made
 
@@ -61,8 +63,10 @@ def test_a_name_that_was_made_to_point_here_is_not_answered(client, host):
 
 
 def test_other_names_are_allowed_by_name_or_all_together(client):
-    assert client(names=(*LOOPBACK_NAMES, "photos.example")).get("/a", headers={"host": "photos.example"}).is_success
-    assert client(names=()).get("/a", headers={"host": "anything.example"}).is_success
+    assert (
+        client(host_names=(*LOOPBACK_NAMES, "photos.example")).get("/a", headers={"host": "photos.example"}).is_success
+    )
+    assert client(host_names=()).get("/a", headers={"host": "anything.example"}).is_success
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,7 @@ def test_other_names_are_allowed_by_name_or_all_together(client):
     ],
 )
 def test_pages_of_other_sites_neither_connect_nor_write(client, origin, names, let_in):
-    own = client(names=names)
+    own = client(host_names=names)
     headers = {"host": "localhost:8501"} | ({"origin": origin} if origin else {})
     assert own.put("/a", headers=headers).is_success == let_in
     assert own.get("/a", headers=headers).is_success  # what they may read is the browser's to decide
@@ -93,7 +97,7 @@ def test_pages_of_other_sites_neither_connect_nor_write(client, origin, names, l
 
 
 def test_our_own_routes_are_found_below_the_path_of_a_proxy(client, monkeypatch):
-    own = client(base="/photos")
+    own = client(base_path="/photos")
     headers = {"host": "localhost"}
     assert own.get("/media-api/thumb/a.jpg", headers=headers).text == "/media-api/thumb/a.jpg"
     assert own.get("/photos/media-api/thumb/a.jpg", headers=headers).text == "/media-api/thumb/a.jpg"

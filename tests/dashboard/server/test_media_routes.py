@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from dashboard.server import media_routes, media_urls, photo_files, rendering, responses
 from dashboard.server.cache import ByteCache
-from dashboard.workers.uncertainty import Maps
+from dashboard.workers.uncertainty import UncertaintyMaps
 from seglib.classes import VOC_CLASSES, palette
 from seglib.errors import WeightsError
 from seglib.evaluation import truth_counting
@@ -22,9 +22,18 @@ from seglib.masks import difference
 from seglib.store import ground_truth
 from seglib.store.schemas import FILES_SCHEMA
 from seglib.store.store import Store
-from tests.dashboard.conftest import PHOTO_WH, draw_truth, fill, id_of, mask_of, photo_of, real_id, recipe
+from tests.dashboard.conftest import (
+    PHOTO_WH,
+    draw_truth,
+    fill_store,
+    id_of,
+    make_run_config,
+    mask_of,
+    photo_of,
+    real_id,
+)
 
-RUN = recipe().run
+RUN = make_run_config().run_name
 CAT = id_of("cats/a.jpg")
 
 
@@ -54,9 +63,9 @@ def test_a_mask_is_painted_and_its_background_is_transparent(client, colours):
 
 
 def test_void_is_transparent_too():
-    from seglib.masks.png import index_png
+    from seglib.masks.png import encode_index_png
 
-    data = rendering.colour_mask(index_png(np.array([[0, 255, 8]], np.uint8)), "voc", VOC_CLASSES)
+    data = rendering.colour_mask(encode_index_png(np.array([[0, 255, 8]], np.uint8)), "voc", VOC_CLASSES)
     assert np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))[0, :, 3].tolist() == [0, 0, 255]
 
 
@@ -164,9 +173,9 @@ def test_pictures_are_only_read(client, method, address):
 
 @pytest.mark.parametrize("values", [[0, 1, 8, 12, 20, 255], list(range(256))])
 def test_a_grey_mask_holds_the_class_indices_and_no_colours(values):
-    from seglib.masks.png import index_png
+    from seglib.masks.png import encode_index_png
 
-    picture = Image.open(io.BytesIO(rendering.grey_mask(index_png(np.array([values], np.uint8)))))
+    picture = Image.open(io.BytesIO(rendering.grey_mask(encode_index_png(np.array([values], np.uint8)))))
     assert picture.mode == "L"
     assert np.asarray(picture)[0].tolist() == values
 
@@ -220,7 +229,7 @@ def test_a_large_photo_is_turned_and_made_smaller_and_loses_its_metadata():
 def test_a_photo_is_decoded_once_and_kept_on_disk(photos, real, monkeypatch):
     body = photos.get(PHOTO).content
     assert (real / "cache" / "photos" / REAL[:2] / f"{REAL}.jpg").read_bytes() == body
-    monkeypatch.setattr(responses, "memory", ByteCache(0))
+    monkeypatch.setattr(responses, "memory_cache", ByteCache(0))
     monkeypatch.setattr(rendering, "screen_photo", lambda data: pytest.fail("decoded again"))
     assert photos.get(PHOTO).content == body
 
@@ -257,7 +266,7 @@ def test_of_equal_files_one_that_is_there_is_taken(photos, real):
     copy.write_bytes(photo_of("cats/a.jpg"))
     row = {"path": "dogs/copy.jpg", "bytes": copy.stat().st_size, "mtime_ns": copy.stat().st_mtime_ns, "scan": 2}
     table = pa.Table.from_pylist([{name: row.get(name) for name in FILES_SCHEMA.names} | {"image_id": REAL}])
-    parquet_parts.append(store.scratch, store.files_folder(data_set), table.cast(FILES_SCHEMA))
+    parquet_parts.append(store.atomic, store.files_folder(data_set), table.cast(FILES_SCHEMA))
     place(real).unlink()
     assert photo_files.find(store, REAL).path == copy.resolve()
     assert photos.get(PHOTO).status_code == 200
@@ -287,17 +296,21 @@ class Asked:
 
 def test_a_map_is_computed_once_and_kept(photos, real, monkeypatch):
     asked = Asked()
-    monkeypatch.setattr(media_routes, "_maps", Maps(asked))
+    monkeypatch.setattr(media_routes, "_uncertainty_maps", UncertaintyMaps(asked))
     answer = photos.get(media_urls.uncertainty_url(RUN, REAL))
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"a map", "image/png")
     assert asked.questions == [("uncertainty", RUN, (photo_of("cats/a.jpg"),))]
-    monkeypatch.setattr(responses, "memory", ByteCache(0))
+    monkeypatch.setattr(responses, "memory_cache", ByteCache(0))
     assert photos.get(HEAT).content == b"a map"
     assert len(asked.questions) == 1
 
 
 def test_a_map_that_cannot_be_had_is_a_sentence_without_a_path(photos, monkeypatch):
-    monkeypatch.setattr(media_routes, "_maps", Maps(Asked(WeightsError("There is no weights file '/home/me/w.pth'."))))
+    monkeypatch.setattr(
+        media_routes,
+        "_uncertainty_maps",
+        UncertaintyMaps(Asked(WeightsError("There is no weights file '/home/me/w.pth'."))),
+    )
     answer = photos.get(HEAT)
     assert answer.status_code == 422
     assert answer.headers["cache-control"] == "no-store"
@@ -309,7 +322,7 @@ def test_a_run_whose_network_is_unknown_says_so(photos, monkeypatch):
     from dashboard.workers.predictor import Predictor
 
     asked = Predictor()
-    monkeypatch.setattr(media_routes, "_maps", Maps(asked))
+    monkeypatch.setattr(media_routes, "_uncertainty_maps", UncertaintyMaps(asked))
     answer = photos.get(HEAT)
     asked.close()
     assert (answer.status_code, answer.headers["content-type"]) == (422, "text/plain; charset=utf-8")
@@ -360,11 +373,11 @@ def test_names_of_files_are_not_in_addresses(full):
 @pytest.fixture
 def two(full):
     """A second run: of the photo with cat in its upper half it says dog in the upper quarter, then cat."""
-    fill(full, code_schema=2, pixels={"cats/a.jpg": {"dog": 25, "cat": 35}, "cats/b.jpg": {"dog": 30}})
+    fill_store(full, code_schema=2, pixels={"cats/a.jpg": {"dog": 25, "cat": 35}, "cats/b.jpg": {"dog": 30}})
     return TestClient(Starlette(routes=media_routes.routes))
 
 
-OTHER = recipe(2).run
+OTHER = make_run_config(2).run_name
 
 
 def test_a_picture_shows_where_two_runs_differ(two):
@@ -422,8 +435,8 @@ def test_a_damaged_mask_is_refused(two, full):
 def graded(full):
     """(client, the truth, image_id -> id of its mask) of the photos of `TRUTH`."""
     store = Store(full)
-    about = truth_counting.update(store, draw_truth(full.parent / "masks"), [RUN]).truth
-    return TestClient(Starlette(routes=media_routes.routes)), about, ground_truth.masks_of(store, about)
+    about = truth_counting.update_counts(store, draw_truth(full.parent / "masks"), [RUN]).truth
+    return TestClient(Starlette(routes=media_routes.routes)), about, ground_truth.mask_ids_by_image(store, about)
 
 
 def test_a_truth_is_grey_for_the_viewer_and_coloured_for_the_gallery(graded, full):
@@ -444,11 +457,11 @@ def test_a_truth_is_grey_for_the_viewer_and_coloured_for_the_gallery(graded, ful
 def test_a_picture_shows_where_a_run_is_wrong(graded, full):
     client, about, masks = graded
     store = Store(full)
-    answer = client.get(media_urls.judged_url(store, RUN, CAT, about, masks[CAT]))
+    answer = client.get(media_urls.error_map_url(store, RUN, CAT, about, masks[CAT]))
     found = np.asarray(Image.open(io.BytesIO(answer.content)))
     assert np.bincount(found.ravel(), minlength=3).tolist() == [480, 600, 120]  # background, right, missed: x 12
     store.mask_path(RUN, CAT).unlink()
-    assert media_urls.judged_url(store, RUN, CAT, about, masks[CAT]) is None
+    assert media_urls.error_map_url(store, RUN, CAT, about, masks[CAT]) is None
     ground_truth.mask_path(store, about, masks[CAT]).unlink()
     assert media_urls.truth_url(store, about, masks[CAT]) is None
 

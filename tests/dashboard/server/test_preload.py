@@ -9,7 +9,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from dashboard.server import streamlit_assets
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 
 SCRIPTS = {
     "Html.1.js": 'import{a}from"./react.2.js";import"./purify.3.js";import("./PlotlyChart.9.js")',
@@ -29,17 +29,17 @@ def static(tmp_path, monkeypatch):
         (folder / name).write_text(text)
     (tmp_path / "index.html").write_text('<link rel="modulepreload" href="./static/js/react.2.js">')
     monkeypatch.setattr(streamlit_assets, "_STATIC", tmp_path)
-    streamlit_assets.head.cache_clear()
+    streamlit_assets.head_html.cache_clear()
     yield tmp_path
-    streamlit_assets.head.cache_clear()
+    streamlit_assets.head_html.cache_clear()
 
 
 def test_what_a_script_imports_is_needed_too_but_not_what_it_may_load_later(static):
-    assert streamlit_assets.scripts(static) == ["Html.1.js", "purify.3.js", "deep.4.js"]
+    assert streamlit_assets.find_scripts(static) == ["Html.1.js", "purify.3.js", "deep.4.js"]
 
 
 def test_nothing_is_announced_where_streamlit_looks_different(tmp_path):
-    assert streamlit_assets.scripts(tmp_path) == []
+    assert streamlit_assets.find_scripts(tmp_path) == []
 
 
 def page(_):
@@ -65,7 +65,8 @@ def client():
     ]
     return TestClient(
         Starlette(
-            routes=routes, middleware=[Middleware(streamlit_assets.Preload), Middleware(GZipMiddleware, minimum_size=1)]
+            routes=routes,
+            middleware=[Middleware(streamlit_assets.PreloadMiddleware), Middleware(GZipMiddleware, minimum_size=1)],
         )
     )
 
@@ -99,7 +100,7 @@ def test_whatever_is_no_page_stays_as_it_is(static, client):
 
 
 def test_the_path_of_a_proxy_is_part_of_where_things_are(static, client, monkeypatch, tmp_path):
-    for name, value in Settings(store=tmp_path, data=(), base="/photos").environment().items():
+    for name, value in ServerSettings(store=tmp_path, photo_folders=(), base_path="/photos").to_environment().items():
         monkeypatch.setenv(name, value)
     text = client.get("/", headers=HTML).text
     assert 'location.origin + "/photos/"' in text
@@ -114,8 +115,8 @@ def test_no_script_is_announced_that_is_not_there(static, client):
 
 
 def test_every_part_is_a_script_of_this_streamlit():
-    found = streamlit_assets.scripts(streamlit_assets._STATIC)
-    for part in streamlit_assets.PARTS:
+    found = streamlit_assets.find_scripts(streamlit_assets._STATIC)
+    for part in streamlit_assets.PRELOADED_WIDGETS:
         assert any(name.startswith(f"{part}.") for name in found), part
     assert not any(name.startswith("PlotlyChart.") for name in found)  # the whole of plotly.js, which no page needs
-    assert len(streamlit_assets.head()) < 8000
+    assert len(streamlit_assets.head_html()) < 8000

@@ -10,10 +10,12 @@ from streamlit import file_util
 from streamlit.web.server.starlette.starlette_static_routes import create_streamlit_static_handler
 
 from dashboard.server import streamlit_assets
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 
 SCRIPT, STYLE, FONT = (
-    next(path for path in sorted(streamlit_assets.FOLDER.rglob(wanted))).relative_to(streamlit_assets.FOLDER).as_posix()
+    next(path for path in sorted(streamlit_assets.ASSET_FOLDER.rglob(wanted)))
+    .relative_to(streamlit_assets.ASSET_FOLDER)
+    .as_posix()
     for wanted in ("Html.*.js", "index.*.css", "MaterialSymbols*.woff2")
 )
 
@@ -21,10 +23,10 @@ SCRIPT, STYLE, FONT = (
 @pytest.fixture
 def client(monkeypatch, tmp_path):
     def made(base: str = "") -> TestClient:
-        for name, value in Settings(store=tmp_path, data=(), base=base).environment().items():
+        for name, value in ServerSettings(store=tmp_path, photo_folders=(), base_path=base).to_environment().items():
             monkeypatch.setenv(name, value)
         routes = [Route("/{rest:path}", lambda _: PlainTextResponse("streamlit"), methods=["GET", "POST"])]
-        return TestClient(Starlette(routes=routes, middleware=[Middleware(streamlit_assets.Assets)]))
+        return TestClient(Starlette(routes=routes, middleware=[Middleware(streamlit_assets.AssetMiddleware)]))
 
     return made
 
@@ -33,7 +35,7 @@ def client(monkeypatch, tmp_path):
 def test_a_file_comes_as_streamlit_sends_it(client, name):
     ours = client().get(f"/static/{name}")
     theirs = TestClient(create_streamlit_static_handler(file_util.get_static_dir(), "")).get(f"/static/{name}")
-    assert ours.content == theirs.content == (streamlit_assets.FOLDER / name).read_bytes()
+    assert ours.content == theirs.content == (streamlit_assets.ASSET_FOLDER / name).read_bytes()
     same = ("content-length", "cache-control")
     assert [ours.headers[header] for header in same] == [theirs.headers[header] for header in same]
     kinds = [answered.headers["content-type"].replace("application/java", "text/java") for answered in (ours, theirs)]
@@ -62,11 +64,14 @@ def test_only_reading_is_answered(client):
 
 
 def test_below_the_path_of_a_proxy(client):
-    assert client("/photos").get(f"/photos/static/{SCRIPT}").content == (streamlit_assets.FOLDER / SCRIPT).read_bytes()
+    assert (
+        client("/photos").get(f"/photos/static/{SCRIPT}").content
+        == (streamlit_assets.ASSET_FOLDER / SCRIPT).read_bytes()
+    )
 
 
 def test_a_file_that_has_gone_is_left_to_streamlit(client, tmp_path, monkeypatch):
-    monkeypatch.setattr(streamlit_assets, "FOLDER", tmp_path)
+    monkeypatch.setattr(streamlit_assets, "ASSET_FOLDER", tmp_path)
     file = tmp_path / "js" / "a.12345678.js"
     file.parent.mkdir()
     file.write_text("a")

@@ -25,19 +25,19 @@ def listening():
 
 def test_a_connection_inherits_it_from_the_listening_socket(listening):
     assert not nodelay_of_a_connection_to(listening)
-    assert tcp_nodelay.answer_at_once() >= 1
+    assert tcp_nodelay.disable_nagle() >= 1
     assert nodelay_of_a_connection_to(listening)
 
 
 def test_other_open_files_are_left_alone(listening, tmp_path):
     (tmp_path / "x").write_text("still here")
     with (tmp_path / "x").open() as file, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-        tcp_nodelay.answer_at_once()
+        tcp_nodelay.disable_nagle()
         assert file.read() == "still here"
         assert datagrams.fileno() > 0
 
 
 def test_where_open_files_are_not_listed_nothing_happens(listening, tmp_path, monkeypatch):
     monkeypatch.setattr(tcp_nodelay, "_OPEN_FILES", tmp_path / "nowhere")
-    assert tcp_nodelay.answer_at_once() == 0
+    assert tcp_nodelay.disable_nagle() == 0
     assert not nodelay_of_a_connection_to(listening)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.state.crossfilter import after, apart, bin_text, marked, toggled, within
+from dashboard.state.crossfilter import apply_marks, bin_filter, is_selected, only_keys, toggle, without_keys
 from seglib.query.filters import Filters
 
 BEFORE = Filters.decode("split=train&confidence=0.5..1")
@@ -38,26 +38,26 @@ BEFORE = Filters.decode("split=train&confidence=0.5..1")
 def test_what_is_chosen_takes_the_place_of_what_the_chart_had_filtered(own, present, chosen, then):
     others = "split=train&path=a"
     before = Filters.decode("&".join(part for part in (others, present) if part))
-    found = after(chosen, own, before)
+    found = apply_marks(chosen, own, before)
     assert found == Filters.decode("&".join(part for part in (others, then) if part))
 
 
 def test_a_cell_of_two_names_replaces_and_goes_as_a_whole():
     own, told = ("label", "animal", "agreement"), Filters.decode("label=cats&animal=dog")
-    once = toggled(told, own, Filters.decode("agreement=agrees&split=train"))
+    once = toggle(told, own, Filters.decode("agreement=agrees&split=train"))
     assert once == Filters.decode("split=train&label=cats&animal=dog")
     other = Filters.decode("label=cats&animal=cat")
-    assert toggled(other, own, once) == Filters.decode("split=train&label=cats&animal=cat")
-    assert toggled(told, own, once) == Filters.decode("split=train")
+    assert toggle(other, own, once) == Filters.decode("split=train&label=cats&animal=cat")
+    assert toggle(told, own, once) == Filters.decode("split=train")
 
 
 def test_a_name_chosen_where_a_cell_was_takes_its_place():
-    found = toggled(Filters.decode("label=cats"), ("label", "animal"), Filters.decode("label=cats&animal=dog"))
+    found = toggle(Filters.decode("label=cats"), ("label", "animal"), Filters.decode("label=cats&animal=dog"))
     assert found == Filters.decode("label=cats")
 
 
 def test_a_double_click_clears_the_chart_and_nothing_else():
-    assert after([], ["confidence"], BEFORE) == Filters.decode("split=train")
+    assert apply_marks([], ["confidence"], BEFORE) == Filters.decode("split=train")
 
 
 @pytest.mark.parametrize(
@@ -74,25 +74,25 @@ def test_a_double_click_clears_the_chart_and_nothing_else():
     ],
 )
 def test_what_cannot_be_read_changes_nothing(mark):
-    assert after([mark], ["confidence"], BEFORE) == BEFORE
+    assert apply_marks([mark], ["confidence"], BEFORE) == BEFORE
 
 
 @given(st.sets(st.sampled_from("abc"), min_size=1), st.sampled_from("abc"))
 def test_the_same_name_twice_is_as_before(present, name):
     before = Filters({"label": tuple(present)})
     chosen = [f"label={name}"]
-    assert after(chosen, ["label"], after(chosen, ["label"], before)) == before
+    assert apply_marks(chosen, ["label"], apply_marks(chosen, ["label"], before)) == before
 
 
 @given(st.integers(1, 50), st.data())
 def test_bins_of_a_chart_touch_without_sharing(bins, data):
     edges = [round(i / bins, 10) for i in range(bins + 1)]
     at = data.draw(st.integers(0, bins - 1))
-    low, high = Filters.decode(bin_text("entropy", edges[at], edges[at + 1]))["entropy"]
+    low, high = Filters.decode(bin_filter("entropy", edges[at], edges[at + 1]))["entropy"]
     assert low == edges[at]
     assert (high == 1) if at == bins - 1 else (high < edges[at + 1])
-    present = Filters.decode(bin_text("entropy", edges[at], edges[at + 1]))
-    shown = [marked(bin_text("entropy", *span), present) for span in pairwise(edges)]
+    present = Filters.decode(bin_filter("entropy", edges[at], edges[at + 1]))
+    shown = [is_selected(bin_filter("entropy", *span), present) for span in pairwise(edges)]
     assert [i for i, one in enumerate(shown) if one] == [at]
 
 
@@ -111,9 +111,9 @@ def test_bins_of_a_chart_touch_without_sharing(bins, data):
     ],
 )
 def test_marks_of_what_is_filtered(text, present, shown):
-    assert marked(text, Filters.decode(present)) == shown
+    assert is_selected(text, Filters.decode(present)) == shown
 
 
 def test_own_filters_and_the_others_are_all_filters():
-    assert apart(BEFORE, ["confidence"]) == Filters.decode("split=train")
-    assert within(BEFORE, ["confidence", "label"]) == Filters.decode("confidence=0.5..1")
+    assert without_keys(BEFORE, ["confidence"]) == Filters.decode("split=train")
+    assert only_keys(BEFORE, ["confidence", "label"]) == Filters.decode("confidence=0.5..1")

@@ -16,23 +16,23 @@ def test_like_a_set(steps):
     picks, expected = Picks(), set()
     for whole, shown, picked in steps:
         if whole:
-            picks, expected = picks.plus(pd.Series(shown, dtype="str")), expected | set(shown)
+            picks, expected = picks.union(pd.Series(shown, dtype="str")), expected | set(shown)
         else:
-            picks, expected = picks.replaced(shown, picked), expected - set(shown) | (set(picked) & set(shown))
+            picks, expected = picks.with_page(shown, picked), expected - set(shown) | (set(picked) & set(shown))
         assert set(picks.ids.to_pylist()) == expected
         assert len(picks) == len(expected)
-    assert picks.on(IDS) == [i for i in IDS if i in expected]
-    assert picks.rows(pd.Series(IDS)).tolist() == [i in expected for i in IDS]
+    assert picks.picked_among(IDS) == [i for i in IDS if i in expected]
+    assert picks.contains(pd.Series(IDS)).tolist() == [i in expected for i in IDS]
 
 
 @pytest.mark.parametrize("junk", [None, 3, "", "x", "A" * 32, ["0" * 32], "0" * 33, {"a": 1}])
 def test_what_is_no_image_id_is_not_picked(junk):
-    assert len(Picks().replaced([junk], [junk])) == 0
-    assert Picks().replaced([junk, IDS[0]], [IDS[0], IDS[1]]).on(IDS) == [IDS[0]]
+    assert len(Picks().with_page([junk], [junk])) == 0
+    assert Picks().with_page([junk, IDS[0]], [IDS[0], IDS[1]]).picked_among(IDS) == [IDS[0]]
 
 
 def test_a_new_value_leaves_the_old_one_as_it_was():
-    first = Picks().plus(pd.Series(IDS[:2]))
-    first.replaced(IDS, [])
+    first = Picks().union(pd.Series(IDS[:2]))
+    first.with_page(IDS, [])
     assert len(first) == 2
     assert len(Picks()) == 0

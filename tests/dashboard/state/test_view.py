@@ -6,42 +6,42 @@ from hypothesis import strategies as st
 
 from dashboard.state.view import (
     CHARTS,
-    DIFFERENCES,
-    DISAGREEMENTS,
-    GRADES,
+    COMPARE_SORTS,
+    DIFFERENCE_MODES,
+    EVALUATE_SORTS,
     LAYERS,
     OPACITY_RANGE,
     ORIGINS,
     PALETTES,
-    SHOWS,
+    SHOW_MODES,
     SIZE_RANGE,
     SORTS,
     View,
-    both_present,
-    chip,
     decode,
+    describe_filter,
     encode,
-    fitted,
+    fit_to_classes,
+    fit_to_runs,
     known_keys,
     query_params,
     sort_label,
-    with_run,
+    with_both_present,
 )
 from seglib.classes import VOC_CLASSES
-from seglib.query.filters import FILTERS, MOST_COUNT, CountRange, Filters, Text, UnitRange
+from seglib.query.filters import FILTERS, MAX_COUNT, CountRangeFilter, Filters, TextFilter, UnitRangeFilter
 
 names = st.lists(st.text(max_size=8), min_size=1, max_size=3).map(lambda values: tuple(sorted(set(values))))
 ranges = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair)))
-counts = st.tuples(st.integers(0, MOST_COUNT), st.integers(0, MOST_COUNT)).map(lambda pair: (min(pair), max(pair)))
+counts = st.tuples(st.integers(0, MAX_COUNT), st.integers(0, MAX_COUNT)).map(lambda pair: (min(pair), max(pair)))
 
 
 def values_of(key: str):
     entry = FILTERS[key]
-    if isinstance(entry, UnitRange):
+    if isinstance(entry, UnitRangeFilter):
         return ranges
-    if isinstance(entry, CountRange):
+    if isinstance(entry, CountRangeFilter):
         return counts
-    return st.text(min_size=1, max_size=8) if isinstance(entry, Text) else names
+    return st.text(min_size=1, max_size=8) if isinstance(entry, TextFilter) else names
 
 
 def filter_key(key: str) -> str:
@@ -63,7 +63,7 @@ views = st.builds(
     evaluate_page=st.integers(1, 10**6),
     origin=st.sampled_from(ORIGINS),
     charts=st.sampled_from(CHARTS),
-    show=st.sampled_from(SHOWS),
+    show=st.sampled_from(SHOW_MODES),
     palette=st.sampled_from(PALETTES),
     overlay=st.booleans(),
     opacity=st.integers(*OPACITY_RANGE),
@@ -74,13 +74,13 @@ views = st.builds(
     uncertainty=st.booleans(),
     names=st.booleans(),
     hidden=texts,
-    difference=st.sampled_from(DIFFERENCES),
+    difference=st.sampled_from(DIFFERENCE_MODES),
     against=st.text(max_size=20),
     flip=st.just(()) | st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8)),
-    measure=st.sampled_from(list(DISAGREEMENTS)),
+    measure=st.sampled_from(list(COMPARE_SORTS)),
     truth=st.just("") | st.from_regex(r"[0-9a-f]{8}", fullmatch=True),
     cell=st.just(()) | st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8)),
-    grade=st.sampled_from(list(GRADES)),
+    grade=st.sampled_from(list(EVALUATE_SORTS)),
     layer=st.sampled_from(LAYERS),
 )
 
@@ -114,14 +114,14 @@ def test_a_flip_is_read_as_it_is_written_whatever_its_classes_are_called():
 
 
 def test_a_comparison_keeps_what_the_store_and_the_network_know():
-    view, notes = with_run(View(run="a", against="gone", runs=("b", "lost")), ["a", "b"])
+    view, notes = fit_to_runs(View(run="a", against="gone", runs=("b", "lost")), ["a", "b"])
     assert (view.against, view.runs) == ("", ("b",))
     assert notes == [f"There is no run {name!r} in this store to show beside the others." for name in ("lost", "gone")]
-    view, (note,) = fitted(View(flip=("zebra", "dog"), measure="flip"), VOC_CLASSES)
+    view, (note,) = fit_to_classes(View(flip=("zebra", "dog"), measure="flip"), VOC_CLASSES)
     assert (view.flip, view.measure) == ((), "agreement")
     assert "zebra" in note
     asked = View(flip=("cat", "dog"), measure="flip")
-    assert fitted(asked, VOC_CLASSES) == (asked, [])
+    assert fit_to_classes(asked, VOC_CLASSES) == (asked, [])
 
 
 @pytest.mark.parametrize(
@@ -171,9 +171,9 @@ def test_a_new_filter_starts_at_the_first_page():
 
 
 def test_the_newest_run_is_shown_if_none_or_an_unknown_one_is_asked_for():
-    assert with_run(View(), ["old", "new"]) == (View(run="new"), [])
-    assert with_run(View(run="old"), ["old", "new"]) == (View(run="old"), [])
-    view, (note,) = with_run(View(run="gone"), ["old", "new"])
+    assert fit_to_runs(View(), ["old", "new"]) == (View(run="new"), [])
+    assert fit_to_runs(View(run="old"), ["old", "new"]) == (View(run="old"), [])
+    view, (note,) = fit_to_runs(View(run="gone"), ["old", "new"])
     assert view.run == "new"
     assert "'gone'" in note
 
@@ -192,13 +192,13 @@ def test_the_newest_run_is_shown_if_none_or_an_unknown_one_is_asked_for():
     ],
 )
 def test_values_that_a_run_cannot_have_are_left_out(where, kept, notes):
-    view, said = fitted(View(filters=Filters.decode(where)), VOC_CLASSES)
+    view, said = fit_to_classes(View(filters=Filters.decode(where)), VOC_CLASSES)
     assert view.filters.encode() == kept
     assert len(said) == notes
 
 
 def test_an_unknown_class_to_look_at_is_left_out():
-    view, notes = fitted(View(focus="unicorn"), VOC_CLASSES)
+    view, notes = fit_to_classes(View(focus="unicorn"), VOC_CLASSES)
     assert view.focus == ""
     assert len(notes) == 1
 
@@ -219,12 +219,12 @@ def test_an_unknown_class_to_look_at_is_left_out():
 )
 def test_a_chip_says_its_filter(where, words):
     ((key, value),) = Filters.decode(where).items()
-    assert chip(key, value) == words
+    assert describe_filter(key, value) == words
 
 
 def test_cells_of_two_classes_become_filters():
-    assert both_present(Filters(), "cat", "dog", 0.005).encode() == "share.cat=0.005..1&share.dog=0.005..1"
-    assert both_present(Filters(), "cat", "cat", 0.005).encode() == "share.cat=0.005..1"
+    assert with_both_present(Filters(), "cat", "dog", 0.005).encode() == "share.cat=0.005..1&share.dog=0.005..1"
+    assert with_both_present(Filters(), "cat", "cat", 0.005).encode() == "share.cat=0.005..1"
 
 
 def test_a_sort_names_the_class_it_sorts_by():

@@ -9,27 +9,27 @@ import pytest
 
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import ranking, source
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from dashboard.state.view import View, decode, query_params
 from dashboard.views.compare import counting
-from dashboard.views.compare.selection import chosen_of, compared_runs
+from dashboard.views.compare.selection import chosen_state, compared_runs
 from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.requests import MOST_COMPARED, CompareRequest
+from dashboard.workers.requests import MAX_COMPARED_RUNS, CompareRequest
 from seglib.evaluation import comparison, truth_counting
 from seglib.store.store import Store
-from tests.dashboard.conftest import fill, id_of, recipe
+from tests.dashboard.conftest import fill_store, id_of, make_run_config
 from tests.dashboard.queries.test_comparison_stats import SEEN_BY_B, draw_truth
 from tests.dashboard.views.test_pages import asked, component, html, opened, said
 from tests.dashboard.views.test_runs import _init_quiet
 
-A, B, C = (recipe(schema).run for schema in (1, 2, 3))
+A, B, C = (make_run_config(schema).run_name for schema in (1, 2, 3))
 
 
 @pytest.fixture
 def uncounted(full, monkeypatch):
     """Two runs of six photos, nothing counted, and workers that do nothing."""
-    fill(full, code_schema=2, pixels=SEEN_BY_B)
+    fill_store(full, code_schema=2, pixels=SEEN_BY_B)
     monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
     yield full
     for process in jobs._children:
@@ -40,14 +40,14 @@ def uncounted(full, monkeypatch):
 
 @pytest.fixture
 def two(uncounted):
-    comparison.update(Store(uncounted), [A, B])
+    comparison.update_counts(Store(uncounted), [A, B])
     return uncounted
 
 
 @pytest.fixture
 def three(two):
-    fill(two, code_schema=3)
-    comparison.update(Store(two), [A, B, C])
+    fill_store(two, code_schema=3)
+    comparison.update_counts(Store(two), [A, B, C])
     return two
 
 
@@ -212,7 +212,7 @@ def test_what_the_cost_buys_is_agreement_with_the_costliest_or_else_what_a_truth
     app = opened("Compare", run=[A])
     assert not app.exception
     assert f"with the costliest run, fake_net · 64x64 · fp32 · {B[-8:]} (hollow); no truth is known" in plain(app)
-    truth_counting.update(Store(three), draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
+    truth_counting.update_counts(Store(three), draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
     app = opened("Compare", run=[A])
     assert not app.exception
     assert "mIoU against drawn, over all pixels of 1 photo." in plain(app)
@@ -234,14 +234,14 @@ def test_unknown_runs_and_flips_of_a_link_are_dropped_with_a_note(two):
 
 
 def test_tables_are_those_of_the_library(two):
-    _, version, _ = source.stored(two)
-    shown = comparison_queries.compared(source.Source(str(two), version, A), [A, B], View().filters)
-    found = comparison.comparison(Store(two), [A, B])
+    _, version, _ = source.open_store(two)
+    shown = comparison_queries.comparison_query(source.RunSource(str(two), version, A), [A, B], View().filters)
+    found = comparison.load_comparison(Store(two), [A, B])
     for name, frame in (("pairs", found.pairs()), ("images", found.all_images()), ("flips", found.all_flips())):
-        csv = comparison_queries.exported(shown, name, "csv").decode()
+        csv = comparison_queries.export_table(shown, name, "csv").decode()
         assert csv.splitlines()[0].split(",") == list(frame.columns)
         assert len(csv.splitlines()) == 1 + len(frame)
-    assert comparison_queries.exported(shown, "flips", "parquet")[:4] == b"PAR1"
+    assert comparison_queries.export_table(shown, "flips", "parquet")[:4] == b"PAR1"
 
 
 def test_a_damaged_run_is_named_and_others_can_be_chosen(three):
@@ -261,20 +261,20 @@ def test_a_damaged_run_is_named_and_others_can_be_chosen(three):
 def test_few_photos_are_counted_by_themselves(uncounted):
     app = opened("Compare", run=[A])
     assert not app.exception
-    (job,) = Jobs(Settings.read()).all()
+    (job,) = Jobs(ServerSettings.read()).all()
     assert job.request == CompareRequest(runs=(A, B))
     assert app.button(key=f"stop:{job.id}").label == "Cancel"
     opened("Compare", run=[B])  # another visit, the other way round
-    assert len(Jobs(Settings.read()).all()) == 1
+    assert len(Jobs(ServerSettings.read()).all()) == 1
 
 
 def test_many_photos_wait_for_a_button(uncounted, monkeypatch):
-    monkeypatch.setattr(counting, "AT_ONCE", 5)
+    monkeypatch.setattr(counting, "MAX_UNASKED_PHOTOS", 5)
     app = opened("Compare", run=[A])
-    assert Jobs(Settings.read()).all() == []
+    assert Jobs(ServerSettings.read()).all() == []
     assert app.button(key="count").label == "Compare 6 photos"
     app.button(key="count").click().run()
-    assert len(Jobs(Settings.read()).all()) == 1
+    assert len(Jobs(ServerSettings.read()).all()) == 1
     assert not app.exception
 
 
@@ -282,7 +282,7 @@ def test_a_store_that_cannot_be_written_is_a_sentence(uncounted, monkeypatch):
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(jobs, "write", refuse)
+    monkeypatch.setattr(jobs, "write_json", refuse)
     app = opened("Compare", run=[A])
     assert not app.exception
     assert "The store cannot be written (Read-only file system)" in plain(app)
@@ -290,20 +290,22 @@ def test_a_store_that_cannot_be_written_is_a_sentence(uncounted, monkeypatch):
 
 def test_photos_that_cannot_be_counted_are_said_and_left_out(two):
     store = Store(two)
-    fill(two, code_schema=2, pixels={"cats/new.jpg": {"cat": 1}})
-    fill(two, pixels={"cats/new.jpg": {"cat": 1}})
+    fill_store(two, code_schema=2, pixels={"cats/new.jpg": {"cat": 1}})
+    fill_store(two, pixels={"cats/new.jpg": {"cat": 1}})
     store.mask_path(A, id_of("cats/new.jpg")).unlink()
-    done = Job(id="0" * 12, request=CompareRequest(runs=(A, B)), asked=1, state="finished", total=7, failed=1)
+    done = Job(id="0" * 12, request=CompareRequest(runs=(A, B)), requested_ns=1, state="finished", total=7, failed=1)
     app = opened("Compare", run=[A])
     assert "n = 6 of 7 photos" in plain(app)
-    assert counting.starts_itself(1, None)
-    assert not counting.starts_itself(1, done)
-    assert counting.starts_itself(2, done)
+    assert counting.should_start(1, None)
+    assert not counting.should_start(1, done)
+    assert counting.should_start(2, done)
 
 
 @pytest.mark.parametrize("state", ["cancelled", "failed", "lost"])
 def test_what_was_stopped_does_not_start_itself_again(state):
-    assert not counting.starts_itself(5, Job(id="0" * 12, request=CompareRequest(runs=(A, B)), asked=1, state=state))
+    assert not counting.should_start(
+        5, Job(id="0" * 12, request=CompareRequest(runs=(A, B)), requested_ns=1, state=state)
+    )
 
 
 # --- which runs ---
@@ -316,13 +318,13 @@ def test_which_runs_are_compared():
     assert compared_runs(View(runs=("h", "m")), "m", names) == ["m", "h"]
     assert compared_runs(View(runs=("m",)), "m", names) == ["m", "n", "l", "k"]
     assert compared_runs(View(against="m", runs=("i", "j")), "m", names) == ["m", "j", "i"]
-    assert len(compared_runs(View(runs=tuple(names)), "m", names)) == MOST_COMPARED
+    assert len(compared_runs(View(runs=tuple(names)), "m", names)) == MAX_COMPARED_RUNS
     assert compared_runs(View(), "m", ["m"]) == ["m"]
 
 
 def test_choosing_runs_keeps_a_and_the_usual_ones_leave_no_trace():
     names = ["n", "m", "l", "k", "j"]
-    assert chosen_of(View(), "m", names, ["n", "l", "k", "m"])["runs"] == ()
-    assert chosen_of(View(against="l"), "m", names, ["l", "j"]) == {"runs": ("j", "l", "m"), "against": "l"}
-    assert chosen_of(View(against="l"), "m", names, ["n"]) == {"runs": ("m", "n"), "against": ""}
-    assert chosen_of(View(), "m", names, [])["runs"] == ()
+    assert chosen_state(View(), "m", names, ["n", "l", "k", "m"])["runs"] == ()
+    assert chosen_state(View(against="l"), "m", names, ["l", "j"]) == {"runs": ("j", "l", "m"), "against": "l"}
+    assert chosen_state(View(against="l"), "m", names, ["n"]) == {"runs": ("m", "n"), "against": ""}
+    assert chosen_state(View(), "m", names, [])["runs"] == ()

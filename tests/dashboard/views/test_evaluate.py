@@ -9,7 +9,7 @@ import pytest
 
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries import source
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from dashboard.state.view import View
 from dashboard.workers import jobs
 from dashboard.workers.jobs import Jobs
@@ -17,12 +17,12 @@ from dashboard.workers.requests import EvaluateRequest
 from seglib.evaluation import evaluation, truth_counting
 from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
-from tests.dashboard.conftest import PIXELS, draw_truth, fill, id_of, recipe
+from tests.dashboard.conftest import PIXELS, draw_truth, fill_store, id_of, make_run_config
 from tests.dashboard.views.test_compare import matrix, plain, tiles
 from tests.dashboard.views.test_pages import asked, component, html, opened
 from tests.dashboard.views.test_runs import _init_quiet
 
-RUN, OTHER = recipe().run, recipe(2).run
+RUN, OTHER = make_run_config().run_name, make_run_config(2).run_name
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def store(full, serve, monkeypatch) -> Store:
     """A run of six photos, three of which have a mask below `--data`; nothing evaluated, workers that do nothing."""
     draw_truth(full.parent / "data" / "masks")
     serve(full, full.parent / "data")
-    source.offered.clear()
+    source.offered_folders.clear()
     source.mask_folders.clear()
     monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
     yield Store(full)
@@ -42,14 +42,14 @@ def store(full, serve, monkeypatch) -> Store:
 
 @pytest.fixture
 def one(store) -> Store:
-    truth_counting.update(store, store.path.parent / "data" / "masks", [RUN])
+    truth_counting.update_counts(store, store.path.parent / "data" / "masks", [RUN])
     return store
 
 
 @pytest.fixture
 def two(one) -> Store:
-    fill(one.path, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
-    truth_counting.update(one, one.path.parent / "data" / "masks", [OTHER])
+    fill_store(one.path, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
+    truth_counting.update_counts(one, one.path.parent / "data" / "masks", [OTHER])
     return one
 
 
@@ -61,7 +61,7 @@ def test_without_a_truth_the_page_says_how_to_begin(store):
     assert "data/masks" in app.selectbox(key="evaluate:folder").options
     app.button(key="evaluate").click().run()
     assert not app.exception
-    (job,) = Jobs(Settings.read()).all()
+    (job,) = Jobs(ServerSettings.read()).all()
     assert isinstance(job.request, EvaluateRequest)
     assert (job.request.runs, job.request.format) == ((RUN,), "auto")
 
@@ -96,7 +96,7 @@ def test_figures_are_the_librarys_in_both_reductions(one):
 def evaluated(store: Store):
     from seglib.store import ground_truth
 
-    (about,) = ground_truth.all_truths(store)
+    (about,) = ground_truth.list_truths(store)
     return about
 
 
@@ -160,7 +160,7 @@ def test_several_runs_stand_side_by_side_with_their_paired_difference(two):
 
 
 def test_a_run_that_is_not_evaluated_is_said_not_to_be(one):
-    fill(one.path, code_schema=2)
+    fill_store(one.path, code_schema=2)
     app = opened("Evaluate", run=[OTHER])
     assert not app.exception
     assert "The active run is not evaluated against this truth" in plain(app)
@@ -177,20 +177,20 @@ def test_an_unknown_truth_of_a_link_is_left_for_a_known_one(one):
 
 @pytest.mark.slow
 def test_tables_are_those_of_the_library(two):
-    _, version, _ = source.stored(two.path)
-    shown = evaluation_queries.evaluated(
-        source.Source(str(two.path), version, RUN), evaluated(two), [RUN, OTHER], View().filters
+    _, version, _ = source.open_store(two.path)
+    shown = evaluation_queries.evaluation_query(
+        source.RunSource(str(two.path), version, RUN), evaluated(two), [RUN, OTHER], View().filters
     )
-    found = [evaluation.evaluation(two, evaluated(two), run) for run in (RUN, OTHER)]
+    found = [evaluation.load_evaluation(two, evaluated(two), run) for run in (RUN, OTHER)]
     for name, frame in (
-        ("runs", evaluation.table(found)),
+        ("runs", evaluation.summarize(found)),
         ("images", evaluation.all_images(found)),
         ("confusion", evaluation.all_confusions(found)),
     ):
-        csv = evaluation_queries.exported(shown, name, "csv").decode()
+        csv = evaluation_queries.export_table(shown, name, "csv").decode()
         assert csv.splitlines()[0].split(",") == list(frame.columns)
         assert len(csv.splitlines()) == 1 + len(frame)
-    assert evaluation_queries.exported(shown, "confusion", "parquet")[:4] == b"PAR1"
+    assert evaluation_queries.export_table(shown, "confusion", "parquet")[:4] == b"PAR1"
 
 
 def test_the_viewer_shows_the_truth_beside_the_runs(one):
@@ -211,8 +211,8 @@ def test_the_viewer_shows_the_truth_beside_the_runs(one):
 
 @pytest.mark.slow
 def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
-    run = import_masks(one, one.path.parent / "data" / "masks", recipe().classes, "theirs").run
-    truth_counting.update(one, one.path.parent / "data" / "masks", [run])
+    run = import_masks(one, one.path.parent / "data" / "masks", make_run_config().classes, "theirs").run
+    truth_counting.update_counts(one, one.path.parent / "data" / "masks", [run])
     for page in ("Overview", "Explore", "Image", "Compare", "Evaluate", "Runs"):
         app = opened(page, run=[run])
         assert not app.exception, page

@@ -7,16 +7,16 @@ from streamlit.testing.v1 import AppTest
 from dashboard.components import viewer
 from dashboard.components.viewer import ViewerLook
 from dashboard.state.view import View, decode
-from dashboard.views.image_navigation import Followed
+from dashboard.views.image_navigation import ImageNavigation
 from seglib.fileio import parquet_parts
 from seglib.store.schemas import FILES_SCHEMA
 from seglib.store.store import Store
-from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, photo_of, real_id, recipe
+from tests.dashboard.conftest import NASTY, PIXELS, fill_store, id_of, make_run_config, photo_of, real_id
 
 from .test_pages import asked, component, html, opened, said
 
 PATHS = sorted(PIXELS)
-RUN, OTHER = recipe().run, recipe(2).run
+RUN, OTHER = make_run_config().run_name, make_run_config(2).run_name
 LOOK = {"overlay": True, "opacity": 55, "outline": False, "uncertainty": False, "names": False, "hidden": []}
 LOOK["difference"] = ""
 
@@ -32,7 +32,7 @@ def picture(app: AppTest) -> dict:
 @pytest.fixture
 def two(full):
     """A second run, which has seen two of the photos."""
-    fill(full, code_schema=2, pixels={"cats/a.jpg": {"dog": 10}, "cats/b.jpg": {"dog": 40}})
+    fill_store(full, code_schema=2, pixels={"cats/a.jpg": {"dog": 10}, "cats/b.jpg": {"dog": 40}})
     return full
 
 
@@ -58,7 +58,7 @@ def test_a_link_shows_its_photo_among_its_neighbours(full):
 
 
 def test_only_near_neighbours_are_sent(tmp_path, serve):
-    fill(tmp_path / "store", pixels={f"cats/{number:03}.jpg": {"cat": number} for number in range(60)})
+    fill_store(tmp_path / "store", pixels={f"cats/{number:03}.jpg": {"cat": number} for number in range(60)})
     serve(tmp_path / "store")
     app = opened("Image", image=[id_of("cats/050.jpg")])
     names = [one["name"] for one in shown(app)["pictures"]]
@@ -98,7 +98,7 @@ def test_a_run_without_the_photo_is_not_offered(two):
 
 def test_runs_of_other_classes_keep_their_own_names(full):
     classes = ("background", "pet")
-    run = fill(full, code_schema=3, classes=classes, measured=False, pixels={"cats/a.jpg": {"pet": 60}}).run
+    run = fill_store(full, code_schema=3, classes=classes, measured=False, pixels={"cats/a.jpg": {"pet": 60}}).run
     app = opened("Image", image=[id_of("cats/a.jpg")], run=[RUN])
     assert shown(app)["runs"][1]["names"] == list(classes)
     assert len(shown(app)["runs"][1]["colours"]) == 2
@@ -121,7 +121,7 @@ def test_what_the_viewer_sends_is_checked(monkeypatch):
 
     send({"image": "a" * 32, "look": LOOK | {"opacity": 120, "hidden": ["dog", "cat", "dog"]}})
     look = ViewerLook(overlay=True, opacity=100, outline=False, uncertainty=False, names=False, hidden=("cat", "dog"))
-    assert viewer.went("viewer") == ("a" * 32, look)
+    assert viewer.read_navigation("viewer") == ("a" * 32, look)
     senseless = [
         *(None, "x", {}, [], {"image": "../x", "look": LOOK}, {"image": "a" * 32, "look": None}),
         *({"image": "a" * 32, "look": LOOK | {"hidden": [1]}}, {"image": "a" * 32, "look": LOOK | {"opacity": "x"}}),
@@ -133,23 +133,23 @@ def test_what_the_viewer_sends_is_checked(monkeypatch):
     ]
     for value in senseless:
         send(value)
-        assert viewer.went("viewer") is None
+        assert viewer.read_navigation("viewer") is None
 
 
 def test_going_on_changes_photo_look_and_the_gallerys_page(tmp_path, serve, monkeypatch):
-    fill(tmp_path / "store", pixels={f"cats/{number:03}.jpg": {"cat": number} for number in range(60)})
+    fill_store(tmp_path / "store", pixels={f"cats/{number:03}.jpg": {"cat": number} for number in range(60)})
     serve(tmp_path / "store")
     app = opened("Image", image=[id_of("cats/047.jpg")])
     sent = {"image": id_of("cats/048.jpg"), "look": LOOK | {"hidden": ["cat"], "outline": True}}
-    monkeypatch.setattr("dashboard.components.viewer.said", lambda key, name: sent)
+    monkeypatch.setattr("dashboard.components.viewer.component_value", lambda key, name: sent)
     from dashboard.views import image
 
     changes: dict = {}
-    monkeypatch.setattr(image.session, "change", lambda **parts: changes.update(parts))
+    monkeypatch.setattr(image.session, "update_view", lambda **parts: changes.update(parts))
     order = image.np.arange(60)
     selection = type("Selection", (), {"source": source_of(tmp_path / "store"), "view": View()})
     for part, size, number in (("page", 48, 2), ("compare_page", 24, 3)):
-        image._go(selection, Followed(order, part, size, lambda: None, "there"))
+        image._navigate(selection, ImageNavigation(order, part, size, lambda: None, "there"))
         assert (changes["image"], changes[part]) == (id_of("cats/048.jpg"), number)
     assert (changes["hidden"], changes["outline"]) == (("cat",), True)
     assert not app.exception
@@ -158,8 +158,8 @@ def test_going_on_changes_photo_look_and_the_gallerys_page(tmp_path, serve, monk
 def source_of(path):
     from dashboard.queries import source
 
-    _, version, (run,) = source.stored(path)
-    return source.Source(str(path), version, run.run)
+    _, version, (run,) = source.open_store(path)
+    return source.RunSource(str(path), version, run.run)
 
 
 @pytest.mark.slow
@@ -265,7 +265,7 @@ def test_equal_files_are_one_picture_that_names_them_all(full):
     row = {"path": "dogs/copy.jpg", "bytes": 1, "mtime_ns": 1, "label": "dogs", "scan": 2, "width": 40, "height": 30}
     row = {name: row.get(name) for name in FILES_SCHEMA.names} | {"image_id": id_of("cats/a.jpg")}
     parquet_parts.append(
-        store.scratch, store.files_folder(store.datasets()[0]), pa.Table.from_pylist([row]).cast(FILES_SCHEMA)
+        store.atomic, store.files_folder(store.datasets()[0]), pa.Table.from_pylist([row]).cast(FILES_SCHEMA)
     )
     app = opened("Image")
     assert [one["name"] for one in shown(app)["pictures"]].count("dogs/copy.jpg") == 0
@@ -315,8 +315,8 @@ def test_a_store_that_cannot_be_read_is_a_sentence(request, state, sentence):
 
 
 def test_a_run_without_photos_yet_says_so(full):
-    Store(full).add_run(recipe(9), parameters=1, versions={})
-    app = opened("Image", run=[recipe(9).run])
+    Store(full).add_run(make_run_config(9), parameters=1, versions={})
+    app = opened("Image", run=[make_run_config(9).run_name])
     assert not app.exception
     assert "holds no photos yet" in said(app)
 

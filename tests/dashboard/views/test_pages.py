@@ -5,11 +5,11 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.formatting import plain_markdown
+from dashboard.formatting import escape_markdown
 from seglib.store import tags
 from seglib.store.store import Store
 from tests.conftest import ROOT
-from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, recipe
+from tests.dashboard.conftest import NASTY, PIXELS, fill_store, id_of, make_run_config
 
 PAGES = ["Overview", "Explore"]
 
@@ -92,8 +92,8 @@ class TestStates:
     def test_a_run_without_photos_yet(self, full, page):
         from seglib.store.store import Store
 
-        Store(full).add_run(recipe(9), parameters=1, versions={})
-        app = opened(page, run=[recipe(9).run])
+        Store(full).add_run(make_run_config(9), parameters=1, versions={})
+        app = opened(page, run=[make_run_config(9).run_name])
         assert not app.exception
         assert "holds no photos yet" in said(app)
 
@@ -111,7 +111,7 @@ def test_a_link_sets_filters_and_junk_is_dropped_with_a_note(full):
     assert asked(app, "label") == ["cats"]
     assert asked(app, "share.cat") == ["0.1..1"]
     assert "sort" not in app.query_params
-    assert asked(app, "run") == [recipe().run]
+    assert asked(app, "run") == [make_run_config().run_name]
 
 
 def test_a_widget_changes_the_selection_and_the_url(full):
@@ -147,15 +147,15 @@ def test_a_new_url_in_an_open_session_wins(full):
 def test_an_unknown_run_is_replaced_with_a_note(full):
     app = opened("Overview", run=["gone"])
     assert "There is no run" in said(app)
-    assert asked(app, "run") == [recipe().run]
+    assert asked(app, "run") == [make_run_config().run_name]
 
 
 def test_runs_can_be_switched_and_the_newest_is_first(full):
-    fill(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
+    fill_store(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
     app = opened("Overview")
-    assert app.selectbox(key="w:run").value == recipe(2).run
-    app.selectbox(key="w:run").set_value(recipe(1).run).run()
-    assert asked(app, "run") == [recipe(1).run]
+    assert app.selectbox(key="w:run").value == make_run_config(2).run_name
+    app.selectbox(key="w:run").set_value(make_run_config(1).run_name).run()
+    assert asked(app, "run") == [make_run_config(1).run_name]
 
 
 def test_photos_are_filtered_by_tag(full):
@@ -165,7 +165,7 @@ def test_photos_are_filtered_by_tag(full):
     app.pills(key="w:tag").select("<b>keep</b> :cat:").run()
     assert "<dd>2</dd>" in html(app)
     assert asked(app, "tag") == ["<b>keep</b> :cat:"]
-    assert app.button(key="chip:tag").label == f"Tag\\: {plain_markdown('<b>keep</b> :cat:')} :material/close:"
+    assert app.button(key="chip:tag").label == f"Tag\\: {escape_markdown('<b>keep</b> :cat:')} :material/close:"
 
 
 # --- one click away ---
@@ -199,7 +199,7 @@ def test_tiles_say_what_was_found(full):
     assert first["aside"] == "conf 0.90"
     assert first["aspect"] == pytest.approx(40 / 30)
     assert first["photo"].startswith("/media-api/thumb/")
-    assert first["mask"].startswith(f"/media-api/overlay/{recipe().run}/")
+    assert first["mask"].startswith(f"/media-api/overlay/{make_run_config().run_name}/")
     assert first["warning"] == ""
     assert second["warning"] == "folder cats, network dog"
     assert [name for name, _, _ in third["bar"]] == ["cat", "person"]
@@ -219,7 +219,7 @@ def test_names_are_text_everywhere(full):
     assert tile["name"] == NASTY
     assert "<img" not in html(app)
     chips = [button.label for button in app.button if button.key.startswith("chip:")]
-    assert chips == [f"Path contains\\: {plain_markdown(NASTY)} :material/close:"]
+    assert chips == [f"Path contains\\: {escape_markdown(NASTY)} :material/close:"]
 
 
 def test_the_overlays_look_is_in_the_url(full):
@@ -231,7 +231,7 @@ def test_the_overlays_look_is_in_the_url(full):
 
 
 def test_pages_of_the_gallery(tmp_path, serve):
-    fill(tmp_path / "store", pixels={f"cats/{n:03}.jpg": {"cat": n % 100} for n in range(100)})
+    fill_store(tmp_path / "store", pixels={f"cats/{n:03}.jpg": {"cat": n % 100} for n in range(100)})
     serve(tmp_path / "store")
     app = opened("Explore", page=["3"])
     assert [tile["name"] for tile in component(app, "tiles")["tiles"]] == [f"cats/{n:03}.jpg" for n in range(96, 100)]
@@ -269,7 +269,7 @@ def test_sorted_by_the_share_of_a_class(full):
 def test_a_run_of_another_models_masks_without_probabilities(tmp_path, serve, page):
     """Own classes, neither cat nor dog, no confidence: every part of the page says what it can."""
     pixels = {"Abyssinian_1.jpg": {"pet": 30}, "pug_1.jpg": {"pet": 0}}
-    fill(tmp_path / "store", pixels=pixels, classes=("background", "pet"), measured=False)
+    fill_store(tmp_path / "store", pixels=pixels, classes=("background", "pet"), measured=False)
     serve(tmp_path / "store")
     app = opened(page)
     assert not app.exception
@@ -280,8 +280,8 @@ def test_a_run_of_another_models_masks_without_probabilities(tmp_path, serve, pa
 
 
 def test_two_data_sets_are_told_apart(tmp_path, serve):
-    fill(tmp_path / "store")
-    fill(tmp_path / "store", folder="more", pixels={"cats/a.jpg": {"cat": 50}})
+    fill_store(tmp_path / "store")
+    fill_store(tmp_path / "store", folder="more", pixels={"cats/a.jpg": {"cat": 50}})
     serve(tmp_path / "store")
     app = opened("Explore", path=["cats/a"])
     assert [tile["name"] for tile in component(app, "tiles")["tiles"]] == ["more: cats/a.jpg", "photos: cats/a.jpg"]
@@ -291,7 +291,7 @@ def test_two_data_sets_are_told_apart(tmp_path, serve):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_many_folders_stay_readable(tmp_path, serve, page):
-    fill(tmp_path / "store", pixels={f"label{n:02}/a.jpg": {"dog": n} for n in range(40)})
+    fill_store(tmp_path / "store", pixels={f"label{n:02}/a.jpg": {"dog": n} for n in range(40)})
     serve(tmp_path / "store")
     app = opened(page)
     assert not app.exception
@@ -303,7 +303,7 @@ def test_missing_pictures_are_said_and_not_asked_for(full):
     from seglib.store.store import Store
     from tests.dashboard.conftest import id_of
 
-    Store(full).mask_path(recipe().run, id_of("cats/a.jpg")).unlink()
+    Store(full).mask_path(make_run_config().run_name, id_of("cats/a.jpg")).unlink()
     Store(full).thumbnail_path(id_of("cats/a.jpg")).unlink()
     (tile,) = component(opened("Explore", path=["cats/a"]), "tiles")["tiles"]
     assert (tile["photo"], tile["mask"]) == (None, None)

@@ -6,7 +6,7 @@ import pytest
 from dashboard.state.picked_photos import Picks
 from seglib.store import tags
 from seglib.store.store import Store
-from tests.dashboard.conftest import NASTY, PIXELS, fill, id_of, recipe
+from tests.dashboard.conftest import NASTY, PIXELS, fill_store, id_of, make_run_config
 from tests.dashboard.views.test_pages import component, opened, said
 
 CATS = ["cats/a.jpg", "cats/b.jpg", "cats/c.jpg"]
@@ -18,7 +18,7 @@ def ids(*paths: str) -> list[str]:
 
 def with_picks(*paths: str, **query: list[str]):
     app = opened("Explore", **query)
-    app.session_state["_picks"] = Picks().plus(pd.Series(ids(*paths), dtype="str"))
+    app.session_state["_picks"] = Picks().union(pd.Series(ids(*paths), dtype="str"))
     return app.run()
 
 
@@ -30,7 +30,7 @@ def tag(app, name: str):
 
 
 def present(store) -> dict[str, list[str]]:
-    return {str(i): tags.split(joined) for i, joined in tags.tags_of(Store(store)).items()}
+    return {str(i): tags.split_tags(joined) for i, joined in tags.tags_by_image(Store(store)).items()}
 
 
 def test_the_bar_is_there_only_when_there_is_something_to_do(full):
@@ -59,7 +59,7 @@ def test_tag_and_undo(full, name):
         assert "A tag holds no" in said(app).replace("\\", "")
         assert present(full) == {}
         return
-    name = tags.tag_name(name)
+    name = tags.normalise_tag(name)
     assert present(full) == {image_id: [name] for image_id in ids(*CATS[:2])}
     assert [tile["tags"] for tile in component(app, "tiles")["tiles"]][:3] == [[name], [name], []]
     assert app.selectbox(key="w:new_tag").value is None  # ready for the next one
@@ -120,7 +120,9 @@ def test_a_store_that_cannot_be_written_is_a_sentence(full, monkeypatch):
 def test_the_export_of_the_picks_holds_just_them(full):
     from dashboard.queries import exports
 
-    rows = exports.exported_picks(full, recipe().run, Picks().plus(pd.Series(ids("cats/a.jpg", "dogs/e.jpg"))))
+    rows = exports.export_picks(
+        full, make_run_config().run_name, Picks().union(pd.Series(ids("cats/a.jpg", "dogs/e.jpg")))
+    )
     assert rows.decode().count("\n") == 3
     assert b"cats/a.jpg" in rows
     assert b"cats/b.jpg" not in rows
@@ -130,15 +132,15 @@ def test_all_in_the_filter_are_picked_on_every_page(tmp_path, serve):
     from types import SimpleNamespace
 
     from dashboard.queries import source
-    from dashboard.queries.source import Source
+    from dashboard.queries.source import RunSource
     from dashboard.views.shared import selection_bar
     from seglib.query.filters import Filters
 
-    fill(tmp_path / "store", pixels={f"cats/{n:03}.jpg": {"cat": n % 100} for n in range(100)})
+    fill_store(tmp_path / "store", pixels={f"cats/{n:03}.jpg": {"cat": n % 100} for n in range(100)})
     path = serve(tmp_path / "store")
     app = opened("Explore", page=["2"])
-    _, version, _ = source.stored(path)
-    selection = SimpleNamespace(source=Source(str(path), version, recipe().run), filters=Filters())
+    _, version, _ = source.open_store(path)
+    selection = SimpleNamespace(source=RunSource(str(path), version, make_run_config().run_name), filters=Filters())
     state = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dashboard.state.session.st.session_state", state)
@@ -150,7 +152,7 @@ def test_all_in_the_filter_are_picked_on_every_page(tmp_path, serve):
 
 
 def test_two_copies_of_one_photo_are_one_pick(tmp_path, serve):
-    fill(tmp_path / "store")
-    fill(tmp_path / "store", folder="more", pixels={"cats/a.jpg": PIXELS["cats/a.jpg"]})
+    fill_store(tmp_path / "store")
+    fill_store(tmp_path / "store", folder="more", pixels={"cats/a.jpg": PIXELS["cats/a.jpg"]})
     serve(tmp_path / "store")
     assert "**1 photo selected**" in said(with_picks("cats/a.jpg"))

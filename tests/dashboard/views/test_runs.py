@@ -8,15 +8,15 @@ import time
 import pytest
 
 from dashboard.queries import source
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from dashboard.views import run_form
 from dashboard.views.shared import job_status
 from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.photo_folders import offered
+from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import EvaluateRequest, Request, RunRequest
 from seglib.store.store import Store
-from tests.dashboard.conftest import fill, recipe
+from tests.dashboard.conftest import fill_store, make_run_config
 from tests.dashboard.views.test_pages import asked, html, opened, said
 
 QUIET = (
@@ -29,8 +29,8 @@ QUIET = (
 @pytest.fixture
 def photos(tmp_path, serve, monkeypatch):
     """A store that is not there yet, a folder of two photos that is offered, and workers that do nothing."""
-    source.offered.clear()
-    source.photos_in.clear()
+    source.offered_folders.clear()
+    source.count_images.clear()
     monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
     for name in ("a.jpg", "b.jpg"):
         path = tmp_path / "data" / "set" / "cats" / name
@@ -53,7 +53,7 @@ EVALUATION = EvaluateRequest(folder="0" * 8, title="data/masks", format="voc", r
 
 
 def job_of(state: str, request: Request = NETWORK, **known) -> Job:
-    return Job(id="0" * 12, request=request, asked=1, state=state, **known)
+    return Job(id="0" * 12, request=request, requested_ns=1, state=state, **known)
 
 
 # --- what is there ---
@@ -71,14 +71,14 @@ def test_without_a_run_the_page_is_there(request, state, sentence):
 
 
 def test_each_run_is_listed_and_opens_in_explore(full):
-    fill(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
+    fill_store(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
     app = opened("Runs", label=["dogs"])
-    assert recipe(1).run in html(app)
-    assert recipe(2).run in html(app)
+    assert make_run_config(1).run_name in html(app)
+    assert make_run_config(2).run_name in html(app)
     assert "<dd>6</dd>" in html(app)
-    app.button(key=f"explore:{recipe(1).run}").click().run()
+    app.button(key=f"explore:{make_run_config(1).run_name}").click().run()
     assert app.title[0].value == "Explore"
-    assert asked(app, "run") == [recipe(1).run]
+    assert asked(app, "run") == [make_run_config(1).run_name]
     assert "label" not in app.query_params
 
 
@@ -109,30 +109,30 @@ def test_the_first_run_is_started_from_the_page(photos, tmp_path):
     assert "2 photos in data/set" in said(app).replace("\\", "")
     app.button(key="start").click().run()
     assert not app.exception
-    (job,) = Jobs(Settings.read()).all()
+    (job,) = Jobs(ServerSettings.read()).all()
     assert (job.request.title, job.request.model, job.request.resize) == ("data/set", "fcn_mobilenet_v2", "224")
     assert "fcn_mobilenet_v2 · 224 · auto, on data/set" in said(app).replace("\\", "")
     assert str(tmp_path) not in said(app).replace("\\", "")
 
     app.button(key="start").click().run()  # once more: refused in a sentence
     assert "running on data/set already" in said(app).replace("\\", "")
-    assert len(Jobs(Settings.read()).all()) == 1
+    assert len(Jobs(ServerSettings.read()).all()) == 1
 
-    while not Jobs(Settings.read()).all()[0].total:
+    while not Jobs(ServerSettings.read()).all()[0].total:
         time.sleep(0.05)
     app.button(key=f"stop:{job.id}").click().run()
-    while Jobs(Settings.read()).all()[0].live:
+    while Jobs(ServerSettings.read()).all()[0].live:
         time.sleep(0.05)
     app.run()
     assert "Cancelled after 2 of 8 photos; they are kept." in said(app).replace("\\", "")
     app.button(key=f"resume:{job.id}").click().run()
-    assert Jobs(Settings.read()).all()[0].live
+    assert Jobs(ServerSettings.read()).all()[0].live
     assert app.button(key=f"stop:{job.id}")
 
 
 def test_an_ended_job_can_be_dismissed(photos):
-    some = Jobs(Settings.read())
-    folder = offered(Settings.read().data)[0]
+    some = Jobs(ServerSettings.read())
+    folder = find_folders(ServerSettings.read().photo_folders)[0]
     job = some.start(RunRequest(folder=folder.id, title=folder.title, model="fcn_mobilenet_v2", resize="224"))
     os.killpg(jobs._children[-1].pid, signal.SIGKILL)
     jobs._children[-1].wait()
@@ -150,33 +150,33 @@ def test_several_networks_are_several_jobs_each_at_its_own_size(photos, monkeypa
     assert "fcn_resnet50: its weights are not here; about 132 MB are downloaded" in said(app).replace("\\", "")
     assert "fcn_mobilenet_v2 looks at every photo at a short side of 320" in app.selectbox(key="start:resize").help
     app.button(key="start").click().run()
-    assert {job.request.resize for job in Jobs(Settings.read()).all()} == {"224", "short:520"}
+    assert {job.request.resize for job in Jobs(ServerSettings.read()).all()} == {"224", "short:520"}
 
 
 # --- deleting and pruning ---
 
 
 def test_a_run_is_deleted_after_a_question(full):
-    fill(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
+    fill_store(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
     app = opened("Runs")
-    app.button(key=f"delete:{recipe(1).run}").click().run()
+    app.button(key=f"delete:{make_run_config(1).run_name}").click().run()
     assert len(Store(full).runs()) == 2
     app.button(key="delete").click().run()
-    assert [run.run for run in Store(full).runs()] == [recipe(2).run]
+    assert [run.run for run in Store(full).runs()] == [make_run_config(2).run_name]
 
 
 def test_a_damaged_run_can_be_deleted_here_and_the_others_come_back(full):
-    fill(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
-    (full / "runs" / recipe(2).run / "run.json").write_text('{"model": "fake')
+    fill_store(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
+    (full / "runs" / make_run_config(2).run_name / "run.json").write_text('{"model": "fake')
     app = opened("Runs")
     assert not app.exception
     assert "run.json is damaged" in said(app).replace("\\", "")
     assert str(full.parent) not in said(app)
-    app.button(key=f"delete:{recipe(2).run}").click().run()
+    app.button(key=f"delete:{make_run_config(2).run_name}").click().run()
     app.button(key="delete").click().run()
     assert not app.exception
-    assert [run.run for run in Store(full).runs()] == [recipe(1).run]
-    assert app.button(key=f"explore:{recipe(1).run}")
+    assert [run.run for run in Store(full).runs()] == [make_run_config(1).run_name]
+    assert app.button(key=f"explore:{make_run_config(1).run_name}")
 
 
 def test_a_damaged_part_is_told_beside_its_run_which_can_be_deleted(broken):
@@ -184,7 +184,7 @@ def test_a_damaged_part_is_told_beside_its_run_which_can_be_deleted(broken):
     assert not app.exception
     assert "is damaged (its content is not what was written)" in said(app).replace("\\", "")
     assert "<dd>–</dd><dt>photos</dt>" in html(app)
-    app.button(key=f"delete:{recipe(1).run}").click().run()
+    app.button(key=f"delete:{make_run_config(1).run_name}").click().run()
     app.button(key="delete").click().run()
     assert not app.exception
     assert Store(broken).runs() == []
@@ -207,7 +207,7 @@ def test_what_is_stale_is_looked_up_when_asked_and_removed(full):
 
 def test_runs_of_unknown_models_cannot_be_run_again(full):
     app = opened("Runs")
-    assert app.button(key=f"again:{recipe(1).run}").disabled
+    assert app.button(key=f"again:{make_run_config(1).run_name}").disabled
 
 
 # --- in words ---
@@ -224,7 +224,7 @@ def test_runs_of_unknown_models_cannot_be_run_again(full):
             job_of("running", total=500, computed=99, failed=1, images_per_second=7.96, seconds_left=100.2),
             "100 of 500 photos · 8.0 photos/s · about 2 min left · 1 unreadable",
         ),
-        (job_of("running", total=10, stopping=1.0), "Stopping; what is computed is kept"),
+        (job_of("running", total=10, stopping_seconds=1.0), "Stopping; what is computed is kept"),
         (
             job_of("running", EVALUATION, total=600, computed=30, images_per_second=50.0),
             "30 of 600 masks · 50.0 masks/s",
@@ -265,11 +265,11 @@ def test_outcomes_in_words(job, words):
 def test_the_speed_is_that_of_the_same_recipe(full):
     store = Store(full)
     run = store.runs()[0]
-    assert run_form.speed([run], "fake_net", "64x64", "auto") is None
+    assert run_form.last_speed([run], "fake_net", "64x64", "auto") is None
     for computed, seconds in ((500, 10.0), (100, 1.0), (2, 9.0)):
         store.record_invocation(run, {"started": "2", "computed": computed, "seconds": seconds})
     runs = store.runs()
-    assert run_form.speed(runs, "fake_net", "64x64", "auto") == 100
-    assert run_form.speed(runs, "fake_net", "64x64", "fp32") == 100
-    assert run_form.speed(runs, "fake_net", "64x64", "bf16") is None
-    assert run_form.speed(runs, "fake_net", "224", "auto") is None
+    assert run_form.last_speed(runs, "fake_net", "64x64", "auto") == 100
+    assert run_form.last_speed(runs, "fake_net", "64x64", "fp32") == 100
+    assert run_form.last_speed(runs, "fake_net", "64x64", "bf16") is None
+    assert run_form.last_speed(runs, "fake_net", "224", "auto") is None

@@ -5,17 +5,17 @@ from dataclasses import asdict
 
 import pytest
 
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from dashboard.workers.jobs import Jobs
-from dashboard.workers.predictor import Predictor, Seen
+from dashboard.workers.predictor import ImagePrediction, Predictor
 from seglib.classes import VOC_CLASSES
-from seglib.data.image import image_id
+from seglib.data.image import compute_image_id
 from seglib.errors import BadImage, SegError
 from seglib.masks import statistics
-from seglib.masks.png import index_png
+from seglib.masks.png import encode_index_png
 from seglib.models.registry import MODELS
 from seglib.store.store import Store
-from tests.dashboard.conftest import NASTY, fill, mask_of
+from tests.dashboard.conftest import NASTY, fill_store, mask_of
 from tests.dashboard.views.test_pages import component, html, opened, said
 
 MASKS = {"fcn_mobilenet_v2": {"cat": 40}, "fcn_resnet50": {"cat": 30}}
@@ -33,17 +33,19 @@ def asked(monkeypatch, tmp_path):
         if photo == b"busy" and len(calls) == 1:
             raise SegError("Busy in /home/me/x.")
         mask = mask_of(MASKS[model])
-        return Seen(
+        return ImagePrediction(
             run="net-1",
-            image_id=image_id(photo),
+            image_id=compute_image_id(photo),
             width=40,
             height=30,
             classes=VOC_CLASSES,
-            row=statistics.row(mask, VOC_CLASSES, statistics.Measures(confidence=0.9, entropy=0.1, low_margin=0.05)),
+            row=statistics.stats_row(
+                mask, VOC_CLASSES, statistics.ConfidenceStats(confidence=0.9, entropy=0.1, low_margin=0.05)
+            ),
             precision="fp32",
             device="cpu",
             seconds=0.012,
-            mask=index_png(mask),
+            mask=encode_index_png(mask),
             picture=b"jpeg",
         )
 
@@ -148,7 +150,7 @@ def test_another_photo_is_chosen(empty, asked):
     app = with_photos(*((f"{n}.jpg", bytes([n])) for n in range(5)))
     shown = component(app, "pictures")
     assert (len(shown["pictures"]), shown["shown"], shown["place"]) == (2, 0, {"position": 0, "total": 5})
-    app.selectbox(key="try:shown").set_value(image_id(bytes([3]))).run()
+    app.selectbox(key="try:shown").set_value(compute_image_id(bytes([3]))).run()
     shown = component(app, "pictures")
     assert [picture["name"] for picture in shown["pictures"]] == ["2.jpg", "3.jpg", "4.jpg"]
     assert (shown["shown"], shown["place"]["position"]) == (1, 3)
@@ -175,19 +177,19 @@ def test_a_data_folder_that_cannot_be_written_is_a_sentence(empty, asked):
     app = with_photos(("a.jpg", b"1"))
     app.button(key="keep").click().run()
     assert "none/uploads cannot be written" in said(app).replace("\\", "")
-    assert Jobs(Settings.read()).all() == []
+    assert Jobs(ServerSettings.read()).all() == []
 
 
 def test_the_csv_has_the_columns_of_an_export(full, asked):
     from dashboard.views import try_photo
-    from dashboard.workers.uploads import Photo
+    from dashboard.workers.uploads import Upload
     from seglib.query import export
     from seglib.query.filters import Filters
 
-    fill(full)
+    fill_store(full)
     exported = export.stats_frame(Store(full), None, Filters())
     one = Predictor.predict(None, b"1", model="fcn_mobilenet_v2")
-    frame = try_photo._statistics([(Photo("a.jpg", b"1", image_id(b"1")), "fcn_mobilenet_v2", one)])
+    frame = try_photo._statistics([(Upload("a.jpg", b"1", compute_image_id(b"1")), "fcn_mobilenet_v2", one)])
     assert set(exported.columns) - set(frame.columns) <= {"dataset", "split", "label", "tags"}
     assert set(frame.columns) <= set(exported.columns)
     assert frame["px:cat"].tolist() == [40]

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dashboard.settings import Settings
+from dashboard.settings import ServerSettings
 from dashboard.workers import jobs
-from dashboard.workers.job_worker import Pace
+from dashboard.workers.job_worker import Throughput
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.photo_folders import offered
+from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
 from seglib.errors import SegError
 from seglib.evaluation import comparison, evaluation
 from seglib.store import ground_truth
 from seglib.store.store import Store
-from tests.dashboard.conftest import PIXELS, draw_truth, fill, id_of, recipe
+from tests.dashboard.conftest import PIXELS, draw_truth, fill_store, id_of, make_run_config
 
 FAKE = """
 import json, os, pathlib, signal, sys, time
@@ -51,14 +51,14 @@ def photos(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path, photos) -> Settings:
+def settings(tmp_path, photos) -> ServerSettings:
     shutil.copytree(photos, tmp_path / "data" / "set" / "cats")
-    return Settings(store=tmp_path / "store", data=(tmp_path / "data",))
+    return ServerSettings(store=tmp_path / "store", photo_folders=(tmp_path / "data",))
 
 
 @pytest.fixture
 def request_(settings) -> RunRequest:
-    folder = offered(settings.data)[0]
+    folder = find_folders(settings.photo_folders)[0]
     return RunRequest(folder=folder.id, title=folder.title, model="fcn_mobilenet_v2", resize="64", precision="fp32")
 
 
@@ -109,7 +109,7 @@ def test_a_job_is_seen_from_anywhere_and_stops_when_told(made, request_, setting
     assert (job.id, job.request, job.computed, job.total) == (started.id, request_, 1, 2)
     other.stop(job.id)
     assert until(other, has_ended).state == "cancelled"
-    assert other.all()[0].stopping is not None
+    assert other.all()[0].stopping_seconds is not None
 
 
 def test_a_process_that_vanishes_is_lost_and_never_alive(made, request_):
@@ -162,7 +162,7 @@ def test_a_job_whose_server_ended_before_it_began(made, request_, monkeypatch):
     until(some, is_running)
     process_of(some, job)[0].unlink()
     assert some.all()[0].state == "running"
-    monkeypatch.setattr(jobs, "START_SECONDS", -1)
+    monkeypatch.setattr(jobs, "START_TIMEOUT_SECONDS", -1)
     assert some.all()[0].state == "lost"
 
 
@@ -174,7 +174,7 @@ def test_one_that_does_not_listen_is_ended_the_hard_way(made, request_, monkeypa
     some.stop(job.id)
     some.stop(job.id)  # impatience changes nothing
     assert some.all()[0].live
-    monkeypatch.setattr(jobs, "PATIENCE_SECONDS", -1)
+    monkeypatch.setattr(jobs, "KILL_AFTER_SECONDS", -1)
     some.stop(job.id)
     assert until(some, has_ended).state == "cancelled"
 
@@ -239,7 +239,7 @@ def test_the_same_work_is_not_done_twice_at_a_time(made, request_):
 
 
 def test_only_so_many_may_wait(made, request_, monkeypatch):
-    monkeypatch.setattr(jobs, "MOST_LIVE", 1)
+    monkeypatch.setattr(jobs, "MAX_LIVE_JOBS", 1)
     some = made()
     some.start(request_)
     with pytest.raises(SegError, match="waiting already"):
@@ -251,11 +251,11 @@ def test_no_place_is_written_into_a_record(made, request_, settings):
     some.start(request_)
     until(some, is_running)
     for file in settings.store.glob("jobs/*/*"):
-        assert str(settings.data[0]) not in file.read_text()
+        assert str(settings.photo_folders[0]) not in file.read_text()
 
 
 def test_ended_jobs_can_be_forgotten_and_old_ones_are(made, request_, monkeypatch):
-    monkeypatch.setattr(jobs, "MOST_ENDED", 2)
+    monkeypatch.setattr(jobs, "MAX_ENDED_JOBS", 2)
     some = made("")
     for _ in range(4):
         some.start(request_)
@@ -326,14 +326,14 @@ def test_a_failure_is_a_sentence_without_a_place(made, request_, settings, monke
 
 def test_a_folder_that_is_gone_when_its_turn_comes(made, request_, settings):
     some = made(None)
-    shutil.move(settings.data[0] / "set", settings.data[0].parent / "elsewhere")
+    shutil.move(settings.photo_folders[0] / "set", settings.photo_folders[0].parent / "elsewhere")
     with pytest.raises(SegError, match="no longer"):
         some.start(request_)
 
 
 @pytest.mark.slow
 def test_a_run_without_a_readable_photo_has_failed(made, request_, settings):
-    for photo in settings.data[0].rglob("*.jpg"):
+    for photo in settings.photo_folders[0].rglob("*.jpg"):
         photo.write_bytes(b"")
     some = made(None)
     some.start(request_)
@@ -345,7 +345,7 @@ def test_a_run_without_a_readable_photo_has_failed(made, request_, settings):
 def test_a_worker_whose_job_is_taken_away_ends(made, request_, settings):
     code = (
         "import pathlib, sys, time; from dashboard.workers import job_worker\n"
-        "job_worker.work = lambda *_: time.sleep(60)\n"
+        "job_worker.run_job = lambda *_: time.sleep(60)\n"
         "job_worker.main(pathlib.Path(sys.argv[1]))"
     )
     some = made(code)
@@ -362,20 +362,20 @@ def test_a_worker_whose_job_is_taken_away_ends(made, request_, settings):
 @pytest.fixture
 def pair(settings) -> CompareRequest:
     """Two runs of the same six photos, of which one mask is missing."""
-    fill(settings.store)
-    fill(settings.store, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"dog": 50}})
-    Store(settings.store).mask_path(recipe().run, id_of("dogs/e.jpg")).unlink()
-    return CompareRequest(runs=(recipe().run, recipe(2).run))
+    fill_store(settings.store)
+    fill_store(settings.store, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"dog": 50}})
+    Store(settings.store).mask_path(make_run_config().run_name, id_of("dogs/e.jpg")).unlink()
+    return CompareRequest(runs=(make_run_config().run_name, make_run_config(2).run_name))
 
 
 @pytest.mark.slow
 def test_a_comparison_is_counted_by_the_same_machinery(made, pair, settings):
-    assert comparison.uncounted(Store(settings.store), pair.runs) == (6, 6)
+    assert comparison.count_pending(Store(settings.store), pair.runs) == (6, 6)
     made(None).start(pair)
     job = until(made(None), has_ended)
     assert (job.state, job.request) == ("finished", pair)
     assert (job.total, job.computed, job.reused, job.failed) == (6, 5, 0, 1)
-    assert comparison.uncounted(Store(settings.store), pair.runs) == (6, 1)
+    assert comparison.count_pending(Store(settings.store), pair.runs) == (6, 1)
     made(None).resume(job.id)
     again = until(made(None), has_ended)
     assert (again.computed, again.reused, again.failed) == (0, 5, 1)
@@ -392,9 +392,9 @@ def test_it_waits_for_its_own_kind_and_not_for_a_network(made, pair, request_):
     busy.start(pair)
     until(busy, is_running)
     Store.create(busy.settings.store)
-    fill(busy.settings.store, code_schema=3)
-    made(None).start(CompareRequest(runs=(recipe().run, recipe(3).run)))
-    assert until(busy, lambda job: job.state == "waiting").request.runs[1] == recipe(3).run
+    fill_store(busy.settings.store, code_schema=3)
+    made(None).start(CompareRequest(runs=(make_run_config().run_name, make_run_config(3).run_name)))
+    assert until(busy, lambda job: job.state == "waiting").request.runs[1] == make_run_config(3).run_name
 
 
 def test_only_runs_of_the_store_can_be_compared_and_only_once_at_a_time(made, pair):
@@ -413,9 +413,9 @@ def test_only_runs_of_the_store_can_be_compared_and_only_once_at_a_time(made, pa
 
 @pytest.mark.slow
 def test_runs_without_a_common_photo_are_said_to_have_none(made, settings):
-    fill(settings.store)
-    fill(settings.store, code_schema=2, pixels={"cats/other.jpg": {"cat": 5}})
-    made(None).start(CompareRequest(runs=(recipe().run, recipe(2).run)))
+    fill_store(settings.store)
+    fill_store(settings.store, code_schema=2, pixels={"cats/other.jpg": {"cat": 5}})
+    made(None).start(CompareRequest(runs=(make_run_config().run_name, make_run_config(2).run_name)))
     job = until(made(None), has_ended)
     assert (job.state, job.sentence) == ("failed", "There is no photo that all of these runs have computed.")
 
@@ -424,7 +424,7 @@ def test_a_store_that_cannot_be_written_is_a_sentence(made, pair, monkeypatch):
     def refuse(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(jobs, "write", refuse)
+    monkeypatch.setattr(jobs, "write_json", refuse)
     with pytest.raises(SegError, match=r"The store cannot be written \(Read-only file system\)"):
         made().start(pair)
 
@@ -446,10 +446,10 @@ def test_a_record_of_a_kind_that_is_not_known_is_not_shown(made, pair, settings)
 @pytest.fixture
 def grading(tmp_path, settings) -> EvaluateRequest:
     """A run of six photos, three of which have a mask in an offered folder."""
-    fill(settings.store)
-    draw_truth(settings.data[0] / "masks")
-    (folder,) = [f for f in offered(settings.data) if f.path.name == "masks"]
-    return EvaluateRequest(folder=folder.id, title=folder.title, format="auto", runs=(recipe().run,))
+    fill_store(settings.store)
+    draw_truth(settings.photo_folders[0] / "masks")
+    (folder,) = [f for f in find_folders(settings.photo_folders) if f.path.name == "masks"]
+    return EvaluateRequest(folder=folder.id, title=folder.title, format="auto", runs=(make_run_config().run_name,))
 
 
 @pytest.mark.slow
@@ -459,14 +459,14 @@ def test_an_evaluation_is_counted_by_the_same_machinery(made, grading, settings)
     assert (job.state, job.sentence, job.request) == ("finished", "", grading)
     assert (job.total, job.computed, job.failed) == (3, 3, 0)
     store = Store(settings.store)
-    (about,) = ground_truth.all_truths(store)
+    (about,) = ground_truth.list_truths(store)
     assert (about.name, about.format) == ("masks", "voc")
-    found = evaluation.evaluation(store, about, recipe().run)
+    found = evaluation.load_evaluation(store, about, make_run_config().run_name)
     assert found.measures["pixel_accuracy"].overall() == pytest.approx(260 / 300)
     record = (settings.store / "jobs" / job.id / "request.json").read_text()
-    assert str(settings.data[0]) not in record
-    fill(settings.store, code_schema=2)
-    asked = replace(grading, runs=(recipe().run, recipe(2).run))
+    assert str(settings.photo_folders[0]) not in record
+    fill_store(settings.store, code_schema=2)
+    asked = replace(grading, runs=(make_run_config().run_name, make_run_config(2).run_name))
     made(None).start(asked)
     job = until(made(None), lambda job: has_ended(job) and job.request == asked)
     assert (job.total, job.computed, job.reused, job.failed) == (6, 3, 3, 0)  # each photo once per run
@@ -501,7 +501,7 @@ def test_why_an_evaluation_failed_is_told(made, grading, settings):
 
 
 def test_pace_leaves_out_the_networks_start_and_forgets_the_past():
-    pace = Pace()
+    pace = Throughput()
     assert pace.per_second() is None
     pace.add(0, 0)
     pace.add(100, 4)  # a hundred seconds of loading

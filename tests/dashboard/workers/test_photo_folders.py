@@ -3,7 +3,7 @@
 import pytest
 
 from dashboard.workers import photo_folders
-from dashboard.workers.photo_folders import chosen, keep, offered, uploads
+from dashboard.workers.photo_folders import find_folders, get_folder, save_upload, uploads_folder
 from seglib.errors import SegError, UsageError
 from seglib.store.store import Store
 
@@ -18,35 +18,35 @@ def data(tmp_path):
 
 
 def test_folders_with_photos_are_offered_whole_sets_first(data):
-    titles = [folder.title for folder in offered([data])]
+    titles = [folder.title for folder in find_folders([data])]
     assert titles == ["data/test_set", "data", "data/test_set/cats", "data/test_set/dogs"]
 
 
 def test_a_folder_that_is_named_twice_is_offered_once(data):
-    found = offered([data, data / "test_set"])
+    found = find_folders([data, data / "test_set"])
     assert len({folder.id for folder in found}) == len(found) == 4
 
 
 def test_ids_are_those_of_the_stores_data_sets(data, tmp_path):
-    folder = offered([data])[0]
-    assert Store.create(tmp_path / "store").register(folder.path).id == folder.id
+    folder = find_folders([data])[0]
+    assert Store.create(tmp_path / "store").register_dataset(folder.path).id == folder.id
 
 
 def test_an_offered_folder_is_found_by_its_id(data):
-    for folder in offered([data]):
-        assert chosen([data], folder.id) == folder
+    for folder in find_folders([data]):
+        assert get_folder([data], folder.id) == folder
 
 
 @pytest.mark.parametrize("asked", ["", "..", "/etc", "00000000"])
 def test_nothing_else_is(data, asked):
     with pytest.raises(UsageError, match="is not, or no longer"):
-        chosen([data], asked)
+        get_folder([data], asked)
 
 
 def test_a_folder_beside_the_data_is_not(data, tmp_path):
-    outside = offered([tmp_path / "outside"])[0]
+    outside = find_folders([tmp_path / "outside"])[0]
     with pytest.raises(UsageError):
-        chosen([data], outside.id)
+        get_folder([data], outside.id)
     assert str(tmp_path) not in outside.title
 
 
@@ -69,33 +69,33 @@ def test_a_folder_beside_the_data_is_not(data, tmp_path):
 )
 def test_a_kept_photo_lies_in_uploads_whatever_its_name(data, name, kept):
     before = {path for path in data.parent.rglob("*") if "uploads" not in path.parts}
-    keep([data], name, b"x")
+    save_upload([data], name, b"x")
     (file,) = (data / "uploads").iterdir()
     assert file.read_bytes() == b"x"
     assert file.name == kept
     assert {path for path in data.parent.rglob("*") if "uploads" not in path.parts} == before
-    assert uploads([data]) in offered([data])
+    assert uploads_folder([data]) in find_folders([data])
 
 
 def test_the_same_photo_is_kept_once(data):
     for _ in range(2):
-        keep([data], "a.jpg", b"x")
-    keep([data], "a.jpg", b"y")
+        save_upload([data], "a.jpg", b"x")
+    save_upload([data], "a.jpg", b"y")
     assert len(list((data / "uploads").iterdir())) == 2
 
 
 def test_nothing_is_written_through_a_link(data, tmp_path):
     (data / "uploads").symlink_to(tmp_path / "outside")
     with pytest.raises(UsageError, match="is a link"):
-        keep([data], "a.jpg", b"x")
+        save_upload([data], "a.jpg", b"x")
     assert len(list((tmp_path / "outside").iterdir())) == 1
 
 
 def test_a_folder_that_is_full_or_cannot_be_written_is_a_sentence(data, monkeypatch):
-    monkeypatch.setattr(photo_folders, "MOST_KEPT", 1)
-    keep([data], "a.jpg", b"x")
+    monkeypatch.setattr(photo_folders, "MAX_SAVED_UPLOADS", 1)
+    save_upload([data], "a.jpg", b"x")
     with pytest.raises(UsageError, match="holds 1 photos already"):
-        keep([data], "b.jpg", b"y")
+        save_upload([data], "b.jpg", b"y")
     with pytest.raises(SegError, match="cannot be written") as error:
-        keep([data / "2.jpg"], "b.jpg", b"y")
+        save_upload([data / "2.jpg"], "b.jpg", b"y")
     assert str(data.parent) not in str(error.value)

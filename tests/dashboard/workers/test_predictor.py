@@ -13,9 +13,9 @@ from dashboard.workers import predict_worker
 from dashboard.workers.predictor import Predictor, receive, send
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError
-from seglib.masks.png import read_index_png
-from seglib.masks.statistics import MEASURES
-from seglib.models.registry import DEFAULT_MODEL, find
+from seglib.masks.png import decode_index_png
+from seglib.masks.statistics import CONFIDENCE_COLUMNS
+from seglib.models.registry import DEFAULT_MODEL, find_model_spec
 from seglib.pipeline import run as run_module
 from seglib.pipeline.session import RunOptions
 from seglib.store.store import Store
@@ -137,7 +137,7 @@ def test_many_at_once_get_their_own_answers(echo):
 def test_the_process_ends_with_a_server_that_was_killed():
     code = (
         "import os; from dashboard.workers.predictor import Predictor\n"
-        "print(Predictor()._started().pid, flush=True); os._exit(1)"
+        "print(Predictor()._start_process().pid, flush=True); os._exit(1)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT, stdout=subprocess.PIPE, timeout=60)
     deadline = time.monotonic() + 30
@@ -154,15 +154,17 @@ def test_the_numbers_are_those_of_a_run(real, tmp_path):
     photo = SAMPLE / "cats" / "chelsea.png"
     store = Store.create(tmp_path / "store")
     options = RunOptions(workers=0, names=("chelsea",))
-    report = run_module.run(SAMPLE, store, find(DEFAULT_MODEL), precision="fp32", options=options)
+    report = run_module.run(SAMPLE, store, find_model_spec(DEFAULT_MODEL), precision="fp32", options=options)
     kept = store.stats(store.run(report.run)).iloc[0]
     seen = real.predict(photo.read_bytes(), model=DEFAULT_MODEL, precision="fp32")
     assert (seen.run, seen.image_id) == (report.run, kept["image_id"])
-    assert {n: v for n, v in seen.row.items() if n not in MEASURES} == {
-        n: v for n, v in kept.items() if n not in (*MEASURES, "image_id")
+    assert {n: v for n, v in seen.row.items() if n not in CONFIDENCE_COLUMNS} == {
+        n: v for n, v in kept.items() if n not in (*CONFIDENCE_COLUMNS, "image_id")
     }
-    assert [seen.row[n] for n in MEASURES] == pytest.approx([float(kept[n]) for n in MEASURES], abs=1e-5)
-    assert (read_index_png(seen.mask) == store.mask(report.run, seen.image_id)).all()
+    assert [seen.row[n] for n in CONFIDENCE_COLUMNS] == pytest.approx(
+        [float(kept[n]) for n in CONFIDENCE_COLUMNS], abs=1e-5
+    )
+    assert (decode_index_png(seen.mask) == store.mask(report.run, seen.image_id)).all()
     with Image.open(io.BytesIO(seen.picture)) as picture:
         assert picture.size == (seen.width, seen.height)
 
@@ -172,16 +174,18 @@ def test_the_numbers_are_those_of_a_run(real, tmp_path):
 def test_a_run_of_the_store_is_followed_in_its_precision(real, tmp_path, precision):
     data = (SAMPLE / "cats" / "chelsea.png").read_bytes()
     store, options = Store.create(tmp_path / "store"), RunOptions(workers=0, names=("chelsea",))
-    run_module.run(SAMPLE, store, find(DEFAULT_MODEL), resize=Resize("64"), precision=precision, options=options)
+    run_module.run(
+        SAMPLE, store, find_model_spec(DEFAULT_MODEL), resize=Resize("64"), precision=precision, options=options
+    )
     seen = real.predict(data, model=DEFAULT_MODEL, resize="64", like=(store.path, store.run()))
     assert (seen.precision, seen.run) == (precision, store.run().run)
 
 
 @pytest.mark.slow
 def test_a_run_that_cannot_be_made_again_is_not_followed(real, tmp_path):
-    from tests.dashboard.conftest import fill
+    from tests.dashboard.conftest import fill_store
 
-    run = fill(tmp_path / "store")
+    run = fill_store(tmp_path / "store")
     data = (SAMPLE / "cats" / "chelsea.png").read_bytes()
     seen = real.predict(data, model=DEFAULT_MODEL, resize="64", precision="fp32", like=(tmp_path / "store", run))
     assert seen.run.startswith(f"{DEFAULT_MODEL}-64-")
@@ -214,7 +218,7 @@ def test_a_resize_or_model_that_makes_no_sense_is_a_sentence(real):
 
 def test_weights_that_are_not_here_are_not_fetched(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    about, _ = predict_worker.answered({"task": "predict", "model": "fcn_resnet50", "resize": ""}, [b""])
+    about, _ = predict_worker.answer_question({"task": "predict", "model": "fcn_resnet50", "resize": ""}, [b""])
     assert "are not here" in about["error"]
 
 
@@ -223,7 +227,7 @@ def test_any_other_fault_is_a_sentence_too(monkeypatch, capsys):
         raise RuntimeError("inside /home/me")
 
     monkeypatch.setitem(predict_worker.TASKS, "fail", fail)
-    about, _ = predict_worker.answered({"task": "fail"}, [])
+    about, _ = predict_worker.answer_question({"task": "fail"}, [])
     assert about["error"].startswith("The network failed at this photo (RuntimeError)")
     assert "/home/me" not in about["error"]
     assert "/home/me" in capsys.readouterr().err

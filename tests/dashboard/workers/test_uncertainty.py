@@ -10,12 +10,12 @@ from PIL import Image
 
 from dashboard.workers import predict_worker, uncertainty
 from dashboard.workers.predictor import BUSY, Predictor
-from dashboard.workers.uncertainty import CannotCompute, Maps
+from dashboard.workers.uncertainty import UncertaintyError, UncertaintyMaps
 from seglib.data.image import decode
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError
 from seglib.inference import config, predictor
-from seglib.inference.config import Settings
+from seglib.inference.config import InferenceConfig
 from seglib.models import registry
 from seglib.store.records import Run
 from seglib.store.store import Store
@@ -31,7 +31,7 @@ def store(tmp_path) -> Store:
 
 @pytest.fixture
 def run(store) -> Run:
-    recipe = config.recipe(registry.find(), Settings(resize=Resize("96x64")))
+    recipe = config.make_run_config(registry.find_model_spec(), InferenceConfig(resize=Resize("96x64")))
     return store.add_run(recipe, parameters=1, versions={})
 
 
@@ -39,16 +39,16 @@ def run(store) -> Run:
 def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(store, run):
     asked = Predictor()
     try:
-        png = Maps(asked).png(store, run, PHOTO.read_bytes())
-        with pytest.raises(CannotCompute, match="cannot be read") as caught:
-            Maps(asked).png(store, run, b"no photo")
+        png = UncertaintyMaps(asked).png(store, run, PHOTO.read_bytes())
+        with pytest.raises(UncertaintyError, match="cannot be read") as caught:
+            UncertaintyMaps(asked).png(store, run, b"no photo")
     finally:
         asked.close()
     assert caught.value.status == 422
     picture = Image.open(io.BytesIO(png))
     assert (picture.mode, picture.size) == ("L", (96, 64))
-    spec, settings = registry.find(), Settings(resize=Resize("96x64"))
-    image, grid_wh = predictor.shown(decode(PHOTO.read_bytes()), spec, settings)
+    spec, settings = registry.find_model_spec(), InferenceConfig(resize=Resize("96x64"))
+    image, grid_wh = predictor.prepare_image(decode(PHOTO.read_bytes()), spec, settings)
     _, (measure,) = predictor.predict_batch(image[None], spec, settings, grid_wh)
     assert np.asarray(picture).mean() / 255 == pytest.approx(measure.entropy, abs=0.002)
 
@@ -56,9 +56,9 @@ def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(sto
 def test_a_page_fetches_no_code(store, run, monkeypatch):
     from seglib.pipeline import reproduce
 
-    spec = registry.find("fcn_resnet50", source="hub")
-    monkeypatch.setattr(reproduce, "remake", lambda *_: (spec, None))
-    answer, _ = predict_worker.answered(
+    spec = registry.find_model_spec("fcn_resnet50", source="hub")
+    monkeypatch.setattr(reproduce, "resolve_run_model", lambda *_: (spec, None))
+    answer, _ = predict_worker.answer_question(
         {"task": "uncertainty", "run": vars(run), "store": str(store.path)}, [PHOTO.read_bytes()]
     )
     assert "torch.hub" in answer["error"]
@@ -82,13 +82,13 @@ class Slow:
 def crowd(store, run):
     """A map that is being computed, and as many waiting as may."""
     slow = Slow()
-    maps = Maps(slow)
+    maps = UncertaintyMaps(slow)
     found: list[object] = []
 
     def ask(abandoned) -> None:
         try:
             found.append(maps.png(store, run, b"", abandoned=abandoned))
-        except CannotCompute as error:
+        except UncertaintyError as error:
             found.append(error)
 
     threads = []
@@ -112,16 +112,16 @@ def wait_for(condition) -> None:
 
 def test_one_at_a_time_and_further_ones_are_turned_away(crowd):
     start, slow, found = crowd
-    for _ in range(uncertainty.MOST_WAITING):
+    for _ in range(uncertainty.MAX_WAITING):
         start()
     wait_for(lambda: slow.at_once == 1)
     start()
     wait_for(lambda: len(found) == 1)
-    assert isinstance(found[0], CannotCompute)
+    assert isinstance(found[0], UncertaintyError)
     assert found[0].status == 503
     slow.go.set()
-    wait_for(lambda: len(found) == 1 + uncertainty.MOST_WAITING)
-    assert found[1:] == [b"png"] * uncertainty.MOST_WAITING
+    wait_for(lambda: len(found) == 1 + uncertainty.MAX_WAITING)
+    assert found[1:] == [b"png"] * uncertainty.MAX_WAITING
     assert slow.most == 1
 
 
@@ -131,7 +131,7 @@ def test_who_went_away_gives_up_the_turn(crowd):
     wait_for(lambda: slow.at_once == 1)
     start(abandoned=lambda: True)
     wait_for(lambda: len(found) == 1)
-    assert isinstance(found[0], CannotCompute)
+    assert isinstance(found[0], UncertaintyError)
 
 
 FAULTS = [(SegError("no weights at /root/w.pth"), 422), (BadImage("empty", "No bytes."), 422), (SegError(BUSY), 503)]
@@ -143,7 +143,7 @@ def test_faults_are_sentences(store, run, error, status):
         def ask(self, *_: object):
             raise error
 
-    with pytest.raises(CannotCompute) as caught:
-        Maps(Failing()).png(store, run, b"")
+    with pytest.raises(UncertaintyError) as caught:
+        UncertaintyMaps(Failing()).png(store, run, b"")
     assert "/root" not in str(caught.value)
     assert caught.value.status == status

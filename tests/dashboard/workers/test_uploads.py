@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from dashboard.workers import uploads
-from dashboard.workers.predictor import Seen
-from dashboard.workers.uploads import accepted, address, agreements, pixel_agreement
-from seglib.data.image import image_id
-from seglib.masks.png import index_png
+from dashboard.workers.predictor import ImagePrediction
+from dashboard.workers.uploads import accept_files, data_uri, pairwise_agreement, pixel_agreement
+from seglib.data.image import compute_image_id
+from seglib.masks.png import encode_index_png
 
 
-def seen(mask: list[list[int]], classes: tuple[str, ...] = ("background", "cat")) -> Seen:
-    return Seen(
+def seen(mask: list[list[int]], classes: tuple[str, ...] = ("background", "cat")) -> ImagePrediction:
+    return ImagePrediction(
         run="r",
         image_id="0" * 32,
         width=2,
@@ -23,27 +23,30 @@ def seen(mask: list[list[int]], classes: tuple[str, ...] = ("background", "cat")
         precision="fp32",
         device="cpu",
         seconds=0.1,
-        mask=index_png(np.array(mask, np.uint8)),
+        mask=encode_index_png(np.array(mask, np.uint8)),
         picture=b"",
     )
 
 
 def test_photos_are_taken_in_order_with_the_stores_id():
-    taken, notes = accepted([("a.jpg", b"1"), ("b.jpg", b"2")])
-    assert [(photo.name, photo.id) for photo in taken] == [("a.jpg", image_id(b"1")), ("b.jpg", image_id(b"2"))]
+    taken, notes = accept_files([("a.jpg", b"1"), ("b.jpg", b"2")])
+    assert [(photo.name, photo.id) for photo in taken] == [
+        ("a.jpg", compute_image_id(b"1")),
+        ("b.jpg", compute_image_id(b"2")),
+    ]
     assert notes == []
 
 
 def test_the_same_content_is_looked_at_once(monkeypatch):
-    taken, notes = accepted([("a.jpg", b"1"), ("b.jpg", b"1")])
+    taken, notes = accept_files([("a.jpg", b"1"), ("b.jpg", b"1")])
     assert len(taken) == 1
     assert notes == ["b.jpg has the same content as a.jpg."]
 
 
 def test_too_much_is_left_out_with_a_sentence(monkeypatch):
-    monkeypatch.setattr(uploads, "MOST_PHOTOS", 1)
-    monkeypatch.setattr(uploads, "MOST_BYTES", 1_000_000)
-    taken, notes = accepted([("big.jpg", bytes(2_000_000)), ("a.jpg", b"1"), ("b.jpg", b"2")])
+    monkeypatch.setattr(uploads, "MAX_PHOTOS", 1)
+    monkeypatch.setattr(uploads, "MAX_PHOTO_BYTES", 1_000_000)
+    taken, notes = accept_files([("big.jpg", bytes(2_000_000)), ("a.jpg", b"1"), ("b.jpg", b"2")])
     assert [photo.name for photo in taken] == ["a.jpg"]
     assert notes == [
         "big.jpg has 2 MB, and at most 1 MB are looked at.",
@@ -52,7 +55,7 @@ def test_too_much_is_left_out_with_a_sentence(monkeypatch):
 
 
 def test_an_address_holds_the_picture():
-    kind, _, text = address(b"\x00abc", "png").partition(",")
+    kind, _, text = data_uri(b"\x00abc", "png").partition(",")
     assert (kind, base64.b64decode(text)) == ("data:image/png;base64", b"\x00abc")
 
 
@@ -72,8 +75,8 @@ def test_pixel_agreement_is_symmetric(one, other, share):
 
 
 def test_each_pair_that_knows_the_same_classes_is_compared():
-    found = agreements(
+    found = pairwise_agreement(
         [("a", seen([[0, 1]])), ("b", seen([[1, 1]])), ("c", seen([[0, 1]])), ("own", seen([[0, 1]], ("x", "y")))]
     )
     assert found == [("a", "b", 0.5), ("a", "c", 1.0), ("b", "c", 0.5)]
-    assert agreements([("a", seen([[0, 1]]))]) == []
+    assert pairwise_agreement([("a", seen([[0, 1]]))]) == []

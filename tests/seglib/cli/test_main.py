@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from seglib.cli import main
-from seglib.cli.common import ProgressBar, plain
+from seglib.cli.common import ProgressBar, escape_for_terminal
 from seglib.models import registry
 from seglib.models.registry import MODELS
 from tests.conftest import ROOT, SAMPLE
@@ -240,7 +240,7 @@ def test_own_weights_name_their_model_themselves(tmp_path, capsys):
     torch.manual_seed(0)
     file = tmp_path / "pets.safetensors"
     about = {"architecture": "fcn_mobilenet_v2", "classes": '["background", "pet"]', "resize": "96"}
-    save_file(registry.builder("fcn_mobilenet_v2")(2).state_dict(), file, about)
+    save_file(registry.get_model_builder("fcn_mobilenet_v2")(2).state_dict(), file, about)
     arguments = ("run", SAMPLE, "--store", tmp_path / "s", "--weights", file, "--limit", 2, "--workers", 0)
     code, out, _ = call(capsys, *arguments, "--json")
     assert code == 0
@@ -335,11 +335,11 @@ def test_progress_shows_speed_and_time_left_on_a_terminal(monkeypatch):
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    from seglib.pipeline.session import Progress
+    from seglib.pipeline.session import RunProgress
 
     with ProgressBar() as bar:
-        bar.show(Progress(total=10, run="net-224", precision="bf16", reused=4))
-        bar.show(Progress(total=10, reused=4, computed=5, failed=1))
+        bar.show(RunProgress(total=10, run="net-224", precision="bf16", reused=4))
+        bar.show(RunProgress(total=10, reused=4, computed=5, failed=1))
     shown = terminal.getvalue()
     assert "net-224 bf16" in shown
     assert "10/10" in shown
@@ -359,4 +359,4 @@ def test_progress_shows_speed_and_time_left_on_a_terminal(monkeypatch):
     ],
 )
 def test_a_name_moves_no_cursor_and_forges_no_line(name, shown):
-    assert plain(name) == shown
+    assert escape_for_terminal(name) == shown

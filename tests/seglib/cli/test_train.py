@@ -38,12 +38,12 @@ def test_a_net_of_ones_own_is_trained_and_used(voc, tmp_path, capsys):
     assert "9 photos to train on, 3 to validate, 3 classes, on cpu in fp32" in said.err
     assert "epoch 2 of 2: loss " in said.err
     assert f"python -m seglib run FOLDER --weights {out}" in said.out
-    best = int(weights_file.metadata(out)["epoch"])
+    best = int(weights_file.read_metadata(out)["epoch"])
     assert f"of validation, epoch {best}\n" in said.out
     another = tmp_path / "last.safetensors"
     assert train("tiny", voc, "--classes", "background,cat,dog", "--out", another, *SMALL, "--keep", "last") == 0
     assert "of validation, epoch 2\n" in capsys.readouterr().out
-    assert weights_file.metadata(another)["epoch"] == "2"
+    assert weights_file.read_metadata(another)["epoch"] == "2"
     assert len((tmp_path / "made" / "pets.val.txt").read_text().splitlines()) == 3
     assert pd.read_csv(tmp_path / "made" / "pets.csv")["epoch"].tolist() == [1, 2]
     arguments = ["run", voc / "JPEGImages", "--weights", out, "--store", store, "--workers", "0", "--json"]
@@ -58,10 +58,10 @@ def test_fine_tuning_starts_from_a_checkpoint_under_a_new_head(voc, tmp_path, ca
     assert train("tiny", voc, "--classes", "background,cat,dog", "--out", first, *SMALL) == 0
     for index in range(12):  # other masks: two classes by their values
         mask = voc / "SegmentationClass" / f"{index:02}.png"
-        old = png.read_index_png(mask.read_bytes())
-        mask.write_bytes(png.index_png(np.where(old == 255, 255, old > 0).astype(np.uint8)))
+        old = png.decode_index_png(mask.read_bytes())
+        mask.write_bytes(png.encode_index_png(np.where(old == 255, 255, old > 0).astype(np.uint8)))
     assert train("tiny", voc, "--finetune", first, "--classes", "paper,box", "--out", second, *SMALL) == 0
-    spec = registry.find(None, second)
+    spec = registry.find_model_spec(None, second)
     assert spec.classes == ("paper", "box")
     assert loading.load(spec).classifier.out_channels == 2
     assert "mIoU" in capsys.readouterr().out
@@ -85,7 +85,7 @@ def test_pictures_are_around_the_resize_or_as_large_as_the_net_sees_them(voc, tm
     out = tmp_path / "net.safetensors"
     named = [one for one in SMALL if one not in ("--short-side", "32-64")]
     assert train("tiny", voc, "--classes", "background,cat,dog", *named, "--epochs", "1", *more, "--out", out) == 0
-    assert json.loads(weights_file.metadata(out)["recipe"])["short_side"] == expected
+    assert json.loads(weights_file.read_metadata(out)["recipe"])["short_side"] == expected
 
 
 def test_a_net_keeps_its_own_side_in_later_legs(voc, tmp_path, capsys):
@@ -94,12 +94,12 @@ def test_a_net_keeps_its_own_side_in_later_legs(voc, tmp_path, capsys):
     assert train(*pets, "--out", first, "--net-side", "48") == 0
     for how in ("--start", "--finetune"):
         assert train(*pets, how, first, "--out", second) == 0
-        assert registry.find(None, second).net_side == 48
+        assert registry.find_model_spec(None, second).net_side == 48
         checkpoint.state_path(second).unlink()
     assert train(*pets, "--start", first, "--out", second, "--net-side", "64") == 0
-    assert registry.find(None, second).net_side == 64
+    assert registry.find_model_spec(None, second).net_side == 64
     assert train(*pets, "--out", tmp_path / "plain.safetensors") == 0
-    assert registry.find(None, tmp_path / "plain.safetensors").net_side == 0
+    assert registry.find_model_spec(None, tmp_path / "plain.safetensors").net_side == 0
     assert train(*pets, "--out", tmp_path / "x.safetensors", "--net-side", "9") == 2
     assert "A net side of 9: expected 32 to 8192 pixels" in capsys.readouterr().err
 
@@ -109,7 +109,7 @@ def test_the_split_may_stay_while_all_other_chance_changes(voc, tmp_path):
     for out, seeds in ((first, ("--seed", 3)), (second, ("--seed", 4, "--split-seed", 3))):
         assert train("tiny", voc, "--classes", "background,cat,dog", "--out", out, *SMALL, *seeds) == 0
     assert (tmp_path / "first.val.txt").read_text() == (tmp_path / "second.val.txt").read_text()
-    assert not torch.equal(*(weights_file.read_state(made)["classifier.weight"] for made in (first, second)))
+    assert not torch.equal(*(weights_file.read_state_dict(made)["classifier.weight"] for made in (first, second)))
 
 
 def test_another_leg_may_stand_on_another_encoder(voc, tmp_path):
@@ -118,12 +118,12 @@ def test_another_leg_may_stand_on_another_encoder(voc, tmp_path):
     assert train(*pets, "--out", first) == 0
     assert train(*pets, "--out", encoder, "--encoder", first) == 0
     assert train(*pets, "--start", first, "--encoder", encoder, "--out", second, "--rate", "0") == 0
-    made, head, below = (weights_file.read_state(path) for path in (second, first, encoder))
+    made, head, below = (weights_file.read_state_dict(path) for path in (second, first, encoder))
     for name in ("backbone.0.weight", "classifier.weight"):
         assert not torch.equal(head[name], below[name])
     assert torch.equal(made["backbone.0.weight"], below["backbone.0.weight"])
     assert torch.equal(made["classifier.weight"], head["classifier.weight"])  # the last layer says what classes mean
-    assert json.loads(weights_file.metadata(second)["recipe"])["weights"] == "+".join(
+    assert json.loads(weights_file.read_metadata(second)["recipe"])["weights"] == "+".join(
         weights_file.file_sha256(path) for path in (first, encoder)
     )
 
@@ -234,11 +234,13 @@ def test_a_value_that_cannot_be_read_is_a_usage_error(voc, wrong):
 
 @pytest.mark.parametrize(("side", "wanted"), [(224, (192, 320)), (96, (96, 128)), (32, (32, 32)), (384, (320, 544))])
 def test_training_pictures_are_about_as_large_as_the_checkpoints_own(side, wanted):
-    from seglib.cli.train import around
+    from seglib.cli.train import default_side_range
 
-    assert around(side) == wanted
+    assert default_side_range(side) == wanted
 
 
 @pytest.mark.parametrize("option", ["--parallel", "--lanes"])
 def test_parallel_keeps_its_old_name(option):
-    assert main.parser().parse_args(["train", "segnet", "photos", "--out", "x.safetensors", option, "3"]).lanes == 3
+    assert (
+        main.build_parser().parse_args(["train", "segnet", "photos", "--out", "x.safetensors", option, "3"]).lanes == 3
+    )

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from seglib.data import decode_pool
-from seglib.data.image import Photo
+from seglib.data.image import DecodedImage
 from seglib.data.resize import Resize
 from seglib.errors import BadImage
 
@@ -24,19 +24,19 @@ def files(tmp_path) -> list[Path]:
 @pytest.mark.parametrize("count", [0, 2])
 def test_photos_come_back_in_order_and_failures_are_values(files, count):
     files[7].write_bytes(b"")
-    with decode_pool.Decoders(count, Resize("32x32")) as decoders:
-        decoders.wait_until_up()
+    with decode_pool.DecodePool(count, Resize("32x32")) as decoders:
+        decoders.wait_until_ready()
         outcomes = list(decoders.decode((path.name, path, True) for path in files))
     assert [tag for tag, _ in outcomes] == [path.name for path in files]
-    assert [o.width if isinstance(o, Photo) else o.reason for _, o in outcomes[6:9]] == [46, "empty", 48]
+    assert [o.width if isinstance(o, DecodedImage) else o.reason for _, o in outcomes[6:9]] == [46, "empty", 48]
 
 
 @pytest.mark.slow
 def test_a_file_that_kills_its_worker_costs_that_file_alone(files, monkeypatch):
-    monkeypatch.setattr(decode_pool, "read", read_or_die)
+    monkeypatch.setattr(decode_pool, "decode_file", read_or_die)
     files[3].rename(files[3].with_name("killer.png"))
     files[3] = files[3].with_name("killer.png")
-    with decode_pool.Decoders(2, Resize("32x32")) as decoders:
+    with decode_pool.DecodePool(2, Resize("32x32")) as decoders:
         outcomes = dict(decoders.decode((path.name, path, False) for path in files))
     assert len(outcomes) == 40
     failed = {name: o for name, o in outcomes.items() if isinstance(o, BadImage)}
@@ -47,20 +47,20 @@ def test_a_file_that_kills_its_worker_costs_that_file_alone(files, monkeypatch):
 def read_or_die(path: Path, resize: Resize, wants_thumbnail: bool):
     if path.name == "killer.png":
         os._exit(1)
-    from seglib.data.decode_pool import read
+    from seglib.data.decode_pool import decode_file
 
-    return read(path, resize, wants_thumbnail)
+    return decode_file(path, resize, wants_thumbnail)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "setpriority"), reason="this system limits no processor time")
 @pytest.mark.parametrize("how", ["in Python", "where no signal is heard"])
 def test_a_file_that_takes_too_long_costs_that_file_alone(files, monkeypatch, how):
-    monkeypatch.setattr(decode_pool, "read", read_or_hang)
+    monkeypatch.setattr(decode_pool, "decode_file", read_or_hang)
     slow = files[3].with_name(f"{how}.png")
     files[3].rename(slow)
     files[3] = slow
-    with decode_pool.Decoders(2, Resize("32x32"), decode_pool.Limits(seconds=0.3)) as decoders:
+    with decode_pool.DecodePool(2, Resize("32x32"), decode_pool.Limits(seconds=0.3)) as decoders:
         outcomes = dict(decoders.decode((path.name, path, False) for path in files))
     assert len(outcomes) == 40
     (name,) = [name for name, outcome in outcomes.items() if isinstance(outcome, BadImage)]
@@ -68,21 +68,21 @@ def test_a_file_that_takes_too_long_costs_that_file_alone(files, monkeypatch, ho
 
 
 def read_or_hang(path: Path, resize: Resize, wants_thumbnail: bool):
-    from seglib.data.decode_pool import read
+    from seglib.data.decode_pool import decode_file
 
     if path.name == "in Python.png":
         while True:
             time.monotonic()
     if path.name == "where no signal is heard.png":
         sum(range(10**12))  # C code that never returns to the interpreter
-    return read(path, resize, wants_thumbnail)
+    return decode_file(path, resize, wants_thumbnail)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system limits no memory")
 def test_a_file_that_takes_too_much_memory_costs_that_file_alone(files):
     Image.new("L", (9000, 9000)).save(files[3])
-    with decode_pool.Decoders(1, Resize("32x32"), decode_pool.Limits(memory=200_000_000)) as decoders:
+    with decode_pool.DecodePool(1, Resize("32x32"), decode_pool.Limits(memory=200_000_000)) as decoders:
         outcomes = dict(decoders.decode((path.name, path, False) for path in files))
     failed = {name: o.reason for name, o in outcomes.items() if isinstance(o, BadImage)}
     assert failed == {files[3].name: "too_large"}
@@ -92,7 +92,7 @@ def test_decoders_do_not_write_to_the_terminal(files, capfd):
     Image.new("RGB", (64, 64)).save(files[0], "TIFF", compression="tiff_lzw")
     data = files[0].read_bytes()
     files[0].write_bytes(data[:8] + b"\xff" * 40 + data[48:])
-    with decode_pool.Decoders(1, Resize("32x32")) as decoders:
+    with decode_pool.DecodePool(1, Resize("32x32")) as decoders:
         ((_, outcome),) = decoders.decode([("a", files[0], False)])
     assert isinstance(outcome, BadImage)
     assert capfd.readouterr().err == ""

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from torchvision.transforms import functional
 
-from seglib.data.image import REASONS, decode, image_id, make_thumbnail, read_photo
-from seglib.data.resize import Resize, as_net_sees, net_wh, resized, sight
+from seglib.data.image import FAILURE_REASONS, compute_image_id, decode, make_thumbnail, read_image
+from seglib.data.resize import Resize, input_resize, input_size_wh, resize_image, resize_to_input
 from seglib.errors import BadImage, UsageError
 
 
@@ -57,19 +57,19 @@ def test_the_grid_follows_the_rule(rule, photo_wh, grid_wh):
     ],
 )
 def test_a_net_sees_every_grid_at_its_own_side(net_side, grid_wh, seen_wh):
-    assert net_wh(*grid_wh, net_side) == seen_wh
+    assert input_size_wh(*grid_wh, net_side) == seen_wh
     photo = noise(grid_wh[::-1])
     images = np.stack([np.asarray(photo), np.zeros_like(np.asarray(photo))])
-    seen = as_net_sees(images, net_side)
+    seen = resize_to_input(images, net_side)
     assert seen.shape == (2, *seen_wh[::-1], 3)
     assert np.array_equal(seen[0], np.asarray(photo.resize(seen_wh, Image.Resampling.BILINEAR)))
     assert not seen[1].any()
 
 
 def test_a_net_sees_photos_by_the_grids_rule_or_in_their_own_aspect():
-    assert sight(Resize("224"), 0) == Resize("224")
+    assert input_resize(Resize("224"), 0) == Resize("224")
     for rule in ("224", "short:384", "native"):
-        sees = sight(Resize(rule), 320)
+        sees = input_resize(Resize(rule), 320)
         assert (sees.text, sees.step) == ("short:320", 16)
         assert sees.grid_wh(500, 375) == (432, 320)  # 426.7, in steps of 16
         assert sees.grid_wh(4000, 100) == (1280, 32)
@@ -91,7 +91,7 @@ def test_an_unknown_rule_says_which_there_are(rule):
 def test_resizing_is_torchvisions_antialiased_bilinear():
     image = noise((90, 130))
     theirs = functional.resize(image, [48, 64], interpolation=functional.InterpolationMode.BILINEAR, antialias=True)
-    assert (resized(image, Resize("64x48")) == np.asarray(theirs)).all()
+    assert (resize_image(image, Resize("64x48")) == np.asarray(theirs)).all()
 
 
 # --- decoding ---
@@ -201,9 +201,9 @@ def test_files_that_cannot_be_read_have_a_reason(tmp_path):
     (tmp_path / "folder.jpg").mkdir()
     for name, reason in (("empty.jpg", "empty"), ("gone.jpg", "unreadable"), ("folder.jpg", "unreadable")):
         with pytest.raises(BadImage) as caught:
-            read_photo(tmp_path / name, Resize("224"))
+            read_image(tmp_path / name, Resize("224"))
         assert caught.value.reason == reason
-        assert reason in REASONS
+        assert reason in FAILURE_REASONS
         assert str(tmp_path) not in caught.value.detail
 
 
@@ -211,14 +211,14 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     with (tmp_path / "sparse.tif").open("wb") as file:
         file.truncate(10**12)
     with pytest.raises(BadImage, match="too_large"):
-        read_photo(tmp_path / "sparse.tif", Resize("224"))
+        read_image(tmp_path / "sparse.tif", Resize("224"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_what_became_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.jpg")
     with pytest.raises(BadImage, match="no regular file"):
-        read_photo(tmp_path / "a.jpg", Resize("224"))
+        read_image(tmp_path / "a.jpg", Resize("224"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -227,16 +227,16 @@ def test_a_file_without_permission_is_unreadable(tmp_path):
     path.write_bytes(encoded(noise(), "JPEG"))
     path.chmod(0)
     with pytest.raises(BadImage, match="unreadable"):
-        read_photo(path, Resize("224"))
+        read_image(path, Resize("224"))
 
 
 def test_a_refusal_of_the_operating_system_is_told_without_the_path(tmp_path, monkeypatch):
     def refuse(path, _flags):
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("seglib.data.image._without_waiting", refuse)
+    monkeypatch.setattr("seglib.data.image._open_nonblocking", refuse)
     with pytest.raises(BadImage, match="unreadable") as caught:
-        read_photo(tmp_path / "secret.jpg", Resize("224"))
+        read_image(tmp_path / "secret.jpg", Resize("224"))
     assert caught.value.detail == "Reading failed: Permission denied."
 
 
@@ -251,13 +251,13 @@ def test_a_failure_survives_the_way_between_processes():
 def test_a_photo_carries_identity_size_grid_and_thumbnail(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(encoded(noise((400, 800)), "PNG"))
-    photo = read_photo(path, Resize("short:64"))
-    assert photo.image_id == hashlib.sha256(path.read_bytes()).hexdigest()[:32] == image_id(path.read_bytes())
+    photo = read_image(path, Resize("short:64"))
+    assert photo.image_id == hashlib.sha256(path.read_bytes()).hexdigest()[:32] == compute_image_id(path.read_bytes())
     assert (photo.width, photo.height) == (800, 400)
     assert (photo.image.shape, photo.image.dtype) == ((64, 128, 3), np.uint8)
     with Image.open(io.BytesIO(photo.thumbnail)) as small:
         assert (small.format, small.size) == ("JPEG", (320, 160))
-    assert read_photo(path, Resize("short:64"), thumbnail=False).thumbnail == b""
+    assert read_image(path, Resize("short:64"), thumbnail=False).thumbnail == b""
 
 
 def test_a_small_photo_is_not_enlarged_for_its_thumbnail():

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from seglib.data.scan import choose, folders, scan
+from seglib.data.scan import find_image_folders, scan, select_by_name
 from seglib.errors import DatasetError
 
 
@@ -115,7 +115,7 @@ def test_a_folder_without_photos_and_no_folder_are_sentences(tmp_path):
 
 def test_a_list_names_photos_by_path_or_stem(tmp_path):
     records = scan(make(tmp_path, "cats/1.jpg", "cats/2.jpg", "dogs/2.jpg", "dogs/3.jpg"))
-    assert choose(records, ["dogs/3.jpg", "1", "", " dogs/2.jpg "])["path"].tolist() == [
+    assert select_by_name(records, ["dogs/3.jpg", "1", "", " dogs/2.jpg "])["path"].tolist() == [
         "cats/1.jpg",
         "dogs/2.jpg",
         "dogs/3.jpg",
@@ -126,7 +126,7 @@ def test_a_list_names_photos_by_path_or_stem(tmp_path):
 def test_a_list_that_names_none_or_two_is_refused(tmp_path, entry, message):
     records = scan(make(tmp_path, "cats/2.jpg", "dogs/2.jpg"))
     with pytest.raises(DatasetError, match=message):
-        choose(records, [entry])
+        select_by_name(records, [entry])
 
 
 # --- folders that hold photos ---
@@ -135,12 +135,12 @@ def test_a_list_that_names_none_or_two_is_refused(tmp_path, entry, message):
 def test_folders_that_hold_photos_at_any_level_are_listed(tmp_path):
     make(tmp_path / "set", "a/cats/1.jpg", "a/dogs/x/y/2.png", "b/notes.txt", ".h/3.jpg", "s/store.json", "s/4.jpg")
     (tmp_path / "set" / "empty").mkdir()
-    assert folders(tmp_path / "set") == ["", "a", "a/cats", "a/dogs"]
-    assert folders(tmp_path / "set", depth=0) == [""]
-    assert folders(tmp_path / "set", depth=4) == ["", "a", "a/cats", "a/dogs", "a/dogs/x", "a/dogs/x/y"]
-    assert folders(tmp_path / "set", most=2) == ["", "a"]
-    assert folders(tmp_path / "set" / "b") == []
-    assert folders(tmp_path / "nowhere") == []
+    assert find_image_folders(tmp_path / "set") == ["", "a", "a/cats", "a/dogs"]
+    assert find_image_folders(tmp_path / "set", depth=0) == [""]
+    assert find_image_folders(tmp_path / "set", depth=4) == ["", "a", "a/cats", "a/dogs", "a/dogs/x", "a/dogs/x/y"]
+    assert find_image_folders(tmp_path / "set", limit=2) == ["", "a"]
+    assert find_image_folders(tmp_path / "set" / "b") == []
+    assert find_image_folders(tmp_path / "nowhere") == []
 
 
 def test_links_to_folders_are_not_listed(tmp_path):
@@ -148,10 +148,10 @@ def test_links_to_folders_are_not_listed(tmp_path):
     make(tmp_path / "set", "in/1.jpg")
     (tmp_path / "set" / "out").symlink_to(tmp_path / "outside")
     (tmp_path / "set" / "in" / "round").symlink_to(tmp_path / "set")
-    assert folders(tmp_path / "set") == ["", "in"]
+    assert find_image_folders(tmp_path / "set") == ["", "in"]
 
 
 def test_what_is_listed_can_be_scanned():
     root = Path(__file__).resolve().parents[3] / "dataset"
-    for folder in folders(root):
+    for folder in find_image_folders(root):
         assert len(scan(root / folder))

@@ -17,9 +17,9 @@ from seglib.evaluation import comparison
 from seglib.fileio import parquet_parts
 from seglib.maintenance import compact, prune, status
 from seglib.masks import png
-from seglib.masks.png import index_png
+from seglib.masks.png import encode_index_png
 from seglib.metrics import confusion
-from seglib.metrics.measures import agreement
+from seglib.metrics.measures import agreement_measures
 from seglib.pipeline.import_masks import import_masks
 from seglib.query.filters import Filters
 from seglib.store import pair_counts
@@ -51,7 +51,7 @@ def keep(tmp_path, paint, fake):
         folder = tmp_path / "masks" / name
         for photo, mask in masks.items():
             (folder / photo).parent.mkdir(parents=True, exist_ok=True)
-            (folder / f"{photo}.png").write_bytes(index_png(mask))
+            (folder / f"{photo}.png").write_bytes(encode_index_png(mask))
         return import_masks(store, folder, classes, name).run
 
     kept.store = store
@@ -71,8 +71,8 @@ def two(keep):
 
 
 def compared(store, *runs, **options) -> comparison.Comparison:
-    comparison.update(store, runs)
-    return comparison.comparison(store, runs, **options)
+    comparison.update_counts(store, runs)
+    return comparison.load_comparison(store, runs, **options)
 
 
 def values(found: comparison.Comparison, pair) -> dict[str, float | None]:
@@ -92,9 +92,9 @@ def test_a_run_agrees_with_an_equal_one(keep):
 def test_a_run_cannot_be_compared_with_itself_alone(two):
     store, a, _ = two
     with pytest.raises(UsageError, match="two different runs"):
-        comparison.update(store, [a, a])
+        comparison.update_counts(store, [a, a])
     with pytest.raises(UnknownName):
-        comparison.update(store, [a, "gone"])
+        comparison.update_counts(store, [a, "gone"])
 
 
 def test_the_order_of_the_runs_turns_the_matrix_and_nothing_else(two):
@@ -115,29 +115,31 @@ def test_most_disagreeing_images_come_first_and_a_cell_names_its_images(two):
     frame = found.images(*two[1:])
     assert frame["path"].tolist()[0] == "cats/b.png"
     assert frame["pixel_agreement"].tolist() == sorted(frame["pixel_agreement"])
-    flipped = found.flipped(*two[1:], "cat", "dog")
+    flipped = found.flipped_files(*two[1:], "cat", "dog")
     assert flipped["path"].tolist() == ["cats/b.png"]
     assert flipped["share"].tolist() == [48 / 192]
-    assert found.flipped(*two[1:], "dog", "cat").empty
+    assert found.flipped_files(*two[1:], "dog", "cat").empty
 
 
 def test_filters_speak_of_the_first_run_and_read_no_mask(two, monkeypatch):
     store, a, b = two
     whole = compared(store, a, b)
     monkeypatch.setattr(Store, "mask", lambda *_: pytest.fail("a mask was read"))
-    cats = comparison.comparison(store, [a, b], Filters.decode("label=cats"))
+    cats = comparison.load_comparison(store, [a, b], Filters.decode("label=cats"))
     assert cats.files["path"].tolist() == ["cats/a.png", "cats/b.png"]
     assert values(cats, (a, b))["pixel_agreement"] == (192 + 144) / 384
     assert (
-        len(comparison.comparison(store, [a, b], Filters.decode("present=dog")).files) == 1
+        len(comparison.load_comparison(store, [a, b], Filters.decode("present=dog")).files) == 1
     )  # a sees a dog in c alone
-    assert len(comparison.comparison(store, [b, a], Filters.decode("present=dog")).files) == 1  # and b one in b alone
-    nothing = comparison.comparison(store, [a, b], Filters.decode("path=nowhere"))
+    assert (
+        len(comparison.load_comparison(store, [b, a], Filters.decode("present=dog")).files) == 1
+    )  # and b one in b alone
+    nothing = comparison.load_comparison(store, [a, b], Filters.decode("path=nowhere"))
     assert set(values(nothing, (a, b)).values()) == {None}
     assert nothing.consensus.overall() is None
     assert nothing.pairs()["images"].tolist() == [0]
     files = whole.files[whole.files["label"] == "dogs"]
-    assert comparison.comparison(store, [a, b], files=files).files["path"].tolist() == ["dogs/c.png", "dogs/d.png"]
+    assert comparison.load_comparison(store, [a, b], files=files).files["path"].tolist() == ["dogs/c.png", "dogs/d.png"]
 
 
 def test_two_equal_files_count_twice(two, tmp_path, fake):
@@ -160,7 +162,7 @@ def test_masks_meet_on_the_finer_grid_by_nearest_neighbour(keep):
     b = keep("fine", {"cats/a": fine})
     found = compared(keep.store, a, b)
     larger = np.asarray(Image.fromarray(CAT).resize((32, 24), Image.Resampling.NEAREST))
-    assert (found.flips(a, b).to_numpy() == confusion.confusion(larger, fine, 4, 4)).all()
+    assert (found.flips(a, b).to_numpy() == confusion.confusion_matrix(larger, fine, 4, 4)).all()
     assert found.flips(a, b).to_numpy().sum() == 32 * 24
 
 
@@ -170,7 +172,7 @@ def test_masks_meet_on_the_finer_grid_by_nearest_neighbour(keep):
 )
 def test_the_finer_grid_has_more_pixels_and_on_a_tie_more_width(shapes, finest):
     for order in (shapes, shapes[::-1]):
-        assert {m.shape for m in png.on_one_grid([np.zeros(s, np.uint8) for s in order])} == {finest}
+        assert {m.shape for m in png.resize_to_finest([np.zeros(s, np.uint8) for s in order])} == {finest}
 
 
 # --- many runs ---
@@ -187,7 +189,7 @@ def test_pairs_do_not_depend_on_further_runs_and_consensus_is_all_of_them(keep):
     assert list(found.counts) == list(combinations((a, b, c), 2))
     agreeing = [np.sum((first[p] == second[p]) & (second[p] == third[p])) for p in PHOTOS[:3]] + [20 * 12]
     assert found.consensus.overall() == sum(agreeing) / (3 * 192 + 300)
-    assert found.consensus.each()[0] == (192 - 48) / 192
+    assert found.consensus.per_image()[0] == (192 - 48) / 192
     matrix = found.matrix("pixel_agreement")
     assert (matrix.fillna(1) == matrix.fillna(1).T).all().all()
     areas = found.matrix("area_difference:dog").fillna(0)
@@ -226,26 +228,26 @@ def test_photos_that_a_run_lacks_are_left_out_and_said(keep):
 
 def test_nothing_is_counted_twice(two, monkeypatch):
     store, a, b = two
-    first = comparison.update(store, [a, b])
+    first = comparison.update_counts(store, [a, b])
     assert (first.images, first.computed, first.reused) == (4, 4, 0)
     monkeypatch.setattr(Store, "mask", lambda *_: pytest.fail("a mask was read"))
-    again = comparison.update(store, [b, a])
+    again = comparison.update_counts(store, [b, a])
     assert (again.images, again.computed, again.reused) == (4, 0, 4)
 
 
 def test_progress_counts_what_was_there_before(two):
     store, a, b = two
     seen = []
-    comparison.update(store, [a, b], on_progress=lambda p: seen.append((p.done, p.total)))
+    comparison.update_counts(store, [a, b], on_progress=lambda p: seen.append((p.done, p.total)))
     assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     seen.clear()
-    comparison.update(store, [a, b], on_progress=lambda p: seen.append((p.done, p.total)))
+    comparison.update_counts(store, [a, b], on_progress=lambda p: seen.append((p.done, p.total)))
     assert seen == [(4, 4)]
 
 
 def test_the_parts_are_plain(two):
     store, a, b = two
-    comparison.update(store, [b, a])
+    comparison.update_counts(store, [b, a])
     folder = store.path / "compare" / f"{a}--{b}"
     cells = pd.read_parquet(folder)
     assert list(cells) == ["image_id", "a", "b", "pixels"]
@@ -258,23 +260,23 @@ def test_what_two_processes_counted_counts_once(two):
     store, a, b = two
     found = compared(store, a, b)
     folder = pair_counts.pair_folder(store, a, b)
-    parquet_parts.append(store.scratch, folder, parquet_parts.read(folder, pair_counts.CELLS))
-    doubled = comparison.comparison(store, [a, b])
+    parquet_parts.append(store.atomic, folder, parquet_parts.read(folder, pair_counts.CELLS_SCHEMA))
+    doubled = comparison.load_comparison(store, [a, b])
     assert (doubled.flips(a, b) == found.flips(a, b)).all().all()
     compact.merge_parts(store)
-    assert len(parquet_parts.names(folder)) == 1
-    assert parquet_parts.row_count(folder) == len(found.counts[a, b].pixels)
+    assert len(parquet_parts.list_parts(folder)) == 1
+    assert parquet_parts.count_rows(folder) == len(found.counts[a, b].pixels)
 
 
 def test_a_damaged_mask_costs_its_image_alone(two):
     store, a, b = two
     bad = store.table([a]).set_index("path")["image_id"]["cats/b.png"]
     store.mask_path(a, bad).write_bytes(b"no picture")
-    report = comparison.update(store, [a, b])
+    report = comparison.update_counts(store, [a, b])
     assert (report.computed, report.failed) == (3, (bad,))
-    found = comparison.comparison(store, [a, b])
+    found = comparison.load_comparison(store, [a, b])
     assert "cats/b.png" not in found.files["path"].tolist()
-    assert comparison.update(store, [a, b]).failed == (bad,)  # tried again, since it may have been made anew
+    assert comparison.update_counts(store, [a, b]).failed == (bad,)  # tried again, since it may have been made anew
 
 
 KILLED = """
@@ -287,7 +289,7 @@ def stop(progress):
     print(progress.done, flush=True)
     if progress.done == 2:
         import time; time.sleep(60)
-comparison.update(Store(sys.argv[1]), sys.argv[2:], threads=1, on_progress=stop)
+comparison.update_counts(Store(sys.argv[1]), sys.argv[2:], threads=1, on_progress=stop)
 """
 
 
@@ -302,9 +304,9 @@ def test_a_killed_comparison_continues(two):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    report = comparison.update(store, [a, b])
+    report = comparison.update_counts(store, [a, b])
     assert (report.computed, report.reused) == (2, 2)
-    assert comparison.comparison(store, [a, b]).flips(a, b).to_numpy().sum() == 4 * 192
+    assert comparison.load_comparison(store, [a, b]).flips(a, b).to_numpy().sum() == 4 * 192
     assert not (store.path / "tmp").exists()
 
 
@@ -316,16 +318,16 @@ def test_prune_and_removal_of_a_run_take_its_counts_along(keep, tmp_path, fake):
     store = keep.store
     a, b, c = keep("a", masks), keep("b", other), keep("c", dict.fromkeys(PHOTOS, NOTHING))
     compared(store, a, b, c)
-    assert status.status(store).counts.folders == 4
-    assert status.status(store).stale == 0
+    assert status.read_status(store).counts.folders == 4
+    assert status.read_status(store).stale == 0
     (tmp_path / "photos" / "cats" / "b.png").unlink()
     run.run(tmp_path / "photos", store, fake, options=session.RunOptions(workers=0))
-    before = status.status(store).counts
+    before = status.read_status(store).counts
     assert before.stale_rows > 0
     prune.prune(store)
-    after = status.status(store)
+    after = status.read_status(store)
     assert (after.stale, after.counts.rows) == (0, before.rows - before.stale_rows)
-    found = comparison.comparison(store, [a, b, c])
+    found = comparison.load_comparison(store, [a, b, c])
     assert len(found.files) == 3
     prune.remove_run(store, c)
     assert [p.name for p in (store.path / "compare").iterdir()] == [f"{a}--{b}"]
@@ -346,14 +348,14 @@ def test_a_run_in_use_is_not_removed(two):
         if not said:
             said.append(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stderr)
 
-    comparison.update(store, [a, b], on_progress=look)
+    comparison.update_counts(store, [a, b], on_progress=look)
     assert "A process is adding to the run" in said[0]
 
 
 def test_version_changes_with_the_counts_alone(two):
     store, a, b = two
     before, whole = pair_counts.version(store), store.version()
-    comparison.update(store, [a, b])
+    comparison.update_counts(store, [a, b])
     assert pair_counts.version(store) != before
     assert store.version() == whole
 
@@ -372,8 +374,8 @@ def test_tables_for_export(two):
 def test_a_thousand_images_of_two_runs_are_asked_in_no_time(two):
     store, a, b = two
     found = compared(store, a, b)
-    many = found.counts[a, b].taken(np.arange(100_000) % 4)
+    many = found.counts[a, b].take(np.arange(100_000) % 4)
     begun = time.process_time()
-    measures = agreement(many)
+    measures = agreement_measures(many)
     assert measures["pixel_agreement"].overall() == found.measures[a, b]["pixel_agreement"].overall()
     assert time.process_time() - begun < 5

@@ -9,9 +9,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import get_model, get_model_weights
 
-from seglib.data.resize import Resize, net_wh
+from seglib.data.resize import Resize, input_size_wh
 from seglib.evaluation import cost
-from seglib.masks.png import index_png
+from seglib.masks.png import encode_index_png
 from seglib.models.registry import GFLOPS_SIDE, MODELS
 from seglib.pipeline import run, session
 from seglib.pipeline.import_masks import import_masks
@@ -30,7 +30,7 @@ def gflops(net, side: int = GFLOPS_SIDE) -> float:
 def test_operations_are_those_that_a_profiler_counts(name):
     with torch.device("meta"):
         net = MODELS[name].build(21)
-    side, _ = net_wh(GFLOPS_SIDE, GFLOPS_SIDE, MODELS[name].net_side)
+    side, _ = input_size_wh(GFLOPS_SIDE, GFLOPS_SIDE, MODELS[name].net_side)
     assert MODELS[name].gflops == pytest.approx(gflops(net, side), abs=6e-4)
 
 
@@ -84,13 +84,14 @@ def test_a_runs_cost_is_what_was_measured_and_imported_masks_cost_nobody_knows(t
     run.run(SAMPLE, store, spec, precision="fp32", options=options)  # nothing to do costs nothing
     (tmp_path / "m").mkdir()
     stem = PurePosixPath(store.table()["path"][0]).stem
-    (tmp_path / "m" / f"{stem}.png").write_bytes(index_png(np.zeros((4, 4), np.uint8)))
+    (tmp_path / "m" / f"{stem}.png").write_bytes(encode_index_png(np.zeros((4, 4), np.uint8)))
     other = import_masks(store, tmp_path / "m", ("background",), "x")
     ours, theirs = cost.costs(store, [report.run, other.run]).astype("object").to_dict("records")
     assert ours["ms_per_image"] == pytest.approx(1000 * report.seconds / 3, rel=0.01)
     assert (ours["images_timed"], ours["device"], ours["parameters"]) == (3, "cpu", spec.parameters)
     sides = [
-        spec.sees(spec.resize).grid_wh(*size_wh) for size_wh in store.table([report.run])[["width", "height"]].values
+        spec.input_resize(spec.resize).grid_wh(*size_wh)
+        for size_wh in store.table([report.run])[["width", "height"]].values
     ]
     assert ours["gflops"] == pytest.approx(np.mean([spec.gflops_at(*one) for one in sides]), abs=1e-3)
     assert ours["checkpoint_bytes"] == spec.path.stat().st_size

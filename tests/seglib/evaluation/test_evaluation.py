@@ -46,7 +46,7 @@ def draw(folder, name, size_wh=(64, 48), **boxes):
         mask[top:bottom, left:right] = VOID if called == "void" else CLASSES.index(called)
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png.index_png(mask))
+    path.write_bytes(png.encode_index_png(mask))
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def drawn(tmp_path):
 
 def evaluated(store, folder, **options):
     (run,) = store.runs()
-    report = truth_counting.update(store, folder, [run.run], classes=CLASSES, **options)
-    return report, evaluation.evaluation(store, report.truth, run.run, files=report.files)
+    report = truth_counting.update_counts(store, folder, [run.run], classes=CLASSES, **options)
+    return report, evaluation.load_evaluation(store, report.truth, run.run, files=report.files)
 
 
 def values(found) -> dict[str, float | None]:
@@ -98,12 +98,12 @@ def test_nothing_is_counted_twice_and_only_what_changed_is_counted_anew(store, d
     assert values(now)["iou:cat"] > values(found)["iou:cat"]
     compact.merge_parts(store)
     (run,) = store.runs()
-    later = evaluation.evaluation(
-        store, ground_truth.find(store, "truth"), run.run
+    later = evaluation.load_evaluation(
+        store, ground_truth.find_truth(store, "truth"), run.run
     )  # without the folder, as a page asks
     assert values(later) == values(now)
     with pytest.raises(UnknownName):
-        ground_truth.find(store, "gone")
+        ground_truth.find_truth(store, "gone")
 
 
 def test_a_mask_of_another_size_is_an_error_that_names_both(store, drawn):
@@ -129,9 +129,9 @@ def test_filters_select_without_reading_masks(store, drawn, monkeypatch):
     from seglib.query.filters import select
 
     cats = select(store.table([run.run]), Filters.decode("label=cats"))
-    found = evaluation.evaluation(store, report.truth, run.run, files=cats)
+    found = evaluation.load_evaluation(store, report.truth, run.run, files=cats)
     assert values(found) == values(dict(whole.by_label())["cats"])
-    nothing = evaluation.evaluation(store, report.truth, run.run, files=cats.iloc[:0])
+    nothing = evaluation.load_evaluation(store, report.truth, run.run, files=cats.iloc[:0])
     assert set(values(nothing).values()) == {None}
     assert nothing.images().empty
 
@@ -154,14 +154,14 @@ def test_masks_are_enlarged_to_the_truth_by_nearest_neighbour(store, drawn):
     at = found.files["path"].tolist().index("dogs/c.png")
     mask = store.mask(run.run, found.files["image_id"].iloc[at])
     large = np.array(Image.fromarray(mask).resize((128, 96), Image.Resampling.NEAREST))
-    one = found.selected(np.arange(len(found.files)) == at)
+    one = found.select(np.arange(len(found.files)) == at)
     assert one.confusion().loc["cat", "dog"] == ((large == 2) & (truth_c(drawn) == 1)).sum()
-    near = boundary.matches(truth_c(drawn), large)
+    near = boundary.count_matches(truth_c(drawn), large)
     assert [int(column[0]) for column in one.boundaries["dog"]] == list(near[2])
 
 
 def truth_c(folder) -> np.ndarray:
-    return png.read_index_png((folder / "dogs" / "c.png").read_bytes())
+    return png.decode_index_png((folder / "dogs" / "c.png").read_bytes())
 
 
 def test_an_all_void_truth_is_counted_once_and_says_nothing(store, drawn):
@@ -179,17 +179,17 @@ def test_differences_are_paired_over_the_same_photos(store, drawn, fake, tmp_pat
 
     run_module.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
     names = [run.run for run in store.runs()]
-    assert truth_counting.runs_with(store, drawn) == names
-    report = truth_counting.update(store, drawn, names, classes=CLASSES)
-    found = [evaluation.evaluation(store, report.truth, name, files=report.files) for name in report.runs]
+    assert truth_counting.find_runs(store, drawn) == names
+    report = truth_counting.update_counts(store, drawn, names, classes=CLASSES)
+    found = [evaluation.load_evaluation(store, report.truth, name, files=report.files) for name in report.runs]
     gains = evaluation.differences(found)
     assert [gain.measure for gain in gains] == ["miou", "pixel_accuracy"]
     accuracy = [one.measures["pixel_accuracy"].overall() for one in found]
     assert gains[1].value == pytest.approx(accuracy[1] - accuracy[0])
     assert gains[1].interval[0] <= gains[1].value <= gains[1].interval[1]
     with pytest.raises(SegError, match="same photos"):
-        evaluation.differences([found[0], found[1].selected(np.array([True, False, False]))])
-    table = evaluation.table(found)
+        evaluation.differences([found[0], found[1].select(np.array([True, False, False]))])
+    table = evaluation.summarize(found)
     assert table["label"].fillna("").tolist() == ["", "cats", "dogs"] * 2
     assert {"miou", "miou_mean", "miou_low", "iou:cat_mean_high", "iou:cat_n"} <= set(table)
 
@@ -208,9 +208,9 @@ def test_trimaps_are_cats_and_dogs_to_voc_nets_and_pets_to_own(tmp_path, paint, 
         draw(folder, name, cat=(0, 0, 21, 48))
     own = import_masks(store, folder, ("background", "pet"), "own").run
     (nets,) = [run.run for run in store.runs() if run.run != own]
-    report = truth_counting.update(store, tmp_path / "trimaps", [nets, own])
+    report = truth_counting.update_counts(store, tmp_path / "trimaps", [nets, own])
     assert report.truth.format == "trimap"
-    voc, pets = (evaluation.evaluation(store, report.truth, name) for name in (nets, own))
+    voc, pets = (evaluation.load_evaluation(store, report.truth, name) for name in (nets, own))
     assert voc.confusion().loc["dog", "cat"] == 20 * 48  # the beagle is painted as a cat
     assert values(voc)["iou:dog"] == 0
     assert values(pets)["iou:pet"] == values(pets)["pixel_accuracy"] == 1
@@ -218,15 +218,15 @@ def test_trimaps_are_cats_and_dogs_to_voc_nets_and_pets_to_own(tmp_path, paint, 
     assert "sofa" in voc.notes[0]
     assert values(pets)["image_ece"] is None  # nobody knows how sure the imported masks' maker was
     with pytest.raises(SegError, match="were imported"):
-        truth_counting.update(store, tmp_path / "trimaps", [own], calibration=True)
+        truth_counting.update_counts(store, tmp_path / "trimaps", [own], calibration=True)
 
 
 def test_what_the_run_cannot_name_is_left_out_with_a_sentence(store, drawn, tmp_path):
     for name in ("cats/a", "cats/b"):
         draw(tmp_path / "masks", f"{name}.png", person=(0, 0, 10, 10))
     run = import_masks(store, tmp_path / "masks", ("background", "x", "y", "person"), "other").run
-    report = truth_counting.update(store, drawn, [run], classes=CLASSES)
-    found = evaluation.evaluation(store, report.truth, run)
+    report = truth_counting.update_counts(store, drawn, [run], classes=CLASSES)
+    found = evaluation.load_evaluation(store, report.truth, run)
     assert "has no class cat, dog" in found.notes[0]
     assert found.measures["pixel_accuracy"].columns[1].sum() == 2 * 32 * 48 - 4 * 48
 
@@ -238,8 +238,8 @@ def test_calibration_takes_the_confidence_of_each_pixel(store, drawn, fake, monk
     from seglib.inference import config
     from seglib.pipeline import reproduce
 
-    spec_and_settings = fake, config.Settings(resize=fake.resize)
-    monkeypatch.setattr(reproduce, "remake", lambda *_: spec_and_settings)
+    spec_and_settings = fake, config.InferenceConfig(resize=fake.resize)
+    monkeypatch.setattr(reproduce, "resolve_run_model", lambda *_: spec_and_settings)
     report, found = evaluated(store, drawn, calibration=True)
     assert report.computed == 3
     pixels, confidence, right = found.bins
@@ -260,7 +260,7 @@ def test_the_confidence_map_has_the_mean_that_is_stored(fake):
     from seglib.inference import config, predictor
 
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
-    settings = config.Settings(resize=fake.resize)
+    settings = config.InferenceConfig(resize=fake.resize)
     (measures,) = predictor.predict_batch(image[None], fake, settings)[1]
     grid = predictor.confidence_map(image, fake, settings)
     assert grid.shape == (48, 64)
@@ -275,13 +275,13 @@ def test_counts_of_a_run_go_with_it_and_truths_without_an_evaluation_too(store, 
     (run,) = store.runs()
     folder = pair_counts.evaluation_folder(store, run.run, report.truth.id)
     assert list(pd.read_parquet(sorted(folder.glob("part-*.parquet"))[0]))[:4] == ["image_id", "a", "b", "pixels"]
-    assert status.status(store).stale == 0
+    assert status.read_status(store).stale == 0
     prune.prune(store)
-    assert ground_truth.all_truths(store) == [report.truth]
+    assert ground_truth.list_truths(store) == [report.truth]
     prune.remove_run(store, run.run)
     assert not folder.exists()
     prune.prune(store)
-    assert ground_truth.all_truths(store) == []
+    assert ground_truth.list_truths(store) == []
 
 
 @pytest.mark.slow
@@ -294,24 +294,27 @@ def test_a_picture_that_is_gone_takes_its_truth_along(store, drawn, tmp_path, fa
     prune.prune(store)
     assert len(list(masks.rglob("*.png"))) == 2
     assert evaluated(store, drawn)[0].computed == 0
-    assert status.status(store).stale == 0
+    assert status.read_status(store).stale == 0
     draw(drawn, "cats/b.png", cat=(0, 0, 9, 9))  # another truth: the counts of the old one are stale
     evaluated(store, drawn)
-    assert status.status(store).counts.stale_rows > 0
+    assert status.read_status(store).counts.stale_rows > 0
     prune.prune(store)
-    assert status.status(store).stale == 0
+    assert status.read_status(store).stale == 0
     assert len(list(masks.rglob("*.png"))) == 2
     assert evaluated(store, drawn)[0].computed == 0
 
 
 def test_the_sheet_shows_photo_truth_and_run(store, drawn):
     _, found = evaluated(store, drawn)
-    sheet = sample_sheet.sheet(store, [found], count=2, seed=1)
-    assert sheet.size == overlay.sheet([(Image.new("RGB", (1, 1)), "")] * 6, [("cat", (0, 0, 0))], per_row=3).size
-    assert sheet == sample_sheet.sheet(store, [found], count=2, seed=1)
-    assert any(sheet != sample_sheet.sheet(store, [found], count=2, seed=seed) for seed in range(2, 8))
+    sheet = sample_sheet.draw_sheet(store, [found], count=2, seed=1)
+    assert (
+        sheet.size
+        == overlay.draw_contact_sheet([(Image.new("RGB", (1, 1)), "")] * 6, [("cat", (0, 0, 0))], per_row=3).size
+    )
+    assert sheet == sample_sheet.draw_sheet(store, [found], count=2, seed=1)
+    assert any(sheet != sample_sheet.draw_sheet(store, [found], count=2, seed=seed) for seed in range(2, 8))
     assert (255, 0, 0) in {colour for _, colour in sheet.getcolors(1 << 20)}  # a photo's cat
-    assert sample_sheet.sheet(store, [found], count=99, seed=1).height > sheet.height
+    assert sample_sheet.draw_sheet(store, [found], count=99, seed=1).height > sheet.height
 
 
 # --- an independent script ---
@@ -321,8 +324,8 @@ def equal_to_plain(store, folder, run, kind, names, tmp_path, spec, settings, **
     """All figures that `tests/seglib/plain_evaluation.py` makes of the exported masks."""
     from seglib.inference import predictor
 
-    report = truth_counting.update(store, folder, [run], calibration=True, **options)
-    figures = evaluation.evaluation(store, report.truth, run, files=report.files).figures(resamples=0)
+    report = truth_counting.update_counts(store, folder, [run], calibration=True, **options)
+    figures = evaluation.load_evaluation(store, report.truth, run, files=report.files).figures(resamples=0)
     kept = report.files["image_id"]
     table = store.table([run])
     assert len(kept) == len(table)
@@ -332,7 +335,7 @@ def equal_to_plain(store, folder, run, kind, names, tmp_path, spec, settings, **
     confidences.mkdir()
     root = store.datasets()[0].root
     for path in table["path"]:
-        image, grid_wh = predictor.shown(decode((root / path).read_bytes()), spec, settings)
+        image, grid_wh = predictor.prepare_image(decode((root / path).read_bytes()), spec, settings)
         found = predictor.confidence_map(image, spec, settings, grid_wh)
         np.save(confidences / PurePosixPath(path).with_suffix(".npy").name, found)
     plain = plain_evaluation.figures(kind, dataset, folder, confidences, len(spec.classes))
@@ -348,8 +351,8 @@ def test_figures_are_those_of_an_independent_script_on_painted_photos(store, dra
     from seglib.inference import config
     from seglib.pipeline import reproduce
 
-    settings = config.Settings(resize=fake.resize)
-    monkeypatch.setattr(reproduce, "remake", lambda *_: (fake, settings))
+    settings = config.InferenceConfig(resize=fake.resize)
+    monkeypatch.setattr(reproduce, "resolve_run_model", lambda *_: (fake, settings))
     (run,) = store.runs()
     equal_to_plain(store, drawn, run.run, "voc", CLASSES, tmp_path, fake, settings, classes=CLASSES)
 
@@ -371,7 +374,7 @@ def test_figures_are_those_of_an_independent_script(kind, tmp_path, shared):
     spec = MODELS["fcn_mobilenet_v2"]
     run = run_module.run(shared / "data" / photos, store, spec, precision="fp32", options=options).run
     names = VOC_CLASSES if kind == "voc" else ("background", "cat", "dog")
-    made = reproduce.remake(store, store.run(run))
+    made = reproduce.resolve_run_model(store, store.run(run))
     equal_to_plain(store, shared / "data" / folder, run, kind, names, tmp_path, *made)
 
 
@@ -385,13 +388,13 @@ def test_a_damaged_mask_of_one_run_costs_its_photo_in_all_of_them(store, drawn, 
     names = [run.run for run in store.runs()]
     damaged = store.table([names[1]]).set_index("path")["image_id"]["cats/a.png"]
     store.mask_path(names[1], damaged).write_bytes(b"no picture")
-    report = truth_counting.update(store, drawn, names, classes=CLASSES)
+    report = truth_counting.update_counts(store, drawn, names, classes=CLASSES)
     assert report.failed == (damaged,)
     assert report.files["path"].tolist() == ["cats/b.png", "dogs/c.png"]
-    found = [evaluation.evaluation(store, report.truth, name, files=report.files) for name in report.runs]
+    found = [evaluation.load_evaluation(store, report.truth, name, files=report.files) for name in report.runs]
     assert [len(one.files) for one in found] == [2, 2]
     assert evaluation.differences(found, resamples=0)[0].value is not None
-    assert sample_sheet.sheet(store, found, count=9, seed=0).height > 0
+    assert sample_sheet.draw_sheet(store, found, count=9, seed=0).height > 0
 
 
 def test_runs_without_a_photo_in_common_are_a_sentence(store, drawn, fake, tmp_path, paint):
@@ -403,7 +406,7 @@ def test_runs_without_a_photo_in_common_are_a_sentence(store, drawn, fake, tmp_p
         run_module.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize(side)), options=options)
     names = [run.run for run in store.runs() if not run.resize.startswith("64")]
     with pytest.raises(DatasetError, match="no photo in common"):
-        truth_counting.update(store, drawn, names, classes=CLASSES)
+        truth_counting.update_counts(store, drawn, names, classes=CLASSES)
 
 
 def test_what_cannot_be_calibrated_stops_before_anything_is_counted(store, drawn, tmp_path):
@@ -411,5 +414,5 @@ def test_what_cannot_be_calibrated_stops_before_anything_is_counted(store, drawn
     own = import_masks(store, tmp_path / "masks", CLASSES, "own").run
     (run,) = [run.run for run in store.runs() if run.run != own]
     with pytest.raises(SegError):
-        truth_counting.update(store, drawn, [run, own], classes=CLASSES, calibration=True)
+        truth_counting.update_counts(store, drawn, [run, own], classes=CLASSES, calibration=True)
     assert list(store.path.glob("evaluate/*/part-*.parquet")) == []

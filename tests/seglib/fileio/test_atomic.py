@@ -10,13 +10,13 @@ import pytest
 
 from seglib.errors import StoreError
 from seglib.fileio import atomic
-from seglib.fileio.lock import WriterScratch, _remove_stale, lock
-from seglib.fileio.process import machine
+from seglib.fileio.lock import RegisteredWriter, _remove_stale, lock
+from seglib.fileio.process import host_and_boot
 
 
 @pytest.fixture
 def scratch(tmp_path):
-    return WriterScratch(tmp_path)
+    return RegisteredWriter(tmp_path)
 
 
 def dead_process() -> int:
@@ -38,13 +38,13 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, scratch):
 
 
 def test_what_a_dead_process_left_is_swept_and_a_living_ones_is_not(tmp_path, scratch):
-    host, boot = machine()
+    host, boot = host_and_boot()
     for pid in (dead_process(), os.getppid()):
         (tmp_path / "tmp" / f"{host}.{boot}.{pid}").mkdir(parents=True)
         (tmp_path / "tmp" / f"{host}.{boot}.{pid}" / "half").write_bytes(b"x")
     earlier = tmp_path / "tmp" / f"{host}.00000000.1"  # before the last boot
     earlier.mkdir()
-    assert scratch.other_writers()
+    assert scratch.has_other_writers()
     assert scratch.sweep() == 1
     assert [p.name for p in (tmp_path / "tmp").iterdir()] == [f"{host}.{boot}.{os.getppid()}"]
 
@@ -66,7 +66,7 @@ def test_a_lock_keeps_others_out_and_is_gone_afterwards(tmp_path):
 
 
 def test_a_dead_holders_lock_is_taken_over(tmp_path):
-    host, boot = machine()
+    host, boot = host_and_boot()
     (tmp_path / "lock").write_text(json.dumps({"pid": dead_process(), "host": host, "boot": boot}))
     with lock(tmp_path, wait_seconds=1):
         assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
@@ -131,7 +131,7 @@ def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch):
 
 def test_a_lock_that_another_has_taken_over_is_not_taken_away(tmp_path):
     """Both saw the dead holder; the slower one must not remove the lock of the quicker one."""
-    host, boot = machine()
+    host, boot = host_and_boot()
     dead = json.dumps({"pid": dead_process(), "host": host, "boot": boot})
     (tmp_path / "lock").write_text(dead)
     with (tmp_path / "lock").open("rb"), lock(tmp_path):
@@ -147,9 +147,9 @@ def test_who_fell_silent_does_not_end_the_lock_of_who_took_over(tmp_path):
 
 
 def test_another_process_of_the_same_number_is_not_the_writer(tmp_path, scratch):
-    host, boot = machine()
+    host, boot = host_and_boot()
     (tmp_path / "tmp" / f"{host}.{boot}.{os.getpid()}.1-abcd").mkdir(parents=True)
-    assert not scratch.other_writers()
+    assert not scratch.has_other_writers()
     assert scratch.sweep() == 0
     assert list(tmp_path.iterdir()) == []
 
@@ -160,18 +160,18 @@ def test_another_process_of_the_same_number_is_not_the_writer(tmp_path, scratch)
 def test_who_wrote_once_is_no_writer_any_more(tmp_path, scratch):
     """A server that has tagged photos must not keep everybody from pruning."""
     scratch.write(tmp_path / "rows" / "a", b"1")
-    assert not WriterScratch(tmp_path).other_writers()
+    assert not RegisteredWriter(tmp_path).has_other_writers()
     assert [p.name for p in tmp_path.iterdir()] == ["rows"]
-    with scratch.writing():
+    with scratch.register_writer():
         scratch.write(tmp_path / "rows" / "a", b"1")
-        assert WriterScratch(tmp_path).other_writers()
+        assert RegisteredWriter(tmp_path).has_other_writers()
 
 
 def test_who_wants_to_write_waits_until_pruning_is_done(tmp_path, scratch):
     begun = threading.Event()
 
     def write() -> None:
-        with scratch.writing():
+        with scratch.register_writer():
             begun.set()
 
     writer = threading.Thread(target=write)
@@ -184,7 +184,7 @@ def test_who_wants_to_write_waits_until_pruning_is_done(tmp_path, scratch):
 
 def test_all_is_on_the_disk_when_it_is_settled(scratch, tmp_path, monkeypatch):
     if sys.platform == "linux":
-        scratch.settle()
+        scratch.sync()
         monkeypatch.setattr(atomic, "_syncfs", lambda: lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            scratch.settle()
+            scratch.sync()

@@ -4,9 +4,9 @@ import threading
 import pyarrow as pa
 import pytest
 
-from seglib.errors import Damaged, StoreError
+from seglib.errors import DamagedFileError, StoreError
 from seglib.fileio import parquet_parts
-from seglib.fileio.atomic import Scratch
+from seglib.fileio.atomic import AtomicWriter
 
 SCHEMA = pa.schema([("key", pa.string()), ("value", pa.int32())])
 
@@ -22,14 +22,14 @@ def read(folder) -> list[tuple[str, int]]:
 
 @pytest.fixture
 def scratch(tmp_path):
-    return Scratch(tmp_path)
+    return AtomicWriter(tmp_path)
 
 
 def test_parts_are_read_in_the_order_of_writing(tmp_path, scratch):
     for value in range(3):
         parquet_parts.append(scratch, tmp_path / "rows", rows(("a", value)))
     assert read(tmp_path / "rows") == [("a", 0), ("a", 1), ("a", 2)]
-    assert parquet_parts.newest(parquet_parts.read(tmp_path / "rows", SCHEMA), ["key"]).to_pylist() == [
+    assert parquet_parts.keep_newest(parquet_parts.read(tmp_path / "rows", SCHEMA), ["key"]).to_pylist() == [
         {"key": "a", "value": 2}
     ]
 
@@ -43,7 +43,7 @@ def test_merging_makes_one_part_and_keeps_the_newest_of_a_key(tmp_path, scratch)
     parquet_parts.append(scratch, folder, rows(("a", 1), ("b", 1)))
     parquet_parts.append(scratch, folder, rows(("a", 2), ("c", 2)))
     parquet_parts.merge(scratch, folder, SCHEMA, ["key"])
-    assert len(parquet_parts.names(folder)) == 1
+    assert len(parquet_parts.list_parts(folder)) == 1
     assert read(folder) == [("b", 1), ("a", 2), ("c", 2)]
 
 
@@ -93,7 +93,7 @@ def test_a_damaged_part_is_named_in_a_sentence(tmp_path, scratch):
 READINGS = {
     "all": lambda folder: parquet_parts.read(folder, SCHEMA),
     "a column of some rows": lambda folder: parquet_parts.read(folder, SCHEMA, ["key"], where=("key", ["0007"])),
-    "the number of rows": parquet_parts.row_count,
+    "the number of rows": parquet_parts.count_rows,
 }
 
 
@@ -107,7 +107,7 @@ def test_a_flipped_bit_anywhere_is_seen_by_every_reading(tmp_path, scratch, read
         data = bytearray(whole)
         data[at] ^= 1 << at % 8
         path.write_bytes(data)
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedFileError):
             READINGS[reading](tmp_path / "rows")
 
 
@@ -118,8 +118,8 @@ def test_a_part_that_was_whole_is_not_taken_for_whole_after_a_change(tmp_path, s
     data = bytearray(path.read_bytes())
     data[-40] ^= 1
     path.write_bytes(data)
-    with pytest.raises(Damaged, match="its content is not what was written"):
-        parquet_parts.row_count(tmp_path / "rows")
+    with pytest.raises(DamagedFileError, match="its content is not what was written"):
+        parquet_parts.count_rows(tmp_path / "rows")
 
 
 def test_pages_are_compared_by_every_reading_also_where_a_name_holds_no_digest(tmp_path, scratch):
@@ -130,7 +130,7 @@ def test_pages_are_compared_by_every_reading_also_where_a_name_holds_no_digest(t
     for bit in range(8):
         data[len(data) // 4] ^= 1 << bit
         path.write_bytes(data)
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedFileError):
             read(tmp_path / "rows")
         data[len(data) // 4] ^= 1 << bit
 
@@ -142,8 +142,8 @@ def test_every_flipped_bit_is_found_when_asked(tmp_path, scratch):
         data = bytearray(whole)
         data[at] ^= 1 << at % 8
         path.write_bytes(data)
-        assert parquet_parts.damaged(tmp_path / "rows", SCHEMA), at
+        assert parquet_parts.find_damaged(tmp_path / "rows", SCHEMA), at
     path.write_bytes(whole)
-    assert not parquet_parts.damaged(tmp_path / "rows", SCHEMA)
+    assert not parquet_parts.find_damaged(tmp_path / "rows", SCHEMA)
     path.rename(path.with_name("part-1-00000000.parquet"))  # as earlier versions called them
-    assert not parquet_parts.damaged(tmp_path / "rows", SCHEMA)
+    assert not parquet_parts.find_damaged(tmp_path / "rows", SCHEMA)

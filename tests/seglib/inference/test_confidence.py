@@ -13,9 +13,9 @@ from seglib.inference import confidence
 def test_both_ways_to_measure_give_the_same():
     logits = torch.randn(3, 21, 60, 50, generator=torch.Generator().manual_seed(0)) * 5
     logits[0, 4] = logits[0, 9]  # ties
-    each = [confidence.by_numpy(picture.flatten(1).numpy(), (60, 50)) for picture in logits]
+    each = [confidence.summarise_numpy(picture.flatten(1).numpy(), (60, 50)) for picture in logits]
     masks, measures = np.stack([mask for mask, _ in each]), [sure for _, sure in each]
-    same_masks, same_measures = confidence.by_torch(logits)
+    same_masks, same_measures = confidence.summarise_torch(logits)
     assert (masks == same_masks).all()
     assert (masks == logits.argmax(1).numpy()).all()
     for one, other in zip(measures, same_measures, strict=True):
@@ -32,9 +32,9 @@ def test_both_ways_to_measure_give_the_same():
 
 def test_blocks_of_rows_change_nothing(monkeypatch):
     logits = np.random.default_rng(0).normal(size=(5, 37 * 29)).astype(np.float32)
-    whole, sure = confidence.by_numpy(logits, (37, 29))
+    whole, sure = confidence.summarise_numpy(logits, (37, 29))
     for block in (1, 29, 100):
-        monkeypatch.setattr(confidence, "_BLOCK", block)
-        parts, other = confidence.by_numpy(logits, (37, 29))
+        monkeypatch.setattr(confidence, "_BLOCK_PIXELS", block)
+        parts, other = confidence.summarise_numpy(logits, (37, 29))
         assert (parts == whole).all()
         assert asdict(other) == pytest.approx(asdict(sure), abs=1e-9)

@@ -16,14 +16,14 @@ from seglib.data import image as image_module
 from seglib.data.resize import Resize
 from seglib.errors import DatasetError, SegError, StoreError, UsageError, WeightsError
 from seglib.inference import config, openvino_backend, predictor
-from seglib.inference.config import Settings
-from seglib.inference.predictor import predict_batch, shown
-from seglib.inference.torch_backend import TorchNet
+from seglib.inference.config import InferenceConfig
+from seglib.inference.predictor import predict_batch, prepare_image
+from seglib.inference.torch_backend import TorchBackend
 from seglib.maintenance import prune
-from seglib.models.registry import MODELS, find
+from seglib.models.registry import MODELS, find_model_spec
 from seglib.pipeline import quantization
 from seglib.pipeline import run as run_module
-from seglib.pipeline.reproduce import remake
+from seglib.pipeline.reproduce import resolve_run_model
 from seglib.pipeline.session import RunOptions
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
@@ -55,7 +55,7 @@ def run(photos, store, spec, **more):
 def embedded(tmp_path_factory) -> Store:
     """A run of the embedded network over the sample; to calibrate it takes a while."""
     store = Store.create(tmp_path_factory.mktemp("embedded") / "store")
-    assert run(SAMPLE, store, find()).computed == 13
+    assert run(SAMPLE, store, find_model_spec()).computed == 13
     return store
 
 
@@ -72,13 +72,13 @@ def test_without_the_extra_one_sentence_names_it(photos, store, fake, monkeypatc
 
 def test_without_a_store_there_is_no_calibrated_model():
     with pytest.raises(UsageError, match="seglib run --precision int8"):
-        predictor.warm_up(MODELS["fcn_mobilenet_v2"], Settings(resize=Resize("224"), precision="int8"))
+        predictor.warm_up(MODELS["fcn_mobilenet_v2"], InferenceConfig(resize=Resize("224"), precision="int8"))
 
 
 def test_int8_and_cuda_do_not_go_together():
     with pytest.raises(UsageError, match="int8 runs on the CPU"):
-        Settings(resize=Resize("224"), precision="int8", device="cuda")
-    assert config.device_of(Settings(resize=Resize("224"), precision="int8")) == "cpu"
+        InferenceConfig(resize=Resize("224"), precision="int8", device="cuda")
+    assert config.device_of(InferenceConfig(resize=Resize("224"), precision="int8")) == "cpu"
 
 
 @pytest.mark.slow
@@ -112,15 +112,15 @@ def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatc
     assert [note for note in notes if "Calibrating" in note]
     assert capsys.readouterr().out == ""
     this_run = store.run(report.run)
-    folder = quantization.folder_of(store, fake, fake.resize)
+    folder = quantization.int8_model_folder(store, fake, fake.resize)
     about = json.loads((folder / "calibration.json").read_text())
-    ids = {image_module.image_id(path.read_bytes()) for path in photos.glob("*/*.png")}
+    ids = {image_module.compute_image_id(path.read_bytes()) for path in photos.glob("*/*.png")}
     assert about["image_ids"] == sorted(ids)
-    assert this_run.recipe["quantised_sha256"] == about["sha256"] == openvino_backend.sha256(folder)
+    assert this_run.recipe["quantised_sha256"] == about["sha256"] == openvino_backend.model_sha256(folder)
     assert {"openvino", "nncf"} <= set(this_run.versions)
 
     monkeypatch.setattr(openvino_backend, "quantise", pytest.fail)
-    monkeypatch.setattr(image_module, "read_photo", pytest.fail)
+    monkeypatch.setattr(image_module, "read_image", pytest.fail)
     again = run(photos, store, fake)
     assert (again.run, again.computed, again.reused) == (report.run, 0, 5)
     monkeypatch.undo()
@@ -162,13 +162,13 @@ def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store,
 @pytest.mark.slow
 @installed
 def test_calibration_takes_the_smallest_ids_known_or_not(photos, store, fake, monkeypatch):
-    monkeypatch.setattr(quantization, "CALIBRATION_PHOTOS", 3)
+    monkeypatch.setattr(quantization, "CALIBRATION_IMAGES", 3)
     run_module.run(
         photos, store, fake, precision="fp32", options=RunOptions(workers=0, limit=3)
     )  # some ids are known then
     run(photos, store, fake)
-    ids = sorted(image_module.image_id(path.read_bytes()) for path in photos.glob("*/*.png"))
-    about = json.loads((quantization.folder_of(store, fake, fake.resize) / "calibration.json").read_text())
+    ids = sorted(image_module.compute_image_id(path.read_bytes()) for path in photos.glob("*/*.png"))
+    about = json.loads((quantization.int8_model_folder(store, fake, fake.resize) / "calibration.json").read_text())
     assert about["image_ids"] == ids[:3]
 
 
@@ -178,7 +178,7 @@ def test_each_resize_and_each_weights_file_has_a_model_of_its_own(store, fake, t
     other = tmp_path / "other.safetensors"
     other.write_bytes((tmp_path / "fake.safetensors").read_bytes() + b" ")
     folders = {
-        quantization.folder_of(store, spec, resize)
+        quantization.int8_model_folder(store, spec, resize)
         for spec in (fake, replace(fake, weights=str(other)))
         for resize in (Resize("64x48"), Resize("short:64"))
     }
@@ -207,11 +207,11 @@ def test_without_a_readable_photo_there_is_nothing_to_calibrate_with(tmp_path, s
 
 @pytest.mark.slow
 @installed
-@pytest.mark.parametrize("name", [openvino_backend.MODEL, openvino_backend.WEIGHTS, "calibration.json"])
+@pytest.mark.parametrize("name", [openvino_backend.MODEL_FILE, openvino_backend.WEIGHTS_FILE, "calibration.json"])
 @pytest.mark.parametrize("damage", ["changed", "gone"])
 def test_a_damaged_model_is_refused(photos, store, fake, name, damage):
     run(photos, store, fake)
-    folder = quantization.folder_of(store, fake, fake.resize)
+    folder = quantization.int8_model_folder(store, fake, fake.resize)
     if damage == "gone":
         (folder / name).unlink()
     else:
@@ -224,15 +224,15 @@ def test_a_damaged_model_is_refused(photos, store, fake, name, damage):
 @installed
 def test_a_run_is_remade_with_its_own_model_or_not_at_all(embedded, tmp_path):
     store = Store(shutil.copytree(embedded.path, tmp_path / "store"))
-    report = run(SAMPLE / "cats", store, find(), resize=Resize("96"))
-    spec, settings = remake(store, store.run(report.run))
-    assert config.recipe(spec, settings).run == report.run
+    report = run(SAMPLE / "cats", store, find_model_spec(), resize=Resize("96"))
+    spec, settings = resolve_run_model(store, store.run(report.run))
+    assert config.make_run_config(spec, settings).run_name == report.run
     prune.prune(store)
     assert settings.quantised is not None
     assert settings.quantised.is_dir(), "prune keeps what a run was made with"
-    (settings.quantised / openvino_backend.MODEL).unlink()
+    (settings.quantised / openvino_backend.MODEL_FILE).unlink()
     with pytest.raises(WeightsError, match="damaged"):
-        remake(store, store.run(report.run))
+        resolve_run_model(store, store.run(report.run))
 
 
 @pytest.mark.slow
@@ -248,7 +248,7 @@ def test_prune_removes_a_model_whose_run_is_gone(photos, store, fake):
 @installed
 def test_results_come_in_order_and_whoever_stops_early_leaves_nothing_at_work(photos, store, fake):
     run(photos, store, fake)
-    net = openvino_backend.Int8Net(quantization.folder_of(store, fake, fake.resize))
+    net = openvino_backend.OpenVinoBackend(quantization.int8_model_folder(store, fake, fake.resize))
     images = np.zeros((50, 48, 64, 3), np.uint8)
     for index in range(50):
         images[index, :, : index + 1] = (255, 0, 0)  # cat
@@ -262,16 +262,16 @@ def test_results_come_in_order_and_whoever_stops_early_leaves_nothing_at_work(ph
 @installed
 def test_the_embedded_network_agrees_on_the_sample(embedded, sample):
     spec = MODELS["fcn_mobilenet_v2"]
-    quantised = quantization.folder_of(embedded, spec, spec.resize)
+    quantised = quantization.int8_model_folder(embedded, spec, spec.resize)
     agreement = []
     for path in sorted(sample.glob("*/*")):
-        settings = Settings(resize=spec.resize, precision="int8", quantised=quantised)
-        image, grid_wh = shown(image_module.decode(path.read_bytes()), spec, settings)
+        settings = InferenceConfig(resize=spec.resize, precision="int8", quantised=quantised)
+        image, grid_wh = prepare_image(image_module.decode(path.read_bytes()), spec, settings)
         masks, _ = predict_batch(image[None], spec, settings, grid_wh)
-        exact, _ = predict_batch(image[None], spec, Settings(resize=spec.resize, device="cpu"), grid_wh)
+        exact, _ = predict_batch(image[None], spec, InferenceConfig(resize=spec.resize, device="cpu"), grid_wh)
         agreement.append((masks == exact).mean())
     assert np.mean(agreement) > 0.985
-    net, exact = openvino_backend.Int8Net(quantised), TorchNet(spec, "fp32", "cpu")
+    net, exact = openvino_backend.OpenVinoBackend(quantised), TorchBackend(spec, "fp32", "cpu")
     photo = image_module.decode((sample / "cats" / "chelsea.png").read_bytes())
     for height in (592, 606, 608, 620):  # with AMX, OpenVINO up to 2026.4 reads beyond its tensors at these
         image = np.asarray(photo.resize((320, height)))[None]
@@ -293,7 +293,7 @@ def test_a_net_that_looks_at_its_own_size_is_traced_for_every_size(tmp_path):
     random = np.random.default_rng(0)
     openvino_backend.quantise(spec, [random.integers(0, 256, (96, 64, 3), np.uint8) for _ in range(4)], tmp_path)
     image = random.integers(0, 256, (1, 64, 128, 3), np.uint8)
-    (logits,) = openvino_backend.Int8Net(tmp_path)(image)
-    exact = next(iter(predictor._net(spec, "fp32", "cpu", None)(image)))
+    (logits,) = openvino_backend.OpenVinoBackend(tmp_path)(image)
+    exact = next(iter(predictor._load_backend(spec, "fp32", "cpu", None)(image)))
     assert logits.shape == exact.shape
     assert torch.corrcoef(torch.stack([logits.flatten(), exact.flatten()]))[0, 1] > 0.9

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from seglib.data.image import decode
-from seglib.data.resize import Resize, resized
+from seglib.data.resize import Resize, resize_image
 from seglib.errors import SegError, UsageError
 from seglib.inference import config, predictor
-from seglib.inference.config import Settings, recipe
+from seglib.inference.config import InferenceConfig, make_run_config
 from seglib.inference.predictor import predict_batch
 from seglib.models import optimize
 from seglib.models.registry import MODELS
@@ -25,7 +25,7 @@ def picture(*names: str) -> np.ndarray:
 
 
 def test_the_mask_is_the_class_of_the_best_logit(fake):
-    masks, _ = predict_batch(picture("cat", "dog")[None], fake, Settings(resize=fake.resize))
+    masks, _ = predict_batch(picture("cat", "dog")[None], fake, InferenceConfig(resize=fake.resize))
     assert (masks.shape, masks.dtype) == ((1, 48, 64), np.uint8)
     assert (masks[0, :, :32] == 1).all()
     assert (masks[0, :, 32:] == 2).all()
@@ -36,7 +36,7 @@ def test_a_net_with_a_side_of_its_own_sees_that_and_its_mask_lies_on_the_grid(fa
     """One bright column among 128 has a third of its light at a third of the side: it is background then."""
     image = np.tile(picture("background"), (2, 2, 1))
     image[:, 33] = COLOURS["cat"]
-    settings = Settings(resize=fake.resize, precision=precision)
+    settings = InferenceConfig(resize=fake.resize, precision=precision)
     (straight,), _ = predict_batch(image[None], fake, settings)
     (coarse,), _ = predict_batch(image[None], replace(fake, net_side=32), settings)
     assert straight.shape == coarse.shape == (96, 128)
@@ -50,7 +50,7 @@ def test_a_net_with_a_side_of_its_own_sees_that_and_its_mask_lies_on_the_grid(fa
 
 def test_measures_equal_a_plain_loop(fake):
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    masks, (measure,) = predict_batch(image[None], fake, Settings(resize=fake.resize))
+    masks, (measure,) = predict_batch(image[None], fake, InferenceConfig(resize=fake.resize))
     colours = np.array(list(COLOURS.values())) / 255
     confidence, entropy, low = [], [], []
     for y in range(48):
@@ -71,7 +71,7 @@ def test_measures_equal_a_plain_loop(fake):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_entropy_map_is_the_softmaxs_entropy_and_its_mean_is_the_measure(fake, precision):
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    settings = Settings(resize=fake.resize, precision=precision)
+    settings = InferenceConfig(resize=fake.resize, precision=precision)
     found = predictor.entropy_map(image, fake, settings)
     assert (found.shape, found.dtype) == ((48, 64), np.float32)
     assert 0 <= found.min() < found.max() <= 1
@@ -85,11 +85,11 @@ def test_the_entropy_map_is_the_softmaxs_entropy_and_its_mean_is_the_measure(fak
 
 
 def test_a_certain_picture_has_no_entropy_and_a_grey_one_is_undecided(fake):
-    _, (sure,) = predict_batch(picture("cat")[None], fake, Settings(resize=fake.resize))
+    _, (sure,) = predict_batch(picture("cat")[None], fake, InferenceConfig(resize=fake.resize))
     assert (sure.confidence, sure.entropy) == (pytest.approx(1, abs=1e-3), pytest.approx(0, abs=1e-2))
     assert sure.low_margin == 0
     between = np.full((48, 64, 3), (128, 128, 0), np.uint8)  # as near to cat as to dog
-    _, (unsure,) = predict_batch(between[None], fake, Settings(resize=fake.resize))
+    _, (unsure,) = predict_batch(between[None], fake, InferenceConfig(resize=fake.resize))
     assert unsure.low_margin == 1
 
 
@@ -97,8 +97,8 @@ def test_a_certain_picture_has_no_entropy_and_a_grey_one_is_undecided(fake):
 def test_a_picture_gets_the_same_mask_in_every_batch(sample):
     spec = MODELS["fcn_mobilenet_v2"]
     photos = sorted(sample.glob("*/*"))[:8]
-    images = np.stack([resized(decode(p.read_bytes()), spec.resize) for p in photos])
-    settings = Settings(resize=spec.resize)
+    images = np.stack([resize_image(decode(p.read_bytes()), spec.resize) for p in photos])
+    settings = InferenceConfig(resize=spec.resize)
     together, measures = predict_batch(images, spec, settings)
     for index in range(len(images)):
         alone, (measure,) = predict_batch(images[index : index + 1], spec, settings)
@@ -118,8 +118,8 @@ def test_the_mask_is_that_of_torchvisions_own_forward_pass(sample):
     net, preset = load(spec), SemanticSegmentation(resize_size=384)
     with torch.inference_mode():
         expected = net(preset(photo)[None])["out"].argmax(1)[0].byte().numpy()
-    grid = resized(photo, Resize("short:384"))[None]
-    (found,), _ = predict_batch(grid, spec, Settings(resize=Resize("short:384")))
+    grid = resize_image(photo, Resize("short:384"))[None]
+    (found,), _ = predict_batch(grid, spec, InferenceConfig(resize=Resize("short:384")))
     assert found.shape == expected.shape
     assert (found == expected).mean() > 0.9999
 
@@ -136,9 +136,9 @@ def test_the_mask_of_a_net_with_a_side_of_its_own_is_torchvisions_at_that_side(s
 
     from seglib.models.loading import load
 
-    spec, settings = MODELS["fcn_mobilenet_v2"], Settings(resize=Resize(rule))
+    spec, settings = MODELS["fcn_mobilenet_v2"], InferenceConfig(resize=Resize(rule))
     photo = decode((sample / "cats" / "chelsea.png").read_bytes())
-    grid = resized(photo, Resize(rule))
+    grid = resize_image(photo, Resize(rule))
     height, width = grid.shape[:2]
     picture = pil_to_tensor(photo) if of == "photo" else to_image(grid.copy())
     high, wide = picture.shape[1:]
@@ -147,7 +147,7 @@ def test_the_mask_of_a_net_with_a_side_of_its_own_is_torchvisions_at_that_side(s
     with torch.inference_mode():
         logits = load(spec).logits(SemanticSegmentation(resize_size=None)(seen)[None])
         expected = torch.nn.functional.interpolate(logits, size=(height, width), mode="bilinear").argmax(1)[0]
-    image, grid_wh = predictor.shown(photo, spec, settings)
+    image, grid_wh = predictor.prepare_image(photo, spec, settings)
     asked = (image[None], spec, settings, grid_wh) if of == "photo" else (grid[None], spec, settings)
     (found,), (measure,) = predict_batch(*asked)
     assert found.shape == (height, width)
@@ -159,35 +159,35 @@ def test_the_mask_of_a_net_with_a_side_of_its_own_is_torchvisions_at_that_side(s
 
 
 def test_what_a_net_is_shown_follows_the_rule_or_its_own_side(fake):
-    photo, settings = Image.fromarray(np.zeros((48, 104, 3), np.uint8)), Settings(resize=Resize("64"))
-    image, grid_wh = predictor.shown(photo, fake, settings)
+    photo, settings = Image.fromarray(np.zeros((48, 104, 3), np.uint8)), InferenceConfig(resize=Resize("64"))
+    image, grid_wh = predictor.prepare_image(photo, fake, settings)
     assert (image.shape, grid_wh) == ((64, 64, 3), (64, 64))
-    image, grid_wh = predictor.shown(photo, replace(fake, net_side=96), settings)
+    image, grid_wh = predictor.prepare_image(photo, replace(fake, net_side=96), settings)
     assert (image.shape, grid_wh) == ((96, 208, 3), (64, 64))
 
 
 def test_a_side_of_its_own_makes_another_run_and_no_side_the_one_it_always_was(fake):
-    settings = Settings(resize=fake.resize)
-    assert recipe(fake, settings).grid_rule == "bilinear-logits-1"
-    own = recipe(replace(fake, net_side=96), settings)
+    settings = InferenceConfig(resize=fake.resize)
+    assert make_run_config(fake, settings).grid_rule == "bilinear-logits-1"
+    own = make_run_config(replace(fake, net_side=96), settings)
     assert own.grid_rule == "bilinear-logits-1, photos seen at short:96 in steps of 16"
-    assert own.run != recipe(fake, settings).run
+    assert own.run_name != make_run_config(fake, settings).run_name
 
 
 def test_bf16_agrees_with_fp32_nearly_everywhere(sample):
     spec = MODELS["fcn_mobilenet_v2"]
-    image = resized(decode((sample / "dogs" / "german_shepherd.webp").read_bytes()), spec.resize)[None]
-    exact, _ = predict_batch(image, spec, Settings(resize=spec.resize))
-    rough, _ = predict_batch(image, spec, Settings(resize=spec.resize, precision="bf16"))
+    image = resize_image(decode((sample / "dogs" / "german_shepherd.webp").read_bytes()), spec.resize)[None]
+    exact, _ = predict_batch(image, spec, InferenceConfig(resize=spec.resize))
+    rough, _ = predict_batch(image, spec, InferenceConfig(resize=spec.resize, precision="bf16"))
     assert (exact == rough).mean() > 0.985
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_cuda_and_cpu_see_the_same_areas(sample):
     spec = MODELS["fcn_mobilenet_v2"]
-    image = resized(decode((sample / "cats" / "tabby.jpg").read_bytes()), spec.resize)[None]
-    cpu, _ = predict_batch(image, spec, Settings(resize=spec.resize, device="cpu"))
-    gpu, _ = predict_batch(image, spec, Settings(resize=spec.resize, device="cuda"))
+    image = resize_image(decode((sample / "cats" / "tabby.jpg").read_bytes()), spec.resize)[None]
+    cpu, _ = predict_batch(image, spec, InferenceConfig(resize=spec.resize, device="cpu"))
+    gpu, _ = predict_batch(image, spec, InferenceConfig(resize=spec.resize, device="cuda"))
     assert (
         np.abs(np.bincount(cpu.ravel(), minlength=21) - np.bincount(gpu.ravel(), minlength=21)).max() < 0.001 * cpu.size
     )
@@ -196,49 +196,49 @@ def test_cuda_and_cpu_see_the_same_areas(sample):
 def test_cuda_where_there_is_none_is_a_sentence(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SegError, match="--device cpu"):
-        config.resolved_device("cuda")
-    assert config.resolved_device("auto") == "cpu"
+        config.resolve_device("cuda")
+    assert config.resolve_device("auto") == "cpu"
 
 
 # --- what a run is called ---
 
 
 def test_a_runs_name_says_model_and_resize_and_ends_in_its_digest(fake):
-    named = recipe(fake, Settings(resize=Resize("short:64")))
-    model, resize, digest = named.run.split("-")
+    named = make_run_config(fake, InferenceConfig(resize=Resize("short:64")))
+    model, resize, digest = named.run_name.split("-")
     assert (model, resize) == ("fake", "short64")
     assert len(digest) == 8
     assert int(digest, 16) >= 0
 
 
 def test_all_that_changes_a_mask_changes_the_run_and_the_device_does_not(fake, tmp_path):
-    settings = Settings(resize=fake.resize)
+    settings = InferenceConfig(resize=fake.resize)
     runs = {
-        recipe(fake, settings).run,
-        recipe(fake, replace(settings, precision="bf16")).run,
-        recipe(fake, replace(settings, resize=Resize("65x48"))).run,
-        recipe(replace(fake, mean=(0.1, 0.0, 0.0)), settings).run,
-        recipe(replace(fake, classes=("background", "a", "b", "c")), settings).run,
-        recipe(MODELS["fcn_mobilenet_v2"], settings).run,
+        make_run_config(fake, settings).run_name,
+        make_run_config(fake, replace(settings, precision="bf16")).run_name,
+        make_run_config(fake, replace(settings, resize=Resize("65x48"))).run_name,
+        make_run_config(replace(fake, mean=(0.1, 0.0, 0.0)), settings).run_name,
+        make_run_config(replace(fake, classes=("background", "a", "b", "c")), settings).run_name,
+        make_run_config(MODELS["fcn_mobilenet_v2"], settings).run_name,
     }
     assert len(runs) == 6
-    assert recipe(fake, replace(settings, device="cuda")).run == recipe(fake, settings).run
+    assert make_run_config(fake, replace(settings, device="cuda")).run_name == make_run_config(fake, settings).run_name
     with open(fake.path, "ab") as file:
         file.write(b"\0")
-    assert recipe(fake, settings).run not in runs
+    assert make_run_config(fake, settings).run_name not in runs
 
 
 @pytest.mark.parametrize("setting", [{"precision": "auto"}, {"precision": "fp8"}, {"device": "tpu"}])
 def test_settings_are_resolved_and_known(setting):
     with pytest.raises(UsageError):
-        Settings(resize=Resize("224"), **setting)
+        InferenceConfig(resize=Resize("224"), **setting)
 
 
 def test_auto_precision_repeats_what_was_used_before_and_else_judges(monkeypatch):
     monkeypatch.setattr(config, "fastest_precision", lambda device: f"judged for {device}")
-    assert config.known_precision("auto", ["fp32", "bf16"]) == "bf16"
-    assert config.known_precision("fp32", ["bf16"]) == "fp32"
-    assert config.known_precision("auto", [], "cpu") == "judged for cpu"
+    assert config.resolve_precision("auto", ["fp32", "bf16"]) == "bf16"
+    assert config.resolve_precision("fp32", ["bf16"]) == "fp32"
+    assert config.resolve_precision("auto", [], "cpu") == "judged for cpu"
 
 
 @pytest.mark.parametrize(
@@ -270,14 +270,14 @@ def test_folding_batch_norms_changes_logits_by_rounding_alone(name):
     x = torch.randn(2, 3, 64, 96)
     with torch.inference_mode():
         expected = net(x)["out"]
-        folded = optimize.prepared(net, torch.float32)
+        folded = optimize.prepare_for_inference(net, torch.float32)
         found = torch.nn.functional.interpolate(folded(x), size=(64, 96), mode="bilinear", align_corners=False)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
 def test_blocks_may_stay_in_float32():
-    net = optimize.prepared(MODELS["fcn_mobilenet_v2"].build(21).eval(), torch.bfloat16, ("backbone.2",))
+    net = optimize.prepare_for_inference(MODELS["fcn_mobilenet_v2"].build(21).eval(), torch.bfloat16, ("backbone.2",))
     kinds = {name: p.dtype for name, p in net.named_parameters()}
     kept = [name for name in kinds if name.startswith("backbone.2.")]
     assert kept

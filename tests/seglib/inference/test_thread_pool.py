@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from seglib.inference.thread_pool import Lanes, default_count
+from seglib.inference.thread_pool import BatchThreadPool, default_thread_count
 
 
 @pytest.fixture(autouse=True)
@@ -23,10 +23,10 @@ def test_two_are_at_work_at_once_each_with_its_share_of_threads():
         both.wait()  # returns only if the other is there too
         shares.append(torch.get_num_threads())
 
-    with Lanes(2) as lanes:
-        lanes.submit(work)
-        lanes.submit(work)
-        lanes.wait()
+    with BatchThreadPool(2) as pool:
+        pool.submit(work)
+        pool.submit(work)
+        pool.wait()
     assert shares == [1, 1]
     assert torch.get_num_threads() == 2
     later = []
@@ -43,16 +43,16 @@ def test_only_one_more_than_there_are_threads_waits():
         begun.append(number)
         gate.wait(30)
 
-    with Lanes(2) as lanes:
+    with BatchThreadPool(2) as pool:
         for number in range(3):
-            lanes.submit(work, number)
-        fourth = threading.Thread(target=lanes.submit, args=(work, 3))
+            pool.submit(work, number)
+        fourth = threading.Thread(target=pool.submit, args=(work, 3))
         fourth.start()
         fourth.join(0.2)
         assert fourth.is_alive()
         gate.set()
         fourth.join(30)
-        lanes.wait()
+        pool.wait()
     assert sorted(begun) == [0, 1, 2, 3]
 
 
@@ -60,10 +60,10 @@ def test_what_one_raises_is_raised():
     def fails():
         raise ValueError("no")
 
-    with Lanes(1) as lanes:
-        lanes.submit(fails)
+    with BatchThreadPool(1) as pool:
+        pool.submit(fails)
         with pytest.raises(ValueError, match="no"):
-            lanes.wait()
+            pool.wait()
 
 
 def test_told_to_stop_what_began_is_waited_for_and_the_rest_never_begins():
@@ -74,9 +74,9 @@ def test_told_to_stop_what_began_is_waited_for_and_the_rest_never_begins():
         done.append(number)
 
     def stopped():
-        with Lanes(1) as lanes:
-            lanes.submit(late, 1)
-            lanes.submit(late, 2)
+        with BatchThreadPool(1) as pool:
+            pool.submit(late, 1)
+            pool.submit(late, 2)
             threading.Timer(0.2, gate.set).start()
             raise KeyboardInterrupt
 
@@ -86,8 +86,8 @@ def test_told_to_stop_what_began_is_waited_for_and_the_rest_never_begins():
 
 
 def test_as_many_as_torch_has_threads_up_to_four():
-    assert default_count("cpu") == 2
+    assert default_thread_count("cpu") == 2
     torch.set_num_threads(1)
-    assert default_count("cpu") == 1
+    assert default_thread_count("cpu") == 1
     torch.set_num_threads(16)
-    assert (default_count("cpu"), default_count("cuda")) == (4, 2)
+    assert (default_thread_count("cpu"), default_thread_count("cuda")) == (4, 2)

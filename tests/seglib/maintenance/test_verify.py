@@ -10,7 +10,7 @@ from PIL import Image
 
 from seglib.cli import main
 from seglib.data.resize import Resize
-from seglib.errors import Damaged, StoreError
+from seglib.errors import DamagedFileError, StoreError
 from seglib.evaluation import comparison, truth_counting
 from seglib.fileio import parquet_parts
 from seglib.maintenance import compact, prune, status, verify
@@ -44,7 +44,7 @@ def flip(path: Path) -> str:
 
 
 def named(store: Store) -> list[tuple[str, str]]:
-    return [(one.kind, Path(one.file).name) for one in verify.damage(store)]
+    return [(one.kind, Path(one.file).name) for one in verify.find_damaged_files(store)]
 
 
 def test_a_whole_store_has_no_damage(store):
@@ -117,9 +117,9 @@ def test_a_damaged_record_hides_nothing_else(store, fake, tmp_path):
     assert [one.run for one in store.runs()] == [expected["run"][0]]
     assert list(store.damaged_runs()) == [other]
     pd.testing.assert_frame_equal(store.table([expected["run"][0]]), expected)
-    with pytest.raises(Damaged, match="--verify"):
+    with pytest.raises(DamagedFileError, match="--verify"):
         store.table()  # all of them, which cannot be had
-    with pytest.raises(Damaged, match="--verify"):
+    with pytest.raises(DamagedFileError, match="--verify"):
         run(store, fake, tmp_path, RunOptions(workers=0), resize=Resize("32x32"))
     assert run(store, fake, tmp_path, RunOptions(workers=0)).reused == 3
 
@@ -131,7 +131,7 @@ def test_a_data_set_whose_record_is_damaged_goes_by_its_id_until_its_folder_is_r
     assert store.table()["dataset"].unique().tolist() == [data_set.id]
     assert list(store.damaged_datasets()) == [data_set.id]
     with pytest.raises(StoreError, match="can no longer be read"):
-        store.photo(data_set.id, "cats/a.png")
+        store.image(data_set.id, "cats/a.png")
     run(store, fake, tmp_path, RunOptions(workers=0))
     pd.testing.assert_frame_equal(store.table(), expected)
 
@@ -159,11 +159,11 @@ def test_a_damaged_part_keeps_no_other_folder_from_being_merged(store, fake, tmp
 def test_a_comparison_whose_counts_rot_is_counted_again(store, fake, tmp_path):
     run(store, fake, tmp_path, RunOptions(workers=0), resize=Resize("32x32"))
     names = [one.run for one in store.runs()]
-    comparison.update(store, names)
+    comparison.update_counts(store, names)
     flip(next(store.path.glob("compare/*/part-*")))
     assert [kind for kind, _ in named(store)] == ["part"]
     run(store, fake, tmp_path)
-    assert comparison.update(store, names).computed == 3
+    assert comparison.update_counts(store, names).computed == 3
     assert named(store) == []
 
 
@@ -172,10 +172,10 @@ def test_what_a_killed_comparison_left_apart_is_merged_by_the_next(store, fake, 
     names = [one.run for one in store.runs()]
     with monkeypatch.context() as patched:
         patched.setattr("seglib.store.pair_counts.COMMIT_IMAGES", 1)
-        patched.setattr("seglib.evaluation.comparison.tidy", lambda _: None)  # killed just before
-        comparison.update(store, names)
+        patched.setattr("seglib.evaluation.comparison.try_merge_parts", lambda _: None)  # killed just before
+        comparison.update_counts(store, names)
     assert len(list(store.path.glob("compare/*/part-*"))) == 3
-    assert comparison.update(store, names).computed == 0
+    assert comparison.update_counts(store, names).computed == 0
     assert len(list(store.path.glob("compare/*/part-*"))) == 1
 
 
@@ -188,10 +188,10 @@ def test_what_is_appended_while_rows_are_removed_stays(store, monkeypatch):
     def meanwhile(rows):
         rows_of_others = rows.slice(0, 1)
         row = {**rows_of_others.to_pylist()[0], "path": "late.png"}
-        parquet_parts.append(store.scratch, folder, type(rows_of_others).from_pylist([row], rows.schema))
+        parquet_parts.append(store.atomic, folder, type(rows_of_others).from_pylist([row], rows.schema))
         return real(rows).slice(1)
 
-    prune._keep_rows(store, folder, status.FILES_SCHEMA, meanwhile)
+    prune._rewrite_parts(store, folder, status.FILES_SCHEMA, meanwhile)
     assert "late.png" in set(store.files(data_set)["path"])
 
 
@@ -212,7 +212,7 @@ def test_the_command_names_damage_and_ends_with_1(store, capsys):
 def test_a_damaged_store_json_says_how_to_mend_it(store):
     for content in ("", '{"schema": 0}', '{"schema": "1"}', "[]"):
         (store.path / "store.json").write_text(content)
-        with pytest.raises(Damaged, match=re.escape('write {"schema": 1} into it')):
+        with pytest.raises(DamagedFileError, match=re.escape('write {"schema": 1} into it')):
             Store(store.path)
 
 
@@ -224,13 +224,13 @@ def test_boundary_counts_that_rot_are_counted_again(store, fake, tmp_path, paint
         mask = Image.new("L", (64, 48), 0)
         mask.paste(1, (0, 0, 9, 9))
         mask.save(target)
-    truth_counting.update(store, masks, names, classes=tuple(fake.classes))
+    truth_counting.update_counts(store, masks, names, classes=tuple(fake.classes))
     (folder,) = store.path.glob("evaluate/*/boundary")
-    schema = pair_counts.BOUNDARY
+    schema = pair_counts.BOUNDARY_SCHEMA
     expected = parquet_parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
     flip(next(folder.iterdir()))
-    assert [one.kind for one in verify.damage(store)] == ["part"]
+    assert [one.kind for one in verify.find_damaged_files(store)] == ["part"]
     run(store, fake, tmp_path)
-    assert truth_counting.update(store, masks, names, classes=tuple(fake.classes)).computed == 3
+    assert truth_counting.update_counts(store, masks, names, classes=tuple(fake.classes)).computed == 3
     found = parquet_parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
     pd.testing.assert_frame_equal(found, expected)

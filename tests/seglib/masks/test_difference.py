@@ -43,23 +43,23 @@ def test_the_map_is_what_a_plain_loop_says(shapes, names):
             draw.choice([*range(len(own)), VOID], shape).astype(np.uint8)
             for shape, own in zip(shapes, names, strict=True)
         ]
-        found = difference.difference(*masks, *names)
+        found = difference.difference_map(*masks, *names)
         assert found.dtype == np.uint8
         assert (found == plainly(*masks, *names)).all()
 
 
 def test_each_side_has_its_own_category():
     a, b = np.array([[1, 0, 1, 2, 0, 3]], np.uint8), np.array([[2, 2, 0, 2, 0, 0]], np.uint8)
-    found = difference.difference(a, b, NAMES_A, NAMES_B)
+    found = difference.difference_map(a, b, NAMES_A, NAMES_B)
     assert found.tolist() == [[SAME, ONLY_B, ONLY_A, OTHER, BOTH_BACKGROUND, UNCOMPARED]]
-    swapped = difference.difference(b, a, NAMES_B, NAMES_A)
+    swapped = difference.difference_map(b, a, NAMES_B, NAMES_A)
     assert swapped.tolist() == [[SAME, ONLY_A, ONLY_B, OTHER, BOTH_BACKGROUND, UNCOMPARED]]
-    assert difference.pixels(found) == {c.key: 1 for c in CATEGORIES}
+    assert difference.count_categories(found) == {c.key: 1 for c in CATEGORIES}
 
 
 def test_the_picture_holds_the_categories_and_shows_what_differs():
     found = np.array([[0, 1, 2], [3, 4, 5]], np.uint8)
-    with Image.open(io.BytesIO(difference.difference_png(found))) as picture:
+    with Image.open(io.BytesIO(difference.encode_difference_png(found))) as picture:
         assert picture.mode == "P"
         assert (np.array(picture) == found).all()
         colours = [picture.convert("RGBA").getpixel((value % 3, value // 3)) for value in range(6)]

@@ -11,7 +11,7 @@ MASK = np.array([[0, 8], [12, 255]], np.uint8)
 
 
 def test_an_index_png_is_a_palette_picture_whose_values_are_the_classes():
-    with Image.open(io.BytesIO(png.index_png(MASK))) as image:
+    with Image.open(io.BytesIO(png.encode_index_png(MASK))) as image:
         assert image.mode == "P"
         assert np.array(image).tolist() == MASK.tolist()
         assert image.convert("RGB").getpixel((1, 0)) == (64, 0, 0)  # cat in VOC colours
@@ -19,22 +19,22 @@ def test_an_index_png_is_a_palette_picture_whose_values_are_the_classes():
 
 def test_an_index_png_is_read_back_exactly():
     found = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert (png.read_index_png(png.index_png(found)) == found).all()
+    assert (png.decode_index_png(png.encode_index_png(found)) == found).all()
 
 
 def test_a_colour_picture_is_no_mask():
     with pytest.raises(ValueError, match="mode RGB"):
-        png.read_index_png(png.png(Image.new("RGB", (2, 2))))
+        png.decode_index_png(png.encode_png(Image.new("RGB", (2, 2))))
 
 
 def test_stretching_repeats_pixels_and_mixes_none():
-    assert png.stretched(MASK, (4, 4)).tolist() == np.repeat(np.repeat(MASK, 2, 0), 2, 1).tolist()
+    assert png.resize_mask(MASK, (4, 4)).tolist() == np.repeat(np.repeat(MASK, 2, 0), 2, 1).tolist()
 
 
 @pytest.mark.parametrize(("alpha", "cat"), [(0.0, (100, 100, 100)), (1.0, (64, 0, 0)), (0.5, (82, 50, 50))])
 def test_alpha_mixes_photo_and_class_and_leaves_background_and_void(alpha, cat):
     photo = Image.new("RGB", (2, 2), (100, 100, 100))
-    painted = overlay.overlay(photo, MASK, palette("voc"), alpha)
+    painted = overlay.draw_overlay(photo, MASK, palette("voc"), alpha)
     assert painted.getpixel((1, 0)) == pytest.approx(cat, abs=1)
     assert painted.getpixel((0, 0)) == (100, 100, 100)
     assert painted.getpixel((1, 1)) == (100, 100, 100)
@@ -48,7 +48,7 @@ def test_the_colour_mask_alone_shows_void_in_white():
 
 
 def test_the_legend_names_what_is_there():
-    assert overlay.legend_of([MASK], VOC_CLASSES, palette("voc")) == [("cat", (64, 0, 0)), ("dog", (64, 0, 128))]
+    assert overlay.legend_entries([MASK], VOC_CLASSES, palette("voc")) == [("cat", (64, 0, 0)), ("dog", (64, 0, 128))]
 
 
 def test_a_sheet_has_four_tiles_a_row_and_room_for_its_legend():
@@ -56,10 +56,10 @@ def test_a_sheet_has_four_tiles_a_row_and_room_for_its_legend():
         Image.new("RGB", (100, 50)),
         "a caption that is far too long to fit below a tile of this width, by any measure",
     )
-    one, five = overlay.sheet([tile]), overlay.sheet([tile] * 5, [("cat", (64, 0, 0))])
+    one, five = overlay.draw_contact_sheet([tile]), overlay.draw_contact_sheet([tile] * 5, [("cat", (64, 0, 0))])
     assert one.width < 400 < five.width
     assert five.height > 2 * 320
-    assert overlay.sheet([tile]).tobytes() == one.tobytes()
+    assert overlay.draw_contact_sheet([tile]).tobytes() == one.tobytes()
 
 
 def test_alt_text_names_present_classes_largest_first():

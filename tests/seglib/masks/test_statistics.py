@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from seglib.masks.statistics import Measures, animal, count_blobs, count_pixels, dominant_class, row
+from seglib.masks.statistics import (
+    ConfidenceStats,
+    count_blobs,
+    count_pixels,
+    dominant_animal,
+    dominant_class,
+    stats_row,
+)
 
 CLASSES = ("background", "cat", "dog")
 
@@ -82,16 +89,16 @@ def test_blobs_equal_a_flood_fill(found):
 def test_dominant_class_and_animal(pixels, dominant, seen):
     counts = np.array(pixels, np.int32)
     assert dominant_class(counts, CLASSES) == dominant
-    assert animal(counts, CLASSES) == seen
+    assert dominant_animal(counts, CLASSES) == seen
 
 
 def test_animal_is_null_where_the_model_knows_neither_and_takes_the_one_it_knows():
-    assert animal(np.array([3, 4], np.int32), ("background", "pet")) is None
-    assert animal(np.array([3, 4], np.int32), ("background", "dog")) == "dog"
+    assert dominant_animal(np.array([3, 4], np.int32), ("background", "pet")) is None
+    assert dominant_animal(np.array([3, 4], np.int32), ("background", "dog")) == "dog"
 
 
 def test_a_row_holds_grid_counts_and_measures():
-    found = row(mask("0011", "0011"), CLASSES, Measures(0.9, 0.1, 0.05))
+    found = stats_row(mask("0011", "0011"), CLASSES, ConfidenceStats(0.9, 0.1, 0.05))
     assert found == {
         "grid_width": 4,
         "grid_height": 2,
@@ -110,4 +117,4 @@ def test_a_row_holds_grid_counts_and_measures():
 
 
 def test_without_probabilities_the_measures_are_null():
-    assert row(mask("0"), CLASSES, None)["confidence"] is None
+    assert stats_row(mask("0"), CLASSES, None)["confidence"] is None

@@ -14,8 +14,8 @@ from torchmetrics.functional.classification import binary_calibration_error
 from seglib.classes import VOID
 from seglib.masks import boundary
 from seglib.metrics import bootstrap, calibration, confusion
-from seglib.metrics.confusion import Counts
-from seglib.metrics.measures import Measure, accuracy, agreement, boundary_f, ratio
+from seglib.metrics.confusion import JointCounts
+from seglib.metrics.measures import Measure, accuracy_measures, agreement_measures, boundary_f_measures, ratio
 
 NAMES = ("background", "cat", "dog", "person")
 
@@ -25,8 +25,8 @@ def mask(*rows: str) -> np.ndarray:
     return np.array([[{".": 0, "c": 1, "d": 2, "p": 3, "#": VOID}[sign] for sign in row] for row in rows], np.uint8)
 
 
-def of(*pairs: tuple[np.ndarray, np.ndarray], names_a=NAMES, names_b=NAMES) -> Counts:
-    return Counts.of_masks(pairs, names_a, names_b)
+def of(*pairs: tuple[np.ndarray, np.ndarray], names_a=NAMES, names_b=NAMES) -> JointCounts:
+    return JointCounts.of_masks(pairs, names_a, names_b)
 
 
 A = mask("cc..", "cc..", "..dd", "..#d")
@@ -48,8 +48,8 @@ def test_counts_are_those_of_a_plain_loop_and_rows_are_the_first_mask():
             expected[a, b] += 1
     assert expected[1, 2] == 1  # one pixel of cat in A is dog in B ...
     assert expected[2, 1] == 0  # ... and none the other way round
-    assert (confusion.confusion(A, B, 4, 4) == expected).all()
-    assert (confusion.confusion(B, A, 4, 4) == expected.T).all()
+    assert (confusion.confusion_matrix(A, B, 4, 4) == expected).all()
+    assert (confusion.confusion_matrix(B, A, 4, 4) == expected.T).all()
     assert (of((A, B)).matrix() == expected).all()
     assert (of((A, B), (B, A)).matrix() == expected + expected.T).all()
     assert of((A, B), (B, A)).cell("cat", "dog").tolist() == [1, 0]
@@ -57,26 +57,26 @@ def test_counts_are_those_of_a_plain_loop_and_rows_are_the_first_mask():
 
 
 def test_one_pixel_and_no_pixel_are_counted():
-    assert confusion.confusion(A[:1, :1], B[:1, :1], 4, 4).sum() == 1
-    assert confusion.confusion(A[:0], B[:0], 4, 4).sum() == 0
+    assert confusion.confusion_matrix(A[:1, :1], B[:1, :1], 4, 4).sum() == 1
+    assert confusion.confusion_matrix(A[:0], B[:0], 4, 4).sum() == 0
     assert of().matrix().sum() == 0
 
 
 def test_a_class_beyond_the_classes_is_an_error():
     with pytest.raises(ValueError, match="beyond"):
-        confusion.confusion(A, B, 2, 2)
+        confusion.confusion_matrix(A, B, 2, 2)
     with pytest.raises(ValueError, match="shape"):
-        confusion.joint(A, B[:2])
+        confusion.joint_histogram(A, B[:2])
 
 
 def test_images_can_be_taken_in_any_order_and_again():
     three = of((A, B), (A, A), (NOTHING, B))
-    taken = three.taken(np.array([2, 0, 0]))
+    taken = three.take(np.array([2, 0, 0]))
     again = of((NOTHING, B), (A, B), (A, B))
     assert taken.images == 3
-    for name, measure in agreement(taken).items():
-        np.testing.assert_array_equal(measure.each(), agreement(again)[name].each())
-    assert three.taken(np.zeros(0, int)).matrix().sum() == 0
+    for name, measure in agreement_measures(taken).items():
+        np.testing.assert_array_equal(measure.per_image(), agreement_measures(again)[name].per_image())
+    assert three.take(np.zeros(0, int)).matrix().sum() == 0
 
 
 # --- agreement ---
@@ -104,31 +104,31 @@ def plain_agreement(a, b) -> dict[str, float | None]:
     ids=["different", "same", "all background", "one empty", "one pixel", "all void"],
 )
 def test_agreement_is_that_of_a_plain_loop(a, b):
-    found = overall(agreement(of((a, b))))
+    found = overall(agreement_measures(of((a, b))))
     assert found == pytest.approx(plain_agreement(a, b))
-    each = {name: measure.each()[0] for name, measure in agreement(of((a, b))).items()}
+    each = {name: measure.per_image()[0] for name, measure in agreement_measures(of((a, b))).items()}
     assert {n: None if math.isnan(v) else v for n, v in each.items()} == pytest.approx(found)
 
 
 def test_agreement_is_symmetric_and_areas_turn_round():
-    there, back = (overall(agreement(of(pair))) for pair in ((A, B), (B, A)))
+    there, back = (overall(agreement_measures(of(pair))) for pair in ((A, B), (B, A)))
     for name, value in there.items():
         assert back[name] == (-value if name.startswith("area") else value)
 
 
 def test_a_mask_agrees_with_itself():
-    found = overall(agreement(of((A, A), (NOTHING, NOTHING))))
+    found = overall(agreement_measures(of((A, A), (NOTHING, NOTHING))))
     assert {found[n] for n in ("pixel_agreement", "foreground_agreement", "iou:background", "iou:cat")} == {1}
     assert found["iou:person"] is None
     assert found["area_difference:cat"] == 0
 
 
 def test_the_two_reductions_differ_and_the_mean_states_its_n():
-    measure = agreement(of((A, B), (NOTHING, NOTHING)))["iou:cat"]
+    measure = agreement_measures(of((A, B), (NOTHING, NOTHING)))["iou:cat"]
     assert measure.overall() == 3 / 5
     assert measure.mean() == (3 / 5, 1)  # the image without a cat is left out, not a 0
     big, small = np.ones((10, 10), np.uint8), np.ones((1, 1), np.uint8)
-    measure = agreement(of((big, big), (small, 0 * small)))["iou:cat"]
+    measure = agreement_measures(of((big, big), (small, 0 * small)))["iou:cat"]
     assert measure.overall() == 100 / 101
     assert measure.mean() == (0.5, 2)
 
@@ -137,8 +137,8 @@ def test_classes_are_matched_by_name_and_only_common_ones_are_compared():
     other = ("background", "dog", "cat")  # in another order, and without person
     a, b = mask("cpd."), np.array([[2, 1, 1, 0]], np.uint8)
     counts = of((a, b), names_b=other)
-    assert counts.common == ("background", "cat", "dog")
-    found = overall(agreement(counts))
+    assert counts.common_classes == ("background", "cat", "dog")
+    found = overall(agreement_measures(counts))
     assert found["pixel_agreement"] == 1  # of three pixels: person is left out
     assert found["iou:dog"] == 1
     assert found["area_difference:dog"] == 1 / 4  # areas are each side's own: two pixels of four, against one
@@ -175,7 +175,7 @@ def test_accuracy_is_that_of_torchmetrics(random_masks):
     counts = of(*random_masks)
     matrix = MulticlassConfusionMatrix(**options)(prediction, truth)
     assert (counts.matrix() == matrix.numpy()).all()
-    found = overall(accuracy(counts))
+    found = overall(accuracy_measures(counts))
     for name, prefix in ((MulticlassJaccardIndex, "iou"), (MulticlassF1Score, "dice")):
         expected = name(average=None, **options)(prediction, truth)
         assert [found[f"{prefix}:{n}"] for n in NAMES] == pytest.approx(expected.tolist(), abs=1e-6)
@@ -193,7 +193,7 @@ def test_agreement_is_that_of_torchmetrics_whichever_mask_comes_first(random_mas
     assert (there.matrix() == matrix).all()
     assert (back.matrix() == matrix.T).all()
     for counts in (there, back):
-        found = overall(agreement(counts))
+        found = overall(agreement_measures(counts))
         assert [found[f"iou:{name}"] for name in NAMES] == pytest.approx(ious, abs=1e-6)
         assert found["pixel_agreement"] == pytest.approx(matrix.trace() / matrix.sum(), abs=1e-12)
         foreground = matrix.sum() - matrix[0, 0]
@@ -202,7 +202,7 @@ def test_agreement_is_that_of_torchmetrics_whichever_mask_comes_first(random_mas
 
 def test_accuracy_per_image_is_that_of_torchmetrics(random_masks):
     options = {"num_classes": 4, "ignore_index": VOID}
-    each = {name: m.each() for name, m in accuracy(of(*random_masks)).items()}
+    each = {name: m.per_image() for name, m in accuracy_measures(of(*random_masks)).items()}
     for i, pair in enumerate(random_masks):
         prediction, truth = as_tensors([pair])
         macro = MulticlassJaccardIndex(average="macro", **options)(prediction, truth)
@@ -250,14 +250,14 @@ def plain_accuracy(truth, prediction) -> dict[str, float | None]:
     ids=["different", "same", "background", "missed", "invented", "one", "one wrong", "all void", "apart"],
 )
 def test_accuracy_is_that_of_a_plain_loop(truth, prediction):
-    measures = accuracy(of((truth, prediction)))
+    measures = accuracy_measures(of((truth, prediction)))
     assert overall(measures) == pytest.approx(plain_accuracy(truth, prediction))
-    each = {name: measure.each()[0] for name, measure in measures.items()}
+    each = {name: measure.per_image()[0] for name, measure in measures.items()}
     assert {n: None if math.isnan(v) else v for n, v in each.items()} == pytest.approx(overall(measures))
 
 
 def test_miou_in_truth_leaves_out_what_the_truth_does_not_hold():
-    found = overall(accuracy(of((mask("cc.."), mask("cd..")))))
+    found = overall(accuracy_measures(of((mask("cc.."), mask("cd..")))))
     assert (found["iou:cat"], found["iou:dog"], found["iou:background"], found["iou:person"]) == (1 / 2, 0, 1, None)
     assert found["miou"] == pytest.approx(0.5)
     assert found["miou_truth"] == pytest.approx(0.75)
@@ -266,16 +266,16 @@ def test_miou_in_truth_leaves_out_what_the_truth_does_not_hold():
 
 def test_miou_in_truth_of_an_image_goes_by_that_image_alone():
     one, other = (mask("cc.."), mask("cd..")), (mask("dd.."), mask("dd.."))
-    each = [accuracy(of(*pairs))["miou_truth"].each() for pairs in ([one], [one, other])]
+    each = [accuracy_measures(of(*pairs))["miou_truth"].per_image() for pairs in ([one], [one, other])]
     assert each[0][0] == each[1][0] == pytest.approx(0.75)  # the dog is not in its truth, whoever is beside it
-    whole = accuracy(of(one, other))["miou_truth"].overall()
+    whole = accuracy_measures(of(one, other))["miou_truth"].overall()
     assert whole == pytest.approx((1 / 2 + 2 / 3 + 1) / 3)  # over all pixels it is
 
 
 def test_what_the_truth_does_not_know_is_wrong_and_what_the_mask_cannot_name_is_left_out():
     truth_names, mask_names = ("background", "cat", "dog"), ("background", "cat", "person")
     truth, prediction = mask("cd.."), np.array([[1, 1, 2, 0]], np.uint8)  # person on background
-    found = overall(accuracy(of((truth, prediction), names_a=truth_names, names_b=mask_names)))
+    found = overall(accuracy_measures(of((truth, prediction), names_a=truth_names, names_b=mask_names)))
     assert found["pixel_accuracy"] == pytest.approx(2 / 3)
     assert found["iou:background"] == 1 / 2
     assert found["iou:cat"] == 1  # the cat on the unknown dog's pixel is not held against it
@@ -283,18 +283,20 @@ def test_what_the_truth_does_not_know_is_wrong_and_what_the_mask_cannot_name_is_
 
 
 def test_classes_of_the_truth_can_be_made_one():
-    pets = of((mask("cd.#"), mask("cc..")), names_b=("background", "pet")).renamed(("background", "pet", "pet", "pet"))
-    found = overall(accuracy(pets))
+    pets = of((mask("cd.#"), mask("cc..")), names_b=("background", "pet")).rename_classes(
+        ("background", "pet", "pet", "pet")
+    )
+    found = overall(accuracy_measures(pets))
     assert (found["iou:pet"], found["iou:background"], found["pixel_accuracy"]) == (1, 1, 1)
     assert pets.matrix().tolist() == [[1, 0], [0, 2]]
 
 
 @pytest.mark.parametrize("truth", [mask("##"), np.zeros((0, 0), np.uint8)], ids=["all void", "no pixel"])
 def test_without_a_labelled_pixel_nothing_is_defined(truth):
-    measures = accuracy(of((truth, np.zeros(truth.shape, np.uint8))))
+    measures = accuracy_measures(of((truth, np.zeros(truth.shape, np.uint8))))
     assert set(overall(measures).values()) == {None}
     assert {m.mean() for m in measures.values()} == {(None, 0)}
-    assert {bootstrap.figures(measures)[n].interval for n in measures} == {None}
+    assert {bootstrap.estimate(measures)[n].interval for n in measures} == {None}
 
 
 # --- boundaries ---
@@ -316,7 +318,7 @@ def test_boundary_counts_are_those_of_a_plain_loop():
     moved = np.roll(big, 2, axis=1)
     limit = boundary.tolerance_px(big.shape)
     assert limit == pytest.approx(0.0075 * 200)
-    found = boundary.matches(big, moved)
+    found = boundary.count_matches(big, moved)
     assert set(found) == {0, 1, 2}
     for value, counts in found.items():
         truth, prediction = plain_boundary(big, value), plain_boundary(moved, value)
@@ -328,11 +330,11 @@ def test_boundary_counts_are_those_of_a_plain_loop():
 
 
 def score(truth, prediction) -> dict[str, float | None]:
-    found = boundary.matches(truth, prediction)
+    found = boundary.count_matches(truth, prediction)
     columns = {
         name: tuple(np.array([float(found.get(i, (0, 0, 0, 0))[c])]) for c in range(4)) for i, name in enumerate(NAMES)
     }
-    return overall(boundary_f(columns, 1))
+    return overall(boundary_f_measures(columns, 1))
 
 
 def test_boundary_f_at_its_edges():
@@ -352,8 +354,8 @@ def test_a_band_of_void_is_halved_and_deep_void_is_nobodys():
     truth[:, 40:], truth[:, 38:42], prediction[:, 40:] = 1, VOID, 1
     assert score(truth, prediction)["boundary_f"] == 1
     truth[:, 1:38], prediction[:, 20:] = VOID, 1  # no label anywhere near: nobody knows where the cat ends
-    assert boundary.matches(truth, prediction) == {}
-    assert boundary.matches(np.full((4, 4), VOID, np.uint8), A) == {}
+    assert boundary.count_matches(truth, prediction) == {}
+    assert boundary.count_matches(np.full((4, 4), VOID, np.uint8), A) == {}
 
 
 # --- calibration ---
@@ -374,14 +376,14 @@ def test_expected_calibration_error_is_that_of_torchmetrics():
     assert measure.overall() == pytest.approx(float(expected), abs=1e-6)
     for image in range(3):
         one = binary_calibration_error(torch.tensor(confidence[image]), torch.tensor(correct[image]), n_bins=15)
-        assert measure.each()[image] == pytest.approx(float(one), abs=1e-6)
+        assert measure.per_image()[image] == pytest.approx(float(one), abs=1e-6)
 
 
 def test_calibration_of_images_weighs_each_image_once_and_leaves_unknown_ones_out():
     confidence, accurate = np.array([0.9, 0.92, 0.5, np.nan, 0.3]), np.array([1.0, 0.7, 0.5, 0.4, np.nan])
     measure = calibration.image_calibration_error(confidence, accurate)
     assert measure.overall() == pytest.approx(abs(0.1 - 0.22) / 3)
-    assert np.isnan(measure.each()).tolist() == [False, False, False, True, True]
+    assert np.isnan(measure.per_image()).tolist() == [False, False, False, True, True]
     assert calibration.image_calibration_error(confidence[3:], accurate[3:]).overall() is None
     assert calibration.confidence_bin(np.array([0, 0.9999, 1.0, 1 / 15])).tolist() == [0, 14, 14, 1]
 
@@ -395,7 +397,7 @@ def test_intervals_hold_the_value_and_cover_as_promised():
     for trial in range(40):
         shares = draw.beta(8, 2, 60)
         measure = Measure(ratio, (np.round(shares * 1000), np.full(60, 1000.0)))
-        figure = bootstrap.figures({"m": measure}, seed=trial, resamples=400)["m"]
+        figure = bootstrap.estimate({"m": measure}, seed=trial, resamples=400)["m"]
         assert figure.interval == pytest.approx(figure.mean_interval)  # equal denominators: the reductions agree
         covered += figure.interval[0] <= 0.8 <= figure.interval[1]
     assert covered >= 34  # 38 of 40 expected
@@ -404,7 +406,7 @@ def test_intervals_hold_the_value_and_cover_as_promised():
 def test_intervals_are_those_of_a_plain_bootstrap():
     draw = np.random.default_rng(2)
     top, below = draw.integers(0, 50, 30).astype(float), draw.integers(50, 90, 30).astype(float)
-    figure = bootstrap.figures({"m": Measure(ratio, (top, below))}, resamples=4000)["m"]
+    figure = bootstrap.estimate({"m": Measure(ratio, (top, below))}, resamples=4000)["m"]
     replicates = []
     for _ in range(4000):
         at = draw.integers(0, 30, 30)
@@ -415,15 +417,15 @@ def test_intervals_are_those_of_a_plain_bootstrap():
 def test_the_same_seed_gives_the_same_interval_and_another_one_another():
     draw = np.random.default_rng(8)
     measures = {"m": Measure(ratio, (draw.random(50), np.ones(50)))}
-    first, again, other = (bootstrap.figures(measures, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (bootstrap.estimate(measures, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
 def test_no_interval_without_two_images():
-    figure = bootstrap.figures(agreement(of((A, B))))["pixel_agreement"]
+    figure = bootstrap.estimate(agreement_measures(of((A, B))))["pixel_agreement"]
     assert (figure.n, figure.interval, figure.mean_interval) == (1, None, None)
-    figure = bootstrap.figures(agreement(of((A, B), (NOTHING, NOTHING))))["iou:cat"]
+    figure = bootstrap.estimate(agreement_measures(of((A, B), (NOTHING, NOTHING))))["iou:cat"]
     assert (figure.n, figure.interval) == (1, None)
 
 
@@ -432,21 +434,21 @@ def test_a_difference_is_paired():
     hard = draw.beta(2, 2, 200) * 1000
     one = Measure(ratio, (hard, np.full(200, 1000.0)))
     other = Measure(ratio, (hard + 10, np.full(200, 1000.0)))
-    value, interval = bootstrap.difference(one, other)
+    value, interval = bootstrap.estimate_difference(one, other)
     assert value == pytest.approx(0.01)
     assert interval == pytest.approx((0.01, 0.01))  # whatever images are drawn, the other is better by 10 in 1000
-    assert bootstrap.difference(one, other, resamples=0) == (value, None)
-    wide = bootstrap.figures({"m": one})["m"].interval
+    assert bootstrap.estimate_difference(one, other, resamples=0) == (value, None)
+    wide = bootstrap.estimate({"m": one})["m"].interval
     assert wide[1] - wide[0] > 0.04
 
 
 def test_groups_of_images_give_the_interval_of_images(monkeypatch):
     draw = np.random.default_rng(6)
     measure = Measure(ratio, (draw.random(4000) * 100, np.full(4000, 100.0)))
-    whole = bootstrap.figures({"m": measure})["m"].interval
-    monkeypatch.setattr(bootstrap, "_MOST_UNITS", 3999)
+    whole = bootstrap.estimate({"m": measure})["m"].interval
+    monkeypatch.setattr(bootstrap, "_MAX_UNITS", 3999)
     monkeypatch.setattr(bootstrap, "_GROUPS", 1000)
-    grouped = bootstrap.figures({"m": measure})["m"].interval
+    grouped = bootstrap.estimate({"m": measure})["m"].interval
     assert grouped == pytest.approx(whole, abs=0.002)
 
 
@@ -464,7 +466,7 @@ PAIRS = st.lists(
 @settings(max_examples=60)
 @given(PAIRS)
 def test_whoever_comes_first_changes_a_comparison_by_sign_alone(pairs):
-    one, other = (overall(agreement(of(*some))) for some in (pairs, [(b, a) for a, b in pairs]))
+    one, other = (overall(agreement_measures(of(*some))) for some in (pairs, [(b, a) for a, b in pairs]))
     for name, value in one.items():
         turned = other[name] if value is None or not name.startswith("area_difference") else -other[name]
         assert value == pytest.approx(turned)
@@ -474,7 +476,7 @@ def test_whoever_comes_first_changes_a_comparison_by_sign_alone(pairs):
 @settings(max_examples=60)
 @given(PAIRS)
 def test_a_mask_agrees_with_itself_wholly_or_there_is_nothing_to_agree_on(pairs):
-    for name, value in overall(agreement(of(*((a, a) for a, _ in pairs)))).items():
+    for name, value in overall(agreement_measures(of(*((a, a) for a, _ in pairs)))).items():
         assert value in ((0.0, None) if name.startswith("area_difference") else (1.0, None))
 
 
@@ -491,7 +493,7 @@ def test_counts_hold_each_known_pixel_once_in_any_order_of_photos_and_at_any_siz
 @settings(max_examples=60)
 @given(PAIRS)
 def test_shares_lie_between_nothing_and_all(pairs):
-    for name, measure in agreement(of(*pairs)).items():
-        values = [measure.overall(), *measure.each()]
+    for name, measure in agreement_measures(of(*pairs)).items():
+        values = [measure.overall(), *measure.per_image()]
         low = -1 if name.startswith("area_difference") else 0
         assert all(value is None or math.isnan(value) or low <= value <= 1 for value in values)

@@ -23,11 +23,11 @@ OWN = [
 @pytest.mark.parametrize(("name", "options", "stride"), OWN)
 def test_a_net_gives_logits_of_any_size_and_runs_as_it_was_trained(name, options, stride):
     torch.manual_seed(0)
-    net = registry.builder(name, options)(3).eval()
+    net = registry.get_model_builder(name, options)(3).eval()
     picture = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
         out = net(picture)["out"]
-        prepared = optimize.prepared(copy.deepcopy(net), torch.float32)(picture)
+        prepared = optimize.prepare_for_inference(copy.deepcopy(net), torch.float32)(picture)
         assert out.shape == (1, 3, 64, 96)
         assert prepared.shape == (1, 3, 64 // stride, 96 // stride)
         enlarged = torch.nn.functional.interpolate(prepared, size=(64, 96), mode="bilinear")
@@ -41,7 +41,7 @@ def test_a_choice_that_is_none_lists_the_known():
     with pytest.raises(UnknownName, match="conv, context"):
         fcn_mobilenet_v2(2, head="magic")
     with pytest.raises(UnknownName, match=r"segnet.*unet_resnet34"):
-        registry.builder("magic")
+        registry.get_model_builder("magic")
 
 
 @pytest.mark.parametrize("kind", UPSAMPLING)
@@ -150,8 +150,8 @@ def test_a_mended_convolution_gives_the_same_numbers_and_gradients(size_hw, stri
     torch.manual_seed(0)
     plain = torch.nn.Sequential(torch.nn.Conv2d(6, 6, 3, stride, dilation, dilation, 6, bias=False))
     mended = copy.deepcopy(plain)
-    layers.mend_depthwise(mended)
-    assert isinstance(mended[0], layers.MendedDepthwise)
+    layers.replace_depthwise_convs(mended)
+    assert isinstance(mended[0], layers.CpuDepthwiseConv2d)
     assert list(mended.state_dict()) == list(plain.state_dict())
     picture = torch.randn(2, 6, *size_hw)
     grads = []
@@ -170,7 +170,7 @@ def test_its_gradient_in_bf16_is_that_of_float32(dilation):
     torch.manual_seed(0)
     plain = torch.nn.Sequential(torch.nn.Conv2d(64, 64, 3, 1, dilation, dilation, 64, bias=False))
     mended = copy.deepcopy(plain)
-    layers.mend_depthwise(mended)
+    layers.replace_depthwise_convs(mended)
     for _ in range(3):
         freed = [torch.full((64 * 9 * k,), float("nan")) for k in range(1, 60)]
         del freed
@@ -187,8 +187,8 @@ def test_its_gradient_in_bf16_is_that_of_float32(dilation):
 
 def test_only_depthwise_convolutions_with_a_stride_or_dilated_are_mended():
     net = fcn_mobilenet_v2(2, head="context")
-    layers.mend_depthwise(net)
-    found = [name for name, module in net.named_modules() if isinstance(module, layers.MendedDepthwise)]
+    layers.replace_depthwise_convs(net)
+    found = [name for name, module in net.named_modules() if isinstance(module, layers.CpuDepthwiseConv2d)]
     assert found == [
         *(f"backbone.{index}.conv.1.0" for index in (2, 4, 7)),  # with a stride
         *(f"backbone.{index}.conv.1.0" for index in (15, 16, 17)),

@@ -14,7 +14,7 @@ from torchvision.models import get_model_weights
 from seglib.classes import VOC_CLASSES
 from seglib.errors import UnknownName, UsageError, WeightsError
 from seglib.models import loading, registry
-from seglib.models.registry import MODELS, find
+from seglib.models.registry import MODELS, find_model_spec
 
 TORCHVISION = [name for name, spec in MODELS.items() if spec.source == "torchvision"]
 EMBEDDED = [name for name, spec in MODELS.items() if spec.source == "embedded"]
@@ -34,7 +34,7 @@ def empty_cache(tmp_path, monkeypatch) -> Path:
 
 def bare(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
-    return registry.builder(name)(21)
+    return registry.get_model_builder(name)(21)
 
 
 # --- the registry tells the truth ---
@@ -69,7 +69,7 @@ def test_the_hub_folder_is_torchs_own(monkeypatch):
 
 
 def test_the_embedded_checkpoint_is_genuine_and_loads_without_network():
-    spec = find()
+    spec = find_model_spec()
     assert (spec.name, spec.source) == ("fcn_mobilenet_v2", "embedded")
     assert loading.weights_sha256(spec) == spec.sha256
     net = loading.load(spec)
@@ -80,7 +80,7 @@ def test_the_embedded_checkpoint_is_genuine_and_loads_without_network():
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_the_embedded_files_say_themselves_what_their_models_say(name):
     spec = MODELS[name]
-    file = find(None, spec.path)
+    file = find_model_spec(None, spec.path)
     said = ("name", "classes", "resize", "net_side", "mean", "std", "parameters")
     assert [getattr(file, one) for one in said] == [getattr(spec, one) for one in said]
 
@@ -95,7 +95,7 @@ def test_operations_follow_what_the_net_sees():
 
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(UnknownName, match="fcn_mobilenet_v2, unet_mobilenet_v2, fcn_resnet50"):
-        find("fcn_resnet18")
+        find_model_spec("fcn_resnet18")
 
 
 # --- torchvision's weights ---
@@ -160,7 +160,7 @@ def test_a_file_that_already_lies_there_is_checked_too(empty_cache):
 @pytest.mark.slow
 def test_source_hub_runs_the_code_of_the_pinned_tag(empty_cache):
     """torch.hub's own cache of the repository stands in for the network."""
-    spec = replace(find("fcn_resnet50", source="hub"), sha256="")
+    spec = replace(find_model_spec("fcn_resnet50", source="hub"), sha256="")
     torch.manual_seed(0)
     empty_cache.mkdir(parents=True)
     torch.save(MODELS["fcn_resnet50"].build(21).state_dict(), spec.path)
@@ -179,7 +179,7 @@ def test_source_hub_runs_the_code_of_the_pinned_tag(empty_cache):
 
 
 def test_source_hub_without_network_is_a_sentence(empty_cache):
-    spec = replace(find("fcn_resnet50", source="hub"), sha256="")
+    spec = replace(find_model_spec("fcn_resnet50", source="hub"), sha256="")
     empty_cache.mkdir(parents=True)
     spec.path.write_bytes(b"x")
     with pytest.raises(WeightsError, match="leave out --source hub"):
@@ -188,7 +188,7 @@ def test_source_hub_without_network_is_a_sentence(empty_cache):
 
 def test_our_own_net_is_not_on_the_hub():
     with pytest.raises(UsageError, match=r"not on torch\.hub"):
-        find("fcn_mobilenet_v2", source="hub")
+        find_model_spec("fcn_mobilenet_v2", source="hub")
 
 
 # --- --weights FILE ---
@@ -200,7 +200,7 @@ def test_a_state_dict_with_auxiliary_head_fits_the_net_that_runs(tmp_path):
 
     file = tmp_path / "mine.pth"
     torch.save(fcn_resnet50(weights=None, weights_backbone=None, aux_loss=True).state_dict(), file)
-    spec = find("fcn_resnet50", file)
+    spec = find_model_spec("fcn_resnet50", file)
     assert (spec.source, spec.path) == ("file", file)
     assert loading.load(spec).aux_classifier is None
 
@@ -208,8 +208,8 @@ def test_a_state_dict_with_auxiliary_head_fits_the_net_that_runs(tmp_path):
 def test_a_safetensors_file_names_its_model_classes_and_resize_itself(tmp_path):
     file = tmp_path / "pets.safetensors"
     about = {"architecture": "fcn_mobilenet_v2", "classes": '["background", "pet"]', "resize": "short:384"}
-    save_file(registry.builder("fcn_mobilenet_v2")(2).state_dict(), file, about)
-    spec = find(None, file)
+    save_file(registry.get_model_builder("fcn_mobilenet_v2")(2).state_dict(), file, about)
+    spec = find_model_spec(None, file)
     assert spec.net_side == 0  # the embedded net's own is of its file, not of every file of this name
     assert (spec.name, spec.classes, spec.resize.text) == ("fcn_mobilenet_v2", ("background", "pet"), "short:384")
     assert loading.load(spec)(torch.zeros(1, 3, 64, 64))["out"].shape[1] == 2
@@ -218,17 +218,17 @@ def test_a_safetensors_file_names_its_model_classes_and_resize_itself(tmp_path):
 def test_a_pth_needs_its_model_named(tmp_path):
     torch.save({"a": torch.zeros(1)}, tmp_path / "x.pth")
     with pytest.raises(UsageError, match="--model"):
-        find(None, tmp_path / "x.pth")
+        find_model_spec(None, tmp_path / "x.pth")
 
 
 def test_weights_of_another_model_are_refused(tmp_path):
     file = tmp_path / "other.pth"
     torch.save(bare("lraspp_mobilenet_v3_large").state_dict(), file)
     with pytest.raises(WeightsError, match="does not fit fcn_mobilenet_v2 with 21 classes"):
-        loading.load(find("fcn_mobilenet_v2", file))
+        loading.load(find_model_spec("fcn_mobilenet_v2", file))
     save_file({"a": torch.zeros(1)}, tmp_path / "s.safetensors", {"architecture": "fcn_resnet50"})
     with pytest.raises(WeightsError, match="made for fcn_resnet50, not for fcn_mobilenet_v2"):
-        find("fcn_mobilenet_v2", tmp_path / "s.safetensors")
+        find_model_spec("fcn_mobilenet_v2", tmp_path / "s.safetensors")
 
 
 class Payload:
@@ -242,7 +242,7 @@ def test_what_is_no_state_dict_is_refused_in_a_sentence(tmp_path, content, monke
     file = tmp_path / "x.pth"
     file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
     with pytest.raises(WeightsError, match=r"^x\.pth .*tensors") as caught:
-        loading.load(find("fcn_mobilenet_v2", file))
+        loading.load(find_model_spec("fcn_mobilenet_v2", file))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "payload-ran").exists()
 
@@ -250,7 +250,7 @@ def test_what_is_no_state_dict_is_refused_in_a_sentence(tmp_path, content, monke
 def test_a_damaged_safetensors_file_is_refused(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"\xff" * 64)
     with pytest.raises(WeightsError, match="not a safetensors file"):
-        find(None, tmp_path / "x.safetensors")
+        find_model_spec(None, tmp_path / "x.safetensors")
 
 
 def test_nan_weights_are_refused(tmp_path):
@@ -258,7 +258,7 @@ def test_nan_weights_are_refused(tmp_path):
     state["classifier.4.bias"][3] = float("nan")
     torch.save(state, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match=r"NaN.*classifier\.4\.bias"):
-        loading.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+        loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 
 @pytest.mark.parametrize(
@@ -275,26 +275,26 @@ def test_numbers_of_another_kind_or_shape_are_refused_before_anything_is_compute
     state["classifier.4.bias"] = harm(state["classifier.4.bias"])
     torch.save(state, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match=r"x\.pth (does not fit|holds something else)"):
-        loading.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+        loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 
 def test_keys_that_are_no_names_are_refused(tmp_path):
     torch.save({1: torch.zeros(1)}, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match="something else than a state dict"):
-        loading.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+        loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 
 def test_a_compressed_checkpoint_is_not_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes(10_000_000))
     with pytest.raises(WeightsError, match="it is compressed"):
-        loading.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+        loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 
 def test_nobody_is_told_how_to_run_what_a_checkpoint_holds(tmp_path):
     torch.save(Payload(), tmp_path / "x.pth")
     with pytest.raises(WeightsError, match="it holds other objects, or is damaged") as caught:
-        loading.load(find("fcn_mobilenet_v2", tmp_path / "x.pth"))
+        loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
     assert str(caught.value).isprintable()
 
 
@@ -320,34 +320,34 @@ def test_metadata_that_makes_no_sense_is_a_sentence(tmp_path, about):
     file = tmp_path / "x.safetensors"
     save_file({"a": torch.zeros(1)}, file, {"architecture": "fcn_mobilenet_v2", **about})
     with pytest.raises(WeightsError, match="has metadata that cannot be read"):
-        find(None, file)
+        find_model_spec(None, file)
     if "options" in about:
         with pytest.raises(WeightsError, match="has metadata that cannot be read"):
-            registry.options_of_file(file)
+            registry.read_checkpoint_options(file)
 
 
 def test_a_header_that_is_nested_without_end_is_a_sentence(tmp_path):
     (tmp_path / "x.safetensors").write_bytes((200_000).to_bytes(8, "little") + b"[" * 200_000)
     with pytest.raises(WeightsError, match="not a safetensors file"):
-        find(None, tmp_path / "x.safetensors")
+        find_model_spec(None, tmp_path / "x.safetensors")
 
 
 def test_an_option_that_the_net_does_not_have_is_a_sentence(tmp_path):
     about = {"architecture": "fcn_mobilenet_v2", "recipe": "{}", "options": '{"colour": "red"}'}
     save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors", about)
     with pytest.raises(WeightsError, match="does not fit fcn_mobilenet_v2"):
-        loading.load(find(None, tmp_path / "x.safetensors"))
+        loading.load(find_model_spec(None, tmp_path / "x.safetensors"))
 
 
 def test_a_name_of_any_length_makes_a_short_sentence():
     with pytest.raises(UnknownName) as caught:
-        find("x" * 1_000_000)
+        find_model_spec("x" * 1_000_000)
     assert len(str(caught.value)) < 500
 
 
 def test_a_missing_file_is_a_sentence(tmp_path):
     with pytest.raises(WeightsError, match="no weights file"):
-        find("fcn_mobilenet_v2", tmp_path / "nowhere.pth")
+        find_model_spec("fcn_mobilenet_v2", tmp_path / "nowhere.pth")
 
 
 def test_a_model_is_loaded_by_name_by_checkpoint_and_by_spec(fake):

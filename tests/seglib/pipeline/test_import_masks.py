@@ -7,7 +7,7 @@ import pytest
 from seglib.errors import DatasetError, UsageError
 from seglib.evaluation import comparison
 from seglib.maintenance import status
-from seglib.masks.png import index_png
+from seglib.masks.png import encode_index_png
 from seglib.pipeline import run as run_module
 from seglib.pipeline import session
 from seglib.pipeline.import_masks import import_masks
@@ -30,7 +30,7 @@ def store(tmp_path, paint, fake) -> Store:
 def write(folder, **masks):
     folder.mkdir(exist_ok=True)
     for name, mask in masks.items():
-        (folder / f"{name}.png").write_bytes(index_png(mask))
+        (folder / f"{name}.png").write_bytes(encode_index_png(mask))
 
 
 def test_our_own_exported_masks_come_back_as_an_equal_run(store, tmp_path):
@@ -38,8 +38,8 @@ def test_our_own_exported_masks_come_back_as_an_equal_run(store, tmp_path):
     export.write_folder(tmp_path / "out", export.mask_files(store, None, Filters()))
     report = import_masks(store, tmp_path / "out" / ours.run, CLASSES, "theirs")
     assert (report.images, report.computed, report.failed, report.unmatched) == (3, 3, {}, 0)
-    comparison.update(store, [ours.run, report.run])
-    found = comparison.comparison(store, [ours.run, report.run])
+    comparison.update_counts(store, [ours.run, report.run])
+    found = comparison.load_comparison(store, [ours.run, report.run])
     assert found.consensus.overall() == 1
     mine, theirs = (store.stats(store.run(name)).sort_values("image_id") for name in (ours.run, report.run))
     same = [c for c in mine if c not in ("confidence", "entropy", "low_margin")]
@@ -105,8 +105,8 @@ def test_questions_about_unknown_confidence_are_answered_with_nothing(store, tmp
     assert statistics.key_figures(table).mean_confidence is None
     assert histograms.histogram(table["confidence"])["count"].sum() == 0
     assert filters.select(table, Filters.decode("confidence=0..1")).empty
-    assert statistics.ordered(table, "confidence", descending=True).tolist() == [0, 1, 2]
+    assert statistics.sort_positions(table, "confidence", descending=True).tolist() == [0, 1, 2]
     both = store.table()
     assert both["confidence"].notna().sum() == 3
     assert export.csv_bytes(export.stats_frame(store, [run])).count(b"\n") == 4
-    assert status.status(store).runs[-1].rows == 3
+    assert status.read_status(store).runs[-1].rows == 3

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seglib.models.registry import find
+from seglib.models.registry import find_model_spec
 from seglib.pipeline import run
 from seglib.pipeline.session import RunOptions
 from seglib.query import statistics
@@ -14,7 +14,7 @@ def test_animal_equals_the_folder_label_on_nearly_all_photos(shared, tmp_path, p
     folder = shared / "data" / "dogs-cats" / "test_set"
     names = [p.relative_to(folder).as_posix() for p in sorted(folder.glob("*/*.jpg"))[::6]]
     store = Store.create(tmp_path / "store")
-    report = run.run(folder, store, find(), precision=precision, options=RunOptions(names=tuple(names)))
+    report = run.run(folder, store, find_model_spec(), precision=precision, options=RunOptions(names=tuple(names)))
     assert (report.computed, report.failed) == (len(names), 0)
     table = store.table()
     found = statistics.key_figures(table)

@@ -7,9 +7,9 @@ import pytest
 from seglib.data.resize import Resize
 from seglib.errors import SegError, WeightsError
 from seglib.inference import config
-from seglib.inference.config import Settings
+from seglib.inference.config import InferenceConfig
 from seglib.models import registry
-from seglib.pipeline.reproduce import remake
+from seglib.pipeline.reproduce import resolve_run_model
 from seglib.store.records import Run
 from seglib.store.store import Store
 
@@ -21,15 +21,15 @@ def store(tmp_path) -> Store:
 
 @pytest.fixture
 def run(store) -> Run:
-    settings = Settings(resize=Resize("short:96"), precision="fp32")
-    recipe = config.recipe(registry.find(), settings)
+    settings = InferenceConfig(resize=Resize("short:96"), precision="fp32")
+    recipe = config.make_run_config(registry.find_model_spec(), settings)
     return store.add_run(recipe, parameters=1, versions={})
 
 
 def test_what_comes_back_has_the_runs_recipe(store, run):
-    spec, settings = remake(store, run, device="cpu")
-    assert settings == Settings(resize=Resize("short:96"), precision="fp32", device="cpu")
-    assert config.recipe(spec, settings).run == run.run
+    spec, settings = resolve_run_model(store, run, device="cpu")
+    assert settings == InferenceConfig(resize=Resize("short:96"), precision="fp32", device="cpu")
+    assert config.make_run_config(spec, settings).run_name == run.run
 
 
 @pytest.mark.parametrize(
@@ -44,21 +44,21 @@ def test_what_comes_back_has_the_runs_recipe(store, run):
 )
 def test_what_cannot_come_back_is_a_sentence(store, run, changes, sentence):
     with pytest.raises(SegError, match=sentence):
-        remake(store, replace(run, **changes))
+        resolve_run_model(store, replace(run, **changes))
 
 
 def test_nothing_is_downloaded(store, run, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match="not on this machine"):
-        remake(store, replace(run, model="fcn_resnet50"))
+        resolve_run_model(store, replace(run, model="fcn_resnet50"))
 
 
 def test_a_run_by_torch_hub_is_remade_by_torch_hub(store, run, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    spec = replace(registry.find("fcn_resnet50", source="hub"), sha256="")
+    spec = replace(registry.find_model_spec("fcn_resnet50", source="hub"), sha256="")
     spec.path.parent.mkdir(parents=True)
     spec.path.write_bytes(b"weights")
     monkeypatch.setitem(registry.MODELS, "fcn_resnet50", replace(spec, source="torchvision"))
-    recipe = config.recipe(spec, Settings(resize=Resize("short:96")))
+    recipe = config.make_run_config(spec, InferenceConfig(resize=Resize("short:96")))
     changes = {"model": spec.name, "recipe": {"code": recipe.code}, "weights_sha256": recipe.weights_sha256}
-    assert remake(store, replace(run, run=recipe.run, **changes))[0].source == "hub"
+    assert resolve_run_model(store, replace(run, run=recipe.run_name, **changes))[0].source == "hub"

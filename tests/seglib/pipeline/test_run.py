@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib.data.image import decode, image_id
+from seglib.data.image import compute_image_id, decode
 from seglib.data.resize import Resize
 from seglib.errors import DatasetError, StoreError, Terminated, UnknownName, WeightsError
-from seglib.fileio.process import machine
+from seglib.fileio.process import host_and_boot
 from seglib.inference import config, predictor, thread_pool
 from seglib.maintenance import prune, verify
 from seglib.maintenance import status as maintenance_status
@@ -104,7 +104,7 @@ def test_the_store_is_plain_files_of_the_agreed_layout(photos, store, fake):
 def test_a_second_run_computes_nothing_and_opens_no_file(photos, store, fake, monkeypatch):
     first = run(photos, store, fake)
     before = store.version()
-    monkeypatch.setattr("seglib.data.decode_pool.read_photo", pytest.fail)
+    monkeypatch.setattr("seglib.data.decode_pool.read_image", pytest.fail)
     monkeypatch.setattr("seglib.inference.predictor.predict_batch", pytest.fail)
     again = run(photos, store, fake)
     assert counts(again) == (4, 0, 4, 0)
@@ -125,7 +125,7 @@ def test_renamed_copied_and_changed_files(photos, store, fake):
     assert table.loc["dogs/c.png", "animal"] == "cat"
     assert table.loc["dogs/copy.png", "image_id"] == table.loc["cats/b.png", "image_id"]
     assert table.loc["cats/renamed.png", "px:cat"] == 1536
-    status = maintenance_status.status(store)
+    status = maintenance_status.read_status(store)
     assert (status.datasets[0].files, status.datasets[0].vanished, status.runs[0].stale_rows) == (5, 1, 1)
 
 
@@ -165,7 +165,7 @@ def test_failures_are_rows_with_a_reason_and_are_not_opened_again(photos, store,
     assert failures["reason"].to_dict() == {"cats/empty.jpg": "empty", "cats/text.jpg": "not_an_image"}
     assert len(store.table()) == 4
     with monkeypatch.context() as patch:
-        patch.setattr("seglib.data.decode_pool.read_photo", pytest.fail)
+        patch.setattr("seglib.data.decode_pool.read_image", pytest.fail)
         assert counts(run(photos, store, fake)) == (6, 0, 4, 2)
     Image.new("RGB", (64, 48), (255, 0, 0)).save(photos / "cats" / "text.jpg", "PNG")
     assert counts(run(photos, store, fake)) == (6, 1, 4, 1)
@@ -194,14 +194,14 @@ def test_a_file_that_was_refused_is_read_as_soon_as_it_may_be(photos, store, fak
     from seglib.data import decode_pool
     from seglib.errors import BadImage
 
-    real = decode_pool.read_photo
+    real = decode_pool.read_image
 
     def refused(path, *rest, **options):
         if path.name == "a.png":
             raise BadImage("unreadable", "Reading failed: Permission denied.")
         return real(path, *rest, **options)
 
-    monkeypatch.setattr("seglib.data.decode_pool.read_photo", refused)
+    monkeypatch.setattr("seglib.data.decode_pool.read_image", refused)
     monkeypatch.setattr("os.access", lambda *_: False)
     assert counts(run(photos, store, fake)) == (4, 3, 0, 1)
     assert counts(run(photos, store, fake)) == (4, 0, 3, 1)
@@ -276,7 +276,7 @@ def test_a_copy_has_no_row_before_its_twin_has(photos, store, fake, monkeypatch)
         gate.wait(1)  # the copy is read long before its twin is computed
         return real(*arguments)
 
-    seen, commit = [], writer.Writer.commit
+    seen, commit = [], writer.RunWriter.commit
 
     def watched(self):
         commit(self)
@@ -284,7 +284,7 @@ def test_a_copy_has_no_row_before_its_twin_has(photos, store, fake, monkeypatch)
         seen.append(set(files["image_id"].dropna()) - rows)
 
     monkeypatch.setattr(predictor, "predict_batch", slow)
-    monkeypatch.setattr(writer.Writer, "commit", watched)
+    monkeypatch.setattr(writer.RunWriter, "commit", watched)
     assert counts(run(photos, store, fake, RunOptions(workers=0, batch_size=4))) == (5, 4, 1, 0)
     assert seen
     assert seen == [set()] * len(seen)
@@ -325,25 +325,25 @@ def test_a_net_with_a_side_of_its_own_sees_photos_in_their_aspect_whatever_the_g
         asked.clear()
         report = run(tmp_path / "photos", store, spec, options, resize=Resize(rule))
         assert sorted(asked) == sorted(expected)
-        settings = config.Settings(resize=Resize(rule))
+        settings = config.InferenceConfig(resize=Resize(rule))
         table = store.table([report.run]).set_index("path")
         assert (table["px:cat"] / (table["grid_width"] * table["grid_height"]))["wide1.png"] == pytest.approx(
             1 / 3, abs=0.02
         )
         for path in table.index:
             data = (tmp_path / "photos" / path).read_bytes()
-            image, grid_wh = predictor.shown(decode(data), spec, settings)
+            image, grid_wh = predictor.prepare_image(decode(data), spec, settings)
             alone = real(image[None], spec, settings, grid_wh)[0][0]
-            assert (store.mask(report.run, image_id(data)) == alone).all()
+            assert (store.mask(report.run, compute_image_id(data)) == alone).all()
 
 
 def test_many_shapes_do_not_wait_for_ever(paint, store, fake, tmp_path, monkeypatch):
     for index in range(20):
         paint(f"{index:02}.png", size_wh=(40 + index, 40))
     waiting = []
-    real = batching.Batches.add
+    real = batching.Batcher.add
     monkeypatch.setattr(
-        batching.Batches,
+        batching.Batcher,
         "add",
         lambda self, *a: waiting.append(self.waiting) or real(self, *a),
     )
@@ -380,7 +380,7 @@ def test_what_is_computed_before_a_stop_is_kept(photos, store, fake, monkeypatch
         return real(*arguments)
 
     monkeypatch.setattr(predictor, "predict_batch", stopped_at_the_third)
-    monkeypatch.setattr(thread_pool, "MOST", 1)
+    monkeypatch.setattr(thread_pool, "MAX_THREADS", 1)
     with pytest.raises(KeyboardInterrupt):
         run(photos, store, fake, RunOptions(workers=0, batch_size=1))
     kept = len(store.table())
@@ -391,17 +391,17 @@ def test_what_is_computed_before_a_stop_is_kept(photos, store, fake, monkeypatch
 
 
 def test_a_failed_write_loses_nothing_else_and_is_reported(photos, store, fake, monkeypatch):
-    real, bad = type(store.scratch).write, image_id((photos / "cats" / "b.png").read_bytes())
+    real, bad = type(store.atomic).write, compute_image_id((photos / "cats" / "b.png").read_bytes())
 
     def full(self, path, data, **options):
         if path.suffix == ".png" and path.stem == bad:
             raise OSError(28, "No space left on device")
         real(self, path, data, **options)
 
-    monkeypatch.setattr(type(store.scratch), "write", full)
+    monkeypatch.setattr(type(store.atomic), "write", full)
     with pytest.raises(OSError, match="No space"):
         run(photos, store, fake, RunOptions(workers=0, batch_size=1))
-    monkeypatch.setattr(type(store.scratch), "write", real)
+    monkeypatch.setattr(type(store.atomic), "write", real)
     kept = set(store.table()["path"])
     assert "cats/a.png" in kept
     assert "cats/b.png" not in kept
@@ -464,9 +464,9 @@ def test_prune_removes_what_no_file_has_and_nothing_else(photos, store, fake):
     for picture in pictures:  # as the dashboard makes them
         picture.parent.mkdir(parents=True, exist_ok=True)
         picture.touch()
-    assert maintenance_status.status(store).stale == 4  # vanished, its older row, its statistics, its thumbnail
+    assert maintenance_status.read_status(store).stale == 4  # vanished, its older row, its statistics, its thumbnail
     assert prune.prune(store).stale == 4
-    assert maintenance_status.status(store).stale == 0
+    assert maintenance_status.read_status(store).stale == 0
     pd.testing.assert_frame_equal(store.table(), table)
     assert not store.mask_path(report.run, gone).exists()
     assert not store.thumbnail_path(gone).exists()
@@ -477,7 +477,7 @@ def test_prune_removes_what_no_file_has_and_nothing_else(photos, store, fake):
 
 def test_prune_waits_for_a_run_that_writes(photos, store, fake):
     run(photos, store, fake)
-    host, boot = machine()
+    host, boot = host_and_boot()
     (store.path / "tmp" / f"{host}.{boot}.{os.getppid()}").mkdir(parents=True)
     with pytest.raises(StoreError, match="when the run is done"):
         prune.prune(store)
@@ -513,7 +513,7 @@ def test_a_run_that_is_not_there_or_damaged(photos, store, fake):
 
 def test_a_run_that_somebody_adds_to_is_not_removed(photos, store, fake):
     report = run(photos, store, fake)
-    host, boot = machine()
+    host, boot = host_and_boot()
     at_work = store.path / "tmp" / f"{host}.{boot}.{os.getppid()}"
     at_work.mkdir(parents=True)
     (at_work / "run.another-1").touch()
@@ -544,7 +544,7 @@ def test_a_run_is_claimed_while_it_is_added_to(photos, store, fake):
 def test_prune_removes_thumbnails_that_no_run_shows(photos, store, fake):
     report = run(photos, store, fake)
     prune.remove_run(store, report.run)
-    assert len(list(store.path.glob("thumbs/*/*.jpg"))) == maintenance_status.status(store).stale_thumbnails == 4
+    assert len(list(store.path.glob("thumbs/*/*.jpg"))) == maintenance_status.read_status(store).stale_thumbnails == 4
     prune.prune(store)
     assert not list(store.path.glob("thumbs/*/*.jpg"))
     run(photos, store, fake)
@@ -554,14 +554,14 @@ def test_prune_removes_thumbnails_that_no_run_shows(photos, store, fake):
 def test_how_a_folder_differs_from_its_scan(photos, store, fake):
     run(photos, store, fake)
     (dataset,) = store.datasets()
-    same = maintenance_status.Drift(dataset=dataset.name, there=True, new=0, changed=0, vanished=0)
-    assert maintenance_status.drift(store, dataset) == same
+    same = maintenance_status.DatasetDrift(dataset=dataset.name, available=True, new=0, changed=0, vanished=0)
+    assert maintenance_status.find_drift(store, dataset) == same
     (photos / "cats" / "a.png").unlink()
     (photos / "cats" / "new.png").write_bytes(b"x")
     (photos / "dogs" / "c.png").write_bytes((photos / "dogs" / "d.png").read_bytes())
-    assert maintenance_status.drift(store, dataset) == replace(same, new=1, changed=1, vanished=1)
+    assert maintenance_status.find_drift(store, dataset) == replace(same, new=1, changed=1, vanished=1)
     photos.rename(photos.with_name("elsewhere"))
-    assert maintenance_status.drift(store, dataset) == replace(same, there=False, vanished=4)
+    assert maintenance_status.find_drift(store, dataset) == replace(same, available=False, vanished=4)
 
 
 def test_an_empty_folder_makes_no_run(store, fake, tmp_path):

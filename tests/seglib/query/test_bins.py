@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from seglib.errors import FilterError, UnknownName, UsageError
 from seglib.query import columns, histograms, statistics
-from seglib.query.filters import MOST_COUNT, Filters, below, select
+from seglib.query.filters import MAX_COUNT, Filters, next_below, select
 
 unit = st.floats(0, 1, width=32)
 maybe = st.one_of(st.none(), unit)
@@ -71,7 +71,7 @@ def test_ranges_keep_these_photos(table, text, kept):
     [
         ("blobs.cat=1..1", "blobs.cat=1"),
         ("blobs.cat=0..1", "blobs.cat=..1"),
-        (f"blobs.cat=2..{MOST_COUNT}", "blobs.cat=2.."),
+        (f"blobs.cat=2..{MAX_COUNT}", "blobs.cat=2.."),
         ("width=007", "width=7"),
         ("confidence=0.1..<0.2", "confidence=0.1..%3C0.2"),
         ("confidence=..<1", "confidence=0..%3C1"),
@@ -84,14 +84,14 @@ def test_ranges_have_one_short_text(text, written):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "-1..3", "1.5", "1..2..3", "1e3", "٣", str(MOST_COUNT + 1), "..9999999999999"]
+    "text", ["", "a", "-1..3", "1.5", "1..2..3", "1e3", "٣", str(MAX_COUNT + 1), "..9999999999999"]
 )
 def test_whole_numbers_are_asked_for(text):
     with pytest.raises(FilterError, match="whole numbers such as"):
         Filters.decode(f"width={text}")
 
 
-@given(st.integers(0, MOST_COUNT), st.integers(0, MOST_COUNT), st.floats(0, 1), st.floats(0, 1))
+@given(st.integers(0, MAX_COUNT), st.integers(0, MAX_COUNT), st.floats(0, 1), st.floats(0, 1))
 def test_any_range_is_read_as_it_was_written(low, high, first, second):
     filters = Filters({"blobs.cat": (low, high), "width": (high, high), "entropy": (first, second)})
     assert Filters.decode(filters.encode()) == filters
@@ -110,7 +110,7 @@ def test_a_bin_counts_what_its_filter_keeps(values, bins):
     found = histograms.histogram(frame["confidence"], bins)
     assert found["count"].sum() == sum(v is not None for v in values)
     for low, high, count in found.itertuples(index=False):
-        upper = high if high == 1 else below(high)
+        upper = high if high == 1 else next_below(high)
         assert len(select(frame, Filters({"confidence": (low, upper)}))) == count
 
 
@@ -122,7 +122,7 @@ def test_a_square_counts_what_its_two_filters_keep(pairs, bins):
     assert found["count"].sum() == sum(None not in pair for pair in pairs)
     assert (found["count"] > 0).all()
     for x_low, x_high, y_low, y_high, count in found.itertuples(index=False):
-        x, y = ((low, high if high == 1 else below(high)) for low, high in ((x_low, x_high), (y_low, y_high)))
+        x, y = ((low, high if high == 1 else next_below(high)) for low, high in ((x_low, x_high), (y_low, y_high)))
         assert len(select(frame, Filters({"confidence": x, "low_margin": y}))) == count
 
 
@@ -131,7 +131,7 @@ def test_a_square_counts_what_its_two_filters_keep(pairs, bins):
 @given(st.lists(st.tuples(st.integers(1, 6000), st.integers(1, 6000)), max_size=30))
 def test_a_square_of_sizes_counts_what_its_two_filters_keep(sizes):
     frame = pd.DataFrame(sizes, columns=["width", "height"], dtype="int32")
-    found = histograms.image_sizes(frame, most=8)
+    found = histograms.image_sizes(frame, max_bins=8)
     assert found["count"].sum() == len(sizes)
     for x_low, x_high, y_low, y_high, count in found.itertuples(index=False):
         kept = select(frame, Filters({"width": (x_low, x_high), "height": (y_low, y_high)}))
@@ -149,7 +149,7 @@ def test_photos_of_one_size_are_one_square():
 
 
 def test_photos_by_number_of_regions(table):
-    found = histograms.blob_counts(table, ["cat", "dog"], most=3)
+    found = histograms.blob_counts(table, ["cat", "dog"], max_blobs=3)
     assert found["cat"].tolist() == [1, 2, 1, 1]  # seven regions are 3 or more
     assert found["dog"].tolist() == [3, 0, 1, 0]  # one photo's model knows no dog
 
@@ -175,7 +175,7 @@ def test_the_spread_of_a_share_per_label(table):
 def test_no_photo_has_no_bins_and_no_spread(table):
     none = table.iloc[:0]
     assert histograms.histogram(none["confidence"])["count"].sum() == 0
-    assert histograms.density(none["confidence"], columns.shares(none, "cat")).empty
+    assert histograms.density(none["confidence"], columns.class_share(none, "cat")).empty
     assert histograms.image_sizes(none).empty
     assert histograms.blob_counts(none, ["cat"])["cat"].tolist() == [0] * 6
     assert histograms.share_spread_by_label(none, "cat").empty
@@ -185,7 +185,7 @@ def test_a_class_that_nobody_knows_has_no_spread_and_no_regions(table):
     last = table.iloc[4:]
     assert histograms.share_spread_by_label(last, "dog").empty
     assert histograms.blob_counts(last, ["dog"])["dog"].sum() == 0
-    assert histograms.density(last["confidence"], columns.shares(last, "cat")).empty  # masks without probabilities
+    assert histograms.density(last["confidence"], columns.class_share(last, "cat")).empty  # masks without probabilities
     with pytest.raises(UnknownName):
         histograms.share_spread_by_label(table, "unicorn")
     with pytest.raises(UnknownName):
@@ -203,5 +203,5 @@ def test_two_runs_would_count_photos_twice(table):
 
 @pytest.mark.parametrize(("descending", "paths"), [(False, "b a e d c"), (True, "c d a e b")])
 def test_photos_are_sorted_by_their_regions(table, descending, paths):
-    at = statistics.ordered(table, "blobs", descending=descending, name="cat")
+    at = statistics.sort_positions(table, "blobs", descending=descending, name="cat")
     assert " ".join(table["path"].iloc[at]) == paths

@@ -111,7 +111,7 @@ def test_a_missing_mask_ends_the_export_and_leaves_no_half_zip(store, tmp_path):
 
 
 def test_a_data_sets_name_does_not_lead_out_of_the_folder(store, tmp_path):
-    store.register(tmp_path / "photos", "../../evil")
+    store.register_dataset(tmp_path / "photos", "../../evil")
     names = [name for name, _ in export.mask_files(store, None, Filters())]
     assert all(".." not in name.split("/") for name in names)
 

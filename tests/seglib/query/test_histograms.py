@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seglib.errors import UnknownName, UsageError
 from seglib.query.histograms import histogram, share_by_label
-from seglib.query.statistics import ordered
+from seglib.query.statistics import sort_positions
 
 
 @pytest.fixture
@@ -73,10 +73,10 @@ def test_every_value_is_in_one_bin(values, bins):
     ],
 )
 def test_order(table, column, descending, name, paths):
-    at = ordered(table, column, descending=descending, name=name)
+    at = sort_positions(table, column, descending=descending, name=name)
     assert " ".join(table["path"].iloc[at]) == paths
 
 
 def test_an_unknown_class_cannot_be_sorted_by(table):
     with pytest.raises(UnknownName):
-        ordered(table, "share", name="unicorn")
+        sort_positions(table, "share", name="unicorn")

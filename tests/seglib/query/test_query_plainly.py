@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from seglib.classes import ANIMALS, PRESENT_SHARE, animal_of_label
 from seglib.query import columns, histograms, statistics
-from seglib.query.filters import Filters, passing, select
+from seglib.query.filters import Filters, passes_filter, select
 
 CLASSES = ("background", "cat", "dog", "sofa")
 
@@ -68,7 +68,7 @@ def rows_of(table: pd.DataFrame) -> list[dict]:
 @given(tables())
 @settings(max_examples=60, deadline=None)
 def test_agreement_row_by_row(table):
-    found = columns.agreement(table)
+    found = columns.label_agreement(table)
     assert found.index.equals(table.index)
     assert [None if pd.isna(one) else one for one in found] == [verdict(row) for row in rows_of(table)]
 
@@ -90,7 +90,7 @@ def test_a_filter_and_another_row_by_row(table, name, low, high):
     filters = Filters({f"share.{name}": (low, high), "confidence": (0.2, 0.6)})
     expected = [r["path"] for r in rows_of(table) if low <= share(r, name) <= high and 0.2 <= r["confidence"] <= 0.6]
     assert select(table, filters)["path"].tolist() == expected
-    both = passing(table, f"share.{name}", (low, high)) & passing(table, "confidence", (0.2, 0.6))
+    both = passes_filter(table, f"share.{name}", (low, high)) & passes_filter(table, "confidence", (0.2, 0.6))
     assert table["path"][both].tolist() == expected
 
 

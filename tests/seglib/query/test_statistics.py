@@ -137,9 +137,9 @@ def test_what_cannot_be_read_is_a_sentence(text):
 
 def test_replacing_gives_new_filters():
     one = Filters({"label": ("cats",)})
-    two = one.replaced("share.cat", (0.5, 1.0))
+    two = one.replace("share.cat", (0.5, 1.0))
     assert (len(one), len(two)) == (1, 2)
-    assert two.replaced("share.cat", None) == one
+    assert two.replace("share.cat", None) == one
     assert list(two) == ["label", "share.cat"]
 
 
@@ -170,7 +170,7 @@ def test_an_empty_selection_has_no_means(table):
 
 def test_presence_begins_at_half_a_percent():
     frame = pd.DataFrame({"grid_width": 100, "grid_height": 100, "px:cat": [49, 50]})
-    assert columns.present(frame, "cat").tolist() == [False, True]
+    assert columns.is_present(frame, "cat").tolist() == [False, True]
 
 
 def test_co_occurrence_by_hand(table):
@@ -190,10 +190,10 @@ def test_folder_label_against_animal_by_hand(table):
 
 
 def test_agreement_by_hand(table):
-    found = columns.agreement(table.assign(animal=["cat", "none", "cat", "dog", "dog"]))
+    found = columns.label_agreement(table.assign(animal=["cat", "none", "cat", "dog", "dog"]))
     assert found.tolist()[:3] == ["agrees", "neither", "contradicts"]
     assert found.isna().tolist() == [False, False, False, True, True]
-    assert columns.agreement(table).isna().tolist() == [False, False, False, True, True]
+    assert columns.label_agreement(table).isna().tolist() == [False, False, False, True, True]
 
 
 def test_key_figures_by_hand(table):
@@ -216,5 +216,5 @@ def test_two_runs_at_once_would_count_photos_twice(table):
 
 
 def test_shares_are_nan_where_unknown(table):
-    assert columns.shares(table, "dog").tolist()[:4] == [0, 0, 0.06, 0]
-    assert math.isnan(columns.shares(table, "dog").iloc[4])
+    assert columns.class_share(table, "dog").tolist()[:4] == [0, 0, 0.06, 0]
+    assert math.isnan(columns.class_share(table, "dog").iloc[4])

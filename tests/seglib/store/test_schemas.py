@@ -8,16 +8,16 @@ import pyarrow as pa
 import pytest
 
 from seglib.fileio import parquet_parts
-from seglib.inference.config import Recipe
-from seglib.masks.statistics import MEASURES, blobs_column, pixels_column
+from seglib.inference.config import RunConfig
+from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
 from seglib.store.store import Store
 
 CLASSES = (("background", "cat", "dog"), ("background", "dog", "horse"))
 
 
-def recipe(classes: tuple[str, ...]) -> Recipe:
-    return Recipe(
+def recipe(classes: tuple[str, ...]) -> RunConfig:
+    return RunConfig(
         model=f"net{len(classes[-1])}",
         resize="64x64",
         precision="fp32",
@@ -57,7 +57,7 @@ def stats_rows(rng: np.random.Generator, classes: tuple[str, ...]) -> list[dict]
     rows = []
     for content in rng.permutation(8)[: rng.integers(9)]:
         counts = {pixels_column(n): int(rng.integers(9)) for n in classes} | {blobs_column(n): 1 for n in classes}
-        measures = dict.fromkeys(MEASURES, rng.choice(np.array([0.5, None], dtype="object")))
+        measures = dict.fromkeys(CONFIDENCE_COLUMNS, rng.choice(np.array([0.5, None], dtype="object")))
         names = {"dominant": str(rng.choice(classes)), "animal": rng.choice(np.array(["dog", "none", None], "object"))}
         rows.append({"image_id": f"{content:032x}", "grid_width": 4, "grid_height": 4} | counts | measures | names)
     return rows
@@ -68,17 +68,17 @@ def random_store(tmp_path, request) -> Store:
     rng = np.random.default_rng(request.param)
     store = Store.create(tmp_path / "store")
     for name in ("two", "one"):
-        dataset = store.register(tmp_path / name)
+        dataset = store.register_dataset(tmp_path / name)
         scans = [rows for scan in range(3) if (rows := file_rows(rng, scan))]
         for at in rng.permutation(len(scans)):  # two writers may commit in any order
             parquet_parts.append(
-                store.scratch, store.files_folder(dataset), pa.Table.from_pylist(scans[at], FILES_SCHEMA)
+                store.atomic, store.files_folder(dataset), pa.Table.from_pylist(scans[at], FILES_SCHEMA)
             )
     for classes in CLASSES[: rng.integers(1, 3)]:
         run = store.add_run(recipe(classes), parameters=1, versions={})
         for _ in range(3):
             table = pa.Table.from_pylist(stats_rows(rng, classes), stats_schema(classes))
-            parquet_parts.append(store.scratch, store.stats_folder(run), table)
+            parquet_parts.append(store.atomic, store.stats_folder(run), table)
     return store
 
 

@@ -74,9 +74,9 @@ def test_deleting_the_damaged_part_as_told_brings_its_rows_back(filled, fake, tm
 
 def test_the_rows_of_a_run_are_counted_without_reading_them(filled):
     (run,) = filled.runs()
-    assert filled.row_count(run) == 2
+    assert filled.count_rows(run) == 2
     next(filled.path.glob("runs/*/stats/*.parquet")).unlink()
-    assert filled.row_count(run) == 0
+    assert filled.count_rows(run) == 0
 
 
 def test_an_empty_store_has_an_empty_table(tmp_path):
@@ -172,38 +172,38 @@ def test_masks_hold_what_the_table_counts(filled):
 
 
 def test_a_title_may_change_later_and_stays_unique(filled, fake, tmp_path):
-    dataset = filled.register(tmp_path / "photos", "My pets")
+    dataset = filled.register_dataset(tmp_path / "photos", "My pets")
     assert filled.datasets() == [dataset]
     assert filled.table()["dataset"].unique().tolist() == ["My pets"]
     (tmp_path / "other").mkdir()
-    assert filled.register(tmp_path / "other", "My pets").name.startswith("My pets-")
+    assert filled.register_dataset(tmp_path / "other", "My pets").name.startswith("My pets-")
 
 
 def test_places_are_the_files_that_have_this_content_now(filled, fake, tmp_path, paint):
     ids = filled.table().set_index("path")["image_id"]
-    (place,) = filled.places([ids["cats/a.png"], "0" * 32]).to_dict("records")
+    (place,) = filled.locate_images([ids["cats/a.png"], "0" * 32]).to_dict("records")
     status = (tmp_path / "photos" / "cats" / "a.png").stat()
     assert (place["path"], place["bytes"], place["mtime_ns"]) == ("cats/a.png", status.st_size, status.st_mtime_ns)
     assert place["dataset"] == "photos"
     paint("cats/a.png", dog=(0, 0, 32, 48))  # another content under the same name
     (tmp_path / "photos" / "dogs" / "b.png").unlink()
     run_module.run(tmp_path / "photos", filled, fake, precision="fp32", options=RunOptions(workers=0))
-    assert filled.places(list(ids)).empty
+    assert filled.locate_images(list(ids)).empty
     (new,) = filled.table()["image_id"]
-    assert list(filled.places([new])["path"]) == ["cats/a.png"]
+    assert list(filled.locate_images([new])["path"]) == ["cats/a.png"]
 
 
 def test_places_and_measures_of_nothing(filled, tmp_path):
-    assert list(filled.places([]).columns) == ["dataset", "path", "bytes", "mtime_ns", "image_id"]
-    assert filled.places([]).empty
-    assert Store.create(tmp_path / "new").places(["0" * 32]).empty
-    assert filled.measures(filled.run(), []).empty
+    assert list(filled.locate_images([]).columns) == ["dataset", "path", "bytes", "mtime_ns", "image_id"]
+    assert filled.locate_images([]).empty
+    assert Store.create(tmp_path / "new").locate_images(["0" * 32]).empty
+    assert filled.confidence_stats(filled.run(), []).empty
 
 
 def test_measures_are_those_of_the_table(filled):
     table = filled.table().set_index("image_id")
     wanted = table.index[1]
-    (found,) = filled.measures(filled.run(), [wanted]).to_dict("records")
+    (found,) = filled.confidence_stats(filled.run(), [wanted]).to_dict("records")
     assert found == {"image_id": wanted} | table.loc[wanted, ["confidence", "entropy", "low_margin"]].to_dict()
 
 
@@ -216,7 +216,7 @@ def test_measures_are_those_of_the_table(filled):
 )
 def test_a_run_of_other_kinds_is_named(filled, change):
     file = next(filled.path.glob("runs/*/run.json"))
-    file.write_bytes(json_record.encoded(json_record.read(file, "") | change))  # with a checksum that is right
+    file.write_bytes(json_record.encode(json_record.read(file, "") | change))  # with a checksum that is right
     assert filled.runs() == []
     (why,) = filled.damaged_runs().values()
     assert "run.json is damaged" in why
@@ -225,7 +225,7 @@ def test_a_run_of_other_kinds_is_named(filled, change):
 @pytest.mark.parametrize("change", [{"root": 7}, {"root": ""}, {"root": "\0"}, {"name": None}])
 def test_a_data_set_of_other_kinds_is_named(filled, change):
     file = next(filled.path.glob("datasets/*/dataset.json"))
-    file.write_bytes(json_record.encoded(json_record.read(file, "") | change))  # with a checksum that is right
+    file.write_bytes(json_record.encode(json_record.read(file, "") | change))  # with a checksum that is right
     (why,) = filled.damaged_datasets().values()
     assert "dataset.json is damaged" in why
     assert [one.name for one in filled.datasets()] == [file.parent.name]
@@ -272,4 +272,4 @@ def test_a_mask_that_is_a_link_is_missing(filled, tmp_path):
 def test_an_export_stays_in_its_folder(filled, tmp_path, monkeypatch):
     for path in ("../../../x.png", "/x.png", "a/../../../../x.png", "a\0b.png"):
         row = {"run": "r", "dataset": "d", "path": path, "image_id": "0" * 32}
-        assert (tmp_path / export._name(row)).resolve().is_relative_to(tmp_path / "r" / "d")
+        assert (tmp_path / export._file_name(row)).resolve().is_relative_to(tmp_path / "r" / "d")

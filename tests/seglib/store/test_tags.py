@@ -26,12 +26,12 @@ def store(tmp_path) -> Store:
 
 
 def said(store: Store) -> dict[str, list[str]]:
-    return {str(image_id): tags.split(joined) for image_id, joined in tags.tags_of(store).items()}
+    return {str(image_id): tags.split_tags(joined) for image_id, joined in tags.tags_by_image(store).items()}
 
 
 def test_nothing_is_tagged_at_first(store):
     assert said(store) == {}
-    assert tags.counts(tags.tags_of(store)) == {}
+    assert tags.count_tags(tags.tags_by_image(store)) == {}
     assert tags.undo(store) is None
 
 
@@ -105,8 +105,8 @@ def test_names_that_cannot_be_a_tag(store, name):
 
 
 def test_names_that_look_the_same_are_the_same():
-    assert tags.tag_name("  cafe\u0301   au lait ") == "café au lait"
-    assert tags.tag_name("👩‍🚀") == "👩‍🚀"  # the joiner inside is no control character
+    assert tags.normalise_tag("  cafe\u0301   au lait ") == "café au lait"
+    assert tags.normalise_tag("👩‍🚀") == "👩‍🚀"  # the joiner inside is no control character
 
 
 @pytest.mark.parametrize("image_id", ["", "x", "A" * 32, "../../etc/passwd", "0" * 33])
@@ -154,7 +154,7 @@ def test_merging_keeps_every_action(store):
     tags.untag(store, IDS[:3], "keep")
     before = said(store)
     compact.merge_parts(store)
-    assert len(parquet_parts.names(store.path / "tags")) == 1
+    assert len(parquet_parts.list_parts(store.path / "tags")) == 1
     assert said(store) == before
     tags.undo(store)
     assert said(store) == {image_id: sorted(NAMES) for image_id in IDS}
@@ -164,7 +164,7 @@ def test_many_small_actions_do_not_leave_many_parts(store, monkeypatch):
     monkeypatch.setattr(tags, "MERGE_FROM", 5)
     for n in range(12):
         tags.tag(store, IDS[:1], f"tag {n}")
-    assert len(parquet_parts.names(store.path / "tags")) < 6
+    assert len(parquet_parts.list_parts(store.path / "tags")) < 6
     assert len(said(store)[IDS[0]]) == 12
 
 
@@ -173,13 +173,13 @@ def test_pruning_keeps_the_tags_and_forgets_their_history(store):
     tags.untag(store, IDS[:1], "keep")
     tags.tag(store, IDS, "blurry")
     tags.undo(store)
-    assert tags.outdated(store) == 1 + 1 + len(IDS) + 1  # taken off twice over, undone, and the undo itself
+    assert tags.count_outdated(store) == 1 + 1 + len(IDS) + 1  # taken off twice over, undone, and the undo itself
     status = prune.prune(store)
     assert status.tags.photos == {"keep": 2}
     assert status.tags.gone == 2  # no file of this store has them, and yet they stay
     assert status.stale == status.tags.outdated_rows
     assert said(store) == {IDS[1]: ["keep"], IDS[2]: ["keep"]}
-    assert maintenance_status.status(store).stale == 0
+    assert maintenance_status.read_status(store).stale == 0
     assert tags.undo(store) is None
     tags.tag(store, IDS[:1], "new")
     tags.undo(store)
@@ -190,7 +190,7 @@ def test_pruning_leaves_no_part_where_no_tag_is_left(store):
     tags.tag(store, IDS, "keep")
     tags.undo(store)
     prune.prune(store)
-    assert parquet_parts.names(store.path / "tags") == []
+    assert parquet_parts.list_parts(store.path / "tags") == []
 
 
 def test_a_damaged_part_is_named(store):
@@ -198,7 +198,7 @@ def test_a_damaged_part_is_named(store):
     (part,) = (store.path / "tags").glob("*.parquet")
     part.write_bytes(b"PAR1 no more")
     with pytest.raises(StoreError, match=f"{part.name} is damaged.*restore it from a copy"):
-        tags.tags_of(store)
+        tags.tags_by_image(store)
 
 
 # --- the table ---
@@ -208,18 +208,18 @@ def test_a_column_follows_the_rows(store):
     tags.tag(store, IDS[:2], "keep")
     tags.tag(store, IDS[1:2], "blurry")
     rows = pd.Series([IDS[1], "f" * 32, IDS[0], IDS[1]], index=[5, 6, 7, 8])
-    column = tags.column(tags.tags_of(store), rows)
+    column = tags.align_tags(tags.tags_by_image(store), rows)
     assert column.index.tolist() == [5, 6, 7, 8]
     assert column.astype("object").fillna("").tolist() == ["blurry|keep", "", "keep", "blurry|keep"]
-    assert tags.counts(column) == {"": 1, "blurry": 2, "keep": 3}
+    assert tags.count_tags(column) == {"": 1, "blurry": 2, "keep": 3}
 
 
 def test_the_version_follows_each_action(store):
-    versions = {tags.version(store)}
+    versions = {tags.log_version(store)}
     heavy, every = store.version(with_tags=False), {store.version()}
     for _ in range(3):
         tags.tag(store, IDS, "keep")
-        versions.add(tags.version(store))
+        versions.add(tags.log_version(store))
         every.add(store.version())
         tags.undo(store)
     assert len(versions) == len(every) == 4
@@ -237,8 +237,8 @@ def test_a_hundred_thousand_tagged_of_a_million_are_fast(store):
     for n, name in enumerate(("one", "two", "three")):
         tags.tag(store, pa.array(ids[n * 10_000 : 100_000], pa.string()), name)
     started = time.perf_counter()
-    tagged = tags.tags_of(store)
-    column = tags.column(tagged, pd.concat([ids] * 5, ignore_index=True))
+    tagged = tags.tags_by_image(store)
+    column = tags.align_tags(tagged, pd.concat([ids] * 5, ignore_index=True))
     assert time.perf_counter() - started < 5
     assert len(tagged) == 100_000
-    assert tags.counts(column) == {"": 500_000, "one": 500_000, "three": 400_000, "two": 450_000}
+    assert tags.count_tags(column) == {"": 500_000, "one": 500_000, "three": 400_000, "two": 450_000}

@@ -14,8 +14,8 @@ from torch import nn
 from seglib.masks import png
 from seglib.models import registry
 from seglib.training import dataset, trainer
-from seglib.training.config import Recipe
-from seglib.training.dataloader import Source
+from seglib.training.config import TrainConfig
+from seglib.training.dataloader import TrainingSet
 
 CLASSES = ("background", "cat", "dog")
 
@@ -46,11 +46,11 @@ def voc_folder(root: Path, photos: int = 24) -> Path:
         mask[top : top + 20, left : left + 20] = (8, 12)[kind]
         mask[0] = 255
         Image.fromarray(image).save(root / "JPEGImages" / f"{index:02}.png")
-        (root / "SegmentationClass" / f"{index:02}.png").write_bytes(png.index_png(mask))
+        (root / "SegmentationClass" / f"{index:02}.png").write_bytes(png.encode_index_png(mask))
     return root
 
 
-def recipe(**changes) -> Recipe:
+def recipe(**changes) -> TrainConfig:
     values = {
         "architecture": "tiny",
         "classes": CLASSES,
@@ -65,23 +65,23 @@ def recipe(**changes) -> Recipe:
         "average": 0.8,
         "validation": 0.25,
     }
-    return Recipe(**(values | changes))
+    return TrainConfig(**(values | changes))
 
 
-def train(folder: Path, out: Path, made: Recipe | None = None, *, last: bool = False, **watch):
-    registry.TRAINED["tiny"] = TinyNet
-    made = made or recipe()
-    pairs, masks = dataset.pairs_in(folder)
-    what = dataset.meaning(masks, made.classes)
-    training, validation = dataset.split(pairs, made.validation, made.seed)
-    torch.manual_seed(made.seed)
-    net = TinyNet(len(made.classes))
-    files = trainer.Files(out=out, last=last)
-    return trainer.train(net, Source(training, what), validation, made, files, watch=trainer.Watch(**watch))
+def train(folder: Path, out: Path, config: TrainConfig | None = None, *, last: bool = False, **watch):
+    registry.TRAINABLE["tiny"] = TinyNet
+    config = config or recipe()
+    pairs, masks = dataset.find_samples(folder)
+    what = dataset.resolve_classes(masks, config.classes)
+    training, validation = dataset.split(pairs, config.validation, config.seed)
+    torch.manual_seed(config.seed)
+    net = TinyNet(len(config.classes))
+    files = trainer.TrainOutputs(out=out, keep_last=last)
+    return trainer.train(net, TrainingSet(training, what), validation, config, files, hooks=trainer.TrainHooks(**watch))
 
 
 if __name__ == "__main__":
-    trainer.SAVED_EVERY = 0.0
+    trainer.SAVE_INTERVAL_SECONDS = 0.0
     train(
         Path(sys.argv[1]),
         Path(sys.argv[2]),

@@ -35,7 +35,7 @@ def made(path, value: float, seen: int = 0, *, half: bool = True, about=(), **ch
 def test_each_weight_is_the_mean_by_shares(tmp_path, values, shares, expected):
     files = [made(tmp_path / f"{index}.safetensors", value) for index, value in enumerate(values)]
     average_checkpoints(files, shares, out := tmp_path / "new" / "mean.safetensors")
-    weights = [t for t in weights_file.read_state(out).values() if t.is_floating_point()]
+    weights = [t for t in weights_file.read_state_dict(out).values() if t.is_floating_point()]
     assert len(weights) == 8
     for tensor in weights:
         torch.testing.assert_close(tensor, torch.full_like(tensor, expected))
@@ -48,22 +48,22 @@ def test_a_mean_with_itself_is_itself(tmp_path):
     other = tmp_path / "b.safetensors"
     other.write_bytes(one.read_bytes())
     average_checkpoints([one, other], (0.3, 0.7), out := tmp_path / "mean.safetensors")
-    for name, tensor in weights_file.read_state(one).items():
-        torch.testing.assert_close(weights_file.read_state(out)[name], tensor)
+    for name, tensor in weights_file.read_state_dict(one).items():
+        torch.testing.assert_close(weights_file.read_state_dict(out)[name], tensor)
 
 
 def test_whole_numbers_are_the_greatest_and_the_first_file_says_the_rest(tmp_path):
     a = made(tmp_path / "a.safetensors", 1, seen=7, half=False, about={"note": "mine"})
     b = made(tmp_path / "b.safetensors", 3, seen=40)
     average_checkpoints([a, b], (1, 3), out := tmp_path / "mean.safetensors")
-    state, about = weights_file.read_state(out), weights_file.metadata(out)
+    state, about = weights_file.read_state_dict(out), weights_file.read_metadata(out)
     assert state["backbone.1.num_batches_tracked"].item() == 40
     assert state["classifier.weight"].dtype == torch.float32
     assert about["note"] == "mine"
     assert "epoch" not in about
     assert "validation_miou" not in about
     assert json.loads(about["mean_of"]) == [[weights_file.file_sha256(a), 0.25], [weights_file.file_sha256(b), 0.75]]
-    assert registry.find(None, out).classes == ("background", "cat", "dog")
+    assert registry.find_model_spec(None, out).classes == ("background", "cat", "dog")
 
 
 def test_a_mean_sees_at_the_side_of_the_first_or_at_the_one_that_is_asked_for(tmp_path):
@@ -71,7 +71,7 @@ def test_a_mean_sees_at_the_side_of_the_first_or_at_the_one_that_is_asked_for(tm
     b = made(tmp_path / "b.safetensors", 3)
     for files, asked, side in (([a, b], None, 96), ([b, a], None, 0), ([b, a], 64, 64)):
         average_checkpoints(files, PAIR, out := tmp_path / "mean.safetensors", asked)
-        assert registry.find(None, out).net_side == side
+        assert registry.find_model_spec(None, out).net_side == side
     with pytest.raises(UsageError, match="A net side of 16: expected 32 to 8192 pixels"):
         average_checkpoints([a, b], PAIR, tmp_path / "other.safetensors", 16)
 
@@ -109,7 +109,7 @@ def test_the_command_takes_equal_shares_or_those_it_is_told(tmp_path, capsys):
     for options, expected in ([], 2.0), (["--shares", "0.75,0.25"], 1.5):
         assert main.main(["average", str(a), str(b), "--out", str(out), *options]) == 0
         assert f"python -m seglib run FOLDER --weights {out}" in capsys.readouterr().out
-        assert weights_file.read_state(out)["classifier.bias"][0].item() == expected
+        assert weights_file.read_state_dict(out)["classifier.bias"][0].item() == expected
     assert main.main(["average", str(a), str(b), "--shares", "1", "--out", str(out)]) == 2
     assert "a share of each" in capsys.readouterr().err
     with pytest.raises(SystemExit) as wrong:

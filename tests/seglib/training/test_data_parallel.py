@@ -1,4 +1,4 @@
-"""The gradient of a batch in lanes: the same as in one, and the same again."""
+"""The gradient of a batch split among replicas: the same as in one, and the same again."""
 
 import copy
 
@@ -7,21 +7,23 @@ import torch
 from torch import nn
 
 from seglib.training import data_parallel
-from seglib.training.data_parallel import Lanes
-from seglib.training.dataloader import Seen
+from seglib.training.data_parallel import ReplicaPool
+from seglib.training.dataloader import TrainBatch
 
 
-def batch(photos: int) -> Seen:
+def batch(photos: int) -> TrainBatch:
     torch.manual_seed(photos)
-    return Seen(torch.randint(0, 256, (photos, 3, 8, 8), dtype=torch.uint8), torch.randint(0, 2, (photos, 8, 8)), None)
+    return TrainBatch(
+        torch.randint(0, 256, (photos, 3, 8, 8), dtype=torch.uint8), torch.randint(0, 2, (photos, 8, 8)), None
+    )
 
 
-def error(net: nn.Module, seen: Seen) -> torch.Tensor:
-    return nn.functional.cross_entropy(net(seen.photos / 255), seen.masks)
+def error(net: nn.Module, seen: TrainBatch) -> torch.Tensor:
+    return nn.functional.cross_entropy(net(seen.images / 255), seen.masks)
 
 
-def slopes(net: nn.Module, number: int, seen: Seen, seed: int = 0) -> tuple[float, list[torch.Tensor]]:
-    made = Lanes(net, number, "cpu")
+def slopes(net: nn.Module, number: int, seen: TrainBatch, seed: int = 0) -> tuple[float, list[torch.Tensor]]:
+    made = ReplicaPool(net, number, "cpu")
     try:
         made.train(())
         loss = made.backward(seen, error, seed)
@@ -51,11 +53,11 @@ def test_each_batch_norm_sees_its_own_share_and_the_first_is_kept():
     net, seen = nn.Sequential(nn.BatchNorm2d(3), plain()), batch(8)
     first = copy.deepcopy(net)
     slopes(net, 2, seen)
-    first.train()(seen.photos[:4] / 255)
+    first.train()(seen.images[:4] / 255)
     torch.testing.assert_close(net[0].running_mean, first[0].running_mean)
 
 
-def test_chance_follows_from_the_seed_and_differs_between_lanes():
+def test_chance_follows_from_the_seed_and_differs_between_replicas():
     def net() -> nn.Sequential:
         return nn.Sequential(plain(), nn.Dropout(0.5))
 
@@ -63,7 +65,7 @@ def test_chance_follows_from_the_seed_and_differs_between_lanes():
     assert one[0] == again[0] != other[0]
     assert all(torch.equal(a, b) for a, b in zip(one[1], again[1], strict=True))
     twice = batch(4)
-    twice = Seen(torch.cat([twice.photos] * 2), torch.cat([twice.masks] * 2), None)
+    twice = TrainBatch(torch.cat([twice.images] * 2), torch.cat([twice.masks] * 2), None)
     assert slopes(net(), 2, twice)[0] != pytest.approx(slopes(net(), 1, batch(4))[0])
 
 
@@ -79,7 +81,7 @@ def test_own_dropout_keeps_the_mean_and_rests_when_the_net_does():
 def test_what_is_frozen_has_no_gradient():
     net = plain()
     net[0].requires_grad_(False)
-    made = Lanes(net, 2, "cpu")
+    made = ReplicaPool(net, 2, "cpu")
     made.train(("0",))
     assert not net[0].training
     made.backward(batch(4), error, 0)
@@ -92,7 +94,7 @@ def test_a_part_that_the_loss_does_not_reach_has_no_gradient():
     net = plain()
     net.add_module("aside", nn.Identity())
     net.aside.register_parameter("unused", nn.Parameter(torch.zeros(1)))
-    made = Lanes(net, 2, "cpu")
+    made = ReplicaPool(net, 2, "cpu")
     made.backward(batch(4), error, 0)
     made.close()
     assert net.aside.unused.grad is None

@@ -7,17 +7,19 @@ import signal
 import pytest
 
 from seglib.training import dataloader, dataset
-from seglib.training.dataloader import Source
+from seglib.training.dataloader import TrainingSet
 from tests.seglib.training.plain_training import recipe, voc_folder
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_of_the_whole_group_does_not_break_the_loading(tmp_path, number):
-    pairs, masks = dataset.pairs_in(voc_folder(tmp_path / "voc", 12))
+    pairs, masks = dataset.find_samples(voc_folder(tmp_path / "voc", 12))
     made = recipe(batch_size=1, short_side=(32, 32))
     plan = dataloader.plan_batches(len(pairs), made, 0)
     others = set(multiprocessing.active_children())
-    seen = dataloader.batches(Source(pairs, dataset.meaning(masks, made.classes)), made, 0, plan, start=0, workers=1)
+    seen = dataloader.load_batches(
+        TrainingSet(pairs, dataset.resolve_classes(masks, made.classes)), made, 0, plan, start=0, workers=1
+    )
     found = [next(seen)]
     (worker,) = set(multiprocessing.active_children()) - others
     os.kill(worker.pid, number)

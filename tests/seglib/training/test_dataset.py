@@ -11,8 +11,8 @@ from seglib.data import resize
 from seglib.errors import DatasetError, UsageError
 from seglib.masks import png
 from seglib.training import dataset, distillation
-from seglib.training.config import Recipe
-from seglib.training.dataset import Pair
+from seglib.training.config import TrainConfig
+from seglib.training.dataset import Sample
 from tests.seglib.training.plain_training import voc_folder
 
 
@@ -34,10 +34,10 @@ def pets(tmp_path):
 
 
 def test_a_voc_folder_gives_its_pairs(voc):
-    pairs, masks = dataset.pairs_in(voc)
+    pairs, masks = dataset.find_samples(voc)
     assert masks == voc / "SegmentationClass"
     assert [pair.name for pair in pairs] == [f"{index:02}.png" for index in range(10)]
-    photo, mask = dataset.load(pairs[1], dataset.meaning(masks, None))
+    photo, mask = dataset.load_sample(pairs[1], dataset.resolve_classes(masks, None))
     assert photo.size == mask.shape[::-1] == (48, 40)
     assert set(np.unique(mask)) == {0, VOC_CLASSES.index("dog"), 255}
 
@@ -46,57 +46,57 @@ def test_lists_of_image_sets_say_who_takes_part(voc):
     (voc / "ImageSets").mkdir()
     (voc / "ImageSets" / "train.txt").write_text("00\n01\n")
     (voc / "ImageSets" / "more.txt").write_text("04 1\n")
-    assert [pair.name for pair in dataset.pairs_in(voc)[0]] == ["00.png", "01.png", "04.png"]
+    assert [pair.name for pair in dataset.find_samples(voc)[0]] == ["00.png", "01.png", "04.png"]
     (voc / "SegmentationClass" / "04.png").unlink()
     with pytest.raises(DatasetError, match=r"1 photos have no mask, e\.g\. '04\.png'"):
-        dataset.pairs_in(voc)
+        dataset.find_samples(voc)
     (voc / "JPEGImages" / "00.png").unlink()
     with pytest.raises(DatasetError, match="ImageSets names '00'"):
-        dataset.pairs_in(voc)
+        dataset.find_samples(voc)
 
 
 def test_photos_without_a_mask_are_left_out_where_no_list_names_them(voc):
     (voc / "SegmentationClass" / "04.png").unlink()
-    assert len(dataset.pairs_in(voc)[0]) == 9
+    assert len(dataset.find_samples(voc)[0]) == 9
 
 
 def test_a_folder_of_photos_takes_its_masks_from_elsewhere(voc):
-    pairs, _ = dataset.pairs_in(voc / "JPEGImages", voc / "SegmentationClass")
+    pairs, _ = dataset.find_samples(voc / "JPEGImages", voc / "SegmentationClass")
     assert len(pairs) == 10
 
 
 def test_what_is_not_there_is_a_sentence(voc, tmp_path):
     with pytest.raises(DatasetError, match="is not a folder"):
-        dataset.pairs_in(tmp_path / "nowhere")
+        dataset.find_samples(tmp_path / "nowhere")
     with pytest.raises(DatasetError, match="neither JPEGImages and SegmentationClass"):
-        dataset.pairs_in(voc / "JPEGImages")
+        dataset.find_samples(voc / "JPEGImages")
     with pytest.raises(DatasetError, match="name the folder that holds the masks"):
-        dataset.pairs_in(voc / "JPEGImages", tmp_path / "nowhere")
+        dataset.find_samples(voc / "JPEGImages", tmp_path / "nowhere")
     for index in range(10):
         (voc / "SegmentationClass" / f"{index:02}.png").rename(voc / "SegmentationClass" / f"x{index}.png")
     with pytest.raises(DatasetError, match="10 photos have no mask"):
-        dataset.pairs_in(voc)
+        dataset.find_samples(voc)
 
 
 def test_a_mask_of_another_size_is_a_sentence(voc):
-    (voc / "SegmentationClass" / "00.png").write_bytes(png.index_png(np.zeros((7, 9), np.uint8)))
-    pairs, masks = dataset.pairs_in(voc)
+    (voc / "SegmentationClass" / "00.png").write_bytes(png.encode_index_png(np.zeros((7, 9), np.uint8)))
+    pairs, masks = dataset.find_samples(voc)
     with pytest.raises(DatasetError, match=r"'00.png' is 9 x 7 pixels and its photo 48 x 40"):
-        dataset.load(pairs[0], dataset.meaning(masks, None))
+        dataset.load_sample(pairs[0], dataset.resolve_classes(masks, None))
 
 
 def test_a_photo_that_cannot_be_read_is_a_sentence(voc):
     (voc / "JPEGImages" / "00.png").write_bytes(b"no picture")
-    pairs, masks = dataset.pairs_in(voc)
+    pairs, masks = dataset.find_samples(voc)
     with pytest.raises(DatasetError, match=r"The photo '00.png' cannot be used"):
-        dataset.load(pairs[0], dataset.meaning(masks, None))
+        dataset.load_sample(pairs[0], dataset.resolve_classes(masks, None))
 
 
 # --- split ---
 
 
 def made_up(count):
-    return [Pair(None, None, f"{index:04}.jpg", None) for index in range(count)]
+    return [Sample(None, None, f"{index:04}.jpg", None) for index in range(count)]
 
 
 def test_the_split_is_whole_seeded_and_of_the_asked_size():
@@ -124,9 +124,9 @@ def test_a_side_without_photos_is_a_sentence(count, share):
 
 
 def mapped(voc, named, values):
-    what = dataset.meaning(voc / "SegmentationClass", named)
-    pair = Pair(None, voc / "SegmentationClass" / "00.png", "00.png", None)
-    return dataset.mapped(np.array([values], np.uint8), pair, what)[0].tolist()
+    what = dataset.resolve_classes(voc / "SegmentationClass", named)
+    pair = Sample(None, voc / "SegmentationClass" / "00.png", "00.png", None)
+    return dataset.map_mask(np.array([values], np.uint8), pair, what)[0].tolist()
 
 
 def test_names_of_voc_pick_and_order_and_the_rest_is_background(voc):
@@ -142,7 +142,7 @@ def test_other_names_say_what_the_values_mean(voc):
 
 def test_classes_without_background_are_a_sentence(voc):
     with pytest.raises(UsageError, match="The first class is 'cat': expected background"):
-        dataset.meaning(voc / "SegmentationClass", ("cat", "dog"))
+        dataset.resolve_classes(voc / "SegmentationClass", ("cat", "dog"))
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,13 @@ def test_classes_without_background_are_a_sentence(voc):
     ],
 )
 def test_trimaps_know_pets_or_species(pets, named, cat, dog):
-    pairs, masks = dataset.pairs_in(pets)
-    what = dataset.meaning(masks, named)
+    pairs, masks = dataset.find_samples(pets)
+    what = dataset.resolve_classes(masks, named)
     assert what.format == "trimap"
     assert what.classes == (named or ("background", "pet"))
     assert [pair.name for pair in pairs] == ["Bengal_1.jpg", "beagle_1.jpg"]
     for pair, animal in zip(pairs, (cat, dog), strict=True):
-        assert dataset.load(pair, what)[1].tolist() == [
+        assert dataset.load_sample(pair, what)[1].tolist() == [
             [animal, animal, 255, 0],
             [animal, 255, 0, 0],
             [0, 0, 0, 0],
@@ -170,7 +170,7 @@ def test_trimaps_know_pets_or_species(pets, named, cat, dog):
 
 def test_a_class_that_trimaps_do_not_know_is_a_sentence(pets):
     with pytest.raises(UsageError, match="'horse' is none of them"):
-        dataset.meaning(pets / "annotations" / "trimaps", ("background", "horse"))
+        dataset.resolve_classes(pets / "annotations" / "trimaps", ("background", "horse"))
 
 
 @pytest.mark.parametrize(
@@ -186,12 +186,12 @@ def test_a_class_that_trimaps_do_not_know_is_a_sentence(pets):
 def test_a_recipe_that_makes_no_sense_is_a_sentence(changes, sentence):
     values = {"architecture": "segnet", "classes": ("background", "cat"), "resize": "224"}
     with pytest.raises(UsageError, match=sentence):
-        Recipe(**(values | changes))
+        TrainConfig(**(values | changes))
 
 
 def test_a_recipe_survives_json():
-    recipe = Recipe(architecture="x", classes=("a", "b"), resize="224", options=(("upsampling", "shuffle"),))
-    assert Recipe.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
+    recipe = TrainConfig(architecture="x", classes=("a", "b"), resize="224", options=(("upsampling", "shuffle"),))
+    assert TrainConfig.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
 
 
 # --- soft labels ---
@@ -203,14 +203,18 @@ def softened(fake, paint, tmp_path):
     photos = tmp_path / "photos"
     paint("cats/a.png", "background", cat=(0, 0, 32, 48))
     paint("dogs/b.png", "background", dog=(0, 0, 32, 48))
-    pairs = dataset.photos_in(photos)
-    distillation.make(fake, resize.Resize("64x48"), pairs, tmp_path / "soft", precision="fp32", device="cpu")
+    pairs = dataset.find_unlabelled(photos)
+    distillation.compute_soft_labels(
+        fake, resize.Resize("64x48"), pairs, tmp_path / "soft", precision="fp32", device="cpu"
+    )
     return tmp_path / "soft", pairs
 
 
 def test_soft_labels_are_the_teachers_mean_over_photo_and_mirror_image(softened):
     folder, pairs = softened
-    logits = distillation.opened(folder, ("background", "cat")).of(pairs[0], ("background", "cat", "dog", "person"))
+    logits = distillation.open_soft_labels(folder, ("background", "cat")).load(
+        pairs[0], ("background", "cat", "dog", "person")
+    )
     assert (logits.shape, logits.dtype) == ((4, 48, 64), np.float32)
     seen = logits.argmax(0)
     assert (seen[:, :32] == 1).all()  # mirrored and turned back: still on the left
@@ -219,17 +223,17 @@ def test_soft_labels_are_the_teachers_mean_over_photo_and_mirror_image(softened)
 
 def test_the_folders_word_rules_the_other_animal_out(softened):
     folder, pairs = softened
-    soft = distillation.opened(folder, ("background",))
+    soft = distillation.open_soft_labels(folder, ("background",))
     names = ("background", "cat", "dog", "person")
-    assert (soft.of(pairs[0], names)[2] < -1000).all()
-    assert (soft.of(pairs[1], names)[1] < -1000).all()
-    masked = Pair(pairs[0].photo, pairs[0].photo, pairs[0].name, pairs[0].label)
-    assert (soft.of(masked, names)[2] > -1000).all()  # a mask says more than a folder
+    assert (soft.load(pairs[0], names)[2] < -1000).all()
+    assert (soft.load(pairs[1], names)[1] < -1000).all()
+    masked = Sample(pairs[0].image_path, pairs[0].image_path, pairs[0].name, pairs[0].label)
+    assert (soft.load(masked, names)[2] > -1000).all()  # a mask says more than a folder
 
 
 def test_what_nobody_learns_is_the_teachers_background():
     logits = np.array([1.0, 2.0, 3.0], np.float32)[:, None, None]
-    got = distillation.merged(logits, ("background", "cat", "dog"), ("background", "dog"))[:, 0, 0]
+    got = distillation.merge_classes(logits, ("background", "cat", "dog"), ("background", "dog"))[:, 0, 0]
     wanted = np.exp([1.0, 2.0, 3.0]) / np.exp([1.0, 2.0, 3.0]).sum()
     assert np.exp(got) / np.exp(got).sum() == pytest.approx([wanted[0] + wanted[1], wanted[2]], rel=1e-5)
 
@@ -237,17 +241,17 @@ def test_what_nobody_learns_is_the_teachers_background():
 def test_soft_labels_are_made_once(softened, fake, monkeypatch):
     folder, pairs = softened
     monkeypatch.setattr(distillation, "_logits", lambda *_: pytest.fail("computed again"))
-    distillation.make(fake, resize.Resize("64x48"), pairs, folder, precision="fp32", device="cpu")
+    distillation.compute_soft_labels(fake, resize.Resize("64x48"), pairs, folder, precision="fp32", device="cpu")
     with pytest.raises(UsageError, match="of another teacher"):
-        distillation.make(fake, resize.Resize("32"), pairs, folder, precision="fp32", device="cpu")
+        distillation.compute_soft_labels(fake, resize.Resize("32"), pairs, folder, precision="fp32", device="cpu")
 
 
 def test_soft_labels_that_lack_something_are_a_sentence(softened, tmp_path, paint):
     folder, _ = softened
     with pytest.raises(UsageError, match="does not know 'horse'"):
-        distillation.opened(folder, ("background", "horse"))
+        distillation.open_soft_labels(folder, ("background", "horse"))
     with pytest.raises(UsageError, match="holds no soft labels"):
-        distillation.opened(tmp_path, ("background",))
+        distillation.open_soft_labels(tmp_path, ("background",))
     other = paint("cats/c.png", "person")
     with pytest.raises(DatasetError, match=r"no soft labels of 'c.png'"):
-        distillation.opened(folder, ("background",)).of(Pair(other, None, "c.png", None), ("background",))
+        distillation.open_soft_labels(folder, ("background",)).load(Sample(other, None, "c.png", None), ("background",))

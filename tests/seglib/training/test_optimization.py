@@ -40,17 +40,17 @@ def test_dice_is_the_mean_over_the_classes_that_the_masks_hold(some):
         both = sum(p[b, c][known[b] & (m[b] == c)].sum() for b in range(2))
         sizes = sum(p[b, c][known[b]].sum() + (m[b] == c).sum() for b in range(2))
         scores.append((2 * both + 1) / (sizes + 1))
-    assert float(optimization.dice(logits, mask)) == pytest.approx(1 - np.mean(scores))
+    assert float(optimization.dice_loss(logits, mask)) == pytest.approx(1 - np.mean(scores))
 
 
 def test_a_perfect_answer_costs_nearly_nothing(some):
     _, mask = some
     right = torch.nn.functional.one_hot(mask.where(mask != VOID, 0), 3).movedim(-1, 1) * 100.0
     assert float(optimization.cross_entropy(right, mask)) == pytest.approx(0, abs=1e-6)
-    assert float(optimization.dice(right, mask)) == pytest.approx(0, abs=1e-6)
+    assert float(optimization.dice_loss(right, mask)) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("loss", [optimization.cross_entropy, optimization.dice])
+@pytest.mark.parametrize("loss", [optimization.cross_entropy, optimization.dice_loss])
 def test_void_alone_costs_nothing_and_moves_nothing(loss):
     logits = torch.randn(2, 3, 4, 4, requires_grad=True)
     value = loss(logits, torch.full((2, 4, 4), VOID))
@@ -59,7 +59,7 @@ def test_void_alone_costs_nothing_and_moves_nothing(loss):
     assert logits.grad.abs().sum() == 0
 
 
-@pytest.mark.parametrize("loss", [optimization.cross_entropy, optimization.dice])
+@pytest.mark.parametrize("loss", [optimization.cross_entropy, optimization.dice_loss])
 def test_logits_under_void_have_no_gradient(loss, some):
     logits, mask = some
     logits.requires_grad_()
@@ -74,14 +74,14 @@ def test_distillation_is_the_divergence_from_the_teacher():
     p = plain_softmax(logits.double().numpy())
     t = teacher.double().numpy()
     each = (t * (np.log(t) - np.log(p))).sum(1)
-    assert float(optimization.distillation(logits, teacher)) == pytest.approx(each.mean(), rel=1e-5)
-    assert float(optimization.distillation(teacher.log(), teacher)) == pytest.approx(0, abs=1e-6)
+    assert float(optimization.distillation_loss(logits, teacher)) == pytest.approx(each.mean(), rel=1e-5)
+    assert float(optimization.distillation_loss(teacher.log(), teacher)) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_class_that_the_teacher_rules_out_is_no_number_problem():
     teacher = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
     logits = torch.zeros(1, 2, 1, 1, requires_grad=True)
-    value = optimization.distillation(logits, teacher)
+    value = optimization.distillation_loss(logits, teacher)
     value.backward()
     assert float(value.detach()) == pytest.approx(np.log(2))
     assert logits.grad.flatten().tolist() == pytest.approx([-0.5, 0.5])

@@ -19,13 +19,13 @@ def rates(scheduler_of, steps: int) -> list[float]:
 
 def test_poly_is_torchs():
     wanted = rates(lambda o: torch.optim.lr_scheduler.PolynomialLR(o, 40, 0.9), 40)
-    assert [optimization.factor("poly", step, 40) for step in range(40)] == pytest.approx(wanted)
+    assert [optimization.rate_factor("poly", step, 40) for step in range(40)] == pytest.approx(wanted)
 
 
 def test_onecycle_is_torchs():
     wanted = rates(lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 1.0, 41, cycle_momentum=False), 41)
     # torch ends its rise at 0.3 * 41 - 1, ours at 0.3 of the whole
-    ours = [optimization.factor("onecycle", step, 40) for step in range(41)]
+    ours = [optimization.rate_factor("onecycle", step, 40) for step in range(41)]
     assert ours[0] == pytest.approx(wanted[0])
     assert ours[-1] == pytest.approx(wanted[-1], abs=1e-9)
     assert max(abs(a - b) for a, b in zip(ours, wanted, strict=True)) < 0.1
@@ -33,13 +33,13 @@ def test_onecycle_is_torchs():
 
 
 def test_warmup_rises_and_cooldown_falls_in_straight_lines():
-    found = [optimization.factor("constant", step, 10, warmup=4, cooldown=5) for step in range(10)]
+    found = [optimization.rate_factor("constant", step, 10, warmup=4, cooldown=5) for step in range(10)]
     assert found == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1, 0.8, 0.6, 0.4, 0.2])
 
 
 def test_a_constant_rate_can_be_prolonged_before_its_cooldown():
-    early = [optimization.factor("constant", step, 10, cooldown=3) for step in range(7)]
-    assert early == [optimization.factor("constant", step, 99, cooldown=3) for step in range(7)]
+    early = [optimization.rate_factor("constant", step, 10, cooldown=3) for step in range(7)]
+    assert early == [optimization.rate_factor("constant", step, 99, cooldown=3) for step in range(7)]
 
 
 def test_the_running_mean_is_a_plain_recurrence():

@@ -16,12 +16,12 @@ from seglib.classes import VOC_CLASSES
 from seglib.data import resize
 from seglib.data.image import decode
 from seglib.errors import SegError, UsageError, WeightsError
-from seglib.inference.config import Settings
-from seglib.inference.predictor import predict_batch, shown
+from seglib.inference.config import InferenceConfig
+from seglib.inference.predictor import predict_batch, prepare_image
 from seglib.masks import png
 from seglib.models import loading, registry, transfer, weights_file
 from seglib.training import checkpoint, dataloader, dataset, trainer
-from seglib.training.config import Frame, Recipe
+from seglib.training.config import CropSize, TrainConfig
 from tests.conftest import ROOT
 from tests.seglib.training import plain_training as plain
 
@@ -30,10 +30,10 @@ THREE = ("background", "leaf", "flower")
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
-    monkeypatch.setitem(registry.TRAINED, "tiny", plain.TinyNet)
-    registry.builder.cache_clear()
+    monkeypatch.setitem(registry.TRAINABLE, "tiny", plain.TinyNet)
+    registry.get_model_builder.cache_clear()
     yield
-    registry.builder.cache_clear()
+    registry.get_model_builder.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_the_table_has_both_reductions_and_each_class(whole):
 
 @pytest.mark.parametrize("stopped_at", [1, 8, 17])
 def test_an_interrupted_training_ends_at_the_same_numbers(folder, whole, tmp_path, monkeypatch, stopped_at):
-    monkeypatch.setattr(trainer, "SAVED_EVERY", 0.0)
+    monkeypatch.setattr(trainer, "SAVE_INTERVAL_SECONDS", 0.0)
 
     def stop(progress, *_):
         if progress.steps == stopped_at:
@@ -156,8 +156,8 @@ def test_the_checkpoint_says_all_that_a_run_needs(whole):
         about = file.metadata()
     assert json.loads(about["classes"]) == list(plain.CLASSES)
     assert (about["architecture"], about["resize"]) == ("tiny", "64")
-    assert Recipe.from_dict(json.loads(about["recipe"])) == plain.recipe()
-    spec = registry.find(None, out)
+    assert TrainConfig.from_dict(json.loads(about["recipe"])) == plain.recipe()
+    spec = registry.find_model_spec(None, out)
     assert (spec.classes, spec.resize.text, spec.mean) == (plain.CLASSES, "64", registry.IMAGENET_MEAN)
     assert spec.parameters == sum(p.numel() for p in plain.TinyNet(3).parameters())
     assert about["validation_miou"] == f"{progress.best:.4f}"
@@ -169,18 +169,18 @@ def test_a_net_that_learnt_at_a_side_of_its_own_is_validated_and_used_at_it(fold
     out = tmp_path / "net.safetensors"
     made = plain.recipe(net_side=48, epochs=1)
     progress = plain.train(folder, out, made)
-    spec = registry.find(None, out)
+    spec = registry.find_model_spec(None, out)
     assert spec.net_side == 48
-    pairs, masks = dataset.pairs_in(folder)
-    what = dataset.meaning(masks, made.classes)
-    settings = Settings(resize=spec.resize)
+    pairs, masks = dataset.find_samples(folder)
+    what = dataset.resolve_classes(masks, made.classes)
+    settings = InferenceConfig(resize=spec.resize)
     right, seen = [], []
     for pair in dataset.split(pairs, made.validation, made.seed)[1]:
-        photo, truth = dataset.load(pair, what)
-        image, grid_wh = shown(photo, spec, settings)
+        photo, truth = dataset.load_sample(pair, what)
+        image, grid_wh = prepare_image(photo, spec, settings)
         (mask,), _ = predict_batch(image[None], spec, settings, grid_wh)
         right.append(truth[truth != 255])
-        seen.append(png.stretched(mask, photo.size)[truth != 255])
+        seen.append(png.resize_mask(mask, photo.size)[truth != 255])
     equal = np.concatenate(right) == np.concatenate(seen)
     assert progress.rows[0]["pixel_accuracy"] == pytest.approx(equal.mean(), abs=2e-3)  # fp16
     with pytest.raises(UsageError, match="A net side of 16: expected 32 to 8192 pixels"):
@@ -191,7 +191,7 @@ def test_the_checkpoint_is_the_mean_of_weights_that_was_validated(folder, tmp_pa
     out = tmp_path / "net.safetensors"
     plain.train(folder, out, plain.recipe(epochs=1))
     state = torch.load(checkpoint.state_path(out), weights_only=True)["average"]
-    net = loading.load(registry.find(None, out))
+    net = loading.load(registry.find_model_spec(None, out))
     for name, value in net.state_dict().items():
         torch.testing.assert_close(value, state[name], rtol=1e-3, atol=1e-3)  # fp16
 
@@ -200,7 +200,7 @@ def test_the_checkpoint_is_the_mean_of_weights_that_was_validated(folder, tmp_pa
 def test_the_checkpoint_is_of_the_best_epoch_or_of_the_last_one(folder, tmp_path, last, epoch):
     still = plain.recipe(rate=0.0, encoder_rate=0.0, average=0.0, frozen=("backbone",))  # no epoch beats the first one
     plain.train(folder, out := tmp_path / "net.safetensors", still, last=last)
-    assert weights_file.metadata(out)["epoch"] == epoch
+    assert weights_file.read_metadata(out)["epoch"] == epoch
 
 
 def test_patience_stops_training(folder, tmp_path):
@@ -229,7 +229,7 @@ def test_the_plot_is_drawn_or_its_absence_is_a_sentence(whole, tmp_path, monkeyp
         trainer.check_plot()
     monkeypatch.undo()
     trainer.check_plot()
-    trainer.draw(tmp_path / "plot.png", whole[1].rows)
+    trainer.draw_curves(tmp_path / "plot.png", whole[1].rows)
     assert decode((tmp_path / "plot.png").read_bytes()).width > 500
 
 
@@ -250,17 +250,17 @@ def test_each_photo_is_seen_once_per_epoch_in_another_order():
 def test_batches_have_as_many_pixels_for_the_net_whatever_their_frames(net_side):
     made = plain.recipe(batch_size=16, base_side=224, short_side=(192, 448), net_side=net_side)
     pixels = [
-        len(batch.positions) * np.prod(resize.net_wh(batch.frame.width, batch.frame.height, net_side))
+        len(batch.positions) * np.prod(resize.input_size_wh(batch.crop_size.width, batch.crop_size.height, net_side))
         for batch in dataloader.plan_batches(2000, made, 0)[:-1]
     ]
     assert max(pixels) < 1.4 * min(pixels)
 
 
 def test_a_box_lies_within_its_photo_and_is_mostly_all_of_it():
-    random = dataloader.generator(1)
+    random = dataloader.make_generator(1)
     whole = 0
     for _ in range(300):
-        box = dataloader.drawn_box((384, 256), Frame(224, 224), 0.6, random)
+        box = dataloader.sample_crop_box((384, 256), CropSize(224, 224), 0.6, random)
         assert -1e-6 <= box.left <= 384 - box.width + 1e-6
         assert -1e-6 <= box.top <= 256 - box.height + 1e-6
         assert box.width * box.height >= 0.1 * 384 * 256
@@ -276,8 +276,8 @@ def test_photo_mask_and_soft_labels_stay_on_top_of_each_other():
     soft = torch.stack([1.0 - mask[::2, ::2], mask[::2, ::2].float()]) * 20
     made = plain.recipe(loss_stride=2, whole=0.3)
     for seed in range(20):
-        seen, where, probability = dataloader.seen(
-            photo, mask, soft, frame=Frame(64, 96), recipe=made, random=dataloader.generator(seed)
+        seen, where, probability = dataloader.augment_image(
+            photo, mask, soft, crop_size=CropSize(64, 96), config=made, random=dataloader.make_generator(seed)
         )
         assert (seen.shape, where.shape, probability.shape) == ((3, 64, 96), (32, 48), (2, 8, 12))
         assert (seen.dtype, where.dtype) == (torch.uint8, torch.int64)
@@ -296,9 +296,9 @@ def test_a_mirror_image_is_seen_half_of_the_time():
     made = plain.recipe(whole=1.0)
     left = sum(
         bool(
-            dataloader.seen(photo, mask, None, frame=Frame(64, 64), recipe=made, random=dataloader.generator(0, seed))[
-                0
-            ][0, 30, 5]
+            dataloader.augment_image(
+                photo, mask, None, crop_size=CropSize(64, 64), config=made, random=dataloader.make_generator(0, seed)
+            )[0][0, 30, 5]
             > 50
         )
         for seed in range(100)
@@ -310,20 +310,20 @@ def test_a_mirror_image_is_seen_half_of_the_time():
 
 
 def test_the_encoder_takes_weights_of_the_same_shape(tmp_path):
-    net = transfer.fresh("tiny", THREE, options={}, seed=1, encoder=None)
+    net = transfer.init_model("tiny", THREE, options={}, seed=1, encoder=None)
     state = {f"features.{name}": value + 1 for name, value in net.backbone.state_dict().items()}
     torch.save(state, tmp_path / "encoder.pth")
-    filled = transfer.fresh("tiny", THREE, options={}, seed=1, encoder=tmp_path / "encoder.pth")
+    filled = transfer.init_model("tiny", THREE, options={}, seed=1, encoder=tmp_path / "encoder.pth")
     assert torch.equal(filled.backbone[0].weight, net.backbone[0].weight + 1)
     assert torch.equal(filled.classifier.weight, net.classifier.weight)
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=r"other.pth does not fit this encoder: 0.weight"):
-        transfer.fresh("tiny", THREE, options={}, seed=1, encoder=tmp_path / "other.pth")
+        transfer.init_model("tiny", THREE, options={}, seed=1, encoder=tmp_path / "other.pth")
 
 
 def test_the_encoder_takes_that_of_another_net(whole):
-    trained = loading.load(registry.find(None, whole[0]))
-    filled = transfer.fresh("tiny", tuple("abcdefg"), options={}, seed=1, encoder=whole[0])
+    trained = loading.load(registry.find_model_spec(None, whole[0]))
+    filled = transfer.init_model("tiny", tuple("abcdefg"), options={}, seed=1, encoder=whole[0])
     for name, value in trained.backbone.state_dict().items():
         assert torch.equal(filled.backbone.state_dict()[name], value), name
 
@@ -333,7 +333,7 @@ def test_a_unet_takes_all_of_an_fcn_and_its_scores_if_they_are_of_the_same_class
     fcn = registry.MODELS["fcn_mobilenet_v2"]
     trained = loading.load(fcn).state_dict()
     new, filled = (
-        transfer.fresh("unet_mobilenet_v2", classes, options={}, seed=1, encoder=encoder).state_dict()
+        transfer.init_model("unet_mobilenet_v2", classes, options={}, seed=1, encoder=encoder).state_dict()
         for encoder in (None, fcn.path)
     )
     scores = {"classifier.classify.weight", "classifier.classify.bias"}
@@ -349,7 +349,7 @@ def test_segnets_encoder_takes_vgg16s_weights(tmp_path):
     torch.manual_seed(2)
     vgg = make_layers(cfgs["D"], batch_norm=True).eval()
     torch.save({f"features.{name}": value for name, value in vgg.state_dict().items()}, tmp_path / "v.pth")
-    net = transfer.fresh("segnet", THREE[:2], options={}, seed=1, encoder=tmp_path / "v.pth").eval()
+    net = transfer.init_model("segnet", THREE[:2], options={}, seed=1, encoder=tmp_path / "v.pth").eval()
     picture = torch.randn(1, 3, 64, 64)
     pooled = picture
     with torch.inference_mode():
@@ -360,20 +360,20 @@ def test_segnets_encoder_takes_vgg16s_weights(tmp_path):
 
 def test_a_choice_that_an_architecture_lacks_is_a_sentence():
     with pytest.raises(UsageError, match="tiny knows no choice of upsampling"):
-        transfer.fresh("tiny", THREE, options={"upsampling": "shuffle"}, seed=1, encoder=None)
+        transfer.init_model("tiny", THREE, options={"upsampling": "shuffle"}, seed=1, encoder=None)
 
 
 def test_fine_tuning_keeps_all_but_the_last_layer(whole):
-    spec = registry.find(None, whole[0])
-    trained, net = loading.load(spec), transfer.from_model(spec, 3, seed=4)
+    spec = registry.find_model_spec(None, whole[0])
+    trained, net = loading.load(spec), transfer.init_with_new_head(spec, 3, seed=4)
     assert torch.equal(net.backbone[0].weight, trained.backbone[0].weight)
     assert not torch.equal(net.classifier.weight, trained.classifier.weight)
-    assert transfer.from_model(spec, 7, seed=4).classifier.out_channels == 7
+    assert transfer.init_with_new_head(spec, 7, seed=4).classifier.out_channels == 7
 
 
 def test_the_next_leg_starts_from_the_whole_net(whole):
-    spec = registry.find(None, whole[0])
-    trained, net = loading.load(spec), transfer.next_leg(spec, spec.classes)
+    spec = registry.find_model_spec(None, whole[0])
+    trained, net = loading.load(spec), transfer.init_from_trained(spec, spec.classes)
     assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), net.parameters(), strict=True))
     with pytest.raises(UsageError, match="knows background, cat, dog, and background, leaf are to be learnt: give it"):
-        transfer.next_leg(spec, ("background", "leaf"))
+        transfer.init_from_trained(spec, ("background", "leaf"))
