@@ -67,10 +67,14 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="folder whose photos visitors may have analysed, and below which uploads are kept when they ask for it; "
-        "may be given several times (default: dataset)",
+        "repeatable (default: dataset)",
     )
     top.add_argument(
-        "--store", type=Path, default=Path(DEFAULT_STORE), metavar="S", help=f"default {DEFAULT_STORE}, made if need be"
+        "--store",
+        type=Path,
+        default=Path(DEFAULT_STORE),
+        metavar="S",
+        help=f"default {DEFAULT_STORE}, created if needed",
     )
     top.add_argument(
         "--host",
@@ -84,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help="answer to requests for this name too, as behind a reverse proxy; may be given several times (default: "
+        help="also answer to this host name, as behind a reverse proxy; repeatable (default: "
         "only the names of this machine itself, and with another --host any name)",
     )
     top.add_argument(
@@ -132,7 +136,7 @@ def _check_address(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except socket.gaierror:
-        raise UsageError(f"{host!r} is no address of this machine: the usual --host is 127.0.0.1.") from None
+        raise UsageError(f"{host!r} is not an address of this machine: the usual --host is 127.0.0.1.") from None
     except PermissionError:
         raise UsageError(f"Port {port} is reserved by the system: name one above 1023 with --port.") from None
     except OSError as error:
@@ -188,7 +192,7 @@ def run_sample(store: Path) -> list[dict[str, Any]]:
         command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}, check=False
     )
     if done.returncode:
-        raise SegError("The first analysis failed, as said above: the dashboard was not started.")
+        raise SegError("The first analysis failed, see above: the dashboard was not started.")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -37,7 +37,7 @@ TOOLS: dict[str, Callable[[ServerSettings], None]] = {try_photo.TITLE: try_photo
 
 ICON = Path(__file__).with_name("icon.svg")
 
-NO_STORE = "There is no store yet, so there is nothing to show: the first run makes one, on the Runs page."
+NO_STORE = "There is no store yet, so there is nothing to show: the first run creates one, on the Runs page."
 NO_RUN = "This store holds no run yet, so there is nothing to show: start one on the Runs page."
 
 

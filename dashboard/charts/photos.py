@@ -163,8 +163,9 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
         width=1,
         marker={"color": _INVISIBLE},
         customdata=[list(entry) for entry in texts],
-        hovertemplate="%{y}<br>median %{customdata[3]}, mean %{customdata[6]}<br>half of the photos: "
-        "%{customdata[2]} to %{customdata[4]}<br>nine tenths: %{customdata[1]} to %{customdata[5]}<extra></extra>",
+        hovertemplate="%{y}<br>median %{customdata[3]}, mean %{customdata[6]}<br>middle half: "
+        "%{customdata[2]} to %{customdata[4]}<br>middle nine tenths: %{customdata[1]} to %{customdata[5]}"
+        "<extra></extra>",
     )
     return make_figure(
         [*boxes, hits],

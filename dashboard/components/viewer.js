@@ -332,7 +332,7 @@ function refresh(state) {
 function say(state, frame, layer) {
   const waits = state.look.uncertainty && layer.heatWaits;
   const failed = state.look.uncertainty ? layer.heatSaid : "";
-  const text = [layer.missing, waits ? "Computing where the network was unsure …" : failed].filter(Boolean).join(" ");
+  const text = [layer.missing, waits ? "Computing where the model was unsure …" : failed].filter(Boolean).join(" ");
   frame.status.classList.toggle("waits", Boolean(waits));
   if (frame.status.dataset.text === text) return;
   frame.status.dataset.text = text;

@@ -174,7 +174,7 @@ function draw(context, { photo, layer, run, look, hidden, box, density }) {
   if (look.names) drawNames(context, layer, run, hidden, box, density);
 }
 
-// Alone, smooth; what is drawn on it has the hard edges that the network saw.
+// Alone, smooth; what is drawn on it has the hard edges that the model saw.
 function drawPhoto(context, photo, box) {
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);

@@ -36,8 +36,7 @@ def main(argv: Sequence[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     parser_ = argparse.ArgumentParser(
         prog=f"python -m dashboard {NAME}",
-        description="Write one HTML file with figures, charts and photos of runs, which opens without this program and "
-        "without a network.",
+        description="Write one HTML file with figures, charts and photos of runs. It opens offline, without seglib.",
         epilog="example: python -m dashboard report --out report.html --store output",
     )
     parser_.add_argument("--out", type=Path, required=True, metavar="FILE", help="the HTML file to write")
@@ -49,7 +48,9 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="RUN",
-        help="one run alone, or several to compare (default: the one used last and those that share photos with it)",
+        help=(
+            "one run alone, or several to compare (default: the most recently used and those that share photos with it)"
+        ),
     )
     parser_.add_argument(
         "--where", default="", metavar="EXPR", help="only photos that pass this filter in the first run (see Copy link)"

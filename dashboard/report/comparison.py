@@ -110,7 +110,7 @@ def _pairwise(scope: ReportScope, comparison: Comparison) -> str:
 
 def _pair(scope: ReportScope, comparison: Comparison, a: str, b: str) -> str:
     title = f"{scope.label(a)} (A) and {scope.label(b)} (B)"
-    note = "" if len(scope.runs) == 2 else "The pair whose differences are shown; all pairs stand above."
+    note = "" if len(scope.runs) == 2 else "The pair whose differences are shown; all pairs are listed above."
     return report_html.section(title, note, _classes(comparison, a, b), _flips(comparison, a, b))
 
 

@@ -26,7 +26,7 @@ from seglib.store.ground_truth import GroundTruth
 
 MAX_WORST_PHOTOS = 12
 _MAX_MATRICES = 3
-_TITLE = "How right are they?"
+_TITLE = "Evaluation against ground truth"
 _MEASURE_NAMES = {
     "pixel_accuracy": "pixel accuracy",
     "miou": "mIoU",
@@ -41,7 +41,7 @@ _MEASURE_NAMES = {
 def sections(scope: ReportScope, name: str) -> list[str]:
     evaluations = _evaluations(scope, name)
     if not evaluations:
-        text = "Nobody evaluated these runs against masks that people drew: seglib evaluate --truth DIR does."
+        text = "These runs have not been evaluated against a ground truth: run python -m seglib evaluate --truth DIR."
         return [report_html.section(_TITLE, text)]
     figures = {one.run.run: one.figures() for one in evaluations}
     return [
@@ -157,7 +157,7 @@ def _main_classes(evaluations: Sequence[Evaluation], most: int) -> list[str]:
 
 
 def _confusion(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
-    parts = [report_html.subtitle("What it called what")]
+    parts = [report_html.subtitle("Confusion matrix")]
     for one in evaluations[:_MAX_MATRICES]:
         counts, names = one.counts, _main_classes([one], MAX_CLASSES)
         columns = [name for name in names if name in counts.classes_b]
@@ -199,7 +199,7 @@ def _reliability(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
         f"Confidence against accuracy of {what}. Solid: accuracy; pale: mean confidence. Equal ends: well calibrated"
     )
     head = ["confidence", *(scope.label(one.run.run) for one in evaluations)]
-    return report_html.subtitle("Is it as sure as it is right?") + report_html.table(head, rows, caption=caption)
+    return report_html.subtitle("Calibration") + report_html.table(head, rows, caption=caption)
 
 
 # --- photos --------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ _BACKGROUND_COLOUR = "#8b93a1"
 def header(scope: ReportScope) -> str:
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     chosen = "; ".join(describe_filter(key, value) for key, value in scope.filters.items())
-    lines = [f"Made on {made} by seglib {__version__}. This file is complete in itself and asks for nothing."]
+    lines = [f"Made on {made} by seglib {__version__}. This file is self-contained and loads nothing."]
     if chosen:
         lines.append(f"Only photos that pass these filters in {scope.label(scope.runs[0].run)}: {chosen}.")
     notes = scope.comparison.notes if scope.comparison else ()
@@ -115,8 +115,8 @@ def least_confident(scope: ReportScope) -> str:
     (run,) = scope.runs
     table = scope.rows(run).drop_duplicates("image_id").sort_values("confidence", kind="stable").head(MAX_PHOTOS)
     shown = [tile for row in table.to_dict("records") if (tile := _run_tile(scope, run, row))]
-    sure = "The photos that it was least sure of" if table["confidence"].notna().any() else "Photos under their masks"
-    note = "This report is of one run, so nothing is compared; with --runs A B it compares two or more."
+    sure = "The least confident photos" if table["confidence"].notna().any() else "Photos under their masks"
+    note = "This report covers one run, so nothing is compared; with --runs A B it compares two or more."
     return report_html.section(sure, note, report_html.tiles(shown))
 
 
@@ -163,11 +163,11 @@ def provenance(scope: ReportScope) -> str:
     runs = [_run_facts(run) for run in scope.runs]
     rows = [[name, *(one[name] for one in runs)] for name in runs[0]]
     return report_html.section(
-        "Where this comes from",
+        "Provenance",
         "",
         report_html.table(["", ""], facts, caption="The photos and the figures", wide=True),
         report_html.table(
-            ["", *(scope.label(r.run) for r in scope.runs)], rows, caption="What made the masks", wide=True
+            ["", *(scope.label(r.run) for r in scope.runs)], rows, caption="Models and settings", wide=True
         ),
     )
 
@@ -176,7 +176,7 @@ def _run_facts(run: Run) -> dict[str, str]:
     devices = sorted({str(one["device"]) for one in run.invocations if one.get("device")})
     return {
         "run": run.run,
-        "network": run.model if run.weights_sha256 else f"{run.model} (masks that were imported)",
+        "model": run.model if run.weights_sha256 else f"{run.model} (masks that were imported)",
         "weights, SHA-256": run.weights_sha256 or DASH,
         "parameters": DASH if run.parameters is None else count(run.parameters),
         "classes": f"{count(len(run.classes))}: {', '.join(run.classes)}",
@@ -196,7 +196,8 @@ def how_to_read(scope: ReportScope) -> str:
     ]
     if scope.comparison is not None:
         notes.append(
-            "Agreement is no accuracy: two networks can make the same mistake. Two masks meet on the finer of their "
+            "Agreement is not accuracy: two models can make the same mistake. Two masks are compared at the "
+            "finer of their "
             "grids, the other enlarged by nearest neighbour; classes are matched by name."
         )
-    return report_html.section("How to read it", "", report_html.remarks(notes))
+    return report_html.section("How to read this report", "", report_html.remarks(notes))

@@ -55,7 +55,7 @@ def refusal_reason(scope: Scope, names: tuple[str, ...]) -> str:
     headers = Headers(scope=scope)
     host, origin = headers.get("host", ""), headers.get("origin")
     if names and _host_name(host) not in names:
-        return "This server does not answer to this name: start it with --allow-host NAME."
+        return "This server does not answer to this host name: start it with --allow-host NAME."
     if scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS:
         named = set(names) - set(LOOPBACK_NAMES)  # another port of this machine is another site
         if (
@@ -63,7 +63,7 @@ def refusal_reason(scope: Scope, names: tuple[str, ...]) -> str:
             and _origin_host(origin) != host.lower()
             and _host_name(_origin_host(origin)) not in named
         ):
-            return "This server does not answer to pages of other sites."
+            return "This server does not answer pages of other sites."
     return ""
 
 

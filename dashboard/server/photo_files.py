@@ -15,7 +15,7 @@ from seglib.store.store import Store
 
 CHANGED = "The file has changed since its scan"
 GONE = "The file is no longer where it was scanned"
-OUTSIDE = "The file is a link that leaves its data set's folder"
+OUTSIDE = "The file is a link that leaves its dataset's folder"
 UNKNOWN = "The newest scan holds no file with this content"
 
 

@@ -100,8 +100,8 @@ def _empty_page(selection: Selection, order: NDArray[np.intp]) -> None:
     layout.chips(selection.filters)
     if selection.view.image:
         st.info(
-            "This run holds no photo with the id of this link: its file was removed or changed, "
-            "or another run alone has looked at it."
+            "This run has no photo with the id in this link: its file was removed or changed, "
+            "or only another run has analysed it."
         )
         _first_photo_button(order)
     else:
@@ -127,7 +127,7 @@ def _contradiction(row: Any) -> None:
     if label_agreement(row).iloc[0] == "contradicts":
         label, animal = row["label"].iloc[0], row["animal"].iloc[0]
         saw = "neither cat nor dog" if animal == "none" else animal
-        st.html(f"<p class='contradiction'>The folder says {escape_html(str(label))}, the network {saw}.</p>")
+        st.html(f"<p class='contradiction'>The folder says {escape_html(str(label))}, the model {saw}.</p>")
 
 
 # --- which runs ----------------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def _file_card(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:
     several = len(photo_queries.options(selection.source, "dataset")) > 1
     others = [_name(selection, other) for other in every.to_dict("records") if other["path"] != row["path"]]
     facts = [
-        *([("data set", str(row["dataset"]))] if several else []),
+        *([("dataset", str(row["dataset"]))] if several else []),
         ("path", str(row["path"])),
         *(("the same content", other) for other in others[:5]),
         ("folder label", _text(row["label"])),

@@ -53,7 +53,7 @@ def _co_occurrence(selection: Selection) -> None:
         f"photos in which both classes are present, n = {count(_n(distribution))}; {page_header.PRESENT_NOTE}",
     ):
         if not names:
-            layout.remark("No class but the background is present in any of these photos.")
+            layout.remark("No class other than the background is present in any of these photos.")
             return
         numbers: list[list[int]] = frame.loc[names, names].to_numpy().tolist()
         largest = max(map(max, numbers))
@@ -85,5 +85,5 @@ def _n(distribution: pd.DataFrame) -> int:
 def _unreadable(selection: Selection) -> None:
     failures = photo_queries.failures(selection.source)
     if len(failures):
-        with layout.card("Unreadable files", f"n = {count(len(failures))}; they are in no other figure"):
+        with layout.card("Unreadable files", f"n = {count(len(failures))}; they are not counted in any figure"):
             st.dataframe(failures, hide_index=True, lazy=True, alt="Files that could not be read, with reasons")

@@ -25,7 +25,7 @@ MODEL_DEFAULT = ""
 RESIZES: tuple[str, ...] = (MODEL_DEFAULT, "224", "512x512", "short:520", "short:640", "native")
 
 _INPUT_SIDE_NOTE = " ".join(
-    f"{spec.name} looks at every photo at a short side of {spec.net_side}, and what it sees is brought to this size."
+    f"{spec.name} sees every photo at a short side of {spec.net_side}, and its mask is resized to this size."
     for spec in MODELS.values()
     if spec.net_side
 )
@@ -90,12 +90,12 @@ def _choices(offered: Sequence[Folder]) -> tuple[Folder, list[ModelSpec], str, s
         chosen = st.selectbox(
             "Folder of photos", list(by_id), format_func=lambda i: by_id[i].title if i in by_id else i, key=_FOLDER
         )
-        names = st.multiselect("Networks", list(MODELS), default=[DEFAULT_MODEL], key=_MODELS)
+        names = st.multiselect("Models", list(MODELS), default=[DEFAULT_MODEL], key=_MODELS)
     with right:
         resize = st.selectbox(
             "Resize",
             list(RESIZES),
-            format_func=lambda text: text or "As the network was made for",
+            format_func=lambda text: text or "Native to the model",
             accept_new_options=True,
             key=_RESIZE,
             help="224 and 640x480 (width x height) stretch, short:520 keeps the aspect, native keeps the size. "
@@ -107,7 +107,10 @@ def _choices(offered: Sequence[Folder]) -> tuple[Folder, list[ModelSpec], str, s
                 "Precision",
                 ["auto", *PRECISIONS],
                 key=_PRECISION,
-                help="auto: as this network ran last in this store, else the fastest that is native here",
+                help=(
+                    "auto: the precision this model last ran with in this store, otherwise the fastest that "
+                    "this machine supports natively"
+                ),
             )
         with limit:
             st.number_input("At most", min_value=1, value=None, step=100, placeholder="all photos", key=_LIMIT)

@@ -44,14 +44,14 @@ def render(settings: ServerSettings) -> None:
         _damaged_runs(Store(settings.store), damaged)
     run_form.render(settings, runs)
     if opened is None:
-        layout.remark("There is no store yet: the first run makes it.")
+        layout.remark("There is no store yet: the first run creates it.")
         return
     if not runs:
         layout.remark("This store holds no other run." if damaged else "This store holds no run yet.")
         return
     store, version, _ = opened
     layout.remarks([user_message(why) for why in store.damaged_datasets().values()])
-    with layout.card("Runs in this store", f"n = {count(len(runs))}, the one used last first", stretch=False):
+    with layout.card("Runs in this store", f"n = {count(len(runs))}, most recently used first", stretch=False):
         for run in reversed(runs):
             _run_entry(settings, store, run)
     _unreadable(RunSource(str(settings.store), version, runs[-1].run))
@@ -77,7 +77,7 @@ def _run_entry(settings: ServerSettings, store: Store, run: Run) -> None:
                 disabled=not again,
                 help="Computes what is new or has changed in its folders"
                 if again
-                else "Its folders, or its weights, are not among those that can be started from here",
+                else "Its folders or its weights are not available to this dashboard",
                 on_click=job_status.start_jobs,
                 args=(settings, again),
             )
@@ -85,7 +85,7 @@ def _run_entry(settings: ServerSettings, store: Store, run: Run) -> None:
                 "Verify",
                 key=f"verify:{run.run}",
                 disabled=not again,
-                help="Reads every photo and mask again, and recomputes what is damaged",
+                help="Reads every photo and mask again and recomputes what is damaged",
                 on_click=job_status.start_jobs,
                 args=(settings, [replace(request, verify=True) for request in again]),
             )
@@ -165,7 +165,7 @@ def _unreadable(source: RunSource) -> None:
     failures = photo_queries.failures(source)
     if failures.empty:
         return
-    with layout.card("Unreadable files", f"n = {count(len(failures))}; for every run the same", stretch=False):
+    with layout.card("Unreadable files", f"n = {count(len(failures))}; the same for every run", stretch=False):
         st.dataframe(failures, hide_index=True, lazy=True, alt="Files that could not be read, with reasons")
         st.download_button(
             "CSV",
@@ -178,17 +178,19 @@ def _unreadable(source: RunSource) -> None:
 
 
 def _stale(store: Store) -> None:
-    with layout.card("What is stale", "compares the folders with their newest scan; opens no photo", stretch=False):
+    with layout.card(
+        "What is stale", "compares the folders with their newest scan, without opening photos", stretch=False
+    ):
         if st.button("Check now", key="check"):
-            with st.spinner("Looking through the folders"):
+            with st.spinner("Scanning the folders"):
                 st.session_state[_CHECKED] = _check_store(store)
         if _CHECKED not in st.session_state:
             return
         datasets, runs, stale = st.session_state[_CHECKED]
-        st.dataframe(datasets, hide_index=True, alt="Data sets: files that are new, changed or gone")
+        st.dataframe(datasets, hide_index=True, alt="Datasets: files that are new, changed or gone")
         st.dataframe(runs, hide_index=True, alt="Runs: photos not computed, stale rows, size")
         if stale:
-            layout.remark(f"{count(stale)} rows and pictures belong to no file or no run any more.")
+            layout.remark(f"{count(stale)} rows and pictures no longer belong to a file or a run.")
             st.button("Remove what is stale", key="prune", on_click=_prune, args=(store,))
         else:
             layout.remark("Nothing in the store is stale.")
@@ -200,12 +202,12 @@ def _check_store(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     drifts = [maintenance_status.find_drift(store, dataset) for dataset in store.datasets()]
     datasets = [
         {
-            "data set": drift.dataset,
+            "dataset": drift.dataset,
             "files known": dataset.files,
             "new": drift.new,
             "changed": drift.changed,
             "gone": drift.vanished,
-            "folder": "there" if drift.available else "not there, or without photos",
+            "folder": "there" if drift.available else "missing, or without photos",
         }
         for dataset, drift in zip(status.datasets, drifts, strict=True)
     ]

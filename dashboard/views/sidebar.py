@@ -137,7 +137,7 @@ def _class_range(source: RunSource, entry: Filter, focus: str) -> None:
     wanted = session.view().focus
     key = session.sync_widget("w:focus", wanted)
     st.selectbox(
-        "Class to look at",
+        "Class in focus",
         list(dict.fromkeys([*names, wanted])),
         format_func=lambda name: name or "The most frequent one",
         key=key,

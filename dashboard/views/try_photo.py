@@ -65,16 +65,16 @@ def render(settings: ServerSettings) -> None:
     with layout.heading(TITLE):
         pass
     with layout.card(
-        "Your photos", "they stay in memory for this visit; nothing is stored unless you ask", stretch=False
+        "Your photos", "they stay in memory during this visit; nothing is stored unless you ask for it", stretch=False
     ):
         brought, notes = uploads.accept_files(_files())
         models, resize = _choices()
     layout.show_notes(notes)
     if not brought:
-        st.info("Choose photos or take one, and the networks chosen here look at them.")
+        st.info("Choose photos or take one, and the chosen models segment them.")
         return
     if not models:
-        st.info("Choose at least one network.")
+        st.info("Choose at least one model.")
         return
     answers = _predict_all(settings, brought, models, resize, runs)
     seen = {photo.id: _predictions_of(photo, models, answers) for photo in brought}
@@ -107,18 +107,16 @@ def _choices() -> tuple[list[ModelSpec], str]:
     left, right = st.columns([2, 1])
     with left:
         names = st.multiselect(
-            f"Networks side by side, at most {MAX_MODELS}",
+            f"Models side by side, at most {MAX_MODELS}",
             here,
             default=[DEFAULT_MODEL] if DEFAULT_MODEL in here else here[:1],
             max_selections=MAX_MODELS,
             key=_MODELS,
         )
         if missing := len(MODELS) - len(here):
-            layout.remark(f"{count(missing)} more are known; the first run of one downloads its weights.")
+            layout.remark(f"{count(missing)} more are available; their weights are downloaded by their first run.")
     with right:
-        resize = st.selectbox(
-            "Resize", RESIZES, format_func=lambda text: text or "As the network was made for", key=_RESIZE
-        )
+        resize = st.selectbox("Resize", RESIZES, format_func=lambda text: text or "Native to the model", key=_RESIZE)
     return [MODELS[name] for name in names], resize
 
 
@@ -271,16 +269,14 @@ def _agreement(seen: Sequence[tuple[str, ImagePrediction]]) -> None:
     pairs = uploads.pairwise_agreement(seen)
     if pairs:
         with layout.card("Pixel agreement", "pixels of the same class in both; agreement, not accuracy", stretch=False):
-            layout.html_table(
-                [], ["networks", "agreement"], [[f"{a} and {b}", percent(share)] for a, b, share in pairs]
-            )
+            layout.html_table([], ["models", "agreement"], [[f"{a} and {b}", percent(share)] for a, b, share in pairs])
 
 
 def _computation_card(seen: Sequence[tuple[str, ImagePrediction]]) -> None:
     with layout.card("How it was computed", stretch=False):
         layout.html_table(
             [],
-            ["network", "mask", "precision", "time"],
+            ["model", "mask", "precision", "time"],
             [
                 [
                     title,
@@ -300,14 +296,14 @@ def _all_photos_card(readable: Sequence[Upload], seen: dict[str, list[tuple[str,
         table = [
             {
                 "photo": photo.name,
-                "network": title,
+                "model": title,
                 "seen": alt_text(_shares(one)),
                 "confidence": score(one.row["confidence"]),
                 "low margin": percent(one.row["low_margin"]),
             }
             for photo, title, one in rows
         ]
-        st.dataframe(pd.DataFrame(table), hide_index=True, alt="What each network saw in each photo")
+        st.dataframe(pd.DataFrame(table), hide_index=True, alt="What each model saw in each photo")
         st.download_button(
             "CSV",
             data=lambda: export.csv_bytes(_statistics(rows)),
@@ -344,7 +340,7 @@ def _keep_card(settings: ServerSettings, readable: Sequence[Upload], models: Seq
     with layout.card("Keep in the store", stretch=False):
         layout.remark(
             f"Writes {photo_count(len(readable))} into the folder {where} of this machine, and starts "
-            f"{'a run' if len(models) == 1 else f'{len(models)} runs'} over that folder."
+            f"{'a run' if len(models) == 1 else f'{len(models)} runs'} on that folder."
         )
         st.button("Keep", key="keep", on_click=_keep_uploads, args=(settings, readable, models, resize))
 

@@ -158,7 +158,7 @@ class Jobs:
     def _get(self, job_id: str) -> Job:
         job = read_job(self._folder(job_id))
         if job is None:
-            raise UsageError("This job is gone: somebody removed its record.")
+            raise UsageError("This job no longer exists: its record was removed.")
         return job
 
     def _check(self, request: Request, jobs: list[Job]) -> None:
@@ -166,9 +166,9 @@ class Jobs:
         request.check(self.settings)
         live = [job for job in jobs if job.live]
         if any((job.request.kind, job.request.key) == (request.kind, request.key) for job in live):
-            raise UsageError(f"{request.description} already, or waits for its turn.")
+            raise UsageError(f"{request.description} already, or is waiting.")
         if len(live) >= MAX_LIVE_JOBS:
-            raise UsageError(f"{len(live)} jobs are waiting already: start this one when some are done.")
+            raise UsageError(f"{len(live)} jobs are already waiting: start this one when some are done.")
 
     def _launch(self, job_id: str, request: Request) -> Job:
         folder = self._folder(job_id)

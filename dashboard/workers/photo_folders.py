@@ -85,7 +85,7 @@ def save_upload(data: Sequence[Path], name: str, content: bytes) -> None:
         folder.mkdir(exist_ok=True)
         if sum(1 for _ in folder.iterdir()) >= MAX_SAVED_UPLOADS:
             raise UsageError(
-                f"{data[0].name}/{UPLOADS} holds {MAX_SAVED_UPLOADS:,} photos already: move some away first."
+                f"{data[0].name}/{UPLOADS} already holds {MAX_SAVED_UPLOADS:,} photos: move some away first."
             )
         hidden = folder / f".{secrets.token_hex(8)}"
         hidden.write_bytes(content)

@@ -63,10 +63,10 @@ def answer_question(question: dict[str, Any], blobs: list[bytes]) -> Message:
     except SegError as error:
         return {"error": str(error)}, []
     except MemoryError:
-        return {"error": "There is not enough memory for this photo at this resize: take a smaller one."}, []
+        return {"error": "There is not enough memory for this photo at this resize: choose a smaller one."}, []
     except Exception as error:  # torch may raise anything: keep the process, log the rest
         traceback.print_exc()
-        return {"error": f"The network failed at this photo ({type(error).__name__}); the server's log says more."}, []
+        return {"error": f"The model failed on this photo ({type(error).__name__}); the server's log says more."}, []
 
 
 def predict(question: dict[str, Any], blobs: list[bytes]) -> Message:
@@ -102,9 +102,7 @@ def compute_uncertainty(question: dict[str, Any], blobs: list[bytes]) -> Message
 
     spec, settings = _reproduce_run(question)
     if spec.source == "hub":
-        raise SegError(
-            f"{question['run']['run']} took its network's code from torch.hub, and a page downloads nothing."
-        )
+        raise SegError(f"{question['run']['run']} took its model's code from torch.hub, and a page downloads nothing.")
     image, grid_wh = predictor.prepare_image(decode(blobs[0]), spec, settings)
     entropy = predictor.entropy_map(image, spec, settings, grid_wh)  # (height, width)
     return {}, [png.encode_png(Image.fromarray((entropy * 255).round().astype("uint8")))]

@@ -24,9 +24,9 @@ Message = tuple[dict[str, Any], list[bytes]]
 TIMEOUT_SECONDS = 120.0
 """Time limit for one request, and for waiting until it is its turn."""
 
-BUSY = "The network is busy with other photos: try again in a moment."
-TOO_SLOW = "The network took longer than {seconds:.0f} s for this photo and was stopped: take a smaller resize."
-DIED = "The network's process ended at this photo without an answer, perhaps for want of memory: take a smaller resize."
+BUSY = "The model is busy with other photos: try again in a moment."
+TOO_SLOW = "The model took longer than {seconds:.0f} s for this photo and was stopped: choose a smaller resize."
+DIED = "The model's process ended on this photo without an answer, perhaps for lack of memory: choose a smaller resize."
 
 
 @dataclass(frozen=True, kw_only=True)

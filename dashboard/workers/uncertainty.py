@@ -55,7 +55,7 @@ class UncertaintyMaps:
         try:
             while not self._turn.acquire(timeout=_POLL_SECONDS):
                 if abandoned():
-                    raise UncertaintyError("Nobody waits for this map any more.", 503)
+                    raise UncertaintyError("This map is no longer needed.", 503)
             try:
                 yield
             finally:

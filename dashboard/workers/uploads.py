@@ -33,13 +33,11 @@ def accept_files(files: Iterable[tuple[str, bytes]]) -> tuple[list[Upload], list
     notes = []
     for name, data in files:
         if len(data) > MAX_PHOTO_BYTES:
-            notes.append(
-                f"{name} has {len(data) / 1e6:.0f} MB, and at most {MAX_PHOTO_BYTES / 1e6:.0f} MB are looked at."
-            )
+            notes.append(f"{name} has {len(data) / 1e6:.0f} MB; at most {MAX_PHOTO_BYTES / 1e6:.0f} MB are accepted.")
         elif (photo := Upload(name, data, compute_image_id(data))).id in taken:
             notes.append(f"{name} has the same content as {taken[photo.id].name}.")
         elif len(taken) == MAX_PHOTOS:
-            notes.append(f"{name} was left out: at most {MAX_PHOTOS} photos are looked at.")
+            notes.append(f"{name} was left out: at most {MAX_PHOTOS} photos are accepted.")
         else:
             taken[photo.id] = photo
     return list(taken.values()), notes

@@ -81,7 +81,7 @@ def read_lines(file: Path | None) -> tuple[str, ...] | None:
         return tuple(file.read_text("utf-8").splitlines())
     except (OSError, UnicodeDecodeError):
         raise UsageError(
-            f"The list {str(file)!r} cannot be read: expected a text file with one relative path a line."
+            f"The list {str(file)!r} cannot be read: expected a text file with one relative path per line."
         ) from None
 
 
@@ -164,7 +164,10 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
         "--precision",
         choices=["auto", *PRECISIONS],
         default="auto",
-        help="auto: as this model ran last in this store, else bf16 where the hardware has it natively, else fp32",
+        help=(
+            "auto: the precision that this model last ran with in this store, otherwise bf16 where the "
+            "hardware supports it natively, otherwise fp32"
+        ),
     )
     command.add_argument("--device", choices=DEVICES, default="auto")
     command.add_argument(
@@ -187,13 +190,13 @@ def parse_resize(text: str) -> Resize:
 
 def parse_natural(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
     return int(text)
 
 
 def parse_positive(text: str) -> int:
     if (value := parse_natural(text)) == 0:
-        raise argparse.ArgumentTypeError("expected a whole number from 1 on, got 0")
+        raise argparse.ArgumentTypeError("expected a whole number of at least 1, got 0")
     return value
 
 

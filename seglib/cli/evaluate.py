@@ -42,39 +42,53 @@ def add(commands: Any) -> None:
         _evaluate,
     )
     command.add_argument(
-        "--truth", type=Path, required=True, metavar="DIR", help="folder of PNG masks, called as their photos"
+        "--truth", type=Path, required=True, metavar="DIR", help="folder of PNG masks, named like their photos"
     )
-    command.add_argument(
-        "--run", action="append", metavar="RUN", help="may be given several times; default all runs with such photos"
-    )
+    command.add_argument("--run", action="append", metavar="RUN", help="repeatable; default: all runs with such photos")
     add_store_option(command)
-    command.add_argument("--dataset", metavar="NAME", help="only photos of this data set of the store")
+    command.add_argument("--dataset", metavar="NAME", help="only photos of this dataset in the store")
     command.add_argument(
-        "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem a line"
+        "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem per line"
     )
     command.add_argument(
         "--format",
         choices=["voc", "trimap"],
-        help="voc: class indices, 255 is void; trimap: 1 pet, 2 background, 3 ignored (default: what the masks hold)",
+        help=(
+            "voc: class indices, 255 is void; trimap: 1 pet, 2 background, 3 ignored (default: detected from the masks)"
+        ),
     )
     command.add_argument(
-        "--classes", type=Path, metavar="FILE", help="with voc: names of the indices, one a line (default VOC's 21)"
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="with voc: class names in index order, one per line (default: VOC's 21)",
     )
     command.add_argument(
-        "--calibration", action="store_true", help="run the networks again for the confidence of each pixel (ece)"
+        "--calibration", action="store_true", help="run the models again to get each pixel's confidence (for ece)"
     )
     command.add_argument(
         "--samples", type=parse_positive, default=8, metavar="K", help="photos on the grid (default 8)"
     )
     command.add_argument(
-        "--seed", type=parse_natural, default=0, metavar="N", help="of the grid and intervals (default 0)"
+        "--seed",
+        type=parse_natural,
+        default=0,
+        metavar="N",
+        help="random seed of the grid and the intervals (default 0)",
     )
-    command.add_argument("--grid", type=Path, metavar="PNG", help="draw photo, truth and each run's mask with outlines")
     command.add_argument(
-        "--out", type=Path, metavar="FILE", help="per run and label; this and the next as CSV, or Parquet by the suffix"
+        "--grid",
+        type=Path,
+        metavar="PNG",
+        help="draw each photo with the outlines of its ground truth and of every run's mask",
     )
-    command.add_argument("--images", type=Path, metavar="FILE", help="every photo and run, worst first")
-    command.add_argument("--confusion", type=Path, metavar="FILE", help="every run's matrix: run, truth, prediction")
+    command.add_argument(
+        "--out", type=Path, metavar="FILE", help="table per run and label; .csv or .parquet, as for the next two"
+    )
+    command.add_argument("--images", type=Path, metavar="FILE", help="table of every photo and run, worst first")
+    command.add_argument(
+        "--confusion", type=Path, metavar="FILE", help="every run's confusion matrix: run, truth, prediction"
+    )
     add_json_option(command)
 
 
@@ -84,13 +98,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from seglib.store.store import Store
 
     if arguments.format == "trimap" and arguments.classes:
-        raise UsageError("A trimap knows the pet and its background only: leave out --classes.")
+        raise UsageError("A trimap holds only the pet and its background: leave out --classes.")
     if not arguments.truth.is_dir():
         raise UsageError(f"{str(arguments.truth)!r} is not a folder: name the folder that holds the masks.")
     store = Store(arguments.store)
     runs = arguments.run or truth_counting.find_runs(store, arguments.truth, arguments.dataset)
     if not runs:
-        raise UsageError("No run of this store has a photo with such a mask: run a network over the photos first.")
+        raise UsageError("No run of this store has a photo with such a mask: run a model on the photos first.")
     with ProgressBar("masks") as bar:
         report = truth_counting.update_counts(
             store,
@@ -192,20 +206,26 @@ def add_compare(commands: Any) -> None:
         "python -m seglib compare --runs fcn_resnet50-short520-1a2b3c4d fcn_resnet101-short520-5e6f7a8b",
         _compare,
     )
-    command.add_argument("--runs", nargs="+", required=True, metavar="RUN", help="two or more; the first is a, then b")
+    command.add_argument(
+        "--runs", nargs="+", required=True, metavar="RUN", help="two or more runs; the first is a, the second b"
+    )
     add_store_option(command)
     command.add_argument(
         "--where", default="", metavar="EXPR", help="only photos that pass this filter in the first run (as in export)"
     )
-    command.add_argument("--seed", type=parse_natural, default=0, metavar="N", help="of the intervals (default 0)")
+    command.add_argument(
+        "--seed", type=parse_natural, default=0, metavar="N", help="random seed of the intervals (default 0)"
+    )
     command.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="the table of pairs; this and the next as CSV, or Parquet by the suffix",
+        help="table of all pairs; .csv or .parquet, as for the next two",
     )
-    command.add_argument("--images", type=Path, metavar="FILE", help="every photo and pair, most disagreeing first")
-    command.add_argument("--flips", type=Path, metavar="FILE", help="what the one calls A and the other B, in pixels")
+    command.add_argument(
+        "--images", type=Path, metavar="FILE", help="table of every photo and pair, most disagreeing first"
+    )
+    command.add_argument("--flips", type=Path, metavar="FILE", help="pixels that one run calls A and the other B")
     add_json_option(command)
 
 

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     )
     command.add_argument("what", choices=list(_FORMATS))
     add_store_option(command)
-    command.add_argument("--run", action="append", metavar="RUN", help="may be given several times; default all runs")
+    command.add_argument("--run", action="append", metavar="RUN", help="repeatable; default: all runs")
     command.add_argument(
         "--format",
         metavar="F",

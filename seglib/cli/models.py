@@ -9,7 +9,7 @@ from seglib.models.registry import MODELS, TRAINABLE
 
 def add(commands: Any) -> None:
     command = new_command(
-        commands, "models", "list the models: are their weights here?", "python -m seglib models", _models
+        commands, "models", "list the models, and whether their weights are here", "python -m seglib models", _models
     )
     add_json_option(command)
 

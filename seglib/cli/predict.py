@@ -39,7 +39,9 @@ def add(commands: Any) -> None:
         metavar="K",
         help="photos drawn from each folder, 0 for all (default 4)",
     )
-    command.add_argument("--seed", type=parse_natural, default=0, metavar="N", help="of the draw (default 0)")
+    command.add_argument(
+        "--seed", type=parse_natural, default=0, metavar="N", help="random seed of the draw (default 0)"
+    )
     command.add_argument("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}")
     add_model_options(command)
     command.add_argument(

@@ -26,33 +26,31 @@ def add(commands: Any) -> None:
     command = new_command(
         commands,
         "run",
-        "run a model over a folder of photos and keep what it saw",
+        "run a model on a folder of photos and store its masks and statistics",
         "python -m seglib run dataset/sample --model fcn_mobilenet_v2 --resize 224",
         _run,
     )
-    command.add_argument("dataset", type=Path, metavar="DATASET", help="folder with photos, flat or nested")
-    command.add_argument(
-        "--model", action="append", metavar="NAME", help=f"may be given several times; default {DEFAULT_MODEL}"
-    )
+    command.add_argument("dataset", type=Path, metavar="DATASET", help="folder of photos, including its subfolders")
+    command.add_argument("--model", action="append", metavar="NAME", help=f"repeatable; default: {DEFAULT_MODEL}")
     add_store_option(command)
     add_model_options(command)
     command.add_argument(
         "--batch-size",
         type=parse_positive,
         metavar="N",
-        help="photos per forward pass, of which several run at once (default 4, on a GPU 16)",
+        help="photos per forward pass (default 4, on a GPU 16); several passes run in parallel",
     )
     command.add_argument(
         "--workers",
         type=parse_natural,
         metavar="N",
-        help="decoding processes; 0 decodes in this one (default: a core each, at most 8)",
+        help="decoding processes (default: one per core, at most 8); 0 decodes in the main process",
     )
     command.add_argument("--limit", type=parse_positive, metavar="N", help="only the first N photos by path")
     command.add_argument(
-        "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem a line"
+        "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem per line"
     )
-    command.add_argument("--name", metavar="TITLE", help="what to call the data set (default: the folder's name)")
+    command.add_argument("--name", metavar="TITLE", help="name of the dataset (default: the folder's name)")
     command.add_argument("--follow-links", action="store_true", help="follow symbolic links that leave the folder")
     command.add_argument(
         "--max-failure-rate",
@@ -62,7 +60,9 @@ def add(commands: Any) -> None:
         help="exit with 1 if a larger share of the photos cannot be read, 0..1 (default 1)",
     )
     command.add_argument(
-        "--verify", action="store_true", help="read every file again and check every mask, whatever size and time say"
+        "--verify",
+        action="store_true",
+        help="read every file again and check every mask, even if size and time are unchanged",
     )
     add_json_option(command)
 
@@ -142,16 +142,18 @@ def add_import_masks(commands: Any) -> None:
     command = new_command(
         commands,
         "import-masks",
-        "make a run of somebody else's index masks",
+        "import the index masks of another program as a run",
         "python -m seglib import-masks masks --classes classes.txt --name my_unet",
         _import,
     )
-    command.add_argument("folder", type=Path, metavar="DIR", help="PNG masks of class indices, called as their photos")
     command.add_argument(
-        "--classes", type=Path, required=True, metavar="FILE", help="the classes' names in index order, one a line"
+        "folder", type=Path, metavar="DIR", help="folder of PNG masks of class indices, named like their photos"
     )
-    command.add_argument("--name", required=True, metavar="X", help="what to call the model that made them")
-    command.add_argument("--dataset", metavar="NAME", help="the photos' data set, if the store holds several")
+    command.add_argument(
+        "--classes", type=Path, required=True, metavar="FILE", help="class names in index order, one per line"
+    )
+    command.add_argument("--name", required=True, metavar="X", help="name of the model that made them")
+    command.add_argument("--dataset", metavar="NAME", help="dataset of the photos, if the store holds several")
     add_store_option(command)
     add_json_option(command)
 
@@ -178,7 +180,10 @@ def _import(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(dataclasses.asdict(report) | {"failed": len(report.failed)})
     else:
-        print(f"{report.run}\n  {report.computed} masks taken in, {report.reused} known, {len(report.failed)} failed")
+        print(
+            f"{report.run}\n  {report.computed} masks imported, {report.reused} already there, "
+            f"{len(report.failed)} failed"
+        )
         if report.unmatched:
             print(f"  {report.unmatched} photos have no mask there")
     if report.failed and not report.computed + report.reused:

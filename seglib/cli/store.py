@@ -11,13 +11,17 @@ from seglib.errors import UsageError
 
 def add_status(commands: Any) -> None:
     command = new_command(
-        commands, "status", "what is in the store, what failed, what is stale", "python -m seglib status", _status
+        commands,
+        "status",
+        "show what is in the store, what failed, and what is stale",
+        "python -m seglib status",
+        _status,
     )
     add_store_option(command)
     command.add_argument(
         "--verify",
         action="store_true",
-        help="read every byte; name each damaged record, part, mask and thumbnail, and exit with 1 if there is one",
+        help="read every byte and list damaged records, parts, masks and thumbnails; exit with 1 if there are any",
     )
     add_json_option(command)
 
@@ -54,7 +58,7 @@ def _status(arguments: argparse.Namespace) -> int:
         print(f"damaged: {why}")
     for dataset in found.datasets:
         print(
-            f"data set {escape_for_terminal(dataset.dataset)}: {dataset.files} files, {dataset.failed} failed, "
+            f"dataset {escape_for_terminal(dataset.dataset)}: {dataset.files} files, {dataset.failed} failed, "
             f"{dataset.vanished} vanished"
         )
     for run in found.runs:
@@ -75,12 +79,14 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def add_prune(commands: Any) -> None:
     command = new_command(
-        commands, "prune", "remove what belongs to no file any more", "python -m seglib prune --store output", _prune
+        commands,
+        "prune",
+        "remove rows and pictures that no longer belong to a file",
+        "python -m seglib prune --store output",
+        _prune,
     )
     add_store_option(command)
-    command.add_argument(
-        "--run", action="append", default=[], metavar="RUN", help="first remove this run; may be given several times"
-    )
+    command.add_argument("--run", action="append", default=[], metavar="RUN", help="first remove this run; repeatable")
     add_json_option(command)
 
 
@@ -113,10 +119,13 @@ def add_tag(commands: Any) -> None:
     add_store_option(command)
     command.add_argument("--where", metavar="EXPR", help="which photos, as with export; '' for all of them")
     command.add_argument(
-        "--run", action="append", metavar="RUN", help="whose figures EXPR speaks of; default all, of which one suffices"
+        "--run",
+        action="append",
+        metavar="RUN",
+        help="run whose figures EXPR refers to; repeatable (default: all; one matching run is enough)",
     )
-    command.add_argument("--remove", action="store_true", help="take the tag off")
-    command.add_argument("--undo", action="store_true", help="undo the last tagging by anyone")
+    command.add_argument("--remove", action="store_true", help="remove the tag")
+    command.add_argument("--undo", action="store_true", help="undo the last tag change, by anyone")
     add_json_option(command)
 
 
@@ -128,11 +137,13 @@ def _tag(arguments: argparse.Namespace) -> int:
     store = Store(arguments.store)
     if arguments.undo:
         if arguments.name or arguments.where is not None or arguments.remove:
-            raise UsageError("--undo takes back the last tagging as a whole: give neither NAME nor --where with it.")
+            raise UsageError("--undo reverts the last tag change as a whole: leave out NAME and --where.")
         done = tags.undo(store)
     else:
         if not arguments.name or arguments.where is None:
-            raise UsageError("Say which tag and which photos, as in tag doubtful --where agreement=contradicts.")
+            raise UsageError(
+                "Give a tag and a filter for the photos, as in tag doubtful --where agreement=contradicts."
+            )
         chosen = select(store.table(arguments.run), Filters.decode(arguments.where))
         done = (tags.untag if arguments.remove else tags.tag)(store, chosen["image_id"], arguments.name)
     count = done.images if done else 0

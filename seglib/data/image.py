@@ -83,7 +83,7 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise BadImage("unreadable", "The file is gone, or its name is not valid UTF-8: rename it.") from None
     except IsADirectoryError:
-        raise BadImage("unreadable", "This folder may not be listed: check its permissions.") from None
+        raise BadImage("unreadable", "This folder cannot be listed: check its permissions.") from None
     except OSError as error:
         raise BadImage("unreadable", f"Reading failed: {error.strerror or type(error).__name__}.") from None
     if not data:
@@ -94,7 +94,7 @@ def read_bytes(path: Path) -> bytes:
 def _read_content(file: IO[bytes]) -> bytes:
     about = os.fstat(file.fileno())
     if not stat.S_ISREG(about.st_mode):
-        raise BadImage("unreadable", "This is no regular file.")
+        raise BadImage("unreadable", "This is not a regular file.")
     if about.st_size > MAX_BYTES:
         raise BadImage("too_large", f"The file has {about.st_size:,} bytes, more than {MAX_BYTES:,}.")
     return file.read(about.st_size)

@@ -88,7 +88,7 @@ def resize_image(image: Image.Image, resize: Resize) -> NDArray[np.uint8]:
 def check_net_side(net_side: int) -> None:
     """Raise `UsageError` if `net_side` is out of range; 0 means unset."""
     if net_side and not MIN_SIDE <= net_side <= MAX_SIDE:
-        raise UsageError(f"A net side of {net_side}: expected {MIN_SIDE} to {MAX_SIDE} pixels.")
+        raise UsageError(f"A net side of {net_side} is out of range: expected {MIN_SIDE} to {MAX_SIDE} pixels.")
 
 
 def input_size_wh(width: int, height: int, net_side: int) -> tuple[int, int]:

@@ -98,7 +98,7 @@ def select_by_name(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     for name in filter(None, (name.strip() for name in names)):
         matches = [name] if name in paths else by_stem.get(name, [])
         if len(matches) != 1:
-            found = "is not in the data set" if not matches else f"fits {len(matches)} photos, e.g. {matches[0]!r}"
+            found = "is not in the dataset" if not matches else f"fits {len(matches)} photos, e.g. {matches[0]!r}"
             raise DatasetError(f"The list's entry {name!r} {found}: name each photo by its relative path.")
         chosen.add(matches[0])
     if not chosen:

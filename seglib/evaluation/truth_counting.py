@@ -81,7 +81,7 @@ def update_counts(
         if matched.empty:
             raise DatasetError(
                 f"None of the {len(photos)} photos has a mask below {folder.name!r}: "
-                "a mask is called as its photo, with .png at the end."
+                "a mask has its photo's name, ending in .png."
             )
         images = matched.drop_duplicates("image_id")
         jobs = [(run, _find_uncounted(store, run, truth_record, images, calibration)) for run in chosen]

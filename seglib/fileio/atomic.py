@@ -130,7 +130,7 @@ class AtomicWriter:
                 return temporary, temporary.open("wb")
             except FileNotFoundError:  # another thread has just removed the folder
                 continue
-        raise StoreError(f"{self._folder.name!r} is taken away faster than it can be written to: try again.")
+        raise StoreError(f"{self._folder.name!r} keeps being deleted while it is written to: try again.")
 
     def _create_folder(self) -> None:
         for _ in range(20):

@@ -48,7 +48,7 @@ def lock(store: Path, *, wait_seconds: float = 30) -> Iterator[None]:
     while not _try_lock(path, mine):
         if time.monotonic() > deadline:
             raise StoreError(
-                f"Another process is tidying this store ({_describe_holder(path)}): try again when it is done."
+                f"Another process is cleaning up this store ({_describe_holder(path)}): try again when it is done."
             )
         time.sleep(0.05)
     stop = threading.Event()

@@ -108,7 +108,7 @@ def _rewrite_parts(store: Store, folder: Path, schema: pa.Schema, select_rows: C
     """
     if folder.is_symlink():
         raise StoreError(
-            f"{'/'.join(folder.parts[-2:])} is a link, and a store's folders are none: put a folder there."
+            f"{'/'.join(folder.parts[-2:])} is a link, but a store's folders must not be links: put a folder there."
         )
     old = parquet_parts.list_parts(folder)
     every = parquet_parts.read_parts(folder, old, schema)

@@ -110,7 +110,7 @@ def check_index_mask(mask: Mask, name: str, classes: int, *, void: bool = True) 
         beyond = beyond[beyond != VOID]
     if len(beyond):
         raise DatasetError(
-            f"The mask {name!r} holds the value {beyond[0]}, and there are {classes} classes (0 to {classes - 1}"
+            f"The mask {name!r} holds the value {beyond[0]}, but there are only {classes} classes (0 to {classes - 1}"
             f"{', and 255 for void' if void else ''}): name all of them, or change the mask."
         )
     return mask
@@ -144,10 +144,12 @@ def read_class_names(file: Path) -> tuple[str, ...]:
     try:
         names = tuple(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError):
-        raise UsageError(f"The classes {file.name!r} cannot be read: expected a text file, one class a line.") from None
+        raise UsageError(
+            f"The classes {file.name!r} cannot be read: expected a text file, one class per line."
+        ) from None
     if not are_valid_class_names(names):
         raise UsageError(
-            f"{file.name!r} names {len(names)} classes: expected 1 to {VOID} different ones, one a line, "
+            f"{file.name!r} names {len(names)} classes: expected 1 to {VOID} different names, one per line, "
             "of printable characters."
         )
     return tuple(BACKGROUND if name == "__background__" else name for name in names)

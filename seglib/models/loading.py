@@ -116,7 +116,7 @@ def _load_from_hub(spec: ModelSpec) -> "nn.Module":
             "leave out --source hub to use the installed torchvision."
         ) from None
     if not callable(getattr(model, "eval", None)):
-        raise WeightsError(f"torch.hub gave a {type(model).__name__} for {spec.name}, expected a net.")
+        raise WeightsError(f"torch.hub gave a {type(model).__name__} for {spec.name}, expected a model.")
     model.aux_classifier = None  # used only in training
     model.eval()
     return cast("nn.Module", model)

@@ -24,7 +24,7 @@ def init_model(
     try:
         model = registry.get_model_builder(architecture, tuple(sorted(options.items())))(len(classes))
     except TypeError:
-        raise UsageError(f"{architecture} knows no choice of {', '.join(options)}: leave it out.") from None
+        raise UsageError(f"{architecture} has no option {', '.join(options)}: leave it out.") from None
     if encoder is not None:
         _load_encoder(model, encoder, scores=registry.read_checkpoint_classes(encoder) == tuple(classes))
     return model
@@ -62,7 +62,7 @@ def check_module_names(model: nn.Module, names: Sequence[str]) -> None:
     """Raise `UsageError` if one of `names` is not a module of this model."""
     known = {name for name, _ in model.named_modules()}
     if unknown := [name for name in names if name not in known]:
-        raise UsageError(f"The net has no part {unknown[0]!r}; those of its encoder begin with backbone.0.")
+        raise UsageError(f"The model has no module {unknown[0]!r}; the modules of its encoder begin with backbone.0.")
 
 
 def _score_layers(model: nn.Module) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
         for k, v in state.items()
     )
     if not plain:
-        raise WeightsError(f"{path.name} holds something else than a state dict of plain tensors.")
+        raise WeightsError(f"{path.name} holds something other than a state dict of plain tensors.")
     return cast("dict[str, Tensor]", state)
 
 
@@ -88,7 +88,7 @@ def _check_uncompressed(path: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
-                raise ValueError("it is compressed, and torch compresses nothing")
+                raise ValueError("it is compressed, which torch never does")
 
 
 def _safetensors_header(path: Path) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def import_masks(
     if not pairs:
         raise DatasetError(
             f"None of the {len(images)} photos of {data_set.name!r} has a mask below {folder.name!r}: "
-            "a mask is called as its photo, with .png at the end."
+            "a mask has its photo's name, ending in .png."
         )
     masks = images.assign(mask=images["path"].map(pairs)).dropna().drop_duplicates("image_id")
     chosen = [(str(image_id), str(mask)) for image_id, mask in zip(masks["image_id"], masks["mask"], strict=True)]
@@ -108,9 +108,9 @@ def _dataset(store: Store, name: str | None) -> Dataset:
         return store.dataset(name)
     if len(known) != 1:
         raise UsageError(
-            "The store holds no photos yet: run a network over them first, python -m seglib run DATASET."
+            "The store holds no photos yet: run a model on them first, python -m seglib run DATASET."
             if not known
-            else f"The store holds {len(known)} data sets: name that of the masks with --dataset, one of "
+            else f"The store holds {len(known)} datasets: name that of the masks with --dataset, one of "
             f"{', '.join(one.name for one in known)}."
         )
     return known[0]

@@ -25,16 +25,16 @@ def resolve_run_model(store: Store, run: Run, *, device: str = "auto") -> tuple[
     weights are missing or differ, or if another version of the program made the run.
     """
     if run.weights_sha256 is None or run.precision is None:
-        raise SegError(f"The masks of {run.run} were imported: no network here made them.")
+        raise SegError(f"The masks of {run.run} were imported: no model of this program made them.")
     if run.model in registry.TRAINABLE and run.model not in registry.MODELS:
-        raise WeightsError(f"{run.run} was made from somebody's own checkpoint, whose place the store does not keep.")
+        raise WeightsError(f"{run.run} was made from a user's own checkpoint, whose path the store does not keep.")
     if run.model not in registry.MODELS:
-        raise SegError(f"{run.run} was made by the network {run.model!r}, which this program does not know.")
+        raise SegError(f"{run.run} was made by the model {run.model!r}, which this program does not know.")
     spec = registry.find_model_spec(
         run.model, source="hub" if run.recipe.get("code") == registry.HUB_REPOSITORY else "torchvision"
     )
     if not spec.path.exists():
-        raise WeightsError(f"The weights of {run.model} are not on this machine: run the network once to fetch them.")
+        raise WeightsError(f"The weights of {run.model} are not on this machine: run the model once to fetch them.")
     settings = InferenceConfig(resize=Resize(run.resize), precision=run.precision, device=device)
     if run.precision == "int8":
         settings = replace(settings, quantised=quantization.int8_model_folder(store, spec, settings.resize))

@@ -26,23 +26,24 @@ from seglib.store.tags import SEPARATOR
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
 
 _MEANINGS = {
-    "dataset": "Name of the data set, unique in its store.",
-    "path": "Path of the photo relative to the data set's folder, with /; in CSV behind ' if it reads as a formula.",
+    "dataset": "Name of the dataset, unique in its store.",
+    "path": "Path of the photo relative to the dataset's folder, with /; "
+    "in CSV prefixed with ' if it could be read as a formula.",
     "split": "train, val, test or empty, from the nearest folder above.",
     "label": "Name of the photo's folder, or empty.",
-    "width": "Width of the photo in pixels, turned upright.",
-    "height": "Height of the photo in pixels, turned upright.",
+    "width": "Width of the photo in pixels, after EXIF rotation.",
+    "height": "Height of the photo in pixels, after EXIF rotation.",
     "image_id": "SHA-256 of the file's bytes, first 32 hex digits.",
     "run": "Model, resize and a digest of all that changes a mask.",
-    "model": "Name of the network.",
+    "model": "Name of the model.",
     "grid_width": "Width of the mask in pixels.",
     "grid_height": "Height of the mask in pixels.",
     "confidence": "Mean over pixels of the winning softmax probability, 0..1.",
     "entropy": "Mean over pixels of the entropy of the class probabilities, divided by its maximum, 0..1.",
     "low_margin": f"Share of pixels whose two best probabilities differ by less than {LOW_MARGIN}, 0..1.",
-    "dominant": "Class with most pixels, background aside; background if there is no other.",
+    "dominant": "Class with the most pixels, not counting background; background if there is no other.",
     "animal": "cat or dog, whichever has more pixels; none if neither has any; empty if the model knows neither.",
-    "tags": f"Tags that people put on the photo, in order, with {SEPARATOR} between them; empty without any.",
+    "tags": f"Tags of the photo, sorted and separated by {SEPARATOR}; empty without any.",
 }
 
 

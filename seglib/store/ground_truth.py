@@ -97,7 +97,7 @@ def import_annotations(store: Store, truth_record: GroundTruth, folder: Path, im
     masks = annotations.scan_masks(folder)
     paths = images["path"].drop_duplicates()
     if len(paths) < len(images):
-        raise DatasetError("Several data sets hold photos of these paths: name one of them with --dataset.")
+        raise DatasetError("Several datasets hold photos of these paths: name one of them with --dataset.")
     pairs = annotations.match_masks(paths, masks["path"])
     found = images[images["path"].isin(pairs.keys())].assign(mask=lambda frame: frame["path"].map(pairs))
     joined = found.merge(masks.rename(columns={"path": "mask"}), on="mask", how="left")
@@ -205,7 +205,7 @@ def _read_checked(
     if raw.shape != size_wh[::-1]:
         raise DatasetError(
             f"The mask {name!r} is {raw.shape[1]} x {raw.shape[0]} pixels and its photo {size_wh[0]} x {size_wh[1]}: "
-            "a truth must have its photo's size."
+            "a mask must have its photo's size."
         )
     if truth_record.format == "trimap":
         return annotations.convert_trimap(raw, name, label if isinstance(label, str) else None)

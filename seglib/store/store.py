@@ -83,12 +83,12 @@ class Store:
                 )
         except OSError as error:
             raise StoreError(
-                f"The store {str(path)!r} cannot be made ({error.strerror}): "
+                f"The store {str(path)!r} cannot be created ({error.strerror}): "
                 "name a folder that may be written with --store."
             ) from None
         return cls(path)
 
-    # --- data sets and their files -------------------------------------------------------------------------------
+    # --- datasets and their files --------------------------------------------------------------------------------
 
     def datasets(self) -> list[Dataset]:
         """All datasets, sorted by name.
@@ -111,7 +111,7 @@ class Store:
     def dataset(self, name: str) -> Dataset:
         by_name = {d.name: d for d in self.datasets()} | {d.id: d for d in self.datasets()}
         if name not in by_name:
-            raise UnknownName("data set", name, [d.name for d in self.datasets()])
+            raise UnknownName("dataset", name, [d.name for d in self.datasets()])
         return by_name[name]
 
     def register_dataset(self, root: Path, title: str | None = None) -> Dataset:
@@ -356,10 +356,10 @@ class Store:
         files = self.files(data_set)
         known = files[(files["path"] == path) & files["reason"].isna()]
         if known.empty:
-            raise StoreError(f"{path!r} is not a photo of the data set {dataset!r}.")
+            raise StoreError(f"{path!r} is not a photo of the dataset {dataset!r}.")
         try:
             if "\0" in path or not (data_set.root / path).resolve().is_relative_to(data_set.root.resolve()):
-                raise BadImage("unreadable", "It leaves its data set's folder.")
+                raise BadImage("unreadable", "It leaves its dataset's folder.")
             data = image.read_bytes(data_set.root / path)
             if image.compute_image_id(data) != known["image_id"].iloc[0]:
                 raise StoreError(f"{path!r} has changed since its scan: run again to see its new content.")
@@ -386,7 +386,7 @@ class Store:
         files = self._present_files([self.dataset(dataset)] if dataset else self.datasets())
         found = to_frame(files.filter(pc.equal(files["path"], path)))
         if found.empty:
-            raise StoreError(f"The store knows no photo {path!r}: give its path as in the table.")
+            raise StoreError(f"The store has no photo {path!r}: give its path as in the table.")
         if found["dataset"].nunique() > 1:
             raise StoreError(f"{path!r} is in {', '.join(map(repr, found['dataset']))}: name one with dataset=.")
         chosen = self.run(run) if run else self._last_run_with(found["image_id"].iloc[0])
@@ -410,7 +410,9 @@ def read_without_links(path: Path) -> bytes:
 def _check_image_id(image_id: str) -> str:
     """Validate an image_id before it becomes part of a path, since it may come from a tampered file."""
     if not _IMAGE_ID.fullmatch(image_id):
-        raise StoreError(f"{image_id[:40]!r} is no image_id: a part of this store was changed, restore it from a copy.")
+        raise StoreError(
+            f"{image_id[:40]!r} is not an image_id: a part of this store was changed, restore it from a copy."
+        )
     return image_id
 
 
@@ -423,4 +425,6 @@ def _refuse_links(store: Path) -> None:
         except OSError:  # the folder does not exist
             continue
         if link is not None:
-            raise StoreError(f"{link!r} in this store is a link, and a store's folders are none: put a folder there.")
+            raise StoreError(
+                f"{link!r} in this store is a link, but a store's folders must not be links: put a folder there."
+            )

@@ -78,9 +78,9 @@ def normalise_tag(text: str) -> str:
     """Normalize a tag name (NFC, single spaces). Raises `UsageError` if it is not a valid tag."""
     name = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
     if not name or len(name) > MAX_LENGTH:
-        raise UsageError(f"A tag has 1 to {MAX_LENGTH} characters, and this one has {len(name)}: choose another name.")
+        raise UsageError(f"A tag has 1 to {MAX_LENGTH} characters; this one has {len(name)}: choose another name.")
     if SEPARATOR in name or any(_is_control(sign) for sign in name):
-        raise UsageError(f"A tag holds no {SEPARATOR!r} and no control character: choose another name.")
+        raise UsageError(f"A tag cannot contain {SEPARATOR!r} or a control character: choose another name.")
     return name
 
 
@@ -180,7 +180,7 @@ def _set_tag(store: TagStore, ids: Iterable[str] | pa.Array, name: str, *, on: b
     name, log = normalise_tag(name), _read_log(store)
     wanted = pc.unique(ids if isinstance(ids, pa.Array) else pa.array(list(ids), pa.string()))
     if not pc.all(pc.match_substring_regex(wanted, _IMAGE_ID), min_count=0).as_py():
-        raise UsageError("A picture is tagged by its image_id, 32 hex digits as in the table.")
+        raise UsageError("An image is tagged by its image_id, 32 hex digits as in the table.")
     present = _current_rows(log.rows)
     has = pc.is_in(wanted, value_set=log.ids.take(pa.array(present.loc[present["tag"] == name, "image"])))
     changed = wanted.filter(pc.invert(has) if on else has)

@@ -52,10 +52,10 @@ def test_no_page_has_a_serious_violation_in_either_theme(start, browser, sampled
 def test_a_matrix_is_one_stop_of_the_tab_key_and_the_arrows_go_on(start, browser, small):
     page = opened(browser, start(small).url)
     matrix = page.locator(".st-key-folder_against_animal")
-    matrix.get_by_role("button", name="2 photos: folder cats, network sees cat").focus()
+    matrix.get_by_role("button", name="2 photos: folder cats, model sees cat").focus()
     steps = {
-        "ArrowRight": "1 photo: folder cats, network sees dog",
-        "ArrowDown": "1 photo: folder dogs, network sees dog",
+        "ArrowRight": "1 photo: folder cats, model sees dog",
+        "ArrowDown": "1 photo: folder dogs, model sees dog",
     }
     for key, there in (*steps.items(), ("ArrowLeft", steps["ArrowDown"])):  # beyond it is a zero and the edge
         page.keyboard.press(key)

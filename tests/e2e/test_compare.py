@@ -90,7 +90,7 @@ def test_from_the_choice_of_runs_to_a_pixel_on_which_they_differ(start, browser,
     page.wait_for_function("new URLSearchParams(location.search).getAll('runs').length === 2")
     agreement = f"{100 - 100 * 1000 / (13 * 1600):.1f}.%"  # 400 only A, 200 other, 400 only B of 13 x 1600 pixels
     wait_for_figure(page, "pixel agreement, all pixels", agreement)
-    assert "Agreement between networks, not accuracy. n = 13 photos" in page.locator("body").inner_text()
+    assert "Agreement between models, not accuracy. n = 13 photos" in page.locator("body").inner_text()
     assert tile_names(page)[0] == ODD
     assert page.locator("figure.tile .found").first.inner_text().replace("\xa0", " ") == "38 % agreement"
 

@@ -178,11 +178,11 @@ def test_each_kind_of_bar_can_be_clicked_again_and_again(start, browser, small):
 def test_cells_stay_among_their_siblings(start, browser, small):
     page = opened(browser, f"{start(small).url}/explore")
     settle(page)
-    cell = page.get_by_role("button", name="1 photo: folder cats, network sees dog")
+    cell = page.get_by_role("button", name="1 photo: folder cats, model sees dog")
     cell.click()
     wait_for_figure(page, "photos of 6", "1")
     assert cell.get_attribute("aria-pressed") == "true"
-    sibling = page.get_by_role("button", name="2 photos: folder cats, network sees cat")
+    sibling = page.get_by_role("button", name="2 photos: folder cats, model sees cat")
     assert sibling.get_attribute("aria-pressed") == "false"
     cell.click()
     wait_for_figure(page, "photos of 6", "6")

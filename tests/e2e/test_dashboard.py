@@ -141,11 +141,11 @@ def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, samp
 
 def test_contradictions_cells_chips_and_back(start, browser, small):
     page = opened(browser, start(small).url)
-    page.get_by_role("button", name="1 photo: folder cats, network sees dog").click()
+    page.get_by_role("button", name="1 photo: folder cats, model sees dog").click()
     page.get_by_role("heading", name="Explore").wait_for()
     wait_for_figure(page, "photos of 6", "1")
     assert tile_names(page) == ["cats/b.jpg"]
-    assert page.locator(".warning").inner_text() == "folder cats, network dog"
+    assert page.locator(".warning").inner_text() == "folder cats, model dog"
     page.get_by_role("button", name="Animal: dog").click()
     wait_for_figure(page, "photos of 6", "3")
     page.get_by_role("button", name="Clear all", exact=True).last.click()

@@ -96,7 +96,7 @@ def test_a_run_is_started_watched_cancelled_and_resumed(start, browser, store, d
     settle(other)
     assert violations(other) == []
     assert other.evaluate(SIDEWAYS) == [0, 0]
-    assert f"{PHOTOS - kept + 1} computed, {kept - 1} known already, 1 unreadable" in finished.inner_text()
+    assert f"{PHOTOS - kept + 1} computed, {kept - 1} already known, 1 unreadable" in finished.inner_text()
     assert store.count_rows(run) == PHOTOS
     other.get_by_role("button", name="Explore").first.click()
     other.get_by_role("heading", name="Explore").wait_for()
@@ -132,6 +132,6 @@ def test_a_killed_worker_is_said_to_be_gone(start, browser, store, data):
     page.get_by_role("button", name="Cancel").wait_for()
     (file,) = store.path.glob("jobs/*/process.json")
     os.killpg(int(re.search(r'"pid": (\d+)', file.read_text())[1]), signal.SIGKILL)
-    page.get_by_text("went away without a word").wait_for()
+    page.get_by_text("ended without a message").wait_for()
     assert page.get_by_role("button", name="Cancel").count() == 0
     assert page.faults == []

@@ -245,8 +245,8 @@ def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, b
     before = [pixel(page, x / 10, 0.5) for x in range(1, 10)]
     page.sent.clear()
     page.keyboard.press("u")
-    page.get_by_text("Computing where the network was unsure").wait_for()
-    page.get_by_text("Computing where the network was unsure").wait_for(state="detached", timeout=60_000)
+    page.get_by_text("Computing where the model was unsure").wait_for()
+    page.get_by_text("Computing where the model was unsure").wait_for(state="detached", timeout=60_000)
     assert page.locator(".status").all_inner_texts() == ["", ""]
     assert [pixel(page, x / 10, 0.5) for x in range(1, 10)] != before
     assert re.fullmatch(r"\w+ · uncertainty [01]\.\d\d · \(\d+, \d+\)", hover(page, 0.5, 0.5))

@@ -1,6 +1,6 @@
 """The web side from outside: requests that ask for what is not theirs, names and origins that are not ours, a proxy.
 
-In: a real server on a real socket, fed byte by byte, so that no client tidies up what is asked. Beside the data set
+In: a real server on a real socket, fed byte by byte, so that no client tidies up what is asked. Beside the dataset
 lie files that nobody may get, each with a canary in it. Out: counts of what was answered.
 """
 

@@ -1,6 +1,6 @@
 """Names that are HTML, Markdown, formulas, terminal codes or turn the line around: text everywhere, and nothing else.
 
-In: a store whose files, folders, classes, data set and tags are called so. Out: counts of what was looked at: the pages
+In: a store whose files, folders, classes, dataset and tags are called so. Out: counts of what was looked at: the pages
 in a real Chromium, the report, the exports, the commands.
 """
 

@@ -1,4 +1,4 @@
-"""A small data set and a net that a person can check by eye, and the command line at work on them in a forked child.
+"""A small dataset and a net that a person can check by eye, and the command line at work on them in a forked child.
 
 In: a folder. Out: photos, functions for `forks`, and what a store says in a form that two stores can be compared by.
 Knows nothing of any particular fault.

@@ -128,7 +128,7 @@ def shares(shown: ComparisonSelection) -> None:
     name = shown.focus
     if not name:
         with layout.card("Share of a class, A against B"):
-            layout.remark("There is nothing to show: neither sees a class but the background.")
+            layout.remark("There is nothing to show: neither run sees a class other than the background.")
         return
     frame: pd.DataFrame = shown.answer("shares", shown.a, shown.b, name)
     single = "x" in frame
@@ -169,7 +169,7 @@ def areas(shown: ComparisonSelection) -> None:
     figures = {name: shown.pair.figures[f"area_difference:{name}"] for name in names}
     with layout.card("Area difference per class", f"B minus A, over all pixels, n = {photo_count(shown.photos)}"):
         if not names:
-            layout.remark("There is nothing to show: neither sees a class but the background.")
+            layout.remark("There is nothing to show: neither run sees a class other than the background.")
             return
         words = ", ".join(f"{name} {percentage_points(figure.value)}" for name, figure in figures.items())
         crossfilter_chart.plot(
@@ -184,10 +184,10 @@ def classes(shown: ComparisonSelection) -> None:
     figures, table = shown.pair.figures, shown.pair.classes
     names = [str(name) for name in table.index][:MAX_IOU_CLASSES]
     head = ["class", "share in A", "share in B", "IoU, all pixels", "95 %", "IoU, mean over photos", "95 %", "photos"]
-    with layout.card("Per class", "IoU of A and B: both name it so / at least one does"):
+    with layout.card("Per class", "IoU of A and B: pixels where both see it / where at least one does"):
         layout.html_table([], head, [_class_line(name, table.loc[name], figures[f"iou:{name}"]) for name in names])
         if len(table) > len(names):
-            layout.remark(f"The {len(names)} largest of {len(table)} classes; all are in the tables to download.")
+            layout.remark(f"The {len(names)} largest of {len(table)} classes; the downloadable tables have all.")
 
 
 def _class_line(name: str, row: Any, iou: Estimate) -> list[str]:

@@ -25,7 +25,7 @@ NO_PAIR = "A comparison needs two runs, and this store holds one: start another 
 TABLES = {
     "pairs": "Every pair of runs: all figures with their intervals",
     "images": "Every photo and pair: all measures",
-    "flips": "What one run calls A and another B, in pixels",
+    "flips": "Pixels that one run calls A and another B",
 }
 
 
@@ -49,7 +49,7 @@ def render(selection: Selection) -> None:
     if not shown.photos:
         _explain_no_counts(shown)
         return
-    layout.remark(f"Agreement between networks, not accuracy. n = {_n(shown)}, 95 % bootstrap intervals over photos.")
+    layout.remark(f"Agreement between models, not accuracy. n = {_n(shown)}, 95 % bootstrap intervals over photos.")
     layout.remarks(shown.comparison.class_notes)
     cards.key_figures(shown)
     _cards(shown)
@@ -67,9 +67,9 @@ def _n(shown: ComparisonSelection) -> str:
 def _explain_no_counts(shown: ComparisonSelection) -> None:
     common, missing = comparison_queries.count_pending(shown.query)
     if not common:
-        st.info("These runs have no photo in common: choose others, or run the networks over the same folder.")
+        st.info("These runs have no photo in common: choose others, or run the models on the same folder.")
     elif not missing:
-        st.info("None of the selected photos has a mask in every one of these runs: take a filter or a run away.")
+        st.info("None of the selected photos has a mask in every one of these runs: remove a filter or a run.")
 
 
 def _cards(shown: ComparisonSelection) -> None:
@@ -120,7 +120,7 @@ def _run_controls(shown: ComparisonSelection) -> None:
 
 def _choose_runs(a: str, names: list[str], chosen: list[str]) -> None:
     if len({a, *chosen}) > MAX_COMPARED_RUNS:
-        session.add_notes([f"At most {MAX_COMPARED_RUNS} runs are compared at a time: take one away first."])
+        session.add_notes([f"At most {MAX_COMPARED_RUNS} runs are compared at a time: remove one first."])
         return
     session.update_from_first_page(**chosen_state(session.view(), a, names, chosen))
 

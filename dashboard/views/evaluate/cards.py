@@ -106,7 +106,7 @@ def confusion(shown: EvaluationSelection) -> None:
     matrix: Confusion = shown.answer("confusion", MAX_CLASSES)
     rows, columns = [str(n) for n in matrix.pixels.index], [str(n) for n in matrix.pixels.columns]
     present = shown.selection.view.cell
-    with layout.card("What it called what", "% of the row's pixels; truth in rows, prediction in columns"):
+    with layout.card("Confusion matrix", "% of the row's pixels; truth in rows, prediction in columns"):
 
         def apply_cell() -> None:
             if cell := matrix_component.read_cell(CONFUSION, len(rows), len(columns)):
@@ -158,12 +158,10 @@ def reliability(shown: EvaluationSelection) -> None:
     figures: Mapping[str, Estimate] = shown.answer("figures")[shown.main_run.run]
     of_pixels = unit == "pixels"
     what = "pixels" if of_pixels else "photos, each by its mean confidence"
-    with layout.card(
-        "Is it as sure as it is right?", f"confidence against accuracy of {what}; n = {count(int(curve['n'].sum()))}"
-    ):
+    with layout.card("Calibration", f"confidence against accuracy of {what}; n = {count(int(curve['n'].sum()))}"):
         if not curve["n"].sum():
             layout.remark(
-                "The masks of this run came without probabilities, so there is nothing to set against accuracy."
+                "This run has no confidence to compare with accuracy: its masks were imported without probabilities."
             )
             return
         error = figures["ece" if of_pixels else "image_ece"]
@@ -207,7 +205,7 @@ def classes(shown: EvaluationSelection) -> None:
         layout.html_table([], head, lines)
         if len(figures.names) > len(names):
             layout.remark(
-                f"The {len(names)} largest of {len(figures.names)} classes; all are in the tables to download."
+                f"The {len(names)} largest of {len(figures.names)} classes; the downloadable tables have all."
             )
 
 

@@ -23,7 +23,7 @@ from seglib.store import ground_truth
 
 _FOLDER, _FORMAT, _RUNS = "evaluate:folder", "evaluate:format", "evaluate:runs"
 _FORMATS = {
-    AUTO_FORMAT: "As the masks look",
+    AUTO_FORMAT: "Detect from the masks",
     "voc": "Class indices of VOC, 255 void",
     "trimap": "Oxford trimaps: 1, 2, 3",
 }
@@ -111,13 +111,13 @@ def calibration_button(shown: EvaluationSelection) -> None:
         return
     folder = _truth_folder(source.mask_folders(settings.photo_folders), shown)
     if folder is None:
-        layout.remark("For each pixel: python -m seglib evaluate --calibration runs the network again.")
+        layout.remark("For each pixel: python -m seglib evaluate --calibration runs the model again.")
         return
     request = CalibrateRequest(folder=folder.id, title=folder.title, format=shown.truth.format, runs=(run.run,))
     st.button(
-        "Look at each pixel",
+        "Calibrate per pixel",
         key="calibrate",
-        help="Runs the network over these photos again, for the confidence of each pixel",
+        help="Runs the model on these photos again, to get each pixel's confidence",
         on_click=job_status.start_jobs,
         args=(settings, [request]),
     )

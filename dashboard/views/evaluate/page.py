@@ -22,7 +22,7 @@ from seglib.query.filters import Filters
 
 TITLE = "Evaluate"
 NO_TRUTH = (
-    "This store holds no ground truth yet: masks that people drew, one PNG per photo, called as their photos. "
+    "This store holds no ground truth yet: masks that people drew, one PNG per photo and named like it. "
     "Choose their folder here, or: python -m seglib evaluate --truth FOLDER"
 )
 TABLES = {
@@ -81,8 +81,9 @@ def _explain_empty(shown: EvaluationSelection) -> None:
         st.info(f"No run is evaluated against {escape_markdown(shown.truth.name)} yet: choose its folder above.")
     else:
         st.info(
-            f"None of the selected photos has a mask of {escape_markdown(shown.truth.name)} in all of these runs: take "
-            "a filter or a run away, or choose another truth."
+            f"None of the selected photos has a mask of {escape_markdown(shown.truth.name)} in all of these "
+            "runs: remove "
+            "a filter or a run, or choose another truth."
         )
 
 
@@ -121,7 +122,7 @@ def _run_controls(shown: EvaluationSelection) -> None:
         )
         if len(shown.evaluated_runs) > 1:
             _choose_runs(shown)
-        with st.popover("New evaluation", help="Of more runs, or against other masks"):
+        with st.popover("New evaluation", help="More runs, or other masks"):
             counting.render(shown.selection, shown)
 
 

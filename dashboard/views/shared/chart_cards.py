@@ -168,9 +168,9 @@ def sizes(selection: Selection) -> None:
         )
 
 
-_NO_CLASS = "There is nothing to show: no class but the background was found."
-_NO_PROBABILITIES = "The masks of this run came without probabilities."
-_SPREAD_NOTE = "box: half of the photos, line: nine tenths"
+_NO_CLASS = "There is nothing to show: no class other than the background was found."
+_NO_PROBABILITIES = "This run has no confidence: its masks were imported without probabilities."
+_SPREAD_NOTE = "box: middle half of the photos, line: middle nine tenths"
 _TWO_BARS = f"solid: mean share of the photo; pale: photos with at least {percent(PRESENT_SHARE)} of it"
 _DRAG = "drag a box to filter"
 _MEASURES = {
@@ -207,10 +207,10 @@ def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
     numbers: list[list[int]] = counts.to_numpy().tolist()
     with layout.card("Folder label against animal", f"photos, n = {count(figures.photos)}"):
         if not labels:
-            layout.remark("This run's model knows neither cat nor dog: there is nothing to compare.")
+            layout.remark("This run's model has neither cat nor dog: there is nothing to compare.")
             return
         if not figures.claiming:
-            layout.remark("No folder here is named after cats or dogs, so none can be contradicted.")
+            layout.remark("No folder here is named after cats or dogs, so there is nothing to contradict.")
         key = "folder_against_animal"
 
         def apply_cell() -> None:
@@ -226,7 +226,7 @@ def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
             )
             for label, line in zip(labels, numbers, strict=True)
         ]
-        matrix_component.matrix("folder \\ network", animals, rows, key=key, on_cell=apply_cell)
+        matrix_component.matrix("folder \\ model", animals, rows, key=key, on_cell=apply_cell)
         note_left_out(left_out)
         _contradictions(selection, figures, apply)
 
@@ -249,7 +249,7 @@ def _cell(label: str, animal: str, number: int, active: Filters) -> MatrixCell:
     verdict = "" if claimed is None else "neither" if animal == "none" else tone
     own = Filters({"label": (label,), "animal": (animal,), "agreement": (verdict,)})
     chosen = crossfilter.is_selected(own.encode(), active) if active else None
-    hint = f"{photo_count(number)}: folder {display_name(label)}, network sees {saw}"
+    hint = f"{photo_count(number)}: folder {display_name(label)}, model sees {saw}"
     return MatrixCell(value=number, tone=tone, hint=hint, chosen=chosen)
 
 

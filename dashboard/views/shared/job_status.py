@@ -69,13 +69,13 @@ def progress(job: Job, before: int = 0) -> str:
     if job.stopping_seconds is not None:
         return "Stopping; what is computed is kept"
     if job.state == "waiting":
-        return f"Waiting for its turn: {count(before)} job{'' if before == 1 else 's'} before it"
+        return f"Waiting: {count(before)} job{'' if before == 1 else 's'} ahead"
     if not job.total:
         return job.note or "Getting ready"
     unit = UNITS[job.request.kind]
     parts = [f"{count(job.done)} of {pluralize(job.total, unit)}"]
     if job.request.kind == RunRequest.kind and job.done == job.reused + job.failed < job.total:
-        parts.append("loading the network")
+        parts.append("loading the model")
     if job.images_per_second:
         parts.append(f"{job.images_per_second:.1f} {unit}s/s")
     if job.seconds_left:
@@ -88,14 +88,14 @@ def progress(job: Job, before: int = 0) -> str:
 def outcome(job: Job) -> str:
     """Describe an ended job."""
     kind, every = job.request.kind, pluralize(job.total, UNITS[job.request.kind])
-    counted = f"{count(job.computed)} {COMPUTED_WORDS[kind]}, {count(job.reused)} known already"
+    counted = f"{count(job.computed)} {COMPUTED_WORDS[kind]}, {count(job.reused)} already known"
     counted += f", {count(job.failed)} {FAILED_WORDS[kind]}"
     if job.state == "finished":
         pace = f", {job.images_per_second:.1f} {UNITS[kind]}s/s on {job.device}" if job.computed and job.device else ""
         return f"Finished: {every}, {counted}{pace}."
     if job.state == "failed":
         return f"Failed: {job.sentence}"
-    how = "Cancelled" if job.state == "cancelled" else "Its process went away without a word"
+    how = "Cancelled" if job.state == "cancelled" else "Its process ended without a message"
     return f"{how} after {count(job.done)} of {every}; they are kept." if job.total else f"{how}."
 
 
@@ -119,7 +119,7 @@ def _live_jobs(settings: ServerSettings, shown: list[str], *, others: bool = Tru
                 disabled=job.stopping_seconds is not None and not late,
                 on_click=_attempt,
                 args=(Jobs(settings).stop, job.id),
-                help="Ends the process; parts that were not committed are lost" if late else None,
+                help="Ends the process; results that were not yet saved are lost" if late else None,
             )
 
 
@@ -143,7 +143,7 @@ def _ended_job(settings: ServerSettings, job: Job) -> None:
                 "Dismiss",
                 key=f"forget:{job.id}",
                 type="tertiary",
-                help="Takes it off this list; its run stays",
+                help="Removes it from this list; its run stays",
                 on_click=_attempt,
                 args=(jobs.forget, job.id),
             )

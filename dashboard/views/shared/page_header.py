@@ -67,7 +67,7 @@ def report_button(
         file_name="report.html",
         mime="text/html",
         key="download:report",
-        help="One HTML file with figures, charts and photos, which opens without this program and without a network",
+        help="One HTML file with figures, charts and photos, which opens offline, without this program",
         on_click="ignore",
     )
 
@@ -124,6 +124,6 @@ def show_if_empty(selection: Selection) -> bool:
     else:
         st.info(
             f"None of the {photo_count(photo_queries.total_images(selection.source))} passes all filters: "
-            "take one away above, or clear them all."
+            "remove one above, or clear them all."
         )
     return True

@@ -80,7 +80,7 @@ def heading(title: str, n: int, chip: str, cleared_state: dict[str, Any]) -> Ite
             st.button(
                 f"{escape_markdown(chip)} :material/close:",
                 key="chip:cell",
-                help="Show the photos without such pixels too",
+                help="Also show photos without such pixels",
                 on_click=session.update_from_first_page,
                 kwargs=cleared_state,
             )
@@ -90,7 +90,7 @@ def heading(title: str, n: int, chip: str, cleared_state: dict[str, Any]) -> Ite
 def gallery(selection: Selection, shown: RankedGallery) -> None:
     view, n = selection.view, len(shown.order)
     if not n:
-        st.info("No photo of the selection has such pixels: choose another cell, or all photos.")
+        st.info("None of the selected photos has such pixels: choose another cell, or all photos.")
         return
     page = get_page(shown.order, getattr(view, shown.page_field))
     tiles = _tiles(selection, shown, page.order)

@@ -120,11 +120,11 @@ def _apply_tag_action(store: Store, act: Callable[..., TagAction | None], picks:
     except SegError as error:
         session.set_remark(source.error_message(error))
     except OSError as error:
-        session.set_remark(f"The store cannot be written ({error.strerror}): the photos are as they were.")
+        session.set_remark(f"The store cannot be written ({error.strerror}): nothing was changed.")
     else:
         if done is None:
             session.set_remark(
-                "All of them have this tag already." if act is tags.tag else "None of them has this tag."
+                "All of them already have this tag." if act is tags.tag else "None of them has this tag."
             )
         else:
             session.tag_actions().append(done)
@@ -134,11 +134,11 @@ def _undo(store: Store) -> None:
     done = session.tag_actions().pop()
     try:
         if tags.undo(store, done.id) is None:
-            session.set_remark("This was undone already, or the store was pruned since.")
+            session.set_remark("This was already undone, or the store has been pruned since.")
     except SegError as error:
         session.set_remark(source.error_message(error))
     except OSError as error:
-        session.set_remark(f"The store cannot be written ({error.strerror}): the photos are as they were.")
+        session.set_remark(f"The store cannot be written ({error.strerror}): nothing was changed.")
 
 
 def _describe_action(action: TagAction) -> str:

@@ -47,7 +47,7 @@ def make_tiles(
     result = []
     for row, share, verdict in zip(records, per_class, verdicts, strict=True):
         there = present_classes({str(name): float(part) for name, part in share.items()})
-        warning = f"folder {row['label']}, network {row['animal']}" if verdict == "contradicts" else ""
+        warning = f"folder {row['label']}, model {row['animal']}" if verdict == "contradicts" else ""
         result.append(
             GalleryTile(
                 id=row["image_id"],

@@ -105,7 +105,7 @@ def test_one_run_alone_is_reported_with_a_sentence(two, names):
     assert "nothing is compared" in page.text
     assert "agreement" not in page.text.replace("folder label = animal", "")
     assert page.text.index("cats/b.jpg") < page.text.index("dogs/d.jpg")  # the least sure first
-    assert "Nobody evaluated these runs" in page.text
+    assert "These runs have not been evaluated" in page.text
 
 
 def test_imported_masks_without_confidence_are_reported(tmp_path):

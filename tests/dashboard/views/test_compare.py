@@ -83,7 +83,7 @@ def test_one_run_alone_cannot_be_compared(full):
 def test_two_runs_are_compared_and_both_reductions_are_named(two):
     app = opened("Compare", run=[A])
     assert not app.exception
-    assert "Agreement between networks, not accuracy. n = 6 photos, 95 % bootstrap intervals" in plain(app)
+    assert "Agreement between models, not accuracy. n = 6 photos, 95 % bootstrap intervals" in plain(app)
     assert "<dd>88.3\xa0%</dd>" in html(app)  # 530 of 600, and the mean of six equally large photos
     assert html(app).count("<dd>88.3\xa0%</dd>") == 2
     assert "pixel agreement, all pixels (" in html(app)
@@ -312,7 +312,7 @@ def test_what_was_stopped_does_not_start_itself_again(state):
 
 
 def test_which_runs_are_compared():
-    names = ["n", "m", "l", "k", "j", "i", "h"]  # the one used last first
+    names = ["n", "m", "l", "k", "j", "i", "h"]  # most recently used first
     assert compared_runs(View(), "m", names) == ["m", "n", "l", "k"]
     assert compared_runs(View(against="h"), "m", names) == ["m", "h", "n", "l", "k"]
     assert compared_runs(View(runs=("h", "m")), "m", names) == ["m", "h"]

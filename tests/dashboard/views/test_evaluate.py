@@ -123,7 +123,7 @@ def test_a_cell_of_the_url_keeps_its_photos_and_its_chip_takes_it_away(one):
     assert "cell" not in app.query_params
     app = opened("Evaluate", cell=["zebra>dog"])
     assert not app.exception
-    assert "No photo of the selection has such pixels" in plain(app)
+    assert "None of the selected photos has such pixels" in plain(app)
 
 
 def test_photos_are_sorted_and_shown_under_truth_or_prediction(one):

@@ -195,7 +195,7 @@ def test_an_id_that_is_none_is_dropped_with_a_note(full):
 def test_an_unknown_photo_is_a_sentence_and_a_way_on(full):
     app = opened("Image", image=["0" * 32])
     assert not app.exception
-    assert "holds no photo with the id of this link" in said(app)
+    assert "has no photo with the id in this link" in said(app)
     app.button(key="to_first").click().run()
     assert picture(app)["name"] == "cats/a.jpg"
 
@@ -275,7 +275,7 @@ def test_equal_files_are_one_picture_that_names_them_all(full):
 
 def test_a_contradiction_is_said(full):
     app = opened("Image", image=[id_of("cats/b.jpg")])
-    assert "The folder says cats, the network dog." in html(app)
+    assert "The folder says cats, the model dog." in html(app)
     assert "The folder says" not in html(opened("Image", image=[id_of("cats/a.jpg")]))
 
 

@@ -178,7 +178,7 @@ def test_the_contradictions_are_one_click_away(full):
     assert asked(app, "agreement") == ["contradicts"]
     (tile,) = component(app, "tiles")["tiles"]
     assert tile["name"] == "cats/b.jpg"
-    assert tile["warning"] == "folder cats, network dog"
+    assert tile["warning"] == "folder cats, model dog"
 
 
 def test_a_cell_shows_its_photos(full):
@@ -201,7 +201,7 @@ def test_tiles_say_what_was_found(full):
     assert first["photo"].startswith("/media-api/thumb/")
     assert first["mask"].startswith(f"/media-api/overlay/{make_run_config().run_name}/")
     assert first["warning"] == ""
-    assert second["warning"] == "folder cats, network dog"
+    assert second["warning"] == "folder cats, model dog"
     assert [name for name, _, _ in third["bar"]] == ["cat", "person"]
     assert third["alt"].replace("\xa0", " ") == "cats/c.jpg: cat 20 %, person 10 %"
 
@@ -274,7 +274,7 @@ def test_a_run_of_another_models_masks_without_probabilities(tmp_path, serve, pa
     app = opened(page)
     assert not app.exception
     assert "<dt>mean confidence (0 to 1), n = 0</dt><dd>–</dd>" in html(app)
-    assert "knows neither cat nor dog" in said(app)
+    assert "has neither cat nor dog" in said(app)
     app = opened(page, present=["cat"])
     assert "present=cat was left out" in said(app).replace("\\", "")
 

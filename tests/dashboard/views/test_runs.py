@@ -137,7 +137,7 @@ def test_an_ended_job_can_be_dismissed(photos):
     os.killpg(jobs._children[-1].pid, signal.SIGKILL)
     jobs._children[-1].wait()
     app = opened("Runs")
-    assert "went away without a word" in said(app)
+    assert "ended without a message" in said(app)
     app.button(key=f"forget:{job.id}").click().run()
     assert some.all() == []
     assert "without a word" not in said(app)
@@ -148,7 +148,7 @@ def test_several_networks_are_several_jobs_each_at_its_own_size(photos, monkeypa
     app = opened("Runs")
     app.multiselect(key="start:models").set_value(["fcn_mobilenet_v2", "fcn_resnet50"]).run()
     assert "fcn_resnet50: its weights are not here; about 132 MB are downloaded" in said(app).replace("\\", "")
-    assert "fcn_mobilenet_v2 looks at every photo at a short side of 320" in app.selectbox(key="start:resize").help
+    assert "fcn_mobilenet_v2 sees every photo at a short side of 320" in app.selectbox(key="start:resize").help
     app.button(key="start").click().run()
     assert {job.request.resize for job in Jobs(ServerSettings.read()).all()} == {"224", "short:520"}
 
@@ -198,7 +198,7 @@ def test_what_is_stale_is_looked_up_when_asked_and_removed(full):
     stray.write_bytes(b"x")
     app.button(key="check").click().run()
     frames = [f.value for f in app.dataframe]
-    assert any("not there" in str(frame.get("folder", "")) for frame in frames)
+    assert any("missing" in str(frame.get("folder", "")) for frame in frames)
     assert "1 rows and pictures" in said(app)
     app.button(key="prune").click().run()
     assert not stray.exists()
@@ -218,8 +218,8 @@ def test_runs_of_unknown_models_cannot_be_run_again(full):
     [
         (job_of("starting"), "Getting ready"),
         (job_of("running", note="Calibrating."), "Calibrating."),
-        (job_of("waiting"), "Waiting for its turn: 2 jobs before it"),
-        (job_of("running", total=10, reused=3), "3 of 10 photos · loading the network"),
+        (job_of("waiting"), "Waiting: 2 jobs ahead"),
+        (job_of("running", total=10, reused=3), "3 of 10 photos · loading the model"),
         (
             job_of("running", total=500, computed=99, failed=1, images_per_second=7.96, seconds_left=100.2),
             "100 of 500 photos · 8.0 photos/s · about 2 min left · 1 unreadable",
@@ -240,21 +240,21 @@ def test_progress_in_words(job, words):
     [
         (
             job_of("finished", total=3, computed=2, failed=1, images_per_second=4.04, device="cpu"),
-            "Finished: 3 photos, 2 computed, 0 known already, 1 unreadable, 4.0 photos/s on cpu.",
+            "Finished: 3 photos, 2 computed, 0 already known, 1 unreadable, 4.0 photos/s on cpu.",
         ),
         (
             job_of("finished", total=1, reused=1),
-            "Finished: 1 photo, 0 computed, 1 known already, 0 unreadable.",
+            "Finished: 1 photo, 0 computed, 1 already known, 0 unreadable.",
         ),
         (job_of("cancelled"), "Cancelled."),
         (
             job_of("lost", total=9, computed=4),
-            "Its process went away without a word after 4 of 9 photos; they are kept.",
+            "Its process ended without a message after 4 of 9 photos; they are kept.",
         ),
         (job_of("failed", sentence="There is no memory."), "Failed: There is no memory."),
         (
             job_of("finished", EVALUATION, total=6, computed=2, reused=3, failed=1),
-            "Finished: 6 masks, 2 counted, 3 known already, 1 without a readable mask.",
+            "Finished: 6 masks, 2 counted, 3 already known, 1 without a readable mask.",
         ),
     ],
 )

@@ -94,7 +94,7 @@ def test_nothing_is_written_through_a_link(data, tmp_path):
 def test_a_folder_that_is_full_or_cannot_be_written_is_a_sentence(data, monkeypatch):
     monkeypatch.setattr(photo_folders, "MAX_SAVED_UPLOADS", 1)
     save_upload([data], "a.jpg", b"x")
-    with pytest.raises(UsageError, match="holds 1 photos already"):
+    with pytest.raises(UsageError, match="already holds 1 photos"):
         save_upload([data], "b.jpg", b"y")
     with pytest.raises(SegError, match="cannot be written") as error:
         save_upload([data / "2.jpg"], "b.jpg", b"y")

@@ -101,7 +101,7 @@ def test_a_process_that_ended_between_two_questions_is_replaced(echo):
 def test_a_question_that_kills_is_a_sentence_and_the_next_is_answered(echo):
     predictor = echo()
     predictor.ask("a", {})
-    with pytest.raises(SegError, match="ended at this photo"):
+    with pytest.raises(SegError, match="ended on this photo"):
         predictor.ask("die", {})
     assert predictor.ask("a", {})[0]["task"] == "a"
 
@@ -228,6 +228,6 @@ def test_any_other_fault_is_a_sentence_too(monkeypatch, capsys):
 
     monkeypatch.setitem(predict_worker.TASKS, "fail", fail)
     about, _ = predict_worker.answer_question({"task": "fail"}, [])
-    assert about["error"].startswith("The network failed at this photo (RuntimeError)")
+    assert about["error"].startswith("The model failed on this photo (RuntimeError)")
     assert "/home/me" not in about["error"]
     assert "/home/me" in capsys.readouterr().err

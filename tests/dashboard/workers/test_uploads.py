@@ -49,8 +49,8 @@ def test_too_much_is_left_out_with_a_sentence(monkeypatch):
     taken, notes = accept_files([("big.jpg", bytes(2_000_000)), ("a.jpg", b"1"), ("b.jpg", b"2")])
     assert [photo.name for photo in taken] == ["a.jpg"]
     assert notes == [
-        "big.jpg has 2 MB, and at most 1 MB are looked at.",
-        "b.jpg was left out: at most 1 photos are looked at.",
+        "big.jpg has 2 MB; at most 1 MB are accepted.",
+        "b.jpg was left out: at most 1 photos are accepted.",
     ]
 
 

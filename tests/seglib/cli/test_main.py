@@ -176,7 +176,7 @@ def test_status_counts_and_prune_removes(tmp_path, capsys):
     code, out, _ = call(capsys, *run)
     assert (code, "1 files of the last scan are gone" in out) == (0, True)
     code, out, _ = call(capsys, "status", "--store", tmp_path / "s")
-    assert "data set photos: 2 files, 1 failed, 1 vanished" in out
+    assert "dataset photos: 2 files, 1 failed, 1 vanished" in out
     assert "failed: bad.jpg (empty): The file has no bytes." in out
     found = json.loads(call(capsys, "status", "--store", tmp_path / "s", "--json")[1])
     assert found["stale"] > 0
@@ -318,7 +318,7 @@ def test_too_many_failures_end_with_1_and_one_sentence(tmp_path, capsys):
 
 def test_a_store_that_cannot_be_written_is_a_sentence(tmp_path, capsys):
     (tmp_path / "file").write_text("x")
-    assert "cannot be made" in sentence(capsys, 1, "run", SAMPLE, "--store", tmp_path / "file" / "s")
+    assert "cannot be created" in sentence(capsys, 1, "run", SAMPLE, "--store", tmp_path / "file" / "s")
 
 
 @pytest.mark.slow

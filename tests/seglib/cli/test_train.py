@@ -101,7 +101,7 @@ def test_a_net_keeps_its_own_side_in_later_legs(voc, tmp_path, capsys):
     assert train(*pets, "--out", tmp_path / "plain.safetensors") == 0
     assert registry.find_model_spec(None, tmp_path / "plain.safetensors").net_side == 0
     assert train(*pets, "--out", tmp_path / "x.safetensors", "--net-side", "9") == 2
-    assert "A net side of 9: expected 32 to 8192 pixels" in capsys.readouterr().err
+    assert "A net side of 9 is out of range: expected 32 to 8192 pixels" in capsys.readouterr().err
 
 
 def test_the_split_may_stay_while_all_other_chance_changes(voc, tmp_path):
@@ -192,11 +192,11 @@ def test_patience_that_is_spent_is_an_end_and_no_pause(voc, tmp_path, capsys):
         (("tiny", "--finetune", "--encoder", "x.pth"), 2, "leave out --upsampling and, with --finetune, --encoder"),
         (("tiny", "--start", "x.safetensors", "--finetune"), 2, "give one of them"),
         (("tiny", "--start", "x.safetensors"), 1, "There is no weights file 'x.safetensors'"),
-        (("tiny", "--upsampling", "shuffle"), 2, "knows no choice of upsampling"),
+        (("tiny", "--upsampling", "shuffle"), 2, "has no option upsampling"),
         (("tiny", "--encoder", "nowhere.pth"), 1, "'nowhere.pth' cannot be read"),
         (("tiny", "--masks", "nowhere"), 1, "name the folder that holds the masks"),
         (("tiny", "--schedule", "step"), 2, "A schedule is one of"),
-        (("tiny", "--freeze", "backbone.77"), 2, "has no part 'backbone.77'"),
+        (("tiny", "--freeze", "backbone.77"), 2, "has no module 'backbone.77'"),
     ],
 )
 def test_what_makes_no_sense_is_one_sentence(voc, tmp_path, capsys, monkeypatch, arguments, code, sentence):

@@ -122,7 +122,7 @@ def test_a_list_names_photos_by_path_or_stem(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("entry", "message"), [("2", "fits 2 photos"), ("9", "not in the data set"), ("", "no photo")])
+@pytest.mark.parametrize(("entry", "message"), [("2", "fits 2 photos"), ("9", "not in the dataset"), ("", "no photo")])
 def test_a_list_that_names_none_or_two_is_refused(tmp_path, entry, message):
     records = scan(make(tmp_path, "cats/2.jpg", "dogs/2.jpg"))
     with pytest.raises(DatasetError, match=message):

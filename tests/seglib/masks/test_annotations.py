@@ -58,7 +58,7 @@ def test_trimaps_say_pet_background_and_nothing():
 def test_values_are_classes_or_void():
     mask = np.array([[0, 2, VOID]], np.uint8)
     assert annotations.check_index_mask(mask, "a.png", 3) is mask
-    with pytest.raises(DatasetError, match="holds the value 2, and there are 2 classes"):
+    with pytest.raises(DatasetError, match="holds the value 2, but there are only 2 classes"):
         annotations.check_index_mask(mask, "a.png", 2)
     with pytest.raises(DatasetError, match="holds the value 255"):
         annotations.check_index_mask(mask, "a.png", 3, void=False)
@@ -98,7 +98,7 @@ def test_class_names_are_one_a_line(tmp_path):
     assert annotations.read_class_names(file) == ("background", "cat", "dog")
     for text in ("", "cat\ncat\n"):
         file.write_text(text)
-        with pytest.raises(UsageError, match="different ones, one a line"):
+        with pytest.raises(UsageError, match="different names, one per line"):
             annotations.read_class_names(file)
     with pytest.raises(UsageError, match="cannot be read"):
         annotations.read_class_names(tmp_path / "gone.txt")

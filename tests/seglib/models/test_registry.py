@@ -274,13 +274,13 @@ def test_numbers_of_another_kind_or_shape_are_refused_before_anything_is_compute
     state = bare("fcn_mobilenet_v2").state_dict()
     state["classifier.4.bias"] = harm(state["classifier.4.bias"])
     torch.save(state, tmp_path / "x.pth")
-    with pytest.raises(WeightsError, match=r"x\.pth (does not fit|holds something else)"):
+    with pytest.raises(WeightsError, match=r"x\.pth (does not fit|holds something other)"):
         loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 
 def test_keys_that_are_no_names_are_refused(tmp_path):
     torch.save({1: torch.zeros(1)}, tmp_path / "x.pth")
-    with pytest.raises(WeightsError, match="something else than a state dict"):
+    with pytest.raises(WeightsError, match="something other than a state dict"):
         loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 

@@ -94,7 +94,7 @@ def test_without_photos_or_matches_it_is_a_sentence(store, tmp_path):
     write(tmp_path / "m", a=np.ones((5, 7), np.uint8))
     with pytest.raises(UsageError, match="letters or digits"):
         import_masks(store, tmp_path / "m", CLASSES, "//")
-    with pytest.raises(UsageError, match="run a network over them first"):
+    with pytest.raises(UsageError, match="run a model on them first"):
         import_masks(Store.create(tmp_path / "empty"), tmp_path / "m", CLASSES, "x")
 
 

@@ -37,7 +37,7 @@ def test_what_comes_back_has_the_runs_recipe(store, run):
     [
         ({"weights_sha256": None, "precision": None}, "imported"),
         ({"model": "unknown_net"}, "does not know"),
-        ({"model": "segnet"}, "somebody's own checkpoint"),
+        ({"model": "segnet"}, "a user's own checkpoint"),
         ({"weights_sha256": "f" * 64}, "other weights .* ffffffff"),
         ({"run": "fcn_mobilenet_v2-short96-00000000"}, "another version"),
     ],

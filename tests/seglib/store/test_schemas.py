@@ -83,7 +83,7 @@ def random_store(tmp_path, request) -> Store:
 
 
 def newest_files(store: Store) -> list[dict]:
-    """The row of each path's newest scan, by data set and path."""
+    """The row of each path's newest scan, by dataset and path."""
     found = []
     for dataset in store.datasets():
         by_path: dict[str, dict] = {}

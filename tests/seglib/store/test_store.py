@@ -133,7 +133,7 @@ def test_a_photo_that_changed_is_not_shown_under_its_old_mask(filled, paint, tmp
 
 
 def test_an_unknown_photo_and_a_missing_mask_are_sentences(filled):
-    with pytest.raises(StoreError, match="knows no photo"):
+    with pytest.raises(StoreError, match="has no photo"):
         filled.overlay("../../etc/passwd")
     image_id = filled.table()["image_id"].iloc[0]
     filled.mask_path(filled.runs()[0].run, image_id).unlink()
@@ -233,9 +233,9 @@ def test_a_data_set_of_other_kinds_is_named(filled, change):
 
 def test_an_id_that_is_a_path_is_none(filled):
     for image_id in ("../../../etc/passwd", "A" * 32, "", "0" * 33):
-        with pytest.raises(StoreError, match="no image_id"):
+        with pytest.raises(StoreError, match="not an image_id"):
             filled.mask_path("run", image_id)
-        with pytest.raises(StoreError, match="no image_id"):
+        with pytest.raises(StoreError, match="not an image_id"):
             filled.thumbnail_path(image_id)
 
 

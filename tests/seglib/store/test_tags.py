@@ -84,7 +84,7 @@ def test_undoing_one_action_leaves_what_others_did_since(store):
     tags.tag(store, IDS[:1], "blurry")
     assert tags.undo(store, mine.id) == mine
     assert said(store) == {IDS[0]: ["blurry"]}
-    assert tags.undo(store, mine.id) is None  # it is undone already
+    assert tags.undo(store, mine.id) is None  # it is already undone
     assert tags.undo(store, "no such action") is None
 
 

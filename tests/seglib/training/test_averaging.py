@@ -72,7 +72,7 @@ def test_a_mean_sees_at_the_side_of_the_first_or_at_the_one_that_is_asked_for(tm
     for files, asked, side in (([a, b], None, 96), ([b, a], None, 0), ([b, a], 64, 64)):
         average_checkpoints(files, PAIR, out := tmp_path / "mean.safetensors", asked)
         assert registry.find_model_spec(None, out).net_side == side
-    with pytest.raises(UsageError, match="A net side of 16: expected 32 to 8192 pixels"):
+    with pytest.raises(UsageError, match="A net side of 16 is out of range: expected 32 to 8192 pixels"):
         average_checkpoints([a, b], PAIR, tmp_path / "other.safetensors", 16)
 
 

@@ -136,7 +136,7 @@ def test_names_of_voc_pick_and_order_and_the_rest_is_background(voc):
 
 def test_other_names_say_what_the_values_mean(voc):
     assert mapped(voc, ("paper", "ink", "stain"), [0, 1, 2, 255]) == [0, 1, 2, 255]
-    with pytest.raises(DatasetError, match="holds the value 3, and there are 3 classes"):
+    with pytest.raises(DatasetError, match="holds the value 3, but there are only 3 classes"):
         mapped(voc, ("paper", "ink", "stain"), [3])
 
 

@@ -183,7 +183,7 @@ def test_a_net_that_learnt_at_a_side_of_its_own_is_validated_and_used_at_it(fold
         seen.append(png.resize_mask(mask, photo.size)[truth != 255])
     equal = np.concatenate(right) == np.concatenate(seen)
     assert progress.rows[0]["pixel_accuracy"] == pytest.approx(equal.mean(), abs=2e-3)  # fp16
-    with pytest.raises(UsageError, match="A net side of 16: expected 32 to 8192 pixels"):
+    with pytest.raises(UsageError, match="A net side of 16 is out of range: expected 32 to 8192 pixels"):
         plain.recipe(net_side=16)
 
 
@@ -359,7 +359,7 @@ def test_segnets_encoder_takes_vgg16s_weights(tmp_path):
 
 
 def test_a_choice_that_an_architecture_lacks_is_a_sentence():
-    with pytest.raises(UsageError, match="tiny knows no choice of upsampling"):
+    with pytest.raises(UsageError, match="tiny has no option upsampling"):
         transfer.init_model("tiny", THREE, options={"upsampling": "shuffle"}, seed=1, encoder=None)
 
 
