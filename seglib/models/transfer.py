@@ -50,7 +50,7 @@ def init_from_trained(spec: ModelSpec, classes: Sequence[str], encoder: Path | N
     if spec.classes != tuple(classes):
         raise UsageError(
             f"{spec.path.name} knows {', '.join(spec.classes)}, and {', '.join(classes)} are to be learnt: give it a "
-            "new last layer with --finetune."
+            "new last layer with `finetune`."
         )
     model = loading.load(spec)
     if encoder is not None:
@@ -62,7 +62,7 @@ def check_module_names(model: nn.Module, names: Sequence[str]) -> None:
     """Raise `UsageError` if one of `names` is not a module of this model."""
     known = {name for name, _ in model.named_modules()}
     if unknown := [name for name in names if name not in known]:
-        raise UsageError(f"The net has no part {unknown[0]!r}; those of its encoder begin with backbone.0.")
+        raise UsageError(f"The model has no part {unknown[0]!r}; those of its encoder begin with backbone.0.")
 
 
 def _score_layers(model: nn.Module) -> tuple[str, ...]:
