@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from seglib.query.filters import Filters, select
     from seglib.query.statistics import class_distribution, co_occurrence, folder_vs_animal
     from seglib.store.store import Store
+    from seglib.training.config import TrainConfig
+    from seglib.training.train import TrainReport, train
 
 __version__ = "0.1.0"
 
@@ -42,6 +44,8 @@ __all__ = [
     "RunReport",
     "SegError",
     "Store",
+    "TrainConfig",
+    "TrainReport",
     "class_distribution",
     "co_occurrence",
     "folder_vs_animal",
@@ -51,6 +55,7 @@ __all__ = [
     "prepare_image",
     "run",
     "select",
+    "train",
 ]
 
 _MODULES = {
@@ -67,6 +72,8 @@ _MODULES = {
     "Resize": "data.resize",
     "SegError": "errors",
     "Store": "store.store",
+    "TrainConfig": "training.config",
+    **dict.fromkeys(("TrainReport", "train"), "training.train"),
 }
 
 

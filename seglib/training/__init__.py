@@ -1,6 +1,6 @@
 """Train or fine-tune a segmentation model on a folder of images and masks.
 
-`trainer.train` takes image/mask pairs and a `TrainConfig`, and writes a checkpoint for `--weights` and a CSV of metrics
-per epoch. All randomness is derived from (seed, epoch, position), so an interrupted training resumes to the same
+`seglib.train` takes a `TrainConfig` and writes a checkpoint, which runs like any other model, and a CSV of measures per
+epoch. All randomness is derived from (seed, epoch, position), so an interrupted training resumes to the same
 results.
 """

@@ -21,7 +21,7 @@ from seglib.data.resize import check_net_side
 from seglib.errors import UsageError, WeightsError
 from seglib.models import loading, registry, weights_file
 from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD
-from seglib.training.config import TrainConfig
+from seglib.training.config import TrainRecipe, check_checkpoint_name
 
 CHANGEABLE_ON_RESUME = frozenset({"epochs", "cooldown", "patience"})
 """Recipe fields that may change when training resumes with the `constant` schedule."""
@@ -47,54 +47,55 @@ def state_path(out: Path) -> Path:
     return out.with_name(out.name + ".state.pth")
 
 
-def save_state(
-    out: Path,
-    config: TrainConfig,
-    progress: TrainProgress,
-    *,
-    model: nn.Module,
-    ema_model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-) -> None:
-    state = {
-        "recipe": json.dumps(config.as_dict()),
-        "progress": json.dumps(vars(progress)),
-        "net": model.state_dict(),
-        "average": ema_model.state_dict(),
-        "optimiser": optimiser.state_dict(),
+@dataclass(kw_only=True)
+class TrainState:
+    """Everything that changes during training."""
+
+    model: nn.Module
+    ema_model: nn.Module
+    """Exponential moving average of the model's weights, which is what is validated and saved as the checkpoint."""
+    optimiser: torch.optim.Optimizer
+    progress: TrainProgress = field(default_factory=TrainProgress)
+
+
+def save_state(out: Path, recipe: TrainRecipe, state: TrainState) -> None:
+    values = {
+        "recipe": json.dumps(recipe.as_dict()),
+        "progress": json.dumps(vars(state.progress)),
+        "net": state.model.state_dict(),
+        "average": state.ema_model.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
     }
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(values, buffer)
     write_atomically(state_path(out), buffer.getvalue())
 
 
-def load_state(
-    out: Path, config: TrainConfig, *, model: nn.Module, ema_model: nn.Module, optimiser: torch.optim.Optimizer
-) -> TrainProgress:
-    """Restore the saved state, in place, and return the progress.
+def load_state(out: Path, recipe: TrainRecipe, state: TrainState) -> None:
+    """Restore the saved state in place.
 
     Raises `UsageError` if it was made with another recipe, `WeightsError` if it cannot be read.
     """
     path = state_path(out)
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        made_by = TrainConfig.from_dict(json.loads(state["recipe"]))
-        progress = TrainProgress(**json.loads(state["progress"]))
+        values: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        made_by = TrainRecipe.from_dict(json.loads(values["recipe"]))
+        progress = TrainProgress(**json.loads(values["progress"]))
     except Exception as error:  # damaged pickle, JSON and zip files each raise their own types
         raise _unreadable(path, error) from None
-    changed = set(made_by.changed_fields(config))
-    if changed - (CHANGEABLE_ON_RESUME if config.schedule == "constant" else set()):
+    changed = set(made_by.changed_fields(recipe))
+    if changed - (CHANGEABLE_ON_RESUME if recipe.schedule == "constant" else set()):
         raise UsageError(
-            f"{path.name} was begun with another value of {', '.join(sorted(changed))}: give the same options, "
-            "name another --out, or delete it to start over."
+            f"{path.name} was begun with another value of {', '.join(sorted(changed))}: give the same settings, "
+            "name another `out`, or delete it to start over."
         )
     try:
-        model.load_state_dict(state["net"])
-        ema_model.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        state.model.load_state_dict(values["net"])
+        state.ema_model.load_state_dict(values["average"])
+        state.optimiser.load_state_dict(values["optimiser"])
     except Exception as error:  # from another model, or edited by hand
         raise _unreadable(path, error) from None
-    return progress
+    state.progress = progress
 
 
 def _unreadable(path: Path, error: Exception) -> WeightsError:
@@ -102,9 +103,9 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
 
 
 def save_checkpoint(
-    out: Path, ema_model: nn.Module, config: TrainConfig, extra_metadata: dict[str, str], *, half: bool
+    out: Path, ema_model: nn.Module, recipe: TrainRecipe, extra_metadata: dict[str, str], *, half: bool
 ) -> None:
-    """Write the model without its auxiliary head; floating-point tensors as fp16 if `fp16`, else as fp32."""
+    """Write the model without its auxiliary head; floating-point tensors as fp16 if `half`, else as fp32."""
     dtype = torch.float16 if half else torch.float32
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous()
@@ -112,22 +113,21 @@ def save_checkpoint(
         if not name.startswith("aux_classifier.")
     }
     metadata = {
-        "architecture": config.architecture,
-        "classes": json.dumps(config.classes),
-        "resize": config.resize,
-        "net_side": str(config.net_side),
+        "architecture": recipe.architecture,
+        "classes": json.dumps(recipe.classes),
+        "resize": recipe.resize,
+        "net_side": str(recipe.net_side),
         "mean": json.dumps(IMAGENET_MEAN),
         "std": json.dumps(IMAGENET_STD),
-        "options": json.dumps(dict(config.options)),
+        "options": json.dumps(dict(recipe.options)),
         "parameters": str(
             sum(p.numel() for n, p in ema_model.named_parameters() if not n.startswith("aux_classifier."))
         ),
-        "recipe": json.dumps(config.as_dict()),
+        "recipe": json.dumps(recipe.as_dict()),
         **extra_metadata,
     }
-    write_atomically(
-        out, save(tensors, metadata)
-    )  # safetensors' save_file creates files that only their owner may read
+    # not save_file: it creates files that only their owner may read
+    write_atomically(out, save(tensors, metadata))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -144,7 +144,7 @@ _PER_TRAINING_KEYS = ("epoch", "validation_miou")
 
 
 def average_checkpoints(files: Sequence[Path], shares: Sequence[float], out: Path, net_side: int | None = None) -> None:
-    """Write the weighted mean of several checkpoints; `split` are normalised to sum to 1.
+    """Write the weighted mean of several checkpoints; `shares` are normalised to sum to 1.
 
     Metadata is taken from the first file, except for its epoch and validation mIoU, and `net_side` if one is given.
     `mean_of` records each file's SHA-256 and share.
@@ -159,16 +159,15 @@ def average_checkpoints(files: Sequence[Path], shares: Sequence[float], out: Pat
         )
     if not all(0 < share < math.inf for share in shares):
         raise UsageError("A share is a number above 0: leave out the checkpoint that is not to count.")
-    if out.suffix != ".safetensors":
-        raise UsageError(f"--out {out.name!r}: expected a name that ends in .safetensors.")
+    check_checkpoint_name(out)
     if out.resolve() in [file.resolve() for file in files]:
-        raise UsageError(f"{out.name!r} is one of the checkpoints and would be overwritten: name another --out.")
+        raise UsageError(f"{out.name!r} is one of the checkpoints and would be overwritten: name another `out`.")
     check_net_side(net_side or 0)
     first, *others = [registry.find_model_spec(None, file) for file in files]
     for other in others:
         if (other.build, other.classes, other.mean, other.std) != (first.build, first.classes, first.mean, first.std):
             raise UsageError(
-                f"{other.path.name} is not of the same net with the same classes as {first.path.name}: "
+                f"{other.path.name} is not of the same model with the same classes as {first.path.name}: "
                 "only such have a mean."
             )
     weights = [share / sum(shares) for share in shares]

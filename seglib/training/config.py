@@ -1,27 +1,283 @@
-"""Training configuration: `TrainConfig` holds every setting that affects the result, `CropSize` a batch's image size.
+"""What a person chooses for one training (`TrainConfig`), and the resolved settings it is run with (`TrainRecipe`).
 
-The recipe is saved in the training state and in the checkpoint's metadata. This module does not import torch.
+    TrainConfig(architecture="segnet", dataset="VOC2012", out="pets.safetensors", epochs=5)
+
+The options of `seglib train` are generated from the fields of `TrainConfig`: default, kind of value, name of the value
+and help text. The recipe is saved in the training state and in the checkpoint's metadata. This module does not import
+torch.
 """
 
-from dataclasses import asdict, dataclass, fields
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from seglib.data.resize import check_net_side
-from seglib.errors import UsageError
+from seglib.data.resize import Resize, check_net_side
+from seglib.errors import UnknownName, UsageError
+from seglib.inference.config import DEVICES
+from seglib.models import registry
 
 SCHEDULES: tuple[str, ...] = ("poly", "onecycle", "constant")
 
 
+def _describe(kind: str, metavar: str | None, help: str, choices: Sequence[str] = ()) -> dict[str, Any]:
+    """Metadata of a field. `help` names other fields in backticks and leaves out the default if it is a plain value."""
+    return {"kind": kind, "metavar": metavar, "help": help, "choices": tuple(choices)}
+
+
+def _option(default: object, kind: str, metavar: str | None, help: str, choices: Sequence[str] = ()) -> Any:
+    return field(default=default, metadata=_describe(kind, metavar, help, choices))
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
+    """Everything that a person chooses for one training; `seglib.train` runs it.
+
+    Only `architecture`, `dataset` and `out` are required. Each field's metadata holds its help text. Sizes are in
+    pixels, and rates are learning rates per step.
+
+    Raises:
+        UsageError: A value is invalid, or two do not go together.
+
+    Example:
+        config = seglib.TrainConfig(architecture="unet_mobilenet_v2", dataset="VOC2012", out="pets.safetensors",
+                                    classes=("background", "cat", "dog"), epochs=5)
+    """
+
+    architecture: str = field(
+        metadata=_describe("text", "ARCH", "the model to train; python -m seglib models lists the names")
+    )
+    dataset: str | Path = field(
+        metadata=_describe(
+            "path",
+            "DATASET",
+            "folder with JPEGImages and SegmentationClass (Pascal VOC), with images and annotations/trimaps "
+            "(Oxford-IIIT Pet), or, if `masks` is given, of photos",
+        )
+    )
+    masks: str | Path | None = _option(None, "path", "DIR", "folder of masks with the same names as their photos")
+    out: str | Path = field(metadata=_describe("path", "FILE", "the checkpoint to write (.safetensors)"))
+    classes: Sequence[str] | None = _option(
+        None,
+        "names",
+        "A,B,...",
+        "classes to learn. VOC classes are selected by name, and all others become background; any other names are "
+        "those of the mask values 0, 1, ... (default: all classes of the masks)",
+    )
+
+    finetune: bool | str | Path = _option(
+        False,
+        "start",
+        "FILE",
+        "start from a trained model with a new last layer: the published weights of ARCH, or those of FILE",
+    )
+    """True for the architecture's published weights, or a checkpoint."""
+    start: str | Path | None = _option(
+        None,
+        "path",
+        "FILE",
+        "continue from this checkpoint, last layer included, with new settings; give the `split_seed` of the earlier "
+        "training to hold out the same photos",
+    )
+    upsampling: str | None = _option(
+        None, "text", "U", "of U-Nets: bilinear, transposed or shuffle (default: bilinear)"
+    )
+    encoder: str | Path | None = _option(
+        None,
+        "path",
+        "FILE",
+        "start the encoder from these weights: a classifier's, or a checkpoint's with the same encoder, from which "
+        "matching layers of the head are taken too",
+    )
+
+    unlabelled: str | Path | None = _option(None, "path", "DIR", "photos without masks, learnt from soft labels alone")
+    teacher: str | Path | None = _option(
+        None,
+        "name or path",
+        "T",
+        "name or checkpoint of a model whose predictions (soft labels) are learnt along with the masks",
+    )
+    teacher_resize: str | Resize | None = _option(
+        None, "resize", "R", "size at which the teacher sees photos (default: its own)"
+    )
+    soft_labels: str | Path | None = _option(
+        None, "path", "DIR", "folder of the teacher's soft labels (default: beside `out`)"
+    )
+    soft: float = _option(1.0, "number", "W", "weight of the soft labels in the loss")
+
+    resize: str | Resize = _option("224", "resize", "R", "size at which photos are validated, and the checkpoint's own")
+    epochs: int = _option(20, "positive", "N", "passes over the training photos")
+    batch_size: int = _option(
+        16, "positive", "N", "photos per batch at the size of `resize`; batches of smaller photos hold more of them"
+    )
+    short_side: tuple[int, int] | None = _option(
+        None,
+        "sides",
+        "LOW-HIGH",
+        "range of the short side of training photos (default: around that of `resize`, 192-320 for 224; with a net "
+        "side, that side)",
+    )
+    net_side: int | None = _option(
+        None,
+        "positive",
+        "N",
+        "short side at which the model sees every photo in its own aspect ratio, in training and in all later runs, "
+        "whatever `resize` is (default: that of the model in `start` or `finetune`, else none)",
+    )
+    rate: float = _option(1e-3, "number", "R", "peak learning rate")
+    encoder_rate: float | None = _option(
+        None, "number", "R", "peak learning rate of the encoder (default: a fifth of `rate`)"
+    )
+    schedule: str = _option(
+        "poly",
+        "text",
+        "S",
+        "learning rate over time: poly, onecycle, or constant, which more `epochs` can extend later",
+    )
+    cooldown: float = _option(0.0, "number", "EPOCHS", "epochs at the end in which a constant rate falls to 0")
+    dice: float = _option(0.5, "number", "W", "weight of the Dice loss")
+    loss_stride: int = _option(2, "positive", "N", "the loss uses every N-th pixel in both directions; 4 is faster")
+    freeze: Sequence[str] = _option(
+        (), "names", "A,B,...", "modules that keep their weights, e.g. backbone.0,backbone.1"
+    )
+    patience: int = _option(0, "natural", "N", "stop after N epochs without improvement; 0: never")
+    validation: float = _option(0.1, "share", "SHARE", "share of the photos held out for validation")
+    seed: int = _option(0, "natural", "N", "seed of all randomness")
+    split_seed: int | None = _option(None, "natural", "N", "seed of the validation split (default: `seed`)")
+    precision: str = _option(
+        "auto", "choice", None, "auto is bf16 where the hardware has it natively, else fp32", ("auto", "fp32", "bf16")
+    )
+
+    keep: str = _option(
+        "best", "choice", None, "write the epoch with the best validation mIoU, or the last epoch", ("best", "last")
+    )
+    weights_as: str = _option("fp16", "choice", None, "number format of the checkpoint", ("fp16", "fp32"))
+    device: str = _option("auto", "choice", None, "where to train", DEVICES)
+    workers: int = _option(1, "natural", "N", "processes that load photos")
+    parallel: int | None = _option(
+        None,
+        "positive",
+        "N",
+        "parts of a batch computed in parallel, each with its own batch-norm statistics (default: 2 on a CPU, else 1)",
+    )
+    threads: int | None = _option(
+        None, "positive", "N", "CPU threads of the model; use 1 on a machine shared with other work"
+    )
+    minutes: float | None = _option(None, "number", "M", "pause after M minutes; starting again continues")
+    plot: bool = _option(False, "flag", None, "draw the CSV as a PNG (extra: train)")
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            _check_value(one.name, getattr(self, one.name), one.metadata, optional=one.default is None)
+        check_checkpoint_name(Path(self.out))
+        if self.architecture not in registry.trainable_names():
+            raise UnknownName("model", self.architecture, registry.trainable_names())
+        _check_recipe_values(self.schedule, self.short_side, self.validation, self.net_side or 0)
+        fine_tunes, continues = self.finetune is not False, self.start is not None
+        if ((fine_tunes or continues) and self.upsampling) or (fine_tunes and (self.encoder or continues)):
+            raise UsageError(
+                "`finetune` and `start` each take a model as it is: give one of them, and leave out `upsampling` and, "
+                "with `finetune`, `encoder`."
+            )
+        if self.unlabelled is not None and self.teacher is None and self.soft_labels is None:
+            raise UsageError("`unlabelled` photos are learnt from soft labels alone: add a `teacher`.")
+        if self.teacher is not None and str(self.teacher) not in registry.MODELS:
+            _check_teacher_file(str(self.teacher))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str | os.PathLike)
+
+
+_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "text": ("a text", lambda value: isinstance(value, str)),
+    "path": ("a path", _is_path),
+    "name or path": ("a name or a path", _is_path),
+    "start": ("True, False or the path of a checkpoint", lambda value: isinstance(value, bool) or _is_path(value)),
+    "names": (
+        "a sequence of names",
+        lambda value: isinstance(value, Sequence) and not isinstance(value, str) and all(value),
+    ),
+    "sides": (
+        "two whole numbers such as (192, 320)",
+        lambda value: isinstance(value, tuple) and len(value) == 2 and all(map(_is_whole, value)),
+    ),
+    "resize": (
+        "a resize such as '224'",
+        lambda value: isinstance(value, Resize) or (isinstance(value, str) and bool(Resize(value))),
+    ),
+    "natural": ("a whole number from 0 on", lambda value: _is_whole(value) and value >= 0),
+    "positive": ("a whole number from 1 on", lambda value: _is_whole(value) and value >= 1),
+    "number": ("a number from 0 on", _is_number),
+    "share": ("a number from 0 to 1", lambda value: _is_number(value) and value <= 1),
+    "flag": ("True or False", lambda value: isinstance(value, bool)),
+}
+"""For each kind of value but `choice`: what is expected, in words, and a check."""
+
+
+def _check_value(name: str, value: object, metadata: Any, *, optional: bool) -> None:
+    """Raise `UsageError` if a field's value is not of its kind; None is the value of an optional field left out."""
+    if optional and value is None:
+        return
+    if metadata["choices"]:
+        expected, is_valid = f"one of {', '.join(metadata['choices'])}", value in metadata["choices"]
+    else:
+        expected, check = _KINDS[metadata["kind"]]
+        is_valid = check(value)
+    if not is_valid:
+        raise UsageError(f"`{name}` is {value!r}: expected {expected}.")
+
+
+def check_checkpoint_name(out: Path) -> None:
+    """Raise `UsageError` if a checkpoint to be written is not named `*.safetensors`."""
+    if out.suffix != ".safetensors":
+        raise UsageError(f"The checkpoint {out.name!r}: expected a name that ends in .safetensors.")
+
+
+def _check_teacher_file(teacher: str) -> None:
+    if not teacher.endswith(".safetensors"):
+        raise UsageError(
+            f"A teacher is a model's name ({', '.join(registry.MODELS)}) or a .safetensors file that names its "
+            f"model; {teacher!r} is neither."
+        )
+
+
+def _check_recipe_values(schedule: str, short_side: tuple[int, int] | None, validation: float, net_side: int) -> None:
+    """Raise `UsageError` for the first value that no training can have."""
+    check_net_side(net_side)
+    if schedule not in SCHEDULES:
+        raise UsageError(f"A schedule is one of {', '.join(SCHEDULES)}, not {schedule!r}.")
+    if short_side is not None and not 32 <= short_side[0] <= short_side[1]:
+        raise UsageError(f"Sides grow from {short_side[0]} to {short_side[1]}: name the smaller first, from 32 on.")
+    if not 0 < validation < 1:
+        raise UsageError(f"A share of {validation:g} for validation: expected more than 0 and less than 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRecipe:
+    """The resolved settings that decide the result of a training.
+
+    The JSON of these fields, in this order, is part of checkpoints and training states. Only constants, and fields
+    that the states of earlier versions lack, have a default.
+    """
+
     architecture: str
     classes: tuple[str, ...]
-    options: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...]
     """Architecture options, such as ("upsampling", "shuffle")."""
     resize: str
     """Resize rule for validation, and the checkpoint's native resize."""
-    epochs: int = 20
-    batch_size: int = 16
+    epochs: int
+    batch_size: int
     """Images per batch for a frame of `base_side` squared. Smaller frames come in larger batches, so that every step
     costs about the same.
     """
@@ -29,80 +285,71 @@ class TrainConfig:
     """Short side in pixels of the model's input, in training (whatever the frame) and validation. 0: training uses the
     frame's size, validation uses `resize`.
     """
-    base_side: int = 224
-    short_side: tuple[int, int] = (192, 320)
+    base_side: int
+    short_side: tuple[int, int]
     """Range from which each batch's frame draws its shorter side, in pixels, in steps of 32."""
     whole: float = 0.6
     """Probability that an image is not randomly cropped: it is stretched to the frame, changing its aspect ratio by at
     most a factor of 1.5; what exceeds that is cut off.
     """
-    rate: float = 1e-3
+    rate: float
     """Peak learning rate of the head."""
-    encoder_rate: float = 2e-4
+    encoder_rate: float
     """Peak learning rate of the (pretrained) encoder."""
-    schedule: str = "poly"
+    schedule: str
     warmup: float = 0.5
     """Epochs in which the learning rate rises from 0."""
-    cooldown: float = 0.0
+    cooldown: float
     """Epochs at the end in which a `constant` learning rate falls to 0."""
     weight_decay: float = 0.01
-    frozen: tuple[str, ...] = ()
+    frozen: tuple[str, ...]
     """Names of modules whose weights are not trained."""
-    dice: float = 0.5
+    dice: float
     """Weight of the Dice loss relative to cross-entropy."""
-    soft: float = 0.0
+    soft: float
     """Weight of the distillation loss on the teacher's soft labels."""
     average: float = 0.999
     """Decay of the exponential moving average (EMA) of the weights, which is what is validated and saved."""
-    patience: int = 0
+    patience: int
     """Stop after this many epochs without a better validation mIoU; 0: never."""
-    validation: float = 0.1
+    validation: float
     """Share of the images held out for validation, between 0 and 1 (both excluded)."""
-    seed: int = 0
+    seed: int
     """Seed of the initial weights, image order, augmentation and dropout."""
     split_seed: int = 0
     """Seed of the validation split."""
-    loss_stride: int = 2
+    loss_stride: int
     """The loss uses every n-th pixel in both directions."""
     lanes: int = 1
     """Number of threads that each process a part of the batch, with separate batch-norm statistics."""
-    precision: str = "fp32"
+    precision: str
     photos: str = ""
     """Digest of the training images' names."""
     weights: str = ""
     """SHA-256 of the initial weights file (model or encoder), or of both joined by a plus; empty for random weights."""
 
     def __post_init__(self) -> None:
-        check_net_side(self.net_side)
-        low, high = self.short_side
-        problems = {
-            f"a schedule is one of {', '.join(SCHEDULES)}, not {self.schedule!r}": self.schedule not in SCHEDULES,
-            f"sides grow from {low} to {high}: name the smaller first, from 32 on": not 32 <= low <= high,
-            f"{len(self.classes)} classes: name 2 to 255 different ones": not 2 <= len(set(self.classes)) <= 255,
-            "name each class once": len(set(self.classes)) < len(self.classes),
-            f"a share of {self.validation:g} for validation: expected more than 0 and less than 1": not (
-                0 < self.validation < 1
-            ),
-        }
-        for problem, there in problems.items():
-            if there:
-                raise UsageError(f"{problem[0].upper()}{problem[1:]}.")
+        _check_recipe_values(self.schedule, self.short_side, self.validation, self.net_side)
+        if not 2 <= len(set(self.classes)) <= 255:
+            raise UsageError(f"{len(self.classes)} classes: name 2 to 255 different ones.")
+        if len(set(self.classes)) < len(self.classes):
+            raise UsageError("Name each class once.")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
+    def from_dict(cls, values: dict[str, Any]) -> "TrainRecipe":
         """Inverse of `as_dict`, also after a JSON round trip, which turns tuples into lists."""
-        lists = {name: _tuple(value) for name, value in values.items() if isinstance(value, list)}
+        lists = {name: _to_tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**(values | lists))
 
-    def changed_fields(self, other: "TrainConfig") -> list[str]:
+    def changed_fields(self, other: "TrainRecipe") -> list[str]:
         return [one.name for one in fields(self) if getattr(self, one.name) != getattr(other, one.name)]
 
 
-def _tuple(value: list[Any]) -> tuple[Any, ...]:
-    return tuple(_tuple(one) if isinstance(one, list) else one for one in value)
+def _to_tuple(value: list[Any]) -> tuple[Any, ...]:
+    return tuple(_to_tuple(one) if isinstance(one, list) else one for one in value)
 
 
 @dataclass(frozen=True)

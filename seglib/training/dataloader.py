@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from seglib.data.resize import input_size_wh
 from seglib.training import dataset
-from seglib.training.config import CropSize, TrainConfig
+from seglib.training.config import CropSize, TrainRecipe
 from seglib.training.dataset import ClassMapping, Sample
 from seglib.training.distillation import SoftLabels
 
@@ -71,23 +71,23 @@ def make_generator(*numbers: int) -> torch.Generator:
     return made
 
 
-def plan_batches(image_count: int, config: TrainConfig, epoch: int) -> list[BatchPlan]:
+def plan_batches(image_count: int, recipe: TrainRecipe, epoch: int) -> list[BatchPlan]:
     """Assign each image to one batch, with a random frame per batch and about as many pixels in each.
 
     The target is the pixels of `batch_size` squares of `base_side`. A single leftover image joins the previous batch,
     because batch norm needs at least two.
     """
-    random = make_generator(config.seed, epoch, -1)
+    random = make_generator(recipe.seed, epoch, -1)
     order = torch.randperm(image_count, generator=random).tolist()
-    base = math.prod(input_size_wh(config.base_side, config.base_side, config.net_side))
+    base = math.prod(input_size_wh(recipe.base_side, recipe.base_side, recipe.net_side))
     made: list[BatchPlan] = []
     start = 0
     while start < image_count:
-        crop_size = sample_crop_size(config, random)
+        crop_size = sample_crop_size(recipe, random)
         size = max(
             2,
             round(
-                config.batch_size * base / math.prod(input_size_wh(crop_size.width, crop_size.height, config.net_side))
+                recipe.batch_size * base / math.prod(input_size_wh(crop_size.width, crop_size.height, recipe.net_side))
             ),
         )
         if image_count - start - size == 1:
@@ -97,8 +97,8 @@ def plan_batches(image_count: int, config: TrainConfig, epoch: int) -> list[Batc
     return made
 
 
-def sample_crop_size(config: TrainConfig, random: torch.Generator) -> CropSize:
-    low, high = config.short_side
+def sample_crop_size(recipe: TrainRecipe, random: torch.Generator) -> CropSize:
+    low, high = recipe.short_side
     steps = (high - low) // _STEP + 1
     short = low + _STEP * _integer(steps, random)
     width, height = _ASPECTS[_integer(len(_ASPECTS), random)]
@@ -135,7 +135,7 @@ def augment_image(
     soft: Tensor | None,
     *,
     crop_size: CropSize,
-    config: TrainConfig,
+    recipe: TrainRecipe,
     random: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Augment one image with its mask and soft labels: random crop, horizontal flip and colour jitter.
@@ -144,8 +144,8 @@ def augment_image(
     probabilities (C, height / 8, width / 8), where height and width are the frame's and n is `loss_stride`.
     """
     height, width = image.shape[1:]
-    box = sample_crop_box((width, height), crop_size, config.whole, random)
-    stride = config.loss_stride
+    box = sample_crop_box((width, height), crop_size, recipe.whole, random)
+    stride = recipe.loss_stride
     mask_hw = (crop_size.height // stride, crop_size.width // stride)
     top, left = round(box.top), round(box.left)
     box_h, box_w = max(1, min(round(box.height), height - top)), max(1, min(round(box.width), width - left))
@@ -223,8 +223,8 @@ class TrainingSet:
 
 
 class _BatchDataset(Dataset[TrainBatch]):
-    def __init__(self, training_set: TrainingSet, config: TrainConfig, epoch: int, plan: Sequence[BatchPlan]) -> None:
-        self._training_set, self._config, self._epoch, self._plan = training_set, config, epoch, plan
+    def __init__(self, training_set: TrainingSet, recipe: TrainRecipe, epoch: int, plan: Sequence[BatchPlan]) -> None:
+        self._training_set, self._recipe, self._epoch, self._plan = training_set, recipe, epoch, plan
 
     def __getitem__(self, at: int) -> TrainBatch:
         batch = self._plan[at]
@@ -243,17 +243,17 @@ class _BatchDataset(Dataset[TrainBatch]):
             torch.from_numpy(mask),
             None if soft is None else torch.from_numpy(soft),
             crop_size=crop_size,
-            config=self._config,
-            random=make_generator(self._config.seed, self._epoch, position),
+            recipe=self._recipe,
+            random=make_generator(self._recipe.seed, self._epoch, position),
         )
 
 
 def load_batches(
-    training_set: TrainingSet, config: TrainConfig, epoch: int, plan: Sequence[BatchPlan], *, start: int, workers: int
+    training_set: TrainingSet, recipe: TrainRecipe, epoch: int, plan: Sequence[BatchPlan], *, start: int, workers: int
 ) -> Iterator[TrainBatch]:
     """Yield the plan's batches from index `start` on."""
     loader: DataLoader[TrainBatch] = DataLoader(
-        _BatchDataset(training_set, config, epoch, plan),
+        _BatchDataset(training_set, recipe, epoch, plan),
         batch_size=None,
         sampler=range(start, len(plan)),
         num_workers=workers,

@@ -3,7 +3,7 @@
 `find_samples` finds the pairs, `split` divides them into training and validation, `resolve_classes` maps mask values to
 the trained classes, and `load_sample` returns an image and its mask as uint8 (H, W) class indices. Supported layouts:
 Pascal VOC (JPEGImages, SegmentationClass, ImageSets), Oxford-IIIT Pet (images, annotations/trimaps), or a folder of
-images with `--masks`. This module does not import torch.
+images with a folder of masks. This module does not import torch.
 """
 
 import hashlib
@@ -88,7 +88,7 @@ def _folders(folder: Path, masks: Path | None) -> tuple[Path, Path]:
             return folder / photos, folder / truths
     raise DatasetError(
         f"{folder.name!r} holds neither JPEGImages and SegmentationClass (Pascal VOC) nor images and "
-        "annotations/trimaps (Oxford-IIIT Pet): name the folder of its masks with --masks."
+        "annotations/trimaps (Oxford-IIIT Pet): name the folder of its `masks`."
     )
 
 
@@ -112,7 +112,7 @@ def split(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Samp
     if not 0 < count < len(samples):
         raise DatasetError(
             f"{len(samples)} photos with masks cannot be split: {count} for validation and {len(samples) - count} for "
-            "training. Give more photos, or another --validation."
+            "training. Give more photos, or another share for `validation`."
         )
     kept = {pair.name for pair in by_hash[:count]}
     return [p for p in samples if p.name not in kept], [p for p in samples if p.name in kept]

@@ -45,7 +45,7 @@ class SoftLabels:
             logits = np.load(path).astype(np.float32)
         except (OSError, ValueError, BadImage):
             raise DatasetError(
-                f"There are no soft labels of {sample.name!r} in {self.folder.name!r}: run with --teacher."
+                f"There are no soft labels of {sample.name!r} in {self.folder.name!r}: add the `teacher`."
             ) from None
         labelled_animal = animal_of_label(sample.label) if sample.mask_path is None else None
         if labelled_animal is not None:
@@ -75,7 +75,7 @@ def open_soft_labels(folder: Path, classes: Sequence[str]) -> SoftLabels:
     try:
         known = tuple(json.loads((folder / "teacher.json").read_text("utf-8"))["classes"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(f"{folder.name!r} holds no soft labels (teacher.json): make them with --teacher.") from None
+        raise UsageError(f"{folder.name!r} holds no soft labels (teacher.json): make them with a `teacher`.") from None
     if unknown := [name for name in classes if name not in known]:
         raise UsageError(f"The teacher does not know {unknown[0]!r}: it knows {', '.join(known)}.")
     return SoftLabels(folder, known)
@@ -91,7 +91,7 @@ def compute_soft_labels(
     device: str,
     on_photo: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Compute the soft labels that are missing from the folder. `on_image` receives the number of images done.
+    """Compute the soft labels that are missing from the folder. `on_photo` receives the number of images done.
 
     Raises `UsageError` if the folder was made with another teacher.
     """
@@ -103,7 +103,9 @@ def compute_soft_labels(
     }
     file = folder / "teacher.json"
     if file.exists() and json.loads(file.read_text("utf-8")) != record:
-        raise UsageError(f"{folder.name!r} holds the soft labels of another teacher: name another --soft-labels.")
+        raise UsageError(
+            f"{folder.name!r} holds the soft labels of another teacher: name another folder for `soft_labels`."
+        )
     _write(file, json.dumps(record, indent=1).encode())
     model = TorchBackend(spec, precision, device)
     for done, pair in enumerate(samples, 1):

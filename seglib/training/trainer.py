@@ -27,8 +27,8 @@ from seglib.metrics.measures import accuracy_measures
 from seglib.models import layers
 from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD
 from seglib.training import checkpoint, dataloader, dataset, optimization
-from seglib.training.checkpoint import TrainProgress
-from seglib.training.config import TrainConfig
+from seglib.training.checkpoint import TrainProgress, TrainState
+from seglib.training.config import TrainRecipe
 from seglib.training.data_parallel import ReplicaPool
 from seglib.training.dataloader import TrainBatch, TrainingSet
 from seglib.training.dataset import ClassMapping, Sample
@@ -62,7 +62,7 @@ def train(
     model: nn.Module,
     training_set: TrainingSet,
     validation: Sequence[Sample],
-    config: TrainConfig,
+    recipe: TrainRecipe,
     outputs: TrainOutputs,
     *,
     device: str = "cpu",
@@ -73,130 +73,151 @@ def train(
 
     Raises `UsageError` or `WeightsError` if that state does not fit, `SegError` if the loss or gradient is not finite.
     """
-    started = time.monotonic()
+    deadline = time.monotonic() + hooks.seconds
+    state = _start_or_resume(model, recipe, outputs.out, device)
+    progress = state.progress
+    with contextlib.closing(ReplicaPool(state.model, recipe.lanes, device)) as replicas:
+        while not is_over(progress, recipe):
+            plan = dataloader.plan_batches(len(training_set.samples), recipe, progress.epoch)
+            batches = dataloader.load_batches(
+                training_set, recipe, progress.epoch, plan, start=progress.step, workers=workers
+            )
+            replicas.train(recipe.frozen)
+            saved = time.monotonic()
+            for batch in batches:
+                loss = _train_on(batch, state, replicas, recipe, len(plan))
+                hooks.on_step(progress, len(plan), loss)
+                is_time_up = time.monotonic() > deadline
+                if is_time_up or time.monotonic() - saved > SAVE_INTERVAL_SECONDS:
+                    checkpoint.save_state(outputs.out, recipe, state)
+                    saved = time.monotonic()
+                if is_time_up:
+                    return progress
+
+            counts = validate(state.ema_model, validation, training_set.mapping, recipe, device)
+            hooks.on_epoch(_finish_epoch(state, recipe, outputs, len(plan), summarize_validation(counts)))
+    return progress
+
+
+def _start_or_resume(model: nn.Module, recipe: TrainRecipe, out: Path, device: str) -> TrainState:
     model = model.to(device).to(memory_format=torch.channels_last)
     ema_model = copy.deepcopy(model).requires_grad_(False)
     if device == "cpu":
         layers.replace_depthwise_convs(model)
-    optimiser = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
-    progress = TrainProgress()
-    if checkpoint.state_path(outputs.out).exists():
-        progress = checkpoint.load_state(outputs.out, config, model=model, ema_model=ema_model, optimiser=optimiser)
-    saved = time.monotonic()
-
-    with contextlib.closing(ReplicaPool(model, config.lanes, device)) as replicas:
-        while not is_over(progress, config):
-            plan = dataloader.plan_batches(len(training_set.samples), config, progress.epoch)
-            replicas.train(config.frozen)
-            for batch in dataloader.load_batches(
-                training_set, config, progress.epoch, plan, start=progress.step, workers=workers
-            ):
-                ticked = time.monotonic()
-                _set_rate(optimiser, config, progress.epoch + progress.step / len(plan))
-                loss = _step(replicas, batch, optimiser, config, seed=config.seed * 1_000_003 + progress.steps)
-                optimization.update_ema(ema_model, model, progress.steps, config.average)
-                progress.step += 1
-                progress.steps += 1
-                progress.photos += len(batch.images)
-                progress.loss_sum += loss
-                progress.seconds += time.monotonic() - ticked
-                hooks.on_step(progress, len(plan), loss)
-                if time.monotonic() - saved > SAVE_INTERVAL_SECONDS:
-                    checkpoint.save_state(
-                        outputs.out, config, progress, model=model, ema_model=ema_model, optimiser=optimiser
-                    )
-                    saved = time.monotonic()
-                if time.monotonic() - started > hooks.seconds:
-                    checkpoint.save_state(
-                        outputs.out, config, progress, model=model, ema_model=ema_model, optimiser=optimiser
-                    )
-                    return progress
-
-            row = {
-                "epoch": progress.epoch + 1,
-                "photos": progress.photos,
-                "seconds": round(progress.seconds, 1),
-                "rate": config.rate * _rate_factor(config, progress.epoch + (progress.step - 1) / len(plan)),
-                "loss": progress.loss_sum / len(plan),
-                **summarize_validation(validate(ema_model, validation, training_set.mapping, config, device)),
-            }
-            progress.rows.append(row)
-            if (quality := row["miou"] or 0.0) > progress.best:
-                progress.best, progress.best_epoch = quality, progress.epoch
-            if outputs.keep_last or progress.best_epoch == progress.epoch:
-                extra_metadata = {"epoch": str(progress.epoch + 1), "validation_miou": f"{quality:.4f}"}
-                checkpoint.save_checkpoint(outputs.out, ema_model, config, extra_metadata, half=outputs.fp16)
-            progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
-            checkpoint.save_state(outputs.out, config, progress, model=model, ema_model=ema_model, optimiser=optimiser)
-            saved = time.monotonic()
-            write_csv(outputs.out.with_suffix(".csv"), progress.rows)
-            if outputs.plot:
-                draw_curves(outputs.out.with_suffix(".png"), progress.rows)
-            hooks.on_epoch(row)
-    return progress
+    optimiser = torch.optim.AdamW(_groups(model, recipe), weight_decay=recipe.weight_decay)
+    state = TrainState(model=model, ema_model=ema_model, optimiser=optimiser)
+    if checkpoint.state_path(out).exists():
+        checkpoint.load_state(out, recipe, state)
+    return state
 
 
-def is_over(progress: TrainProgress, config: TrainConfig) -> bool:
+def _train_on(batch: TrainBatch, state: TrainState, replicas: ReplicaPool, recipe: TrainRecipe, batches: int) -> float:
+    """Take one optimisation step of an epoch of `batches`, and update the moving average and the progress.
+
+    Returns the loss.
+    """
+    started, progress = time.monotonic(), state.progress
+    _set_rate(state.optimiser, recipe, progress.epoch + progress.step / batches)
+    loss = _step(replicas, batch, state.optimiser, recipe, seed=recipe.seed * 1_000_003 + progress.steps)
+    optimization.update_ema(state.ema_model, state.model, progress.steps, recipe.average)
+    progress.step += 1
+    progress.steps += 1
+    progress.photos += len(batch.images)
+    progress.loss_sum += loss
+    progress.seconds += time.monotonic() - started
+    return loss
+
+
+def _finish_epoch(
+    state: TrainState, recipe: TrainRecipe, outputs: TrainOutputs, batches: int, measures: dict[str, float | None]
+) -> dict[str, float | None]:
+    """Write checkpoint, state, CSV and plot after an epoch of `batches`. Returns the epoch's row of the CSV."""
+    progress = state.progress
+    row = {
+        "epoch": progress.epoch + 1,
+        "photos": progress.photos,
+        "seconds": round(progress.seconds, 1),
+        "rate": recipe.rate * _rate_factor(recipe, progress.epoch + (progress.step - 1) / batches),
+        "loss": progress.loss_sum / batches,
+        **measures,
+    }
+    progress.rows.append(row)
+    if (quality := row["miou"] or 0.0) > progress.best:
+        progress.best, progress.best_epoch = quality, progress.epoch
+    if outputs.keep_last or progress.best_epoch == progress.epoch:
+        extra_metadata = {"epoch": str(progress.epoch + 1), "validation_miou": f"{quality:.4f}"}
+        checkpoint.save_checkpoint(outputs.out, state.ema_model, recipe, extra_metadata, half=outputs.fp16)
+    progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
+    checkpoint.save_state(outputs.out, recipe, state)
+    write_csv(outputs.out.with_suffix(".csv"), progress.rows)
+    if outputs.plot:
+        draw_curves(outputs.out.with_suffix(".png"), progress.rows)
+    return row
+
+
+def is_over(progress: TrainProgress, recipe: TrainRecipe) -> bool:
     """Whether all epochs are done or patience has run out."""
     without_gain = progress.epoch - 1 - progress.best_epoch
-    return progress.epoch >= config.epochs or bool(config.patience and without_gain >= config.patience)
+    return progress.epoch >= recipe.epochs or bool(recipe.patience and without_gain >= recipe.patience)
 
 
-def _groups(model: nn.Module, config: TrainConfig) -> list[dict[str, object]]:
+def _groups(model: nn.Module, recipe: TrainRecipe) -> list[dict[str, object]]:
     """Optimiser parameter groups: own learning rate for the encoder, no decay of biases and norms (He et al. 2019).
 
-    Also turns off gradients of frozen parameters.
+    Also turns off gradients of frozen parameters. Raises `UsageError` if no parameter is left to train.
     """
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not name.startswith(tuple(f"{one}." for one in config.frozen)))
+        parameter.requires_grad_(not name.startswith(tuple(f"{one}." for one in recipe.frozen)))
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rate = config.encoder_rate if name.startswith("backbone.") else config.rate
-            decay = config.weight_decay if parameter.ndim > 1 else 0.0
+            rate = recipe.encoder_rate if name.startswith("backbone.") else recipe.rate
+            decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
+    if not groups:
+        raise UsageError("`freeze` names all modules of the model: leave some of them to train.")
     return [{"params": some, "greatest": rate, "weight_decay": decay} for (rate, decay), some in groups.items()]
 
 
-def _set_rate(optimiser: torch.optim.Optimizer, config: TrainConfig, epoch: float) -> None:
+def _set_rate(optimiser: torch.optim.Optimizer, recipe: TrainRecipe, epoch: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = group["greatest"] * _rate_factor(config, epoch)
+        group["lr"] = group["greatest"] * _rate_factor(recipe, epoch)
 
 
-def _rate_factor(config: TrainConfig, epoch: float) -> float:
+def _rate_factor(recipe: TrainRecipe, epoch: float) -> float:
     return optimization.rate_factor(
-        config.schedule, epoch, config.epochs, warmup=config.warmup, cooldown=config.cooldown
+        recipe.schedule, epoch, recipe.epochs, warmup=recipe.warmup, cooldown=recipe.cooldown
     )
 
 
 def _step(
-    replicas: ReplicaPool, batch: TrainBatch, optimiser: torch.optim.Optimizer, config: TrainConfig, *, seed: int
+    replicas: ReplicaPool, batch: TrainBatch, optimiser: torch.optim.Optimizer, recipe: TrainRecipe, *, seed: int
 ) -> float:
     optimiser.zero_grad(set_to_none=True)
-    loss = replicas.backward(batch, lambda net, share: _loss(net, share, config), seed)
+    loss = replicas.backward(batch, lambda net, share: _loss(net, share, recipe), seed)
     grad_norm = nn.utils.get_total_norm(
         [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
     )
     if not (np.isfinite(loss) and bool(grad_norm.isfinite())):
-        raise SegError("The loss or its gradient is not a number any more: start over with a lower --rate.")
+        raise SegError("The loss or its gradient is not a number any more: start over with a lower `rate`.")
     optimiser.step()
     return loss
 
 
-def _loss(model: nn.Module, batch: TrainBatch, config: TrainConfig) -> Tensor:
+def _loss(model: nn.Module, batch: TrainBatch, recipe: TrainRecipe) -> Tensor:
     device = next(model.parameters()).device.type
-    images = _resize_for_model(normalise(batch.images.to(device)), config.net_side)  # (B, 3, h, w)
+    images = _resize_for_model(normalise(batch.images.to(device)), recipe.net_side)  # (B, 3, h, w)
     masks = batch.masks.to(device)
-    with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
+    with torch.autocast(device, torch.bfloat16, enabled=recipe.precision == "bf16"):
         raw = raw_logits(model, images)
     raw = raw.float()
     logits = _upsample_logits(raw, tuple(masks.shape[1:]))
     loss = optimization.cross_entropy(logits, masks)
-    if config.dice:
-        loss = loss + config.dice * optimization.dice_loss(logits, masks)
+    if recipe.dice:
+        loss = loss + recipe.dice * optimization.dice_loss(logits, masks)
     if batch.soft is not None:
         soft = batch.soft.to(device)
-        loss = loss + config.soft * optimization.distillation_loss(_upsample_logits(raw, tuple(soft.shape[2:])), soft)
+        loss = loss + recipe.soft * optimization.distillation_loss(_upsample_logits(raw, tuple(soft.shape[2:])), soft)
     return loss
 
 
@@ -231,7 +252,7 @@ def _resize_for_model(images: Tensor, net_side: int) -> Tensor:
 
 
 def validate(
-    model: nn.Module, samples: Sequence[Sample], mapping: ClassMapping, config: TrainConfig, device: str
+    model: nn.Module, samples: Sequence[Sample], mapping: ClassMapping, recipe: TrainRecipe, device: str
 ) -> JointCounts:
     """Compare predicted masks with the ground truth, as `seglib evaluate` does.
 
@@ -240,16 +261,16 @@ def validate(
     """
     model.eval()
     return JointCounts.of_masks(
-        _predict_masks(model, samples, mapping, config, device), mapping.classes, mapping.classes
+        _predict_masks(model, samples, mapping, recipe, device), mapping.classes, mapping.classes
     )
 
 
 @torch.inference_mode()
 def _predict_masks(
-    model: nn.Module, samples: Sequence[Sample], mapping: ClassMapping, config: TrainConfig, device: str
+    model: nn.Module, samples: Sequence[Sample], mapping: ClassMapping, recipe: TrainRecipe, device: str
 ) -> Iterator[tuple[Mask, Mask]]:
-    resize = Resize(config.resize)
-    sees = input_resize(resize, config.net_side)
+    resize = Resize(recipe.resize)
+    sees = input_resize(resize, recipe.net_side)
     for pair in samples:
         photo, truth_mask = dataset.load_sample(pair, mapping)
         pixels = torch.from_numpy(np.array(resize_image(photo, sees)))[None]  # (1, H, W, 3)
@@ -288,7 +309,7 @@ def check_plot() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise UsageError("--plot draws with matplotlib, which is not here: pip install '.[train]'.") from None
+        raise UsageError("`plot` draws with matplotlib, which is not here: pip install '.[train]'.") from None
 
 
 def draw_curves(path: Path, rows: Sequence[Row]) -> None:

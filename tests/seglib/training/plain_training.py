@@ -14,7 +14,7 @@ from torch import nn
 from seglib.masks import png
 from seglib.models import registry
 from seglib.training import dataset, trainer
-from seglib.training.config import TrainConfig
+from seglib.training.config import TrainRecipe
 from seglib.training.dataloader import TrainingSet
 
 CLASSES = ("background", "cat", "dog")
@@ -50,10 +50,11 @@ def voc_folder(root: Path, photos: int = 24) -> Path:
     return root
 
 
-def recipe(**changes) -> TrainConfig:
+def recipe(**changes) -> TrainRecipe:
     values = {
         "architecture": "tiny",
         "classes": CLASSES,
+        "options": (),
         "resize": "64",
         "epochs": 3,
         "batch_size": 4,
@@ -62,22 +63,36 @@ def recipe(**changes) -> TrainConfig:
         "short_side": (32, 64),
         "rate": 0.02,
         "encoder_rate": 0.01,
+        "schedule": "poly",
+        "cooldown": 0.0,
+        "frozen": (),
+        "dice": 0.5,
+        "soft": 0.0,
         "average": 0.8,
+        "patience": 0,
         "validation": 0.25,
+        "seed": 0,
+        "loss_stride": 2,
+        "precision": "fp32",
     }
-    return TrainConfig(**(values | changes))
+    return TrainRecipe(**(values | changes))
 
 
-def train(folder: Path, out: Path, config: TrainConfig | None = None, *, last: bool = False, **watch):
+def train(folder: Path, out: Path, settings: TrainRecipe | None = None, *, last: bool = False, **watch):
     registry.TRAINABLE["tiny"] = TinyNet
-    config = config or recipe()
+    settings = settings or recipe()
     pairs, masks = dataset.find_samples(folder)
-    what = dataset.resolve_classes(masks, config.classes)
-    training, validation = dataset.split(pairs, config.validation, config.seed)
-    torch.manual_seed(config.seed)
-    net = TinyNet(len(config.classes))
-    files = trainer.TrainOutputs(out=out, keep_last=last)
-    return trainer.train(net, TrainingSet(training, what), validation, config, files, hooks=trainer.TrainHooks(**watch))
+    mapping = dataset.resolve_classes(masks, settings.classes)
+    training_set, validation = dataset.split(pairs, settings.validation, settings.seed)
+    torch.manual_seed(settings.seed)
+    return trainer.train(
+        TinyNet(len(settings.classes)),
+        TrainingSet(training_set, mapping),
+        validation,
+        settings,
+        trainer.TrainOutputs(out=out, keep_last=last),
+        hooks=trainer.TrainHooks(**watch),
+    )
 
 
 if __name__ == "__main__":

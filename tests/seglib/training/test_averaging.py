@@ -87,7 +87,7 @@ def test_what_has_no_mean_is_refused_and_nothing_is_written(tmp_path):
         ([a, b], (1,), UsageError, "got 2 and 1"),
         ([a, b], (1, 0), UsageError, "above 0"),
         ([a, b], (1, math.nan), UsageError, "above 0"),
-        ([a, fewer], PAIR, UsageError, "fewer.safetensors is not of the same net"),
+        ([a, fewer], PAIR, UsageError, "fewer.safetensors is not of the same model"),
         ([a, damaged], PAIR, WeightsError, "damaged"),
         ([a, endless], PAIR, WeightsError, "NaN or infinite"),
         ([a, tmp_path / "gone.safetensors"], PAIR, WeightsError, "no weights file"),

@@ -1,7 +1,5 @@
 """Which photo, which mask, which split, which class: on small folders, with every sentence that a user may meet."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +9,6 @@ from seglib.data import resize
 from seglib.errors import DatasetError, UsageError
 from seglib.masks import png
 from seglib.training import dataset, distillation
-from seglib.training.config import TrainConfig
 from seglib.training.dataset import Sample
 from tests.seglib.training.plain_training import voc_folder
 
@@ -171,27 +168,6 @@ def test_trimaps_know_pets_or_species(pets, named, cat, dog):
 def test_a_class_that_trimaps_do_not_know_is_a_sentence(pets):
     with pytest.raises(UsageError, match="'horse' is none of them"):
         dataset.resolve_classes(pets / "annotations" / "trimaps", ("background", "horse"))
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"schedule": "step"}, "A schedule is one of poly, onecycle, constant, not 'step'"),
-        ({"short_side": (320, 192)}, "name the smaller first"),
-        ({"classes": ("background",)}, "1 classes: name 2 to 255"),
-        ({"classes": ("background", "cat", "cat")}, "Name each class once"),
-        ({"validation": 1.0}, "more than 0 and less than 1"),
-    ],
-)
-def test_a_recipe_that_makes_no_sense_is_a_sentence(changes, sentence):
-    values = {"architecture": "segnet", "classes": ("background", "cat"), "resize": "224"}
-    with pytest.raises(UsageError, match=sentence):
-        TrainConfig(**(values | changes))
-
-
-def test_a_recipe_survives_json():
-    recipe = TrainConfig(architecture="x", classes=("a", "b"), resize="224", options=(("upsampling", "shuffle"),))
-    assert TrainConfig.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
 
 
 # --- soft labels ---

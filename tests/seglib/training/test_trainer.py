@@ -21,7 +21,7 @@ from seglib.inference.predictor import predict_batch, prepare_image
 from seglib.masks import png
 from seglib.models import loading, registry, transfer, weights_file
 from seglib.training import checkpoint, dataloader, dataset, trainer
-from seglib.training.config import CropSize, TrainConfig
+from seglib.training.config import CropSize, TrainRecipe
 from tests.conftest import ROOT
 from tests.seglib.training import plain_training as plain
 
@@ -123,7 +123,7 @@ def test_what_is_done_is_not_done_again(folder, whole, tmp_path):
 
 
 def test_another_recipe_does_not_continue_this_state(folder, whole):
-    with pytest.raises(UsageError, match="another value of rate: give the same options"):
+    with pytest.raises(UsageError, match="another value of rate: give the same settings"):
         plain.train(folder, whole[0], plain.recipe(rate=0.5))
 
 
@@ -156,7 +156,7 @@ def test_the_checkpoint_says_all_that_a_run_needs(whole):
         about = file.metadata()
     assert json.loads(about["classes"]) == list(plain.CLASSES)
     assert (about["architecture"], about["resize"]) == ("tiny", "64")
-    assert TrainConfig.from_dict(json.loads(about["recipe"])) == plain.recipe()
+    assert TrainRecipe.from_dict(json.loads(about["recipe"])) == plain.recipe()
     spec = registry.find_model_spec(None, out)
     assert (spec.classes, spec.resize.text, spec.mean) == (plain.CLASSES, "64", registry.IMAGENET_MEAN)
     assert spec.parameters == sum(p.numel() for p in plain.TinyNet(3).parameters())
@@ -219,7 +219,7 @@ def test_frozen_modules_keep_their_weights_and_their_statistics(folder, tmp_path
 
 
 def test_a_loss_that_is_no_number_is_a_sentence(folder, tmp_path):
-    with pytest.raises(SegError, match="lower --rate"):
+    with pytest.raises(SegError, match="lower `rate`"):
         plain.train(folder, tmp_path / "net.safetensors", plain.recipe(rate=float("inf"), warmup=0.0))
 
 
@@ -277,7 +277,7 @@ def test_photo_mask_and_soft_labels_stay_on_top_of_each_other():
     made = plain.recipe(loss_stride=2, whole=0.3)
     for seed in range(20):
         seen, where, probability = dataloader.augment_image(
-            photo, mask, soft, crop_size=CropSize(64, 96), config=made, random=dataloader.make_generator(seed)
+            photo, mask, soft, crop_size=CropSize(64, 96), recipe=made, random=dataloader.make_generator(seed)
         )
         assert (seen.shape, where.shape, probability.shape) == ((3, 64, 96), (32, 48), (2, 8, 12))
         assert (seen.dtype, where.dtype) == (torch.uint8, torch.int64)
@@ -297,7 +297,7 @@ def test_a_mirror_image_is_seen_half_of_the_time():
     left = sum(
         bool(
             dataloader.augment_image(
-                photo, mask, None, crop_size=CropSize(64, 64), config=made, random=dataloader.make_generator(0, seed)
+                photo, mask, None, crop_size=CropSize(64, 64), recipe=made, random=dataloader.make_generator(0, seed)
             )[0][0, 30, 5]
             > 50
         )
