@@ -10,9 +10,10 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import layout
+from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
-from dashboard.queries.source import RunSource, error_message, open_store, unreadable_runs
+from dashboard.queries.source import RunSource, error_message, open_store, photo_query, unreadable_runs
 from dashboard.settings import ServerSettings
 from dashboard.state import session
 from dashboard.state.view import fit_to_classes, fit_to_runs, query_params
@@ -78,7 +79,7 @@ def _render_view(path: Path, title: str) -> None:
     source = RunSource(str(path), version, view.run)
     view, notes = fit_to_classes(view, photo_queries.classes(source))
     session.adjust_view(view)
-    focus = view.focus or photo_queries.main_class(source, view.filters)
+    focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     session.write_url()
     layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes])
     run = next(run for run in found if run.run == view.run)

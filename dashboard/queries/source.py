@@ -45,9 +45,22 @@ class RunSource:
         return self if "tag" in filters else self.without_tags()
 
 
+@dataclass(frozen=True)
+class PhotoQuery:
+    """The photos of a run that pass the filters; made by `photo_query`."""
+
+    source: RunSource
+    filters: Filters
+
+
+def photo_query(source: RunSource, filters: Filters) -> PhotoQuery:
+    return PhotoQuery(source.for_filters(filters), filters)
+
+
 HASHES: dict[str | type, Callable[[Any], Any]] = {
     RunSource: lambda source: (source.path, source.version, source.run),
     Filters: lambda filters: filters.encode(),
+    PhotoQuery: lambda query: (*HASHES[RunSource](query.source), query.filters.encode()),
 }
 """Argument type -> hash function used by the caches."""
 

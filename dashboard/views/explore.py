@@ -13,7 +13,7 @@ from dashboard.components import gallery as gallery_component
 from dashboard.components import layout, ready_signal
 from dashboard.components.gallery import GalleryLook
 from dashboard.formatting import escape_markdown, photo_count
-from dashboard.queries import exports
+from dashboard.queries import exports, photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import session
@@ -88,7 +88,7 @@ def _charts(selection: Selection) -> None:
 
 
 def _controls(selection: Selection) -> None:
-    view, figures = selection.view, selection.answer("key_figures")
+    view, figures = selection.view, photo_statistics.key_figures(selection.query())
     with st.container(horizontal=True, vertical_alignment="center", key="controls"):
         order = sort_label(view.sort, selection.focus)
         st.markdown(f"**{photo_count(figures.photos)}**, {escape_markdown(order)}", width="stretch")

@@ -12,6 +12,7 @@ from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import count, photo_count
+from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import session
@@ -44,8 +45,8 @@ def render(selection: Selection) -> None:
 
 
 def _co_occurrence(selection: Selection) -> None:
-    frame: pd.DataFrame = selection.answer("co_occurrence")
-    distribution: pd.DataFrame = selection.answer("class_distribution")
+    frame = photo_statistics.co_occurrence(selection.query())
+    distribution = photo_statistics.class_distribution(selection.query())
     by_presence = distribution.sort_values("present", ascending=False, kind="stable")
     names = [str(n) for n in by_presence.index if n != BACKGROUND and by_presence["present"][n]][:MAX_CLASSES]
     with layout.card(

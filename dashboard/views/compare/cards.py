@@ -31,8 +31,6 @@ from dashboard.queries import comparison as comparison_queries
 from dashboard.queries.comparison_stats import (
     MAX_AREA_CLASSES,
     MAX_IOU_CLASSES,
-    Flips,
-    TruthScores,
     costliest,
     rows_in_squares,
 )
@@ -73,7 +71,7 @@ def _time_ratio(shown: ComparisonSelection) -> tuple[str, str]:
 
 def flips(shown: ComparisonSelection) -> None:
     """Show the matrix of flips; clicking a cell filters the gallery to its photos, clicking again shows all."""
-    result: Flips = shown.answer("flips", shown.a, shown.b, str(MAX_CLASSES))
+    result = comparison_queries.flips(shown.query, shown.a, shown.b, MAX_CLASSES)
     rows, columns = list(result.pixels.index), list(result.pixels.columns)
     present = shown.selection.view.flip
     with layout.card("Class flips", "% of all pixels; A in rows, B in columns"):
@@ -130,7 +128,7 @@ def shares(shown: ComparisonSelection) -> None:
         with layout.card("Share of a class, A against B"):
             layout.remark("There is nothing to show: neither sees a class but the background.")
         return
-    frame: pd.DataFrame = shown.answer("shares", shown.a, shown.b, name)
+    frame = comparison_queries.shares(shown.query, shown.a, shown.b, name)
     single = "x" in frame
     n = len(frame) if single else int(frame["count"].sum())
     hint = "one point per photo, a click opens it" if single else "photos in squares; drag a box to select them"
@@ -235,14 +233,14 @@ def _cost_benefit(shown: ComparisonSelection, costs: pd.DataFrame) -> None:
         return
     costs = costs.sort_values(column, kind="stable")
     names = [shown.short_labels[run] for run in costs["run"]]
-    scores: TruthScores | None = comparison_queries.truth_scores(shown.query)
+    scores = comparison_queries.truth_scores(shown.query)
     if scores is not None:
         figures = [scores.miou[run] for run in costs["run"]]
         merit = "mIoU"
         text = f"mIoU against {scores.truth}, over all pixels of {photo_count(scores.photos)}"
     else:
         reference = str(costliest(costs, column))
-        others = shown.answer("reference", reference)
+        others = comparison_queries.agreement_with(shown.query, reference)
         itself = Estimate(value=1.0, interval=None, mean=1.0, mean_interval=None, n=shown.photos)
         figures = [others.get(run, itself) for run in costs["run"]]
         merit = "pixel agreement"
@@ -273,7 +271,7 @@ def _millions(value: Any) -> str:
 
 def pairwise(shown: ComparisonSelection) -> None:
     """Show every run against every other; clicking a cell makes its row A and its column B."""
-    frame, consensus = shown.answer("pairwise")
+    frame, consensus = comparison_queries.pairwise_matrix(shown.query)
     order = [run.run for run in shown.runs]
     frame = frame.loc[order, order]
     present = (shown.a, shown.b)

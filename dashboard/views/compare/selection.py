@@ -63,13 +63,9 @@ class ComparisonSelection:
     def photos(self) -> int:
         return len(self.comparison.files)
 
-    def answer(self, question: str, *texts: str) -> Any:
-        return comparison_queries.answer(self.query, question, *texts)
-
     @cached_property
     def pair(self) -> PairSummary:
-        shown: PairSummary = self.answer("pair", self.a, self.b)
-        return shown
+        return comparison_queries.summarize_pair(self.query, self.a, self.b)
 
     @cached_property
     def costs(self) -> pd.DataFrame:

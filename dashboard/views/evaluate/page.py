@@ -94,7 +94,7 @@ def _cards(shown: EvaluationSelection) -> None:
         cards.confusion(shown)
     with right:
         cards.reliability(shown)
-    if len(shown.answer("labels")) < 2:
+    if len(evaluation_queries.label_figures(shown.query, shown.main_run.run)) < 2:
         cards.classes(shown)
         return
     left, right = st.columns([7, 4])

@@ -6,7 +6,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from dashboard.formatting import shorten_labels
 from dashboard.queries import evaluation as evaluation_queries
@@ -60,14 +59,10 @@ class EvaluationSelection:
     def photos(self) -> int:
         return len(self.evaluation.files) if self.runs else 0
 
-    def answer(self, question: str, most: int = 0) -> Any:
-        """Answer a question about all runs or about the main run, depending on the question."""
-        return evaluation_queries.answer(self.query, question, self.main_run.run, most)
-
     @property
     def focus(self) -> str:
         """The class in focus: the visitor's choice, else the one with the most pixels."""
-        names: list[str] = self.answer("focus")
+        names = evaluation_queries.classes_by_pixels(self.query, self.main_run.run)
         chosen = self.selection.view.focus or self.selection.focus
         return chosen if chosen in names else next((name for name in names if name != "background"), "")
 

@@ -13,7 +13,7 @@ from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import count, display_name, percent, photo_count
-from dashboard.queries import photos as photo_queries
+from dashboard.queries import photo_statistics
 from dashboard.queries.photos import Selection
 from dashboard.state import crossfilter, session
 from dashboard.views.shared import crossfilter_chart
@@ -27,7 +27,7 @@ LABEL_FILTERS = ("label",)
 
 def class_distribution(selection: Selection, most: int = theme.MAX_CLASSES) -> None:
     own = ("present",)
-    frame: pd.DataFrame = selection.answer("class_distribution", own=own)
+    frame = photo_statistics.class_distribution(selection.query(own))
     there = int((frame["present"] > 0).sum())
     with layout.card("Class distribution", _TWO_BARS):
         crossfilter_chart.crossfilter_chart(
@@ -44,7 +44,7 @@ def class_distribution(selection: Selection, most: int = theme.MAX_CLASSES) -> N
 
 
 def share_by_label(selection: Selection) -> None:
-    means: pd.DataFrame = selection.answer("share_by_label", own=LABEL_FILTERS)
+    means = photo_statistics.share_by_label(selection.query(LABEL_FILTERS))
     means, left_out = largest_labels(means, means["n"], MAX_LABELS)
     with layout.card("Share by folder label", f"mean share of each class, n = {count(int(means['n'].sum()))} photos"):
         crossfilter_chart.crossfilter_chart(
@@ -60,8 +60,8 @@ def share_spread(selection: Selection) -> None:
     """Show how a class's share differs within and between folders."""
     name = selection.focus
     with layout.card(f"Share of {name} by folder label" if name else "Share by folder label", _SPREAD_NOTE):
-        spread: pd.DataFrame = selection.answer("share_spread", name, own=LABEL_FILTERS) if name else pd.DataFrame()
-        if spread.empty:
+        spread = photo_statistics.share_spread_by_label(selection.query(LABEL_FILTERS), name) if name else None
+        if spread is None or spread.empty:
             layout.remark(_NO_CLASS)
             return
         spread, left_out = largest_labels(spread, spread["n"], MAX_LABELS)
@@ -84,7 +84,7 @@ def share(selection: Selection) -> None:
             layout.remark(_NO_CLASS)
         return
     key = f"share.{name}"
-    bins: pd.DataFrame = selection.answer("share", name, own=(key,))
+    bins = photo_statistics.share_histogram(selection.query((key,)), name)
     with layout.card(f"Share of {name}", f"photos per 10 %, n = {_n(bins)}"):
         crossfilter_chart.crossfilter_chart(
             "share",
@@ -101,9 +101,9 @@ def share(selection: Selection) -> None:
 
 def measure(selection: Selection, key: str, *, height: int = 170) -> None:
     """Show a histogram of confidence, low margin or entropy."""
-    bins: pd.DataFrame = selection.answer(key, own=(key,))
+    bins = photo_statistics.measure_histogram(selection.query((key,)), key)
     title, meaning = _MEASURES[key]
-    with layout.card(title, f"{meaning}; photos per {1 / photo_queries.MEASURE_BINS:g}, n = {_n(bins)}"):
+    with layout.card(title, f"{meaning}; photos per {1 / photo_statistics.MEASURE_BINS:g}, n = {_n(bins)}"):
         if not int(bins["count"].sum()):
             layout.remark(_NO_PROBABILITIES)
             return
@@ -118,7 +118,8 @@ def measure(selection: Selection, key: str, *, height: int = 170) -> None:
 def confidence_against_share(selection: Selection, *, height: int = 200) -> None:
     name = selection.focus
     keys = ("confidence", f"share.{name}")
-    frame: pd.DataFrame = selection.answer("confidence_share", name, own=keys) if name else pd.DataFrame({"count": []})
+    query = selection.query(keys)
+    frame = photo_statistics.confidence_by_share(query, name) if name else pd.DataFrame({"count": []})
     title = f"Confidence and share of {name}" if name else "Confidence and share of a class"
     with layout.card(title, f"n = {_n(frame)} photos; {_DRAG}"):
         if frame.empty:
@@ -144,7 +145,8 @@ def regions(selection: Selection) -> None:
             layout.remark(_NO_CLASS)
         return
     own = [f"blobs.{name}" for name in names]
-    counts = pd.concat([selection.answer("regions", name, own=own) for name in names], axis=1)
+    query = selection.query(own)
+    counts = pd.concat([photo_statistics.region_counts(query, name) for name in names], axis=1)
     n = count(int(counts.sum().max()))
     with layout.card(title, f"photos by number of connected regions of at least {percent(PRESENT_SHARE)}, n = {n}"):
         crossfilter_chart.crossfilter_chart(
@@ -157,7 +159,7 @@ def regions(selection: Selection) -> None:
 
 def sizes(selection: Selection) -> None:
     own = ("width", "height")
-    frame: pd.DataFrame = selection.answer("sizes", own=own)
+    frame = photo_statistics.image_sizes(selection.query(own))
     with layout.card("Photo sizes", f"n = {_n(frame)} photos; {_DRAG}"):
         crossfilter_chart.crossfilter_chart(
             "sizes",
@@ -200,8 +202,8 @@ MAX_LABELS = 12
 
 def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
     """Show the matrix; clicking a cell passes its filters to `apply`, clicking again passes the filters without it."""
-    counts: pd.DataFrame = selection.answer("folder_vs_animal", own=_OF_MATRIX)
-    figures: KeyFigures = selection.answer("key_figures", own=_OF_MATRIX)
+    query = selection.query(_OF_MATRIX)
+    counts, figures = photo_statistics.folder_vs_animal(query), photo_statistics.key_figures(query)
     counts, left_out = largest_labels(counts, counts.sum(axis=1), MAX_LABELS)
     labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]
     numbers: list[list[int]] = counts.to_numpy().tolist()
@@ -259,7 +261,7 @@ def _contradictions(selection: Selection, figures: KeyFigures, apply: OnFilters)
     rate = percent(figures.agreeing / figures.claiming)
     agreeing = f"{count(figures.agreeing)} of {count(figures.claiming)} agree ({rate})"
     layout.remark(f"{agreeing}. A click on a cell shows its photos.")
-    contradicting = selection.answer("contradictions", own=_OF_MATRIX)
+    contradicting = photo_statistics.count_contradictions(selection.query(_OF_MATRIX))
     only = crossfilter.without_keys(selection.filters, _OF_MATRIX).replace("agreement", ("contradicts",))
     if contradicting and only != selection.filters:
         st.button(
