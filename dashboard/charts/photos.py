@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts.class_choice import largest_classes
 from dashboard.charts.theme import (
     _INVISIBLE,
     _LEGEND,
@@ -85,9 +86,8 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
     In: the frame of `query.share_by_label`. Classes beyond the `most` largest are summed up as `other`.
     """
     classes = means.drop(columns="n")
-    by_size = classes.mean().sort_values(ascending=False, kind="stable")
-    names = [BACKGROUND] * (BACKGROUND in by_size.index)
-    names += [str(n) for n in by_size.index if n != BACKGROUND and by_size[n] > 0][: most - 1]
+    names = [BACKGROUND] * (BACKGROUND in classes.columns)
+    names += largest_classes(classes.mean().drop(BACKGROUND, errors="ignore"), most - 1)
     parts = {name: classes[name] for name in names}
     rest = classes.drop(columns=names).sum(axis=1)
     if float(rest.sum()) > 0:

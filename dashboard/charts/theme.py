@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts.class_choice import largest_classes
 from dashboard.formatting import percent, photo_count, score
 from dashboard.state import crossfilter
 from seglib.classes import palette
@@ -63,8 +64,7 @@ def class_colours(names: Sequence[str], colours: str = PALETTE) -> dict[str, str
 
 def main_classes(distribution: pd.DataFrame, most: int = MAX_CLASSES) -> list[str]:
     """Return the classes to show: those present in a photo, by descending mean share, at most `most`."""
-    there = distribution[distribution["present"] > 0].sort_values("mean_share", ascending=False, kind="stable")
-    return [str(name) for name in there.index[:most]]
+    return largest_classes(distribution["mean_share"][distribution["present"] > 0], most)
 
 
 def describe_distribution(distribution: pd.DataFrame, most: int = 5) -> str:

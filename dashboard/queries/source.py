@@ -18,10 +18,7 @@ from seglib.store import tags
 from seglib.store.records import Run
 from seglib.store.store import Store
 
-NO_STORE = (
-    "There is no store yet, so there is nothing to show: start the dashboard with python -m dashboard, "
-    "or make a store with python -m seglib run."
-)
+NO_STORE = "There is no store yet, so there is nothing to show: the first run makes one, on the Runs page."
 
 
 @dataclass(frozen=True)

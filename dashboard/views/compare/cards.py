@@ -34,7 +34,7 @@ from dashboard.queries.comparison_stats import (
     costliest,
     rows_in_squares,
 )
-from dashboard.state import session
+from dashboard.state import pages, session
 from dashboard.views.compare import gallery
 from dashboard.views.compare.selection import ComparisonSelection
 from dashboard.views.shared import controls, crossfilter_chart
@@ -153,7 +153,7 @@ def _open_marked_image(shown: ComparisonSelection, marks: Sequence[object]) -> N
 
 def open_image(shown: ComparisonSelection, image_id: str) -> None:
     """Callback: open the photo in the viewer with the difference between A and B on."""
-    session.go_to_page(controls.IMAGE_TITLE, image=image_id, **gallery.viewer_state(shown))
+    session.go_to_page(pages.IMAGE, image=image_id, **gallery.viewer_state(shown))
 
 
 def _pick_squares(shown: ComparisonSelection, name: str, marks: Sequence[object]) -> None:
@@ -209,7 +209,7 @@ _COSTS = {"gflops": "GFLOPs per photo", "ms_per_image": "ms per photo"}
 
 def cost(shown: ComparisonSelection) -> None:
     """Show what each run costs, and plot cost against mIoU or agreement on these photos."""
-    order = [run.run for run in shown.runs]
+    order = shown.run_names
     table = shown.costs.set_index("run").loc[order].reset_index()
     lines = [
         [
@@ -272,7 +272,7 @@ def _millions(value: Any) -> str:
 def pairwise(shown: ComparisonSelection) -> None:
     """Show every run against every other; clicking a cell makes its row A and its column B."""
     frame, consensus = comparison_queries.pairwise_matrix(shown.query)
-    order = [run.run for run in shown.runs]
+    order = shown.run_names
     frame = frame.loc[order, order]
     present = (shown.a, shown.b)
     values = frame.to_numpy()

@@ -11,6 +11,7 @@ from dashboard.components import matrix as matrix_component
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import (
     DASH,
+    MEASURE_NAMES,
     count,
     display_name,
     interval,
@@ -22,7 +23,7 @@ from dashboard.formatting import (
     photo_count,
 )
 from dashboard.queries import evaluation as evaluation_queries
-from dashboard.queries.evaluation_stats import MEASURE_NAMES, Confusion
+from dashboard.queries.evaluation_stats import Confusion
 from dashboard.state import session
 from dashboard.views.evaluate import counting
 from dashboard.views.evaluate.selection import EvaluationSelection
