@@ -12,14 +12,14 @@ from typing import Any
 import streamlit as st
 
 from dashboard.charts.theme import class_colours
-from dashboard.components.base import _read_asset, as_image_id, component_value
+from dashboard.components.base import as_image_id, component_value, read_assets
 from dashboard.state.view import DIFFERENCE_MODES, View
 from seglib.masks.difference import CATEGORIES
 
 _viewer = st.components.v2.component(
     "seglib_viewer",
-    css=_read_asset("viewer.css"),
-    js="\n".join(_read_asset(name) for name in ("viewer_masks.js", "viewer_difference.js", "viewer.js")),
+    css=read_assets("viewer.css"),
+    js=read_assets("dom.js", "viewer_masks.js", "viewer_difference.js", "viewer.js"),
 )
 
 

@@ -6,8 +6,8 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.components import copy_link as copy_link_module
 from dashboard.components import layout
+from dashboard.components.copy_link import copy_link_button
 from dashboard.formatting import count, escape_markdown, percent, photo_count, score
 from dashboard.queries import exports, photo_statistics, source
 from dashboard.queries import photos as photo_queries
@@ -26,7 +26,7 @@ def copy_link(selection: Selection) -> None:
     """Show the page's URL and the command that writes the same rows."""
     command = ["python", "-m", "seglib", "export", "stats", "--store", selection.store.path.name]
     command += ["--run", selection.run.run, "--where", selection.filters.encode(), "--out", "selection.csv"]
-    copy_link_module.copy_link(shlex.join(command), key="copy_link")
+    copy_link_button(shlex.join(command), key="copy_link")
 
 
 def page_header(
