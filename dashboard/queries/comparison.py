@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from dashboard.queries import comparison_stats, ranking
 from dashboard.queries import photos as photo_queries
-from dashboard.queries import source as sources
 from dashboard.queries.comparison_stats import Flips, PairSummary, TruthScores
 from dashboard.queries.ranking import ImageOrder
+from dashboard.queries.source import HASHES as SOURCE_HASHES
 from dashboard.queries.source import RunSource
 from seglib.evaluation import cost
 from seglib.evaluation.comparison import Comparison, load_comparison
@@ -44,9 +44,9 @@ class ComparisonQuery:
 
 
 HASHES = {
-    **sources.HASHES,
+    **SOURCE_HASHES,
     ComparisonQuery: lambda query: (
-        *sources.HASHES[RunSource](query.source),
+        *SOURCE_HASHES[RunSource](query.source),
         *(query.counts_version, query.runs, query.filters.encode()),
     ),
 }

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from dashboard.queries import evaluation_stats, ranking
 from dashboard.queries import photos as photo_queries
-from dashboard.queries import source as sources
 from dashboard.queries.evaluation_stats import ClassFigures, Confusion
 from dashboard.queries.ranking import ImageOrder
+from dashboard.queries.source import HASHES as SOURCE_HASHES
 from dashboard.queries.source import RunSource
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.evaluation.evaluation import (
@@ -52,9 +52,9 @@ class EvaluationQuery:
 
 
 HASHES = {
-    **sources.HASHES,
+    **SOURCE_HASHES,
     EvaluationQuery: lambda query: (
-        *sources.HASHES[RunSource](query.source),
+        *SOURCE_HASHES[RunSource](query.source),
         *(query.counts_version, query.truth, query.runs, query.filters.encode()),
     ),
 }

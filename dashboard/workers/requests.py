@@ -2,7 +2,7 @@
 
 Requests are frozen dataclasses. Their values come from the browser, so each request is checked before it is stored;
 `to_record` and `from_record` convert to and from JSON values. To add a kind, add a class here, its implementation in
-`job_worker.HANDLERS` and its labels in `views.at_work`.
+`job_worker.HANDLERS` and its labels in `views.shared.job_status`.
 """
 
 from abc import ABC, abstractmethod
