@@ -7,7 +7,6 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import formatting
 from dashboard.formatting import user_message
 from dashboard.workers import photo_folders
 from dashboard.workers.photo_folders import Folder
@@ -94,9 +93,6 @@ def count_images(folder: Path) -> int:
         return len(scan(folder))
     except DatasetError:  # the last photo was deleted in the meantime
         return 0
-
-
-run_labels = formatting.run_labels
 
 
 def error_message(error: SegError) -> str:

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from dashboard.components import layout, viewer
 from dashboard.components.viewer import ListPosition, ViewerImage, ViewerLook, ViewerRun
-from dashboard.formatting import count, display_name, escape_html, escape_markdown, photo_count
+from dashboard.formatting import count, display_name, escape_html, escape_markdown, photo_count, run_labels
 from dashboard.queries import photos as photo_queries
-from dashboard.queries import source
 from dashboard.queries.photos import Selection
 from dashboard.server import media_urls, photo_files
 from dashboard.state import pages, session
@@ -152,7 +151,7 @@ def _shown_runs(selection: Selection, available: list[Run]) -> list[Run]:
 
 def _controls(selection: Selection, available: list[Run], shown: list[Run], navigation: ImageNavigation) -> None:
     names = [run.run for run in reversed(available)]
-    labels = source.run_labels(available)
+    labels = run_labels(available)
     with st.container(horizontal=True, vertical_alignment="bottom", key="viewer_controls"):
         if len(names) > 1:
             controls.choose_runs(
@@ -177,7 +176,7 @@ def _choose_runs(active: str, names: list[str], chosen: list[str]) -> None:
 
 
 def _viewer(selection: Selection, navigation: ImageNavigation, at: int | None, row: Any, shown: list[Run]) -> None:
-    view, labels = selection.view, source.run_labels(selection.store.runs())
+    view, labels = selection.view, run_labels(selection.store.runs())
     pictures, here = _with_neighbours(selection, navigation.order, at, row, shown)
     pane = truth_pane.build_pane(selection, pictures[here])
     viewer.viewer(
@@ -246,7 +245,7 @@ def _figures_card(selection: Selection, row: Any, shown: list[Run]) -> None:
         other = replace(selection.source, run=run.run)
         return row if run.run == selection.run.run else photo_queries.image_statistics(other, row["image_id"])
 
-    labels = source.run_labels(selection.store.runs())
+    labels = run_labels(selection.store.runs())
     photo_figures.render([(labels[run.run], seen_by(run)) for run in shown])
 
 

@@ -43,6 +43,9 @@ from seglib.metrics.bootstrap import Estimate
 MAX_CLASSES = MAX_AREA_CLASSES - 1
 """Rows and columns of a matrix, or bars of a chart; excludes background."""
 
+_COSTS = {"gflops": "GFLOPs per photo", "ms_per_image": "ms per photo"}
+"""Columns of `evaluation.cost` usable as the x axis; the first one in which the runs differ is used."""
+
 FLIPS, SHARES, PAIRS = "flips", "pair_shares", "pairwise"
 
 
@@ -202,9 +205,6 @@ def _class_line(name: str, row: Any, iou: Estimate) -> list[str]:
 
 
 # --- cost --------------------------------------------------------------------------------------------------------
-
-_COSTS = {"gflops": "GFLOPs per photo", "ms_per_image": "ms per photo"}
-"""Columns of `evaluation.cost` usable as the x axis; the first one in which the runs differ is used."""
 
 
 def cost(shown: ComparisonSelection) -> None:

@@ -17,12 +17,28 @@ from dashboard.queries import photo_statistics
 from dashboard.queries.photos import Selection
 from dashboard.state import crossfilter, session
 from dashboard.views.shared import crossfilter_chart
-from dashboard.views.shared.controls import _OF_MATRIX, OnFilters
+from dashboard.views.shared.controls import OnFilters
 from seglib.classes import ANIMALS, PRESENT_SHARE, animal_of_label
 from seglib.query.filters import Filters
 from seglib.query.statistics import KeyFigures
 
 LABEL_FILTERS = ("label",)
+_MATRIX_FILTERS = ("label", "animal", "agreement")
+"""Filters set by the matrix of folder label against animal."""
+
+MAX_LABELS = 12
+"""Maximum number of folders in a chart or matrix; those with the most photos are kept."""
+
+_NO_CLASS = "There is nothing to show: no class but the background was found."
+_NO_PROBABILITIES = "The masks of this run came without probabilities."
+_SPREAD_NOTE = "box: half of the photos, line: nine tenths"
+_TWO_BARS = f"solid: mean share of the photo; pale: photos with at least {percent(PRESENT_SHARE)} of it"
+_DRAG = "drag a box to filter"
+_MEASURES = {
+    "confidence": ("Confidence", "mean winning probability, 0 to 1"),
+    "low_margin": ("Low margin", "share of undecided pixels, 0 to 1"),
+    "entropy": ("Entropy", "mean over pixels, 0 to 1"),
+}
 
 
 def class_distribution(selection: Selection, most: int = theme.MAX_CLASSES) -> None:
@@ -170,18 +186,6 @@ def sizes(selection: Selection) -> None:
         )
 
 
-_NO_CLASS = "There is nothing to show: no class but the background was found."
-_NO_PROBABILITIES = "The masks of this run came without probabilities."
-_SPREAD_NOTE = "box: half of the photos, line: nine tenths"
-_TWO_BARS = f"solid: mean share of the photo; pale: photos with at least {percent(PRESENT_SHARE)} of it"
-_DRAG = "drag a box to filter"
-_MEASURES = {
-    "confidence": ("Confidence", "mean winning probability, 0 to 1"),
-    "low_margin": ("Low margin", "share of undecided pixels, 0 to 1"),
-    "entropy": ("Entropy", "mean over pixels, 0 to 1"),
-}
-
-
 def _region_classes(selection: Selection) -> list[str]:
     """Return the animals that the run's model knows, else the chosen class."""
     animals = [name for name in ANIMALS if name in selection.classes]
@@ -196,13 +200,9 @@ def _column_max(frame: pd.DataFrame, column: str) -> int:
     return int(frame[column].max()) if len(frame) else 0
 
 
-MAX_LABELS = 12
-"""Maximum number of folders in a chart or matrix; those with the most photos are kept."""
-
-
 def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
     """Show the matrix; clicking a cell passes its filters to `apply`, clicking again passes the filters without it."""
-    query = selection.query(_OF_MATRIX)
+    query = selection.query(_MATRIX_FILTERS)
     counts, figures = photo_statistics.folder_vs_animal(query), photo_statistics.key_figures(query)
     counts, left_out = largest_labels(counts, counts.sum(axis=1), MAX_LABELS)
     labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]
@@ -218,9 +218,9 @@ def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
         def apply_cell() -> None:
             if cell := matrix_component.read_cell(key, len(labels), len(animals)):
                 chosen_cell = Filters({"label": (labels[cell[0]],), "animal": (animals[cell[1]],)})
-                apply(crossfilter.toggle(chosen_cell, _OF_MATRIX, session.view().filters))
+                apply(crossfilter.toggle(chosen_cell, _MATRIX_FILTERS, session.view().filters))
 
-        active = crossfilter.only_keys(selection.filters, _OF_MATRIX)
+        active = crossfilter.only_keys(selection.filters, _MATRIX_FILTERS)
         rows = [
             (
                 display_name(label),
@@ -261,8 +261,8 @@ def _contradictions(selection: Selection, figures: KeyFigures, apply: OnFilters)
     rate = percent(figures.agreeing / figures.claiming)
     agreeing = f"{count(figures.agreeing)} of {count(figures.claiming)} agree ({rate})"
     layout.remark(f"{agreeing}. A click on a cell shows its photos.")
-    contradicting = photo_statistics.count_contradictions(selection.query(_OF_MATRIX))
-    only = crossfilter.without_keys(selection.filters, _OF_MATRIX).replace("agreement", ("contradicts",))
+    contradicting = photo_statistics.count_contradictions(selection.query(_MATRIX_FILTERS))
+    only = crossfilter.without_keys(selection.filters, _MATRIX_FILTERS).replace("agreement", ("contradicts",))
     if contradicting and only != selection.filters:
         st.button(
             f"Show the {count(contradicting)} contradiction{'' if contradicting == 1 else 's'}",

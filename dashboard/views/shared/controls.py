@@ -19,14 +19,10 @@ from seglib.query.filters import Filters
 MAX_PILLS = 8
 """With more runs than this, a searchable list replaces the buttons."""
 
-
 RESIZES = ("", "224", "512x512", "short:520", "short:640", "native")
 """Sizes offered for the models' input; the empty text is each model's own."""
 
 PALETTE_NAMES = {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"}
-
-_OF_MATRIX = ("label", "animal", "agreement")
-"""Filters set by the matrix of folder label against animal."""
 
 OnFilters = Callable[[Filters], None]
 

@@ -17,7 +17,6 @@ from seglib.errors import SegError
 
 PRESENT_NOTE = f"present: at least {percent(PRESENT_SHARE)} of the photo"
 
-
 FILE_KINDS = {"csv": ("CSV", "text/csv"), "parquet": ("Parquet", "application/vnd.apache.parquet")}
 """File extension -> title and media type of the tables offered for download."""
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from dashboard.formatting import shorten_labels
-from dashboard.queries import source
+from dashboard.formatting import run_labels, shorten_labels
 from dashboard.queries.photos import Selection
 from seglib.store.records import Run
 
@@ -18,7 +17,7 @@ class RunSelection:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        return source.run_labels(self.selection.store.runs())
+        return run_labels(self.selection.store.runs())
 
     @cached_property
     def short_labels(self) -> dict[str, str]:

@@ -20,7 +20,6 @@ from seglib.store.store import Store
 
 _TILE_COLUMNS = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence", "tags"]
 
-
 CHANGED = "changed since its scan"
 
 
