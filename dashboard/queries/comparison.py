@@ -121,7 +121,7 @@ def agreement_with(query: ComparisonQuery, reference: str) -> dict[str, Estimate
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def disagreement_order(query: ComparisonQuery, b: str, measure: str, name: str, flip: tuple[str, ...]) -> ImageOrder:
-    """Return the rows of `comparison(asked).files`, sorted; see `comparison_stats.sort_by_disagreement`."""
+    """Return the rows of `comparison(query).files`, sorted; see `comparison_stats.sort_by_disagreement`."""
     return comparison_stats.sort_by_disagreement(comparison(query), query.runs[0], b, measure, name=name, flip=flip)
 
 

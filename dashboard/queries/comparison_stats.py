@@ -201,7 +201,7 @@ def sort_by_disagreement(
 
 
 def category_shares_at(comparison: Comparison, a: str, b: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return, from the counts, the share of each category of `masks.difference`: shape (len(at), categories)."""
+    """Return, from the counts, the share of each category of `masks.difference`: shape (len(rows), categories)."""
     counts = comparison.counts[a, b].take(rows)
     table = difference.category_table(counts.classes_a, counts.classes_b)
     return ranking.category_shares(counts, table[counts.a, counts.b])

@@ -124,7 +124,7 @@ def sort_worst_first(evaluation: Evaluation, grade: str, name: str, cell: Sequen
 
 
 def category_shares_at(evaluation: Evaluation, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return, from the counts, the share of each category of `evaluation.error_map`: shape (len(at), categories)."""
+    """Return, from the counts, the share of each category of `evaluation.error_map`: shape (len(rows), categories)."""
     counts = evaluation.counts.take(rows)
     index_in_run = np.full(256, VOID, np.uint8)
     for value, name in enumerate(counts.classes_a):

@@ -104,10 +104,14 @@ def _open_store_version(path: Path, _version: tuple[object, ...]) -> Store:
 def _folder_version(path: Path) -> tuple[object, ...]:
     """Return a value that changes with the store's marker and with the entries of the store and of its folders."""
     with os.scandir(path) as entries:
-        return tuple(sorted((entry.name, *_stamp(entry.stat(follow_symlinks=False))) for entry in entries))
+        return tuple(sorted((entry.name, *_stamp(entry)) for entry in entries))
 
 
-def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+def _stamp(entry: "os.DirEntry[str]") -> tuple[int, int, int]:
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:  # removed in the meantime, such as a lock
+        return 0, 0, 0
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 

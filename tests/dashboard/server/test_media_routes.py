@@ -1,5 +1,6 @@
 """Pictures by opaque ids: the right bytes, kept by browsers, and nothing else whatever is asked."""
 
+import contextlib
 import hashlib
 import io
 import os
@@ -403,6 +404,17 @@ def test_the_store_is_opened_once_per_version(client, full, monkeypatch, tmp_pat
     assert opened == [full, full]
     (full / "runs" / "link").symlink_to(tmp_path)
     assert client.get(f"/media-api/overlay/{RUN}/{CAT}.png").status_code == 404  # as when it is opened anew
+
+
+def test_an_entry_of_the_store_that_vanishes_meanwhile_does_no_harm(full, monkeypatch):
+    class Vanished:
+        name = "lock"
+
+        def stat(self, *, follow_symlinks: bool):
+            raise FileNotFoundError
+
+    monkeypatch.setattr(media_routes.os, "scandir", lambda path: contextlib.nullcontext([Vanished()]))
+    assert media_routes._folder_version(full) == (("lock", 0, 0, 0),)
 
 
 def test_names_of_files_are_not_in_addresses(full):
