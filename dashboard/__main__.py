@@ -19,7 +19,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from dashboard.report import command as command_module
+from dashboard.report import command as report_command
 from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, ServerSettings
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
@@ -36,8 +36,8 @@ machine is.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the launcher and return the exit code; blocks while the server runs."""
     given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] == [command_module.NAME]:
-        return command_module.main(given[1:])
+    if given[:1] == [report_command.NAME]:
+        return report_command.main(given[1:])
     arguments = parser().parse_args(given)
     try:
         settings = _settings(arguments)

@@ -14,6 +14,17 @@ DASH = "–"
 NO_VALUE = "(none)"
 """Display text of an empty label, split or animal; in a URL it is the empty string."""
 
+MEASURE_NAMES: dict[str, str] = {
+    "pixel_accuracy": "pixel accuracy",
+    "miou": "mIoU",
+    "miou_truth": "mIoU of the classes in the truth",
+    "mdice": "Dice",
+    "boundary_f": "boundary F-score",
+    "ece": "calibration error of pixels",
+    "image_ece": "calibration error of photos",
+}
+"""Measure of an evaluation -> display name, in page order."""
+
 _SEPARATOR = " · "
 """Separates the parts of a run's label."""
 

@@ -10,45 +10,44 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import layout
+from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
-from dashboard.queries.source import RunSource, error_message, open_store, unreadable_runs
+from dashboard.queries.source import NO_STORE, RunSource, error_message, open_store, photo_query, unreadable_runs
 from dashboard.settings import ServerSettings
-from dashboard.state import session
+from dashboard.state import pages, session
 from dashboard.state.view import fit_to_classes, fit_to_runs, query_params
 from dashboard.views import explore, image, overview, runs, sidebar, try_photo
 from dashboard.views.compare import page as compare_page
 from dashboard.views.evaluate import page as evaluate_page
-from dashboard.views.shared import controls
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError, StoreError
 
 VIEWS: dict[str, Callable[[Selection], None]] = {
-    "Overview": overview.render,
-    "Explore": explore.render,
-    controls.IMAGE_TITLE: image.render,
-    compare_page.TITLE: compare_page.render,
-    evaluate_page.TITLE: evaluate_page.render,
+    pages.OVERVIEW: overview.render,
+    pages.EXPLORE: explore.render,
+    pages.IMAGE: image.render,
+    pages.COMPARE: compare_page.render,
+    pages.EVALUATE: evaluate_page.render,
 }
 """Title in the menu -> function that draws a page about a run's photos; the first is the home page."""
 
-TOOLS: dict[str, Callable[[ServerSettings], None]] = {try_photo.TITLE: try_photo.render, runs.TITLE: runs.render}
+TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_photo.render, pages.RUNS: runs.render}
 """Title in the menu -> function that draws a page without a run or a store; listed after the others."""
 
 ICON = Path(__file__).with_name("icon.svg")
 
-NO_STORE = "There is no store yet, so there is nothing to show: the first run creates one, on the Runs page."
 NO_RUN = "This store holds no run yet, so there is nothing to show: start one on the Runs page."
 
 
 def main() -> None:
     st.set_page_config(page_title="Segmentation dashboard", page_icon=ICON, layout="wide")
     layout.load_style()
-    pages = {title: _page(title, default=title == next(iter(VIEWS))) for title in (*VIEWS, *TOOLS)}
-    chosen = st.navigation(list(pages.values())).title
+    all_pages = {title: _page(title, default=title == next(iter(VIEWS))) for title in (*VIEWS, *TOOLS)}
+    chosen = st.navigation(list(all_pages.values())).title
     session.read_url(chosen)
-    if (target := session.pop_target_page()) in pages and target != chosen:
-        st.switch_page(pages[str(target)], query_params=query_params(session.view()))
+    if (target := session.pop_target_page()) in all_pages and target != chosen:
+        st.switch_page(all_pages[str(target)], query_params=query_params(session.view()))
     try:
         if chosen in TOOLS:
             session.write_url()  # keep the view in the URL for when the visitor returns
@@ -57,28 +56,28 @@ def main() -> None:
         else:
             _render_view(ServerSettings.read().store, chosen)
     except SegError as error:
-        layout.failure_page(chosen, error_message(error), to="" if chosen in TOOLS else runs.TITLE)
+        layout.failure_page(chosen, error_message(error), to="" if chosen in TOOLS else pages.RUNS)
 
 
 def _render_view(path: Path, title: str) -> None:
     if not (path / STORE_MARKER).is_file():
-        layout.empty_page(title, NO_STORE, to=runs.TITLE)
+        layout.empty_page(title, NO_STORE, to=pages.RUNS)
         return
     store, version, found = open_store(path)
     unreadable = unreadable_runs(store)
     if not found and unreadable:
         raise StoreError(unreadable[0])
     if not found:
-        layout.empty_page(title, NO_RUN, to=runs.TITLE)
+        layout.empty_page(title, NO_RUN, to=pages.RUNS)
         return
     view, run_notes = fit_to_runs(session.view(), [run.run for run in found])
-    if title != controls.IMAGE_TITLE:  # set again when a photo is opened from a gallery
+    if title != pages.IMAGE:  # set again when a photo is opened from a gallery
         view = replace(view, origin="")
     sidebar.render_runs(found, view.run)
     source = RunSource(str(path), version, view.run)
     view, notes = fit_to_classes(view, photo_queries.classes(source))
     session.adjust_view(view)
-    focus = view.focus or photo_queries.main_class(source, view.filters)
+    focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     session.write_url()
     layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes])
     run = next(run for run in found if run.run == view.run)

@@ -10,26 +10,27 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts.class_choice import largest_classes
 from dashboard.charts.theme import (
-    _INVISIBLE,
-    _LEGEND,
-    _PATTERNS,
-    _SHARE_AXIS,
     ACCENT,
     GRID,
+    INVISIBLE,
+    LEGEND,
     LINE_PX,
     MAX_CLASSES,
     NEUTRAL,
-    _count_axis,
-    _filter_rectangle,
-    _pale,
-    _text_colour,
+    PATTERNS,
+    SHARE_AXIS,
     bars,
     box_selection,
     class_colours,
+    count_axis,
+    filter_rectangle,
     main_classes,
     make_figure,
+    pale_colour,
     points,
+    text_colour,
 )
 from dashboard.formatting import count, display_name, escape_html, percent, photo_count, score
 from dashboard.state import crossfilter
@@ -51,13 +52,13 @@ def class_distribution(distribution: pd.DataFrame, most: int = MAX_CLASSES) -> g
     own = [Filters({"present": (name,)}).encode() for name in names]
     lines = [escape_html(name) for name in names]
     shared = {"y": lines, "orientation": "h", "hoverinfo": "skip", "customdata": [[text] for text in own]}
-    pale, solid = ([paint(colours[name]) for name in names] for paint in (_pale, str))
+    pale, solid = ([paint(colours[name]) for name in names] for paint in (pale_colour, str))
     hits = {
         "x": [1.0] * len(names),
         "y": lines,
         "orientation": "h",
         "width": 1,
-        "marker": {"color": _INVISIBLE},
+        "marker": {"color": INVISIBLE},
         "customdata": [list(entry) for entry in zip(own, means, present, n, strict=True)],
         "hovertemplate": "%{y}: mean share %{customdata[1]:.1%}<br>present in %{customdata[2]:,} of "
         "%{customdata[3]:,} photos<extra></extra>",
@@ -85,9 +86,8 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
     In: the frame of `query.share_by_label`. Classes beyond the `most` largest are summed up as `other`.
     """
     classes = means.drop(columns="n")
-    by_size = classes.mean().sort_values(ascending=False, kind="stable")
-    names = [BACKGROUND] * (BACKGROUND in by_size.index)
-    names += [str(n) for n in by_size.index if n != BACKGROUND and by_size[n] > 0][: most - 1]
+    names = [BACKGROUND] * (BACKGROUND in classes.columns)
+    names += largest_classes(classes.mean().drop(BACKGROUND, errors="ignore"), most - 1)
     parts = {name: classes[name] for name in names}
     rest = classes.drop(columns=names).sum(axis=1)
     if float(rest.sum()) > 0:
@@ -105,7 +105,7 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
             textposition="inside",
             insidetextanchor="middle",
             textangle=0,
-            insidetextfont={"color": _text_colour(colours[name])},
+            insidetextfont={"color": text_colour(colours[name])},
             customdata=own,
             hovertemplate=f"%{{y}}<br>{escape_html(name)}: mean share %{{x:.1%}}<extra></extra>",
         )
@@ -119,9 +119,9 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
         barmode="stack",
         bargap=0.35,
         showlegend=True,
-        legend=_LEGEND,
+        legend=LEGEND,
         uniformtext={"minsize": 11, "mode": "hide"},  # label only segments that are wide enough
-        xaxis=_SHARE_AXIS,
+        xaxis=SHARE_AXIS,
         yaxis={"autorange": "reversed", "ticksuffix": "  "},
     )
 
@@ -148,7 +148,7 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
             customdata=own,
         )
 
-    solid, framed = {"color": colour}, {"color": _pale(colour), "line": {"color": colour, "width": 2}}
+    solid, framed = {"color": colour}, {"color": pale_colour(colour), "line": {"color": colour, "width": 2}}
     boxes = [  # plotly's basic distribution has no box plots
         span("low", "q1", 0.05, solid),
         span("q1", "median", 0.5, framed),
@@ -161,10 +161,10 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
         y=lines,
         orientation="h",
         width=1,
-        marker={"color": _INVISIBLE},
+        marker={"color": INVISIBLE},
         customdata=[list(entry) for entry in texts],
         hovertemplate="%{y}<br>median %{customdata[3]}, mean %{customdata[6]}<br>middle half: "
-        "%{customdata[2]} to %{customdata[4]}<br>middle nine tenths: %{customdata[1]} to %{customdata[5]}"
+        "%{customdata[2]} to %{customdata[4]}<br>middle middle nine tenths: %{customdata[1]} to %{customdata[5]}"
         "<extra></extra>",
     )
     return make_figure(
@@ -172,7 +172,7 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
         42 * max(len(spread), 1) + 56,
         bottom=24,
         barmode="overlay",
-        xaxis=_SHARE_AXIS,
+        xaxis=SHARE_AXIS,
         yaxis={"autorange": "reversed", "ticksuffix": "  "},
     )
 
@@ -203,7 +203,7 @@ def histogram(
         x=middles,
         y=[max(counts, default=0) if n else 0 for n in counts],
         width=[width / 0.92 for width in widths],
-        marker={"color": _INVISIBLE},
+        marker={"color": INVISIBLE},
         customdata=[
             [text, f"{write(low)} to {write(high)}", photo_count(n)]
             for text, low, high, n in zip(own, lows, highs, counts, strict=True)
@@ -217,7 +217,7 @@ def histogram(
         bottom=32,
         barmode="overlay",
         xaxis={"showgrid": False, "ticklabelstandoff": 6, **axis},
-        yaxis=_count_axis(counts),
+        yaxis=count_axis(counts),
     )
 
 
@@ -230,7 +230,7 @@ def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
     for place, (name, photos_per_number) in enumerate(counts.items()):
         at = [number - 0.4 + width * (place + 0.5) for number in counts.index]
         own = [Filters({f"blobs.{name}": _regions_range(n, last)}).encode() for n in counts.index]
-        pattern = {"shape": _PATTERNS[place % len(_PATTERNS)], "fillmode": "overlay", "size": 7, "solidity": 0.2}
+        pattern = {"shape": PATTERNS[place % len(PATTERNS)], "fillmode": "overlay", "size": 7, "solidity": 0.2}
         shown = bars(
             x=at,
             y=photos_per_number.tolist(),
@@ -244,7 +244,7 @@ def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
             x=at,
             y=[largest if n else 0 for n in photos_per_number],
             width=width,
-            marker={"color": _INVISIBLE},
+            marker={"color": INVISIBLE},
             showlegend=False,
             customdata=[
                 [text, f"{escape_html(str(name))}: {_regions_text(number, last)}", photo_count(n)]
@@ -261,9 +261,9 @@ def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
         bottom=32,
         barmode="overlay",
         showlegend=True,
-        legend=_LEGEND,
+        legend=LEGEND,
         xaxis={"tickvals": list(counts.index), "ticktext": texts, "showgrid": False, "ticklabelstandoff": 6},
-        yaxis=_count_axis(counts.to_numpy().ravel().tolist()),
+        yaxis=count_axis(counts.to_numpy().ravel().tolist()),
     )
 
 
@@ -312,7 +312,7 @@ def squares(
         bottom=44,
         xaxis=horizontal,
         yaxis=vertical,
-        shapes=[_filter_rectangle(frame, keys, active)] if active else [],
+        shapes=[filter_rectangle(frame, keys, active)] if active else [],
         **box_selection(colour),
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts.class_choice import largest_classes
 from dashboard.formatting import percent, photo_count, score
 from dashboard.state import crossfilter
 from seglib.classes import palette
@@ -13,47 +14,48 @@ from seglib.query.filters import Filters
 
 Figure = go.Figure
 
-
 DrawChart = Callable[[Filters], go.Figure]
 """Draws a chart given its own filters: excluded marks are faded, or the selected range is framed."""
 
-
 PALETTE = "okabe-ito"
-
 
 MAX_CLASSES = 10
 """Maximum number of bars or squares in one chart; the chart states how many more there are."""
-
 
 VALIDATE_FIGURES = False
 """Whether plotly validates every entry of a figure against its schema. Validation takes ten times as long as building
 the figure, so it is enabled only in the tests.
 """
 
-
 GRID = "rgba(128,128,128,0.18)"
 
-
 NEUTRAL = "#7c8aa5"
-
 
 ACCENT = "#4f7cf0"
 """Between the accents of the light and the dark theme, readable on both."""
 
-
-_INVISIBLE = "rgba(128,128,128,0.003)"
+INVISIBLE = "rgba(128,128,128,0.003)"
 """Colour of the invisible bars that enlarge the hit area of small ones; plotly skips fully transparent marks."""
 
-
-_PATTERNS = ("", "/", "x", ".")
+PATTERNS = ("", "/", "x", ".")
 """Patterns of adjacent bars, so that they can be told apart without colour."""
-
 
 LINE_PX = 26
 
-
 _FADED_OPACITY = 0.28
 """Opacity of marks that are not selected."""
+
+SHARE_AXIS = {"tickformat": ".0%", "range": [0, 1], "dtick": 0.2, "gridcolor": GRID}
+
+LEGEND = {
+    "orientation": "h",
+    "y": 1.04,
+    "yanchor": "bottom",
+    "x": 0,
+    "traceorder": "normal",
+    "itemclick": False,
+    "itemdoubleclick": False,
+}
 
 
 def class_colours(names: Sequence[str], colours: str = PALETTE) -> dict[str, str]:
@@ -63,8 +65,7 @@ def class_colours(names: Sequence[str], colours: str = PALETTE) -> dict[str, str
 
 def main_classes(distribution: pd.DataFrame, most: int = MAX_CLASSES) -> list[str]:
     """Return the classes to show: those present in a photo, by descending mean share, at most `most`."""
-    there = distribution[distribution["present"] > 0].sort_values("mean_share", ascending=False, kind="stable")
-    return [str(name) for name in there.index[:most]]
+    return largest_classes(distribution["mean_share"][distribution["present"] > 0], most)
 
 
 def describe_distribution(distribution: pd.DataFrame, most: int = 5) -> str:
@@ -136,21 +137,7 @@ def make_figure(
     return go.Figure({"data": list(traces), "layout": whole}, _validate=VALIDATE_FIGURES)
 
 
-_SHARE_AXIS = {"tickformat": ".0%", "range": [0, 1], "dtick": 0.2, "gridcolor": GRID}
-
-
-_LEGEND = {
-    "orientation": "h",
-    "y": 1.04,
-    "yanchor": "bottom",
-    "x": 0,
-    "traceorder": "normal",
-    "itemclick": False,
-    "itemdoubleclick": False,
-}
-
-
-def _filter_rectangle(frame: pd.DataFrame, keys: tuple[str, str], active: Filters) -> dict[str, Any]:
+def filter_rectangle(frame: pd.DataFrame, keys: tuple[str, str], active: Filters) -> dict[str, Any]:
     """Return a rectangle around the filtered range; an axis without a filter spans all squares."""
     ends: dict[str, float] = {}
     for key, axis in zip(keys, "xy", strict=True):
@@ -161,18 +148,18 @@ def _filter_rectangle(frame: pd.DataFrame, keys: tuple[str, str], active: Filter
     return {"type": "rect", "line": {"color": NEUTRAL, "width": 2, "dash": "dot"}, **ends}
 
 
-def _count_axis(counts: Sequence[int]) -> dict[str, Any]:
+def count_axis(counts: Sequence[int]) -> dict[str, Any]:
     axis = {"gridcolor": GRID, "nticks": 5, "tickformat": ",d", "rangemode": "tozero", "ticklabelstandoff": 6}
     return axis | ({"dtick": 1} if max(counts, default=0) <= 5 else {})  # only whole numbers of photos
 
 
-def _text_colour(colour: str) -> str:
+def text_colour(colour: str) -> str:
     """Return black or white, whichever is easier to read on `#rrggbb` (relative luminance of WCAG 2)."""
     parts = [part / 255 for part in bytes.fromhex(colour.removeprefix("#"))]
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
     return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "#ffffff"
 
 
-def _pale(colour: str) -> str:
+def pale_colour(colour: str) -> str:
     red, green, blue = bytes.fromhex(colour.removeprefix("#"))
     return f"rgba({red},{green},{blue},0.25)"

@@ -7,13 +7,12 @@ from typing import Any
 import streamlit as st
 
 _HERE = Path(__file__).parent
-
-
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
-def _read_asset(name: str) -> str:
-    return (_HERE / name).read_text("utf-8")
+def read_assets(*names: str) -> str:
+    """Return these files of this folder, joined; scripts joined in this way form one module."""
+    return "\n".join((_HERE / name).read_text("utf-8") for name in names)
 
 
 def as_image_id(sent: object) -> str | None:

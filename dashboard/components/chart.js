@@ -1,5 +1,5 @@
-// A chart, drawn by plotly.js once for each change. A click on a mark, or a box drawn around marks, tells the server what
-// they carry, the first entry of their `customdata`; a double click tells it of nothing. By keyboard, arrows go from mark
+// A chart, drawn by plotly.js once per change. A click on a mark, or a box drawn around marks, sends their filters to the
+// server: the first entry of their `customdata`; a double click sends none. With the keyboard, the arrows move from mark
 // to mark, and Enter or Space chooses one.
 const charts = new WeakMap();
 const CONFIG = { displayModeBar: false, doubleClick: false };
@@ -12,11 +12,11 @@ function plotly(address) {
   return script;
 }
 
-function carried(points) {
+function filterTexts(points) {
   return points.map((point) => point.customdata?.[0]).filter((text) => typeof text === "string");
 }
 
-// --- how it looks: as the rest of the page ---
+// --- fonts and colours of the page ---
 
 function theme(box) {
   const style = getComputedStyle(box);
@@ -39,7 +39,7 @@ function theme(box) {
 function draw(chart) {
   const { data, layout } = JSON.parse(chart.figure);
   const width = chart.box.clientWidth;
-  if (!width) return; // hidden; it is drawn when it gets a width
+  if (!width) return; // hidden; drawn once it has a width
   chart.width = width;
   chart.Plotly.react(chart.box, data, { ...layout, width, template: { layout: theme(chart.box) } }, CONFIG);
   if (!chart.listens) listen(chart);
@@ -47,12 +47,12 @@ function draw(chart) {
 
 function listen(chart) {
   chart.listens = true;
-  chart.box.on("plotly_click", ({ points }) => { if (!chart.boxes) chart.tell(carried(points)); });
-  chart.box.on("plotly_deselect", () => { if (chart.boxes) chart.tell([]); });
+  chart.box.on("plotly_click", ({ points }) => { if (!chart.boxes) chart.send(filterTexts(points)); });
+  chart.box.on("plotly_deselect", () => { if (chart.boxes) chart.send([]); });
   chart.box.on("plotly_selected", (event) => {
     if (!event?.points.length) return;
-    chart.tell(carried(event.points));
-    draw(chart); // without the box: the server's answer has a frame of its own
+    chart.send(filterTexts(event.points));
+    draw(chart); // remove the box: the server's answer draws its own frame
   });
 }
 
@@ -61,57 +61,57 @@ function listen(chart) {
 const WRITTEN_MS = 100;
 const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
 
-// Those that take the pointer: {curveNumber, pointNumber}.
+// The marks that react to the pointer: {curveNumber, pointNumber}.
 function marks(chart) {
   return chart.box.data.flatMap((trace, curveNumber) => (trace.hovertemplate && !trace.base
     ? trace.customdata.map((_, pointNumber) => ({ curveNumber, pointNumber })) : []));
 }
 
-function reach(chart, at) {
+function moveTo(chart, at) {
   const all = marks(chart);
   if (!all.length) return;
   chart.at = Math.min(Math.max(at, 0), all.length - 1);
   chart.Plotly.Fx.hover(chart.box, [all[chart.at]]);
-  setTimeout(() => say(chart), WRITTEN_MS);
+  setTimeout(() => announce(chart), WRITTEN_MS);
 }
 
-// What plotly writes beside the mark, within its 50 ms, for those who cannot see it.
-function say(chart) {
+// Repeat the text that plotly shows beside the mark (after 50 ms) for screen readers.
+function announce(chart) {
   if (document.activeElement !== chart.box) return;
   const lines = [...chart.box.querySelectorAll(".hovertext :is(text, tspan)")].filter((node) => !node.children.length);
-  chart.said.textContent = lines.map((node) => node.textContent).join(", ");
+  chart.live.textContent = lines.map((node) => node.textContent).join(", ");
 }
 
 function pressed(chart, event) {
   if (!chart.Plotly || !chart.clicks || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key in STEPS) reach(chart, (chart.at ?? -1) + STEPS[event.key]);
+  if (event.key in STEPS) moveTo(chart, (chart.at ?? -1) + STEPS[event.key]);
   else if ((event.key === "Enter" || event.key === " ") && chart.at !== undefined) {
     const { curveNumber, pointNumber } = marks(chart)[chart.at] ?? {};
-    chart.tell(carried([{ customdata: chart.box.data[curveNumber]?.customdata[pointNumber] }]));
+    chart.send(filterTexts([{ customdata: chart.box.data[curveNumber]?.customdata[pointNumber] }]));
   } else return;
   event.preventDefault();
   event.stopPropagation();
 }
 
-function begin(parentElement) {
+function createChart(parentElement) {
   const box = document.createElement("div");
   box.className = "chart";
   box.setAttribute("role", "figure");
-  const said = document.createElement("div");
-  said.className = "said";
-  said.setAttribute("aria-live", "polite");
-  parentElement.append(box, said);
-  const chart = { box, said };
+  const live = document.createElement("div");
+  live.className = "said";
+  live.setAttribute("aria-live", "polite");
+  parentElement.append(box, live);
+  const chart = { box, live };
   box.addEventListener("keydown", (event) => pressed(chart, event));
-  box.addEventListener("blur", () => { chart.Plotly?.Fx.unhover(box); said.textContent = ""; });
+  box.addEventListener("blur", () => { chart.Plotly?.Fx.unhover(box); live.textContent = ""; });
   new ResizeObserver(() => { if (chart.Plotly && box.clientWidth !== chart.width) draw(chart); }).observe(box);
   return chart;
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {
   let chart = charts.get(parentElement);
-  if (!chart) charts.set(parentElement, (chart = begin(parentElement)));
-  chart.tell = (marks) => { if (data.listens) setTriggerValue("marks", marks); };
+  if (!chart) charts.set(parentElement, (chart = createChart(parentElement)));
+  chart.send = (marks) => { if (data.listens) setTriggerValue("marks", marks); };
   chart.boxes = data.boxes;
   chart.clicks = data.listens && !data.boxes;
   if (chart.clicks) chart.box.tabIndex = 0;

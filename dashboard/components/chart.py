@@ -6,11 +6,11 @@ import streamlit as st
 
 from dashboard.charts.theme import Figure
 from dashboard.components import plotlyjs
-from dashboard.components.base import _read_asset, component_value
+from dashboard.components.base import component_value, read_assets
 from dashboard.settings import with_base_path
 
 _chart = st.components.v2.component(
-    "seglib_chart", js=_read_asset("chart.js"), isolate_styles=False
+    "seglib_chart", js=read_assets("chart.js"), isolate_styles=False
 )  # plotly has styles
 
 

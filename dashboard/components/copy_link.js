@@ -1,7 +1,7 @@
-// Copies the page's address as it is at the click. Without the clipboard's consent the address is selected instead.
-const made = new WeakMap();
+// Copy the page's current URL. If the clipboard is not available, the URL is selected instead.
+const states = new WeakMap();
 
-async function copied(text, field) {
+async function copyText(text, field) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -29,15 +29,15 @@ function build(parent) {
   const note = document.createElement("div");
   note.setAttribute("role", "status");
   const field = readOnly("Link to this view");
-  const told = document.createElement("div");
-  told.textContent = "The same rows in the shell:";
+  const hint = document.createElement("div");
+  hint.textContent = "The same rows in the shell:";
   const command = readOnly("Command that writes the same rows");
-  card.append(note, field, told, command);
+  card.append(note, field, hint, command);
   const close = () => { card.hidden = true; };
   button.addEventListener("click", async () => {
     field.value = window.location.href;
     card.hidden = false;
-    note.textContent = (await copied(field.value, field))
+    note.textContent = (await copyText(field.value, field))
       ? "Copied. Whoever opens it sees this view:"
       : "Copy this address; it opens this view:";
   });
@@ -54,10 +54,10 @@ function build(parent) {
 }
 
 export default function ({ parentElement, data }) {
-  if (!made.has(parentElement)) made.set(parentElement, build(parentElement));
-  made.get(parentElement).command.value = data.command;
+  if (!states.has(parentElement)) states.set(parentElement, build(parentElement));
+  states.get(parentElement).command.value = data.command;
   return () => {
-    made.get(parentElement)?.leave();
-    made.delete(parentElement);
+    states.get(parentElement)?.leave();
+    states.delete(parentElement);
   };
 }

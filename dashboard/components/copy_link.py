@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from dashboard.components.base import _read_asset
+from dashboard.components.base import read_assets
 
 _copy_link = st.components.v2.component(
-    "seglib_copy_link", css=_read_asset("copy_link.css"), js=_read_asset("copy_link.js")
+    "seglib_copy_link", css=read_assets("copy_link.css"), js=read_assets("copy_link.js")
 )
 
 
-def copy_link(command: str, *, key: str) -> None:
+def copy_link_button(command: str, *, key: str) -> None:
     """Draw a button that copies the page's current URL and shows it together with a shell command."""
     _copy_link(key=key, data={"command": command}, width="content")

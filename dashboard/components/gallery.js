@@ -1,33 +1,10 @@
-// The gallery: justified rows of photos with a colour mask on each. Overlay, opacity, size and the picking of photos
-// change here, at once and without the server, which is told afterwards. One tile can be reached by Tab, the others
-// from there by the arrow keys; Space picks, Enter opens.
+// The gallery: justified rows of photos, each under a colour mask. Overlay, opacity, size and selection change in the
+// browser at once; the server is informed afterwards. Tab reaches one tile, the arrow keys move to the others; Space
+// selects, Enter opens.
 const states = new WeakMap();
 const WIDEST = 2.6;
 const NARROWEST = 0.6;
-const AT_ONCE = 8; // tiles that are surely in view: their pictures are asked for before the page is laid out
-
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-function drawing(path, className) {
-  const mark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  mark.setAttribute("viewBox", "0 0 16 16");
-  mark.setAttribute("class", className);
-  mark.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  line.setAttribute("d", path);
-  line.setAttribute("fill", "currentColor");
-  line.setAttribute("fill-rule", "evenodd");
-  mark.append(line);
-  return mark;
-}
-
-const TRIANGLE = "M8 1.8 15 14.2H1L8 1.8Zm-.8 4.4v4h1.6v-4H7.2Zm0 5.2v1.5h1.6v-1.5H7.2Z";
-const TICK = "M6.4 12.4 2.2 8.2l1.5-1.5 2.7 2.7 5.9-5.9 1.5 1.5z";
+const AT_ONCE = 8; // tiles that are certainly in view; their images load before the page is laid out
 
 // --- one tile --------------------------------------------------------------------------------------------------------
 
@@ -49,8 +26,8 @@ function pictureOf(tile, loading) {
   return picture;
 }
 
-// The picture is a link if there is a page to open: then a plain click goes there without a reload, and any other
-// (a new tab) is the browser's own.
+// The picture is a link if there is a page to open. A plain click opens it without a reload; the browser handles all
+// other clicks, such as those that open a new tab.
 function openerOf(tile, state, loading) {
   const opener = element(tile.href ? "a" : "div", "open");
   opener.append(pictureOf(tile, loading));
@@ -70,7 +47,7 @@ function checkOf(tile) {
   check.type = "button";
   check.setAttribute("role", "checkbox");
   check.setAttribute("aria-label", `Select ${tile.name}`);
-  check.append(drawing(TICK, "tick"));
+  check.append(icon(TICK, "tick"));
   return check;
 }
 
@@ -98,7 +75,7 @@ function barOf(tile) {
 function warningOf(text) {
   const line = element("div", "warning");
   line.title = text;
-  line.append(drawing(TRIANGLE, "mark"), element("span", "", text));
+  line.append(icon(TRIANGLE, "mark"), element("span", "", text));
   return line;
 }
 
@@ -178,8 +155,8 @@ function build(parent, sizes) {
   const tiles = element("div", "tiles");
   tiles.setAttribute("role", "group");
   tiles.setAttribute("aria-label", "Photos: arrow keys move, Space selects, Escape clears the selection");
-  const told = element("div", "told");
-  told.setAttribute("role", "status");
+  const statusLine = element("div", "told");
+  statusLine.setAttribute("role", "status");
   bar.append(
     control("Overlay", overlay, [keyHint("o")]),
     control("Opacity", opacity, [percent]),
@@ -188,9 +165,9 @@ function build(parent, sizes) {
     all,
     legend,
   );
-  root.append(bar, tiles, told);
+  root.append(bar, tiles, statusLine);
   parent.append(root);
-  return { root, overlay, opacity, percent, size, page, all, legend, tiles, told };
+  return { root, overlay, opacity, percent, size, page, all, legend, tiles, statusLine };
 }
 
 // --- overlay, opacity, size ------------------------------------------------------------------------------------------
@@ -240,13 +217,13 @@ function showPicks(state) {
   });
   parts.root.classList.toggle("picking", number > 0);
   parts.page.textContent = allPicked(state) ? "Unselect page" : "Select page";
-  const said = number ? `${photos(number)} selected` : "";
-  if (parts.told.textContent !== said) parts.told.textContent = said;
+  const text = number ? `${photos(number)} selected` : "";
+  if (parts.statusLine.textContent !== text) parts.statusLine.textContent = text;
 }
 
-// The whole page is told each time, so that nothing is lost if two messages become one on their way; the number tells
-// an answer to this message from one to an earlier.
-function tellPicks(state) {
+// Send the state of the whole page each time, so that nothing is lost if two messages are merged on the way. The number
+// distinguishes the answer to this message from the answer to an earlier one.
+function sendPicks(state) {
   state.sent += 1;
   showPicks(state);
   state.send("picks", { n: state.sent, shown: state.tiles.map((tile) => tile.id), picked: [...state.picked] });
@@ -260,13 +237,13 @@ function toggle(state, at, { wide = false } = {}) {
     else state.picked.delete(tile.id);
   }
   state.anchor = at;
-  tellPicks(state);
+  sendPicks(state);
 }
 
 function pickPage(state) {
   const on = !allPicked(state);
   state.picked = new Set(on ? state.tiles.map((tile) => tile.id) : []);
-  tellPicks(state);
+  sendPicks(state);
 }
 
 function pickAll(state) {
@@ -306,8 +283,8 @@ function focus(state, at) {
   figure.scrollIntoView({ block: "nearest" });
 }
 
-// The tile in the next row up (-1) or down (+1) that lies most below this one; the same one at the edge.
-function beyond(state, direction) {
+// Index of the tile in the row above (-1) or below (+1) that is horizontally nearest; the active one if there is no row.
+function indexInNextRow(state, direction) {
   const boxes = figures(state).map((figure) => figure.getBoundingClientRect());
   const here = boxes[state.active];
   const middle = (here.left + here.right) / 2;
@@ -321,8 +298,8 @@ function beyond(state, direction) {
 const MOVES = {
   ArrowRight: (state) => state.active + 1,
   ArrowLeft: (state) => state.active - 1,
-  ArrowDown: (state) => beyond(state, 1),
-  ArrowUp: (state) => beyond(state, -1),
+  ArrowDown: (state) => indexInNextRow(state, 1),
+  ArrowUp: (state) => indexInNextRow(state, -1),
   Home: () => 0,
   End: (state) => state.tiles.length - 1,
 };
@@ -353,24 +330,24 @@ function typing(event) {
     || (target.tagName === "INPUT" && !/^(checkbox|range|radio)$/.test(target.type));
 }
 
-function besides(event) {
+function ignoresKey(event) {
   return event.ctrlKey || event.metaKey || event.altKey || event.repeat || typing(event);
 }
 
-// Escape belongs to whatever is open above the page.
-function covered() {
+// While a popup is open, Escape closes it.
+function hasOpenPopup() {
   return document.querySelector('[role="dialog"], [role="listbox"], [role="menu"], [data-testid="stPopoverBody"]') !== null;
 }
 
 function listen(state) {
   const { parts, abort } = state;
   const options = { signal: abort.signal };
-  const tell = () => { show(state); state.waiting = JSON.stringify(lookOf(state)); state.send("look", lookOf(state)); };
+  const sendLook = () => { show(state); state.waiting = JSON.stringify(lookOf(state)); state.send("look", lookOf(state)); };
   for (const input of [parts.opacity, parts.size]) {
     input.addEventListener("input", () => { state.waiting = "dragging"; show(state); }, options);
-    input.addEventListener("change", tell, options);
+    input.addEventListener("change", sendLook, options);
   }
-  parts.overlay.addEventListener("change", tell, options);
+  parts.overlay.addEventListener("change", sendLook, options);
   parts.page.addEventListener("click", () => pickPage(state), options);
   parts.all.addEventListener("click", () => pickAll(state), options);
   parts.tiles.addEventListener("click", (event) => {
@@ -386,11 +363,11 @@ function listen(state) {
     if (figure) reach(state, figures(state).indexOf(figure));
   }, options);
   document.addEventListener("keydown", (event) => {
-    if (event.key === "o" && !besides(event)) {
+    if (event.key === "o" && !ignoresKey(event)) {
       parts.overlay.checked = !parts.overlay.checked;
-      tell();
+      sendLook();
     }
-    if (event.key === "Escape" && !besides(event) && !covered()) clear(state);
+    if (event.key === "Escape" && !ignoresKey(event) && !hasOpenPopup()) clear(state);
   }, options);
 }
 
@@ -427,7 +404,7 @@ function drawLegend(state) {
   }));
 }
 
-function takePicks(state) {
+function applyServerPicks(state) {
   const { picks } = state.data;
   if (picks.n < state.sent) return; // an answer to an earlier message
   state.sent = picks.n;
@@ -460,7 +437,7 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
   state.parts.root.classList.toggle("grey", data.grey);
   state.parts.all.textContent = `Select all ${photos(data.total)}`;
   state.parts.all.hidden = data.total <= data.tiles.length;
-  takePicks(state);
+  applyServerPicks(state);
   showPicks(state);
   return () => { state.abort.abort(); states.delete(parentElement); };
 }

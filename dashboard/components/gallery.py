@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 
 import streamlit as st
 
-from dashboard.components.base import _read_asset, as_image_id, component_value
+from dashboard.components.base import as_image_id, component_value, read_assets
 
-_gallery = st.components.v2.component("seglib_gallery", css=_read_asset("gallery.css"), js=_read_asset("gallery.js"))
+_gallery = st.components.v2.component(
+    "seglib_gallery", css=read_assets("gallery.css"), js=read_assets("dom.js", "gallery.js")
+)
 
 
 @dataclass(frozen=True, kw_only=True)

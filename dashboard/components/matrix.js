@@ -1,41 +1,21 @@
-// A table of numbers whose cells are buttons. Redrawn only when its data change. One cell can be reached by Tab, the
-// others from there by the arrow keys.
-const drawn = new WeakMap();
-const TRIANGLE = "M8 1.8 15 14.2H1L8 1.8Zm-.8 4.4v4h1.6v-4H7.2Zm0 5.2v1.5h1.6v-1.5H7.2Z";
+// A table of numbers whose cells are buttons, redrawn only when its data changes. Tab reaches one cell, the arrow keys
+// move to the others.
+const states = new WeakMap();
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-function element(tag, text, className) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
-
-function markOf() {
-  const mark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  mark.setAttribute("viewBox", "0 0 16 16");
-  mark.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", TRIANGLE);
-  path.setAttribute("fill", "currentColor");
-  path.setAttribute("fill-rule", "evenodd");
-  mark.append(path);
-  return mark;
-}
-
 function cellOf(cell, row, column, state) {
-  const box = element("td", undefined, cell.tone);
+  const box = element("td", cell.tone);
   if (cell.level > 0) box.style.setProperty("--level", `${Math.round(6 + 34 * cell.level)}%`);
   box.classList.toggle("tinted", cell.level > 0);
   if (cell.value === 0) {
-    box.append(element("span", cell.text || "0", "zero"));
+    box.append(element("span", "zero", cell.text || "0"));
     return box;
   }
   box.classList.toggle("faded", cell.chosen === false);
-  const button = element("button", cell.text || cell.value.toLocaleString("en"));
+  const button = element("button", "", cell.text || cell.value.toLocaleString("en"));
   button.type = "button";
   button.tabIndex = -1;
-  if (cell.tone === "contradicts") button.prepend(markOf());
+  if (cell.tone === "contradicts") button.prepend(icon(TRIANGLE));
   button.title = cell.hint;
   button.setAttribute("aria-label", cell.hint);
   if (cell.chosen !== null) button.setAttribute("aria-pressed", String(cell.chosen));
@@ -48,9 +28,9 @@ function draw(data, state) {
   const table = element("table");
   table.style.setProperty("--columns", String(data.columns.length));
   const head = table.createTHead().insertRow();
-  head.append(element(data.corner ? "th" : "td", data.corner, "corner"));
+  head.append(element(data.corner ? "th" : "td", "corner", data.corner));
   for (const name of data.columns) {
-    const cell = element("th", name);
+    const cell = element("th", "", name);
     cell.scope = "col";
     cell.title = name;
     head.append(cell);
@@ -58,12 +38,12 @@ function draw(data, state) {
   const body = table.createTBody();
   data.rows.forEach((row, i) => {
     const line = body.insertRow();
-    const name = element("th", row.name);
+    const name = element("th", "", row.name);
     name.scope = "row";
     name.title = row.name;
     line.append(name, ...row.cells.map((cell, j) => cellOf(cell, i, j, state)));
   });
-  const frame = element("div", undefined, "frame");
+  const frame = element("div", "frame");
   frame.append(table);
   frame.addEventListener("keydown", (event) => pressed(frame, state, event));
   frame.addEventListener("focusin", (event) => reach(frame, state, placeOf(event.target)));
@@ -81,7 +61,7 @@ function placeOf(button) {
   return [cell.parentElement.sectionRowIndex, cell.cellIndex - 1];
 }
 
-// The button there, or the first one of the table.
+// Make the button of this cell, or else the first one of the table, the one that Tab reaches, and return it.
 function reach(frame, state, place) {
   const button = buttonAt(frame, place) ?? frame.querySelector("button");
   if (!button) return undefined;
@@ -90,7 +70,7 @@ function reach(frame, state, place) {
   return button;
 }
 
-// On to the next cell in this direction that is a button; zeros are stepped over.
+// Move to the next button in this direction, skipping zeros, which are not buttons.
 function pressed(frame, state, event) {
   const move = MOVES[event.key];
   if (!move || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -106,8 +86,8 @@ function pressed(frame, state, event) {
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {
-  let state = drawn.get(parentElement);
-  if (!state) drawn.set(parentElement, (state = { place: [0, 0] }));
+  let state = states.get(parentElement);
+  if (!state) states.set(parentElement, (state = { place: [0, 0] }));
   state.send = setTriggerValue;
   const text = JSON.stringify(data);
   if (text === state.text) return;

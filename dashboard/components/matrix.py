@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass
 
 import streamlit as st
 
-from dashboard.components.base import _read_asset, component_value
+from dashboard.components.base import component_value, read_assets
 
-_matrix = st.components.v2.component("seglib_matrix", css=_read_asset("matrix.css"), js=_read_asset("matrix.js"))
+_matrix = st.components.v2.component(
+    "seglib_matrix", css=read_assets("matrix.css"), js=read_assets("dom.js", "matrix.js")
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
-// Tells the server, once, that the gallery's pictures in view are there, or that two seconds have passed: the charts
-// may follow. Their script is fetched from then on, not before: it would take the pictures' time.
-const told = new WeakSet();
+// Signal the server, once, that the visible images of the gallery have loaded or that two seconds have passed, so that
+// the charts may follow. Their script is fetched only then, since it would delay the images.
+const signalled = new WeakSet();
 const PATIENCE_MS = 2000;
 
 function pictures() {
@@ -20,8 +20,8 @@ function fetchAhead(address) {
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {
-  if (told.has(parentElement)) return;
-  told.add(parentElement);
+  if (signalled.has(parentElement)) return;
+  signalled.add(parentElement);
   const deadline = performance.now() + PATIENCE_MS;
   const look = () => {
     const all = pictures();

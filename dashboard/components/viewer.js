@@ -1,5 +1,5 @@
-// The viewer's parts: one canvas per run, the classes, the bar, keys and pointers. All of it happens in the browser; the
-// server is told of the image that one goes to, with the look, and answers with the next neighbours.
+// The viewer's controls: one canvas per run, table of classes, toolbar, keyboard and pointers. Everything happens in the
+// browser; when the visitor moves to another image, the server receives its id and the look, and sends its neighbours.
 const states = new WeakMap();
 const MOST_ZOOM = 40;
 const KEPT_PICTURES = 12;
@@ -22,14 +22,7 @@ const KEYS = [
   ["f", "whole photo"],
   ["?", "these keys"],
 ];
-let kept = null; // the look that was chosen here last, and the server's at that time: pages come and go
-
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
+let lastChosenLook = null; // the visitor's last look and the server's look at that time; outlives the component
 
 function button(text, name, act) {
   const made = element("button", name, text);
@@ -44,7 +37,7 @@ function label(made, text) {
   return made;
 }
 
-// --- what there is -------------------------------------------------------------------------------------------------
+// --- building -------------------------------------------------------------------------------------------------
 
 function build(parent, state) {
   const root = element("div", "root");
@@ -130,7 +123,7 @@ function showKeys({ part }, shown) {
   part.keys.setAttribute("aria-expanded", String(shown));
 }
 
-// One figure per run, or one of A and B; made anew only when the runs or the mode change.
+// Build one figure per run, or one for A and B; rebuilt only when the runs or the mode change.
 function buildFrames(state) {
   const mode = modeOf(state);
   const text = JSON.stringify([mode, state.runs.map(({ run, title }) => [run, title])]);
@@ -176,7 +169,7 @@ function frameOf(state, { run, title }, index, mode) {
   }
   caption.append(label(button("PNG", "save", () => download(state, frame)), `Download photo and mask of ${frame.title} as PNG`));
   frame.figure.append(caption, frame.screen);
-  pointers(state, frame);
+  listenToPointers(state, frame);
   return frame;
 }
 
@@ -190,7 +183,7 @@ function layerOf(state, picture, run) {
   return state.layers.get(`${picture.image_id} ${run}`) ?? {};
 }
 
-// The thumbnail is often there at once; the photo itself replaces it.
+// Show the thumbnail, which usually loads at once, until the photo replaces it.
 function loadPhoto(state, picture) {
   const entry = state.photos.get(picture.image_id) ?? { bitmap: null, whole: false, note: picture.note };
   state.photos.set(picture.image_id, entry);
@@ -207,7 +200,7 @@ async function loadWhole(state, picture, entry) {
   };
   const thumbnail = picture.thumbnail ? bitmapOf(picture.thumbnail, signal).then((b) => shown(b, false), () => null) : null;
   try {
-    if (picture.note) throw new Refused("");
+    if (picture.note) throw new PictureUnavailable("");
     shown(await bitmapOf(picture.photo, signal), true);
   } catch {
     await thumbnail;
@@ -224,15 +217,15 @@ async function loadMask(state, picture, run) {
   const layer = { address };
   state.layers.set(name, layer);
   try {
-    if (!address) throw new Refused("This run has no mask of this photo.");
+    if (!address) throw new PictureUnavailable("This run has no mask of this photo.");
     layer.mask = await maskOf(address, state.abort.signal);
   } catch (error) {
-    layer.missing = (error instanceof Refused && error.message) || "The mask is missing in the store.";
+    layer.missing = (error instanceof PictureUnavailable && error.message) || "The mask is missing in the store.";
   }
   if (pictureOf(state)?.image_id === picture.image_id) refresh(state);
 }
 
-// Maps are computed one at a time, so they are asked for one after the other, and only for the image that is looked at.
+// The server computes one map at a time, so they are requested one after the other, and only for the current image.
 async function loadHeats(state) {
   const picture = pictureOf(state);
   if (!state.look.uncertainty || state.heating === picture.image_id) return;
@@ -243,16 +236,16 @@ async function loadHeats(state) {
   for (const run of state.runs) {
     const layer = layerOf(state, picture, run.run);
     if (layer.heat || signal.aborted || !picture.heats[run.run]) continue;
-    layer.heatSaid = "";
-    layer.heatWaits = true;
+    layer.heatMessage = "";
+    layer.heatLoading = true;
     refresh(state);
     try {
       layer.heat = await heatOf(picture.heats[run.run], signal);
     } catch (error) {
-      layer.heatSaid = (error instanceof Refused && error.message) || "The uncertainty map could not be had.";
-      layer.heatForGood = error instanceof Refused && error.forGood;
+      layer.heatMessage = (error instanceof PictureUnavailable && error.message) || "The uncertainty map could not be had.";
+      layer.heatIsFinal = error instanceof PictureUnavailable && error.isFinal;
     }
-    layer.heatWaits = false;
+    layer.heatLoading = false;
     if (signal.aborted) return;
     refresh(state);
   }
@@ -267,11 +260,11 @@ async function loadAll(state) {
   for (const near of [state.pictures[state.at + 1], state.pictures[state.at - 1]]) {
     if (near && pictureOf(state) === here) await Promise.all(load(near));
   }
-  forget(state);
+  evictImages(state);
 }
 
-// Pictures are large: only those near the present one are kept.
-function forget(state) {
+// Images use much memory, so only those near the current one are kept.
+function evictImages(state) {
   const near = new Set(state.pictures.map((picture) => picture.image_id));
   if (state.photos.size <= KEPT_PICTURES) return;
   for (const id of [...state.photos.keys()]) {
@@ -284,7 +277,7 @@ function forget(state) {
 
 // --- drawing -------------------------------------------------------------------------------------------------------
 
-// Everything that is not a pixel, then the pixels at the next frame.
+// Update all texts and buttons now, and draw the canvases in the next animation frame.
 function refresh(state) {
   const { part, look } = state;
   const picture = pictureOf(state);
@@ -320,24 +313,24 @@ function refresh(state) {
       continue;
     }
     const layer = layerOf(state, picture, frame.run);
-    const seen = layer.mask ? inWords(layer.mask, state.runs[frame.index].names) : (layer.missing ?? "loading");
+    const seen = layer.mask ? describeMask(layer.mask, state.runs[frame.index].names) : (layer.missing ?? "loading");
     frame.canvas.setAttribute("aria-label", `${picture.name}, ${frame.title}: ${seen}`);
     frame.canvas.setAttribute("aria-busy", String(!layer.mask && !layer.missing));
-    say(state, frame, layer);
+    showStatus(state, frame, layer);
   }
   showClasses(state);
   resize(state);
 }
 
-function say(state, frame, layer) {
-  const waits = state.look.uncertainty && layer.heatWaits;
-  const failed = state.look.uncertainty ? layer.heatSaid : "";
+function showStatus(state, frame, layer) {
+  const waits = state.look.uncertainty && layer.heatLoading;
+  const failed = state.look.uncertainty ? layer.heatMessage : "";
   const text = [layer.missing, waits ? "Computing where the model was unsure …" : failed].filter(Boolean).join(" ");
   frame.status.classList.toggle("waits", Boolean(waits));
   if (frame.status.dataset.text === text) return;
   frame.status.dataset.text = text;
   frame.status.replaceChildren(...(text ? [element("span", "", text)] : []));
-  if (failed && !layer.heatForGood) frame.status.append(button("Try again", "again", () => loadHeats(state)));
+  if (failed && !layer.heatIsFinal) frame.status.append(button("Try again", "again", () => loadHeats(state)));
 }
 
 function resize(state) {
@@ -377,12 +370,12 @@ function drawFrame(state, frame) {
   const density = canvas.width / Math.max(1, canvas.clientWidth);
   const look = state.peeking ? { ...state.look, overlay: false, uncertainty: false } : state.look;
   drawInto(state, frame, context, { look, box, density });
-  if (frame.divider) placeDivider(frame.divider, canvas, state.swipe);
-  if (state.hover) showPlace(state, frame, layer, run, box, density);
+  if (frame.divider) positionDivider(frame.divider, canvas, state.swipe);
+  if (state.hover) showReadout(state, frame, layer, run, box, density);
   else frame.readout.hidden = true;
 }
 
-// What a frame shows of the present picture.
+// Draw what a frame shows of the current image.
 function drawInto(state, frame, context, { look, box, density }) {
   const picture = pictureOf(state);
   const photo = state.photos.get(picture.image_id)?.bitmap;
@@ -401,15 +394,15 @@ function drawInto(state, frame, context, { look, box, density }) {
   else paint(frame.index);
 }
 
-// The layer's paint, made anew when classes were hidden or colours changed.
+// Update the layer's coloured mask if hidden classes or colours have changed.
 function prepare(layer, run, hidden) {
   const paintText = JSON.stringify([run.colours, hidden]);
   if (!layer.mask || layer.paintText === paintText) return;
   layer.paintText = paintText;
-  layer.paint = painted(layer.mask, paintTable(run, new Set(hidden)));
+  layer.paint = paintToCanvas(layer.mask, paintTable(run, new Set(hidden)));
 }
 
-function showPlace(state, frame, layer, run, [left, top, width, height], density) {
+function showReadout(state, frame, layer, run, [left, top, width, height], density) {
   const { place, run: hovered } = state.hover;
   const own = hovered === frame.run;
   if (!own) {
@@ -529,13 +522,13 @@ function announce(state, text) {
 
 function change(state, parts) {
   state.look = { ...state.look, ...parts };
-  kept = { server: state.serverLook, look: state.look };
+  lastChosenLook = { server: state.serverLook, look: state.look };
   refresh(state);
   if (parts.uncertainty) loadHeats(state);
   writeAddress(state);
 }
 
-// The address says what is seen, without asking the server: whoever copies it opens this very look.
+// Write the look to the URL without a round trip to the server, so that a copied link opens the same look.
 function writeAddress(state) {
   clearTimeout(state.writing);
   state.writing = setTimeout(() => {
@@ -567,7 +560,7 @@ function fit(state) {
   setView(state, { zoom: 1, u: 0.5, v: 0.5 });
 }
 
-// Zoom, and keep what is at `at` (0..1 of the canvas) where it is.
+// Zoom around the point `at` (0..1 of the canvas), which stays in place.
 function zoomBy(state, factor, at = [0.5, 0.5]) {
   const { zoom, u, v } = state.view;
   const next = Math.min(MOST_ZOOM, Math.max(1, zoom * factor));
@@ -589,14 +582,14 @@ function step(state, by) {
   state.at += by;
   state.place = { ...state.place, position: state.place.position === null ? 0 : state.place.position + by };
   state.wanted = { id: next.image_id, until: performance.now() + GIVE_UP_SECONDS * 1000 };
-  look(state);
+  openImage(state);
   announce(state, `${next.name}, ${state.part.position.textContent}`);
   clearTimeout(state.going);
   state.going = setTimeout(() => state.send("go", { image: next.image_id, look: state.look }), 60);
 }
 
-// Look at the present picture from afar.
-function look(state) {
+// Show the current image, unzoomed.
+function openImage(state) {
   state.heatAbort?.abort();
   state.heating = null;
   state.hover = null;
@@ -627,7 +620,7 @@ async function download(state, frame) {
 
 // --- pointers and keys ---------------------------------------------------------------------------------------------
 
-function pointers(state, frame) {
+function listenToPointers(state, frame) {
   const { canvas } = frame;
   const down = new Map();
   const options = { signal: state.abort.signal };
@@ -642,7 +635,7 @@ function pointers(state, frame) {
     const inside = x >= 0 && x < 1 && y >= 0 && y < 1;
     const place = [u + (x - 0.5) / zoom, v + (y - 0.5) / zoom].map((value) => Math.min(0.999999, Math.max(0, value)));
     state.hover = inside ? { run: frame.run, place } : null;
-    underPointer(state, inside ? rowAt(state, frame, place, x) : "");
+    highlightRow(state, inside ? rowAt(state, frame, place, x) : "");
     redraw(state);
   };
   const apart = () => {
@@ -673,7 +666,7 @@ function pointers(state, frame) {
   on("pointerleave", (event) => {
     if (down.size || event.pointerType === "touch") return;
     state.hover = null;
-    underPointer(state, "");
+    highlightRow(state, "");
     redraw(state);
   });
   on("dblclick", (event) => (state.view.zoom > 1 ? fit(state) : zoomBy(state, 2.5, spot(event))));
@@ -686,13 +679,13 @@ function pointers(state, frame) {
   }, { passive: false });
 }
 
-function underPointer(state, name) {
+function highlightRow(state, name) {
   for (const row of state.part.side.querySelectorAll("tr[data-name]")) row.classList.toggle("under", row.dataset.name === name);
 }
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-// What a key does, or nothing.
+// Return what a key does; null if it does nothing.
 function commandOf(state, { key, shiftKey }) {
   if (key in ARROWS) {
     const [right, down] = ARROWS[key];
@@ -700,7 +693,7 @@ function commandOf(state, { key, shiftKey }) {
     return right ? () => step(state, right) : null;
   }
   if (/^[1-9]$/.test(key)) return state.classes[key - 1] ? () => toggle(state, state.classes[key - 1]) : null;
-  const set = (parts, said) => () => { change(state, parts); announce(state, said); };
+  const set = (parts, message) => () => { change(state, parts); announce(state, message); };
   const { look } = state;
   const opacity = (by) => Math.min(100, Math.max(0, look.opacity + by));
   const commands = {
@@ -719,14 +712,14 @@ function commandOf(state, { key, shiftKey }) {
   };
   commands.m = commands.o;
   if (state.runs.length > 1) {
-    const [next, said] = NEXT_MODE[modeOf(state)];
-    commands.d = set({ difference: next }, said);
+    const [next, message] = NEXT_MODE[modeOf(state)];
+    commands.d = set({ difference: next }, message);
   }
   return Object.hasOwn(commands, key) ? commands[key] : null;
 }
 
-// True where the key means something else: letters in a field, arrows on a slider, in a list, in a table.
-function busy(event) {
+// Whether the focused element uses this key itself: letters in a field, arrows on a slider, in a list or table.
+function isKeyTaken(event) {
   const target = event.composedPath()[0];
   if (!(target instanceof Element) || target.isContentEditable || target.closest("[role=dialog]")) return true;
   const moves = /^(Arrow|Home|End|Page)/.test(event.key);
@@ -735,10 +728,10 @@ function busy(event) {
   return target.tagName === "INPUT" && (moves || !/^(checkbox|radio|range)$/.test(target.type));
 }
 
-function keys(state) {
+function listenToKeys(state) {
   const options = { signal: state.abort.signal };
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || busy(event)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || isKeyTaken(event)) return;
     const command = commandOf(state, event);
     if (!command) return;
     event.preventDefault();
@@ -760,9 +753,9 @@ function keys(state) {
   }, options);
 }
 
-// --- what the server says ------------------------------------------------------------------------------------------
+// --- data from the server ------------------------------------------------------------------------------------------
 
-function started(parent) {
+function createState(parent) {
   const state = {
     abort: new AbortController(),
     photos: new Map(),
@@ -779,19 +772,19 @@ function started(parent) {
   state.sizes = new ResizeObserver(() => { if (pictureOf(state)) resize(state); });
   state.pictures = [];
   window.addEventListener("resize", () => { if (pictureOf(state)) resize(state); }, { signal: state.abort.signal });
-  keys(state);
+  listenToKeys(state);
   return state;
 }
 
-function adopt(state, data) {
+function applyServerData(state, data) {
   const shown = data.pictures[data.shown].image_id;
   const waits = state.wanted && performance.now() < state.wanted.until;
-  if (waits && state.wanted.id !== shown) return; // the answer to an earlier step: the visitor is further on already
+  if (waits && state.wanted.id !== shown) return; // the answer to an earlier step; the visitor has moved on
   state.wanted = null;
   const server = JSON.stringify(data.look);
   if (server !== state.serverLook) {
     state.serverLook = server;
-    state.look = kept?.server === server ? kept.look : data.look;
+    state.look = lastChosenLook?.server === server ? lastChosenLook.look : data.look;
   }
   state.usualOpacity = data.usual_opacity;
   const before = pictureOf(state)?.image_id;
@@ -801,24 +794,24 @@ function adopt(state, data) {
     refresh(state);
     loadAll(state);
   } else {
-    look(state);
+    openImage(state);
   }
   if (JSON.stringify(state.look) !== server) writeAddress(state);
 }
 
-// Whoever comes from far down another page sees the photo, and not what stands at that height here.
-function fromTheTop(root) {
+// Scroll up to the photo if the visitor came from far down another page.
+function scrollToTop(root) {
   if (root.getBoundingClientRect().top < 0) document.querySelector("[data-testid=stMain]")?.scrollTo(0, 0);
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {
   let state = states.get(parentElement);
   if (!state) {
-    states.set(parentElement, (state = started(parentElement)));
-    requestAnimationFrame(() => fromTheTop(state.part.root));
+    states.set(parentElement, (state = createState(parentElement)));
+    requestAnimationFrame(() => scrollToTop(state.part.root));
   }
   state.send = setTriggerValue;
-  adopt(state, data);
+  applyServerData(state, data);
   return () => {
     state.abort.abort();
     state.heatAbort?.abort();

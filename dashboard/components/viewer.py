@@ -6,24 +6,20 @@ to another image.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import streamlit as st
 
-from dashboard.components.base import as_image_id, component_value
-from dashboard.state.view import DIFFERENCE_MODES
+from dashboard.charts.theme import class_colours
+from dashboard.components.base import as_image_id, component_value, read_assets
+from dashboard.state.view import DIFFERENCE_MODES, View
 from seglib.masks.difference import CATEGORIES
-
-_HERE = Path(__file__).parent
-_SCRIPTS = ("viewer_masks.js", "viewer_difference.js", "viewer.js")
-"""Concatenated into one module: reading and drawing masks, drawing differences, then the controls."""
 
 _viewer = st.components.v2.component(
     "seglib_viewer",
-    css=(_HERE / "viewer.css").read_text("utf-8"),
-    js="\n".join((_HERE / name).read_text("utf-8") for name in _SCRIPTS),
+    css=read_assets("viewer.css"),
+    js=read_assets("dom.js", "viewer_masks.js", "viewer_difference.js", "viewer.js"),
 )
 
 
@@ -54,9 +50,16 @@ class ViewerRun:
     colours: tuple[str, ...]
     """`#rrggbb` per class."""
 
+    @classmethod
+    def create(cls, run: str, title: str, classes: tuple[str, ...], colours: str) -> "ViewerRun":
+        """Return a run whose classes have the colours of this palette."""
+        return cls(run=run, title=title, names=classes, colours=tuple(class_colours(classes, colours).values()))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViewerLook:
+    """Each field has the meaning of the same field of `View`."""
+
     overlay: bool
     opacity: int
     outline: bool
@@ -64,7 +67,10 @@ class ViewerLook:
     names: bool
     hidden: tuple[str, ...]
     difference: str = ""
-    """One of `DIFFERENCE_MODES`: how the first two runs, A and B, are shown."""
+
+    @classmethod
+    def from_view(cls, view: View) -> "ViewerLook":
+        return cls(**{field.name: getattr(view, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +89,13 @@ def viewer(
     place: ListPosition,
     look: ViewerLook,
     *,
-    usual_opacity: int,
     key: str,
     on_navigate: Callable[[], None],
 ) -> None:
     """Draw `pictures[shown]`; its neighbours in the list are sent along, so that the next one appears at once.
 
-    `on_navigate` is called when the visitor moves to another image (see `read_navigation`). The opacity is written to
-    the URL unless it equals `usual_opacity`.
+    `on_navigate` is called when the visitor moves to another image (see `read_navigation`). The browser writes the
+    opacity to the URL unless it is the default.
     """
     data = {
         "pictures": [asdict(picture) for picture in pictures],
@@ -98,7 +103,7 @@ def viewer(
         "runs": [asdict(run) for run in runs],
         "place": asdict(place),
         "look": asdict(look),
-        "usual_opacity": usual_opacity,
+        "usual_opacity": View().opacity,
         "categories": [asdict(category) for category in CATEGORIES],
     }
     _viewer(key=key, data=data, on_go_change=on_navigate)

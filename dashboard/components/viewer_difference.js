@@ -1,6 +1,6 @@
-// Two runs on one photo, A and B: where they differ, and one beside the other behind a divider. What a category is
-// called and its colour come from the server (seglib.masks.difference); which pixel is of which is worked out here, from the
-// two masks, as there. Below, what the viewer's frames ask when they show both at once.
+// Two runs, A and B, on one photo: a map of their differences, or a swipe view with a divider. The categories' names and
+// colours come from the server (seglib.masks.difference); the category of each pixel is computed here from the two masks,
+// in the same way. The last section holds what the viewer's frames need to show both runs at once.
 const DIVIDER_STEP = 0.02;
 const NEXT_MODE = {
   "": ["overlay", "Difference of A and B"],
@@ -29,7 +29,7 @@ function categoryTable(one, other, categories) {
   return table;
 }
 
-// {width, height, ids, pixels}: a map of categories on the finer of the two grids (more pixels, on a tie the wider).
+// {width, height, ids, pixels}: the map of categories on the finer grid (more pixels; if equal, the wider).
 function differenceOf(a, b, table) {
   const finer = (one, other) => one.width * one.height - other.width * other.height || one.width - other.width;
   const { width, height } = finer(a, b) >= 0 ? a : b;
@@ -48,31 +48,31 @@ function differenceOf(a, b, table) {
   return { width, height, ids, pixels };
 }
 
-// RGBA (256): each category in its colour.
+// RGBA (256): the colour of each category.
 function differencePaint(categories) {
   const table = new Uint8ClampedArray(4 * 256);
   categories.forEach(({ colour, opacity }, value) => table.set([...rgbOf(colour), opacity], 4 * value));
   return table;
 }
 
-// The map of two layers and its picture, made once for these two masks.
+// The map of two layers and its coloured image, cached in `store` for these two masks.
 function differenceLayer(store, layers, runs, categories) {
   const [a, b] = layers.map(({ mask }) => mask);
   if (!a || !b) return null;
   if (store.a !== a || store.b !== b) {
     const mask = differenceOf(a, b, categoryTable(runs[0], runs[1], categories));
-    Object.assign(store, { a, b, mask, paint: painted(mask, differencePaint(categories)) });
+    Object.assign(store, { a, b, mask, paint: paintToCanvas(mask, differencePaint(categories)) });
   }
   return store;
 }
 
-// The photo in grey, and where the two differ on it.
+// Draw the photo in grey, with the differences in colour.
 function drawDifference(context, { photo, layer, look, box }) {
   drawPhoto(context, photo, box);
   if (look.overlay && layer) drawOnGrey(context, layer.paint, look, box);
 }
 
-// `paint(side)` draws the whole of A (0) or B (1); what lies left of `at` (0..1 of the canvas) stays of A, the rest of B.
+// Draw A left of `at` (0..1 of the canvas) and B right of it; `paint(side)` draws all of A (0) or B (1).
 function drawSwipe(context, at, paint) {
   const { width, height } = context.canvas;
   const x = Math.round(at * width);
@@ -87,14 +87,14 @@ function drawSwipe(context, at, paint) {
   }
 }
 
-// "only A 3 %, only B 2 %": what the map shows, the largest first.
-function differenceInWords(mask, categories) {
+// "only A 3 %, only B 2 %": the map's categories, largest first.
+function describeDifference(mask, categories) {
   const shares = categories.map(({ label, opacity }, value) => [label, opacity ? mask.pixels[value] / mask.ids.length : 0]);
   const there = shares.filter(([, share]) => share > 0).sort((one, other) => other[1] - one[1]);
   return there.map(([label, share]) => `${label} ${percent(share)}`).join(", ") || "both see background only";
 }
 
-// The legend: each category with its colour and its share of the photo.
+// The legend: each category with its colour and share of the photo.
 function differenceTable(mask, categories) {
   const table = element("table", "classes");
   const head = table.createTHead().insertRow();
@@ -120,7 +120,7 @@ function differenceTable(mask, categories) {
   return table;
 }
 
-// A slider between A and B that lies on the photo; `move(at)` is told where it is wanted, 0..1.
+// A slider between A and B over the photo; dragging it calls `move(at)` with its new position, 0..1.
 function dividerOf(move, signal) {
   const divider = element("div", "divider");
   divider.tabIndex = 0;
@@ -158,8 +158,8 @@ function dividerOf(move, signal) {
   return divider;
 }
 
-// Put the divider where it is wanted, over a canvas that may be narrower than its screen.
-function placeDivider(divider, canvas, at) {
+// Position the divider over its canvas, which may be narrower than the frame.
+function positionDivider(divider, canvas, at) {
   divider.dataset.at = String(at);
   divider.style.left = `${canvas.offsetLeft + at * canvas.clientWidth}px`;
   divider.style.top = `${canvas.offsetTop}px`;
@@ -170,12 +170,12 @@ function placeDivider(divider, canvas, at) {
 
 // --- in the viewer ------------------------------------------------------------------------------------------------
 
-// How the runs are shown: "" beside each other, or the first two of them, A and B, as "overlay" or "swipe".
+// How the runs are shown: side by side (""), or the first two, A and B, as "overlay" or "swipe".
 function modeOf(state) {
   return state.runs.length > 1 ? state.look.difference : "";
 }
 
-// The layers of A and B, and where they differ.
+// The layers of A and B, and the map of their differences.
 function pairOf(state, picture) {
   const runs = state.runs.slice(0, 2);
   const layers = runs.map(({ run }) => layerOf(state, picture, run));
@@ -183,30 +183,30 @@ function pairOf(state, picture) {
   return { runs, layers, difference };
 }
 
-// What a frame of A and B shows, for those who cannot see it, and what is missing in it.
+// Update the accessible description of a frame of A and B, and its status line.
 function describePair(state, frame, picture) {
   const { runs, layers, difference } = pairOf(state, picture);
   const lacks = layers.map((layer, side) => (layer.missing ? `${"AB"[side]}: ${layer.missing}` : ""));
   const missing = lacks.filter(Boolean).join(" ");
-  const each = () => layers.map((layer, side) => `${"AB"[side]} ${inWords(layer.mask, runs[side].names)}`).join("; ");
-  const differs = () => `difference: ${differenceInWords(difference.mask, state.categories)}`;
+  const each = () => layers.map((layer, side) => `${"AB"[side]} ${describeMask(layer.mask, runs[side].names)}`).join("; ");
+  const differs = () => `difference: ${describeDifference(difference.mask, state.categories)}`;
   const seen = difference ? (frame.mode === "swipe" ? each() : differs()) : (missing || "loading");
   frame.canvas.setAttribute("aria-label", `${picture.name}, ${frame.title}: ${seen}`);
   frame.canvas.setAttribute("aria-busy", String(!difference && !missing));
-  say(state, frame, { missing, heatWaits: frame.mode === "swipe" && layers.some((layer) => layer.heatWaits) });
+  showStatus(state, frame, { missing, heatLoading: frame.mode === "swipe" && layers.some((layer) => layer.heatLoading) });
 }
 
-// Of A and B alike: "A cat · B dog · (12, 34)".
+// The readout of A and B: "A cat · B dog · (12, 34)".
 function readoutOfPair(state) {
   const { place } = state.hover;
   const picture = pictureOf(state);
   const { runs, layers } = pairOf(state, picture);
-  const said = layers.map((layer, side) => (layer.mask ? `${"AB"[side]} ${classAt(layer, runs[side], place)}` : ""));
-  said.push(`(${Math.floor(place[0] * picture.width)}, ${Math.floor(place[1] * picture.height)})`);
-  return said.filter(Boolean).join(" · ");
+  const parts = layers.map((layer, side) => (layer.mask ? `${"AB"[side]} ${classAt(layer, runs[side], place)}` : ""));
+  parts.push(`(${Math.floor(place[0] * picture.width)}, ${Math.floor(place[1] * picture.height)})`);
+  return parts.filter(Boolean).join(" · ");
 }
 
-// The row of the table at the side that a place belongs to: a class, or a category of the difference.
+// The name of the table row for a point of the photo: a class, or a category of the difference.
 function rowAt(state, frame, place, x) {
   const picture = pictureOf(state);
   if (frame.mode !== "overlay") {

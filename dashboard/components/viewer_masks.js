@@ -1,13 +1,13 @@
-// How the viewer's pictures are read and drawn: photos, masks of class indices, uncertainty maps. Knows no buttons.
+// Load and draw the viewer's images: photos, masks of class indices, uncertainty maps.
 const VOID = 255;
 const PRESENT_SHARE = 0.005; // as in seglib.classes
-const HEAT = [[87, 16, 110], [188, 55, 84], [237, 105, 37], [251, 180, 26], [252, 255, 164]]; // from sure to unsure
+const HEAT = [[87, 16, 110], [188, 55, 84], [237, 105, 37], [251, 180, 26], [252, 255, 164]]; // from certain to uncertain
 
-// The server has no such picture. Its message is a sentence for the visitor, or empty.
-class Refused extends Error {
+// The server has no such image. The message is a sentence for the visitor, or empty.
+class PictureUnavailable extends Error {
   constructor(sentence, status = 404) {
     super(sentence);
-    this.forGood = status !== 503;
+    this.isFinal = status !== 503;
   }
 }
 
@@ -16,13 +16,13 @@ async function bitmapOf(address, signal) {
   const kind = answer.headers.get("content-type") ?? "";
   if (!answer.ok) {
     const sentence = kind.startsWith("text/plain") && answer.status !== 404 ? await answer.text() : "";
-    throw new Refused(sentence, answer.status);
+    throw new PictureUnavailable(sentence, answer.status);
   }
-  if (!kind.startsWith("image/")) throw new Refused("");
+  if (!kind.startsWith("image/")) throw new PictureUnavailable("");
   return createImageBitmap(await answer.blob(), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
 }
 
-// Uint8Array (H * W): the grey values of a picture, exactly.
+// Uint8Array (H * W): the exact grey values of an image.
 function greysOf(bitmap) {
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -47,7 +47,7 @@ async function heatOf(address, signal) {
   const bitmap = await bitmapOf(address, signal);
   const { width, height } = bitmap;
   const values = greysOf(bitmap);
-  return { width, height, values, picture: painted({ width, height, ids: values }, heatTable()) };
+  return { width, height, values, picture: paintToCanvas({ width, height, ids: values }, heatTable()) };
 }
 
 let madeHeatTable;
@@ -60,7 +60,7 @@ function heatTable() {
     for (let i = 0; i < 3; i += 1) {
       madeHeatTable[4 * value + i] = HEAT[low][i] + (at - low) * (HEAT[low + 1][i] - HEAT[low][i]);
     }
-    madeHeatTable[4 * value + 3] = 255 * Math.min(1, value / 110) ** 0.7; // where it is sure, the photo is seen
+    madeHeatTable[4 * value + 3] = 255 * Math.min(1, value / 110) ** 0.7; // the photo shows through where the model is certain
   }
   return madeHeatTable;
 }
@@ -69,7 +69,7 @@ function rgbOf(colour) {
   return [1, 3, 5].map((start) => Number.parseInt(colour.slice(start, start + 2), 16));
 }
 
-// RGBA (256): the colour of each class that is painted; all else is transparent, background and void among them.
+// RGBA (256): the colour of each visible class; transparent for all others, including background and void.
 function paintTable(run, hidden) {
   const table = new Uint8ClampedArray(4 * 256);
   run.names.forEach((name, id) => {
@@ -78,8 +78,8 @@ function paintTable(run, hidden) {
   return table;
 }
 
-// A canvas at the grid's size.
-function painted({ width, height, ids }, table) {
+// Return a canvas of the grid's size with the colour of each value.
+function paintToCanvas({ width, height, ids }, table) {
   const canvas = new OffscreenCanvas(width, height);
   const colours = new Uint32Array(table.buffer);
   const picture = new ImageData(width, height);
@@ -89,7 +89,7 @@ function painted({ width, height, ids }, table) {
   return canvas;
 }
 
-// Class -> Path2D of its border, in units of the grid; edges on one line are joined.
+// Class -> Path2D of its border, in units of the grid; adjacent edges on one line are merged.
 function bordersOf({ width, height, ids }) {
   const paths = new Map();
   const line = (id, x0, y0, x1, y1) => {
@@ -117,7 +117,7 @@ function bordersOf({ width, height, ids }) {
   return paths;
 }
 
-// Class -> [x, y] in 0..1 of one of its pixels, the one nearest to its centre: where its name is written.
+// Class -> [x, y] in 0..1 of the pixel nearest to its centre, where its name is written.
 function anchorsOf({ width, height, ids, pixels }) {
   const sums = new Map();
   ids.forEach((id, i) => {
@@ -136,7 +136,7 @@ function anchorsOf({ width, height, ids, pixels }) {
   return new Map([...sums].map(([id, sum]) => [id, sum.at]));
 }
 
-// What of a grid lies at a place of the photo, 0..1 each way.
+// The grid's value at a point [u, v] of the photo, 0..1 each.
 function valueAt({ width, height }, values, [u, v]) {
   return values[Math.min(height - 1, Math.floor(v * height)) * width + Math.min(width - 1, Math.floor(u * width))];
 }
@@ -146,19 +146,19 @@ function percent(share) {
   return `${share > 0 && share < 0.0995 ? (share * 100).toFixed(1).replace(".0", "") : Math.round(share * 100)} %`;
 }
 
-// Of one layer, class -> share of the grid.
+// Class -> share of the grid, for the classes with a pixel.
 function sharesOf(mask, names) {
   return new Map(names.map((name, id) => [name, mask.pixels[id] / mask.ids.length]).filter(([, share]) => share > 0));
 }
 
-// "cat 34 %, sofa 12 %": as seglib.masks.overlay.alt_text.
-function inWords(mask, names) {
+// "cat 34 %, sofa 12 %", like seglib.masks.overlay.alt_text.
+function describeMask(mask, names) {
   const there = [...sharesOf(mask, names)].filter(([name, share]) => name !== "background" && share >= PRESENT_SHARE);
   there.sort((one, other) => other[1] - one[1]);
   return there.map(([name, share]) => `${name} ${Math.round(share * 100)} %`).join(", ") || "nothing but background";
 }
 
-// Photo and layer on a canvas. `box`: where the whole photo would lie, [x, y, width, height] in pixels of the canvas.
+// Draw photo and layer on a canvas. `box`: position of the whole photo, [x, y, width, height] in canvas pixels.
 function draw(context, { photo, layer, run, look, hidden, box, density }) {
   drawPhoto(context, photo, box);
   const heated = look.uncertainty && layer.heat;
@@ -174,7 +174,7 @@ function draw(context, { photo, layer, run, look, hidden, box, density }) {
   if (look.names) drawNames(context, layer, run, hidden, box, density);
 }
 
-// Alone, smooth; what is drawn on it has the hard edges that the model saw.
+// Draw the photo smoothly; everything drawn on top of it keeps the hard edges of the mask.
 function drawPhoto(context, photo, box) {
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
@@ -184,7 +184,7 @@ function drawPhoto(context, photo, box) {
   context.imageSmoothingEnabled = false;
 }
 
-// A picture on the photo, which turns grey, so that all colour is the picture's.
+// Draw an image over the photo in grey, so that all colour comes from the image.
 function drawOnGrey(context, picture, look, box) {
   context.globalCompositeOperation = "saturation";
   context.fillStyle = "#808080";
@@ -200,8 +200,8 @@ function drawBorders(context, layer, run, hidden, [left, top, width, height], de
   layer.borders ??= bordersOf(mask);
   const place = new DOMMatrix([width / mask.width, 0, 0, height / mask.height, left, top]);
   context.lineCap = "square";
-  context.globalAlpha = Math.max(0.25, opacity ** 0.4); // a thin line must stay visible
-  for (const seam of [true, false]) { // dark and wider, so that a line shows on any photo
+  context.globalAlpha = Math.max(0.25, opacity ** 0.4); // thin lines must stay visible
+  for (const seam of [true, false]) { // a wider dark line first, so that the border is visible on any photo
     for (const [id, border] of layer.borders) {
       if (hidden.has(run.names[id])) continue;
       const path = new Path2D();

@@ -4,9 +4,8 @@ They take a `ComparisonQuery` (runs, photos, version of the counts) and return s
 keyed by its few strings; cached values are shared between visitors and must not be modified.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +14,15 @@ from numpy.typing import NDArray
 
 from dashboard.queries import comparison_stats, ranking
 from dashboard.queries import photos as photo_queries
-from dashboard.queries import source as source_module
+from dashboard.queries.comparison_stats import Flips, PairSummary, TruthScores
 from dashboard.queries.ranking import ImageOrder
+from dashboard.queries.source import HASHES as SOURCE_HASHES
 from dashboard.queries.source import RunSource
-from seglib.evaluation import comparison as comparison_module
 from seglib.evaluation import cost
-from seglib.evaluation.comparison import Comparison
+from seglib.evaluation.comparison import Comparison, load_comparison
+from seglib.evaluation.comparison import count_pending as count_pending_in_store
 from seglib.evaluation.counting import FILE_COLUMNS
+from seglib.metrics.bootstrap import Estimate
 from seglib.query import export
 from seglib.query.filters import Filters
 from seglib.store import pair_counts
@@ -43,12 +44,15 @@ class ComparisonQuery:
 
 
 HASHES = {
-    **source_module.HASHES,
+    **SOURCE_HASHES,
     ComparisonQuery: lambda query: (
-        *source_module.HASHES[RunSource](query.source),
+        *SOURCE_HASHES[RunSource](query.source),
         *(query.counts_version, query.runs, query.filters.encode()),
     ),
 }
+
+
+_cached = st.cache_data(max_entries=32, show_spinner=False, hash_funcs=HASHES)
 
 
 def comparison_query(source: RunSource, runs: Collection[str], filters: Filters) -> ComparisonQuery:
@@ -66,14 +70,14 @@ def count_pending(query: ComparisonQuery) -> tuple[int, int]:
 
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=HASHES)
 def _count_pending(query: ComparisonQuery) -> tuple[int, int]:
-    return comparison_module.count_pending(query.source.store(), query.runs)
+    return count_pending_in_store(query.source.store(), query.runs)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the counts", hash_funcs=HASHES)
 def _full_comparison(query: ComparisonQuery) -> Comparison:
     """Return the comparison over all photos of the first run, ignoring the filters."""
     files = photo_queries.table(query.source)[FILE_COLUMNS]
-    return comparison_module.load_comparison(query.source.store(), query.runs, files=files)
+    return load_comparison(query.source.store(), query.runs, files=files)
 
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
@@ -90,15 +94,34 @@ def comparison(query: ComparisonQuery) -> Comparison:
     return full if len(at) == len(full.files) else full.take(at)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
-def answer(query: ComparisonQuery, question: str, *texts: str) -> Any:
-    """Answer one of `QUESTIONS`; `to_texts` holds its arguments, such as the two runs of a pair or a class."""
-    return QUESTIONS[question](comparison(query), *texts)
+@_cached
+def summarize_pair(query: ComparisonQuery, a: str, b: str) -> PairSummary:
+    return comparison_stats.summarize_pair(comparison(query), a, b)
+
+
+@_cached
+def flips(query: ComparisonQuery, a: str, b: str, most: int) -> Flips:
+    return comparison_stats.flips(comparison(query), a, b, most)
+
+
+@_cached
+def shares(query: ComparisonQuery, a: str, b: str, name: str) -> pd.DataFrame:
+    return comparison_stats.shares(comparison(query), a, b, name)
+
+
+@_cached
+def pairwise_matrix(query: ComparisonQuery) -> tuple[pd.DataFrame, Estimate]:
+    return comparison_stats.pairwise_matrix(comparison(query))
+
+
+@_cached
+def agreement_with(query: ComparisonQuery, reference: str) -> dict[str, Estimate]:
+    return comparison_stats.agreement_with(comparison(query), reference)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def disagreement_order(query: ComparisonQuery, b: str, measure: str, name: str, flip: tuple[str, ...]) -> ImageOrder:
-    """Return the rows of `comparison(asked).files`, sorted; see `comparison_stats.sort_by_disagreement`."""
+    """Return the rows of `comparison(query).files`, sorted; see `comparison_stats.sort_by_disagreement`."""
     return comparison_stats.sort_by_disagreement(comparison(query), query.runs[0], b, measure, name=name, flip=flip)
 
 
@@ -116,7 +139,7 @@ def costs(source: RunSource, runs: tuple[str, ...]) -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=HASHES)
-def truth_scores(query: ComparisonQuery) -> comparison_stats.TruthScores | None:
+def truth_scores(query: ComparisonQuery) -> TruthScores | None:
     """Return the accuracy of the runs on the selected photos, if the store has ground truth for some of them."""
     return comparison_stats.scores(query.source.store(), query.runs, comparison(query).files)
 
@@ -126,13 +149,3 @@ def export_table(query: ComparisonQuery, table: str, kind: str) -> bytes:
     result = comparison(query)
     frame = {"pairs": result.pairs, "images": result.all_images, "flips": result.all_flips}[table]()
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
-
-
-QUESTIONS: dict[str, Callable[..., Any]] = {
-    "pair": comparison_stats.summarize_pair,
-    "flips": lambda found, a, b, most: comparison_stats.flips(found, a, b, int(most)),
-    "shares": comparison_stats.shares,
-    "pairwise": comparison_stats.pairwise_matrix,
-    "reference": comparison_stats.agreement_with,
-}
-"""Name -> pure function of a comparison and string arguments."""

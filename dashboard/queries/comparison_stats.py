@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboard.charts.class_choice import background_first, largest_classes, side_pixels
 from dashboard.queries import ranking
 from dashboard.queries.ranking import ImageOrder
 from seglib.classes import BACKGROUND
@@ -55,9 +56,7 @@ class PairSummary:
 
 def summarize_pair(comparison: Comparison, a: str, b: str) -> PairSummary:
     counts, measures = comparison.counts[a, b], comparison.measures[a, b]
-    matrix = counts.matrix()
-    pixels_a = dict(zip(counts.classes_a, matrix.sum(1), strict=True))
-    pixels_b = dict(zip(counts.classes_b, matrix.sum(0), strict=True))
+    pixels_a, pixels_b = side_pixels(counts)
     every = max(1, int(counts.pixels.sum()))
     there = [name for name in counts.common_classes if pixels_a[name] + pixels_b[name]]
     classes = pd.DataFrame(
@@ -94,9 +93,8 @@ def flips(comparison: Comparison, a: str, b: str, most: int) -> Flips:
     """Return the flips between the classes with the most pixels in A or B, background first."""
     pixels = comparison.flips(a, b)
     in_a, in_b = pixels.sum(axis=1), pixels.sum(axis=0)
-    size = in_a.add(in_b, fill_value=0)
-    there = [str(name) for name in size.sort_values(ascending=False, kind="stable").index if size[name]]
-    kept = sorted(there[:most], key=lambda name: name != BACKGROUND)
+    there = largest_classes(in_a.add(in_b, fill_value=0))
+    kept = background_first(there[:most])
     rows, columns = ([name for name in kept if name in side.index] for side in (in_a, in_b))
     return Flips(pixels.loc[rows, columns], int(comparison.counts[a, b].pixels.sum()), len(there) - len(kept))
 
@@ -203,7 +201,7 @@ def sort_by_disagreement(
 
 
 def category_shares_at(comparison: Comparison, a: str, b: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return, from the counts, the share of each category of `masks.difference`: shape (len(at), categories)."""
+    """Return, from the counts, the share of each category of `masks.difference`: shape (len(rows), categories)."""
     counts = comparison.counts[a, b].take(rows)
     table = difference.category_table(counts.classes_a, counts.classes_b)
     return ranking.category_shares(counts, table[counts.a, counts.b])

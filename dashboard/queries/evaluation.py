@@ -4,9 +4,8 @@ They take an `EvaluationQuery` (ground truth, runs, photos, version of the count
 mask ids. Caches are keyed by its few strings; cached values are shared between visitors and must not be modified.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +14,21 @@ from numpy.typing import NDArray
 
 from dashboard.queries import evaluation_stats, ranking
 from dashboard.queries import photos as photo_queries
-from dashboard.queries import source as source_module
+from dashboard.queries.evaluation_stats import ClassFigures, Confusion
 from dashboard.queries.ranking import ImageOrder
+from dashboard.queries.source import HASHES as SOURCE_HASHES
 from dashboard.queries.source import RunSource
-from seglib.evaluation import evaluation as evaluation_module
 from seglib.evaluation.counting import FILE_COLUMNS
-from seglib.evaluation.evaluation import Evaluation
+from seglib.evaluation.evaluation import (
+    Evaluation,
+    PairedDifference,
+    all_confusions,
+    all_images,
+    load_evaluation,
+    restrict_to_common_files,
+    summarize,
+)
+from seglib.metrics.bootstrap import Estimate
 from seglib.query import export
 from seglib.query.filters import Filters
 from seglib.store import ground_truth, pair_counts
@@ -44,12 +52,15 @@ class EvaluationQuery:
 
 
 HASHES = {
-    **source_module.HASHES,
+    **SOURCE_HASHES,
     EvaluationQuery: lambda query: (
-        *source_module.HASHES[RunSource](query.source),
+        *SOURCE_HASHES[RunSource](query.source),
         *(query.counts_version, query.truth, query.runs, query.filters.encode()),
     ),
 }
+
+
+_cached = st.cache_data(max_entries=32, show_spinner=False, hash_funcs=HASHES)
 
 
 def evaluation_query(source: RunSource, truth: GroundTruth, runs: Sequence[str], filters: Filters) -> EvaluationQuery:
@@ -63,9 +74,7 @@ def _full_evaluations(query: EvaluationQuery) -> list[Evaluation]:
     """Return the evaluations over all photos of the active run that every run is evaluated on, ignoring the filters."""
     store, files = query.source.store(), photo_queries.table(query.source)[FILE_COLUMNS]
     truth = ground_truth.find_truth(store, query.truth)
-    return evaluation_module.restrict_to_common_files(
-        [evaluation_module.load_evaluation(store, truth, run, files=files) for run in query.runs]
-    )
+    return restrict_to_common_files([load_evaluation(store, truth, run, files=files) for run in query.runs])
 
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
@@ -88,10 +97,41 @@ def evaluation(query: EvaluationQuery, run: str) -> Evaluation:
     return next(one for one in evaluations(query) if one.run.run == run)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
-def answer(query: EvaluationQuery, question: str, run: str = "", most: int = 0) -> Any:
-    """Answer one of `QUESTIONS`, for `run` if the question is about a single run."""
-    return QUESTIONS[question](evaluations(query), run and evaluation(query, run), most)
+@_cached
+def figures(query: EvaluationQuery) -> dict[str, dict[str, Estimate]]:
+    return evaluation_stats.figures(evaluations(query))
+
+
+@_cached
+def differences(query: EvaluationQuery) -> list[PairedDifference]:
+    return evaluation_stats.differences(evaluations(query))
+
+
+@_cached
+def class_figures(query: EvaluationQuery, run: str) -> ClassFigures:
+    return evaluation_stats.class_figures(evaluation(query, run))
+
+
+@_cached
+def confusion(query: EvaluationQuery, run: str, most: int) -> Confusion:
+    return evaluation_stats.confusion(evaluation(query, run), most)
+
+
+@_cached
+def label_figures(query: EvaluationQuery, run: str) -> list[tuple[str, int, dict[str, Estimate]]]:
+    return evaluation_stats.label_figures(evaluation(query, run))
+
+
+@_cached
+def reliability(query: EvaluationQuery, run: str) -> tuple[str, pd.DataFrame]:
+    return evaluation_stats.reliability(evaluation(query, run))
+
+
+@_cached
+def classes_by_pixels(query: EvaluationQuery, run: str) -> list[str]:
+    """Return the classes in ground truth or prediction: background first, then by number of pixels, descending."""
+    found = evaluation(query, run)
+    return evaluation_stats.main_classes(found, len(found.run.classes))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
@@ -124,20 +164,8 @@ def export_table(query: EvaluationQuery, name: str, kind: str) -> bytes:
     """Export one of the tables of `seglib evaluate` for the selected photos."""
     results = evaluations(query)
     frame = {
-        "runs": evaluation_module.summarize,
-        "images": evaluation_module.all_images,
-        "confusion": evaluation_module.all_confusions,
+        "runs": summarize,
+        "images": all_images,
+        "confusion": all_confusions,
     }[name](results)
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
-
-
-QUESTIONS: dict[str, Callable[[list[Evaluation], Any, int], Any]] = {
-    "figures": lambda found, _one, _most: evaluation_stats.figures(found),
-    "differences": lambda found, _one, _most: evaluation_stats.differences(found),
-    "classes": lambda _found, one, _most: evaluation_stats.class_figures(one),
-    "confusion": lambda _found, one, most: evaluation_stats.confusion(one, most),
-    "labels": lambda _found, one, _most: evaluation_stats.label_figures(one),
-    "reliability": lambda _found, one, _most: evaluation_stats.reliability(one),
-    "focus": lambda _found, one, _most: evaluation_stats.main_classes(one, len(one.run.classes)),
-}
-"""Name -> pure function of all evaluations, one of them, and a number."""

@@ -11,29 +11,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboard.charts.class_choice import background_first, larger_side_pixels, largest_classes, side_pixels
+from dashboard.formatting import MEASURE_NAMES
 from dashboard.queries import ranking
 from dashboard.queries.ranking import ImageOrder
-from seglib.classes import BACKGROUND, VOID
+from seglib.classes import VOID
 from seglib.evaluation import evaluation
 from seglib.evaluation.evaluation import Evaluation, PairedDifference
 from seglib.masks import difference
 from seglib.metrics import bootstrap
 from seglib.metrics.bootstrap import Estimate
-from seglib.metrics.confusion import JointCounts
 from seglib.metrics.measures import Measure
 
-MEASURE_NAMES: dict[str, str] = {
-    "pixel_accuracy": "pixel accuracy",
-    "miou": "mIoU",
-    "miou_truth": "mIoU of the classes in the truth",
-    "mdice": "Dice",
-    "boundary_f": "boundary F-score",
-    "ece": "calibration error of pixels",
-    "image_ece": "calibration error of photos",
-}
-"""Measure -> display name, in page order."""
-
-CLASS_MEASURES: dict[str, str] = {"iou": "IoU", "dice": "Dice", "boundary_f": "boundary F-score"}
+CLASS_MEASURES = ("iou", "dice", "boundary_f")
 
 SORT_MEASURES: dict[str, str] = {"miou": "miou", "accuracy": "pixel_accuracy", "boundary": "boundary_f", "iou": "iou"}
 """Key of `state.SORT_MEASURES` -> measure that photos are sorted by; for `iou`, that of the chosen class."""
@@ -48,18 +38,7 @@ def figures(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Estimate]]
 
 def main_classes(evaluation: Evaluation, most: int) -> list[str]:
     """Return the classes with the most pixels in ground truth or prediction, background first."""
-    sizes = _class_pixels(evaluation.counts)
-    largest = sorted((name for name, pixels in sizes.items() if pixels), key=lambda name: -sizes[name])[:most]
-    return sorted(largest, key=lambda name: name != BACKGROUND)
-
-
-def _class_pixels(counts: JointCounts) -> dict[str, int]:
-    """Return class -> its pixels in ground truth or prediction, whichever is larger."""
-    matrix = counts.matrix()
-    sizes = dict(zip(counts.classes_a, matrix.sum(1).tolist(), strict=True))
-    for name, pixels in zip(counts.classes_b, matrix.sum(0).tolist(), strict=True):
-        sizes[name] = max(sizes.get(name, 0), pixels)
-    return sizes
+    return background_first(largest_classes(larger_side_pixels([evaluation.counts]), most))
 
 
 @dataclass(frozen=True)
@@ -81,9 +60,9 @@ def class_figures(evaluation: Evaluation) -> ClassFigures:
     wanted: dict[str, Measure] = {}
     for kind in CLASS_MEASURES:
         wanted |= {f"{kind}:{name}": evaluation.measures[f"{kind}:{name}"] for name in names}
-    labelled = evaluation.counts.matrix().sum(1)
-    every = max(1, int(labelled.sum()))
-    truth = {name: pixels / every for name, pixels in zip(evaluation.counts.classes_a, labelled.tolist(), strict=True)}
+    labelled, _ = side_pixels(evaluation.counts)
+    every = max(1, sum(labelled.values()))
+    truth = {name: pixels / every for name, pixels in labelled.items()}
     return ClassFigures(names, bootstrap.estimate(wanted), truth)
 
 
@@ -100,8 +79,8 @@ class Confusion:
 def confusion(evaluation: Evaluation, most: int) -> Confusion:
     pixels, names = evaluation.confusion(), main_classes(evaluation, most)
     rows, columns = ([name for name in names if name in side] for side in (pixels.index, pixels.columns))
-    there = sum(1 for number in _class_pixels(evaluation.counts).values() if number)
-    return Confusion(pixels.loc[rows, columns], pixels.loc[rows].sum(axis=1), there - len(names))
+    left_out = len(largest_classes(larger_side_pixels([evaluation.counts]))) - len(names)
+    return Confusion(pixels.loc[rows, columns], pixels.loc[rows].sum(axis=1), left_out)
 
 
 def label_figures(evaluation: Evaluation) -> list[tuple[str, int, dict[str, Estimate]]]:
@@ -145,7 +124,7 @@ def sort_worst_first(evaluation: Evaluation, grade: str, name: str, cell: Sequen
 
 
 def category_shares_at(evaluation: Evaluation, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return, from the counts, the share of each category of `evaluation.error_map`: shape (len(at), categories)."""
+    """Return, from the counts, the share of each category of `evaluation.error_map`: shape (len(rows), categories)."""
     counts = evaluation.counts.take(rows)
     index_in_run = np.full(256, VOID, np.uint8)
     for value, name in enumerate(counts.classes_a):

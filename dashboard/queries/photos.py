@@ -5,16 +5,15 @@ by these few strings, never by frames; the store's version changes with its file
 the next rerun. Frames are shared between visitors and must not be modified.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.queries.source import HASHES, RunSource, error_message
+from dashboard.queries.source import HASHES, PhotoQuery, RunSource, error_message, photo_query
 from dashboard.state.crossfilter import without_keys
 from dashboard.state.picked_photos import Picks
 from dashboard.state.view import View
@@ -22,7 +21,7 @@ from seglib.classes import BACKGROUND
 from seglib.errors import StoreError
 from seglib.masks import statistics
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, share_column
-from seglib.query import columns, histograms
+from seglib.query import columns
 from seglib.query.filters import (
     FILTERS,
     ChoiceFilter,
@@ -33,20 +32,10 @@ from seglib.query.filters import (
     find_filter,
     passes_filter,
 )
-from seglib.query.statistics import (
-    CLASS_COLUMNS,
-    class_distribution,
-    co_occurrence,
-    folder_vs_animal,
-    key_figures,
-    sort_positions,
-)
+from seglib.query.statistics import CLASS_COLUMNS, sort_positions
 from seglib.store import tags
 from seglib.store.records import Run
 from seglib.store.store import Store
-
-MEASURE_BINS = 50
-"""Number of bins over a measure's full range; most runs fill only a few of them."""
 
 _FIRST_COLUMNS, _LAST_COLUMNS = (
     ["path", "label", "animal", "dominant", *CONFIDENCE_COLUMNS],
@@ -73,9 +62,9 @@ class Selection:
     def classes(self) -> list[str]:
         return classes(self.source)
 
-    def answer(self, question: str, name: str = "", *, own: Collection[str] = ()) -> Any:
-        """Answer a question over the photos that pass all filters except `own`, the chart's own ones."""
-        return answer(self.source, without_keys(self.filters, own), question, name)
+    def query(self, own: Collection[str] = ()) -> PhotoQuery:
+        """Return the photos that pass all filters except `own`, a chart's own ones."""
+        return photo_query(self.source, without_keys(self.filters, own))
 
 
 def failures(source: RunSource) -> pd.DataFrame:
@@ -271,32 +260,6 @@ def listing(source: RunSource, filters: Filters, sort: str, name: str) -> pd.Dat
     return pd.concat([frame[_FIRST_COLUMNS], shares, frame[last]], axis=1).reset_index(drop=True)
 
 
-def answer(source: RunSource, filters: Filters, question: str, name: str = "") -> Any:
-    """Answer one of `QUESTIONS` over the selected photos; `name` is a class, if the question needs one."""
-    return _answer(source.for_filters(filters), filters, question, name)
-
-
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
-def _answer(source: RunSource, filters: Filters, question: str, name: str) -> Any:
-    return QUESTIONS[question](_selected_rows(source, filters), name)
-
-
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=HASHES)
-def _selected_rows(source: RunSource, filters: Filters) -> pd.DataFrame:
-    """Return the selected photos for all questions of a page, without columns that none of them needs."""
-    frame, chosen = table(source), selected_positions(source, filters)
-    return frame if len(chosen) == len(frame) else frame.drop(columns=["path", "image_id"]).iloc[chosen]
-
-
-def main_class(source: RunSource, filters: Filters) -> str:
-    """Return the class to focus on: one whose share is filtered, else the one present in most selected photos."""
-    filtered = [key.partition(".")[2] for key in filters if key.startswith("share.")]
-    if filtered:
-        return filtered[0]
-    there: pd.Series = answer(source, filters, "class_distribution")["present"].drop(BACKGROUND, errors="ignore")
-    return str(there.idxmax()) if there.any() else ""
-
-
 def tags_in_use(source: RunSource) -> list[str]:
     """Return every tag used in the store."""
     return list(tags.count_tags(_tags(source)))
@@ -311,22 +274,3 @@ def tags_of_picks(source: RunSource, picks: Picks) -> dict[str, int]:
 def count_picked(source: RunSource, filters: Filters, picks: Picks) -> int:
     """Return the number of picked photos that pass the filters."""
     return int(picks.contains(table(source)["image_id"])[selected_positions(source, filters)].sum())
-
-
-QUESTIONS: dict[str, Callable[[pd.DataFrame, str], Any]] = {
-    "key_figures": lambda frame, _: key_figures(frame),
-    "class_distribution": lambda frame, _: class_distribution(frame),
-    "co_occurrence": lambda frame, _: co_occurrence(frame),
-    "folder_vs_animal": lambda frame, _: folder_vs_animal(frame),
-    "contradictions": lambda frame, _: int((columns.label_agreement(frame) == "contradicts").sum()),
-    "share_by_label": lambda frame, _: histograms.share_by_label(frame),
-    "confidence": lambda frame, _: histograms.histogram(frame["confidence"], MEASURE_BINS),
-    "low_margin": lambda frame, _: histograms.histogram(frame["low_margin"], MEASURE_BINS),
-    "entropy": lambda frame, _: histograms.histogram(frame["entropy"], MEASURE_BINS),
-    "confidence_share": lambda frame, name: histograms.density(frame["confidence"], columns.class_share(frame, name)),
-    "regions": lambda frame, name: histograms.blob_counts(frame, [name]),
-    "share_spread": histograms.share_spread_by_label,
-    "sizes": lambda frame, _: histograms.image_sizes(frame),
-    "share": lambda frame, name: histograms.histogram(columns.class_share(frame, name), bins=10),
-}
-"""Name -> pure function of the selected rows and a class."""

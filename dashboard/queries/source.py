@@ -7,7 +7,6 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import formatting
 from dashboard.formatting import user_message
 from dashboard.workers import photo_folders
 from dashboard.workers.photo_folders import Folder
@@ -18,10 +17,7 @@ from seglib.store import tags
 from seglib.store.records import Run
 from seglib.store.store import Store
 
-NO_STORE = (
-    "There is no store yet, so there is nothing to show: start the dashboard with python -m dashboard, "
-    "or make a store with python -m seglib run."
-)
+NO_STORE = "There is no store yet, so there is nothing to show: the first run creates one, on the Runs page."
 
 
 @dataclass(frozen=True)
@@ -45,9 +41,22 @@ class RunSource:
         return self if "tag" in filters else self.without_tags()
 
 
+@dataclass(frozen=True)
+class PhotoQuery:
+    """The photos of a run that pass the filters; made by `photo_query`."""
+
+    source: RunSource
+    filters: Filters
+
+
+def photo_query(source: RunSource, filters: Filters) -> PhotoQuery:
+    return PhotoQuery(source.for_filters(filters), filters)
+
+
 HASHES: dict[str | type, Callable[[Any], Any]] = {
     RunSource: lambda source: (source.path, source.version, source.run),
     Filters: lambda filters: filters.encode(),
+    PhotoQuery: lambda query: (*HASHES[RunSource](query.source), query.filters.encode()),
 }
 """Argument type -> hash function used by the caches."""
 
@@ -84,9 +93,6 @@ def count_images(folder: Path) -> int:
         return len(scan(folder))
     except DatasetError:  # the last photo was deleted in the meantime
         return 0
-
-
-run_labels = formatting.run_labels
 
 
 def error_message(error: SegError) -> str:

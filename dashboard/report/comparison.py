@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboard.charts.class_choice import background_first, largest_classes, total_pixels
 from dashboard.formatting import (
     DASH,
     byte_size,
@@ -23,7 +24,6 @@ from dashboard.report import html as report_html
 from dashboard.report.html import ReportTile, TableCell
 from dashboard.report.runs import MAX_CLASSES, MAX_PHOTOS, image_tile
 from dashboard.report.scope import ReportScope, shrink_mask
-from seglib.classes import BACKGROUND
 from seglib.errors import StoreError
 from seglib.evaluation import cost
 from seglib.evaluation.comparison import Comparison
@@ -116,12 +116,7 @@ def _pair(scope: ReportScope, comparison: Comparison, a: str, b: str) -> str:
 
 def _main_classes(counts: JointCounts) -> list[str]:
     """Return the common classes with the most pixels in A or B, background first."""
-    matrix = counts.matrix()
-    of_a = dict(zip(counts.classes_a, matrix.sum(1).tolist(), strict=True))
-    of_b = dict(zip(counts.classes_b, matrix.sum(0).tolist(), strict=True))
-    sizes = {name: of_a.get(name, 0) + of_b.get(name, 0) for name in dict.fromkeys((*of_a, *of_b))}
-    largest = sorted((name for name, pixels in sizes.items() if pixels), key=lambda name: -sizes[name])[:MAX_CLASSES]
-    return sorted(largest, key=lambda name: name != BACKGROUND)
+    return background_first(largest_classes(total_pixels(counts), MAX_CLASSES))
 
 
 def _classes(comparison: Comparison, a: str, b: str) -> str:

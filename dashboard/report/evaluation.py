@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from dashboard.formatting import DASH, count, percent_fixed, percent_with_interval, percentage_points, photo_count
+from dashboard.charts.class_choice import background_first, larger_side_pixels, largest_classes
+from dashboard.formatting import (
+    DASH,
+    MEASURE_NAMES,
+    count,
+    percent_fixed,
+    percent_with_interval,
+    percentage_points,
+    photo_count,
+)
 from dashboard.report import html as report_html
 from dashboard.report.html import ReportTile, TableCell
 from dashboard.report.runs import MAX_CLASSES, image_tile
@@ -27,15 +36,6 @@ from seglib.store.ground_truth import GroundTruth
 MAX_WORST_PHOTOS = 12
 _MAX_MATRICES = 3
 _TITLE = "Evaluation against ground truth"
-_MEASURE_NAMES = {
-    "pixel_accuracy": "pixel accuracy",
-    "miou": "mIoU",
-    "miou_truth": "mIoU of classes in the truth",
-    "mdice": "Dice",
-    "boundary_f": "boundary F",
-    "ece": "calibration error of pixels",
-    "image_ece": "calibration error of photos",
-}
 
 
 def sections(scope: ReportScope, name: str) -> list[str]:
@@ -79,8 +79,8 @@ def _overall(
     scope: ReportScope, evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Estimate]]
 ) -> str:
     truth = evaluations[0].truth
-    shown = [name for name in _MEASURE_NAMES if any(figures[one.run.run][name].n for one in evaluations)]
-    head = ["run", *(_MEASURE_NAMES[name] for name in shown)]
+    shown = [name for name in MEASURE_NAMES if any(figures[one.run.run][name].n for one in evaluations)]
+    head = ["run", *(MEASURE_NAMES[name] for name in shown)]
     pixels: list[list[TableCell]] = []
     means: list[list[TableCell]] = []
     for one in evaluations:
@@ -116,7 +116,7 @@ def _differences(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
             f"{percentage_points(gain.interval[0])} to {percentage_points(gain.interval[1])}" if gain.interval else DASH
         )
         pair = f"{scope.label(gain.b)} minus {scope.label(gain.a)}"
-        rows.append([pair, _MEASURE_NAMES[gain.measure], percentage_points(gain.value), ends])
+        rows.append([pair, MEASURE_NAMES[gain.measure], percentage_points(gain.value), ends])
     if not rows:
         return ""
     head = ["runs", "measure", "difference, percentage points", "95 % interval, paired over photos"]
@@ -146,14 +146,7 @@ def _classes(
 
 def _main_classes(evaluations: Sequence[Evaluation], most: int) -> list[str]:
     """Return the classes with the most pixels in ground truth or prediction, background first."""
-    sizes: dict[str, int] = {}
-    for one in evaluations:
-        matrix = one.counts.matrix()
-        for names, pixels in ((one.counts.classes_a, matrix.sum(1)), (one.counts.classes_b, matrix.sum(0))):
-            for name, number in zip(names, pixels.tolist(), strict=True):
-                sizes[name] = max(sizes.get(name, 0), int(number))
-    largest = sorted((name for name, pixels in sizes.items() if pixels), key=lambda name: -sizes[name])[:most]
-    return sorted(largest, key=lambda name: name != BACKGROUND)
+    return background_first(largest_classes(larger_side_pixels([one.counts for one in evaluations]), most))
 
 
 def _confusion(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:

@@ -15,7 +15,6 @@ _STYLE = Path(__file__).with_name("report.css")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """Content Security Policy: allows only embedded images and inline styles, whatever a name tries to inject."""
 
-
 _LONG_TEXT = 18
 """Length in characters from which a bar's label gets a wider slot, so that the bars of a column stay aligned."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard.charts.class_choice import largest_classes
 from dashboard.formatting import DASH, count, display_name, interval, percent_fixed, photo_count, redact_paths, score
 from dashboard.report import html as report_html
 from dashboard.report.html import ReportTile, TableCell
@@ -82,7 +83,7 @@ def _label_summary(files: pd.DataFrame) -> str:
 def distribution(scope: ReportScope) -> str:
     distributions = {run.run: statistics.class_distribution(scope.rows(run)) for run in scope.runs}
     largest = pd.concat([frame["mean_share"].astype("float64") for frame in distributions.values()], axis=1).max(axis=1)
-    names = [str(n) for n in largest[largest > 0].sort_values(ascending=False, kind="stable").index[:MAX_CLASSES]]
+    names = largest_classes(largest, MAX_CLASSES)
     colours = class_colours(list(dict.fromkeys(name for run in scope.runs for name in run.classes)))
 
     def cell(run: Run, name: str) -> TableCell:

@@ -11,9 +11,8 @@ import pandas as pd
 
 from dashboard.formatting import photo_count, run_labels
 from seglib.errors import UsageError
-from seglib.evaluation import comparison as comparison_module
 from seglib.evaluation import counting
-from seglib.evaluation.comparison import Comparison
+from seglib.evaluation.comparison import Comparison, load_comparison
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.masks import png
 from seglib.masks.png import Mask
@@ -73,9 +72,7 @@ def make_scope(store: Store, names: Sequence[str], filters: Filters) -> ReportSc
         raise UsageError(
             f"None of the {photo_count(len(table))} of {runs[0].run} passes the filters: there is no report."
         )
-    comparison = (
-        comparison_module.load_comparison(store, [run.run for run in runs], files=files) if len(runs) > 1 else None
-    )
+    comparison = load_comparison(store, [run.run for run in runs], files=files) if len(runs) > 1 else None
     kept = files if comparison is None else comparison.files
     if kept.empty:
         raise UsageError("No photo of the report is counted in all of its runs: compare them first (seglib compare).")

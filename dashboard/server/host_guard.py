@@ -4,6 +4,9 @@ DNS rebinding: a page of another site whose name resolves to this machine sends 
 WebSockets: a page of another site may connect without permission, but sends its own name in `Origin`; before Streamlit
 rejects such a page, it asks a server on the internet for this machine's address.
 
+Starlette's `TrustedHostMiddleware` does not replace the check of `Host`: it refuses `localhost.` and, unless names are
+given in brackets, IPv6 addresses, and its answer does not say which option allows a name.
+
 Requests to our own routes are answered here, since Streamlit's layers (sessions, compression) cost time and do nothing
 for an image.
 """

@@ -14,14 +14,14 @@ browsers may cache for ever, since `v` in the URL changes with the file. Anythin
 that an unavailable uncertainty map is answered with a sentence for the viewer.
 """
 
+import os
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from threading import BoundedSemaphore
 
 from anyio import from_thread
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -29,7 +29,7 @@ from starlette.routing import Route
 from dashboard.server import cache as server_cache
 from dashboard.server import photo_files, rendering, responses
 from dashboard.server.cache import DiskCache
-from dashboard.server.media_urls import PREFIX, _combined_version, _File
+from dashboard.server.media_urls import PREFIX, StoredFile, combined_version
 from dashboard.server.photo_files import PhotoFile
 from dashboard.server.responses import has_only_params, not_found_response, text_response
 from dashboard.settings import ServerSettings
@@ -49,10 +49,70 @@ _MAX_PARALLEL_DECODES = 2
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 _TRUTH_ID = re.compile(r"[0-9a-f]{8}\Z")
 _RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\Z")
-
+_PATH_PATTERNS = {
+    "image_id": _IMAGE_ID,
+    "mask_id": _IMAGE_ID,
+    "truth": _TRUTH_ID,
+    "run": _RUN_NAME,
+    "other_run": _RUN_NAME,
+}
+"""Parameter of a URL path -> pattern that its values must match."""
 
 _uncertainty_maps = UncertaintyMaps()
 _decode_slots = BoundedSemaphore(_MAX_PARALLEL_DECODES)
+
+
+def _media_route(*query: str) -> Callable[[Callable[[Request, Store], Response]], Callable[[Request], Response]]:
+    """Make an endpoint of a function of a request and the store.
+
+    A URL with a malformed id or with query parameters other than `v` and `query` is answered with 404, and so is a
+    missing or damaged file, run or store. Starlette runs the endpoint in a worker thread, since it is not async.
+    """
+
+    def decorate(answer: Callable[[Request, Store], Response]) -> Callable[[Request], Response]:
+        @wraps(answer)
+        def endpoint(request: Request) -> Response:
+            if not _has_valid_ids(request) or not has_only_params(request, {"v", *query}):
+                return not_found_response()
+            try:
+                return answer(request, _open_store())
+            except UncertaintyError as error:
+                return text_response(str(error), error.status)
+            except (SegError, BadImage, OSError, ValueError):  # a damaged mask raises too
+                return not_found_response()
+
+        return endpoint
+
+    return decorate
+
+
+def _has_valid_ids(request: Request) -> bool:
+    return all(_PATH_PATTERNS[name].match(value) for name, value in request.path_params.items())
+
+
+def _open_store() -> Store:
+    path = ServerSettings.read().store
+    return _open_store_version(path, _folder_version(path))
+
+
+@lru_cache(maxsize=2)
+def _open_store_version(path: Path, _version: tuple[object, ...]) -> Store:
+    """Open the store, which checks its layout and refuses links; once per `_folder_version`."""
+    return Store(path)
+
+
+def _folder_version(path: Path) -> tuple[object, ...]:
+    """Return a value that changes with the store's marker and with the entries of the store and of its folders."""
+    with os.scandir(path) as entries:
+        return tuple(sorted((entry.name, *_stamp(entry)) for entry in entries))
+
+
+def _stamp(entry: "os.DirEntry[str]") -> tuple[int, int, int]:
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:  # removed in the meantime, such as a lock
+        return 0, 0, 0
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=4)
@@ -60,71 +120,109 @@ def _disk_cache(store: Path) -> DiskCache:
     return DiskCache(store / server_cache.CACHE_FOLDER)
 
 
-# --- routes ------------------------------------------------------------------------------------------------------
+# --- endpoints ---------------------------------------------------------------------------------------------------
 
 
-async def thumbnail(request: Request) -> Response:
+@_media_route()
+def thumbnail(request: Request, store: Store) -> Response:
     image_id = request.path_params["image_id"]
-    if not _IMAGE_ID.match(image_id) or not has_only_params(request, {"v"}):
-        return not_found_response()
-    return await run_in_threadpool(_thumbnail, request, image_id)
+    file = _find_file(store.thumbnail_path(image_id))
+    return _file_response(request, file, ("thumb", image_id), "image/jpeg", lambda: read_without_links(file.path))
 
 
-async def photo(request: Request) -> Response:
+@_media_route()
+def photo(request: Request, store: Store) -> Response:
     image_id = request.path_params["image_id"]
-    if not _IMAGE_ID.match(image_id) or not has_only_params(request, {"v"}):
+    file = _original_file(photo_files.find(store, image_id))
+    if file is None:
         return not_found_response()
-    return await run_in_threadpool(_photo, request, image_id)
+    name = f"photos/{image_id[:2]}/{image_id}.jpg"
+    return _file_response(
+        request,
+        file,
+        ("photo", image_id),
+        "image/jpeg",
+        lambda: _get_or_make(store, name, lambda: _screen_photo(file, image_id)),
+    )
 
 
-async def overlay(request: Request) -> Response:
+@_media_route("palette")
+def overlay(request: Request, store: Store) -> Response:
     colours = request.query_params.get("palette", PALETTES[0])
-    if not _is_run_request(request, {"palette", "v"}) or colours not in PALETTES:
+    if colours not in PALETTES:
         return not_found_response()
-
-    def paint(data: bytes, run: Run) -> bytes:
-        return rendering.colour_mask(data, colours, run.classes)
-
-    return await run_in_threadpool(_mask, request, ("overlay", colours), paint)
+    return _mask_response(
+        request, store, ("overlay", colours), lambda data, run: rendering.colour_mask(data, colours, run.classes)
+    )
 
 
-async def mask(request: Request) -> Response:
-    if not _is_run_request(request, {"v"}):
-        return not_found_response()
-    return await run_in_threadpool(_mask, request, ("mask",), lambda data, _: rendering.grey_mask(data))
+@_media_route()
+def mask(request: Request, store: Store) -> Response:
+    return _mask_response(request, store, ("mask",), lambda data, _: rendering.grey_mask(data))
 
 
-async def difference(request: Request) -> Response:
-    if not _is_run_request(request, {"v"}) or not _RUN_NAME.match(request.path_params["other"]):
-        return not_found_response()
-    return await run_in_threadpool(_difference, request)
+@_media_route()
+def difference(request: Request, store: Store) -> Response:
+    image_id = request.path_params["image_id"]
+    a, b = (store.run(request.path_params[name]) for name in ("run", "other_run"))
+    masks = store.mask_path(a.run, image_id), store.mask_path(b.run, image_id)
+
+    def make() -> bytes:
+        return rendering.difference(read_without_links(masks[0]), read_without_links(masks[1]), a.classes, b.classes)
+
+    return _combined_response(request, ("difference", *map(str, masks)), masks, make)
 
 
-async def truth(request: Request) -> Response:
+@_media_route("palette")
+def truth(request: Request, store: Store) -> Response:
     colours = request.query_params.get("palette", "")
-    params = request.path_params
-    known = _TRUTH_ID.match(params["truth"]) and _IMAGE_ID.match(params["mask_id"])
-    if not known or not has_only_params(request, {"palette", "v"}) or colours not in ("", *PALETTES):
+    if colours not in ("", *PALETTES):
         return not_found_response()
-    return await run_in_threadpool(_truth, request, colours)
+    record = ground_truth.find_truth(store, request.path_params["truth"])
+    file = _find_file(ground_truth.mask_path(store, record, request.path_params["mask_id"]))
+
+    def make() -> bytes:
+        data = file.path.read_bytes()
+        return rendering.colour_mask(data, colours, record.classes) if colours else rendering.grey_mask(data)
+
+    return _file_response(request, file, ("truth", colours), "image/png", make)
 
 
-async def error_map(request: Request) -> Response:
-    params = request.path_params
-    if not _is_run_request(request, {"v"}) or not (
-        _TRUTH_ID.match(params["truth"]) and _IMAGE_ID.match(params["mask_id"])
-    ):
-        return not_found_response()
-    return await run_in_threadpool(_error_map, request)
+@_media_route()
+def error_map(request: Request, store: Store) -> Response:
+    image_id, mask_id = request.path_params["image_id"], request.path_params["mask_id"]
+    run = store.run(request.path_params["run"])
+    record = ground_truth.find_truth(store, request.path_params["truth"])
+    files = store.mask_path(run.run, image_id), ground_truth.mask_path(store, record, mask_id)
+
+    def make() -> bytes:
+        expected = ground_truth.read_mask(store, record, mask_id)
+        return encode_difference_png(evaluation.error_map(expected, store.mask(run.run, image_id), record, run))
+
+    return _combined_response(request, ("judged", *map(str, files)), files, make)
 
 
-async def uncertainty(request: Request) -> Response:
-    if not _is_run_request(request, {"v"}):
-        return not_found_response()
-    return await run_in_threadpool(_uncertainty, request)
+@_media_route()
+def uncertainty(request: Request, store: Store) -> Response:
+    image_id = request.path_params["image_id"]
+    run = store.run(request.path_params["run"])
+    original = photo_files.find(store, image_id)
+    file = _original_file(original)
+    if file is None:
+        return text_response(f"{original.reason}, so there is nothing to compute the map from.", 409)
+    name = f"uncertainty/{run.run}/{image_id[:2]}/{image_id}.png"
+
+    def make() -> bytes:
+        return _uncertainty_maps.png(
+            store, run, _read_verified(file, image_id), abandoned=lambda: _is_disconnected(request)
+        )
+
+    return _file_response(
+        request, file, ("heat", run.run, image_id), "image/png", lambda: _get_or_make(store, name, make)
+    )
 
 
-async def not_found(_: Request) -> Response:
+def not_found(_: Request) -> Response:
     """Answer all other paths below the prefix, for which Streamlit would otherwise serve its page."""
     return not_found_response()
 
@@ -134,7 +232,7 @@ routes = [
     Route(f"{PREFIX}/photo/{{image_id}}.jpg", photo, methods=["GET"]),
     Route(f"{PREFIX}/overlay/{{run}}/{{image_id}}.png", overlay, methods=["GET"]),
     Route(f"{PREFIX}/mask/{{run}}/{{image_id}}.png", mask, methods=["GET"]),
-    Route(f"{PREFIX}/difference/{{run}}/{{other}}/{{image_id}}.png", difference, methods=["GET"]),
+    Route(f"{PREFIX}/difference/{{run}}/{{other_run}}/{{image_id}}.png", difference, methods=["GET"]),
     Route(f"{PREFIX}/truth/{{truth}}/{{mask_id}}.png", truth, methods=["GET"]),
     Route(f"{PREFIX}/judged/{{run}}/{{truth}}/{{mask_id}}/{{image_id}}.png", error_map, methods=["GET"]),
     Route(f"{PREFIX}/uncertainty/{{run}}/{{image_id}}.png", uncertainty, methods=["GET"]),
@@ -143,150 +241,56 @@ routes = [
 ]
 
 
-# --- what they answer --------------------------------------------------------------------------------------------
+# --- images from files -------------------------------------------------------------------------------------------
 
 
-def _thumbnail(request: Request, image_id: str) -> Response:
-    try:
-        file = _File.find(_store().thumbnail_path(image_id))
-        if file is None:
-            return not_found_response()
-        return _file_response(request, file, ("thumb", image_id), "image/jpeg", lambda: read_without_links(file.path))
-    except (SegError, OSError):  # missing or broken store, which the pages report
-        return not_found_response()
+def _find_file(path: Path) -> StoredFile:
+    file = StoredFile.find(path)
+    if file is None:
+        raise FileNotFoundError(path)
+    return file
 
 
-def _mask(request: Request, kind: tuple[str, ...], make: Callable[[bytes, Run], bytes]) -> Response:
+def _mask_response(
+    request: Request, store: Store, kind: tuple[str, ...], make: Callable[[bytes, Run], bytes]
+) -> Response:
     image_id = request.path_params["image_id"]
-    try:
-        store = _store()
-        run = store.run(request.path_params["run"])  # unknown runs are caught below
-        file = _File.find(store.mask_path(run.run, image_id))
-        if file is None:
-            return not_found_response()
-        key = (*kind, run.run, image_id)
-        return _file_response(request, file, key, "image/png", lambda: make(read_without_links(file.path), run))
-    except (SegError, OSError, ValueError):  # a damaged mask raises too
+    run = store.run(request.path_params["run"])
+    file = _find_file(store.mask_path(run.run, image_id))
+    key = (*kind, run.run, image_id)
+    return _file_response(request, file, key, "image/png", lambda: make(read_without_links(file.path), run))
+
+
+def _combined_response(
+    request: Request, key: tuple[str, ...], files: tuple[Path, Path], make: Callable[[], bytes]
+) -> Response:
+    """Return an image made from two files; its version changes with either."""
+    version = combined_version([StoredFile.find(path) for path in files])
+    if version is None:
         return not_found_response()
+    return responses.picture_response(request, key, version, "image/png", make)
 
 
-def _difference(request: Request) -> Response:
-    image_id = request.path_params["image_id"]
-    try:
-        store = _store()
-        a, b = (store.run(request.path_params[name]) for name in ("run", "other"))
-        masks = store.mask_path(a.run, image_id), store.mask_path(b.run, image_id)
-        version = _combined_version([_File.find(path) for path in masks])
-        if version is None:
-            return not_found_response()
-
-        def make() -> bytes:
-            return rendering.difference(
-                read_without_links(masks[0]), read_without_links(masks[1]), a.classes, b.classes
-            )
-
-        return responses.picture_response(request, ("difference", *map(str, masks)), version, "image/png", make)
-    except (SegError, OSError, ValueError):  # a damaged mask raises too
-        return not_found_response()
+def _file_response(
+    request: Request, file: StoredFile, key: tuple[str, ...], media_type: str, make: Callable[[], bytes]
+) -> Response:
+    return responses.picture_response(request, (str(file.path), *key), file.version, media_type, make)
 
 
-def _truth(request: Request, colours: str) -> Response:
-    params = request.path_params
-    try:
-        store = _store()
-        about = ground_truth.find_truth(store, params["truth"])  # an unknown ground truth is caught below
-        file = _File.find(ground_truth.mask_path(store, about, params["mask_id"]))
-        if file is None:
-            return not_found_response()
-
-        def make() -> bytes:
-            data = file.path.read_bytes()
-            return rendering.colour_mask(data, colours, about.classes) if colours else rendering.grey_mask(data)
-
-        return _file_response(request, file, ("truth", colours), "image/png", make)
-    except (SegError, OSError, ValueError):  # a damaged mask raises too
-        return not_found_response()
+def _original_file(original: PhotoFile) -> StoredFile | None:
+    return None if original.path is None else StoredFile(original.path, original.version)
 
 
-def _error_map(request: Request) -> Response:
-    params = request.path_params
-    try:
-        store = _store()
-        run, about = store.run(params["run"]), ground_truth.find_truth(store, params["truth"])
-        files = store.mask_path(run.run, params["image_id"]), ground_truth.mask_path(store, about, params["mask_id"])
-        version = _combined_version([_File.find(path) for path in files])
-        if version is None:
-            return not_found_response()
-
-        def make() -> bytes:
-            right = ground_truth.read_mask(store, about, params["mask_id"])
-            return encode_difference_png(
-                evaluation.error_map(right, store.mask(run.run, params["image_id"]), about, run)
-            )
-
-        return responses.picture_response(request, ("judged", *map(str, files)), version, "image/png", make)
-    except (SegError, OSError, ValueError):  # a damaged mask raises too
-        return not_found_response()
-
-
-def _photo(request: Request, image_id: str) -> Response:
-    try:
-        store = _store()
-        file = _original_file(photo_files.find(store, image_id))
-        if file is None:
-            return not_found_response()
-        name = f"photos/{image_id[:2]}/{image_id}.jpg"
-        key = ("photo", image_id)
-        return _file_response(
-            request, file, key, "image/jpeg", lambda: _get_or_make(store, name, lambda: _screen_photo(file, image_id))
-        )
-    except (SegError, BadImage, OSError):
-        return not_found_response()
-
-
-def _screen_photo(file: _File, image_id: str) -> bytes:
+def _screen_photo(file: StoredFile, image_id: str) -> bytes:
     with _decode_slots:
         return rendering.screen_photo(_read_verified(file, image_id))
 
 
-def _read_verified(file: _File, image_id: str) -> bytes:
+def _read_verified(file: StoredFile, image_id: str) -> bytes:
     data = image.read_bytes(file.path)
     if image.compute_image_id(data) != image_id:
         raise StoreError("The file has changed since its scan, though neither its size nor its time have.")
     return data
-
-
-def _uncertainty(request: Request) -> Response:
-    image_id = request.path_params["image_id"]
-    try:
-        store = _store()
-        run = store.run(request.path_params["run"])
-        original = photo_files.find(store, image_id)
-        file = _original_file(original)
-        if file is None:
-            return text_response(f"{original.reason}, so there is nothing to compute the map from.", 409)
-        name = f"uncertainty/{run.run}/{image_id[:2]}/{image_id}.png"
-
-        def make() -> bytes:
-            return _uncertainty_maps.png(
-                store, run, _read_verified(file, image_id), abandoned=lambda: _is_disconnected(request)
-            )
-
-        return _file_response(
-            request, file, ("heat", run.run, image_id), "image/png", lambda: _get_or_make(store, name, make)
-        )
-    except UncertaintyError as error:
-        return text_response(str(error), error.status)
-    except (SegError, BadImage, OSError):
-        return not_found_response()
-
-
-def _store() -> Store:
-    return Store(ServerSettings.read().store)
-
-
-def _original_file(original: PhotoFile) -> _File | None:
-    return None if original.path is None else _File(original.path, original.version)
 
 
 def _get_or_make(store: Store, name: str, make: Callable[[], bytes]) -> bytes:
@@ -302,16 +306,5 @@ def _get_or_make(store: Store, name: str, make: Callable[[], bytes]) -> bytes:
 
 
 def _is_disconnected(request: Request) -> bool:
-    """Return whether the browser has disconnected."""
+    """Return whether the browser has disconnected; called in the endpoint's worker thread."""
     return from_thread.run(request.is_disconnected)
-
-
-def _file_response(
-    request: Request, file: _File, key: tuple[str, ...], media_type: str, make: Callable[[], bytes]
-) -> Response:
-    return responses.picture_response(request, (str(file.path), *key), file.version, media_type, make)
-
-
-def _is_run_request(request: Request, allowed: set[str]) -> bool:
-    run, image_id = request.path_params["run"], request.path_params["image_id"]
-    return bool(_RUN_NAME.match(run) and _IMAGE_ID.match(image_id)) and has_only_params(request, allowed)

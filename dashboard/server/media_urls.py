@@ -15,14 +15,14 @@ PREFIX = "/media-api"
 
 
 @dataclass(frozen=True)
-class _File:
+class StoredFile:
     """An existing image file of the store and the version of its content."""
 
     path: Path
     version: str
 
     @classmethod
-    def find(cls, path: Path) -> "_File | None":
+    def find(cls, path: Path) -> "StoredFile | None":
         try:
             status = path.stat()
         except OSError:
@@ -32,7 +32,7 @@ class _File:
 
 def thumbnail_url(store: Store, image_id: str) -> str | None:
     """Return the URL of a thumbnail; None if the store has none."""
-    file = _File.find(store.thumbnail_path(image_id))
+    file = StoredFile.find(store.thumbnail_path(image_id))
     return None if file is None else f"{_prefix()}/thumb/{image_id}.jpg?{urlencode({'v': file.version})}"
 
 
@@ -48,26 +48,26 @@ def mask_url(store: Store, run: str, image_id: str) -> str | None:
 
 def difference_url(store: Store, a: str, b: str, image_id: str) -> str | None:
     """Return the URL of the difference image of two runs; None if one of the masks is missing."""
-    version = _combined_version([_File.find(store.mask_path(run, image_id)) for run in (a, b)])
+    version = combined_version([StoredFile.find(store.mask_path(run, image_id)) for run in (a, b)])
     return version and f"{_prefix()}/difference/{a}/{b}/{image_id}.png?{urlencode({'v': version})}"
 
 
-def truth_url(store: Store, about: GroundTruth, mask_id: str, colours: str = "") -> str | None:
+def truth_url(store: Store, truth: GroundTruth, mask_id: str, colours: str = "") -> str | None:
     """Return the URL of a ground truth mask: class indices, or colours if `colours` names a palette. None if it is
     missing.
     """
-    file = _File.find(ground_truth.mask_path(store, about, mask_id))
+    file = StoredFile.find(ground_truth.mask_path(store, truth, mask_id))
     if file is None:
         return None
     query = ({"palette": colours} if colours else {}) | {"v": file.version}
-    return f"{_prefix()}/truth/{about.id}/{mask_id}.png?{urlencode(query)}"
+    return f"{_prefix()}/truth/{truth.id}/{mask_id}.png?{urlencode(query)}"
 
 
-def error_map_url(store: Store, run: str, image_id: str, about: GroundTruth, mask_id: str) -> str | None:
+def error_map_url(store: Store, run: str, image_id: str, truth: GroundTruth, mask_id: str) -> str | None:
     """Return the URL of the error image of a run; None if one of the two masks is missing."""
-    files = store.mask_path(run, image_id), ground_truth.mask_path(store, about, mask_id)
-    version = _combined_version([_File.find(path) for path in files])
-    return version and f"{_prefix()}/judged/{run}/{about.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
+    files = store.mask_path(run, image_id), ground_truth.mask_path(store, truth, mask_id)
+    version = combined_version([StoredFile.find(path) for path in files])
+    return version and f"{_prefix()}/judged/{run}/{truth.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
 
 
 def photo_url(image_id: str) -> str:
@@ -85,13 +85,13 @@ def _prefix() -> str:
 
 
 def _mask_url(store: Store, kind: str, run: str, image_id: str, **query: str) -> str | None:
-    file = _File.find(store.mask_path(run, image_id))
+    file = StoredFile.find(store.mask_path(run, image_id))
     if file is None:
         return None
     return f"{_prefix()}/{kind}/{run}/{image_id}.png?{urlencode(query | {'v': file.version})}"
 
 
-def _combined_version(files: Sequence["_File | None"]) -> str | None:
+def combined_version(files: Sequence["StoredFile | None"]) -> str | None:
     """Return a combined version of several files; None if one of them is missing."""
     versions = [file.version for file in files if file is not None]
     return hashlib.sha256(" ".join(versions).encode()).hexdigest()[:24] if len(versions) == len(files) else None

@@ -19,9 +19,23 @@ from streamlit import get_option
 
 from dashboard.settings import with_base_path
 
-ASSET_FOLDER = Path(streamlit.__file__).parent / "static" / "static"
-
+_STATIC = Path(streamlit.__file__).parent / "static"
+ASSET_FOLDER = _STATIC / "static"
 _HASHED = re.compile(r"(?:js|css|media)/[\w-]+(?:\.[\w-]+)*\.[\w-]{8}\.(?:js|css|woff2)\Z")
+
+PRELOADED_WIDGETS: tuple[str, ...] = (
+    *("Html", "BidiComponent", "ButtonGroup", "Button", "DownloadButton", "Multiselect", "Selectbox"),
+    *("Slider", "TextInput", "Pagination"),
+)
+"""Streamlit scripts for the elements on our pages: file names up to the first dot."""
+
+_IMPORT_STATEMENT = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
+"""Static imports only: those in `import("./x.js")` may be needed later or never."""
+
+_SCRIPT_REFERENCE = re.compile(r"static/js/([\w.-]+\.js)")
+
+_BODY_HEADERS = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
+"""Request headers about the original file's bytes; removed, because the page is modified."""
 
 
 class AssetMiddleware:
@@ -49,23 +63,6 @@ class AssetMiddleware:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-
-
-PRELOADED_WIDGETS: tuple[str, ...] = (
-    *("Html", "BidiComponent", "ButtonGroup", "Button", "DownloadButton", "Multiselect", "Selectbox"),
-    *("Slider", "TextInput", "Pagination"),
-)
-"""Streamlit scripts for the elements on our pages: file names up to the first dot."""
-
-
-_STATIC = Path(streamlit.__file__).parent / "static"
-
-
-_IMPORT_STATEMENT = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
-"""Static imports only: those in `import("./x.js")` may be needed later or never."""
-
-
-_SCRIPT_REFERENCE = re.compile(r"static/js/([\w.-]+\.js)")
 
 
 class PreloadMiddleware:
@@ -97,10 +94,6 @@ class PreloadMiddleware:
         await self._app(
             {**scope, "headers": [h for h in scope["headers"] if h[0] not in _BODY_HEADERS]}, receive, send_page
         )
-
-
-_BODY_HEADERS = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
-"""Request headers about the original file's bytes; removed, because the page is modified."""
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes:

@@ -128,9 +128,7 @@ def picks() -> Picks:
 
 
 def set_picks(new: Picks, *, message: int | None = None) -> None:
-    """Replace the picked photos; call from a callback. `last_message_number`: number of the browser's message, if it
-    sent them.
-    """
+    """Replace the picked photos; call from a callback. `message`: number of the browser's message, if it sent them."""
     st.session_state[_PICKS] = new
     if message is not None:
         st.session_state[_MESSAGE] = message

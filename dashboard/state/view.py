@@ -336,11 +336,6 @@ def _applicable_value(key: str, value: FilterValue, classes: Sequence[str]) -> F
     return tuple(str(v) for v in value if v in known)
 
 
-def known_keys() -> frozenset[str]:
-    """Return the URL keys that are not filters; for tests and documentation."""
-    return frozenset(_FIELDS)
-
-
 # --- in words ----------------------------------------------------------------------------------------------------
 
 

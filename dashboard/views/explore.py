@@ -13,10 +13,10 @@ from dashboard.components import gallery as gallery_component
 from dashboard.components import layout, ready_signal
 from dashboard.components.gallery import GalleryLook
 from dashboard.formatting import escape_markdown, photo_count
-from dashboard.queries import exports
+from dashboard.queries import exports, photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
-from dashboard.state import session
+from dashboard.state import pages, session
 from dashboard.state.view import PAGE_SIZE, SHOW_MODES, SIZE_RANGE, sort_label
 from dashboard.views.shared import chart_cards, controls, page_header, selection_bar
 from dashboard.views.shared.tiles import make_tiles
@@ -42,7 +42,7 @@ CHART_NAMES = {"classes": "Classes", "certainty": "Certainty", "photos": "Folder
 
 
 def render(selection: Selection) -> None:
-    with layout.heading("Explore"):
+    with layout.heading(pages.EXPLORE):
         _export_buttons(selection)
     layout.chips(selection.filters)
     page_header.key_figures(selection)
@@ -88,7 +88,7 @@ def _charts(selection: Selection) -> None:
 
 
 def _controls(selection: Selection) -> None:
-    view, figures = selection.view, selection.answer("key_figures")
+    view, figures = selection.view, photo_statistics.key_figures(selection.query())
     with st.container(horizontal=True, vertical_alignment="center", key="controls"):
         order = sort_label(view.sort, selection.focus)
         st.markdown(f"**{photo_count(figures.photos)}**, {escape_markdown(order)}", width="stretch")
@@ -131,7 +131,7 @@ def _gallery(selection: Selection) -> None:
 
 def _open_image() -> None:
     if image_id := gallery_component.read_opened_id(GALLERY):
-        session.go_to_page(controls.IMAGE_TITLE, image=image_id, origin="")
+        session.go_to_page(pages.IMAGE, image=image_id, origin="")
 
 
 def _table(selection: Selection) -> None:

@@ -3,7 +3,7 @@
 Takes a `Selection`; `image_navigation` decides the order of the photos.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -11,16 +11,13 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.charts import theme
 from dashboard.components import layout, viewer
 from dashboard.components.viewer import ListPosition, ViewerImage, ViewerLook, ViewerRun
-from dashboard.formatting import count, display_name, escape_html, escape_markdown, photo_count
+from dashboard.formatting import count, display_name, escape_html, escape_markdown, photo_count, run_labels
 from dashboard.queries import photos as photo_queries
-from dashboard.queries import source
 from dashboard.queries.photos import Selection
 from dashboard.server import media_urls, photo_files
-from dashboard.state import session
-from dashboard.state.view import View
+from dashboard.state import pages, session
 from dashboard.views.evaluate import truth_pane
 from dashboard.views.image_navigation import ImageNavigation, image_navigation
 from dashboard.views.shared import controls, page_header, photo_figures
@@ -28,7 +25,6 @@ from dashboard.views.shared.photo_figures import ImageStatistics
 from seglib.query.columns import label_agreement
 from seglib.store.records import Run
 
-EXPLORE, COMPARE, EVALUATE = "Explore", "Compare", "Evaluate"
 VIEWER = "viewer"
 MAX_RUNS = 4
 """Maximum number of runs side by side."""
@@ -53,18 +49,26 @@ def render(selection: Selection) -> None:
     with layout.heading(escape_markdown(_name(selection, row.iloc[0]))):
         if selection.view.difference or selection.view.origin == "compare":
             st.button(
-                "Compare", key="compare_button", on_click=session.go_to_page, args=(COMPARE,), help="Back to the runs"
+                "Compare",
+                key="compare_button",
+                on_click=session.go_to_page,
+                args=(pages.COMPARE,),
+                help="Back to the runs",
             )
         if selection.view.truth or selection.view.origin == "evaluate":
             st.button(
                 "Evaluate",
                 key="evaluate_button",
                 on_click=session.go_to_page,
-                args=(EVALUATE,),
+                args=(pages.EVALUATE,),
                 help="Back to the truth",
             )
         st.button(
-            "Gallery", key="gallery_button", on_click=session.go_to_page, args=(EXPLORE,), help="Back to all photos"
+            "Gallery",
+            key="gallery_button",
+            on_click=session.go_to_page,
+            args=(pages.EXPLORE,),
+            help="Back to all photos",
         )
         page_header.copy_link(selection)
     _contradiction(row)
@@ -95,7 +99,7 @@ def _position(order: NDArray[np.intp], files: NDArray[np.intp]) -> int | None:
 
 
 def _empty_page(selection: Selection, order: NDArray[np.intp]) -> None:
-    with layout.heading(controls.IMAGE_TITLE):
+    with layout.heading(pages.IMAGE):
         page_header.copy_link(selection)
     layout.chips(selection.filters)
     if selection.view.image:
@@ -147,7 +151,7 @@ def _shown_runs(selection: Selection, available: list[Run]) -> list[Run]:
 
 def _controls(selection: Selection, available: list[Run], shown: list[Run], navigation: ImageNavigation) -> None:
     names = [run.run for run in reversed(available)]
-    labels = source.run_labels(available)
+    labels = run_labels(available)
     with st.container(horizontal=True, vertical_alignment="bottom", key="viewer_controls"):
         if len(names) > 1:
             controls.choose_runs(
@@ -172,24 +176,18 @@ def _choose_runs(active: str, names: list[str], chosen: list[str]) -> None:
 
 
 def _viewer(selection: Selection, navigation: ImageNavigation, at: int | None, row: Any, shown: list[Run]) -> None:
-    view, labels = selection.view, source.run_labels(selection.store.runs())
+    view, labels = selection.view, run_labels(selection.store.runs())
     pictures, here = _with_neighbours(selection, navigation.order, at, row, shown)
     pane = truth_pane.build_pane(selection, pictures[here])
     viewer.viewer(
         pictures if pane is None else truth_pane.add_truth_masks(selection, pictures),
         here,
-        [*(_viewer_run(run, labels[run.run], view.palette) for run in shown), *([pane] if pane else [])],
+        [
+            *(ViewerRun.create(run.run, labels[run.run], run.classes, view.palette) for run in shown),
+            *([pane] if pane else []),
+        ],
         ListPosition(position=at, total=len(navigation.order)),
-        ViewerLook(
-            overlay=view.overlay,
-            opacity=view.opacity,
-            outline=view.outline,
-            uncertainty=view.uncertainty,
-            names=view.names,
-            hidden=view.hidden,
-            difference=view.difference,
-        ),
-        usual_opacity=View().opacity,
+        ViewerLook.from_view(view),
         key=VIEWER,
         on_navigate=partial(_navigate, selection, navigation),
     )
@@ -228,11 +226,6 @@ def _viewer_image(selection: Selection, row: Any, shown: list[Run], note: str) -
     )
 
 
-def _viewer_run(run: Run, title: str, colours: str) -> ViewerRun:
-    paint = theme.class_colours(run.classes, colours)
-    return ViewerRun(run=run.run, title=title, names=run.classes, colours=tuple(paint[name] for name in run.classes))
-
-
 def _navigate(selection: Selection, navigation: ImageNavigation) -> None:
     """Callback: follow the visitor to another photo, and turn the gallery to its page."""
     if (sent := viewer.read_navigation(VIEWER)) is None:
@@ -241,16 +234,7 @@ def _navigate(selection: Selection, navigation: ImageNavigation) -> None:
     at = _position(navigation.order, photo_queries.positions_of_image(selection.source, image_id))
     if at is not None:
         session.update_view(**{navigation.page_field: at // navigation.page_size + 1})
-    session.update_view(
-        image=image_id,
-        overlay=look.overlay,
-        opacity=look.opacity,
-        outline=look.outline,
-        uncertainty=look.uncertainty,
-        names=look.names,
-        hidden=look.hidden,
-        difference=look.difference,
-    )
+    session.update_view(image=image_id, **asdict(look))
 
 
 # --- figures -------------------------------------------------------------------------------------------------------
@@ -261,7 +245,7 @@ def _figures_card(selection: Selection, row: Any, shown: list[Run]) -> None:
         other = replace(selection.source, run=run.run)
         return row if run.run == selection.run.run else photo_queries.image_statistics(other, row["image_id"])
 
-    labels = source.run_labels(selection.store.runs())
+    labels = run_labels(selection.store.runs())
     photo_figures.render([(labels[run.run], seen_by(run)) for run in shown])
 
 

@@ -8,32 +8,33 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from dashboard.charts.class_choice import largest_classes
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import count, photo_count
+from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
-from dashboard.state import session
+from dashboard.state import pages, session
 from dashboard.state.view import with_both_present
 from dashboard.views.shared import chart_cards, controls, page_header
 from seglib.classes import BACKGROUND, PRESENT_SHARE
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
 
-EXPLORE = "Explore"
 MAX_CLASSES = 8
 """Maximum number of classes in one chart."""
 
 
 def render(selection: Selection) -> None:
-    with layout.heading("Overview"):
+    with layout.heading(pages.OVERVIEW):
         page_header.copy_link(selection)
     layout.chips(selection.filters)
     page_header.key_figures(selection)
     if page_header.show_if_empty(selection):
         return
     distribution = partial(chart_cards.class_distribution, most=MAX_CLASSES)
-    contradicted = partial(chart_cards.folder_against_animal, apply=partial(session.open_page, EXPLORE))
+    contradicted = partial(chart_cards.folder_against_animal, apply=partial(session.open_page, pages.EXPLORE))
     controls.side_by_side(
         selection, (3, 2), (distribution, contradicted), (chart_cards.share_by_label, chart_cards.share_spread)
     )
@@ -44,10 +45,9 @@ def render(selection: Selection) -> None:
 
 
 def _co_occurrence(selection: Selection) -> None:
-    frame: pd.DataFrame = selection.answer("co_occurrence")
-    distribution: pd.DataFrame = selection.answer("class_distribution")
-    by_presence = distribution.sort_values("present", ascending=False, kind="stable")
-    names = [str(n) for n in by_presence.index if n != BACKGROUND and by_presence["present"][n]][:MAX_CLASSES]
+    frame = photo_statistics.co_occurrence(selection.query())
+    distribution = photo_statistics.class_distribution(selection.query())
+    names = largest_classes(distribution["present"].drop(BACKGROUND, errors="ignore"), MAX_CLASSES)
     with layout.card(
         "Co-occurrence",
         f"photos in which both classes are present, n = {count(_n(distribution))}; {page_header.PRESENT_NOTE}",
@@ -65,7 +65,7 @@ def _co_occurrence(selection: Selection) -> None:
         def open_cell() -> None:
             if cell := matrix_component.read_cell("co_occurrence", len(names), len(names)):
                 pair = with_both_present(session.view().filters, names[cell[0]], names[cell[1]], PRESENT_SHARE)
-                session.open_page(EXPLORE, pair)
+                session.open_page(pages.EXPLORE, pair)
 
         matrix_component.matrix("", names, rows, key="co_occurrence", on_cell=open_cell)
         layout.remark("The diagonal counts the class itself. A click on a cell shows its photos.")

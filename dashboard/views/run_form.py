@@ -12,17 +12,12 @@ from dashboard.components import layout
 from dashboard.formatting import byte_size, count, duration, photo_count
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
-from dashboard.views.shared import job_status
+from dashboard.views.shared import controls, job_status
 from dashboard.workers.photo_folders import Folder
 from dashboard.workers.requests import RunRequest
 from seglib.inference.config import PRECISIONS
 from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
 from seglib.store.records import Run
-
-MODEL_DEFAULT = ""
-"""Resize value for each model's native input size."""
-
-RESIZES: tuple[str, ...] = (MODEL_DEFAULT, "224", "512x512", "short:520", "short:640", "native")
 
 _INPUT_SIDE_NOTE = " ".join(
     f"{spec.name} sees every photo at a short side of {spec.net_side}, and its mask is resized to this size."
@@ -92,12 +87,9 @@ def _choices(offered: Sequence[Folder]) -> tuple[Folder, list[ModelSpec], str, s
         )
         names = st.multiselect("Models", list(MODELS), default=[DEFAULT_MODEL], key=_MODELS)
     with right:
-        resize = st.selectbox(
-            "Resize",
-            list(RESIZES),
-            format_func=lambda text: text or "Native to the model",
-            accept_new_options=True,
+        resize = controls.resize_select(
             key=_RESIZE,
+            accept_new_options=True,
             help="224 and 640x480 (width x height) stretch, short:520 keeps the aspect, native keeps the size. "
             f"Others can be typed. {_INPUT_SIDE_NOTE}",
         )

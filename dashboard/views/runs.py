@@ -14,7 +14,7 @@ from dashboard.formatting import DASH, byte_size, count, escape_markdown, user_m
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.source import RunSource, error_message, offered_folders, open_store
 from dashboard.settings import ServerSettings
-from dashboard.state import session
+from dashboard.state import pages, session
 from dashboard.views import run_form
 from dashboard.views.shared import job_status
 from dashboard.workers.requests import RunRequest
@@ -27,8 +27,6 @@ from seglib.query import export
 from seglib.store.records import Run
 from seglib.store.store import Store
 
-TITLE = "Runs"
-EXPLORE = "Explore"
 _CHECKED = "runs:checked"
 
 
@@ -37,7 +35,7 @@ def render(settings: ServerSettings) -> None:
     damaged = Store(settings.store).damaged_runs() if there else {}
     opened = open_store(settings.store) if there else None
     runs = opened[2] if opened else []
-    with layout.heading(TITLE):
+    with layout.heading(pages.RUNS):
         pass
     job_status.render(settings)
     if damaged:
@@ -69,7 +67,7 @@ def _run_entry(settings: ServerSettings, store: Store, run: Run) -> None:
             if wrong:
                 layout.remark(wrong)
         with st.container(horizontal=True, width="content"):
-            st.button("Explore", key=f"explore:{run.run}", on_click=session.open_run, args=(EXPLORE, run.run))
+            st.button("Explore", key=f"explore:{run.run}", on_click=session.open_run, args=(pages.EXPLORE, run.run))
             again = _rerun_requests(settings, run)
             st.button(
                 "Run again",

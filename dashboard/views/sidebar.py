@@ -9,9 +9,9 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.formatting import count, display_name, escape_markdown
+from dashboard.formatting import count, display_name, escape_markdown, run_labels
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.source import RunSource, run_labels
+from dashboard.queries.source import RunSource
 from dashboard.state import session
 from seglib.classes import ANIMALS
 from seglib.query.columns import AGREEMENTS

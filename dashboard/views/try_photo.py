@@ -5,21 +5,19 @@ models run in the process behind `predictor`; results live in the visitor's sess
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from dashboard.charts import theme
 from dashboard.components import layout, viewer
 from dashboard.components.viewer import ListPosition, ViewerImage, ViewerLook, ViewerRun
 from dashboard.formatting import count, escape_markdown, percent, photo_count, score
 from dashboard.queries import source
 from dashboard.server import rendering
 from dashboard.settings import ServerSettings
-from dashboard.state import session
-from dashboard.state.view import View
+from dashboard.state import pages, session
 from dashboard.views.shared import controls, photo_figures
 from dashboard.workers import photo_folders, uploads
 from dashboard.workers.jobs import Jobs
@@ -35,14 +33,9 @@ from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
 from seglib.query import export
 from seglib.store.records import Run
 
-TITLE = "Try"
-RUNS = "Runs"
 VIEWER = "try_viewer"
 MAX_MODELS = 4
 """Maximum number of models side by side."""
-
-MODEL_DEFAULT = ""
-RESIZES: tuple[str, ...] = (MODEL_DEFAULT, "224", "512x512", "short:520", "native")
 
 _FILES, _CAMERA, _CAMERA_ON = "try:files", "try:camera", "try:camera_on"
 _MODELS, _RESIZE, _SHOWN, _SEEN = "try:models", "try:resize", "try:shown", "try:seen"
@@ -62,7 +55,7 @@ PredictionResult = ImagePrediction | FailedPrediction
 
 def render(settings: ServerSettings) -> None:
     runs = source.open_store(settings.store)[2] if (settings.store / STORE_MARKER).is_file() else []
-    with layout.heading(TITLE):
+    with layout.heading(pages.TRY):
         pass
     with layout.card(
         "Your photos", "they stay in memory during this visit; nothing is stored unless you ask for it", stretch=False
@@ -116,7 +109,7 @@ def _choices() -> tuple[list[ModelSpec], str]:
         if missing := len(MODELS) - len(here):
             layout.remark(f"{count(missing)} more are available; their weights are downloaded by their first run.")
     with right:
-        resize = st.selectbox("Resize", RESIZES, format_func=lambda text: text or "Native to the model", key=_RESIZE)
+        resize = controls.resize_select(key=_RESIZE)
     return [MODELS[name] for name in names], resize
 
 
@@ -206,18 +199,9 @@ def _viewer_section(readable: Sequence[Upload], seen: dict[str, list[tuple[str, 
     viewer.viewer(
         [_viewer_image(photo, seen[photo.id]) for photo in near],
         near.index(readable[at]),
-        [_viewer_run(title, one, view.palette) for title, one in seen[ids[at]]],
+        [ViewerRun.create(title, title, one.classes, view.palette) for title, one in seen[ids[at]]],
         ListPosition(position=at, total=len(ids)),
-        ViewerLook(
-            overlay=view.overlay,
-            opacity=view.opacity,
-            outline=view.outline,
-            uncertainty=False,
-            names=view.names,
-            hidden=view.hidden,
-            difference=view.difference,
-        ),
-        usual_opacity=View().opacity,
+        replace(ViewerLook.from_view(view), uncertainty=False),
         key=VIEWER,
         on_navigate=_navigate,
     )
@@ -245,24 +229,12 @@ def _viewer_image(photo: Upload, seen: Sequence[tuple[str, ImagePrediction]]) ->
     )
 
 
-def _viewer_run(title: str, one: ImagePrediction, colours: str) -> ViewerRun:
-    paint = theme.class_colours(one.classes, colours)
-    return ViewerRun(run=title, title=title, names=one.classes, colours=tuple(paint[name] for name in one.classes))
-
-
 def _navigate() -> None:
     """Callback: follow the visitor to another photo in the viewer."""
     if (sent := viewer.read_navigation(VIEWER)) is None:
         return
     st.session_state[_SHOWN], look = sent
-    session.update_view(
-        overlay=look.overlay,
-        opacity=look.opacity,
-        outline=look.outline,
-        names=look.names,
-        hidden=look.hidden,
-        difference=look.difference,
-    )
+    session.update_view(**asdict(replace(look, uncertainty=session.view().uncertainty)))  # there are no such maps here
 
 
 def _agreement(seen: Sequence[tuple[str, ImagePrediction]]) -> None:
@@ -357,4 +329,4 @@ def _keep_uploads(
             Jobs(settings).start(RunRequest(folder=folder.id, title=folder.title, model=spec.name, resize=wanted))
     except SegError as error:
         session.add_notes([source.error_message(error)])
-    session.go_to_page(RUNS)
+    session.go_to_page(pages.RUNS)

@@ -24,8 +24,8 @@ from seglib.data.resize import Resize
 from seglib.errors import SegError, Terminated
 from seglib.evaluation import comparison, truth_counting
 from seglib.models.registry import find_model_spec
-from seglib.pipeline import run as run_module
 from seglib.pipeline import session
+from seglib.pipeline.run import run as run_pipeline
 from seglib.pipeline.session import RunOptions
 from seglib.progress import OnProgress, Progress
 from seglib.store.store import Store
@@ -84,7 +84,7 @@ def run_job(job: Job, settings: ServerSettings, writer: "JobStateWriter") -> dic
 def run_model(request: RunRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
     """Resolve the folder id here rather than trust a path in the request."""
     folder = photo_folders.get_folder(settings.photo_folders, request.folder)
-    report = run_module.run(
+    report = run_pipeline(
         folder.path,
         Store.create(settings.store),
         find_model_spec(request.model),

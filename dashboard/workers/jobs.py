@@ -55,6 +55,7 @@ WORKER_COMMAND = (
 """Not `-m`: each decoder process would then import all of it as well before it starts."""
 
 _start_lock = Lock()
+_children: list["subprocess.Popen[bytes]"] = []
 _LOST_AFTER_SECONDS = 60
 _ID = re.compile(r"[0-9a-f]{12}\Z")
 
@@ -246,8 +247,6 @@ def _age(file: Path) -> float | None:
 
 
 # --- processes -----------------------------------------------------------------------------------------------------
-
-_children: list["subprocess.Popen[bytes]"] = []
 
 
 def _reap() -> None:

@@ -2,7 +2,7 @@
 
 Requests are frozen dataclasses. Their values come from the browser, so each request is checked before it is stored;
 `to_record` and `from_record` convert to and from JSON values. To add a kind, add a class here, its implementation in
-`job_worker.HANDLERS` and its labels in `views.at_work`.
+`job_worker.HANDLERS` and its labels in `views.shared.job_status`.
 """
 
 from abc import ABC, abstractmethod
@@ -53,7 +53,7 @@ class RunRequest(Request):
     """Run a model on a folder of photos."""
 
     kind = "run"
-    queue = "networks"
+    queue = "models"
 
     folder: str
     """Id of an offered folder."""
@@ -143,7 +143,7 @@ class CalibrateRequest(EvaluateRequest):
     """An evaluation that also measures calibration, for which the models run on the photos again."""
 
     kind = "calibrate"
-    queue = "networks"
+    queue = "models"
 
 
 def _check_runs(settings: ServerSettings, runs: Sequence[str], *, least: int, purpose: str) -> None:

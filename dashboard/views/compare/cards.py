@@ -31,12 +31,10 @@ from dashboard.queries import comparison as comparison_queries
 from dashboard.queries.comparison_stats import (
     MAX_AREA_CLASSES,
     MAX_IOU_CLASSES,
-    Flips,
-    TruthScores,
     costliest,
     rows_in_squares,
 )
-from dashboard.state import session
+from dashboard.state import pages, session
 from dashboard.views.compare import gallery
 from dashboard.views.compare.selection import ComparisonSelection
 from dashboard.views.shared import controls, crossfilter_chart
@@ -44,6 +42,9 @@ from seglib.metrics.bootstrap import Estimate
 
 MAX_CLASSES = MAX_AREA_CLASSES - 1
 """Rows and columns of a matrix, or bars of a chart; excludes background."""
+
+_COSTS = {"gflops": "GFLOPs per photo", "ms_per_image": "ms per photo"}
+"""Columns of `evaluation.cost` usable as the x axis; the first one in which the runs differ is used."""
 
 FLIPS, SHARES, PAIRS = "flips", "pair_shares", "pairwise"
 
@@ -73,7 +74,7 @@ def _time_ratio(shown: ComparisonSelection) -> tuple[str, str]:
 
 def flips(shown: ComparisonSelection) -> None:
     """Show the matrix of flips; clicking a cell filters the gallery to its photos, clicking again shows all."""
-    result: Flips = shown.answer("flips", shown.a, shown.b, str(MAX_CLASSES))
+    result = comparison_queries.flips(shown.query, shown.a, shown.b, MAX_CLASSES)
     rows, columns = list(result.pixels.index), list(result.pixels.columns)
     present = shown.selection.view.flip
     with layout.card("Class flips", "% of all pixels; A in rows, B in columns"):
@@ -130,7 +131,7 @@ def shares(shown: ComparisonSelection) -> None:
         with layout.card("Share of a class, A against B"):
             layout.remark("There is nothing to show: neither run sees a class other than the background.")
         return
-    frame: pd.DataFrame = shown.answer("shares", shown.a, shown.b, name)
+    frame = comparison_queries.shares(shown.query, shown.a, shown.b, name)
     single = "x" in frame
     n = len(frame) if single else int(frame["count"].sum())
     hint = "one point per photo, a click opens it" if single else "photos in squares; drag a box to select them"
@@ -155,7 +156,7 @@ def _open_marked_image(shown: ComparisonSelection, marks: Sequence[object]) -> N
 
 def open_image(shown: ComparisonSelection, image_id: str) -> None:
     """Callback: open the photo in the viewer with the difference between A and B on."""
-    session.go_to_page(controls.IMAGE_TITLE, image=image_id, **gallery.viewer_state(shown))
+    session.go_to_page(pages.IMAGE, image=image_id, **gallery.viewer_state(shown))
 
 
 def _pick_squares(shown: ComparisonSelection, name: str, marks: Sequence[object]) -> None:
@@ -205,13 +206,10 @@ def _class_line(name: str, row: Any, iou: Estimate) -> list[str]:
 
 # --- cost --------------------------------------------------------------------------------------------------------
 
-_COSTS = {"gflops": "GFLOPs per photo", "ms_per_image": "ms per photo"}
-"""Columns of `evaluation.cost` usable as the x axis; the first one in which the runs differ is used."""
-
 
 def cost(shown: ComparisonSelection) -> None:
     """Show what each run costs, and plot cost against mIoU or agreement on these photos."""
-    order = [run.run for run in shown.runs]
+    order = shown.run_names
     table = shown.costs.set_index("run").loc[order].reset_index()
     lines = [
         [
@@ -235,14 +233,14 @@ def _cost_benefit(shown: ComparisonSelection, costs: pd.DataFrame) -> None:
         return
     costs = costs.sort_values(column, kind="stable")
     names = [shown.short_labels[run] for run in costs["run"]]
-    scores: TruthScores | None = comparison_queries.truth_scores(shown.query)
+    scores = comparison_queries.truth_scores(shown.query)
     if scores is not None:
         figures = [scores.miou[run] for run in costs["run"]]
         merit = "mIoU"
         text = f"mIoU against {scores.truth}, over all pixels of {photo_count(scores.photos)}"
     else:
         reference = str(costliest(costs, column))
-        others = shown.answer("reference", reference)
+        others = comparison_queries.agreement_with(shown.query, reference)
         itself = Estimate(value=1.0, interval=None, mean=1.0, mean_interval=None, n=shown.photos)
         figures = [others.get(run, itself) for run in costs["run"]]
         merit = "pixel agreement"
@@ -273,8 +271,8 @@ def _millions(value: Any) -> str:
 
 def pairwise(shown: ComparisonSelection) -> None:
     """Show every run against every other; clicking a cell makes its row A and its column B."""
-    frame, consensus = shown.answer("pairwise")
-    order = [run.run for run in shown.runs]
+    frame, consensus = comparison_queries.pairwise_matrix(shown.query)
+    order = shown.run_names
     frame = frame.loc[order, order]
     present = (shown.a, shown.b)
     values = frame.to_numpy()

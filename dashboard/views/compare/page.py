@@ -13,14 +13,12 @@ from dashboard.formatting import count, photo_count
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
-from dashboard.state import session
-from dashboard.views import runs
+from dashboard.state import pages, session
 from dashboard.views.compare import cards, counting, gallery
 from dashboard.views.compare.selection import ComparisonSelection, chosen_state, select_comparison
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 
-TITLE = "Compare"
 NO_PAIR = "A comparison needs two runs, and this store holds one: start another on the Runs page."
 TABLES = {
     "pairs": "Every pair of runs: all figures with their intervals",
@@ -32,10 +30,10 @@ TABLES = {
 def render(selection: Selection) -> None:
     shown = select_comparison(selection)
     if shown is None:
-        layout.empty_page(TITLE, NO_PAIR, to=runs.TITLE)
+        layout.empty_page(pages.COMPARE, NO_PAIR, to=pages.RUNS)
         return
     if not page_header.page_header(
-        TITLE,
+        pages.COMPARE,
         selection,
         lambda: shown.photos,
         draw_exports=partial(_export_buttons, shown),
@@ -93,7 +91,7 @@ def _cards(shown: ComparisonSelection) -> None:
 
 def _run_controls(shown: ComparisonSelection) -> None:
     names = [run.run for run in reversed(shown.selection.store.runs())]
-    order = [run.run for run in shown.runs]
+    order = shown.run_names
     sides = {shown.a: "A · ", shown.b: "B · "}
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_controls"):
         controls.choose_runs(
@@ -136,5 +134,5 @@ def _swap(a: str, b: str, order: tuple[str, ...]) -> None:
 def _export_buttons(shown: ComparisonSelection) -> None:
     if not shown.photos:
         return
-    page_header.report_button(shown.selection, [run.run for run in shown.runs], (shown.a, shown.b))
+    page_header.report_button(shown.selection, shown.run_names, (shown.a, shown.b))
     page_header.table_downloads(TABLES, partial(comparison_queries.export_table, shown.query), name="compare")

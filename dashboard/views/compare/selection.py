@@ -10,26 +10,22 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.formatting import shorten_labels
 from dashboard.queries import comparison as comparison_queries
-from dashboard.queries import source
 from dashboard.queries.comparison import ComparisonQuery
 from dashboard.queries.comparison_stats import PairSummary, main_classes
 from dashboard.queries.photos import Selection
 from dashboard.state.view import View
+from dashboard.views.shared.run_selection import RunSelection
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.evaluation.comparison import Comparison
-from seglib.store.records import Run
 
 DEFAULT_RUN_COUNT = 4
 """Number of runs compared by default: the active run and the most recently used ones."""
 
 
-@dataclass(frozen=True)
-class ComparisonSelection:
-    selection: Selection
-    runs: tuple[Run, ...]
-    """A, B, then the others, most recently used first."""
+@dataclass(frozen=True, kw_only=True)
+class ComparisonSelection(RunSelection):
+    """`runs` are A, B, then the others, most recently used first."""
 
     @property
     def a(self) -> str:
@@ -41,18 +37,7 @@ class ComparisonSelection:
 
     @cached_property
     def query(self) -> ComparisonQuery:
-        return comparison_queries.comparison_query(
-            self.selection.source, [run.run for run in self.runs], self.selection.filters
-        )
-
-    @cached_property
-    def labels(self) -> dict[str, str]:
-        return source.run_labels(self.selection.store.runs())
-
-    @cached_property
-    def short_labels(self) -> dict[str, str]:
-        """Labels without the prefix common to all of these runs, for narrow places."""
-        return shorten_labels([run.run for run in self.runs], self.labels)
+        return comparison_queries.comparison_query(self.selection.source, self.run_names, self.selection.filters)
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -63,13 +48,9 @@ class ComparisonSelection:
     def photos(self) -> int:
         return len(self.comparison.files)
 
-    def answer(self, question: str, *texts: str) -> Any:
-        return comparison_queries.answer(self.query, question, *texts)
-
     @cached_property
     def pair(self) -> PairSummary:
-        shown: PairSummary = self.answer("pair", self.a, self.b)
-        return shown
+        return comparison_queries.summarize_pair(self.query, self.a, self.b)
 
     @cached_property
     def costs(self) -> pd.DataFrame:
@@ -82,16 +63,17 @@ class ComparisonSelection:
     @property
     def focus(self) -> str:
         """The class in focus: the visitor's choice, else the one with the most pixels in both runs."""
-        chosen = self.selection.view.focus or self.selection.focus
         both = [str(name) for name in self.pair.classes.index]
-        return chosen if chosen in both else next(iter(self.main_classes(1)), "")
+        return self.choose_focus(both, next(iter(self.main_classes(1)), ""))
 
 
 def select_comparison(selection: Selection) -> ComparisonSelection | None:
     """Return the comparison to show; None if the store has no second run."""
     by_name = {run.run: run for run in reversed(selection.store.runs())}
     chosen = compared_runs(selection.view, selection.run.run, list(by_name))
-    return ComparisonSelection(selection, tuple(by_name[name] for name in chosen)) if len(chosen) > 1 else None
+    if len(chosen) < 2:
+        return None
+    return ComparisonSelection(selection=selection, runs=tuple(by_name[name] for name in chosen))
 
 
 def compared_runs(view: View, a: str, names: Sequence[str]) -> list[str]:

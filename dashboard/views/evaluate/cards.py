@@ -11,6 +11,7 @@ from dashboard.components import matrix as matrix_component
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import (
     DASH,
+    MEASURE_NAMES,
     count,
     display_name,
     interval,
@@ -21,7 +22,8 @@ from dashboard.formatting import (
     percentage_points,
     photo_count,
 )
-from dashboard.queries.evaluation_stats import MEASURE_NAMES, ClassFigures, Confusion
+from dashboard.queries import evaluation as evaluation_queries
+from dashboard.queries.evaluation_stats import Confusion
 from dashboard.state import session
 from dashboard.views.evaluate import counting
 from dashboard.views.evaluate.selection import EvaluationSelection
@@ -43,7 +45,7 @@ _KEY_MEASURES = ("miou", "miou_truth", "pixel_accuracy", "mdice", "boundary_f", 
 
 def key_figures(shown: EvaluationSelection) -> None:
     """Show both aggregates of the main run, labelled; the pixel calibration error replaces the image one if known."""
-    figures: Mapping[str, Estimate] = shown.answer("figures")[shown.main_run.run]
+    figures = evaluation_queries.figures(shown.query)[shown.main_run.run]
     names = [name for name in _KEY_MEASURES if _is_defined(figures, name)]
     if "ece" in names:
         names.remove("image_ece")
@@ -64,7 +66,7 @@ def _meaning(name: str, figure: Estimate) -> str:
 
 def runs(shown: EvaluationSelection) -> None:
     """Show both aggregates of each run and the differences between runs."""
-    figures: dict[str, dict[str, Estimate]] = shown.answer("figures")
+    figures = evaluation_queries.figures(shown.query)
     names = [name for name in _KEY_MEASURES if any(_is_defined(figures[run.run], name) for run in shown.runs)]
     pixels, means = [], []
     for run in shown.runs:
@@ -91,7 +93,7 @@ def _differences(shown: EvaluationSelection) -> None:
             if gain.interval
             else DASH,
         ]
-        for gain in shown.answer("differences")
+        for gain in evaluation_queries.differences(shown.query)
     ]
     layout.html_table(
         [], ["difference, over all pixels", "measure", "percentage points", "95 % interval, paired"], lines
@@ -103,7 +105,7 @@ def _differences(shown: EvaluationSelection) -> None:
 
 def confusion(shown: EvaluationSelection) -> None:
     """Show the confusion matrix; clicking a cell filters the gallery to its photos, clicking again shows all."""
-    matrix: Confusion = shown.answer("confusion", MAX_CLASSES)
+    matrix = evaluation_queries.confusion(shown.query, shown.main_run.run, MAX_CLASSES)
     rows, columns = [str(n) for n in matrix.pixels.index], [str(n) for n in matrix.pixels.columns]
     present = shown.selection.view.cell
     with layout.card("Confusion matrix", "% of the row's pixels; truth in rows, prediction in columns"):
@@ -154,8 +156,8 @@ def _cell(pair: tuple[str, str], pixels: int, every: int, active: tuple[str, ...
 
 
 def reliability(shown: EvaluationSelection) -> None:
-    unit, curve = shown.answer("reliability")
-    figures: Mapping[str, Estimate] = shown.answer("figures")[shown.main_run.run]
+    unit, curve = evaluation_queries.reliability(shown.query, shown.main_run.run)
+    figures = evaluation_queries.figures(shown.query)[shown.main_run.run]
     of_pixels = unit == "pixels"
     what = "pixels" if of_pixels else "photos, each by its mean confidence"
     with layout.card("Calibration", f"confidence against accuracy of {what}; n = {count(int(curve['n'].sum()))}"):
@@ -183,7 +185,7 @@ def reliability(shown: EvaluationSelection) -> None:
 
 
 def classes(shown: EvaluationSelection) -> None:
-    figures: ClassFigures = shown.answer("classes")
+    figures = evaluation_queries.class_figures(shown.query, shown.main_run.run)
     names = figures.names[:MAX_ROWS]
     lines = []
     for name in names:
@@ -217,7 +219,7 @@ def labels(shown: EvaluationSelection) -> None:
             percent_fixed(one["pixel_accuracy"].value),
             percent_with_interval(one["miou"].value, one["miou"].interval),
         ]
-        for label, n, one in shown.answer("labels")[:MAX_ROWS]
+        for label, n, one in evaluation_queries.label_figures(shown.query, shown.main_run.run)[:MAX_ROWS]
     ]
     with layout.card("Each folder label", f"{shown.labels[shown.main_run.run]}, over all pixels"):
         layout.html_table([], ["folder", "photos", "pixel accuracy", "mIoU"], lines)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import escape_markdown
+from dashboard.formatting import escape_markdown, run_labels
 from dashboard.queries import photos as photo_queries
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
@@ -38,7 +38,7 @@ def render(selection: photo_queries.Selection, shown: EvaluationSelection | None
         layout.remark(f"There is no folder of PNG masks below {names}: put one there, or name another with --data.")
         return
     by_id = {folder.id: folder for folder in offered}
-    labels = source.run_labels(selection.store.runs())
+    labels = run_labels(selection.store.runs())
     by_use = list(reversed(labels))
     folder_id = st.selectbox(
         "Folder of masks",

@@ -20,6 +20,7 @@ from dashboard.state.view import EVALUATE_SORTS
 from dashboard.views.evaluate.selection import EvaluationSelection
 from dashboard.views.shared import controls, ranked_gallery
 from dashboard.views.shared.ranked_gallery import BarParts, RankedGallery, TileContent
+from seglib.classes import BACKGROUND
 from seglib.masks.difference import CATEGORIES
 
 GALLERY = "worst_gallery"
@@ -150,7 +151,7 @@ def _bars(shown: EvaluationSelection, at: NDArray[np.intp]) -> list[BarParts]:
     area = np.maximum(counts.pixels_per_image(), 1)
     bars: list[BarParts] = [[] for _ in at]
     for value, name in enumerate(names):
-        if name == "background":
+        if name == BACKGROUND:
             continue
         hit = values == value
         pixels = np.bincount(counts.image[hit], counts.pixels[hit], counts.images)

@@ -13,14 +13,13 @@ from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
-from dashboard.state import session
+from dashboard.state import pages, session
 from dashboard.views.evaluate import cards, counting, gallery
 from dashboard.views.evaluate.selection import EvaluationSelection, select_evaluation
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.query.filters import Filters
 
-TITLE = "Evaluate"
 NO_TRUTH = (
     "This store holds no ground truth yet: masks that people drew, one PNG per photo and named like it. "
     "Choose their folder here, or: python -m seglib evaluate --truth FOLDER"
@@ -35,7 +34,7 @@ TABLES = {
 def render(selection: Selection) -> None:
     shown = select_evaluation(selection)
     if shown is None:
-        with layout.heading(TITLE):
+        with layout.heading(pages.EVALUATE):
             page_header.copy_link(selection)
         st.info(escape_markdown(NO_TRUTH))
         counting.watch(selection)
@@ -46,7 +45,11 @@ def render(selection: Selection) -> None:
         return shown.photos and _is_counted(shown)
 
     if not page_header.page_header(
-        TITLE, selection, ask, draw_exports=partial(_export_buttons, shown), draw_choice=partial(_run_controls, shown)
+        pages.EVALUATE,
+        selection,
+        ask,
+        draw_exports=partial(_export_buttons, shown),
+        draw_choice=partial(_run_controls, shown),
     ):
         return
     layout.chips(selection.filters)
@@ -95,7 +98,7 @@ def _cards(shown: EvaluationSelection) -> None:
         cards.confusion(shown)
     with right:
         cards.reliability(shown)
-    if len(shown.answer("labels")) < 2:
+    if len(evaluation_queries.label_figures(shown.query, shown.main_run.run)) < 2:
         cards.classes(shown)
         return
     left, right = st.columns([7, 4])
@@ -138,7 +141,7 @@ def _choose_runs(shown: EvaluationSelection) -> None:
     controls.choose_runs(
         "Runs",
         names,
-        [run.run for run in shown.runs],
+        shown.run_names,
         lambda name: shown.labels[name],
         partial(_set_runs, shown.selection.run.run, names),
         key="w:graded",
@@ -154,7 +157,7 @@ def _set_runs(active: str, names: list[str], chosen: list[str]) -> None:
 
 def _is_counted(shown: EvaluationSelection) -> bool:
     """Return whether the runs are also compared with each other, which a report on several runs needs."""
-    names = [run.run for run in shown.runs]
+    names = shown.run_names
     return (
         len(names) == 1
         or not comparison_queries.count_pending(
@@ -170,5 +173,5 @@ def _export_buttons(shown: EvaluationSelection) -> None:
     if not shown.photos:
         return
     if shown.main_run == shown.selection.run and _is_counted(shown):
-        page_header.report_button(shown.selection, [run.run for run in shown.runs], truth=shown.truth.id)
+        page_header.report_button(shown.selection, shown.run_names, truth=shown.truth.id)
     page_header.table_downloads(TABLES, partial(evaluation_queries.export_table, shown.query), name="evaluate")

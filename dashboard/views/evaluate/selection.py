@@ -6,14 +6,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from dashboard.formatting import shorten_labels
 from dashboard.queries import evaluation as evaluation_queries
-from dashboard.queries import source
 from dashboard.queries.evaluation import EvaluationQuery
 from dashboard.queries.photos import Selection
+from dashboard.views.shared.run_selection import RunSelection
 from dashboard.workers.requests import MAX_COMPARED_RUNS
+from seglib.classes import BACKGROUND
 from seglib.evaluation import evaluation
 from seglib.evaluation.evaluation import Evaluation
 from seglib.store import ground_truth
@@ -21,16 +20,15 @@ from seglib.store.ground_truth import GroundTruth
 from seglib.store.records import Run
 
 
-@dataclass(frozen=True)
-class EvaluationSelection:
-    selection: Selection
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSelection(RunSelection):
+    """`runs` are those of `evaluated_runs` that are shown; empty if nothing was evaluated."""
+
     truths: tuple[GroundTruth, ...]
     """Every ground truth in the store."""
     truth: GroundTruth
     evaluated_runs: tuple[Run, ...]
     """Runs evaluated against this ground truth, most recently used first."""
-    runs: tuple[Run, ...]
-    """Those of them that are shown, the main one first; empty if nothing was evaluated."""
 
     @property
     def main_run(self) -> Run:
@@ -39,17 +37,9 @@ class EvaluationSelection:
 
     @cached_property
     def query(self) -> EvaluationQuery:
-        names = [run.run for run in self.runs]
-        return evaluation_queries.evaluation_query(self.selection.source, self.truth, names, self.selection.filters)
-
-    @cached_property
-    def labels(self) -> dict[str, str]:
-        return source.run_labels(self.selection.store.runs())
-
-    @cached_property
-    def short_labels(self) -> dict[str, str]:
-        """Labels without the prefix common to all of these runs, for narrow places."""
-        return shorten_labels([run.run for run in self.runs], self.labels)
+        return evaluation_queries.evaluation_query(
+            self.selection.source, self.truth, self.run_names, self.selection.filters
+        )
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -60,16 +50,11 @@ class EvaluationSelection:
     def photos(self) -> int:
         return len(self.evaluation.files) if self.runs else 0
 
-    def answer(self, question: str, most: int = 0) -> Any:
-        """Answer a question about all runs or about the main run, depending on the question."""
-        return evaluation_queries.answer(self.query, question, self.main_run.run, most)
-
     @property
     def focus(self) -> str:
         """The class in focus: the visitor's choice, else the one with the most pixels."""
-        names: list[str] = self.answer("focus")
-        chosen = self.selection.view.focus or self.selection.focus
-        return chosen if chosen in names else next((name for name in names if name != "background"), "")
+        names = evaluation_queries.classes_by_pixels(self.query, self.main_run.run)
+        return self.choose_focus(names, next((name for name in names if name != BACKGROUND), ""))
 
 
 def select_evaluation(selection: Selection) -> EvaluationSelection | None:
@@ -81,7 +66,11 @@ def select_evaluation(selection: Selection) -> EvaluationSelection | None:
     truth = by_id.get(selection.view.truth) or _default_truth(selection, all_truths)
     evaluated_runs = _evaluated_runs(selection, truth)
     return EvaluationSelection(
-        selection, tuple(all_truths), truth, tuple(evaluated_runs), tuple(_chosen_runs(selection, evaluated_runs))
+        selection=selection,
+        truths=tuple(all_truths),
+        truth=truth,
+        evaluated_runs=tuple(evaluated_runs),
+        runs=tuple(_chosen_runs(selection, evaluated_runs)),
     )
 
 

@@ -6,7 +6,6 @@ Takes a `Selection` and the viewer's images; returns a pane, and the images with
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dashboard.charts import theme
 from dashboard.components.viewer import ViewerImage, ViewerRun
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries.photos import Selection
@@ -20,9 +19,7 @@ def build_pane(selection: Selection, picture: ViewerImage) -> ViewerRun | None:
     truth = _chosen_truth(selection)
     if truth is None or _mask_url(selection, truth, picture) is None:
         return None
-    paint = theme.class_colours(truth.classes, selection.view.palette)
-    colours = tuple(paint[name] for name in truth.classes)
-    return ViewerRun(run=_key(truth), title=f"Truth: {truth.name}", names=truth.classes, colours=colours)
+    return ViewerRun.create(_key(truth), f"Truth: {truth.name}", truth.classes, selection.view.palette)
 
 
 def add_truth_masks(selection: Selection, pictures: Sequence[ViewerImage]) -> list[ViewerImage]:

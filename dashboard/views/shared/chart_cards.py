@@ -13,21 +13,37 @@ from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import count, display_name, percent, photo_count
-from dashboard.queries import photos as photo_queries
+from dashboard.queries import photo_statistics
 from dashboard.queries.photos import Selection
 from dashboard.state import crossfilter, session
 from dashboard.views.shared import crossfilter_chart
-from dashboard.views.shared.controls import _OF_MATRIX, OnFilters
+from dashboard.views.shared.controls import OnFilters
 from seglib.classes import ANIMALS, PRESENT_SHARE, animal_of_label
 from seglib.query.filters import Filters
 from seglib.query.statistics import KeyFigures
 
 LABEL_FILTERS = ("label",)
+_MATRIX_FILTERS = ("label", "animal", "agreement")
+"""Filters set by the matrix of folder label against animal."""
+
+MAX_LABELS = 12
+"""Maximum number of folders in a chart or matrix; those with the most photos are kept."""
+
+_NO_CLASS = "There is nothing to show: no class other than the background was found."
+_NO_PROBABILITIES = "This run has no confidence: its masks were imported without probabilities."
+_SPREAD_NOTE = "box: middle half of the photos, line: middle nine tenths"
+_TWO_BARS = f"solid: mean share of the photo; pale: photos with at least {percent(PRESENT_SHARE)} of it"
+_DRAG = "drag a box to filter"
+_MEASURES = {
+    "confidence": ("Confidence", "mean winning probability, 0 to 1"),
+    "low_margin": ("Low margin", "share of undecided pixels, 0 to 1"),
+    "entropy": ("Entropy", "mean over pixels, 0 to 1"),
+}
 
 
 def class_distribution(selection: Selection, most: int = theme.MAX_CLASSES) -> None:
     own = ("present",)
-    frame: pd.DataFrame = selection.answer("class_distribution", own=own)
+    frame = photo_statistics.class_distribution(selection.query(own))
     there = int((frame["present"] > 0).sum())
     with layout.card("Class distribution", _TWO_BARS):
         crossfilter_chart.crossfilter_chart(
@@ -44,7 +60,7 @@ def class_distribution(selection: Selection, most: int = theme.MAX_CLASSES) -> N
 
 
 def share_by_label(selection: Selection) -> None:
-    means: pd.DataFrame = selection.answer("share_by_label", own=LABEL_FILTERS)
+    means = photo_statistics.share_by_label(selection.query(LABEL_FILTERS))
     means, left_out = largest_labels(means, means["n"], MAX_LABELS)
     with layout.card("Share by folder label", f"mean share of each class, n = {count(int(means['n'].sum()))} photos"):
         crossfilter_chart.crossfilter_chart(
@@ -60,8 +76,8 @@ def share_spread(selection: Selection) -> None:
     """Show how a class's share differs within and between folders."""
     name = selection.focus
     with layout.card(f"Share of {name} by folder label" if name else "Share by folder label", _SPREAD_NOTE):
-        spread: pd.DataFrame = selection.answer("share_spread", name, own=LABEL_FILTERS) if name else pd.DataFrame()
-        if spread.empty:
+        spread = photo_statistics.share_spread_by_label(selection.query(LABEL_FILTERS), name) if name else None
+        if spread is None or spread.empty:
             layout.remark(_NO_CLASS)
             return
         spread, left_out = largest_labels(spread, spread["n"], MAX_LABELS)
@@ -84,7 +100,7 @@ def share(selection: Selection) -> None:
             layout.remark(_NO_CLASS)
         return
     key = f"share.{name}"
-    bins: pd.DataFrame = selection.answer("share", name, own=(key,))
+    bins = photo_statistics.share_histogram(selection.query((key,)), name)
     with layout.card(f"Share of {name}", f"photos per 10 %, n = {_n(bins)}"):
         crossfilter_chart.crossfilter_chart(
             "share",
@@ -101,9 +117,9 @@ def share(selection: Selection) -> None:
 
 def measure(selection: Selection, key: str, *, height: int = 170) -> None:
     """Show a histogram of confidence, low margin or entropy."""
-    bins: pd.DataFrame = selection.answer(key, own=(key,))
+    bins = photo_statistics.measure_histogram(selection.query((key,)), key)
     title, meaning = _MEASURES[key]
-    with layout.card(title, f"{meaning}; photos per {1 / photo_queries.MEASURE_BINS:g}, n = {_n(bins)}"):
+    with layout.card(title, f"{meaning}; photos per {1 / photo_statistics.MEASURE_BINS:g}, n = {_n(bins)}"):
         if not int(bins["count"].sum()):
             layout.remark(_NO_PROBABILITIES)
             return
@@ -118,7 +134,8 @@ def measure(selection: Selection, key: str, *, height: int = 170) -> None:
 def confidence_against_share(selection: Selection, *, height: int = 200) -> None:
     name = selection.focus
     keys = ("confidence", f"share.{name}")
-    frame: pd.DataFrame = selection.answer("confidence_share", name, own=keys) if name else pd.DataFrame({"count": []})
+    query = selection.query(keys)
+    frame = photo_statistics.confidence_by_share(query, name) if name else pd.DataFrame({"count": []})
     title = f"Confidence and share of {name}" if name else "Confidence and share of a class"
     with layout.card(title, f"n = {_n(frame)} photos; {_DRAG}"):
         if frame.empty:
@@ -144,7 +161,8 @@ def regions(selection: Selection) -> None:
             layout.remark(_NO_CLASS)
         return
     own = [f"blobs.{name}" for name in names]
-    counts = pd.concat([selection.answer("regions", name, own=own) for name in names], axis=1)
+    query = selection.query(own)
+    counts = pd.concat([photo_statistics.region_counts(query, name) for name in names], axis=1)
     n = count(int(counts.sum().max()))
     with layout.card(title, f"photos by number of connected regions of at least {percent(PRESENT_SHARE)}, n = {n}"):
         crossfilter_chart.crossfilter_chart(
@@ -157,7 +175,7 @@ def regions(selection: Selection) -> None:
 
 def sizes(selection: Selection) -> None:
     own = ("width", "height")
-    frame: pd.DataFrame = selection.answer("sizes", own=own)
+    frame = photo_statistics.image_sizes(selection.query(own))
     with layout.card("Photo sizes", f"n = {_n(frame)} photos; {_DRAG}"):
         crossfilter_chart.crossfilter_chart(
             "sizes",
@@ -166,18 +184,6 @@ def sizes(selection: Selection) -> None:
             alt=f"Squares: {_n(frame)} photos by width and height in pixels.",
             boxes=True,
         )
-
-
-_NO_CLASS = "There is nothing to show: no class other than the background was found."
-_NO_PROBABILITIES = "This run has no confidence: its masks were imported without probabilities."
-_SPREAD_NOTE = "box: middle half of the photos, line: middle nine tenths"
-_TWO_BARS = f"solid: mean share of the photo; pale: photos with at least {percent(PRESENT_SHARE)} of it"
-_DRAG = "drag a box to filter"
-_MEASURES = {
-    "confidence": ("Confidence", "mean winning probability, 0 to 1"),
-    "low_margin": ("Low margin", "share of undecided pixels, 0 to 1"),
-    "entropy": ("Entropy", "mean over pixels, 0 to 1"),
-}
 
 
 def _region_classes(selection: Selection) -> list[str]:
@@ -194,14 +200,10 @@ def _column_max(frame: pd.DataFrame, column: str) -> int:
     return int(frame[column].max()) if len(frame) else 0
 
 
-MAX_LABELS = 12
-"""Maximum number of folders in a chart or matrix; those with the most photos are kept."""
-
-
 def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
     """Show the matrix; clicking a cell passes its filters to `apply`, clicking again passes the filters without it."""
-    counts: pd.DataFrame = selection.answer("folder_vs_animal", own=_OF_MATRIX)
-    figures: KeyFigures = selection.answer("key_figures", own=_OF_MATRIX)
+    query = selection.query(_MATRIX_FILTERS)
+    counts, figures = photo_statistics.folder_vs_animal(query), photo_statistics.key_figures(query)
     counts, left_out = largest_labels(counts, counts.sum(axis=1), MAX_LABELS)
     labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]
     numbers: list[list[int]] = counts.to_numpy().tolist()
@@ -216,9 +218,9 @@ def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
         def apply_cell() -> None:
             if cell := matrix_component.read_cell(key, len(labels), len(animals)):
                 chosen_cell = Filters({"label": (labels[cell[0]],), "animal": (animals[cell[1]],)})
-                apply(crossfilter.toggle(chosen_cell, _OF_MATRIX, session.view().filters))
+                apply(crossfilter.toggle(chosen_cell, _MATRIX_FILTERS, session.view().filters))
 
-        active = crossfilter.only_keys(selection.filters, _OF_MATRIX)
+        active = crossfilter.only_keys(selection.filters, _MATRIX_FILTERS)
         rows = [
             (
                 display_name(label),
@@ -259,8 +261,8 @@ def _contradictions(selection: Selection, figures: KeyFigures, apply: OnFilters)
     rate = percent(figures.agreeing / figures.claiming)
     agreeing = f"{count(figures.agreeing)} of {count(figures.claiming)} agree ({rate})"
     layout.remark(f"{agreeing}. A click on a cell shows its photos.")
-    contradicting = selection.answer("contradictions", own=_OF_MATRIX)
-    only = crossfilter.without_keys(selection.filters, _OF_MATRIX).replace("agreement", ("contradicts",))
+    contradicting = photo_statistics.count_contradictions(selection.query(_MATRIX_FILTERS))
+    only = crossfilter.without_keys(selection.filters, _MATRIX_FILTERS).replace("agreement", ("contradicts",))
     if contradicting and only != selection.filters:
         st.button(
             f"Show the {count(contradicting)} contradiction{'' if contradicting == 1 else 's'}",

@@ -11,22 +11,18 @@ from dashboard.components import gallery as gallery_component
 from dashboard.components import layout
 from dashboard.formatting import count, escape_markdown, photo_count
 from dashboard.queries.photos import Selection
-from dashboard.state import session
+from dashboard.state import pages, session
 from dashboard.state.view import OPACITY_RANGE, SIZE_RANGE, SORTS, View, encode, sort_label
 from seglib.classes import BACKGROUND
 from seglib.query.filters import Filters
 
-IMAGE_TITLE = "Image"
-"""The page with the viewer."""
-
 MAX_PILLS = 8
 """With more runs than this, a searchable list replaces the buttons."""
 
+RESIZES = ("", "224", "512x512", "short:520", "short:640", "native")
+"""Sizes offered for the models' input; the empty text is each model's own."""
 
 PALETTE_NAMES = {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"}
-
-_OF_MATRIX = ("label", "animal", "agreement")
-"""Filters set by the matrix of folder label against animal."""
 
 OnFilters = Callable[[Filters], None]
 
@@ -86,7 +82,7 @@ def image_link(view: View, **more: Any) -> str:
         filters=view.filters, run=view.run, focus=view.focus, sort=view.sort, palette=view.palette, runs=view.runs
     )
     photos_alone = replace(photos_alone, **more)
-    return f"{IMAGE_TITLE.lower()}?{urlencode([*encode(photos_alone), ('image', '')])}"
+    return f"{pages.IMAGE.lower()}?{urlencode([*encode(photos_alone), ('image', '')])}"
 
 
 def sort_select(selection: Selection) -> None:
@@ -95,6 +91,12 @@ def sort_select(selection: Selection) -> None:
 
 def colours_select() -> None:
     view_select("Colours", "palette", PALETTE_NAMES, width=240)
+
+
+def resize_select(**options: Any) -> str:
+    """Draw a drop-down of `RESIZES`; `options` are those of `st.selectbox`."""
+    resize: str = st.selectbox("Resize", RESIZES, format_func=lambda text: text or "Native to the model", **options)
+    return resize
 
 
 def column_titles(classes: Sequence[str]) -> list[str]:

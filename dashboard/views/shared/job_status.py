@@ -12,13 +12,12 @@ from dashboard.components import layout
 from dashboard.formatting import count, duration, escape_markdown, photo_count, pluralize
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
-from dashboard.state import session
+from dashboard.state import pages, session
 from dashboard.workers.jobs import KILL_AFTER_SECONDS, Job, Jobs
 from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, Request, RunRequest
 from seglib.errors import SegError
 
 REFRESH_SECONDS = 1.0
-EXPLORE = "Explore"
 
 _COUNTING = (CompareRequest.kind, EvaluateRequest.kind, CalibrateRequest.kind)
 FAILED_WORDS = {RunRequest.kind: "unreadable", **dict.fromkeys(_COUNTING, "without a readable mask")}
@@ -131,7 +130,7 @@ def _ended_job(settings: ServerSettings, job: Job) -> None:
             layout.remark(outcome(job))
         with st.container(horizontal=True, width="content"):
             if job.state == "finished" and job.run:
-                st.button("Explore", key=f"explore:{job.id}", on_click=session.open_run, args=(EXPLORE, job.run))
+                st.button("Explore", key=f"explore:{job.id}", on_click=session.open_run, args=(pages.EXPLORE, job.run))
             elif job.state != "finished":
                 st.button(
                     "Resume" if job.total else "Try again",

@@ -6,18 +6,16 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.components import copy_link as copy_link_module
 from dashboard.components import layout
+from dashboard.components.copy_link import copy_link_button
 from dashboard.formatting import count, escape_markdown, percent, photo_count, score
-from dashboard.queries import exports, source
+from dashboard.queries import exports, photo_statistics, source
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from seglib.classes import PRESENT_SHARE
 from seglib.errors import SegError
-from seglib.query.statistics import KeyFigures
 
 PRESENT_NOTE = f"present: at least {percent(PRESENT_SHARE)} of the photo"
-
 
 FILE_KINDS = {"csv": ("CSV", "text/csv"), "parquet": ("Parquet", "application/vnd.apache.parquet")}
 """File extension -> title and media type of the tables offered for download."""
@@ -27,7 +25,7 @@ def copy_link(selection: Selection) -> None:
     """Show the page's URL and the command that writes the same rows."""
     command = ["python", "-m", "seglib", "export", "stats", "--store", selection.store.path.name]
     command += ["--run", selection.run.run, "--where", selection.filters.encode(), "--out", "selection.csv"]
-    copy_link_module.copy_link(shlex.join(command), key="copy_link")
+    copy_link_button(shlex.join(command), key="copy_link")
 
 
 def page_header(
@@ -93,7 +91,7 @@ def table_downloads(meanings: Mapping[str, str], make: Callable[[str, str], byte
 
 
 def key_figures(selection: Selection) -> None:
-    figures: KeyFigures = selection.answer("key_figures")
+    figures = photo_statistics.key_figures(selection.query())
     unreadable, n = len(photo_queries.failures(selection.source)), figures.photos
     layout.key_numbers(
         [
@@ -116,7 +114,7 @@ def _n(mean: float | None, photos_of_run: int) -> str:
 
 def show_if_empty(selection: Selection) -> bool:
     """Return True if no photo passes the filters; a message is then already shown."""
-    figures: KeyFigures = selection.answer("key_figures")
+    figures = photo_statistics.key_figures(selection.query())
     if figures.photos:
         return False
     if photo_queries.total_images(selection.source) == 0:

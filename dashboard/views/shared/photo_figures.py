@@ -6,10 +6,13 @@ Takes titles and rows as made by `statistics.stats_row`.
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from dashboard.components import layout
 from dashboard.formatting import DASH, count, percent, score
 from seglib.classes import BACKGROUND
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
+from seglib.query.columns import classes_of
 
 ImageStatistics = dict[str, Any]
 """`statistics.stats_row` of one image; `damage` explains in a sentence why measures are missing."""
@@ -46,9 +49,8 @@ def _classes(statistics: Sequence[ImageStatistics | None]) -> list[str]:
     """Return the classes with a pixel in any run, largest first, background last."""
     largest: dict[str, float] = {}
     for one in statistics:
-        for key in one.keys() if one is not None else ():
-            kind, _, name = str(key).partition(":")
-            if kind == "px" and (share := _share(one, name)):
+        for name in () if one is None else classes_of(pd.DataFrame(columns=[*one.keys()])):
+            if share := _share(one, name):
                 largest[name] = max(largest.get(name, 0), share)
     return sorted(largest, key=lambda name: (name == BACKGROUND, -largest[name]))
 

@@ -22,7 +22,7 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.queries.ranking import PAGE_SIZE, ImageOrder, get_page
 from dashboard.server import media_urls
-from dashboard.state import session
+from dashboard.state import pages, session
 from dashboard.state.view import SIZE_RANGE
 from dashboard.views.shared import controls, selection_bar
 from dashboard.views.shared.tiles import CHANGED
@@ -148,4 +148,4 @@ def _pick_all(files: pd.DataFrame, at: NDArray[np.intp]) -> None:
 
 def _open(shown: RankedGallery) -> None:
     if image_id := gallery_component.read_opened_id(shown.key):
-        session.go_to_page(controls.IMAGE_TITLE, image=image_id, **shown.viewer_state)
+        session.go_to_page(pages.IMAGE, image=image_id, **shown.viewer_state)

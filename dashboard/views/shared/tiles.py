@@ -20,7 +20,6 @@ from seglib.store.store import Store
 
 _TILE_COLUMNS = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence", "tags"]
 
-
 CHANGED = "changed since its scan"
 
 
@@ -37,7 +36,7 @@ def make_tiles(
     """Return one tile per row.
 
     `colours`: the palette of masks and bars; `link`: URL of a photo's page, to which the image_id is appended;
-    `find_changed_files`: (dataset, path) of changed files.
+    `changed`: (dataset, path) of files that have changed since their scan.
     """
     names = classes_of(rows)
     paint = class_colours(names, colours)

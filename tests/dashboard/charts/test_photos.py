@@ -51,7 +51,7 @@ def test_an_empty_distribution_is_an_empty_chart(distribution):
     ("colour", "ink"), [("#000000", "#ffffff"), ("#ffffff", "#000000"), ("#56b4e9", "#000000"), ("#332288", "#ffffff")]
 )
 def test_text_on_a_colour_is_black_or_white_as_it_reads_best(colour, ink):
-    assert theme._text_colour(colour) == ink
+    assert theme.text_colour(colour) == ink
 
 
 def test_the_parts_of_a_label_add_up_and_the_rest_is_other():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from dashboard.charts.evaluation import reliability
+from dashboard.formatting import MEASURE_NAMES
 from dashboard.queries import evaluation_stats
-from dashboard.queries.evaluation_stats import MEASURE_NAMES, SORT_MEASURES
+from dashboard.queries.evaluation_stats import SORT_MEASURES
 from seglib.evaluation import evaluation, truth_counting
 from seglib.masks import difference
 from seglib.masks.difference import CATEGORIES

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.queries import exports
+from dashboard.queries import exports, photo_statistics
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.source import RunSource, error_message, open_store
+from dashboard.queries.source import RunSource, error_message, open_store, photo_query
 from dashboard.state.view import SORTS
 from seglib.cli.main import main as seglib
 from seglib.errors import StoreError
@@ -51,8 +51,6 @@ def test_what_is_put_together_from_single_filters_and_one_order_is_what_the_libr
     shown = photo_queries.rows_at(source, photo_queries.sorted_positions(source, filters, sort, name))
     assert shown["path"].tolist() == chosen["path"].iloc[at].tolist()
     assert photo_queries.selected_positions(source, filters).tolist() == chosen.index.tolist()
-    for question, ask in photo_queries.QUESTIONS.items():
-        assert str(photo_queries.answer(source, filters, question, name)) == str(ask(chosen, name))
 
 
 def test_a_photo_that_changed_since_its_scan_is_known(source, full):
@@ -64,26 +62,6 @@ def test_a_photo_that_changed_since_its_scan_is_known(source, full):
     (photos / "b.jpg").write_bytes(b"x")
     os.utime(photos / "b.jpg", ns=(1, 1))  # as it was scanned
     assert photo_queries.find_changed_files(source, rows) == {("photos", "cats/a.jpg")}
-
-
-def test_every_question_has_an_answer_for_every_selection(source):
-    for question in photo_queries.QUESTIONS:
-        for where in ("", "label=cats", "path=nothing"):
-            assert photo_queries.answer(source, Filters.decode(where), question, "cat") is not None
-
-
-def test_questions_of_a_selection(source):
-    assert photo_queries.answer(source, Filters(), "contradictions") == 1
-    assert photo_queries.answer(source, Filters.decode("label=dogs"), "key_figures").photos == 2
-    bins = photo_queries.answer(source, Filters(), "share", "cat")
-    assert bins["count"].tolist() == [4, 0, 1, 0, 0, 1, 0, 0, 0, 0]
-
-
-def test_the_class_to_look_at(source):
-    assert photo_queries.main_class(source, Filters()) == "cat"
-    assert photo_queries.main_class(source, Filters.decode("label=others")) == "person"
-    assert photo_queries.main_class(source, Filters.decode("share.dog=0.1..1")) == "dog"
-    assert photo_queries.main_class(source, Filters.decode("path=nothing")) == ""
 
 
 def test_the_listing_holds_no_absolute_path_and_no_id(source, full):
@@ -106,19 +84,19 @@ def now(source: RunSource) -> RunSource:
 
 
 def test_a_tag_is_seen_at_the_next_rerun_and_the_table_is_not_read_again(source):
-    before, all_photos = photo_queries.table(source), photo_queries.answer(source, Filters(), "key_figures")
+    before, all_photos = photo_queries.table(source), photo_statistics.key_figures(photo_query(source, Filters()))
     store = source.store()
     tags.tag(store, [id_of("cats/a.jpg"), id_of("dogs/d.jpg")], "keep")
     after = now(source)
     assert after != source
     assert photo_queries.table(after) is before
-    assert photo_queries.answer(after, Filters(), "key_figures") == all_photos
+    assert photo_statistics.key_figures(photo_query(after, Filters())) == all_photos
     assert photo_queries.options(after, "tag") == {"": 4, "keep": 2}
     kept = Filters.decode("tag=keep")
     found = photo_queries.rows_at(after, photo_queries.sorted_positions(after, kept, "path", ""))
     assert found["path"].tolist() == ["cats/a.jpg", "dogs/d.jpg"]
     assert found["tags"].tolist() == ["keep", "keep"]
-    assert photo_queries.answer(after, kept, "key_figures").photos == 2
+    assert photo_statistics.key_figures(photo_query(after, kept)).photos == 2
     assert photo_queries.listing(after, Filters(), "path", "")["tags"].notna().sum() == 2
     tags.undo(store)
     undone = now(source)

@@ -1,9 +1,12 @@
 """Pictures by opaque ids: the right bytes, kept by browsers, and nothing else whatever is asked."""
 
+import contextlib
 import hashlib
 import io
 import os
+import threading
 
+import anyio
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -329,6 +332,35 @@ def test_a_run_whose_network_is_unknown_says_so(photos, monkeypatch):
     assert "'fake_net', which this program does not know" in answer.text
 
 
+def test_a_request_whose_browser_has_gone_gives_up_its_turn(real, monkeypatch):
+    started, finish = threading.Event(), threading.Event()
+
+    class Blocked(Asked):
+        def ask(self, task: str, about: dict, *blobs: bytes):
+            started.set()
+            finish.wait(30)
+            return super().ask(task, about, *blobs)
+
+    monkeypatch.setattr(media_routes, "_uncertainty_maps", UncertaintyMaps(Blocked()))
+    app, sent = Starlette(routes=media_routes.routes), []
+    scope = {"type": "http", "method": "GET", "path": HEAT, "query_string": b"", "headers": [], "root_path": ""}
+
+    async def receive() -> dict:
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    first = threading.Thread(target=TestClient(app).get, args=(HEAT,))
+    first.start()
+    assert started.wait(30)
+    anyio.run(app, scope, receive, send)
+    finish.set()
+    first.join()
+    assert sent[0]["status"] == 503
+    assert b"Nobody waits" in sent[1]["body"]
+
+
 def test_there_is_no_map_of_a_photo_that_changed(photos, real):
     place(real).write_bytes(photo_of("another"))
     answer = photos.get(HEAT)
@@ -359,6 +391,30 @@ def test_the_cache_holds_no_more_than_it_may():
     assert kept == [7, 8, 9]
     cache.put(("big",), bytes(1000))
     assert cache.get(("big",)) is None
+
+
+def test_the_store_is_opened_once_per_version(client, full, monkeypatch, tmp_path):
+    opened = []
+    monkeypatch.setattr(media_routes, "Store", lambda path: opened.append(path) or Store(path))
+    for _ in range(3):
+        assert client.get(f"/media-api/overlay/{RUN}/{CAT}.png").status_code == 200
+    assert opened == [full]
+    fill_store(full, code_schema=2)
+    assert client.get(f"/media-api/overlay/{OTHER}/{CAT}.png").status_code == 200
+    assert opened == [full, full]
+    (full / "runs" / "link").symlink_to(tmp_path)
+    assert client.get(f"/media-api/overlay/{RUN}/{CAT}.png").status_code == 404  # as when it is opened anew
+
+
+def test_an_entry_of_the_store_that_vanishes_meanwhile_does_no_harm(full, monkeypatch):
+    class Vanished:
+        name = "lock"
+
+        def stat(self, *, follow_symlinks: bool):
+            raise FileNotFoundError
+
+    monkeypatch.setattr(media_routes.os, "scandir", lambda path: contextlib.nullcontext([Vanished()]))
+    assert media_routes._folder_version(full) == (("lock", 0, 0, 0),)
 
 
 def test_names_of_files_are_not_in_addresses(full):
