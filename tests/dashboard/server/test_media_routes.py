@@ -358,7 +358,7 @@ def test_a_request_whose_browser_has_gone_gives_up_its_turn(real, monkeypatch):
     finish.set()
     first.join()
     assert sent[0]["status"] == 503
-    assert b"Nobody waits" in sent[1]["body"]
+    assert b"no longer needed" in sent[1]["body"]
 
 
 def test_there_is_no_map_of_a_photo_that_changed(photos, real):
