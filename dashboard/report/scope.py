@@ -57,8 +57,8 @@ def default_runs(store: Store) -> tuple[str, ...]:
     runs = store.runs()
     if not runs:
         raise UsageError("This store holds no run yet, so there is nothing to report: python -m seglib run DATASET.")
-    newest = store.computed_ids(runs[-1].run, runs[-1].classes)
-    sharing = [run.run for run in runs[:-1] if newest & store.computed_ids(run.run, run.classes)]
+    newest = store.computed_ids(runs[-1])
+    sharing = [run.run for run in runs[:-1] if newest & store.computed_ids(run)]
     return (*sharing[-(MAX_RUNS - 1) :], runs[-1].run)
 
 

@@ -40,8 +40,9 @@ from seglib.errors import BadImage, SegError, StoreError
 from seglib.evaluation import evaluation
 from seglib.masks.difference import encode_difference_png
 from seglib.store import ground_truth
+from seglib.store.layout import read_without_links
 from seglib.store.records import Run
-from seglib.store.store import Store, read_without_links
+from seglib.store.store import Store
 
 _MAX_PARALLEL_DECODES = 2
 """Maximum number of photos decoded at the same time; one may take 300 MB."""

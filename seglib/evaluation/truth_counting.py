@@ -126,7 +126,7 @@ def _common_files(store: Store, runs: Sequence[Run], names: Sequence[str] | None
     """The files that every run has computed, restricted to `names` if given."""
     table = store.table([runs[0].run], [dataset] if dataset else None, with_tags=False)
     for run in runs[1:]:
-        table = table[table["image_id"].isin(store.computed_ids(run.run, run.classes))]
+        table = table[table["image_id"].isin(store.computed_ids(run))]
     files = table[FILE_COLUMNS].reset_index(drop=True)
     if files.empty and len(runs) > 1:
         raise DatasetError("These runs have no photo in common: evaluate them one by one.")

@@ -71,7 +71,7 @@ def import_masks(
     failed: dict[str, str] = {}
     with store.atomic.register_writer():
         store.atomic.claim_run(run.run)
-        known = store.computed_ids(run.run, run.classes)
+        known = store.computed_ids(run)
         todo = [one for one in chosen if one[0] not in known]
         progress = Progress(title=run.run, total=len(masks), done=len(masks) - len(todo))
         writer = RunWriter(store, data_set, run, 0)

@@ -2,7 +2,8 @@
 
 import os
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from seglib.data.resize import Resize
 from seglib.errors import WeightsError
 from seglib.fileio import parquet_parts
 from seglib.inference import config
-from seglib.inference.config import InferenceConfig
+from seglib.inference.config import InferenceConfig, RunConfig
 from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remove_damaged_parts
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
@@ -21,7 +22,7 @@ from seglib.pipeline import quantization
 from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.quantization import OnNote
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
-from seglib.store.records import Dataset, Run
+from seglib.store.records import Dataset, Run, utc_now
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
 from seglib.store.store import Store
 
@@ -62,8 +63,9 @@ def run(
             settings = replace(settings, quantised=folder_of_model)
         recipe = config.make_run_config(spec, settings)
         store.atomic.claim_run(recipe.run_name)
-        this_run = store.add_run(
-            recipe, parameters=spec.parameters, versions=config.library_versions(), replace_damaged=options.verify
+        this_run = store.keep_run(
+            describe_run(recipe, parameters=spec.parameters, versions=config.library_versions()),
+            replace_damaged=options.verify,
         )
         if options.verify:
             _remove_damaged(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
@@ -97,8 +99,21 @@ def run(
             return session.execute(on_progress)
         except WeightsError:  # weights are only loaded, and so checked, if there is something to compute
             if not this_run.invocations and not store.count_rows(this_run):
-                store.atomic.discard(store.path / "runs" / this_run.run)
+                store.atomic.discard(store.run_folder(this_run.run))
             raise
+
+
+def describe_run(recipe: RunConfig, *, parameters: int, versions: Mapping[str, str]) -> Run:
+    """The record of a run that nothing has been computed for yet."""
+    fields = asdict(recipe)
+    return Run(
+        run=recipe.run_name,
+        **{name: fields.pop(name) for name in ("model", "resize", "precision", "classes", "weights_sha256")},
+        parameters=parameters,
+        created=utc_now(),
+        recipe=fields,
+        versions=dict(versions),
+    )
 
 
 def _remove_damaged(store: Store, folders: list[tuple[Path, pa.Schema]], on_note: OnNote | None) -> None:
@@ -132,7 +147,7 @@ def _readable_again(data_set: Dataset, known: pd.DataFrame) -> set[str]:
 
 
 def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
-    ids = store.computed_ids(this_run.run, this_run.classes)
+    ids = store.computed_ids(this_run)
     return ids - damaged_masks(store, this_run) if verify else ids
 
 

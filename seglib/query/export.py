@@ -20,7 +20,8 @@ from seglib.masks import overlay
 from seglib.masks.statistics import LOW_MARGIN, share_column
 from seglib.query.columns import class_share, classes_of
 from seglib.query.filters import Filters, select
-from seglib.store.store import Store, read_without_links
+from seglib.store.layout import read_without_links
+from seglib.store.store import Store
 from seglib.store.tags import SEPARATOR
 
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")

@@ -53,6 +53,8 @@ class TagStore(Protocol):
     path: Path
     atomic: RegisteredWriter
 
+    def tags_folder(self) -> Path: ...
+
 
 @dataclass(frozen=True)
 class TagAction:
@@ -136,7 +138,7 @@ def count_tags(values: pd.Series) -> dict[str, int]:
 
 def log_version(store: TagStore) -> str:
     """Cache key that changes with every action."""
-    return hashlib.sha256("\n".join(parquet_parts.list_parts(log_folder(store))).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parquet_parts.list_parts(store.tags_folder())).encode()).hexdigest()[:16]
 
 
 # --- care of the log ---------------------------------------------------------------------------------------------
@@ -144,7 +146,7 @@ def log_version(store: TagStore) -> str:
 
 def merge(store: TagStore) -> None:
     """Merge small parts into one and keep every action. The caller must hold the store's lock."""
-    parquet_parts.merge(store.atomic, log_folder(store), SCHEMA, KEY)
+    parquet_parts.merge(store.atomic, store.tags_folder(), SCHEMA, KEY)
 
 
 def count_outdated(store: TagStore) -> int:
@@ -158,8 +160,8 @@ def compact(store: TagStore) -> None:
 
     Only the parts that were read are deleted, so parts that others append meanwhile are kept.
     """
-    old = parquet_parts.list_parts(log_folder(store))
-    log = _build_log(parquet_parts.read_parts(log_folder(store), old, SCHEMA, remedy=REMEDY))
+    old = parquet_parts.list_parts(store.tags_folder())
+    log = _build_log(parquet_parts.read_parts(store.tags_folder(), old, SCHEMA, remedy=REMEDY))
     kept = _current_rows(log.rows)
     if len(kept) == len(log.rows):
         return
@@ -167,10 +169,10 @@ def compact(store: TagStore) -> None:
         ids = log.ids.take(pa.array(kept["image"])).to_pandas()
         kept = kept.assign(image_id=ids.to_numpy(), tag=kept["tag"].astype("str"), action="", undoes=None)
         parquet_parts.append(
-            store.atomic, log_folder(store), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False)
+            store.atomic, store.tags_folder(), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False)
         )
     for name in old:
-        (log_folder(store) / name).unlink(missing_ok=True)
+        (store.tags_folder() / name).unlink(missing_ok=True)
 
 
 # --- the log -----------------------------------------------------------------------------------------------------
@@ -209,8 +211,8 @@ def _append_action(
         },
         SCHEMA,
     )
-    parquet_parts.append(store.atomic, log_folder(store), table)
-    if len(parquet_parts.list_parts(log_folder(store))) >= MERGE_FROM:
+    parquet_parts.append(store.atomic, store.tags_folder(), table)
+    if len(parquet_parts.list_parts(store.tags_folder())) >= MERGE_FROM:
         with contextlib.suppress(StoreError), lock(store.path, wait_seconds=0):  # skip if the store is locked
             merge(store)
     return action
@@ -218,7 +220,7 @@ def _append_action(
 
 def _read_log(store: TagStore) -> _Log:
     """Read the log. Rows of one action are adjacent; during a merge a row may appear twice."""
-    return _build_log(parquet_parts.read(log_folder(store), SCHEMA, remedy=REMEDY))
+    return _build_log(parquet_parts.read(store.tags_folder(), SCHEMA, remedy=REMEDY))
 
 
 def _build_log(table: pa.Table) -> _Log:
@@ -265,11 +267,6 @@ def _join_tags(present: pd.DataFrame) -> tuple[NDArray[np.int32], pd.Categorical
         values += [f"{values[old]}{SEPARATOR}{name}".removeprefix(SEPARATOR) for old in before]
     joined = pd.Categorical.from_codes(codes, pd.Index(values, dtype="str"))
     return images, joined.remove_unused_categories()
-
-
-def log_folder(store: TagStore) -> Path:
-    """Folder of the log's parts."""
-    return store.path / "tags"
 
 
 def _is_control(sign: str) -> bool:

@@ -280,7 +280,7 @@ def test_a_copy_has_no_row_before_its_twin_has(photos, store, fake, monkeypatch)
 
     def watched(self):
         commit(self)
-        files, rows = store.files(store.datasets()[0]), store.computed_ids(store.runs()[0].run, fake.classes)
+        files, rows = store.files(store.datasets()[0]), store.computed_ids(store.runs()[0])
         seen.append(set(files["image_id"].dropna()) - rows)
 
     monkeypatch.setattr(predictor, "predict_batch", slow)
