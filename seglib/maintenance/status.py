@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from seglib.data.scan import scan
 from seglib.errors import DatasetError
 from seglib.fileio import parquet_parts
+from seglib.query.columns import count_tags
 from seglib.store import ground_truth, pair_counts
 from seglib.store import tags as store_tags
 from seglib.store.records import Dataset, Run
@@ -161,7 +162,7 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
 def _tags_status(store: Store, alive: set[str]) -> TagsStatus:
     tagged = store_tags.tags_by_image(store)
     return TagsStatus(
-        photos=store_tags.count_tags(tagged),
+        photos=count_tags(tagged),
         gone=int((~tagged.index.isin(alive)).sum()),
         outdated_rows=store_tags.count_outdated(store),
     )

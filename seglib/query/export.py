@@ -21,8 +21,8 @@ from seglib.masks.statistics import LOW_MARGIN, share_column
 from seglib.query.columns import class_share, classes_of
 from seglib.query.filters import Filters, select
 from seglib.store.layout import read_without_links
+from seglib.store.schemas import TAG_SEPARATOR
 from seglib.store.store import Store
-from seglib.store.tags import SEPARATOR
 
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
 
@@ -43,7 +43,7 @@ _MEANINGS = {
     "low_margin": f"Share of pixels whose two best probabilities differ by less than {LOW_MARGIN}, 0..1.",
     "dominant": "Class with most pixels, background aside; background if there is no other.",
     "animal": "cat or dog, whichever has more pixels; none if neither has any; empty if the model knows neither.",
-    "tags": f"Tags that people put on the photo, in order, with {SEPARATOR} between them; empty without any.",
+    "tags": f"Tags that people put on the photo, in order, with {TAG_SEPARATOR} between them; empty without any.",
 }
 
 

@@ -254,7 +254,7 @@ class Store(StoreLayout):
         Columns: dataset, path, split, label, width, height, image_id, run, model, grid_width, grid_height,
         px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal, tags.
         Classes unknown to a run's model are null rather than 0 (their columns are then Int32 and UInt16).
-        tags: sorted names joined by `tags.SEPARATOR`, null if there are none; `with_tags=False` omits the column.
+        tags: sorted names joined by `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column.
         `with_scan=True` adds bytes and mtime_ns, the file's size and modification time when it was scanned.
         Files that a run has not computed yet are omitted; `failures()` lists unreadable files.
         """

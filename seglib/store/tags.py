@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from seglib.errors import StoreError, UsageError
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import RegisteredWriter, lock
+from seglib.store.schemas import TAG_SEPARATOR
 
 SCHEMA = pa.schema(
     [
@@ -33,9 +34,6 @@ SCHEMA = pa.schema(
 """`undoes` is the id of the cancelled action; every row without it adds (`on`) or removes a tag of one image."""
 
 KEY = ("image_id", "tag", "action")
-SEPARATOR = "|"
-"""Separates the tags of an image in the table and in exports; no tag contains it."""
-
 MAX_LENGTH = 60
 MERGE_FROM = 64
 """Number of parts from which a new action merges the small ones."""
@@ -81,8 +79,8 @@ def normalise_tag(text: str) -> str:
     name = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
     if not name or len(name) > MAX_LENGTH:
         raise UsageError(f"A tag has 1 to {MAX_LENGTH} characters, and this one has {len(name)}: choose another name.")
-    if SEPARATOR in name or any(_is_control(sign) for sign in name):
-        raise UsageError(f"A tag holds no {SEPARATOR!r} and no control character: choose another name.")
+    if TAG_SEPARATOR in name or any(_is_control(sign) for sign in name):
+        raise UsageError(f"A tag holds no {TAG_SEPARATOR!r} and no control character: choose another name.")
     return name
 
 
@@ -106,7 +104,7 @@ def undo(store: TagStore, action: str | None = None) -> TagAction | None:
 
 
 def tags_by_image(store: TagStore) -> pd.Series:
-    """Tagged images: index image_id (unique), values the sorted tag names joined by `SEPARATOR` (categorical)."""
+    """Tagged images: index image_id (unique), values the sorted tag names joined by `TAG_SEPARATOR` (categorical)."""
     log = _read_log(store)
     present = _current_rows(log.rows)
     images, joined = _join_tags(present)
@@ -120,20 +118,6 @@ def align_tags(tagged: pd.Series, image_ids: pd.Series) -> pd.Series:
     at = pc.index_in(wanted, value_set=pa.array(tagged.index, pa.string())).fill_null(-1).to_numpy(zero_copy_only=False)
     codes = np.append(tagged.cat.codes.to_numpy(), -1)[at]  # position -1 hits the appended -1 (no tag)
     return pd.Series(pd.Categorical.from_codes(codes, tagged.cat.categories), image_ids.index, name="tags")
-
-
-def split_tags(tags: object) -> list[str]:
-    """Split one value of the `tags` column into tag names."""
-    return tags.split(SEPARATOR) if isinstance(tags, str) and tags else []
-
-
-def count_tags(values: pd.Series) -> dict[str, int]:
-    """Map tag -> number of rows that have it, sorted by name; `""` counts untagged rows, if there are any."""
-    found: dict[str, int] = {}
-    for joined, n in values.value_counts(dropna=False).items():
-        for name in split_tags(joined) or [""]:
-            found[name] = found.get(name, 0) + int(n)
-    return {name: n for name, n in sorted(found.items()) if n}
 
 
 def log_version(store: TagStore) -> str:
@@ -264,7 +248,7 @@ def _join_tags(present: pd.DataFrame) -> tuple[NDArray[np.int32], pd.Categorical
         at = places[rows]
         before, inverse = np.unique(codes[at], return_inverse=True)
         codes[at] = (len(values) + inverse).astype(np.int32)
-        values += [f"{values[old]}{SEPARATOR}{name}".removeprefix(SEPARATOR) for old in before]
+        values += [f"{values[old]}{TAG_SEPARATOR}{name}".removeprefix(TAG_SEPARATOR) for old in before]
     joined = pd.Categorical.from_codes(codes, pd.Index(values, dtype="str"))
     return images, joined.remove_unused_categories()
 
