@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Thread
 
 from anyio import from_thread
 from starlette.concurrency import run_in_threadpool
@@ -58,6 +58,7 @@ _decode_slots = BoundedSemaphore(_MAX_PARALLEL_DECODES)
 
 @lru_cache(maxsize=4)
 def _disk_cache(store: Path) -> DiskCache:
+    Thread(target=server_cache.remove_stale, args=(store,), daemon=True).start()
     return DiskCache(store / server_cache.CACHE_FOLDER)
 
 

@@ -1,6 +1,5 @@
 """Remove runs and stale data from a store: vanished files, outdated rows, masks without an image."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -55,8 +54,6 @@ def prune(store: Store) -> StoreStatus:
             store.atomic.discard(folder)
         for folder in quantized_models.unused_folders(store):
             store.atomic.discard(folder)
-        for folder in (store.path / "cache" / "photos", *(store.path / "cache" / "uncertainty").glob("*")):
-            _remove_stale_files(folder, alive)  # dashboard caches derived from the image
         store.atomic.sweep()
         store.atomic.close()
     return before
@@ -74,7 +71,6 @@ def remove_run(store: Store, name: str) -> None:
         if store.atomic.is_run_claimed(name):
             raise StoreError(f"A process is adding to the run {name}: remove it when that is done.")
         store.atomic.discard(store.run_folder(name))
-        shutil.rmtree(store.path / "cache" / "uncertainty" / name, ignore_errors=True)  # dashboard cache of the run
         for orphan in _orphans(store):
             store.atomic.discard(orphan)
         store.atomic.close()

@@ -254,8 +254,6 @@ def test_prune_follows_no_link_out_of_the_store(filled, tmp_path):
     kept.parent.mkdir(parents=True)
     kept.touch()
     (filled.path / "runs" / filled.run().run / "masks" / "cd").symlink_to(kept.parent)
-    (filled.path / "cache").mkdir()
-    (filled.path / "cache" / "photos").symlink_to(tmp_path / "outside")
     prune.prune(filled)
     assert kept.exists()
 
