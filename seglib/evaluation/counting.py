@@ -30,7 +30,7 @@ def resolve_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run
     """The runs with these names, without duplicates. Raises `UsageError` if there are fewer than `least`."""
     runs = [store.run(name) for name in dict.fromkeys(names)]
     if len(runs) < least:
-        raise UsageError("A comparison needs two different runs: python -m seglib status lists them.")
+        raise UsageError("A comparison needs two different runs.")
     return runs
 
 

@@ -51,7 +51,7 @@ class InferenceConfig:
         if self.device not in DEVICES:
             raise UsageError(f"A device is one of {', '.join(DEVICES)}, not {self.device!r}.")
         if self.precision == "int8" and self.device == "cuda":
-            raise UsageError("int8 runs on the CPU: leave out --device cuda, or take --precision bf16.")
+            raise UsageError("int8 runs on the CPU: leave out `device` cuda, or take `precision` bf16.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise SegError("There is no CUDA device here, or this build of torch cannot use it: take --device cpu.")
+        raise SegError("There is no CUDA device here, or this build of torch cannot use it: take `device` cpu.")
     return device
 
 

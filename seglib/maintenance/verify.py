@@ -24,7 +24,7 @@ from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
 MASK, THUMBNAIL = "mask", "thumbnail"
-_VERIFY = "run again with --verify, which recreates it."
+_VERIFY = "run again with `verify`, which recreates it."
 _THUMBNAIL_ENDS = (b"\xff\xd8", b"\xff\xd9")
 
 

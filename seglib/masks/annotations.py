@@ -121,7 +121,7 @@ def convert_trimap(trimap: Mask, name: str, label: str | None) -> Mask:
     if not set(np.unique(trimap).tolist()) <= {1, 2, 3}:
         raise DatasetError(
             f"The trimap {name!r} holds {sorted(set(np.unique(trimap).tolist()) - {1, 2, 3})[0]}: expected 1 for the "
-            "pet, 2 for background and 3 for its border. For masks of class indices take --format voc."
+            "pet, 2 for background and 3 for its border. For masks of class indices take the format voc."
         )
     table = np.zeros(256, np.uint8)
     table[[1, 3]] = TRIMAP_CLASSES.index(pet_species(name, label)), VOID

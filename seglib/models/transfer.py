@@ -50,7 +50,7 @@ def init_from_trained(spec: ModelSpec, classes: Sequence[str], encoder: Path | N
     if spec.classes != tuple(classes):
         raise UsageError(
             f"{spec.path.name} knows {', '.join(spec.classes)}, and {', '.join(classes)} are to be learnt: give it a "
-            "new last layer with --finetune."
+            "new last layer with `finetune`."
         )
     model = loading.load(spec)
     if encoder is not None:

@@ -108,9 +108,9 @@ def _dataset(store: Store, name: str | None) -> Dataset:
         return store.dataset(name)
     if len(known) != 1:
         raise UsageError(
-            "The store holds no photos yet: run a network over them first, python -m seglib run DATASET."
+            "The store holds no photos yet: run a network over them first."
             if not known
-            else f"The store holds {len(known)} data sets: name that of the masks with --dataset, one of "
+            else f"The store holds {len(known)} data sets: name that of the masks with `dataset`, one of "
             f"{', '.join(one.name for one in known)}."
         )
     return known[0]
@@ -120,7 +120,7 @@ def _run(store: Store, name: str, classes: tuple[str, ...], masks: Sequence[tupl
     """Create or reuse the run; `masks` are (image_id, SHA-256 of the mask file) pairs."""
     model = re.sub(r"[^\w.]+", "_", name).strip("._")
     if not model:
-        raise UsageError(f"A run's name needs letters or digits, and {name!r} has none: name another with --name.")
+        raise UsageError(f"A run's name needs letters or digits, and {name!r} has none: name another with `name`.")
     content = [" ".join(one) for one in sorted(masks)]
     digest = hashlib.sha256("\n".join((model, *classes, *content)).encode()).hexdigest()[:8]
     return store.keep_run(

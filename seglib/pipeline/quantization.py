@@ -87,7 +87,7 @@ def calibrate(
     }
     images = list(islice(_read_calibration_images(data_set.root, ids, sees), CALIBRATION_IMAGES))
     if not images:
-        raise DatasetError("int8 is calibrated on your photos, and none of these can be read: take --precision auto.")
+        raise DatasetError("int8 is calibrated on your photos, and none of these can be read: take `precision` auto.")
     with store.atomic.new_folder(folder) as temporary:
         openvino_backend.quantise(spec, [image for _, image in images], temporary)
         record = {

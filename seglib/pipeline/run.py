@@ -82,7 +82,7 @@ def run(
             verify=options.verify,
         )
         if plan.to_decode and on_note is not None:
-            chosen = f"{settings.precision}, which --precision auto took" if precision == "auto" else settings.precision
+            chosen = f"{settings.precision}, which `precision` auto took" if precision == "auto" else settings.precision
             on_note(f"{recipe.run_name}: up to {len(plan.to_decode)} photos to compute, in {chosen}.")
         session = _Session(
             store=store,

@@ -135,7 +135,7 @@ def write_zip(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
 def write_folder(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
     if out.exists() and not out.is_dir():
         raise UsageError(
-            f"{out.name!r} is a file, and this export writes a folder: name another --out, or --format zip."
+            f"{out.name!r} is a file, and this export writes a folder: name another `out`, or export a zip file."
         )
     count = 0
     for name, data in files:
@@ -165,7 +165,7 @@ def _write_atomically(out: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         os.replace(temporary, out)
     except OSError as error:
-        raise StoreError(f"{out.name!r} cannot be written ({error.strerror}): name another place with --out.") from None
+        raise StoreError(f"{out.name!r} cannot be written ({error.strerror}): name another place with `out`.") from None
     finally:
         with contextlib.suppress(OSError):  # normally already renamed
             temporary.unlink()

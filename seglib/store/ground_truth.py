@@ -71,7 +71,7 @@ def register_truth(store: Store, folder: Path, mask_format: str, classes: tuple[
     Raises `DatasetError` if the folder does not exist.
     """
     if not folder.is_dir():
-        raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks with --truth.")
+        raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks.")
     named = annotations.TRIMAP_CLASSES if mask_format == "trimap" else classes or VOC_CLASSES
     found = GroundTruth(
         id=compute_truth_id(folder, mask_format, named), name=folder.resolve().name, format=mask_format, classes=named
@@ -97,7 +97,7 @@ def import_annotations(store: Store, truth_record: GroundTruth, folder: Path, im
     masks = annotations.scan_masks(folder)
     paths = images["path"].drop_duplicates()
     if len(paths) < len(images):
-        raise DatasetError("Several data sets hold photos of these paths: name one of them with --dataset.")
+        raise DatasetError("Several data sets hold photos of these paths: name one of them with `dataset`.")
     pairs = annotations.match_masks(paths, masks["path"])
     found = images[images["path"].isin(pairs.keys())].assign(mask=lambda frame: frame["path"].map(pairs))
     joined = found.merge(masks.rename(columns={"path": "mask"}), on="mask", how="left")
@@ -222,7 +222,7 @@ def _check_duplicates(joined: pd.DataFrame) -> None:
         rows = joined[joined["image_id"] == image_id]
         one, other = rows.drop_duplicates("truth")["path"].iloc[:2]
         raise DatasetError(
-            f"{one!r} and {other!r} are the same photo, and their masks differ: leave one out by --list."
+            f"{one!r} and {other!r} are the same photo, and their masks differ: leave one out by `names`."
         )
 
 

@@ -54,7 +54,7 @@ CALIBRATION_SCHEMA = pa.schema(
 """Per confidence bin: number of pixels, sum of their confidences, number of correct pixels."""
 
 _RUNS_FILE = "runs.json"
-_RECOUNT = "run again with --verify, or delete the folder above it, and evaluate again, which recounts it"
+_RECOUNT = "run again with `verify`, or delete the folder above it, and evaluate again, which recounts it"
 COMMIT_IMAGES = 512
 COMMIT_SECONDS = 5.0
 

@@ -56,7 +56,7 @@ class Store(StoreLayout):
         super().__init__(path)
         if not (self.path / STORE_MARKER).is_file():
             raise StoreError(
-                f"There is no store at {str(path)!r}: make one with python -m seglib run DATASET --store {path}."
+                f"There is no store at {str(path)!r}: run a model over a folder of photos first, with this `store`."
             )
         found = json_record.read(self.path / STORE_MARKER, _STORE_REMEDY).get("schema")
         if not isinstance(found, int) or found < 1:
@@ -81,7 +81,7 @@ class Store(StoreLayout):
         except OSError as error:
             raise StoreError(
                 f"The store {str(path)!r} cannot be made ({error.strerror}): "
-                "name a folder that may be written with --store."
+                "name a folder that may be written with `store`."
             ) from None
         return cls(path)
 
@@ -311,7 +311,7 @@ class Store(StoreLayout):
             return png.decode_verified_png(read_without_links(self.mask_path(run, image_id)))
         except (OSError, ValueError):
             raise StoreError(
-                f"The mask of {image_id} in {run} is missing or damaged: run again with --verify to recreate it."
+                f"The mask of {image_id} in {run} is missing or damaged: run again with `verify` to recreate it."
             ) from None
 
     def image(self, dataset: str, path: str) -> Image.Image:
@@ -362,4 +362,4 @@ class Store(StoreLayout):
         for run in reversed(self.runs()):
             if self.mask_path(run.run, image_id).exists():
                 return run
-        raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with --verify.")
+        raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with `verify`.")

@@ -71,7 +71,7 @@ def test_without_the_extra_one_sentence_names_it(photos, store, fake, monkeypatc
 
 
 def test_without_a_store_there_is_no_calibrated_model():
-    with pytest.raises(UsageError, match="seglib run --precision int8"):
+    with pytest.raises(UsageError, match="another `precision`"):
         predictor.warm_up(MODELS["fcn_mobilenet_v2"], InferenceConfig(resize=Resize("224"), precision="int8"))
 
 

@@ -26,7 +26,7 @@ def filled(paint, tmp_path, fake) -> Store:
 
 
 def test_opening_needs_a_store(tmp_path):
-    with pytest.raises(StoreError, match="python -m seglib run"):
+    with pytest.raises(StoreError, match="run a model over a folder of photos first"):
         open_store(tmp_path / "nowhere")
 
 
@@ -137,9 +137,9 @@ def test_an_unknown_photo_and_a_missing_mask_are_sentences(filled):
         filled.overlay("../../etc/passwd")
     image_id = filled.table()["image_id"].iloc[0]
     filled.mask_path(filled.runs()[0].run, image_id).unlink()
-    with pytest.raises(StoreError, match="--verify"):
+    with pytest.raises(StoreError, match="`verify`"):
         filled.overlay("cats/a.png")
-    with pytest.raises(StoreError, match="--verify"):
+    with pytest.raises(StoreError, match="`verify`"):
         filled.overlay("cats/a.png", run=filled.runs()[0].run)
 
 
