@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from dashboard.formatting import photo_count, run_labels
+from seglib.classes import Mask
 from seglib.errors import UsageError
 from seglib.evaluation import comparison as comparison_module
 from seglib.evaluation import counting
 from seglib.evaluation.comparison import Comparison
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.masks import png
-from seglib.masks.png import Mask
 from seglib.query.filters import Filters, select
 from seglib.store.records import Run
 from seglib.store.store import Store

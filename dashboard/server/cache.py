@@ -11,13 +11,13 @@ Names contain digests of the content, so a cached picture is never wrong, but it
 
 import contextlib
 import os
-import secrets
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
 from seglib.errors import SegError
+from seglib.fileio.atomic import replace_file
 from seglib.store.store import Store
 
 CACHE_FOLDER = "cache"
@@ -70,14 +70,10 @@ class DiskCache:
     def put(self, name: str, body: bytes) -> None:
         """Store the bytes atomically; write errors are ignored."""
         path = self._folder / name
-        temporary = path.with_name(f".{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(body)
-            os.replace(temporary, path)
+            replace_file(path, body)
         except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             return
         with self._lock:
             self._size_bytes = self._count_bytes() if self._size_bytes is None else self._size_bytes + len(body)
@@ -127,7 +123,7 @@ def remove_stale(store: Path) -> None:
     Does nothing if the store cannot be read.
     """
     disk = DiskCache(store / CACHE_FOLDER)
-    paths = [path for path in map(PurePosixPath, disk.names()) if path.parts[0] in ("photos", "uncertainty")]
+    paths = [path for path in map(PurePosixPath, disk.names()) if not path.name.startswith(".")]  # being written
     if not paths:
         return
     try:

@@ -46,8 +46,6 @@ from seglib.store.store import Store
 
 _MAX_PARALLEL_DECODES = 2
 """Maximum number of photos decoded at the same time; one may take 300 MB."""
-
-_IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 _TRUTH_ID = re.compile(r"[0-9a-f]{8}\Z")
 _RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\Z")
 
@@ -67,14 +65,14 @@ def _disk_cache(store: Path) -> DiskCache:
 
 async def thumbnail(request: Request) -> Response:
     image_id = request.path_params["image_id"]
-    if not _IMAGE_ID.match(image_id) or not has_only_params(request, {"v"}):
+    if not image.is_image_id(image_id) or not has_only_params(request, {"v"}):
         return not_found_response()
     return await run_in_threadpool(_thumbnail, request, image_id)
 
 
 async def photo(request: Request) -> Response:
     image_id = request.path_params["image_id"]
-    if not _IMAGE_ID.match(image_id) or not has_only_params(request, {"v"}):
+    if not image.is_image_id(image_id) or not has_only_params(request, {"v"}):
         return not_found_response()
     return await run_in_threadpool(_photo, request, image_id)
 
@@ -105,7 +103,7 @@ async def difference(request: Request) -> Response:
 async def truth(request: Request) -> Response:
     colours = request.query_params.get("palette", "")
     params = request.path_params
-    known = _TRUTH_ID.match(params["truth"]) and _IMAGE_ID.match(params["mask_id"])
+    known = _TRUTH_ID.match(params["truth"]) and image.is_image_id(params["mask_id"])
     if not known or not has_only_params(request, {"palette", "v"}) or colours not in ("", *PALETTES):
         return not_found_response()
     return await run_in_threadpool(_truth, request, colours)
@@ -114,7 +112,7 @@ async def truth(request: Request) -> Response:
 async def error_map(request: Request) -> Response:
     params = request.path_params
     if not _is_run_request(request, {"v"}) or not (
-        _TRUTH_ID.match(params["truth"]) and _IMAGE_ID.match(params["mask_id"])
+        _TRUTH_ID.match(params["truth"]) and image.is_image_id(params["mask_id"])
     ):
         return not_found_response()
     return await run_in_threadpool(_error_map, request)
@@ -316,4 +314,4 @@ def _file_response(
 
 def _is_run_request(request: Request, allowed: set[str]) -> bool:
     run, image_id = request.path_params["run"], request.path_params["image_id"]
-    return bool(_RUN_NAME.match(run) and _IMAGE_ID.match(image_id)) and has_only_params(request, allowed)
+    return bool(_RUN_NAME.match(run) and image.is_image_id(image_id)) and has_only_params(request, allowed)

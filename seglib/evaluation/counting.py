@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from seglib.classes import Mask
 from seglib.data import decode_pool
 from seglib.errors import StoreError, UsageError
-from seglib.masks.png import Mask
 from seglib.progress import OnProgress, Progress
 from seglib.store.pair_counts import CountsWriter
 from seglib.store.records import Run

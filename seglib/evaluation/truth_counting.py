@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from seglib.classes import VOID
+from seglib.classes import VOID, Mask
 from seglib.data import image as image_module
 from seglib.data.scan import select_by_name
 from seglib.errors import BadImage, DatasetError, StoreError
@@ -19,7 +19,6 @@ from seglib.evaluation.evaluation import EVALUATED_COLUMNS, _remap_truth, build_
 from seglib.inference import predictor
 from seglib.maintenance.compact import try_merge_parts
 from seglib.masks import annotations, boundary, png
-from seglib.masks.png import Mask
 from seglib.metrics.calibration import (
     CONFIDENCE_BINS,
     confidence_bin,

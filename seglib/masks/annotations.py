@@ -10,11 +10,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from seglib.classes import BACKGROUND, VOID, animal_of_label, are_valid_class_names
+from seglib.classes import BACKGROUND, VOID, Mask, animal_of_label, are_valid_class_names
 from seglib.data import image, scan
 from seglib.errors import BadImage, DatasetError, UsageError
 from seglib.masks import png
-from seglib.masks.png import Mask
 
 MASK_FORMATS: tuple[str, ...] = ("voc", "trimap")
 

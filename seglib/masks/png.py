@@ -4,13 +4,9 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from seglib.classes import palette
-
-Mask = NDArray[np.uint8]
-
+from seglib.classes import Mask, palette
 
 _VOC_256 = palette("voc", [""] * 256).tobytes()
 

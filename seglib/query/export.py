@@ -3,11 +3,8 @@
 Every file is written under a temporary name and renamed when complete. No export contains an absolute path.
 """
 
-import contextlib
 import io
-import os
 import re
-import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -16,6 +13,7 @@ import pandas as pd
 
 from seglib.classes import PRESENT_SHARE, palette
 from seglib.errors import StoreError, UsageError
+from seglib.fileio.atomic import replacing
 from seglib.masks import overlay
 from seglib.masks.statistics import LOW_MARGIN, share_column
 from seglib.query.columns import class_share, classes_of
@@ -159,16 +157,12 @@ def _file_name(row: dict[str, str]) -> str:
 
 
 def _write_atomically(out: Path, write: Callable[[Path], object]) -> None:
-    temporary = out.with_name(f".{out.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        os.replace(temporary, out)
+        with replacing(out) as temporary:
+            write(temporary)
     except OSError as error:
         raise StoreError(f"{out.name!r} cannot be written ({error.strerror}): name another place with `out`.") from None
-    finally:
-        with contextlib.suppress(OSError):  # normally already renamed
-            temporary.unlink()
 
 
 def _escape_formula(value: object) -> object:

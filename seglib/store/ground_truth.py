@@ -17,11 +17,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib.classes import VOC_CLASSES
+from seglib.classes import VOC_CLASSES, Mask
 from seglib.errors import DamagedFileError, DatasetError, StoreError, UnknownName
 from seglib.fileio import json_record, parquet_parts
 from seglib.masks import annotations, png
-from seglib.masks.png import Mask
 from seglib.store.records import find_damaged_records
 from seglib.store.store import Store
 

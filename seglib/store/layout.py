@@ -13,14 +13,13 @@
 """
 
 import os
-import re
 from pathlib import Path
 
+from seglib.data.image import is_image_id
 from seglib.errors import StoreError
 from seglib.store.records import Dataset, Run
 
 _FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8")
-_IMAGE_ID = re.compile("[0-9a-f]{32}")
 
 
 class StoreLayout:
@@ -138,6 +137,6 @@ def read_without_links(path: Path) -> bytes:
 
 def _check_image_id(image_id: str) -> str:
     """Validate an image_id before it becomes part of a path, since it may come from a tampered file."""
-    if not _IMAGE_ID.fullmatch(image_id):
+    if not is_image_id(image_id):
         raise StoreError(f"{image_id[:40]!r} is no image_id: a part of this store was changed, restore it from a copy.")
     return image_id

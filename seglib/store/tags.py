@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from seglib.data.image import IMAGE_ID_PATTERN
 from seglib.errors import StoreError, UsageError
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import RegisteredWriter, lock
@@ -38,7 +39,6 @@ MAX_LENGTH = 60
 MERGE_FROM = 64
 """Number of parts from which a new action merges the small ones."""
 
-_IMAGE_ID = "^[0-9a-f]{32}$"
 REMEDY = "restore it from a copy, or delete it; the tags in it are lost then"
 """How the user can repair a damaged part of the log."""
 _LINE_ENDS = ("Zl", "Zp")
@@ -165,7 +165,7 @@ def compact(store: TagStore) -> None:
 def _set_tag(store: TagStore, ids: Iterable[str] | pa.Array, name: str, *, on: bool) -> TagAction | None:
     name, log = normalise_tag(name), _read_log(store)
     wanted = pc.unique(ids if isinstance(ids, pa.Array) else pa.array(list(ids), pa.string()))
-    if not pc.all(pc.match_substring_regex(wanted, _IMAGE_ID), min_count=0).as_py():
+    if not pc.all(pc.match_substring_regex(wanted, f"^{IMAGE_ID_PATTERN}$"), min_count=0).as_py():
         raise UsageError("A picture is tagged by its image_id, 32 hex digits as in the table.")
     present = _current_rows(log.rows)
     has = pc.is_in(wanted, value_set=log.ids.take(pa.array(present.loc[present["tag"] == name, "image"])))
