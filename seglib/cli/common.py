@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from seglib.metrics.confusion import JointCounts
 
 
-_HARMLESS = "\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # the last one joins emoji sequences
+DEFAULT_STORE = "output"
 
+_HARMLESS = "\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # the last one joins emoji sequences
 
 _PARAMETERS = ("dataset", "device", "finetune", "model", "name", "out", "precision", "source", "store", "verify")
 _OPTIONS = {name: f"--{name}" for name in _PARAMETERS} | {"names": "--list"}
@@ -128,9 +129,6 @@ def frame_to_records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """A DataFrame as JSON objects, one per row, with null for missing values."""
     rows = frame.astype("object").where(frame.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
-
-
-DEFAULT_STORE = "output"
 
 
 def new_command(

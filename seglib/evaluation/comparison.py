@@ -173,7 +173,7 @@ def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) 
     return {"agreeing": [int(agreeing.sum())], "compared": [int(compared.sum())]}
 
 
-# --- asking ------------------------------------------------------------------------------------------------------
+# --- results ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,12 +16,9 @@ from seglib.store.store import Store
 
 FILE_COLUMNS = ["dataset", "path", "split", "label", "width", "height", "image_id"]
 
-
 Work = TypeVar("Work")
 
-
 Result = TypeVar("Result")
-
 
 _IMAGES_PER_TASK = 16
 

@@ -36,9 +36,6 @@ from seglib.store.store import Store
 EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]
 
 
-# --- counting ----------------------------------------------------------------------------------------------------
-
-
 def align_class_names(truth_record: GroundTruth, run: Run) -> tuple[str, ...]:
     """The ground truth's class names mapped to the run's: cat and dog become pet if the run only has pet."""
     if annotations.PET in run.classes and not {"cat", "dog"} & set(run.classes):
@@ -68,7 +65,7 @@ def _remap_truth(truth_mask: Mask, truth_record: GroundTruth, run: Run) -> Mask:
     return build_class_lookup(truth_record, run)[truth_mask]
 
 
-# --- asking ------------------------------------------------------------------------------------------------------
+# --- results ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

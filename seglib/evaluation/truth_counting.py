@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from seglib.classes import VOID, Mask
-from seglib.data import image as image_module
+from seglib.data.image import compute_image_id, decode, read_bytes
 from seglib.data.scan import select_by_name
 from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.evaluation.counting import FILE_COLUMNS, count_all, read_valid_mask, resolve_runs
@@ -201,10 +201,10 @@ class _TruthCounter:
         """The `CALIBRATION_SCHEMA` rows of one image; confidence is resized by nearest neighbour, like the mask."""
         assert self._model is not None
         spec, settings = self._model
-        data = image_module.read_bytes(self._image_paths[image_id])
-        if image_module.compute_image_id(data) != image_id:
+        data = read_bytes(self._image_paths[image_id])
+        if compute_image_id(data) != image_id:
             raise BadImage("vanished", "The file has changed since its scan.")
-        image, grid_wh = predictor.prepare_image(image_module.decode(data), spec, settings)
+        image, grid_wh = predictor.prepare_image(decode(data), spec, settings)
         grid = predictor.confidence_map(image, spec, settings, grid_wh)
         size = truth_mask.shape[1], truth_mask.shape[0]
         confidence = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.NEAREST), np.float64)

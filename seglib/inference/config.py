@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seglib.data.image import DECODER
 from seglib.data.resize import Resize
@@ -15,22 +14,15 @@ from seglib.inference import openvino_backend
 from seglib.models import loading, registry
 from seglib.models.registry import ModelSpec
 
-if TYPE_CHECKING:
-    pass
-
-
 GRID_RULE = "bilinear-logits-1"
 """Logits are upsampled bilinearly (align_corners=False) to the size given by --resize before argmax. Masks have that
 size even if the model's input has its own (`ModelSpec.net_side`).
 """
 
-
 CODE_SCHEMA = 2
 """Incremented when a code change alters masks or measures in a way that the rest of the digest does not capture."""
 
-
 PRECISIONS: tuple[str, ...] = ("fp32", "bf16", "int8")
-
 
 DEVICES: tuple[str, ...] = ("auto", "cpu", "cuda")
 

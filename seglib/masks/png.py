@@ -10,9 +10,7 @@ from seglib.classes import Mask, palette
 
 _VOC_256 = palette("voc", [""] * 256).tobytes()
 
-
 _MAX_PIXELS = 89_478_485  # Pillow warns above this; the same limit as `data.image.MAX_PIXELS`
-
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 

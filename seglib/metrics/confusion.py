@@ -14,11 +14,7 @@ from seglib.classes import VOID, Mask, class_lookup
 
 Column = NDArray[np.float64]
 
-
 _VALUES = 256  # possible values of a pixel
-
-
-# --- counting ----------------------------------------------------------------------------------------------------
 
 
 def joint_histogram(a: Mask, b: Mask) -> tuple[Mask, Mask, NDArray[np.int64]]:
@@ -159,6 +155,3 @@ class ClassOverlap:
 def _sum_at(at: NDArray[np.integer], pixels: NDArray[np.int64], size: int) -> Column:
     """Sum the pixels per index in `at`, float64 (size,)."""
     return np.asarray(np.bincount(at, pixels, size), np.float64)
-
-
-# --- measures ----------------------------------------------------------------------------------------------------

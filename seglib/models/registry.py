@@ -180,7 +180,6 @@ MODELS: dict[str, ModelSpec] = {
     )
 }
 
-
 TRAINABLE: dict[str, "Callable[..., nn.Module]"] = {
     "fcn_mobilenet_v2": _lazy_builder("fcn_mobilenet_v2", "fcn"),  # checkpoints that name no head use torchvision's
     "unet_mobilenet_v2": _lazy_builder("unet_mobilenet_v2", "unet"),

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from seglib.data import scan as scan_module
 from seglib.data.resize import Resize
+from seglib.data.scan import scan, select_by_name
 from seglib.errors import WeightsError
 from seglib.fileio import parquet_parts
 from seglib.inference import config
@@ -44,7 +44,7 @@ def run(
     calibrated.
     """
     options = options or RunOptions()
-    records = scan_module.scan(folder, follow_links=options.follow_links)
+    records = scan(folder, follow_links=options.follow_links)
     loading.ensure_weights(spec)
     settings = InferenceConfig(
         resize=resize or spec.resize,
@@ -70,10 +70,10 @@ def run(
         if options.verify:
             _remove_damaged(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
             _notify(remove_damaged_counts(store), on_note)
-        scan = time.time_ns()
-        vanished = _record_vanished(store, data_set, known, records, scan)
+        scan_id = time.time_ns()
+        vanished = _record_vanished(store, data_set, known, records, scan_id)
         if options.names is not None:
-            records = scan_module.select_by_name(records, options.names)
+            records = select_by_name(records, options.names)
         plan = RunPlan.build(
             records.iloc[: options.limit],
             known,
@@ -91,7 +91,7 @@ def run(
             spec=spec,
             settings=settings,
             options=options,
-            scan=scan,
+            scan=scan_id,
             plan=plan,
             vanished=vanished,
         )
@@ -151,14 +151,14 @@ def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
     return ids - damaged_masks(store, this_run) if verify else ids
 
 
-def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, records: pd.DataFrame, scan: int) -> int:
+def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, records: pd.DataFrame, scan_id: int) -> int:
     """Mark files that no longer exist as vanished; returns their number.
 
     The added rows remove them from the table; their masks stay until `prune`.
     """
     gone = known[(known["reason"] != VANISHED) & ~known["path"].isin(records["path"])]
     if len(gone):
-        rows = gone.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan)
+        rows = gone.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan_id)
         parquet_parts.append(
             store.atomic, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
         )

@@ -15,7 +15,6 @@ from seglib.store.schemas import TAG_SEPARATOR
 _DECIMALS = 7
 """Decimals that a float32 within 0..1 can hold."""
 
-
 AGREEMENTS: tuple[str, ...] = ("agrees", "contradicts", "neither")
 """Folder label against animal: same animal, the other one, or neither found; null if the label names no animal."""
 

@@ -34,9 +34,6 @@ MAX_COUNT = 10**9
 """Upper end of an integer range that is open at the top."""
 
 
-# --- filters -----------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Filter(ABC):
     """One kind of filter: URL key, page label, codec and predicate."""

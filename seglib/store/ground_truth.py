@@ -32,7 +32,6 @@ TRUTH_FILES_SCHEMA = pa.schema(
 )
 """`path` is relative to the ground truth folder; `truth` is the mask id, a hash of the mask's content."""
 
-
 _REMEDY = "evaluate again, which rewrites it"
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import seglib
 from seglib.cli import main
 from seglib.data.resize import Resize
 from seglib.errors import DamagedFileError, StoreError
 from seglib.evaluation import comparison, truth_counting
 from seglib.fileio import parquet_parts
 from seglib.maintenance import compact, prune, status, verify
-from seglib.pipeline import run as run_module
 from seglib.pipeline.session import RunOptions
 from seglib.store import pair_counts
 from seglib.store.store import Store
@@ -33,7 +33,7 @@ def store(paint, tmp_path, fake) -> Store:
 
 
 def run(store: Store, fake, tmp_path, options: RunOptions = VERIFY, **more):
-    return run_module.run(tmp_path / "photos", store, fake, precision="fp32", options=options, **more)
+    return seglib.run(tmp_path / "photos", store, fake, precision="fp32", options=options, **more)
 
 
 def flip(path: Path) -> str:

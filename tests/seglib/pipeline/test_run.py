@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import seglib
 from seglib.data.image import compute_image_id, decode
 from seglib.data.resize import Resize
 from seglib.errors import DatasetError, StoreError, Terminated, UnknownName, WeightsError
@@ -20,7 +21,6 @@ from seglib.inference import config, predictor, thread_pool
 from seglib.maintenance import prune, verify
 from seglib.maintenance import status as maintenance_status
 from seglib.pipeline import batching, session
-from seglib.pipeline import run as run_module
 from seglib.pipeline.session import RunOptions
 from seglib.store import writer
 from seglib.store.store import Store
@@ -43,7 +43,7 @@ def store(tmp_path) -> Store:
 
 
 def run(photos: Path, store: Store, spec, options: RunOptions = INLINE, **more) -> session.RunReport:
-    return run_module.run(photos, store, spec, options=options, **{"precision": "fp32", **more})
+    return seglib.run(photos, store, spec, options=options, **{"precision": "fp32", **more})
 
 
 def counts(report: session.RunReport) -> tuple[int, int, int, int]:
@@ -522,7 +522,7 @@ def test_a_run_that_somebody_adds_to_is_not_removed(photos, store, fake):
 
 def test_a_run_is_claimed_while_it_is_added_to(photos, store, fake):
     seen = []
-    run_module.run(
+    seglib.run(
         photos,
         store,
         fake,

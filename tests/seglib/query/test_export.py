@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import seglib
 from seglib.errors import StoreError, UsageError
-from seglib.pipeline import run as run_module
 from seglib.pipeline.session import RunOptions
 from seglib.query import export
 from seglib.query.filters import Filters
@@ -21,7 +21,7 @@ def store(paint, tmp_path, fake) -> Store:
     paint("dogs/b.png", dog=(0, 0, 64, 24))
     paint("=1+2.png", "person")
     store = Store.create(tmp_path / "store")
-    run_module.run(tmp_path / "photos", store, fake, precision="fp32", options=RunOptions(workers=0))
+    seglib.run(tmp_path / "photos", store, fake, precision="fp32", options=RunOptions(workers=0))
     return store
 
 
