@@ -134,8 +134,9 @@ def redact_paths(text: str) -> str:
 
 
 def user_message(text: str) -> str:
-    """Adapt a message of the library for a page: strip paths, and mention our button beside the CLI option."""
-    return redact_paths(text).replace("run again with --verify", "run again with --verify (here: Verify on Runs)", 1)
+    """Adapt a message of the library for a page: strip paths and the marks of parameters, and mention our button."""
+    text = redact_paths(text).replace("run again with `verify`", "run again with --verify (here: Verify on Runs)", 1)
+    return re.sub(r"`(\w+)`", r"\1", text)
 
 
 def run_labels(runs: Sequence[Run]) -> dict[str, str]:

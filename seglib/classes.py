@@ -19,6 +19,9 @@ BACKGROUND = "background"
 VOID = 255
 """Mask value of ground-truth pixels to ignore (VOC marks object borders with it)."""
 
+Mask = NDArray[np.uint8]
+"""uint8 (H, W): an index into the class names per pixel, or `VOID`."""
+
 ANIMALS: tuple[str, ...] = ("cat", "dog")
 """Classes considered by `animal`, in index order; ties go to the first."""
 
@@ -123,3 +126,10 @@ def _random_palette(count: int, seed: int) -> NDArray[np.uint8]:
     hues = np.random.default_rng(seed).permutation(max(count - 1, 0)) / max(count - 1, 1)
     colours = [(0.0, 0.0, 0.0), *(colorsys.hsv_to_rgb(hue, 0.75, 0.95) for hue in hues)][:count]
     return np.rint(np.array(colours, np.float64).reshape(count, 3) * 255).astype(np.uint8)
+
+
+def class_lookup(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.uint8]:
+    """uint8 (256,): mask value, an index into `names` -> index of the same name in `classes`; `VOID` if it has none."""
+    table = np.full(256, VOID, np.uint8)
+    table[: len(names)] = [classes.index(name) if name in classes else VOID for name in names]
+    return table

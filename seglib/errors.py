@@ -8,11 +8,12 @@
     ├── WeightsError            a checkpoint is missing, damaged, or made for another model
     ├── StoreError              the store is missing, locked, or newer than this program
     │   └── Damaged             a file in the store is corrupt
-    └── TooManyFailures         more images failed than --max-failure-rate allows
+    └── TooManyFailures         more images failed than the caller allows
     BadImage                    one image cannot be decoded; recorded as a row with a reason, never ends a run
     Terminated                  SIGTERM received: stop cleanly, exit code 143
 
-A message says what was expected, what was found, and what to do.
+A message says what was expected, what was found, and what to do. It names parameters of the library in backquotes, as
+in "run again with `verify`"; the command line prints them as its options (`cli.common.name_options`).
 """
 
 from collections.abc import Iterable

@@ -153,3 +153,22 @@ def test_names_can_be_imported_by_their_rooms():
     for path in LIBRARY:
         if path.stem != "__main__":
             importlib.import_module(dotted(path))
+
+
+@pytest.mark.parametrize("path", [p for p in LIBRARY if not {"cli", "training"} & set(p.parts)], ids=dotted)
+def test_the_library_names_parameters_and_no_options(path):
+    """Messages reach Python users too; the command line prints its options in their place (`name_options`)."""
+    tree = ast.parse(path.read_text())
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert not [node.value for node in texts if re.search(r"(^|\s)--\w", node.value) and id(node) not in documentation]
+
+
+def test_each_parameter_in_a_message_is_an_option_of_a_command():
+    from seglib.cli.common import _OPTIONS, name_options
+
+    text = "\n".join(path.read_text() for path in LIBRARY)
+    options = {option for command in commands().values() for option in command._option_string_actions}
+    assert set(_OPTIONS.values()) <= options
+    assert all(f"`{name}`" in text for name in _OPTIONS)
+    assert name_options("Take `device` cpu, or `nothing`.") == "Take --device cpu, or `nothing`."

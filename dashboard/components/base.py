@@ -1,13 +1,13 @@
 """Helpers shared by the page components: reading their files and values sent by the browser."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from seglib.data.image import is_image_id
+
 _HERE = Path(__file__).parent
-_IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 def read_assets(*names: str) -> str:
@@ -17,7 +17,7 @@ def read_assets(*names: str) -> str:
 
 def as_image_id(sent: object) -> str | None:
     """Return the value if it has the form of an image_id, else None."""
-    return sent if isinstance(sent, str) and _IMAGE_ID.match(sent) else None
+    return sent if isinstance(sent, str) and is_image_id(sent) else None
 
 
 def component_value(key: str, name: str) -> Any:

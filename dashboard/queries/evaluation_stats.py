@@ -15,7 +15,7 @@ from dashboard.charts.class_choice import background_first, larger_side_pixels, 
 from dashboard.formatting import MEASURE_NAMES
 from dashboard.queries import ranking
 from dashboard.queries.ranking import ImageOrder
-from seglib.classes import VOID
+from seglib.classes import class_lookup
 from seglib.evaluation import evaluation
 from seglib.evaluation.evaluation import Evaluation, PairedDifference
 from seglib.masks import difference
@@ -126,9 +126,6 @@ def sort_worst_first(evaluation: Evaluation, grade: str, name: str, cell: Sequen
 def category_shares_at(evaluation: Evaluation, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return, from the counts, the share of each category of `evaluation.error_map`: shape (len(rows), categories)."""
     counts = evaluation.counts.take(rows)
-    index_in_run = np.full(256, VOID, np.uint8)
-    for value, name in enumerate(counts.classes_a):
-        if name in counts.classes_b:
-            index_in_run[value] = counts.classes_b.index(name)
+    index_in_run = class_lookup(counts.classes_a, counts.classes_b)
     table = difference.category_table(counts.classes_b, counts.classes_b)
     return ranking.category_shares(counts, table[index_in_run[counts.a], counts.b])

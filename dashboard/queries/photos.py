@@ -121,7 +121,7 @@ def options(source: RunSource, key: str) -> dict[str, int]:
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def _tag_options(source: RunSource) -> dict[str, int]:
-    return tags.count_tags(_table_with_tags(source)["tags"])
+    return columns.count_tags(_table_with_tags(source)["tags"])
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
@@ -262,12 +262,12 @@ def listing(source: RunSource, filters: Filters, sort: str, name: str) -> pd.Dat
 
 def tags_in_use(source: RunSource) -> list[str]:
     """Return every tag used in the store."""
-    return list(tags.count_tags(_tags(source)))
+    return list(columns.count_tags(_tags(source)))
 
 
 def tags_of_picks(source: RunSource, picks: Picks) -> dict[str, int]:
     """Return tag -> number of picked photos that have it."""
-    counts = tags.count_tags(tags.align_tags(_tags(source), pd.Series(picks.ids, dtype="str")))
+    counts = columns.count_tags(tags.align_tags(_tags(source), pd.Series(picks.ids, dtype="str")))
     return {name: n for name, n in counts.items() if name}
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from dashboard.formatting import photo_count, run_labels
+from seglib.classes import Mask
 from seglib.errors import UsageError
 from seglib.evaluation import counting
 from seglib.evaluation.comparison import Comparison, load_comparison
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.masks import png
-from seglib.masks.png import Mask
 from seglib.query.filters import Filters, select
 from seglib.store.records import Run
 from seglib.store.store import Store
@@ -56,8 +56,8 @@ def default_runs(store: Store) -> tuple[str, ...]:
     runs = store.runs()
     if not runs:
         raise UsageError("This store holds no run yet, so there is nothing to report: python -m seglib run DATASET.")
-    newest = store.computed_ids(runs[-1].run, runs[-1].classes)
-    sharing = [run.run for run in runs[:-1] if newest & store.computed_ids(run.run, run.classes)]
+    newest = store.computed_ids(runs[-1])
+    sharing = [run.run for run in runs[:-1] if newest & store.computed_ids(run)]
     return (*sharing[-(MAX_RUNS - 1) :], runs[-1].run)
 
 

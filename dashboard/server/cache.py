@@ -1,15 +1,24 @@
 """Size-limited LRU caches of bytes: one in memory, one on disk in the store.
 
-The disk cache is `<store>/cache/`. It may be deleted at any time, since everything in it can be recomputed; on a
-read-only store nothing is cached. Safe for threads and for several servers.
+The disk cache is `<store>/cache/`: `photos/<ab>/<image_id>.jpg` and `uncertainty/<run>/<ab>/<image_id>.png`. It may be
+deleted at any time, since everything in it can be recomputed; on a read-only store nothing is cached. Safe for threads
+and for several servers.
+
+Names contain digests of the content, so a cached picture is never wrong, but its photo or run may be gone.
+`remove_stale` removes such pictures: when the dashboard prunes the store or deletes a run, and once per server, in case
+`seglib prune` did.
 """
 
 import contextlib
 import os
-import secrets
 from collections import OrderedDict
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from threading import Lock
+
+from seglib.errors import SegError
+from seglib.fileio.atomic import replace_file
+from seglib.store.store import Store
 
 CACHE_FOLDER = "cache"
 MAX_DISK_BYTES = 512 * 1024 * 1024
@@ -61,19 +70,25 @@ class DiskCache:
     def put(self, name: str, body: bytes) -> None:
         """Store the bytes atomically; write errors are ignored."""
         path = self._folder / name
-        temporary = path.with_name(f".{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(body)
-            os.replace(temporary, path)
+            replace_file(path, body)
         except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             return
         with self._lock:
             self._size_bytes = self._count_bytes() if self._size_bytes is None else self._size_bytes + len(body)
             if self._size_bytes > self._limit:
                 self._evict()
+
+    def names(self) -> list[str]:
+        return [path.relative_to(self._folder).as_posix() for _, _, path in self._files()]
+
+    def remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            with contextlib.suppress(OSError):
+                (self._folder / name).unlink()
+        with self._lock:
+            self._size_bytes = None
 
     def _count_bytes(self) -> int:
         return sum(size for _, size, _ in self._files())
@@ -100,3 +115,25 @@ class DiskCache:
                     status = path.lstat()
                     files.append((status.st_mtime_ns, status.st_size, path))
         return files
+
+
+def remove_stale(store: Path) -> None:
+    """Remove the pictures of images without a file in the newest scan, and those of runs that were removed.
+
+    Does nothing if the store cannot be read.
+    """
+    disk = DiskCache(store / CACHE_FOLDER)
+    paths = [path for path in map(PurePosixPath, disk.names()) if not path.name.startswith(".")]  # being written
+    if not paths:
+        return
+    try:
+        opened = Store(store)
+        alive = set(opened.locate_images([path.stem for path in paths])["image_id"])
+        runs = {folder.name for folder in opened.run_folders()}
+    except (SegError, OSError):
+        return
+    disk.remove(
+        str(path)
+        for path in paths
+        if path.stem not in alive or (path.parts[0] == "uncertainty" and path.parts[1] not in runs)
+    )

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from pathlib import Path
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Thread
 
 from anyio import from_thread
 from starlette.requests import Request
@@ -40,23 +40,23 @@ from seglib.errors import BadImage, SegError, StoreError
 from seglib.evaluation import evaluation
 from seglib.masks.difference import encode_difference_png
 from seglib.store import ground_truth
+from seglib.store.layout import read_without_links
 from seglib.store.records import Run
-from seglib.store.store import Store, read_without_links
+from seglib.store.store import Store
 
 _MAX_PARALLEL_DECODES = 2
 """Maximum number of photos decoded at the same time; one may take 300 MB."""
 
-_IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 _TRUTH_ID = re.compile(r"[0-9a-f]{8}\Z")
 _RUN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\Z")
-_PATH_PATTERNS = {
-    "image_id": _IMAGE_ID,
-    "mask_id": _IMAGE_ID,
-    "truth": _TRUTH_ID,
-    "run": _RUN_NAME,
-    "other_run": _RUN_NAME,
+_PATH_CHECKS: dict[str, Callable[[str], object]] = {
+    "image_id": image.is_image_id,
+    "mask_id": image.is_image_id,
+    "truth": _TRUTH_ID.match,
+    "run": _RUN_NAME.match,
+    "other_run": _RUN_NAME.match,
 }
-"""Parameter of a URL path -> pattern that its values must match."""
+"""Parameter of a URL path -> check that its values must pass."""
 
 _uncertainty_maps = UncertaintyMaps()
 _decode_slots = BoundedSemaphore(_MAX_PARALLEL_DECODES)
@@ -87,7 +87,7 @@ def _media_route(*query: str) -> Callable[[Callable[[Request, Store], Response]]
 
 
 def _has_valid_ids(request: Request) -> bool:
-    return all(_PATH_PATTERNS[name].match(value) for name, value in request.path_params.items())
+    return all(_PATH_CHECKS[name](value) for name, value in request.path_params.items())
 
 
 def _open_store() -> Store:
@@ -117,6 +117,7 @@ def _stamp(entry: "os.DirEntry[str]") -> tuple[int, int, int]:
 
 @lru_cache(maxsize=4)
 def _disk_cache(store: Path) -> DiskCache:
+    Thread(target=server_cache.remove_stale, args=(store,), daemon=True).start()
     return DiskCache(store / server_cache.CACHE_FOLDER)
 
 

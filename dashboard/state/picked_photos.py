@@ -3,7 +3,6 @@
 The ids are kept in one Arrow array, since a million Python strings would take ten times the memory.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-_IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
+from seglib.data.image import is_image_id
 
 
 def _empty_ids() -> pa.Array:
@@ -43,7 +42,7 @@ class Picks:
 
         Both lists come from the browser; anything that is not an image id is ignored.
         """
-        seen = {i for i in shown if isinstance(i, str) and _IMAGE_ID.match(i)}
+        seen = {i for i in shown if isinstance(i, str) and is_image_id(i)}
         chosen = list(dict.fromkeys(i for i in picked if isinstance(i, str) and i in seen))
         kept = self.ids.filter(pc.invert(pc.is_in(self.ids, value_set=pa.array(sorted(seen), pa.string()))))
         return Picks(pa.concat_arrays([kept, pa.array(chosen, pa.string())]))

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 from dashboard.formatting import count, display_name, percent, score
 from seglib.classes import ANIMALS
+from seglib.data.image import is_image_id
 from seglib.errors import SegError
 from seglib.query.columns import AGREEMENTS
 from seglib.query.filters import FILTERS, MAX_COUNT, CountRangeFilter, Filters, FilterValue, find_filter
@@ -76,7 +77,6 @@ FIRST_PAGES: dict[str, Any] = {"page": 1, "compare_page": 1, "evaluate_page": 1}
 """View fields that reset every gallery to its first page."""
 
 _TRUTH = re.compile(r"[0-9a-f]{8}\Z")
-_IMAGE_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 _PAIR_SEPARATOR = ">"
 
@@ -180,7 +180,7 @@ def _one_of(known: Sequence[str]) -> Callable[[str], str]:
 
 
 def _parse_image_id(text: str) -> str:
-    if not _IMAGE_ID.match(text):
+    if not is_image_id(text):
         raise ValueError("an image_id is 32 hex digits")
     return text
 

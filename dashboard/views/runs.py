@@ -13,6 +13,7 @@ from dashboard.components import layout
 from dashboard.formatting import DASH, byte_size, count, escape_markdown, user_message
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.source import RunSource, error_message, offered_folders, open_store
+from dashboard.server import cache
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.views import run_form
@@ -152,6 +153,7 @@ def _confirm_delete(store: Store, run: str, rows: str) -> None:
 def _delete(store: Store, run: str) -> None:
     try:
         prune.remove_run(store, run)
+        cache.remove_stale(store.path)
     except SegError as error:
         session.add_notes([error_message(error)])
 
@@ -225,6 +227,7 @@ def _check_store(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
 def _prune(store: Store) -> None:
     try:
         prune.prune(store)
+        cache.remove_stale(store.path)
         st.session_state[_CHECKED] = _check_store(store)
     except SegError as error:
         session.add_notes([error_message(error)])

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dashboard.formatting import redact_paths
+from dashboard.formatting import user_message
 from dashboard.settings import ServerSettings
 from dashboard.workers import jobs, photo_folders
 from dashboard.workers.jobs import HEARTBEAT_SECONDS, Job, Jobs
@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
         except KeyboardInterrupt:  # SIGTERM too
             writer.finish(state="cancelled")
         except SegError as error:
-            writer.finish(state="failed", sentence=redact_paths(str(error)))
+            writer.finish(state="failed", sentence=user_message(str(error)))
         except OSError as error:
             writer.finish(state="failed", sentence=f"The system refused: {error.strerror or type(error).__name__}.")
         except Exception as error:  # torch may raise anything; details go to the log
@@ -92,7 +92,7 @@ def run_model(request: RunRequest, settings: ServerSettings, writer: "JobStateWr
         precision=request.precision,
         options=RunOptions(limit=request.limit, verify=request.verify),
         on_progress=lambda progress: writer.set_progress(_from_run_progress(progress)),
-        on_note=lambda note: writer.update(note=redact_paths(note)),
+        on_note=lambda note: writer.update(note=user_message(note)),
     )
     kept = ("run", "computed", "reused", "failed", "precision", "seconds", "images_per_second")
     result = {name: getattr(report, name) for name in kept} | {"total": report.images, "device": report.device or ""}

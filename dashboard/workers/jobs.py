@@ -29,6 +29,7 @@ from typing import Any
 from dashboard.settings import ROOT, ServerSettings
 from dashboard.workers.requests import Request, from_record, to_record
 from seglib.errors import SegError, UsageError
+from seglib.fileio.atomic import replace_file
 from seglib.fileio.process import host_and_boot, process_start_time
 from seglib.store.store import Store
 
@@ -226,9 +227,7 @@ def read_job(folder: Path) -> Job | None:
 
 def write_json(file: Path, values: dict[str, Any]) -> None:
     """Write JSON atomically; the folder must exist."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(values))
-    os.replace(temporary, file)
+    replace_file(file, json.dumps(values).encode())
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:

@@ -7,7 +7,6 @@ id to a path here. Also writes uploads that a visitor wants to keep.
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from seglib.data import scan
 from seglib.data.image import compute_image_id
 from seglib.errors import SegError, UsageError
+from seglib.fileio.atomic import replace_file
 
 UPLOADS = "uploads"
 """Subfolder of the first `--data` folder for uploads that a visitor wants to keep."""
@@ -87,9 +87,7 @@ def save_upload(data: Sequence[Path], name: str, content: bytes) -> None:
             raise UsageError(
                 f"{data[0].name}/{UPLOADS} already holds {MAX_SAVED_UPLOADS:,} photos: move some away first."
             )
-        hidden = folder / f".{secrets.token_hex(8)}"
-        hidden.write_bytes(content)
-        os.replace(hidden, file)
+        replace_file(file, content)
     except OSError as error:
         raise SegError(f"{data[0].name}/{UPLOADS} cannot be written ({error.strerror}).") from None
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from threading import BoundedSemaphore, Lock
 
-from dashboard.formatting import redact_paths
+from dashboard.formatting import user_message
 from dashboard.workers.predictor import BUSY, DIED, Predictor, predictor
 from seglib.errors import BadImage, SegError
 from seglib.store.records import Run
@@ -45,7 +45,7 @@ class UncertaintyMaps:
                 raise UncertaintyError(f"The photo cannot be read: {error.detail}") from None
             except SegError as error:
                 status = 503 if str(error) in (BUSY, DIED) else 422
-                raise UncertaintyError(redact_paths(str(error)), status) from None
+                raise UncertaintyError(user_message(str(error)), status) from None
         return png
 
     @contextmanager

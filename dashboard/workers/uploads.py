@@ -11,8 +11,9 @@ from itertools import combinations
 import numpy as np
 
 from dashboard.workers.predictor import ImagePrediction
+from seglib.classes import Mask
 from seglib.data.image import compute_image_id
-from seglib.masks.png import Mask, decode_index_png, resize_mask
+from seglib.masks.png import decode_index_png, resize_to_finest
 
 MAX_PHOTOS = 20
 MAX_PHOTO_BYTES = 20_000_000
@@ -49,10 +50,9 @@ def data_uri(data: bytes, kind: str) -> str:
 
 
 def pixel_agreement(one: Mask, other: Mask) -> float:
-    """Share of pixels with equal class in both masks, on the finer of the two grids (if equal, the wider)."""
-    grid = max((one.shape, other.shape), key=lambda shape: (shape[0] * shape[1], shape[1]))
-    size_wh = (grid[1], grid[0])
-    return float(np.mean(resize_mask(one, size_wh) == resize_mask(other, size_wh)))
+    """Share of pixels with equal class in both masks, on the finer of the two grids."""
+    one, other = resize_to_finest([one, other])
+    return float(np.mean(one == other))
 
 
 def pairwise_agreement(predictions: Sequence[tuple[str, ImagePrediction]]) -> list[tuple[str, str, float]]:

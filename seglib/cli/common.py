@@ -5,6 +5,7 @@ Messages and the progress bar go to stderr; with `--json`, stdout holds one JSON
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,12 +26,22 @@ if TYPE_CHECKING:
     from seglib.metrics.confusion import JointCounts
 
 
+DEFAULT_STORE = "output"
+
 _HARMLESS = "\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # the last one joins emoji sequences
+
+_PARAMETERS = ("dataset", "device", "finetune", "model", "name", "out", "precision", "source", "store", "verify")
+_OPTIONS = {name: f"--{name}" for name in _PARAMETERS} | {"names": "--list"}
 
 
 def print_message(sentence: str) -> None:
     """Print a message to stderr, so that stdout holds only the requested output."""
-    print(f"seglib: {escape_for_terminal(sentence)}", file=sys.stderr, flush=True)
+    print(f"seglib: {escape_for_terminal(name_options(sentence))}", file=sys.stderr, flush=True)
+
+
+def name_options(sentence: str) -> str:
+    """Name options in place of the library's parameters: "run again with `verify`" -> "run again with --verify"."""
+    return re.sub(r"`(\w+)`", lambda found: _OPTIONS.get(found[1], found[0]), sentence)
 
 
 def escape_for_terminal(text: str) -> str:
@@ -118,9 +129,6 @@ def frame_to_records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """A DataFrame as JSON objects, one per row, with null for missing values."""
     rows = frame.astype("object").where(frame.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
-
-
-DEFAULT_STORE = "output"
 
 
 def new_command(

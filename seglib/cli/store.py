@@ -5,7 +5,14 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
-from seglib.cli.common import add_json_option, add_store_option, escape_for_terminal, new_command, print_json
+from seglib.cli.common import (
+    add_json_option,
+    add_store_option,
+    escape_for_terminal,
+    name_options,
+    new_command,
+    print_json,
+)
 from seglib.errors import UsageError
 
 
@@ -32,10 +39,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     found = list(verify.find_damaged_files(Store(arguments.store)))
     if arguments.json:
-        print_json({"damaged": [dataclasses.asdict(one) for one in found]})
+        print_json({"damaged": [dataclasses.asdict(one) | {"sentence": name_options(one.sentence)} for one in found]})
     else:
         for one in found:
-            print(one.sentence)
+            print(name_options(one.sentence))
         kinds = Counter(one.kind for one in found)
         summary = ", ".join(f"{n} {kind}s" if n > 1 else f"1 {kind}" for kind, n in kinds.items())
         print(f"damaged: {summary}" if found else "nothing is damaged")
@@ -55,7 +62,7 @@ def _status(arguments: argparse.Namespace) -> int:
         print_json(dataclasses.asdict(found) | {"stale": found.stale, "failures": rows})
         return 0
     for why in (*store.damaged_datasets().values(), *store.damaged_runs().values()):
-        print(f"damaged: {why}")
+        print(f"damaged: {name_options(why)}")
     for dataset in found.datasets:
         print(
             f"dataset {escape_for_terminal(dataset.dataset)}: {dataset.files} files, {dataset.failed} failed, "

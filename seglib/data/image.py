@@ -48,6 +48,8 @@ FAILURE_REASONS = {
 
 THUMBNAIL_SIDE = 320
 
+IMAGE_ID_PATTERN = "[0-9a-f]{32}"
+
 
 @dataclass(frozen=True)
 class DecodedImage:
@@ -103,6 +105,11 @@ def _read_content(file: IO[bytes]) -> bytes:
 def _open_nonblocking(path: str, flags: int) -> int:
     """Open without blocking, in case the file has become a pipe without a writer since the scan."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def is_image_id(text: str) -> bool:
+    """Whether the text has the form of an image_id: 32 hex digits."""
+    return re.fullmatch(IMAGE_ID_PATTERN, text) is not None
 
 
 def compute_image_id(data: bytes) -> str:

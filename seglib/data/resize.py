@@ -12,12 +12,9 @@ from seglib.errors import UsageError
 MIN_SIDE, MAX_SIDE = 32, 8192
 """Limits for the sides of a grid in pixels; the deepest models halve the size five times."""
 
-
 _MAX_ASPECT = 4
 
-
 _NATIVE_PIXELS = 4_000_000
-
 
 _INPUT_STEP = 16  # a model that halves the size four times then yields maps aligned with the image
 

@@ -20,13 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seglib.classes import VOID
+from seglib.classes import VOID, Mask, class_lookup
 from seglib.errors import StoreError
 from seglib.evaluation.counting import FILE_COLUMNS, count_all, read_valid_mask, resolve_runs
 from seglib.fileio import parquet_parts
 from seglib.maintenance.compact import try_merge_parts
 from seglib.masks import png
-from seglib.masks.png import Mask
 from seglib.metrics import bootstrap, confusion
 from seglib.metrics.bootstrap import Estimate
 from seglib.metrics.confusion import JointCounts
@@ -110,7 +109,7 @@ def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _common_ids(store: Store, runs: Sequence[Run]) -> set[str]:
-    return set.intersection(*(store.computed_ids(run.run, run.classes) for run in runs))
+    return set.intersection(*(store.computed_ids(run) for run in runs))
 
 
 class _PairCounter:
@@ -165,11 +164,7 @@ def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) 
     """The `CONSENSUS_SCHEMA` row of one image, counted at the largest mask size."""
     first, *others = classes.values()
     common = [name for name in first if all(name in other for other in others)]
-    tables = []
-    for names in classes.values():
-        table = np.full(256, VOID, np.uint8)
-        table[: len(names)] = [common.index(name) if name in common else VOID for name in names]
-        tables.append(table)
+    tables = [class_lookup(names, common) for names in classes.values()]
     values = [t[m] for t, m in zip(tables, png.resize_to_finest([masks[n] for n in classes]), strict=True)]
     compared, agreeing = values[0] != VOID, values[0] != VOID
     for value in values[1:]:
@@ -178,7 +173,7 @@ def _consensus(masks: Mapping[str, Mask], classes: Mapping[str, Sequence[str]]) 
     return {"agreeing": [int(agreeing.sum())], "compared": [int(compared.sum())]}
 
 
-# --- asking ------------------------------------------------------------------------------------------------------
+# --- results ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

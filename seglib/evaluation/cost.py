@@ -52,7 +52,7 @@ def _cost(store: Store, run: Run) -> dict[str, object]:
 
 def _mean_gflops(store: Store, run: Run, spec: ModelSpec) -> float | None:
     """Mean GFLOPs per image over the images that the run has computed; None if unknown."""
-    sizes = _count_image_sizes(store, store.computed_ids(run.run, run.classes))
+    sizes = _count_image_sizes(store, store.computed_ids(run))
     sees = spec.input_resize(Resize(run.resize))
     each = [(spec.gflops_at(*sees.grid_wh(*size_wh)), photos) for size_wh, photos in sizes.items()]
     known = [gflops * photos for gflops, photos in each if gflops is not None]

@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from seglib.classes import Mask
 from seglib.data import decode_pool
 from seglib.errors import StoreError, UsageError
-from seglib.masks.png import Mask
 from seglib.progress import OnProgress, Progress
 from seglib.store.pair_counts import CountsWriter
 from seglib.store.records import Run
@@ -16,12 +16,9 @@ from seglib.store.store import Store
 
 FILE_COLUMNS = ["dataset", "path", "split", "label", "width", "height", "image_id"]
 
-
 Work = TypeVar("Work")
 
-
 Result = TypeVar("Result")
-
 
 _IMAGES_PER_TASK = 16
 
@@ -30,7 +27,7 @@ def resolve_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run
     """The runs with these names, without duplicates. Raises `UsageError` if there are fewer than `least`."""
     runs = [store.run(name) for name in dict.fromkeys(names)]
     if len(runs) < least:
-        raise UsageError("A comparison needs two different runs: python -m seglib status lists them.")
+        raise UsageError("A comparison needs two different runs.")
     return runs
 
 

@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.classes import VOID
+from seglib.classes import Mask, class_lookup
 from seglib.errors import SegError
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.fileio import parquet_parts
 from seglib.masks import annotations, difference, png
-from seglib.masks.png import Mask
 from seglib.metrics import bootstrap
 from seglib.metrics.bootstrap import Estimate
 from seglib.metrics.calibration import (
@@ -37,9 +36,6 @@ from seglib.store.store import Store
 EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]
 
 
-# --- counting ----------------------------------------------------------------------------------------------------
-
-
 def align_class_names(truth_record: GroundTruth, run: Run) -> tuple[str, ...]:
     """The ground truth's class names mapped to the run's: cat and dog become pet if the run only has pet."""
     if annotations.PET in run.classes and not {"cat", "dog"} & set(run.classes):
@@ -49,11 +45,7 @@ def align_class_names(truth_record: GroundTruth, run: Run) -> tuple[str, ...]:
 
 def build_class_lookup(truth_record: GroundTruth, run: Run) -> Mask:
     """Lookup table, uint8 (256,): ground truth value -> the run's index of that class, or void if it has none."""
-    table = np.full(256, VOID, np.uint8)
-    for value, name in enumerate(align_class_names(truth_record, run)):
-        if name in run.classes:
-            table[value] = run.classes.index(name)
-    return table
+    return class_lookup(align_class_names(truth_record, run), run.classes)
 
 
 def error_map(truth_mask: Mask, predicted: Mask, truth_record: GroundTruth, run: Run) -> Mask:
@@ -73,7 +65,7 @@ def _remap_truth(truth_mask: Mask, truth_record: GroundTruth, run: Run) -> Mask:
     return build_class_lookup(truth_record, run)[truth_mask]
 
 
-# --- asking ------------------------------------------------------------------------------------------------------
+# --- results ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

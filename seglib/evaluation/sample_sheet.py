@@ -9,10 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageFilter
 
-from seglib.classes import BACKGROUND, palette
+from seglib.classes import BACKGROUND, Mask, palette
 from seglib.evaluation.evaluation import Evaluation, build_class_lookup
 from seglib.masks import boundary, overlay, png
-from seglib.masks.png import Mask
 from seglib.store import ground_truth
 from seglib.store.store import Store
 

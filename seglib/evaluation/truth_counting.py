@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from seglib.classes import VOID
-from seglib.data import image as image_module
+from seglib.classes import VOID, Mask
+from seglib.data.image import compute_image_id, decode, read_bytes
 from seglib.data.scan import select_by_name
 from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.evaluation.counting import FILE_COLUMNS, count_all, read_valid_mask, resolve_runs
@@ -19,7 +19,6 @@ from seglib.evaluation.evaluation import EVALUATED_COLUMNS, _remap_truth, build_
 from seglib.inference import predictor
 from seglib.maintenance.compact import try_merge_parts
 from seglib.masks import annotations, boundary, png
-from seglib.masks.png import Mask
 from seglib.metrics.calibration import (
     CONFIDENCE_BINS,
     confidence_bin,
@@ -126,7 +125,7 @@ def _common_files(store: Store, runs: Sequence[Run], names: Sequence[str] | None
     """The files that every run has computed, restricted to `names` if given."""
     table = store.table([runs[0].run], [dataset] if dataset else None, with_tags=False)
     for run in runs[1:]:
-        table = table[table["image_id"].isin(store.computed_ids(run.run, run.classes))]
+        table = table[table["image_id"].isin(store.computed_ids(run))]
     files = table[FILE_COLUMNS].reset_index(drop=True)
     if files.empty and len(runs) > 1:
         raise DatasetError("These runs have no photo in common: evaluate them one by one.")
@@ -202,10 +201,10 @@ class _TruthCounter:
         """The `CALIBRATION_SCHEMA` rows of one image; confidence is resized by nearest neighbour, like the mask."""
         assert self._model is not None
         spec, settings = self._model
-        data = image_module.read_bytes(self._image_paths[image_id])
-        if image_module.compute_image_id(data) != image_id:
+        data = read_bytes(self._image_paths[image_id])
+        if compute_image_id(data) != image_id:
             raise BadImage("vanished", "The file has changed since its scan.")
-        image, grid_wh = predictor.prepare_image(image_module.decode(data), spec, settings)
+        image, grid_wh = predictor.prepare_image(decode(data), spec, settings)
         grid = predictor.confidence_map(image, spec, settings, grid_wh)
         size = truth_mask.shape[1], truth_mask.shape[0]
         confidence = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.NEAREST), np.float64)

@@ -1,6 +1,7 @@
 """Atomic, crash-safe file and folder writes.
 
-A file is written below `<store>/tmp/`, on the same file system, and renamed to its final name once complete.
+`AtomicWriter` writes a file of a store below `<store>/tmp/`, on the same file system, and renames it to its final name
+once complete. Outside a store, `replace_file` does so in the file's own folder.
 """
 
 import contextlib
@@ -44,7 +45,7 @@ class AtomicWriter:
     def write(self, path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:
         """Write `path` atomically. `durable` also waits until it is on disk (fsync)."""
         with self.temporary_file(data, durable=durable) as temporary:
-            _replace_file(temporary, path)
+            _rename(temporary, path)
         if durable:
             _sync_folder(path.parent)
 
@@ -148,7 +149,32 @@ class AtomicWriter:
             self.sweep()
 
 
-def _replace_file(temporary: Path, path: Path) -> None:
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`, which must exist; on success it replaces `path`, else it is
+    deleted.
+
+    `durable` also waits until the content is on disk (fsync).
+    """
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        if durable:
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):  # normally already renamed
+            temporary.unlink()
+
+
+def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write `path` atomically, as `replacing` does."""
+    with replacing(path, durable=durable) as temporary:
+        temporary.write_bytes(data)
+
+
+def _rename(temporary: Path, path: Path) -> None:
     try:
         os.replace(temporary, path)
     except FileNotFoundError:  # the target folder does not exist yet

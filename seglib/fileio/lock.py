@@ -28,9 +28,7 @@ except ImportError:  # Windows
 
 _STALE_SECONDS = 60
 
-
 _INCOMPLETE_LOCK_SECONDS = 2
-
 
 _NO_HARD_LINK_ERRNOS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """errno values of file systems without hard links."""

@@ -22,7 +22,7 @@ Where = tuple[str, Sequence[str]]
 MERGED_ROWS = 100_000
 """`merge` does not touch parts with at least this many rows."""
 
-RECOMPUTE_REMEDY = "run again with --verify, or delete this file and run again; only its rows are recomputed"
+RECOMPUTE_REMEDY = "run again with `verify`, or delete this file and run again; only its rows are recomputed"
 """Remedy for a damaged part whose rows can be recomputed."""
 
 _DIGEST_LENGTH = 16

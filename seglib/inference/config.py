@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seglib.data.image import DECODER
 from seglib.data.resize import Resize
@@ -15,22 +14,15 @@ from seglib.inference import openvino_backend
 from seglib.models import loading, registry
 from seglib.models.registry import ModelSpec
 
-if TYPE_CHECKING:
-    pass
-
-
 GRID_RULE = "bilinear-logits-1"
 """Logits are upsampled bilinearly (align_corners=False) to the size given by --resize before argmax. Masks have that
 size even if the model's input has its own (`ModelSpec.net_side`).
 """
 
-
 CODE_SCHEMA = 2
 """Incremented when a code change alters masks or measures in a way that the rest of the digest does not capture."""
 
-
 PRECISIONS: tuple[str, ...] = ("fp32", "bf16", "int8")
-
 
 DEVICES: tuple[str, ...] = ("auto", "cpu", "cuda")
 
@@ -51,7 +43,7 @@ class InferenceConfig:
         if self.device not in DEVICES:
             raise UsageError(f"A device is one of {', '.join(DEVICES)}, not {self.device!r}.")
         if self.precision == "int8" and self.device == "cuda":
-            raise UsageError("int8 runs on the CPU: leave out --device cuda, or take --precision bf16.")
+            raise UsageError("int8 runs on the CPU: leave out `device` cuda, or take `precision` bf16.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +125,7 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise SegError("There is no CUDA device here, or this build of torch cannot use it: take --device cpu.")
+        raise SegError("There is no CUDA device here, or this build of torch cannot use it: take `device` cpu.")
     return device
 
 

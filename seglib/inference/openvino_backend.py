@@ -41,8 +41,8 @@ def ensure_installed() -> None:
     """Raise `SegError` with install instructions if OpenVINO or NNCF is missing."""
     if missing := [name for name in LIBRARIES if find_spec(name) is None]:
         raise SegError(
-            f"--precision int8 needs {' and '.join(missing)}, which are not installed: "
-            "pip install '.[openvino]' in the project's folder, or take --precision auto."
+            f"`precision` int8 needs {' and '.join(missing)}, which are not installed: "
+            "pip install '.[openvino]' in the project's folder, or take `precision` auto."
         )
 
 

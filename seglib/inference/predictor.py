@@ -110,6 +110,6 @@ def _load_backend(
     if quantised is None:
         raise UsageError(
             "int8 needs a model that was calibrated on your photos, which lies in a store: "
-            "take seglib run --precision int8, or another precision."
+            "run it into a store, or take another `precision`."
         )
     return openvino_backend.OpenVinoBackend(quantised)

@@ -22,7 +22,7 @@ def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...
         yield store.stats_folder(run), stats_schema(run.classes), ("image_id",)
     yield from pair_counts.part_folders(store)
     yield from ground_truth.part_folders(store)
-    yield tags.log_folder(store), tags.SCHEMA, tags.KEY
+    yield store.tags_folder(), tags.SCHEMA, tags.KEY
 
 
 def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:

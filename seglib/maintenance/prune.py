@@ -1,6 +1,5 @@
 """Remove runs and stale data from a store: vanished files, outdated rows, masks without an image."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -43,8 +42,8 @@ def prune(store: Store) -> StoreStatus:
             _rewrite_parts(store, store.files_folder(dataset), FILES_SCHEMA, _present_files)
         for run in store.runs():
             _rewrite_parts(store, store.stats_folder(run), stats_schema(run.classes), partial(_newest_alive, alive))
-            _remove_stale_files(store.path / "runs" / run.run / "masks", alive)
-        _remove_stale_files(store.path / "thumbs", alive & _computed_ids(store))
+            _remove_stale_files(store.masks_folder(run.run), alive)
+        _remove_stale_files(store.thumbnails_folder(), alive & _computed_ids(store))
         tags.compact(store)
         ground_truth.prune(store, alive)
         for folder in _orphans(store):
@@ -55,8 +54,6 @@ def prune(store: Store) -> StoreStatus:
             store.atomic.discard(folder)
         for folder in quantized_models.unused_folders(store):
             store.atomic.discard(folder)
-        for folder in (store.path / "cache" / "photos", *(store.path / "cache" / "uncertainty").glob("*")):
-            _remove_stale_files(folder, alive)  # dashboard caches derived from the image
         store.atomic.sweep()
         store.atomic.close()
     return before
@@ -67,15 +64,13 @@ def remove_run(store: Store, name: str) -> None:
 
     Raises `UnknownName` if there is no such run, `StoreError` if a process is adding to it.
     """
-    folder = store.path / "runs" / name
-    known = [path.name for path in store.path.glob("runs/*")]
+    known = [path.name for path in store.run_folders()]
     if name not in known:
         raise UnknownName("run", name, known)
     with lock(store.path):
         if store.atomic.is_run_claimed(name):
             raise StoreError(f"A process is adding to the run {name}: remove it when that is done.")
-        store.atomic.discard(folder)
-        shutil.rmtree(store.path / "cache" / "uncertainty" / name, ignore_errors=True)  # dashboard cache of the run
+        store.atomic.discard(store.run_folder(name))
         for orphan in _orphans(store):
             store.atomic.discard(orphan)
         store.atomic.close()

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from seglib.data.scan import scan
 from seglib.errors import DatasetError
 from seglib.fileio import parquet_parts
+from seglib.query.columns import count_tags
 from seglib.store import ground_truth, pair_counts
 from seglib.store import tags as store_tags
 from seglib.store.records import Dataset, Run
@@ -100,7 +101,7 @@ def read_status(store: Store) -> StoreStatus:
     return StoreStatus(
         datasets=[_dataset_status(store, d.name) for d in store.datasets()],
         runs=[_run_status(store, run, alive) for run in store.runs()],
-        stale_thumbnails=sum(path.stem not in thumbnail_ids for path in _image_files(store.path / "thumbs")),
+        stale_thumbnails=sum(path.stem not in thumbnail_ids for path in _image_files(store.thumbnails_folder())),
         tags=_tags_status(store, alive),
         counts=_counts_status(store, alive),
     )
@@ -127,7 +128,7 @@ def find_drift(store: Store, dataset: Dataset) -> DatasetDrift:
 
 def run_size_bytes(store: Store, run: str) -> int:
     """Disk usage of a run in bytes; stats every file, so it is slow for large runs."""
-    return sum(path.stat().st_size for path in (store.path / "runs" / run).rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in store.run_folder(run).rglob("*") if path.is_file())
 
 
 def _dataset_status(store: Store, name: str) -> DatasetStatus:
@@ -145,7 +146,7 @@ def _dataset_status(store: Store, name: str) -> DatasetStatus:
 
 
 def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
-    computed = store.computed_ids(run.run, run.classes)
+    computed = store.computed_ids(run)
     return RunStatus(
         run=run.run,
         model=run.model,
@@ -161,7 +162,7 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
 def _tags_status(store: Store, alive: set[str]) -> TagsStatus:
     tagged = store_tags.tags_by_image(store)
     return TagsStatus(
-        photos=store_tags.count_tags(tagged),
+        photos=count_tags(tagged),
         gone=int((~tagged.index.isin(alive)).sum()),
         outdated_rows=store_tags.count_outdated(store),
     )
@@ -172,16 +173,16 @@ def _counts_status(store: Store, alive: set[str]) -> CountsStatus:
     for folder, schema, _ in pair_counts.part_folders(store):
         columns = [name for name in ("image_id", "truth") if name in schema.names]
         table = parquet_parts.read(folder, schema, columns)
-        gone = not orphans.isdisjoint((folder, folder.parent))
-        found += folder.parent.parent == store.path
+        gone = pair_counts.top_folder(folder) in orphans
+        found += folder == pair_counts.top_folder(folder)
         rows += len(table)
         stale += len(table) if gone else len(table) - table.filter(_is_current(store, folder, table, alive)).num_rows
     return CountsStatus(folders=found, rows=rows, stale_rows=stale)
 
 
 def _orphans(store: Store) -> list[Path]:
-    runs = {path.parent.name for path in store.path.glob("runs/*/run.json")}
-    return pair_counts.orphaned_folders(store, runs, {path.name for path in store.path.glob("truths/*")})
+    runs = {path.parent.name for path in store.run_records()}
+    return pair_counts.orphaned_folders(store, runs, {path.name for path in store.truth_folders()})
 
 
 def _is_current(store: Store, folder: Path, table: pa.Table, alive: set[str]) -> pa.ChunkedArray:
@@ -189,10 +190,8 @@ def _is_current(store: Store, folder: Path, table: pa.Table, alive: set[str]) ->
     kept = _is_in(table["image_id"], alive)
     if "truth" not in table.column_names:
         return kept
-    evaluation = folder if folder.parent.parent == store.path else folder.parent
-    return pc.and_(
-        kept, _is_in(table["truth"], ground_truth.current_mask_ids(store, evaluation.name.rpartition("--")[2]))
-    )
+    truth_id = pair_counts.truth_of(pair_counts.top_folder(folder))
+    return pc.and_(kept, _is_in(table["truth"], ground_truth.current_mask_ids(store, truth_id)))
 
 
 def _is_in(image_ids: pa.ChunkedArray, alive: set[str]) -> pa.ChunkedArray:
@@ -212,7 +211,7 @@ def live_image_ids(store: Store) -> set[str]:
 def _computed_ids(store: Store) -> set[str]:
     """Ids of images that at least one run has computed."""
     ids: set[str] = set()
-    return ids.union(*(store.computed_ids(run.run, run.classes) for run in store.runs()))
+    return ids.union(*(store.computed_ids(run) for run in store.runs()))
 
 
 def _image_files(folder: Path) -> Iterator[Path]:

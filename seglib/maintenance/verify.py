@@ -24,7 +24,7 @@ from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
 MASK, THUMBNAIL = "mask", "thumbnail"
-_VERIFY = "run again with --verify, which recreates it."
+_VERIFY = "run again with `verify`, which recreates it."
 _THUMBNAIL_ENDS = (b"\xff\xd8", b"\xff\xd9")
 
 
@@ -45,15 +45,15 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
 
     Masks and thumbnails of images that no longer have a file are not checked.
     """
-    for pattern, found in (
-        ("datasets/{}/dataset.json", store.damaged_datasets()),
-        ("runs/{}/run.json", store.damaged_runs()),
-        ("truths/{}/truth.json", ground_truth.find_damaged(store)),
+    for record_path, found in (
+        (store.dataset_record, store.damaged_datasets()),
+        (store.run_record, store.damaged_runs()),
+        (store.truth_record, ground_truth.find_damaged(store)),
     ):
         for name, why in found.items():
-            yield DamagedFile(file=pattern.format(name), kind="record", sentence=why)
+            yield DamagedFile(file=_relative_path(store, record_path(name)), kind="record", sentence=why)
     for folder, schema, _ in compact.part_folders(store):
-        remedy = tags.REMEDY if folder == tags.log_folder(store) else pair_counts.remedy(folder)
+        remedy = tags.REMEDY if folder == store.tags_folder() else pair_counts.remedy(folder)
         for name, error in parquet_parts.find_damaged(folder, schema, remedy).items():
             yield DamagedFile(file=_relative_path(store, folder / name), kind="part", sentence=str(error))
     alive, thumbnail_ids = _live_image_ids(store), set[str]()
@@ -95,7 +95,7 @@ def remove_damaged_counts(store: Store) -> list[str]:
 
     Returns one message per removed file. Damaged tag parts are kept, because tags cannot be recomputed.
     """
-    for evaluation in store.path.glob("evaluate/*"):  # images with cells count as evaluated, so remove the cells first
+    for evaluation in store.evaluation_folders():  # images with cells count as evaluated, so remove the cells first
         if parquet_parts.find_damaged(pair_counts.boundary_folder(evaluation), pair_counts.BOUNDARY_SCHEMA):
             for name in parquet_parts.list_parts(evaluation):
                 (evaluation / name).unlink(missing_ok=True)
@@ -141,9 +141,8 @@ def _is_mask_intact(store: Store, run: Run, image_id: str, pixels: NDArray[np.in
 
 def _damaged_truths(store: Store) -> Iterator[DamagedFile]:
     for truth_record in ground_truth.list_truths(store):
-        rows = parquet_parts.read_intact(
-            ground_truth.files_folder(store, truth_record), ground_truth.TRUTH_FILES_SCHEMA
-        )
+        folder = store.truth_files_folder(truth_record.id)
+        rows = parquet_parts.read_intact(folder, ground_truth.TRUTH_FILES_SCHEMA)
         for mask_id in sorted(set(rows["truth"].to_pylist())):
             try:
                 ground_truth.read_mask(store, truth_record, mask_id)

@@ -10,11 +10,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from seglib.classes import BACKGROUND, VOID, animal_of_label, are_valid_class_names
+from seglib.classes import BACKGROUND, VOID, Mask, animal_of_label, are_valid_class_names
 from seglib.data import image, scan
 from seglib.errors import BadImage, DatasetError, UsageError
 from seglib.masks import png
-from seglib.masks.png import Mask
 
 MASK_FORMATS: tuple[str, ...] = ("voc", "trimap")
 
@@ -121,7 +120,7 @@ def convert_trimap(trimap: Mask, name: str, label: str | None) -> Mask:
     if not set(np.unique(trimap).tolist()) <= {1, 2, 3}:
         raise DatasetError(
             f"The trimap {name!r} holds {sorted(set(np.unique(trimap).tolist()) - {1, 2, 3})[0]}: expected 1 for the "
-            "pet, 2 for background and 3 for its border. For masks of class indices take --format voc."
+            "pet, 2 for background and 3 for its border. For masks of class indices take the format voc."
         )
     table = np.zeros(256, np.uint8)
     table[[1, 3]] = TRIMAP_CLASSES.index(pet_species(name, label)), VOID

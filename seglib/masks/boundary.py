@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib.classes import VOID
+from seglib.classes import VOID, Mask
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
-
-Mask = NDArray[np.uint8]
 
 TOLERANCE = 0.0075
 """Maximum distance of matching boundary pixels, as a share of the image diagonal (at least one pixel)."""

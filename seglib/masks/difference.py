@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib.classes import BACKGROUND, VOID
-from seglib.masks.png import Mask, encode_png, resize_to_finest
+from seglib.classes import BACKGROUND, VOID, Mask, class_lookup
+from seglib.masks.png import encode_png, resize_to_finest
 
 BOTH_BACKGROUND, SAME, ONLY_A, ONLY_B, OTHER, UNCOMPARED = range(6)
 
@@ -54,7 +54,7 @@ def category_table(classes_a: Sequence[str], classes_b: Sequence[str]) -> NDArra
     Classes are matched by name. A pixel is not comparable if it is void or of a class that only one side has.
     """
     common = list(dict.fromkeys(name for name in classes_a if name in classes_b))
-    first, second = _common_indices(classes_a, common)[:, None], _common_indices(classes_b, common)[None, :]
+    first, second = class_lookup(classes_a, common)[:, None], class_lookup(classes_b, common)[None, :]
     background = common.index(BACKGROUND) if BACKGROUND in common else VOID
     table = np.where(first == second, SAME, OTHER).astype(np.uint8)
     table[(second == background) & (first != background)] = ONLY_A
@@ -76,10 +76,3 @@ def encode_difference_png(category_map: Mask) -> bytes:
     picture.putpalette(b"".join(bytes.fromhex(category.colour[1:]) for category in CATEGORIES).ljust(3 * 256, b"\0"))
     picture.info["transparency"] = bytes(category.opacity for category in CATEGORIES)
     return encode_png(picture)
-
-
-def _common_indices(classes: Sequence[str], common: Sequence[str]) -> NDArray[np.uint8]:
-    """Return uint8 (256,): mask value -> index among the common classes, or `VOID` if it is not one of them."""
-    places = np.full(256, VOID, np.uint8)
-    places[: len(classes)] = [common.index(name) if name in common else VOID for name in classes]
-    return places

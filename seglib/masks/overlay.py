@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from seglib.classes import BACKGROUND, PRESENT_SHARE, VOID
-from seglib.masks.png import Mask, resize_mask
+from seglib.classes import BACKGROUND, PRESENT_SHARE, VOID, Mask
+from seglib.masks.png import resize_mask
 
 Colours = NDArray[np.uint8]
 

@@ -4,19 +4,13 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from seglib.classes import palette
-
-Mask = NDArray[np.uint8]
-
+from seglib.classes import Mask, palette
 
 _VOC_256 = palette("voc", [""] * 256).tobytes()
 
-
 _MAX_PIXELS = 89_478_485  # Pillow warns above this; the same limit as `data.image.MAX_PIXELS`
-
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 

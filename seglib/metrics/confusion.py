@@ -10,16 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib.classes import VOID
+from seglib.classes import VOID, Mask, class_lookup
 
-Mask = NDArray[np.uint8]
 Column = NDArray[np.float64]
 
-
 _VALUES = 256  # possible values of a pixel
-
-
-# --- counting ----------------------------------------------------------------------------------------------------
 
 
 def joint_histogram(a: Mask, b: Mask) -> tuple[Mask, Mask, NDArray[np.int64]]:
@@ -97,8 +92,7 @@ class JointCounts:
     def rename_classes(self, classes_a: Sequence[str]) -> "JointCounts":
         """Rename the classes of `a`; repeated names merge classes."""
         kept = tuple(dict.fromkeys(classes_a))
-        place = np.full(_VALUES, VOID, np.uint8)
-        place[: len(classes_a)] = [kept.index(name) for name in classes_a]
+        place = class_lookup(classes_a, kept)
         return JointCounts(self.images, self.image, place[self.a], self.b, self.pixels, kept, self.classes_b)
 
     def matrix(self) -> NDArray[np.int64]:
@@ -129,12 +123,11 @@ class JointCounts:
         Excludes void and classes that only `a` has; with `both_known` also classes that only `b` has.
         """
         common = self.common_classes
-        in_a, in_b = (_common_indices(names, common) for names in (self.classes_a, self.classes_b))
-        row, column = in_a[self.a], in_b[self.b]
-        used = (row >= 0) & (self.b != VOID) & ((column >= 0) | (not both_known))
+        row, column = class_lookup(self.classes_a, common)[self.a], class_lookup(self.classes_b, common)[self.b]
+        used = (row != VOID) & (self.b != VOID) & ((column != VOID) | (not both_known))
         shape = self.images, len(common)
 
-        def summed(cells: NDArray[np.bool_], classes: NDArray[np.int64]) -> NDArray[np.float64]:
+        def summed(cells: NDArray[np.bool_], classes: Mask) -> NDArray[np.float64]:
             at = self.image[cells] * len(common) + classes[cells]
             return _sum_at(at, self.pixels[cells], shape[0] * shape[1]).reshape(shape)
 
@@ -142,7 +135,7 @@ class JointCounts:
             classes=common,
             total=_sum_at(self.image[used], self.pixels[used], self.images),
             a=summed(used, row),
-            b=summed(used & (column >= 0), column),
+            b=summed(used & (column != VOID), column),
             both=summed(used & (row == column), row),
         )
 
@@ -162,13 +155,3 @@ class ClassOverlap:
 def _sum_at(at: NDArray[np.integer], pixels: NDArray[np.int64], size: int) -> Column:
     """Sum the pixels per index in `at`, float64 (size,)."""
     return np.asarray(np.bincount(at, pixels, size), np.float64)
-
-
-def _common_indices(names: Sequence[str], common: Sequence[str]) -> NDArray[np.int64]:
-    """Return int64 (256,): mask value -> index among the common classes, -1 for void and all others."""
-    places = np.full(_VALUES, -1, np.int64)
-    places[: len(names)] = [common.index(name) if name in common else -1 for name in names]
-    return places
-
-
-# --- measures ----------------------------------------------------------------------------------------------------

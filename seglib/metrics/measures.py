@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib.classes import BACKGROUND
-from seglib.metrics.confusion import ClassOverlap, Column, JointCounts, Mask, _common_indices, _sum_at
+from seglib.classes import BACKGROUND, VOID, Mask, class_lookup
+from seglib.metrics.confusion import ClassOverlap, Column, JointCounts, _sum_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,8 +162,8 @@ def _both_sides(counts: JointCounts) -> tuple[tuple[Mask, tuple[str, ...]], tupl
 
 def _areas(counts: JointCounts, values: Mask, classes: Sequence[str], names: Sequence[str]) -> NDArray[np.float64]:
     """Return (N, C): pixels per image of each of the named classes on one side."""
-    place = _common_indices(classes, names)[values]
-    known = place >= 0
+    place = class_lookup(classes, names)[values]
+    known = place != VOID
     at = counts.image[known] * len(names) + place[known]
     return _sum_at(at, counts.pixels[known], counts.images * len(names)).reshape(counts.images, len(names))
 

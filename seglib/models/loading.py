@@ -44,7 +44,7 @@ def ensure_weights(spec: ModelSpec) -> None:
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
         raise WeightsError(
             f"{spec.name} needs the file {spec.weights}, and downloading it failed ({weights_file.first_line(error)}): "
-            f"put it into {hub_folder()}, or take --model {DEFAULT_MODEL}, which works offline."
+            f"put it into {hub_folder()}, or take `model` {DEFAULT_MODEL}, which works offline."
         ) from None
 
 
@@ -95,7 +95,7 @@ def load(spec: ModelSpec) -> "nn.Module":
         raise WeightsError(
             f"{spec.path.name} does not fit {spec.name} with {len(spec.classes)} classes "
             f"({weights_file.first_line(error, 1).split(',')[0]}): "
-            "name the model it was made for with --model."
+            "name the model it was made for with `model`."
         ) from None
     _check_finite(model.state_dict(), spec.path.name)
     return model.float().eval()
@@ -113,7 +113,7 @@ def _load_from_hub(spec: ModelSpec) -> "nn.Module":
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             f"torch.hub could not load {spec.name} from {HUB_REPOSITORY} ({weights_file.first_line(error)}): "
-            "leave out --source hub to use the installed torchvision."
+            "leave out `source` hub to use the installed torchvision."
         ) from None
     if not callable(getattr(model, "eval", None)):
         raise WeightsError(f"torch.hub gave a {type(model).__name__} for {spec.name}, expected a model.")

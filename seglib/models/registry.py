@@ -180,7 +180,6 @@ MODELS: dict[str, ModelSpec] = {
     )
 }
 
-
 TRAINABLE: dict[str, "Callable[..., nn.Module]"] = {
     "fcn_mobilenet_v2": _lazy_builder("fcn_mobilenet_v2", "fcn"),  # checkpoints that name no head use torchvision's
     "unet_mobilenet_v2": _lazy_builder("unet_mobilenet_v2", "unet"),
@@ -217,7 +216,7 @@ def find_model_spec(name: str | None = None, weights: Path | None = None, *, sou
         raise UnknownName("model", name, MODELS)
     spec = MODELS[name or DEFAULT_MODEL]
     if source == "hub" and spec.source != "torchvision":
-        raise UsageError(f"{spec.name} is not on torch.hub: leave out --source hub.")
+        raise UsageError(f"{spec.name} is not on torch.hub: leave out `source` hub.")
     return replace(spec, source=source) if source == "hub" else spec
 
 
@@ -237,9 +236,9 @@ def _spec_from_file(name: str | None, weights: Path) -> ModelSpec:
     metadata = _metadata(weights)
     architecture = metadata.get("architecture") or name
     if architecture is None:
-        raise UsageError(f"{weights.name} does not say which model it is for: add --model NAME.")
+        raise UsageError(f"{weights.name} does not say which model it is for: name it with `model`.")
     if name is not None and architecture != name:
-        raise WeightsError(f"{weights.name} was made for {architecture}, not for {name}: leave out --model.")
+        raise WeightsError(f"{weights.name} was made for {architecture}, not for {name}: leave out `model`.")
     if architecture not in trainable_names():
         raise UnknownName("model", architecture, trainable_names())
     spec = MODELS[architecture] if architecture in MODELS else _spec_without_weights(architecture)

@@ -11,6 +11,8 @@ from seglib.errors import UnknownName
 from seglib.models.fcn import ContextHead
 from seglib.models.layers import Segmenter, _mobilenet_v2_at_stride_16, conv_norm_relu
 
+UPSAMPLING: tuple[str, ...] = ("bilinear", "transposed", "shuffle")
+
 
 class UNetHead(ContextHead):
     """U-Net decoder (Ronneberger et al. 2015) for any encoder's feature maps, coarse to fine.
@@ -54,9 +56,6 @@ class UNetHead(ContextHead):
             x = join(torch.cat([x, skip], 1))
         out: Tensor = self.finer(self.dropout(x))
         return out + nn.functional.interpolate(coarse, size=out.shape[2:], mode="bilinear", align_corners=False)
-
-
-UPSAMPLING: tuple[str, ...] = ("bilinear", "transposed", "shuffle")
 
 
 def upsampler(kind: str, channels: int) -> nn.Module:

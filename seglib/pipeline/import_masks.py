@@ -71,7 +71,7 @@ def import_masks(
     failed: dict[str, str] = {}
     with store.atomic.register_writer():
         store.atomic.claim_run(run.run)
-        known = store.computed_ids(run.run, run.classes)
+        known = store.computed_ids(run)
         todo = [one for one in chosen if one[0] not in known]
         progress = Progress(title=run.run, total=len(masks), done=len(masks) - len(todo))
         writer = RunWriter(store, data_set, run, 0)
@@ -108,9 +108,9 @@ def _dataset(store: Store, name: str | None) -> Dataset:
         return store.dataset(name)
     if len(known) != 1:
         raise UsageError(
-            "The store holds no photos yet: run a model on them first, python -m seglib run DATASET."
+            "The store holds no photos yet: run a model on them first."
             if not known
-            else f"The store holds {len(known)} datasets: name that of the masks with --dataset, one of "
+            else f"The store holds {len(known)} datasets: name that of the masks with `dataset`, one of "
             f"{', '.join(one.name for one in known)}."
         )
     return known[0]
@@ -120,7 +120,7 @@ def _run(store: Store, name: str, classes: tuple[str, ...], masks: Sequence[tupl
     """Create or reuse the run; `masks` are (image_id, SHA-256 of the mask file) pairs."""
     model = re.sub(r"[^\w.]+", "_", name).strip("._")
     if not model:
-        raise UsageError(f"A run's name needs letters or digits, and {name!r} has none: name another with --name.")
+        raise UsageError(f"A run's name needs letters or digits, and {name!r} has none: name another with `name`.")
     content = [" ".join(one) for one in sorted(masks)]
     digest = hashlib.sha256("\n".join((model, *classes, *content)).encode()).hexdigest()[:8]
     return store.keep_run(

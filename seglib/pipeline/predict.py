@@ -10,14 +10,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from seglib.classes import palette
+from seglib.classes import Mask, palette
 from seglib.data import scan
 from seglib.data.image import decode, read_bytes
 from seglib.errors import BadImage, DatasetError
 from seglib.inference import predictor
 from seglib.inference.config import InferenceConfig
 from seglib.masks import overlay, png, statistics
-from seglib.masks.png import Mask
 from seglib.masks.statistics import ConfidenceStats
 from seglib.models import loading
 from seglib.models.registry import ModelSpec

@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.data import image as image_module
-from seglib.data.image import DECODER
+from seglib.data.image import DECODER, compute_image_id, read_bytes, read_image
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.inference import openvino_backend
@@ -87,7 +86,7 @@ def calibrate(
     }
     images = list(islice(_read_calibration_images(data_set.root, ids, sees), CALIBRATION_IMAGES))
     if not images:
-        raise DatasetError("int8 is calibrated on your photos, and none of these can be read: take --precision auto.")
+        raise DatasetError("int8 is calibrated on your photos, and none of these can be read: take `precision` auto.")
     with store.atomic.new_folder(folder) as temporary:
         openvino_backend.quantise(spec, [image for _, image in images], temporary)
         record = {
@@ -113,14 +112,14 @@ def _read_calibration_images(
         by_id = {image_id: path for image_id, path in found if image_id}
     for image_id in sorted(by_id):
         try:
-            yield image_id, image_module.read_image(root / by_id[image_id], resize, thumbnail=False).image
+            yield image_id, read_image(root / by_id[image_id], resize, thumbnail=False).image
         except BadImage:
             continue
 
 
 def _image_id(path: Path) -> str | None:
     try:
-        return image_module.compute_image_id(image_module.read_bytes(path))
+        return compute_image_id(read_bytes(path))
     except BadImage:
         return None
 

@@ -21,7 +21,7 @@ def resolve_run_model(store: Store, run: Run, *, device: str = "auto") -> tuple[
     """The model and settings that produced this run.
 
     Raises `SegError` if they cannot be recovered: imported masks have no model, and a run made from a custom weights
-    file (`--weights`) cannot be reproduced, since the store keeps the file's hash but not its path. Also raised if the
+    file cannot be reproduced, since the store keeps the file's hash but not its path. Also raised if the
     weights are missing or differ, or if another version of the program made the run.
     """
     if run.weights_sha256 is None or run.precision is None:

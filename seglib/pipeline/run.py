@@ -2,18 +2,19 @@
 
 import os
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
-from seglib.data import scan as scan_module
 from seglib.data.resize import Resize
+from seglib.data.scan import scan, select_by_name
 from seglib.errors import WeightsError
 from seglib.fileio import parquet_parts
 from seglib.inference import config
-from seglib.inference.config import InferenceConfig
+from seglib.inference.config import InferenceConfig, RunConfig
 from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remove_damaged_parts
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
@@ -21,7 +22,7 @@ from seglib.pipeline import quantization
 from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.quantization import OnNote
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
-from seglib.store.records import Dataset, Run
+from seglib.store.records import Dataset, Run, utc_now
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
 from seglib.store.store import Store
 
@@ -43,7 +44,7 @@ def run(
     calibrated.
     """
     options = options or RunOptions()
-    records = scan_module.scan(folder, follow_links=options.follow_links)
+    records = scan(folder, follow_links=options.follow_links)
     loading.ensure_weights(spec)
     settings = InferenceConfig(
         resize=resize or spec.resize,
@@ -62,16 +63,17 @@ def run(
             settings = replace(settings, quantised=folder_of_model)
         recipe = config.make_run_config(spec, settings)
         store.atomic.claim_run(recipe.run_name)
-        this_run = store.add_run(
-            recipe, parameters=spec.parameters, versions=config.library_versions(), replace_damaged=options.verify
+        this_run = store.keep_run(
+            describe_run(recipe, parameters=spec.parameters, versions=config.library_versions()),
+            replace_damaged=options.verify,
         )
         if options.verify:
             _remove_damaged(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
             _notify(remove_damaged_counts(store), on_note)
-        scan = time.time_ns()
-        vanished = _record_vanished(store, data_set, known, records, scan)
+        scan_id = time.time_ns()
+        vanished = _record_vanished(store, data_set, known, records, scan_id)
         if options.names is not None:
-            records = scan_module.select_by_name(records, options.names)
+            records = select_by_name(records, options.names)
         plan = RunPlan.build(
             records.iloc[: options.limit],
             known,
@@ -80,7 +82,7 @@ def run(
             verify=options.verify,
         )
         if plan.to_decode and on_note is not None:
-            chosen = f"{settings.precision}, which --precision auto took" if precision == "auto" else settings.precision
+            chosen = f"{settings.precision}, which `precision` auto took" if precision == "auto" else settings.precision
             on_note(f"{recipe.run_name}: up to {len(plan.to_decode)} photos to compute, in {chosen}.")
         session = _Session(
             store=store,
@@ -89,7 +91,7 @@ def run(
             spec=spec,
             settings=settings,
             options=options,
-            scan=scan,
+            scan=scan_id,
             plan=plan,
             vanished=vanished,
         )
@@ -97,8 +99,21 @@ def run(
             return session.execute(on_progress)
         except WeightsError:  # weights are only loaded, and so checked, if there is something to compute
             if not this_run.invocations and not store.count_rows(this_run):
-                store.atomic.discard(store.path / "runs" / this_run.run)
+                store.atomic.discard(store.run_folder(this_run.run))
             raise
+
+
+def describe_run(recipe: RunConfig, *, parameters: int, versions: Mapping[str, str]) -> Run:
+    """The record of a run that nothing has been computed for yet."""
+    fields = asdict(recipe)
+    return Run(
+        run=recipe.run_name,
+        **{name: fields.pop(name) for name in ("model", "resize", "precision", "classes", "weights_sha256")},
+        parameters=parameters,
+        created=utc_now(),
+        recipe=fields,
+        versions=dict(versions),
+    )
 
 
 def _remove_damaged(store: Store, folders: list[tuple[Path, pa.Schema]], on_note: OnNote | None) -> None:
@@ -132,18 +147,18 @@ def _readable_again(data_set: Dataset, known: pd.DataFrame) -> set[str]:
 
 
 def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
-    ids = store.computed_ids(this_run.run, this_run.classes)
+    ids = store.computed_ids(this_run)
     return ids - damaged_masks(store, this_run) if verify else ids
 
 
-def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, records: pd.DataFrame, scan: int) -> int:
+def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, records: pd.DataFrame, scan_id: int) -> int:
     """Mark files that no longer exist as vanished; returns their number.
 
     The added rows remove them from the table; their masks stay until `prune`.
     """
     gone = known[(known["reason"] != VANISHED) & ~known["path"].isin(records["path"])]
     if len(gone):
-        rows = gone.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan)
+        rows = gone.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan_id)
         parquet_parts.append(
             store.atomic, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
         )

@@ -13,7 +13,7 @@ from threading import Lock
 import numpy as np
 
 from seglib.data.decode_pool import DecodePool, Outcome, default_worker_count
-from seglib.errors import BadImage, StoreError
+from seglib.errors import BadImage
 from seglib.inference import config, predictor, thread_pool
 from seglib.inference.config import InferenceConfig
 from seglib.inference.thread_pool import BatchThreadPool
@@ -92,12 +92,6 @@ class RunProgress:
 OnProgress = Callable[[RunProgress], None]
 
 
-# --- what is there to do? ----------------------------------------------------------------------------------------
-
-
-# --- doing it ----------------------------------------------------------------------------------------------------
-
-
 @dataclass(kw_only=True)
 class _Session:
     """State of one invocation: decoding processes, threads that predict and store, and the counts."""
@@ -152,7 +146,7 @@ class _Session:
                     self._writer.commit()
                     seconds = self._writer.committed_at - begun
                     self._record(started, device, seconds)
-        self._try_merge_parts()
+        compact.try_merge_parts(self.store)
         return self._report(device, seconds)
 
     def _process_images(self, decoders: DecodePool, pool: BatchThreadPool, batch_size: int) -> None:
@@ -236,12 +230,6 @@ class _Session:
         counts = {name: getattr(self._progress, name) for name in ("computed", "reused", "failed")}
         invocation = {"started": started, "dataset": self.data_set.id, "device": device, "seconds": round(seconds, 3)}
         self.store.record_invocation(self.run, invocation | counts)
-
-    def _try_merge_parts(self) -> None:
-        try:
-            compact.merge_parts(self.store, wait_seconds=1)
-        except StoreError:
-            return  # another process holds the lock, or a part is damaged: neither affects this run
 
     def _report(self, device: str | None, seconds: float) -> RunReport:
         progress = self._progress

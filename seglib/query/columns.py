@@ -1,4 +1,4 @@
-"""Derive columns from the table: shares, presence, blobs, and agreement between folder label and animal."""
+"""Derive columns from the table: shares, presence, blobs, tags, and agreement between folder label and animal."""
 
 import math
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from seglib.classes import PRESENT_SHARE, animal_of_label
 from seglib.errors import UnknownName
 from seglib.masks.statistics import blobs_column, pixels_column
+from seglib.store.schemas import TAG_SEPARATOR
 
 _DECIMALS = 7
 """Decimals that a float32 within 0..1 can hold."""
-
 
 AGREEMENTS: tuple[str, ...] = ("agrees", "contradicts", "neither")
 """Folder label against animal: same animal, the other one, or neither found; null if the label names no animal."""
@@ -72,6 +72,20 @@ def _verdict(claimed: str | None, seen: str) -> int:
     if claimed is None:
         return -1
     return AGREEMENTS.index("agrees" if seen == claimed else "neither" if seen == "none" else "contradicts")
+
+
+def split_tags(tags: object) -> list[str]:
+    """Split one value of the `tags` column into tag names."""
+    return tags.split(TAG_SEPARATOR) if isinstance(tags, str) and tags else []
+
+
+def count_tags(values: pd.Series) -> dict[str, int]:
+    """Map tag -> number of rows that have it, sorted by name; `""` counts untagged rows, if there are any."""
+    found: dict[str, int] = {}
+    for joined, n in values.value_counts(dropna=False).items():
+        for name in split_tags(joined) or [""]:
+            found[name] = found.get(name, 0) + int(n)
+    return {name: n for name, n in sorted(found.items()) if n}
 
 
 def category_codes(column: pd.Series) -> tuple[NDArray[np.integer], list[str]]:

@@ -3,11 +3,8 @@
 Every file is written under a temporary name and renamed when complete. No export contains an absolute path.
 """
 
-import contextlib
 import io
-import os
 import re
-import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -16,12 +13,14 @@ import pandas as pd
 
 from seglib.classes import PRESENT_SHARE, palette
 from seglib.errors import StoreError, UsageError
+from seglib.fileio.atomic import replacing
 from seglib.masks import overlay
 from seglib.masks.statistics import LOW_MARGIN, share_column
 from seglib.query.columns import class_share, classes_of
 from seglib.query.filters import Filters, select
-from seglib.store.store import Store, read_without_links
-from seglib.store.tags import SEPARATOR
+from seglib.store.layout import read_without_links
+from seglib.store.schemas import TAG_SEPARATOR
+from seglib.store.store import Store
 
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
 
@@ -43,7 +42,7 @@ _MEANINGS = {
     "low_margin": f"Share of pixels whose two best probabilities differ by less than {LOW_MARGIN}, 0..1.",
     "dominant": "Class with the most pixels, not counting background; background if there is no other.",
     "animal": "cat or dog, whichever has more pixels; none if neither has any; empty if the model knows neither.",
-    "tags": f"Tags of the photo, sorted and separated by {SEPARATOR}; empty without any.",
+    "tags": f"Tags of the photo, sorted and separated by {TAG_SEPARATOR}; empty without any.",
 }
 
 
@@ -135,7 +134,7 @@ def write_zip(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
 def write_folder(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
     if out.exists() and not out.is_dir():
         raise UsageError(
-            f"{out.name!r} is a file, and this export writes a folder: name another --out, or --format zip."
+            f"{out.name!r} is a file, and this export writes a folder: name another `out`, or export a zip file."
         )
     count = 0
     for name, data in files:
@@ -159,16 +158,12 @@ def _file_name(row: dict[str, str]) -> str:
 
 
 def _write_atomically(out: Path, write: Callable[[Path], object]) -> None:
-    temporary = out.with_name(f".{out.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        os.replace(temporary, out)
+        with replacing(out) as temporary:
+            write(temporary)
     except OSError as error:
-        raise StoreError(f"{out.name!r} cannot be written ({error.strerror}): name another place with --out.") from None
-    finally:
-        with contextlib.suppress(OSError):  # normally already renamed
-            temporary.unlink()
+        raise StoreError(f"{out.name!r} cannot be written ({error.strerror}): name another place with `out`.") from None
 
 
 def _escape_formula(value: object) -> object:

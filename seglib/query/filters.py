@@ -17,20 +17,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seglib.errors import FilterError
-from seglib.query.columns import category_codes, class_blobs, class_share, is_present, label_agreement, to_float64
-from seglib.store import tags
+from seglib.query.columns import (
+    category_codes,
+    class_blobs,
+    class_share,
+    is_present,
+    label_agreement,
+    split_tags,
+    to_float64,
+)
 
 FilterValue = tuple[str, ...] | tuple[float, float] | str
 """Value of a filter: chosen names (`""` means null), a range that includes both ends, or a text."""
 
 MAX_COUNT = 10**9
 """Upper end of an integer range that is open at the top."""
-
-
-# --- columns that follow from others -----------------------------------------------------------------------------
-
-
-# --- filters -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class TagFilter(NamesFilter):
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         column = table["tags"].astype("category")
-        hits = [not set(tags.split_tags(joined)).isdisjoint(value) for joined in column.cat.categories]
+        hits = [not set(split_tags(joined)).isdisjoint(value) for joined in column.cat.categories]
         return pd.Series(np.array([*hits, "" in value])[column.cat.codes.to_numpy()], table.index)
 
 

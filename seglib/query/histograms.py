@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from seglib.query.columns import class_blobs, class_share, iter_class_shares
 from seglib.query.statistics import _check_one_run, _drop_missing, _label_codes
 
+QUANTILES: dict[str, float] = {"low": 0.05, "q1": 0.25, "median": 0.5, "q3": 0.75, "high": 0.95}
+"""Quantile of each column of `share_spread_by_label`."""
+
 
 def share_by_label(table: pd.DataFrame) -> pd.DataFrame:
     """Per folder label (`""` = no label) of one run: n and the mean share of each class, NaN if no model knows it."""
@@ -91,10 +94,6 @@ def blob_counts(table: pd.DataFrame, names: Sequence[str], max_blobs: int = 5) -
         known = _drop_missing(class_blobs(table, name)).astype(np.int64)
         counts[name] = np.bincount(np.minimum(known, max_blobs), minlength=max_blobs + 1)
     return pd.DataFrame(counts, index=pd.RangeIndex(max_blobs + 1, name="regions"), columns=list(names), dtype="int64")
-
-
-QUANTILES: dict[str, float] = {"low": 0.05, "q1": 0.25, "median": 0.5, "q3": 0.75, "high": 0.95}
-"""Quantile of each column of `share_spread_by_label`."""
 
 
 def share_spread_by_label(table: pd.DataFrame, name: str) -> pd.DataFrame:

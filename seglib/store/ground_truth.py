@@ -17,11 +17,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib.classes import VOC_CLASSES
+from seglib.classes import VOC_CLASSES, Mask
 from seglib.errors import DamagedFileError, DatasetError, StoreError, UnknownName
 from seglib.fileio import json_record, parquet_parts
 from seglib.masks import annotations, png
-from seglib.masks.png import Mask
 from seglib.store.records import find_damaged_records
 from seglib.store.store import Store
 
@@ -32,7 +31,6 @@ TRUTH_FILES_SCHEMA = pa.schema(
     ]
 )
 """`path` is relative to the ground truth folder; `truth` is the mask id, a hash of the mask's content."""
-
 
 _REMEDY = "evaluate again, which rewrites it"
 
@@ -49,7 +47,7 @@ class GroundTruth:
 def list_truths(store: Store) -> list[GroundTruth]:
     """All ground truths with a readable record, sorted by name."""
     found = []
-    for file in store.path.glob("truths/*/truth.json"):
+    for file in store.truth_records():
         with contextlib.suppress(DamagedFileError):
             found.append(_read(file))
     return sorted(found, key=lambda one: (one.name, one.id))
@@ -71,12 +69,12 @@ def register_truth(store: Store, folder: Path, mask_format: str, classes: tuple[
     Raises `DatasetError` if the folder does not exist.
     """
     if not folder.is_dir():
-        raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks with --truth.")
+        raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks.")
     named = annotations.TRIMAP_CLASSES if mask_format == "trimap" else classes or VOC_CLASSES
     found = GroundTruth(
         id=compute_truth_id(folder, mask_format, named), name=folder.resolve().name, format=mask_format, classes=named
     )
-    file = _folder(store, found) / "truth.json"
+    file = store.truth_record(found.id)
     if not file.exists() or found.id in find_damaged(store):
         store.atomic.write(file, json_record.encode(asdict(found)), durable=True)
     return found
@@ -97,7 +95,7 @@ def import_annotations(store: Store, truth_record: GroundTruth, folder: Path, im
     masks = annotations.scan_masks(folder)
     paths = images["path"].drop_duplicates()
     if len(paths) < len(images):
-        raise DatasetError("Several datasets hold photos of these paths: name one of them with --dataset.")
+        raise DatasetError("Several datasets hold photos of these paths: name one of them with `dataset`.")
     pairs = annotations.match_masks(paths, masks["path"])
     found = images[images["path"].isin(pairs.keys())].assign(mask=lambda frame: frame["path"].map(pairs))
     joined = found.merge(masks.rename(columns={"path": "mask"}), on="mask", how="left")
@@ -114,7 +112,7 @@ def import_annotations(store: Store, truth_record: GroundTruth, folder: Path, im
         fresh = joined[new].drop(columns="path").rename(columns={"mask": "path"}).assign(scan=time.time_ns())
         table = pa.Table.from_pandas(fresh[TRUTH_FILES_SCHEMA.names], TRUTH_FILES_SCHEMA, preserve_index=False)
         store.atomic.sync()
-        parquet_parts.append(store.atomic, files_folder(store, truth_record), table)
+        parquet_parts.append(store.atomic, store.truth_files_folder(truth_record.id), table)
     return joined.drop(columns=["bytes", "mtime_ns"]).set_index(found.index)
 
 
@@ -123,12 +121,8 @@ def mask_ids_by_image(store: Store, truth_record: GroundTruth) -> pd.Series:
     return _newest_rows(store, truth_record.id).set_index("image_id")["truth"]
 
 
-def files_folder(store: Store, truth_record: GroundTruth) -> Path:
-    return _folder(store, truth_record) / "files"
-
-
 def mask_path(store: Store, truth_record: GroundTruth, mask_id: str) -> Path:
-    return _folder(store, truth_record) / "masks" / mask_id[:2] / f"{mask_id}.png"
+    return store.truth_masks_folder(truth_record.id) / mask_id[:2] / f"{mask_id}.png"
 
 
 def read_mask(store: Store, truth_record: GroundTruth, mask_id: str) -> Mask:
@@ -152,35 +146,34 @@ def current_mask_ids(store: Store, truth_id: str) -> set[str]:
 
 def unused_folders(store: Store) -> list[Path]:
     """Folders of ground truths that no run was evaluated against."""
-    used = {path.name.rpartition("--")[2] for path in store.path.glob("evaluate/*")}
-    return [path for path in store.path.glob("truths/*") if path.name not in used]
+    used = {path.name.rpartition("--")[2] for path in store.evaluation_folders()}
+    return [path for path in store.truth_folders() if path.name not in used]
 
 
 def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
     """Yield every folder of parts with its schema and the key columns that identify duplicate rows."""
-    for folder in sorted(store.path.glob("truths/*/files")):
-        yield folder, TRUTH_FILES_SCHEMA, ("path", "image_id")
+    for folder in store.truth_folders():
+        yield store.truth_files_folder(folder.name), TRUTH_FILES_SCHEMA, ("path", "image_id")
 
 
 def prune(store: Store, alive: Set[str]) -> None:
     """Remove rows of images that are not in `alive`, and masks that are no longer in use."""
-    for folder in store.path.glob("truths/*"):
-        old = parquet_parts.list_parts(folder / "files")
-        newest = _keep_newest(parquet_parts.read_parts(folder / "files", old, TRUTH_FILES_SCHEMA))
+    for folder in store.truth_folders():
+        files = store.truth_files_folder(folder.name)
+        old = parquet_parts.list_parts(files)
+        newest = _keep_newest(parquet_parts.read_parts(files, old, TRUTH_FILES_SCHEMA))
         kept = newest[newest["image_id"].isin(alive)]
-        parquet_parts.append(
-            store.atomic, folder / "files", pa.Table.from_pandas(kept, TRUTH_FILES_SCHEMA, preserve_index=False)
-        )
+        parquet_parts.append(store.atomic, files, pa.Table.from_pandas(kept, TRUTH_FILES_SCHEMA, preserve_index=False))
         for name in old:
-            (folder / "files" / name).unlink(missing_ok=True)
-        for path in list(folder.glob("masks/*/*.png")):
+            (files / name).unlink(missing_ok=True)
+        for path in list(store.truth_masks_folder(folder.name).glob("*/*.png")):
             if path.stem not in set(kept["truth"]):
                 path.unlink(missing_ok=True)
 
 
 def _newest_rows(store: Store, truth_id: str) -> pd.DataFrame:
     """The newest row of each image."""
-    return _keep_newest(parquet_parts.read(store.path / "truths" / truth_id / "files", TRUTH_FILES_SCHEMA))
+    return _keep_newest(parquet_parts.read(store.truth_files_folder(truth_id), TRUTH_FILES_SCHEMA))
 
 
 def _keep_newest(rows: pa.Table) -> pd.DataFrame:
@@ -191,7 +184,7 @@ def _keep_newest(rows: pa.Table) -> pd.DataFrame:
 def _valid_rows(store: Store, truth_record: GroundTruth) -> pd.DataFrame:
     """The newest row of each file and image whose mask exists in the store."""
     table = parquet_parts.keep_newest(
-        parquet_parts.read(files_folder(store, truth_record), TRUTH_FILES_SCHEMA), ["path", "image_id"]
+        parquet_parts.read(store.truth_files_folder(truth_record.id), TRUTH_FILES_SCHEMA), ["path", "image_id"]
     )
     frame: pd.DataFrame = table.to_pandas()
     there = np.array([mask_path(store, truth_record, one).exists() for one in frame["truth"]], bool)
@@ -227,17 +220,13 @@ def _check_duplicates(joined: pd.DataFrame) -> None:
         rows = joined[joined["image_id"] == image_id]
         one, other = rows.drop_duplicates("truth")["path"].iloc[:2]
         raise DatasetError(
-            f"{one!r} and {other!r} are the same photo, and their masks differ: leave one out by --list."
+            f"{one!r} and {other!r} are the same photo, and their masks differ: leave one out by `names`."
         )
-
-
-def _folder(store: Store, truth_record: GroundTruth) -> Path:
-    return store.path / "truths" / truth_record.id
 
 
 def find_damaged(store: Store) -> dict[str, str]:
     """Map id -> error message for each ground truth whose record cannot be read."""
-    return find_damaged_records(store.path.glob("truths/*/truth.json"), _read)
+    return find_damaged_records(store.truth_records(), _read)
 
 
 def _read(file: Path) -> GroundTruth:

@@ -54,19 +54,19 @@ CALIBRATION_SCHEMA = pa.schema(
 """Per confidence bin: number of pixels, sum of their confidences, number of correct pixels."""
 
 _RUNS_FILE = "runs.json"
-_RECOUNT = "run again with --verify, or delete the folder above it, and evaluate again, which recounts it"
+_RECOUNT = "run again with `verify`, or delete the folder above it, and evaluate again, which recounts it"
 COMMIT_IMAGES = 512
 COMMIT_SECONDS = 5.0
 
 
 def pair_folder(store: Store, a: str, b: str) -> Path:
-    return store.path / "compare" / "--".join(sorted((a, b)))
+    return store.comparison_folder("--".join(sorted((a, b))))
 
 
 def consensus_folder(store: Store, runs: Iterable[str]) -> Path:
     """Folder for the consensus of three or more runs, independent of their order; its `runs.json` lists them."""
     digest = hashlib.sha256("\n".join(sorted(runs)).encode()).hexdigest()[:8]
-    return store.path / "compare" / f"consensus-{digest}"
+    return store.comparison_folder(f"consensus-{digest}")
 
 
 def write_run_names(store: Store, folder: Path, runs: Iterable[str]) -> None:
@@ -76,7 +76,12 @@ def write_run_names(store: Store, folder: Path, runs: Iterable[str]) -> None:
 
 
 def evaluation_folder(store: Store, run: str, truth: str) -> Path:
-    return store.path / "evaluate" / f"{run}--{truth}"
+    return store.evaluation_folder(f"{run}--{truth}")
+
+
+def truth_of(evaluation: Path) -> str:
+    """The ground truth's id, from the name of an evaluation's folder."""
+    return evaluation.name.rpartition("--")[2]
 
 
 def boundary_folder(evaluation: Path) -> Path:
@@ -94,7 +99,11 @@ def calibration_folder(evaluation: Path) -> Path:
 
 def version(store: Store) -> str:
     """Cache key for comparisons and evaluations; changes whenever the counts do."""
-    names = sorted(path.relative_to(store.path).as_posix() for path in _every_part(store))
+    names = sorted(
+        (folder.relative_to(store.path) / name).as_posix()
+        for folder, _, _ in part_folders(store)
+        for name in parquet_parts.list_parts(folder)
+    )
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
@@ -249,24 +258,36 @@ def _select_current(table: pa.Table, truths: pd.Series) -> pa.Table:
 
 def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...]]]:
     """Yield every folder of parts with its schema and the key columns that identify duplicate rows."""
-    for folder in sorted((store.path / "compare").glob("*--*")):
-        yield folder, CELLS_SCHEMA, ("image_id", "a", "b")
-    for folder in sorted((store.path / "compare").glob("consensus-*")):
-        yield folder, CONSENSUS_SCHEMA, ("image_id",)
-    for folder in sorted((store.path / "evaluate").glob("*--*")):
+    for folder in store.comparison_folders():
+        if _is_consensus(folder):
+            yield folder, CONSENSUS_SCHEMA, ("image_id",)
+        else:
+            yield folder, CELLS_SCHEMA, ("image_id", "a", "b")
+    for folder in store.evaluation_folders():
         yield folder, TRUTH_CELLS_SCHEMA, ("image_id", "truth", "a", "b")
         yield boundary_folder(folder), BOUNDARY_SCHEMA, ("image_id", "truth", "class")
         yield calibration_folder(folder), CALIBRATION_SCHEMA, ("image_id", "truth", "bin")
+
+
+def top_folder(folder: Path) -> Path:
+    """The comparison or evaluation that a folder of `part_folders` belongs to: itself, or the one above."""
+    return folder.parent if folder in (boundary_folder(folder.parent), calibration_folder(folder.parent)) else folder
 
 
 def orphaned_folders(store: Store, runs: Set[str], truths: Set[str]) -> list[Path]:
     """Folders of `compare` and `evaluate` whose run or ground truth no longer exists."""
     pairs = {"--".join((a, b)) for a in runs for b in runs if a < b}
     evaluations = {f"{run}--{truth}" for run in runs for truth in truths}
-    found = [path for path in store.path.glob("compare/*") if not path.name.startswith("consensus-")]
-    gone = [path for path in found if path.name not in pairs]
-    gone += [path for path in store.path.glob("evaluate/*") if path.name not in evaluations]
-    return gone + [path for path in store.path.glob("compare/consensus-*") if not _runs_of(path) <= runs]
+    gone = [path for path in store.evaluation_folders() if path.name not in evaluations]
+    for path in store.comparison_folders():
+        if not _runs_of(path) <= runs if _is_consensus(path) else path.name not in pairs:
+            gone.append(path)
+    return gone
+
+
+def _is_consensus(comparison: Path) -> bool:
+    """Whether the folder holds the consensus of several runs rather than one pair, whose name is `<a>--<b>`."""
+    return "--" not in comparison.name
 
 
 def _runs_of(consensus: Path) -> set[str]:
@@ -275,8 +296,3 @@ def _runs_of(consensus: Path) -> set[str]:
         return set(json.loads((consensus / _RUNS_FILE).read_bytes()))
     except (OSError, ValueError, TypeError):
         return {""}
-
-
-def _every_part(store: Store) -> Iterator[Path]:
-    for pattern in ("compare/*/part-*.parquet", "evaluate/*/part-*.parquet", "evaluate/*/*/part-*.parquet"):
-        yield from store.path.glob(pattern)

@@ -17,4 +17,4 @@ def recorded_sha256(folder: Path) -> str | None:
 def unused_folders(store: Store) -> list[Path]:
     """Folders of models that no run of the store uses."""
     used = {run.recipe.get("quantised_sha256") for run in store.runs()}
-    return [folder for folder in sorted(store.path.glob("int8/*")) if recorded_sha256(folder) not in used]
+    return [folder for folder in store.int8_folders() if recorded_sha256(folder) not in used]

@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 """Version of the layout on disk. A store with a higher number comes from a newer version and is left untouched."""
 
 _DATASET_REMEDY = "run over the folder of its photos again, which rewrites it"
-_RUN_REMEDY = "the command that made the run rewrites it with --verify; or remove the run (prune --run)"
+_RUN_REMEDY = "the command that made the run rewrites it with `verify`; or remove the run"
 
 
 @dataclass(frozen=True)

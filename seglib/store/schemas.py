@@ -37,6 +37,9 @@ PRESENT_FILES_SCHEMA = pa.schema(
 STAMPS_SCHEMA = pa.schema([("bytes", pa.int64()), ("mtime_ns", pa.int64())])
 """File columns that show whether a file has changed."""
 
+TAG_SEPARATOR = "|"
+"""Separates the tags of an image in the table and in exports; no tag contains it."""
+
 _CATEGORICAL_COLUMNS = ("dataset", "split", "label", "run", "model", "dominant", "animal")
 _NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.uint16(): pd.UInt16Dtype()}
 

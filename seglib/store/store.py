@@ -1,15 +1,14 @@
 """Read and write a store: datasets, runs, statistics and masks in plain JSON, Parquet, PNG and JPEG files.
 
-The entry point is `Store`; `Store.table` returns the pandas frame that filters, statistics and exports work on. The
-README shows the layout, and every file can be read without this program: `records.py` defines the JSON records,
-`schemas.py` the rows. A store can be read while a run writes to it. Does not need torch.
+The entry point is `Store`; `Store.table` returns the pandas frame that filters, statistics and exports work on. Every
+file can be read without this program: `layout.py` names the files, `records.py` defines the JSON records, `schemas.py`
+the rows. A store can be read while a run writes to it. Does not need torch.
 """
 
 import contextlib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,11 +27,11 @@ from seglib.errors import BadImage, DamagedFileError, StoreError, UnknownName
 from seglib.fileio import json_record, parquet_parts
 from seglib.fileio.atomic import AtomicWriter
 from seglib.fileio.lock import RegisteredWriter, lock
-from seglib.inference.config import RunConfig
 from seglib.masks import overlay, png
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.store import tags
-from seglib.store.records import SCHEMA_VERSION, Dataset, Run, find_damaged_records, read_dataset, read_run, utc_now
+from seglib.store.layout import StoreLayout, read_without_links
+from seglib.store.records import SCHEMA_VERSION, Dataset, Run, find_damaged_records, read_dataset, read_run
 from seglib.store.schemas import (
     FILES_SCHEMA,
     PRESENT_FILES_SCHEMA,
@@ -45,21 +44,19 @@ from seglib.store.schemas import (
     to_frame,
 )
 
-_FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8")
-_IMAGE_ID = re.compile("[0-9a-f]{32}")
 _STORE_REMEDY = f'restore it from a copy, or write {{"schema": {SCHEMA_VERSION}}} into it'
 
 _LOCATION_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
 
 
-class Store:
+class Store(StoreLayout):
     """A folder with all results. `Store(path)` opens it; `Store.create(path)` creates it first if it does not exist."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         if not (self.path / STORE_MARKER).is_file():
             raise StoreError(
-                f"There is no store at {str(path)!r}: make one with python -m seglib run DATASET --store {path}."
+                f"There is no store at {str(path)!r}: run a model over a folder of photos first, with this `store`."
             )
         found = json_record.read(self.path / STORE_MARKER, _STORE_REMEDY).get("schema")
         if not isinstance(found, int) or found < 1:
@@ -69,7 +66,7 @@ class Store:
                 f"This store has layout {found}, and this program knows up to {SCHEMA_VERSION}: "
                 "upgrade the program, or name another store."
             )
-        _refuse_links(self.path)
+        self.refuse_links()
         self.atomic = RegisteredWriter(self.path)
 
     @classmethod
@@ -84,7 +81,7 @@ class Store:
         except OSError as error:
             raise StoreError(
                 f"The store {str(path)!r} cannot be created ({error.strerror}): "
-                "name a folder that may be written with --store."
+                "name a folder that may be written with `store`."
             ) from None
         return cls(path)
 
@@ -97,7 +94,7 @@ class Store:
         rewrites the record.
         """
         found = []
-        for file in sorted((self.path / "datasets").glob("*/dataset.json")):
+        for file in self.dataset_records():
             try:
                 found.append(read_dataset(file))
             except DamagedFileError:
@@ -106,7 +103,7 @@ class Store:
 
     def damaged_datasets(self) -> dict[str, str]:
         """Map id -> error message for each dataset whose record cannot be read."""
-        return find_damaged_records(self.path.glob("datasets/*/dataset.json"), read_dataset)
+        return find_damaged_records(self.dataset_records(), read_dataset)
 
     def dataset(self, name: str) -> Dataset:
         by_name = {d.name: d for d in self.datasets()} | {d.id: d for d in self.datasets()}
@@ -123,7 +120,7 @@ class Store:
         dataset_id = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
         others = self.datasets()
         known = next((d for d in others if d.id == dataset_id), None)
-        file = self.path / "datasets" / dataset_id / "dataset.json"
+        file = self.dataset_record(dataset_id)
         if known is not None and title in (None, known.name) and dataset_id not in self.damaged_datasets():
             return known
         name = os.fsencode(title or root.name).decode("utf-8", "backslashreplace")
@@ -168,55 +165,35 @@ class Store:
             frames.append(failed.to_pandas().assign(dataset=dataset.name)[["dataset", *columns]])
         return pd.concat([frame for frame in frames if len(frame)] or frames[-1:], ignore_index=True)
 
-    def files_folder(self, dataset: Dataset) -> Path:
-        return self.path / "datasets" / dataset.id / "files"
-
     # --- runs and their statistics -------------------------------------------------------------------------------
 
     def runs(self) -> list[Run]:
         """All runs with a readable record, most recently used last; `damaged_runs` returns the others."""
         found = []
-        for file in (self.path / "runs").glob("*/run.json"):
+        for file in self.run_records():
             with contextlib.suppress(StoreError):
                 found.append(read_run(file))
         return sorted(found, key=lambda run: (run.last_used, run.run))
 
     def damaged_runs(self) -> dict[str, str]:
         """Map name -> error message for each run whose record is damaged or was written by a newer version."""
-        return find_damaged_records(self.path.glob("runs/*/run.json"), read_run)
+        return find_damaged_records(self.run_records(), read_run)
 
     def run(self, name: str | None = None) -> Run:
         """The run with this name; the most recently used run if no name is given."""
         if name is None and (runs := self.runs()):
             return runs[-1]
-        files = {p.parent.name: p for p in sorted((self.path / "runs").glob("*/run.json"))}
+        files = {p.parent.name: p for p in self.run_records()}
         if name not in files:
             raise UnknownName("run", name or "", files)
         return read_run(files[name])
 
-    def add_run(
-        self, recipe: RunConfig, *, parameters: int, versions: Mapping[str, str], replace_damaged: bool = False
-    ) -> Run:
-        """Return the run of this recipe, creating its `run.json` if it does not exist.
+    def keep_run(self, run: Run, *, replace_damaged: bool = False) -> Run:
+        """Return the stored run of this name, writing its `run.json` if it does not exist.
 
         A damaged `run.json` raises `DamagedFileError`, or is rewritten if `replace_damaged` is set.
         """
-        fields = asdict(recipe)
-        return self.keep_run(
-            Run(
-                run=recipe.run_name,
-                **{name: fields.pop(name) for name in ("model", "resize", "precision", "classes", "weights_sha256")},
-                parameters=parameters,
-                created=utc_now(),
-                recipe=fields,
-                versions=dict(versions),
-            ),
-            replace_damaged=replace_damaged,
-        )
-
-    def keep_run(self, run: Run, *, replace_damaged: bool = False) -> Run:
-        """Return the stored run of this name, writing its `run.json` under the same conditions as `add_run`."""
-        file = self.path / "runs" / run.run / "run.json"
+        file = self.run_record(run.run)
         if file.exists():
             try:
                 return read_run(file)
@@ -228,7 +205,7 @@ class Store:
 
     def record_invocation(self, run: Run, invocation: Mapping[str, object]) -> None:
         with lock(self.path):
-            current = read_run(self.path / "runs" / run.run / "run.json")
+            current = read_run(self.run_record(run.run))
             current.invocations.append(dict(invocation))
             self._write_run(current)
 
@@ -251,19 +228,16 @@ class Store:
         """All rows of a run's statistics, oldest first."""
         return parquet_parts.read(self.stats_folder(run), stats_schema(run.classes))
 
-    def computed_ids(self, run: str, classes: Sequence[str]) -> set[str]:
-        table = parquet_parts.read(self.path / "runs" / run / "stats", stats_schema(classes), ["image_id"])
+    def computed_ids(self, run: Run) -> set[str]:
+        table = parquet_parts.read(self.stats_folder(run), stats_schema(run.classes), ["image_id"])
         return set(table["image_id"].to_pylist())
 
     def count_rows(self, run: Run) -> int:
         """Number of rows in a run's statistics; fast, because it reads only the footers of the parts."""
         return parquet_parts.count_rows(self.stats_folder(run))
 
-    def stats_folder(self, run: Run) -> Path:
-        return self.path / "runs" / run.run / "stats"
-
     def _write_run(self, run: Run) -> None:
-        self.atomic.write(self.path / "runs" / run.run / "run.json", json_record.encode(asdict(run)), durable=True)
+        self.atomic.write(self.run_record(run.run), json_record.encode(asdict(run)), durable=True)
 
     # --- the table -----------------------------------------------------------------------------------------------
 
@@ -280,7 +254,7 @@ class Store:
         Columns: dataset, path, split, label, width, height, image_id, run, model, grid_width, grid_height,
         px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal, tags.
         Classes unknown to a run's model are null rather than 0 (their columns are then Int32 and UInt16).
-        tags: sorted names joined by `tags.SEPARATOR`, null if there are none; `with_tags=False` omits the column.
+        tags: sorted names joined by `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column.
         `with_scan=True` adds bytes and mtime_ns, the file's size and modification time when it was scanned.
         Files that a run has not computed yet are omitted; `failures()` lists unreadable files.
         """
@@ -329,17 +303,7 @@ class Store:
                 digest.update(f"{path.relative_to(self.path).as_posix()} {stamp}\n".encode())
         return digest.hexdigest()[:16]
 
-    def int8_folder(self, name: str) -> Path:
-        """Folder for a calibrated int8 model; it may not exist yet. See `pipeline/quantization.py`."""
-        return self.path / "int8" / name
-
     # --- pictures ------------------------------------------------------------------------------------------------
-
-    def mask_path(self, run: str, image_id: str) -> Path:
-        return self.path / "runs" / run / "masks" / _check_image_id(image_id)[:2] / f"{image_id}.png"
-
-    def thumbnail_path(self, image_id: str) -> Path:
-        return self.path / "thumbs" / _check_image_id(image_id)[:2] / f"{image_id}.jpg"
 
     def mask(self, run: str, image_id: str) -> NDArray[np.uint8]:
         """Class indices, uint8 (H, W) at grid size. Raises `StoreError` if the mask is missing or damaged."""
@@ -347,7 +311,7 @@ class Store:
             return png.decode_verified_png(read_without_links(self.mask_path(run, image_id)))
         except (OSError, ValueError):
             raise StoreError(
-                f"The mask of {image_id} in {run} is missing or damaged: run again with --verify to recreate it."
+                f"The mask of {image_id} in {run} is missing or damaged: run again with `verify` to recreate it."
             ) from None
 
     def image(self, dataset: str, path: str) -> Image.Image:
@@ -398,33 +362,4 @@ class Store:
         for run in reversed(self.runs()):
             if self.mask_path(run.run, image_id).exists():
                 return run
-        raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with --verify.")
-
-
-def read_without_links(path: Path) -> bytes:
-    """Read an image file of the store; a symbolic link raises `OSError` where the platform has O_NOFOLLOW."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
-        return file.read()
-
-
-def _check_image_id(image_id: str) -> str:
-    """Validate an image_id before it becomes part of a path, since it may come from a tampered file."""
-    if not _IMAGE_ID.fullmatch(image_id):
-        raise StoreError(
-            f"{image_id[:40]!r} is not an image_id: a part of this store was changed, restore it from a copy."
-        )
-    return image_id
-
-
-def _refuse_links(store: Path) -> None:
-    """Reject symbolic links, so that writes and deletions cannot leave the store."""
-    for folder in (store, *(store / name for name in _FOLDERS)):
-        try:
-            with os.scandir(folder) as entries:
-                link = next((entry.name for entry in entries if entry.is_symlink()), None)
-        except OSError:  # the folder does not exist
-            continue
-        if link is not None:
-            raise StoreError(
-                f"{link!r} in this store is a link, but a store's folders must not be links: put a folder there."
-            )
+        raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with `verify`.")

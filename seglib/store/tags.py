@@ -20,9 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from seglib.data.image import IMAGE_ID_PATTERN
 from seglib.errors import StoreError, UsageError
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import RegisteredWriter, lock
+from seglib.store.schemas import TAG_SEPARATOR
 
 SCHEMA = pa.schema(
     [
@@ -33,14 +35,10 @@ SCHEMA = pa.schema(
 """`undoes` is the id of the cancelled action; every row without it adds (`on`) or removes a tag of one image."""
 
 KEY = ("image_id", "tag", "action")
-SEPARATOR = "|"
-"""Separates the tags of an image in the table and in exports; no tag contains it."""
-
 MAX_LENGTH = 60
 MERGE_FROM = 64
 """Number of parts from which a new action merges the small ones."""
 
-_IMAGE_ID = "^[0-9a-f]{32}$"
 REMEDY = "restore it from a copy, or delete it; the tags in it are lost then"
 """How the user can repair a damaged part of the log."""
 _LINE_ENDS = ("Zl", "Zp")
@@ -52,6 +50,8 @@ class TagStore(Protocol):
 
     path: Path
     atomic: RegisteredWriter
+
+    def tags_folder(self) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def normalise_tag(text: str) -> str:
     name = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
     if not name or len(name) > MAX_LENGTH:
         raise UsageError(f"A tag has 1 to {MAX_LENGTH} characters; this one has {len(name)}: choose another name.")
-    if SEPARATOR in name or any(_is_control(sign) for sign in name):
-        raise UsageError(f"A tag cannot contain {SEPARATOR!r} or a control character: choose another name.")
+    if TAG_SEPARATOR in name or any(_is_control(sign) for sign in name):
+        raise UsageError(f"A tag cannot contain {TAG_SEPARATOR!r} or a control character: choose another name.")
     return name
 
 
@@ -104,7 +104,7 @@ def undo(store: TagStore, action: str | None = None) -> TagAction | None:
 
 
 def tags_by_image(store: TagStore) -> pd.Series:
-    """Tagged images: index image_id (unique), values the sorted tag names joined by `SEPARATOR` (categorical)."""
+    """Tagged images: index image_id (unique), values the sorted tag names joined by `TAG_SEPARATOR` (categorical)."""
     log = _read_log(store)
     present = _current_rows(log.rows)
     images, joined = _join_tags(present)
@@ -120,23 +120,9 @@ def align_tags(tagged: pd.Series, image_ids: pd.Series) -> pd.Series:
     return pd.Series(pd.Categorical.from_codes(codes, tagged.cat.categories), image_ids.index, name="tags")
 
 
-def split_tags(tags: object) -> list[str]:
-    """Split one value of the `tags` column into tag names."""
-    return tags.split(SEPARATOR) if isinstance(tags, str) and tags else []
-
-
-def count_tags(values: pd.Series) -> dict[str, int]:
-    """Map tag -> number of rows that have it, sorted by name; `""` counts untagged rows, if there are any."""
-    found: dict[str, int] = {}
-    for joined, n in values.value_counts(dropna=False).items():
-        for name in split_tags(joined) or [""]:
-            found[name] = found.get(name, 0) + int(n)
-    return {name: n for name, n in sorted(found.items()) if n}
-
-
 def log_version(store: TagStore) -> str:
     """Cache key that changes with every action."""
-    return hashlib.sha256("\n".join(parquet_parts.list_parts(log_folder(store))).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parquet_parts.list_parts(store.tags_folder())).encode()).hexdigest()[:16]
 
 
 # --- care of the log ---------------------------------------------------------------------------------------------
@@ -144,7 +130,7 @@ def log_version(store: TagStore) -> str:
 
 def merge(store: TagStore) -> None:
     """Merge small parts into one and keep every action. The caller must hold the store's lock."""
-    parquet_parts.merge(store.atomic, log_folder(store), SCHEMA, KEY)
+    parquet_parts.merge(store.atomic, store.tags_folder(), SCHEMA, KEY)
 
 
 def count_outdated(store: TagStore) -> int:
@@ -158,8 +144,8 @@ def compact(store: TagStore) -> None:
 
     Only the parts that were read are deleted, so parts that others append meanwhile are kept.
     """
-    old = parquet_parts.list_parts(log_folder(store))
-    log = _build_log(parquet_parts.read_parts(log_folder(store), old, SCHEMA, remedy=REMEDY))
+    old = parquet_parts.list_parts(store.tags_folder())
+    log = _build_log(parquet_parts.read_parts(store.tags_folder(), old, SCHEMA, remedy=REMEDY))
     kept = _current_rows(log.rows)
     if len(kept) == len(log.rows):
         return
@@ -167,10 +153,10 @@ def compact(store: TagStore) -> None:
         ids = log.ids.take(pa.array(kept["image"])).to_pandas()
         kept = kept.assign(image_id=ids.to_numpy(), tag=kept["tag"].astype("str"), action="", undoes=None)
         parquet_parts.append(
-            store.atomic, log_folder(store), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False)
+            store.atomic, store.tags_folder(), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False)
         )
     for name in old:
-        (log_folder(store) / name).unlink(missing_ok=True)
+        (store.tags_folder() / name).unlink(missing_ok=True)
 
 
 # --- the log -----------------------------------------------------------------------------------------------------
@@ -179,7 +165,7 @@ def compact(store: TagStore) -> None:
 def _set_tag(store: TagStore, ids: Iterable[str] | pa.Array, name: str, *, on: bool) -> TagAction | None:
     name, log = normalise_tag(name), _read_log(store)
     wanted = pc.unique(ids if isinstance(ids, pa.Array) else pa.array(list(ids), pa.string()))
-    if not pc.all(pc.match_substring_regex(wanted, _IMAGE_ID), min_count=0).as_py():
+    if not pc.all(pc.match_substring_regex(wanted, f"^{IMAGE_ID_PATTERN}$"), min_count=0).as_py():
         raise UsageError("An image is tagged by its image_id, 32 hex digits as in the table.")
     present = _current_rows(log.rows)
     has = pc.is_in(wanted, value_set=log.ids.take(pa.array(present.loc[present["tag"] == name, "image"])))
@@ -209,8 +195,8 @@ def _append_action(
         },
         SCHEMA,
     )
-    parquet_parts.append(store.atomic, log_folder(store), table)
-    if len(parquet_parts.list_parts(log_folder(store))) >= MERGE_FROM:
+    parquet_parts.append(store.atomic, store.tags_folder(), table)
+    if len(parquet_parts.list_parts(store.tags_folder())) >= MERGE_FROM:
         with contextlib.suppress(StoreError), lock(store.path, wait_seconds=0):  # skip if the store is locked
             merge(store)
     return action
@@ -218,7 +204,7 @@ def _append_action(
 
 def _read_log(store: TagStore) -> _Log:
     """Read the log. Rows of one action are adjacent; during a merge a row may appear twice."""
-    return _build_log(parquet_parts.read(log_folder(store), SCHEMA, remedy=REMEDY))
+    return _build_log(parquet_parts.read(store.tags_folder(), SCHEMA, remedy=REMEDY))
 
 
 def _build_log(table: pa.Table) -> _Log:
@@ -262,14 +248,9 @@ def _join_tags(present: pd.DataFrame) -> tuple[NDArray[np.int32], pd.Categorical
         at = places[rows]
         before, inverse = np.unique(codes[at], return_inverse=True)
         codes[at] = (len(values) + inverse).astype(np.int32)
-        values += [f"{values[old]}{SEPARATOR}{name}".removeprefix(SEPARATOR) for old in before]
+        values += [f"{values[old]}{TAG_SEPARATOR}{name}".removeprefix(TAG_SEPARATOR) for old in before]
     joined = pd.Categorical.from_codes(codes, pd.Index(values, dtype="str"))
     return images, joined.remove_unused_categories()
-
-
-def log_folder(store: TagStore) -> Path:
-    """Folder of the log's parts."""
-    return store.path / "tags"
 
 
 def _is_control(sign: str) -> bool:

@@ -7,7 +7,6 @@ everything needed to use it in its metadata. Both are written atomically. `avera
 import io
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from seglib.data.resize import check_net_side
 from seglib.errors import UsageError, WeightsError
+from seglib.fileio.atomic import replace_file
 from seglib.models import loading, registry, weights_file
 from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD
 from seglib.training.config import TrainRecipe, check_checkpoint_name
@@ -68,7 +68,7 @@ def save_state(out: Path, recipe: TrainRecipe, state: TrainState) -> None:
     }
     buffer = io.BytesIO()
     torch.save(values, buffer)
-    write_atomically(state_path(out), buffer.getvalue())
+    replace_file(state_path(out), buffer.getvalue(), durable=True)
 
 
 def load_state(out: Path, recipe: TrainRecipe, state: TrainState) -> None:
@@ -126,18 +126,8 @@ def save_checkpoint(
         "recipe": json.dumps(recipe.as_dict()),
         **extra_metadata,
     }
-    # not save_file: it creates files that only their owner may read
-    write_atomically(out, save(tensors, metadata))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file atomically: it gets its name only after all data is on disk."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    # safetensors' save_file creates files that only their owner may read
+    replace_file(out, save(tensors, metadata), durable=True)
 
 
 _PER_TRAINING_KEYS = ("epoch", "validation_miou")
@@ -181,7 +171,7 @@ def average_checkpoints(files: Sequence[Path], shares: Sequence[float], out: Pat
         metadata["net_side"] = str(net_side)
     named = [[weights_file.file_sha256(file), round(part, 6)] for file, part in zip(files, weights, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, save(mean, metadata | {"mean_of": json.dumps(named)}))
+    replace_file(out, save(mean, metadata | {"mean_of": json.dumps(named)}), durable=True)
 
 
 def _mean(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -14,11 +14,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from seglib.classes import BACKGROUND, VOC_CLASSES, VOID
+from seglib.classes import BACKGROUND, VOC_CLASSES, VOID, Mask
 from seglib.data import image, scan
 from seglib.errors import BadImage, DatasetError, UsageError
 from seglib.masks import annotations
-from seglib.masks.png import Mask
 
 _LAYOUTS = (("JPEGImages", "SegmentationClass", "voc"), ("images", "annotations/trimaps", "trimap"))
 

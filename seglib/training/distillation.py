@@ -7,7 +7,6 @@ float16 (C, h, w): the teacher's logits averaged over the image and its mirror i
 
 import io
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from seglib.classes import BACKGROUND, animal_of_label
 from seglib.data import image as image_module
 from seglib.data.resize import Resize, resize_image
 from seglib.errors import BadImage, DatasetError, UsageError
+from seglib.fileio.atomic import replace_file
 from seglib.inference.torch_backend import TorchBackend
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
@@ -135,6 +135,4 @@ def _path(folder: Path, image_id: str) -> Path:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    replace_file(path, data)

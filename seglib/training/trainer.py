@@ -7,7 +7,6 @@ regularly a state from which training resumes to the same results.
 import contextlib
 import copy
 import csv
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seglib.classes import Mask
 from seglib.data.resize import Resize, input_resize, input_size_wh, resize_image
 from seglib.errors import SegError, UsageError
+from seglib.fileio.atomic import replacing
 from seglib.masks import png
-from seglib.masks.png import Mask
 from seglib.metrics.confusion import JointCounts
 from seglib.metrics.measures import accuracy_measures
 from seglib.models import layers
@@ -296,12 +296,10 @@ def summarize_validation(counts: JointCounts) -> dict[str, float | None]:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("w", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), restval="")
         writer.writeheader()
         writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
-    os.replace(temporary, path)
 
 
 def check_plot() -> None:

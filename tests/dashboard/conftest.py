@@ -16,6 +16,7 @@ from seglib.classes import VOC_CLASSES
 from seglib.data.image import compute_image_id
 from seglib.inference.config import RunConfig
 from seglib.masks import png, statistics
+from seglib.pipeline.run import describe_run
 from seglib.store.records import Run
 from seglib.store.store import Store
 from seglib.store.writer import RunWriter
@@ -127,7 +128,7 @@ def fill_store(
     """
     store = Store.create(path)
     dataset = store.register_dataset(path.parent / folder)
-    run = store.add_run(make_run_config(code_schema, classes), parameters=16, versions={})
+    run = store.keep_run(describe_run(make_run_config(code_schema, classes), parameters=16, versions={}))
     with store.atomic.register_writer():
         writer = RunWriter(store, dataset, run, scan=code_schema)
         for name, counts in pixels.items():

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from seglib.query.columns import split_tags
 from seglib.store import tags
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store, id_of
@@ -45,7 +46,7 @@ def tag_them(page, name: str) -> None:
 
 
 def present(store) -> dict[str, list[str]]:
-    return {str(i): tags.split_tags(joined) for i, joined in tags.tags_by_image(Store(store)).items()}
+    return {str(i): split_tags(joined) for i, joined in tags.tags_by_image(Store(store)).items()}
 
 
 def test_pick_by_click_and_range_tag_filter_export_and_undo(start, browser, many):

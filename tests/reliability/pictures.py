@@ -15,13 +15,13 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+import seglib
 from dashboard.workers.predictor import Predictor
 from dashboard.workers.uploads import MAX_PHOTOS, accept_files
 from seglib.data.image import FAILURE_REASONS
 from seglib.errors import BadImage, DatasetError
 from seglib.masks import annotations, png
 from seglib.models.registry import DEFAULT_MODEL
-from seglib.pipeline import run as run_module
 from seglib.pipeline import session
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE, fake_model
@@ -40,13 +40,13 @@ def fuzzed(tries: int, seed: int, folder: Path) -> CampaignResult:
     _write(photos, [*by_hand.items(), *hostile_pictures.mutated(tries - len(by_hand), seed)])
     store = Store.create(folder / "store")
     with WorkerWatch() as workers:
-        report = run_module.run(
+        report = seglib.run(
             photos, store, fake_model(folder / "fake.safetensors"), options=session.RunOptions(workers=WORKERS)
         )
     rows, reasons = _outcomes(store, photos)
     assert (report.images, report.computed + report.reused, report.failed) == (tries, rows, tries - rows)
     assert len(workers.peak) == WORKERS, f"{len(workers.peak) - WORKERS} workers were lost"
-    again = run_module.run(photos, store, fake_model(folder / "fake.safetensors"))
+    again = seglib.run(photos, store, fake_model(folder / "fake.safetensors"))
     assert (again.images, again.computed, again.failed) == (tries, 0, report.failed)
     return CampaignResult(
         tries, f"{rows:,} rows, {_describe_failures(reasons)}; {workers.summary()}; a second run opened no file"
@@ -73,7 +73,7 @@ def largest(tries: int, _seed: int, folder: Path) -> CampaignResult:
     _write(photos, list(hostile_pictures.largest())[:tries])
     store = Store.create(folder / "store")
     with WorkerWatch() as workers:
-        report = run_module.run(
+        report = seglib.run(
             photos, store, fake_model(folder / "fake.safetensors"), options=session.RunOptions(workers=1)
         )
     rows, reasons = _outcomes(store, photos)

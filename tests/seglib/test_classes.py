@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seglib.classes import VOC_CLASSES, animal_of_label, palette
+from seglib.classes import VOC_CLASSES, VOID, animal_of_label, class_lookup, palette
 from seglib.errors import UnknownName, UsageError
 
 
@@ -73,3 +73,11 @@ def test_an_unknown_palette_says_which_there_are(name, error):
 )
 def test_a_folder_claims_an_animal_or_nothing(label, animal):
     assert animal_of_label(label) == animal
+
+
+def test_a_lookup_finds_each_class_by_its_name_and_void_for_the_others():
+    table = class_lookup(("background", "cat", "dog", "cat"), ("dog", "background", "cat"))
+    assert (table.dtype, table.shape) == (np.uint8, (256,))
+    assert table[:4].tolist() == [1, 2, 0, 2]
+    assert class_lookup(("background", "sofa"), ("background",))[:2].tolist() == [0, VOID]
+    assert set(table[4:]) == {VOID}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from seglib.data import scan as scan_module
+from seglib.data.scan import scan
 from seglib.fileio import parquet_parts
 from seglib.masks import png
 from seglib.store.schemas import FILES_SCHEMA
@@ -30,7 +30,7 @@ def test_a_scan_lists_each_photo_once_with_its_folder(names):
         for label, stem in names:
             (Path(folder) / label).mkdir(exist_ok=True)
             (Path(folder) / label / f"{stem}.jpg").write_bytes(b"x" * len(stem))
-        records = scan_module.scan(Path(folder))
+        records = scan(Path(folder))
         there = [f"{label}/{name}" for label in os.listdir(folder) for name in os.listdir(Path(folder) / label)]
         assert records["path"].tolist() == sorted(there)
         sizes = [(Path(folder) / path).stat().st_size for path in records["path"]]

@@ -26,7 +26,7 @@ from dashboard.state import pages, session
 from dashboard.state.view import SIZE_RANGE
 from dashboard.views.shared import controls, selection_bar
 from dashboard.views.shared.tiles import CHANGED
-from seglib.store import tags
+from seglib.query.columns import split_tags
 
 BarParts = list[tuple[str, float, str]]
 """(name, share 0..1, colour) of each part of a photo."""
@@ -136,7 +136,7 @@ def _tiles(selection: Selection, shown: RankedGallery, page_order: ImageOrder) -
                 warning="",
                 note=CHANGED if (row["dataset"], row["path"]) in changed else "",
                 bar=content.bar,
-                tags=tags.split_tags(row["tags"]),
+                tags=split_tags(row["tags"]),
             )
         )
     return result

@@ -14,8 +14,7 @@ from dashboard.formatting import percent, score
 from dashboard.server import media_urls
 from seglib.classes import BACKGROUND, PRESENT_SHARE
 from seglib.masks.overlay import alt_text
-from seglib.query.columns import class_share, classes_of, label_agreement
-from seglib.store import tags
+from seglib.query.columns import class_share, classes_of, label_agreement, split_tags
 from seglib.store.store import Store
 
 _TILE_COLUMNS = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence", "tags"]
@@ -62,7 +61,7 @@ def make_tiles(
                 warning=warning,
                 note=CHANGED if (row["dataset"], row["path"]) in changed else "",
                 bar=[(name, round(part, 4), paint[name]) for name, part in there],
-                tags=tags.split_tags(row["tags"]),
+                tags=split_tags(row["tags"]),
             )
         )
     return result

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import os
+import queue
 import threading
 
 import anyio
@@ -235,6 +236,17 @@ def test_a_photo_is_decoded_once_and_kept_on_disk(photos, real, monkeypatch):
     monkeypatch.setattr(responses, "memory_cache", ByteCache(0))
     monkeypatch.setattr(rendering, "screen_photo", lambda data: pytest.fail("decoded again"))
     assert photos.get(PHOTO).content == body
+
+
+def test_a_server_first_removes_what_is_stale_in_the_cache(photos, real, monkeypatch):
+    cleaned: queue.SimpleQueue = queue.SimpleQueue()
+    monkeypatch.setattr(media_routes.server_cache, "remove_stale", cleaned.put)
+    media_routes._disk_cache.cache_clear()
+    for _ in range(2):
+        assert photos.get(PHOTO).status_code == 200
+        monkeypatch.setattr(responses, "memory_cache", ByteCache(0))
+    assert cleaned.get(timeout=60) == real
+    assert cleaned.empty(), "only once"
 
 
 def test_a_photo_that_changed_or_went_is_never_shown(photos, real):

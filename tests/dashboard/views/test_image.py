@@ -9,6 +9,7 @@ from dashboard.components.viewer import ViewerLook
 from dashboard.state.view import View, decode
 from dashboard.views.image_navigation import ImageNavigation
 from seglib.fileio import parquet_parts
+from seglib.pipeline.run import describe_run
 from seglib.store.schemas import FILES_SCHEMA
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, PIXELS, fill_store, id_of, make_run_config, photo_of, real_id
@@ -315,7 +316,7 @@ def test_a_store_that_cannot_be_read_is_a_sentence(request, state, sentence):
 
 
 def test_a_run_without_photos_yet_says_so(full):
-    Store(full).add_run(make_run_config(9), parameters=1, versions={})
+    Store(full).keep_run(describe_run(make_run_config(9), parameters=1, versions={}))
     app = opened("Image", run=[make_run_config(9).run_name])
     assert not app.exception
     assert "holds no photos yet" in said(app)

@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.formatting import escape_markdown
+from seglib.pipeline.run import describe_run
 from seglib.store import tags
 from seglib.store.store import Store
 from tests.conftest import ROOT
@@ -92,7 +93,7 @@ class TestStates:
     def test_a_run_without_photos_yet(self, full, page):
         from seglib.store.store import Store
 
-        Store(full).add_run(make_run_config(9), parameters=1, versions={})
+        Store(full).keep_run(describe_run(make_run_config(9), parameters=1, versions={}))
         app = opened(page, run=[make_run_config(9).run_name])
         assert not app.exception
         assert "holds no photos yet" in said(app)

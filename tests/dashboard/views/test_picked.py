@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from dashboard.state.picked_photos import Picks
+from seglib.query.columns import split_tags
 from seglib.store import tags
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, PIXELS, fill_store, id_of, make_run_config
@@ -30,7 +31,7 @@ def tag(app, name: str):
 
 
 def present(store) -> dict[str, list[str]]:
-    return {str(i): tags.split_tags(joined) for i, joined in tags.tags_by_image(Store(store)).items()}
+    return {str(i): split_tags(joined) for i, joined in tags.tags_by_image(Store(store)).items()}
 
 
 def test_the_bar_is_there_only_when_there_is_something_to_do(full):

@@ -16,7 +16,7 @@ from dashboard.workers.jobs import Job, Jobs
 from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import EvaluateRequest, Request, RunRequest
 from seglib.store.store import Store
-from tests.dashboard.conftest import fill_store, make_run_config
+from tests.dashboard.conftest import fill_store, id_of, make_run_config
 from tests.dashboard.views.test_pages import asked, html, opened, said
 
 QUIET = (
@@ -161,8 +161,13 @@ def test_a_run_is_deleted_after_a_question(full):
     app = opened("Runs")
     app.button(key=f"delete:{make_run_config(1).run_name}").click().run()
     assert len(Store(full).runs()) == 2
+    image_id = id_of("cats/a.jpg")
+    cached = full / "cache" / "uncertainty" / make_run_config(1).run_name / image_id[:2] / f"{image_id}.png"
+    cached.parent.mkdir(parents=True)
+    cached.touch()
     app.button(key="delete").click().run()
     assert [run.run for run in Store(full).runs()] == [make_run_config(2).run_name]
+    assert not cached.exists()
 
 
 def test_a_damaged_run_can_be_deleted_here_and_the_others_come_back(full):
@@ -196,12 +201,16 @@ def test_what_is_stale_is_looked_up_when_asked_and_removed(full):
     stray = Store(full).thumbnail_path("0" * 32)
     stray.parent.mkdir(parents=True)
     stray.write_bytes(b"x")
+    cached = full / "cache" / "photos" / "00" / f"{'0' * 32}.jpg"
+    cached.parent.mkdir(parents=True)
+    cached.touch()
     app.button(key="check").click().run()
     frames = [f.value for f in app.dataframe]
     assert any("missing" in str(frame.get("folder", "")) for frame in frames)
     assert "1 rows and pictures" in said(app)
     app.button(key="prune").click().run()
     assert not stray.exists()
+    assert not cached.exists()
     assert "Nothing in the store is stale" in said(app)
 
 

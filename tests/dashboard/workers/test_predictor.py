@@ -9,6 +9,7 @@ import time
 import pytest
 from PIL import Image
 
+import seglib
 from dashboard.workers import predict_worker
 from dashboard.workers.predictor import Predictor, receive, send
 from seglib.data.resize import Resize
@@ -16,7 +17,6 @@ from seglib.errors import BadImage, SegError
 from seglib.masks.png import decode_index_png
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.models.registry import DEFAULT_MODEL, find_model_spec
-from seglib.pipeline import run as run_module
 from seglib.pipeline.session import RunOptions
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
@@ -154,7 +154,7 @@ def test_the_numbers_are_those_of_a_run(real, tmp_path):
     photo = SAMPLE / "cats" / "chelsea.png"
     store = Store.create(tmp_path / "store")
     options = RunOptions(workers=0, names=("chelsea",))
-    report = run_module.run(SAMPLE, store, find_model_spec(DEFAULT_MODEL), precision="fp32", options=options)
+    report = seglib.run(SAMPLE, store, find_model_spec(DEFAULT_MODEL), precision="fp32", options=options)
     kept = store.stats(store.run(report.run)).iloc[0]
     seen = real.predict(photo.read_bytes(), model=DEFAULT_MODEL, precision="fp32")
     assert (seen.run, seen.image_id) == (report.run, kept["image_id"])
@@ -174,9 +174,7 @@ def test_the_numbers_are_those_of_a_run(real, tmp_path):
 def test_a_run_of_the_store_is_followed_in_its_precision(real, tmp_path, precision):
     data = (SAMPLE / "cats" / "chelsea.png").read_bytes()
     store, options = Store.create(tmp_path / "store"), RunOptions(workers=0, names=("chelsea",))
-    run_module.run(
-        SAMPLE, store, find_model_spec(DEFAULT_MODEL), resize=Resize("64"), precision=precision, options=options
-    )
+    seglib.run(SAMPLE, store, find_model_spec(DEFAULT_MODEL), resize=Resize("64"), precision=precision, options=options)
     seen = real.predict(data, model=DEFAULT_MODEL, resize="64", like=(store.path, store.run()))
     assert (seen.precision, seen.run) == (precision, store.run().run)
 

@@ -17,6 +17,7 @@ from seglib.errors import BadImage, SegError
 from seglib.inference import config, predictor
 from seglib.inference.config import InferenceConfig
 from seglib.models import registry
+from seglib.pipeline.run import describe_run
 from seglib.store.records import Run
 from seglib.store.store import Store
 from tests.conftest import SAMPLE
@@ -32,7 +33,7 @@ def store(tmp_path) -> Store:
 @pytest.fixture
 def run(store) -> Run:
     recipe = config.make_run_config(registry.find_model_spec(), InferenceConfig(resize=Resize("96x64")))
-    return store.add_run(recipe, parameters=1, versions={})
+    return store.keep_run(describe_run(recipe, parameters=1, versions={}))
 
 
 @pytest.mark.slow

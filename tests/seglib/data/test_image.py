@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from torchvision.transforms import functional
 
-from seglib.data.image import FAILURE_REASONS, compute_image_id, decode, make_thumbnail, read_image
+from seglib.data.image import FAILURE_REASONS, compute_image_id, decode, is_image_id, make_thumbnail, read_image
 from seglib.data.resize import Resize, input_resize, input_size_wh, resize_image, resize_to_input
 from seglib.errors import BadImage, UsageError
 
@@ -263,3 +263,9 @@ def test_a_photo_carries_identity_size_grid_and_thumbnail(tmp_path):
 def test_a_small_photo_is_not_enlarged_for_its_thumbnail():
     with Image.open(io.BytesIO(make_thumbnail(noise((40, 60))))) as small:
         assert small.size == (60, 40)
+
+
+def test_only_32_hex_digits_are_an_image_id():
+    assert is_image_id(compute_image_id(b"photo"))
+    for text in ("", "0" * 31, "0" * 33, "A" * 32, "0" * 32 + "\n", "../" + "0" * 32, "٣" * 32):
+        assert not is_image_id(text)

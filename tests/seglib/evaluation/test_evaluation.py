@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import seglib
 from seglib.classes import VOC_CLASSES, VOID
 from seglib.data import resize
 from seglib.data.image import decode
@@ -15,7 +16,6 @@ from seglib.evaluation import evaluation, sample_sheet, truth_counting
 from seglib.maintenance import compact, prune, status
 from seglib.masks import boundary, overlay, png
 from seglib.models.registry import MODELS
-from seglib.pipeline import run as run_module
 from seglib.pipeline import session
 from seglib.pipeline.import_masks import import_masks
 from seglib.query import export
@@ -33,7 +33,7 @@ def store(tmp_path, paint, fake) -> Store:
     paint("cats/b.png", cat=(0, 0, 32, 48))
     paint("dogs/c.png", dog=(16, 0, 64, 48), size_wh=(128, 96))
     store = Store.create(tmp_path / "store")
-    run_module.run(tmp_path / "photos", store, fake, options=OPTIONS)
+    seglib.run(tmp_path / "photos", store, fake, options=OPTIONS)
     return store
 
 
@@ -139,7 +139,7 @@ def test_filters_select_without_reading_masks(store, drawn, monkeypatch):
 def test_equal_photos_with_unlike_masks_are_an_error(store, drawn, tmp_path, fake):
     twin = tmp_path / "photos" / "cats" / "twin.png"
     twin.write_bytes((tmp_path / "photos" / "cats" / "b.png").read_bytes())
-    run_module.run(tmp_path / "photos", store, fake, options=OPTIONS)
+    seglib.run(tmp_path / "photos", store, fake, options=OPTIONS)
     draw(drawn, "cats/twin.png")
     with pytest.raises(DatasetError, match="are the same photo, and their masks differ"):
         evaluated(store, drawn)
@@ -177,7 +177,7 @@ def test_an_all_void_truth_is_counted_once_and_says_nothing(store, drawn):
 def test_differences_are_paired_over_the_same_photos(store, drawn, fake, tmp_path):
     from dataclasses import replace
 
-    run_module.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
+    seglib.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
     names = [run.run for run in store.runs()]
     assert truth_counting.find_runs(store, drawn) == names
     report = truth_counting.update_counts(store, drawn, names, classes=CLASSES)
@@ -202,7 +202,7 @@ def test_trimaps_are_cats_and_dogs_to_voc_nets_and_pets_to_own(tmp_path, paint, 
         trimap[:, :20], trimap[:, 20:22] = 1, 3
         (tmp_path / "trimaps").mkdir(exist_ok=True)
         Image.fromarray(trimap).save(tmp_path / "trimaps" / name)
-    run_module.run(tmp_path / "photos", store, fake, options=OPTIONS)
+    seglib.run(tmp_path / "photos", store, fake, options=OPTIONS)
     folder = tmp_path / "masks"
     for name in ("Abyssinian_1.png", "beagle_2.png"):
         draw(folder, name, cat=(0, 0, 21, 48))
@@ -289,7 +289,7 @@ def test_a_picture_that_is_gone_takes_its_truth_along(store, drawn, tmp_path, fa
     report, _ = evaluated(store, drawn)
     masks = store.path / "truths" / report.truth.id / "masks"
     (tmp_path / "photos" / "cats" / "a.png").unlink()
-    run_module.run(tmp_path / "photos", store, fake, options=OPTIONS)
+    seglib.run(tmp_path / "photos", store, fake, options=OPTIONS)
     assert len(list(masks.rglob("*.png"))) == 3
     prune.prune(store)
     assert len(list(masks.rglob("*.png"))) == 2
@@ -372,7 +372,7 @@ def test_figures_are_those_of_an_independent_script(kind, tmp_path, shared):
         every = sorted(p.name for p in (shared / "data" / photos).iterdir())
     options = session.RunOptions(workers=0, names=tuple(every[:: len(every) // 8]))
     spec = MODELS["fcn_mobilenet_v2"]
-    run = run_module.run(shared / "data" / photos, store, spec, precision="fp32", options=options).run
+    run = seglib.run(shared / "data" / photos, store, spec, precision="fp32", options=options).run
     names = VOC_CLASSES if kind == "voc" else ("background", "cat", "dog")
     made = reproduce.resolve_run_model(store, store.run(run))
     equal_to_plain(store, shared / "data" / folder, run, kind, names, tmp_path, *made)
@@ -384,7 +384,7 @@ def test_figures_are_those_of_an_independent_script(kind, tmp_path, shared):
 def test_a_damaged_mask_of_one_run_costs_its_photo_in_all_of_them(store, drawn, fake, tmp_path):
     from dataclasses import replace
 
-    run_module.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
+    seglib.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
     names = [run.run for run in store.runs()]
     damaged = store.table([names[1]]).set_index("path")["image_id"]["cats/a.png"]
     store.mask_path(names[1], damaged).write_bytes(b"no picture")
@@ -403,7 +403,7 @@ def test_runs_without_a_photo_in_common_are_a_sentence(store, drawn, fake, tmp_p
     only = session.RunOptions(workers=0, names=("a",))
     other = session.RunOptions(workers=0, names=("b",))
     for side, options in (("40", only), ("32", other)):
-        run_module.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize(side)), options=options)
+        seglib.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize(side)), options=options)
     names = [run.run for run in store.runs() if not run.resize.startswith("64")]
     with pytest.raises(DatasetError, match="no photo in common"):
         truth_counting.update_counts(store, drawn, names, classes=CLASSES)

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import json
 import os
@@ -188,3 +189,24 @@ def test_all_is_on_the_disk_when_it_is_settled(scratch, tmp_path, monkeypatch):
         monkeypatch.setattr(atomic, "_syncfs", lambda: lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             scratch.sync()
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_file_outside_a_store_is_replaced_whole_or_not_at_all(tmp_path, durable):
+    path = tmp_path / "out.csv"
+    atomic.replace_file(path, b"old", durable=durable)
+    with contextlib.suppress(InterruptedError), atomic.replacing(path, durable=durable) as temporary:
+        temporary.write_bytes(b"half")
+        raise InterruptedError
+    assert path.read_bytes() == b"old"
+    with atomic.replacing(path, durable=durable) as temporary:
+        temporary.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replacing_does_not_bring_back_a_folder_that_was_removed(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        atomic.replace_file(tmp_path / "gone" / "state.json", b"{}")
+    assert not (tmp_path / "gone").exists()

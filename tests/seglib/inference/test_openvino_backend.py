@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+import seglib
 from seglib.cli import main
-from seglib.data import image as image_module
+from seglib.data.image import compute_image_id, decode
 from seglib.data.resize import Resize
 from seglib.errors import DatasetError, SegError, StoreError, UsageError, WeightsError
 from seglib.inference import config, openvino_backend, predictor
@@ -22,7 +23,6 @@ from seglib.inference.torch_backend import TorchBackend
 from seglib.maintenance import prune
 from seglib.models.registry import MODELS, find_model_spec
 from seglib.pipeline import quantization
-from seglib.pipeline import run as run_module
 from seglib.pipeline.reproduce import resolve_run_model
 from seglib.pipeline.session import RunOptions
 from seglib.store.store import Store
@@ -48,7 +48,7 @@ def store(tmp_path):
 
 
 def run(photos, store, spec, **more):
-    return run_module.run(photos, store, spec, precision="int8", options=RunOptions(workers=0), **more)
+    return seglib.run(photos, store, spec, precision="int8", options=RunOptions(workers=0), **more)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_without_the_extra_one_sentence_names_it(photos, store, fake, monkeypatc
 
 
 def test_without_a_store_there_is_no_calibrated_model():
-    with pytest.raises(UsageError, match="seglib run --precision int8"):
+    with pytest.raises(UsageError, match="another `precision`"):
         predictor.warm_up(MODELS["fcn_mobilenet_v2"], InferenceConfig(resize=Resize("224"), precision="int8"))
 
 
@@ -114,26 +114,26 @@ def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatc
     this_run = store.run(report.run)
     folder = quantization.int8_model_folder(store, fake, fake.resize)
     about = json.loads((folder / "calibration.json").read_text())
-    ids = {image_module.compute_image_id(path.read_bytes()) for path in photos.glob("*/*.png")}
+    ids = {compute_image_id(path.read_bytes()) for path in photos.glob("*/*.png")}
     assert about["image_ids"] == sorted(ids)
     assert this_run.recipe["quantised_sha256"] == about["sha256"] == openvino_backend.model_sha256(folder)
     assert {"openvino", "nncf"} <= set(this_run.versions)
 
     monkeypatch.setattr(openvino_backend, "quantise", pytest.fail)
-    monkeypatch.setattr(image_module, "read_image", pytest.fail)
+    monkeypatch.setattr(quantization, "read_image", pytest.fail)
     again = run(photos, store, fake)
     assert (again.run, again.computed, again.reused) == (report.run, 0, 5)
     monkeypatch.undo()
-    assert run_module.run(photos, store, fake).precision == "int8", "auto repeats what the store has"
+    assert seglib.run(photos, store, fake).precision == "int8", "auto repeats what the store has"
 
 
 @pytest.mark.slow
 @installed
 def test_its_masks_are_nearly_those_of_fp32(photos, store, fake):
     report = run(photos, store, fake)
-    exact = run_module.run(photos, store, fake, precision="fp32", options=RunOptions(workers=0))
+    exact = seglib.run(photos, store, fake, precision="fp32", options=RunOptions(workers=0))
     assert report.run != exact.run
-    for image_id in store.computed_ids(exact.run, fake.classes):
+    for image_id in store.computed_ids(store.run(exact.run)):
         assert (store.mask(report.run, image_id) == store.mask(exact.run, image_id)).mean() > 0.99
 
 
@@ -148,9 +148,9 @@ def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store,
 
     monkeypatch.setattr(openvino_backend, "quantise", watched)
     report = run(photos, store, spec)
-    exact = run_module.run(photos, store, spec, precision="fp32", options=RunOptions(workers=0))
+    exact = seglib.run(photos, store, spec, precision="fp32", options=RunOptions(workers=0))
     assert shapes == {(96, 128, 3)}
-    for image_id in store.computed_ids(exact.run, fake.classes):
+    for image_id in store.computed_ids(store.run(exact.run)):
         mask = store.mask(report.run, image_id)
         assert mask.shape == (48, 64)
         assert (mask == store.mask(exact.run, image_id)).mean() > 0.99
@@ -163,11 +163,9 @@ def test_a_net_with_a_side_of_its_own_is_calibrated_and_run_at_it(photos, store,
 @installed
 def test_calibration_takes_the_smallest_ids_known_or_not(photos, store, fake, monkeypatch):
     monkeypatch.setattr(quantization, "CALIBRATION_IMAGES", 3)
-    run_module.run(
-        photos, store, fake, precision="fp32", options=RunOptions(workers=0, limit=3)
-    )  # some ids are known then
+    seglib.run(photos, store, fake, precision="fp32", options=RunOptions(workers=0, limit=3))  # some ids are known then
     run(photos, store, fake)
-    ids = sorted(image_module.compute_image_id(path.read_bytes()) for path in photos.glob("*/*.png"))
+    ids = sorted(compute_image_id(path.read_bytes()) for path in photos.glob("*/*.png"))
     about = json.loads((quantization.int8_model_folder(store, fake, fake.resize) / "calibration.json").read_text())
     assert about["image_ids"] == ids[:3]
 
@@ -266,13 +264,13 @@ def test_the_embedded_network_agrees_on_the_sample(embedded, sample):
     agreement = []
     for path in sorted(sample.glob("*/*")):
         settings = InferenceConfig(resize=spec.resize, precision="int8", quantised=quantised)
-        image, grid_wh = prepare_image(image_module.decode(path.read_bytes()), spec, settings)
+        image, grid_wh = prepare_image(decode(path.read_bytes()), spec, settings)
         masks, _ = predict_batch(image[None], spec, settings, grid_wh)
         exact, _ = predict_batch(image[None], spec, InferenceConfig(resize=spec.resize, device="cpu"), grid_wh)
         agreement.append((masks == exact).mean())
     assert np.mean(agreement) > 0.985
     net, exact = openvino_backend.OpenVinoBackend(quantised), TorchBackend(spec, "fp32", "cpu")
-    photo = image_module.decode((sample / "cats" / "chelsea.png").read_bytes())
+    photo = decode((sample / "cats" / "chelsea.png").read_bytes())
     for height in (592, 606, 608, 620):  # with AMX, OpenVINO up to 2026.4 reads beyond its tensors at these
         image = np.asarray(photo.resize((320, height)))[None]
         with torch.inference_mode():

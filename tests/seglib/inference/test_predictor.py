@@ -195,7 +195,7 @@ def test_cuda_and_cpu_see_the_same_areas(sample):
 
 def test_cuda_where_there_is_none_is_a_sentence(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(SegError, match="--device cpu"):
+    with pytest.raises(SegError, match="`device` cpu"):
         config.resolve_device("cuda")
     assert config.resolve_device("auto") == "cpu"
 

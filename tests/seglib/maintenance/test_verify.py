@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import seglib
 from seglib.cli import main
 from seglib.data.resize import Resize
 from seglib.errors import DamagedFileError, StoreError
 from seglib.evaluation import comparison, truth_counting
 from seglib.fileio import parquet_parts
 from seglib.maintenance import compact, prune, status, verify
-from seglib.pipeline import run as run_module
 from seglib.pipeline.session import RunOptions
 from seglib.store import pair_counts
 from seglib.store.store import Store
@@ -33,7 +33,7 @@ def store(paint, tmp_path, fake) -> Store:
 
 
 def run(store: Store, fake, tmp_path, options: RunOptions = VERIFY, **more):
-    return run_module.run(tmp_path / "photos", store, fake, precision="fp32", options=options, **more)
+    return seglib.run(tmp_path / "photos", store, fake, precision="fp32", options=options, **more)
 
 
 def flip(path: Path) -> str:
@@ -96,7 +96,7 @@ def test_a_mask_with_the_right_counts_in_the_wrong_places_is_damaged(store):
     end = data.rindex(b"IEND") - 8  # the checksum of the chunk before
     data[end] ^= 1
     path.write_bytes(data)
-    with pytest.raises(StoreError, match="--verify"):
+    with pytest.raises(StoreError, match="`verify`"):
         store.mask(store.run().run, path.stem)
     assert named(store) == [("mask", path.name)]
 
@@ -117,9 +117,9 @@ def test_a_damaged_record_hides_nothing_else(store, fake, tmp_path):
     assert [one.run for one in store.runs()] == [expected["run"][0]]
     assert list(store.damaged_runs()) == [other]
     pd.testing.assert_frame_equal(store.table([expected["run"][0]]), expected)
-    with pytest.raises(DamagedFileError, match="--verify"):
+    with pytest.raises(DamagedFileError, match="`verify`"):
         store.table()  # all of them, which cannot be had
-    with pytest.raises(DamagedFileError, match="--verify"):
+    with pytest.raises(DamagedFileError, match="`verify`"):
         run(store, fake, tmp_path, RunOptions(workers=0), resize=Resize("32x32"))
     assert run(store, fake, tmp_path, RunOptions(workers=0)).reused == 3
 

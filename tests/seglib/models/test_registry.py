@@ -107,7 +107,7 @@ def test_without_network_and_file_one_sentence_says_what_is_needed(empty_cache):
     message = str(caught.value)
     assert "fcn_resnet50_coco-1167a1af.pth" in message
     assert str(empty_cache) in message
-    assert "--model fcn_mobilenet_v2, which works offline" in message
+    assert "`model` fcn_mobilenet_v2, which works offline" in message
     assert "\n" not in message
 
 
@@ -182,7 +182,7 @@ def test_source_hub_without_network_is_a_sentence(empty_cache):
     spec = replace(find_model_spec("fcn_resnet50", source="hub"), sha256="")
     empty_cache.mkdir(parents=True)
     spec.path.write_bytes(b"x")
-    with pytest.raises(WeightsError, match="leave out --source hub"):
+    with pytest.raises(WeightsError, match="leave out `source` hub"):
         loading.load(spec)
 
 
@@ -217,7 +217,7 @@ def test_a_safetensors_file_names_its_model_classes_and_resize_itself(tmp_path):
 
 def test_a_pth_needs_its_model_named(tmp_path):
     torch.save({"a": torch.zeros(1)}, tmp_path / "x.pth")
-    with pytest.raises(UsageError, match="--model"):
+    with pytest.raises(UsageError, match="`model`"):
         find_model_spec(None, tmp_path / "x.pth")
 
 

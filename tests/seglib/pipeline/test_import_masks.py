@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import seglib
 from seglib.errors import DatasetError, UsageError
 from seglib.evaluation import comparison
 from seglib.maintenance import status
 from seglib.masks.png import encode_index_png
-from seglib.pipeline import run as run_module
 from seglib.pipeline import session
 from seglib.pipeline.import_masks import import_masks
 from seglib.query import export, filters, histograms, statistics
@@ -23,7 +23,7 @@ def store(tmp_path, paint, fake) -> Store:
     for name in ("cats/a.png", "cats/b.png", "dogs/c.png"):
         paint(name, cat=(0, 0, 10 + ord(name[5]) % 7, 9))
     store = Store.create(tmp_path / "store")
-    run_module.run(tmp_path / "photos", store, fake, options=session.RunOptions(workers=0))
+    seglib.run(tmp_path / "photos", store, fake, options=session.RunOptions(workers=0))
     return store
 
 

@@ -10,6 +10,7 @@ from seglib.inference import config
 from seglib.inference.config import InferenceConfig
 from seglib.models import registry
 from seglib.pipeline.reproduce import resolve_run_model
+from seglib.pipeline.run import describe_run
 from seglib.store.records import Run
 from seglib.store.store import Store
 
@@ -23,7 +24,7 @@ def store(tmp_path) -> Store:
 def run(store) -> Run:
     settings = InferenceConfig(resize=Resize("short:96"), precision="fp32")
     recipe = config.make_run_config(registry.find_model_spec(), settings)
-    return store.add_run(recipe, parameters=1, versions={})
+    return store.keep_run(describe_run(recipe, parameters=1, versions={}))
 
 
 def test_what_comes_back_has_the_runs_recipe(store, run):

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import seglib
 from seglib.errors import StoreError, UsageError
-from seglib.pipeline import run as run_module
 from seglib.pipeline.session import RunOptions
 from seglib.query import export
 from seglib.query.filters import Filters
@@ -21,7 +21,7 @@ def store(paint, tmp_path, fake) -> Store:
     paint("dogs/b.png", dog=(0, 0, 64, 24))
     paint("=1+2.png", "person")
     store = Store.create(tmp_path / "store")
-    run_module.run(tmp_path / "photos", store, fake, precision="fp32", options=RunOptions(workers=0))
+    seglib.run(tmp_path / "photos", store, fake, precision="fp32", options=RunOptions(workers=0))
     return store
 
 
@@ -105,7 +105,7 @@ def test_overlays_leave_in_a_zip_that_is_the_same_every_time(store, tmp_path):
 def test_a_missing_mask_ends_the_export_and_leaves_no_half_zip(store, tmp_path):
     row = store.table().iloc[-1]
     store.mask_path(row["run"], row["image_id"]).unlink()
-    with pytest.raises(StoreError, match="--verify"):
+    with pytest.raises(StoreError, match="`verify`"):
         export.write_zip(tmp_path / "out.zip", export.mask_files(store, None, Filters()))
     assert not [p for p in tmp_path.iterdir() if "out.zip" in p.name]
 
@@ -120,5 +120,5 @@ def test_a_place_that_cannot_be_written_is_a_sentence(store, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="is a file"):
         export.write_folder(tmp_path / "file", iter([]))
-    with pytest.raises(StoreError, match="--out"):
+    with pytest.raises(StoreError, match="`out`"):
         export.write_file(tmp_path / "file" / "below.csv", b"")

@@ -10,6 +10,7 @@ import pytest
 from seglib.fileio import parquet_parts
 from seglib.inference.config import RunConfig
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
+from seglib.pipeline.run import describe_run
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
 from seglib.store.store import Store
 
@@ -75,7 +76,7 @@ def random_store(tmp_path, request) -> Store:
                 store.atomic, store.files_folder(dataset), pa.Table.from_pylist(scans[at], FILES_SCHEMA)
             )
     for classes in CLASSES[: rng.integers(1, 3)]:
-        run = store.add_run(recipe(classes), parameters=1, versions={})
+        run = store.keep_run(describe_run(recipe(classes), parameters=1, versions={}))
         for _ in range(3):
             table = pa.Table.from_pylist(stats_rows(rng, classes), stats_schema(classes))
             parquet_parts.append(store.atomic, store.stats_folder(run), table)

@@ -13,6 +13,7 @@ from seglib.fileio import parquet_parts
 from seglib.fileio.lock import lock
 from seglib.maintenance import compact, prune
 from seglib.maintenance import status as maintenance_status
+from seglib.query.columns import count_tags, split_tags
 from seglib.store import tags
 from seglib.store.store import Store
 
@@ -26,12 +27,12 @@ def store(tmp_path) -> Store:
 
 
 def said(store: Store) -> dict[str, list[str]]:
-    return {str(image_id): tags.split_tags(joined) for image_id, joined in tags.tags_by_image(store).items()}
+    return {str(image_id): split_tags(joined) for image_id, joined in tags.tags_by_image(store).items()}
 
 
 def test_nothing_is_tagged_at_first(store):
     assert said(store) == {}
-    assert tags.count_tags(tags.tags_by_image(store)) == {}
+    assert count_tags(tags.tags_by_image(store)) == {}
     assert tags.undo(store) is None
 
 
@@ -211,7 +212,7 @@ def test_a_column_follows_the_rows(store):
     column = tags.align_tags(tags.tags_by_image(store), rows)
     assert column.index.tolist() == [5, 6, 7, 8]
     assert column.astype("object").fillna("").tolist() == ["blurry|keep", "", "keep", "blurry|keep"]
-    assert tags.count_tags(column) == {"": 1, "blurry": 2, "keep": 3}
+    assert count_tags(column) == {"": 1, "blurry": 2, "keep": 3}
 
 
 def test_the_version_follows_each_action(store):
@@ -241,4 +242,4 @@ def test_a_hundred_thousand_tagged_of_a_million_are_fast(store):
     column = tags.align_tags(tagged, pd.concat([ids] * 5, ignore_index=True))
     assert time.perf_counter() - started < 5
     assert len(tagged) == 100_000
-    assert tags.count_tags(column) == {"": 500_000, "one": 500_000, "three": 400_000, "two": 450_000}
+    assert count_tags(column) == {"": 500_000, "one": 500_000, "three": 400_000, "two": 450_000}

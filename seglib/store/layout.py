@@ -1,0 +1,144 @@
+"""Name every file and folder of a store, and keep symbolic links out of it.
+
+    datasets/<8 hex>/     dataset.json, files/part-*.parquet
+    runs/<run>/           run.json, stats/part-*.parquet, masks/<ab>/<image_id>.png
+    thumbs/<ab>/          <image_id>.jpg
+    tags/                 part-*.parquet
+    compare/<pair>/       part-*.parquet
+    evaluate/<run--truth>/  part-*.parquet
+    truths/<8 hex>/       truth.json, files/, masks/
+    int8/<model>/         a calibrated model
+
+`pair_counts` fills `compare` and `evaluate`, `ground_truth` fills `truths`, `pipeline.quantization` fills `int8`.
+"""
+
+import os
+from pathlib import Path
+
+from seglib.data.image import is_image_id
+from seglib.errors import StoreError
+from seglib.store.records import Dataset, Run
+
+_FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8")
+
+
+class StoreLayout:
+    """The paths of a store. A method in the singular names a path, which need not exist; in the plural, it lists those
+    that do, sorted.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    # --- datasets and runs ---
+
+    def dataset_record(self, dataset_id: str) -> Path:
+        return self.path / "datasets" / dataset_id / "dataset.json"
+
+    def dataset_records(self) -> list[Path]:
+        return sorted(self.path.glob("datasets/*/dataset.json"))
+
+    def files_folder(self, dataset: Dataset) -> Path:
+        return self.dataset_record(dataset.id).parent / "files"
+
+    def run_folder(self, run: str) -> Path:
+        return self.path / "runs" / run
+
+    def run_folders(self) -> list[Path]:
+        """Includes folders without a record."""
+        return sorted(self.path.glob("runs/*"))
+
+    def run_record(self, run: str) -> Path:
+        return self.run_folder(run) / "run.json"
+
+    def run_records(self) -> list[Path]:
+        return sorted(self.path.glob("runs/*/run.json"))
+
+    def stats_folder(self, run: Run) -> Path:
+        return self.run_folder(run.run) / "stats"
+
+    # --- masks and thumbnails, in subfolders named by the first two digits of the image_id ---
+
+    def masks_folder(self, run: str) -> Path:
+        return self.run_folder(run) / "masks"
+
+    def mask_path(self, run: str, image_id: str) -> Path:
+        return self.masks_folder(run) / _check_image_id(image_id)[:2] / f"{image_id}.png"
+
+    def thumbnails_folder(self) -> Path:
+        return self.path / "thumbs"
+
+    def thumbnail_path(self, image_id: str) -> Path:
+        return self.thumbnails_folder() / _check_image_id(image_id)[:2] / f"{image_id}.jpg"
+
+    # --- everything else ---
+
+    def tags_folder(self) -> Path:
+        return self.path / "tags"
+
+    def comparison_folder(self, name: str) -> Path:
+        return self.path / "compare" / name
+
+    def comparison_folders(self) -> list[Path]:
+        return sorted(self.path.glob("compare/*"))
+
+    def evaluation_folder(self, name: str) -> Path:
+        return self.path / "evaluate" / name
+
+    def evaluation_folders(self) -> list[Path]:
+        return sorted(self.path.glob("evaluate/*"))
+
+    def truth_folder(self, truth_id: str) -> Path:
+        return self.path / "truths" / truth_id
+
+    def truth_folders(self) -> list[Path]:
+        return sorted(self.path.glob("truths/*"))
+
+    def truth_record(self, truth_id: str) -> Path:
+        return self.truth_folder(truth_id) / "truth.json"
+
+    def truth_records(self) -> list[Path]:
+        return sorted(self.path.glob("truths/*/truth.json"))
+
+    def truth_files_folder(self, truth_id: str) -> Path:
+        return self.truth_folder(truth_id) / "files"
+
+    def truth_masks_folder(self, truth_id: str) -> Path:
+        return self.truth_folder(truth_id) / "masks"
+
+    def int8_folder(self, name: str) -> Path:
+        """Folder for a calibrated int8 model; see `pipeline/quantization.py`."""
+        return self.path / "int8" / name
+
+    def int8_folders(self) -> list[Path]:
+        return sorted(self.path.glob("int8/*"))
+
+    def refuse_links(self) -> None:
+        """Raise `StoreError` for a symbolic link among the folders, so that writes and deletions cannot leave the
+        store.
+        """
+        for folder in (self.path, *(self.path / name for name in _FOLDERS)):
+            try:
+                with os.scandir(folder) as entries:
+                    link = next((entry.name for entry in entries if entry.is_symlink()), None)
+            except OSError:  # the folder does not exist
+                continue
+            if link is not None:
+                raise StoreError(
+                    f"{link!r} in this store is a link, but a store's folders must not be links: put a folder there."
+                )
+
+
+def read_without_links(path: Path) -> bytes:
+    """Read an image file of the store; a symbolic link raises `OSError` where the platform has O_NOFOLLOW."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
+        return file.read()
+
+
+def _check_image_id(image_id: str) -> str:
+    """Validate an image_id before it becomes part of a path, since it may come from a tampered file."""
+    if not is_image_id(image_id):
+        raise StoreError(
+            f"{image_id[:40]!r} is not an image_id: a part of this store was changed, restore it from a copy."
+        )
+    return image_id
