@@ -30,8 +30,12 @@ DEFAULT_STORE = "output"
 
 _HARMLESS = "\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # the last one joins emoji sequences
 
-_PARAMETERS = ("dataset", "device", "finetune", "model", "name", "out", "precision", "source", "store", "verify")
-_OPTIONS = {name: f"--{name}" for name in _PARAMETERS} | {"names": "--list"}
+_OPTIONS = {
+    **{name: f"--{name}" for name in ("classes", "dataset", "device", "finetune", "model", "name", "out", "precision")},
+    **{name: f"--{name}" for name in ("source", "store", "verify")},
+    "names": "--list",
+}
+"""Parameter as named in messages of the library -> option."""
 
 
 def print_message(sentence: str) -> None:
