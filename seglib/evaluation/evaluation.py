@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 
 from seglib.classes import Mask
 from seglib.errors import SegError
-from seglib.evaluation import truth_counting
 from seglib.evaluation.class_matching import align_class_names, build_class_lookup
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.fileio import parquet_parts
@@ -37,6 +37,9 @@ from seglib.store import ground_truth, pair_counts
 from seglib.store.ground_truth import GroundTruth
 from seglib.store.records import Run
 from seglib.store.store import Store, as_store
+
+if TYPE_CHECKING:
+    from seglib.evaluation.truth_counting import EvaluationReport
 
 
 def error_map(truth_mask: Mask, predicted: Mask, truth_record: GroundTruth, run: Run) -> Mask:
@@ -188,6 +191,8 @@ def evaluate(
         for one in seglib.evaluate("output", "VOC2012/SegmentationClass"):
             print(one.run.run, one.figures()["miou"].value)
     """
+    from seglib.evaluation import truth_counting  # imports the models, which reading an evaluation does not need
+
     opened, folder = as_store(store), Path(masks)
     report = truth_counting.update_counts(
         opened,
@@ -204,7 +209,7 @@ def evaluate(
     return load_evaluations(opened, report)
 
 
-def load_evaluations(store: Store, report: truth_counting.EvaluationReport) -> "list[Evaluation]":
+def load_evaluations(store: Store, report: "EvaluationReport") -> "list[Evaluation]":
     """The evaluation of each run that was counted, over the images that were counted."""
     return [load_evaluation(store, report.truth, run, files=report.files) for run in report.runs]
 
