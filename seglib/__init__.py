@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from seglib.data.resize import Resize
     from seglib.errors import SegError
-    from seglib.evaluation.comparison import Comparison
-    from seglib.evaluation.evaluation import Evaluation
-    from seglib.inference.config import InferenceConfig
-    from seglib.inference.predictor import predict_batch, prepare_image
+    from seglib.evaluation.comparison import Comparison, compare
+    from seglib.evaluation.evaluation import Evaluation, evaluate
     from seglib.models.loading import load_model
     from seglib.models.registry import MODELS, ModelSpec
+    from seglib.pipeline.predict import predict
     from seglib.pipeline.run import run
     from seglib.pipeline.session import RunOptions, RunReport
     from seglib.query.filters import Filters, select
@@ -37,7 +36,6 @@ __all__ = [
     "Comparison",
     "Evaluation",
     "Filters",
-    "InferenceConfig",
     "ModelSpec",
     "Resize",
     "RunOptions",
@@ -48,11 +46,12 @@ __all__ = [
     "TrainReport",
     "class_distribution",
     "co_occurrence",
+    "compare",
+    "evaluate",
     "folder_vs_animal",
     "load_model",
     "open",
-    "predict_batch",
-    "prepare_image",
+    "predict",
     "run",
     "select",
     "train",
@@ -65,10 +64,9 @@ _MODULES = {
     **dict.fromkeys(("RunOptions", "RunReport"), "pipeline.session"),
     "load_model": "models.loading",
     "run": "pipeline.run",
-    **dict.fromkeys(("predict_batch", "prepare_image"), "inference.predictor"),
-    "InferenceConfig": "inference.config",
-    "Comparison": "evaluation.comparison",
-    "Evaluation": "evaluation.evaluation",
+    "predict": "pipeline.predict",
+    **dict.fromkeys(("Comparison", "compare"), "evaluation.comparison"),
+    **dict.fromkeys(("Evaluation", "evaluate"), "evaluation.evaluation"),
     "Resize": "data.resize",
     "SegError": "errors",
     "Store": "store.store",
@@ -78,7 +76,20 @@ _MODULES = {
 
 
 def open(path: str | os.PathLike[str] = "output") -> "Store":
-    """Open the store at `path` for reading. Raises `SegError` if there is none."""
+    """Open a store.
+
+    Args:
+        path: The store's folder, as given to `run` or `python -m seglib run --store`.
+
+    Returns:
+        The store: `table` is its pandas frame, `runs` lists what was run, `overlay` draws an image under its mask.
+
+    Raises:
+        StoreError: There is no store at this path, it is damaged, or a newer version made it.
+
+    Example:
+        table = seglib.open("output").table()
+    """
     from seglib.store.store import Store
 
     return Store(path)

@@ -26,6 +26,7 @@ from dashboard.report.scope import ReportScope, shrink_mask
 from seglib.classes import BACKGROUND
 from seglib.errors import StoreError
 from seglib.evaluation import evaluation
+from seglib.evaluation.class_matching import align_class_names
 from seglib.evaluation.evaluation import Evaluation
 from seglib.masks import difference
 from seglib.masks.difference import CATEGORIES
@@ -225,7 +226,7 @@ def _tile(scope: ReportScope, one: Evaluation, row: Mapping[Any, Any]) -> Report
         mask = scope.store.mask(one.run.run, row["image_id"])
     except StoreError:  # the mask is missing from the store, so leave the photo out
         return None
-    names = evaluation.align_class_names(one.truth, one.run)
+    names = align_class_names(one.truth, one.run)
     held = ", ".join(dict.fromkeys(names[i] for i in np.unique(right) if i < len(names) and names[i] != BACKGROUND))
     picture = difference.encode_difference_png(shrink_mask(evaluation.error_map(right, mask, one.truth, one.run)))
     title = f"mIoU {percent_fixed(float(row['miou']))}"

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from seglib.data.resize import Resize
 from seglib.errors import UsageError
 from seglib.inference.config import DEVICES, PRECISIONS
 from seglib.models.registry import HUB_REPOSITORY
+from seglib.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +32,14 @@ DEFAULT_STORE = "output"
 
 _HARMLESS = "\N{NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # the last one joins emoji sequences
 
-_PARAMETERS = ("dataset", "device", "finetune", "model", "name", "out", "precision", "source", "store", "verify")
-_OPTIONS = {name: f"--{name}" for name in _PARAMETERS} | {"names": "--list"}
+
+def option_name(parameter: str) -> str:
+    return "--" + parameter.replace("_", "-")
+
+
+_PARAMETERS = ("device", "model", "name", "source", "store", "verify", *(one.name for one in fields(TrainConfig)))
+_OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {"names": "--list", "architecture": "ARCH"}
+"""Parameter as named in messages of the library -> option."""
 
 
 def print_message(sentence: str) -> None:

@@ -97,14 +97,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from seglib.masks.annotations import read_class_names
     from seglib.store.store import Store
 
-    if arguments.format == "trimap" and arguments.classes:
-        raise UsageError("A trimap holds only the pet and its background: leave out --classes.")
     if not arguments.truth.is_dir():
         raise UsageError(f"{str(arguments.truth)!r} is not a folder: name the folder that holds the masks.")
     store = Store(arguments.store)
     runs = arguments.run or truth_counting.find_runs(store, arguments.truth, arguments.dataset)
-    if not runs:
-        raise UsageError("No run of this store has a photo with such a mask: run a model on the photos first.")
     with ProgressBar("masks") as bar:
         report = truth_counting.update_counts(
             store,
@@ -121,7 +117,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         print_message(
             f"{len(report.failed)} photos cannot be evaluated: a mask is missing or damaged; run again with --verify."
         )
-    evaluations = [evaluation.load_evaluation(store, report.truth, run, files=report.files) for run in report.runs]
+    evaluations = evaluation.load_evaluations(store, report)
     _write(arguments, store, evaluations)
     gains = evaluation.differences(evaluations, seed=arguments.seed)
     notes = list(dict.fromkeys((*report.notes, *(note for one in evaluations for note in one.notes))))

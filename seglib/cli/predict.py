@@ -18,7 +18,6 @@ from seglib.cli.common import (
     print_message,
 )
 from seglib.errors import TooManyFailures
-from seglib.inference.config import InferenceConfig, resolve_precision
 from seglib.masks.overlay import ALPHA
 from seglib.models.registry import DEFAULT_MODEL, find_model_spec
 
@@ -57,17 +56,17 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     spec = find_model_spec(arguments.model, arguments.weights, source=arguments.source)
     palette(arguments.palette, spec.classes)  # validate before the work starts
-    settings = InferenceConfig(
-        resize=arguments.resize or spec.resize,
-        precision=resolve_precision(arguments.precision, (), arguments.device),
-        device=arguments.device,
-    )
-    photos = predict.choose_images(arguments.inputs, samples=arguments.samples, seed=arguments.seed)
     found = []
-    for one in predict.predict_images(photos, spec, settings):
-        if isinstance(one, predict.PredictionFailure):
-            print_message(f"{one.name} cannot be read ({one.error.reason}): {one.error.detail}")
-            continue
+    for one in predict.predict(
+        arguments.inputs,
+        spec,
+        resize=arguments.resize,
+        precision=arguments.precision,
+        device=arguments.device,
+        samples=arguments.samples,
+        seed=arguments.seed,
+        on_failure=lambda failure: print_message(failure.sentence),
+    ):
         found.append(one)
         if arguments.json:
             print_json(
@@ -76,12 +75,12 @@ def _predict(arguments: argparse.Namespace) -> int:
             )
         else:
             print(
-                f"{escape_for_terminal(one.name)}: {escape_for_terminal(predict.caption(one, spec))} "
+                f"{escape_for_terminal(one.name)}: {escape_for_terminal(predict.caption(one))} "
                 f"(confidence {one.measures.confidence:.2f})"
             )
     if not found:
         raise TooManyFailures("None of the photos can be read.")
-    names = predict.write_outputs(found, spec, arguments.out, alpha=arguments.alpha, colours=arguments.palette)
+    names = predict.write_outputs(found, arguments.out, alpha=arguments.alpha, colours=arguments.palette)
     if not arguments.json:
         print(f"{len(names)} pictures written to {arguments.out}; start with {predict.GRID_OF_OVERLAYS}")
     return 0

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from seglib.cli.common import (
     ProgressBar,
     format_percent,
+    name_options,
     new_command,
+    option_name,
     parse_natural,
     parse_positive,
     parse_resize,
@@ -50,7 +52,7 @@ def _add_option(command: argparse.ArgumentParser, one: "Field[Any]") -> None:
     """Add the option of a field of `TrainConfig`."""
     kind = one.metadata["kind"]
     if kind == "flag":
-        command.add_argument(_flag(one.name), action="store_true", help=_help_text(one))
+        command.add_argument(option_name(one.name), action="store_true", help=_help_text(one))
         return
     options: dict[str, Any] = {
         "type": _PARSERS[kind],
@@ -64,19 +66,15 @@ def _add_option(command: argparse.ArgumentParser, one: "Field[Any]") -> None:
     if kind == "start":
         options |= {"nargs": "?", "const": True}
     required = one.default is MISSING
-    command.add_argument(_flag(one.name), required=required, default=None if required else one.default, **options)
+    command.add_argument(option_name(one.name), required=required, default=None if required else one.default, **options)
 
 
 def _help_text(one: "Field[Any]") -> str:
     """The field's help, with flags for names of fields, and with the default if that is a number or a text."""
-    text = re.sub(r"`(\w+)`", lambda match: _flag(match[1]), one.metadata["help"])
+    text = name_options(one.metadata["help"])
     if isinstance(one.default, bool) or not isinstance(one.default, str | int | float):
         return text
     return f"{text} (default {one.default:g})" if isinstance(one.default, float) else f"{text} (default {one.default})"
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _train(arguments: argparse.Namespace) -> int:

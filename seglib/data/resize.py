@@ -64,6 +64,11 @@ class Resize:
         return max(MIN_SIDE, round(side / self.step) * self.step)
 
 
+def as_resize(resize: Resize | str) -> Resize:
+    """The rule, given as such or as its text. Raises `UsageError`."""
+    return resize if isinstance(resize, Resize) else Resize(resize)
+
+
 def input_resize(resize: Resize, net_side: int) -> Resize:
     """Return the resize rule for the model's input.
 

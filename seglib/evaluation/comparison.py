@@ -1,11 +1,12 @@
 """Compare any number of runs pixel by pixel, without ground truth.
 
-`update_counts` writes the counts to the store; `load_comparison` reads them and returns a `Comparison`: measures per
-pair of runs, consensus, class flips, and per-image results. All measures are symmetric agreements, not accuracies.
-Masks of different sizes are compared at the larger size (more pixels; on a tie, the wider one); the other is resized by
-nearest neighbour.
+`compare` updates the counts in the store (`update_counts`) and reads them (`load_comparison`) as a `Comparison`:
+measures per pair of runs, consensus, class flips, and per-image results. All measures are symmetric agreements, not
+accuracies. Masks of different sizes are compared at the larger size (more pixels; on a tie, the wider one); the other
+is resized by nearest neighbour.
 """
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from seglib.classes import VOID, Mask, class_lookup
 from seglib.errors import StoreError
-from seglib.evaluation.counting import FILE_COLUMNS, count_all, read_valid_mask, resolve_runs
+from seglib.evaluation.counting import FILE_COLUMNS, count_all, default_runs, read_valid_mask, resolve_runs
 from seglib.fileio import parquet_parts
 from seglib.maintenance.compact import try_merge_parts
 from seglib.masks import png
@@ -36,7 +37,7 @@ from seglib.store import pair_counts
 from seglib.store.pair_counts import CELLS_SCHEMA, CONSENSUS_SCHEMA, CountsWriter
 from seglib.store.records import Run
 from seglib.store.schemas import stats_schema
-from seglib.store.store import Store
+from seglib.store.store import Store, as_store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +283,42 @@ class Comparison:
         each = {name: measure.per_image() for name, measure in self.measures[a, b].items()}
         frame = pd.concat([self.files, pd.DataFrame(each, self.files.index)], axis=1)
         return frame.sort_values("pixel_agreement", kind="stable")
+
+
+def compare(
+    store: Store | str | os.PathLike[str],
+    runs: Sequence[str] | None = None,
+    *,
+    filters: Filters | None = None,
+    threads: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Comparison:
+    """Compare runs with each other, without ground truth. Only what the store lacks is counted.
+
+    Args:
+        store: A store or its path.
+        runs: Names of two or more runs; in each pair, the one named first is `a`. By default the run used last and all
+            others that have computed some of its images.
+        filters: Which files to compare, by the table of the first run; by default all.
+        threads: Number of counting threads; by default one per core, at most 8.
+        on_progress: Called after each image.
+
+    Returns:
+        The comparison over the files whose image every run has computed; `notes` says what was left out.
+
+    Raises:
+        StoreError: There is no store, or it is damaged.
+        UnknownName: A run does not exist.
+        UsageError: There are fewer than two runs.
+
+    Example:
+        found = seglib.compare("output")
+        found.pairs()  # one row per pair: pixel agreement, IoU per class, ... with 95 % intervals
+    """
+    opened = as_store(store)
+    names = default_runs(opened) if runs is None else runs
+    update_counts(opened, names, threads=threads, on_progress=on_progress)
+    return load_comparison(opened, names, filters)
 
 
 def load_comparison(

@@ -15,6 +15,8 @@ from seglib.store.records import Run
 from seglib.store.store import Store
 
 FILE_COLUMNS = ["dataset", "path", "split", "label", "width", "height", "image_id"]
+EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]
+"""With the id of the ground truth mask."""
 
 Work = TypeVar("Work")
 
@@ -29,6 +31,15 @@ def resolve_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run
     if len(runs) < least:
         raise UsageError("A comparison needs two different runs.")
     return runs
+
+
+def default_runs(store: Store) -> list[str]:
+    """Names of the run used last and of all others that have computed some of its images, the last one last."""
+    runs = store.runs()
+    if not runs:
+        return []
+    ids = store.computed_ids(runs[-1])
+    return [run.run for run in runs if run is runs[-1] or ids & store.computed_ids(run)]
 
 
 def read_valid_mask(store: Store, run: str, image_id: str, classes: int) -> Mask:

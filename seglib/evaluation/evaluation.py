@@ -1,20 +1,24 @@
 """Evaluate runs against ground truth.
 
-`truth_counting.update_counts` writes the counts to the store; `load_evaluation` reads them and returns an `Evaluation`
-per run: confusion matrix, IoU, Dice, pixel accuracy, boundary F-score and calibration, overall and per image.
-Everything is computed at the ground truth's size; the stored mask is resized by nearest neighbour.
+`evaluate` updates the counts in the store (`truth_counting.update_counts`) and reads them (`load_evaluation`) as one
+`Evaluation` per run: confusion matrix, IoU, Dice, pixel accuracy, boundary F-score and calibration, overall and per
+image. Everything is computed at the ground truth's size; the stored mask is resized by nearest neighbour.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.classes import Mask, class_lookup
+from seglib.classes import Mask
 from seglib.errors import SegError
+from seglib.evaluation.class_matching import align_class_names, build_class_lookup
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.fileio import parquet_parts
 from seglib.masks import annotations, difference, png
@@ -28,24 +32,14 @@ from seglib.metrics.calibration import (
 )
 from seglib.metrics.confusion import JointCounts
 from seglib.metrics.measures import Measure, accuracy_measures, boundary_f_measures, ratio
+from seglib.progress import OnProgress
 from seglib.store import ground_truth, pair_counts
 from seglib.store.ground_truth import GroundTruth
 from seglib.store.records import Run
-from seglib.store.store import Store
+from seglib.store.store import Store, as_store
 
-EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]
-
-
-def align_class_names(truth_record: GroundTruth, run: Run) -> tuple[str, ...]:
-    """The ground truth's class names mapped to the run's: cat and dog become pet if the run only has pet."""
-    if annotations.PET in run.classes and not {"cat", "dog"} & set(run.classes):
-        return tuple(annotations.PET if name in ("cat", "dog") else name for name in truth_record.classes)
-    return truth_record.classes
-
-
-def build_class_lookup(truth_record: GroundTruth, run: Run) -> Mask:
-    """Lookup table, uint8 (256,): ground truth value -> the run's index of that class, or void if it has none."""
-    return class_lookup(align_class_names(truth_record, run), run.classes)
+if TYPE_CHECKING:
+    from seglib.evaluation.truth_counting import EvaluationReport
 
 
 def error_map(truth_mask: Mask, predicted: Mask, truth_record: GroundTruth, run: Run) -> Mask:
@@ -58,11 +52,6 @@ def error_map(truth_mask: Mask, predicted: Mask, truth_record: GroundTruth, run:
     return difference.difference_map(
         build_class_lookup(truth_record, run)[truth_mask], predicted, run.classes, run.classes
     )
-
-
-def _remap_truth(truth_mask: Mask, truth_record: GroundTruth, run: Run) -> Mask:
-    """The ground truth in the run's class indices, so that boundaries can be matched per class."""
-    return build_class_lookup(truth_record, run)[truth_mask]
 
 
 # --- results ------------------------------------------------------------------------------------------------------
@@ -160,6 +149,69 @@ class Evaluation:
                 "accuracy": ratio(correct, n),
             }
         )
+
+
+def evaluate(
+    store: Store | str | os.PathLike[str],
+    masks: str | os.PathLike[str],
+    runs: Sequence[str] | None = None,
+    *,
+    format: str | None = None,
+    classes: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    dataset: str | None = None,
+    calibration: bool = False,
+    threads: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> "list[Evaluation]":
+    """Evaluate runs against ground truth masks. Only what the store lacks is counted.
+
+    Args:
+        store: A store or its path.
+        masks: Folder of 8-bit PNG masks with the file names of their images, uint8 (H, W) at the images' sizes.
+        runs: Names of the runs; by default all that have computed an image with a mask.
+        format: "voc" (class indices, 255 is void) or "trimap" (1 pet, 2 background, 3 ignored); by default guessed.
+        classes: Names of the indices of "voc" masks; by default the 21 Pascal VOC classes.
+        names: Relative paths or stems of the images to use; by default all.
+        dataset: Name of the dataset to use; needed if several hold images of the same path.
+        calibration: Also run the models again for the confidence of each pixel, which `ece` needs.
+        threads: Number of counting threads; by default one per core, at most 8.
+        on_progress: Called after each mask.
+
+    Returns:
+        One evaluation per run, all over the same images: those that have a mask and that every run has computed.
+
+    Raises:
+        StoreError: There is no store, or it is damaged.
+        UnknownName: A run, dataset or format does not exist.
+        UsageError: No run has an image with a mask, or `classes` are given for a trimap.
+        DatasetError: There are no masks, they match no image, or one does not fit its image.
+
+    Example:
+        for one in seglib.evaluate("output", "VOC2012/SegmentationClass"):
+            print(one.run.run, one.figures()["miou"].value)
+    """
+    from seglib.evaluation import truth_counting  # imports the models, which reading an evaluation does not need
+
+    opened, folder = as_store(store), Path(masks)
+    report = truth_counting.update_counts(
+        opened,
+        folder,
+        runs or truth_counting.find_runs(opened, folder, dataset),
+        kind=format,
+        classes=classes,
+        names=names,
+        dataset=dataset,
+        calibration=calibration,
+        threads=threads,
+        on_progress=on_progress,
+    )
+    return load_evaluations(opened, report)
+
+
+def load_evaluations(store: Store, report: "EvaluationReport") -> "list[Evaluation]":
+    """The evaluation of each run that was counted, over the images that were counted."""
+    return [load_evaluation(store, report.truth, run, files=report.files) for run in report.runs]
 
 
 def load_evaluation(

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from seglib.classes import BACKGROUND, Mask, palette
-from seglib.evaluation.evaluation import Evaluation, build_class_lookup
+from seglib.evaluation.class_matching import build_class_lookup
+from seglib.evaluation.evaluation import Evaluation
 from seglib.masks import boundary, overlay, png
 from seglib.store import ground_truth
 from seglib.store.store import Store

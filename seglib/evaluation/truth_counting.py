@@ -13,9 +13,9 @@ from PIL import Image
 from seglib.classes import VOID, Mask
 from seglib.data.image import compute_image_id, decode, read_bytes
 from seglib.data.scan import select_by_name
-from seglib.errors import BadImage, DatasetError, StoreError
-from seglib.evaluation.counting import FILE_COLUMNS, count_all, read_valid_mask, resolve_runs
-from seglib.evaluation.evaluation import EVALUATED_COLUMNS, _remap_truth, build_class_lookup
+from seglib.errors import BadImage, DatasetError, StoreError, UnknownName, UsageError
+from seglib.evaluation.class_matching import build_class_lookup
+from seglib.evaluation.counting import EVALUATED_COLUMNS, FILE_COLUMNS, count_all, read_valid_mask, resolve_runs
 from seglib.inference import predictor
 from seglib.maintenance.compact import try_merge_parts
 from seglib.masks import annotations, boundary, png
@@ -68,6 +68,10 @@ def update_counts(
 
     Only missing counts are computed. Raises `DatasetError` if no image has a mask.
     """
+    if kind is not None and kind not in annotations.MASK_FORMATS:
+        raise UnknownName("mask format", kind, annotations.MASK_FORMATS)
+    if kind == "trimap" and classes:
+        raise UsageError("A trimap holds only the pet and its background: leave out `classes`.")
     chosen = resolve_runs(store, runs, least=1)
     begun = time.monotonic()
     kind = kind or annotations.guess_format(folder, list(annotations.scan_masks(folder)["path"]))
@@ -115,10 +119,16 @@ def update_counts(
 
 
 def find_runs(store: Store, folder: Path, dataset: str | None = None) -> list[str]:
-    """Names of the runs that have computed at least one image with a mask below this folder."""
+    """Names of the runs that have computed at least one image with a mask below this folder.
+
+    Raises `UsageError` if there is none.
+    """
     masks = list(annotations.scan_masks(folder)["path"])
     photos = {run.run: _common_files(store, [run], None, dataset)["path"] for run in store.runs()}
-    return [name for name, paths in photos.items() if annotations.match_masks(paths.drop_duplicates(), masks)]
+    names = [name for name, paths in photos.items() if annotations.match_masks(paths.drop_duplicates(), masks)]
+    if not names:
+        raise UsageError("No run of this store has a photo with such a mask: run a model on the photos first.")
+    return names
 
 
 def _common_files(store: Store, runs: Sequence[Run], names: Sequence[str] | None, dataset: str | None) -> pd.DataFrame:
@@ -190,7 +200,7 @@ class _TruthCounter:
 
     def _count_masks(self, truth_mask: Mask, predicted: Mask) -> dict[Path, dict[str, Any]]:
         a, b, pixels = joint_histogram(truth_mask, predicted)
-        near = boundary.count_matches(_remap_truth(truth_mask, self._truth_record, self._run), predicted)
+        near = boundary.count_matches(build_class_lookup(self._truth_record, self._run)[truth_mask], predicted)
         columns = [list(column) for column in zip(*((i, *m) for i, m in near.items()), strict=True)] or [[]] * 5
         return {
             self._cells: {"a": a, "b": b, "pixels": pixels},

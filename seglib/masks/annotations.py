@@ -26,6 +26,8 @@ _SAMPLED_MASKS = 16  # masks inspected to guess the format
 
 def scan_masks(folder: Path) -> pd.DataFrame:
     """List the PNG files below the folder: path, bytes, mtime_ns, sorted by path. Raises `DatasetError` if none."""
+    if not folder.is_dir():
+        raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks.")
     records = scan.scan(folder)
     found = records[records["path"].str.lower().str.endswith(".png")]
     if found.empty:

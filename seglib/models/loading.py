@@ -3,12 +3,11 @@
 import contextlib
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from seglib.errors import WeightsError
 from seglib.models import weights_file
-from seglib.models.registry import DEFAULT_MODEL, HUB_REPOSITORY, MODELS, ModelSpec, find_model_spec, hub_folder
+from seglib.models.registry import DEFAULT_MODEL, HUB_REPOSITORY, ModelSpec, as_model_spec, hub_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -65,12 +64,7 @@ def load_model(model: ModelSpec | str | os.PathLike[str] = DEFAULT_MODEL) -> "nn
     Example:
         net = seglib.load_model("fcn_mobilenet_v2")
     """
-    if isinstance(model, ModelSpec):
-        spec = model
-    elif isinstance(model, str) and (model in MODELS or not Path(model).suffix):
-        spec = find_model_spec(model)
-    else:
-        spec = find_model_spec(weights=Path(model))
+    spec = as_model_spec(model)
     ensure_weights(spec)
     return load(spec)
 

@@ -206,7 +206,7 @@ def get_model_builder(name: str, options: tuple[tuple[str, str], ...] = ()) -> "
 
 
 def find_model_spec(name: str | None = None, weights: Path | None = None, *, source: str = "torchvision") -> ModelSpec:
-    """Return the spec for `--model` and `--weights`; either may be omitted if the other one determines it.
+    """Return the spec of a model by name, weights file or both; a weights file may name its model itself.
 
     Raises `UnknownName`, `UsageError` or `WeightsError`.
     """
@@ -218,6 +218,18 @@ def find_model_spec(name: str | None = None, weights: Path | None = None, *, sou
     if source == "hub" and spec.source != "torchvision":
         raise UsageError(f"{spec.name} is not on torch.hub: leave out `source` hub.")
     return replace(spec, source=source) if source == "hub" else spec
+
+
+def as_model_spec(model: ModelSpec | str | os.PathLike[str]) -> ModelSpec:
+    """The spec of a model given by name (`MODELS`), by the path of a checkpoint, or as a spec already.
+
+    Raises `UnknownName`, `UsageError` or `WeightsError`.
+    """
+    if isinstance(model, ModelSpec):
+        return model
+    if isinstance(model, str) and (model in MODELS or not Path(model).suffix):
+        return find_model_spec(model)
+    return find_model_spec(weights=Path(model))
 
 
 def hub_folder() -> Path:

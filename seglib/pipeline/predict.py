@@ -1,10 +1,11 @@
 """Run a model on a few images without a store, and write overlays, masks and grids as PNG files.
 
-Input: images or folders, a model, settings. Output: PNG files in a folder.
+`predict` yields a `Prediction` per image; `write_outputs` draws them.
 """
 
+import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from PIL import Image
 from seglib.classes import Mask, palette
 from seglib.data import scan
 from seglib.data.image import decode, read_bytes
+from seglib.data.resize import Resize, as_resize
 from seglib.errors import BadImage, DatasetError
 from seglib.inference import predictor
-from seglib.inference.config import InferenceConfig
+from seglib.inference.config import InferenceConfig, resolve_precision
 from seglib.masks import overlay, png, statistics
 from seglib.masks.statistics import ConfidenceStats
 from seglib.models import loading
-from seglib.models.registry import ModelSpec
+from seglib.models.registry import DEFAULT_MODEL, ModelSpec, as_model_spec
 from seglib.query import export
 
 GRID_OF_PHOTOS, GRID_OF_OVERLAYS = "image_samples.png", "segmentation_output.png"
@@ -33,12 +35,67 @@ class Prediction:
     mask: Mask
     """uint8 (H, W) at the image's original size, resized by nearest neighbour."""
     measures: ConfidenceStats
+    """Mean confidence, entropy and share of undecided pixels, each 0..1, before the mask was resized."""
+    classes: tuple[str, ...]
+    """Class names by mask value."""
 
 
 @dataclass(frozen=True)
 class PredictionFailure:
     name: str
     error: BadImage
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.name} cannot be read ({self.error.reason}): {self.error.detail}"
+
+
+def predict(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    model: ModelSpec | str | os.PathLike[str] = DEFAULT_MODEL,
+    *,
+    resize: Resize | str | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    samples: int = 0,
+    seed: int = 0,
+    on_failure: Callable[[PredictionFailure], None] | None = None,
+) -> Iterator[Prediction]:
+    """Run a model on images without a store.
+
+    Args:
+        inputs: An image file, a folder, or a sequence of both.
+        model: A name of `MODELS`, the path of a checkpoint made by `seglib train`, or a `ModelSpec`.
+        resize: Size at which the masks are computed, such as "224" or "short:520"; by default the model's own.
+        precision: "fp32", "bf16", or "auto": the faster of the two.
+        device: "cpu", "cuda", or "auto": "cuda" if there is one.
+        samples: Number of images drawn from each folder; 0 takes all.
+        seed: Seed of the draw.
+        on_failure: Called for each image that cannot be read, which is then left out. Without it, such an image raises
+            `DatasetError`.
+
+    Returns:
+        Predictions in the order of the inputs, folders sorted by path. Each mask is uint8 (H, W) at its image's size;
+        a value is an index into `classes`. Images are read while you iterate.
+
+    Raises:
+        DatasetError: An input does not exist, a folder holds no images, or an image cannot be read.
+        UnknownName: No model has this name.
+        UsageError: The resize or the precision is unknown.
+        WeightsError: The weights are missing, damaged, or do not fit the architecture.
+
+    Example:
+        for one in seglib.predict("photos", samples=4):
+            print(one.name, (one.mask == one.classes.index("cat")).mean())
+    """
+    paths = [Path(inputs)] if isinstance(inputs, str | os.PathLike) else [Path(one) for one in inputs]
+    spec = as_model_spec(model)
+    config = InferenceConfig(
+        resize=as_resize(resize or spec.resize), precision=resolve_precision(precision, (), device), device=device
+    )
+    images = choose_images(paths, samples=samples, seed=seed)
+    loading.ensure_weights(spec)
+    return _predict_images(images, spec, config, on_failure)
 
 
 def choose_images(inputs: Sequence[Path], *, samples: int, seed: int) -> list[tuple[str, Path]]:
@@ -60,29 +117,35 @@ def choose_images(inputs: Sequence[Path], *, samples: int, seed: int) -> list[tu
     return _unique_names(chosen)
 
 
-def predict_images(
-    images: Sequence[tuple[str, Path]], spec: ModelSpec, settings: InferenceConfig
-) -> Iterator[Prediction | PredictionFailure]:
-    """Yield one result per image, in order; an unreadable image yields a `PredictionFailure` and does not stop the
-    others.
-    """
-    loading.ensure_weights(spec)
+def _predict_images(
+    images: Sequence[tuple[str, Path]],
+    spec: ModelSpec,
+    config: InferenceConfig,
+    on_failure: Callable[[PredictionFailure], None] | None,
+) -> Iterator[Prediction]:
     for name, path in images:
         try:
             photo = decode(read_bytes(path))
         except BadImage as error:
-            yield PredictionFailure(name, error)
+            failure = PredictionFailure(name, error)
+            if on_failure is None:
+                raise DatasetError(failure.sentence) from None
+            on_failure(failure)
             continue
-        image, grid_wh = predictor.prepare_image(photo, spec, settings)
-        masks, measures = predictor.predict_batch(image[None], spec, settings, grid_wh)
-        yield Prediction(name, photo, png.resize_mask(masks[0], photo.size), measures[0])
+        image, grid_wh = predictor.prepare_image(photo, spec, config)
+        masks, measures = predictor.predict_batch(image[None], spec, config, grid_wh)
+        yield Prediction(name, photo, png.resize_mask(masks[0], photo.size), measures[0], spec.classes)
 
 
 def write_outputs(
-    results: Sequence[Prediction], spec: ModelSpec, out: Path, *, alpha: float = overlay.ALPHA, colours: str = "voc"
+    results: Sequence[Prediction], out: Path, *, alpha: float = overlay.ALPHA, colours: str = "voc"
 ) -> list[str]:
-    """Write two grids and four PNG files per image; returns the file names. Index masks store raw class indices."""
-    colour_table = palette(colours, spec.classes)
+    """Write two grids and four PNG files per image; returns the file names. Index masks store raw class indices.
+
+    `results` must be at least one, all of the same model.
+    """
+    classes = results[0].classes
+    colour_table = palette(colours, classes)
     pictures: dict[str, bytes | Image.Image] = {}
     tiles = []
     for one in results:
@@ -91,8 +154,8 @@ def write_outputs(
         pictures[f"{one.name}_colours.png"] = overlay.colour_mask(one.mask, colour_table)
         pictures[f"{one.name}_mask.png"] = png.encode_index_png(one.mask)
         pictures[f"{one.name}_side_by_side.png"] = overlay.side_by_side(one.image, painted)
-        tiles.append((painted, f"{one.name}: {caption(one, spec)}"))
-    legend = overlay.legend_entries([one.mask for one in results], spec.classes, colour_table)
+        tiles.append((painted, f"{one.name}: {caption(one)}"))
+    legend = overlay.legend_entries([one.mask for one in results], classes, colour_table)
     pictures[GRID_OF_PHOTOS] = overlay.draw_contact_sheet([(one.image, one.name) for one in results])
     pictures[GRID_OF_OVERLAYS] = overlay.draw_contact_sheet(tiles, legend)
     for name, picture in pictures.items():
@@ -100,10 +163,10 @@ def write_outputs(
     return list(pictures)
 
 
-def caption(one: Prediction, spec: ModelSpec) -> str:
+def caption(one: Prediction) -> str:
     """The classes present, largest first, with their share of the image: `cat 34 %, sofa 12 %`."""
-    pixels = statistics.count_pixels(one.mask, len(spec.classes))
-    return overlay.alt_text({name: count / one.mask.size for name, count in zip(spec.classes, pixels, strict=True)})
+    pixels = statistics.count_pixels(one.mask, len(one.classes))
+    return overlay.alt_text({name: count / one.mask.size for name, count in zip(one.classes, pixels, strict=True)})
 
 
 def _unique_names(photos: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:

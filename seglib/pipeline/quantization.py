@@ -22,7 +22,7 @@ from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.inference import openvino_backend
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
-from seglib.store.quantized_models import recorded_sha256
+from seglib.store.quantized_models import CALIBRATION_RECORD, recorded_sha256
 from seglib.store.records import Dataset, utc_now
 from seglib.store.store import Store
 
@@ -98,7 +98,7 @@ def calibrate(
             "sha256": openvino_backend.model_sha256(temporary),
             "image_ids": [image_id for image_id, _ in images],
         }
-        (temporary / "calibration.json").write_text(json.dumps(record, indent=1))
+        (temporary / CALIBRATION_RECORD).write_text(json.dumps(record, indent=1))
     _check(folder)
     return folder
 

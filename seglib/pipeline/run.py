@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from seglib.data.resize import Resize
+from seglib.data.resize import Resize, as_resize
 from seglib.data.scan import scan, select_by_name
 from seglib.errors import WeightsError
 from seglib.fileio import parquet_parts
@@ -17,38 +17,64 @@ from seglib.inference import config
 from seglib.inference.config import InferenceConfig, RunConfig
 from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remove_damaged_parts
 from seglib.models import loading
-from seglib.models.registry import ModelSpec
+from seglib.models.registry import DEFAULT_MODEL, ModelSpec, as_model_spec
 from seglib.pipeline import quantization
 from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.quantization import OnNote
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
 from seglib.store.records import Dataset, Run, utc_now
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
-from seglib.store.store import Store
+from seglib.store.store import Store, as_store
 
 
 def run(
-    folder: Path,
-    store: Store,
-    spec: ModelSpec,
+    folder: str | os.PathLike[str],
+    store: Store | str | os.PathLike[str] = "output",
+    model: ModelSpec | str | os.PathLike[str] = DEFAULT_MODEL,
     *,
-    resize: Resize | None = None,
+    resize: Resize | str | None = None,
     precision: str = "auto",
     options: RunOptions | None = None,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> RunReport:
-    """Bring one run of one model over one folder up to date. An interrupted run resumes when called again.
+    """Run a model over a folder of images, and keep masks and statistics in a store.
 
-    `on_note` receives status messages for the user, such as what is about to be computed or that int8 is being
-    calibrated.
+    Only what the store lacks is computed; an interrupted run resumes when called again.
+
+    Args:
+        folder: Folder of images, flat or nested.
+        store: A store or its path, where one is made if there is none.
+        model: A name of `MODELS`, the path of a checkpoint made by `seglib train`, or a `ModelSpec`.
+        resize: Size of the masks, such as "224" or "short:520"; by default the model's own.
+        precision: "fp32", "bf16", "int8", or "auto": what this model used last in this store, else the faster of fp32
+            and bf16.
+        options: Options that change no mask, such as the device and the batch size.
+        on_progress: Called after each image.
+        on_note: Called with sentences for the user, such as what is about to be computed.
+
+    Returns:
+        The name of the run, and how many images were computed, reused and unreadable.
+
+    Raises:
+        DatasetError: The folder does not exist, or holds no images.
+        UnknownName: No model has this name.
+        UsageError: The resize or the precision is unknown.
+        WeightsError: The weights are missing, damaged, or do not fit the architecture.
+        StoreError: The store cannot be written, or is damaged.
+
+    Example:
+        report = seglib.run("photos", "output", "fcn_mobilenet_v2")
+        table = seglib.open("output").table([report.run])
     """
-    options = options or RunOptions()
+    options, folder, spec = options or RunOptions(), Path(folder), as_model_spec(model)
+    resize = as_resize(resize or spec.resize)
     records = scan(folder, follow_links=options.follow_links)
     loading.ensure_weights(spec)
+    store = as_store(store, create=True)
     settings = InferenceConfig(
-        resize=resize or spec.resize,
-        precision=_resolved_precision(store, spec, resize or spec.resize, precision, options.device),
+        resize=resize,
+        precision=_resolved_precision(store, spec, resize, precision, options.device),
         device=options.device,
     )
     with store.atomic.register_writer():

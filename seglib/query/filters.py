@@ -294,7 +294,21 @@ def find_filter(key: str) -> tuple[Filter, str]:
 
 
 def select(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
-    """The rows that match every filter, in their original order."""
+    """Select the rows that match every filter.
+
+    Args:
+        table: A frame of `Store.table`.
+        filters: Conditions, for example `Filters({"label": ("cats",)})` or `Filters.decode("label=cats")`.
+
+    Returns:
+        A new frame with the matching rows in their original order. A row without a value matches no range.
+
+    Raises:
+        UnknownName: A filter names a class that no model in the table knows.
+
+    Example:
+        cats = seglib.select(table, seglib.Filters.decode("label=cats&share.cat=0.1..1"))
+    """
     keep = np.ones(len(table), bool)
     for key, value in filters.items():
         keep &= passes_filter(table, key, value)

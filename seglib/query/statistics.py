@@ -36,9 +36,21 @@ _EXACT_ROWS = 1 << 23
 
 
 def class_distribution(table: pd.DataFrame) -> pd.DataFrame:
-    """Per class, over the images of one run: mean_share, mean_share_when_present, present (images), presence, n.
+    """Summarise how much of the images each class covers.
 
-    n is the number of images whose model knows the class; a mean over no images is None rather than 0.
+    Args:
+        table: Rows of one run, a frame of `Store.table` or a selection of it.
+
+    Returns:
+        One row per class: mean_share (0..1), mean_share_when_present, present (images in which it covers at least 0.5 %
+        of the mask), presence (their share, 0..1), and n, the images whose model knows the class. A mean over no images
+        is None rather than 0.
+
+    Raises:
+        UsageError: The table holds several runs, which would count each image several times.
+
+    Example:
+        seglib.class_distribution(table).loc["cat", "mean_share"]
     """
     _check_one_run(table)
     rows = []
@@ -60,7 +72,21 @@ def class_distribution(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def co_occurrence(table: pd.DataFrame) -> pd.DataFrame:
-    """int64 (C, C): number of images of one run that contain both classes; the diagonal counts each class itself."""
+    """Count the images in which two classes are present together.
+
+    Args:
+        table: Rows of one run, a frame of `Store.table` or a selection of it.
+
+    Returns:
+        int64 (C, C), symmetric, with class names on both axes: number of images that contain both classes. The diagonal
+        counts each class itself.
+
+    Raises:
+        UsageError: The table holds several runs.
+
+    Example:
+        seglib.co_occurrence(table).loc["cat", "sofa"]
+    """
     _check_one_run(table)
     names = classes_of(table)
     counts = np.zeros((len(names), len(names)), np.int64)
@@ -73,7 +99,21 @@ def co_occurrence(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def folder_vs_animal(table: pd.DataFrame) -> pd.DataFrame:
-    """int64: images of one run per folder label (rows; `""` = no label) and animal (columns cat, dog, none)."""
+    """Count the images per folder label and per animal that the model sees.
+
+    Args:
+        table: Rows of one run, a frame of `Store.table` or a selection of it.
+
+    Returns:
+        int64: one row per folder label (`""` without one), columns cat, dog and none. Images whose model knows neither
+        animal are left out.
+
+    Raises:
+        UsageError: The table holds several runs.
+
+    Example:
+        seglib.folder_vs_animal(table).loc["cats", "dog"]  # photos in cats/ that look like dogs
+    """
     _check_one_run(table)
     label_codes, labels = _label_codes(table)
     animal_codes, animals = category_codes(table["animal"])

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from seglib.store.store import Store
 
+CALIBRATION_RECORD = "calibration.json"
+
 
 def recorded_sha256(folder: Path) -> str | None:
     """SHA-256 of the model as recorded in `calibration.json`; None if that file cannot be read."""
     try:
-        return str(json.loads((folder / "calibration.json").read_bytes())["sha256"])
+        return str(json.loads((folder / CALIBRATION_RECORD).read_bytes())["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

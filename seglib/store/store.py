@@ -363,3 +363,10 @@ class Store(StoreLayout):
             if self.mask_path(run.run, image_id).exists():
                 return run
         raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with `verify`.")
+
+
+def as_store(store: Store | str | os.PathLike[str], *, create: bool = False) -> Store:
+    """The store, given as such or by its path; `create` makes it if there is none there. Raises `StoreError`."""
+    if isinstance(store, Store):
+        return store
+    return Store.create(store) if create else Store(store)

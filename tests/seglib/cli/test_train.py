@@ -83,7 +83,7 @@ def test_time_pauses_and_the_same_command_continues(voc, tmp_path, capsys):
         (
             ("tiny", "--finetune", "--upsampling", "shuffle"),
             2,
-            "leave out `upsampling` and, with `finetune`, `encoder`",
+            "leave out --upsampling and, with --finetune, --encoder",
         ),
         (("tiny", "--start", "x.safetensors"), 1, "There is no weights file 'x.safetensors'"),
         (("tiny", "--masks", "nowhere"), 1, "name the folder that holds the masks"),

@@ -379,3 +379,15 @@ def test_a_thousand_images_of_two_runs_are_asked_in_no_time(two):
     measures = agreement_measures(many)
     assert measures["pixel_agreement"].overall() == found.measures[a, b]["pixel_agreement"].overall()
     assert time.process_time() - begun < 5
+
+
+def test_a_pair_is_told_from_a_consensus_whatever_the_runs_are_called(tmp_path):
+    store, names = Store.create(tmp_path / "store"), {"consensus-imported-0a1b2c3d", "net-64-0a1b2c3d"}
+    folder = pair_counts.pair_folder(store, *names)
+    folder.mkdir(parents=True)
+    assert [(path, schema) for path, schema, _ in pair_counts.part_folders(store)] == [
+        (folder, pair_counts.CELLS_SCHEMA)
+    ]
+    assert pair_counts.orphaned_folders(store, names, set()) == []
+    pair_counts.write_run_names(store, three := pair_counts.consensus_folder(store, [*names, "x"]), [*names, "x"])
+    assert pair_counts.orphaned_folders(store, names, set()) == [three]

@@ -1,0 +1,274 @@
+"""The public functions: whatever form their arguments have, the same results as the commands, and plain refusals."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import seglib
+from seglib.cli import main
+from seglib.errors import DatasetError, StoreError, UnknownName, UsageError, WeightsError
+from seglib.masks import png
+from seglib.models import registry
+from tests.conftest import SAMPLE, fake_model
+
+OPTIONS = seglib.RunOptions(workers=0)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """photos/ with three photos, store/ with two runs over them, and truth/ with their masks of the first run."""
+    place = tmp_path_factory.mktemp("api")
+    colours = {"cats/a.png": (255, 0, 0), "cats/b.png": (0, 0, 0), "dogs/c.png": (0, 255, 0)}
+    for name, colour in colours.items():
+        image = Image.new("RGB", (64, 48))
+        image.paste(colour, (8, 8, 40, 40))
+        (place / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        image.save(place / "photos" / name)
+    fake = fake_model(place / "fake.safetensors")
+    for resize in ("64x48", "32"):
+        seglib.run(place / "photos", place / "store", fake, resize=resize, precision="fp32", options=OPTIONS)
+    store, run = seglib.open(place / "store"), seglib.open(place / "store").runs()[0]
+    for row in store.table([run.run]).itertuples():
+        file = place / "truth" / row.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png.encode_index_png(store.mask(run.run, row.image_id)))
+    (place / "classes.txt").write_text("\n".join(run.classes))
+    return place
+
+
+@pytest.fixture
+def fake(place):
+    return fake_model(place / "fake.safetensors")
+
+
+@pytest.fixture
+def runs(place) -> list[str]:
+    return [run.run for run in seglib.open(place / "store").runs()]
+
+
+def forms(path: Path) -> list:
+    """The same store in each form that a function accepts."""
+    return [str(path), path, seglib.Store(path)]
+
+
+def command(capsys, *arguments) -> dict:
+    assert main.main([str(one) for one in arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+FUNCTIONS = [name for name in seglib.__all__ if inspect.isfunction(getattr(seglib, name))]
+
+
+def test_the_public_names_are_these():
+    assert set(FUNCTIONS) == {
+        *("open", "run", "predict", "compare", "evaluate", "load_model", "select"),
+        *("class_distribution", "co_occurrence", "folder_vs_animal"),
+    }
+    assert set(seglib.__all__) - set(FUNCTIONS) == {
+        *("Store", "RunOptions", "RunReport", "Comparison", "Evaluation", "MODELS", "ModelSpec", "Resize", "Filters"),
+        "SegError",
+    }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_public_function_says_what_it_takes_gives_and_refuses(name):
+    function = getattr(seglib, name)
+    documentation = inspect.getdoc(function)
+    sections = re.findall(r"^(\w+):$", documentation, re.M)
+    assert sections == ["Args", "Returns", "Raises", "Example"]
+    described = re.findall(r"^    (\w+): ", documentation.split("Returns:")[0], re.M)
+    assert described == list(inspect.signature(function).parameters)
+
+
+# --- open and run ---
+
+
+def test_a_store_is_opened_by_text_or_path(place):
+    assert seglib.open(str(place / "store")).version() == seglib.open(place / "store").version()
+    with pytest.raises(StoreError, match="run a model over a folder of photos first"):
+        seglib.open(place / "photos")
+
+
+def test_a_run_takes_texts_paths_or_objects_and_makes_the_store(place, fake, tmp_path):
+    first = seglib.run(
+        str(place / "photos"), str(tmp_path / "new"), fake, resize="32", precision="fp32", options=OPTIONS
+    )
+    assert (first.images, first.computed) == (3, 3)
+    store = seglib.open(tmp_path / "new")
+    again = seglib.run(place / "photos", store, fake, resize=seglib.Resize("32"), precision="fp32", options=OPTIONS)
+    assert (again.run, again.computed, again.reused) == (first.run, 0, 3)
+    assert [run.run for run in store.runs()] == [first.run]
+
+
+def test_a_model_is_named_by_its_name_its_file_or_its_spec(place, tmp_path):
+    spec = registry.MODELS["fcn_mobilenet_v2"]
+    names = {
+        seglib.run(place / "photos", tmp_path / "out", model, resize="32", precision="fp32", options=OPTIONS).run
+        for model in ("fcn_mobilenet_v2", spec)
+    }
+    assert len(names) == 1
+    from_file = {registry.as_model_spec(form) for form in (str(spec.path), spec.path)}
+    assert {(one.name, one.path, one.classes) for one in from_file} == {(spec.name, spec.path, spec.classes)}
+
+
+def test_a_run_refuses_what_is_not_there_and_makes_no_store_for_it(place, fake, tmp_path):
+    for arguments, error, words in (
+        ((tmp_path / "nowhere", tmp_path / "s", fake), DatasetError, "name the folder that holds the photos"),
+        (
+            (place / "photos", tmp_path / "s", "fcn_resnet51"),
+            UnknownName,
+            "There is no model 'fcn_resnet51'; known are",
+        ),
+        ((place / "photos", tmp_path / "s", "gone.safetensors"), WeightsError, "There is no weights file"),
+    ):
+        with pytest.raises(error, match=words):
+            seglib.run(*arguments)
+    with pytest.raises(UsageError, match="A resize is 224"):
+        seglib.run(place / "photos", tmp_path / "s", fake, resize="big")
+    assert not (tmp_path / "s").exists()
+
+
+# --- compare ---
+
+
+def test_runs_are_compared_whatever_names_the_store_and_as_the_command_does(place, runs, capsys):
+    (said,) = command(capsys, "compare", "--runs", *runs, "--store", place / "store", "--json")["pairs"]
+    for store in forms(place / "store"):
+        found = seglib.compare(store, runs)
+        assert isinstance(found, seglib.Comparison)
+        pairs = found.pairs().iloc[0]
+        assert (pairs["a"], pairs["b"], pairs["images"]) == (*runs, 3)
+        for name in ("pixel_agreement", "foreground_agreement", "iou:cat", "area_difference:dog"):
+            assert pairs[name] == pytest.approx(said[name])
+    cats = seglib.compare(place / "store", runs, filters=seglib.Filters.decode("label=cats"))
+    assert cats.files["path"].tolist() == ["cats/a.png", "cats/b.png"]
+
+
+def test_all_runs_over_the_same_photos_are_compared_unless_some_are_named(place, runs, fake, tmp_path):
+    image = Image.new("RGB", (64, 48), "blue")
+    (tmp_path / "others").mkdir()
+    image.save(tmp_path / "others" / "d.png")
+    store = seglib.Store.create(tmp_path / "store")
+    for folder, resize in (("photos", "64x48"), ("others", "48"), ("photos", "32")):
+        base = place if folder == "photos" else tmp_path
+        seglib.run(base / folder, store, fake, resize=resize, precision="fp32", options=OPTIONS)
+    assert [run.run for run in seglib.compare(store).runs] == runs
+
+
+def test_a_comparison_counts_only_what_is_missing(place, runs, tmp_path):
+    seen = []
+    seglib.compare(place / "store", runs)
+    seglib.compare(place / "store", runs, on_progress=lambda progress: seen.append((progress.done, progress.total)))
+    assert seen == [(3, 3)]
+
+
+def test_a_comparison_refuses_one_run_and_unknown_ones(place, runs, tmp_path):
+    for names in (runs[:1], []):
+        with pytest.raises(UsageError, match="needs two different runs"):
+            seglib.compare(place / "store", names)
+    with pytest.raises(UnknownName, match="There is no run 'gone'"):
+        seglib.compare(place / "store", [runs[0], "gone"])
+    with pytest.raises(UsageError, match="needs two different runs"):
+        seglib.compare(seglib.Store.create(tmp_path / "empty"))
+    with pytest.raises(StoreError, match="There is no store"):
+        seglib.compare(tmp_path / "nowhere")
+
+
+# --- evaluate ---
+
+
+def test_runs_are_evaluated_whatever_names_the_store_and_as_the_command_does(place, runs, capsys):
+    arguments = ("--truth", place / "truth", "--classes", place / "classes.txt", "--store", place / "store", "--json")
+    said = {pair["b"]: pair for pair in command(capsys, "evaluate", *arguments)["pairs"]}
+    classes = (place / "classes.txt").read_text().split("\n")
+    for store, masks in zip(forms(place / "store"), (str(place / "truth"), *[place / "truth"] * 2), strict=True):
+        found = seglib.evaluate(store, masks, classes=classes)
+        assert [one.run.run for one in found] == runs
+        for one in found:
+            assert isinstance(one, seglib.Evaluation)
+            for name, figure in one.figures().items():
+                assert figure.value == (
+                    None if said[one.run.run][name] is None else pytest.approx(said[one.run.run][name])
+                )
+    assert found[0].figures()["miou"].value == 1, "the masks are those of the first run"
+    (one,) = seglib.evaluate(place / "store", place / "truth", runs[1:], classes=classes, names=["c"])
+    assert (one.run.run, one.files["path"].tolist()) == (runs[1], ["dogs/c.png"])
+
+
+def test_an_evaluation_refuses_what_does_not_fit(place, runs, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "z.png").write_bytes(png.encode_index_png(np.zeros((4, 4), np.uint8)))
+    for masks, options, error, words in (
+        (tmp_path / "nowhere", {}, DatasetError, "name the folder that holds the masks"),
+        (tmp_path / "other", {}, UsageError, "No run of this store has a photo with such a mask"),
+        (tmp_path / "other", {"runs": runs}, DatasetError, "None of the 3 photos has a mask"),
+        (place / "truth", {"runs": ["gone"]}, UnknownName, "There is no run 'gone'"),
+        (place / "truth", {"format": "coco"}, UnknownName, "There is no mask format 'coco'; known are: voc, trimap"),
+        (place / "truth", {"format": "trimap", "classes": ["a"]}, UsageError, "leave out `classes`"),
+        (place / "truth", {"dataset": "gone"}, UnknownName, "There is no data set 'gone'"),
+    ):
+        with pytest.raises(error, match=words):
+            seglib.evaluate(place / "store", masks, **options)
+    with pytest.raises(StoreError, match="There is no store"):
+        seglib.evaluate(tmp_path / "nowhere", place / "truth")
+
+
+# --- predict ---
+
+
+def test_images_are_predicted_from_a_file_a_folder_or_several(place, fake):
+    photo = place / "photos" / "cats" / "a.png"
+    for inputs in (str(photo), photo, [str(photo)]):
+        (one,) = seglib.predict(inputs, fake, precision="fp32")
+        assert (one.name, one.image.size, one.classes) == ("a", (64, 48), fake.classes)
+        assert (one.mask.dtype, one.mask.shape) == (np.uint8, (48, 64))
+        assert one.mask[8:40, 8:40].min() == one.mask.max() == fake.classes.index("cat")
+        assert (one.mask != 0).sum() == 32 * 32
+    found = list(seglib.predict([place / "photos", str(photo)], fake, precision="fp32", resize="32"))
+    assert [one.name for one in found] == ["cats_a", "cats_b", "dogs_c", "a"]
+    assert all(one.mask.shape == (48, 64) for one in found), "masks have their image's size"
+    drawn = [one.name for one in seglib.predict(place / "photos", fake, precision="fp32", samples=2, seed=3)]
+    assert drawn == [one.name for one in seglib.predict(place / "photos", fake, precision="fp32", samples=2, seed=3)]
+    assert len(drawn) == 2
+
+
+def test_a_prediction_is_that_of_the_command_and_of_a_run(place, fake, tmp_path, capsys):
+    photo = SAMPLE / "cats" / "chelsea.png"
+    said = command(capsys, "predict", photo, "--resize", "64", "--precision", "fp32", "--out", tmp_path, "--json")
+    (one,) = seglib.predict(photo, "fcn_mobilenet_v2", resize="64", precision="fp32")
+    assert (one.name, one.measures.confidence) == (said["name"], said["confidence"])
+    assert (np.asarray(Image.open(tmp_path / "chelsea_mask.png")) == one.mask).all()
+    store = seglib.open(place / "store")
+    row = store.table([store.runs()[0].run]).iloc[2]
+    (one,) = seglib.predict(place / "photos" / row["path"], fake, precision="fp32")
+    assert (store.mask(row["run"], row["image_id"]) == one.mask).all()
+    assert one.measures.confidence == pytest.approx(row["confidence"])
+
+
+def test_an_image_that_cannot_be_read_stops_the_others_unless_failures_are_taken(place, fake, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    inputs = [tmp_path / "bad.jpg", place / "photos" / "cats" / "a.png"]
+    with pytest.raises(DatasetError, match=r"^bad cannot be read \(not_an_image\): The content is none of"):
+        list(seglib.predict(inputs, fake, precision="fp32"))
+    failures = []
+    (one,) = seglib.predict(inputs, fake, precision="fp32", on_failure=failures.append)
+    assert (one.name, [failure.name for failure in failures]) == ("a", ["bad"])
+
+
+def test_a_prediction_refuses_at_once_and_not_when_it_is_read(place, fake, tmp_path):
+    photos = place / "photos"
+    for arguments, options, error, words in (
+        ((tmp_path / "nowhere", fake), {}, DatasetError, "neither a photo nor a folder of photos"),
+        ((photos, "fcn_resnet51"), {}, UnknownName, "There is no model 'fcn_resnet51'; known are"),
+        ((photos, tmp_path / "gone.safetensors"), {}, WeightsError, "There is no weights file"),
+        ((photos, fake), {"resize": "big"}, UsageError, "A resize is 224"),
+        ((photos, fake), {"precision": "fp8"}, UsageError, "A precision is one of"),
+        ((photos, fake), {"precision": "fp32", "device": "tpu"}, UsageError, "A device is one of"),
+    ):
+        with pytest.raises(error, match=words):
+            seglib.predict(*arguments, **options)
