@@ -37,8 +37,9 @@ def option_name(parameter: str) -> str:
     return "--" + parameter.replace("_", "-")
 
 
-_PARAMETERS = ("device", "model", "name", "source", "store", "verify", *(one.name for one in fields(TrainConfig)))
-_OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {"names": "--list", "architecture": "ARCH"}
+_TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "architecture")
+_PARAMETERS = ("device", "model", "name", "source", "store", "verify", *_TRAIN_PARAMETERS)
+_OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {"names": "--list"}
 """Parameter as named in messages of the library -> option."""
 
 

@@ -66,12 +66,12 @@ FUNCTIONS = [name for name in seglib.__all__ if inspect.isfunction(getattr(segli
 
 def test_the_public_names_are_these():
     assert set(FUNCTIONS) == {
-        *("open", "run", "predict", "compare", "evaluate", "load_model", "select"),
+        *("open", "run", "predict", "compare", "evaluate", "train", "load_model", "select"),
         *("class_distribution", "co_occurrence", "folder_vs_animal"),
     }
     assert set(seglib.__all__) - set(FUNCTIONS) == {
         *("Store", "RunOptions", "RunReport", "Comparison", "Evaluation", "MODELS", "ModelSpec", "Resize", "Filters"),
-        "SegError",
+        *("TrainConfig", "TrainReport", "SegError"),
     }
 
 
@@ -210,7 +210,7 @@ def test_an_evaluation_refuses_what_does_not_fit(place, runs, tmp_path):
         (place / "truth", {"runs": ["gone"]}, UnknownName, "There is no run 'gone'"),
         (place / "truth", {"format": "coco"}, UnknownName, "There is no mask format 'coco'; known are: voc, trimap"),
         (place / "truth", {"format": "trimap", "classes": ["a"]}, UsageError, "leave out `classes`"),
-        (place / "truth", {"dataset": "gone"}, UnknownName, "There is no data set 'gone'"),
+        (place / "truth", {"dataset": "gone"}, UnknownName, "There is no dataset 'gone'"),
     ):
         with pytest.raises(error, match=words):
             seglib.evaluate(place / "store", masks, **options)
