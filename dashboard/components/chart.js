@@ -94,11 +94,9 @@ function pressed(chart, event) {
 }
 
 function createChart(parentElement) {
-  const box = document.createElement("div");
-  box.className = "chart";
+  const box = element("div", "chart");
   box.setAttribute("role", "figure");
-  const live = document.createElement("div");
-  live.className = "said";
+  const live = element("div", "visually-hidden");
   live.setAttribute("aria-live", "polite");
   parentElement.append(box, live);
   const chart = { box, live };

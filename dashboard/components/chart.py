@@ -9,9 +9,8 @@ from dashboard.components import plotlyjs
 from dashboard.components.base import component_value, read_assets
 from dashboard.settings import with_base_path
 
-_chart = st.components.v2.component(
-    "seglib_chart", js=read_assets("chart.js"), isolate_styles=False
-)  # plotly has styles
+# Not isolated, since plotly.js adds its styles to the page.
+_chart = st.components.v2.component("seglib_chart", js=read_assets("dom.js", "chart.js"), isolate_styles=False)
 
 
 def chart(

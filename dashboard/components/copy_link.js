@@ -12,7 +12,7 @@ async function copyText(text, field) {
 }
 
 function readOnly(label) {
-  const field = document.createElement("input");
+  const field = element("input");
   field.readOnly = true;
   field.setAttribute("aria-label", label);
   field.addEventListener("focus", () => field.select());
@@ -20,17 +20,14 @@ function readOnly(label) {
 }
 
 function build(parent) {
-  const button = document.createElement("button");
+  const button = element("button", "", "Copy link");
   button.type = "button";
-  button.textContent = "Copy link";
-  const card = document.createElement("div");
-  card.className = "card";
+  const card = element("div", "card");
   card.hidden = true;
-  const note = document.createElement("div");
+  const note = element("div");
   note.setAttribute("role", "status");
   const field = readOnly("Link to this view");
-  const hint = document.createElement("div");
-  hint.textContent = "The same rows in the shell:";
+  const hint = element("div", "", "The same rows in the shell:");
   const command = readOnly("Command that writes the same rows");
   card.append(note, field, hint, command);
   const close = () => { card.hidden = true; };

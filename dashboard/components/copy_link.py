@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard.components.base import read_assets
 
 _copy_link = st.components.v2.component(
-    "seglib_copy_link", css=read_assets("copy_link.css"), js=read_assets("copy_link.js")
+    "seglib_copy_link", css=read_assets("copy_link.css"), js=read_assets("dom.js", "copy_link.js")
 )
 
 

@@ -155,7 +155,7 @@ function build(parent, sizes) {
   const tiles = element("div", "tiles");
   tiles.setAttribute("role", "group");
   tiles.setAttribute("aria-label", "Photos: arrow keys move, Space selects, Escape clears the selection");
-  const statusLine = element("div", "told");
+  const statusLine = element("div", "visually-hidden");
   statusLine.setAttribute("role", "status");
   bar.append(
     control("Overlay", overlay, [keyHint("o")]),

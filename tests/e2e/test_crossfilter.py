@@ -127,7 +127,7 @@ def test_bars_are_reached_and_chosen_by_keyboard(start, browser, small):
     bars = chart(page, "mean share of each class in 3 folders")
     bars.focus()
     page.keyboard.press("ArrowRight")
-    live = page.locator(".chart:focus + .said")
+    live = page.locator(".chart:focus + .visually-hidden")
     live.filter(has_text="cats").wait_for(state="attached")
     assert bars.locator(".hovertext").count() == 1
     page.keyboard.press("ArrowRight")
@@ -139,7 +139,7 @@ def test_bars_are_reached_and_chosen_by_keyboard(start, browser, small):
     page.keyboard.press("Enter")  # the same bar once more
     wait_for_figure(page, "photos of 6", "6")
     page.keyboard.press("Tab")
-    assert page.locator(".chart + .said").filter(has_text="cats").count() == 0
+    assert page.locator(".chart + .visually-hidden").filter(has_text="cats").count() == 0
     assert page.faults == []
 
 
