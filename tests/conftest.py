@@ -1,9 +1,10 @@
 """Fixtures for all tests: the sample, small photos, a fake net that a person can check by eye, the development data."""
 
 import ast
-import gc
+import importlib.metadata
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +63,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-def pytest_collection_finish() -> None:
-    """What the imports made stays: without it, each collection of garbage walks through half a million objects."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object):
     """Which tests stay together on a worker. Those of a file do, so that its fixtures are made once; the campaigns of
@@ -87,6 +82,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object):
             return nodeid if file.startswith("tests/reliability/") else file
 
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed_versions_are_read_once():
+    """Each run records the versions of its libraries, whose metadata take longer to parse than a small photo to see."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.metadata, "version", lru_cache(importlib.metadata.version))
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
