@@ -1,14 +1,18 @@
 """Fixtures for all tests: the sample, small photos, a fake net that a person can check by eye, the development data."""
 
 import ast
+import importlib.metadata
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+from seglib.fileio import atomic
 
 # Threads of torch that wait for each other sleep: on cores that several workers share, spinning takes most of the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is first imported; children inherit it
@@ -39,16 +43,30 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("slow")
 
 
+LONGEST_FIRST = ("test_accessibility", "test_dashboard", "test_viewer", "test_runs", "test_crossfilter", "test_compare")
+"""Of the files that drive a browser: a long one that begins last keeps a worker busy while the others are done."""
+
+SAME_SAMPLE = {"test_accessibility", "test_dashboard", "test_viewer"}
+"""These files look at one analysis of the sample, which takes as long as a test: they stay on one worker."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that no worker is left alone with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (not item.get_closest_marker("e2e"), item.path not in slow))
+
+    def rank(item: pytest.Item) -> tuple[bool, int, bool]:
+        if not item.get_closest_marker("e2e"):
+            return True, 0, item.path not in slow
+        name = item.path.stem
+        return False, LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST), False
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object):
-    """Who works on what. A file stays on one worker, so that its fixtures are made once, and so does all that drives a
-    browser; the campaigns of faults share nothing and go to whoever has time.
+    """Which tests stay together on a worker. Those of a file do, so that its fixtures are made once; the campaigns of
+    faults share nothing, and each goes to the next free worker.
 
     (The marker `xdist_group` has no effect with pytest-xdist 3.8 under pytest 9.2.)
     """
@@ -59,11 +77,31 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object):
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file, _, _ = nodeid.partition("::")
-            if file.startswith("tests/e2e/"):
-                return "browser"
+            if file.startswith("tests/e2e/") and Path(file).stem in SAME_SAMPLE:
+                return "sample"
             return nodeid if file.startswith("tests/reliability/") else file
 
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _installed_versions_are_read_once():
+    """Each run records the versions of its libraries, whose metadata take longer to parse than a small photo to see."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.metadata, "version", lru_cache(importlib.metadata.version))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_waiting_for_the_disk():
+    """No test cuts the power, so none can see whether a write was flushed: `fsync` only checks its descriptor.
+
+    Processes that a test starts do wait, and so do the tests of `seglib.fileio.atomic`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: os.fstat(descriptor) and None)
+        patch.setattr(atomic, "_syncfs", lambda: os.fstat)
+        yield
 
 
 COLOURS = {"background": (0, 0, 0), "cat": (255, 0, 0), "dog": (0, 255, 0), "person": (0, 0, 255)}
@@ -72,7 +110,11 @@ COLOURS = {"background": (0, 0, 0), "cat": (255, 0, 0), "dog": (0, 255, 0), "per
 
 def list_imports(path: Path, *, top_only: bool = False) -> set[str]:
     """Every dotted name that a file imports, at its top or (unless `top_only`) inside a function too."""
-    tree = ast.parse(path.read_text())
+    return list_imports_of(ast.parse(path.read_text()), top_only=top_only)
+
+
+def list_imports_of(tree: ast.Module, *, top_only: bool = False) -> set[str]:
+    """The same of a parsed file."""
     names: set[str] = set()
     for node in tree.body if top_only else ast.walk(tree):
         if isinstance(node, ast.Import):

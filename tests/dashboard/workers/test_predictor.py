@@ -115,7 +115,7 @@ def test_a_question_that_takes_too_long_is_stopped(echo):
 
 
 def test_who_waits_too_long_for_a_turn_is_told(echo):
-    predictor = echo(seconds=1)
+    predictor = echo(seconds=0.1)
     with predictor._turn, pytest.raises(SegError, match="busy"):
         predictor.ask("a", {})
 

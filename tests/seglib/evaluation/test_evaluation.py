@@ -357,6 +357,7 @@ def test_figures_are_those_of_an_independent_script_on_painted_photos(store, dra
     equal_to_plain(store, drawn, run.run, "voc", CLASSES, tmp_path, fake, settings, classes=CLASSES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["voc", "trimap"])
 def test_figures_are_those_of_an_independent_script(kind, tmp_path, shared):
     from seglib.pipeline import reproduce

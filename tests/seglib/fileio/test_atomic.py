@@ -15,6 +15,11 @@ from seglib.fileio.lock import RegisteredWriter, _remove_stale, lock
 from seglib.fileio.process import host_and_boot
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_waiting_for_the_disk():
+    """Here a write does wait until it is flushed."""
+
+
 @pytest.fixture
 def scratch(tmp_path):
     return RegisteredWriter(tmp_path)

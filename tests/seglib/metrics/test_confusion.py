@@ -8,8 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassF1Score, MulticlassJaccardIndex
-from torchmetrics.functional.classification import binary_calibration_error
 
 from seglib.classes import VOID
 from seglib.masks import boundary
@@ -170,6 +168,8 @@ def as_tensors(pairs):
 
 
 def test_accuracy_is_that_of_torchmetrics(random_masks):
+    from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassF1Score, MulticlassJaccardIndex
+
     prediction, truth = as_tensors(random_masks)
     options = {"num_classes": 4, "ignore_index": VOID}
     counts = of(*random_masks)
@@ -185,6 +185,8 @@ def test_accuracy_is_that_of_torchmetrics(random_masks):
 
 
 def test_agreement_is_that_of_torchmetrics_whichever_mask_comes_first(random_masks):
+    from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
+
     prediction, truth = as_tensors(random_masks)
     options = {"num_classes": 4, "ignore_index": VOID}
     matrix = MulticlassConfusionMatrix(**options)(prediction, truth).numpy()
@@ -201,6 +203,8 @@ def test_agreement_is_that_of_torchmetrics_whichever_mask_comes_first(random_mas
 
 
 def test_accuracy_per_image_is_that_of_torchmetrics(random_masks):
+    from torchmetrics.classification import MulticlassJaccardIndex
+
     options = {"num_classes": 4, "ignore_index": VOID}
     each = {name: m.per_image() for name, m in accuracy_measures(of(*random_masks)).items()}
     for i, pair in enumerate(random_masks):
@@ -362,6 +366,8 @@ def test_a_band_of_void_is_halved_and_deep_void_is_nobodys():
 
 
 def test_expected_calibration_error_is_that_of_torchmetrics():
+    from torchmetrics.functional.classification import binary_calibration_error
+
     draw = np.random.default_rng(1)
     confidence = draw.random((3, 400)) * 0.98 + 0.01
     correct = draw.random((3, 400)) < confidence**2

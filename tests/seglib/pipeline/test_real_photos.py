@@ -9,6 +9,7 @@ from seglib.query import statistics
 from seglib.store.store import Store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_animal_equals_the_folder_label_on_nearly_all_photos(shared, tmp_path, precision):
     folder = shared / "data" / "dogs-cats" / "test_set"

@@ -64,8 +64,10 @@ def stats_rows(rng: np.random.Generator, classes: tuple[str, ...]) -> list[dict]
     return rows
 
 
-@pytest.fixture(params=range(8))
-def random_store(tmp_path, request) -> Store:
+@pytest.fixture(scope="module", params=range(8))
+def random_store(tmp_path_factory, request) -> Store:
+    """A store that no test changes."""
+    tmp_path = tmp_path_factory.mktemp("random")
     rng = np.random.default_rng(request.param)
     store = Store.create(tmp_path / "store")
     for name in ("two", "one"):
