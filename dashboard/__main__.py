@@ -35,10 +35,10 @@ machine is.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the launcher and return the exit code; blocks while the server runs."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] == [report_command.NAME]:
-        return report_command.main(given[1:])
-    arguments = parser().parse_args(given)
+    command_line = list(sys.argv[1:] if argv is None else argv)
+    if command_line[:1] == [report_command.NAME]:
+        return report_command.main(command_line[1:])
+    arguments = parser().parse_args(command_line)
     try:
         settings = _settings(arguments)
         _check_address(arguments.host, arguments.port)
@@ -119,11 +119,11 @@ def _settings(arguments: argparse.Namespace) -> ServerSettings:
     for folder in arguments.data or []:
         if not folder.is_dir():
             raise UsageError(f"{str(folder)!r} is not a folder: name one that holds photos with --data.")
-    own = LOOPBACK_NAMES if arguments.host in LOOPBACK_NAMES or arguments.allow_host else ()
+    loopback_names = LOOPBACK_NAMES if arguments.host in LOOPBACK_NAMES or arguments.allow_host else ()
     return ServerSettings(
         store=arguments.store.resolve(),
         photo_folders=tuple(folder.resolve() for folder in folders),
-        host_names=(*own, *(name.lower() for name in arguments.allow_host)),
+        host_names=(*loopback_names, *(name.lower() for name in arguments.allow_host)),
         base_path=arguments.base_path,
     )
 

@@ -35,7 +35,7 @@ app = st.App(
     routes=[Route("/overview", redirect_home)],
     lifespan=lifespan.lifespan,
     middleware=[
-        Middleware(host_guard.HostGuardMiddleware, own=OWN_ROUTES),
+        Middleware(host_guard.HostGuardMiddleware, routes=OWN_ROUTES),
         Middleware(streamlit_assets.AssetMiddleware),
         Middleware(streamlit_assets.PreloadMiddleware),
     ],

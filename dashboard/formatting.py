@@ -109,9 +109,9 @@ def duration(seconds: float) -> str:
 
 def byte_size(number: float) -> str:
     """Format bytes in powers of ten: `28 kB`, `1.4 MB`, `130 MB`, `2.1 GB`."""
-    for unit, least in (("GB", 1e9), ("MB", 1e6)):
-        if number >= least:
-            return f"{number / least:.1f} {unit}" if number < 9.95 * least else f"{number / least:.0f} {unit}"
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if number >= factor:
+            return f"{number / factor:.1f} {unit}" if number < 9.95 * factor else f"{number / factor:.0f} {unit}"
     return f"{math.ceil(number / 1e3)} kB"
 
 
@@ -130,7 +130,7 @@ def escape_html(text: str) -> str:
 
 def redact_paths(text: str) -> str:
     """Reduce each absolute path in a sentence to its last component."""
-    return _ABSOLUTE_PATH.sub(lambda found: found[1] or "...", text)
+    return _ABSOLUTE_PATH.sub(lambda match: match[1] or "...", text)
 
 
 def user_message(text: str) -> str:

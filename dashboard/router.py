@@ -63,24 +63,24 @@ def _render_view(path: Path, title: str) -> None:
     if not (path / STORE_MARKER).is_file():
         layout.empty_page(title, NO_STORE, to=pages.RUNS)
         return
-    store, version, found = open_store(path)
+    store, version, store_runs = open_store(path)
     unreadable = unreadable_runs(store)
-    if not found and unreadable:
+    if not store_runs and unreadable:
         raise StoreError(unreadable[0])
-    if not found:
+    if not store_runs:
         layout.empty_page(title, NO_RUN, to=pages.RUNS)
         return
-    view, run_notes = fit_to_runs(session.view(), [run.run for run in found])
+    view, run_notes = fit_to_runs(session.view(), [run.run for run in store_runs])
     if title != pages.IMAGE:  # set again when a photo is opened from a gallery
         view = replace(view, origin="")
-    sidebar.render_runs(found, view.run)
+    sidebar.render_runs(store_runs, view.run)
     source = RunSource(str(path), version, view.run)
     view, notes = fit_to_classes(view, photo_queries.classes(source))
     session.adjust_view(view)
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     session.write_url()
     layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes])
-    run = next(run for run in found if run.run == view.run)
+    run = next(run for run in store_runs if run.run == view.run)
     try:
         VIEWS[title](Selection(store, run, source, view, focus))
     finally:  # last, since the browser draws in this order and figures and photos matter more

@@ -33,8 +33,8 @@ class UsageError(SegError):
 
 class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        shown = name if len(name) <= _MAX_NAME_LENGTH else name[:_MAX_NAME_LENGTH] + "…"
-        super().__init__(f"There is no {kind} {shown!r}; known are: {', '.join(known) or 'none yet'}.")
+        short_name = name if len(name) <= _MAX_NAME_LENGTH else name[:_MAX_NAME_LENGTH] + "…"
+        super().__init__(f"There is no {kind} {short_name!r}; known are: {', '.join(known) or 'none yet'}.")
 
 
 class FilterError(UsageError):

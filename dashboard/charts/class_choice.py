@@ -11,10 +11,10 @@ from seglib.classes import BACKGROUND
 from seglib.metrics.confusion import JointCounts
 
 
-def largest_classes(sizes: "Mapping[str, float] | pd.Series", most: int | None = None) -> list[str]:
-    """Return the classes whose size is above 0, largest first, at most `most`; equal sizes keep their order."""
-    known = {str(name): float(size) for name, size in sizes.items() if size > 0}  # NaN is not above 0
-    return sorted(known, key=lambda name: -known[name])[:most]
+def largest_classes(sizes: "Mapping[str, float] | pd.Series", limit: int | None = None) -> list[str]:
+    """Return the classes whose size is above 0, largest first, at most `limit`; equal sizes keep their order."""
+    positive_sizes = {str(name): float(size) for name, size in sizes.items() if size > 0}  # NaN is not above 0
+    return sorted(positive_sizes, key=lambda name: -positive_sizes[name])[:limit]
 
 
 def background_first(names: Iterable[str]) -> list[str]:

@@ -119,18 +119,18 @@ def cost_benefit(
         y=values,
         mode="lines+markers+text" if len(names) < 7 else "lines+markers",
         text=[escape_html(name) for name in names],
-        textposition=["top right" if one**2 <= low * high else "top left" for one in costs],
+        textposition=["top right" if cost_value**2 <= low * high else "top left" for cost_value in costs],
         line={"color": NEUTRAL, "width": 1, "dash": "dot"},
         marker={
             "size": 11,
             "color": ACCENT,
-            "symbol": ["circle" if one.interval else "circle-open" for one in figures],
+            "symbol": ["circle" if figure.interval else "circle-open" for figure in figures],
             "line": {"color": ACCENT, "width": 2},
         },
         error_y=_error_bars(values, ends),
         customdata=[
-            [f"{one:,.3g}", percent_fixed(value), interval(figure.interval)]
-            for one, value, figure in zip(costs, values, figures, strict=True)
+            [f"{cost_value:,.3g}", percent_fixed(value), interval(figure.interval)]
+            for cost_value, value, figure in zip(costs, values, figures, strict=True)
         ],
         hovertemplate=f"%{{text}}<br>{escape_html(cost)}: %{{customdata[0]}}<br>{escape_html(merit)}: "
         "%{customdata[1]}<br>95 %: %{customdata[2]}<extra></extra>",

@@ -15,15 +15,15 @@ def reliability(curve: pd.DataFrame, unit: str) -> go.Figure:
     """Plot accuracy against confidence: one mark per bin, its size growing with n, and the diagonal of perfect
     calibration.
     """
-    there = curve[curve["n"] > 0]
-    size = 7 + (_MAX_MARK_PX - 7) * np.sqrt(there["n"] / there["n"].max())
+    filled_bins = curve[curve["n"] > 0]
+    size = 7 + (_MAX_MARK_PX - 7) * np.sqrt(filled_bins["n"] / filled_bins["n"].max())
     bins = points(
-        x=there["confidence"].tolist(),
-        y=there["accuracy"].tolist(),
+        x=filled_bins["confidence"].tolist(),
+        y=filled_bins["accuracy"].tolist(),
         mode="lines+markers",
         line={"color": ACCENT, "width": 1.5},
         marker={"size": size.tolist(), "color": ACCENT, "opacity": 0.85, "line": {"width": 0}},
-        customdata=[[int(n), low, high] for n, low, high in there[["n", "low", "high"]].itertuples(index=False)],
+        customdata=[[int(n), low, high] for n, low, high in filled_bins[["n", "low", "high"]].itertuples(index=False)],
         hovertemplate="confidence %{x:.1%}, accuracy %{y:.1%}<br>bin %{customdata[1]:.2f} to %{customdata[2]:.2f}, "
         f"n = %{{customdata[0]:,}} {'pixels' if unit == 'pixels' else 'photos'}<extra></extra>",
     )

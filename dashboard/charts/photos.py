@@ -38,20 +38,21 @@ from seglib.classes import BACKGROUND
 from seglib.query.filters import MAX_COUNT, Filters
 
 
-def class_distribution(distribution: pd.DataFrame, most: int = MAX_CLASSES) -> go.Figure:
+def class_distribution(distribution: pd.DataFrame, limit: int = MAX_CLASSES) -> go.Figure:
     """Draw two bars per class from 0 to 100 %: a wide pale one for presence, a narrow solid one for mean share.
 
     In: the frame of `query.class_distribution`.
     """
-    names = main_classes(distribution, most)
+    names = main_classes(distribution, limit)
     rows, colours = distribution.loc[names], class_colours(names)
     means, presence, present, n = (rows[name].tolist() for name in ("mean_share", "presence", "present", "n"))
     texts = [
-        f"{percent(share)} in {count(there)} of {count(of)}" for share, there, of in zip(means, present, n, strict=True)
+        f"{percent(share)} in {count(number)} of {count(of)}"
+        for share, number, of in zip(means, present, n, strict=True)
     ]
-    own = [Filters({"present": (name,)}).encode() for name in names]
+    mark_filters = [Filters({"present": (name,)}).encode() for name in names]
     lines = [escape_html(name) for name in names]
-    shared = {"y": lines, "orientation": "h", "hoverinfo": "skip", "customdata": [[text] for text in own]}
+    shared = {"y": lines, "orientation": "h", "hoverinfo": "skip", "customdata": [[text] for text in mark_filters]}
     pale, solid = ([paint(colours[name]) for name in names] for paint in (pale_colour, str))
     hits = {
         "x": [1.0] * len(names),
@@ -59,7 +60,7 @@ def class_distribution(distribution: pd.DataFrame, most: int = MAX_CLASSES) -> g
         "orientation": "h",
         "width": 1,
         "marker": {"color": INVISIBLE},
-        "customdata": [list(entry) for entry in zip(own, means, present, n, strict=True)],
+        "customdata": [list(entry) for entry in zip(mark_filters, means, present, n, strict=True)],
         "hovertemplate": "%{y}: mean share %{customdata[1]:.1%}<br>present in %{customdata[2]:,} of "
         "%{customdata[3]:,} photos<extra></extra>",
     }
@@ -80,20 +81,20 @@ def class_distribution(distribution: pd.DataFrame, most: int = MAX_CLASSES) -> g
     )
 
 
-def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
+def share_by_label(means: pd.DataFrame, limit: int = 6) -> go.Figure:
     """Draw one stacked bar per folder label with the mean shares of the classes, summing to 100 %.
 
-    In: the frame of `query.share_by_label`. Classes beyond the `most` largest are summed up as `other`.
+    In: the frame of `query.share_by_label`. Classes beyond the `limit` largest are summed up as `other`.
     """
     classes = means.drop(columns="n")
     names = [BACKGROUND] * (BACKGROUND in classes.columns)
-    names += largest_classes(classes.mean().drop(BACKGROUND, errors="ignore"), most - 1)
+    names += largest_classes(classes.mean().drop(BACKGROUND, errors="ignore"), limit - 1)
     parts = {name: classes[name] for name in names}
     rest = classes.drop(columns=names).sum(axis=1)
     if float(rest.sum()) > 0:
         parts["other"] = rest
     colours = class_colours(names) | {"other": NEUTRAL}
-    lines, own = _label_lines(means["n"]), [[text] for text in _label_filters(means)]
+    lines, customdata = _label_lines(means["n"]), [[text] for text in _label_filters(means)]
     traces = [
         bars(
             x=part.tolist(),
@@ -106,7 +107,7 @@ def share_by_label(means: pd.DataFrame, most: int = 6) -> go.Figure:
             insidetextanchor="middle",
             textangle=0,
             insidetextfont={"color": text_colour(colours[name])},
-            customdata=own,
+            customdata=customdata,
             hovertemplate=f"%{{y}}<br>{escape_html(name)}: mean share %{{x:.1%}}<extra></extra>",
         )
         for name, part in parts.items()
@@ -133,7 +134,7 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
     """
     lines = _label_lines(spread["n"])
     quantiles = {name: spread[name].tolist() for name in ("low", "q1", "median", "q3", "high", "mean")}
-    own = [[text] for text in _label_filters(spread)]
+    customdata = [[text] for text in _label_filters(spread)]
 
     def span(low: str, high: str, width: float, marker: dict[str, Any]) -> dict[str, Any]:
         lengths = [end - start for start, end in zip(quantiles[low], quantiles[high], strict=True)]
@@ -145,7 +146,7 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
             marker=marker,
             orientation="h",
             hoverinfo="skip",
-            customdata=own,
+            customdata=customdata,
         )
 
     solid, framed = {"color": colour}, {"color": pale_colour(colour), "line": {"color": colour, "width": 2}}
@@ -185,19 +186,19 @@ def histogram(
     In: the frame of `query.histogram`. Empty bins at the ends are cut off, except for shares.
     """
     used = bins[bins["count"] > 0].index
-    shown = bins.loc[used.min() : used.max()] if len(used) and not as_share else bins
+    visible_bins = bins.loc[used.min() : used.max()] if len(used) and not as_share else bins
     write = percent if as_share else score
-    lows, highs, counts = (shown[name].tolist() for name in ("low", "high", "count"))
+    lows, highs, counts = (visible_bins[name].tolist() for name in ("low", "high", "count"))
     middles = [(low + high) / 2 for low, high in zip(lows, highs, strict=True)]
     widths = [(high - low) * 0.92 for low, high in zip(lows, highs, strict=True)]
-    own = [crossfilter.bin_filter(key, low, high) for low, high in zip(lows, highs, strict=True)]
+    mark_filters = [crossfilter.bin_filter(key, low, high) for low, high in zip(lows, highs, strict=True)]
     shown_bars = bars(
         x=middles,
         y=counts,
         width=widths,
         marker={"color": colour},
         hoverinfo="skip",
-        customdata=[[text] for text in own],
+        customdata=[[text] for text in mark_filters],
     )
     hits = bars(
         x=middles,
@@ -206,7 +207,7 @@ def histogram(
         marker={"color": INVISIBLE},
         customdata=[
             [text, f"{write(low)} to {write(high)}", photo_count(n)]
-            for text, low, high, n in zip(own, lows, highs, counts, strict=True)
+            for text, low, high, n in zip(mark_filters, lows, highs, counts, strict=True)
         ],
         hovertemplate="%{customdata[1]}: %{customdata[2]}<extra></extra>",
     )
@@ -228,31 +229,31 @@ def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
     largest = int(counts.to_numpy().max(initial=0))
     traces = []
     for place, (name, photos_per_number) in enumerate(counts.items()):
-        at = [number - 0.4 + width * (place + 0.5) for number in counts.index]
-        own = [Filters({f"blobs.{name}": _regions_range(n, last)}).encode() for n in counts.index]
+        positions = [number - 0.4 + width * (place + 0.5) for number in counts.index]
+        mark_filters = [Filters({f"blobs.{name}": _regions_range(n, last)}).encode() for n in counts.index]
         pattern = {"shape": PATTERNS[place % len(PATTERNS)], "fillmode": "overlay", "size": 7, "solidity": 0.2}
-        shown = bars(
-            x=at,
+        visible_bars = bars(
+            x=positions,
             y=photos_per_number.tolist(),
             width=width * 0.92,
             name=escape_html(str(name)),
             marker={"color": colours[str(name)], "pattern": pattern},
             hoverinfo="skip",
-            customdata=[[text] for text in own],
+            customdata=[[text] for text in mark_filters],
         )
         hits = bars(
-            x=at,
+            x=positions,
             y=[largest if n else 0 for n in photos_per_number],
             width=width,
             marker={"color": INVISIBLE},
             showlegend=False,
             customdata=[
                 [text, f"{escape_html(str(name))}: {_regions_text(number, last)}", photo_count(n)]
-                for text, number, n in zip(own, counts.index, photos_per_number.tolist(), strict=True)
+                for text, number, n in zip(mark_filters, counts.index, photos_per_number.tolist(), strict=True)
             ],
             hovertemplate="%{customdata[1]}<br>%{customdata[2]}<extra></extra>",
         )
-        traces += [shown, hits]
+        traces += [visible_bars, hits]
     texts = [f"{number} or more" if number == last else str(number) for number in counts.index]
     return make_figure(
         traces,
@@ -341,12 +342,14 @@ def _square_customdata(keys: tuple[str, str], line: Any, unit: bool) -> list[str
     """Return the custom data of a square: its filter, its two ranges as text, its number of photos."""
     spans = ((line.x_low, line.x_high), (line.y_low, line.y_high))
     if unit:
-        own = [crossfilter.bin_filter(key, low, high) for key, (low, high) in zip(keys, spans, strict=True)]
+        mark_filters = [crossfilter.bin_filter(key, low, high) for key, (low, high) in zip(keys, spans, strict=True)]
         words = [
             " to ".join(percent(end) if key.startswith("share") else score(end) for end in span)
             for key, span in zip(keys, spans, strict=True)
         ]
     else:
-        own = [Filters({key: (int(low), int(high))}).encode() for key, (low, high) in zip(keys, spans, strict=True)]
+        mark_filters = [
+            Filters({key: (int(low), int(high))}).encode() for key, (low, high) in zip(keys, spans, strict=True)
+        ]
         words = [" to ".join(count(int(end)) for end in dict.fromkeys(span)) for span in spans]
-    return ["&".join(own), *words, photo_count(int(line.count))]
+    return ["&".join(mark_filters), *words, photo_count(int(line.count))]

@@ -63,14 +63,14 @@ def class_colours(names: Sequence[str], colours: str = PALETTE) -> dict[str, str
     return {name: "#" + bytes(rgb).hex() for name, rgb in zip(names, palette(colours, names), strict=True)}
 
 
-def main_classes(distribution: pd.DataFrame, most: int = MAX_CLASSES) -> list[str]:
-    """Return the classes to show: those present in a photo, by descending mean share, at most `most`."""
-    return largest_classes(distribution["mean_share"][distribution["present"] > 0], most)
+def main_classes(distribution: pd.DataFrame, limit: int = MAX_CLASSES) -> list[str]:
+    """Return the classes to show: those present in a photo, by descending mean share, at most `limit`."""
+    return largest_classes(distribution["mean_share"][distribution["present"] > 0], limit)
 
 
-def describe_distribution(distribution: pd.DataFrame, most: int = 5) -> str:
+def describe_distribution(distribution: pd.DataFrame, limit: int = 5) -> str:
     """Return `class_distribution` as text, for screen readers."""
-    names = main_classes(distribution, most)
+    names = main_classes(distribution, limit)
     return ", ".join(f"{name} {percent(float(distribution['mean_share'][name]))}" for name in names) or "no class"
 
 
@@ -78,9 +78,9 @@ def describe_histogram(bins: pd.DataFrame, *, as_share: bool = False) -> str:
     """Return the fullest bin of `histogram` as text, for screen readers."""
     if not len(bins) or not bins["count"].max():
         return "No photo."
-    low, high, most = (bins[name].iloc[int(bins["count"].argmax())] for name in ("low", "high", "count"))
+    low, high, largest_count = (bins[name].iloc[int(bins["count"].argmax())] for name in ("low", "high", "count"))
     write = percent if as_share else score
-    return f"Most of them, {photo_count(int(most))}, at {write(low)} to {write(high)}."
+    return f"Most of them, {photo_count(int(largest_count))}, at {write(low)} to {write(high)}."
 
 
 def fade_unselected(figure: go.Figure, active: Filters) -> go.Figure:

@@ -84,7 +84,7 @@ class ListPosition:
 
 def viewer(
     pictures: Sequence[ViewerImage],
-    shown: int,
+    current: int,
     runs: Sequence[ViewerRun],
     place: ListPosition,
     look: ViewerLook,
@@ -99,7 +99,7 @@ def viewer(
     """
     data = {
         "pictures": [asdict(picture) for picture in pictures],
-        "shown": shown,
+        "shown": current,
         "runs": [asdict(run) for run in runs],
         "place": asdict(place),
         "look": asdict(look),

@@ -90,8 +90,8 @@ def comparison(query: ComparisonQuery) -> Comparison:
         _full_comparison(query.without_filters()),
         photo_queries.selected_positions(query.source, query.filters),
     )
-    at = np.flatnonzero(np.isin(full.files.index.to_numpy(), chosen, assume_unique=True))
-    return full if len(at) == len(full.files) else full.take(at)
+    rows = np.flatnonzero(np.isin(full.files.index.to_numpy(), chosen, assume_unique=True))
+    return full if len(rows) == len(full.files) else full.take(rows)
 
 
 @_cached
@@ -100,8 +100,8 @@ def summarize_pair(query: ComparisonQuery, a: str, b: str) -> PairSummary:
 
 
 @_cached
-def flips(query: ComparisonQuery, a: str, b: str, most: int) -> Flips:
-    return comparison_stats.flips(comparison(query), a, b, most)
+def flips(query: ComparisonQuery, a: str, b: str, limit: int) -> Flips:
+    return comparison_stats.flips(comparison(query), a, b, limit)
 
 
 @_cached

@@ -58,14 +58,14 @@ def summarize_pair(comparison: Comparison, a: str, b: str) -> PairSummary:
     counts, measures = comparison.counts[a, b], comparison.measures[a, b]
     pixels_a, pixels_b = side_pixels(counts)
     every = max(1, int(counts.pixels.sum()))
-    there = [name for name in counts.common_classes if pixels_a[name] + pixels_b[name]]
+    present = [name for name in counts.common_classes if pixels_a[name] + pixels_b[name]]
     classes = pd.DataFrame(
         {
-            "share_a": [pixels_a[name] / every for name in there],
-            "share_b": [pixels_b[name] / every for name in there],
-            "photos": [int((~np.isnan(measures[f"iou:{name}"].per_image())).sum()) for name in there],
+            "share_a": [pixels_a[name] / every for name in present],
+            "share_b": [pixels_b[name] / every for name in present],
+            "photos": [int((~np.isnan(measures[f"iou:{name}"].per_image())).sum()) for name in present],
         },
-        pd.Index(there, dtype="str"),
+        pd.Index(present, dtype="str"),
     )
     order = np.argsort(-(classes["share_a"] + classes["share_b"]).to_numpy(), kind="stable")
     classes = classes.iloc[order]
@@ -74,9 +74,9 @@ def summarize_pair(comparison: Comparison, a: str, b: str) -> PairSummary:
     return PairSummary(len(comparison.files), bootstrap.estimate({name: measures[name] for name in wanted}), classes)
 
 
-def main_classes(summary: PairSummary, most: int) -> list[str]:
+def main_classes(summary: PairSummary, limit: int) -> list[str]:
     """Return the classes with the most pixels in the two runs, without background."""
-    return [str(name) for name in summary.classes.index if name != BACKGROUND][:most]
+    return [str(name) for name in summary.classes.index if name != BACKGROUND][:limit]
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ class Flips:
     """Number of classes that have pixels but no row and column."""
 
 
-def flips(comparison: Comparison, a: str, b: str, most: int) -> Flips:
+def flips(comparison: Comparison, a: str, b: str, limit: int) -> Flips:
     """Return the flips between the classes with the most pixels in A or B, background first."""
     pixels = comparison.flips(a, b)
     in_a, in_b = pixels.sum(axis=1), pixels.sum(axis=0)
-    there = largest_classes(in_a.add(in_b, fill_value=0))
-    kept = background_first(there[:most])
-    rows, columns = ([name for name in kept if name in side.index] for side in (in_a, in_b))
-    return Flips(pixels.loc[rows, columns], int(comparison.counts[a, b].pixels.sum()), len(there) - len(kept))
+    present = largest_classes(in_a.add(in_b, fill_value=0))
+    largest = background_first(present[:limit])
+    rows, columns = ([name for name in largest if name in side.index] for side in (in_a, in_b))
+    return Flips(pixels.loc[rows, columns], int(comparison.counts[a, b].pixels.sum()), len(present) - len(largest))
 
 
 def shares(comparison: Comparison, a: str, b: str, name: str) -> pd.DataFrame:
@@ -106,11 +106,11 @@ def shares(comparison: Comparison, a: str, b: str, name: str) -> pd.DataFrame:
     x_low, x_high, y_low, y_high, count).
     """
     x, y = class_shares(comparison.counts[a, b], name)
-    there = (x > 0) | (y > 0)
-    if there.sum() <= MAX_POINTS:
-        files = comparison.files.loc[there, ["path", "image_id"]]
-        return files.assign(x=x[there], y=y[there]).reset_index(drop=True)
-    number = np.bincount(_square_index(x[there], y[there]), minlength=SQUARES_PER_SIDE**2)
+    has_class = (x > 0) | (y > 0)
+    if has_class.sum() <= MAX_POINTS:
+        files = comparison.files.loc[has_class, ["path", "image_id"]]
+        return files.assign(x=x[has_class], y=y[has_class]).reset_index(drop=True)
+    number = np.bincount(_square_index(x[has_class], y[has_class]), minlength=SQUARES_PER_SIDE**2)
     filled = np.flatnonzero(number)
     edges = np.linspace(0, 1, SQUARES_PER_SIDE + 1)
     column, row = filled // SQUARES_PER_SIDE, filled % SQUARES_PER_SIDE
@@ -192,12 +192,12 @@ def sort_by_disagreement(
     """
     counts, measures = comparison.counts[a, b], comparison.measures[a, b]
     share = ranking.cell_share(counts, flip)
-    kept = np.flatnonzero(share > 0) if len(flip) else None
+    rows = np.flatnonzero(share > 0) if len(flip) else None
     key = f"{_CLASS_MEASURES[measure]}:{name}" if measure in _CLASS_MEASURES else _PHOTO_MEASURES.get(measure, "")
     if measure == "flip" and len(flip):
-        return ranking.rank(share, -share, kept)
+        return ranking.rank(share, -share, rows)
     values = measures[key].per_image() if key in measures else np.full(counts.images, np.nan)
-    return ranking.rank(values, -np.abs(values) if measure == "area" else values, kept)
+    return ranking.rank(values, -np.abs(values) if measure == "area" else values, rows)
 
 
 def category_shares_at(comparison: Comparison, a: str, b: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:

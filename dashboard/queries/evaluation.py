@@ -113,8 +113,8 @@ def class_figures(query: EvaluationQuery, run: str) -> ClassFigures:
 
 
 @_cached
-def confusion(query: EvaluationQuery, run: str, most: int) -> Confusion:
-    return evaluation_stats.confusion(evaluation(query, run), most)
+def confusion(query: EvaluationQuery, run: str, limit: int) -> Confusion:
+    return evaluation_stats.confusion(evaluation(query, run), limit)
 
 
 @_cached
@@ -130,8 +130,8 @@ def reliability(query: EvaluationQuery, run: str) -> tuple[str, pd.DataFrame]:
 @_cached
 def classes_by_pixels(query: EvaluationQuery, run: str) -> list[str]:
     """Return the classes in ground truth or prediction: background first, then by number of pixels, descending."""
-    found = evaluation(query, run)
-    return evaluation_stats.main_classes(found, len(found.run.classes))
+    run_evaluation = evaluation(query, run)
+    return evaluation_stats.main_classes(run_evaluation, len(run_evaluation.run.classes))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)

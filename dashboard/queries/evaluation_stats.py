@@ -36,9 +36,9 @@ def figures(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Estimate]]
     return {one.run.run: {name: each[one.run.run, name] for name in MEASURE_NAMES} for one in evaluations}
 
 
-def main_classes(evaluation: Evaluation, most: int) -> list[str]:
+def main_classes(evaluation: Evaluation, limit: int) -> list[str]:
     """Return the classes with the most pixels in ground truth or prediction, background first."""
-    return background_first(largest_classes(larger_side_pixels([evaluation.counts]), most))
+    return background_first(largest_classes(larger_side_pixels([evaluation.counts]), limit))
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Confusion:
     """Number of classes that have pixels but are not shown."""
 
 
-def confusion(evaluation: Evaluation, most: int) -> Confusion:
-    pixels, names = evaluation.confusion(), main_classes(evaluation, most)
+def confusion(evaluation: Evaluation, limit: int) -> Confusion:
+    pixels, names = evaluation.confusion(), main_classes(evaluation, limit)
     rows, columns = ([name for name in names if name in side] for side in (pixels.index, pixels.columns))
     left_out = len(largest_classes(larger_side_pixels([evaluation.counts]))) - len(names)
     return Confusion(pixels.loc[rows, columns], pixels.loc[rows].sum(axis=1), left_out)

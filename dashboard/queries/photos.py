@@ -62,9 +62,9 @@ class Selection:
     def classes(self) -> list[str]:
         return classes(self.source)
 
-    def query(self, own: Collection[str] = ()) -> PhotoQuery:
-        """Return the photos that pass all filters except `own`, a chart's own ones."""
-        return photo_query(self.source, without_keys(self.filters, own))
+    def query(self, ignored_keys: Collection[str] = ()) -> PhotoQuery:
+        """Return the photos that pass all filters except `ignored_keys`, a chart's own ones."""
+        return photo_query(self.source, without_keys(self.filters, ignored_keys))
 
 
 def failures(source: RunSource) -> pd.DataFrame:
@@ -132,7 +132,7 @@ def _options(source: RunSource, key: str) -> dict[str, int]:
         return {n: number for n in columns.classes_of(frame) if (number := int(columns.is_present(frame, n).sum()))}
     column = entry.column(frame).astype("object")
     counts = column.where(column.notna(), "").value_counts()
-    return {str(value): int(found) for value, found in counts.sort_index().items()}
+    return {str(value): int(value_count) for value, value_count in counts.sort_index().items()}
 
 
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs=HASHES)
@@ -225,8 +225,10 @@ def image_statistics(source: RunSource, image_id: str) -> dict[str, object] | No
         measured = store.confidence_stats(run, [image_id])[[*CONFIDENCE_COLUMNS]].astype("float64").to_numpy()
     except StoreError as error:  # a damaged part makes the measures unavailable, not the mask
         return statistics.stats_row(mask, run.classes, None) | {"damage": error_message(error)}
-    known = len(measured) > 0 and not np.isnan(measured).any()
-    return statistics.stats_row(mask, run.classes, statistics.ConfidenceStats(*measured[0].tolist()) if known else None)
+    has_confidence = len(measured) > 0 and not np.isnan(measured).any()
+    return statistics.stats_row(
+        mask, run.classes, statistics.ConfidenceStats(*measured[0].tolist()) if has_confidence else None
+    )
 
 
 def rows_at(source: RunSource, chosen: NDArray[np.intp]) -> pd.DataFrame:

@@ -42,21 +42,21 @@ class GalleryPage:
 
 
 def rank(
-    values: NDArray[np.float64], ranks: NDArray[np.float64] | None = None, kept: NDArray[np.intp] | None = None
+    values: NDArray[np.float64], ranks: NDArray[np.float64] | None = None, rows: NDArray[np.intp] | None = None
 ) -> ImageOrder:
-    """Sort the rows `kept` (default: all) by `ranks` (default: `values`), ascending, NaN last; the sort is stable."""
+    """Sort the rows `rows` (default: all) by `ranks` (default: `values`), ascending, NaN last; the sort is stable."""
     ranks = values if ranks is None else ranks
-    kept = np.arange(len(values)) if kept is None else kept
-    at = kept[np.argsort(ranks[kept], kind="stable")]
-    return ImageOrder(at, values[at])
+    rows = np.arange(len(values)) if rows is None else rows
+    ordered = rows[np.argsort(ranks[rows], kind="stable")]
+    return ImageOrder(ordered, values[ordered])
 
 
 def get_page(order: ImageOrder, wanted: int) -> GalleryPage:
     """Return the wanted page (1-based), or the last page if there are fewer."""
     pages = max(1, -(-len(order) // PAGE_SIZE))
     number = min(max(wanted, 1), pages)
-    here = slice((number - 1) * PAGE_SIZE, number * PAGE_SIZE)
-    return GalleryPage(number, pages, ImageOrder(order.rows[here], order.values[here]))
+    page_slice = slice((number - 1) * PAGE_SIZE, number * PAGE_SIZE)
+    return GalleryPage(number, pages, ImageOrder(order.rows[page_slice], order.values[page_slice]))
 
 
 def unique_positions(files: pd.DataFrame, order: ImageOrder) -> NDArray[np.intp]:

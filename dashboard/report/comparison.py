@@ -61,14 +61,17 @@ def _least_agreeing_pair(comparison: Comparison) -> tuple[str, str]:
 
 
 def _pairs(scope: ReportScope, comparison: Comparison) -> str:
-    shown = ("pixel_agreement", "foreground_agreement")
-    flat = {(pair, name): measures[name] for pair, measures in comparison.measures.items() for name in shown}
+    measure_names = ("pixel_agreement", "foreground_agreement")
+    flat = {(pair, name): measures[name] for pair, measures in comparison.measures.items() for name in measure_names}
     figures = bootstrap.estimate(flat)
-    head = ["A and B", *(f"{n.replace('_', ' ')}, {how}" for n in shown for how in ("all pixels", "mean of photos"))]
+    head = [
+        "A and B",
+        *(f"{n.replace('_', ' ')}, {how}" for n in measure_names for how in ("all pixels", "mean of photos")),
+    ]
     rows: list[list[TableCell]] = [
         [
             f"{scope.label(a)} and {scope.label(b)}",
-            *(cell for name in shown for cell in _figure_cells(figures[(a, b), name])),
+            *(cell for name in measure_names for cell in _figure_cells(figures[(a, b), name])),
         ]
         for a, b in comparison.counts
     ]
@@ -146,17 +149,17 @@ def _classes(comparison: Comparison, a: str, b: str) -> str:
 def _flips(comparison: Comparison, a: str, b: str) -> str:
     counts = comparison.counts[a, b]
     names = _main_classes(counts)
-    rows_of, columns = ([name for name in names if name in known] for known in (counts.classes_a, counts.classes_b))
+    rows_of, columns = ([name for name in names if name in classes] for classes in (counts.classes_a, counts.classes_b))
     every = max(1, int(counts.pixels.sum()))
     shares = {(x, y): float(counts.cell(x, y).sum()) / every for x in rows_of for y in columns}
-    most = max([share for (x, y), share in shares.items() if x != y], default=0.0) or 1.0
+    largest = max([share for (x, y), share in shares.items() if x != y], default=0.0) or 1.0
 
     def cell(row: str, column: str) -> tuple[str, float, str]:
         share = shares[row, column]
         return (
             (percent_fixed(share), share, "agrees")
             if row == column
-            else (percent_fixed(share), (share / most) ** 0.5, "differs")
+            else (percent_fixed(share), (share / largest) ** 0.5, "differs")
         )
 
     rows = [(name, [cell(name, column) for column in columns]) for name in rows_of]
@@ -177,11 +180,11 @@ def _cost(scope: ReportScope, comparison: Comparison) -> str:
     dots = []
     for row in costs.to_dict("records"):
         name, time = str(row["run"]), row["ms_per_image"]
-        known = time is not None and not pd.isna(time)
+        is_timed = time is not None and not pd.isna(time)
         rows.append(
             [
                 scope.label(name),
-                report_html.bar(float(time) / slowest if known else None, f"{time} ms"),
+                report_html.bar(float(time) / slowest if is_timed else None, f"{time} ms"),
                 _number(row["parameters"]),
                 _number(row["gflops"]),
                 DASH if pd.isna(row["checkpoint_bytes"]) else byte_size(float(row["checkpoint_bytes"])),
@@ -189,7 +192,7 @@ def _cost(scope: ReportScope, comparison: Comparison) -> str:
                 percent_fixed(agreed.get(name)),
             ]
         )
-        if known and name in agreed:
+        if is_timed and name in agreed:
             text = f"{time} ms per photo, {percent_fixed(agreed[name])} agreement"
             dots.append((scope.label(name), float(time), agreed[name], text))
     head = ["run", "time per photo", "parameters", "GFLOPs per photo", "checkpoint", "device", "agreement with others"]
@@ -217,23 +220,28 @@ def _disagreeing_photos(scope: ReportScope, comparison: Comparison, a: str, b: s
     order = np.argsort(agreement, kind="stable")  # NaN is sorted last
     order = order[~np.isnan(agreement[order])]
     fresh = ~comparison.files["image_id"].iloc[order].duplicated().to_numpy()
-    shown = [tile for at in order[fresh][:MAX_PHOTOS] if (tile := _tile(scope, comparison, (a, b), agreement, at))]
+    tiles = [
+        tile for index in order[fresh][:MAX_PHOTOS] if (tile := _tile(scope, comparison, (a, b), agreement, index))
+    ]
     names = {"A": scope.label(a), "B": scope.label(b)}
     legend = [
-        (f"only {names[one.label[-1]]}" if one.label in ("only A", "only B") else one.label, one.colour)
-        for one in CATEGORIES
-        if one.opacity
+        (
+            f"only {names[category.label[-1]]}" if category.label in ("only A", "only B") else category.label,
+            category.colour,
+        )
+        for category in CATEGORIES
+        if category.opacity
     ]
-    note = f"The {photo_count(len(shown))} with the least pixel agreement of A {names['A']} and B {names['B']}."
+    note = f"The {photo_count(len(tiles))} with the least pixel agreement of A {names['A']} and B {names['B']}."
     return report_html.section(
-        "The most disagreeing photos", note, report_html.legend(legend), report_html.tiles(shown)
+        "The most disagreeing photos", note, report_html.legend(legend), report_html.tiles(tiles)
     )
 
 
 def _tile(
-    scope: ReportScope, comparison: Comparison, pair: tuple[str, str], agreement: NDArray[np.float64], at: int
+    scope: ReportScope, comparison: Comparison, pair: tuple[str, str], agreement: NDArray[np.float64], index: int
 ) -> ReportTile | None:
-    row: Mapping[Any, Any] = comparison.files.iloc[at].to_dict()
+    row: Mapping[Any, Any] = comparison.files.iloc[index].to_dict()
     counts = comparison.counts[pair]
     try:
         one, other = (scope.store.mask(run, row["image_id"]) for run in pair)
@@ -241,8 +249,10 @@ def _tile(
         return None
     map_ = difference.difference_map(one, other, counts.classes_a, counts.classes_b)
     picture = difference.encode_difference_png(shrink_mask(map_))
-    flip = _largest_flip(counts.take(np.array([at])))
-    return image_tile(scope, row, picture, [flip] if flip else [], f"{percent_fixed(float(agreement[at]))} agreement")
+    flip = _largest_flip(counts.take(np.array([index])))
+    return image_tile(
+        scope, row, picture, [flip] if flip else [], f"{percent_fixed(float(agreement[index]))} agreement"
+    )
 
 
 def _largest_flip(counts: JointCounts) -> str:

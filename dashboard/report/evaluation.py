@@ -60,13 +60,13 @@ def _evaluations(scope: ReportScope, name: str) -> list[Evaluation]:
     """
     chosen = [ground_truth.find_truth(scope.store, name)] if name else ground_truth.list_truths(scope.store)
     every = [_evaluations_against(scope, truth) for truth in chosen]
-    return max(every, key=lambda found: len(found[0].files) if found else 0, default=[])
+    return max(every, key=lambda evaluations: len(evaluations[0].files) if evaluations else 0, default=[])
 
 
 def _evaluations_against(scope: ReportScope, truth: GroundTruth) -> list[Evaluation]:
     """Return the evaluations against this ground truth, without runs that were not evaluated."""
-    known = set(evaluation.evaluated_runs(scope.store, truth))
-    named = [run.run for run in scope.runs if run.run in known]
+    evaluated = set(evaluation.evaluated_runs(scope.store, truth))
+    named = [run.run for run in scope.runs if run.run in evaluated]
     evaluations = evaluation.restrict_to_common_files(
         [evaluation.load_evaluation(scope.store, truth, run, files=scope.files) for run in named]
     )
@@ -80,16 +80,19 @@ def _overall(
     scope: ReportScope, evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Estimate]]
 ) -> str:
     truth = evaluations[0].truth
-    shown = [name for name in MEASURE_NAMES if any(figures[one.run.run][name].n for one in evaluations)]
-    head = ["run", *(MEASURE_NAMES[name] for name in shown)]
+    measure_names = [name for name in MEASURE_NAMES if any(figures[result.run.run][name].n for result in evaluations)]
+    head = ["run", *(MEASURE_NAMES[name] for name in measure_names)]
     pixels: list[list[TableCell]] = []
     means: list[list[TableCell]] = []
-    for one in evaluations:
-        own = [figures[one.run.run][name] for name in shown]
-        label = scope.label(one.run.run)
-        pixels.append([label, *(percent_with_interval(each.value, each.interval) for each in own)])
+    for result in evaluations:
+        estimates = [figures[result.run.run][name] for name in measure_names]
+        label = scope.label(result.run.run)
+        pixels.append([label, *(percent_with_interval(each.value, each.interval) for each in estimates)])
         means.append(
-            [label, *(f"{percent_with_interval(each.mean, each.mean_interval)}, n = {count(each.n)}" for each in own)]
+            [
+                label,
+                *(f"{percent_with_interval(each.mean, each.mean_interval)}, n = {count(each.n)}" for each in estimates),
+            ]
         )
     left_out = [scope.label(run.run) for run in scope.runs if run.run not in figures]
     notes = [
@@ -98,7 +101,7 @@ def _overall(
             f"{count(len(scope.files))}."
         ),
         *([f"Not evaluated against it: {', '.join(left_out)}."] if left_out else []),
-        *dict.fromkeys(note for one in evaluations for note in one.notes),
+        *dict.fromkeys(note for result in evaluations for note in result.notes),
     ]
     return report_html.section(
         _TITLE,
@@ -127,33 +130,33 @@ def _differences(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
 def _classes(
     scope: ReportScope, evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Estimate]]
 ) -> str:
-    common = {name for one in evaluations for name in one.counts.common_classes}
+    common = {name for result in evaluations for name in result.counts.common_classes}
     names = [name for name in _main_classes(evaluations, 3 * MAX_CLASSES) if name in common][: 2 * MAX_CLASSES]
     rows: list[list[TableCell]] = []
     for name in names:
         cells: list[TableCell] = []
-        for one in evaluations:
-            figure = figures[one.run.run].get(f"iou:{name}")
+        for result in evaluations:
+            figure = figures[result.run.run].get(f"iou:{name}")
             if figure is None or figure.value is None:
                 cells.append(report_html.bar(None, ""))
             else:
                 cells.append(report_html.bar(figure.value, percent_with_interval(figure.value, figure.interval)))
         rows.append([name, *cells])
-    head = ["class", *(scope.label(one.run.run) for one in evaluations)]
+    head = ["class", *(scope.label(result.run.run) for result in evaluations)]
     return report_html.subtitle("IoU of each class") + report_html.table(
         head, rows, caption="Over all pixels, 95 % intervals"
     )
 
 
-def _main_classes(evaluations: Sequence[Evaluation], most: int) -> list[str]:
+def _main_classes(evaluations: Sequence[Evaluation], limit: int) -> list[str]:
     """Return the classes with the most pixels in ground truth or prediction, background first."""
-    return background_first(largest_classes(larger_side_pixels([one.counts for one in evaluations]), most))
+    return background_first(largest_classes(larger_side_pixels([one.counts for one in evaluations]), limit))
 
 
 def _confusion(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
     parts = [report_html.subtitle("Confusion matrix")]
-    for one in evaluations[:_MAX_MATRICES]:
-        counts, names = one.counts, _main_classes([one], MAX_CLASSES)
+    for result in evaluations[:_MAX_MATRICES]:
+        counts, names = result.counts, _main_classes([result], MAX_CLASSES)
         columns = [name for name in names if name in counts.classes_b]
         every_of = dict(zip(counts.classes_a, counts.matrix().sum(1).tolist(), strict=True))
         rows = []
@@ -165,7 +168,7 @@ def _confusion(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
                 for column, share in zip(columns, shares, strict=True)
             ]
             rows.append((f"{name} ({count(every)} px)", cells))
-        caption = f"{scope.label(one.run.run)}: truth in rows, prediction in columns, % of the row's pixels"
+        caption = f"{scope.label(result.run.run)}: truth in rows, prediction in columns, % of the row's pixels"
         parts.append(report_html.matrix("truth \\ prediction", columns, rows, caption=caption))
     return "".join(parts) + _reliability(scope, evaluations)
 
@@ -188,9 +191,9 @@ def _reliability(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
                 report_html.bar(right, text, pale=float(curve["confidence"][i])) if n else report_html.bar(None, "")
             )
         rows.append([f"{curves[0]['low'][i]:.2f} to {curves[0]['high'][i]:.2f}", *cells])
-    what = "pixels" if unit == "pixels" else "photos, by their mean confidence"
+    units = "pixels" if unit == "pixels" else "photos, by their mean confidence"
     caption = (
-        f"Confidence against accuracy of {what}. Solid: accuracy; pale: mean confidence. Equal ends: well calibrated"
+        f"Confidence against accuracy of {units}. Solid: accuracy; pale: mean confidence. Equal ends: well calibrated"
     )
     head = ["confidence", *(scope.label(one.run.run) for one in evaluations)]
     return report_html.subtitle("Calibration") + report_html.table(head, rows, caption=caption)
@@ -201,9 +204,9 @@ def _reliability(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
 
 def _worst_photos(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
     """Show the worst photos of the last run named."""
-    one = evaluations[-1]
-    frame = one.images().dropna(subset="miou").drop_duplicates("image_id").head(MAX_WORST_PHOTOS)
-    shown = [tile for row in frame.to_dict("records") if (tile := _tile(scope, one, row))]
+    result = evaluations[-1]
+    frame = result.images().dropna(subset="miou").drop_duplicates("image_id").head(MAX_WORST_PHOTOS)
+    tiles = [tile for row in frame.to_dict("records") if (tile := _tile(scope, result, row))]
     category_names = {
         "only A": "only truth",
         "only B": "only prediction",
@@ -216,18 +219,20 @@ def _worst_photos(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
         for category in CATEGORIES
         if category.opacity
     ]
-    note = f"The {photo_count(len(shown))} with the lowest mIoU of {scope.label(one.run.run)}."
-    return report_html.section("The worst photos", note, report_html.legend(legend), report_html.tiles(shown))
+    note = f"The {photo_count(len(tiles))} with the lowest mIoU of {scope.label(result.run.run)}."
+    return report_html.section("The worst photos", note, report_html.legend(legend), report_html.tiles(tiles))
 
 
-def _tile(scope: ReportScope, one: Evaluation, row: Mapping[Any, Any]) -> ReportTile | None:
+def _tile(scope: ReportScope, result: Evaluation, row: Mapping[Any, Any]) -> ReportTile | None:
     try:
-        right = ground_truth.read_mask(scope.store, one.truth, row["truth"])
-        mask = scope.store.mask(one.run.run, row["image_id"])
+        right = ground_truth.read_mask(scope.store, result.truth, row["truth"])
+        mask = scope.store.mask(result.run.run, row["image_id"])
     except StoreError:  # the mask is missing from the store, so leave the photo out
         return None
-    names = align_class_names(one.truth, one.run)
-    held = ", ".join(dict.fromkeys(names[i] for i in np.unique(right) if i < len(names) and names[i] != BACKGROUND))
-    picture = difference.encode_difference_png(shrink_mask(evaluation.error_map(right, mask, one.truth, one.run)))
+    names = align_class_names(result.truth, result.run)
+    truth_classes = ", ".join(
+        dict.fromkeys(names[i] for i in np.unique(right) if i < len(names) and names[i] != BACKGROUND)
+    )
+    picture = difference.encode_difference_png(shrink_mask(evaluation.error_map(right, mask, result.truth, result.run)))
     title = f"mIoU {percent_fixed(float(row['miou']))}"
-    return image_tile(scope, row, picture, [f"truth: {held or 'background'}"], title)
+    return image_tile(scope, row, picture, [f"truth: {truth_classes or 'background'}"], title)

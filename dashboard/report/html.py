@@ -125,22 +125,22 @@ def scatter(
     With `diagonal`, both axes run from 0 to 1 and a line marks where they are equal.
     """
     width, height, left, bottom = 560, 260, 52, 40
-    most = 1.0 if diagonal else max(x for _, x, _, _ in points) * 1.08 or 1.0
+    largest = 1.0 if diagonal else max(x for _, x, _, _ in points) * 1.08 or 1.0
     low = 0.0 if diagonal else _axis_start(min(y for _, _, y, _ in points))
 
     def to_pixels(x: float, y: float) -> tuple[float, float]:
-        across = left + (width - left - 16) * x / most
+        across = left + (width - left - 16) * x / largest
         return across, height - bottom - (height - bottom - 14) * (y - low) / (1 - low)
 
     parts = []
     for i in range(5):
         y = low + (1 - low) * i / 4
-        (x0, up), (x1, _) = to_pixels(0, y), to_pixels(most, y)
+        (x0, up), (x1, _) = to_pixels(0, y), to_pixels(largest, y)
         parts.append(f"<path class='grid' d='M{x0:.1f} {up:.1f}H{x1:.1f}'/>")
         parts.append(f"<text x='{x0 - 6:.1f}' y='{up + 4:.1f}' text-anchor='end'>{percent_fixed(y)}</text>")
-        x = most * i / 4
+        x = largest * i / 4
         across, down = to_pixels(x, low)
-        label = percent_fixed(x) if diagonal else f"{x:,.{_decimals(most)}f}"
+        label = percent_fixed(x) if diagonal else f"{x:,.{_decimals(largest)}f}"
         parts.append(f"<text x='{across:.1f}' y='{down + 17:.1f}' text-anchor='middle'>{label}</text>")
     if diagonal:
         (x0, y0), (x1, y1) = to_pixels(0, 0), to_pixels(1, 1)
@@ -168,8 +168,8 @@ def _axis_start(value: float) -> float:
     return max(0.0, min(0.75, (value * 4 // 1) / 4))
 
 
-def _decimals(most: float) -> int:
-    return 0 if most >= 20 else 1 if most >= 2 else 2
+def _decimals(largest: float) -> int:
+    return 0 if largest >= 20 else 1 if largest >= 2 else 2
 
 
 @dataclass(frozen=True)

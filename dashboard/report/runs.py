@@ -33,9 +33,9 @@ _BACKGROUND_COLOUR = "#8b93a1"
 
 
 def header(scope: ReportScope) -> str:
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     chosen = "; ".join(describe_filter(key, value) for key, value in scope.filters.items())
-    lines = [f"Made on {made} by seglib {__version__}. This file is self-contained and loads nothing."]
+    lines = [f"Made on {created} by seglib {__version__}. This file is self-contained and loads nothing."]
     if chosen:
         lines.append(f"Only photos that pass these filters in {scope.label(scope.runs[0].run)}: {chosen}.")
     notes = scope.comparison.notes if scope.comparison else ()
@@ -45,17 +45,17 @@ def header(scope: ReportScope) -> str:
 def _key_figures(scope: ReportScope) -> list[tuple[str, str, str]]:
     figures = [(count(len(scope.files)), "photos", _label_summary(scope.files))]
     if scope.comparison is None:
-        known = statistics.key_figures(scope.rows(scope.runs[0]))
-        n = f"n = {photo_count(known.photos)}"
+        totals = statistics.key_figures(scope.rows(scope.runs[0]))
+        n = f"n = {photo_count(totals.photos)}"
         return [
             *figures,
-            (percent_fixed(known.mean_foreground_share), "mean foreground share", n),
-            (score(known.mean_confidence), "mean confidence, 0 to 1", n if known.mean_confidence is not None else ""),
-            (f"{count(known.agreeing)} of {count(known.claiming)}", "folder label = animal", ""),
+            (percent_fixed(totals.mean_foreground_share), "mean foreground share", n),
+            (score(totals.mean_confidence), "mean confidence, 0 to 1", n if totals.mean_confidence is not None else ""),
+            (f"{count(totals.agreeing)} of {count(totals.claiming)}", "folder label = animal", ""),
         ]
     agreed = scope.comparison.consensus_figure()
-    what = "pixel agreement" if len(scope.runs) == 2 else f"pixels on which all {len(scope.runs)} agree"
-    figures += [_overall(agreed, what), _mean(agreed, what)]
+    measure_name = "pixel agreement" if len(scope.runs) == 2 else f"pixels on which all {len(scope.runs)} agree"
+    figures += [_overall(agreed, measure_name), _mean(agreed, measure_name)]
     if len(scope.runs) == 2:
         (measures,) = scope.comparison.measures.values()
         name = "foreground_agreement"
@@ -64,13 +64,13 @@ def _key_figures(scope: ReportScope) -> list[tuple[str, str, str]]:
     return figures
 
 
-def _overall(figure: Estimate, what: str) -> tuple[str, str, str]:
-    return percent_fixed(figure.value), f"{what}, over all pixels", interval(figure.interval)
+def _overall(figure: Estimate, measure_name: str) -> tuple[str, str, str]:
+    return percent_fixed(figure.value), f"{measure_name}, over all pixels", interval(figure.interval)
 
 
-def _mean(figure: Estimate, what: str) -> tuple[str, str, str]:
+def _mean(figure: Estimate, measure_name: str) -> tuple[str, str, str]:
     note = f"{interval(figure.mean_interval)}, n = {count(figure.n)}"
-    return percent_fixed(figure.mean), f"{what}, mean over photos", note
+    return percent_fixed(figure.mean), f"{measure_name}, mean over photos", note
 
 
 def _label_summary(files: pd.DataFrame) -> str:
@@ -115,10 +115,10 @@ def least_confident(scope: ReportScope) -> str:
     """Show the least confident photos of a single run."""
     (run,) = scope.runs
     table = scope.rows(run).drop_duplicates("image_id").sort_values("confidence", kind="stable").head(MAX_PHOTOS)
-    shown = [tile for row in table.to_dict("records") if (tile := _run_tile(scope, run, row))]
+    tiles = [tile for row in table.to_dict("records") if (tile := _run_tile(scope, run, row))]
     sure = "The least confident photos" if table["confidence"].notna().any() else "Photos under their masks"
     note = "This report covers one run, so nothing is compared; with --runs A B it compares two or more."
-    return report_html.section(sure, note, report_html.tiles(shown))
+    return report_html.section(sure, note, report_html.tiles(tiles))
 
 
 def _run_tile(scope: ReportScope, run: Run, row: Mapping[Any, Any]) -> ReportTile | None:

@@ -63,7 +63,7 @@ def default_runs(store: Store) -> tuple[str, ...]:
 
 def make_scope(store: Store, names: Sequence[str], filters: Filters) -> ReportScope:
     """Return the scope over the photos that pass the filters in the first run and are counted for all of the runs."""
-    runs = tuple(counting.resolve_runs(store, names, least=1))
+    runs = tuple(counting.resolve_runs(store, names, minimum=1))
     if len(runs) > MAX_RUNS:
         raise UsageError(f"A report is of at most {MAX_RUNS} runs, not {len(runs)}: name fewer.")
     table = store.table([runs[0].run], with_tags="tag" in filters)
@@ -73,11 +73,13 @@ def make_scope(store: Store, names: Sequence[str], filters: Filters) -> ReportSc
             f"None of the {photo_count(len(table))} of {runs[0].run} passes the filters: there is no report."
         )
     comparison = load_comparison(store, [run.run for run in runs], files=files) if len(runs) > 1 else None
-    kept = files if comparison is None else comparison.files
-    if kept.empty:
+    selected_files = files if comparison is None else comparison.files
+    if selected_files.empty:
         raise UsageError("No photo of the report is counted in all of its runs: compare them first (seglib compare).")
     labels = run_labels(store.runs())
-    return ReportScope(store=store, runs=runs, labels=labels, files=kept, filters=filters, comparison=comparison)
+    return ReportScope(
+        store=store, runs=runs, labels=labels, files=selected_files, filters=filters, comparison=comparison
+    )
 
 
 def shrink_mask(mask: Mask) -> Mask:

@@ -96,14 +96,14 @@ class DiskCache:
     def _evict(self) -> None:
         """Remove the least recently used files, including leftovers of killed servers."""
         files = sorted(self._files())
-        held = sum(size for _, size, _ in files)
+        total = sum(size for _, size, _ in files)
         for _, size, path in files:
-            if held <= self._limit * _FILL_AFTER_CLEANING:
+            if total <= self._limit * _FILL_AFTER_CLEANING:
                 break
             with contextlib.suppress(OSError):
                 path.unlink()
-            held -= size
-        self._size_bytes = held
+            total -= size
+        self._size_bytes = total
 
     def _files(self) -> list[tuple[int, int, Path]]:
         """Return (time of last use, bytes, path) of each file."""

@@ -32,9 +32,9 @@ _POLICY_VIOLATION = 1008
 class HostGuardMiddleware:
     """ASGI middleware that rejects invalid requests and dispatches our own routes."""
 
-    def __init__(self, app: ASGIApp, own: Sequence[Route]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[Route]) -> None:
         self._app = app
-        self._own = Starlette(routes=own)
+        self._routes_app = Starlette(routes=routes)
         self._settings = ServerSettings.read()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,7 +43,7 @@ class HostGuardMiddleware:
         elif not (reason := refusal_reason(scope, self._settings.host_names)):
             path = scope["path"].removeprefix(self._settings.base_path)
             if scope["type"] == "http" and f"{path}/".startswith(OWN_PREFIXES):
-                await self._own({**scope, "path": path, "raw_path": path.encode()}, receive, send)
+                await self._routes_app({**scope, "path": path, "raw_path": path.encode()}, receive, send)
             else:
                 await self._app(scope, receive, send)
         elif scope["type"] == "http":

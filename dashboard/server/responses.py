@@ -35,7 +35,7 @@ def picture_response(
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
-    if etag in (known.strip() for known in request.headers.get("if-none-match", "").split(",")):
+    if etag in (tag.strip() for tag in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=304, headers=headers)
     body = memory_cache.get(key)
     if body is None:

@@ -17,12 +17,15 @@ def disable_nagle() -> int:
     """Set TCP_NODELAY on every listening socket of this process, for connections to inherit; returns how many."""
     changed = 0
     for name in os.listdir(_OPEN_FILES) if _OPEN_FILES.is_dir() else ():
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as one:  # most files are not sockets
-            if one.family in (socket.AF_INET, socket.AF_INET6) and _is_listening(one):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # most files are not sockets
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as connection:
+            if connection.family in (socket.AF_INET, socket.AF_INET6) and _is_listening(connection):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 changed += 1
     return changed
 
 
-def _is_listening(one: socket.socket) -> bool:
-    return one.type == socket.SOCK_STREAM and bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+def _is_listening(connection: socket.socket) -> bool:
+    return connection.type == socket.SOCK_STREAM and bool(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    )

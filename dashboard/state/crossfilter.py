@@ -11,32 +11,32 @@ from seglib.errors import SegError
 from seglib.query.filters import Filters, FilterValue, NamesFilter, find_filter, next_below
 
 
-def without_keys(filters: Filters, own: Collection[str]) -> Filters:
+def without_keys(filters: Filters, keys: Collection[str]) -> Filters:
     """Return the filters without a chart's own: the ones that apply when the chart counts."""
-    return Filters({key: value for key, value in filters.items() if key not in own})
+    return Filters({key: value for key, value in filters.items() if key not in keys})
 
 
-def only_keys(filters: Filters, own: Collection[str]) -> Filters:
+def only_keys(filters: Filters, keys: Collection[str]) -> Filters:
     """Return only a chart's own filters: the ones that decide which marks are highlighted."""
-    return Filters({key: value for key, value in filters.items() if key in own})
+    return Filters({key: value for key, value in filters.items() if key in keys})
 
 
-def apply_marks(marks: Sequence[object], own: Collection[str], filters: Filters) -> Filters:
-    """Return the filters after the given marks were selected in a chart whose own filter keys are `own`.
+def apply_marks(marks: Sequence[object], keys: Collection[str], filters: Filters) -> Filters:
+    """Return the filters after the given marks were selected in a chart whose own filter keys are `keys`.
 
     Marks selected together are merged: names into a set, ranges into the range from the smallest to the largest value.
     A selection replaces the chart's own filters; repeating it clears them. A single name is added or removed. An empty
     selection (a double click) clears the chart's filters. Marks come from the browser, so unreadable ones are ignored.
     """
-    chosen = _merge_marks([_parse(text) for text in marks], own)
+    chosen = _merge_marks([_parse(text) for text in marks], keys)
     if not chosen:
-        return filters if marks else without_keys(filters, own)
-    return toggle(chosen, own, filters)
+        return filters if marks else without_keys(filters, keys)
+    return toggle(chosen, keys, filters)
 
 
-def toggle(chosen: Filters, own: Collection[str], filters: Filters) -> Filters:
-    """Return the filters after `chosen` was selected in a chart whose own filter keys are `own`."""
-    return Filters({**without_keys(filters, own), **_toggle_own(chosen, only_keys(filters, own))})
+def toggle(chosen: Filters, keys: Collection[str], filters: Filters) -> Filters:
+    """Return the filters after `chosen` was selected in a chart whose own filter keys are `keys`."""
+    return Filters({**without_keys(filters, keys), **_toggle_own(chosen, only_keys(filters, keys))})
 
 
 def is_selected(text: str, active: Filters) -> bool:
@@ -60,11 +60,11 @@ def _parse(text: Any) -> Filters:
         return Filters()
 
 
-def _merge_marks(chosen: list[Filters], own: Collection[str]) -> Filters:
+def _merge_marks(chosen: list[Filters], keys: Collection[str]) -> Filters:
     merged: dict[str, FilterValue] = {}
     for filters in chosen:
         for key, value in filters.items():
-            if key in own:
+            if key in keys:
                 merged[key] = _merge_values(key, merged[key], value) if key in merged else value
     return Filters(merged)
 

@@ -37,15 +37,15 @@ class Picks:
         contained: NDArray[np.bool_] = pc.is_in(_to_array(image_ids), value_set=self.ids).to_numpy(zero_copy_only=False)
         return contained
 
-    def with_page(self, shown: Iterable[object], picked: Iterable[object]) -> "Picks":
-        """Return the picks with the state of the `shown` photos replaced: of these, only those in `picked` stay picked.
+    def with_page(self, page_ids: Iterable[object], picked: Iterable[object]) -> "Picks":
+        """Return the picks with the state of the photos `page_ids` replaced: of these, only `picked` stay picked.
 
         Both lists come from the browser; anything that is not an image id is ignored.
         """
-        seen = {i for i in shown if isinstance(i, str) and is_image_id(i)}
-        chosen = list(dict.fromkeys(i for i in picked if isinstance(i, str) and i in seen))
-        kept = self.ids.filter(pc.invert(pc.is_in(self.ids, value_set=pa.array(sorted(seen), pa.string()))))
-        return Picks(pa.concat_arrays([kept, pa.array(chosen, pa.string())]))
+        valid_ids = {i for i in page_ids if isinstance(i, str) and is_image_id(i)}
+        chosen = list(dict.fromkeys(i for i in picked if isinstance(i, str) and i in valid_ids))
+        remaining = self.ids.filter(pc.invert(pc.is_in(self.ids, value_set=pa.array(sorted(valid_ids), pa.string()))))
+        return Picks(pa.concat_arrays([remaining, pa.array(chosen, pa.string())]))
 
     def union(self, image_ids: pd.Series) -> "Picks":
         """Return the picks with all ids of a column added."""

@@ -117,8 +117,8 @@ def add_notes(notes: list[str]) -> None:
 
 
 def pop_notes() -> list[str]:
-    kept: list[str] = st.session_state.pop(_NOTES, [])
-    return kept
+    notes: list[str] = st.session_state.pop(_NOTES, [])
+    return notes
 
 
 def picks() -> Picks:

@@ -170,10 +170,10 @@ class _Field:
         return [self.write(one) for one in value] if self.repeated else [self.write(value)]
 
 
-def _one_of(known: Sequence[str]) -> Callable[[str], str]:
+def _one_of(allowed: Sequence[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if text not in known:
-            raise ValueError(f"known are {', '.join(known)}")
+        if text not in allowed:
+            raise ValueError(f"known are {', '.join(allowed)}")
         return text
 
     return read
@@ -330,10 +330,10 @@ def _applicable_value(key: str, value: FilterValue, classes: Sequence[str]) -> F
     entry, class_name = find_filter(key)
     if entry.per_class:
         return value if class_name in classes else ()
-    known = {"present": tuple(classes), "dominant": ("", *classes)}.get(key) or _VOCABULARY.get(key)
-    if known is None or isinstance(value, str):
+    allowed = {"present": tuple(classes), "dominant": ("", *classes)}.get(key) or _VOCABULARY.get(key)
+    if allowed is None or isinstance(value, str):
         return value
-    return tuple(str(v) for v in value if v in known)
+    return tuple(str(v) for v in value if v in allowed)
 
 
 # --- in words ----------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ GALLERY = "gallery"
 
 CHART_SETS: dict[str, list[Callable[[Selection], None]]] = {
     "classes": [
-        partial(chart_cards.class_distribution, most=6),
+        partial(chart_cards.class_distribution, limit=6),
         chart_cards.share,
         partial(chart_cards.folder_against_animal, apply=session.set_filters),
     ],
@@ -79,9 +79,9 @@ def _export_buttons(selection: Selection) -> None:
 
 def _charts(selection: Selection) -> None:
     controls.view_switch("Charts", "charts", CHART_NAMES)
-    shown = CHART_SETS[selection.view.charts]
-    if shown:
-        controls.side_by_side(selection, [1] * len(shown), shown)
+    charts = CHART_SETS[selection.view.charts]
+    if charts:
+        controls.side_by_side(selection, [1] * len(charts), charts)
 
 
 # --- gallery and table -------------------------------------------------------------------------------------------
@@ -104,19 +104,19 @@ def _gallery(selection: Selection) -> None:
     pages = -(-len(chosen) // PAGE_SIZE)
     page = min(view.page, pages)
     rows = photo_queries.rows_at(selection.source, chosen[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
-    several = len(photo_queries.options(selection.source, "dataset")) > 1
+    with_dataset = len(photo_queries.options(selection.source, "dataset")) > 1
     changed = photo_queries.find_changed_files(selection.source, rows)
     link = controls.image_link(view)
-    shown = make_tiles(
-        rows, selection.store, selection.run.run, view.palette, link=link, with_dataset=several, changed=changed
+    tiles = make_tiles(
+        rows, selection.store, selection.run.run, view.palette, link=link, with_dataset=with_dataset, changed=changed
     )
     colours = theme.class_colours(classes_of(rows), view.palette)
-    class_names = dict.fromkeys(name for tile in shown for name, _, _ in tile.bar)
+    class_names = dict.fromkeys(name for tile in tiles for name, _, _ in tile.bar)
     gallery_component.gallery(
-        shown,
+        tiles,
         [(name, colours[name]) for name in class_names],
         GalleryLook(view.overlay, view.opacity, view.size),
-        selection_bar.pick_state([tile.id for tile in shown]),
+        selection_bar.pick_state([tile.id for tile in tiles]),
         total=len(chosen),
         sizes=SIZE_RANGE,
         key=GALLERY,

@@ -44,8 +44,8 @@ def render(selection: Selection) -> None:
     if not selection.view.image:  # the URL always names the photo
         session.adjust_view(replace(selection.view, image=image_id))
         session.write_url()
-    at = _position(order, files)
-    row = photo_queries.rows_at(selection.source, files[:1] if at is None else order[at : at + 1])
+    position = _position(order, files)
+    row = photo_queries.rows_at(selection.source, files[:1] if position is None else order[position : position + 1])
     with layout.heading(escape_markdown(_name(selection, row.iloc[0]))):
         if selection.view.difference or selection.view.origin == "compare":
             st.button(
@@ -73,15 +73,15 @@ def render(selection: Selection) -> None:
         page_header.copy_link(selection)
     _contradiction(row)
     layout.chips(selection.filters)
-    if at is None:
+    if position is None:
         _outside_notice(navigation)
     available = [run for run in selection.store.runs() if _has_mask(selection, run, image_id)]
-    shown = _shown_runs(selection, available)
-    _controls(selection, available, shown, navigation)
-    _viewer(selection, navigation, at, row, shown)
+    runs = _shown_runs(selection, available)
+    _controls(selection, available, runs, navigation)
+    _viewer(selection, navigation, position, row, runs)
     left, right = st.columns([3, 2])
     with left:
-        _figures_card(selection, row.iloc[0], shown)
+        _figures_card(selection, row.iloc[0], runs)
     with right:
         _file_card(selection, row.iloc[0], files)
 
@@ -123,8 +123,8 @@ def _first_photo_button(order: NDArray[np.intp]) -> None:
 
 
 def _name(selection: Selection, row: Any) -> str:
-    several = len(photo_queries.options(selection.source, "dataset")) > 1
-    return f"{row['dataset']}: {row['path']}" if several else str(row["path"])
+    with_dataset = len(photo_queries.options(selection.source, "dataset")) > 1
+    return f"{row['dataset']}: {row['path']}" if with_dataset else str(row["path"])
 
 
 def _contradiction(row: Any) -> None:
@@ -149,7 +149,7 @@ def _shown_runs(selection: Selection, available: list[Run]) -> list[Run]:
     return [selection.run, *others[: MAX_RUNS - 1]]
 
 
-def _controls(selection: Selection, available: list[Run], shown: list[Run], navigation: ImageNavigation) -> None:
+def _controls(selection: Selection, available: list[Run], runs: list[Run], navigation: ImageNavigation) -> None:
     names = [run.run for run in reversed(available)]
     labels = run_labels(available)
     with st.container(horizontal=True, vertical_alignment="bottom", key="viewer_controls"):
@@ -157,7 +157,7 @@ def _controls(selection: Selection, available: list[Run], shown: list[Run], navi
             controls.choose_runs(
                 f"Runs side by side, at most {MAX_RUNS}",
                 names,
-                [run.run for run in shown],
+                [run.run for run in runs],
                 lambda name: labels[name],
                 partial(_choose_runs, selection.run.run, names),
                 key="w:runs",
@@ -175,18 +175,18 @@ def _choose_runs(active: str, names: list[str], chosen: list[str]) -> None:
 # --- the viewer ----------------------------------------------------------------------------------------------------
 
 
-def _viewer(selection: Selection, navigation: ImageNavigation, at: int | None, row: Any, shown: list[Run]) -> None:
+def _viewer(selection: Selection, navigation: ImageNavigation, position: int | None, row: Any, runs: list[Run]) -> None:
     view, labels = selection.view, run_labels(selection.store.runs())
-    pictures, here = _with_neighbours(selection, navigation.order, at, row, shown)
-    pane = truth_pane.build_pane(selection, pictures[here])
+    pictures, current = _with_neighbours(selection, navigation.order, position, row, runs)
+    pane = truth_pane.build_pane(selection, pictures[current])
     viewer.viewer(
         pictures if pane is None else truth_pane.add_truth_masks(selection, pictures),
-        here,
+        current,
         [
-            *(ViewerRun.create(run.run, labels[run.run], run.classes, view.palette) for run in shown),
+            *(ViewerRun.create(run.run, labels[run.run], run.classes, view.palette) for run in runs),
             *([pane] if pane else []),
         ],
-        ListPosition(position=at, total=len(navigation.order)),
+        ListPosition(position=position, total=len(navigation.order)),
         ViewerLook.from_view(view),
         key=VIEWER,
         on_navigate=partial(_navigate, selection, navigation),
@@ -194,24 +194,24 @@ def _viewer(selection: Selection, navigation: ImageNavigation, at: int | None, r
 
 
 def _with_neighbours(
-    selection: Selection, order: NDArray[np.intp], at: int | None, row: Any, shown: list[Run]
+    selection: Selection, order: NDArray[np.intp], position: int | None, row: Any, runs: list[Run]
 ) -> tuple[list[ViewerImage], int]:
     """Return the photo with its neighbours, and its index among them.
 
     A photo outside the selection is followed by the selection's first photo.
     """
     image_id = row["image_id"].iloc[0]
-    first = 0 if at is None else max(0, at - NEIGHBOURS)
+    first = 0 if position is None else max(0, position - NEIGHBOURS)
     near = photo_queries.rows_at(
-        selection.source, order[:1] if at is None else order[first : at + NEIGHBOURS + 1]
+        selection.source, order[:1] if position is None else order[first : position + NEIGHBOURS + 1]
     ).to_dict("records")
-    every = [*row.to_dict("records"), *near] if at is None else near
+    every = [*row.to_dict("records"), *near] if position is None else near
     reason = photo_files.find(selection.store, image_id).reason
-    pictures = [_viewer_image(selection, one, shown, reason if one["image_id"] == image_id else "") for one in every]
-    return pictures, 0 if at is None else at - first
+    pictures = [_viewer_image(selection, one, runs, reason if one["image_id"] == image_id else "") for one in every]
+    return pictures, 0 if position is None else position - first
 
 
-def _viewer_image(selection: Selection, row: Any, shown: list[Run], note: str) -> ViewerImage:
+def _viewer_image(selection: Selection, row: Any, runs: list[Run], note: str) -> ViewerImage:
     image_id = row["image_id"]
     return ViewerImage(
         image_id=image_id,
@@ -221,8 +221,8 @@ def _viewer_image(selection: Selection, row: Any, shown: list[Run], note: str) -
         photo=media_urls.photo_url(image_id),
         thumbnail=media_urls.thumbnail_url(selection.store, image_id),
         note=note,
-        masks={run.run: media_urls.mask_url(selection.store, run.run, image_id) for run in shown},
-        heats={run.run: media_urls.uncertainty_url(run.run, image_id) for run in shown},
+        masks={run.run: media_urls.mask_url(selection.store, run.run, image_id) for run in runs},
+        heats={run.run: media_urls.uncertainty_url(run.run, image_id) for run in runs},
     )
 
 
@@ -231,30 +231,30 @@ def _navigate(selection: Selection, navigation: ImageNavigation) -> None:
     if (sent := viewer.read_navigation(VIEWER)) is None:
         return
     image_id, look = sent
-    at = _position(navigation.order, photo_queries.positions_of_image(selection.source, image_id))
-    if at is not None:
-        session.update_view(**{navigation.page_field: at // navigation.page_size + 1})
+    position = _position(navigation.order, photo_queries.positions_of_image(selection.source, image_id))
+    if position is not None:
+        session.update_view(**{navigation.page_field: position // navigation.page_size + 1})
     session.update_view(image=image_id, **asdict(look))
 
 
 # --- figures -------------------------------------------------------------------------------------------------------
 
 
-def _figures_card(selection: Selection, row: Any, shown: list[Run]) -> None:
+def _figures_card(selection: Selection, row: Any, runs: list[Run]) -> None:
     def seen_by(run: Run) -> ImageStatistics | None:
         other = replace(selection.source, run=run.run)
         return row if run.run == selection.run.run else photo_queries.image_statistics(other, row["image_id"])
 
     labels = run_labels(selection.store.runs())
-    photo_figures.render([(labels[run.run], seen_by(run)) for run in shown])
+    photo_figures.render([(labels[run.run], seen_by(run)) for run in runs])
 
 
 def _file_card(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:
     every = photo_queries.rows_at(selection.source, files)
-    several = len(photo_queries.options(selection.source, "dataset")) > 1
+    with_dataset = len(photo_queries.options(selection.source, "dataset")) > 1
     others = [_name(selection, other) for other in every.to_dict("records") if other["path"] != row["path"]]
     facts = [
-        *([("dataset", str(row["dataset"]))] if several else []),
+        *([("dataset", str(row["dataset"]))] if with_dataset else []),
         ("path", str(row["path"])),
         *(("the same content", other) for other in others[:5]),
         ("folder label", _text(row["label"])),

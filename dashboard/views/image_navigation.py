@@ -43,20 +43,28 @@ def image_navigation(selection: Selection) -> ImageNavigation:
 
 
 def _comparison_navigation(selection: Selection) -> ImageNavigation | None:
-    shown = select_comparison(selection) if selection.view.origin == "compare" else None
-    if shown is None:
+    comparison_selection = select_comparison(selection) if selection.view.origin == "compare" else None
+    if comparison_selection is None:
         return None
-    select = partial(compare_gallery.sort_select, shown)
+    select = partial(compare_gallery.sort_select, comparison_selection)
     return ImageNavigation(
-        compare_gallery.gallery_positions(shown), "compare_page", ranking.PAGE_SIZE, select, "shown in Compare"
+        compare_gallery.gallery_positions(comparison_selection),
+        "compare_page",
+        ranking.PAGE_SIZE,
+        select,
+        "shown in Compare",
     )
 
 
 def _evaluation_navigation(selection: Selection) -> ImageNavigation | None:
-    shown = select_evaluation(selection) if selection.view.origin == "evaluate" else None
-    if shown is None or not shown.photos:
+    evaluation_selection = select_evaluation(selection) if selection.view.origin == "evaluate" else None
+    if evaluation_selection is None or not evaluation_selection.photos:
         return None
-    select = partial(evaluate_gallery.sort_select, shown)
+    select = partial(evaluate_gallery.sort_select, evaluation_selection)
     return ImageNavigation(
-        evaluate_gallery.gallery_positions(shown), "evaluate_page", ranking.PAGE_SIZE, select, "shown in Evaluate"
+        evaluate_gallery.gallery_positions(evaluation_selection),
+        "evaluate_page",
+        ranking.PAGE_SIZE,
+        select,
+        "shown in Evaluate",
     )

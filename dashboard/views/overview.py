@@ -33,7 +33,7 @@ def render(selection: Selection) -> None:
     page_header.key_figures(selection)
     if page_header.show_if_empty(selection):
         return
-    distribution = partial(chart_cards.class_distribution, most=MAX_CLASSES)
+    distribution = partial(chart_cards.class_distribution, limit=MAX_CLASSES)
     contradicted = partial(chart_cards.folder_against_animal, apply=partial(session.open_page, pages.EXPLORE))
     controls.side_by_side(
         selection, (3, 2), (distribution, contradicted), (chart_cards.share_by_label, chart_cards.share_spread)
@@ -72,9 +72,9 @@ def _co_occurrence(selection: Selection) -> None:
 
 
 def _pair_cell(first: str, second: str, number: int, largest: int) -> MatrixCell:
-    there = first if first == second else f"{first} and {second}"
+    classes = first if first == second else f"{first} and {second}"
     return MatrixCell(
-        value=number, level=(number / largest) ** 0.5 if largest else 0.0, hint=f"{photo_count(number)} with {there}"
+        value=number, level=(number / largest) ** 0.5 if largest else 0.0, hint=f"{photo_count(number)} with {classes}"
     )
 
 

@@ -116,9 +116,9 @@ def _estimates(folder: Folder, models: Sequence[ModelSpec], resize: str, precisi
     due = min(number, limit) if limit else number
     lines = [f"{photo_count(number)} in {folder.title}" + (f", the first {count(due)} of them" if due < number else "")]
     for spec in models:
-        known = last_speed(runs, spec.name, resize or spec.resize.text, precision)
-        if known:
-            lines.append(f"{spec.name}: at most about {duration(due / known)}, at {known:.0f} photos/s as last time")
+        speed = last_speed(runs, spec.name, resize or spec.resize.text, precision)
+        if speed:
+            lines.append(f"{spec.name}: at most about {duration(due / speed)}, at {speed:.0f} photos/s as last time")
         if fetched := download_bytes(spec):
             lines.append(f"{spec.name}: its weights are not here; about {byte_size(fetched)} are downloaded first")
     layout.remarks(lines)

@@ -32,9 +32,9 @@ _CHECKED = "runs:checked"
 
 
 def render(settings: ServerSettings) -> None:
-    there = (settings.store / STORE_MARKER).is_file()
-    damaged = Store(settings.store).damaged_runs() if there else {}
-    opened = open_store(settings.store) if there else None
+    has_store = (settings.store / STORE_MARKER).is_file()
+    damaged = Store(settings.store).damaged_runs() if has_store else {}
+    opened = open_store(settings.store) if has_store else None
     runs = opened[2] if opened else []
     with layout.heading(pages.RUNS):
         pass

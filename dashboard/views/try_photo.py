@@ -60,22 +60,22 @@ def render(settings: ServerSettings) -> None:
     with layout.card(
         "Your photos", "they stay in memory during this visit; nothing is stored unless you ask for it", stretch=False
     ):
-        brought, notes = uploads.accept_files(_files())
+        photos, notes = uploads.accept_files(_files())
         models, resize = _choices()
     layout.show_notes(notes)
-    if not brought:
+    if not photos:
         st.info("Choose photos or take one, and the chosen models segment them.")
         return
     if not models:
         st.info("Choose at least one model.")
         return
-    answers = _predict_all(settings, brought, models, resize, runs)
-    seen = {photo.id: _predictions_of(photo, models, answers) for photo in brought}
-    _show_failures(brought, answers)
-    readable = [photo for photo in brought if seen[photo.id]]
+    answers = _predict_all(settings, photos, models, resize, runs)
+    predictions = {photo.id: _predictions_of(photo, models, answers) for photo in photos}
+    _show_failures(photos, answers)
+    readable = [photo for photo in photos if predictions[photo.id]]
     if readable:
-        _viewer_section(readable, seen)
-        _all_photos_card(readable, seen)
+        _viewer_section(readable, predictions)
+        _all_photos_card(readable, predictions)
         _keep_card(settings, readable, models, resize)
 
 
@@ -89,24 +89,24 @@ def _files() -> list[tuple[str, bytes]]:
         accept_multiple_files=True,
         key=_FILES,
     )
-    taken = None
+    picture = None
     if st.toggle("Use the camera", key=_CAMERA_ON):
-        taken = st.camera_input("A picture from the camera", key=_CAMERA)
-    return [(file.name, file.getvalue()) for file in (*chosen, *([taken] if taken else []))]
+        picture = st.camera_input("A picture from the camera", key=_CAMERA)
+    return [(file.name, file.getvalue()) for file in (*chosen, *([picture] if picture else []))]
 
 
 def _choices() -> tuple[list[ModelSpec], str]:
-    here = [name for name, spec in MODELS.items() if spec.path.exists()]
+    installed = [name for name, spec in MODELS.items() if spec.path.exists()]
     left, right = st.columns([2, 1])
     with left:
         names = st.multiselect(
             f"Models side by side, at most {MAX_MODELS}",
-            here,
-            default=[DEFAULT_MODEL] if DEFAULT_MODEL in here else here[:1],
+            installed,
+            default=[DEFAULT_MODEL] if DEFAULT_MODEL in installed else installed[:1],
             max_selections=MAX_MODELS,
             key=_MODELS,
         )
-        if missing := len(MODELS) - len(here):
+        if missing := len(MODELS) - len(installed):
             layout.remark(f"{count(missing)} more are available; their weights are downloaded by their first run.")
     with right:
         resize = controls.resize_select(key=_RESIZE)
@@ -121,25 +121,25 @@ def _predict_all(
 ) -> dict[tuple[str, str], PredictionResult]:
     """Return (image_id, model) -> answer; answers from this session are reused."""
     likes = {spec.name: _matching_run(spec, resize, runs) for spec in models}
-    known: dict[tuple[str, ...], PredictionResult] = st.session_state.get(_SEEN, {})
+    cached: dict[tuple[str, ...], PredictionResult] = st.session_state.get(_SEEN, {})
     wanted = {
         (photo.id, spec.name): (photo.id, spec.name, resize, like.run if (like := likes[spec.name]) else "")
         for spec in models
         for photo in uploads
     }
     data_of = {photo.id: photo.data for photo in uploads}
-    missing = [(pair, key) for pair, key in wanted.items() if key not in known]
+    missing = [(pair, key) for pair, key in wanted.items() if key not in cached]
     if missing:
         bar = st.progress(0.0)
         for number, ((image_id, model), key) in enumerate(missing):
             bar.progress(number / len(missing), text=f"{escape_markdown(model)}, {number + 1} of {len(missing)}")
             like = likes[model]
-            known[key] = _predict(
+            cached[key] = _predict(
                 data_of[image_id], model, resize, None if like is None else (settings.store.resolve(), like)
             )
         bar.empty()
-    st.session_state[_SEEN] = {key: known[key] for key in wanted.values()}
-    return {pair: known[key] for pair, key in wanted.items()}
+    st.session_state[_SEEN] = {key: cached[key] for key in wanted.values()}
+    return {pair: cached[key] for pair, key in wanted.items()}
 
 
 def _predict(photo: bytes, model: str, resize: str, like: tuple[Path, Run] | None) -> PredictionResult:
@@ -177,45 +177,47 @@ def _show_failures(uploads: Sequence[Upload], answers: dict[tuple[str, str], Pre
 
 
 def _forget_failures() -> None:
-    kept = {key: answer for key, answer in st.session_state[_SEEN].items() if isinstance(answer, ImagePrediction)}
-    st.session_state[_SEEN] = kept
+    predictions = {
+        key: answer for key, answer in st.session_state[_SEEN].items() if isinstance(answer, ImagePrediction)
+    }
+    st.session_state[_SEEN] = predictions
 
 
 # --- showing -------------------------------------------------------------------------------------------------------
 
 
-def _viewer_section(readable: Sequence[Upload], seen: dict[str, list[tuple[str, ImagePrediction]]]) -> None:
+def _viewer_section(readable: Sequence[Upload], predictions: dict[str, list[tuple[str, ImagePrediction]]]) -> None:
     """Show one photo under all masks, and its figures."""
     ids = [photo.id for photo in readable]
-    shown = st.session_state.get(_SHOWN)
-    at = ids.index(shown) if shown in ids else 0
-    st.session_state[_SHOWN] = ids[at]
+    shown_id = st.session_state.get(_SHOWN)
+    index = ids.index(shown_id) if shown_id in ids else 0
+    st.session_state[_SHOWN] = ids[index]
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
         names = {photo.id: photo.name for photo in readable}
         st.selectbox("Photo", ids, format_func=lambda i: names.get(i, i), key=_SHOWN, width="stretch")
         controls.colours_select()
     view = session.view()
-    near = readable[max(0, at - 1) : at + 2]  # include its neighbours, so that the next one shows immediately
+    near = readable[max(0, index - 1) : index + 2]  # include its neighbours, so that the next one shows immediately
     viewer.viewer(
-        [_viewer_image(photo, seen[photo.id]) for photo in near],
-        near.index(readable[at]),
-        [ViewerRun.create(title, title, one.classes, view.palette) for title, one in seen[ids[at]]],
-        ListPosition(position=at, total=len(ids)),
+        [_viewer_image(photo, predictions[photo.id]) for photo in near],
+        near.index(readable[index]),
+        [ViewerRun.create(title, title, one.classes, view.palette) for title, one in predictions[ids[index]]],
+        ListPosition(position=index, total=len(ids)),
         replace(ViewerLook.from_view(view), uncertainty=False),
         key=VIEWER,
         on_navigate=_navigate,
     )
-    here = seen[ids[at]]
+    current = predictions[ids[index]]
     left, right = st.columns([3, 2])
     with left:
-        photo_figures.render([(title, one.row) for title, one in here])
+        photo_figures.render([(title, one.row) for title, one in current])
     with right:
-        _agreement(here)
-        _computation_card(here)
+        _agreement(current)
+        _computation_card(current)
 
 
-def _viewer_image(photo: Upload, seen: Sequence[tuple[str, ImagePrediction]]) -> ViewerImage:
-    first = seen[0][1]
+def _viewer_image(photo: Upload, predictions: Sequence[tuple[str, ImagePrediction]]) -> ViewerImage:
+    first = predictions[0][1]
     return ViewerImage(
         image_id=photo.id,
         name=photo.name,
@@ -224,7 +226,7 @@ def _viewer_image(photo: Upload, seen: Sequence[tuple[str, ImagePrediction]]) ->
         photo=uploads.data_uri(first.picture, "jpeg"),
         thumbnail=None,
         note="",
-        masks={title: uploads.data_uri(rendering.grey_mask(one.mask), "png") for title, one in seen},
+        masks={title: uploads.data_uri(rendering.grey_mask(one.mask), "png") for title, one in predictions},
         heats={},
     )
 
@@ -237,14 +239,14 @@ def _navigate() -> None:
     session.update_view(**asdict(replace(look, uncertainty=session.view().uncertainty)))  # there are no such maps here
 
 
-def _agreement(seen: Sequence[tuple[str, ImagePrediction]]) -> None:
-    pairs = uploads.pairwise_agreement(seen)
+def _agreement(predictions: Sequence[tuple[str, ImagePrediction]]) -> None:
+    pairs = uploads.pairwise_agreement(predictions)
     if pairs:
         with layout.card("Pixel agreement", "pixels of the same class in both; agreement, not accuracy", stretch=False):
             layout.html_table([], ["models", "agreement"], [[f"{a} and {b}", percent(share)] for a, b, share in pairs])
 
 
-def _computation_card(seen: Sequence[tuple[str, ImagePrediction]]) -> None:
+def _computation_card(predictions: Sequence[tuple[str, ImagePrediction]]) -> None:
     with layout.card("How it was computed", stretch=False):
         layout.html_table(
             [],
@@ -252,28 +254,28 @@ def _computation_card(seen: Sequence[tuple[str, ImagePrediction]]) -> None:
             [
                 [
                     title,
-                    f"{one.row['grid_width']} x {one.row['grid_height']}",
-                    f"{one.precision} on {one.device}",
-                    f"{one.seconds * 1000:.0f} ms",
+                    f"{prediction.row['grid_width']} x {prediction.row['grid_height']}",
+                    f"{prediction.precision} on {prediction.device}",
+                    f"{prediction.seconds * 1000:.0f} ms",
                 ]
-                for title, one in seen
+                for title, prediction in predictions
             ],
         )
 
 
-def _all_photos_card(readable: Sequence[Upload], seen: dict[str, list[tuple[str, ImagePrediction]]]) -> None:
+def _all_photos_card(readable: Sequence[Upload], predictions: dict[str, list[tuple[str, ImagePrediction]]]) -> None:
     """Show all photos and models as a table, and offer the rows the store would hold as CSV."""
-    rows = [(photo, title, one) for photo in readable for title, one in seen[photo.id]]
+    rows = [(photo, title, prediction) for photo in readable for title, prediction in predictions[photo.id]]
     with layout.card("All of them", f"n = {photo_count(len(readable))}", stretch=False):
         table = [
             {
                 "photo": photo.name,
                 "model": title,
-                "seen": alt_text(_shares(one)),
-                "confidence": score(one.row["confidence"]),
-                "low margin": percent(one.row["low_margin"]),
+                "seen": alt_text(_shares(prediction)),
+                "confidence": score(prediction.row["confidence"]),
+                "low margin": percent(prediction.row["low_margin"]),
             }
-            for photo, title, one in rows
+            for photo, title, prediction in rows
         ]
         st.dataframe(pd.DataFrame(table), hide_index=True, alt="What each model saw in each photo")
         st.download_button(
@@ -287,19 +289,19 @@ def _all_photos_card(readable: Sequence[Upload], seen: dict[str, list[tuple[str,
         )
 
 
-def _shares(one: ImagePrediction) -> dict[str, float]:
-    pixels = one.row["grid_width"] * one.row["grid_height"]
-    return {name: one.row[pixels_column(name)] / pixels for name in one.classes}
+def _shares(prediction: ImagePrediction) -> dict[str, float]:
+    pixels = prediction.row["grid_width"] * prediction.row["grid_height"]
+    return {name: prediction.row[pixels_column(name)] / pixels for name in prediction.classes}
 
 
 def _statistics(rows: Sequence[tuple[Upload, str, ImagePrediction]]) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"path": photo.name, "width": one.width, "height": one.height, "image_id": photo.id}
-            | {"run": one.run, "model": title}
-            | one.row
-            | {share_column(name): share for name, share in _shares(one).items()}
-            for photo, title, one in rows
+            {"path": photo.name, "width": prediction.width, "height": prediction.height, "image_id": photo.id}
+            | {"run": prediction.run, "model": title}
+            | prediction.row
+            | {share_column(name): share for name, share in _shares(prediction).items()}
+            for photo, title, prediction in rows
         ]
     ).astype(dict.fromkeys(CONFIDENCE_COLUMNS, "float32"))
 

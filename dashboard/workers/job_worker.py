@@ -56,8 +56,10 @@ def main(folder: Path) -> None:
             writer.finish(state="failed", sentence=f"The system refused: {error.strerror or type(error).__name__}.")
         except Exception as error:  # torch may raise anything; details go to the log
             traceback.print_exc()
-            what = type(error).__name__
-            writer.finish(state="failed", sentence=f"An error inside ({what}): the job's log in the store says more.")
+            error_name = type(error).__name__
+            writer.finish(
+                state="failed", sentence=f"An error inside ({error_name}): the job's log in the store says more."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +96,8 @@ def run_model(request: RunRequest, settings: ServerSettings, writer: "JobStateWr
         on_progress=lambda progress: writer.set_progress(_from_run_progress(progress)),
         on_note=lambda note: writer.update(note=user_message(note)),
     )
-    kept = ("run", "computed", "reused", "failed", "precision", "seconds", "images_per_second")
-    result = {name: getattr(report, name) for name in kept} | {"total": report.images, "device": report.device or ""}
+    names = ("run", "computed", "reused", "failed", "precision", "seconds", "images_per_second")
+    result = {name: getattr(report, name) for name in names} | {"total": report.images, "device": report.device or ""}
     if report.failed == report.images:
         return result | {"state": "failed", "sentence": f"None of the {report.images} photos can be read."}
     return result | {"state": "finished"}

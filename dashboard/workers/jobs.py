@@ -214,9 +214,9 @@ def read_job(folder: Path) -> Job | None:
         state = str(state_json.get("state", "starting"))
         if state in LIVE_STATES:
             state = "cancelled" if (folder / "stop").exists() else "lost"
-    known = {name: state_json[name] for name in Job.__dataclass_fields__ if name in state_json and name != "state"}
+    values = {name: state_json[name] for name in Job.__dataclass_fields__ if name in state_json and name != "state"}
     return Job(
-        **known,
+        **values,
         id=folder.name,
         request=request,
         requested_ns=int(request_json["asked"]),

@@ -52,13 +52,13 @@ def get_folder(data: Sequence[Path], folder_id: str) -> Folder:
 
 def holds_masks(folder: Folder) -> bool:
     """Return whether the first files of the folder include a PNG, the format of masks."""
-    seen = 0
+    file_count = 0
     for _, inside, names in os.walk(folder.path):
         inside[:] = sorted(name for name in inside if not name.startswith("."))
         if any(name.lower().endswith(".png") for name in names[:_MAX_FILES_CHECKED]):
             return True
-        seen += len(names)
-        if seen > _MAX_FILES_CHECKED:
+        file_count += len(names)
+        if file_count > _MAX_FILES_CHECKED:
             return False
     return False
 

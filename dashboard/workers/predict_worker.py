@@ -77,9 +77,9 @@ def predict(question: dict[str, Any], blobs: list[bytes]) -> Message:
     upright = decode(blobs[0])
     image, grid_wh = predictor.prepare_image(upright, spec, settings)
     predictor.warm_up(spec, settings)
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     masks, measures = predictor.predict_batch(image[None], spec, settings, grid_wh)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started_at
     facts = {
         "run": config.make_run_config(spec, settings).run_name,
         "image_id": compute_image_id(blobs[0]),

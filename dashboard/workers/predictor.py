@@ -60,12 +60,12 @@ class Predictor:
         self._turn = Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, task: str, about: dict[str, Any], *blobs: bytes) -> Message:
+    def ask(self, task: str, fields: dict[str, Any], *blobs: bytes) -> Message:
         """Return the answer to one request. Raises `BadImage` if the photo is at fault, `SegError` otherwise."""
         if not self._turn.acquire(timeout=self._seconds):
             raise SegError(BUSY)
         try:
-            message = (about | {"task": task}, list(blobs))
+            message = (fields | {"task": task}, list(blobs))
             answer = self._exchange(message) if self._is_running() else None
             answer = answer or self._exchange(message)  # the process may just have exited: retry with a new one
         finally:

@@ -105,7 +105,7 @@ class CompareRequest(Request):
         return "The comparison of these runs is running"
 
     def check(self, settings: ServerSettings) -> None:
-        _check_runs(settings, self.runs, least=2, purpose="compared")
+        _check_runs(settings, self.runs, minimum=2, purpose="compared")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ class EvaluateRequest(Request):
         photo_folders.get_folder(settings.photo_folders, self.folder)
         if self.format not in (AUTO_FORMAT, *MASK_FORMATS):
             raise UsageError(f"Masks are {', '.join(MASK_FORMATS)}, or {AUTO_FORMAT}; not {self.format!r}.")
-        _check_runs(settings, self.runs, least=1, purpose="evaluated")
+        _check_runs(settings, self.runs, minimum=1, purpose="evaluated")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +146,9 @@ class CalibrateRequest(EvaluateRequest):
     queue = "models"
 
 
-def _check_runs(settings: ServerSettings, runs: Sequence[str], *, least: int, purpose: str) -> None:
-    if not least <= len(set(runs)) <= MAX_COMPARED_RUNS:
-        raise UsageError(f"{least} to {MAX_COMPARED_RUNS} different runs can be {purpose}, not {len(set(runs))}.")
+def _check_runs(settings: ServerSettings, runs: Sequence[str], *, minimum: int, purpose: str) -> None:
+    if not minimum <= len(set(runs)) <= MAX_COMPARED_RUNS:
+        raise UsageError(f"{minimum} to {MAX_COMPARED_RUNS} different runs can be {purpose}, not {len(set(runs))}.")
     store = Store(settings.store)
     for run in runs:
         store.run(run)
@@ -169,8 +169,8 @@ def from_record(record: Mapping[str, Any]) -> Request | None:
     kind = KINDS.get(str(record.get("kind", RunRequest.kind)))
     if kind is None:
         return None
-    given = {f.name: record[f.name] for f in fields(kind) if f.name in record}
+    values = {f.name: record[f.name] for f in fields(kind) if f.name in record}
     try:
-        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     except TypeError:
         return None

@@ -30,18 +30,18 @@ class Upload:
 
 def accept_files(files: Iterable[tuple[str, bytes]]) -> tuple[list[Upload], list[str]]:
     """Return the photos to analyse, each content once, and a sentence for each file that was left out."""
-    taken: dict[str, Upload] = {}
+    by_id: dict[str, Upload] = {}
     notes = []
     for name, data in files:
         if len(data) > MAX_PHOTO_BYTES:
             notes.append(f"{name} has {len(data) / 1e6:.0f} MB; at most {MAX_PHOTO_BYTES / 1e6:.0f} MB are accepted.")
-        elif (photo := Upload(name, data, compute_image_id(data))).id in taken:
-            notes.append(f"{name} has the same content as {taken[photo.id].name}.")
-        elif len(taken) == MAX_PHOTOS:
+        elif (photo := Upload(name, data, compute_image_id(data))).id in by_id:
+            notes.append(f"{name} has the same content as {by_id[photo.id].name}.")
+        elif len(by_id) == MAX_PHOTOS:
             notes.append(f"{name} was left out: at most {MAX_PHOTOS} photos are accepted.")
         else:
-            taken[photo.id] = photo
-    return list(taken.values()), notes
+            by_id[photo.id] = photo
+    return list(by_id.values()), notes
 
 
 def data_uri(data: bytes, kind: str) -> str:

@@ -50,7 +50,7 @@ def print_message(sentence: str) -> None:
 
 def name_options(sentence: str) -> str:
     """Name options in place of the library's parameters: "run again with `verify`" -> "run again with --verify"."""
-    return re.sub(r"`(\w+)`", lambda found: _OPTIONS.get(found[1], found[0]), sentence)
+    return re.sub(r"`(\w+)`", lambda match: _OPTIONS.get(match[1], match[0]), sentence)
 
 
 def escape_for_terminal(text: str) -> str:
@@ -106,8 +106,8 @@ def read_lines(file: Path | None) -> tuple[str, ...] | None:
 
 
 def print_json(*objects: object) -> None:
-    for one in objects:
-        print(json.dumps(one, ensure_ascii=False), flush=True)
+    for record in objects:
+        print(json.dumps(record, ensure_ascii=False), flush=True)
 
 
 def format_percent(share: float | None) -> str:
@@ -121,11 +121,12 @@ def format_interval(ends: tuple[float, float] | None) -> str:
 def print_figures(figures: "Mapping[str, Estimate]") -> None:
     """Print one line per figure that is defined for at least one image."""
     print(f"  {'':<24}{'all pixels':>12}  {'95 %':<17}{'mean of images':>15}  {'95 %':<17}{'n':>7}")
-    for name, one in figures.items():
-        if one.n:
+    for name, figure in figures.items():
+        if figure.n:
             print(
-                f"  {escape_for_terminal(name):<24}{format_percent(one.value):>12}  {format_interval(one.interval):<17}"
-                f"{format_percent(one.mean):>15}  {format_interval(one.mean_interval):<17}{one.n:>7}"
+                f"  {escape_for_terminal(name):<24}"
+                f"{format_percent(figure.value):>12}  {format_interval(figure.interval):<17}"
+                f"{format_percent(figure.mean):>15}  {format_interval(figure.mean_interval):<17}{figure.n:>7}"
             )
 
 

@@ -130,24 +130,28 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _write(arguments: argparse.Namespace, store: "Store", found: "list[Evaluation]") -> None:
+def _write(arguments: argparse.Namespace, store: "Store", evaluations: "list[Evaluation]") -> None:
     from seglib.evaluation import evaluation, sample_sheet
     from seglib.masks import png
     from seglib.query import export
 
     if arguments.out is not None:
-        export.write_frame(arguments.out, evaluation.summarize(found, arguments.seed))
+        export.write_frame(arguments.out, evaluation.summarize(evaluations, arguments.seed))
     if arguments.images is not None:
-        export.write_frame(arguments.images, evaluation.all_images(found))
+        export.write_frame(arguments.images, evaluation.all_images(evaluations))
     if arguments.confusion is not None:
-        export.write_frame(arguments.confusion, evaluation.all_confusions(found))
+        export.write_frame(arguments.confusion, evaluation.all_confusions(evaluations))
     if arguments.grid is not None:
-        sheet = sample_sheet.draw_sheet(store, found, count=arguments.samples, seed=arguments.seed)
+        sheet = sample_sheet.draw_sheet(store, evaluations, count=arguments.samples, seed=arguments.seed)
         export.write_file(arguments.grid, png.encode_png(sheet))
 
 
 def _evaluation_json(
-    found: "list[Evaluation]", report: "EvaluationReport", gains: "list[PairedDifference]", notes: list[str], seed: int
+    evaluations: "list[Evaluation]",
+    report: "EvaluationReport",
+    gains: "list[PairedDifference]",
+    notes: list[str],
+    seed: int,
 ) -> dict[str, Any]:
     from seglib.metrics.bootstrap import flatten_estimates
 
@@ -159,16 +163,16 @@ def _evaluation_json(
         "pairs": [
             {
                 "a": "truth",
-                "b": one.run.run,
-                **flatten_estimates(one.figures(seed)),
-                "confusion": matrix_to_json(one.counts),
-                "reliability": {unit: frame_to_records(one.reliability(unit)) for unit in ("pixels", "images")},
+                "b": result.run.run,
+                **flatten_estimates(result.figures(seed)),
+                "confusion": matrix_to_json(result.counts),
+                "reliability": {unit: frame_to_records(result.reliability(unit)) for unit in ("pixels", "images")},
                 "labels": {
                     label: {"images": len(part.files), **flatten_estimates(part.figures(seed))}
-                    for label, part in one.by_label()
+                    for label, part in result.by_label()
                 },
             }
-            for one in found
+            for result in evaluations
         ],
         "consensus": None,
         "differences": [vars(gain) for gain in gains],
@@ -179,12 +183,14 @@ def _evaluation_json(
     }
 
 
-def _print_evaluations(found: "list[Evaluation]", gains: "list[PairedDifference]", notes: list[str], seed: int) -> None:
-    for one in found:
-        figures = one.figures(seed)
-        print(f"\n{one.run.run}")
+def _print_evaluations(
+    evaluations: "list[Evaluation]", gains: "list[PairedDifference]", notes: list[str], seed: int
+) -> None:
+    for result in evaluations:
+        figures = result.figures(seed)
+        print(f"\n{result.run.run}")
         print_figures({name: figures[name] for name in (*_SHOWN, *(n for n in figures if n.startswith("iou:")))})
-        worst = one.images().dropna(subset="miou").head(3)[["path", "miou"]].itertuples(index=False, name=None)
+        worst = result.images().dropna(subset="miou").head(3)[["path", "miou"]].itertuples(index=False, name=None)
         print("  worst: " + ", ".join(f"{escape_for_terminal(path)} ({format_percent(miou)})" for path, miou in worst))
     for gain in gains:
         print(
@@ -238,51 +244,51 @@ def _compare(arguments: argparse.Namespace) -> int:
         print_message(
             f"{len(report.failed)} photos cannot be compared: a mask is missing or damaged; run again with --verify."
         )
-    found = comparison.load_comparison(store, arguments.runs, filters)
+    result = comparison.load_comparison(store, arguments.runs, filters)
     if arguments.out is not None:
-        export.write_frame(arguments.out, found.pairs(arguments.seed))
+        export.write_frame(arguments.out, result.pairs(arguments.seed))
     if arguments.images is not None:
-        export.write_frame(arguments.images, found.all_images())
+        export.write_frame(arguments.images, result.all_images())
     if arguments.flips is not None:
-        export.write_frame(arguments.flips, found.all_flips())
-    costs = frame_to_records(cost.costs(store, [run.run for run in found.runs]))
+        export.write_frame(arguments.flips, result.all_flips())
+    costs = frame_to_records(cost.costs(store, [run.run for run in result.runs]))
     if arguments.json:
-        print_json(_comparison_json(found, report, costs, arguments.seed))
+        print_json(_comparison_json(result, report, costs, arguments.seed))
     else:
         counted = f"{report.computed} counted now in {report.seconds:.1f} s, {report.reused} before"
-        print(f"{len(found.files)} photos; {counted}")
-        _print_comparison(found, costs, arguments.seed)
+        print(f"{len(result.files)} photos; {counted}")
+        _print_comparison(result, costs, arguments.seed)
     return 0
 
 
 def _comparison_json(
-    found: "Comparison", report: "ComparisonReport", costs: list[dict[str, Any]], seed: int
+    result: "Comparison", report: "ComparisonReport", costs: list[dict[str, Any]], seed: int
 ) -> dict[str, Any]:
     from seglib.metrics.bootstrap import flatten_estimates
 
-    figures = found.figures(seed)
+    figures = result.figures(seed)
     return {
-        "runs": [run.run for run in found.runs],
-        "images": len(found.files),
+        "runs": [run.run for run in result.runs],
+        "images": len(result.files),
         "pairs": [
             {"a": a, "b": b, **flatten_estimates(figures[a, b]), "flips": matrix_to_json(c)}
-            for (a, b), c in found.counts.items()
+            for (a, b), c in result.counts.items()
         ],
-        **flatten_estimates({"consensus": found.consensus_figure(seed)}),
+        **flatten_estimates({"consensus": result.consensus_figure(seed)}),
         "costs": costs,
         "computed": report.computed,
         "reused": report.reused,
         "failed": len(report.failed),
         "seconds": report.seconds,
-        "notes": list(found.notes),
+        "notes": list(result.notes),
     }
 
 
-def _print_comparison(found: "Comparison", costs: list[dict[str, Any]], seed: int) -> None:
-    for (a, b), figures in found.figures(seed).items():
+def _print_comparison(result: "Comparison", costs: list[dict[str, Any]], seed: int) -> None:
+    for (a, b), figures in result.figures(seed).items():
         print(f"\na {a}\nb {b}")
         print_figures({name: one for name, one in figures.items() if not name.startswith("area_difference:")})
-    agreed = found.consensus_figure(seed)
+    agreed = result.consensus_figure(seed)
     print(f"\nall runs agree on {format_percent(agreed.value)} of the pixels {format_interval(agreed.interval)}")
     print(f"\n{'run':<44}{'ms/photo':>10}{'parameters':>13}{'GFLOPs':>9}{'checkpoint':>12}")
     for row in costs:
@@ -291,5 +297,5 @@ def _print_comparison(found: "Comparison", costs: list[dict[str, Any]], seed: in
             "-" if row[name] is None else f"{row[name]:,}" for name in ("ms_per_image", "parameters", "gflops")
         )
         print(f"{row['run']:<44}{time:>10}{parameters:>13}{gflops:>9}{size:>12}")
-    for note in found.notes:
+    for note in result.notes:
         print(f"\n{escape_for_terminal(note)}")

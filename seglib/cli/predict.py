@@ -56,8 +56,8 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     spec = find_model_spec(arguments.model, arguments.weights, source=arguments.source)
     palette(arguments.palette, spec.classes)  # validate before the work starts
-    found = []
-    for one in predict.predict(
+    predictions = []
+    for prediction in predict.predict(
         arguments.inputs,
         spec,
         resize=arguments.resize,
@@ -67,20 +67,20 @@ def _predict(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         on_failure=lambda failure: print_message(failure.sentence),
     ):
-        found.append(one)
+        predictions.append(prediction)
         if arguments.json:
             print_json(
-                {"name": one.name, "width": one.image.width, "height": one.image.height}
-                | dataclasses.asdict(one.measures)
+                {"name": prediction.name, "width": prediction.image.width, "height": prediction.image.height}
+                | dataclasses.asdict(prediction.measures)
             )
         else:
             print(
-                f"{escape_for_terminal(one.name)}: {escape_for_terminal(predict.caption(one))} "
-                f"(confidence {one.measures.confidence:.2f})"
+                f"{escape_for_terminal(prediction.name)}: {escape_for_terminal(predict.caption(prediction))} "
+                f"(confidence {prediction.measures.confidence:.2f})"
             )
-    if not found:
+    if not predictions:
         raise TooManyFailures("None of the photos can be read.")
-    names = predict.write_outputs(found, arguments.out, alpha=arguments.alpha, colours=arguments.palette)
+    names = predict.write_outputs(predictions, arguments.out, alpha=arguments.alpha, colours=arguments.palette)
     if not arguments.json:
         print(f"{len(names)} pictures written to {arguments.out}; start with {predict.GRID_OF_OVERLAYS}")
     return 0

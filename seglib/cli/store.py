@@ -37,16 +37,18 @@ def _verify(arguments: argparse.Namespace) -> int:
     from seglib.maintenance import verify
     from seglib.store.store import Store
 
-    found = list(verify.find_damaged_files(Store(arguments.store)))
+    damaged = list(verify.find_damaged_files(Store(arguments.store)))
     if arguments.json:
-        print_json({"damaged": [dataclasses.asdict(one) | {"sentence": name_options(one.sentence)} for one in found]})
+        print_json(
+            {"damaged": [dataclasses.asdict(file) | {"sentence": name_options(file.sentence)} for file in damaged]}
+        )
     else:
-        for one in found:
-            print(name_options(one.sentence))
-        kinds = Counter(one.kind for one in found)
+        for file in damaged:
+            print(name_options(file.sentence))
+        kinds = Counter(file.kind for file in damaged)
         summary = ", ".join(f"{n} {kind}s" if n > 1 else f"1 {kind}" for kind, n in kinds.items())
-        print(f"damaged: {summary}" if found else "nothing is damaged")
-    return 1 if found else 0
+        print(f"damaged: {summary}" if damaged else "nothing is damaged")
+    return 1 if damaged else 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -56,31 +58,31 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.verify:
         return _verify(arguments)
     store = Store(arguments.store)
-    found, failures = status.read_status(store), store.failures()
+    report, failures = status.read_status(store), store.failures()
     if arguments.json:
         rows = failures.astype("object").where(failures.notna(), None).to_dict("records")
-        print_json(dataclasses.asdict(found) | {"stale": found.stale, "failures": rows})
+        print_json(dataclasses.asdict(report) | {"stale": report.stale, "failures": rows})
         return 0
     for why in (*store.damaged_datasets().values(), *store.damaged_runs().values()):
         print(f"damaged: {name_options(why)}")
-    for dataset in found.datasets:
+    for dataset in report.datasets:
         print(
             f"dataset {escape_for_terminal(dataset.dataset)}: {dataset.files} files, {dataset.failed} failed, "
             f"{dataset.vanished} vanished"
         )
-    for run in found.runs:
+    for run in report.runs:
         print(
             f"run {run.run}: {run.rows} photos, {run.pending} not computed, "
             f"{run.stale_rows} stale rows, {run.seconds:.1f} s spent"
         )
-    for name, photos in found.tags.photos.items():
+    for name, photos in report.tags.photos.items():
         print(f"tag {escape_for_terminal(name)}: {photos} photos")
     for row in failures.head(20).itertuples():
         print(f"  failed: {escape_for_terminal(str(row.path))} ({row.reason}): {escape_for_terminal(str(row.detail))}")
     if len(failures) > 20:
         print(f"  ... and {len(failures) - 20} more: --json lists all")
-    if found.stale:
-        print(f"{found.stale} stale rows and pictures: python -m seglib prune --store {arguments.store} removes them")
+    if report.stale:
+        print(f"{report.stale} stale rows and pictures: python -m seglib prune --store {arguments.store} removes them")
     return 0
 
 

@@ -41,40 +41,46 @@ def add(commands: Any) -> None:
         "python -m seglib train fcn_mobilenet_v2 VOC2012 --classes background,cat,dog --out pets.safetensors",
         _train,
     )
-    for one in fields(TrainConfig):
-        _add_option(command, one)
+    for field in fields(TrainConfig):
+        _add_option(command, field)
     command.add_argument(  # the name of --parallel until 0.1
         "--lanes", dest="parallel", type=parse_positive, help=argparse.SUPPRESS
     )
 
 
-def _add_option(command: argparse.ArgumentParser, one: "Field[Any]") -> None:
+def _add_option(command: argparse.ArgumentParser, field: "Field[Any]") -> None:
     """Add the option of a field of `TrainConfig`."""
-    kind = one.metadata["kind"]
+    kind = field.metadata["kind"]
     if kind == "flag":
-        command.add_argument(option_name(one.name), action="store_true", help=_help_text(one))
+        command.add_argument(option_name(field.name), action="store_true", help=_help_text(field))
         return
     options: dict[str, Any] = {
         "type": _PARSERS[kind],
-        "metavar": one.metadata["metavar"],
-        "choices": one.metadata["choices"] or None,
-        "help": _help_text(one),
+        "metavar": field.metadata["metavar"],
+        "choices": field.metadata["choices"] or None,
+        "help": _help_text(field),
     }
-    if one.name in _POSITIONAL:
-        command.add_argument(one.name, **options)
+    if field.name in _POSITIONAL:
+        command.add_argument(field.name, **options)
         return
     if kind == "start":
         options |= {"nargs": "?", "const": True}
-    required = one.default is MISSING
-    command.add_argument(option_name(one.name), required=required, default=None if required else one.default, **options)
+    required = field.default is MISSING
+    command.add_argument(
+        option_name(field.name), required=required, default=None if required else field.default, **options
+    )
 
 
-def _help_text(one: "Field[Any]") -> str:
+def _help_text(field: "Field[Any]") -> str:
     """The field's help, with flags for names of fields, and with the default if that is a number or a text."""
-    text = name_options(one.metadata["help"])
-    if isinstance(one.default, bool) or not isinstance(one.default, str | int | float):
+    text = name_options(field.metadata["help"])
+    if isinstance(field.default, bool) or not isinstance(field.default, str | int | float):
         return text
-    return f"{text} (default {one.default:g})" if isinstance(one.default, float) else f"{text} (default {one.default})"
+    return (
+        f"{text} (default {field.default:g})"
+        if isinstance(field.default, float)
+        else f"{text} (default {field.default})"
+    )
 
 
 def _train(arguments: argparse.Namespace) -> int:

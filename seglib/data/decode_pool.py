@@ -200,14 +200,17 @@ def _limit_memory(additional_bytes: int) -> None:
     """Limit the address space to `additional_bytes` bytes above the current use; beyond that, allocations raise
     `MemoryError`.
     """
-    held = Path("/proc/self/statm")
-    if held.exists():
+    statm = Path("/proc/self/statm")
+    if statm.exists():
         import resource
 
-        pages = int(held.read_text().split()[0])
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        pages = int(statm.read_text().split()[0])
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
         wanted = pages * resource.getpagesize() + additional_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+        resource.setrlimit(
+            resource.RLIMIT_AS,
+            (wanted if hard_limit == resource.RLIM_INFINITY else min(wanted, hard_limit), hard_limit),
+        )
 
 
 def _exit_with_parent() -> None:

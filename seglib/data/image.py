@@ -94,12 +94,12 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _read_content(file: IO[bytes]) -> bytes:
-    about = os.fstat(file.fileno())
-    if not stat.S_ISREG(about.st_mode):
+    file_stat = os.fstat(file.fileno())
+    if not stat.S_ISREG(file_stat.st_mode):
         raise BadImage("unreadable", "This is not a regular file.")
-    if about.st_size > MAX_BYTES:
-        raise BadImage("too_large", f"The file has {about.st_size:,} bytes, more than {MAX_BYTES:,}.")
-    return file.read(about.st_size)
+    if file_stat.st_size > MAX_BYTES:
+        raise BadImage("too_large", f"The file has {file_stat.st_size:,} bytes, more than {MAX_BYTES:,}.")
+    return file.read(file_stat.st_size)
 
 
 def _open_nonblocking(path: str, flags: int) -> int:

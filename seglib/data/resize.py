@@ -34,8 +34,8 @@ class Resize:
 
     def __post_init__(self) -> None:
         sides = [int(n) for n in re.findall(r"\d+", self.text)]
-        known = re.fullmatch(r"(short:)?[1-9]\d*|[1-9]\d*x[1-9]\d*|native", self.text, re.ASCII)
-        if not known or any(not MIN_SIDE <= side <= MAX_SIDE for side in sides):
+        match = re.fullmatch(r"(short:)?[1-9]\d*|[1-9]\d*x[1-9]\d*|native", self.text, re.ASCII)
+        if not match or any(not MIN_SIDE <= side <= MAX_SIDE for side in sides):
             raise UsageError(
                 f"A resize is 224, 640x480 (width x height), short:520 or native, with sides from {MIN_SIDE} to "
                 f"{MAX_SIDE}; {self.text!r} is not."
@@ -106,5 +106,5 @@ def resize_to_input(images: NDArray[np.uint8], net_side: int) -> NDArray[np.uint
     size_wh = input_size_wh(images.shape[2], images.shape[1], net_side)
     if size_wh == (images.shape[2], images.shape[1]):
         return images
-    seen = (Image.fromarray(image).resize(size_wh, Image.Resampling.BILINEAR) for image in images)
-    return np.stack([np.asarray(image) for image in seen])
+    resized = (Image.fromarray(image).resize(size_wh, Image.Resampling.BILINEAR) for image in images)
+    return np.stack([np.asarray(image) for image in resized])

@@ -56,15 +56,15 @@ def find_image_folders(root: Path, *, depth: int = 2, limit: int = 200) -> list[
 
     Paths are relative to `root` with `/`, sorted, at most `limit`. Skips what `scan` skips, and links to folders.
     """
-    found = []
-    seen = itertools.count()
+    folders = []
+    entry_numbers = itertools.count()
 
     def look(folder: Path, level: int) -> bool:
         subfolders, has_images = [], False
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.name == STORE_MARKER or next(seen) > _MAX_ENTRIES:
+                    if entry.name == STORE_MARKER or next(entry_numbers) > _MAX_ENTRIES:
                         return False
                     if entry.name.startswith("."):
                         continue
@@ -78,11 +78,11 @@ def find_image_folders(root: Path, *, depth: int = 2, limit: int = 200) -> list[
             if level < depth or not has_images:
                 has_images |= look(path, level + 1)
         if has_images and level <= depth:
-            found.append("" if folder == root else _relative(folder, root))
+            folders.append("" if folder == root else _relative(folder, root))
         return has_images
 
     look(root, 0)
-    return sorted(found)[:limit]
+    return sorted(folders)[:limit]
 
 
 def select_by_name(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
@@ -98,8 +98,8 @@ def select_by_name(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     for name in filter(None, (name.strip() for name in names)):
         matches = [name] if name in paths else by_stem.get(name, [])
         if len(matches) != 1:
-            found = "is not in the dataset" if not matches else f"fits {len(matches)} photos, e.g. {matches[0]!r}"
-            raise DatasetError(f"The list's entry {name!r} {found}: name each photo by its relative path.")
+            problem = "is not in the dataset" if not matches else f"fits {len(matches)} photos, e.g. {matches[0]!r}"
+            raise DatasetError(f"The list's entry {name!r} {problem}: name each photo by its relative path.")
         chosen.add(matches[0])
     if not chosen:
         raise DatasetError("The list names no photo: it needs one relative path per line.")

@@ -64,7 +64,7 @@ def update_counts(
     Only missing counts are computed; an interrupted update resumes when called again.
     """
     chosen = resolve_runs(store, runs)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     ids = _common_ids(store, chosen)
     with store.atomic.register_writer():
         for run in chosen:
@@ -84,7 +84,7 @@ def update_counts(
         computed=len(work) - len(failed),
         reused=len(ids) - len(work),
         failed=tuple(failed),
-        seconds=round(time.monotonic() - begun, 3),
+        seconds=round(time.monotonic() - started_at, 3),
     )
 
 
@@ -204,9 +204,9 @@ class Comparison:
         self, seed: int = 0, resamples: int = bootstrap.RESAMPLES
     ) -> dict[tuple[str, str], dict[str, Estimate]]:
         """Measures of each pair with confidence intervals; all pairs use the same bootstrap resamples of the images."""
-        flat = {(pair, name): m for pair, found in self.measures.items() for name, m in found.items()}
-        found = bootstrap.estimate(flat, seed=seed, resamples=resamples)
-        return {pair: {name: found[pair, name] for name in named} for pair, named in self.measures.items()}
+        flat = {(pair, name): m for pair, measures in self.measures.items() for name, m in measures.items()}
+        estimates = bootstrap.estimate(flat, seed=seed, resamples=resamples)
+        return {pair: {name: estimates[pair, name] for name in named} for pair, named in self.measures.items()}
 
     def consensus_figure(self, seed: int = 0) -> Estimate:
         return bootstrap.estimate({"consensus": self.consensus}, seed=seed)["consensus"]
@@ -214,8 +214,8 @@ class Comparison:
     def pairs(self, seed: int = 0) -> pd.DataFrame:
         """One row per pair: a, b, images, and every figure with its interval bounds (`bootstrap.flatten_estimates`)."""
         rows = [
-            {"a": a, "b": b, "images": len(self.files), **bootstrap.flatten_estimates(found, split_intervals=True)}
-            for (a, b), found in self.figures(seed).items()
+            {"a": a, "b": b, "images": len(self.files), **bootstrap.flatten_estimates(estimates, split_intervals=True)}
+            for (a, b), estimates in self.figures(seed).items()
         ]
         return pd.DataFrame(rows)
 
@@ -249,8 +249,8 @@ class Comparison:
         order = [run.run for run in self.runs]
         frame = pd.DataFrame(np.nan, index=order, columns=order)
         sign = -1 if name.startswith("area_difference:") else 1
-        for (a, b), found in self.measures.items():
-            value = found[name].overall() if name in found else None
+        for (a, b), measures in self.measures.items():
+            value = measures[name].overall() if name in measures else None
             if value is not None:
                 frame.loc[a, b], frame.loc[b, a] = value, sign * value
         return frame
@@ -267,13 +267,13 @@ class Comparison:
         frame = self.files.assign(pixels=pixels, share=ratio(pixels.astype(np.float64), counts.pixels_per_image()))
         return frame[frame["pixels"] > 0].sort_values("share", ascending=False, kind="stable")
 
-    def take(self, at: NDArray[np.integer]) -> "Comparison":
+    def take(self, rows: NDArray[np.integer]) -> "Comparison":
         """The comparison restricted to these rows of `files`, in this order."""
-        columns = tuple(column[at] for column in self.consensus.columns)
+        columns = tuple(column[rows] for column in self.consensus.columns)
         return Comparison(
             runs=self.runs,
-            files=self.files.iloc[at],
-            counts={pair: counts.take(at) for pair, counts in self.counts.items()},
+            files=self.files.iloc[rows],
+            counts={pair: counts.take(rows) for pair, counts in self.counts.items()},
             consensus=Measure(self.consensus.formula, columns),
             notes=self.notes,
         )
@@ -336,19 +336,19 @@ def load_comparison(
     ids = pd.Index(wanted.unique().to_pandas())
     by_pair, counted = {}, np.ones(len(ids), bool)
     for a, b in combinations(chosen, 2):
-        found, is_counted = pair_counts.read_pair_counts(store, a.run, b.run, (a.classes, b.classes), ids)
-        by_pair[a.run, b.run] = found
+        counts, is_counted = pair_counts.read_pair_counts(store, a.run, b.run, (a.classes, b.classes), ids)
+        by_pair[a.run, b.run] = counts
         counted &= is_counted
-    at = pc.index_in(wanted, value_set=wanted.unique()).to_numpy()
-    kept = counted[at]
-    at = at[kept]
-    by_file = {pair: found.take(at) for pair, found in by_pair.items()}
+    rows = pc.index_in(wanted, value_set=wanted.unique()).to_numpy()
+    keep = counted[rows]
+    rows = rows[keep]
+    by_file = {pair: counts.take(rows) for pair, counts in by_pair.items()}
     return Comparison(
         runs=tuple(chosen),
-        files=files[kept],
+        files=files[keep],
         counts=by_file,
-        consensus=_consensus_measure(store, chosen, by_file, ids, at),
-        notes=(*_note_missing_files(kept), *_note_class_mismatch(chosen)),
+        consensus=_consensus_measure(store, chosen, by_file, ids, rows),
+        notes=(*_note_missing_files(keep), *_note_class_mismatch(chosen)),
     )
 
 
@@ -357,18 +357,18 @@ def _consensus_measure(
     runs: Sequence[Run],
     by_file: Mapping[tuple[str, str], JointCounts],
     ids: pd.Index,
-    at: NDArray[np.intp],
+    rows: NDArray[np.intp],
 ) -> Measure:
     if len(runs) == 2:
         (pair,) = by_file.values()
         return agreement_measures(pair)["pixel_agreement"]
     agreeing, compared = pair_counts.read_consensus_counts(store, [run.run for run in runs], ids)
-    return Measure(ratio, (agreeing[at], compared[at]))
+    return Measure(ratio, (agreeing[rows], compared[rows]))
 
 
-def _note_missing_files(kept: NDArray[np.bool_]) -> list[str]:
-    missing = int((~kept).sum())
-    return [f"{missing} of {len(kept)} photos are left out: not every run has a mask of them."] if missing else []
+def _note_missing_files(keep: NDArray[np.bool_]) -> list[str]:
+    missing = int((~keep).sum())
+    return [f"{missing} of {len(keep)} photos are left out: not every run has a mask of them."] if missing else []
 
 
 def _note_class_mismatch(runs: Sequence[Run]) -> list[str]:

@@ -55,8 +55,8 @@ def _mean_gflops(store: Store, run: Run, spec: ModelSpec) -> float | None:
     sizes = _count_image_sizes(store, store.computed_ids(run))
     sees = spec.input_resize(Resize(run.resize))
     each = [(spec.gflops_at(*sees.grid_wh(*size_wh)), photos) for size_wh, photos in sizes.items()]
-    known = [gflops * photos for gflops, photos in each if gflops is not None]
-    return round(sum(known) / sizes.total(), 3) if known else None
+    totals = [gflops * photos for gflops, photos in each if gflops is not None]
+    return round(sum(totals) / sizes.total(), 3) if totals else None
 
 
 def _count_image_sizes(store: Store, image_ids: Collection[str]) -> Counter[tuple[int, int]]:

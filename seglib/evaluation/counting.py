@@ -25,10 +25,10 @@ Result = TypeVar("Result")
 _IMAGES_PER_TASK = 16
 
 
-def resolve_runs(store: Store, names: Sequence[str], least: int = 2) -> list[Run]:
-    """The runs with these names, without duplicates. Raises `UsageError` if there are fewer than `least`."""
+def resolve_runs(store: Store, names: Sequence[str], minimum: int = 2) -> list[Run]:
+    """The runs with these names, without duplicates. Raises `UsageError` if there are fewer than `minimum`."""
     runs = [store.run(name) for name in dict.fromkeys(names)]
-    if len(runs) < least:
+    if len(runs) < minimum:
         raise UsageError("A comparison needs two different runs.")
     return runs
 

@@ -83,11 +83,11 @@ class Evaluation:
         `ece` is computed over pixels (None without `update(calibration=True)`); `image_ece` compares each image's mean
         confidence with its pixel accuracy.
         """
-        found = accuracy_measures(self.counts)
-        found |= boundary_f_measures(self.boundaries, self.counts.images)  # type: ignore[arg-type]
-        found["ece"] = expected_calibration_error(*self.bins)
-        accurate = found["pixel_accuracy"].per_image()
-        return found | {"image_ece": image_calibration_error(self.confidence, accurate)}
+        measures = accuracy_measures(self.counts)
+        measures |= boundary_f_measures(self.boundaries, self.counts.images)  # type: ignore[arg-type]
+        measures["ece"] = expected_calibration_error(*self.bins)
+        accurate = measures["pixel_accuracy"].per_image()
+        return measures | {"image_ece": image_calibration_error(self.confidence, accurate)}
 
     def figures(self, seed: int = 0, resamples: int = bootstrap.RESAMPLES) -> dict[str, Estimate]:
         return bootstrap.estimate(self.measures, seed=seed, resamples=resamples)
@@ -105,15 +105,15 @@ class Evaluation:
 
     def select(self, keep: NDArray[np.bool_]) -> "Evaluation":
         """The evaluation restricted to the files where `keep`, bool (N,), is True."""
-        at = np.flatnonzero(keep)
+        rows = np.flatnonzero(keep)
         return Evaluation(
             self.run,
             self.truth,
             self.files[keep],
-            self.counts.take(at),
-            {name: tuple(column[at] for column in columns) for name, columns in self.boundaries.items()},
-            [column[at] for column in self.bins],
-            self.confidence[at],
+            self.counts.take(rows),
+            {name: tuple(column[rows] for column in columns) for name, columns in self.boundaries.items()},
+            [column[rows] for column in self.bins],
+            self.confidence[rows],
             self.notes,
         )
 
@@ -133,11 +133,11 @@ class Evaluation:
             n, confidence, correct = (column.sum(0) for column in self.bins)
         else:
             accurate = self.measures["pixel_accuracy"].per_image()
-            known = ~(np.isnan(self.confidence) | np.isnan(accurate))
-            at = confidence_bin(self.confidence[known])
+            defined = ~(np.isnan(self.confidence) | np.isnan(accurate))
+            bins = confidence_bin(self.confidence[defined])
             n, confidence, correct = (
-                np.asarray(np.bincount(at, weights, CONFIDENCE_BINS), np.float64)
-                for weights in (None, self.confidence[known], accurate[known])
+                np.asarray(np.bincount(bins, weights, CONFIDENCE_BINS), np.float64)
+                for weights in (None, self.confidence[defined], accurate[defined])
             )
         edges = np.linspace(0, 1, CONFIDENCE_BINS + 1)
         return pd.DataFrame(
@@ -226,15 +226,15 @@ def load_evaluation(
     if files is None:
         files = store.table([run], with_tags=False)
     files = files[FILE_COLUMNS]
-    known = ground_truth.mask_ids_by_image(store, truth_record)
-    files = files.assign(truth=files["image_id"].map(known))
+    mask_ids = ground_truth.mask_ids_by_image(store, truth_record)
+    files = files.assign(truth=files["image_id"].map(mask_ids))
     files = files[files["truth"].notna()]
-    masks = known[known.index.isin(files["image_id"])]
+    masks = mask_ids[mask_ids.index.isin(files["image_id"])]
     counts, counted = pair_counts.read_evaluation_counts(
         store, run, truth_record.id, (truth_record.classes, this_run.classes), masks
     )
-    at = masks.index.get_indexer(pd.Index(files["image_id"]))
-    files, at = files[counted[at]], at[counted[at]]
+    rows = masks.index.get_indexer(pd.Index(files["image_id"]))
+    files, rows = files[counted[rows]], rows[counted[rows]]
     by_class = pair_counts.read_boundary_counts(store, run, truth_record.id, masks)
     common = [name for name in dict.fromkeys(align_class_names(truth_record, this_run)) if name in this_run.classes]
     empty = [np.zeros(len(masks))] * 4
@@ -243,12 +243,12 @@ def load_evaluation(
         run=this_run,
         truth=truth_record,
         files=files,
-        counts=counts.take(at).rename_classes(align_class_names(truth_record, this_run)),
+        counts=counts.take(rows).rename_classes(align_class_names(truth_record, this_run)),
         boundaries={
-            name: tuple(column[at] for column in by_class.get(this_run.classes.index(name), empty)) for name in common
+            name: tuple(column[rows] for column in by_class.get(this_run.classes.index(name), empty)) for name in common
         },
-        bins=[column[at] for column in pair_counts.read_calibration_counts(store, run, truth_record.id, masks)],
-        confidence=measures.reindex(masks.index).to_numpy(np.float64)[at],
+        bins=[column[rows] for column in pair_counts.read_calibration_counts(store, run, truth_record.id, masks)],
+        confidence=measures.reindex(masks.index).to_numpy(np.float64)[rows],
         notes=tuple(_notes(truth_record, this_run)),
     )
 
@@ -261,15 +261,15 @@ def evaluated_runs(store: Store, truth_record: GroundTruth) -> list[str]:
 
 def restrict_to_common_files(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The evaluations restricted to the files they have in common, so that their figures are comparable."""
-    keys = [pd.MultiIndex.from_frame(one.files[["dataset", "path"]]) for one in evaluations]
-    found = []
-    for one, own in zip(evaluations, keys, strict=True):
-        keep = np.ones(len(own), bool)
+    keys = [pd.MultiIndex.from_frame(evaluation.files[["dataset", "path"]]) for evaluation in evaluations]
+    restricted = []
+    for evaluation, key in zip(evaluations, keys, strict=True):
+        keep = np.ones(len(key), bool)
         for other in keys:
-            if not own.equals(other):
-                keep &= own.isin(other)
-        found.append(one if keep.all() else one.select(keep))
-    return found
+            if not key.equals(other):
+                keep &= key.isin(other)
+        restricted.append(evaluation if keep.all() else evaluation.select(keep))
+    return restricted
 
 
 def _notes(truth_record: GroundTruth, run: Run) -> list[str]:
@@ -291,9 +291,9 @@ def summarize(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
     (`bootstrap.flatten_estimates`).
     """
     rows = []
-    for one in evaluations:
-        for label, part in ((None, one), *one.by_label()):
-            row = {"run": one.run.run, "truth": one.truth.name, "label": label, "images": len(part.files)}
+    for evaluation in evaluations:
+        for label, part in ((None, evaluation), *evaluation.by_label()):
+            row = {"run": evaluation.run.run, "truth": evaluation.truth.name, "label": label, "images": len(part.files)}
             rows.append(row | bootstrap.flatten_estimates(part.figures(seed), split_intervals=True))
     return pd.DataFrame(rows)
 
@@ -301,9 +301,9 @@ def summarize(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
 def all_images(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     """`images` of all runs concatenated, with a leading column `run`."""
     frames = []
-    for one in evaluations:
-        frame = one.images()
-        frame.insert(0, "run", one.run.run)
+    for evaluation in evaluations:
+        frame = evaluation.images()
+        frame.insert(0, "run", evaluation.run.run)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
@@ -311,11 +311,13 @@ def all_images(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
 def all_confusions(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     """Every cell with pixels: run, truth, prediction, pixels."""
     frames = []
-    for one in evaluations:
+    for evaluation in evaluations:
         cells = (
-            one.confusion().rename_axis("truth").melt(ignore_index=False, var_name="prediction", value_name="pixels")
+            evaluation.confusion()
+            .rename_axis("truth")
+            .melt(ignore_index=False, var_name="prediction", value_name="pixels")
         )
-        cells = cells.reset_index().assign(run=one.run.run)
+        cells = cells.reset_index().assign(run=evaluation.run.run)
         frames.append(cells.loc[cells["pixels"] > 0, ["run", "truth", "prediction", "pixels"]])
     return pd.concat(frames, ignore_index=True)
 
@@ -339,16 +341,18 @@ def differences(
     resamples: int = bootstrap.RESAMPLES,
 ) -> list[PairedDifference]:
     """Differences of every pair of runs. Raises `SegError` if they were evaluated on different files."""
-    found = []
-    for i, one in enumerate(evaluations):
+    gains = []
+    for i, evaluation in enumerate(evaluations):
         for other in evaluations[i + 1 :]:
-            if not one.files["path"].reset_index(drop=True).equals(other.files["path"].reset_index(drop=True)):
-                raise SegError(f"{one.run.run} and {other.run.run} were not evaluated on the same photos.")
+            if not evaluation.files["path"].reset_index(drop=True).equals(other.files["path"].reset_index(drop=True)):
+                raise SegError(f"{evaluation.run.run} and {other.run.run} were not evaluated on the same photos.")
             for name in names:
                 value, interval = bootstrap.estimate_difference(
-                    one.measures[name], other.measures[name], seed=seed, resamples=resamples
+                    evaluation.measures[name], other.measures[name], seed=seed, resamples=resamples
                 )
-                found.append(
-                    PairedDifference(a=one.run.run, b=other.run.run, measure=name, value=value, interval=interval)
+                gains.append(
+                    PairedDifference(
+                        a=evaluation.run.run, b=other.run.run, measure=name, value=value, interval=interval
+                    )
                 )
-    return found
+    return gains

@@ -26,25 +26,25 @@ def draw_sheet(store: Store, evaluations: Sequence[Evaluation], *, count: int, s
     Each tile outlines its own mask; the tiles of runs also outline the ground truth in white.
     """
     first = evaluations[0]
-    drawn = sorted(random.Random(seed).sample(range(len(first.files)), min(count, len(first.files))))
+    rows = sorted(random.Random(seed).sample(range(len(first.files)), min(count, len(first.files))))
     tiles, legend_masks = [], []
-    scores = [one.measures["miou"].per_image() for one in evaluations]
-    for at in drawn:
-        file = first.files.iloc[at]
+    scores = [evaluation.measures["miou"].per_image() for evaluation in evaluations]
+    for row in rows:
+        file = first.files.iloc[row]
         image = store.image(file["dataset"], file["path"])
         truth_mask = ground_truth.read_mask(store, first.truth, file["truth"])
         tiles.append((image, str(file["path"])))
-        for index, one in enumerate(evaluations):
-            known = build_class_lookup(one.truth, one.run)[truth_mask]
-            mask = png.resize_mask(store.mask(one.run.run, file["image_id"]), image.size)
+        for index, evaluation in enumerate(evaluations):
+            aligned_truth = build_class_lookup(evaluation.truth, evaluation.run)[truth_mask]
+            mask = png.resize_mask(store.mask(evaluation.run.run, file["image_id"]), image.size)
             if not index:
-                tiles.append((_paint_overlay(image, known, one), "truth"))
-            whole = boundary.fill_void(known)
+                tiles.append((_paint_overlay(image, aligned_truth, evaluation), "truth"))
+            whole = boundary.fill_void(aligned_truth)
             outlined = _draw_outline(
-                _paint_overlay(image, mask, one), boundary.find_edges(whole) & (whole != 0), _WHITE
+                _paint_overlay(image, mask, evaluation), boundary.find_edges(whole) & (whole != 0), _WHITE
             )
-            tiles.append((outlined, f"{one.run.run}: mean IoU {_score(scores[index][at])}"))
-            legend_masks += [known, mask]
+            tiles.append((outlined, f"{evaluation.run.run}: mean IoU {_score(scores[index][row])}"))
+            legend_masks += [aligned_truth, mask]
     colours = palette("voc", first.run.classes)
     legend = (
         overlay.legend_entries(legend_masks, first.run.classes, colours)
@@ -54,12 +54,12 @@ def draw_sheet(store: Store, evaluations: Sequence[Evaluation], *, count: int, s
     return overlay.draw_contact_sheet(tiles, legend, per_row=2 + len(evaluations))
 
 
-def _paint_overlay(image: Image.Image, mask: Mask, one: Evaluation) -> Image.Image:
+def _paint_overlay(image: Image.Image, mask: Mask, evaluation: Evaluation) -> Image.Image:
     """The overlay, with each class outlined in its own colour."""
-    colours = palette("voc", one.run.classes)
+    colours = palette("voc", evaluation.run.classes)
     picture = overlay.draw_overlay(image, mask, colours, _ALPHA)
     for value in np.unique(mask):
-        if value < len(one.run.classes) and one.run.classes[value] != BACKGROUND:
+        if value < len(evaluation.run.classes) and evaluation.run.classes[value] != BACKGROUND:
             colour = tuple(int(part) for part in colours[value])
             picture = _draw_outline(
                 picture, boundary.find_edges((mask == value).astype(np.uint8)) & (mask == value), colour

@@ -72,8 +72,8 @@ def update_counts(
         raise UnknownName("mask format", kind, annotations.MASK_FORMATS)
     if kind == "trimap" and classes:
         raise UsageError("A trimap holds only the pet and its background: leave out `classes`.")
-    chosen = resolve_runs(store, runs, least=1)
-    begun = time.monotonic()
+    chosen = resolve_runs(store, runs, minimum=1)
+    started_at = time.monotonic()
     kind = kind or annotations.guess_format(folder, list(annotations.scan_masks(folder)["path"]))
     with store.atomic.register_writer():
         for run in chosen:
@@ -113,7 +113,7 @@ def update_counts(
         files=matched[EVALUATED_COLUMNS],
         computed=todo - len(failed),
         failed=tuple(dict.fromkeys(failed)),
-        seconds=round(time.monotonic() - begun, 3),
+        seconds=round(time.monotonic() - started_at, 3),
         notes=tuple(notes),
     )
 
@@ -142,10 +142,10 @@ def _common_files(store: Store, runs: Sequence[Run], names: Sequence[str] | None
     return files if names is None else select_by_name(files, names)
 
 
-def _image_paths(store: Store, found: pd.DataFrame) -> dict[str, Path]:
+def _image_paths(store: Store, files: pd.DataFrame) -> dict[str, Path]:
     """image_id -> path of the image file."""
     roots = {one.name: one.root for one in store.datasets()}
-    return {i: roots[d] / p for i, d, p in zip(found["image_id"], found["dataset"], found["path"], strict=True)}
+    return {i: roots[d] / p for i, d, p in zip(files["image_id"], files["dataset"], files["path"], strict=True)}
 
 
 def _find_uncounted(

@@ -118,15 +118,15 @@ def count_rows(folder: Path) -> int:
 
 def find_damaged(folder: Path, schema: pa.Schema, remedy: str = RECOMPUTE_REMEDY) -> dict[str, DamagedFileError]:
     """Verify every byte of every part; return part name -> error for the damaged ones."""
-    found = {}
+    damaged = {}
     for name in list_parts(folder):
         try:
             _check(folder / name, schema, remedy)
         except FileNotFoundError:  # merged into another part since it was listed
             continue
         except DamagedFileError as error:
-            found[name] = error
-    return found
+            damaged[name] = error
+    return damaged
 
 
 def read_intact(folder: Path, schema: pa.Schema) -> pa.Table:
@@ -148,12 +148,12 @@ def _check(path: Path, schema: pa.Schema, remedy: str) -> None:
 
 def _verify_digest_once(path: Path, remedy: str) -> None:
     """Verify the digest (8 ms for 100,000 rows) unless this process has done so since the file last changed."""
-    about = path.stat()
-    seen = str(path), about.st_size, about.st_mtime_ns
-    if seen not in _verified_parts:
+    file_stat = path.stat()
+    part_key = str(path), file_stat.st_size, file_stat.st_mtime_ns
+    if part_key not in _verified_parts:
         _compare_digest(path, remedy)
-        if time.time_ns() - about.st_mtime_ns > _SETTLED_NS:
-            _verified_parts.add(seen)
+        if time.time_ns() - file_stat.st_mtime_ns > _SETTLED_NS:
+            _verified_parts.add(part_key)
 
 
 def _compare_digest(path: Path, remedy: str) -> None:

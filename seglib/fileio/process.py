@@ -33,13 +33,13 @@ def process_start_time(pid: int) -> str | None:
 
 def is_dead(host: str, boot: str, pid: int, start_time: str = "") -> bool:
     """True only if certain: same host and either an earlier boot, no such process, or its PID was reused."""
-    here, now = host_and_boot()
-    if host != here or os.name == "nt":  # Windows has no signal that only tests for existence
+    this_host, now = host_and_boot()
+    if host != this_host or os.name == "nt":  # Windows has no signal that only tests for existence
         return False
     if boot != now:
         return True
-    found = process_start_time(pid)
-    return found is None or bool(start_time and found and start_time != found)
+    current_start_time = process_start_time(pid)
+    return current_start_time is None or bool(start_time and current_start_time and start_time != current_start_time)
 
 
 def _start_time_without_proc(pid: int) -> str | None:

@@ -133,11 +133,11 @@ def library_versions() -> dict[str, str]:
     """Versions of the libraries that may affect a mask, for the run's record; read without importing them."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {}
+    versions = {}
     for name in ("torch", "torchvision", "pillow", "numpy", *openvino_backend.LIBRARIES):
         with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
 def resolve_precision(text: str, earlier: Sequence[str], device: str = "auto") -> str:

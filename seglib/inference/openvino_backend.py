@@ -56,13 +56,15 @@ def quantise(spec: ModelSpec, images: Sequence[NDArray[np.uint8]], folder: Path)
         ov = _import_openvino()
         import nncf
 
-        kept = nncf.IgnoredScope(patterns=[rf"__module\.{re.escape(b)}\..*" for b in spec.fp32_blocks], validate=False)
+        ignored_scope = nncf.IgnoredScope(
+            patterns=[rf"__module\.{re.escape(b)}\..*" for b in spec.fp32_blocks], validate=False
+        )
         quantised = nncf.quantize(
             _to_openvino(spec),
             nncf.Dataset([photo[None] for photo in images]),
             preset=nncf.QuantizationPreset.MIXED,  # for activations of both signs, such as those before a residual sum
             subset_size=len(images),
-            ignored_scope=kept,
+            ignored_scope=ignored_scope,
         )
         ov.save_model(quantised, folder / MODEL_FILE, compress_to_fp16=False)
 

@@ -48,9 +48,9 @@ def predict_batch(
             masks.append(some)
             measures += sure
         else:
-            mask, one = confidence.summarise_numpy(grid[0].flatten(1).numpy(), grid.shape[2:])
+            mask, statistics = confidence.summarise_numpy(grid[0].flatten(1).numpy(), grid.shape[2:])
             masks.append(mask[None])
-            measures.append(one)
+            measures.append(statistics)
     return np.concatenate(masks), measures
 
 

@@ -109,20 +109,20 @@ def read_status(store: Store) -> StoreStatus:
 
 def find_drift(store: Store, dataset: Dataset) -> DatasetDrift:
     """Compare a dataset's folder with its newest scan by path, size and modification time, without opening files."""
-    known = store.files(dataset)
-    known = known.loc[known["reason"] != VANISHED, ["path", "bytes", "mtime_ns"]]
+    stored_files = store.files(dataset)
+    stored_files = stored_files.loc[stored_files["reason"] != VANISHED, ["path", "bytes", "mtime_ns"]]
     try:
         records = scan(dataset.root)[["path", "bytes", "mtime_ns"]]
     except DatasetError:
-        return DatasetDrift(dataset=dataset.name, available=False, new=0, changed=0, vanished=len(known))
-    both = records.merge(known, on="path", suffixes=("", "_known"))
+        return DatasetDrift(dataset=dataset.name, available=False, new=0, changed=0, vanished=len(stored_files))
+    both = records.merge(stored_files, on="path", suffixes=("", "_known"))
     same = (both["bytes"] == both["bytes_known"]) & (both["mtime_ns"] == both["mtime_ns_known"])
     return DatasetDrift(
         dataset=dataset.name,
         available=True,
         new=len(records) - len(both),
         changed=int((~same).sum()),
-        vanished=len(known) - len(both),
+        vanished=len(stored_files) - len(both),
     )
 
 
@@ -169,15 +169,17 @@ def _tags_status(store: Store, alive: set[str]) -> TagsStatus:
 
 
 def _counts_status(store: Store, alive: set[str]) -> CountsStatus:
-    orphans, found, rows, stale = set(_orphans(store)), 0, 0, 0
+    orphans, folder_count, rows, stale = set(_orphans(store)), 0, 0, 0
     for folder, schema, _ in pair_counts.part_folders(store):
         columns = [name for name in ("image_id", "truth") if name in schema.names]
         table = parquet_parts.read(folder, schema, columns)
-        gone = pair_counts.top_folder(folder) in orphans
-        found += folder == pair_counts.top_folder(folder)
+        is_orphaned = pair_counts.top_folder(folder) in orphans
+        folder_count += folder == pair_counts.top_folder(folder)
         rows += len(table)
-        stale += len(table) if gone else len(table) - table.filter(_is_current(store, folder, table, alive)).num_rows
-    return CountsStatus(folders=found, rows=rows, stale_rows=stale)
+        stale += (
+            len(table) if is_orphaned else len(table) - table.filter(_is_current(store, folder, table, alive)).num_rows
+        )
+    return CountsStatus(folders=folder_count, rows=rows, stale_rows=stale)
 
 
 def _orphans(store: Store) -> list[Path]:
@@ -187,11 +189,11 @@ def _orphans(store: Store) -> list[Path]:
 
 def _is_current(store: Store, folder: Path, table: pa.Table, alive: set[str]) -> pa.ChunkedArray:
     """bool per row of counts: whether the image exists and, for evaluations, the ground truth mask is current."""
-    kept = _is_in(table["image_id"], alive)
+    is_alive = _is_in(table["image_id"], alive)
     if "truth" not in table.column_names:
-        return kept
+        return is_alive
     truth_id = pair_counts.truth_of(pair_counts.top_folder(folder))
-    return pc.and_(kept, _is_in(table["truth"], ground_truth.current_mask_ids(store, truth_id)))
+    return pc.and_(is_alive, _is_in(table["truth"], ground_truth.current_mask_ids(store, truth_id)))
 
 
 def _is_in(image_ids: pa.ChunkedArray, alive: set[str]) -> pa.ChunkedArray:

@@ -45,12 +45,12 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
 
     Masks and thumbnails of images that no longer have a file are not checked.
     """
-    for record_path, found in (
+    for record_path, reasons in (
         (store.dataset_record, store.damaged_datasets()),
         (store.run_record, store.damaged_runs()),
         (store.truth_record, ground_truth.find_damaged(store)),
     ):
-        for name, why in found.items():
+        for name, why in reasons.items():
             yield DamagedFile(file=_relative_path(store, record_path(name)), kind="record", sentence=why)
     for folder, schema, _ in compact.part_folders(store):
         remedy = tags.REMEDY if folder == store.tags_folder() else pair_counts.remedy(folder)
@@ -103,9 +103,9 @@ def remove_damaged_counts(store: Store) -> list[str]:
         (folder, schema) for folder, schema, _ in (*pair_counts.part_folders(store), *ground_truth.part_folders(store))
     ]
     messages = remove_damaged_parts(store, folders)
-    for one in _damaged_truths(store):
-        (store.path / one.file).unlink(missing_ok=True)
-        messages.append(f"{one.file} was damaged and is removed: the next evaluation reads it again.")
+    for truth in _damaged_truths(store):
+        (store.path / truth.file).unlink(missing_ok=True)
+        messages.append(f"{truth.file} was damaged and is removed: the next evaluation reads it again.")
     return messages
 
 

@@ -29,10 +29,10 @@ def scan_masks(folder: Path) -> pd.DataFrame:
     if not folder.is_dir():
         raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks.")
     records = scan.scan(folder)
-    found = records[records["path"].str.lower().str.endswith(".png")]
-    if found.empty:
+    masks = records[records["path"].str.lower().str.endswith(".png")]
+    if masks.empty:
         raise DatasetError(f"No masks below {folder.name!r}: expected PNG files, one per photo.")
-    return found[["path", "bytes", "mtime_ns"]].reset_index(drop=True)
+    return masks[["path", "bytes", "mtime_ns"]].reset_index(drop=True)
 
 
 def match_masks(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
@@ -48,30 +48,30 @@ def match_masks(images: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
         bare = mask[: -len(".png")]
         by_path[bare] = mask
         by_stem.setdefault(PurePosixPath(bare).name, []).append(mask)
-    found: dict[str, str] = {}
+    matches: dict[str, str] = {}
     for photo in images:
         if (direct := by_path.get(photo) or by_path.get(_without_suffix(photo))) is not None:
-            found[photo] = direct
-    taken = set(found.values())
+            matches[photo] = direct
+    used = set(matches.values())
     for photo in images:
-        if photo in found:
+        if photo in matches:
             continue
         name = PurePosixPath(photo)
-        fitting = [m for m in by_stem.get(name.name) or by_stem.get(name.stem, []) if m not in taken]
+        fitting = [m for m in by_stem.get(name.name) or by_stem.get(name.stem, []) if m not in used]
         if len(fitting) > 1:
             raise DatasetError(
                 f"The stem of {photo!r} fits {len(fitting)} masks, e.g. {fitting[0]!r} and {fitting[1]!r}: "
                 "name the masks by the photos' relative paths."
             )
         if fitting:
-            found[photo] = fitting[0]
-    _check_unique(found)
-    return found
+            matches[photo] = fitting[0]
+    _check_unique(matches)
+    return matches
 
 
-def _check_unique(found: Mapping[str, str]) -> None:
+def _check_unique(matches: Mapping[str, str]) -> None:
     owners: dict[str, str] = {}
-    for photo, mask in found.items():
+    for photo, mask in matches.items():
         if mask in owners:
             raise DatasetError(
                 f"The mask {mask!r} fits both {owners[mask]!r} and {photo!r}: name the masks by the photos' relative "

@@ -38,30 +38,30 @@ def count_matches(truth: Mask, prediction: Mask) -> dict[int, tuple[int, int, in
     limit = tolerance_px(truth.shape)
     whole, deep = _fill_void(truth, DEEP_VOID_TOLERANCES * limit)
     edge_truth, edge_prediction = (find_edges(mask) & ~deep for mask in (whole, prediction))
-    found = {}
+    counts = {}
     for value in np.union1d(whole[edge_truth], prediction[edge_prediction]):
         if value == VOID:
             continue
         points_truth = np.argwhere(edge_truth & (whole == value))
         points_prediction = np.argwhere(edge_prediction & (prediction == value))
-        found[int(value)] = (
+        counts[int(value)] = (
             _count_near(points_prediction, points_truth, limit),
             len(points_prediction),
             _count_near(points_truth, points_prediction, limit),
             len(points_truth),
         )
-    return found
+    return counts
 
 
 def find_edges(mask: Mask) -> NDArray[np.bool_]:
     """Mark pixels that have a 4-neighbour of another class."""
-    found = np.zeros(mask.shape, bool)
+    edges = np.zeros(mask.shape, bool)
     across, down = mask[:, 1:] != mask[:, :-1], mask[1:] != mask[:-1]
-    found[:, 1:] |= across
-    found[:, :-1] |= across
-    found[1:] |= down
-    found[:-1] |= down
-    return found
+    edges[:, 1:] |= across
+    edges[:, :-1] |= across
+    edges[1:] |= down
+    edges[:-1] |= down
+    return edges
 
 
 def fill_void(truth: Mask) -> Mask:
@@ -77,9 +77,9 @@ def _fill_void(truth: Mask, limit: float) -> tuple[Mask, NDArray[np.bool_]]:
         return truth, void
     rim = np.argwhere(find_edges(void.astype(np.uint8)) & ~void)  # the nearest labelled pixel is always one of these
     holes = np.argwhere(void)
-    distance, at = _build_tree(rim).query(holes)
+    distance, nearest = _build_tree(rim).query(holes)
     whole = truth.copy()
-    whole[void] = truth[tuple(rim[at].T)]
+    whole[void] = truth[tuple(rim[nearest].T)]
     deep[void] = distance > limit
     return whole, deep
 

@@ -44,8 +44,8 @@ tritan colour blindness.
 def difference_map(a: Mask, b: Mask, classes_a: Sequence[str], classes_b: Sequence[str]) -> Mask:
     """Return uint8 (H, W) indices into `CATEGORIES`, on the finer of the two grids."""
     a, b = resize_to_finest([a, b])
-    found: Mask = category_table(classes_a, classes_b)[a, b]
-    return found
+    categories: Mask = category_table(classes_a, classes_b)[a, b]
+    return categories
 
 
 def category_table(classes_a: Sequence[str], classes_b: Sequence[str]) -> NDArray[np.uint8]:

@@ -77,14 +77,14 @@ def legend_entries(
     masks: Sequence[Mask], classes: Sequence[str], colours: Colours
 ) -> list[tuple[str, tuple[int, int, int]]]:
     """Return (class, colour) for each class in any of the masks except background, in index order."""
-    held = sorted({int(v) for mask in masks for v in np.unique(mask)} - {0, VOID})
-    return [(classes[i], (int(colours[i][0]), int(colours[i][1]), int(colours[i][2]))) for i in held]
+    values = sorted({int(v) for mask in masks for v in np.unique(mask)} - {0, VOID})
+    return [(classes[i], (int(colours[i][0]), int(colours[i][1]), int(colours[i][2]))) for i in values]
 
 
 def alt_text(shares: Mapping[str, float]) -> str:
     """Describe an image by its present classes, largest share first, without background: `cat 34 %, sofa 12 %`."""
-    there = sorted(((s, n) for n, s in shares.items() if n != BACKGROUND and s >= PRESENT_SHARE), reverse=True)
-    return ", ".join(f"{name} {share:.0%}".replace("%", " %") for share, name in there) or "nothing but background"
+    present = sorted(((s, n) for n, s in shares.items() if n != BACKGROUND and s >= PRESENT_SHARE), reverse=True)
+    return ", ".join(f"{name} {share:.0%}".replace("%", " %") for share, name in present) or "nothing but background"
 
 
 def _legend_positions(names: Sequence[str], width: int) -> list[tuple[int, int]]:

@@ -30,7 +30,7 @@ def encode_png(image: Image.Image) -> bytes:
 
 def decode_index_png(data: bytes) -> Mask:
     """Decode a grey or palette PNG of class indices to uint8 (H, W). Raises `ValueError`."""
-    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))  # from the PNG header
+    width, height = (int.from_bytes(data[offset : offset + 4], "big") for offset in (16, 20))  # from the PNG header
     if width * height > _MAX_PIXELS:
         raise ValueError(f"{width} x {height} is more than {_MAX_PIXELS:,} pixels")
     try:

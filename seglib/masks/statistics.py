@@ -58,11 +58,11 @@ def count_blobs(mask: NDArray[np.uint8], pixels: NDArray[np.int32]) -> NDArray[n
     """
     from scipy import ndimage  # takes 0.2 s, which a rerun with nothing to do should not pay
 
-    least = PRESENT_SHARE * mask.size
+    min_pixels = PRESENT_SHARE * mask.size
     blobs = np.zeros(len(pixels), np.uint16)
-    for index in np.flatnonzero(pixels >= least):
+    for index in np.flatnonzero(pixels >= min_pixels):
         regions, _ = ndimage.label(mask == index, structure=np.ones((3, 3), bool))
-        blobs[index] = np.count_nonzero(np.bincount(regions.ravel())[1:] >= least)
+        blobs[index] = np.count_nonzero(np.bincount(regions.ravel())[1:] >= min_pixels)
     return blobs
 
 
@@ -74,10 +74,10 @@ def dominant_class(pixels: NDArray[np.int32], classes: Sequence[str]) -> str:
 
 def dominant_animal(pixels: NDArray[np.int32], classes: Sequence[str]) -> str | None:
     """Return cat or dog, whichever has more pixels; `none` if neither has any; None if the model has neither class."""
-    known = [name for name in ANIMALS if name in classes]
-    if not known:
+    animals = [name for name in ANIMALS if name in classes]
+    if not animals:
         return None
-    winner = max(known, key=lambda name: pixels[classes.index(name)])  # max returns the first of equals
+    winner = max(animals, key=lambda name: pixels[classes.index(name)])  # max returns the first of equals
     return winner if pixels[classes.index(winner)] > 0 else "none"
 
 

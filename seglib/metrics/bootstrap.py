@@ -44,7 +44,7 @@ def estimate(measures: Mapping[Key, Measure], *, seed: int = 0, resamples: int =
     than 10,000 images are split at random into 2,000 groups, which are resampled instead. A measure defined for fewer
     than two images has no interval.
     """
-    found = {name: (measure.overall(), *measure.mean()) for name, measure in measures.items()}
+    figures = {name: (measure.overall(), *measure.mean()) for name, measure in measures.items()}
     spread = _bootstrap_intervals(measures, seed, resamples) if resamples else {}
     return {
         name: Estimate(
@@ -54,7 +54,7 @@ def estimate(measures: Mapping[Key, Measure], *, seed: int = 0, resamples: int =
             mean_interval=spread[name][1] if n > 1 and spread else None,
             n=n,
         )
-        for name, (value, mean, n) in found.items()
+        for name, (value, mean, n) in figures.items()
     }
 
 
@@ -67,17 +67,17 @@ def estimate_difference(
         return None, None
     if not resamples or len(one.columns[0]) < 2:
         return values[1] - values[0], None
-    drawn = [np.concatenate(parts) for parts in zip(*_replicates([one, other], seed, resamples), strict=True)]
-    return values[1] - values[0], _interval(drawn[2] - drawn[0])
+    replicates = [np.concatenate(parts) for parts in zip(*_replicates([one, other], seed, resamples), strict=True)]
+    return values[1] - values[0], _interval(replicates[2] - replicates[0])
 
 
 def _bootstrap_intervals(
     measures: Mapping[Key, Measure], seed: int, resamples: int
 ) -> dict[Key, tuple[Interval | None, Interval | None]]:
-    drawn = [
+    replicates = [
         np.concatenate(parts) for parts in zip(*_replicates(list(measures.values()), seed, resamples), strict=True)
     ]
-    return {name: (_interval(drawn[2 * i]), _interval(drawn[2 * i + 1])) for i, name in enumerate(measures)}
+    return {name: (_interval(replicates[2 * i]), _interval(replicates[2 * i + 1])) for i, name in enumerate(measures)}
 
 
 def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Iterator[list[Column]]:
@@ -94,13 +94,13 @@ def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Itera
     plans = []
     for measure in measures:
         each = measure.per_image()
-        there = ~np.isnan(each)
+        defined = ~np.isnan(each)
         plans.append(
             (
                 measure,
                 [column_index(c) for c in measure.columns],
-                column_index(np.where(there, each, 0)),
-                column_index(there * 1.0),
+                column_index(np.where(defined, each, 0)),
+                column_index(defined * 1.0),
             )
         )
     grouped = _grouper(len(columns[0]) if columns else 0, seed)
@@ -108,8 +108,8 @@ def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Itera
     for weights in _weights(len(sums), seed, resamples):
         totals = (weights @ sums).T  # (columns, r)
         chunk = []
-        for measure, own, values, there_at in plans:
-            chunk += [measure.formula(*totals[own]), ratio(totals[values], totals[there_at])]
+        for measure, inputs, values, count in plans:
+            chunk += [measure.formula(*totals[inputs]), ratio(totals[values], totals[count])]
         yield chunk
 
 
@@ -131,15 +131,15 @@ def _weights(units: int, seed: int, resamples: int) -> Iterator[NDArray[np.float
     draw = np.random.default_rng(seed)
     for start in range(0, resamples, _REPLICATES_AT_ONCE):
         rows = min(_REPLICATES_AT_ONCE, resamples - start)
-        at = draw.integers(0, max(units, 1), (rows, units)) + units * np.arange(rows)[:, None]
-        yield np.bincount(at.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+        indices = draw.integers(0, max(units, 1), (rows, units)) + units * np.arange(rows)[:, None]
+        yield np.bincount(indices.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
 
 
-def _interval(drawn: Column) -> Interval | None:
-    drawn = drawn[~np.isnan(drawn)]
-    if not len(drawn):
+def _interval(replicates: Column) -> Interval | None:
+    replicates = replicates[~np.isnan(replicates)]
+    if not len(replicates):
         return None
-    low, high = np.percentile(drawn, (2.5, 97.5))
+    low, high = np.percentile(replicates, (2.5, 97.5))
     return float(low), float(high)
 
 
@@ -152,16 +152,16 @@ def flatten_estimates(
     `<name>_mean_interval` as [low, high]. With `split_intervals`, intervals become `<name>_low`, `<name>_high` and so
     on.
     """
-    found: dict[str, float | int | list[float] | None] = {}
+    flat: dict[str, float | int | list[float] | None] = {}
     for name, figure in estimates.items():
         for key, value, interval in (
             (name, figure.value, figure.interval),
             (f"{name}_mean", figure.mean, figure.mean_interval),
         ):
-            found[key] = value
+            flat[key] = value
             if split_intervals:
-                found[f"{key}_low"], found[f"{key}_high"] = interval or (None, None)
+                flat[f"{key}_low"], flat[f"{key}_high"] = interval or (None, None)
             else:
-                found[f"{key}_interval"] = list(interval) if interval else None
-        found[f"{name}_n"] = figure.n
-    return found
+                flat[f"{key}_interval"] = list(interval) if interval else None
+        flat[f"{name}_n"] = figure.n
+    return flat

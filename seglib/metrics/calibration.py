@@ -26,10 +26,10 @@ def image_calibration_error(confidence: Column, accurate: Column) -> Measure:
 
     Images where either is NaN are left out. The value per image is |accuracy - confidence|.
     """
-    known = ~(np.isnan(confidence) | np.isnan(accurate))
-    at = confidence_bin(np.where(known, confidence, 0))
-    gaps = np.where(known, accurate - confidence, 0)
-    return Measure(_gap, (known.astype(np.float64), *(np.where(at == b, gaps, 0) for b in range(CONFIDENCE_BINS))))
+    defined = ~(np.isnan(confidence) | np.isnan(accurate))
+    bins = confidence_bin(np.where(defined, confidence, 0))
+    gaps = np.where(defined, accurate - confidence, 0)
+    return Measure(_gap, (defined.astype(np.float64), *(np.where(bins == b, gaps, 0) for b in range(CONFIDENCE_BINS))))
 
 
 def confidence_bin(confidence: NDArray[np.floating]) -> NDArray[np.int64]:

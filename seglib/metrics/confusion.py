@@ -31,17 +31,17 @@ def joint_histogram(a: Mask, b: Mask) -> tuple[Mask, Mask, NDArray[np.int64]]:
     starts = np.concatenate([[0], np.flatnonzero(pairs[1:] != pairs[:-1]) + 1])
     lengths = np.diff(starts, append=len(pairs))
     counts = np.bincount(pairs[starts], lengths)
-    found = np.flatnonzero(counts)
-    return (found // _VALUES).astype(np.uint8), (found % _VALUES).astype(np.uint8), counts[found].astype(np.int64)
+    codes = np.flatnonzero(counts)
+    return (codes // _VALUES).astype(np.uint8), (codes % _VALUES).astype(np.uint8), counts[codes].astype(np.int64)
 
 
 def confusion_matrix(a: Mask, b: Mask, classes_a: int, classes_b: int) -> NDArray[np.int64]:
     """Return the confusion matrix, int64 (classes_a, classes_b), with rows for a and columns for b; void is ignored."""
     values_a, values_b, pixels = joint_histogram(a, b)
-    known = (values_a != VOID) & (values_b != VOID)
+    labelled = (values_a != VOID) & (values_b != VOID)
     matrix = np.zeros((classes_a, classes_b), np.int64)
     try:
-        matrix[values_a[known], values_b[known]] = pixels[known]
+        matrix[values_a[labelled], values_b[labelled]] = pixels[labelled]
     except IndexError:
         raise ValueError(f"A mask holds a class beyond its {classes_a} or {classes_b} classes.") from None
     return matrix
@@ -77,30 +77,30 @@ class JointCounts:
             len(cells), image, a.astype(np.uint8), b.astype(np.uint8), pixels, tuple(classes_a), tuple(classes_b)
         )
 
-    def take(self, at: NDArray[np.integer]) -> "JointCounts":
+    def take(self, rows: NDArray[np.integer]) -> "JointCounts":
         """Select images by index, in the given order; repetitions are allowed."""
         order = np.argsort(self.image, kind="stable")
         starts = np.searchsorted(self.image[order], np.arange(self.images + 1))
-        lengths = (starts[1:] - starts[:-1])[at]
+        lengths = (starts[1:] - starts[:-1])[rows]
         ends = np.cumsum(lengths)
-        cells = order[np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts[:-1][at] - ends + lengths, lengths)]
-        image = np.repeat(np.arange(len(at)), lengths)
+        cells = order[np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts[:-1][rows] - ends + lengths, lengths)]
+        image = np.repeat(np.arange(len(rows)), lengths)
         return JointCounts(
-            len(at), image, self.a[cells], self.b[cells], self.pixels[cells], self.classes_a, self.classes_b
+            len(rows), image, self.a[cells], self.b[cells], self.pixels[cells], self.classes_a, self.classes_b
         )
 
     def rename_classes(self, classes_a: Sequence[str]) -> "JointCounts":
         """Rename the classes of `a`; repeated names merge classes."""
-        kept = tuple(dict.fromkeys(classes_a))
-        place = class_lookup(classes_a, kept)
-        return JointCounts(self.images, self.image, place[self.a], self.b, self.pixels, kept, self.classes_b)
+        names = tuple(dict.fromkeys(classes_a))
+        place = class_lookup(classes_a, names)
+        return JointCounts(self.images, self.image, place[self.a], self.b, self.pixels, names, self.classes_b)
 
     def matrix(self) -> NDArray[np.int64]:
         """Return the confusion matrix over all images, int64 (classes_a, classes_b); void is excluded."""
         shape = len(self.classes_a), len(self.classes_b)
-        known = (self.a != VOID) & (self.b != VOID)
+        labelled = (self.a != VOID) & (self.b != VOID)
         matrix = np.zeros(shape, np.int64)
-        np.add.at(matrix, (self.a[known], self.b[known]), self.pixels[known])
+        np.add.at(matrix, (self.a[labelled], self.b[labelled]), self.pixels[labelled])
         return matrix
 
     def cell(self, name_a: str, name_b: str) -> NDArray[np.int64]:
@@ -128,8 +128,8 @@ class JointCounts:
         shape = self.images, len(common)
 
         def summed(cells: NDArray[np.bool_], classes: Mask) -> NDArray[np.float64]:
-            at = self.image[cells] * len(common) + classes[cells]
-            return _sum_at(at, self.pixels[cells], shape[0] * shape[1]).reshape(shape)
+            indices = self.image[cells] * len(common) + classes[cells]
+            return _sum_at(indices, self.pixels[cells], shape[0] * shape[1]).reshape(shape)
 
         return ClassOverlap(
             classes=common,
@@ -152,6 +152,6 @@ class ClassOverlap:
     both: NDArray[np.float64]
 
 
-def _sum_at(at: NDArray[np.integer], pixels: NDArray[np.int64], size: int) -> Column:
-    """Sum the pixels per index in `at`, float64 (size,)."""
-    return np.asarray(np.bincount(at, pixels, size), np.float64)
+def _sum_at(indices: NDArray[np.integer], pixels: NDArray[np.int64], size: int) -> Column:
+    """Sum the pixels per index in `indices`, float64 (size,)."""
+    return np.asarray(np.bincount(indices, pixels, size), np.float64)

@@ -46,8 +46,8 @@ def ratio(numerator: Column, denominator: Column) -> Column:
 def mean_of_ratios(*columns: Column) -> Column:
     """Mean of the defined ratios of (numerator, denominator, numerator, ...); NaN if none is defined."""
     ratios = np.array([ratio(*columns[i : i + 2]) for i in range(0, len(columns), 2)])
-    there = ~np.isnan(ratios)
-    return ratio(np.where(there, ratios, 0).sum(0), np.asarray(there.sum(0), np.float64))
+    defined = ~np.isnan(ratios)
+    return ratio(np.where(defined, ratios, 0).sum(0), np.asarray(defined.sum(0), np.float64))
 
 
 def agreement_measures(counts: JointCounts) -> dict[str, Measure]:
@@ -64,15 +64,15 @@ def agreement_measures(counts: JointCounts) -> dict[str, Measure]:
     same = overlap.both.sum(1)
     ground = names.index(BACKGROUND) if BACKGROUND in names else None
     both_ground = overlap.both[:, ground] if ground is not None else np.zeros(counts.images)
-    found = {
+    measures = {
         "pixel_agreement": Measure(ratio, (same, overlap.total)),
         "foreground_agreement": Measure(ratio, (same - both_ground, overlap.total - both_ground)),
     }
-    found |= _ious(overlap)
+    measures |= _ious(overlap)
     areas_a, areas_b = (_areas(counts, values, classes, names) for values, classes in _both_sides(counts))
     every = counts.pixels_per_image()
     differences = areas_b - areas_a
-    return found | {f"area_difference:{n}": Measure(ratio, (differences[:, i], every)) for i, n in enumerate(names)}
+    return measures | {f"area_difference:{n}": Measure(ratio, (differences[:, i], every)) for i, n in enumerate(names)}
 
 
 def class_shares(counts: JointCounts, name: str) -> tuple[Column, Column]:
@@ -115,9 +115,9 @@ def boundary_f_measures(
     """Return `boundary_f:<class>` and their mean `boundary_f_measures` from the counts of `boundary.count_matches`,
     (N,) each.
     """
-    found = {f"boundary_f:{name}": Measure(_f_score, columns) for name, columns in matches.items()}
+    per_class = {f"boundary_f:{name}": Measure(_f_score, columns) for name, columns in matches.items()}
     flat = tuple(column for columns in matches.values() for column in columns)
-    return {"boundary_f": Measure(_mean_f, flat or (np.zeros(images),))} | found
+    return {"boundary_f": Measure(_mean_f, flat or (np.zeros(images),))} | per_class
 
 
 def _f_score(hits_b: Column, all_b: Column, hits_a: Column, all_a: Column) -> Column:
@@ -130,8 +130,8 @@ def _f_score(hits_b: Column, all_b: Column, hits_a: Column, all_a: Column) -> Co
 def _mean_f(*columns: Column) -> Column:
     scores = [_f_score(*columns[i : i + 4]) for i in range(0, len(columns) // 4 * 4, 4)]
     values = np.array(scores) if scores else np.full((1, *np.shape(columns[0])), np.nan)
-    there = ~np.isnan(values)
-    return ratio(np.where(there, values, 0).sum(0), there.sum(0).astype(np.float64))
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0).sum(0), defined.sum(0).astype(np.float64))
 
 
 def _ious(overlap: ClassOverlap) -> dict[str, Measure]:
@@ -163,9 +163,9 @@ def _both_sides(counts: JointCounts) -> tuple[tuple[Mask, tuple[str, ...]], tupl
 def _areas(counts: JointCounts, values: Mask, classes: Sequence[str], names: Sequence[str]) -> NDArray[np.float64]:
     """Return (N, C): pixels per image of each of the named classes on one side."""
     place = class_lookup(classes, names)[values]
-    known = place != VOID
-    at = counts.image[known] * len(names) + place[known]
-    return _sum_at(at, counts.pixels[known], counts.images * len(names)).reshape(counts.images, len(names))
+    labelled = place != VOID
+    indices = counts.image[labelled] * len(names) + place[labelled]
+    return _sum_at(indices, counts.pixels[labelled], counts.images * len(names)).reshape(counts.images, len(names))
 
 
 def _none_if_nan(value: float) -> float | None:

@@ -52,9 +52,9 @@ class Pyramid(nn.Module):
 
     def gather_context(self, deep: Tensor, semantic: Tensor) -> Tensor:
         """(B, deep, h, w) and (B, semantic, h, w) -> (B, width, h, w)."""
-        here = self.here(deep)
-        whole = self.whole(semantic.mean((2, 3), keepdim=True)).expand(-1, -1, here.shape[2], here.shape[3])
-        out: Tensor = self.project(torch.cat([here, *(around(here) for around in self.around), whole], 1))
+        reduced = self.here(deep)
+        whole = self.whole(semantic.mean((2, 3), keepdim=True)).expand(-1, -1, reduced.shape[2], reduced.shape[3])
+        out: Tensor = self.project(torch.cat([reduced, *(around(reduced) for around in self.around), whole], 1))
         return out
 
 

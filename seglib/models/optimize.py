@@ -64,9 +64,9 @@ def prepare_for_inference(model: nn.Module, dtype: torch.dtype, fp32_blocks: Seq
     folded = fuse(model)
     assert isinstance(folded, GraphModule)
     _remove_upsampling(folded)
-    kept = tuple(f"{name}.block." for name in fp32_blocks)
+    fp32_prefixes = tuple(f"{name}.block." for name in fp32_blocks)
     for name, module in folded.named_modules():
-        if not name.startswith(kept) and not any(module.children()):
+        if not name.startswith(fp32_prefixes) and not any(module.children()):
             module.to(dtype)
     return folded.to(memory_format=torch.channels_last)
 

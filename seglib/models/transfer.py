@@ -60,8 +60,8 @@ def init_from_trained(spec: ModelSpec, classes: Sequence[str], encoder: Path | N
 
 def check_module_names(model: nn.Module, names: Sequence[str]) -> None:
     """Raise `UsageError` if one of `names` is not a module of this model."""
-    known = {name for name, _ in model.named_modules()}
-    if unknown := [name for name in names if name not in known]:
+    module_names = {name for name, _ in model.named_modules()}
+    if unknown := [name for name in names if name not in module_names]:
         raise UsageError(f"The model has no module {unknown[0]!r}; the modules of its encoder begin with backbone.0.")
 
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file. Raises `WeightsError`."""
-    about = _safetensors_header(path).get("__metadata__", {})
-    if not isinstance(about, dict):
+    metadata = _safetensors_header(path).get("__metadata__", {})
+    if not isinstance(metadata, dict):
         raise _not_safetensors_error(path)
-    return {str(k): str(v) for k, v in about.items()}
+    return {str(k): str(v) for k, v in metadata.items()}
 
 
 def count_parameters(weights: Path) -> int:

@@ -71,8 +71,8 @@ def import_masks(
     failed: dict[str, str] = {}
     with store.atomic.register_writer():
         store.atomic.claim_run(run.run)
-        known = store.computed_ids(run)
-        todo = [one for one in chosen if one[0] not in known]
+        computed_ids = store.computed_ids(run)
+        todo = [one for one in chosen if one[0] not in computed_ids]
         progress = Progress(title=run.run, total=len(masks), done=len(masks) - len(todo))
         writer = RunWriter(store, data_set, run, 0)
         try:
@@ -103,17 +103,17 @@ def import_masks(
 
 
 def _dataset(store: Store, name: str | None) -> Dataset:
-    known = store.datasets()
+    datasets = store.datasets()
     if name is not None:
         return store.dataset(name)
-    if len(known) != 1:
+    if len(datasets) != 1:
         raise UsageError(
             "The store holds no photos yet: run a model on them first."
-            if not known
-            else f"The store holds {len(known)} datasets: name that of the masks with `dataset`, one of "
-            f"{', '.join(one.name for one in known)}."
+            if not datasets
+            else f"The store holds {len(datasets)} datasets: name that of the masks with `dataset`, one of "
+            f"{', '.join(one.name for one in datasets)}."
         )
-    return known[0]
+    return datasets[0]
 
 
 def _run(store: Store, name: str, classes: tuple[str, ...], masks: Sequence[tuple[str, str]]) -> Run:

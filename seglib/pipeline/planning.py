@@ -33,14 +33,19 @@ class RunPlan:
 
     @classmethod
     def build(
-        cls, records: pd.DataFrame, known: pd.DataFrame, computed_ids: set[str], readable_again: set[str], verify: bool
+        cls,
+        records: pd.DataFrame,
+        stored_files: pd.DataFrame,
+        computed_ids: set[str],
+        readable_again: set[str],
+        verify: bool,
     ) -> "RunPlan":
         """Compare the scan with the file index. A file with unchanged `bytes` and `mtime_ns` counts as unchanged.
 
         Unchanged files that failed before are skipped, unless they are in `readable_again`; with `verify`, every file
         is read again.
         """
-        facts = known[["path", "bytes", "mtime_ns", "image_id", "reason"]]
+        facts = stored_files[["path", "bytes", "mtime_ns", "image_id", "reason"]]
         joined = records.merge(facts, on="path", how="left", suffixes=("", "_known"), sort=False)
         same = (joined["bytes"] == joined["bytes_known"]) & (joined["mtime_ns"] == joined["mtime_ns_known"])
         same &= joined["reason"] != VANISHED

@@ -104,16 +104,16 @@ def choose_images(inputs: Sequence[Path], *, samples: int, seed: int) -> list[tu
     Raises `DatasetError` if an input does not exist.
     """
     chosen: list[tuple[str, Path]] = []
-    for given in inputs:
-        if given.is_dir():
-            paths = list(scan.scan(given)["path"])
+    for input_path in inputs:
+        if input_path.is_dir():
+            paths = list(scan.scan(input_path)["path"])
             if 0 < samples < len(paths):
                 paths = sorted(random.Random(seed).sample(paths, samples))
-            chosen += [(path, given / path) for path in paths]
-        elif given.is_file():
-            chosen.append((given.name, given))
+            chosen += [(path, input_path / path) for path in paths]
+        elif input_path.is_file():
+            chosen.append((input_path.name, input_path))
         else:
-            raise DatasetError(f"{str(given)!r} is neither a photo nor a folder of photos.")
+            raise DatasetError(f"{str(input_path)!r} is neither a photo nor a folder of photos.")
     return _unique_names(chosen)
 
 
@@ -148,33 +148,37 @@ def write_outputs(
     colour_table = palette(colours, classes)
     pictures: dict[str, bytes | Image.Image] = {}
     tiles = []
-    for one in results:
-        painted = overlay.draw_overlay(one.image, one.mask, colour_table, alpha)
-        pictures[f"{one.name}_overlay.png"] = painted
-        pictures[f"{one.name}_colours.png"] = overlay.colour_mask(one.mask, colour_table)
-        pictures[f"{one.name}_mask.png"] = png.encode_index_png(one.mask)
-        pictures[f"{one.name}_side_by_side.png"] = overlay.side_by_side(one.image, painted)
-        tiles.append((painted, f"{one.name}: {caption(one)}"))
-    legend = overlay.legend_entries([one.mask for one in results], classes, colour_table)
-    pictures[GRID_OF_PHOTOS] = overlay.draw_contact_sheet([(one.image, one.name) for one in results])
+    for prediction in results:
+        painted = overlay.draw_overlay(prediction.image, prediction.mask, colour_table, alpha)
+        pictures[f"{prediction.name}_overlay.png"] = painted
+        pictures[f"{prediction.name}_colours.png"] = overlay.colour_mask(prediction.mask, colour_table)
+        pictures[f"{prediction.name}_mask.png"] = png.encode_index_png(prediction.mask)
+        pictures[f"{prediction.name}_side_by_side.png"] = overlay.side_by_side(prediction.image, painted)
+        tiles.append((painted, f"{prediction.name}: {caption(prediction)}"))
+    legend = overlay.legend_entries([prediction.mask for prediction in results], classes, colour_table)
+    pictures[GRID_OF_PHOTOS] = overlay.draw_contact_sheet(
+        [(prediction.image, prediction.name) for prediction in results]
+    )
     pictures[GRID_OF_OVERLAYS] = overlay.draw_contact_sheet(tiles, legend)
     for name, picture in pictures.items():
         export.write_file(out / name, picture if isinstance(picture, bytes) else png.encode_png(picture))
     return list(pictures)
 
 
-def caption(one: Prediction) -> str:
+def caption(prediction: Prediction) -> str:
     """The classes present, largest first, with their share of the image: `cat 34 %, sofa 12 %`."""
-    pixels = statistics.count_pixels(one.mask, len(one.classes))
-    return overlay.alt_text({name: count / one.mask.size for name, count in zip(one.classes, pixels, strict=True)})
+    pixels = statistics.count_pixels(prediction.mask, len(prediction.classes))
+    return overlay.alt_text(
+        {name: count / prediction.mask.size for name, count in zip(prediction.classes, pixels, strict=True)}
+    )
 
 
 def _unique_names(photos: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
     """Flat, unique file names: `cats/a.jpg` becomes `cats_a`, and a second file of that name `cats_a-2`."""
-    seen: dict[str, int] = {}
+    name_counts: dict[str, int] = {}
     named = []
     for name, path in photos:
         flat = str(Path(name).with_suffix("")).replace("/", "_").replace("\\", "_")
-        seen[flat] = seen.get(flat, 0) + 1
-        named.append((flat if seen[flat] == 1 else f"{flat}-{seen[flat]}", path))
+        name_counts[flat] = name_counts.get(flat, 0) + 1
+        named.append((flat if name_counts[flat] == 1 else f"{flat}-{name_counts[flat]}", path))
     return named

@@ -61,13 +61,13 @@ def calibrate(
     *,
     data_set: Dataset,
     records: pd.DataFrame,
-    known: pd.DataFrame,
+    stored_files: pd.DataFrame,
     on_note: OnNote | None = None,
 ) -> Path:
     """The folder of the int8 model, which is created now if the store has none yet.
 
-    `records` are the scan's files and `known` is the store's file index (`Store.files`): only new or changed files are
-    hashed. Raises `DatasetError` if no image can be read, and `StoreError` if the model is damaged.
+    `records` are the scan's files and `stored_files` is the store's file index (`Store.files`): only new or changed
+    files are hashed. Raises `DatasetError` if no image can be read, and `StoreError` if the model is damaged.
     """
     folder, sees = int8_model_folder(store, spec, resize), spec.input_resize(resize)
     if folder.is_dir():
@@ -80,7 +80,9 @@ def calibrate(
             "once in this store, from half a minute to several minutes."
         )
     unchanged = ["path", "bytes", "mtime_ns"]
-    named = records[unchanged].merge(known.loc[known["reason"].isna(), [*unchanged, "image_id"]], how="left")
+    named = records[unchanged].merge(
+        stored_files.loc[stored_files["reason"].isna(), [*unchanged, "image_id"]], how="left"
+    )
     ids = {
         path: image_id if isinstance(image_id, str) else None for path, image_id in named[["path", "image_id"]].values
     }
@@ -108,8 +110,8 @@ def _read_calibration_images(
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """(image_id, image resized for the model) of every readable image, by ascending id and without duplicates."""
     with ThreadPoolExecutor() as pool:  # reading and hashing release the GIL
-        found = pool.map(lambda item: (item[1] or _image_id(root / item[0]), item[0]), ids.items())
-        by_id = {image_id: path for image_id, path in found if image_id}
+        identified = pool.map(lambda item: (item[1] or _image_id(root / item[0]), item[0]), ids.items())
+        by_id = {image_id: path for image_id, path in identified if image_id}
     for image_id in sorted(by_id):
         try:
             yield image_id, read_image(root / by_id[image_id], resize, thumbnail=False).image

@@ -81,10 +81,16 @@ def run(
         data_set = store.register_dataset(folder, options.title)
         if options.verify:
             _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
-        known = store.files(data_set)
+        stored_files = store.files(data_set)
         if settings.precision == "int8":
             folder_of_model = quantization.calibrate(
-                store, spec, settings.resize, data_set=data_set, records=records, known=known, on_note=on_note
+                store,
+                spec,
+                settings.resize,
+                data_set=data_set,
+                records=records,
+                stored_files=stored_files,
+                on_note=on_note,
             )
             settings = replace(settings, quantised=folder_of_model)
         recipe = config.make_run_config(spec, settings)
@@ -97,14 +103,14 @@ def run(
             _remove_damaged(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
             _notify(remove_damaged_counts(store), on_note)
         scan_id = time.time_ns()
-        vanished = _record_vanished(store, data_set, known, records, scan_id)
+        vanished = _record_vanished(store, data_set, stored_files, records, scan_id)
         if options.names is not None:
             records = select_by_name(records, options.names)
         plan = RunPlan.build(
             records.iloc[: options.limit],
-            known,
+            stored_files,
             computed_ids=_computed_ids(store, this_run, options.verify),
-            readable_again=_readable_again(data_set, known),
+            readable_again=_readable_again(data_set, stored_files),
             verify=options.verify,
         )
         if plan.to_decode and on_note is not None:
@@ -163,12 +169,12 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
     return config.resolve_precision(precision, earlier, device)
 
 
-def _readable_again(data_set: Dataset, known: pd.DataFrame) -> set[str]:
+def _readable_again(data_set: Dataset, stored_files: pd.DataFrame) -> set[str]:
     """Paths of files that were unreadable before but are readable now.
 
     Checked separately because a permission change alters neither size nor mtime.
     """
-    refused = known.loc[known["reason"] == "unreadable", "path"]
+    refused = stored_files.loc[stored_files["reason"] == "unreadable", "path"]
     return {path for path in refused if os.access(data_set.root / path, os.R_OK)}
 
 
@@ -177,15 +183,17 @@ def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
     return ids - damaged_masks(store, this_run) if verify else ids
 
 
-def _record_vanished(store: Store, data_set: Dataset, known: pd.DataFrame, records: pd.DataFrame, scan_id: int) -> int:
+def _record_vanished(
+    store: Store, data_set: Dataset, stored_files: pd.DataFrame, records: pd.DataFrame, scan_id: int
+) -> int:
     """Mark files that no longer exist as vanished; returns their number.
 
     The added rows remove them from the table; their masks stay until `prune`.
     """
-    gone = known[(known["reason"] != VANISHED) & ~known["path"].isin(records["path"])]
-    if len(gone):
-        rows = gone.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan_id)
+    vanished = stored_files[(stored_files["reason"] != VANISHED) & ~stored_files["path"].isin(records["path"])]
+    if len(vanished):
+        rows = vanished.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan_id)
         parquet_parts.append(
             store.atomic, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
         )
-    return len(gone)
+    return len(vanished)

@@ -136,7 +136,7 @@ class _Session:
                 predictor.warm_up(self.spec, self.settings)
                 device = config.device_of(self.settings)
                 decoders.wait_until_ready()
-                begun = time.monotonic()
+                started_at = time.monotonic()
                 try:
                     with BatchThreadPool(thread_pool.default_thread_count(device)) as pool:
                         size = BATCH_ON_GPU if device == "cuda" else BATCH_ON_CPU
@@ -144,7 +144,7 @@ class _Session:
                 finally:  # also on interruption: keep what was computed
                     self._record_duplicates()
                     self._writer.commit()
-                    seconds = self._writer.committed_at - begun
+                    seconds = self._writer.committed_at - started_at
                     self._record(started, device, seconds)
         compact.try_merge_parts(self.store)
         return self._report(device, seconds)

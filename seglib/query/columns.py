@@ -62,16 +62,18 @@ def label_agreement(table: pd.DataFrame) -> pd.Series:
     label_codes, labels = category_codes(table["label"])
     animal_codes, animals = category_codes(table["animal"])
     verdicts = [[_verdict(animal_of_label(label), animal) for animal in animals] for label in labels]
-    known = np.full((len(labels) + 1, len(animals) + 1), -1, np.int8)  # last row and column: code -1 (null)
-    known[:-1, :-1] = np.reshape(verdicts, (len(labels), len(animals)))
-    return pd.Series(pd.Categorical.from_codes(known[label_codes, animal_codes], pd.Index(AGREEMENTS)), table.index)
+    verdict_codes = np.full((len(labels) + 1, len(animals) + 1), -1, np.int8)  # last row and column: code -1 (null)
+    verdict_codes[:-1, :-1] = np.reshape(verdicts, (len(labels), len(animals)))
+    return pd.Series(
+        pd.Categorical.from_codes(verdict_codes[label_codes, animal_codes], pd.Index(AGREEMENTS)), table.index
+    )
 
 
-def _verdict(claimed: str | None, seen: str) -> int:
+def _verdict(claimed: str | None, animal: str) -> int:
     """Index into `AGREEMENTS`; -1 if the label names no animal."""
     if claimed is None:
         return -1
-    return AGREEMENTS.index("agrees" if seen == claimed else "neither" if seen == "none" else "contradicts")
+    return AGREEMENTS.index("agrees" if animal == claimed else "neither" if animal == "none" else "contradicts")
 
 
 def split_tags(tags: object) -> list[str]:
@@ -81,11 +83,11 @@ def split_tags(tags: object) -> list[str]:
 
 def count_tags(values: pd.Series) -> dict[str, int]:
     """Map tag -> number of rows that have it, sorted by name; `""` counts untagged rows, if there are any."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for joined, n in values.value_counts(dropna=False).items():
         for name in split_tags(joined) or [""]:
-            found[name] = found.get(name, 0) + int(n)
-    return {name: n for name, n in sorted(found.items()) if n}
+            counts[name] = counts.get(name, 0) + int(n)
+    return {name: n for name, n in sorted(counts.items()) if n}
 
 
 def category_codes(column: pd.Series) -> tuple[NDArray[np.integer], list[str]]:
@@ -101,5 +103,5 @@ def _grid_area(table: pd.DataFrame) -> NDArray[np.float64]:
 
 def to_float64(column: pd.Series) -> NDArray[np.float64]:
     """float64 (N,), NaN for null; float32 values are rounded, so that a stored 0.7 compares equal to 0.7."""
-    found: NDArray[np.float64] = column.to_numpy("float64", na_value=math.nan)
-    return found.round(_DECIMALS) if column.dtype == np.float32 else found
+    numbers: NDArray[np.float64] = column.to_numpy("float64", na_value=math.nan)
+    return numbers.round(_DECIMALS) if column.dtype == np.float32 else numbers

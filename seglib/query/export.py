@@ -60,8 +60,10 @@ def stats_frame(
     table = select(store.table(runs), filters or Filters())
     table = table if image_ids is None else table[table["image_id"].isin(image_ids)]
     added = {share_column(name): class_share(table, name).round(6) for name in classes_of(table)}
-    at = max((i for i, c in enumerate(table.columns) if c.startswith("px:")), default=len(table.columns) - 1) + 1
-    return pd.concat([table.iloc[:, :at], pd.DataFrame(added, index=table.index), table.iloc[:, at:]], axis=1)
+    position = max((i for i, c in enumerate(table.columns) if c.startswith("px:")), default=len(table.columns) - 1) + 1
+    return pd.concat(
+        [table.iloc[:, :position], pd.DataFrame(added, index=table.index), table.iloc[:, position:]], axis=1
+    )
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:

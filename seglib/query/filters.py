@@ -80,10 +80,10 @@ class PresentFilter(NamesFilter):
     """Matches rows where any of the chosen classes is present."""
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        found = pd.Series(False, table.index)
-        for one in value:
-            found |= is_present(table, one)
-        return found
+        is_match = pd.Series(False, table.index)
+        for class_name in value:
+            is_match |= is_present(table, class_name)
+        return is_match
 
 
 @dataclass(frozen=True)
@@ -232,8 +232,8 @@ class Filters(Mapping[str, FilterValue]):
     def __init__(self, values: Mapping[str, FilterValue] | None = None) -> None:
         checked = {key: _normalise_value(key, value) for key, value in (values or {}).items()}
         order = list(FILTERS)
-        kept = [(k, v) for k, v in checked.items() if len(v)]
-        self._values = dict(sorted(kept, key=lambda item: (order.index(find_filter(item[0])[0].key), item[0])))
+        pairs = [(k, v) for k, v in checked.items() if len(v)]
+        self._values = dict(sorted(pairs, key=lambda item: (order.index(find_filter(item[0])[0].key), item[0])))
 
     def __getitem__(self, key: str) -> FilterValue:
         return self._values[key]
@@ -351,5 +351,5 @@ def _parse_whole_number(text: str) -> int:
 
 def _in_range(column: pd.Series, value: tuple[float, float]) -> pd.Series:
     """bool per row: whether the value is in the range; False for null."""
-    found = to_float64(column)
-    return pd.Series((found >= value[0]) & (found <= value[1]), column.index)
+    numbers = to_float64(column)
+    return pd.Series((numbers >= value[0]) & (numbers <= value[1]), column.index)

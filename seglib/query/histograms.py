@@ -21,9 +21,9 @@ def share_by_label(table: pd.DataFrame) -> pd.DataFrame:
     codes, labels = _label_codes(table)
     columns: dict[str, NDArray[Any]] = {"n": np.bincount(codes, minlength=len(labels))}
     for name, share in iter_class_shares(table):
-        known = ~np.isnan(share)
-        total = np.bincount(codes[known], share[known], minlength=len(labels))
-        n = np.bincount(codes[known], minlength=len(labels))
+        defined = ~np.isnan(share)
+        total = np.bincount(codes[defined], share[defined], minlength=len(labels))
+        n = np.bincount(codes[defined], minlength=len(labels))
         columns[name] = np.divide(total, n, out=np.full(len(labels), math.nan), where=n > 0)
     means = pd.DataFrame(columns, index=pd.Index(labels, name="label"))
     return means[means["n"] > 0]
@@ -48,15 +48,15 @@ def density(x: pd.Series, y: pd.Series, bins: tuple[int, int] = (50, 20)) -> pd.
     x_edges, y_edges = (_unit_edges(number) for number in bins)
     columns, lines = _bin_of(_drop_missing(x[both]), x_edges), _bin_of(_drop_missing(y[both]), y_edges)
     counts = np.bincount(columns * bins[1] + lines, minlength=bins[0] * bins[1])
-    there = np.flatnonzero(counts)
-    column, line = np.divmod(there, bins[1])
+    filled = np.flatnonzero(counts)
+    column, line = np.divmod(filled, bins[1])
     return pd.DataFrame(
         {
             "x_low": x_edges[column],
             "x_high": x_edges[column + 1],
             "y_low": y_edges[line],
             "y_high": y_edges[line + 1],
-            "count": counts[there],
+            "count": counts[filled],
         }
     )
 
@@ -75,11 +75,11 @@ def image_sizes(table: pd.DataFrame, max_bins: int = 24) -> pd.DataFrame:
     columns, lines = (pixels // side - first for pixels, first in zip(sides, firsts, strict=True))
     across = int(lines.max()) + 1
     counts = np.bincount(columns * across + lines)
-    there = np.flatnonzero(counts)
-    column, line = np.divmod(there, across)
+    filled = np.flatnonzero(counts)
+    column, line = np.divmod(filled, across)
     x, y = (column + firsts[0]) * side, (line + firsts[1]) * side
     return pd.DataFrame(
-        {"x_low": x, "x_high": x + side - 1, "y_low": y, "y_high": y + side - 1, "count": counts[there]}
+        {"x_low": x, "x_high": x + side - 1, "y_low": y, "y_high": y + side - 1, "count": counts[filled]}
     )
 
 
@@ -91,8 +91,8 @@ def blob_counts(table: pd.DataFrame, names: Sequence[str], max_blobs: int = 5) -
     _check_one_run(table)
     counts = {}
     for name in names:
-        known = _drop_missing(class_blobs(table, name)).astype(np.int64)
-        counts[name] = np.bincount(np.minimum(known, max_blobs), minlength=max_blobs + 1)
+        numbers = _drop_missing(class_blobs(table, name)).astype(np.int64)
+        counts[name] = np.bincount(np.minimum(numbers, max_blobs), minlength=max_blobs + 1)
     return pd.DataFrame(counts, index=pd.RangeIndex(max_blobs + 1, name="regions"), columns=list(names), dtype="int64")
 
 
@@ -118,7 +118,7 @@ def _bin_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[
     return np.minimum(np.searchsorted(edges, values, side="right") - 1, len(edges) - 2)
 
 
-def _round_step(least: float) -> int:
-    """The smallest of 1, 2, 5, 10, 20, 50, ... that is at least `least`."""
-    power = 10 ** max(math.ceil(math.log10(least)) - 1, 0) if least > 1 else 1
-    return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= least)
+def _round_step(minimum: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20, 50, ... that is at least `minimum`."""
+    power = 10 ** max(math.ceil(math.log10(minimum)) - 1, 0) if minimum > 1 else 1
+    return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= minimum)

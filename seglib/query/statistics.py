@@ -56,14 +56,14 @@ def class_distribution(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name, shares_or_nan in iter_class_shares(table):
         share = shares_or_nan[~np.isnan(shares_or_nan)]
-        there = share[share >= PRESENT_SHARE]
+        present_shares = share[share >= PRESENT_SHARE]
         rows.append(
             {
                 "class": name,
                 "mean_share": _mean(share),
-                "mean_share_when_present": _mean(there),
-                "present": len(there),
-                "presence": len(there) / len(share) if len(share) else None,
+                "mean_share_when_present": _mean(present_shares),
+                "present": len(present_shares),
+                "presence": len(present_shares) / len(share) if len(share) else None,
                 "n": len(share),
             }
         )
@@ -91,9 +91,9 @@ def co_occurrence(table: pd.DataFrame) -> pd.DataFrame:
     names = classes_of(table)
     counts = np.zeros((len(names), len(names)), np.int64)
     if names:
-        there = np.array([share >= PRESENT_SHARE for _, share in iter_class_shares(table)])  # (C, rows)
+        present = np.array([share >= PRESENT_SHARE for _, share in iter_class_shares(table)])  # (C, rows)
         for start in range(0, len(table), _EXACT_ROWS):
-            some = there[:, start : start + _EXACT_ROWS].astype(np.float32)
+            some = present[:, start : start + _EXACT_ROWS].astype(np.float32)
             counts += (some @ some.T).astype(np.int64)
     return pd.DataFrame(counts, index=names, columns=names)
 
@@ -117,8 +117,8 @@ def folder_vs_animal(table: pd.DataFrame) -> pd.DataFrame:
     _check_one_run(table)
     label_codes, labels = _label_codes(table)
     animal_codes, animals = category_codes(table["animal"])
-    known = animal_codes >= 0
-    cells = label_codes[known] * len(animals) + animal_codes[known]
+    has_animal = animal_codes >= 0
+    cells = label_codes[has_animal] * len(animals) + animal_codes[has_animal]
     counts = np.bincount(cells, minlength=len(labels) * len(animals)).reshape(len(labels), len(animals))
     frame = pd.DataFrame(counts, index=labels, columns=animals)
     frame = frame[frame.sum(axis=1) > 0].reindex(columns=[*ANIMALS, "none"], fill_value=0)
@@ -129,7 +129,7 @@ def _label_codes(table: pd.DataFrame) -> tuple[NDArray[np.intp], list[str]]:
     """(code of each row, sorted folder labels); rows without a label have the label `""`."""
     codes, names = category_codes(table["label"])
     labels = sorted({"", *names})
-    place = {label: at for at, label in enumerate(labels)}
+    place = {label: code for code, label in enumerate(labels)}
     return np.array([*(place[name] for name in names), place[""]])[codes], labels
 
 
@@ -158,8 +158,8 @@ def key_figures(table: pd.DataFrame) -> KeyFigures:
 
 
 def _drop_missing(values: pd.Series) -> NDArray[np.float64]:
-    found = to_float64(values)
-    return found[~np.isnan(found)]
+    numbers = to_float64(values)
+    return numbers[~np.isnan(numbers)]
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

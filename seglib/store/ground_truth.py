@@ -46,19 +46,19 @@ class GroundTruth:
 
 def list_truths(store: Store) -> list[GroundTruth]:
     """All ground truths with a readable record, sorted by name."""
-    found = []
+    truths = []
     for file in store.truth_records():
         with contextlib.suppress(DamagedFileError):
-            found.append(_read(file))
-    return sorted(found, key=lambda one: (one.name, one.id))
+            truths.append(_read(file))
+    return sorted(truths, key=lambda one: (one.name, one.id))
 
 
 def find_truth(store: Store, name: str) -> GroundTruth:
     """Find a ground truth by id or name. Raises `UnknownName`."""
-    known = list_truths(store)
-    by_name = {one.name: one for one in known} | {one.id: one for one in known}
+    truths = list_truths(store)
+    by_name = {one.name: one for one in truths} | {one.id: one for one in truths}
     if name not in by_name:
-        raise UnknownName("truth", name, [one.name for one in known])
+        raise UnknownName("truth", name, [one.name for one in truths])
     return by_name[name]
 
 
@@ -71,13 +71,13 @@ def register_truth(store: Store, folder: Path, mask_format: str, classes: tuple[
     if not folder.is_dir():
         raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks.")
     named = annotations.TRIMAP_CLASSES if mask_format == "trimap" else classes or VOC_CLASSES
-    found = GroundTruth(
+    record = GroundTruth(
         id=compute_truth_id(folder, mask_format, named), name=folder.resolve().name, format=mask_format, classes=named
     )
-    file = store.truth_record(found.id)
-    if not file.exists() or found.id in find_damaged(store):
-        store.atomic.write(file, json_record.encode(asdict(found)), durable=True)
-    return found
+    file = store.truth_record(record.id)
+    if not file.exists() or record.id in find_damaged(store):
+        store.atomic.write(file, json_record.encode(asdict(record)), durable=True)
+    return record
 
 
 def compute_truth_id(folder: Path, kind: str, classes: tuple[str, ...]) -> str:
@@ -97,10 +97,10 @@ def import_annotations(store: Store, truth_record: GroundTruth, folder: Path, im
     if len(paths) < len(images):
         raise DatasetError("Several datasets hold photos of these paths: name one of them with `dataset`.")
     pairs = annotations.match_masks(paths, masks["path"])
-    found = images[images["path"].isin(pairs.keys())].assign(mask=lambda frame: frame["path"].map(pairs))
-    joined = found.merge(masks.rename(columns={"path": "mask"}), on="mask", how="left")
-    known = _valid_rows(store, truth_record).rename(columns={"path": "mask"})
-    joined = joined.merge(known.drop(columns="scan"), on=["mask", "bytes", "mtime_ns", "image_id"], how="left")
+    annotated = images[images["path"].isin(pairs.keys())].assign(mask=lambda frame: frame["path"].map(pairs))
+    joined = annotated.merge(masks.rename(columns={"path": "mask"}), on="mask", how="left")
+    valid_rows = _valid_rows(store, truth_record).rename(columns={"path": "mask"})
+    joined = joined.merge(valid_rows.drop(columns="scan"), on=["mask", "bytes", "mtime_ns", "image_id"], how="left")
     new = joined["truth"].isna()
     rows = joined.loc[new, ["mask", "label", "width", "height"]].astype("object").itertuples(index=False, name=None)
     joined.loc[new, "truth"] = [
@@ -113,7 +113,7 @@ def import_annotations(store: Store, truth_record: GroundTruth, folder: Path, im
         table = pa.Table.from_pandas(fresh[TRUTH_FILES_SCHEMA.names], TRUTH_FILES_SCHEMA, preserve_index=False)
         store.atomic.sync()
         parquet_parts.append(store.atomic, store.truth_files_folder(truth_record.id), table)
-    return joined.drop(columns=["bytes", "mtime_ns"]).set_index(found.index)
+    return joined.drop(columns=["bytes", "mtime_ns"]).set_index(annotated.index)
 
 
 def mask_ids_by_image(store: Store, truth_record: GroundTruth) -> pd.Series:
@@ -162,12 +162,14 @@ def prune(store: Store, alive: Set[str]) -> None:
         files = store.truth_files_folder(folder.name)
         old = parquet_parts.list_parts(files)
         newest = _keep_newest(parquet_parts.read_parts(files, old, TRUTH_FILES_SCHEMA))
-        kept = newest[newest["image_id"].isin(alive)]
-        parquet_parts.append(store.atomic, files, pa.Table.from_pandas(kept, TRUTH_FILES_SCHEMA, preserve_index=False))
+        current = newest[newest["image_id"].isin(alive)]
+        parquet_parts.append(
+            store.atomic, files, pa.Table.from_pandas(current, TRUTH_FILES_SCHEMA, preserve_index=False)
+        )
         for name in old:
             (files / name).unlink(missing_ok=True)
         for path in list(store.truth_masks_folder(folder.name).glob("*/*.png")):
-            if path.stem not in set(kept["truth"]):
+            if path.stem not in set(current["truth"]):
                 path.unlink(missing_ok=True)
 
 
@@ -187,8 +189,8 @@ def _valid_rows(store: Store, truth_record: GroundTruth) -> pd.DataFrame:
         parquet_parts.read(store.truth_files_folder(truth_record.id), TRUTH_FILES_SCHEMA), ["path", "image_id"]
     )
     frame: pd.DataFrame = table.to_pandas()
-    there = np.array([mask_path(store, truth_record, one).exists() for one in frame["truth"]], bool)
-    return frame[there]
+    exists = np.array([mask_path(store, truth_record, one).exists() for one in frame["truth"]], bool)
+    return frame[exists]
 
 
 def _read_checked(
@@ -215,8 +217,8 @@ def _save_mask(store: Store, truth_record: GroundTruth, mask: Mask) -> str:
 
 def _check_duplicates(joined: pd.DataFrame) -> None:
     """Raise `DatasetError` if identical images have different masks, because counts are stored per image_id."""
-    several = joined.groupby("image_id", sort=False)["truth"].nunique()
-    for image_id in several.index[several > 1][:1]:
+    mask_counts = joined.groupby("image_id", sort=False)["truth"].nunique()
+    for image_id in mask_counts.index[mask_counts > 1][:1]:
         rows = joined[joined["image_id"] == image_id]
         one, other = rows.drop_duplicates("truth")["path"].iloc[:2]
         raise DatasetError(

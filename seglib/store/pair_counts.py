@@ -181,10 +181,10 @@ def read_consensus_counts(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(agreeing, compared) pixels of these images (unique ids): float64 (N,) each, 0 for images without counts."""
     table = parquet_parts.keep_newest(parquet_parts.read(consensus_folder(store, runs), CONSENSUS_SCHEMA), ["image_id"])
-    at, known = _positions(table["image_id"], image_ids)
+    rows, wanted = _positions(table["image_id"], image_ids)
     columns = [np.zeros(len(image_ids)) for _ in range(2)]
     for column, name in zip(columns, ("agreeing", "compared"), strict=True):
-        column[at[known]] = table[name].to_numpy()[known]
+        column[rows[wanted]] = table[name].to_numpy()[wanted]
     return columns[0], columns[1]
 
 
@@ -197,15 +197,15 @@ def read_boundary_counts(store: Store, run: str, truth: str, truths: pd.Series) 
     folder = boundary_folder(evaluation_folder(store, run, truth))
     table = _select_current(parquet_parts.read(folder, BOUNDARY_SCHEMA, remedy=remedy(folder)), truths)
     table = parquet_parts.keep_newest(table, ["image_id", "class"])
-    at, known = _positions(table["image_id"], truths.index)
+    rows, wanted = _positions(table["image_id"], truths.index)
     classes = table["class"].to_numpy()
-    found = {}
-    for index in np.unique(classes[known]):
-        hit = known & (classes == index)
-        found[int(index)] = [np.zeros(len(truths)) for _ in range(4)]
-        for column, name in zip(found[int(index)], BOUNDARY_SCHEMA.names[2:6], strict=True):
-            column[at[hit]] = table[name].to_numpy()[hit]
-    return found
+    counts = {}
+    for index in np.unique(classes[wanted]):
+        hit = wanted & (classes == index)
+        counts[int(index)] = [np.zeros(len(truths)) for _ in range(4)]
+        for column, name in zip(counts[int(index)], BOUNDARY_SCHEMA.names[2:6], strict=True):
+            column[rows[hit]] = table[name].to_numpy()[hit]
+    return counts
 
 
 def read_calibration_counts(store: Store, run: str, truth: str, truths: pd.Series) -> list[NDArray[np.float64]]:
@@ -214,10 +214,10 @@ def read_calibration_counts(store: Store, run: str, truth: str, truths: pd.Serie
         parquet_parts.read(calibration_folder(evaluation_folder(store, run, truth)), CALIBRATION_SCHEMA), truths
     )
     table = parquet_parts.keep_newest(table, ["image_id", "bin"])
-    at, known = _positions(table["image_id"], truths.index)
+    rows, wanted = _positions(table["image_id"], truths.index)
     columns = [np.zeros((len(truths), CONFIDENCE_BINS)) for _ in range(3)]
     for column, name in zip(columns, ("pixels", "confidence", "correct"), strict=True):
-        column[at[known], table["bin"].to_numpy()[known]] = table[name].to_numpy()[known]
+        column[rows[wanted], table["bin"].to_numpy()[wanted]] = table[name].to_numpy()[wanted]
     return columns
 
 
@@ -225,9 +225,9 @@ def _to_joint_counts(
     table: pa.Table, classes: tuple[Sequence[str], Sequence[str]], image_ids: pd.Index
 ) -> tuple[JointCounts, NDArray[np.bool_]]:
     """Table columns: image_id, first, second, pixels. Cells that two processes both wrote count once."""
-    at, known = _positions(table["image_id"], image_ids)
-    first, second, pixels = (table.column(i).to_numpy()[known] for i in (1, 2, 3))
-    image = at[known]
+    rows, wanted = _positions(table["image_id"], image_ids)
+    first, second, pixels = (table.column(i).to_numpy()[wanted] for i in (1, 2, 3))
+    image = rows[wanted]
     keys = (image.astype(np.int64) << 16) | (first.astype(np.int64) << 8) | second
     _, once = np.unique(keys, return_index=True)
     counted = np.zeros(len(image_ids), bool)
@@ -242,9 +242,9 @@ def _to_joint_counts(
 
 def _positions(column: pa.ChunkedArray, image_ids: pd.Index) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """(position of each row's image in `image_ids` or -1, whether it is in there)."""
-    found = pc.index_in(column, value_set=pa.array(image_ids, pa.string()))
-    at = found.fill_null(-1).to_numpy().astype(np.intp)
-    return at, at >= 0
+    indices = pc.index_in(column, value_set=pa.array(image_ids, pa.string()))
+    rows = indices.fill_null(-1).to_numpy().astype(np.intp)
+    return rows, rows >= 0
 
 
 def _select_current(table: pa.Table, truths: pd.Series) -> pa.Table:
@@ -278,11 +278,11 @@ def orphaned_folders(store: Store, runs: Set[str], truths: Set[str]) -> list[Pat
     """Folders of `compare` and `evaluate` whose run or ground truth no longer exists."""
     pairs = {"--".join((a, b)) for a in runs for b in runs if a < b}
     evaluations = {f"{run}--{truth}" for run in runs for truth in truths}
-    gone = [path for path in store.evaluation_folders() if path.name not in evaluations]
+    orphans = [path for path in store.evaluation_folders() if path.name not in evaluations]
     for path in store.comparison_folders():
         if not _runs_of(path) <= runs if _is_consensus(path) else path.name not in pairs:
-            gone.append(path)
-    return gone
+            orphans.append(path)
+    return orphans
 
 
 def _is_consensus(comparison: Path) -> bool:

@@ -79,10 +79,10 @@ def read_run(file: Path) -> Run:
 def _is_valid_run(run: Run) -> bool:
     """Check the type of every field, since the file may have been edited by hand."""
     texts = (run.run, run.model, run.resize, run.created)
-    known = (run.precision, run.weights_sha256)
+    optional_texts = (run.precision, run.weights_sha256)
     return (
         all(isinstance(one, str) for one in texts)
-        and all(one is None or isinstance(one, str) for one in known)
+        and all(one is None or isinstance(one, str) for one in optional_texts)
         and (run.parameters is None or type(run.parameters) is int)
         and isinstance(run.schema, int)
         and are_valid_class_names(run.classes)
@@ -93,25 +93,25 @@ def _is_valid_run(run: Run) -> bool:
     )
 
 
-def _is_valid_invocation(one: object) -> bool:
+def _is_valid_invocation(value: object) -> bool:
     return (
-        isinstance(one, dict)
-        and isinstance(one.get("started"), str)
-        and isinstance(one.get("seconds"), int | float)
-        and math.isfinite(one["seconds"])
+        isinstance(value, dict)
+        and isinstance(value.get("started"), str)
+        and isinstance(value.get("seconds"), int | float)
+        and math.isfinite(value["seconds"])
     )
 
 
 def find_damaged_records(files: Iterable[Path], read: Callable[[Path], object]) -> dict[str, str]:
     """Map folder name -> error message for each unreadable record, skipping records that were deleted meanwhile."""
-    found = {}
+    damaged = {}
     for file in sorted(files):
         try:
             read(file)
         except StoreError as error:
             if file.exists():
-                found[file.parent.name] = str(error)
-    return found
+                damaged[file.parent.name] = str(error)
+    return damaged
 
 
 def utc_now() -> str:

@@ -79,15 +79,15 @@ def table_schema(classes: Sequence[str]) -> pa.Schema:
 
 def join_stats(files: pa.Table, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
     """(files that the run has computed, in order, with their statistics; their positions in `files`)."""
-    at = pc.index_in(files["image_id"], value_set=stats["image_id"])
-    places = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
-    if at.null_count:
-        files, at = files.take(places), at.drop_null()
+    stats_rows = pc.index_in(files["image_id"], value_set=stats["image_id"])
+    places = np.flatnonzero(stats_rows.is_valid().to_numpy(zero_copy_only=False))
+    if stats_rows.null_count:
+        files, stats_rows = files.take(places), stats_rows.drop_null()
     table = files
     for name, value in (("run", run.run), ("model", run.model)):
         table = table.append_column(name, pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [value]))
     for name in stats.column_names[1:]:
-        table = table.append_column(name, stats[name].take(at))
+        table = table.append_column(name, stats[name].take(stats_rows))
     return table, places
 
 
@@ -114,4 +114,4 @@ def _to_categorical(column: pa.ChunkedArray) -> pd.Categorical:
     in_order = sorted(used, key=names.__getitem__)
     place = np.full(len(names) + 1, -1, np.int32)
     place[in_order] = np.arange(len(in_order), dtype=np.int32)
-    return pd.Categorical.from_codes(place[codes], pd.Index([names[at] for at in in_order], dtype="str"))
+    return pd.Categorical.from_codes(place[codes], pd.Index([names[code] for code in in_order], dtype="str"))

@@ -58,12 +58,12 @@ class Store(StoreLayout):
             raise StoreError(
                 f"There is no store at {str(path)!r}: run a model over a folder of photos first, with this `store`."
             )
-        found = json_record.read(self.path / STORE_MARKER, _STORE_REMEDY).get("schema")
-        if not isinstance(found, int) or found < 1:
+        schema_version = json_record.read(self.path / STORE_MARKER, _STORE_REMEDY).get("schema")
+        if not isinstance(schema_version, int) or schema_version < 1:
             raise json_record.damaged_error(self.path / STORE_MARKER, _STORE_REMEDY)
-        if found > SCHEMA_VERSION:
+        if schema_version > SCHEMA_VERSION:
             raise StoreError(
-                f"This store has layout {found}, and this program knows up to {SCHEMA_VERSION}: "
+                f"This store has layout {schema_version}, and this program knows up to {SCHEMA_VERSION}: "
                 "upgrade the program, or name another store."
             )
         self.refuse_links()
@@ -93,13 +93,13 @@ class Store(StoreLayout):
         A dataset with a damaged record gets its id as name and a root that does not exist, until a run over its folder
         rewrites the record.
         """
-        found = []
+        datasets = []
         for file in self.dataset_records():
             try:
-                found.append(read_dataset(file))
+                datasets.append(read_dataset(file))
             except DamagedFileError:
-                found.append(Dataset(file.parent.name, file.parent.name, file.parent / "unknown"))
-        return sorted(found, key=lambda d: (d.name, d.id))
+                datasets.append(Dataset(file.parent.name, file.parent.name, file.parent / "unknown"))
+        return sorted(datasets, key=lambda d: (d.name, d.id))
 
     def damaged_datasets(self) -> dict[str, str]:
         """Map id -> error message for each dataset whose record cannot be read."""
@@ -119,10 +119,10 @@ class Store(StoreLayout):
         root = root.resolve()
         dataset_id = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
         others = self.datasets()
-        known = next((d for d in others if d.id == dataset_id), None)
+        existing = next((d for d in others if d.id == dataset_id), None)
         file = self.dataset_record(dataset_id)
-        if known is not None and title in (None, known.name) and dataset_id not in self.damaged_datasets():
-            return known
+        if existing is not None and title in (None, existing.name) and dataset_id not in self.damaged_datasets():
+            return existing
         name = os.fsencode(title or root.name).decode("utf-8", "backslashreplace")
         if name in {d.name for d in others if d.id != dataset_id}:
             name = f"{name}-{dataset_id}"
@@ -151,9 +151,11 @@ class Store(StoreLayout):
                 .to_pandas(integer_object_nulls=True)
                 .assign(dataset=dataset.name)
             )
-        found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*_LOCATION_COLUMNS, "reason"])
-        now_there = found["reason"].isna() & found["image_id"].isin(image_ids)
-        return found.loc[now_there, _LOCATION_COLUMNS].reset_index(drop=True)
+        locations = (
+            pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*_LOCATION_COLUMNS, "reason"])
+        )
+        now_there = locations["reason"].isna() & locations["image_id"].isin(image_ids)
+        return locations.loc[now_there, _LOCATION_COLUMNS].reset_index(drop=True)
 
     def failures(self) -> pd.DataFrame:
         """One row per unreadable file: dataset, path, label, reason, detail."""
@@ -169,11 +171,11 @@ class Store(StoreLayout):
 
     def runs(self) -> list[Run]:
         """All runs with a readable record, most recently used last; `damaged_runs` returns the others."""
-        found = []
+        runs = []
         for file in self.run_records():
             with contextlib.suppress(StoreError):
-                found.append(read_run(file))
-        return sorted(found, key=lambda run: (run.last_used, run.run))
+                runs.append(read_run(file))
+        return sorted(runs, key=lambda run: (run.last_used, run.run))
 
     def damaged_runs(self) -> dict[str, str]:
         """Map name -> error message for each run whose record is damaged or was written by a newer version."""
@@ -221,8 +223,8 @@ class Store(StoreLayout):
         columns = ["image_id", *CONFIDENCE_COLUMNS]
         schema = stats_schema(run.classes)
         table = parquet_parts.read(self.stats_folder(run), schema, columns, where=("image_id", image_ids))
-        found: pd.DataFrame = parquet_parts.keep_newest(table, ["image_id"]).to_pandas()
-        return found
+        frame: pd.DataFrame = parquet_parts.keep_newest(table, ["image_id"]).to_pandas()
+        return frame
 
     def _stats_table(self, run: Run) -> pa.Table:
         """All rows of a run's statistics, oldest first."""
@@ -265,22 +267,22 @@ class Store(StoreLayout):
         classes = list(dict.fromkeys(name for run in chosen for name in run.classes))
         schema = table_schema(classes)
         by_name = sorted(chosen, key=lambda run: run.run)
-        found = [
+        parts = [
             join_stats(files, run, parquet_parts.keep_newest(self._stats_table(run), ["image_id"])) for run in by_name
         ]
-        table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in found)], promote_options="default")
-        if len(found) > 1:
-            table = table.take(np.argsort(np.concatenate([places for _, places in found]), kind="stable"))
-        del files, found  # each of them is as large as the table
+        table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in parts)], promote_options="default")
+        if len(parts) > 1:
+            table = table.take(np.argsort(np.concatenate([places for _, places in parts]), kind="stable"))
+        del files, parts  # each of them is as large as the table
         frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
         return frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"])) if with_tags else frame
 
     def _present_files(self, datasets: Sequence[Dataset]) -> pa.Table:
         """Readable files of the newest scan (`PRESENT_FILES_SCHEMA`, `STAMPS_SCHEMA`), sorted by dataset and path."""
-        known = [*PRESENT_FILES_SCHEMA.names[1:], *STAMPS_SCHEMA.names]
+        columns = [*PRESENT_FILES_SCHEMA.names[1:], *STAMPS_SCHEMA.names]
         tables = [pa.schema([*PRESENT_FILES_SCHEMA, *STAMPS_SCHEMA]).empty_table()]
         for dataset in sorted(datasets, key=lambda one: one.name):
-            files = self._newest_files(dataset, [*known, "reason", "scan"])
+            files = self._newest_files(dataset, [*columns, "reason", "scan"])
             files = files.filter(pc.is_null(files["reason"])).drop_columns(["reason", "scan"])
             names = pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [dataset.name])
             tables.append(files.add_column(0, PRESENT_FILES_SCHEMA.field("dataset"), names))
@@ -318,14 +320,14 @@ class Store(StoreLayout):
         """The original image as upright RGB. Raises `StoreError` if it is unreadable or has changed since its scan."""
         data_set = self.dataset(dataset)
         files = self.files(data_set)
-        known = files[(files["path"] == path) & files["reason"].isna()]
-        if known.empty:
+        matches = files[(files["path"] == path) & files["reason"].isna()]
+        if matches.empty:
             raise StoreError(f"{path!r} is not a photo of the dataset {dataset!r}.")
         try:
             if "\0" in path or not (data_set.root / path).resolve().is_relative_to(data_set.root.resolve()):
                 raise BadImage("unreadable", "It leaves its dataset's folder.")
             data = image.read_bytes(data_set.root / path)
-            if image.compute_image_id(data) != known["image_id"].iloc[0]:
+            if image.compute_image_id(data) != matches["image_id"].iloc[0]:
                 raise StoreError(f"{path!r} has changed since its scan: run again to see its new content.")
             return image.decode(data)
         except BadImage as error:
@@ -348,14 +350,14 @@ class Store(StoreLayout):
         datasets contain this path. `alpha` (0..1) is the opacity of the mask, `colours` the name of a palette.
         """
         files = self._present_files([self.dataset(dataset)] if dataset else self.datasets())
-        found = to_frame(files.filter(pc.equal(files["path"], path)))
-        if found.empty:
+        matches = to_frame(files.filter(pc.equal(files["path"], path)))
+        if matches.empty:
             raise StoreError(f"The store has no photo {path!r}: give its path as in the table.")
-        if found["dataset"].nunique() > 1:
-            raise StoreError(f"{path!r} is in {', '.join(map(repr, found['dataset']))}: name one with dataset=.")
-        chosen = self.run(run) if run else self._last_run_with(found["image_id"].iloc[0])
-        mask = self.mask(chosen.run, found["image_id"].iloc[0])
-        photo = self.image(found["dataset"].iloc[0], path)
+        if matches["dataset"].nunique() > 1:
+            raise StoreError(f"{path!r} is in {', '.join(map(repr, matches['dataset']))}: name one with dataset=.")
+        chosen = self.run(run) if run else self._last_run_with(matches["image_id"].iloc[0])
+        mask = self.mask(chosen.run, matches["image_id"].iloc[0])
+        photo = self.image(matches["dataset"].iloc[0], path)
         return overlay.draw_overlay(photo, mask, palette(colours, chosen.classes), alpha)
 
     def _last_run_with(self, image_id: str) -> Run:

@@ -97,10 +97,10 @@ def untag(store: TagStore, ids: Iterable[str] | pa.Array, name: str) -> TagActio
 def undo(store: TagStore, action: str | None = None) -> TagAction | None:
     """Undo an action (default: the latest not yet undone) and return it; None if there is nothing to undo."""
     log = _read_log(store)
-    found = _find_action(_effective_rows(log.rows), action)
-    if found is not None:
-        _append_action(store, log, [""], "", on=False, undoes=found.id)
-    return found
+    undone = _find_action(_effective_rows(log.rows), action)
+    if undone is not None:
+        _append_action(store, log, [""], "", on=False, undoes=undone.id)
+    return undone
 
 
 def tags_by_image(store: TagStore) -> pd.Series:
@@ -115,8 +115,10 @@ def tags_by_image(store: TagStore) -> pd.Series:
 def align_tags(tagged: pd.Series, image_ids: pd.Series) -> pd.Series:
     """Look up these images in the result of `tags_by_image`, row by row (categorical; null for untagged images)."""
     wanted = pa.array(image_ids, pa.string())
-    at = pc.index_in(wanted, value_set=pa.array(tagged.index, pa.string())).fill_null(-1).to_numpy(zero_copy_only=False)
-    codes = np.append(tagged.cat.codes.to_numpy(), -1)[at]  # position -1 hits the appended -1 (no tag)
+    positions = (
+        pc.index_in(wanted, value_set=pa.array(tagged.index, pa.string())).fill_null(-1).to_numpy(zero_copy_only=False)
+    )
+    codes = np.append(tagged.cat.codes.to_numpy(), -1)[positions]  # position -1 hits the appended -1 (no tag)
     return pd.Series(pd.Categorical.from_codes(codes, tagged.cat.categories), image_ids.index, name="tags")
 
 
@@ -146,14 +148,14 @@ def compact(store: TagStore) -> None:
     """
     old = parquet_parts.list_parts(store.tags_folder())
     log = _build_log(parquet_parts.read_parts(store.tags_folder(), old, SCHEMA, remedy=REMEDY))
-    kept = _current_rows(log.rows)
-    if len(kept) == len(log.rows):
+    current = _current_rows(log.rows)
+    if len(current) == len(log.rows):
         return
-    if len(kept):
-        ids = log.ids.take(pa.array(kept["image"])).to_pandas()
-        kept = kept.assign(image_id=ids.to_numpy(), tag=kept["tag"].astype("str"), action="", undoes=None)
+    if len(current):
+        ids = log.ids.take(pa.array(current["image"])).to_pandas()
+        current = current.assign(image_id=ids.to_numpy(), tag=current["tag"].astype("str"), action="", undoes=None)
         parquet_parts.append(
-            store.atomic, store.tags_folder(), pa.Table.from_pandas(kept[SCHEMA.names], SCHEMA, preserve_index=False)
+            store.atomic, store.tags_folder(), pa.Table.from_pandas(current[SCHEMA.names], SCHEMA, preserve_index=False)
         )
     for name in old:
         (store.tags_folder() / name).unlink(missing_ok=True)
@@ -245,9 +247,9 @@ def _join_tags(present: pd.DataFrame) -> tuple[NDArray[np.int32], pd.Categorical
     codes: NDArray[np.int32] = np.zeros(len(images), np.int32)
     values = [""]
     for name, rows in sorted(present.groupby("tag", observed=True, sort=False).indices.items()):
-        at = places[rows]
-        before, inverse = np.unique(codes[at], return_inverse=True)
-        codes[at] = (len(values) + inverse).astype(np.int32)
+        indices = places[rows]
+        before, inverse = np.unique(codes[indices], return_inverse=True)
+        codes[indices] = (len(values) + inverse).astype(np.int32)
         values += [f"{values[old]}{TAG_SEPARATOR}{name}".removeprefix(TAG_SEPARATOR) for old in before]
     joined = pd.Categorical.from_codes(codes, pd.Index(values, dtype="str"))
     return images, joined.remove_unused_categories()

@@ -168,8 +168,10 @@ class TrainConfig:
     plot: bool = _option(False, "flag", None, "draw the CSV as a PNG (extra: train)")
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            _check_value(one.name, getattr(self, one.name), one.metadata, optional=one.default is None)
+        for parameter in fields(self):
+            _check_value(
+                parameter.name, getattr(self, parameter.name), parameter.metadata, optional=parameter.default is None
+            )
         check_checkpoint_name(Path(self.out))
         if self.architecture not in registry.trainable_names():
             raise UnknownName("model", self.architecture, registry.trainable_names())

@@ -70,8 +70,8 @@ def _trainable_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 
 def _mean(gradients: Sequence[Tensor | None], weights: Sequence[float]) -> Tensor | None:
-    there = [slope * weight for slope, weight in zip(gradients, weights, strict=True) if slope is not None]
-    return torch.stack(there).sum(0) if there else None
+    weighted = [slope * weight for slope, weight in zip(gradients, weights, strict=True) if slope is not None]
+    return torch.stack(weighted).sum(0) if weighted else None
 
 
 def _replicate(model: nn.Module) -> nn.Module:
@@ -95,8 +95,8 @@ class SeededDropout(nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        kept = torch.rand(x.shape, generator=self.generator, device=x.device) >= self.p
-        return x * kept / (1 - self.p)
+        keep = torch.rand(x.shape, generator=self.generator, device=x.device) >= self.p
+        return x * keep / (1 - self.p)
 
 
 def _seed_dropout(model: nn.Module, device: str) -> None:

@@ -64,11 +64,11 @@ def make_generator(*numbers: int) -> torch.Generator:
     state = 0
     for number in numbers:
         state = (state * 1_000_003 + number + 1) % (1 << 63)
-    made = torch.Generator()
-    made.manual_seed(state)
+    generator = torch.Generator()
+    generator.manual_seed(state)
     for _ in range(2):  # the first numbers of neighbouring seeds are similar
-        torch.rand(64, generator=made)
-    return made
+        torch.rand(64, generator=generator)
+    return generator
 
 
 def plan_batches(image_count: int, recipe: TrainRecipe, epoch: int) -> list[BatchPlan]:
@@ -80,7 +80,7 @@ def plan_batches(image_count: int, recipe: TrainRecipe, epoch: int) -> list[Batc
     random = make_generator(recipe.seed, epoch, -1)
     order = torch.randperm(image_count, generator=random).tolist()
     base = math.prod(input_size_wh(recipe.base_side, recipe.base_side, recipe.net_side))
-    made: list[BatchPlan] = []
+    batches: list[BatchPlan] = []
     start = 0
     while start < image_count:
         crop_size = sample_crop_size(recipe, random)
@@ -92,9 +92,9 @@ def plan_batches(image_count: int, recipe: TrainRecipe, epoch: int) -> list[Batc
         )
         if image_count - start - size == 1:
             size += 1
-        made.append(BatchPlan(crop_size, tuple(order[start : start + size])))
+        batches.append(BatchPlan(crop_size, tuple(order[start : start + size])))
         start += size
-    return made
+    return batches
 
 
 def sample_crop_size(recipe: TrainRecipe, random: torch.Generator) -> CropSize:
@@ -226,8 +226,8 @@ class _BatchDataset(Dataset[TrainBatch]):
     def __init__(self, training_set: TrainingSet, recipe: TrainRecipe, epoch: int, plan: Sequence[BatchPlan]) -> None:
         self._training_set, self._recipe, self._epoch, self._plan = training_set, recipe, epoch, plan
 
-    def __getitem__(self, at: int) -> TrainBatch:
-        batch = self._plan[at]
+    def __getitem__(self, index: int) -> TrainBatch:
+        batch = self._plan[index]
         parts = [self._load_one(position, batch.crop_size) for position in batch.positions]
         photos, masks, soft = zip(*parts, strict=True)
         return TrainBatch(

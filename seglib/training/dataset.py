@@ -56,16 +56,16 @@ def find_samples(folder: Path, masks: Path | None = None) -> tuple[list[Sample],
     wanted = _read_image_sets(folder)
     if wanted is not None:
         label = {name: one for name, one in label.items() if PurePosixPath(name).stem in wanted}
-        if gone := wanted - {PurePosixPath(name).stem for name in label}:
-            raise DatasetError(f"ImageSets names {min(gone)!r} and {len(gone) - 1} more that {photos.name} lacks.")
-    found = annotations.match_masks(label, annotations.scan_masks(masks)["path"])
-    missing = [name for name in label if name not in found]
-    if missing and (wanted is not None or not found):
+        if absent := wanted - {PurePosixPath(name).stem for name in label}:
+            raise DatasetError(f"ImageSets names {min(absent)!r} and {len(absent) - 1} more that {photos.name} lacks.")
+    matches = annotations.match_masks(label, annotations.scan_masks(masks)["path"])
+    missing = [name for name in label if name not in matches]
+    if missing and (wanted is not None or not matches):
         raise DatasetError(
             f"{len(missing)} photos have no mask, e.g. {missing[0]!r}: expected a PNG of the same name below "
             f"{masks.name!r}."
         )
-    return [Sample(photos / name, masks / found[name], name, label[name]) for name in sorted(found)], masks
+    return [Sample(photos / name, masks / matches[name], name, label[name]) for name in sorted(matches)], masks
 
 
 def find_unlabelled(folder: Path) -> list[Sample]:
@@ -113,8 +113,8 @@ def split(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Samp
             f"{len(samples)} photos with masks cannot be split: {count} for validation and {len(samples) - count} for "
             "training. Give more photos, or another share for `validation`."
         )
-    kept = {pair.name for pair in by_hash[:count]}
-    return [p for p in samples if p.name not in kept], [p for p in samples if p.name in kept]
+    held_out = {pair.name for pair in by_hash[:count]}
+    return [p for p in samples if p.name not in held_out], [p for p in samples if p.name in held_out]
 
 
 def digest(samples: Sequence[Sample]) -> str:

@@ -56,12 +56,14 @@ class SoftLabels:
         return merge_classes(logits, self.teacher_classes, classes)
 
 
-def merge_classes(logits: NDArray[np.float32], known: Sequence[str], wanted: Sequence[str]) -> NDArray[np.float32]:
+def merge_classes(
+    logits: NDArray[np.float32], teacher_classes: Sequence[str], wanted: Sequence[str]
+) -> NDArray[np.float32]:
     """(len(known), h, w) -> (len(wanted), h, w): select by name; all other classes are added to the background."""
-    if tuple(known) == tuple(wanted):
+    if tuple(teacher_classes) == tuple(wanted):
         return logits
-    picked = logits[[known.index(name) for name in wanted]]
-    rest = [i for i, name in enumerate(known) if name not in wanted]
+    picked = logits[[teacher_classes.index(name) for name in wanted]]
+    rest = [i for i, name in enumerate(teacher_classes) if name not in wanted]
     if rest:
         ground = wanted.index(BACKGROUND)
         picked[ground] = np.logaddexp.reduce(np.concatenate([picked[ground][None], logits[rest]]), 0)
@@ -73,12 +75,12 @@ def open_soft_labels(folder: Path, classes: Sequence[str]) -> SoftLabels:
     class.
     """
     try:
-        known = tuple(json.loads((folder / "teacher.json").read_text("utf-8"))["classes"])
+        teacher_classes = tuple(json.loads((folder / "teacher.json").read_text("utf-8"))["classes"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"{folder.name!r} holds no soft labels (teacher.json): make them with a `teacher`.") from None
-    if unknown := [name for name in classes if name not in known]:
-        raise UsageError(f"The teacher does not know {unknown[0]!r}: it knows {', '.join(known)}.")
-    return SoftLabels(folder, known)
+    if unknown := [name for name in classes if name not in teacher_classes]:
+        raise UsageError(f"The teacher does not know {unknown[0]!r}: it knows {', '.join(teacher_classes)}.")
+    return SoftLabels(folder, teacher_classes)
 
 
 def compute_soft_labels(

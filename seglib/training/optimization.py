@@ -26,8 +26,8 @@ def dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
 
     Soft Dice of a class over all pixels of the batch: (2 sum(p y) + 1) / (sum(p) + sum(y) + 1).
     """
-    known = mask != VOID
-    mask, counted = mask.where(known, 0), known.to(logits.dtype)
+    labelled = mask != VOID
+    mask, counted = mask.where(labelled, 0), labelled.to(logits.dtype)
     probability = logits.softmax(1)
     true_probability = (probability.gather(1, mask[:, None])[:, 0] * counted).flatten()  # (B h w,)
     both, area = (

@@ -287,12 +287,12 @@ def summarize_validation(counts: JointCounts) -> dict[str, float | None]:
 
     Undefined values, such as the IoU of a trained class that is in no validation image, are None.
     """
-    found: dict[str, float | None] = {}
+    figures: dict[str, float | None] = {}
     for name, measure in accuracy_measures(counts).items():
-        found[name] = measure.overall()
+        figures[name] = measure.overall()
         if ":" not in name:
-            found[f"{name}_mean"] = measure.mean()[0]
-    return found
+            figures[f"{name}_mean"] = measure.mean()[0]
+    return figures
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:

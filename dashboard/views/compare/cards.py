@@ -49,9 +49,9 @@ _COSTS = {"gflops": "GFLOPs per photo", "ms_per_image": "ms per photo"}
 FLIPS, SHARES, PAIRS = "flips", "pair_shares", "pairwise"
 
 
-def key_figures(shown: ComparisonSelection) -> None:
+def key_figures(selection: ComparisonSelection) -> None:
     """Show both aggregates (over all pixels and mean over photos), labelled."""
-    figures, names = shown.pair.figures, shown.main_classes(2)
+    figures, names = selection.pair.figures, selection.main_classes(2)
     agreement, foreground = figures["pixel_agreement"], figures["foreground_agreement"]
     values = [
         (percent_fixed(agreement.value), f"pixel agreement, all pixels ({interval(agreement.interval)})"),
@@ -61,22 +61,22 @@ def key_figures(shown: ComparisonSelection) -> None:
     for name in names:
         iou = figures[f"iou:{name}"]
         values.append((percent_fixed(iou.value), f"IoU of {name}, all pixels ({interval(iou.interval)})"))
-    layout.key_numbers([*values, _time_ratio(shown)])
+    layout.key_numbers([*values, _time_ratio(selection)])
 
 
-def _time_ratio(shown: ComparisonSelection) -> tuple[str, str]:
-    ms = shown.costs.set_index("run")["ms_per_image"].astype("float64")
-    a, b = float(ms[shown.a]), float(ms[shown.b])
+def _time_ratio(selection: ComparisonSelection) -> tuple[str, str]:
+    ms = selection.costs.set_index("run")["ms_per_image"].astype("float64")
+    a, b = float(ms[selection.a]), float(ms[selection.b])
     if not (a > 0 and b > 0):
         return DASH, "time of B per photo against A: not known"
     return f"{b / a:.1f}x", f"time of B per photo ({a:,.0f} → {b:,.0f} ms)"
 
 
-def flips(shown: ComparisonSelection) -> None:
+def flips(selection: ComparisonSelection) -> None:
     """Show the matrix of flips; clicking a cell filters the gallery to its photos, clicking again shows all."""
-    result = comparison_queries.flips(shown.query, shown.a, shown.b, MAX_CLASSES)
+    result = comparison_queries.flips(selection.query, selection.a, selection.b, MAX_CLASSES)
     rows, columns = list(result.pixels.index), list(result.pixels.columns)
-    present = shown.selection.view.flip
+    present = selection.base.view.flip
     with layout.card("Class flips", "% of all pixels; A in rows, B in columns"):
 
         def apply_cell() -> None:
@@ -113,25 +113,25 @@ def _flip_cell(flip: tuple[str, str], pixels: int, *, every: int, largest: int, 
     share = pixels / max(every, 1)
     text = f"{share * 100:.1f}" if share >= 0.0005 or not pixels else "<0.1"
     same = a == b
-    what = f"both say {a}" if same else f"A says {a}, B says {b}"
+    meaning = f"both say {a}" if same else f"A says {a}, B says {b}"
     return MatrixCell(
         value=pixels,
         text=text,
         tone="agrees" if same else "differs",
         level=0.0 if same or not largest else (pixels / largest) ** 0.5,
-        hint=f"{percent(share)} of all pixels: {what}",
+        hint=f"{percent(share)} of all pixels: {meaning}",
         chosen=flip == active if active else None,
     )
 
 
-def shares(shown: ComparisonSelection) -> None:
+def shares(selection: ComparisonSelection) -> None:
     """Plot a class's share in both runs; clicking a point opens its photo, a box selection filters the gallery."""
-    name = shown.focus
+    name = selection.focus
     if not name:
         with layout.card("Share of a class, A against B"):
             layout.remark("There is nothing to show: neither run sees a class other than the background.")
         return
-    frame = comparison_queries.shares(shown.query, shown.a, shown.b, name)
+    frame = comparison_queries.shares(selection.query, selection.a, selection.b, name)
     single = "x" in frame
     n = len(frame) if single else int(frame["count"].sum())
     hint = "one point per photo, a click opens it" if single else "photos in squares; drag a box to select them"
@@ -141,34 +141,34 @@ def shares(shown: ComparisonSelection) -> None:
             SHARES,
             comparison_charts.shares(frame, name, colour),
             alt=f"{'Points' if single else 'Squares'}: {photo_count(n)} by the share of {name} in A and in B.",
-            on_marks=partial(_open_marked_image, shown) if single else partial(_pick_squares, shown, name),
+            on_marks=partial(_open_marked_image, selection) if single else partial(_pick_squares, selection, name),
             boxes=not single,
         )
-        left_out = shown.photos - n
+        left_out = selection.photos - n
         if left_out:
             layout.remark(f"{photo_count(left_out)} without {name} in both are left out.")
 
 
-def _open_marked_image(shown: ComparisonSelection, marks: Sequence[object]) -> None:
+def _open_marked_image(selection: ComparisonSelection, marks: Sequence[object]) -> None:
     if marks and (image_id := as_image_id(marks[0])):
-        open_image(shown, image_id)
+        open_image(selection, image_id)
 
 
-def open_image(shown: ComparisonSelection, image_id: str) -> None:
+def open_image(selection: ComparisonSelection, image_id: str) -> None:
     """Callback: open the photo in the viewer with the difference between A and B on."""
-    session.go_to_page(pages.IMAGE, image=image_id, **gallery.viewer_state(shown))
+    session.go_to_page(pages.IMAGE, image=image_id, **gallery.viewer_state(selection))
 
 
-def _pick_squares(shown: ComparisonSelection, name: str, marks: Sequence[object]) -> None:
+def _pick_squares(selection: ComparisonSelection, name: str, marks: Sequence[object]) -> None:
     squares = {int(text) for text in marks if isinstance(text, str) and text.isdecimal()}
-    at = rows_in_squares(shown.comparison, shown.a, shown.b, name, squares)
-    session.set_picks(session.picks().union(shown.comparison.files["image_id"].iloc[at]))
+    rows = rows_in_squares(selection.comparison, selection.a, selection.b, name, squares)
+    session.set_picks(session.picks().union(selection.comparison.files["image_id"].iloc[rows]))
 
 
-def areas(shown: ComparisonSelection) -> None:
-    names = shown.main_classes(MAX_CLASSES)
-    figures = {name: shown.pair.figures[f"area_difference:{name}"] for name in names}
-    with layout.card("Area difference per class", f"B minus A, over all pixels, n = {photo_count(shown.photos)}"):
+def areas(selection: ComparisonSelection) -> None:
+    names = selection.main_classes(MAX_CLASSES)
+    figures = {name: selection.pair.figures[f"area_difference:{name}"] for name in names}
+    with layout.card("Area difference per class", f"B minus A, over all pixels, n = {photo_count(selection.photos)}"):
         if not names:
             layout.remark("There is nothing to show: neither run sees a class other than the background.")
             return
@@ -181,8 +181,8 @@ def areas(shown: ComparisonSelection) -> None:
         layout.remark("Blue: A sees more of it; orange: B does. Lines: 95 % intervals.")
 
 
-def classes(shown: ComparisonSelection) -> None:
-    figures, table = shown.pair.figures, shown.pair.classes
+def classes(selection: ComparisonSelection) -> None:
+    figures, table = selection.pair.figures, selection.pair.classes
     names = [str(name) for name in table.index][:MAX_IOU_CLASSES]
     head = ["class", "share in A", "share in B", "IoU, all pixels", "95 %", "IoU, mean over photos", "95 %", "photos"]
     with layout.card("Per class", "IoU of A and B: pixels where both see it / where at least one does"):
@@ -207,13 +207,13 @@ def _class_line(name: str, row: Any, iou: Estimate) -> list[str]:
 # --- cost --------------------------------------------------------------------------------------------------------
 
 
-def cost(shown: ComparisonSelection) -> None:
+def cost(selection: ComparisonSelection) -> None:
     """Show what each run costs, and plot cost against mIoU or agreement on these photos."""
-    order = shown.run_names
-    table = shown.costs.set_index("run").loc[order].reset_index()
+    order = selection.run_names
+    table = selection.costs.set_index("run").loc[order].reset_index()
     lines = [
         [
-            f"{side} {shown.labels[row['run']]}".strip(),
+            f"{side} {selection.labels[row['run']]}".strip(),
             _number(row["ms_per_image"], ".0f"),
             _millions(row["parameters"]),
             _number(row["gflops"], ".2f"),
@@ -221,32 +221,31 @@ def cost(shown: ComparisonSelection) -> None:
         ]
         for side, (_, row) in zip(["A", "B", *[""] * len(order)], table.iterrows(), strict=False)
     ]
-    with layout.card("What does the extra cost buy?", f"on these {photo_count(shown.photos)}"):
+    with layout.card("What does the extra cost buy?", f"on these {photo_count(selection.photos)}"):
         layout.html_table([], ["run", "ms/photo", "parameters", "GFLOPs", "checkpoint"], lines)
-        _cost_benefit(shown, table)
+        _cost_benefit(selection, table)
 
 
-def _cost_benefit(shown: ComparisonSelection, costs: pd.DataFrame) -> None:
+def _cost_benefit(selection: ComparisonSelection, costs: pd.DataFrame) -> None:
     column = next((name for name in _COSTS if costliest(costs, name)), None)
     if column is None:
         layout.remark("These runs cost the same, or their cost is not known: there is nothing to set against it.")
         return
     costs = costs.sort_values(column, kind="stable")
-    names = [shown.short_labels[run] for run in costs["run"]]
-    scores = comparison_queries.truth_scores(shown.query)
+    names = [selection.short_labels[run] for run in costs["run"]]
+    scores = comparison_queries.truth_scores(selection.query)
     if scores is not None:
         figures = [scores.miou[run] for run in costs["run"]]
         merit = "mIoU"
         text = f"mIoU against {scores.truth}, over all pixels of {photo_count(scores.photos)}"
     else:
         reference = str(costliest(costs, column))
-        others = comparison_queries.agreement_with(shown.query, reference)
-        itself = Estimate(value=1.0, interval=None, mean=1.0, mean_interval=None, n=shown.photos)
+        others = comparison_queries.agreement_with(selection.query, reference)
+        itself = Estimate(value=1.0, interval=None, mean=1.0, mean_interval=None, n=selection.photos)
         figures = [others.get(run, itself) for run in costs["run"]]
         merit = "pixel agreement"
-        text = (
-            f"Agreement, over all pixels, with the costliest run, {shown.labels[reference]} (hollow); no truth is known"
-        )
+        label = selection.labels[reference]
+        text = f"Agreement, over all pixels, with the costliest run, {label} (hollow); no truth is known"
     words = ", ".join(f"{name} {percent_fixed(one.value)}" for name, one in zip(names, figures, strict=True))
     crossfilter_chart.plot(
         "worth",
@@ -269,24 +268,24 @@ def _millions(value: Any) -> str:
 # --- all runs ----------------------------------------------------------------------------------------------------
 
 
-def pairwise(shown: ComparisonSelection) -> None:
+def pairwise(selection: ComparisonSelection) -> None:
     """Show every run against every other; clicking a cell makes its row A and its column B."""
-    frame, consensus = comparison_queries.pairwise_matrix(shown.query)
-    order = shown.run_names
+    frame, consensus = comparison_queries.pairwise_matrix(selection.query)
+    order = selection.run_names
     frame = frame.loc[order, order]
-    present = (shown.a, shown.b)
+    present = (selection.a, selection.b)
     values = frame.to_numpy()
-    known = values[~np.isnan(values)]
-    least, most = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    levels = (most - values) / max(most - least, 1e-9)
+    defined = values[~np.isnan(values)]
+    lowest, highest = (defined.min(), defined.max()) if len(defined) else (0.0, 1.0)
+    levels = (highest - values) / max(highest - lowest, 1e-9)
     lines = []
-    for at, a in enumerate(order):
+    for index, a in enumerate(order):
         cells = [
-            _pair_cell(f"{shown.labels[a]} and {shown.labels[b]}", value, level, chosen=(a, b) == present)
-            for b, value, level in zip(order, values[at], levels[at], strict=True)
+            _pair_cell(f"{selection.labels[a]} and {selection.labels[b]}", value, level, chosen=(a, b) == present)
+            for b, value, level in zip(order, values[index], levels[index], strict=True)
         ]
-        lines.append((f"{at + 1} {shown.short_labels[a]}", cells))
-    with layout.card("Every pair of runs", f"pixel agreement, % of all pixels, n = {photo_count(shown.photos)}"):
+        lines.append((f"{index + 1} {selection.short_labels[a]}", cells))
+    with layout.card("Every pair of runs", f"pixel agreement, % of all pixels, n = {photo_count(selection.photos)}"):
 
         def apply_cell() -> None:
             cell = matrix_component.read_cell(PAIRS, len(order), len(order))

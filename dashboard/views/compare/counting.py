@@ -21,11 +21,11 @@ MAX_UNASKED_PHOTOS = 1000
 """Maximum number of photos counted without asking; takes a few seconds for a pair of runs."""
 
 
-def render(shown: ComparisonSelection) -> None:
-    settings, (_, missing) = ServerSettings.read(), comparison_queries.count_pending(shown.query)
+def render(selection: ComparisonSelection) -> None:
+    settings, (_, missing) = ServerSettings.read(), comparison_queries.count_pending(selection.query)
     if not missing:
         return
-    request = CompareRequest(runs=shown.query.runs)
+    request = CompareRequest(runs=selection.query.runs)
     same = [
         job
         for job in Jobs(settings).all()

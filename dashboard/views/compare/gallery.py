@@ -29,64 +29,70 @@ _DIFFERING = ("only_a", "only_b", "other", "uncompared")
 _SHORT = {"agreement": "agreement", "foreground": "foreground agreement", "flip": "of the photo"}
 
 
-def render(shown: ComparisonSelection) -> None:
-    view, flip = shown.selection.view, shown.selection.view.flip
-    order = comparison_queries.disagreement_order(*_query_args(shown))
+def render(selection: ComparisonSelection) -> None:
+    view, flip = selection.base.view, selection.base.view.flip
+    order = comparison_queries.disagreement_order(*_query_args(selection))
     title = "Photos with such pixels" if flip else "Most disagreeing photos"
     chip = f"A: {flip[0]}, B: {flip[1]}" if flip else ""
     with ranked_gallery.heading(title, len(order), chip, WITHOUT_FLIP):
-        sort_select(shown)
+        sort_select(selection)
     ranked_gallery.gallery(
-        shown.selection,
+        selection.base,
         RankedGallery(
             key=GALLERY,
             page_field="compare_page",
-            files=shown.comparison.files,
+            files=selection.comparison.files,
             order=order,
-            describe=partial(_describe_page, shown),
+            describe=partial(_describe_page, selection),
             legend=_legend,
-            viewer_state=viewer_state(shown) | {"flip": flip, "measure": view.measure},
+            viewer_state=viewer_state(selection) | {"flip": flip, "measure": view.measure},
             grey=True,
         ),
     )
 
 
 def _query_args(
-    shown: ComparisonSelection,
+    selection: ComparisonSelection,
 ) -> tuple[comparison_queries.ComparisonQuery, str, str, str, tuple[str, ...]]:
-    view = shown.selection.view
-    return shown.query, shown.b, view.measure, shown.focus if view.measure in _CLASS_MEASURES else "", view.flip
+    view = selection.base.view
+    return (
+        selection.query,
+        selection.b,
+        view.measure,
+        selection.focus if view.measure in _CLASS_MEASURES else "",
+        view.flip,
+    )
 
 
-def gallery_positions(shown: ComparisonSelection) -> NDArray[np.intp]:
+def gallery_positions(selection: ComparisonSelection) -> NDArray[np.intp]:
     """Return positions of the gallery's photos in A's table, in gallery order, only the first of identical files."""
-    return comparison_queries.disagreement_positions(*_query_args(shown))
+    return comparison_queries.disagreement_positions(*_query_args(selection))
 
 
-def viewer_state(shown: ComparisonSelection) -> dict[str, Any]:
+def viewer_state(selection: ComparisonSelection) -> dict[str, Any]:
     """Return the view changes that open a photo in the viewer: difference on, in gallery order."""
-    return {"against": shown.b, "difference": "overlay", "origin": "compare"}
+    return {"against": selection.b, "difference": "overlay", "origin": "compare"}
 
 
-def sort_select(shown: ComparisonSelection) -> None:
-    flip, focus = shown.selection.view.flip, shown.focus
+def sort_select(selection: ComparisonSelection) -> None:
+    flip, focus = selection.base.view.flip, selection.focus
     names = [name for name in COMPARE_SORTS if (flip or name != "flip") and (focus or name not in _CLASS_MEASURES)]
     labels = {name: COMPARE_SORTS[name].replace("the chosen class", focus) for name in names}
     controls.view_select("Sort", "measure", labels, width=320)
 
 
-def _describe_page(shown: ComparisonSelection, page_order: ImageOrder) -> list[TileContent]:
-    measure = shown.selection.view.measure
-    ids = shown.comparison.files["image_id"].iloc[page_order.rows]
-    agreement = shown.comparison.measures[shown.a, shown.b]["pixel_agreement"].per_image()[page_order.rows]
-    parts_here = category_shares_at(shown.comparison, shown.a, shown.b, page_order.rows)
+def _describe_page(selection: ComparisonSelection, page_order: ImageOrder) -> list[TileContent]:
+    measure = selection.base.view.measure
+    ids = selection.comparison.files["image_id"].iloc[page_order.rows]
+    agreement = selection.comparison.measures[selection.a, selection.b]["pixel_agreement"].per_image()[page_order.rows]
+    parts_here = category_shares_at(selection.comparison, selection.a, selection.b, page_order.rows)
     return [
         TileContent(
             value=_format_value(measure, float(value)),
-            meaning=_meaning(shown, measure),
+            meaning=_meaning(selection, measure),
             aside="" if measure == "agreement" else f"agreement {percent(alike)}",
             alt=f"pixel agreement {percent_fixed(alike)}; ",
-            mask=media_urls.difference_url(shown.selection.store, shown.a, shown.b, image_id),
+            mask=media_urls.difference_url(selection.base.store, selection.a, selection.b, image_id),
             bar=[
                 (category.label, round(float(share), 4), category.colour)
                 for category, share in zip(CATEGORIES, shares, strict=True)
@@ -98,8 +104,8 @@ def _describe_page(shown: ComparisonSelection, page_order: ImageOrder) -> list[T
     ]
 
 
-def _legend(there: set[str]) -> list[tuple[str, str]]:
-    return [(c.label, c.colour) for c in CATEGORIES if c.label in there or (c.opacity and c.key != "uncompared")]
+def _legend(present: set[str]) -> list[tuple[str, str]]:
+    return [(c.label, c.colour) for c in CATEGORIES if c.label in present or (c.opacity and c.key != "uncompared")]
 
 
 def _format_value(measure: str, value: float) -> str:
@@ -108,7 +114,7 @@ def _format_value(measure: str, value: float) -> str:
     return percent(value)
 
 
-def _meaning(shown: ComparisonSelection, measure: str) -> str:
+def _meaning(selection: ComparisonSelection, measure: str) -> str:
     if measure in _CLASS_MEASURES:
-        return f"IoU of {shown.focus}" if measure == "iou" else f"{shown.focus}, B minus A"
+        return f"IoU of {selection.focus}" if measure == "iou" else f"{selection.focus}, B minus A"
     return _SHORT[measure]

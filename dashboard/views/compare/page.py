@@ -28,92 +28,94 @@ TABLES = {
 
 
 def render(selection: Selection) -> None:
-    shown = select_comparison(selection)
-    if shown is None:
+    comparison_selection = select_comparison(selection)
+    if comparison_selection is None:
         layout.empty_page(pages.COMPARE, NO_PAIR, to=pages.RUNS)
         return
     if not page_header.page_header(
         pages.COMPARE,
         selection,
-        lambda: shown.photos,
-        draw_exports=partial(_export_buttons, shown),
-        draw_choice=partial(_run_controls, shown),
+        lambda: comparison_selection.photos,
+        draw_exports=partial(_export_buttons, comparison_selection),
+        draw_choice=partial(_run_controls, comparison_selection),
     ):
         return
     layout.chips(selection.filters)
-    counting.render(shown)
+    counting.render(comparison_selection)
     if page_header.show_if_empty(selection):
         return
-    if not shown.photos:
-        _explain_no_counts(shown)
+    if not comparison_selection.photos:
+        _explain_no_counts(comparison_selection)
         return
-    layout.remark(f"Agreement between models, not accuracy. n = {_n(shown)}, 95 % bootstrap intervals over photos.")
-    layout.remarks(shown.comparison.class_notes)
-    cards.key_figures(shown)
-    _cards(shown)
-    gallery.render(shown)
+    layout.remark(
+        f"Agreement between models, not accuracy. n = {_n(comparison_selection)}, 95 % bootstrap intervals over photos."
+    )
+    layout.remarks(comparison_selection.comparison.class_notes)
+    cards.key_figures(comparison_selection)
+    _cards(comparison_selection)
+    gallery.render(comparison_selection)
     selection_bar.selection_bar(selection)
 
 
-def _n(shown: ComparisonSelection) -> str:
-    selected = len(photo_queries.selected_positions(shown.selection.source, shown.selection.filters))
-    if shown.photos == selected:
+def _n(selection: ComparisonSelection) -> str:
+    selected = len(photo_queries.selected_positions(selection.base.source, selection.base.filters))
+    if selection.photos == selected:
         return photo_count(selected)
-    return f"{count(shown.photos)} of {photo_count(selected)} (those with counts of every run)"
+    return f"{count(selection.photos)} of {photo_count(selected)} (those with counts of every run)"
 
 
-def _explain_no_counts(shown: ComparisonSelection) -> None:
-    common, missing = comparison_queries.count_pending(shown.query)
+def _explain_no_counts(selection: ComparisonSelection) -> None:
+    common, missing = comparison_queries.count_pending(selection.query)
     if not common:
         st.info("These runs have no photo in common: choose others, or run the models on the same folder.")
     elif not missing:
         st.info("None of the selected photos has a mask in every one of these runs: remove a filter or a run.")
 
 
-def _cards(shown: ComparisonSelection) -> None:
+def _cards(selection: ComparisonSelection) -> None:
     left, right = st.columns(2)
     with left:
-        cards.flips(shown)
+        cards.flips(selection)
     with right:
-        cards.shares(shown)
+        cards.shares(selection)
     left, right = st.columns(2)
     with left:
-        cards.areas(shown)
-        if len(shown.runs) > 2:
-            cards.pairwise(shown)
+        cards.areas(selection)
+        if len(selection.runs) > 2:
+            cards.pairwise(selection)
     with right:
-        cards.cost(shown)
-    cards.classes(shown)
+        cards.cost(selection)
+    cards.classes(selection)
 
 
 # --- which runs --------------------------------------------------------------------------------------------------
 
 
-def _run_controls(shown: ComparisonSelection) -> None:
-    names = [run.run for run in reversed(shown.selection.store.runs())]
-    order = shown.run_names
-    sides = {shown.a: "A · ", shown.b: "B · "}
+def _run_controls(selection: ComparisonSelection) -> None:
+    names = [run.run for run in reversed(selection.base.store.runs())]
+    order = selection.run_names
+    sides = {selection.a: "A · ", selection.b: "B · "}
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_controls"):
         controls.choose_runs(
             f"Runs, at most {MAX_COMPARED_RUNS}",
             names,
             order,
-            lambda name: f"{sides.get(name, '')}{shown.labels[name]}",
-            partial(_choose_runs, shown.a, names),
+            lambda name: f"{sides.get(name, '')}{selection.labels[name]}",
+            partial(_choose_runs, selection.a, names),
             key="w:compared",
-            most=MAX_COMPARED_RUNS,
+            limit=MAX_COMPARED_RUNS,
         )
         if len(order) > 2:
-            key = session.sync_widget("w:against", shown.b)
+            key = session.sync_widget("w:against", selection.b)
             st.selectbox(
                 "B",
                 order[1:],
-                format_func=lambda name: shown.labels[name],
+                format_func=lambda name: selection.labels[name],
                 key=key,
                 on_change=session.widget_callback(key, lambda name: session.update_from_first_page(against=name)),
                 width=260,
             )
-        st.button("Swap A and B", key="swap", on_click=_swap, args=(shown.a, shown.b, tuple(sorted(order))))
+        st.button("Swap A and B", key="swap", on_click=_swap, args=(selection.a, selection.b, tuple(sorted(order))))
 
 
 def _choose_runs(a: str, names: list[str], chosen: list[str]) -> None:
@@ -131,8 +133,8 @@ def _swap(a: str, b: str, order: tuple[str, ...]) -> None:
 # --- what can be taken along -------------------------------------------------------------------------------------
 
 
-def _export_buttons(shown: ComparisonSelection) -> None:
-    if not shown.photos:
+def _export_buttons(selection: ComparisonSelection) -> None:
+    if not selection.photos:
         return
-    page_header.report_button(shown.selection, shown.run_names, (shown.a, shown.b))
-    page_header.table_downloads(TABLES, partial(comparison_queries.export_table, shown.query), name="compare")
+    page_header.report_button(selection.base, selection.run_names, (selection.a, selection.b))
+    page_header.table_downloads(TABLES, partial(comparison_queries.export_table, selection.query), name="compare")

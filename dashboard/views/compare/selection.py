@@ -37,7 +37,7 @@ class ComparisonSelection(RunSelection):
 
     @cached_property
     def query(self) -> ComparisonQuery:
-        return comparison_queries.comparison_query(self.selection.source, self.run_names, self.selection.filters)
+        return comparison_queries.comparison_query(self.base.source, self.run_names, self.base.filters)
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -54,11 +54,11 @@ class ComparisonSelection(RunSelection):
 
     @cached_property
     def costs(self) -> pd.DataFrame:
-        return comparison_queries.costs(self.selection.source.without_tags(), self.query.runs)
+        return comparison_queries.costs(self.base.source.without_tags(), self.query.runs)
 
-    def main_classes(self, most: int) -> list[str]:
+    def main_classes(self, limit: int) -> list[str]:
         """Return the classes with the most pixels in A and B, without background."""
-        return main_classes(self.pair, most)
+        return main_classes(self.pair, limit)
 
     @property
     def focus(self) -> str:
@@ -73,7 +73,7 @@ def select_comparison(selection: Selection) -> ComparisonSelection | None:
     chosen = compared_runs(selection.view, selection.run.run, list(by_name))
     if len(chosen) < 2:
         return None
-    return ComparisonSelection(selection=selection, runs=tuple(by_name[name] for name in chosen))
+    return ComparisonSelection(base=selection, runs=tuple(by_name[name] for name in chosen))
 
 
 def compared_runs(view: View, a: str, names: Sequence[str]) -> list[str]:
@@ -88,8 +88,8 @@ def compared_runs(view: View, a: str, names: Sequence[str]) -> list[str]:
 def chosen_state(view: View, a: str, names: Sequence[str], chosen: Sequence[str]) -> dict[str, Any]:
     """Return the view changes after the visitor chose these runs: A stays, and so does B if it is still chosen."""
     others = [name for name in names if name in chosen and name != a][: MAX_COMPARED_RUNS - 1]
-    usual = [name for name in names if name != a][: DEFAULT_RUN_COUNT - 1]
+    default = [name for name in names if name != a][: DEFAULT_RUN_COUNT - 1]
     return {
-        "runs": () if not others or set(others) == set(usual) else tuple(sorted({a, *others})),
+        "runs": () if not others or set(others) == set(default) else tuple(sorted({a, *others})),
         "against": view.against if view.against in others else "",
     }

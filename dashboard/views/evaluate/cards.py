@@ -43,9 +43,9 @@ MAX_ROWS = 14
 _KEY_MEASURES = ("miou", "miou_truth", "pixel_accuracy", "mdice", "boundary_f", "ece", "image_ece")
 
 
-def key_figures(shown: EvaluationSelection) -> None:
+def key_figures(selection: EvaluationSelection) -> None:
     """Show both aggregates of the main run, labelled; the pixel calibration error replaces the image one if known."""
-    figures = evaluation_queries.figures(shown.query)[shown.main_run.run]
+    figures = evaluation_queries.figures(selection.query)[selection.main_run.run]
     names = [name for name in _KEY_MEASURES if _is_defined(figures, name)]
     if "ece" in names:
         names.remove("image_ece")
@@ -64,36 +64,41 @@ def _meaning(name: str, figure: Estimate) -> str:
     return f"{MEASURE_NAMES[name]}, all pixels ({interval(figure.interval)}); {mean}"
 
 
-def runs(shown: EvaluationSelection) -> None:
+def runs(selection: EvaluationSelection) -> None:
     """Show both aggregates of each run and the differences between runs."""
-    figures = evaluation_queries.figures(shown.query)
-    names = [name for name in _KEY_MEASURES if any(_is_defined(figures[run.run], name) for run in shown.runs)]
+    figures = evaluation_queries.figures(selection.query)
+    names = [name for name in _KEY_MEASURES if any(_is_defined(figures[run.run], name) for run in selection.runs)]
     pixels, means = [], []
-    for run in shown.runs:
-        own = [figures[run.run][name] for name in names]
-        pixels.append([shown.short_labels[run.run], *(percent_with_interval(one.value, one.interval) for one in own)])
+    for run in selection.runs:
+        estimates = [figures[run.run][name] for name in names]
+        pixels.append(
+            [selection.short_labels[run.run], *(percent_with_interval(one.value, one.interval) for one in estimates)]
+        )
         means.append(
-            [shown.short_labels[run.run], *(percent_with_interval(one.mean, one.mean_interval) for one in own)]
+            [
+                selection.short_labels[run.run],
+                *(percent_with_interval(one.mean, one.mean_interval) for one in estimates),
+            ]
         )
     columns = [MEASURE_NAMES[name] for name in names]
-    note = f"n = {photo_count(shown.photos)}, the same for all; in brackets 95 % intervals"
+    note = f"n = {photo_count(selection.photos)}, the same for all; in brackets 95 % intervals"
     with layout.card("Runs side by side", note, stretch=False):
         layout.html_table([], ["over all pixels", *columns], pixels)
         layout.html_table([], ["mean over photos", *columns], means)
-        _differences(shown)
+        _differences(selection)
 
 
-def _differences(shown: EvaluationSelection) -> None:
+def _differences(selection: EvaluationSelection) -> None:
     lines = [
         [
-            f"{shown.short_labels[gain.b]} minus {shown.short_labels[gain.a]}",
+            f"{selection.short_labels[gain.b]} minus {selection.short_labels[gain.a]}",
             MEASURE_NAMES[gain.measure],
             f"{percentage_points(gain.value)} points",
             f"{percentage_points(gain.interval[0])} to {percentage_points(gain.interval[1])}"
             if gain.interval
             else DASH,
         ]
-        for gain in evaluation_queries.differences(shown.query)
+        for gain in evaluation_queries.differences(selection.query)
     ]
     layout.html_table(
         [], ["difference, over all pixels", "measure", "percentage points", "95 % interval, paired"], lines
@@ -103,11 +108,11 @@ def _differences(shown: EvaluationSelection) -> None:
 # --- confusion ---------------------------------------------------------------------------------------------------
 
 
-def confusion(shown: EvaluationSelection) -> None:
+def confusion(selection: EvaluationSelection) -> None:
     """Show the confusion matrix; clicking a cell filters the gallery to its photos, clicking again shows all."""
-    matrix = evaluation_queries.confusion(shown.query, shown.main_run.run, MAX_CLASSES)
+    matrix = evaluation_queries.confusion(selection.query, selection.main_run.run, MAX_CLASSES)
     rows, columns = [str(n) for n in matrix.pixels.index], [str(n) for n in matrix.pixels.columns]
-    present = shown.selection.view.cell
+    present = selection.base.view.cell
     with layout.card("Confusion matrix", "% of the row's pixels; truth in rows, prediction in columns"):
 
         def apply_cell() -> None:
@@ -120,11 +125,11 @@ def confusion(shown: EvaluationSelection) -> None:
             (
                 row,
                 [
-                    _cell((row, n), one, int(matrix.row_pixels[row]), present)
-                    for n, one in zip(columns, own, strict=True)
+                    _cell((row, n), number, int(matrix.row_pixels[row]), present)
+                    for n, number in zip(columns, row_pixels, strict=True)
                 ],
             )
-            for row, own in zip(rows, pixels, strict=True)
+            for row, row_pixels in zip(rows, pixels, strict=True)
         ]
         matrix_component.matrix(
             "truth \\ prediction", controls.column_titles(columns), lines, key=CONFUSION, on_cell=apply_cell
@@ -141,13 +146,13 @@ def _cell(pair: tuple[str, str], pixels: int, every: int, active: tuple[str, ...
     share = pixels / every if every else 0.0
     text = f"{share * 100:.1f}" if share >= 0.0005 or not pixels else "<0.1"
     same = truth == prediction
-    what = "is called so" if same else f"is called {prediction}"
+    verdict = "is called so" if same else f"is called {prediction}"
     return MatrixCell(
         value=pixels,
         text=text,
         tone="agrees" if same else "differs",
         level=0.0 if same or share < _MIN_TINTED_SHARE else share**0.5,
-        hint=f"{percent(share)} of {truth} {what}: {count(pixels)} pixels",
+        hint=f"{percent(share)} of {truth} {verdict}: {count(pixels)} pixels",
         chosen=pair == active if active else None,
     )
 
@@ -155,12 +160,12 @@ def _cell(pair: tuple[str, str], pixels: int, every: int, active: tuple[str, ...
 # --- calibration -------------------------------------------------------------------------------------------------
 
 
-def reliability(shown: EvaluationSelection) -> None:
-    unit, curve = evaluation_queries.reliability(shown.query, shown.main_run.run)
-    figures = evaluation_queries.figures(shown.query)[shown.main_run.run]
+def reliability(selection: EvaluationSelection) -> None:
+    unit, curve = evaluation_queries.reliability(selection.query, selection.main_run.run)
+    figures = evaluation_queries.figures(selection.query)[selection.main_run.run]
     of_pixels = unit == "pixels"
-    what = "pixels" if of_pixels else "photos, each by its mean confidence"
-    with layout.card("Calibration", f"confidence against accuracy of {what}; n = {count(int(curve['n'].sum()))}"):
+    units = "pixels" if of_pixels else "photos, each by its mean confidence"
+    with layout.card("Calibration", f"confidence against accuracy of {units}; n = {count(int(curve['n'].sum()))}"):
         if not curve["n"].sum():
             layout.remark(
                 "This run has no confidence to compare with accuracy: its masks were imported without probabilities."
@@ -170,7 +175,7 @@ def reliability(shown: EvaluationSelection) -> None:
         crossfilter_chart.plot(
             "reliability",
             evaluation_charts.reliability(curve, unit),
-            alt=f"Points: accuracy by confidence of {what}. Expected calibration error {percent_fixed(error.value)}.",
+            alt=f"Points: accuracy by confidence of {units}. Expected calibration error {percent_fixed(error.value)}.",
         )
         layout.remark(
             f"Expected calibration error {percent_with_interval(error.value, error.interval)}: the mean "
@@ -178,14 +183,14 @@ def reliability(shown: EvaluationSelection) -> None:
             f"bin by its {'pixels' if of_pixels else 'photos'}."
         )
         if not of_pixels:
-            counting.calibration_button(shown)
+            counting.calibration_button(selection)
 
 
 # --- classes and labels ------------------------------------------------------------------------------------------
 
 
-def classes(shown: EvaluationSelection) -> None:
-    figures = evaluation_queries.class_figures(shown.query, shown.main_run.run)
+def classes(selection: EvaluationSelection) -> None:
+    figures = evaluation_queries.class_figures(selection.query, selection.main_run.run)
     names = figures.names[:MAX_ROWS]
     lines = []
     for name in names:
@@ -211,15 +216,15 @@ def classes(shown: EvaluationSelection) -> None:
             )
 
 
-def labels(shown: EvaluationSelection) -> None:
+def labels(selection: EvaluationSelection) -> None:
     lines = [
         [
             display_name(label),
             count(n),
-            percent_fixed(one["pixel_accuracy"].value),
-            percent_with_interval(one["miou"].value, one["miou"].interval),
+            percent_fixed(estimates["pixel_accuracy"].value),
+            percent_with_interval(estimates["miou"].value, estimates["miou"].interval),
         ]
-        for label, n, one in evaluation_queries.label_figures(shown.query, shown.main_run.run)[:MAX_ROWS]
+        for label, n, estimates in evaluation_queries.label_figures(selection.query, selection.main_run.run)[:MAX_ROWS]
     ]
-    with layout.card("Each folder label", f"{shown.labels[shown.main_run.run]}, over all pixels"):
+    with layout.card("Each folder label", f"{selection.labels[selection.main_run.run]}, over all pixels"):
         layout.html_table([], ["folder", "photos", "pixel accuracy", "mIoU"], lines)

@@ -29,8 +29,8 @@ _FORMATS = {
 }
 
 
-def render(selection: photo_queries.Selection, shown: EvaluationSelection | None) -> None:
-    """Draw the form; `shown` is the current evaluation, if any."""
+def render(selection: photo_queries.Selection, evaluation_selection: EvaluationSelection | None) -> None:
+    """Draw the form; `evaluation_selection` is the current evaluation, if any."""
     settings = ServerSettings.read()
     offered = source.mask_folders(settings.photo_folders)
     if not offered:
@@ -43,7 +43,7 @@ def render(selection: photo_queries.Selection, shown: EvaluationSelection | None
     folder_id = st.selectbox(
         "Folder of masks",
         list(by_id),
-        index=list(by_id).index(_default_folder(offered, shown)),
+        index=list(by_id).index(_default_folder(offered, evaluation_selection)),
         format_func=lambda i: by_id[i].title if i in by_id else i,
         key=_FOLDER,
     )
@@ -67,20 +67,20 @@ def render(selection: photo_queries.Selection, shown: EvaluationSelection | None
     )
 
 
-def _default_folder(offered: Sequence[Folder], shown: EvaluationSelection | None) -> str:
+def _default_folder(offered: Sequence[Folder], selection: EvaluationSelection | None) -> str:
     """Return the id of the preselected folder.
 
     The folder of the ground truth shown, else the first whose name suggests masks, else the first.
     """
-    if shown is not None and (folder := _truth_folder(offered, shown)) is not None:
+    if selection is not None and (folder := _truth_folder(offered, selection)) is not None:
         return folder.id
     words = ("segmentationclass", "mask", "trimap", "annotation", "truth", "label")
     named = (f.id for word in words for f in offered if word in f.path.name.lower())
     return next(named, offered[0].id)
 
 
-def _truth_folder(offered: Sequence[Folder], shown: EvaluationSelection) -> Folder | None:
-    truth = shown.truth
+def _truth_folder(offered: Sequence[Folder], selection: EvaluationSelection) -> Folder | None:
+    truth = selection.truth
     return next(
         (f for f in offered if ground_truth.compute_truth_id(f.path, truth.format, truth.classes) == truth.id), None
     )
@@ -100,20 +100,20 @@ def watch(selection: photo_queries.Selection) -> None:
 
 def _runs_exist(job: Job, selection: photo_queries.Selection) -> bool:
     """Return whether the job is about a run that still exists."""
-    known = {run.run for run in selection.store.runs()}
-    return isinstance(job.request, EvaluateRequest) and set(job.request.runs) <= known
+    run_names = {run.run for run in selection.store.runs()}
+    return isinstance(job.request, EvaluateRequest) and set(job.request.runs) <= run_names
 
 
-def calibration_button(shown: EvaluationSelection) -> None:
+def calibration_button(selection: EvaluationSelection) -> None:
     """Offer to compute per-pixel confidence, which the store does not keep."""
-    settings, run = ServerSettings.read(), shown.main_run
+    settings, run = ServerSettings.read(), selection.main_run
     if run.weights_sha256 is None:
         return
-    folder = _truth_folder(source.mask_folders(settings.photo_folders), shown)
+    folder = _truth_folder(source.mask_folders(settings.photo_folders), selection)
     if folder is None:
         layout.remark("For each pixel: python -m seglib evaluate --calibration runs the model again.")
         return
-    request = CalibrateRequest(folder=folder.id, title=folder.title, format=shown.truth.format, runs=(run.run,))
+    request = CalibrateRequest(folder=folder.id, title=folder.title, format=selection.truth.format, runs=(run.run,))
     st.button(
         "Calibrate per pixel",
         key="calibrate",

@@ -38,118 +38,131 @@ _SHORT = {"miou": "mIoU", "accuracy": "accuracy", "boundary": "boundary F"}
 _LAYER_NAMES = {"difference": "Right and wrong", "truth": "Truth", "prediction": "Prediction"}
 
 
-def render(shown: EvaluationSelection) -> None:
-    view, cell = shown.selection.view, shown.selection.view.cell
-    order = evaluation_queries.worst_order(*_query_args(shown))
+def render(selection: EvaluationSelection) -> None:
+    view, cell = selection.base.view, selection.base.view.cell
+    order = evaluation_queries.worst_order(*_query_args(selection))
     title = "Photos with such pixels, most of them first" if cell else "Worst photos"
     chip = f"truth: {cell[0]}, called {cell[1]}" if cell else ""
     with ranked_gallery.heading(title, len(order), chip, {"cell": ()}):
-        sort_select(shown)
+        sort_select(selection)
         controls.view_switch("Shown over the photos", "layer", _LAYER_NAMES)
     ranked_gallery.gallery(
-        shown.selection,
+        selection.base,
         RankedGallery(
             key=GALLERY,
             page_field="evaluate_page",
-            files=shown.evaluation.files,
+            files=selection.evaluation.files,
             order=order,
-            describe=partial(_describe_page, shown),
-            legend=partial(_legend, shown),
-            viewer_state=viewer_state(shown) | {"cell": cell, "grade": view.grade},
+            describe=partial(_describe_page, selection),
+            legend=partial(_legend, selection),
+            viewer_state=viewer_state(selection) | {"cell": cell, "grade": view.grade},
             grey=view.layer == "difference",
         ),
     )
 
 
 def _query_args(
-    shown: EvaluationSelection,
+    selection: EvaluationSelection,
 ) -> tuple[evaluation_queries.EvaluationQuery, str, str, str, tuple[str, ...]]:
-    view = shown.selection.view
-    return shown.query, shown.main_run.run, view.grade, shown.focus if view.grade == "iou" else "", view.cell
+    view = selection.base.view
+    return (
+        selection.query,
+        selection.main_run.run,
+        view.grade,
+        selection.focus if view.grade == "iou" else "",
+        view.cell,
+    )
 
 
-def gallery_positions(shown: EvaluationSelection) -> NDArray[np.intp]:
+def gallery_positions(selection: EvaluationSelection) -> NDArray[np.intp]:
     """Return the positions of the gallery's photos in the active run's table, in gallery order.
 
     Only the first of identical files is kept.
     """
-    return evaluation_queries.worst_positions(*_query_args(shown))
+    return evaluation_queries.worst_positions(*_query_args(selection))
 
 
-def viewer_state(shown: EvaluationSelection) -> dict[str, Any]:
+def viewer_state(selection: EvaluationSelection) -> dict[str, Any]:
     """Return the view changes that open a photo in the viewer: ground truth beside the runs, in gallery order."""
-    runs = {shown.selection.run.run, *(run.run for run in shown.runs)}
-    return {"truth": shown.truth.id, "runs": tuple(sorted(runs)), "origin": "evaluate"}
+    runs = {selection.base.run.run, *(run.run for run in selection.runs)}
+    return {"truth": selection.truth.id, "runs": tuple(sorted(runs)), "origin": "evaluate"}
 
 
-def sort_select(shown: EvaluationSelection) -> None:
+def sort_select(selection: EvaluationSelection) -> None:
     """Draw the sort menu; hidden while a cell's photos are shown, since those are sorted by the cell's pixels."""
-    if not shown.selection.view.cell:
-        focus = shown.focus
+    if not selection.base.view.cell:
+        focus = selection.focus
         names = {name: text.replace("the chosen class", focus) for name, text in EVALUATE_SORTS.items()}
         controls.view_select(
-            "Sort", "grade", {name: said for name, said in names.items() if focus or name != "iou"}, width=300
+            "Sort", "grade", {name: label for name, label in names.items() if focus or name != "iou"}, width=300
         )
 
 
 # --- what is said ------------------------------------------------------------------------------------------------
 
 
-def _describe_page(shown: EvaluationSelection, page_order: ImageOrder) -> list[TileContent]:
-    view, files = shown.selection.view, shown.evaluation.files.iloc[page_order.rows]
-    accuracy = shown.evaluation.measures["pixel_accuracy"].per_image()[page_order.rows]
+def _describe_page(selection: EvaluationSelection, page_order: ImageOrder) -> list[TileContent]:
+    view, files = selection.base.view, selection.evaluation.files.iloc[page_order.rows]
+    accuracy = selection.evaluation.measures["pixel_accuracy"].per_image()[page_order.rows]
     return [
         TileContent(
             value=percent(float(value)),
-            meaning=_meaning(shown),
+            meaning=_meaning(selection),
             aside="" if view.grade == "accuracy" and not view.cell else f"accuracy {percent(right)}",
             alt=f"pixel accuracy {percent_fixed(right)}; {_LAYER_NAMES[view.layer].lower()}: ",
-            mask=_mask(shown, image_id, mask_id),
+            mask=_mask(selection, image_id, mask_id),
             bar=bar,
             empty_text="nothing but background",
         )
         for image_id, mask_id, value, right, bar in zip(
-            files["image_id"], files["truth"], page_order.values, accuracy, _bars(shown, page_order.rows), strict=True
+            files["image_id"],
+            files["truth"],
+            page_order.values,
+            accuracy,
+            _bars(selection, page_order.rows),
+            strict=True,
         )
     ]
 
 
-def _mask(shown: EvaluationSelection, image_id: str, mask_id: str) -> str | None:
-    store, view, run = shown.selection.store, shown.selection.view, shown.main_run.run
+def _mask(selection: EvaluationSelection, image_id: str, mask_id: str) -> str | None:
+    store, view, run = selection.base.store, selection.base.view, selection.main_run.run
     if view.layer == "truth":
-        return media_urls.truth_url(store, shown.truth, mask_id, view.palette)
+        return media_urls.truth_url(store, selection.truth, mask_id, view.palette)
     if view.layer == "prediction":
         return media_urls.overlay_url(store, run, image_id, view.palette)
-    return media_urls.error_map_url(store, run, image_id, shown.truth, mask_id)
+    return media_urls.error_map_url(store, run, image_id, selection.truth, mask_id)
 
 
-def _legend(shown: EvaluationSelection, there: set[str]) -> list[tuple[str, str]]:
-    if shown.selection.view.layer == "difference":
+def _legend(selection: EvaluationSelection, present: set[str]) -> list[tuple[str, str]]:
+    if selection.base.view.layer == "difference":
         return [(CATEGORY_NAMES[one.key], one.colour) for one in CATEGORIES if one.opacity]
-    return [(name, colour) for name, colour in _class_colours(shown).items() if name in there]
+    return [(name, colour) for name, colour in _class_colours(selection).items() if name in present]
 
 
-def _class_colours(shown: EvaluationSelection) -> dict[str, str]:
-    colours = shown.selection.view.palette
-    return theme.class_colours(shown.truth.classes, colours) | theme.class_colours(shown.main_run.classes, colours)
+def _class_colours(selection: EvaluationSelection) -> dict[str, str]:
+    colours = selection.base.view.palette
+    return theme.class_colours(selection.truth.classes, colours) | theme.class_colours(
+        selection.main_run.classes, colours
+    )
 
 
-def _bars(shown: EvaluationSelection, at: NDArray[np.intp]) -> list[BarParts]:
+def _bars(selection: EvaluationSelection, rows: NDArray[np.intp]) -> list[BarParts]:
     """Return the parts of each photo: right and wrong, or the classes of the layer shown."""
-    if shown.selection.view.layer == "difference":
+    if selection.base.view.layer == "difference":
         return [
             [
-                (CATEGORY_NAMES[one.key], round(float(share), 4), one.colour)
-                for one, share in zip(CATEGORIES, shares, strict=True)
-                if one.opacity and share > 0
+                (CATEGORY_NAMES[category.key], round(float(share), 4), category.colour)
+                for category, share in zip(CATEGORIES, shares, strict=True)
+                if category.opacity and share > 0
             ]
-            for shares in category_shares_at(shown.evaluation, at)
+            for shares in category_shares_at(selection.evaluation, rows)
         ]
-    counts, paint = shown.evaluation.counts.take(at), _class_colours(shown)
-    of_truth = shown.selection.view.layer == "truth"
+    counts, paint = selection.evaluation.counts.take(rows), _class_colours(selection)
+    of_truth = selection.base.view.layer == "truth"
     values, names = (counts.a, counts.classes_a) if of_truth else (counts.b, counts.classes_b)
     area = np.maximum(counts.pixels_per_image(), 1)
-    bars: list[BarParts] = [[] for _ in at]
+    bars: list[BarParts] = [[] for _ in rows]
     for value, name in enumerate(names):
         if name == BACKGROUND:
             continue
@@ -160,8 +173,8 @@ def _bars(shown: EvaluationSelection, at: NDArray[np.intp]) -> list[BarParts]:
     return [sorted(bar, key=lambda part: -part[1]) for bar in bars]
 
 
-def _meaning(shown: EvaluationSelection) -> str:
-    view = shown.selection.view
+def _meaning(selection: EvaluationSelection) -> str:
+    view = selection.base.view
     if view.cell:
         return "of the photo"
-    return f"IoU of {shown.focus}" if view.grade == "iou" else _SHORT[view.grade]
+    return f"IoU of {selection.focus}" if view.grade == "iou" else _SHORT[view.grade]

@@ -32,8 +32,8 @@ TABLES = {
 
 
 def render(selection: Selection) -> None:
-    shown = select_evaluation(selection)
-    if shown is None:
+    evaluation_selection = select_evaluation(selection)
+    if evaluation_selection is None:
         with layout.heading(pages.EVALUATE):
             page_header.copy_link(selection)
         st.info(escape_markdown(NO_TRUTH))
@@ -42,79 +42,80 @@ def render(selection: Selection) -> None:
         return
 
     def ask() -> object:
-        return shown.photos and _is_counted(shown)
+        return evaluation_selection.photos and _is_counted(evaluation_selection)
 
     if not page_header.page_header(
         pages.EVALUATE,
         selection,
         ask,
-        draw_exports=partial(_export_buttons, shown),
-        draw_choice=partial(_run_controls, shown),
+        draw_exports=partial(_export_buttons, evaluation_selection),
+        draw_choice=partial(_run_controls, evaluation_selection),
     ):
         return
     layout.chips(selection.filters)
     counting.watch(selection)
     if page_header.show_if_empty(selection):
         return
-    if not shown.photos:
-        _explain_empty(shown)
+    if not evaluation_selection.photos:
+        _explain_empty(evaluation_selection)
         return
-    _remarks(shown)
-    cards.key_figures(shown)
-    _cards(shown)
-    gallery.render(shown)
+    _remarks(evaluation_selection)
+    cards.key_figures(evaluation_selection)
+    _cards(evaluation_selection)
+    gallery.render(evaluation_selection)
     selection_bar.selection_bar(selection)
 
 
-def _remarks(shown: EvaluationSelection) -> None:
-    selected = len(photo_queries.selected_positions(shown.selection.source, shown.selection.filters))
-    n = photo_count(selected) if shown.photos == selected else f"{count(shown.photos)} of {photo_count(selected)}"
+def _remarks(selection: EvaluationSelection) -> None:
+    selected = len(photo_queries.selected_positions(selection.base.source, selection.base.filters))
+    of_selected = "" if selection.photos == selected else f"{count(selection.photos)} of "
+    truth = selection.truth
     texts = [
-        f"{shown.labels[shown.main_run.run]} against {shown.truth.name} ({shown.truth.format}), n = {n} with "
-        "a mask of the "
-        f"truth{' in every run shown' if len(shown.runs) > 1 else ''}; 95 % bootstrap intervals over photos."
+        f"{selection.labels[selection.main_run.run]} against {truth.name} ({truth.format}), "
+        f"n = {of_selected}{photo_count(selected)} with a mask of the "
+        f"truth{' in every run shown' if len(selection.runs) > 1 else ''}; 95 % bootstrap intervals over photos."
     ]
-    if shown.main_run.run != shown.selection.run.run:
+    if selection.main_run.run != selection.base.run.run:
         texts.append("The active run is not evaluated against this truth, so another one is shown.")
-    layout.remarks([*texts, *shown.evaluation.notes])
+    layout.remarks([*texts, *selection.evaluation.notes])
 
 
-def _explain_empty(shown: EvaluationSelection) -> None:
-    if not shown.runs:
-        st.info(f"No run is evaluated against {escape_markdown(shown.truth.name)} yet: choose its folder above.")
+def _explain_empty(selection: EvaluationSelection) -> None:
+    if not selection.runs:
+        st.info(f"No run is evaluated against {escape_markdown(selection.truth.name)} yet: choose its folder above.")
     else:
         st.info(
-            f"None of the selected photos has a mask of {escape_markdown(shown.truth.name)} in all of these "
+            f"None of the selected photos has a mask of {escape_markdown(selection.truth.name)} in all of these "
             "runs: remove "
             "a filter or a run, or choose another truth."
         )
 
 
-def _cards(shown: EvaluationSelection) -> None:
-    if len(shown.runs) > 1:
-        cards.runs(shown)
+def _cards(selection: EvaluationSelection) -> None:
+    if len(selection.runs) > 1:
+        cards.runs(selection)
     left, right = st.columns([3, 2])
     with left:
-        cards.confusion(shown)
+        cards.confusion(selection)
     with right:
-        cards.reliability(shown)
-    if len(evaluation_queries.label_figures(shown.query, shown.main_run.run)) < 2:
-        cards.classes(shown)
+        cards.reliability(selection)
+    if len(evaluation_queries.label_figures(selection.query, selection.main_run.run)) < 2:
+        cards.classes(selection)
         return
     left, right = st.columns([7, 4])
     with left:
-        cards.classes(shown)
+        cards.classes(selection)
     with right:
-        cards.labels(shown)
+        cards.labels(selection)
 
 
 # --- which truth, which runs -------------------------------------------------------------------------------------
 
 
-def _run_controls(shown: EvaluationSelection) -> None:
+def _run_controls(selection: EvaluationSelection) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="evaluate_controls"):
-        names = {one.id: _truth_label(shown, one.id) for one in shown.truths}
-        key = session.sync_widget("w:truth", shown.truth.id)
+        names = {one.id: _truth_label(selection, one.id) for one in selection.truths}
+        key = session.sync_widget("w:truth", selection.truth.id)
         st.selectbox(
             "Ground truth",
             list(names),
@@ -123,29 +124,29 @@ def _run_controls(shown: EvaluationSelection) -> None:
             on_change=session.widget_callback(key, lambda truth: session.update_from_first_page(truth=truth, cell=())),
             width=260,
         )
-        if len(shown.evaluated_runs) > 1:
-            _choose_runs(shown)
+        if len(selection.evaluated_runs) > 1:
+            _choose_runs(selection)
         with st.popover("New evaluation", help="More runs, or other masks"):
-            counting.render(shown.selection, shown)
+            counting.render(selection.base, selection)
 
 
-def _truth_label(shown: EvaluationSelection, truth: str) -> str:
+def _truth_label(selection: EvaluationSelection, truth: str) -> str:
     """Return the ground truth's name, with its id if the name is ambiguous."""
-    one = next(one for one in shown.truths if one.id == truth)
-    same = [other for other in shown.truths if other.name == one.name]
-    return f"{one.name} · {one.format}" + (f" · {one.id}" if len(same) > 1 else "")
+    record = next(record for record in selection.truths if record.id == truth)
+    same = [other for other in selection.truths if other.name == record.name]
+    return f"{record.name} · {record.format}" + (f" · {record.id}" if len(same) > 1 else "")
 
 
-def _choose_runs(shown: EvaluationSelection) -> None:
-    names = [run.run for run in shown.evaluated_runs]
+def _choose_runs(selection: EvaluationSelection) -> None:
+    names = [run.run for run in selection.evaluated_runs]
     controls.choose_runs(
         "Runs",
         names,
-        shown.run_names,
-        lambda name: shown.labels[name],
-        partial(_set_runs, shown.selection.run.run, names),
+        selection.run_names,
+        lambda name: selection.labels[name],
+        partial(_set_runs, selection.base.run.run, names),
         key="w:graded",
-        most=MAX_COMPARED_RUNS,
+        limit=MAX_COMPARED_RUNS,
     )
 
 
@@ -155,13 +156,13 @@ def _set_runs(active: str, names: list[str], chosen: list[str]) -> None:
     session.update_from_first_page(runs=() if wanted == set(names) or not wanted else tuple(sorted(wanted)))
 
 
-def _is_counted(shown: EvaluationSelection) -> bool:
+def _is_counted(selection: EvaluationSelection) -> bool:
     """Return whether the runs are also compared with each other, which a report on several runs needs."""
-    names = shown.run_names
+    names = selection.run_names
     return (
         len(names) == 1
         or not comparison_queries.count_pending(
-            comparison_queries.comparison_query(shown.selection.source, names, Filters())
+            comparison_queries.comparison_query(selection.base.source, names, Filters())
         )[1]
     )
 
@@ -169,9 +170,9 @@ def _is_counted(shown: EvaluationSelection) -> bool:
 # --- what can be taken along -------------------------------------------------------------------------------------
 
 
-def _export_buttons(shown: EvaluationSelection) -> None:
-    if not shown.photos:
+def _export_buttons(selection: EvaluationSelection) -> None:
+    if not selection.photos:
         return
-    if shown.main_run == shown.selection.run and _is_counted(shown):
-        page_header.report_button(shown.selection, shown.run_names, truth=shown.truth.id)
-    page_header.table_downloads(TABLES, partial(evaluation_queries.export_table, shown.query), name="evaluate")
+    if selection.main_run == selection.base.run and _is_counted(selection):
+        page_header.report_button(selection.base, selection.run_names, truth=selection.truth.id)
+    page_header.table_downloads(TABLES, partial(evaluation_queries.export_table, selection.query), name="evaluate")

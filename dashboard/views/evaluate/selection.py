@@ -37,9 +37,7 @@ class EvaluationSelection(RunSelection):
 
     @cached_property
     def query(self) -> EvaluationQuery:
-        return evaluation_queries.evaluation_query(
-            self.selection.source, self.truth, self.run_names, self.selection.filters
-        )
+        return evaluation_queries.evaluation_query(self.base.source, self.truth, self.run_names, self.base.filters)
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -66,7 +64,7 @@ def select_evaluation(selection: Selection) -> EvaluationSelection | None:
     truth = by_id.get(selection.view.truth) or _default_truth(selection, all_truths)
     evaluated_runs = _evaluated_runs(selection, truth)
     return EvaluationSelection(
-        selection=selection,
+        base=selection,
         truths=tuple(all_truths),
         truth=truth,
         evaluated_runs=tuple(evaluated_runs),

@@ -41,22 +41,22 @@ _MEASURES = {
 }
 
 
-def class_distribution(selection: Selection, most: int = theme.MAX_CLASSES) -> None:
-    own = ("present",)
-    frame = photo_statistics.class_distribution(selection.query(own))
-    there = int((frame["present"] > 0).sum())
+def class_distribution(selection: Selection, limit: int = theme.MAX_CLASSES) -> None:
+    keys = ("present",)
+    frame = photo_statistics.class_distribution(selection.query(keys))
+    class_count = int((frame["present"] > 0).sum())
     with layout.card("Class distribution", _TWO_BARS):
         crossfilter_chart.crossfilter_chart(
             "class_distribution",
-            lambda present: theme.fade_unselected(photo_charts.class_distribution(frame, most), present),
-            own,
+            lambda present: theme.fade_unselected(photo_charts.class_distribution(frame, limit), present),
+            keys,
             alt=(
                 f"Bars over {count(_column_max(frame, 'n'))} photos: mean share of each class. "
                 f"{theme.describe_distribution(frame)}"
             ),
         )
-        if there > most:
-            layout.remark(f"The {most} largest of {there} classes that are present in a photo.")
+        if class_count > limit:
+            layout.remark(f"The {limit} largest of {class_count} classes that are present in a photo.")
 
 
 def share_by_label(selection: Selection) -> None:
@@ -160,27 +160,27 @@ def regions(selection: Selection) -> None:
         with layout.card(title):
             layout.remark(_NO_CLASS)
         return
-    own = [f"blobs.{name}" for name in names]
-    query = selection.query(own)
+    keys = [f"blobs.{name}" for name in names]
+    query = selection.query(keys)
     counts = pd.concat([photo_statistics.region_counts(query, name) for name in names], axis=1)
     n = count(int(counts.sum().max()))
     with layout.card(title, f"photos by number of connected regions of at least {percent(PRESENT_SHARE)}, n = {n}"):
         crossfilter_chart.crossfilter_chart(
             "regions",
             lambda present: theme.fade_unselected(photo_charts.regions(counts), present),
-            own,
+            keys,
             alt=f"Bars: {n} photos by number of regions of {' and '.join(names)}.",
         )
 
 
 def sizes(selection: Selection) -> None:
-    own = ("width", "height")
-    frame = photo_statistics.image_sizes(selection.query(own))
+    keys = ("width", "height")
+    frame = photo_statistics.image_sizes(selection.query(keys))
     with layout.card("Photo sizes", f"n = {_n(frame)} photos; {_DRAG}"):
         crossfilter_chart.crossfilter_chart(
             "sizes",
-            lambda present: photo_charts.squares(frame, own, ("width (px)", "height (px)"), present, unit=False),
-            own,
+            lambda present: photo_charts.squares(frame, keys, ("width (px)", "height (px)"), present, unit=False),
+            keys,
             alt=f"Squares: {_n(frame)} photos by width and height in pixels.",
             boxes=True,
         )
@@ -233,10 +233,10 @@ def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
         _contradictions(selection, figures, apply)
 
 
-def largest_labels(frame: pd.DataFrame, photos_of: "pd.Series[int]", most: int) -> tuple[pd.DataFrame, int]:
+def largest_labels(frame: pd.DataFrame, photos_of: "pd.Series[int]", limit: int) -> tuple[pd.DataFrame, int]:
     """Return the rows of the folders with the most photos, in the frame's order, and the number of rows left out."""
-    kept = set(photos_of.sort_values(ascending=False, kind="stable").index[:most])
-    return frame[frame.index.isin(kept)], len(frame) - len(kept)
+    labels = set(photos_of.sort_values(ascending=False, kind="stable").index[:limit])
+    return frame[frame.index.isin(labels)], len(frame) - len(labels)
 
 
 def note_left_out(number: int) -> None:
@@ -249,8 +249,8 @@ def _cell(label: str, animal: str, number: int, active: Filters) -> MatrixCell:
     tone = "" if claimed is None or animal == "none" or not number else "agrees" if animal == claimed else "contradicts"
     saw = "neither cat nor dog" if animal == "none" else animal
     verdict = "" if claimed is None else "neither" if animal == "none" else tone
-    own = Filters({"label": (label,), "animal": (animal,), "agreement": (verdict,)})
-    chosen = crossfilter.is_selected(own.encode(), active) if active else None
+    cell_filters = Filters({"label": (label,), "animal": (animal,), "agreement": (verdict,)})
+    chosen = crossfilter.is_selected(cell_filters.encode(), active) if active else None
     hint = f"{photo_count(number)}: folder {display_name(label)}, model sees {saw}"
     return MatrixCell(value=number, tone=tone, hint=hint, chosen=chosen)
 

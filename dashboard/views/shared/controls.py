@@ -43,11 +43,11 @@ def choose_runs(
     apply: Callable[[list[str]], None],
     *,
     key: str,
-    most: int | None = None,
+    limit: int | None = None,
 ) -> None:
     """Let the visitor choose several runs, with buttons or, if there are many, a searchable list.
 
-    `label` returns plain text. Only the list enforces `most`, so `apply` has to check it too.
+    `label` returns plain text. Only the list enforces `limit`, so `apply` has to check it too.
     """
     few = len(names) <= MAX_PILLS
     key = session.sync_widget(key, [name for name in names if name in chosen] if few else [*chosen])
@@ -66,7 +66,7 @@ def choose_runs(
             title,
             names,
             format_func=label,
-            max_selections=most,
+            max_selections=limit,
             key=key,
             on_change=session.widget_callback(key, apply),
             width="stretch",

@@ -10,19 +10,19 @@ from dashboard.components import chart as chart_component
 from dashboard.state import crossfilter, session
 
 
-def crossfilter_chart(name: str, draw: DrawChart, own: Collection[str], *, alt: str, boxes: bool = False) -> None:
+def crossfilter_chart(name: str, draw: DrawChart, keys: Collection[str], *, alt: str, boxes: bool = False) -> None:
     """Draw a chart whose marks set filters, by a click or (`boxes`) by a box selection.
 
-    `draw` builds the figure given the chart's own filters, those with the keys `own`; none: no highlight.
+    `draw` builds the figure given the chart's own filters, those with these `keys`; none: no highlight.
     """
 
     def apply_choice(marks: list[object]) -> None:
         before = session.view().filters
-        now = crossfilter.apply_marks(marks, own, before)
+        now = crossfilter.apply_marks(marks, keys, before)
         if now != before:
             session.set_filters(now)
 
-    plot(name, draw(crossfilter.only_keys(session.view().filters, own)), alt=alt, on_marks=apply_choice, boxes=boxes)
+    plot(name, draw(crossfilter.only_keys(session.view().filters, keys)), alt=alt, on_marks=apply_choice, boxes=boxes)
 
 
 def plot(

@@ -55,8 +55,8 @@ def _is_routine(job: Job) -> bool:
 def headline(job: Job) -> str:
     request = job.request
     if isinstance(request, RunRequest):
-        most = f", at most {photo_count(request.limit)}" if request.limit else ""
-        return f"{request.model} · {request.resize} · {job.precision or request.precision}, on {request.title}{most}"
+        limit = f", at most {photo_count(request.limit)}" if request.limit else ""
+        return f"{request.model} · {request.resize} · {job.precision or request.precision}, on {request.title}{limit}"
     if isinstance(request, EvaluateRequest):
         return f"Evaluation of {', '.join(request.runs)} against {request.title}"
     assert isinstance(request, CompareRequest)
@@ -98,10 +98,10 @@ def outcome(job: Job) -> str:
     return f"{how} after {count(job.done)} of {every}; they are kept." if job.total else f"{how}."
 
 
-def _live_jobs(settings: ServerSettings, shown: list[str], *, others: bool = True) -> None:
-    """Draw live jobs; `others` includes jobs that are not in `shown`."""
-    live = [job for job in Jobs(settings).all() if job.live and (others or job.id in shown)]
-    if {job.id for job in live} != set(shown):
+def _live_jobs(settings: ServerSettings, job_ids: list[str], *, others: bool = True) -> None:
+    """Draw live jobs; `others` includes jobs that are not in `job_ids`."""
+    live = [job for job in Jobs(settings).all() if job.live and (others or job.id in job_ids)]
+    if {job.id for job in live} != set(job_ids):
         st.rerun()  # a job started or ended, so the whole page changes
     for job in live:
         before = sum(

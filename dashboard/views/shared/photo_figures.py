@@ -18,14 +18,14 @@ ImageStatistics = dict[str, Any]
 """`statistics.stats_row` of one image; `damage` explains in a sentence why measures are missing."""
 
 
-def render(seen: Sequence[tuple[str, ImageStatistics | None]]) -> None:
+def render(titled_statistics: Sequence[tuple[str, ImageStatistics | None]]) -> None:
     """Show share, pixels and blobs (regions) per class, and the measures; None where a model has not seen the photo."""
-    statistics = [one for _, one in seen]
-    numbered = [f"{number} {title}" for number, (title, _) in enumerate(seen, 1)]
+    statistics = [one for _, one in titled_statistics]
+    numbered = [f"{number} {title}" for number, (title, _) in enumerate(titled_statistics, 1)]
     with layout.card("Figures", "of the masks, each on its own grid"):
         layout.html_table(
-            [("", 1), *((title, 3) for title in numbered)] if len(seen) > 1 else [],
-            ["class", *("share", "pixels", "blobs") * len(seen)],
+            [("", 1), *((title, 3) for title in numbered)] if len(titled_statistics) > 1 else [],
+            ["class", *("share", "pixels", "blobs") * len(titled_statistics)],
             [
                 [name, *(text for one in statistics for text in _class_cells(one, name))]
                 for name in _classes(statistics)
@@ -33,7 +33,10 @@ def render(seen: Sequence[tuple[str, ImageStatistics | None]]) -> None:
         )
         layout.html_table(
             [],
-            ["certainty, 0 to 1", *(title if len(seen) > 1 else "mean of the photo" for title in numbered)],
+            [
+                "certainty, 0 to 1",
+                *(title if len(titled_statistics) > 1 else "mean of the photo" for title in numbered),
+            ],
             [
                 *(
                     [name.replace("_", " "), *(_measure(one, name) for one in statistics)]
@@ -48,28 +51,40 @@ def render(seen: Sequence[tuple[str, ImageStatistics | None]]) -> None:
 def _classes(statistics: Sequence[ImageStatistics | None]) -> list[str]:
     """Return the classes with a pixel in any run, largest first, background last."""
     largest: dict[str, float] = {}
-    for one in statistics:
-        for name in () if one is None else classes_of(pd.DataFrame(columns=[*one.keys()])):
-            if share := _share(one, name):
+    for image_statistics in statistics:
+        for name in () if image_statistics is None else classes_of(pd.DataFrame(columns=[*image_statistics.keys()])):
+            if share := _share(image_statistics, name):
                 largest[name] = max(largest.get(name, 0), share)
     return sorted(largest, key=lambda name: (name == BACKGROUND, -largest[name]))
 
 
-def _share(one: Any, name: str) -> float | None:
-    pixels = one.get(pixels_column(name))
-    return None if pixels is None else float(pixels) / float(one["grid_width"] * one["grid_height"])
+def _share(image_statistics: Any, name: str) -> float | None:
+    pixels = image_statistics.get(pixels_column(name))
+    return (
+        None
+        if pixels is None
+        else float(pixels) / float(image_statistics["grid_width"] * image_statistics["grid_height"])
+    )
 
 
-def _class_cells(one: ImageStatistics | None, name: str) -> tuple[str, str, str]:
-    if one is None or (share := _share(one, name)) is None:
+def _class_cells(image_statistics: ImageStatistics | None, name: str) -> tuple[str, str, str]:
+    if image_statistics is None or (share := _share(image_statistics, name)) is None:
         return percent(None), percent(None), percent(None)
-    return percent(share), count(int(one[pixels_column(name)])), count(int(one[blobs_column(name)]))
+    return (
+        percent(share),
+        count(int(image_statistics[pixels_column(name)])),
+        count(int(image_statistics[blobs_column(name)])),
+    )
 
 
-def _measure(one: ImageStatistics | None, name: str) -> str:
-    value = None if one is None else one[name]
+def _measure(image_statistics: ImageStatistics | None, name: str) -> str:
+    value = None if image_statistics is None else image_statistics[name]
     return score(None if value is None else float(value))
 
 
-def _mask_size(one: ImageStatistics | None) -> str:
-    return DASH if one is None else f"{count(int(one['grid_width']))} x {count(int(one['grid_height']))} pixels"
+def _mask_size(image_statistics: ImageStatistics | None) -> str:
+    return (
+        DASH
+        if image_statistics is None
+        else f"{count(int(image_statistics['grid_width']))} x {count(int(image_statistics['grid_height']))} pixels"
+    )

@@ -87,39 +87,39 @@ def heading(title: str, n: int, chip: str, cleared_state: dict[str, Any]) -> Ite
         yield
 
 
-def gallery(selection: Selection, shown: RankedGallery) -> None:
-    view, n = selection.view, len(shown.order)
+def gallery(selection: Selection, ranked: RankedGallery) -> None:
+    view, n = selection.view, len(ranked.order)
     if not n:
         st.info("None of the selected photos has such pixels: choose another cell, or all photos.")
         return
-    page = get_page(shown.order, getattr(view, shown.page_field))
-    tiles = _tiles(selection, shown, page.order)
+    page = get_page(ranked.order, getattr(view, ranked.page_field))
+    tiles = _tiles(selection, ranked, page.order)
     gallery_component.gallery(
         tiles,
-        shown.legend({name for tile in tiles for name, _, _ in tile.bar}),
+        ranked.legend({name for tile in tiles for name, _, _ in tile.bar}),
         GalleryLook(view.overlay, view.opacity, view.size),
         selection_bar.pick_state([tile.id for tile in tiles]),
         total=n,
         sizes=SIZE_RANGE,
-        grey=shown.grey,
-        key=shown.key,
-        on_look=partial(controls.remember_look, shown.key),
-        on_picks=partial(selection_bar.update_picks, shown.key),
-        on_all=partial(_pick_all, shown.files, shown.order.rows),
-        on_open=partial(_open, shown),
+        grey=ranked.grey,
+        key=ranked.key,
+        on_look=partial(controls.remember_look, ranked.key),
+        on_picks=partial(selection_bar.update_picks, ranked.key),
+        on_all=partial(_pick_all, ranked.files, ranked.order.rows),
+        on_open=partial(_open, ranked),
     )
     if page.page_count > 1:
-        controls.pagination(page.number, page.page_count, n, PAGE_SIZE, shown.page_field)
+        controls.pagination(page.number, page.page_count, n, PAGE_SIZE, ranked.page_field)
 
 
-def _tiles(selection: Selection, shown: RankedGallery, page_order: ImageOrder) -> list[GalleryTile]:
+def _tiles(selection: Selection, ranked: RankedGallery, page_order: ImageOrder) -> list[GalleryTile]:
     store, source = selection.store, selection.source
-    rows = photo_queries.rows_at(source, shown.files.index.to_numpy()[page_order.rows])
-    several = len(photo_queries.options(source, "dataset")) > 1
+    rows = photo_queries.rows_at(source, ranked.files.index.to_numpy()[page_order.rows])
+    with_dataset = len(photo_queries.options(source, "dataset")) > 1
     changed = photo_queries.find_changed_files(source, rows)
-    link = controls.image_link(selection.view, **shown.viewer_state)
+    link = controls.image_link(selection.view, **ranked.viewer_state)
     result = []
-    for row, content in zip(rows.to_dict("records"), shown.describe(page_order), strict=True):
+    for row, content in zip(rows.to_dict("records"), ranked.describe(page_order), strict=True):
         words = ", ".join(f"{name} {percent(share)}" for name, share, _ in content.bar) or content.empty_text
         result.append(
             GalleryTile(
@@ -128,7 +128,7 @@ def _tiles(selection: Selection, shown: RankedGallery, page_order: ImageOrder) -
                 photo=media_urls.thumbnail_url(store, row["image_id"]),
                 mask=content.mask,
                 aspect=row["width"] / row["height"],
-                name=f"{row['dataset']}: {row['path']}" if several else row["path"],
+                name=f"{row['dataset']}: {row['path']}" if with_dataset else row["path"],
                 alt=f"{row['path']}: {content.alt}{words}",
                 found=content.value,
                 share=content.meaning,
@@ -142,10 +142,10 @@ def _tiles(selection: Selection, shown: RankedGallery, page_order: ImageOrder) -
     return result
 
 
-def _pick_all(files: pd.DataFrame, at: NDArray[np.intp]) -> None:
-    session.set_picks(session.picks().union(files["image_id"].iloc[at]))
+def _pick_all(files: pd.DataFrame, rows: NDArray[np.intp]) -> None:
+    session.set_picks(session.picks().union(files["image_id"].iloc[rows]))
 
 
-def _open(shown: RankedGallery) -> None:
-    if image_id := gallery_component.read_opened_id(shown.key):
-        session.go_to_page(pages.IMAGE, image=image_id, **shown.viewer_state)
+def _open(ranked: RankedGallery) -> None:
+    if image_id := gallery_component.read_opened_id(ranked.key):
+        session.go_to_page(pages.IMAGE, image=image_id, **ranked.viewer_state)

@@ -11,13 +11,14 @@ from seglib.store.records import Run
 
 @dataclass(frozen=True, kw_only=True)
 class RunSelection:
-    selection: Selection
+    base: Selection
+    """The photos of the active run that pass the filters."""
     runs: tuple[Run, ...]
     """The runs that are shown, the main one first."""
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        return run_labels(self.selection.store.runs())
+        return run_labels(self.base.store.runs())
 
     @cached_property
     def short_labels(self) -> dict[str, str]:
@@ -30,5 +31,5 @@ class RunSelection:
 
     def choose_focus(self, classes: Sequence[str], default: str) -> str:
         """Return the visitor's class, the one in focus on other pages, or the default if it is not among `classes`."""
-        chosen = self.selection.view.focus or self.selection.focus
+        chosen = self.base.view.focus or self.base.focus
         return chosen if chosen in classes else default

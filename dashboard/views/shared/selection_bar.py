@@ -35,8 +35,8 @@ def pick_state(image_ids: list[str]) -> PickState:
 def update_picks(gallery: str) -> None:
     """Callback: apply the photos picked or unpicked in this gallery."""
     if sent := gallery_component.read_picks(gallery):
-        n, shown, picked = sent
-        session.set_picks(Picks() if shown is None else session.picks().with_page(shown, picked), message=n)
+        n, page_ids, picked = sent
+        session.set_picks(Picks() if page_ids is None else session.picks().with_page(page_ids, picked), message=n)
 
 
 def pick_all(selection: Selection) -> None:

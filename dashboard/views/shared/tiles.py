@@ -44,7 +44,7 @@ def make_tiles(
     verdicts = label_agreement(rows).tolist()
     result = []
     for row, share, verdict in zip(records, per_class, verdicts, strict=True):
-        there = present_classes({str(name): float(part) for name, part in share.items()})
+        classes = present_classes({str(name): float(part) for name, part in share.items()})
         warning = f"folder {row['label']}, model {row['animal']}" if verdict == "contradicts" else ""
         result.append(
             GalleryTile(
@@ -54,13 +54,13 @@ def make_tiles(
                 mask=media_urls.overlay_url(store, run, row["image_id"], colours),
                 aspect=row["width"] / row["height"],
                 name=f"{row['dataset']}: {row['path']}" if with_dataset else row["path"],
-                alt=f"{row['path']}: {alt_text(dict(there))}" + (f". Contradiction: {warning}" if warning else ""),
-                found=there[0][0] if there else "background only",
-                share=percent(there[0][1]) if there else "",
+                alt=f"{row['path']}: {alt_text(dict(classes))}" + (f". Contradiction: {warning}" if warning else ""),
+                found=classes[0][0] if classes else "background only",
+                share=percent(classes[0][1]) if classes else "",
                 aside=f"conf {score(row['confidence'])}",
                 warning=warning,
                 note=CHANGED if (row["dataset"], row["path"]) in changed else "",
-                bar=[(name, round(part, 4), paint[name]) for name, part in there],
+                bar=[(name, round(part, 4), paint[name]) for name, part in classes],
                 tags=split_tags(row["tags"]),
             )
         )
@@ -69,5 +69,5 @@ def make_tiles(
 
 def present_classes(share: dict[str, float]) -> list[tuple[str, float]]:
     """Return (class, share) of the classes present, largest first, without background."""
-    there = [(name, part) for name, part in share.items() if name != BACKGROUND and part >= PRESENT_SHARE]
-    return sorted(there, key=lambda pair: -pair[1])
+    classes = [(name, part) for name, part in share.items() if name != BACKGROUND and part >= PRESENT_SHARE]
+    return sorted(classes, key=lambda pair: -pair[1])

@@ -35,7 +35,7 @@ def test_two_bars_per_present_class_the_largest_first(distribution):
 
 
 def test_no_more_bars_than_asked_for(distribution):
-    assert len(photo_charts.class_distribution(distribution, most=2).data[0].x) == 2
+    assert len(photo_charts.class_distribution(distribution, limit=2).data[0].x) == 2
 
 
 def test_the_chart_in_words(distribution):
@@ -59,7 +59,7 @@ def test_the_parts_of_a_label_add_up_and_the_rest_is_other():
         {"n": [2, 3], "background": [0.5, 0.6], "cat": [0.3, 0.1], "dog": [0.1, 0.3], "sofa": [0.1, 0.0]},
         index=pd.Index(["cats", ""], name="label"),
     )
-    figure = photo_charts.share_by_label(means, most=3)
+    figure = photo_charts.share_by_label(means, limit=3)
     assert [bar.name for bar in figure.data] == ["background", "cat", "dog", "other"] or [
         bar.name for bar in figure.data
     ] == ["background", "dog", "cat", "other"]

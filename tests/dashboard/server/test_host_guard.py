@@ -32,7 +32,7 @@ def client(monkeypatch, tmp_path):
             monkeypatch.setenv(name, value)
         routes = [Route("/{rest:path}", answer, methods=["GET", "PUT"]), WebSocketRoute("/socket", greet)]
         return TestClient(
-            Starlette(routes=routes, middleware=[Middleware(host_guard.HostGuardMiddleware, own=OWN_ROUTES)])
+            Starlette(routes=routes, middleware=[Middleware(host_guard.HostGuardMiddleware, routes=OWN_ROUTES)])
         )
 
     return made
