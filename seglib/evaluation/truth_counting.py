@@ -70,11 +70,11 @@ def update_counts(
     """
     if kind is not None and kind not in annotations.MASK_FORMATS:
         raise UnknownName("mask format", kind, annotations.MASK_FORMATS)
-    if kind == "trimap" and classes:
-        raise UsageError("A trimap holds only the pet and its background: leave out `classes`.")
     chosen = resolve_runs(store, runs, minimum=1)
     started_at = time.monotonic()
     kind = kind or annotations.guess_format(folder, list(annotations.scan_masks(folder)["path"]))
+    if kind == "trimap" and classes:
+        raise UsageError("A trimap holds only the pet and its background: leave out `classes`.")
     with store.atomic.register_writer():
         for run in chosen:
             store.atomic.claim_run(run.run)

@@ -93,15 +93,7 @@ def run(
                 on_note=on_note,
             )
             settings = replace(settings, quantised=folder_of_model)
-        recipe = config.make_run_config(spec, settings)
-        store.atomic.claim_run(recipe.run_name)
-        this_run = store.keep_run(
-            describe_run(recipe, parameters=spec.parameters, versions=config.library_versions()),
-            replace_damaged=options.verify,
-        )
-        if options.verify:
-            _remove_damaged(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
-            _notify(remove_damaged_counts(store), on_note)
+        this_run = _register_run(store, spec, settings, options, on_note)
         scan_id = time.time_ns()
         vanished = _record_vanished(store, data_set, stored_files, records, scan_id)
         if options.names is not None:
@@ -115,7 +107,7 @@ def run(
         )
         if plan.to_decode and on_note is not None:
             chosen = f"{settings.precision}, which `precision` auto took" if precision == "auto" else settings.precision
-            on_note(f"{recipe.run_name}: up to {len(plan.to_decode)} photos to compute, in {chosen}.")
+            on_note(f"{this_run.run}: up to {len(plan.to_decode)} photos to compute, in {chosen}.")
         session = _Session(
             store=store,
             data_set=data_set,
@@ -133,6 +125,24 @@ def run(
             if not this_run.invocations and not store.count_rows(this_run):
                 store.atomic.discard(store.run_folder(this_run.run))
             raise
+
+
+def _register_run(
+    store: Store, spec: ModelSpec, settings: InferenceConfig, options: RunOptions, on_note: OnNote | None
+) -> Run:
+    """Claim the run for this process and write its record; with `verify`, remove its damaged rows and all damaged
+    counts.
+    """
+    run_config = config.make_run_config(spec, settings)
+    store.atomic.claim_run(run_config.run_name)
+    this_run = store.keep_run(
+        describe_run(run_config, parameters=spec.parameters, versions=config.library_versions()),
+        replace_damaged=options.verify,
+    )
+    if options.verify:
+        _remove_damaged(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
+        _notify(remove_damaged_counts(store), on_note)
+    return this_run
 
 
 def describe_run(recipe: RunConfig, *, parameters: int, versions: Mapping[str, str]) -> Run:
