@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "dataset" / "sample"
 SHARED = Path(os.environ.get("SEGLIB_TEST_DATA", ROOT.parent / "shared"))
 
-settings.register_profile("house", deadline=None)  # a busy machine is no failure
-settings.load_profile("house")
+settings.register_profile("project", deadline=None)  # a busy machine is no failure
+settings.load_profile("project")
 
 MOST_WORKERS = 8
 WORKER_GB = 2
@@ -32,9 +32,9 @@ WORKER_GB = 2
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """A worker per core, as far as memory reaches."""
-    room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (WORKER_GB * 2**30)
+    by_memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (WORKER_GB * 2**30)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, room, MOST_WORKERS))
+    return max(1, min(cores, by_memory, MOST_WORKERS))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -1,4 +1,4 @@
-"""What holds for the house as a whole: import order, public names, headers, documentation that is true."""
+"""What holds for the whole project: import order, public names, docstrings, documentation that is true."""
 
 import argparse
 import ast
@@ -128,7 +128,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "torch.jit.load", "p
 def find_unsafe_code(source: str) -> list[str]:
     """Imports and calls that unpickle or run what comes from outside.
 
-    `torch.load` restricts itself to tensors where it is told so; `numpy.load` and pandas have doors of their own.
+    `torch.load` reads only tensors if `weights_only` is set; `numpy.load` and pandas can unpickle as well.
     """
     tree = ast.parse(source)
     faults = [name for name in list_imports_of(tree) if name.split(".")[0] in UNPICKLERS]
@@ -193,7 +193,7 @@ def test_every_checkpoint_has_a_card():
             assert heading in card
 
 
-def test_names_can_be_imported_by_their_rooms():
+def test_every_module_can_be_imported():
     for path in LIBRARY:
         if path.stem != "__main__":
             importlib.import_module(dotted(path))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.reliability.campaigns import CAMPAIGNS, find_missing_requirement
-from tests.reliability.ledger import Campaign, CampaignResult
+from tests.reliability.harness.ledger import Campaign, CampaignResult
 
 SEED = 20261121
 PAGE = ROOT / "docs" / "reliability.md"

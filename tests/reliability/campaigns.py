@@ -3,8 +3,10 @@
 import shutil
 
 from tests.conftest import SHARED
-from tests.reliability import damage, jobs_killed, kills, media, names, pictures, stores, visitors, weights, writers
-from tests.reliability.ledger import Campaign
+from tests.reliability.durability import damage, jobs_killed, kills, writers
+from tests.reliability.harness.ledger import Campaign
+from tests.reliability.hostile import names, pictures, stores, weights
+from tests.reliability.web import media, visitors
 
 CAMPAIGNS: tuple[Campaign, ...] = (
     *kills.CAMPAIGNS,

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.reliability import __main__ as whole
-from tests.reliability import forks
 from tests.reliability.campaigns import CAMPAIGNS, find_missing_requirement
-from tests.reliability.ledger import Campaign, CampaignResult
+from tests.reliability.harness import forks
+from tests.reliability.harness.ledger import Campaign, CampaignResult
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from dashboard.server.cache import DiskCache, remove_stale
+from dashboard.server.cache import ByteCache, DiskCache, remove_stale
 from seglib.maintenance import prune
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store, id_of, make_run_config
@@ -93,3 +93,13 @@ def test_the_cache_of_a_store_that_cannot_be_read_is_left_alone(stored):
     (stored / "store.json").write_text("{")
     remove_stale(stored)
     assert path.exists()
+
+
+def test_the_cache_holds_no_more_than_it_may():
+    cache = ByteCache(100)
+    for number in range(10):
+        cache.put((str(number),), bytes(30))
+    kept = [number for number in range(10) if cache.get((str(number),)) is not None]
+    assert kept == [7, 8, 9]
+    cache.put(("big",), bytes(1000))
+    assert cache.get(("big",)) is None

@@ -107,7 +107,7 @@ def test_our_own_routes_are_found_below_the_path_of_a_proxy(client, monkeypatch)
     assert media_urls.photo_url("0" * 32).startswith("/photos/media-api/")
 
 
-def test_our_own_routes_are_behind_the_door_and_not_behind_streamlits_layers(client):
+def test_our_own_routes_are_behind_the_host_guard_and_not_behind_streamlits_layers(client):
     refused = client().get("/media-api/thumb/a.jpg", headers={"host": "evil.example"})
     assert refused.status_code == 403
     own = client()

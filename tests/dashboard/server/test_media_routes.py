@@ -1,49 +1,24 @@
 """Pictures by opaque ids: the right bytes, kept by browsers, and nothing else whatever is asked."""
 
 import contextlib
-import hashlib
 import io
-import os
 import queue
-import threading
 
-import anyio
 import numpy as np
-import pyarrow as pa
 import pytest
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from dashboard.server import media_routes, media_urls, photo_files, rendering, responses
+from dashboard.server import media_routes, media_urls, rendering, responses
 from dashboard.server.cache import ByteCache
-from dashboard.workers.uncertainty import UncertaintyMaps
 from seglib.classes import VOC_CLASSES, palette
-from seglib.errors import WeightsError
 from seglib.evaluation import truth_counting
-from seglib.fileio import parquet_parts
 from seglib.masks import difference
 from seglib.store import ground_truth
-from seglib.store.schemas import FILES_SCHEMA
 from seglib.store.store import Store
-from tests.dashboard.conftest import (
-    PHOTO_WH,
-    draw_truth,
-    fill_store,
-    id_of,
-    make_run_config,
-    mask_of,
-    photo_of,
-    real_id,
-)
-
-RUN = make_run_config().run_name
-CAT = id_of("cats/a.jpg")
-
-
-@pytest.fixture
-def client(full):
-    return TestClient(Starlette(routes=media_routes.routes))
+from tests.dashboard.conftest import PHOTO_WH, draw_truth, fill_store, id_of, mask_of
+from tests.dashboard.server.conftest import CAT, OTHER, PHOTO, REAL, RUN
 
 
 def test_a_thumbnail_is_the_stores_file(client, full):
@@ -66,13 +41,6 @@ def test_a_mask_is_painted_and_its_background_is_transparent(client, colours):
     assert (rgba[mask > 0][:, :3] == palette(colours, VOC_CLASSES)[VOC_CLASSES.index("cat")]).all()
 
 
-def test_void_is_transparent_too():
-    from seglib.masks.png import encode_index_png
-
-    data = rendering.colour_mask(encode_index_png(np.array([[0, 255, 8]], np.uint8)), "voc", VOC_CLASSES)
-    assert np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))[0, :, 3].tolist() == [0, 0, 255]
-
-
 def test_a_picture_that_the_browser_has_is_not_sent_again(client):
     url = f"/media-api/overlay/{RUN}/{CAT}.png"
     etag = client.get(url).headers["etag"]
@@ -84,24 +52,6 @@ def test_a_picture_that_the_browser_has_is_not_sent_again(client):
 
 def test_the_heads_alone_can_be_asked_for(client):
     assert client.head(f"/media-api/thumb/{CAT}.jpg").headers["content-type"] == "image/jpeg"
-
-
-def test_addresses_change_with_the_file(client, full):
-    store = Store(full)
-    url = media_urls.overlay_url(store, RUN, CAT, "voc")
-    assert client.get(url).headers["cache-control"].endswith("immutable")
-    before = client.get(url).content
-    file = store.mask_path(RUN, CAT)
-    file.write_bytes(store.mask_path(RUN, id_of("dogs/d.jpg")).read_bytes())
-    assert media_urls.overlay_url(store, RUN, CAT, "voc") != url
-    stale = client.get(url)  # the old address gives the new picture, but not for ever
-    assert stale.content != before
-    assert stale.headers["cache-control"] == "no-cache"
-
-
-def test_a_picture_that_is_not_there_has_no_address(full):
-    assert media_urls.thumbnail_url(Store(full), "0" * 32) is None
-    assert media_urls.overlay_url(Store(full), RUN, "0" * 32, "voc") is None
 
 
 REFUSED = [
@@ -175,15 +125,6 @@ def test_pictures_are_only_read(client, method, address):
     assert not answer.headers["content-type"].startswith("image/")
 
 
-@pytest.mark.parametrize("values", [[0, 1, 8, 12, 20, 255], list(range(256))])
-def test_a_grey_mask_holds_the_class_indices_and_no_colours(values):
-    from seglib.masks.png import encode_index_png
-
-    picture = Image.open(io.BytesIO(rendering.grey_mask(encode_index_png(np.array([values], np.uint8)))))
-    assert picture.mode == "L"
-    assert np.asarray(picture)[0].tolist() == values
-
-
 def test_the_viewers_mask(client, full):
     url = media_urls.mask_url(Store(full), RUN, CAT)
     answer = client.get(url)
@@ -195,21 +136,6 @@ def test_the_viewers_mask(client, full):
     assert media_urls.mask_url(Store(full), RUN, "0" * 32) is None
 
 
-# --- photos --------------------------------------------------------------------------------------------------------
-
-REAL = real_id("cats/a.jpg")
-PHOTO = f"/media-api/photo/{REAL}.jpg"
-
-
-@pytest.fixture
-def photos(real):
-    return TestClient(Starlette(routes=media_routes.routes))
-
-
-def place(store, name: str = "cats/a.jpg"):
-    return store.parent / "photos" / name
-
-
 def test_a_photo_is_shown_at_its_size(photos):
     url = media_urls.photo_url(REAL)
     answer = photos.get(url)
@@ -219,15 +145,6 @@ def test_a_photo_is_shown_at_its_size(photos):
     assert photos.get(url, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
     assert photos.head(url).headers["content-type"] == "image/jpeg"
     assert "cats" not in url
-
-
-def test_a_large_photo_is_turned_and_made_smaller_and_loses_its_metadata():
-    buffer, exif = io.BytesIO(), Image.Exif()
-    exif[0x0112], exif[0x010E] = 6, "where it was taken"  # turn by 90 degrees; a description
-    Image.new("RGB", (4000, 1000)).save(buffer, "JPEG", exif=exif)
-    shown = Image.open(io.BytesIO(rendering.screen_photo(buffer.getvalue())))
-    assert shown.size == (512, 2048)
-    assert dict(shown.getexif()) == {}
 
 
 def test_a_photo_is_decoded_once_and_kept_on_disk(photos, real, monkeypatch):
@@ -249,136 +166,6 @@ def test_a_server_first_removes_what_is_stale_in_the_cache(photos, real, monkeyp
     assert cleaned.empty(), "only once"
 
 
-def test_a_photo_that_changed_or_went_is_never_shown(photos, real):
-    assert photos.get(PHOTO).status_code == 200
-    place(real).write_bytes(photo_of("another"))
-    assert photos.get(PHOTO).status_code == 404  # though the old one is still in memory and on disk
-    assert photo_files.find(Store(real), REAL).reason == photo_files.CHANGED
-    place(real).unlink()
-    assert photos.get(PHOTO).status_code == 404
-    assert photo_files.find(Store(real), REAL).reason == photo_files.GONE
-
-
-def test_a_photo_whose_content_alone_changed_is_not_shown(photos, real):
-    before = place(real).stat()
-    place(real).write_bytes(bytes(before.st_size))
-    os.utime(place(real), ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert photos.get(PHOTO).status_code == 404
-
-
-def test_a_link_out_of_the_folder_is_not_followed(photos, real, tmp_path):
-    outside = tmp_path / "outside.jpg"
-    os.replace(place(real), outside)
-    place(real).symlink_to(outside)
-    assert photos.get(PHOTO).status_code == 404
-    assert photo_files.find(Store(real), REAL).reason == photo_files.OUTSIDE
-
-
-def test_of_equal_files_one_that_is_there_is_taken(photos, real):
-    store = Store(real)
-    (data_set,) = store.datasets()
-    copy = place(real, "dogs/copy.jpg")
-    copy.write_bytes(photo_of("cats/a.jpg"))
-    row = {"path": "dogs/copy.jpg", "bytes": copy.stat().st_size, "mtime_ns": copy.stat().st_mtime_ns, "scan": 2}
-    table = pa.Table.from_pylist([{name: row.get(name) for name in FILES_SCHEMA.names} | {"image_id": REAL}])
-    parquet_parts.append(store.atomic, store.files_folder(data_set), table.cast(FILES_SCHEMA))
-    place(real).unlink()
-    assert photo_files.find(store, REAL).path == copy.resolve()
-    assert photos.get(PHOTO).status_code == 200
-
-
-def test_an_unknown_picture_has_no_file(real):
-    assert photo_files.find(Store(real), "0" * 32).reason == photo_files.UNKNOWN
-
-
-# --- uncertainty maps ----------------------------------------------------------------------------------------------
-
-HEAT = f"/media-api/uncertainty/{RUN}/{REAL}.png"
-
-
-class Asked:
-    """Instead of the process with the network."""
-
-    def __init__(self, answer: object = b"a map") -> None:
-        self.answer, self.questions = answer, []
-
-    def ask(self, task: str, about: dict, *blobs: bytes):
-        self.questions.append((task, about["run"]["run"], blobs))
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return {}, [self.answer]
-
-
-def test_a_map_is_computed_once_and_kept(photos, real, monkeypatch):
-    asked = Asked()
-    monkeypatch.setattr(media_routes, "_uncertainty_maps", UncertaintyMaps(asked))
-    answer = photos.get(media_urls.uncertainty_url(RUN, REAL))
-    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"a map", "image/png")
-    assert asked.questions == [("uncertainty", RUN, (photo_of("cats/a.jpg"),))]
-    monkeypatch.setattr(responses, "memory_cache", ByteCache(0))
-    assert photos.get(HEAT).content == b"a map"
-    assert len(asked.questions) == 1
-
-
-def test_a_map_that_cannot_be_had_is_a_sentence_without_a_path(photos, monkeypatch):
-    monkeypatch.setattr(
-        media_routes,
-        "_uncertainty_maps",
-        UncertaintyMaps(Asked(WeightsError("There is no weights file '/home/me/w.pth'."))),
-    )
-    answer = photos.get(HEAT)
-    assert answer.status_code == 422
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.text == "There is no weights file 'w.pth'."
-
-
-def test_a_run_whose_network_is_unknown_says_so(photos, monkeypatch):
-    """The whole way, through the process that would run the network."""
-    from dashboard.workers.predictor import Predictor
-
-    asked = Predictor()
-    monkeypatch.setattr(media_routes, "_uncertainty_maps", UncertaintyMaps(asked))
-    answer = photos.get(HEAT)
-    asked.close()
-    assert (answer.status_code, answer.headers["content-type"]) == (422, "text/plain; charset=utf-8")
-    assert "'fake_net', which this program does not know" in answer.text
-
-
-def test_a_request_whose_browser_has_gone_gives_up_its_turn(real, monkeypatch):
-    started, finish = threading.Event(), threading.Event()
-
-    class Blocked(Asked):
-        def ask(self, task: str, about: dict, *blobs: bytes):
-            started.set()
-            finish.wait(30)
-            return super().ask(task, about, *blobs)
-
-    monkeypatch.setattr(media_routes, "_uncertainty_maps", UncertaintyMaps(Blocked()))
-    app, sent = Starlette(routes=media_routes.routes), []
-    scope = {"type": "http", "method": "GET", "path": HEAT, "query_string": b"", "headers": [], "root_path": ""}
-
-    async def receive() -> dict:
-        return {"type": "http.disconnect"}
-
-    async def send(message: dict) -> None:
-        sent.append(message)
-
-    first = threading.Thread(target=TestClient(app).get, args=(HEAT,))
-    first.start()
-    assert started.wait(30)
-    anyio.run(app, scope, receive, send)
-    finish.set()
-    first.join()
-    assert sent[0]["status"] == 503
-    assert b"no longer needed" in sent[1]["body"]
-
-
-def test_there_is_no_map_of_a_photo_that_changed(photos, real):
-    place(real).write_bytes(photo_of("another"))
-    answer = photos.get(HEAT)
-    assert (answer.status_code, answer.text.startswith(photo_files.CHANGED)) == (409, True)
-
-
 def test_refusals_are_not_kept(client):
     assert client.get(f"/media-api/thumb/{'0' * 32}.jpg").headers["cache-control"] == "no-store"
 
@@ -393,16 +180,6 @@ def test_a_store_that_cannot_be_read_serves_nothing(request, state):
     request.getfixturevalue(state)
     client = TestClient(Starlette(routes=media_routes.routes))
     assert client.get(f"/media-api/thumb/{CAT}.jpg").status_code == 404
-
-
-def test_the_cache_holds_no_more_than_it_may():
-    cache = ByteCache(100)
-    for number in range(10):
-        cache.put((str(number),), bytes(30))
-    kept = [number for number in range(10) if cache.get((str(number),)) is not None]
-    assert kept == [7, 8, 9]
-    cache.put(("big",), bytes(1000))
-    assert cache.get(("big",)) is None
 
 
 def test_the_store_is_opened_once_per_version(client, full, monkeypatch, tmp_path):
@@ -429,25 +206,6 @@ def test_an_entry_of_the_store_that_vanishes_meanwhile_does_no_harm(full, monkey
     assert media_routes._folder_version(full) == (("lock", 0, 0, 0),)
 
 
-def test_names_of_files_are_not_in_addresses(full):
-    url = media_urls.thumbnail_url(Store(full), CAT)
-    assert "cats" not in url
-    assert hashlib.sha256(b"cats/a.jpg").hexdigest()[:32] in url
-
-
-# --- where two runs differ ---
-
-
-@pytest.fixture
-def two(full):
-    """A second run: of the photo with cat in its upper half it says dog in the upper quarter, then cat."""
-    fill_store(full, code_schema=2, pixels={"cats/a.jpg": {"dog": 25, "cat": 35}, "cats/b.jpg": {"dog": 30}})
-    return TestClient(Starlette(routes=media_routes.routes))
-
-
-OTHER = make_run_config(2).run_name
-
-
 def test_a_picture_shows_where_two_runs_differ(two):
     answer = two.get(f"/media-api/difference/{RUN}/{OTHER}/{CAT}.png")
     assert answer.headers["content-type"] == "image/png"
@@ -458,20 +216,6 @@ def test_a_picture_shows_where_two_runs_differ(two):
     swapped = two.get(f"/media-api/difference/{OTHER}/{RUN}/{CAT}.png")
     assert np.asarray(Image.open(io.BytesIO(swapped.content))).ravel()[55] == difference.ONLY_A
     assert swapped.headers["etag"] != answer.headers["etag"]
-
-
-def test_its_address_changes_with_either_mask(two, full):
-    store = Store(full)
-    url = media_urls.difference_url(store, RUN, OTHER, CAT)
-    assert two.get(url).headers["cache-control"].endswith("immutable")
-    for run in (RUN, OTHER):
-        before = media_urls.difference_url(store, RUN, OTHER, CAT)
-        file = store.mask_path(run, CAT)
-        file.write_bytes(store.mask_path(RUN, id_of("dogs/d.jpg")).read_bytes())
-        assert media_urls.difference_url(store, RUN, OTHER, CAT) != before
-    assert two.get(url).headers["cache-control"] == "no-cache"
-    file.unlink()
-    assert media_urls.difference_url(store, RUN, OTHER, CAT) is None
 
 
 @pytest.mark.parametrize(
@@ -494,9 +238,6 @@ def test_what_is_no_pair_of_masks_is_refused(two, path):
 def test_a_damaged_mask_is_refused(two, full):
     Store(full).mask_path(OTHER, CAT).write_bytes(b"no picture")
     assert two.get(f"/media-api/difference/{RUN}/{OTHER}/{CAT}.png").status_code == 404
-
-
-# --- truth, and where a run is wrong ---
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def with_picks(*paths: str, **query: list[str]):
 
 def tag(app, name: str):
     box = app.selectbox(key="w:new_tag")
-    if name not in box.options:  # typed, which the test driver knows nothing of
+    if name not in box.options:  # typed, which the test driver cannot do
         box.options.append(name)
     return box.set_value(name).run()
 

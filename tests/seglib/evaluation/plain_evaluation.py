@@ -1,7 +1,7 @@
 """IoU, mIoU, pixel accuracy and calibration of masks against a truth, written without seglib: Pillow, NumPy, and loops.
 
 python -m seglib export masks --run RUN --out masks
-python tests/seglib/plain_evaluation.py voc|trimap masks/RUN/DATASET TRUTH_FOLDER [CONFIDENCES]
+python tests/seglib/evaluation/plain_evaluation.py voc|trimap masks/RUN/DATASET TRUTH_FOLDER [CONFIDENCES]
 
 CONFIDENCES: a folder with `<stem>.npy` per photo, float32 (h, w): the winning probability at the size of its mask.
 """

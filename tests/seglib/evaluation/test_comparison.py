@@ -146,10 +146,10 @@ def test_two_equal_files_count_twice(two, tmp_path, fake):
     from seglib.pipeline import run, session
 
     store, a, b = two
-    (tmp_path / "photos" / "cats" / "twin.png").write_bytes((tmp_path / "photos" / "cats" / "b.png").read_bytes())
+    (tmp_path / "photos" / "cats" / "copy.png").write_bytes((tmp_path / "photos" / "cats" / "b.png").read_bytes())
     run.run(tmp_path / "photos", store, fake, options=session.RunOptions(workers=0))
     found = compared(store, a, b)
-    assert found.files["path"].tolist().count("cats/twin.png") == 1
+    assert found.files["path"].tolist().count("cats/copy.png") == 1
     assert found.flips(a, b).loc["cat", "dog"] == 96
 
 

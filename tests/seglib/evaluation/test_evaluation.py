@@ -1,72 +1,26 @@
-"""Runs against a truth: figures as an independent script's, at the truth's size, kept, reused, honest at the edges."""
+"""Runs against a truth: figures as an independent script's, at the truth's size, calibration, differences."""
 
 from pathlib import PurePosixPath
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 import seglib
-from seglib.classes import VOC_CLASSES, VOID
+from seglib.classes import VOC_CLASSES
 from seglib.data import resize
 from seglib.data.image import decode
-from seglib.errors import DatasetError, SegError, UnknownName
-from seglib.evaluation import evaluation, sample_sheet, truth_counting
-from seglib.maintenance import compact, prune, status
-from seglib.masks import boundary, overlay, png
+from seglib.errors import SegError
+from seglib.evaluation import evaluation, truth_counting
+from seglib.masks import boundary, png
 from seglib.models.registry import MODELS
 from seglib.pipeline import session
 from seglib.pipeline.import_masks import import_masks
 from seglib.query import export
 from seglib.query.filters import Filters
-from seglib.store import ground_truth, pair_counts
 from seglib.store.store import Store
 from tests.seglib.evaluation import plain_evaluation
-
-OPTIONS = session.RunOptions(workers=0)
-
-
-@pytest.fixture
-def store(tmp_path, paint, fake) -> Store:
-    paint("cats/a.png", cat=(0, 0, 32, 24))
-    paint("cats/b.png", cat=(0, 0, 32, 48))
-    paint("dogs/c.png", dog=(16, 0, 64, 48), size_wh=(128, 96))
-    store = Store.create(tmp_path / "store")
-    seglib.run(tmp_path / "photos", store, fake, options=OPTIONS)
-    return store
-
-
-CLASSES = ("background", "cat", "dog", "person")
-
-
-def draw(folder, name, size_wh=(64, 48), **boxes):
-    mask = np.zeros(size_wh[::-1], np.uint8)
-    for called, (left, top, right, bottom) in boxes.items():
-        mask[top:bottom, left:right] = VOID if called == "void" else CLASSES.index(called)
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png.encode_index_png(mask))
-
-
-@pytest.fixture
-def drawn(tmp_path):
-    """a is right but for half of its cat, b is right, c is a cat; void is nobody's."""
-    folder = tmp_path / "truth"
-    draw(folder, "cats/a.png", cat=(0, 0, 32, 48))
-    draw(folder, "cats/b.png", cat=(0, 0, 32, 48), void=(60, 0, 64, 48))
-    draw(folder, "dogs/c.png", (128, 96), cat=(16, 0, 64, 48))
-    return folder
-
-
-def evaluated(store, folder, **options):
-    (run,) = store.runs()
-    report = truth_counting.update_counts(store, folder, [run.run], classes=CLASSES, **options)
-    return report, evaluation.load_evaluation(store, report.truth, run.run, files=report.files)
-
-
-def values(found) -> dict[str, float | None]:
-    return {name: measure.overall() for name, measure in found.measures.items()}
+from tests.seglib.evaluation.conftest import CLASSES, OPTIONS, draw, evaluated, values
 
 
 def test_rows_are_the_truth_and_columns_the_run(store, drawn):
@@ -88,40 +42,6 @@ def test_rows_are_the_truth_and_columns_the_run(store, drawn):
     assert [label for label, _ in found.by_label()] == ["cats", "dogs"]
 
 
-def test_nothing_is_counted_twice_and_only_what_changed_is_counted_anew(store, drawn):
-    first, _ = evaluated(store, drawn)
-    again, found = evaluated(store, drawn)
-    assert (first.computed, again.computed) == (3, 0)
-    draw(drawn, "cats/a.png", cat=(0, 0, 32, 24))
-    third, now = evaluated(store, drawn)
-    assert third.computed == 1
-    assert values(now)["iou:cat"] > values(found)["iou:cat"]
-    compact.merge_parts(store)
-    (run,) = store.runs()
-    later = evaluation.load_evaluation(
-        store, ground_truth.find_truth(store, "truth"), run.run
-    )  # without the folder, as a page asks
-    assert values(later) == values(now)
-    with pytest.raises(UnknownName):
-        ground_truth.find_truth(store, "gone")
-
-
-def test_a_mask_of_another_size_is_an_error_that_names_both(store, drawn):
-    draw(drawn, "cats/a.png", (32, 24))
-    with pytest.raises(DatasetError, match=r"'cats/a.png' is 32 x 24 pixels and its photo 64 x 48"):
-        evaluated(store, drawn)
-
-
-def test_a_list_and_photos_without_a_mask(store, drawn):
-    (drawn / "cats" / "b.png").unlink()
-    report, found = evaluated(store, drawn)
-    assert report.notes == ("1 of 3 photos have no mask.",)
-    report, found = evaluated(store, drawn, names=["a", "dogs/c.png"])
-    assert found.files["path"].tolist() == ["cats/a.png", "dogs/c.png"]
-    with pytest.raises(DatasetError, match="None of the 1 photos has a mask"):
-        evaluated(store, drawn, names=["b"])
-
-
 def test_filters_select_without_reading_masks(store, drawn, monkeypatch):
     report, whole = evaluated(store, drawn)
     monkeypatch.setattr(Store, "mask", lambda *_: pytest.fail("a mask was read"))
@@ -134,18 +54,6 @@ def test_filters_select_without_reading_masks(store, drawn, monkeypatch):
     nothing = evaluation.load_evaluation(store, report.truth, run.run, files=cats.iloc[:0])
     assert set(values(nothing).values()) == {None}
     assert nothing.images().empty
-
-
-def test_equal_photos_with_unlike_masks_are_an_error(store, drawn, tmp_path, fake):
-    twin = tmp_path / "photos" / "cats" / "twin.png"
-    twin.write_bytes((tmp_path / "photos" / "cats" / "b.png").read_bytes())
-    seglib.run(tmp_path / "photos", store, fake, options=OPTIONS)
-    draw(drawn, "cats/twin.png")
-    with pytest.raises(DatasetError, match="are the same photo, and their masks differ"):
-        evaluated(store, drawn)
-    (drawn / "cats" / "twin.png").write_bytes((drawn / "cats" / "b.png").read_bytes())
-    report, found = evaluated(store, drawn)
-    assert (report.computed, len(found.files)) == (3, 4)
 
 
 def test_masks_are_enlarged_to_the_truth_by_nearest_neighbour(store, drawn):
@@ -162,16 +70,6 @@ def test_masks_are_enlarged_to_the_truth_by_nearest_neighbour(store, drawn):
 
 def truth_c(folder) -> np.ndarray:
     return png.decode_index_png((folder / "dogs" / "c.png").read_bytes())
-
-
-def test_an_all_void_truth_is_counted_once_and_says_nothing(store, drawn):
-    draw(drawn, "cats/b.png", void=(0, 0, 64, 48))
-    _, found = evaluated(store, drawn, names=["b"])
-    assert set(values(found).values()) == {None}
-    assert evaluated(store, drawn, names=["b"])[0].computed == 0
-
-
-# --- several runs, own classes ---
 
 
 def test_differences_are_paired_over_the_same_photos(store, drawn, fake, tmp_path):
@@ -231,9 +129,6 @@ def test_what_the_run_cannot_name_is_left_out_with_a_sentence(store, drawn, tmp_
     assert found.measures["pixel_accuracy"].columns[1].sum() == 2 * 32 * 48 - 4 * 48
 
 
-# --- calibration ---
-
-
 def test_calibration_takes_the_confidence_of_each_pixel(store, drawn, fake, monkeypatch):
     from seglib.inference import config
     from seglib.pipeline import reproduce
@@ -256,72 +151,8 @@ def test_calibration_takes_the_confidence_of_each_pixel(store, drawn, fake, monk
     assert evaluated(store, drawn, calibration=True)[0].computed == 0
 
 
-def test_the_confidence_map_has_the_mean_that_is_stored(fake):
-    from seglib.inference import config, predictor
-
-    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
-    settings = config.InferenceConfig(resize=fake.resize)
-    (measures,) = predictor.predict_batch(image[None], fake, settings)[1]
-    grid = predictor.confidence_map(image, fake, settings)
-    assert grid.shape == (48, 64)
-    assert float(grid.mean()) == pytest.approx(measures.confidence, abs=1e-6)
-
-
-# --- care, pictures ---
-
-
-def test_counts_of_a_run_go_with_it_and_truths_without_an_evaluation_too(store, drawn):
-    report, _ = evaluated(store, drawn)
-    (run,) = store.runs()
-    folder = pair_counts.evaluation_folder(store, run.run, report.truth.id)
-    assert list(pd.read_parquet(sorted(folder.glob("part-*.parquet"))[0]))[:4] == ["image_id", "a", "b", "pixels"]
-    assert status.read_status(store).stale == 0
-    prune.prune(store)
-    assert ground_truth.list_truths(store) == [report.truth]
-    prune.remove_run(store, run.run)
-    assert not folder.exists()
-    prune.prune(store)
-    assert ground_truth.list_truths(store) == []
-
-
-@pytest.mark.slow
-def test_a_picture_that_is_gone_takes_its_truth_along(store, drawn, tmp_path, fake):
-    report, _ = evaluated(store, drawn)
-    masks = store.path / "truths" / report.truth.id / "masks"
-    (tmp_path / "photos" / "cats" / "a.png").unlink()
-    seglib.run(tmp_path / "photos", store, fake, options=OPTIONS)
-    assert len(list(masks.rglob("*.png"))) == 3
-    prune.prune(store)
-    assert len(list(masks.rglob("*.png"))) == 2
-    assert evaluated(store, drawn)[0].computed == 0
-    assert status.read_status(store).stale == 0
-    draw(drawn, "cats/b.png", cat=(0, 0, 9, 9))  # another truth: the counts of the old one are stale
-    evaluated(store, drawn)
-    assert status.read_status(store).counts.stale_rows > 0
-    prune.prune(store)
-    assert status.read_status(store).stale == 0
-    assert len(list(masks.rglob("*.png"))) == 2
-    assert evaluated(store, drawn)[0].computed == 0
-
-
-def test_the_sheet_shows_photo_truth_and_run(store, drawn):
-    _, found = evaluated(store, drawn)
-    sheet = sample_sheet.draw_sheet(store, [found], count=2, seed=1)
-    assert (
-        sheet.size
-        == overlay.draw_contact_sheet([(Image.new("RGB", (1, 1)), "")] * 6, [("cat", (0, 0, 0))], per_row=3).size
-    )
-    assert sheet == sample_sheet.draw_sheet(store, [found], count=2, seed=1)
-    assert any(sheet != sample_sheet.draw_sheet(store, [found], count=2, seed=seed) for seed in range(2, 8))
-    assert (255, 0, 0) in {colour for _, colour in sheet.getcolors(1 << 20)}  # a photo's cat
-    assert sample_sheet.draw_sheet(store, [found], count=99, seed=1).height > sheet.height
-
-
-# --- an independent script ---
-
-
 def equal_to_plain(store, folder, run, kind, names, tmp_path, spec, settings, **options) -> None:
-    """All figures that `tests/seglib/plain_evaluation.py` makes of the exported masks."""
+    """All figures that `tests/seglib/evaluation/plain_evaluation.py` makes of the exported masks."""
     from seglib.inference import predictor
 
     report = truth_counting.update_counts(store, folder, [run], calibration=True, **options)
@@ -377,43 +208,3 @@ def test_figures_are_those_of_an_independent_script(kind, tmp_path, shared):
     names = VOC_CLASSES if kind == "voc" else ("background", "cat", "dog")
     made = reproduce.resolve_run_model(store, store.run(run))
     equal_to_plain(store, shared / "data" / folder, run, kind, names, tmp_path, *made)
-
-
-# --- what cannot be evaluated ---
-
-
-def test_a_damaged_mask_of_one_run_costs_its_photo_in_all_of_them(store, drawn, fake, tmp_path):
-    from dataclasses import replace
-
-    seglib.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
-    names = [run.run for run in store.runs()]
-    damaged = store.table([names[1]]).set_index("path")["image_id"]["cats/a.png"]
-    store.mask_path(names[1], damaged).write_bytes(b"no picture")
-    report = truth_counting.update_counts(store, drawn, names, classes=CLASSES)
-    assert report.failed == (damaged,)
-    assert report.files["path"].tolist() == ["cats/b.png", "dogs/c.png"]
-    found = [evaluation.load_evaluation(store, report.truth, name, files=report.files) for name in report.runs]
-    assert [len(one.files) for one in found] == [2, 2]
-    assert evaluation.differences(found, resamples=0)[0].value is not None
-    assert sample_sheet.draw_sheet(store, found, count=9, seed=0).height > 0
-
-
-def test_runs_without_a_photo_in_common_are_a_sentence(store, drawn, fake, tmp_path, paint):
-    from dataclasses import replace
-
-    only = session.RunOptions(workers=0, names=("a",))
-    other = session.RunOptions(workers=0, names=("b",))
-    for side, options in (("40", only), ("32", other)):
-        seglib.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize(side)), options=options)
-    names = [run.run for run in store.runs() if not run.resize.startswith("64")]
-    with pytest.raises(DatasetError, match="no photo in common"):
-        truth_counting.update_counts(store, drawn, names, classes=CLASSES)
-
-
-def test_what_cannot_be_calibrated_stops_before_anything_is_counted(store, drawn, tmp_path):
-    draw(tmp_path / "masks", "cats/a.png", cat=(0, 0, 9, 9))
-    own = import_masks(store, tmp_path / "masks", CLASSES, "own").run
-    (run,) = [run.run for run in store.runs() if run.run != own]
-    with pytest.raises(SegError):
-        truth_counting.update_counts(store, drawn, [run, own], classes=CLASSES, calibration=True)
-    assert list(store.path.glob("evaluate/*/part-*.parquet")) == []

@@ -42,11 +42,6 @@ def photos(paint, tmp_path):
     return tmp_path / "photos"
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store.create(tmp_path / "store")
-
-
 def run(photos, store, spec, **more):
     return seglib.run(photos, store, spec, precision="int8", options=RunOptions(workers=0), **more)
 

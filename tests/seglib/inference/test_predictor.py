@@ -285,3 +285,12 @@ def test_blocks_may_stay_in_float32():
     with torch.inference_mode():
         logits = net(torch.zeros(1, 3, 64, 64, dtype=torch.bfloat16))
     assert (logits.dtype, logits.shape) == (torch.bfloat16, (1, 21, 8, 8))
+
+
+def test_the_confidence_map_has_the_mean_that_is_stored(fake):
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+    settings = config.InferenceConfig(resize=fake.resize)
+    (measures,) = predictor.predict_batch(image[None], fake, settings)[1]
+    grid = predictor.confidence_map(image, fake, settings)
+    assert grid.shape == (48, 64)
+    assert float(grid.mean()) == pytest.approx(measures.confidence, abs=1e-6)

@@ -1,4 +1,4 @@
-"""Lanes: several at once, a bounded number ahead, nothing lost and nothing hidden."""
+"""Batches in threads: several at once, a bounded number ahead, no result lost and no error hidden."""
 
 import threading
 

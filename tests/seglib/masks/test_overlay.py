@@ -51,7 +51,7 @@ def test_the_legend_names_what_is_there():
     assert overlay.legend_entries([MASK], VOC_CLASSES, palette("voc")) == [("cat", (64, 0, 0)), ("dog", (64, 0, 128))]
 
 
-def test_a_sheet_has_four_tiles_a_row_and_room_for_its_legend():
+def test_a_sheet_has_four_tiles_a_row_and_space_for_its_legend():
     tile = (
         Image.new("RGB", (100, 50)),
         "a caption that is far too long to fit below a tile of this width, by any measure",

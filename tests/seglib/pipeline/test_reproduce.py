@@ -12,12 +12,6 @@ from seglib.models import registry
 from seglib.pipeline.reproduce import resolve_run_model
 from seglib.pipeline.run import describe_run
 from seglib.store.records import Run
-from seglib.store.store import Store
-
-
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store.create(tmp_path / "store")
 
 
 @pytest.fixture

@@ -13,42 +13,16 @@ import pytest
 from PIL import Image
 
 import seglib
-from seglib.data.image import compute_image_id, decode
+from seglib.data.image import compute_image_id
 from seglib.data.resize import Resize
-from seglib.errors import DatasetError, StoreError, Terminated, UnknownName, WeightsError
-from seglib.fileio.process import host_and_boot
+from seglib.errors import DatasetError, Terminated, WeightsError
 from seglib.inference import config, predictor, thread_pool
-from seglib.maintenance import prune, verify
 from seglib.maintenance import status as maintenance_status
-from seglib.pipeline import batching, session
+from seglib.maintenance import verify
 from seglib.pipeline.session import RunOptions
 from seglib.store import writer
 from seglib.store.store import Store
-
-INLINE = RunOptions(workers=0)
-
-
-@pytest.fixture
-def photos(paint, tmp_path) -> Path:
-    paint("cats/a.png", cat=(0, 0, 32, 48))
-    paint("cats/b.png", "cat", dog=(0, 0, 8, 8))
-    paint("dogs/c.png", dog=(0, 0, 64, 24))
-    paint("dogs/d.png")
-    return tmp_path / "photos"
-
-
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store.create(tmp_path / "store")
-
-
-def run(photos: Path, store: Store, spec, options: RunOptions = INLINE, **more) -> session.RunReport:
-    return seglib.run(photos, store, spec, options=options, **{"precision": "fp32", **more})
-
-
-def counts(report: session.RunReport) -> tuple[int, int, int, int]:
-    assert report.images == report.computed + report.reused + report.failed
-    return report.images, report.computed, report.reused, report.failed
+from tests.seglib.small_runs import counts, run
 
 
 def test_the_table_says_what_each_photo_shows(photos, store, fake):
@@ -130,13 +104,13 @@ def test_renamed_copied_and_changed_files(photos, store, fake):
 
 
 def test_equal_files_in_one_run_are_two_rows_and_one_forward_pass(photos, store, fake):
-    shutil.copy(photos / "cats" / "a.png", photos / "dogs" / "twin.png")
+    shutil.copy(photos / "cats" / "a.png", photos / "dogs" / "copy.png")
     assert counts(run(photos, store, fake)) == (5, 4, 1, 0)
     assert len(store.table()) == 5
 
 
 def test_a_second_run_of_another_recipe_identifies_files_without_new_rows_of_them(photos, store, fake):
-    shutil.copy(photos / "cats" / "a.png", photos / "dogs" / "twin.png")
+    shutil.copy(photos / "cats" / "a.png", photos / "dogs" / "copy.png")
     run(photos, store, fake)
     files = store.files(store.datasets()[0])
     assert counts(run(photos, store, fake, resize=Resize("32x48"))) == (5, 4, 1, 0)
@@ -253,27 +227,14 @@ def test_two_folders_with_equal_relative_paths_do_not_mix(photos, store, fake, t
     assert len(store.table(datasets=["photos"])) == 4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("batch_size", [1, 3, 8])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_batches_and_workers_change_nothing(photos, tmp_path, fake, batch_size, workers):
-    expected, found = Store.create(tmp_path / "expected"), Store.create(tmp_path / "found")
-    run(photos, expected, fake, resize=Resize("short:40"))
-    run(photos, found, fake, RunOptions(workers=workers, batch_size=batch_size), resize=Resize("short:40"))
-    pd.testing.assert_frame_equal(found.table(), expected.table(), rtol=0, atol=1e-5)
-    name = expected.runs()[0].run
-    for found_id in expected.table()["image_id"]:
-        assert found.mask_path(name, found_id).read_bytes() == expected.mask_path(name, found_id).read_bytes()
-
-
-def test_a_copy_has_no_row_before_its_twin_has(photos, store, fake, monkeypatch):
+def test_a_copy_has_no_row_before_its_original_has(photos, store, fake, monkeypatch):
     """A kill between two commits must not leave a file that points to nothing."""
     shutil.copy(photos / "cats" / "a.png", photos / "cats" / "a copy.png")
     monkeypatch.setattr("seglib.store.writer.COMMIT_ROWS", 1)
     gate, real = threading.Event(), predictor.predict_batch
 
     def slow(*arguments):
-        gate.wait(1)  # the copy is read long before its twin is computed
+        gate.wait(1)  # the copy is read long before its original is computed
         return real(*arguments)
 
     seen, commit = [], writer.RunWriter.commit
@@ -288,70 +249,6 @@ def test_a_copy_has_no_row_before_its_twin_has(photos, store, fake, monkeypatch)
     assert counts(run(photos, store, fake, RunOptions(workers=0, batch_size=4))) == (5, 4, 1, 0)
     assert seen
     assert seen == [set()] * len(seen)
-
-
-def test_photos_of_different_shape_are_batched_by_shape(paint, store, fake, tmp_path, monkeypatch):
-    for index in range(6):
-        paint(f"{index}.png", size_wh=(64, 48) if index % 2 else (48, 64), cat=(0, 0, 1 + index, 1))
-    shapes = []
-    real = predictor.predict_batch
-    monkeypatch.setattr(
-        predictor, "predict_batch", lambda images, *rest: shapes.append(images.shape) or real(images, *rest)
-    )
-    run(tmp_path / "photos", store, fake, RunOptions(workers=0, batch_size=3), resize=Resize("native"))
-    assert sorted(shapes) == [(3, 48, 64, 3), (3, 64, 48, 3)]
-
-
-def test_a_net_with_a_side_of_its_own_sees_photos_in_their_aspect_whatever_the_grid(
-    paint, store, fake, tmp_path, monkeypatch
-):
-    """Batches are of one shape for the net and of one grid; masks are those of the photo alone."""
-    for index in range(3):
-        paint(f"wide{index}.png", size_wh=(96, 48), cat=(0, 0, 16 + 16 * index, 48))
-        paint(f"large{index}.png", size_wh=(192, 96), dog=(0, 0, 32 + 32 * index, 96))
-        paint(f"tall{index}.png", size_wh=(48, 96), dog=(0, 0, 48, 16 + 16 * index))
-    spec, asked, real = replace(fake, net_side=96), [], predictor.predict_batch
-
-    def watched(images, spec, settings, grid_wh):
-        asked.append((*images.shape[:3], *grid_wh))
-        return real(images, spec, settings, grid_wh)
-
-    monkeypatch.setattr(predictor, "predict_batch", watched)
-    options = RunOptions(workers=0, batch_size=3)
-    for rule, expected in {
-        "32": [(3, 96, 192, 32, 32), (3, 96, 192, 32, 32), (3, 192, 96, 32, 32)],
-        "native": [(3, 96, 192, 96, 48), (3, 96, 192, 192, 96), (3, 192, 96, 48, 96)],
-    }.items():
-        asked.clear()
-        report = run(tmp_path / "photos", store, spec, options, resize=Resize(rule))
-        assert sorted(asked) == sorted(expected)
-        settings = config.InferenceConfig(resize=Resize(rule))
-        table = store.table([report.run]).set_index("path")
-        assert (table["px:cat"] / (table["grid_width"] * table["grid_height"]))["wide1.png"] == pytest.approx(
-            1 / 3, abs=0.02
-        )
-        for path in table.index:
-            data = (tmp_path / "photos" / path).read_bytes()
-            image, grid_wh = predictor.prepare_image(decode(data), spec, settings)
-            alone = real(image[None], spec, settings, grid_wh)[0][0]
-            assert (store.mask(report.run, compute_image_id(data)) == alone).all()
-
-
-def test_many_shapes_do_not_wait_for_ever(paint, store, fake, tmp_path, monkeypatch):
-    for index in range(20):
-        paint(f"{index:02}.png", size_wh=(40 + index, 40))
-    waiting = []
-    real = batching.Batcher.add
-    monkeypatch.setattr(
-        batching.Batcher,
-        "add",
-        lambda self, *a: waiting.append(self.waiting) or real(self, *a),
-    )
-    assert (
-        run(tmp_path / "photos", store, fake, RunOptions(workers=0, batch_size=2), resize=Resize("native")).computed
-        == 20
-    )
-    assert max(waiting) < 8
 
 
 def test_parts_are_merged_at_the_end(photos, store, fake, monkeypatch):
@@ -432,9 +329,6 @@ def test_told_to_stop_while_the_last_photos_are_kept_it_keeps_them(photos, store
     assert len(store.table()) == 4
 
 
-# --- verify, status, prune ---
-
-
 def test_verify_finds_changed_content_behind_equal_size_and_time_and_damaged_masks(photos, store, fake):
     report = run(photos, store, fake)
     ids = store.table().set_index("path")["image_id"]
@@ -452,74 +346,6 @@ def test_verify_finds_changed_content_behind_equal_size_and_time_and_damaged_mas
     assert len(store.table()) in (3, 4)
 
 
-def test_prune_removes_what_no_file_has_and_nothing_else(photos, store, fake):
-    report = run(photos, store, fake)
-    gone = store.table().set_index("path").loc["cats/a.png", "image_id"]
-    (photos / "cats" / "a.png").unlink()
-    run(photos, store, fake)
-    table = store.table()
-    cached = store.path / "cache" / "photos" / gone[:2] / f"{gone}.jpg"  # as the dashboard makes it
-    cached.parent.mkdir(parents=True)
-    cached.touch()
-    assert maintenance_status.read_status(store).stale == 4  # vanished, its older row, its statistics, its thumbnail
-    assert prune.prune(store).stale == 4
-    assert maintenance_status.read_status(store).stale == 0
-    pd.testing.assert_frame_equal(store.table(), table)
-    assert not store.mask_path(report.run, gone).exists()
-    assert not store.thumbnail_path(gone).exists()
-    assert cached.exists(), "the dashboard looks after its own cache"
-    assert len(list(store.path.rglob("*.png"))) == 3
-    assert counts(run(photos, store, fake)) == (3, 0, 3, 0)
-
-
-def test_prune_waits_for_a_run_that_writes(photos, store, fake):
-    run(photos, store, fake)
-    host, boot = host_and_boot()
-    (store.path / "tmp" / f"{host}.{boot}.{os.getppid()}").mkdir(parents=True)
-    with pytest.raises(StoreError, match="when the run is done"):
-        prune.prune(store)
-
-
-def test_removing_a_run_leaves_the_others_and_the_files_as_they_are(photos, store, fake):
-    kept = run(photos, store, fake)
-    table, files = store.table(), store.files(store.datasets()[0])
-    gone = run(photos, store, fake, resize=Resize("32x48"))
-    assert len(store.table()) == 2 * len(table)
-    prune.remove_run(store, gone.run)
-    assert [r.run for r in store.runs()] == [kept.run]
-    pd.testing.assert_frame_equal(store.table(), table)
-    pd.testing.assert_frame_equal(store.files(store.datasets()[0]), files)
-    assert verify.damaged_masks(store, store.run()) == set()
-    assert not (store.path / "tmp").exists()
-    assert run(photos, store, fake, resize=Resize("32x48")).computed == gone.computed
-
-
-def test_a_run_that_is_not_there_or_damaged(photos, store, fake):
-    report = run(photos, store, fake)
-    for name in ("", "..", "x", "../datasets"):
-        with pytest.raises(UnknownName, match="There is no run"):
-            prune.remove_run(store, name)
-    (store.path / "runs" / report.run / "run.json").write_text("{")
-    prune.remove_run(store, report.run)
-    assert store.runs() == []
-
-
-def test_a_run_that_somebody_adds_to_is_not_removed(photos, store, fake):
-    report = run(photos, store, fake)
-    host, boot = host_and_boot()
-    at_work = store.path / "tmp" / f"{host}.{boot}.{os.getppid()}"
-    at_work.mkdir(parents=True)
-    (at_work / "run.another-1").touch()
-    other = run(photos, store, fake, resize=Resize("32x48"))
-    prune.remove_run(store, other.run)  # it adds to another one
-    (at_work / f"run.{report.run}").touch()
-    with pytest.raises(StoreError, match="is adding to the run"):
-        prune.remove_run(store, report.run)
-    at_work.rename(at_work.with_name(f"{host}.{'0' * 8}.1"))  # of an earlier boot: nobody is there any more
-    prune.remove_run(store, report.run)
-    assert store.runs() == []
-
-
 def test_a_run_is_claimed_while_it_is_added_to(photos, store, fake):
     seen = []
     seglib.run(
@@ -532,29 +358,6 @@ def test_a_run_is_claimed_while_it_is_added_to(photos, store, fake):
     )
     assert all(len(claims) == 1 for claims in seen)
     assert not list(store.path.glob("tmp/*"))
-
-
-def test_prune_removes_thumbnails_that_no_run_shows(photos, store, fake):
-    report = run(photos, store, fake)
-    prune.remove_run(store, report.run)
-    assert len(list(store.path.glob("thumbs/*/*.jpg"))) == maintenance_status.read_status(store).stale_thumbnails == 4
-    prune.prune(store)
-    assert not list(store.path.glob("thumbs/*/*.jpg"))
-    run(photos, store, fake)
-    assert len(list(store.path.glob("thumbs/*/*.jpg"))) == 4
-
-
-def test_how_a_folder_differs_from_its_scan(photos, store, fake):
-    run(photos, store, fake)
-    (dataset,) = store.datasets()
-    same = maintenance_status.DatasetDrift(dataset=dataset.name, available=True, new=0, changed=0, vanished=0)
-    assert maintenance_status.find_drift(store, dataset) == same
-    (photos / "cats" / "a.png").unlink()
-    (photos / "cats" / "new.png").write_bytes(b"x")
-    (photos / "dogs" / "c.png").write_bytes((photos / "dogs" / "d.png").read_bytes())
-    assert maintenance_status.find_drift(store, dataset) == replace(same, new=1, changed=1, vanished=1)
-    photos.rename(photos.with_name("elsewhere"))
-    assert maintenance_status.find_drift(store, dataset) == replace(same, available=False, vanished=4)
 
 
 def test_an_empty_folder_makes_no_run(store, fake, tmp_path):

@@ -21,11 +21,6 @@ IDS = [f"{n:032x}" for n in range(6)]
 NAMES = ["blurry", "keep", "кот 🐈", "=1+1"]
 
 
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store.create(tmp_path / "store")
-
-
 def said(store: Store) -> dict[str, list[str]]:
     return {str(image_id): split_tags(joined) for image_id, joined in tags.tags_by_image(store).items()}
 

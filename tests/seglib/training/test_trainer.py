@@ -371,7 +371,7 @@ def test_fine_tuning_keeps_all_but_the_last_layer(whole):
     assert transfer.init_with_new_head(spec, 7, seed=4).classifier.out_channels == 7
 
 
-def test_the_next_leg_starts_from_the_whole_net(whole):
+def test_continued_training_starts_from_the_whole_model(whole):
     spec = registry.find_model_spec(None, whole[0])
     trained, net = loading.load(spec), transfer.init_from_trained(spec, spec.classes)
     assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), net.parameters(), strict=True))

@@ -23,7 +23,7 @@ from seglib.store import tags
 from seglib.store.store import Store
 from tests.dashboard.conftest import draw_truth, fill_store, real_id
 from tests.e2e.conftest import CHROMIUM, FLAGS, Server
-from tests.reliability.ledger import Campaign, CampaignResult
+from tests.reliability.harness.ledger import Campaign, CampaignResult
 
 NAMES = (
     "<img src=x onerror=window.ran=1>MARKED",

@@ -2,7 +2,7 @@
 
 The crowd is that of benchmarks/load.py, which speaks the browser's protocol and checks each count against the library.
 The restless one is a real Chromium: each step is a random click on something in view, a key, or a step back; what
-starts work on the machine, or deletes, is left alone. Knows nothing of what the pages mean.
+starts work on the machine, or deletes, is left alone.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 from tests.conftest import ROOT
 from tests.dashboard.conftest import fill_store
 from tests.e2e.conftest import CHROMIUM, FLAGS, Server
-from tests.reliability.ledger import Campaign, CampaignResult
+from tests.reliability.harness.ledger import Campaign, CampaignResult
 
 GROWTH_MB = 100
 """Of the server's memory while it is visited, after its first visitors: its caches are bounded, but not small."""

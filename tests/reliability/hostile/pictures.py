@@ -25,8 +25,8 @@ from seglib.models.registry import DEFAULT_MODEL
 from seglib.pipeline import session
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE, fake_model
-from tests.reliability import hostile_pictures
-from tests.reliability.ledger import Campaign, CampaignResult
+from tests.reliability.harness.ledger import Campaign, CampaignResult
+from tests.reliability.hostile import hostile_pictures
 
 WORKERS = 2
 MOST_MEGABYTES = 4096 + 200

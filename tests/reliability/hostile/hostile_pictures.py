@@ -1,6 +1,6 @@
 """Pictures that were made to do harm: mutations of small ones in all formats that are opened, bombs, endless ones.
 
-In: a seed. Out: (file name, bytes). Knows nothing of what should become of them.
+In: a seed. Out: (file name, bytes).
 """
 
 import io

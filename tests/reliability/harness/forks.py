@@ -2,7 +2,7 @@
 
 In: what to do. Out: how it ended, what it said, what it returned. A fork of a process with threads may hang, so all
 this happens in a fresh process that only forks (`in_own_process`), and what asks torch or Arrow happens in its
-children. Knows nothing of stores.
+children.
 """
 
 import atexit
@@ -23,7 +23,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.reliability.ledger import CampaignResult
+from tests.reliability.harness.ledger import CampaignResult
 
 PATIENCE_SECONDS = 120
 RunCampaign = Callable[[int, int, Path], CampaignResult]

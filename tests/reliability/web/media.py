@@ -23,7 +23,7 @@ from dashboard.server import media_urls
 from seglib.store.store import Store
 from tests.conftest import ROOT
 from tests.dashboard.conftest import fill_store, make_run_config, real_id
-from tests.reliability.ledger import Campaign, CampaignResult
+from tests.reliability.harness.ledger import Campaign, CampaignResult
 
 CANARY = b"CANARY-THAT-NOBODY-MAY-SEE"
 PASSWORDS = b"root:x:0:0"

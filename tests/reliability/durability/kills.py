@@ -1,7 +1,7 @@
 """Campaigns: processes that are killed or stopped around every write, and continued with the same command.
 
 Each try compares the store that comes of it with one that nobody harmed: tables, masks and thumbnails byte by byte,
-every file and folder. Knows nothing of damaged files or full disks.
+every file and folder.
 """
 
 import os
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.reliability import faults
-from tests.reliability.forks import ForkedProcess, ProcessResult, call_forked, in_own_process, run_forked
-from tests.reliability.ledger import Campaign, CampaignResult
-from tests.reliability.scene import AGAIN_AT_MOST, BATCH, COMMIT_ROWS, STOPS, Scene, content, differences
+from tests.reliability.harness import faults
+from tests.reliability.harness.forks import ForkedProcess, ProcessResult, call_forked, in_own_process, run_forked
+from tests.reliability.harness.ledger import Campaign, CampaignResult
+from tests.reliability.harness.scene import AGAIN_AT_MOST, BATCH, COMMIT_ROWS, STOPS, Scene, content, differences
 
 Arguments = Callable[[Path], list[str]]
 """A store -> what the command line is told."""
@@ -224,7 +224,7 @@ def _others(folder: Path, seed: int) -> dict[str, Callable[[], KillTarget]]:
 
 
 def _made_stale(scene: Scene, store: Path) -> Path:
-    """A store that knows of photos that are gone."""
+    """A store with rows of photos that are gone."""
     hidden = scene.folder / "hidden.png"
     (scene.photos / "dogs" / "0003.png").rename(hidden)
     try:

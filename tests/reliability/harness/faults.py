@@ -1,7 +1,7 @@
 """Points at which a process may be harmed: around every write, fsync, rename, link and removal that Python makes.
 
 In: what to do at a point. Out: every such call of this process passes through it, before, after and, for writes, in
-their middle. For processes that were forked for it: nothing is put back. Knows nothing of stores or campaigns.
+their middle. For processes that were forked for it: nothing is put back.
 """
 
 import io

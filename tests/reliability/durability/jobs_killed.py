@@ -1,7 +1,7 @@
 """A campaign: runs that the dashboard started, killed by the clock with all their processes, and resumed as its page
 does it.
 
-The embedded network on small photos, in the worker process that a visitor's click starts. Knows nothing of pages.
+The embedded network on small photos, in the worker process that a visitor's click starts.
 """
 
 import os
@@ -19,8 +19,8 @@ from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
 from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import RunRequest
-from tests.reliability.ledger import Campaign, CampaignResult
-from tests.reliability.scene import content, differences
+from tests.reliability.harness.ledger import Campaign, CampaignResult
+from tests.reliability.harness.scene import content, differences
 
 PHOTOS = 80
 PATIENCE_SECONDS = 120

@@ -1,7 +1,6 @@
 """A small dataset and a net that a person can check by eye, and the command line at work on them in a forked child.
 
 In: a folder. Out: photos, functions for `forks`, and what a store says in a form that two stores can be compared by.
-Knows nothing of any particular fault.
 """
 
 import json
@@ -18,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from tests.conftest import COLOURS, fake_model
-from tests.reliability.faults import Point, intercept_calls
+from tests.reliability.harness.faults import Point, intercept_calls
 
 PHOTOS = 10
 """Pictures; a copy of one and a file that is no picture come beside them."""

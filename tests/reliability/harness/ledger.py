@@ -1,7 +1,7 @@
 """What a campaign of faults reports: one line of docs/reliability.md.
 
 A campaign does harm many times, from a seed, and checks after each try that nothing was lost. It raises AssertionError
-where something was. Knows nothing of any particular fault.
+where something was.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Campaigns: full and read-only disks, photos that vanish or change under a run, files of the store that rot.
 
-Each try ends with the ordinary command and compares the store with one that nobody harmed. Knows nothing of kills.
+Each try ends with the ordinary command and compares the store with one that nobody harmed.
 """
 
 import errno
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.reliability import faults
-from tests.reliability.forks import call_forked, in_own_process, run_forked
-from tests.reliability.kills import KillTarget
-from tests.reliability.ledger import Campaign, CampaignResult
-from tests.reliability.scene import PHOTOS, Scene, content, differences
+from tests.reliability.durability.kills import KillTarget
+from tests.reliability.harness import faults
+from tests.reliability.harness.forks import call_forked, in_own_process, run_forked
+from tests.reliability.harness.ledger import Campaign, CampaignResult
+from tests.reliability.harness.scene import PHOTOS, Scene, content, differences
 
 WRITES = ("before open", "before write", "in write", "before fsync", "before replace", "before link", "before mkdir")
 """Where the operating system says that the disk is full."""

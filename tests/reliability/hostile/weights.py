@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save
 from seglib.cli import main
 from seglib.errors import SegError
 from seglib.models import loading, registry
-from tests.reliability.ledger import Campaign, CampaignResult
+from tests.reliability.harness.ledger import Campaign, CampaignResult
 
 EMBEDDED = registry.MODELS[registry.DEFAULT_MODEL].path
 MOST_MEGABYTES = 400
@@ -179,7 +179,7 @@ def _metadata() -> dict[str, dict[str, str]]:
         "numbers_for_classes": {"classes": json.dumps(list(range(21)))},
         "lists_for_classes": {"classes": json.dumps([[]] * 21)},
         "no_classes": {"classes": "[]"},
-        "twins": {"classes": json.dumps(["cat"] * 21)},
+        "repeated_class": {"classes": json.dumps(["cat"] * 21)},
         "too_many": {"classes": json.dumps([f"c{n}" for n in range(100_000)])},
         "terminal_codes": {"classes": json.dumps(["\x1b[2J"] + [f"c{n}" for n in range(20)])},
         "a_name_of_a_megabyte": {"classes": json.dumps(["x" * 1_000_000] + [f"c{n}" for n in range(20)])},

@@ -21,7 +21,7 @@ from seglib.cli import main
 from seglib.evaluation import comparison
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store
-from tests.reliability.ledger import Campaign, CampaignResult
+from tests.reliability.harness.ledger import Campaign, CampaignResult
 
 Harm = Callable[[Path, Path, random.Random], None]
 """What is done to the store, which lies beside the second folder."""

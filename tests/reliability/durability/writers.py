@@ -1,6 +1,6 @@
 """Campaigns: several processes that write to one store at once, and readers while they do.
 
-Readers are the library and what the dashboard's pages ask; whatever they see must be whole. Knows nothing of kills.
+Readers are the library and what the dashboard's pages ask; whatever they see must be whole.
 """
 
 import random
@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.reliability.forks import ForkedProcess, call_forked, in_own_process, run_forked
-from tests.reliability.ledger import Campaign, CampaignResult
-from tests.reliability.scene import BATCH, PHOTOS, Scene, content, differences
+from tests.reliability.harness.forks import ForkedProcess, call_forked, in_own_process, run_forked
+from tests.reliability.harness.ledger import Campaign, CampaignResult
+from tests.reliability.harness.scene import BATCH, PHOTOS, Scene, content, differences
 
 READERS = 10
 

@@ -1,0 +1,1 @@
+"""Campaigns on what a store keeps: kills, full disks, damaged files, several writers."""

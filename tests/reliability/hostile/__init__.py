@@ -1,0 +1,1 @@
+"""Campaigns with hostile files: pictures, checkpoints, stores, names."""

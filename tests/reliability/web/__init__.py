@@ -1,0 +1,1 @@
+"""Campaigns against the running dashboard: requests from outside, many visitors, random clicks."""
