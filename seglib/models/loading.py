@@ -62,7 +62,7 @@ def load_model(model: ModelSpec | str | os.PathLike[str] = DEFAULT_MODEL) -> "nn
         WeightsError: The weights are missing, damaged, or do not fit the architecture.
 
     Example:
-        net = seglib.load_model("fcn_mobilenet_v2")
+        model = seglib.load_model("fcn_mobilenet_v2")
     """
     spec = as_model_spec(model)
     ensure_weights(spec)

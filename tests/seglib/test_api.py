@@ -203,6 +203,9 @@ def test_runs_are_evaluated_whatever_names_the_store_and_as_the_command_does(pla
 def test_an_evaluation_refuses_what_does_not_fit(place, runs, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "z.png").write_bytes(png.encode_index_png(np.zeros((4, 4), np.uint8)))
+    trimap = np.array([[1, 1], [2, 3]], np.uint8)
+    (tmp_path / "trimaps").mkdir()
+    (tmp_path / "trimaps" / "c.png").write_bytes(png.encode_index_png(trimap))
     for masks, options, error, words in (
         (tmp_path / "nowhere", {}, DatasetError, "name the folder that holds the masks"),
         (tmp_path / "other", {}, UsageError, "No run of this store has a photo with such a mask"),
@@ -210,6 +213,7 @@ def test_an_evaluation_refuses_what_does_not_fit(place, runs, tmp_path):
         (place / "truth", {"runs": ["gone"]}, UnknownName, "There is no run 'gone'"),
         (place / "truth", {"format": "coco"}, UnknownName, "There is no mask format 'coco'; known are: voc, trimap"),
         (place / "truth", {"format": "trimap", "classes": ["a"]}, UsageError, "leave out `classes`"),
+        (tmp_path / "trimaps", {"classes": ["a"]}, UsageError, "leave out `classes`"),
         (place / "truth", {"dataset": "gone"}, UnknownName, "There is no dataset 'gone'"),
     ):
         with pytest.raises(error, match=words):
