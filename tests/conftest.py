@@ -24,6 +24,8 @@ SHARED = Path(os.environ.get("SEGLIB_TEST_DATA", ROOT.parent / "shared"))
 settings.register_profile("project", deadline=None)  # a busy machine is no failure
 settings.load_profile("project")
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every process that a test starts would compile all modules
+
 MOST_WORKERS = 8
 WORKER_GB = 2
 """Of memory, for one worker and what its tests start: both hold torch and Streamlit."""
