@@ -55,7 +55,7 @@ from dashboard.server import tcp_nodelay
 
 @contextlib.asynccontextmanager
 async def lifespan(_):
-    tcp_nodelay.answer_at_once()
+    tcp_nodelay.disable_nagle()
     yield
 
 app = st.App(Path(__file__).with_name("empty.py"), lifespan=lifespan)
