@@ -48,28 +48,10 @@ def render(selection: Selection) -> None:
     row = photo_queries.rows_at(selection.source, files[:1] if position is None else order[position : position + 1])
     with layout.heading(escape_markdown(_name(selection, row.iloc[0]))):
         if selection.view.difference or selection.view.origin == "compare":
-            st.button(
-                "Compare",
-                key="compare_button",
-                on_click=session.go_to_page,
-                args=(pages.COMPARE,),
-                help="Back to the runs",
-            )
+            _back_button("Compare", pages.COMPARE, "Back to the runs")
         if selection.view.truth or selection.view.origin == "evaluate":
-            st.button(
-                "Evaluate",
-                key="evaluate_button",
-                on_click=session.go_to_page,
-                args=(pages.EVALUATE,),
-                help="Back to the truth",
-            )
-        st.button(
-            "Gallery",
-            key="gallery_button",
-            on_click=session.go_to_page,
-            args=(pages.EXPLORE,),
-            help="Back to all photos",
-        )
+            _back_button("Evaluate", pages.EVALUATE, "Back to the truth")
+        _back_button("Gallery", pages.EXPLORE, "Back to all photos")
         page_header.copy_link(selection)
     _contradiction(row)
     layout.chips(selection.filters)
@@ -87,6 +69,10 @@ def render(selection: Selection) -> None:
 
 
 # --- which photo ---------------------------------------------------------------------------------------------------
+
+
+def _back_button(label: str, page: str, tooltip: str) -> None:
+    st.button(label, key=f"{label.lower()}_button", on_click=session.go_to_page, args=(page,), help=tooltip)
 
 
 def _first_image_id(selection: Selection, order: NDArray[np.intp]) -> str:
