@@ -19,7 +19,8 @@ from dashboard.formatting import user_message
 from dashboard.settings import ServerSettings
 from dashboard.workers import jobs, photo_folders
 from dashboard.workers.jobs import HEARTBEAT_SECONDS, Job, Jobs
-from dashboard.workers.requests import AUTO_FORMAT, CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
+from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
+from seglib.annotations.reader import open_masks
 from seglib.data.resize import Resize
 from seglib.errors import SegError, Terminated
 from seglib.evaluation import comparison, truth_counting
@@ -114,11 +115,11 @@ def compare_runs(request: CompareRequest, settings: ServerSettings, writer: "Job
 
 def evaluate_runs(request: EvaluateRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
     """Resolve the folder id here rather than trust a path in the request."""
+    folder = photo_folders.get_folder(settings.photo_folders, request.folder)
     report = truth_counting.update_counts(
         Store(settings.store),
-        photo_folders.get_folder(settings.photo_folders, request.folder).path,
+        open_masks(folder.path, request.options),
         request.runs,
-        kind=None if request.format == AUTO_FORMAT else request.format,
         calibration=isinstance(request, CalibrateRequest),
         on_progress=progress_callback(writer),
     )

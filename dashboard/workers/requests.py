@@ -12,17 +12,16 @@ from typing import Any, ClassVar
 
 from dashboard.settings import ServerSettings
 from dashboard.workers import photo_folders
+from seglib.annotations.options import MaskOptions
 from seglib.data.resize import Resize
 from seglib.errors import UsageError
 from seglib.inference.config import PRECISIONS
-from seglib.masks.annotations import MASK_FORMATS
 from seglib.models.registry import find_model_spec
 from seglib.store.store import Store
 
 MAX_COMPARED_RUNS = 6
 """Maximum number of runs in one comparison, since every pair is counted."""
 
-AUTO_FORMAT = "auto"
 """Detect the annotation format from the files."""
 
 
@@ -120,12 +119,21 @@ class EvaluateRequest(Request):
     title: str
     """The folder's title, for display."""
     format: str
-    """One of `annotations.MASK_FORMATS`, or `AUTO_FORMAT`."""
+    """One of `annotations.options.MASK_FORMATS`."""
     runs: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    """Class names of the masks in index order; empty if the masks name them."""
+    ignore: tuple[int, ...] = ()
+    offset: int = 0
+
+    @property
+    def options(self) -> MaskOptions:
+        return MaskOptions(format=self.format, classes=self.classes or None, ignore=self.ignore, offset=self.offset)
 
     @property
     def key(self) -> tuple[str, ...]:
-        return self.folder, self.format, *sorted(self.runs)
+        reading = self.format, *self.classes, str(self.ignore), str(self.offset)
+        return self.folder, *reading, *sorted(self.runs)
 
     @property
     def description(self) -> str:
@@ -133,8 +141,7 @@ class EvaluateRequest(Request):
 
     def check(self, settings: ServerSettings) -> None:
         photo_folders.get_folder(settings.photo_folders, self.folder)
-        if self.format not in (AUTO_FORMAT, *MASK_FORMATS):
-            raise UsageError(f"Masks are {', '.join(MASK_FORMATS)}, or {AUTO_FORMAT}; not {self.format!r}.")
+        _ = self.options  # raises if they do not go together
         _check_runs(settings, self.runs, minimum=1, purpose="evaluated")
 
 

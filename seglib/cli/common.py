@@ -7,14 +7,16 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seglib.annotations.class_names import parse_class_names
+from seglib.annotations.options import AUTO, FORMAT_HELP, MASK_FORMATS, MaskOptions
 from seglib.classes import PALETTES
 from seglib.data.resize import Resize
-from seglib.errors import UsageError
+from seglib.errors import TooManyFailures, UsageError
 from seglib.inference.config import DEVICES, PRECISIONS
 from seglib.models.registry import HUB_REPOSITORY
 from seglib.training.config import TrainConfig
@@ -38,7 +40,8 @@ def option_name(parameter: str) -> str:
 
 
 _TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "architecture")
-_PARAMETERS = ("device", "model", "name", "source", "store", "verify", *_TRAIN_PARAMETERS)
+_MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
+_PARAMETERS = ("device", "model", "name", "source", "store", "verify", *_TRAIN_PARAMETERS, *_MASK_PARAMETERS)
 _OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {"names": "--list"}
 """Parameter as named in messages of the library -> option."""
 
@@ -58,6 +61,26 @@ def escape_for_terminal(text: str) -> str:
     return "".join(
         sign if sign.isprintable() or sign in _HARMLESS else sign.encode("unicode_escape").decode() for sign in text
     )
+
+
+_LISTED_FAILURES = 20
+
+
+def print_failures(reasons: Iterable[str]) -> None:
+    """Print why single files were left out, the first ones in full."""
+    listed = list(reasons)
+    for sentence in listed[:_LISTED_FAILURES]:
+        print_message(sentence)
+    if len(listed) > _LISTED_FAILURES:
+        print_message(f"{len(listed) - _LISTED_FAILURES:,} more were left out; --json lists all of them.")
+
+
+def check_failure_rate(failed: int, total: int, allowed: float) -> None:
+    """Raise `TooManyFailures` if more masks were left out than --max-failure-rate allows."""
+    if failed > total * allowed:
+        raise TooManyFailures(
+            f"{failed} of {total} masks cannot be used, more than --max-failure-rate {allowed:g} allows."
+        )
 
 
 class ProgressBar:
@@ -165,6 +188,51 @@ def add_json_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON objects, one per line, and nothing else")
 
 
+def add_mask_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `MaskOptions`, which `parse_mask_options` reads."""
+    command.add_argument(
+        "--format",
+        choices=MASK_FORMATS,
+        default=AUTO,
+        help="; ".join(f"{name}: {text}" for name, text in FORMAT_HELP.items()) + f" (default {AUTO})",
+    )
+    command.add_argument(
+        "--classes",
+        type=parse_class_names,
+        metavar="A,B|FILE",
+        help="class names in index order, or a file with one name per line (default: what the masks name, or VOC's 21)",
+    )
+    command.add_argument(
+        "--ignore", type=parse_values, default=(), metavar="N,...", help="values that are void, besides 255"
+    )
+    command.add_argument(
+        "--offset", type=int, default=0, metavar="N", help="index = value - N; 1 for ADE20K, where 0 is unlabelled"
+    )
+    command.add_argument(
+        "--labelmap",
+        type=Path,
+        metavar="FILE",
+        help="CVAT's labelmap.txt, name:red,green,blue:: per line (default: the one beside the masks)",
+    )
+    command.add_argument(
+        "--suffix", metavar="S", help="what the masks' names end in besides, such as _mask (the usual ones are known)"
+    )
+
+
+def parse_mask_options(arguments: argparse.Namespace) -> MaskOptions:
+    return MaskOptions(**{one.name: getattr(arguments, one.name) for one in fields(MaskOptions)})
+
+
+def add_failure_rate_option(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument(
+        "--max-failure-rate",
+        type=parse_share,
+        default=1.0,
+        metavar="SHARE",
+        help=f"exit with 1 if a larger share of the {what} cannot be used, 0..1 (default 1)",
+    )
+
+
 def add_palette_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--palette", default="voc", metavar="P", help=f"{', '.join(PALETTES)} or random:SEED (default voc)"
@@ -216,6 +284,17 @@ def parse_positive(text: str) -> int:
     if (value := parse_natural(text)) == 0:
         raise argparse.ArgumentTypeError("expected a whole number of at least 1, got 0")
     return value
+
+
+def parse_values(text: str) -> tuple[int, ...]:
+    """Parse values of pixels, `0,7`."""
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        values = (-1,)
+    if not all(0 <= value <= 0xFFFF for value in values):
+        raise argparse.ArgumentTypeError(f"expected values from 0 to 65535 with a comma between them, got {text!r}")
+    return values
 
 
 def parse_share(text: str) -> float:

@@ -6,22 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 from seglib.cli.common import (
     ProgressBar,
+    add_failure_rate_option,
     add_json_option,
+    add_mask_options,
     add_store_option,
+    check_failure_rate,
     escape_for_terminal,
     format_interval,
     format_percent,
     frame_to_records,
     matrix_to_json,
     new_command,
+    parse_mask_options,
     parse_natural,
     parse_positive,
+    print_failures,
     print_figures,
     print_json,
     print_message,
     read_lines,
 )
-from seglib.errors import UsageError
 
 if TYPE_CHECKING:
     from seglib.evaluation.comparison import Comparison, ComparisonReport
@@ -42,7 +46,11 @@ def add(commands: Any) -> None:
         _evaluate,
     )
     command.add_argument(
-        "--truth", type=Path, required=True, metavar="DIR", help="folder of PNG masks, named like their photos"
+        "--truth",
+        type=Path,
+        required=True,
+        metavar="DIR|FILE",
+        help="folder of masks named like their photos (PNG, TIFF, GIF, BMP; YOLO's .txt), or a COCO .json",
     )
     command.add_argument("--run", action="append", metavar="RUN", help="repeatable; default: all runs with such photos")
     add_store_option(command)
@@ -50,19 +58,8 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem per line"
     )
-    command.add_argument(
-        "--format",
-        choices=["voc", "trimap"],
-        help=(
-            "voc: class indices, 255 is void; trimap: 1 pet, 2 background, 3 ignored (default: detected from the masks)"
-        ),
-    )
-    command.add_argument(
-        "--classes",
-        type=Path,
-        metavar="FILE",
-        help="with voc: class names in index order, one per line (default: VOC's 21)",
-    )
+    add_mask_options(command)
+    add_failure_rate_option(command, "masks")
     command.add_argument(
         "--calibration", action="store_true", help="run the models again to get each pixel's confidence (for ece)"
     )
@@ -93,26 +90,24 @@ def add(commands: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    from seglib.annotations.reader import open_masks
     from seglib.evaluation import evaluation, truth_counting
-    from seglib.masks.annotations import read_class_names
     from seglib.store.store import Store
 
-    if not arguments.truth.is_dir():
-        raise UsageError(f"{str(arguments.truth)!r} is not a folder: name the folder that holds the masks.")
     store = Store(arguments.store)
-    runs = arguments.run or truth_counting.find_runs(store, arguments.truth, arguments.dataset)
+    masks = open_masks(arguments.truth, parse_mask_options(arguments))
+    runs = arguments.run or truth_counting.find_runs(store, masks, arguments.dataset)
     with ProgressBar("masks") as bar:
         report = truth_counting.update_counts(
             store,
-            arguments.truth,
+            masks,
             runs,
-            kind=arguments.format,
-            classes=read_class_names(arguments.classes) if arguments.classes else None,
             names=read_lines(arguments.list),
             dataset=arguments.dataset,
             calibration=arguments.calibration,
             on_progress=bar.show,
         )
+    print_failures(report.left_out.values())
     if report.failed:
         print_message(
             f"{len(report.failed)} photos cannot be evaluated: a mask is missing or damaged; run again with --verify."
@@ -127,6 +122,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         name = f"{escape_for_terminal(report.truth.name)} ({report.truth.format})"
         print(f"{len(report.files)} photos against {name}; {report.seconds:.1f} s")
         _print_evaluations(evaluations, gains, notes, arguments.seed)
+    check_failure_rate(len(report.left_out), len(report.left_out) + len(report.files), arguments.max_failure_rate)
     return 0
 
 
@@ -178,6 +174,7 @@ def _evaluation_json(
         "differences": [vars(gain) for gain in gains],
         "computed": report.computed,
         "failed": len(report.failed),
+        "left_out": report.left_out,
         "seconds": report.seconds,
         "notes": notes,
     }

@@ -7,13 +7,18 @@ from typing import Any
 
 from seglib.cli.common import (
     ProgressBar,
+    add_failure_rate_option,
     add_json_option,
+    add_mask_options,
     add_model_options,
     add_store_option,
+    check_failure_rate,
     new_command,
+    parse_mask_options,
     parse_natural,
     parse_positive,
     parse_share,
+    print_failures,
     print_json,
     print_message,
     read_lines,
@@ -142,50 +147,47 @@ def add_import_masks(commands: Any) -> None:
     command = new_command(
         commands,
         "import-masks",
-        "import the index masks of another program as a run",
+        "import the masks of another program, or of people, as a run",
         "python -m seglib import-masks masks --classes classes.txt --name my_unet",
         _import,
     )
     command.add_argument(
-        "folder", type=Path, metavar="DIR", help="folder of PNG masks of class indices, named like their photos"
+        "masks",
+        type=Path,
+        metavar="DIR|FILE",
+        help="folder of masks named like their photos (PNG, TIFF, GIF, BMP; YOLO's .txt), or a COCO .json",
     )
-    command.add_argument(
-        "--classes", type=Path, required=True, metavar="FILE", help="class names in index order, one per line"
-    )
+    add_mask_options(command)
     command.add_argument("--name", required=True, metavar="X", help="name of the model that made them")
     command.add_argument("--dataset", metavar="NAME", help="dataset of the photos, if the store holds several")
+    add_failure_rate_option(command, "masks")
     add_store_option(command)
     add_json_option(command)
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from seglib.masks.annotations import read_class_names
+    from seglib.annotations.reader import open_masks
     from seglib.pipeline.import_masks import import_masks
     from seglib.store.store import Store
 
-    if not arguments.folder.is_dir():
-        raise UsageError(f"{str(arguments.folder)!r} is not a folder: name the folder that holds the masks.")
-    classes = read_class_names(arguments.classes)
-    with ProgressBar() as bar:
+    masks = open_masks(arguments.masks, parse_mask_options(arguments))
+    with ProgressBar("masks") as bar:
         report = import_masks(
-            Store(arguments.store),
-            arguments.folder,
-            classes,
-            arguments.name,
-            dataset=arguments.dataset,
-            on_progress=bar.show,
+            Store(arguments.store), masks, arguments.name, dataset=arguments.dataset, on_progress=bar.show
         )
-    for sentence in list(report.failed.values())[:20]:
-        print_message(sentence)
+    for note in report.notes:
+        print_message(note)
+    print_failures(report.failed.values())
     if arguments.json:
-        print_json(dataclasses.asdict(report) | {"failed": len(report.failed)})
+        print_json(dataclasses.asdict(report) | {"failed": len(report.failed), "left_out": report.failed})
     else:
         print(
             f"{report.run}\n  {report.computed} masks imported, {report.reused} already there, "
             f"{len(report.failed)} failed"
         )
         if report.unmatched:
-            print(f"  {report.unmatched} photos have no mask there")
-    if report.failed and not report.computed + report.reused:
-        raise TooManyFailures("None of the masks can be used.")
+            print(f"  {report.unmatched:,} photos have no mask there")
+        if report.without_photo:
+            print(f"  {len(report.without_photo):,} masks fit no photo, e.g. {report.without_photo[0]!r}")
+    check_failure_rate(len(report.failed), report.images, arguments.max_failure_rate)
     return 0

@@ -11,6 +11,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seglib.annotations.class_names import parse_class_names
 from seglib.cli.common import (
     ProgressBar,
     format_percent,
@@ -21,6 +22,8 @@ from seglib.cli.common import (
     parse_positive,
     parse_resize,
     parse_share,
+    parse_values,
+    print_failures,
     print_message,
 )
 from seglib.training.config import TrainConfig
@@ -107,6 +110,8 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _print_plan(plan: "TrainPlan") -> None:
+    print_message(plan.found)
+    print_failures(plan.left_out.values())
     print_message(
         f"{len(plan.training)} photos to train on, {len(plan.validation)} to validate, "
         f"{len(plan.recipe.classes)} classes, on {plan.device} in {plan.recipe.precision}."
@@ -181,8 +186,11 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "name or path": str,
     "start": Path,
     "names": parse_names,
+    "classes": parse_class_names,
     "sides": parse_side_range,
     "resize": parse_resize,
+    "values": parse_values,
+    "integer": int,
     "natural": parse_natural,
     "positive": parse_positive,
     "number": parse_number,

@@ -150,10 +150,6 @@ def run_with_limits(
         return _too_slow_error(limits)
 
 
-def default_worker_count() -> int:
-    return max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
-
-
 def lower_priority() -> None:
     """Lower the priority of this thread or process to 19, below that of the forward passes.
 

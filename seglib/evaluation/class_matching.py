@@ -1,16 +1,21 @@
 """Match the classes of a ground truth with those of a run by name."""
 
+from seglib.annotations.class_names import canonical_name
+from seglib.annotations.trimap import PET
 from seglib.classes import Mask, class_lookup
-from seglib.masks import annotations
 from seglib.store.ground_truth import GroundTruth
 from seglib.store.records import Run
 
 
 def align_class_names(truth_record: GroundTruth, run: Run) -> tuple[str, ...]:
-    """The ground truth's class names mapped to the run's: cat and dog become pet if the run only has pet."""
-    if annotations.PET in run.classes and not {"cat", "dog"} & set(run.classes):
-        return tuple(annotations.PET if name in ("cat", "dog") else name for name in truth_record.classes)
-    return truth_record.classes
+    """The ground truth's class names as the run writes them (`Dining table` becomes `diningtable`).
+
+    cat and dog become pet if the run only has pet. Names that the run does not have stay as they are.
+    """
+    by_meaning = {canonical_name(name): name for name in run.classes}
+    if PET in run.classes and not {"cat", "dog"} & set(by_meaning):
+        by_meaning |= {"cat": PET, "dog": PET}
+    return tuple(by_meaning.get(canonical_name(name), name) for name in truth_record.classes)
 
 
 def build_class_lookup(truth_record: GroundTruth, run: Run) -> Mask:

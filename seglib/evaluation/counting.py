@@ -1,14 +1,12 @@
-"""Count masks in threads and append the counts to the store: shared by compare, evaluate and import-masks."""
+"""Count masks in threads and append the counts to the store: shared by compare and evaluate."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from seglib.classes import Mask
-from seglib.data import decode_pool
+from seglib.classes import VOID, Mask
 from seglib.errors import StoreError, UsageError
+from seglib.fileio.parallel import map_in_threads
 from seglib.progress import OnProgress, Progress
 from seglib.store.pair_counts import CountsWriter
 from seglib.store.records import Run
@@ -19,10 +17,6 @@ EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]
 """With the id of the ground truth mask."""
 
 Work = TypeVar("Work")
-
-Result = TypeVar("Result")
-
-_IMAGES_PER_TASK = 16
 
 
 def resolve_runs(store: Store, names: Sequence[str], minimum: int = 2) -> list[Run]:
@@ -45,8 +39,8 @@ def default_runs(store: Store) -> list[str]:
 def read_valid_mask(store: Store, run: str, image_id: str, classes: int) -> Mask:
     """Read a mask. Raises `StoreError` if it is missing, damaged, or contains an index outside the run's classes."""
     mask = store.mask(run, image_id)
-    if mask.size and mask.max() >= classes:
-        raise StoreError(f"The mask of {image_id} in {run} holds class {mask.max()} of {classes}.")
+    if (beyond := mask[(mask >= classes) & (mask != VOID)]).size:  # void only occurs in imported masks
+        raise StoreError(f"The mask of {image_id} in {run} holds class {beyond.max()} of {classes}.")
     return mask
 
 
@@ -74,27 +68,3 @@ def count_all(
     finally:  # also on interruption: keep what was counted
         appender.commit()
     return failed
-
-
-def map_in_threads(
-    count: Callable[[Work], Result], work: Sequence[Work], threads: int | None = None
-) -> Iterator[Result]:
-    """Yield results in order, computing a bounded number ahead.
-
-    PNG decoding releases the GIL; one thread per core measured best.
-    """
-    threads = threads if threads is not None else decode_pool.default_worker_count()
-    tasks = iter([work[i : i + _IMAGES_PER_TASK] for i in range(0, len(work), _IMAGES_PER_TASK)])
-
-    def count_task(task: Sequence[Work]) -> list[Result]:
-        return [count(one) for one in task]
-
-    with ThreadPoolExecutor(max(1, threads), "seglib-counter") as pool:
-        ahead = [pool.submit(count_task, task) for task in islice(tasks, 2 * max(1, threads))]
-        try:
-            while ahead:
-                yield from ahead.pop(0).result()
-                ahead += [pool.submit(count_task, task) for task in islice(tasks, 1)]
-        finally:
-            for waiting in ahead:
-                waiting.cancel()

@@ -16,12 +16,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seglib.annotations.class_names import as_class_names
+from seglib.annotations.options import MaskOptions
+from seglib.annotations.reader import open_masks
+from seglib.annotations.trimap import PET
 from seglib.classes import Mask
 from seglib.errors import SegError
 from seglib.evaluation.class_matching import align_class_names, build_class_lookup
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.fileio import parquet_parts
-from seglib.masks import annotations, difference, png
+from seglib.masks import difference, png
 from seglib.metrics import bootstrap
 from seglib.metrics.bootstrap import Estimate
 from seglib.metrics.calibration import (
@@ -40,6 +44,12 @@ from seglib.store.store import Store, as_store
 
 if TYPE_CHECKING:
     from seglib.evaluation.truth_counting import EvaluationReport
+
+
+_TRIMAP_NOTE = (
+    "A trimap calls everything but the pet background: what the run rightly calls sofa or person there counts as "
+    "wrong, in pixel accuracy and in the IoU of background."
+)
 
 
 def error_map(truth_mask: Mask, predicted: Mask, truth_record: GroundTruth, run: Run) -> Mask:
@@ -73,7 +83,6 @@ class Evaluation:
     """[pixels, confidence, correct], each (N, bins); zeros where per-pixel confidence is unknown."""
     confidence: NDArray[np.float64]
     """(N,): mean confidence per image; NaN for imported masks."""
-    notes: tuple[str, ...]
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
@@ -97,6 +106,23 @@ class Evaluation:
         counts = self.counts
         return pd.DataFrame(counts.matrix(), index=list(counts.classes_a), columns=list(counts.classes_b))
 
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the figures has to know: classes of the truth that the run cannot have, or never gives."""
+        notes = [_TRIMAP_NOTE] if self.truth.format == "trimap" else []
+        matrix = self.counts.matrix()
+        pixels = dict(zip(self.counts.classes_a, matrix.sum(1).tolist(), strict=True))
+        predicted = dict(zip(self.counts.classes_b, matrix.sum(0).tolist(), strict=True))
+        if unknown := [name for name in pixels if name not in predicted and pixels[name] and name != PET]:
+            share = sum(pixels[name] for name in unknown) / matrix.sum()
+            notes.append(
+                f"{self.run.run} has no class {', '.join(unknown)}: such pixels of the truth ({100 * share:.1f} %) are "
+                "left out."
+            )
+        if unseen := [name for name in pixels if pixels[name] and predicted.get(name) == 0]:
+            notes.append(f"{self.run.run} sees {', '.join(unseen)} on none of these photos, and the truth has it.")
+        return tuple(notes)
+
     def images(self) -> pd.DataFrame:
         """The files with every measure (NaN where undefined), sorted by ascending mean IoU."""
         each = {name: measure.per_image() for name, measure in self.measures.items()} | {"confidence": self.confidence}
@@ -114,7 +140,6 @@ class Evaluation:
             {name: tuple(column[rows] for column in columns) for name, columns in self.boundaries.items()},
             [column[rows] for column in self.bins],
             self.confidence[rows],
-            self.notes,
         )
 
     def by_label(self) -> Iterator[tuple[str, "Evaluation"]]:
@@ -156,8 +181,12 @@ def evaluate(
     masks: str | os.PathLike[str],
     runs: Sequence[str] | None = None,
     *,
-    format: str | None = None,
-    classes: Sequence[str] | None = None,
+    format: str = "auto",
+    classes: Sequence[str] | str | os.PathLike[str] | None = None,
+    ignore: Sequence[int] = (),
+    offset: int = 0,
+    labelmap: str | os.PathLike[str] | None = None,
+    suffix: str | None = None,
     names: Sequence[str] | None = None,
     dataset: str | None = None,
     calibration: bool = False,
@@ -168,10 +197,14 @@ def evaluate(
 
     Args:
         store: A store or its path.
-        masks: Folder of 8-bit PNG masks with the file names of their images, uint8 (H, W) at the images' sizes.
+        masks: Folder of masks (PNG, TIFF, GIF or BMP) with the names and sizes of their images, or a COCO JSON file.
         runs: Names of the runs; by default all that have computed an image with a mask.
-        format: "voc" (class indices, 255 is void) or "trimap" (1 pet, 2 background, 3 ignored); by default guessed.
-        classes: Names of the indices of "voc" masks; by default the 21 Pascal VOC classes.
+        format: "auto", which looks at the masks, or one of `MaskOptions.format`.
+        classes: Class names in index order, or a file of them; by default what the masks name, else Pascal VOC's.
+        ignore: Mask values that are void, besides 255.
+        offset: Index of a class = value - offset.
+        labelmap: CVAT's labelmap.txt of masks in colours; by default the one beside the masks.
+        suffix: What the masks' names end in, besides the images' names.
         names: Relative paths or stems of the images to use; by default all.
         dataset: Name of the dataset to use; needed if several hold images of the same path.
         calibration: Also run the models again for the confidence of each pixel, which `ece` needs.
@@ -179,13 +212,13 @@ def evaluate(
         on_progress: Called after each mask.
 
     Returns:
-        One evaluation per run, all over the same images: those that have a mask and that every run has computed.
+        One evaluation per run, all over the same images: those that have a usable mask and that every run has computed.
 
     Raises:
         StoreError: There is no store, or it is damaged.
         UnknownName: A run, dataset or format does not exist.
-        UsageError: No run has an image with a mask, or `classes` are given for a trimap.
-        DatasetError: There are no masks, they match no image, or one does not fit its image.
+        UsageError: No run has an image with a mask, or two options do not go together.
+        DatasetError: There are no masks, they match no image, contradict the options, or fit two formats.
 
     Example:
         for one in seglib.evaluate("output", "VOC2012/SegmentationClass"):
@@ -193,13 +226,20 @@ def evaluate(
     """
     from seglib.evaluation import truth_counting  # imports the models, which reading an evaluation does not need
 
-    opened, folder = as_store(store), Path(masks)
+    opened = as_store(store)
+    options = MaskOptions(
+        format=format,
+        classes=as_class_names(classes),
+        ignore=tuple(ignore),
+        offset=offset,
+        labelmap=None if labelmap is None else Path(labelmap),
+        suffix=suffix,
+    )
+    truth = open_masks(Path(masks), options)
     report = truth_counting.update_counts(
         opened,
-        folder,
-        runs or truth_counting.find_runs(opened, folder, dataset),
-        kind=format,
-        classes=classes,
+        truth,
+        runs or truth_counting.find_runs(opened, truth, dataset),
         names=names,
         dataset=dataset,
         calibration=calibration,
@@ -249,7 +289,6 @@ def load_evaluation(
         },
         bins=[column[rows] for column in pair_counts.read_calibration_counts(store, run, truth_record.id, masks)],
         confidence=measures.reindex(masks.index).to_numpy(np.float64)[rows],
-        notes=tuple(_notes(truth_record, this_run)),
     )
 
 
@@ -270,20 +309,6 @@ def restrict_to_common_files(evaluations: Sequence[Evaluation]) -> list[Evaluati
                 keep &= key.isin(other)
         restricted.append(evaluation if keep.all() else evaluation.select(keep))
     return restricted
-
-
-def _notes(truth_record: GroundTruth, run: Run) -> list[str]:
-    notes = []
-    unknown = [name for name in dict.fromkeys(align_class_names(truth_record, run)) if name not in run.classes]
-    if truth_record.format == "trimap":
-        unknown = [name for name in unknown if name != annotations.PET]
-        notes.append(
-            "A trimap calls everything but the pet background: what the run rightly calls sofa or person there counts "
-            "as wrong, in pixel accuracy and in the IoU of background."
-        )
-    if unknown:
-        notes.append(f"{run.run} has no class {', '.join(unknown)}: such pixels of the truth are left out.")
-    return notes
 
 
 def summarize(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:

@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from seglib.annotations.matching import match_masks, no_match_error
+from seglib.annotations.reader import Masks
 from seglib.classes import VOID, Mask
 from seglib.data.image import compute_image_id, decode, read_bytes
 from seglib.data.scan import select_by_name
-from seglib.errors import BadImage, DatasetError, StoreError, UnknownName, UsageError
+from seglib.errors import BadImage, DatasetError, StoreError, UsageError
 from seglib.evaluation.class_matching import build_class_lookup
 from seglib.evaluation.counting import EVALUATED_COLUMNS, FILE_COLUMNS, count_all, read_valid_mask, resolve_runs
 from seglib.inference import predictor
 from seglib.maintenance.compact import try_merge_parts
-from seglib.masks import annotations, boundary, png
+from seglib.masks import boundary, png
 from seglib.metrics.calibration import (
     CONFIDENCE_BINS,
     confidence_bin,
@@ -27,7 +29,7 @@ from seglib.metrics.confusion import joint_histogram
 from seglib.pipeline import reproduce
 from seglib.progress import OnProgress, Progress
 from seglib.store import ground_truth, pair_counts
-from seglib.store.ground_truth import GroundTruth
+from seglib.store.ground_truth import GroundTruth, ImportedTruth
 from seglib.store.pair_counts import BOUNDARY_SCHEMA, CALIBRATION_SCHEMA, TRUTH_CELLS_SCHEMA, CountsWriter
 from seglib.store.records import Run
 from seglib.store.store import Store
@@ -42,92 +44,121 @@ class EvaluationReport:
     computed: int
     """Number of (run, image) pairs counted by this call."""
     failed: tuple[str, ...]
-    """Ids of images with a missing or damaged mask."""
+    """Ids of images for which a run's mask, or the stored ground truth, is missing or damaged."""
+    left_out: dict[str, str]
+    """Ground truth masks that could not be used: path -> reason."""
     seconds: float
     notes: tuple[str, ...]
 
 
 def update_counts(
     store: Store,
-    folder: Path,
+    masks: Masks,
     runs: Sequence[str],
     *,
-    kind: str | None = None,
-    classes: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     dataset: str | None = None,
     calibration: bool = False,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> EvaluationReport:
-    """Update the counts for the images that have a mask below `folder` and that all these runs have computed.
+    """Update the counts for the images that have one of these `masks` and that all these runs have computed.
 
-    `kind` is one of `annotations.MASK_FORMATS`, guessed if None. `classes` names the indices of a `voc` ground truth.
     `names` (relative paths or stems) restricts the images. `calibration` runs the models again to get per-pixel
     confidence, which the store does not keep. Progress counts masks: each image once per run.
 
-    Only missing counts are computed. Raises `DatasetError` if no image has a mask.
+    Only missing counts are computed. Masks that cannot be used are left out. Raises `DatasetError` if no image has a
+    usable mask.
     """
-    if kind is not None and kind not in annotations.MASK_FORMATS:
-        raise UnknownName("mask format", kind, annotations.MASK_FORMATS)
     chosen = resolve_runs(store, runs, minimum=1)
     started_at = time.monotonic()
-    kind = kind or annotations.guess_format(folder, list(annotations.scan_masks(folder)["path"]))
-    if kind == "trimap" and classes:
-        raise UsageError("A trimap holds only the pet and its background: leave out `classes`.")
     with store.atomic.register_writer():
         for run in chosen:
             store.atomic.claim_run(run.run)
-        truth_record = ground_truth.register_truth(store, folder, kind, tuple(classes) if classes else None)
+        truth_record = ground_truth.register_truth(store, masks)
         photos = _common_files(store, chosen, names, dataset)
-        matched = ground_truth.import_annotations(store, truth_record, folder, photos)
-        if matched.empty:
+        imported = ground_truth.import_annotations(store, truth_record, masks, photos)
+        if imported.files.empty:
             raise DatasetError(
-                f"None of the {len(photos)} photos has a mask below {folder.name!r}: "
-                "a mask has its photo's name, ending in .png."
+                f"None of the {len(imported.failed)} masks in {masks.source.name!r} can be used. "
+                f"{next(iter(imported.failed.values()))}"
             )
-        images = matched.drop_duplicates("image_id")
+        images = imported.files.drop_duplicates("image_id")
         jobs = [(run, _find_uncounted(store, run, truth_record, images, calibration)) for run in chosen]
-        todo, total = sum(len(work) for _, work in jobs), len(chosen) * len(images)
-        progress = Progress(title=f"{len(chosen)} runs", total=total, done=total - todo)
-        if on_progress is not None:
-            on_progress(progress)
-        failed: list[str] = []
-        image_paths = _image_paths(store, matched)
-        # All counters are created first, so that no counting starts if one of them fails.
-        counters = [_TruthCounter(store, run, truth_record, image_paths, calibration=calibration) for run in chosen]
-        for counter, (_, work) in zip(counters, jobs, strict=True):
-            appender = CountsWriter(store, counter.schemas)
-            counter_threads = 1 if calibration else threads  # the model already uses all cores
-            failed += count_all(
-                counter.count, work, appender, progress, on_progress=on_progress, threads=counter_threads
-            )
+        failed = _count(
+            store,
+            truth_record,
+            jobs,
+            imported.files,
+            calibration=calibration,
+            threads=threads,
+            total=len(chosen) * len(images),
+            on_progress=on_progress,
+        )
         try_merge_parts(store)  # also cleans up after a call that was killed before this point
-    notes = (
-        [] if len(matched) == len(photos) else [f"{len(photos) - len(matched)} of {len(photos)} photos have no mask."]
-    )
-    matched = matched[~matched["image_id"].isin(failed)]
+    usable = imported.files[~imported.files["image_id"].isin(failed)]
     return EvaluationReport(
         truth=truth_record,
         runs=tuple(run.run for run in chosen),
-        files=matched[EVALUATED_COLUMNS],
-        computed=todo - len(failed),
+        files=usable[EVALUATED_COLUMNS],
+        computed=sum(len(work) for _, work in jobs) - len(failed),
         failed=tuple(dict.fromkeys(failed)),
+        left_out=imported.failed,
         seconds=round(time.monotonic() - started_at, 3),
-        notes=tuple(notes),
+        notes=tuple(_describe_import(masks, imported, len(photos))),
     )
 
 
-def find_runs(store: Store, folder: Path, dataset: str | None = None) -> list[str]:
-    """Names of the runs that have computed at least one image with a mask below this folder.
+def _count(
+    store: Store,
+    truth_record: GroundTruth,
+    jobs: Sequence[tuple[Run, list[tuple[str, str, bool, bool]]]],
+    files: pd.DataFrame,
+    *,
+    calibration: bool,
+    threads: int | None,
+    total: int,
+    on_progress: OnProgress | None,
+) -> list[str]:
+    """Count what `jobs` name for each run, and return the ids of images that cannot be counted."""
+    todo = sum(len(work) for _, work in jobs)
+    progress = Progress(title=f"{len(jobs)} runs", total=total, done=total - todo)
+    if on_progress is not None:
+        on_progress(progress)
+    failed: list[str] = []
+    image_paths = _image_paths(store, files)
+    # All counters are created first, so that no counting starts if one of them fails.
+    counters = [_TruthCounter(store, run, truth_record, image_paths, calibration=calibration) for run, _ in jobs]
+    for counter, (_, work) in zip(counters, jobs, strict=True):
+        appender = CountsWriter(store, counter.schemas)
+        counter_threads = 1 if calibration else threads  # the model already uses all cores
+        failed += count_all(counter.count, work, appender, progress, on_progress=on_progress, threads=counter_threads)
+    return failed
+
+
+def _describe_import(masks: Masks, imported: ImportedTruth, photos: int) -> list[str]:
+    """What was read as what, how names matched, and what was left over, a sentence each."""
+    matched = len(imported.matches.masks)
+    notes = [masks.describe(), f"{matched:,} of {photos:,} photos have a mask: {imported.matches.describe()}."]
+    if unused := imported.matches.without_photo:
+        notes.append(f"{len(unused):,} masks fit none of these photos, e.g. {unused[0]!r}.")
+    if imported.failed:
+        notes.append(f"{len(imported.failed):,} masks were left out; the first: {next(iter(imported.failed.values()))}")
+    return notes
+
+
+def find_runs(store: Store, masks: Masks, dataset: str | None = None) -> list[str]:
+    """Names of the runs that have computed at least one image with one of these masks.
 
     Raises `UsageError` if there is none.
     """
-    masks = list(annotations.scan_masks(folder)["path"])
-    photos = {run.run: _common_files(store, [run], None, dataset)["path"] for run in store.runs()}
-    names = [name for name, paths in photos.items() if annotations.match_masks(paths.drop_duplicates(), masks)]
+    mask_names, suffix = list(masks.files["path"]), masks.options.suffix
+    photos = {run.run: _common_files(store, [run], None, dataset)["path"].drop_duplicates() for run in store.runs()}
+    names = [name for name, paths in photos.items() if match_masks(paths, mask_names, suffix).masks]
     if not names:
-        raise UsageError("No run of this store has a photo with such a mask: run a model on the photos first.")
+        if paths := [path for one in photos.values() for path in one]:
+            raise no_match_error(list(dict.fromkeys(paths)), mask_names, masks.source)
+        raise UsageError("No run of this store has a photo: run a model on the photos first.")
     return names
 
 

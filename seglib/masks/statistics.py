@@ -1,7 +1,7 @@
 """Compute the statistics stored for each mask: pixels and blobs per class, dominant class, animal.
 
-Takes a mask uint8 (H, W) with values 0..C-1 and the class names; `stats_row` returns one flat record per image. Only
-counts are stored; `query` derives the shares. All column names are defined here.
+Takes a mask uint8 (H, W) with values 0..C-1, or 255 for void, and the class names; `stats_row` returns one flat record
+per image. Only counts are stored; `query` derives the shares. All column names are defined here.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE
+from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE, VOID
 
 CONFIDENCE_COLUMNS: tuple[str, ...] = ("confidence", "entropy", "low_margin")
 """float32 columns computed from the model's probabilities; null for masks imported without probabilities."""
@@ -44,11 +44,14 @@ class ConfidenceStats:
 
 
 def count_pixels(mask: NDArray[np.uint8], classes: int) -> NDArray[np.int32]:
-    """Return pixels per class, int32 (C,), zeros included. Raises `ValueError` for values beyond the classes."""
-    counts = np.bincount(mask.ravel(), minlength=classes)
-    if len(counts) > classes:
-        raise ValueError(f"The mask holds class {len(counts) - 1}, but there are only {classes} classes.")
-    return counts.astype(np.int32)
+    """Return pixels per class, int32 (C,), zeros included; void is not counted.
+
+    Raises `ValueError` for other values beyond the classes.
+    """
+    counts = np.bincount(mask.ravel(), minlength=VOID + 1)
+    if (beyond := np.flatnonzero(counts[classes:VOID])).size:
+        raise ValueError(f"The mask holds class {classes + beyond[-1]}, but there are only {classes} classes.")
+    return counts[:classes].astype(np.int32)
 
 
 def count_blobs(mask: NDArray[np.uint8], pixels: NDArray[np.int32]) -> NDArray[np.uint16]:

@@ -12,8 +12,9 @@ from threading import Lock
 
 import numpy as np
 
-from seglib.data.decode_pool import DecodePool, Outcome, default_worker_count
+from seglib.data.decode_pool import DecodePool, Outcome
 from seglib.errors import BadImage
+from seglib.fileio.parallel import default_worker_count
 from seglib.inference import config, predictor, thread_pool
 from seglib.inference.config import InferenceConfig
 from seglib.inference.thread_pool import BatchThreadPool

@@ -1,9 +1,9 @@
 """Import ground truth masks into the store, so that they can be viewed next to the masks of runs.
 
-`import_annotations` matches a folder of masks with the images of the table. Each ground truth lies in `truths/<8
-hex>/`: `truth.json` (name, format, classes; no local paths), `files/part-*.parquet` (which mask belongs to which image)
-and `masks/<ab>/<id>.png`, palette PNG of class indices at the image's size, 255 = void. A mask file is read again only
-if its size or modification time has changed.
+`import_annotations` matches masks that someone brings (`annotations.reader.Masks`) with the images of the table. Each
+ground truth lies in `truths/<8 hex>/`: `truth.json` (name, format, classes, options; no local paths),
+`files/part-*.parquet` (which mask belongs to which image) and `masks/<ab>/<id>.png`, palette PNG of class indices at
+the image's size, 255 = void. A mask file is read again only if its size or modification time has changed.
 """
 
 import contextlib
@@ -17,10 +17,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from seglib.classes import VOC_CLASSES, Mask
+from seglib.annotations.matching import Matches
+from seglib.annotations.reader import Masks, match_photos
+from seglib.annotations.reading import MaskError
+from seglib.classes import Mask
 from seglib.errors import DamagedFileError, DatasetError, StoreError, UnknownName
 from seglib.fileio import json_record, parquet_parts
-from seglib.masks import annotations, png
+from seglib.fileio.parallel import map_in_threads
+from seglib.masks import png
 from seglib.store.records import find_damaged_records
 from seglib.store.store import Store
 
@@ -38,10 +42,21 @@ _REMEDY = "evaluate again, which rewrites it"
 @dataclass(frozen=True, kw_only=True)
 class GroundTruth:
     id: str
-    """First 8 hex digits of the SHA-256 of resolved folder, format and classes."""
+    """First 8 hex digits of the SHA-256 of the masks' resolved path and of all that decides how they are read."""
     name: str
     format: str
     classes: tuple[str, ...]
+    options: str = ""
+    """What else decides how the masks are read, such as `offset=1`; empty for plain indices."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedTruth:
+    files: pd.DataFrame
+    """The images that have a mask, with `truth` (mask id) and `mask` (mask path)."""
+    failed: dict[str, str]
+    """Mask path -> why it could not be used."""
+    matches: Matches
 
 
 def list_truths(store: Store) -> list[GroundTruth]:
@@ -62,17 +77,14 @@ def find_truth(store: Store, name: str) -> GroundTruth:
     return by_name[name]
 
 
-def register_truth(store: Store, folder: Path, mask_format: str, classes: tuple[str, ...] | None = None) -> GroundTruth:
-    """Return the ground truth of this folder and format, writing its record if it is missing or damaged.
-
-    `classes` names the mask indices, by default the 21 VOC classes; trimaps always use `annotations.TRIMAP_CLASSES`.
-    Raises `DatasetError` if the folder does not exist.
-    """
-    if not folder.is_dir():
-        raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks.")
-    named = annotations.TRIMAP_CLASSES if mask_format == "trimap" else classes or VOC_CLASSES
+def register_truth(store: Store, masks: Masks) -> GroundTruth:
+    """Return the ground truth of these masks, writing its record if it is missing or damaged."""
     record = GroundTruth(
-        id=compute_truth_id(folder, mask_format, named), name=folder.resolve().name, format=mask_format, classes=named
+        id=compute_truth_id(masks.source, masks.format, masks.classes, masks.reading_options),
+        name=masks.source.resolve().name,
+        format=masks.format,
+        classes=masks.classes,
+        options=masks.reading_options,
     )
     file = store.truth_record(record.id)
     if not file.exists() or record.id in find_damaged(store):
@@ -80,40 +92,42 @@ def register_truth(store: Store, folder: Path, mask_format: str, classes: tuple[
     return record
 
 
-def compute_truth_id(folder: Path, kind: str, classes: tuple[str, ...]) -> str:
-    text = "\n".join((str(folder.resolve()), kind, *classes))
+def compute_truth_id(source: Path, kind: str, classes: tuple[str, ...], options: str = "") -> str:
+    kind = "voc" if kind == "index" else kind  # one kind in earlier versions, and the classes tell them apart
+    text = "\n".join((str(source.resolve()), kind, *classes, *filter(None, [options])))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def import_annotations(store: Store, truth_record: GroundTruth, folder: Path, images: pd.DataFrame) -> pd.DataFrame:
-    """Match images (path, label, width, height, image_id) with the masks in a folder and import new masks.
+def import_annotations(store: Store, truth_record: GroundTruth, masks: Masks, images: pd.DataFrame) -> ImportedTruth:
+    """Match images (path, label, width, height, image_id) with the masks, and import masks that are new.
 
-    Returns the images that have a mask, with `truth` (mask id) and `read_mask` (mask path). Raises `DatasetError` if
-    several datasets contain the same path, a mask's size differs from its image's, or identical images have different
-    masks.
+    A mask that cannot be used, or that contradicts the one of an identical image, is left out with a reason. Raises
+    `DatasetError` if several datasets contain the same path, or if no image has a mask.
     """
-    masks = annotations.scan_masks(folder)
     paths = images["path"].drop_duplicates()
     if len(paths) < len(images):
         raise DatasetError("Several datasets hold photos of these paths: name one of them with `dataset`.")
-    pairs = annotations.match_masks(paths, masks["path"])
-    annotated = images[images["path"].isin(pairs.keys())].assign(mask=lambda frame: frame["path"].map(pairs))
-    joined = annotated.merge(masks.rename(columns={"path": "mask"}), on="mask", how="left")
+    matches = match_photos(masks, list(paths))
+    annotated = images[images["path"].isin(matches.masks.keys())]
+    annotated = annotated.assign(mask=annotated["path"].map(dict(matches.masks)))
+    joined = annotated.merge(masks.files.rename(columns={"path": "mask"}), on="mask", how="left")
     valid_rows = _valid_rows(store, truth_record).rename(columns={"path": "mask"})
     joined = joined.merge(valid_rows.drop(columns="scan"), on=["mask", "bytes", "mtime_ns", "image_id"], how="left")
+    joined = joined.set_index(annotated.index)
     new = joined["truth"].isna()
-    rows = joined.loc[new, ["mask", "label", "width", "height"]].astype("object").itertuples(index=False, name=None)
-    joined.loc[new, "truth"] = [
-        _save_mask(store, truth_record, _read_checked(truth_record, folder, name, label, (width, height)))
-        for name, label, width, height in rows
-    ]
-    _check_duplicates(joined)
-    if new.any():
-        fresh = joined[new].drop(columns="path").rename(columns={"mask": "path"}).assign(scan=time.time_ns())
-        table = pa.Table.from_pandas(fresh[TRUTH_FILES_SCHEMA.names], TRUTH_FILES_SCHEMA, preserve_index=False)
+    failed: dict[str, str] = {}
+    joined["truth"] = joined["truth"].astype("object")
+    joined.loc[new, "truth"] = _import_masks(store, truth_record, masks, joined[new], failed)
+    joined = joined[joined["truth"].notna()]
+    contradicting = _find_contradictions(joined)
+    failed |= contradicting
+    joined = joined[~joined["mask"].isin(contradicting)]
+    if not (fresh := joined[new.reindex(joined.index)]).empty:
+        rows = fresh.drop(columns="path").rename(columns={"mask": "path"}).assign(scan=time.time_ns())
+        table = pa.Table.from_pandas(rows[TRUTH_FILES_SCHEMA.names], TRUTH_FILES_SCHEMA, preserve_index=False)
         store.atomic.sync()
         parquet_parts.append(store.atomic, store.truth_files_folder(truth_record.id), table)
-    return joined.drop(columns=["bytes", "mtime_ns"]).set_index(annotated.index)
+    return ImportedTruth(files=joined.drop(columns=["bytes", "mtime_ns"]), failed=failed, matches=matches)
 
 
 def mask_ids_by_image(store: Store, truth_record: GroundTruth) -> pd.Series:
@@ -193,18 +207,26 @@ def _valid_rows(store: Store, truth_record: GroundTruth) -> pd.DataFrame:
     return frame[exists]
 
 
-def _read_checked(
-    truth_record: GroundTruth, folder: Path, name: str, label: str | None, size_wh: tuple[int, int]
-) -> Mask:
-    raw = annotations.read_mask(folder, name)
-    if raw.shape != size_wh[::-1]:
-        raise DatasetError(
-            f"The mask {name!r} is {raw.shape[1]} x {raw.shape[0]} pixels and its photo {size_wh[0]} x {size_wh[1]}: "
-            "a mask must have its photo's size."
-        )
-    if truth_record.format == "trimap":
-        return annotations.convert_trimap(raw, name, label if isinstance(label, str) else None)
-    return annotations.check_index_mask(raw, name, len(truth_record.classes))
+def _import_masks(
+    store: Store, truth_record: GroundTruth, masks: Masks, images: pd.DataFrame, failed: dict[str, str]
+) -> list[str | None]:
+    """Save the masks of these images; return each one's id, or None for those added to `failed`."""
+
+    def save(row: tuple[str, object, int, int]) -> str | MaskError:
+        name, label, width, height = row
+        try:
+            mask = masks.read(name, (width, height), label if isinstance(label, str) else None)
+        except MaskError as error:
+            return error
+        return _save_mask(store, truth_record, mask)
+
+    rows = images[["mask", "label", "width", "height"]].astype("object").itertuples(index=False, name=None)
+    ids: list[str | None] = []
+    for name, result in zip(images["mask"], map_in_threads(save, list(rows)), strict=True):
+        if isinstance(result, MaskError):
+            failed[name] = str(result)
+        ids.append(None if isinstance(result, MaskError) else result)
+    return ids
 
 
 def _save_mask(store: Store, truth_record: GroundTruth, mask: Mask) -> str:
@@ -215,15 +237,16 @@ def _save_mask(store: Store, truth_record: GroundTruth, mask: Mask) -> str:
     return mask_id
 
 
-def _check_duplicates(joined: pd.DataFrame) -> None:
-    """Raise `DatasetError` if identical images have different masks, because counts are stored per image_id."""
+def _find_contradictions(joined: pd.DataFrame) -> dict[str, str]:
+    """Mask path -> reason, of identical images whose masks differ; counts are stored per image_id."""
     mask_counts = joined.groupby("image_id", sort=False)["truth"].nunique()
-    for image_id in mask_counts.index[mask_counts > 1][:1]:
+    contradicting: dict[str, str] = {}
+    for image_id in mask_counts.index[mask_counts > 1]:
         rows = joined[joined["image_id"] == image_id]
         one, other = rows.drop_duplicates("truth")["path"].iloc[:2]
-        raise DatasetError(
-            f"{one!r} and {other!r} are the same photo, and their masks differ: leave one out by `names`."
-        )
+        reason = f"{one!r} and {other!r} are the same photo, and their masks differ: leave one out by `names`."
+        contradicting |= dict.fromkeys(rows["mask"], reason)
+    return contradicting
 
 
 def find_damaged(store: Store) -> dict[str, str]:

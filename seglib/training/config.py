@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from seglib.annotations.options import AUTO, FORMAT_HELP, MASK_FORMATS, MaskOptions
 from seglib.data.resize import Resize, check_net_side
 from seglib.errors import UnknownName, UsageError
 from seglib.inference.config import DEVICES
@@ -56,14 +57,36 @@ class TrainConfig:
             "(Oxford-IIIT Pet), or, if `masks` is given, of photos",
         )
     )
-    masks: str | Path | None = _option(None, "path", "DIR", "folder of masks with the same names as their photos")
+    masks: str | Path | None = _option(
+        None, "path", "DIR|FILE", "folder of masks with the same names as their photos, or a COCO JSON file"
+    )
     out: str | Path = field(metadata=_describe("path", "FILE", "the checkpoint to write (.safetensors)"))
     classes: Sequence[str] | None = _option(
         None,
-        "names",
+        "classes",
         "A,B,...",
-        "classes to learn. VOC classes are selected by name, and all others become background; any other names are "
-        "those of the mask values 0, 1, ... (default: all classes of the masks)",
+        "classes to learn, or a file with one name per line. Classes that the masks name (VOC's, a labelmap's) are "
+        "selected, and all others become background; any other names are those of the mask values 0, 1, ... (default: "
+        "all classes of the masks)",
+    )
+
+    format: str = _option(
+        AUTO,
+        "choice",
+        None,
+        "how the masks are read: " + "; ".join(f"{k}: {v}" for k, v in FORMAT_HELP.items()),
+        MASK_FORMATS,
+    )
+    ignore: Sequence[int] = _option((), "values", "N,...", "mask values that are void, besides 255")
+    offset: int = _option(0, "integer", "N", "index of a class = mask value - N; 1 for ADE20K, where 0 is unlabelled")
+    labelmap: str | Path | None = _option(
+        None, "path", "FILE", "CVAT's labelmap.txt of masks in colours (default: the one beside the masks)"
+    )
+    suffix: str | None = _option(
+        None, "text", "S", "what the masks' names end in besides, such as _mask (the usual ones are known)"
+    )
+    max_failure_rate: float = _option(
+        1.0, "share", "SHARE", "stop if a larger share of photos or masks cannot be used; below it they are left out"
     )
 
     finetune: bool | str | Path = _option(
@@ -173,6 +196,7 @@ class TrainConfig:
                 parameter.name, getattr(self, parameter.name), parameter.metadata, optional=parameter.default is None
             )
         check_checkpoint_name(Path(self.out))
+        self.mask_options()  # checks how its parts go together
         if self.architecture not in registry.trainable_names():
             raise UnknownName("model", self.architecture, registry.trainable_names())
         _check_recipe_values(self.schedule, self.short_side, self.validation, self.net_side or 0)
@@ -187,6 +211,15 @@ class TrainConfig:
         if self.teacher is not None and str(self.teacher) not in registry.MODELS:
             _check_teacher_file(str(self.teacher))
 
+    def mask_options(self) -> MaskOptions:
+        return MaskOptions(
+            format=self.format,
+            ignore=tuple(self.ignore),
+            offset=self.offset,
+            labelmap=None if self.labelmap is None else Path(self.labelmap),
+            suffix=self.suffix,
+        )
+
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
@@ -200,15 +233,18 @@ def _is_path(value: object) -> bool:
     return isinstance(value, str | os.PathLike)
 
 
+_NAMES: tuple[str, Callable[[Any], bool]] = (
+    "a sequence of names",
+    lambda value: isinstance(value, Sequence) and not isinstance(value, str) and all(value),
+)
+
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "text": ("a text", lambda value: isinstance(value, str)),
     "path": ("a path", _is_path),
     "name or path": ("a name or a path", _is_path),
     "start": ("True, False or the path of a checkpoint", lambda value: isinstance(value, bool) or _is_path(value)),
-    "names": (
-        "a sequence of names",
-        lambda value: isinstance(value, Sequence) and not isinstance(value, str) and all(value),
-    ),
+    "names": _NAMES,
+    "classes": _NAMES,
     "sides": (
         "two whole numbers such as (192, 320)",
         lambda value: isinstance(value, tuple) and len(value) == 2 and all(map(_is_whole, value)),
@@ -217,6 +253,15 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a resize such as '224'",
         lambda value: isinstance(value, Resize) or (isinstance(value, str) and bool(Resize(value))),
     ),
+    "values": (
+        "a sequence of whole numbers from 0 to 65535",
+        lambda value: (
+            isinstance(value, Sequence)
+            and not isinstance(value, str)
+            and all(_is_whole(one) and 0 <= one <= 0xFFFF for one in value)
+        ),
+    ),
+    "integer": ("a whole number", _is_whole),
     "natural": ("a whole number from 0 on", lambda value: _is_whole(value) and value >= 0),
     "positive": ("a whole number from 1 on", lambda value: _is_whole(value) and value >= 1),
     "number": ("a number from 0 on", _is_number),

@@ -1,23 +1,30 @@
-"""Find image/mask pairs in a dataset folder, split them, and load masks as class indices.
+"""Find image/mask pairs in a dataset folder, check and split them, and load masks as class indices.
 
-`find_samples` finds the pairs, `split` divides them into training and validation, `resolve_classes` maps mask values to
-the trained classes, and `load_sample` returns an image and its mask as uint8 (H, W) class indices. Supported layouts:
-Pascal VOC (JPEGImages, SegmentationClass, ImageSets), Oxford-IIIT Pet (images, annotations/trimaps), or a folder of
-images with a folder of masks. This module does not import torch.
+`find_samples` finds the pairs and settles how the masks are read, `check_samples` reads each once and leaves out what
+cannot be used, `split` divides them into training and validation, and `load_sample` returns an image and its mask as
+uint8 (H, W) class indices. Supported layouts: Pascal VOC (JPEGImages, SegmentationClass, ImageSets), Oxford-IIIT Pet
+(images, annotations/trimaps), or a folder of images with masks of any format. This module does not import torch.
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from seglib.classes import BACKGROUND, VOC_CLASSES, VOID, Mask
+from seglib.annotations.class_names import canonical_name
+from seglib.annotations.matching import match_masks, no_match_error
+from seglib.annotations.options import MaskOptions
+from seglib.annotations.reader import Masks, open_masks
+from seglib.annotations.trimap import PET
+from seglib.classes import BACKGROUND, VOID, Mask
 from seglib.data import image, scan
 from seglib.errors import BadImage, DatasetError, UsageError
-from seglib.masks import annotations
+from seglib.fileio.parallel import map_in_threads
+from seglib.fileio.text_file import read_text_lines
 
 _LAYOUTS = (("JPEGImages", "SegmentationClass", "voc"), ("images", "annotations/trimaps", "trimap"))
 
@@ -25,8 +32,8 @@ _LAYOUTS = (("JPEGImages", "SegmentationClass", "voc"), ("images", "annotations/
 @dataclass(frozen=True)
 class Sample:
     image_path: Path
-    mask_path: Path | None
-    """None for an image that has only soft labels."""
+    mask: str | None
+    """The mask's name in `ClassMapping.masks`; None for an image that has only soft labels."""
     name: str
     """The image's path relative to the image folder."""
     label: str | None
@@ -35,20 +42,36 @@ class Sample:
 
 @dataclass(frozen=True)
 class ClassMapping:
-    """Mapping of mask values to the trained classes."""
+    """The masks, and which of the trained classes each of their classes is."""
 
-    format: str
-    """`voc`: values are class indices; `trimap`: Oxford-IIIT Pet trimaps."""
+    masks: Masks
     classes: tuple[str, ...]
+    """The trained classes."""
     table: tuple[int, ...]
-    """For each mask value, its index in `classes`."""
+    """For each class of the masks, its index in `classes`."""
 
 
-def find_samples(folder: Path, masks: Path | None = None) -> tuple[list[Sample], Path]:
-    """Return the images that have a mask, sorted by name, and the mask folder.
+@dataclass(frozen=True)
+class CheckedSamples:
+    usable: list[Sample]
+    left_out: dict[str, str]
+    """Image name -> why it or its mask cannot be used."""
+    pixels: NDArray[np.int64]
+    """int64 (256,): pixels of each trained class, and of void, over all masks."""
 
-    If there are lists in ImageSets, only images listed there are used, and each must have a mask. Raises
-    `DatasetError` for an unknown layout or missing images or masks.
+
+def find_samples(
+    folder: Path,
+    masks: Path | None = None,
+    *,
+    options: MaskOptions | None = None,
+    classes: Sequence[str] | None = None,
+) -> tuple[list[Sample], ClassMapping]:
+    """Return the images that have a mask, sorted by name, and how their masks are read.
+
+    `classes` are those to learn: see `map_classes`. If there are lists in ImageSets, only images listed there are used,
+    and each must have a mask. Raises `DatasetError` for an unknown layout, for missing images or masks, and for masks
+    that fit two readings.
     """
     photos, masks = _folders(folder, masks)
     records = scan.scan(photos)
@@ -58,14 +81,23 @@ def find_samples(folder: Path, masks: Path | None = None) -> tuple[list[Sample],
         label = {name: one for name, one in label.items() if PurePosixPath(name).stem in wanted}
         if absent := wanted - {PurePosixPath(name).stem for name in label}:
             raise DatasetError(f"ImageSets names {min(absent)!r} and {len(absent) - 1} more that {photos.name} lacks.")
-    matches = annotations.match_masks(label, annotations.scan_masks(masks)["path"])
+    options = options or MaskOptions()
+    names_indices = options.format in ("index", "binary")
+    opened = open_masks(
+        masks, replace(options, classes=tuple(classes)) if names_indices and classes else options, wanted=classes
+    )
+    mask_names = list(opened.files["path"])
+    matches = match_masks(label, mask_names, options.suffix).masks
+    if not matches:
+        raise no_match_error(list(label), mask_names, masks)
     missing = [name for name in label if name not in matches]
-    if missing and (wanted is not None or not matches):
+    if missing and wanted is not None:
         raise DatasetError(
-            f"{len(missing)} photos have no mask, e.g. {missing[0]!r}: expected a PNG of the same name below "
-            f"{masks.name!r}."
+            f"{len(missing)} photos that ImageSets names have no mask, e.g. {missing[0]!r}: expected a file of the "
+            f"same name below {masks.name!r}."
         )
-    return [Sample(photos / name, masks / matches[name], name, label[name]) for name in sorted(matches)], masks
+    samples = [Sample(photos / name, matches[name], name, label[name]) for name in sorted(matches)]
+    return samples, map_classes(opened, classes)
 
 
 def find_unlabelled(folder: Path) -> list[Sample]:
@@ -98,7 +130,7 @@ def _read_image_sets(folder: Path) -> set[str] | None:
     )
     if not files:
         return None
-    return {line.split()[0] for file in files for line in file.read_text("utf-8").splitlines() if line.strip()}
+    return {line.split()[0] for file in files for line in read_text_lines(file)}
 
 
 def split(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
@@ -122,26 +154,55 @@ def digest(samples: Sequence[Sample]) -> str:
     return hashlib.sha256("\n".join(pair.name for pair in samples).encode()).hexdigest()[:8]
 
 
-def resolve_classes(masks: Path, named: Sequence[str] | None, format: str | None = None) -> ClassMapping:
-    """Map mask values to the classes in `named` (default: all VOC classes, or background and pet for trimaps).
+def map_classes(masks: Masks, named: Sequence[str] | None) -> ClassMapping:
+    """Map the classes of the masks to those in `named` (default: all of them, or background and pet for trimaps).
 
-    VOC classes are selected by name and all others become background. If any name is not a VOC class, `named` lists
-    the names of the mask values in order instead. Raises `UsageError` for classes that the masks do not have.
+    Classes are selected by name, and all others become background. Raises `UsageError` for classes that the masks do
+    not have.
     """
-    format = format or annotations.guess_format(masks, list(annotations.scan_masks(masks)["path"]))
-    if format == "trimap":
-        classes = tuple(named or (BACKGROUND, annotations.PET))
-        source: tuple[str, ...] = annotations.TRIMAP_CLASSES
-        alike = {"cat": annotations.PET, "dog": annotations.PET} if annotations.PET in classes else {}
-    else:
-        classes = tuple(named or VOC_CLASSES)
-        source, alike = (VOC_CLASSES if set(classes) <= set(VOC_CLASSES) else classes), {}
-    if format == "trimap" and (unknown := [name for name in classes if name not in source]):
-        raise UsageError(f"Trimaps know {', '.join(source)}; {unknown[0]!r} is none of them.")
-    if source == VOC_CLASSES and classes[0] != BACKGROUND:
+    source = tuple(map(canonical_name, masks.classes))
+    classes = tuple(named or ((BACKGROUND, PET) if masks.format == "trimap" else masks.classes))
+    wanted = [canonical_name(name) for name in classes]
+    if masks.format == "trimap" and PET in wanted:
+        source = tuple(PET if name in ("cat", "dog") else name for name in source)
+    if unknown := [name for name, meaning in zip(classes, wanted, strict=True) if meaning not in source]:
+        raise UsageError(f"The masks know {', '.join(masks.classes)}; {unknown[0]!r} is none of them.")
+    if set(source) - set(wanted) and wanted[0] != BACKGROUND:
         raise UsageError(f"The first class is {classes[0]!r}: expected background, which takes all that is not named.")
-    names = [alike.get(name, name) for name in source]
-    return ClassMapping(format, classes, tuple(classes.index(name) if name in classes else 0 for name in names))
+    return ClassMapping(masks, classes, tuple(wanted.index(name) if name in wanted else 0 for name in source))
+
+
+def check_samples(samples: Sequence[Sample], mapping: ClassMapping) -> CheckedSamples:
+    """Read every image and mask once, and leave out those that cannot be used."""
+
+    def check(sample: Sample) -> NDArray[np.int64] | DatasetError:
+        try:
+            mask = load_sample(sample, mapping)[1]
+        except DatasetError as error:
+            return error
+        return np.bincount(mask.ravel(), minlength=VOID + 1)
+
+    checked = CheckedSamples([], {}, np.zeros(VOID + 1, np.int64))
+    for sample, result in zip(samples, map_in_threads(check, samples), strict=True):
+        if isinstance(result, DatasetError):
+            checked.left_out[sample.name] = str(result)
+            continue
+        checked.usable.append(sample)
+        if sample.mask is not None:
+            checked.pixels[:] += result
+    return checked
+
+
+def check_classes(classes: Sequence[str], pixels: NDArray[np.int64], *, chosen: bool) -> None:
+    """Raise `DatasetError` if there is nothing to learn: a chosen class, or every class but one, has no pixel."""
+    present = [name for name, count in zip(classes, pixels, strict=False) if count]
+    absent = [name for name in classes if name not in present]
+    if (chosen and absent) or len(present) < 2:
+        raise DatasetError(
+            f"The masks have no pixel of {', '.join(absent) if chosen else 'more than one class'}: they hold "
+            f"{', '.join(present) or 'no class at all'}. Check `classes` and `format`, which say what the masks' "
+            "values mean."
+        )
 
 
 def load_sample(sample: Sample, mapping: ClassMapping) -> tuple[Image.Image, Mask]:
@@ -153,24 +214,8 @@ def load_sample(sample: Sample, mapping: ClassMapping) -> tuple[Image.Image, Mas
         photo = image.decode(image.read_bytes(sample.image_path))
     except BadImage as error:
         raise DatasetError(f"The photo {sample.name!r} cannot be used: {error.detail}") from None
-    if sample.mask_path is None:
+    if sample.mask is None:
         return photo, np.full((photo.height, photo.width), VOID, np.uint8)
-    raw = annotations.read_mask(sample.mask_path.parent, sample.mask_path.name)
-    if raw.shape != (photo.height, photo.width):
-        raise DatasetError(
-            f"The mask {sample.mask_path.name!r} is {raw.shape[1]} x {raw.shape[0]} pixels and its photo "
-            f"{photo.width} x "
-            f"{photo.height}: a mask must have its photo's size."
-        )
-    return photo, map_mask(raw, sample, mapping)
-
-
-def map_mask(raw: Mask, sample: Sample, mapping: ClassMapping) -> Mask:
-    assert sample.mask_path is not None
-    if mapping.format == "trimap":
-        values = annotations.convert_trimap(raw, sample.mask_path.name, sample.label)
-    else:
-        values = annotations.check_index_mask(raw, sample.mask_path.name, len(mapping.table))
-    table = np.full(256, VOID, np.uint8)
+    table = np.full(VOID + 1, VOID, np.uint8)
     table[: len(mapping.table)] = mapping.table
-    return table[values]
+    return photo, table[mapping.masks.read(sample.mask, photo.size, sample.label)]

@@ -47,7 +47,7 @@ class SoftLabels:
             raise DatasetError(
                 f"There are no soft labels of {sample.name!r} in {self.folder.name!r}: add the `teacher`."
             ) from None
-        labelled_animal = animal_of_label(sample.label) if sample.mask_path is None else None
+        labelled_animal = animal_of_label(sample.label) if sample.mask is None else None
         if labelled_animal is not None:
             others = [
                 i for i, n in enumerate(self.teacher_classes) if animal_of_label(n) not in (None, labelled_animal)

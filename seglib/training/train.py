@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from seglib.annotations.reader import describe_masks
 from seglib.data.resize import Resize
+from seglib.errors import TooManyFailures
 from seglib.inference.config import fastest_precision, resolve_device
 from seglib.models import loading, registry, transfer, weights_file
 from seglib.models.registry import ModelSpec
@@ -40,6 +42,10 @@ class TrainPlan:
     validation: list[Sample]
     start: ModelSpec | None
     """The trained model that training starts from; None if only the encoder or nothing is trained."""
+    left_out: dict[str, str]
+    """Images that cannot be used, or whose masks cannot: name -> reason."""
+    found: str
+    """What the masks were read as, and what they hold, in one sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,17 +170,42 @@ def _limit_threads(threads: int | None) -> Iterator[None]:
 
 
 def _plan_training(config: TrainConfig) -> TrainPlan:
-    samples, masks = dataset.find_samples(Path(config.dataset), None if config.masks is None else Path(config.masks))
-    mapping = dataset.resolve_classes(masks, config.classes)
+    samples, mapping = dataset.find_samples(
+        Path(config.dataset),
+        None if config.masks is None else Path(config.masks),
+        options=config.mask_options(),
+        classes=config.classes,
+    )
     device = resolve_device(config.device)
     start = _find_start_model(config)
-    training, validation = dataset.split(samples, config.validation, _split_seed(config))
+    checked = dataset.check_samples(samples, mapping)
+    _refuse_failures(len(checked.left_out), len(samples), config.max_failure_rate)
+    dataset.check_classes(mapping.classes, checked.pixels, chosen=config.classes is not None)
+    training, validation = dataset.split(checked.usable, config.validation, _split_seed(config))
+    left_out = dict(checked.left_out)
     if config.unlabelled is not None:
-        training += dataset.find_unlabelled(Path(config.unlabelled))
+        unlabelled = dataset.check_samples(dataset.find_unlabelled(Path(config.unlabelled)), mapping)
+        training += unlabelled.usable
+        left_out |= unlabelled.left_out
     recipe = _resolve_recipe(config, mapping.classes, device, start, dataset.digest(training))
     return TrainPlan(
-        recipe=recipe, device=device, mapping=mapping, training=training, validation=validation, start=start
+        recipe=recipe,
+        device=device,
+        mapping=mapping,
+        training=training,
+        validation=validation,
+        start=start,
+        left_out=left_out,
+        found=describe_masks(len(samples), mapping.masks.format, mapping.classes, checked.pixels),
     )
+
+
+def _refuse_failures(failed: int, photos: int, allowed: float) -> None:
+    if failed > photos * allowed:
+        raise TooManyFailures(
+            f"{failed} of {photos} photos or their masks cannot be used, more than `max_failure_rate` {allowed:g} "
+            "allows."
+        )
 
 
 def _split_seed(config: TrainConfig) -> int:

@@ -14,6 +14,7 @@ from seglib.cli import main
 from seglib.masks.png import encode_index_png
 from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.conftest import SAMPLE
 from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, wait_for_figure
@@ -53,7 +54,7 @@ def uncounted(tmp_path_factory) -> Store:
             file = (folder / title / path).with_suffix(".png")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(encode_index_png(masks_of(path)[side]))
-        import_masks(store, folder / title, VOC_CLASSES, title)
+        import_masks(store, open_drawn(folder / title, VOC_CLASSES), title)
     return store
 
 

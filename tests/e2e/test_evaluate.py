@@ -11,6 +11,7 @@ from seglib.classes import VOC_CLASSES, palette
 from seglib.evaluation import comparison, evaluation, truth_counting
 from seglib.store import ground_truth
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.conftest import ROOT
 from tests.dashboard.conftest import PHOTO_WH, PIXELS, draw_truth, fill_store, make_run_config
 from tests.e2e.test_accessibility import violations
@@ -38,7 +39,7 @@ def store(tmp_path) -> Store:
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory) -> Store:
     store = store_in(tmp_path_factory.mktemp("evaluated"))
-    truth_counting.update_counts(store, store.path.parent / "data" / "masks", [RUN, OTHER])
+    truth_counting.update_counts(store, open_drawn(store.path.parent / "data" / "masks"), [RUN, OTHER])
     return store
 
 

@@ -17,15 +17,20 @@ from dashboard.views.evaluate.selection import EvaluationSelection
 from dashboard.views.shared import job_status
 from dashboard.workers.jobs import Job, Jobs
 from dashboard.workers.photo_folders import Folder
-from dashboard.workers.requests import AUTO_FORMAT, MAX_COMPARED_RUNS, CalibrateRequest, EvaluateRequest
-from seglib.masks.annotations import MASK_FORMATS
+from dashboard.workers.requests import MAX_COMPARED_RUNS, CalibrateRequest, EvaluateRequest
+from seglib.annotations.options import AUTO, MASK_FORMATS
 from seglib.store import ground_truth
 
 _FOLDER, _FORMAT, _RUNS = "evaluate:folder", "evaluate:format", "evaluate:runs"
 _FORMATS = {
-    AUTO_FORMAT: "Detect from the masks",
-    "voc": "Class indices of VOC, 255 void",
+    AUTO: "Detect from the masks",
+    "index": "Class indices, 255 void",
+    "voc": "Pascal VOC, 255 void",
+    "binary": "Binary: 0 and one other value",
     "trimap": "Oxford trimaps: 1, 2, 3",
+    "color": "Colours, named in labelmap.txt",
+    "coco": "COCO JSON",
+    "yolo": "YOLO segmentation",
 }
 
 
@@ -47,7 +52,7 @@ def render(selection: photo_queries.Selection, evaluation_selection: EvaluationS
         format_func=lambda i: by_id[i].title if i in by_id else i,
         key=_FOLDER,
     )
-    kind = st.selectbox("Format", [AUTO_FORMAT, *MASK_FORMATS], format_func=lambda name: _FORMATS[name], key=_FORMAT)
+    kind = st.selectbox("Format", MASK_FORMATS, format_func=lambda name: _FORMATS[name], key=_FORMAT)
     runs = st.multiselect(
         "Runs",
         by_use,
@@ -82,7 +87,12 @@ def _default_folder(offered: Sequence[Folder], selection: EvaluationSelection | 
 def _truth_folder(offered: Sequence[Folder], selection: EvaluationSelection) -> Folder | None:
     truth = selection.truth
     return next(
-        (f for f in offered if ground_truth.compute_truth_id(f.path, truth.format, truth.classes) == truth.id), None
+        (
+            f
+            for f in offered
+            if ground_truth.compute_truth_id(f.path, truth.format, truth.classes, truth.options) == truth.id
+        ),
+        None,
     )
 
 

@@ -13,6 +13,7 @@ from seglib.evaluation import comparison, truth_counting
 from seglib.masks import difference
 from seglib.masks.png import encode_index_png
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.dashboard.conftest import PIXELS, fill_store, make_run_config
 
 A, B, C = (make_run_config(schema).run_name for schema in (1, 2, 3))
@@ -159,7 +160,7 @@ def draw_truth(folder: Path) -> Path:
 
 def test_where_a_truth_is_known_the_runs_are_scored_by_it(store, found, tmp_path):
     assert comparison_stats.scores(store, [A, B], found.files) is None
-    truth_counting.update_counts(store, draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
+    truth_counting.update_counts(store, open_drawn(draw_truth(tmp_path / "drawn"), format="voc"), [A, B, C])
     scores = comparison_stats.scores(store, [A, B], found.files)
     assert (scores.truth, scores.photos) == ("drawn", 1)
     assert scores.miou[A].value == 1

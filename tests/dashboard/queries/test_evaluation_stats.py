@@ -12,6 +12,7 @@ from seglib.masks import difference
 from seglib.masks.difference import CATEGORIES
 from seglib.store import ground_truth
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.dashboard.conftest import PIXELS, draw_truth, fill_store, id_of, make_run_config
 
 RUN, OTHER = make_run_config().run_name, make_run_config(2).run_name
@@ -22,7 +23,7 @@ def found(full):
     """Two runs against `conftest.TRUTH`; the other one sees all of the first photo's cat."""
     fill_store(full, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
     store = Store(full)
-    report = truth_counting.update_counts(store, draw_truth(full.parent / "masks"), [RUN, OTHER])
+    report = truth_counting.update_counts(store, open_drawn(draw_truth(full.parent / "masks")), [RUN, OTHER])
     return [evaluation.load_evaluation(store, report.truth, run) for run in (RUN, OTHER)]
 
 
@@ -107,7 +108,7 @@ def test_what_a_trimap_calls_background_is_invented_and_not_void(full, tmp_path)
     trimap[:6], trimap[6] = 1, 3
     Image.fromarray(trimap).save(folder / "c.png")
     store = Store(full)
-    done = truth_counting.update_counts(store, folder, [RUN], kind="trimap")
+    done = truth_counting.update_counts(store, open_drawn(folder, format="trimap"), [RUN])
     one = evaluation.load_evaluation(store, done.truth, RUN)
     (shares,) = evaluation_stats.category_shares_at(one, np.array([0]))
     by_name = dict(zip([category.key for category in CATEGORIES], shares.tolist(), strict=True))
@@ -121,7 +122,7 @@ def test_runs_are_told_against_each_other_on_the_photos_of_both(found, full):
     store = Store(full)
     fill_store(full, code_schema=3, pixels={"cats/a.jpg": {"cat": 60}})
     third = make_run_config(3).run_name
-    truth_counting.update_counts(store, full.parent / "masks", [third])
+    truth_counting.update_counts(store, open_drawn(full.parent / "masks"), [third])
     about = found[0].truth
     assert evaluation.evaluated_runs(store, about) == [run.run for run in store.runs()]
     every = [evaluation.load_evaluation(store, about, run) for run in (RUN, third)]

@@ -13,6 +13,7 @@ from seglib.errors import UnknownName, UsageError
 from seglib.evaluation import comparison, evaluation, truth_counting
 from seglib.query.filters import Filters
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.dashboard.conftest import NASTY, PHOTO_WH, PIXELS, draw_truth, fill_store
 
 OTHER = PIXELS | {"cats/a.jpg": {"cat": 40, "dog": 10}, "dogs/e.jpg": {"dog": 5}}
@@ -127,7 +128,7 @@ def test_three_runs_have_a_pairwise_matrix(two, tmp_path):
 @pytest.mark.slow
 def test_a_truth_is_told_of_if_there_is_one(two, names, tmp_path):
     folder = draw_truth(tmp_path / "masks", size_wh=PHOTO_WH)
-    done = truth_counting.update_counts(two, folder, names)
+    done = truth_counting.update_counts(two, open_drawn(folder), names)
     found = evaluation.load_evaluation(two, done.truth, names[0])
     page = Page(report.build_report(two, names))
     assert "Against masks (voc), n = 3 photos of 6" in page.text

@@ -17,6 +17,7 @@ from seglib.evaluation import truth_counting
 from seglib.masks import difference
 from seglib.store import ground_truth
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.dashboard.conftest import PHOTO_WH, draw_truth, fill_store, id_of, mask_of
 from tests.dashboard.server.conftest import CAT, OTHER, PHOTO, REAL, RUN
 
@@ -244,7 +245,7 @@ def test_a_damaged_mask_is_refused(two, full):
 def graded(full):
     """(client, the truth, image_id -> id of its mask) of the photos of `TRUTH`."""
     store = Store(full)
-    about = truth_counting.update_counts(store, draw_truth(full.parent / "masks"), [RUN]).truth
+    about = truth_counting.update_counts(store, open_drawn(draw_truth(full.parent / "masks")), [RUN]).truth
     return TestClient(Starlette(routes=media_routes.routes)), about, ground_truth.mask_ids_by_image(store, about)
 
 

@@ -18,6 +18,7 @@ from dashboard.workers.jobs import Job, Jobs
 from dashboard.workers.requests import MAX_COMPARED_RUNS, CompareRequest
 from seglib.evaluation import comparison, truth_counting
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.dashboard.conftest import fill_store, id_of, make_run_config
 from tests.dashboard.queries.test_comparison_stats import SEEN_BY_B, draw_truth
 from tests.dashboard.views.test_pages import asked, component, html, opened, said
@@ -212,7 +213,7 @@ def test_what_the_cost_buys_is_agreement_with_the_costliest_or_else_what_a_truth
     app = opened("Compare", run=[A])
     assert not app.exception
     assert f"with the costliest run, fake_net · 64x64 · fp32 · {B[-8:]} (hollow); no truth is known" in plain(app)
-    truth_counting.update_counts(Store(three), draw_truth(tmp_path / "drawn"), [A, B, C], kind="voc")
+    truth_counting.update_counts(Store(three), open_drawn(draw_truth(tmp_path / "drawn"), format="voc"), [A, B, C])
     app = opened("Compare", run=[A])
     assert not app.exception
     assert "mIoU against drawn, over all pixels of 1 photo." in plain(app)

@@ -17,6 +17,7 @@ from dashboard.workers.requests import EvaluateRequest
 from seglib.evaluation import evaluation, truth_counting
 from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.dashboard.conftest import PIXELS, draw_truth, fill_store, id_of, make_run_config
 from tests.dashboard.views.test_compare import matrix, plain, tiles
 from tests.dashboard.views.test_pages import asked, component, html, opened
@@ -42,14 +43,14 @@ def store(full, serve, monkeypatch) -> Store:
 
 @pytest.fixture
 def one(store) -> Store:
-    truth_counting.update_counts(store, store.path.parent / "data" / "masks", [RUN])
+    truth_counting.update_counts(store, open_drawn(store.path.parent / "data" / "masks"), [RUN])
     return store
 
 
 @pytest.fixture
 def two(one) -> Store:
     fill_store(one.path, code_schema=2, pixels=PIXELS | {"cats/a.jpg": {"cat": 60}})
-    truth_counting.update_counts(one, one.path.parent / "data" / "masks", [OTHER])
+    truth_counting.update_counts(one, open_drawn(one.path.parent / "data" / "masks"), [OTHER])
     return one
 
 
@@ -211,8 +212,8 @@ def test_the_viewer_shows_the_truth_beside_the_runs(one):
 
 @pytest.mark.slow
 def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
-    run = import_masks(one, one.path.parent / "data" / "masks", make_run_config().classes, "theirs").run
-    truth_counting.update_counts(one, one.path.parent / "data" / "masks", [run])
+    run = import_masks(one, open_drawn(one.path.parent / "data" / "masks", make_run_config().classes), "theirs").run
+    truth_counting.update_counts(one, open_drawn(one.path.parent / "data" / "masks"), [run])
     for page in ("Overview", "Explore", "Image", "Compare", "Evaluate", "Runs"):
         app = opened(page, run=[run])
         assert not app.exception, page

@@ -21,6 +21,7 @@ from seglib.evaluation import comparison, truth_counting
 from seglib.query import export
 from seglib.store import tags
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.dashboard.conftest import draw_truth, fill_store, real_id
 from tests.e2e.conftest import CHROMIUM, FLAGS, Server
 from tests.reliability.harness.ledger import Campaign, CampaignResult
@@ -174,7 +175,7 @@ def _store(folder: Path) -> tuple[Store, list[str]]:
             tags.tag(store, [real_id(path) for path in list(files)[:2]], name[:60])
     comparison.update_counts(store, runs)
     truth = {path: {"cat": 30} for path in list(files)[:6]}
-    truth_counting.update_counts(store, draw_truth(folder / "truth", truth, (400, 300)), runs)
+    truth_counting.update_counts(store, open_drawn(draw_truth(folder / "truth", truth, (400, 300))), runs)
     return store, runs
 
 

@@ -9,6 +9,7 @@ from seglib.evaluation import evaluation, truth_counting
 from seglib.masks import png
 from seglib.pipeline import session
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 
 OPTIONS = session.RunOptions(workers=0)
 CLASSES = ("background", "cat", "dog", "person")
@@ -45,7 +46,7 @@ def drawn(tmp_path):
 
 def evaluated(store, folder, **options):
     (run,) = store.runs()
-    report = truth_counting.update_counts(store, folder, [run.run], classes=CLASSES, **options)
+    report = truth_counting.update_counts(store, open_drawn(folder, classes=CLASSES), [run.run], **options)
     return report, evaluation.load_evaluation(store, report.truth, run.run, files=report.files)
 
 

@@ -24,6 +24,7 @@ from seglib.pipeline.import_masks import import_masks
 from seglib.query.filters import Filters
 from seglib.store import pair_counts
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.conftest import ROOT
 
 NAMES = ("background", "cat", "dog", "person")
@@ -52,7 +53,7 @@ def keep(tmp_path, paint, fake):
         for photo, mask in masks.items():
             (folder / photo).parent.mkdir(parents=True, exist_ok=True)
             (folder / f"{photo}.png").write_bytes(encode_index_png(mask))
-        return import_masks(store, folder, classes, name).run
+        return import_masks(store, open_drawn(folder, classes), name).run
 
     kept.store = store
     return kept
@@ -284,6 +285,7 @@ import sys
 from seglib.evaluation import comparison
 from seglib.store import pair_counts
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 pair_counts.COMMIT_IMAGES = 1
 def stop(progress):
     print(progress.done, flush=True)

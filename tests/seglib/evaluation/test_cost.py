@@ -16,6 +16,7 @@ from seglib.models.registry import GFLOPS_SIDE, MODELS
 from seglib.pipeline import run, session
 from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.conftest import SAMPLE
 
 
@@ -85,7 +86,7 @@ def test_a_runs_cost_is_what_was_measured_and_imported_masks_cost_nobody_knows(t
     (tmp_path / "m").mkdir()
     stem = PurePosixPath(store.table()["path"][0]).stem
     (tmp_path / "m" / f"{stem}.png").write_bytes(encode_index_png(np.zeros((4, 4), np.uint8)))
-    other = import_masks(store, tmp_path / "m", ("background",), "x")
+    other = import_masks(store, open_drawn(tmp_path / "m", ("background",)), "x")
     ours, theirs = cost.costs(store, [report.run, other.run]).astype("object").to_dict("records")
     assert ours["ms_per_image"] == pytest.approx(1000 * report.seconds / 3, rel=0.01)
     assert (ours["images_timed"], ours["device"], ours["parameters"]) == (3, "cpu", spec.parameters)

@@ -19,6 +19,7 @@ from seglib.pipeline.import_masks import import_masks
 from seglib.query import export
 from seglib.query.filters import Filters
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.seglib.evaluation import plain_evaluation
 from tests.seglib.evaluation.conftest import CLASSES, OPTIONS, draw, evaluated, values
 
@@ -77,8 +78,8 @@ def test_differences_are_paired_over_the_same_photos(store, drawn, fake, tmp_pat
 
     seglib.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
     names = [run.run for run in store.runs()]
-    assert truth_counting.find_runs(store, drawn) == names
-    report = truth_counting.update_counts(store, drawn, names, classes=CLASSES)
+    assert truth_counting.find_runs(store, open_drawn(drawn)) == names
+    report = truth_counting.update_counts(store, open_drawn(drawn, classes=CLASSES), names)
     found = [evaluation.load_evaluation(store, report.truth, name, files=report.files) for name in report.runs]
     gains = evaluation.differences(found)
     assert [gain.measure for gain in gains] == ["miou", "pixel_accuracy"]
@@ -104,9 +105,9 @@ def test_trimaps_are_cats_and_dogs_to_voc_nets_and_pets_to_own(tmp_path, paint, 
     folder = tmp_path / "masks"
     for name in ("Abyssinian_1.png", "beagle_2.png"):
         draw(folder, name, cat=(0, 0, 21, 48))
-    own = import_masks(store, folder, ("background", "pet"), "own").run
+    own = import_masks(store, open_drawn(folder, ("background", "pet")), "own").run
     (nets,) = [run.run for run in store.runs() if run.run != own]
-    report = truth_counting.update_counts(store, tmp_path / "trimaps", [nets, own])
+    report = truth_counting.update_counts(store, open_drawn(tmp_path / "trimaps"), [nets, own])
     assert report.truth.format == "trimap"
     voc, pets = (evaluation.load_evaluation(store, report.truth, name) for name in (nets, own))
     assert voc.confusion().loc["dog", "cat"] == 20 * 48  # the beagle is painted as a cat
@@ -116,16 +117,16 @@ def test_trimaps_are_cats_and_dogs_to_voc_nets_and_pets_to_own(tmp_path, paint, 
     assert "sofa" in voc.notes[0]
     assert values(pets)["image_ece"] is None  # nobody knows how sure the imported masks' maker was
     with pytest.raises(SegError, match="were imported"):
-        truth_counting.update_counts(store, tmp_path / "trimaps", [own], calibration=True)
+        truth_counting.update_counts(store, open_drawn(tmp_path / "trimaps"), [own], calibration=True)
 
 
 def test_what_the_run_cannot_name_is_left_out_with_a_sentence(store, drawn, tmp_path):
     for name in ("cats/a", "cats/b"):
         draw(tmp_path / "masks", f"{name}.png", person=(0, 0, 10, 10))
-    run = import_masks(store, tmp_path / "masks", ("background", "x", "y", "person"), "other").run
-    report = truth_counting.update_counts(store, drawn, [run], classes=CLASSES)
+    run = import_masks(store, open_drawn(tmp_path / "masks", ("background", "x", "y", "person")), "other").run
+    report = truth_counting.update_counts(store, open_drawn(drawn, classes=CLASSES), [run])
     found = evaluation.load_evaluation(store, report.truth, run)
-    assert "has no class cat, dog" in found.notes[0]
+    assert "has no class cat: such pixels of the truth (51.6 %) are left out" in found.notes[0]
     assert found.measures["pixel_accuracy"].columns[1].sum() == 2 * 32 * 48 - 4 * 48
 
 
@@ -155,7 +156,7 @@ def equal_to_plain(store, folder, run, kind, names, tmp_path, spec, settings, **
     """All figures that `tests/seglib/evaluation/plain_evaluation.py` makes of the exported masks."""
     from seglib.inference import predictor
 
-    report = truth_counting.update_counts(store, folder, [run], calibration=True, **options)
+    report = truth_counting.update_counts(store, open_drawn(folder, **options), [run], calibration=True)
     figures = evaluation.load_evaluation(store, report.truth, run, files=report.files).figures(resamples=0)
     kept = report.files["image_id"]
     table = store.table([run])

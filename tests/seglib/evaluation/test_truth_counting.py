@@ -11,6 +11,7 @@ from seglib.maintenance import compact, prune, status
 from seglib.pipeline import session
 from seglib.pipeline.import_masks import import_masks
 from seglib.store import ground_truth, pair_counts
+from tests.annotated import open_drawn
 from tests.seglib.evaluation.conftest import CLASSES, OPTIONS, draw, evaluated, values
 
 
@@ -32,32 +33,41 @@ def test_nothing_is_counted_twice_and_only_what_changed_is_counted_anew(store, d
         ground_truth.find_truth(store, "gone")
 
 
-def test_a_mask_of_another_size_is_an_error_that_names_both(store, drawn):
+def test_a_mask_that_cannot_be_used_is_left_out_with_a_reason(store, drawn):
     draw(drawn, "cats/a.png", (32, 24))
-    with pytest.raises(DatasetError, match=r"'cats/a.png' is 32 x 24 pixels and its photo 64 x 48"):
+    draw(drawn, "cats/b.png", (48, 64))
+    report, found = evaluated(store, drawn)
+    assert found.files["path"].tolist() == ["dogs/c.png"]
+    assert "'cats/a.png' is 32 x 24 pixels and its photo 64 x 48" in report.left_out["cats/a.png"]
+    assert "EXIF orientation" in report.left_out["cats/b.png"]
+    assert report.notes[-1].startswith("2 masks were left out; the first: The mask 'cats/a.png'")
+    (drawn / "dogs" / "c.png").unlink()
+    with pytest.raises(DatasetError, match=r"None of the 2 masks in 'truth' can be used\. The mask 'cats/a\.png'"):
         evaluated(store, drawn)
 
 
 def test_a_list_and_photos_without_a_mask(store, drawn):
     (drawn / "cats" / "b.png").unlink()
     report, found = evaluated(store, drawn)
-    assert report.notes == ("1 of 3 photos have no mask.",)
+    assert report.notes[1] == "2 of 3 photos have a mask: 2 by path."
     report, found = evaluated(store, drawn, names=["a", "dogs/c.png"])
     assert found.files["path"].tolist() == ["cats/a.png", "dogs/c.png"]
-    with pytest.raises(DatasetError, match="None of the 1 photos has a mask"):
+    with pytest.raises(DatasetError, match=r"None of the 1 photos has a mask in 'truth': photos are called 'cats"):
         evaluated(store, drawn, names=["b"])
 
 
-def test_equal_photos_with_unlike_masks_are_an_error(store, drawn, tmp_path, fake):
+def test_equal_photos_with_unlike_masks_are_left_out(store, drawn, tmp_path, fake):
     copy = tmp_path / "photos" / "cats" / "copy.png"
     copy.write_bytes((tmp_path / "photos" / "cats" / "b.png").read_bytes())
     seglib.run(tmp_path / "photos", store, fake, options=OPTIONS)
     draw(drawn, "cats/copy.png")
-    with pytest.raises(DatasetError, match="are the same photo, and their masks differ"):
-        evaluated(store, drawn)
+    report, found = evaluated(store, drawn)
+    assert found.files["path"].tolist() == ["cats/a.png", "dogs/c.png"]
+    assert set(report.left_out) == {"cats/b.png", "cats/copy.png"}
+    assert "are the same photo, and their masks differ" in report.left_out["cats/b.png"]
     (drawn / "cats" / "copy.png").write_bytes((drawn / "cats" / "b.png").read_bytes())
     report, found = evaluated(store, drawn)
-    assert (report.computed, len(found.files)) == (3, 4)
+    assert (report.computed, len(found.files)) == (1, 4)
 
 
 def test_an_all_void_truth_is_counted_once_and_says_nothing(store, drawn):
@@ -108,7 +118,7 @@ def test_a_damaged_mask_of_one_run_costs_its_photo_in_all_of_them(store, drawn, 
     names = [run.run for run in store.runs()]
     damaged = store.table([names[1]]).set_index("path")["image_id"]["cats/a.png"]
     store.mask_path(names[1], damaged).write_bytes(b"no picture")
-    report = truth_counting.update_counts(store, drawn, names, classes=CLASSES)
+    report = truth_counting.update_counts(store, open_drawn(drawn, classes=CLASSES), names)
     assert report.failed == (damaged,)
     assert report.files["path"].tolist() == ["cats/b.png", "dogs/c.png"]
     found = [evaluation.load_evaluation(store, report.truth, name, files=report.files) for name in report.runs]
@@ -126,13 +136,13 @@ def test_runs_without_a_photo_in_common_are_a_sentence(store, drawn, fake, tmp_p
         seglib.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize(side)), options=options)
     names = [run.run for run in store.runs() if not run.resize.startswith("64")]
     with pytest.raises(DatasetError, match="no photo in common"):
-        truth_counting.update_counts(store, drawn, names, classes=CLASSES)
+        truth_counting.update_counts(store, open_drawn(drawn, classes=CLASSES), names)
 
 
 def test_what_cannot_be_calibrated_stops_before_anything_is_counted(store, drawn, tmp_path):
     draw(tmp_path / "masks", "cats/a.png", cat=(0, 0, 9, 9))
-    own = import_masks(store, tmp_path / "masks", CLASSES, "own").run
+    own = import_masks(store, open_drawn(tmp_path / "masks", CLASSES), "own").run
     (run,) = [run.run for run in store.runs() if run.run != own]
     with pytest.raises(SegError):
-        truth_counting.update_counts(store, drawn, [run, own], classes=CLASSES, calibration=True)
+        truth_counting.update_counts(store, open_drawn(drawn, classes=CLASSES), [run, own], calibration=True)
     assert list(store.path.glob("evaluate/*/part-*.parquet")) == []

@@ -18,6 +18,7 @@ from seglib.maintenance import compact, prune, status, verify
 from seglib.pipeline.session import RunOptions
 from seglib.store import pair_counts
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 
 VERIFY = RunOptions(workers=0, verify=True)
 
@@ -224,13 +225,13 @@ def test_boundary_counts_that_rot_are_counted_again(store, fake, tmp_path, paint
         mask = Image.new("L", (64, 48), 0)
         mask.paste(1, (0, 0, 9, 9))
         mask.save(target)
-    truth_counting.update_counts(store, masks, names, classes=tuple(fake.classes))
+    truth_counting.update_counts(store, open_drawn(masks, classes=tuple(fake.classes)), names)
     (folder,) = store.path.glob("evaluate/*/boundary")
     schema = pair_counts.BOUNDARY_SCHEMA
     expected = parquet_parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
     flip(next(folder.iterdir()))
     assert [one.kind for one in verify.find_damaged_files(store)] == ["part"]
     run(store, fake, tmp_path)
-    assert truth_counting.update_counts(store, masks, names, classes=tuple(fake.classes)).computed == 3
+    assert truth_counting.update_counts(store, open_drawn(masks, classes=tuple(fake.classes)), names).computed == 3
     found = parquet_parts.read(folder, schema).to_pandas().sort_values(["image_id", "class"], ignore_index=True)
     pd.testing.assert_frame_equal(found, expected)

@@ -14,6 +14,7 @@ from seglib.pipeline.import_masks import import_masks
 from seglib.query import export, filters, histograms, statistics
 from seglib.query.filters import Filters
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 
 CLASSES = ("background", "cat", "dog", "person")
 
@@ -36,7 +37,7 @@ def write(folder, **masks):
 def test_our_own_exported_masks_come_back_as_an_equal_run(store, tmp_path):
     (ours,) = store.runs()
     export.write_folder(tmp_path / "out", export.mask_files(store, None, Filters()))
-    report = import_masks(store, tmp_path / "out" / ours.run, CLASSES, "theirs")
+    report = import_masks(store, open_drawn(tmp_path / "out" / ours.run, CLASSES), "theirs")
     assert (report.images, report.computed, report.failed, report.unmatched) == (3, 3, {}, 0)
     comparison.update_counts(store, [ours.run, report.run])
     found = comparison.load_comparison(store, [ours.run, report.run])
@@ -48,7 +49,7 @@ def test_our_own_exported_masks_come_back_as_an_equal_run(store, tmp_path):
 
 def test_the_record_says_where_it_came_from_and_what_nobody_knows(store, tmp_path):
     write(tmp_path / "m", a=np.ones((5, 7), np.uint8))
-    report = import_masks(store, tmp_path / "m", ("nothing", "pet"), "my UNet/2")
+    report = import_masks(store, open_drawn(tmp_path / "m", ("nothing", "pet")), "my UNet/2")
     run = store.run(report.run)
     assert report.run.startswith("my_UNet_2-imported-")
     assert (run.model, run.resize, run.precision, run.weights_sha256, run.parameters) == (
@@ -64,12 +65,12 @@ def test_the_record_says_where_it_came_from_and_what_nobody_knows(store, tmp_pat
 
 def test_the_same_masks_are_the_same_run_and_others_another(store, tmp_path):
     write(tmp_path / "m", a=np.ones((5, 7), np.uint8))
-    first = import_masks(store, tmp_path / "m", CLASSES, "x")
-    again = import_masks(store, tmp_path / "m", CLASSES, "x")
+    first = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "x")
+    again = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "x")
     assert (again.run, again.computed, again.reused) == (first.run, 0, 1)
-    assert import_masks(store, tmp_path / "m", (*CLASSES, "more"), "x").run != first.run
+    assert import_masks(store, open_drawn(tmp_path / "m", (*CLASSES, "more")), "x").run != first.run
     write(tmp_path / "m", a=np.zeros((5, 7), np.uint8))
-    other = import_masks(store, tmp_path / "m", CLASSES, "x")
+    other = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "x")
     assert other.run != first.run
     assert store.table([first.run])["px:cat"].tolist() == [35]
 
@@ -77,30 +78,43 @@ def test_the_same_masks_are_the_same_run_and_others_another(store, tmp_path):
 def test_a_mask_that_cannot_be_used_costs_itself(store, tmp_path):
     write(tmp_path / "m", a=np.ones((5, 7), np.uint8), b=np.full((5, 7), 255, np.uint8))
     (tmp_path / "m" / "c.png").write_bytes(b"no picture")
-    report = import_masks(store, tmp_path / "m", CLASSES, "x")
-    assert report.computed == 1
-    assert set(report.failed) == {"b.png", "c.png"}
-    assert "holds the value 255" in report.failed["b.png"]
+    report = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "x")
+    assert report.computed == 2
+    assert set(report.failed) == {"c.png"}
+    write(tmp_path / "m", b=np.full((5, 7), 200, np.uint8), y=np.zeros((2, 2), np.uint8))
+    report = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "x")
+    assert "holds the value 200" in report.failed["b.png"]
     (tmp_path / "m" / "a.png").unlink()
-    report = import_masks(store, tmp_path / "m", CLASSES, "bad")
-    assert report.computed == 0
-    assert report.run not in {run.run for run in store.runs()}
+    (tmp_path / "m" / "b.png").write_bytes(b"no picture")
+    before = store.runs()
+    with pytest.raises(DatasetError, match="None of the 2 masks can be used"):
+        import_masks(store, open_drawn(tmp_path / "m", CLASSES), "bad")
+    assert store.runs() == before
+
+
+def test_void_pixels_belong_to_no_class(store, tmp_path):
+    mask = np.array([[0, 1, 255, 255]], np.uint8)
+    write(tmp_path / "m", a=mask)
+    run = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "x").run
+    row = store.table([run]).set_index("path").loc["cats/a.png"]
+    assert [row[f"px:{name}"] for name in CLASSES[:2]] == [1, 1]
+    assert (store.mask(run, row["image_id"]) == mask).all()
 
 
 def test_without_photos_or_matches_it_is_a_sentence(store, tmp_path):
     write(tmp_path / "m", z=np.ones((5, 7), np.uint8))
     with pytest.raises(DatasetError, match="None of the 3 photos"):
-        import_masks(store, tmp_path / "m", CLASSES, "x")
+        import_masks(store, open_drawn(tmp_path / "m", CLASSES), "x")
     write(tmp_path / "m", a=np.ones((5, 7), np.uint8))
     with pytest.raises(UsageError, match="letters or digits"):
-        import_masks(store, tmp_path / "m", CLASSES, "//")
+        import_masks(store, open_drawn(tmp_path / "m", CLASSES), "//")
     with pytest.raises(UsageError, match="run a model on them first"):
-        import_masks(Store.create(tmp_path / "empty"), tmp_path / "m", CLASSES, "x")
+        import_masks(Store.create(tmp_path / "empty"), open_drawn(tmp_path / "m", CLASSES), "x")
 
 
 def test_questions_about_unknown_confidence_are_answered_with_nothing(store, tmp_path):
     write(tmp_path / "m", **{name: np.ones((48, 64), np.uint8) for name in "abc"})
-    run = import_masks(store, tmp_path / "m", CLASSES, "x").run
+    run = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "x").run
     table = store.table([run])
     assert statistics.key_figures(table).mean_confidence is None
     assert histograms.histogram(table["confidence"])["count"].sum() == 0

@@ -81,8 +81,7 @@ def recipe(**changes) -> TrainRecipe:
 def train(folder: Path, out: Path, settings: TrainRecipe | None = None, *, last: bool = False, **watch):
     registry.TRAINABLE["tiny"] = TinyNet
     settings = settings or recipe()
-    pairs, masks = dataset.find_samples(folder)
-    mapping = dataset.resolve_classes(masks, settings.classes)
+    pairs, mapping = dataset.find_samples(folder, classes=settings.classes)
     training_set, validation = dataset.split(pairs, settings.validation, settings.seed)
     torch.manual_seed(settings.seed)
     return trainer.train(

@@ -1,12 +1,15 @@
 """Which photo, which mask, which split, which class: on small folders, with every sentence that a user may meet."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from seglib.annotations.options import MaskOptions
 from seglib.classes import VOC_CLASSES
 from seglib.data import resize
-from seglib.errors import DatasetError, UsageError
+from seglib.errors import DatasetError, SegError, UsageError
 from seglib.masks import png
 from seglib.training import dataset, distillation
 from seglib.training.dataset import Sample
@@ -31,10 +34,10 @@ def pets(tmp_path):
 
 
 def test_a_voc_folder_gives_its_pairs(voc):
-    pairs, masks = dataset.find_samples(voc)
-    assert masks == voc / "SegmentationClass"
+    pairs, mapping = dataset.find_samples(voc)
+    assert mapping.masks.source == voc / "SegmentationClass"
     assert [pair.name for pair in pairs] == [f"{index:02}.png" for index in range(10)]
-    photo, mask = dataset.load_sample(pairs[1], dataset.resolve_classes(masks, None))
+    photo, mask = dataset.load_sample(pairs[1], mapping)
     assert photo.size == mask.shape[::-1] == (48, 40)
     assert set(np.unique(mask)) == {0, VOC_CLASSES.index("dog"), 255}
 
@@ -45,7 +48,7 @@ def test_lists_of_image_sets_say_who_takes_part(voc):
     (voc / "ImageSets" / "more.txt").write_text("04 1\n")
     assert [pair.name for pair in dataset.find_samples(voc)[0]] == ["00.png", "01.png", "04.png"]
     (voc / "SegmentationClass" / "04.png").unlink()
-    with pytest.raises(DatasetError, match=r"1 photos have no mask, e\.g\. '04\.png'"):
+    with pytest.raises(DatasetError, match=r"1 photos that ImageSets names have no mask, e\.g\. '04\.png'"):
         dataset.find_samples(voc)
     (voc / "JPEGImages" / "00.png").unlink()
     with pytest.raises(DatasetError, match="ImageSets names '00'"):
@@ -71,22 +74,39 @@ def test_what_is_not_there_is_a_sentence(voc, tmp_path):
         dataset.find_samples(voc / "JPEGImages", tmp_path / "nowhere")
     for index in range(10):
         (voc / "SegmentationClass" / f"{index:02}.png").rename(voc / "SegmentationClass" / f"x{index}.png")
-    with pytest.raises(DatasetError, match="10 photos have no mask"):
+    with pytest.raises(
+        DatasetError, match=r"None of the 10 photos has a mask .*: photos are called '00.png', '01.png'"
+    ):
         dataset.find_samples(voc)
 
 
-def test_a_mask_of_another_size_is_a_sentence(voc):
+def test_a_mask_of_another_size_and_a_damaged_photo_are_left_out(voc):
     (voc / "SegmentationClass" / "00.png").write_bytes(png.encode_index_png(np.zeros((7, 9), np.uint8)))
-    pairs, masks = dataset.find_samples(voc)
-    with pytest.raises(DatasetError, match=r"'00.png' is 9 x 7 pixels and its photo 48 x 40"):
-        dataset.load_sample(pairs[0], dataset.resolve_classes(masks, None))
+    (voc / "JPEGImages" / "01.png").write_bytes(b"no picture")
+    samples, mapping = dataset.find_samples(voc)
+    checked = dataset.check_samples(samples, mapping)
+    assert [sample.name for sample in checked.usable] == [f"{index:02}.png" for index in range(2, 10)]
+    assert "'00.png' is 9 x 7 pixels and its photo 48 x 40" in checked.left_out["00.png"]
+    assert "The photo '01.png' cannot be used" in checked.left_out["01.png"]
+    loaded = [dataset.load_sample(sample, mapping)[1] for sample in checked.usable]
+    assert checked.pixels.tolist() == np.bincount(np.concatenate([m.ravel() for m in loaded]), minlength=256).tolist()
 
 
-def test_a_photo_that_cannot_be_read_is_a_sentence(voc):
-    (voc / "JPEGImages" / "00.png").write_bytes(b"no picture")
-    pairs, masks = dataset.find_samples(voc)
-    with pytest.raises(DatasetError, match=r"The photo '00.png' cannot be used"):
-        dataset.load_sample(pairs[0], dataset.resolve_classes(masks, None))
+@pytest.mark.parametrize(
+    ("pixels", "chosen", "sentence"),
+    [
+        ((9, 0, 3), True, "no pixel of cat: they hold background, dog"),
+        ((9, 0, 0), False, "no pixel of more than one class: they hold background"),
+        ((0, 0, 0), False, "they hold no class at all"),
+        ((9, 0, 3), False, None),
+        ((9, 1, 3), True, None),
+    ],
+)
+def test_a_class_without_a_pixel_stops_the_training(pixels, chosen, sentence):
+    counts = np.zeros(256, np.int64)
+    counts[:3] = pixels
+    with pytest.raises(DatasetError, match=sentence) if sentence else contextlib.nullcontext():
+        dataset.check_classes(("background", "cat", "dog"), counts, chosen=chosen)
 
 
 # --- split ---
@@ -120,26 +140,57 @@ def test_a_side_without_photos_is_a_sentence(count, share):
 # --- classes ---
 
 
-def mapped(voc, named, values):
-    what = dataset.resolve_classes(voc / "SegmentationClass", named)
-    pair = Sample(None, voc / "SegmentationClass" / "00.png", "00.png", None)
-    return dataset.map_mask(np.array([values], np.uint8), pair, what)[0].tolist()
+def rewrite_masks(voc, *values):
+    """Give every mask of the folder these values, one row each, as grey."""
+    for file in sorted((voc / "SegmentationClass").iterdir()):
+        mask = np.zeros((40, 48), np.uint8)
+        mask[: len(values)] = np.array(values, np.uint8)[:, None]
+        Image.fromarray(mask).save(file)
 
 
-def test_names_of_voc_pick_and_order_and_the_rest_is_background(voc):
-    assert mapped(voc, ("background", "dog", "cat"), [0, 8, 12, 15, 20, 255]) == [0, 2, 1, 0, 0, 255]
-    assert mapped(voc, None, [0, 8, 12, 15, 20, 255]) == [0, 8, 12, 15, 20, 255]
+def load_column(voc, named=None, **options):
+    """The first column of the first mask, as the classes to learn."""
+    samples, mapping = dataset.find_samples(voc, classes=named, options=MaskOptions(**options))
+    return dataset.load_sample(samples[0], mapping)[1][:, 0].tolist()
 
 
-def test_other_names_say_what_the_values_mean(voc):
-    assert mapped(voc, ("paper", "ink", "stain"), [0, 1, 2, 255]) == [0, 1, 2, 255]
-    with pytest.raises(DatasetError, match="holds the value 3, but there are only 3 classes"):
-        mapped(voc, ("paper", "ink", "stain"), [3])
+@pytest.mark.parametrize(
+    ("values", "named", "options", "expected"),
+    [
+        ((8, 12, 15, 20, 255), ("background", "dog", "cat"), {}, [2, 1, 0, 0, 255]),
+        ((8, 12, 15, 20, 255), ("Background", "Dog"), {}, [0, 1, 0, 0, 255]),
+        ((8, 12, 15, 20, 255), None, {}, [8, 12, 15, 20, 255]),
+        ((1, 2, 255), ("paper", "ink", "stain"), {}, [1, 2, 255]),
+        ((1, 2, 255), ("background", "cat", "dog"), {}, [1, 2, 255]),  # own indices under VOC's names
+        ((1, 2, 255), ("background", "cat", "dog"), {"format": "index"}, [1, 2, 255]),
+        ((8, 2, 255), ("background", "cat"), {}, [1, 0, 255]),
+        ((8, 2, 255), ("background", "cat"), {"format": "voc"}, [1, 0, 255]),
+        ((1, 255), ("background", "cat"), {"format": "binary", "ignore": (255,)}, [1, 255]),
+        ((255,), ("background", "cat"), {"format": "binary"}, [1]),
+        ((2, 3, 255), ("paper", "ink", "stain"), {"offset": 1}, [1, 2, 255]),
+    ],
+)
+def test_classes_are_selected_by_name_or_name_the_indices(voc, values, named, options, expected):
+    rewrite_masks(voc, *values)
+    assert load_column(voc, named, **options)[: len(expected)] == expected
 
 
-def test_classes_without_background_are_a_sentence(voc):
-    with pytest.raises(UsageError, match="The first class is 'cat': expected background"):
-        dataset.resolve_classes(voc / "SegmentationClass", ("cat", "dog"))
+@pytest.mark.parametrize(
+    ("values", "named", "options", "sentence"),
+    [
+        ((8, 12), ("paper", "ink", "stain"), {}, "Most masks hold a value without a class, e.g. 8"),
+        ((8, 12), ("cat", "dog"), {}, "The first class is 'cat': expected background"),
+        ((255,), ("background", "cat"), {}, "hold only 0 and 255"),
+        ((1, 255), ("background", "aeroplane", "cat"), {}, None),
+        ((1, 2), ("background", "aeroplane", "cat"), {}, "may be VOC's indices or indices into"),
+        ((8, 12), None, {"format": "index"}, "Index masks name no class"),
+        ((8, 12), ("background", "cat"), {"format": "trimap"}, "Trimaps hold 1 for the pet"),
+    ],
+)
+def test_masks_that_contradict_the_classes_or_fit_two_readings_are_refused(voc, values, named, options, sentence):
+    rewrite_masks(voc, *values)
+    with pytest.raises(SegError, match=sentence) if sentence else contextlib.nullcontext():
+        load_column(voc, named, **options)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +203,8 @@ def test_classes_without_background_are_a_sentence(voc):
     ],
 )
 def test_trimaps_know_pets_or_species(pets, named, cat, dog):
-    pairs, masks = dataset.find_samples(pets)
-    what = dataset.resolve_classes(masks, named)
-    assert what.format == "trimap"
+    pairs, what = dataset.find_samples(pets, classes=named)
+    assert what.masks.format == "trimap"
     assert what.classes == (named or ("background", "pet"))
     assert [pair.name for pair in pairs] == ["Bengal_1.jpg", "beagle_1.jpg"]
     for pair, animal in zip(pairs, (cat, dog), strict=True):
@@ -167,7 +217,7 @@ def test_trimaps_know_pets_or_species(pets, named, cat, dog):
 
 def test_a_class_that_trimaps_do_not_know_is_a_sentence(pets):
     with pytest.raises(UsageError, match="'horse' is none of them"):
-        dataset.resolve_classes(pets / "annotations" / "trimaps", ("background", "horse"))
+        dataset.find_samples(pets, classes=("background", "horse"), options=MaskOptions(format="trimap"))
 
 
 # --- soft labels ---
@@ -203,7 +253,7 @@ def test_the_folders_word_rules_the_other_animal_out(softened):
     names = ("background", "cat", "dog", "person")
     assert (soft.load(pairs[0], names)[2] < -1000).all()
     assert (soft.load(pairs[1], names)[1] < -1000).all()
-    masked = Sample(pairs[0].image_path, pairs[0].image_path, pairs[0].name, pairs[0].label)
+    masked = Sample(pairs[0].image_path, "a.png", pairs[0].name, pairs[0].label)
     assert (soft.load(masked, names)[2] > -1000).all()  # a mask says more than a folder
 
 

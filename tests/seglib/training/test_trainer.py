@@ -171,8 +171,7 @@ def test_a_net_that_learnt_at_a_side_of_its_own_is_validated_and_used_at_it(fold
     progress = plain.train(folder, out, made)
     spec = registry.find_model_spec(None, out)
     assert spec.net_side == 48
-    pairs, masks = dataset.find_samples(folder)
-    what = dataset.resolve_classes(masks, made.classes)
+    pairs, what = dataset.find_samples(folder, classes=made.classes)
     settings = InferenceConfig(resize=spec.resize)
     right, seen = [], []
     for pair in dataset.split(pairs, made.validation, made.seed)[1]:

@@ -1,0 +1,195 @@
+"""Open the masks that someone brings, whatever their format (`open_masks`), and read them one by one."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seglib.annotations import detection
+from seglib.annotations.class_names import read_labelmap
+from seglib.annotations.detection import Labelmap
+from seglib.annotations.matching import Matches, match_masks, no_match_error, scan_masks
+from seglib.annotations.options import MaskOptions
+from seglib.annotations.raw_mask import RawMask, decode_raw
+from seglib.annotations.reading import MaskError, Reading
+from seglib.classes import VOID, Mask
+from seglib.data import image
+from seglib.errors import BadImage
+
+LABELMAP = "labelmap.txt"
+
+_SAMPLE = 64  # masks looked at to settle the format
+
+_FORMAT_NAMES = {
+    "index": "class indices",
+    "voc": "VOC indices",
+    "binary": "binary masks",
+    "trimap": "trimaps",
+    "color": "colours",
+    "coco": "COCO",
+    "yolo": "YOLO polygons",
+}
+
+
+class Masks(Protocol):
+    """Masks that are open for reading: a folder of them, or a file that holds many."""
+
+    @property
+    def source(self) -> Path:
+        """The folder or file."""
+
+    @property
+    def options(self) -> MaskOptions: ...
+
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def files(self) -> pd.DataFrame:
+        """One row per mask, sorted by path: path, bytes, mtime_ns."""
+
+    @property
+    def reading_options(self) -> str:
+        """Everything but format and classes that decides how a mask is read, as text; empty for plain indices."""
+
+    def file(self, name: str) -> Path:
+        """The file that holds this mask."""
+
+    def read(self, name: str, photo_wh: tuple[int, int], label: str | None = None, *, any_size: bool = False) -> Mask:
+        """Read a mask: uint8 (H, W) indices into `classes`, 255 void. Raises `MaskError`.
+
+        `photo_wh` is the size of its photo in pixels, which a mask must have unless `any_size`; `label` is the name of
+        the folder that the photo lies in.
+        """
+
+    def describe(self) -> str:
+        """What was taken and found, in one sentence."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskFolder:
+    """A folder of mask files; see `Masks`."""
+
+    source: Path
+    options: MaskOptions
+    reading: Reading
+    files: pd.DataFrame
+
+    @property
+    def format(self) -> str:
+        return self.reading.format
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.reading.classes
+
+    @property
+    def reading_options(self) -> str:
+        return self.reading.describe_options()
+
+    def file(self, name: str) -> Path:
+        return self.source / name
+
+    def read(self, name: str, photo_wh: tuple[int, int], label: str | None = None, *, any_size: bool = False) -> Mask:
+        raw = read_raw(self.source, name)
+        if not any_size:
+            check_size(name, raw.size_wh, photo_wh)
+        return self.reading.decode(raw, name, label)
+
+    def describe(self) -> str:
+        pixels = np.zeros(256, np.int64)
+        for name, raw in sample_raws(self.source, list(self.files["path"])):
+            with contextlib.suppress(MaskError):
+                pixels += np.bincount(self.reading.decode(raw, name).ravel(), minlength=256)
+        return describe_masks(len(self.files), self.format, self.classes, pixels)
+
+
+def open_masks(source: Path, options: MaskOptions | None = None, *, wanted: Sequence[str] | None = None) -> Masks:
+    """Settle how the masks are read, from a sample of them and from what `options` say.
+
+    `wanted` are the classes that someone wants to choose: see `detection.decide_reading`. Raises `DatasetError` if
+    there are no masks, or if they contradict the options or fit two formats, and `UsageError` for wrong options.
+    """
+    options = options or MaskOptions()
+    if options.format == "coco" or (options.format == "auto" and source.suffix.lower() == ".json"):
+        raise NotImplementedError
+    files = scan_masks(source)
+    raws = [raw for _, raw in sample_raws(source, list(files["path"]))]
+    if not raws:
+        read_raw(source, files["path"].iloc[0])  # raises with what is wrong
+    evidence = detection.gather_evidence(iter(raws))
+    labelmap = find_labelmap(source, options)
+    reading = detection.decide_reading(evidence, options, labelmap=labelmap, wanted=wanted, names=list(files["path"]))
+    return MaskFolder(source, options, reading, files)
+
+
+def find_labelmap(folder: Path, options: MaskOptions) -> Labelmap | None:
+    """The colours that are named by `options`, else by a labelmap.txt in the folder or beside it."""
+    if options.labelmap is not None:
+        return read_labelmap(options.labelmap)
+    if options.format not in ("auto", "color") or options.classes:
+        return None
+    for file in (folder / LABELMAP, folder.resolve().parent / LABELMAP):
+        if file.is_file():
+            return read_labelmap(file)
+    return None
+
+
+def read_raw(folder: Path, name: str) -> RawMask:
+    """Read a mask file as it is. Raises `MaskError`."""
+    try:
+        return decode_raw(image.read_bytes(folder / name))
+    except BadImage as error:
+        raise MaskError(
+            f"The mask {name!r} cannot be read ({error.detail.rstrip('.')}): "
+            "expected a PNG, TIFF, GIF or BMP of class indices or colours."
+        ) from None
+
+
+def sample_raws(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, RawMask]]:
+    """Some masks, evenly spread over the folder; those that cannot be read are left out."""
+    for name in names[:: max(1, len(names) // _SAMPLE)]:
+        with contextlib.suppress(MaskError):
+            yield name, read_raw(folder, name)
+
+
+def check_size(name: str, mask_wh: tuple[int, int], photo_wh: tuple[int, int]) -> None:
+    """Raise `MaskError` if a mask does not have its photo's size."""
+    if mask_wh == photo_wh:
+        return
+    hint = (
+        " It fits the photo on its side: the mask was drawn without the photo's EXIF orientation."
+        if (mask_wh == photo_wh[::-1])
+        else ""
+    )
+    raise MaskError(
+        f"The mask {name!r} is {mask_wh[0]} x {mask_wh[1]} pixels and its photo {photo_wh[0]} x {photo_wh[1]}: "
+        f"a mask must have its photo's size.{hint}"
+    )
+
+
+def describe_masks(masks: int, format: str, classes: Sequence[str], pixels: NDArray[np.int64]) -> str:
+    """`445 masks read as VOC indices: background, cat, dog; 1.2 % ignored`; `pixels` int64 (256,) per index."""
+    present = [name for index, name in enumerate(classes) if pixels[index]]
+    ignored = pixels[VOID] / max(int(pixels.sum()), 1)
+    return (
+        f"{masks:,} masks read as {_FORMAT_NAMES[format]}: {', '.join(present) or 'no class at all'}"
+        f"{f'; {ignored:.1%} ignored'.replace('%', ' %') if ignored else ''}."
+    )
+
+
+def match_photos(masks: Masks, photos: Sequence[str]) -> Matches:
+    """Match photos to the masks by name. Raises `DatasetError` if no photo has a mask, or a match is ambiguous."""
+    names = list(masks.files["path"])
+    matches = match_masks(photos, names, masks.options.suffix)
+    if not matches.masks:
+        raise no_match_error(photos, names, masks.source)
+    return matches
