@@ -19,7 +19,7 @@ from seglib.annotations.raw_mask import RawMask, decode_raw
 from seglib.annotations.reading import MaskError, Reading
 from seglib.classes import VOID, Mask
 from seglib.data import image
-from seglib.errors import BadImage
+from seglib.errors import BadImage, UsageError
 
 LABELMAP = "labelmap.txt"
 
@@ -119,6 +119,8 @@ def open_masks(source: Path, options: MaskOptions | None = None, *, wanted: Sequ
     there are no masks, or if they contradict the options or fit two formats, and `UsageError` for wrong options.
     """
     options = options or MaskOptions()
+    if not source.exists():
+        raise UsageError(f"There is no {str(source)!r}: name the folder that holds the masks, or a COCO JSON file.")
     if options.format == "coco" or (options.format == "auto" and source.suffix.lower() == ".json"):
         raise NotImplementedError
     files = scan_masks(source)

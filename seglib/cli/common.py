@@ -198,7 +198,7 @@ def add_mask_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--classes",
-        type=parse_class_names,
+        type=parse_classes,
         metavar="A,B|FILE",
         help="class names in index order, or a file with one name per line (default: what the masks name, or VOC's 21)",
     )
@@ -284,6 +284,14 @@ def parse_positive(text: str) -> int:
     if (value := parse_natural(text)) == 0:
         raise argparse.ArgumentTypeError("expected a whole number of at least 1, got 0")
     return value
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """Parse class names, `a,b,c`, or read them from a file."""
+    try:
+        return parse_class_names(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parse_values(text: str) -> tuple[int, ...]:

@@ -11,13 +11,13 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seglib.annotations.class_names import parse_class_names
 from seglib.cli.common import (
     ProgressBar,
     format_percent,
     name_options,
     new_command,
     option_name,
+    parse_classes,
     parse_natural,
     parse_positive,
     parse_resize,
@@ -186,7 +186,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "name or path": str,
     "start": Path,
     "names": parse_names,
-    "classes": parse_class_names,
+    "classes": parse_classes,
     "sides": parse_side_range,
     "resize": parse_resize,
     "values": parse_values,

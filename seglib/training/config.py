@@ -197,6 +197,8 @@ class TrainConfig:
             )
         check_checkpoint_name(Path(self.out))
         self.mask_options()  # checks how its parts go together
+        if self.classes is not None:
+            _check_unique(self.classes)
         if self.architecture not in registry.trainable_names():
             raise UnknownName("model", self.architecture, registry.trainable_names())
         _check_recipe_values(self.schedule, self.short_side, self.validation, self.net_side or 0)
@@ -298,6 +300,11 @@ def _check_teacher_file(teacher: str) -> None:
         )
 
 
+def _check_unique(classes: Sequence[str]) -> None:
+    if len(set(classes)) < len(classes):
+        raise UsageError("Name each class once.")
+
+
 def _check_recipe_values(schedule: str, short_side: tuple[int, int] | None, validation: float, net_side: int) -> None:
     """Raise `UsageError` for the first value that no training can have."""
     check_net_side(net_side)
@@ -379,8 +386,7 @@ class TrainRecipe:
         _check_recipe_values(self.schedule, self.short_side, self.validation, self.net_side)
         if not 2 <= len(set(self.classes)) <= 255:
             raise UsageError(f"{len(self.classes)} classes: name 2 to 255 different ones.")
-        if len(set(self.classes)) < len(self.classes):
-            raise UsageError("Name each class once.")
+        _check_unique(self.classes)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -153,6 +153,12 @@ def test_each_option_sets_its_field():
     given = {
         "masks": Path("m"),
         "classes": ("background", "cat"),
+        "format": "index",
+        "ignore": (7, 9),
+        "offset": -1,
+        "labelmap": None,
+        "suffix": "_seg",
+        "max_failure_rate": 0.5,
         "start": Path("s.safetensors"),
         "encoder": Path("e.pth"),
         "unlabelled": Path("u"),
@@ -187,7 +193,8 @@ def test_each_option_sets_its_field():
         "plot": True,
     }
     command = (
-        "--masks m --classes background,cat --start s.safetensors --encoder e.pth --unlabelled u --teacher "
+        "--masks m --classes background,cat --format index --ignore 7,9 --offset -1 --suffix _seg "
+        "--max-failure-rate 0.5 --start s.safetensors --encoder e.pth --unlabelled u --teacher "
         "fcn_resnet101 --teacher-resize short:520 --soft-labels soft --soft 2 --resize 96 --epochs 3 --batch-size 4 "
         "--short-side 32-64 --net-side 320 --rate 0.5 --encoder-rate 0.25 --schedule constant --cooldown 1 --dice 0 "
         "--loss-stride 4 --freeze backbone.0,backbone.1 --patience 2 --validation 0.2 --seed 4 --split-seed 5 "
