@@ -5,7 +5,6 @@ fewer than 8 bits to 0..255, which is undone here, since an index is not a brigh
 """
 
 import io
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,8 +58,7 @@ class RawMask:
 def decode_raw(data: bytes) -> RawMask:
     """Decode a mask file. Raises `BadImage` with a sentence that says what was found."""
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            warnings.simplefilter("ignore")  # Pillow warns of damage that it can read past
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise BadImage("too_large", f"{image.width} x {image.height} is more than {MAX_PIXELS:,} pixels")
             bits = _count_bits(image, data)
@@ -69,6 +67,8 @@ def decode_raw(data: bytes) -> RawMask:
             return _to_raw(image, bits)
     except BadImage:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadImage("too_large", f"more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # decoders may raise anything on hostile input
         raise BadImage("damaged", f"decoding failed: {type(error).__name__}") from None
 
