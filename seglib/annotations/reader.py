@@ -183,9 +183,13 @@ def describe_masks(masks: int, format: str, classes: Sequence[str], pixels: NDAr
     present = [name for index, name in enumerate(classes) if pixels[index]]
     ignored = pixels[VOID] / max(int(pixels.sum()), 1)
     return (
-        f"{masks:,} masks read as {_FORMAT_NAMES[format]}: {', '.join(present) or 'no class at all'}"
+        f"{count_masks(masks)} read as {_FORMAT_NAMES[format]}: {', '.join(present) or 'no class at all'}"
         f"{f'; {ignored:.1%} ignored'.replace('%', ' %') if ignored else ''}."
     )
+
+
+def count_masks(number: int) -> str:
+    return f"{number:,} mask{'' if number == 1 else 's'}"
 
 
 def match_photos(masks: Masks, photos: Sequence[str]) -> Matches:
