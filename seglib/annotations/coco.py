@@ -179,7 +179,7 @@ def _read_categories(source: str, categories: list[Any]) -> tuple[tuple[str, ...
     for category in categories:
         number, name = (category.get("id"), category.get("name")) if isinstance(category, dict) else (None, None)
         if type(number) is not int or not isinstance(name, str):
-            raise DatasetError(f"{source!r} has a category without a number `id` or a `name`: add them.")
+            raise DatasetError(f"{source!r} has a category without a number 'id' or a 'name': add them.")
         if number in named:
             raise DatasetError(f"{source!r} has two categories with the id {number}: ids must differ.")
         named[number] = BACKGROUND if is_background(name) else name
@@ -205,7 +205,7 @@ def _read_images(source: str, images: list[Any]) -> tuple[dict[Any, str], dict[s
     for one in images:
         number, name = (one.get("id"), one.get("file_name")) if isinstance(one, dict) else (None, None)
         if not isinstance(number, int | str) or not isinstance(name, str) or not name:
-            raise DatasetError(f"{source!r} has an image without `id` or `file_name`: add them.")
+            raise DatasetError(f"{source!r} has an image without 'id' or 'file_name': add them.")
         name = name.replace("\\", "/")  # written on Windows
         for kind, value, known in (("id", number, names), ("file_name", name, sizes)):
             if value in known:
@@ -231,7 +231,7 @@ def _read_annotations(
     for one in annotations:
         if not isinstance(one, _Annotation) and not (isinstance(one, dict) and "segments_info" in one):
             raise DatasetError(
-                f"{source!r} has annotations without `image_id` and `category_id`, such as captions: {_EXPECTED}."
+                f"{source!r} has annotations without 'image_id' and 'category_id', such as captions: {_EXPECTED}."
             )
         number = one.get("image_id") if isinstance(one, dict) else one.image_id
         name = names.get(number) if isinstance(number, int | str) else None
@@ -250,8 +250,8 @@ def _read_annotations(
                 content.append(segment)
     if annotations and not used:
         raise DatasetError(
-            f"None of the {len(annotations):,} annotations of {source!r} has the `image_id` of one of its images: "
-            "it is the `id` of an image, both numbers or both texts."
+            f"None of the {len(annotations):,} annotations of {source!r} has the 'image_id' of one of its images: "
+            "it is the 'id' of an image, both numbers or both texts."
         )
     return contents
 
@@ -269,14 +269,14 @@ def _read_segment(one: _Annotation, indices: Mapping[int, int]) -> Segment | str
 def _read_panoptic(one: dict[str, Any], indices: Mapping[int, int]) -> PanopticImage | str:
     file_name, segments = one.get("file_name"), one["segments_info"]
     if not isinstance(file_name, str) or not isinstance(segments, list):
-        return "its annotation has no `file_name`, or no list `segments_info`."
+        return "its annotation has no 'file_name', or no list 'segments_info'."
     path = PurePosixPath(file_name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
         return f"its PNG {file_name!r} lies outside of the folder."
     table: dict[int, int] = {}
     for segment in segments:
         if not isinstance(segment, _PanopticSegment) or type(segment.id) is not int or segment.id <= 0:
-            return "a segment has no positive `id` or no `category_id`."
+            return "a segment has no positive 'id' or no 'category_id'."
         if not isinstance(segment.category_id, int) or segment.category_id not in indices:
             return f"a segment has the category_id {segment.category_id!r}, which no category has."
         table[segment.id] = indices[segment.category_id]
@@ -316,7 +316,7 @@ def _read_panoptic_png(source: Path, content: PanopticImage, size_wh: tuple[int,
     ids, inverse = np.unique(_read_segment_ids(file, size_wh), return_inverse=True)
     unknown = set(ids.tolist()) - set(content.indices) - {0}
     if unknown:
-        raise ValueError(f"its PNG holds the segment {min(unknown)}, which `segments_info` does not list.")
+        raise ValueError(f"its PNG holds the segment {min(unknown)}, which 'segments_info' does not list.")
     table = np.array([content.indices.get(one, VOID) for one in ids.tolist()], np.uint8)
     return table[inverse].reshape(size_wh[1], size_wh[0])
 
