@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from seglib.classes import PALETTES
 from seglib.data.resize import Resize
 from seglib.errors import UsageError
+from seglib.fileio.text_file import read_text_lines
 from seglib.inference.config import DEVICES, PRECISIONS
 from seglib.models.registry import HUB_REPOSITORY
 from seglib.training.config import TrainConfig
@@ -95,14 +96,7 @@ class ProgressBar:
 
 
 def read_lines(file: Path | None) -> tuple[str, ...] | None:
-    if file is None:
-        return None
-    try:
-        return tuple(file.read_text("utf-8").splitlines())
-    except (OSError, UnicodeDecodeError):
-        raise UsageError(
-            f"The list {str(file)!r} cannot be read: expected a text file with one relative path per line."
-        ) from None
+    return None if file is None else read_text_lines(file)
 
 
 def print_json(*objects: object) -> None:
