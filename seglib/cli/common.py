@@ -4,7 +4,9 @@ Messages and the progress bar go to stderr; with `--json`, stdout holds one JSON
 """
 
 import argparse
+import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -17,6 +19,7 @@ from seglib.annotations.options import AUTO, FORMAT_HELP, MASK_FORMATS, MaskOpti
 from seglib.classes import PALETTES
 from seglib.data.resize import Resize
 from seglib.errors import TooManyFailures, UsageError
+from seglib.fileio.text_file import read_text_lines
 from seglib.inference.config import DEVICES, PRECISIONS
 from seglib.models.registry import HUB_REPOSITORY
 from seglib.training.config import TrainConfig
@@ -44,6 +47,26 @@ _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
 _PARAMETERS = ("device", "model", "name", "source", "store", "verify", *_TRAIN_PARAMETERS, *_MASK_PARAMETERS)
 _OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {"names": "--list"}
 """Parameter as named in messages of the library -> option."""
+
+
+def prepare_console() -> None:
+    """Let no name end a command: the console's encoding may lack its characters, which are then printed as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def restart_in_utf8() -> None:
+    """Start this command line again in Python's UTF-8 mode if the locale has another encoding, such as Latin-1.
+
+    File names are UTF-8 on nearly every disk; in another encoding their files could not be opened. What is printed
+    stays in the console's encoding.
+    """
+    if os.name != "posix" or sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
+        return
+    encoding = os.environ.get("PYTHONIOENCODING") or (sys.stdout and sys.stdout.encoding) or "utf-8"
+    environment = os.environ | {"PYTHONUTF8": "1", "PYTHONIOENCODING": encoding}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606 - this same command
 
 
 def print_message(sentence: str) -> None:
@@ -118,19 +141,18 @@ class ProgressBar:
 
 
 def read_lines(file: Path | None) -> tuple[str, ...] | None:
-    if file is None:
-        return None
-    try:
-        return tuple(file.read_text("utf-8").splitlines())
-    except (OSError, UnicodeDecodeError):
-        raise UsageError(
-            f"The list {str(file)!r} cannot be read: expected a text file with one relative path per line."
-        ) from None
+    return None if file is None else read_text_lines(file)
 
 
 def print_json(*objects: object) -> None:
+    """Print one line per object, with JSON's own escapes if the console's encoding lacks a character."""
     for record in objects:
-        print(json.dumps(record, ensure_ascii=False), flush=True)
+        line = json.dumps(record, ensure_ascii=False)
+        try:
+            line.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:
+            line = json.dumps(record)
+        print(line, flush=True)
 
 
 def format_percent(share: float | None) -> str:
