@@ -136,6 +136,11 @@ def _find_problem(numbers: Sequence[float], classes: int) -> str:
     return ""
 
 
+def has_labels(folder: Path) -> bool:
+    """Whether there is a label file below the folder."""
+    return folder.is_dir() and bool(_list_labels(folder))
+
+
 def _list_labels(folder: Path) -> tuple[str, ...]:
     files = [file.relative_to(folder) for file in folder.rglob("*.txt") if file.is_file()]
     files = [file for file in files if not any(part.startswith(".") for part in file.parts)]
