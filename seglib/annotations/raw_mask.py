@@ -79,6 +79,11 @@ def _pack_channels(rgb: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return np.asarray((channels[..., 0] << 16) | (channels[..., 1] << 8) | channels[..., 2], np.uint32)
 
 
+def _is_grey(colours: NDArray[np.uint8]) -> bool:
+    """Whether red, green and blue are equal in each of these colours, uint8 (N, 3)."""
+    return bool((colours == colours[:, :1]).all())
+
+
 def _count_bits(image: Image.Image, data: bytes) -> int:
     if image.format == "PNG":
         return data[24]  # in the header chunk
@@ -113,6 +118,8 @@ def _to_raw(image: Image.Image, bits: int) -> RawMask:
         colours = np.zeros((256, 3), np.uint8)
         stored = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
         colours[: len(stored)] = stored
+        if image.format == "GIF" and _is_grey(colours[np.unique(values)]):  # GIF has no grey values, only palettes
+            return RawMask(colours[values, 0].astype(np.uint16), None, None, bits)
     return RawMask(values.astype(np.uint16), None, colours, bits)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seglib.annotations import detection
-from seglib.annotations.class_names import read_labelmap
+from seglib.annotations.class_names import drop_void, read_labelmap
 from seglib.annotations.coco import CocoFile, read_coco
 from seglib.annotations.detection import Labelmap
 from seglib.annotations.matching import Matches, has_masks, match_masks, no_match_error, scan_masks
@@ -120,6 +120,9 @@ class CocoMasks:
     options: MaskOptions
     content: CocoFile
     files: pd.DataFrame
+    classes: tuple[str, ...]
+    table: Mask
+    """uint8 (256,): index that `content` gives -> index into `classes`, or 255."""
     format: str = "coco"
     reading_options: str = ""
 
@@ -127,16 +130,12 @@ class CocoMasks:
     def source(self) -> Path:
         return self.content.path
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.content.classes
-
     def file(self, _: str) -> Path:
         return self.content.path
 
     def read(self, name: str, photo_wh: tuple[int, int], _: str | None = None, *, any_size: bool = False) -> Mask:
         try:
-            mask = self.content.mask(name)
+            mask = self.table[self.content.mask(name)]
         except DatasetError as error:
             raise MaskError(str(error)) from None
         if not any_size:
@@ -154,6 +153,9 @@ class YoloMasks:
     options: MaskOptions
     content: YoloFolder
     files: pd.DataFrame
+    classes: tuple[str, ...]
+    table: Mask
+    """uint8 (256,): index that `content` gives -> index into `classes`, or 255."""
     format: str = "yolo"
     reading_options: str = ""
 
@@ -161,17 +163,13 @@ class YoloMasks:
     def source(self) -> Path:
         return self.content.path
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.content.classes
-
     def file(self, name: str) -> Path:
         return self.source / name
 
     def read(self, name: str, photo_wh: tuple[int, int], _: str | None = None, *, any_size: bool = False) -> Mask:
         del any_size  # polygons have no size of their own
         try:
-            return self.content.mask(name, photo_wh)
+            return self.table[self.content.mask(name, photo_wh)]
         except DatasetError as error:
             raise MaskError(str(error)) from None
 
@@ -207,14 +205,16 @@ def _open_coco(file: Path, options: MaskOptions) -> CocoMasks:
         raise UsageError(f"{str(file)!r} is not a file: name the JSON file of the COCO annotations.")
     content, status = read_coco(file), file.stat()
     files = pd.DataFrame({"path": sorted(content.images)})
-    return CocoMasks(options, content, files.assign(bytes=status.st_size, mtime_ns=status.st_mtime_ns))
+    files = files.assign(bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+    return CocoMasks(options, content, files, *drop_void(content.classes))
 
 
 def _open_yolo(folder: Path, options: MaskOptions) -> YoloMasks:
     content = read_yolo(folder, options.classes)
     stats = [(folder / name).stat() for name in content.names]
     columns = {"bytes": [one.st_size for one in stats], "mtime_ns": [one.st_mtime_ns for one in stats]}
-    return YoloMasks(options, content, pd.DataFrame({"path": list(content.names), **columns}))
+    files = pd.DataFrame({"path": list(content.names), **columns})
+    return YoloMasks(options, content, files, *drop_void(content.classes))
 
 
 def find_labelmap(folder: Path, options: MaskOptions) -> Labelmap | None:
