@@ -14,6 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.queries.source import HASHES, PhotoQuery, RunSource, error_message, photo_query
+from dashboard.server.photo_files import is_unchanged
 from dashboard.state.crossfilter import without_keys
 from dashboard.state.picked_photos import Picks
 from dashboard.state.view import View
@@ -269,12 +270,14 @@ def find_changed_files(source: RunSource, rows: pd.DataFrame) -> set[tuple[str, 
     """Return (dataset, path) of the rows whose file still exists but has changed since it was scanned."""
     roots = {dataset.name: dataset.root for dataset in source.store().datasets()}
     changed_files = set()
-    for dataset, path, size, mtime_ns in rows[["dataset", "path", "bytes", "mtime_ns"]].itertuples(index=False):
+    columns = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
+    for dataset, path, size, mtime_ns, image_id in rows[columns].itertuples(index=False):
         try:
-            status = (roots[dataset] / path).stat()
+            file = roots[dataset] / path
+            status = file.stat()
         except (OSError, ValueError, KeyError):  # file or whole folder is gone; the store works without it
             continue
-        if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
+        if not is_unchanged(file, status, size, mtime_ns, image_id):
             changed_files.add((dataset, path))
     return changed_files
 
