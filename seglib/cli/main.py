@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from seglib import __version__
-from seglib.cli import evaluate, export, models, predict, run, store, train
+from seglib.cli import dataset, evaluate, export, models, predict, run, store, train
 from seglib.cli.common import prepare_console, print_message, restart_in_utf8
 from seglib.errors import SegError, Terminated
 
@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add(commands)
     store.add_status(commands)
     store.add_prune(commands)
+    dataset.add(commands)
     export.add(commands)
     store.add_tag(commands)
     predict.add(commands)
