@@ -21,9 +21,9 @@ from typing import Any
 
 from dashboard.report import command as report_command
 from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, ServerSettings
-from seglib.cli.common import prepare_console, restart_in_utf8
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
+from seglib.fileio.console import prepare_console, restart_in_utf8
 from seglib.models.registry import DEFAULT_MODEL, MODELS
 from seglib.store.store import Store
 

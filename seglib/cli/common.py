@@ -4,9 +4,7 @@ Messages and the progress bar go to stderr; with `--json`, stdout holds one JSON
 """
 
 import argparse
-import io
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -44,29 +42,9 @@ def option_name(parameter: str) -> str:
 
 _TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "architecture")
 _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
-_PARAMETERS = ("device", "model", "name", "source", "store", "verify", *_TRAIN_PARAMETERS, *_MASK_PARAMETERS)
+_PARAMETERS = ("device", "model", "name", "source", "store", "verify", "workers", *_TRAIN_PARAMETERS, *_MASK_PARAMETERS)
 _OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {"names": "--list"}
 """Parameter as named in messages of the library -> option."""
-
-
-def prepare_console() -> None:
-    """Let no name end a command: the console's encoding may lack its characters, which are then printed as escapes."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def restart_in_utf8() -> None:
-    """Start this command line again in Python's UTF-8 mode if the locale has another encoding, such as Latin-1.
-
-    File names are UTF-8 on nearly every disk; in another encoding their files could not be opened. What is printed
-    stays in the console's encoding.
-    """
-    if os.name != "posix" or sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
-        return
-    encoding = os.environ.get("PYTHONIOENCODING") or (sys.stdout and sys.stdout.encoding) or "utf-8"
-    environment = os.environ | {"PYTHONUTF8": "1", "PYTHONIOENCODING": encoding}
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606 - this same command
 
 
 def print_message(sentence: str) -> None:

@@ -15,8 +15,9 @@ from typing import NoReturn
 
 from seglib import __version__
 from seglib.cli import dataset, evaluate, export, models, predict, run, store, train
-from seglib.cli.common import prepare_console, print_message, restart_in_utf8
+from seglib.cli.common import print_message
 from seglib.errors import SegError, Terminated
+from seglib.fileio.console import prepare_console, restart_in_utf8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
