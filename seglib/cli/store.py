@@ -63,13 +63,16 @@ def _status(arguments: argparse.Namespace) -> int:
         rows = failures.astype("object").where(failures.notna(), None).to_dict("records")
         print_json(dataclasses.asdict(report) | {"stale": report.stale, "failures": rows})
         return 0
-    for why in (*store.damaged_datasets().values(), *store.damaged_runs().values()):
+    damaged = (store.damaged_datasets(), store.damaged_scans(), store.damaged_runs())
+    for why in (sentence for sentences in damaged for sentence in sentences.values()):
         print(f"damaged: {name_options(why)}")
     for dataset in report.datasets:
         print(
             f"dataset {escape_for_terminal(dataset.dataset)}: {dataset.files} files, {dataset.failed} failed, "
             f"{dataset.vanished} vanished"
         )
+        for sentence in dataset.left_out.describe() if dataset.left_out else ():
+            print(f"  {name_options(sentence)}")
     for run in report.runs:
         print(
             f"run {run.run}: {run.rows} photos, {run.pending} not computed, "

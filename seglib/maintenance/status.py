@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from seglib.data.left_out import LeftOut
 from seglib.data.scan import scan
 from seglib.errors import DatasetError
 from seglib.fileio import parquet_parts
@@ -31,6 +32,8 @@ class DatasetStatus:
     vanished: int
     outdated_rows: int
     """Rows superseded by a newer row of the same path."""
+    left_out: LeftOut | None = None
+    """What the newest scan left out; None if it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +114,12 @@ def find_drift(store: Store, dataset: Dataset) -> DatasetDrift:
     """Compare a dataset's folder with its newest scan by path, size and modification time, without opening files."""
     stored_files = store.files(dataset)
     stored_files = stored_files.loc[stored_files["reason"] != VANISHED, ["path", "bytes", "mtime_ns"]]
+    last = store.last_scan(dataset)
     try:
-        records = scan(dataset.root)[["path", "bytes", "mtime_ns"]]
+        records = scan(dataset.root, follow_links=last is not None and last.follow_links)
     except DatasetError:
         return DatasetDrift(dataset=dataset.name, available=False, new=0, changed=0, vanished=len(stored_files))
-    both = records.merge(stored_files, on="path", suffixes=("", "_known"))
+    both = records[["path", "bytes", "mtime_ns"]].merge(stored_files, on="path", suffixes=("", "_known"))
     same = (both["bytes"] == both["bytes_known"]) & (both["mtime_ns"] == both["mtime_ns_known"])
     return DatasetDrift(
         dataset=dataset.name,
@@ -142,6 +146,7 @@ def _dataset_status(store: Store, name: str) -> DatasetStatus:
         failed=int(newest["reason"].notna().sum()) - vanished,
         vanished=vanished,
         outdated_rows=every - len(newest),
+        left_out=last.left_out if (last := store.last_scan(dataset)) else None,
     )
 
 

@@ -47,6 +47,7 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
     """
     for record_path, reasons in (
         (store.dataset_record, store.damaged_datasets()),
+        (store.scan_record, store.damaged_scans()),
         (store.run_record, store.damaged_runs()),
         (store.truth_record, ground_truth.find_damaged(store)),
     ):

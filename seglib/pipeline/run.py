@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from seglib.data.image import is_worth_retrying
 from seglib.data.resize import Resize, as_resize
-from seglib.data.scan import scan, select_by_name
+from seglib.data.scan import scan_folder, select_by_name
 from seglib.errors import WeightsError
 from seglib.fileio import parquet_parts
 from seglib.inference import config
@@ -22,7 +23,7 @@ from seglib.pipeline import quantization
 from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.quantization import OnNote
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
-from seglib.store.records import Dataset, Run, utc_now
+from seglib.store.records import Dataset, Run, ScanRecord, utc_now
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
 from seglib.store.store import Store, as_store
 
@@ -69,7 +70,8 @@ def run(
     """
     options, folder, spec = options or RunOptions(), Path(folder), as_model_spec(model)
     resize = as_resize(resize or spec.resize)
-    records = scan(folder, follow_links=options.follow_links)
+    folder_scan = scan_folder(folder, follow_links=options.follow_links)
+    records = folder_scan.records
     loading.ensure_weights(spec)
     store = as_store(store, create=True)
     settings = InferenceConfig(
@@ -79,6 +81,7 @@ def run(
     )
     with store.atomic.register_writer():
         data_set = store.register_dataset(folder, options.title)
+        store.record_scan(data_set, ScanRecord(folder_scan.left_out, options.follow_links))
         if options.verify:
             _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
         stored_files = store.files(data_set)
@@ -118,6 +121,7 @@ def run(
             scan=scan_id,
             plan=plan,
             vanished=vanished,
+            left_out=folder_scan.left_out,
         )
         try:
             return session.execute(on_progress)
@@ -180,12 +184,14 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
 
 
 def _readable_again(data_set: Dataset, stored_files: pd.DataFrame) -> set[str]:
-    """Paths of files that were unreadable before but are readable now.
+    """Paths of unchanged files that failed before and may be readable now.
 
-    Checked separately because a permission change alters neither size nor mtime.
+    A permission, this program or its extras may have changed, of which neither size nor mtime tells.
     """
-    refused = stored_files.loc[stored_files["reason"] == "unreadable", "path"]
-    return {path for path in refused if os.access(data_set.root / path, os.R_OK)}
+    failed = stored_files[stored_files["reason"].notna() & (stored_files["reason"] != VANISHED)]
+    refused = failed.loc[failed["reason"] == "unreadable", "path"]
+    outdated = failed.loc[failed["detail"].fillna("").map(is_worth_retrying).astype(bool), "path"]
+    return {path for path in refused if os.access(data_set.root / path, os.R_OK)} | set(outdated)
 
 
 def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
