@@ -12,7 +12,7 @@ from seglib.data.formats import HEIF_REMEDY, HEIF_SUFFIXES, has_heif
 _SUFFIX = re.compile(r"\.[a-z0-9_~-]{1,12}")
 _MAX_KINDS = 100
 _NAMED_KINDS = 6
-_OUTSIDE_REMEDY = "follow them with `follow_links`, or name the folder to which they lead"
+_OUTSIDE_REMEDY = "follow with `follow_links`, or name the folder that holds the photos"
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,8 @@ def test_odd_suffixes_and_too_many_kinds_are_counted_together():
         (
             LeftOut(links_outside=2318, links_broken=1, links_circular=3),
             [
-                "2,318 links out of the folder were left out: follow them with `follow_links`, or name the folder to "
-                "which they lead.",
+                "2,318 links out of the folder were left out: follow with `follow_links`, or name the folder that "
+                "holds the photos.",
                 "1 link to nothing was left out.",
                 "3 links back to a folder above were left out.",
             ],
