@@ -12,7 +12,15 @@ from functools import lru_cache
 
 from PIL import Image, PngImagePlugin
 
-FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif", "BMP": ".bmp", "AVIF": ".avif"}
+FORMATS = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "TIFF": ".tif",
+    "BMP": ".bmp",
+    "AVIF": ".avif",
+}
 BOMB_SIDE = 50_000
 LARGEST = (9472, 9446)
 """As large as is allowed: 89,472,512 pixels."""
