@@ -34,6 +34,7 @@ _PNG_PIXEL_CHUNKS = frozenset({b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT"})
 
 _JPEG_SEGMENT = re.compile(rb"\xff+([^\x00\x01\xd0-\xd9\xff])(..)", re.DOTALL)
 """Marker and length; \xff before \x00 or a restart marker is entropy-coded data."""
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{3}(?:.{4}|.{6}))Exif", re.DOTALL)
 
 JPEG_END = b"\xff\xd9"
@@ -113,11 +114,15 @@ def enable_heif() -> None:
     pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
+def is_12_bit_jpeg(data: bytes) -> bool:
+    return any(marker in _JPEG_FRAMES and segment[:1] == b"\x0c" for marker, segment in _jpeg_segments(data))
+
+
 def delivers_all_scans(data: bytes) -> bool:
     """Whether the scans that begin in a JPEG together hold every coefficient of every component at full precision."""
     missing: dict[int, set[int]] = {}
     for marker, segment in _jpeg_segments(data):
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+        if marker in _JPEG_FRAMES:
             missing = {component: set(range(64)) for component in segment[6::3]}
         elif marker == 0xDA and segment:
             count = segment[0]

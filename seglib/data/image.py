@@ -44,7 +44,7 @@ FAILURE_REASONS = {
     "damaged": "the decoder gave up on the content",
     "too_large": f"more than {MAX_PIXELS:,} pixels or {MAX_BYTES // 10**9} GB, or too much memory to decode",
     "too_slow": f"decoding takes more than {MAX_SECONDS:.0f} s of processor time",
-    "unsupported": "a kind of pixels that is not read, such as 32-bit floats, or HEIC without the extra `heic`",
+    "unsupported": "a kind of pixels that is not read, such as 32-bit floats, or HEIC without its extra",
     "vanished": "the file was there at an earlier scan and is gone",
 }
 
@@ -191,6 +191,8 @@ def _load_without_end(data: bytes, error: OSError) -> Image.Image:
 def _explain_header(data: bytes, kind: str) -> BadImage:
     if kind == "TIFF":
         return tiff.explain_failure(data)
+    if kind == "JPEG" and formats.is_12_bit_jpeg(data):
+        return BadImage("unsupported", "A JPEG of 12 bits is not read: save it with 8 bits.")
     return BadImage("damaged", f"It begins as {kind}, but the rest is damaged or missing.")
 
 

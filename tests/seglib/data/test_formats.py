@@ -250,6 +250,13 @@ def test_a_progressive_jpeg_that_lacks_a_whole_scan_is_truncated():
         assert reason_of(data[:end]) == "truncated"
 
 
+def test_a_jpeg_of_12_bits_is_unsupported():
+    data = bytearray(jpeg("RGB"))
+    data[data.index(b"\xff\xc0") + 4] = 12
+    with pytest.raises(BadImage, match=r"unsupported.*12 bits"):
+        decode(bytes(data))
+
+
 # --- AVIF and HEIC ---
 
 
