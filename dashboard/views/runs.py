@@ -25,6 +25,7 @@ from seglib.maintenance import prune
 from seglib.maintenance import status as maintenance_status
 from seglib.models.registry import MODELS
 from seglib.query import export
+from seglib.store import scans
 from seglib.store.records import Run
 from seglib.store.store import Store
 
@@ -49,7 +50,7 @@ def render(settings: ServerSettings) -> None:
         layout.remark("This store holds no other run." if damaged else "This store holds no run yet.")
         return
     store, version, _ = opened
-    damaged_records = (*store.damaged_datasets().values(), *store.damaged_scans().values())
+    damaged_records = (*store.damaged_datasets().values(), *scans.find_damaged(store).values())
     layout.remarks([user_message(why) for why in damaged_records])
     with layout.card("Runs in this store", f"n = {count(len(runs))}, most recently used first", stretch=False):
         for run in reversed(runs):
@@ -185,7 +186,7 @@ def _left_out(store: Store) -> None:
     notes = [
         f"{dataset.name}: {user_message(sentence.replace('`follow_links`', option))}"
         for dataset in store.datasets()
-        if (last := store.last_scan(dataset)) is not None
+        if (last := scans.last(store, dataset)) is not None
         for sentence in last.left_out.describe()
     ]
     if notes:

@@ -53,6 +53,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from seglib.maintenance import status
+    from seglib.store import scans
     from seglib.store.store import Store
 
     if arguments.verify:
@@ -63,7 +64,7 @@ def _status(arguments: argparse.Namespace) -> int:
         rows = failures.astype("object").where(failures.notna(), None).to_dict("records")
         print_json(dataclasses.asdict(report) | {"stale": report.stale, "failures": rows})
         return 0
-    damaged = (store.damaged_datasets(), store.damaged_scans(), store.damaged_runs())
+    damaged = (store.damaged_datasets(), scans.find_damaged(store), store.damaged_runs())
     for why in (sentence for sentences in damaged for sentence in sentences.values()):
         print(f"damaged: {name_options(why)}")
     for dataset in report.datasets:

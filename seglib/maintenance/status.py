@@ -16,7 +16,7 @@ from seglib.data.scan import scan
 from seglib.errors import DatasetError
 from seglib.fileio import parquet_parts
 from seglib.query.columns import count_tags
-from seglib.store import ground_truth, pair_counts
+from seglib.store import ground_truth, pair_counts, scans
 from seglib.store import tags as store_tags
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
@@ -114,7 +114,7 @@ def find_drift(store: Store, dataset: Dataset) -> DatasetDrift:
     """Compare a dataset's folder with its newest scan by path, size and modification time, without opening files."""
     stored_files = store.files(dataset)
     stored_files = stored_files.loc[stored_files["reason"] != VANISHED, ["path", "bytes", "mtime_ns"]]
-    last = store.last_scan(dataset)
+    last = scans.last(store, dataset)
     try:
         records = scan(dataset.root, follow_links=last is not None and last.follow_links)
     except DatasetError:
@@ -146,7 +146,7 @@ def _dataset_status(store: Store, name: str) -> DatasetStatus:
         failed=int(newest["reason"].notna().sum()) - vanished,
         vanished=vanished,
         outdated_rows=every - len(newest),
-        left_out=last.left_out if (last := store.last_scan(dataset)) else None,
+        left_out=last.left_out if (last := scans.last(store, dataset)) else None,
     )
 
 

@@ -23,7 +23,9 @@ from seglib.pipeline import quantization
 from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.quantization import OnNote
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
-from seglib.store.records import Dataset, Run, ScanRecord, utc_now
+from seglib.store import scans
+from seglib.store.records import Dataset, Run, utc_now
+from seglib.store.scans import ScanRecord
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
 from seglib.store.store import Store, as_store
 
@@ -81,7 +83,7 @@ def run(
     )
     with store.atomic.register_writer():
         data_set = store.register_dataset(folder, options.title)
-        store.record_scan(data_set, ScanRecord(folder_scan.left_out, options.follow_links))
+        scans.keep(store, data_set, ScanRecord(folder_scan.left_out, options.follow_links))
         if options.verify:
             _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
         stored_files = store.files(data_set)

@@ -9,7 +9,8 @@
     truths/<8 hex>/       truth.json, files/, masks/
     int8/<model>/         a calibrated model
 
-`pair_counts` fills `compare` and `evaluate`, `ground_truth` fills `truths`, `pipeline.quantization` fills `int8`.
+`scans` writes `scan.json`, `pair_counts` fills `compare` and `evaluate`, `ground_truth` fills `truths`,
+`pipeline.quantization` fills `int8`.
 """
 
 import os

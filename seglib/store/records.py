@@ -1,7 +1,6 @@
 """Read and validate the JSON records of a store's datasets and runs.
 
-`dataset.json` -> `Dataset`, `scan.json` -> `ScanRecord`, `run.json` -> `Run`; raises `DamagedFileError` if a record is
-invalid.
+`dataset.json` -> `Dataset`, `run.json` -> `Run`; raises `DamagedFileError` if a record is invalid.
 """
 
 import math
@@ -12,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from seglib.classes import are_valid_class_names
-from seglib.data.left_out import LeftOut
 from seglib.errors import StoreError
 from seglib.fileio import json_record
 
 SCHEMA_VERSION = 1
 """Version of the layout on disk. A store with a higher number comes from a newer version and is left untouched."""
 
-_SCAN_REMEDY = _DATASET_REMEDY = "run over the folder of its photos again, which rewrites it"
+_DATASET_REMEDY = "run over the folder of its photos again, which rewrites it"
 _RUN_REMEDY = "the command that made the run rewrites it with `verify`; or remove the run"
 
 
@@ -30,15 +28,6 @@ class Dataset:
     name: str
     """Unique within the store; value of the table's `dataset` column."""
     root: Path
-
-
-@dataclass(frozen=True)
-class ScanRecord:
-    """What the newest scan of a dataset left out. Stores of older versions have none."""
-
-    left_out: LeftOut
-    follow_links: bool
-    """Whether it followed links out of the dataset's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +58,6 @@ def read_dataset(file: Path) -> Dataset:
     if not (isinstance(name, str) and isinstance(root, str) and root and "\0" not in root) or len(record) != 2:
         raise json_record.damaged_error(file, _DATASET_REMEDY)
     return Dataset(file.parent.name, name, Path(root))
-
-
-def read_scan(file: Path) -> ScanRecord:
-    record = json_record.read(file, _SCAN_REMEDY)
-    try:
-        left_out, follow_links = LeftOut.from_record(record["left_out"]), record["follow_links"]
-    except (KeyError, TypeError, AttributeError, ValueError):
-        raise json_record.damaged_error(file, _SCAN_REMEDY) from None
-    if not isinstance(follow_links, bool):
-        raise json_record.damaged_error(file, _SCAN_REMEDY)
-    return ScanRecord(left_out, follow_links)
 
 
 def read_run(file: Path) -> Run:

@@ -29,7 +29,7 @@ from seglib.fileio.atomic import AtomicWriter
 from seglib.fileio.lock import RegisteredWriter, lock
 from seglib.masks import overlay, png
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
-from seglib.store import records, tags
+from seglib.store import tags
 from seglib.store.layout import StoreLayout, read_without_links
 from seglib.store.records import SCHEMA_VERSION, Dataset, Run, find_damaged_records, read_dataset, read_run
 from seglib.store.schemas import (
@@ -128,23 +128,6 @@ class Store(StoreLayout):
             name = f"{name}-{dataset_id}"
         self.atomic.write(file, json_record.encode({"root": str(root), "name": name}), durable=True)
         return Dataset(dataset_id, name, root)
-
-    def record_scan(self, dataset: Dataset, scan: records.ScanRecord) -> None:
-        """Keep what a scan left out, in place of what the scan before left out."""
-        file, value = self.scan_record(dataset.id), json_record.encode(asdict(scan))
-        if not file.exists() or file.read_bytes() != value:
-            self.atomic.write(file, value)
-
-    def last_scan(self, dataset: Dataset) -> records.ScanRecord | None:
-        """What the newest scan left out; None if it is unknown, for example if an older version scanned."""
-        try:
-            return records.read_scan(self.scan_record(dataset.id))
-        except DamagedFileError:
-            return None
-
-    def damaged_scans(self) -> dict[str, str]:
-        """Map id -> error message for each dataset whose record of its newest scan cannot be read."""
-        return find_damaged_records(self.scan_records(), records.read_scan)
 
     def files(self, dataset: Dataset) -> pd.DataFrame:
         """The newest row of each path ever scanned, including failed and vanished files (`FILES_SCHEMA`)."""

@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -7,14 +7,12 @@ import pytest
 
 import seglib
 from seglib import open as open_store
-from seglib.data.left_out import LeftOut
 from seglib.data.resize import Resize
 from seglib.errors import StoreError, UnknownName
 from seglib.fileio import json_record
 from seglib.maintenance import prune
 from seglib.pipeline.session import RunOptions
 from seglib.query import export
-from seglib.store.records import ScanRecord
 from seglib.store.store import Store
 
 
@@ -231,42 +229,6 @@ def test_a_data_set_of_other_kinds_is_named(filled, change):
     (why,) = filled.damaged_datasets().values()
     assert "dataset.json is damaged" in why
     assert [one.name for one in filled.datasets()] == [file.parent.name]
-
-
-def test_what_a_scan_left_out_is_kept_until_the_next_one(filled, tmp_path):
-    (dataset,) = filled.datasets()
-    assert filled.last_scan(dataset) == ScanRecord(LeftOut(), follow_links=False)
-    counts = ScanRecord(LeftOut(kinds={".mp4": 2, "": 1}, links_outside=3), follow_links=True)
-    filled.record_scan(dataset, counts)
-    assert filled.last_scan(dataset) == counts
-    file = filled.scan_record(dataset.id)
-    before = file.stat().st_ino
-    filled.record_scan(dataset, counts)
-    assert file.stat().st_ino == before, "the same counts are written again"
-
-
-def test_a_store_of_an_older_version_does_not_know_what_was_left_out(filled):
-    (dataset,) = filled.datasets()
-    filled.scan_record(dataset.id).unlink()
-    assert filled.last_scan(dataset) is None
-    assert filled.damaged_scans() == {}
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        {},
-        {"left_out": 1, "follow_links": False},
-        {"left_out": {"kinds": {}}, "follow_links": False},
-        {"left_out": asdict(LeftOut()), "follow_links": 1},
-    ],
-    ids=str,
-)
-def test_a_record_of_a_scan_of_another_form_is_named(filled, record):
-    (dataset,) = filled.datasets()
-    filled.scan_record(dataset.id).write_bytes(json_record.encode(record))
-    assert filled.last_scan(dataset) is None
-    assert "run over the folder" in filled.damaged_scans()[dataset.id]
 
 
 def test_an_id_that_is_a_path_is_none(filled):
