@@ -82,5 +82,6 @@ def _forget(arguments: argparse.Namespace) -> int:
     print(f"{escape_for_terminal(report.dataset)}: {report.files} files have left the table; no photo was touched")
     if report.images:
         command = f"python -m seglib prune --store {arguments.store}"
-        print(f"  {report.images} photos are in no other dataset: {command} removes their results")
+        photos = "1 photo is" if report.images == 1 else f"{report.images} photos are"
+        print(f"  {photos} in no other dataset: {command} removes the results")
     return 0
