@@ -35,7 +35,8 @@ def missing_folders(settings: ServerSettings) -> None:
 
 
 def _missing_folder(settings: ServerSettings, store: Store, dataset: Dataset) -> None:
-    sentence = f"The folder {dataset.root.name} of the dataset {dataset.name} is gone: its photos cannot be opened."
+    name = "" if dataset.name == dataset.root.name else f" (dataset {dataset.name})"
+    sentence = f"The folder {dataset.root.name}{name} is gone: its photos cannot be opened."
     with st.container(horizontal=True, vertical_alignment="center", key=f"missing:{dataset.id}"):
         if not settings.local_only:
             command = f"python -m seglib dataset move {dataset.id} FOLDER"
@@ -47,7 +48,7 @@ def _missing_folder(settings: ServerSettings, store: Store, dataset: Dataset) ->
             st.text_input(
                 "Folder in which the photos are now", key=key, placeholder=str(dataset.root), autocomplete="off"
             )
-            layout.remark("At least most of the known files must be there, with their paths and contents.")
+            layout.remark("Most of the known files must be there, with the same paths and contents.")
             st.form_submit_button(
                 "Use this folder", type="primary", key=f"use:{dataset.id}", on_click=_move, args=(store, dataset, key)
             )

@@ -14,7 +14,7 @@ from tests.dashboard.conftest import fill_store, make_run_config
 from tests.dashboard.views.test_pages import html, opened, said
 
 PAGES = ["Overview", "Explore", "Image", "Compare", "Evaluate", "Try", "Runs"]
-GONE = "The folder photos of the dataset photos is gone"
+GONE = "The folder photos is gone: its photos cannot be opened"
 
 
 @pytest.fixture
