@@ -11,6 +11,7 @@ from seglib.cli.common import (
     new_command,
     parse_share,
     print_json,
+    print_message,
 )
 from seglib.errors import UsageError
 from seglib.masks.overlay import ALPHA
@@ -54,6 +55,7 @@ def add(commands: Any) -> None:
 def _export(arguments: argparse.Namespace) -> int:
     from seglib.query import export
     from seglib.query.filters import Filters
+    from seglib.query.repeats import describe_repeats, first_datasets
     from seglib.store.store import Store
 
     kind = arguments.format or _FORMATS[arguments.what][0]
@@ -69,6 +71,8 @@ def _export(arguments: argparse.Namespace) -> int:
             beside = arguments.out.with_name(arguments.out.stem + ".dictionary.csv")
             export.write_file(beside, export.csv_bytes(export.dictionary_frame(frame)))
         count = len(frame)
+        for note in describe_repeats(frame, first_datasets(frame), "each has a row for each of them"):
+            print_message(note)
     else:
         files = (
             export.mask_files(store, arguments.run, filters)

@@ -69,6 +69,10 @@ def test_photos_in_two_datasets_are_said_and_one_can_be_forgotten(moved, store, 
         "3 photos are in several datasets: figures count each of them once"
         in call(capsys, "status", "--store", path)[1]
     )
+    _, out, err = call(capsys, "export", "stats", "--store", path, "--out", new.parent / "stats.csv")
+    assert out.startswith("7 rows written")
+    assert "3 photos are in several datasets (photos, photos-" in err
+    assert err.endswith("each has a row for each of them.\n")
     code, out, _ = call(capsys, "dataset", "forget", old, "--store", path)
     assert code == 0
     assert out.startswith("photos: 4 files have left the table; no photo was touched\n  1 photo is in no other")
