@@ -9,6 +9,7 @@ from seglib.cli.common import (
     add_palette_option,
     add_store_option,
     new_command,
+    note_plus_sign,
     parse_share,
     print_json,
 )
@@ -76,6 +77,7 @@ def _export(arguments: argparse.Namespace) -> int:
             else export.overlay_files(store, arguments.run, filters, alpha=arguments.alpha, colours=arguments.palette)
         )
         count = (export.write_zip if kind == "zip" else export.write_folder)(arguments.out, files)
+    note_plus_sign(arguments.where, count)
     if arguments.json:
         print_json({"what": arguments.what, "format": kind, "count": count, "out": str(arguments.out)})
     else:
