@@ -39,7 +39,7 @@ def option_name(parameter: str) -> str:
 
 
 _TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "architecture")
-_PARAMETERS = ("device", "model", "name", "source", "store", "verify", "workers", *_TRAIN_PARAMETERS)
+_PARAMETERS = ("device", "label_from", "model", "name", "source", "store", "verify", "workers", *_TRAIN_PARAMETERS)
 _OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {"names": "--list"}
 """Parameter as named in messages of the library -> option."""
 

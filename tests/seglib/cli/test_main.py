@@ -119,15 +119,6 @@ def test_where_reads_the_dashboards_filter(store, tmp_path, capsys):
     assert pd.read_parquet(out)["path"].tolist() == ["cats/chelsea.png", "cats/persian.jpg", "cats/siamese.jpg"]
 
 
-def test_an_empty_selection_says_how_a_plus_sign_is_read(store, tmp_path, capsys):
-    out = ("--store", store, "--out", tmp_path / "s.csv")
-    for where, said in (("label=a+b", "write %2B for a plus sign"), ("label=cats", ""), ("label=birds", "")):
-        code, _, err = call(capsys, "export", "stats", *out, "--where", where)
-        assert code == 0
-        assert said in err
-        assert bool(err) == bool(said)
-
-
 def test_the_dictionary_lies_beside_the_statistics(store, tmp_path, capsys):
     call(capsys, "export", "stats", "--store", store, "--dictionary", "--out", tmp_path / "s.csv")
     words = pd.read_csv(tmp_path / "s.dictionary.csv")
