@@ -30,7 +30,8 @@ def splits_and_labels(
     """
     above = [path.rstrip("/").rpartition("/")[0] for path in paths]
     folders = {parent: PurePosixPath(parent) for parent in set(above)}
-    vehicles = {folder for folder in folders.values() if folder.parts and _is_vehicle(folder, folders.values())}
+    called_so = [folder for folder in folders.values() if folder.name.lower() == VEHICLE]
+    vehicles = {folder for folder in called_so if _is_vehicle(folder, folders.values())}
     if "" in folders and _is_vehicle_name(root_name, root_siblings):
         vehicles.add(PurePosixPath())
     derived = {
@@ -45,8 +46,8 @@ def labels_from_names(paths: Iterable[str]) -> list[str | None]:
 
     None if nothing is left, as of `0001.jpg`.
     """
-    stems = (PurePosixPath(path).name.removesuffix(PurePosixPath(path).suffix) for path in paths)
-    return [match[0].strip() or None if (match := _LABEL_IN_NAME.match(stem)) else None for stem in stems]
+    names = (path.rpartition("/")[2] for path in paths)
+    return [match[0].strip() or None if (match := _LABEL_IN_NAME.match(name)) else None for name in names]
 
 
 def _split(folder: PurePosixPath, root_name: str, vehicles: set[PurePosixPath]) -> str | None:

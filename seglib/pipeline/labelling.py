@@ -14,8 +14,8 @@ from seglib.store.store import Store
 
 LABEL_SOURCES = ("folder", "name")
 
-_LEAST_SHARE = 0.9
-"""Of the files whose names must begin with a common word before labels from names are suggested."""
+_LEAST_SHARE = 0.5
+"""Of the files, whose names must begin with a word they share; test photos beside them may have numbers alone."""
 
 _SUGGESTED_LABELS = 50
 """More words than this are rather the names of single things."""

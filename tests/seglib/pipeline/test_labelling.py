@@ -115,6 +115,11 @@ def test_it_names_the_words(label):
     assert "'ant' (3), 'bee' (3), 'cat' (3) and 1 more" in str(offered(names, label))
 
 
+def test_numbered_test_photos_beside_them_are_no_hindrance():
+    names = [f"train/{word}.{number}.jpg" for word in ("cat", "dog") for number in range(4)]
+    assert "'cat' (4), 'dog' (4):" in str(offered([*names, *(f"test1/{number}.jpg" for number in range(4))]))
+
+
 @pytest.mark.parametrize(
     "names",
     [
