@@ -1,4 +1,4 @@
-"""Entry point of `python -m seglib`."""
+"""Entry point of `python -m seglib COMMAND`; the commands are in `seglib.cli`."""
 
 import sys
 

@@ -43,7 +43,7 @@ def option_name(parameter: str) -> str:
 _TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "architecture")
 _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
 _PARAMETERS = (
-    *("device", "follow_links", "model", "name", "photos", "source", "store", "verify", "workers"),
+    *("device", "follow_links", "label_from", "model", "name", "photos", "source", "store", "verify", "workers"),
     *_TRAIN_PARAMETERS,
     *_MASK_PARAMETERS,
 )
@@ -86,6 +86,12 @@ def check_failure_rate(failed: int, total: int, allowed: float) -> None:
         raise TooManyFailures(
             f"{failed} of {total} masks cannot be used, more than --max-failure-rate {allowed:g} allows."
         )
+
+
+def note_plus_sign(where: str | None, found: int) -> None:
+    """If a filter found nothing, say how it reads a plus sign."""
+    if not found and where is not None and "+" in where:
+        print_message("No photo passes the filter, in which + means a space: write %2B for a plus sign.")
 
 
 class ProgressBar:

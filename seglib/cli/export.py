@@ -9,6 +9,7 @@ from seglib.cli.common import (
     add_palette_option,
     add_store_option,
     new_command,
+    note_plus_sign,
     parse_share,
     print_json,
     print_message,
@@ -104,6 +105,7 @@ def _export(arguments: argparse.Namespace) -> int:
         count = (export.write_zip if kind == "zip" else export.write_folder)(arguments.out, files)
     else:
         count = _write_annotations(arguments, kind, store, filters)
+    note_plus_sign(arguments.where, count)
     if arguments.json:
         print_json({"what": arguments.what, "format": kind, "count": count, "out": str(arguments.out)})
     else:
@@ -115,6 +117,7 @@ def _export(arguments: argparse.Namespace) -> int:
 def _write_stats(arguments: argparse.Namespace, kind: str, store: "Store", filters: "Filters") -> int:
     """Write the table and return its number of rows."""
     from seglib.query import export
+    from seglib.query.repeats import describe_repeats, first_datasets
 
     frame = export.stats_frame(store, arguments.run, filters)
     export.write_file(arguments.out, export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame))

@@ -57,6 +57,12 @@ def add(commands: Any) -> None:
         "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem per line"
     )
     command.add_argument("--name", metavar="TITLE", help="name of the dataset (default: the folder's name)")
+    command.add_argument(
+        "--label-from",
+        choices=["folder", "name"],
+        help="label photos by their folder, or by what the file's name begins with, as cat.0.jpg; changes no mask "
+        "(default: as before, at first by folder)",
+    )
     command.add_argument("--follow-links", action="store_true", help="follow symbolic links that leave the folder")
     command.add_argument(
         "--max-failure-rate",
@@ -90,6 +96,7 @@ def _run(arguments: argparse.Namespace) -> int:
         title=arguments.name,
         follow_links=arguments.follow_links,
         verify=arguments.verify,
+        label_from=arguments.label_from,
     )
     if not arguments.dataset.is_dir():
         raise UsageError(f"{str(arguments.dataset)!r} is not a folder: name the folder that holds the photos.")

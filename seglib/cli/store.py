@@ -12,6 +12,7 @@ from seglib.cli.common import (
     escape_for_terminal,
     name_options,
     new_command,
+    note_plus_sign,
     print_json,
 )
 from seglib.errors import UsageError
@@ -177,6 +178,7 @@ def _tag(arguments: argparse.Namespace) -> int:
         chosen = select(store.table(arguments.run), Filters.decode(arguments.where))
         done = (tags.untag if arguments.remove else tags.tag)(store, chosen["image_id"], arguments.name)
     count = done.images if done else 0
+    note_plus_sign(arguments.where, count)
     if arguments.json:
         print_json({"tag": done.tag if done else arguments.name, "photos": count, "undone": arguments.undo})
     elif arguments.undo:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from seglib.data import labels
 from seglib.data.formats import HEIF_SUFFIXES, has_heif
 from seglib.data.left_out import LeftOut, LeftOutCounter
 from seglib.errors import DatasetError
@@ -29,12 +30,6 @@ RECORD_COLUMNS = ("path", "bytes", "mtime_ns", "split", "label")
 _MAX_ENTRIES = 500_000  # maximum number of directory entries that `find_image_folders` visits
 _MAX_NESTED_LINKS = 3  # folders that link to each other would be walked in every order
 
-_SPLITS = {
-    **dict.fromkeys(("train", "training", "train_set", "training_set", "trainset"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "val_set", "validation_set"), "val"),
-    **dict.fromkeys(("test", "testing", "test_set", "testset"), "test"),
-}
-
 
 @dataclass(frozen=True)
 class FolderScan:
@@ -47,7 +42,7 @@ def scan(root: Path, *, follow_links: bool = False) -> pd.DataFrame:
     """List the images below `root`. Raises `DatasetError` if it is not a readable folder or has no images.
 
     Columns: `path` relative to root with `/`; `bytes` int64; `mtime_ns` int64; `split` train, val, test or None, from
-    the nearest ancestor folder; `label` the parent folder's name or None (see `_label`). Skips hidden files and
+    the nearest ancestor folder; `label` the parent folder's name or None (see `labels`). Skips hidden files and
     folders, stores, and (unless `follow_links`) symbolic links that point outside `root`.
     """
     return scan_folder(root, follow_links=follow_links).records
@@ -65,11 +60,8 @@ def scan_folder(root: Path, *, follow_links: bool = False) -> FolderScan:
         kinds = " ".join(sorted(IMAGE_SUFFIXES))
         expected = f"No photos below {root.name!r}: expected at least one file ending in {kinds}."
         raise DatasetError(" ".join((expected, *left_out.describe())))
-    root_label = root.name if _is_class_folder(root) else None
-    rows = [
-        (path, size, mtime_ns, _split(PurePosixPath(path), root.name), _label(PurePosixPath(path), root_label))
-        for path, size, mtime_ns in files
-    ]
+    derived = labels.splits_and_labels([path for path, _, _ in files], root.name, _sibling_folders(root))
+    rows = [(*file, *split_and_label) for file, split_and_label in zip(files, derived, strict=True)]
     records = pd.DataFrame(rows, columns=list(RECORD_COLUMNS)).astype({"bytes": "int64", "mtime_ns": "int64"})
     return FolderScan(records, left_out)
 
@@ -194,26 +186,19 @@ def _relative(path: Path, root: Path) -> str:
     return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
 
 
-def _split(path: PurePosixPath, root_name: str) -> str | None:
-    for folder in (*reversed(path.parent.parts), root_name):
-        if (split := _SPLITS.get(folder.lower())) is not None:
-            return split
-    return None
-
-
-def _label(path: PurePosixPath, root_label: str | None) -> str | None:
-    """Return the parent folder's name, or `root_label` for files directly in the root; None for split folders."""
-    label = path.parent.name if path.parent.name else root_label
-    return None if label is None or label.lower() in _SPLITS else label
-
-
-def _is_class_folder(root: Path) -> bool:
-    """Return True if a sibling of `root` also contains images, like `dogs/` next to `cats/`."""
-    try:
+def _sibling_folders(root: Path) -> list[str]:
+    """Names of folders beside `root` that hold images too, like `dogs/` beside `cats/`: all of them if `root` is called
+    `train`, else at most one.
+    """
+    found = []
+    with contextlib.suppress(OSError):
         siblings = [p for p in root.parent.iterdir() if p != root and not p.name.startswith(".") and p.is_dir()]
-        return any(_has_image(sibling) for sibling in siblings)
-    except OSError:
-        return False
+        for sibling in siblings:
+            if _has_image(sibling):
+                found.append(sibling.name)
+                if root.name.lower() != labels.VEHICLE:
+                    break
+    return found
 
 
 def _has_image(folder: Path) -> bool:

@@ -169,7 +169,8 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
     `durable` also waits until the content is on disk (fsync).
     """
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    begins = os.fsencode(path.name)[:100].decode("utf-8", "ignore")  # names are limited in bytes, not in characters
+    temporary = path.with_name(f".{begins}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         if durable:

@@ -60,7 +60,7 @@ def lock(store: Path, *, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[No
             )
         time.sleep(0.05)
     try:
-        with heartbeat(lambda: os.utime(path)):
+        with heartbeat(lambda: _touch(path, mine)):
             yield
     finally:
         if _is_held(path, mine):  # otherwise the heartbeat stalled and another process took over
@@ -111,6 +111,12 @@ def _is_held(path: Path, holder: bytes) -> bool:
         return retry_stale(path.read_bytes) == holder
     except FileNotFoundError:
         return False
+
+
+def _touch(path: Path, holder: bytes) -> None:
+    """Show that the holder lives, unless another process has taken the lock over, whose silence must be seen."""
+    if _is_held(path, holder):
+        os.utime(path)
 
 
 def _remove_stale(path: Path) -> None:

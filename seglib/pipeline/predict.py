@@ -3,6 +3,7 @@
 `predict` yields a `Prediction` per image; `write_outputs` draws them.
 """
 
+import hashlib
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ from seglib.models.registry import DEFAULT_MODEL, ModelSpec, as_model_spec
 from seglib.query import export
 
 GRID_OF_PHOTOS, GRID_OF_OVERLAYS = "image_samples.png", "segmentation_output.png"
+
+_MAX_NAME_BYTES = 220  # of 255, which file systems allow
 
 
 @dataclass(frozen=True)
@@ -174,11 +177,17 @@ def caption(prediction: Prediction) -> str:
 
 
 def _unique_names(photos: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Flat, unique file names: `cats/a.jpg` becomes `cats_a`, and a second file of that name `cats_a-2`."""
+    """Flat, unique file names: `cats/a.jpg` becomes `cats_a`, and a second file of that name `cats_a-2`.
+
+    A name that leaves no room for what is added to it is cut, and ends with a digest of the whole.
+    """
     name_counts: dict[str, int] = {}
     named = []
     for name, path in photos:
         flat = str(Path(name).with_suffix("")).replace("/", "_").replace("\\", "_")
+        if len(encoded := os.fsencode(flat)) > _MAX_NAME_BYTES:
+            begins = encoded[: _MAX_NAME_BYTES - 9].decode("utf-8", "ignore")
+            flat = f"{begins}-{hashlib.sha256(encoded).hexdigest()[:8]}"
         name_counts[flat] = name_counts.get(flat, 0) + 1
         named.append((flat if name_counts[flat] == 1 else f"{flat}-{name_counts[flat]}", path))
     return named

@@ -17,7 +17,7 @@ from seglib.maintenance import datasets
 from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remove_damaged_parts
 from seglib.models import loading
 from seglib.models.registry import DEFAULT_MODEL, ModelSpec, as_model_spec
-from seglib.pipeline import quantization
+from seglib.pipeline import labelling, quantization
 from seglib.pipeline.photo_index import readable_again, record_vanished
 from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.quantization import OnNote
@@ -104,6 +104,9 @@ def run(
         this_run = _register_run(store, spec, settings, options, on_note)
         scan_id = time.time_ns()
         vanished = record_vanished(store, data_set, stored_files, records, scan_id)
+        records = labelling.choose_labels(records, stored_files, options.label_from)
+        if options.label_from is not None:
+            labelling.record_labels(store, data_set, stored_files, records, scan_id)
         if options.names is not None:
             records = select_by_name(records, options.names)
         plan = RunPlan.build(
@@ -115,6 +118,8 @@ def run(
         )
         if plan.to_decode and on_note is not None:
             chosen = f"{settings.precision}, which `precision` auto took" if precision == "auto" else settings.precision
+            if options.label_from is None and (offer := labelling.suggest_names(records)) is not None:
+                on_note(offer)
             on_note(f"{this_run.run}: up to {len(plan.to_decode)} photos to compute, in {chosen}.")
         session = _Session(
             store=store,

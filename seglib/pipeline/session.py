@@ -14,7 +14,7 @@ import numpy as np
 
 from seglib.data.decode_pool import DecodePool, Outcome
 from seglib.data.left_out import LeftOut
-from seglib.errors import BadImage
+from seglib.errors import BadImage, UsageError
 from seglib.fileio.parallel import default_worker_count
 from seglib.inference import config, predictor, thread_pool
 from seglib.inference.config import InferenceConfig
@@ -24,6 +24,7 @@ from seglib.maintenance.verify import is_thumbnail_intact
 from seglib.masks import statistics
 from seglib.models.registry import ModelSpec
 from seglib.pipeline.batching import Batcher, ImageBatch
+from seglib.pipeline.labelling import LABEL_SOURCES
 from seglib.pipeline.planning import Record, RunPlan, select_scan_fields
 from seglib.store.records import Dataset, Run, utc_now
 from seglib.store.store import Store
@@ -35,7 +36,7 @@ BATCH_ON_CPU, BATCH_ON_GPU = 4, 16
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Execution options of a run; none of them changes a mask."""
+    """Execution options of a run; none of them changes a mask. Raises `UsageError` for an unknown `label_from`."""
 
     device: str = "auto"
     batch_size: int | None = None
@@ -49,6 +50,14 @@ class RunOptions:
     follow_links: bool = False
     verify: bool = False
     """Read every file again even if its size and mtime are unchanged, and check every mask."""
+    label_from: str | None = None
+    """Label images by their "folder" or by what the file's "name" begins with; by default as the dataset was before,
+    at first by folder.
+    """
+
+    def __post_init__(self) -> None:
+        if self.label_from not in (None, *LABEL_SOURCES):
+            raise UsageError(f"`label_from` is {' or '.join(LABEL_SOURCES)}, not {self.label_from!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote, unquote_to_bytes
 
 import numpy as np
 import pandas as pd
@@ -264,16 +264,13 @@ class Filters(Mapping[str, FilterValue]):
 
     @classmethod
     def decode(cls, text: str) -> "Filters":
-        """Parse a URL query. Raises `FilterError` at the first invalid part."""
+        """Parse a URL query. Raises `FilterError` at the first invalid part.
+
+        As in every URL, `+` means a space, and `%2B`, `%26` and `%25` mean `+`, `&` and `%`. A `+` where no name has a
+        space is refused rather than guessed.
+        """
         text = text.strip().removeprefix("?")
-        if not text:
-            return cls()
-        try:
-            return cls.from_pairs(parse_qsl(text, keep_blank_values=True, strict_parsing=True))
-        except ValueError:
-            raise FilterError(
-                f"A filter reads key=value&key=value, not {text!r}: keys are {', '.join(FILTERS)}."
-            ) from None
+        return cls.from_pairs(_parse_pair(part, text) for part in text.split("&")) if text else cls()
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[str, str]]) -> "Filters":
@@ -281,6 +278,31 @@ class Filters(Mapping[str, FilterValue]):
         for key, text in pairs:
             texts.setdefault(key, []).append(text)
         return cls({key: find_filter(key)[0].decode(values) for key, values in texts.items()})
+
+
+def _parse_pair(part: str, query: str) -> tuple[str, str]:
+    """`share.cat=0.1..1` -> ("share.cat", "0.1..1")."""
+    key, equals, value = part.partition("=")
+    if not equals:
+        raise FilterError(
+            f"A filter reads key=value&key=value, not {query!r}: keys are {', '.join(FILTERS)}, and an & within a name "
+            "is written %26."
+        )
+    if value.startswith("+") or value.endswith("+") or "++" in value:
+        raise FilterError(
+            f"The + in {part!r} could mean a space or a plus sign: write "
+            f"{key}={value.replace('+', '%2B')} for a plus sign, {key}={value.replace('+', '%20')} for a space."
+        )
+    return _unquote(key, part), _unquote(value, part)
+
+
+def _unquote(text: str, part: str) -> str:
+    try:
+        return unquote_to_bytes(text.replace("+", " ")).decode()
+    except UnicodeError:
+        raise FilterError(
+            f"The % in {part!r} begins no character of UTF-8: a percent sign within a name is written %25."
+        ) from None
 
 
 def find_filter(key: str) -> tuple[Filter, str]:

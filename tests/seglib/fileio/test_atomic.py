@@ -225,6 +225,13 @@ def test_a_file_outside_a_store_is_replaced_whole_or_not_at_all(tmp_path, durabl
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(("sign", "times"), [("x", 255), ("狗", 85), ("\N{CAT FACE}", 63), ("é", 127), ("\udce9", 255)])
+def test_the_longest_names_can_be_replaced(tmp_path, sign, times):
+    name = sign * times
+    atomic.replace_file(tmp_path / name, b"content")
+    assert (tmp_path / name).read_bytes() == b"content"
+
+
 def test_replacing_does_not_bring_back_a_folder_that_was_removed(tmp_path):
     with pytest.raises(FileNotFoundError):
         atomic.replace_file(tmp_path / "gone" / "state.json", b"{}")

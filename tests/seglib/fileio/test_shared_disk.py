@@ -188,6 +188,17 @@ def test_a_lock_is_kept_as_long_as_its_holders_heart_beats(tmp_path, elsewhere):
             pass
 
 
+@pytest.mark.usefixtures("quick")
+def test_who_lost_the_lock_does_not_keep_another_machines_alive(tmp_path):
+    path = tmp_path / "lock"
+    with lock.lock(tmp_path):
+        path.unlink()
+        path.write_text("another's")  # which took it over while this process was suspended
+        os.utime(path, (1, 1))
+        time.sleep(0.2)
+        assert path.stat().st_mtime == 1
+
+
 @pytest.mark.parametrize("code", ["ENOSYS", "ENOLCK", "EOPNOTSUPP", "EINVAL"])
 def test_a_stale_lock_ends_also_where_flock_does_not_exist(tmp_path, monkeypatch, code):
     def refuse(*_) -> None:

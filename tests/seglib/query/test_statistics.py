@@ -104,6 +104,70 @@ def test_decoding_what_was_encoded_gives_the_same(given_values):
     assert hash(Filters.decode(filters.encode())) == hash(filters)
 
 
+HOSTILE = (
+    "+plus",
+    "plus+",
+    "c++",
+    "a+b",
+    "&and",
+    "a&b=c",
+    "%25",
+    "100%",
+    "%20off",
+    "5%ab",
+    "=",
+    "a=b",
+    " a",
+    "a ",
+    "#",
+    "?",
+)
+
+
+@given(st.lists(st.sampled_from(HOSTILE) | names, min_size=1, max_size=4), st.sampled_from(HOSTILE))
+def test_no_name_is_hostile_to_a_filter(labels, text):
+    filters = Filters({"label": tuple(labels), "path": text, f"share.{text}": (0.5, 1.0)})
+    assert Filters.decode(filters.encode()) == filters
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("label=black+cat", "black cat"),  # as browsers write it
+        ("label=black%20cat", "black cat"),
+        ("label=black cat", "black cat"),
+        ("label=%2Bplus", "+plus"),
+        ("label=c%2B%2B", "c++"),
+        ("label=100%", "100%"),
+        ("label=%plus", "%plus"),
+        ("label=狗", "狗"),
+        ("label=%E7%8B%97", "狗"),
+        ("label=a=b", "a=b"),
+    ],
+)
+def test_names_as_they_are_typed(text, label):
+    assert Filters.decode(text)["label"] == (label,)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("label=+plus", "label=%2Bplus for a plus sign, label=%20plus for a space"),
+        ("share.cat=0.1..&label=c++", "label=c%2B%2B for a plus sign"),
+        ("path=+", "path=%2B for a plus sign"),
+        ("label=a&b", "an & within a name is written %26"),
+        ("label=&and", "an & within a name is written %26"),
+        ("label=5%ab", "a percent sign within a name is written %25"),
+        ("label=caf\udce9%e9", "a percent sign within a name is written %25"),
+    ],
+)
+def test_what_fits_two_readings_is_refused_with_the_right_spelling(text, remedy):
+    with pytest.raises(FilterError) as caught:
+        Filters.decode(text)
+    assert remedy in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_text_is_what_the_dashboards_url_holds():
     filters = Filters({"share.cat": (0.1, 1.0), "label": ("dogs", "cats"), "path": "a b&c", "split": ()})
     assert filters.encode() == "label=cats&label=dogs&share.cat=0.1..1&path=a%20b%26c"
