@@ -23,6 +23,7 @@ from dashboard.report import command as report_command
 from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, ServerSettings
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
+from seglib.fileio.console import prepare_console, restart_in_utf8
 from seglib.models.registry import DEFAULT_MODEL, MODELS
 from seglib.store.store import Store
 
@@ -35,6 +36,9 @@ machine is.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the launcher and return the exit code; blocks while the server runs."""
+    if argv is None:
+        restart_in_utf8()
+    prepare_console()
     command_line = list(sys.argv[1:] if argv is None else argv)
     if command_line[:1] == [report_command.NAME]:
         return report_command.main(command_line[1:])
@@ -125,6 +129,7 @@ def _settings(arguments: argparse.Namespace) -> ServerSettings:
         photo_folders=tuple(folder.resolve() for folder in folders),
         host_names=(*loopback_names, *(name.lower() for name in arguments.allow_host)),
         base_path=arguments.base_path,
+        local_only=arguments.host in LOOPBACK_NAMES and not arguments.allow_host,
     )
 
 
@@ -189,7 +194,7 @@ def run_sample(store: Path) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "seglib", "run", str(SAMPLE), "--store", str(store), "--json", *models]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     done = subprocess.run(  # noqa: S603 - our own program on our own folder
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}, check=False
+        command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}, check=False
     )
     if done.returncode:
         raise SegError("The first analysis failed, see above: the dashboard was not started.")

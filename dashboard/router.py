@@ -17,7 +17,7 @@ from dashboard.queries.source import NO_STORE, RunSource, error_message, open_st
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.state.view import fit_to_classes, fit_to_runs, query_params
-from dashboard.views import explore, image, overview, runs, sidebar, try_photo
+from dashboard.views import datasets, explore, image, overview, runs, sidebar, try_photo
 from dashboard.views.compare import page as compare_page
 from dashboard.views.evaluate import page as evaluate_page
 from seglib.data.scan import STORE_MARKER
@@ -52,6 +52,7 @@ def main() -> None:
         if chosen in TOOLS:
             session.write_url()  # keep the view in the URL for when the visitor returns
             layout.show_notes(session.pop_notes())
+            datasets.missing_folders(ServerSettings.read())
             TOOLS[chosen](ServerSettings.read())
         else:
             _render_view(ServerSettings.read().store, chosen)
@@ -80,6 +81,7 @@ def _render_view(path: Path, title: str) -> None:
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     session.write_url()
     layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes])
+    datasets.missing_folders(ServerSettings.read())
     run = next(run for run in store_runs if run.run == view.run)
     try:
         VIEWS[title](Selection(store, run, source, view, focus))

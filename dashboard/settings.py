@@ -22,6 +22,7 @@ _STORE = "SEGLIB_DASHBOARD_STORE"
 _DATA = "SEGLIB_DASHBOARD_DATA"
 _NAMES = "SEGLIB_DASHBOARD_NAMES"
 _BASE = "SEGLIB_DASHBOARD_BASE"
+_LOCAL = "SEGLIB_DASHBOARD_LOCAL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class ServerSettings:
     """Host names that the server answers to; empty accepts any."""
     base_path: str = ""
     """Base path of a reverse proxy, such as `/photos`; empty at the root."""
+    local_only: bool = False
+    """Whether only this machine can reach the server, so that a page may take a path."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> "ServerSettings":
@@ -44,6 +47,7 @@ class ServerSettings:
             photo_folders=tuple(data) or (ROOT / "dataset",),
             host_names=tuple(names),
             base_path=environment.get(_BASE, ""),
+            local_only=environment.get(_LOCAL) == "1",
         )
 
     def to_environment(self) -> dict[str, str]:
@@ -53,6 +57,7 @@ class ServerSettings:
             _DATA: os.pathsep.join(map(str, self.photo_folders)),
             _NAMES: " ".join(self.host_names),
             _BASE: self.base_path,
+            _LOCAL: "1" if self.local_only else "",
         }
 
 

@@ -1,4 +1,4 @@
-"""Entry point of `python -m seglib`. Imports little, because every spawned worker process imports it again."""
+"""Entry point of `python -m seglib`."""
 
 import sys
 

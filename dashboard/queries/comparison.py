@@ -82,13 +82,13 @@ def _full_comparison(query: ComparisonQuery) -> Comparison:
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
 def comparison(query: ComparisonQuery) -> Comparison:
-    """Return the comparison over the selected photos; must not be modified.
+    """Return the comparison over the selected photos, each counted once; must not be modified.
 
     The index of its files is their position in the run's table.
     """
     full, chosen = (
         _full_comparison(query.without_filters()),
-        photo_queries.selected_positions(query.source, query.filters),
+        photo_queries.counted_positions(query.source, query.filters),
     )
     rows = np.flatnonzero(np.isin(full.files.index.to_numpy(), chosen, assume_unique=True))
     return full if len(rows) == len(full.files) else full.take(rows)

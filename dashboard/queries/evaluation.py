@@ -79,13 +79,13 @@ def _full_evaluations(query: EvaluationQuery) -> list[Evaluation]:
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
 def evaluations(query: EvaluationQuery) -> list[Evaluation]:
-    """Return the evaluations over the selected photos; must not be modified.
+    """Return the evaluations over the selected photos, each counted once; must not be modified.
 
     The index of their files is their position in the run's table.
     """
     full, chosen = (
         _full_evaluations(query.without_filters()),
-        photo_queries.selected_positions(query.source, query.filters),
+        photo_queries.counted_positions(query.source, query.filters),
     )
     if not full:
         return full

@@ -20,9 +20,9 @@ _cached = st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 
 @st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=HASHES)
 def _selected_rows(query: PhotoQuery) -> pd.DataFrame:
-    """Return the selected photos for all statistics of a page, without columns that none of them needs."""
+    """Return the counted photos for all statistics of a page, without columns that none of them needs."""
     frame = photo_queries.table(query.source)
-    chosen = photo_queries.selected_positions(query.source, query.filters)
+    chosen = photo_queries.counted_positions(query.source, query.filters)
     return frame if len(chosen) == len(frame) else frame.drop(columns=["path", "image_id"]).iloc[chosen]
 
 

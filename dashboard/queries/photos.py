@@ -14,6 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.queries.source import HASHES, PhotoQuery, RunSource, error_message, photo_query
+from dashboard.server.photo_files import is_unchanged
 from dashboard.state.crossfilter import without_keys
 from dashboard.state.picked_photos import Picks
 from dashboard.state.view import View
@@ -32,6 +33,7 @@ from seglib.query.filters import (
     find_filter,
     passes_filter,
 )
+from seglib.query.repeats import describe_repeats, first_datasets
 from seglib.query.statistics import CLASS_COLUMNS, sort_positions
 from seglib.store import tags
 from seglib.store.records import Run
@@ -108,8 +110,8 @@ def classes(source: RunSource) -> list[str]:
 
 
 def total_images(source: RunSource) -> int:
-    """Return the number of photos in the run, ignoring filters."""
-    return len(table(source))
+    """Return the number of photos in the run, ignoring filters; see `counted_positions`."""
+    return len(counted_positions(source, Filters()))
 
 
 def options(source: RunSource, key: str) -> dict[str, int]:
@@ -156,9 +158,37 @@ def _selected_positions(source: RunSource, filters: Filters) -> NDArray[np.intp]
     return np.flatnonzero(_passes_all(source, filters))
 
 
+def counted_positions(source: RunSource, filters: Filters) -> NDArray[np.intp]:
+    """Return the positions that figures count: the selected ones, each photo of several datasets in its first only."""
+    return _counted_positions(source.for_filters(filters), filters)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False, hash_funcs=HASHES)
+def _counted_positions(source: RunSource, filters: Filters) -> NDArray[np.intp]:
+    chosen = selected_positions(source, filters)
+    if not _has_shared_photos(source.without_tags()):
+        return chosen
+    return chosen[first_datasets(table(source)[["dataset", "image_id"]].iloc[chosen])]
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _has_shared_photos(source: RunSource) -> bool:
+    """Return whether any photo of the run is in several datasets."""
+    return not first_datasets(table(source)).all()
+
+
+def repeats(source: RunSource, filters: Filters) -> list[str]:
+    """Return a sentence on the selected photos that are in several datasets, if there are any."""
+    chosen, counted = selected_positions(source, filters), counted_positions(source, filters)
+    if len(chosen) == len(counted):
+        return []
+    files = table(source)[["dataset", "image_id"]].iloc[chosen]
+    return describe_repeats(files, np.isin(chosen, counted, assume_unique=True))
+
+
 def _passes_all(source: RunSource, filters: Filters) -> NDArray[np.bool_]:
     """Return a bool mask of shape (rows of the run,): True for rows that pass every filter."""
-    keep = np.ones(total_images(source), bool)
+    keep = np.ones(len(table(source)), bool)
     for key, value in filters.items():
         keep &= _passes_filter(source if key == "tag" else source.without_tags(), key, value)
     return keep
@@ -240,12 +270,14 @@ def find_changed_files(source: RunSource, rows: pd.DataFrame) -> set[tuple[str, 
     """Return (dataset, path) of the rows whose file still exists but has changed since it was scanned."""
     roots = {dataset.name: dataset.root for dataset in source.store().datasets()}
     changed_files = set()
-    for dataset, path, size, mtime_ns in rows[["dataset", "path", "bytes", "mtime_ns"]].itertuples(index=False):
+    columns = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
+    for dataset, path, size, mtime_ns, image_id in rows[columns].itertuples(index=False):
         try:
-            status = (roots[dataset] / path).stat()
+            file = roots[dataset] / path
+            status = file.stat()
         except (OSError, ValueError, KeyError):  # file or whole folder is gone; the store works without it
             continue
-        if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
+        if not is_unchanged(file, status, size, mtime_ns, image_id):
             changed_files.add((dataset, path))
     return changed_files
 

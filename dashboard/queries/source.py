@@ -13,6 +13,8 @@ from dashboard.workers.mask_sources import find_mask_sources
 from dashboard.workers.photo_folders import Folder
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
+from seglib.maintenance import datasets
+from seglib.maintenance.datasets import DatasetEntry
 from seglib.query.filters import Filters
 from seglib.store import tags
 from seglib.store.records import Run
@@ -94,6 +96,12 @@ def count_images(folder: Path) -> int:
         return len(scan(folder))
     except DatasetError:  # the last photo was deleted in the meantime
         return 0
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def dataset_entries(key: tuple[str, str]) -> list[DatasetEntry]:
+    """Return the datasets of a store, whose folders may have gone since; `key` is the store's path and version."""
+    return datasets.list_datasets(Store(key[0]))
 
 
 def error_message(error: SegError) -> str:

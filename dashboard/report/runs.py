@@ -39,7 +39,9 @@ def header(scope: ReportScope) -> str:
     if chosen:
         lines.append(f"Only photos that pass these filters in {scope.label(scope.runs[0].run)}: {chosen}.")
     notes = scope.comparison.notes if scope.comparison else ()
-    return report_html.header(scope.title, [*lines, *notes]) + report_html.key_numbers(_key_figures(scope))
+    return report_html.header(scope.title, [*lines, *scope.repeats, *notes]) + report_html.key_numbers(
+        _key_figures(scope)
+    )
 
 
 def _key_figures(scope: ReportScope) -> list[tuple[str, str, str]]:

@@ -17,6 +17,7 @@ from seglib.evaluation.comparison import Comparison, load_comparison
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.masks import png
 from seglib.query.filters import Filters, select
+from seglib.query.repeats import describe_repeats, first_datasets
 from seglib.store.records import Run
 from seglib.store.store import Store
 
@@ -35,6 +36,8 @@ class ReportScope:
     filters: Filters
     comparison: Comparison | None
     """None for a single run."""
+    repeats: tuple[str, ...]
+    """A sentence on the photos that several datasets hold, if there are any."""
 
     @property
     def title(self) -> str:
@@ -67,7 +70,9 @@ def make_scope(store: Store, names: Sequence[str], filters: Filters) -> ReportSc
     if len(runs) > MAX_RUNS:
         raise UsageError(f"A report is of at most {MAX_RUNS} runs, not {len(runs)}: name fewer.")
     table = store.table([runs[0].run], with_tags="tag" in filters)
-    files = select(table, filters)[FILE_COLUMNS]
+    selected = select(table, filters)[FILE_COLUMNS]
+    counted_once = first_datasets(selected)
+    files = selected[counted_once]
     if files.empty:
         raise UsageError(
             f"None of the {photo_count(len(table))} of {runs[0].run} passes the filters: there is no report."
@@ -78,7 +83,13 @@ def make_scope(store: Store, names: Sequence[str], filters: Filters) -> ReportSc
         raise UsageError("No photo of the report is counted in all of its runs: compare them first (seglib compare).")
     labels = run_labels(store.runs())
     return ReportScope(
-        store=store, runs=runs, labels=labels, files=selected_files, filters=filters, comparison=comparison
+        store=store,
+        runs=runs,
+        labels=labels,
+        files=selected_files,
+        filters=filters,
+        comparison=comparison,
+        repeats=tuple(describe_repeats(selected, counted_once)),
     )
 
 

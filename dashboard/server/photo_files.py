@@ -1,16 +1,18 @@
 """Find the photo file behind an image_id, if it has not changed since its scan.
 
 `find` returns a `PhotoFile`: a path inside its dataset's folder, or one sentence why there is none. Clients never name
-a path; the store's file index decides which files may be opened. A file that is missing, whose size or mtime changed,
-or that is a link out of its dataset's folder is not opened; pages then show its thumbnail.
+a path; the store's file index decides which files may be opened. A file that is missing, that has changed, or that is a
+link out of its dataset's folder is not opened; pages then show its thumbnail.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from seglib.fileio import parquet_parts
+from seglib.maintenance.content_match import has_content
 from seglib.store.store import Store
 
 CHANGED = "The file has changed since its scan"
@@ -36,13 +38,25 @@ def find(store: Store, image_id: str) -> PhotoFile:
     """Return the first file with this content that has not changed since its scan, or the reason why there is none."""
     photo_file = PhotoFile(None, UNKNOWN)
     for root, path, size, mtime_ns in _scanned_files(str(store.path), _index_version(store), image_id):
-        photo_file = _check(root, path, size, mtime_ns)
+        photo_file = _check(root, path, size, mtime_ns, image_id)
         if photo_file.path is not None:
             return photo_file
     return photo_file
 
 
-def _check(root: Path, path: str, size: int, mtime_ns: int) -> PhotoFile:
+def is_unchanged(path: Path, status: os.stat_result, size: int, mtime_ns: int, image_id: str) -> bool:
+    """Return whether the file has the size of its scan, and its time or else its content: copying changes the time."""
+    if status.st_size != size:
+        return False
+    return status.st_mtime_ns == mtime_ns or _has_content(path, status.st_size, status.st_mtime_ns, image_id)
+
+
+@lru_cache(maxsize=16384)
+def _has_content(path: Path, _size: int, _mtime_ns: int, image_id: str) -> bool:
+    return has_content(path, image_id)
+
+
+def _check(root: Path, path: str, size: int, mtime_ns: int, image_id: str) -> PhotoFile:
     try:
         whole = (root / path).resolve(strict=True)
         status = whole.stat()
@@ -50,7 +64,7 @@ def _check(root: Path, path: str, size: int, mtime_ns: int) -> PhotoFile:
         return PhotoFile(None, GONE)
     if not whole.is_relative_to(root.resolve()):
         return PhotoFile(None, OUTSIDE)
-    if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
+    if not is_unchanged(whole, status, size, mtime_ns, image_id):
         return PhotoFile(None, CHANGED)
     return PhotoFile(whole, version=f"{mtime_ns:x}{size:x}"[-24:])
 

@@ -12,7 +12,7 @@ from dashboard.charts import theme
 from dashboard.components import gallery as gallery_component
 from dashboard.components import layout, ready_signal
 from dashboard.components.gallery import GalleryLook
-from dashboard.formatting import escape_markdown, photo_count
+from dashboard.formatting import count, escape_markdown, photo_count
 from dashboard.queries import exports, photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -91,7 +91,9 @@ def _controls(selection: Selection) -> None:
     view, figures = selection.view, photo_statistics.key_figures(selection.query())
     with st.container(horizontal=True, vertical_alignment="center", key="controls"):
         order = sort_label(view.sort, selection.focus)
-        st.markdown(f"**{photo_count(figures.photos)}**, {escape_markdown(order)}", width="stretch")
+        files = len(photo_queries.selected_positions(selection.source, selection.filters))
+        n = photo_count(files) if files == figures.photos else f"{count(files)} files of {photo_count(figures.photos)}"
+        st.markdown(f"**{n}**, {escape_markdown(order)}", width="stretch")
         controls.sort_select(selection)
         if view.show == "gallery":
             controls.colours_select()

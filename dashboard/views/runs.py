@@ -16,7 +16,7 @@ from dashboard.queries.source import RunSource, error_message, offered_folders, 
 from dashboard.server import cache
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
-from dashboard.views import run_form
+from dashboard.views import datasets, run_form
 from dashboard.views.shared import job_status
 from dashboard.workers.requests import RunRequest
 from seglib.data.scan import STORE_MARKER
@@ -53,6 +53,7 @@ def render(settings: ServerSettings) -> None:
     with layout.card("Runs in this store", f"n = {count(len(runs))}, most recently used first", stretch=False):
         for run in reversed(runs):
             _run_entry(settings, store, run)
+    datasets.render(store, version)
     _unreadable(RunSource(str(settings.store), version, runs[-1].run))
     _stale(store)
 
@@ -69,7 +70,7 @@ def _run_entry(settings: ServerSettings, store: Store, run: Run) -> None:
                 layout.remark(wrong)
         with st.container(horizontal=True, width="content"):
             st.button("Explore", key=f"explore:{run.run}", on_click=session.open_run, args=(pages.EXPLORE, run.run))
-            again = _rerun_requests(settings, run)
+            again = _rerun_requests(settings, store, run)
             st.button(
                 "Run again",
                 key=f"again:{run.run}",
@@ -125,16 +126,17 @@ def _facts(run: Run, rows: str) -> list[tuple[str, str]]:
     ]
 
 
-def _rerun_requests(settings: ServerSettings, run: Run) -> list[RunRequest]:
+def _rerun_requests(settings: ServerSettings, store: Store, run: Run) -> list[RunRequest]:
     """Return the requests that bring this run up to date, one for each of its folders that is offered here."""
     spec = MODELS.get(run.model)
     if spec is None or run.precision is None or not (run.weights_sha256 or "").startswith(spec.sha256):
         return []
     used = {str(invocation["dataset"]) for invocation in run.invocations}
+    folders = {dataset.root for dataset in store.datasets() if dataset.id in used}
     return [
         RunRequest(folder=f.id, title=f.title, model=run.model, resize=run.resize, precision=run.precision)
         for f in offered_folders(settings.photo_folders)
-        if f.id in used
+        if f.path in folders
     ]
 
 
@@ -186,9 +188,10 @@ def _stale(store: Store) -> None:
                 st.session_state[_CHECKED] = _check_store(store)
         if _CHECKED not in st.session_state:
             return
-        datasets, runs, stale = st.session_state[_CHECKED]
-        st.dataframe(datasets, hide_index=True, alt="Datasets: files that are new, changed or gone")
+        drifts, runs, stale, differences = st.session_state[_CHECKED]
+        st.dataframe(drifts, hide_index=True, alt="Datasets: files that are new, changed or gone")
         st.dataframe(runs, hide_index=True, alt="Runs: photos not computed, stale rows, size")
+        layout.remarks(differences)
         if stale:
             layout.remark(f"{count(stale)} rows and pictures no longer belong to a file or a run.")
             st.button("Remove what is stale", key="prune", on_click=_prune, args=(store,))
@@ -196,18 +199,18 @@ def _stale(store: Store) -> None:
             layout.remark("Nothing in the store is stale.")
 
 
-def _check_store(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """Return tables per dataset and per run, and how many rows and images can be removed."""
-    status = maintenance_status.read_status(store)
-    drifts = [maintenance_status.find_drift(store, dataset) for dataset in store.datasets()]
-    datasets = [
+def _check_store(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int, list[str]]:
+    """Return tables per dataset and per run, how many rows and images can be removed, and how folders differ."""
+    status, drifts = maintenance_status.read_status(store), maintenance_status.find_drifts(store)
+    files = [
         {
             "dataset": drift.dataset,
             "files known": dataset.files,
             "new": drift.new,
             "changed": drift.changed,
+            "of another time": drift.touched,
             "gone": drift.vanished,
-            "folder": "there" if drift.available else "missing, or without photos",
+            "folder": "there" if drift.available else "without photos" if drift.exists else "gone",
         }
         for dataset, drift in zip(status.datasets, drifts, strict=True)
     ]
@@ -221,7 +224,8 @@ def _check_store(store: Store) -> tuple[pd.DataFrame, pd.DataFrame, int]:
         }
         for run in status.runs
     ]
-    return pd.DataFrame(datasets), pd.DataFrame(runs), status.stale
+    differences = [drift.sentence for drift in drifts if drift.sentence]
+    return pd.DataFrame(files), pd.DataFrame(runs), status.stale, differences
 
 
 def _prune(store: Store) -> None:

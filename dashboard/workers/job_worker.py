@@ -209,10 +209,12 @@ class Throughput:
 
 
 class JobStateWriter:
-    """Writes the job's state from a background thread; ends the process if the job's folder is removed."""
+    """Writes the job's state from a background thread; ends the process if the job's folder is removed, or a server,
+    perhaps on another machine, asks the job to stop.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "state.json"
+        self._file, self._stop_file = folder / "state.json", folder / "stop"
         self._state: dict[str, Any] = {"state": "starting"}
         self._progress: JobProgress | None = None
         self._throughput = Throughput()
@@ -248,6 +250,8 @@ class JobStateWriter:
     def _write_regularly(self) -> None:
         written, last = 0.0, None
         while not self._finished.wait(_TICK_SECONDS):
+            if self._stop_file.exists():
+                os.kill(os.getpid(), signal.SIGTERM)
             if self._progress is not None:
                 self._throughput.add(time.monotonic(), self._progress.done)
             counts = self._counts()

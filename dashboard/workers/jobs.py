@@ -5,7 +5,7 @@ Jobs are read from plain files, so every page of every server on the same store 
 
     request.json    what was requested and when; contains no path                      written here
     process.json    the worker process: host, boot, process id, start time             written here
-    stop            a visitor asked to stop the job                                    written here
+    stop            a visitor asked to stop the job; the worker looks for it           written here
     state.json      progress and outcome                                               written by `job_worker`
     log.txt         the worker's output
 
@@ -144,7 +144,7 @@ class Jobs:
         if job.stopping_seconds is None:
             (folder / "stop").touch()  # so that a worker that has not begun yet never does
         process = _read_json(folder / "process.json")
-        if process and _is_alive(process, folder):
+        if process and _is_of_this_host(process) and _is_alive(process, folder):  # elsewhere it sees the file `stop`
             hard = job.stopping_seconds is not None and job.stopping_seconds > KILL_AFTER_SECONDS
             _terminate(int(process["pid"]), hard=hard)
 
@@ -271,13 +271,14 @@ def _has_worker(folder: Path, requested_ns: int) -> bool:
     return _is_alive(process, folder)
 
 
+def _is_of_this_host(process: dict[str, Any]) -> bool:
+    return (process.get("host"), process.get("boot")) == host_and_boot()
+
+
 def _is_alive(process: dict[str, Any], folder: Path) -> bool:
-    host, boot = host_and_boot()
-    if process.get("host") != host:  # shared store: only the heartbeat shows that it is alive
+    if not _is_of_this_host(process):  # only its heartbeat shows that it is alive
         age = _age(folder / "state.json")
         return age is not None and age < _LOST_AFTER_SECONDS
-    if process.get("boot") != boot:
-        return False
     began = process_start_time(int(process["pid"]))
     return began is not None and began == process.get("started")
 

@@ -25,7 +25,7 @@ MAX_SAVED_UPLOADS = 5000
 @dataclass(frozen=True)
 class Folder:
     id: str
-    """First 8 hex digits of the SHA-256 of the resolved path, the same id that the store gives a dataset."""
+    """First 8 hex digits of the SHA-256 of the resolved path."""
     title: str
     path: Path
 

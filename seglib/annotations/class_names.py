@@ -5,7 +5,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from seglib.classes import BACKGROUND, VOC_CLASSES, VOID, are_valid_class_names, palette
+import numpy as np
+from numpy.typing import NDArray
+
+from seglib.classes import BACKGROUND, VOC_CLASSES, VOID, are_valid_class_names, class_lookup, palette
 from seglib.errors import UsageError
 from seglib.fileio.text_file import read_text_lines
 
@@ -17,6 +20,8 @@ VOID_COLOUR: Colour = (224, 224, 192)
 _IGNORE_LINE = "__ignore__"  # first line of labelme's lists: the class of value -1, which is void
 
 _BACKGROUND_NAMES = ("background", "__background__", "_background_")
+
+_VOID_NAMES = ("void", "ignore", "unlabeled", "unlabelled")
 
 _SYNONYMS = {
     "airplane": "aeroplane",
@@ -81,6 +86,15 @@ def voc_colours() -> dict[Colour, int]:
     return {(r, g, b): index for (r, g, b), index in colours.items()} | {VOID_COLOUR: VOID}
 
 
+def drop_void(classes: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
+    """Leave out classes that are called `void`, `ignore` or `unlabeled`.
+
+    Returns the other classes, and uint8 (256,): index into `classes` -> index into the others, or 255.
+    """
+    others = tuple(name for name in classes if canonical_name(name) not in _VOID_NAMES)
+    return others, class_lookup(classes, others)
+
+
 def read_labelmap(file: Path) -> tuple[tuple[str, ...], dict[Colour, int]]:
     """Read CVAT's labelmap.txt: class names, `background` first, and colour -> index. Raises `UsageError`.
 
@@ -97,7 +111,7 @@ def read_labelmap(file: Path) -> tuple[tuple[str, ...], dict[Colour, int]]:
         if match is None or max(colour := (int(match[2]), int(match[3]), int(match[4]))) > 255:
             raise UsageError(f"{file.name!r} has the line {line[:80]!r}: expected name:red,green,blue:: of 0 to 255.")
         name = BACKGROUND if canonical_name(match[1]) == BACKGROUND else match[1].strip()
-        if canonical_name(name) in ("void", "ignore", "unlabeled", "unlabelled"):
+        if canonical_name(name) in _VOID_NAMES:
             void.append(colour)
         elif name in named:
             raise UsageError(f"{file.name!r} names the class {name!r} twice: leave one line out.")

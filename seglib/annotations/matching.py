@@ -1,5 +1,6 @@
 """List mask files, and match them to photos by name, as people name them."""
 
+import os
 import posixpath
 import unicodedata
 from collections import defaultdict
@@ -60,6 +61,11 @@ def scan_masks(folder: Path) -> pd.DataFrame:
             f"{kinds} files, which are photos or have lost the exact values."
         )
     return masks[["path", "bytes", "mtime_ns"]].reset_index(drop=True)
+
+
+def has_masks(folder: Path) -> bool:
+    """Whether there is a mask file below the folder."""
+    return any(PurePosixPath(name).suffix.lower() in MASK_SUFFIXES for _, _, names in os.walk(folder) for name in names)
 
 
 def match_masks(photos: Iterable[str], masks: Iterable[str], suffix: str | None = None) -> Matches:

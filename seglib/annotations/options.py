@@ -53,6 +53,8 @@ class MaskOptions:
             )
         if self.format == "trimap" and self.classes:
             raise UsageError("A trimap holds only the pet and its background: leave out `classes`.")
+        if self.format == "coco" and self.classes:
+            raise UsageError("A COCO file names its classes itself: leave out `classes`.")
         if self.labelmap is not None and (self.classes or self.format not in (AUTO, "color")):
             raise UsageError("A `labelmap` names colours and their classes: leave out `classes` and other formats.")
         if self.format in ("color", "coco", "yolo") and (self.offset or self.ignore):

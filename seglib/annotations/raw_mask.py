@@ -5,7 +5,6 @@ fewer than 8 bits to 0..255, which is undone here, since an index is not a brigh
 """
 
 import io
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,8 +58,7 @@ class RawMask:
 def decode_raw(data: bytes) -> RawMask:
     """Decode a mask file. Raises `BadImage` with a sentence that says what was found."""
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            warnings.simplefilter("ignore")  # Pillow warns of damage that it can read past
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise BadImage("too_large", f"{image.width} x {image.height} is more than {MAX_PIXELS:,} pixels")
             bits = _count_bits(image, data)
@@ -69,6 +67,8 @@ def decode_raw(data: bytes) -> RawMask:
             return _to_raw(image, bits)
     except BadImage:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadImage("too_large", f"more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # decoders may raise anything on hostile input
         raise BadImage("damaged", f"decoding failed: {type(error).__name__}") from None
 
@@ -77,6 +77,11 @@ def _pack_channels(rgb: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """uint32 (...): 0xRRGGBB of uint8 (..., 3)."""
     channels = rgb.astype(np.uint32)
     return np.asarray((channels[..., 0] << 16) | (channels[..., 1] << 8) | channels[..., 2], np.uint32)
+
+
+def _is_grey(colours: NDArray[np.uint8]) -> bool:
+    """Whether red, green and blue are equal in each of these colours, uint8 (N, 3)."""
+    return bool((colours == colours[:, :1]).all())
 
 
 def _count_bits(image: Image.Image, data: bytes) -> int:
@@ -113,6 +118,8 @@ def _to_raw(image: Image.Image, bits: int) -> RawMask:
         colours = np.zeros((256, 3), np.uint8)
         stored = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
         colours[: len(stored)] = stored
+        if image.format == "GIF" and _is_grey(colours[np.unique(values)]):  # GIF has no grey values, only palettes
+            return RawMask(colours[values, 0].astype(np.uint16), None, None, bits)
     return RawMask(values.astype(np.uint16), None, colours, bits)
 
 

@@ -11,19 +11,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seglib.annotations import detection
-from seglib.annotations.class_names import read_labelmap
+from seglib.annotations.class_names import drop_void, read_labelmap
+from seglib.annotations.coco import CocoFile, read_coco
 from seglib.annotations.detection import Labelmap
-from seglib.annotations.matching import Matches, match_masks, no_match_error, scan_masks
-from seglib.annotations.options import MaskOptions
+from seglib.annotations.matching import Matches, has_masks, match_masks, no_match_error, scan_masks
+from seglib.annotations.options import AUTO, MaskOptions
 from seglib.annotations.raw_mask import RawMask, decode_raw
 from seglib.annotations.reading import MaskError, Reading
+from seglib.annotations.yolo import YoloFolder, has_labels, read_yolo
 from seglib.classes import VOID, Mask
 from seglib.data import image
-from seglib.errors import BadImage, UsageError
+from seglib.errors import BadImage, DatasetError, UsageError
 
 LABELMAP = "labelmap.txt"
 
 _SAMPLE = 64  # masks looked at to settle the format
+
+_UNKNOWN_SIZE = (512, 512)
+"""Of a photo, to find out which classes polygons name."""
 
 _FORMAT_NAMES = {
     "index": "class indices",
@@ -105,11 +110,71 @@ class MaskFolder:
         return self.reading.decode(raw, name, label)
 
     def describe(self) -> str:
-        pixels = np.zeros(256, np.int64)
-        for name, raw in sample_raws(self.source, list(self.files["path"])):
-            with contextlib.suppress(MaskError):
-                pixels += np.bincount(self.reading.decode(raw, name).ravel(), minlength=256)
-        return describe_masks(len(self.files), self.format, self.classes, pixels)
+        return _describe_sample(self, _UNKNOWN_SIZE)
+
+
+@dataclass(frozen=True, eq=False)
+class CocoMasks:
+    """The masks of a COCO file, called as its images; see `Masks`."""
+
+    options: MaskOptions
+    content: CocoFile
+    files: pd.DataFrame
+    classes: tuple[str, ...]
+    table: Mask
+    """uint8 (256,): index that `content` gives -> index into `classes`, or 255."""
+    format: str = "coco"
+    reading_options: str = ""
+
+    @property
+    def source(self) -> Path:
+        return self.content.path
+
+    def file(self, _: str) -> Path:
+        return self.content.path
+
+    def read(self, name: str, photo_wh: tuple[int, int], _: str | None = None, *, any_size: bool = False) -> Mask:
+        try:
+            mask = self.table[self.content.mask(name)]
+        except DatasetError as error:
+            raise MaskError(str(error)) from None
+        if not any_size:
+            check_size(name, (mask.shape[1], mask.shape[0]), photo_wh)
+        return mask
+
+    def describe(self) -> str:
+        return _describe_sample(self, _UNKNOWN_SIZE)
+
+
+@dataclass(frozen=True, eq=False)
+class YoloMasks:
+    """The masks of a folder of YOLO's label files; see `Masks`."""
+
+    options: MaskOptions
+    content: YoloFolder
+    files: pd.DataFrame
+    classes: tuple[str, ...]
+    table: Mask
+    """uint8 (256,): index that `content` gives -> index into `classes`, or 255."""
+    format: str = "yolo"
+    reading_options: str = ""
+
+    @property
+    def source(self) -> Path:
+        return self.content.path
+
+    def file(self, name: str) -> Path:
+        return self.source / name
+
+    def read(self, name: str, photo_wh: tuple[int, int], _: str | None = None, *, any_size: bool = False) -> Mask:
+        del any_size  # polygons have no size of their own
+        try:
+            return self.table[self.content.mask(name, photo_wh)]
+        except DatasetError as error:
+            raise MaskError(str(error)) from None
+
+    def describe(self) -> str:
+        return _describe_sample(self, _UNKNOWN_SIZE)
 
 
 def open_masks(source: Path, options: MaskOptions | None = None, *, wanted: Sequence[str] | None = None) -> Masks:
@@ -121,8 +186,10 @@ def open_masks(source: Path, options: MaskOptions | None = None, *, wanted: Sequ
     options = options or MaskOptions()
     if not source.exists():
         raise UsageError(f"There is no {str(source)!r}: name the folder that holds the masks, or a COCO JSON file.")
-    if options.format == "coco" or (options.format == "auto" and source.suffix.lower() == ".json"):
-        raise NotImplementedError
+    if options.format == "coco" or (options.format == AUTO and source.suffix.lower() == ".json"):
+        return _open_coco(source, options)
+    if options.format == "yolo" or (options.format == AUTO and has_labels(source) and not has_masks(source)):
+        return _open_yolo(source, options)
     files = scan_masks(source)
     raws = [raw for _, raw in sample_raws(source, list(files["path"]))]
     if not raws:
@@ -131,6 +198,23 @@ def open_masks(source: Path, options: MaskOptions | None = None, *, wanted: Sequ
     labelmap = find_labelmap(source, options)
     reading = detection.decide_reading(evidence, options, labelmap=labelmap, wanted=wanted, names=list(files["path"]))
     return MaskFolder(source, options, reading, files)
+
+
+def _open_coco(file: Path, options: MaskOptions) -> CocoMasks:
+    if not file.is_file():
+        raise UsageError(f"{str(file)!r} is not a file: name the JSON file of the COCO annotations.")
+    content, status = read_coco(file), file.stat()
+    files = pd.DataFrame({"path": sorted(content.images)})
+    files = files.assign(bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+    return CocoMasks(options, content, files, *drop_void(content.classes))
+
+
+def _open_yolo(folder: Path, options: MaskOptions) -> YoloMasks:
+    content = read_yolo(folder, options.classes)
+    stats = [(folder / name).stat() for name in content.names]
+    columns = {"bytes": [one.st_size for one in stats], "mtime_ns": [one.st_mtime_ns for one in stats]}
+    files = pd.DataFrame({"path": list(content.names), **columns})
+    return YoloMasks(options, content, files, *drop_void(content.classes))
 
 
 def find_labelmap(folder: Path, options: MaskOptions) -> Labelmap | None:
@@ -158,9 +242,13 @@ def read_raw(folder: Path, name: str) -> RawMask:
 
 def sample_raws(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, RawMask]]:
     """Some masks, evenly spread over the folder; those that cannot be read are left out."""
-    for name in names[:: max(1, len(names) // _SAMPLE)]:
+    for name in _sample(names):
         with contextlib.suppress(MaskError):
             yield name, read_raw(folder, name)
+
+
+def _sample(names: Sequence[str]) -> Sequence[str]:
+    return names[:: max(1, len(names) // _SAMPLE)]
 
 
 def check_size(name: str, mask_wh: tuple[int, int], photo_wh: tuple[int, int]) -> None:
@@ -178,14 +266,26 @@ def check_size(name: str, mask_wh: tuple[int, int], photo_wh: tuple[int, int]) -
     )
 
 
+def _describe_sample(masks: Masks, photo_wh: tuple[int, int]) -> str:
+    pixels = np.zeros(256, np.int64)
+    for name in _sample(list(masks.files["path"])):
+        with contextlib.suppress(MaskError):
+            pixels += np.bincount(masks.read(name, photo_wh, any_size=True).ravel(), minlength=256)
+    return describe_masks(len(masks.files), masks.format, masks.classes, pixels)
+
+
 def describe_masks(masks: int, format: str, classes: Sequence[str], pixels: NDArray[np.int64]) -> str:
     """`445 masks read as VOC indices: background, cat, dog; 1.2 % ignored`; `pixels` int64 (256,) per index."""
     present = [name for index, name in enumerate(classes) if pixels[index]]
     ignored = pixels[VOID] / max(int(pixels.sum()), 1)
     return (
-        f"{masks:,} masks read as {_FORMAT_NAMES[format]}: {', '.join(present) or 'no class at all'}"
+        f"{count_masks(masks)} read as {_FORMAT_NAMES[format]}: {', '.join(present) or 'no class at all'}"
         f"{f'; {ignored:.1%} ignored'.replace('%', ' %') if ignored else ''}."
     )
+
+
+def count_masks(number: int) -> str:
+    return f"{number:,} mask{'' if number == 1 else 's'}"
 
 
 def match_photos(masks: Masks, photos: Sequence[str]) -> Matches:

@@ -17,6 +17,7 @@ from seglib.annotations.options import AUTO, FORMAT_HELP, MASK_FORMATS, MaskOpti
 from seglib.classes import PALETTES
 from seglib.data.resize import Resize
 from seglib.errors import TooManyFailures, UsageError
+from seglib.fileio.text_file import read_text_lines
 from seglib.inference.config import DEVICES, PRECISIONS
 from seglib.models.registry import HUB_REPOSITORY
 from seglib.training.config import TrainConfig
@@ -41,7 +42,7 @@ def option_name(parameter: str) -> str:
 
 _TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "architecture")
 _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
-_PARAMETERS = ("device", "model", "name", "source", "store", "verify", *_TRAIN_PARAMETERS, *_MASK_PARAMETERS)
+_PARAMETERS = ("device", "model", "name", "source", "store", "verify", "workers", *_TRAIN_PARAMETERS, *_MASK_PARAMETERS)
 _OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {"names": "--list"}
 """Parameter as named in messages of the library -> option."""
 
@@ -118,19 +119,18 @@ class ProgressBar:
 
 
 def read_lines(file: Path | None) -> tuple[str, ...] | None:
-    if file is None:
-        return None
-    try:
-        return tuple(file.read_text("utf-8").splitlines())
-    except (OSError, UnicodeDecodeError):
-        raise UsageError(
-            f"The list {str(file)!r} cannot be read: expected a text file with one relative path per line."
-        ) from None
+    return None if file is None else read_text_lines(file)
 
 
 def print_json(*objects: object) -> None:
+    """Print one line per object, with JSON's own escapes if the console's encoding lacks a character."""
     for record in objects:
-        print(json.dumps(record, ensure_ascii=False), flush=True)
+        line = json.dumps(record, ensure_ascii=False)
+        try:
+            line.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:
+            line = json.dumps(record)
+        print(line, flush=True)
 
 
 def format_percent(share: float | None) -> str:

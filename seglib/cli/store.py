@@ -2,8 +2,9 @@
 
 import argparse
 import dataclasses
+import shlex
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seglib.cli.common import (
     add_json_option,
@@ -14,6 +15,10 @@ from seglib.cli.common import (
     print_json,
 )
 from seglib.errors import UsageError
+
+if TYPE_CHECKING:
+    from seglib.maintenance.status import DatasetDrift, StoreStatus
+    from seglib.store.store import Store
 
 
 def add_status(commands: Any) -> None:
@@ -58,18 +63,15 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.verify:
         return _verify(arguments)
     store = Store(arguments.store)
-    report, failures = status.read_status(store), store.failures()
+    report, failures, drifts = status.read_status(store), store.failures(), status.find_drifts(store)
     if arguments.json:
         rows = failures.astype("object").where(failures.notna(), None).to_dict("records")
-        print_json(dataclasses.asdict(report) | {"stale": report.stale, "failures": rows})
+        more = {"stale": report.stale, "drift": [dataclasses.asdict(drift) for drift in drifts], "failures": rows}
+        print_json(dataclasses.asdict(report) | more)
         return 0
     for why in (*store.damaged_datasets().values(), *store.damaged_runs().values()):
         print(f"damaged: {name_options(why)}")
-    for dataset in report.datasets:
-        print(
-            f"dataset {escape_for_terminal(dataset.dataset)}: {dataset.files} files, {dataset.failed} failed, "
-            f"{dataset.vanished} vanished"
-        )
+    _print_datasets(store, report, drifts)
     for run in report.runs:
         print(
             f"run {run.run}: {run.rows} photos, {run.pending} not computed, "
@@ -84,6 +86,21 @@ def _status(arguments: argparse.Namespace) -> int:
     if report.stale:
         print(f"{report.stale} stale rows and pictures: python -m seglib prune --store {arguments.store} removes them")
     return 0
+
+
+def _print_datasets(store: "Store", report: "StoreStatus", drifts: "list[DatasetDrift]") -> None:
+    for dataset, entry, drift in zip(store.datasets(), report.datasets, drifts, strict=True):
+        print(
+            f"dataset {escape_for_terminal(entry.dataset)}: {entry.files} files, {entry.failed} failed, "
+            f"{entry.vanished} vanished"
+        )
+        if drift.sentence:
+            print(f"  {escape_for_terminal(drift.sentence)}")
+        if not drift.exists:
+            move = ["dataset", "move", str(dataset.root), "NEW", "--store", str(store.path)]
+            print(f"  python -m seglib {escape_for_terminal(shlex.join(move))}")
+    if report.shared_images:
+        print(f"{report.shared_images} photos are in several datasets: figures count each of them once")
 
 
 def add_prune(commands: Any) -> None:

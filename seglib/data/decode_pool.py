@@ -23,7 +23,8 @@ from typing import Self, TypeVar
 
 from seglib.data.image import MAX_MEMORY, MAX_SECONDS, DecodedImage, read_image
 from seglib.data.resize import Resize
-from seglib.errors import BadImage
+from seglib.data.worker_processes import without_main_module
+from seglib.errors import BadImage, SegError
 
 Tag = TypeVar("Tag")
 Task = tuple[Tag, Path, bool]
@@ -55,9 +56,18 @@ class DecodePool:
         self._pool = self._start_pool() if count else None
 
     def wait_until_ready(self) -> None:
-        """Wait until every worker has finished its imports, so that startup is not timed as decoding."""
-        for ready in self._starting:
-            ready.result(_START_SECONDS)
+        """Wait until every worker has finished its imports, so that startup is not timed as decoding.
+
+        Raises `SegError` if they cannot start, which is no photo's fault.
+        """
+        try:
+            for ready in self._starting:
+                ready.result(_START_SECONDS)
+        except (BrokenProcessPool, TimeoutError) as error:
+            how = "do not start" if isinstance(error, TimeoutError) else "end as soon as they start"
+            raise SegError(
+                f"The processes that decode photos {how}: free memory, or set `workers` to 0 to decode in this one."
+            ) from None
 
     def decode(self, tasks: Iterable[Task[Tag]]) -> Iterator[tuple[Tag, Outcome]]:
         if self._pool is None:
@@ -108,7 +118,8 @@ class DecodePool:
         assert self._pool is not None
         _, path, wants = task
         try:
-            return self._pool.submit(run_with_limits, self._limits, decode_file, path, self._resize, wants)
+            with without_main_module():  # the pool starts processes as tasks arrive
+                return self._pool.submit(run_with_limits, self._limits, decode_file, path, self._resize, wants)
         except BrokenProcessPool as error:  # treat a failure at submission like one at the result
             failed: Future[Outcome] = Future()
             failed.set_exception(error)
@@ -119,9 +130,10 @@ class DecodePool:
         pool = ProcessPoolExecutor(
             self.count, mp_context=get_context("spawn"), initializer=_init_worker, initargs=(self._limits,)
         )
-        self._starting = [
-            pool.submit(_wait_briefly) for _ in range(self.count)
-        ]  # the pool starts one process per pending task
+        with without_main_module():
+            self._starting = [
+                pool.submit(_wait_briefly) for _ in range(self.count)
+            ]  # the pool starts one process per pending task
         return pool
 
 

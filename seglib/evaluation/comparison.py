@@ -33,6 +33,7 @@ from seglib.metrics.confusion import JointCounts
 from seglib.metrics.measures import Measure, agreement_measures, ratio
 from seglib.progress import OnProgress, Progress
 from seglib.query.filters import Filters, select
+from seglib.query.repeats import describe_repeats, first_datasets
 from seglib.store import pair_counts
 from seglib.store.pair_counts import CELLS_SCHEMA, CONSENSUS_SCHEMA, CountsWriter
 from seglib.store.records import Run
@@ -183,7 +184,7 @@ class Comparison:
 
     runs: tuple[Run, ...]
     files: pd.DataFrame
-    """`FILE_COLUMNS`, one row per file; duplicate files keep separate rows, as in the table."""
+    """`FILE_COLUMNS`, one row per file; equal files of one dataset keep separate rows, as in the table."""
     counts: Mapping[tuple[str, str], JointCounts]
     """(a, b) -> counts with one image per row of `files`."""
     consensus: Measure
@@ -324,13 +325,16 @@ def compare(
 def load_comparison(
     store: Store, runs: Sequence[str], filters: Filters | None = None, *, files: pd.DataFrame | None = None
 ) -> Comparison:
-    """Compare runs over `files` (`FILE_COLUMNS`), by default those that pass the filters in the first run.
+    """Compare runs over `files` (`FILE_COLUMNS`), by default those that pass the filters in the first run, where a
+    photo that several datasets hold counts once.
 
-    Reads counts but no masks: call `update_counts` first. Files without counts are left out, which the notes report.
+    Reads counts but no masks: call `update_counts` first. Files without counts are left out. The notes say so.
     """
-    chosen = resolve_runs(store, runs)
+    chosen, repeats = resolve_runs(store, runs), list[str]()
     if files is None:
-        files = select(store.table([chosen[0].run], with_tags="tag" in (filters or {})), filters or Filters())
+        table = select(store.table([chosen[0].run], with_tags="tag" in (filters or {})), filters or Filters())
+        counted_once = first_datasets(table)
+        files, repeats = table[counted_once], describe_repeats(table, counted_once)
     files = files[FILE_COLUMNS]
     wanted = _flat(pa.array(files["image_id"], pa.string()))
     ids = pd.Index(wanted.unique().to_pandas())
@@ -348,7 +352,7 @@ def load_comparison(
         files=files[keep],
         counts=by_file,
         consensus=_consensus_measure(store, chosen, by_file, ids, rows),
-        notes=(*_note_missing_files(keep), *_note_class_mismatch(chosen)),
+        notes=(*repeats, *_note_missing_files(keep), *_note_class_mismatch(chosen)),
     )
 
 

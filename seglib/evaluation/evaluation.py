@@ -7,7 +7,7 @@ image. Everything is computed at the ground truth's size; the stored mask is res
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ from seglib.metrics.calibration import (
 from seglib.metrics.confusion import JointCounts
 from seglib.metrics.measures import Measure, accuracy_measures, boundary_f_measures, ratio
 from seglib.progress import OnProgress
+from seglib.query.repeats import describe_repeats, first_datasets
 from seglib.store import ground_truth, pair_counts
 from seglib.store.ground_truth import GroundTruth
 from seglib.store.records import Run
@@ -250,8 +251,14 @@ def evaluate(
 
 
 def load_evaluations(store: Store, report: "EvaluationReport") -> "list[Evaluation]":
-    """The evaluation of each run that was counted, over the images that were counted."""
-    return [load_evaluation(store, report.truth, run, files=report.files) for run in report.runs]
+    """The evaluation of each run that was counted, over the images that were counted.
+
+    A photo that several datasets hold counts once, which the notes say.
+    """
+    counted_once = first_datasets(report.files)
+    files, notes = report.files[counted_once], describe_repeats(report.files, counted_once)
+    found = [load_evaluation(store, report.truth, run, files=files) for run in report.runs]
+    return [replace(one, notes=(*notes, *one.notes)) for one in found]
 
 
 def load_evaluation(

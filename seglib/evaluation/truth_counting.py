@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from seglib.annotations.matching import match_masks, no_match_error
-from seglib.annotations.reader import Masks
+from seglib.annotations.reader import Masks, count_masks
 from seglib.classes import VOID, Mask
 from seglib.data.image import compute_image_id, decode, read_bytes
 from seglib.data.scan import select_by_name
@@ -80,7 +80,7 @@ def update_counts(
         imported = ground_truth.import_annotations(store, truth_record, masks, photos)
         if imported.files.empty:
             raise DatasetError(
-                f"None of the {len(imported.failed)} masks in {masks.source.name!r} can be used. "
+                f"None of {count_masks(len(imported.failed))} in {masks.source.name!r} can be used. "
                 f"{next(iter(imported.failed.values()))}"
             )
         images = imported.files.drop_duplicates("image_id")
@@ -141,9 +141,9 @@ def _describe_import(masks: Masks, imported: ImportedTruth, photos: int) -> list
     matched = len(imported.matches.masks)
     notes = [masks.describe(), f"{matched:,} of {photos:,} photos have a mask: {imported.matches.describe()}."]
     if unused := imported.matches.without_photo:
-        notes.append(f"{len(unused):,} masks fit none of these photos, e.g. {unused[0]!r}.")
+        notes.append(f"{count_masks(len(unused))} fit none of these photos, e.g. {unused[0]!r}.")
     if imported.failed:
-        notes.append(f"{len(imported.failed):,} masks were left out; the first: {next(iter(imported.failed.values()))}")
+        notes.append(f"{count_masks(len(imported.failed))} could not be used and are left out.")
     return notes
 
 

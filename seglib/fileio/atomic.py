@@ -10,16 +10,14 @@ import os
 import secrets
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 from seglib.errors import StoreError
-from seglib.fileio.process import host_and_boot, is_dead, process_start_time
-
-_FOREIGN_LEFTOVER_SECONDS = 86_400
+from seglib.fileio.process import host_and_boot, is_dead, process_start_time, shares_process_numbers
+from seglib.fileio.shared_disk import SILENT_SECONDS, is_gone, silent_seconds
 
 
 class AtomicWriter:
@@ -101,7 +99,7 @@ class AtomicWriter:
         """Remove incomplete files of killed processes and return their number. Live processes keep theirs."""
         swept = 0
         for folder in self._other_folders():
-            if is_left_over(folder):
+            if self._is_left_over(folder):
                 swept += len(list(folder.glob("*")))
                 shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # another process writes there, or it no longer exists
@@ -119,6 +117,17 @@ class AtomicWriter:
         except FileNotFoundError:
             return []
 
+    def _is_left_over(self, folder: Path) -> bool:
+        """Whether its writer is dead: certainly on this host, by its silence on another one."""
+        try:
+            host, boot, pid, *more = folder.name.split(".")
+            began = more[0].partition("-")[0] if more else ""
+            if shares_process_numbers(host, boot):
+                return is_dead(host, boot, int(pid), began)
+            return silent_seconds(folder, self._store) > SILENT_SECONDS
+        except (ValueError, OSError):
+            return False
+
     def _temporary_path(self) -> Path:
         """Return an unused path in the scratch folder."""
         self._create_folder()
@@ -129,17 +138,21 @@ class AtomicWriter:
             temporary = self._temporary_path()
             try:
                 return temporary, temporary.open("wb")
-            except FileNotFoundError:  # another thread has just removed the folder
-                continue
+            except OSError as error:
+                if not is_gone(error):  # otherwise another thread has just removed the folder
+                    raise
         raise StoreError(f"{self._folder.name!r} keeps being deleted while it is written to: try again.")
 
     def _create_folder(self) -> None:
         for _ in range(20):
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
-            except (FileNotFoundError, FileExistsError):  # another process has just removed the parent folder
+                return
+            except FileExistsError:  # removed since
                 continue
-            return
+            except OSError as error:
+                if not is_gone(error):  # otherwise another process has just removed the parent folder
+                    raise
 
     def _remove_if_unused(self) -> None:
         """Remove the folder if it is empty: other processes take its existence to mean that this one is writing."""
@@ -177,7 +190,9 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
 def _rename(temporary: Path, path: Path) -> None:
     try:
         os.replace(temporary, path)
-    except FileNotFoundError:  # the target folder does not exist yet
+    except OSError as error:
+        if not is_gone(error):  # otherwise the target folder does not exist yet
+            raise
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(temporary, path)
 
@@ -186,15 +201,6 @@ def _own_folder_name() -> str:
     """Return a new name for a scratch folder of this process."""
     pid = os.getpid()
     return ".".join((*host_and_boot(), str(pid), f"{process_start_time(pid) or ''}-{secrets.token_hex(4)}"))
-
-
-def is_left_over(folder: Path) -> bool:
-    try:
-        host, boot, pid, *more = folder.name.split(".")
-        began = more[0].partition("-")[0] if more else ""
-        return is_dead(host, boot, int(pid), began) or time.time() - folder.stat().st_mtime > _FOREIGN_LEFTOVER_SECONDS
-    except (ValueError, OSError):
-        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seglib.errors import DamagedFileError
+from seglib.errors import DamagedFileError, StoreError
+from seglib.fileio.shared_disk import retry_stale
 
 CHECKSUM = "checksum"
 """Key of the checksum: the first 16 hex digits of the SHA-256 of the rest of the record."""
@@ -24,14 +25,20 @@ def encode(value: Mapping[str, Any]) -> bytes:
 
 
 def read(file: Path, remedy: str, *, max_schema: int = 1) -> dict[str, Any]:
-    """Return the record without its checksum. Raises `DamagedFileError` if it is corrupt or too new.
+    """Return the record without its checksum. Raises `DamagedFileError` if it is corrupt or too new, `StoreError` if
+    the disk refuses to read it.
 
     `remedy` is the advice in the error message, `max_schema` the newest layout (`schema`) that this program can read.
     """
     try:
-        value = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        value = json.loads(retry_stale(file.read_bytes))
+    except (FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
         raise damaged_error(file, remedy) from None
+    except OSError as error:
+        raise StoreError(
+            f"{_short_path(file)} cannot be read ({error.strerror}): check the disk, the network and the permissions, "
+            "then try again."
+        ) from None
     if not isinstance(value, dict):
         raise damaged_error(file, remedy)
     if value.pop(CHECKSUM, None) in (None, _checksum(value)):

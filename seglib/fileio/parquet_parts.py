@@ -4,10 +4,12 @@ A part's name ends with a digest of the whole file, verified the first time a pr
 verified on every read. Corruption therefore raises `StoreError` rather than yielding wrong numbers.
 """
 
+import errno
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +17,9 @@ import pyarrow.parquet as pq
 
 from seglib.errors import DamagedFileError, StoreError
 from seglib.fileio.atomic import AtomicWriter
+from seglib.fileio.shared_disk import is_gone
+
+Result = TypeVar("Result")
 
 Where = tuple[str, Sequence[str]]
 """Row filter: a column and the strings to keep."""
@@ -29,6 +34,9 @@ _DIGEST_LENGTH = 16
 
 _SETTLED_NS = 2 * 10**9
 """A file modified more recently could change again within the same mtime, so its digest is not cached."""
+
+_RELIST_PAUSES_SECONDS = (0.0,) * 10 + (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30)
+"""Pauses before listing a folder again whose parts have vanished: a network disk may show an old list for a minute."""
 
 _verified_parts: set[tuple[str, int, int]] = set()
 """(path, bytes, mtime_ns) of parts whose digest this process has verified."""
@@ -63,12 +71,7 @@ def read(
     `remedy` is the advice in the error message about a damaged part.
     """
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
-    for _ in range(20):
-        try:
-            return read_parts(folder, list_parts(folder), wanted, where=where, remedy=remedy)
-        except FileNotFoundError:  # merged into another part since it was listed: list again
-            continue
-    raise _changing_too_fast_error(folder)
+    return _with_listing(folder, lambda names: read_parts(folder, names, wanted, where=where, remedy=remedy))
 
 
 def read_parts(
@@ -100,20 +103,13 @@ def count_part_rows(path: Path) -> int:
     try:
         _verify_digest_once(path, RECOMPUTE_REMEDY)
         return int(pq.read_metadata(path).num_rows)
-    except FileNotFoundError:
-        raise
     except (pa.ArrowException, OSError) as error:
-        raise _damaged_error(path, type(error).__name__, RECOMPUTE_REMEDY) from None
+        raise _reading_error(path, error, RECOMPUTE_REMEDY) from None
 
 
 def count_rows(folder: Path) -> int:
     """Count the rows of all parts, superseded rows included. Safe while other processes append or merge."""
-    for _ in range(20):
-        try:
-            return sum(count_part_rows(folder / name) for name in list_parts(folder))
-        except FileNotFoundError:  # merged into another part since it was listed
-            continue
-    raise _changing_too_fast_error(folder)
+    return _with_listing(folder, lambda names: sum(count_part_rows(folder / name) for name in names))
 
 
 def find_damaged(folder: Path, schema: pa.Schema, remedy: str = RECOMPUTE_REMEDY) -> dict[str, DamagedFileError]:
@@ -158,7 +154,13 @@ def _verify_digest_once(path: Path, remedy: str) -> None:
 
 def _compare_digest(path: Path, remedy: str) -> None:
     digest = path.stem.rpartition("-")[2]
-    if len(digest) == _DIGEST_LENGTH and digest != _digest(path.read_bytes()):  # old names end randomly
+    if len(digest) != _DIGEST_LENGTH:  # old names end randomly
+        return
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _reading_error(path, error, remedy) from None
+    if digest != _digest(data):
         raise _damaged_error(path, "its content is not what was written", remedy)
 
 
@@ -170,18 +172,41 @@ def _read_part(path: Path, schema: pa.Schema, where: Where | None = None, remedy
             path, columns=schema.names, memory_map=False, filters=filters, page_checksum_verification=True
         )
         return table.cast(schema)
-    except FileNotFoundError:
-        raise
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:
-        raise _damaged_error(path, type(error).__name__, remedy) from None
+        raise _reading_error(path, error, remedy) from None
 
 
-def _changing_too_fast_error(folder: Path) -> StoreError:
-    return StoreError(f"The parts of {folder.name!r} change faster than they can be read: try again.")
+def _with_listing(folder: Path, read: Callable[[list[str]], Result]) -> Result:
+    """Call `read` with the parts of the folder, again if some were merged into another since they were listed."""
+    for pause in _RELIST_PAUSES_SECONDS:
+        time.sleep(pause)
+        try:
+            return read(list_parts(folder))
+        except FileNotFoundError:
+            continue
+    raise StoreError(f"The parts of {folder.name!r} change faster than they can be read: try again.")
+
+
+def _reading_error(path: Path, error: Exception, remedy: str) -> OSError | StoreError:
+    """What to raise if a part cannot be read: only what its content is to blame for is damage."""
+    if isinstance(error, FileNotFoundError):
+        return error
+    if isinstance(error, OSError) and is_gone(error):
+        return FileNotFoundError(errno.ENOENT, "merged into another part", str(path))
+    if isinstance(error, OSError) and error.errno is not None and not path.is_dir():
+        return StoreError(
+            f"{_short_path(path)} cannot be read ({error.strerror}): check the disk, the network and the permissions, "
+            "then try again."
+        )
+    return _damaged_error(path, type(error).__name__, remedy)
 
 
 def _damaged_error(path: Path, how: str, remedy: str) -> DamagedFileError:
-    return DamagedFileError(f"{'/'.join(path.parts[-4:])} is damaged ({how}): {remedy}.")
+    return DamagedFileError(f"{_short_path(path)} is damaged ({how}): {remedy}.")
+
+
+def _short_path(path: Path) -> str:
+    return "/".join(path.parts[-4:])
 
 
 def _digest(data: bytes | memoryview) -> str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from seglib.errors import DamagedFileError, StoreError
 from seglib.fileio import parquet_parts
-from seglib.fileio.lock import lock
+from seglib.fileio.lock import LOCK_WAIT_SECONDS, lock
 from seglib.store import ground_truth, pair_counts, tags
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store
@@ -25,7 +25,7 @@ def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...
     yield store.tags_folder(), tags.SCHEMA, tags.KEY
 
 
-def merge_parts(store: Store, *, wait_seconds: float = 30) -> None:
+def merge_parts(store: Store, *, wait_seconds: float = LOCK_WAIT_SECONDS) -> None:
     """Merge the small parts of every folder, newest row of a key last; folders with a damaged part are skipped."""
     with lock(store.path, wait_seconds=wait_seconds):
         for folder, schema, key in part_folders(store):

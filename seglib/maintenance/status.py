@@ -4,8 +4,10 @@
 files.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,6 +78,8 @@ class StoreStatus:
     """Thumbnails of images that have no file or that no run has computed."""
     tags: TagsStatus
     counts: CountsStatus
+    shared_images: int
+    """Images that several datasets hold; figures count each of them once."""
 
     @property
     def stale(self) -> int:
@@ -90,13 +94,36 @@ class DatasetDrift:
     dataset: str
     available: bool
     """False if the folder no longer exists or contains no images."""
+    exists: bool = True
+    """False if the folder no longer exists."""
     new: int
     changed: int
+    """Files with another size."""
+    touched: int = 0
+    """Files with the same size and another time, whose content may have changed."""
     vanished: int
+
+    @property
+    def sentence(self) -> str:
+        """How the folder differs from its newest scan, and what to do; empty if it does not."""
+        if not self.exists:
+            return (
+                f"The folder of {self.dataset} is gone: its results stay, and none counts as stale, but its photos "
+                "cannot be opened; say where the photos are now, or forget this dataset."
+            )
+        if not self.available:
+            return f"The folder of {self.dataset} holds no photos any more: put them back, or forget this dataset."
+        touched = "of another time, which a run reads"
+        counts = {"new": self.new, "changed": self.changed, touched: self.touched, "gone": self.vanished}
+        differences = [f"{number} {word}" for word, number in counts.items() if number]
+        if not differences:
+            return ""
+        return f"The folder of {self.dataset} differs from its newest scan ({', '.join(differences)}): run again."
 
 
 def read_status(store: Store) -> StoreStatus:
-    alive = live_image_ids(store)
+    images = find_images_by_dataset(store)
+    alive = set().union(*images.values())
     thumbnail_ids = alive & _computed_ids(store)
     return StoreStatus(
         datasets=[_dataset_status(store, d.name) for d in store.datasets()],
@@ -104,7 +131,13 @@ def read_status(store: Store) -> StoreStatus:
         stale_thumbnails=sum(path.stem not in thumbnail_ids for path in _image_files(store.thumbnails_folder())),
         tags=_tags_status(store, alive),
         counts=_counts_status(store, alive),
+        shared_images=sum(number > 1 for number in Counter(chain.from_iterable(images.values())).values()),
     )
+
+
+def find_drifts(store: Store) -> list[DatasetDrift]:
+    """`find_drift` of every dataset, in the order of `read_status`."""
+    return [find_drift(store, dataset) for dataset in store.datasets()]
 
 
 def find_drift(store: Store, dataset: Dataset) -> DatasetDrift:
@@ -114,15 +147,20 @@ def find_drift(store: Store, dataset: Dataset) -> DatasetDrift:
     try:
         records = scan(dataset.root)[["path", "bytes", "mtime_ns"]]
     except DatasetError:
-        return DatasetDrift(dataset=dataset.name, available=False, new=0, changed=0, vanished=len(stored_files))
+        exists = dataset.root.is_dir()
+        return DatasetDrift(
+            dataset=dataset.name, available=False, exists=exists, new=0, changed=0, vanished=len(stored_files)
+        )
+    unlisted = set(stored_files["path"]) - set(records["path"])
     both = records.merge(stored_files, on="path", suffixes=("", "_known"))
-    same = (both["bytes"] == both["bytes_known"]) & (both["mtime_ns"] == both["mtime_ns_known"])
+    same_size = both["bytes"] == both["bytes_known"]
     return DatasetDrift(
         dataset=dataset.name,
         available=True,
         new=len(records) - len(both),
-        changed=int((~same).sum()),
-        vanished=len(stored_files) - len(both),
+        changed=int((~same_size).sum()),
+        touched=int((same_size & (both["mtime_ns"] != both["mtime_ns_known"])).sum()),
+        vanished=sum(not (dataset.root / path).exists() for path in unlisted),  # a followed link is not gone
     )
 
 
@@ -203,11 +241,16 @@ def _is_in(image_ids: pa.ChunkedArray, alive: set[str]) -> pa.ChunkedArray:
 
 def live_image_ids(store: Store) -> set[str]:
     """Ids of images with at least one file in the newest scan of a dataset."""
-    alive: set[str] = set()
+    return set().union(*find_images_by_dataset(store).values())
+
+
+def find_images_by_dataset(store: Store) -> dict[str, set[str]]:
+    """Name of each dataset -> ids of the images with a file in its newest scan."""
+    images = {}
     for dataset in store.datasets():
         files = store.files(dataset)
-        alive.update(files.loc[files["reason"].isna(), "image_id"])
-    return alive
+        images[dataset.name] = set(files.loc[files["reason"].isna(), "image_id"])
+    return images
 
 
 def _computed_ids(store: Store) -> set[str]:

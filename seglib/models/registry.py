@@ -229,6 +229,11 @@ def as_model_spec(model: ModelSpec | str | os.PathLike[str]) -> ModelSpec:
         return model
     if isinstance(model, str) and (model in MODELS or not Path(model).suffix):
         return find_model_spec(model)
+    if not isinstance(model, str | os.PathLike):  # a loaded module may have been trained since: it names no weights
+        raise UsageError(
+            f"`model` is a name of seglib.MODELS, a checkpoint's path or a ModelSpec, not a {type(model).__name__}: "
+            "save the module's weights and name their file."
+        )
     return find_model_spec(weights=Path(model))
 
 

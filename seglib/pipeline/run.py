@@ -15,6 +15,7 @@ from seglib.errors import WeightsError
 from seglib.fileio import parquet_parts
 from seglib.inference import config
 from seglib.inference.config import InferenceConfig, RunConfig
+from seglib.maintenance import datasets
 from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remove_damaged_parts
 from seglib.models import loading
 from seglib.models.registry import DEFAULT_MODEL, ModelSpec, as_model_spec
@@ -40,7 +41,8 @@ def run(
 ) -> RunReport:
     """Run a model over a folder of images, and keep masks and statistics in a store.
 
-    Only what the store lacks is computed; an interrupted run resumes when called again.
+    Only what the store lacks is computed; an interrupted run resumes when called again. A folder with all photos of a
+    dataset whose own folder is gone is taken to be that folder, moved.
 
     Args:
         folder: Folder of images, flat or nested.
@@ -78,9 +80,12 @@ def run(
         device=options.device,
     )
     with store.atomic.register_writer():
+        _notify(datasets.recognise_folder(store, folder), on_note)
         data_set = store.register_dataset(folder, options.title)
         if options.verify:
             _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
+        else:
+            datasets.accept_new_times(store, data_set, records)
         stored_files = store.files(data_set)
         if settings.precision == "int8":
             folder_of_model = quantization.calibrate(
@@ -120,11 +125,13 @@ def run(
             vanished=vanished,
         )
         try:
-            return session.execute(on_progress)
+            report = session.execute(on_progress)
         except WeightsError:  # weights are only loaded, and so checked, if there is something to compute
             if not this_run.invocations and not store.count_rows(this_run):
                 store.atomic.discard(store.run_folder(this_run.run))
             raise
+    _notify(datasets.describe_shared(store, data_set), on_note)
+    return report
 
 
 def _register_run(

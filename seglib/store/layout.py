@@ -17,6 +17,7 @@ from pathlib import Path
 
 from seglib.data.image import is_image_id
 from seglib.errors import StoreError
+from seglib.fileio.shared_disk import retry_stale
 from seglib.store.records import Dataset, Run
 
 _FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8")
@@ -131,8 +132,12 @@ class StoreLayout:
 
 def read_without_links(path: Path) -> bytes:
     """Read an image file of the store; a symbolic link raises `OSError` where the platform has O_NOFOLLOW."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
-        return file.read()
+
+    def read() -> bytes:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
+            return file.read()
+
+    return retry_stale(read)
 
 
 def _check_image_id(image_id: str) -> str:

@@ -4,6 +4,7 @@
 """
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,10 +25,11 @@ _RUN_REMEDY = "the command that made the run rewrites it with `verify`; or remov
 @dataclass(frozen=True)
 class Dataset:
     id: str
-    """First 8 hex digits of the SHA-256 of the resolved root."""
+    """First 8 hex digits of the SHA-256 of the folder that was first scanned; it stays when the folder moves."""
     name: str
     """Unique within the store; value of the table's `dataset` column."""
     root: Path
+    """Absolute path of its folder, which may be gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,28 @@ def read_dataset(file: Path) -> Dataset:
     name, root = record.get("name"), record.get("root")
     if not (isinstance(name, str) and isinstance(root, str) and root and "\0" not in root) or len(record) != 2:
         raise json_record.damaged_error(file, _DATASET_REMEDY)
-    return Dataset(file.parent.name, name, Path(root))
+    return Dataset(file.parent.name, name, _decode_root(root, _store_folder(file)))
+
+
+def encode_dataset(dataset: Dataset, file: Path) -> bytes:
+    """The content of the dataset's record `file`.
+
+    The root is relative to the store, with `/`, if it lies below the store's parent folder or holds the store, so that
+    both can be copied or moved together; otherwise it is absolute.
+    """
+    root, store = dataset.root, _store_folder(file)
+    below_parent = root.is_relative_to(store.parent) and store.parent != Path(store.anchor)
+    if below_parent or store.is_relative_to(root):
+        root = Path(os.path.relpath(root, store))
+    return json_record.encode({"root": root.as_posix() if not root.is_absolute() else str(root), "name": dataset.name})
+
+
+def _decode_root(text: str, store: Path) -> Path:
+    return Path(os.path.normpath(store / text))
+
+
+def _store_folder(dataset_record: Path) -> Path:
+    return dataset_record.parents[2].resolve()
 
 
 def read_run(file: Path) -> Run:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,15 @@ from seglib.masks import overlay, png
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.store import tags
 from seglib.store.layout import StoreLayout, read_without_links
-from seglib.store.records import SCHEMA_VERSION, Dataset, Run, find_damaged_records, read_dataset, read_run
+from seglib.store.records import (
+    SCHEMA_VERSION,
+    Dataset,
+    Run,
+    encode_dataset,
+    find_damaged_records,
+    read_dataset,
+    read_run,
+)
 from seglib.store.schemas import (
     FILES_SCHEMA,
     PRESENT_FILES_SCHEMA,
@@ -45,6 +53,9 @@ from seglib.store.schemas import (
 )
 
 _STORE_REMEDY = f'restore it from a copy, or write {{"schema": {SCHEMA_VERSION}}} into it'
+
+_ID_SUFFIXES = (b"", *(b"\0%d" % number for number in range(1, 1000)))
+"""Appended to a folder's path for another id where the dataset that had this folder first has moved elsewhere."""
 
 _LOCATION_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
 
@@ -117,17 +128,28 @@ class Store(StoreLayout):
         A new dataset is named `title` or after its folder; if that name is taken, its id is appended.
         """
         root = root.resolve()
-        dataset_id = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
         others = self.datasets()
-        existing = next((d for d in others if d.id == dataset_id), None)
-        file = self.dataset_record(dataset_id)
-        if existing is not None and title in (None, existing.name) and dataset_id not in self.damaged_datasets():
-            return existing
-        name = os.fsencode(title or root.name).decode("utf-8", "backslashreplace")
-        if name in {d.name for d in others if d.id != dataset_id}:
-            name = f"{name}-{dataset_id}"
-        self.atomic.write(file, json_record.encode({"root": str(root), "name": name}), durable=True)
-        return Dataset(dataset_id, name, root)
+        existing = next((d for d in others if d.root.resolve() == root), None)
+        dataset_id = existing.id if existing else self._unused_dataset_id(root)
+        name = title or (existing.name if existing else root.name)
+        return self.write_dataset(Dataset(dataset_id, name, root))
+
+    def write_dataset(self, dataset: Dataset) -> Dataset:
+        """Write the dataset's record unless it has this content already; returns the dataset with its unique name."""
+        name = os.fsencode(dataset.name).decode("utf-8", "backslashreplace")
+        if name in {d.name for d in self.datasets() if d.id != dataset.id}:
+            name = f"{name}-{dataset.id}"
+        dataset, file = replace(dataset, name=name), self.dataset_record(dataset.id)
+        record = encode_dataset(dataset, file)
+        if not file.exists() or file.read_bytes() != record:
+            self.atomic.write(file, record, durable=True)
+        return dataset
+
+    def _unused_dataset_id(self, root: Path) -> str:
+        """The id of a new dataset; that of a damaged record of this folder, which is then written again."""
+        used = {d.id for d in self.datasets()} - set(self.damaged_datasets())
+        digests = (hashlib.sha256(os.fsencode(root) + suffix).hexdigest()[:8] for suffix in _ID_SUFFIXES)
+        return next(digest for digest in digests if digest not in used)
 
     def files(self, dataset: Dataset) -> pd.DataFrame:
         """The newest row of each path ever scanned, including failed and vanished files (`FILES_SCHEMA`)."""
@@ -202,14 +224,14 @@ class Store(StoreLayout):
             except DamagedFileError:
                 if not replace_damaged:
                     raise
-        self._write_run(run)
+        self.write_run(run)
         return run
 
     def record_invocation(self, run: Run, invocation: Mapping[str, object]) -> None:
         with lock(self.path):
             current = read_run(self.run_record(run.run))
             current.invocations.append(dict(invocation))
-            self._write_run(current)
+            self.write_run(current)
 
     def stats(self, run: Run) -> pd.DataFrame:
         """Statistics of a run, one row per image_id (`stats_schema`)."""
@@ -238,7 +260,7 @@ class Store(StoreLayout):
         """Number of rows in a run's statistics; fast, because it reads only the footers of the parts."""
         return parquet_parts.count_rows(self.stats_folder(run))
 
-    def _write_run(self, run: Run) -> None:
+    def write_run(self, run: Run) -> None:
         self.atomic.write(self.run_record(run.run), json_record.encode(asdict(run)), durable=True)
 
     # --- the table -----------------------------------------------------------------------------------------------

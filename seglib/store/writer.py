@@ -1,6 +1,7 @@
-"""Write a run's rows, masks and thumbnails to the store in batches.
+"""Write rows, masks and thumbnails to the store in batches.
 
-The entry point is `RunWriter`. A killed process loses at most the uncommitted rows.
+`FilesWriter` writes a dataset's photos, `RunWriter` also the results of a run. A killed process loses at most the
+uncommitted rows.
 """
 
 import time
@@ -21,18 +22,17 @@ COMMIT_ROWS = 512
 COMMIT_SECONDS = 5.0
 
 
-class RunWriter:
-    """Buffer the results of one invocation for one dataset and run, and commit them in parts.
+class FilesWriter:
+    """Buffer the rows of a dataset's files, and commit them in parts.
 
-    Masks and thumbnails reach the disk before the part that refers to them. A kill or a power cut therefore leaves at
+    Thumbnails and masks reach the disk before the part that refers to them. A kill or a power cut therefore leaves at
     most masks without a row, which the next invocation writes again, and loses at most the uncommitted rows.
     Thread-safe.
     """
 
-    def __init__(self, store: Store, dataset: Dataset, run: Run, scan: int) -> None:
-        self._store, self._dataset, self._run, self._scan = store, dataset, run, scan
+    def __init__(self, store: Store, dataset: Dataset, scan: int) -> None:
+        self._store, self._dataset, self._scan = store, dataset, scan
         self._files: list[dict[str, object]] = []
-        self._stats: list[dict[str, object]] = []
         self._last_commit = time.monotonic()
         self.committed_at = time.monotonic()
         self._lock = RLock()
@@ -44,6 +44,35 @@ class RunWriter:
             self._files.append({**empty, **record, **facts, "scan": self._scan})
             self._commit_if_due()
 
+    def add_thumbnail(self, image_id: str, thumbnail: bytes) -> None:
+        self._store.atomic.write(self._store.thumbnail_path(image_id), thumbnail)
+
+    def commit(self) -> None:
+        with self._lock:
+            if self._files:
+                self._store.atomic.sync()
+                table = pa.Table.from_pylist(self._files, FILES_SCHEMA)
+                parquet_parts.append(self._store.atomic, self._store.files_folder(self._dataset), table)
+                self._files = []
+            self._last_commit = self.committed_at = time.monotonic()
+
+    def _commit_if_due(self) -> None:
+        due = time.monotonic() - self._last_commit > COMMIT_SECONDS
+        if due or self._buffered_rows() >= COMMIT_ROWS:
+            self.commit()
+
+    def _buffered_rows(self) -> int:
+        return len(self._files)
+
+
+class RunWriter(FilesWriter):
+    """A `FilesWriter` that also writes the results of one run."""
+
+    def __init__(self, store: Store, dataset: Dataset, run: Run, scan: int) -> None:
+        super().__init__(store, dataset, scan)
+        self._run = run
+        self._stats: list[dict[str, object]] = []
+
     def add_result(self, image_id: str, row: Mapping[str, object], mask: NDArray[np.uint8], thumbnail: bytes) -> None:
         self._store.atomic.write(self._store.mask_path(self._run.run, image_id), png.encode_index_png(mask))
         if thumbnail:
@@ -51,9 +80,6 @@ class RunWriter:
         with self._lock:
             self._stats.append({"image_id": image_id, **row})
             self._commit_if_due()
-
-    def add_thumbnail(self, image_id: str, thumbnail: bytes) -> None:
-        self._store.atomic.write(self._store.thumbnail_path(image_id), thumbnail)
 
     def commit(self) -> None:
         """Write statistics before files, so that a row of the file index always finds the statistics it points to."""
@@ -65,13 +91,7 @@ class RunWriter:
                     self._store.atomic, self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema)
                 )
                 self._stats = []
-            if self._files:
-                table = pa.Table.from_pylist(self._files, FILES_SCHEMA)
-                parquet_parts.append(self._store.atomic, self._store.files_folder(self._dataset), table)
-                self._files = []
-            self._last_commit = self.committed_at = time.monotonic()
+            super().commit()
 
-    def _commit_if_due(self) -> None:
-        due = time.monotonic() - self._last_commit > COMMIT_SECONDS
-        if due or max(len(self._files), len(self._stats)) >= COMMIT_ROWS:
-            self.commit()
+    def _buffered_rows(self) -> int:
+        return max(len(self._files), len(self._stats))

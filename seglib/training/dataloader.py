@@ -18,6 +18,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from seglib.data.resize import input_size_wh
+from seglib.data.worker_processes import without_main_module
 from seglib.training import dataset
 from seglib.training.config import CropSize, TrainRecipe
 from seglib.training.dataset import ClassMapping, Sample
@@ -260,7 +261,9 @@ def load_batches(
         prefetch_factor=2 if workers else None,
         worker_init_fn=_ignore_signals,
     )
-    yield from loader
+    with without_main_module():
+        batches = iter(loader)  # starts the workers
+    yield from batches
 
 
 def _ignore_signals(_: int) -> None:

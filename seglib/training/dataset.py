@@ -111,8 +111,10 @@ def _folders(folder: Path, masks: Path | None) -> tuple[Path, Path]:
     if not folder.is_dir():
         raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds photos and masks.")
     if masks is not None:
-        if not masks.is_dir():
-            raise DatasetError(f"{str(masks)!r} is not a folder: name the folder that holds the masks.")
+        if not masks.exists():
+            raise DatasetError(
+                f"There is no {str(masks)!r}: name the folder that holds the masks, or a COCO JSON file."
+            )
         return folder, masks
     for photos, truths, _ in _LAYOUTS:
         if (folder / photos).is_dir() and (folder / truths).is_dir():

@@ -116,6 +116,12 @@ def test_a_model_is_named_by_its_name_its_file_or_its_spec(place, tmp_path):
     assert {(one.name, one.path, one.classes) for one in from_file} == {(spec.name, spec.path, spec.classes)}
 
 
+def test_a_loaded_module_is_refused_in_a_sentence_since_it_may_have_been_trained(place, tmp_path):
+    with pytest.raises(UsageError, match="not a Segmenter: save the module's weights and name their file"):
+        seglib.run(place / "photos", tmp_path / "s", seglib.load_model("fcn_mobilenet_v2"))
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_run_refuses_what_is_not_there_and_makes_no_store_for_it(place, fake, tmp_path):
     for arguments, error, words in (
         ((tmp_path / "nowhere", tmp_path / "s", fake), DatasetError, "name the folder that holds the photos"),

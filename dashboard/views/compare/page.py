@@ -50,7 +50,8 @@ def render(selection: Selection) -> None:
     layout.remark(
         f"Agreement between models, not accuracy. n = {_n(comparison_selection)}, 95 % bootstrap intervals over photos."
     )
-    layout.remarks(comparison_selection.comparison.class_notes)
+    repeats = photo_queries.repeats(selection.source, selection.filters)
+    layout.remarks([*repeats, *comparison_selection.comparison.class_notes])
     cards.key_figures(comparison_selection)
     _cards(comparison_selection)
     gallery.render(comparison_selection)
@@ -58,7 +59,7 @@ def render(selection: Selection) -> None:
 
 
 def _n(selection: ComparisonSelection) -> str:
-    selected = len(photo_queries.selected_positions(selection.base.source, selection.base.filters))
+    selected = len(photo_queries.counted_positions(selection.base.source, selection.base.filters))
     if selection.photos == selected:
         return photo_count(selected)
     return f"{count(selection.photos)} of {photo_count(selected)} (those with counts of every run)"

@@ -67,7 +67,7 @@ def render(selection: Selection) -> None:
 
 
 def _remarks(selection: EvaluationSelection) -> None:
-    selected = len(photo_queries.selected_positions(selection.base.source, selection.base.filters))
+    selected = len(photo_queries.counted_positions(selection.base.source, selection.base.filters))
     of_selected = "" if selection.photos == selected else f"{count(selection.photos)} of "
     truth = selection.truth
     texts = [
@@ -77,6 +77,7 @@ def _remarks(selection: EvaluationSelection) -> None:
     ]
     if selection.main_run.run != selection.base.run.run:
         texts.append("The active run is not evaluated against this truth, so another one is shown.")
+    texts += photo_queries.repeats(selection.base.source, selection.base.filters)
     layout.remarks([*texts, *selection.evaluation.notes])
 
 

@@ -105,6 +105,7 @@ def key_figures(selection: Selection) -> None:
             (count(unreadable), "unreadable files in the store"),
         ]
     )
+    layout.remarks(photo_queries.repeats(selection.source, selection.filters))
 
 
 def _n(mean: float | None, photos_of_run: int) -> str:

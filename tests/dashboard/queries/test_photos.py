@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from dashboard.queries import exports, photo_statistics
@@ -20,8 +21,7 @@ from tests.dashboard.conftest import NASTY, PIXELS, fill_store, id_of
 
 @pytest.fixture
 def source(full) -> RunSource:
-    _, version, runs = open_store(full)
-    return RunSource(str(full), version, runs[-1].run)
+    return _source(full)
 
 
 def test_choices_count_the_whole_run(source):
@@ -51,6 +51,29 @@ def test_what_is_put_together_from_single_filters_and_one_order_is_what_the_libr
     shown = photo_queries.rows_at(source, photo_queries.sorted_positions(source, filters, sort, name))
     assert shown["path"].tolist() == chosen["path"].iloc[at].tolist()
     assert photo_queries.selected_positions(source, filters).tolist() == chosen.index.tolist()
+
+
+def test_photos_of_two_datasets_are_listed_twice_and_counted_once(full):
+    query = photo_query(_source(full), Filters())
+    before = photo_statistics.key_figures(query), photo_statistics.class_distribution(query)
+    fill_store(full, folder="again")
+    source = _source(full)
+    query = photo_query(source, Filters())
+    assert len(photo_queries.selected_positions(source, Filters())) == 12
+    assert photo_queries.total_images(source) == 6
+    assert photo_statistics.key_figures(query) == before[0]
+    pd.testing.assert_frame_equal(photo_statistics.class_distribution(query), before[1])
+    said = "6 photos are in several datasets (again, photos): each is counted once."
+    assert photo_queries.repeats(source, Filters()) == [said]
+    for name in ("again", "photos"):
+        filters = Filters.decode(f"dataset={name}")
+        assert photo_statistics.key_figures(photo_query(source, filters)) == before[0]
+        assert photo_queries.repeats(source, filters) == []
+
+
+def _source(store: Path) -> RunSource:
+    _, version, runs = open_store(store)
+    return RunSource(str(store), version, runs[-1].run)
 
 
 def test_a_photo_that_changed_since_its_scan_is_known(source, full):

@@ -29,6 +29,15 @@ def test_a_photo_whose_content_alone_changed_is_not_shown(photos, real):
     assert photos.get(PHOTO).status_code == 404
 
 
+def test_a_copied_photo_has_another_time_and_is_shown(photos, real):
+    os.utime(place(real), ns=(1, 1))
+    assert photo_files.find(Store(real), REAL).path == place(real).resolve()
+    assert photos.get(PHOTO).status_code == 200
+    size = place(real).stat().st_size
+    place(real).write_bytes(bytes(size))
+    assert photo_files.find(Store(real), REAL).reason == photo_files.CHANGED
+
+
 def test_a_link_out_of_the_folder_is_not_followed(photos, real, tmp_path):
     outside = tmp_path / "outside.jpg"
     os.replace(place(real), outside)

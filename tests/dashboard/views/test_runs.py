@@ -206,7 +206,7 @@ def test_what_is_stale_is_looked_up_when_asked_and_removed(full):
     cached.touch()
     app.button(key="check").click().run()
     frames = [f.value for f in app.dataframe]
-    assert any("missing" in str(frame.get("folder", "")) for frame in frames)
+    assert any("gone" in str(frame.get("folder", "")) for frame in frames)
     assert "1 rows and pictures" in said(app)
     app.button(key="prune").click().run()
     assert not stray.exists()

@@ -85,6 +85,20 @@ def test_a_worker_whose_job_is_taken_away_ends(made, request_, settings):
     assert not settings.store.exists()
 
 
+@pytest.mark.slow
+def test_a_worker_that_another_machine_asks_to_stop_ends(made, request_, settings):
+    code = (
+        "import pathlib, sys, time; from dashboard.workers import job_worker\n"
+        "job_worker.run_job = lambda *_: time.sleep(60)\n"
+        "job_worker.main(pathlib.Path(sys.argv[1]))"
+    )
+    some = made(code)
+    some.start(request_)
+    job = until(some, is_running)
+    (settings.store / "jobs" / job.id / "stop").touch()  # no signal reaches it
+    assert until(some, has_ended, 30).state == "cancelled"
+
+
 def test_pace_leaves_out_the_networks_start_and_forgets_the_past():
     pace = Throughput()
     assert pace.per_second() is None

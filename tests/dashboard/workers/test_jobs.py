@@ -47,7 +47,7 @@ def test_one_that_was_told_to_stop_and_died_is_cancelled(made, request_):
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
-@pytest.mark.parametrize(("part", "value"), [("started", "1"), ("boot", "0" * 8), ("pid", 2**22 + 1)])
+@pytest.mark.parametrize(("part", "value"), [("started", "1"), ("pid", 2**22 + 1)])
 def test_another_process_with_the_same_number_is_not_the_job(made, request_, part, value):
     some = made()
     some.start(request_)
@@ -59,15 +59,36 @@ def test_another_process_with_the_same_number_is_not_the_job(made, request_, par
     os.kill(process["pid"], 0)
 
 
-def test_a_job_of_another_machine_is_known_by_its_beat(made, request_):
+@pytest.mark.parametrize("elsewhere", [{"host": "elsewhere"}, {"boot": "0" * 8}])
+def test_a_job_of_another_machine_is_known_by_its_beat(made, request_, elsewhere):
+    """Of the same name, too: containers and copied machines share theirs."""
+    some = made()
+    some.start(request_)
+    job = until(some, is_running)
+    file, process = process_of(some, job)
+    file.write_text(json.dumps(process | elsewhere))
+    assert some.all()[0].state == "running"
+    os.utime(file.with_name("state.json"), (1, 1))
+    assert some.all()[0].state == "lost"
+
+
+def test_stopping_a_job_of_another_machine_ends_no_process_of_this_one(made, request_, monkeypatch):
     some = made()
     some.start(request_)
     job = until(some, is_running)
     file, process = process_of(some, job)
     file.write_text(json.dumps(process | {"host": "elsewhere"}))
-    assert some.all()[0].state == "running"
-    os.utime(file.with_name("state.json"), (1, 1))
-    assert some.all()[0].state == "lost"
+    monkeypatch.setattr(jobs, "KILL_AFTER_SECONDS", -1)
+    signalled: list[int] = []
+
+    def terminate(pid: int, *, hard: bool) -> None:
+        signalled.append(pid)
+
+    monkeypatch.setattr(jobs, "_terminate", terminate)
+    some.stop(job.id)
+    some.stop(job.id)
+    assert signalled == []
+    assert file.with_name("stop").exists()  # which that machine's worker looks for
 
 
 def test_a_job_whose_server_ended_before_it_began(made, request_, monkeypatch):

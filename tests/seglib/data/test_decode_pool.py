@@ -10,7 +10,7 @@ from PIL import Image
 from seglib.data import decode_pool
 from seglib.data.image import DecodedImage
 from seglib.data.resize import Resize
-from seglib.errors import BadImage
+from seglib.errors import BadImage, SegError
 
 
 @pytest.fixture
@@ -29,6 +29,22 @@ def test_photos_come_back_in_order_and_failures_are_values(files, count):
         outcomes = list(decoders.decode((path.name, path, True) for path in files))
     assert [tag for tag, _ in outcomes] == [path.name for path in files]
     assert [o.width if isinstance(o, DecodedImage) else o.reason for _, o in outcomes[6:9]] == [46, "empty", 48]
+
+
+def die(_: object) -> None:
+    os._exit(1)
+
+
+def test_workers_that_cannot_start_are_no_fault_of_the_photos(monkeypatch):
+    monkeypatch.setattr(decode_pool, "_init_worker", die)
+    with decode_pool.DecodePool(2, Resize("32x32")) as decoders, pytest.raises(SegError, match="end as soon as they"):
+        decoders.wait_until_ready()
+
+
+def test_workers_that_take_forever_to_start_are_a_sentence(monkeypatch):
+    monkeypatch.setattr(decode_pool, "_START_SECONDS", 0)
+    with decode_pool.DecodePool(1, Resize("32x32")) as decoders, pytest.raises(SegError, match="do not start"):
+        decoders.wait_until_ready()
 
 
 @pytest.mark.slow

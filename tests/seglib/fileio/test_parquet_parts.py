@@ -1,5 +1,7 @@
+import errno
 import os
 import threading
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -147,3 +149,67 @@ def test_every_flipped_bit_is_found_when_asked(tmp_path, scratch):
     assert not parquet_parts.find_damaged(tmp_path / "rows", SCHEMA)
     path.rename(path.with_name("part-1-00000000.parquet"))  # as earlier versions called them
     assert not parquet_parts.find_damaged(tmp_path / "rows", SCHEMA)
+
+
+# --- disks that several machines share ---
+
+
+def refuse_reading(monkeypatch, number: int, times: int) -> list[int]:
+    """Reading any file fails so many times; returns what is left of them."""
+    left, read_bytes = [times], Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(number, os.strerror(number))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    return left
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("times", [1, 5])
+def test_a_part_that_another_machine_merged_while_it_was_open_is_looked_for_again(
+    tmp_path, scratch, monkeypatch, reading, times
+):
+    parquet_parts.append(scratch, tmp_path / "rows", rows(("0007", 1)))
+    left = refuse_reading(monkeypatch, errno.ESTALE, times)
+    assert READINGS[reading](tmp_path / "rows")
+    assert left == [0]
+
+
+def test_a_stale_handle_is_no_damage(tmp_path, scratch, monkeypatch):
+    parquet_parts.append(scratch, tmp_path / "rows", rows(("a", 1)))
+    refuse_reading(monkeypatch, errno.ESTALE, 1)
+    assert parquet_parts.find_damaged(tmp_path / "rows", SCHEMA) == {}
+
+
+def test_an_old_listing_of_a_network_disk_is_outwaited(tmp_path, scratch, monkeypatch):
+    """It may show merged parts for a minute."""
+    parquet_parts.append(scratch, tmp_path / "rows", rows(("a", 1)))
+    clock, list_parts = [0.0], parquet_parts.list_parts
+    monkeypatch.setattr(parquet_parts.time, "sleep", lambda seconds: clock.append(clock.pop() + seconds))
+    monkeypatch.setattr(
+        parquet_parts, "list_parts", lambda folder: ["part-1-gone.parquet"] if clock[0] < 60 else list_parts(folder)
+    )
+    assert read(tmp_path / "rows") == [("a", 1)]
+
+
+def test_a_folder_that_never_comes_to_rest_is_given_up_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_parts.time, "sleep", lambda _: None)
+    monkeypatch.setattr(parquet_parts, "list_parts", lambda _: ["part-1-gone.parquet"])
+    with pytest.raises(StoreError, match="change faster than they can be read"):
+        read(tmp_path / "rows")
+
+
+@pytest.mark.parametrize("code", ["EIO", "EACCES", "ETIMEDOUT", "EMFILE"])
+@pytest.mark.parametrize("reading", [*READINGS, "the search for damage"])
+def test_what_the_disk_refuses_is_not_called_damaged(tmp_path, scratch, monkeypatch, code, reading):
+    """Nobody is told to delete a part because the network failed, and no repair removes it."""
+    parquet_parts.append(scratch, tmp_path / "rows", rows(("a", 1)))
+    refuse_reading(monkeypatch, getattr(errno, code), 1)
+    look = READINGS.get(reading, lambda folder: parquet_parts.find_damaged(folder, SCHEMA))
+    with pytest.raises(StoreError, match=r"cannot be read \(.*\): check the disk") as raised:
+        look(tmp_path / "rows")
+    assert not isinstance(raised.value, DamagedFileError)

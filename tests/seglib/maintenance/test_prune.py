@@ -1,6 +1,7 @@
 """Pruning removes what no file or run needs, and a run that nobody adds to."""
 
 import os
+import time
 
 import pandas as pd
 import pytest
@@ -76,7 +77,11 @@ def test_a_run_that_somebody_adds_to_is_not_removed(photos, store, fake):
     (at_work / f"run.{report.run}").touch()
     with pytest.raises(StoreError, match="is adding to the run"):
         prune.remove_run(store, report.run)
-    at_work.rename(at_work.with_name(f"{host}.{'0' * 8}.1"))  # of an earlier boot: nobody is there any more
+    at_work = at_work.rename(at_work.with_name(f"{host}.{'0' * 8}.1"))  # of an earlier boot, or of another machine
+    with pytest.raises(StoreError, match="is adding to the run"):
+        prune.remove_run(store, report.run)
+    for path in (*at_work.iterdir(), at_work):
+        os.utime(path, (time.time() - 61,) * 2)  # nobody is there any more
     prune.remove_run(store, report.run)
     assert store.runs() == []
 

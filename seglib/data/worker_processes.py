@@ -1,0 +1,35 @@
+"""Start worker processes that do not run the user's script again.
+
+Python's "spawn" and "forkserver" import the main module into every new process. A script that calls `seglib.run` or
+`seglib.train` without `if __name__ == "__main__":` would then start itself over and over. Our workers need nothing from
+it, so they are started without.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from multiprocessing import spawn
+from typing import Any
+
+_this_thread = threading.local()
+_get_preparation_data = spawn.get_preparation_data
+
+
+@contextlib.contextmanager
+def without_main_module() -> Iterator[None]:
+    """Processes that this thread starts within the block do not import the main module; those of others do."""
+    setattr(spawn, "get_preparation_data", _prepare)  # noqa: B010 - mypy allows no assignment to a function
+    before = getattr(_this_thread, "hides_main", False)
+    _this_thread.hides_main = True
+    try:
+        yield
+    finally:
+        _this_thread.hides_main = before
+
+
+def _prepare(name: str) -> dict[str, Any]:
+    """What Python tells a new process about its parent, without the main module where it is hidden."""
+    data = _get_preparation_data(name)
+    if getattr(_this_thread, "hides_main", False):
+        data = {key: value for key, value in data.items() if not key.startswith("init_main")}
+    return data
