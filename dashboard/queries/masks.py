@@ -16,10 +16,10 @@ import streamlit as st
 
 from dashboard.formatting import percent
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.source import HASHES, RunSource, mask_sources
+from dashboard.queries.source import HASHES, RunSource
 from dashboard.server.rendering import preview
 from dashboard.workers.background import BackgroundCache
-from dashboard.workers.mask_sources import is_mask_name, walk
+from dashboard.workers.mask_sources import find_mask_sources, is_mask_name, walk
 from dashboard.workers.photo_folders import Folder
 from seglib.annotations.matching import Matches, match_masks
 from seglib.annotations.options import MaskOptions
@@ -36,7 +36,7 @@ WAIT_SECONDS = 0.4
 
 PREVIEWS = 3
 
-_OFFER_SECONDS = 60.0  # the folders are looked through again after this time
+_OFFER_SECONDS = 20.0  # the folders are looked through again after this time
 _MAX_LISTED = 50_000  # files of a folder that are listed to decide whether it is offered
 _PHOTO_SAMPLE = 5  # files opened to tell photos from masks
 _PHOTO_COLOURS, _PHOTO_GREYS = 1000, 100  # more colours, or values, than a mask has; see also `_looks_like_photo`
@@ -106,7 +106,7 @@ def offered(roots: tuple[Path, ...], source: RunSource, runs: Sequence[str]) -> 
     photos = _photos(source, tuple(runs))
     return _offers.get(
         (roots, source, tuple(runs)),
-        lambda: _survey(mask_sources(roots), photos, source.store()),
+        lambda: _survey(find_mask_sources(roots), photos, source.store()),
         lambda offer: time.monotonic() - offer.surveyed_at < _OFFER_SECONDS,
         wait_seconds=WAIT_SECONDS,
         serve_stale=True,
@@ -170,7 +170,7 @@ def _survey(sources: Sequence[Folder], photos: pd.DataFrame, store: Store) -> Of
 
 
 def _count_matched(source: Path, photos: Sequence[str], roots: Sequence[Path]) -> int | None:
-    """Return the number of photos with a mask here; None if only opening the masks can tell.
+    """Return the number of photos with a mask here, 0 if names are ambiguous; None if only opening the masks can tell.
 
     Raises `DatasetError` if these are no masks, or fit none of the photos.
     """
@@ -186,20 +186,22 @@ def _count_matched(source: Path, photos: Sequence[str], roots: Sequence[Path]) -
         raise DatasetError("no file is named like one of these photos")
     if _are_photos(source, sample) or (matches and _are_same_files(source, matches, roots)):
         raise DatasetError("these are photos")
-    return len(matches) if matches and is_complete else None
+    return len(matches or ()) if is_complete else None
 
 
 def _list_masks(folder: Path) -> tuple[list[str], bool]:
-    """Return the paths of files of a mask's kind below the folder, and whether these are all of them."""
-    names: list[str] = []
+    """Return the paths of the masks below the folder, else of its text files, and whether these are all of them."""
+    masks: list[str] = []
+    labels: list[str] = []
     listed = 0
     for path, files in walk(folder):
-        below = path.relative_to(folder).as_posix()
-        names += [name if below == "." else f"{below}/{name}" for name in files if is_mask_name(name)]
+        below = path.relative_to(folder)
+        masks += [(below / name).as_posix() for name in files if is_mask_name(name)]
+        labels += [(below / name).as_posix() for name in files if name.endswith(".txt")]
         listed += len(files)
         if listed > _MAX_LISTED:
-            return names[:_MAX_LISTED], False
-    return names, True
+            break
+    return (masks or labels)[:_MAX_LISTED], listed <= _MAX_LISTED
 
 
 def _are_photos(folder: Path, names: Sequence[str]) -> bool:
@@ -236,14 +238,10 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 
 def _is_covered(source: Folder, matched: dict[Folder, int | None]) -> bool:
-    """Return whether a single folder below this one holds all of the masks that fit, or the only clear ones."""
+    """Return whether a single folder below this one holds all of the masks that fit, or they are ambiguous here."""
     number = matched[source]
-    return any(
-        other.path != source.path
-        and other.path.is_relative_to(source.path)
-        and other.path.is_dir()
-        and (found is not None and (number is None or found >= number))
-        for other, found in matched.items()
+    return number is not None and any(
+        found is not None and found >= number and source.path in other.path.parents for other, found in matched.items()
     )
 
 

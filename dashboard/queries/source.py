@@ -85,7 +85,7 @@ def offered_folders(roots: tuple[Path, ...]) -> list[Folder]:
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)
 def mask_sources(roots: tuple[Path, ...]) -> list[Folder]:
-    """Return the folders and COCO files that may hold masks."""
+    """Return the folders and files that may hold masks."""
     return find_mask_sources(roots)
 
 

@@ -1,4 +1,4 @@
-"""The folders of masks and the COCO files below `--data`, and no others, that runs may be evaluated against."""
+"""The folders of masks or YOLO labels, and the COCO files, below `--data`, that runs may be evaluated against."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -12,24 +12,25 @@ from seglib.errors import UsageError
 
 _MAX_FILES_CHECKED = 500
 _MAX_ENTRIES = 100_000
-"""Files looked at below a `--data` folder in search of COCO files."""
+"""Files listed below a `--data` folder in search of annotations."""
 _MAX_JSON_FILES = 500
 """JSON files opened in that search."""
-_COCO_DEPTH = 3
+_MAX_DEPTH = 3
 _PEEKED_BYTES = 65_536
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
 def find_mask_sources(data: Sequence[Path]) -> list[Folder]:
-    """Return the folders that hold files of a mask's kind, then the COCO files, each once."""
-    folders = [folder for folder in find_folders(data) if _holds_masks(folder.path)]
-    files = {file.id: file for root in data for file in _find_coco_files(root)}
-    return folders + sorted(files.values(), key=lambda file: file.title)
+    """Return the folders that hold files of a mask's kind, then YOLO's labels and COCO files, each once."""
+    masks = {folder.id: folder for folder in find_folders(data) if _holds_masks(folder.path)}
+    others = {other.id: other for root in data for other in _find_annotations(root)}
+    new = [other for other in others.values() if other.id not in masks]
+    return [*masks.values(), *sorted(new, key=lambda other: other.title)]
 
 
 def get_mask_source(data: Sequence[Path], source_id: str) -> Folder:
     """Return the offered folder or file with this id. Raises `UsageError` if there is none."""
-    for source in chain(find_folders(data), chain.from_iterable(map(_find_coco_files, data))):
+    for source in chain(find_folders(data), chain.from_iterable(map(_find_annotations, data))):
         if source.id == source_id:
             return source
     raise UsageError("These masks are not, or no longer, among those that the dashboard was started with (--data).")
@@ -61,18 +62,27 @@ def _holds_masks(folder: Path) -> bool:
     return False
 
 
-def _find_coco_files(root: Path) -> Iterator[Folder]:
+def _find_annotations(root: Path) -> Iterator[Folder]:
+    """Yield YOLO's folders of labels, and the COCO files."""
     entry_count = json_count = 0
     for path, names in walk(root):
-        json_names = [name for name in names if name.lower().endswith(".json")]
-        if len(path.relative_to(root).parts) <= _COCO_DEPTH:
+        below = path.relative_to(root)
+        if len(below.parts) <= _MAX_DEPTH:
+            if path.name == "labels" and _holds_labels(path):
+                yield describe_path(root, "" if path == root else below.as_posix())
+            json_names = [name for name in names if name.lower().endswith(".json")]
             for name in json_names[: _MAX_JSON_FILES - json_count]:
                 if _looks_like_coco(path / name):
-                    yield describe_path(root, (path / name).relative_to(root).as_posix())
+                    yield describe_path(root, (below / name).as_posix())
             json_count += len(json_names)
         entry_count += len(names)
         if entry_count > _MAX_ENTRIES or json_count >= _MAX_JSON_FILES:
             return
+
+
+def _holds_labels(folder: Path) -> bool:
+    """Return whether the folder, or one directly below it, holds text files."""
+    return any(next(folder.glob(pattern), None) is not None for pattern in ("*.txt", "*/*.txt"))
 
 
 def _looks_like_coco(file: Path) -> bool:

@@ -5,6 +5,7 @@ before the button is pressed.
 """
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,12 +42,16 @@ _FORMATS = {
     "binary": "Binary: 0 and one other value",
     "trimap": "Oxford trimaps: 1, 2, 3",
     "color": "Colours, named in labelmap.txt",
+    "yolo": "YOLO segmentation labels",
 }
 _FILE_FORMATS = {AUTO: "Detect from the file", "coco": "COCO JSON"}
 
-_WITH_CLASSES = (AUTO, "index", "voc", "binary")
+_WITH_CLASSES = (AUTO, "index", "voc", "binary", "yolo")
 _WITH_VALUES = (AUTO, "index", "voc", "binary", "trimap")
 """Formats that `ignore` and `offset` apply to."""
+
+_CONTROL_NAMES = re.compile("`(format|classes|ignore|offset|suffix)`")
+"""Parameters that a refusal names; the controls here have the same names, capitalised."""
 
 _MAX_IGNORED = 0xFFFF
 _MAX_EXPLAINED = 5
@@ -255,7 +260,7 @@ def _reading_controls(refusal: str) -> None:
 def _explain_no_masks(offer: Offer, names: str) -> None:
     lines = [
         f"There are no masks of these photos below {names}: put a folder of PNG, TIFF, GIF or BMP masks there, each "
-        "named like its photo, or a COCO file, or name another folder with --data."
+        "named like its photo, YOLO labels or a COCO file, or name another folder with --data."
     ]
     lines += [f"{title} is not offered: {reason}." for title, reason in offer.left_out[:_MAX_EXPLAINED]]
     layout.remarks(lines)
@@ -267,7 +272,7 @@ def _show_inspection(inspection: Inspection | None, palette: str) -> None:
         layout.remark("Looking at the masks ...")
         return
     if inspection.refusal:
-        sentence = user_message(inspection.refusal)
+        sentence = user_message(_CONTROL_NAMES.sub(lambda match: match[1].capitalize(), inspection.refusal))
         if "`labelmap`" in inspection.refusal:
             sentence += " It is found as labelmap.txt in the masks' folder or beside it."
         st.warning(escape_markdown(sentence))

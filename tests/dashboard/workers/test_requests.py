@@ -130,7 +130,7 @@ def test_only_offered_folders_known_formats_and_runs_are_evaluated(made, grading
     some = made()
     for changed, said in (
         ({"folder": "00000000"}, "not, or no longer, among"),
-        ({"format": "jpeg"}, "voc, trimap, or auto"),
+        ({"format": "jpeg"}, "no mask format 'jpeg'; known are: auto, index"),
         ({"runs": ()}, "1 to 6 different runs"),
         ({"runs": ("nobody",)}, "no run"),
     ):
@@ -146,7 +146,10 @@ def test_why_an_evaluation_failed_is_told(made, grading, settings):
     made(None).start(replace(grading, format="trimap"))
     job = until(made(None), has_ended)
     assert job.state == "failed"
-    assert "expected 1 for the pet" in job.sentence
+    assert (
+        "Trimaps hold 1 for the pet, 2 for background and 3 for its border, and these masks hold 0, 8, 12."
+        in job.sentence
+    )
     asked = CalibrateRequest(**{f.name: getattr(grading, f.name) for f in fields(grading)})
     made(None).start(asked)
     job = until(made(None), lambda job: has_ended(job) and job.request == asked)
