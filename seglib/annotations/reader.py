@@ -106,7 +106,7 @@ class MaskFolder:
     def read(self, name: str, photo_wh: tuple[int, int], label: str | None = None, *, any_size: bool = False) -> Mask:
         raw = read_raw(self.source, name)
         if not any_size:
-            check_size(name, raw.size_wh, photo_wh)
+            check_size(f"The mask {name!r}", raw.size_wh, photo_wh)
         return self.reading.decode(raw, name, label)
 
     def describe(self) -> str:
@@ -139,7 +139,7 @@ class CocoMasks:
         except DatasetError as error:
             raise MaskError(str(error)) from None
         if not any_size:
-            check_size(name, (mask.shape[1], mask.shape[0]), photo_wh)
+            check_size(f"The mask of {name!r}", (mask.shape[1], mask.shape[0]), photo_wh)
         return mask
 
     def describe(self) -> str:
@@ -251,18 +251,18 @@ def _sample(names: Sequence[str]) -> Sequence[str]:
     return names[:: max(1, len(names) // _SAMPLE)]
 
 
-def check_size(name: str, mask_wh: tuple[int, int], photo_wh: tuple[int, int]) -> None:
-    """Raise `MaskError` if a mask does not have its photo's size."""
+def check_size(mask: str, mask_wh: tuple[int, int], photo_wh: tuple[int, int], owner: str = "photo") -> None:
+    """Raise `MaskError` if a mask (`The mask 'a.png'`) does not have the size of its photo, or of another `owner`."""
     if mask_wh == photo_wh:
         return
     hint = (
         " It fits the photo on its side: the mask was drawn without the photo's EXIF orientation."
-        if (mask_wh == photo_wh[::-1])
+        if mask_wh == photo_wh[::-1]
         else ""
     )
     raise MaskError(
-        f"The mask {name!r} is {mask_wh[0]} x {mask_wh[1]} pixels and its photo {photo_wh[0]} x {photo_wh[1]}: "
-        f"a mask must have its photo's size.{hint}"
+        f"{mask} is {mask_wh[0]} x {mask_wh[1]} pixels and its {owner} {photo_wh[0]} x {photo_wh[1]}: both must have "
+        f"the same size.{hint}"
     )
 
 

@@ -42,7 +42,18 @@ def option_name(parameter: str) -> str:
 
 _TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "architecture")
 _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
-_PARAMETERS = ("device", "model", "name", "source", "store", "verify", "workers", *_TRAIN_PARAMETERS, *_MASK_PARAMETERS)
+_PARAMETERS = (
+    "device",
+    "model",
+    "name",
+    "source",
+    "photos",
+    "store",
+    "verify",
+    "workers",
+    *_TRAIN_PARAMETERS,
+    *_MASK_PARAMETERS,
+)
 _OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {"names": "--list"}
 """Parameter as named in messages of the library -> option."""
 

@@ -160,6 +160,18 @@ def add_import_masks(commands: Any) -> None:
     add_mask_options(command)
     command.add_argument("--name", required=True, metavar="X", help="name of the model that made them")
     command.add_argument("--dataset", metavar="NAME", help="dataset of the photos, if the store holds several")
+    command.add_argument(
+        "--photos",
+        type=Path,
+        metavar="DIR",
+        help="folder of the photos, to scan into the store first",
+    )
+    command.add_argument(
+        "--confidence",
+        type=Path,
+        metavar="DIR",
+        help="folder of grey images, 8 or 16 bits, named and sized like the masks: each pixel's confidence",
+    )
     add_failure_rate_option(command, "masks")
     add_store_option(command)
     add_json_option(command)
@@ -171,9 +183,18 @@ def _import(arguments: argparse.Namespace) -> int:
     from seglib.store.store import Store
 
     masks = open_masks(arguments.masks, parse_mask_options(arguments))
-    with ProgressBar("masks") as bar:
+    with ProgressBar() as photo_bar, ProgressBar("masks") as bar:
+        store = Store.create(arguments.store) if arguments.photos else Store(arguments.store)
         report = import_masks(
-            Store(arguments.store), masks, arguments.name, dataset=arguments.dataset, on_progress=bar.show
+            store,
+            masks,
+            arguments.name,
+            dataset=arguments.dataset,
+            photos=arguments.photos,
+            confidence=arguments.confidence,
+            on_photo=photo_bar.show,
+            on_progress=bar.show,
+            on_note=print_message,
         )
     for note in report.notes:
         print_message(note)

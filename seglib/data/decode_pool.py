@@ -28,7 +28,7 @@ from seglib.errors import BadImage, SegError
 
 Tag = TypeVar("Tag")
 Task = tuple[Tag, Path, bool]
-Asked = tuple[Path, Resize, bool]
+Asked = tuple[Path, Resize | None, bool]
 Outcome = DecodedImage | BadImage
 
 _AHEAD_PER_WORKER = 16
@@ -48,7 +48,7 @@ class Limits:
 class DecodePool:
     """Context manager for a pool of `count` decode workers; 0 decodes in this process, without limits."""
 
-    def __init__(self, count: int, resize: Resize, limits: Limits | None = None) -> None:
+    def __init__(self, count: int, resize: Resize | None, limits: Limits | None = None) -> None:
         self.count = count
         self._resize = resize
         self._limits = limits or Limits()
@@ -137,7 +137,7 @@ class DecodePool:
         return pool
 
 
-def decode_file(path: Path, resize: Resize, wants_thumbnail: bool) -> Outcome:
+def decode_file(path: Path, resize: Resize | None, wants_thumbnail: bool) -> Outcome:
     """Decode one file; failures are returned, not raised, so that workers send them back like images."""
     try:
         return read_image(path, resize, thumbnail=wants_thumbnail)
@@ -148,7 +148,7 @@ def decode_file(path: Path, resize: Resize, wants_thumbnail: bool) -> Outcome:
 
 
 def run_with_limits(
-    limits: Limits, function: Callable[[Path, Resize, bool], Outcome], *arguments: *tuple[Path, Resize, bool]
+    limits: Limits, function: Callable[[Path, Resize | None, bool], Outcome], *arguments: *Asked
 ) -> Outcome:
     """In a worker: call `function` under the time limit. If no exception can interrupt it, the process is killed."""
     try:

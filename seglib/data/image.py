@@ -64,15 +64,15 @@ class DecodedImage:
     """JPEG with a long side of at most 320 pixels; empty if not requested."""
 
 
-def read_image(path: Path, resize: Resize, *, thumbnail: bool = True) -> DecodedImage:
-    """Read a file once; return its ID, size, resized pixels and thumbnail. Raises `BadImage`."""
+def read_image(path: Path, resize: Resize | None, *, thumbnail: bool = True) -> DecodedImage:
+    """Read a file once; return its ID, size, pixels (none without `resize`) and thumbnail. Raises `BadImage`."""
     data = read_bytes(path)
     upright = decode(data)
     return DecodedImage(
         image_id=compute_image_id(data),
         width=upright.width,
         height=upright.height,
-        image=resize_image(upright, resize),
+        image=np.zeros((0, 0, 3), np.uint8) if resize is None else resize_image(upright, resize),
         thumbnail=make_thumbnail(upright) if thumbnail else b"",
     )
 

@@ -84,6 +84,8 @@ class Evaluation:
     """[pixels, confidence, correct], each (N, bins); zeros where per-pixel confidence is unknown."""
     confidence: NDArray[np.float64]
     """(N,): mean confidence per image; NaN for imported masks."""
+    file_notes: tuple[str, ...] = ()
+    """What a reader has to know about `files`."""
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
@@ -110,7 +112,7 @@ class Evaluation:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the figures has to know: classes of the truth that the run cannot have, or never gives."""
-        notes = [_TRIMAP_NOTE] if self.truth.format == "trimap" else []
+        notes = [*self.file_notes, *([_TRIMAP_NOTE] if self.truth.format == "trimap" else [])]
         matrix = self.counts.matrix()
         pixels = dict(zip(self.counts.classes_a, matrix.sum(1).tolist(), strict=True))
         predicted = dict(zip(self.counts.classes_b, matrix.sum(0).tolist(), strict=True))
@@ -141,6 +143,7 @@ class Evaluation:
             {name: tuple(column[rows] for column in columns) for name, columns in self.boundaries.items()},
             [column[rows] for column in self.bins],
             self.confidence[rows],
+            self.file_notes,
         )
 
     def by_label(self) -> Iterator[tuple[str, "Evaluation"]]:
@@ -258,7 +261,7 @@ def load_evaluations(store: Store, report: "EvaluationReport") -> "list[Evaluati
     counted_once = first_datasets(report.files)
     files, notes = report.files[counted_once], describe_repeats(report.files, counted_once)
     found = [load_evaluation(store, report.truth, run, files=files) for run in report.runs]
-    return [replace(one, notes=(*notes, *one.notes)) for one in found]
+    return [replace(one, file_notes=tuple(notes)) for one in found]
 
 
 def load_evaluation(

@@ -7,7 +7,6 @@ its size and time of the newest scan counts as unchanged, as in a run; a sample 
 import os
 import stat
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.data import decode_pool
 from seglib.data.image import compute_image_id, read_bytes
 from seglib.errors import BadImage
+from seglib.fileio.parallel import map_in_threads
 from seglib.store.schemas import VANISHED
 
 SAMPLE = 64
@@ -105,8 +104,7 @@ def _same_content(files: pd.DataFrame, folder: Path, chosen: NDArray[np.bool_]) 
     if not chosen.any():
         return same
     pairs = list(zip(files["path"][chosen], files["image_id"][chosen], strict=True))
-    with ThreadPoolExecutor(decode_pool.default_worker_count(), "seglib-reader") as pool:
-        same[chosen] = list(pool.map(lambda pair: has_content(folder / pair[0], pair[1]), pairs))
+    same[chosen] = list(map_in_threads(lambda pair: has_content(folder / pair[0], pair[1]), pairs))
     return same
 
 

@@ -33,13 +33,13 @@ def share_column(name: str) -> str:
 
 @dataclass(frozen=True)
 class ConfidenceStats:
-    """Confidence of a model on one image; all values 0..1."""
+    """Confidence of a model on one image; all values 0..1, None where unknown."""
 
     confidence: float
     """Mean over pixels of the highest softmax probability."""
-    entropy: float
+    entropy: float | None = None
     """Mean over pixels of the entropy of the class probabilities, divided by log C."""
-    low_margin: float
+    low_margin: float | None = None
     """Share of pixels whose two highest probabilities differ by less than `LOW_MARGIN`."""
 
 

@@ -1,25 +1,30 @@
-"""Import existing index masks as a run, so that they can be counted, stored and compared like predictions.
+"""Import existing masks as a run, so that they can be counted, stored and compared like predictions.
 
-Input: a folder of index masks, their class names, and a dataset of the store. Output: a run without weights, whose
-confidence is null. The run's digest covers the name, the classes and the mask files: different masks create a new run,
-identical ones update the existing run.
+Input: masks that are open for reading (`annotations.reader.open_masks`), and a dataset of the store or a folder of
+photos. Output: a run without weights, whose confidence is null unless there are confidence maps. The run's digest
+covers the name, the classes and the mask files: different masks create a new run, identical ones update the existing
+run.
 """
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from seglib.annotations.reader import Masks, match_photos
+import pandas as pd
+
+from seglib.annotations.matching import Matches, match_masks, no_match_error, scan_masks
+from seglib.annotations.reader import Masks, check_size, count_masks, match_photos, read_raw
 from seglib.annotations.reading import MaskError
+from seglib.classes import VOID, Mask
 from seglib.errors import DatasetError, UsageError
 from seglib.fileio.parallel import map_in_threads
 from seglib.maintenance import prune
 from seglib.maintenance.compact import try_merge_parts
 from seglib.masks import statistics
+from seglib.pipeline.photo_index import register_photos
 from seglib.progress import OnProgress, Progress
 from seglib.store.records import Dataset, Run, utc_now
 from seglib.store.store import Store
@@ -46,47 +51,46 @@ class ImportReport:
 
 
 def import_masks(
-    store: Store, masks: Masks, name: str, *, dataset: str | None = None, on_progress: OnProgress | None = None
+    store: Store,
+    masks: Masks,
+    name: str,
+    *,
+    dataset: str | None = None,
+    photos: Path | None = None,
+    confidence: Path | None = None,
+    on_photo: OnProgress | None = None,
+    on_progress: OnProgress | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> ImportReport:
     """Import the masks of a dataset's images (`dataset` may be omitted if the store holds only one).
 
-    A mask may have any size; void pixels belong to no class. An interrupted import resumes when called again.
+    A mask may have any size; void pixels belong to no class. `photos` is a folder to scan into the store first.
+    `confidence` is a folder of grey images, 8 or 16 bits, named and sized like the masks: confidence 0..1 as 0..255 or
+    0..65535. An interrupted import resumes when called again.
 
     Raises `DatasetError` if no mask matches or can be used, and `UsageError` if the dataset is ambiguous or the name is
     unusable. Masks that cannot be used are listed in `ImportReport.failed`.
     """
-    data_set = _dataset(store, dataset)
+    if photos is None:
+        data_set = _dataset(store, dataset)
+    else:
+        data_set = register_photos(store, photos, on_progress=on_photo, on_note=on_note)
     files = store.files(data_set)
     images = files.loc[files["reason"].isna(), ["path", "label", "image_id", "width", "height"]]
     matches = match_photos(masks, list(images["path"]))
-    table = images.assign(mask=images["path"].map(dict(matches.masks))).dropna(subset="mask")
-    table = table.drop_duplicates("image_id").astype("object")
-    chosen = [
-        _Task(*row)
-        for row in table[["image_id", "mask", "label", "width", "height"]].itertuples(index=False, name=None)
-    ]
-    run = _run(store, name, masks, _hash_files(masks, chosen))
-    failed: dict[str, str] = {}
+    chosen = _choose(images, matches, confidence)
+    run = _run(store, name, masks, _hash_files(masks, chosen, confidence))
     with store.atomic.register_writer():
         store.atomic.claim_run(run.run)
         computed_ids = store.computed_ids(run)
         todo = [task for task in chosen if task.image_id not in computed_ids]
         progress = Progress(title=run.run, total=len(chosen), done=len(chosen) - len(todo))
-        writer = RunWriter(store, data_set, run, 0)
-        try:
-            for task, result in zip(todo, map_in_threads(partial(_import, masks, run, writer), todo), strict=True):
-                if isinstance(result, MaskError):
-                    failed[task.mask] = str(result)
-                    progress.failed += 1
-                progress.done += 1
-                if on_progress is not None:
-                    on_progress(progress)
-        finally:  # also on interruption: keep what was imported
-            writer.commit()
+        importer = _Importer(masks, run, confidence, RunWriter(store, data_set, run, 0))
+        failed = importer.run(todo, progress, on_progress)
         try_merge_parts(store)  # also cleans up after a call that was killed before this point
     if len(failed) == len(chosen):
         prune.remove_run(store, run.run)
-        raise DatasetError(f"None of the {len(failed)} masks can be used. {next(iter(failed.values()))}")
+        raise DatasetError(f"None of {count_masks(len(failed))} can be used. {next(iter(failed.values()))}")
     return ImportReport(
         run=run.run,
         images=len(matches.masks),
@@ -95,7 +99,10 @@ def import_masks(
         failed=failed,
         unmatched=len(images) - len(matches.masks),
         without_photo=matches.without_photo,
-        notes=(masks.describe(), f"{len(matches.masks):,} photos have a mask: {matches.describe()}."),
+        notes=(
+            masks.describe(),
+            f"{len(matches.masks):,} of {len(images):,} photos have a mask: {matches.describe()}.",
+        ),
     )
 
 
@@ -106,15 +113,69 @@ class _Task(NamedTuple):
     width: int
     height: int
     """Size of the image in pixels."""
+    confidence: str | None
+    """Name of the confidence map."""
 
 
-def _import(masks: Masks, run: Run, writer: RunWriter, task: _Task) -> MaskError | None:
-    try:
-        mask = masks.read(task.mask, (task.width, task.height), task.label, any_size=True)
-    except MaskError as error:
-        return error
-    writer.add_result(task.image_id, statistics.stats_row(mask, run.classes, None), mask, b"")
-    return None
+def _choose(images: pd.DataFrame, matches: Matches, confidence: Path | None) -> list[_Task]:
+    """One task per image content that has a mask."""
+    maps: Mapping[str, str] = {}
+    if confidence is not None:
+        names = list(scan_masks(confidence)["path"])
+        maps = match_masks(images["path"], names).masks
+        if not maps:
+            raise no_match_error(list(images["path"]), names, confidence)
+    table = images.assign(mask=images["path"].map(dict(matches.masks)), confidence=images["path"].map(dict(maps)))
+    table = table.dropna(subset="mask").drop_duplicates("image_id").astype("object")
+    table = table.where(table.notna(), None)
+    return [_Task(*row) for row in table[list(_Task._fields)].itertuples(index=False, name=None)]
+
+
+@dataclass(frozen=True)
+class _Importer:
+    """Reads masks in threads and writes them as results of a run."""
+
+    masks: Masks
+    run_record: Run
+    confidence: Path | None
+    writer: RunWriter
+
+    def run(self, tasks: Sequence[_Task], progress: Progress, on_progress: OnProgress | None) -> dict[str, str]:
+        """Import all; returns mask name -> why it could not be imported."""
+        failed: dict[str, str] = {}
+        try:
+            for task, error in zip(tasks, map_in_threads(self._import, tasks), strict=True):
+                if error is not None:
+                    failed[task.mask] = str(error)
+                    progress.failed += 1
+                progress.done += 1
+                if on_progress is not None:
+                    on_progress(progress)
+        finally:  # also on interruption: keep what was imported
+            self.writer.commit()
+        return failed
+
+    def _import(self, task: _Task) -> MaskError | None:
+        try:
+            mask = self.masks.read(task.mask, (task.width, task.height), task.label, any_size=True)
+            measures = self._read_confidence(task, mask)
+        except MaskError as error:
+            return error
+        row = statistics.stats_row(mask, self.run_record.classes, measures)
+        self.writer.add_result(task.image_id, row, mask, b"")
+        return None
+
+    def _read_confidence(self, task: _Task, mask: Mask) -> statistics.ConfidenceStats | None:
+        """The mean confidence of the pixels that are not void; None without a confidence map."""
+        if self.confidence is None or task.confidence is None:
+            return None
+        raw = read_raw(self.confidence, task.confidence)
+        name = f"The confidence map {task.confidence!r}"
+        check_size(name, raw.size_wh, (mask.shape[1], mask.shape[0]), "mask")
+        if raw.values is None or raw.palette is not None or raw.bits < 8:
+            raise MaskError(f"{name} is not grey with 8 or 16 bits.")
+        labelled = raw.values[mask != VOID]
+        return statistics.ConfidenceStats(float(labelled.mean()) / (2**raw.bits - 1)) if labelled.size else None
 
 
 def _dataset(store: Store, name: str | None) -> Dataset:
@@ -123,7 +184,7 @@ def _dataset(store: Store, name: str | None) -> Dataset:
         return store.dataset(name)
     if len(datasets) != 1:
         raise UsageError(
-            "The store holds no photos yet: run a model on them first."
+            "The store holds no photos yet: name their folder in `photos`, or run a model on them first."
             if not datasets
             else f"The store holds {len(datasets)} datasets: name that of the masks with `dataset`, one of "
             f"{', '.join(one.name for one in datasets)}."
@@ -156,11 +217,14 @@ def _run(store: Store, name: str, masks: Masks, content: Sequence[str]) -> Run:
     )
 
 
-def _hash_files(masks: Masks, tasks: Sequence[_Task]) -> list[str]:
-    """`image_id sha256` of each task's mask file, sorted."""
-    files = {task.mask: masks.file(task.mask) for task in tasks}
-    digests = dict(zip(paths := dict.fromkeys(files.values()), map_in_threads(_sha256, list(paths)), strict=True))
-    return sorted(f"{task.image_id} {digests[files[task.mask]]}" for task in tasks)
+def _hash_files(masks: Masks, tasks: Sequence[_Task], confidence: Path | None) -> list[str]:
+    """`image_id sha256` of each task's mask file, and of its confidence map, sorted."""
+    files = [(task.image_id, masks.file(task.mask)) for task in tasks]
+    if confidence is not None:
+        files += [(task.image_id, confidence / task.confidence) for task in tasks if task.confidence is not None]
+    paths = list(dict.fromkeys(path for _, path in files))
+    digests = dict(zip(paths, map_in_threads(_sha256, paths), strict=True))
+    return sorted(f"{image_id} {digests[path]}" for image_id, path in files)
 
 
 def _sha256(path: Path) -> str:

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 
 from seglib.data.resize import Resize, as_resize
 from seglib.data.scan import scan, select_by_name
 from seglib.errors import WeightsError
-from seglib.fileio import parquet_parts
 from seglib.inference import config
 from seglib.inference.config import InferenceConfig, RunConfig
 from seglib.maintenance import datasets
@@ -20,11 +18,12 @@ from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remo
 from seglib.models import loading
 from seglib.models.registry import DEFAULT_MODEL, ModelSpec, as_model_spec
 from seglib.pipeline import quantization
+from seglib.pipeline.photo_index import readable_again, record_vanished
 from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.quantization import OnNote
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
-from seglib.store.records import Dataset, Run, utc_now
-from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
+from seglib.store.records import Run, utc_now
+from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store, as_store
 
 
@@ -100,14 +99,14 @@ def run(
             settings = replace(settings, quantised=folder_of_model)
         this_run = _register_run(store, spec, settings, options, on_note)
         scan_id = time.time_ns()
-        vanished = _record_vanished(store, data_set, stored_files, records, scan_id)
+        vanished = record_vanished(store, data_set, stored_files, records, scan_id)
         if options.names is not None:
             records = select_by_name(records, options.names)
         plan = RunPlan.build(
             records.iloc[: options.limit],
             stored_files,
             computed_ids=_computed_ids(store, this_run, options.verify),
-            readable_again=_readable_again(data_set, stored_files),
+            readable_again=readable_again(data_set, stored_files),
             verify=options.verify,
         )
         if plan.to_decode and on_note is not None:
@@ -186,31 +185,6 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
     return config.resolve_precision(precision, earlier, device)
 
 
-def _readable_again(data_set: Dataset, stored_files: pd.DataFrame) -> set[str]:
-    """Paths of files that were unreadable before but are readable now.
-
-    Checked separately because a permission change alters neither size nor mtime.
-    """
-    refused = stored_files.loc[stored_files["reason"] == "unreadable", "path"]
-    return {path for path in refused if os.access(data_set.root / path, os.R_OK)}
-
-
 def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
     ids = store.computed_ids(this_run)
     return ids - damaged_masks(store, this_run) if verify else ids
-
-
-def _record_vanished(
-    store: Store, data_set: Dataset, stored_files: pd.DataFrame, records: pd.DataFrame, scan_id: int
-) -> int:
-    """Mark files that no longer exist as vanished; returns their number.
-
-    The added rows remove them from the table; their masks stay until `prune`.
-    """
-    vanished = stored_files[(stored_files["reason"] != VANISHED) & ~stored_files["path"].isin(records["path"])]
-    if len(vanished):
-        rows = vanished.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan_id)
-        parquet_parts.append(
-            store.atomic, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
-        )
-    return len(vanished)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import seglib
 from seglib.errors import DatasetError, UsageError
@@ -87,7 +88,7 @@ def test_a_mask_that_cannot_be_used_costs_itself(store, tmp_path):
     (tmp_path / "m" / "a.png").unlink()
     (tmp_path / "m" / "b.png").write_bytes(b"no picture")
     before = store.runs()
-    with pytest.raises(DatasetError, match="None of the 2 masks can be used"):
+    with pytest.raises(DatasetError, match="None of 2 masks can be used"):
         import_masks(store, open_drawn(tmp_path / "m", CLASSES), "bad")
     assert store.runs() == before
 
@@ -124,3 +125,53 @@ def test_questions_about_unknown_confidence_are_answered_with_nothing(store, tmp
     assert both["confidence"].notna().sum() == 3
     assert export.csv_bytes(export.stats_frame(store, [run])).count(b"\n") == 4
     assert status.read_status(store).runs[-1].rows == 3
+
+
+def test_a_folder_of_photos_and_one_of_masks_make_a_store(photos, tmp_path):
+    write(
+        tmp_path / "m", a=np.ones((48, 64), np.uint8), d=np.zeros((48, 64), np.uint8), nobody=np.ones((4, 4), np.uint8)
+    )
+    (photos / "cats" / "broken.jpg").write_bytes(b"no picture")
+    store = Store.create(tmp_path / "made")
+    report = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "theirs", photos=photos)
+    assert (report.images, report.computed, report.unmatched, report.without_photo) == (2, 2, 2, ("nobody.png",))
+    assert store.failures()["path"].tolist() == ["cats/broken.jpg"]
+    table = store.table([report.run]).set_index("path")
+    assert table[["width", "height"]].loc["cats/a.png"].tolist() == [64, 48]
+    with Image.open(store.thumbnail_path(table.loc["cats/a.png", "image_id"])) as thumbnail:
+        assert thumbnail.size == (64, 48)
+    again = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "theirs", photos=photos)
+    assert (again.run, again.computed, again.reused) == (report.run, 0, 2)
+    assert len(store.datasets()) == 1
+
+
+def test_a_run_after_an_import_knows_the_photos(photos, fake, tmp_path):
+    write(tmp_path / "m", a=np.ones((48, 64), np.uint8))
+    store = Store.create(tmp_path / "made")
+    imported = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "theirs", photos=photos).run
+    report = seglib.run(photos, store, fake, options=session.RunOptions(workers=0))
+    assert (report.computed, report.failed) == (4, 0)
+    comparison.update_counts(store, [imported, report.run])
+    assert len(comparison.load_comparison(store, [imported, report.run]).files) == 1
+
+
+def test_confidence_maps_give_the_mean_confidence_of_labelled_pixels(photos, tmp_path):
+    mask = np.ones((2, 4), np.uint8)
+    mask[0] = 255
+    write(tmp_path / "m", a=mask, b=mask, c=mask, d=mask)
+    (tmp_path / "c").mkdir()
+    sure = np.array([[9, 9, 9, 9], [0, 255, 255, 0]], np.uint8)
+    Image.fromarray(sure).save(tmp_path / "c" / "a.png")
+    Image.fromarray(sure.astype(np.uint16) * 257).save(tmp_path / "c" / "b.png")
+    Image.fromarray(sure[:1]).save(tmp_path / "c" / "c.png")
+    store = Store.create(tmp_path / "made")
+    masks = open_drawn(tmp_path / "m", CLASSES)
+    report = import_masks(store, masks, "x", photos=photos, confidence=tmp_path / "c")
+    assert report.failed == {
+        "c.png": "The confidence map 'c.png' is 4 x 1 pixels and its mask 4 x 2: both must have the same size."
+    }
+    confidence = store.table([report.run]).set_index("path")["confidence"]
+    assert confidence["cats/a.png"] == pytest.approx(0.5)
+    assert confidence["cats/b.png"] == pytest.approx(0.5)
+    assert np.isnan(confidence["dogs/d.png"])
+    assert import_masks(store, masks, "x", photos=photos).run != report.run

@@ -1,0 +1,101 @@
+"""Bring the store's index of a folder's photos up to date: who is new, who is gone, and what a new photo is.
+
+`register_photos` reads the photos without a model: content hash, size and thumbnail, for masks that are imported.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from seglib.data.decode_pool import DecodePool
+from seglib.data.scan import scan
+from seglib.errors import BadImage
+from seglib.fileio import parquet_parts
+from seglib.fileio.parallel import default_worker_count
+from seglib.maintenance import datasets
+from seglib.pipeline.planning import RunPlan, select_scan_fields
+from seglib.progress import OnProgress, Progress
+from seglib.store.records import Dataset
+from seglib.store.schemas import FILES_SCHEMA, VANISHED
+from seglib.store.store import Store
+from seglib.store.writer import FilesWriter
+
+OnNote = Callable[[str], None]
+
+
+def register_photos(
+    store: Store,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
+) -> Dataset:
+    """Scan a folder into the store, without a run: new and changed photos get an id, a size and a thumbnail.
+
+    Photos that cannot be read get a row with the reason. Raises `DatasetError` if there are no photos.
+    """
+    records = scan(folder)
+    with store.atomic.register_writer():
+        for sentence in datasets.recognise_folder(store, folder):
+            if on_note is not None:
+                on_note(sentence)
+        data_set = store.register_dataset(folder)
+        datasets.accept_new_times(store, data_set, records)
+        stored_files = store.files(data_set)
+        scan_id = time.time_ns()
+        record_vanished(store, data_set, stored_files, records, scan_id)
+        known_ids = set(stored_files["image_id"].dropna())
+        plan = RunPlan.build(records, stored_files, known_ids, readable_again(data_set, stored_files), verify=False)
+        progress = Progress(title=data_set.name, total=plan.total, done=plan.total - len(plan.to_decode))
+        writer = FilesWriter(store, data_set, scan_id)
+        count = min(default_worker_count() if workers is None else workers, -(-len(plan.to_decode) // 2))
+        with DecodePool(count, None) as pool:
+            try:
+                for record, outcome in pool.decode((r, folder / r["path"], True) for r in plan.to_decode):
+                    if isinstance(outcome, BadImage):
+                        writer.add_file(select_scan_fields(record), reason=outcome.reason, detail=outcome.detail)
+                        progress.failed += 1
+                    else:
+                        writer.add_thumbnail(outcome.image_id, outcome.thumbnail)
+                        writer.add_file(
+                            select_scan_fields(record),
+                            image_id=outcome.image_id,
+                            width=outcome.width,
+                            height=outcome.height,
+                        )
+                    progress.done += 1
+                    if on_progress is not None:
+                        on_progress(progress)
+            finally:  # also on interruption: keep what was read
+                writer.commit()
+    return data_set
+
+
+def readable_again(data_set: Dataset, stored_files: pd.DataFrame) -> set[str]:
+    """Paths of files that were unreadable before but are readable now.
+
+    Checked separately because a permission change alters neither size nor mtime.
+    """
+    refused = stored_files.loc[stored_files["reason"] == "unreadable", "path"]
+    return {path for path in refused if os.access(data_set.root / path, os.R_OK)}
+
+
+def record_vanished(
+    store: Store, data_set: Dataset, stored_files: pd.DataFrame, records: pd.DataFrame, scan_id: int
+) -> int:
+    """Mark files that no longer exist as vanished; returns their number.
+
+    The added rows remove them from the table; their masks stay until `prune`.
+    """
+    vanished = stored_files[(stored_files["reason"] != VANISHED) & ~stored_files["path"].isin(records["path"])]
+    if len(vanished):
+        rows = vanished.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan_id)
+        parquet_parts.append(
+            store.atomic, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
+        )
+    return len(vanished)
