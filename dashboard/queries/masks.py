@@ -238,11 +238,12 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 
 def _is_covered(source: Folder, matched: dict[Folder, int | None]) -> bool:
-    """Return whether a single folder below this one holds all of the masks that fit, or they are ambiguous here."""
+    """Return whether a single folder below this one holds as many masks that fit, or is too large to tell as well."""
     number = matched[source]
-    return number is not None and any(
-        found is not None and found >= number and source.path in other.path.parents for other, found in matched.items()
-    )
+    below = [(other, found) for other, found in matched.items() if source.path in other.path.parents]
+    if number is None:
+        return any(found is None and other.path.is_dir() for other, found in below)
+    return any(found is not None and found >= number for _, found in below)
 
 
 # --- how masks are read ------------------------------------------------------------------------------------------

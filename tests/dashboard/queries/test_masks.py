@@ -142,9 +142,10 @@ def test_coco_files_are_offered_without_being_parsed(data):
 
 
 def test_a_folder_of_too_many_files_is_offered_without_a_count(data, monkeypatch):
-    draw_truth(data / "masks")
+    draw_truth(data / "masks", {"x.jpg": {"cat": 5}, "y.jpg": {"cat": 5}})
+    draw_truth(data / "masks" / "few", {"cats/a.jpg": {"cat": 5}})
     monkeypatch.setattr(mask_queries, "_MAX_LISTED", 1)
-    assert "data/masks" in titles(data)
+    assert titles(data) == ["data/masks", "data/masks/few"]
 
 
 # --- what is read ---
