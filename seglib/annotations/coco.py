@@ -81,7 +81,7 @@ class CocoFile:
     classes: tuple[str, ...]
     """Background first, then the categories in the order of their ids."""
     images: dict[str, tuple[int, int]]
-    """File name, with `/` -> (width, height) as the file gives them; (0, 0) if it does not."""
+    """File name, with `/` -> (width, height) as the file gives them; 0 for a side that it does not give."""
     _contents: dict[str, list[Segment] | PanopticImage | str] = field(repr=False)
     """File name -> what is annotated, or a sentence that says why this cannot be used."""
 
@@ -211,11 +211,15 @@ def _read_images(source: str, images: list[Any]) -> tuple[dict[Any, str], dict[s
             if value in known:
                 raise DatasetError(f"{source!r} has two images with the {kind} {value!r}: they must differ.")
         names[number] = name
-        sides = (one.get("width"), one.get("height"))
-        sizes[name] = sides if all(type(side) is int for side in sides) else (0, 0)
+        sizes[name] = _as_side(one.get("width")), _as_side(one.get("height"))
     if not names:
         raise DatasetError(f"{source!r} lists no images: {_EXPECTED}.")
     return names, sizes
+
+
+def _as_side(value: object) -> int:
+    """Return a number of pixels, which pandas may have written as 640.0; 0 if it is none."""
+    return int(value) if isinstance(value, int | float) and value == value // 1 else 0
 
 
 def _read_annotations(
@@ -234,7 +238,7 @@ def _read_annotations(
                 f"{source!r} has annotations without 'image_id' and 'category_id', such as captions: {_EXPECTED}."
             )
         number = one.get("image_id") if isinstance(one, dict) else one.image_id
-        name = names.get(number) if isinstance(number, int | str) else None
+        name = names.get(number) if isinstance(number, int | float | str) else None
         if name is None:
             continue
         used += 1
@@ -256,9 +260,9 @@ def _read_annotations(
     return contents
 
 
-def _read_segment(one: _Annotation, indices: Mapping[int, int]) -> Segment | str:
+def _read_segment(one: _Annotation, indices: Mapping[Any, int]) -> Segment | str:
     """Return the annotation, or a sentence that says why it cannot be used."""
-    index = indices.get(one.category_id) if isinstance(one.category_id, int) else None
+    index = indices.get(one.category_id) if isinstance(one.category_id, int | float) else None
     if index is None:
         return f"an annotation has the category_id {one.category_id!r}, which no category has."
     if isinstance(one.shape, str):

@@ -12,7 +12,7 @@ import numpy as np
 from seglib.annotations.class_names import Colour, canonical_name, voc_colours
 from seglib.annotations.options import AUTO, MaskOptions
 from seglib.annotations.raw_mask import RawMask
-from seglib.annotations.reading import Reading, binary_values, pack, unpack, used_palette_colours
+from seglib.annotations.reading import Reading, binary_values, pack, unpack, used_colours
 from seglib.annotations.trimap import TRIMAP_CLASSES, TRIMAP_VALUES
 from seglib.classes import BACKGROUND, VOC_CLASSES, VOID
 from seglib.errors import DatasetError, UsageError
@@ -64,7 +64,7 @@ class Evidence:
         if raw.palette is None:
             self.greys.update(values.tolist())
         else:
-            used = used_palette_colours(raw)
+            used = used_colours(raw)
             if any(colour != index * 0x10101 for index, colour in used.items()):
                 self.palettes.append(used)
 

@@ -106,23 +106,39 @@ class Reading:
 
     def _by_colour(self, raw: RawMask, name: str) -> Mask:
         colours = self.colours or voc_colours()
+        if raw.rgb is None:
+            return self._by_palette(raw, name, colours)
         packed = np.array([pack(colour) for colour in colours], np.uint32)
         order = np.argsort(packed)
         indices = np.array(list(colours.values()), np.uint8)[order]
         places = np.minimum(np.searchsorted(packed[order], raw.packed), len(packed) - 1)
         known = packed[order][places] == raw.packed
         if not known.all():
-            colour = unpack(int(raw.packed[~known][0]))
-            raise MaskError(
-                f"The mask {name!r} holds the colour {colour}, which stands for no class: name it in the `labelmap`."
-            )
+            raise _colour_error(name, int(raw.packed[~known][0]))
         return np.asarray(indices[places], np.uint8)
+
+    def _by_palette(self, raw: RawMask, name: str, colours: Mapping[Colour, int]) -> Mask:
+        """Look up each palette entry, or each grey value, once."""
+        assert raw.values is not None
+        by_colour = {pack(colour): index for colour, index in colours.items()}
+        table = np.zeros(_TABLE_SIZE, np.uint8)
+        for value, colour in used_colours(raw).items():
+            if colour not in by_colour:
+                raise _colour_error(name, colour)
+            table[value] = by_colour[colour]
+        return table[raw.values]
+
+
+def _colour_error(name: str, colour: int) -> MaskError:
+    return MaskError(
+        f"The mask {name!r} holds the colour {unpack(colour)}, which stands for no class: name it in the `labelmap`."
+    )
 
 
 def binary_values(raw: RawMask) -> NDArray[np.uint16]:
     """uint16 (H, W): the values of a binary mask, 0 where a palette shows black, whatever its index."""
     assert raw.values is not None
-    if raw.palette is None or 0 not in (used := used_palette_colours(raw)).values():
+    if raw.palette is None or 0 not in (used := used_colours(raw)).values():
         return raw.values
     grey = {index: colour & 255 for index, colour in used.items() if colour % 0x10101 == 0}
     table = np.arange(_TABLE_SIZE, dtype=np.uint16)
@@ -140,16 +156,18 @@ def unpack(colour: int) -> Colour:
     return colour >> 16, colour >> 8 & 255, colour & 255
 
 
-def used_palette_colours(raw: RawMask) -> dict[int, int]:
-    """Stored index -> colour as 0xRRGGBB, of the palette entries that the mask uses."""
+def used_colours(raw: RawMask) -> dict[int, int]:
+    """Stored value -> colour as 0xRRGGBB, of the values that the mask holds; grey as it looks with 8 bits."""
     assert raw.values is not None
-    assert raw.palette is not None
-    return {index: pack(tuple(raw.palette[index].tolist())) for index in np.unique(raw.values).tolist()}
+    used = np.flatnonzero(np.bincount(raw.values.ravel())).tolist()
+    if raw.palette is None:
+        return {value: min(value, 255) * 0x10101 for value in used}
+    return {index: pack(tuple(raw.palette[index].tolist())) for index in used}
 
 
 def _shows_voc_colours(raw: RawMask) -> bool:
     """Whether all colours that a palette mask uses are Pascal VOC's, in whichever order."""
-    if raw.palette is None:
-        return False
-    known = {pack(colour) for colour in voc_colours()}
-    return set(used_palette_colours(raw).values()) <= known
+    return raw.palette is not None and set(used_colours(raw).values()) <= _VOC_COLOURS
+
+
+_VOC_COLOURS = frozenset(pack(colour) for colour in voc_colours())

@@ -1,8 +1,8 @@
-"""`seglib export`: write statistics, masks or overlays from a store to files."""
+"""`seglib export`: write statistics, masks, overlays or annotations for other tools from a store to files."""
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seglib.cli.common import (
     add_json_option,
@@ -15,18 +15,31 @@ from seglib.cli.common import (
 from seglib.errors import UsageError
 from seglib.masks.overlay import ALPHA
 
-_FORMATS = {"stats": ("csv", "parquet"), "masks": ("png", "zip"), "overlays": ("png", "zip")}
+if TYPE_CHECKING:
+    from seglib.query.filters import Filters
+    from seglib.store.store import Store
+
+_FORMATS = {
+    "stats": ("csv", "parquet"),
+    "masks": ("png", "zip"),
+    "overlays": ("png", "zip"),
+    "coco": ("json", "zip"),
+    "yolo": ("txt", "zip"),
+    "cvat": ("png", "zip"),
+}
 
 
 def add(commands: Any) -> None:
     command = new_command(
         commands,
         "export",
-        "write statistics, masks or overlays",
+        "write statistics, masks, overlays, or annotations for other tools",
         "python -m seglib export stats --where 'label=cats&share.cat=0.1..1' --out cats.csv",
         _export,
     )
-    command.add_argument("what", choices=list(_FORMATS))
+    command.add_argument(
+        "what", choices=list(_FORMATS), help="coco, yolo and cvat (Segmentation mask 1.1) leave at the photos' sizes"
+    )
     add_store_option(command)
     command.add_argument("--run", action="append", metavar="RUN", help="repeatable; default: all runs")
     command.add_argument(
@@ -44,10 +57,24 @@ def add(commands: Any) -> None:
         "--dictionary", action="store_true", help="with stats: also write what each column means, to OUT.dictionary.csv"
     )
     command.add_argument(
+        "--size",
+        choices=["grid", "photo"],
+        default="grid",
+        help="with masks: the model's grid, or the photo's size by nearest neighbour (default grid)",
+    )
+    command.add_argument(
+        "--flat", action="store_true", help="with masks of one run: all in one folder, x.png for the photo x.jpg"
+    )
+    command.add_argument(
+        "--polygons", action="store_true", help="with coco: polygons instead of RLE, for tools that read no RLE"
+    )
+    command.add_argument(
         "--alpha", type=parse_share, default=ALPHA, metavar="A", help=f"with overlays: opacity 0..1 (default {ALPHA})"
     )
     add_palette_option(command)
-    command.add_argument("--out", type=Path, required=True, metavar="PATH", help="file, or for png a folder")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="file, or for png and txt a folder; for json either"
+    )
     add_json_option(command)
 
 
@@ -59,25 +86,61 @@ def _export(arguments: argparse.Namespace) -> int:
     kind = arguments.format or _FORMATS[arguments.what][0]
     if kind not in _FORMATS[arguments.what]:
         raise UsageError(f"{arguments.what} leave as {' or '.join(_FORMATS[arguments.what])}, not as {kind!r}.")
-    if arguments.dictionary and arguments.what != "stats":
-        raise UsageError("--dictionary explains the columns of stats: leave it out here.")
+    for option, what in (("dictionary", "stats"), ("flat", "masks"), ("polygons", "coco")):
+        if getattr(arguments, option) and arguments.what != what:
+            raise UsageError(f"--{option} is for {what}: leave it out here.")
+    if arguments.size != "grid" and arguments.what != "masks":
+        raise UsageError("--size is for masks: leave it out here.")
     store, filters = Store(arguments.store), Filters.decode(arguments.where)
     if arguments.what == "stats":
-        frame = export.stats_frame(store, arguments.run, filters)
-        export.write_file(arguments.out, export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame))
-        if arguments.dictionary:
-            beside = arguments.out.with_name(arguments.out.stem + ".dictionary.csv")
-            export.write_file(beside, export.csv_bytes(export.dictionary_frame(frame)))
-        count = len(frame)
-    else:
+        count = _write_stats(arguments, kind, store, filters)
+    elif arguments.what in ("masks", "overlays"):
         files = (
-            export.mask_files(store, arguments.run, filters)
+            export.mask_files(store, arguments.run, filters, photo_size=arguments.size == "photo", flat=arguments.flat)
             if arguments.what == "masks"
             else export.overlay_files(store, arguments.run, filters, alpha=arguments.alpha, colours=arguments.palette)
         )
         count = (export.write_zip if kind == "zip" else export.write_folder)(arguments.out, files)
+    else:
+        count = _write_annotations(arguments, kind, store, filters)
     if arguments.json:
         print_json({"what": arguments.what, "format": kind, "count": count, "out": str(arguments.out)})
     else:
-        print(f"{count} {'rows' if arguments.what == 'stats' else 'pictures'} written to {arguments.out}")
+        unit = {"stats": "rows", "masks": "pictures", "overlays": "pictures"}.get(arguments.what, "photos")
+        print(f"{count} {unit} written to {arguments.out}")
     return 0
+
+
+def _write_stats(arguments: argparse.Namespace, kind: str, store: "Store", filters: "Filters") -> int:
+    """Write the table and return its number of rows."""
+    from seglib.query import export
+
+    frame = export.stats_frame(store, arguments.run, filters)
+    export.write_file(arguments.out, export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame))
+    if arguments.dictionary:
+        beside = arguments.out.with_name(arguments.out.stem + ".dictionary.csv")
+        export.write_file(beside, export.csv_bytes(export.dictionary_frame(frame)))
+    return len(frame)
+
+
+def _write_annotations(arguments: argparse.Namespace, kind: str, store: "Store", filters: "Filters") -> int:
+    """Write the annotations of each run and dataset and return the number of annotated photos."""
+    from seglib.query import coco_export, cvat_export, export, yolo_export
+    from seglib.query.annotation_set import annotation_sets
+
+    sets = annotation_sets(store, arguments.run, filters)
+    if kind == "json" and arguments.out.suffix.lower() == ".json":
+        if len(sets) > 1:
+            raise UsageError(
+                f"One JSON file holds one run and one dataset, and {len(sets)} are chosen: name one with --run and "
+                "--where, or a folder with --out."
+            )
+        export.write_file(arguments.out, coco_export.encode_coco(sets[0], polygons=arguments.polygons))
+    else:
+        files = {
+            "coco": lambda: coco_export.coco_files(sets, polygons=arguments.polygons),
+            "yolo": lambda: yolo_export.yolo_files(sets),
+            "cvat": lambda: cvat_export.cvat_files(sets),
+        }[arguments.what]()
+        (export.write_zip if kind == "zip" else export.write_folder)(arguments.out, files)
+    return sum(len(one.photos) for one in sets)

@@ -57,16 +57,44 @@ def count_pixels(mask: NDArray[np.uint8], classes: int) -> NDArray[np.int32]:
 def count_blobs(mask: NDArray[np.uint8], pixels: NDArray[np.int32]) -> NDArray[np.uint16]:
     """Count connected regions per class with at least `PRESENT_SHARE` of the mask's pixels, uint16 (C,).
 
-    Uses 8-connectivity, so that a thin diagonal limb does not split an animal.
+    Uses 8-connectivity, so that a thin diagonal limb does not split an animal. The regions of all classes are found at
+    once from the runs of equal pixels in each row, which are far fewer than the pixels.
     """
-    from scipy import ndimage  # takes 0.2 s, which a rerun with nothing to do should not pay
+    from scipy.sparse import coo_array, csgraph  # take 0.2 s, which a rerun with nothing to do should not pay
 
-    min_pixels = PRESENT_SHARE * mask.size
-    blobs = np.zeros(len(pixels), np.uint16)
-    for index in np.flatnonzero(pixels >= min_pixels):
-        regions, _ = ndimage.label(mask == index, structure=np.ones((3, 3), bool))
-        blobs[index] = np.count_nonzero(np.bincount(regions.ravel())[1:] >= min_pixels)
-    return blobs
+    if not mask.size:
+        return np.zeros(len(pixels), np.uint16)
+    values, lengths, pairs = _find_runs(mask)
+    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(values), len(values)))
+    count, region = csgraph.connected_components(links, directed=False)
+    sizes = np.bincount(region, lengths, count)
+    classes = np.zeros(count, np.uint8)
+    classes[region] = values
+    large = classes[sizes >= PRESENT_SHARE * mask.size]
+    return np.bincount(large, minlength=VOID + 1)[: len(pixels)].astype(np.uint16)
+
+
+def _find_runs(mask: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """The runs of equal pixels in the rows: value (R,), length (R,), and index pairs (P, 2) of those that touch.
+
+    Runs of one value touch if they lie in adjacent rows and share a column, or a corner.
+    """
+    height, width = mask.shape
+    starts_run = np.ones((height, width), bool)
+    starts_run[:, 1:] = mask[:, 1:] != mask[:, :-1]
+    starts = np.flatnonzero(starts_run)
+    ends = np.append(starts[1:], mask.size) - 1  # the last pixel of each run
+    values = mask.ravel()[starts]
+    rows, first, last = starts // width, starts % width, ends % width
+    below = (rows + 1) * (width + 2)  # places are numbered with a gap between rows
+    start_places, end_places = rows * (width + 2) + first, rows * (width + 2) + last
+    lowest = np.searchsorted(end_places, below + first - 1, "left")
+    highest = np.searchsorted(start_places, below + last + 1, "right")
+    counts = np.maximum(highest - lowest, 0)
+    upper = np.repeat(np.arange(len(starts)), counts)
+    lower = np.arange(len(upper)) + np.repeat(lowest - np.cumsum(counts) + counts, counts)
+    same = values[upper] == values[lower]
+    return values, ends - starts + 1, np.stack([upper[same], lower[same]], axis=1)
 
 
 def dominant_class(pixels: NDArray[np.int32], classes: Sequence[str]) -> str:

@@ -4,9 +4,10 @@ Every file is written under a temporary name and renamed when complete. No expor
 """
 
 import io
+import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -14,13 +15,18 @@ import pandas as pd
 from seglib.classes import PRESENT_SHARE, palette
 from seglib.errors import StoreError, UsageError
 from seglib.fileio.atomic import replacing
-from seglib.masks import overlay
+from seglib.masks import overlay, png
 from seglib.masks.statistics import LOW_MARGIN, share_column
 from seglib.query.columns import class_share, classes_of
 from seglib.query.filters import Filters, select
 from seglib.store.layout import read_without_links
 from seglib.store.schemas import TAG_SEPARATOR
 from seglib.store.store import Store
+
+Content = bytes | Iterable[bytes]
+"""Content of a file, whole or in pieces."""
+
+_MAX_NAME_BYTES = 255  # of a file name, on usual file systems
 
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
 
@@ -87,11 +93,24 @@ def dictionary_frame(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["column", "type", "meaning"])
 
 
-def mask_files(store: Store, runs: Sequence[str] | None, filters: Filters) -> Iterator[tuple[str, bytes]]:
-    """Yield (relative file name, PNG of class indices) per row; names are `<run>/<dataset>/<path>.png`."""
-    for row in _rows(store, runs, filters):
+def mask_files(
+    store: Store, runs: Sequence[str] | None, filters: Filters, *, photo_size: bool = False, flat: bool = False
+) -> Iterator[tuple[str, bytes]]:
+    """Yield (relative file name, PNG of class indices) per row; names are `<run>/<dataset>/<path>.png`.
+
+    `photo_size` enlarges masks to their photos' sizes by nearest neighbour; `flat` names them `<stem>.png`.
+    Raises `UsageError` if two masks would have the same name.
+    """
+    rows = list(_rows(store, runs, filters))
+    names = [f"{PurePosixPath(row['path']).stem}.png" if flat else _file_name(row) for row in rows]
+    refuse_clashes(names, [f"{row['run']}: {row['dataset']}/{row['path']}" for row in rows])
+    for row, name in zip(rows, names, strict=True):
+        if photo_size:
+            mask = png.resize_mask(store.mask(row["run"], row["image_id"]), (int(row["width"]), int(row["height"])))
+            yield name, png.encode_index_png(mask)
+            continue
         try:
-            yield _file_name(row), read_without_links(store.mask_path(row["run"], row["image_id"]))
+            yield name, read_without_links(store.mask_path(row["run"], row["image_id"]))
         except OSError:
             store.mask(row["run"], row["image_id"])  # raises a StoreError with a remedy
             raise
@@ -109,8 +128,12 @@ def overlay_files(
         yield _file_name(row), buffer.getvalue()
 
 
-def write_file(out: Path, data: bytes) -> None:
-    _write_atomically(out, lambda temporary: temporary.write_bytes(data))
+def write_file(out: Path, data: Content) -> None:
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            file.writelines([data] if isinstance(data, bytes) else data)
+
+    _write_atomically(out, write)
 
 
 def write_frame(out: Path, frame: pd.DataFrame) -> None:
@@ -118,22 +141,29 @@ def write_frame(out: Path, frame: pd.DataFrame) -> None:
     write_file(out, parquet_bytes(frame) if out.suffix == ".parquet" else csv_bytes(frame))
 
 
-def write_zip(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
+def write_zip(out: Path, files: Iterator[tuple[str, Content]]) -> int:
     """Write a reproducible zip (fixed timestamps) and return its number of files."""
     count = 0
 
     def write(temporary: Path) -> None:
         nonlocal count
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # PNG is already compressed
+        with zipfile.ZipFile(temporary, "w") as archive:
             for name, data in files:
-                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+                entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+                if not name.endswith(".png"):  # PNG is already compressed
+                    entry.compress_type = zipfile.ZIP_DEFLATED
+                if isinstance(data, bytes):
+                    archive.writestr(entry, data)
+                else:
+                    with archive.open(entry, "w", force_zip64=True) as file:
+                        file.writelines(data)
                 count += 1
 
     _write_atomically(out, write)
     return count
 
 
-def write_folder(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
+def write_folder(out: Path, files: Iterator[tuple[str, Content]]) -> int:
     if out.exists() and not out.is_dir():
         raise UsageError(
             f"{out.name!r} is a file, and this export writes a folder: name another `out`, or export a zip file."
@@ -145,18 +175,42 @@ def write_folder(out: Path, files: Iterator[tuple[str, bytes]]) -> int:
     return count
 
 
+def refuse_clashes(names: Sequence[str], sources: Sequence[str]) -> None:
+    """Raise `UsageError` if two files would have the same name; `sources` says what each is made from."""
+    first: dict[str, str] = {}
+    for name, source in zip(names, sources, strict=True):
+        if name in first:
+            raise UsageError(
+                f"{first[name]!r} and {source!r} would both be written to {name!r}: choose one of them with a filter "
+                "or a run, or take an export that keeps folders and endings."
+            )
+        first[name] = source
+
+
+def folder_name(run: str, dataset: str) -> str:
+    """Folder of a run's files of a dataset, which cannot escape the output folder, whatever the dataset is called."""
+    safe = re.sub(r"[^\w.-]+", "_", dataset).strip(".") or "dataset"
+    return str(PurePosixPath(run, safe))
+
+
+def safe_path(path: str) -> PurePosixPath:
+    """A photo's path, made such that it cannot escape the output folder."""
+    return PurePosixPath(*(step for step in PurePosixPath(path.replace("\0", "_")).parts if step not in ("/", "..")))
+
+
 def _rows(store: Store, runs: Sequence[str] | None, filters: Filters) -> Iterator[dict[str, str]]:
     table = select(store.table(runs), filters)
-    columns = ["run", "dataset", "path", "image_id"]
+    columns = ["run", "dataset", "path", "image_id", "width", "height"]
     for values in table[columns].astype("object").itertuples(index=False, name=None):
         yield dict(zip(columns, values, strict=True))
 
 
 def _file_name(row: dict[str, str]) -> str:
-    """File name that cannot escape the output folder, whatever the dataset or image is called."""
-    dataset = re.sub(r"[^\w.-]+", "_", row["dataset"]).strip(".") or "dataset"
-    steps = [step for step in PurePosixPath(row["path"].replace("\0", "_")).parts if step not in ("/", "..")]
-    return str(PurePosixPath(row["run"], dataset, *steps)) + ".png"
+    path = safe_path(row["path"])
+    named = path.with_name(f"{path.name}.png")
+    if len(os.fsencode(named.name)) > _MAX_NAME_BYTES:
+        named = path.with_suffix(".png")
+    return f"{folder_name(row['run'], row['dataset'])}/{named}"
 
 
 def _write_atomically(out: Path, write: Callable[[Path], object]) -> None:

@@ -117,6 +117,13 @@ def test_a_byte_order_mark_and_utf_16_are_read(tmp_path):
         assert read_coco(tmp_path / "a.json").mask("cats/a.jpg").any()
 
 
+def test_whole_numbers_may_be_written_as_floats(tmp_path):
+    images = [{"id": 7, "file_name": "a.jpg", "width": 10.0, "height": 8.0}]
+    found = read_coco(write(tmp_path, document(annotation([SQUARE], 17.0, image=7.0), images=images)))
+    assert found.images == {"a.jpg": (10, 8)}
+    assert found.mask("a.jpg").sum() == 2 * 16
+
+
 def test_annotations_of_other_images_are_left_out(tmp_path):
     found = read_coco(write(tmp_path, document(annotation([SQUARE]), annotation([SQUARE], 18, image=99))))
     assert set(np.unique(found.mask("cats/a.jpg"))) == {0, 2}
@@ -319,7 +326,18 @@ def test_a_category_that_does_not_exist_is_a_sentence(tmp_path, category):
 
 
 @pytest.mark.parametrize(
-    "size", [{"width": 0}, {"width": -10}, {"width": 10**9}, {"height": MAX_PIXELS}, {"width": "10"}, {"width": None}]
+    "size",
+    [
+        {"width": 0},
+        {"width": -10},
+        {"width": 10**9},
+        {"height": MAX_PIXELS},
+        {"width": "10"},
+        {"width": None},
+        {"width": 9.5},
+        {"width": float("nan")},
+        {"width": float("inf")},
+    ],
 )
 def test_an_impossible_size_is_a_sentence(tmp_path, size):
     found = read_coco(write(tmp_path, document(annotation([SQUARE]), images=[{**document()["images"][0], **size}])))
