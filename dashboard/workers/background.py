@@ -18,12 +18,12 @@ class _Entry(Generic[Value]):
 
 
 class BackgroundCache(Generic[Value]):
-    """LRU cache of values that are computed one at a time in a daemon thread; thread-safe."""
+    """LRU cache of values that are computed in daemon threads, at most two at a time; thread-safe."""
 
     def __init__(self, max_entries: int) -> None:
         self._max_entries = max_entries
         self._entries: OrderedDict[Hashable, _Entry[Value]] = OrderedDict()
-        self._lock, self._turn = Lock(), Semaphore()
+        self._lock, self._turn = Lock(), Semaphore(2)
 
     def get(
         self,

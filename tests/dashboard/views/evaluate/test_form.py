@@ -130,6 +130,36 @@ def test_values_and_names_that_make_no_request_are_refused(data):
     assert not app.exception
 
 
+def test_names_that_fit_two_masks_are_settled_by_a_suffix(data):
+    for name, counts in (("cats/a_mask", {"cat": 9}), ("cats/a_seg", {"dog": 9})):
+        draw_truth(data / "both", {f"{name}.jpg": counts})
+    app = opened("Evaluate")
+    both = {one.title: one.id for one in source.mask_sources((data,))}["data/both/cats"]
+    app.selectbox(key="evaluate:folder").set_value(both).run()
+    assert "fits 2 masks" in plain(app)
+    assert "name the Suffix of those to use" in plain(app)
+    assert app.expander[0].proto.expanded
+    app.text_input(key="evaluate:suffix").set_value("_seg").run()
+    assert not app.exception
+    assert "Matched: 1 without the suffix _seg." in plain(app)
+    app.button(key="evaluate").click().run()
+    assert requests()[0].suffix == "_seg"
+
+
+def test_colours_without_names_are_refused_until_a_labelmap_lies_beside_them(data):
+    for name in TRUTH:
+        colours = np.zeros((30, 40, 3), np.uint8)
+        colours[:10], colours[10:20] = (250, 50, 83), (1, 2, 3)
+        Image.fromarray(colours).save((data / "masks" / name).with_suffix(".png"))
+    app = opened("Evaluate")
+    assert "name them in a labelmap" in plain(app)
+    assert "found as labelmap.txt in the masks' folder or beside it" in plain(app)
+    (data / "masks" / "labelmap.txt").write_text("background:0,0,0::\ncat:250,50,83::\nrug:1,2,3::\n")
+    app.run()
+    assert "read as colours: background, cat, rug" in plain(app)
+    assert not app.button(key="evaluate").disabled
+
+
 def test_a_path_typed_as_classes_is_a_name_and_never_read(data):
     draw_binary(data / "masks")
     secret = data.parent / "secret.txt"
