@@ -129,7 +129,7 @@ def _settings(arguments: argparse.Namespace) -> ServerSettings:
         photo_folders=tuple(folder.resolve() for folder in folders),
         host_names=(*loopback_names, *(name.lower() for name in arguments.allow_host)),
         base_path=arguments.base_path,
-        local_only=arguments.host in LOOPBACK_NAMES and not arguments.allow_host,
+        local_only=arguments.host in LOOPBACK_NAMES and not (arguments.allow_host or arguments.base_path),
     )
 
 

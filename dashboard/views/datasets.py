@@ -35,7 +35,8 @@ def missing_folders(settings: ServerSettings) -> None:
 
 
 def _missing_folder(settings: ServerSettings, store: Store, dataset: Dataset) -> None:
-    sentence = f"The folder {dataset.root.name} of the data set {dataset.name} is gone: its photos cannot be opened."
+    name = "" if dataset.name == dataset.root.name else f" (dataset {dataset.name})"
+    sentence = f"The folder {dataset.root.name}{name} is gone: its photos cannot be opened."
     with st.container(horizontal=True, vertical_alignment="center", key=f"missing:{dataset.id}"):
         if not settings.local_only:
             command = f"python -m seglib dataset move {dataset.id} FOLDER"
@@ -47,7 +48,7 @@ def _missing_folder(settings: ServerSettings, store: Store, dataset: Dataset) ->
             st.text_input(
                 "Folder in which the photos are now", key=key, placeholder=str(dataset.root), autocomplete="off"
             )
-            layout.remark("At least most of the known files must be there, with their paths and contents.")
+            layout.remark("Most of the known files must be there, with the same paths and contents.")
             st.form_submit_button(
                 "Use this folder", type="primary", key=f"use:{dataset.id}", on_click=_move, args=(store, dataset, key)
             )
@@ -76,13 +77,13 @@ def render(store: Store, version: str) -> None:
     entries = dataset_entries((str(store.path), version))
     missing = {dataset.id for dataset in datasets.find_missing_folders(store)}
     note = f"n = {count(len(entries))}; removing one leaves its photos where they are"
-    with layout.card("Data sets in this store", note, stretch=False):
+    with layout.card("Datasets in this store", note, stretch=False):
         for entry in entries:
             with st.container(horizontal=True, vertical_alignment="center", key=f"dataset:{entry.id}"):
                 with st.container(width="stretch"):
                     values = [
                         (count(entry.files), "files"),
-                        (count(entry.shared), "photos also in another data set"),
+                        (count(entry.shared), "photos also in another dataset"),
                         ("gone" if entry.id in missing else "there", "folder"),
                     ]
                     layout.facts(entry.dataset, Path(entry.root).name, values)
@@ -90,7 +91,7 @@ def render(store: Store, version: str) -> None:
                     _confirm_forget(store, entry)
 
 
-@st.dialog("Remove this data set from the store?")
+@st.dialog("Remove this dataset from the store?")
 def _confirm_forget(store: Store, entry: DatasetEntry) -> None:
     st.markdown(
         f"**{escape_markdown(entry.dataset)}**: its {count(entry.files)} files leave every page and export. The photos "

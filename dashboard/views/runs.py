@@ -25,6 +25,7 @@ from seglib.maintenance import prune
 from seglib.maintenance import status as maintenance_status
 from seglib.models.registry import MODELS
 from seglib.query import export
+from seglib.store import scans
 from seglib.store.records import Run
 from seglib.store.store import Store
 
@@ -49,12 +50,14 @@ def render(settings: ServerSettings) -> None:
         layout.remark("This store holds no other run." if damaged else "This store holds no run yet.")
         return
     store, version, _ = opened
-    layout.remarks([user_message(why) for why in store.damaged_datasets().values()])
+    damaged_records = (*store.damaged_datasets().values(), *scans.find_damaged(store).values())
+    layout.remarks([user_message(why) for why in damaged_records])
     with layout.card("Runs in this store", f"n = {count(len(runs))}, most recently used first", stretch=False):
         for run in reversed(runs):
             _run_entry(settings, store, run)
     datasets.render(store, version)
     _unreadable(RunSource(str(settings.store), version, runs[-1].run))
+    _left_out(store)
     _stale(store)
 
 
@@ -177,6 +180,20 @@ def _unreadable(source: RunSource) -> None:
             key="download:unreadable",
             on_click="ignore",
         )
+
+
+def _left_out(store: Store) -> None:
+    """Draw what the newest scan of each folder did not take for photos; nothing if it took everything."""
+    option = "--follow-links on the command line"
+    notes = [
+        f"{dataset.name}: {user_message(sentence.replace('`follow_links`', option))}"
+        for dataset in store.datasets()
+        if (last := scans.last(store, dataset)) is not None
+        for sentence in last.left_out.describe()
+    ]
+    if notes:
+        with layout.card("Left out of the folders", "files and links that no run sees", stretch=False):
+            layout.remarks(notes)
 
 
 def _stale(store: Store) -> None:

@@ -43,14 +43,7 @@ def option_name(parameter: str) -> str:
 _TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "architecture")
 _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
 _PARAMETERS = (
-    "device",
-    "model",
-    "name",
-    "source",
-    "photos",
-    "store",
-    "verify",
-    "workers",
+    *("device", "follow_links", "model", "name", "photos", "source", "store", "verify", "workers"),
     *_TRAIN_PARAMETERS,
     *_MASK_PARAMETERS,
 )

@@ -25,7 +25,11 @@ def add(commands: Any) -> None:
         "python -m seglib dataset move /photos /archive/photos",
         _move,
     )
-    moving.add_argument("old", metavar="OLD", help="the folder in which they were, or the dataset's name or id")
+    moving.add_argument(
+        "old",
+        metavar="OLD",
+        help="the folder in which they were, or the dataset's name or id; a folder stands for all datasets below it",
+    )
     moving.add_argument("new", type=Path, metavar="NEW", help="the folder in which they are now")
     forgetting = new_command(
         actions,
@@ -60,14 +64,15 @@ def _move(arguments: argparse.Namespace) -> int:
     from seglib.maintenance import datasets
     from seglib.store.store import Store
 
-    report = datasets.move_dataset(Store(arguments.store), arguments.old, arguments.new)
+    reports = datasets.move_datasets(Store(arguments.store), arguments.old, arguments.new)
     if arguments.json:
-        print_json(dataclasses.asdict(report))
+        print_json(*map(dataclasses.asdict, reports))
         return 0
-    name, root = escape_for_terminal(report.dataset), escape_for_terminal(report.root)
-    print(f"{name}: {report.found} of {report.files} files are in {root}, which is its folder now")
-    if report.merged is not None:
-        print(f"  the dataset {escape_for_terminal(report.merged)}, which had this folder, is now a part of it")
+    for report in reports:
+        name, root = escape_for_terminal(report.dataset), escape_for_terminal(report.root)
+        print(f"{name}: {report.found} of {report.files} files are in {root}, which is its folder now")
+        if report.merged is not None:
+            print(f"  the dataset {escape_for_terminal(report.merged)}, which had this folder, is now a part of it")
     return 0
 
 
@@ -82,5 +87,6 @@ def _forget(arguments: argparse.Namespace) -> int:
     print(f"{escape_for_terminal(report.dataset)}: {report.files} files have left the table; no photo was touched")
     if report.images:
         command = f"python -m seglib prune --store {arguments.store}"
-        print(f"  {report.images} photos are in no other dataset: {command} removes their results")
+        photos = "1 photo is" if report.images == 1 else f"{report.images} photos are"
+        print(f"  {photos} in no other dataset: {command} removes the results")
     return 0

@@ -11,6 +11,7 @@ from seglib.cli.common import (
     new_command,
     parse_share,
     print_json,
+    print_message,
 )
 from seglib.errors import UsageError
 from seglib.masks.overlay import ALPHA
@@ -120,6 +121,8 @@ def _write_stats(arguments: argparse.Namespace, kind: str, store: "Store", filte
     if arguments.dictionary:
         beside = arguments.out.with_name(arguments.out.stem + ".dictionary.csv")
         export.write_file(beside, export.csv_bytes(export.dictionary_frame(frame)))
+    for note in describe_repeats(frame, first_datasets(frame), "each has a row for each of them"):
+        print_message(note)
     return len(frame)
 
 

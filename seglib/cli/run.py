@@ -13,6 +13,7 @@ from seglib.cli.common import (
     add_model_options,
     add_store_option,
     check_failure_rate,
+    name_options,
     new_command,
     parse_mask_options,
     parse_natural,
@@ -119,7 +120,9 @@ def _run(arguments: argparse.Namespace) -> int:
                 "precision",
                 "vanished",
             )
-            print_json({name: getattr(report, name) for name in fields})
+            print_json(
+                {name: getattr(report, name) for name in fields} | {"left_out": dataclasses.asdict(report.left_out)}
+            )
         else:
             _print_report(report, arguments.store)
         if report.failed > report.images * arguments.max_failure_rate or report.failed == report.images:
@@ -135,6 +138,8 @@ def _print_report(report: Any, store: Path) -> None:
     print(f"  {report.images} photos: {report.computed} computed, {report.reused} reused, {report.failed} failed")
     if report.vanished:
         print(f"  {report.vanished} files of the last scan are gone")
+    for sentence in report.left_out.describe():
+        print(f"  {name_options(sentence)}")
     if report.computed:
         where = f"on {report.device}, {report.precision}"
         print(f"  {report.seconds:.1f} s, {report.images_per_second:.1f} photos/s {where}")

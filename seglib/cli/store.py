@@ -58,6 +58,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from seglib.maintenance import status
+    from seglib.store import scans
     from seglib.store.store import Store
 
     if arguments.verify:
@@ -69,7 +70,8 @@ def _status(arguments: argparse.Namespace) -> int:
         more = {"stale": report.stale, "drift": [dataclasses.asdict(drift) for drift in drifts], "failures": rows}
         print_json(dataclasses.asdict(report) | more)
         return 0
-    for why in (*store.damaged_datasets().values(), *store.damaged_runs().values()):
+    damaged = (store.damaged_datasets(), scans.find_damaged(store), store.damaged_runs())
+    for why in (sentence for sentences in damaged for sentence in sentences.values()):
         print(f"damaged: {name_options(why)}")
     _print_datasets(store, report, drifts)
     for run in report.runs:
@@ -94,6 +96,8 @@ def _print_datasets(store: "Store", report: "StoreStatus", drifts: "list[Dataset
             f"dataset {escape_for_terminal(entry.dataset)}: {entry.files} files, {entry.failed} failed, "
             f"{entry.vanished} vanished"
         )
+        for sentence in entry.left_out.describe() if entry.left_out else ():
+            print(f"  {name_options(sentence)}")
         if drift.sentence:
             print(f"  {escape_for_terminal(drift.sentence)}")
         if not drift.exists:

@@ -10,21 +10,23 @@ import io
 import os
 import re
 import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from seglib.data import formats, tiff, tiff_tags
+from seglib.data.formats import IMAGE_FORMATS
 from seglib.data.resize import Resize, resize_image
 from seglib.errors import BadImage
 
 DECODER = "pillow-bilinear-1"
 """Part of each run's digest. Change it whenever decoding, alpha, EXIF handling or resampling changes pixels."""
 
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 89_478_485
 """Pillow's decompression bomb limit: larger images fail as `too_large` before they are decoded."""
 MAX_BYTES = 1_000_000_000
@@ -42,9 +44,12 @@ FAILURE_REASONS = {
     "damaged": "the decoder gave up on the content",
     "too_large": f"more than {MAX_PIXELS:,} pixels or {MAX_BYTES // 10**9} GB, or too much memory to decode",
     "too_slow": f"decoding takes more than {MAX_SECONDS:.0f} s of processor time",
-    "unsupported": "a pixel format without a defined range, such as 32-bit floats",
+    "unsupported": "a kind of pixels that is not read, such as 32-bit floats, or HEIC without its extra",
     "vanished": "the file was there at an earlier scan and is gone",
 }
+
+_OLD_DETAILS = ("Decoding failed: ", "The content is none of JPEG, PNG, WEBP, BMP, GIF, TIFF.")
+"""How versions that read fewer files began the details of a failure; this one must not."""
 
 THUMBNAIL_SIDE = 320
 
@@ -117,26 +122,90 @@ def compute_image_id(data: bytes) -> str:
 
 
 def decode(data: bytes) -> Image.Image:
-    """Decode the first frame as 8-bit RGB, rotated by its EXIF orientation, with transparency composited on white.
+    """Decode the first frame as 8-bit RGB, upright, with transparency composited on white.
 
+    Turned by the orientation in EXIF (JPEG, PNG, TIFF) or in the format's own boxes (AVIF, HEIC), as browsers do.
     Raises `BadImage`.
     """
+    kind = formats.identify(data)
+    if kind is None:
+        raise BadImage("not_an_image", f"The content is none of {', '.join(IMAGE_FORMATS)}.")
     try:
-        with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
-            _check_size(image)
-            image.load()
-            return _to_rgb(_apply_orientation(image))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, about metadata
+            return _to_rgb(_load(data, kind))
     except BadImage:
         raise
     except UnidentifiedImageError:
-        raise BadImage("not_an_image", f"The content is none of {', '.join(IMAGE_FORMATS)}.") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _explain_header(data, kind) from None
+    except Image.DecompressionBombError:
         raise BadImage("too_large", f"More than {MAX_PIXELS:,} pixels.") from None
     except MemoryError:
         raise BadImage("too_large", "There is not enough memory to decode it.") from None
     except Exception as error:  # decoders may raise anything on hostile input
-        reason = "truncated" if "truncated" in str(error) else "damaged"
-        raise BadImage(reason, f"Decoding failed: {_describe_error(error)}.") from None
+        raise _explain_error(data, kind, error) from None
+
+
+def _load(data: bytes, kind: str) -> Image.Image:
+    """Decode to upright pixels in a mode of Pillow's. Raises whatever a decoder raises."""
+    if kind == "PNG":
+        data = formats.drop_png_metadata(data)
+    elif kind in ("AVIF", "HEIF"):
+        data = formats.hide_heif_exif(data)
+    if kind == "HEIF":
+        formats.enable_heif()
+    with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+        _check_size(image)
+        if kind == "TIFF":
+            return tiff.decode(image, data)
+        try:
+            image.load()
+        except OSError as error:
+            if kind != "JPEG" or "truncated" not in str(error):
+                raise
+            return _load_without_end(data, error)
+        if kind == "PNG":
+            return tiff_tags.turn_upright(formats.scale_png_transparency(image, data), image.info.get("exif", b""))
+        return tiff_tags.turn_upright(image, image.info.get("exif", b"") if kind in ("JPEG", "AVIF") else b"")
+
+
+def _load_without_end(data: bytes, error: OSError) -> Image.Image:
+    """Decode a JPEG that ends before its end marker if no pixel is missing; else raise the error.
+
+    libjpeg fills missing pixels without a word. They are told from real ones by decoding again with noise after the
+    last byte, which decodes as pixels only if some are missing.
+    """
+    if not formats.delivers_all_scans(data):
+        raise error
+    rest = data.rstrip(b"\xff")  # half an end marker
+    with_end = _load(rest + formats.JPEG_END, "JPEG")
+    try:
+        is_whole = all(_load(rest + noise, "JPEG").tobytes() == with_end.tobytes() for noise in formats.JPEG_NOISES)
+    except OSError:  # noise is no valid data
+        is_whole = False
+    if not is_whole:
+        raise error
+    return with_end
+
+
+def _explain_header(data: bytes, kind: str) -> BadImage:
+    if kind == "TIFF":
+        return tiff.explain_failure(data)
+    if kind == "JPEG" and formats.is_12_bit_jpeg(data):
+        return BadImage("unsupported", "A JPEG of 12 bits is not read: save it with 8 bits.")
+    return BadImage("damaged", f"It begins as {kind}, but the rest is damaged or missing.")
+
+
+def _explain_error(data: bytes, kind: str, error: Exception) -> BadImage:
+    if kind == "TIFF" and (explained := tiff.explain_failure(data)).reason != "unsupported":
+        return explained
+    reason = "truncated" if "truncated" in str(error) else "damaged"
+    return BadImage(reason, f"The decoder stopped: {_describe_error(error)}.")
+
+
+def is_worth_retrying(detail: str) -> bool:
+    """Whether a failure in a store may be over: an older version wrote it, or the extra that it names is installed."""
+    return detail.startswith(_OLD_DETAILS) or (formats.HEIF_REMEDY in detail and formats.has_heif())
 
 
 def make_thumbnail(image: Image.Image) -> bytes:
@@ -152,18 +221,9 @@ def _check_size(image: Image.Image) -> None:
         raise BadImage("too_large", f"{image.width} x {image.height} is more than {MAX_PIXELS:,} pixels.")
 
 
-def _apply_orientation(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF does not affect the pixels: keep the image unrotated
-        return image
-
-
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # 16-bit grey: Pillow's conversion would clip at 255
-        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F", "LAB"):
-        raise BadImage("unsupported", f"Pixels of Pillow's mode {image.mode} have no defined 8-bit range.")
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.has_transparency_data:
         upon_white = Image.new("RGBA", image.size, "white")
         upon_white.alpha_composite(image.convert("RGBA"))

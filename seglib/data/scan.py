@@ -1,32 +1,46 @@
 """Scan a folder for images and derive split and label from folder names.
 
-`scan` returns a data frame with one row per image (`RECORD_COLUMNS`), sorted by path. No file is opened. Folders that
-contain a store are skipped.
+`scan_folder` returns a data frame with one row per image (`RECORD_COLUMNS`), sorted by path, and counts of what it left
+out; `scan` returns the data frame alone. No file is opened. Folders that contain a store are skipped.
 """
 
 import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from seglib.data.formats import HEIF_SUFFIXES, has_heif
+from seglib.data.left_out import LeftOut, LeftOutCounter
 from seglib.errors import DatasetError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
+    | (HEIF_SUFFIXES if has_heif() else frozenset())
+)
 STORE_MARKER = "store.json"
 """A folder with this file is a store; its masks and thumbnails are not part of the dataset."""
 
 RECORD_COLUMNS = ("path", "bytes", "mtime_ns", "split", "label")
 
 _MAX_ENTRIES = 500_000  # maximum number of directory entries that `find_image_folders` visits
+_MAX_NESTED_LINKS = 3  # folders that link to each other would be walked in every order
 
 _SPLITS = {
     **dict.fromkeys(("train", "training", "train_set", "training_set", "trainset"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev", "val_set", "validation_set"), "val"),
     **dict.fromkeys(("test", "testing", "test_set", "testset"), "test"),
 }
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    records: pd.DataFrame
+    """One row per image; see `scan`."""
+    left_out: LeftOut
 
 
 def scan(root: Path, *, follow_links: bool = False) -> pd.DataFrame:
@@ -36,19 +50,28 @@ def scan(root: Path, *, follow_links: bool = False) -> pd.DataFrame:
     the nearest ancestor folder; `label` the parent folder's name or None (see `_label`). Skips hidden files and
     folders, stores, and (unless `follow_links`) symbolic links that point outside `root`.
     """
+    return scan_folder(root, follow_links=follow_links).records
+
+
+def scan_folder(root: Path, *, follow_links: bool = False) -> FolderScan:
+    """Do what `scan` does, and count the files and links that it skips, except hidden ones and those in stores."""
     if not root.is_dir():
         raise DatasetError(f"{str(root)!r} is not a folder: name the folder that holds the photos.")
     root = root.resolve()
-    files = sorted(_walk(root, root, follow_links, frozenset({root})))
+    walk = _Walk(root, follow_links)
+    files = sorted(walk.list_images(root, frozenset({root}), 0))
+    left_out = walk.left_out.counts()
     if not files:
         kinds = " ".join(sorted(IMAGE_SUFFIXES))
-        raise DatasetError(f"No photos below {root.name!r}: expected at least one file ending in {kinds}.")
+        expected = f"No photos below {root.name!r}: expected at least one file ending in {kinds}."
+        raise DatasetError(" ".join((expected, *left_out.describe())))
     root_label = root.name if _is_class_folder(root) else None
     rows = [
         (path, size, mtime_ns, _split(PurePosixPath(path), root.name), _label(PurePosixPath(path), root_label))
         for path, size, mtime_ns in files
     ]
-    return pd.DataFrame(rows, columns=list(RECORD_COLUMNS)).astype({"bytes": "int64", "mtime_ns": "int64"})
+    records = pd.DataFrame(rows, columns=list(RECORD_COLUMNS)).astype({"bytes": "int64", "mtime_ns": "int64"})
+    return FolderScan(records, left_out)
 
 
 def find_image_folders(root: Path, *, depth: int = 2, limit: int = 200) -> list[str]:
@@ -71,7 +94,7 @@ def find_image_folders(root: Path, *, depth: int = 2, limit: int = 200) -> list[
                     if entry.is_dir(follow_symlinks=False):
                         subfolders.append(Path(entry.path))
                     elif not has_images:
-                        has_images = Path(entry.name).suffix.lower() in IMAGE_SUFFIXES
+                        has_images = _has_image_suffix(entry.name)
         except OSError:  # no permission to list it, so do not offer it
             return False
         for path in sorted(subfolders):
@@ -106,39 +129,64 @@ def select_by_name(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     return records[records["path"].isin(chosen)].reset_index(drop=True)
 
 
-def _walk(folder: Path, root: Path, follow_links: bool, ancestors: frozenset[Path]) -> Iterator[tuple[str, int, int]]:
-    """Yield (relative path, bytes, mtime_ns) of each image; `ancestors` holds the resolved ancestor folders."""
-    try:
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        if folder == root:
-            raise DatasetError(f"The folder {root.name!r} cannot be read ({error.strerror}).") from None
-        yield f"{_relative(folder, root)}/", 0, 0  # recorded as a failure with a reason, not silently lost
-        return
-    if any(entry.name == STORE_MARKER for entry in entries):
-        return
-    for entry in entries:
-        if entry.name.startswith(".") or not _may_follow(entry, root, follow_links):
-            continue
-        if entry.is_dir():
-            inside = Path(entry.path).resolve()
-            if inside not in ancestors:  # a link to an ancestor would recurse forever
-                yield from _walk(Path(entry.path), root, follow_links, ancestors | {inside})
-        elif entry.is_file() and Path(entry.name).suffix.lower() in IMAGE_SUFFIXES:
-            with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
-                status = entry.stat()
-                yield _relative(Path(entry.path), root), status.st_size, status.st_mtime_ns
+class _Walk:
+    """One walk through a folder; counts what it leaves out."""
 
+    def __init__(self, root: Path, follow_links: bool) -> None:
+        self._root, self._follow_links = root, follow_links
+        self.left_out = LeftOutCounter()
 
-def _may_follow(entry: os.DirEntry[str], root: Path, follow_links: bool) -> bool:
-    """Return False for broken or circular links and, unless `follow_links`, for links that leave the root."""
-    if not entry.is_symlink():
-        return True
-    try:
-        target = Path(entry.path).resolve(strict=True)
-    except (OSError, RuntimeError):
+    def list_images(self, folder: Path, ancestors: frozenset[Path], links: int) -> Iterator[tuple[str, int, int]]:
+        """Yield (relative path, bytes, mtime_ns) of each image.
+
+        `ancestors` holds the resolved folders above, `links` is the number of links among them.
+        """
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            if folder == self._root:
+                raise DatasetError(f"The folder {self._root.name!r} cannot be read ({error.strerror}).") from None
+            yield f"{_relative(folder, self._root)}/", 0, 0  # recorded as a failure with a reason, not silently lost
+            return
+        if any(entry.name == STORE_MARKER for entry in entries):
+            return
+        for entry in entries:
+            if entry.name.startswith(".") or not self._may_follow(entry):
+                continue
+            if entry.is_dir():
+                inside = Path(entry.path).resolve()
+                depth = links + entry.is_symlink()
+                if inside in ancestors or depth > _MAX_NESTED_LINKS:  # would recurse forever, or almost
+                    self.left_out.count_link("circular")
+                else:
+                    yield from self.list_images(Path(entry.path), ancestors | {inside}, depth)
+            elif entry.is_file() and _has_image_suffix(entry.name):
+                with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+                    status = entry.stat()
+                    yield _relative(Path(entry.path), self._root), status.st_size, status.st_mtime_ns
+            elif entry.is_file():
+                self.left_out.count_file(entry.name)
+
+    def _may_follow(self, entry: os.DirEntry[str]) -> bool:
+        """Return False for broken or circular links and, unless `follow_links`, for links that leave the root."""
+        if not entry.is_symlink():
+            return True
+        try:
+            target = Path(entry.path).resolve(strict=True)
+        except (OSError, RuntimeError):
+            self.left_out.count_link("broken")
+            return False
+        if self._follow_links or target.is_relative_to(self._root):
+            return True
+        if target.is_dir() or _has_image_suffix(entry.name):
+            self.left_out.count_link("outside")
+        else:
+            self.left_out.count_file(entry.name)
         return False
-    return follow_links or target.is_relative_to(root)
+
+
+def _has_image_suffix(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -170,4 +218,4 @@ def _is_class_folder(root: Path) -> bool:
 
 def _has_image(folder: Path) -> bool:
     with os.scandir(folder) as entries:
-        return any(Path(e.name).suffix.lower() in IMAGE_SUFFIXES and not e.name.startswith(".") for e in entries)
+        return any(_has_image_suffix(e.name) and not e.name.startswith(".") for e in entries)

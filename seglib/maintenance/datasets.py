@@ -96,6 +96,15 @@ def find_dataset(store: Store, text: str | os.PathLike[str]) -> Dataset:
     return fitting[0]
 
 
+def move_datasets(store: Store, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> list[MoveReport]:
+    """`move_dataset`, and the same for the datasets below the folder `old` whose folders are gone."""
+    folder, reports = Path(os.path.abspath(old)), []
+    gone = [d for d in find_missing_folders(store) if d.root != folder and d.root.is_relative_to(folder)]
+    if not gone or any(d.root == folder or os.fspath(old) in (d.name, d.id) for d in store.datasets()):
+        reports.append(move_dataset(store, old, new))
+    return [*reports, *(move_dataset(store, d.id, Path(new) / d.root.relative_to(folder)) for d in gone)]
+
+
 def move_dataset(store: Store, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> MoveReport:
     """Give a dataset the folder in which its photos are now; nothing has to be computed again.
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from seglib.data.left_out import LeftOut
 from seglib.data.scan import scan
 from seglib.errors import DatasetError
 from seglib.fileio import parquet_parts
 from seglib.query.columns import count_tags
-from seglib.store import ground_truth, pair_counts
+from seglib.store import ground_truth, pair_counts, scans
 from seglib.store import tags as store_tags
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
@@ -33,6 +34,8 @@ class DatasetStatus:
     vanished: int
     outdated_rows: int
     """Rows superseded by a newer row of the same path."""
+    left_out: LeftOut | None = None
+    """What the newest scan left out; None if it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +147,9 @@ def find_drift(store: Store, dataset: Dataset) -> DatasetDrift:
     """Compare a dataset's folder with its newest scan by path, size and modification time, without opening files."""
     stored_files = store.files(dataset)
     stored_files = stored_files.loc[stored_files["reason"] != VANISHED, ["path", "bytes", "mtime_ns"]]
+    last = scans.last(store, dataset)
     try:
-        records = scan(dataset.root)[["path", "bytes", "mtime_ns"]]
+        records = scan(dataset.root, follow_links=last is not None and last.follow_links)
     except DatasetError:
         exists = dataset.root.is_dir()
         return DatasetDrift(
@@ -180,6 +184,7 @@ def _dataset_status(store: Store, name: str) -> DatasetStatus:
         failed=int(newest["reason"].notna().sum()) - vanished,
         vanished=vanished,
         outdated_rows=every - len(newest),
+        left_out=last.left_out if (last := scans.last(store, dataset)) else None,
     )
 
 

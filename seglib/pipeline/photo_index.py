@@ -12,14 +12,17 @@ import pandas as pd
 import pyarrow as pa
 
 from seglib.data.decode_pool import DecodePool
-from seglib.data.scan import scan
+from seglib.data.image import is_worth_retrying
+from seglib.data.scan import scan_folder
 from seglib.errors import BadImage
 from seglib.fileio import parquet_parts
 from seglib.fileio.parallel import default_worker_count
 from seglib.maintenance import datasets
 from seglib.pipeline.planning import RunPlan, select_scan_fields
 from seglib.progress import OnProgress, Progress
+from seglib.store import scans
 from seglib.store.records import Dataset
+from seglib.store.scans import ScanRecord
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
 from seglib.store.store import Store
 from seglib.store.writer import FilesWriter
@@ -39,12 +42,14 @@ def register_photos(
 
     Photos that cannot be read get a row with the reason. Raises `DatasetError` if there are no photos.
     """
-    records = scan(folder)
+    folder_scan = scan_folder(folder)
+    records = folder_scan.records
     with store.atomic.register_writer():
         for sentence in datasets.recognise_folder(store, folder):
             if on_note is not None:
                 on_note(sentence)
         data_set = store.register_dataset(folder)
+        scans.keep(store, data_set, ScanRecord(folder_scan.left_out, follow_links=False))
         datasets.accept_new_times(store, data_set, records)
         stored_files = store.files(data_set)
         scan_id = time.time_ns()
@@ -77,12 +82,14 @@ def register_photos(
 
 
 def readable_again(data_set: Dataset, stored_files: pd.DataFrame) -> set[str]:
-    """Paths of files that were unreadable before but are readable now.
+    """Paths of unchanged files that failed before and may be readable now.
 
-    Checked separately because a permission change alters neither size nor mtime.
+    A permission, this program or its extras may have changed, of which neither size nor mtime tells.
     """
-    refused = stored_files.loc[stored_files["reason"] == "unreadable", "path"]
-    return {path for path in refused if os.access(data_set.root / path, os.R_OK)}
+    failed = stored_files[stored_files["reason"].notna() & (stored_files["reason"] != VANISHED)]
+    refused = failed.loc[failed["reason"] == "unreadable", "path"]
+    outdated = failed.loc[failed["detail"].fillna("").map(is_worth_retrying).astype(bool), "path"]
+    return {path for path in refused if os.access(data_set.root / path, os.R_OK)} | set(outdated)
 
 
 def record_vanished(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from seglib.data.resize import Resize, as_resize
-from seglib.data.scan import scan, select_by_name
+from seglib.data.scan import scan_folder, select_by_name
 from seglib.errors import WeightsError
 from seglib.inference import config
 from seglib.inference.config import InferenceConfig, RunConfig
@@ -22,7 +22,9 @@ from seglib.pipeline.photo_index import readable_again, record_vanished
 from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.quantization import OnNote
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
+from seglib.store import scans
 from seglib.store.records import Run, utc_now
+from seglib.store.scans import ScanRecord
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store, as_store
 
@@ -70,7 +72,8 @@ def run(
     """
     options, folder, spec = options or RunOptions(), Path(folder), as_model_spec(model)
     resize = as_resize(resize or spec.resize)
-    records = scan(folder, follow_links=options.follow_links)
+    folder_scan = scan_folder(folder, follow_links=options.follow_links)
+    records = folder_scan.records
     loading.ensure_weights(spec)
     store = as_store(store, create=True)
     settings = InferenceConfig(
@@ -81,6 +84,7 @@ def run(
     with store.atomic.register_writer():
         _notify(datasets.recognise_folder(store, folder), on_note)
         data_set = store.register_dataset(folder, options.title)
+        scans.keep(store, data_set, ScanRecord(folder_scan.left_out, options.follow_links))
         if options.verify:
             _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
         else:
@@ -122,6 +126,7 @@ def run(
             scan=scan_id,
             plan=plan,
             vanished=vanished,
+            left_out=folder_scan.left_out,
         )
         try:
             report = session.execute(on_progress)

@@ -7,12 +7,13 @@ number of images. Nothing is computed twice: images are identified by content, f
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
 import numpy as np
 
 from seglib.data.decode_pool import DecodePool, Outcome
+from seglib.data.left_out import LeftOut
 from seglib.errors import BadImage
 from seglib.fileio.parallel import default_worker_count
 from seglib.inference import config, predictor, thread_pool
@@ -68,6 +69,8 @@ class RunReport:
     """None if no model was needed."""
     precision: str = "fp32"
     vanished: int = 0
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """Files of other kinds and links in the folder that the scan left out."""
 
 
 @dataclass
@@ -106,6 +109,7 @@ class _Session:
     scan: int
     plan: RunPlan
     vanished: int
+    left_out: LeftOut
 
     def __post_init__(self) -> None:
         self._writer = RunWriter(self.store, self.data_set, self.run, self.scan)
@@ -246,4 +250,5 @@ class _Session:
             device=device,
             precision=self.settings.precision,
             vanished=self.vanished,
+            left_out=self.left_out,
         )

@@ -1,6 +1,6 @@
 """Name every file and folder of a store, and keep symbolic links out of it.
 
-    datasets/<8 hex>/     dataset.json, files/part-*.parquet
+    datasets/<8 hex>/     dataset.json, scan.json, files/part-*.parquet
     runs/<run>/           run.json, stats/part-*.parquet, masks/<ab>/<image_id>.png
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
@@ -9,7 +9,8 @@
     truths/<8 hex>/       truth.json, files/, masks/
     int8/<model>/         a calibrated model
 
-`pair_counts` fills `compare` and `evaluate`, `ground_truth` fills `truths`, `pipeline.quantization` fills `int8`.
+`scans` writes `scan.json`, `pair_counts` fills `compare` and `evaluate`, `ground_truth` fills `truths`,
+`pipeline.quantization` fills `int8`.
 """
 
 import os
@@ -38,6 +39,12 @@ class StoreLayout:
 
     def dataset_records(self) -> list[Path]:
         return sorted(self.path.glob("datasets/*/dataset.json"))
+
+    def scan_record(self, dataset_id: str) -> Path:
+        return self.dataset_record(dataset_id).with_name("scan.json")
+
+    def scan_records(self) -> list[Path]:
+        return sorted(self.path.glob("datasets/*/scan.json"))
 
     def files_folder(self, dataset: Dataset) -> Path:
         return self.dataset_record(dataset.id).parent / "files"

@@ -167,7 +167,7 @@ def test_help_needs_no_torch_and_works_from_anywhere(tmp_path):
 
 
 def test_settings_survive_the_environment(tmp_path):
-    settings = ServerSettings(store=tmp_path / "a b", photo_folders=(tmp_path / "x", tmp_path / "y"))
+    settings = ServerSettings(store=tmp_path / "a b", photo_folders=(tmp_path / "x", tmp_path / "y"), local_only=True)
     assert ServerSettings.read(settings.to_environment()) == settings
     assert ServerSettings.read({}) == ServerSettings(
         store=ServerSettings.read({}).store, photo_folders=(ROOT / "dataset",)
@@ -178,12 +178,14 @@ def test_the_names_under_which_it_answers(full, served, port, no_analysis):
     for options, names, base in (
         ([], LOOPBACK_NAMES, ""),
         (["--allow-host", "Photos.example", "--base-path", "photos/"], (*LOOPBACK_NAMES, "photos.example"), "/photos"),
+        (["--base-path", "photos"], LOOPBACK_NAMES, "/photos"),
         (["--host", "0.0.0.0"], (), ""),
         (["--host", "0.0.0.0", "--allow-host", "a.example"], (*LOOPBACK_NAMES, "a.example"), ""),
     ):
         assert launcher.main(["--store", str(full), "--port", str(port), *options]) == 0
         settings = served[-1][0]
         assert (settings.host_names, settings.base_path) == (names, base)
+        assert settings.local_only is not bool(options)
         assert ServerSettings.read(settings.to_environment()) == settings
 
 

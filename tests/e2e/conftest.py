@@ -114,6 +114,7 @@ def small(tmp_path_factory) -> Path:
     """A store without a net, which no test changes: six photos, one contradiction, one name full of markup."""
     store = tmp_path_factory.mktemp("small") / "small"
     fill_store(store)
+    (store.parent / "photos").mkdir()  # else every page says that the folder is gone
     return store
 
 

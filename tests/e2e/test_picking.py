@@ -23,6 +23,7 @@ FOCUSED = """() => {
 def many(tmp_path):
     """A store of 100 photos: three pages."""
     fill_store(tmp_path / "many", pixels={f"cats/{n:03}.jpg": {"cat": n} for n in range(100)})
+    (tmp_path / "photos").mkdir()
     return tmp_path / "many"
 
 

@@ -39,6 +39,7 @@ def data(tmp_path) -> Path:
 def store(tmp_path, data):
     """A store with a run that is not ours; jobs that a failed test leaves behind are ended."""
     fill_store(tmp_path / "store")
+    (tmp_path / "photos").mkdir()
     yield Store(tmp_path / "store")
     jobs = Jobs(ServerSettings(store=tmp_path / "store", photo_folders=(data,)))
     for job in jobs.all():

@@ -34,6 +34,7 @@ def run_of(photo, store) -> dict:
 
 def test_an_uploaded_photo_has_the_numbers_of_the_command_line(start, browser, tmp_path):
     fill_store(tmp_path / "store")
+    (tmp_path / "photos").mkdir()
     (tmp_path / "data").mkdir()
     server = start(tmp_path / "store", "--data", str(tmp_path / "data"))
     before = sorted(path.name for path in (tmp_path / "store").rglob("*"))
@@ -69,6 +70,7 @@ def test_an_uploaded_photo_has_the_numbers_of_the_command_line(start, browser, t
 
 def test_a_photo_is_kept_when_asked_and_found_as_a_run(start, browser, tmp_path):
     fill_store(tmp_path / "store")
+    (tmp_path / "photos").mkdir()
     (tmp_path / "data").mkdir()
     server = start(tmp_path / "store", "--data", str(tmp_path / "data"))
     page = opened(browser, f"{server.url}/try", drawn="h1", scheme="dark", width=390)

@@ -14,7 +14,7 @@ from tests.dashboard.conftest import fill_store, make_run_config
 from tests.dashboard.views.test_pages import html, opened, said
 
 PAGES = ["Overview", "Explore", "Image", "Compare", "Evaluate", "Try", "Runs"]
-GONE = "The folder photos of the data set photos is gone"
+GONE = "The folder photos is gone: its photos cannot be opened"
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_data_set_is_removed_from_the_store_and_its_photos_stay(real):
     fill_store(real, folder="again", pixels={"cats/a.jpg": {"cat": 50}}, real=True)
     again = next(one for one in Store(real).datasets() if one.name == "again")
     app = opened("Runs")
-    assert "photos also in another data set" in html(app)
+    assert "photos also in another dataset" in html(app)
     app.button(key=f"forget:{again.id}").click().run()
     assert "leave every page and export" in plain(app)
     app.button(key="forget").click().run()

@@ -15,6 +15,9 @@ from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
 from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import EvaluateRequest, Request, RunRequest
+from seglib.data.left_out import LeftOut
+from seglib.store import scans
+from seglib.store.scans import ScanRecord
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store, id_of, make_run_config
 from tests.dashboard.views.test_pages import asked, html, opened, said
@@ -91,6 +94,17 @@ def test_unreadable_files_are_listed_with_their_reason(full):
     app = opened("Runs")
     (frame,) = [f.value for f in app.dataframe if "reason" in f.value]
     assert frame[["path", "reason"]].to_numpy().tolist() == [["cats/bad.jpg", "not an image"]]
+
+
+def test_what_was_left_out_of_the_folders_is_listed(full):
+    assert "left out" not in said(opened("Runs"))
+    store = Store(full)
+    dataset = store.datasets()[0]
+    counts = LeftOut(kinds={".mp4": 12}, links_outside=2318)
+    scans.keep(store, dataset, ScanRecord(counts, follow_links=False))
+    text = said(opened("Runs")).replace("\\", "")
+    assert f"{dataset.name}: 12 files of other kinds were left out: 12 .mp4." in text
+    assert "2,318 links out of the folder were left out: follow with --follow-links" in text
 
 
 def test_without_photos_below_the_data_the_page_says_so(empty):

@@ -12,7 +12,15 @@ from functools import lru_cache
 
 from PIL import Image, PngImagePlugin
 
-FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif", "BMP": ".bmp"}
+FORMATS = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "TIFF": ".tif",
+    "BMP": ".bmp",
+    "AVIF": ".avif",
+}
 BOMB_SIDE = 50_000
 LARGEST = (9472, 9446)
 """As large as is allowed: 89,472,512 pixels."""
@@ -68,6 +76,8 @@ def _grounds() -> list[tuple[str, bytes]]:
             for name in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")
         ),
         ("TIFF", smooth.convert("1"), {"compression": "group4"}),
+        ("AVIF", noise, {"exif": exif}),
+        ("AVIF", smooth.convert("RGBA"), {}),
         ("TIFF", smooth.convert("I;16"), {}),
         ("TIFF", smooth, {"save_all": True, "append_images": frames}),
     ]

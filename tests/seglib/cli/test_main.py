@@ -170,16 +170,29 @@ def test_status_counts_and_prune_removes(tmp_path, capsys):
     for name in ("tabby.jpg", "siamese.jpg"):
         (photos / name).write_bytes((SAMPLE / "cats" / name).read_bytes())
     (photos / "bad.jpg").write_bytes(b"")
+    for name in ("a.mov", "b.mov", "c.mp4"):
+        (photos / name).write_bytes(b"x")
+    (photos / "out.jpg").symlink_to(SAMPLE / "cats" / "tabby.jpg")
     run = ("run", photos, "--store", tmp_path / "s", "--workers", 0, "--resize", "64")
     assert call(capsys, *run)[0] == 0
     (photos / "tabby.jpg").unlink()
     code, out, _ = call(capsys, *run)
     assert (code, "1 files of the last scan are gone" in out) == (0, True)
+    left_out = (
+        "  3 files of other kinds were left out: 2 .mov, 1 .mp4.\n"
+        "  1 link out of the folder was left out: follow with --follow-links, or name the folder that holds the "
+        "photos.\n"
+    )
+    assert left_out in out
+    counted = {"kinds": {".mov": 2, ".mp4": 1}, "links_outside": 1, "links_broken": 0, "links_circular": 0}
+    assert json.loads(call(capsys, *run, "--json")[1])["left_out"] == counted
     code, out, _ = call(capsys, "status", "--store", tmp_path / "s")
+    assert left_out in out
     assert "dataset photos: 2 files, 1 failed, 1 vanished" in out
     assert "failed: bad.jpg (empty): The file has no bytes." in out
     found = json.loads(call(capsys, "status", "--store", tmp_path / "s", "--json")[1])
     assert found["stale"] > 0
+    assert found["datasets"][0]["left_out"] == counted
     assert found["failures"][0]["reason"] == "empty"
     assert call(capsys, "prune", "--store", tmp_path / "s")[1].startswith(f"{found['stale']} stale")
     assert json.loads(call(capsys, "prune", "--store", tmp_path / "s", "--json")[1]) == {"removed": 0}

@@ -2,13 +2,23 @@ import hashlib
 import io
 import os
 import pickle
+import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms import functional
 
-from seglib.data.image import FAILURE_REASONS, compute_image_id, decode, is_image_id, make_thumbnail, read_image
+from seglib.data import formats
+from seglib.data.image import (
+    FAILURE_REASONS,
+    compute_image_id,
+    decode,
+    is_image_id,
+    is_worth_retrying,
+    make_thumbnail,
+    read_image,
+)
 from seglib.data.resize import Resize, input_resize, input_size_wh, resize_image, resize_to_input
 from seglib.errors import BadImage, UsageError
 
@@ -144,6 +154,15 @@ def test_exif_turns_the_picture_upright(orientation, corner):
     assert min(upright.getpixel(corner)) > 200
 
 
+def test_ordinary_photos_are_decoded_as_pillow_does(sample):
+    photos = sorted(path for path in sample.rglob("*") if path.suffix in (".jpg", ".png", ".webp"))
+    assert len(photos) == 13
+    for path in photos:
+        with Image.open(path) as plain:
+            wanted = np.asarray(ImageOps.exif_transpose(plain).convert("RGB"))
+        assert (np.asarray(decode(path.read_bytes())) == wanted).all(), path.name
+
+
 def test_one_pixel_is_a_picture():
     assert decode(encoded(Image.new("L", (1, 1), 7), "PNG")).getpixel((0, 0)) == (7, 7, 7)
 
@@ -182,6 +201,36 @@ def test_formats_that_are_not_named_are_not_opened():
 def test_floats_have_no_range_and_are_unsupported():
     with pytest.raises(BadImage, match="unsupported"):
         decode(encoded(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"))
+
+
+@pytest.mark.parametrize(
+    ("detail", "worth"),
+    [
+        ("Decoding failed: OSError image file is truncated (51 bytes not processed).", True),
+        ("The content is none of JPEG, PNG, WEBP, BMP, GIF, TIFF.", True),
+        ("", False),
+    ],
+)
+def test_failures_of_older_versions_are_worth_another_try(detail, worth):
+    assert is_worth_retrying(detail) is worth
+
+
+@pytest.mark.parametrize(
+    "data", [b"text", b"\x89PNG\r\n\x1a\n", b"II*\0", encoded(noise(), "JPEG")[:600], b"\xff\xd8\xff"]
+)
+def test_failures_of_this_version_are_not(data):
+    with pytest.raises(BadImage) as caught:
+        decode(data)
+    assert not is_worth_retrying(caught.value.detail)
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_heic_is_worth_another_try_once_the_extra_is_there(installed, monkeypatch):
+    monkeypatch.setattr(formats, "has_heif", lambda: installed)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(BadImage) as caught:
+        decode(b"\0\0\0\x18ftypheic" + bytes(100))
+    assert is_worth_retrying(caught.value.detail) is installed
 
 
 def test_a_bomb_is_refused_before_it_is_decoded():

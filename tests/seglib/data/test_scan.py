@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from seglib.data.scan import find_image_folders, scan, select_by_name
+from seglib.data import scan as scan_module
+from seglib.data.left_out import LeftOut
+from seglib.data.scan import find_image_folders, scan, scan_folder, select_by_name
 from seglib.errors import DatasetError
 
 
@@ -81,6 +83,56 @@ def test_a_link_to_itself_and_a_link_to_nothing_are_skipped(tmp_path):
     (tmp_path / "set" / "dangling.jpg").symlink_to("nothing.jpg")
     for follow in (False, True):
         assert columns(tmp_path / "set", "path", follow_links=follow) == [("1.jpg",)]
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    root = make(
+        tmp_path / "set", "1.jpg", "a/2.MOV", "a/3.mov", "note.txt", ".hidden.mov", ".git/x.txt", "s/store.json"
+    )
+    make(tmp_path, "set/s/4.mov", "elsewhere/5.jpg", "elsewhere/6.txt")
+    (root / "folder").symlink_to(tmp_path / "elsewhere")
+    (root / "photo.jpg").symlink_to(tmp_path / "elsewhere" / "5.jpg")
+    (root / "text.txt").symlink_to(tmp_path / "elsewhere" / "6.txt")
+    (root / "gone.jpg").symlink_to("nothing")
+    (root / "self").symlink_to("self")
+    (root / "a" / "above").symlink_to(root)
+    (root / "inside.jpg").symlink_to("1.jpg")
+    found = scan_folder(root)
+    assert found.records["path"].tolist() == ["1.jpg", "inside.jpg"]
+    wanted = LeftOut({".mov": 2, ".txt": 2}, links_outside=2, links_broken=2, links_circular=1)
+    assert found.left_out == wanted
+    followed = scan_folder(root, follow_links=True)
+    assert followed.records["path"].tolist() == ["1.jpg", "folder/5.jpg", "inside.jpg", "photo.jpg"]
+    assert followed.left_out == LeftOut({".txt": 3, ".mov": 2}, links_broken=2, links_circular=1)
+
+
+def test_folders_that_link_to_each_other_end(tmp_path):
+    names = [f"f{number}" for number in range(12)]
+    for name in names:
+        make(tmp_path / "set", f"{name}/1.jpg")
+        for other in names:
+            if other != name:
+                (tmp_path / "set" / name / other).symlink_to(tmp_path / "set" / other)
+    found = scan_folder(tmp_path / "set", follow_links=True)
+    assert {f"{name}/1.jpg" for name in names} <= set(found.records["path"])
+    assert found.left_out.links_circular
+
+
+def test_a_folder_of_nothing_but_links_says_what_to_do(tmp_path):
+    make(tmp_path / "elsewhere", "1.jpg")
+    (tmp_path / "set").mkdir()
+    for number in range(3):
+        (tmp_path / "set" / f"{number}.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
+    with pytest.raises(DatasetError, match=r"No photos below 'set'.* 3 links out of the folder .*`follow_links`"):
+        scan(tmp_path / "set")
+    with pytest.raises(DatasetError, match=r"No photos.* 1 file of other kinds was left out: 1 \.mp4"):
+        scan(make(tmp_path / "films", "a.mp4"))
+
+
+def test_heic_is_a_photo_where_it_can_be_read(tmp_path):
+    make(tmp_path / "set", "1.avif", "2.heic", "3.HEIF", "4.hif", "5.jpg")
+    photos = set(scan(tmp_path / "set")["path"])
+    assert photos == {"1.avif", "5.jpg"} | ({"2.heic", "3.HEIF", "4.hif"} if scan_module.has_heif() else set())
 
 
 def test_a_folder_that_may_not_be_listed_is_not_lost_in_silence(tmp_path, monkeypatch):

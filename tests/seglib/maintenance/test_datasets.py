@@ -177,6 +177,31 @@ def test_only_a_sample_of_unchanged_files_is_read(photos, store, fake, monkeypat
     assert sorted(read) == ["a.png", "d.png"]
 
 
+def test_datasets_below_a_folder_move_with_it(photos, store, fake, tmp_path):
+    for name in ("cats", "dogs"):
+        run(photos / name, store, fake)
+    assert [d.name for d in store.datasets()] == ["cats", "dogs"]
+    new = moved(photos)
+    reports = datasets.move_datasets(store, photos, new)
+    assert [(one.dataset, one.root, one.found) for one in reports] == [
+        ("cats", str(new / "cats"), 2),
+        ("dogs", str(new / "dogs"), 2),
+    ]
+    assert [d.root for d in store.datasets()] == [new / "cats", new / "dogs"]
+    with pytest.raises(UnknownName):  # nothing is left there
+        datasets.move_datasets(store, photos, new)
+
+
+def test_a_dataset_and_one_below_it_move_together_but_a_name_stands_for_one(photos, store, fake):
+    run(photos, store, fake)
+    run(photos / "cats", store, fake)
+    new = moved(photos)
+    assert [one.dataset for one in datasets.move_datasets(store, "cats", new / "cats")] == ["cats"]
+    assert [one.dataset for one in datasets.move_datasets(store, photos, new)] == ["photos"]
+    third = moved(new, "third")
+    assert [one.dataset for one in datasets.move_datasets(store, new, third)] == ["photos", "cats"]
+
+
 def test_a_name_that_fits_two_datasets_is_refused(photos, store, fake, tmp_path, monkeypatch):
     run(photos, store, fake)
     new = moved(photos, "old")

@@ -4,9 +4,10 @@ import os
 import shutil
 from dataclasses import replace
 
+from seglib.data.left_out import LeftOut
 from seglib.maintenance import status as maintenance_status
 from seglib.pipeline.session import RunOptions
-from tests.seglib.small_runs import run
+from tests.seglib.small_runs import INLINE, run
 
 
 def test_how_a_folder_differs_from_its_scan(photos, store, fake):
@@ -66,3 +67,23 @@ def test_photos_in_several_datasets_are_counted(photos, store, fake, tmp_path):
         shutil.copytree(photos / "cats", tmp_path / name)
         run(tmp_path / name, store, fake)
         assert maintenance_status.read_status(store).shared_images == 2
+
+
+def test_links_are_followed_where_the_scan_followed_them(photos, store, fake):
+    (photos / "dogs").rename(photos.with_name("dogs"))
+    (photos / "dogs").symlink_to(photos.with_name("dogs"))
+    run(photos, store, fake, replace(INLINE, follow_links=True))
+    (dataset,) = store.datasets()
+    drift = maintenance_status.find_drift(store, dataset)
+    assert (drift.new, drift.vanished) == (0, 0)
+
+
+def test_what_the_newest_scan_left_out(photos, store, fake):
+    (photos / "film.mp4").write_bytes(b"x")
+    run(photos, store, fake)
+    (found,) = maintenance_status.read_status(store).datasets
+    assert found.left_out == LeftOut(kinds={".mp4": 1})
+    (photos / "film.mp4").unlink()
+    run(photos, store, fake)
+    (found,) = maintenance_status.read_status(store).datasets
+    assert found.left_out == LeftOut()

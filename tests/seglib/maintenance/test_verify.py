@@ -60,6 +60,7 @@ def test_a_whole_store_has_no_damage(store):
         ("datasets/*/files/part-*", "part", 0),
         ("runs/*/run.json", "record", 0),
         ("datasets/*/dataset.json", "record", 0),
+        ("datasets/*/scan.json", "record", 0),
     ],
 )
 def test_what_rots_is_named_and_only_that_is_computed_again(store, fake, tmp_path, pattern, kind, computed):

@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 import seglib
+from seglib.data import decode_pool
 from seglib.data.image import compute_image_id
+from seglib.data.left_out import LeftOut
 from seglib.data.resize import Resize
-from seglib.errors import DatasetError, Terminated, WeightsError
+from seglib.errors import BadImage, DatasetError, Terminated, WeightsError
 from seglib.inference import config, predictor, thread_pool
 from seglib.maintenance import status as maintenance_status
 from seglib.maintenance import verify
@@ -165,9 +167,6 @@ def test_a_folder_whose_name_is_no_utf8_is_a_data_set(photos, store, fake):
 
 
 def test_a_file_that_was_refused_is_read_as_soon_as_it_may_be(photos, store, fake, monkeypatch):
-    from seglib.data import decode_pool
-    from seglib.errors import BadImage
-
     real = decode_pool.read_image
 
     def refused(path, *rest, **options):
@@ -181,6 +180,29 @@ def test_a_file_that_was_refused_is_read_as_soon_as_it_may_be(photos, store, fak
     assert counts(run(photos, store, fake)) == (4, 0, 3, 1)
     monkeypatch.undo()
     assert counts(run(photos, store, fake)) == (4, 1, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("detail", "computed"), [("Decoding failed: OSError image file is truncated.", 1), ("The decoder stopped: ...", 0)]
+)
+def test_what_an_older_version_could_not_decode_is_tried_again(photos, store, fake, monkeypatch, detail, computed):
+    real = decode_pool.read_image
+
+    def fail(path, *rest, **options):
+        if path.name == "a.png":
+            raise BadImage("truncated", detail)
+        return real(path, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("seglib.data.decode_pool.read_image", fail)
+        assert counts(run(photos, store, fake)) == (4, 3, 0, 1)
+    assert counts(run(photos, store, fake)) == (4, computed, 3, 1 - computed)
+
+
+def test_a_report_says_what_was_left_out(photos, store, fake):
+    (photos / "film.mp4").write_bytes(b"x")
+    (photos / "gone.jpg").symlink_to("nothing")
+    assert run(photos, store, fake).left_out == LeftOut(kinds={".mp4": 1}, links_broken=1)
 
 
 def test_a_good_file_that_turns_bad_leaves_the_table_with_a_reason(photos, store, fake):
