@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.formatting import user_message
 from dashboard.workers import photo_folders
+from dashboard.workers.mask_sources import find_mask_sources
 from dashboard.workers.photo_folders import Folder
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
@@ -83,9 +84,9 @@ def offered_folders(roots: tuple[Path, ...]) -> list[Folder]:
 
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)
-def mask_folders(roots: tuple[Path, ...]) -> list[Folder]:
-    """Return the offered folders that may hold masks."""
-    return [folder for folder in offered_folders(roots) if photo_folders.holds_masks(folder)]
+def mask_sources(roots: tuple[Path, ...]) -> list[Folder]:
+    """Return the folders and files that may hold masks."""
+    return find_mask_sources(roots)
 
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)

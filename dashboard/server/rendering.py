@@ -5,9 +5,10 @@ Takes the bytes of masks or photos and returns PNG or JPEG bytes.
 
 import io
 
+import numpy as np
 from PIL import Image
 
-from seglib.classes import VOID, palette
+from seglib.classes import VOID, Mask, palette
 from seglib.data import image
 from seglib.masks.difference import difference_map as find_difference
 from seglib.masks.difference import encode_difference_png
@@ -15,6 +16,10 @@ from seglib.masks.png import decode_index_png, encode_png
 
 MAX_PHOTO_SIDE = 2048
 """Maximum long side of a photo in the viewer, in pixels."""
+
+_PREVIEW_SIDE = 240
+_PREVIEW_OPACITY = 0.65
+_NO_PHOTO = (128, 128, 128)
 
 
 def colour_mask(data: bytes, colours: str, classes: tuple[str, ...]) -> bytes:
@@ -44,4 +49,24 @@ def screen_photo(data: bytes) -> bytes:
     photo.thumbnail((MAX_PHOTO_SIDE, MAX_PHOTO_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     photo.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def preview(photo: bytes | None, mask: Mask, colours: str, classes: tuple[str, ...]) -> bytes:
+    """Return a small JPEG of a photo under its mask; grey in place of the photo if there is none.
+
+    Background and void stay as in the photo.
+    """
+    try:
+        picture = Image.open(io.BytesIO(photo or b"")).convert("RGB")
+    except OSError:  # missing or damaged
+        picture = Image.new("RGB", (mask.shape[1], mask.shape[0]), _NO_PHOTO)
+    picture.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE), Image.Resampling.BILINEAR)
+    small = np.asarray(Image.fromarray(mask).resize(picture.size, Image.Resampling.NEAREST))
+    paint = np.zeros((256, 3), np.uint8)
+    paint[: len(classes)] = palette(colours, classes)
+    opacity = np.where((small == 0) | (small == VOID), 0.0, _PREVIEW_OPACITY)[..., None]
+    mixed = np.asarray(picture) * (1 - opacity) + paint[small] * opacity
+    buffer = io.BytesIO()
+    Image.fromarray(np.rint(mixed).astype(np.uint8)).save(buffer, "JPEG", quality=85)
     return buffer.getvalue()

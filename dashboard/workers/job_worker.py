@@ -17,19 +17,23 @@ from typing import Any, NoReturn
 
 from dashboard.formatting import user_message
 from dashboard.settings import ServerSettings
-from dashboard.workers import jobs, photo_folders
+from dashboard.workers import jobs, mask_sources, photo_folders
 from dashboard.workers.jobs import HEARTBEAT_SECONDS, Job, Jobs
 from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
-from seglib.annotations.reader import open_masks
+from seglib.annotations.reader import Masks, open_masks
 from seglib.data.resize import Resize
-from seglib.errors import SegError, Terminated
+from seglib.errors import SegError, Terminated, UsageError
 from seglib.evaluation import comparison, truth_counting
 from seglib.models.registry import find_model_spec
 from seglib.pipeline import session
 from seglib.pipeline.run import run as run_pipeline
 from seglib.pipeline.session import RunOptions
 from seglib.progress import OnProgress, Progress
+from seglib.store import ground_truth
 from seglib.store.store import Store
+
+MAX_REASONS = 3
+"""Number of masks left out whose reasons a job's result keeps."""
 
 _TICK_SECONDS = 0.5
 _NICENESS = 5
@@ -114,18 +118,34 @@ def compare_runs(request: CompareRequest, settings: ServerSettings, writer: "Job
 
 
 def evaluate_runs(request: EvaluateRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
-    """Resolve the folder id here rather than trust a path in the request."""
-    folder = photo_folders.get_folder(settings.photo_folders, request.folder)
+    """Resolve the id of the masks here rather than trust a path in the request."""
+    source = mask_sources.get_mask_source(settings.photo_folders, request.folder)
+    masks = open_masks(source.path, request.options)
+    _check_truth(request, masks)
     report = truth_counting.update_counts(
         Store(settings.store),
-        open_masks(folder.path, request.options),
+        masks,
         request.runs,
         calibration=isinstance(request, CalibrateRequest),
         on_progress=progress_callback(writer),
     )
+    reasons = [user_message(reason) for reason in report.left_out.values()]
+    result = {"left_out": len(reasons), "left_out_reasons": reasons[:MAX_REASONS]}
     if not len(report.files):
-        return {"state": "failed", "sentence": "No photo could be evaluated: its masks are missing or damaged."}
-    return {"state": "finished", "seconds": report.seconds}  # the counts are those last reported
+        sentence = "No photo could be evaluated: its masks are missing or damaged."
+        return result | {"state": "failed", "sentence": sentence}
+    return result | {"state": "finished", "seconds": report.seconds}  # the counts are those last reported
+
+
+def _check_truth(request: EvaluateRequest, masks: Masks) -> None:
+    """Raise `UsageError` if the masks are no longer read as the ground truth that is to be calibrated against."""
+    expected = request.truth if isinstance(request, CalibrateRequest) else ""
+    found = ground_truth.compute_truth_id(masks.source, masks.format, masks.classes, masks.reading_options)
+    if expected not in ("", found):
+        raise UsageError(
+            f"The masks in {request.title!r} are now read in another way than when this ground truth was made: "
+            "evaluate against them again first."
+        )
 
 
 HANDLERS: dict[str, Callable[[Any, ServerSettings, "JobStateWriter"], dict[str, Any]]] = {

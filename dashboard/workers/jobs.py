@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -86,6 +87,10 @@ class Job:
     """What the job does before the first photo, if that takes long."""
     sentence: str = ""
     """Why the job failed."""
+    left_out: int = 0
+    """Masks that an evaluation could not use."""
+    left_out_reasons: Sequence[str] = ()
+    """Why; of the first few only."""
 
     @property
     def live(self) -> bool:

@@ -20,7 +20,6 @@ UPLOADS = "uploads"
 """Subfolder of the first `--data` folder for uploads that a visitor wants to keep."""
 
 MAX_SAVED_UPLOADS = 5000
-_MAX_FILES_CHECKED = 500
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def find_folders(data: Sequence[Path]) -> list[Folder]:
     by_id: dict[str, tuple[int, Folder]] = {}
     for root in data:
         for name in scan.find_image_folders(root):
-            folder = _folder(root, name)
+            folder = describe_path(root, name)
             by_id.setdefault(folder.id, (len(Path(name).parts), folder))
     by_level = sorted(by_id.values(), key=lambda pair: ((1, 0, 2)[pair[0]], pair[1].title))
     return [folder for _, folder in by_level]
@@ -50,22 +49,9 @@ def get_folder(data: Sequence[Path], folder_id: str) -> Folder:
     raise UsageError("This folder is not, or no longer, among those that the dashboard was started with (--data).")
 
 
-def holds_masks(folder: Folder) -> bool:
-    """Return whether the first files of the folder include a PNG, the format of masks."""
-    file_count = 0
-    for _, inside, names in os.walk(folder.path):
-        inside[:] = sorted(name for name in inside if not name.startswith("."))
-        if any(name.lower().endswith(".png") for name in names[:_MAX_FILES_CHECKED]):
-            return True
-        file_count += len(names)
-        if file_count > _MAX_FILES_CHECKED:
-            return False
-    return False
-
-
 def uploads_folder(data: Sequence[Path]) -> Folder:
     """Return the folder for uploads, whether or not it exists."""
-    return _folder(data[0], UPLOADS)
+    return describe_path(data[0], UPLOADS)
 
 
 def save_upload(data: Sequence[Path], name: str, content: bytes) -> None:
@@ -92,7 +78,8 @@ def save_upload(data: Sequence[Path], name: str, content: bytes) -> None:
         raise SegError(f"{data[0].name}/{UPLOADS} cannot be written ({error.strerror}).") from None
 
 
-def _folder(root: Path, name: str) -> Folder:
+def describe_path(root: Path, name: str) -> Folder:
+    """Return the folder, or file, of this name below a `--data` folder."""
     path = (root / name).resolve()
     title = f"{root.name}/{name}" if name else root.name
     return Folder(hashlib.sha256(os.fsencode(path)).hexdigest()[:8], title, path)

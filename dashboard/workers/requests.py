@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 from dashboard.settings import ServerSettings
-from dashboard.workers import photo_folders
+from dashboard.workers import mask_sources, photo_folders
 from seglib.annotations.options import MaskOptions
 from seglib.data.resize import Resize
 from seglib.errors import UsageError
@@ -21,8 +21,6 @@ from seglib.store.store import Store
 
 MAX_COMPARED_RUNS = 6
 """Maximum number of runs in one comparison, since every pair is counted."""
-
-"""Detect the annotation format from the files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +113,9 @@ class EvaluateRequest(Request):
     queue = "masks"
 
     folder: str
-    """Id of an offered folder."""
+    """Id of an offered folder of masks, or COCO file."""
     title: str
-    """The folder's title, for display."""
+    """Its title, for display."""
     format: str
     """One of `annotations.options.MASK_FORMATS`."""
     runs: tuple[str, ...]
@@ -125,14 +123,22 @@ class EvaluateRequest(Request):
     """Class names of the masks in index order; empty if the masks name them."""
     ignore: tuple[int, ...] = ()
     offset: int = 0
+    suffix: str = ""
+    """What the masks' names end in besides the photos' names; empty for the usual endings."""
 
     @property
     def options(self) -> MaskOptions:
-        return MaskOptions(format=self.format, classes=self.classes or None, ignore=self.ignore, offset=self.offset)
+        return MaskOptions(
+            format=self.format,
+            classes=self.classes or None,
+            ignore=self.ignore,
+            offset=self.offset,
+            suffix=self.suffix or None,
+        )
 
     @property
     def key(self) -> tuple[str, ...]:
-        reading = self.format, *self.classes, str(self.ignore), str(self.offset)
+        reading = self.format, *self.classes, str(self.ignore), str(self.offset), self.suffix
         return self.folder, *reading, *sorted(self.runs)
 
     @property
@@ -140,7 +146,7 @@ class EvaluateRequest(Request):
         return f"The evaluation of these runs against {self.title} is running"
 
     def check(self, settings: ServerSettings) -> None:
-        photo_folders.get_folder(settings.photo_folders, self.folder)
+        mask_sources.get_mask_source(settings.photo_folders, self.folder)
         _ = self.options  # raises if they do not go together
         _check_runs(settings, self.runs, minimum=1, purpose="evaluated")
 
@@ -151,6 +157,9 @@ class CalibrateRequest(EvaluateRequest):
 
     kind = "calibrate"
     queue = "models"
+
+    truth: str = ""
+    """Id of the ground truth that the masks must be read as; empty for any."""
 
 
 def _check_runs(settings: ServerSettings, runs: Sequence[str], *, minimum: int, purpose: str) -> None:

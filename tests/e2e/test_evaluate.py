@@ -1,6 +1,7 @@
 """Runs against masks that people drew, in a real browser: from the form to a pixel; and the report, from disk."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,47 @@ def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store):
     assert pixel(page, 0.05, 0.05) == tuple(colours[VOC_CLASSES.index("dog")])
     assert pixel(page, 0.05, 0.05, last) == tuple(colours[VOC_CLASSES.index("cat")])
     assert hover(page, 0.05, 0.05, last).startswith("cat")
+    assert page.faults == []
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_form_shows_how_masks_are_read_before_anything_is_computed(start, browser, store, width):
+    data = store.path.parent / "data"
+    shutil.copytree(ROOT / "dataset" / "sample", data / "sample")
+    draw_truth(data / "others", {"x/1.jpg": {"cat": 5}})
+    server = start(store.path, "--data", str(data))
+    page = opened(browser, f"{server.url}/evaluate?run={RUN}", width=width, scheme="dark" if width == 390 else "light")
+    previews = page.locator(".previews img")
+    previews.first.wait_for()
+    settle(page)
+    assert "3 of 6 photos have a mask · read as VOC indices: background, cat, dog." in page.locator("body").inner_text()
+    assert previews.evaluate_all("all => all.map((image) => image.alt)") == [
+        f"{name} under its mask: {found}\xa0%"
+        for name, found in (("cats/a.jpg", "cat 60"), ("cats/b.jpg", "cat 30"), ("dogs/d.jpg", "dog 80"))
+    ]
+    assert previews.evaluate_all("all => all.every((image) => image.complete && image.naturalWidth > 0)")
+    assert max(page.evaluate(SIDEWAYS)) <= 0
+    assert violations(page) == []
+    page.get_by_role("combobox", name="Folder of masks").click()
+    page.get_by_role("option").first.wait_for()
+    assert page.get_by_role("option").all_inner_texts() == ["data/masks", "data/masks/cats", "data/masks/dogs"]
+    page.keyboard.press("Escape")
+    assert ground_truth.list_truths(store) == []
+    assert page.faults == []
+
+
+def test_a_second_evaluation_is_started_from_the_popover(start, browser, evaluated):
+    server = start(evaluated.path, "--data", str(evaluated.path.parent / "data"))
+    page = opened(browser, f"{server.url}/evaluate?run={RUN}", drawn="dl.figures")
+    assert page.locator(".previews").count() == 0
+    page.get_by_role("button", name="New evaluation").click()
+    page.locator(".previews img").first.wait_for()
+    settle(page)
+    assert violations(page) == []
+    page.get_by_role("button", name="Evaluate", exact=True).click()
+    page.locator(".previews").wait_for(state="detached")  # it closes, and the progress is seen
+    page.get_by_text("it goes on without this page").wait_for(state="detached")
+    settle(page)
     assert page.faults == []
 
 

@@ -1,111 +1,47 @@
-"""Form that starts an evaluation against a folder of masks, and the status of running evaluations.
+"""Status of running evaluations, what the last one left out, and the button that calibrates per pixel.
 
-Takes a `Selection` and draws on the page. Evaluations run in a separate process; folders are chosen from those that the
-dashboard was started with.
+Evaluations run in a separate process; masks are chosen from those below the folders that the dashboard was started
+with.
 """
-
-from collections.abc import Sequence
 
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import escape_markdown, run_labels
+from dashboard.formatting import count, escape_markdown, pluralize
+from dashboard.queries import masks as mask_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
-from dashboard.views.evaluate.selection import EvaluationSelection
+from dashboard.views.evaluate.selection import EvaluationSelection, find_truth_source
 from dashboard.views.shared import job_status
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.photo_folders import Folder
-from dashboard.workers.requests import MAX_COMPARED_RUNS, CalibrateRequest, EvaluateRequest
-from seglib.annotations.options import AUTO, MASK_FORMATS
-from seglib.store import ground_truth
-
-_FOLDER, _FORMAT, _RUNS = "evaluate:folder", "evaluate:format", "evaluate:runs"
-_FORMATS = {
-    AUTO: "Detect from the masks",
-    "index": "Class indices, 255 void",
-    "voc": "Pascal VOC, 255 void",
-    "binary": "Binary: 0 and one other value",
-    "trimap": "Oxford trimaps: 1, 2, 3",
-    "color": "Colours, named in labelmap.txt",
-    "coco": "COCO JSON",
-    "yolo": "YOLO segmentation",
-}
-
-
-def render(selection: photo_queries.Selection, evaluation_selection: EvaluationSelection | None) -> None:
-    """Draw the form; `evaluation_selection` is the current evaluation, if any."""
-    settings = ServerSettings.read()
-    offered = source.mask_folders(settings.photo_folders)
-    if not offered:
-        names = ", ".join(folder.name for folder in settings.photo_folders)
-        layout.remark(f"There is no folder of PNG masks below {names}: put one there, or name another with --data.")
-        return
-    by_id = {folder.id: folder for folder in offered}
-    labels = run_labels(selection.store.runs())
-    by_use = list(reversed(labels))
-    folder_id = st.selectbox(
-        "Folder of masks",
-        list(by_id),
-        index=list(by_id).index(_default_folder(offered, evaluation_selection)),
-        format_func=lambda i: by_id[i].title if i in by_id else i,
-        key=_FOLDER,
-    )
-    kind = st.selectbox("Format", MASK_FORMATS, format_func=lambda name: _FORMATS[name], key=_FORMAT)
-    runs = st.multiselect(
-        "Runs",
-        by_use,
-        default=[selection.run.run],
-        format_func=lambda name: labels.get(name, name),
-        max_selections=MAX_COMPARED_RUNS,
-        key=_RUNS,
-    )
-    request = EvaluateRequest(folder=folder_id, title=by_id[folder_id].title, format=kind, runs=tuple(runs))
-    st.button(
-        "Evaluate",
-        key="evaluate",
-        type="primary",
-        disabled=not runs,
-        on_click=job_status.start_jobs,
-        args=(settings, [request]),
-    )
-
-
-def _default_folder(offered: Sequence[Folder], selection: EvaluationSelection | None) -> str:
-    """Return the id of the preselected folder.
-
-    The folder of the ground truth shown, else the first whose name suggests masks, else the first.
-    """
-    if selection is not None and (folder := _truth_folder(offered, selection)) is not None:
-        return folder.id
-    words = ("segmentationclass", "mask", "trimap", "annotation", "truth", "label")
-    named = (f.id for word in words for f in offered if word in f.path.name.lower())
-    return next(named, offered[0].id)
-
-
-def _truth_folder(offered: Sequence[Folder], selection: EvaluationSelection) -> Folder | None:
-    truth = selection.truth
-    return next(
-        (
-            f
-            for f in offered
-            if ground_truth.compute_truth_id(f.path, truth.format, truth.classes, truth.options) == truth.id
-        ),
-        None,
-    )
+from dashboard.workers.requests import CalibrateRequest, EvaluateRequest
 
 
 def watch(selection: photo_queries.Selection) -> None:
-    """Show running evaluations, and why the last one failed."""
+    """Show running evaluations, why the last one failed, and which masks it left out."""
     settings = ServerSettings.read()
     jobs = [job for job in Jobs(settings).all() if isinstance(job.request, EvaluateRequest)]
     live = [job.id for job in jobs if job.live]
     if live:
         with layout.card("Evaluating", "it goes on without this page", stretch=False):
             job_status.watch(settings, live)
-    elif jobs and jobs[0].state == "failed" and _runs_exist(jobs[0], selection):
-        st.warning(escape_markdown(f"{job_status.headline(jobs[0])}: {job_status.outcome(jobs[0])}"))
+    elif jobs and _runs_exist(jobs[0], selection):
+        lines = _complaints(jobs[0])
+        if lines:
+            st.warning("  \n".join(escape_markdown(line) for line in lines))
+
+
+def _complaints(job: Job) -> list[str]:
+    """Return what a visitor has to know of an ended evaluation."""
+    lines = [f"{job_status.headline(job)}: {job_status.outcome(job)}"] if job.state == "failed" else []
+    if job.left_out and isinstance(job.request, EvaluateRequest):
+        them = "mask was" if job.left_out == 1 else "masks were"
+        lines.append(f"{count(job.left_out)} {them} left out of the evaluation against {job.request.title}:")
+        lines += job.left_out_reasons
+        if (more := job.left_out - len(job.left_out_reasons)) > 0:
+            lines.append(f"and {pluralize(more, 'other')}.")
+    return lines
 
 
 def _runs_exist(job: Job, selection: photo_queries.Selection) -> bool:
@@ -119,11 +55,21 @@ def calibration_button(selection: EvaluationSelection) -> None:
     settings, run = ServerSettings.read(), selection.main_run
     if run.weights_sha256 is None:
         return
-    folder = _truth_folder(source.mask_folders(settings.photo_folders), selection)
-    if folder is None:
+    masks = find_truth_source(source.mask_sources(settings.photo_folders), selection.truth)
+    options = mask_queries.truth_options(selection.truth)
+    if masks is None or options is None:
         layout.remark("For each pixel: python -m seglib evaluate --calibration runs the model again.")
         return
-    request = CalibrateRequest(folder=folder.id, title=folder.title, format=selection.truth.format, runs=(run.run,))
+    request = CalibrateRequest(
+        folder=masks.id,
+        title=masks.title,
+        format=options.format,
+        classes=options.classes or (),
+        ignore=options.ignore,
+        offset=options.offset,
+        runs=(run.run,),
+        truth=selection.truth.id,
+    )
     st.button(
         "Calibrate per pixel",
         key="calibrate",

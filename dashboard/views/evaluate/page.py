@@ -14,14 +14,14 @@ from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
-from dashboard.views.evaluate import cards, counting, gallery
+from dashboard.views.evaluate import cards, counting, form, gallery
 from dashboard.views.evaluate.selection import EvaluationSelection, select_evaluation
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.query.filters import Filters
 
 NO_TRUTH = (
-    "This store holds no ground truth yet: masks that people drew, one PNG per photo and named like it. "
+    "This store holds no ground truth yet: masks that people drew, one file per photo and named like it. "
     "Choose their folder here, or: python -m seglib evaluate --truth FOLDER"
 )
 TABLES = {
@@ -38,7 +38,7 @@ def render(selection: Selection) -> None:
             page_header.copy_link(selection)
         st.info(escape_markdown(NO_TRUTH))
         counting.watch(selection)
-        counting.render(selection, None)
+        form.render(selection, None)
         return
 
     def ask() -> object:
@@ -127,8 +127,12 @@ def _run_controls(selection: EvaluationSelection) -> None:
         )
         if len(selection.evaluated_runs) > 1:
             _choose_runs(selection)
-        with st.popover("New evaluation", help="More runs, or other masks"):
-            counting.render(selection.base, selection)
+        popover = st.popover(
+            "New evaluation", help="More runs, or other masks", key=form.POPOVER, on_change="rerun", width="content"
+        )
+        if popover.open:  # only then are masks opened
+            with popover:
+                form.render(selection.base, selection)
 
 
 def _truth_label(selection: EvaluationSelection, truth: str) -> str:

@@ -11,6 +11,7 @@ from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries.evaluation import EvaluationQuery
 from dashboard.queries.photos import Selection
 from dashboard.views.shared.run_selection import RunSelection
+from dashboard.workers.photo_folders import Folder
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.classes import BACKGROUND
 from seglib.evaluation import evaluation
@@ -91,3 +92,9 @@ def _chosen_runs(selection: Selection, evaluated_runs: Sequence[Run]) -> list[Ru
     others = [run for run in evaluated_runs if run not in active]
     wanted = [run for run in others if run.run in chosen]
     return [*active, *(wanted or ([] if chosen and active else others))][:MAX_COMPARED_RUNS]
+
+
+def find_truth_source(offered: Sequence[Folder], truth: GroundTruth) -> Folder | None:
+    """Return the folder or file that a ground truth was read from, if it is among these."""
+    ids = {ground_truth.compute_truth_id(f.path, truth.format, truth.classes, truth.options): f for f in offered}
+    return ids.get(truth.id)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from dashboard.queries import evaluation as evaluation_queries
-from dashboard.queries import source
+from dashboard.queries import masks, source
 from dashboard.settings import ServerSettings
 from dashboard.state.view import View
 from dashboard.workers import jobs
@@ -32,7 +32,9 @@ def store(full, serve, monkeypatch) -> Store:
     draw_truth(full.parent / "data" / "masks")
     serve(full, full.parent / "data")
     source.offered_folders.clear()
-    source.mask_folders.clear()
+    source.mask_sources.clear()
+    masks._offers.clear()
+    monkeypatch.setattr(masks, "WAIT_SECONDS", 60.0)
     monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
     yield Store(full)
     for process in jobs._children:
@@ -71,7 +73,7 @@ def test_without_a_folder_of_masks_it_says_so(store):
     shutil.rmtree(store.path.parent / "data" / "masks")
     app = opened("Evaluate")
     assert not app.exception
-    assert "There is no folder of PNG masks below data" in plain(app)
+    assert "There are no masks of these photos below data" in plain(app)
 
 
 def test_figures_are_the_librarys_in_both_reductions(one):

@@ -130,7 +130,7 @@ def test_only_offered_folders_known_formats_and_runs_are_evaluated(made, grading
     some = made()
     for changed, said in (
         ({"folder": "00000000"}, "not, or no longer, among"),
-        ({"format": "jpeg"}, "voc, trimap, or auto"),
+        ({"format": "jpeg"}, "no mask format 'jpeg'; known are: auto, index"),
         ({"runs": ()}, "1 to 6 different runs"),
         ({"runs": ("nobody",)}, "no run"),
     ):
@@ -146,9 +146,38 @@ def test_why_an_evaluation_failed_is_told(made, grading, settings):
     made(None).start(replace(grading, format="trimap"))
     job = until(made(None), has_ended)
     assert job.state == "failed"
-    assert "expected 1 for the pet" in job.sentence
+    assert (
+        "Trimaps hold 1 for the pet, 2 for background and 3 for its border, and these masks hold 0, 8, 12."
+        in job.sentence
+    )
     asked = CalibrateRequest(**{f.name: getattr(grading, f.name) for f in fields(grading)})
     made(None).start(asked)
     job = until(made(None), lambda job: has_ended(job) and job.request == asked)
     assert (job.state, job.request) == ("failed", asked)
     assert "which this program does not know" in job.sentence
+
+
+@pytest.mark.slow
+def test_masks_that_are_left_out_are_part_of_the_result(made, grading, settings):
+    draw_truth(settings.photo_folders[0] / "masks", {"cats/b.jpg": {"cat": 30}}, size_wh=(40, 31))
+    made(None).start(grading)
+    job = until(made(None), has_ended)
+    assert (job.state, job.total, job.left_out) == ("finished", 2, 1)
+    (reason,) = job.left_out_reasons
+    assert reason.startswith("The mask 'cats/b.png' is 40 x 31 pixels and its photo 40 x 30")
+
+
+@pytest.mark.slow
+def test_a_calibration_against_masks_that_are_read_otherwise_is_refused(made, grading):
+    asked = CalibrateRequest(**{f.name: getattr(grading, f.name) for f in fields(grading)}, truth="0" * 8)
+    made(None).start(asked)
+    job = until(made(None), has_ended)
+    assert (job.state, job.request) == ("failed", asked)
+    assert "The masks in 'data/masks' are now read in another way" in job.sentence
+
+
+def test_requests_that_read_masks_differently_are_different_work(grading):
+    others = [{"suffix": "_gt"}, {"offset": 1}, {"ignore": (3,)}, {"classes": ("a", "b")}, {"format": "voc"}]
+    assert len({replace(grading, **changed).key for changed in ({}, *others)}) == 6
+    assert replace(grading, suffix="_gt").options.suffix == "_gt"
+    assert grading.options.suffix is None
