@@ -103,7 +103,7 @@ def mask_files(
     """
     rows = list(_rows(store, runs, filters))
     names = [f"{PurePosixPath(row['path']).stem}.png" if flat else _file_name(row) for row in rows]
-    refuse_clashes(names, [f"{row['run']}: {row['dataset']}/{row['path']}" for row in rows])
+    _refuse_row_clashes(names, rows)
     for row, name in zip(rows, names, strict=True):
         if photo_size:
             mask = png.resize_mask(store.mask(row["run"], row["image_id"]), (int(row["width"]), int(row["height"])))
@@ -121,11 +121,18 @@ def overlay_files(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield (relative file name, PNG of the overlay at the image's size) per row."""
     palettes = {run.run: palette(colours, run.classes) for run in store.runs()}
-    for row in _rows(store, runs, filters):
+    rows = list(_rows(store, runs, filters))
+    names = [_file_name(row) for row in rows]
+    _refuse_row_clashes(names, rows)
+    for row, name in zip(rows, names, strict=True):
         photo, mask = store.image(row["dataset"], row["path"]), store.mask(row["run"], row["image_id"])
         buffer = io.BytesIO()
         overlay.draw_overlay(photo, mask, palettes[row["run"]], alpha).save(buffer, "PNG")
-        yield _file_name(row), buffer.getvalue()
+        yield name, buffer.getvalue()
+
+
+def _refuse_row_clashes(names: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
+    refuse_clashes(names, [f"{row['run']}: {row['dataset']}/{row['path']}" for row in rows])
 
 
 def write_file(out: Path, data: Content) -> None:

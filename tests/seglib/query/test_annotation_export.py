@@ -112,6 +112,7 @@ def test_datasets_whose_folders_would_be_the_same_are_refused(paint, store, tmp_
         run(tmp_path / name, store, fake)
     for files in (
         lambda filters: export.mask_files(store, None, filters),
+        lambda filters: export.overlay_files(store, None, filters, alpha=0.5, colours="voc"),
         *(lambda filters, make=make: make(annotation_sets(store, None, filters)) for make in (coco_files, yolo_files)),
         lambda filters: cvat_files(annotation_sets(store, None, filters)),
     ):
