@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self, TypeVar
 
-from seglib.data.image import MAX_MEMORY, MAX_SECONDS, DecodedImage, read_image
+from seglib.data.image import MAX_MEMORY, MAX_SECONDS, DecodedImage, read_image, read_thumbnail
 from seglib.data.resize import Resize
 from seglib.data.worker_processes import without_main_module
 from seglib.errors import BadImage, SegError
@@ -140,7 +140,7 @@ class DecodePool:
 def decode_file(path: Path, resize: Resize | None, wants_thumbnail: bool) -> Outcome:
     """Decode one file; failures are returned, not raised, so that workers send them back like images."""
     try:
-        return read_image(path, resize, thumbnail=wants_thumbnail)
+        return read_thumbnail(path) if resize is None else read_image(path, resize, thumbnail=wants_thumbnail)
     except BadImage as error:
         return BadImage(error.reason, error.detail)
     except MemoryError:

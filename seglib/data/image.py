@@ -69,17 +69,49 @@ class DecodedImage:
     """JPEG with a long side of at most 320 pixels; empty if not requested."""
 
 
-def read_image(path: Path, resize: Resize | None, *, thumbnail: bool = True) -> DecodedImage:
-    """Read a file once; return its ID, size, pixels (none without `resize`) and thumbnail. Raises `BadImage`."""
+def read_image(path: Path, resize: Resize, *, thumbnail: bool = True) -> DecodedImage:
+    """Read a file once; return its ID, size, resized pixels and thumbnail. Raises `BadImage`."""
     data = read_bytes(path)
     upright = decode(data)
     return DecodedImage(
         image_id=compute_image_id(data),
         width=upright.width,
         height=upright.height,
-        image=np.zeros((0, 0, 3), np.uint8) if resize is None else resize_image(upright, resize),
+        image=resize_image(upright, resize),
         thumbnail=make_thumbnail(upright) if thumbnail else b"",
     )
+
+
+def read_thumbnail(path: Path) -> DecodedImage:
+    """Read a file once; return its ID, size and thumbnail, but no pixels. Raises `BadImage`.
+
+    A large JPEG is decoded at a fraction of its size, which takes a fifth of the time.
+    """
+    data = read_bytes(path)
+    (width, height), thumbnail = _reduce_jpeg(data) or _reduce(decode(data))
+    return DecodedImage(compute_image_id(data), width, height, np.zeros((0, 0, 3), np.uint8), thumbnail)
+
+
+def _reduce(upright: Image.Image) -> tuple[tuple[int, int], bytes]:
+    """Size and thumbnail of a decoded image."""
+    return upright.size, make_thumbnail(upright)
+
+
+def _reduce_jpeg(data: bytes) -> tuple[tuple[int, int], bytes] | None:
+    """Size and thumbnail of a JPEG by a reduced decoding; None if it is no plain JPEG, or anything is wrong with it."""
+    if formats.identify(data) != "JPEG":
+        return None
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            _check_size(image)
+            (width, height), exif = image.size, image.info.get("exif", b"")
+            lies_on_its_side = tiff_tags.turn_upright(Image.new("1", (2, 1)), exif).size == (1, 2)
+            image.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
+            image.load()
+            upright = _to_rgb(tiff_tags.turn_upright(image, exif))
+            return (height, width) if lies_on_its_side else (width, height), make_thumbnail(upright)
+    except Exception:  # `decode` says what is wrong, or reads it all the same
+        return None
 
 
 def read_bytes(path: Path) -> bytes:

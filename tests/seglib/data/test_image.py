@@ -18,6 +18,7 @@ from seglib.data.image import (
     is_worth_retrying,
     make_thumbnail,
     read_image,
+    read_thumbnail,
 )
 from seglib.data.resize import Resize, input_resize, input_size_wh, resize_image, resize_to_input
 from seglib.errors import BadImage, UsageError
@@ -318,3 +319,32 @@ def test_only_32_hex_digits_are_an_image_id():
     assert is_image_id(compute_image_id(b"photo"))
     for text in ("", "0" * 31, "0" * 33, "A" * 32, "0" * 32 + "\n", "../" + "0" * 32, "٣" * 32):
         assert not is_image_id(text)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size_wh", [(1301, 1300), (90, 60)])
+def test_a_reduced_jpeg_has_the_size_and_the_look_of_the_whole_one(tmp_path, orientation, size_wh):
+    ramp = np.linspace(0, 255, size_wh[0] * size_wh[1]).reshape(size_wh[::-1]).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.stack([ramp, 255 - ramp, ramp // 2], 2)).save(tmp_path / "a.jpg", exif=exif)
+    whole, reduced = read_image(tmp_path / "a.jpg", Resize("64")), read_thumbnail(tmp_path / "a.jpg")
+    assert (reduced.image_id, reduced.width, reduced.height) == (whole.image_id, whole.width, whole.height)
+    looks = [np.asarray(Image.open(io.BytesIO(one.thumbnail))).astype(int) for one in (whole, reduced)]
+    assert looks[0].shape == looks[1].shape
+    assert np.abs(looks[0] - looks[1]).mean() < 3
+
+
+def test_what_is_wrong_with_a_file_is_said_without_pixels_too(tmp_path):
+    Image.new("RGB", (900, 600), "red").save(tmp_path / "a.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:900])
+    (tmp_path / "no.jpg").write_bytes(b"no picture")
+    for name in ("cut.jpg", "no.jpg"):
+        with pytest.raises(BadImage) as whole:
+            read_image(tmp_path / name, Resize("64"))
+        with pytest.raises(BadImage) as reduced:
+            read_thumbnail(tmp_path / name)
+        assert reduced.value.args == whole.value.args
+    Image.new("RGB", (900, 600), "red").save(tmp_path / "b.png")
+    found = read_thumbnail(tmp_path / "b.png")
+    assert (found.width, found.height, found.image.size) == (900, 600, 0)
