@@ -185,8 +185,13 @@ def recognise_folder(store: Store, folder: Path) -> list[str]:
     likely = [(dataset, match) for dataset, match in matches if match.is_likely]
     if len(likely) == 1 and likely[0][1].is_complete:
         dataset, match = likely[0]
+        was_damaged = dataset.id in store.damaged_datasets()
         with lock(store.path):
             moved = _move(store, dataset, folder, match)
+        if was_damaged:
+            return [
+                f"The record of the dataset {moved.name!r} was damaged and is written again: all of its files are here."
+            ]
         return [
             f"The photos of the dataset {moved.name!r} have moved: {dataset.root} is gone, and all of its "
             f"{match.known} files are here, with their sizes, and their contents where compared: this is its folder."

@@ -116,7 +116,7 @@ class DatasetDrift:
             )
         if not self.available:
             return f"The folder of {self.dataset} holds no photos any more: put them back, or forget this dataset."
-        touched = "of another time, which a run reads"
+        touched = "of the same size and another time"
         counts = {"new": self.new, "changed": self.changed, touched: self.touched, "gone": self.vanished}
         differences = [f"{number} {word}" for word, number in counts.items() if number]
         if not differences:

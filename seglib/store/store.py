@@ -353,7 +353,9 @@ class Store(StoreLayout):
                 raise StoreError(f"{path!r} has changed since its scan: run again to see its new content.")
             return image.decode(data)
         except BadImage as error:
-            gone = f"The folder of {dataset!r} is gone: give the dataset its new folder, if it has moved."
+            gone = (
+                f"{path!r} can no longer be read: the folder of {dataset!r} is gone; if it has moved, say where it is."
+            )
             changed = f"{path!r} can no longer be read ({error.reason}): run again to bring the store up to date."
             raise StoreError(changed if data_set.root.is_dir() else gone) from None
 

@@ -43,6 +43,8 @@ def test_after_a_move_all_is_as_before_and_nothing_is_computed(photos, store, fa
     (dataset,) = store.datasets()
     table = store.table()
     new = moved(photos)
+    with pytest.raises(StoreError, match="the folder of 'photos' is gone"):
+        store.image("photos", "cats/a.png")
     known_as = {"path": photos, "name": dataset.name, "id": dataset.id}[old]
     found = datasets.move_dataset(store, known_as, new)
     assert (found.dataset, found.root, found.files, found.found, found.merged) == ("photos", str(new), 4, 4, None)
@@ -293,7 +295,8 @@ def test_a_damaged_record_of_a_dataset_that_has_moved_is_written_again(photos, s
     run(new, store, fake)
     (file,) = store.dataset_records()
     file.write_text("{")
-    run(new, store, fake)
+    (note,) = notes_of(new, store, fake)
+    assert note.startswith("The record of the dataset 'elsewhere' was damaged and is written again")
     assert [(d.name, d.root) for d in store.datasets()] == [("elsewhere", new)]
     assert store.damaged_datasets() == {}
 

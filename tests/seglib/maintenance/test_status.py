@@ -30,6 +30,7 @@ def test_a_file_of_the_same_size_and_another_time_is_told_from_one_that_has_chan
     os.utime(photos / "cats" / "a.png", ns=(1, 1))
     drift = maintenance_status.find_drift(store, store.datasets()[0])
     assert (drift.new, drift.changed, drift.touched, drift.vanished) == (0, 0, 1, 0)
+    assert "(1 of the same size and another time): run again." in drift.sentence
 
 
 def test_a_file_behind_a_followed_link_is_not_gone(photos, store, fake, tmp_path):
