@@ -37,7 +37,6 @@ from seglib.metrics.calibration import (
 from seglib.metrics.confusion import JointCounts
 from seglib.metrics.measures import Measure, accuracy_measures, boundary_f_measures, ratio
 from seglib.progress import OnProgress
-from seglib.query.repeats import describe_repeats, first_datasets
 from seglib.store import ground_truth, pair_counts
 from seglib.store.ground_truth import GroundTruth
 from seglib.store.records import Run
@@ -254,14 +253,9 @@ def evaluate(
 
 
 def load_evaluations(store: Store, report: "EvaluationReport") -> "list[Evaluation]":
-    """The evaluation of each run that was counted, over the images that were counted.
-
-    A photo that several datasets hold counts once, which the notes say.
-    """
-    counted_once = first_datasets(report.files)
-    files, notes = report.files[counted_once], describe_repeats(report.files, counted_once)
-    found = [load_evaluation(store, report.truth, run, files=files) for run in report.runs]
-    return [replace(one, file_notes=tuple(notes)) for one in found]
+    """The evaluation of each run that was counted, over the images that were counted."""
+    found = [load_evaluation(store, report.truth, run, files=report.files) for run in report.runs]
+    return [replace(one, file_notes=report.repeats) for one in found]
 
 
 def load_evaluation(

@@ -28,6 +28,7 @@ from seglib.metrics.calibration import (
 from seglib.metrics.confusion import joint_histogram
 from seglib.pipeline import reproduce
 from seglib.progress import OnProgress, Progress
+from seglib.query.repeats import describe_repeats, first_datasets
 from seglib.store import ground_truth, pair_counts
 from seglib.store.ground_truth import GroundTruth, ImportedTruth
 from seglib.store.pair_counts import BOUNDARY_SCHEMA, CALIBRATION_SCHEMA, TRUTH_CELLS_SCHEMA, CountsWriter
@@ -47,6 +48,8 @@ class EvaluationReport:
     """Ids of images for which a run's mask, or the stored ground truth, is missing or damaged."""
     left_out: dict[str, str]
     """Ground truth masks that could not be used: path -> reason."""
+    repeats: tuple[str, ...]
+    """A sentence on photos that several datasets hold; each is counted once."""
     seconds: float
     notes: tuple[str, ...]
 
@@ -76,7 +79,9 @@ def update_counts(
         for run in chosen:
             store.atomic.claim_run(run.run)
         truth_record = ground_truth.register_truth(store, masks)
-        photos = _common_files(store, chosen, names, dataset)
+        files = _common_files(store, chosen, names, dataset)
+        counted_once = first_datasets(files)
+        photos = files[counted_once]
         imported = ground_truth.import_annotations(store, truth_record, masks, photos)
         if imported.files.empty:
             raise DatasetError(
@@ -104,6 +109,7 @@ def update_counts(
         computed=sum(len(work) for _, work in jobs) - len(failed),
         failed=tuple(dict.fromkeys(failed)),
         left_out=imported.failed,
+        repeats=tuple(describe_repeats(files, counted_once)),
         seconds=round(time.monotonic() - started_at, 3),
         notes=tuple(_describe_import(masks, imported, len(photos))),
     )

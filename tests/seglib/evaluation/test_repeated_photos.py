@@ -1,16 +1,15 @@
 """Photos that two datasets hold count once in comparisons and evaluations, which say so."""
 
 import shutil
-from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 import seglib
 from seglib.data.resize import Resize
-from seglib.evaluation import comparison, evaluation
+from seglib.evaluation import comparison
 from seglib.query.filters import Filters
-from tests.seglib.evaluation.conftest import OPTIONS, evaluated
+from tests.seglib.evaluation.conftest import CLASSES, OPTIONS
 
 SAID = "3 photos are in several datasets (again, photos): each is counted once."
 
@@ -50,11 +49,11 @@ def test_a_comparison_of_one_of_the_datasets_is_of_all_its_photos(two, name):
     assert (len(found.files), found.notes) == (3, ())
 
 
-def test_an_evaluation_has_the_same_figures_and_n(store, drawn):
-    report, _ = evaluated(store, drawn)
-    (before,) = evaluation.load_evaluations(store, report)
-    twice = pd.concat([report.files.assign(dataset="again"), report.files])
-    (found,) = evaluation.load_evaluations(store, replace(report, files=twice))
+def test_an_evaluation_has_the_same_figures_and_n(two, drawn):
+    store, runs, copy = two
+    (before,) = seglib.evaluate(store, drawn, runs[:1], format="index", classes=CLASSES)
+    copy()
+    (found,) = seglib.evaluate(store, drawn, runs[:1], format="index", classes=CLASSES)
     assert found.figures() == before.figures()
     assert len(found.files) == 3
     assert found.notes == (SAID, *before.notes)
