@@ -28,6 +28,7 @@ from seglib.annotations.reader import LABELMAP, Masks, match_photos, open_masks,
 from seglib.annotations.reading import MaskError
 from seglib.classes import VOC_CLASSES, VOID, Mask
 from seglib.errors import DatasetError, SegError
+from seglib.query.repeats import first_datasets
 from seglib.store.ground_truth import GroundTruth
 from seglib.store.store import Store
 
@@ -251,6 +252,7 @@ def _is_covered(source: Folder, matched: dict[Folder, int | None]) -> bool:
 
 def _inspect(source: Path, photos: pd.DataFrame, store: Store, options: MaskOptions, palette: str) -> Inspection:
     watched = _watch_folders(source)
+    photos = photos[first_datasets(photos)]
     try:
         if photos["path"].duplicated().any():
             raise DatasetError(
@@ -266,7 +268,7 @@ def _inspect(source: Path, photos: pd.DataFrame, store: Store, options: MaskOpti
             watched=tuple(watched.items()),
             photos=len(photos),
             matched=len(matches.masks),
-            description=_describe(masks),
+            description=_describe(masks, list(matches.masks.values())),
             rules=matches.describe(),
             unused=len(matches.without_photo),
             classes=masks.classes,
@@ -278,9 +280,9 @@ def _inspect(source: Path, photos: pd.DataFrame, store: Store, options: MaskOpti
         return Inspection(watched=tuple(watched.items()), refusal=str(error))
 
 
-def _describe(masks: Masks) -> str:
+def _describe(masks: Masks, names: Sequence[str]) -> str:
     """Return `Masks.describe` without the number of masks and the full stop."""
-    text = masks.describe().removesuffix(".")
+    text = masks.describe(names).removesuffix(".")
     _, found, rest = text.partition(" read as ")
     return f"read as {rest}" if found else text
 

@@ -273,8 +273,14 @@ def _voc(case: _Case) -> Reading:
         return _index(case)
     if case.is_in_colour:
         return replace(_color(case), format="voc")
-    if not case.evidence.has_voc_palettes():
+    speaks_of_values = case.options.ignore or case.options.offset
+    if speaks_of_values or not case.evidence.has_voc_palettes():
         _refuse_values(case, len(VOC_CLASSES))
+    if speaks_of_values and case.evidence.has_voc_palettes() and not _is_in_index_order(case.evidence):
+        raise DatasetError(
+            "The masks' palette has VOC's colours in another order than VOC's, so `ignore` and `offset`, which speak "
+            "of stored values, contradict the colours: leave them out."
+        )
     return Reading(format="voc", classes=VOC_CLASSES)
 
 

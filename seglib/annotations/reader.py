@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -75,8 +75,8 @@ class Masks(Protocol):
         the folder that the photo lies in.
         """
 
-    def describe(self) -> str:
-        """What was taken and found, in one sentence."""
+    def describe(self, names: Sequence[str] | None = None) -> str:
+        """What these masks (default: all) were read as and hold, in one sentence, from a sample of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +109,8 @@ class MaskFolder:
             check_size(f"The mask {name!r}", raw.size_wh, photo_wh)
         return self.reading.decode(raw, name, label)
 
-    def describe(self) -> str:
-        return _describe_sample(self, _UNKNOWN_SIZE)
+    def describe(self, names: Sequence[str] | None = None) -> str:
+        return _describe_sample(self, names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +142,8 @@ class CocoMasks:
             check_size(f"The mask of {name!r}", (mask.shape[1], mask.shape[0]), photo_wh)
         return mask
 
-    def describe(self) -> str:
-        return _describe_sample(self, _UNKNOWN_SIZE)
+    def describe(self, names: Sequence[str] | None = None) -> str:
+        return _describe_sample(self, names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +173,8 @@ class YoloMasks:
         except DatasetError as error:
             raise MaskError(str(error)) from None
 
-    def describe(self) -> str:
-        return _describe_sample(self, _UNKNOWN_SIZE)
+    def describe(self, names: Sequence[str] | None = None) -> str:
+        return _describe_sample(self, names)
 
 
 def open_masks(source: Path, options: MaskOptions | None = None, *, wanted: Sequence[str] | None = None) -> Masks:
@@ -191,6 +191,11 @@ def open_masks(source: Path, options: MaskOptions | None = None, *, wanted: Sequ
     if options.format == "yolo" or (options.format == AUTO and has_labels(source) and not has_masks(source)):
         return _open_yolo(source, options)
     files = scan_masks(source)
+    if options.suffix is not None:
+        stems = files["path"].map(lambda path: PurePosixPath(path).stem)
+        files = files[stems.str.endswith(options.suffix)].reset_index(drop=True)
+        if files.empty:
+            raise DatasetError(f"No mask in {source.name!r} ends in {options.suffix!r}: check `suffix`.")
     raws = [raw for _, raw in sample_raws(source, list(files["path"]))]
     if not raws:
         read_raw(source, files["path"].iloc[0])  # raises with what is wrong
@@ -266,12 +271,13 @@ def check_size(mask: str, mask_wh: tuple[int, int], photo_wh: tuple[int, int], o
     )
 
 
-def _describe_sample(masks: Masks, photo_wh: tuple[int, int]) -> str:
+def _describe_sample(masks: Masks, names: Sequence[str] | None) -> str:
+    chosen = list(masks.files["path"] if names is None else names)
     pixels = np.zeros(256, np.int64)
-    for name in _sample(list(masks.files["path"])):
+    for name in _sample(chosen):
         with contextlib.suppress(MaskError):
-            pixels += np.bincount(masks.read(name, photo_wh, any_size=True).ravel(), minlength=256)
-    return describe_masks(len(masks.files), masks.format, masks.classes, pixels)
+            pixels += np.bincount(masks.read(name, _UNKNOWN_SIZE, any_size=True).ravel(), minlength=256)
+    return describe_masks(len(chosen), masks.format, masks.classes, pixels)
 
 
 def describe_masks(masks: int, format: str, classes: Sequence[str], pixels: NDArray[np.int64]) -> str:

@@ -39,7 +39,7 @@ class Reading:
         """Read one mask. `name` is the file's, `label` its photo's folder. Raises `MaskError`."""
         if not self.in_colour and raw.rgb is not None:
             raise MaskError(f"The mask {name!r} holds RGB colours, where the others hold class indices.")
-        if self.in_colour or self.format == "color" or (self.format == "voc" and _shows_voc_colours(raw)):
+        if self.in_colour or self.format == "color" or self._goes_by_palette(raw):
             return self._by_colour(raw, name)
         assert raw.values is not None
         if self.format == "binary":
@@ -49,6 +49,11 @@ class Reading:
         if (mask < 0).any():
             raise self._value_error(name, int(raw.values[mask < 0][0]))
         return mask.astype(np.uint8)
+
+    def _goes_by_palette(self, raw: RawMask) -> bool:
+        """Whether a mask of Pascal VOC's classes is read by the colours of its palette, in whichever order they are."""
+        speaks_of_values = self.ignore or self.offset
+        return self.format == "voc" and not speaks_of_values and _shows_voc_colours(raw)
 
     def describe_options(self) -> str:
         """Everything but format and classes that decides what `decode` gives; empty for plain indices and trimaps."""

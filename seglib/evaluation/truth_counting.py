@@ -145,7 +145,8 @@ def _count(
 def _describe_import(masks: Masks, imported: ImportedTruth, photos: int) -> list[str]:
     """What was read as what, how names matched, and what was left over, a sentence each."""
     matched = len(imported.matches.masks)
-    notes = [masks.describe(), f"{matched:,} of {photos:,} photos have a mask: {imported.matches.describe()}."]
+    notes = [masks.describe(list(imported.matches.masks.values()))]
+    notes.append(f"{matched:,} of {photos:,} photos have a mask: {imported.matches.describe()}.")
     if unused := imported.matches.without_photo:
         notes.append(f"{count_masks(len(unused))} fit none of these photos, e.g. {unused[0]!r}.")
     if imported.failed:

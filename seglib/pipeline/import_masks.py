@@ -100,7 +100,7 @@ def import_masks(
         unmatched=len(images) - len(matches.masks),
         without_photo=matches.without_photo,
         notes=(
-            masks.describe(),
+            masks.describe(list(matches.masks.values())),
             f"{len(matches.masks):,} of {len(images):,} photos have a mask: {matches.describe()}.",
         ),
     )

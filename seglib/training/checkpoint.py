@@ -21,7 +21,8 @@ from seglib.errors import UsageError, WeightsError
 from seglib.fileio.atomic import replace_file
 from seglib.models import loading, registry, weights_file
 from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD
-from seglib.training.config import TrainRecipe, check_checkpoint_name
+from seglib.training.config import check_checkpoint_name
+from seglib.training.recipe import TrainRecipe
 
 CHANGEABLE_ON_RESUME = frozenset({"epochs", "cooldown", "patience"})
 """Recipe fields that may change when training resumes with the `constant` schedule."""

@@ -20,9 +20,9 @@ from torchvision.transforms.v2 import functional as transforms
 from seglib.data.resize import input_size_wh
 from seglib.data.worker_processes import without_main_module
 from seglib.training import dataset
-from seglib.training.config import CropSize, TrainRecipe
 from seglib.training.dataset import ClassMapping, Sample
 from seglib.training.distillation import SoftLabels
+from seglib.training.recipe import CropSize, TrainRecipe
 
 MAX_ASPECT_CHANGE = 1.5
 """Largest factor by which the aspect ratio changes when an image is stretched to the frame instead of cropped."""

@@ -21,10 +21,11 @@ from seglib.models.registry import ModelSpec
 from seglib.progress import OnProgress, Progress
 from seglib.training import dataset, distillation, trainer
 from seglib.training.checkpoint import TrainProgress
-from seglib.training.config import TrainConfig, TrainRecipe
+from seglib.training.config import TrainConfig
 from seglib.training.dataloader import TrainingSet
 from seglib.training.dataset import ClassMapping, Sample
 from seglib.training.distillation import SoftLabels
+from seglib.training.recipe import TrainRecipe
 
 _SQUARE = 512  # side of a typical square image, to estimate the training size
 

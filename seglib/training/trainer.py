@@ -28,10 +28,10 @@ from seglib.models import layers
 from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD
 from seglib.training import checkpoint, dataloader, dataset, optimization
 from seglib.training.checkpoint import TrainProgress, TrainState
-from seglib.training.config import TrainRecipe
 from seglib.training.data_parallel import ReplicaPool
 from seglib.training.dataloader import TrainBatch, TrainingSet
 from seglib.training.dataset import ClassMapping, Sample
+from seglib.training.recipe import TrainRecipe
 
 SAVE_INTERVAL_SECONDS = 60.0
 """Seconds between saves of the training state: the most work that a kill may lose."""

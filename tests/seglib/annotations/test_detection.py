@@ -234,3 +234,28 @@ def test_options_are_checked(tmp_path):
         open_masks(tmp_path / "gone")
     assert len(MASK_FORMATS) == 8
     assert len(VOC_CLASSES) == 21
+
+
+def test_ignored_values_of_a_palette_mask_are_ignored(tmp_path):
+    folder = save(tmp_path / "m", (0, 8, 12), colours=VOC_PALETTE)
+    assert read(folder, ignore=(12,)) == ("voc", ["background", "cat", "void"])
+    shifted = save(tmp_path / "s", (0, 1, 9, 13), colours=VOC_PALETTE)
+    assert read(shifted, offset=1) == ("voc", ["void", "background", "cat", "dog"])
+    with pytest.raises(SegError, match="`ignore` and `offset`, which speak of stored values, contradict the colours"):
+        read(save(tmp_path / "r", (0, 1, 2), colours=reorder(15, 8, 0)), ignore=(2,))
+
+
+def test_a_suffix_leaves_other_files_out_of_the_evidence(tmp_path):
+    folder = save(tmp_path / "m", (0, 255))
+    (folder / "0.png").rename(folder / "0_mask.png")
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "0.png")
+    options = {"format": "binary", "classes": ("cat",), "suffix": "_mask"}
+    assert read(folder, "0_mask.png", **options) == ("binary", ["background", "cat"])
+    with pytest.raises(SegError, match="No mask in 'm' ends in '_x'"):
+        read(folder, suffix="_x")
+
+
+def test_the_sentence_may_be_about_some_of_the_masks(tmp_path):
+    masks = open_masks(save(tmp_path / "m", (0, 8), (0, 12)))
+    assert masks.describe(["1.png"]) == "1 mask read as VOC indices: background, dog."

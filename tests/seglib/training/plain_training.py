@@ -14,8 +14,8 @@ from torch import nn
 from seglib.masks import png
 from seglib.models import registry
 from seglib.training import dataset, trainer
-from seglib.training.config import TrainRecipe
 from seglib.training.dataloader import TrainingSet
+from seglib.training.recipe import TrainRecipe
 
 CLASSES = ("background", "cat", "dog")
 

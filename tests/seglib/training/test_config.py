@@ -10,7 +10,8 @@ import pytest
 
 from seglib.data.resize import Resize
 from seglib.errors import UnknownName, UsageError
-from seglib.training.config import TrainConfig, TrainRecipe
+from seglib.training.config import TrainConfig
+from seglib.training.recipe import TrainRecipe
 from tests.conftest import ROOT
 from tests.seglib.training.plain_training import recipe
 

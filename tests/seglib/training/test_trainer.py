@@ -21,7 +21,7 @@ from seglib.inference.predictor import predict_batch, prepare_image
 from seglib.masks import png
 from seglib.models import loading, registry, transfer, weights_file
 from seglib.training import checkpoint, dataloader, dataset, trainer
-from seglib.training.config import CropSize, TrainRecipe
+from seglib.training.recipe import CropSize, TrainRecipe
 from tests.conftest import ROOT
 from tests.seglib.training import plain_training as plain
 
