@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from seglib.data import formats
 from seglib.data.image import MAX_PIXELS
 from seglib.errors import BadImage
 
@@ -58,6 +59,8 @@ class RawMask:
 def decode_raw(data: bytes) -> RawMask:
     """Decode a mask file. Raises `BadImage` with a sentence that says what was found."""
     try:
+        if formats.identify(data) == "PNG":
+            data = formats.drop_png_metadata(data)  # which may be large, and says nothing of the mask
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise BadImage("too_large", f"{image.width} x {image.height} is more than {MAX_PIXELS:,} pixels")

@@ -208,7 +208,6 @@ def add_mask_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--classes",
-        type=parse_classes,
         metavar="A,B|FILE",
         help="class names in index order, or a file with one name per line (default: what the masks name, or VOC's 21)",
     )
@@ -230,7 +229,13 @@ def add_mask_options(command: argparse.ArgumentParser) -> None:
 
 
 def parse_mask_options(arguments: argparse.Namespace) -> MaskOptions:
-    return MaskOptions(**{one.name: getattr(arguments, one.name) for one in fields(MaskOptions)})
+    values = {one.name: getattr(arguments, one.name) for one in fields(MaskOptions)}
+    return MaskOptions(**values | {"classes": parse_classes(arguments.classes)})
+
+
+def parse_classes(text: str | None) -> tuple[str, ...] | None:
+    """Class names given as `a,b,c` or as a file; None if none are given. Raises `UsageError`."""
+    return None if text is None else parse_class_names(text)
 
 
 def add_failure_rate_option(command: argparse.ArgumentParser, what: str) -> None:
@@ -294,14 +299,6 @@ def parse_positive(text: str) -> int:
     if (value := parse_natural(text)) == 0:
         raise argparse.ArgumentTypeError("expected a whole number of at least 1, got 0")
     return value
-
-
-def parse_classes(text: str) -> tuple[str, ...]:
-    """Parse class names, `a,b,c`, or read them from a file."""
-    try:
-        return parse_class_names(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parse_values(text: str) -> tuple[int, ...]:

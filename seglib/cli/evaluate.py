@@ -174,7 +174,7 @@ def _evaluation_json(
         "differences": [vars(gain) for gain in gains],
         "computed": report.computed,
         "failed": len(report.failed),
-        "left_out": report.left_out,
+        "failures": report.left_out,
         "seconds": report.seconds,
         "notes": notes,
     }

@@ -212,7 +212,7 @@ def _import(arguments: argparse.Namespace) -> int:
         print_message(note)
     print_failures(report.failed.values())
     if arguments.json:
-        print_json(dataclasses.asdict(report) | {"failed": len(report.failed), "left_out": report.failed})
+        print_json(dataclasses.asdict(report) | {"failed": len(report.failed), "failures": report.failed})
     else:
         print(
             f"{report.run}\n  {report.computed} masks imported, {report.reused} already there, "

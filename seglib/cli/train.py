@@ -87,7 +87,7 @@ def _help_text(field: "Field[Any]") -> str:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    config = TrainConfig(**{one.name: getattr(arguments, one.name) for one in fields(TrainConfig)})
+    config = make_config(arguments)
 
     from seglib.training.train import train
 
@@ -107,6 +107,11 @@ def _train(arguments: argparse.Namespace) -> int:
     else:
         print(f"  masks: python -m seglib run FOLDER --weights {report.checkpoint}")
     return 0
+
+
+def make_config(arguments: argparse.Namespace) -> TrainConfig:
+    values = {one.name: getattr(arguments, one.name) for one in fields(TrainConfig)}
+    return TrainConfig(**values | {"classes": parse_classes(arguments.classes)})
 
 
 def _print_plan(plan: "TrainPlan") -> None:
@@ -186,7 +191,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "name or path": str,
     "start": Path,
     "names": parse_names,
-    "classes": parse_classes,
+    "classes": str,
     "sides": parse_side_range,
     "resize": parse_resize,
     "values": parse_values,

@@ -45,7 +45,7 @@ def register_photos(
     folder_scan = scan_folder(folder)
     records = folder_scan.records
     with store.atomic.register_writer():
-        for sentence in datasets.recognise_folder(store, folder):
+        for sentence in (*folder_scan.left_out.describe(), *datasets.recognise_folder(store, folder)):
             if on_note is not None:
                 on_note(sentence)
         data_set = store.register_dataset(folder)

@@ -74,7 +74,7 @@ def find_samples(
     that fit two readings.
     """
     photos, masks = _folders(folder, masks)
-    records = scan.scan(photos)
+    records = scan.scan(photos, follow_links=True)
     label = dict(zip(records["path"], records["label"], strict=True))
     wanted = _read_image_sets(folder)
     if wanted is not None:
@@ -102,7 +102,7 @@ def find_samples(
 
 def find_unlabelled(folder: Path) -> list[Sample]:
     """Return a folder's images as pairs without masks."""
-    records = scan.scan(folder)
+    records = scan.scan(folder, follow_links=True)
     rows = zip(records["path"], records["label"], strict=True)
     return [Sample(folder / name, None, name, label) for name, label in rows]
 

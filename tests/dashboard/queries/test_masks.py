@@ -155,7 +155,7 @@ def test_an_inspection_says_what_fits_and_how_it_is_read(data):
     draw_truth(data / "masks", TRUTH | {"cats/nobody.jpg": {"person": 7}})
     found = inspect(data / "masks")
     assert (found.matched, found.photos, found.unused, found.rules) == (3, 6, 1, "3 by path")
-    assert found.description == "read as VOC indices: background, cat, dog, person"
+    assert found.description == "read as VOC indices: background, cat, dog"
     assert [preview.photo for preview in found.previews] == ["cats/a.jpg", "cats/b.jpg", "dogs/d.jpg"]
     assert found.previews[0].alt == "cats/a.jpg under its mask: cat 60\N{NO-BREAK SPACE}%"
 

@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from seglib.annotations.raw_mask import decode_raw
 from seglib.classes import palette
@@ -151,3 +152,13 @@ def test_a_mask_of_too_many_pixels_is_refused_unread(side):
     with pytest.raises(BadImage) as refused:
         decode_raw(bytes(data))
     assert "more than 89,478,485 pixels" in refused.value.detail
+
+
+def test_large_texts_of_a_png_do_not_matter():
+    info = PngInfo()
+    info.add_text("history", "x" * 3_000_000, zip=True)
+    image = Image.fromarray(VALUES)
+    image.putpalette(palette("voc", [""] * 256).tobytes())
+    raw = decode_raw(save(image, "PNG", pnginfo=info, icc_profile=b"no profile" * 1000))
+    assert (raw.values == VALUES).all()
+    assert raw.packed[0, 1] == 0x800000

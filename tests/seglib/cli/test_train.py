@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from seglib.cli import main
+from seglib.cli.train import make_config
 from seglib.data.resize import Resize
 from seglib.models import weights_file
 from seglib.training.config import TrainConfig
@@ -80,6 +81,8 @@ def test_time_pauses_and_the_same_command_continues(voc, tmp_path, capsys):
         (("magic",), 2, "There is no model 'magic'"),
         (("tiny", "--out", "net.pth"), 2, "expected a name that ends in .safetensors"),
         (("tiny", "--classes", "cat,dog"), 2, "expected background"),
+        (("tiny", "--classes", "a,,b"), 2, "different names"),
+        (("tiny", "--classes", "gone.txt"), 2, "are no file"),
         (
             ("tiny", "--finetune", "--upsampling", "shuffle"),
             2,
@@ -107,7 +110,7 @@ def test_what_makes_no_sense_is_one_sentence_and_an_exit_code(
 
 @pytest.mark.parametrize(
     "wrong",
-    [("--short-side", "320"), ("--classes", "a,,b"), ("--rate", "-1"), ("--epochs", "0"), ("--rate", "much")],
+    [("--short-side", "320"), ("--rate", "-1"), ("--epochs", "0"), ("--rate", "much")],
 )
 def test_a_value_that_cannot_be_read_is_a_usage_error(voc, wrong):
     with pytest.raises(SystemExit) as stopped:
@@ -120,7 +123,7 @@ def test_a_value_that_cannot_be_read_is_a_usage_error(voc, wrong):
 
 def parse(*arguments: str) -> TrainConfig:
     namespace = main.build_parser().parse_args(["train", "segnet", "photos", "--out", "x.safetensors", *arguments])
-    return TrainConfig(**{one.name: getattr(namespace, one.name) for one in fields(TrainConfig)})
+    return make_config(namespace)
 
 
 def train_actions() -> list[argparse.Action]:

@@ -65,6 +65,17 @@ def test_a_folder_of_photos_takes_its_masks_from_elsewhere(voc):
     assert len(pairs) == 10
 
 
+def test_links_in_a_folder_of_training_are_followed_and_a_circle_ends(voc, tmp_path):
+    linked = tmp_path / "linked"
+    for name in ("JPEGImages", "SegmentationClass"):
+        (linked / name).mkdir(parents=True)
+        for path in (voc / name).iterdir():
+            (linked / name / path.name).symlink_to(path)
+    (linked / "JPEGImages" / "round").symlink_to(linked)
+    pairs, _ = dataset.find_samples(linked)
+    assert [pair.name for pair in pairs] == [pair.name for pair in dataset.find_samples(voc)[0]]
+
+
 def test_what_is_not_there_is_a_sentence(voc, tmp_path):
     with pytest.raises(DatasetError, match="is not a folder"):
         dataset.find_samples(tmp_path / "nowhere")
