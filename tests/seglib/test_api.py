@@ -213,13 +213,13 @@ def test_an_evaluation_refuses_what_does_not_fit(place, runs, tmp_path):
     (tmp_path / "trimaps").mkdir()
     (tmp_path / "trimaps" / "c.png").write_bytes(png.encode_index_png(trimap))
     for masks, options, error, words in (
-        (tmp_path / "nowhere", {}, DatasetError, "name the folder that holds the masks"),
-        (tmp_path / "other", {}, UsageError, "No run of this store has a photo with such a mask"),
+        (tmp_path / "nowhere", {}, UsageError, "name the folder that holds the masks"),
+        (tmp_path / "other", {}, DatasetError, "None of the 3 photos has a mask"),
         (tmp_path / "other", {"runs": runs}, DatasetError, "None of the 3 photos has a mask"),
         (place / "truth", {"runs": ["gone"]}, UnknownName, "There is no run 'gone'"),
-        (place / "truth", {"format": "coco"}, UnknownName, "There is no mask format 'coco'; known are: voc, trimap"),
+        (place / "truth", {"format": "png"}, UnknownName, "There is no mask format 'png'; known are: auto, index, voc"),
         (place / "truth", {"format": "trimap", "classes": ["a"]}, UsageError, "leave out `classes`"),
-        (tmp_path / "trimaps", {"classes": ["a"]}, UsageError, "leave out `classes`"),
+        (tmp_path / "trimaps", {"classes": ["a"]}, DatasetError, "a value without a class"),
         (place / "truth", {"dataset": "gone"}, UnknownName, "There is no dataset 'gone'"),
     ):
         with pytest.raises(error, match=words):

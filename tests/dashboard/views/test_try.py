@@ -123,7 +123,7 @@ def test_a_photo_that_cannot_be_read_is_a_sentence_and_the_others_are_shown(empt
     app = with_photos(("bad.jpg", b"broken"), ("a.jpg", b"1"))
     app.multiselect(key="try:models").set_value(["fcn_mobilenet_v2", "fcn_resnet50"]).run()
     notes = app.warning[0].value.replace("\\", "")
-    assert notes == "bad.jpg: It cannot be read: the content is none of JPEG, PNG, WEBP, BMP, GIF, TIFF."
+    assert notes == "bad.jpg: It cannot be read: the content is none of JPEG, PNG, WEBP, BMP, GIF, TIFF, AVIF, HEIF."
     assert [picture["name"] for picture in component(app, "pictures")["pictures"]] == ["a.jpg"]
     assert not [button for button in app.button if button.key == "again"]
 

@@ -18,9 +18,12 @@ import pandas as pd
 import seglib
 from dashboard.workers.predictor import Predictor
 from dashboard.workers.uploads import MAX_PHOTOS, accept_files
+from seglib.annotations.options import MaskOptions
+from seglib.annotations.reader import MaskFolder
+from seglib.annotations.reading import Reading
 from seglib.data.image import FAILURE_REASONS
 from seglib.errors import BadImage, DatasetError
-from seglib.masks import annotations, png
+from seglib.masks import png
 from seglib.models.registry import DEFAULT_MODEL
 from seglib.pipeline import session
 from seglib.store.store import Store
@@ -122,9 +125,11 @@ def masks(tries: int, seed: int, folder: Path) -> CampaignResult:
         files[at] = (files[at][0], bytes(broken))
     _write(folder, files)
     said: Counter[str] = Counter()
+    reading = Reading(format="index", classes=tuple(f"class {index}" for index in range(255)))
+    masks = MaskFolder(folder, MaskOptions(), reading, pd.DataFrame())
     for name, _ in files:
         try:
-            mask = annotations.read_mask(folder, name)
+            mask = masks.read(name, (0, 0), any_size=True)
         except DatasetError as error:
             sentence = str(error)
             assert "\n" not in sentence, sentence
