@@ -45,6 +45,12 @@ class RawMask:
         return pixels.shape[1], pixels.shape[0]
 
     @cached_property
+    def used_values(self) -> list[int]:
+        """The values that the mask holds, ascending."""
+        assert self.values is not None
+        return [int(value) for value in np.flatnonzero(np.bincount(self.values.ravel()))]
+
+    @cached_property
     def packed(self) -> NDArray[np.uint32]:
         """uint32 (H, W): the colour of each pixel as 0xRRGGBB; grey values as they look with 8 bits."""
         if self.rgb is not None:

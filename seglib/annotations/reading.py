@@ -110,9 +110,9 @@ class Reading:
         return mask
 
     def _by_colour(self, raw: RawMask, name: str) -> Mask:
-        colours = self.colours or voc_colours()
         if raw.rgb is None:
-            return self._by_palette(raw, name, colours)
+            return self._by_palette(raw, name)
+        colours = self.colours or voc_colours()
         packed = np.array([pack(colour) for colour in colours], np.uint32)
         order = np.argsort(packed)
         indices = np.array(list(colours.values()), np.uint8)[order]
@@ -122,10 +122,10 @@ class Reading:
             raise _colour_error(name, int(raw.packed[~known][0]))
         return np.asarray(indices[places], np.uint8)
 
-    def _by_palette(self, raw: RawMask, name: str, colours: Mapping[Colour, int]) -> Mask:
+    def _by_palette(self, raw: RawMask, name: str) -> Mask:
         """Look up each palette entry, or each grey value, once."""
         assert raw.values is not None
-        by_colour = {pack(colour): index for colour, index in colours.items()}
+        by_colour = {pack(colour): index for colour, index in self.colours.items()} or _VOC_COLOURS
         table = np.zeros(_TABLE_SIZE, np.uint8)
         for value, colour in used_colours(raw).items():
             if colour not in by_colour:
@@ -164,15 +164,14 @@ def unpack(colour: int) -> Colour:
 def used_colours(raw: RawMask) -> dict[int, int]:
     """Stored value -> colour as 0xRRGGBB, of the values that the mask holds; grey as it looks with 8 bits."""
     assert raw.values is not None
-    used = np.flatnonzero(np.bincount(raw.values.ravel())).tolist()
     if raw.palette is None:
-        return {value: min(value, 255) * 0x10101 for value in used}
-    return {index: pack(tuple(raw.palette[index].tolist())) for index in used}
+        return {value: min(value, 255) * 0x10101 for value in raw.used_values}
+    return {index: pack(tuple(raw.palette[index].tolist())) for index in raw.used_values}
 
 
 def _shows_voc_colours(raw: RawMask) -> bool:
     """Whether all colours that a palette mask uses are Pascal VOC's, in whichever order."""
-    return raw.palette is not None and set(used_colours(raw).values()) <= _VOC_COLOURS
+    return raw.palette is not None and set(used_colours(raw).values()) <= _VOC_COLOURS.keys()
 
 
-_VOC_COLOURS = frozenset(pack(colour) for colour in voc_colours())
+_VOC_COLOURS = {pack(colour): index for colour, index in voc_colours().items()}

@@ -94,7 +94,7 @@ def read_thumbnail(path: Path) -> DecodedImage:
 
 def _reduce(upright: Image.Image) -> tuple[tuple[int, int], bytes]:
     """Size and thumbnail of a decoded image."""
-    return upright.size, make_thumbnail(upright)
+    return upright.size, _shrink_to_thumbnail(upright)
 
 
 def _reduce_jpeg(data: bytes) -> tuple[tuple[int, int], bytes] | None:
@@ -109,7 +109,7 @@ def _reduce_jpeg(data: bytes) -> tuple[tuple[int, int], bytes] | None:
             image.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
             image.load()
             upright = _to_rgb(tiff_tags.turn_upright(image, exif))
-            return (height, width) if lies_on_its_side else (width, height), make_thumbnail(upright)
+            return (height, width) if lies_on_its_side else (width, height), _shrink_to_thumbnail(upright)
     except Exception:  # `decode` says what is wrong, or reads it all the same
         return None
 
@@ -241,10 +241,14 @@ def is_worth_retrying(detail: str) -> bool:
 
 
 def make_thumbnail(image: Image.Image) -> bytes:
-    small = image.copy()
-    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
+    return _shrink_to_thumbnail(image.copy())
+
+
+def _shrink_to_thumbnail(image: Image.Image) -> bytes:
+    """Encode a thumbnail, for which the image itself is made smaller."""
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
+    image.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
 
 
@@ -260,7 +264,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         upon_white = Image.new("RGBA", image.size, "white")
         upon_white.alpha_composite(image.convert("RGBA"))
         return upon_white.convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _describe_error(error: Exception) -> str:

@@ -54,24 +54,37 @@ def count_pixels(mask: NDArray[np.uint8], classes: int) -> NDArray[np.int32]:
     return counts[:classes].astype(np.int32)
 
 
-def count_blobs(mask: NDArray[np.uint8], pixels: NDArray[np.int32]) -> NDArray[np.uint16]:
+def count_blobs(mask: NDArray[np.uint8], classes: int) -> NDArray[np.uint16]:
     """Count connected regions per class with at least `PRESENT_SHARE` of the mask's pixels, uint16 (C,).
 
     Uses 8-connectivity, so that a thin diagonal limb does not split an animal. The regions of all classes are found at
     once from the runs of equal pixels in each row, which are far fewer than the pixels.
     """
-    from scipy.sparse import coo_array, csgraph  # take 0.2 s, which a rerun with nothing to do should not pay
-
     if not mask.size:
-        return np.zeros(len(pixels), np.uint16)
+        return np.zeros(classes, np.uint16)
     values, lengths, pairs = _find_runs(mask)
-    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(values), len(values)))
-    count, region = csgraph.connected_components(links, directed=False)
-    sizes = np.bincount(region, lengths, count)
-    classes = np.zeros(count, np.uint8)
-    classes[region] = values
-    large = classes[sizes >= PRESENT_SHARE * mask.size]
-    return np.bincount(large, minlength=VOID + 1)[: len(pixels)].astype(np.uint16)
+    region = _connect(len(values), pairs)
+    sizes = np.bincount(region, lengths, len(values))  # of the run that stands for its region; 0 for the others
+    large = values[sizes >= PRESENT_SHARE * mask.size]
+    return np.bincount(large, minlength=VOID + 1)[:classes].astype(np.uint16)
+
+
+def _connect(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the connected components of `count` nodes: each node -> the first node of its component.
+
+    Links each root to a smaller neighbour and shortens the paths to the roots, until nothing changes (Shiloach and
+    Vishkin 1982).
+    """
+    root = np.arange(count)
+    one, other = pairs.T
+    while len(one):
+        one, other = root[one], root[other]
+        apart = one != other
+        one, other = one[apart], other[apart]
+        np.minimum.at(root, np.maximum(one, other), np.minimum(one, other))
+        while (root != (shorter := root[root])).any():
+            root = shorter
+    return root
 
 
 def _find_runs(mask: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
@@ -114,8 +127,7 @@ def dominant_animal(pixels: NDArray[np.int32], classes: Sequence[str]) -> str | 
 
 def stats_row(mask: NDArray[np.uint8], classes: Sequence[str], measures: ConfidenceStats | None) -> dict[str, object]:
     """Return an image's statistics as a store row; `measures` is None if there are no probabilities."""
-    pixels = count_pixels(mask, len(classes))
-    blobs = count_blobs(mask, pixels)
+    pixels, blobs = count_pixels(mask, len(classes)), count_blobs(mask, len(classes))
     return {
         "grid_width": mask.shape[1],
         "grid_height": mask.shape[0],

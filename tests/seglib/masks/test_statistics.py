@@ -47,14 +47,14 @@ def test_counts_equal_a_plain_loop_and_add_up(found):
     ],
 )
 def test_blobs_of_small_masks(found, blobs):
-    assert count_blobs(found, count_pixels(found, 3)).tolist() == blobs
+    assert count_blobs(found, 3).tolist() == blobs
 
 
 def test_a_speck_below_half_a_percent_is_no_blob():
     found = np.zeros((100, 100), np.uint8)
     found[0, :49] = 1  # 0.49 %
     found[50, :50] = 2  # 0.50 %
-    assert count_blobs(found, count_pixels(found, 3)).tolist() == [1, 0, 1]
+    assert count_blobs(found, 3).tolist() == [1, 0, 1]
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_blobs_equal_a_flood_fill(found):
             todo -= same
             stack += same
         expected[value] += size >= 0.005 * found.size
-    assert count_blobs(found, count_pixels(found, 3)).tolist() == expected
+    assert count_blobs(found, 3).tolist() == expected
 
 
 @pytest.mark.parametrize(
