@@ -117,19 +117,20 @@ def _refuse_unusable(image: Image.Image, bits: int) -> None:
 def _to_raw(image: Image.Image, bits: int) -> RawMask:
     if image.mode in ("RGB", "RGBA", "LA"):
         return _from_channels(image, bits)
-    values = np.asarray(image).astype(np.int64)
-    if values.min(initial=0) < 0 or values.max(initial=0) > 0xFFFF:
-        raise BadImage("unsupported", f"values from {values.min()} to {values.max()}: expected 0 to 65535")
+    stored = np.asarray(image)
+    if image.mode == "I" and (stored.min(initial=0) < 0 or stored.max(initial=0) > 0xFFFF):
+        raise BadImage("unsupported", f"values from {stored.min()} to {stored.max()}: expected 0 to 65535")
+    values = stored.astype(np.uint16)
     if image.mode == "L" and bits < 8:
         values //= 255 // (2**bits - 1)  # Pillow has stretched them to 0..255
     colours = None
     if image.mode == "P":
         colours = np.zeros((256, 3), np.uint8)
-        stored = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-        colours[: len(stored)] = stored
+        entries = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+        colours[: len(entries)] = entries
         if image.format == "GIF" and _is_grey(colours[np.unique(values)]):  # GIF has no grey values, only palettes
             return RawMask(colours[values, 0].astype(np.uint16), None, None, bits)
-    return RawMask(values.astype(np.uint16), None, colours, bits)
+    return RawMask(values, None, colours, bits)
 
 
 def _from_channels(image: Image.Image, bits: int) -> RawMask:

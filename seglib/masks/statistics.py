@@ -6,6 +6,7 @@ per image. Only counts are stored; `query` derives the shares. All column names 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,25 +49,28 @@ def count_pixels(mask: NDArray[np.uint8], classes: int) -> NDArray[np.int32]:
 
     Raises `ValueError` for other values beyond the classes.
     """
-    counts = np.bincount(mask.ravel(), minlength=VOID + 1)
+    return _check_counts(np.bincount(mask.ravel(), minlength=VOID + 1), classes)
+
+
+def count_regions(mask: NDArray[np.uint8], classes: int) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
+    """Return what `count_pixels` does, and blobs per class, uint16 (C,).
+
+    A blob is a connected region of at least `PRESENT_SHARE` of the mask's pixels; 8-connected, so that a thin diagonal
+    limb does not split an animal. The regions of all classes are found at once from the runs of equal pixels in each
+    row, which are far fewer than the pixels.
+    """
+    values, lengths, pairs = _find_runs(mask)
+    pixels = _check_counts(np.bincount(values, lengths, VOID + 1), classes)
+    sizes = np.bincount(_connect(len(values), pairs), lengths, len(values))  # 0 but for each region's first run
+    large = values[(sizes >= PRESENT_SHARE * mask.size) & (sizes > 0)]
+    return pixels, np.bincount(large, minlength=VOID + 1)[:classes].astype(np.uint16)
+
+
+def _check_counts(counts: NDArray[Any], classes: int) -> NDArray[np.int32]:
+    """The counts of the classes, of counts (256,) of all values."""
     if (beyond := np.flatnonzero(counts[classes:VOID])).size:
         raise ValueError(f"The mask holds class {classes + beyond[-1]}, but there are only {classes} classes.")
     return counts[:classes].astype(np.int32)
-
-
-def count_blobs(mask: NDArray[np.uint8], classes: int) -> NDArray[np.uint16]:
-    """Count connected regions per class with at least `PRESENT_SHARE` of the mask's pixels, uint16 (C,).
-
-    Uses 8-connectivity, so that a thin diagonal limb does not split an animal. The regions of all classes are found at
-    once from the runs of equal pixels in each row, which are far fewer than the pixels.
-    """
-    if not mask.size:
-        return np.zeros(classes, np.uint16)
-    values, lengths, pairs = _find_runs(mask)
-    region = _connect(len(values), pairs)
-    sizes = np.bincount(region, lengths, len(values))  # of the run that stands for its region; 0 for the others
-    large = values[sizes >= PRESENT_SHARE * mask.size]
-    return np.bincount(large, minlength=VOID + 1)[:classes].astype(np.uint16)
 
 
 def _connect(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -127,7 +131,7 @@ def dominant_animal(pixels: NDArray[np.int32], classes: Sequence[str]) -> str | 
 
 def stats_row(mask: NDArray[np.uint8], classes: Sequence[str], measures: ConfidenceStats | None) -> dict[str, object]:
     """Return an image's statistics as a store row; `measures` is None if there are no probabilities."""
-    pixels, blobs = count_pixels(mask, len(classes)), count_blobs(mask, len(classes))
+    pixels, blobs = count_regions(mask, len(classes))
     return {
         "grid_width": mask.shape[1],
         "grid_height": mask.shape[0],

@@ -6,8 +6,8 @@ from hypothesis.extra import numpy as hnp
 
 from seglib.masks.statistics import (
     ConfidenceStats,
-    count_blobs,
     count_pixels,
+    count_regions,
     dominant_animal,
     dominant_class,
     stats_row,
@@ -47,14 +47,14 @@ def test_counts_equal_a_plain_loop_and_add_up(found):
     ],
 )
 def test_blobs_of_small_masks(found, blobs):
-    assert count_blobs(found, 3).tolist() == blobs
+    assert count_regions(found, 3)[1].tolist() == blobs
 
 
 def test_a_speck_below_half_a_percent_is_no_blob():
     found = np.zeros((100, 100), np.uint8)
     found[0, :49] = 1  # 0.49 %
     found[50, :50] = 2  # 0.50 %
-    assert count_blobs(found, 3).tolist() == [1, 0, 1]
+    assert count_regions(found, 3)[1].tolist() == [1, 0, 1]
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_blobs_equal_a_flood_fill(found):
             todo -= same
             stack += same
         expected[value] += size >= 0.005 * found.size
-    assert count_blobs(found, 3).tolist() == expected
+    assert count_regions(found, 3)[1].tolist() == expected
 
 
 @pytest.mark.parametrize(
