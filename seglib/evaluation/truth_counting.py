@@ -148,9 +148,9 @@ def _describe_import(masks: Masks, imported: ImportedTruth, photos: int) -> list
     notes = [masks.describe(list(imported.matches.masks.values()))]
     notes.append(f"{matched:,} of {photos:,} photos have a mask: {imported.matches.describe()}.")
     if unused := imported.matches.without_photo:
-        notes.append(f"{count_masks(len(unused))} fit none of these photos, e.g. {unused[0]!r}.")
+        notes.append(f"{count_masks(len(unused))} without one of these photos, e.g. {unused[0]!r}.")
     if imported.failed:
-        notes.append(f"{count_masks(len(imported.failed))} could not be used and are left out.")
+        notes.append(f"{count_masks(len(imported.failed))} left out, which cannot be used.")
     return notes
 
 

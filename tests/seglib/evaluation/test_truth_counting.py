@@ -40,7 +40,7 @@ def test_a_mask_that_cannot_be_used_is_left_out_with_a_reason(store, drawn):
     assert found.files["path"].tolist() == ["dogs/c.png"]
     assert "'cats/a.png' is 32 x 24 pixels and its photo 64 x 48" in report.left_out["cats/a.png"]
     assert "EXIF orientation" in report.left_out["cats/b.png"]
-    assert report.notes[-1] == "2 masks could not be used and are left out."
+    assert report.notes[-1] == "2 masks left out, which cannot be used."
     (drawn / "dogs" / "c.png").unlink()
     with pytest.raises(DatasetError, match=r"None of 2 masks in 'truth' can be used\. The mask 'cats/a\.png'"):
         evaluated(store, drawn)
