@@ -161,7 +161,7 @@ def _match_by(
             if mask in owners:
                 raise DatasetError(
                     f"The mask {mask!r} fits both {owners[mask]!r} and {photo!r}: name the masks by the photos' "
-                    "relative paths."
+                    "relative paths, or, if one of the two is a mask itself, run models on the folder of photos alone."
                 )
             owners[mask] = photo
     matches |= {photo: mask for mask, photo in owners.items()}

@@ -100,6 +100,18 @@ def find_image_folders(root: Path, *, depth: int = 2, limit: int = 200) -> list[
     return sorted(folders)[:limit]
 
 
+def describe_mask_folders(records: pd.DataFrame) -> list[str]:
+    """A sentence if the folder is laid out as a data set for training, whose masks are among the images found."""
+    folders = {path.partition("/")[0] for path in records["path"] if "/" in path}
+    for photos, masks in (("JPEGImages", "SegmentationClass"), ("images", "annotations"), ("images", "masks")):
+        if {photos, masks} <= folders:
+            return [
+                f"{masks!r} beside {photos!r} holds masks, it seems, and they are taken as photos too: name the folder "
+                f"{photos!r} instead, and remove this dataset with `seglib dataset forget`."
+            ]
+    return []
+
+
 def select_by_name(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     """Select the records named by relative path, or by stem if unambiguous, in the order of `records`.
 

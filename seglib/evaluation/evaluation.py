@@ -122,7 +122,7 @@ class Evaluation:
                 "left out."
             )
         if unseen := [name for name in pixels if pixels[name] and predicted.get(name) == 0]:
-            notes.append(f"{self.run.run} sees {', '.join(unseen)} on none of these photos, and the truth has it.")
+            notes.append(f"{self.run.run} never predicts {', '.join(unseen)} here, which the ground truth contains.")
         return tuple(notes)
 
     def images(self) -> pd.DataFrame:

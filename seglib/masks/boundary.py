@@ -1,8 +1,8 @@
 """Match the boundary pixels of two masks, as needed for the boundary F-score.
 
-Inputs are a ground truth and a prediction, uint8 (H, W), with void 255 in the ground truth. The score is that of Csurka
-et al. 2013, What is a good evaluation measure for semantic segmentation?, with their tolerance of 0.75 % of the image
-diagonal.
+Inputs are a ground truth and a prediction, uint8 (H, W), with void 255 (in predictions only if masks were imported).
+The score is that of Csurka et al. 2013, What is a good evaluation measure for semantic segmentation?, with their
+tolerance of 0.75 % of the image diagonal.
 """
 
 import math
@@ -30,14 +30,15 @@ def tolerance_px(size_hw: tuple[int, ...]) -> float:
 def count_matches(truth: Mask, prediction: Mask) -> dict[int, tuple[int, int, int, int]]:
     """Count boundary pixels per class: (matched predicted, all predicted, matched truth, all truth).
 
-    A pixel is on the boundary of its class if one of its 4 neighbours within the image has another class. Void in the
-    ground truth is first filled with the class of the nearest labelled pixel, which puts the boundary in the middle of
+    A pixel is on the boundary of its class if one of its 4 neighbours within the image has another class. Void is first
+    filled with the class of the nearest labelled pixel, which puts the boundary in the middle of
     the border that VOC and trimaps leave between objects. Void deeper than `DEEP_VOID_TOLERANCES` tolerances is ignored
     in both masks. Classes without a boundary in either mask are left out.
     """
     limit = tolerance_px(truth.shape)
     whole, deep = _fill_void(truth, DEEP_VOID_TOLERANCES * limit)
-    edge_truth, edge_prediction = (find_edges(mask) & ~deep for mask in (whole, prediction))
+    prediction, unlabelled = _fill_void(prediction, DEEP_VOID_TOLERANCES * limit)
+    edge_truth, edge_prediction = (find_edges(mask) & ~(deep | unlabelled) for mask in (whole, prediction))
     counts = {}
     for value in np.union1d(whole[edge_truth], prediction[edge_prediction]):
         if value == VOID:

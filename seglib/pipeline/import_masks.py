@@ -71,6 +71,8 @@ def import_masks(
     Raises `DatasetError` if no mask matches or can be used, and `UsageError` if the dataset is ambiguous or the name is
     unusable. Masks that cannot be used are listed in `ImportReport.failed`.
     """
+    if photos is not None and dataset is not None:
+        raise UsageError("`photos` names the folder itself: leave out `dataset`.")
     if photos is None:
         data_set = _dataset(store, dataset)
     else:
@@ -186,7 +188,7 @@ def _dataset(store: Store, name: str | None) -> Dataset:
         raise UsageError(
             "The store holds no photos yet: name their folder in `photos`, or run a model on them first."
             if not datasets
-            else f"The store holds {len(datasets)} datasets: name that of the masks with `dataset`, one of "
+            else f"The store holds {len(datasets)} datasets: say which one the masks belong to with `dataset`: "
             f"{', '.join(one.name for one in datasets)}."
         )
     return datasets[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from seglib.data.resize import Resize, as_resize
-from seglib.data.scan import scan_folder, select_by_name
+from seglib.data.scan import describe_mask_folders, scan_folder, select_by_name
 from seglib.errors import WeightsError
 from seglib.inference import config
 from seglib.inference.config import InferenceConfig, RunConfig
@@ -83,6 +83,7 @@ def run(
     )
     with store.atomic.register_writer():
         _notify(datasets.recognise_folder(store, folder), on_note)
+        _notify(describe_mask_folders(records), on_note)
         data_set = store.register_dataset(folder, options.title)
         scans.keep(store, data_set, ScanRecord(folder_scan.left_out, options.follow_links))
         if options.verify:
@@ -117,7 +118,7 @@ def run(
             verify=options.verify,
         )
         if plan.to_decode and on_note is not None:
-            chosen = f"{settings.precision}, which `precision` auto took" if precision == "auto" else settings.precision
+            chosen = f"{settings.precision} (chosen by `precision` auto)" if precision == "auto" else settings.precision
             if options.label_from is None and (offer := labelling.suggest_names(records)) is not None:
                 on_note(offer)
             on_note(f"{this_run.run}: up to {len(plan.to_decode)} photos to compute, in {chosen}.")

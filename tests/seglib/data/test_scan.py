@@ -5,7 +5,7 @@ import pytest
 
 from seglib.data import scan as scan_module
 from seglib.data.left_out import LeftOut
-from seglib.data.scan import find_image_folders, scan, scan_folder, select_by_name
+from seglib.data.scan import describe_mask_folders, find_image_folders, scan, scan_folder, select_by_name
 from seglib.errors import DatasetError
 
 
@@ -207,3 +207,14 @@ def test_what_is_listed_can_be_scanned():
     root = Path(__file__).resolve().parents[3] / "dataset"
     for folder in find_image_folders(root):
         assert len(scan(root / folder))
+
+
+def test_masks_among_the_photos_of_a_training_folder_are_noticed(tmp_path):
+    for folder in ("JPEGImages", "SegmentationClass", "images", "cats"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(b"x")
+    (sentence,) = describe_mask_folders(scan(tmp_path))
+    assert sentence.startswith("'SegmentationClass' beside 'JPEGImages' holds masks, it seems")
+    assert describe_mask_folders(scan(tmp_path / "JPEGImages")) == []
+    (tmp_path / "SegmentationClass" / "a.png").unlink()
+    assert describe_mask_folders(scan(tmp_path)) == []

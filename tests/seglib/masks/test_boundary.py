@@ -33,3 +33,12 @@ def test_boundary_counts_are_those_of_a_plain_loop():
             return sum(any(math.dist(p, o) <= limit for o in others) for p in points)
 
         assert counts == (near(prediction, truth), len(prediction), near(truth, prediction), len(truth))
+
+
+def test_a_mask_with_void_against_itself_is_perfect():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:30, 15:45] = 1
+    mask[9:31, 14:46][boundary.find_edges(mask)[9:31, 14:46]] = 255
+    for matched, predicted, matched_truth, truth in boundary.count_matches(mask, mask).values():
+        assert (matched, matched_truth) == (predicted, truth)
+    assert boundary.count_matches(mask, mask)
