@@ -49,6 +49,9 @@ def clean_names(names: tuple[str, ...], source: str) -> tuple[str, ...]:
     if names and names[0] == _IGNORE_LINE:
         names = names[1:]
     names = tuple(BACKGROUND if canonical_name(name) == BACKGROUND else name for name in names)
+    meanings = [canonical_name(name) for name in names]
+    if twice := next((name for name, one in zip(names, meanings, strict=True) if meanings.count(one) > 1), None):
+        raise UsageError(f"{source} names the class {twice!r} twice, in whatever spelling: expected different names.")
     if not are_valid_class_names(names):
         raise UsageError(
             f"{source} names {len(names)} classes: expected 1 to {VOID} different names, one per line, "

@@ -85,6 +85,12 @@ class CocoFile:
     _contents: dict[str, list[Segment] | PanopticImage | str] = field(repr=False)
     """File name -> what is annotated, or a sentence that says why this cannot be used."""
 
+    def file(self, file_name: str) -> Path:
+        """The file that holds this image's annotations: its panoptic PNG if there is one, else the JSON."""
+        content = self._contents.get(file_name)
+        png = _find_png(self.path, content) if isinstance(content, PanopticImage) else None
+        return png or self.path
+
     def mask(self, file_name: str) -> Mask:
         """Return uint8 (H, W): indices into `classes`, 255 void.
 
@@ -311,10 +317,14 @@ def _decode(shape: Polygons | Rle, size_wh: tuple[int, int]) -> Counts:
     return check_counts(np.frombuffer(counts, np.int64), size_wh)
 
 
+def _find_png(source: Path, content: PanopticImage) -> Path | None:
+    places = (source.parent / source.stem / content.file_name, source.parent / content.file_name)
+    return next((place for place in places if place.is_file()), None)
+
+
 def _read_panoptic_png(source: Path, content: PanopticImage, size_wh: tuple[int, int]) -> Mask:
     """Read an image's segment ids (red + 256 green + 65536 blue) as class indices. Raises `ValueError`."""
-    places = (source.parent / source.stem / content.file_name, source.parent / content.file_name)
-    file = next((place for place in places if place.is_file()), None)
+    file = _find_png(source, content)
     if file is None:
         raise ValueError(f"its PNG {content.file_name!r} is neither in {source.stem!r} beside the file nor beside it.")
     ids, inverse = np.unique(_read_segment_ids(file, size_wh), return_inverse=True)

@@ -18,11 +18,11 @@ from seglib.classes import BACKGROUND, VOC_CLASSES, VOID
 from seglib.errors import DatasetError, UsageError
 
 _VOC_VALUES = frozenset(range(len(VOC_CLASSES)))
-_FULL_RANGE = 8  # bits at which the largest value is 255
 _MANY_COLOURS = 1000  # more colours than any labelling tool gives: a photo
 _COUNTED_FROM_ONE = (0.1, 0.3)  # at most this share of value 0, at least this share of value 1
 
 Labelmap = tuple[tuple[str, ...], dict[Colour, int]]
+_CITYSCAPES = ("labelids", "labeltrainids", "instanceids")  # what the names of its masks end in
 
 
 @dataclass
@@ -48,6 +48,11 @@ class Evidence:
     """Values as in a binary mask, where black is 0 whatever its index, -> pixels."""
 
     def add(self, raw: RawMask) -> None:
+        if raw.is_black:  # fits every format
+            self.values[0] += raw.size_wh[0] * raw.size_wh[1]
+            self.by_mask.append(frozenset({0}))
+            self.binary[0] += 1
+            return
         self.masks += 1
         if raw.rgb is not None:
             self.in_colour += 1
@@ -110,12 +115,16 @@ def decide_reading(
         raise DatasetError("These files hold thousands of colours: they are photos, or masks saved with losses.")
     if labelmap is not None:
         return _colour_reading(evidence, *labelmap)
-    if 2 * evidence.in_colour == evidence.masks:
+    if evidence.masks and 2 * evidence.in_colour == evidence.masks:
         raise DatasetError(
             "Half of the masks are RGB in colours, and half hold class indices: put the two kinds into two folders."
         )
     decide = _DECISIONS[options.format]
     reading = decide(_Case(evidence, options, tuple(wanted) if wanted else None, names))
+    if (options.ignore or options.offset) and reading.in_colour:
+        raise UsageError("`offset` and `ignore` are for values, and these masks are in colours: leave them out.")
+    if options.offset and reading.format == "binary":
+        raise UsageError("`offset` is for class indices, and these masks are binary: leave it out.")
     return replace(reading, ignore=options.ignore, offset=options.offset)
 
 
@@ -158,6 +167,7 @@ def _auto(case: _Case) -> Reading:
 def _unnamed(case: _Case) -> Reading:
     """Values that nothing gives names to: Pascal VOC's indices or a trimap, unless that is doubtful."""
     if case.evidence.has_voc_palettes():
+        _refuse_consecutive(case, "although the palette is VOC's, which labelme gives to all masks")
         return _voc(case)
     if _is_trimap(case):
         return _trimap(case)
@@ -175,7 +185,7 @@ def _refuse_reordered(evidence: Evidence) -> None:
 
 def _is_trimap(case: _Case) -> bool:
     values = frozenset(case.evidence.values) - {*case.options.ignore}
-    return bool(values) and values <= TRIMAP_VALUES and not case.options.offset and not case.evidence.palettes
+    return values == TRIMAP_VALUES and not case.options.offset and not case.evidence.palettes
 
 
 def _select(case: _Case, wanted: tuple[str, ...]) -> Reading:
@@ -189,10 +199,10 @@ def _select(case: _Case, wanted: tuple[str, ...]) -> Reading:
     chosen = {VOC_CLASSES.index(_voc_name(name)) for name in wanted} - {0}
     fits_own = indices <= set(range(len(wanted))) and bool(indices - {0})
     fits_voc = indices <= _VOC_VALUES and bool(indices & chosen)
-    by_name = {VOC_CLASSES.index(_voc_name(name)) for index, name in enumerate(wanted) if index in indices}
+    mean_the_same = all(_voc_name(wanted[index]) == VOC_CLASSES[index] for index in indices if index < len(wanted))
     if case.evidence.has_voc_palettes() and not _is_in_index_order(case.evidence):
         return _voc(case)
-    if fits_own and fits_voc and by_name != indices:
+    if fits_own and fits_voc and not mean_the_same:
         raise DatasetError(
             f"The masks hold {_list_values(indices)}, which may be VOC's indices or indices into "
             f"{', '.join(wanted)}: say `format` voc or index."
@@ -240,12 +250,11 @@ def _refuse_doubtful(case: _Case) -> None:
             f"Value 1 covers {evidence.share(1):.0%} of the masks and 0 only {evidence.share(0):.0%}, as where classes "
             "count from 1 and 0 is unlabelled (ADE20K): add `offset` 1, or `format` voc if 1 is aeroplane."
         )
-    top = max(indices, default=0)
-    if 1 < top < len(VOC_CLASSES) - 1 and indices == set(range(top + 1)):
-        trimap = " a trimap less one (then `format` trimap and `offset` -1)," if top == 2 else ""
+    _refuse_consecutive(case)
+    if indices and indices <= TRIMAP_VALUES:
         raise DatasetError(
-            f"The masks hold the values 0 to {top}, which may be indices into classes of your own,{trimap} or VOC's "
-            f"first classes: {remedy}."
+            f"The masks hold only {_list_values(indices)}, which may be an incomplete trimap or VOC's first classes: "
+            "say `format` trimap or voc."
         )
     if evidence.palettes and not evidence.has_voc_palettes():
         used = sorted({colour for palette in evidence.palettes for colour in palette.values()} - {0})
@@ -255,7 +264,19 @@ def _refuse_doubtful(case: _Case) -> None:
         )
 
 
-_CITYSCAPES = ("labelids", "labeltrainids", "instanceids")
+def _refuse_consecutive(case: _Case, but: str = "") -> None:
+    """Refuse values 0 to k without a gap, which are hardly a selection of Pascal VOC's classes."""
+    if case.evidence.has_voc_palettes() and not _is_in_index_order(case.evidence):
+        return
+    indices, least = case.indices(), 0 if but else 1
+    top = max(indices, default=0)
+    if least < top < len(VOC_CLASSES) - 1 and indices == set(range(top + 1)):
+        trimap = " a trimap less one (then `format` trimap and `offset` -1)," if top == 2 and not but else ""
+        raise DatasetError(
+            f"The masks hold the values 0 to {top}, which may be indices into classes of your own,{trimap} or VOC's "
+            f"first classes{', ' + but if but else ''}: add `classes` with the names in index order, or `format` "
+            "voc if they are VOC's."
+        )
 
 
 def _index(case: _Case) -> Reading:

@@ -52,7 +52,12 @@ def scan_masks(folder: Path) -> pd.DataFrame:
     """List the mask files below the folder: path, bytes, mtime_ns, sorted by path. Raises `DatasetError` if none."""
     if not folder.is_dir():
         raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the masks.")
-    records = scan.scan(folder, follow_links=True)
+    try:
+        records = scan.scan(folder, follow_links=True)
+    except DatasetError:
+        raise DatasetError(
+            f"No masks below {folder.name!r}: expected PNG, TIFF, GIF or BMP files, one per photo."
+        ) from None
     masks = records[records["path"].map(lambda path: PurePosixPath(path).suffix.lower() in MASK_SUFFIXES)]
     if masks.empty:
         kinds = ", ".join(sorted({PurePosixPath(path).suffix for path in records["path"]}))

@@ -46,6 +46,8 @@ class MaskOptions:
     def __post_init__(self) -> None:
         if self.format not in MASK_FORMATS:
             raise UnknownName("mask format", self.format, MASK_FORMATS)
+        if type(self.offset) is not int or not all(type(one) is int and 0 <= one <= 0xFFFF for one in self.ignore):
+            raise UsageError("`offset` is a whole number, and `ignore` whole numbers from 0 to 65535.")
         if self.classes is not None and not are_valid_class_names(self.classes):
             raise UsageError(
                 f"`classes` names {len(self.classes)} classes: expected 1 to 255 different names of printable "

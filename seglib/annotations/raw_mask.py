@@ -44,6 +44,11 @@ class RawMask:
         assert pixels is not None
         return pixels.shape[1], pixels.shape[0]
 
+    @property
+    def is_black(self) -> bool:
+        """Whether every pixel is 0 and, in a palette, black: such a mask says nothing of its format."""
+        return self.values is not None and not self.packed.any() and not self.values.any()
+
     @cached_property
     def used_values(self) -> list[int]:
         """The values that the mask holds, ascending."""

@@ -1,8 +1,9 @@
 """Open the masks that someone brings, whatever their format (`open_masks`), and read them one by one."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -11,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seglib.annotations import detection
-from seglib.annotations.class_names import drop_void, read_labelmap
+from seglib.annotations.class_names import canonical_name, drop_void, read_class_names, read_labelmap
 from seglib.annotations.coco import CocoFile, read_coco
 from seglib.annotations.detection import Labelmap
 from seglib.annotations.matching import Matches, has_masks, match_masks, no_match_error, scan_masks
@@ -19,11 +20,12 @@ from seglib.annotations.options import AUTO, MaskOptions
 from seglib.annotations.raw_mask import RawMask, decode_raw
 from seglib.annotations.reading import MaskError, Reading
 from seglib.annotations.yolo import YoloFolder, has_labels, read_yolo
-from seglib.classes import VOID, Mask
+from seglib.classes import BACKGROUND, VOID, Mask
 from seglib.data import image
 from seglib.errors import BadImage, DatasetError, UsageError
 
 LABELMAP = "labelmap.txt"
+CLASS_NAMES = "class_names.txt"
 
 _SAMPLE = 64  # masks looked at to settle the format
 
@@ -130,8 +132,8 @@ class CocoMasks:
     def source(self) -> Path:
         return self.content.path
 
-    def file(self, _: str) -> Path:
-        return self.content.path
+    def file(self, name: str) -> Path:
+        return self.content.file(name)
 
     def read(self, name: str, photo_wh: tuple[int, int], _: str | None = None, *, any_size: bool = False) -> Mask:
         try:
@@ -157,7 +159,10 @@ class YoloMasks:
     table: Mask
     """uint8 (256,): index that `content` gives -> index into `classes`, or 255."""
     format: str = "yolo"
-    reading_options: str = ""
+
+    @property
+    def reading_options(self) -> str:
+        return "numbering=" + ",".join(str(self.table[index]) for index in self.content.numbering)
 
     @property
     def source(self) -> Path:
@@ -201,25 +206,51 @@ def open_masks(source: Path, options: MaskOptions | None = None, *, wanted: Sequ
         read_raw(source, files["path"].iloc[0])  # raises with what is wrong
     evidence = detection.gather_evidence(iter(raws))
     labelmap = find_labelmap(source, options)
+    options = _with_listed_names(source, options, labelmap)
     reading = detection.decide_reading(evidence, options, labelmap=labelmap, wanted=wanted, names=list(files["path"]))
     return MaskFolder(source, options, reading, files)
+
+
+def _with_listed_names(folder: Path, options: MaskOptions, labelmap: Labelmap | None) -> MaskOptions:
+    """The options with the class names that labelme2voc writes beside its masks, unless something else names them."""
+    if options.format != AUTO or options.classes or labelmap is not None:
+        return options
+    for file in (folder / CLASS_NAMES, folder.resolve().parent / CLASS_NAMES):
+        if file.is_file():
+            return replace(options, classes=read_class_names(file))
+    return options
 
 
 def _open_coco(file: Path, options: MaskOptions) -> CocoMasks:
     if not file.is_file():
         raise UsageError(f"{str(file)!r} is not a file: name the JSON file of the COCO annotations.")
-    content, status = read_coco(file), file.stat()
-    files = pd.DataFrame({"path": sorted(content.images)})
-    files = files.assign(bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+    _refuse_value_options(options, "COCO files")
+    if options.classes:
+        raise UsageError("A COCO file names its classes itself: leave out `classes`.")
+    content = read_coco(file)
+    stats = {path: path.stat() for path in {content.file(name) for name in content.images}}
+    rows = [(name, stats[content.file(name)]) for name in sorted(content.images)]
+    files = pd.DataFrame(
+        [(name, status.st_size, status.st_mtime_ns) for name, status in rows], columns=["path", "bytes", "mtime_ns"]
+    )
     return CocoMasks(options, content, files, *drop_void(content.classes))
 
 
 def _open_yolo(folder: Path, options: MaskOptions) -> YoloMasks:
-    content = read_yolo(folder, options.classes)
+    _refuse_value_options(options, "YOLO labels")
+    classes = options.classes
+    if classes is not None and canonical_name(classes[0]) == BACKGROUND:
+        classes = classes[1:]  # YOLO's class 0 is the first one after the background
+    content = read_yolo(folder, classes)
     stats = [(folder / name).stat() for name in content.names]
     columns = {"bytes": [one.st_size for one in stats], "mtime_ns": [one.st_mtime_ns for one in stats]}
     files = pd.DataFrame({"path": list(content.names), **columns})
     return YoloMasks(options, content, files, *drop_void(content.classes))
+
+
+def _refuse_value_options(options: MaskOptions, what: str) -> None:
+    if options.offset or options.ignore:
+        raise UsageError(f"`offset` and `ignore` are for values of pixels, which {what} do not hold: leave them out.")
 
 
 def find_labelmap(folder: Path, options: MaskOptions) -> Labelmap | None:
@@ -292,6 +323,12 @@ def describe_masks(masks: int, format: str, classes: Sequence[str], pixels: NDAr
 
 def count_masks(number: int) -> str:
     return f"{number:,} mask{'' if number == 1 else 's'}"
+
+
+def leave_out_masks(masks: Masks, files: Iterable[Path]) -> list[bool]:
+    """For each of these files, whether it may be a photo: a mask that lies among photos is not one."""
+    own = {os.path.realpath(masks.file(name)) for name in masks.files["path"]}
+    return [os.path.realpath(file) not in own for file in files]
 
 
 def match_photos(masks: Masks, photos: Sequence[str]) -> Matches:

@@ -171,7 +171,10 @@ def used_colours(raw: RawMask) -> dict[int, int]:
 
 def _shows_voc_colours(raw: RawMask) -> bool:
     """Whether all colours that a palette mask uses are Pascal VOC's, in whichever order."""
-    return raw.palette is not None and set(used_colours(raw).values()) <= _VOC_COLOURS.keys()
+    if raw.palette is None:
+        return False
+    colours = list(used_colours(raw).values())
+    return set(colours) <= _VOC_COLOURS.keys() and len(set(colours)) == len(colours)  # a black palette says nothing
 
 
 _VOC_COLOURS = {pack(colour): index for colour, index in voc_colours().items()}

@@ -48,6 +48,11 @@ class YoloFolder:
     _indices: tuple[int, ...]
     """Class number in the label files -> index into `classes`."""
 
+    @property
+    def numbering(self) -> tuple[int, ...]:
+        """Class number in the label files -> index into `classes`."""
+        return self._indices
+
     def mask(self, name: str, size_wh: tuple[int, int]) -> Mask:
         """Return uint8 (H, W): indices into `classes`, at the photo's size in pixels.
 

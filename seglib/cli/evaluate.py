@@ -26,6 +26,7 @@ from seglib.cli.common import (
     print_message,
     read_lines,
 )
+from seglib.errors import TooManyFailures
 
 if TYPE_CHECKING:
     from seglib.evaluation.comparison import Comparison, ComparisonReport
@@ -113,6 +114,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             f"{len(report.failed)} photos cannot be evaluated: a mask is missing or damaged; run again with --verify."
         )
     evaluations = evaluation.load_evaluations(store, report)
+    if not any(one.counts.matrix().any() for one in evaluations):
+        raise TooManyFailures(
+            "No pixel of the ground truth can be compared: all are void, or of classes that no run has."
+        )
     _write(arguments, store, evaluations)
     gains = evaluation.differences(evaluations, seed=arguments.seed)
     notes = list(dict.fromkeys((*report.notes, *(note for one in evaluations for note in one.notes))))

@@ -233,7 +233,7 @@ def evaluate(
     options = MaskOptions(
         format=format,
         classes=as_class_names(classes),
-        ignore=tuple(ignore),
+        ignore=tuple(ignore) if isinstance(ignore, Sequence) else (ignore,),
         offset=offset,
         labelmap=None if labelmap is None else Path(labelmap),
         suffix=suffix,

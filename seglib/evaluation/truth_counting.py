@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from seglib.annotations.matching import match_masks, no_match_error
-from seglib.annotations.reader import Masks, count_masks
+from seglib.annotations.reader import Masks, count_masks, leave_out_masks
 from seglib.classes import VOID, Mask
 from seglib.data.image import compute_image_id, decode, read_bytes
 from seglib.data.scan import select_by_name
@@ -79,7 +79,7 @@ def update_counts(
         for run in chosen:
             store.atomic.claim_run(run.run)
         truth_record = ground_truth.register_truth(store, masks)
-        files = _common_files(store, chosen, names, dataset)
+        files = _leave_out_masks(store, masks, _common_files(store, chosen, names, dataset))
         counted_once = first_datasets(files)
         photos = files[counted_once]
         imported = ground_truth.import_annotations(store, truth_record, masks, photos)
@@ -160,7 +160,8 @@ def find_runs(store: Store, masks: Masks, dataset: str | None = None) -> list[st
     Raises `UsageError` if there is none.
     """
     mask_names, suffix = list(masks.files["path"]), masks.options.suffix
-    photos = {run.run: _common_files(store, [run], None, dataset)["path"].drop_duplicates() for run in store.runs()}
+    files = {run.run: _common_files(store, [run], None, dataset) for run in store.runs()}
+    photos = {run: _leave_out_masks(store, masks, frame)["path"].drop_duplicates() for run, frame in files.items()}
     names = [name for name, paths in photos.items() if match_masks(paths, mask_names, suffix).masks]
     if not names:
         if paths := [path for one in photos.values() for path in one]:
@@ -178,6 +179,13 @@ def _common_files(store: Store, runs: Sequence[Run], names: Sequence[str] | None
     if files.empty and len(runs) > 1:
         raise DatasetError("These runs have no photo in common: evaluate them one by one.")
     return files if names is None else select_by_name(files, names)
+
+
+def _leave_out_masks(store: Store, masks: Masks, files: pd.DataFrame) -> pd.DataFrame:
+    """The files that are not themselves among the masks, as in a folder that was run with its masks."""
+    roots = {one.name: one.root for one in store.datasets()}
+    paths = [roots[one] / path for one, path in zip(files["dataset"], files["path"], strict=True)]
+    return files[leave_out_masks(masks, paths)]
 
 
 def _image_paths(store: Store, files: pd.DataFrame) -> dict[str, Path]:

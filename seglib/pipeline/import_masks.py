@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from seglib.annotations.matching import Matches, match_masks, no_match_error, scan_masks
-from seglib.annotations.reader import Masks, check_size, count_masks, match_photos, read_raw
+from seglib.annotations.reader import Masks, check_size, count_masks, leave_out_masks, match_photos, read_raw
 from seglib.annotations.reading import MaskError
 from seglib.classes import VOID, Mask
 from seglib.errors import DatasetError, UsageError
@@ -79,6 +79,7 @@ def import_masks(
         data_set = register_photos(store, photos, on_progress=on_photo, on_note=on_note)
     files = store.files(data_set)
     images = files.loc[files["reason"].isna(), ["path", "label", "image_id", "width", "height"]]
+    images = images[leave_out_masks(masks, [data_set.root / path for path in images["path"]])]
     matches = match_photos(masks, list(images["path"]))
     chosen = _choose(images, matches, confidence)
     run = _run(store, name, masks, _hash_files(masks, chosen, confidence))
@@ -160,6 +161,8 @@ class _Importer:
     def _import(self, task: _Task) -> MaskError | None:
         try:
             mask = self.masks.read(task.mask, (task.width, task.height), task.label, any_size=True)
+            if mask.shape == (task.width, task.height) != (task.height, task.width):
+                check_size(f"The mask {task.mask!r}", mask.shape[::-1], (task.width, task.height))
             measures = self._read_confidence(task, mask)
         except MaskError as error:
             return error

@@ -114,15 +114,16 @@ def import_annotations(store: Store, truth_record: GroundTruth, masks: Masks, im
     valid_rows = _valid_rows(store, truth_record).rename(columns={"path": "mask"})
     joined = joined.merge(valid_rows.drop(columns="scan"), on=["mask", "bytes", "mtime_ns", "image_id"], how="left")
     joined = joined.set_index(annotated.index)
-    new = joined["truth"].isna()
+    stored = joined["truth"].astype("object")
+    new = stored.isna() | (truth_record.format == "trimap")  # whose species is the photo's label, which may change
     failed: dict[str, str] = {}
-    joined["truth"] = joined["truth"].astype("object")
+    joined["truth"] = stored
     joined.loc[new, "truth"] = _import_masks(store, truth_record, masks, joined[new], failed)
     joined = joined[joined["truth"].notna()]
     contradicting = _find_contradictions(joined)
     failed |= contradicting
     joined = joined[~joined["mask"].isin(contradicting)]
-    if not (fresh := joined[new.reindex(joined.index)]).empty:
+    if not (fresh := joined[joined["truth"] != stored.reindex(joined.index)]).empty:
         rows = fresh.drop(columns="path").rename(columns={"mask": "path"}).assign(scan=time.time_ns())
         table = pa.Table.from_pandas(rows[TRUTH_FILES_SCHEMA.names], TRUTH_FILES_SCHEMA, preserve_index=False)
         store.atomic.sync()

@@ -18,7 +18,7 @@ from PIL import Image
 from seglib.annotations.class_names import canonical_name
 from seglib.annotations.matching import match_masks, no_match_error
 from seglib.annotations.options import MaskOptions
-from seglib.annotations.reader import Masks, open_masks
+from seglib.annotations.reader import Masks, count_masks, leave_out_masks, open_masks
 from seglib.annotations.trimap import PET
 from seglib.classes import BACKGROUND, VOID, Mask
 from seglib.data import image, scan
@@ -49,6 +49,8 @@ class ClassMapping:
     """The trained classes."""
     table: tuple[int, ...]
     """For each class of the masks, its index in `classes`."""
+    matched: str = ""
+    """How many photos have a mask, and by which rule they were matched."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,17 @@ def find_samples(
         if absent := wanted - {PurePosixPath(name).stem for name in label}:
             raise DatasetError(f"ImageSets names {min(absent)!r} and {len(absent) - 1} more that {photos.name} lacks.")
     options = options or MaskOptions()
+    if options.format == "binary" and classes is not None and len(classes) == 1:
+        classes = (BACKGROUND, *classes)
     names_indices = options.format in ("index", "binary")
     opened = open_masks(
         masks, replace(options, classes=tuple(classes)) if names_indices and classes else options, wanted=classes
     )
     mask_names = list(opened.files["path"])
-    matches = match_masks(label, mask_names, options.suffix).masks
+    is_photo = leave_out_masks(opened, [photos / name for name in label])
+    label = {name: one for (name, one), keep in zip(label.items(), is_photo, strict=True) if keep}
+    found = match_masks(label, mask_names, options.suffix)
+    matches = found.masks
     if not matches:
         raise no_match_error(list(label), mask_names, masks)
     missing = [name for name in label if name not in matches]
@@ -97,7 +104,9 @@ def find_samples(
             f"same name below {masks.name!r}."
         )
     samples = [Sample(photos / name, matches[name], name, label[name]) for name in sorted(matches)]
-    return samples, map_classes(opened, classes)
+    unused = f" {count_masks(len(found.without_photo))} without a photo." if found.without_photo else ""
+    matched = f"{len(matches):,} of {len(label):,} photos have a mask: {found.describe()}.{unused}"
+    return samples, replace(map_classes(opened, classes), matched=matched)
 
 
 def find_unlabelled(folder: Path) -> list[Sample]:

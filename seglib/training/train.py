@@ -197,7 +197,9 @@ def _plan_training(config: TrainConfig) -> TrainPlan:
         validation=validation,
         start=start,
         left_out=left_out,
-        found=describe_masks(len(samples), mapping.masks.format, mapping.classes, checked.pixels),
+        found=(
+            f"{mapping.matched} {describe_masks(len(samples), mapping.masks.format, mapping.classes, checked.pixels)}"
+        ),
     )
 
 

@@ -216,11 +216,11 @@ def test_an_evaluation_refuses_what_does_not_fit(place, runs, tmp_path):
         (tmp_path / "nowhere", {}, UsageError, "name the folder that holds the masks"),
         (tmp_path / "other", {}, DatasetError, "None of the 3 photos has a mask"),
         (tmp_path / "other", {"runs": runs}, DatasetError, "None of the 3 photos has a mask"),
-        (place / "truth", {"runs": ["gone"]}, UnknownName, "There is no run 'gone'"),
+        (place / "truth", {"runs": ["gone"], "format": "voc"}, UnknownName, "There is no run 'gone'"),
         (place / "truth", {"format": "png"}, UnknownName, "There is no mask format 'png'; known are: auto, index, voc"),
         (place / "truth", {"format": "trimap", "classes": ["a"]}, UsageError, "leave out `classes`"),
         (tmp_path / "trimaps", {"classes": ["a"]}, DatasetError, "a value without a class"),
-        (place / "truth", {"dataset": "gone"}, UnknownName, "There is no dataset 'gone'"),
+        (place / "truth", {"dataset": "gone", "format": "voc"}, UnknownName, "There is no dataset 'gone'"),
     ):
         with pytest.raises(error, match=words):
             seglib.evaluate(place / "store", masks, **options)

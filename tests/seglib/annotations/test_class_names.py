@@ -23,8 +23,14 @@ def test_class_names_are_one_a_line(tmp_path, data):
     assert parse_class_names(str(tmp_path / "classes.txt")) == ("background", "cat", "dog")
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "names 0 classes"), ("cat\ncat\n", "names 2 classes"),
-                                            ("Background\n_background_\n", "names 2 classes")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "names 0 classes"),
+        ("cat\nCat\n", "names the class 'cat' twice"),
+        ("Background\n_background_\n", "names the class 'background' twice"),
+    ],
+)
 def test_lists_without_distinct_names_are_refused(tmp_path, text, said):
     (tmp_path / "classes.txt").write_text(text)
     with pytest.raises(UsageError, match=said):

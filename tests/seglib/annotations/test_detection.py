@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from seglib.annotations.options import MASK_FORMATS, MaskOptions
-from seglib.annotations.reader import open_masks
+from seglib.annotations.reader import leave_out_masks, open_masks
 from seglib.classes import VOC_CLASSES, palette
 from seglib.errors import SegError, UnknownName, UsageError
 
@@ -72,6 +72,9 @@ def test_grey_values_are_read(tmp_path, rows, options, expected, mode):
         ((0, 1, 2), {"format": "trimap"}, "Trimaps less one take `offset` -1"),
         ((0, 8), {"format": "color"}, "grey values"),
         ((0, 1, 2), {"format": "binary", "classes": ("cat",)}, "Binary masks hold 0 and one other value"),
+        ((1, 2), {}, "hold only 1 and 2, which may be an incomplete trimap"),
+        ((0, 1, 2), {"ignore": (0,)}, "an incomplete trimap"),
+        ((0, 255), {"format": "binary", "classes": ("cat",), "offset": 1}, "these masks are binary"),
         ((0, 255), {"format": "binary"}, "Binary masks name no class"),
         ((0, 255), {"format": "binary", "classes": OWN}, "Binary masks name no class"),
         ((0, 255), {"format": "binary", "classes": ("cat", "dog")}, "Binary masks name no class"),
@@ -93,7 +96,8 @@ def reorder(*indices: int) -> bytes:
 @pytest.mark.parametrize(
     ("rows", "colours", "options", "expected"),
     [
-        ((0, 1, 2), VOC_PALETTE, {}, ("voc", ["background", "aeroplane", "bicycle"])),
+        ((0, 1, 3), VOC_PALETTE, {}, ("voc", ["background", "aeroplane", "bird"])),
+        ((0, 8, 12), b"\0" * 39, {"format": "voc"}, ("voc", ["background", "cat", "dog"])),
         ((0, 8, 15), VOC_PALETTE, {}, ("voc", ["background", "cat", "person"])),
         ((0, 1, 2), reorder(15, 8, 0), {}, ("voc", ["person", "cat", "background"])),
         ((0, 1, 2), reorder(15, 8, 0), {"format": "color"}, ("color", ["person", "cat", "background"])),
@@ -114,6 +118,8 @@ def test_palettes_are_read_by_colour_where_the_colours_say_more(tmp_path, rows, 
         ((0, 8), b"\x01\x02\x03" * 9, {}, "palette has colours that are not VOC's, e.g. (1, 2, 3)"),
         ((0, 1, 2), reorder(15, 8, 0), {"classes": OWN}, "VOC's colours in another order"),
         ((0, 1), b"\xff\xff\xff\0\0\0", {}, "hold only 0 and 255"),
+        ((0, 1, 2), VOC_PALETTE, {}, "which labelme gives to all masks"),
+        ((0, 1), VOC_PALETTE, {}, "which labelme gives to all masks"),
     ],
 )
 def test_palettes_that_contradict_are_refused(tmp_path, rows, colours, options, said):
@@ -142,6 +148,8 @@ def test_where_both_fit_the_classes_to_learn_are_refused(tmp_path):
     folder = save(tmp_path / "m", (0, 1, 2))
     with pytest.raises(SegError, match="may be VOC's indices or indices into background, aeroplane, cat"):
         read(folder, wanted=("background", "aeroplane", "cat"))
+    with pytest.raises(SegError, match="may be VOC's indices or indices into background, bicycle, aeroplane"):
+        read(folder, wanted=("background", "bicycle", "aeroplane"))
 
 
 def save_rgb(folder, *masks):
@@ -259,3 +267,32 @@ def test_a_suffix_leaves_other_files_out_of_the_evidence(tmp_path):
 def test_the_sentence_may_be_about_some_of_the_masks(tmp_path):
     masks = open_masks(save(tmp_path / "m", (0, 8), (0, 12)))
     assert masks.describe(["1.png"]) == "1 mask read as VOC indices: background, dog."
+
+
+def test_black_masks_say_nothing_of_the_format(tmp_path):
+    folder = save_rgb(tmp_path / "m", (BLACK, CAT), (BLACK, BLACK), (BLACK, BLACK), (BLACK, BLACK))
+    assert read(folder) == ("color", ["background", "cat"])
+    assert read(folder, "1.png") == ("color", ["background", "background"])
+    assert read(save(tmp_path / "n", (0, 0)), format="voc") == ("voc", ["background", "background"])
+
+
+def test_the_names_that_labelme_writes_beside_its_masks_are_taken(tmp_path):
+    folder = save(tmp_path / "m", (0, 1, 2), colours=VOC_PALETTE)
+    (tmp_path / "class_names.txt").write_text("_background_\ncat\ndog\n")
+    assert read(folder) == ("index", list(OWN))
+
+
+def test_options_for_values_are_refused_where_there_are_none(tmp_path):
+    folder = save_rgb(tmp_path / "m", (BLACK, CAT))
+    with pytest.raises(UsageError, match="these masks are in colours"):
+        read(folder, ignore=(8,))
+    for wrong in ({"offset": 1.5}, {"ignore": (8.0,)}, {"ignore": (-1,)}):
+        with pytest.raises(UsageError, match="whole number"):
+            MaskOptions(**wrong)
+
+
+def test_a_mask_among_the_photos_is_not_one(tmp_path):
+    folder = save(tmp_path / "m", (0, 8))
+    masks = open_masks(folder)
+    files = [folder / "0.png", tmp_path / "n" / "0.png", tmp_path / "n" / ".." / "m" / "0.png"]
+    assert leave_out_masks(masks, files) == [False, True, False]

@@ -93,7 +93,7 @@ def test_two_models_are_two_objects(tmp_path, capsys):
     assert (code, len(out.splitlines())) == (0, 1)  # named twice is run once
     assert json.loads(out)["images"] == 2
     assert re.fullmatch(
-        r"seglib: fcn_mobilenet_v2-64-[0-9a-f]{8}: up to 2 photos to compute, in (bf16|fp32), "
+        r"seglib: fcn_mobilenet_v2-64-[0-9a-f]{8}: up to 2 photos to compute, in (bf16|fp32) "
         r"\(chosen by --precision auto\)\.\n",
         err,
     )

@@ -78,7 +78,7 @@ def test_differences_are_paired_over_the_same_photos(store, drawn, fake, tmp_pat
 
     seglib.run(tmp_path / "photos", store, replace(fake, resize=resize.Resize("32")), options=OPTIONS)
     names = [run.run for run in store.runs()]
-    assert truth_counting.find_runs(store, open_drawn(drawn)) == names
+    assert truth_counting.find_runs(store, open_drawn(drawn, CLASSES)) == names
     report = truth_counting.update_counts(store, open_drawn(drawn, classes=CLASSES), names)
     found = [evaluation.load_evaluation(store, report.truth, name, files=report.files) for name in report.runs]
     gains = evaluation.differences(found)
