@@ -325,10 +325,11 @@ def count_masks(number: int) -> str:
     return f"{number:,} mask{'' if number == 1 else 's'}"
 
 
-def leave_out_masks(masks: Masks, files: Iterable[Path]) -> list[bool]:
-    """For each of these files, whether it may be a photo: a mask that lies among photos is not one."""
-    own = {os.path.realpath(masks.file(name)) for name in masks.files["path"]}
-    return [os.path.realpath(file) not in own for file in files]
+def leave_out_masks(masks: Masks, folder: Path, names: Iterable[str]) -> list[bool]:
+    """For each of these files of a folder, whether it may be a photo: a mask that lies among photos is not one."""
+    source, root = os.path.realpath(masks.source), os.path.realpath(folder)
+    own = {os.path.join(source, name) for name in masks.files["path"]}
+    return [os.path.join(root, name) not in own for name in names]
 
 
 def match_photos(masks: Masks, photos: Sequence[str]) -> Matches:

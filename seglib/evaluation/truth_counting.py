@@ -183,9 +183,11 @@ def _common_files(store: Store, runs: Sequence[Run], names: Sequence[str] | None
 
 def _leave_out_masks(store: Store, masks: Masks, files: pd.DataFrame) -> pd.DataFrame:
     """The files that are not themselves among the masks, as in a folder that was run with its masks."""
-    roots = {one.name: one.root for one in store.datasets()}
-    paths = [roots[one] / path for one, path in zip(files["dataset"], files["path"], strict=True)]
-    return files[leave_out_masks(masks, paths)]
+    keep = np.ones(len(files), bool)
+    for dataset in store.datasets():
+        rows = (files["dataset"] == dataset.name).to_numpy()
+        keep[rows] = leave_out_masks(masks, dataset.root, files["path"][rows])
+    return files[keep]
 
 
 def _image_paths(store: Store, files: pd.DataFrame) -> dict[str, Path]:

@@ -79,7 +79,7 @@ def import_masks(
         data_set = register_photos(store, photos, on_progress=on_photo, on_note=on_note)
     files = store.files(data_set)
     images = files.loc[files["reason"].isna(), ["path", "label", "image_id", "width", "height"]]
-    images = images[leave_out_masks(masks, [data_set.root / path for path in images["path"]])]
+    images = images[leave_out_masks(masks, data_set.root, images["path"])]
     matches = match_photos(masks, list(images["path"]))
     chosen = _choose(images, matches, confidence)
     run = _run(store, name, masks, _hash_files(masks, chosen, confidence))

@@ -91,7 +91,7 @@ def find_samples(
         masks, replace(options, classes=tuple(classes)) if names_indices and classes else options, wanted=classes
     )
     mask_names = list(opened.files["path"])
-    is_photo = leave_out_masks(opened, [photos / name for name in label])
+    is_photo = leave_out_masks(opened, photos, label)
     label = {name: one for (name, one), keep in zip(label.items(), is_photo, strict=True) if keep}
     found = match_masks(label, mask_names, options.suffix)
     matches = found.masks

@@ -294,5 +294,7 @@ def test_options_for_values_are_refused_where_there_are_none(tmp_path):
 def test_a_mask_among_the_photos_is_not_one(tmp_path):
     folder = save(tmp_path / "m", (0, 8))
     masks = open_masks(folder)
-    files = [folder / "0.png", tmp_path / "n" / "0.png", tmp_path / "n" / ".." / "m" / "0.png"]
-    assert leave_out_masks(masks, files) == [False, True, False]
+    (tmp_path / "link").symlink_to(folder)
+    assert leave_out_masks(masks, folder, ["0.png", "1.png"]) == [False, True]
+    assert leave_out_masks(masks, tmp_path, ["0.png", "m/0.png"]) == [True, False]
+    assert leave_out_masks(masks, tmp_path / "link", ["0.png"]) == [False]
