@@ -61,7 +61,7 @@ def test_a_script_without_a_guard_runs_a_model_once(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+@pytest.mark.parametrize("method", ["spawn", "fork"])
 def test_a_script_without_a_guard_trains_once(tmp_path, method):
     folder = voc_folder(tmp_path / "voc", 12)
     assert run_script(tmp_path, TRAIN, folder, tmp_path / "net.safetensors", method) == ["begins", "1"]
