@@ -111,7 +111,7 @@ def update_counts(
         left_out=imported.failed,
         repeats=tuple(describe_repeats(files, counted_once)),
         seconds=round(time.monotonic() - started_at, 3),
-        notes=tuple(_describe_import(masks, imported, len(photos))),
+        notes=(*_describe_import(masks, imported, len(photos)), *_describe_common(store, chosen)),
     )
 
 
@@ -152,6 +152,15 @@ def _describe_import(masks: Masks, imported: ImportedTruth, photos: int) -> list
     if imported.failed:
         notes.append(f"{count_masks(len(imported.failed))} left out, which cannot be used.")
     return notes
+
+
+def _describe_common(store: Store, runs: Sequence[Run]) -> list[str]:
+    """A sentence if one of the runs has computed fewer photos than another, and so restricts the comparison."""
+    counts = {run.run: len(store.computed_ids(run)) for run in runs}
+    smallest = min(counts, key=lambda name: counts[name])
+    if counts[smallest] == max(counts.values()):
+        return []
+    return [f"Only photos that all of these runs have computed are used; {smallest} has computed {counts[smallest]:,}."]
 
 
 def find_runs(store: Store, masks: Masks, dataset: str | None = None) -> list[str]:

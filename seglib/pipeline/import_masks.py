@@ -6,6 +6,7 @@ covers the name, the classes and the mask files: different masks create a new ru
 run.
 """
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from seglib.annotations.matching import Matches, match_masks, no_match_error, scan_masks
@@ -81,7 +83,12 @@ def import_masks(
     images = files.loc[files["reason"].isna(), ["path", "label", "image_id", "width", "height"]]
     images = images[leave_out_masks(masks, data_set.root, images["path"])]
     matches = match_photos(masks, list(images["path"]))
-    chosen = _choose(images, matches, confidence)
+    contradicting = _find_contradictions(masks, images, matches)
+    chosen = [task for task in _choose(images, matches, confidence) if task.mask not in contradicting]
+    if not chosen:
+        raise DatasetError(
+            f"None of {count_masks(len(contradicting))} can be used. {next(iter(contradicting.values()))}"
+        )
     run = _run(store, name, masks, _hash_files(masks, chosen, confidence))
     with store.atomic.register_writer():
         store.atomic.claim_run(run.run)
@@ -99,7 +106,7 @@ def import_masks(
         images=len(matches.masks),
         computed=len(todo) - len(failed),
         reused=len(chosen) - len(todo),
-        failed=failed,
+        failed=failed | contradicting,
         unmatched=len(images) - len(matches.masks),
         without_photo=matches.without_photo,
         notes=(
@@ -118,6 +125,22 @@ class _Task(NamedTuple):
     """Size of the image in pixels."""
     confidence: str | None
     """Name of the confidence map."""
+
+
+def _find_contradictions(masks: Masks, images: pd.DataFrame, matches: Matches) -> dict[str, str]:
+    """Mask -> reason, of identical photos whose masks differ; a run holds one mask per photo content."""
+    table = images.assign(mask=images["path"].map(dict(matches.masks))).dropna(subset="mask")
+    contradicting: dict[str, str] = {}
+    for _, group in table[table["image_id"].duplicated(keep=False)].groupby("image_id", sort=False):
+        read = []
+        for name, width, height in zip(group["mask"], group["width"], group["height"], strict=True):
+            with contextlib.suppress(MaskError):
+                read.append(masks.read(name, (int(width), int(height)), any_size=True))
+        if any(not np.array_equal(one, read[0]) for one in read):
+            one, other = group["path"].iloc[:2]
+            reason = f"{one!r} and {other!r} are the same photo, and their masks differ: leave one out."
+            contradicting |= dict.fromkeys(group["mask"], reason)
+    return contradicting
 
 
 def _choose(images: pd.DataFrame, matches: Matches, confidence: Path | None) -> list[_Task]:

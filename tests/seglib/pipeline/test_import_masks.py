@@ -175,3 +175,15 @@ def test_confidence_maps_give_the_mean_confidence_of_labelled_pixels(photos, tmp
     assert confidence["cats/b.png"] == pytest.approx(0.5)
     assert np.isnan(confidence["dogs/d.png"])
     assert import_masks(store, masks, "x", photos=photos).run != report.run
+
+
+def test_identical_photos_with_unlike_masks_are_left_out(photos, tmp_path):
+    (photos / "dogs" / "e.png").write_bytes((photos / "cats" / "a.png").read_bytes())
+    (photos / "dogs" / "f.png").write_bytes((photos / "cats" / "b.png").read_bytes())
+    mask = np.ones((48, 64), np.uint8)
+    write(tmp_path / "m", a=mask, e=2 * mask, b=mask, f=mask, c=mask)
+    store = Store.create(tmp_path / "made")
+    report = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "x", photos=photos)
+    assert set(report.failed) == {"a.png", "e.png"}
+    assert "are the same photo, and their masks differ" in report.failed["a.png"]
+    assert (report.computed, len(store.table([report.run]))) == (2, 3)
