@@ -179,7 +179,7 @@ def caption(prediction: Prediction) -> str:
 def _unique_names(photos: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
     """Flat, unique file names: `cats/a.jpg` becomes `cats_a`, and a second file of that name `cats_a-2`.
 
-    A name that leaves no room for what is added to it is cut, and ends with a digest of the whole.
+    A name longer than `_MAX_NAME_BYTES` is shortened, and ends with a digest of the whole name.
     """
     name_counts: dict[str, int] = {}
     named = []
