@@ -53,7 +53,7 @@ def selection_bar(selection: Selection) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="picks"):
         if picks:
             _selection_summary(selection, picks)
-            _tag_select(selection, picks)
+            _tag_select(selection)
             _untag_menu(selection, picks)
             st.download_button(
                 "Export",
@@ -84,7 +84,7 @@ def _selection_summary(selection: Selection, picks: Picks) -> None:
     st.markdown(f"**{photo_count(len(picks))} selected**{note}", width="content")
 
 
-def _tag_select(selection: Selection, picks: Picks) -> None:
+def _tag_select(selection: Selection) -> None:
     key = session.sync_widget(_TAG, None)
     st.selectbox(
         "Tag the selected photos",
@@ -94,7 +94,7 @@ def _tag_select(selection: Selection, picks: Picks) -> None:
         placeholder="Tag: choose or type",
         label_visibility="collapsed",
         key=key,
-        on_change=session.widget_callback(key, partial(_apply_tag_action, selection.store, tags.tag, picks)),
+        on_change=session.widget_callback(key, partial(_apply_tag_action, selection.store, tags.tag)),
         width=210,
     )
 
@@ -108,15 +108,16 @@ def _untag_menu(selection: Selection, picks: Picks) -> None:
         list(counts),
         format_func=lambda name: f"{escape_markdown(name)} · {count(counts.get(name, 0))}",
         key="remove_tag",
-        on_click=session.widget_callback("remove_tag", partial(_apply_tag_action, selection.store, tags.untag, picks)),
+        on_click=session.widget_callback("remove_tag", partial(_apply_tag_action, selection.store, tags.untag)),
     )
 
 
-def _apply_tag_action(store: Store, act: Callable[..., TagAction | None], picks: Picks, name: str | None) -> None:
+def _apply_tag_action(store: Store, act: Callable[..., TagAction | None], name: str | None) -> None:
+    """Tag the photos picked now, which may be others than when the bar was drawn: a rerun can overtake its drawing."""
     if not name:
         return
     try:
-        done = act(store, picks.ids, name)
+        done = act(store, session.picks().ids, name)
     except SegError as error:
         session.set_remark(source.error_message(error))
     except OSError as error:
