@@ -1,6 +1,6 @@
 """Read TIFF tags, which hold the layout of a TIFF's pixels and, in other formats, the EXIF orientation.
 
-A tag that is broken, or of another type than whole numbers, is left out and does not affect the others.
+A tag that is broken or empty, or of another type than whole numbers, is left out and does not affect the others.
 """
 
 import struct
@@ -41,7 +41,7 @@ def read_tags(data: bytes, types: Collection[int] = tuple(_TYPES)) -> dict[int, 
         step = struct.calcsize(order + entry) + inline
         for at in range(start, start + step * min(count, _MAX_TAGS), step):
             tag, kind, length = struct.unpack_from(order + entry, data, at)
-            if kind not in types or length > _MAX_VALUES:
+            if kind not in types or not 0 < length <= _MAX_VALUES:
                 continue
             form, place = f"{order}{length}{_TYPES[kind]}", at + step - inline
             if struct.calcsize(form) > inline:

@@ -1,5 +1,6 @@
 """Kinds of TIFF: each is decoded to the pixels that were written, or refused as unsupported; never to others."""
 
+import contextlib
 import io
 
 import numpy as np
@@ -130,6 +131,14 @@ def test_big_tiff_is_read_or_unsupported():
 def test_a_tiff_whose_pixels_are_cut_off_is_truncated(photometric):
     size = len(write_tiff(SHADES, photometric))
     assert reason_of(write_tiff(SHADES, photometric, t273=(size - 10,)))[0] == "truncated"
+
+
+@pytest.mark.parametrize("pixels", [SHADES.astype(np.float32), SHADES], ids=["float", "unknown compression"])
+@pytest.mark.parametrize("tag", [256, 258, 259, 262, 273, 277, 284, 320, 339])
+def test_a_tag_without_values_never_ends_a_run(pixels, tag):
+    how = {"t259": (34887,)} if pixels is SHADES else {}
+    with contextlib.suppress(BadImage):
+        assert decode(write_tiff(pixels, GREY, **how | {f"t{tag}": ()})).size == (COLUMNS, ROWS)
 
 
 def test_a_tiff_without_its_tags_is_damaged():

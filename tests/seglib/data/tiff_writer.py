@@ -53,7 +53,7 @@ def _directory(order: str, big: bool, start: int, values: dict[int, tuple[int, .
     end = start + struct.calcsize("<" + counter) + entry * len(values) + size
     entries, beyond = b"", b""
     for tag, numbers in sorted(values.items()):
-        kind = 3 if max(numbers) < 1 << 16 else 4
+        kind = 3 if max(numbers, default=0) < 1 << 16 else 4
         packed = struct.pack(f"{order}{len(numbers)}{_FORMS[kind]}", *numbers)
         if len(packed) > size:
             place = struct.pack(order + word, end + len(beyond))
