@@ -14,11 +14,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from seglib.adapters.lookup import find_model, load_model
     from seglib.data.resize import Resize
     from seglib.errors import SegError
     from seglib.evaluation.comparison import Comparison, compare
     from seglib.evaluation.evaluation import Evaluation, evaluate
-    from seglib.models.loading import load_model
     from seglib.models.registry import MODELS, ModelSpec
     from seglib.pipeline.predict import predict
     from seglib.pipeline.run import run
@@ -48,6 +48,7 @@ __all__ = [
     "co_occurrence",
     "compare",
     "evaluate",
+    "find_model",
     "folder_vs_animal",
     "load_model",
     "open",
@@ -62,7 +63,7 @@ _MODULES = {
     **dict.fromkeys(("Filters", "select"), "query.filters"),
     **dict.fromkeys(("class_distribution", "co_occurrence", "folder_vs_animal"), "query.statistics"),
     **dict.fromkeys(("RunOptions", "RunReport"), "pipeline.session"),
-    "load_model": "models.loading",
+    **dict.fromkeys(("find_model", "load_model"), "adapters.lookup"),
     "run": "pipeline.run",
     "predict": "pipeline.predict",
     **dict.fromkeys(("Comparison", "compare"), "evaluation.comparison"),

@@ -13,3 +13,6 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+OnNote = Callable[[str], None]
+"""Called with one sentence for the user."""

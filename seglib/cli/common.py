@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seglib.adapters import lookup
 from seglib.annotations.class_names import parse_class_names
 from seglib.annotations.options import AUTO, FORMAT_HELP, MASK_FORMATS, MaskOptions
 from seglib.classes import PALETTES
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from seglib.metrics.bootstrap import Estimate
     from seglib.metrics.confusion import JointCounts
+    from seglib.models.registry import ModelSpec
 
 
 DEFAULT_STORE = "output"
@@ -44,6 +46,7 @@ _TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "arc
 _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
 _PARAMETERS = (
     *("device", "follow_links", "label_from", "model", "name", "photos", "source", "store", "verify", "workers"),
+    *("allow_pickle", "channels", "input", "mean", "output", "run_code", "scores", "std", "title", "weights"),
     *_TRAIN_PARAMETERS,
     *_MASK_PARAMETERS,
 )
@@ -275,11 +278,61 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
         "--weights", type=Path, metavar="FILE", help=".safetensors, or .pth of a state dict (then with --model)"
     )
     command.add_argument(
+        "--classes",
+        metavar="A,B|FILE",
+        help="class names in index order, or a file with one per line, for a model that names none",
+    )
+    command.add_argument(
+        "--mean", type=parse_rgb, metavar="R,G,B", help="mean of the normalisation, for images of range 0..1"
+    )
+    command.add_argument("--std", type=parse_rgb, metavar="R,G,B", help="standard deviation of the normalisation")
+    command.add_argument("--channels", choices=["rgb", "bgr"], help="order of the channels that the model takes")
+    command.add_argument("--output", metavar="NAME", help="the output that holds the scores, of a model with several")
+    command.add_argument(
+        "--scores",
+        choices=["logits", "probabilities", "masks"],
+        help="what the output is, if it can be read in two ways",
+    )
+    command.add_argument(
+        "--input", choices=["normalised", "uint8"], help="what the model's own code takes (default normalised)"
+    )
+    command.add_argument(
+        "--allow-pickle", action="store_true", help="read weights from pickle files, of a Hugging Face folder"
+    )
+    command.add_argument("--run-code", action="store_true", help="load a TorchScript file, which runs its own code")
+    command.add_argument(
         "--source",
         choices=["torchvision", "hub"],
         default="torchvision",
         help=f"hub: torch.hub downloads and RUNS remote code from {HUB_REPOSITORY}",
     )
+
+
+def parse_model(arguments: argparse.Namespace, model: str | None) -> "ModelSpec":
+    """The model that the options of `add_model_options` and `--model` name."""
+    return lookup.find_model(
+        model,
+        weights=arguments.weights,
+        source=arguments.source,
+        classes=parse_classes(arguments.classes),
+        mean=arguments.mean,
+        std=arguments.std,
+        channels=arguments.channels,
+        output=arguments.output,
+        scores=arguments.scores,
+        input=arguments.input,
+        allow_pickle=arguments.allow_pickle,
+        run_code=arguments.run_code,
+    )
+
+
+def parse_rgb(text: str) -> tuple[float, float, float]:
+    """Parse three numbers, `0.485,0.456,0.406`."""
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected three numbers with a comma between them, got {text!r}") from None
+    return red, green, blue
 
 
 def parse_resize(text: str) -> Resize:

@@ -1,7 +1,6 @@
 """`seglib predict`: run a model on a few images without a store, and write overlays and masks."""
 
 import argparse
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from seglib.cli.common import (
     add_palette_option,
     escape_for_terminal,
     new_command,
+    parse_model,
     parse_natural,
     parse_share,
     print_json,
@@ -19,7 +19,8 @@ from seglib.cli.common import (
 )
 from seglib.errors import TooManyFailures
 from seglib.masks.overlay import ALPHA
-from seglib.models.registry import DEFAULT_MODEL, find_model_spec
+from seglib.masks.statistics import CONFIDENCE_COLUMNS
+from seglib.models.registry import DEFAULT_MODEL
 
 
 def add(commands: Any) -> None:
@@ -41,7 +42,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--seed", type=parse_natural, default=0, metavar="N", help="random seed of the draw (default 0)"
     )
-    command.add_argument("--model", metavar="NAME", help=f"default {DEFAULT_MODEL}")
+    command.add_argument("--model", metavar="MODEL", help=f"as for `seglib run` (default {DEFAULT_MODEL})")
     add_model_options(command)
     command.add_argument(
         "--alpha", type=parse_share, default=ALPHA, metavar="A", help=f"opacity of the mask, 0..1 (default {ALPHA})"
@@ -54,7 +55,7 @@ def add(commands: Any) -> None:
 def _predict(arguments: argparse.Namespace) -> int:
     from seglib.pipeline import predict
 
-    spec = find_model_spec(arguments.model, arguments.weights, source=arguments.source)
+    spec = parse_model(arguments, arguments.model)
     palette(arguments.palette, spec.classes)  # validate before the work starts
     predictions = []
     for prediction in predict.predict(
@@ -71,12 +72,12 @@ def _predict(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json(
                 {"name": prediction.name, "width": prediction.image.width, "height": prediction.image.height}
-                | dataclasses.asdict(prediction.measures)
+                | {name: getattr(prediction.measures, name, None) for name in CONFIDENCE_COLUMNS}
             )
         else:
             print(
-                f"{escape_for_terminal(prediction.name)}: {escape_for_terminal(predict.caption(prediction))} "
-                f"(confidence {prediction.measures.confidence:.2f})"
+                f"{escape_for_terminal(prediction.name)}: {escape_for_terminal(predict.caption(prediction))}"
+                + (f" (confidence {prediction.measures.confidence:.2f})" if prediction.measures else "")
             )
     if not predictions:
         raise TooManyFailures("None of the photos can be read.")

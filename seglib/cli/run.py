@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from seglib.adapters import lookup
 from seglib.cli.common import (
     ProgressBar,
     add_failure_rate_option,
@@ -16,6 +17,7 @@ from seglib.cli.common import (
     name_options,
     new_command,
     parse_mask_options,
+    parse_model,
     parse_natural,
     parse_positive,
     parse_share,
@@ -25,7 +27,7 @@ from seglib.cli.common import (
     read_lines,
 )
 from seglib.errors import TooManyFailures, UsageError
-from seglib.models.registry import DEFAULT_MODEL, find_model_spec
+from seglib.models.registry import DEFAULT_MODEL
 
 
 def add(commands: Any) -> None:
@@ -37,7 +39,12 @@ def add(commands: Any) -> None:
         _run,
     )
     command.add_argument("dataset", type=Path, metavar="DATASET", help="folder of photos, including its subfolders")
-    command.add_argument("--model", action="append", metavar="NAME", help=f"repeatable; default: {DEFAULT_MODEL}")
+    command.add_argument(
+        "--model",
+        action="append",
+        metavar="MODEL",
+        help=f"{lookup.FORMS.replace('`weights`', '--weights')}; repeatable (default {DEFAULT_MODEL})",
+    )
     add_store_option(command)
     add_model_options(command)
     command.add_argument(
@@ -56,6 +63,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem per line"
     )
+    command.add_argument("--title", metavar="TITLE", help="what the run is called on pages (default: the model's name)")
     command.add_argument("--name", metavar="TITLE", help="name of the dataset (default: the folder's name)")
     command.add_argument(
         "--label-from",
@@ -86,7 +94,9 @@ def _run(arguments: argparse.Namespace) -> int:
     models = arguments.model or ([None] if arguments.weights else [DEFAULT_MODEL])
     if arguments.weights and len(models) > 1:
         raise UsageError("One --weights file fits one model: name a single --model with it.")
-    specs = [find_model_spec(name, arguments.weights, source=arguments.source) for name in dict.fromkeys(models)]
+    specs = [parse_model(arguments, name) for name in dict.fromkeys(models)]
+    if arguments.title and len(specs) > 1:
+        raise UsageError("One --title names one run: name a single --model with it.")
     options = session.RunOptions(
         device=arguments.device,
         batch_size=arguments.batch_size,

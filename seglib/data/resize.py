@@ -14,6 +14,15 @@ MIN_SIDE, MAX_SIDE = 32, 8192
 
 _MAX_ASPECT = 4
 
+RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
 _NATIVE_PIXELS = 4_000_000
 
 _INPUT_STEP = 16  # a model that halves the size four times then yields maps aligned with the image
@@ -31,6 +40,10 @@ class Resize:
     text: str
     step: int = 1
     """Aspect-preserving rules round the sides to multiples of this."""
+    longest: int = 0
+    """`short:N` shrinks an image further whose longer side would exceed this; 0: four times N."""
+    resample: str = "bilinear"
+    """Filter of `resize_image`, one of `RESAMPLING`."""
 
     def __post_init__(self) -> None:
         sides = [int(n) for n in re.findall(r"\d+", self.text)]
@@ -40,6 +53,13 @@ class Resize:
                 f"A resize is 224, 640x480 (width x height), short:520 or native, with sides from {MIN_SIDE} to "
                 f"{MAX_SIDE}; {self.text!r} is not."
             )
+
+    @property
+    def description(self) -> str:
+        """The rule in full, as the recipe of a run holds it."""
+        longest = f", at most {self.longest}" if self.longest else ""
+        filtered = f", {self.resample}" if self.resample != "bilinear" else ""
+        return f"{self.text} in steps of {self.step}{longest}{filtered}"
 
     @property
     def slug(self) -> str:
@@ -52,7 +72,8 @@ class Resize:
             return self._scale(width, height, min(1.0, (_NATIVE_PIXELS / (width * height)) ** 0.5))
         if self.text.startswith("short:"):
             short_side = int(self.text.removeprefix("short:"))
-            scale = min(short_side / min(width, height), _MAX_ASPECT * short_side / max(width, height))
+            longest = self.longest or _MAX_ASPECT * short_side
+            scale = min(short_side / min(width, height), longest / max(width, height))
             return self._scale(width, height, scale)
         sides = [int(n) for n in self.text.split("x")]
         return sides[0], sides[-1]
@@ -75,16 +96,17 @@ def input_resize(resize: Resize, net_side: int) -> Resize:
     This is `resize`, the rule of the grid, unless `net_side` is set. Then the image keeps its own aspect ratio whatever
     the grid: the shorter side becomes `net_side`, the longer one at most 4 times that, both rounded to multiples of 16.
     """
-    return _input_resize_for_side(net_side) if net_side else resize
+    return side_rule(net_side) or resize
 
 
-def _input_resize_for_side(net_side: int) -> Resize:
-    return Resize(f"short:{net_side}", step=_INPUT_STEP)
+def side_rule(net_side: int) -> Resize | None:
+    """The rule of `input_resize` for a model with its own short side; None if it has none."""
+    return Resize(f"short:{net_side}", step=_INPUT_STEP) if net_side else None
 
 
 def resize_image(image: Image.Image, resize: Resize) -> NDArray[np.uint8]:
-    """Resize to uint8 (H, W, 3) RGB with the antialiased bilinear filter that torchvision's presets use."""
-    return np.asarray(image.resize(resize.grid_wh(*image.size), Image.Resampling.BILINEAR))
+    """Resize to uint8 (H, W, 3) RGB with the rule's antialiased filter; torchvision's presets use the bilinear one."""
+    return np.asarray(image.resize(resize.grid_wh(*image.size), RESAMPLING[resize.resample]))
 
 
 def check_net_side(net_side: int) -> None:
@@ -95,16 +117,16 @@ def check_net_side(net_side: int) -> None:
 
 def input_size_wh(width: int, height: int, net_side: int) -> tuple[int, int]:
     """Return (width, height) of the model's input for an image of this size (see `input_resize`); unchanged if 0."""
-    return _input_resize_for_side(net_side).grid_wh(width, height) if net_side else (width, height)
+    rule = side_rule(net_side)
+    return rule.grid_wh(width, height) if rule else (width, height)
 
 
-def resize_to_input(images: NDArray[np.uint8], net_side: int) -> NDArray[np.uint8]:
-    """Resize a batch to the model's input size: uint8 (B, H, W, 3) -> uint8 (B, h, w, 3), with size `input_size_wh`.
+def resize_to_input(images: NDArray[np.uint8], rule: Resize | None) -> NDArray[np.uint8]:
+    """Resize a batch to the model's input size: uint8 (B, H, W, 3) -> uint8 (B, h, w, 3), by the rule of its input.
 
-    Uses the filter of `resize_image`. For images that are only available at grid size.
+    For images that are only available at grid size; without a rule, that is what the model sees.
     """
-    size_wh = input_size_wh(images.shape[2], images.shape[1], net_side)
-    if size_wh == (images.shape[2], images.shape[1]):
+    grid_wh = (images.shape[2], images.shape[1])
+    if rule is None or rule.grid_wh(*grid_wh) == grid_wh:
         return images
-    resized = (Image.fromarray(image).resize(size_wh, Image.Resampling.BILINEAR) for image in images)
-    return np.stack([np.asarray(image) for image in resized])
+    return np.stack([resize_image(Image.fromarray(image), rule) for image in images])

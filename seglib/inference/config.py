@@ -89,17 +89,21 @@ def make_run_config(spec: ModelSpec, config: InferenceConfig) -> RunConfig:
         classes=spec.classes,
         mean=spec.mean,
         std=spec.std,
-        code=registry.HUB_REPOSITORY if spec.source == "hub" else "installed",
+        code=_code(spec),
     )
+
+
+def _code(spec: ModelSpec) -> str:
+    if spec.adapter is not None:
+        return spec.adapter.code
+    return registry.HUB_REPOSITORY if spec.source == "hub" else "installed"
 
 
 def _grid_rule(spec: ModelSpec, config: InferenceConfig) -> str:
     input_resize = spec.input_resize(config.resize)
-    return (
-        GRID_RULE
-        if input_resize == config.resize
-        else f"{GRID_RULE}, photos seen at {input_resize.text} in steps of {input_resize.step}"
-    )
+    if input_resize == config.resize:
+        return GRID_RULE
+    return f"{GRID_RULE}, photos seen at {input_resize.description}"
 
 
 def _quantised_sha256(config: InferenceConfig) -> str:
@@ -140,15 +144,28 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def resolve_precision(text: str, earlier: Sequence[str], device: str = "auto") -> str:
+def precisions_of(spec: ModelSpec) -> tuple[str, ...]:
+    """The precisions that a model can run in."""
+    return PRECISIONS if spec.adapter is None else spec.adapter.precisions
+
+
+def resolve_precision(
+    text: str, earlier: Sequence[str], device: str = "auto", *, allowed: Sequence[str] = PRECISIONS
+) -> str:
     """Resolve `auto`: the last of `earlier`, the precisions of runs with the same model, weights and resize.
 
     Without such a run, `auto` is the faster of fp32 and bf16; never int8, which costs more mask quality. Only this case
-    imports torch, which a model's first run needs anyway.
+    imports torch, which a model's first run needs anyway. Raises `UsageError` for a precision that is not `allowed`, as
+    returned by `precisions_of`.
     """
+    if text in PRECISIONS and text not in allowed:
+        raise UsageError(f"This model runs in {' or '.join(allowed)}, not in {text}: take `precision` {allowed[0]}.")
     if text != "auto":
         return text
-    return earlier[-1] if earlier else fastest_precision(resolve_device(device))
+    if earlier:
+        return earlier[-1]
+    fastest = fastest_precision(resolve_device(device))
+    return fastest if fastest in allowed else "fp32"
 
 
 def fastest_precision(device: str) -> str:

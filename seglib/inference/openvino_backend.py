@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from seglib.errors import SegError
 from seglib.models import loading
+from seglib.models.adapter import OutputKind
 from seglib.models.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def quantise(spec: ModelSpec, images: Sequence[NDArray[np.uint8]], folder: Path)
             patterns=[rf"__module\.{re.escape(b)}\..*" for b in spec.fp32_blocks], validate=False
         )
         quantised = nncf.quantize(
-            _to_openvino(spec),
+            _to_openvino(spec) if spec.adapter is None else spec.adapter.to_openvino(spec),
             nncf.Dataset([photo[None] for photo in images]),
             preset=nncf.QuantizationPreset.MIXED,  # for activations of both signs, such as those before a residual sum
             subset_size=len(images),
@@ -111,6 +112,9 @@ def model_sha256(folder: Path) -> str:
 
 class OpenVinoBackend:
     """A quantised model, compiled for the CPU; may be called from several threads."""
+
+    output: OutputKind = "logits"
+    notes: Sequence[str] = ()
 
     def __init__(self, folder: Path) -> None:
         ensure_installed()

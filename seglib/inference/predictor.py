@@ -1,11 +1,12 @@
 """Run a model on a batch of images.
 
 `predict_batch` maps uint8 (B, H, W, 3) RGB images at the model's input size to uint8 masks at the mask grid's size, and
-one `ConfidenceStats` per image. `entropy_map` and `confidence_map` return per-pixel values. Predictions depend only on
-the arguments, so a batch may run in any process. torch is imported only when a model is needed.
+one `ConfidenceStats` per image, or None if the model gives nothing but masks. `entropy_map` and `confidence_map` return
+per-pixel values. Predictions depend only on the arguments, so a batch may run in any process. torch is imported only
+when a model is needed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,15 @@ from seglib.errors import UsageError
 from seglib.inference import confidence, openvino_backend, torch_backend
 from seglib.inference.config import InferenceConfig, device_of
 from seglib.masks.statistics import ConfidenceStats
+from seglib.models.adapter import Backend
 from seglib.models.registry import ModelSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_MASK_DIMENSIONS = 3  # (b, height, width); scores have one more, for the classes
+
+_SMALLEST_PROBABILITY = 1e-12  # whose logarithm is finite
 
 
 def prepare_image(image: Image, spec: ModelSpec, config: InferenceConfig) -> tuple[NDArray[np.uint8], tuple[int, int]]:
@@ -32,7 +38,7 @@ def prepare_image(image: Image, spec: ModelSpec, config: InferenceConfig) -> tup
 
 def predict_batch(
     images: NDArray[np.uint8], spec: ModelSpec, config: InferenceConfig, grid_wh: tuple[int, int] | None = None
-) -> tuple[NDArray[np.uint8], list[ConfidenceStats]]:
+) -> tuple[NDArray[np.uint8], list[ConfidenceStats | None]]:
     """uint8 (B, H, W, 3) RGB -> masks uint8 (B, height, width) at the grid's size, and the measures of each.
 
     With `grid_wh`, `images` must have the model's input size, as returned by `prepare_image`. Without it, they must
@@ -41,8 +47,13 @@ def predict_batch(
 
     The model is loaded on the first call and cached. In fp32 on the CPU, an image's mask does not depend on its batch.
     """
-    masks, measures = [], []
-    for grid in _grid_logits(images, spec, config, grid_wh):
+    masks: list[NDArray[np.uint8]] = []
+    measures: list[ConfidenceStats | None] = []
+    for grid in _grid_outputs(images, spec, config, grid_wh):
+        if grid.dim() == _MASK_DIMENSIONS:
+            masks.append(grid.cpu().numpy())
+            measures += [None] * len(grid)
+            continue
         if grid.is_cuda:
             some, sure = confidence.summarise_torch(grid)
             masks.append(some)
@@ -61,7 +72,7 @@ def entropy_map(
 
     The entropy of the class probabilities divided by log C; its mean is the image's `entropy`.
     """
-    (grid,) = _grid_logits(image[None], spec, config, grid_wh)
+    grid = _one_grid(image, spec, config, grid_wh)
     return confidence.pixel_entropy(grid[0].flatten(1).cpu().numpy()).reshape(grid.shape[2:])
 
 
@@ -72,16 +83,27 @@ def confidence_map(
 
     Its mean is the image's `confidence`.
     """
-    (grid,) = _grid_logits(image[None], spec, config, grid_wh)
+    grid = _one_grid(image, spec, config, grid_wh)
     return confidence.pixel_confidence(grid[0].flatten(1).cpu().numpy()).reshape(grid.shape[2:])
 
 
-def _grid_logits(
+def _one_grid(
+    image: NDArray[np.uint8], spec: ModelSpec, config: InferenceConfig, grid_wh: tuple[int, int] | None
+) -> "Tensor":
+    """Logits (1, C, height, width) of one image. Raises `UsageError` if the model gives nothing but masks."""
+    (grid,) = _grid_outputs(image[None], spec, config, grid_wh)
+    if grid.dim() == _MASK_DIMENSIONS:
+        raise UsageError(f"{spec.name} gives masks alone, without a score per class: it has no confidence or entropy.")
+    return grid
+
+
+def _grid_outputs(
     images: NDArray[np.uint8], spec: ModelSpec, config: InferenceConfig, grid_wh: tuple[int, int] | None
 ) -> "Iterator[Tensor]":
-    """Yield float32 logits at the grid's size.
+    """Yield float32 logits at the grid's size, or uint8 masks (b, height, width) if the model gives nothing else.
 
     On the CPU (1, C, height, width) per image, which makes better use of its cache; on a GPU (B, C, height, width).
+    Probabilities become logits: their logarithm, once they have the grid's size.
     """
     import torch
 
@@ -90,22 +112,30 @@ def _grid_logits(
     if grid_wh is not None:
         grid_hw = grid_wh[::-1]
     else:
-        inputs = resize_to_input(images, spec.net_side)
+        inputs = resize_to_input(images, spec.own_input_rule)
     with torch.inference_mode():
-        for logits in backend(inputs):
-            yield torch_backend.upsample(logits, grid_hw)
+        for output in backend(inputs):
+            if backend.output == "masks":
+                yield torch_backend.upsample_masks(output, grid_hw)
+            elif backend.output == "probabilities":
+                yield torch_backend.upsample(output, grid_hw).clamp_min(_SMALLEST_PROBABILITY).log()
+            else:
+                yield torch_backend.upsample(output, grid_hw)
 
 
-def warm_up(spec: ModelSpec, config: InferenceConfig) -> None:
-    """Load the model in advance, so that loading does not count as prediction time."""
-    _load_backend(spec, config.precision, device_of(config), config.quantised)
+def warm_up(spec: ModelSpec, config: InferenceConfig) -> Sequence[str]:
+    """Load the model in advance, so that loading does not count as prediction time.
+
+    Returns sentences for the user about how its output is read.
+    """
+    return _load_backend(spec, config.precision, device_of(config), config.quantised).notes
 
 
 @lru_cache(maxsize=2)
-def _load_backend(
-    spec: ModelSpec, precision: str, device: str, quantised: Path | None
-) -> "Callable[[NDArray[np.uint8]], Iterator[Tensor]]":
+def _load_backend(spec: ModelSpec, precision: str, device: str, quantised: Path | None) -> Backend:
     if precision != "int8":
+        if spec.adapter is not None:
+            return spec.adapter.load_backend(spec, precision, device)
         return torch_backend.TorchBackend(spec, precision, device)
     if quantised is None:
         raise UsageError(

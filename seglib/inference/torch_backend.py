@@ -6,13 +6,14 @@ only when a model is loaded.
 """
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seglib.models import loading
+from seglib.models.adapter import OutputKind
 from seglib.models.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
 class TorchBackend:
     """A loaded model on one device, in one precision (`fp32` or `bf16`)."""
+
+    output: OutputKind = "logits"
+    notes: Sequence[str] = ()
 
     def __init__(self, spec: ModelSpec, precision: str, device: str) -> None:
         import torch
@@ -59,6 +63,15 @@ def upsample(logits: "Tensor", size_hw: tuple[int, ...]) -> "Tensor":
     if logits.shape[2:] == size_hw:
         return logits.contiguous()
     return torch.nn.functional.interpolate(logits.contiguous(), size=size_hw, mode="bilinear", align_corners=False)
+
+
+def upsample_masks(masks: "Tensor", size_hw: tuple[int, ...]) -> "Tensor":
+    """uint8 (B, h, w) -> uint8 (B, H, W): each pixel takes the class of the nearest one, as `png.resize_mask` does."""
+    import torch
+
+    if masks.shape[1:] == size_hw:
+        return masks
+    return torch.nn.functional.interpolate(masks[:, None], size=size_hw, mode="nearest-exact")[:, 0]
 
 
 def _keep_freed_memory() -> None:

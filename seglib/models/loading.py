@@ -1,13 +1,12 @@
 """Download, verify and load a model's weights."""
 
 import contextlib
-import os
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from seglib.errors import WeightsError
 from seglib.models import weights_file
-from seglib.models.registry import DEFAULT_MODEL, HUB_REPOSITORY, ModelSpec, as_model_spec, hub_folder
+from seglib.models.registry import DEFAULT_MODEL, HUB_REPOSITORY, ModelSpec, hub_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 def weights_sha256(spec: ModelSpec) -> str:
     """SHA-256 of the weights file. Raises `WeightsError` if it does not match the published hash."""
+    if spec.adapter is not None:
+        return spec.adapter.weights_sha256
     digest = weights_file.file_sha256(spec.path)
     if not digest.startswith(spec.sha256):
         raise WeightsError(
@@ -29,7 +30,7 @@ def ensure_weights(spec: ModelSpec) -> None:
 
     Raises `WeightsError` if the download fails, or if a local weights file does not exist.
     """
-    if spec.path.exists():
+    if spec.adapter is not None or spec.path.exists():
         return
     if spec.source in ("embedded", "file"):
         raise WeightsError(f"There is no weights file {str(spec.path)!r}.")
@@ -47,28 +48,6 @@ def ensure_weights(spec: ModelSpec) -> None:
         ) from None
 
 
-def load_model(model: ModelSpec | str | os.PathLike[str] = DEFAULT_MODEL) -> "nn.Module":
-    """Load a model with its weights, downloading them first if they are published and not here yet.
-
-    Args:
-        model: A name of `MODELS`, the path of a checkpoint made by `seglib train`, or a `ModelSpec`.
-
-    Returns:
-        The module on the CPU, in float32 and eval mode. It maps normalised RGB, float (B, 3, H, W), to
-        `{"out": logits}`, float (B, C, H, W); `ModelSpec.mean` and `ModelSpec.std` normalise images of range 0..1.
-
-    Raises:
-        UnknownName: No model has this name.
-        WeightsError: The weights are missing, damaged, or do not fit the architecture.
-
-    Example:
-        model = seglib.load_model("fcn_mobilenet_v2")
-    """
-    spec = as_model_spec(model)
-    ensure_weights(spec)
-    return load(spec)
-
-
 def load(spec: ModelSpec) -> "nn.Module":
     """Load the model with its weights, on the CPU, in float32 and eval mode.
 
@@ -76,6 +55,8 @@ def load(spec: ModelSpec) -> "nn.Module":
     """
     import torch
 
+    if spec.adapter is not None:
+        return spec.adapter.load_module(spec)
     weights_sha256(spec)
     if spec.source == "hub":
         return _load_from_hub(spec)

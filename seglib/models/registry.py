@@ -9,15 +9,16 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglib.classes import VOC_CLASSES, are_valid_class_names
-from seglib.data.resize import Resize, check_net_side, input_resize, input_size_wh
+from seglib.data.resize import Resize, check_net_side, input_size_wh, side_rule
 from seglib.errors import UnknownName, UsageError, WeightsError
 from seglib.models import weights_file
+from seglib.models.adapter import Adapter, ModelRequest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,23 +52,28 @@ def _torchvision_builder(name: str) -> "Callable[[int], nn.Module]":
     return build
 
 
+def _build_foreign(_classes: int) -> "nn.Module":
+    raise UsageError("A model that is not built in cannot be trained here: choose an architecture of `seglib models`.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     name: str
-    build: "Callable[[int], nn.Module]"
+    """Part of the run's name: letters, digits, `.`, `_` and `-`."""
+    build: "Callable[[int], nn.Module]" = _build_foreign
     """Number of classes -> the model without weights."""
     weights: str
-    """File name in `seglib/checkpoints` or in torch's hub folder; for `--weights` the full path."""
+    """File name in `seglib/checkpoints` or in torch's hub folder; for any other source the full path."""
     sha256: str = ""
     """Prefix that the file's SHA-256 must have, in hex; empty if none was published."""
     parameters: int
-    """Number of parameters, without the auxiliary head."""
+    """Number of parameters, without the auxiliary head; 0 if unknown."""
     gflops: float | None = None
     """GFLOPs for one 520x520 image, a multiply-add counted once, without the auxiliary head. torchvision's published
     figures include that head, which runs only in training: 10 more for each ResNet model.
     """
     source: str = "torchvision"
-    """`embedded`, `torchvision`, `hub` (code and weights from torch.hub) or `file` (from --weights)."""
+    """`embedded`, `torchvision`, `hub` (code and weights from torch.hub), `file` (from --weights) or `foreign`."""
     classes: tuple[str, ...] = VOC_CLASSES
     resize: Resize = Resize("short:520")
     """Native resize, the default for --resize."""
@@ -75,14 +81,25 @@ class ModelSpec:
     """Short side in pixels of the model's input, in the image's own aspect ratio and independent of the mask grid, so
     that objects have the same size and shape for the model at 224 as at short:640. 0: the input has the grid's size.
     """
+    input_rule: Resize | None = None
+    """Rule from an image to the model's input, whatever the mask grid; `net_side` is short for one such rule."""
     fp32_blocks: tuple[str, ...] = ()
     """Submodules kept in float32 when the model runs in bf16: those whose rounding changes masks most (measured)."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    adapter: Adapter | None = None
+    """How the model is loaded, if it is not built in."""
+    request: ModelRequest | None = field(default=None, compare=False)
+    """What a person named the model by, if a name of `MODELS` is not enough to find it again."""
 
     def input_resize(self, resize: Resize) -> Resize:
         """Resize rule for the model's input, given the rule for the mask grid; logits are resampled to the grid."""
-        return input_resize(resize, self.net_side)
+        return self.own_input_rule or resize
+
+    @property
+    def own_input_rule(self) -> Resize | None:
+        """`input_rule`, or what `net_side` stands for; None if the model's input has the grid's size."""
+        return self.input_rule or side_rule(self.net_side)
 
     def gflops_at(self, width: int, height: int) -> float | None:
         """GFLOPs for one input image of this size, scaled by its area (exact for fully convolutional models)."""
@@ -95,9 +112,9 @@ class ModelSpec:
         """Path of the weights file, whether or not it has been downloaded."""
         if self.source == "embedded":
             return CHECKPOINT_FOLDER / self.weights
-        if self.source == "file":
-            return Path(self.weights)
-        return hub_folder() / self.weights
+        if self.source in ("torchvision", "hub"):
+            return hub_folder() / self.weights
+        return Path(self.weights)
 
 
 _torchvision_spec = partial(ModelSpec, source="torchvision")  # COCO_WITH_VOC_LABELS_V1, in torch's cache folder
@@ -220,23 +237,6 @@ def find_model_spec(name: str | None = None, weights: Path | None = None, *, sou
     return replace(spec, source=source) if source == "hub" else spec
 
 
-def as_model_spec(model: ModelSpec | str | os.PathLike[str]) -> ModelSpec:
-    """The spec of a model given by name (`MODELS`), by the path of a checkpoint, or as a spec already.
-
-    Raises `UnknownName`, `UsageError` or `WeightsError`.
-    """
-    if isinstance(model, ModelSpec):
-        return model
-    if isinstance(model, str) and (model in MODELS or not Path(model).suffix):
-        return find_model_spec(model)
-    if not isinstance(model, str | os.PathLike):  # a loaded module may have been trained since: it names no weights
-        raise UsageError(
-            f"`model` is a name of seglib.MODELS, a checkpoint's path or a ModelSpec, not a {type(model).__name__}: "
-            "save the module's weights and name their file."
-        )
-    return find_model_spec(weights=Path(model))
-
-
 def hub_folder() -> Path:
     """torch.hub's checkpoint folder, resolved as torch does but without importing it."""
     cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
@@ -266,6 +266,7 @@ def _spec_from_file(name: str | None, weights: Path) -> ModelSpec:
             weights=str(weights),
             sha256="",
             source="file",
+            request=ModelRequest(model=name, weights=str(weights)),
             parameters=int(metadata.get("parameters", 0)) or weights_file.count_parameters(weights) or spec.parameters,
             gflops=None if architecture in TRAINABLE else spec.gflops,
             classes=_parse_class_names(json.loads(metadata["classes"])) if "classes" in metadata else spec.classes,

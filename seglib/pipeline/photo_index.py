@@ -5,7 +5,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -19,15 +18,13 @@ from seglib.fileio import parquet_parts
 from seglib.fileio.parallel import default_worker_count
 from seglib.maintenance import datasets
 from seglib.pipeline.planning import RunPlan, select_scan_fields
-from seglib.progress import OnProgress, Progress
+from seglib.progress import OnNote, OnProgress, Progress
 from seglib.store import scans
 from seglib.store.records import Dataset
 from seglib.store.scans import ScanRecord
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
 from seglib.store.store import Store
 from seglib.store.writer import FilesWriter
-
-OnNote = Callable[[str], None]
 
 
 def register_photos(

@@ -12,17 +12,18 @@ from pathlib import Path
 
 from PIL import Image
 
+from seglib.adapters.lookup import Model, find_model
 from seglib.classes import Mask, palette
 from seglib.data import scan
 from seglib.data.image import decode, read_bytes
 from seglib.data.resize import Resize, as_resize
 from seglib.errors import BadImage, DatasetError
 from seglib.inference import predictor
-from seglib.inference.config import InferenceConfig, resolve_precision
+from seglib.inference.config import InferenceConfig, precisions_of, resolve_precision
 from seglib.masks import overlay, png, statistics
 from seglib.masks.statistics import ConfidenceStats
 from seglib.models import loading
-from seglib.models.registry import DEFAULT_MODEL, ModelSpec, as_model_spec
+from seglib.models.registry import DEFAULT_MODEL, ModelSpec
 from seglib.query import export
 
 GRID_OF_PHOTOS, GRID_OF_OVERLAYS = "image_samples.png", "segmentation_output.png"
@@ -37,8 +38,10 @@ class Prediction:
     image: Image.Image
     mask: Mask
     """uint8 (H, W) at the image's original size, resized by nearest neighbour."""
-    measures: ConfidenceStats
-    """Mean confidence, entropy and share of undecided pixels, each 0..1, before the mask was resized."""
+    measures: ConfidenceStats | None
+    """Mean confidence, entropy and share of undecided pixels, each 0..1, before the mask was resized; None if the model
+    gives nothing but masks.
+    """
     classes: tuple[str, ...]
     """Class names by mask value."""
 
@@ -55,7 +58,7 @@ class PredictionFailure:
 
 def predict(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    model: ModelSpec | str | os.PathLike[str] = DEFAULT_MODEL,
+    model: Model = DEFAULT_MODEL,
     *,
     resize: Resize | str | None = None,
     precision: str = "auto",
@@ -68,7 +71,8 @@ def predict(
 
     Args:
         inputs: An image file, a folder, or a sequence of both.
-        model: A name of `MODELS`, the path of a checkpoint made by `seglib train`, or a `ModelSpec`.
+        model: A name of `MODELS`, the path of a checkpoint made by `seglib train`, or anything else that `find_model`
+            takes or returns.
         resize: Size at which the masks are computed, such as "224" or "short:520"; by default the model's own.
         precision: "fp32", "bf16", or "auto": the faster of the two.
         device: "cpu", "cuda", or "auto": "cuda" if there is one.
@@ -92,9 +96,11 @@ def predict(
             print(one.name, (one.mask == one.classes.index("cat")).mean())
     """
     paths = [Path(inputs)] if isinstance(inputs, str | os.PathLike) else [Path(one) for one in inputs]
-    spec = as_model_spec(model)
+    spec = find_model(model)
     config = InferenceConfig(
-        resize=as_resize(resize or spec.resize), precision=resolve_precision(precision, (), device), device=device
+        resize=as_resize(resize or spec.resize),
+        precision=resolve_precision(precision, (), device, allowed=precisions_of(spec)),
+        device=device,
     )
     images = choose_images(paths, samples=samples, seed=seed)
     loading.ensure_weights(spec)

@@ -7,7 +7,7 @@ the smallest image_ids: effectively a random sample, independent of file names, 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.inference import openvino_backend
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
+from seglib.progress import OnNote
 from seglib.store.quantized_models import CALIBRATION_RECORD, recorded_sha256
 from seglib.store.records import Dataset, utc_now
 from seglib.store.store import Store
@@ -30,8 +31,6 @@ CALIBRATION_IMAGES = 128
 
 METHOD = "nncf-mixed-1"
 """Version of the quantization method, part of the cache key: changing it creates new models."""
-
-OnNote = Callable[[str], None]
 
 
 def int8_model_folder(store: Store, spec: ModelSpec, resize: Resize) -> Path:

@@ -6,11 +6,13 @@ unavailable. Reads and hashes the weights file; does not import torch and downlo
 
 from dataclasses import replace
 
+from seglib.adapters.lookup import find_requested
 from seglib.data.resize import Resize
 from seglib.errors import SegError, WeightsError
 from seglib.inference import config
 from seglib.inference.config import InferenceConfig
 from seglib.models import registry
+from seglib.models.adapter import ModelRequest
 from seglib.models.registry import ModelSpec
 from seglib.pipeline import quantization
 from seglib.store.records import Run
@@ -20,20 +22,14 @@ from seglib.store.store import Store
 def resolve_run_model(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, InferenceConfig]:
     """The model and settings that produced this run.
 
-    Raises `SegError` if they cannot be recovered: imported masks have no model, and a run made from a custom weights
-    file cannot be reproduced, since the store keeps the file's hash but not its path. Also raised if the
-    weights are missing or differ, or if another version of the program made the run.
+    Raises `SegError` if they cannot be recovered: imported masks have no model, and neither has a run of an object in
+    memory, or one that an older version made from a user's file. Also raised if the weights are missing or differ, or
+    if another version of the program made the run.
     """
     if run.weights_sha256 is None or run.precision is None:
         raise SegError(f"The masks of {run.run} were imported: no model of this program made them.")
-    if run.model in registry.TRAINABLE and run.model not in registry.MODELS:
-        raise WeightsError(f"{run.run} was made from a user's own checkpoint, whose path the store does not keep.")
-    if run.model not in registry.MODELS:
-        raise SegError(f"{run.run} was made by the model {run.model!r}, which this program does not know.")
-    spec = registry.find_model_spec(
-        run.model, source="hub" if run.recipe.get("code") == registry.HUB_REPOSITORY else "torchvision"
-    )
-    if not spec.path.exists():
+    spec = _find_model(run)
+    if spec.adapter is None and not spec.path.exists():
         raise WeightsError(f"The weights of {run.model} are not on this machine: run the model once to fetch them.")
     settings = InferenceConfig(resize=Resize(run.resize), precision=run.precision, device=device)
     if run.precision == "int8":
@@ -47,3 +43,21 @@ def resolve_run_model(store: Store, run: Run, *, device: str = "auto") -> tuple[
     if recipe.run_name != run.run:
         raise SegError(f"{run.run} was made by another version of this program: run again to bring it up to date.")
     return spec, settings
+
+
+def _find_model(run: Run) -> ModelSpec:
+    if run.request:
+        try:
+            request = ModelRequest.from_record(run.request)
+        except TypeError:
+            raise SegError(f"{run.run} was made by a newer version of this program: upgrade it.") from None
+        try:
+            return find_requested(request)
+        except SegError as error:
+            raise WeightsError(f"The model of {run.run} cannot be loaded again: {error}") from None
+    if run.model in registry.TRAINABLE and run.model not in registry.MODELS:
+        raise WeightsError(f"{run.run} was made from a user's own checkpoint, whose path the store does not keep.")
+    if run.model not in registry.MODELS:
+        raise SegError(f"{run.run} was made by the model {run.model!r}, which this program does not know.")
+    is_from_hub = run.recipe.get("code") == registry.HUB_REPOSITORY
+    return registry.find_model_spec(run.model, source="hub" if is_from_hub else "torchvision")

@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from seglib.adapters.lookup import Model, find_model
 from seglib.data.resize import Resize, as_resize
 from seglib.data.scan import describe_mask_folders, scan_folder, select_by_name
 from seglib.errors import WeightsError
@@ -16,12 +17,12 @@ from seglib.inference.config import InferenceConfig, RunConfig
 from seglib.maintenance import datasets
 from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remove_damaged_parts
 from seglib.models import loading
-from seglib.models.registry import DEFAULT_MODEL, ModelSpec, as_model_spec
+from seglib.models.registry import DEFAULT_MODEL, ModelSpec
 from seglib.pipeline import labelling, quantization
 from seglib.pipeline.photo_index import readable_again, record_vanished
 from seglib.pipeline.planning import RunPlan
-from seglib.pipeline.quantization import OnNote
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
+from seglib.progress import OnNote
 from seglib.store import scans
 from seglib.store.records import Run, utc_now
 from seglib.store.scans import ScanRecord
@@ -32,10 +33,14 @@ from seglib.store.store import Store, as_store
 def run(
     folder: str | os.PathLike[str],
     store: Store | str | os.PathLike[str] = "output",
-    model: ModelSpec | str | os.PathLike[str] = DEFAULT_MODEL,
+    model: Model = DEFAULT_MODEL,
     *,
+    classes: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     resize: Resize | str | None = None,
     precision: str = "auto",
+    title: str | None = None,
     options: RunOptions | None = None,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
@@ -48,10 +53,15 @@ def run(
     Args:
         folder: Folder of images, flat or nested.
         store: A store or its path, where one is made if there is none.
-        model: A name of `MODELS`, the path of a checkpoint made by `seglib train`, or a `ModelSpec`.
+        model: A name of `MODELS`, the path of a checkpoint made by `seglib train`, a torch module or other callable, or
+            anything else that `find_model` takes or returns.
+        classes: Class names in index order, for a model that names none.
+        mean: Mean of the normalisation, three numbers for images of range 0..1, for a model that says none.
+        std: Standard deviation of the normalisation.
         resize: Size of the masks, such as "224" or "short:520"; by default the model's own.
         precision: "fp32", "bf16", "int8", or "auto": what this model used last in this store, else the faster of fp32
             and bf16.
+        title: What the run is called on pages; by default the model's name. It can be changed later.
         options: Options that change no mask, such as the device and the batch size.
         on_progress: Called after each image.
         on_note: Called with sentences for the user, such as what is about to be computed.
@@ -70,7 +80,8 @@ def run(
         report = seglib.run("photos", "output", "fcn_mobilenet_v2")
         table = seglib.open("output").table([report.run])
     """
-    options, folder, spec = options or RunOptions(), Path(folder), as_model_spec(model)
+    options, folder = options or RunOptions(), Path(folder)
+    spec = find_model(model, classes=classes, mean=mean, std=std)
     resize = as_resize(resize or spec.resize)
     folder_scan = scan_folder(folder, follow_links=options.follow_links)
     records = folder_scan.records
@@ -102,7 +113,7 @@ def run(
                 on_note=on_note,
             )
             settings = replace(settings, quantised=folder_of_model)
-        this_run = _register_run(store, spec, settings, options, on_note)
+        this_run = _register_run(store, spec, settings, title=title, verify=options.verify, on_note=on_note)
         scan_id = time.time_ns()
         vanished = record_vanished(store, data_set, stored_files, records, scan_id)
         records = labelling.choose_labels(records, stored_files, options.label_from)
@@ -133,6 +144,7 @@ def run(
             plan=plan,
             vanished=vanished,
             left_out=folder_scan.left_out,
+            on_note=on_note,
         )
         try:
             report = session.execute(on_progress)
@@ -145,7 +157,7 @@ def run(
 
 
 def _register_run(
-    store: Store, spec: ModelSpec, settings: InferenceConfig, options: RunOptions, on_note: OnNote | None
+    store: Store, spec: ModelSpec, settings: InferenceConfig, *, title: str | None, verify: bool, on_note: OnNote | None
 ) -> Run:
     """Claim the run for this process and write its record; with `verify`, remove its damaged rows and all damaged
     counts.
@@ -153,13 +165,27 @@ def _register_run(
     run_config = config.make_run_config(spec, settings)
     store.atomic.claim_run(run_config.run_name)
     this_run = store.keep_run(
-        describe_run(run_config, parameters=spec.parameters, versions=config.library_versions()),
-        replace_damaged=options.verify,
+        replace(
+            describe_run(run_config, parameters=spec.parameters, versions=config.library_versions()),
+            title=title or default_title(spec),
+            request=spec.request.to_record() if spec.request else {},
+            repeatable=spec.adapter is None or spec.adapter.repeatable,
+        ),
+        replace_damaged=verify,
     )
-    if options.verify:
+    if title and this_run.title != title:
+        this_run = store.set_title(this_run, title)
+    if not this_run.repeatable:
+        _notify([f"{spec.name} cannot be identified by a digest: no later run continues this one."], on_note)
+    if verify:
         _remove_damaged(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
         _notify(remove_damaged_counts(store), on_note)
     return this_run
+
+
+def default_title(spec: ModelSpec) -> str | None:
+    """What a run of a model from a file is called, so that it is not taken for the published model; else None."""
+    return f"{spec.path.stem} ({spec.name})" if spec.source == "file" else None
 
 
 def describe_run(recipe: RunConfig, *, parameters: int, versions: Mapping[str, str]) -> Run:
@@ -193,7 +219,7 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
         for run in store.runs()
         if (run.model, run.weights_sha256, run.resize) == (spec.name, sha256, resize.text) and run.precision
     ]
-    return config.resolve_precision(precision, earlier, device)
+    return config.resolve_precision(precision, earlier, device, allowed=config.precisions_of(spec))
 
 
 def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:

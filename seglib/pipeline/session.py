@@ -26,6 +26,7 @@ from seglib.models.registry import ModelSpec
 from seglib.pipeline.batching import Batcher, ImageBatch
 from seglib.pipeline.labelling import LABEL_SOURCES
 from seglib.pipeline.planning import Record, RunPlan, select_scan_fields
+from seglib.progress import OnNote
 from seglib.store.records import Dataset, Run, utc_now
 from seglib.store.store import Store
 from seglib.store.writer import RunWriter
@@ -119,6 +120,7 @@ class _Session:
     plan: RunPlan
     vanished: int
     left_out: LeftOut
+    on_note: OnNote | None
 
     def __post_init__(self) -> None:
         self._writer = RunWriter(self.store, self.data_set, self.run, self.scan)
@@ -147,7 +149,10 @@ class _Session:
                 count, -(-len(self.plan.to_decode) // 2)
             )  # starting a process costs more than decoding two images
             with DecodePool(count, self.spec.input_resize(self.settings.resize)) as decoders:
-                predictor.warm_up(self.spec, self.settings)
+                notes = predictor.warm_up(self.spec, self.settings)
+                if self.on_note is not None:
+                    for sentence in notes:
+                        self.on_note(sentence)
                 device = config.device_of(self.settings)
                 decoders.wait_until_ready()
                 started_at = time.monotonic()

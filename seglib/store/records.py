@@ -47,6 +47,12 @@ class Run:
     recipe: dict[str, Any]
     versions: dict[str, str]
     invocations: list[dict[str, Any]] = field(default_factory=list)
+    title: str | None = None
+    """What a person calls the run; None: the model's name."""
+    request: dict[str, Any] = field(default_factory=dict)
+    """`ModelRequest.to_record`: how the model is found again, if its name is not enough."""
+    repeatable: bool = True
+    """False if nothing tells whether the model is still the one that made these masks."""
     schema: int = SCHEMA_VERSION
 
     @property
@@ -102,7 +108,7 @@ def read_run(file: Path) -> Run:
 def _is_valid_run(run: Run) -> bool:
     """Check the type of every field, since the file may have been edited by hand."""
     texts = (run.run, run.model, run.resize, run.created)
-    optional_texts = (run.precision, run.weights_sha256)
+    optional_texts = (run.precision, run.weights_sha256, run.title)
     return (
         all(isinstance(one, str) for one in texts)
         and all(one is None or isinstance(one, str) for one in optional_texts)
@@ -111,6 +117,8 @@ def _is_valid_run(run: Run) -> bool:
         and are_valid_class_names(run.classes)
         and isinstance(run.recipe, dict)
         and isinstance(run.versions, dict)
+        and isinstance(run.request, dict)
+        and isinstance(run.repeatable, bool)
         and isinstance(run.invocations, list)
         and all(_is_valid_invocation(one) for one in run.invocations)
     )

@@ -227,6 +227,13 @@ class Store(StoreLayout):
         self.write_run(run)
         return run
 
+    def set_title(self, run: Run, title: str | None) -> Run:
+        """Change what the run is called; None: the model's name again. Returns the run as it is stored now."""
+        with lock(self.path):
+            current = replace(read_run(self.run_record(run.run)), title=title)
+            self.write_run(current)
+        return current
+
     def record_invocation(self, run: Run, invocation: Mapping[str, object]) -> None:
         with lock(self.path):
             current = read_run(self.run_record(run.run))

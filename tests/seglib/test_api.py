@@ -112,7 +112,7 @@ def test_a_model_is_named_by_its_name_its_file_or_its_spec(place, tmp_path):
         for model in ("fcn_mobilenet_v2", spec)
     }
     assert len(names) == 1
-    from_file = {registry.as_model_spec(form) for form in (str(spec.path), spec.path)}
+    from_file = {seglib.find_model(form) for form in (str(spec.path), spec.path)}
     assert {(one.name, one.path, one.classes) for one in from_file} == {(spec.name, spec.path, spec.classes)}
 
 

@@ -20,7 +20,7 @@ from seglib.data.image import (
     read_image,
     read_thumbnail,
 )
-from seglib.data.resize import Resize, input_resize, input_size_wh, resize_image, resize_to_input
+from seglib.data.resize import Resize, input_resize, input_size_wh, resize_image, resize_to_input, side_rule
 from seglib.errors import BadImage, UsageError
 
 
@@ -71,7 +71,7 @@ def test_a_net_sees_every_grid_at_its_own_side(net_side, grid_wh, seen_wh):
     assert input_size_wh(*grid_wh, net_side) == seen_wh
     photo = noise(grid_wh[::-1])
     images = np.stack([np.asarray(photo), np.zeros_like(np.asarray(photo))])
-    seen = resize_to_input(images, net_side)
+    seen = resize_to_input(images, side_rule(net_side))
     assert seen.shape == (2, *seen_wh[::-1], 3)
     assert np.array_equal(seen[0], np.asarray(photo.resize(seen_wh, Image.Resampling.BILINEAR)))
     assert not seen[1].any()
