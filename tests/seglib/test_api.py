@@ -66,7 +66,7 @@ FUNCTIONS = [name for name in seglib.__all__ if inspect.isfunction(getattr(segli
 
 def test_the_public_names_are_these():
     assert set(FUNCTIONS) == {
-        *("open", "run", "predict", "compare", "evaluate", "train", "load_model", "select"),
+        *("open", "run", "predict", "compare", "evaluate", "train", "find_model", "load_model", "select"),
         *("class_distribution", "co_occurrence", "folder_vs_animal"),
     }
     assert set(seglib.__all__) - set(FUNCTIONS) == {
@@ -116,10 +116,22 @@ def test_a_model_is_named_by_its_name_its_file_or_its_spec(place, tmp_path):
     assert {(one.name, one.path, one.classes) for one in from_file} == {(spec.name, spec.path, spec.classes)}
 
 
-def test_a_loaded_module_is_refused_in_a_sentence_since_it_may_have_been_trained(place, tmp_path):
-    with pytest.raises(UsageError, match="not a Segmenter: save the module's weights and name their file"):
-        seglib.run(place / "photos", tmp_path / "s", seglib.load_model("fcn_mobilenet_v2"))
+def test_a_loaded_module_needs_the_names_of_its_classes_and_is_another_model_once_it_is_trained(place, tmp_path):
+    module = seglib.load_model("fcn_mobilenet_v2")
+    with pytest.raises(UsageError, match="Name the classes of the Segmenter in index order"):
+        seglib.run(place / "photos", tmp_path / "s", module)
     assert not (tmp_path / "s").exists()
+
+    def run() -> seglib.RunReport:
+        classes = seglib.MODELS["fcn_mobilenet_v2"].classes
+        return seglib.run(
+            place / "photos", tmp_path / "s", module, classes=classes, resize="32", precision="fp32", options=OPTIONS
+        )
+
+    first, again = run(), run()
+    assert (first.computed, again.run, again.computed) == (3, first.run, 0)
+    module.get_parameter("classifier.classify.bias").data[0] += 1
+    assert run().computed == 3
 
 
 def test_a_run_refuses_what_is_not_there_and_makes_no_store_for_it(place, fake, tmp_path):
