@@ -1,6 +1,7 @@
 """Find a model by its name, its folder or file, its code, or as an object, and describe it by a `ModelSpec`."""
 
 import importlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -120,7 +121,7 @@ def find_requested(request: ModelRequest) -> ModelSpec:
     if suffix in _BY_SUFFIX:
         return _find(_BY_SUFFIX[suffix], request, name)
     if suffix in _CHECKPOINTS or Path(name).is_file():
-        return registry.find_model_spec(weights=Path(name))
+        return registry.find_model_spec(weights=Path(name), request=request)
     if rest:
         return _find("python_code", request, name)
     if name in plugin_names():
@@ -152,9 +153,20 @@ def _plugin(name: str) -> str:
 
 
 def _find_built_in(request: ModelRequest) -> ModelSpec:
-    return registry.find_model_spec(
-        request.model, None if request.weights is None else Path(request.weights), source=request.source
-    )
+    """A built-in architecture, with its own weights or those of a checkpoint."""
+    for option in (
+        "output",
+        "scores",
+        "input",
+        *(("classes", "mean", "std", "channels") if not request.weights else ()),
+    ):
+        if getattr(request, option) is not None:
+            offer = "" if request.weights else ", or give a checkpoint with `weights`"
+            raise UsageError(
+                f"{request.model or DEFAULT_MODEL} is built in and needs no `{option}`: leave it out{offer}."
+            )
+    weights = None if request.weights is None else Path(request.weights)
+    return registry.find_model_spec(request.model, weights, source=request.source, request=request)
 
 
 def _find(module: str, request: ModelRequest, target: str) -> ModelSpec:
@@ -173,6 +185,8 @@ def _as_rgb(name: str, values: Sequence[float] | None) -> tuple[float, float, fl
         red, green, blue = map(float, values)
     except (TypeError, ValueError):
         raise UsageError(f"`{name}` is three numbers, one per channel, not {values!r}.") from None
+    if not all(math.isfinite(one) and (one > 0 or name != "std") for one in (red, green, blue)):
+        raise UsageError(f"`{name}` is three finite numbers{' above 0' * (name == 'std')}, not {tuple(values)}.")
     return red, green, blue
 
 

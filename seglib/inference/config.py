@@ -63,7 +63,9 @@ class RunConfig:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     code: str
-    """Source of the model's code: `installed`, or torch.hub's repository and tag."""
+    """Source of the model's code: `installed` (and how a checkpoint is read), torch.hub's repository and tag, or what
+    its adapter says.
+    """
 
     @property
     def run_name(self) -> str:
@@ -96,7 +98,11 @@ def make_run_config(spec: ModelSpec, config: InferenceConfig) -> RunConfig:
 def _code(spec: ModelSpec) -> str:
     if spec.adapter is not None:
         return spec.adapter.code
-    return registry.HUB_REPOSITORY if spec.source == "hub" else "installed"
+    if spec.source == "hub":
+        return registry.HUB_REPOSITORY
+    chosen = [f"weights {spec.selection.chosen}"] if spec.selection.chosen else []
+    channels = [spec.channels] if spec.channels != "rgb" else []
+    return ", ".join(["installed", *chosen, *channels])
 
 
 def _grid_rule(spec: ModelSpec, config: InferenceConfig) -> str:
