@@ -1,7 +1,6 @@
 """Find a model by its name, its folder or file, its code, or as an object, and describe it by a `ModelSpec`."""
 
 import importlib
-import math
 import os
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -185,8 +184,6 @@ def _as_rgb(name: str, values: Sequence[float] | None) -> tuple[float, float, fl
         red, green, blue = map(float, values)
     except (TypeError, ValueError):
         raise UsageError(f"`{name}` is three numbers, one per channel, not {values!r}.") from None
-    if not all(math.isfinite(one) and (one > 0 or name != "std") for one in (red, green, blue)):
-        raise UsageError(f"`{name}` is three finite numbers{' above 0' * (name == 'std')}, not {tuple(values)}.")
     return red, green, blue
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from seglib.errors import WeightsError
 from seglib.models import weights_file
-from seglib.models.checkpoint.selection import AUXILIARY
 from seglib.models.registry import DEFAULT_MODEL, HUB_REPOSITORY, ModelSpec, hub_folder
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ def load(spec: ModelSpec) -> "nn.Module":
     weights_sha256(spec)
     if spec.source == "hub":
         return _load_from_hub(spec)
-    read = weights_file.read_state_dict(spec.path, spec.selection)
-    state = {name: value for name, value in read.items() if not name.startswith(AUXILIARY)}
+    state = weights_file.read_state_dict(spec.path, spec.selection)
     try:
         with torch.device("meta"):  # skip random initialisation, which the checkpoint overwrites anyway
             model = spec.build(len(spec.classes))

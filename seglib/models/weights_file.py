@@ -6,6 +6,7 @@ Every error is a `WeightsError` with a one-sentence message. Only `read_state_di
 import hashlib
 import threading
 import warnings
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from seglib.errors import WeightsError
 from seglib.models.checkpoint import contents
 from seglib.models.checkpoint.pickled import DICT_NAMES, INERT_NAMES
-from seglib.models.checkpoint.selection import Selection, plain_name
+from seglib.models.checkpoint.selection import Selection, own_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,13 +30,19 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {str(k): str(v) for k, v in metadata.items()}
 
 
-def count_parameters(weights: Path) -> int:
-    """Number of parameters in a safetensors file, batch-norm statistics excluded; 0 for other files."""
+def count_parameters(weights: Path, skip: Callable[[str], bool] = lambda _: False) -> int:
+    """Number of parameters in a safetensors file, without batch-norm statistics, integers, and what `skip` says by
+    name; 0 for other files. Raises `WeightsError`.
+    """
     if weights.suffix != ".safetensors":
         return 0
     buffers = ("running_mean", "running_var", "num_batches_tracked")
     (tensors,) = contents.read_contents(weights).state_dicts.values()
-    return sum(tensor.numbers for name, tensor in tensors.items() if not name.endswith(buffers))
+    return sum(
+        tensor.numbers
+        for name, tensor in tensors.items()
+        if not name.endswith(buffers) and not skip(name) and "f" in tensor.dtype.lower()
+    )
 
 
 def read_state_dict(path: Path, selection: Selection | None = None) -> "dict[str, Tensor]":
@@ -84,9 +91,8 @@ def _select(name: str, state: object, selection: Selection | None) -> "dict[str,
     if not isinstance(state, dict):
         raise WeightsError(f"{name} holds something other than a state dict of plain tensors.")
     if selection is not None:
-        plain = {plain_name(k): v for k, v in state.items() if isinstance(v, torch.Tensor)}
-        prefix = selection.prefix
-        state = {k.removeprefix(prefix): v for k, v in plain.items() if k.startswith(prefix)}
+        named = {key: value for key, value in state.items() if isinstance(key, str)}
+        state = own_tensors({k: v for k, v in named.items() if isinstance(v, torch.Tensor)}, selection.prefix)
     if not all(isinstance(k, str) and _is_plain_tensor(v) for k, v in state.items()):
         raise WeightsError(f"{name} holds something other than a state dict of plain tensors.")
     return cast("dict[str, Tensor]", state)

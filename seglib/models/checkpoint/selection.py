@@ -5,12 +5,15 @@ same tensors as the model's state dict, under longer names. Two layers tell an a
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from seglib.errors import UsageError, WeightsError
 from seglib.models.checkpoint.contents import Contents, StateDict
 from seglib.models.checkpoint.mismatch import describe_mismatch
+
+_T = TypeVar("_T")  # a tensor, or what is known of it
 
 _BINARY = 2
 
@@ -24,7 +27,7 @@ _AVERAGE = re.compile(r"(^|[_.])(ema|swa)([_.]|$)|averag", re.IGNORECASE)
 _OTHER_COPIES = ("current_model_state",)
 """Lightning keeps the last weights here where `state_dict` holds their average."""
 
-AUXILIARY = "aux_classifier."
+_AUXILIARY = "aux_classifier."
 """Beginning of the names of a head that only training uses."""
 
 _TRAINING_ONLY = re.compile(r"loss|criterion|metric|n_averaged", re.IGNORECASE)
@@ -97,6 +100,18 @@ def plain_name(key: str) -> str:
     return ".".join(part for part in key.split(".") if part not in _WRAPPERS)
 
 
+def is_of_training(key: str) -> bool:
+    """Whether a tensor belongs to the training, such as the weights of a loss, and not to the model."""
+    return _TRAINING_ONLY.search(key.partition(".")[0]) is not None
+
+
+def own_tensors(tensors: Mapping[str, _T], prefix: str) -> dict[str, _T]:
+    """The tensors of a dict that are the model's, by its own names for them; without those of an auxiliary head."""
+    named = {plain_name(key): tensor for key, tensor in tensors.items()}
+    own = {key.removeprefix(prefix): one for key, one in named.items() if key.startswith(prefix)}
+    return {key: one for key, one in own.items() if not key.startswith(_AUXILIARY) and not is_of_training(key)}
+
+
 def find_weights(contents: Contents, architecture: str) -> Found:
     """Find the weights of an architecture. Raises `WeightsError` if there are none, or if two could be meant."""
     candidates = list(_candidates(contents, architecture))
@@ -104,20 +119,20 @@ def find_weights(contents: Contents, architecture: str) -> Found:
         raise describe_mismatch(contents, architecture, fitting_architectures(contents))
     chosen = _choose(contents, candidates)
     tensors = plain_tensors(contents, chosen.path)
-    extra = [key for key in tensors if not key.startswith(chosen.prefix)]
-    if foreign := [key for key in extra if not _TRAINING_ONLY.search(key.partition(".")[0])]:
+    strange = [key for key in tensors if not key.startswith(chosen.prefix) and not is_of_training(key)]
+    if strange:
         raise WeightsError(
-            f"{contents.name} holds {foreign[0]!r} beside the weights of {architecture} under "
+            f"{contents.name} holds {strange[0][:80]!r} beside the weights of {architecture} under "
             f"{chosen.prefix.rstrip('.')!r}: they belong to a larger model, which is no {architecture}."
         )
-    own = {key.removeprefix(chosen.prefix): tensor for key, tensor in tensors.items() if key not in extra}
+    own = own_tensors(contents.state_dicts[chosen.path], chosen.prefix)
     layers = chosen.layers
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     return Found(
         _describe_choice(contents.name, chosen, candidates),
         outputs=own[f"{layers.scores}.weight"].shape[0],
         options=layers.options,
-        parameters=sum(t.numbers for k, t in own.items() if not k.startswith(AUXILIARY) and not k.endswith(statistics)),
+        parameters=sum(tensor.numbers for name, tensor in own.items() if not name.endswith(statistics)),
     )
 
 
