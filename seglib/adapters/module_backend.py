@@ -69,10 +69,10 @@ class ModuleBackend:
     def _call(self, images: NDArray[np.uint8]) -> Tensor:
         """uint8 (B, H, W, 3) -> the module's output, as far as it is one tensor."""
         pixels = torch.from_numpy(np.array(images)).to(self._device)  # (B, H, W, 3)
+        if self._options.channels == "bgr":
+            pixels = pixels.flip(-1)
         if self._options.input == "normalised":
             pixels = (pixels.float() / 255 - self._mean) / self._std
-        if self._options.channels == "bgr":  # `mean` and `std` are given as RGB
-            pixels = pixels.flip(-1)
         x = self._pad(pixels.permute(0, 3, 1, 2))
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             if self._lock is None:
@@ -80,11 +80,26 @@ class ModuleBackend:
             else:
                 with self._lock:
                     given = self._forward(x)
-        return crop_padding(self._pick(given), x.shape[2:], images.shape[1:3])
+        return self._crop(self._pick(given), x.shape, images.shape)
 
     def _pad(self, x: Tensor) -> Tensor:
         down, right = (-side % self._options.multiple for side in x.shape[2:])
         return torch.nn.functional.pad(x, (0, right, 0, down)) if down or right else x
+
+    @staticmethod
+    def _crop(output: Tensor, padded: Sequence[int], image: Sequence[int]) -> Tensor:
+        """Cut off what was computed for the padding; a map of lower resolution is first given the padded size."""
+        (high, wide), (height, width) = padded[2:], image[1:3]
+        if (high, wide) == (height, width):
+            return output
+        if output.shape[-2:] != (high, wide):
+            is_scores = output.dim() == 4 and output.is_floating_point()
+            mode = {"mode": "bilinear", "align_corners": False} if is_scores else {"mode": "nearest-exact"}
+            planes = output if output.dim() == 4 else output[:, None]
+            dtype = output.dtype
+            planes = torch.nn.functional.interpolate(planes.float(), size=(high, wide), **mode).to(dtype)
+            output = planes if output.dim() == 4 else planes[:, 0]
+        return output[..., :height, :width]
 
     def _pick(self, given: Any) -> Tensor:
         """The tensor of scores or masks among what the module returned."""
@@ -112,7 +127,7 @@ class ModuleBackend:
     def _read(self, output: Tensor, shape: Sequence[int]) -> Tensor:
         """Scores float32 (b, C, h, w), or masks uint8 (b, h, w), from what the module gave for `shape[0]` images."""
         if self.output == "masks":
-            return read_masks(output, shape[0], self._spec)
+            return self._read_masks(output, shape[0])
         classes = len(self._spec.classes)
         scores = output.float()
         if scores.dim() == 3 and classes == 2:
@@ -127,6 +142,21 @@ class ModuleBackend:
                 f"{', or one for the second class' if classes == 2 else ''}."
             )
         return scores
+
+    def _read_masks(self, output: Tensor, count: int) -> Tensor:
+        masks = output[:, 0] if output.dim() == 4 and output.shape[1] == 1 else output
+        if masks.dim() != 3 or len(masks) != count:
+            raise WeightsError(
+                f"{self._spec.name} gave {_describe(output)}: expected masks (B, h, w) of class indices."
+            )
+        highest = len(self._spec.classes) - 1
+        outside = (masks < 0) | ((masks > highest) & (masks != VOID))
+        if bool(outside.any()):
+            raise WeightsError(
+                f"{self._spec.name} gave the index {int(masks[outside][0])}, and its last class, "
+                f"{self._spec.classes[-1]!r}, has the index {highest}."
+            )
+        return masks.to(torch.uint8)
 
     def _try(self) -> tuple[OutputKind, list[str]]:
         """Call the module on one image of noise, and see what kind of output it gives. Raises `WeightsError`."""
@@ -180,38 +210,6 @@ class ModuleBackend:
             f"{self._spec.name} gives numbers between 0 and 1 that do not sum to 1 over the classes; they may be "
             "probabilities or logits: say which with `scores`."
         )
-
-
-def crop_padding(output: Tensor, padded_hw: Sequence[int], image_hw: Sequence[int]) -> Tensor:
-    """Cut off what was computed for the padding; a map of lower resolution is first given the padded size."""
-    (high, wide), (height, width) = padded_hw, image_hw
-    if (high, wide) == (height, width):
-        return output
-    if output.shape[-2:] != (high, wide):
-        is_scores = output.dim() == 4 and output.is_floating_point()
-        mode = {"mode": "bilinear", "align_corners": False} if is_scores else {"mode": "nearest-exact"}
-        planes = output if output.dim() == 4 else output[:, None]
-        dtype = output.dtype
-        planes = torch.nn.functional.interpolate(planes.float(), size=(high, wide), **mode).to(dtype)
-        output = planes if output.dim() == 4 else planes[:, 0]
-    return output[..., :height, :width]
-
-
-def read_masks(output: Tensor, count: int, spec: ModelSpec) -> Tensor:
-    """Masks uint8 (b, h, w) from what a model gave for `count` images. Raises `WeightsError` if they are none."""
-    masks = output[:, 0] if output.dim() == 4 and output.shape[1] == 1 else output
-    if masks.dim() != 3 or len(masks) != count:
-        raise WeightsError(f"{spec.name} gave {_describe(output)}: expected masks (B, h, w) of class indices.")
-    highest = len(spec.classes) - 1
-    outside = (masks < 0) | ((masks > highest) & (masks != VOID))
-    if bool(outside.any()):
-        raise WeightsError(
-            f"{spec.name} gave the index {int(masks[outside][0])}, and its last class, "
-            f"{spec.classes[-1]!r}, has the index {highest}."
-        )
-    if masks.is_floating_point() and not bool((masks == masks.round()).all()):
-        raise WeightsError(f"{spec.name} gave fractions where indices of classes were expected: its output is no mask.")
-    return masks.to(torch.uint8)
 
 
 def _describe(given: Any) -> str:

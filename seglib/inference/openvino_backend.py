@@ -89,13 +89,12 @@ def model_sha256(folder: Path) -> str:
 class OpenVinoBackend:
     """A quantised model, compiled for the CPU; may be called from several threads."""
 
-    notes: Sequence[str] = ()
-
     def __init__(self, folder: Path) -> None:
         ensure_installed()
         model = runtime.read_model(folder / MODEL_FILE)
         self._facts = runtime.read_facts(model)
         self.output: OutputKind = self._facts.output
+        self.notes: Sequence[str] = self._facts.notes
         self._requests = runtime.Requests(runtime.compile_for_cpu(model))
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":

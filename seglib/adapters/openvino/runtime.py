@@ -121,6 +121,8 @@ class Facts:
     """The sides of its input must be multiples of this."""
     colour: tuple[int, int, int] = (0, 0, 0)
     """RGB of the padding: what the normalisation maps to zero."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user."""
 
     def pad(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 (H, W, 3) -> the same, padded at the bottom and the right to sides that the model takes."""
@@ -154,7 +156,7 @@ def read_facts(model: Any) -> Facts:
     if not model.has_rt_info([_SECTION, "facts"]):
         return Facts()
     values = json.loads(model.get_rt_info([_SECTION, "facts"]).value)
-    return Facts(values["output"], values["multiple"], tuple(values["colour"]))
+    return Facts(values["output"], values["multiple"], tuple(values["colour"]), tuple(values["notes"]))
 
 
 class _SignalStack(ctypes.Structure):
