@@ -88,7 +88,7 @@ def predict(question: dict[str, Any], blobs: list[bytes]) -> Message:
         "classes": spec.classes,
         "row": statistics.stats_row(masks[0], spec.classes, measures[0]),
         "precision": settings.precision,
-        "device": config.resolve_device(settings.device),
+        "device": config.device_of(settings),
         "seconds": seconds,
     }
     return facts, [png.encode_index_png(masks[0]), _jpeg_preview(upright)]

@@ -131,7 +131,7 @@ def find_requested(request: ModelRequest) -> ModelSpec:
 
 
 def check_request(request: ModelRequest) -> None:
-    """Raise `UnknownName` for a value that is not among the known ones."""
+    """Raise `UnknownName` for a value that is not among the known ones, and `UsageError` for one out of range."""
     for kind, value, known in (
         ("order of channels", request.channels, ("rgb", "bgr")),
         ("kind of scores", request.scores, ("logits", "probabilities", "masks")),
@@ -139,6 +139,14 @@ def check_request(request: ModelRequest) -> None:
     ):
         if value is not None and value not in known:
             raise UnknownName(kind, value, known)
+    if request.mean is not None and not all(-1 <= value <= 1 for value in request.mean):
+        raise UsageError(
+            "`mean` is for images of range 0..1: expected numbers up to 1 (divide those for 0..255 by 255)."
+        )
+    if request.std is not None and not all(0 < value <= 10 for value in request.std):
+        raise UsageError(
+            "`std` is for images of range 0..1: expected positive numbers (divide those for 0..255 by 255)."
+        )
 
 
 def plugin_names() -> tuple[str, ...]:

@@ -123,6 +123,15 @@ def _quantised_sha256(config: InferenceConfig) -> str:
         ) from None
 
 
+def device_for(spec: ModelSpec, device: str) -> str:
+    """The device as it was asked for, or `cpu` for a model that runs nowhere else. Raises `UsageError`."""
+    if spec.adapter is None or "cuda" in spec.adapter.devices:
+        return device
+    if device == "cuda":
+        raise UsageError(f"{spec.name} runs on the CPU: leave out `device` cuda.")
+    return "cpu"
+
+
 def device_of(config: InferenceConfig) -> str:
     """Device for these settings: `cpu` or `cuda`."""
     return "cpu" if config.precision == "int8" else resolve_device(config.device)

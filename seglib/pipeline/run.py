@@ -87,10 +87,9 @@ def run(
     records = folder_scan.records
     loading.ensure_weights(spec)
     store = as_store(store, create=True)
+    device = config.device_for(spec, options.device)
     settings = InferenceConfig(
-        resize=resize,
-        precision=_resolved_precision(store, spec, resize, precision, options.device),
-        device=options.device,
+        resize=resize, precision=_resolved_precision(store, spec, resize, precision, device), device=device
     )
     with store.atomic.register_writer():
         _notify(datasets.recognise_folder(store, folder), on_note)
