@@ -6,6 +6,7 @@ Also escapes untrusted names (files, folders, datasets) for Markdown and HTML.
 import html
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from seglib.store.records import Run
@@ -140,15 +141,20 @@ def user_message(text: str) -> str:
 
 
 def run_labels(runs: Sequence[Run]) -> dict[str, str]:
-    """Return run -> `model · resize`, with precision and digest added where two labels would be equal."""
-    short = {run.run: f"{run.model}{_SEPARATOR}{run.resize}" for run in runs}
-    repeated = {label for label in short.values() if list(short.values()).count(label) > 1}
-    return {
-        run.run: _SEPARATOR.join((short[run.run], run.precision or "masks", run.run[-8:]))
-        if short[run.run] in repeated
-        else short[run.run]
+    """Return run -> `title · resize`, with precision and digest added where two labels would be equal."""
+    labels = {run.run: f"{run.display_title}{_SEPARATOR}{run.resize}" for run in runs}
+    repeated = _repeated(labels)
+    labels |= {
+        run.run: _SEPARATOR.join((labels[run.run], run.precision or "masks", run.run[-8:]))
         for run in runs
+        if labels[run.run] in repeated
     }
+    repeated = _repeated(labels)  # a title may be like another's label
+    return {name: name if label in repeated else label for name, label in labels.items()}
+
+
+def _repeated(labels: Mapping[str, str]) -> set[str]:
+    return {label for label, number in Counter(labels.values()).items() if number > 1}
 
 
 def shorten_labels(names: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:

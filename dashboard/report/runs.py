@@ -178,6 +178,7 @@ def provenance(scope: ReportScope) -> str:
 def _run_facts(run: Run) -> dict[str, str]:
     devices = sorted({str(one["device"]) for one in run.invocations if one.get("device")})
     return {
+        "title": run.display_title,
         "run": run.run,
         "model": run.model if run.weights_sha256 else f"{run.model} (masks that were imported)",
         "weights, SHA-256": run.weights_sha256 or DASH,

@@ -174,6 +174,7 @@ def _viewer(selection: Selection, navigation: ImageNavigation, position: int | N
         ],
         ListPosition(position=position, total=len(navigation.order)),
         ViewerLook.from_view(view),
+        colours=view.palette,
         key=VIEWER,
         on_navigate=partial(_navigate, selection, navigation),
     )

@@ -26,8 +26,10 @@ from seglib.maintenance import status as maintenance_status
 from seglib.models.registry import MODELS
 from seglib.query import export
 from seglib.store import scans
-from seglib.store.records import Run
+from seglib.store.records import MAX_TITLE_LENGTH, Run
 from seglib.store.store import Store
+
+UNREPEATABLE = "Its model cannot be identified by a digest, so no later run continues this one."
 
 _CHECKED = "runs:checked"
 
@@ -68,9 +70,8 @@ def _run_entry(settings: ServerSettings, store: Store, run: Run) -> None:
     rows, wrong = _count_rows(store, run)
     with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{run.run}"):
         with st.container(width="stretch"):
-            layout.facts(f"{run.model} · {run.resize}", run.run, _facts(run, rows))
-            if wrong:
-                layout.remark(wrong)
+            layout.facts(f"{run.display_title} · {run.resize}", run.run, _facts(run, rows))
+            layout.remarks([*([wrong] if wrong else []), *([] if run.repeatable else [UNREPEATABLE])])
         with st.container(horizontal=True, width="content"):
             st.button("Explore", key=f"explore:{run.run}", on_click=session.open_run, args=(pages.EXPLORE, run.run))
             again = _rerun_requests(settings, store, run)
@@ -92,8 +93,29 @@ def _run_entry(settings: ServerSettings, store: Store, run: Run) -> None:
                 on_click=job_status.start_jobs,
                 args=(settings, [replace(request, verify=True) for request in again]),
             )
+            _rename_popover(store, run)
             if st.button("Delete", key=f"delete:{run.run}"):
                 _confirm_delete(store, run.run, rows)
+
+
+def _rename_popover(store: Store, run: Run) -> None:
+    with st.popover("Rename", key=f"rename:{run.run}"), st.form(f"rename_form:{run.run}", border=False):
+        st.text_input(
+            "Title",
+            run.title or "",
+            max_chars=MAX_TITLE_LENGTH,
+            placeholder=run.model,
+            key=f"title:{run.run}",
+            help="What pages and reports call this run; empty for the model's name. Its files keep their names.",
+        )
+        st.form_submit_button("Save", key=f"save_title:{run.run}", on_click=_save_title, args=(store, run))
+
+
+def _save_title(store: Store, run: Run) -> None:
+    try:
+        store.set_title(run, st.session_state[f"title:{run.run}"])
+    except SegError as error:
+        session.add_notes([error_message(error)])
 
 
 def _damaged_runs(store: Store, damaged: dict[str, str]) -> None:

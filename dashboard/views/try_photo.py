@@ -204,6 +204,7 @@ def _viewer_section(readable: Sequence[Upload], predictions: dict[str, list[tupl
         [ViewerRun.create(title, title, one.classes, view.palette) for title, one in predictions[ids[index]]],
         ListPosition(position=index, total=len(ids)),
         replace(ViewerLook.from_view(view), uncertainty=False),
+        colours=view.palette,
         key=VIEWER,
         on_navigate=_navigate,
     )

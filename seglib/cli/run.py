@@ -119,6 +119,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 spec,
                 resize=arguments.resize,
                 precision=arguments.precision,
+                title=arguments.title,
                 options=options,
                 on_progress=bar.show,
                 on_note=print_message,

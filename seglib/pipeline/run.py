@@ -24,7 +24,7 @@ from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
 from seglib.progress import OnNote
 from seglib.store import scans
-from seglib.store.records import Run, utc_now
+from seglib.store.records import Run, clean_title, parse_title, utc_now
 from seglib.store.scans import ScanRecord
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store, as_store
@@ -72,7 +72,7 @@ def run(
     Raises:
         DatasetError: The folder does not exist, or holds no images.
         UnknownName: No model has this name.
-        UsageError: The resize or the precision is unknown.
+        UsageError: The resize or the precision is unknown, or the title is too long or holds control characters.
         WeightsError: The weights are missing, damaged, or do not fit the architecture.
         StoreError: The store cannot be written, or is damaged.
 
@@ -81,6 +81,7 @@ def run(
         table = seglib.open("output").table([report.run])
     """
     options, folder = options or RunOptions(), Path(folder)
+    title = None if title is None else parse_title(title)
     spec = find_model(model, classes=classes, mean=mean, std=std)
     resize = as_resize(resize or spec.resize)
     folder_scan = scan_folder(folder, follow_links=options.follow_links)
@@ -184,7 +185,7 @@ def _register_run(
 
 def default_title(spec: ModelSpec) -> str | None:
     """What a run of a model from a file is called, so that it is not taken for the published model; else None."""
-    return f"{spec.path.stem} ({spec.name})" if spec.source == "file" else None
+    return clean_title(f"{spec.path.stem} ({spec.name})") if spec.source == "file" else None
 
 
 def describe_run(recipe: RunConfig, *, parameters: int, versions: Mapping[str, str]) -> Run:

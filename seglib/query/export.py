@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from seglib.classes import PRESENT_SHARE, palette
+from seglib.classes import PRESENT_SHARE, palette, unpainted_values
 from seglib.errors import StoreError, UsageError
 from seglib.fileio.atomic import replacing
 from seglib.masks import overlay, png
@@ -120,14 +120,14 @@ def overlay_files(
     store: Store, runs: Sequence[str] | None, filters: Filters, *, alpha: float, colours: str
 ) -> Iterator[tuple[str, bytes]]:
     """Yield (relative file name, PNG of the overlay at the image's size) per row."""
-    palettes = {run.run: palette(colours, run.classes) for run in store.runs()}
+    paints = {run.run: (palette(colours, run.classes), unpainted_values(run.classes)) for run in store.runs()}
     rows = list(_rows(store, runs, filters))
     names = [_file_name(row) for row in rows]
     _refuse_row_clashes(names, rows)
     for row, name in zip(rows, names, strict=True):
         photo, mask = store.image(row["dataset"], row["path"]), store.mask(row["run"], row["image_id"])
-        buffer = io.BytesIO()
-        overlay.draw_overlay(photo, mask, palettes[row["run"]], alpha).save(buffer, "PNG")
+        (paint, unpainted), buffer = paints[row["run"]], io.BytesIO()
+        overlay.draw_overlay(photo, mask, paint, alpha, unpainted=unpainted).save(buffer, "PNG")
         yield name, buffer.getvalue()
 
 

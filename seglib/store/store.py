@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib.classes import palette
+from seglib.classes import palette, unpainted_values
 from seglib.data import image
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import BadImage, DamagedFileError, StoreError, UnknownName
@@ -29,17 +29,9 @@ from seglib.fileio.atomic import AtomicWriter
 from seglib.fileio.lock import RegisteredWriter, lock
 from seglib.masks import overlay, png
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
-from seglib.store import tags
+from seglib.store import records, tags
 from seglib.store.layout import StoreLayout, read_without_links
-from seglib.store.records import (
-    SCHEMA_VERSION,
-    Dataset,
-    Run,
-    encode_dataset,
-    find_damaged_records,
-    read_dataset,
-    read_run,
-)
+from seglib.store.records import SCHEMA_VERSION, Dataset, Run
 from seglib.store.schemas import (
     FILES_SCHEMA,
     PRESENT_FILES_SCHEMA,
@@ -107,14 +99,14 @@ class Store(StoreLayout):
         datasets = []
         for file in self.dataset_records():
             try:
-                datasets.append(read_dataset(file))
+                datasets.append(records.read_dataset(file))
             except DamagedFileError:
                 datasets.append(Dataset(file.parent.name, file.parent.name, file.parent / "unknown"))
         return sorted(datasets, key=lambda d: (d.name, d.id))
 
     def damaged_datasets(self) -> dict[str, str]:
         """Map id -> error message for each dataset whose record cannot be read."""
-        return find_damaged_records(self.dataset_records(), read_dataset)
+        return records.find_damaged_records(self.dataset_records(), records.read_dataset)
 
     def dataset(self, name: str) -> Dataset:
         by_name = {d.name: d for d in self.datasets()} | {d.id: d for d in self.datasets()}
@@ -140,7 +132,7 @@ class Store(StoreLayout):
         if name in {d.name for d in self.datasets() if d.id != dataset.id}:
             name = f"{name}-{dataset.id}"
         dataset, file = replace(dataset, name=name), self.dataset_record(dataset.id)
-        record = encode_dataset(dataset, file)
+        record = records.encode_dataset(dataset, file)
         if not file.exists() or file.read_bytes() != record:
             self.atomic.write(file, record, durable=True)
         return dataset
@@ -196,12 +188,12 @@ class Store(StoreLayout):
         runs = []
         for file in self.run_records():
             with contextlib.suppress(StoreError):
-                runs.append(read_run(file))
+                runs.append(records.read_run(file))
         return sorted(runs, key=lambda run: (run.last_used, run.run))
 
     def damaged_runs(self) -> dict[str, str]:
         """Map name -> error message for each run whose record is damaged or was written by a newer version."""
-        return find_damaged_records(self.run_records(), read_run)
+        return records.find_damaged_records(self.run_records(), records.read_run)
 
     def run(self, name: str | None = None) -> Run:
         """The run with this name; the most recently used run if no name is given."""
@@ -210,7 +202,7 @@ class Store(StoreLayout):
         files = {p.parent.name: p for p in self.run_records()}
         if name not in files:
             raise UnknownName("run", name or "", files)
-        return read_run(files[name])
+        return records.read_run(files[name])
 
     def keep_run(self, run: Run, *, replace_damaged: bool = False) -> Run:
         """Return the stored run of this name, writing its `run.json` if it does not exist.
@@ -220,7 +212,7 @@ class Store(StoreLayout):
         file = self.run_record(run.run)
         if file.exists():
             try:
-                return read_run(file)
+                return records.read_run(file)
             except DamagedFileError:
                 if not replace_damaged:
                     raise
@@ -228,15 +220,16 @@ class Store(StoreLayout):
         return run
 
     def set_title(self, run: Run, title: str | None) -> Run:
-        """Change what the run is called; None: the model's name again. Returns the run as it is stored now."""
+        """Change what the run is called; None or "": the model's name again. Raises `UsageError` for a bad title."""
+        title = records.parse_title(title or "")
         with lock(self.path):
-            current = replace(read_run(self.run_record(run.run)), title=title)
+            current = replace(records.read_run(self.run_record(run.run)), title=title)
             self.write_run(current)
         return current
 
     def record_invocation(self, run: Run, invocation: Mapping[str, object]) -> None:
         with lock(self.path):
-            current = read_run(self.run_record(run.run))
+            current = records.read_run(self.run_record(run.run))
             current.invocations.append(dict(invocation))
             self.write_run(current)
 
@@ -389,7 +382,8 @@ class Store(StoreLayout):
         chosen = self.run(run) if run else self._last_run_with(matches["image_id"].iloc[0])
         mask = self.mask(chosen.run, matches["image_id"].iloc[0])
         photo = self.image(matches["dataset"].iloc[0], path)
-        return overlay.draw_overlay(photo, mask, palette(colours, chosen.classes), alpha)
+        paint, unpainted = palette(colours, chosen.classes), unpainted_values(chosen.classes)
+        return overlay.draw_overlay(photo, mask, paint, alpha, unpainted=unpainted)
 
     def _last_run_with(self, image_id: str) -> Run:
         for run in reversed(self.runs()):

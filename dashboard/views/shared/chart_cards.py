@@ -82,7 +82,7 @@ def share_spread(selection: Selection) -> None:
             return
         spread, left_out = largest_labels(spread, spread["n"], MAX_LABELS)
         words = ", ".join(f"{label or 'no label'} {percent(float(m))}" for label, m in spread["median"].items())
-        colour = theme.class_colours([name])[name]
+        colour = theme.class_colour(name, selection.run.classes)
         crossfilter_chart.crossfilter_chart(
             "share_spread",
             lambda present: theme.fade_unselected(photo_charts.share_spread(spread, colour), present),
@@ -105,7 +105,10 @@ def share(selection: Selection) -> None:
         crossfilter_chart.crossfilter_chart(
             "share",
             lambda present: theme.fade_unselected(
-                photo_charts.histogram(bins, key, colour=theme.class_colours([name])[name], as_share=True), present
+                photo_charts.histogram(
+                    bins, key, colour=theme.class_colour(name, selection.run.classes), as_share=True
+                ),
+                present,
             ),
             (key,),
             alt=(
@@ -167,7 +170,9 @@ def regions(selection: Selection) -> None:
     with layout.card(title, f"photos by number of connected regions of at least {percent(PRESENT_SHARE)}, n = {n}"):
         crossfilter_chart.crossfilter_chart(
             "regions",
-            lambda present: theme.fade_unselected(photo_charts.regions(counts), present),
+            lambda present: theme.fade_unselected(
+                photo_charts.regions(counts, theme.class_colours(selection.run.classes)), present
+            ),
             keys,
             alt=f"Bars: {n} photos by number of regions of {' and '.join(names)}.",
         )
