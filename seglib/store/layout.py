@@ -71,13 +71,13 @@ class StoreLayout:
         return self.run_folder(run) / "masks"
 
     def mask_path(self, run: str, image_id: str) -> Path:
-        return self.masks_folder(run) / _check_image_id(image_id)[:2] / f"{image_id}.png"
+        return self.path.joinpath("runs", run, "masks", _check_image_id(image_id)[:2], f"{image_id}.png")
 
     def thumbnails_folder(self) -> Path:
         return self.path / "thumbs"
 
     def thumbnail_path(self, image_id: str) -> Path:
-        return self.thumbnails_folder() / _check_image_id(image_id)[:2] / f"{image_id}.jpg"
+        return self.path.joinpath("thumbs", _check_image_id(image_id)[:2], f"{image_id}.jpg")
 
     # --- everything else ---
 
