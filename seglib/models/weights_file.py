@@ -8,6 +8,7 @@ import json
 import math
 import warnings
 import zipfile
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -26,13 +27,22 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {str(k): str(v) for k, v in metadata.items()}
 
 
-def count_parameters(weights: Path) -> int:
-    """Number of parameters in a safetensors file, batch-norm statistics excluded; 0 for other files."""
+def count_parameters(weights: Path, skip: Callable[[str], bool] = lambda _: False) -> int:
+    """Number of parameters in a safetensors file, without batch-norm statistics, integers, and what `skip` says by
+    name; 0 for other files. Raises `WeightsError`.
+    """
     if weights.suffix != ".safetensors":
         return 0
     buffers = ("running_mean", "running_var", "num_batches_tracked")
     tensors = {name: value for name, value in _safetensors_header(weights).items() if name != "__metadata__"}
-    return sum(math.prod(value["shape"]) for name, value in tensors.items() if not name.endswith(buffers))
+    try:
+        return sum(
+            math.prod(value["shape"])
+            for name, value in tensors.items()
+            if not name.endswith(buffers) and not skip(name) and "F" in value["dtype"]
+        )
+    except (TypeError, KeyError):
+        raise _not_safetensors_error(weights) from None
 
 
 def read_state_dict(path: Path) -> "dict[str, Tensor]":
