@@ -235,10 +235,13 @@ def test_settings_are_resolved_and_known(setting):
 
 
 def test_auto_precision_repeats_what_was_used_before_and_else_judges(monkeypatch):
-    monkeypatch.setattr(config, "fastest_precision", lambda device: f"judged for {device}")
+    monkeypatch.setattr(config, "fastest_precision", {"cpu": "bf16"}.get)
     assert config.resolve_precision("auto", ["fp32", "bf16"]) == "bf16"
     assert config.resolve_precision("fp32", ["bf16"]) == "fp32"
-    assert config.resolve_precision("auto", [], "cpu") == "judged for cpu"
+    assert config.resolve_precision("auto", [], "cpu") == "bf16"
+    assert config.resolve_precision("auto", [], "cpu", allowed=("fp32", "int8")) == "fp32"
+    with pytest.raises(UsageError, match="runs in fp32, not in bf16: take `precision` fp32"):
+        config.resolve_precision("bf16", [], "cpu", allowed=("fp32",))
 
 
 @pytest.mark.parametrize(

@@ -348,13 +348,3 @@ def test_a_name_of_any_length_makes_a_short_sentence():
 def test_a_missing_file_is_a_sentence(tmp_path):
     with pytest.raises(WeightsError, match="no weights file"):
         find_model_spec("fcn_mobilenet_v2", tmp_path / "nowhere.pth")
-
-
-def test_a_model_is_loaded_by_name_by_checkpoint_and_by_spec(fake):
-    by_spec, by_name = loading.load_model(fake), loading.load_model("fcn_mobilenet_v2")
-    assert not by_spec.training
-    assert by_spec.classifier.weight.shape == (4, 3, 1, 1)
-    by_file = loading.load_model(str(MODELS["fcn_mobilenet_v2"].path))
-    assert all(torch.equal(a, b) for a, b in zip(by_name.parameters(), by_file.parameters(), strict=True))
-    with pytest.raises(UnknownName):
-        loading.load_model("fcn_mobilenet")
