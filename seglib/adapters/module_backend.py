@@ -125,8 +125,8 @@ class ModuleBackend:
             found = _as_tensor(given[0])
         if found is None:
             raise WeightsError(
-                f"{self._spec.name} gave {_describe(given)}: expected a tensor, a dict with `out` or `logits`, a tuple "
-                "that begins with the scores, or an object with `logits`; or name the output with `output`."
+                f"{self._spec.name} gave {_describe(given)}: expected a tensor, a dict with 'out' or 'logits', a tuple "
+                "that begins with the scores, or an object with such an attribute; or name the output with `output`."
             )
         return found
 

@@ -6,6 +6,7 @@ The factory takes no argument, and returns a torch module or another callable, o
 
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import sys
@@ -196,10 +197,17 @@ def _imported(where: str) -> Iterator[_Imported]:
             del sys.modules[name]
 
 
+class _FreshLoader(importlib.machinery.SourceFileLoader):
+    """Compiles the file each time: Python takes a cached one of the same second and size for current."""
+
+    def get_code(self, fullname: str) -> Any:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _new_module(path: Path) -> ModuleType:
     name = f"_model_{path.stem}"  # no other module's name
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None  # for a file that ends in .py
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FreshLoader(name, str(path)))
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses look up the module of their class
     return module
@@ -207,7 +215,7 @@ def _new_module(path: Path) -> ModuleType:
 
 def _execute(module: ModuleType, path: Path) -> None:
     try:
-        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)  # noqa: S102  # what the person asked for
+        module.__loader__.exec_module(module)  # type: ignore[union-attr]  # it is a _FreshLoader
     except (Exception, SystemExit) as error:  # foreign code raises whatever it likes
         raise WeightsError(f"{path} cannot be imported ({_cause(error)}).") from error
 
