@@ -5,6 +5,7 @@ input are padded to multiples of the encoder's output stride. Nothing is downloa
 """
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -37,6 +38,9 @@ _OUTPUTS: dict[str | None, OutputKind | None] = {
     "clamp": None,
 }
 """Activation -> what the model gives; None: it can be read in several ways."""
+
+_LOADS_MORE = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "weights"}
+"""Arguments that would make an encoder load files or download them."""
 
 _HALF = (0.5, 0.5, 0.5)
 _DPN = (tuple(one / 255 for one in (124, 117, 104)), (1 / (0.0167 * 255),) * 3)
@@ -113,7 +117,8 @@ class SmpAdapter(Adapter):
         for name, value in model.state_dict().items():
             if torch.is_floating_point(value) and not bool(value.isfinite().all()):
                 raise WeightsError(f"{self.weights} of {spec.name} holds NaN or infinite numbers in {name}.")
-        return model.float().eval().requires_grad_(False)
+        module: nn.Module = model.float().eval().requires_grad_(False)
+        return module
 
 
 def ensure_installed() -> None:
@@ -162,8 +167,8 @@ def _weights_name(folder: Path, request: ModelRequest) -> str:
     if not folder.is_dir():
         if folder.is_file():
             raise UsageError(
-                f"{folder.name} is a file, and weights alone do not say which architecture they are for: save the model "
-                "by its save_pretrained(FOLDER) and give smp:FOLDER, or write a function that makes it and give "
+                f"{folder.name} is a file, and weights alone do not say which architecture they are for: save the "
+                "model by its save_pretrained(FOLDER) and give smp:FOLDER, or write a function that makes it and give "
                 "file.py:FUNCTION."
             )
         raise UsageError(f"There is no folder {str(folder)!r}.")
@@ -194,6 +199,9 @@ def _read_config(folder: Path) -> tuple[dict[str, Any], object]:
     if isinstance(names, Mapping):
         names = list(names.values())
     config = {key: value for key, value in config.items() if key == "_model_class" or not key.startswith("_")}
+    if ":" in str(config.get("encoder_name")) or (found := _LOADS_MORE & config.keys()):
+        what = f"an encoder {config['encoder_name']!r}" if ":" in str(config.get("encoder_name")) else min(found)
+        raise WeightsError(f"{CONFIG_FILE} of {folder.name} names {what}, which would load other files: refused.")
     if config.get("in_channels", 3) != 3:
         raise WeightsError(f"{folder.name} takes images of {config['in_channels']} channels, not of 3.")
     if type(config.get("classes", 1)) is not int or config.get("classes", 1) < 1:
@@ -252,16 +260,16 @@ def _fixed_input(config: Mapping[str, Any]) -> Resize | None:
 
 
 def _timm_settings(encoder: str) -> dict[str, Any] | None:
-    import timm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from timm.models import get_pretrained_cfg
 
-    settings = timm.models.get_pretrained_cfg(encoder.removeprefix("tu-"))
-    return settings.to_dict() if settings is not None else None
+    settings = get_pretrained_cfg(encoder.removeprefix("tu-"))
+    return vars(settings) if settings is not None else None
 
 
 def _build(config: dict[str, Any], name: str) -> Any:
     """The architecture with random weights, without a download and without a trace in the random numbers."""
-    import warnings
-
     import torch
 
     with warnings.catch_warnings():
@@ -280,5 +288,6 @@ def _build(config: dict[str, Any], name: str) -> Any:
                 return known[architecture](**config | {"encoder_weights": None})
         except Exception as error:  # of any kind, from the arguments of any architecture
             raise WeightsError(
-                f"The arguments in {CONFIG_FILE} of {name} do not fit {architecture} ({weights_file.first_line(error)})."
+                f"The arguments in {CONFIG_FILE} of {name} do not fit {architecture} "
+                f"({weights_file.first_line(error)})."
             ) from None
