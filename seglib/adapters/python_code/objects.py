@@ -1,6 +1,6 @@
 """Torch modules and other callables as models: `seglib.run("photos", model=my_module, classes=[...])`.
 
-A model in memory is identified by its source and by all that it holds (`python_state`). What cannot be identified, such
+A model in memory is identified by its source and by all that it holds (`state`). What cannot be identified, such
 as a lambda, or a class of a notebook, makes runs that are marked as unrepeatable; the same object continues its run as
 long as the process lives.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from seglib.adapters import identity
-from seglib.adapters.python_state import Fingerprint, take_fingerprint
+from seglib.adapters.python_code.state import Fingerprint, take_fingerprint
 from seglib.annotations.class_names import as_class_names
 from seglib.classes import are_valid_class_names
 from seglib.data.resize import Resize, as_resize

@@ -1,7 +1,7 @@
 """Models that one's own code makes: `package.module:factory`, `file.py:factory`, and installed plug-ins.
 
 The factory takes no argument, and returns a torch module or another callable, or that and a dict of settings
-(`python_object.Settings`), or a `ModelSpec`. Finding such a model runs its code.
+(`objects.Settings`), or a `ModelSpec`. Finding such a model runs its code.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from seglib.adapters import python_object, python_state
-from seglib.adapters.python_object import Settings
-from seglib.adapters.python_state import Fingerprint
+from seglib.adapters.python_code import objects, state
+from seglib.adapters.python_code.objects import Settings
+from seglib.adapters.python_code.state import Fingerprint
 from seglib.errors import SegError, UsageError, WeightsError
 from seglib.models.adapter import Adapter, Backend, ModelRequest
 from seglib.models.registry import ModelSpec
@@ -54,13 +54,13 @@ class CodeAdapter(Adapter):
         return self.fingerprint.is_complete
 
     def load_backend(self, spec: ModelSpec, precision: str, device: str) -> Backend:
-        backend = python_object.load_python(self._make(spec), self.settings, spec, precision, device)
+        backend = objects.load_python(self._make(spec), self.settings, spec, precision, device)
         backend.notes = [f"{spec.name}: the code of {self.target} runs.", *backend.notes]
         return backend
 
     def load_module(self, spec: ModelSpec) -> "nn.Module":
         model = self._make(spec)
-        if not python_object.is_module(model):
+        if not objects.is_module(model):
             return super().load_module(spec)
         return model.eval()
 
@@ -91,10 +91,10 @@ def find(request: ModelRequest, target: str) -> ModelSpec:
             raise UsageError(f"{target} gives a ModelSpec, which says its {given[0]} itself: leave out `{given[0]}`.")
         return replace(made, request=kept)
     model, said = _split(target, made)
-    settings = python_object.settle(model, said, request, name)
-    code = python_object.describe_python(model, settings, fingerprint.source)
+    settings = objects.settle(model, said, request, name)
+    code = objects.describe_python(model, settings, fingerprint.source)
     short = request.model if is_plugin else f"{Path(where).stem if _is_file(where) else where}.{name}"
-    spec = python_object.describe_spec(model, settings, short or name, CodeAdapter(target, settings, fingerprint, code))
+    spec = objects.describe_spec(model, settings, short or name, CodeAdapter(target, settings, fingerprint, code))
     return replace(spec, request=kept)
 
 
@@ -117,11 +117,11 @@ def _make(target: str) -> tuple[Any, Fingerprint]:
         if factory is None:
             public = [key for key, value in vars(imported.module).items() if callable(value) and key[0] != "_"]
             raise UsageError(f"There is no {name!r} in {where}; it defines {', '.join(public[:20]) or 'nothing'}.")
-        made = factory if python_object.is_module(factory) else _call(factory, target)
+        made = factory if objects.is_module(factory) else _call(factory, target)
         if isinstance(made, ModelSpec):
             return made, Fingerprint(weights_sha256="", source="", is_complete=True)
         model = _split(target, made)[0]
-        return made, python_state.take_fingerprint(model, imported.files(), [imported.module.__name__])
+        return made, state.take_fingerprint(model, imported.files(), [imported.module.__name__])
 
 
 def _call(factory: Any, target: str) -> Any:
@@ -158,7 +158,7 @@ class _Imported:
         new = {name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - self.before}
         files = {name: Path(file).resolve() for name, file in new.items() if file is not None}
         folder = self.folder.resolve()
-        return {name: one for name, one in files.items() if one.is_relative_to(folder) and python_state.is_own(name)}
+        return {name: one for name, one in files.items() if one.is_relative_to(folder) and state.is_own(name)}
 
     def files(self) -> dict[str, Path]:
         """Source files that it was made of, by path from the folder."""
@@ -166,7 +166,7 @@ class _Imported:
             return {}
         folder = self.folder.resolve()
         loaded = {file.relative_to(folder).as_posix(): file for file in self.new_neighbours().values()}
-        return python_state.local_files(Path(str(self.module.__file__)), self.folder) | loaded
+        return state.local_files(Path(str(self.module.__file__)), self.folder) | loaded
 
 
 @contextlib.contextmanager
@@ -183,7 +183,7 @@ def _imported(where: str) -> Iterator[_Imported]:
     path = Path(where).absolute()
     if not path.is_file():
         raise UsageError(f"There is no file {str(path)!r}.")
-    python_state.forget_imported(python_state.local_files(path, path.parent))
+    state.forget_imported(state.local_files(path, path.parent))
     sys.path.insert(0, str(path.parent))
     importlib.invalidate_caches()
     imported = _Imported(_new_module(path), before, path.parent)
