@@ -3,16 +3,14 @@
 import hashlib
 import json
 import re
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from seglib.models.registry import MODELS
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 _MAX_NAME_LENGTH = 60
 
@@ -35,35 +33,20 @@ def combine_sha256(digests: Mapping[str, str]) -> str:
 
 
 def module_sha256(module: "nn.Module") -> str:
-    """SHA-256 of a module's weights as they are now: names, dtypes, shapes and bytes."""
-    import torch
-
+    """SHA-256 of a module's parameters and buffers as they are now: names, dtypes, shapes and bytes."""
     digest = hashlib.sha256()
-    for name, value in module.state_dict().items():
-        if isinstance(value, torch.Tensor):
-            plain = value.detach().cpu().contiguous()
-            digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-            digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    for values in (module.named_parameters, module.named_buffers):
+        for name, value in values(remove_duplicate=False):
+            digest.update(name.encode())
+            digest.update(tensor_bytes(value))
     return digest.hexdigest()
 
 
-def source_sha256(modules: Iterable[str]) -> str | None:
-    """SHA-256 of the source files of these modules; None if one has no file, as in a notebook."""
-    digests = {}
-    for name in sorted(set(modules)):
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if file is None or not Path(file).is_file():
-            return None
-        digests[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    return combine_sha256(digests)
+def tensor_bytes(value: "Tensor") -> bytes:
+    """A tensor's dtype, shape and elements."""
+    import torch
 
-
-def installed_package(module: str) -> tuple[str, str] | None:
-    """(distribution, version) that an imported module belongs to; None if it is somebody's own file."""
-    top = module.partition(".")[0]
-    names = _distributions().get(top)
-    return (names[0], metadata.version(names[0])) if names else None
-
-
-def _distributions() -> Mapping[str, Any]:
-    return metadata.packages_distributions()
+    plain = value.detach().cpu()
+    plain = (plain.dequantize() if plain.is_quantized else plain).to_dense().contiguous()
+    head = f"{value.dtype} {tuple(value.shape)}".encode()
+    return head + plain.reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -27,9 +27,16 @@ ENTRY_POINT_GROUP = "seglib.models"
 
 _BY_PREFIX = {"hf": "hugging_face", "smp": "smp"}
 
-_BY_SUFFIX = {".onnx": "openvino_file", ".xml": "openvino_file", ".pt2": "exported", ".ts": "exported"}
+_BY_SUFFIX = {
+    ".onnx": "openvino_file",
+    ".xml": "openvino_file",
+    ".pt2": "torch_export.adapter",
+    ".ts": "torch_export.adapter",
+}
 
 _CHECKPOINTS = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
+_ARCHIVES = (".pt", ".pth", ".bin")
+"""Checkpoints, or models that torch exported: their content tells."""
 
 FORMS = (
     "a name of `seglib models`, hf:FOLDER, smp:FOLDER, a .onnx, .xml or .pt2 file, package.module:factory, "
@@ -103,7 +110,7 @@ def find_model(
     )
     if model is not None and not isinstance(model, str | os.PathLike):
         check_request(request)
-        return _kind("python_object").find_object(request, model)  # type: ignore[no-any-return]
+        return _kind("python_code.objects").find_object(request, model)  # type: ignore[no-any-return]
     return find_requested(request)
 
 
@@ -116,18 +123,25 @@ def find_requested(request: ModelRequest) -> ModelSpec:
     prefix, _, rest = name.partition(":")
     if rest and prefix in _BY_PREFIX:
         return _find(_BY_PREFIX[prefix], request, rest)
-    suffix = Path(name).suffix.lower()
-    if suffix in _BY_SUFFIX:
-        return _find(_BY_SUFFIX[suffix], request, name)
-    if suffix in _CHECKPOINTS or Path(name).is_file():
+    if (kind := _kind_of_file(Path(name))) is not None:
+        return _find(kind, request, name)
+    if Path(name).suffix.lower() in _CHECKPOINTS or Path(name).is_file():
         return registry.find_model_spec(weights=Path(name), request=request)
-    if rest:
-        return _find("python_code", request, name)
-    if name in plugin_names():
-        return _find("python_code", request, _plugin(name))
+    if rest or name in plugin_names():
+        return _find("python_code.factory", request, name if rest else _plugin(name))
     if Path(name).is_dir():
         raise UsageError(f"{name!r} is a folder: write hf:{name} (transformers) or smp:{name}.")
     raise UnknownName("model", name, (*MODELS, *plugin_names()))
+
+
+def _kind_of_file(path: Path) -> str | None:
+    """The module that finds models of this kind of file; None for a checkpoint, and for what names no file."""
+    suffix = path.suffix.lower()
+    if suffix == ".py":
+        raise UsageError(f"{path} is code: name the function in it that makes the model, as {path}:FUNCTION.")
+    if suffix in _ARCHIVES and _kind("torch_export.adapter").recognise(path) is not None:
+        return "torch_export.adapter"
+    return _BY_SUFFIX.get(suffix)
 
 
 def check_request(request: ModelRequest) -> None:

@@ -1,0 +1,1 @@
+"""Models that torch exported: files of torch.export and TorchScript."""
