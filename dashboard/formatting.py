@@ -32,6 +32,8 @@ _SEPARATOR = " · "
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"<>|]*[\\/])?([^\s'\"<>|/\\]*)")
 """An absolute path; the group is its last component."""
 
+_LONG_ENUMERATION = re.compile(r"(?:[^,;:()]+, ){12,}[^,;:().]+")
+
 _MARKDOWN_SIGNS = re.compile(r"([!-/:-@\[-^`{-~]|_(?![^\W_])|(?<![^\W_])_)")
 """ASCII punctuation, the only characters that Markdown allows to escape with a backslash.
 
@@ -90,6 +92,16 @@ def photo_count(number: int) -> str:
 def pluralize(number: int, name: str) -> str:
     """`1 photo`, `1,000 photos`."""
     return f"{count(number)} {name}" + ("" if number == 1 else "s")
+
+
+def shorten_enumerations(text: str) -> str:
+    """Shorten each list of more than 12 names in a sentence: its first 8, and how many more there are."""
+    return _LONG_ENUMERATION.sub(_shorten_enumeration, text)
+
+
+def _shorten_enumeration(match: re.Match[str]) -> str:
+    names = match[0].split(", ")
+    return f"{', '.join(names[:8])} and {count(len(names) - 8)} more"
 
 
 def matrix_caption(left_out: int) -> str:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.formatting import DASH, byte_size, count, escape_markdown, user_message
+from dashboard.offers import models
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.source import RunSource, error_message, offered_folders, open_store
 from dashboard.server import cache
@@ -74,14 +75,12 @@ def _run_entry(settings: ServerSettings, store: Store, run: Run) -> None:
             layout.remarks([*([wrong] if wrong else []), *([] if run.repeatable else [UNREPEATABLE])])
         with st.container(horizontal=True, width="content"):
             st.button("Explore", key=f"explore:{run.run}", on_click=session.open_run, args=(pages.EXPLORE, run.run))
-            again = _rerun_requests(settings, store, run)
+            again, why_not = _rerun_requests(settings, store, run)
             st.button(
                 "Run again",
                 key=f"again:{run.run}",
                 disabled=not again,
-                help="Computes what is new or has changed in its folders"
-                if again
-                else "Its folders or its weights are not available to this dashboard",
+                help=escape_markdown(why_not) or "Computes what is new or has changed in its folders",
                 on_click=job_status.start_jobs,
                 args=(settings, again),
             )
@@ -151,18 +150,45 @@ def _facts(run: Run, rows: str) -> list[tuple[str, str]]:
     ]
 
 
-def _rerun_requests(settings: ServerSettings, store: Store, run: Run) -> list[RunRequest]:
-    """Return the requests that bring this run up to date, one for each of its folders that is offered here."""
-    spec = MODELS.get(run.model)
-    if spec is None or run.precision is None or not (run.weights_sha256 or "").startswith(spec.sha256):
-        return []
+def _rerun_requests(settings: ServerSettings, store: Store, run: Run) -> tuple[list[RunRequest], str]:
+    """Return the requests that bring this run up to date, one for each of its folders that is offered here, and why
+    there are none.
+    """
+    model, why_not = _model_of(settings, run)
+    if why_not:
+        return [], why_not
     used = {str(invocation["dataset"]) for invocation in run.invocations}
     folders = {dataset.root for dataset in store.datasets() if dataset.id in used}
-    return [
-        RunRequest(folder=f.id, title=f.title, model=run.model, resize=run.resize, precision=run.precision)
-        for f in offered_folders(settings.photo_folders)
-        if f.path in folders
+    requests = [
+        RunRequest(
+            folder=folder.id,
+            title=folder.title,
+            model=model,
+            model_title="" if model == run.model else run.display_title,
+            resize=run.resize,
+            precision=run.precision or "auto",
+        )
+        for folder in offered_folders(settings.photo_folders)
+        if folder.path in folders
     ]
+    return requests, "" if requests else "Its folders are not among those that this dashboard offers (--data)."
+
+
+def _model_of(settings: ServerSettings, run: Run) -> tuple[str, str]:
+    """Return the id of the run's model, and why it cannot be used."""
+    if run.precision is None:
+        return "", "Its masks were imported: no model of this program made them."
+    if run.request:
+        try:
+            models.check_run(settings, run)
+        except SegError as error:
+            return "", error_message(error)
+        return f"{models.RUN_PREFIX}{run.run}", ""
+    spec = MODELS.get(run.model)
+    if spec is None:
+        return "", "Its model was in the memory of another program, or its path is not known."
+    same = (run.weights_sha256 or "").startswith(spec.sha256)
+    return run.model, "" if same else "Its weights are not those of the model of this name."
 
 
 @st.dialog("Delete this run?")

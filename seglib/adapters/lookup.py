@@ -144,6 +144,18 @@ def _kind_of_file(path: Path) -> str | None:
     return _BY_SUFFIX.get(suffix)
 
 
+def runs_code(request: ModelRequest) -> bool:
+    """Whether finding or loading this model runs code that is neither this program's nor an installed plug-in's."""
+    name = request.model or ""
+    if request.run_code or request.allow_pickle or request.source == "hub":
+        return True
+    if request.weights is not None or name in registry.trainable_names() or name in plugin_names():
+        return False
+    prefix, _, rest = name.partition(":")
+    suffix = Path(name).suffix.lower()
+    return bool(rest) and prefix not in _BY_PREFIX and suffix not in (*_BY_SUFFIX, *_CHECKPOINTS)
+
+
 def check_request(request: ModelRequest) -> None:
     """Raise `UnknownName` for a value that is not among the known ones, and `UsageError` for one out of range."""
     for kind, value, known in (

@@ -56,7 +56,8 @@ def headline(job: Job) -> str:
     request = job.request
     if isinstance(request, RunRequest):
         limit = f", at most {photo_count(request.limit)}" if request.limit else ""
-        return f"{request.model} · {request.resize} · {job.precision or request.precision}, on {request.title}{limit}"
+        parts = (request.model_title or request.model, request.resize or "its own size")
+        return f"{' · '.join((*parts, job.precision or request.precision))}, on {request.title}{limit}"
     if isinstance(request, EvaluateRequest):
         return f"Evaluation of {', '.join(request.runs)} against {request.title}"
     assert isinstance(request, CompareRequest)

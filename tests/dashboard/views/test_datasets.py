@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.offers import photo_folders
 from dashboard.settings import ServerSettings
 from dashboard.state import pages
 from dashboard.views import runs as runs_view
-from dashboard.workers import photo_folders
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store, make_run_config
 from tests.dashboard.views.test_pages import html, opened, said

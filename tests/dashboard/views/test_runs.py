@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from dashboard.offers.photo_folders import find_folders
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
 from dashboard.views import run_form
@@ -15,7 +16,6 @@ from dashboard.views import runs as run_views
 from dashboard.views.shared import job_status
 from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import EvaluateRequest, Request, RunRequest
 from seglib.data.left_out import LeftOut
 from seglib.store import scans

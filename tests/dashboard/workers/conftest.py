@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dashboard.offers.photo_folders import find_folders
 from dashboard.settings import ServerSettings
 from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import RunRequest
 
 FAKE = """
