@@ -53,7 +53,7 @@ def _key_figures(scope: ReportScope) -> list[tuple[str, str, str]]:
             *figures,
             (percent_fixed(totals.mean_foreground_share), "mean foreground share", n),
             (score(totals.mean_confidence), "mean confidence, 0 to 1", n if totals.mean_confidence is not None else ""),
-            (f"{count(totals.agreeing)} of {count(totals.claiming)}", "folder label = animal", ""),
+            (f"{count(totals.agreeing)} of {count(totals.claiming)}", "folder label = content", ""),
         ]
     agreed = scope.comparison.consensus_figure()
     measure_name = "pixel agreement" if len(scope.runs) == 2 else f"pixels on which all {len(scope.runs)} agree"

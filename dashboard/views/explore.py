@@ -29,7 +29,7 @@ CHART_SETS: dict[str, list[Callable[[Selection], None]]] = {
     "classes": [
         partial(chart_cards.class_distribution, limit=6),
         chart_cards.share,
-        partial(chart_cards.folder_against_animal, apply=session.set_filters),
+        partial(chart_cards.folder_against_content, apply=session.set_filters),
     ],
     "certainty": [
         *(partial(chart_cards.measure, key=key) for key in CONFIDENCE_COLUMNS),

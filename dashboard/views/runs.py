@@ -26,7 +26,7 @@ from seglib.maintenance import prune
 from seglib.maintenance import status as maintenance_status
 from seglib.models.registry import MODELS
 from seglib.query import export
-from seglib.store import scans
+from seglib.store import content, scans
 from seglib.store.records import MAX_TITLE_LENGTH, Run
 from seglib.store.store import Store
 
@@ -53,8 +53,8 @@ def render(settings: ServerSettings) -> None:
         layout.remark("This store holds no other run." if damaged else "This store holds no run yet.")
         return
     store, version, _ = opened
-    damaged_records = (*store.damaged_datasets().values(), *scans.find_damaged(store).values())
-    layout.remarks([user_message(why) for why in damaged_records])
+    damaged_records = (store.damaged_datasets(), scans.find_damaged(store), content.find_damaged(store))
+    layout.remarks([user_message(why) for reasons in damaged_records for why in reasons.values()])
     with layout.card("Runs in this store", f"n = {count(len(runs))}, most recently used first", stretch=False):
         for run in reversed(runs):
             _run_entry(settings, store, run)

@@ -59,7 +59,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from seglib.maintenance import status
-    from seglib.store import scans
+    from seglib.store import content, scans
     from seglib.store.store import Store
 
     if arguments.verify:
@@ -71,7 +71,12 @@ def _status(arguments: argparse.Namespace) -> int:
         more = {"stale": report.stale, "drift": [dataclasses.asdict(drift) for drift in drifts], "failures": rows}
         print_json(dataclasses.asdict(report) | more)
         return 0
-    damaged = (store.damaged_datasets(), scans.find_damaged(store), store.damaged_runs())
+    damaged = (
+        store.damaged_datasets(),
+        scans.find_damaged(store),
+        content.find_damaged(store),
+        store.damaged_runs(),
+    )
     for why in (sentence for sentences in damaged for sentence in sentences.values()):
         print(f"damaged: {name_options(why)}")
     _print_datasets(store, report, drifts)

@@ -20,10 +20,10 @@ from seglib.data.image import DECODER, compute_image_id, read_bytes, read_image
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.inference import openvino_backend
+from seglib.maintenance.quantized_models import CALIBRATION_RECORD, recorded_sha256
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
 from seglib.progress import OnNote
-from seglib.store.quantized_models import CALIBRATION_RECORD, recorded_sha256
 from seglib.store.records import Dataset, utc_now
 from seglib.store.store import Store
 

@@ -102,6 +102,8 @@ def run(
         else:
             datasets.accept_new_times(store, data_set, records)
         stored_files = store.files(data_set)
+        records = labelling.choose_labels(records, stored_files, options.label_from)
+        _notify(labelling.update_label_map(store, data_set, records, options.label_map, spec), on_note)
         if settings.precision == "int8":
             folder_of_model = quantization.calibrate(
                 store,
@@ -116,7 +118,6 @@ def run(
         this_run = _register_run(store, spec, settings, title=title, verify=options.verify, on_note=on_note)
         scan_id = time.time_ns()
         vanished = record_vanished(store, data_set, stored_files, records, scan_id)
-        records = labelling.choose_labels(records, stored_files, options.label_from)
         if options.label_from is not None:
             labelling.record_labels(store, data_set, stored_files, records, scan_id)
         if options.names is not None:

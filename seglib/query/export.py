@@ -48,6 +48,9 @@ _MEANINGS = {
     "low_margin": f"Share of pixels whose two best probabilities differ by less than {LOW_MARGIN}, 0..1.",
     "dominant": "Class with the most pixels, not counting background; background if there is no other.",
     "animal": "cat or dog, whichever has more pixels; none if neither has any; empty if the model knows neither.",
+    "content": "Of the classes that the dataset's folder labels name, the one with most pixels; none if none has any; "
+    "empty if the labels name no class of the model.",
+    "label_class": "Class that the folder label names, alone or by the dataset's label map; empty if it names none.",
     "tags": f"Tags of the photo, sorted and separated by {TAG_SEPARATOR}; empty without any.",
 }
 

@@ -29,7 +29,8 @@ from seglib.fileio.atomic import AtomicWriter
 from seglib.fileio.lock import RegisteredWriter, lock
 from seglib.masks import overlay, png
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
-from seglib.store import records, tags
+from seglib.store import content, records, tags
+from seglib.store.content import LabelledFiles
 from seglib.store.layout import StoreLayout, read_without_links
 from seglib.store.records import SCHEMA_VERSION, Dataset, Run
 from seglib.store.schemas import (
@@ -276,26 +277,30 @@ class Store(StoreLayout):
         """One row per run and file of the newest scan (default: all runs and datasets).
 
         Columns: dataset, path, split, label, width, height, image_id, run, model, grid_width, grid_height,
-        px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal, tags.
+        px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal,
+        content, label_class, tags.
+        content: of the classes that the labels of its dataset name, the one with most pixels; `none` without any.
         Classes unknown to a run's model are null rather than 0 (their columns are then Int32 and UInt16).
         tags: sorted names joined by `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column.
         `with_scan=True` adds bytes and mtime_ns, the file's size and modification time when it was scanned.
         Files that a run has not computed yet are omitted; `failures()` lists unreadable files.
         """
-        files = self._present_files([self.dataset(n) for n in datasets] if datasets is not None else self.datasets())
+        data_sets = [self.dataset(n) for n in datasets] if datasets is not None else self.datasets()
+        files = self._present_files(data_sets)
         if runs is None and (damaged := self.damaged_runs()):
             raise DamagedFileError(next(iter(damaged.values())))
         chosen = [self.run(name) for name in runs] if runs is not None else self.runs()
         classes = list(dict.fromkeys(name for run in chosen for name in run.classes))
         schema = table_schema(classes)
-        by_name = sorted(chosen, key=lambda run: run.run)
+        labels = LabelledFiles(files, {one.name: content.read_label_map(self, one) for one in data_sets})
         parts = [
-            join_stats(files, run, parquet_parts.keep_newest(self._stats_table(run), ["image_id"])) for run in by_name
+            join_stats(files, labels, run, parquet_parts.keep_newest(self._stats_table(run), ["image_id"]))
+            for run in sorted(chosen, key=lambda run: run.run)
         ]
         table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in parts)], promote_options="default")
         if len(parts) > 1:
             table = table.take(np.argsort(np.concatenate([places for _, places in parts]), kind="stable"))
-        del files, parts  # each of them is as large as the table
+        del files, labels, parts  # each of them is as large as the table
         frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
         return frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"])) if with_tags else frame
 
@@ -307,25 +312,13 @@ class Store(StoreLayout):
             files = self._newest_files(dataset, [*columns, "reason", "scan"])
             files = files.filter(pc.is_null(files["reason"])).drop_columns(["reason", "scan"])
             names = pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [dataset.name])
+            files = files.set_column(files.column_names.index("label"), "label", files["label"].dictionary_encode())
             tables.append(files.add_column(0, PRESENT_FILES_SCHEMA.field("dataset"), names))
         return pa.concat_tables(tables)
 
     def _newest_files(self, dataset: Dataset, columns: Sequence[str] | None = None) -> pa.Table:
         """The newest row of each path, sorted by path; `path` and `scan` must be among the columns."""
         return keep_newest_files(parquet_parts.read(self.files_folder(dataset), FILES_SCHEMA, columns))
-
-    def version(self, *, with_tags: bool = True) -> str:
-        """Cache key for everything derived from this store; changes whenever a part or a JSON file does.
-
-        `with_tags=False` is for results that do not depend on tags, which change far more often than everything else.
-        """
-        digest = hashlib.sha256()
-        patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
-        for pattern in patterns + ["tags/*.parquet"] * with_tags:
-            for path in sorted(self.path.glob(pattern)):
-                stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)
-                digest.update(f"{path.relative_to(self.path).as_posix()} {stamp}\n".encode())
-        return digest.hexdigest()[:16]
 
     # --- pictures ------------------------------------------------------------------------------------------------
 
