@@ -126,9 +126,10 @@ def _grid_outputs(
 def warm_up(spec: ModelSpec, config: InferenceConfig) -> Sequence[str]:
     """Load the model in advance, so that loading does not count as prediction time.
 
-    Returns sentences for the user about how its output is read.
+    Returns sentences for the user about which weights are taken and how the output is read.
     """
-    return _load_backend(spec, config.precision, device_of(config), config.quantised).notes
+    backend = _load_backend(spec, config.precision, device_of(config), config.quantised)
+    return (*spec.selection.notes, *backend.notes)
 
 
 @lru_cache(maxsize=2)

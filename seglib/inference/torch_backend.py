@@ -26,6 +26,7 @@ class TorchBackend:
     """A loaded model on one device, in one precision (`fp32` or `bf16`)."""
 
     output: OutputKind = "logits"
+    notes: Sequence[str] = ()
 
     def __init__(self, spec: ModelSpec, precision: str, device: str) -> None:
         import torch
@@ -33,7 +34,6 @@ class TorchBackend:
         from seglib.models import optimize
 
         _keep_freed_memory()
-        self.notes: Sequence[str] = spec.selection.notes
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
         model = optimize.prepare_for_inference(loading.load(spec), self._dtype, spec.fp32_blocks)
         if (precision, device) == ("bf16", "cpu"):

@@ -58,10 +58,9 @@ def read_state_dict(path: Path, selection: Selection | None = None) -> "dict[str
     try:
         state = _load_safetensors(path) if kind == "safetensors" else _load_torch(path, mapped=kind == "torch")
     except Exception as error:  # torch, pickle, zipfile and safetensors each raise their own types
-        code = type(error).__name__ == "UnpicklingError"  # torch's message tells how to bypass the check: not shown
-        raise contents.not_a_checkpoint(
-            path.name, "it holds other objects, or is damaged" if code else first_line(error)
-        ) from None
+        hidden = type(error).__name__ == "UnpicklingError"  # torch's message tells how to bypass the check
+        reason = "it holds other objects, or is damaged" if hidden else first_line(error)
+        raise contents.not_a_checkpoint(path.name, reason) from None
     return _select(path.name, state, selection)
 
 

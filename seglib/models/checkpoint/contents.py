@@ -101,7 +101,7 @@ def read_contents(path: Path) -> Contents:
     if kind == "safetensors":
         return Contents(path.name, {(): _read_safetensors(path)})
     if kind not in ("torch", "legacy torch"):
-        raise not_a_checkpoint(path.name, "it holds other objects, or is damaged")
+        raise not_a_checkpoint(path.name, "neither torch nor safetensors wrote it, or it is cut off")
     try:
         value = _read_archive(path) if kind == "torch" else _read_legacy(path)
     except ForeignObject as error:
@@ -117,15 +117,15 @@ def read_contents(path: Path) -> Contents:
 def not_a_checkpoint(name: str, reason: str) -> WeightsError:
     return WeightsError(
         f"{name} is not a checkpoint that holds tensors and plain data alone ({reason}): "
-        "expected a state dict saved as .safetensors or .pth."
+        "expected a state dict, as torch.save(model.state_dict(), FILE) writes it, or .safetensors."
     )
 
 
 def _foreign_object(name: str, found: str) -> WeightsError:
     if found in OTHER_TENSORS:
-        return WeightsError(f"{name} holds something other than plain tensors, {OTHER_TENSORS[found]}: convert it.")
+        return WeightsError(f"{name} holds {OTHER_TENSORS[found]}: expected a state dict of plain tensors.")
     shown = "".join(filter(str.isprintable, found))[:80]
-    return not_a_checkpoint(name, f"it holds other objects, or is damaged: {shown}")
+    return not_a_checkpoint(name, f"it holds an object of {shown!r}, which could be code")
 
 
 def _read_archive(path: Path) -> object:
@@ -166,7 +166,7 @@ def read_safetensors_header(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if length > min(_MOST_STRUCTURE, path.stat().st_size - 8):
-                raise ValueError
+                raise not_safetensors(path.name, f" (its header would take {length:,} bytes)")
             header = json.loads(file.read(length))
     except (OSError, ValueError, RecursionError):
         raise not_safetensors(path.name) from None
@@ -175,8 +175,8 @@ def read_safetensors_header(path: Path) -> dict[str, Any]:
     return header
 
 
-def not_safetensors(name: str) -> WeightsError:
-    return WeightsError(f"{name} is not a safetensors file, or it is damaged.")
+def not_safetensors(name: str, reason: str = "") -> WeightsError:
+    return WeightsError(f"{name} is not a safetensors file, or it is damaged{reason}.")
 
 
 def _find_state_dicts(name: str, value: object) -> Contents:

@@ -18,6 +18,7 @@ _FILES: dict[FileKind, str] = {
 
 _HEADS = (
     (rb"\x89HDF", "is an HDF5 file, as Keras writes it: export the model as ONNX and give it as `model` FILE"),
+    (rb"\x80[\x02-\x05]", "is a pickle that torch.save did not write: save the model's state_dict() with torch.save"),
     (rb"GGUF", "is a GGUF file of a language model"),
     (rb"version \S*git-lfs", "is a pointer of Git LFS: fetch the file that it stands for with git lfs pull"),
     (rb"\s*<(!doctype )?html", "is a web page: the download went wrong"),

@@ -12,6 +12,9 @@ from typing import IO, Any
 
 _MOST_DIMENSIONS, _LONGEST_SIDE = 16, 1 << 40
 
+_MOST_STEPS = 2_000_000
+"""A tensor takes some 40 steps; each costs a microsecond or two, and may make a list."""
+
 _LITERALS = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING")
 
 _VALUES: dict[str, Callable[[], object]] = {
@@ -101,7 +104,9 @@ def read_pickle(file: IO[bytes]) -> object:
     Reads up to the pickle's end. Raises `ForeignObject`, or `ValueError` and others for a damaged pickle.
     """
     reader = _Reader()
-    for opcode, argument, _ in pickletools.genops(file):
+    for step, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if step > _MOST_STEPS:
+            raise ValueError("its structure has no end")
         reader.apply(opcode.name, argument)
     (value,) = reader.stack
     return value

@@ -42,24 +42,26 @@ class Layers:
     scores: str
     channels: int
     options: tuple[tuple[str, str], ...] = ()
-    deepest: str = ""
-    """The last block of a ResNet, whose other layers are those of a shorter one."""
+    also: str = ""
+    """A layer that a smaller architecture lacks, whose layers are all in this one."""
+    lacks: str = ""
+    """A layer that a larger architecture has besides."""
 
 
 _RESNET, _MOBILENET = "backbone.conv1", "backbone.0.0"
 
-_DEEPEST = {"50": "backbone.layer3.5.conv1", "101": "backbone.layer3.22.conv1"}
+_LAST_OF_101 = "backbone.layer3.22.conv1"
 
 LAYERS: dict[str, tuple[Layers, ...]] = {
-    "fcn_resnet50": (Layers(_RESNET, "classifier.4", 512, deepest=_DEEPEST["50"]),),
-    "fcn_resnet101": (Layers(_RESNET, "classifier.4", 512, deepest=_DEEPEST["101"]),),
-    "deeplabv3_resnet50": (Layers(_RESNET, "classifier.4", 256, deepest=_DEEPEST["50"]),),
-    "deeplabv3_resnet101": (Layers(_RESNET, "classifier.4", 256, deepest=_DEEPEST["101"]),),
+    "fcn_resnet50": (Layers(_RESNET, "classifier.4", 512, lacks=_LAST_OF_101),),
+    "fcn_resnet101": (Layers(_RESNET, "classifier.4", 512, also=_LAST_OF_101),),
+    "deeplabv3_resnet50": (Layers(_RESNET, "classifier.4", 256, lacks=_LAST_OF_101),),
+    "deeplabv3_resnet101": (Layers(_RESNET, "classifier.4", 256, also=_LAST_OF_101),),
     "deeplabv3_mobilenet_v3_large": (Layers(_MOBILENET, "classifier.4", 256),),
     "lraspp_mobilenet_v3_large": (Layers(_MOBILENET, "classifier.high_classifier", 128),),
     "fcn_mobilenet_v2": (
         Layers(_MOBILENET, "classifier.4", 80),
-        Layers(_MOBILENET, "classifier.classify", 192, (("head", "context"),)),
+        Layers(_MOBILENET, "classifier.classify", 192, (("head", "context"),), lacks="classifier.finer"),
     ),
     "unet_mobilenet_v2": (Layers(_MOBILENET, "classifier.finer", 32),),
     "unet_resnet34": (Layers(_RESNET, "classifier.finer", 32),),
@@ -119,7 +121,8 @@ def find_weights(contents: Contents, architecture: str) -> Found:
         raise describe_mismatch(contents, architecture, fitting_architectures(contents))
     chosen = _choose(contents, candidates)
     tensors = plain_tensors(contents, chosen.path)
-    strange = [key for key in tensors if not key.startswith(chosen.prefix) and not is_of_training(key)]
+    prefixes = tuple(one.prefix for one in candidates if one.path == chosen.path)
+    strange = [key for key in tensors if not key.startswith(prefixes) and not is_of_training(key)]
     if strange:
         raise WeightsError(
             f"{contents.name} holds {strange[0][:80]!r} beside the weights of {architecture} under "
@@ -173,23 +176,22 @@ def _candidates(contents: Contents, architecture: str) -> Iterator[_Candidate]:
         if path and path[-1] in _OTHER_COPIES:
             continue
         tensors = plain_tensors(contents, path)
-        for layers in LAYERS[architecture]:
-            for prefix in _prefixes(tensors, layers, architecture):
+        for layers in LAYERS.get(architecture, ()):
+            for prefix in _prefixes(tensors, layers):
                 yield _Candidate(path, prefix, layers)
 
 
-def _prefixes(tensors: StateDict, layers: Layers, architecture: str) -> list[str]:
+def _prefixes(tensors: StateDict, layers: Layers) -> list[str]:
     """What precedes an architecture's names, wherever its first and last layers are there in their shapes."""
     last = f"{layers.scores}.weight"
-    rivals = [_DEEPEST["101"]] if architecture.endswith("resnet50") else []
     found = []
     for key, tensor in tensors.items():
         prefix = key.removesuffix(last)
         if prefix == key or (prefix and not prefix.endswith(".")):
             continue
-        wanted = (f"{prefix}{layers.first}.weight", *([f"{prefix}{layers.deepest}.weight"] if layers.deepest else []))
         fits = len(tensor.shape) == 4 and tensor.shape[1] == layers.channels  # (outputs, channels, h, w)
-        if fits and all(one in tensors for one in wanted) and not any(f"{prefix}{r}.weight" in tensors for r in rivals):
+        wanted = [f"{prefix}{layer}.weight" in tensors for layer in (layers.first, layers.also) if layer]
+        if fits and all(wanted) and not (layers.lacks and f"{prefix}{layers.lacks}.weight" in tensors):
             found.append(prefix)
     return found
 

@@ -275,7 +275,7 @@ def test_numbers_of_another_kind_or_shape_are_refused_before_anything_is_compute
     state = bare("fcn_mobilenet_v2").state_dict()
     state["classifier.4.bias"] = harm(state["classifier.4.bias"])
     torch.save(state, tmp_path / "x.pth")
-    with pytest.raises(WeightsError, match=r"x\.pth (does not fit|holds something other|.* has the data of 1 numbers)"):
+    with pytest.raises(WeightsError, match=r"x\.pth (does not fit|holds sparse tensors|.* has the data of 1 numbers)"):
         loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 
@@ -295,7 +295,7 @@ def test_a_compressed_checkpoint_is_not_unpacked(tmp_path):
 
 def test_nobody_is_told_how_to_run_what_a_checkpoint_holds(tmp_path):
     torch.save(Payload(), tmp_path / "x.pth")
-    with pytest.raises(WeightsError, match="it holds other objects, or is damaged") as caught:
+    with pytest.raises(WeightsError, match="it holds an object of") as caught:
         loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
     assert str(caught.value).isprintable()
 
