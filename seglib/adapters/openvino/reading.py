@@ -1,5 +1,6 @@
 """Which output of a model holds the scores or the mask, what its numbers are, and the graph that gives them alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -144,9 +145,9 @@ def resolve(read: Reading, output: "Tensor", name: str) -> OutputKind:
     """Check what a trial call gave, and tell logits from probabilities by it. Raises `WeightsError` or `UsageError`."""
     if read.kind == "masks":
         return "masks"
-    if not bool(output.isfinite().all()):
+    low, high = (float(value) for value in output.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise WeightsError(f"{name!r} gives NaN or infinite numbers: its weights are damaged.")
-    low, high = float(output.min()), float(output.max())
     if read.kind == "probabilities":
         if low < 0 or (read.is_single and high > 1 + _SUM_TOLERANCE):
             raise UsageError(f"{name!r} gives numbers from {low:.3g} to {high:.3g}, which are no probabilities.")
