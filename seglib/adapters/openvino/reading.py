@@ -95,15 +95,21 @@ def _nothing_fits(
     name: str, classes: int | None, request: ModelRequest, candidates: Sequence[ModelOutput], listed: str
 ) -> str:
     found = "; ".join(one.description for one in candidates) if request.output else listed
-    if classes is None:
+    maps = [one for one in candidates if one.layout is not None]
+    if classes is None or not maps:
         return f"{name!r} has no output with scores or classes per pixel: it has {found}."
-    wanted = "masks" if request.scores == "masks" else f"scores per pixel for {classes} classes"
-    others = sorted({one.channels for one in candidates if one.layout and one.channels > 1} - {classes})
-    advice = f": name {' or '.join(map(str, others))} classes with `classes`" if others else ""
-    if any(one.layout and one.channels in (0, 1) for one in candidates) and not others:
-        advice = ": one channel is for the second of two classes, so name two with `classes`, or say `scores` masks"
-    source = "named by `classes`" if request.classes else "named by its metadata"
-    return f"{name!r} has no output with {wanted}, {source}; it has {found}{advice}."
+    others = sorted({one.channels for one in maps if one.channels > 1} - {classes})
+    if request.scores is not None and any(_kind(one, classes, None) for one in maps):
+        return f"{name!r} has no output with {request.scores}; it has {found}: leave out `scores`."
+    if others:
+        advice = f"name {' or '.join(map(str, others))} classes with `classes`"
+    else:
+        advice = "one channel is for the second of two classes, so name two with `classes`, or say `scores` masks"
+    source = "`classes`" if request.classes else "its metadata"
+    return (
+        f"{name!r} has no output with scores per pixel for {classes} classes, named by {source}; it has {found}: "
+        f"{advice}."
+    )
 
 
 def single_output(model: Any, reading: Reading) -> Any:

@@ -79,11 +79,11 @@ REFUSED = {
         {"scores": "logits"},
         "ends in Softmax",
     ),
-    "scores are no masks": ({}, {"scores": "masks"}, "no output with masks"),
+    "scores are no masks": ({}, {"scores": "masks"}, "no output with masks.*leave out `scores`"),
     "masks are no scores": (
         {"nodes": [*LOGITS, TO_INDEX], "outputs": "mask", "output_dtypes": [INT64]},
         {"scores": "logits"},
-        "no output with",
+        "no output with logits.*leave out `scores`",
     ),
     "a plane of floats": (
         {
