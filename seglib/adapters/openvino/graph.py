@@ -191,9 +191,9 @@ def _output(tensor: Any, index: int, image_hw: tuple[int, int], classes: int | N
 
 
 def _is_map(sides: Sequence[int], image_hw: tuple[int, int]) -> bool:
-    """Whether (h, w) are in the proportion of the image, give or take two pixels of the larger one."""
+    """Whether (h, w) are in the proportion of the image, give or take a pixel."""
     (h, w), (height, width) = sides, image_hw
-    return min(h, w) < 0 or (min(h, w) > 0 and abs(h * width - w * height) <= 2 * max(height, width))
+    return min(h, w) < 0 or (min(h, w) > 1 and abs(h * width - w * height) <= max(height, width))
 
 
 def _end(tensor: Any) -> End | None:

@@ -1,5 +1,6 @@
 """Load a model from a file: find out by a trial call what it takes and gives, and call it on images."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from seglib.adapters.openvino import files, graph, reading, runtime
 from seglib.adapters.openvino.graph import ModelInput
 from seglib.adapters.openvino.reading import Reading
 from seglib.adapters.openvino.runtime import Facts
+from seglib.classes import VOID
 from seglib.errors import UsageError, WeightsError
 from seglib.models.adapter import ModelRequest, OutputKind
 from seglib.models.registry import ModelSpec
@@ -129,13 +131,33 @@ def _try(model: Any, takes: ModelInput, prepare: InputPreparer, name: str) -> "t
 
 def _check(output: "Tensor", read: Reading, spec: ModelSpec, name: str) -> None:
     """Check the output of a trial call. Raises `WeightsError`."""
-    from seglib.adapters.module_backend import read_masks
-
     if read.kind == "masks":
-        read_masks(output, 1, spec)
+        _read_masks(output, spec)
     elif output.dim() != 4 or output.shape[1] not in ((1,) if read.is_single else (len(spec.classes),)):
         shape = ", ".join(map(str, output.shape))
         raise WeightsError(f"{name!r} gave scores ({shape}): expected (1, {len(spec.classes)}, h, w).")
+
+
+def _read_masks(output: "Tensor", spec: ModelSpec) -> "Tensor":
+    """Masks (1, h, w) of any type -> uint8. Raises `WeightsError` if a value is no index of a class."""
+    if output.dim() != 3:
+        raise WeightsError(f"{spec.name} gave {tuple(output.shape)}: expected a mask (1, h, w) of class indices.")
+    if output.is_floating_point() and not bool((output == output.round()).all()):  # NaN too
+        raise WeightsError(f"{spec.name} gives masks with fractions: say `scores` logits or probabilities.")
+    highest = len(spec.classes) - 1
+    outside = (output < 0) | ((output > highest) & (output != VOID))
+    if bool(outside.any()):
+        raise WeightsError(
+            f"{spec.name} gave the index {int(output[outside][0])}, and its last class, {spec.classes[-1]!r}, has the "
+            f"index {highest}: name all classes with `classes`."
+        )
+    return output.byte()
+
+
+def _finite(scores: "Tensor", spec: ModelSpec) -> "Tensor":
+    if not all(math.isfinite(value) for value in scores.aminmax()):
+        raise WeightsError(f"{spec.name} gives NaN or infinite numbers: its weights are damaged.")
+    return scores
 
 
 def _input_notes(
@@ -174,12 +196,10 @@ class FileBackend:
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
         """uint8 (B, H, W, 3) -> yields float32 (1, C, h, w), or masks uint8 (1, h, w), of one image each."""
-        from seglib.adapters.module_backend import read_masks
-
         try:
             for output in self._requests(self._prepare(self._facts.pad(image)) for image in images):
                 cropped = self._facts.crop(output, images.shape[1:3])
-                yield read_masks(cropped, 1, self._spec) if self.output == "masks" else cropped
+                yield _read_masks(cropped, self._spec) if self.output == "masks" else _finite(cropped, self._spec)
         except RuntimeError as error:
             height, width = images.shape[1:3]
             raise WeightsError(

@@ -1,5 +1,6 @@
 """Which output of a model holds the scores or the mask, what its numbers are, and the graph that gives them alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -94,15 +95,21 @@ def _nothing_fits(
     name: str, classes: int | None, request: ModelRequest, candidates: Sequence[ModelOutput], listed: str
 ) -> str:
     found = "; ".join(one.description for one in candidates) if request.output else listed
-    if classes is None:
+    maps = [one for one in candidates if one.layout is not None]
+    if classes is None or not maps:
         return f"{name!r} has no output with scores or classes per pixel: it has {found}."
-    wanted = "masks" if request.scores == "masks" else f"scores per pixel for {classes} classes"
-    others = sorted({one.channels for one in candidates if one.layout and one.channels > 1} - {classes})
-    advice = f": name {' or '.join(map(str, others))} classes with `classes`" if others else ""
-    if any(one.layout and one.channels in (0, 1) for one in candidates) and not others:
-        advice = ": one channel is for the second of two classes, so name two with `classes`, or say `scores` masks"
-    source = "named by `classes`" if request.classes else "named by its metadata"
-    return f"{name!r} has no output with {wanted}, {source}; it has {found}{advice}."
+    others = sorted({one.channels for one in maps if one.channels > 1} - {classes})
+    if request.scores is not None and any(_kind(one, classes, None) for one in maps):
+        return f"{name!r} has no output with {request.scores}; it has {found}: leave out `scores`."
+    if others:
+        advice = f"name {' or '.join(map(str, others))} classes with `classes`"
+    else:
+        advice = "one channel is for the second of two classes, so name two with `classes`, or say `scores` masks"
+    source = "`classes`" if request.classes else "its metadata"
+    return (
+        f"{name!r} has no output with scores per pixel for {classes} classes, named by {source}; it has {found}: "
+        f"{advice}."
+    )
 
 
 def single_output(model: Any, reading: Reading) -> Any:
@@ -144,9 +151,9 @@ def resolve(read: Reading, output: "Tensor", name: str) -> OutputKind:
     """Check what a trial call gave, and tell logits from probabilities by it. Raises `WeightsError` or `UsageError`."""
     if read.kind == "masks":
         return "masks"
-    if not bool(output.isfinite().all()):
+    low, high = (float(value) for value in output.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise WeightsError(f"{name!r} gives NaN or infinite numbers: its weights are damaged.")
-    low, high = float(output.min()), float(output.max())
     if read.kind == "probabilities":
         if low < 0 or (read.is_single and high > 1 + _SUM_TOLERANCE):
             raise UsageError(f"{name!r} gives numbers from {low:.3g} to {high:.3g}, which are no probabilities.")

@@ -30,8 +30,6 @@ from seglib.models.adapter import OutputKind
 if TYPE_CHECKING:
     from torch import Tensor
 
-_SECTION = "seglib"  # of a model's rt_info: what a saved model says about itself
-
 
 def ensure_installed(what: str, libraries: Sequence[str], otherwise: str = "") -> None:
     """Raise `SegError` with install instructions if `what` needs a library that is missing."""
@@ -136,12 +134,21 @@ class Facts:
         return padded
 
     def crop(self, output: "Tensor", image_hw: tuple[int, ...]) -> "Tensor":
-        """Cut off the model's output, (b, C, h, w) or (b, h, w), what belongs to the padding of such an image."""
-        if self.multiple == 1:
-            return output
-        from seglib.adapters.module_backend import crop_padding
+        """Cut off the model's output, (b, C, h, w) or (b, h, w), what belongs to the padding of such an image.
 
-        return crop_padding(output, [side + -side % self.multiple for side in image_hw], image_hw)
+        A map of lower resolution is first given the padded size.
+        """
+        height, width = image_hw
+        padded = (height + -height % self.multiple, width + -width % self.multiple)
+        if padded == (height, width):
+            return output
+        from torch.nn.functional import interpolate
+
+        if self.output == "masks":
+            planes = interpolate(output[:, None].float(), size=padded, mode="nearest-exact")[:, 0]
+        else:
+            planes = interpolate(output, size=padded, mode="bilinear", align_corners=False)
+        return planes[..., :height, :width]
 
 
 _SECTION = "seglib"  # of a model's rt_info
