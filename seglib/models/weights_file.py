@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_MAX_HEADER_BYTES = 100_000_000  # as in the safetensors library
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file. Raises `WeightsError`."""
     metadata = _safetensors_header(path).get("__metadata__", {})
@@ -106,7 +109,9 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, 100_000_000)))
+            if length > _MAX_HEADER_BYTES:
+                raise _not_safetensors_error(path)
+            header = json.loads(file.read(length))
     except (OSError, ValueError, RecursionError):
         raise _not_safetensors_error(path) from None
     if not isinstance(header, dict):
