@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _SAFE_GLOBALS = threading.Lock()  # torch keeps the names that it reads in a global
 
 
+_MAX_HEADER_BYTES = 100_000_000  # as in the safetensors library
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file. Raises `WeightsError`."""
     metadata = contents.read_safetensors_header(path).get("__metadata__", {})

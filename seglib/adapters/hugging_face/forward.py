@@ -18,7 +18,8 @@ from seglib.adapters.hugging_face.processor import ProcessorSettings
 class SemanticForward:
     """float (B, 3, H, W), normalised -> float32 (B, C, h, w), h and w covering what H and W cover.
 
-    Images are seen one by one on a CPU, so that none depends on its batch.
+    Images are seen one by one on a CPU, so that none depends on its batch, and contiguous in memory, so that the same
+    kernels run as in transformers' own pipeline.
     """
 
     def __init__(self, model: Any, processor: Any, settings: ProcessorSettings, task: Sequence[int] = ()) -> None:
@@ -26,6 +27,7 @@ class SemanticForward:
         self._task = torch.tensor([list(task)]) if task else None
 
     def __call__(self, images: Tensor) -> Tensor:
+        images = images.contiguous()
         if self._settings.patch:
             return torch.cat([self._see_in_patches(image) for image in torch.split(images, 1)])
         return torch.cat([self._see(part) for part in ((images,) if images.is_cuda else torch.split(images, 1))])
@@ -79,7 +81,7 @@ def pad(images: Tensor, settings: ProcessorSettings) -> Tensor:
     if settings.pad_wh is None:
         return images
     width, height = (max(side, least) for side, least in zip(images.shape[:1:-1], settings.pad_wh, strict=True))
-    value = images.new_tensor([-m / s for m, s in zip(settings.mean, settings.std, strict=True)])  # black
+    value = (0 - images.new_tensor(settings.mean)) / images.new_tensor(settings.std)  # black
     if settings.pad_value is not None:
         value = torch.full_like(value, settings.pad_value)
     padded = value[None, :, None, None].repeat(len(images), 1, height, width)

@@ -30,7 +30,16 @@ class ProcessorResize(Resize):
 
     @property
     def description(self) -> str:
-        return f"{self.fit} {self.height}, {self.width}, in multiples of {self.multiple}, {self.resample}"
+        sides = {
+            "edges": f"a short side of {self.height}, a long side of at most {self._longest}",
+            "box": f"the size that fits into {self.width}x{self.height}",
+            "scale": f"the nearest size that is {self.width} wide or {self.height} high",
+        }
+        return f"{sides[self.fit]}, in multiples of {self.multiple}, {self.resample}"
+
+    @property
+    def _longest(self) -> int:
+        return self.width or _MAX_ASPECT * self.height
 
     def grid_wh(self, width: int, height: int) -> tuple[int, int]:
         if self.fit == "edges":
@@ -46,9 +55,8 @@ class ProcessorResize(Resize):
         """As `get_size_with_aspect_ratio` of transformers."""
         short, long = min(width, height), max(width, height)
         exact: float = self.height
-        limit = self.width or _MAX_ASPECT * self.height
-        if long / short * self.height > limit:
-            exact = limit * short / long
+        if long / short * self.height > self._longest:
+            exact = self._longest * short / long
         new_short = round(exact)
         new_long = long if short == new_short else int(exact * long / short)
         return (new_short, new_long) if width < height else (new_long, new_short)
