@@ -146,6 +146,9 @@ class _State:
         self._name(function)
         if not is_own(function.__module__):
             return
+        if "<" in function.__qualname__:  # several in one file may have this name
+            self._write(function.__code__.co_code)
+            self._write(repr([one for one in function.__code__.co_consts if isinstance(one, _PLAIN)]))
         cells = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
         self.add([cells, function.__defaults__, function.__kwdefaults__], depth + 1)
         for name in sorted(_names(function.__code__)):
