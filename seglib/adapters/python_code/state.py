@@ -248,10 +248,15 @@ def forget_imported(files: Mapping[str, Path]) -> None:
 # --- installed packages ---
 
 
+SCRIPT_FOLDERS: set[str] = set()
+"""Folders that are on Python's path while code in them is imported; no package is installed there."""
+
+
 def installed_package(module: str) -> tuple[str, str] | None:
     """(distribution, version) of an installed module; None if it is one's own, as in an editable installation."""
-    distributions = _distributions(tuple(sys.path))
-    names = distributions.get(module.partition(".")[0])
+    names = _distributions(tuple(place for place in sys.path if place not in SCRIPT_FOLDERS)).get(
+        module.partition(".")[0]
+    )
     if not names:
         return None
     file = getattr(sys.modules.get(module), "__file__", None)

@@ -291,7 +291,7 @@ def test_attributes_of_another_kind_are_the_modules_own_business():
         attributed(classes=4, channels=3, input="image", output=nn.Identity(), resize=96), classes=CLASSES
     )
     assert (spec.mean, spec.classes) == (IMAGENET_MEAN, tuple(CLASSES))
-    with pytest.raises(UsageError, match="Name the classes of the Nearest in index order with `classes`"):
+    with pytest.raises(UsageError, match="Name the classes of Nearest in index order with `classes`"):
         find_model(attributed(classes=4))
 
 
