@@ -127,8 +127,8 @@ def find_requested(request: ModelRequest) -> ModelSpec:
         return _find(kind, request, name)
     if Path(name).suffix.lower() in _CHECKPOINTS or Path(name).is_file():
         return registry.find_model_spec(weights=Path(name), request=request)
-    if rest or name in plugin_names():
-        return _find("python_code.factory", request, name if rest else _plugin(name))
+    if ":" in name or name in plugin_names():
+        return _find("python_code.factory", request, name if ":" in name else _plugin(name))
     if Path(name).is_dir():
         raise UsageError(f"{name!r} is a folder: write hf:{name} (transformers) or smp:{name}.")
     raise UnknownName("model", name, (*MODELS, *plugin_names()))
@@ -177,12 +177,19 @@ def check_request(request: ModelRequest) -> None:
 
 def plugin_names() -> tuple[str, ...]:
     """Names of the models that installed packages offer by the entry point group `seglib.models`."""
-    return tuple(sorted(point.name for point in metadata.entry_points(group=ENTRY_POINT_GROUP)))
+    return tuple(plugins())
+
+
+def plugins() -> dict[str, str]:
+    """Name -> `package.module:factory` of each such model, sorted by name."""
+    return {point.name: point.value for point in sorted(metadata.entry_points(group=ENTRY_POINT_GROUP))}
 
 
 def _plugin(name: str) -> str:
-    (point, *_) = metadata.entry_points(group=ENTRY_POINT_GROUP, name=name)
-    return point.value
+    values = {point.value for point in metadata.entry_points(group=ENTRY_POINT_GROUP, name=name)}
+    if len(values) > 1:
+        raise UsageError(f"Several packages offer a model {name!r}: name one of {', '.join(sorted(values))}.")
+    return values.pop()
 
 
 def _find_built_in(request: ModelRequest) -> ModelSpec:

@@ -285,9 +285,13 @@ def _build(config: dict[str, Any], name: str) -> Any:
             )
         try:
             with torch.random.fork_rng(devices=[]):
-                return known[architecture](**config | {"encoder_weights": None})
+                model = known[architecture](**config | {"encoder_weights": None})
         except Exception as error:  # of any kind, from the arguments of any architecture
             raise WeightsError(
                 f"The arguments in {CONFIG_FILE} of {name} do not fit {architecture} "
                 f"({weights_file.first_line(error)})."
             ) from None
+    for part in model.segmentation_head.modules():
+        if isinstance(part, torch.nn.Softmax | torch.nn.LogSoftmax) and part.dim is None:
+            part.dim = 1  # what torch takes by default, with a warning
+    return model

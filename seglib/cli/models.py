@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from seglib.cli.common import add_json_option, new_command, print_json
+from seglib.adapters import lookup
+from seglib.cli.common import add_json_option, escape_for_terminal, new_command, print_json
 from seglib.models.registry import MODELS, TRAINABLE
 
 
@@ -28,8 +29,13 @@ def _models(arguments: argparse.Namespace) -> int:
         }
         for spec in MODELS.values()
     ]
+    plugins = [
+        dict.fromkeys(rows[0]) | {"name": name, "here": True, "weights": value}
+        for name, value in lookup.plugins().items()
+        if name not in MODELS
+    ]
     if arguments.json:
-        print_json(*rows)
+        print_json(*rows, *plugins)
         return 0
     print(f"{'name':<30}{'classes':>8}{'resize':>12}{'sees':>12}{'parameters':>12}{'size':>10}  weights")
     for row in rows:
@@ -46,6 +52,10 @@ def _models(arguments: argparse.Namespace) -> int:
             f"{row['name']:<30}{row['classes']:>8}{row['resize']:>12}{sees:>12}{row['parameters']:>12,}{size:>10}  "
             f"{place}"
         )
+    if plugins:
+        print("\ninstalled plug-ins, whose code runs when they are named:")
+        for row in plugins:
+            print(f"  {escape_for_terminal(row['name']):<28}{escape_for_terminal(row['weights'])}")
     print(
         f"\nto train with python -m seglib train, also: {', '.join(name for name in TRAINABLE if name not in MODELS)}"
     )

@@ -59,6 +59,8 @@ def _find_model(run: Run) -> ModelSpec:
             raise WeightsError(f"The model of {run.run} cannot be loaded again: {error}") from None
     if run.model in registry.TRAINABLE and run.model not in registry.MODELS:
         raise WeightsError(f"{run.run} was made from a user's own checkpoint, whose path the store does not keep.")
+    if '"kind": "python"' in str(run.recipe.get("code")):
+        raise SegError(f"{run.run} was made from an object in memory: continue it by seglib.run with that object.")
     if run.model not in registry.MODELS:
         raise SegError(f"{run.run} was made by the model {run.model!r}, which this program does not know.")
     is_from_hub = run.recipe.get("code") == registry.HUB_REPOSITORY

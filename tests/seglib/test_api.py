@@ -118,7 +118,7 @@ def test_a_model_is_named_by_its_name_its_file_or_its_spec(place, tmp_path):
 
 def test_a_loaded_module_needs_the_names_of_its_classes_and_is_another_model_once_it_is_trained(place, tmp_path):
     module = seglib.load_model("fcn_mobilenet_v2")
-    with pytest.raises(UsageError, match="Name the classes of the Segmenter in index order"):
+    with pytest.raises(UsageError, match="Name the classes of Segmenter in index order"):
         seglib.run(place / "photos", tmp_path / "s", module)
     assert not (tmp_path / "s").exists()
 

@@ -184,6 +184,7 @@ def _imported(where: str) -> Iterator[_Imported]:
     if not path.is_file():
         raise UsageError(f"There is no file {str(path)!r}.")
     state.forget_imported(state.local_files(path, path.parent))
+    state.SCRIPT_FOLDERS.add(str(path.parent))
     sys.path.insert(0, str(path.parent))
     importlib.invalidate_caches()
     imported = _Imported(_new_module(path), before, path.parent)

@@ -110,7 +110,7 @@ def find_object(request: ModelRequest, model: Any) -> ModelSpec:
 def describe_spec(model: Any, settings: Settings, name: str, adapter: Adapter) -> ModelSpec:
     """The spec of a model in memory. Raises `UsageError` if nothing names its classes."""
     if not settings.classes:
-        raise UsageError(f"Name the classes of the {name} in index order with `classes`.")
+        raise UsageError(f"Name the classes of {name} in index order with `classes`.")
     spec = ModelSpec(
         name=identity.model_name(name),
         weights="",

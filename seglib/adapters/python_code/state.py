@@ -146,6 +146,9 @@ class _State:
         self._name(function)
         if not is_own(function.__module__):
             return
+        if "<" in function.__qualname__:  # several in one file may have this name
+            self._write(function.__code__.co_code)
+            self._write(repr([one for one in function.__code__.co_consts if isinstance(one, _PLAIN)]))
         cells = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
         self.add([cells, function.__defaults__, function.__kwdefaults__], depth + 1)
         for name in sorted(_names(function.__code__)):
@@ -245,10 +248,15 @@ def forget_imported(files: Mapping[str, Path]) -> None:
 # --- installed packages ---
 
 
+SCRIPT_FOLDERS: set[str] = set()
+"""Folders that are on Python's path while code in them is imported; no package is installed there."""
+
+
 def installed_package(module: str) -> tuple[str, str] | None:
     """(distribution, version) of an installed module; None if it is one's own, as in an editable installation."""
-    distributions = _distributions(tuple(sys.path))
-    names = distributions.get(module.partition(".")[0])
+    names = _distributions(tuple(place for place in sys.path if place not in SCRIPT_FOLDERS)).get(
+        module.partition(".")[0]
+    )
     if not names:
         return None
     file = getattr(sys.modules.get(module), "__file__", None)
