@@ -88,8 +88,8 @@ def render(store: Store, version: str) -> None:
     note = f"n = {count(len(entries))}; removing one leaves its photos where they are"
     with layout.card("Datasets in this store", note, stretch=False):
         for entry in entries:
-            with st.container(horizontal=True, vertical_alignment="center", key=f"dataset:{entry.id}"):
-                with st.container(width="stretch"):
+            with layout.entry(f"dataset:{entry.id}") as text:
+                with text:
                     values = [
                         (count(entry.files), "files"),
                         (count(entry.shared), "photos also in another dataset"),

@@ -69,8 +69,8 @@ def render(settings: ServerSettings) -> None:
 
 def _run_entry(settings: ServerSettings, store: Store, run: Run) -> None:
     rows, wrong = _count_rows(store, run)
-    with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{run.run}"):
-        with st.container(width="stretch"):
+    with layout.entry(f"entry:{run.run}") as text:
+        with text:
             layout.facts(f"{run.display_title} · {run.resize}", run.run, _facts(run, rows))
             layout.remarks([*([wrong] if wrong else []), *([] if run.repeatable else [UNREPEATABLE])])
         with st.container(horizontal=True, width="content"):
@@ -121,8 +121,8 @@ def _damaged_runs(store: Store, damaged: dict[str, str]) -> None:
     note = f"n = {count(len(damaged))}; the others are shown without them"
     with layout.card("Runs that cannot be read", note, stretch=False):
         for name, why in damaged.items():
-            with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{name}"):
-                with st.container(width="stretch", gap="xsmall"):
+            with layout.entry(f"entry:{name}", gap="xsmall") as text:
+                with text:
                     layout.entry_title(name)
                     layout.remark(user_message(why))
                 if st.button("Delete", key=f"delete:{name}"):

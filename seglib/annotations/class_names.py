@@ -21,6 +21,8 @@ VOID_COLOUR: Colour = (224, 224, 192)
 
 _IGNORE_LINE = "__ignore__"  # first line of labelme's lists: the class of value -1, which is void
 
+_OTHER_FILES = (".yaml", ".yml", ".json", ".xml")
+
 _BACKGROUND_NAMES = ("background", "__background__", "_background_")
 
 _VOID_NAMES = ("void", "ignore", "unlabeled", "unlabelled")
@@ -150,8 +152,34 @@ def clean_names(names: tuple[str, ...], source: str) -> tuple[str, ...]:
 
 
 def read_class_names(file: Path) -> tuple[str, ...]:
-    """Read class names from a text file, one per line in index order. Raises `UsageError`."""
-    return clean_names(read_text_lines(file), repr(file.name))
+    """Read class names from a text file, one per line in index order. Raises `UsageError`.
+
+    Lines may begin with their index, as in `0 background`, `0: background` or `0,background`.
+    """
+    if file.suffix.lower() in _OTHER_FILES:
+        raise UsageError(
+            f"{file.name!r} is no list of class names: expected a text file with one name per line, or a,b,c."
+        )
+    return clean_names(drop_numbers(read_text_lines(file), repr(file.name)), repr(file.name))
+
+
+def drop_numbers(lines: tuple[str, ...], source: str) -> tuple[str, ...]:
+    """The names in index order, if each line but one that names columns begins with a number; else the lines.
+
+    Raises `UsageError` if the numbers are not those from 0 on.
+    """
+    numbered = [re.fullmatch(r"(\d+)(?:\s*[:;,=\t]\s*|\s+)(\S.*)", line) for line in lines]
+    if len(numbered) > 1 and numbered[0] is None and re.fullmatch(r"(id|index|class|idx)\W.*", lines[0], re.I):
+        numbered = numbered[1:]
+    named = {int(match[1]): match[2] for match in numbered if match is not None}
+    if not numbered or any(match is None for match in numbered):
+        return lines
+    if sorted(named) != list(range(len(numbered))):
+        raise UsageError(
+            f"{source} numbers its classes {', '.join(str(int(match[1])) for match in numbered[:3] if match)}, ...: "
+            "expected each number from 0 on once; leave the numbers out, or name the missing classes."
+        )
+    return tuple(named[number] for number in sorted(named))
 
 
 def parse_class_names(text: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -173,16 +173,36 @@ def write_zip(out: Path, files: Iterator[tuple[str, Content]]) -> int:
     return count
 
 
-def write_folder(out: Path, files: Iterator[tuple[str, Content]]) -> int:
+def write_folder(
+    out: Path, files: Iterator[tuple[str, Content]], *, on_note: Callable[[str], None] | None = None
+) -> int:
+    """Write files below a folder and return their number. `on_note` is told of other files that were there already."""
     if out.exists() and not out.is_dir():
         raise UsageError(
             f"{out.name!r} is a file, and this export writes a folder: name another `out`, or export a zip file."
         )
-    count = 0
+    was_used = out.is_dir() and any(out.iterdir())
+    written = set()
     for name, data in files:
         write_file(out / name, data)
-        count += 1
-    return count
+        written.add(PurePosixPath(name))
+    others = _find_others(out, written) if was_used else []
+    if others and on_note is not None:
+        are = "other file was" if len(others) == 1 else "other files were"
+        on_note(
+            f"{len(others):,} {are} in {out.name!r} already, e.g. {others[0]!r}, and not part of this export: for a "
+            "folder that holds nothing else, name a new one with `out`."
+        )
+    return len(written)
+
+
+def _find_others(out: Path, written: Collection[PurePosixPath]) -> list[str]:
+    """Other files of the same kinds in the folders that an export has written."""
+    kinds = {name.suffix for name in written}
+    below = {out / name.parts[0] for name in written if len(name.parts) > 1}
+    files = [*out.iterdir(), *(file for folder in below for file in folder.rglob("*"))]
+    names = {PurePosixPath(file.relative_to(out).as_posix()) for file in files if file.is_file()}
+    return sorted(str(name) for name in names - set(written) if name.suffix in kinds)
 
 
 def refuse_clashes(names: Sequence[str], sources: Sequence[str]) -> None:
