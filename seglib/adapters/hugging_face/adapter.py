@@ -80,7 +80,11 @@ class HuggingFaceAdapter(Adapter):
         with loading.quiet():
             own = processor.build_processor(folder.read_processor(of_folder), self.architecture.model_type)
             processor.check_settings(own, self.settings, spec.name)
-            options = CallOptions(channels=self.settings.channels, scores=self.architecture.scores)
+            options = CallOptions(
+                channels=self.settings.channels,
+                scores=self.architecture.scores,
+                are_sums=self.architecture.scores == "probabilities",
+            )
             forward = SemanticForward(model, own, self.settings, self.task)
             backend = ModuleBackend(forward, spec, precision, device, options)
             width, height = self.settings.resize.grid_wh(*_TRIAL_WH)
