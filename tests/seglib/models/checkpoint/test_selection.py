@@ -19,6 +19,7 @@ from seglib.inference.config import InferenceConfig
 from seglib.models import loading, registry, transfer
 from seglib.models.checkpoint import contents, selection
 from seglib.models.checkpoint.selection import LAYERS
+from seglib.pipeline import quantization
 from seglib.training import train
 from seglib.training.config import TrainConfig
 
@@ -282,6 +283,19 @@ def test_mean_std_and_order_of_channels_are_those_of_the_training(model, tmp_pat
     settings = InferenceConfig(resize=spec.resize)
     usual = seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=mean[::-1], std=std[::-1])
     assert config.make_run_config(spec, settings).run_name != config.make_run_config(usual, settings).run_name
+
+
+def test_an_int8_model_of_bgr_weights_is_another_one(model, store, tmp_path):
+    """Also where mean and std are the same in either order."""
+    torch.save(model.state_dict(), tmp_path / "mine.pth")
+    specs = [
+        seglib.find_model(
+            NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=3 * [0.5], std=3 * [0.5], channels=c
+        )
+        for c in (None, "rgb", "bgr")
+    ]
+    usual, named, other = (quantization.int8_model_folder(store, spec, spec.resize) for spec in specs)
+    assert usual == named != other
 
 
 def test_what_a_file_says_itself_is_not_contradicted(tmp_path):
