@@ -66,7 +66,8 @@ def find_model(
             `smp:FOLDER` (segmentation_models_pytorch), the path of an ONNX, OpenVINO or torch.export file or of a
             checkpoint made by `seglib train`, `package.module:factory`, `file.py:factory`, or a torch module or any
             callable. By default the one that `weights` names, or `fcn_mobilenet_v2`.
-        weights: A checkpoint for the built-in architecture that `model` names.
+        weights: A checkpoint for the built-in architecture that `model` names: a state dict, or what a training saved
+            around it.
         source: "hub" loads code and weights of a torchvision model from torch.hub.
         classes: Class names in index order, or the path of a file with one per line, where the model names none.
         mean: Mean of the normalisation, three numbers for images of range 0..1, where the model names none.

@@ -293,7 +293,10 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--device", choices=DEVICES, default="auto")
     command.add_argument(
-        "--weights", type=Path, metavar="FILE", help=".safetensors, or .pth of a state dict (then with --model)"
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="a checkpoint: .pth, .ckpt, .safetensors, ...; with --model, unless seglib train wrote it",
     )
     command.add_argument(
         "--classes",

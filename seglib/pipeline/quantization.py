@@ -49,6 +49,7 @@ def int8_model_folder(store: Store, spec: ModelSpec, resize: Resize) -> Path:
         DECODER,
         METHOD,
         *(() if spec.adapter is None else (spec.adapter.code, spec.classes)),
+        *(() if spec.channels == "rgb" else (spec.channels,)),
     )
     key = hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()[:8]
     return store.int8_folder(f"{spec.name}-{sees.slug}-{key}")

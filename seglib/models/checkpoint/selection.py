@@ -141,17 +141,18 @@ def find_weights(contents: Contents, architecture: str) -> Found:
 
 def find_encoder(contents: Contents) -> Selection:
     """Where a file holds the weights of an encoder, of whatever model. Raises `WeightsError` if two could be meant."""
+    convolutions = [path for path in contents.state_dicts if _has_convolution(contents, path)]
     candidates = []
-    for path in contents.state_dicts:
-        tensors = plain_tensors(contents, path)
-        if any(len(tensor.shape) == 4 for tensor in tensors.values()):  # a convolution
-            firsts = {key.partition(".")[0] for key in tensors}
-            prefix = f"{firsts.pop()}." if len(firsts) == 1 else ""
-            candidates.append(_Candidate(path, prefix if prefix in _MODEL_PREFIXES else "", Layers("", "", 0)))
-    if not candidates:
-        raise WeightsError(f"{contents.name} holds no convolution, and so no encoder.")
+    for path in convolutions or list(contents.state_dicts)[:1]:
+        firsts = {key.partition(".")[0] for key in plain_tensors(contents, path)}
+        prefix = f"{firsts.pop()}." if len(firsts) == 1 else ""
+        candidates.append(_Candidate(path, prefix if prefix in _MODEL_PREFIXES else "", Layers("", "", 0)))
     chosen = _choose(contents, candidates)
     return Selection(chosen.path, chosen.prefix)
+
+
+def _has_convolution(contents: Contents, path: tuple[str, ...]) -> bool:
+    return any(len(tensor.shape) == 4 for tensor in contents.state_dicts[path].values())
 
 
 def fitting_architectures(contents: Contents) -> list[str]:

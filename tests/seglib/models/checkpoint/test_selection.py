@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from seglib.classes import VOC_CLASSES
 from seglib.errors import SegError, UsageError, WeightsError
 from seglib.inference import config
 from seglib.inference.config import InferenceConfig
-from seglib.models import loading, registry
+from seglib.models import loading, registry, transfer
 from seglib.models.checkpoint import contents, selection
 from seglib.models.checkpoint.selection import LAYERS
+from seglib.pipeline import quantization
+from seglib.training import train
+from seglib.training.config import TrainConfig
 
 NAME = "lraspp_mobilenet_v3_large"
 CLASSES = ("background", "cat", "dog", "bird", "person")
@@ -281,6 +285,19 @@ def test_mean_std_and_order_of_channels_are_those_of_the_training(model, tmp_pat
     assert config.make_run_config(spec, settings).run_name != config.make_run_config(usual, settings).run_name
 
 
+def test_an_int8_model_of_bgr_weights_is_another_one(model, store, tmp_path):
+    """Also where mean and std are the same in either order."""
+    torch.save(model.state_dict(), tmp_path / "mine.pth")
+    specs = [
+        seglib.find_model(
+            NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=3 * [0.5], std=3 * [0.5], channels=c
+        )
+        for c in (None, "rgb", "bgr")
+    ]
+    usual, named, other = (quantization.int8_model_folder(store, spec, spec.resize) for spec in specs)
+    assert usual == named != other
+
+
 def test_what_a_file_says_itself_is_not_contradicted(tmp_path):
     about = {"architecture": NAME, "classes": json.dumps(CLASSES), "mean": "[0.5, 0.5, 0.5]"}
     save_file(build(5).state_dict(), tmp_path / "mine.safetensors", about)
@@ -344,3 +361,56 @@ def test_a_tensor_that_does_not_fit_is_named_and_those_that_fit_are_counted(mode
         f"mine.pth does not fit {NAME} with 5 classes (backbone.1.block.0.0.weight is missing): {count - 1} of the "
         f"model's {count} tensors fit, and 1 others are not part of it."
     )
+
+
+def test_the_example_of_the_documentation_runs(photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    pages = [page.read_text() for page in (Path(__file__).parents[4] / "docs").glob("models*.md")]
+    (example,) = [
+        block for page in pages for block in re.findall(r"```python\n(.*?)```", page, re.S) if "weights=" in block
+    ]
+    exec(compile(example, "example", "exec"), {})
+    (run,) = seglib.open("output").runs()
+    assert run.title == "mine (lraspp_mobilenet_v3_large)"
+    assert run.classes == ("background", "cat", "dog")
+
+
+# --- where training starts ---
+
+
+def start_config(tmp_path: Path, name: str, **given: object) -> TrainConfig:
+    return TrainConfig(architecture=name, dataset=tmp_path, out=tmp_path / "out.safetensors", **given)
+
+
+def test_a_training_starts_from_any_checkpoint(model, tmp_path):
+    """Its classes are those to be learnt; with a new last layer it may have any number of them."""
+    file = tmp_path / "mine.ckpt"
+    torch.save(lightning(model), file)
+    start = train._find_start_model(start_config(tmp_path, NAME, start=file), CLASSES)
+    continued = transfer.init_from_trained(start, CLASSES)
+    assert all(torch.equal(a, b) for a, b in zip(continued.parameters(), model.parameters(), strict=True))
+    with pytest.raises(UsageError, match="has 5 outputs, and `classes` names 2"):
+        train._find_start_model(start_config(tmp_path, NAME, start=file), ("background", "leaf"))
+    finetuned = train._find_start_model(start_config(tmp_path, NAME, finetune=file), ("background", "leaf"))
+    made = transfer.init_with_new_head(finetuned, 2, seed=0)
+    assert made.classifier.high_classifier.out_channels == 2
+    assert all(torch.equal(a, b) for a, b in zip(made.backbone.parameters(), model.backbone.parameters(), strict=True))
+
+
+def test_the_head_that_a_checkpoint_has_is_the_one_that_is_trained_on(tmp_path):
+    spec = registry.find_model_spec()
+    file = tmp_path / "mine.pth"
+    torch.save(loading.load(spec).state_dict(), file)
+    config = start_config(tmp_path, spec.name, start=file)
+    start = train._find_start_model(config, VOC_CLASSES)
+    assert train._architecture_options(config, start) == (("head", "context"),)
+
+
+def test_an_encoder_is_read_from_a_checkpoint_too(tmp_path):
+    donor = build(5, "fcn_mobilenet_v2")
+    worse = {name: torch.zeros_like(value) for name, value in donor.state_dict().items()}
+    saved = {"model": worse, "model_ema": prefixed(donor.state_dict(), "module.net."), "args": argparse.Namespace(a=1)}
+    torch.save(saved, tmp_path / "mine.pth")
+    made = transfer.init_model("fcn_mobilenet_v2", CLASSES, options={}, seed=1, encoder=tmp_path / "mine.pth")
+    for name, value in donor.backbone.state_dict().items():
+        assert torch.equal(made.backbone.state_dict()[name], value)
