@@ -119,6 +119,8 @@ def find_requested(request: ModelRequest) -> ModelSpec:
     """The spec of a model that a request names. Raises as `find_model` does."""
     check_request(request)
     name = request.model
+    if request.weights is not None and name is not None and name.partition(":")[0] in _BY_PREFIX:
+        raise UsageError(f"The model {name!r} brings its own weights: leave out `weights`.")
     if request.weights is not None or name is None or name in registry.trainable_names():
         return _find_built_in(request)
     prefix, _, rest = name.partition(":")

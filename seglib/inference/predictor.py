@@ -129,7 +129,7 @@ def _as_logits(probabilities: "Tensor") -> "Tensor":
     The best one becomes exactly 0 and every other one less than that, so that rounding makes no ties.
     """
     best = probabilities.amax(1, keepdim=True).clamp_min(_SMALLEST_PROBABILITY)
-    return (probabilities / best).clamp_min(_SMALLEST_PROBABILITY).log()
+    return (probabilities / best).clamp_min_(_SMALLEST_PROBABILITY).log_()
 
 
 def warm_up(spec: ModelSpec, config: InferenceConfig) -> Sequence[str]:

@@ -72,7 +72,7 @@ class HuggingFaceAdapter(Adapter):
     def load_backend(self, spec: ModelSpec, precision: str, device: str) -> Backend:
         import numpy as np
 
-        from seglib.adapters.hugging_face.forward import SemanticForward
+        from seglib.adapters.hugging_face.forward import OneByOne, SemanticForward
         from seglib.adapters.module_backend import CallOptions, ModuleBackend
 
         model = self.load_module(spec).to(device)
@@ -90,6 +90,8 @@ class HuggingFaceAdapter(Adapter):
             width, height = self.settings.resize.grid_wh(*_TRIAL_WH)
             if width != height:  # the backend tried a square
                 loading.try_size(backend, np.zeros((1, height, width, 3), np.uint8), spec.name)
+        if device == "cpu":
+            return OneByOne(backend, self.notes)
         backend.notes = [*self.notes, *backend.notes]
         return backend
 

@@ -51,7 +51,7 @@ def locate(target: str) -> ModelFolder:
 
     A model that is in neither is downloaded; ID@REVISION is only looked up. Raises `UsageError`.
     """
-    path = Path(target).expanduser()
+    path = Path(os.path.expanduser(target))
     if path.is_dir():
         path = Path(os.path.abspath(path))
         return ModelFolder(path, _folder_name(path), str(path))

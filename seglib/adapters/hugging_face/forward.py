@@ -4,7 +4,7 @@ Importing this module imports torch.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,34 +13,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seglib.adapters.hugging_face.processor import ProcessorSettings
+from seglib.models.adapter import Backend
 
 
 class SemanticForward:
-    """float (B, 3, H, W), normalised -> float32 (B, C, h, w), h and w covering what H and W cover.
-
-    Images are seen one by one on a CPU, so that none depends on its batch, and contiguous in memory, so that the same
-    kernels run as in transformers' own pipeline.
-    """
+    """float (B, 3, H, W), normalised -> float32 (B, C, h, w), h and w covering what H and W cover."""
 
     def __init__(self, model: Any, processor: Any, settings: ProcessorSettings, task: Sequence[int] = ()) -> None:
         self._model, self._processor, self._settings = model, processor, settings
         self._task = torch.tensor([list(task)]) if task else None
 
     def __call__(self, images: Tensor) -> Tensor:
-        images = images.contiguous()
+        images = images.contiguous()  # the same kernels run as in transformers' own pipeline
         if self._settings.patch:
             return torch.cat([self._see_in_patches(image) for image in torch.split(images, 1)])
-        return torch.cat([self._see(part) for part in ((images,) if images.is_cuda else torch.split(images, 1))])
-
-    def _see(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> scores, whose part for the padding is cut off again."""
         height, width = images.shape[2:]
         inputs = pad(images, self._settings)
         scores = self._scores(self._call(inputs), inputs)
         if inputs.shape == images.shape:
             return scores
         scores = torch.nn.functional.interpolate(scores, size=inputs.shape[2:], mode="bilinear", align_corners=False)
-        return scores[:, :, :height, :width]
+        return scores[:, :, :height, :width]  # without the padding
 
     def _see_in_patches(self, image: Tensor) -> Tensor:
         """(1, 3, H, W) -> scores (1, C, H, W): each patch is seen on its own, and scores are averaged where they
@@ -74,6 +67,18 @@ class SemanticForward:
                 outputs, target_sizes=sizes, return_segmentation_scores=True
             )
             return torch.stack([one.segmentation_scores for one in found])
+
+
+class OneByOne:
+    """A backend that sees each image on its own, so that none depends on its batch, and that holds one's scores."""
+
+    def __init__(self, backend: Backend, notes: Sequence[str]) -> None:
+        self._backend, self.output, self.notes = backend, backend.output, [*notes, *backend.notes]
+
+    def __call__(self, images: NDArray[np.uint8]) -> Iterator[Tensor]:
+        """See `seglib.models.adapter.Backend`."""
+        for image in images:
+            yield from self._backend(image[None])
 
 
 def pad(images: Tensor, settings: ProcessorSettings) -> Tensor:

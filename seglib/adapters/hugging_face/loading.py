@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ _NEEDS_MORE = {
 
 _TRAINING_ONLY = frozenset({"auxiliary_head", "text_mapper", "criterion"})
 """Parts of models that compute a loss, and no mask."""
+
+_quiet_lock = threading.RLock()
 
 _TASK = "the task is semantic"
 """What OneFormer's processor asks for."""
@@ -181,7 +184,16 @@ def try_size(call: Callable[[NDArray[np.uint8]], Iterator[Any]], images: NDArray
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress the messages, warnings and progress bars of transformers, and every request to the network."""
+    """Suppress the messages, warnings and progress bars of transformers, and every request to the network.
+
+    These settings belong to the process, so only one thread at a time changes them.
+    """
+    with _quiet_lock, _silenced():
+        yield
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
     from huggingface_hub import constants
     from transformers.utils import logging as verbosity
 

@@ -26,6 +26,9 @@ _LOOKED_UP = ("class_info_file", "repo_path", "metadata")
 _PROBES_WH = ((200, 150), (150, 200), (64, 64))
 """Sizes of the images on which the reading of an image processor is compared with the processor itself."""
 
+_MAX_GRID_SIDE = 512
+"""Of a mask by default: scores of 150 classes take 200 MB there, and models give them at a quarter of their input."""
+
 _MAX_LEVELS = 2.5  # of 255, by which torchvision's resizing may differ from Pillow's
 
 
@@ -34,7 +37,7 @@ class ProcessorSettings:
     resize: Resize
     """From an image to the model's input."""
     grid: Resize
-    """Of the mask, by default: the input's shorter side, in the image's own aspect ratio."""
+    """Of the mask, by default: the input's shorter side, at most 512, in the image's own aspect ratio."""
     mean: Rgb
     std: Rgb
     """Of images of range 0..1, with the rescaling: (x * rescale_factor - image_mean) / image_std."""
@@ -77,6 +80,14 @@ def build_processor(settings: dict[str, Any], model_type: str) -> Any:
 
 def read_settings(processor: Any) -> ProcessorSettings:
     """Raises `WeightsError` for settings that are not known here."""
+    try:
+        return _read_settings(processor)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise WeightsError(f"The settings of {type(processor).__name__} cannot be read ({reason}).") from None
+
+
+def _read_settings(processor: Any) -> ProcessorSettings:
     sides = _sides(processor)
     resize = _resize_rule(processor, sides)
     mean, std = _normalisation(processor)
@@ -86,7 +97,7 @@ def read_settings(processor: Any) -> ProcessorSettings:
     elif hasattr(processor, "do_split_image") and processor.do_pad:
         pad_wh = (sides.get("longest_edge") or sides["shortest_edge"], sides["shortest_edge"])
     elif (pad_size := getattr(processor, "pad_size", None)) and (processor.do_pad or _is_mask_former(processor)):
-        pad_wh, pad_value = (pad_size["width"], pad_size["height"]), 0.0
+        pad_wh, pad_value = (min(MAX_SIDE, pad_size["width"]), min(MAX_SIDE, pad_size["height"])), 0.0
     return ProcessorSettings(
         resize=resize,
         grid=_grid_rule(processor, sides),
@@ -108,8 +119,10 @@ def _sides(processor: Any) -> dict[str, int]:
     """The sides that `size` names."""
     size = getattr(processor, "size", None)
     sides = {name: value for name, value in dict(size or {}).items() if value is not None}
-    if not all(isinstance(value, int) and 0 < value <= MAX_SIDE for value in sides.values()):
-        raise WeightsError(f"The image processor resizes to {sides}: expected sides of 1 to {MAX_SIDE} pixels.")
+    if not all(isinstance(value, int) and MIN_SIDE <= value <= MAX_SIDE for value in sides.values()):
+        raise WeightsError(
+            f"The image processor resizes to {sides}: expected sides of {MIN_SIDE} to {MAX_SIDE} pixels."
+        )
     return sides
 
 
@@ -134,7 +147,7 @@ def _resize_rule(processor: Any, sides: dict[str, int]) -> Resize:
 
 
 def _aspect_rule(fit: Any, height: int, width: int, multiple: int, resample: str) -> ProcessorResize:
-    text = f"short:{min(height, width or height)}"
+    text, multiple = f"short:{min(height, width or height)}", max(1, int(multiple))
     return ProcessorResize(text, fit=fit, height=height, width=width, multiple=multiple, resample=resample)
 
 
@@ -155,7 +168,7 @@ def _grid_rule(processor: Any, sides: dict[str, int]) -> Resize:
     if not processor.do_resize:
         return Resize("native")
     shorter = min(value for name, value in sides.items() if name != "longest_edge" or len(sides) == 1)
-    return Resize(f"short:{max(MIN_SIDE, shorter)}")
+    return Resize(f"short:{min(shorter, _MAX_GRID_SIDE)}")
 
 
 def _normalisation(processor: Any) -> tuple[Rgb, Rgb]:

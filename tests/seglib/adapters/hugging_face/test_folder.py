@@ -86,7 +86,10 @@ def test_a_relative_path_is_found_again_from_elsewhere(folder, monkeypatch, tmp_
         ("preprocessor_config.json", {"image_std": [0, 1, 1]}, "not above 0"),
         ("preprocessor_config.json", {"image_mean": "grey"}, "expected three numbers"),
         ("preprocessor_config.json", {"resample": 17}, "the filter 17"),
-        ("preprocessor_config.json", {"size": {"height": 99_999, "width": 64}}, "expected sides of 1 to 8192"),
+        ("preprocessor_config.json", {"size": {"height": 99_999, "width": 64}}, "expected sides of 32 to 8192"),
+        ("preprocessor_config.json", {"size": {"height": 16, "width": 64}}, "expected sides of 32 to 8192"),
+        ("preprocessor_config.json", {"size": "large"}, "cannot be read"),
+        ("preprocessor_config.json", {"rescale_factor": "small"}, "cannot be read"),
         ("preprocessor_config.json", {"size": {"longest_edge": 64}}, "expected height and width, or the shortest edge"),
     ],
 )

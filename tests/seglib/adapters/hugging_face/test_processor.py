@@ -104,7 +104,7 @@ def read(own) -> processor.ProcessorSettings:
         (lambda t: t.MobileViTImageProcessor(), {"channels": "bgr", "crops": True, "mean": (0, 0, 0)}),
         (lambda t: t.DPTImageProcessor(size=SMALL, ensure_multiple_of=32), {"resize": BICUBIC_64x96}),
         (lambda t: t.DPTImageProcessor(keep_aspect_ratio=True, ensure_multiple_of=14), {"grid": Resize("short:384")}),
-        (lambda t: t.Mask2FormerImageProcessor(), {"grid": Resize("short:800")}),
+        (lambda t: t.Mask2FormerImageProcessor(), {"grid": Resize("short:512")}),
         (lambda t: t.Mask2FormerImageProcessor(size=SMALL), {"resize": Resize("96x96")}),
         (
             lambda t: t.MaskFormerImageProcessor(size=EDGES, pad_size={"height": 128, "width": 160}),

@@ -1,6 +1,7 @@
 """Runs of models of transformers: continued, reproduced, compared, on the command line."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 import seglib
+from seglib.adapters.hugging_face import loading
 from seglib.cli import main
 from seglib.errors import WeightsError
 from seglib.inference import predictor
 from seglib.inference.config import InferenceConfig
 from seglib.pipeline.reproduce import resolve_run_model
 from seglib.store.store import Store
+from tests.conftest import ROOT
 from tests.seglib.adapters.hugging_face import tiny_models
 from tests.seglib.small_runs import INLINE, counts, run
 
@@ -104,6 +107,15 @@ def test_on_the_command_line(folder, photos, tmp_path, capsys):
     assert main.main([*command, "--classes", "a,b"]) == 2
     assert "has 5 classes, and --classes names 2" in capsys.readouterr().err
     assert [one.model for one in Store(store).runs()] == ["tiny-segformer"]
+
+
+def test_the_example_of_the_documentation_runs(monkeypatch, tmp_path):
+    pages = sorted((ROOT / "docs").glob("models*.md"))
+    blocks = [block for page in pages for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S)]
+    (example,) = [block for block in blocks if "hf:" in block]
+    monkeypatch.chdir(tmp_path)
+    with loading.quiet():
+        exec(example, {})
 
 
 def test_a_model_that_takes_only_squares_is_refused_before_any_photo(tmp_path, photos, store):
