@@ -19,6 +19,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from dashboard.offers.models import resolve_model
 from dashboard.report import command as report_command
 from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, ServerSettings
 from seglib.data.scan import STORE_MARKER, scan
@@ -74,6 +75,14 @@ def parser() -> argparse.ArgumentParser:
         "repeatable (default: dataset)",
     )
     top.add_argument(
+        "--models",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="folder whose models visitors may run: checkpoints, Hugging Face and smp folders, .onnx, .xml and .pt2 "
+        "files; or one model as run --model takes it, which is the only way to offer own code; repeatable",
+    )
+    top.add_argument(
         "--store",
         type=Path,
         default=Path(DEFAULT_STORE),
@@ -127,6 +136,7 @@ def _settings(arguments: argparse.Namespace) -> ServerSettings:
     return ServerSettings(
         store=arguments.store.resolve(),
         photo_folders=tuple(folder.resolve() for folder in folders),
+        models=tuple(map(resolve_model, arguments.models)),
         host_names=(*loopback_names, *(name.lower() for name in arguments.allow_host)),
         base_path=arguments.base_path,
         local_only=arguments.host in LOOPBACK_NAMES and not (arguments.allow_host or arguments.base_path),

@@ -6,6 +6,7 @@ Also escapes untrusted names (files, folders, datasets) for Markdown and HTML.
 import html
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from seglib.store.records import Run
@@ -30,6 +31,8 @@ _SEPARATOR = " · "
 
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:[\\/])(?:[^\s'\"<>|]*[\\/])?([^\s'\"<>|/\\]*)")
 """An absolute path; the group is its last component."""
+
+_LONG_ENUMERATION = re.compile(r"(?:[^,;:()]+, ){12,}[^,;:().]+")
 
 _MARKDOWN_SIGNS = re.compile(r"([!-/:-@\[-^`{-~]|_(?![^\W_])|(?<![^\W_])_)")
 """ASCII punctuation, the only characters that Markdown allows to escape with a backslash.
@@ -91,6 +94,16 @@ def pluralize(number: int, name: str) -> str:
     return f"{count(number)} {name}" + ("" if number == 1 else "s")
 
 
+def shorten_enumerations(text: str) -> str:
+    """Shorten each list of more than 12 names in a sentence: its first 8, and how many more there are."""
+    return _LONG_ENUMERATION.sub(_shorten_enumeration, text)
+
+
+def _shorten_enumeration(match: re.Match[str]) -> str:
+    names = match[0].split(", ")
+    return f"{', '.join(names[:8])} and {count(len(names) - 8)} more"
+
+
 def matrix_caption(left_out: int) -> str:
     """Return the caption of a matrix that shows the classes with most pixels and omits `left_out` others."""
     text = "A click on a cell shows its photos in the gallery below; all figures stay."
@@ -140,15 +153,20 @@ def user_message(text: str) -> str:
 
 
 def run_labels(runs: Sequence[Run]) -> dict[str, str]:
-    """Return run -> `model · resize`, with precision and digest added where two labels would be equal."""
-    short = {run.run: f"{run.model}{_SEPARATOR}{run.resize}" for run in runs}
-    repeated = {label for label in short.values() if list(short.values()).count(label) > 1}
-    return {
-        run.run: _SEPARATOR.join((short[run.run], run.precision or "masks", run.run[-8:]))
-        if short[run.run] in repeated
-        else short[run.run]
+    """Return run -> `title · resize`, with precision and digest added where two labels would be equal."""
+    labels = {run.run: f"{run.display_title}{_SEPARATOR}{run.resize}" for run in runs}
+    repeated = _repeated(labels)
+    labels |= {
+        run.run: _SEPARATOR.join((labels[run.run], run.precision or "masks", run.run[-8:]))
         for run in runs
+        if labels[run.run] in repeated
     }
+    repeated = _repeated(labels)  # a title may be like another's label
+    return {name: name if label in repeated else label for name, label in labels.items()}
+
+
+def _repeated(labels: Mapping[str, str]) -> set[str]:
+    return {label for label, number in Counter(labels.values()).items() if number > 1}
 
 
 def shorten_labels(names: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:

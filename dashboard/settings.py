@@ -1,10 +1,11 @@
-"""Settings that the launcher passes to the server: the store, the offered folders, and the server's names and base
-path.
+"""Settings that the launcher passes to the server: the store, the offered folders and models, and the server's names
+and base path.
 
 They are environment variables, set by `python -m dashboard` and read on each use into a frozen `ServerSettings`; one
 process serves one store.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 _STORE = "SEGLIB_DASHBOARD_STORE"
 _DATA = "SEGLIB_DASHBOARD_DATA"
+_MODELS = "SEGLIB_DASHBOARD_MODELS"
 _NAMES = "SEGLIB_DASHBOARD_NAMES"
 _BASE = "SEGLIB_DASHBOARD_BASE"
 _LOCAL = "SEGLIB_DASHBOARD_LOCAL"
@@ -30,6 +32,8 @@ class ServerSettings:
     store: Path
     photo_folders: tuple[Path, ...]
     """Folders of photos that a page may offer for analysis; clients can name no other path."""
+    models: tuple[str, ...] = ()
+    """Folders whose models a page may offer, and models as `run --model` takes them; clients can name no others."""
     host_names: tuple[str, ...] = LOOPBACK_NAMES
     """Host names that the server answers to; empty accepts any."""
     base_path: str = ""
@@ -45,6 +49,7 @@ class ServerSettings:
         return cls(
             store=Path(environment.get(_STORE) or DEFAULT_STORE),
             photo_folders=tuple(data) or (ROOT / "dataset",),
+            models=tuple(json.loads(environment.get(_MODELS) or "[]")),
             host_names=tuple(names),
             base_path=environment.get(_BASE, ""),
             local_only=environment.get(_LOCAL) == "1",
@@ -55,6 +60,7 @@ class ServerSettings:
         return {
             _STORE: str(self.store),
             _DATA: os.pathsep.join(map(str, self.photo_folders)),
+            _MODELS: json.dumps(self.models),
             _NAMES: " ".join(self.host_names),
             _BASE: self.base_path,
             _LOCAL: "1" if self.local_only else "",

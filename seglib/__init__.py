@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from seglib.pipeline.run import run
     from seglib.pipeline.session import RunOptions, RunReport
     from seglib.query.filters import Filters, select
-    from seglib.query.statistics import class_distribution, co_occurrence, folder_vs_animal
+    from seglib.query.statistics import class_distribution, co_occurrence, folder_vs_animal, folder_vs_content
     from seglib.store.store import Store
     from seglib.training.config import TrainConfig
     from seglib.training.train import TrainReport, train
@@ -50,6 +50,7 @@ __all__ = [
     "evaluate",
     "find_model",
     "folder_vs_animal",
+    "folder_vs_content",
     "load_model",
     "open",
     "predict",
@@ -61,7 +62,9 @@ __all__ = [
 _MODULES = {
     **dict.fromkeys(("MODELS", "ModelSpec"), "models.registry"),
     **dict.fromkeys(("Filters", "select"), "query.filters"),
-    **dict.fromkeys(("class_distribution", "co_occurrence", "folder_vs_animal"), "query.statistics"),
+    **dict.fromkeys(
+        ("class_distribution", "co_occurrence", "folder_vs_animal", "folder_vs_content"), "query.statistics"
+    ),
     **dict.fromkeys(("RunOptions", "RunReport"), "pipeline.session"),
     **dict.fromkeys(("find_model", "load_model"), "adapters.lookup"),
     "run": "pipeline.run",

@@ -2,10 +2,12 @@
 
 import colorsys
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seglib.colours import choose_colours
 from seglib.errors import UnknownName, UsageError
 
 VOC_CLASSES: tuple[str, ...] = (
@@ -75,6 +77,11 @@ def are_valid_class_names(names: Sequence[object]) -> bool:
     )
 
 
+def unpainted_values(classes: Sequence[str]) -> tuple[int, ...]:
+    """Mask values that overlays leave as in the photo: the background's index, if there is that class, and void."""
+    return (*(index for index, name in enumerate(classes) if name == BACKGROUND), VOID)
+
+
 def animal_of_label(label: str | None) -> str | None:
     """Map a folder name to an animal: `cats` -> cat, `Dog` -> dog; other names and None -> None."""
     return _ANIMAL_LABELS.get((label or "").strip().lower())
@@ -83,14 +90,15 @@ def animal_of_label(label: str | None) -> str | None:
 def palette(name: str, classes: Sequence[str] = VOC_CLASSES) -> NDArray[np.uint8]:
     """Return one RGB colour per class, uint8 (C, 3). Raises `UnknownName` for other palette names.
 
-    `voc`: the palette of the Pascal VOC devkit, by index. `okabe-ito`: colour-blind safe, by class name.
+    `voc`: the palette of the Pascal VOC devkit, by index. `okabe-ito`: by class name, told apart by
+    colour-blind eyes as far as the number of classes allows; a name has mostly the same colour in every list.
     `random` or `random:SEED`: evenly spaced hues, shuffled with the seed (default 0); the background is black.
     """
     kind, _, seed = name.partition(":")
     if kind == "voc" and not seed:
         return _voc_palette(len(classes))
     if kind == "okabe-ito" and not seed:
-        return _okabe_ito_palette(classes)
+        return _okabe_ito_palette(tuple(classes)).copy()
     if kind == "random":
         return _random_palette(len(classes), _parse_seed(seed))
     raise UnknownName("palette", name, ("voc", "okabe-ito", "random", "random:SEED"))
@@ -112,13 +120,9 @@ def _voc_palette(count: int) -> NDArray[np.uint8]:
     return colours
 
 
-def _okabe_ito_palette(classes: Sequence[str]) -> NDArray[np.uint8]:
-    """Known names have a fixed colour; other names take the unused colours in order."""
-    spare = [colour for name, colour in _OKABE_ITO_COLOURS.items() if name not in classes] or list(
-        _OKABE_ITO_COLOURS.values()
-    )
-    unknown = [name for name in classes if name not in _OKABE_ITO_COLOURS]
-    colours = _OKABE_ITO_COLOURS | {name: spare[i % len(spare)] for i, name in enumerate(unknown)}
+@lru_cache(maxsize=64)
+def _okabe_ito_palette(classes: tuple[str, ...]) -> NDArray[np.uint8]:
+    colours = choose_colours(classes, _OKABE_ITO_COLOURS)
     return np.array([[colours[n] >> 16, colours[n] >> 8 & 255, colours[n] & 255] for n in classes], np.uint8)
 
 

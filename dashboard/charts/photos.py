@@ -4,6 +4,7 @@ Class colours match the overlays. Clickable marks carry the filter of their phot
 `customdata` (see `state.crossfilter`). Names come from folders and plotly renders some HTML, so they are escaped here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def class_distribution(distribution: pd.DataFrame, limit: int = MAX_CLASSES) -> 
     In: the frame of `query.class_distribution`.
     """
     names = main_classes(distribution, limit)
-    rows, colours = distribution.loc[names], class_colours(names)
+    rows, colours = distribution.loc[names], class_colours([str(name) for name in distribution.index])
     means, presence, present, n = (rows[name].tolist() for name in ("mean_share", "presence", "present", "n"))
     texts = [
         f"{percent(share)} in {count(number)} of {count(of)}"
@@ -93,7 +94,7 @@ def share_by_label(means: pd.DataFrame, limit: int = 6) -> go.Figure:
     rest = classes.drop(columns=names).sum(axis=1)
     if float(rest.sum()) > 0:
         parts["other"] = rest
-    colours = class_colours(names) | {"other": NEUTRAL}
+    colours = class_colours([str(name) for name in classes.columns]) | {"other": NEUTRAL}
     lines, customdata = _label_lines(means["n"]), [[text] for text in _label_filters(means)]
     traces = [
         bars(
@@ -222,10 +223,12 @@ def histogram(
     )
 
 
-def regions(counts: pd.DataFrame, *, height: int = 210) -> go.Figure:
-    """Draw the number of photos by number of regions, one bar per class. In: the frame of `query.blob_counts`."""
+def regions(counts: pd.DataFrame, colours: Mapping[str, str], *, height: int = 210) -> go.Figure:
+    """Draw the number of photos by number of regions, one bar per class.
+
+    In: the frame of `query.blob_counts`, and class -> `#rrggbb`.
+    """
     last, width = int(counts.index[-1]), 0.8 / max(len(counts.columns), 1)
-    colours = class_colours([str(name) for name in counts.columns])
     largest = int(counts.to_numpy().max(initial=0))
     traces = []
     for place, (name, photos_per_number) in enumerate(counts.items()):

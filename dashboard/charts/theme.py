@@ -1,6 +1,7 @@
 """Colours, axes and traces shared by all charts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ import plotly.graph_objects as go
 from dashboard.charts.class_choice import largest_classes
 from dashboard.formatting import percent, photo_count, score
 from dashboard.state import crossfilter
-from seglib.classes import palette
+from seglib.classes import VOID, palette
 from seglib.query.filters import Filters
 
 Figure = go.Figure
@@ -59,8 +60,22 @@ LEGEND = {
 
 
 def class_colours(names: Sequence[str], colours: str = PALETTE) -> dict[str, str]:
-    """Return class -> `#rrggbb`; `names` must be in index order, since some palettes depend on it."""
+    """Return class -> `#rrggbb`; `names` are all classes of a run, in index order, since its colours depend on them."""
     return {name: "#" + bytes(rgb).hex() for name, rgb in zip(names, palette(colours, names), strict=True)}
+
+
+def shared_colours(class_lists: Iterable[Sequence[str]], colours: str = PALETTE) -> dict[str, str]:
+    """Return class -> `#rrggbb` for runs side by side, the same for a name in all of them, as far as possible.
+
+    Empty for a palette that goes by index, and if the runs have more classes together than there are colours.
+    """
+    names = list(dict.fromkeys(chain.from_iterable(class_lists)))
+    return class_colours(names, colours) if colours == PALETTE and len(names) <= VOID else {}
+
+
+def class_colour(name: str, *class_lists: Sequence[str]) -> str:
+    """Return the colour of one class in a chart of runs with these classes."""
+    return (shared_colours(class_lists) or class_colours(class_lists[0])).get(name, ACCENT)
 
 
 def main_classes(distribution: pd.DataFrame, limit: int = MAX_CLASSES) -> list[str]:

@@ -395,13 +395,25 @@ function focused(within) {
 }
 
 function drawLegend(state) {
-  state.parts.legend.replaceChildren(...state.data.legend.map(([name, colour]) => {
+  const { legend, more_classes: more } = state.data;
+  const entryOf = ([name, colour]) => {
     const entry = element("li");
     const swatch = element("span", "swatch");
     swatch.style.background = colour;
     entry.append(swatch, element("span", "", name));
     return entry;
-  }));
+  };
+  const opener = element("li");
+  const open = button(`${more.length} more ${more.length === 1 ? "class" : "classes"}`);
+  open.setAttribute("aria-expanded", "false");
+  open.addEventListener("click", () => {
+    const opened = open.getAttribute("aria-expanded") === "true";
+    open.setAttribute("aria-expanded", String(!opened));
+    if (opened) while (opener.nextSibling) opener.nextSibling.remove();
+    else opener.after(...more.map(entryOf));
+  });
+  opener.append(open);
+  state.parts.legend.replaceChildren(...legend.map(entryOf), ...(more.length ? [opener] : []));
 }
 
 function applyServerPicks(state) {
@@ -428,7 +440,7 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
     state.waiting = "";
     apply(state, data.look);
   }
-  const text = JSON.stringify([data.tiles, data.legend]);
+  const text = JSON.stringify([data.tiles, data.legend, data.more_classes]);
   if (text !== state.text) {
     state.text = text;
     drawTiles(state);

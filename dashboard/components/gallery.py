@@ -4,12 +4,17 @@ Takes plain data (names, image URLs, numbers) and reports the visitor's actions 
 names as text, never as HTML.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import streamlit as st
 
 from dashboard.components.base import as_image_id, component_value, read_assets
+from seglib.classes import BACKGROUND
+
+MAX_SHOWN_CLASSES = 16
+"""Maximum number of classes in a legend before the visitor asks for the others."""
 
 _gallery = st.components.v2.component(
     "seglib_gallery", css=read_assets("gallery.css"), js=read_assets("dom.js", "gallery.js")
@@ -67,9 +72,30 @@ class PickState:
     """Ids of the picked photos on this page."""
 
 
+@dataclass(frozen=True)
+class GalleryLegend:
+    """What the colours of the tiles mean, as (name, colour)."""
+
+    shown: Sequence[tuple[str, str]]
+    more: Sequence[tuple[str, str]] = ()
+    """Shown when the visitor asks for them."""
+
+    @classmethod
+    def of_classes(cls, colours: Mapping[str, str], tiles: Iterable[GalleryTile]) -> "GalleryLegend":
+        """Return a legend of class -> colour: first the classes in these tiles, the largest on them first."""
+        shares: Counter[str] = Counter()
+        for tile in tiles:
+            shares.update({name: share for name, share, _ in tile.bar})
+        present = [name for name, _ in shares.most_common() if name in colours]
+        absent = [name for name in colours if name not in shares and name != BACKGROUND]
+        entries = [(name, colours[name]) for name in (*present, *absent)]
+        number = min(len(present), MAX_SHOWN_CLASSES)
+        return cls(entries[:number], entries[number:])
+
+
 def gallery(
     tiles: Sequence[GalleryTile],
-    legend: Sequence[tuple[str, str]],
+    legend: GalleryLegend,
     look: GalleryLook,
     picked: PickState,
     *,
@@ -92,7 +118,8 @@ def gallery(
     """
     data = {
         "tiles": [asdict(tile) for tile in tiles],
-        "legend": [list(entry) for entry in legend],
+        "legend": [list(entry) for entry in legend.shown],
+        "more_classes": [list(entry) for entry in legend.more],
         "look": asdict(look),
         "picks": asdict(picked),
         "total": total,

@@ -6,8 +6,10 @@ All names are escaped before they become Markdown or HTML.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.formatting import escape_html, escape_markdown
 from dashboard.state import session
@@ -125,6 +127,13 @@ def remarks(texts: Sequence[str]) -> None:
     """Draw several captions, one per line; nothing if there are none."""
     if texts:
         st.caption("  \n".join(escape_markdown(text) for text in texts))
+
+
+@contextmanager
+def entry(key: str, gap: Literal["small", "xsmall"] = "small") -> Iterator[DeltaGenerator]:
+    """Row of a list: yields the place of its text; buttons that are drawn within lie at the right."""
+    with st.container(horizontal=True, vertical_alignment="center", key=key):
+        yield st.container(width="stretch", gap=gap)
 
 
 def entry_title(text: str) -> None:

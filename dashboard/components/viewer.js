@@ -6,6 +6,7 @@ const KEPT_PICTURES = 12;
 const TALLEST = 0.7; // of the window
 const LOOK_SECONDS = 0.3;
 const GIVE_UP_SECONDS = 5;
+const MOST_CLASSES = 16; // in the table before the visitor asks for the others
 const KEYS = [
   ["← →", "previous and next image"],
   ["1 … 9", "show or hide a class"],
@@ -483,15 +484,35 @@ function classTable(state, classes) {
     return cell;
   }));
   const body = table.createTBody();
-  for (const [name, colour, shares] of classes) {
+  const many = classes.length > MOST_CLASSES + 1;
+  classes.forEach(([name, colour, shares], place) => {
     const row = body.insertRow();
     row.dataset.name = name;
+    row.hidden = many && !state.allClasses && place >= MOST_CLASSES;
     const cell = element("th");
     cell.scope = "row";
     cell.append(name === "background" ? element("span", "plain", name) : toggleOf(state, name, colour));
     row.append(cell, ...shares.map((share) => element("td", "", share === null ? "–" : percent(share))));
-  }
+  });
+  if (many) body.append(moreClasses(state, classes.length - MOST_CLASSES, [...body.rows].slice(MOST_CLASSES)));
   return table;
+}
+
+// The last row of the table: shows or hides the rows of the smallest classes.
+function moreClasses(state, number, rows) {
+  const row = element("tr");
+  const cell = element("td");
+  cell.colSpan = state.runs.length + 1;
+  const open = button("", "more", () => { state.allClasses = !state.allClasses; tell(); });
+  const tell = () => {
+    open.textContent = state.allClasses ? "Fewer classes" : `${number} more classes`;
+    open.setAttribute("aria-expanded", String(Boolean(state.allClasses)));
+    for (const one of rows) one.hidden = !state.allClasses;
+  };
+  tell();
+  cell.append(open);
+  row.append(cell);
+  return row;
 }
 
 function toggleOf(state, name, colour) {

@@ -5,13 +5,13 @@ classes, outlines, zoom and the heat map are handled in the browser; the server 
 to another image.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import streamlit as st
 
-from dashboard.charts.theme import class_colours
+from dashboard.charts.theme import class_colours, shared_colours
 from dashboard.components.base import as_image_id, component_value, read_assets
 from dashboard.state.view import DIFFERENCE_MODES, View
 from seglib.masks.difference import CATEGORIES
@@ -55,6 +55,10 @@ class ViewerRun:
         """Return a run whose classes have the colours of this palette."""
         return cls(run=run, title=title, names=classes, colours=tuple(class_colours(classes, colours).values()))
 
+    def with_colours(self, shared: Mapping[str, str]) -> "ViewerRun":
+        """Return the run with the colours that its classes have on a page with other runs; empty changes none."""
+        return replace(self, colours=tuple(shared[name] for name in self.names)) if shared else self
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViewerLook:
@@ -89,18 +93,20 @@ def viewer(
     place: ListPosition,
     look: ViewerLook,
     *,
+    colours: str,
     key: str,
     on_navigate: Callable[[], None],
 ) -> None:
     """Draw `pictures[shown]`; its neighbours in the list are sent along, so that the next one appears at once.
 
-    `on_navigate` is called when the visitor moves to another image (see `read_navigation`). The browser writes the
-    opacity to the URL unless it is the default.
+    `colours`: the palette, in which a class has one colour in all runs. `on_navigate` is called when the visitor moves
+    to another image (see `read_navigation`). The browser writes the opacity to the URL unless it is the default.
     """
+    shared = shared_colours([run.names for run in runs], colours)
     data = {
         "pictures": [asdict(picture) for picture in pictures],
         "shown": current,
-        "runs": [asdict(run) for run in runs],
+        "runs": [asdict(run.with_colours(shared)) for run in runs],
         "place": asdict(place),
         "look": asdict(look),
         "usual_opacity": View().opacity,

@@ -1,5 +1,6 @@
 // Load and draw the viewer's images: photos, masks of class indices, uncertainty maps.
 const VOID = 255;
+const BACKGROUND = "background";
 const PRESENT_SHARE = 0.005; // as in seglib.classes
 const HEAT = [[87, 16, 110], [188, 55, 84], [237, 105, 37], [251, 180, 26], [252, 255, 164]]; // from certain to uncertain
 
@@ -73,7 +74,7 @@ function rgbOf(colour) {
 function paintTable(run, hidden) {
   const table = new Uint8ClampedArray(4 * 256);
   run.names.forEach((name, id) => {
-    if (id > 0 && !hidden.has(name)) table.set([...rgbOf(run.colours[id]), 255], 4 * id);
+    if (name !== BACKGROUND && !hidden.has(name)) table.set([...rgbOf(run.colours[id]), 255], 4 * id);
   });
   return table;
 }
@@ -90,10 +91,10 @@ function paintToCanvas({ width, height, ids }, table) {
 }
 
 // Class -> Path2D of its border, in units of the grid; adjacent edges on one line are merged.
-function bordersOf({ width, height, ids }) {
+function bordersOf({ width, height, ids }, names) {
   const paths = new Map();
   const line = (id, x0, y0, x1, y1) => {
-    if (id === 0 || id === VOID) return;
+    if (id === VOID || names[id] === BACKGROUND) return;
     if (!paths.has(id)) paths.set(id, new Path2D());
     paths.get(id).moveTo(x0, y0);
     paths.get(id).lineTo(x1, y1);
@@ -118,10 +119,10 @@ function bordersOf({ width, height, ids }) {
 }
 
 // Class -> [x, y] in 0..1 of the pixel nearest to its centre, where its name is written.
-function anchorsOf({ width, height, ids, pixels }) {
+function anchorsOf({ width, height, ids, pixels }, names) {
   const sums = new Map();
   ids.forEach((id, i) => {
-    if (id === 0 || id === VOID || pixels[id] < PRESENT_SHARE * ids.length) return;
+    if (id === VOID || names[id] === BACKGROUND || pixels[id] < PRESENT_SHARE * ids.length) return;
     const sum = sums.get(id) ?? { x: 0, y: 0, least: Infinity };
     sum.x += (i % width) / pixels[id];
     sum.y += Math.floor(i / width) / pixels[id];
@@ -153,7 +154,7 @@ function sharesOf(mask, names) {
 
 // "cat 34 %, sofa 12 %", like seglib.masks.overlay.alt_text.
 function describeMask(mask, names) {
-  const there = [...sharesOf(mask, names)].filter(([name, share]) => name !== "background" && share >= PRESENT_SHARE);
+  const there = [...sharesOf(mask, names)].filter(([name, share]) => name !== BACKGROUND && share >= PRESENT_SHARE);
   there.sort((one, other) => other[1] - one[1]);
   return there.map(([name, share]) => `${name} ${Math.round(share * 100)} %`).join(", ") || "nothing but background";
 }
@@ -197,7 +198,7 @@ function drawOnGrey(context, picture, look, box) {
 
 function drawBorders(context, layer, run, hidden, [left, top, width, height], density, opacity) {
   const { mask } = layer;
-  layer.borders ??= bordersOf(mask);
+  layer.borders ??= bordersOf(mask, run.names);
   const place = new DOMMatrix([width / mask.width, 0, 0, height / mask.height, left, top]);
   context.lineCap = "square";
   context.globalAlpha = Math.max(0.25, opacity ** 0.4); // thin lines must stay visible
@@ -215,7 +216,7 @@ function drawBorders(context, layer, run, hidden, [left, top, width, height], de
 }
 
 function drawNames(context, layer, run, hidden, [left, top, width, height], density) {
-  layer.anchors ??= anchorsOf(layer.mask);
+  layer.anchors ??= anchorsOf(layer.mask, run.names);
   context.font = `600 ${13 * density}px system-ui, sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";

@@ -15,12 +15,12 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.formatting import percent
+from dashboard.offers.mask_sources import find_mask_sources, is_mask_name, walk
+from dashboard.offers.photo_folders import Folder
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.source import HASHES, RunSource
 from dashboard.server.rendering import preview
 from dashboard.workers.background import BackgroundCache
-from dashboard.workers.mask_sources import find_mask_sources, is_mask_name, walk
-from dashboard.workers.photo_folders import Folder
 from seglib.annotations.matching import Matches, match_masks
 from seglib.annotations.options import MaskOptions
 from seglib.annotations.raw_mask import RawMask

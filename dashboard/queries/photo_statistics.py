@@ -42,13 +42,18 @@ def co_occurrence(query: PhotoQuery) -> pd.DataFrame:
 
 
 @_cached
-def folder_vs_animal(query: PhotoQuery) -> pd.DataFrame:
-    return statistics.folder_vs_animal(_selected_rows(query))
+def folder_vs_content(query: PhotoQuery) -> pd.DataFrame:
+    return statistics.folder_vs_content(_selected_rows(query))
+
+
+@_cached
+def classes_of_labels(query: PhotoQuery) -> dict[str, str]:
+    return statistics.classes_of_labels(_selected_rows(query))
 
 
 @_cached
 def count_contradictions(query: PhotoQuery) -> int:
-    """Return the number of photos whose folder label contradicts the animal that the model sees."""
+    """Return the number of photos whose folder label names another class than the one that the model sees."""
     return int((columns.label_agreement(_selected_rows(query)) == "contradicts").sum())
 
 

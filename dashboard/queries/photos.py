@@ -40,7 +40,7 @@ from seglib.store.records import Run
 from seglib.store.store import Store
 
 _FIRST_COLUMNS, _LAST_COLUMNS = (
-    ["path", "label", "animal", "dominant", *CONFIDENCE_COLUMNS],
+    ["path", "label", "content", "animal", "dominant", *CONFIDENCE_COLUMNS],
     ["width", "height", "split", "dataset"],
 )
 

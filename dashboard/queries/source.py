@@ -1,20 +1,24 @@
 """Select the store, run and photo folders that a page reads from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from dashboard.formatting import user_message
-from dashboard.workers import photo_folders
-from dashboard.workers.mask_sources import find_mask_sources
-from dashboard.workers.photo_folders import Folder
+from dashboard.offers import models, photo_folders
+from dashboard.offers.mask_sources import find_mask_sources
+from dashboard.offers.models import ModelOffer
+from dashboard.offers.photo_folders import Folder
+from dashboard.settings import ServerSettings
+from dashboard.workers.predictor import BUSY, describer
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
 from seglib.maintenance import datasets
 from seglib.maintenance.datasets import DatasetEntry
+from seglib.models.registry import MODELS
 from seglib.query.filters import Filters
 from seglib.store import tags
 from seglib.store.records import Run
@@ -81,6 +85,57 @@ def unreadable_runs(store: Store) -> list[str]:
 def offered_folders(roots: tuple[Path, ...]) -> list[Folder]:
     """Return the photo folders that may be analysed."""
     return photo_folders.find_folders(roots)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """A model that a page offers, as far as it is known without loading it."""
+
+    offer: ModelOffer
+    name: str = ""
+    """The model's name in runs."""
+    classes: int = 0
+    resize: str = ""
+    """The usual size of its masks."""
+    problem: str = ""
+    """Why it cannot be used; empty if it can."""
+
+    @property
+    def id(self) -> str:
+        return self.offer.id
+
+    @property
+    def title(self) -> str:
+        return self.offer.title
+
+
+def model_choices(settings: ServerSettings) -> list[ModelChoice]:
+    """Return every model that the operator offers; the first visitor waits until all were looked at."""
+    return [_model_choice(offer) for offer in models.find_models(settings)]
+
+
+def _model_choice(offer: ModelOffer) -> ModelChoice:
+    if spec := MODELS.get(offer.id):
+        return ModelChoice(offer=offer, name=spec.name, classes=len(spec.classes), resize=spec.resize.text)
+    if offer.problem:
+        return ModelChoice(offer=offer, problem=user_message(offer.problem))
+    try:
+        return _described((offer, models.fingerprint(offer)))
+    except SegError as error:  # it may be found the next time
+        return ModelChoice(offer=offer, problem=error_message(error))
+
+
+@st.cache_data(max_entries=256, show_spinner="Looking at the models", hash_funcs={ModelOffer: repr})
+def _described(version: tuple[ModelOffer, str]) -> ModelChoice:
+    """Return the model as its files are now, whose fingerprint is the second part."""
+    offer, _ = version
+    try:
+        return ModelChoice(offer=offer, **asdict(describer.describe(offer.id)))
+    except SegError as error:
+        if str(error) == BUSY:
+            raise
+        more = f" Or write {offer.sidecar} beside it, with what is missing." if "`" in str(error) else ""
+        return ModelChoice(offer=offer, problem=error_message(error) + (more if offer.sidecar else ""))
 
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)

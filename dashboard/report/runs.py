@@ -53,7 +53,7 @@ def _key_figures(scope: ReportScope) -> list[tuple[str, str, str]]:
             *figures,
             (percent_fixed(totals.mean_foreground_share), "mean foreground share", n),
             (score(totals.mean_confidence), "mean confidence, 0 to 1", n if totals.mean_confidence is not None else ""),
-            (f"{count(totals.agreeing)} of {count(totals.claiming)}", "folder label = animal", ""),
+            (f"{count(totals.agreeing)} of {count(totals.claiming)}", "folder label = content", ""),
         ]
     agreed = scope.comparison.consensus_figure()
     measure_name = "pixel agreement" if len(scope.runs) == 2 else f"pixels on which all {len(scope.runs)} agree"
@@ -178,6 +178,7 @@ def provenance(scope: ReportScope) -> str:
 def _run_facts(run: Run) -> dict[str, str]:
     devices = sorted({str(one["device"]) for one in run.invocations if one.get("device")})
     return {
+        "title": run.display_title,
         "run": run.run,
         "model": run.model if run.weights_sha256 else f"{run.model} (masks that were imported)",
         "weights, SHA-256": run.weights_sha256 or DASH,

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from seglib.classes import VOID, Mask, palette
+from seglib.classes import Mask, palette, unpainted_values
 from seglib.data import image
 from seglib.masks.difference import difference_map as find_difference
 from seglib.masks.difference import encode_difference_png
@@ -26,7 +26,7 @@ def colour_mask(data: bytes, colours: str, classes: tuple[str, ...]) -> bytes:
     """Convert an index PNG to a colour PNG of the same size: opaque classes, transparent background and void."""
     picture = Image.fromarray(decode_index_png(data))
     picture.putpalette(palette(colours, classes).tobytes().ljust(3 * 256, b"\0"))
-    picture.info["transparency"] = bytes(0 if value in (0, VOID) else 255 for value in range(256))
+    picture.info["transparency"] = bytes(0 if value in unpainted_values(classes) else 255 for value in range(256))
     return encode_png(picture)
 
 
@@ -65,7 +65,7 @@ def preview(photo: bytes | None, mask: Mask, colours: str, classes: tuple[str, .
     small = np.asarray(Image.fromarray(mask).resize(picture.size, Image.Resampling.NEAREST))
     paint = np.zeros((256, 3), np.uint8)
     paint[: len(classes)] = palette(colours, classes)
-    opacity = np.where((small == 0) | (small == VOID), 0.0, _PREVIEW_OPACITY)[..., None]
+    opacity = np.where(np.isin(small, unpainted_values(classes)), 0.0, _PREVIEW_OPACITY)[..., None]
     mixed = np.asarray(picture) * (1 - opacity) + paint[small] * opacity
     buffer = io.BytesIO()
     Image.fromarray(np.rint(mixed).astype(np.uint8)).save(buffer, "JPEG", quality=85)

@@ -17,6 +17,7 @@ from seglib.data.image import is_image_id
 from seglib.errors import SegError
 from seglib.query.columns import AGREEMENTS
 from seglib.query.filters import FILTERS, MAX_COUNT, CountRangeFilter, Filters, FilterValue, find_filter
+from seglib.store.content import NO_CONTENT
 
 Pairs = list[tuple[str, str]]
 
@@ -330,7 +331,8 @@ def _applicable_value(key: str, value: FilterValue, classes: Sequence[str]) -> F
     entry, class_name = find_filter(key)
     if entry.per_class:
         return value if class_name in classes else ()
-    allowed = {"present": tuple(classes), "dominant": ("", *classes)}.get(key) or _VOCABULARY.get(key)
+    of_run = {"present": tuple(classes), "dominant": ("", *classes), "content": ("", *classes, NO_CONTENT)}
+    allowed = of_run.get(key) or _VOCABULARY.get(key)
     if allowed is None or isinstance(value, str):
         return value
     return tuple(str(v) for v in value if v in allowed)

@@ -8,17 +8,26 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import count, escape_markdown
+from dashboard.formatting import DASH, count, escape_markdown
 from dashboard.queries.source import dataset_entries, error_message
 from dashboard.server import cache
 from dashboard.settings import ServerSettings
 from dashboard.state import session
+from seglib.annotations.class_names import fold_label
+from seglib.classes import BACKGROUND
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
 from seglib.maintenance import datasets
 from seglib.maintenance.datasets import DatasetEntry
+from seglib.store import content
 from seglib.store.records import Dataset
 from seglib.store.store import Store
+
+_BY_ITSELF, _NO_CLASS = "\tthe class that is called so", "\tno class"
+"""Choices beside the classes, whose names hold no tab."""
+
+_MANY_LABELS = 8
+"""With more labels than this, their table scrolls."""
 
 
 def missing_folders(settings: ServerSettings) -> None:
@@ -79,16 +88,73 @@ def render(store: Store, version: str) -> None:
     note = f"n = {count(len(entries))}; removing one leaves its photos where they are"
     with layout.card("Datasets in this store", note, stretch=False):
         for entry in entries:
-            with st.container(horizontal=True, vertical_alignment="center", key=f"dataset:{entry.id}"):
-                with st.container(width="stretch"):
+            with layout.entry(f"dataset:{entry.id}") as text:
+                with text:
                     values = [
                         (count(entry.files), "files"),
                         (count(entry.shared), "photos also in another dataset"),
                         ("gone" if entry.id in missing else "there", "folder"),
                     ]
                     layout.facts(entry.dataset, Path(entry.root).name, values)
+                if st.button("Labels", key=f"labels:{entry.id}", help="Which class each folder label names"):
+                    _labels(store, entry)
                 if st.button("Remove from store", key=f"forget:{entry.id}"):
                     _confirm_forget(store, entry)
+
+
+@st.dialog("Which class does each label name?", width="large")
+def _labels(store: Store, entry: DatasetEntry) -> None:
+    """Draw the labels of a dataset with the classes that they name, and a form that changes one of them."""
+    dataset = store.dataset(entry.id)
+    try:
+        frame = content.describe_labels(store, dataset)
+    except SegError as error:
+        st.error(escape_markdown(error_message(error)))
+        st.button(
+            "Remove the label map", key="labels:reset", on_click=content.keep_label_map, args=(store, dataset, {})
+        )
+        return
+    if frame.empty:
+        layout.remark("No photo of this dataset has a label.")
+        return
+    with st.container(height=320 if len(frame) > _MANY_LABELS else "content", border=False):
+        layout.html_table(
+            [],
+            ["label", "photos", "class", "named by"],
+            [
+                [
+                    row["label"],
+                    count(row["photos"]),
+                    row["class"] or DASH,
+                    "the label map" if row["mapped"] else "itself",
+                ]
+                for row in frame.to_dict("records")
+            ],
+        )
+    _change_label(store, dataset, frame["label"].tolist())
+
+
+def _change_label(store: Store, dataset: Dataset, labels: list[str]) -> None:
+    chosen = content.read_label_map(store, dataset)
+    classes = dict.fromkeys(name for run in store.runs() for name in run.classes if name != BACKGROUND)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        label = st.selectbox("Label", labels, key="labels:label")
+        key = f"labels:class:{label}"
+        options = [_BY_ITSELF, _NO_CLASS, *classes, *(name for name in chosen.values() if name and name not in classes)]
+        by_fold = {fold_label(one): name or _NO_CLASS for one, name in chosen.items()}
+        now = by_fold.get(fold_label(label), _BY_ITSELF)
+        st.selectbox("Class", options, index=options.index(now), format_func=str.strip, key=key)
+        st.button("Save", type="primary", key="labels:save", on_click=_name_label, args=(store, dataset, label, key))
+    layout.remark("Changes no mask: pages, exports and filters follow at once. The same from a file: run --label-map.")
+
+
+def _name_label(store: Store, dataset: Dataset, label: str, key: str) -> None:
+    name = st.session_state.get(key, _BY_ITSELF)
+    others = content.read_label_map(store, dataset).items()
+    label_map = {one: named for one, named in others if fold_label(one) != fold_label(label)}
+    if name != _BY_ITSELF:
+        label_map[label] = "" if name == _NO_CLASS else name
+    content.keep_label_map(store, dataset, label_map)
 
 
 @st.dialog("Remove this dataset from the store?")

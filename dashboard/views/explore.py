@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.charts import theme
 from dashboard.components import gallery as gallery_component
 from dashboard.components import layout, ready_signal
-from dashboard.components.gallery import GalleryLook
+from dashboard.components.gallery import GalleryLegend, GalleryLook
 from dashboard.formatting import count, escape_markdown, photo_count
 from dashboard.queries import exports, photo_statistics
 from dashboard.queries import photos as photo_queries
@@ -29,7 +29,7 @@ CHART_SETS: dict[str, list[Callable[[Selection], None]]] = {
     "classes": [
         partial(chart_cards.class_distribution, limit=6),
         chart_cards.share,
-        partial(chart_cards.folder_against_animal, apply=session.set_filters),
+        partial(chart_cards.folder_against_content, apply=session.set_filters),
     ],
     "certainty": [
         *(partial(chart_cards.measure, key=key) for key in CONFIDENCE_COLUMNS),
@@ -112,11 +112,9 @@ def _gallery(selection: Selection) -> None:
     tiles = make_tiles(
         rows, selection.store, selection.run.run, view.palette, link=link, with_dataset=with_dataset, changed=changed
     )
-    colours = theme.class_colours(classes_of(rows), view.palette)
-    class_names = dict.fromkeys(name for tile in tiles for name, _, _ in tile.bar)
     gallery_component.gallery(
         tiles,
-        [(name, colours[name]) for name in class_names],
+        GalleryLegend.of_classes(theme.class_colours(classes_of(rows), view.palette), tiles),
         GalleryLook(view.overlay, view.opacity, view.size),
         selection_bar.pick_state([tile.id for tile in tiles]),
         total=len(chosen),

@@ -115,9 +115,8 @@ def _name(selection: Selection, row: Any) -> str:
 
 def _contradiction(row: Any) -> None:
     if label_agreement(row).iloc[0] == "contradicts":
-        label, animal = row["label"].iloc[0], row["animal"].iloc[0]
-        saw = "neither cat nor dog" if animal == "none" else animal
-        st.html(f"<p class='contradiction'>The folder says {escape_html(str(label))}, the model {saw}.</p>")
+        says, saw = (escape_html(str(row[name].iloc[0])) for name in ("label", "content"))
+        st.html(f"<p class='contradiction'>The folder says {says}, the model {saw}.</p>")
 
 
 # --- which runs ----------------------------------------------------------------------------------------------------
@@ -174,6 +173,7 @@ def _viewer(selection: Selection, navigation: ImageNavigation, position: int | N
         ],
         ListPosition(position=position, total=len(navigation.order)),
         ViewerLook.from_view(view),
+        colours=view.palette,
         key=VIEWER,
         on_navigate=partial(_navigate, selection, navigation),
     )

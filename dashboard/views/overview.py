@@ -34,7 +34,7 @@ def render(selection: Selection) -> None:
     if page_header.show_if_empty(selection):
         return
     distribution = partial(chart_cards.class_distribution, limit=MAX_CLASSES)
-    contradicted = partial(chart_cards.folder_against_animal, apply=partial(session.open_page, pages.EXPLORE))
+    contradicted = partial(chart_cards.folder_against_content, apply=partial(session.open_page, pages.EXPLORE))
     controls.side_by_side(
         selection, (3, 2), (distribution, contradicted), (chart_cards.share_by_label, chart_cards.share_spread)
     )

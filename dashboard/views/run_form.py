@@ -10,10 +10,11 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.formatting import byte_size, count, duration, photo_count
+from dashboard.offers.photo_folders import Folder
 from dashboard.queries import source
+from dashboard.queries.source import ModelChoice
 from dashboard.settings import ServerSettings
 from dashboard.views.shared import controls, job_status
-from dashboard.workers.photo_folders import Folder
 from dashboard.workers.requests import RunRequest
 from seglib.inference.config import PRECISIONS
 from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
@@ -39,19 +40,20 @@ def render(settings: ServerSettings, runs: Sequence[Run]) -> None:
                 f"There are no photos below {names}: put a folder of photos there, or name another with --data."
             )
             return
-        folder, models, resize, precision = _choices(offered)
+        folder, models, resize, precision = _choices(settings, offered)
         _estimates(folder, models, resize, precision, runs)
         limit = st.session_state.get(_LIMIT)
         requests = [
             RunRequest(
                 folder=folder.id,
                 title=folder.title,
-                model=spec.name,
-                resize=resize or spec.resize.text,
+                model=model.id,
+                model_title="" if model.offer.built_in else model.title,
+                resize=resize or model.resize,
                 precision=precision,
                 limit=limit,
             )
-            for spec in models
+            for model in models
         ]
         st.button(
             "Start" if len(models) < 2 else f"Start {len(models)} runs",
@@ -78,14 +80,14 @@ def download_bytes(spec: ModelSpec) -> int:
     return 0 if spec.path.exists() else 4 * spec.parameters
 
 
-def _choices(offered: Sequence[Folder]) -> tuple[Folder, list[ModelSpec], str, str]:
+def _choices(settings: ServerSettings, offered: Sequence[Folder]) -> tuple[Folder, list[ModelChoice], str, str]:
     by_id = {folder.id: folder for folder in offered}
     left, right = st.columns(2)
     with left:
         chosen = st.selectbox(
             "Folder of photos", list(by_id), format_func=lambda i: by_id[i].title if i in by_id else i, key=_FOLDER
         )
-        names = st.multiselect("Models", list(MODELS), default=[DEFAULT_MODEL], key=_MODELS)
+        models = controls.choose_models("Models", source.model_choices(settings), [DEFAULT_MODEL], key=_MODELS)
     with right:
         resize = controls.resize_select(
             key=_RESIZE,
@@ -106,19 +108,22 @@ def _choices(offered: Sequence[Folder]) -> tuple[Folder, list[ModelSpec], str, s
             )
         with limit:
             st.number_input("At most", min_value=1, value=None, step=100, placeholder="all photos", key=_LIMIT)
-    return by_id[chosen], [MODELS[name] for name in names], resize, chosen_precision
+    return by_id[chosen], models, resize, chosen_precision
 
 
-def _estimates(folder: Folder, models: Sequence[ModelSpec], resize: str, precision: str, runs: Sequence[Run]) -> None:
+def _estimates(folder: Folder, models: Sequence[ModelChoice], resize: str, precision: str, runs: Sequence[Run]) -> None:
     """Show the number of photos, the expected time and the downloads."""
     number = source.count_images(folder.path)
     limit: int | None = st.session_state.get(_LIMIT)
     due = min(number, limit) if limit else number
     lines = [f"{photo_count(number)} in {folder.title}" + (f", the first {count(due)} of them" if due < number else "")]
-    for spec in models:
-        speed = last_speed(runs, spec.name, resize or spec.resize.text, precision)
+    for model in models:
+        same = [run for run in runs if model.offer.made(run)]
+        speed = last_speed(same, model.name, resize or model.resize, precision)
         if speed:
-            lines.append(f"{spec.name}: at most about {duration(due / speed)}, at {speed:.0f} photos/s as last time")
-        if fetched := download_bytes(spec):
-            lines.append(f"{spec.name}: its weights are not here; about {byte_size(fetched)} are downloaded first")
+            lines.append(f"{model.title}: at most about {duration(due / speed)}, at {speed:.0f} photos/s as last time")
+        if model.offer.built_in and (fetched := download_bytes(MODELS[model.id])):
+            lines.append(f"{model.title}: its weights are not here; about {byte_size(fetched)} are downloaded first")
+        if not model.offer.built_in:
+            lines.append(f"{model.title}: {count(model.classes)} classes, masks of {model.resize}")
     layout.remarks(lines)

@@ -11,6 +11,7 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.formatting import DASH, byte_size, count, escape_markdown, user_message
+from dashboard.offers import models
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.source import RunSource, error_message, offered_folders, open_store
 from dashboard.server import cache
@@ -25,9 +26,11 @@ from seglib.maintenance import prune
 from seglib.maintenance import status as maintenance_status
 from seglib.models.registry import MODELS
 from seglib.query import export
-from seglib.store import scans
-from seglib.store.records import Run
+from seglib.store import content, scans
+from seglib.store.records import MAX_TITLE_LENGTH, Run
 from seglib.store.store import Store
+
+UNREPEATABLE = "Its model cannot be identified by a digest, so no later run continues this one."
 
 _CHECKED = "runs:checked"
 
@@ -50,8 +53,8 @@ def render(settings: ServerSettings) -> None:
         layout.remark("This store holds no other run." if damaged else "This store holds no run yet.")
         return
     store, version, _ = opened
-    damaged_records = (*store.damaged_datasets().values(), *scans.find_damaged(store).values())
-    layout.remarks([user_message(why) for why in damaged_records])
+    damaged_records = (store.damaged_datasets(), scans.find_damaged(store), content.find_damaged(store))
+    layout.remarks([user_message(why) for reasons in damaged_records for why in reasons.values()])
     with layout.card("Runs in this store", f"n = {count(len(runs))}, most recently used first", stretch=False):
         for run in reversed(runs):
             _run_entry(settings, store, run)
@@ -66,21 +69,18 @@ def render(settings: ServerSettings) -> None:
 
 def _run_entry(settings: ServerSettings, store: Store, run: Run) -> None:
     rows, wrong = _count_rows(store, run)
-    with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{run.run}"):
-        with st.container(width="stretch"):
-            layout.facts(f"{run.model} · {run.resize}", run.run, _facts(run, rows))
-            if wrong:
-                layout.remark(wrong)
+    with layout.entry(f"entry:{run.run}") as text:
+        with text:
+            layout.facts(f"{run.display_title} · {run.resize}", run.run, _facts(run, rows))
+            layout.remarks([*([wrong] if wrong else []), *([] if run.repeatable else [UNREPEATABLE])])
         with st.container(horizontal=True, width="content"):
             st.button("Explore", key=f"explore:{run.run}", on_click=session.open_run, args=(pages.EXPLORE, run.run))
-            again = _rerun_requests(settings, store, run)
+            again, why_not = _rerun_requests(settings, store, run)
             st.button(
                 "Run again",
                 key=f"again:{run.run}",
                 disabled=not again,
-                help="Computes what is new or has changed in its folders"
-                if again
-                else "Its folders or its weights are not available to this dashboard",
+                help=escape_markdown(why_not) or "Computes what is new or has changed in its folders",
                 on_click=job_status.start_jobs,
                 args=(settings, again),
             )
@@ -92,16 +92,37 @@ def _run_entry(settings: ServerSettings, store: Store, run: Run) -> None:
                 on_click=job_status.start_jobs,
                 args=(settings, [replace(request, verify=True) for request in again]),
             )
+            _rename_popover(store, run)
             if st.button("Delete", key=f"delete:{run.run}"):
                 _confirm_delete(store, run.run, rows)
+
+
+def _rename_popover(store: Store, run: Run) -> None:
+    with st.popover("Rename", key=f"rename:{run.run}"), st.form(f"rename_form:{run.run}", border=False):
+        st.text_input(
+            "Title",
+            run.title or "",
+            max_chars=MAX_TITLE_LENGTH,
+            placeholder=run.model,
+            key=f"title:{run.run}",
+            help="What pages and reports call this run; empty for the model's name. Its files keep their names.",
+        )
+        st.form_submit_button("Save", key=f"save_title:{run.run}", on_click=_save_title, args=(store, run))
+
+
+def _save_title(store: Store, run: Run) -> None:
+    try:
+        store.set_title(run, st.session_state[f"title:{run.run}"])
+    except SegError as error:
+        session.add_notes([error_message(error)])
 
 
 def _damaged_runs(store: Store, damaged: dict[str, str]) -> None:
     note = f"n = {count(len(damaged))}; the others are shown without them"
     with layout.card("Runs that cannot be read", note, stretch=False):
         for name, why in damaged.items():
-            with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{name}"):
-                with st.container(width="stretch", gap="xsmall"):
+            with layout.entry(f"entry:{name}", gap="xsmall") as text:
+                with text:
                     layout.entry_title(name)
                     layout.remark(user_message(why))
                 if st.button("Delete", key=f"delete:{name}"):
@@ -129,18 +150,45 @@ def _facts(run: Run, rows: str) -> list[tuple[str, str]]:
     ]
 
 
-def _rerun_requests(settings: ServerSettings, store: Store, run: Run) -> list[RunRequest]:
-    """Return the requests that bring this run up to date, one for each of its folders that is offered here."""
-    spec = MODELS.get(run.model)
-    if spec is None or run.precision is None or not (run.weights_sha256 or "").startswith(spec.sha256):
-        return []
+def _rerun_requests(settings: ServerSettings, store: Store, run: Run) -> tuple[list[RunRequest], str]:
+    """Return the requests that bring this run up to date, one for each of its folders that is offered here, and why
+    there are none.
+    """
+    model, why_not = _model_of(settings, run)
+    if why_not:
+        return [], why_not
     used = {str(invocation["dataset"]) for invocation in run.invocations}
     folders = {dataset.root for dataset in store.datasets() if dataset.id in used}
-    return [
-        RunRequest(folder=f.id, title=f.title, model=run.model, resize=run.resize, precision=run.precision)
-        for f in offered_folders(settings.photo_folders)
-        if f.path in folders
+    requests = [
+        RunRequest(
+            folder=folder.id,
+            title=folder.title,
+            model=model,
+            model_title="" if model == run.model else run.display_title,
+            resize=run.resize,
+            precision=run.precision or "auto",
+        )
+        for folder in offered_folders(settings.photo_folders)
+        if folder.path in folders
     ]
+    return requests, "" if requests else "Its folders are not among those that this dashboard offers (--data)."
+
+
+def _model_of(settings: ServerSettings, run: Run) -> tuple[str, str]:
+    """Return the id of the run's model, and why it cannot be used."""
+    if run.precision is None:
+        return "", "Its masks were imported: no model of this program made them."
+    if run.request:
+        try:
+            models.check_run(settings, run)
+        except SegError as error:
+            return "", error_message(error)
+        return f"{models.RUN_PREFIX}{run.run}", ""
+    spec = MODELS.get(run.model)
+    if spec is None:
+        return "", "Its model was in the memory of another program, or its path is not known."
+    same = (run.weights_sha256 or "").startswith(spec.sha256)
+    return run.model, "" if same else "Its weights are not those of the model of this name."
 
 
 @st.dialog("Delete this run?")

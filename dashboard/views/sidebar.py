@@ -116,7 +116,7 @@ def _choice(source: RunSource, entry: Filter, _: str) -> None:
 
 def _sort_values(entry: Filter, photos_of: dict[str, int]) -> list[str]:
     """Sort the choices: known vocabularies in their own order, classes by number of photos, the rest by name."""
-    if isinstance(entry, PresentFilter) or entry.key == "dominant":
+    if isinstance(entry, PresentFilter) or entry.key in ("dominant", "content"):
         return sorted(photos_of, key=lambda value: -photos_of[value])
     order = _ORDERS.get(entry.key, ())
     return sorted(photos_of, key=lambda value: (order.index(value) if value in order else len(order), value))

@@ -14,12 +14,14 @@ import streamlit as st
 from dashboard.components import layout, viewer
 from dashboard.components.viewer import ListPosition, ViewerImage, ViewerLook, ViewerRun
 from dashboard.formatting import count, escape_markdown, percent, photo_count, score
+from dashboard.offers import photo_folders
 from dashboard.queries import source
+from dashboard.queries.source import ModelChoice
 from dashboard.server import rendering
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.views.shared import controls, photo_figures
-from dashboard.workers import photo_folders, uploads
+from dashboard.workers import uploads
 from dashboard.workers.jobs import Jobs
 from dashboard.workers.predictor import ImagePrediction, predictor
 from dashboard.workers.requests import RunRequest
@@ -29,7 +31,7 @@ from seglib.data.scan import IMAGE_SUFFIXES, STORE_MARKER
 from seglib.errors import BadImage, SegError
 from seglib.masks.overlay import alt_text
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, pixels_column, share_column
-from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
+from seglib.models.registry import DEFAULT_MODEL, MODELS
 from seglib.query import export
 from seglib.store.records import Run
 
@@ -61,7 +63,7 @@ def render(settings: ServerSettings) -> None:
         "Your photos", "they stay in memory during this visit; nothing is stored unless you ask for it", stretch=False
     ):
         photos, notes = uploads.accept_files(_files())
-        models, resize = _choices()
+        models, resize = _choices(settings)
     layout.show_notes(notes)
     if not photos:
         st.info("Choose photos or take one, and the chosen models segment them.")
@@ -95,36 +97,36 @@ def _files() -> list[tuple[str, bytes]]:
     return [(file.name, file.getvalue()) for file in (*chosen, *([picture] if picture else []))]
 
 
-def _choices() -> tuple[list[ModelSpec], str]:
-    installed = [name for name, spec in MODELS.items() if spec.path.exists()]
+def _choices(settings: ServerSettings) -> tuple[list[ModelChoice], str]:
+    choices = source.model_choices(settings)
+    missing = [one for one in choices if one.offer.built_in and not MODELS[one.id].path.exists()]
+    here = [one for one in choices if one not in missing]
     left, right = st.columns([2, 1])
     with left:
-        names = st.multiselect(
-            f"Models side by side, at most {MAX_MODELS}",
-            installed,
-            default=[DEFAULT_MODEL] if DEFAULT_MODEL in installed else installed[:1],
-            max_selections=MAX_MODELS,
-            key=_MODELS,
+        default = DEFAULT_MODEL if DEFAULT_MODEL in [one.id for one in here] else here[0].id if here else ""
+        models = controls.choose_models(
+            f"Models side by side, at most {MAX_MODELS}", here, [default], key=_MODELS, limit=MAX_MODELS
         )
-        if missing := len(MODELS) - len(installed):
-            layout.remark(f"{count(missing)} more are available; their weights are downloaded by their first run.")
+        if missing:
+            layout.remark(f"{count(len(missing))} more are available; their weights are downloaded by their first run.")
     with right:
         resize = controls.resize_select(key=_RESIZE)
-    return [MODELS[name] for name in names], resize
+    return models, resize
 
 
 # --- asking --------------------------------------------------------------------------------------------------------
 
 
 def _predict_all(
-    settings: ServerSettings, uploads: Sequence[Upload], models: Sequence[ModelSpec], resize: str, runs: Sequence[Run]
+    settings: ServerSettings, uploads: Sequence[Upload], models: Sequence[ModelChoice], resize: str, runs: Sequence[Run]
 ) -> dict[tuple[str, str], PredictionResult]:
     """Return (image_id, model) -> answer; answers from this session are reused."""
-    likes = {spec.name: _matching_run(spec, resize, runs) for spec in models}
+    likes = {model.id: _matching_run(model, resize, runs) for model in models}
+    titles = {model.id: model.title for model in models}
     cached: dict[tuple[str, ...], PredictionResult] = st.session_state.get(_SEEN, {})
     wanted = {
-        (photo.id, spec.name): (photo.id, spec.name, resize, like.run if (like := likes[spec.name]) else "")
-        for spec in models
+        (photo.id, model.id): (photo.id, model.id, resize, like.run if (like := likes[model.id]) else "")
+        for model in models
         for photo in uploads
     }
     data_of = {photo.id: photo.data for photo in uploads}
@@ -132,7 +134,9 @@ def _predict_all(
     if missing:
         bar = st.progress(0.0)
         for number, ((image_id, model), key) in enumerate(missing):
-            bar.progress(number / len(missing), text=f"{escape_markdown(model)}, {number + 1} of {len(missing)}")
+            bar.progress(
+                number / len(missing), text=f"{escape_markdown(titles[model])}, {number + 1} of {len(missing)}"
+            )
             like = likes[model]
             cached[key] = _predict(
                 data_of[image_id], model, resize, None if like is None else (settings.store.resolve(), like)
@@ -151,18 +155,18 @@ def _predict(photo: bytes, model: str, resize: str, like: tuple[Path, Run] | Non
         return FailedPrediction(source.error_message(error), final=False)
 
 
-def _matching_run(spec: ModelSpec, resize: str, runs: Sequence[Run]) -> Run | None:
+def _matching_run(model: ModelChoice, resize: str, runs: Sequence[Run]) -> Run | None:
     """Return the newest run of this model and resize in the store, whose precision is reused."""
-    wanted = resize or spec.resize.text
-    return next((run for run in reversed(runs) if (run.model, run.resize) == (spec.name, wanted)), None)
+    wanted = resize or model.resize
+    return next((run for run in reversed(runs) if run.resize == wanted and model.offer.made(run)), None)
 
 
 def _predictions_of(
-    photo: Upload, models: Sequence[ModelSpec], answers: dict[tuple[str, str], PredictionResult]
+    photo: Upload, models: Sequence[ModelChoice], answers: dict[tuple[str, str], PredictionResult]
 ) -> list[tuple[str, ImagePrediction]]:
     """Return (title, result) of the models that gave one."""
-    results = [(spec.name, answers[photo.id, spec.name]) for spec in models]
-    return [(name, answer) for name, answer in results if isinstance(answer, ImagePrediction)]
+    results = [(model.title, answers[photo.id, model.id]) for model in models]
+    return [(title, answer) for title, answer in results if isinstance(answer, ImagePrediction)]
 
 
 def _show_failures(uploads: Sequence[Upload], answers: dict[tuple[str, str], PredictionResult]) -> None:
@@ -204,6 +208,7 @@ def _viewer_section(readable: Sequence[Upload], predictions: dict[str, list[tupl
         [ViewerRun.create(title, title, one.classes, view.palette) for title, one in predictions[ids[index]]],
         ListPosition(position=index, total=len(ids)),
         replace(ViewerLook.from_view(view), uncertainty=False),
+        colours=view.palette,
         key=VIEWER,
         on_navigate=_navigate,
     )
@@ -309,7 +314,9 @@ def _statistics(rows: Sequence[tuple[Upload, str, ImagePrediction]]) -> pd.DataF
 # --- keeping -------------------------------------------------------------------------------------------------------
 
 
-def _keep_card(settings: ServerSettings, readable: Sequence[Upload], models: Sequence[ModelSpec], resize: str) -> None:
+def _keep_card(
+    settings: ServerSettings, readable: Sequence[Upload], models: Sequence[ModelChoice], resize: str
+) -> None:
     where = f"{settings.photo_folders[0].name}/{photo_folders.UPLOADS}"
     with layout.card("Keep in the store", stretch=False):
         layout.remark(
@@ -320,15 +327,21 @@ def _keep_card(settings: ServerSettings, readable: Sequence[Upload], models: Seq
 
 
 def _keep_uploads(
-    settings: ServerSettings, readable: Sequence[Upload], models: Sequence[ModelSpec], resize: str
+    settings: ServerSettings, readable: Sequence[Upload], models: Sequence[ModelChoice], resize: str
 ) -> None:
     try:
         for photo in readable:
             photo_folders.save_upload(settings.photo_folders, photo.name, photo.data)
         folder = photo_folders.uploads_folder(settings.photo_folders)
-        for spec in models:
-            wanted = resize or spec.resize.text
-            Jobs(settings).start(RunRequest(folder=folder.id, title=folder.title, model=spec.name, resize=wanted))
+        for model in models:
+            request = RunRequest(
+                folder=folder.id,
+                title=folder.title,
+                model=model.id,
+                model_title="" if model.offer.built_in else model.title,
+                resize=resize or model.resize,
+            )
+            Jobs(settings).start(request)
     except SegError as error:
         session.add_notes([source.error_message(error)])
     session.go_to_page(pages.RUNS)

@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dashboard.formatting import user_message
+from dashboard.offers import mask_sources, models, photo_folders
 from dashboard.settings import ServerSettings
-from dashboard.workers import jobs, mask_sources, photo_folders
+from dashboard.workers import jobs
 from dashboard.workers.jobs import HEARTBEAT_SECONDS, Job, Jobs
 from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
+from seglib.adapters.lookup import find_requested
 from seglib.annotations.reader import Masks, open_masks
 from seglib.data.resize import Resize
-from seglib.errors import SegError, Terminated, UsageError
+from seglib.errors import SegError, Terminated, UsageError, WeightsError
 from seglib.evaluation import comparison, truth_counting
-from seglib.models.registry import find_model_spec
+from seglib.models import loading
+from seglib.models.registry import ModelSpec
 from seglib.pipeline import session
 from seglib.pipeline.run import run as run_pipeline
 from seglib.pipeline.session import RunOptions
@@ -89,13 +92,13 @@ def run_job(job: Job, settings: ServerSettings, writer: "JobStateWriter") -> dic
 
 
 def run_model(request: RunRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
-    """Resolve the folder id here rather than trust a path in the request."""
+    """Resolve the ids of the folder and the model here rather than trust a path in the request."""
     folder = photo_folders.get_folder(settings.photo_folders, request.folder)
     report = run_pipeline(
         folder.path,
         Store.create(settings.store),
-        find_model_spec(request.model),
-        resize=Resize(request.resize),
+        _find_model(request, settings),
+        resize=Resize(request.resize) if request.resize else None,
         precision=request.precision,
         options=RunOptions(limit=request.limit, verify=request.verify),
         on_progress=lambda progress: writer.set_progress(_from_run_progress(progress)),
@@ -106,6 +109,19 @@ def run_model(request: RunRequest, settings: ServerSettings, writer: "JobStateWr
     if report.failed == report.images:
         return result | {"state": "failed", "sentence": f"None of the {report.images} photos can be read."}
     return result | {"state": "finished"}
+
+
+def _find_model(request: RunRequest, settings: ServerSettings) -> ModelSpec:
+    """The model that a request names. Raises `WeightsError` if it is to continue a run that other weights have made."""
+    spec = find_requested(models.get_model(settings, request.model).request)
+    if request.model.startswith(models.RUN_PREFIX):
+        run = Store(settings.store).run(request.model.removeprefix(models.RUN_PREFIX))
+        if loading.weights_sha256(spec) != run.weights_sha256:
+            raise WeightsError(
+                f"The weights of {run.display_title} are not those that made {run.run}: "
+                "choose the model in the form to make a run of its own."
+            )
+    return spec
 
 
 def compare_runs(request: CompareRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
@@ -119,6 +135,8 @@ def compare_runs(request: CompareRequest, settings: ServerSettings, writer: "Job
 
 def evaluate_runs(request: EvaluateRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
     """Resolve the id of the masks here rather than trust a path in the request."""
+    if isinstance(request, CalibrateRequest):
+        request.check(settings)
     source = mask_sources.get_mask_source(settings.photo_folders, request.folder)
     masks = open_masks(source.path, request.options)
     _check_truth(request, masks)

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from dashboard.offers import models
+from dashboard.settings import ServerSettings
 from dashboard.workers.predictor import Message, receive, send
+from seglib.adapters.lookup import find_requested
 from seglib.data.image import compute_image_id, decode
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError, WeightsError
 from seglib.masks import png, statistics
-from seglib.models.registry import ModelSpec, find_model_spec
+from seglib.models.registry import ModelSpec
 
 if TYPE_CHECKING:
     from seglib.inference.config import InferenceConfig
@@ -66,7 +69,8 @@ def answer_question(question: dict[str, Any], blobs: list[bytes]) -> Message:
         return {"error": "There is not enough memory for this photo at this resize: choose a smaller one."}, []
     except Exception as error:  # torch may raise anything: keep the process, log the rest
         traceback.print_exc()
-        return {"error": f"The model failed on this photo ({type(error).__name__}); the server's log says more."}, []
+        where = "" if question["task"] == "describe" else " on this photo"
+        return {"error": f"The model failed{where} ({type(error).__name__}); the server's log says more."}, []
 
 
 def predict(question: dict[str, Any], blobs: list[bytes]) -> Message:
@@ -88,10 +92,16 @@ def predict(question: dict[str, Any], blobs: list[bytes]) -> Message:
         "classes": spec.classes,
         "row": statistics.stats_row(masks[0], spec.classes, measures[0]),
         "precision": settings.precision,
-        "device": config.resolve_device(settings.device),
+        "device": config.device_of(settings),
         "seconds": seconds,
     }
     return facts, [png.encode_index_png(masks[0]), _jpeg_preview(upright)]
+
+
+def describe_model(question: dict[str, Any], _: list[bytes]) -> Message:
+    """Find an offered model without loading it: its name, number of classes, and the usual size of its masks."""
+    spec = find_requested(models.get_model(ServerSettings.read(question.get("settings")), question["model"]).request)
+    return {"name": spec.name, "classes": len(spec.classes), "resize": spec.resize.text}, []
 
 
 def compute_uncertainty(question: dict[str, Any], blobs: list[bytes]) -> Message:
@@ -101,8 +111,6 @@ def compute_uncertainty(question: dict[str, Any], blobs: list[bytes]) -> Message
     from seglib.inference import predictor
 
     spec, settings = _reproduce_run(question)
-    if spec.source == "hub":
-        raise SegError(f"{question['run']['run']} took its model's code from torch.hub, and a page downloads nothing.")
     image, grid_wh = predictor.prepare_image(decode(blobs[0]), spec, settings)
     entropy = predictor.entropy_map(image, spec, settings, grid_wh)  # (height, width)
     return {}, [png.encode_png(Image.fromarray((entropy * 255).round().astype("uint8")))]
@@ -110,6 +118,7 @@ def compute_uncertainty(question: dict[str, Any], blobs: list[bytes]) -> Message
 
 TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {
     "predict": predict,
+    "describe": describe_model,
     "uncertainty": compute_uncertainty,
 }
 """Task name -> function."""
@@ -118,8 +127,8 @@ TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {
 def _resolve_model(question: dict[str, Any]) -> "tuple[ModelSpec, InferenceConfig]":
     from seglib.inference import config
 
-    spec = find_model_spec(question["model"])
-    if not spec.path.exists():  # pages never download weights
+    spec = find_requested(models.get_model(ServerSettings.read(question.get("settings")), question["model"]).request)
+    if spec.adapter is None and not spec.path.exists():  # pages never download weights
         raise WeightsError(f"The weights of {spec.name} are not here: a run of this model downloads them.")
     resize = Resize(question["resize"]) if question["resize"] else spec.resize
     if "run" in question:
@@ -136,9 +145,12 @@ def _reproduce_run(question: dict[str, Any]) -> "tuple[ModelSpec, InferenceConfi
     from seglib.store.records import Run
     from seglib.store.store import Store
 
-    return resolve_run_model(
-        Store(question["store"]), Run(**question["run"] | {"classes": tuple(question["run"]["classes"])})
-    )
+    run = Run(**question["run"] | {"classes": tuple(question["run"]["classes"])})
+    models.check_run(ServerSettings.read(question.get("settings")), run)
+    spec, settings = resolve_run_model(Store(question["store"]), run)
+    if spec.source == "hub":
+        raise SegError(f"{run.run} took its model's code from torch.hub, and a page downloads nothing.")
+    return spec, settings
 
 
 def _jpeg_preview(upright: Image.Image) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock, Timer
 from typing import IO, Any
 
-from dashboard.settings import ROOT
+from dashboard.settings import ROOT, ServerSettings
 from seglib.errors import BadImage, SegError
 from seglib.store.records import Run
 
@@ -51,6 +51,15 @@ class ImagePrediction:
     """JPEG of the upright photo, its long side at most `predict_worker.PREVIEW_LONG_SIDE`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelDescription:
+    name: str
+    """The model's name in runs."""
+    classes: int
+    resize: str
+    """The usual size of its masks."""
+
+
 class Predictor:
     """Thread-safe client of one worker process."""
 
@@ -65,7 +74,8 @@ class Predictor:
         if not self._turn.acquire(timeout=self._seconds):
             raise SegError(BUSY)
         try:
-            message = (fields | {"task": task}, list(blobs))
+            settings = ServerSettings.read().to_environment()
+            message = (fields | {"task": task, "settings": settings}, list(blobs))
             answer = self._exchange(message) if self._is_running() else None
             answer = answer or self._exchange(message)  # the process may just have exited: retry with a new one
         finally:
@@ -87,7 +97,7 @@ class Predictor:
         precision: str = "auto",
         like: tuple[Path, Run] | None = None,
     ) -> ImagePrediction:
-        """Predict one photo from its file's bytes, with a registry model whose weights are on disk.
+        """Predict one photo from its file's bytes, with an offered model (its id) whose weights are on disk.
 
         `resize`: empty for the model's default. `like`: a store and its run of the same model and resize; if that run
         can be reproduced, its precision is used, so that the numbers match those that the store would keep.
@@ -97,6 +107,11 @@ class Predictor:
             settings |= {"store": str(like[0]), "run": asdict(like[1])}
         facts, (mask, picture) = self.ask("predict", settings, photo)
         return ImagePrediction(**facts | {"classes": tuple(facts["classes"])}, mask=mask, picture=picture)
+
+    def describe(self, model: str) -> ModelDescription:
+        """Describe an offered model (its id) without loading it. Raises `SegError` if it cannot be used."""
+        facts, _ = self.ask("describe", {"model": model})
+        return ModelDescription(**facts)
 
     def close(self) -> None:
         """Kill the process; the next request starts a new one."""
@@ -139,6 +154,9 @@ class Predictor:
 
 predictor = Predictor()
 """The server's shared instance; it starts no process before the first request."""
+
+describer = Predictor()
+"""A second one that only describes models, so that no page waits for a prediction."""
 
 
 # --- messages: a line of JSON that ends with the blobs' sizes, then the blobs ---------------------------------------

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
+from dashboard.offers import mask_sources, models, photo_folders
 from dashboard.settings import ServerSettings
-from dashboard.workers import mask_sources, photo_folders
 from seglib.annotations.options import MaskOptions
 from seglib.data.resize import Resize
 from seglib.errors import UsageError
 from seglib.inference.config import PRECISIONS
-from seglib.models.registry import find_model_spec
 from seglib.store.store import Store
 
 MAX_COMPARED_RUNS = 6
@@ -57,11 +56,15 @@ class RunRequest(Request):
     title: str
     """The folder's title, for display."""
     model: str
+    """Id of an offered model."""
     resize: str
+    """Empty for the model's own."""
     precision: str = "auto"
     limit: int | None = None
     verify: bool = False
     """Reread every file, check every mask and part, and recompute what is damaged."""
+    model_title: str = ""
+    """The model's title, for display; empty if its id is its name."""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -69,12 +72,13 @@ class RunRequest(Request):
 
     @property
     def description(self) -> str:
-        return f"{self.model} is running on {self.title}"
+        return f"{self.model_title or self.model} is running on {self.title}"
 
     def check(self, settings: ServerSettings) -> None:
         photo_folders.get_folder(settings.photo_folders, self.folder)
-        find_model_spec(self.model)
-        Resize(self.resize)
+        models.get_model(settings, self.model)
+        if self.resize:
+            Resize(self.resize)
         if self.precision not in ("auto", *PRECISIONS):
             raise UsageError(f"A precision is auto or one of {', '.join(PRECISIONS)}, not {self.precision!r}.")
         if self.limit is not None and self.limit < 1:
@@ -160,6 +164,11 @@ class CalibrateRequest(EvaluateRequest):
 
     truth: str = ""
     """Id of the ground truth that the masks must be read as; empty for any."""
+
+    def check(self, settings: ServerSettings) -> None:
+        super().check(settings)
+        for run in self.runs:
+            models.check_run(settings, Store(settings.store).run(run))
 
 
 def _check_runs(settings: ServerSettings, runs: Sequence[str], *, minimum: int, purpose: str) -> None:

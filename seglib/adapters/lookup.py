@@ -126,7 +126,7 @@ def find_requested(request: ModelRequest) -> ModelSpec:
     if (kind := _kind_of_file(Path(name))) is not None:
         return _find(kind, request, name)
     if Path(name).suffix.lower() in _CHECKPOINTS or Path(name).is_file():
-        return registry.find_model_spec(weights=Path(name))
+        return registry.find_model_spec(weights=Path(name), request=request)
     if ":" in name or name in plugin_names():
         return _find("python_code.factory", request, name if ":" in name else _plugin(name))
     if Path(name).is_dir():
@@ -144,8 +144,20 @@ def _kind_of_file(path: Path) -> str | None:
     return _BY_SUFFIX.get(suffix)
 
 
+def runs_code(request: ModelRequest) -> bool:
+    """Whether finding or loading this model runs code that is neither this program's nor an installed plug-in's."""
+    name = request.model or ""
+    if request.run_code or request.allow_pickle or request.source == "hub":
+        return True
+    if request.weights is not None or name in registry.trainable_names() or name in plugin_names():
+        return False
+    prefix, _, rest = name.partition(":")
+    suffix = Path(name).suffix.lower()
+    return bool(rest) and prefix not in _BY_PREFIX and suffix not in (*_BY_SUFFIX, *_CHECKPOINTS)
+
+
 def check_request(request: ModelRequest) -> None:
-    """Raise `UnknownName` for a value that is not among the known ones."""
+    """Raise `UnknownName` for a value that is not among the known ones, and `UsageError` for one out of range."""
     for kind, value, known in (
         ("order of channels", request.channels, ("rgb", "bgr")),
         ("kind of scores", request.scores, ("logits", "probabilities", "masks")),
@@ -153,6 +165,14 @@ def check_request(request: ModelRequest) -> None:
     ):
         if value is not None and value not in known:
             raise UnknownName(kind, value, known)
+    if request.mean is not None and not all(-1 <= value <= 1 for value in request.mean):
+        raise UsageError(
+            "`mean` is for images of range 0..1: expected numbers up to 1 (divide those for 0..255 by 255)."
+        )
+    if request.std is not None and not all(0 < value <= 10 for value in request.std):
+        raise UsageError(
+            "`std` is for images of range 0..1: expected positive numbers (divide those for 0..255 by 255)."
+        )
 
 
 def plugin_names() -> tuple[str, ...]:
@@ -173,9 +193,20 @@ def _plugin(name: str) -> str:
 
 
 def _find_built_in(request: ModelRequest) -> ModelSpec:
-    return registry.find_model_spec(
-        request.model, None if request.weights is None else Path(request.weights), source=request.source
-    )
+    """A built-in architecture, with its own weights or those of a checkpoint."""
+    for option in (
+        "output",
+        "scores",
+        "input",
+        *(("classes", "mean", "std", "channels") if not request.weights else ()),
+    ):
+        if getattr(request, option) is not None:
+            offer = "" if request.weights else ", or give a checkpoint with `weights`"
+            raise UsageError(
+                f"{request.model or DEFAULT_MODEL} is built in and needs no `{option}`: leave it out{offer}."
+            )
+    weights = None if request.weights is None else Path(request.weights)
+    return registry.find_model_spec(request.model, weights, source=request.source, request=request)
 
 
 def _find(module: str, request: ModelRequest, target: str) -> ModelSpec:

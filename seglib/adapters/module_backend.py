@@ -43,6 +43,8 @@ class CallOptions:
     """The sides are padded at the right and bottom to multiples of this, and the padding is cut off the output."""
     dtype: torch.dtype = torch.float32
     """Of the normalised input."""
+    are_sums: bool = False
+    """Probabilities may exceed 1, since they are sums over several proposals, as in Mask2Former."""
     one_at_a_time: bool = False
     """Call the module with batches of one image."""
 
@@ -160,7 +162,7 @@ class ModuleBackend:
             )
         if not bool(scores.isfinite().all()):
             raise WeightsError(f"{self._spec.name} gives NaN or infinite numbers: its weights are damaged.")
-        if self.output == "probabilities":
+        if self.output == "probabilities" and not self._options.are_sums:
             low, high = float(scores.min()), float(scores.max())
             if low < 0 or high > 1 + _SUM_TOLERANCE:
                 raise WeightsError(

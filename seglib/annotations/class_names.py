@@ -1,8 +1,10 @@
 """Class names as people write them: lists in files, colour maps, and which names mean the same class."""
 
+import csv
 import os
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ VOID_COLOUR: Colour = (224, 224, 192)
 
 _IGNORE_LINE = "__ignore__"  # first line of labelme's lists: the class of value -1, which is void
 
+_OTHER_FILES = (".yaml", ".yml", ".json", ".xml")
+
 _BACKGROUND_NAMES = ("background", "__background__", "_background_")
 
 _VOID_NAMES = ("void", "ignore", "unlabeled", "unlabelled")
@@ -31,6 +35,24 @@ _SYNONYMS = {
 }
 """Names of COCO -> names of Pascal VOC for the same class, as in torchvision's COCO_WITH_VOC_LABELS weights."""
 
+_IRREGULAR_PLURALS = {
+    "people": "person",
+    "men": "man",  # women, policemen
+    "children": "child",
+    "mice": "mouse",
+    "geese": "goose",
+    "feet": "foot",
+    "teeth": "tooth",
+    "oxen": "ox",
+    "cacti": "cactus",
+}
+"""Ends of English plurals -> ends of their singulars."""
+
+_ES_ENDINGS = ("ses", "xes", "zes", "ches", "shes", "oes")
+
+_NO_CONTENT = ("none", "void", "ignore", "unlabeled", "unlabelled", BACKGROUND)
+"""Names of which no folder of photos is one: a label that is called so names no class."""
+
 
 def canonical_name(name: str) -> str:
     """The form in which two names of one class are equal: `Dining table`, `dining_table` and `diningtable`."""
@@ -39,6 +61,75 @@ def canonical_name(name: str) -> str:
         return BACKGROUND
     bare = re.sub(r"[\s_-]+", "", folded) or folded
     return _SYNONYMS.get(bare, bare)
+
+
+def fold_label(label: str) -> str:
+    """The form in which two spellings of a label are equal: without case, `_`, `-`, spaces and kinds of accents."""
+    folded = unicodedata.normalize("NFC", label).strip().casefold()
+    return re.sub(r"[\s_-]+", "", folded) or folded
+
+
+def match_labels(labels: Iterable[str], classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Label -> the classes that it may mean: none, one, or several that fit it equally well.
+
+    A class fits best if the names are equal by `canonical_name`, then if one of its synonyms is (`windowpane, window`),
+    then if one of the names is the English plural of the other. The background and void are not matched.
+    """
+    by_name, by_part, by_singular = (_ClassIndex() for _ in range(3))
+    for name in classes:
+        if canonical_name(name) in _NO_CONTENT:
+            continue
+        by_name.add(name, [canonical_name(unicodedata.normalize("NFC", name))])
+        parts = [canonical_name(unicodedata.normalize("NFC", part)) for part in re.split("[,;]", name)]
+        by_part.add(name, parts)
+        by_singular.add(name, (form for part in parts for form in singular_forms(part)))
+    found = {}
+    for label in labels:
+        name = canonical_name(unicodedata.normalize("NFC", label))
+        forms = [] if name in _NO_CONTENT else singular_forms(name)
+        tiers = (
+            by_name.find([name]),
+            by_part.find([name]),
+            by_part.find(forms),
+            by_singular.find([name]),
+            by_singular.find(forms),
+        )
+        found[label] = next((tier for tier in tiers if tier), ())
+    return found
+
+
+class _ClassIndex:
+    """Form of a name -> the classes that have it."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, list[str]] = {}
+
+    def add(self, name: str, forms: Iterable[str]) -> None:
+        for form in set(forms) - {""}:
+            self._classes.setdefault(form, []).append(name)
+
+    def find(self, forms: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for form in forms for name in self._classes.get(form, ())))
+
+
+def singular_forms(name: str) -> list[str]:
+    """What an English plural may be the plural of, as `canonical_name` gives it: `buses` -> `buse`, `bus`."""
+    return list(dict.fromkeys(canonical_name(form) for form in _singulars(name)))
+
+
+def _singulars(plural: str) -> Iterator[str]:
+    for end, singular in _IRREGULAR_PLURALS.items():
+        if plural.endswith(end):
+            yield plural.removesuffix(end) + singular
+    if len(plural) < 3 or not plural.endswith("s") or plural.endswith("ss"):
+        return
+    yield plural[:-1]
+    if plural.endswith(_ES_ENDINGS):
+        yield plural[:-2]
+    if plural.endswith("ies"):
+        yield plural[:-3] + "y"
+    if plural.endswith("ves"):
+        yield from (plural[:-3] + "f", plural[:-3] + "fe")
 
 
 def clean_names(names: tuple[str, ...], source: str) -> tuple[str, ...]:
@@ -61,8 +152,34 @@ def clean_names(names: tuple[str, ...], source: str) -> tuple[str, ...]:
 
 
 def read_class_names(file: Path) -> tuple[str, ...]:
-    """Read class names from a text file, one per line in index order. Raises `UsageError`."""
-    return clean_names(read_text_lines(file), repr(file.name))
+    """Read class names from a text file, one per line in index order. Raises `UsageError`.
+
+    Lines may begin with their index, as in `0 background`, `0: background` or `0,background`.
+    """
+    if file.suffix.lower() in _OTHER_FILES:
+        raise UsageError(
+            f"{file.name!r} is no list of class names: expected a text file with one name per line, or a,b,c."
+        )
+    return clean_names(drop_numbers(read_text_lines(file), repr(file.name)), repr(file.name))
+
+
+def drop_numbers(lines: tuple[str, ...], source: str) -> tuple[str, ...]:
+    """The names in index order, if each line but one that names columns begins with a number; else the lines.
+
+    Raises `UsageError` if the numbers are not those from 0 on.
+    """
+    numbered = [re.fullmatch(r"(\d+)(?:\s*[:;,=\t]\s*|\s+)(\S.*)", line) for line in lines]
+    if len(numbered) > 1 and numbered[0] is None and re.fullmatch(r"(id|index|class|idx)\W.*", lines[0], re.I):
+        numbered = numbered[1:]
+    named = {int(match[1]): match[2] for match in numbered if match is not None}
+    if not numbered or any(match is None for match in numbered):
+        return lines
+    if sorted(named) != list(range(len(numbered))):
+        raise UsageError(
+            f"{source} numbers its classes {', '.join(str(int(match[1])) for match in numbered[:3] if match)}, ...: "
+            "expected each number from 0 on once; leave the numbers out, or name the missing classes."
+        )
+    return tuple(named[number] for number in sorted(named))
 
 
 def parse_class_names(text: str) -> tuple[str, ...]:
@@ -81,6 +198,65 @@ def as_class_names(classes: Sequence[str] | str | os.PathLike[str] | None) -> tu
     if isinstance(classes, str | os.PathLike):
         return read_class_names(Path(classes))
     return clean_names(tuple(classes), "`classes`")
+
+
+def read_label_map(file: Path) -> dict[str, str]:
+    """Read which class each label names: lines `label = class`, or CSV with two columns. Raises `UsageError`.
+
+    A label without a class, `label =`, names none. A file whose lines have no `=` is CSV, and so is one that ends in
+    `.csv`; its first line may be `label,class`.
+    """
+    lines = read_text_lines(file)
+    is_csv = file.suffix.lower() == ".csv" or not any("=" in line for line in lines)
+    pairs = _parse_csv_pairs(file, lines) if is_csv else [_parse_pair(file, line) for line in lines if line[0] != "#"]
+    return clean_label_map(pairs, repr(file.name))
+
+
+def clean_label_map(pairs: Iterable[tuple[str, str]], source: str) -> dict[str, str]:
+    """Label -> class, or `""` for none, without surrounding spaces. Raises `UsageError` for a contradiction."""
+    label_map: dict[str, str] = {}
+    folded: dict[str, str] = {}
+    for label, name in ((label.strip(), name.strip()) for label, name in pairs):
+        if not label or not are_valid_class_names([name or "none"]):
+            raise UsageError(f"{source} maps {label[:80]!r} to {name[:80]!r}: expected a label and a class's name.")
+        if canonical_name(name) in _NO_CONTENT:
+            raise UsageError(f"{source} maps {label[:80]!r} to {name!r}: leave the class empty if it names none.")
+        if folded.setdefault(fold_label(label), name) != name:
+            raise UsageError(f"{source} maps {label[:80]!r} twice, to {folded[fold_label(label)]!r} and to {name!r}.")
+        label_map[label] = name
+    if not label_map:
+        raise UsageError(f"{source} maps no label: expected lines such as tabby = cat.")
+    return label_map
+
+
+def _parse_pair(file: Path, line: str) -> tuple[str, str]:
+    """`label = class`; a name may hold an = itself if the one between them has spaces around it."""
+    for separator in (" = ", "="):
+        if line.count(separator) == 1:
+            label, _, name = line.partition(separator)
+            return label, name
+    raise UsageError(f"{file.name!r} has the line {line[:80]!r}: expected label = class, with one = between them.")
+
+
+def _parse_csv_pairs(file: Path, lines: Sequence[str]) -> list[tuple[str, str]]:
+    rows = list(csv.reader(lines, skipinitialspace=True))
+    if bad := next((row for row in rows if len(row) != 2), None):
+        raise UsageError(
+            f"{file.name!r} has the line {','.join(bad)[:80]!r}: expected label = class, or CSV with two columns, "
+            "label,class, where a name with a comma stands in double quotes."
+        )
+    has_header = bool(rows) and [cell.strip().casefold() for cell in rows[0]] == ["label", "class"]
+    return [(label, name) for label, name in rows[has_header:]]
+
+
+def name_classes(
+    labels: Iterable[str], classes: Sequence[str], label_map: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """`match_labels`, where a label that the map names stands for the name that it has there."""
+    folded = {fold_label(label): name for label, name in label_map.items()}
+    names = {label: folded.get(fold_label(label), label) for label in labels}
+    found = match_labels(set(names.values()) - {""}, classes)
+    return {label: found.get(name, ()) for label, name in names.items()}
 
 
 def voc_colours() -> dict[Colour, int]:

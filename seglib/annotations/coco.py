@@ -80,8 +80,10 @@ class CocoFile:
     path: Path
     classes: tuple[str, ...]
     """Background first, then the categories in the order of their ids."""
-    images: dict[str, tuple[int, int]]
-    """File name, with `/` -> (width, height) as the file gives them; 0 for a side that it does not give."""
+    images: dict[str, tuple[int, int] | None]
+    """File name, with `/` -> (width, height) as the file gives them, 0 for a side that is no number; None without."""
+    strays: str
+    """What became of annotations whose image_id is no image's id, in one sentence; empty without any."""
     _contents: dict[str, list[Segment] | PanopticImage | str] = field(repr=False)
     """File name -> what is annotated, or a sentence that says why this cannot be used."""
 
@@ -91,14 +93,16 @@ class CocoFile:
         png = _find_png(self.path, content) if isinstance(content, PanopticImage) else None
         return png or self.path
 
-    def mask(self, file_name: str) -> Mask:
+    def mask(self, file_name: str, photo_wh: tuple[int, int] | None = None) -> Mask:
         """Return uint8 (H, W): indices into `classes`, 255 void.
 
-        Raises `DatasetError` if this image's annotations cannot be used; those of other images may be sound.
+        `photo_wh` is the photo's size in pixels, for files that give none. Raises `DatasetError` if this image's
+        annotations cannot be used; those of other images may be sound.
         """
         if file_name not in self.images:
             raise DatasetError(f"{self.path.name!r} has no image {file_name!r}.")
-        size_wh, content = self.images[file_name], self._contents[file_name]
+        content = self._contents[file_name]
+        size_wh = self.images[file_name] or photo_wh or _measure(content)
         problem = content if isinstance(content, str) else _describe_bad_size(size_wh)
         if problem:
             raise DatasetError(f"{file_name!r} in {self.path.name!r}: {problem}")
@@ -130,8 +134,8 @@ def read_coco(path: Path) -> CocoFile:
         raise DatasetError(f"{name!r} has no list {missing[0]!r}: {_EXPECTED}.")
     classes, indices = _read_categories(name, document["categories"])
     names, images = _read_images(name, document["images"])
-    contents = _read_annotations(name, document["annotations"], names, indices)
-    return CocoFile(path, classes, images, contents)
+    contents, strays = _read_annotations(name, document["annotations"], names, indices)
+    return CocoFile(path, classes, images, _describe_strays(name, strays, names), contents)
 
 
 def is_background(name: str) -> bool:
@@ -204,10 +208,10 @@ def _read_categories(source: str, categories: list[Any]) -> tuple[tuple[str, ...
     return classes, {number: classes.index(name) for number, name in named.items()}
 
 
-def _read_images(source: str, images: list[Any]) -> tuple[dict[Any, str], dict[str, tuple[int, int]]]:
-    """Return image id -> file name, and file name -> (width, height)."""
+def _read_images(source: str, images: list[Any]) -> tuple[dict[Any, str], dict[str, tuple[int, int] | None]]:
+    """Return image id -> file name, and file name -> (width, height) or None."""
     names: dict[Any, str] = {}
-    sizes: dict[str, tuple[int, int]] = {}
+    sizes: dict[str, tuple[int, int] | None] = {}
     for one in images:
         number, name = (one.get("id"), one.get("file_name")) if isinstance(one, dict) else (None, None)
         if not isinstance(number, int | str) or not isinstance(name, str) or not name:
@@ -217,7 +221,8 @@ def _read_images(source: str, images: list[Any]) -> tuple[dict[Any, str], dict[s
             if value in known:
                 raise DatasetError(f"{source!r} has two images with the {kind} {value!r}: they must differ.")
         names[number] = name
-        sizes[name] = _as_side(one.get("width")), _as_side(one.get("height"))
+        sides = one.get("width"), one.get("height")
+        sizes[name] = None if sides == (None, None) else (_as_side(sides[0]), _as_side(sides[1]))
     if not names:
         raise DatasetError(f"{source!r} lists no images: {_EXPECTED}.")
     return names, sizes
@@ -230,14 +235,14 @@ def _as_side(value: object) -> int:
 
 def _read_annotations(
     source: str, annotations: list[Any], names: Mapping[Any, str], indices: Mapping[int, int]
-) -> dict[str, list[Segment] | PanopticImage | str]:
-    """Return what is annotated by file name; annotations of other images are left out."""
+) -> tuple[dict[str, list[Segment] | PanopticImage | str], list[Any]]:
+    """Return what is annotated by file name, and the image_id of each annotation that belongs to no image."""
     is_panoptic = any(isinstance(one, dict) and "segments_info" in one for one in annotations)
     contents: dict[str, list[Segment] | PanopticImage | str] = {
         name: "it has no annotation, and in a panoptic file each image has one." if is_panoptic else []
         for name in names.values()
     }
-    used = 0
+    strays: list[Any] = []
     for one in annotations:
         if not isinstance(one, _Annotation) and not (isinstance(one, dict) and "segments_info" in one):
             raise DatasetError(
@@ -246,8 +251,8 @@ def _read_annotations(
         number = one.get("image_id") if isinstance(one, dict) else one.image_id
         name = names.get(number) if isinstance(number, int | float | str) else None
         if name is None:
+            strays.append(number)
             continue
-        used += 1
         content = contents[name]
         if isinstance(one, dict):
             is_first = not isinstance(content, PanopticImage)
@@ -258,12 +263,30 @@ def _read_annotations(
                 contents[name] = segment
             else:
                 content.append(segment)
-    if annotations and not used:
+    if annotations and len(strays) == len(annotations):
         raise DatasetError(
             f"None of the {len(annotations):,} annotations of {source!r} has the 'image_id' of one of its images: "
             "it is the 'id' of an image, both numbers or both texts."
         )
-    return contents
+    return contents, strays
+
+
+def _describe_strays(source: str, strays: list[Any], names: Mapping[Any, str]) -> str:
+    if not strays:
+        return ""
+    other = next((one for one in strays if str(one) in {str(number) for number in names}), None)
+    example = (
+        repr(strays[0])[:40] if other is None else f"{other!r:.40}, where the image has {_other_type(other)!r:.40}"
+    )
+    return (
+        f"{len(strays):,} annotation{'s' if len(strays) > 1 else ''} of {source!r} left out: no image has the "
+        f"'image_id' (e.g. {example})."
+    )
+
+
+def _other_type(number: Any) -> Any:
+    """The id as a text if it is a number, and as a number if it is a text of one."""
+    return str(number) if not isinstance(number, str) else int(number) if number.isdecimal() else number
 
 
 def _read_segment(one: _Annotation, indices: Mapping[Any, int]) -> Segment | str:
@@ -294,6 +317,22 @@ def _read_panoptic(one: dict[str, Any], indices: Mapping[int, int]) -> PanopticI
 
 
 # --- one image ---------------------------------------------------------------------------------------------------
+
+
+def _measure(content: list[Segment] | PanopticImage | str) -> tuple[int, int]:
+    """Return the (width, height) that an image's annotations need, where nothing else gives its size."""
+    shapes = [one.shape for one in content] if isinstance(content, list) else []
+    for shape in shapes:
+        if isinstance(shape, Rle) and isinstance(shape.size, list) and len(shape.size) == 2:
+            return _as_side(shape.size[1]), _as_side(shape.size[0])
+    corners = [
+        np.frombuffer(polygon, np.float64)[: len(polygon) // 16 * 2].reshape(-1, 2).max(axis=0, initial=1)
+        for shape in shapes
+        if isinstance(shape, Polygons)
+        for polygon in shape.packed
+    ]
+    width, height = np.nan_to_num(np.ceil(np.max([[1, 1], *corners], axis=0)), nan=0, posinf=0).tolist()
+    return int(width), int(height)
 
 
 def _describe_bad_size(size_wh: tuple[int, int]) -> str:

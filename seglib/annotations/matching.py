@@ -4,7 +4,7 @@ import os
 import posixpath
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -44,8 +44,10 @@ class Matches:
     """Masks that fit no photo."""
 
     def describe(self) -> str:
-        """`440 by path, 5 without the suffix _mask`."""
-        return ", ".join(f"{count:,} {rule}" for rule, count in self.rules.items())
+        """`440 by path, 5 without the suffix _mask`, with an example if folders have other names than the masks'."""
+        counts = ", ".join(f"{count:,} {rule}" for rule, count in self.rules.items())
+        across = next((pair for pair in self.masks.items() if _are_in_other_folders(*pair)), None)
+        return counts if across is None else f"{counts}; {across[0]!r} has {across[1]!r}"
 
 
 def scan_masks(folder: Path) -> pd.DataFrame:
@@ -77,8 +79,8 @@ def match_masks(photos: Iterable[str], masks: Iterable[str], suffix: str | None 
     """Match photos to masks: by relative path, then by file name, without case and Unicode form, without suffixes.
 
     A mask's path counts without its ending (`cats/a.png`, or `cats/a.jpg.png` as `seglib export masks` writes it).
-    `suffix` is what the masks' names end in besides; masks without it are left out. Raises `DatasetError` if a match is
-    ambiguous.
+    `suffix` is what the masks' names end in besides; masks without it are left out. Where photos and masks have folders
+    of one name, no match leads from there to another folder. Raises `DatasetError` if a match is ambiguous.
     """
     photos, masks = list(photos), list(masks)
     usable = masks if suffix is None else [mask for mask in masks if PurePosixPath(mask).stem.endswith(suffix)]
@@ -146,6 +148,8 @@ def _match_by(
 ) -> None:
     """Add to `matches` the photos and masks, not matched yet, that share a key."""
     used = set(matches.values())
+    shared = {_fold(posixpath.dirname(photo)) for photo in photos}
+    shared &= {_fold(posixpath.dirname(mask)) for mask in masks}
     by_key: dict[str, list[str]] = defaultdict(list)
     for mask in masks:
         if mask not in used:
@@ -155,7 +159,8 @@ def _match_by(
     for photo in photos:
         if photo in matches:
             continue
-        fitting = next((by_key[key] for key in photo_keys(photo) if key in by_key), [])
+        keyed = next((by_key[key] for key in photo_keys(photo) if key in by_key), [])
+        fitting = [mask for mask in keyed if not _are_in_other_folders(photo, mask, shared)]
         if len(fitting) > 1:
             raise DatasetError(
                 f"The photo {photo!r} fits {len(fitting)} masks, e.g. {fitting[0]!r} and {fitting[1]!r}: name the "
@@ -170,6 +175,13 @@ def _match_by(
                 )
             owners[mask] = photo
     matches |= {photo: mask for mask, photo in owners.items()}
+
+
+def _are_in_other_folders(photo: str, mask: str, shared: Collection[str] | None = None) -> bool:
+    """Whether a photo and a mask lie in folders of other names, or if given, one of them in a `shared` folder."""
+    folders = _fold(posixpath.dirname(photo)), _fold(posixpath.dirname(mask))
+    differ = all(folders) and folders[0] != folders[1]
+    return differ if shared is None else differ and (folders[0] in shared or folders[1] in shared)
 
 
 def _paths(photo: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -70,10 +70,13 @@ class Masks(Protocol):
     def file(self, name: str) -> Path:
         """The file that holds this mask."""
 
-    def read(self, name: str, photo_wh: tuple[int, int], label: str | None = None, *, any_size: bool = False) -> Mask:
+    def read(
+        self, name: str, photo_wh: tuple[int, int] | None, label: str | None = None, *, any_size: bool = False
+    ) -> Mask:
         """Read a mask: uint8 (H, W) indices into `classes`, 255 void. Raises `MaskError`.
 
-        `photo_wh` is the size of its photo in pixels, which a mask must have unless `any_size`; `label` is the name of
+        `photo_wh` is the size of its photo in pixels, which a mask must have unless `any_size`; None if nobody knows.
+        `label` is the name of
         the folder that the photo lies in.
         """
 
@@ -105,9 +108,11 @@ class MaskFolder:
     def file(self, name: str) -> Path:
         return self.source / name
 
-    def read(self, name: str, photo_wh: tuple[int, int], label: str | None = None, *, any_size: bool = False) -> Mask:
+    def read(
+        self, name: str, photo_wh: tuple[int, int] | None, label: str | None = None, *, any_size: bool = False
+    ) -> Mask:
         raw = read_raw(self.source, name)
-        if not any_size:
+        if not any_size and photo_wh is not None:
             check_size(f"The mask {name!r}", raw.size_wh, photo_wh)
         return self.reading.decode(raw, name, label)
 
@@ -116,67 +121,70 @@ class MaskFolder:
 
 
 @dataclass(frozen=True, eq=False)
-class CocoMasks:
-    """The masks of a COCO file, called as its images; see `Masks`."""
+class _DrawnMasks:
+    """Masks that are drawn from annotations, whose classes may include some that mean void."""
 
     options: MaskOptions
-    content: CocoFile
+    content: CocoFile | YoloFolder
     files: pd.DataFrame
     classes: tuple[str, ...]
     table: Mask
     """uint8 (256,): index that `content` gives -> index into `classes`, or 255."""
-    format: str = "coco"
-    reading_options: str = ""
 
     @property
     def source(self) -> Path:
         return self.content.path
 
+    def _convert(self, draw: Callable[[], Mask]) -> Mask:
+        """What `draw` makes, in indices into `classes`. Raises `MaskError`."""
+        try:
+            return self.table[draw()]
+        except DatasetError as error:
+            raise MaskError(str(error)) from None
+
+
+@dataclass(frozen=True, eq=False)
+class CocoMasks(_DrawnMasks):
+    """The masks of a COCO file, called as its images; see `Masks`."""
+
+    content: CocoFile
+    format: str = "coco"
+    reading_options: str = ""
+
     def file(self, name: str) -> Path:
         return self.content.file(name)
 
-    def read(self, name: str, photo_wh: tuple[int, int], _: str | None = None, *, any_size: bool = False) -> Mask:
-        try:
-            mask = self.table[self.content.mask(name)]
-        except DatasetError as error:
-            raise MaskError(str(error)) from None
-        if not any_size:
+    def read(
+        self, name: str, photo_wh: tuple[int, int] | None, _: str | None = None, *, any_size: bool = False
+    ) -> Mask:
+        mask = self._convert(lambda: self.content.mask(name, photo_wh))
+        if not any_size and photo_wh is not None:
             check_size(f"The mask of {name!r}", (mask.shape[1], mask.shape[0]), photo_wh)
         return mask
 
     def describe(self, names: Sequence[str] | None = None) -> str:
-        return _describe_sample(self, names)
+        return " ".join(filter(None, (_describe_sample(self, names), self.content.strays)))
 
 
 @dataclass(frozen=True, eq=False)
-class YoloMasks:
+class YoloMasks(_DrawnMasks):
     """The masks of a folder of YOLO's label files; see `Masks`."""
 
-    options: MaskOptions
     content: YoloFolder
-    files: pd.DataFrame
-    classes: tuple[str, ...]
-    table: Mask
-    """uint8 (256,): index that `content` gives -> index into `classes`, or 255."""
     format: str = "yolo"
 
     @property
     def reading_options(self) -> str:
         return "numbering=" + ",".join(str(self.table[index]) for index in self.content.numbering)
 
-    @property
-    def source(self) -> Path:
-        return self.content.path
-
     def file(self, name: str) -> Path:
         return self.source / name
 
-    def read(self, name: str, photo_wh: tuple[int, int], _: str | None = None, *, any_size: bool = False) -> Mask:
+    def read(
+        self, name: str, photo_wh: tuple[int, int] | None, _: str | None = None, *, any_size: bool = False
+    ) -> Mask:
         del any_size  # polygons have no size of their own
-        try:
-            return self.table[self.content.mask(name, photo_wh)]
-        except DatasetError as error:
-            raise MaskError(str(error)) from None
+        return self._convert(lambda: self.content.mask(name, photo_wh or _UNKNOWN_SIZE))
 
     def describe(self, names: Sequence[str] | None = None) -> str:
         return _describe_sample(self, names)
@@ -194,7 +202,7 @@ def open_masks(source: Path, options: MaskOptions | None = None, *, wanted: Sequ
     if options.format == "coco" or (options.format == AUTO and source.suffix.lower() == ".json"):
         return _open_coco(source, options)
     if options.format == "yolo" or (options.format == AUTO and has_labels(source) and not has_masks(source)):
-        return _open_yolo(source, options)
+        return _open_yolo(source, options, wanted)
     files = scan_masks(source)
     if options.suffix is not None:
         stems = files["path"].map(lambda path: PurePosixPath(path).stem)
@@ -236,16 +244,18 @@ def _open_coco(file: Path, options: MaskOptions) -> CocoMasks:
     return CocoMasks(options, content, files, *drop_void(content.classes))
 
 
-def _open_yolo(folder: Path, options: MaskOptions) -> YoloMasks:
+def _open_yolo(folder: Path, options: MaskOptions, wanted: Sequence[str] | None) -> YoloMasks:
     _refuse_value_options(options, "YOLO labels")
-    classes = options.classes
-    if classes is not None and canonical_name(classes[0]) == BACKGROUND:
-        classes = classes[1:]  # YOLO's class 0 is the first one after the background
-    content = read_yolo(folder, classes)
+    content = read_yolo(folder, _drop_background(options.classes), default=_drop_background(wanted))
     stats = [(folder / name).stat() for name in content.names]
     columns = {"bytes": [one.st_size for one in stats], "mtime_ns": [one.st_mtime_ns for one in stats]}
     files = pd.DataFrame({"path": list(content.names), **columns})
     return YoloMasks(options, content, files, *drop_void(content.classes))
+
+
+def _drop_background(classes: Sequence[str] | None) -> Sequence[str] | None:
+    """The names without a leading background: YOLO's class 0 is the first one after it."""
+    return classes[1:] if classes and canonical_name(classes[0]) == BACKGROUND else classes
 
 
 def _refuse_value_options(options: MaskOptions, what: str) -> None:
@@ -283,6 +293,13 @@ def sample_raws(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, RawMa
             yield name, read_raw(folder, name)
 
 
+def sample_masks(masks: Masks, names: Sequence[str]) -> Iterator[Mask]:
+    """Some of these masks, evenly spread; those that cannot be read are left out."""
+    for name in _sample(names):
+        with contextlib.suppress(MaskError):
+            yield masks.read(name, None, any_size=True)
+
+
 def _sample(names: Sequence[str]) -> Sequence[str]:
     return names[:: max(1, len(names) // _SAMPLE)]
 
@@ -305,9 +322,8 @@ def check_size(mask: str, mask_wh: tuple[int, int], photo_wh: tuple[int, int], o
 def _describe_sample(masks: Masks, names: Sequence[str] | None) -> str:
     chosen = list(masks.files["path"] if names is None else names)
     pixels = np.zeros(256, np.int64)
-    for name in _sample(chosen):
-        with contextlib.suppress(MaskError):
-            pixels += np.bincount(masks.read(name, _UNKNOWN_SIZE, any_size=True).ravel(), minlength=256)
+    for mask in sample_masks(masks, chosen):
+        pixels += np.bincount(mask.ravel(), minlength=256)
     return describe_masks(len(chosen), masks.format, masks.classes, pixels)
 
 

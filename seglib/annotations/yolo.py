@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from seglib.annotations.class_names import drop_numbers
 from seglib.annotations.coco import is_background
 from seglib.classes import BACKGROUND, VOID, Mask, are_valid_class_names
 from seglib.data import image
-from seglib.errors import BadImage, DatasetError
+from seglib.errors import BadImage, DatasetError, UsageError
 from seglib.masks.shapes import paint_shapes, rasterize
 
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -84,19 +85,26 @@ class YoloFolder:
             yield int(numbers[0]), points.ravel()
 
 
-def read_yolo(folder: Path, classes: Sequence[str] | None = None) -> YoloFolder:
+def read_yolo(
+    folder: Path, classes: Sequence[str] | None = None, *, default: Sequence[str] | None = None
+) -> YoloFolder:
     """List the label files below a folder and read the names of their classes.
 
     If there are folders called `labels` below, only files in these are label files. `classes` are the names in the
-    order of YOLO's numbers; by default they are read from the folder or one of the two above it. One that is called
-    background is the background. Raises `DatasetError`.
+    order of YOLO's numbers; by default they are read from the folder or one of the two above it, or are `default` where
+    there are none. One that is called background is the background. Raises `DatasetError`.
     """
     if not folder.is_dir():
         raise DatasetError(f"{str(folder)!r} is not a folder: name the folder that holds the YOLO labels.")
     names = _list_labels(folder)
     if not names:
         raise DatasetError(f"No YOLO labels below {folder.name!r}: expected a .txt file per photo.")
-    found = tuple(classes) if classes is not None else _find_class_names(folder)
+    found = tuple(classes) if classes is not None else _find_class_names(folder) or tuple(default or ())
+    if classes is None and not found:
+        raise DatasetError(
+            f"The YOLO labels below {folder.name!r} come without the names of their classes (data.yaml or "
+            "classes.txt): give them in the order of their numbers with `classes`."
+        )
     numbered = tuple(BACKGROUND if is_background(name) else name for name in found)
     named = (BACKGROUND, *(name for name in numbered if name != BACKGROUND))
     if not are_valid_class_names(numbered) or len(named) > VOID:
@@ -155,7 +163,7 @@ def _list_labels(folder: Path) -> tuple[str, ...]:
 
 
 def _find_class_names(folder: Path) -> tuple[str, ...]:
-    """Read the names from the nearest folder that has them."""
+    """Read the names from the nearest folder that has them; empty if none has."""
     resolved = folder.resolve()
     for place in (resolved, *resolved.parents[:2]):
         found = {file.name: names for file in _name_files(place) if (names := _read_names(file))}
@@ -165,10 +173,7 @@ def _find_class_names(folder: Path) -> tuple[str, ...]:
             )
         for names in found.values():
             return names
-    raise DatasetError(
-        f"The YOLO labels below {folder.name!r} come without the names of their classes (data.yaml or classes.txt): "
-        "give them in the order of their numbers with `classes`."
-    )
+    return ()
 
 
 def _name_files(folder: Path) -> list[Path]:
@@ -179,9 +184,9 @@ def _read_names(file: Path) -> tuple[str, ...] | None:
     try:
         text = _read_text(file)
         if file.name == CLASSES_NAME:
-            return tuple(line.strip() for line in text.splitlines() if line.strip())
+            return drop_numbers(tuple(line.strip() for line in text.splitlines() if line.strip()), "it")
         return parse_names(text)
-    except ValueError as error:
+    except (ValueError, UsageError) as error:
         raise DatasetError(
             f"The class names in {file.name!r} cannot be read ({str(error).rstrip('.')}): give them with `classes`."
         ) from None

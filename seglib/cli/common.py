@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from seglib.metrics.bootstrap import Estimate
     from seglib.metrics.confusion import JointCounts
     from seglib.models.registry import ModelSpec
+    from seglib.store.records import Run
 
 
 DEFAULT_STORE = "output"
@@ -45,7 +46,19 @@ def option_name(parameter: str) -> str:
 _TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "architecture")
 _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
 _PARAMETERS = (
-    *("device", "follow_links", "label_from", "model", "name", "photos", "source", "store", "verify", "workers"),
+    *(
+        "device",
+        "follow_links",
+        "label_from",
+        "label_map",
+        "model",
+        "name",
+        "photos",
+        "source",
+        "store",
+        "verify",
+        "workers",
+    ),
     *("allow_pickle", "channels", "input", "mean", "output", "run_code", "scores", "std", "title", "weights"),
     *_TRAIN_PARAMETERS,
     *_MASK_PARAMETERS,
@@ -69,6 +82,11 @@ def escape_for_terminal(text: str) -> str:
     return "".join(
         sign if sign.isprintable() or sign in _HARMLESS else sign.encode("unicode_escape").decode() for sign in text
     )
+
+
+def describe_run(run: "Run") -> str:
+    """The run's name, and its title where it has one of its own."""
+    return run.run if run.display_title == run.model else f"{run.run} ({escape_for_terminal(run.display_title)})"
 
 
 _LISTED_FAILURES = 20

@@ -11,6 +11,7 @@ from seglib.cli.common import (
     add_mask_options,
     add_store_option,
     check_failure_rate,
+    describe_run,
     escape_for_terminal,
     format_interval,
     format_percent,
@@ -190,7 +191,7 @@ def _print_evaluations(
 ) -> None:
     for result in evaluations:
         figures = result.figures(seed)
-        print(f"\n{result.run.run}")
+        print(f"\n{describe_run(result.run)}")
         print_figures({name: figures[name] for name in (*_SHOWN, *(n for n in figures if n.startswith("iou:")))})
         worst = result.images().dropna(subset="miou").head(3)[["path", "miou"]].itertuples(index=False, name=None)
         print("  worst: " + ", ".join(f"{escape_for_terminal(path)} ({format_percent(miou)})" for path, miou in worst))
@@ -287,8 +288,9 @@ def _comparison_json(
 
 
 def _print_comparison(result: "Comparison", costs: list[dict[str, Any]], seed: int) -> None:
+    names = {run.run: describe_run(run) for run in result.runs}
     for (a, b), figures in result.figures(seed).items():
-        print(f"\na {a}\nb {b}")
+        print(f"\na {names[a]}\nb {names[b]}")
         print_figures({name: one for name, one in figures.items() if not name.startswith("area_difference:")})
     agreed = result.consensus_figure(seed)
     print(f"\nall runs agree on {format_percent(agreed.value)} of the pixels {format_interval(agreed.interval)}")

@@ -8,6 +8,7 @@ from seglib.cli.common import (
     add_json_option,
     add_palette_option,
     add_store_option,
+    name_options,
     new_command,
     note_plus_sign,
     parse_share,
@@ -18,6 +19,10 @@ from seglib.errors import UsageError
 from seglib.masks.overlay import ALPHA
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from seglib.query.annotation_set import AnnotationSet
+    from seglib.query.export import Content
     from seglib.query.filters import Filters
     from seglib.store.store import Store
 
@@ -102,7 +107,7 @@ def _export(arguments: argparse.Namespace) -> int:
             if arguments.what == "masks"
             else export.overlay_files(store, arguments.run, filters, alpha=arguments.alpha, colours=arguments.palette)
         )
-        count = (export.write_zip if kind == "zip" else export.write_folder)(arguments.out, files)
+        count = _write_files(arguments.out, kind, files)
     else:
         count = _write_annotations(arguments, kind, store, filters)
     note_plus_sign(arguments.where, count)
@@ -148,5 +153,26 @@ def _write_annotations(arguments: argparse.Namespace, kind: str, store: "Store",
             "yolo": lambda: yolo_export.yolo_files(sets),
             "cvat": lambda: cvat_export.cvat_files(sets),
         }[arguments.what]()
-        (export.write_zip if kind == "zip" else export.write_folder)(arguments.out, files)
+        _write_files(arguments.out, kind, files)
+    if arguments.what in ("coco", "yolo"):
+        _note_void(sets)
     return sum(len(one.photos) for one in sets)
+
+
+def _write_files(out: Path, kind: str, files: "Iterator[tuple[str, Content]]") -> int:
+    from seglib.query import export
+
+    if kind == "zip":
+        return export.write_zip(out, files)
+    return export.write_folder(out, files, on_note=lambda note: print_message(name_options(note)))
+
+
+def _note_void(sets: "Sequence[AnnotationSet]") -> None:
+    """Say what becomes of void pixels, for which these formats have no word."""
+    for one in sets:
+        if (share := one.void_share) > 0:
+            amount = f"{share:.1%}".replace("%", " %") if share >= 0.0005 else "Less than 0.1 %"
+            print_message(
+                f"{amount} of the pixels of {one.run} belong to no class (void): they are not annotated, so other "
+                "tools take them for background."
+            )

@@ -61,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add(commands)
     store.add_status(commands)
     store.add_prune(commands)
+    store.add_rename(commands)
     dataset.add(commands)
     export.add(commands)
     store.add_tag(commands)

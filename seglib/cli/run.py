@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seglib.adapters import lookup
+from seglib.annotations.class_names import read_label_map
 from seglib.cli.common import (
     ProgressBar,
     add_failure_rate_option,
@@ -71,6 +72,13 @@ def add(commands: Any) -> None:
         help="label photos by their folder, or by what the file's name begins with, as cat.0.jpg; changes no mask "
         "(default: as before, at first by folder)",
     )
+    command.add_argument(
+        "--label-map",
+        type=Path,
+        metavar="FILE",
+        help="which class each label names: lines label = class, or CSV; kept in the store, changes no mask "
+        "(default: as before, at first the class that is called like the label)",
+    )
     command.add_argument("--follow-links", action="store_true", help="follow symbolic links that leave the folder")
     command.add_argument(
         "--max-failure-rate",
@@ -107,6 +115,7 @@ def _run(arguments: argparse.Namespace) -> int:
         follow_links=arguments.follow_links,
         verify=arguments.verify,
         label_from=arguments.label_from,
+        label_map=None if arguments.label_map is None else read_label_map(arguments.label_map),
     )
     if not arguments.dataset.is_dir():
         raise UsageError(f"{str(arguments.dataset)!r} is not a folder: name the folder that holds the photos.")
@@ -119,6 +128,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 spec,
                 resize=arguments.resize,
                 precision=arguments.precision,
+                title=arguments.title,
                 options=options,
                 on_progress=bar.show,
                 on_note=print_message,

@@ -1,4 +1,4 @@
-"""`seglib status`, `seglib prune` and `seglib tag`: inspect, clean up and tag the contents of a store."""
+"""`seglib status`, `prune`, `rename` and `tag`: inspect, clean up, rename and tag the contents of a store."""
 
 import argparse
 import dataclasses
@@ -59,7 +59,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from seglib.maintenance import status
-    from seglib.store import scans
+    from seglib.store import content, scans
     from seglib.store.store import Store
 
     if arguments.verify:
@@ -71,15 +71,23 @@ def _status(arguments: argparse.Namespace) -> int:
         more = {"stale": report.stale, "drift": [dataclasses.asdict(drift) for drift in drifts], "failures": rows}
         print_json(dataclasses.asdict(report) | more)
         return 0
-    damaged = (store.damaged_datasets(), scans.find_damaged(store), store.damaged_runs())
+    damaged = (
+        store.damaged_datasets(),
+        scans.find_damaged(store),
+        content.find_damaged(store),
+        store.damaged_runs(),
+    )
     for why in (sentence for sentences in damaged for sentence in sentences.values()):
         print(f"damaged: {name_options(why)}")
     _print_datasets(store, report, drifts)
     for run in report.runs:
+        title = "" if run.title == run.model else f" ({escape_for_terminal(run.title)})"
         print(
-            f"run {run.run}: {run.rows} photos, {run.pending} not computed, "
+            f"run {run.run}{title}: {run.rows} photos, {run.pending} not computed, "
             f"{run.stale_rows} stale rows, {run.seconds:.1f} s spent"
         )
+        if not run.repeatable:
+            print("  its model cannot be identified by a digest: no later run continues this one")
     for name, photos in report.tags.photos.items():
         print(f"tag {escape_for_terminal(name)}: {photos} photos")
     for row in failures.head(20).itertuples():
@@ -135,6 +143,32 @@ def _prune(arguments: argparse.Namespace) -> int:
         print_json({"removed": before.stale} | ({"runs": arguments.run} if arguments.run else {}))
     else:
         print(f"{before.stale} stale rows and pictures removed")
+    return 0
+
+
+def add_rename(commands: Any) -> None:
+    command = new_command(
+        commands,
+        "rename",
+        "change what a run is called on pages and in reports; its name and its files stay",
+        "python -m seglib rename fcn_mobilenet_v2-224-1a2b3c4d 'Trained in May'",
+        _rename,
+    )
+    command.add_argument("run", metavar="RUN", help="the run's name, as in status")
+    command.add_argument("title", metavar="TITLE", help="the title; '' for the model's name")
+    add_store_option(command)
+    add_json_option(command)
+
+
+def _rename(arguments: argparse.Namespace) -> int:
+    from seglib.store.store import Store
+
+    store = Store(arguments.store)
+    run = store.set_title(store.run(arguments.run), arguments.title)
+    if arguments.json:
+        print_json({"run": run.run, "title": run.display_title})
+    else:
+        print(f"{run.run} is called {escape_for_terminal(run.display_title)}")
     return 0
 
 

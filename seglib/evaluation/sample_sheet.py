@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageFilter
 
-from seglib.classes import BACKGROUND, Mask, palette
+from seglib.classes import BACKGROUND, Mask, palette, unpainted_values
 from seglib.evaluation.class_matching import build_class_lookup
 from seglib.evaluation.evaluation import Evaluation
 from seglib.masks import boundary, overlay, png
@@ -57,7 +57,7 @@ def draw_sheet(store: Store, evaluations: Sequence[Evaluation], *, count: int, s
 def _paint_overlay(image: Image.Image, mask: Mask, evaluation: Evaluation) -> Image.Image:
     """The overlay, with each class outlined in its own colour."""
     colours = palette("voc", evaluation.run.classes)
-    picture = overlay.draw_overlay(image, mask, colours, _ALPHA)
+    picture = overlay.draw_overlay(image, mask, colours, _ALPHA, unpainted=unpainted_values(evaluation.run.classes))
     for value in np.unique(mask):
         if value < len(evaluation.run.classes) and evaluation.run.classes[value] != BACKGROUND:
             colour = tuple(int(part) for part in colours[value])

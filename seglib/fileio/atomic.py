@@ -135,12 +135,13 @@ class AtomicWriter:
 
     def _open_temporary(self) -> tuple[Path, BinaryIO]:
         for _ in range(20):
-            temporary = self._temporary_path()
+            temporary = self._folder / secrets.token_hex(8)
             try:
                 return temporary, temporary.open("wb")
             except OSError as error:
-                if not is_gone(error):  # otherwise another thread has just removed the folder
+                if not is_gone(error):  # otherwise there is no folder yet, or another thread has just removed it
                     raise
+            self._create_folder()
         raise StoreError(f"{self._folder.name!r} keeps being deleted while it is written to: try again.")
 
     def _create_folder(self) -> None:

@@ -63,7 +63,9 @@ class RunConfig:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     code: str
-    """Source of the model's code: `installed`, or torch.hub's repository and tag."""
+    """Source of the model's code: `installed` (and how a checkpoint is read), torch.hub's repository and tag, or what
+    its adapter says.
+    """
 
     @property
     def run_name(self) -> str:
@@ -96,7 +98,11 @@ def make_run_config(spec: ModelSpec, config: InferenceConfig) -> RunConfig:
 def _code(spec: ModelSpec) -> str:
     if spec.adapter is not None:
         return spec.adapter.code
-    return registry.HUB_REPOSITORY if spec.source == "hub" else "installed"
+    if spec.source == "hub":
+        return registry.HUB_REPOSITORY
+    chosen = [f"weights {spec.selection.chosen}"] if spec.selection.chosen else []
+    channels = [spec.channels] if spec.channels != "rgb" else []
+    return ", ".join(["installed", *chosen, *channels])
 
 
 def _grid_rule(spec: ModelSpec, config: InferenceConfig) -> str:
@@ -115,6 +121,15 @@ def _quantised_sha256(config: InferenceConfig) -> str:
         raise WeightsError(
             f"The int8 model {config.quantised.name} is damaged: delete its folder, and run again to recalibrate."
         ) from None
+
+
+def device_for(spec: ModelSpec, device: str) -> str:
+    """The device as it was asked for, or `cpu` for a model that runs nowhere else. Raises `UsageError`."""
+    if spec.adapter is None or "cuda" in spec.adapter.devices:
+        return device
+    if device == "cuda":
+        raise UsageError(f"{spec.name} runs on the CPU: leave out `device` cuda.")
+    return "cpu"
 
 
 def device_of(config: InferenceConfig) -> str:

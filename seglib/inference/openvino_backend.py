@@ -3,30 +3,19 @@
 `quantise` writes an OpenVINO model to a folder; `OpenVinoBackend` loads it and is called like
 `torch_backend.TorchBackend`. Uses post-training quantisation with per-channel weights and bias correction (Nagel et al.
 2021, "A White Paper on Neural Network Quantization"); the spec's `fp32_blocks` stay in float32. Requires the `openvino`
-extra (OpenVINO and NNCF), which no other module imports.
+extra (OpenVINO and NNCF).
 """
 
-import contextlib
-import ctypes
 import hashlib
-import io
-import logging
-import os
 import re
-import sys
-import threading
-import warnings
-from collections import deque
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib.errors import SegError
+from seglib.adapters.openvino import runtime
 from seglib.models import loading
 from seglib.models.adapter import OutputKind
 from seglib.models.registry import ModelSpec
@@ -40,11 +29,7 @@ MODEL_FILE, WEIGHTS_FILE = "model.xml", "model.bin"
 
 def ensure_installed() -> None:
     """Raise `SegError` with install instructions if OpenVINO or NNCF is missing."""
-    if missing := [name for name in LIBRARIES if find_spec(name) is None]:
-        raise SegError(
-            f"`precision` int8 needs {' and '.join(missing)}, which are not installed: "
-            "pip install '.[openvino]' in the project's folder, or take `precision` auto."
-        )
+    runtime.ensure_installed("`precision` int8", LIBRARIES, ", or take `precision` auto")
 
 
 def quantise(spec: ModelSpec, images: Sequence[NDArray[np.uint8]], folder: Path) -> None:
@@ -53,20 +38,24 @@ def quantise(spec: ModelSpec, images: Sequence[NDArray[np.uint8]], folder: Path)
     Takes minutes for a large model. Raises `SegError` if a library is missing.
     """
     ensure_installed()
-    with _silence(), _preserve_signal_stack():
-        ov = _import_openvino()
+    with runtime.silence(), runtime.preserve_signal_stack():
+        ov = runtime.import_openvino()
         import nncf
 
         ignored_scope = nncf.IgnoredScope(
             patterns=[rf"__module\.{re.escape(b)}\..*" for b in spec.fp32_blocks], validate=False
         )
+        model = _to_openvino(spec) if spec.adapter is None else spec.adapter.to_openvino(spec)
+        facts = runtime.read_facts(model)
         quantised = nncf.quantize(
-            _to_openvino(spec) if spec.adapter is None else spec.adapter.to_openvino(spec),
-            nncf.Dataset([photo[None] for photo in images]),
+            model,
+            nncf.Dataset([facts.pad(photo)[None] for photo in images]),
             preset=nncf.QuantizationPreset.MIXED,  # for activations of both signs, such as those before a residual sum
             subset_size=len(images),
             ignored_scope=ignored_scope,
         )
+        if spec.adapter is not None:
+            runtime.write_facts(quantised, facts)
         ov.save_model(quantised, folder / MODEL_FILE, compress_to_fp16=False)
 
 
@@ -76,7 +65,7 @@ def _to_openvino(spec: ModelSpec) -> Any:
 
     from seglib.models import optimize
 
-    ov = _import_openvino()
+    ov = runtime.import_openvino()
     from openvino.preprocess import PrePostProcessor
 
     net = optimize.prepare_for_inference(loading.load(spec), torch.float32)
@@ -87,19 +76,6 @@ def _to_openvino(spec: ModelSpec) -> Any:
     mean, std = ([255 * value for value in values] for values in (spec.mean, spec.std))
     steps.input().preprocess().convert_element_type(ov.Type.f32).mean(mean).scale(std)
     return steps.build()
-
-
-def _import_openvino() -> Any:
-    """Import OpenVINO with AMX disabled, unless the user has set `ONEDNN_MAX_CPU_ISA`.
-
-    With AMX, quantised models with dynamic shapes read out of bounds at some sizes
-    (https://github.com/openvinotoolkit/openvino/issues/37577). Disabling it costs up to 10 % of speed, and also
-    disables AMX in torch if torch has not computed anything in this process yet.
-    """
-    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
-    import openvino
-
-    return openvino
 
 
 def model_sha256(folder: Path) -> str:
@@ -113,89 +89,16 @@ def model_sha256(folder: Path) -> str:
 class OpenVinoBackend:
     """A quantised model, compiled for the CPU; may be called from several threads."""
 
-    output: OutputKind = "logits"
-    notes: Sequence[str] = ()
-
     def __init__(self, folder: Path) -> None:
         ensure_installed()
-        with _silence():
-            ov = _import_openvino()
-        # one image per stream, so that threads do not wait for each other at every layer
-        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        with _preserve_signal_stack():
-            compiled = ov.Core().compile_model(folder / MODEL_FILE, "CPU", options)
-        streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._compiled, self._per_thread = compiled, threading.local()
-        self._requests_at_once = 2 * streams
-
-    def _requests(self) -> list[Any]:
-        """Infer requests of the calling thread; never shared, so that threads do not wait for each other's."""
-        if not hasattr(self._per_thread, "requests"):
-            self._per_thread.requests = [self._compiled.create_infer_request() for _ in range(self._requests_at_once)]
-        requests: list[Any] = self._per_thread.requests
-        return requests
+        model = runtime.read_model(folder / MODEL_FILE)
+        self._facts = runtime.read_facts(model)
+        self.output: OutputKind = self._facts.output
+        self.notes: Sequence[str] = self._facts.notes
+        self._requests = runtime.Requests(runtime.compile_for_cpu(model))
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
-        """uint8 (B, H, W, 3) -> yields float32 logits (1, C, h, w) per image, while the next ones are computed."""
-        requests = self._requests()
-        idle, running = cycle(requests), deque[Any]()
-        try:
-            for image in images:
-                if len(running) == len(requests):
-                    yield _wait_for_result(running.popleft())
-                request = next(idle)
-                request.start_async({0: image[None]})
-                running.append(request)
-            while running:
-                yield _wait_for_result(running.popleft())
-        finally:
-            for request in running:  # leave no request running if the caller stopped early
-                request.wait()
-
-
-def _wait_for_result(request: Any) -> "Tensor":
-    import torch
-
-    request.wait()
-    return torch.from_numpy(request.get_output_tensor().data.copy())
-
-
-class _SignalStack(ctypes.Structure):
-    """`stack_t` of sigaltstack(2) on Linux."""
-
-    _fields_ = (("memory", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
-
-
-@contextlib.contextmanager
-def _preserve_signal_stack() -> Iterator[None]:
-    """Restore the thread's alternate signal stack on exit.
-
-    OpenVINO (2026.2) installs its own on the compiling thread and later frees the memory; after that, Ctrl-C or the
-    exit of a child process causes a segmentation fault.
-    """
-    if sys.platform != "linux":
-        yield
-        return
-    libc, before = ctypes.CDLL(None), _SignalStack()
-    libc.sigaltstack(None, ctypes.byref(before))
-    try:
-        yield
-    finally:
-        libc.sigaltstack(ctypes.byref(before), None)
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Suppress the libraries' progress bars, logs and warnings, and telemetry (optional in both libraries)."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # makes its import fail
-    noisy = [logging.getLogger(name) for name in ("nncf", "torch.utils.cpp_extension")]
-    levels = [logger.level for logger in noisy]
-    for logger in noisy:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(noisy, levels, strict=True):
-            logger.setLevel(level)
+        """uint8 (B, H, W, 3) -> yields outputs of one image each: float32 (1, C, h, w), or masks uint8 (1, h, w)."""
+        for output in self._requests(self._facts.pad(image)[None] for image in images):
+            cropped = self._facts.crop(output, images.shape[1:3])
+            yield cropped.byte() if self.output == "masks" else cropped

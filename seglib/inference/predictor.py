@@ -118,17 +118,27 @@ def _grid_outputs(
             if backend.output == "masks":
                 yield torch_backend.upsample_masks(output, grid_hw)
             elif backend.output == "probabilities":
-                yield torch_backend.upsample(output, grid_hw).clamp_min(_SMALLEST_PROBABILITY).log()
+                yield _as_logits(torch_backend.upsample(output, grid_hw))
             else:
                 yield torch_backend.upsample(output, grid_hw)
+
+
+def _as_logits(probabilities: "Tensor") -> "Tensor":
+    """(B, C, H, W) -> their logarithm, less a constant per pixel.
+
+    The best one becomes exactly 0 and every other one less than that, so that rounding makes no ties.
+    """
+    best = probabilities.amax(1, keepdim=True).clamp_min(_SMALLEST_PROBABILITY)
+    return (probabilities / best).clamp_min(_SMALLEST_PROBABILITY).log()
 
 
 def warm_up(spec: ModelSpec, config: InferenceConfig) -> Sequence[str]:
     """Load the model in advance, so that loading does not count as prediction time.
 
-    Returns sentences for the user about how its output is read.
+    Returns sentences for the user about which weights are taken and how the output is read.
     """
-    return _load_backend(spec, config.precision, device_of(config), config.quantised).notes
+    backend = _load_backend(spec, config.precision, device_of(config), config.quantised)
+    return (*spec.selection.notes, *backend.notes)
 
 
 @lru_cache(maxsize=2)

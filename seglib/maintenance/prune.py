@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from seglib.errors import StoreError, UnknownName
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import lock
+from seglib.maintenance import quantized_models
 from seglib.maintenance.status import (
     StoreStatus,
     _computed_ids,
@@ -20,7 +21,7 @@ from seglib.maintenance.status import (
     live_image_ids,
     read_status,
 )
-from seglib.store import ground_truth, pair_counts, quantized_models, tags
+from seglib.store import ground_truth, pair_counts, tags
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, keep_newest_files, stats_schema
 from seglib.store.store import Store
 

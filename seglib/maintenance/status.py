@@ -51,6 +51,10 @@ class RunStatus:
     """Rows of images that no longer have a file."""
     seconds: float
     """Total run time of all invocations."""
+    title: str
+    """What the run is called on pages."""
+    repeatable: bool
+    """False if nothing tells whether the model is still the one that made these masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +203,8 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
         pending=len(alive - computed),
         stale_rows=len(computed - alive),
         seconds=round(sum(float(i["seconds"]) for i in run.invocations), 1),
+        title=run.display_title,
+        repeatable=run.repeatable,
     )
 
 

@@ -18,7 +18,7 @@ from seglib.errors import StoreError
 from seglib.fileio import parquet_parts
 from seglib.maintenance import compact
 from seglib.masks.statistics import count_pixels, pixels_column
-from seglib.store import ground_truth, pair_counts, scans, tags
+from seglib.store import content, ground_truth, pair_counts, scans, tags
 from seglib.store.records import Run
 from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
@@ -48,6 +48,7 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
     for record_path, reasons in (
         (store.dataset_record, store.damaged_datasets()),
         (store.scan_record, scans.find_damaged(store)),
+        (store.label_map_record, content.find_damaged(store)),
         (store.run_record, store.damaged_runs()),
         (store.truth_record, ground_truth.find_damaged(store)),
     ):

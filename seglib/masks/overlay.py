@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from seglib.classes import BACKGROUND, PRESENT_SHARE, VOID, Mask
+from seglib.classes import BACKGROUND, PRESENT_SHARE, VOID, Mask, unpainted_values
 from seglib.masks.png import resize_mask
 
 Colours = NDArray[np.uint8]
@@ -29,10 +29,17 @@ def colour_mask(mask: Mask, colours: Colours) -> Image.Image:
     return Image.fromarray(table[mask])
 
 
-def draw_overlay(image: Image.Image, mask: Mask, colours: Colours, alpha: float = ALPHA) -> Image.Image:
-    """Paint the mask over the image with opacity `alpha` (0..1); background and void are left unpainted."""
+def draw_overlay(
+    image: Image.Image,
+    mask: Mask,
+    colours: Colours,
+    alpha: float = ALPHA,
+    *,
+    unpainted: Sequence[int] = (0, VOID),
+) -> Image.Image:
+    """Paint the mask over the image with opacity `alpha` (0..1), except for the values of `unpainted_values`."""
     mask = resize_mask(mask, image.size)
-    opacity = np.where((mask == 0) | (mask == VOID), 0, round(255 * alpha)).astype(np.uint8)
+    opacity = np.where(np.isin(mask, unpainted), 0, round(255 * alpha)).astype(np.uint8)
     return Image.composite(colour_mask(mask, colours), image, Image.fromarray(opacity))
 
 
@@ -76,8 +83,10 @@ def draw_contact_sheet(
 def legend_entries(
     masks: Sequence[Mask], classes: Sequence[str], colours: Colours
 ) -> list[tuple[str, tuple[int, int, int]]]:
-    """Return (class, colour) for each class in any of the masks except background, in index order."""
-    values = sorted({int(v) for mask in masks for v in np.unique(mask)} - {0, VOID})
+    """Return (class, colour) for each class in any of the masks except background, the largest first."""
+    pixels = sum((np.bincount(mask.ravel(), minlength=256) for mask in masks), np.zeros(256, np.int64))
+    pixels[list(unpainted_values(classes))] = 0
+    values = [int(value) for value in np.argsort(-pixels, kind="stable")[: np.count_nonzero(pixels)]]
     return [(classes[i], (int(colours[i][0]), int(colours[i][1]), int(colours[i][2]))) for i in values]
 
 

@@ -135,8 +135,8 @@ def stats_row(mask: NDArray[np.uint8], classes: Sequence[str], measures: Confide
     return {
         "grid_width": mask.shape[1],
         "grid_height": mask.shape[0],
-        **{pixels_column(name): int(count) for name, count in zip(classes, pixels, strict=True)},
-        **{blobs_column(name): int(count) for name, count in zip(classes, blobs, strict=True)},
+        **{pixels_column(name): count for name, count in zip(classes, pixels.tolist(), strict=True)},
+        **{blobs_column(name): count for name, count in zip(classes, blobs.tolist(), strict=True)},
         **{name: getattr(measures, name) if measures else None for name in CONFIDENCE_COLUMNS},
         "dominant": dominant_class(pixels, classes),
         "animal": dominant_animal(pixels, classes),

@@ -51,6 +51,9 @@ class Adapter(ABC):
     precisions: tuple[str, ...] = ("fp32",)
     """Those that the model can run in; `int8` if `to_openvino` is implemented."""
 
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    """Where the model can run."""
+
     repeatable: bool = True
     """False if no digest can tell whether the model is still the same: its runs are marked and never continued."""
 

@@ -60,20 +60,77 @@ def load(spec: ModelSpec) -> "nn.Module":
     weights_sha256(spec)
     if spec.source == "hub":
         return _load_from_hub(spec)
-    state = {k: v for k, v in weights_file.read_state_dict(spec.path).items() if not k.startswith("aux_classifier.")}
+    state = weights_file.read_state_dict(spec.path, spec.selection)
     try:
         with torch.device("meta"):  # skip random initialisation, which the checkpoint overwrites anyway
             model = spec.build(len(spec.classes))
-        _check_dtypes(state, model.state_dict())
-        model.load_state_dict(state, assign=True)  # checks names and shapes
-    except (RuntimeError, TypeError) as error:  # an option unknown to the architecture raises TypeError
+    except TypeError as error:  # an option unknown to the architecture
         raise WeightsError(
-            f"{spec.path.name} does not fit {spec.name} with {len(spec.classes)} classes "
-            f"({weights_file.first_line(error, 1).split(',')[0]}): "
+            f"{spec.path.name} does not fit {spec.name} ({weights_file.first_line(error)}): "
             "name the model it was made for with `model`."
         ) from None
+    expected = model.state_dict()
+    if spec.selection.one_output:
+        _add_first_class(state, expected)
+    _check_fit(state, expected, spec)
+    model.load_state_dict({name: _copy(value) for name, value in state.items()}, assign=True)
     _check_finite(model.state_dict(), spec.path.name)
+    if spec.channels == "bgr":
+        _flip_channels(model)
     return model.float().eval()
+
+
+def _copy(value: "Tensor") -> "Tensor":
+    """A copy in memory, in float32 unless it holds integers: tensors of a file are mapped from it."""
+    import torch
+
+    return value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+
+
+def _add_first_class(state: "dict[str, Tensor]", expected: "dict[str, Tensor]") -> None:
+    """Turn the layers of scores of a model with one output, the logit of the second class, into those of two classes.
+
+    The first class gets weights of zero, so its logit is 0, and the softmax of both is the sigmoid of the one.
+    """
+    import torch
+
+    for name, value in state.items():
+        shape = expected[name].shape if name in expected else value.shape
+        if name.startswith(("classif", "classify")) and (value.shape[:1], shape[:1]) == ((1,), (2,)):
+            state[name] = torch.cat([torch.zeros_like(value), value])
+
+
+def _check_fit(state: "dict[str, Tensor]", expected: "dict[str, Tensor]", spec: ModelSpec) -> None:
+    """Raise `WeightsError` unless names, shapes and kinds of numbers are those of the model."""
+    missing = [name for name in expected if name not in state]
+    unknown = [name for name in state if name not in expected]
+    shared = [name for name in expected if name in state]
+    misshapen = [name for name in shared if state[name].shape != expected[name].shape]
+    mistyped = [name for name in shared if state[name].is_floating_point() != expected[name].is_floating_point()]
+    if misshapen:
+        name = misshapen[0]
+        reason = f"{name} is {tuple(state[name].shape)}, expected {tuple(expected[name].shape)}"
+    elif missing:
+        reason = f"{missing[0]} is missing"
+    elif mistyped:
+        reason = f"{mistyped[0]} holds {str(state[mistyped[0]].dtype).removeprefix('torch.')}"
+    elif unknown:
+        reason = f"{''.join(filter(str.isprintable, unknown[0]))[:80]} is not part of it"
+    else:
+        return
+    fit = len(set(shared) - {*misshapen, *mistyped})
+    raise WeightsError(
+        f"{spec.path.name} does not fit {spec.name} with {len(spec.classes)} classes ({reason}): {fit} of the model's "
+        f"{len(expected)} tensors fit, and {len(unknown)} others are not part of it."
+    )
+
+
+def _flip_channels(model: "nn.Module") -> None:
+    """Turn the first convolution round, so that it takes RGB where it was trained with BGR."""
+    import torch
+
+    first = next(module for module in model.modules() if isinstance(module, torch.nn.Conv2d))
+    first.weight = torch.nn.Parameter(first.weight.flip(1))
 
 
 def _load_from_hub(spec: ModelSpec) -> "nn.Module":
@@ -95,13 +152,6 @@ def _load_from_hub(spec: ModelSpec) -> "nn.Module":
     model.aux_classifier = None  # used only in training
     model.eval()
     return cast("nn.Module", model)
-
-
-def _check_dtypes(state: "dict[str, Tensor]", expected: "dict[str, Tensor]") -> None:
-    """Raise `RuntimeError` if integers and floats are mixed up, which `load_state_dict` does not check."""
-    for key in state.keys() & expected.keys():
-        if state[key].is_floating_point() != expected[key].is_floating_point():
-            raise RuntimeError(f"\n{key} holds {state[key].dtype}")
 
 
 def _check_finite(state: "dict[str, Tensor]", name: str) -> None:

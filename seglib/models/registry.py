@@ -14,11 +14,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seglib.classes import VOC_CLASSES, are_valid_class_names
-from seglib.data.resize import Resize, check_net_side, input_size_wh, side_rule
+from seglib.classes import VOC_CLASSES
+from seglib.data.resize import Resize, input_size_wh, side_rule
 from seglib.errors import UnknownName, UsageError, WeightsError
 from seglib.models import weights_file
 from seglib.models.adapter import Adapter, ModelRequest
+from seglib.models.checkpoint import contents, metadata, mismatch, selection
+from seglib.models.checkpoint.selection import Selection
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,6 +89,10 @@ class ModelSpec:
     """Submodules kept in float32 when the model runs in bf16: those whose rounding changes masks most (measured)."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    selection: Selection = Selection()
+    """Where a checkpoint holds the weights."""
+    channels: str = "rgb"
+    """Order of the channels that a checkpoint was trained with: `bgr` turns its first convolution round."""
     adapter: Adapter | None = None
     """How the model is loaded, if it is not built in."""
     request: ModelRequest | None = field(default=None, compare=False)
@@ -222,13 +228,20 @@ def get_model_builder(name: str, options: tuple[tuple[str, str], ...] = ()) -> "
     return partial(build, **dict(options)) if options else build
 
 
-def find_model_spec(name: str | None = None, weights: Path | None = None, *, source: str = "torchvision") -> ModelSpec:
+def find_model_spec(
+    name: str | None = None,
+    weights: Path | None = None,
+    *,
+    source: str = "torchvision",
+    request: ModelRequest | None = None,
+) -> ModelSpec:
     """Return the spec of a model by name, weights file or both; a weights file may name its model itself.
 
-    Raises `UnknownName`, `UsageError` or `WeightsError`.
+    `request` holds what else a person said of a weights file: classes, mean, std and channels. Raises `UnknownName`,
+    `UsageError` or `WeightsError`.
     """
     if weights is not None:
-        return _spec_from_file(name, weights)
+        return _spec_from_file(replace(request or ModelRequest(), model=name, weights=str(weights)), weights)
     if name is not None and name not in MODELS:
         raise UnknownName("model", name, MODELS)
     spec = MODELS[name or DEFAULT_MODEL]
@@ -244,92 +257,92 @@ def hub_folder() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def _spec_from_file(name: str | None, weights: Path) -> ModelSpec:
-    """Spec from a checkpoint: a .safetensors file names its model and classes; a .pth file has no metadata."""
-    if name is not None and name not in trainable_names():
-        raise UnknownName("model", name, trainable_names())
-    if not weights.is_file():
-        raise WeightsError(f"There is no weights file {str(weights)!r}.")
-    metadata = _metadata(weights)
-    architecture = metadata.get("architecture") or name
-    if architecture is None:
-        raise UsageError(f"{weights.name} does not say which model it is for: name it with `model`.")
+def _spec_from_file(request: ModelRequest, weights: Path) -> ModelSpec:
+    """Spec from a checkpoint: one of `seglib train` names its model and classes; of others the request says them."""
+    if request.model is not None and request.model not in trainable_names():
+        raise UnknownName("model", request.model, trainable_names())
+    if (other := mismatch.describe_file(weights, contents.file_kind(weights))) is not None:
+        raise other
+    request = replace(request, weights=str(weights.absolute()))
+    about = metadata.read(weights)
+    if "architecture" in about:
+        return _spec_from_metadata(request, weights, about)
+    if request.model is None:
+        fitting = selection.fitting_architectures(contents.read_contents(weights))
+        named = f" {' or '.join(fitting)}, whose layers it has" if fitting else ""
+        raise UsageError(f"{weights.name} does not say which model it is for: name it with `model`{named}.")
+    return _spec_from_tensors(request, weights, about)
+
+
+def _spec_from_metadata(request: ModelRequest, weights: Path, about: dict[str, str]) -> ModelSpec:
+    name, architecture = request.model, about["architecture"]
     if name is not None and architecture != name:
         raise WeightsError(f"{weights.name} was made for {architecture}, not for {name}: leave out `model`.")
     if architecture not in trainable_names():
         raise UnknownName("model", architecture, trainable_names())
-    spec = MODELS[architecture] if architecture in MODELS else _spec_without_weights(architecture)
     try:
-        return replace(
+        options = metadata.parse_options(about)
+    except (ValueError, AttributeError, RecursionError):
+        raise metadata.unreadable(weights) from None
+    count = weights_file.count_parameters(weights)
+    return _apply_metadata(_file_spec(request, weights, architecture, options, count), about)
+
+
+def _spec_from_tensors(request: ModelRequest, weights: Path, about: dict[str, str]) -> ModelSpec:
+    """Spec from a checkpoint that holds tensors, and nothing or not enough about them."""
+    assert request.model is not None
+    found = selection.find_weights(contents.read_contents(weights), request.model)
+    spec = _apply_metadata(_file_spec(request, weights, request.model, found.options, found.parameters), about)
+    named = request.classes is not None or "classes" in about
+    return replace(spec, selection=selection.match_outputs(weights.name, found, spec.classes, named=named))
+
+
+def _file_spec(
+    request: ModelRequest, weights: Path, architecture: str, options: tuple[tuple[str, str], ...], parameters: int
+) -> ModelSpec:
+    """Spec of an architecture with weights of one's own, as far as the request says what they are."""
+    spec = MODELS[architecture] if architecture in MODELS else _spec_without_weights(architecture)
+    mean, std = request.mean or spec.mean, request.std or spec.std
+    if request.channels == "bgr":  # they are in the order of the model's channels
+        mean, std = mean[::-1], std[::-1]
+    return replace(
+        spec,
+        build=get_model_builder(architecture, options),
+        weights=str(weights),
+        sha256="",
+        source="file",
+        request=request,
+        parameters=parameters or spec.parameters,
+        gflops=None if architecture in TRAINABLE else spec.gflops,
+        net_side=0,
+        classes=request.classes or spec.classes,
+        mean=mean,
+        std=std,
+        channels=request.channels or "rgb",
+    )
+
+
+def _apply_metadata(spec: ModelSpec, about: dict[str, str]) -> ModelSpec:
+    """Replace what a safetensors file says of itself. Raises `UsageError` if the request says something else."""
+    try:
+        said = replace(
             spec,
-            build=get_model_builder(architecture, _parse_options(metadata)),
-            weights=str(weights),
-            sha256="",
-            source="file",
-            request=ModelRequest(model=name, weights=str(weights)),
-            parameters=int(metadata.get("parameters", 0)) or weights_file.count_parameters(weights) or spec.parameters,
-            gflops=None if architecture in TRAINABLE else spec.gflops,
-            classes=_parse_class_names(json.loads(metadata["classes"])) if "classes" in metadata else spec.classes,
-            resize=Resize(metadata["resize"]) if "resize" in metadata else spec.resize,
-            net_side=_net_side(metadata),
-            mean=_parse_rgb(json.loads(metadata["mean"])) if "mean" in metadata else spec.mean,
-            std=_parse_rgb(json.loads(metadata["std"]), positive=True) if "std" in metadata else spec.std,
+            parameters=int(about.get("parameters", 0)) or spec.parameters,
+            classes=metadata.parse_class_names(json.loads(about["classes"])) if "classes" in about else spec.classes,
+            resize=Resize(about["resize"]) if "resize" in about else spec.resize,
+            net_side=metadata.parse_net_side(about),
+            mean=metadata.parse_rgb(json.loads(about["mean"])) if "mean" in about else spec.mean,
+            std=metadata.parse_rgb(json.loads(about["std"]), positive=True) if "std" in about else spec.std,
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UsageError):
-        raise _unreadable_metadata(weights) from None
-
-
-def _unreadable_metadata(weights: Path) -> WeightsError:
-    return WeightsError(f"{weights.name} has metadata that cannot be read: was it made by seglib train?")
-
-
-def _parse_class_names(value: object) -> tuple[str, ...]:
-    """Validate a JSON list of class names. Raises `ValueError`."""
-    names = tuple(value) if isinstance(value, list) else ()
-    if not are_valid_class_names(names):
-        raise ValueError
-    return names
-
-
-def _parse_rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]:
-    """Validate a JSON list of three finite numbers. Raises `ValueError`."""
-    red, green, blue = map(float, value if isinstance(value, list) else [])
-    if not all(math.isfinite(one) and (one > 0 or not positive) for one in (red, green, blue)):
-        raise ValueError
-    return red, green, blue
-
-
-def _net_side(metadata: dict[str, str]) -> int:
-    """`net_side` from the metadata, 0 by default. Raises `ValueError` or `UsageError`."""
-    side = int(metadata.get("net_side", 0))
-    check_net_side(side)
-    return side
-
-
-def read_checkpoint_classes(weights: Path) -> tuple[str, ...]:
-    """Class names from a checkpoint's metadata; empty if it has none. Raises `WeightsError`."""
-    metadata = _metadata(weights)
-    try:
-        return _parse_class_names(json.loads(metadata["classes"])) if "classes" in metadata else ()
-    except (ValueError, RecursionError):
-        raise _unreadable_metadata(weights) from None
-
-
-def read_checkpoint_options(weights: Path) -> tuple[tuple[str, str], ...]:
-    """Architecture options from a checkpoint's metadata, as sorted (name, value) pairs. Raises `WeightsError`."""
-    metadata = _metadata(weights)
-    try:
-        return _parse_options(metadata)
-    except (ValueError, AttributeError, RecursionError):
-        raise _unreadable_metadata(weights) from None
-
-
-def _metadata(weights: Path) -> dict[str, str]:
-    return weights_file.read_metadata(weights) if weights.suffix == ".safetensors" else {}
-
-
-def _parse_options(metadata: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((str(name), str(value)) for name, value in json.loads(metadata.get("options", "{}")).items()))
+        raise metadata.unreadable(spec.path) from None
+    for name in ("classes", "mean", "std"):
+        given = getattr(spec.request, name)
+        if given is not None and name in about and given != getattr(said, name):
+            raise UsageError(f"{spec.path.name} names its {name} itself, and it is another: leave out `{name}`.")
+    if "architecture" in about and spec.channels == "bgr":
+        raise UsageError(f"{spec.path.name} says its preprocessing itself, and it is RGB: leave out `channels`.")
+    return said
 
 
 def _spec_without_weights(architecture: str) -> ModelSpec:

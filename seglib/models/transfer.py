@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from seglib.errors import UsageError, WeightsError
 from seglib.models import loading, registry, weights_file
+from seglib.models.adapter import ModelRequest
+from seglib.models.checkpoint import contents, metadata, selection
 from seglib.models.registry import ModelSpec
 
 
@@ -26,8 +28,20 @@ def init_model(
     except TypeError:
         raise UsageError(f"{architecture} has no option {', '.join(options)}: leave it out.") from None
     if encoder is not None:
-        _load_encoder(model, encoder, scores=registry.read_checkpoint_classes(encoder) == tuple(classes))
+        _load_encoder(model, encoder, scores=metadata.read_classes(encoder) == tuple(classes))
     return model
+
+
+def find_any_classes(architecture: str, weights: Path) -> ModelSpec:
+    """Spec of a checkpoint whose class-score layers are to be replaced: one that names no classes may have any number.
+
+    Raises as `registry.find_model_spec` does.
+    """
+    request = None
+    if "architecture" not in metadata.read(weights):
+        outputs = selection.find_weights(contents.read_contents(weights), architecture).outputs
+        request = ModelRequest(classes=tuple(f"class {number}" for number in range(outputs)))
+    return registry.find_model_spec(architecture, weights, request=request)
 
 
 def init_with_new_head(spec: ModelSpec, classes: int, seed: int) -> nn.Module:
@@ -85,7 +99,7 @@ def _load_encoder(model: nn.Module, encoder: Path, *, scores: bool) -> None:
     Keys may be those of torchvision's classifier, with or without `features.`, or of a model of ours with the same
     encoder. If no name matches (SegNet's encoder and `vgg16_bn`), tensors are matched by order. Raises `WeightsError`.
     """
-    read = weights_file.read_state_dict(encoder)
+    read = weights_file.read_state_dict(encoder, selection.find_encoder(contents.read_contents(encoder)))
     state = {name.removeprefix("features.").removeprefix("backbone."): value for name, value in read.items()}
     backbone = model.get_submodule("backbone")
     wanted = backbone.state_dict()

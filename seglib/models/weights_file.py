@@ -4,63 +4,116 @@ Every error is a `WeightsError` with a one-sentence message. Only `read_state_di
 """
 
 import hashlib
-import json
-import math
+import threading
 import warnings
-import zipfile
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from seglib.errors import WeightsError
+from seglib.models.checkpoint import contents
+from seglib.models.checkpoint.pickled import DICT_NAMES, INERT_NAMES
+from seglib.models.checkpoint.selection import Selection, own_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_SAFE_GLOBALS = threading.Lock()  # torch keeps the names that it reads in a global
+
+
+_MAX_HEADER_BYTES = 100_000_000  # as in the safetensors library
+
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file. Raises `WeightsError`."""
-    metadata = _safetensors_header(path).get("__metadata__", {})
+    metadata = contents.read_safetensors_header(path).get("__metadata__", {})
     if not isinstance(metadata, dict):
-        raise _not_safetensors_error(path)
+        raise contents.not_safetensors(path.name)
     return {str(k): str(v) for k, v in metadata.items()}
 
 
-def count_parameters(weights: Path) -> int:
-    """Number of parameters in a safetensors file, batch-norm statistics excluded; 0 for other files."""
+def count_parameters(weights: Path, skip: Callable[[str], bool] = lambda _: False) -> int:
+    """Number of parameters in a safetensors file, without batch-norm statistics, integers, and what `skip` says by
+    name; 0 for other files. Raises `WeightsError`.
+    """
     if weights.suffix != ".safetensors":
         return 0
     buffers = ("running_mean", "running_var", "num_batches_tracked")
-    tensors = {name: value for name, value in _safetensors_header(weights).items() if name != "__metadata__"}
-    return sum(math.prod(value["shape"]) for name, value in tensors.items() if not name.endswith(buffers))
+    (tensors,) = contents.read_contents(weights).state_dicts.values()
+    return sum(
+        tensor.numbers
+        for name, tensor in tensors.items()
+        if not name.endswith(buffers) and not skip(name) and "f" in tensor.dtype.lower()
+    )
 
 
-def read_state_dict(path: Path) -> "dict[str, Tensor]":
-    """Tensors of a .safetensors or .pth file by name. Raises `WeightsError`, also for a pickle with other objects."""
-    import torch
+def read_state_dict(path: Path, selection: Selection | None = None) -> "dict[str, Tensor]":
+    """Tensors of a checkpoint by name, with the names that its model gives them.
+
+    `selection` says where in the file they are; by default they are all that it holds, under their own names. A zip
+    archive's are mapped from the file: copy those that are kept. Raises `WeightsError`, also for a pickle that holds
+    anything but plain data.
+    """
+    kind = contents.file_kind(path)
+    if kind != "safetensors":
+        contents.read_contents(path)  # refuses what is no plain data, before torch reads it
+    try:
+        state = _load_safetensors(path) if kind == "safetensors" else _load_torch(path, mapped=kind == "torch")
+    except Exception as error:  # torch, pickle, zipfile and safetensors each raise their own types
+        hidden = type(error).__name__ == "UnpicklingError"  # torch's message tells how to bypass the check
+        reason = "it holds other objects, or is damaged" if hidden else first_line(error)
+        raise contents.not_a_checkpoint(path.name, reason) from None
+    return _select(path.name, state, selection)
+
+
+def _load_safetensors(path: Path) -> object:
     from safetensors.torch import load_file
 
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        _check_uncompressed(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old pickle protocols are fine; damaged files raise
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch, pickle, zipfile and safetensors each raise their own types
-        code = type(error).__name__ == "UnpicklingError"  # torch's message tells how to bypass the check: not shown
-        reason = "it holds other objects, or is damaged" if code else first_line(error)
-        raise WeightsError(
-            f"{path.name} is not a checkpoint that holds tensors and nothing else ({reason}): "
-            "expected a state dict saved as .safetensors or .pth."
-        ) from None
-    plain = isinstance(state, dict) and all(
-        isinstance(k, str) and isinstance(v, torch.Tensor) and v.layout == torch.strided and not v.is_quantized
-        for k, v in state.items()
-    )
-    if not plain:
-        raise WeightsError(f"{path.name} holds something other than a state dict of plain tensors.")
+    return load_file(path)
+
+
+def _load_torch(path: Path, *, mapped: bool) -> object:
+    """Unpickle by torch's restricted reader, which calls nothing but functions that make tensors and dicts."""
+    import torch
+
+    inert = [(_Inert, name) for name in INERT_NAMES]
+    dicts = [(dict, name) for name in DICT_NAMES]
+    with _SAFE_GLOBALS, torch.serialization.safe_globals([*inert, *dicts]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # old pickle protocols are fine; damaged files raise
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+
+
+def _select(name: str, state: object, selection: Selection | None) -> "dict[str, Tensor]":
+    """The tensors of a checkpoint that `selection` means. Raises `WeightsError` if they are of another kind."""
+    import torch
+
+    for key in selection.path if selection else ():
+        state = state[key]  # type: ignore[index]  # read_contents found the weights here
+    if not isinstance(state, dict):
+        raise WeightsError(f"{name} holds something other than a state dict of plain tensors.")
+    if selection is not None:
+        named = {key: value for key, value in state.items() if isinstance(key, str)}
+        state = own_tensors({k: v for k, v in named.items() if isinstance(v, torch.Tensor)}, selection.prefix)
+    if not all(isinstance(k, str) and _is_plain_tensor(v) for k, v in state.items()):
+        raise WeightsError(f"{name} holds something other than a state dict of plain tensors.")
     return cast("dict[str, Tensor]", state)
+
+
+def _is_plain_tensor(value: object) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_quantized
+
+
+class _Inert:
+    """Stands for plain data beside the weights, such as a script's arguments, while they are read."""
+
+    def __new__(cls, *_arguments: object) -> "_Inert":
+        return super().__new__(cls)
+
+    def __setstate__(self, _state: object) -> None:
+        pass
 
 
 def file_sha256(path: Path) -> str:
@@ -78,34 +131,6 @@ def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
     """Hash a file once per process and file version: 200 MB take a third of a second."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _check_uncompressed(path: Path) -> None:
-    """Raise `ValueError` for a compressed .pth archive.
-
-    torch never compresses its zip archives, and a compressed one could fill the memory (zip bomb).
-    """
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
-                raise ValueError("it is compressed, which torch never does")
-
-
-def _safetensors_header(path: Path) -> dict[str, Any]:
-    """Parse the header: 8 bytes of little-endian length, then JSON (huggingface.co/docs/safetensors)."""
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, 100_000_000)))
-    except (OSError, ValueError, RecursionError):
-        raise _not_safetensors_error(path) from None
-    if not isinstance(header, dict):
-        raise _not_safetensors_error(path)
-    return header
-
-
-def _not_safetensors_error(path: Path) -> WeightsError:
-    return WeightsError(f"{path.name} is not a safetensors file, or it is damaged.")
 
 
 def first_line(error: Exception, index: int = 0) -> str:

@@ -10,7 +10,8 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,15 @@ import numpy as np
 import pandas as pd
 
 from seglib.annotations.matching import Matches, match_masks, no_match_error, scan_masks
-from seglib.annotations.reader import Masks, check_size, count_masks, leave_out_masks, match_photos, read_raw
+from seglib.annotations.reader import (
+    Masks,
+    check_size,
+    count_masks,
+    leave_out_masks,
+    match_photos,
+    read_raw,
+    sample_masks,
+)
 from seglib.annotations.reading import MaskError
 from seglib.classes import VOID, Mask
 from seglib.errors import DatasetError, UsageError
@@ -31,6 +40,9 @@ from seglib.progress import OnProgress, Progress
 from seglib.store.records import Dataset, Run, utc_now
 from seglib.store.store import Store
 from seglib.store.writer import RunWriter
+
+_ROUNDED, _ROUNDED_SHARE = 8, 0.02
+"""Pixels, or share of the shorter side, by which a side may be off its photo's shape: models take multiples of 16."""
 
 RESIZE = "imported"
 """Used in place of a resize in the run's name and record, since imported masks can have any size."""
@@ -66,22 +78,21 @@ def import_masks(
 ) -> ImportReport:
     """Import the masks of a dataset's images (`dataset` may be omitted if the store holds only one).
 
-    A mask may have any size; void pixels belong to no class. `photos` is a folder to scan into the store first.
-    `confidence` is a folder of grey images, 8 or 16 bits, named and sized like the masks: confidence 0..1 as 0..255 or
-    0..65535. An interrupted import resumes when called again.
+    A mask may have any size of its photo's shape, or one size that all masks have, as the grids of models do; void
+    pixels belong to no class. `photos` is a folder to scan into the store first. `confidence` is a folder of grey
+    images, 8 or 16 bits, named and sized like the masks: confidence 0..1 as 0..255 or 0..65535. An interrupted import
+    resumes when called again.
 
     Raises `DatasetError` if no mask matches or can be used, and `UsageError` if the dataset is ambiguous or the name is
     unusable. Masks that cannot be used are listed in `ImportReport.failed`.
     """
-    if photos is not None and dataset is not None:
-        raise UsageError("`photos` names the folder itself: leave out `dataset`.")
     if photos is None:
         data_set = _dataset(store, dataset)
-    else:
+    elif dataset is None:
         data_set = register_photos(store, photos, on_progress=on_photo, on_note=on_note)
-    files = store.files(data_set)
-    images = files.loc[files["reason"].isna(), ["path", "label", "image_id", "width", "height"]]
-    images = images[leave_out_masks(masks, data_set.root, images["path"])]
+    else:
+        raise UsageError("`photos` names the folder itself: leave out `dataset`.")
+    images = _list_images(store, data_set, masks)
     matches = match_photos(masks, list(images["path"]))
     contradicting = _find_contradictions(masks, images, matches)
     chosen = [task for task in _choose(images, matches, confidence) if task.mask not in contradicting]
@@ -90,28 +101,23 @@ def import_masks(
             f"None of {count_masks(len(contradicting))} can be used. {next(iter(contradicting.values()))}"
         )
     run = _run(store, name, masks, _hash_files(masks, chosen, confidence))
-    with store.atomic.register_writer():
-        store.atomic.claim_run(run.run)
-        computed_ids = store.computed_ids(run)
-        todo = [task for task in chosen if task.image_id not in computed_ids]
-        progress = Progress(title=run.run, total=len(chosen), done=len(chosen) - len(todo))
-        importer = _Importer(masks, run, confidence, RunWriter(store, data_set, run, 0))
-        failed = importer.run(todo, progress, on_progress)
-        try_merge_parts(store)  # also cleans up after a call that was killed before this point
-    if len(failed) == len(chosen):
-        prune.remove_run(store, run.run)
-        raise DatasetError(f"None of {count_masks(len(failed))} can be used. {next(iter(failed.values()))}")
+    importer = _Importer(masks, run, confidence, RunWriter(store, data_set, run, 0))
+    failed, reused = _write_run(store, importer, chosen, on_progress)
     return ImportReport(
         run=run.run,
         images=len(matches.masks),
-        computed=len(todo) - len(failed),
-        reused=len(chosen) - len(todo),
+        computed=len(chosen) - reused - len(failed),
+        reused=reused,
         failed=failed | contradicting,
         unmatched=len(images) - len(matches.masks),
         without_photo=matches.without_photo,
         notes=(
             masks.describe(list(matches.masks.values())),
             f"{len(matches.masks):,} of {len(images):,} photos have a mask: {matches.describe()}.",
+            *(
+                f"All masks have {width} x {height} pixels, whatever their photos' shapes, as a model's grid has."
+                for width, height in importer.stretched
+            ),
         ),
     )
 
@@ -165,6 +171,14 @@ class _Importer:
     run_record: Run
     confidence: Path | None
     writer: RunWriter
+    stretched: set[tuple[int, int]] = field(default_factory=set)
+    """Width and height of masks that have not their photo's shape, but the size of all masks."""
+
+    @cached_property
+    def common_size(self) -> tuple[int, int] | None:
+        """Height and width that all masks of a sample have; None if they differ."""
+        sizes = {mask.shape for mask in sample_masks(self.masks, list(self.masks.files["path"]))}
+        return sizes.pop() if len(sizes) == 1 else None
 
     def run(self, tasks: Sequence[_Task], progress: Progress, on_progress: OnProgress | None) -> dict[str, str]:
         """Import all; returns mask name -> why it could not be imported."""
@@ -184,14 +198,30 @@ class _Importer:
     def _import(self, task: _Task) -> MaskError | None:
         try:
             mask = self.masks.read(task.mask, (task.width, task.height), task.label, any_size=True)
-            if mask.shape == (task.width, task.height) != (task.height, task.width):
-                check_size(f"The mask {task.mask!r}", mask.shape[::-1], (task.width, task.height))
+            self._check_shape(task, mask)
             measures = self._read_confidence(task, mask)
         except MaskError as error:
             return error
         row = statistics.stats_row(mask, self.run_record.classes, measures)
         self.writer.add_result(task.image_id, row, mask, b"")
         return None
+
+    def _check_shape(self, task: _Task, mask: Mask) -> None:
+        """Raise `MaskError` for a mask that is neither of its photo's shape nor of the size that all masks have."""
+        height, width = mask.shape
+        photo_wh = task.width, task.height
+        if (width, height) == photo_wh[::-1] != photo_wh:
+            check_size(f"The mask {task.mask!r}", (width, height), photo_wh)
+        scale = (width * height / (task.width * task.height)) ** 0.5
+        off = max(abs(width - task.width * scale), abs(height - task.height * scale))
+        if off <= max(_ROUNDED, _ROUNDED_SHARE * min(width, height)):
+            return
+        if mask.shape != self.common_size:
+            raise MaskError(
+                f"The mask {task.mask!r} is {width} x {height} pixels and its photo {task.width} x {task.height}: "
+                "expected the photo's size, a size of its shape, or one size for all masks."
+            )
+        self.stretched.add((width, height))
 
     def _read_confidence(self, task: _Task, mask: Mask) -> statistics.ConfidenceStats | None:
         """The mean confidence of the pixels that are not void; None without a confidence map."""
@@ -202,8 +232,38 @@ class _Importer:
         check_size(name, raw.size_wh, (mask.shape[1], mask.shape[0]), "mask")
         if raw.values is None or raw.palette is not None or raw.bits < 8:
             raise MaskError(f"{name} is not grey with 8 or 16 bits.")
+        if max(raw.used_values) == 1:
+            raise MaskError(f"{name} holds only 0 and 1: expected confidence 0..1 as 0..{2**raw.bits - 1}.")
         labelled = raw.values[mask != VOID]
         return statistics.ConfidenceStats(float(labelled.mean()) / (2**raw.bits - 1)) if labelled.size else None
+
+
+def _write_run(
+    store: Store, importer: _Importer, tasks: Sequence[_Task], on_progress: OnProgress | None
+) -> tuple[dict[str, str], int]:
+    """Import what the run does not hold yet. Returns mask name -> why it failed, and how many were there already.
+
+    Raises `DatasetError`, and removes the run, if none can be used.
+    """
+    run = importer.run_record
+    with store.atomic.register_writer():
+        store.atomic.claim_run(run.run)
+        computed_ids = store.computed_ids(run)
+        todo = [task for task in tasks if task.image_id not in computed_ids]
+        reused = len(tasks) - len(todo)
+        failed = importer.run(todo, Progress(title=run.run, total=len(tasks), done=reused), on_progress)
+        try_merge_parts(store)  # also cleans up after a call that was killed before this point
+    if len(failed) == len(tasks):
+        prune.remove_run(store, run.run)
+        raise DatasetError(f"None of {count_masks(len(failed))} can be used. {next(iter(failed.values()))}")
+    return failed, reused
+
+
+def _list_images(store: Store, data_set: Dataset, masks: Masks) -> pd.DataFrame:
+    """The readable photos of a dataset, without masks that lie among them."""
+    files = store.files(data_set)
+    images = files.loc[files["reason"].isna(), ["path", "label", "image_id", "width", "height"]]
+    return images[leave_out_masks(masks, data_set.root, images["path"])]
 
 
 def _dataset(store: Store, name: str | None) -> Dataset:

@@ -1,13 +1,20 @@
 """Choose whether images are labelled by their folders or by their files' names, and keep the choice in the store.
 
-Labels are columns of the file index: changing them computes nothing.
+Labels are columns of the file index, and which classes they name is found when the table is read: changing either
+computes nothing.
 """
+
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
 
+from seglib.annotations.class_names import fold_label, name_classes
 from seglib.data.labels import labels_from_names
+from seglib.errors import UsageError
 from seglib.fileio import parquet_parts
+from seglib.models.registry import ModelSpec
+from seglib.store import content
 from seglib.store.records import Dataset
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
 from seglib.store.store import Store
@@ -62,6 +69,41 @@ def suggest_names(records: pd.DataFrame) -> str | None:
         f"All photos have the same folder label or none, and their names begin with {words}{more}: "
         "set `label_from` to name to take these words as labels."
     )
+
+
+def update_label_map(
+    store: Store, data_set: Dataset, records: pd.DataFrame, label_map: Mapping[str, str] | None, spec: ModelSpec
+) -> list[str]:
+    """Keep the dataset's label map, if one is given; returns sentences on labels and classes that it cannot match.
+
+    Raises `UsageError` if it names none of the dataset's labels.
+    """
+    labels = [str(label) for label in records["label"].dropna().unique()]
+    notes = []
+    if label_map is not None:
+        folded = {fold_label(label) for label in labels}
+        unknown = [label for label in label_map if fold_label(label) not in folded]
+        if len(unknown) == len(label_map):
+            raise UsageError(
+                f"The label map names {_some(unknown)}, none of which is a label here "
+                f"({_some(labels) if labels else 'no photo has a label'}): write lines such as label = class."
+            )
+        if unknown:
+            notes.append(f"The label map names {_some(unknown)}: no photo here has such a label.")
+        content.keep_label_map(store, data_set, label_map)
+        named = list(dict.fromkeys(name for name in label_map.values() if name))
+        if missing := [name for name, found in name_classes(named, spec.classes, {}).items() if not found]:
+            notes.append(f"{spec.name} knows no class {_some(missing)}, which the label map names.")
+    found = content.find_named_classes(labels, spec.classes, content.read_label_map(store, data_set))
+    for label, fits in found.ambiguous.items():
+        notes.append(f"The label {label!r} fits the classes {_some(fits)}: say which with `label_map`.")
+    return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    """`'a', 'b', 'c' and 4 more`."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(repr(name) for name in names[:3]) + more
 
 
 def _by_name(records: pd.DataFrame) -> pd.DataFrame:

@@ -13,13 +13,13 @@ from pathlib import Path
 from PIL import Image
 
 from seglib.adapters.lookup import Model, find_model
-from seglib.classes import Mask, palette
+from seglib.classes import Mask, palette, unpainted_values
 from seglib.data import scan
 from seglib.data.image import decode, read_bytes
 from seglib.data.resize import Resize, as_resize
 from seglib.errors import BadImage, DatasetError
 from seglib.inference import predictor
-from seglib.inference.config import InferenceConfig, precisions_of, resolve_precision
+from seglib.inference.config import InferenceConfig, device_for, precisions_of, resolve_precision
 from seglib.masks import overlay, png, statistics
 from seglib.masks.statistics import ConfidenceStats
 from seglib.models import loading
@@ -99,8 +99,8 @@ def predict(
     spec = find_model(model)
     config = InferenceConfig(
         resize=as_resize(resize or spec.resize),
-        precision=resolve_precision(precision, (), device, allowed=precisions_of(spec)),
-        device=device,
+        precision=resolve_precision(precision, (), device_for(spec, device), allowed=precisions_of(spec)),
+        device=device_for(spec, device),
     )
     images = choose_images(paths, samples=samples, seed=seed)
     loading.ensure_weights(spec)
@@ -154,11 +154,11 @@ def write_outputs(
     `results` must be at least one, all of the same model.
     """
     classes = results[0].classes
-    colour_table = palette(colours, classes)
+    colour_table, unpainted = palette(colours, classes), unpainted_values(classes)
     pictures: dict[str, bytes | Image.Image] = {}
     tiles = []
     for prediction in results:
-        painted = overlay.draw_overlay(prediction.image, prediction.mask, colour_table, alpha)
+        painted = overlay.draw_overlay(prediction.image, prediction.mask, colour_table, alpha, unpainted=unpainted)
         pictures[f"{prediction.name}_overlay.png"] = painted
         pictures[f"{prediction.name}_colours.png"] = overlay.colour_mask(prediction.mask, colour_table)
         pictures[f"{prediction.name}_mask.png"] = png.encode_index_png(prediction.mask)

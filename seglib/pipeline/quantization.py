@@ -20,10 +20,10 @@ from seglib.data.image import DECODER, compute_image_id, read_bytes, read_image
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.inference import openvino_backend
+from seglib.maintenance.quantized_models import CALIBRATION_RECORD, recorded_sha256
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
 from seglib.progress import OnNote
-from seglib.store.quantized_models import CALIBRATION_RECORD, recorded_sha256
 from seglib.store.records import Dataset, utc_now
 from seglib.store.store import Store
 
@@ -48,6 +48,7 @@ def int8_model_folder(store: Store, spec: ModelSpec, resize: Resize) -> Path:
         spec.fp32_blocks,
         DECODER,
         METHOD,
+        *(() if spec.adapter is None else (spec.adapter.code, spec.classes)),
     )
     key = hashlib.sha256(json.dumps(key_parts).encode()).hexdigest()[:8]
     return store.int8_folder(f"{spec.name}-{sees.slug}-{key}")

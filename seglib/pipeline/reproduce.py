@@ -31,7 +31,9 @@ def resolve_run_model(store: Store, run: Run, *, device: str = "auto") -> tuple[
     spec = _find_model(run)
     if spec.adapter is None and not spec.path.exists():
         raise WeightsError(f"The weights of {run.model} are not on this machine: run the model once to fetch them.")
-    settings = InferenceConfig(resize=Resize(run.resize), precision=run.precision, device=device)
+    settings = InferenceConfig(
+        resize=Resize(run.resize), precision=run.precision, device=config.device_for(spec, device)
+    )
     if run.precision == "int8":
         settings = replace(settings, quantised=quantization.int8_model_folder(store, spec, settings.resize))
     recipe = config.make_run_config(spec, settings)

@@ -24,7 +24,7 @@ from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
 from seglib.progress import OnNote
 from seglib.store import scans
-from seglib.store.records import Run, utc_now
+from seglib.store.records import Run, clean_title, parse_title, utc_now
 from seglib.store.scans import ScanRecord
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store, as_store
@@ -72,7 +72,7 @@ def run(
     Raises:
         DatasetError: The folder does not exist, or holds no images.
         UnknownName: No model has this name.
-        UsageError: The resize or the precision is unknown.
+        UsageError: The resize or the precision is unknown, or the title is too long or holds control characters.
         WeightsError: The weights are missing, damaged, or do not fit the architecture.
         StoreError: The store cannot be written, or is damaged.
 
@@ -81,16 +81,16 @@ def run(
         table = seglib.open("output").table([report.run])
     """
     options, folder = options or RunOptions(), Path(folder)
+    title = None if title is None else parse_title(title)
     spec = find_model(model, classes=classes, mean=mean, std=std)
     resize = as_resize(resize or spec.resize)
     folder_scan = scan_folder(folder, follow_links=options.follow_links)
     records = folder_scan.records
     loading.ensure_weights(spec)
     store = as_store(store, create=True)
+    device = config.device_for(spec, options.device)
     settings = InferenceConfig(
-        resize=resize,
-        precision=_resolved_precision(store, spec, resize, precision, options.device),
-        device=options.device,
+        resize=resize, precision=_resolved_precision(store, spec, resize, precision, device), device=device
     )
     with store.atomic.register_writer():
         _notify(datasets.recognise_folder(store, folder), on_note)
@@ -102,6 +102,8 @@ def run(
         else:
             datasets.accept_new_times(store, data_set, records)
         stored_files = store.files(data_set)
+        records = labelling.choose_labels(records, stored_files, options.label_from)
+        _notify(labelling.update_label_map(store, data_set, records, options.label_map, spec), on_note)
         if settings.precision == "int8":
             folder_of_model = quantization.calibrate(
                 store,
@@ -116,7 +118,6 @@ def run(
         this_run = _register_run(store, spec, settings, title=title, verify=options.verify, on_note=on_note)
         scan_id = time.time_ns()
         vanished = record_vanished(store, data_set, stored_files, records, scan_id)
-        records = labelling.choose_labels(records, stored_files, options.label_from)
         if options.label_from is not None:
             labelling.record_labels(store, data_set, stored_files, records, scan_id)
         if options.names is not None:
@@ -166,7 +167,7 @@ def _register_run(
     store.atomic.claim_run(run_config.run_name)
     this_run = store.keep_run(
         replace(
-            describe_run(run_config, parameters=spec.parameters, versions=config.library_versions()),
+            describe_run(run_config, parameters=spec.parameters or None, versions=config.library_versions()),
             title=title or default_title(spec),
             request=spec.request.to_record() if spec.request else {},
             repeatable=spec.adapter is None or spec.adapter.repeatable,
@@ -185,10 +186,10 @@ def _register_run(
 
 def default_title(spec: ModelSpec) -> str | None:
     """What a run of a model from a file is called, so that it is not taken for the published model; else None."""
-    return f"{spec.path.stem} ({spec.name})" if spec.source == "file" else None
+    return clean_title(f"{spec.path.stem} ({spec.name})") if spec.source == "file" else None
 
 
-def describe_run(recipe: RunConfig, *, parameters: int, versions: Mapping[str, str]) -> Run:
+def describe_run(recipe: RunConfig, *, parameters: int | None, versions: Mapping[str, str]) -> Run:
     """The record of a run that nothing has been computed for yet."""
     fields = asdict(recipe)
     return Run(

@@ -6,7 +6,7 @@ number of images. Nothing is computed twice: images are identified by content, f
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -54,6 +54,10 @@ class RunOptions:
     label_from: str | None = None
     """Label images by their "folder" or by what the file's "name" begins with; by default as the dataset was before,
     at first by folder.
+    """
+    label_map: Mapping[str, str] | None = None
+    """Label -> the class that it names, `""` for none; kept in the store. By default a label names the class that is
+    called like it.
     """
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from seglib.classes import BACKGROUND, VOID, Mask
 from seglib.errors import StoreError, UsageError
 from seglib.masks import png
 from seglib.masks.regions import Region, find_regions
+from seglib.masks.statistics import pixels_column
 from seglib.query.export import folder_name
 from seglib.query.filters import Filters, select
 from seglib.store.store import Store
@@ -47,6 +48,13 @@ class AnnotationSet:
     def annotated_classes(self) -> dict[int, str]:
         """Class index -> name, without the background."""
         return {index: name for index, name in enumerate(self.classes) if index != self.background}
+
+    @property
+    def void_share(self) -> float:
+        """Share of the photos' pixels that belong to no class, 0..1."""
+        counts = self.photos[[pixels_column(name) for name in self.classes]].sum(axis=1)
+        void = 1 - counts / (self.photos["grid_width"] * self.photos["grid_height"])
+        return float(np.average(void, weights=self.photos["width"] * self.photos["height"]))
 
     def name(self, path: str) -> str:
         """Name of a file in the export."""

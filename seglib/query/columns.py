@@ -1,4 +1,4 @@
-"""Derive columns from the table: shares, presence, blobs, tags, and agreement between folder label and animal."""
+"""Derive columns from the table: shares, presence, blobs, tags, and agreement between folder label and content."""
 
 import math
 from collections.abc import Iterator
@@ -7,16 +7,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.classes import PRESENT_SHARE, animal_of_label
+from seglib.classes import PRESENT_SHARE
 from seglib.errors import UnknownName
 from seglib.masks.statistics import blobs_column, pixels_column
+from seglib.store.content import NO_CONTENT
 from seglib.store.schemas import TAG_SEPARATOR
 
 _DECIMALS = 7
 """Decimals that a float32 within 0..1 can hold."""
 
 AGREEMENTS: tuple[str, ...] = ("agrees", "contradicts", "neither")
-"""Folder label against animal: same animal, the other one, or neither found; null if the label names no animal."""
+"""Folder label against content: the class that it names, another one, or none of them; null if it names no class."""
 
 
 def classes_of(table: pd.DataFrame) -> list[str]:
@@ -58,22 +59,19 @@ def class_blobs(table: pd.DataFrame, name: str) -> pd.Series:
 
 
 def label_agreement(table: pd.DataFrame) -> pd.Series:
-    """One of `AGREEMENTS` per row (categorical); null if the label names no animal or the animal is null."""
-    label_codes, labels = category_codes(table["label"])
-    animal_codes, animals = category_codes(table["animal"])
-    verdicts = [[_verdict(animal_of_label(label), animal) for animal in animals] for label in labels]
-    verdict_codes = np.full((len(labels) + 1, len(animals) + 1), -1, np.int8)  # last row and column: code -1 (null)
-    verdict_codes[:-1, :-1] = np.reshape(verdicts, (len(labels), len(animals)))
+    """One of `AGREEMENTS` per row (categorical); null if the label names no class or the content is null."""
+    named_codes, named = category_codes(table["label_class"])
+    content_codes, contents = category_codes(table["content"])
+    verdict_codes = np.full((len(named) + 1, len(contents) + 1), -1, np.int8)  # last row and column: code -1 (null)
+    verdict_codes[:-1, :-1] = [[_verdict(name, content) for content in contents] for name in named] or -1
     return pd.Series(
-        pd.Categorical.from_codes(verdict_codes[label_codes, animal_codes], pd.Index(AGREEMENTS)), table.index
+        pd.Categorical.from_codes(verdict_codes[named_codes, content_codes], pd.Index(AGREEMENTS)), table.index
     )
 
 
-def _verdict(claimed: str | None, animal: str) -> int:
-    """Index into `AGREEMENTS`; -1 if the label names no animal."""
-    if claimed is None:
-        return -1
-    return AGREEMENTS.index("agrees" if animal == claimed else "neither" if animal == "none" else "contradicts")
+def _verdict(named: str, content: str) -> int:
+    """Index into `AGREEMENTS`."""
+    return AGREEMENTS.index("agrees" if content == named else "neither" if content == NO_CONTENT else "contradicts")
 
 
 def split_tags(tags: object) -> list[str]:

@@ -7,12 +7,12 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from seglib.classes import PRESENT_SHARE, palette
+from seglib.classes import PRESENT_SHARE, palette, unpainted_values
 from seglib.errors import StoreError, UsageError
 from seglib.fileio.atomic import replacing
 from seglib.masks import overlay, png
@@ -48,6 +48,9 @@ _MEANINGS = {
     "low_margin": f"Share of pixels whose two best probabilities differ by less than {LOW_MARGIN}, 0..1.",
     "dominant": "Class with the most pixels, not counting background; background if there is no other.",
     "animal": "cat or dog, whichever has more pixels; none if neither has any; empty if the model knows neither.",
+    "content": "Of the classes that the dataset's folder labels name, the one with most pixels; none if none has any; "
+    "empty if the labels name no class of the model.",
+    "label_class": "Class that the folder label names, alone or by the dataset's label map; empty if it names none.",
     "tags": f"Tags of the photo, sorted and separated by {TAG_SEPARATOR}; empty without any.",
 }
 
@@ -120,14 +123,14 @@ def overlay_files(
     store: Store, runs: Sequence[str] | None, filters: Filters, *, alpha: float, colours: str
 ) -> Iterator[tuple[str, bytes]]:
     """Yield (relative file name, PNG of the overlay at the image's size) per row."""
-    palettes = {run.run: palette(colours, run.classes) for run in store.runs()}
+    paints = {run.run: (palette(colours, run.classes), unpainted_values(run.classes)) for run in store.runs()}
     rows = list(_rows(store, runs, filters))
     names = [_file_name(row) for row in rows]
     _refuse_row_clashes(names, rows)
     for row, name in zip(rows, names, strict=True):
         photo, mask = store.image(row["dataset"], row["path"]), store.mask(row["run"], row["image_id"])
-        buffer = io.BytesIO()
-        overlay.draw_overlay(photo, mask, palettes[row["run"]], alpha).save(buffer, "PNG")
+        (paint, unpainted), buffer = paints[row["run"]], io.BytesIO()
+        overlay.draw_overlay(photo, mask, paint, alpha, unpainted=unpainted).save(buffer, "PNG")
         yield name, buffer.getvalue()
 
 
@@ -170,16 +173,36 @@ def write_zip(out: Path, files: Iterator[tuple[str, Content]]) -> int:
     return count
 
 
-def write_folder(out: Path, files: Iterator[tuple[str, Content]]) -> int:
+def write_folder(
+    out: Path, files: Iterator[tuple[str, Content]], *, on_note: Callable[[str], None] | None = None
+) -> int:
+    """Write files below a folder and return their number. `on_note` is told of other files that were there already."""
     if out.exists() and not out.is_dir():
         raise UsageError(
             f"{out.name!r} is a file, and this export writes a folder: name another `out`, or export a zip file."
         )
-    count = 0
+    was_used = out.is_dir() and any(out.iterdir())
+    written = set()
     for name, data in files:
         write_file(out / name, data)
-        count += 1
-    return count
+        written.add(PurePosixPath(name))
+    others = _find_others(out, written) if was_used else []
+    if others and on_note is not None:
+        are = "other file was" if len(others) == 1 else "other files were"
+        on_note(
+            f"{len(others):,} {are} in {out.name!r} already, e.g. {others[0]!r}, and not part of this export: for a "
+            "folder that holds nothing else, name a new one with `out`."
+        )
+    return len(written)
+
+
+def _find_others(out: Path, written: Collection[PurePosixPath]) -> list[str]:
+    """Other files of the same kinds in the folders that an export has written."""
+    kinds = {name.suffix for name in written}
+    below = {out / name.parts[0] for name in written if len(name.parts) > 1}
+    files = [*out.iterdir(), *(file for folder in below for file in folder.rglob("*"))]
+    names = {PurePosixPath(file.relative_to(out).as_posix()) for file in files if file.is_file()}
+    return sorted(str(name) for name in names - set(written) if name.suffix in kinds)
 
 
 def refuse_clashes(names: Sequence[str], sources: Sequence[str]) -> None:

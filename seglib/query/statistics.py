@@ -1,4 +1,4 @@
-"""Compute statistics of the table: class distribution, co-occurrence, folder label against animal, key figures.
+"""Compute statistics of the table: class distribution, co-occurrence, folder label against content, key figures.
 
 Functions take a `Store.table` frame, never modify it, and return small new frames. Shares are 0..1; images whose model
 does not know a class are left out of its mean rather than counted as 0.
@@ -24,6 +24,7 @@ from seglib.query.columns import (
     label_agreement,
     to_float64,
 )
+from seglib.store.content import NO_CONTENT
 
 CLASS_COLUMNS: dict[str, Callable[[pd.DataFrame, str], pd.Series]] = {"share": class_share, "blobs": class_blobs}
 """Sort keys that need a class name."""
@@ -114,15 +115,56 @@ def folder_vs_animal(table: pd.DataFrame) -> pd.DataFrame:
     Example:
         seglib.folder_vs_animal(table).loc["cats", "dog"]  # photos in cats/ that look like dogs
     """
+    frame = _count_by_label(table, "animal")
+    return frame.reindex(columns=pd.Index([*ANIMALS, NO_CONTENT], name="animal"), fill_value=0)
+
+
+def folder_vs_content(table: pd.DataFrame) -> pd.DataFrame:
+    """Count the images per folder label and per content: the class with most pixels, of those that the labels name.
+
+    Args:
+        table: Rows of one run, a frame of `Store.table` or a selection of it.
+
+    Returns:
+        int64: one row per folder label (`""` without one), one column per class that a label names or that was found,
+        in the model's order, then none. Images without a content, because the labels of their dataset name no class of
+        the model, are left out.
+
+    Raises:
+        UsageError: The table holds several runs.
+
+    Example:
+        seglib.folder_vs_content(table).loc["cars", "bus"]  # photos in cars/ that show more of a bus
+    """
+    frame = _count_by_label(table, "content")
+    names = (set(frame.columns) | set(table["label_class"].dropna().unique())) - {NO_CONTENT}
+    if not names.isdisjoint(ANIMALS):
+        names |= set(ANIMALS)
+    order = {name: place for place, name in enumerate(dict.fromkeys((*classes_of(table), *ANIMALS)))}
+    columns = [*sorted(names, key=lambda name: order.get(name, len(order))), NO_CONTENT]
+    return frame.reindex(columns=pd.Index(columns if len(frame) else [], name="content"), fill_value=0)
+
+
+def classes_of_labels(table: pd.DataFrame) -> dict[str, str]:
+    """Folder label -> the class that it names; labels that name none, or another one in each dataset, are left out."""
+    frame = _count_by_label(table, "label_class") > 0
+    frame = frame[frame.sum(axis=1) == 1]
+    return {
+        str(label): str(frame.columns[int(row.argmax())])
+        for label, row in zip(frame.index, frame.to_numpy(), strict=True)
+    }
+
+
+def _count_by_label(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """int64: images per folder label (`""` without one) and value of a categorical column; null values do not count."""
     _check_one_run(table)
     label_codes, labels = _label_codes(table)
-    animal_codes, animals = category_codes(table["animal"])
-    has_animal = animal_codes >= 0
-    cells = label_codes[has_animal] * len(animals) + animal_codes[has_animal]
-    counts = np.bincount(cells, minlength=len(labels) * len(animals)).reshape(len(labels), len(animals))
-    frame = pd.DataFrame(counts, index=labels, columns=animals)
-    frame = frame[frame.sum(axis=1) > 0].reindex(columns=[*ANIMALS, "none"], fill_value=0)
-    return frame.rename_axis(index="label", columns="animal")
+    codes, names = category_codes(table[column])
+    has_value = codes >= 0
+    cells = label_codes[has_value] * len(names) + codes[has_value]
+    counts = np.bincount(cells, minlength=len(labels) * len(names)).reshape(len(labels), len(names))
+    frame = pd.DataFrame(counts, index=labels, columns=names)
+    return frame[frame.sum(axis=1) > 0].rename_axis(index="label", columns=column)
 
 
 def _label_codes(table: pd.DataFrame) -> tuple[NDArray[np.intp], list[str]]:
@@ -139,9 +181,9 @@ class KeyFigures:
     mean_foreground_share: float | None
     mean_confidence: float | None
     agreeing: int
-    """Images whose animal matches the animal in their folder label."""
+    """Images whose content is the class that their folder label names."""
     claiming: int
-    """Images whose folder label names an animal and whose animal is known."""
+    """Images whose folder label names a class and whose content is known."""
 
 
 def key_figures(table: pd.DataFrame) -> KeyFigures:

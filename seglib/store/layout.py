@@ -1,7 +1,7 @@
 """Name every file and folder of a store, and keep symbolic links out of it.
 
-    datasets/<8 hex>/     dataset.json, scan.json, files/part-*.parquet
-    runs/<run>/           run.json, stats/part-*.parquet, masks/<ab>/<image_id>.png
+    datasets/<8 hex>/     dataset.json, scan.json, labels.json, files/part-*.parquet
+    runs/<run>/           run.json, cost.json, stats/part-*.parquet, masks/<ab>/<image_id>.png
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
     compare/<pair>/       part-*.parquet
@@ -9,10 +9,11 @@
     truths/<8 hex>/       truth.json, files/, masks/
     int8/<model>/         a calibrated model
 
-`scans` writes `scan.json`, `pair_counts` fills `compare` and `evaluate`, `ground_truth` fills `truths`,
-`pipeline.quantization` fills `int8`.
+`scans` writes `scan.json`, `content` `labels.json`, `maintenance.cost_record` `cost.json`; `pair_counts` fills
+`compare` and `evaluate`, `ground_truth` fills `truths`, `pipeline.quantization` fills `int8`.
 """
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -46,6 +47,12 @@ class StoreLayout:
     def scan_records(self) -> list[Path]:
         return sorted(self.path.glob("datasets/*/scan.json"))
 
+    def label_map_record(self, dataset_id: str) -> Path:
+        return self.dataset_record(dataset_id).with_name("labels.json")
+
+    def label_map_records(self) -> list[Path]:
+        return sorted(self.path.glob("datasets/*/labels.json"))
+
     def files_folder(self, dataset: Dataset) -> Path:
         return self.dataset_record(dataset.id).parent / "files"
 
@@ -62,6 +69,12 @@ class StoreLayout:
     def run_records(self) -> list[Path]:
         return sorted(self.path.glob("runs/*/run.json"))
 
+    def cost_record(self, run: str) -> Path:
+        return self.run_folder(run) / "cost.json"
+
+    def cost_records(self) -> list[Path]:
+        return sorted(self.path.glob("runs/*/cost.json"))
+
     def stats_folder(self, run: Run) -> Path:
         return self.run_folder(run.run) / "stats"
 
@@ -71,13 +84,13 @@ class StoreLayout:
         return self.run_folder(run) / "masks"
 
     def mask_path(self, run: str, image_id: str) -> Path:
-        return self.masks_folder(run) / _check_image_id(image_id)[:2] / f"{image_id}.png"
+        return self.path.joinpath("runs", run, "masks", _check_image_id(image_id)[:2], f"{image_id}.png")
 
     def thumbnails_folder(self) -> Path:
         return self.path / "thumbs"
 
     def thumbnail_path(self, image_id: str) -> Path:
-        return self.thumbnails_folder() / _check_image_id(image_id)[:2] / f"{image_id}.jpg"
+        return self.path.joinpath("thumbs", _check_image_id(image_id)[:2], f"{image_id}.jpg")
 
     # --- everything else ---
 
@@ -120,6 +133,19 @@ class StoreLayout:
 
     def int8_folders(self) -> list[Path]:
         return sorted(self.path.glob("int8/*"))
+
+    def version(self, *, with_tags: bool = True) -> str:
+        """Cache key for everything derived from this store; changes whenever a part or a JSON file does.
+
+        `with_tags=False` is for results that do not depend on tags, which change far more often than everything else.
+        """
+        digest = hashlib.sha256()
+        patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
+        for pattern in patterns + ["tags/*.parquet"] * with_tags:
+            for path in sorted(self.path.glob(pattern)):
+                stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)
+                digest.update(f"{path.relative_to(self.path).as_posix()} {stamp}\n".encode())
+        return digest.hexdigest()[:16]
 
     def refuse_links(self) -> None:
         """Raise `StoreError` for a symbolic link among the folders, so that writes and deletions cannot leave the

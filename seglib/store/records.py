@@ -5,6 +5,7 @@
 
 import math
 import os
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from seglib.classes import are_valid_class_names
-from seglib.errors import StoreError
+from seglib.errors import StoreError, UsageError
 from seglib.fileio import json_record
 
 SCHEMA_VERSION = 1
 """Version of the layout on disk. A store with a higher number comes from a newer version and is left untouched."""
+
+MAX_TITLE_LENGTH = 120
+
+_BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # of Persian and of emoji sequences
 
 _DATASET_REMEDY = "run over the folder of its photos again, which rewrites it"
 _RUN_REMEDY = "the command that made the run rewrites it with `verify`; or remove the run"
@@ -58,6 +64,27 @@ class Run:
     @property
     def last_used(self) -> str:
         return max([self.created, *(str(i["started"]) for i in self.invocations)])
+
+    @property
+    def display_title(self) -> str:
+        """What the run is called on pages: its title, or the model's name; one line, at most `MAX_TITLE_LENGTH`."""
+        return clean_title(self.title or "") or clean_title(self.model)
+
+
+def parse_title(text: str) -> str | None:
+    """Normalise a title that a person gives a run (NFC, single spaces); None if it is empty. Raises `UsageError`."""
+    title = " ".join(unicodedata.normalize("NFC", text).split())
+    if len(title) > MAX_TITLE_LENGTH:
+        raise UsageError(f"A title has at most {MAX_TITLE_LENGTH} characters, and this one has {len(title):,}.")
+    if title != clean_title(title):
+        raise UsageError("A title has no control characters and no marks that turn the direction of the text.")
+    return title or None
+
+
+def clean_title(text: str) -> str:
+    """A title from text of unknown origin, such as a file name: without control characters, and cut if too long."""
+    kept = "".join(sign for sign in " ".join(text.split()) if sign.isprintable() or sign in _JOINERS)
+    return kept if len(kept) <= MAX_TITLE_LENGTH else kept[: MAX_TITLE_LENGTH - 1] + "…"
 
 
 def read_dataset(file: Path) -> Dataset:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
+from seglib.store.content import CONTENT_COLUMNS, LabelledFiles
 from seglib.store.records import Run
 
 FILES_SCHEMA = pa.schema(
@@ -28,7 +29,7 @@ VANISHED = "vanished"
 _CATEGORY_TYPE = pa.dictionary(pa.int32(), pa.string())
 PRESENT_FILES_SCHEMA = pa.schema(
     [
-        *(("dataset", _CATEGORY_TYPE), ("path", pa.string()), ("split", pa.string()), ("label", pa.string())),
+        *(("dataset", _CATEGORY_TYPE), ("path", pa.string()), ("split", pa.string()), ("label", _CATEGORY_TYPE)),
         *(("width", pa.int32()), ("height", pa.int32()), ("image_id", pa.string())),
     ]
 )
@@ -40,7 +41,7 @@ STAMPS_SCHEMA = pa.schema([("bytes", pa.int64()), ("mtime_ns", pa.int64())])
 TAG_SEPARATOR = "|"
 """Separates the tags of an image in the table and in exports; no tag contains it."""
 
-_CATEGORICAL_COLUMNS = ("dataset", "split", "label", "run", "model", "dominant", "animal")
+_CATEGORICAL_COLUMNS = ("dataset", "split", "label", "run", "model", "dominant", "animal", *CONTENT_COLUMNS)
 _NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.uint16(): pd.UInt16Dtype()}
 
 
@@ -73,11 +74,12 @@ def table_schema(classes: Sequence[str]) -> pa.Schema:
             ("run", _CATEGORY_TYPE),
             ("model", _CATEGORY_TYPE),
             *(field for field in stats if field.name != "image_id"),
+            *((name, _CATEGORY_TYPE) for name in CONTENT_COLUMNS),
         ]
     )
 
 
-def join_stats(files: pa.Table, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
+def join_stats(files: pa.Table, labels: LabelledFiles, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
     """(files that the run has computed, in order, with their statistics; their positions in `files`)."""
     stats_rows = pc.index_in(files["image_id"], value_set=stats["image_id"])
     places = np.flatnonzero(stats_rows.is_valid().to_numpy(zero_copy_only=False))
@@ -88,7 +90,7 @@ def join_stats(files: pa.Table, run: Run, stats: pa.Table) -> tuple[pa.Table, ND
         table = table.append_column(name, pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [value]))
     for name in stats.column_names[1:]:
         table = table.append_column(name, stats[name].take(stats_rows))
-    return table, places
+    return labels.add_columns(table, run, places), places
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglib.classes import palette
+from seglib.classes import palette, unpainted_values
 from seglib.data import image
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import BadImage, DamagedFileError, StoreError, UnknownName
@@ -29,17 +29,10 @@ from seglib.fileio.atomic import AtomicWriter
 from seglib.fileio.lock import RegisteredWriter, lock
 from seglib.masks import overlay, png
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
-from seglib.store import tags
+from seglib.store import content, records, tags
+from seglib.store.content import LabelledFiles
 from seglib.store.layout import StoreLayout, read_without_links
-from seglib.store.records import (
-    SCHEMA_VERSION,
-    Dataset,
-    Run,
-    encode_dataset,
-    find_damaged_records,
-    read_dataset,
-    read_run,
-)
+from seglib.store.records import SCHEMA_VERSION, Dataset, Run
 from seglib.store.schemas import (
     FILES_SCHEMA,
     PRESENT_FILES_SCHEMA,
@@ -107,14 +100,14 @@ class Store(StoreLayout):
         datasets = []
         for file in self.dataset_records():
             try:
-                datasets.append(read_dataset(file))
+                datasets.append(records.read_dataset(file))
             except DamagedFileError:
                 datasets.append(Dataset(file.parent.name, file.parent.name, file.parent / "unknown"))
         return sorted(datasets, key=lambda d: (d.name, d.id))
 
     def damaged_datasets(self) -> dict[str, str]:
         """Map id -> error message for each dataset whose record cannot be read."""
-        return find_damaged_records(self.dataset_records(), read_dataset)
+        return records.find_damaged_records(self.dataset_records(), records.read_dataset)
 
     def dataset(self, name: str) -> Dataset:
         by_name = {d.name: d for d in self.datasets()} | {d.id: d for d in self.datasets()}
@@ -140,7 +133,7 @@ class Store(StoreLayout):
         if name in {d.name for d in self.datasets() if d.id != dataset.id}:
             name = f"{name}-{dataset.id}"
         dataset, file = replace(dataset, name=name), self.dataset_record(dataset.id)
-        record = encode_dataset(dataset, file)
+        record = records.encode_dataset(dataset, file)
         if not file.exists() or file.read_bytes() != record:
             self.atomic.write(file, record, durable=True)
         return dataset
@@ -196,12 +189,12 @@ class Store(StoreLayout):
         runs = []
         for file in self.run_records():
             with contextlib.suppress(StoreError):
-                runs.append(read_run(file))
+                runs.append(records.read_run(file))
         return sorted(runs, key=lambda run: (run.last_used, run.run))
 
     def damaged_runs(self) -> dict[str, str]:
         """Map name -> error message for each run whose record is damaged or was written by a newer version."""
-        return find_damaged_records(self.run_records(), read_run)
+        return records.find_damaged_records(self.run_records(), records.read_run)
 
     def run(self, name: str | None = None) -> Run:
         """The run with this name; the most recently used run if no name is given."""
@@ -210,7 +203,7 @@ class Store(StoreLayout):
         files = {p.parent.name: p for p in self.run_records()}
         if name not in files:
             raise UnknownName("run", name or "", files)
-        return read_run(files[name])
+        return records.read_run(files[name])
 
     def keep_run(self, run: Run, *, replace_damaged: bool = False) -> Run:
         """Return the stored run of this name, writing its `run.json` if it does not exist.
@@ -220,7 +213,7 @@ class Store(StoreLayout):
         file = self.run_record(run.run)
         if file.exists():
             try:
-                return read_run(file)
+                return records.read_run(file)
             except DamagedFileError:
                 if not replace_damaged:
                     raise
@@ -228,15 +221,16 @@ class Store(StoreLayout):
         return run
 
     def set_title(self, run: Run, title: str | None) -> Run:
-        """Change what the run is called; None: the model's name again. Returns the run as it is stored now."""
+        """Change what the run is called; None or "": the model's name again. Raises `UsageError` for a bad title."""
+        title = records.parse_title(title or "")
         with lock(self.path):
-            current = replace(read_run(self.run_record(run.run)), title=title)
+            current = replace(records.read_run(self.run_record(run.run)), title=title)
             self.write_run(current)
         return current
 
     def record_invocation(self, run: Run, invocation: Mapping[str, object]) -> None:
         with lock(self.path):
-            current = read_run(self.run_record(run.run))
+            current = records.read_run(self.run_record(run.run))
             current.invocations.append(dict(invocation))
             self.write_run(current)
 
@@ -283,26 +277,30 @@ class Store(StoreLayout):
         """One row per run and file of the newest scan (default: all runs and datasets).
 
         Columns: dataset, path, split, label, width, height, image_id, run, model, grid_width, grid_height,
-        px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal, tags.
+        px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal,
+        content, label_class, tags.
+        content: of the classes that the labels of its dataset name, the one with most pixels; `none` without any.
         Classes unknown to a run's model are null rather than 0 (their columns are then Int32 and UInt16).
         tags: sorted names joined by `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column.
         `with_scan=True` adds bytes and mtime_ns, the file's size and modification time when it was scanned.
         Files that a run has not computed yet are omitted; `failures()` lists unreadable files.
         """
-        files = self._present_files([self.dataset(n) for n in datasets] if datasets is not None else self.datasets())
+        data_sets = [self.dataset(n) for n in datasets] if datasets is not None else self.datasets()
+        files = self._present_files(data_sets)
         if runs is None and (damaged := self.damaged_runs()):
             raise DamagedFileError(next(iter(damaged.values())))
         chosen = [self.run(name) for name in runs] if runs is not None else self.runs()
         classes = list(dict.fromkeys(name for run in chosen for name in run.classes))
         schema = table_schema(classes)
-        by_name = sorted(chosen, key=lambda run: run.run)
+        labels = LabelledFiles(files, {one.name: content.read_label_map(self, one) for one in data_sets})
         parts = [
-            join_stats(files, run, parquet_parts.keep_newest(self._stats_table(run), ["image_id"])) for run in by_name
+            join_stats(files, labels, run, parquet_parts.keep_newest(self._stats_table(run), ["image_id"]))
+            for run in sorted(chosen, key=lambda run: run.run)
         ]
         table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in parts)], promote_options="default")
         if len(parts) > 1:
             table = table.take(np.argsort(np.concatenate([places for _, places in parts]), kind="stable"))
-        del files, parts  # each of them is as large as the table
+        del files, labels, parts  # each of them is as large as the table
         frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
         return frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"])) if with_tags else frame
 
@@ -314,25 +312,13 @@ class Store(StoreLayout):
             files = self._newest_files(dataset, [*columns, "reason", "scan"])
             files = files.filter(pc.is_null(files["reason"])).drop_columns(["reason", "scan"])
             names = pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [dataset.name])
+            files = files.set_column(files.column_names.index("label"), "label", files["label"].dictionary_encode())
             tables.append(files.add_column(0, PRESENT_FILES_SCHEMA.field("dataset"), names))
         return pa.concat_tables(tables)
 
     def _newest_files(self, dataset: Dataset, columns: Sequence[str] | None = None) -> pa.Table:
         """The newest row of each path, sorted by path; `path` and `scan` must be among the columns."""
         return keep_newest_files(parquet_parts.read(self.files_folder(dataset), FILES_SCHEMA, columns))
-
-    def version(self, *, with_tags: bool = True) -> str:
-        """Cache key for everything derived from this store; changes whenever a part or a JSON file does.
-
-        `with_tags=False` is for results that do not depend on tags, which change far more often than everything else.
-        """
-        digest = hashlib.sha256()
-        patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
-        for pattern in patterns + ["tags/*.parquet"] * with_tags:
-            for path in sorted(self.path.glob(pattern)):
-                stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)
-                digest.update(f"{path.relative_to(self.path).as_posix()} {stamp}\n".encode())
-        return digest.hexdigest()[:16]
 
     # --- pictures ------------------------------------------------------------------------------------------------
 
@@ -389,7 +375,8 @@ class Store(StoreLayout):
         chosen = self.run(run) if run else self._last_run_with(matches["image_id"].iloc[0])
         mask = self.mask(chosen.run, matches["image_id"].iloc[0])
         photo = self.image(matches["dataset"].iloc[0], path)
-        return overlay.draw_overlay(photo, mask, palette(colours, chosen.classes), alpha)
+        paint, unpainted = palette(colours, chosen.classes), unpainted_values(chosen.classes)
+        return overlay.draw_overlay(photo, mask, paint, alpha, unpainted=unpainted)
 
     def _last_run_with(self, image_id: str) -> Run:
         for run in reversed(self.runs()):

@@ -17,6 +17,8 @@ from seglib.data.resize import Resize
 from seglib.errors import TooManyFailures
 from seglib.inference.config import fastest_precision, resolve_device
 from seglib.models import loading, registry, transfer, weights_file
+from seglib.models.adapter import ModelRequest
+from seglib.models.checkpoint import metadata
 from seglib.models.registry import ModelSpec
 from seglib.progress import OnProgress, Progress
 from seglib.training import dataset, distillation, trainer
@@ -178,7 +180,7 @@ def _plan_training(config: TrainConfig) -> TrainPlan:
         classes=config.classes,
     )
     device = resolve_device(config.device)
-    start = _find_start_model(config)
+    start = _find_start_model(config, mapping.classes)
     checked = dataset.check_samples(samples, mapping)
     _refuse_failures(len(checked.left_out), len(samples), config.max_failure_rate)
     dataset.check_classes(mapping.classes, checked.pixels, chosen=config.classes is not None)
@@ -215,12 +217,22 @@ def _split_seed(config: TrainConfig) -> int:
     return config.seed if config.split_seed is None else config.split_seed
 
 
-def _find_start_model(config: TrainConfig) -> ModelSpec | None:
-    """The model to fine-tune or to continue training; downloads its weights if needed."""
+def _find_start_model(config: TrainConfig, classes: tuple[str, ...]) -> ModelSpec | None:
+    """The model to fine-tune or to continue training; downloads its weights if needed.
+
+    `classes`: those to be learnt, which a checkpoint that names none must have if its training is to continue.
+    """
     file = config.finetune if config.start is None else config.start
     if file is False:
         return None
-    spec = registry.find_model_spec(config.architecture, None if file is True else Path(file))
+    if isinstance(file, bool):
+        spec = registry.find_model_spec(config.architecture)
+    elif config.start is None:
+        spec = transfer.find_any_classes(config.architecture, Path(file))
+    else:
+        named = metadata.read_classes(Path(file)) or classes
+        request = ModelRequest(classes=named)
+        spec = registry.find_model_spec(config.architecture, Path(file), request=request)
     loading.ensure_weights(spec)
     return spec
 
@@ -276,7 +288,8 @@ def default_side_range(side: int) -> tuple[int, int]:
 def _architecture_options(config: TrainConfig, start: ModelSpec | None) -> tuple[tuple[str, str], ...]:
     """Architecture options: those of the model to start from, else those chosen."""
     if start is not None:
-        return registry.read_checkpoint_options(start.path)
+        found = tuple(getattr(start.build, "keywords", {}).items())  # those that a checkpoint's layers tell
+        return metadata.read_options(start.path) or found
     head = {"head": "context"} if config.architecture == "fcn_mobilenet_v2" else {}
     chosen = {"upsampling": config.upsampling} if config.upsampling else {}
     return tuple((head | chosen).items())

@@ -1,6 +1,7 @@
 """Numbers are written one way, and names cannot become anything else than text."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,10 +17,13 @@ from dashboard.formatting import (
     matrix_caption,
     percent,
     photo_count,
+    run_labels,
     score,
     shorten_labels,
     user_message,
 )
+from seglib.pipeline.run import describe_run
+from tests.dashboard.conftest import make_run_config
 
 
 @pytest.mark.parametrize(
@@ -78,6 +82,16 @@ def test_sizes(number, text):
 
 def test_html_stays_text():
     assert escape_html("<b onclick='x'>&\"") == "&lt;b onclick=&#x27;x&#x27;&gt;&amp;&quot;"
+
+
+def test_runs_of_one_title_stay_apart():
+    one, two = make_run_config(1), make_run_config(2)
+    runs = [replace(describe_run(config, parameters=1, versions={}), title="Mine") for config in (one, two)]
+    labels = run_labels(runs)
+    assert labels == {run.run: f"Mine · 64x64 · fp32 · {run.run[-8:]}" for run in runs}
+    like_another = replace(runs[0], run="third", title=labels[runs[0].run].removesuffix(" · 64x64"), resize="64x64")
+    twins = [replace(like_another, run="a"), replace(like_another, run="b"), *runs]
+    assert len(set(run_labels(twins).values())) == 4
 
 
 def test_labels_are_shortened_by_what_they_share():

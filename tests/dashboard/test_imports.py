@@ -13,7 +13,7 @@ from tests.conftest import ROOT, list_imports
 
 DASHBOARD = ROOT / "dashboard"
 MODULES = sorted(DASHBOARD.rglob("*.py"))
-WITHOUT_STREAMLIT = ("charts", "report", "server", "state", "workers")
+WITHOUT_STREAMLIT = ("charts", "offers", "report", "server", "state", "workers")
 """Packages that do not need Streamlit, but for the modules below."""
 
 NEEDS_STREAMLIT = {"server/streamlit_assets.py", "state/session.py"}

@@ -146,7 +146,7 @@ def test_contradictions_cells_chips_and_back(start, browser, small):
     wait_for_figure(page, "photos of 6", "1")
     assert tile_names(page) == ["cats/b.jpg"]
     assert page.locator(".warning").inner_text() == "folder cats, model dog"
-    page.get_by_role("button", name="Animal: dog").click()
+    page.get_by_role("button", name="Content: dog").click()
     wait_for_figure(page, "photos of 6", "3")
     page.get_by_role("button", name="Clear all", exact=True).last.click()
     wait_for_figure(page, "photos of 6", "6")

@@ -40,14 +40,42 @@ def oklab(linear: np.ndarray) -> np.ndarray:
     return np.cbrt(np.clip(linear, 0, 1) @ np.transpose(to_cones)) @ np.transpose(to_lab)
 
 
-@pytest.mark.parametrize("vision", list(VISIONS))
-def test_no_two_classes_of_the_safe_palette_look_alike(vision):
-    """Background aside: no mask paints it, and charts write its name."""
-    srgb = palette("okabe-ito")[1:] / 255
+def least_distance(colours: np.ndarray, vision: str) -> float:
+    srgb = colours / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     seen = oklab(linear @ np.transpose(VISIONS[vision]))
     apart = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
-    assert apart[np.triu_indices(20, 1)].min() > 0.075
+    return apart[np.triu_indices(len(colours), 1)].min()
+
+
+@pytest.mark.parametrize("vision", list(VISIONS))
+def test_no_two_classes_of_the_safe_palette_look_alike(vision):
+    """Background aside: no mask paints it, and charts write its name."""
+    assert least_distance(palette("okabe-ito")[1:], vision) > 0.075
+
+
+@pytest.mark.parametrize("vision", list(VISIONS))
+@pytest.mark.parametrize(("count", "least"), [(6, 0.038), (21, 0.038), (60, 0.022), (150, 0.02), (255, 0.02)])
+def test_colours_of_many_classes_stay_apart(count, least, vision):
+    """0.02 is about the least difference that eyes notice."""
+    for names in ([f"class {number}" for number in range(1, count)], [f"{number}-kind" for number in range(1, count)]):
+        assert least_distance(palette("okabe-ito", ["background", *names])[1:], vision) > least
+
+
+def test_the_21_known_names_keep_their_colours_among_255():
+    names = [*(f"class {number}" for number in range(234)), *VOC_CLASSES]
+    colours = palette("okabe-ito", names)
+    assert (colours[234:] == palette("okabe-ito")).all()
+    assert len(np.unique(colours, axis=0)) == 255
+
+
+def test_the_colour_of_a_name_depends_on_neither_its_place_nor_mostly_on_the_other_names():
+    names = [f"class {number}" for number in range(40)]
+    of_all = dict(zip(names, palette("okabe-ito", names).tolist(), strict=True))
+    assert dict(zip(names[::-1], palette("okabe-ito", names[::-1]).tolist(), strict=True)) == of_all
+    for some in (names[:10], names[10:20], names[20:30], names[30:]):
+        few = dict(zip(some, palette("okabe-ito", some).tolist(), strict=True))
+        assert sum(of_all[name] == few[name] for name in some) >= 4
 
 
 def test_safe_palette_follows_the_name_and_not_the_index():

@@ -136,7 +136,7 @@ def shares(selection: ComparisonSelection) -> None:
     n = len(frame) if single else int(frame["count"].sum())
     hint = "one point per photo, a click opens it" if single else "photos in squares; drag a box to select them"
     with layout.card(f"Share of {name}, A against B", f"n = {count(n)}; {hint}"):
-        colour = theme.class_colours([name])[name]
+        colour = theme.class_colour(name, *(run.classes for run in selection.runs))
         crossfilter_chart.plot(
             SHARES,
             comparison_charts.shares(frame, name, colour),

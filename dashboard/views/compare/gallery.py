@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboard.components.gallery import GalleryLegend, GalleryTile
 from dashboard.formatting import DASH, percent, percent_fixed, percentage_points
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries.comparison_stats import category_shares_at
@@ -104,8 +105,11 @@ def _describe_page(selection: ComparisonSelection, page_order: ImageOrder) -> li
     ]
 
 
-def _legend(present: set[str]) -> list[tuple[str, str]]:
-    return [(c.label, c.colour) for c in CATEGORIES if c.label in present or (c.opacity and c.key != "uncompared")]
+def _legend(tiles: list[GalleryTile]) -> GalleryLegend:
+    present = {name for tile in tiles for name, _, _ in tile.bar}
+    return GalleryLegend(
+        [(c.label, c.colour) for c in CATEGORIES if c.label in present or (c.opacity and c.key != "uncompared")]
+    )
 
 
 def _format_value(measure: str, value: float) -> str:

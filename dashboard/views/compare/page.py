@@ -9,7 +9,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import count, photo_count
+from dashboard.formatting import count, photo_count, shorten_enumerations
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -51,7 +51,8 @@ def render(selection: Selection) -> None:
         f"Agreement between models, not accuracy. n = {_n(comparison_selection)}, 95 % bootstrap intervals over photos."
     )
     repeats = photo_queries.repeats(selection.source, selection.filters)
-    layout.remarks([*repeats, *comparison_selection.comparison.class_notes])
+    notes = map(shorten_enumerations, comparison_selection.comparison.class_notes)
+    layout.remarks([*repeats, *notes])
     cards.key_figures(comparison_selection)
     _cards(comparison_selection)
     gallery.render(comparison_selection)

@@ -14,13 +14,13 @@ import streamlit as st
 from dashboard.charts import theme
 from dashboard.components import layout
 from dashboard.formatting import count, escape_html, escape_markdown, photo_count, pluralize, run_labels, user_message
+from dashboard.offers.photo_folders import Folder
 from dashboard.queries import masks as mask_queries
 from dashboard.queries.masks import Inspection, MaskPreview, Offer
 from dashboard.queries.photos import Selection
 from dashboard.settings import ServerSettings
 from dashboard.views.evaluate.selection import EvaluationSelection, find_truth_source
 from dashboard.views.shared import job_status
-from dashboard.workers.photo_folders import Folder
 from dashboard.workers.requests import MAX_COMPARED_RUNS, EvaluateRequest
 from seglib.annotations.class_names import clean_names
 from seglib.annotations.options import AUTO

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.charts import theme
+from dashboard.components.gallery import GalleryLegend, GalleryTile
 from dashboard.formatting import percent, percent_fixed
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries.evaluation_stats import category_shares_at
@@ -134,17 +135,17 @@ def _mask(selection: EvaluationSelection, image_id: str, mask_id: str) -> str | 
     return media_urls.error_map_url(store, run, image_id, selection.truth, mask_id)
 
 
-def _legend(selection: EvaluationSelection, present: set[str]) -> list[tuple[str, str]]:
+def _legend(selection: EvaluationSelection, tiles: list[GalleryTile]) -> GalleryLegend:
     if selection.base.view.layer == "difference":
-        return [(CATEGORY_NAMES[one.key], one.colour) for one in CATEGORIES if one.opacity]
-    return [(name, colour) for name, colour in _class_colours(selection).items() if name in present]
+        return GalleryLegend([(CATEGORY_NAMES[one.key], one.colour) for one in CATEGORIES if one.opacity])
+    return GalleryLegend.of_classes(_class_colours(selection), tiles)
 
 
 def _class_colours(selection: EvaluationSelection) -> dict[str, str]:
-    colours = selection.base.view.palette
-    return theme.class_colours(selection.truth.classes, colours) | theme.class_colours(
-        selection.main_run.classes, colours
-    )
+    """Return the colours of the layer that is shown, as its masks are painted."""
+    view = selection.base.view
+    classes = selection.truth.classes if view.layer == "truth" else selection.main_run.classes
+    return theme.class_colours(classes, view.palette)
 
 
 def _bars(selection: EvaluationSelection, rows: NDArray[np.intp]) -> list[BarParts]:

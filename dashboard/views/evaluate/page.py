@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import count, escape_markdown, photo_count
+from dashboard.formatting import count, escape_markdown, photo_count, shorten_enumerations
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries import photos as photo_queries
@@ -78,7 +78,9 @@ def _remarks(selection: EvaluationSelection) -> None:
     if selection.main_run.run != selection.base.run.run:
         texts.append("The active run is not evaluated against this truth, so another one is shown.")
     texts += photo_queries.repeats(selection.base.source, selection.base.filters)
-    layout.remarks([*texts, *selection.evaluation.notes])
+    name = selection.main_run.run
+    notes = [shorten_enumerations(note.replace(name, selection.labels[name])) for note in selection.evaluation.notes]
+    layout.remarks([*texts, *notes])
 
 
 def _explain_empty(selection: EvaluationSelection) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from dashboard.offers.photo_folders import Folder
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries.evaluation import EvaluationQuery
 from dashboard.queries.photos import Selection
 from dashboard.views.shared.run_selection import RunSelection
-from dashboard.workers.photo_folders import Folder
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.classes import BACKGROUND
 from seglib.evaluation import evaluation

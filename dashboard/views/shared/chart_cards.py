@@ -4,6 +4,8 @@ Each takes a `Selection` and draws on the page. A card counts the photos that pa
 highlights what its own filter lets through.
 """
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
@@ -18,16 +20,17 @@ from dashboard.queries.photos import Selection
 from dashboard.state import crossfilter, session
 from dashboard.views.shared import crossfilter_chart
 from dashboard.views.shared.controls import OnFilters
-from seglib.classes import ANIMALS, PRESENT_SHARE, animal_of_label
+from seglib.classes import ANIMALS, PRESENT_SHARE
 from seglib.query.filters import Filters
 from seglib.query.statistics import KeyFigures
+from seglib.store.content import NO_CONTENT
 
 LABEL_FILTERS = ("label",)
-_MATRIX_FILTERS = ("label", "animal", "agreement")
-"""Filters set by the matrix of folder label against animal."""
+_MATRIX_FILTERS = ("label", "animal", "content", "agreement")
+"""Filters set by the matrix of folder label against content, now or by links of earlier versions."""
 
 MAX_LABELS = 12
-"""Maximum number of folders in a chart or matrix; those with the most photos are kept."""
+"""Maximum number of folders in a chart, and of folders and classes in a matrix; those with the most photos are kept."""
 
 _NO_CLASS = "There is nothing to show: no class other than the background was found."
 _NO_PROBABILITIES = "This run has no confidence: its masks were imported without probabilities."
@@ -82,7 +85,7 @@ def share_spread(selection: Selection) -> None:
             return
         spread, left_out = largest_labels(spread, spread["n"], MAX_LABELS)
         words = ", ".join(f"{label or 'no label'} {percent(float(m))}" for label, m in spread["median"].items())
-        colour = theme.class_colours([name])[name]
+        colour = theme.class_colour(name, selection.run.classes)
         crossfilter_chart.crossfilter_chart(
             "share_spread",
             lambda present: theme.fade_unselected(photo_charts.share_spread(spread, colour), present),
@@ -105,7 +108,10 @@ def share(selection: Selection) -> None:
         crossfilter_chart.crossfilter_chart(
             "share",
             lambda present: theme.fade_unselected(
-                photo_charts.histogram(bins, key, colour=theme.class_colours([name])[name], as_share=True), present
+                photo_charts.histogram(
+                    bins, key, colour=theme.class_colour(name, selection.run.classes), as_share=True
+                ),
+                present,
             ),
             (key,),
             alt=(
@@ -167,7 +173,9 @@ def regions(selection: Selection) -> None:
     with layout.card(title, f"photos by number of connected regions of at least {percent(PRESENT_SHARE)}, n = {n}"):
         crossfilter_chart.crossfilter_chart(
             "regions",
-            lambda present: theme.fade_unselected(photo_charts.regions(counts), present),
+            lambda present: theme.fade_unselected(
+                photo_charts.regions(counts, theme.class_colours(selection.run.classes)), present
+            ),
             keys,
             alt=f"Bars: {n} photos by number of regions of {' and '.join(names)}.",
         )
@@ -200,37 +208,60 @@ def _column_max(frame: pd.DataFrame, column: str) -> int:
     return int(frame[column].max()) if len(frame) else 0
 
 
-def folder_against_animal(selection: Selection, apply: OnFilters) -> None:
+def folder_against_content(selection: Selection, apply: OnFilters) -> None:
     """Show the matrix; clicking a cell passes its filters to `apply`, clicking again passes the filters without it."""
     query = selection.query(_MATRIX_FILTERS)
-    counts, figures = photo_statistics.folder_vs_animal(query), photo_statistics.key_figures(query)
-    counts, left_out = largest_labels(counts, counts.sum(axis=1), MAX_LABELS)
-    labels, animals = [str(label) for label in counts.index], [str(animal) for animal in counts.columns]
-    numbers: list[list[int]] = counts.to_numpy().tolist()
-    with layout.card("Folder label against animal", f"photos, n = {count(figures.photos)}"):
-        if not labels:
-            layout.remark("This run's model has neither cat nor dog: there is nothing to compare.")
+    frame, figures = photo_statistics.folder_vs_content(query), photo_statistics.key_figures(query)
+    with layout.card("Folder label against content", f"photos, n = {count(figures.photos)}"):
+        if frame.empty:
+            layout.remark(
+                "No folder here is named after a class that this run's model knows, so there is nothing to compare. "
+                "Which class a label names can be set on the Runs page."
+            )
             return
         if not figures.claiming:
-            layout.remark("No folder here is named after cats or dogs, so there is nothing to contradict.")
+            layout.remark("No folder of these photos is named after a class, so there is nothing to contradict.")
         key = "folder_against_animal"
+        counts = _largest_cells(frame, f"{key}:all")
+        labels, contents = [str(label) for label in counts.index], [str(content) for content in counts.columns]
 
         def apply_cell() -> None:
-            if cell := matrix_component.read_cell(key, len(labels), len(animals)):
-                chosen_cell = Filters({"label": (labels[cell[0]],), "animal": (animals[cell[1]],)})
+            if cell := matrix_component.read_cell(key, len(labels), len(contents)):
+                chosen_cell = Filters({"label": (labels[cell[0]],), "content": (contents[cell[1]],)})
                 apply(crossfilter.toggle(chosen_cell, _MATRIX_FILTERS, session.view().filters))
 
         active = crossfilter.only_keys(selection.filters, _MATRIX_FILTERS)
+        named = photo_statistics.classes_of_labels(query)
+        numbers: list[list[int]] = counts.to_numpy().tolist()
         rows = [
             (
                 display_name(label),
-                [_cell(label, animal, number, active) for animal, number in zip(animals, line, strict=True)],
+                [
+                    _cell(label, named.get(label), content, number, contents=contents, active=active)
+                    for content, number in zip(contents, line, strict=True)
+                ],
             )
             for label, line in zip(labels, numbers, strict=True)
         ]
-        matrix_component.matrix("folder \\ model", animals, rows, key=key, on_cell=apply_cell)
-        note_left_out(left_out)
+        matrix_component.matrix("folder \\ model", contents, rows, key=key, on_cell=apply_cell)
         _contradictions(selection, figures, apply)
+
+
+def _largest_cells(frame: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Return the folders and classes with the most photos, the largest first, with a switch that shows all of them.
+
+    A matrix that is small enough stays as it is.
+    """
+    classes = frame.columns.drop(NO_CONTENT)
+    if len(frame) <= MAX_LABELS and len(classes) <= MAX_LABELS:
+        return frame
+    by_label, by_class = (
+        numbers.sort_values(ascending=False, kind="stable").index
+        for numbers in (frame.sum(axis=1), frame[classes].sum())
+    )
+    words = [f"{count(n)} {name}" for n, name in ((len(frame), "folders"), (len(classes), "classes")) if n > MAX_LABELS]
+    limit = None if st.toggle(f"Show all {' and '.join(words)}", key=key) else MAX_LABELS
+    return frame.loc[by_label[:limit], [*by_class[:limit], NO_CONTENT]]
 
 
 def largest_labels(frame: pd.DataFrame, photos_of: "pd.Series[int]", limit: int) -> tuple[pd.DataFrame, int]:
@@ -244,13 +275,20 @@ def note_left_out(number: int) -> None:
         layout.remark(f"{count(number)} folders with fewer photos are not shown.")
 
 
-def _cell(label: str, animal: str, number: int, active: Filters) -> MatrixCell:
-    claimed = animal_of_label(label)
-    tone = "" if claimed is None or animal == "none" or not number else "agrees" if animal == claimed else "contradicts"
-    saw = "neither cat nor dog" if animal == "none" else animal
-    verdict = "" if claimed is None else "neither" if animal == "none" else tone
-    cell_filters = Filters({"label": (label,), "animal": (animal,), "agreement": (verdict,)})
+def _cell(
+    label: str, named: str | None, content: str, number: int, *, contents: Sequence[str], active: Filters
+) -> MatrixCell:
+    """Return the cell of a label, which names the class `named`, and a content, one of `contents`."""
+    verdict = "" if named is None else "neither" if content == NO_CONTENT else "agrees" if content == named else ""
+    if named is not None and not verdict:
+        verdict = "contradicts"
+    tone = verdict if number and verdict != "neither" else ""
+    either = dict.fromkeys(("content", "animal"), (content,))  # links of earlier versions filter by animal
+    cell_filters = Filters({"label": (label,), **either, "agreement": (verdict,)})
     chosen = crossfilter.is_selected(cell_filters.encode(), active) if active else None
+    saw = content
+    if content == NO_CONTENT:
+        saw = "neither cat nor dog" if {*contents} == {*ANIMALS, NO_CONTENT} else "none of these classes"
     hint = f"{photo_count(number)}: folder {display_name(label)}, model sees {saw}"
     return MatrixCell(value=number, tone=tone, hint=hint, chosen=chosen)
 

@@ -9,8 +9,9 @@ import streamlit as st
 
 from dashboard.components import gallery as gallery_component
 from dashboard.components import layout
-from dashboard.formatting import count, escape_markdown, photo_count
+from dashboard.formatting import count, escape_markdown, photo_count, pluralize
 from dashboard.queries.photos import Selection
+from dashboard.queries.source import ModelChoice
 from dashboard.state import pages, session
 from dashboard.state.view import OPACITY_RANGE, SIZE_RANGE, SORTS, View, encode, sort_label
 from seglib.classes import BACKGROUND
@@ -71,6 +72,26 @@ def choose_runs(
             on_change=session.widget_callback(key, apply),
             width="stretch",
         )
+
+
+def choose_models(
+    title: str, choices: Sequence[ModelChoice], default: Sequence[str], *, key: str, limit: int | None = None
+) -> list[ModelChoice]:
+    """Let the visitor choose among the models that can be used, and list why the others cannot."""
+    usable = {choice.id: choice for choice in choices if not choice.problem}
+    chosen = st.multiselect(
+        title,
+        list(usable),
+        default=[one for one in default if one in usable],
+        format_func=lambda one: usable[one].title if one in usable else one,
+        max_selections=limit,
+        key=key,
+    )
+    problems = [f"{choice.title}: {choice.problem}" for choice in choices if choice.problem]
+    if problems:
+        with st.expander(f"{pluralize(len(problems), 'model')} cannot be used"):
+            layout.remarks(problems)
+    return [usable[one] for one in chosen if one in usable]
 
 
 def image_link(view: View, **more: Any) -> str:

@@ -56,7 +56,8 @@ def headline(job: Job) -> str:
     request = job.request
     if isinstance(request, RunRequest):
         limit = f", at most {photo_count(request.limit)}" if request.limit else ""
-        return f"{request.model} · {request.resize} · {job.precision or request.precision}, on {request.title}{limit}"
+        parts = (request.model_title or request.model, request.resize or "its own size")
+        return f"{' · '.join((*parts, job.precision or request.precision))}, on {request.title}{limit}"
     if isinstance(request, EvaluateRequest):
         return f"Evaluation of {', '.join(request.runs)} against {request.title}"
     assert isinstance(request, CompareRequest)
@@ -107,8 +108,8 @@ def _live_jobs(settings: ServerSettings, job_ids: list[str], *, others: bool = T
         before = sum(
             other.request.queue == job.request.queue and other.requested_ns < job.requested_ns for other in live
         )
-        with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{job.id}"):
-            with st.container(width="stretch", gap="xsmall"):
+        with layout.entry(f"entry:{job.id}", gap="xsmall") as text:
+            with text:
                 layout.entry_title(headline(job))
                 st.progress(job.done / job.total if job.total else 0.0, text=escape_markdown(progress(job, before)))
             late = job.stopping_seconds is not None and job.stopping_seconds > KILL_AFTER_SECONDS
@@ -124,8 +125,8 @@ def _live_jobs(settings: ServerSettings, job_ids: list[str], *, others: bool = T
 
 def _ended_job(settings: ServerSettings, job: Job) -> None:
     jobs = Jobs(settings)
-    with st.container(horizontal=True, vertical_alignment="center", key=f"entry:{job.id}"):
-        with st.container(width="stretch", gap="xsmall"):
+    with layout.entry(f"entry:{job.id}", gap="xsmall") as text:
+        with text:
             layout.entry_title(headline(job))
             layout.remark(outcome(job))
         with st.container(horizontal=True, width="content"):

@@ -101,7 +101,7 @@ def key_figures(selection: Selection) -> None:
                 f"mean foreground share, n = {_n(figures.mean_foreground_share, n)}",
             ),
             (score(figures.mean_confidence), f"mean confidence (0 to 1), n = {_n(figures.mean_confidence, n)}"),
-            (f"{count(figures.agreeing)} of {count(figures.claiming)}", "folder label = animal"),
+            (f"{count(figures.agreeing)} of {count(figures.claiming)}", "folder label = content"),
             (count(unreadable), "unreadable files in the store"),
         ]
     )

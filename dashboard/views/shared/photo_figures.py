@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+import streamlit as st
 
 from dashboard.components import layout
 from dashboard.formatting import DASH, count, percent, score
@@ -18,19 +19,25 @@ ImageStatistics = dict[str, Any]
 """`statistics.stats_row` of one image; `damage` explains in a sentence why measures are missing."""
 
 
+MAX_CLASSES = 16
+"""Maximum number of classes in the table before the visitor asks for the others."""
+
+
 def render(titled_statistics: Sequence[tuple[str, ImageStatistics | None]]) -> None:
     """Show share, pixels and blobs (regions) per class, and the measures; None where a model has not seen the photo."""
     statistics = [one for _, one in titled_statistics]
     numbered = [f"{number} {title}" for number, (title, _) in enumerate(titled_statistics, 1)]
     with layout.card("Figures", "of the masks, each on its own grid"):
-        layout.html_table(
-            [("", 1), *((title, 3) for title in numbered)] if len(titled_statistics) > 1 else [],
-            ["class", *("share", "pixels", "blobs") * len(titled_statistics)],
-            [
-                [name, *(text for one in statistics for text in _class_cells(one, name))]
-                for name in _classes(statistics)
-            ],
-        )
+        groups = [("", 1), *((title, 3) for title in numbered)] if len(titled_statistics) > 1 else []
+        head = ["class", *("share", "pixels", "blobs") * len(titled_statistics)]
+        rows = [
+            [name, *(text for one in statistics for text in _class_cells(one, name))] for name in _classes(statistics)
+        ]
+        number = len(rows) if len(rows) <= MAX_CLASSES + 1 else MAX_CLASSES
+        layout.html_table(groups, head, rows[:number])
+        if rows[number:]:
+            with st.expander(f"{count(len(rows) - number)} more classes"):
+                layout.html_table(groups, head, rows[number:])
         layout.html_table(
             [],
             [

@@ -16,7 +16,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.components import gallery as gallery_component
-from dashboard.components.gallery import GalleryLook, GalleryTile
+from dashboard.components.gallery import GalleryLegend, GalleryLook, GalleryTile
 from dashboard.formatting import count, escape_markdown, percent
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -61,8 +61,8 @@ class RankedGallery:
     order: ImageOrder
     describe: Callable[[ImageOrder], Sequence[TileContent]]
     """Returns the texts for the photos of one page."""
-    legend: Callable[[set[str]], list[tuple[str, str]]]
-    """Returns the legend as (name, colour), given the names present."""
+    legend: Callable[[list[GalleryTile]], GalleryLegend]
+    """Returns the legend of the tiles of one page."""
     viewer_state: dict[str, Any]
     """View changes that open a photo."""
     grey: bool
@@ -96,7 +96,7 @@ def gallery(selection: Selection, ranked: RankedGallery) -> None:
     tiles = _tiles(selection, ranked, page.order)
     gallery_component.gallery(
         tiles,
-        ranked.legend({name for tile in tiles for name, _, _ in tile.bar}),
+        ranked.legend(tiles),
         GalleryLook(view.overlay, view.opacity, view.size),
         selection_bar.pick_state([tile.id for tile in tiles]),
         total=n,

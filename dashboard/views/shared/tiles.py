@@ -17,7 +17,7 @@ from seglib.masks.overlay import alt_text
 from seglib.query.columns import class_share, classes_of, label_agreement, split_tags
 from seglib.store.store import Store
 
-_TILE_COLUMNS = ["dataset", "path", "label", "width", "height", "image_id", "animal", "confidence", "tags"]
+_TILE_COLUMNS = ["dataset", "path", "label", "width", "height", "image_id", "content", "confidence", "tags"]
 
 CHANGED = "changed since its scan"
 
@@ -45,7 +45,7 @@ def make_tiles(
     result = []
     for row, share, verdict in zip(records, per_class, verdicts, strict=True):
         classes = present_classes({str(name): float(part) for name, part in share.items()})
-        warning = f"folder {row['label']}, model {row['animal']}" if verdict == "contradicts" else ""
+        warning = f"folder {row['label']}, model {row['content']}" if verdict == "contradicts" else ""
         result.append(
             GalleryTile(
                 id=row["image_id"],

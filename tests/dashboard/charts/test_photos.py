@@ -5,7 +5,10 @@ import pytest
 
 from dashboard.charts import photos as photo_charts
 from dashboard.charts import theme
+from seglib.classes import VOC_CLASSES
 from seglib.query.filters import Filters
+
+COLOURS = theme.class_colours(VOC_CLASSES)
 
 
 @pytest.fixture
@@ -118,13 +121,17 @@ def test_what_is_filtered_stays_strong_among_its_siblings(bins):
 
 def test_regions_stand_side_by_side_and_the_last_are_all_others():
     counts = pd.DataFrame({"cat": [3, 2, 0], "dog": [4, 0, 1]}, index=pd.RangeIndex(3))
-    cat, cat_hits, dog, dog_hits = photo_charts.regions(counts).data
+    cat, cat_hits, dog, dog_hits = photo_charts.regions(counts, COLOURS).data
     assert list(cat.y) == [3, 2, 0]
     assert list(dog_hits.y) == [4, 0, 4]
     assert [custom[0] for custom in cat_hits.customdata] == ["blobs.cat=0", "blobs.cat=1", "blobs.cat=2.."]
     assert cat_hits.customdata[2][1:] == ["cat: 2 regions or more", "0 photos"]
     assert all(left < right for left, right in zip(cat.x, dog.x, strict=True))
-    assert list(photo_charts.regions(counts).layout.xaxis.ticktext) == ["0", "1", "2 or more"]
+    assert list(photo_charts.regions(counts, COLOURS).layout.xaxis.ticktext) == [
+        "0",
+        "1",
+        "2 or more",
+    ]
     assert cat.marker.pattern.shape != dog.marker.pattern.shape  # not by colour alone
 
 

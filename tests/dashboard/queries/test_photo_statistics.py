@@ -12,7 +12,8 @@ STATISTICS = [
     (photo_statistics.key_figures, (), statistics.key_figures),
     (photo_statistics.class_distribution, (), statistics.class_distribution),
     (photo_statistics.co_occurrence, (), statistics.co_occurrence),
-    (photo_statistics.folder_vs_animal, (), statistics.folder_vs_animal),
+    (photo_statistics.folder_vs_content, (), statistics.folder_vs_content),
+    (photo_statistics.classes_of_labels, (), statistics.classes_of_labels),
     (
         photo_statistics.count_contradictions,
         (),

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.offers import photo_folders
 from dashboard.settings import ServerSettings
 from dashboard.state import pages
+from dashboard.views import datasets as datasets_view
 from dashboard.views import runs as runs_view
-from dashboard.workers import photo_folders
+from seglib.store import content
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store, make_run_config
 from tests.dashboard.views.test_pages import html, opened, said
@@ -127,3 +129,55 @@ def test_photos_of_two_data_sets_are_counted_once_and_the_pages_say_so(real):
     assert "photos of 6" in html(app)
     assert "6 photos are in several datasets (again, photos): each is counted once." in plain(app)
     assert "12 files of 6 photos" in plain(app)
+
+
+# --- which class each label names ---
+
+
+def label_dialog(store: Path):
+    return opened("Runs").button(key=f"labels:{dataset_id(store)}").click().run()
+
+
+def test_the_labels_of_a_dataset_are_shown_with_the_classes_that_they_name(full):
+    shown = html(label_dialog(full))
+    for cells in (("cats", "3", "cat", "itself"), ("dogs", "2", "dog", "itself"), ("others", "1", "–", "itself")):
+        first, *rest = cells
+        assert f"<th scope='row'>{first}</th>{''.join(f'<td>{text}</td>' for text in rest)}" in shown.replace("—", "–")
+
+
+def name_label(store: Path, name: str) -> None:
+    """Give the first label, cats, a class. The test driver closes a dialog after one step."""
+    app = label_dialog(store)
+    app.selectbox(key="labels:class:cats").set_value(name)
+    app.button(key="labels:save").click().run()
+    assert not app.exception
+
+
+def test_a_label_can_be_given_another_class_and_back(full):
+    assert "3 of 5" in html(opened("Overview"))  # of folders that name a class
+    name_label(full, "person")
+    (dataset,) = Store(full).datasets()
+    assert content.read_label_map(Store(full), dataset) == {"cats": "person"}
+    assert "<td>person</td><td>the label map</td>" in html(label_dialog(full))
+    assert Store(full).table().set_index("path").loc["cats/c.jpg", ["content", "label_class"]].tolist() == [
+        "cat",
+        "person",
+    ]
+    assert "1 of 5" in html(opened("Overview"))
+    name_label(full, datasets_view._NO_CLASS)
+    assert content.read_label_map(Store(full), dataset) == {"cats": ""}
+    assert "1 of 2" in html(opened("Overview"))
+    name_label(full, datasets_view._BY_ITSELF)
+    assert content.read_label_map(Store(full), dataset) == {}
+
+
+def test_a_damaged_label_map_can_be_removed(full):
+    store = Store(full)
+    file = store.label_map_record(store.datasets()[0].id)
+    file.write_text("{")
+    assert "labels.json is damaged" in said(opened("Overview")).replace("\\", "")
+    app = label_dialog(full)
+    assert "labels.json is damaged" in app.error[0].value.replace("\\", "")
+    app.button(key="labels:reset").click().run()
+    assert not file.exists()
+    assert "<td>cat</td>" in html(label_dialog(full))

@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.formatting import escape_markdown
+from seglib.classes import VOC_CLASSES
 from seglib.pipeline.run import describe_run
 from seglib.store import tags
 from seglib.store.store import Store
@@ -275,7 +276,7 @@ def test_a_run_of_another_models_masks_without_probabilities(tmp_path, serve, pa
     app = opened(page)
     assert not app.exception
     assert "<dt>mean confidence (0 to 1), n = 0</dt><dd>–</dd>" in html(app)
-    assert "has neither cat nor dog" in said(app)
+    assert "No folder here is named after a class that this run's model knows" in said(app).replace("\\", "")
     app = opened(page, present=["cat"])
     assert "present=cat was left out" in said(app).replace("\\", "")
 
@@ -292,11 +293,30 @@ def test_two_data_sets_are_told_apart(tmp_path, serve):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_many_folders_stay_readable(tmp_path, serve, page):
-    fill_store(tmp_path / "store", pixels={f"label{n:02}/a.jpg": {"dog": n} for n in range(40)})
+    """Of a hundred folders the largest come first, in a matrix and its classes too, and the rest after a click."""
+    paths = {f"label{n:02}/a.jpg": {"dog": n} for n in range(80)}
+    paths |= {f"{name}-/{n}.jpg": {name: 9} for k, name in enumerate(VOC_CLASSES[1:]) for n in range(k + 1)}
+    fill_store(tmp_path / "store", pixels=paths)
     serve(tmp_path / "store")
     app = opened(page)
     assert not app.exception
-    assert len(component(app, "corner")["rows"]) == 12
+    matrix = component(app, "corner")
+    largest = VOC_CLASSES[:-13:-1]
+    assert [row["name"] for row in matrix["rows"]] == [f"{name}-" for name in largest]
+    assert matrix["columns"][0] == "dog"  # of most photos, its folder and all that are called label
+    assert {*matrix["columns"]} == {*largest, "none"}
+    app.toggle(key="folder_against_animal:all").set_value(True).run()
+    matrix = component(app, "corner")
+    assert (len(matrix["rows"]), len(matrix["columns"])) == (100, 21)
+    assert not app.exception
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_many_folders_in_a_chart_are_cut(tmp_path, serve, page):
+    fill_store(tmp_path / "store", pixels={f"label{n:02}/a.jpg": {"dog": n} for n in range(40)})
+    serve(tmp_path / "store")
+    app = opened(page, charts=["photos"])
+    assert not app.exception
     assert "28 folders with fewer photos are not shown" in said(app)
 
 

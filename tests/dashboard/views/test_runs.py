@@ -4,16 +4,18 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
+from dashboard.offers.photo_folders import find_folders
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
 from dashboard.views import run_form
+from dashboard.views import runs as run_views
 from dashboard.views.shared import job_status
 from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import EvaluateRequest, Request, RunRequest
 from seglib.data.left_out import LeftOut
 from seglib.store import scans
@@ -83,6 +85,32 @@ def test_each_run_is_listed_and_opens_in_explore(full):
     assert app.title[0].value == "Explore"
     assert asked(app, "run") == [make_run_config(1).run_name]
     assert "label" not in app.query_params
+
+
+def test_a_run_is_renamed_here_and_called_so_on_every_page(full):
+    name, title = make_run_config(1).run_name, "<b>Mine</b> **x** [l](http://x)"
+    app = opened("Runs")
+    assert "fake_net · 64x64" in html(app)
+    app.text_input(key=f"title:{name}").set_value(title)
+    app.button(key=f"save_title:{name}").click().run()
+    assert not app.exception
+    assert Store(full).run(name).title == title
+    assert "&lt;b&gt;Mine&lt;/b&gt; **x** [l](http://x) · 64x64" in html(app)
+    assert opened("Explore").selectbox(key="w:run").options == [f"{title} · 64x64"]
+    app.text_input(key=f"title:{name}").set_value("\u202egnp.cat")
+    app.button(key=f"save_title:{name}").click().run()
+    assert "marks that turn the direction" in said(app)
+    assert Store(full).run(name).title == title
+    app.text_input(key=f"title:{name}").set_value("")
+    app.button(key=f"save_title:{name}").click().run()
+    assert "fake_net · 64x64" in html(app)
+
+
+def test_a_run_whose_model_cannot_be_identified_is_marked(full):
+    assert run_views.UNREPEATABLE not in said(opened("Runs"))
+    store = Store(full)
+    store.write_run(replace(store.run(), repeatable=False))
+    assert run_views.UNREPEATABLE in said(opened("Runs")).replace("\\", "")
 
 
 def test_the_view_is_still_there_on_the_way_back(full):

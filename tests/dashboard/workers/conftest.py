@@ -1,4 +1,4 @@
-"""Jobs over a folder of 80 photos, by a worker that does nothing or by the real one."""
+"""Jobs over a folder of 40 photos, by a worker that does nothing or by the real one."""
 
 import json
 import os
@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dashboard.offers.photo_folders import find_folders
 from dashboard.settings import ServerSettings
 from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import RunRequest
 
 FAKE = """
@@ -37,7 +37,7 @@ time.sleep(60)
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    for number in range(80):
+    for number in range(40):
         noise = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
         Image.fromarray(noise).resize((160, 120)).save(folder / f"{number:02}.jpg")
     return folder

@@ -24,7 +24,7 @@ def test_a_run_is_cancelled_resumed_and_finished(made, request_, settings, monke
     some = made(slow)
     first = some.start(request_)
     job = until(some, lambda job: job.computed >= 8)
-    assert (job.state, job.total, job.precision) == ("running", 80, "fp32")
+    assert (job.state, job.total, job.precision) == ("running", 40, "fp32")
     waiting = some.start(replace(request_, resize="32"))
     until(some, lambda job: job.state == "waiting")  # one at a time
     some.stop(waiting.id)
@@ -34,17 +34,17 @@ def test_a_run_is_cancelled_resumed_and_finished(made, request_, settings, monke
     assert {job.state for job in states.values()} == {"cancelled"}
     store = Store(settings.store)
     kept = len(store.table())
-    assert 8 <= kept < 80
+    assert 8 <= kept < 40
     assert states[first.id].computed == kept
 
     some.forget(waiting.id)
     made(None).resume(first.id)
     job = until(some, has_ended)
     assert (job.state, job.id, job.sentence) == ("finished", first.id, "")
-    assert (job.total, job.reused, job.computed) == (80, kept, 80 - kept)
+    assert (job.total, job.reused, job.computed) == (40, kept, 40 - kept)
     assert job.images_per_second
     assert job.run == store.runs()[0].run
-    assert len(store.table()) == 80
+    assert len(store.table()) == 40
     assert str(tmp_path) not in (settings.store / "jobs" / job.id / "state.json").read_text()
 
 
@@ -67,7 +67,7 @@ def test_a_run_without_a_readable_photo_has_failed(made, request_, settings):
     some = made(None)
     some.start(request_)
     job = until(some, has_ended)
-    assert (job.state, job.failed, job.sentence) == ("failed", 80, "None of the 80 photos can be read.")
+    assert (job.state, job.failed, job.sentence) == ("failed", 40, "None of the 40 photos can be read.")
 
 
 @pytest.mark.slow

@@ -138,7 +138,7 @@ def test_a_store_that_is_gone_has_no_jobs(made, request_, settings):
     [
         ("folder", "/etc", "--data"),
         ("folder", "../outside", "--data"),
-        ("model", "../../model.pth", "no model"),
+        ("model", "../../model.pth", "among those"),
         ("resize", "99999", "A resize is"),
         ("precision", "int1", "A precision is"),
         ("limit", 0, "At least one photo"),

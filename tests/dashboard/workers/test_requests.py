@@ -5,8 +5,8 @@ from dataclasses import fields, replace
 
 import pytest
 
+from dashboard.offers.photo_folders import find_folders
 from dashboard.workers import jobs
-from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest
 from seglib.errors import SegError
 from seglib.evaluation import comparison, evaluation

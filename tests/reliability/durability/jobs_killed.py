@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dashboard.offers.photo_folders import find_folders
 from dashboard.settings import ServerSettings
 from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.photo_folders import find_folders
 from dashboard.workers.requests import RunRequest
 from tests.reliability.harness.ledger import Campaign, CampaignResult
 from tests.reliability.harness.scene import content, differences

@@ -98,3 +98,33 @@ def test_a_labelmap_that_contradicts_itself_is_refused(tmp_path, text, said):
     (tmp_path / "labelmap.txt").write_text(text)
     with pytest.raises(UsageError, match=said):
         read_labelmap(tmp_path / "labelmap.txt")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0 background\n1 cat\n2 dog\n",
+        "0: background\n1: cat\n2: dog\n",
+        "2,dog\n0,background\n1,cat\n",
+        "id,name\n0,background\n1,cat\n2,dog\n",
+        "00\tbackground\n01\tcat\n02\tdog\n",
+    ],
+)
+def test_indices_before_the_names_are_read_as_such(tmp_path, text):
+    (tmp_path / "classes.txt").write_text(text)
+    assert read_class_names(tmp_path / "classes.txt") == ("background", "cat", "dog")
+
+
+def test_names_that_begin_with_numbers_stay_as_they_are(tmp_path):
+    (tmp_path / "classes.txt").write_text("background\n2 wheeler\n3 wheeler\n")
+    assert read_class_names(tmp_path / "classes.txt") == ("background", "2 wheeler", "3 wheeler")
+
+
+@pytest.mark.parametrize("text", ["1 wall\n2 floor\n", "0 a\n2 b\n", "0 a\n0 b\n"])
+def test_indices_that_do_not_count_from_0_are_refused(tmp_path, text):
+    (tmp_path / "classes.txt").write_text(text)
+    with pytest.raises(UsageError, match="expected each number from 0 on once"):
+        read_class_names(tmp_path / "classes.txt")
+    (tmp_path / "classes.yaml").write_text("names:\n  0: cat\n")
+    with pytest.raises(UsageError, match="is no list of class names"):
+        read_class_names(tmp_path / "classes.yaml")

@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 
 from seglib.annotations import coco
 from seglib.annotations.coco import read_coco
+from seglib.annotations.reader import open_masks
 from seglib.classes import VOID
 from seglib.data.image import MAX_PIXELS
 from seglib.errors import DatasetError
@@ -337,9 +338,42 @@ def test_a_category_that_does_not_exist_is_a_sentence(tmp_path, category):
         {"width": 9.5},
         {"width": float("nan")},
         {"width": float("inf")},
+        {"width": 0, "height": 0},
     ],
 )
 def test_an_impossible_size_is_a_sentence(tmp_path, size):
     found = read_coco(write(tmp_path, document(annotation([SQUARE]), images=[{**document()["images"][0], **size}])))
     with pytest.raises(DatasetError, match=f"expected 1 to {MAX_PIXELS:,} pixels"):
         found.mask("cats/a.jpg")
+
+
+@pytest.mark.parametrize("absent", [{}, {"width": None, "height": None}])
+def test_an_image_without_a_size_has_its_photos(tmp_path, bits, absent):
+    image = {"id": 7, "file_name": "cats/a.jpg", **absent}
+    for shape in ([SQUARE], rle(bits, compressed=True)):
+        expected = read_coco(write(tmp_path, document(annotation(shape)))).mask("cats/a.jpg")
+        found = read_coco(write(tmp_path, document(annotation(shape), images=[image])))
+        assert found.images == {"cats/a.jpg": None}
+        assert (found.mask("cats/a.jpg", (10, 8)) == expected).all()
+        unknown = found.mask("cats/a.jpg")  # what its annotations need
+        assert (np.pad(unknown, [(0, 8 - unknown.shape[0]), (0, 10 - unknown.shape[1])]) == expected).all()
+    with pytest.raises(DatasetError, match="an RLE is for"):
+        found.mask("cats/a.jpg", (10, 9))
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (
+            "7",
+            "2 annotations of 'x.json' left out: no image has the 'image_id' (e.g. '7', where the image has 7).",
+        ),
+        (70, "2 annotations of 'x.json' left out: no image has the 'image_id' (e.g. 70)."),
+        (7, ""),
+    ],
+)
+def test_annotations_of_no_image_are_counted(tmp_path, image, said):
+    shapes = annotation([SQUARE]), annotation([SQUARE], image=image), annotation([SQUARE], image=image)
+    file = write(tmp_path, document(*shapes), "x.json")
+    assert read_coco(file).strays == said
+    assert open_masks(file).describe() == " ".join(filter(None, ["1 mask read as COCO: background, cat.", said]))

@@ -99,3 +99,23 @@ def test_masks_are_files_that_keep_exact_values(tmp_path):
         scan_masks(tmp_path)
     with pytest.raises(DatasetError, match="is not a folder"):
         scan_masks(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("photos", "masks", "pairs"),
+    [
+        (["cats/1.jpg", "dogs/2.jpg"], ["dogs/1.png", "dogs/2.png"], {"dogs/2.jpg": "dogs/2.png"}),
+        (["cats/1.jpg"], ["cats/1_mask.png", "dogs/1_mask.png"], {"cats/1.jpg": "cats/1_mask.png"}),
+        (["Cats/1.jpg", "dogs/1.jpg"], ["cats/1.png"], {"Cats/1.jpg": "cats/1.png"}),
+        (["a/1.jpg", "a/2.jpg"], ["a/2.png", "b/1.png"], {"a/2.jpg": "a/2.png"}),
+    ],
+)
+def test_folders_of_one_name_keep_their_masks_to_themselves(photos, masks, pairs):
+    matches = match_masks(photos, masks)
+    assert matches.masks == pairs
+    assert set(matches.without_photo) == set(masks) - set(pairs.values())
+
+
+def test_a_match_between_folders_of_other_names_is_shown():
+    matches = match_masks(["JPEGImages/a.jpg", "JPEGImages/b.jpg"], ["SegmentationClass/a.png", "b.png"])
+    assert matches.describe() == "2 by file name; 'JPEGImages/a.jpg' has 'SegmentationClass/a.png'"

@@ -212,3 +212,10 @@ def test_a_folder_without_labels_or_names_is_a_sentence(labels, tmp_path):
     (tmp_path / "set" / "classes.txt").rename(tmp_path / "set" / "a.txt")
     with pytest.raises(DatasetError, match="give them in the order of their numbers with `classes`"):
         read_yolo(tmp_path / "set")
+
+
+def test_numbers_in_classes_txt_are_those_of_the_classes(labels):
+    found = read_yolo(labels(("classes.txt", "1: dog\n0: cat\n"), ("a.txt", LEFT)))
+    assert found.classes == ("background", "cat", "dog")
+    with pytest.raises(DatasetError, match="expected each number from 0 on once"):
+        read_yolo(labels(("classes.txt", "1: dog\n2: cat\n")))

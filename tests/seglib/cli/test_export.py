@@ -4,11 +4,15 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from seglib.cli import main
+from seglib.masks.png import encode_index_png
+from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
+from tests.annotated import open_drawn
 from tests.seglib.small_runs import run
 
 
@@ -108,3 +112,43 @@ def test_options_that_do_not_go_together_are_refused(filled, capsys, tmp_path, a
     assert said in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "old", "unrelated"),
+    [
+        (("masks", "--flat"), "z.png", "notes.txt"),
+        (("yolo",), "labels/birds/z.txt", "labels/birds/z.png"),
+        (("cvat",), "SegmentationClass/z.png", "photos/z.png"),
+    ],
+)
+def test_older_files_in_the_folder_of_an_export_are_told(filled, capsys, tmp_path, what, old, unrelated):
+    out = tmp_path / "out"
+    assert export(capsys, filled, *what, "--out", out)[2] == ""
+    assert export(capsys, filled, *what, "--out", out)[2] == ""  # writes the same files again
+    for name in (old, unrelated):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_bytes(b"")
+    said = export(capsys, filled, *what, "--out", out)[2]
+    assert said.startswith(f"seglib: 1 other file was in 'out' already, e.g. {old!r}, and not part of this export")
+    assert "name a new one with --out" in said
+    assert (out / old).exists()
+
+
+@pytest.mark.parametrize("what", ["coco", "yolo"])
+def test_void_pixels_that_a_format_has_no_word_for_are_told(photos, store, capsys, tmp_path, what):
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:12] = 255
+    (tmp_path / "m").mkdir()
+    for name, drawn in (("a", mask), ("b", np.ones_like(mask))):
+        (tmp_path / "m" / f"{name}.png").write_bytes(encode_index_png(drawn))
+    import_masks(store, open_drawn(tmp_path / "m", ("background", "cat")), "theirs", photos=photos)
+    said = export(capsys, store.path, what, "--out", tmp_path / "out")[2]
+    assert "12.5 % of the pixels of theirs-imported-" in said
+    assert "belong to no class (void): they are not annotated" in said
+    where = ("--where", "share.cat=0.5..1")
+    assert export(capsys, store.path, what, *where, "--out", tmp_path / "b") == (
+        0,
+        f"1 photos written to {tmp_path / 'b'}\n",
+        "",
+    )

@@ -1,10 +1,12 @@
 """Names that people give: labels in the names of photos, lists of names, filters by name."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from seglib.models.registry import MODELS
 from tests.conftest import SAMPLE
 from tests.seglib.cli.test_main import call, sentence
 
@@ -43,3 +45,49 @@ def test_an_empty_selection_says_how_a_plus_sign_is_read(tmp_path, capsys):
         assert code == 0
         assert said in err
         assert bool(err) == bool(said)
+
+
+def test_a_label_map_is_kept_and_computes_nothing(tmp_path, capsys):
+    store, photos = tmp_path / "s", tmp_path / "photos"
+    for folder, name in (("n02123045", "cats/tabby.jpg"), ("wolves", "dogs/german_shepherd.webp")):
+        (photos / folder).mkdir(parents=True)
+        (photos / folder / Path(name).name).write_bytes((SAMPLE / name).read_bytes())
+    run = ("run", photos, "--store", store, "--workers", 0)
+    assert call(capsys, *run)[0] == 0
+    assert contents(capsys, store, tmp_path) == {"n02123045": "", "wolves": ""}
+    (tmp_path / "map.csv").write_text("\ufefflabel,class\nN02123045,Cats\nwolves,dog\nfoxes,tiger\n", "utf-8")
+    code, out, err = call(capsys, *run, "--label-map", tmp_path / "map.csv")
+    assert (code, "0 computed, 2 reused" in out) == (0, True)
+    assert "The label map names 'foxes': no photo here has such a label." in err
+    assert "fcn_mobilenet_v2 knows no class 'tiger', which the label map names." in err
+    assert contents(capsys, store, tmp_path) == {"n02123045": "cat", "wolves": "dog"}
+    assert call(capsys, *run)[0] == 0  # without the option, the map stays
+    assert contents(capsys, store, tmp_path, "--where", "content=dog&agreement=agrees") == {"wolves": "dog"}
+
+
+def contents(capsys, store: Path, folder: Path, *arguments: object) -> dict[str, str]:
+    export = ("export", "stats", "--out", folder / "out.csv", "--store", store)
+    assert call(capsys, *export, *arguments)[0] == 0
+    return dict(pd.read_csv(folder / "out.csv", keep_default_na=False)[["label", "content"]].values)
+
+
+def test_a_label_map_of_another_dataset_is_refused_and_the_one_before_stays(tmp_path, capsys):
+    run = ("run", SAMPLE, "--store", tmp_path / "s", "--workers", 0, "--resize", "32", "--limit", 1)
+    (tmp_path / "map.txt").write_text("others = person\n")
+    assert call(capsys, *run, "--label-map", tmp_path / "map.txt")[0] == 0
+    kept = next((tmp_path / "s").glob("datasets/*/labels.json")).read_bytes()
+    (tmp_path / "map.txt").write_text("cat = cats\ndog = dogs\n")  # the columns are exchanged
+    said = sentence(capsys, 2, *run, "--label-map", tmp_path / "map.txt")
+    assert "names 'cat', 'dog', none of which is a label here ('cats', 'dogs', 'others')" in said
+    (tmp_path / "map.txt").write_text("cats = cat = tiger\n")
+    assert "one = between them" in sentence(capsys, 2, *run, "--label-map", tmp_path / "map.txt")
+    assert next((tmp_path / "s").glob("datasets/*/labels.json")).read_bytes() == kept
+
+
+def test_a_label_that_fits_two_classes_is_asked_about(tmp_path, capsys, monkeypatch):
+    spec = MODELS["fcn_mobilenet_v2"]
+    names = (*spec.classes[:-2], "pet; cats", "animal; cats")
+    monkeypatch.setitem(MODELS, spec.name, replace(spec, classes=tuple("tom" if n == "cat" else n for n in names)))
+    run = ("run", SAMPLE, "--store", tmp_path / "s", "--workers", 0, "--resize", "32", "--limit", 1)
+    _, _, err = call(capsys, *run)
+    assert "The label 'cats' fits the classes 'pet; cats', 'animal; cats': say which with --label-map." in err

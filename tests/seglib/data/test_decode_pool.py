@@ -48,13 +48,14 @@ def test_workers_that_take_forever_to_start_are_a_sentence(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_file_that_kills_its_worker_costs_that_file_alone(files, monkeypatch):
+@pytest.mark.parametrize("resize", [Resize("32x32"), None], ids=["pixels", "thumbnails, several a call"])
+def test_a_file_that_kills_its_worker_costs_that_file_alone(files, monkeypatch, resize):
     monkeypatch.setattr(decode_pool, "decode_file", read_or_die)
     files[3].rename(files[3].with_name("killer.png"))
     files[3] = files[3].with_name("killer.png")
-    with decode_pool.DecodePool(2, Resize("32x32")) as decoders:
+    with decode_pool.DecodePool(2, resize) as decoders:
         outcomes = dict(decoders.decode((path.name, path, False) for path in files))
-    assert len(outcomes) == 40
+    assert list(outcomes) == [path.name for path in files]
     failed = {name: o for name, o in outcomes.items() if isinstance(o, BadImage)}
     assert list(failed) == ["killer.png"]
     assert failed["killer.png"].reason == "damaged"

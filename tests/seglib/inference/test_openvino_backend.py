@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import seglib
+from seglib.adapters.openvino import runtime
 from seglib.cli import main
 from seglib.data.image import compute_image_id, decode
 from seglib.data.resize import Resize
@@ -29,7 +30,7 @@ from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 
 installed = pytest.mark.skipif(
-    any(openvino_backend.find_spec(name) is None for name in openvino_backend.LIBRARIES),
+    any(runtime.find_spec(name) is None for name in openvino_backend.LIBRARIES),
     reason="the extra openvino is not installed",
 )
 
@@ -55,7 +56,7 @@ def embedded(tmp_path_factory) -> Store:
 
 
 def test_without_the_extra_one_sentence_names_it(photos, store, fake, monkeypatch, capsys):
-    monkeypatch.setattr(openvino_backend, "find_spec", lambda _: None)
+    monkeypatch.setattr(runtime, "find_spec", lambda _: None)
     with pytest.raises(SegError, match=r"openvino and nncf.*pip install '\.\[openvino\]'"):
         run(photos, store, fake)
     assert main.main(["run", str(SAMPLE), "--store", str(store.path), "--precision", "int8"]) == 1

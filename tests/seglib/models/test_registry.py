@@ -14,6 +14,7 @@ from torchvision.models import get_model_weights
 from seglib.classes import VOC_CLASSES
 from seglib.errors import UnknownName, UsageError, WeightsError
 from seglib.models import loading, registry
+from seglib.models.checkpoint import metadata
 from seglib.models.registry import MODELS, find_model_spec
 
 TORCHVISION = [name for name, spec in MODELS.items() if spec.source == "torchvision"]
@@ -224,7 +225,7 @@ def test_a_pth_needs_its_model_named(tmp_path):
 def test_weights_of_another_model_are_refused(tmp_path):
     file = tmp_path / "other.pth"
     torch.save(bare("lraspp_mobilenet_v3_large").state_dict(), file)
-    with pytest.raises(WeightsError, match="does not fit fcn_mobilenet_v2 with 21 classes"):
+    with pytest.raises(WeightsError, match=r"does not fit fcn_mobilenet_v2.*take `model` lraspp_mobilenet_v3_large"):
         loading.load(find_model_spec("fcn_mobilenet_v2", file))
     save_file({"a": torch.zeros(1)}, tmp_path / "s.safetensors", {"architecture": "fcn_resnet50"})
     with pytest.raises(WeightsError, match="made for fcn_resnet50, not for fcn_mobilenet_v2"):
@@ -274,7 +275,7 @@ def test_numbers_of_another_kind_or_shape_are_refused_before_anything_is_compute
     state = bare("fcn_mobilenet_v2").state_dict()
     state["classifier.4.bias"] = harm(state["classifier.4.bias"])
     torch.save(state, tmp_path / "x.pth")
-    with pytest.raises(WeightsError, match=r"x\.pth (does not fit|holds something other)"):
+    with pytest.raises(WeightsError, match=r"x\.pth (does not fit|holds sparse tensors|.* has the data of 1 numbers)"):
         loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
 
 
@@ -286,6 +287,7 @@ def test_keys_that_are_no_names_are_refused(tmp_path):
 
 def test_a_compressed_checkpoint_is_not_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"")
         archive.writestr("archive/data/0", bytes(10_000_000))
     with pytest.raises(WeightsError, match="it is compressed"):
         loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
@@ -293,7 +295,7 @@ def test_a_compressed_checkpoint_is_not_unpacked(tmp_path):
 
 def test_nobody_is_told_how_to_run_what_a_checkpoint_holds(tmp_path):
     torch.save(Payload(), tmp_path / "x.pth")
-    with pytest.raises(WeightsError, match="it holds other objects, or is damaged") as caught:
+    with pytest.raises(WeightsError, match="it holds an object of") as caught:
         loading.load(find_model_spec("fcn_mobilenet_v2", tmp_path / "x.pth"))
     assert str(caught.value).isprintable()
 
@@ -323,7 +325,7 @@ def test_metadata_that_makes_no_sense_is_a_sentence(tmp_path, about):
         find_model_spec(None, file)
     if "options" in about:
         with pytest.raises(WeightsError, match="has metadata that cannot be read"):
-            registry.read_checkpoint_options(file)
+            metadata.read_options(file)
 
 
 def test_a_header_that_is_nested_without_end_is_a_sentence(tmp_path):

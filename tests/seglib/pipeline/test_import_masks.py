@@ -187,3 +187,40 @@ def test_identical_photos_with_unlike_masks_are_left_out(photos, tmp_path):
     assert set(report.failed) == {"a.png", "e.png"}
     assert "are the same photo, and their masks differ" in report.failed["a.png"]
     assert (report.computed, len(store.table([report.run]))) == (2, 3)
+
+
+def test_masks_of_other_shapes_are_refused_unless_all_have_one_size(photos, tmp_path):
+    def add(name: str, **shapes: tuple[int, int]):
+        write(tmp_path / name, **{key: np.ones(shape, np.uint8) for key, shape in shapes.items()})
+        return import_masks(
+            Store.create(tmp_path / f"store {name}"), open_drawn(tmp_path / name, CLASSES), "x", photos=photos
+        )
+
+    scaled = add("scaled", a=(480, 640), b=(48, 64), c=(90, 128), d=(24, 32))  # 90: in steps
+    assert (scaled.computed, len(scaled.notes)) == (4, 2)
+    mixed = add("mixed", a=(48, 64), b=(480, 480), c=(480, 720), d=(64, 48))
+    assert mixed.computed == 1
+    assert mixed.failed["b.png"] == (
+        "The mask 'b.png' is 480 x 480 pixels and its photo 64 x 48: expected the photo's size, a size of its shape, "
+        "or one size for all masks."
+    )
+    assert "expected the photo's size" in mixed.failed["c.png"]
+    assert "without the photo's EXIF orientation" in mixed.failed["d.png"]
+    grid = add("grid", a=(224, 224), b=(224, 224), c=(224, 224))
+    assert grid.computed == 3
+    assert grid.notes[2] == "All masks have 224 x 224 pixels, whatever their photos' shapes, as a model's grid has."
+
+
+def test_confidence_of_0_and_1_alone_is_refused(photos, tmp_path):
+    mask = np.ones((48, 64), np.uint8)
+    write(tmp_path / "m", a=mask, b=mask)
+    write(tmp_path / "plain", a=mask, b=mask)
+    (tmp_path / "c").mkdir()
+    Image.fromarray(mask).save(tmp_path / "c" / "a.png")
+    Image.fromarray(0 * mask).save(tmp_path / "c" / "b.png")
+    store = Store.create(tmp_path / "made")
+    report = import_masks(store, open_drawn(tmp_path / "m", CLASSES), "x", photos=photos, confidence=tmp_path / "c")
+    assert report.failed == {
+        "a.png": "The confidence map 'a.png' holds only 0 and 1: expected confidence 0..1 as 0..255."
+    }
+    assert store.table([report.run])["confidence"].tolist() == [0]

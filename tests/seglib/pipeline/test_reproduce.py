@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
-from seglib.data.resize import Resize
+import seglib
+from seglib.data.resize import Resize, resize_image
 from seglib.errors import SegError, WeightsError
-from seglib.inference import config
+from seglib.inference import config, predictor
 from seglib.inference.config import InferenceConfig
 from seglib.models import registry
 from seglib.pipeline.reproduce import resolve_run_model
@@ -57,3 +59,32 @@ def test_a_run_by_torch_hub_is_remade_by_torch_hub(store, run, monkeypatch, tmp_
     recipe = config.make_run_config(spec, InferenceConfig(resize=Resize("short:96")))
     changes = {"model": spec.name, "recipe": {"code": recipe.code}, "weights_sha256": recipe.weights_sha256}
     assert resolve_run_model(store, replace(run, run=recipe.run_name, **changes))[0].source == "hub"
+
+
+def test_a_run_of_a_checkpoint_is_made_again_by_what_it_was_named_by(store, photos, tmp_path, monkeypatch):
+    """From another folder too; Verify, uncertainty maps and Run again rest on it."""
+    torch.manual_seed(0)
+    made = registry.get_model_builder("lraspp_mobilenet_v3_large")(3)
+    torch.save(
+        {"state_dict": {f"model.{name}": value for name, value in made.state_dict().items()}}, tmp_path / "my.ckpt"
+    )
+    monkeypatch.chdir(tmp_path)
+    spec = seglib.find_model(
+        "lraspp_mobilenet_v3_large", weights="my.ckpt", classes=["a", "b", "c"], mean=(0.5, 0.4, 0.3), channels="bgr"
+    )
+    report = seglib.run(photos, store, spec, resize="64", precision="fp32")
+    monkeypatch.chdir("/")
+    again, settings = resolve_run_model(store, store.run(report.run))
+    assert config.make_run_config(again, settings).run_name == report.run
+    (dataset,) = store.datasets()
+    for row in store.table([report.run]).to_dict("records"):
+        image = resize_image(store.image(dataset.id, row["path"]), Resize("64"))
+        masks, _ = predictor.predict_batch(image[None], again, settings)
+        assert (masks[0] == store.mask(report.run, row["image_id"])).all()
+        assert predictor.entropy_map(image, again, settings).mean() == pytest.approx(row["entropy"], abs=1e-5)
+    torch.save(made.state_dict(), tmp_path / "my.ckpt")
+    with pytest.raises(WeightsError, match="other weights"):
+        resolve_run_model(store, store.run(report.run))
+    (tmp_path / "my.ckpt").unlink()
+    with pytest.raises(WeightsError, match=r"cannot be loaded again: There is no weights file .*my\.ckpt"):
+        resolve_run_model(store, store.run(report.run))

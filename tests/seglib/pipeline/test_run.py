@@ -45,13 +45,15 @@ def test_columns_and_types_are_the_contract(photos, store, fake):
     assert list(table.columns) == [
         *("dataset", "path", "split", "label", "width", "height", "image_id", "run", "model"),
         *("grid_width", "grid_height", *(f"px:{c}" for c in classes), *(f"blobs:{c}" for c in classes)),
-        *("confidence", "entropy", "low_margin", "dominant", "animal", "tags"),
+        *("confidence", "entropy", "low_margin", "dominant", "animal", "content", "label_class", "tags"),
     ]
     types = table.dtypes.astype(str)
     assert set(types[[f"px:{c}" for c in classes]]) == {"int32"}
     assert set(types[[f"blobs:{c}" for c in classes]]) == {"uint16"}
     assert set(types[["confidence", "entropy", "low_margin"]]) == {"float32"}
-    assert set(types[["split", "label", "run", "model", "dominant", "animal"]]) == {"category"}
+    assert set(types[["split", "label", "run", "model", "dominant", "animal", "content", "label_class"]]) == {
+        "category"
+    }
 
 
 def test_the_store_is_plain_files_of_the_agreed_layout(photos, store, fake):

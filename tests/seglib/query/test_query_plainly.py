@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglib.classes import ANIMALS, PRESENT_SHARE, animal_of_label
+from seglib.classes import ANIMALS, PRESENT_SHARE
 from seglib.query import columns, histograms, statistics
 from seglib.query.filters import Filters, passes_filter, select
 
@@ -18,13 +18,15 @@ CLASSES = ("background", "cat", "dog", "sofa")
 
 @st.composite
 def tables(draw) -> pd.DataFrame:
-    """Up to 30 photos of one run; labels and animals may be missing, and a class may be unknown in some rows."""
+    """Up to 30 photos of one run; names may be missing, and a class may be unknown in some rows."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     n = draw(st.integers(0, 30))
     frame = pd.DataFrame({"path": [f"{i:02}" for i in range(n)], "run": "r"}, index=range(100, 100 + n))
     for column, names in (
         ("label", ["cats", "dogs", "Cat", "", "x", None]),
         ("animal", [*ANIMALS, "none", None]),
+        ("content", ["sofa", *ANIMALS, "none", None]),
+        ("label_class", ["dog", "sofa", "cat", None]),
         ("dominant", CLASSES),
         ("split", ["train", None]),
     ):
@@ -46,10 +48,11 @@ def share(row: dict, name: str) -> float:
 
 
 def verdict(row: dict) -> str | None:
-    claimed = None if pd.isna(row["label"]) else animal_of_label(row["label"])
-    if claimed is None or pd.isna(row["animal"]):
+    if pd.isna(row["label_class"]) or pd.isna(row["content"]):
         return None
-    return "agrees" if row["animal"] == claimed else "neither" if row["animal"] == "none" else "contradicts"
+    return (
+        "agrees" if row["content"] == row["label_class"] else "neither" if row["content"] == "none" else "contradicts"
+    )
 
 
 def text(value: object) -> str:
@@ -135,12 +138,14 @@ def test_co_occurrence_of_more_rows_than_one_product_counts_exactly(monkeypatch)
 @pytest.mark.slow
 @given(tables())
 @settings(max_examples=60, deadline=None)
-def test_folder_against_animal_row_by_row(table):
-    expected = Counter((text(r["label"]), r["animal"]) for r in rows_of(table) if not pd.isna(r["animal"]))
-    found = statistics.folder_vs_animal(table)
-    assert found.index.tolist() == sorted({label for label, _ in expected})
-    assert found.columns.tolist() == [*ANIMALS, "none"]
-    assert {(a, b): found.loc[a, b] for a in found.index for b in found.columns if found.loc[a, b]} == expected
+def test_folder_against_animal_and_content_row_by_row(table):
+    for column, count in (("animal", statistics.folder_vs_animal), ("content", statistics.folder_vs_content)):
+        expected = Counter((text(r["label"]), r[column]) for r in rows_of(table) if not pd.isna(r[column]))
+        found = count(table)
+        assert found.index.tolist() == sorted({label for label, _ in expected})
+        assert {(a, b): found.loc[a, b] for a in found.index for b in found.columns if found.loc[a, b]} == expected
+        if column == "animal":
+            assert found.columns.tolist() == [*ANIMALS, "none"]
 
 
 @pytest.mark.slow

@@ -33,9 +33,13 @@ def table() -> pd.DataFrame:
             "low_margin": np.float32(0.1),
             "dominant": ["cat", "background", "dog", "cat", "cat"],
             "animal": ["cat", "none", "dog", "cat", None],
+            "content": ["cat", "none", "dog", "cat", None],
+            "label_class": ["cat", "cat", "dog", None, None],
         }
     )
-    return frame.astype(dict.fromkeys(["dataset", "split", "label", "run", "dominant", "animal"], "category"))
+    return frame.astype(
+        dict.fromkeys(["dataset", "split", "label", "run", "dominant", "animal", "content", "label_class"], "category")
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,6 +58,8 @@ def table() -> pd.DataFrame:
         ("confidence=0..1", "a B c d"),
         ("animal=cat", "a d"),
         ("animal=", "e"),
+        ("content=cat&content=none", "a B d"),
+        ("content=", "e"),
         ("dominant=dog", "c"),
         ("agreement=agrees", "a c"),
         ("agreement=neither", "B"),
@@ -88,7 +94,10 @@ ranges = st.tuples(unit, unit)
 values = st.fixed_dictionaries(
     {},
     optional={
-        **{key: st.lists(names, max_size=3).map(tuple) for key in ("dataset", "split", "label", "animal", "agreement")},
+        **{
+            key: st.lists(names, max_size=3).map(tuple)
+            for key in ("dataset", "split", "label", "animal", "content", "agreement")
+        },
         **dict.fromkeys(("confidence", "entropy", "low_margin", "share.cat", "share.a.b c"), ranges),
         "present": st.lists(names, max_size=3).map(tuple),
         "path": names,
@@ -230,6 +239,7 @@ def test_an_empty_selection_has_no_means(table):
     assert statistics.key_figures(table.iloc[:0]) == statistics.KeyFigures(0, None, None, 0, 0)
     assert statistics.co_occurrence(table.iloc[:0]).to_numpy().sum() == 0
     assert statistics.folder_vs_animal(table.iloc[:0]).empty
+    assert statistics.folder_vs_content(table.iloc[:0]).empty
 
 
 def test_presence_begins_at_half_a_percent():
@@ -253,8 +263,22 @@ def test_folder_label_against_animal_by_hand(table):
     assert found.loc[""].to_dict() == {"cat": 1, "dog": 0, "none": 0}
 
 
+def test_folder_label_against_content_by_hand(table):
+    """For cats and dogs it is what `folder_vs_animal` counts; other classes stand in the order of the model's."""
+    pd.testing.assert_frame_equal(
+        statistics.folder_vs_content(table).rename_axis(columns="animal"), statistics.folder_vs_animal(table)
+    )
+    other = table.assign(content=["zebra", "none", "zebra", None, None], label_class=["bus", None, None, None, None])
+    found = statistics.folder_vs_content(other.assign(**{"px:zebra": 1, "px:bus": 1}))
+    assert found.columns.tolist() == ["zebra", "bus", "none"]
+    assert found.to_dict("index") == {
+        "cats": {"zebra": 1, "bus": 0, "none": 1},
+        "dogs": {"zebra": 1, "bus": 0, "none": 0},
+    }
+
+
 def test_agreement_by_hand(table):
-    found = columns.label_agreement(table.assign(animal=["cat", "none", "cat", "dog", "dog"]))
+    found = columns.label_agreement(table.assign(content=["cat", "none", "cat", "dog", "dog"]))
     assert found.tolist()[:3] == ["agrees", "neither", "contradicts"]
     assert found.isna().tolist() == [False, False, False, True, True]
     assert columns.label_agreement(table).isna().tolist() == [False, False, False, True, True]
@@ -273,6 +297,7 @@ def test_two_runs_at_once_would_count_photos_twice(table):
         statistics.class_distribution,
         statistics.co_occurrence,
         statistics.folder_vs_animal,
+        statistics.folder_vs_content,
         statistics.key_figures,
     ):
         with pytest.raises(UsageError, match="choose one run"):

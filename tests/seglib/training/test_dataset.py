@@ -292,3 +292,17 @@ def test_soft_labels_that_lack_something_are_a_sentence(softened, tmp_path, pain
     other = paint("cats/c.png", "person")
     with pytest.raises(DatasetError, match=r"no soft labels of 'c.png'"):
         distillation.open_soft_labels(folder, ("background",)).load(Sample(other, None, "c.png", None), ("background",))
+
+
+def test_classes_name_yolo_labels_that_come_without_names(tmp_path):
+    for folder in ("photos", "labels"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (20, 10)).save(tmp_path / "photos" / "a.png")
+    (tmp_path / "labels" / "a.txt").write_text("1 0 0 0.5 0 0.5 1 0 1\n")
+    classes = ("background", "cat", "dog")
+    samples, mapping = dataset.find_samples(tmp_path / "photos", tmp_path / "labels", classes=classes)
+    assert mapping.masks.classes == classes
+    assert np.bincount(dataset.load_sample(samples[0], mapping)[1].ravel()).tolist() == [100, 0, 100]
+    (tmp_path / "classes.txt").write_text("dog\ncat\n")  # names of its own count
+    _, mapping = dataset.find_samples(tmp_path / "photos", tmp_path / "labels", classes=classes)
+    assert mapping.masks.classes == ("background", "dog", "cat")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path, PurePath
 
-from dashboard.workers.photo_folders import Folder, describe_path, find_folders
+from dashboard.offers.photo_folders import Folder, describe_path, find_folders
 from seglib.annotations.raw_mask import MASK_SUFFIXES
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import UsageError

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dashboard.workers import photo_folders
-from dashboard.workers.photo_folders import find_folders, get_folder, save_upload, uploads_folder
+from dashboard.offers import photo_folders
+from dashboard.offers.photo_folders import find_folders, get_folder, save_upload, uploads_folder
 from seglib.errors import SegError, UsageError
 from seglib.store.store import Store
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from dashboard.workers.mask_sources import find_mask_sources, get_mask_source
+from dashboard.offers.mask_sources import find_mask_sources, get_mask_source
 from seglib.errors import UsageError
 
 COCO = {"info": {}, "images": [], "annotations": [], "categories": []}

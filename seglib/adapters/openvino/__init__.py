@@ -1,0 +1,1 @@
+"""Parts of `seglib.adapters.openvino_file`: the library, the structure of ONNX files, and what a graph says."""

@@ -1,0 +1,1 @@
+"""Models of transformers. Nothing is downloaded: small models are built from their configs, with seeded weights."""

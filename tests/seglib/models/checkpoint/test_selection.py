@@ -1,0 +1,346 @@
+"""Weights are found in a checkpoint by two layers' names, whatever wraps them. The oracle is the model's own module."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import seglib
+from seglib.classes import VOC_CLASSES
+from seglib.errors import SegError, UsageError, WeightsError
+from seglib.inference import config
+from seglib.inference.config import InferenceConfig
+from seglib.models import loading, registry
+from seglib.models.checkpoint import contents, selection
+from seglib.models.checkpoint.selection import LAYERS
+
+NAME = "lraspp_mobilenet_v3_large"
+CLASSES = ("background", "cat", "dog", "bird", "person")
+State = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def model() -> torch.nn.Module:
+    return build(len(CLASSES))
+
+
+def build(outputs: int, name: str = NAME) -> torch.nn.Module:
+    torch.manual_seed(0)
+    made: torch.nn.Module = registry.get_model_builder(name)(outputs).eval()
+    return made
+
+
+def prefixed(state: State, prefix: str) -> State:
+    return {prefix + name: value for name, value in state.items()}
+
+
+def with_momentum(model: torch.nn.Module) -> torch.optim.Optimizer:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for parameter in model.parameters():
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros(parameter.shape)
+    return optimizer
+
+
+def plain(model: torch.nn.Module) -> Any:
+    return model.state_dict()
+
+
+def parallel(model: torch.nn.Module) -> Any:
+    return torch.nn.DataParallel(model).state_dict()
+
+
+def backbone_compiled(model: torch.nn.Module) -> Any:
+    return {name.replace("backbone.", "backbone._orig_mod."): value for name, value in model.state_dict().items()}
+
+
+def compiled_in_parallel(model: torch.nn.Module) -> Any:
+    return {"model_state_dict": prefixed(parallel(model), "_orig_mod.")}
+
+
+def auxiliary(model: torch.nn.Module) -> Any:
+    return {**model.state_dict(), "aux_classifier.0.weight": torch.zeros(8, 8, 3, 3)}
+
+
+def reference(model: torch.nn.Module) -> Any:
+    """What torchvision's references/segmentation/train.py keeps."""
+    optimizer = with_momentum(model)
+    return {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "lr_scheduler": torch.optim.lr_scheduler.PolynomialLR(optimizer, 10).state_dict(),
+        "epoch": 3,
+        "args": argparse.Namespace(lr=0.1, device="cuda", output=Path("out"), weights=None),
+        "scaler": {"scale": 65536.0},
+    }
+
+
+def lightning(model: torch.nn.Module) -> Any:
+    optimizer = with_momentum(model)
+    return {
+        "epoch": 3,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {**prefixed(model.state_dict(), "segmenter.net."), "criterion.weight": torch.ones(5)},
+        "loops": {"fit_loop": {"epoch_progress": {"total": {"ready": 4}}}},
+        "callbacks": {"ModelCheckpoint{'monitor': 'loss'}": {"best_model_score": torch.tensor(0.3)}},
+        "optimizer_states": [optimizer.state_dict()],
+        "lr_schedulers": [torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 5]).state_dict()],
+        "hyper_parameters": {"lr": 0.1, "classes": list(CLASSES)},
+    }
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".ckpt", ".bin", ".model"])
+def test_the_name_of_the_file_does_not_matter(model, tmp_path, suffix):
+    torch.save(model.state_dict(), tmp_path / f"mine{suffix}")
+    assert_same_weights(tmp_path / f"mine{suffix}", model)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [plain, parallel, backbone_compiled, compiled_in_parallel, auxiliary, reference, lightning],
+)
+def test_every_wrapping_gives_the_models_own_weights(model, tmp_path, wrap: Callable[..., Any]):
+    torch.save(wrap(model), tmp_path / "mine.pth")
+    assert_same_weights(tmp_path / "mine.pth", model)
+
+
+def test_a_file_that_torch_wrote_before_its_zip_archives_is_read_too(model, tmp_path):
+    torch.save(lightning(model), tmp_path / "mine.ckpt", _use_new_zipfile_serialization=False)
+    assert_same_weights(tmp_path / "mine.ckpt", model)
+
+
+def test_a_safetensors_file_without_metadata_of_ours_is_read_too(model, tmp_path):
+    save_file(prefixed(model.state_dict(), "net."), tmp_path / "mine.safetensors", {"format": "pt"})
+    assert_same_weights(tmp_path / "mine.safetensors", model)
+    (tmp_path / "mine.safetensors").rename(tmp_path / "mine.bin")
+    assert_same_weights(tmp_path / "mine.bin", model)
+
+
+def assert_same_weights(file: Path, model: torch.nn.Module) -> None:
+    spec = seglib.find_model(NAME, weights=file, classes=CLASSES)
+    loaded = loading.load(spec)
+    assert spec.parameters == sum(one.numel() for one in model.parameters())
+    expected, state = model.state_dict(), loaded.state_dict()
+    assert list(state) == list(expected)
+    assert all(torch.equal(state[name], value) for name, value in expected.items())
+    assert not loaded.training
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_become_float32(model, tmp_path, dtype):
+    state = {name: value.to(dtype) if value.is_floating_point() else value for name, value in plain(model).items()}
+    torch.save(state, tmp_path / "mine.pth")
+    loaded = loading.load(seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES)).state_dict()
+    for name, value in state.items():
+        assert loaded[name].dtype == (torch.float32 if value.is_floating_point() else value.dtype)
+        assert torch.equal(loaded[name], value.to(loaded[name].dtype))
+
+
+def test_loaded_weights_do_not_change_with_the_file(model, tmp_path):
+    """The file is mapped into memory while it is read: what is kept must be a copy."""
+    file = tmp_path / "mine.pth"
+    torch.save(model.state_dict(), file)
+    loaded = loading.load(seglib.find_model(NAME, weights=file, classes=CLASSES))
+    before = [one.clone() for one in loaded.parameters()]
+    with file.open("r+b") as opened:
+        opened.write(bytes(file.stat().st_size))
+    assert all(torch.equal(a, b) for a, b in zip(before, loaded.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", registry.trainable_names())
+def test_the_layers_that_tell_an_architecture_are_its_first_and_last(name):
+    builders = [registry.get_model_builder(name)]
+    builders += [registry.get_model_builder(name, layers.options) for layers in LAYERS[name] if layers.options]
+    for build_it, layers in zip(builders, LAYERS[name], strict=True):
+        with torch.device("meta"):
+            made = build_it(7)
+        convolutions = [key for key, part in made.named_modules() if isinstance(part, torch.nn.Conv2d)]
+        assert convolutions[0] == layers.first
+        scores = made.get_submodule(layers.scores)
+        assert layers.scores == convolutions[-1]
+        assert (scores.out_channels, scores.in_channels) == (7, layers.channels)
+        state = {
+            key: contents.TensorInfo(str(value.dtype), tuple(value.shape)) for key, value in made.state_dict().items()
+        }
+        assert selection.fitting_architectures(contents.Contents("x", {(): state})) == [name]
+
+
+# --- a model and its average ---
+
+
+def test_of_a_model_and_its_average_the_average_is_taken_said_and_in_the_runs_name(model, tmp_path):
+    average = torch.optim.swa_utils.AveragedModel(model)
+    worse = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    both, file = {"model": worse, "model_ema": average.state_dict()}, tmp_path / "mine.pth"
+    torch.save(both, file)
+    spec = seglib.find_model(NAME, weights=file, classes=CLASSES)
+    assert_same_weights(file, model)
+    assert "their average, 'model_ema', is taken, not 'model'" in spec.selection.notes[0]
+    settings = InferenceConfig(resize=spec.resize)
+    assert config.make_run_config(spec, settings).code == "installed, weights model_ema"
+    torch.save({"ema": model.state_dict()}, file)
+    alone = seglib.find_model(NAME, weights=file, classes=CLASSES)
+    assert (alone.selection.path, alone.selection.notes) == (("ema",), ())
+    assert config.make_run_config(alone, settings).code == "installed"
+
+
+def test_the_average_in_one_dict_with_the_model_is_found_by_its_prefix(model, tmp_path):
+    worse = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    state = {**prefixed(worse, "model."), **prefixed(model.state_dict(), "ema.module."), "n_averaged": torch.tensor(3)}
+    torch.save({"state_dict": state}, tmp_path / "mine.pth")
+    assert_same_weights(tmp_path / "mine.pth", model)
+    spec = seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES)
+    assert (spec.selection.chosen, spec.selection.path) == ("state_dict.ema", ("state_dict",))
+
+
+def test_the_weights_that_lightning_averaged_are_taken(model, tmp_path):
+    worse = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    saved = {"state_dict": model.state_dict(), "current_model_state": worse, "averaging_state": {"n": 3}}
+    torch.save(saved, tmp_path / "mine.ckpt")
+    assert_same_weights(tmp_path / "mine.ckpt", model)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "sentence"),
+    [
+        (lambda state: {"student": state, "teacher": dict(state)}, "several models, 'student', 'teacher'"),
+        (lambda state: {"ema_1": state, "ema_2": dict(state)}, "several models, 'ema_1', 'ema_2'"),
+        (lambda state: {**prefixed(state, "a."), "head.weight": torch.zeros(3)}, r"'head\.weight' beside the weights"),
+        (
+            lambda state: {**state, "module.backbone.0.0.weight": torch.zeros(16, 3, 3, 3)},
+            "differ only by what a wrapper adds",
+        ),
+    ],
+)
+def test_what_fits_two_readings_is_refused(model, tmp_path, wrap, sentence):
+    torch.save(wrap(model.state_dict()), tmp_path / "mine.pth")
+    with pytest.raises(WeightsError, match=sentence):
+        seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES)
+
+
+# --- classes ---
+
+
+@pytest.mark.parametrize(
+    ("outputs", "classes", "sentence"),
+    [
+        (5, None, "has 5 outputs, and does not say of what: name its 5 classes in index order with `classes`"),
+        (5, "abc", r"has 5 outputs, and `classes` names 3 \('a', 'b', 'c'\)"),
+        (1, None, "has one output: name two classes"),
+        (1, "abc", "has one output: name two classes"),
+        (21, "ab", "has 21 outputs, and `classes` names 2"),
+    ],
+)
+def test_the_number_of_classes_is_read_from_the_last_layer(tmp_path, outputs, classes, sentence):
+    torch.save(build(outputs).state_dict(), tmp_path / "mine.pth")
+    with pytest.raises(UsageError, match=sentence):
+        seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=classes and tuple(classes))
+
+
+def test_21_outputs_are_vocs_classes_unless_others_are_named(tmp_path):
+    torch.save(build(21).state_dict(), tmp_path / "mine.pth")
+    others = tuple(f"c{number}" for number in range(21))
+    assert seglib.find_model(NAME, weights=tmp_path / "mine.pth").classes == VOC_CLASSES
+    assert seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=others).classes == others
+
+
+@pytest.mark.parametrize("name", [NAME, "unet_mobilenet_v2"])
+def test_one_output_is_the_logit_of_the_second_class(tmp_path, name):
+    binary = build(1, name)
+    torch.nn.init.normal_(next(reversed(list(binary.parameters()))))
+    torch.save(binary.state_dict(), tmp_path / "mine.pth")
+    spec = seglib.find_model(name, weights=tmp_path / "mine.pth", classes=("background", "cat"))
+    assert spec.selection.notes == ("mine.pth gives one output, read as the logit of 'cat'.",)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        logit, both = binary(images)["out"], loading.load(spec)(images)["out"]
+    torch.testing.assert_close(both.softmax(1)[:, 1:], logit.sigmoid())
+    assert torch.equal(both.argmax(1), (logit > 0).long()[:, 0])
+
+
+# --- preprocessing ---
+
+
+def test_mean_std_and_order_of_channels_are_those_of_the_training(model, tmp_path):
+    """In the order of the model's channels, as cv2 images are normalised."""
+    torch.save(model.state_dict(), tmp_path / "mine.pth")
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 0.125)
+    spec = seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=mean, std=std, channels="bgr")
+    rgb = torch.rand(1, 64, 64, 3)
+    seen = (rgb.flip(-1) - torch.tensor(mean)) / torch.tensor(std)
+    given = (rgb - torch.tensor(spec.mean)) / torch.tensor(spec.std)
+    with torch.inference_mode():
+        expected, got = model(seen.permute(0, 3, 1, 2))["out"], loading.load(spec)(given.permute(0, 3, 1, 2))["out"]
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+    settings = InferenceConfig(resize=spec.resize)
+    usual = seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=mean[::-1], std=std[::-1])
+    assert config.make_run_config(spec, settings).run_name != config.make_run_config(usual, settings).run_name
+
+
+def test_what_a_file_says_itself_is_not_contradicted(tmp_path):
+    about = {"architecture": NAME, "classes": json.dumps(CLASSES), "mean": "[0.5, 0.5, 0.5]"}
+    save_file(build(5).state_dict(), tmp_path / "mine.safetensors", about)
+    assert seglib.find_model(None, weights=tmp_path / "mine.safetensors", classes=CLASSES).classes == CLASSES
+    for given in ({"classes": CLASSES[::-1]}, {"mean": (0.4, 0.5, 0.5)}, {"channels": "bgr"}):
+        with pytest.raises(UsageError, match=f"itself.* leave out `{next(iter(given))}`"):
+            seglib.find_model(None, weights=tmp_path / "mine.safetensors", **given)
+
+
+@pytest.mark.parametrize(
+    "given", [{"classes": ("a", "b")}, {"mean": (0, 0, 0)}, {"channels": "bgr"}, {"output": "out"}]
+)
+def test_built_in_weights_have_their_own_classes_and_preprocessing(given):
+    with pytest.raises(UsageError, match="is built in and needs no `" + next(iter(given))):
+        seglib.find_model("fcn_mobilenet_v2", **given)
+
+
+# --- finding it again ---
+
+
+def test_a_request_finds_the_same_model_from_another_folder(model, tmp_path, monkeypatch):
+    torch.save(model.state_dict(), tmp_path / "mine.pth")
+    monkeypatch.chdir(tmp_path)
+    spec = seglib.find_model(NAME, weights="mine.pth", classes=CLASSES, mean=(0.5, 0.5, 0.5), channels="bgr")
+    record = spec.request.to_record()
+    monkeypatch.chdir("/")
+    from seglib.adapters.lookup import find_requested
+    from seglib.models.adapter import ModelRequest
+
+    again = find_requested(ModelRequest.from_record(json.loads(json.dumps(record))))
+    settings = InferenceConfig(resize=spec.resize)
+    assert config.make_run_config(again, settings) == config.make_run_config(
+        seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=(0.5, 0.5, 0.5), channels="bgr"),
+        settings,
+    )
+
+
+# --- what does not fit ---
+
+
+def test_a_file_that_names_no_model_is_told_which_one_it_fits(model, tmp_path):
+    torch.save(lightning(model), tmp_path / "mine.ckpt")
+    with pytest.raises(UsageError, match=f"name it with `model` {NAME}, whose layers it has"):
+        seglib.find_model(tmp_path / "mine.ckpt")
+
+
+def test_another_architecture_is_named_if_the_layers_are_its(tmp_path):
+    torch.save(build(5, "fcn_mobilenet_v2").state_dict(), tmp_path / "mine.pth")
+    with pytest.raises(WeightsError, match=r"does not fit fcn_resnet50.*take `model` fcn_mobilenet_v2\."):
+        seglib.find_model("fcn_resnet50", weights=tmp_path / "mine.pth")
+
+
+def test_a_tensor_that_does_not_fit_is_named_and_those_that_fit_are_counted(model, tmp_path):
+    state = plain(model)
+    count = len(state)
+    del state["backbone.1.block.0.0.weight"]
+    torch.save({**state, "more": torch.zeros(1)}, tmp_path / "mine.pth")
+    with pytest.raises(SegError) as caught:
+        loading.load(seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES))
+    assert str(caught.value) == (
+        f"mine.pth does not fit {NAME} with 5 classes (backbone.1.block.0.0.weight is missing): {count - 1} of the "
+        f"model's {count} tensors fit, and 1 others are not part of it."
+    )
