@@ -5,13 +5,14 @@ function of torch. So a file is checked before (`archive.check_archive`): it may
 tensor operators, and nothing else, unless `run_code` allows it.
 """
 
+import contextlib
 import io
 import logging
 import math
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -234,12 +235,8 @@ def _load_export(path: Path, device: str, *, run_code: bool) -> "nn.Module":
     import torch
 
     source: Any = path if run_code else io.BytesIO(check_archive(read_archive(path), path.name))
-    logger = logging.getLogger("torch.export")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _silence():
             program = torch.export.load(source)
             if device != "cpu":
                 from torch.export.passes import move_to_device_pass
@@ -248,8 +245,22 @@ def _load_export(path: Path, device: str, *, run_code: bool) -> "nn.Module":
             return program.module()
     except Exception as error:  # of any kind, from a damaged file
         raise WeightsError(f"{path.name} cannot be loaded ({weights_file.first_line(error)}).") from error
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """No warnings and no log of torch: what fails is raised."""
+    names = ("torch.export", "torch._export.serde.serialize", "torch.export.pt2_archive._package")
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        logger.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _load_torchscript(path: Path, device: str, *, run_code: bool) -> "nn.Module":

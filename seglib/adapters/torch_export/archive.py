@@ -139,6 +139,7 @@ _FUNCTIONS = (
     *("Or", "Not", "floor", "ceiling", "FloorDiv", "ModularIndexing", "Where", "PythonMod", "Mod", "CleanDiv"),
     *("CeilToInt", "FloorToInt", "CeilDiv", "LShift", "RShift", "PowByNatural", "FloatPow", "FloatTrueDiv"),
     *("IntTrueDiv", "TruncToFloat", "TruncToInt", "RoundToInt", "RoundDecimal", "ToFloat", "Identity"),
+    *("max", "min", "abs"),
 )
 
 _ARITHMETIC = (
@@ -160,9 +161,11 @@ def _is_arithmetic_node(node: ast.AST) -> bool:
     if isinstance(node, ast.Call):
         return isinstance(node.func, ast.Attribute) or (isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS)
     if isinstance(node, ast.Attribute):
+        if isinstance(node.value, ast.Name) and node.value.id in ("torch", "math"):
+            return re.fullmatch(r"torch\.sym_\w+|math\.(floor|ceil|trunc|sqrt|pow)", ast.unparse(node)) is not None
         return node.attr in ("size", "stride", "storage_offset", "dim")
     if isinstance(node, ast.Name):
-        return node.id in _FUNCTIONS or re.fullmatch(r"L|[a-z]{1,3}\d+", node.id) is not None
+        return node.id in _FUNCTIONS or re.fullmatch(r"L|torch|math|[a-z]{1,3}\d+", node.id) is not None
     if isinstance(node, ast.Constant):
         return not isinstance(node.value, str | bytes) or re.fullmatch(r"[a-z_]\w*", str(node.value)) is not None
     return isinstance(node, _ARITHMETIC)
