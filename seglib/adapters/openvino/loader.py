@@ -83,6 +83,7 @@ class LoadedModel:
         if self.takes.dtype == "float16":
             process.convert_element_type(ov.Type.f16)
         model = steps.build()
+        runtime.simplify(model)
         runtime.write_facts(model, self.facts)
         return model
 

@@ -1,5 +1,7 @@
 """Runs of models from files: damage is refused, int8 keeps what the output is, a run is found again."""
 
+import re
+import shlex
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,7 @@ from seglib.pipeline import quantization
 from seglib.pipeline.reproduce import resolve_run_model
 from seglib.pipeline.session import RunOptions
 from seglib.store.store import Store
-from tests.conftest import SAMPLE
+from tests.conftest import ROOT, SAMPLE
 from tests.seglib.adapters.onnx_files import (
     CASTED,
     INT64,
@@ -254,6 +256,36 @@ def test_each_way_to_read_a_file_has_an_int8_model_of_its_own(tmp_path):
     file = save(tmp_path / "net.onnx", [*LOGITS, node("Neg", "out", "z")], outputs="out z")
     specs = [seglib.find_model(file, output=output, channels=c) for output in ("out", "z") for c in ("rgb", "bgr")]
     assert len({quantization.int8_model_folder(store, spec, Resize("64")) for spec in specs}) == 4
+
+
+# --- documentation ---
+
+DOCUMENT = (ROOT / "docs" / "models-onnx.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_documented_examples_run(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "net.onnx", names=None)
+    (tmp_path / "ir").mkdir()
+    ir = save_ir(tmp_path / "ir" / "net.xml", names=None)
+    for file in (ir, ir.with_suffix(".bin")):
+        file.rename(tmp_path / file.name)
+    (tmp_path / "classes.txt").write_text("background\ncat\ndog\n")
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert len(commands) == 3
+    for command in commands:
+        assert main.main([*shlex.split(command)[3:], "--workers", "0"]) == 0
+    (script,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(script, names)
+    store = Store(tmp_path / "output")
+    assert {run.precision for run in store.runs()} >= {"fp32", "int8"}
+    assert store.run(names["report"].run).title == "net, exported in May"
 
 
 # --- the embedded model, exported ---
