@@ -16,7 +16,7 @@ from seglib.adapters.openvino import files, runtime
 from seglib.classes import VOC_CLASSES
 from seglib.cli import main
 from seglib.data.resize import Resize
-from seglib.errors import WeightsError
+from seglib.errors import SegError, WeightsError
 from seglib.inference import openvino_backend, predictor
 from seglib.inference.config import InferenceConfig
 from seglib.models.registry import MODELS
@@ -249,6 +249,22 @@ def test_int8_keeps_what_the_output_is(tmp_path, kind):
         exact = predictor.predict_batch(image()[None], spec, replace(settings, precision="fp32", quantised=None))[1][0]
         assert measures.confidence == pytest.approx(exact.confidence, abs=0.02)
     assert predictor.warm_up(spec, settings) == predictor.warm_up(spec, replace(settings, precision="fp32"))
+
+
+def test_what_openvino_or_nncf_cannot_do_is_a_sentence(tmp_path, monkeypatch):
+    import nncf
+
+    def fail(*_, **__):
+        raise RuntimeError("Exception from src/core.cpp:1:\nToo many inputs.\n\n")
+
+    spec = seglib.find_model(save(tmp_path / "net.onnx"), **RAW)
+    with monkeypatch.context() as patch:
+        patch.setattr(nncf, "quantize", fail)
+        with pytest.raises(SegError, match=r"cannot be calibrated \(Too many inputs\): take `precision` fp32"):
+            openvino_backend.quantise(spec, [image()], tmp_path)
+    monkeypatch.setattr(runtime, "compile_for_cpu", fail)
+    with pytest.raises(WeightsError, match=r"cannot be run by OpenVINO \(Too many inputs\)"):
+        predictor.warm_up(spec, InferenceConfig(resize=spec.resize))
 
 
 def test_each_way_to_read_a_file_has_an_int8_model_of_its_own(tmp_path):
