@@ -1,14 +1,17 @@
 """Measures our pipeline against the tutorial's loop and the bare forward pass: same photos, same weights, one process.
 
-    python benchmarks/inference.py PHOTOS [--model fcn_resnet50] [--resize 224] [--limit 64] [--rounds 5] [--random]
+    python benchmarks/inference.py PHOTOS [--model fcn_resnet50 ...] [--resize 224] [--limit 64] [--rounds 5] [--random]
+    python benchmarks/inference.py PHOTOS --model fcn_mobilenet_v2 net.onnx net.xml --classes voc.txt --net-side 320
 
-Interleaved: in each round every contestant sees all photos once; printed are images/s of the median round, the ratio
-to the tutorial's loop and to the bare forward pass of the same precision, the peak memory of this process (without
-the decoding processes), and against the masks of fp32 the pixel agreement and the mean IoU over the classes present.
+A model is anything that `seglib run` takes. Interleaved: in each round every contestant sees all photos once; printed
+are images/s of the median round, the ratio to the first contestant and to the bare forward pass of the same model and
+precision, the peak memory of this process (without the decoding processes), and against the masks of the first bare
+forward pass the pixel agreement and the mean IoU over the classes present.
 Last it prints what measuring a mask (class, confidence, entropy, margin, pixels, blobs) costs beside the bf16 forward.
 
-- tutorial: what the FCN tutorials do: a data loader with batches of 4 in fp32, softmax, argmax, 21 boolean masks. It
-  stretches each photo to one size; where the net sees each photo in its own aspect, the batches are of 1.
+- tutorial (torch modules only): what the FCN tutorials do: a data loader with batches of 4 in fp32, softmax, argmax,
+  21 boolean masks. It stretches each photo to one size; where the net sees each photo in its own aspect, the batches
+  are of 1.
 - bare: the limit: forward pass, upsampling to the grid and argmax on batches that already lie in memory, of one shape.
 - pipeline: `seglib run`, from decoding to the committed part, in a store of its own each round; the start of the
   decoding processes and the load of the net are not timed for any contestant.
@@ -18,6 +21,7 @@ torch's threads wait for each other as in `seglib run` (GOMP_SPINCOUNT), for all
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import statistics
@@ -33,9 +37,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from seglib.adapters import lookup
+from seglib.cli import common
 from seglib.data import scan
 from seglib.data.image import decode, read_bytes
 from seglib.data.resize import Resize
+from seglib.errors import UsageError
 from seglib.inference import confidence, config, openvino_backend, predictor, torch_backend
 from seglib.inference.config import PRECISIONS, InferenceConfig
 from seglib.masks import png
@@ -52,7 +59,9 @@ Contestant = Callable[[], tuple[float, list[np.ndarray]]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--model", default="fcn_resnet50")
+    parser.add_argument("--model", nargs="+", default=["fcn_resnet50"])
+    parser.add_argument("--classes", type=common.parse_classes, help="of models that name none")
+    parser.add_argument("--net-side", type=int, help="short side of the input of all models, instead of their own")
     parser.add_argument("--resize", type=Resize, default=Resize("224"))
     parser.add_argument("--limit", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
@@ -63,16 +72,36 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         chosen = chosen_photos(arguments.photos, arguments.limit, Path(folder))
-        spec = registry.MODELS[arguments.model]
-        spec = with_random_weights(spec, Path(folder)) if arguments.random else spec
-        contestants: dict[str, Contestant] = {"tutorial fp32": tutorial(chosen, spec, arguments)}
-        for precision in arguments.precisions:
-            settings = prepared_settings(chosen, spec, precision, arguments, Path(folder))
-            contestants[f"bare {precision}"] = bare(chosen, spec, settings, arguments)
-            contestants[f"pipeline {precision}"] = our_pipeline(chosen, spec, precision, arguments, Path(folder))
+        contestants: dict[str, Contestant] = {}
+        for name in arguments.model:
+            spec = chosen_model(name, arguments, Path(folder))
+            contestants |= contestants_of(spec, Path(name).name, chosen, arguments, Path(folder))
         report(contestants, len(list(chosen.iterdir())), arguments)
         if arguments.device == "cpu":
             print(f"\nMeasuring a mask: {milliseconds_of_measuring(chosen, spec, arguments):.1f} ms")
+
+
+def chosen_model(name: str, arguments: argparse.Namespace, folder: Path) -> ModelSpec:
+    if name in registry.MODELS:
+        spec = registry.MODELS[name]
+        spec = with_random_weights(spec, folder) if arguments.random else spec
+    else:
+        spec = lookup.find_model(name, classes=arguments.classes)
+    return spec if arguments.net_side is None else replace(spec, net_side=arguments.net_side)
+
+
+def contestants_of(
+    spec: ModelSpec, name: str, chosen: Path, arguments: argparse.Namespace, folder: Path
+) -> dict[str, Contestant]:
+    contestants: dict[str, Contestant] = {}
+    with contextlib.suppress(UsageError):  # it is no torch module
+        contestants[f"{name} tutorial fp32"] = tutorial(chosen, spec, arguments)
+    for precision in arguments.precisions:
+        if precision in config.precisions_of(spec):
+            settings = prepared_settings(chosen, spec, precision, arguments, folder)
+            contestants[f"{name} bare {precision}"] = bare(chosen, spec, settings, arguments)
+            contestants[f"{name} pipeline {precision}"] = our_pipeline(chosen, spec, precision, arguments, folder)
+    return contestants
 
 
 def available_precisions() -> list[str]:
@@ -93,17 +122,20 @@ def report(contestants: dict[str, Contestant], photos: int, arguments: argparse.
                 seconds[name].append(took)
     speed = {name: photos / statistics.median(values) for name, values in seconds.items()}
     print(
-        f"{arguments.model}, {arguments.resize.text}, {photos} photos, {arguments.rounds} rounds, "
+        f"{', '.join(arguments.model)}, {arguments.resize.text}, {photos} photos, {arguments.rounds} rounds, "
         f"{arguments.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
-    print("| | images/s | ms/image | times the tutorial | of bare | peak MB | pixels as fp32 % | mIoU with fp32 % |")
+    first, *_ = speed.values()
+    reference = next(masks[name] for name in contestants if " bare " in name)
+    print("| | images/s | ms/image | times the first | of bare | peak MB | equal pixels % | mIoU with the first % |")
     print("|---|---|---|---|---|---|---|---|")
     for name, value in speed.items():
-        limit = speed.get(f"bare {name.split()[-1]}", value)
-        pairs = list(zip(masks[name], masks[f"bare {arguments.precisions[0]}"], strict=True))
+        model, _, precision = name.rsplit(" ", 2)
+        limit = speed.get(f"{model} bare {precision}", value)
+        pairs = list(zip(masks[name], reference, strict=True))
         print(
-            f"| {name} | {value:.1f} | {1000 / value:.1f} | {value / speed['tutorial fp32']:.2f} | "
-            f"{value / limit:.2f} | {memory[name]:,} | {100 * np.mean([(a == b).mean() for a, b in pairs]):.2f} | "
+            f"| {name} | {value:.1f} | {1000 / value:.1f} | {value / first:.2f} | "
+            f"{value / limit:.2f} | {memory[name]:,} | {100 * np.mean([(a == b).mean() for a, b in pairs]):.4f} | "
             f"{100 * mean_iou(pairs):.2f} |"
         )
 
@@ -145,7 +177,7 @@ def milliseconds_of_measuring(photos: Path, spec: ModelSpec, arguments: argparse
     took = []
     for path in sorted(photos.iterdir())[:32]:
         image, grid_wh = predictor.prepare_image(decode(read_bytes(path)), spec, settings)
-        (grid,) = predictor._grid_logits(image[None], spec, settings, grid_wh)
+        (grid,) = predictor._grid_outputs(image[None], spec, settings, grid_wh)
         logits = grid[0].flatten(1).numpy()
         started = time.perf_counter()
         mask, sure = confidence.summarise_numpy(logits, grid.shape[2:])

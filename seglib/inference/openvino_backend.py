@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglib.adapters.openvino import runtime
+from seglib.errors import SegError
 from seglib.models import loading
 from seglib.models.adapter import OutputKind
 from seglib.models.registry import ModelSpec
@@ -47,13 +48,19 @@ def quantise(spec: ModelSpec, images: Sequence[NDArray[np.uint8]], folder: Path)
         )
         model = _to_openvino(spec) if spec.adapter is None else spec.adapter.to_openvino(spec)
         facts = runtime.read_facts(model)
-        quantised = nncf.quantize(
-            model,
-            nncf.Dataset([facts.pad(photo)[None] for photo in images]),
-            preset=nncf.QuantizationPreset.MIXED,  # for activations of both signs, such as those before a residual sum
-            subset_size=len(images),
-            ignored_scope=ignored_scope,
-        )
+        try:
+            quantised = nncf.quantize(
+                model,
+                nncf.Dataset([facts.pad(photo)[None] for photo in images]),
+                preset=nncf.QuantizationPreset.MIXED,  # activations of both signs, such as those before a residual sum
+                subset_size=len(images),
+                ignored_scope=ignored_scope,
+            )
+        except Exception as error:  # foreign graphs make NNCF and OpenVINO raise whatever they like
+            if spec.adapter is None:
+                raise
+            reason = runtime.reason(error)
+            raise SegError(f"{spec.name} cannot be calibrated ({reason}): take `precision` fp32.") from error
         if spec.adapter is not None:
             runtime.write_facts(quantised, facts)
         ov.save_model(quantised, folder / MODEL_FILE, compress_to_fp16=False)

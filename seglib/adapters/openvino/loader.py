@@ -83,6 +83,7 @@ class LoadedModel:
         if self.takes.dtype == "float16":
             process.convert_element_type(ov.Type.f16)
         model = steps.build()
+        runtime.simplify(model)
         runtime.write_facts(model, self.facts)
         return model
 
@@ -110,9 +111,17 @@ def load(path: Path, sha256: str, spec: ModelSpec, request: ModelRequest) -> Loa
     return LoadedModel(model, takes, prepare, read, Facts(kind, multiple, prepare.padding, notes))
 
 
+def _compile(model: Any, precision: str, name: str) -> runtime.Requests:
+    """Raises `WeightsError` if OpenVINO cannot run the model."""
+    try:
+        return runtime.Requests(runtime.compile_for_cpu(model, precision))
+    except RuntimeError as error:
+        raise WeightsError(f"{name!r} cannot be run by OpenVINO ({runtime.reason(error)}).") from None
+
+
 def _try(model: Any, takes: ModelInput, prepare: InputPreparer, name: str) -> "tuple[int, Tensor]":
     """Call the model on noise: the smallest multiple of a side that it takes, and its output. Raises `WeightsError`."""
-    requests = runtime.Requests(runtime.compile_for_cpu(model))
+    requests = _compile(model, "fp32", name)
     random = np.random.default_rng(0)
     for multiple in _MULTIPLES:
         count = max(1, _TRIAL_SIDE // multiple) | 1  # odd, so that a larger multiple is not met by chance
@@ -192,7 +201,7 @@ class FileBackend:
         self.output: OutputKind = loaded.facts.output
         self.notes: Sequence[str] = loaded.facts.notes
         self._spec, self._prepare, self._facts = spec, loaded.prepare, loaded.facts
-        self._requests = runtime.Requests(runtime.compile_for_cpu(loaded.graph, precision))
+        self._requests = _compile(loaded.graph, precision, spec.name)
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
         """uint8 (B, H, W, 3) -> yields float32 (1, C, h, w), or masks uint8 (1, h, w), of one image each."""

@@ -65,6 +65,16 @@ def compile_for_cpu(model: Any, precision: str = "fp32") -> Any:
         return ov.Core().compile_model(model, "CPU", options)
 
 
+def simplify(model: Any) -> None:
+    """Rewrite a model as OpenVINO does when it converts or compiles one, so that NNCF knows its operations.
+
+    A model that was only read has, for one, a minimum and a maximum where ONNX had a Clip, and int8 loses by that.
+    """
+    from openvino._offline_transformations import apply_moc_transformations  # NNCF uses this module too
+
+    apply_moc_transformations(model, cf=False)
+
+
 def has_bf16() -> bool:
     """Whether OpenVINO computes in bf16 on this processor."""
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

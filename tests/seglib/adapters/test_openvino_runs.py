@@ -1,5 +1,7 @@
 """Runs of models from files: damage is refused, int8 keeps what the output is, a run is found again."""
 
+import re
+import shlex
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from seglib.adapters.openvino import files, runtime
 from seglib.classes import VOC_CLASSES
 from seglib.cli import main
 from seglib.data.resize import Resize
-from seglib.errors import WeightsError
+from seglib.errors import SegError, WeightsError
 from seglib.inference import openvino_backend, predictor
 from seglib.inference.config import InferenceConfig
 from seglib.models.registry import MODELS
@@ -22,7 +24,7 @@ from seglib.pipeline import quantization
 from seglib.pipeline.reproduce import resolve_run_model
 from seglib.pipeline.session import RunOptions
 from seglib.store.store import Store
-from tests.conftest import SAMPLE
+from tests.conftest import ROOT, SAMPLE
 from tests.seglib.adapters.onnx_files import (
     CASTED,
     INT64,
@@ -249,11 +251,57 @@ def test_int8_keeps_what_the_output_is(tmp_path, kind):
     assert predictor.warm_up(spec, settings) == predictor.warm_up(spec, replace(settings, precision="fp32"))
 
 
+def test_what_openvino_or_nncf_cannot_do_is_a_sentence(tmp_path, monkeypatch):
+    import nncf
+
+    def fail(*_, **__):
+        raise RuntimeError("Exception from src/core.cpp:1:\nToo many inputs.\n\n")
+
+    spec = seglib.find_model(save(tmp_path / "net.onnx"), **RAW)
+    with monkeypatch.context() as patch:
+        patch.setattr(nncf, "quantize", fail)
+        with pytest.raises(SegError, match=r"cannot be calibrated \(Too many inputs\): take `precision` fp32"):
+            openvino_backend.quantise(spec, [image()], tmp_path)
+    monkeypatch.setattr(runtime, "compile_for_cpu", fail)
+    with pytest.raises(WeightsError, match=r"cannot be run by OpenVINO \(Too many inputs\)"):
+        predictor.warm_up(spec, InferenceConfig(resize=spec.resize))
+
+
 def test_each_way_to_read_a_file_has_an_int8_model_of_its_own(tmp_path):
     store = Store.create(tmp_path / "store")
     file = save(tmp_path / "net.onnx", [*LOGITS, node("Neg", "out", "z")], outputs="out z")
     specs = [seglib.find_model(file, output=output, channels=c) for output in ("out", "z") for c in ("rgb", "bgr")]
     assert len({quantization.int8_model_folder(store, spec, Resize("64")) for spec in specs}) == 4
+
+
+# --- documentation ---
+
+DOCUMENT = (ROOT / "docs" / "models-onnx.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_documented_examples_run(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "net.onnx", names=None)
+    (tmp_path / "ir").mkdir()
+    ir = save_ir(tmp_path / "ir" / "net.xml", names=None)
+    for file in (ir, ir.with_suffix(".bin")):
+        file.rename(tmp_path / file.name)
+    (tmp_path / "classes.txt").write_text("background\ncat\ndog\n")
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert len(commands) == 3
+    for command in commands:
+        assert main.main([*shlex.split(command)[3:], "--workers", "0"]) == 0
+    (script,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(script, names)
+    store = Store(tmp_path / "output")
+    assert {run.precision for run in store.runs()} >= {"fp32", "int8"}
+    assert store.run(names["report"].run).title == "net, exported in May"
 
 
 # --- the embedded model, exported ---
