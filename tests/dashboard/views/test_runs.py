@@ -334,6 +334,15 @@ def test_runs_of_unknown_models_cannot_be_run_again(full):
 # --- in words ---
 
 
+def test_jobs_call_runs_by_their_titles():
+    assert job_status.headline(job_of("running", EVALUATION)) == "Evaluation of a, b against data/masks"
+    assert job_status.headline(job_of("running", EVALUATION), {"a": "Mine · 224"}) == (
+        "Evaluation of Mine · 224, b against data/masks"
+    )
+    offered = replace(NETWORK, model="offered:00000001", model_title="a.onnx (ONNX)", resize="")
+    assert job_status.headline(job_of("running", offered)) == "a.onnx (ONNX) · its own size · auto, on data/set"
+
+
 @pytest.mark.parametrize(
     ("job", "words"),
     [
