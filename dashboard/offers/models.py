@@ -130,7 +130,7 @@ def resolve_model(text: str) -> str:
 
 def fingerprint(offer: ModelOffer) -> str:
     """Changes with the model's files, as far as their sizes and times tell."""
-    place = Path(_identity(offer.request).removeprefix("hf:").removeprefix("smp:"))
+    place = Path(re.sub(r"^(hf|smp):|(?<=\.py):\w+$", "", _identity(offer.request)))
     try:
         files = sorted(place.iterdir()) if place.is_dir() else [place, *place.parent.glob(f"{place.stem}.*")]
         return str([(file.name, (found := file.stat()).st_size, found.st_mtime_ns) for file in files])

@@ -44,6 +44,7 @@ def main() -> None:
     questions = sys.stdin.buffer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, which closes our input
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in the CLI: keep torch's threads from spinning
+    os.environ["HF_HUB_OFFLINE"] = "1"  # pages never download
     _raise_oom_score()
     while True:
         _exit_after(IDLE_SECONDS)

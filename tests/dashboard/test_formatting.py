@@ -19,6 +19,7 @@ from dashboard.formatting import (
     photo_count,
     run_labels,
     score,
+    shorten_enumerations,
     shorten_labels,
     user_message,
 )
@@ -82,6 +83,15 @@ def test_sizes(number, text):
 
 def test_html_stays_text():
     assert escape_html("<b onclick='x'>&\"") == "&lt;b onclick=&#x27;x&#x27;&gt;&amp;&quot;"
+
+
+def test_long_enumerations_are_shortened_and_short_ones_stay():
+    names = ", ".join(f"n{number}" for number in range(20))
+    assert shorten_enumerations(f"Both know a, b; others ({names}) are left out.") == (
+        "Both know a, b; others (n0, n1, n2, n3, n4, n5, n6, n7 and 12 more) are left out."
+    )
+    short = "x has no class a, b, c: such pixels are left out."
+    assert shorten_enumerations(short) == short
 
 
 def test_runs_of_one_title_stay_apart():

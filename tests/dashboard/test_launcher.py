@@ -194,3 +194,17 @@ def test_a_base_path_is_a_path(path, capsys):
     with pytest.raises(SystemExit):
         launcher.main(["--base-path", path])
     assert "expected a path such as /photos" in capsys.readouterr().err
+
+
+def test_models_are_offered_by_absolute_paths_and_only_if_they_are_there(
+    full, served, port, no_analysis, tmp_path, capsys
+):
+    (tmp_path / "nets").mkdir()
+    command = ["--store", str(full), "--port", str(port)]
+    assert launcher.main([*command, "--models", str(tmp_path / "nets"), "--models", "package.module:factory"]) == 0
+    ((settings, _, _),) = served
+    assert settings.models == (str(tmp_path / "nets"), "package.module:factory")
+    assert ServerSettings.read(settings.to_environment()).models == settings.models
+    assert launcher.main([*command, "--models", str(tmp_path / "none")]) == 2
+    assert "name a folder of models with --models" in capsys.readouterr().err
+    assert len(served) == 1

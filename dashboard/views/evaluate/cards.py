@@ -167,9 +167,7 @@ def reliability(selection: EvaluationSelection) -> None:
     units = "pixels" if of_pixels else "photos, each by its mean confidence"
     with layout.card("Calibration", f"confidence against accuracy of {units}; n = {count(int(curve['n'].sum()))}"):
         if not curve["n"].sum():
-            layout.remark(
-                "This run has no confidence to compare with accuracy: its masks were imported without probabilities."
-            )
+            layout.remark("This run has no confidence to compare with accuracy: its masks came without probabilities.")
             return
         error = figures["ece" if of_pixels else "image_ece"]
         crossfilter_chart.plot(

@@ -33,7 +33,7 @@ MAX_LABELS = 12
 """Maximum number of folders in a chart, and of folders and classes in a matrix; those with the most photos are kept."""
 
 _NO_CLASS = "There is nothing to show: no class other than the background was found."
-_NO_PROBABILITIES = "This run has no confidence: its masks were imported without probabilities."
+_NO_PROBABILITIES = "This run has no confidence: its masks came without probabilities."
 _SPREAD_NOTE = "box: middle half of the photos, line: middle nine tenths"
 _TWO_BARS = f"solid: mean share of the photo; pale: photos with at least {percent(PRESENT_SHARE)} of it"
 _DRAG = "drag a box to filter"

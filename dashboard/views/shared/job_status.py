@@ -3,19 +3,21 @@
 Reads the server's settings and draws on the page; only live jobs are redrawn every second.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import count, duration, escape_markdown, photo_count, pluralize
+from dashboard.formatting import count, duration, escape_markdown, photo_count, pluralize, run_labels
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.workers.jobs import KILL_AFTER_SECONDS, Job, Jobs
 from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, Request, RunRequest
+from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
+from seglib.store.store import Store
 
 REFRESH_SECONDS = 1.0
 
@@ -38,8 +40,9 @@ def render(settings: ServerSettings) -> None:
             st.fragment(partial(_live_jobs, settings, live), run_every=REFRESH_SECONDS)()
     if ended:
         with layout.card("Ended", stretch=False):
+            labels = _labels(settings)
             for job in ended:
-                _ended_job(settings, job)
+                _ended_job(settings, job, labels)
 
 
 def watch(settings: ServerSettings, job_ids: Sequence[str]) -> None:
@@ -52,16 +55,22 @@ def _is_routine(job: Job) -> bool:
     return job.request.kind != RunRequest.kind and job.state == "finished"
 
 
-def headline(job: Job) -> str:
+def headline(job: Job, labels: Mapping[str, str] | None = None) -> str:
+    """Say what the job does; `labels`: run -> what it is called."""
     request = job.request
     if isinstance(request, RunRequest):
         limit = f", at most {photo_count(request.limit)}" if request.limit else ""
         parts = (request.model_title or request.model, request.resize or "its own size")
         return f"{' · '.join((*parts, job.precision or request.precision))}, on {request.title}{limit}"
+    assert isinstance(request, EvaluateRequest | CompareRequest)
+    names = ", ".join((labels or {}).get(run, run) for run in request.runs)
     if isinstance(request, EvaluateRequest):
-        return f"Evaluation of {', '.join(request.runs)} against {request.title}"
-    assert isinstance(request, CompareRequest)
-    return f"Comparison of {', '.join(request.runs)}"
+        return f"Evaluation of {names} against {request.title}"
+    return f"Comparison of {names}"
+
+
+def _labels(settings: ServerSettings) -> dict[str, str]:
+    return run_labels(Store(settings.store).runs()) if (settings.store / STORE_MARKER).is_file() else {}
 
 
 def progress(job: Job, before: int = 0) -> str:
@@ -104,13 +113,14 @@ def _live_jobs(settings: ServerSettings, job_ids: list[str], *, others: bool = T
     live = [job for job in Jobs(settings).all() if job.live and (others or job.id in job_ids)]
     if {job.id for job in live} != set(job_ids):
         st.rerun()  # a job started or ended, so the whole page changes
+    labels = _labels(settings)
     for job in live:
         before = sum(
             other.request.queue == job.request.queue and other.requested_ns < job.requested_ns for other in live
         )
         with layout.entry(f"entry:{job.id}", gap="xsmall") as text:
             with text:
-                layout.entry_title(headline(job))
+                layout.entry_title(headline(job, labels))
                 st.progress(job.done / job.total if job.total else 0.0, text=escape_markdown(progress(job, before)))
             late = job.stopping_seconds is not None and job.stopping_seconds > KILL_AFTER_SECONDS
             st.button(
@@ -123,11 +133,11 @@ def _live_jobs(settings: ServerSettings, job_ids: list[str], *, others: bool = T
             )
 
 
-def _ended_job(settings: ServerSettings, job: Job) -> None:
+def _ended_job(settings: ServerSettings, job: Job, labels: Mapping[str, str]) -> None:
     jobs = Jobs(settings)
     with layout.entry(f"entry:{job.id}", gap="xsmall") as text:
         with text:
-            layout.entry_title(headline(job))
+            layout.entry_title(headline(job, labels))
             layout.remark(outcome(job))
         with st.container(horizontal=True, width="content"):
             if job.state == "finished" and job.run:

@@ -5,7 +5,7 @@ import pytest
 from dashboard.components import chart as chart_component
 from dashboard.components import gallery as gallery_component
 from dashboard.components import matrix as matrix_component
-from dashboard.components.gallery import GalleryLook
+from dashboard.components.gallery import MAX_SHOWN_CLASSES, GalleryLegend, GalleryLook, GalleryTile
 
 
 @pytest.fixture
@@ -76,3 +76,23 @@ def test_a_tile_that_was_opened(sent):
     assert gallery_component.read_opened_id("c") == "a" * 32
     sent("open", "../a")
     assert gallery_component.read_opened_id("c") is None
+
+
+def tile_with(*bar: tuple[str, float]) -> GalleryTile:
+    texts = dict.fromkeys(("id", "name", "alt", "found", "share", "aside", "warning", "note"), "")
+    return GalleryTile(photo=None, mask=None, aspect=1.0, bar=[(*part, "#000000") for part in bar], tags=[], **texts)
+
+
+def test_a_legend_begins_with_the_classes_that_cover_most_and_hides_the_absent():
+    colours = {"background": "#000000", "sky": "#000001", "cat": "#000002", "dog": "#000003", "cow": "#000004"}
+    legend = GalleryLegend.of_classes(colours, [tile_with(("cat", 0.2), ("sky", 0.1)), tile_with(("sky", 0.3))])
+    assert [name for name, _ in legend.shown] == ["sky", "cat"]
+    assert legend.more == [("dog", "#000003"), ("cow", "#000004")]
+
+
+def test_a_legend_of_many_present_classes_shows_the_largest():
+    names = [f"class {number}" for number in range(150)]
+    tile = tile_with(*((name, (150 - number) / 20_000) for number, name in enumerate(names)))
+    legend = GalleryLegend.of_classes(dict.fromkeys(names, "#000000"), [tile])
+    assert [name for name, _ in (*legend.shown, *legend.more)] == names
+    assert len(legend.shown) == MAX_SHOWN_CLASSES

@@ -1,6 +1,7 @@
 """Which models visitors may run: found without loading, named by ids, and own code only where the operator named it."""
 
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from seglib.errors import SegError, UsageError, WeightsError
 from seglib.models.adapter import ModelRequest
 from seglib.models.registry import MODELS
 from seglib.store.store import Store
+from tests.conftest import ROOT
 from tests.dashboard.conftest import draw_truth, fill_store, photo_of
 
 CODE = "open({marker!r}, 'w').close()\ndef make():\n    return lambda x: x\n"
@@ -174,6 +176,17 @@ def test_a_model_is_read_as_its_last_run_read_it(settings, tmp_path):
     used_by_a_run(settings, model=str(file), classes=["a", "b"], mean=[0, 0, 0])
     (offer,) = offered(settings).values()
     assert offer.request == ModelRequest(model=str(file), classes=("a", "b"), mean=(0, 0, 0))
+
+
+def test_the_example_of_the_documentation_is_read(settings, tmp_path):
+    pages = "".join(page.read_text() for page in sorted((ROOT / "docs").glob("models*.md")))
+    examples = [block for block in re.findall(r"```json\n(.*?)```", pages, re.S) if '"scores"' in block]
+    write(tmp_path / "models" / "net.onnx")
+    for example in examples:
+        write(tmp_path / "models" / "net.json", example)
+        (offer,) = offered(settings).values()
+        assert (offer.problem, offer.request.classes) == ("", ("road", "sky"))
+    assert examples
 
 
 # --- own code ---

@@ -17,6 +17,18 @@ def test_void_is_transparent_too():
     assert np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))[0, :, 3].tolist() == [0, 0, 255]
 
 
+def test_only_a_class_that_is_called_background_is_transparent():
+    from seglib.masks.png import encode_index_png
+
+    mask = np.array([[0, 255, 1]], np.uint8)
+    data = rendering.colour_mask(encode_index_png(mask), "okabe-ito", ("wall", "background"))
+    assert np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))[0, :, 3].tolist() == [255, 0, 0]
+    grey = Image.open(io.BytesIO(rendering.preview(None, np.full((8, 8), 1, np.uint8), "voc", ("wall", "background"))))
+    assert len(np.unique(np.asarray(grey))) == 1
+    painted = rendering.preview(None, np.zeros((8, 8), np.uint8), "okabe-ito", ("wall", "background"))
+    assert painted != rendering.preview(None, np.full((8, 8), 255, np.uint8), "okabe-ito", ("wall", "background"))
+
+
 @pytest.mark.parametrize("values", [[0, 1, 8, 12, 20, 255], list(range(256))])
 def test_a_grey_mask_holds_the_class_indices_and_no_colours(values):
     from seglib.masks.png import encode_index_png

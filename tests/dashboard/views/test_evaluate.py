@@ -221,7 +221,7 @@ def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
         assert not app.exception, page
     app = opened("Evaluate", run=[run], runs=[run])
     assert "<dd>100.0\xa0%</dd>" in html(app)
-    assert "imported without probabilities" in plain(app)
+    assert "came without probabilities" in plain(app)
     assert "calibration error of photos" not in html(app)
 
 

@@ -48,6 +48,19 @@ def test_without_an_image_the_first_of_the_selection_is_shown_and_named_in_the_a
     assert shown(app)["place"] == {"position": 0, "total": 2}
 
 
+def test_a_class_has_one_colour_in_runs_of_other_classes(full):
+    names = [f"class {number}" for number in range(60)]
+    fill_store(full, code_schema=2, pixels={"cats/a.jpg": {"class 3": 50}}, classes=("background", *names, "cat"))
+    fill_store(full, code_schema=3, pixels={"cats/a.jpg": {"class 3": 50}}, classes=("cat", *names[:7], "background"))
+    runs = shown(opened("Image", image=[id_of("cats/a.jpg")]))["runs"]
+    colours = [dict(zip(run["names"], run["colours"], strict=True)) for run in runs]
+    assert len(runs) == 3
+    for name in ("background", "cat", *names[:7]):
+        assert len({one[name] for one in colours if name in one}) == 1
+    every = {name: colour for one in colours for name, colour in one.items()}
+    assert len(set(every.values())) == len(every)
+
+
 def test_a_link_shows_its_photo_among_its_neighbours(full):
     app = opened("Image", image=[id_of("dogs/d.jpg")], sort=["confidence"])
     order = [one["name"] for one in shown(app)["pictures"]]

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from dashboard.offers import models
+from dashboard.offers.models import ModelOffer
 from dashboard.offers.photo_folders import find_folders
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
@@ -16,13 +18,15 @@ from dashboard.views import runs as run_views
 from dashboard.views.shared import job_status
 from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
+from dashboard.workers.predictor import ModelDescription, Predictor
 from dashboard.workers.requests import EvaluateRequest, Request, RunRequest
 from seglib.data.left_out import LeftOut
+from seglib.models.adapter import ModelRequest
 from seglib.store import scans
 from seglib.store.scans import ScanRecord
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store, id_of, make_run_config
-from tests.dashboard.views.test_pages import asked, html, opened, said
+from tests.dashboard.views.test_pages import asked, component, html, opened, said
 
 QUIET = (
     "import json, pathlib, sys, time\n"
@@ -195,6 +199,72 @@ def test_several_networks_are_several_jobs_each_at_its_own_size(photos, monkeypa
     assert {job.request.resize for job in Jobs(ServerSettings.read()).all()} == {"224", "short:520"}
 
 
+def test_an_offered_model_is_started_by_its_id(photos, monkeypatch):
+    offer = ModelOffer(id="offered:00000001", title="models/a.onnx (ONNX)", request=ModelRequest(model="/x/a.onnx"))
+    monkeypatch.setattr(models, "find_models", lambda _: [offer])
+    described = ModelDescription(name="a", classes=21, resize="96")
+    monkeypatch.setattr(Predictor, "describe", lambda self, model: described)
+    app = opened("Runs")
+    app.multiselect(key="start:models").set_value([offer.id]).run()
+    assert "models/a.onnx (ONNX): 21 classes, masks of 96" in said(app).replace("\\", "")
+    app.button(key="start").click().run()
+    assert not app.exception
+    (job,) = Jobs(ServerSettings.read()).all()
+    assert (job.request.model, job.request.model_title, job.request.resize) == (offer.id, offer.title, "96")
+    assert "models/a.onnx (ONNX) · 96 · auto, on data/set" in said(app).replace("\\", "")
+    record = next((ServerSettings.read().store / "jobs").glob("*/request.json")).read_text()
+    assert "/x/a.onnx" not in record
+
+
+def test_a_run_of_a_foreign_model_is_run_again_by_its_name(tmp_path, serve, monkeypatch):
+    source.offered_folders.clear()
+    monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
+    started = []
+    monkeypatch.setattr(Jobs, "start", lambda self, request: started.append(request))
+    run = fill_store(tmp_path / "store", real=True)
+    serve(tmp_path / "store", tmp_path / "photos")
+    store = Store(tmp_path / "store")
+    store.record_invocation(
+        run,
+        {"dataset": store.datasets()[0].id, "started": "2", "computed": 6, "seconds": 1, "failed": 0, "device": "cpu"},
+    )
+    store.write_run(replace(store.run(), request={"model": "hf:/x/segformer"}, title="Mine"))
+    app = opened("Runs")
+    assert not app.exception
+    app.button(key=f"again:{run.run}").click().run()
+    app.button(key=f"verify:{run.run}").click().run()
+    expected = RunRequest(
+        folder=find_folders((tmp_path / "photos",))[0].id,
+        title="photos",
+        model=f"run:{run.run}",
+        model_title="Mine",
+        resize="64x64",
+        precision="fp32",
+    )
+    assert [replace(one, folder=expected.folder) for one in started] == [expected, replace(expected, verify=True)]
+    store.write_run(replace(store.run(), request={"model": "/x/evil.py:make"}))
+    button = opened("Runs").button(key=f"again:{run.run}")
+    assert button.disabled
+    assert "own code" in button.help
+
+
+def test_a_run_of_150_classes_is_as_usable_as_others(full):
+    names = tuple(f"class {number}" for number in range(150))
+    pixels = {"cats/a.jpg": dict.fromkeys(names[10:60], 1), "dogs/d.jpg": {"class 20": 80, "class 0": 20}}
+    fill_store(full, code_schema=2, pixels=pixels, classes=names)
+    run = make_run_config(2, names).run_name
+    for page in ("Overview", "Explore", "Image", "Compare", "Evaluate", "Runs"):
+        app = opened(page, run=[run])
+        assert not app.exception
+        if page == "Explore":
+            gallery = component(app, "tiles")
+            assert gallery["legend"][0][0] == "class 20"
+            assert len(gallery["legend"]) <= 16
+            assert len(gallery["legend"]) + len(gallery["more_classes"]) == 150
+        if page == "Overview":
+            assert "largest of" in said(app)
+
+
 # --- deleting and pruning ---
 
 
@@ -262,6 +332,15 @@ def test_runs_of_unknown_models_cannot_be_run_again(full):
 
 
 # --- in words ---
+
+
+def test_jobs_call_runs_by_their_titles():
+    assert job_status.headline(job_of("running", EVALUATION)) == "Evaluation of a, b against data/masks"
+    assert job_status.headline(job_of("running", EVALUATION), {"a": "Mine · 224"}) == (
+        "Evaluation of Mine · 224, b against data/masks"
+    )
+    offered = replace(NETWORK, model="offered:00000001", model_title="a.onnx (ONNX)", resize="")
+    assert job_status.headline(job_of("running", offered)) == "a.onnx (ONNX) · its own size · auto, on data/set"
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,28 @@
 """The Try page, through Streamlit's own test driver, with a network that answers at once."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
+from dashboard.offers import models
+from dashboard.offers.models import ModelOffer
 from dashboard.settings import ServerSettings
 from dashboard.workers.jobs import Jobs
-from dashboard.workers.predictor import ImagePrediction, Predictor
+from dashboard.workers.predictor import ImagePrediction, ModelDescription, Predictor
 from seglib.classes import VOC_CLASSES
 from seglib.data.image import compute_image_id
 from seglib.errors import BadImage, SegError
 from seglib.masks import statistics
 from seglib.masks.png import encode_index_png
+from seglib.models.adapter import ModelRequest
 from seglib.models.registry import MODELS
+from seglib.query import export
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, fill_store, mask_of
 from tests.dashboard.views.test_pages import component, html, opened, said
 
+MEASURES = statistics.ConfidenceStats(confidence=0.9, entropy=0.1, low_margin=0.05)
 MASKS = {"fcn_mobilenet_v2": {"cat": 40}, "fcn_resnet50": {"cat": 30}}
 
 
@@ -39,9 +44,7 @@ def asked(monkeypatch, tmp_path):
             width=40,
             height=30,
             classes=VOC_CLASSES,
-            row=statistics.stats_row(
-                mask, VOC_CLASSES, statistics.ConfidenceStats(confidence=0.9, entropy=0.1, low_margin=0.05)
-            ),
+            row=statistics.stats_row(mask, VOC_CLASSES, None if photo == b"unmeasured" else MEASURES),
             precision="fp32",
             device="cpu",
             seconds=0.012,
@@ -88,6 +91,40 @@ def test_a_photo_is_shown_with_its_figures_and_nothing_is_stored(missing, asked)
     assert "12 ms" in html(app)
     assert not missing.exists()
     assert [call[1:] for call in asked] == [("fcn_mobilenet_v2", "", None)]
+
+
+def test_a_model_that_gives_masks_alone_has_no_confidence(missing, asked):
+    from dashboard.views import try_photo
+    from dashboard.workers.uploads import Upload
+
+    app = with_photos(("my cat.jpg", b"unmeasured"))
+    assert "<td>–</td>" in html(app)
+    assert "nan" not in html(app).lower()
+    (frame,) = [one.value for one in app.dataframe]
+    assert frame[["confidence", "low margin"]].to_numpy().tolist() == [["–", "–"]]
+    one = Predictor.predict(None, b"unmeasured", model="fcn_mobilenet_v2")
+    statistics_frame = try_photo._statistics([(Upload("a.jpg", b"", "0" * 32), "fcn_mobilenet_v2", one)])
+    assert statistics_frame["confidence"].isna().all()
+    assert ",,," in export.csv_bytes(statistics_frame).decode()
+
+
+def test_what_an_operator_offers_can_be_tried_and_the_rest_says_why_not(missing, asked, monkeypatch):
+    good = ModelOffer(
+        id="offered:00000001", title="models/<b>a</b>.onnx (ONNX)", request=ModelRequest(model="/x/a.onnx")
+    )
+    bad = replace(good, id="offered:00000002", title="models/b.ts (TorchScript)", problem="It holds code in /x/b.ts.")
+    monkeypatch.setattr(models, "find_models", lambda _: [good, bad])
+    described = ModelDescription(name="a", classes=21, resize="96")
+    monkeypatch.setattr(Predictor, "describe", lambda self, model: described)
+    monkeypatch.setitem(MASKS, good.id, {"dog": 20})
+    app = opened("Try")
+    assert app.multiselect(key="try:models").options == [good.title]
+    assert "models/b.ts (TorchScript): It holds code in b.ts." in said(app).replace("\\", "")
+    app.multiselect(key="try:models").set_value([good.id]).run()
+    app.file_uploader[0].set_value([("a.jpg", b"1", "image/jpeg")]).run()
+    assert not app.exception
+    assert [call[1] for call in asked] == [good.id]
+    assert component(app, "pictures")["runs"][0]["title"] == good.title
 
 
 def test_what_was_seen_is_not_asked_for_again(empty, asked):

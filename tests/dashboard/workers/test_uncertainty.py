@@ -16,6 +16,7 @@ from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError
 from seglib.inference import config, predictor
 from seglib.inference.config import InferenceConfig
+from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.models import registry
 from seglib.pipeline.run import describe_run
 from seglib.store.records import Run
@@ -52,6 +53,29 @@ def test_the_map_is_the_engines_by_the_runs_recipe_from_a_process_of_its_own(sto
     image, grid_wh = predictor.prepare_image(decode(PHOTO.read_bytes()), spec, settings)
     _, (measure,) = predictor.predict_batch(image[None], spec, settings, grid_wh)
     assert np.asarray(picture).mean() / 255 == pytest.approx(measure.entropy, abs=0.002)
+
+
+def test_a_model_that_gives_masks_alone_has_no_map_and_says_so(store, run, monkeypatch):
+    import torch
+
+    from seglib.adapters.lookup import find_model
+    from seglib.pipeline import reproduce
+
+    def masks(images):
+        return torch.zeros(len(images), *images.shape[2:], dtype=torch.uint8)
+
+    spec = find_model(masks, classes=("a", "b"))
+    settings = InferenceConfig(resize=Resize("32"), precision="fp32")
+    monkeypatch.setattr(reproduce, "resolve_run_model", lambda *_: (spec, settings))
+    question = {"task": "uncertainty", "run": vars(run), "store": str(store.path)}
+    answer, pictures = predict_worker.answer_question(question, [PHOTO.read_bytes()])
+    assert "gives masks alone" in answer["error"]
+    assert pictures == []
+    facts, _ = predict_worker.answer_question(
+        question | {"task": "predict", "model": "fcn_mobilenet_v2", "resize": "", "precision": "auto"},
+        [PHOTO.read_bytes()],
+    )
+    assert [facts["row"][name] for name in CONFIDENCE_COLUMNS] == [None] * len(CONFIDENCE_COLUMNS)
 
 
 def test_a_page_fetches_no_code(store, run, monkeypatch):

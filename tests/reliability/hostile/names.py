@@ -1,7 +1,7 @@
 """Names that are HTML, Markdown, formulas, terminal codes or turn the line around: text everywhere, and nothing else.
 
-In: a store whose files, folders, classes, dataset and tags are called so. Out: counts of what was looked at: the pages
-in a real Chromium, the report, the exports, the commands.
+In: a store whose files, folders, classes, dataset, tags and runs are called so. Out: counts of what was looked at: the
+pages in a real Chromium, the report, the exports, the commands.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import csv
 import io
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -53,6 +54,9 @@ NAMES = (
     "مرحبا MARKED שלום",
 )  # fmt: skip
 """MARKED in each: an element whose whole text is that, or in bold, was made from a name."""
+
+TITLES = (f"{NAMES[5]} {NAMES[6]} {NAMES[8]}", f"{NAMES[3]}{NAMES[15]}{NAMES[21]}{NAMES[22]}")
+"""Of the two runs; the second could only be written by hand."""
 
 PLAIN_CLASSES = ("background", "cat", "dog")
 FORMULA = re.compile(r"^[=+\-@\t\r]")
@@ -170,6 +174,8 @@ def _store(folder: Path) -> tuple[Store, list[str]]:
         fill_store(folder / "store", pixels=pixels, code_schema=schema, classes=classes, folder=title, real=True)
     store = Store(folder / "store")
     runs = [run.run for run in store.runs()]
+    for run, title in zip(store.runs(), TITLES, strict=True):
+        store.write_run(replace(run, title=title))
     for name in NAMES:
         with contextlib.suppress(Exception):  # a tag may not hold a control character
             tags.tag(store, [real_id(path) for path in list(files)[:2]], name[:60])

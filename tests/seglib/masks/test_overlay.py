@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib.classes import VOC_CLASSES, palette
+from seglib.classes import VOC_CLASSES, palette, unpainted_values
 from seglib.masks import overlay, png
 
 MASK = np.array([[0, 8], [12, 255]], np.uint8)
@@ -49,6 +49,24 @@ def test_the_colour_mask_alone_shows_void_in_white():
 
 def test_the_legend_names_what_is_there():
     assert overlay.legend_entries([MASK], VOC_CLASSES, palette("voc")) == [("cat", (64, 0, 0)), ("dog", (64, 0, 128))]
+
+
+def test_the_legend_begins_with_the_largest_class():
+    mask = np.array([[1, 2, 2], [3, 2, 1]], np.uint8)
+    entries = overlay.legend_entries([mask], ("background", "a", "b", "c"), palette("voc"))
+    assert [name for name, _ in entries] == ["b", "a", "c"]
+
+
+def test_without_a_background_the_first_class_is_painted_and_named_like_the_others():
+    """The first of the 150 classes of ADE20K is wall."""
+    classes, mask = ("wall", "sky"), np.array([[0, 1], [0, 255]], np.uint8)
+    assert unpainted_values(classes) == (255,)
+    assert unpainted_values(("sky", "background")) == (1, 255)
+    photo = Image.new("RGB", (2, 2), (100, 100, 100))
+    painted = overlay.draw_overlay(photo, mask, palette("okabe-ito", classes), 1.0, unpainted=unpainted_values(classes))
+    wall, sky = (tuple(colour) for colour in palette("okabe-ito", classes).tolist())
+    assert [painted.getpixel(place) for place in ((0, 0), (1, 0), (1, 1))] == [wall, sky, (100, 100, 100)]
+    assert overlay.legend_entries([mask], classes, palette("okabe-ito", classes)) == [("wall", wall), ("sky", sky)]
 
 
 def test_a_sheet_has_four_tiles_a_row_and_space_for_its_legend():
