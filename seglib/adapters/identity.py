@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,5 +66,6 @@ def installed_package(module: str) -> tuple[str, str] | None:
     return (names[0], metadata.version(names[0])) if names else None
 
 
+@lru_cache(maxsize=1)  # reads the records of all installed packages, which takes seconds
 def _distributions() -> Mapping[str, Any]:
     return metadata.packages_distributions()

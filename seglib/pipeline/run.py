@@ -167,7 +167,7 @@ def _register_run(
     store.atomic.claim_run(run_config.run_name)
     this_run = store.keep_run(
         replace(
-            describe_run(run_config, parameters=spec.parameters, versions=config.library_versions()),
+            describe_run(run_config, parameters=spec.parameters or None, versions=config.library_versions()),
             title=title or default_title(spec),
             request=spec.request.to_record() if spec.request else {},
             repeatable=spec.adapter is None or spec.adapter.repeatable,
@@ -189,7 +189,7 @@ def default_title(spec: ModelSpec) -> str | None:
     return f"{spec.path.stem} ({spec.name})" if spec.source == "file" else None
 
 
-def describe_run(recipe: RunConfig, *, parameters: int, versions: Mapping[str, str]) -> Run:
+def describe_run(recipe: RunConfig, *, parameters: int | None, versions: Mapping[str, str]) -> Run:
     """The record of a run that nothing has been computed for yet."""
     fields = asdict(recipe)
     return Run(
