@@ -175,11 +175,12 @@ def _cost(scope: ReportScope, comparison: Comparison) -> str:
     costs = cost.costs(scope.store, [run.run for run in scope.runs])
     frame = comparison.matrix("pixel_agreement")
     agreed = {str(run): float(np.nanmean(line)) for run, line in frame.iterrows() if not line.isna().all()}
-    slowest = float(costs["ms_per_image"].astype("float64").max())
+    column, note = _time_column(costs)
+    slowest = float(costs[column].astype("float64").max())
     rows: list[list[TableCell]] = []
     dots = []
     for row in costs.to_dict("records"):
-        name, time = str(row["run"]), row["ms_per_image"]
+        name, time = str(row["run"]), row[column]
         is_timed = time is not None and not pd.isna(time)
         rows.append(
             [
@@ -197,13 +198,20 @@ def _cost(scope: ReportScope, comparison: Comparison) -> str:
             dots.append((scope.label(name), float(time), agreed[name], text))
     head = ["run", "time per photo", "parameters", "GFLOPs per photo", "checkpoint", "device", "agreement with others"]
     chart = [report_html.scatter(dots, "ms per photo", "agreement with others")] if len(dots) > 1 else []
-    note = (
-        "Time from decoding to the last committed part, as measured when the run was made. Agreement: pixel agreement "
-        "over all pixels, mean over the other runs; a run that agrees with all others is not necessarily right."
+    note += (
+        " Agreement: pixel agreement over all pixels, mean over the other runs; a run that agrees with all others is "
+        "not necessarily right."
     )
     return report_html.section(
         "Cost against agreement", note, *chart, report_html.table(head, rows, caption="What each run costs")
     )
+
+
+def _time_column(costs: pd.DataFrame) -> tuple[str, str]:
+    """Return the column of times that can be compared, and what they are: measured alone if all are, on one device."""
+    if costs["latency_alone"].eq(True).all() and costs["latency_device"].nunique() == 1:
+        return "latency_ms", "Time of one photo at a time, measured alone on the machine: the median."
+    return "ms_per_image", "Time from decoding to the last committed part, as measured when the run was made."
 
 
 def _number(value: Any) -> str:

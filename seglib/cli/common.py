@@ -46,19 +46,8 @@ def option_name(parameter: str) -> str:
 _TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "architecture")
 _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
 _PARAMETERS = (
-    *(
-        "device",
-        "follow_links",
-        "label_from",
-        "label_map",
-        "model",
-        "name",
-        "photos",
-        "source",
-        "store",
-        "verify",
-        "workers",
-    ),
+    *("device", "follow_links", "label_from", "label_map", "model", "name", "photos", "repeats", "source", "store"),
+    *("verify", "workers"),
     *("allow_pickle", "channels", "input", "mean", "output", "run_code", "scores", "std", "title", "weights"),
     *_TRAIN_PARAMETERS,
     *_MASK_PARAMETERS,

@@ -27,6 +27,7 @@ from seglib.cli.common import (
     print_message,
     read_lines,
 )
+from seglib.cli.models import print_costs
 from seglib.errors import TooManyFailures
 
 if TYPE_CHECKING:
@@ -294,12 +295,7 @@ def _print_comparison(result: "Comparison", costs: list[dict[str, Any]], seed: i
         print_figures({name: one for name, one in figures.items() if not name.startswith("area_difference:")})
     agreed = result.consensus_figure(seed)
     print(f"\nall runs agree on {format_percent(agreed.value)} of the pixels {format_interval(agreed.interval)}")
-    print(f"\n{'run':<44}{'ms/photo':>10}{'parameters':>13}{'GFLOPs':>9}{'checkpoint':>12}")
-    for row in costs:
-        size = f"{row['checkpoint_bytes'] / 1e6:.1f} MB" if row["checkpoint_bytes"] else "-"
-        time, parameters, gflops = (
-            "-" if row[name] is None else f"{row[name]:,}" for name in ("ms_per_image", "parameters", "gflops")
-        )
-        print(f"{row['run']:<44}{time:>10}{parameters:>13}{gflops:>9}{size:>12}")
+    print()
+    print_costs(costs)
     for note in result.notes:
         print(f"\n{escape_for_terminal(note)}")

@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add(commands)
     evaluate.add_compare(commands)
     evaluate.add(commands)
+    models.add_cost(commands)
     run.add_import_masks(commands)
     train.add(commands)
     train.add_average(commands)

@@ -1,10 +1,21 @@
-"""`seglib models`: list the models and whether their weights are available locally."""
+"""`seglib models` and `seglib cost`: list the models, and measure what the runs of a store cost."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seglib.adapters import lookup
-from seglib.cli.common import add_json_option, escape_for_terminal, new_command, print_json
+from seglib.cli.common import (
+    add_json_option,
+    add_store_option,
+    escape_for_terminal,
+    frame_to_records,
+    new_command,
+    parse_positive,
+    print_json,
+    print_message,
+)
+from seglib.inference.config import DEVICES
 from seglib.models.registry import MODELS, TRAINABLE
 
 
@@ -60,3 +71,57 @@ def _models(arguments: argparse.Namespace) -> int:
         f"\nto train with python -m seglib train, also: {', '.join(name for name in TRAINABLE if name not in MODELS)}"
     )
     return 0
+
+
+def add_cost(commands: Any) -> None:
+    command = new_command(
+        commands,
+        "cost",
+        "measure how long a run's model takes for one photo, alone on this machine, and print what runs cost",
+        "python -m seglib cost fcn_mobilenet_v2-224-a1b2c3d4",
+        _cost,
+    )
+    command.add_argument("runs", nargs="*", metavar="RUN", help="runs to measure (default: print what is known of all)")
+    command.add_argument(
+        "--repeats", type=parse_positive, default=15, metavar="N", help="the median of N calls counts (default 15)"
+    )
+    command.add_argument("--device", choices=DEVICES, default="auto")
+    add_store_option(command)
+    add_json_option(command)
+
+
+def _cost(arguments: argparse.Namespace) -> int:
+    from seglib.evaluation import cost, latency
+    from seglib.store.store import Store
+
+    store = Store(arguments.store)
+    runs = [store.run(name) for name in arguments.runs]
+    for run in runs:
+        latency.measure_cost(store, run, repeats=arguments.repeats, device=arguments.device, on_note=print_message)
+    costs = frame_to_records(cost.costs(store, [run.run for run in runs or store.runs()]))
+    if arguments.json:
+        print_json(*costs)
+    else:
+        print_costs(costs)
+    return 0
+
+
+def print_costs(costs: Sequence[Mapping[str, Any]]) -> None:
+    """Print the rows of `cost.costs`, with what each time is."""
+    head = f"{'run':<44}{'ms in run':>10}{'ms alone':>10}{'parameters':>13}{'GFLOPs':>9}{'checkpoint':>12}"
+    print(head)
+    for row in costs:
+        size = f"{row['checkpoint_bytes'] / 1e6:.1f} MB" if row["checkpoint_bytes"] else "-"
+        names = ("ms_per_image", "latency_ms", "parameters", "gflops")
+        time, alone, parameters, gflops = ("-" if row[name] is None else f"{row[name]:,}" for name in names)
+        mark = {False: "*", None: "?"}.get(row["latency_alone"], "") if row["latency_ms"] is not None else ""
+        print(f"{row['run']:<44}{time:>10}{mark + alone:>10}{parameters:>13}{gflops:>9}{size:>12}")
+    print("ms in run: of the whole run per photo, with decoding, writing and what else the machine did.")
+    if any(row["latency_ms"] is not None for row in costs):
+        print("ms alone: one photo at a time, from the decoded photo to its mask; the median.")
+    else:
+        print("ms alone: not measured yet; python -m seglib cost RUN measures it.")
+    if any(row["latency_alone"] is False for row in costs):
+        print("*: not measured alone, other processes were at work; measure again when the machine is idle.")
+    if any(row["latency_alone"] is None and row["latency_ms"] is not None for row in costs):
+        print("?: whether other processes were at work cannot be told on this system.")

@@ -107,7 +107,7 @@ def _grid_outputs(
     """
     import torch
 
-    backend = _load_backend(spec, config.precision, device_of(config), config.quantised)
+    backend = load_backend(spec, config)
     grid_hw, inputs = images.shape[1:3], images
     if grid_wh is not None:
         grid_hw = grid_wh[::-1]
@@ -137,8 +137,12 @@ def warm_up(spec: ModelSpec, config: InferenceConfig) -> Sequence[str]:
 
     Returns sentences for the user about which weights are taken and how the output is read.
     """
-    backend = _load_backend(spec, config.precision, device_of(config), config.quantised)
-    return (*spec.selection.notes, *backend.notes)
+    return (*spec.selection.notes, *load_backend(spec, config).notes)
+
+
+def load_backend(spec: ModelSpec, config: InferenceConfig) -> Backend:
+    """The loaded model, from the cache if it was used before."""
+    return _load_backend(spec, config.precision, device_of(config), config.quantised)
 
 
 @lru_cache(maxsize=2)

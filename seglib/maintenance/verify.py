@@ -16,7 +16,7 @@ from PIL import Image
 
 from seglib.errors import StoreError
 from seglib.fileio import parquet_parts
-from seglib.maintenance import compact
+from seglib.maintenance import compact, cost_record
 from seglib.masks.statistics import count_pixels, pixels_column
 from seglib.store import content, ground_truth, pair_counts, scans, tags
 from seglib.store.records import Run
@@ -50,6 +50,7 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
         (store.scan_record, scans.find_damaged(store)),
         (store.label_map_record, content.find_damaged(store)),
         (store.run_record, store.damaged_runs()),
+        (store.cost_record, cost_record.find_damaged(store)),
         (store.truth_record, ground_truth.find_damaged(store)),
     ):
         for name, why in reasons.items():

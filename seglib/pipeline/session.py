@@ -19,7 +19,7 @@ from seglib.fileio.parallel import default_worker_count
 from seglib.inference import config, predictor, thread_pool
 from seglib.inference.config import InferenceConfig
 from seglib.inference.thread_pool import BatchThreadPool
-from seglib.maintenance import compact
+from seglib.maintenance import compact, cost_record
 from seglib.maintenance.verify import is_thumbnail_intact
 from seglib.masks import statistics
 from seglib.models.registry import ModelSpec
@@ -154,6 +154,7 @@ class _Session:
             )  # starting a process costs more than decoding two images
             with DecodePool(count, self.spec.input_resize(self.settings.resize)) as decoders:
                 notes = predictor.warm_up(self.spec, self.settings)
+                cost_record.count_once(self.store, self.run, self.spec, self.settings)
                 if self.on_note is not None:
                     for sentence in notes:
                         self.on_note(sentence)

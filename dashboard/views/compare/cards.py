@@ -18,7 +18,6 @@ from dashboard.components.base import as_image_id
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import (
     DASH,
-    byte_size,
     count,
     interval,
     matrix_caption,
@@ -37,13 +36,17 @@ from dashboard.queries.comparison_stats import (
 from dashboard.state import pages, session
 from dashboard.views.compare import gallery
 from dashboard.views.compare.selection import ComparisonSelection
-from dashboard.views.shared import controls, crossfilter_chart
+from dashboard.views.shared import controls, crossfilter_chart, page_header
 from seglib.metrics.bootstrap import Estimate
 
 MAX_CLASSES = MAX_AREA_CLASSES - 1
 """Rows and columns of a matrix, or bars of a chart; excludes background."""
 
-_COSTS = {"gflops": "GFLOPs per photo", "ms_per_image": "ms per photo"}
+_COSTS = {
+    "gflops": "GFLOPs per photo",
+    "latency_ms": "ms per photo, measured alone",
+    "ms_per_image": "ms per photo in the run",
+}
 """Columns of `evaluation.cost` usable as the x axis; the first one in which the runs differ is used."""
 
 FLIPS, SHARES, PAIRS = "flips", "pair_shares", "pairwise"
@@ -65,11 +68,13 @@ def key_figures(selection: ComparisonSelection) -> None:
 
 
 def _time_ratio(selection: ComparisonSelection) -> tuple[str, str]:
-    ms = selection.costs.set_index("run")["ms_per_image"].astype("float64")
-    a, b = float(ms[selection.a]), float(ms[selection.b])
+    costs = selection.costs.set_index("run").loc[[selection.a, selection.b]]
+    comparable = costs["latency_alone"].eq(True).all() and costs["latency_device"].nunique() == 1
+    column, how = ("latency_ms", "measured alone") if comparable else ("ms_per_image", "of the whole run")
+    a, b = costs[column].astype("float64").tolist()
     if not (a > 0 and b > 0):
         return DASH, "time of B per photo against A: not known"
-    return f"{b / a:.1f}x", f"time of B per photo ({a:,.0f} → {b:,.0f} ms)"
+    return f"{b / a:.1f}x", f"time of B per photo, {how} ({a:,.0f} → {b:,.0f} ms)"
 
 
 def flips(selection: ComparisonSelection) -> None:
@@ -211,18 +216,10 @@ def cost(selection: ComparisonSelection) -> None:
     """Show what each run costs, and plot cost against mIoU or agreement on these photos."""
     order = selection.run_names
     table = selection.costs.set_index("run").loc[order].reset_index()
-    lines = [
-        [
-            f"{side} {selection.labels[row['run']]}".strip(),
-            _number(row["ms_per_image"], ".0f"),
-            _millions(row["parameters"]),
-            _number(row["gflops"], ".2f"),
-            DASH if pd.isna(row["checkpoint_bytes"]) else byte_size(float(row["checkpoint_bytes"])),
-        ]
-        for side, (_, row) in zip(["A", "B", *[""] * len(order)], table.iterrows(), strict=False)
-    ]
+    sides = ["A", "B", *[""] * len(order)]
+    labels = [f"{side} {selection.labels[run]}".strip() for side, run in zip(sides, order, strict=False)]
     with layout.card("What does the extra cost buy?", f"on these {photo_count(selection.photos)}"):
-        layout.html_table([], ["run", "ms/photo", "parameters", "GFLOPs", "checkpoint"], lines)
+        page_header.cost_table(table, labels)
         _cost_benefit(selection, table)
 
 
@@ -255,14 +252,6 @@ def _cost_benefit(selection: ComparisonSelection, costs: pd.DataFrame) -> None:
         alt=f"Points: {_COSTS[column]} against {merit}: {words}.",
     )
     layout.remark(f"{text}. Lines: 95 % intervals over photos.")
-
-
-def _number(value: Any, form: str) -> str:
-    return DASH if pd.isna(value) else f"{float(value):,{form}}"
-
-
-def _millions(value: Any) -> str:
-    return DASH if pd.isna(value) else f"{float(value) / 1e6:.1f} M"
 
 
 # --- all runs ----------------------------------------------------------------------------------------------------

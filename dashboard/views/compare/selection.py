@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import pandas as pd
-
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries.comparison import ComparisonQuery
 from dashboard.queries.comparison_stats import PairSummary, main_classes
@@ -51,10 +49,6 @@ class ComparisonSelection(RunSelection):
     @cached_property
     def pair(self) -> PairSummary:
         return comparison_queries.summarize_pair(self.query, self.a, self.b)
-
-    @cached_property
-    def costs(self) -> pd.DataFrame:
-        return comparison_queries.costs(self.base.source.without_tags(), self.query.runs)
 
     def main_classes(self, limit: int) -> list[str]:
         """Return the classes with the most pixels in A and B, without background."""

@@ -27,7 +27,7 @@ from dashboard.queries.evaluation_stats import Confusion
 from dashboard.state import session
 from dashboard.views.evaluate import counting
 from dashboard.views.evaluate.selection import EvaluationSelection
-from dashboard.views.shared import controls, crossfilter_chart
+from dashboard.views.shared import controls, crossfilter_chart, page_header
 from seglib.metrics.bootstrap import Estimate
 
 CONFUSION = "confusion"
@@ -226,3 +226,8 @@ def labels(selection: EvaluationSelection) -> None:
     ]
     with layout.card("Each folder label", f"{selection.labels[selection.main_run.run]}, over all pixels"):
         layout.html_table([], ["folder", "photos", "pixel accuracy", "mIoU"], lines)
+
+
+def cost(selection: EvaluationSelection) -> None:
+    with layout.card("What the runs cost", "whatever the photos selected", stretch=False):
+        page_header.cost_table(selection.costs, [selection.labels[run] for run in selection.run_names])

@@ -104,12 +104,13 @@ def _cards(selection: EvaluationSelection) -> None:
         cards.reliability(selection)
     if len(evaluation_queries.label_figures(selection.query, selection.main_run.run)) < 2:
         cards.classes(selection)
-        return
-    left, right = st.columns([7, 4])
-    with left:
-        cards.classes(selection)
-    with right:
-        cards.labels(selection)
+    else:
+        left, right = st.columns([7, 4])
+        with left:
+            cards.classes(selection)
+        with right:
+            cards.labels(selection)
+    cards.cost(selection)
 
 
 # --- which truth, which runs -------------------------------------------------------------------------------------

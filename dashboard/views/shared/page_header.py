@@ -3,12 +3,14 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from dashboard.components import layout
 from dashboard.components.copy_link import copy_link_button
-from dashboard.formatting import count, escape_markdown, percent, photo_count, score
+from dashboard.formatting import DASH, byte_size, count, escape_markdown, percent, photo_count, score
 from dashboard.queries import exports, photo_statistics, source
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -88,6 +90,40 @@ def table_downloads(meanings: Mapping[str, str], make: Callable[[str, str], byte
                         key=f"download:{table}:{kind}",
                         on_click="ignore",
                     )
+
+
+def cost_table(costs: pd.DataFrame, labels: Sequence[str]) -> None:
+    """Show what runs cost, one row of `evaluation.cost.costs` per label, and what each time is."""
+    rows = costs.astype("object").where(costs.notna(), None).to_dict("records")
+    lines = [
+        [
+            label,
+            _latency(row),
+            _number(row["ms_per_image"], ".0f"),
+            DASH if row["parameters"] is None else f"{row['parameters'] / 1e6:.1f} M",
+            _number(row["gflops"], ".2f"),
+            DASH if row["checkpoint_bytes"] is None else byte_size(float(row["checkpoint_bytes"])),
+        ]
+        for label, row in zip(labels, rows, strict=True)
+    ]
+    layout.html_table([], ["run", "ms alone", "ms in run", "parameters", "GFLOPs", "checkpoint"], lines)
+    unknown = "" if any(row["latency_ms"] is not None for row in rows) else "; not yet: python -m seglib cost RUN"
+    notes = [
+        f"ms alone: one photo at a time on an idle machine, median{unknown}. ms in run: per photo of the whole run."
+    ]
+    if any(row["latency_alone"] is False for row in rows):
+        notes.append("*: other processes were at work, so it was not measured alone.")
+    layout.remarks(notes)
+
+
+def _latency(row: Mapping[Any, Any]) -> str:
+    if row["latency_ms"] is None:
+        return DASH
+    return f"{row['latency_ms']:,.1f}{'*' if row['latency_alone'] is False else ''}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return DASH if value is None else f"{value:,{form}}"
 
 
 def key_figures(selection: Selection) -> None:

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import pandas as pd
+
 from dashboard.formatting import run_labels, shorten_labels
+from dashboard.queries import comparison as comparison_queries
 from dashboard.queries.photos import Selection
 from seglib.store.records import Run
 
@@ -28,6 +31,11 @@ class RunSelection:
     @property
     def run_names(self) -> list[str]:
         return [run.run for run in self.runs]
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """What these runs cost, one row each, in their order (`evaluation.cost.costs`)."""
+        return comparison_queries.costs(self.base.source.without_tags(), tuple(self.run_names))
 
     def choose_focus(self, classes: Sequence[str], default: str) -> str:
         """Return the visitor's class, the one in focus on other pages, or the default if it is not among `classes`."""

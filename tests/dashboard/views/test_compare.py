@@ -201,7 +201,9 @@ def test_runs_are_chosen_swapped_and_kept_in_the_url(three):
 
 def costing(monkeypatch, **gflops: float) -> None:
     frame = pd.DataFrame({"run": list(gflops), "gflops": list(gflops.values())})
-    unknown = dict.fromkeys(("ms_per_image", "parameters", "checkpoint_bytes"))
+    unknown = dict.fromkeys(
+        ("ms_per_image", "latency_ms", "latency_alone", "latency_device", "parameters", "checkpoint_bytes")
+    )
     monkeypatch.setattr(comparison_queries, "costs", lambda *_: frame.assign(**unknown))
 
 

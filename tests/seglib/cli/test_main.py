@@ -16,8 +16,10 @@ from safetensors.torch import save_file
 
 from seglib.cli import main
 from seglib.cli.common import ProgressBar, escape_for_terminal
+from seglib.evaluation import latency
 from seglib.models import registry
 from seglib.models.registry import MODELS
+from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 
 
@@ -373,3 +375,25 @@ def test_progress_shows_speed_and_time_left_on_a_terminal(monkeypatch):
 )
 def test_a_name_moves_no_cursor_and_forges_no_line(name, shown):
     assert escape_for_terminal(name) == shown
+
+
+# --- cost ---
+
+
+def test_cost_measures_a_run_and_says_what_each_time_is(tmp_path, capsys, monkeypatch):
+    store = tmp_path / "s"
+    assert call(capsys, "run", SAMPLE, "--store", store, "--workers", 0, "--resize", "32", "--limit", 1)[0] == 0
+    name = Store(store).run().run
+    _, out, _ = call(capsys, "cost", "--store", store)
+    assert "not measured yet" in out
+    monkeypatch.setattr(latency, "_LISTEN_SECONDS", 0)
+    code, out, _ = call(capsys, "cost", name, "--store", store, "--repeats", 1, "--json")
+    row = json.loads(out)
+    assert (code, row["run"], row["latency_device"]) == (0, name, "cpu")
+    assert row["latency_ms"] > 0
+    assert row["ms_per_image"] > 0
+    _, out, _ = call(capsys, "cost", "--store", store)
+    assert f"{row['latency_ms']:,}" in out
+    assert "one photo at a time" in out
+    assert ("other processes were at work" in out) == (row["latency_alone"] is False)
+    assert "There is no run" in sentence(capsys, 2, "cost", "gone", "--store", store)

@@ -1,13 +1,15 @@
 """Names that people give: labels in the names of photos, lists of names, filters by name."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from seglib.annotations.class_names import read_label_map
 from seglib.models.registry import MODELS
-from tests.conftest import SAMPLE
+from tests.conftest import ROOT, SAMPLE
 from tests.seglib.cli.test_main import call, sentence
 
 
@@ -91,3 +93,18 @@ def test_a_label_that_fits_two_classes_is_asked_about(tmp_path, capsys, monkeypa
     run = ("run", SAMPLE, "--store", tmp_path / "s", "--workers", 0, "--resize", "32", "--limit", 1)
     _, _, err = call(capsys, *run)
     assert "The label 'cats' fits the classes 'pet; cats', 'animal; cats': say which with --label-map." in err
+
+
+def test_the_examples_of_the_documentation_run(tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "models-content.md").read_text("utf-8")
+    (tmp_path / "labels.txt").write_text(re.findall(r"```text\n(.*?)```", text, re.S)[0])
+    assert read_label_map(tmp_path / "labels.txt") == {"n02123045": "cat", "wolf_pack": "dog", "train": ""}
+    (tmp_path / "dataset").symlink_to(ROOT / "dataset")
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    names: dict = {}
+    exec(example.replace('"others": "horse"}', '"others": "horse"}, workers=0'), names)
+    counts = names["seglib"].folder_vs_content(names["table"])
+    assert counts.columns.tolist() == ["cat", "dog", "horse", "none"]
+    assert counts.loc["others", "horse"] >= 1
+    assert counts.loc[["cats", "dogs"], ["cat", "dog"]].to_numpy().trace() == 9
