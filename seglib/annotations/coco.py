@@ -243,6 +243,7 @@ def _read_annotations(
         for name in names.values()
     }
     strays: list[Any] = []
+    by_text = {str(number): name for number, name in names.items()}
     for one in annotations:
         if not isinstance(one, _Annotation) and not (isinstance(one, dict) and "segments_info" in one):
             raise DatasetError(
@@ -252,6 +253,8 @@ def _read_annotations(
         name = names.get(number) if isinstance(number, int | float | str) else None
         if name is None:
             strays.append(number)
+            if (meant := by_text.get(str(number))) is not None:
+                contents[meant] = f"an annotation has the 'image_id' {number!r:.40}: write it as the image's 'id'."
             continue
         content = contents[name]
         if isinstance(one, dict):
@@ -274,19 +277,13 @@ def _read_annotations(
 def _describe_strays(source: str, strays: list[Any], names: Mapping[Any, str]) -> str:
     if not strays:
         return ""
-    other = next((one for one in strays if str(one) in {str(number) for number in names}), None)
-    example = (
-        repr(strays[0])[:40] if other is None else f"{other!r:.40}, where the image has {_other_type(other)!r:.40}"
-    )
+    by_text = {str(number): number for number in names}
+    one = next((one for one in strays if str(one) in by_text), strays[0])
+    meant = f", where the image has {by_text[str(one)]!r:.40}" if str(one) in by_text else ""
     return (
         f"{len(strays):,} annotation{'s' if len(strays) > 1 else ''} of {source!r} left out: no image has the "
-        f"'image_id' (e.g. {example})."
+        f"'image_id' (e.g. {one!r:.40}{meant})."
     )
-
-
-def _other_type(number: Any) -> Any:
-    """The id as a text if it is a number, and as a number if it is a text of one."""
-    return str(number) if not isinstance(number, str) else int(number) if number.isdecimal() else number
 
 
 def _read_segment(one: _Annotation, indices: Mapping[Any, int]) -> Segment | str:

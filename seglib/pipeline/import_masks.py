@@ -9,7 +9,7 @@ run.
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -111,14 +111,7 @@ def import_masks(
         failed=failed | contradicting,
         unmatched=len(images) - len(matches.masks),
         without_photo=matches.without_photo,
-        notes=(
-            masks.describe(list(matches.masks.values())),
-            f"{len(matches.masks):,} of {len(images):,} photos have a mask: {matches.describe()}.",
-            *(
-                f"All masks have {width} x {height} pixels, whatever their photos' shapes, as a model's grid has."
-                for width, height in importer.stretched
-            ),
-        ),
+        notes=_describe(masks, matches, len(images), importer.stretched),
     )
 
 
@@ -264,6 +257,18 @@ def _list_images(store: Store, data_set: Dataset, masks: Masks) -> pd.DataFrame:
     files = store.files(data_set)
     images = files.loc[files["reason"].isna(), ["path", "label", "image_id", "width", "height"]]
     return images[leave_out_masks(masks, data_set.root, images["path"])]
+
+
+def _describe(masks: Masks, matches: Matches, photos: int, stretched: Iterable[tuple[int, int]]) -> tuple[str, ...]:
+    """How the masks were read, matched to this many photos, and of which shape they are."""
+    return (
+        masks.describe(list(matches.masks.values())),
+        f"{len(matches.masks):,} of {photos:,} photos have a mask: {matches.describe()}.",
+        *(
+            f"All masks have {width} x {height} pixels, whatever their photos' shapes, as a model's grid has."
+            for width, height in stretched
+        ),
+    )
 
 
 def _dataset(store: Store, name: str | None) -> Dataset:

@@ -376,4 +376,8 @@ def test_annotations_of_no_image_are_counted(tmp_path, image, said):
     shapes = annotation([SQUARE]), annotation([SQUARE], image=image), annotation([SQUARE], image=image)
     file = write(tmp_path, document(*shapes), "x.json")
     assert read_coco(file).strays == said
+    if image == "7":
+        with pytest.raises(DatasetError, match="an annotation has the 'image_id' '7': write it as the image's 'id'"):
+            read_coco(file).mask("cats/a.jpg")
+        return
     assert open_masks(file).describe() == " ".join(filter(None, ["1 mask read as COCO: background, cat.", said]))

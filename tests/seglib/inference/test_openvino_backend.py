@@ -218,15 +218,15 @@ def test_a_damaged_model_is_refused(photos, store, fake, name, damage):
 @installed
 def test_a_run_is_remade_with_its_own_model_or_not_at_all(embedded, tmp_path):
     store = Store(shutil.copytree(embedded.path, tmp_path / "store"))
-    report = run(SAMPLE / "cats", store, find_model_spec(), resize=Resize("96"))
-    spec, settings = resolve_run_model(store, store.run(report.run))
-    assert config.make_run_config(spec, settings).run_name == report.run
+    (record,) = store.runs()
+    spec, settings = resolve_run_model(store, record)
+    assert config.make_run_config(spec, settings).run_name == record.run
     prune.prune(store)
     assert settings.quantised is not None
     assert settings.quantised.is_dir(), "prune keeps what a run was made with"
     (settings.quantised / openvino_backend.MODEL_FILE).unlink()
     with pytest.raises(WeightsError, match="damaged"):
-        resolve_run_model(store, store.run(report.run))
+        resolve_run_model(store, record)
 
 
 @pytest.mark.slow
