@@ -1,4 +1,4 @@
-"""Models of segmentation_models_pytorch, saved by `save_pretrained`: `smp:FOLDER`, with the extra `smp`.
+"""Models of segmentation_models_pytorch, saved by save_pretrained: `smp:FOLDER`, with the extra `smp`.
 
 A folder holds config.json, which names the architecture and its arguments, and model.safetensors. The sides of the
 input are padded to multiples of the encoder's output stride. Nothing is downloaded.
@@ -56,7 +56,7 @@ _NORMALISATIONS = {
 
 @dataclass(frozen=True)
 class SmpAdapter(Adapter):
-    """A folder of `save_pretrained`."""
+    """A folder of save_pretrained."""
 
     folder: str
     config: str
@@ -131,7 +131,7 @@ def ensure_installed() -> None:
 
 
 def find(request: ModelRequest, target: str) -> ModelSpec:
-    """The spec of a folder of `save_pretrained`. Raises `UsageError` or `WeightsError`."""
+    """The spec of a folder of save_pretrained. Raises `UsageError` or `WeightsError`."""
     ensure_installed()
     folder = Path(target).absolute()
     weights = _weights_name(folder, request)

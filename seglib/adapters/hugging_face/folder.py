@@ -125,7 +125,7 @@ def read_processor(folder: ModelFolder) -> dict[str, Any]:
     if settings is None:
         raise WeightsError(
             f"{folder.name} has no {PROCESSOR}, which says how photos are resized and normalised: save the image "
-            "processor that the model was trained with into the folder, by its `save_pretrained`."
+            "processor that the model was trained with into the folder, by its save_pretrained."
         )
     return settings
 
