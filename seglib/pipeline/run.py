@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from seglib.adapters.lookup import Model, find_model
 from seglib.data.resize import Resize, as_resize
-from seglib.data.scan import describe_mask_folders, scan_folder, select_by_name
+from seglib.data.scan import FolderScan, describe_mask_folders, scan_folder, select_by_name
 from seglib.errors import WeightsError
 from seglib.inference import config
 from seglib.inference.config import InferenceConfig, RunConfig
@@ -24,7 +24,7 @@ from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
 from seglib.progress import OnNote
 from seglib.store import scans
-from seglib.store.records import Run, clean_title, parse_title, utc_now
+from seglib.store.records import Dataset, Run, clean_title, parse_title, utc_now
 from seglib.store.scans import ScanRecord
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store, as_store
@@ -85,7 +85,6 @@ def run(
     spec = find_model(model, classes=classes, mean=mean, std=std)
     resize = as_resize(resize or spec.resize)
     folder_scan = scan_folder(folder, follow_links=options.follow_links)
-    records = folder_scan.records
     loading.ensure_weights(spec)
     store = as_store(store, create=True)
     device = config.device_for(spec, options.device)
@@ -93,28 +92,15 @@ def run(
         resize=resize, precision=_resolved_precision(store, spec, resize, precision, device), device=device
     )
     with store.atomic.register_writer():
-        _notify(datasets.recognise_folder(store, folder), on_note)
-        _notify(describe_mask_folders(records), on_note)
-        data_set = store.register_dataset(folder, options.title)
-        scans.keep(store, data_set, ScanRecord(folder_scan.left_out, options.follow_links))
-        if options.verify:
-            _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
-        else:
-            datasets.accept_new_times(store, data_set, records)
+        data_set = _register_dataset(store, folder, folder_scan, options, on_note)
         stored_files = store.files(data_set)
-        records = labelling.choose_labels(records, stored_files, options.label_from)
+        records = labelling.choose_labels(folder_scan.records, stored_files, options.label_from)
         _notify(labelling.update_label_map(store, data_set, records, options.label_map, spec), on_note)
         if settings.precision == "int8":
-            folder_of_model = quantization.calibrate(
-                store,
-                spec,
-                settings.resize,
-                data_set=data_set,
-                records=records,
-                stored_files=stored_files,
-                on_note=on_note,
+            calibrated = quantization.calibrate(
+                store, spec, resize, data_set=data_set, records=records, stored_files=stored_files, on_note=on_note
             )
-            settings = replace(settings, quantised=folder_of_model)
+            settings = replace(settings, quantised=calibrated)
         this_run = _register_run(store, spec, settings, title=title, verify=options.verify, on_note=on_note)
         scan_id = time.time_ns()
         vanished = record_vanished(store, data_set, stored_files, records, scan_id)
@@ -129,11 +115,11 @@ def run(
             readable_again=readable_again(data_set, stored_files),
             verify=options.verify,
         )
-        if plan.to_decode and on_note is not None:
-            chosen = f"{settings.precision} (chosen by `precision` auto)" if precision == "auto" else settings.precision
+        if plan.to_decode:
             if options.label_from is None and (offer := labelling.suggest_names(records)) is not None:
-                on_note(offer)
-            on_note(f"{this_run.run}: up to {len(plan.to_decode)} photos to compute, in {chosen}.")
+                _notify([offer], on_note)
+            chosen = f"{settings.precision} (chosen by `precision` auto)" if precision == "auto" else settings.precision
+            _notify([f"{this_run.run}: up to {len(plan.to_decode)} photos to compute, in {chosen}."], on_note)
         session = _Session(
             store=store,
             data_set=data_set,
@@ -147,14 +133,34 @@ def run(
             left_out=folder_scan.left_out,
             on_note=on_note,
         )
-        try:
-            report = session.execute(on_progress)
-        except WeightsError:  # weights are only loaded, and so checked, if there is something to compute
-            if not this_run.invocations and not store.count_rows(this_run):
-                store.atomic.discard(store.run_folder(this_run.run))
-            raise
+        report = _execute(session, on_progress)
     _notify(datasets.describe_shared(store, data_set), on_note)
     return report
+
+
+def _register_dataset(
+    store: Store, folder: Path, folder_scan: FolderScan, options: RunOptions, on_note: OnNote | None
+) -> Dataset:
+    """Record the folder as a dataset of the store, with what its scan left out; with `verify`, remove damaged rows."""
+    _notify(datasets.recognise_folder(store, folder), on_note)
+    _notify(describe_mask_folders(folder_scan.records), on_note)
+    data_set = store.register_dataset(folder, options.title)
+    scans.keep(store, data_set, ScanRecord(folder_scan.left_out, options.follow_links))
+    if options.verify:
+        _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
+    else:
+        datasets.accept_new_times(store, data_set, folder_scan.records)
+    return data_set
+
+
+def _execute(session: _Session, on_progress: OnProgress | None) -> RunReport:
+    try:
+        return session.execute(on_progress)
+    except WeightsError:  # weights are only loaded, and so checked, if there is something to compute
+        store, this_run = session.store, session.run
+        if not this_run.invocations and not store.count_rows(this_run):
+            store.atomic.discard(store.run_folder(this_run.run))
+        raise
 
 
 def _register_run(
