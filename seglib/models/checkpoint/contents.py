@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import pickle
 import stat
 import zipfile
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ FileKind = Literal["safetensors", "torch", "legacy torch", "torchscript", "torch
 
 StateDict = dict[str, TensorInfo]
 
-_LEGACY_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+_LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number 0x1950A86A20F9469CFC6C, pickled
 
 _MOST_STRUCTURE = 16_000_000
 """Bytes of a pickle or header that are read; a thousand tensors take 0.1 million."""
