@@ -178,14 +178,22 @@ def test_a_structure_of_any_length_ends(folder, monkeypatch):
     assert "its structure takes 10,004 bytes" in refuse(folder / "x.pth")
 
 
-def test_tensors_larger_than_their_data_are_refused(folder):
-    """Also where only the size that the pickle tells was changed."""
+def test_a_stated_size_without_the_data_is_refused(folder):
+    """By torch's reader, where the pickle contradicts only the archive: its storage and its tensor agree."""
     torch.save({"a": torch.zeros(3)}, "x.pth")
     with zipfile.ZipFile("x.pth") as opened:
         structure = opened.read("x/data.pkl")
     assert structure.count(b"K\x03") == 2  # of the storage and of the tensor
     (folder / "x.pth").write_bytes(archive(structure.replace(b"K\x03", b"J\xff\xff\xff\x7f"), **{"data/0": bytes(12)}))
     with pytest.raises(WeightsError, match=r"^x\.pth is not a checkpoint"):
+        weights_file.read_state_dict(folder / "x.pth")
+
+
+def test_the_structure_is_checked_before_torch_reads_the_file(folder):
+    """torch's reader makes arrays of bytes of any size."""
+    structure, _ = PICKLES["an array of bytes of 2 GB"]
+    (folder / "x.pth").write_bytes(archive(structure))
+    with pytest.raises(WeightsError, match=r"it holds an object of '__builtin__\.bytearray'"):
         weights_file.read_state_dict(folder / "x.pth")
 
 
