@@ -59,7 +59,7 @@ def locate(target: str) -> ModelFolder:
         raise UsageError(f"{target!r} is a file: name the folder that holds its {CONFIG}.")
     match = re.fullmatch(_ID, target, re.ASCII)
     if match is None or ".." in target:
-        raise UsageError(f"There is no folder {target!r}: expected one that `save_pretrained` wrote, or an ID.")
+        raise UsageError(f"There is no folder {target!r}: expected one that save_pretrained wrote, or an ID.")
     repository, revision = match[1], match[2]
     path = _find_in_cache(repository, revision) or _download(repository, revision)
     return ModelFolder(path, repository, f"{repository}@{path.name}")
@@ -90,8 +90,8 @@ def _download(repository: str, revision: str | None) -> Path:
 
     if revision is not None:
         raise UsageError(
-            f"{repository!r} is not on this machine in the version {revision[:12]}: fetch it with "
-            f"`hf download {repository} --revision {revision}`, or leave out the version to download the newest."
+            f"{repository!r} is not on this machine in the version {revision[:12]}: fetch it with huggingface_hub's "
+            "`hf download`, or leave out the version to download the newest."
         )
     try:
         return Path(snapshot_download(repository, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
@@ -111,7 +111,7 @@ def read_config(folder: ModelFolder) -> dict[str, Any]:
         raise WeightsError(f"{folder.name} is an adapter for another model: merge the two, and save the whole model.")
     config = _read_json(folder, CONFIG)
     if config is None:
-        raise WeightsError(f"{folder.name} has no {CONFIG}: expected a folder that `save_pretrained` of a model wrote.")
+        raise WeightsError(f"{folder.name} has no {CONFIG}: expected a folder that save_pretrained of a model wrote.")
     for name in (PROCESSOR, NESTED_PROCESSOR, "tokenizer_config.json"):
         _read_json(folder, name)  # refuses code of its own
     kept: dict[str, Any] = _without_ignored(config)
@@ -125,7 +125,7 @@ def read_processor(folder: ModelFolder) -> dict[str, Any]:
     if settings is None:
         raise WeightsError(
             f"{folder.name} has no {PROCESSOR}, which says how photos are resized and normalised: save the image "
-            "processor that the model was trained with into the folder, by its `save_pretrained`."
+            "processor that the model was trained with into the folder, by its save_pretrained."
         )
     return settings
 

@@ -57,7 +57,7 @@ def find_architecture(found: ModelFolder, config: dict[str, Any]) -> Architectur
 
     model_type, named = config.get("model_type"), config.get("architectures")
     if not isinstance(model_type, str):
-        raise WeightsError(f"{found.name}/{folder.CONFIG} names no `model_type`: it is not a model of transformers.")
+        raise WeightsError(f"{found.name}/{folder.CONFIG} names no model_type: it is not a model of transformers.")
     if model_type in _NEEDS_MORE:
         raise UsageError(f"{found.name} needs {_NEEDS_MORE[model_type]} ({model_type}), and here it gets photos alone.")
     semantic = dict(modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES)
