@@ -110,7 +110,7 @@ def find(request: ModelRequest, target: str) -> ModelSpec:
     """
     _ensure_installed()
     _refuse_options(request)
-    found = folder.locate(target)
+    found = folder.locate(target, allow_pickle=request.allow_pickle)
     with loading.quiet():
         config = folder.read_config(found)
         architecture = loading.find_architecture(found, config)

@@ -46,7 +46,7 @@ class ModelFolder:
     """What finds it again after `hf:`: the path, or ID@COMMIT."""
 
 
-def locate(target: str) -> ModelFolder:
+def locate(target: str, *, allow_pickle: bool = False) -> ModelFolder:
     """The folder of a path, or of an ID (`organisation/model`) in the cache of huggingface_hub.
 
     A model that is in neither is downloaded; ID@REVISION is only looked up. Raises `UsageError`.
@@ -61,7 +61,7 @@ def locate(target: str) -> ModelFolder:
     if match is None or ".." in target:
         raise UsageError(f"There is no folder {target!r}: expected one that save_pretrained wrote, or an ID.")
     repository, revision = match[1], match[2]
-    path = _find_in_cache(repository, revision) or _download(repository, revision)
+    path = _find_in_cache(repository, revision) or _download(repository, revision, allow_pickle)
     return ModelFolder(path, repository, f"{repository}@{path.name}")
 
 
@@ -84,7 +84,7 @@ def _find_in_cache(repository: str, revision: str | None) -> Path | None:
     return path if has_weights and (path / CONFIG).is_file() else None
 
 
-def _download(repository: str, revision: str | None) -> Path:
+def _download(repository: str, revision: str | None, allow_pickle: bool) -> Path:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import snapshot_download
 
@@ -93,8 +93,9 @@ def _download(repository: str, revision: str | None) -> Path:
             f"{repository!r} is not on this machine in the version {revision[:12]}: fetch that "
             "revision with Hugging Face's own tool, or leave out the version to download the newest."
         )
+    patterns = ["*.json", "*.txt", "*.safetensors", *(["pytorch_model*.bin"] if allow_pickle else [])]
     try:
-        return Path(snapshot_download(repository, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
+        return Path(snapshot_download(repository, allow_patterns=patterns))
     except Exception as error:  # a missing network, a missing model and a refusal each raise their own types
         raise UsageError(
             f"There is no folder {repository!r}, and the model of this ID is neither on this machine nor could it be "
@@ -144,7 +145,8 @@ def find_weights(folder: ModelFolder, *, allow_pickle: bool) -> tuple[Path, ...]
         )
     others = sorted(file.name for file in folder.path.glob("*.*") if file.suffix not in (".json", ".txt", ".md"))
     found = f"it holds {', '.join(others[:5])}" if others else "it holds no other files"
-    raise WeightsError(f"{folder.name} has no {_SAFETENSORS} ({found}).")
+    hint = "" if allow_pickle or "@" not in folder.request else ": if it has pickles only, add `allow_pickle`"
+    raise WeightsError(f"{folder.name} has no {_SAFETENSORS} ({found}){hint}.")
 
 
 def _find_shards(folder: ModelFolder, index: str, suffix: str) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 import struct
 import sys
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("transformers", reason="the extra hf is not installed")
 
 import huggingface_hub.constants
+import huggingface_hub.errors
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -368,6 +370,25 @@ def test_an_id_is_found_in_the_cache_and_again_by_its_commit(folder, cache):
     assert (spec.name, spec.request.model) == ("somebody-tiny", f"hf:somebody/tiny@{COMMIT}")
     assert seglib.find_model(spec.request.model) == spec
     assert identity(spec)[:5] == identity(find(folder))[:5]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_download_takes_pickles_only_if_they_are_allowed(folder, cache, monkeypatch, allowed):
+    asked = []
+
+    def download(repository, *, allow_patterns=None, **options):
+        if options.get("local_files_only"):
+            raise huggingface_hub.errors.LocalEntryNotFoundError("nothing")
+        asked.extend(allow_patterns)
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    (folder / "model.safetensors").unlink()
+    hint = "" if allowed else ": if it has pickles only, add `allow_pickle`"
+    with pytest.raises(WeightsError, match=re.escape(f"(it holds no other files){hint}.")):
+        seglib.find_model("hf:somebody/tiny", allow_pickle=allowed)
+    assert any(pattern.endswith(".bin") for pattern in asked) == allowed
+    assert "*.safetensors" in asked
 
 
 @pytest.mark.parametrize(
