@@ -193,7 +193,7 @@ def _read_config(folder: Path) -> tuple[dict[str, Any], object]:
         hint = f": give hf:{folder}" if isinstance(config, dict) and "architectures" in config else ""
         raise WeightsError(
             f"{CONFIG_FILE} of {folder.name} does not name an architecture of segmentation_models_pytorch "
-            f"(_model_class){hint}."
+            f"('_model_class'){hint}."
         )
     names = config.pop("class_names", None)
     if isinstance(names, Mapping):

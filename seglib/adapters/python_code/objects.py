@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from seglib.adapters import identity
+from seglib.adapters.lookup import check_request
 from seglib.adapters.python_code.state import Fingerprint, take_fingerprint
 from seglib.annotations.class_names import as_class_names
 from seglib.classes import are_valid_class_names
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from seglib.adapters.module_backend import ModuleBackend
-
-KNOWN_VALUES = {
-    "input": ("normalised", "uint8"),
-    "channels": ("rgb", "bgr"),
-    "scores": ("logits", "probabilities", "masks"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,16 +212,15 @@ def _checked(name: str, key: str, value: Any) -> Any:
             red, green, blue = map(float, value)
         except (TypeError, ValueError):
             raise UsageError(f"{name}: `{key}` is three numbers, one per channel, not {value!r}.") from None
-        return red, green, blue
-    if key == "classes":
+        value = red, green, blue
+    elif key == "classes":
         names = as_class_names(value) if isinstance(value, list | tuple) else None
         if names is None or not are_valid_class_names(names):
             raise UsageError(f"{name}: `classes` is a list of names, each once, not {value!r}.")
-        return names
-    if not isinstance(value, str):
+        value = names
+    elif not isinstance(value, str):
         raise UsageError(f"{name}: `{key}` is a text, not {value!r}.")
-    if key in KNOWN_VALUES and value not in KNOWN_VALUES[key]:
-        raise UnknownName(f"{key} of {name}" if name else key, value, KNOWN_VALUES[key])
+    check_request(ModelRequest(**{key: value}))
     return value
 
 

@@ -322,7 +322,8 @@ def test_settings_of_a_dict_are_checked():
         ({"classes": 3}, UsageError, "net: `classes` is a list of names, each once, not 3"),
         ({"classes": ["a", "a"]}, UsageError, "names the class 'a' twice"),
         ({"mean": 0.5}, UsageError, "net: `mean` is three numbers"),
-        ({"scores": "softmax"}, UnknownName, "There is no scores of net 'softmax'"),
+        ({"scores": "softmax"}, UnknownName, "There is no kind of scores 'softmax'"),
+        ({"std": (58, 57, 57)}, UsageError, "`std` is for images of range 0..1"),
         ({"input": 8}, UsageError, "net: `input` is a text, not 8"),
         ({"resize": "big"}, UsageError, "A resize is 224"),
     ):
