@@ -119,7 +119,8 @@ def test_a_run_can_be_repeated_on_a_folder_that_moved(gone, monkeypatch):
     settings = replace(ServerSettings.read(), photo_folders=(gone.parent / "elsewhere",))
     spec = type("Spec", (), {"sha256": "0" * 64})
     monkeypatch.setitem(runs_view.MODELS, run.model, spec)
-    (request,) = runs_view._rerun_requests(settings, store, store.run(run.run))
+    (request,), why_not = runs_view._rerun_requests(settings, store, store.run(run.run))
+    assert why_not == ""
     assert photo_folders.get_folder(settings.photo_folders, request.folder).path == gone.parent / "elsewhere"
 
 
