@@ -182,7 +182,7 @@ def _run_facts(run: Run) -> dict[str, str]:
         "run": run.run,
         "model": run.model if run.weights_sha256 else f"{run.model} (masks that were imported)",
         "weights, SHA-256": run.weights_sha256 or DASH,
-        "parameters": DASH if run.parameters is None else count(run.parameters),
+        "parameters": count(run.parameters) if run.parameters else DASH,
         "classes": f"{count(len(run.classes))}: {', '.join(run.classes)}",
         "resize": run.resize,
         "precision": run.precision or DASH,

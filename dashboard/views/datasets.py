@@ -23,7 +23,7 @@ from seglib.store import content
 from seglib.store.records import Dataset
 from seglib.store.store import Store
 
-_BY_ITSELF, _NO_CLASS = "\tthe class that is called so", "\tno class"
+_BY_ITSELF, _NO_CLASS = "\tthe class of the same name", "\tno class"
 """Choices beside the classes, whose names hold no tab."""
 
 _MANY_LABELS = 8

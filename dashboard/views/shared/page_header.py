@@ -100,7 +100,7 @@ def cost_table(costs: pd.DataFrame, labels: Sequence[str]) -> None:
             label,
             _latency(row),
             _number(row["ms_per_image"], ".0f"),
-            DASH if row["parameters"] is None else f"{row['parameters'] / 1e6:.1f} M",
+            _parameters(row["parameters"]),
             _number(row["gflops"], ".2f"),
             DASH if row["checkpoint_bytes"] is None else byte_size(float(row["checkpoint_bytes"])),
         ]
@@ -120,6 +120,12 @@ def _latency(row: Mapping[Any, Any]) -> str:
     if row["latency_ms"] is None:
         return DASH
     return f"{row['latency_ms']:,.1f}{'*' if row['latency_alone'] is False else ''}"
+
+
+def _parameters(number: int | None) -> str:
+    if number is None:
+        return DASH
+    return f"{number / 1e6:.1f} M" if number >= 1e5 else count(int(number))
 
 
 def _number(value: float | None, form: str) -> str:

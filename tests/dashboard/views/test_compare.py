@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import pandas as pd
 import pytest
 
+from dashboard.formatting import DASH
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import ranking, source
 from dashboard.settings import ServerSettings
@@ -331,3 +332,32 @@ def test_choosing_runs_keeps_a_and_the_usual_ones_leave_no_trace():
     assert chosen_state(View(against="l"), "m", names, ["l", "j"]) == {"runs": ("j", "l", "m"), "against": "l"}
     assert chosen_state(View(against="l"), "m", names, ["n"]) == {"runs": ("m", "n"), "against": ""}
     assert chosen_state(View(), "m", names, [])["runs"] == ()
+
+
+def test_times_measured_alone_are_told_from_those_of_runs_and_unknown_is_never_0(three, monkeypatch):
+    frame = pd.DataFrame(
+        {
+            "run": [A, B, C],
+            "ms_per_image": [400.0, 100.0, None],
+            "latency_ms": [20.0, 60.0, None],
+            "latency_alone": [True, True, None],
+            "latency_device": ["cpu", "cpu", None],
+            "parameters": [516, 3_078_021, None],
+            "gflops": [0.01, 1.968, None],
+            "checkpoint_bytes": None,
+        }
+    )
+    monkeypatch.setattr(comparison_queries, "costs", lambda _, runs: frame.set_index("run").loc[[*runs]].reset_index())
+    app = opened("Compare", run=[A], against=[B])
+    assert not app.exception
+    shown = html(app)
+    assert "<dt>time of B per photo, measured alone (20 → 60 ms)</dt><dd>3.0x</dd>" in shown
+    assert "<td>20.0</td><td>400</td><td>516</td><td>0.01</td>" in shown
+    assert "<td>60.0</td><td>100</td><td>3.1 M</td><td>1.97</td>" in shown
+    assert f"<td>{'</td><td>'.join([DASH] * 5)}</td>" in shown
+    assert "*: other processes" not in plain(app)
+    frame.loc[1, "latency_alone"] = False
+    app = opened("Compare", run=[A], against=[B])
+    assert "time of B per photo, of the whole run (400 → 100 ms)" in html(app)
+    assert "<td>60.0*</td>" in html(app)
+    assert "*: other processes were at work" in plain(app)
