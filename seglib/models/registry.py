@@ -302,9 +302,6 @@ def _file_spec(
 ) -> ModelSpec:
     """Spec of an architecture with weights of one's own, as far as the request says what they are."""
     spec = MODELS[architecture] if architecture in MODELS else _spec_without_weights(architecture)
-    mean, std = request.mean or spec.mean, request.std or spec.std
-    if request.channels == "bgr":  # they are in the order of the model's channels
-        mean, std = mean[::-1], std[::-1]
     return replace(
         spec,
         build=get_model_builder(architecture, options),
@@ -316,8 +313,8 @@ def _file_spec(
         gflops=None if architecture in TRAINABLE else spec.gflops,
         net_side=0,
         classes=request.classes or spec.classes,
-        mean=mean,
-        std=std,
+        mean=request.mean or spec.mean,
+        std=request.std or spec.std,
         channels=request.channels or "rgb",
     )
 

@@ -270,18 +270,18 @@ def test_one_output_is_the_logit_of_the_second_class(tmp_path, name):
 
 
 def test_mean_std_and_order_of_channels_are_those_of_the_training(model, tmp_path):
-    """In the order of the model's channels, as cv2 images are normalised."""
+    """Mean and std are for red, green and blue, whatever the order of the channels."""
     torch.save(model.state_dict(), tmp_path / "mine.pth")
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 0.125)
     spec = seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=mean, std=std, channels="bgr")
     rgb = torch.rand(1, 64, 64, 3)
-    seen = (rgb.flip(-1) - torch.tensor(mean)) / torch.tensor(std)
+    seen = ((rgb - torch.tensor(mean)) / torch.tensor(std)).flip(-1)
     given = (rgb - torch.tensor(spec.mean)) / torch.tensor(spec.std)
     with torch.inference_mode():
         expected, got = model(seen.permute(0, 3, 1, 2))["out"], loading.load(spec)(given.permute(0, 3, 1, 2))["out"]
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
     settings = InferenceConfig(resize=spec.resize)
-    usual = seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=mean[::-1], std=std[::-1])
+    usual = seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=mean, std=std)
     assert config.make_run_config(spec, settings).run_name != config.make_run_config(usual, settings).run_name
 
 
