@@ -137,7 +137,9 @@ def _resolve_model(question: dict[str, Any]) -> "tuple[ModelSpec, InferenceConfi
             return _reproduce_run(question)
         except SegError:  # made with other weights or by another version, so it does not apply
             pass
-    return spec, config.InferenceConfig(resize=resize, precision=config.resolve_precision(question["precision"], ()))
+    return spec, config.InferenceConfig(
+        resize=resize, precision=config.resolve_precision(spec, question["precision"], ())
+    )
 
 
 def _reproduce_run(question: dict[str, Any]) -> "tuple[ModelSpec, InferenceConfig]":

@@ -19,7 +19,7 @@ from seglib.data.image import decode, read_bytes
 from seglib.data.resize import Resize, as_resize
 from seglib.errors import BadImage, DatasetError
 from seglib.inference import predictor
-from seglib.inference.config import InferenceConfig, device_for, precisions_of, resolve_precision
+from seglib.inference.config import InferenceConfig, device_for, resolve_precision
 from seglib.masks import overlay, png, statistics
 from seglib.masks.statistics import ConfidenceStats
 from seglib.models import loading
@@ -99,7 +99,7 @@ def predict(
     spec = find_model(model)
     config = InferenceConfig(
         resize=as_resize(resize or spec.resize),
-        precision=resolve_precision(precision, (), device_for(spec, device), allowed=precisions_of(spec)),
+        precision=resolve_precision(spec, precision, (), device_for(spec, device)),
         device=device_for(spec, device),
     )
     images = choose_images(paths, samples=samples, seed=seed)

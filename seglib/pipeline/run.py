@@ -226,7 +226,7 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
         for run in store.runs()
         if (run.model, run.weights_sha256, run.resize) == (spec.name, sha256, resize.text) and run.precision
     ]
-    return config.resolve_precision(precision, earlier, device, allowed=config.precisions_of(spec))
+    return config.resolve_precision(spec, precision, earlier, device)
 
 
 def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+import seglib
 from seglib.data.image import decode
 from seglib.data.resize import Resize, resize_image
 from seglib.errors import SegError, UsageError
@@ -15,7 +16,7 @@ from seglib.inference import config, predictor
 from seglib.inference.config import InferenceConfig, make_run_config
 from seglib.inference.predictor import predict_batch
 from seglib.models import optimize
-from seglib.models.registry import MODELS
+from seglib.models.registry import MODELS, find_model_spec
 from tests.conftest import COLOURS
 
 
@@ -236,12 +237,18 @@ def test_settings_are_resolved_and_known(setting):
 
 def test_auto_precision_repeats_what_was_used_before_and_else_judges(monkeypatch):
     monkeypatch.setattr(config, "fastest_precision", {"cpu": "bf16"}.get)
-    assert config.resolve_precision("auto", ["fp32", "bf16"]) == "bf16"
-    assert config.resolve_precision("fp32", ["bf16"]) == "fp32"
-    assert config.resolve_precision("auto", [], "cpu") == "bf16"
-    assert config.resolve_precision("auto", [], "cpu", allowed=("fp32", "int8")) == "fp32"
-    with pytest.raises(UsageError, match="runs in fp32, not in bf16: take `precision` fp32"):
-        config.resolve_precision("bf16", [], "cpu", allowed=("fp32",))
+    spec = find_model_spec()
+    assert config.resolve_precision(spec, "auto", ["fp32", "bf16"]) == "bf16"
+    assert config.resolve_precision(spec, "fp32", ["bf16"]) == "fp32"
+    assert config.resolve_precision(spec, "auto", [], "cpu") == "bf16"
+
+
+def test_a_model_that_is_not_built_in_runs_in_fp32_unless_another_precision_is_named():
+    spec = seglib.find_model(torch.nn.Conv2d(3, 2, 1), classes=["background", "cat"])
+    assert config.resolve_precision(spec, "auto", [], "cpu") == "fp32"
+    assert config.resolve_precision(spec, "bf16", [], "cpu") == "bf16"
+    with pytest.raises(UsageError, match="runs in fp32 or bf16, not in int8: take `precision` fp32"):
+        config.resolve_precision(spec, "int8", [], "cpu")
 
 
 @pytest.mark.parametrize(
