@@ -27,8 +27,6 @@ _LABELS = ("id2label", "label2id", "num_labels")
 _READ_FROM_FOLDER = ("mean", "std", "channels", "output", "scores", "input")
 """Options of `find_model` that the folder's files answer."""
 
-_TRIAL_WH = (96, 64)
-
 
 @dataclass(frozen=True)
 class HuggingFaceAdapter(Adapter):
@@ -70,7 +68,6 @@ class HuggingFaceAdapter(Adapter):
         )
 
     def load_backend(self, spec: ModelSpec, precision: str, device: str) -> Backend:
-        import numpy as np
 
         from seglib.adapters.hugging_face.forward import OneByOne, SemanticForward
         from seglib.adapters.module_backend import CallOptions, ModuleBackend
@@ -87,9 +84,6 @@ class HuggingFaceAdapter(Adapter):
             )
             forward = SemanticForward(model, own, self.settings, self.task)
             backend = ModuleBackend(forward, spec, precision, device, options)
-            width, height = self.settings.resize.grid_wh(*_TRIAL_WH)
-            if width != height:  # the backend tried a square
-                loading.try_size(backend, np.zeros((1, height, width, 3), np.uint8), spec.name)
         if device == "cpu":
             return OneByOne(backend, self.notes)
         backend.notes = [*self.notes, *backend.notes]

@@ -5,13 +5,10 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from seglib.adapters.hugging_face import folder
 from seglib.adapters.hugging_face.folder import ModelFolder
@@ -164,22 +161,6 @@ def is_for_training(name: str) -> bool:
 
 def _some(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def try_size(call: Callable[[NDArray[np.uint8]], Iterator[Any]], images: NDArray[np.uint8], name: str) -> None:
-    """Call a model with images that are not square. Raises `WeightsError` if it cannot take them."""
-    import torch
-
-    try:
-        with torch.inference_mode():
-            next(iter(call(images)))
-    except WeightsError:
-        raise
-    except Exception as error:  # models raise whatever they like
-        raise WeightsError(
-            f"{name} cannot see an image of {images.shape[2]}x{images.shape[1]}, as its image processor makes them "
-            f"({type(error).__name__}: {weights_file.first_line(error)})."
-        ) from None
 
 
 @contextlib.contextmanager

@@ -227,7 +227,7 @@ def test_the_csv_has_the_columns_of_an_export(full, asked):
     exported = export.stats_frame(Store(full), None, Filters())
     one = Predictor.predict(None, b"1", model="fcn_mobilenet_v2")
     frame = try_photo._statistics([(Upload("a.jpg", b"1", compute_image_id(b"1")), "fcn_mobilenet_v2", one)])
-    assert set(exported.columns) - set(frame.columns) <= {"dataset", "split", "label", "tags"}
+    assert set(exported.columns) - set(frame.columns) <= {"dataset", "split", "label", "label_class", "content", "tags"}
     assert set(frame.columns) <= set(exported.columns)
     assert frame["px:cat"].tolist() == [40]
     assert frame["share:cat"].tolist() == [0.4]

@@ -120,6 +120,6 @@ def test_the_example_of_the_documentation_runs(monkeypatch, tmp_path):
 
 def test_a_model_that_takes_only_squares_is_refused_before_any_photo(tmp_path, photos, store):
     folder = tiny_models.save(tmp_path / "dpt", lambda t: tiny_models.dpt(t, keep_aspect_ratio=True))
-    with pytest.raises(WeightsError, match="dpt cannot see an image of 96x64, as its image processor makes them"):
+    with pytest.raises(WeightsError, match="dpt cannot be called with images of 96x64"):
         run(photos, store, f"hf:{folder}", INLINE)
     assert not store.runs()

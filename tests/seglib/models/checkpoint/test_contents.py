@@ -22,6 +22,7 @@ from seglib.models import loading, weights_file
 from seglib.models.checkpoint import contents, pickled
 from seglib.models.checkpoint.contents import read_contents
 from seglib.models.checkpoint.pickled import TensorInfo
+from tests.conftest import ROOT
 
 NAME = "fcn_resnet50"
 
@@ -90,7 +91,8 @@ def test_reading_the_structure_does_not_import_torch(folder):
         "import sys; from pathlib import Path; from seglib.models.checkpoint.contents import read_contents; "
         "print(list(read_contents(Path('x.pth')).state_dicts), 'torch' in sys.modules)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert ran.stdout == "[('model',)] False\n"
 
 
