@@ -3,7 +3,7 @@
 Runs of older versions have no such record, and older versions ignore it.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,14 @@ def keep(store: Store, run: Run, **changes: Any) -> None:
     """Change these fields of `RunCost` in the record."""
     with lock(store.path):
         cost = replace(read(store, run), **changes)
-        store.atomic.write(store.cost_record(run.run), json_record.encode(asdict(cost)), durable=True)
+        store.atomic.write(store.cost_record(run.run), json_record.encode(_to_record(cost)), durable=True)
+
+
+def _to_record(cost: RunCost) -> dict[str, Any]:
+    """JSON values; of an adapter's own kind of rule, the nearest rule of `Resize`."""
+    rule = cost.input_rule
+    plain = None if rule is None else {one.name: getattr(rule, one.name) for one in fields(Resize)}
+    return asdict(replace(cost, input_rule=None)) | {"input_rule": plain}
 
 
 def find_damaged(store: Store) -> dict[str, str]:

@@ -268,9 +268,8 @@ def _spec_from_file(request: ModelRequest, weights: Path) -> ModelSpec:
     if "architecture" in about:
         return _spec_from_metadata(request, weights, about)
     if request.model is None:
-        fitting = selection.fitting_architectures(contents.read_contents(weights))
-        named = f" {' or '.join(fitting)}, whose layers it has" if fitting else ""
-        raise UsageError(f"{weights.name} does not say which model it is for: name it with `model`{named}.")
+        found = contents.read_contents(weights)
+        raise mismatch.describe_nameless(found, selection.fitting_architectures(found))
     return _spec_from_tensors(request, weights, about)
 
 

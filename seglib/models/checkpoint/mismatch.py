@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from seglib.errors import WeightsError
+from seglib.errors import UsageError, WeightsError
 from seglib.models.checkpoint.contents import Contents, FileKind, read_head
 
 _LISTED = 2
@@ -70,6 +70,18 @@ def describe_mismatch(contents: Contents, architecture: str, fitting: Sequence[s
         f"{contents.name} does not fit {architecture}: it holds {count}{inside} ({_printable(first)}{more}), "
         f"and {what}."
     )
+
+
+def describe_nameless(contents: Contents, fitting: Sequence[str]) -> UsageError:
+    """What to type for a checkpoint that names no architecture. `fitting`: architectures whose layers it has."""
+    named = f"name it with `model` {' or '.join(fitting)}, whose layers it has" if fitting else None
+    tensors = max(contents.state_dicts.values(), key=len)
+    what = (
+        named
+        or suggest(tensors, ())
+        or "name one of `seglib models`, or give your own code as `model` file.py:FUNCTION"
+    )
+    return UsageError(f"{contents.name} does not say which model it is for: {what}.")
 
 
 def suggest(tensors: Mapping[str, object], fitting: Sequence[str]) -> str | None:

@@ -94,6 +94,16 @@ def test_a_model_is_counted_once(photos, store, quiet, monkeypatch):
     assert run(photos, store, spec, resize=Resize("64x48")).computed == 2
 
 
+def test_an_adapters_own_rule_of_sizes_is_kept_as_the_nearest_usual_one(foreign_run, store):
+    from seglib.adapters.hugging_face.resizing import ProcessorResize
+
+    rule = ProcessorResize("short:128", fit="edges", height=128, width=256, multiple=32)
+    cost_record.keep(store, foreign_run, parameters=3, gflops=0.5, input_rule=rule)
+    assert cost_record.find_damaged(store) == {}
+    known = cost_record.read(store, foreign_run)
+    assert (known.parameters, known.gflops, known.input_rule) == (3, 0.5, Resize("short:128"))
+
+
 def test_unknown_parameters_are_none_and_never_0(photos, store, quiet):
     def colour(x):
         return x[:, :1].repeat(1, 4, 1, 1)

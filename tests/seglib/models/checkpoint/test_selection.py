@@ -266,6 +266,17 @@ def test_one_output_is_the_logit_of_the_second_class(tmp_path, name):
     assert torch.equal(both.argmax(1), (logit > 0).long()[:, 0])
 
 
+def test_a_checkpoint_that_names_no_model_is_told_by_its_layers(model, tmp_path):
+    for state, words in (
+        (model.state_dict(), f"name it with `model` {NAME}, whose layers it has"),
+        ({"encoder.a": torch.zeros(1), "segmentation_head.0.weight": torch.zeros(1)}, "smp:FOLDER"),
+        ({"own.weight": torch.zeros(1)}, "give your own code as `model` file.py:FUNCTION"),
+    ):
+        torch.save(state, tmp_path / "mine.pth")
+        with pytest.raises(UsageError, match=re.escape(words)):
+            seglib.find_model(weights=tmp_path / "mine.pth", classes=CLASSES)
+
+
 # --- preprocessing ---
 
 
