@@ -159,6 +159,11 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
+def precisions_of(spec: ModelSpec) -> tuple[str, ...]:
+    """The precisions that a model can run in."""
+    return PRECISIONS if spec.adapter is None else spec.adapter.precisions
+
+
 def resolve_precision(spec: ModelSpec, text: str, earlier: Sequence[str], device: str = "auto") -> str:
     """Resolve `auto`: the last of `earlier`, the precisions of runs with the same model, weights and resize.
 
@@ -167,7 +172,7 @@ def resolve_precision(spec: ModelSpec, text: str, earlier: Sequence[str], device
     measured). Only the first case imports torch, which a model's first run needs anyway. Raises `UsageError` for a
     precision that the model does not run in.
     """
-    allowed = PRECISIONS if spec.adapter is None else spec.adapter.precisions
+    allowed = precisions_of(spec)
     if text in PRECISIONS and text not in allowed:
         raise UsageError(f"This model runs in {' or '.join(allowed)}, not in {text}: take `precision` {allowed[0]}.")
     if text != "auto":
