@@ -11,8 +11,8 @@ from seglib.errors import UsageError, WeightsError
 def read_class_names(name: str, config: dict[str, Any], given: tuple[str, ...] | None) -> tuple[str, ...]:
     """Names in index order: `given`, or those of `id2label`. Raises `UsageError` or `WeightsError`.
 
-    Of names that repeat, as in some lists of ADE20K, the later ones get their index: `door (14)`. `given` may name two
-    classes where the model has one channel, which is then the second one's.
+    A repeated name, as in some lists of ADE20K, gets its index appended: `door (14)`. For a model with one output
+    channel, `given` may name two classes; the channel is the score of the second.
     """
     count, labels = _read_labels(name, config)
     if given is None:

@@ -122,7 +122,7 @@ def _wait_for_result(request: Any) -> "Tensor":
 
 @dataclass(frozen=True)
 class Facts:
-    """What whoever calls a model that takes uint8 (B, H, W, 3) RGB must know; kept in the model's file."""
+    """How to call a model with uint8 (B, H, W, 3) RGB input, and how to read its output; stored in the model's file."""
 
     output: OutputKind = "logits"
     multiple: int = 1

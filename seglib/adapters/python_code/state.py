@@ -235,12 +235,12 @@ _IMPORTED: dict[Path, str] = {}
 
 
 def _are_as_imported(files: Mapping[str, Path], digests: Mapping[str, str]) -> bool:
-    """Whether no file was changed since this process imported it, as far as it knows: then its code is another."""
+    """Whether no file has changed since this process imported it."""
     return all(_IMPORTED.setdefault(files[name], digest) == digest for name, digest in digests.items())
 
 
 def forget_imported(files: Mapping[str, Path]) -> None:
-    """Files that are about to be imported anew."""
+    """Forget the digests of files that are about to be imported again."""
     for file in files.values():
         _IMPORTED.pop(file, None)
 
