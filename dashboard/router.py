@@ -13,11 +13,12 @@ from dashboard.components import layout
 from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
-from dashboard.queries.source import NO_STORE, RunSource, error_message, open_store, photo_query, unreadable_runs
+from dashboard.queries.source import RunSource, error_message, open_store, photo_query, unreadable_runs
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.state.view import fit_to_classes, fit_to_runs, query_params
 from dashboard.views import datasets, explore, image, overview, runs, sidebar, try_photo
+from dashboard.views.add_photos import welcome
 from dashboard.views.compare import page as compare_page
 from dashboard.views.evaluate import page as evaluate_page
 from seglib.data.scan import STORE_MARKER
@@ -37,8 +38,6 @@ TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_photo.rende
 
 ICON = Path(__file__).with_name("icon.svg")
 
-NO_RUN = "This store holds no run yet, so there is nothing to show: start one on the Runs page."
-
 
 def main() -> None:
     st.set_page_config(page_title="Segmentation dashboard", page_icon=ICON, layout="wide")
@@ -55,22 +54,25 @@ def main() -> None:
             datasets.missing_folders(ServerSettings.read())
             TOOLS[chosen](ServerSettings.read())
         else:
-            _render_view(ServerSettings.read().store, chosen)
+            session.fit_demo()
+            _render_view(session.shown_settings(), chosen)
     except SegError as error:
         layout.failure_page(chosen, error_message(error), to="" if chosen in TOOLS else pages.RUNS)
 
 
-def _render_view(path: Path, title: str) -> None:
+def _render_view(settings: ServerSettings, title: str) -> None:
+    path = settings.store
     if not (path / STORE_MARKER).is_file():
-        layout.empty_page(title, NO_STORE, to=pages.RUNS)
+        welcome.empty_page(title)
         return
     store, version, store_runs = open_store(path)
     unreadable = unreadable_runs(store)
     if not store_runs and unreadable:
         raise StoreError(unreadable[0])
     if not store_runs:
-        layout.empty_page(title, NO_RUN, to=pages.RUNS)
+        welcome.empty_page(title)
         return
+    session.enter_store(path, [run.run for run in store_runs])
     view, run_notes = fit_to_runs(session.view(), [run.run for run in store_runs])
     if title != pages.IMAGE:  # set again when a photo is opened from a gallery
         view = replace(view, origin="")
@@ -81,7 +83,8 @@ def _render_view(path: Path, title: str) -> None:
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     session.write_url()
     layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes])
-    datasets.missing_folders(ServerSettings.read())
+    datasets.missing_folders(settings)
+    welcome.demo_line(settings)
     run = next(run for run in store_runs if run.run == view.run)
     try:
         VIEWS[title](Selection(store, run, source, view, focus))

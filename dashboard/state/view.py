@@ -139,6 +139,8 @@ class View:
     layer: str = "difference"
     evaluate_page: int = 1
     """Page of the evaluation gallery."""
+    demo: bool = False
+    """Show the demo although one's own store has runs."""
 
     def with_filters(self, filters: Filters) -> "View":
         """Return the view with other filters and every gallery reset to its first page."""
@@ -250,6 +252,7 @@ _FIELDS: dict[str, _Field] = {
         _Field("worst", "grade", _one_of(tuple(EVALUATE_SORTS))),
         _Field("layer", "layer", _one_of(LAYERS)),
         _Field("evaluate-page", "evaluate_page", _PAGE),
+        _switch("demo", "demo"),
     )
 }
 _DEFAULTS = View()

@@ -204,11 +204,11 @@ def _viewer_image(selection: Selection, row: Any, runs: list[Run], note: str) ->
         name=_name(selection, row),
         width=int(row["width"]),
         height=int(row["height"]),
-        photo=media_urls.photo_url(image_id),
+        photo=media_urls.photo_url(selection.store, image_id),
         thumbnail=media_urls.thumbnail_url(selection.store, image_id),
         note=note,
         masks={run.run: media_urls.mask_url(selection.store, run.run, image_id) for run in runs},
-        heats={run.run: media_urls.uncertainty_url(run.run, image_id) for run in runs},
+        heats={run.run: media_urls.uncertainty_url(selection.store, run.run, image_id) for run in runs},
     )
 
 

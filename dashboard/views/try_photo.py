@@ -90,6 +90,7 @@ def _files() -> list[tuple[str, bytes]]:
         type=sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES),
         accept_multiple_files=True,
         key=_FILES,
+        max_upload_size=MAX_PHOTO_BYTES // 1_000_000,
     )
     picture = None
     if st.toggle("Use the camera", key=_CAMERA_ON):

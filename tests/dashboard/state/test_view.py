@@ -82,6 +82,7 @@ views = st.builds(
     cell=st.just(()) | st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8)),
     grade=st.sampled_from(list(EVALUATE_SORTS)),
     layer=st.sampled_from(LAYERS),
+    demo=st.booleans(),
 )
 
 

@@ -39,7 +39,7 @@ QUIET = (
 def photos(tmp_path, serve, monkeypatch):
     """A store that is not there yet, a folder of two photos that is offered, and workers that do nothing."""
     source.offered_folders.clear()
-    source.count_images.clear()
+    source.scan_images.clear()
     monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
     for name in ("a.jpg", "b.jpg"):
         path = tmp_path / "data" / "set" / "cats" / name
