@@ -90,8 +90,8 @@ def test_the_home_page_is_found_by_its_name_too(start, browser, small):
 
 
 def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, sampled, tmp_path):
-    store = sampled
-    server = start(store)
+    store = sampled / "demo"
+    server = start(sampled)
     assert "13 photos analysed" in server.read_log()
     assert "torch" not in server.loaded()
     page = opened(browser, server.url, permissions=["clipboard-read", "clipboard-write"])
@@ -119,7 +119,7 @@ def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, samp
     names = tile_names(page)
     assert page.faults == []
     server.stop()
-    again = start(store)
+    again = start(sampled)
     other = opened(browser, link.replace(server.url, again.url))
     assert figure(other, "photos of 13") == "7"
     assert tile_names(other) == names

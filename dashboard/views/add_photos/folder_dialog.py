@@ -18,7 +18,8 @@ from seglib.errors import SegError
 
 LABEL = "Another folder ..."
 
-_AT, _LIMIT, _TYPED, _PROBLEM, _DONE = "folder:at", "folder:limit", "folder:typed", "folder:problem", "folder:done"
+_AT, _LIMIT, _TYPED, _PROBLEM = "folder:at", "folder:limit", "folder:typed", "folder:problem"
+_IS_OPEN = "folder:is_open"
 _LIST_HEIGHT = 280
 
 
@@ -26,16 +27,26 @@ def button(settings: ServerSettings, folder_key: str, *, primary: bool = False) 
     """Draw the button that opens the dialog; the chosen folder becomes the value of the widget `folder_key`."""
     if not settings.local_only:
         return
-    if st.button(LABEL, key="folder:open", type="primary" if primary else "secondary"):
-        for key in (_PROBLEM, _DONE, _TYPED):
-            st.session_state.pop(key, None)
+    st.button(LABEL, key="folder:open", type="primary" if primary else "secondary", on_click=_open)
+    if st.session_state.get(_IS_OPEN):
         _choose(settings, folder_key)
 
 
-@st.dialog("Another folder", width="medium")
+def _open() -> None:
+    source.list_folder.clear()
+    st.session_state[_PROBLEM] = st.session_state[_TYPED] = ""
+    st.session_state[_IS_OPEN] = True
+
+
+def _close() -> None:
+    st.session_state[_IS_OPEN] = False
+
+
+@st.dialog("Another folder", width="medium", on_dismiss=_close)
 def _choose(settings: ServerSettings, folder_key: str) -> None:
-    if st.session_state.pop(_DONE, False):
-        st.rerun()  # closes the dialog
+    """The dialog; it stays open when the page is drawn anew, as at the end of a job."""
+    if not st.session_state.get(_IS_OPEN):
+        st.rerun()  # closes it
     home = folder_browser.find_home()
     at = st.session_state.setdefault(_AT, home)
     st.text_input(
@@ -156,7 +167,7 @@ def _use(settings: ServerSettings, folder_key: str) -> None:
         return
     source.look_again()
     st.session_state[folder_key] = describe_path(folder, "").id
-    st.session_state[_DONE] = True
+    _close()
 
 
 def _forget(settings: ServerSettings, folder: Path) -> None:

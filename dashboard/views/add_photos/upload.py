@@ -1,6 +1,6 @@
 """Form that makes a dataset of photos that the browser sends: a zip, several photos or a folder.
 
-The files are held in memory until *Add photos* unpacks them into the store; the fields are then emptied.
+The files are held in memory until *Add* unpacks them into the store; the fields are then emptied.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def render(settings: ServerSettings, folder_key: str, *, expanded: bool) -> None
         )
         sent = [*files, *of_folder]
         st.button(
-            f"Add {pluralize(len(sent), 'file')}" if sent else "Add photos",
+            f"Add {pluralize(len(sent), 'file')}" if sent else "Add",
             key="upload:add",
             disabled=not sent,
             on_click=_add,

@@ -42,4 +42,4 @@ def demo_button(own: ServerSettings) -> None:
 
 
 def _add_button() -> None:
-    st.button("Add photos", key="go", type="primary", on_click=session.go_to_page, args=(pages.RUNS,))
+    st.button("Add photos", key="add_photos", type="primary", on_click=session.go_to_page, args=(pages.RUNS,))

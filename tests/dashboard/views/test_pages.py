@@ -62,14 +62,14 @@ class TestStates:
     def test_empty(self, empty, page):
         app = opened(page)
         assert not app.exception
-        assert "holds no run yet" in said(app)
-        app.button(key="go").click().run()
+        assert "Nothing has been analysed yet" in said(app)
+        app.button(key="add_photos").click().run()
         assert app.title[0].value == "Runs"
 
     def test_missing(self, missing, page):
         app = opened(page)
         assert not app.exception
-        assert "There is no store yet" in said(app).replace("\\", "")
+        assert "Nothing has been analysed yet" in said(app)
         assert str(missing.parent) not in said(app).replace("\\", "")
 
     def test_broken(self, broken, page):
