@@ -19,7 +19,8 @@ DEFAULT_STORE = "output"
 SAMPLE = ROOT / "dataset" / "sample"
 """The sample photos, which the demo shows; a wheel does not hold them."""
 
-_DEMO_FOLDER = "demo"
+DEMO_FOLDER = "demo"
+"""Folder of a store for the store of the demo."""
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 """Names under which a browser on this machine reaches the server."""
@@ -52,7 +53,7 @@ class ServerSettings:
     @property
     def demo(self) -> "ServerSettings":
         """These settings with the store of the demo, which lies in one's own store but is none of its folders."""
-        return replace(self, store=self.store / _DEMO_FOLDER)
+        return replace(self, store=self.store / DEMO_FOLDER)
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> "ServerSettings":

@@ -163,7 +163,7 @@ def _list_zip(file: BinaryIO) -> Iterator[tuple[PurePosixPath | None, zipfile.Zi
     except _UNREADABLE:
         raise UsageError(_DAMAGED) from None
     for entry in entries:
-        if entry.is_dir():
+        if entry.filename.endswith("/"):  # `is_dir` fails for an empty name
             continue
         kind = entry.external_attr >> 16
         path = _clean_path(entry.filename) if not kind or stat.S_ISREG(kind) or not stat.S_IFMT(kind) else None

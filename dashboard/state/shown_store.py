@@ -6,7 +6,7 @@ The demo's store holds the sample photos and nothing else, so that they never en
 
 from pathlib import Path
 
-from dashboard.settings import ServerSettings
+from dashboard.settings import DEMO_FOLDER, ServerSettings
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
 from seglib.store.store import Store
@@ -33,4 +33,4 @@ def choose_store(settings: ServerSettings, *, wants_demo: bool) -> ServerSetting
 
 
 def is_demo(store: Path, settings: ServerSettings) -> bool:
-    return store == settings.demo.store
+    return store.name == DEMO_FOLDER and store.parent == settings.store

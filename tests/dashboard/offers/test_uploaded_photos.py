@@ -121,6 +121,13 @@ def forged(data: bytes, old: bytes, new: bytes) -> bytes:
     return data.replace(old, new)
 
 
+def forged_name(data: bytes) -> bytes:
+    """The zip with an empty name in its table of contents."""
+    changed, at = bytearray(data), data.index(b"PK\x01\x02")
+    changed[at + 28 : at + 30] = bytes(2)
+    return bytes(changed)
+
+
 def test_what_cannot_be_unpacked_is_a_sentence_and_leaves_nothing(store):
     good = zipped({"a.jpg": b"abcdefgh" * 50}).getvalue()
     encrypted = bytearray(good)
@@ -132,6 +139,7 @@ def test_what_cannot_be_unpacked_is_a_sentence_and_leaves_nothing(store):
         "no zip": b"hello",
         "damaged": forged(good, b"abcdefgh", b"abcdefgX"),  # fails its checksum
         "packed in an unusual way": zipped({"a.jpg": b"x" * 900}, compression=zipfile.ZIP_LZMA).getvalue(),
+        "no photos|damaged": forged_name(good),
         "damaged|no zip": good[: len(good) // 2],
     }
     for sentence, data in cases.items():
