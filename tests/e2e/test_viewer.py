@@ -30,6 +30,13 @@ ONE_FRAME = """async (slider) => {
 }"""
 
 
+FOCUSED = """() => {
+  const active = document.activeElement?.shadowRoot?.activeElement ?? document.activeElement;
+  return active.getAttribute("aria-label") ?? active.closest("figure")?.querySelector(".name").textContent;
+}"""
+"""The name of the element that has the focus."""
+
+
 def known_in(folder: Path) -> Path:
     """Six photos of one colour each, and two runs. `cats/c.jpg`: cat in the upper fifth, then a tenth of person."""
     fill_store(folder / "store", code_schema=2, real=True, pixels={"cats/c.jpg": {"dog": 50}})
@@ -215,14 +222,31 @@ def test_from_the_gallery_to_a_photo_and_on_to_the_next(start, browser, known):
     page.get_by_role("heading", name="cats/a.jpg").wait_for()
     settle(page)
     assert page.locator(".position").inner_text() == "1 of 3"
+    assert page.title() == "a.jpg · Image · Segmentation dashboard"
+
+    # the keys are listed, and Escape closes the list wherever the focus is; the photo is selected by its key
+    page.keyboard.press("?")
+    page.locator(".help").wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".help").wait_for(state="hidden")
+    page.keyboard.press("s")
+    page.get_by_text("Selected 1").wait_for()
+    settle(page)
+    page.keyboard.press("t")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Tag this photo"
+
+    # Back leads to the gallery at once, however many photos were looked at, and to the last of them
     page.go_back()
-    page.get_by_role("heading", name="cats/c.jpg").wait_for()
-    page.get_by_role("button", name="Gallery").click()
     page.get_by_role("heading", name="Explore").wait_for()
     settle(page)
-    page.locator("figure.tile a").first.focus()
+    assert page.evaluate(FOCUSED) == "cats/a.jpg"
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="cats/a.jpg").wait_for()
+    drawn(page)
+    assert page.evaluate(FOCUSED).startswith("cats/a.jpg, fake_net")
+    assert page.locator(".position").inner_text() == "1 of 1"  # of the selected ones
+    page.get_by_role("button", name="Back to Explore").click()
+    page.get_by_role("heading", name="Explore").wait_for()
     assert page.faults == []
 
 
