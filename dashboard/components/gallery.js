@@ -364,10 +364,12 @@ function offerSkipLink(state, offered) {
 function returnToPhoto(state) {
   const { viewed } = document.documentElement.dataset;
   delete document.documentElement.dataset.viewed;
-  const at = state.tiles.findIndex((tile) => tile.id === viewed);
-  if (at < 0 || document.activeElement !== document.body) return;
-  focus(state, at);
-  figures(state)[at].scrollIntoView({ block: "center" });
+  onceFocusIsLost(state.abort.signal, () => {
+    const at = state.tiles.findIndex((tile) => tile.id === viewed);
+    if (at < 0) return;
+    focus(state, at);
+    figures(state)[at].scrollIntoView({ block: "center" });
+  });
 }
 
 function listen(state) {
@@ -464,7 +466,7 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
     };
     states.set(parentElement, state);
     listen(state);
-    requestAnimationFrame(() => returnToPhoto(state));
+    returnToPhoto(state);
   }
   Object.assign(state, { send: setStateValue, trigger: setTriggerValue, data });
   const look = JSON.stringify(data.look);

@@ -859,10 +859,10 @@ function applyServerData(state, data) {
 
 // Scroll up to the photo if the visitor came from far down another page, and move the focus to the photo if what had it
 // is gone with that page. A link opened in a new tab leaves the focus at the top.
-function arrive({ part, frames }) {
-  if (part.root.getBoundingClientRect().top < 0) document.querySelector("[data-testid=stMain]")?.scrollTo(0, 0);
-  const lost = document.activeElement === document.body;
-  if (lost && navigator.userActivation?.hasBeenActive) frames[0]?.canvas.focus({ preventScroll: true });
+function arrive(state) {
+  if (state.part.root.getBoundingClientRect().top < 0) document.querySelector("[data-testid=stMain]")?.scrollTo(0, 0);
+  if (!navigator.userActivation?.hasBeenActive) return;
+  onceFocusIsLost(state.abort.signal, () => state.frames[0]?.canvas.focus({ preventScroll: true }));
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {

@@ -10,12 +10,13 @@ from seglib.evaluation import truth_counting
 from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import PHOTO_WH, PIXELS, draw_truth, fill_store, make_run_config
-from tests.e2e.test_dashboard import opened, settle, wait_for_figure
+from tests.e2e.test_dashboard import FOCUSED, opened, settle, wait_for_figure
 
 pytestmark = pytest.mark.e2e
 
 OPTIONS = {"resultTypes": ["violations"]}
 MEASURE = Path(__file__).with_name("measure.js").read_text()
+RING = Path(__file__).with_name("focus_ring.js").read_text()
 WIDTHS = (390, 820, 1024, 1280, 1366, 1440, 1920)
 
 STREAMLITS_PROBES = ("_stcore/health", "_stcore/host-config")
@@ -131,6 +132,24 @@ def test_every_page_fits_every_width_and_has_no_violation_in_either_theme(start,
     assert {name: faults for name, faults in unnamed.items() if faults} == {}
     assert page.evaluate("document.querySelector('link[rel~=icon]').href").startswith("data:image/svg+xml")
     assert page.faults == missing == []
+
+
+def test_the_first_tab_leads_to_the_photos_and_the_focus_is_always_seen(start, browser, small):
+    page = opened(browser, f"{start(small).url}/explore")
+    page.locator("figure.tile").first.wait_for()
+    for scheme, stops in (("light", 45), ("dark", 12)):
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate(DRAWN)
+        for number in range(stops):
+            page.keyboard.press("Tab")
+            seen = page.evaluate(RING)
+            if number == 0 and scheme == "light":
+                assert seen["name"] == "a Skip to the photos"
+            assert seen is None or seen["contrast"] >= 3, (scheme, seen)
+    page.locator(".skip-to-photos").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(FOCUSED) == "cats/a.jpg"
+    assert page.faults == []
 
 
 def test_a_matrix_is_one_stop_of_the_tab_key_and_the_arrows_go_on(start, browser, small):

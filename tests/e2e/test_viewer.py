@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.dashboard.conftest import PHOTO_WH, fill_store, make_run_config, real_id
 
-from .test_dashboard import SIDEWAYS, settle, tile_names
+from .test_dashboard import FOCUSED, SIDEWAYS, settle, tile_names
 
 pytestmark = pytest.mark.e2e
 
@@ -28,13 +28,6 @@ ONE_FRAME = """async (slider) => {
   await new Promise(requestAnimationFrame);
   return before !== pixel();
 }"""
-
-
-FOCUSED = """() => {
-  const active = document.activeElement?.shadowRoot?.activeElement ?? document.activeElement;
-  return active.getAttribute("aria-label") ?? active.closest("figure")?.querySelector(".name").textContent;
-}"""
-"""The name of the element that has the focus."""
 
 
 def known_in(folder: Path) -> Path:
