@@ -279,12 +279,21 @@ def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
     return View(filters=filters, **attributes), notes
 
 
+def url_key(name: str) -> str:
+    """Return the URL's key of a field of the view: `compare_page` -> `compare-page`."""
+    return next(entry.key for entry in _FIELDS.values() if entry.name == name)
+
+
 def query_params(view: View) -> dict[str, list[str]]:
     """Return the pairs in Streamlit's format: repeated keys as lists."""
     params: dict[str, list[str]] = {}
     for key, text in encode(view):
         params.setdefault(key, []).append(text)
     return params
+
+
+URL_KEYS: tuple[str, ...] = tuple(_FIELDS)
+"""The keys in the order in which `encode` writes them, after the filters."""
 
 
 # --- what the store allows ---------------------------------------------------------------------------------------
