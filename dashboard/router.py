@@ -17,10 +17,11 @@ from dashboard.queries.source import NO_STORE, RunSource, error_message, open_st
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.state.view import fit_to_classes, fit_to_runs, query_params
-from dashboard.views import datasets, explore, overview, runs, sidebar, try_photo
+from dashboard.views import datasets, explore, overview, runs, sidebar
 from dashboard.views.compare import page as compare_page
 from dashboard.views.evaluate import page as evaluate_page
 from dashboard.views.image import page as image_page
+from dashboard.views.try_page import page as try_page
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError, StoreError
 
@@ -33,7 +34,7 @@ VIEWS: dict[str, Callable[[Selection], None]] = {
 }
 """Title in the menu -> function that draws a page about a run's photos; the first is the home page."""
 
-TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_photo.render, pages.RUNS: runs.render}
+TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_page.render, pages.RUNS: runs.render}
 """Title in the menu -> function that draws a page without a run or a store; listed after the others."""
 
 ICON = Path(__file__).with_name("icon.svg")
