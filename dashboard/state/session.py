@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.settings import ServerSettings
-from dashboard.state.pages import OVERVIEW
+from dashboard.state import pages
 from dashboard.state.picked_photos import Picks
 from dashboard.state.shown_store import choose_store, has_demo, has_run
 from dashboard.state.view import FIRST_PAGES, View, decode, query_params
@@ -24,7 +24,7 @@ from seglib.store.tags import TagAction
 _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
 _STORE = "_store"
-_CAN_CHART, _LATER, _HEADED = "_can_chart", "_later", "_headed"
+_CAN_CHART, _LATER, _HEADED, _STEPS_PICKS = "_can_chart", "_later", "_headed", "_steps_picks"
 
 
 def read_url(page: str) -> None:
@@ -102,6 +102,15 @@ def go_to_page(title: str, **parts: Any) -> None:
     st.session_state[_TARGET] = title
 
 
+def open_photo(image_id: str, **parts: Any) -> None:
+    """Show a photo on the Image page on the next run; call from a callback. `parts`: further fields of the view.
+
+    If the photo is picked, the page steps through the picked photos.
+    """
+    set_steps_picks(bool(picks().picked_among([image_id])))
+    go_to_page(pages.IMAGE, image=image_id, **parts)
+
+
 def pop_target_page() -> str | None:
     """Return and clear the page requested by `open_page`, `open_run` or `go_to_page`."""
     wanted: str | None = st.session_state.pop(_TARGET, None)
@@ -146,7 +155,7 @@ def enter_store(store: Path, runs: Sequence[str]) -> None:
 def show_demo(demo: bool) -> None:
     """Switch to the demo, or back to one's own photos, with nothing filtered; call from a callback."""
     set_view(View(demo=demo, palette=view().palette))
-    st.session_state[_TARGET] = OVERVIEW
+    st.session_state[_TARGET] = pages.OVERVIEW
 
 
 def add_notes(notes: list[str]) -> None:
@@ -170,6 +179,15 @@ def set_picks(new: Picks, *, message: int | None = None) -> None:
     st.session_state[_PICKS] = new
     if message is not None:
         st.session_state[_MESSAGE] = message
+
+
+def steps_picks() -> bool:
+    """Return whether the Image page steps through the picked photos instead of the gallery's."""
+    return bool(st.session_state.get(_STEPS_PICKS)) and len(picks()) > 0
+
+
+def set_steps_picks(on: bool) -> None:
+    st.session_state[_STEPS_PICKS] = on
 
 
 def last_message_number() -> int:

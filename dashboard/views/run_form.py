@@ -182,5 +182,5 @@ def _estimate_runs(
         if model.offer.built_in and (fetched := download_bytes(MODELS[model.id])):
             lines.append(f"{model.title}: its weights are not here; about {byte_size(fetched)} are downloaded first")
         if not model.offer.built_in:
-            lines.append(f"{model.title}: {count(model.classes)} classes, masks of {model.resize}")
+            lines.append(f"{model.title}: {count(len(model.classes))} classes, masks of {model.resize}")
     return lines
