@@ -13,13 +13,14 @@ from typing import Any
 import streamlit as st
 
 from dashboard.state.picked_photos import Picks
+from dashboard.state.selection_words import SelectionWords
 from dashboard.state.view import FIRST_PAGES, View, decode, query_params
 from seglib.query.filters import Filters
 from seglib.store.tags import TagAction
 
 _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
-_CAN_CHART, _LATER, _HEADED = "_can_chart", "_later", "_headed"
+_CAN_CHART, _LATER, _HEADED, _WORDS = "_can_chart", "_later", "_headed", "_words"
 
 
 def read_url(page: str) -> None:
@@ -119,6 +120,16 @@ def add_notes(notes: list[str]) -> None:
 def pop_notes() -> list[str]:
     notes: list[str] = st.session_state.pop(_NOTES, [])
     return notes
+
+
+def set_selection_words(words: SelectionWords) -> None:
+    """Say what the photos of the page that is being drawn are called."""
+    st.session_state[_WORDS] = words
+
+
+def selection_words() -> SelectionWords:
+    present: SelectionWords = st.session_state.get(_WORDS, SelectionWords())
+    return present
 
 
 def picks() -> Picks:
