@@ -27,6 +27,7 @@ function cellOf(cell, row, column, state) {
 function draw(data, state) {
   const table = element("table");
   table.style.setProperty("--columns", String(data.columns.length));
+  table.style.setProperty("--longest", String(Math.max(...data.columns.map((name) => name.length))));
   const head = table.createTHead().insertRow();
   head.append(element(data.corner ? "th" : "td", "corner", data.corner));
   for (const name of data.columns) {
@@ -92,7 +93,8 @@ function createState(parentElement) {
     inner: async () => matrixSvg(state.data),
     table: () => state.data.menu.table,
   });
-  parentElement.append(state.menu.root);
+  state.box = element("div", "box");
+  parentElement.append(state.menu.root, state.box);
   return state;
 }
 
@@ -107,8 +109,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   state.text = text;
   const held = state.frame?.contains(parentElement.getRootNode().activeElement);
   const frame = draw(data, state);
-  if (state.frame) state.frame.replaceWith(frame);
-  else parentElement.append(frame);
+  state.box.replaceChildren(frame);
   state.frame = frame;
   const button = reach(frame, state, state.place);
   if (held) button?.focus({ preventScroll: true });

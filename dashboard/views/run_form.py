@@ -125,5 +125,5 @@ def _estimates(folder: Folder, models: Sequence[ModelChoice], resize: str, preci
         if model.offer.built_in and (fetched := download_bytes(MODELS[model.id])):
             lines.append(f"{model.title}: its weights are not here; about {byte_size(fetched)} are downloaded first")
         if not model.offer.built_in:
-            lines.append(f"{model.title}: {count(model.classes)} classes, masks of {model.resize}")
+            lines.append(f"{model.title}: {count(len(model.classes))} classes, masks of {model.resize}")
     layout.remarks(lines)
