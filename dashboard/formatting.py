@@ -6,6 +6,7 @@ Also escapes untrusted names (files, folders, datasets) for Markdown and HTML.
 import html
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -25,6 +26,9 @@ MEASURE_NAMES: dict[str, str] = {
     "image_ece": "calibration error of photos",
 }
 """Measure of an evaluation -> display name, in page order."""
+
+_MAX_SLUG_BYTES = 120
+"""Maximum length of a part of a file name; file systems allow 255 bytes."""
 
 _SEPARATOR = " · "
 """Separates the parts of a run's label."""
@@ -130,6 +134,12 @@ def byte_size(number: float) -> str:
 
 def display_name(value: str) -> str:
     return value or NO_VALUE
+
+
+def slug(text: str) -> str:
+    """Make a text a part of a file name: `My class/photos: 12 %` -> `my-class-photos-12`; empty if nothing is left."""
+    joined = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFKC", text).lower())
+    return joined.encode("utf-8", "ignore")[:_MAX_SLUG_BYTES].decode("utf-8", "ignore").strip("-")
 
 
 def escape_markdown(text: str) -> str:

@@ -16,6 +16,7 @@ from dashboard.queries.photos import Selection
 from dashboard.queries.source import RunSource, error_message, open_store, photo_query, unreadable_runs
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
+from dashboard.state.selection_words import describe_selection
 from dashboard.state.view import fit_to_classes, fit_to_runs, query_params
 from dashboard.views import datasets, explore, overview, runs, sidebar
 from dashboard.views.add_photos import welcome
@@ -83,6 +84,7 @@ def _render_view(settings: ServerSettings, title: str) -> None:
     source = RunSource(str(path), version, view.run)
     view, notes = fit_to_classes(view, photo_queries.classes(source))
     session.adjust_view(view)
+    session.set_selection_words(describe_selection(view.filters, photo_queries.options(source, "dataset")))
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     session.write_url()
     layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes])

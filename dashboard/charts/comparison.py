@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts import tables
 from dashboard.charts.theme import ACCENT, DIAGONAL, GRID, LINE_PX, NEUTRAL, bars, box_selection, make_figure, points
 from dashboard.formatting import escape_html, interval, percent, percent_fixed, percentage_points, photo_count
 from seglib.masks.difference import CATEGORIES, ONLY_A, ONLY_B
@@ -58,6 +59,7 @@ def shares(frame: pd.DataFrame, name: str, colour: str, *, height: int = 260) ->
         height,
         top=8,
         bottom=44,
+        table=tables.compared_shares(frame, name),
         xaxis=horizontal,
         yaxis=vertical,
         **({} if single else box_selection(ACCENT)),
@@ -86,6 +88,7 @@ def area_differences(figures: Mapping[str, Estimate]) -> go.Figure:
         [lengths],
         LINE_PX * max(len(names), 1),
         bottom=52,
+        table=tables.estimates("class", names, "B minus A, share of all pixels", list(figures.values())),
         xaxis={
             "range": [-reach, reach],
             "gridcolor": GRID,
@@ -154,7 +157,8 @@ def cost_benefit(
         "nticks": 6,
         "ticklabelstandoff": 4,
     }
-    return make_figure([runs], height, top=8, bottom=48, xaxis=horizontal, yaxis=vertical)
+    table = tables.estimates("run", names, f"{merit} {tables.UNIT}", figures, **{cost: list(costs)})
+    return make_figure([runs], height, top=8, bottom=48, table=table, xaxis=horizontal, yaxis=vertical)
 
 
 def _error_bars(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict[str, object]:

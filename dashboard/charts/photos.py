@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts import tables
 from dashboard.charts.class_choice import largest_classes
 from dashboard.charts.theme import (
     ACCENT,
@@ -72,6 +73,7 @@ def class_distribution(distribution: pd.DataFrame, limit: int = MAX_CLASSES) -> 
             bars(**hits),
         ],
         LINE_PX * max(len(names), 1),
+        table=tables.class_distribution(rows),
         barmode="overlay",
         annotations=[  # text of the bar itself would fade with it
             {"x": 1, "y": line, "text": text, "showarrow": False, "xanchor": "left", "xshift": 4}
@@ -118,6 +120,7 @@ def share_by_label(means: pd.DataFrame, limit: int = 6) -> go.Figure:
         42 * max(len(means), 1) + 56,
         top=28,
         bottom=24,
+        table=tables.share_by_label(parts, means["n"]),
         barmode="stack",
         bargap=0.35,
         showlegend=True,
@@ -173,6 +176,7 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
         [*boxes, hits],
         42 * max(len(spread), 1) + 56,
         bottom=24,
+        table=tables.share_spread(spread),
         barmode="overlay",
         xaxis=SHARE_AXIS,
         yaxis={"autorange": "reversed", "ticksuffix": "  "},
@@ -217,6 +221,7 @@ def histogram(
         [shown_bars, hits],
         height,
         bottom=32,
+        table=tables.histogram(visible_bins, key),
         barmode="overlay",
         xaxis={"showgrid": False, "ticklabelstandoff": 6, **axis},
         yaxis=count_axis(counts),
@@ -263,6 +268,7 @@ def regions(counts: pd.DataFrame, colours: Mapping[str, str], *, height: int = 2
         height - 28,
         top=28,
         bottom=32,
+        table=tables.regions(counts),
         barmode="overlay",
         showlegend=True,
         legend=LEGEND,
@@ -314,6 +320,7 @@ def squares(
         height,
         top=8,
         bottom=44,
+        table=tables.squares(frame, keys),
         xaxis=horizontal,
         yaxis=vertical,
         shapes=[filter_rectangle(frame, keys, active)] if active else [],

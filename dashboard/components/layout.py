@@ -11,6 +11,7 @@ from typing import Literal
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboard.components.base import inside_card
 from dashboard.formatting import escape_html, escape_markdown
 from dashboard.state import session
 from dashboard.state.view import describe_filter
@@ -119,11 +120,16 @@ def html_table(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Seq
 
 @contextmanager
 def card(title: str, note: str = "", *, stretch: bool = True) -> Iterator[None]:
-    """Framed section with a title and an explanatory note."""
-    with st.container(border=True, height="stretch" if stretch else "content"):
+    """Framed section with a title and an explanatory note, which are part of the pictures made of its charts."""
+    with st.container(border=True, height="stretch" if stretch else "content"), inside_card(title, note):
         note_html = f"<span>{escape_html(note)}</span>" if note else ""
         st.html(f"<h2 class='card-title'>{escape_html(title)}{note_html}</h2>")
         yield
+
+
+def download_link(title: str, url: str) -> None:
+    """Draw a button that downloads a URL of this server."""
+    st.html(f"<a class='download' href='{escape_html(url)}' download>{escape_html(title)}</a>")
 
 
 def remark(text: str) -> None:

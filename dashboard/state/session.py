@@ -16,6 +16,7 @@ import streamlit as st
 from dashboard.settings import ServerSettings
 from dashboard.state import pages
 from dashboard.state.picked_photos import Picks
+from dashboard.state.selection_words import SelectionWords
 from dashboard.state.shown_store import choose_store, has_demo, has_run
 from dashboard.state.view import FIRST_PAGES, View, decode, query_params
 from seglib.query.filters import Filters
@@ -25,6 +26,7 @@ _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touc
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
 _STORE = "_store"
 _CAN_CHART, _LATER, _HEADED, _STEPS_PICKS = "_can_chart", "_later", "_headed", "_steps_picks"
+_WORDS = "_words"
 
 
 def read_url(page: str) -> None:
@@ -166,6 +168,16 @@ def add_notes(notes: list[str]) -> None:
 def pop_notes() -> list[str]:
     notes: list[str] = st.session_state.pop(_NOTES, [])
     return notes
+
+
+def set_selection_words(words: SelectionWords) -> None:
+    """Say what the photos of the page that is being drawn are called."""
+    st.session_state[_WORDS] = words
+
+
+def selection_words() -> SelectionWords:
+    present: SelectionWords = st.session_state.get(_WORDS, SelectionWords())
+    return present
 
 
 def picks() -> Picks:

@@ -132,8 +132,9 @@ def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, samp
     assert other.get_by_role("button", name="Folder label: cats").count() == 1
 
     # what is downloaded is what the shell exports
+    other.get_by_role("button", name="Export").click()
     with other.expect_download() as download:
-        other.get_by_role("button", name="CSV").click()
+        other.get_by_role("button", name="Everything (CSV)").click()
     run = Store(store).run().run
     out = tmp_path / "shell.csv"
     command = ["export", "stats", "--store", str(store), "--run", run, "--out", str(out)]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard.charts import comparison as comparison_charts
-from dashboard.charts import theme
+from dashboard.charts import tables, theme
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.base import as_image_id
@@ -105,7 +105,14 @@ def flips(selection: ComparisonSelection) -> None:
             )
             for a in rows
         ]
-        matrix_component.matrix("A \\ B", controls.column_titles(columns), lines, key=FLIPS, on_cell=apply_cell)
+        shares = {
+            "pixels": result.pixels,
+            f"share of all pixels {tables.UNIT}": result.pixels / max(result.total_pixels, 1),
+        }
+        table = tables.cells(("class in A", "class in B"), shares)
+        matrix_component.matrix(
+            "A \\ B", controls.column_titles(columns), lines, key=FLIPS, on_cell=apply_cell, table=table
+        )
         layout.remark(matrix_caption(result.left_out))
 
 
@@ -285,7 +292,9 @@ def pairwise(selection: ComparisonSelection) -> None:
                 )
 
         columns = [str(number) for number in range(1, len(order) + 1)]
-        matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=apply_cell)
+        named = frame.rename(index=selection.labels, columns=selection.labels)
+        table = tables.cells(("A", "B"), {f"pixel agreement {tables.UNIT}": named})
+        matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=apply_cell, table=table)
         layout.remark(
             f"All {len(order)} runs agree on {percent_fixed(consensus.value)} of the pixels "
             f"({interval(consensus.interval)}), "

@@ -6,6 +6,7 @@ Each takes a `EvaluationSelection` and draws on the page.
 from collections.abc import Mapping
 
 from dashboard.charts import evaluation as evaluation_charts
+from dashboard.charts import tables
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.matrix import MatrixCell
@@ -131,8 +132,15 @@ def confusion(selection: EvaluationSelection) -> None:
             )
             for row, row_pixels in zip(rows, pixels, strict=True)
         ]
+        share = matrix.pixels.div(matrix.row_pixels.loc[matrix.pixels.index], axis=0)
+        quantities = {"pixels": matrix.pixels, f"share of the truth's pixels of the class {tables.UNIT}": share}
         matrix_component.matrix(
-            "truth \\ prediction", controls.column_titles(columns), lines, key=CONFUSION, on_cell=apply_cell
+            "truth \\ prediction",
+            controls.column_titles(columns),
+            lines,
+            key=CONFUSION,
+            on_cell=apply_cell,
+            table=tables.cells(("truth", "prediction"), quantities),
         )
         layout.remark(f"{matrix_caption(matrix.left_out)} {_pixel_count_text(matrix)}")
 

@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.formatting import escape_markdown
+from dashboard.server import photo_zip
 from seglib.classes import VOC_CLASSES
 from seglib.pipeline.run import describe_run
 from seglib.store import tags
@@ -250,9 +252,27 @@ def test_the_table_instead_of_the_gallery(full):
     assert app.dataframe[0].value["path"].tolist() == ["dogs/d.jpg", "dogs/e.jpg"]
 
 
-def test_both_downloads_are_offered(full):
+def test_exports_are_offered_and_named_after_what_is_chosen(full, monkeypatch):
+    offered = {}
+    monkeypatch.setattr(st, "download_button", lambda title, *, file_name, **_: offered.update({title: file_name}))
+    app = opened("Explore", agreement=["contradicts"])
+    assert offered == {
+        "List (CSV)": "photos-disagree.csv",
+        "Everything (CSV)": "photos-disagree-everything.csv",
+        "Everything (Parquet)": "photos-disagree-everything.parquet",
+    }
+    assert "full path" not in said(app)  # other machines may reach this server
+    run = make_run_config().run_name
+    where = "agreement%3Dcontradicts"
+    assert f"/media-api/photos.zip?run={run}&amp;where={where}&amp;name=photos-disagree" in html(app)
+    monkeypatch.setenv("SEGLIB_DASHBOARD_LOCAL", "1")
     app = opened("Explore")
-    assert [e.proto.label for e in app.get("download_button")] == ["CSV", "Parquet"]
+    assert "full path" in said(app)
+    assert "6 files, 1 kB" in said(app).replace("\\", "")
+    monkeypatch.setattr(photo_zip, "MAX_PHOTOS", 5)
+    app = opened("Explore")
+    assert "photos.zip" not in html(app)
+    assert "at most 5 photos" in said(app)
 
 
 def test_unreadable_files_are_listed(full):
