@@ -178,7 +178,9 @@ def _evaluation_json(
             for result in evaluations
         ],
         "consensus": None,
-        "differences": [vars(gain) for gain in gains],
+        "differences": [
+            {name: getattr(gain, name) for name in ("a", "b", "measure", "value", "interval")} for gain in gains
+        ],
         "computed": report.computed,
         "failed": len(report.failed),
         "failures": report.left_out,

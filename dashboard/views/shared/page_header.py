@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.components.copy_link import copy_link_button
-from dashboard.formatting import DASH, byte_size, count, escape_markdown, percent, photo_count, score
+from dashboard.formatting import DASH, byte_size, count, escape_markdown, parameter_count, percent, photo_count, score
 from dashboard.queries import exports, photo_statistics, source
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -100,7 +100,7 @@ def cost_table(costs: pd.DataFrame, labels: Sequence[str]) -> None:
             label,
             _latency(row),
             _number(row["ms_per_image"], ".0f"),
-            _parameters(row["parameters"]),
+            parameter_count(row["parameters"]),
             _number(row["gflops"], ".2f"),
             DASH if row["checkpoint_bytes"] is None else byte_size(float(row["checkpoint_bytes"])),
         ]
@@ -120,12 +120,6 @@ def _latency(row: Mapping[Any, Any]) -> str:
     if row["latency_ms"] is None:
         return DASH
     return f"{row['latency_ms']:,.1f}{'*' if row['latency_alone'] is False else ''}"
-
-
-def _parameters(number: int | None) -> str:
-    if number is None:
-        return DASH
-    return f"{number / 1e6:.1f} M" if number >= 1e5 else count(int(number))
 
 
 def _number(value: float | None, form: str) -> str:
