@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
     command = new_command(
         commands,
         "evaluate",
-        "compare runs with masks that people drew",
+        "compare runs with ground-truth masks",
         "python -m seglib evaluate --truth VOC2012/SegmentationClass --samples 4 --grid evaluated.png",
         _evaluate,
     )
