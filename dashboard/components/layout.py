@@ -3,7 +3,7 @@
 All names are escaped before they become Markdown or HTML.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -102,20 +102,39 @@ def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
     st.html(f"<div class='facts'><h3>{escape_html(title)}{note_html}</h3><dl>{cells}</dl></div>")
 
 
-def html_table(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def answer(sentence: str, notes: Sequence[str]) -> None:
+    """Draw the sentence with which a page begins, and below it what it rests on."""
+    small = "".join(f"<p>{escape_html(note)}</p>" for note in notes)
+    st.html(f"<div class='answer'><p role='status'>{escape_html(sentence)}</p>{small}</div>")
+
+
+def html_table(
+    groups: Sequence[tuple[str, int]],
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    best: Collection[tuple[int, int]] = (),
+) -> None:
     """Draw a small table whose first column holds row headers. `groups`: (title, column span) of header groups, or
-    empty.
+    empty. `best`: (row, column), the first without its header, of cells in bold.
     """
     above = "".join(f"<th scope='colgroup' colspan='{wide}'>{escape_html(title)}</th>" for title, wide in groups)
     below = "".join(f"<th scope='col'>{escape_html(title)}</th>" for title in head)
     lines = "".join(
-        f"<tr><th scope='row'>{escape_html(first)}</th>{''.join(f'<td>{escape_html(text)}</td>' for text in rest)}</tr>"
-        for first, *rest in rows
+        f"<tr><th scope='row'>{escape_html(first)}</th>"
+        + "".join(_table_cell(text, strong=(row, column) in best) for column, text in enumerate(rest))
+        + "</tr>"
+        for row, (first, *rest) in enumerate(rows)
     )
     tops = "".join(f"<tr>{cells}</tr>" for cells in (above, below) if cells)
     name = escape_html(f"Table: {', '.join(filter(None, head)) or 'figures'}")
     table = f"<table><thead>{tops}</thead><tbody>{lines}</tbody></table>"
     st.html(f"<div class='grid' tabindex='0' role='group' aria-label='{name}'>{table}</div>")  # it may scroll sideways
+
+
+def _table_cell(text: str, *, strong: bool) -> str:
+    text = escape_html(text)
+    return f"<td><strong>{text}</strong></td>" if strong else f"<td>{text}</td>"
 
 
 @contextmanager

@@ -46,9 +46,9 @@ def read_url(page: str) -> None:
     state[_URL] = now
 
 
-def write_url() -> None:
-    """Write the view to the URL."""
-    want = query_params(view())
+def write_url(named: View | None = None) -> None:
+    """Write the view to the URL; `named`: the same view, with what it leaves to the page named."""
+    want = query_params(named or view())
     if _snapshot() != _freeze(want):
         st.query_params.from_dict(want)
     st.session_state[_URL] = _snapshot()
@@ -96,6 +96,14 @@ def open_run(title: str, run: str, dataset: str = "") -> None:
     """
     update_view(run=run, demo=False)
     open_page(title, Filters().replace("dataset", (dataset,)) if dataset else Filters())
+
+
+def forget_run(run: str) -> None:
+    """Stop naming a run that was deleted; call from a callback."""
+    present = view()
+    left = tuple(name for name in present.runs if name != run)
+    named = {"run": present.run, "against": present.against}
+    update_view(runs=left, **{field: "" if name == run else name for field, name in named.items()})
 
 
 def go_to_page(title: str, **parts: Any) -> None:

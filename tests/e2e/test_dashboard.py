@@ -119,7 +119,7 @@ def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, samp
 
     # the copied link, in another browser, after a restart
     page.get_by_role("button", name="Copy link").click()
-    page.get_by_text("Whoever opens it sees this view").wait_for()
+    page.get_by_text("This address opens on this computer only.").wait_for()
     link = page.evaluate("navigator.clipboard.readText()")
     assert link == page.url
     names = tile_names(page)

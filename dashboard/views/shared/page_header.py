@@ -15,6 +15,7 @@ from dashboard.formatting import (
     byte_size,
     count,
     escape_markdown,
+    parameter_count,
     percent,
     photo_count,
     pluralize,
@@ -169,7 +170,7 @@ def cost_table(costs: pd.DataFrame, labels: Sequence[str]) -> None:
             label,
             _latency(row),
             _number(row["ms_per_image"], ".0f"),
-            _parameters(row["parameters"]),
+            parameter_count(row["parameters"]),
             _number(row["gflops"], ".2f"),
             DASH if row["checkpoint_bytes"] is None else byte_size(float(row["checkpoint_bytes"])),
         ]
@@ -189,12 +190,6 @@ def _latency(row: Mapping[Any, Any]) -> str:
     if row["latency_ms"] is None:
         return DASH
     return f"{row['latency_ms']:,.1f}{'*' if row['latency_alone'] is False else ''}"
-
-
-def _parameters(number: int | None) -> str:
-    if number is None:
-        return DASH
-    return f"{number / 1e6:.1f} M" if number >= 1e5 else count(int(number))
 
 
 def _number(value: float | None, form: str) -> str:

@@ -148,12 +148,6 @@ def test_a_new_url_in_an_open_session_wins(full):
     assert "<dd>2</dd>" in html(app)
 
 
-def test_an_unknown_run_is_replaced_with_a_note(full):
-    app = opened("Overview", run=["gone"])
-    assert "There is no run" in said(app)
-    assert asked(app, "run") == [make_run_config().run_name]
-
-
 def test_runs_can_be_switched_and_the_newest_is_first(full):
     fill_store(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
     app = opened("Overview")
