@@ -24,7 +24,7 @@ from dashboard.views.shared import controls
 
 @dataclass(frozen=True)
 class ImageNavigation:
-    order: NDArray[np.intp]
+    order: NDArray[np.integer]
     """Positions in the run's table, each image once."""
     page_field: str
     """Name of the view field that holds the gallery's page number."""
