@@ -16,6 +16,16 @@ DASH = "–"
 NO_VALUE = "(none)"
 """Display text of an empty label, split or animal; in a URL it is the empty string."""
 
+CHOICE_NAMES: dict[str, dict[str, str]] = {
+    "agreement": {
+        "agrees": "agree",
+        "contradicts": "disagree",
+        "neither": "nothing seen",
+        "": "folder names no class",
+    }
+}
+"""Filter -> value in the URL -> display text; other values are shown as they are."""
+
 MEASURE_NAMES: dict[str, str] = {
     "pixel_accuracy": "pixel accuracy",
     "miou": "mIoU",
@@ -155,6 +165,11 @@ def byte_size(number: float) -> str:
 
 def display_name(value: str) -> str:
     return value or NO_VALUE
+
+
+def choice_name(key: str, value: str) -> str:
+    """Return what pages call one choice of a filter."""
+    return CHOICE_NAMES.get(key, {}).get(value) or display_name(value)
 
 
 def slug(text: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
-from dashboard.formatting import count, display_name, percent, score
+from dashboard.formatting import choice_name, count, percent, score
 from seglib.classes import ANIMALS
 from seglib.data.image import is_image_id
 from seglib.errors import SegError
@@ -22,12 +22,12 @@ from seglib.store.content import NO_CONTENT
 Pairs = list[tuple[str, str]]
 
 PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
-CHARTS: tuple[str, ...] = ("classes", "certainty", "photos", "none")
-"""Sets of charts; Explore shows one at a time."""
+CHARTS: tuple[str, ...] = ("none", "classes", "certainty", "photos")
+"""Sets of charts; Explore shows one at a time, and none unless it is asked for."""
 
 SHOW_MODES: tuple[str, ...] = ("gallery", "table")
 PAGE_SIZE = 48
-"""Tiles per page of the gallery."""
+"""Photos per page of the gallery and of the table."""
 
 OPACITY_RANGE = (0, 100)
 SIZE_RANGE = (100, 360)
@@ -103,8 +103,8 @@ class View:
     """The class whose share is charted, sorted by and filtered; `class` in the URL. Empty: the most frequent one."""
     sort: str = "path"
     page: int = 1
-    """Page of Explore's gallery."""
-    charts: str = "classes"
+    """Page of Explore's gallery or table."""
+    charts: str = "none"
     show: str = "gallery"
     palette: str = "okabe-ito"
     overlay: bool = True
@@ -353,7 +353,7 @@ def _applicable_value(key: str, value: FilterValue, classes: Sequence[str]) -> F
 
 
 def describe_filter(key: str, value: FilterValue) -> str:
-    """Return the text of a filter chip: `Folder label: cats, dogs`, `Share of cat: 10 % to 100 %`."""
+    """Return the text of a filter chip: `Folder: cats, dogs`, `Share of cat: 10 % to 100 %`."""
     entry, class_name = find_filter(key)
     label = f"{entry.label} {class_name}".strip()
     if isinstance(value, str):
@@ -364,7 +364,8 @@ def describe_filter(key: str, value: FilterValue) -> str:
         low, high = value
         write = percent if entry.per_class or key == "low_margin" else score
         return f"{label}: {write(float(low))} to {write(float(high))}"
-    return f"{label}: {', '.join(display_name(str(v)) for v in value)}"
+    names = ", ".join(choice_name(key, str(v)) for v in value)
+    return f"{label} {names}" if label.endswith("?") else f"{label}: {names}"
 
 
 def _format_count_range(low: int, high: int) -> str:

@@ -35,7 +35,7 @@ from dashboard.queries.comparison_stats import (
     costliest,
     rows_in_squares,
 )
-from dashboard.state import pages, session
+from dashboard.state import session
 from dashboard.views.compare import gallery
 from dashboard.views.compare.selection import ComparisonSelection
 from dashboard.views.shared import controls, crossfilter_chart, page_header
@@ -169,7 +169,7 @@ def _open_marked_image(selection: ComparisonSelection, marks: Sequence[object]) 
 
 def open_image(selection: ComparisonSelection, image_id: str) -> None:
     """Callback: open the photo in the viewer with the difference between A and B on."""
-    session.go_to_page(pages.IMAGE, image=image_id, **gallery.viewer_state(selection))
+    session.open_photo(image_id, **gallery.viewer_state(selection))
 
 
 def _pick_squares(selection: ComparisonSelection, name: str, marks: Sequence[object]) -> None:
