@@ -79,6 +79,11 @@ def photo_url(store: StoreLayout, image_id: str) -> str:
     return f"{_prefix(store)}/photo/{image_id}.jpg"
 
 
+def zip_url(store: StoreLayout, name: str, **chosen: str) -> str:
+    """Return the URL of a zip of photos that is saved as `name`; `chosen`: see `media_routes.photo_zip_file`."""
+    return f"{_prefix(store)}/photos.zip?{urlencode({**chosen, 'name': name})}"
+
+
 def uncertainty_url(store: StoreLayout, run: str, image_id: str) -> str:
     """Return the URL of an uncertainty map; if there is none, it answers with a sentence that says why."""
     return f"{_prefix(store)}/uncertainty/{run}/{image_id}.png"

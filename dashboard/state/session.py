@@ -16,6 +16,7 @@ import streamlit as st
 from dashboard.settings import ServerSettings
 from dashboard.state import pages
 from dashboard.state.picked_photos import Picks
+from dashboard.state.selection_words import SelectionWords
 from dashboard.state.shown_store import choose_store, has_demo, has_run
 from dashboard.state.view import FIRST_PAGES, View, decode, query_params
 from seglib.query.filters import Filters
@@ -25,6 +26,7 @@ _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touc
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
 _STORE = "_store"
 _CAN_CHART, _LATER, _HEADED, _STEPS_PICKS = "_can_chart", "_later", "_headed", "_steps_picks"
+_WORDS = "_words"
 
 
 def read_url(page: str) -> None:
@@ -44,9 +46,9 @@ def read_url(page: str) -> None:
     state[_URL] = now
 
 
-def write_url() -> None:
-    """Write the view to the URL."""
-    want = query_params(view())
+def write_url(named: View | None = None) -> None:
+    """Write the view to the URL; `named`: the same view, with what it leaves to the page named."""
+    want = query_params(named or view())
     if _snapshot() != _freeze(want):
         st.query_params.from_dict(want)
     st.session_state[_URL] = _snapshot()
@@ -94,6 +96,14 @@ def open_run(title: str, run: str, dataset: str = "") -> None:
     """
     update_view(run=run, demo=False)
     open_page(title, Filters().replace("dataset", (dataset,)) if dataset else Filters())
+
+
+def forget_run(run: str) -> None:
+    """Stop naming a run that was deleted; call from a callback."""
+    present = view()
+    left = tuple(name for name in present.runs if name != run)
+    named = {"run": present.run, "against": present.against}
+    update_view(runs=left, **{field: "" if name == run else name for field, name in named.items()})
 
 
 def go_to_page(title: str, **parts: Any) -> None:
@@ -166,6 +176,16 @@ def add_notes(notes: list[str]) -> None:
 def pop_notes() -> list[str]:
     notes: list[str] = st.session_state.pop(_NOTES, [])
     return notes
+
+
+def set_selection_words(words: SelectionWords) -> None:
+    """Say what the photos of the page that is being drawn are called."""
+    st.session_state[_WORDS] = words
+
+
+def selection_words() -> SelectionWords:
+    present: SelectionWords = st.session_state.get(_WORDS, SelectionWords())
+    return present
 
 
 def picks() -> Picks:

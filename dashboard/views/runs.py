@@ -207,6 +207,7 @@ def _confirm_delete(store: Store, run: str, rows: str) -> None:
 def _delete(store: Store, run: str) -> None:
     try:
         prune.remove_run(store, run)
+        session.forget_run(run)
         cache.remove_stale(store.path)
     except SegError as error:
         session.add_notes([error_message(error)])
