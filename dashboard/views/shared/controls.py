@@ -107,11 +107,11 @@ def image_link(view: View, **more: Any) -> str:
 
 
 def sort_select(selection: Selection) -> None:
-    view_select("Sort", "sort", {sort: sort_label(sort, selection.focus) for sort in SORTS}, width=300)
+    view_select("Sort", "sort", {sort: sort_label(sort, selection.focus) for sort in SORTS}, width=260)
 
 
 def colours_select() -> None:
-    view_select("Colours", "palette", PALETTE_NAMES, width=240)
+    view_select("Colours", "palette", PALETTE_NAMES, width=210)
 
 
 def resize_select(**options: Any) -> str:
