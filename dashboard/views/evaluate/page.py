@@ -59,6 +59,9 @@ def render(selection: Selection) -> None:
     if not evaluation_selection.photos:
         _explain_empty(evaluation_selection)
         return
+    session.set_run_words(
+        f"{evaluation_selection.labels[evaluation_selection.main_run.run]} against {evaluation_selection.truth.name}"
+    )
     _remarks(evaluation_selection)
     cards.key_figures(evaluation_selection)
     _cards(evaluation_selection)
