@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components import layout
+from dashboard.formatting import run_labels
 from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -95,7 +96,8 @@ def _render_view(settings: ServerSettings, title: str) -> None:
     source = RunSource(str(path), version, view.run)
     view, notes = fit_to_classes(view, photo_queries.classes(source))
     session.adjust_view(view)
-    session.set_selection_words(describe_selection(view.filters, photo_queries.options(source, "dataset")))
+    datasets_here, label = photo_queries.options(source, "dataset"), run_labels(store_runs)[view.run]
+    session.set_selection_words(describe_selection(view.filters, datasets_here, label))
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     if title not in NAMING:
         session.write_url()
