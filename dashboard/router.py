@@ -3,25 +3,30 @@
 Reads the URL and the store from the settings; draws a page, or one sentence that says why it cannot be drawn.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
 from dashboard.components import layout
+from dashboard.formatting import run_labels
 from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.queries.source import NO_STORE, RunSource, error_message, open_store, photo_query, unreadable_runs
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
-from dashboard.state.view import fit_to_classes, fit_to_runs, query_params
-from dashboard.views import datasets, explore, image, overview, runs, sidebar, try_photo
+from dashboard.state.view import View, fit_to_classes, fit_to_runs, query_params
+from dashboard.views import datasets, explore, image, overview, progress_bar, sidebar, try_photo
 from dashboard.views.compare import page as compare_page
+from dashboard.views.compare.selection import compared_runs
 from dashboard.views.evaluate import page as evaluate_page
+from dashboard.views.runs import page as runs_page
+from dashboard.workers.jobs import Job
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError, StoreError
+from seglib.store.records import Run
 
 VIEWS: dict[str, Callable[[Selection], None]] = {
     pages.OVERVIEW: overview.render,
@@ -32,7 +37,7 @@ VIEWS: dict[str, Callable[[Selection], None]] = {
 }
 """Title in the menu -> function that draws a page about a run's photos; the first is the home page."""
 
-TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_photo.render, pages.RUNS: runs.render}
+TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_photo.render, pages.RUNS: runs_page.render}
 """Title in the menu -> function that draws a page without a run or a store; listed after the others."""
 
 ICON = Path(__file__).with_name("icon.svg")
@@ -49,18 +54,19 @@ def main() -> None:
     if (target := session.pop_target_page()) in all_pages and target != chosen:
         st.switch_page(all_pages[str(target)], query_params=query_params(session.view()))
     try:
+        live = progress_bar.render(ServerSettings.read(), chosen)
         if chosen in TOOLS:
             session.write_url()  # keep the view in the URL for when the visitor returns
             layout.show_notes(session.pop_notes())
             datasets.missing_folders(ServerSettings.read())
             TOOLS[chosen](ServerSettings.read())
         else:
-            _render_view(ServerSettings.read().store, chosen)
+            _render_view(ServerSettings.read().store, chosen, live)
     except SegError as error:
         layout.failure_page(chosen, error_message(error), to="" if chosen in TOOLS else pages.RUNS)
 
 
-def _render_view(path: Path, title: str) -> None:
+def _render_view(path: Path, title: str, live: Sequence[Job]) -> None:
     if not (path / STORE_MARKER).is_file():
         layout.empty_page(title, NO_STORE, to=pages.RUNS)
         return
@@ -83,10 +89,26 @@ def _render_view(path: Path, title: str) -> None:
     layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes])
     datasets.missing_folders(ServerSettings.read())
     run = next(run for run in store_runs if run.run == view.run)
+    session.set_partial_note(_partial_note(title, view, store_runs, live))
     try:
         VIEWS[title](Selection(store, run, source, view, focus))
     finally:  # last, since the browser draws in this order and figures and photos matter more
         sidebar.render_filters(source, focus)
+
+
+def _partial_note(title: str, view: View, store_runs: Sequence[Run], live: Sequence[Job]) -> str:
+    """Say that figures of this page are partial, because a run that it shows is still being computed."""
+    if title in (pages.OVERVIEW, pages.EXPLORE):
+        return progress_bar.partial_note(live, {view.run})
+    if title == pages.COMPARE:
+        shown = compared_runs(view, view.run, [run.run for run in reversed(store_runs)])
+    elif title == pages.EVALUATE:
+        shown = [view.run, *view.runs]
+    else:
+        return ""
+    labels = run_labels(store_runs)
+    notes = (progress_bar.partial_note(live, {name}, labels[name]) for name in shown)
+    return next(filter(None, notes), "")
 
 
 def _page(title: str, *, default: bool) -> "st.Page":

@@ -1,5 +1,6 @@
 """Select the store, run and photo folders that a page reads from."""
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from dashboard.offers.mask_sources import find_mask_sources
 from dashboard.offers.models import ModelOffer
 from dashboard.offers.photo_folders import Folder
 from dashboard.settings import ServerSettings
+from dashboard.workers.background import BackgroundCache
 from dashboard.workers.predictor import BUSY, describer
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, StoreError
@@ -23,6 +25,9 @@ from seglib.query.filters import Filters
 from seglib.store import tags
 from seglib.store.records import Run
 from seglib.store.store import Store
+
+_DESCRIBE_WAIT_SECONDS = 0.2
+"""How long a page waits for the descriptions of all models that are not known yet."""
 
 NO_STORE = "There is no store yet, so there is nothing to show: the first run creates one, on the Runs page."
 
@@ -99,6 +104,8 @@ class ModelChoice:
     """The usual size of its masks."""
     problem: str = ""
     """Why it cannot be used; empty if it can."""
+    pending: bool = False
+    """True while it is being looked at: only its offer is known."""
 
     @property
     def id(self) -> str:
@@ -109,26 +116,34 @@ class ModelChoice:
         return self.offer.title
 
 
+_descriptions: BackgroundCache[ModelChoice] = BackgroundCache(256)
+
+
 def model_choices(settings: ServerSettings) -> list[ModelChoice]:
-    """Return every model that the operator offers; the first visitor waits until all were looked at."""
-    return [_model_choice(offer) for offer in models.find_models(settings)]
+    """Return every model that the operator offers; those that are not known yet are looked at in the background."""
+    deadline = time.monotonic() + _DESCRIBE_WAIT_SECONDS
+    return [_model_choice(offer, deadline) for offer in models.find_models(settings)]
 
 
-def _model_choice(offer: ModelOffer) -> ModelChoice:
+def _model_choice(offer: ModelOffer, deadline: float) -> ModelChoice:
     if spec := MODELS.get(offer.id):
         return ModelChoice(offer=offer, name=spec.name, classes=len(spec.classes), resize=spec.resize.text)
     if offer.problem:
         return ModelChoice(offer=offer, problem=user_message(offer.problem))
     try:
-        return _described((offer, models.fingerprint(offer)))
+        found = _descriptions.get(
+            (repr(offer), models.fingerprint(offer)),
+            lambda: _describe(offer),
+            lambda _: True,
+            wait_seconds=max(0.0, deadline - time.monotonic()),
+        )
     except SegError as error:  # it may be found the next time
         return ModelChoice(offer=offer, problem=error_message(error))
+    return found or ModelChoice(offer=offer, pending=True)
 
 
-@st.cache_data(max_entries=256, show_spinner="Looking at the models", hash_funcs={ModelOffer: repr})
-def _described(version: tuple[ModelOffer, str]) -> ModelChoice:
-    """Return the model as its files are now, whose fingerprint is the second part."""
-    offer, _ = version
+def _describe(offer: ModelOffer) -> ModelChoice:
+    """Return the model as its files are now. Raises `SegError` if that cannot be said at present."""
     try:
         return ModelChoice(offer=offer, **asdict(describer.describe(offer.id)))
     except SegError as error:

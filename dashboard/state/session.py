@@ -19,7 +19,7 @@ from seglib.store.tags import TagAction
 
 _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
-_CAN_CHART, _LATER, _HEADED = "_can_chart", "_later", "_headed"
+_CAN_CHART, _LATER, _HEADED, _PARTIAL = "_can_chart", "_later", "_headed", "_partial"
 
 
 def read_url(page: str) -> None:
@@ -30,6 +30,7 @@ def read_url(page: str) -> None:
     """
     state, now = st.session_state, _snapshot()
     state.pop(_HEADED, None)
+    state.pop(_PARTIAL, None)
     touched = state.pop(_TOUCHED, False)
     by_menu = page != state.get(_PAGE, page) and not now
     state[_PAGE] = page
@@ -109,6 +110,16 @@ def mark_heading_drawn() -> None:
 def heading_drawn() -> bool:
     """Return whether the heading of the current page has been drawn."""
     return _HEADED in st.session_state
+
+
+def set_partial_note(sentence: str) -> None:
+    """Store why the figures of the current page are not final, for its heading; empty if they are."""
+    st.session_state[_PARTIAL] = sentence
+
+
+def partial_note() -> str:
+    note: str = st.session_state.get(_PARTIAL, "")
+    return note
 
 
 def add_notes(notes: list[str]) -> None:

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import byte_size, count, duration, photo_count
 from dashboard.offers.photo_folders import Folder
 from dashboard.queries import source
 from dashboard.queries.source import ModelChoice
 from dashboard.settings import ServerSettings
+from dashboard.views.runs import estimates
+from dashboard.views.runs.estimates import ChosenModels
 from dashboard.views.shared import controls, job_status
 from dashboard.workers.requests import RunRequest
 from seglib.inference.config import PRECISIONS
-from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
+from seglib.models.registry import DEFAULT_MODEL, MODELS
 from seglib.store.records import Run
 
 _INPUT_SIDE_NOTE = " ".join(
@@ -27,8 +28,6 @@ _INPUT_SIDE_NOTE = " ".join(
 )
 
 _FOLDER, _MODELS, _RESIZE, _PRECISION, _LIMIT = "start:folder", "start:models", "start:resize", "start:auto", "start:n"
-_MIN_PHOTOS = 8
-"""Minimum number of photos for a speed measurement to be meaningful."""
 
 
 def render(settings: ServerSettings, runs: Sequence[Run]) -> None:
@@ -41,8 +40,9 @@ def render(settings: ServerSettings, runs: Sequence[Run]) -> None:
             )
             return
         folder, models, resize, precision = _choices(settings, offered)
-        _estimates(folder, models, resize, precision, runs)
         limit = st.session_state.get(_LIMIT)
+        chosen = ChosenModels(folder=folder, models=models, resize=resize, precision=precision, limit=limit)
+        estimates.render(settings, chosen, runs)
         requests = [
             RunRequest(
                 folder=folder.id,
@@ -65,21 +65,6 @@ def render(settings: ServerSettings, runs: Sequence[Run]) -> None:
         )
 
 
-def last_speed(runs: Sequence[Run], model: str, resize: str, precision: str) -> float | None:
-    """Return the photos per second of this model's last run here at this resize; None if unknown."""
-    for run in reversed(runs):
-        if (run.model, run.resize) == (model, resize) and precision in ("auto", run.precision):
-            for invocation in reversed(run.invocations):
-                if invocation["computed"] >= _MIN_PHOTOS and invocation["seconds"] > 0:
-                    return float(invocation["computed"] / invocation["seconds"])
-    return None
-
-
-def download_bytes(spec: ModelSpec) -> int:
-    """Return the approximate download size, four bytes per parameter; 0 if the weights are already here."""
-    return 0 if spec.path.exists() else 4 * spec.parameters
-
-
 def _choices(settings: ServerSettings, offered: Sequence[Folder]) -> tuple[Folder, list[ModelChoice], str, str]:
     by_id = {folder.id: folder for folder in offered}
     left, right = st.columns(2)
@@ -90,6 +75,7 @@ def _choices(settings: ServerSettings, offered: Sequence[Folder]) -> tuple[Folde
         models = controls.choose_models("Models", source.model_choices(settings), [DEFAULT_MODEL], key=_MODELS)
     with right:
         resize = controls.resize_select(
+            models,
             key=_RESIZE,
             accept_new_options=True,
             help="224 and 640x480 (width x height) stretch, short:520 keeps the aspect, native keeps the size. "
@@ -107,23 +93,5 @@ def _choices(settings: ServerSettings, offered: Sequence[Folder]) -> tuple[Folde
                 ),
             )
         with limit:
-            st.number_input("At most", min_value=1, value=None, step=100, placeholder="all photos", key=_LIMIT)
+            st.number_input("Limit", min_value=1, value=None, step=100, placeholder="none", key=_LIMIT)
     return by_id[chosen], models, resize, chosen_precision
-
-
-def _estimates(folder: Folder, models: Sequence[ModelChoice], resize: str, precision: str, runs: Sequence[Run]) -> None:
-    """Show the number of photos, the expected time and the downloads."""
-    number = source.count_images(folder.path)
-    limit: int | None = st.session_state.get(_LIMIT)
-    due = min(number, limit) if limit else number
-    lines = [f"{photo_count(number)} in {folder.title}" + (f", the first {count(due)} of them" if due < number else "")]
-    for model in models:
-        same = [run for run in runs if model.offer.made(run)]
-        speed = last_speed(same, model.name, resize or model.resize, precision)
-        if speed:
-            lines.append(f"{model.title}: at most about {duration(due / speed)}, at {speed:.0f} photos/s as last time")
-        if model.offer.built_in and (fetched := download_bytes(MODELS[model.id])):
-            lines.append(f"{model.title}: its weights are not here; about {byte_size(fetched)} are downloaded first")
-        if not model.offer.built_in:
-            lines.append(f"{model.title}: {count(model.classes)} classes, masks of {model.resize}")
-    layout.remarks(lines)

@@ -110,7 +110,7 @@ def _choices(settings: ServerSettings) -> tuple[list[ModelChoice], str]:
         if missing:
             layout.remark(f"{count(len(missing))} more are available; their weights are downloaded by their first run.")
     with right:
-        resize = controls.resize_select(key=_RESIZE)
+        resize = controls.resize_select(models, key=_RESIZE)
     return models, resize
 
 
