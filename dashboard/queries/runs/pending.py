@@ -3,6 +3,7 @@
 Both are counted in the background, since a folder or a store may hold a million photos; nothing is opened.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -76,14 +77,18 @@ def count_folder(store: StoreKey, folder: Path, runs: Sequence[str], limit: int 
     )
 
 
-def count_store(store: Store, version: str, run: Run) -> StoreCounts | None:
-    """Return how much of its datasets a run has computed; None while it is being counted."""
-    return _store_counts.get(
-        (store.path, version, run.run),
-        lambda: _count_store(store, run),
-        lambda _: True,
-        wait_seconds=WAIT_SECONDS,
-    )
+def count_store(store: StoreKey, runs: Sequence[Run]) -> dict[str, StoreCounts | None]:
+    """Return how much of its datasets each run has computed; None while it is being counted, or if it cannot be."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    counts = {}
+    for run in runs:
+        counts[run.run] = _store_counts.get(
+            (store, run.run),
+            lambda run=run: _count_store(Store(store.path), run),  # type: ignore[misc]
+            lambda _: True,
+            wait_seconds=max(0.0, deadline - time.monotonic()),
+        )
+    return counts
 
 
 def datasets_of(store: Store, run: Run) -> list[Dataset]:
@@ -100,24 +105,25 @@ def _count_folder(folder: Path, path: Path, runs: Sequence[str], limit: int | No
     chosen = records.iloc[:limit]
     pending = dict.fromkeys(runs, len(chosen))
     if runs and (path / STORE_MARKER).is_file():
-        store, root = Store(path), folder.resolve()
-        dataset = next((dataset for dataset in store.datasets() if dataset.root.resolve() == root), None)
-        if dataset is not None:
-            files = store.files(dataset)
-            again = readable_again(dataset, files)
-            for name in runs:
-                pending[name] = count_pending(chosen, files, store.computed_ids(store.run(name)), again)
+        with contextlib.suppress(SegError):  # of a damaged store nothing is known
+            store, root = Store(path), folder.resolve()
+            dataset = next((dataset for dataset in store.datasets() if dataset.root.resolve() == root), None)
+            if dataset is not None:
+                files = store.files(dataset)
+                again = readable_again(dataset, files)
+                for name in runs:
+                    pending[name] = count_pending(chosen, files, store.computed_ids(store.run(name)), again)
     return FolderCounts(total=len(records), chosen=len(chosen), pending=pending)
 
 
 def _count_store(store: Store, run: Run) -> StoreCounts:
-    """Reads columns of ids only, as arrays."""
-    known = [_present_ids(store, dataset) for dataset in datasets_of(store, run)]
-    ids = pc.unique(pa.chunked_array(known, pa.string())) if known else pa.array([], pa.string())
+    """Reads columns of ids only, as arrays; what cannot be read counts as nothing, since the page says why."""
     try:
+        known = [_present_ids(store, dataset) for dataset in datasets_of(store, run)]
         stats = parquet_parts.read(store.stats_folder(run), stats_schema(run.classes), ["image_id"])
     except SegError:
-        return StoreCounts(len(ids), 0)
+        return StoreCounts(0, 0)
+    ids = pc.unique(pa.chunked_array(known, pa.string()))
     computed = pc.sum(pc.is_in(ids, value_set=pc.unique(stats["image_id"].cast(pa.string())))).as_py()
     return StoreCounts(len(ids), int(computed or 0))
 

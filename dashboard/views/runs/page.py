@@ -6,7 +6,7 @@ Reads the server's settings; works without a run and without a store.
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import count, user_message
+from dashboard.formatting import pluralize, user_message
 from dashboard.queries.source import RunSource, open_store
 from dashboard.settings import ServerSettings
 from dashboard.state import pages
@@ -47,7 +47,7 @@ def render(settings: ServerSettings) -> None:
 
 
 def _damaged_runs(store: Store, damaged: dict[str, str]) -> None:
-    note = f"n = {count(len(damaged))}; the others are shown without them"
+    note = f"{pluralize(len(damaged), 'run')}; the others are shown without them"
     with layout.card("Runs that cannot be read", note, stretch=False):
         for name, why in damaged.items():
             with layout.entry(f"entry:{name}", gap="xsmall") as text:

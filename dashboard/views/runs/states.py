@@ -11,6 +11,8 @@ from dashboard.queries.runs.pending import StoreCounts
 from dashboard.workers.jobs import Job
 from dashboard.workers.requests import RunRequest
 
+CHECKING = "checking …"
+
 
 @dataclass(frozen=True)
 class RunState:
@@ -29,7 +31,7 @@ def newest_job(jobs: Sequence[Job], run: str) -> Job | None:
 def run_state(counts: StoreCounts | None, job: Job | None, missing: Sequence[str] = (), wrong: str = "") -> RunState:
     """Return the state of a run.
 
-    `counts`: of its datasets in the store, None if they are not known yet; `job`: its newest job; `missing`: its
+    `counts`: of its datasets in the store, None if they are being counted; `job`: its newest job; `missing`: its
     datasets whose folders are gone; `wrong`: why its statistics cannot be read.
     """
     if wrong:
@@ -39,9 +41,16 @@ def run_state(counts: StoreCounts | None, job: Job | None, missing: Sequence[str
     if missing:
         folders = "folder" if len(missing) == 1 else "folders"
         return RunState("needs its folder", "problem", f"The {folders} of {', '.join(missing)} cannot be found.")
+    return _completeness(counts, job)
+
+
+def _completeness(counts: StoreCounts | None, job: Job | None) -> RunState:
+    """Done or partial, by what the job did not get to, or by what the store knows of the run's datasets."""
     if job is not None and job.state != "finished" and job.done < job.total:
         return RunState(_of("partial", job.done, job.total), "partial")
-    if counts is not None and counts.computed < counts.total:
+    if counts is None:
+        return RunState(CHECKING, "partial")
+    if counts.computed < counts.total:
         return RunState(_of("partial", counts.computed, counts.total), "partial")
     return RunState("done")
 

@@ -3,7 +3,7 @@
 Reads the store, its jobs and the server's settings; the actions themselves are in `actions`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from dashboard.components.run_table import RunAction, RunRow, run_table
 from dashboard.formatting import DASH, count, local_time, pluralize
 from dashboard.queries.runs import pending
 from dashboard.queries.runs.disk_use import run_disk_use
+from dashboard.queries.runs.pending import StoreCounts, StoreKey
 from dashboard.queries.source import error_message
 from dashboard.settings import ServerSettings
 from dashboard.views.runs import actions
@@ -35,8 +36,7 @@ class _Context:
 
     settings: ServerSettings
     store: Store
-    version: str
-    """Without tags."""
+    counts: Mapping[str, StoreCounts | None]
     runs: Sequence[Run]
     jobs: Sequence[Job]
     """Newest first."""
@@ -45,20 +45,29 @@ class _Context:
 
 
 def render(settings: ServerSettings, store: Store, version: str, runs: Sequence[Run], jobs: Sequence[Job]) -> None:
+    key = pending.StoreKey(store.path, version.partition("-")[0])
     context = _Context(
         settings=settings,
         store=store,
-        version=version.partition("-")[0],
+        counts=pending.count_store(key, runs),
         runs=runs,
         jobs=jobs,
         missing=frozenset(dataset.id for dataset in find_missing_folders(store)),
     )
     with layout.card("Runs in this store", f"{pluralize(len(runs), 'run')}, newest first", stretch=False):
+        if None in context.counts.values():
+            st.fragment(lambda: _await_counts(key, runs), run_every=1.0)()
         chosen = run_table([_row(context, run) for run in reversed(runs)], key=TABLE)
     if chosen is not None:
         name, action = chosen
         run = next(run for run in runs if run.run == name)
         actions.do(run, action, settings=settings, store=store, runs=runs, job=newest_job(jobs, name))
+
+
+def _await_counts(key: StoreKey, runs: Sequence[Run]) -> None:
+    """Draw the page again when all runs are counted."""
+    if None not in pending.count_store(key, runs).values():
+        st.rerun()
 
 
 def _row(context: _Context, run: Run) -> RunRow:
@@ -88,11 +97,10 @@ def _rows_and_state(context: _Context, run: Run, job: Job | None) -> tuple[int |
     """Return the number of photos in the run, None if it cannot be determined, and the run's state."""
     try:
         rows = context.store.count_rows(run)
-        counts = pending.count_store(context.store, context.version, run)
     except SegError as error:
         return None, run_state(None, job, wrong=error_message(error))
     missing = [one.name for one in pending.datasets_of(context.store, run) if one.id in context.missing]
-    return rows, run_state(counts, job, missing)
+    return rows, run_state(context.counts[run.run], job, missing)
 
 
 def _datasets(context: _Context, run: Run) -> str:

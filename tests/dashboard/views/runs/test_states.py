@@ -17,7 +17,8 @@ def job(state: str, done: int, total: int, run: str = "r") -> Job:
 @pytest.mark.parametrize(
     ("counts", "newest", "missing", "wrong", "text", "tone"),
     [
-        (None, None, [], "", "done", ""),
+        (None, None, [], "", "checking …", "partial"),
+        (StoreCounts(0, 0), None, [], "", "done", ""),
         (StoreCounts(500, 500), job("finished", 500, 500), [], "", "done", ""),
         (StoreCounts(500, 64), None, [], "", "partial, 64 of 500", "partial"),
         (StoreCounts(64, 64), job("cancelled", 64, 1500), [], "", "partial, 64 of 1,500", "partial"),
