@@ -18,11 +18,13 @@ from dashboard.queries.source import NO_STORE, RunSource, error_message, open_st
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.state.view import View, fit_to_classes, fit_to_runs, query_params
-from dashboard.views import datasets, explore, image, overview, progress_bar, sidebar, try_photo
+from dashboard.views import datasets, explore, overview, progress_bar, sidebar
 from dashboard.views.compare import page as compare_page
 from dashboard.views.compare.selection import compared_runs
 from dashboard.views.evaluate import page as evaluate_page
+from dashboard.views.image import page as image_page
 from dashboard.views.runs import page as runs_page
+from dashboard.views.try_page import page as try_page
 from dashboard.workers.jobs import Job
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError, StoreError
@@ -31,13 +33,13 @@ from seglib.store.records import Run
 VIEWS: dict[str, Callable[[Selection], None]] = {
     pages.OVERVIEW: overview.render,
     pages.EXPLORE: explore.render,
-    pages.IMAGE: image.render,
+    pages.IMAGE: image_page.render,
     pages.COMPARE: compare_page.render,
     pages.EVALUATE: evaluate_page.render,
 }
 """Title in the menu -> function that draws a page about a run's photos; the first is the home page."""
 
-TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_photo.render, pages.RUNS: runs_page.render}
+TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_page.render, pages.RUNS: runs_page.render}
 """Title in the menu -> function that draws a page without a run or a store; listed after the others."""
 
 ICON = Path(__file__).with_name("icon.svg")
@@ -46,10 +48,11 @@ NO_RUN = "This store holds no run yet, so there is nothing to show: start one on
 
 
 def main() -> None:
-    st.set_page_config(page_title="Segmentation dashboard", page_icon=ICON, layout="wide")
+    st.set_page_config(page_title=layout.PRODUCT, page_icon=ICON, layout="wide")
     layout.load_style()
     all_pages = {title: _page(title, default=title == next(iter(VIEWS))) for title in (*VIEWS, *TOOLS)}
     chosen = st.navigation(list(all_pages.values())).title
+    layout.document_title(chosen)
     session.read_url(chosen)
     if (target := session.pop_target_page()) in all_pages and target != chosen:
         st.switch_page(all_pages[str(target)], query_params=query_params(session.view()))

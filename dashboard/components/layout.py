@@ -16,11 +16,18 @@ from dashboard.state import session
 from dashboard.state.view import describe_filter
 from seglib.query.filters import Filters
 
+PRODUCT = "Segmentation dashboard"
+
 _STYLE = Path(__file__).parents[1] / "style.css"
 
 
 def load_style() -> None:
     st.html(_STYLE)
+
+
+def document_title(*parts: str) -> None:
+    """Set the title of the browser's tab: `cat.41.jpg · Image · Segmentation dashboard`."""
+    st.set_page_config(page_title=" · ".join([*parts, PRODUCT]))
 
 
 def failure_page(title: str, sentence: str, to: str = "") -> None:

@@ -27,6 +27,7 @@ function cellOf(cell, row, column, state) {
 function draw(data, state) {
   const table = element("table");
   table.style.setProperty("--columns", String(data.columns.length));
+  table.style.setProperty("--longest", String(Math.max(...data.columns.map((name) => name.length))));
   const head = table.createTHead().insertRow();
   head.append(element(data.corner ? "th" : "td", "corner", data.corner));
   for (const name of data.columns) {

@@ -99,7 +99,7 @@ class ModelChoice:
     offer: ModelOffer
     name: str = ""
     """The model's name in runs."""
-    classes: int = 0
+    classes: tuple[str, ...] = ()
     resize: str = ""
     """The usual size of its masks."""
     problem: str = ""
@@ -127,7 +127,7 @@ def model_choices(settings: ServerSettings) -> list[ModelChoice]:
 
 def _model_choice(offer: ModelOffer, deadline: float) -> ModelChoice:
     if spec := MODELS.get(offer.id):
-        return ModelChoice(offer=offer, name=spec.name, classes=len(spec.classes), resize=spec.resize.text)
+        return ModelChoice(offer=offer, name=spec.name, classes=spec.classes, resize=spec.resize.text)
     if offer.problem:
         return ModelChoice(offer=offer, problem=user_message(offer.problem))
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.state import pages
 from dashboard.state.picked_photos import Picks
 from dashboard.state.view import FIRST_PAGES, View, decode, query_params
 from seglib.query.filters import Filters
@@ -19,7 +20,8 @@ from seglib.store.tags import TagAction
 
 _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
-_CAN_CHART, _LATER, _HEADED, _PARTIAL = "_can_chart", "_later", "_headed", "_partial"
+_CAN_CHART, _LATER, _HEADED, _STEPS_PICKS = "_can_chart", "_later", "_headed", "_steps_picks"
+_PARTIAL = "_partial"
 
 
 def read_url(page: str) -> None:
@@ -96,6 +98,15 @@ def go_to_page(title: str, **parts: Any) -> None:
     st.session_state[_TARGET] = title
 
 
+def open_photo(image_id: str, **parts: Any) -> None:
+    """Show a photo on the Image page on the next run; call from a callback. `parts`: further fields of the view.
+
+    If the photo is picked, the page steps through the picked photos.
+    """
+    set_steps_picks(bool(picks().picked_among([image_id])))
+    go_to_page(pages.IMAGE, image=image_id, **parts)
+
+
 def pop_target_page() -> str | None:
     """Return and clear the page requested by `open_page`, `open_run` or `go_to_page`."""
     wanted: str | None = st.session_state.pop(_TARGET, None)
@@ -143,6 +154,15 @@ def set_picks(new: Picks, *, message: int | None = None) -> None:
     st.session_state[_PICKS] = new
     if message is not None:
         st.session_state[_MESSAGE] = message
+
+
+def steps_picks() -> bool:
+    """Return whether the Image page steps through the picked photos instead of the gallery's."""
+    return bool(st.session_state.get(_STEPS_PICKS)) and len(picks()) > 0
+
+
+def set_steps_picks(on: bool) -> None:
+    st.session_state[_STEPS_PICKS] = on
 
 
 def last_message_number() -> int:

@@ -74,6 +74,9 @@ LAYERS: tuple[str, ...] = ("difference", "truth", "prediction")
 ORIGINS: tuple[str, ...] = ("", "compare", "evaluate")
 """The gallery from which the viewer was opened and whose order it follows; empty: Explore's."""
 
+TRY_MODES: tuple[str, ...] = ("photos", "live")
+"""What the models of Try look at: the visitor's photos, or a camera."""
+
 FIRST_PAGES: dict[str, Any] = {"page": 1, "compare_page": 1, "evaluate_page": 1}
 """View fields that reset every gallery to its first page."""
 
@@ -139,6 +142,8 @@ class View:
     layer: str = "difference"
     evaluate_page: int = 1
     """Page of the evaluation gallery."""
+    try_mode: str = "photos"
+    """One of `TRY_MODES`; `try` in the URL."""
 
     def with_filters(self, filters: Filters) -> "View":
         """Return the view with other filters and every gallery reset to its first page."""
@@ -250,6 +255,7 @@ _FIELDS: dict[str, _Field] = {
         _Field("worst", "grade", _one_of(tuple(EVALUATE_SORTS))),
         _Field("layer", "layer", _one_of(LAYERS)),
         _Field("evaluate-page", "evaluate_page", _PAGE),
+        _Field("try", "try_mode", _one_of(TRY_MODES)),
     )
 }
 _DEFAULTS = View()
@@ -279,12 +285,21 @@ def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
     return View(filters=filters, **attributes), notes
 
 
+def url_key(name: str) -> str:
+    """Return the URL's key of a field of the view: `compare_page` -> `compare-page`."""
+    return next(entry.key for entry in _FIELDS.values() if entry.name == name)
+
+
 def query_params(view: View) -> dict[str, list[str]]:
     """Return the pairs in Streamlit's format: repeated keys as lists."""
     params: dict[str, list[str]] = {}
     for key, text in encode(view):
         params.setdefault(key, []).append(text)
     return params
+
+
+URL_KEYS: tuple[str, ...] = tuple(_FIELDS)
+"""The keys in the order in which `encode` writes them, after the filters."""
 
 
 # --- what the store allows ---------------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ def _gallery(selection: Selection) -> None:
 
 def _open_image() -> None:
     if image_id := gallery_component.read_opened_id(GALLERY):
-        session.go_to_page(pages.IMAGE, image=image_id, origin="")
+        session.open_photo(image_id, origin="")
 
 
 def _table(selection: Selection) -> None:

@@ -23,6 +23,12 @@ SIDEWAYS = """[document.documentElement, document.querySelector('[data-testid=st
   .map(element => element.scrollWidth - element.clientWidth)"""
 
 
+FOCUSED = """() => {
+  const active = document.activeElement?.shadowRoot?.activeElement ?? document.activeElement;
+  return active.getAttribute("aria-label") ?? active.closest("figure")?.querySelector(".name").textContent;
+}"""
+"""The name of the element that has the focus."""
+
 DRAWN = "dl.figures, [data-testid=stAlert]"
 
 

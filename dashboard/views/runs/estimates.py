@@ -134,7 +134,7 @@ def describe(title: str, model: ModelChoice, counts: FolderCounts, one: Estimate
     """Return sentences about one model: what there is to do, the time it takes, and downloads."""
     lines = []
     if not model.offer.built_in:
-        lines.append(f"{model.title}: {count(model.classes)} classes, masks of {model.resize}")
+        lines.append(f"{model.title}: {count(len(model.classes))} classes, masks of {model.resize}")
     if not one.pending and counts.chosen:
         known = "the photo is known" if counts.chosen == 1 else f"all {count(counts.chosen)} are known"
         return [*lines, f"{title}: nothing to do, {known}"]

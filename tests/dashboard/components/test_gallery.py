@@ -4,6 +4,7 @@ import pytest
 
 from dashboard.components import chart as chart_component
 from dashboard.components import gallery as gallery_component
+from dashboard.components import live as live_component
 from dashboard.components import matrix as matrix_component
 from dashboard.components.gallery import MAX_SHOWN_CLASSES, GalleryLegend, GalleryLook, GalleryTile
 from dashboard.components.run_table import RunAction, RunRow, read_action
@@ -29,6 +30,21 @@ def test_a_look_that_makes_no_sense(sent, value):
     sent("look", value)
     assert gallery_component.read_look("c") is None
     assert gallery_component.read_look("nobody") is None
+
+
+def test_a_frame(sent):
+    sent("kept", "data:image/jpeg;base64,MTIz")
+    assert live_component.read_frame("c", 3) == b"123"
+    assert live_component.read_frame("c", 2) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 3, {}, "", "MTIz", "data:image/png;base64,MTIz", "data:image/jpeg;base64,", "data:image/jpeg;base64,é"],
+)
+def test_a_frame_that_makes_no_sense(sent, value):
+    sent("kept", value)
+    assert live_component.read_frame("c", 100) is None
 
 
 def test_a_cell(sent):

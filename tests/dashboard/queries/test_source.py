@@ -31,7 +31,7 @@ def described(monkeypatch, tmp_path):
         may_go.wait(30)
         if model.endswith("1"):
             raise SegError("It is damaged.")
-        return ModelDescription(name="a", classes=5, resize="96")
+        return ModelDescription(name="a", classes=tuple("abcde"), resize="96")
 
     monkeypatch.setattr(Predictor, "describe", describe)
     yield ServerSettings(store=tmp_path, photo_folders=(tmp_path,)), may_go
@@ -48,7 +48,7 @@ def test_models_are_offered_as_they_become_known(described):
             break
         time.sleep(0.02)
     _, first, second = source.model_choices(settings)
-    assert (first.name, first.classes, first.resize, first.problem) == ("a", 5, "96", "")
+    assert (first.name, len(first.classes), first.resize, first.problem) == ("a", 5, "96", "")
     assert second.problem == "It is damaged."
 
 

@@ -22,6 +22,7 @@ from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import fill_store, id_of, make_run_config
 from tests.dashboard.queries.test_comparison_stats import SEEN_BY_B, draw_truth
+from tests.dashboard.views.test_image import place
 from tests.dashboard.views.test_pages import asked, component, html, opened, said
 from tests.dashboard.views.test_runs import _init_quiet
 
@@ -132,11 +133,11 @@ def test_the_viewer_goes_on_in_the_order_of_the_gallery(two):
     app = opened("Image", **query_params(view))
     shown = component(app, "pictures")
     assert [one["name"] for one in shown["pictures"]][:3] == ["dogs/e.jpg", "cats/a.jpg", "cats/c.jpg"]
-    assert shown["place"] == {"position": 1, "total": 6}
+    assert place(app) == (1, 6)
     app.selectbox(key="w:measure").set_value("foreground").run()
     assert not app.exception
     assert component(app, "pictures")["place"]["position"] == 1
-    app.button(key="compare_button").click().run()
+    app.button(key="back").click().run()
     assert app.title[0].value == "Compare"
     assert "from" not in app.query_params
     assert app.selectbox(key="w:measure").value == "foreground"
@@ -145,17 +146,17 @@ def test_the_viewer_goes_on_in_the_order_of_the_gallery(two):
 def test_the_viewer_goes_through_the_photos_of_a_cell(two):
     flip = {"flip": ["cat>dog"], "measure": ["flip"], "from": ["compare"]}
     app = opened("Image", run=[A], image=[id_of("cats/a.jpg")], **flip)
-    assert component(app, "pictures")["place"] == {"position": 0, "total": 1}
+    assert place(app) == (0, 1)
     app = opened("Image", run=[A], image=[id_of("cats/c.jpg")], **flip)
     assert "not among the 1 photo shown in Compare" in plain(app)
     app.button(key="to_first").click().run()
-    assert component(app, "pictures")["place"] == {"position": 0, "total": 1}
+    assert place(app) == (0, 1)
 
 
 def test_without_a_second_run_the_viewer_keeps_to_explores_order(full):
     app = opened("Image", run=[A], **{"from": ["compare"]})
     assert not app.exception
-    assert component(app, "pictures")["place"] == {"position": 0, "total": 6}
+    assert place(app) == (0, 6)
 
 
 def test_explores_page_is_not_that_of_the_gallery(two, monkeypatch):

@@ -20,6 +20,7 @@ from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import PIXELS, draw_truth, fill_store, id_of, make_run_config
 from tests.dashboard.views.test_compare import matrix, plain, tiles
+from tests.dashboard.views.test_image import place
 from tests.dashboard.views.test_pages import asked, component, html, opened
 from tests.dashboard.views.test_runs import _init_quiet
 
@@ -231,14 +232,18 @@ def test_the_viewer_goes_on_in_the_order_of_the_gallery(two):
     order = [tile["name"] for tile in tiles(app)]
     assert order != sorted(order)
     address = dict(parse_qsl(tiles(app)[1]["href"].partition("?")[2]))
-    assert address["from"] == "evaluate"
+    assert (address["from"], address["difference"]) == ("evaluate", "overlay")
     query = {key: [text] for key, text in address.items() if key != "runs"}
     app = opened("Image", **query | {"image": [id_of(order[1])]})
     assert not app.exception
     assert [one["name"] for one in component(app, "pictures")["pictures"]] == order
-    assert component(app, "pictures")["place"] == {"position": 1, "total": 3}
+    assert place(app) == (1, 3)
     assert app.selectbox(key="w:grade").value == "miou"
+    pair = component(app, "pictures")["pair"]  # the truth is the first side, as in the gallery
+    sides = [component(app, "pictures")["runs"][number] for number in pair["runs"]]
+    assert (sides[0]["title"], sides[1]["run"]) == ("Truth: masks", RUN)
+    assert {one["key"]: one["label"] for one in pair["categories"]}["only_a"] == "missed"
     app = opened("Image", **query | {"image": [id_of(order[1])], "cell": ["cat>background"]})
     assert not [one for one in app.selectbox if one.key == "w:grade"]  # a cell sorts by its own pixels
-    app.button(key="evaluate_button").click().run()
+    app.button(key="back").click().run()
     assert app.title[0].value == "Evaluate"

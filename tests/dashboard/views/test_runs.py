@@ -23,6 +23,7 @@ from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
 from dashboard.workers.predictor import ModelDescription, Predictor
 from dashboard.workers.requests import EvaluateRequest, Request, RunRequest
+from seglib.classes import VOC_CLASSES
 from seglib.data.left_out import LeftOut
 from seglib.evaluation import comparison
 from seglib.models.adapter import ModelRequest
@@ -299,7 +300,7 @@ def test_several_networks_are_several_jobs_each_at_its_own_size(photos, monkeypa
 def test_an_offered_model_is_started_by_its_id(photos, monkeypatch):
     offer = ModelOffer(id="offered:00000001", title="models/a.onnx (ONNX)", request=ModelRequest(model="/x/a.onnx"))
     monkeypatch.setattr(models, "find_models", lambda _: [offer])
-    described = ModelDescription(name="a", classes=21, resize="96")
+    described = ModelDescription(name="a", classes=VOC_CLASSES, resize="96")
     monkeypatch.setattr(Predictor, "describe", lambda self, model: described)
     app = opened("Runs")
     app.multiselect(key="start:models").set_value([offer.id]).run()

@@ -9,6 +9,7 @@ from dashboard.queries.runs.pending import FolderCounts
 from dashboard.queries.source import ModelChoice
 from dashboard.views.runs import estimates
 from dashboard.views.runs.estimates import Estimate, describe_all, estimate
+from seglib.classes import VOC_CLASSES
 from seglib.data.image import DECODER
 from seglib.inference.config import CODE_SCHEMA
 from seglib.models.adapter import ModelRequest
@@ -21,13 +22,13 @@ SPEC = MODELS[DEFAULT_MODEL]
 MODEL = ModelChoice(
     offer=ModelOffer(id=SPEC.name, title=SPEC.name, request=ModelRequest(model=SPEC.name)),
     name=SPEC.name,
-    classes=21,
+    classes=VOC_CLASSES,
     resize="224",
 )
 OFFERED = ModelChoice(
     offer=ModelOffer(id="offered:00000001", title="a.onnx", request=ModelRequest(model="/x/a.onnx")),
     name="a",
-    classes=5,
+    classes=tuple("abcde"),
     resize="96",
 )
 
