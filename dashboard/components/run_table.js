@@ -14,11 +14,11 @@ function lines(tag, role, head, ...texts) {
 function titleOf(run, state) {
   const cell = lines("th", "rowheader", HEADS[0], run.title, run.title === run.run ? "" : run.run);
   cell.scope = "row";
+  cell.title = run.run;
   const [first] = run.actions;
   if (first && !first.why_not) {
     const button = element("button", "title", run.title);
     button.type = "button";
-    button.title = first.label;
     button.addEventListener("click", () => state.send("action", { run: run.run, action: first.id }));
     cell.firstChild.replaceChildren(button);
   }
@@ -26,7 +26,7 @@ function titleOf(run, state) {
 }
 
 function stateOf(run) {
-  const cell = lines("td", "cell", HEADS[5], run.state, run.note);
+  const cell = lines("td", "cell", HEADS[5], run.state.replaceAll(/(\d) of (\d)/g, "$1\u00a0of\u00a0$2"), run.note);
   cell.firstChild.className = `state ${run.tone}`;
   return cell;
 }

@@ -91,7 +91,7 @@ def _bar(settings: ServerSettings, page: str, drawn: set[str]) -> None:
         return
     job, text = shown[0], describe(shown)
     share = f" value='{job.done / job.total:.4f}'" if job.total else ""
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="progress_bar_line"):
         st.html(
             f"<div class='progress-bar'><span>{escape_html(text)}</span>"
             f"<progress{share} max='1' aria-label='{escape_html(job_title(job))}'></progress></div>"

@@ -6,12 +6,16 @@ from functools import partial
 import streamlit as st
 
 from dashboard.components import layout
+from dashboard.formatting import pluralize
 from dashboard.settings import ServerSettings
 from dashboard.views.runs import actions
 from dashboard.views.shared import job_status
 from dashboard.views.shared.job_status import REFRESH_SECONDS, SHOWN_LOG
 from dashboard.workers.jobs import Job, Jobs
 from dashboard.workers.requests import RunRequest
+
+_SHOWN_ENDED = 3
+"""Number of ended jobs that are shown at once."""
 
 
 def render(settings: ServerSettings, jobs: Sequence[Job]) -> None:
@@ -24,8 +28,12 @@ def render(settings: ServerSettings, jobs: Sequence[Job]) -> None:
             st.fragment(partial(job_status.live_jobs, settings, live), run_every=REFRESH_SECONDS)()
     if ended:
         with layout.card("Ended", stretch=False):
-            for job in ended:
+            for job in ended[:_SHOWN_ENDED]:
                 _ended_job(settings, job, labels)
+            if older := ended[_SHOWN_ENDED:]:
+                with st.expander(pluralize(len(older), "older job")):
+                    for job in older:
+                        _ended_job(settings, job, labels)
     shown = st.session_state.pop(SHOWN_LOG, "")
     for job in jobs:
         if job.id == shown:
