@@ -12,8 +12,7 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from dashboard import views
-from dashboard.server import tcp_nodelay
+from dashboard import tcp_nodelay, views
 from dashboard.settings import ServerSettings
 from seglib.errors import SegError
 

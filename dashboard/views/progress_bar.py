@@ -155,9 +155,9 @@ def _look(settings: ServerSettings, job: Job) -> None:
         job_status.open_photos(settings, job)
     elif isinstance(request, CompareRequest):
         first, second, *_ = request.runs
-        session.go_to_page(pages.COMPARE, run=first, against=second, runs=tuple(sorted(request.runs)))
+        session.go_to_page(pages.COMPARE, run=first, against=second, runs=tuple(sorted(request.runs)), demo=False)
     elif isinstance(request, EvaluateRequest):
-        session.go_to_page(pages.EVALUATE, run=request.runs[0], runs=tuple(sorted(request.runs)))
+        session.go_to_page(pages.EVALUATE, run=request.runs[0], runs=tuple(sorted(request.runs)), demo=False)
 
 
 def _dismiss(job_id: str) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dashboard.workers.background import BackgroundCache
-from seglib.data.scan import STORE_MARKER, scan
+from seglib.data.scan import STORE_MARKER, scan_folder
 from seglib.errors import DatasetError, SegError
 from seglib.fileio import parquet_parts
 from seglib.pipeline.photo_index import readable_again
@@ -38,6 +38,8 @@ class FolderCounts:
     chosen: int
     pending: dict[str, int]
     """Run -> chosen photos that it has still to compute."""
+    links_outside: int = 0
+    """Links out of the folder, which a run leaves out."""
     time: float = field(default_factory=time.monotonic)
 
 
@@ -99,9 +101,10 @@ def datasets_of(store: Store, run: Run) -> list[Dataset]:
 
 def _count_folder(folder: Path, path: Path, runs: Sequence[str], limit: int | None) -> FolderCounts:
     try:
-        records = scan(folder)
+        found = scan_folder(folder)
     except DatasetError:  # the last photo was deleted in the meantime
         return FolderCounts(total=0, chosen=0, pending=dict.fromkeys(runs, 0))
+    records = found.records
     chosen = records.iloc[:limit]
     pending = dict.fromkeys(runs, len(chosen))
     if runs and (path / STORE_MARKER).is_file():
@@ -113,7 +116,8 @@ def _count_folder(folder: Path, path: Path, runs: Sequence[str], limit: int | No
                 again = readable_again(dataset, files)
                 for name in runs:
                     pending[name] = count_pending(chosen, files, store.computed_ids(store.run(name)), again)
-    return FolderCounts(total=len(records), chosen=len(chosen), pending=pending)
+    links = found.left_out.links_outside
+    return FolderCounts(total=len(records), chosen=len(chosen), pending=pending, links_outside=links)
 
 
 def _count_store(store: Store, run: Run) -> StoreCounts:

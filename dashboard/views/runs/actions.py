@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard.components import layout
 from dashboard.formatting import byte_size, escape_markdown, photo_count, run_labels
 from dashboard.offers import models
+from dashboard.offers.photo_folders import find_roots
 from dashboard.queries.source import error_message, offered_folders
 from dashboard.server import cache
 from dashboard.settings import ServerSettings
@@ -62,7 +63,7 @@ def disk_size(use: DiskUse) -> str:
 
 def compare(a: str, b: str) -> None:
     """Switch to Compare with these two runs on the next rerun."""
-    session.go_to_page(pages.COMPARE, run=a, against=b, runs=tuple(sorted((a, b))))
+    session.go_to_page(pages.COMPARE, run=a, against=b, runs=tuple(sorted((a, b))), demo=False)
 
 
 def rerun_requests(settings: ServerSettings, store: Store, run: Run) -> tuple[list[RunRequest], str]:
@@ -83,10 +84,10 @@ def rerun_requests(settings: ServerSettings, store: Store, run: Run) -> tuple[li
             resize=run.resize,
             precision=run.precision or "auto",
         )
-        for folder in offered_folders(settings.photo_folders)
+        for folder in offered_folders(find_roots(settings))
         if folder.path in folders
     ]
-    return requests, "" if requests else "Its folders are not among those that this dashboard offers (--data)."
+    return requests, "" if requests else "Its folders are not among those that this dashboard offers."
 
 
 def _model_of(settings: ServerSettings, run: Run) -> tuple[str, str]:
@@ -197,6 +198,7 @@ def confirm_delete(store: Store, run: str, title: str = "") -> None:
 def _delete(store: Store, run: str) -> None:
     try:
         prune.remove_run(store, run)
+        session.forget_run(run)
         cache.remove_stale(store.path)
     except SegError as error:
         session.add_notes([error_message(error)])

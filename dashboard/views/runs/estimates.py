@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import byte_size, count, duration, photo_count
+from dashboard.formatting import byte_size, count, duration, photo_count, pluralize
 from dashboard.offers.photo_folders import Folder
 from dashboard.queries.runs import pending
 from dashboard.queries.runs.pending import FolderCounts
@@ -49,6 +49,8 @@ class ChosenModels:
     """What is chosen in the form."""
 
     folder: Folder
+    place: str = ""
+    """Where the folder lies, for this machine only; empty to say nothing of it."""
     models: Sequence[ModelChoice]
     resize: str
     """Empty for each model's own."""
@@ -68,7 +70,8 @@ def render(settings: ServerSettings, chosen: ChosenModels, runs: Sequence[Run]) 
         same = [other for other in runs if model.offer.made(other)]
         speed = last_speed(same, model.name, chosen.resize or model.resize, chosen.precision)
         rows[model.title] = model, estimate(model, run, counts, speed)
-    layout.remarks(describe_all(chosen.folder.title, counts, rows))
+    where = f" ({chosen.place})" if chosen.place else ""
+    layout.remarks(describe_all(f"{chosen.folder.title}{where}", counts, rows))
 
 
 def _counts(settings: ServerSettings, chosen: ChosenModels, runs: Sequence[Run]) -> FolderCounts | None:
@@ -156,6 +159,8 @@ def describe_all(folder: str, counts: FolderCounts, estimates: Mapping[str, tupl
     """Return what is said below the form; `estimates`: title of each chosen model -> what it has to do."""
     of_them = f", the first {count(counts.chosen)} of them" if counts.chosen < counts.total else ""
     lines = [f"{photo_count(counts.total)} in {folder}{of_them}"]
+    if counts.links_outside:
+        lines.append(f"{pluralize(counts.links_outside, 'link')} out of the folder left out")
     for title, (model, one) in estimates.items():
         lines += describe(title, model, counts, one)
     busy = [one for _, one in estimates.values() if one.pending]

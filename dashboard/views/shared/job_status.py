@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.formatting import count, duration, escape_markdown, photo_count, pluralize, run_labels
-from dashboard.offers import photo_folders
+from dashboard.offers.photo_folders import describe_path
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
@@ -18,7 +18,6 @@ from dashboard.workers.jobs import KILL_AFTER_SECONDS, Job, Jobs
 from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, Request, RunRequest
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
-from seglib.query.filters import Filters
 from seglib.store.store import Store
 
 REFRESH_SECONDS = 1.0
@@ -125,10 +124,9 @@ def live_jobs(settings: ServerSettings, job_ids: list[str], *, others: bool = Tr
 def open_photos(settings: ServerSettings, job: Job) -> None:
     """Callback: open Explore with the photos of this job's folder in its run."""
     assert isinstance(job.request, RunRequest)
-    folder, datasets = job.request.folder, Store(settings.store).datasets()
-    names = [dataset.name for dataset in datasets if photo_folders.describe_path(dataset.root, "").id == folder]
-    session.open_run(pages.EXPLORE, job.run)
-    session.set_filters(Filters().replace("dataset", tuple(names) or None))
+    datasets = Store(settings.store).datasets()
+    by_folder = {describe_path(dataset.root, "").id: dataset.name for dataset in datasets}
+    session.open_run(pages.EXPLORE, job.run, by_folder.get(job.request.folder, ""))
 
 
 def start_jobs(settings: ServerSettings, requests: Sequence[Request]) -> None:

@@ -14,11 +14,12 @@ from dashboard.components import gallery as gallery_component
 from dashboard.components import layout
 from dashboard.components.gallery import PickState
 from dashboard.formatting import count, escape_markdown, photo_count
-from dashboard.queries import exports, source
 from dashboard.queries import photos as photo_queries
+from dashboard.queries import source
 from dashboard.queries.photos import Selection
 from dashboard.state import session
 from dashboard.state.picked_photos import Picks
+from dashboard.views.shared import page_header
 from seglib.errors import SegError
 from seglib.store import tags
 from seglib.store.store import Store
@@ -62,15 +63,7 @@ def selection_bar(selection: Selection) -> None:
             _selection_summary(selection, picks)
             _tag_select(selection)
             _untag_menu(selection, picks)
-            st.download_button(
-                "Export",
-                data=partial(exports.export_picks, selection.store.path, selection.run.run, picks),
-                file_name=f"{selection.run.run}.selected.csv",
-                mime="text/csv",
-                key="export_picks",
-                help="The statistics of the selected photos as CSV",
-                on_click="ignore",
-            )
+            page_header.export_menu(selection, picks)
             st.button("Clear", key="clear_picks", type="tertiary", on_click=session.set_picks, args=(Picks(),))
         if remark:
             layout.remark(remark)
