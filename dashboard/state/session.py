@@ -26,6 +26,7 @@ _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touc
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
 _STORE = "_store"
 _CAN_CHART, _LATER, _HEADED, _STEPS_PICKS = "_can_chart", "_later", "_headed", "_steps_picks"
+_PARTIAL = "_partial"
 _WORDS = "_words"
 
 
@@ -37,6 +38,7 @@ def read_url(page: str) -> None:
     """
     state, now = st.session_state, _snapshot()
     state.pop(_HEADED, None)
+    state.pop(_PARTIAL, None)
     touched = state.pop(_TOUCHED, False)
     by_menu = page != state.get(_PAGE, page) and not now
     state[_PAGE] = page
@@ -135,6 +137,16 @@ def mark_heading_drawn() -> None:
 def heading_drawn() -> bool:
     """Return whether the heading of the current page has been drawn."""
     return _HEADED in st.session_state
+
+
+def set_partial_note(sentence: str) -> None:
+    """Store why the figures of the current page are not final, for its heading; empty if they are."""
+    st.session_state[_PARTIAL] = sentence
+
+
+def partial_note() -> str:
+    note: str = st.session_state.get(_PARTIAL, "")
+    return note
 
 
 def shown_settings() -> ServerSettings:
