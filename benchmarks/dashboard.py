@@ -3,7 +3,7 @@
     python benchmarks/dashboard.py [--rows 1000 100000 1000000] [--rounds 7] [--photos DIR] [--keep DIR]
 
 Medians of the rounds. The floor is an empty Streamlit page on a server of its own, whose answers leave as quickly as
-the dashboard's (`server/tcp_nodelay.py`; Streamlit's own wait 40 ms each): in each round it is loaded, and clicked,
+the dashboard's (`tcp_nodelay.py`; Streamlit's own wait 40 ms each): in each round it is loaded, and clicked,
 right before the dashboard is; all loads are first visits (a new browser context, nothing cached), and every filter is
 one that nobody has asked for before. Times are read in the page, not by whoever drives it:
 
@@ -52,7 +52,7 @@ EMPTY_APP = """
 import contextlib
 from pathlib import Path
 import streamlit as st
-from dashboard.server import tcp_nodelay
+from dashboard import tcp_nodelay
 
 @contextlib.asynccontextmanager
 async def lifespan(_):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts import tables
 from dashboard.charts.class_choice import largest_classes
 from dashboard.charts.theme import (
     ACCENT,
@@ -70,6 +71,7 @@ def class_distribution(distribution: pd.DataFrame, limit: int = MAX_CLASSES) -> 
     return make_figure(
         [bars(x=means, **shared), bars(x=presence, xaxis="x2", **shared), bars(xaxis="x3", **hits)],
         LINE_PX * max(len(names), 1),
+        table=tables.class_distribution(rows),
         top=24,
         barmode="overlay",
         annotations=[
@@ -141,6 +143,7 @@ def share_by_label(means: pd.DataFrame, limit: int = 6) -> go.Figure:
         42 * max(len(means), 1) + 56,
         top=28,
         bottom=24,
+        table=tables.share_by_label(parts, means["n"]),
         barmode="stack",
         bargap=0.35,
         showlegend=True,
@@ -196,6 +199,7 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
         [*boxes, hits],
         42 * max(len(spread), 1) + 56,
         bottom=24,
+        table=tables.share_spread(spread),
         barmode="overlay",
         xaxis=SHARE_AXIS,
         yaxis={"autorange": "reversed", "ticksuffix": "  "},
@@ -240,6 +244,7 @@ def histogram(
         [shown_bars, hits],
         height,
         bottom=32,
+        table=tables.histogram(visible_bins, key),
         barmode="overlay",
         xaxis={"showgrid": False, "ticklabelstandoff": 6, **axis},
         yaxis=count_axis(counts),
@@ -286,6 +291,7 @@ def regions(counts: pd.DataFrame, colours: Mapping[str, str], *, height: int = 2
         height - 28,
         top=28,
         bottom=32,
+        table=tables.regions(counts),
         barmode="overlay",
         showlegend=True,
         legend=LEGEND,
@@ -337,6 +343,7 @@ def squares(
         height,
         top=8,
         bottom=44,
+        table=tables.squares(frame, keys),
         xaxis=horizontal,
         yaxis=vertical,
         shapes=[filter_rectangle(frame, keys, active)] if active else [],

@@ -8,13 +8,14 @@ the next rerun. Frames are shared between visitors and must not be modified.
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.queries.source import HASHES, PhotoQuery, RunSource, error_message, photo_query
+from dashboard.queries.source import HASHES, PhotoQuery, RunSource, error_message, open_store, photo_query
 from dashboard.server.photo_files import is_unchanged
 from dashboard.state.crossfilter import without_keys
 from dashboard.state.picked_photos import Picks
@@ -68,6 +69,13 @@ class Selection:
     def query(self, ignored_keys: Collection[str] = ()) -> PhotoQuery:
         """Return the photos that pass all filters except `ignored_keys`, a chart's own ones."""
         return photo_query(self.source, without_keys(self.filters, ignored_keys))
+
+
+def read_newest_run(path: Path) -> None:
+    """Read what every page of the most recently used run needs, so that later queries find it in the cache."""
+    _, version, runs = open_store(path)
+    if runs:
+        total_images(RunSource(str(path), version, runs[-1].run))
 
 
 def failures(source: RunSource) -> pd.DataFrame:

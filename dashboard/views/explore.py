@@ -14,7 +14,7 @@ from dashboard.components import gallery as gallery_component
 from dashboard.components import layout, ready_signal
 from dashboard.components.gallery import GalleryLegend, GalleryLook
 from dashboard.formatting import count, photo_count
-from dashboard.queries import exports, photo_statistics
+from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
@@ -41,7 +41,8 @@ CHART_NAMES = {"none": "No charts", "classes": "Classes", "certainty": "Certaint
 
 def render(selection: Selection) -> None:
     with layout.heading(pages.EXPLORE):
-        _export_buttons(selection)
+        page_header.copy_link(selection)
+        page_header.export_menu(selection)
     layout.chips(selection.filters)
     page_header.key_figures(selection)
     if page_header.show_if_empty(selection):
@@ -59,21 +60,6 @@ def render(selection: Selection) -> None:
         ready_signal.ready_signal(key="drawn", on_ready=session.allow_charts)
     else:
         session.allow_charts()
-
-
-def _export_buttons(selection: Selection) -> None:
-    """Draw the link and the exports of the rows."""
-    page_header.copy_link(selection)
-    for kind, mime in (("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
-        st.download_button(
-            "CSV" if kind == "csv" else "Parquet",
-            data=partial(exports.export_rows, selection.store.path, selection.run.run, selection.filters, kind),
-            file_name=f"{selection.run.run}.{kind}",
-            mime=mime,
-            key=f"download:{kind}",
-            help=f"The statistics of the selected photos as {kind.upper() if kind == 'csv' else 'Parquet'}",
-            on_click="ignore",
-        )
 
 
 # --- gallery and table -------------------------------------------------------------------------------------------
@@ -130,4 +116,4 @@ def _gallery(selection: Selection, rows: pd.DataFrame, total: int) -> None:
 
 def _open_image() -> None:
     if image_id := gallery_component.read_opened_id(GALLERY):
-        session.go_to_page(pages.IMAGE, image=image_id, origin="")
+        session.open_photo(image_id, origin="")

@@ -8,6 +8,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from dashboard.charts import tables
 from dashboard.charts.class_choice import largest_classes
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
@@ -68,7 +69,8 @@ def _co_occurrence(selection: Selection) -> None:
                 pair = with_both_present(session.view().filters, names[cell[0]], names[cell[1]], PRESENT_SHARE)
                 session.open_page(pages.EXPLORE, pair)
 
-        matrix_component.matrix("", names, rows, key="co_occurrence", on_cell=open_cell)
+        table = tables.cells(("class", "and class"), {"photos": frame.loc[names, names]})
+        matrix_component.matrix("", names, rows, key="co_occurrence", on_cell=open_cell, table=table)
         layout.remark("The diagonal counts the class itself. A click on a cell shows its photos.")
 
 

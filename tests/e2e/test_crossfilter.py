@@ -65,8 +65,10 @@ def test_a_bar_filters_everything_and_a_second_click_takes_it_back(start, browse
     chart(page, "Bars: 3 photos by number of regions").wait_for()
     # the bar stays among its siblings, which fade
     assert faded(page, "mean share of each class in 3 folders") == [False, True, True]
+    page.get_by_role("button", name="Export").click()
     with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").click()
+        page.get_by_role("button", name="Everything (CSV)").click()
+    page.keyboard.press("Escape")
     rows = Path(download.value.path()).read_text().splitlines()
     assert len(rows) == 1 + 3
     assert all("cats/" in row for row in rows[1:])

@@ -23,6 +23,12 @@ SIDEWAYS = """[document.documentElement, document.querySelector('[data-testid=st
   .map(element => element.scrollWidth - element.clientWidth)"""
 
 
+FOCUSED = """() => {
+  const active = document.activeElement?.shadowRoot?.activeElement ?? document.activeElement;
+  return active.getAttribute("aria-label") ?? active.closest("figure")?.querySelector(".name").textContent;
+}"""
+"""The name of the element that has the focus."""
+
 DRAWN = "dl.figures, [data-testid=stAlert]"
 NUMBER = "dd b, dd:not(:has(b))"
 
@@ -107,8 +113,8 @@ def test_the_home_page_is_found_by_its_name_too(start, browser, small):
 
 
 def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, sampled, tmp_path):
-    store = sampled
-    server = start(store)
+    store = sampled / "demo"
+    server = start(sampled)
     assert "13 photos analysed" in server.read_log()
     assert "torch" not in server.loaded()
     page = opened(browser, server.url, permissions=["clipboard-read", "clipboard-write"])
@@ -132,21 +138,22 @@ def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, samp
 
     # the copied link, in another browser, after a restart
     page.get_by_role("button", name="Copy link").click()
-    page.get_by_text("Whoever opens it sees this view").wait_for()
+    page.get_by_text("This address opens on this computer only.").wait_for()
     link = page.evaluate("navigator.clipboard.readText()")
     assert link == page.url
     names = tile_names(page)
     assert page.faults == []
     server.stop()
-    again = start(store)
+    again = start(sampled)
     other = opened(browser, link.replace(server.url, again.url))
     assert figure(other, "photos of 13") == "7"
     assert tile_names(other) == names
     assert other.get_by_role("button", name="Folder: cats").count() == 1
 
     # what is downloaded is what the shell exports
+    other.get_by_role("button", name="Export").click()
     with other.expect_download() as download:
-        other.get_by_role("button", name="CSV").click()
+        other.get_by_role("button", name="Everything (CSV)").click()
     run = Store(store).run().run
     out = tmp_path / "shell.csv"
     command = ["export", "stats", "--store", str(store), "--run", run, "--out", str(out)]

@@ -13,7 +13,7 @@ from dashboard.components.photos.table import TableColumn, TableRow
 from dashboard.formatting import DASH, count, display_name, percent, score
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
-from dashboard.state import pages, session
+from dashboard.state import session
 from dashboard.views.shared import controls
 from dashboard.views.shared.tiles import make_tiles
 from seglib.classes import BACKGROUND, PRESENT_SHARE
@@ -133,4 +133,4 @@ def _sort(columns: list[_Column]) -> None:
 
 def _open() -> None:
     if image_id := table_component.read_opened_id(KEY):
-        session.go_to_page(pages.IMAGE, image=image_id, origin="")
+        session.open_photo(image_id, origin="")

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import photos as photo_charts
-from dashboard.charts import theme
+from dashboard.charts import tables, theme
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.matrix import MatrixCell
@@ -263,7 +263,8 @@ def folder_against_content(selection: Selection, apply: OnFilters) -> None:
             )
             for label, line in zip(labels, numbers, strict=True)
         ]
-        matrix_component.matrix("folder \\ model", contents, rows, key=key, on_cell=apply_cell)
+        table = tables.cells(("folder label", "seen"), {"photos": counts})
+        matrix_component.matrix("folder \\ model", contents, rows, key=key, on_cell=apply_cell, table=table)
         _contradictions(selection, figures, apply)
 
 

@@ -4,10 +4,12 @@ import pytest
 
 from dashboard.components import chart as chart_component
 from dashboard.components import gallery as gallery_component
+from dashboard.components import live as live_component
 from dashboard.components import matrix as matrix_component
 from dashboard.components.gallery import MAX_SHOWN_CLASSES, GalleryLegend, GalleryLook, GalleryTile
 from dashboard.components.photos import strip as strip_component
 from dashboard.components.photos import table as table_component
+from dashboard.components.run_table import RunAction, RunRow, read_action
 
 
 @pytest.fixture
@@ -32,6 +34,21 @@ def test_a_look_that_makes_no_sense(sent, value):
     assert gallery_component.read_look("nobody") is None
 
 
+def test_a_frame(sent):
+    sent("kept", "data:image/jpeg;base64,MTIz")
+    assert live_component.read_frame("c", 3) == b"123"
+    assert live_component.read_frame("c", 2) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 3, {}, "", "MTIz", "data:image/png;base64,MTIz", "data:image/jpeg;base64,", "data:image/jpeg;base64,é"],
+)
+def test_a_frame_that_makes_no_sense(sent, value):
+    sent("kept", value)
+    assert live_component.read_frame("c", 100) is None
+
+
 def test_a_cell(sent):
     sent("cell", {"row": 1, "column": 2})
     assert matrix_component.read_cell("c", 2, 3) == (1, 2)
@@ -43,6 +60,27 @@ def test_a_cell(sent):
 def test_a_cell_that_is_not_there(sent, value):
     sent("cell", value)
     assert matrix_component.read_cell("c", 2, 3) is None
+
+
+def test_an_action_of_a_run():
+    actions = (RunAction(id="explore", label="Explore"), RunAction(id="again", label="Run again", why_not="No model."))
+    row = RunRow(
+        run="r",
+        title="",
+        model="",
+        size="",
+        photos="",
+        datasets="",
+        used="",
+        speed="",
+        disk="",
+        state="",
+        actions=actions,
+    )
+    assert read_action({"run": "r", "action": "explore"}, [row]) == ("r", "explore")
+    senseless = [None, "x", [], {}, {"run": ["r"], "action": {}}]
+    for sent in [*senseless, {"run": "r", "action": "again"}, {"run": "s", "action": "explore"}, {"run": "r"}]:
+        assert read_action(sent, [row]) is None
 
 
 def test_marks(sent):

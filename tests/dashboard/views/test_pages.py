@@ -4,9 +4,11 @@ import json
 import re
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.formatting import escape_markdown
+from dashboard.server import photo_zip
 from seglib.classes import VOC_CLASSES
 from seglib.pipeline.run import describe_run
 from seglib.store import tags
@@ -69,14 +71,14 @@ class TestStates:
     def test_empty(self, empty, page):
         app = opened(page)
         assert not app.exception
-        assert "holds no run yet" in said(app)
-        app.button(key="go").click().run()
+        assert "Nothing has been analysed yet" in said(app)
+        app.button(key="add_photos").click().run()
         assert app.title[0].value == "Runs"
 
     def test_missing(self, missing, page):
         app = opened(page)
         assert not app.exception
-        assert "There is no store yet" in said(app).replace("\\", "")
+        assert "Nothing has been analysed yet" in said(app)
         assert str(missing.parent) not in said(app).replace("\\", "")
 
     def test_broken(self, broken, page):
@@ -151,12 +153,6 @@ def test_a_new_url_in_an_open_session_wins(full):
     app.run()
     assert app.pills(key="w:label").value == ["dogs"]
     assert photos_shown(app) == 2
-
-
-def test_an_unknown_run_is_replaced_with_a_note(full):
-    app = opened("Overview", run=["gone"])
-    assert "There is no run" in said(app)
-    assert asked(app, "run") == [make_run_config().run_name]
 
 
 def test_runs_can_be_switched_and_the_newest_is_first(full):
@@ -398,9 +394,27 @@ def test_the_numbers_of_the_choices_follow_the_other_filters(full):
     assert numbers(app, "agreement") == ["3", "1", "1", "1"]  # its own does not count
 
 
-def test_both_downloads_are_offered(full):
+def test_exports_are_offered_and_named_after_what_is_chosen(full, monkeypatch):
+    offered = {}
+    monkeypatch.setattr(st, "download_button", lambda title, *, file_name, **_: offered.update({title: file_name}))
+    app = opened("Explore", agreement=["contradicts"])
+    assert offered == {
+        "List (CSV)": "photos-disagree.csv",
+        "Everything (CSV)": "photos-disagree-everything.csv",
+        "Everything (Parquet)": "photos-disagree-everything.parquet",
+    }
+    assert "full path" not in said(app)  # other machines may reach this server
+    run = make_run_config().run_name
+    where = "agreement%3Dcontradicts"
+    assert f"/media-api/photos.zip?run={run}&amp;where={where}&amp;name=photos-disagree" in html(app)
+    monkeypatch.setenv("SEGLIB_DASHBOARD_LOCAL", "1")
     app = opened("Explore")
-    assert [e.proto.label for e in app.get("download_button")] == ["CSV", "Parquet"]
+    assert "full path" in said(app)
+    assert "6 files, 1 kB" in said(app).replace("\\", "")
+    monkeypatch.setattr(photo_zip, "MAX_PHOTOS", 5)
+    app = opened("Explore")
+    assert "photos.zip" not in html(app)
+    assert "at most 5 photos" in said(app)
 
 
 def test_unreadable_files_are_listed(full):
