@@ -64,6 +64,8 @@ def heading(title: str) -> Iterator[None]:
     """Row with the page's title; elements drawn inside are placed to its right."""
     with st.container(horizontal=True, vertical_alignment="center", key="heading"):
         st.title(title, anchor=False, width="stretch")
+        if note := session.partial_note():
+            st.html(f"<p class='partial-note'>{escape_html(note)}</p>", width="content")
         session.mark_heading_drawn()
         yield
 

@@ -64,7 +64,7 @@ def render(settings: ServerSettings) -> None:
         with left:
             models = choose_models(settings, MAX_MODELS)
         with right:
-            resize = controls.resize_select(key=_RESIZE)
+            resize = controls.resize_select(models, key=_RESIZE)
     layout.show_notes(notes)
     if not photos:
         st.info("Choose photos or keep a frame of the live camera, and the chosen models segment them.")

@@ -409,8 +409,8 @@ def test_a_tile_leads_to_its_photo(full):
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
-        ("empty", "holds no run yet"),
-        ("missing", "There is no store yet"),
+        ("empty", "Nothing has been analysed yet"),
+        ("missing", "Nothing has been analysed yet"),
         ("broken", "is damaged"),
         ("newer", "layout 99"),
     ],
