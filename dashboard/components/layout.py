@@ -141,8 +141,8 @@ def html_table(
     """Draw a small table whose first column holds row headers. `groups`: (title, column span) of header groups, or
     empty. `best`: (row, column), the first without its header, of cells in bold.
     """
-    above = "".join(f"<th scope='colgroup' colspan='{wide}'>{escape_html(title)}</th>" for title, wide in groups)
-    below = "".join(f"<th scope='col'>{escape_html(title)}</th>" for title in head)
+    above = "".join(_head_cell("colgroup", title, wide) for title, wide in groups)
+    below = "".join(_head_cell("col", title) for title in head)
     lines = "".join(
         f"<tr><th scope='row'>{escape_html(first)}</th>"
         + "".join(_table_cell(text, strong=(row, column) in best) for column, text in enumerate(rest))
@@ -153,6 +153,12 @@ def html_table(
     name = escape_html(f"Table: {', '.join(filter(None, head)) or 'figures'}")
     table = f"<table><thead>{tops}</thead><tbody>{lines}</tbody></table>"
     st.html(f"<div class='grid' tabindex='0' role='group' aria-label='{name}'>{table}</div>")  # it may scroll sideways
+
+
+def _head_cell(scope: str, title: str, columns: int = 1) -> str:
+    if not title:
+        return f"<td colspan='{columns}'></td>"
+    return f"<th scope='{scope}' colspan='{columns}'>{escape_html(title)}</th>"
 
 
 def _table_cell(text: str, *, strong: bool) -> str:

@@ -17,7 +17,7 @@ from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.conftest import SAMPLE
 from tests.e2e.test_accessibility import violations
-from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, wait_for_figure
+from tests.e2e.test_dashboard import figure, opened, settle, tile_names, wait_for_figure
 from tests.e2e.test_viewer import drawn, hover, pixel
 
 pytestmark = pytest.mark.e2e
@@ -204,19 +204,3 @@ def test_a_point_opens_its_photo_and_a_pair_of_the_matrix_becomes_a_and_b(start,
     page.locator("figure.tile").first.wait_for(state="detached")  # the page before is gone
     assert "difference=overlay" in page.url
     assert page.faults == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_narrow_screens_and_has_no_serious_violation(start, browser, store, scheme):
-    a, b = run_of(store, "one"), run_of(store, "two")
-    server = start(store.path)
-    for width in (1440, 390):
-        page = opened(browser, f"{server.url}/compare?run={a}&against={b}", drawn="h1", scheme=scheme, width=width)
-        page.locator("dl.figures").wait_for(timeout=60_000)
-        page.locator("figure.tile").first.wait_for()
-        settle(page)
-        assert page.evaluate(SIDEWAYS) == [0, 0]
-        cards = [card.bounding_box() for card in page.locator("dl.figures > div").all()]
-        assert max(card["x"] + card["width"] for card in cards) - cards[-1]["x"] - cards[-1]["width"] < 1  # no gap
-        assert violations(page) == []
-        assert page.faults == []

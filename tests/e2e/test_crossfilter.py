@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from seglib.query.filters import FILTERS, Filters
-from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, visit, wait_for_figure
+from tests.e2e.test_dashboard import figure, opened, settle, tile_names, wait_for_figure
 
 pytestmark = pytest.mark.e2e
 
@@ -209,17 +209,3 @@ def test_cells_stay_among_their_siblings(start, browser, small):
     assert cell.get_attribute("aria-pressed") == "true"
     assert tile_names(page) == ["cats/b.jpg"]
     assert page.faults == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_set_of_charts_fits_narrow_screens(start, browser, small, scheme):
-    address = f"{start(small).url}/explore?share.cat=0..1&charts="
-    page = opened(browser, f"{address}classes", scheme=scheme, width=390)
-    for name, charts in (("classes", 2), ("certainty", 2), ("photos", 3), ("none", 0)):
-        if name != "classes":
-            visit(page, f"{address}{name}")
-        tile_names(page)
-        settle(page)
-        assert page.get_by_role("figure").locator(".svg-container").count() == charts
-        assert page.evaluate(SIDEWAYS) == [0, 0]
-        assert page.faults == []

@@ -229,16 +229,6 @@ def test_names_are_shown_as_they_are_and_run_nothing(start, browser, small):
     assert page.faults == []
 
 
-def test_narrow_screens_need_no_sideways_scrolling_in_either_theme(start, browser, small):
-    server = start(small)
-    for path, scheme in (("/", "light"), ("/explore", "dark"), ("/explore?show=table", "light")):
-        page = opened(browser, server.url + path, scheme=scheme, width=390)
-        assert page.evaluate(SIDEWAYS) == [0, 0]
-        background = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
-        assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == (scheme == "dark")
-        assert page.faults == []
-
-
 def test_a_server_refuses_what_is_no_picture(start, browser, small):
     server = start(small)
     page = browser.new_context().new_page()

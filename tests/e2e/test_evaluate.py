@@ -144,17 +144,6 @@ def test_a_second_evaluation_is_started_from_the_popover(start, browser, evaluat
     assert page.faults == []
 
 
-def test_the_page_fits_a_phone_and_both_themes(start, browser, evaluated):
-    server = start(evaluated.path, "--data", str(evaluated.path.parent / "data"))
-    for scheme in ("light", "dark"):
-        page = opened(browser, f"{server.url}/evaluate?run={RUN}", scheme=scheme, width=390, drawn="dl.figures")
-        page.locator("figure.tile").first.wait_for()
-        assert "Runs side by side" in page.locator("body").inner_text()
-        assert max(page.evaluate(SIDEWAYS)) <= 0
-        assert violations(page) == []
-        assert page.faults == []
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_report_opens_from_disk_without_a_network(browser, evaluated, report, scheme):
     agreed = comparison.load_comparison(evaluated, [RUN, OTHER]).consensus_figure()
