@@ -103,7 +103,7 @@ function tileOf(tile, state, loading) {
   name.title = tile.name;
   caption.append(line, barOf(tile));
   if (tile.warning) caption.append(warningOf(tile.warning));
-  caption.append(name);
+  caption.append(...tile.lines.map((text) => element("div", "wrapped", text)), name);
   if (tile.tags.length) caption.append(tagsOf(tile.tags));
   if (tile.note) caption.append(element("div", "quiet", tile.note));
   figure.append(frameOf(tile, state, loading), caption);
@@ -336,7 +336,7 @@ function ignoresKey(event) {
 
 // While a popup is open, Escape closes it.
 function hasOpenPopup() {
-  return document.querySelector('[role="dialog"], [role="listbox"], [role="menu"], [data-testid="stPopoverBody"]') !== null;
+  return document.querySelector('[role="dialog"], [role="listbox"], [role="menu"]:not([popover]), :popover-open, [data-testid="stPopoverBody"]') !== null;
 }
 
 // --- coming and going ------------------------------------------------------------------------------------------------

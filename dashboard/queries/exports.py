@@ -65,7 +65,7 @@ def offer_zip(selection: Selection, name: str, picks: Picks | None = None) -> Zi
             if picks is None
             else {"picked": photo_zip.remember_ids(picks.ids)}
         )
-        url = media_urls.zip_url(name, **chosen)
+        url = media_urls.zip_url(selection.store, name, **chosen)
     return ZipOffer(files, size, ServerSettings.read().local_only, url)
 
 

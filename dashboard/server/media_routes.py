@@ -8,6 +8,7 @@
     GET /media-api/judged/<run>/<truth>/<mask_id>/<image_id>.png        where a run is wrong (`evaluation.error_map`)
     GET /media-api/photo/<image_id>.jpg                                 long side at most 2048
     GET /media-api/uncertainty/<run>/<image_id>.png                     grey 0..255 = entropy 0..1, computed on demand
+    GET /media-api/demo/...                                             all of these from the demo's store
     GET /media-api/photos.zip?run=<run>&where=<filters>&name=<name>     photos that pass the filters, or picked ones
 
 Ids are validated and then looked up in the store; no path is ever accepted. Responses are JPEG or PNG bytes that
@@ -30,7 +31,7 @@ from starlette.routing import Route
 from dashboard.server import cache as server_cache
 from dashboard.server import photo_files, photo_zip, rendering, responses
 from dashboard.server.cache import DiskCache
-from dashboard.server.media_urls import PREFIX, StoredFile, combined_version
+from dashboard.server.media_urls import DEMO_PREFIX, PREFIX, StoredFile, combined_version
 from dashboard.server.photo_files import PhotoFile
 from dashboard.server.photo_zip import ZipPhoto, ZipResponse
 from dashboard.server.responses import has_only_params, not_found_response, text_response
@@ -78,7 +79,7 @@ def _media_route(*query: str) -> Callable[[Callable[[Request, Store], Response]]
             if not _has_valid_ids(request) or not has_only_params(request, {"v", *query}):
                 return not_found_response()
             try:
-                return answer(request, _open_store())
+                return answer(request, _open_store(request))
             except UncertaintyError as error:
                 return text_response(str(error), error.status)
             except (SegError, BadImage, OSError, ValueError):  # a damaged mask raises too
@@ -93,12 +94,14 @@ def _has_valid_ids(request: Request) -> bool:
     return all(_PATH_CHECKS[name](value) for name, value in request.path_params.items())
 
 
-def _open_store() -> Store:
-    path = ServerSettings.read().store
+def _open_store(request: Request) -> Store:
+    """Open one's own store, or that of the demo if the URL is below its prefix."""
+    settings = ServerSettings.read()
+    path = (settings.demo if request.scope["path"].startswith(f"{DEMO_PREFIX}/") else settings).store
     return _open_store_version(path, _folder_version(path))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _open_store_version(path: Path, _version: tuple[object, ...]) -> Store:
     """Open the store, which checks its layout and refuses links; once per `_folder_version`."""
     return Store(path)
@@ -274,16 +277,25 @@ def not_found(_: Request) -> Response:
     return not_found_response()
 
 
+_ENDPOINTS: dict[str, Callable[[Request], Response]] = {
+    "thumb/{image_id}.jpg": thumbnail,
+    "photo/{image_id}.jpg": photo,
+    "overlay/{run}/{image_id}.png": overlay,
+    "mask/{run}/{image_id}.png": mask,
+    "difference/{run}/{other_run}/{image_id}.png": difference,
+    "truth/{truth}/{mask_id}.png": truth,
+    "judged/{run}/{truth}/{mask_id}/{image_id}.png": error_map,
+    "uncertainty/{run}/{image_id}.png": uncertainty,
+    "photos.zip": photo_zip_file,
+}
+"""Path below the prefix -> endpoint."""
+
 routes = [
-    Route(f"{PREFIX}/thumb/{{image_id}}.jpg", thumbnail, methods=["GET"]),
-    Route(f"{PREFIX}/photo/{{image_id}}.jpg", photo, methods=["GET"]),
-    Route(f"{PREFIX}/overlay/{{run}}/{{image_id}}.png", overlay, methods=["GET"]),
-    Route(f"{PREFIX}/mask/{{run}}/{{image_id}}.png", mask, methods=["GET"]),
-    Route(f"{PREFIX}/difference/{{run}}/{{other_run}}/{{image_id}}.png", difference, methods=["GET"]),
-    Route(f"{PREFIX}/truth/{{truth}}/{{mask_id}}.png", truth, methods=["GET"]),
-    Route(f"{PREFIX}/judged/{{run}}/{{truth}}/{{mask_id}}/{{image_id}}.png", error_map, methods=["GET"]),
-    Route(f"{PREFIX}/uncertainty/{{run}}/{{image_id}}.png", uncertainty, methods=["GET"]),
-    Route(f"{PREFIX}/photos.zip", photo_zip_file, methods=["GET"]),
+    *(
+        Route(f"{prefix}/{path}", endpoint, methods=["GET"])
+        for prefix in (PREFIX, DEMO_PREFIX)
+        for path, endpoint in _ENDPOINTS.items()
+    ),
     Route(f"{PREFIX}/{{rest:path}}", not_found),
     Route(PREFIX, not_found),
 ]

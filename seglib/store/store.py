@@ -323,6 +323,11 @@ class Store(StoreLayout):
 
     def mask(self, run: str, image_id: str) -> NDArray[np.uint8]:
         """Class indices, uint8 (H, W) at grid size. Raises `StoreError` if the mask is missing or damaged."""
+        if not image.is_image_id(image_id):
+            raise StoreError(
+                f"{str(image_id)[:80]!r} is not an image_id, which has 32 hex digits: the column image_id of `table()` "
+                "has that of each path."
+            )
         try:
             return png.decode_verified_png(read_without_links(self.mask_path(run, image_id)))
         except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Runs against masks that people drew, in a real browser: from the form to a pixel; and the report, from disk."""
+"""Runs against ground-truth masks, in a real browser: from the form to a pixel; and the report, from disk."""
 
 import re
 import shutil

@@ -269,7 +269,7 @@ def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, b
     assert re.fullmatch(r"\w+ · uncertainty [01]\.\d\d · \(\d+, \d+\)", hover(page, 0.5, 0.5))
     assert page.sent == []
     assert "torch" not in server.loaded()
-    assert list((sampled / "cache" / "uncertainty").rglob("*.png"))
+    assert list((sampled / "demo" / "cache" / "uncertainty").rglob("*.png"))
     assert page.evaluate(SIDEWAYS) == [0, 0]
     assert page.faults == []
 

@@ -27,7 +27,7 @@ from seglib.query.filters import Filters
 
 @dataclass(frozen=True)
 class ImageNavigation:
-    order: NDArray[np.intp]
+    order: NDArray[np.integer]
     """Positions in the run's table, each image once."""
     page_field: str
     """Name of the view field that holds the gallery's page number; empty if these photos are not the gallery's."""

@@ -79,16 +79,16 @@ def _back_button(page: str) -> None:
     st.button(f"Back to {page}", key="back", icon=":material/arrow_back:", on_click=session.go_to_page, args=(page,))
 
 
-def _first_image_id(selection: Selection, order: NDArray[np.intp]) -> str:
+def _first_image_id(selection: Selection, order: NDArray[np.integer]) -> str:
     return str(photo_queries.rows_at(selection.source, order[:1])["image_id"].iloc[0]) if len(order) else ""
 
 
-def _position(order: NDArray[np.intp], files: NDArray[np.intp]) -> int | None:
+def _position(order: NDArray[np.integer], files: NDArray[np.integer]) -> int | None:
     places = np.flatnonzero(np.isin(order, files))
     return int(places[0]) if len(places) else None
 
 
-def _empty_page(selection: Selection, order: NDArray[np.intp]) -> None:
+def _empty_page(selection: Selection, order: NDArray[np.integer]) -> None:
     with layout.heading(pages.IMAGE):
         page_header.copy_link(selection)
     layout.chips(selection.filters)
@@ -107,7 +107,7 @@ def _outside_notice(navigation: ImageNavigation) -> None:
     _first_photo_button(navigation.order)
 
 
-def _first_photo_button(order: NDArray[np.intp]) -> None:
+def _first_photo_button(order: NDArray[np.integer]) -> None:
     if len(order):
         st.button("Show the first of them", key="to_first", on_click=session.update_view, kwargs={"image": ""})
 
@@ -190,7 +190,7 @@ def _viewer(selection: Selection, navigation: ImageNavigation, position: int | N
 
 
 def _with_neighbours(
-    selection: Selection, order: NDArray[np.intp], position: int | None, row: Any, runs: list[Run]
+    selection: Selection, order: NDArray[np.integer], position: int | None, row: Any, runs: list[Run]
 ) -> tuple[list[ViewerImage], int]:
     """Return the photo with its neighbours, and its index among them.
 
@@ -214,11 +214,11 @@ def _viewer_image(selection: Selection, row: Any, runs: list[Run], note: str) ->
         name=_name(selection, row),
         width=int(row["width"]),
         height=int(row["height"]),
-        photo=media_urls.photo_url(image_id),
+        photo=media_urls.photo_url(selection.store, image_id),
         thumbnail=media_urls.thumbnail_url(selection.store, image_id),
         note=note,
         masks={run.run: media_urls.mask_url(selection.store, run.run, image_id) for run in runs},
-        heats={run.run: media_urls.uncertainty_url(run.run, image_id) for run in runs},
+        heats={run.run: media_urls.uncertainty_url(selection.store, run.run, image_id) for run in runs},
     )
 
 
@@ -245,7 +245,7 @@ def _figures_card(selection: Selection, row: Any, runs: list[Run]) -> None:
     photo_figures.render([(labels[run.run], seen_by(run)) for run in runs])
 
 
-def _file_card(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:
+def _file_card(selection: Selection, row: Any, files: NDArray[np.integer]) -> None:
     every = photo_queries.rows_at(selection.source, files)
     with_dataset = len(photo_queries.options(selection.source, "dataset")) > 1
     others = [_name(selection, other) for other in every.to_dict("records") if other["path"] != row["path"]]

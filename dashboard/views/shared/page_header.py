@@ -10,11 +10,13 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.components.copy_link import copy_link_button
+from dashboard.components.layout import KeyFigure
 from dashboard.formatting import (
     DASH,
     byte_size,
     count,
     escape_markdown,
+    parameter_count,
     percent,
     photo_count,
     pluralize,
@@ -169,7 +171,7 @@ def cost_table(costs: pd.DataFrame, labels: Sequence[str]) -> None:
             label,
             _latency(row),
             _number(row["ms_per_image"], ".0f"),
-            _parameters(row["parameters"]),
+            parameter_count(row["parameters"]),
             _number(row["gflops"], ".2f"),
             DASH if row["checkpoint_bytes"] is None else byte_size(float(row["checkpoint_bytes"])),
         ]
@@ -191,37 +193,37 @@ def _latency(row: Mapping[Any, Any]) -> str:
     return f"{row['latency_ms']:,.1f}{'*' if row['latency_alone'] is False else ''}"
 
 
-def _parameters(number: int | None) -> str:
-    if number is None:
-        return DASH
-    return f"{number / 1e6:.1f} M" if number >= 1e5 else count(int(number))
-
-
 def _number(value: float | None, form: str) -> str:
     return DASH if value is None else f"{value:,{form}}"
 
 
 def key_figures(selection: Selection) -> None:
+    """Draw the figures of the selected photos in one line; those that have no value are left out."""
     figures = photo_statistics.key_figures(selection.query())
-    unreadable, n = len(photo_queries.failures(selection.source)), figures.photos
-    layout.key_numbers(
-        [
-            (count(figures.photos), f"photos of {count(photo_queries.total_images(selection.source))}"),
-            (
-                percent(figures.mean_foreground_share),
-                f"mean foreground share, n = {_n(figures.mean_foreground_share, n)}",
-            ),
-            (score(figures.mean_confidence), f"mean confidence (0 to 1), n = {_n(figures.mean_confidence, n)}"),
-            (f"{count(figures.agreeing)} of {count(figures.claiming)}", "folder label = content"),
-            (count(unreadable), "unreadable files in the store"),
-        ]
-    )
+    total, n = photo_queries.total_images(selection.source), f"n = {photo_count(figures.photos)}"
+    shown = [
+        KeyFigure(
+            count(figures.photos),
+            "photo" if total == 1 else "photos",
+            f"{count(figures.photos)} photos of {count(total)} in this run pass the filters.",
+            "" if figures.photos == total else f"of {count(total)}",
+        )
+    ]
+    if figures.mean_foreground_share is not None:
+        detail = f"Mean share of a photo that is not background, {n}."
+        shown.append(KeyFigure(percent(figures.mean_foreground_share), "foreground", detail))
+    if figures.mean_confidence is not None:
+        detail = f"Mean over photos of the winning probability of their pixels, 0 to 1, {n}."
+        shown.append(KeyFigure(score(figures.mean_confidence), "confidence", detail))
+    if figures.claiming:
+        detail = "Photos that show most of the class that their folder names, of those in folders that name one."
+        of = f"of {count(figures.claiming)}"
+        shown.append(KeyFigure(count(figures.agreeing), "folder and content agree", detail, of))
+    if unreadable := len(photo_queries.failures(selection.source)):
+        detail = "Files of this store that could not be read; no figure counts them. Overview lists them at its end."
+        shown.append(KeyFigure(count(unreadable), f"unreadable file{'' if unreadable == 1 else 's'}", detail))
+    layout.key_figures(shown)
     layout.remarks(photo_queries.repeats(selection.source, selection.filters))
-
-
-def _n(mean: float | None, photos_of_run: int) -> str:
-    """Return the n of a measure, which a run has for all of its photos or for none."""
-    return count(0 if mean is None else photos_of_run)
 
 
 def show_if_empty(selection: Selection) -> bool:

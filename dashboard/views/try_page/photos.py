@@ -91,6 +91,7 @@ def _files() -> list[tuple[str, bytes]]:
         type=sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES),
         accept_multiple_files=True,
         key=_FILES,
+        max_upload_size=MAX_PHOTO_BYTES // 1_000_000,
     )
     held = held_photos()
     if held:

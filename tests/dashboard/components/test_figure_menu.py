@@ -8,7 +8,7 @@ from dashboard.state.selection_words import SelectionWords
 
 @pytest.fixture
 def chosen(monkeypatch):
-    words = SelectionWords("my-class-disagree", "Folder label: cats", "FCN · 224")
+    words = SelectionWords("my-class-disagree", "Folder: cats", "FCN · 224")
     monkeypatch.setattr(base.session, "selection_words", lambda: words)
 
 
@@ -27,7 +27,7 @@ def test_a_picture_has_the_title_and_note_without_hints_for_the_page(chosen, not
     assert menu == {
         "title": "Share of <b>cat</b>",
         "note": kept,
-        "about": "FCN · 224; selected: Folder label: cats",
+        "about": "FCN · 224; selected: Folder: cats",
         "file": "my-class-disagree-share-of-b-cat-b",
         "corner": True,
     }

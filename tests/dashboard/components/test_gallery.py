@@ -7,6 +7,8 @@ from dashboard.components import gallery as gallery_component
 from dashboard.components import live as live_component
 from dashboard.components import matrix as matrix_component
 from dashboard.components.gallery import MAX_SHOWN_CLASSES, GalleryLegend, GalleryLook, GalleryTile
+from dashboard.components.photos import strip as strip_component
+from dashboard.components.photos import table as table_component
 
 
 @pytest.fixture
@@ -92,6 +94,35 @@ def test_a_tile_that_was_opened(sent):
     assert gallery_component.read_opened_id("c") == "a" * 32
     sent("open", "../a")
     assert gallery_component.read_opened_id("c") is None
+
+
+def test_a_row_and_a_heading_of_a_table(sent):
+    sent("open", "a" * 32)
+    assert table_component.read_opened_id("c") == "a" * 32
+    sent("sort", 2)
+    assert table_component.read_sorted_column("c", 3) == 2
+    for value in (3, -1, True, "2", None, [2], 1.0):
+        sent("sort", value)
+        assert table_component.read_sorted_column("c", 3) is None
+
+
+def test_a_photo_and_a_group_of_a_strip(sent):
+    sent("open", {"group": 1, "id": "a" * 32})
+    assert strip_component.read_opened("c", 2) == (1, "a" * 32)
+    for value in (
+        None,
+        "x",
+        {},
+        {"group": 2, "id": "a" * 32},
+        {"group": 0, "id": "../a"},
+        {"group": "0", "id": "a" * 32},
+    ):
+        sent("open", value)
+        assert strip_component.read_opened("c", 2) is None
+    sent("all", 0)
+    assert strip_component.read_group("c", 1) == 0
+    sent("all", 1)
+    assert strip_component.read_group("c", 1) is None
 
 
 def tile_with(*bar: tuple[str, float]) -> GalleryTile:

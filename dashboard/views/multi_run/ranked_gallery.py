@@ -42,6 +42,8 @@ class TileContent:
     """The measure's name."""
     aside: str
     """A second figure, or empty."""
+    lines: tuple[str, ...]
+    """The largest differences, in words."""
     alt: str
     """Start of the alt text; the photo's parts are appended."""
     mask: str | None
@@ -129,13 +131,14 @@ def _tiles(selection: Selection, ranked: RankedGallery, page_order: ImageOrder) 
                 mask=content.mask,
                 aspect=row["width"] / row["height"],
                 name=f"{row['dataset']}: {row['path']}" if with_dataset else row["path"],
-                alt=f"{row['path']}: {content.alt}{words}",
+                alt="; ".join([f"{row['path']}: {content.alt}{words}", *content.lines]),
                 found=content.value,
                 share=content.meaning,
                 aside=content.aside,
                 warning="",
                 note=CHANGED if (row["dataset"], row["path"]) in changed else "",
                 bar=content.bar,
+                lines=content.lines,
                 tags=split_tags(row["tags"]),
             )
         )
