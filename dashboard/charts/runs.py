@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from dashboard.charts import tables
 from dashboard.charts.theme import GRID, LEGEND, NEUTRAL, PATTERNS, bars, make_figure, points
 from dashboard.formatting import escape_html, interval, percent_fixed
 from seglib.masks.difference import CATEGORIES, ONLY_A, ONLY_B
@@ -58,6 +59,7 @@ def interval_dots(
         row_px * max(len(names), 1),
         top=_LEGEND_PX if len(series) > 1 else 4,
         bottom=28,
+        table=tables.series(("name", "measure"), names, series, "value"),
         showlegend=len(series) > 1,
         legend=LEGEND,
         xaxis={
@@ -96,6 +98,7 @@ def class_bars(classes: Sequence[str], runs: Mapping[str, Sequence[Estimate]], *
         max(len(classes), 1) * (10 + _BAR_PX * max(len(runs), 1)),
         top=_LEGEND_PX if len(runs) > 1 else 4,
         bottom=44,
+        table=tables.series(("class", "run"), classes, runs, axis),
         barmode="group",
         bargap=0.25,
         showlegend=len(runs) > 1,
