@@ -25,7 +25,7 @@ def render(settings: ServerSettings) -> None:
     with layout.card("Your camera", "frames pass through this server's memory; nothing is stored", stretch=False):
         with st.container(horizontal=True, vertical_alignment="bottom", key="live_controls"):
             with st.container(width="stretch"):
-                models = photos.choose_models(settings, live_route.MAX_MODELS)
+                models, _ = photos.choose_models(settings, live_route.MAX_MODELS)
             controls.colours_select()
         view = session.view()
         kept = st.session_state.get(_COUNT, 0)
