@@ -20,8 +20,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from servers import Server, dashboard_command, folder_for_stores, run_server
 from synthetic import build
 
+from dashboard import CHROMIUM, FLAGS  # the benchmark beside this one
 from tests.e2e.camera import write_video
-from tests.e2e.conftest import CHROMIUM, FLAGS
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("fcn_mobilenet_v2", "unet_mobilenet_v2", "fcn_mobilenet_v2,unet_mobilenet_v2")

@@ -322,6 +322,7 @@ function refresh(state) {
   part.start.disabled = !state.models.length;
   for (const one of [part.pause, part.mirror, part.keep]) one.disabled = !live;
   part.keep.disabled = !live || state.keeping;
+  part.keep.textContent = state.held ? `Keep frame (${state.held})` : "Keep frame";
   part.pause.setAttribute("aria-pressed", String(state.paused));
   part.mirror.setAttribute("aria-pressed", String(live && state.mirrored));
   part.camera.hidden = part.camera.options.length < 2;
@@ -394,7 +395,6 @@ function announce(state) {
 
 function say(state, sentence) {
   state.part.note.textContent = sentence;
-  state.part.note.hidden = !sentence;
 }
 
 // --- keeping a frame -------------------------------------------------------------------------------------------------
@@ -423,8 +423,8 @@ function createState(parent) {
   return state;
 }
 
-function applyServerData(state, { address, models, kept, opacity }) {
-  state.address = address;
+function applyServerData(state, { address, models, kept, held, opacity }) {
+  Object.assign(state, { address, held });
   if (state.opacity === undefined) state.opacity = opacity;
   if (kept !== state.kept) Object.assign(state, { kept, keeping: false });
   const chosen = JSON.stringify(models.map(({ run }) => run));
