@@ -16,6 +16,7 @@ from dashboard.formatting import (
     escape_markdown,
     matrix_caption,
     percent,
+    percent_in_cell,
     photo_count,
     run_labels,
     score,
@@ -107,7 +108,7 @@ def test_runs_of_one_title_stay_apart():
 def test_labels_are_shortened_by_what_they_share():
     labels = {"a": "net · 224 · fp32", "b": "net · 224 · int8", "c": "other · 224 · fp32", "d": "net · 224"}
     assert shorten_labels(["a", "b"], labels) == {"a": "fp32", "b": "int8"}
-    assert shorten_labels(["a", "c"], labels) == {"a": "net · 224 · fp32", "c": "other · 224 · fp32"}
+    assert shorten_labels(["a", "c"], labels) == {"a": "net", "c": "other"}
     assert shorten_labels(["a", "d"], labels) == {"a": "224 · fp32", "d": "224"}
 
 
@@ -121,6 +122,14 @@ def test_a_page_names_the_button_where_the_button_helps():
     )
     record = "run.json is damaged: the command that made the run rewrites it with `verify`"  # no button can
     assert user_message(record) == record.replace("`", "")
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0"), (1e-6, "<0.01"), (0.0001, "0.01"), (0.0004, "0.04"), (0.00096, "0.1"), (0.004, "0.4"), (1.0, "100.0")],
+)
+def test_small_cells_of_a_matrix_differ(share, text):
+    assert percent_in_cell(share) == text
 
 
 def test_one_class_that_is_left_out_is_one():

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard.charts import comparison as comparison_charts
-from dashboard.charts import theme
+from dashboard.charts import tables, theme
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.base import as_image_id
@@ -23,6 +23,7 @@ from dashboard.formatting import (
     matrix_caption,
     percent,
     percent_fixed,
+    percent_in_cell,
     percentage_points,
     photo_count,
 )
@@ -30,10 +31,11 @@ from dashboard.queries import comparison as comparison_queries
 from dashboard.queries.comparison_stats import (
     MAX_AREA_CLASSES,
     MAX_IOU_CLASSES,
+    Flips,
     costliest,
     rows_in_squares,
 )
-from dashboard.state import pages, session
+from dashboard.state import session
 from dashboard.views.compare import gallery
 from dashboard.views.compare.selection import ComparisonSelection
 from dashboard.views.shared import controls, crossfilter_chart, page_header
@@ -82,7 +84,7 @@ def flips(selection: ComparisonSelection) -> None:
     result = comparison_queries.flips(selection.query, selection.a, selection.b, MAX_CLASSES)
     rows, columns = list(result.pixels.index), list(result.pixels.columns)
     present = selection.base.view.flip
-    with layout.card("Class flips", "% of all pixels; A in rows, B in columns"):
+    with layout.card("Where they disagree", "% of A's pixels of each class; A in rows, B in columns"):
 
         def apply_cell() -> None:
             if cell := matrix_component.read_cell(FLIPS, len(rows), len(columns)):
@@ -97,15 +99,20 @@ def flips(selection: ComparisonSelection) -> None:
             (
                 a,
                 [
-                    _flip_cell(
-                        (a, b), int(result.pixels.loc[a, b]), every=result.total_pixels, largest=largest, active=present
-                    )
+                    _flip_cell((a, b), int(result.pixels.loc[a, b]), result, largest=largest, active=present)
                     for b in columns
                 ],
             )
             for a in rows
         ]
-        matrix_component.matrix("A \\ B", controls.column_titles(columns), lines, key=FLIPS, on_cell=apply_cell)
+        shares = {
+            "pixels": result.pixels,
+            f"share of all pixels {tables.UNIT}": result.pixels / max(result.total_pixels, 1),
+        }
+        table = tables.cells(("class in A", "class in B"), shares)
+        matrix_component.matrix(
+            "A \\ B", controls.column_titles(columns), lines, key=FLIPS, on_cell=apply_cell, table=table
+        )
         layout.remark(matrix_caption(result.left_out))
 
 
@@ -113,18 +120,19 @@ def _cells(pixels: pd.DataFrame) -> list[tuple[str, str, int]]:
     return [(str(a), str(b), int(pixels.loc[a, b])) for a in pixels.index for b in pixels.columns]
 
 
-def _flip_cell(flip: tuple[str, str], pixels: int, *, every: int, largest: int, active: tuple[str, ...]) -> MatrixCell:
+def _flip_cell(
+    flip: tuple[str, str], pixels: int, flips: Flips, *, largest: int, active: tuple[str, ...]
+) -> MatrixCell:
     a, b = flip
-    share = pixels / max(every, 1)
-    text = f"{share * 100:.1f}" if share >= 0.0005 or not pixels else "<0.1"
+    of_row = pixels / max(int(flips.row_pixels[a]), 1)
     same = a == b
     meaning = f"both say {a}" if same else f"A says {a}, B says {b}"
     return MatrixCell(
         value=pixels,
-        text=text,
+        text=percent_in_cell(of_row),
         tone="agrees" if same else "differs",
         level=0.0 if same or not largest else (pixels / largest) ** 0.5,
-        hint=f"{percent(share)} of all pixels: {meaning}",
+        hint=f"{percent(pixels / max(flips.total_pixels, 1))} of all pixels, {percent(of_row)} of A's {a}: {meaning}",
         chosen=flip == active if active else None,
     )
 
@@ -161,7 +169,7 @@ def _open_marked_image(selection: ComparisonSelection, marks: Sequence[object]) 
 
 def open_image(selection: ComparisonSelection, image_id: str) -> None:
     """Callback: open the photo in the viewer with the difference between A and B on."""
-    session.go_to_page(pages.IMAGE, image=image_id, **gallery.viewer_state(selection))
+    session.open_photo(image_id, **gallery.viewer_state(selection))
 
 
 def _pick_squares(selection: ComparisonSelection, name: str, marks: Sequence[object]) -> None:
@@ -285,7 +293,9 @@ def pairwise(selection: ComparisonSelection) -> None:
                 )
 
         columns = [str(number) for number in range(1, len(order) + 1)]
-        matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=apply_cell)
+        named = frame.rename(index=selection.labels, columns=selection.labels)
+        table = tables.cells(("A", "B"), {f"pixel agreement {tables.UNIT}": named})
+        matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=apply_cell, table=table)
         layout.remark(
             f"All {len(order)} runs agree on {percent_fixed(consensus.value)} of the pixels "
             f"({interval(consensus.interval)}), "
