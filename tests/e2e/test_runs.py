@@ -18,7 +18,7 @@ from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle
 
 pytestmark = pytest.mark.e2e
 
-PHOTOS = 140
+PHOTOS = 90
 LONG = {"timeout": 180_000}
 
 
