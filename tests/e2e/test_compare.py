@@ -46,7 +46,8 @@ def masks_of(name: str) -> tuple[np.ndarray, np.ndarray]:
 def uncounted(tmp_path_factory) -> Store:
     """The embedded network's run over the sample, and two runs of constructed masks, `one` and `two`."""
     folder = tmp_path_factory.mktemp("compared")
-    assert main.main(["run", str(SAMPLE), "--store", str(folder / "store"), "--workers", "0", "--json"]) == 0
+    run = ["run", str(SAMPLE), "--resize", "64", "--store", str(folder / "store"), "--workers", "0", "--json"]
+    assert main.main(run) == 0
     store = Store(folder / "store")
     paths = store.table()["path"].tolist()
     for side, title in enumerate(("one", "two")):
