@@ -103,7 +103,8 @@ def _render_view(settings: ServerSettings, title: str, live: Sequence[Job]) -> N
     source = RunSource(str(path), version, view.run)
     view, notes = fit_to_classes(view, photo_queries.classes(source))
     session.adjust_view(view)
-    session.set_selection_words(describe_selection(view.filters, photo_queries.options(source, "dataset")))
+    datasets_here, label = photo_queries.options(source, "dataset"), run_labels(store_runs)[view.run]
+    session.set_selection_words(describe_selection(view.filters, datasets_here, label))
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     if title not in NAMING:
         session.write_url()

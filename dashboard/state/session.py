@@ -191,8 +191,13 @@ def pop_notes() -> list[str]:
 
 
 def set_selection_words(words: SelectionWords) -> None:
-    """Say what the photos of the page that is being drawn are called."""
+    """Say what the photos and the run of the page that is being drawn are called."""
     st.session_state[_WORDS] = words
+
+
+def set_run_words(runs: str) -> None:
+    """Say what the runs of the page that is being drawn are called, if it is about others than the active run."""
+    set_selection_words(replace(selection_words(), runs=runs))
 
 
 def selection_words() -> SelectionWords:

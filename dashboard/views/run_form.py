@@ -40,9 +40,11 @@ def render(settings: ServerSettings, runs: Sequence[Run]) -> None:
     roots = find_roots(settings)
     offered = source.offered_folders(roots)
     with layout.card("Start a run", stretch=False):
+        if not offered:
+            layout.remark(_describe_nothing(settings, roots))
         folder = _choose_folder(settings, offered)
         upload.render(settings, _FOLDER, expanded=not offered and not settings.local_only)
-        _explain_folders(settings, roots, folder)
+        _explain_folders(settings, roots)
         if folder is None:
             welcome.demo_button(settings)
             return
@@ -95,7 +97,7 @@ def _choose_folder(settings: ServerSettings, offered: Sequence[Folder]) -> Folde
                 key=_FOLDER,
                 width="stretch",
             )
-        folder_dialog.button(settings, _FOLDER, primary=not by_id)
+        folder_dialog.button(settings, _FOLDER, first=not by_id)
         st.button("Look again", key="start:look", help="Lists the folders anew", on_click=source.look_again)
         folder = None if chosen is None else by_id[chosen]
         if folder is not None:
@@ -103,14 +105,15 @@ def _choose_folder(settings: ServerSettings, offered: Sequence[Folder]) -> Folde
     return folder
 
 
-def _explain_folders(settings: ServerSettings, roots: tuple[Path, ...], folder: Folder | None) -> None:
+def _describe_nothing(settings: ServerSettings, roots: tuple[Path, ...]) -> str:
+    named = f" below {', '.join(display_name(path.name) for path in roots)}" if settings.folders_named else " yet"
+    ways = "choose a folder of this computer, or upload some" if settings.local_only else "upload some"
+    return f"There are no photos{named}: {ways}."
+
+
+def _explain_folders(settings: ServerSettings, roots: tuple[Path, ...]) -> None:
     """Say why a folder is not in the list."""
     lines = []
-    if folder is None:
-        if settings.folders_named:
-            lines.append(f"There are no photos below {', '.join(display_name(path.name) for path in roots)}.")
-        else:
-            lines.append("There is no folder of photos yet.")
     if links := source.skipped_links(tuple(dict.fromkeys((*settings.photo_folders, *roots)))):
         more = f" and {count(len(links) - _MAX_NAMES)} more" if len(links) > _MAX_NAMES else ""
         names = ", ".join(map(display_name, links[:_MAX_NAMES]))
@@ -122,7 +125,8 @@ def _explain_folders(settings: ServerSettings, roots: tuple[Path, ...], folder: 
 
 
 def _choices(settings: ServerSettings) -> tuple[list[ModelChoice], str, str]:
-    left, right = st.columns(2)
+    with st.container(key="start:fields"):
+        left, right = st.columns(2)
     with left:
         models = controls.choose_models("Models", source.model_choices(settings), [DEFAULT_MODEL], key=_MODELS)
     with right:

@@ -51,7 +51,7 @@ def class_distribution(selection: Selection, limit: int = theme.MAX_CLASSES) -> 
     frame = photo_statistics.class_distribution(selection.query(keys))
     found = frame.drop(BACKGROUND, errors="ignore")
     class_count, n = int((found["present"] > 0).sum()), count(_column_max(frame, "n"))
-    note = f"mean share of a photo, and photos with at least {percent(PRESENT_SHARE)} of it, n = {n}"
+    note = f"mean share of a photo; photos that show it, n = {n}"
     with layout.card("Class distribution", note):
         if not class_count:
             layout.remark(_NO_CLASS)

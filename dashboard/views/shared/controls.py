@@ -123,11 +123,11 @@ def image_link(view: View, **more: Any) -> str:
 
 def sort_select(selection: Selection, *, labelled: bool = False) -> None:
     names = {sort: sort_label(sort, selection.focus) for sort in SORTS}
-    view_select("Sort", "sort", names, width=300, labelled=labelled)
+    view_select("Sort", "sort", names, width=260, labelled=labelled)
 
 
 def colours_select(*, labelled: bool = False) -> None:
-    view_select("Colours", "palette", PALETTE_NAMES, width=240, labelled=labelled)
+    view_select("Colours", "palette", PALETTE_NAMES, width=210, labelled=labelled)
 
 
 def resize_select(models: Sequence[ModelChoice], **options: Any) -> str:
