@@ -97,7 +97,8 @@ def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
 def answer(sentence: str, notes: Sequence[str]) -> None:
     """Draw the sentence with which a page begins, and below it what it rests on."""
     small = "".join(f"<p>{escape_html(note)}</p>" for note in notes)
-    st.html(f"<div class='answer'><p role='status'>{escape_html(sentence)}</p>{small}</div>")
+    text = escape_html(sentence).replace(" · ", "\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}")  # a run's label stays together
+    st.html(f"<div class='answer'><p role='status'>{text}</p>{small}</div>")
 
 
 def html_table(

@@ -217,8 +217,7 @@ def cost(selection: ComparisonSelection) -> None:
     """Show what each run costs, and plot cost against mIoU or agreement on these photos."""
     order = selection.run_names
     table = selection.costs.set_index("run").loc[order].reset_index()
-    sides = ["A", "B", *[""] * len(order)]
-    labels = [f"{side} {selection.labels[run]}".strip() for side, run in zip(sides, order, strict=False)]
+    labels = [f"{selection.letters[run]} {selection.labels[run]}" for run in order]
     with layout.card("What does the extra cost buy?", f"on these {photo_count(selection.photos)}"):
         page_header.cost_table(table, labels)
         _cost_benefit(selection, table)
@@ -274,7 +273,7 @@ def pairwise(selection: ComparisonSelection) -> None:
             _pair_cell(f"{selection.labels[a]} and {selection.labels[b]}", value, level, chosen=(a, b) == present)
             for b, value, level in zip(order, values[index], levels[index], strict=True)
         ]
-        lines.append((f"{index + 1} {selection.short_labels[a]}", cells))
+        lines.append((f"{selection.letters[a]} {selection.short_labels[a]}", cells))
     with layout.card("Every pair of runs", f"pixel agreement, % of all pixels, n = {photo_count(selection.photos)}"):
 
         def apply_cell() -> None:
@@ -285,7 +284,7 @@ def pairwise(selection: ComparisonSelection) -> None:
                     run=order[cell[0]], against=order[cell[1]], runs=runs, **gallery.WITHOUT_FLIP
                 )
 
-        columns = [str(number) for number in range(1, len(order) + 1)]
+        columns = [selection.letters[run] for run in order]
         matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=apply_cell)
         layout.remark(
             f"All {len(order)} runs agree on {percent_fixed(consensus.value)} of the pixels "
