@@ -6,6 +6,7 @@ Also escapes untrusted names (files, folders, datasets) for Markdown and HTML.
 import html
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +15,16 @@ from seglib.store.records import Run
 DASH = "–"
 NO_VALUE = "(none)"
 """Display text of an empty label, split or animal; in a URL it is the empty string."""
+
+CHOICE_NAMES: dict[str, dict[str, str]] = {
+    "agreement": {
+        "agrees": "agree",
+        "contradicts": "disagree",
+        "neither": "nothing seen",
+        "": "folder names no class",
+    }
+}
+"""Filter -> value in the URL -> display text; other values are shown as they are."""
 
 MEASURE_NAMES: dict[str, str] = {
     "pixel_accuracy": "pixel accuracy",
@@ -25,6 +36,9 @@ MEASURE_NAMES: dict[str, str] = {
     "image_ece": "calibration error of photos",
 }
 """Measure of an evaluation -> display name, in page order."""
+
+_MAX_SLUG_BYTES = 120
+"""Maximum length of a part of a file name; file systems allow 255 bytes."""
 
 _SEPARATOR = " · "
 """Separates the parts of a run's label."""
@@ -151,6 +165,17 @@ def byte_size(number: float) -> str:
 
 def display_name(value: str) -> str:
     return value or NO_VALUE
+
+
+def choice_name(key: str, value: str) -> str:
+    """Return what pages call one choice of a filter."""
+    return CHOICE_NAMES.get(key, {}).get(value) or display_name(value)
+
+
+def slug(text: str) -> str:
+    """Make a text a part of a file name: `My class/photos: 12 %` -> `my-class-photos-12`; empty if nothing is left."""
+    joined = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFKC", text).lower())
+    return joined.encode("utf-8", "ignore")[:_MAX_SLUG_BYTES].decode("utf-8", "ignore").strip("-")
 
 
 def escape_markdown(text: str) -> str:

@@ -13,22 +13,26 @@ from dashboard.components import layout
 from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
-from dashboard.queries.source import NO_STORE, RunSource, error_message, open_store, photo_query, unreadable_runs
+from dashboard.queries.source import RunSource, error_message, open_store, photo_query, unreadable_runs
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.state.links import fit_to_runs, missing_runs
+from dashboard.state.selection_words import describe_selection
 from dashboard.state.view import fit_to_classes, query_params
-from dashboard.views import datasets, explore, image, overview, runs, sidebar, try_photo
+from dashboard.views import datasets, explore, overview, runs, sidebar
+from dashboard.views.add_photos import welcome
 from dashboard.views.compare import page as compare_page
 from dashboard.views.evaluate import page as evaluate_page
+from dashboard.views.image import page as image_page
 from dashboard.views.multi_run import missing_link
+from dashboard.views.try_page import page as try_page
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError, StoreError
 
 VIEWS: dict[str, Callable[[Selection], None]] = {
     pages.OVERVIEW: overview.render,
     pages.EXPLORE: explore.render,
-    pages.IMAGE: image.render,
+    pages.IMAGE: image_page.render,
     pages.COMPARE: compare_page.render,
     pages.EVALUATE: evaluate_page.render,
 }
@@ -37,19 +41,18 @@ VIEWS: dict[str, Callable[[Selection], None]] = {
 NAMING = (pages.COMPARE, pages.EVALUATE)
 """Pages that write the URL themselves, once they know all that they show."""
 
-TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_photo.render, pages.RUNS: runs.render}
+TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_page.render, pages.RUNS: runs.render}
 """Title in the menu -> function that draws a page without a run or a store; listed after the others."""
 
 ICON = Path(__file__).with_name("icon.svg")
 
-NO_RUN = "This store holds no run yet, so there is nothing to show: start one on the Runs page."
-
 
 def main() -> None:
-    st.set_page_config(page_title="Segmentation dashboard", page_icon=ICON, layout="wide")
+    st.set_page_config(page_title=layout.PRODUCT, page_icon=ICON, layout="wide")
     layout.load_style()
     all_pages = {title: _page(title, default=title == next(iter(VIEWS))) for title in (*VIEWS, *TOOLS)}
     chosen = st.navigation(list(all_pages.values())).title
+    layout.document_title(chosen)
     session.read_url(chosen)
     if (target := session.pop_target_page()) in all_pages and target != chosen:
         st.switch_page(all_pages[str(target)], query_params=query_params(session.view()))
@@ -60,23 +63,26 @@ def main() -> None:
             datasets.missing_folders(ServerSettings.read())
             TOOLS[chosen](ServerSettings.read())
         else:
-            _render_view(ServerSettings.read().store, chosen)
+            session.fit_demo()
+            _render_view(session.shown_settings(), chosen)
     except SegError as error:
         layout.failure_page(chosen, error_message(error), to="" if chosen in TOOLS else pages.RUNS)
 
 
-def _render_view(path: Path, title: str) -> None:
+def _render_view(settings: ServerSettings, title: str) -> None:
+    path = settings.store
     if not (path / STORE_MARKER).is_file():
-        layout.empty_page(title, NO_STORE, to=pages.RUNS)
+        welcome.empty_page(title)
         return
     store, version, store_runs = open_store(path)
     unreadable = unreadable_runs(store)
     if not store_runs and unreadable:
         raise StoreError(unreadable[0])
     if not store_runs:
-        layout.empty_page(title, NO_RUN, to=pages.RUNS)
+        welcome.empty_page(title)
         return
     names = [run.run for run in store_runs]
+    session.enter_store(path, names)
     if gone := missing_runs(session.view(), title, names):
         session.write_url()
         layout.show_notes(session.pop_notes())
@@ -89,11 +95,13 @@ def _render_view(path: Path, title: str) -> None:
     source = RunSource(str(path), version, view.run)
     view, notes = fit_to_classes(view, photo_queries.classes(source))
     session.adjust_view(view)
+    session.set_selection_words(describe_selection(view.filters, photo_queries.options(source, "dataset")))
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     if title not in NAMING:
         session.write_url()
     layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes])
-    datasets.missing_folders(ServerSettings.read())
+    datasets.missing_folders(settings)
+    welcome.demo_line(settings)
     run = next(run for run in store_runs if run.run == view.run)
     try:
         VIEWS[title](Selection(store, run, source, view, focus))

@@ -74,8 +74,8 @@ SHOTS: dict[str, Shot] = {
     "difference": Shot("compare", most_disagreeing),
     "runs": Shot("runs"),
     "try": Shot("try", try_a_photo),
-    "dark": Shot("explore?label=cats&label=dogs&charts=none", scheme="dark"),
-    "phone": Shot("explore?charts=none", width=390),
+    "dark": Shot("explore?label=cats&label=dogs", scheme="dark"),
+    "phone": Shot("explore", width=390),
 }
 """Name of the picture -> what is on it."""
 

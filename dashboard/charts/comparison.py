@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts import tables
 from dashboard.charts.runs import whiskers
 from dashboard.charts.theme import ACCENT, DIAGONAL, GRID, LINE_PX, NEUTRAL, bars, box_selection, make_figure, points
 from dashboard.formatting import escape_html, interval, percent, percent_fixed, percentage_points, photo_count
@@ -59,6 +60,7 @@ def shares(frame: pd.DataFrame, name: str, colour: str, *, height: int = 260) ->
         height,
         top=8,
         bottom=44,
+        table=tables.compared_shares(frame, name),
         xaxis=horizontal,
         yaxis=vertical,
         **({} if single else box_selection(ACCENT)),
@@ -87,6 +89,7 @@ def area_differences(figures: Mapping[str, Estimate]) -> go.Figure:
         [lengths],
         LINE_PX * max(len(names), 1),
         bottom=52,
+        table=tables.estimates("class", names, "B minus A, share of all pixels", list(figures.values())),
         xaxis={
             "range": [-reach, reach],
             "gridcolor": GRID,
@@ -164,4 +167,5 @@ def cost_benefit(
         "nticks": 6,
         "ticklabelstandoff": 4,
     }
-    return make_figure([runs], height, top=8, bottom=48, xaxis=horizontal, yaxis=vertical)
+    table = tables.estimates("run", names, f"{merit} {tables.UNIT}", figures, **{cost: list(costs)})
+    return make_figure([runs], height, top=8, bottom=48, table=table, xaxis=horizontal, yaxis=vertical)

@@ -22,3 +22,15 @@ function icon(path, className) {
   svg.append(shape);
   return svg;
 }
+
+// Call `act` once nothing has the focus, as after the page that had it is gone; give up after a few seconds.
+const FOCUS_SECONDS = 3;
+function onceFocusIsLost(signal, act) {
+  const until = performance.now() + FOCUS_SECONDS * 1000;
+  const look = () => {
+    if (signal.aborted) return;
+    if (document.activeElement === document.body) act();
+    else if (performance.now() < until) setTimeout(look, 50);
+  };
+  requestAnimationFrame(look);
+}

@@ -6,21 +6,29 @@ All names are escaped before they become Markdown or HTML.
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboard.components.base import inside_card
 from dashboard.formatting import escape_html, escape_markdown
 from dashboard.state import session
 from dashboard.state.view import describe_filter
 from seglib.query.filters import Filters
+
+PRODUCT = "Segmentation dashboard"
 
 _STYLE = Path(__file__).parents[1] / "style.css"
 
 
 def load_style() -> None:
     st.html(_STYLE)
+
+
+def document_title(*parts: str) -> None:
+    """Set the title of the browser's tab: `cat.41.jpg · Image · Segmentation dashboard`."""
+    st.set_page_config(page_title=" · ".join([*parts, PRODUCT]))
 
 
 def failure_page(title: str, sentence: str, to: str = "") -> None:
@@ -79,12 +87,25 @@ def chips(filters: Filters) -> None:
             st.button("Clear all", key="clear", type="tertiary", on_click=session.set_filters, args=(Filters(),))
 
 
-def key_numbers(values: Sequence[tuple[str, str]]) -> None:
-    """Draw large numbers, each with its meaning below it."""
-    cards = "".join(
-        f"<div><dt>{escape_html(meaning)}</dt><dd>{escape_html(value)}</dd></div>" for value, meaning in values
+class KeyFigure(NamedTuple):
+    """A number with a short label; what it means exactly is shown on hover or focus."""
+
+    value: str
+    label: str
+    detail: str
+    of: str = ""
+    """The whole that the value is a part of: `of 513`."""
+
+
+def key_figures(figures: Sequence[KeyFigure]) -> None:
+    """Draw figures in one line, the first of them largest."""
+    items = "".join(
+        f"<div><dt>{escape_html(figure.label)}</dt><dd tabindex='0'><b>{escape_html(figure.value)}</b>"
+        f"{f' {escape_html(figure.of)}' if figure.of else ''}"
+        f"<span role='tooltip'>{escape_html(figure.detail)}</span></dd></div>"
+        for figure in figures
     )
-    st.html(f"<dl class='figures'>{cards}</dl>")
+    st.html(f"<dl class='figures line'>{items}</dl>")
 
 
 def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
@@ -132,11 +153,16 @@ def _table_cell(text: str, *, strong: bool) -> str:
 
 @contextmanager
 def card(title: str, note: str = "", *, stretch: bool = True) -> Iterator[None]:
-    """Framed section with a title and an explanatory note."""
-    with st.container(border=True, height="stretch" if stretch else "content"):
-        note_html = f"<span>{escape_html(note)}</span>" if note else ""
-        st.html(f"<h2 class='card-title'>{escape_html(title)}{note_html}</h2>")
+    """Framed section with a title and, below it, a note; pictures of its charts have both."""
+    with st.container(border=True, height="stretch" if stretch else "content"), inside_card(title, note):
+        note_html = f"<p class='card-note'>{escape_html(note)}</p>" if note else ""
+        st.html(f"<h2 class='card-title'>{escape_html(title)}</h2>{note_html}")
         yield
+
+
+def download_link(title: str, url: str) -> None:
+    """Draw a button that downloads a URL of this server."""
+    st.html(f"<a class='download' href='{escape_html(url)}' download>{escape_html(title)}</a>")
 
 
 def remark(text: str) -> None:

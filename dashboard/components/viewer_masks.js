@@ -36,7 +36,10 @@ function greysOf(bitmap) {
 
 // {width, height, ids, pixels (256)}: a mask and its pixels per class.
 async function maskOf(address, signal) {
-  const bitmap = await bitmapOf(address, signal);
+  return countMask(await bitmapOf(address, signal));
+}
+
+function countMask(bitmap) {
   const { width, height } = bitmap;
   const ids = greysOf(bitmap);
   const pixels = new Uint32Array(256);
@@ -79,9 +82,9 @@ function paintTable(run, hidden) {
   return table;
 }
 
-// Return a canvas of the grid's size with the colour of each value.
-function paintToCanvas({ width, height, ids }, table) {
-  const canvas = new OffscreenCanvas(width, height);
+// Return a canvas of the grid's size with the colour of each value: a new one, or the given one.
+function paintToCanvas({ width, height, ids }, table, canvas = new OffscreenCanvas(width, height)) {
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const colours = new Uint32Array(table.buffer);
   const picture = new ImageData(width, height);
   const cells = new Uint32Array(picture.data.buffer);

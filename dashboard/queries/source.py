@@ -8,13 +8,15 @@ from typing import Any
 import streamlit as st
 
 from dashboard.formatting import user_message
-from dashboard.offers import models, photo_folders
+from dashboard.offers import folder_browser, models, photo_folders
+from dashboard.offers.folder_browser import FolderListing
 from dashboard.offers.mask_sources import find_mask_sources
 from dashboard.offers.models import ModelOffer
 from dashboard.offers.photo_folders import Folder
 from dashboard.settings import ServerSettings
 from dashboard.workers.predictor import BUSY, describer
-from seglib.data.scan import STORE_MARKER, scan
+from seglib.data.left_out import LeftOut
+from seglib.data.scan import STORE_MARKER, scan_folder
 from seglib.errors import DatasetError, SegError, StoreError
 from seglib.maintenance import datasets
 from seglib.maintenance.datasets import DatasetEntry
@@ -24,7 +26,7 @@ from seglib.store import tags
 from seglib.store.records import Run
 from seglib.store.store import Store
 
-NO_STORE = "There is no store yet, so there is nothing to show: the first run creates one, on the Runs page."
+NO_STORE = "There is no store yet: the first run creates it."
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,31 @@ def unreadable_runs(store: Store) -> list[str]:
     return [user_message(why) for why in store.damaged_runs().values()]
 
 
-@st.cache_data(ttl=10, max_entries=4, show_spinner=False)
+@st.cache_data(ttl=60, max_entries=8, show_spinner=False)
 def offered_folders(roots: tuple[Path, ...]) -> list[Folder]:
-    """Return the photo folders that may be analysed."""
+    """Return the photo folders that may be analysed, as they were at most a minute ago; see `look_again`."""
     return photo_folders.find_folders(roots)
+
+
+@st.cache_data(ttl=60, max_entries=8, show_spinner=False)
+def skipped_links(roots: tuple[Path, ...]) -> list[str]:
+    """Return the names of links to folders directly in these folders, which are not followed."""
+    return photo_folders.find_skipped_links(roots)
+
+
+@st.cache_data(ttl=60, max_entries=64, show_spinner=False)
+def list_folder(path: Path) -> FolderListing:
+    """Return the subfolders of a folder of this machine with their numbers of images."""
+    return folder_browser.list_folder(path)
+
+
+def look_again() -> None:
+    """Forget what the folders held; usable as a callback."""
+    offered_folders.clear()
+    skipped_links.clear()
+    list_folder.clear()
+    scan_images.clear()
+    mask_sources.clear()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +117,7 @@ class ModelChoice:
     offer: ModelOffer
     name: str = ""
     """The model's name in runs."""
-    classes: int = 0
+    classes: tuple[str, ...] = ()
     resize: str = ""
     """The usual size of its masks."""
     problem: str = ""
@@ -116,7 +139,7 @@ def model_choices(settings: ServerSettings) -> list[ModelChoice]:
 
 def _model_choice(offer: ModelOffer) -> ModelChoice:
     if spec := MODELS.get(offer.id):
-        return ModelChoice(offer=offer, name=spec.name, classes=len(spec.classes), resize=spec.resize.text)
+        return ModelChoice(offer=offer, name=spec.name, classes=spec.classes, resize=spec.resize.text)
     if offer.problem:
         return ModelChoice(offer=offer, problem=user_message(offer.problem))
     try:
@@ -145,12 +168,13 @@ def mask_sources(roots: tuple[Path, ...]) -> list[Folder]:
 
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner=False)
-def count_images(folder: Path) -> int:
-    """Return the number of image files in the folder and its subfolders."""
+def scan_images(folder: Path) -> tuple[int, LeftOut]:
+    """Return the number of image files in the folder and its subfolders, and what a run would leave out."""
     try:
-        return len(scan(folder))
+        found = scan_folder(folder)
     except DatasetError:  # the last photo was deleted in the meantime
-        return 0
+        return 0, LeftOut()
+    return len(found.records), found.left_out
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

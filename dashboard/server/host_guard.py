@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard.settings import LOOPBACK_NAMES, ServerSettings
 
-OWN_PREFIXES = ("/media-api/", "/chart-script/")
+OWN_PREFIXES = ("/media-api/", "/chart-script/", "/live-api/")
 """Prefixes of our own routes, with or without the base path of a reverse proxy."""
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -32,7 +32,7 @@ _POLICY_VIOLATION = 1008
 class HostGuardMiddleware:
     """ASGI middleware that rejects invalid requests and dispatches our own routes."""
 
-    def __init__(self, app: ASGIApp, routes: Sequence[Route]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
         self._routes_app = Starlette(routes=routes)
         self._settings = ServerSettings.read()
@@ -42,7 +42,7 @@ class HostGuardMiddleware:
             await self._app(scope, receive, send)
         elif not (reason := refusal_reason(scope, self._settings.host_names)):
             path = scope["path"].removeprefix(self._settings.base_path)
-            if scope["type"] == "http" and f"{path}/".startswith(OWN_PREFIXES):
+            if f"{path}/".startswith(OWN_PREFIXES):
                 await self._routes_app({**scope, "path": path, "raw_path": path.encode()}, receive, send)
             else:
                 await self._app(scope, receive, send)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
-from dashboard.formatting import count, display_name, percent, score
+from dashboard.formatting import choice_name, count, percent, score
 from seglib.classes import ANIMALS
 from seglib.data.image import is_image_id
 from seglib.errors import SegError
@@ -22,12 +22,12 @@ from seglib.store.content import NO_CONTENT
 Pairs = list[tuple[str, str]]
 
 PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
-CHARTS: tuple[str, ...] = ("classes", "certainty", "photos", "none")
-"""Sets of charts; Explore shows one at a time."""
+CHARTS: tuple[str, ...] = ("none", "classes", "certainty", "photos")
+"""Sets of charts; Explore shows one at a time, and none unless it is asked for."""
 
 SHOW_MODES: tuple[str, ...] = ("gallery", "table")
 PAGE_SIZE = 48
-"""Tiles per page of the gallery."""
+"""Photos per page of the gallery and of the table."""
 
 OPACITY_RANGE = (0, 100)
 SIZE_RANGE = (100, 360)
@@ -74,6 +74,9 @@ LAYERS: tuple[str, ...] = ("difference", "truth", "prediction")
 ORIGINS: tuple[str, ...] = ("", "compare", "evaluate")
 """The gallery from which the viewer was opened and whose order it follows; empty: Explore's."""
 
+TRY_MODES: tuple[str, ...] = ("photos", "live")
+"""What the models of Try look at: the visitor's photos, or a camera."""
+
 FIRST_PAGES: dict[str, Any] = {"page": 1, "compare_page": 1, "evaluate_page": 1, "n": 0}
 """View fields that reset every gallery to its first page, and forget what a link said of other photos."""
 
@@ -100,8 +103,8 @@ class View:
     """The class whose share is charted, sorted by and filtered; `class` in the URL. Empty: the most frequent one."""
     sort: str = "path"
     page: int = 1
-    """Page of Explore's gallery."""
-    charts: str = "classes"
+    """Page of Explore's gallery or table."""
+    charts: str = "none"
     show: str = "gallery"
     palette: str = "okabe-ito"
     overlay: bool = True
@@ -139,6 +142,10 @@ class View:
     layer: str = "difference"
     evaluate_page: int = 1
     """Page of the evaluation gallery."""
+    demo: bool = False
+    """Show the demo although one's own store has runs."""
+    try_mode: str = "photos"
+    """One of `TRY_MODES`; `try` in the URL."""
     n: int = 0
     """Number of photos that the figures counted when the link was made; 0: not said."""
     all_figures: bool = False
@@ -254,6 +261,8 @@ _FIELDS: dict[str, _Field] = {
         _Field("worst", "grade", _one_of(tuple(EVALUATE_SORTS))),
         _Field("layer", "layer", _one_of(LAYERS)),
         _Field("evaluate-page", "evaluate_page", _PAGE),
+        _switch("demo", "demo"),
+        _Field("try", "try_mode", _one_of(TRY_MODES)),
         _Field("n", "n", _whole_number(1, 10**9)),
         _switch("figures", "all_figures", "all", "few"),
     )
@@ -285,12 +294,21 @@ def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
     return View(filters=filters, **attributes), notes
 
 
+def url_key(name: str) -> str:
+    """Return the URL's key of a field of the view: `compare_page` -> `compare-page`."""
+    return next(entry.key for entry in _FIELDS.values() if entry.name == name)
+
+
 def query_params(view: View) -> dict[str, list[str]]:
     """Return the pairs in Streamlit's format: repeated keys as lists."""
     params: dict[str, list[str]] = {}
     for key, text in encode(view):
         params.setdefault(key, []).append(text)
     return params
+
+
+URL_KEYS: tuple[str, ...] = tuple(_FIELDS)
+"""The keys in the order in which `encode` writes them, after the filters."""
 
 
 # --- what the store allows ---------------------------------------------------------------------------------------
@@ -335,7 +353,7 @@ def _applicable_value(key: str, value: FilterValue, classes: Sequence[str]) -> F
 
 
 def describe_filter(key: str, value: FilterValue) -> str:
-    """Return the text of a filter chip: `Folder label: cats, dogs`, `Share of cat: 10 % to 100 %`."""
+    """Return the text of a filter chip: `Folder: cats, dogs`, `Share of cat: 10 % to 100 %`."""
     entry, class_name = find_filter(key)
     label = f"{entry.label} {class_name}".strip()
     if isinstance(value, str):
@@ -346,7 +364,8 @@ def describe_filter(key: str, value: FilterValue) -> str:
         low, high = value
         write = percent if entry.per_class or key == "low_margin" else score
         return f"{label}: {write(float(low))} to {write(float(high))}"
-    return f"{label}: {', '.join(display_name(str(v)) for v in value)}"
+    names = ", ".join(choice_name(key, str(v)) for v in value)
+    return f"{label} {names}" if label.endswith("?") else f"{label}: {names}"
 
 
 def _format_count_range(low: int, high: int) -> str:

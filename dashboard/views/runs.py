@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard.components import layout
 from dashboard.formatting import DASH, byte_size, count, escape_markdown, user_message
 from dashboard.offers import models
+from dashboard.offers.photo_folders import find_roots
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.source import RunSource, error_message, offered_folders, open_store
 from dashboard.server import cache
@@ -168,10 +169,10 @@ def _rerun_requests(settings: ServerSettings, store: Store, run: Run) -> tuple[l
             resize=run.resize,
             precision=run.precision or "auto",
         )
-        for folder in offered_folders(settings.photo_folders)
+        for folder in offered_folders(find_roots(settings))
         if folder.path in folders
     ]
-    return requests, "" if requests else "Its folders are not among those that this dashboard offers (--data)."
+    return requests, "" if requests else "Its folders are not among those that this dashboard offers."
 
 
 def _model_of(settings: ServerSettings, run: Run) -> tuple[str, str]:

@@ -93,7 +93,7 @@ def run_job(job: Job, settings: ServerSettings, writer: "JobStateWriter") -> dic
 
 def run_model(request: RunRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
     """Resolve the ids of the folder and the model here rather than trust a path in the request."""
-    folder = photo_folders.get_folder(settings.photo_folders, request.folder)
+    folder = photo_folders.get_folder(photo_folders.find_roots(settings), request.folder)
     report = run_pipeline(
         folder.path,
         Store.create(settings.store),
@@ -137,7 +137,7 @@ def evaluate_runs(request: EvaluateRequest, settings: ServerSettings, writer: "J
     """Resolve the id of the masks here rather than trust a path in the request."""
     if isinstance(request, CalibrateRequest):
         request.check(settings)
-    source = mask_sources.get_mask_source(settings.photo_folders, request.folder)
+    source = mask_sources.get_mask_source(photo_folders.find_mask_roots(settings), request.folder)
     masks = open_masks(source.path, request.options)
     _check_truth(request, masks)
     report = truth_counting.update_counts(

@@ -4,6 +4,7 @@ Reads requests from standard input and writes answers to standard output; any ot
 task is a function from (settings, blobs) to (facts, blobs).
 """
 
+import contextlib
 import io
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from dashboard.offers import models
 from dashboard.settings import ServerSettings
 from dashboard.workers.predictor import Message, receive, send
 from seglib.adapters.lookup import find_requested
+from seglib.data import formats
 from seglib.data.image import compute_image_id, decode
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError, WeightsError
@@ -36,6 +39,11 @@ MAX_MEMORY_BYTES = 3_000_000_000
 """If its peak memory exceeds this, the process exits after its answer; the next request starts a new one."""
 
 PREVIEW_LONG_SIDE = 1600
+
+MAX_FRAME_PIXELS = 2_100_000
+"""Pixels of a frame of the live view; browsers send a tenth of it."""
+
+_CAMERA_WH = (640, 480)
 
 
 def main() -> None:
@@ -102,7 +110,28 @@ def predict(question: dict[str, Any], blobs: list[bytes]) -> Message:
 def describe_model(question: dict[str, Any], _: list[bytes]) -> Message:
     """Find an offered model without loading it: its name, number of classes, and the usual size of its masks."""
     spec = find_requested(models.get_model(ServerSettings.read(question.get("settings")), question["model"]).request)
-    return {"name": spec.name, "classes": len(spec.classes), "resize": spec.resize.text}, []
+    return {"name": spec.name, "classes": spec.classes, "resize": spec.resize.text}, []
+
+
+def open_live(question: dict[str, Any], _: list[bytes]) -> Message:
+    """Load a model for `segment_frame`; return the short side that it sees of a photo of `_CAMERA_WH`."""
+    from seglib.inference import predictor
+
+    spec, settings = _resolve_live_model(question)
+    predictor.warm_up(spec, settings)
+    return {"side": min(spec.input_resize(settings.resize).grid_wh(*_CAMERA_WH))}, []
+
+
+def segment_frame(question: dict[str, Any], blobs: list[bytes]) -> Message:
+    """Segment one frame as `predict` does a photo, but return only the mask: a greyscale PNG of class indices."""
+    from seglib.inference import predictor
+
+    spec, settings = _resolve_live_model(question)
+    image, grid_wh = predictor.prepare_image(_decode_frame(blobs[0]), spec, settings)
+    started_at = time.perf_counter()
+    masks, _ = predictor.predict_batch(image[None], spec, settings, grid_wh)
+    seconds = time.perf_counter() - started_at
+    return {"seconds": seconds}, [png.encode_png(Image.fromarray(masks[0]))]
 
 
 def compute_uncertainty(question: dict[str, Any], blobs: list[bytes]) -> Message:
@@ -120,6 +149,8 @@ def compute_uncertainty(question: dict[str, Any], blobs: list[bytes]) -> Message
 TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {
     "predict": predict,
     "describe": describe_model,
+    "open_live": open_live,
+    "segment_frame": segment_frame,
     "uncertainty": compute_uncertainty,
 }
 """Task name -> function."""
@@ -140,6 +171,30 @@ def _resolve_model(question: dict[str, Any]) -> "tuple[ModelSpec, InferenceConfi
     return spec, config.InferenceConfig(
         resize=resize, precision=config.resolve_precision(spec, question["precision"], ())
     )
+
+
+def _resolve_live_model(question: dict[str, Any]) -> "tuple[ModelSpec, InferenceConfig]":
+    """Resolve the model once per visitor and process, as it is then: finding it may take longer than a frame."""
+    return _live_model(question["session"], question["model"], tuple((question.get("settings") or {}).items()))
+
+
+@lru_cache(maxsize=32)
+def _live_model(
+    _session: str, model: str, settings: tuple[tuple[str, str], ...]
+) -> "tuple[ModelSpec, InferenceConfig]":
+    return _resolve_model({"model": model, "resize": "", "precision": "auto", "settings": dict(settings)})
+
+
+def _decode_frame(data: bytes) -> Image.Image:
+    """Decode a JPEG of at most `MAX_FRAME_PIXELS`, which takes milliseconds. Raises `BadImage`."""
+    if formats.identify(data) != "JPEG":
+        raise BadImage("not_an_image", "It is no JPEG.")
+    pixels = 0
+    with contextlib.suppress(OSError, Image.DecompressionBombError), Image.open(io.BytesIO(data)) as header:
+        pixels = header.width * header.height
+    if pixels > MAX_FRAME_PIXELS:
+        raise BadImage("too_large", f"It has {pixels:,} pixels, more than {MAX_FRAME_PIXELS:,}.")
+    return decode(data)
 
 
 def _reproduce_run(question: dict[str, Any]) -> "tuple[ModelSpec, InferenceConfig]":

@@ -55,7 +55,7 @@ class ImagePrediction:
 class ModelDescription:
     name: str
     """The model's name in runs."""
-    classes: int
+    classes: tuple[str, ...]
     resize: str
     """The usual size of its masks."""
 
@@ -111,7 +111,7 @@ class Predictor:
     def describe(self, model: str) -> ModelDescription:
         """Describe an offered model (its id) without loading it. Raises `SegError` if it cannot be used."""
         facts, _ = self.ask("describe", {"model": model})
-        return ModelDescription(**facts)
+        return ModelDescription(**facts | {"classes": tuple(facts["classes"])})
 
     def close(self) -> None:
         """Kill the process; the next request starts a new one."""

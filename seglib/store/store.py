@@ -294,8 +294,7 @@ class Store(StoreLayout):
         schema = table_schema(classes)
         labels = LabelledFiles(files, {one.name: content.read_label_map(self, one) for one in data_sets})
         parts = [
-            join_stats(files, labels, run, parquet_parts.keep_newest(self._stats_table(run), ["image_id"]))
-            for run in sorted(chosen, key=lambda run: run.run)
+            join_stats(files, labels, run, self._stats_table(run)) for run in sorted(chosen, key=lambda run: run.run)
         ]
         table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in parts)], promote_options="default")
         if len(parts) > 1:

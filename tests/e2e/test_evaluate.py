@@ -85,6 +85,14 @@ def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store):
     page.locator("figure.tile a").first.click()
     page.get_by_role("heading", name="cats/b.jpg").wait_for()
     drawn(page)
+    # first what is wrong, as in the gallery: the truth is a cat, the run says dog
+    assert page.locator("figcaption").inner_text().startswith("T")
+    assert hover(page, 0.05, 0.05).startswith("T cat · 1 dog")
+    legend = page.locator("table.classes").inner_text()
+    assert re.search(r"wrong class\s+30\s%", legend)
+    assert "missed" in legend
+    page.get_by_role("button", name="Side by side").click()
+    drawn(page)
     assert "Truth: masks" in page.locator("figcaption").all_inner_texts()[-1]
     last = page.locator("canvas").count() - 1
     page.get_by_role("slider", name="Opacity").fill("100")

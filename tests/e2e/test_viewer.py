@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.dashboard.conftest import PHOTO_WH, fill_store, make_run_config, real_id
 
-from .test_dashboard import SIDEWAYS, settle, tile_names
+from .test_dashboard import FOCUSED, SIDEWAYS, settle, tile_names
 
 pytestmark = pytest.mark.e2e
 
@@ -215,14 +215,31 @@ def test_from_the_gallery_to_a_photo_and_on_to_the_next(start, browser, known):
     page.get_by_role("heading", name="cats/a.jpg").wait_for()
     settle(page)
     assert page.locator(".position").inner_text() == "1 of 3"
+    assert page.title() == "a.jpg · Image · Segmentation dashboard"
+
+    # the keys are listed, and Escape closes the list wherever the focus is; the photo is selected by its key
+    page.keyboard.press("?")
+    page.locator(".help").wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".help").wait_for(state="hidden")
+    page.keyboard.press("s")
+    page.get_by_text("Selected 1").wait_for()
+    settle(page)
+    page.keyboard.press("t")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Tag this photo"
+
+    # Back leads to the gallery at once, however many photos were looked at, and to the last of them
     page.go_back()
-    page.get_by_role("heading", name="cats/c.jpg").wait_for()
-    page.get_by_role("button", name="Gallery").click()
     page.get_by_role("heading", name="Explore").wait_for()
     settle(page)
-    page.locator("figure.tile a").first.focus()
+    assert page.evaluate(FOCUSED) == "cats/a.jpg"
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="cats/a.jpg").wait_for()
+    drawn(page)
+    assert page.evaluate(FOCUSED).startswith("cats/a.jpg, fake_net")
+    assert page.locator(".position").inner_text() == "1 of 1"  # of the selected ones
+    page.get_by_role("button", name="Back to Explore").click()
+    page.get_by_role("heading", name="Explore").wait_for()
     assert page.faults == []
 
 
@@ -252,7 +269,7 @@ def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, b
     assert re.fullmatch(r"\w+ · uncertainty [01]\.\d\d · \(\d+, \d+\)", hover(page, 0.5, 0.5))
     assert page.sent == []
     assert "torch" not in server.loaded()
-    assert list((sampled / "cache" / "uncertainty").rglob("*.png"))
+    assert list((sampled / "demo" / "cache" / "uncertainty").rglob("*.png"))
     assert page.evaluate(SIDEWAYS) == [0, 0]
     assert page.faults == []
 

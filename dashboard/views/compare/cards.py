@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from dashboard.charts import comparison as comparison_charts
-from dashboard.charts import theme
+from dashboard.charts import tables, theme
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.base import as_image_id
+from dashboard.components.layout import KeyFigure
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import (
     DASH,
@@ -35,7 +36,7 @@ from dashboard.queries.comparison_stats import (
     costliest,
     rows_in_squares,
 )
-from dashboard.state import pages, session
+from dashboard.state import session
 from dashboard.views.compare import gallery
 from dashboard.views.compare.selection import ComparisonSelection
 from dashboard.views.shared import controls, crossfilter_chart, page_header
@@ -55,28 +56,29 @@ FLIPS, SHARES, PAIRS = "flips", "pair_shares", "pairwise"
 
 
 def key_figures(selection: ComparisonSelection) -> None:
-    """Show both aggregates (over all pixels and mean over photos), labelled."""
     figures, names = selection.pair.figures, selection.main_classes(2)
-    agreement, foreground = figures["pixel_agreement"], figures["foreground_agreement"]
-    values = [
-        (percent_fixed(agreement.value), f"pixel agreement, all pixels ({interval(agreement.interval)})"),
-        (percent_fixed(agreement.mean), f"pixel agreement, mean over photos ({interval(agreement.mean_interval)})"),
-        (percent_fixed(foreground.value), f"foreground agreement, all pixels ({interval(foreground.interval)})"),
+    titles = {"pixel_agreement": "pixel agreement", "foreground_agreement": "foreground agreement"}
+    titles |= {f"iou:{name}": f"IoU of {name}" for name in names}
+    shown = [
+        KeyFigure(percent_fixed(figures[key].value), title, _detail(figures[key])) for key, title in titles.items()
     ]
-    for name in names:
-        iou = figures[f"iou:{name}"]
-        values.append((percent_fixed(iou.value), f"IoU of {name}, all pixels ({interval(iou.interval)})"))
-    layout.key_numbers([*values, _time_ratio(selection)])
+    layout.key_figures([*shown, _time_ratio(selection)])
 
 
-def _time_ratio(selection: ComparisonSelection) -> tuple[str, str]:
+def _detail(figure: Estimate) -> str:
+    """Return both aggregates of a figure with their intervals."""
+    mean = f"mean over photos {percent_fixed(figure.mean)} ({interval(figure.mean_interval)})"
+    return f"Over all pixels ({interval(figure.interval)}); {mean}, n = {count(figure.n)}"
+
+
+def _time_ratio(selection: ComparisonSelection) -> KeyFigure:
     costs = selection.costs.set_index("run").loc[[selection.a, selection.b]]
     comparable = costs["latency_alone"].eq(True).all() and costs["latency_device"].nunique() == 1
     column, how = ("latency_ms", "measured alone") if comparable else ("ms_per_image", "of the whole run")
     a, b = costs[column].astype("float64").tolist()
     if not (a > 0 and b > 0):
-        return DASH, "time of B per photo against A: not known"
-    return f"{b / a:.1f}x", f"time of B per photo, {how} ({a:,.0f} → {b:,.0f} ms)"
+        return KeyFigure(DASH, "time of B", "Time of B per photo against A: not known")
+    return KeyFigure(f"{b / a:.1f}x", "time of B", f"Time of B per photo against A, {how}: {a:,.0f} → {b:,.0f} ms")
 
 
 def flips(selection: ComparisonSelection) -> None:
@@ -105,7 +107,15 @@ def flips(selection: ComparisonSelection) -> None:
             )
             for a in rows
         ]
-        matrix_component.matrix("A \\ B", controls.column_titles(columns), lines, key=FLIPS, on_cell=apply_cell)
+        shares = {
+            "pixels": result.pixels,
+            f"share of all pixels {tables.UNIT}": result.pixels / max(result.total_pixels, 1),
+            f"share of A's class {tables.UNIT}": result.pixels.div(result.row_pixels.clip(lower=1), axis=0),
+        }
+        table = tables.cells(("class in A", "class in B"), shares)
+        matrix_component.matrix(
+            "A \\ B", controls.column_titles(columns), lines, key=FLIPS, on_cell=apply_cell, table=table
+        )
         layout.remark(matrix_caption(result.left_out))
 
 
@@ -162,7 +172,7 @@ def _open_marked_image(selection: ComparisonSelection, marks: Sequence[object]) 
 
 def open_image(selection: ComparisonSelection, image_id: str) -> None:
     """Callback: open the photo in the viewer with the difference between A and B on."""
-    session.go_to_page(pages.IMAGE, image=image_id, **gallery.viewer_state(selection))
+    session.open_photo(image_id, **gallery.viewer_state(selection))
 
 
 def _pick_squares(selection: ComparisonSelection, name: str, marks: Sequence[object]) -> None:
@@ -285,7 +295,9 @@ def pairwise(selection: ComparisonSelection) -> None:
                 )
 
         columns = [selection.letters[run] for run in order]
-        matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=apply_cell)
+        named = frame.rename(index=selection.labels, columns=selection.labels)
+        table = tables.cells(("A", "B"), {f"pixel agreement {tables.UNIT}": named})
+        matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=apply_cell, table=table)
         layout.remark(
             f"All {len(order)} runs agree on {percent_fixed(consensus.value)} of the pixels "
             f"({interval(consensus.interval)}), "

@@ -77,11 +77,11 @@ def viewer_state(selection: ComparisonSelection) -> dict[str, Any]:
     return {"against": selection.b, "difference": "overlay", "origin": "compare"}
 
 
-def sort_select(selection: ComparisonSelection) -> None:
+def sort_select(selection: ComparisonSelection, *, labelled: bool = False) -> None:
     flip, focus = selection.base.view.flip, selection.focus
     names = [name for name in COMPARE_SORTS if (flip or name != "flip") and (focus or name not in _CLASS_MEASURES)]
     labels = {name: COMPARE_SORTS[name].replace("the chosen class", focus) for name in names}
-    controls.view_select("Sort", "measure", labels, width=320)
+    controls.view_select("Sort", "measure", labels, width=320, labelled=labelled)
 
 
 def _describe_page(selection: ComparisonSelection, page_order: ImageOrder) -> list[TileContent]:

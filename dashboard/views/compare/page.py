@@ -153,4 +153,6 @@ def _export_buttons(selection: ComparisonSelection) -> None:
     if not selection.photos:
         return
     page_header.report_button(selection.base, selection.run_names, (selection.a, selection.b))
-    page_header.table_downloads(TABLES, partial(comparison_queries.export_table, selection.query), name="compare")
+    make = partial(comparison_queries.export_table, selection.query)
+    titles = [selection.labels[run] for run in selection.run_names]
+    page_header.table_downloads(TABLES, make, page=pages.COMPARE, runs=titles)

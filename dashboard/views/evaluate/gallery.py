@@ -86,19 +86,19 @@ def gallery_positions(selection: EvaluationSelection) -> NDArray[np.intp]:
 
 
 def viewer_state(selection: EvaluationSelection) -> dict[str, Any]:
-    """Return the view changes that open a photo in the viewer: ground truth beside the runs, in gallery order."""
+    """Return the view changes that open a photo in the viewer: what the gallery shows, ground truth beside the runs."""
     runs = {selection.base.run.run, *(run.run for run in selection.runs)}
-    return {"truth": selection.truth.id, "runs": tuple(sorted(runs)), "origin": "evaluate"}
+    mode = "overlay" if selection.base.view.layer == "difference" else ""
+    return {"truth": selection.truth.id, "runs": tuple(sorted(runs)), "origin": "evaluate", "difference": mode}
 
 
-def sort_select(selection: EvaluationSelection) -> None:
+def sort_select(selection: EvaluationSelection, *, labelled: bool = False) -> None:
     """Draw the sort menu; hidden while a cell's photos are shown, since those are sorted by the cell's pixels."""
     if not selection.base.view.cell:
         focus = selection.focus
         names = {name: text.replace("the chosen class", focus) for name, text in EVALUATE_SORTS.items()}
-        controls.view_select(
-            "Sort", "grade", {name: label for name, label in names.items() if focus or name != "iou"}, width=300
-        )
+        offered = {name: label for name, label in names.items() if focus or name != "iou"}
+        controls.view_select("Sort", "grade", offered, width=300, labelled=labelled)
 
 
 # --- what is said ------------------------------------------------------------------------------------------------

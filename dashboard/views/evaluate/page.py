@@ -226,4 +226,6 @@ def _export_buttons(selection: EvaluationSelection) -> None:
         return
     if selection.main_run == selection.base.run and _is_counted(selection):
         page_header.report_button(selection.base, selection.run_names, truth=selection.truth.id)
-    page_header.table_downloads(TABLES, partial(evaluation_queries.export_table, selection.query), name="evaluate")
+    make = partial(evaluation_queries.export_table, selection.query)
+    titles = [selection.labels[run] for run in selection.run_names]
+    page_header.table_downloads(TABLES, make, page=pages.EVALUATE, runs=titles)

@@ -22,7 +22,7 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.queries.ranking import PAGE_SIZE, ImageOrder, get_page
 from dashboard.server import media_urls
-from dashboard.state import pages, session
+from dashboard.state import session
 from dashboard.state.view import SIZE_RANGE
 from dashboard.views.shared import controls, selection_bar
 from dashboard.views.shared.tiles import CHANGED
@@ -151,4 +151,4 @@ def _pick_all(files: pd.DataFrame, rows: NDArray[np.intp]) -> None:
 
 def _open(ranked: RankedGallery) -> None:
     if image_id := gallery_component.read_opened_id(ranked.key):
-        session.go_to_page(pages.IMAGE, image=image_id, **ranked.viewer_state)
+        session.open_photo(image_id, **ranked.viewer_state)

@@ -106,12 +106,13 @@ def image_link(view: View, **more: Any) -> str:
     return f"{pages.IMAGE.lower()}?{urlencode([*encode(photos_alone), ('image', '')])}"
 
 
-def sort_select(selection: Selection) -> None:
-    view_select("Sort", "sort", {sort: sort_label(sort, selection.focus) for sort in SORTS}, width=300)
+def sort_select(selection: Selection, *, labelled: bool = False) -> None:
+    names = {sort: sort_label(sort, selection.focus) for sort in SORTS}
+    view_select("Sort", "sort", names, width=300, labelled=labelled)
 
 
-def colours_select() -> None:
-    view_select("Colours", "palette", PALETTE_NAMES, width=240)
+def colours_select(*, labelled: bool = False) -> None:
+    view_select("Colours", "palette", PALETTE_NAMES, width=240, labelled=labelled)
 
 
 def resize_select(**options: Any) -> str:
@@ -125,14 +126,17 @@ def column_titles(classes: Sequence[str]) -> list[str]:
     return ["backgr." if name == BACKGROUND else str(name) for name in classes]
 
 
-def view_select(label: str, part: str, names: Mapping[str, str], *, width: int) -> None:
-    """Draw a drop-down for one view field; a change resets the gallery to its first page."""
+def view_select(label: str, part: str, names: Mapping[str, str], *, width: int, labelled: bool = False) -> None:
+    """Draw a drop-down for one view field; a change resets the gallery to its first page.
+
+    Only if `labelled`, the label is visible, above the drop-down.
+    """
     key = session.sync_widget(f"w:{part}", getattr(session.view(), part))
     st.selectbox(
         label,
         list(names),
         format_func=lambda value: names[value],
-        label_visibility="collapsed",
+        label_visibility="visible" if labelled else "collapsed",
         key=key,
         on_change=session.widget_callback(key, lambda value: session.update_from_first_page(**{part: value})),
         width=width,

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.formatting import count, duration, escape_markdown, photo_count, pluralize, run_labels
+from dashboard.offers.photo_folders import describe_path
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
@@ -71,6 +72,14 @@ def headline(job: Job, labels: Mapping[str, str] | None = None) -> str:
 
 def _labels(settings: ServerSettings) -> dict[str, str]:
     return run_labels(Store(settings.store).runs()) if (settings.store / STORE_MARKER).is_file() else {}
+
+
+def _dataset(settings: ServerSettings, job: Job) -> str:
+    """Return the name of the dataset of the job's folder; empty if it is not known."""
+    if not isinstance(job.request, RunRequest):
+        return ""
+    by_folder = {describe_path(dataset.root, "").id: dataset.name for dataset in Store(settings.store).datasets()}
+    return by_folder.get(job.request.folder, "")
 
 
 def progress(job: Job, before: int = 0) -> str:
@@ -141,7 +150,12 @@ def _ended_job(settings: ServerSettings, job: Job, labels: Mapping[str, str]) ->
             layout.remark(outcome(job))
         with st.container(horizontal=True, width="content"):
             if job.state == "finished" and job.run:
-                st.button("Explore", key=f"explore:{job.id}", on_click=session.open_run, args=(pages.EXPLORE, job.run))
+                st.button(
+                    "Explore",
+                    key=f"explore:{job.id}",
+                    on_click=session.open_run,
+                    args=(pages.EXPLORE, job.run, _dataset(settings, job)),
+                )
             elif job.state != "finished":
                 st.button(
                     "Resume" if job.total else "Try again",

@@ -4,8 +4,11 @@ import pytest
 
 from dashboard.components import chart as chart_component
 from dashboard.components import gallery as gallery_component
+from dashboard.components import live as live_component
 from dashboard.components import matrix as matrix_component
 from dashboard.components.gallery import MAX_SHOWN_CLASSES, GalleryLegend, GalleryLook, GalleryTile
+from dashboard.components.photos import strip as strip_component
+from dashboard.components.photos import table as table_component
 
 
 @pytest.fixture
@@ -28,6 +31,21 @@ def test_a_look_that_makes_no_sense(sent, value):
     sent("look", value)
     assert gallery_component.read_look("c") is None
     assert gallery_component.read_look("nobody") is None
+
+
+def test_a_frame(sent):
+    sent("kept", "data:image/jpeg;base64,MTIz")
+    assert live_component.read_frame("c", 3) == b"123"
+    assert live_component.read_frame("c", 2) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 3, {}, "", "MTIz", "data:image/png;base64,MTIz", "data:image/jpeg;base64,", "data:image/jpeg;base64,é"],
+)
+def test_a_frame_that_makes_no_sense(sent, value):
+    sent("kept", value)
+    assert live_component.read_frame("c", 100) is None
 
 
 def test_a_cell(sent):
@@ -76,6 +94,35 @@ def test_a_tile_that_was_opened(sent):
     assert gallery_component.read_opened_id("c") == "a" * 32
     sent("open", "../a")
     assert gallery_component.read_opened_id("c") is None
+
+
+def test_a_row_and_a_heading_of_a_table(sent):
+    sent("open", "a" * 32)
+    assert table_component.read_opened_id("c") == "a" * 32
+    sent("sort", 2)
+    assert table_component.read_sorted_column("c", 3) == 2
+    for value in (3, -1, True, "2", None, [2], 1.0):
+        sent("sort", value)
+        assert table_component.read_sorted_column("c", 3) is None
+
+
+def test_a_photo_and_a_group_of_a_strip(sent):
+    sent("open", {"group": 1, "id": "a" * 32})
+    assert strip_component.read_opened("c", 2) == (1, "a" * 32)
+    for value in (
+        None,
+        "x",
+        {},
+        {"group": 2, "id": "a" * 32},
+        {"group": 0, "id": "../a"},
+        {"group": "0", "id": "a" * 32},
+    ):
+        sent("open", value)
+        assert strip_component.read_opened("c", 2) is None
+    sent("all", 0)
+    assert strip_component.read_group("c", 1) == 0
+    sent("all", 1)
+    assert strip_component.read_group("c", 1) is None
 
 
 def tile_with(*bar: tuple[str, float]) -> GalleryTile:

@@ -99,7 +99,7 @@ def test_its_figures_are_the_librarys(two, names):
 def test_filters_say_which_photos(two, names):
     page = Page(report.build_report(two, names, Filters.decode("label=cats")))
     assert "3 photos of photos" in page.text
-    assert "Folder label: cats" in page.text
+    assert "Folder: cats" in page.text
     with pytest.raises(UsageError, match="passes the filters"):
         report.build_report(two, names, Filters.decode("label=nobody"))
 

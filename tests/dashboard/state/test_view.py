@@ -81,6 +81,7 @@ views = st.builds(
     cell=st.just(()) | st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8)),
     grade=st.sampled_from(list(EVALUATE_SORTS)),
     layer=st.sampled_from(LAYERS),
+    demo=st.booleans(),
     n=st.integers(0, 10**8),
     all_figures=st.booleans(),
 )
@@ -100,6 +101,11 @@ def test_any_text_gives_a_view_that_can_be_written_again(pairs):
 
 def test_defaults_leave_no_trace_in_the_url():
     assert encode(View()) == []
+
+
+def test_charts_are_folded_unless_a_link_asks_for_them():
+    assert decode([])[0].charts == decode([("charts", "none")])[0].charts == "none"
+    assert decode([("charts", "classes")])[0].charts == "classes"
 
 
 def test_the_filter_part_of_the_url_is_the_shells_where():
@@ -199,7 +205,7 @@ def test_an_unknown_class_to_look_at_is_left_out():
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ("label=cats&label=", "Folder label: (none), cats"),
+        ("label=cats&label=", "Folder: (none), cats"),
         ("share.cat=0.1..1", "Share of cat: 10\xa0% to 100\xa0%"),
         ("confidence=0.5..", "Confidence: 0.50 to 1.00"),
         ("share.cat=0.1..<0.2", "Share of cat: 10\xa0% to 20\xa0%"),
@@ -208,6 +214,8 @@ def test_an_unknown_class_to_look_at_is_left_out():
         ("width=1000..1999", "Photo width (px): 1,000 to 1,999"),
         ("path=a%20b", "Path contains: a b"),
         ("tag=keep&tag=", "Tag: (none), keep"),
+        ("agreement=contradicts&agreement=", "Folder and content agree? folder names no class, disagree"),
+        ("low_margin=0..0.1", "Undecided pixels: 0\xa0% to 10\xa0%"),
     ],
 )
 def test_a_chip_says_its_filter(where, words):

@@ -20,6 +20,7 @@ from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import PIXELS, draw_truth, fill_store, id_of, make_run_config
 from tests.dashboard.views.test_compare import answer, matrix, plain, shown_all, tiles
+from tests.dashboard.views.test_image import place
 from tests.dashboard.views.test_pages import asked, component, html, opened
 from tests.dashboard.views.test_runs import _init_quiet
 
@@ -83,10 +84,10 @@ def test_figures_are_the_librarys_in_both_reductions(one):
     assert answer(app).endswith(") on 3 photos.")
     assert "n = 3 of 6 photos with a mask of the truth" in html(app)
     assert "n = 3,600 labelled pixels" in plain(app)
-    assert "<dd>86.7\xa0%</dd>" in html(app)  # 260 of 300 pixels
-    assert "pixel accuracy, all pixels (" in html(app)
+    assert "<b>86.7\xa0%</b>" in html(app)  # 260 of 300 pixels
+    assert "<dt>pixel accuracy</dt>" in html(app)
     assert "mean over photos 86.7\xa0%" in html(app)
-    assert "<dd>73.7\xa0%</dd>" in html(app)  # mIoU: 130/140, 50/90, 80/110
+    assert "<b>73.7\xa0%</b>" in html(app)  # mIoU: 130/140, 50/90, 80/110
     cell = matrix(app, "truth \\ prediction", "cat", "dog")
     assert (cell["text"], cell["hint"]) == ("33.3", "33\xa0% of cat is called dog: 360 pixels")
     assert cell["tone"] == "differs"
@@ -111,7 +112,7 @@ def test_a_filter_recomputes_every_figure_without_reading_a_mask(one, monkeypatc
     app = shown_all("Evaluate", label=["dogs"])
     assert not app.exception
     assert "n = 1 of 2 photos" in html(app)
-    assert "<dd>100.0\xa0%</dd>" in html(app)
+    assert "<b>100.0\xa0%</b>" in html(app)
     app = opened("Evaluate", label=["others"])
     assert "None of the selected photos has a mask of masks" in plain(app)
     app = opened("Evaluate", label=["nobody"])
@@ -172,18 +173,18 @@ def test_a_run_that_is_not_evaluated_is_said_not_to_be(one):
     app = shown_all("Evaluate", run=[OTHER])
     assert not app.exception
     assert "The active run is not evaluated against this truth" in html(app)
-    assert "<dd>86.7\xa0%</dd>" in html(app)
+    assert "<b>86.7\xa0%</b>" in html(app)
 
 
 def test_a_truth_of_a_link_that_is_gone_is_said_and_never_replaced(one):
     app = shown_all("Evaluate", truth=["00000000"])
     assert not app.exception
     assert "This link speaks of a ground truth that is not in this store: 00000000." in plain(app)
-    assert (answer(app), "<dd>" in html(app)) == ("", False)
+    assert (answer(app), "<dd" in html(app)) == ("", False)
     assert asked(app, "truth") == ["00000000"]
     app.selectbox(key="w:truth").set_value(evaluated(one).id).run()
     assert "speaks of" not in plain(app)
-    assert "<dd>86.7\xa0%</dd>" in html(app)
+    assert "<b>86.7\xa0%</b>" in html(app)
     app = opened("Evaluate", truth=["../../etc"])
     assert "was left out of the link" in plain(app)
 
@@ -267,7 +268,7 @@ def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
         app = opened(page, run=[run])
         assert not app.exception, page
     app = shown_all("Evaluate", run=[run], runs=[run])
-    assert "<dd>100.0\xa0%</dd>" in html(app)
+    assert "<b>100.0\xa0%</b>" in html(app)
     assert "came without probabilities" in plain(app)
     assert "calibration error of photos" not in html(app)
 
@@ -278,14 +279,18 @@ def test_the_viewer_goes_on_in_the_order_of_the_gallery(two):
     order = [tile["name"] for tile in tiles(app)]
     assert order != sorted(order)
     address = dict(parse_qsl(tiles(app)[1]["href"].partition("?")[2]))
-    assert address["from"] == "evaluate"
+    assert (address["from"], address["difference"]) == ("evaluate", "overlay")
     query = {key: [text] for key, text in address.items() if key != "runs"}
     app = opened("Image", **query | {"image": [id_of(order[1])]})
     assert not app.exception
     assert [one["name"] for one in component(app, "pictures")["pictures"]] == order
-    assert component(app, "pictures")["place"] == {"position": 1, "total": 3}
+    assert place(app) == (1, 3)
     assert app.selectbox(key="w:grade").value == "miou"
+    pair = component(app, "pictures")["pair"]  # the truth is the first side, as in the gallery
+    sides = [component(app, "pictures")["runs"][number] for number in pair["runs"]]
+    assert (sides[0]["title"], sides[1]["run"]) == ("Truth: masks", RUN)
+    assert {one["key"]: one["label"] for one in pair["categories"]}["only_a"] == "missed"
     app = opened("Image", **query | {"image": [id_of(order[1])], "cell": ["cat>background"]})
     assert not [one for one in app.selectbox if one.key == "w:grade"]  # a cell sorts by its own pixels
-    app.button(key="evaluate_button").click().run()
+    app.button(key="back").click().run()
     assert app.title[0].value == "Evaluate"

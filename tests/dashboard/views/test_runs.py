@@ -20,6 +20,7 @@ from dashboard.workers import jobs
 from dashboard.workers.jobs import Job, Jobs
 from dashboard.workers.predictor import ModelDescription, Predictor
 from dashboard.workers.requests import EvaluateRequest, Request, RunRequest
+from seglib.classes import VOC_CLASSES
 from seglib.data.left_out import LeftOut
 from seglib.models.adapter import ModelRequest
 from seglib.store import scans
@@ -39,7 +40,7 @@ QUIET = (
 def photos(tmp_path, serve, monkeypatch):
     """A store that is not there yet, a folder of two photos that is offered, and workers that do nothing."""
     source.offered_folders.clear()
-    source.count_images.clear()
+    source.scan_images.clear()
     monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
     for name in ("a.jpg", "b.jpg"):
         path = tmp_path / "data" / "set" / "cats" / name
@@ -150,8 +151,9 @@ def test_without_photos_below_the_data_the_page_says_so(empty):
 
 def test_the_first_run_is_started_from_the_page(photos, tmp_path):
     app = opened("Overview")
-    app.button(key="go").click().run()
+    app.button(key="add_photos").click().run()
     assert app.title[0].value == "Runs"
+    app.selectbox(key="start:folder").select_index(1).run()
     assert "2 photos in data/set" in said(app).replace("\\", "")
     app.button(key="start").click().run()
     assert not app.exception
@@ -202,7 +204,7 @@ def test_several_networks_are_several_jobs_each_at_its_own_size(photos, monkeypa
 def test_an_offered_model_is_started_by_its_id(photos, monkeypatch):
     offer = ModelOffer(id="offered:00000001", title="models/a.onnx (ONNX)", request=ModelRequest(model="/x/a.onnx"))
     monkeypatch.setattr(models, "find_models", lambda _: [offer])
-    described = ModelDescription(name="a", classes=21, resize="96")
+    described = ModelDescription(name="a", classes=VOC_CLASSES, resize="96")
     monkeypatch.setattr(Predictor, "describe", lambda self, model: described)
     app = opened("Runs")
     app.multiselect(key="start:models").set_value([offer.id]).run()
@@ -211,7 +213,7 @@ def test_an_offered_model_is_started_by_its_id(photos, monkeypatch):
     assert not app.exception
     (job,) = Jobs(ServerSettings.read()).all()
     assert (job.request.model, job.request.model_title, job.request.resize) == (offer.id, offer.title, "96")
-    assert "models/a.onnx (ONNX) · 96 · auto, on data/set" in said(app).replace("\\", "")
+    assert "models/a.onnx (ONNX) · 96 · auto, on data" in said(app).replace("\\", "")
     record = next((ServerSettings.read().store / "jobs").glob("*/request.json")).read_text()
     assert "/x/a.onnx" not in record
 

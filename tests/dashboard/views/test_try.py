@@ -10,6 +10,7 @@ from dashboard.offers.models import ModelOffer
 from dashboard.settings import ServerSettings
 from dashboard.workers.jobs import Jobs
 from dashboard.workers.predictor import ImagePrediction, ModelDescription, Predictor
+from dashboard.workers.uploads import MAX_PHOTOS
 from seglib.classes import VOC_CLASSES
 from seglib.data.image import compute_image_id
 from seglib.errors import BadImage, SegError
@@ -20,6 +21,7 @@ from seglib.models.registry import MODELS
 from seglib.query import export
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, fill_store, mask_of
+from tests.dashboard.views.test_pages import asked as asked_for
 from tests.dashboard.views.test_pages import component, html, opened, said
 
 MEASURES = statistics.ConfidenceStats(confidence=0.9, entropy=0.1, low_margin=0.05)
@@ -94,7 +96,7 @@ def test_a_photo_is_shown_with_its_figures_and_nothing_is_stored(missing, asked)
 
 
 def test_a_model_that_gives_masks_alone_has_no_confidence(missing, asked):
-    from dashboard.views import try_photo
+    from dashboard.views.try_page import photos
     from dashboard.workers.uploads import Upload
 
     app = with_photos(("my cat.jpg", b"unmeasured"))
@@ -103,7 +105,7 @@ def test_a_model_that_gives_masks_alone_has_no_confidence(missing, asked):
     (frame,) = [one.value for one in app.dataframe]
     assert frame[["confidence", "low margin"]].to_numpy().tolist() == [["–", "–"]]
     one = Predictor.predict(None, b"unmeasured", model="fcn_mobilenet_v2")
-    statistics_frame = try_photo._statistics([(Upload("a.jpg", b"", "0" * 32), "fcn_mobilenet_v2", one)])
+    statistics_frame = photos._statistics([(Upload("a.jpg", b"", "0" * 32), "fcn_mobilenet_v2", one)])
     assert statistics_frame["confidence"].isna().all()
     assert ",,," in export.csv_bytes(statistics_frame).decode()
 
@@ -114,7 +116,7 @@ def test_what_an_operator_offers_can_be_tried_and_the_rest_says_why_not(missing,
     )
     bad = replace(good, id="offered:00000002", title="models/b.ts (TorchScript)", problem="It holds code in /x/b.ts.")
     monkeypatch.setattr(models, "find_models", lambda _: [good, bad])
-    described = ModelDescription(name="a", classes=21, resize="96")
+    described = ModelDescription(name="a", classes=VOC_CLASSES, resize="96")
     monkeypatch.setattr(Predictor, "describe", lambda self, model: described)
     monkeypatch.setitem(MASKS, good.id, {"dog": 20})
     app = opened("Try")
@@ -186,7 +188,8 @@ def test_names_are_text(empty, asked):
 def test_another_photo_is_chosen(empty, asked):
     app = with_photos(*((f"{n}.jpg", bytes([n])) for n in range(5)))
     shown = component(app, "pictures")
-    assert (len(shown["pictures"]), shown["shown"], shown["place"]) == (2, 0, {"position": 0, "total": 5})
+    assert (len(shown["pictures"]), shown["shown"], shown["place"]["position"]) == (2, 0, 0)
+    assert (shown["place"]["total"], shown["place"]["page_key"]) == (5, None)  # its photos are not in the URL
     app.selectbox(key="try:shown").set_value(compute_image_id(bytes([3]))).run()
     shown = component(app, "pictures")
     assert [picture["name"] for picture in shown["pictures"]] == ["2.jpg", "3.jpg", "4.jpg"]
@@ -218,7 +221,7 @@ def test_a_data_folder_that_cannot_be_written_is_a_sentence(empty, asked):
 
 
 def test_the_csv_has_the_columns_of_an_export(full, asked):
-    from dashboard.views import try_photo
+    from dashboard.views.try_page import photos
     from dashboard.workers.uploads import Upload
     from seglib.query import export
     from seglib.query.filters import Filters
@@ -226,8 +229,67 @@ def test_the_csv_has_the_columns_of_an_export(full, asked):
     fill_store(full)
     exported = export.stats_frame(Store(full), None, Filters())
     one = Predictor.predict(None, b"1", model="fcn_mobilenet_v2")
-    frame = try_photo._statistics([(Upload("a.jpg", b"1", compute_image_id(b"1")), "fcn_mobilenet_v2", one)])
+    frame = photos._statistics([(Upload("a.jpg", b"1", compute_image_id(b"1")), "fcn_mobilenet_v2", one)])
     assert set(exported.columns) - set(frame.columns) <= {"dataset", "split", "label", "label_class", "content", "tags"}
     assert set(frame.columns) <= set(exported.columns)
     assert frame["px:cat"].tolist() == [40]
     assert frame["share:cat"].tolist() == [0.4]
+
+
+# --- the live view ---
+
+
+def live(app):
+    app.segmented_control(key="w:try_mode").set_value("live").run()
+    assert not app.exception
+    return component(app, "address")
+
+
+def test_the_live_view_has_the_models_names_and_colours_and_asks_nothing(missing, asked):
+    app = opened("Try")
+    shown = live(app)
+    assert asked_for(app, "try") == ["live"]
+    assert shown["address"] == "/live-api"
+    (model,) = shown["models"]
+    assert (model["run"], model["title"], tuple(model["names"])) == (*["fcn_mobilenet_v2"] * 2, VOC_CLASSES)
+    assert len(set(model["colours"])) == len(VOC_CLASSES)
+    assert not app.file_uploader
+    assert asked == []
+    assert not missing.exists()
+
+
+def test_the_live_view_takes_two_models_whose_classes_share_their_colours(missing, asked):
+    app = opened("Try")
+    app.multiselect(key="try:models").set_value(["unet_mobilenet_v2", "fcn_mobilenet_v2", "fcn_resnet50"]).run()
+    models = live(app)["models"]
+    assert [model["run"] for model in models] == ["unet_mobilenet_v2", "fcn_mobilenet_v2"]
+    assert models[0]["colours"] == models[1]["colours"]
+
+
+def test_photos_stay_when_the_camera_is_chosen_until_they_are_removed(missing, asked):
+    app = with_photos(("a.jpg", b"1"))
+    live(app)
+    assert "1 photo kept for this visit" in said(app)
+    app.button(key="show_kept").click().run()
+    assert [picture["name"] for picture in component(app, "pictures")["pictures"]] == ["a.jpg"]
+    app.button(key="drop_held").click().run()
+    assert "Choose photos" in said(app)
+
+
+def test_a_kept_frame_is_one_of_the_photos(monkeypatch):
+    from dashboard.views.try_page import live as live_page
+
+    state = {}
+    monkeypatch.setattr(live_page.st, "session_state", state)
+    monkeypatch.setattr(live_page.session, "add_notes", lambda notes: state.setdefault("notes", []).extend(notes))
+    for sent in ["data:image/jpeg;base64,MQ==", None, "data:image/jpeg;base64,MjI="]:
+        state[live_page.LIVE] = {"kept": sent}
+        live_page._keep_frame()
+    assert state["try:held"] == [("frame 1.jpg", b"1"), ("frame 3.jpg", b"22")]
+    assert state[live_page._COUNT] == 3  # the browser waits for each
+    assert "notes" not in state
+    state["try:held"] = [("x", b"x")] * MAX_PHOTOS
+    state[live_page.LIVE] = {"kept": "data:image/jpeg;base64,MQ=="}
+    live_page._keep_frame()
+    assert state["try:held"] == [("x", b"x")] * MAX_PHOTOS
+    assert state["notes"] == ["At most 20 photos are kept for a visit: remove them under Photos."]

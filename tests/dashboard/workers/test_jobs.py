@@ -136,8 +136,8 @@ def test_a_store_that_is_gone_has_no_jobs(made, request_, settings):
 @pytest.mark.parametrize(
     ("part", "value", "said"),
     [
-        ("folder", "/etc", "--data"),
-        ("folder", "../outside", "--data"),
+        ("folder", "/etc", "among those"),
+        ("folder", "../outside", "among those"),
         ("model", "../../model.pth", "among those"),
         ("resize", "99999", "A resize is"),
         ("precision", "int1", "A precision is"),

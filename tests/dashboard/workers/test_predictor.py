@@ -205,6 +205,51 @@ def test_a_bomb_is_refused_before_it_is_decoded(real):
     assert error.value.reason == "too_large"
 
 
+def jpeg_frame(size_wh: tuple[int, int] = (427, 320)) -> bytes:
+    """The sample's cat, as a browser sends it."""
+    buffer = io.BytesIO()
+    with Image.open(SAMPLE / "cats" / "chelsea.png") as picture:
+        picture.convert("RGB").resize(size_wh).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["fcn_mobilenet_v2", "unet_mobilenet_v2"])
+def test_a_frame_of_the_live_view_has_the_mask_of_a_photo(real, model):
+    frame, fields = jpeg_frame(), {"session": "a", "model": model}
+    assert real.ask("open_live", fields) == ({"side": 320}, [])
+    _, (live,) = real.ask("segment_frame", fields, frame)
+    with Image.open(io.BytesIO(live)) as picture:
+        assert picture.mode == "L"  # as browsers can read it
+    mask = decode_index_png(live)
+    assert (mask == decode_index_png(real.predict(frame, model=model).mask)).all()
+    assert len(set(mask.flat)) > 1
+
+
+def test_a_frame_is_a_small_jpeg():
+    assert predict_worker._decode_frame(jpeg_frame()).size == (427, 320)
+    buffer = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(buffer, "PNG")
+    for data, reason in [
+        (jpeg_frame((2000, 1200)), "too_large"),
+        (jpeg_frame()[:-2000], "truncated"),
+        (buffer.getvalue(), "not_an_image"),
+        (b"\xff\xd8\xff nothing", "damaged"),
+    ]:
+        with pytest.raises(BadImage) as error:
+            predict_worker._decode_frame(data)
+        assert error.value.reason == reason
+
+
+def test_the_model_of_a_live_view_is_found_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(predict_worker, "_resolve_model", asked.append)
+    for session in ("x", "x", "y"):
+        predict_worker._resolve_live_model({"session": session, "model": "m", "settings": {"a": "b"}})
+    wanted = {"model": "m", "resize": "", "precision": "auto", "settings": {"a": "b"}}
+    assert asked == [wanted, wanted]
+
+
 @pytest.mark.slow
 def test_a_resize_or_model_that_makes_no_sense_is_a_sentence(real):
     data = (SAMPLE / "cats" / "chelsea.png").read_bytes()

@@ -1,7 +1,6 @@
-"""Try page: run models on the visitor's own photos; nothing is stored unless requested.
+"""Photos of Try: run models on the visitor's own photos; nothing is stored unless requested.
 
-Reads the server's settings and photos from the visitor's disk or camera; works without a run and without a store. The
-models run in the process behind `predictor`; results live in the visitor's session and end with it.
+The models run in the process behind `predictor`; photos and results live in the visitor's session and end with it.
 """
 
 from collections.abc import Sequence
@@ -39,7 +38,7 @@ VIEWER = "try_viewer"
 MAX_MODELS = 4
 """Maximum number of models side by side."""
 
-_FILES, _CAMERA, _CAMERA_ON = "try:files", "try:camera", "try:camera_on"
+_FILES, _HELD = "try:files", "try:held"
 _MODELS, _RESIZE, _SHOWN, _SEEN = "try:models", "try:resize", "try:shown", "try:seen"
 
 
@@ -57,16 +56,18 @@ PredictionResult = ImagePrediction | FailedPrediction
 
 def render(settings: ServerSettings) -> None:
     runs = source.open_store(settings.store)[2] if (settings.store / STORE_MARKER).is_file() else []
-    with layout.heading(pages.TRY):
-        pass
     with layout.card(
         "Your photos", "they stay in memory during this visit; nothing is stored unless you ask for it", stretch=False
     ):
         photos, notes = uploads.accept_files(_files())
-        models, resize = _choices(settings)
+        left, right = st.columns([2, 1])
+        with left:
+            models = choose_models(settings, MAX_MODELS)
+        with right:
+            resize = controls.resize_select(key=_RESIZE)
     layout.show_notes(notes)
     if not photos:
-        st.info("Choose photos or take one, and the chosen models segment them.")
+        st.info("Choose photos or keep a frame of the live camera, and the chosen models segment them.")
         return
     if not models:
         st.info("Choose at least one model.")
@@ -90,28 +91,50 @@ def _files() -> list[tuple[str, bytes]]:
         type=sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES),
         accept_multiple_files=True,
         key=_FILES,
+        max_upload_size=MAX_PHOTO_BYTES // 1_000_000,
     )
-    picture = None
-    if st.toggle("Use the camera", key=_CAMERA_ON):
-        picture = st.camera_input("A picture from the camera", key=_CAMERA)
-    return [(file.name, file.getvalue()) for file in (*chosen, *([picture] if picture else []))]
+    held = held_photos()
+    if held:
+        with st.container(horizontal=True, vertical_alignment="center", key="held"):
+            layout.remark(f"{photo_count(len(held))} of this visit kept: {', '.join(name for name, _ in held)}")
+            st.button("Remove", key="drop_held", type="tertiary", on_click=_drop_held, help="Forget the kept photos")
+    return [*held, *((file.name, file.getvalue()) for file in chosen)]
 
 
-def _choices(settings: ServerSettings) -> tuple[list[ModelChoice], str]:
+def held_photos() -> list[tuple[str, bytes]]:
+    """Return (name, bytes) of the photos that stay when the uploader disappears: frames of the camera, and uploads."""
+    held: list[tuple[str, bytes]] = st.session_state.get(_HELD, [])
+    return held
+
+
+def hold(photos: Sequence[tuple[str, bytes]]) -> bool:
+    """Keep these photos for this visit; False if they are more than the limit. Call from a callback."""
+    held = [*held_photos(), *photos]
+    st.session_state[_HELD] = held[:MAX_PHOTOS]
+    return len(held) <= MAX_PHOTOS
+
+
+def hold_uploads() -> None:
+    """Keep the files of the uploader; call from a callback, before the uploader disappears."""
+    hold([(file.name, file.getvalue()) for file in st.session_state.get(_FILES) or []])
+
+
+def _drop_held() -> None:
+    st.session_state[_HELD] = []
+
+
+def choose_models(settings: ServerSettings, limit: int) -> list[ModelChoice]:
+    """Let the visitor choose up to `limit` models whose weights are here; the choice is that of all of Try."""
     choices = source.model_choices(settings)
     missing = [one for one in choices if one.offer.built_in and not MODELS[one.id].path.exists()]
     here = [one for one in choices if one not in missing]
-    left, right = st.columns([2, 1])
-    with left:
-        default = DEFAULT_MODEL if DEFAULT_MODEL in [one.id for one in here] else here[0].id if here else ""
-        models = controls.choose_models(
-            f"Models side by side, at most {MAX_MODELS}", here, [default], key=_MODELS, limit=MAX_MODELS
-        )
-        if missing:
-            layout.remark(f"{count(len(missing))} more are available; their weights are downloaded by their first run.")
-    with right:
-        resize = controls.resize_select(key=_RESIZE)
-    return models, resize
+    default = DEFAULT_MODEL if DEFAULT_MODEL in [one.id for one in here] else here[0].id if here else ""
+    if len(chosen := st.session_state.get(_MODELS, [])) > limit:
+        st.session_state[_MODELS] = chosen[:limit]
+    models = controls.choose_models(f"Models side by side, at most {limit}", here, [default], key=_MODELS, limit=limit)
+    if missing:
+        layout.remark(f"{count(len(missing))} more are available; their weights are downloaded by their first run.")
+    return models
 
 
 # --- asking --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,56 @@
+"""The live view: the browser sends frames of a camera to the server's live route and draws the masks that come back.
+
+Takes the models with their class names and colours; reports a frame that the visitor keeps through a callback. Nothing
+else of the stream passes through the page's script.
+"""
+
+import base64
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+import streamlit as st
+
+from dashboard.charts.theme import shared_colours
+from dashboard.components.base import component_value, read_assets
+from dashboard.components.viewer import ViewerRun
+from dashboard.server import live_route
+from dashboard.settings import with_base_path
+
+_live = st.components.v2.component(
+    "seglib_live", css=read_assets("live.css"), js=read_assets("dom.js", "viewer_masks.js", "live.js")
+)
+
+_KEPT_PREFIX = "data:image/jpeg;base64,"
+
+
+def live(
+    models: Sequence[ViewerRun], *, kept: int, opacity: int, colours: str, key: str, on_keep: Callable[[], None]
+) -> None:
+    """Draw the live view of these models; `run` is a model's id.
+
+    `kept`: number of frames that the page holds. `on_keep` is called when the visitor keeps one (see `read_frame`).
+    """
+    shared = shared_colours([model.names for model in models], colours)
+    data = {
+        "address": with_base_path(live_route.PREFIX),
+        "models": [asdict(model.with_colours(shared)) for model in models],
+        "kept": kept,
+        "opacity": opacity,
+    }
+    _live(key=key, data=data, on_kept_change=on_keep)
+
+
+def read_frame(key: str, max_bytes: int) -> bytes | None:
+    """Return the bytes of the JPEG that the live view `key` sent, in a callback; None if they are malformed."""
+    sent = component_value(key, "kept")
+    if not isinstance(sent, str) or not sent.startswith(_KEPT_PREFIX):
+        return None
+    text = sent.removeprefix(_KEPT_PREFIX)
+    if len(text) > 4 * math.ceil(max_bytes / 3):
+        return None
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return data if 0 < len(data) <= max_bytes else None
