@@ -132,8 +132,8 @@ def html_table(
     """Draw a small table whose first column holds row headers. `groups`: (title, column span) of header groups, or
     empty. `best`: (row, column), the first without its header, of cells in bold.
     """
-    above = "".join(f"<th scope='colgroup' colspan='{wide}'>{escape_html(title)}</th>" for title, wide in groups)
-    below = "".join(f"<th scope='col'>{escape_html(title)}</th>" for title in head)
+    above = "".join(_table_head(title, "colgroup", wide) for title, wide in groups)
+    below = "".join(_table_head(title, "col") for title in head)
     lines = "".join(
         f"<tr><th scope='row'>{escape_html(first)}</th>"
         + "".join(_table_cell(text, strong=(row, column) in best) for column, text in enumerate(rest))
@@ -144,6 +144,13 @@ def html_table(
     name = escape_html(f"Table: {', '.join(filter(None, head)) or 'figures'}")
     table = f"<table><thead>{tops}</thead><tbody>{lines}</tbody></table>"
     st.html(f"<div class='grid' tabindex='0' role='group' aria-label='{name}'>{table}</div>")  # it may scroll sideways
+
+
+def _table_head(title: str, scope: str, columns: int = 1) -> str:
+    """Return a header cell; one without a title is no header."""
+    if not title:
+        return f"<td colspan='{columns}'></td>"
+    return f"<th scope='{scope}' colspan='{columns}'>{escape_html(title)}</th>"
 
 
 def _table_cell(text: str, *, strong: bool) -> str:
