@@ -52,6 +52,8 @@ def add(settings: ServerSettings, folder: Path) -> Path:
     """
     _check_local(settings)
     folder = _open_folder(folder)
+    if folder == Path(folder.anchor):  # walking through all of it would take minutes
+        raise UsageError("This is the whole disk: choose a folder of photos on it.")
     if not scan.find_image_folders(folder, depth=0):
         raise UsageError(f"There are no photos in {folder.name or folder} and its subfolders.")
     with _lock:

@@ -65,6 +65,8 @@ def test_a_damaged_list_is_a_sentence_and_is_written_anew(settings, tmp_path, te
 def test_a_folder_without_photos_or_a_store_that_cannot_be_written_is_a_sentence(settings, tmp_path):
     with pytest.raises(UsageError, match="no photos in empty"):
         add(settings, tmp_path / "empty")
+    with pytest.raises(UsageError, match="the whole disk"):
+        add(settings, tmp_path.joinpath(*[".."] * 40))
     with pytest.raises(UsageError, match="no folder 'gone'"):
         add(settings, tmp_path / "gone")
     with pytest.raises(SegError, match="cannot be created"):
