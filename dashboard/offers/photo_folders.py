@@ -64,23 +64,28 @@ def _list_subfolders(folder: Path) -> list[Path]:
 def find_folders(roots: Sequence[Path]) -> list[Folder]:
     """Return the folders that hold photos, each once: each of `roots`, then what is below it."""
     by_id: dict[str, Folder] = {}
+    titles = _title_roots(roots)
     for root in roots:
         for name in sorted(scan.find_image_folders(root), key=lambda name: (name != "", name)):
-            folder = describe_path(root, name)
+            folder = replace(describe_path(root, name), title=f"{titles[root]}/{name}" if name else titles[root])
             by_id.setdefault(folder.id, folder)
-    return _with_unique_titles(list(by_id.values()))
+    return list(by_id.values())
 
 
-def _with_unique_titles(folders: list[Folder]) -> list[Folder]:
-    """Name the folder above where two titles are equal, and the id where that is not enough."""
-    more: tuple[Callable[[Folder], str], ...] = (lambda folder: folder.path.parent.name, lambda folder: folder.id)
+def _title_roots(roots: Iterable[Path]) -> dict[Path, str]:
+    """Title each root; where two have the same name, with the folder above, and with the id where that is the same."""
+    titles = {root: display_name(root.name or str(root)) for root in roots}
+    more: tuple[Callable[[Path], str], ...] = (_describe_parent, lambda root: describe_path(root, "").id)
     for describe in more:
-        number = Counter(folder.title for folder in folders)
-        folders = [
-            replace(folder, title=f"{folder.title} ({describe(folder)})") if number[folder.title] > 1 else folder
-            for folder in folders
-        ]
-    return folders
+        number = Counter(titles.values())
+        titles = {root: f"{title} ({describe(root)})" if number[title] > 1 else title for root, title in titles.items()}
+    return titles
+
+
+def _describe_parent(root: Path) -> str:
+    above = root.parent
+    is_upload = above.name == uploaded_photos.FOLDER and (above.parent / scan.STORE_MARKER).is_file()
+    return "uploaded" if is_upload else display_name(above.name)
 
 
 def get_folder(roots: Sequence[Path], folder_id: str) -> Folder:

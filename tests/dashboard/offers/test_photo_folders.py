@@ -38,15 +38,19 @@ def test_the_named_folder_is_offered_before_what_is_below_it(data):
 
 
 def test_two_folders_of_one_name_are_told_apart(tmp_path):
-    for name in ("2024/class/1.jpg", "2025/class/1.jpg", "a/2025/class/1.jpg"):
+    for name in ("2024/class/cats/1.jpg", "2025/class/1.jpg", "a/2025/class/1.jpg"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"x")
     found = find_folders([tmp_path / "2024" / "class", tmp_path / "2025" / "class", tmp_path / "a" / "2025" / "class"])
     assert [folder.title for folder in found] == [
         "class (2024)",
-        f"class (2025) ({found[1].id})",
+        "class (2024)/cats",
         f"class (2025) ({found[2].id})",
+        f"class (2025) ({found[3].id})",
     ]
+    sent = uploaded_photos.add(tmp_path / "store", "class", [("b.jpg", io.BytesIO(b"x"))]).folder
+    both = find_folders([tmp_path / "2024" / "class", sent])
+    assert [folder.title for folder in both] == ["class (2024)", "class (2024)/cats", "class (uploaded)"]
 
 
 def test_a_link_is_followed_where_it_is_named_and_mentioned_where_it_is_not(data):
