@@ -3,27 +3,24 @@
 Also escapes untrusted names (files, folders, datasets) for Markdown and HTML.
 """
 
+import contextlib
 import html
 import math
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
+from seglib.query.columns import AGREEMENT_WORDS
 from seglib.store.records import Run
 
 DASH = "–"
 NO_VALUE = "(none)"
 """Display text of an empty label, split or animal; in a URL it is the empty string."""
 
-CHOICE_NAMES: dict[str, dict[str, str]] = {
-    "agreement": {
-        "agrees": "agree",
-        "contradicts": "disagree",
-        "neither": "nothing seen",
-        "": "folder names no class",
-    }
-}
+CHOICE_NAMES: dict[str, dict[str, str]] = {"agreement": AGREEMENT_WORDS}
 """Filter -> value in the URL -> display text; other values are shown as they are."""
 
 MEASURE_NAMES: dict[str, str] = {
@@ -36,6 +33,8 @@ MEASURE_NAMES: dict[str, str] = {
     "image_ece": "calibration error of photos",
 }
 """Measure of an evaluation -> display name, in page order."""
+
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 _MAX_SLUG_BYTES = 120
 """Maximum length of a part of a file name; file systems allow 255 bytes."""
@@ -146,6 +145,23 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{math.ceil(seconds)} s"
     return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{math.ceil(seconds / 360) / 10:.1f} h"
+
+
+def local_time(utc: str, zone: str | None) -> str:
+    """Format an ISO 8601 time in a time zone such as `Europe/Zurich`: `27 Nov 2026, 18:45`.
+
+    If the zone is unknown, in UTC, and it says so; a dash for what is no time.
+    """
+    try:
+        moment = datetime.fromisoformat(utc)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return DASH
+    suffix = " UTC"
+    if zone:
+        with contextlib.suppress(ValueError, OSError, KeyError, OverflowError):  # a browser may send anything
+            moment, suffix = moment.astimezone(ZoneInfo(zone)), ""
+    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}, {moment:%H:%M}{suffix}"
 
 
 def parameter_count(number: float | None) -> str:

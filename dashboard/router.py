@@ -3,13 +3,14 @@
 Reads the URL and the store from the settings; draws a page, or one sentence that says why it cannot be drawn.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
 from dashboard.components import layout
+from dashboard.formatting import run_labels
 from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -18,16 +19,20 @@ from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.state.links import fit_to_runs, missing_runs
 from dashboard.state.selection_words import describe_selection
-from dashboard.state.view import fit_to_classes, query_params
-from dashboard.views import datasets, explore, overview, runs, sidebar
+from dashboard.state.view import View, fit_to_classes, query_params
+from dashboard.views import datasets, explore, overview, progress_bar, sidebar
 from dashboard.views.add_photos import welcome
 from dashboard.views.compare import page as compare_page
+from dashboard.views.compare.selection import compared_runs
 from dashboard.views.evaluate import page as evaluate_page
 from dashboard.views.image import page as image_page
 from dashboard.views.multi_run import missing_link
+from dashboard.views.runs import page as runs_page
 from dashboard.views.try_page import page as try_page
+from dashboard.workers.jobs import Job
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError, StoreError
+from seglib.store.records import Run
 
 VIEWS: dict[str, Callable[[Selection], None]] = {
     pages.OVERVIEW: overview.render,
@@ -41,7 +46,7 @@ VIEWS: dict[str, Callable[[Selection], None]] = {
 NAMING = (pages.COMPARE, pages.EVALUATE)
 """Pages that write the URL themselves, once they know all that they show."""
 
-TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_page.render, pages.RUNS: runs.render}
+TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_page.render, pages.RUNS: runs_page.render}
 """Title in the menu -> function that draws a page without a run or a store; listed after the others."""
 
 ICON = Path(__file__).with_name("icon.svg")
@@ -57,6 +62,7 @@ def main() -> None:
     if (target := session.pop_target_page()) in all_pages and target != chosen:
         st.switch_page(all_pages[str(target)], query_params=query_params(session.view()))
     try:
+        live = progress_bar.render(ServerSettings.read(), chosen)
         if chosen in TOOLS:
             session.write_url()  # keep the view in the URL for when the visitor returns
             layout.show_notes(session.pop_notes())
@@ -64,12 +70,14 @@ def main() -> None:
             TOOLS[chosen](ServerSettings.read())
         else:
             session.fit_demo()
-            _render_view(session.shown_settings(), chosen)
+            settings = session.shown_settings()
+            _render_view(settings, chosen, live if settings.store == ServerSettings.read().store else [])
     except SegError as error:
         layout.failure_page(chosen, error_message(error), to="" if chosen in TOOLS else pages.RUNS)
 
 
-def _render_view(settings: ServerSettings, title: str) -> None:
+def _render_view(settings: ServerSettings, title: str, live: Sequence[Job]) -> None:
+    """`live`: the jobs that write to the store that is shown."""
     path = settings.store
     if not (path / STORE_MARKER).is_file():
         welcome.empty_page(title)
@@ -95,7 +103,8 @@ def _render_view(settings: ServerSettings, title: str) -> None:
     source = RunSource(str(path), version, view.run)
     view, notes = fit_to_classes(view, photo_queries.classes(source))
     session.adjust_view(view)
-    session.set_selection_words(describe_selection(view.filters, photo_queries.options(source, "dataset")))
+    datasets_here, label = photo_queries.options(source, "dataset"), run_labels(store_runs)[view.run]
+    session.set_selection_words(describe_selection(view.filters, datasets_here, label))
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     if title not in NAMING:
         session.write_url()
@@ -103,10 +112,26 @@ def _render_view(settings: ServerSettings, title: str) -> None:
     datasets.missing_folders(settings)
     welcome.demo_line(settings)
     run = next(run for run in store_runs if run.run == view.run)
+    session.set_partial_note(_partial_note(title, view, store_runs, live))
     try:
         VIEWS[title](Selection(store, run, source, view, focus))
     finally:  # last, since the browser draws in this order and figures and photos matter more
         sidebar.render_filters(source, focus)
+
+
+def _partial_note(title: str, view: View, store_runs: Sequence[Run], live: Sequence[Job]) -> str:
+    """Say that figures of this page are partial, because a run that it shows is still being computed."""
+    if title in (pages.OVERVIEW, pages.EXPLORE):
+        return progress_bar.partial_note(live, {view.run})
+    if title == pages.COMPARE:
+        shown = compared_runs(view, view.run, [run.run for run in reversed(store_runs)])
+    elif title == pages.EVALUATE:
+        shown = [view.run, *view.runs]
+    else:
+        return ""
+    labels = run_labels(store_runs)
+    notes = (progress_bar.partial_note(live, {name}, labels[name]) for name in shown)
+    return next(filter(None, notes), "")
 
 
 def _page(title: str, *, default: bool) -> "st.Page":

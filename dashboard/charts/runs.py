@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from dashboard.charts import tables
 from dashboard.charts.theme import GRID, LEGEND, NEUTRAL, PATTERNS, bars, make_figure, points
 from dashboard.formatting import escape_html, interval, percent_fixed
 from seglib.masks.difference import CATEGORIES, ONLY_A, ONLY_B
@@ -65,6 +66,7 @@ def interval_dots(
         max(_HEIGHT - _LEGEND_PX, _MIN_ROW_PX * len(names)),
         top=_LEGEND_PX if len(series) > 1 else 4,
         bottom=28,
+        table=tables.series(("name", "measure"), names, series, "value"),
         showlegend=len(series) > 1,
         legend=LEGEND,
         xaxis={
@@ -108,6 +110,7 @@ def class_bars(classes: Sequence[str], runs: Mapping[str, Sequence[Estimate]], *
         max(_HEIGHT - _LEGEND_PX, len(classes) * (6 + _MIN_BAR_PX * len(runs))),
         top=_LEGEND_PX if len(runs) > 1 else 4,
         bottom=44,
+        table=tables.series(("class", "run"), classes, runs, axis),
         barmode="group",
         bargap=0.25,
         showlegend=len(runs) > 1,

@@ -1,5 +1,6 @@
 """Helpers shared by the page components: their files, values sent by the browser, and the menu of figures."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +15,9 @@ from dashboard.state import session
 from seglib.data.image import is_image_id
 
 _HERE = Path(__file__).parent
+
+_HINT = re.compile(r"[;,]? ?\b(?:drag|a click)\b[^;,]*")
+"""Part of a note that says what to do with a chart on the page."""
 
 
 @dataclass
@@ -61,11 +65,11 @@ def figure_menu() -> dict[str, object]:
     """
     card = _card.get(None) or _Card()
     card.figures += 1
-    photos = session.selection_words()
+    words = session.selection_words()
     return {
         "title": card.title,
-        "note": card.note,
-        "photos": photos.sentence,
-        "file": slug(f"{photos.file_name}-{card.title}") or "figure",
+        "note": _HINT.sub("", card.note),
+        "about": words.about,
+        "file": slug(f"{words.file_name}-{card.title}") or "figure",
         "corner": bool(card.title) and card.figures == 1,
     }

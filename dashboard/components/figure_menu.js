@@ -15,7 +15,7 @@ function saveFile(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-// `source`: {texts(), inner(), table()}: title, note, photos and file name; the figure as SVG, perhaps later; its CSV.
+// `source`: {texts(), inner(), table()}: title, note, what it is about, file name; the figure as SVG, perhaps later; its CSV.
 function createFigureMenu(source) {
   const paper = async () => paperSvg(await source.inner(), source.texts());
   const save = async (kind, make) => saveFile(await make(), `${source.texts().file}.${kind}`);
@@ -79,8 +79,9 @@ function createFigureMenu(source) {
     list.style.visibility = "hidden";
     opened = new AbortController();
     const { signal } = opened;
-    window.addEventListener("scroll", () => list.hidePopover(), { capture: true, passive: true, signal });
-    window.addEventListener("resize", () => list.hidePopover(), { signal });
+    const follow = () => placeFigureMenu(list, button);
+    window.addEventListener("scroll", follow, { capture: true, passive: true, signal });
+    window.addEventListener("resize", follow, { signal });
   });
   list.addEventListener("toggle", () => { if (list.matches(":popover-open") && list.style.visibility) settle(0); });
   const open = (at) => {

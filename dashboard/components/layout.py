@@ -64,6 +64,8 @@ def heading(title: str) -> Iterator[None]:
     """Row with the page's title; elements drawn inside are placed to its right."""
     with st.container(horizontal=True, vertical_alignment="center", key="heading"):
         st.title(title, anchor=False, width="stretch")
+        if note := session.partial_note():
+            st.html(f"<p class='partial-note'>{escape_html(note)}</p>", width="content")
         session.mark_heading_drawn()
         yield
 
@@ -132,8 +134,8 @@ def html_table(
     """Draw a small table whose first column holds row headers. `groups`: (title, column span) of header groups, or
     empty. `best`: (row, column), the first without its header, of cells in bold.
     """
-    above = "".join(_table_head(title, "colgroup", wide) for title, wide in groups)
-    below = "".join(_table_head(title, "col") for title in head)
+    above = "".join(_head_cell("colgroup", title, wide) for title, wide in groups)
+    below = "".join(_head_cell("col", title) for title in head)
     lines = "".join(
         f"<tr><th scope='row'>{escape_html(first)}</th>"
         + "".join(_table_cell(text, strong=(row, column) in best) for column, text in enumerate(rest))
@@ -146,7 +148,7 @@ def html_table(
     st.html(f"<div class='grid' tabindex='0' role='group' aria-label='{name}'>{table}</div>")  # it may scroll sideways
 
 
-def _table_head(title: str, scope: str, columns: int = 1) -> str:
+def _head_cell(scope: str, title: str, columns: int = 1) -> str:
     """Return a header cell; one without a title is no header."""
     if not title:
         return f"<td colspan='{columns}'></td>"

@@ -2,7 +2,9 @@
 const CELL_HEIGHT = 30;
 const CELL_TINTS = { agrees: ["#3b6ff0", 0.16], contradicts: ["#e2582a", 0.3] };
 const LEVEL_TINTS = { differs: "#e2782a", "": "#3b6ff0" };
-const CELL_LEGEND = { agrees: "same", contradicts: "contradiction" };
+const CELL_LEGEND = { agrees: "agree", contradicts: "disagree" };
+const SCALE_LEGEND = { differs: "the darker, the more they differ", "": "the darker, the more" };
+const CELL_WIDTH = 110; // at most, where there is room
 
 // The colour of a cell, or none: {fill, opacity}, as matrix.css has it.
 function cellTint({ tone, level }) {
@@ -25,7 +27,8 @@ function shortened(text, width, size) {
 function matrixSvg({ corner, columns, rows }) {
   const widest = (texts, low, high) => Math.ceil(Math.min(Math.max(low, ...texts.map((text) => textWidth(text, 12))), high));
   const first = widest([corner, ...rows.map((row) => row.name)], 60, 240) + 16;
-  const cell = widest([...columns, ...rows.flatMap((row) => row.cells.map(cellText))], 40, 120) + 20;
+  const least = widest([...columns, ...rows.flatMap((row) => row.cells.map(cellText))], 40, 120) + 20;
+  const cell = Math.max(least, Math.min(CELL_WIDTH, Math.floor((PAPER_SIDES[0] - first) / columns.length)));
   const width = Math.max(first + cell * columns.length, PAPER_SIDES[0]);
   const parts = [svgText(shortened(corner, first - 16, 12), 0, 20, { fill: PAPER_GREY })];
   columns.forEach((name, j) => {
@@ -60,7 +63,7 @@ function matrixLegend(rows, y) {
   const tones = new Set(cells.filter((cell) => !cell.level).map((cell) => cell.tone));
   const entries = Object.keys(CELL_LEGEND).filter((tone) => tones.has(tone)).map((tone) => [cellTint({ tone, level: 0 }), CELL_LEGEND[tone]]);
   const scaled = cells.find((cell) => cell.level);
-  if (scaled) entries.push([cellTint({ tone: scaled.tone, level: 1 }), "the darker, the more"]);
+  if (scaled) entries.push([cellTint({ tone: scaled.tone, level: 1 }), SCALE_LEGEND[scaled.tone] ?? SCALE_LEGEND[""]]);
   let x = 0;
   return entries.map(([tint, text]) => {
     const part = `<rect x="${x}" y="${y}" width="12" height="12" fill="${tint.fill}" fill-opacity="${tint.opacity}"/>`

@@ -35,7 +35,7 @@ function svgText(text, x, y, { size = 12, weight = 400, fill = PAPER_INK, anchor
 }
 
 // The whole picture as SVG. `inner`: {svg, width, height}, an <svg> element without a background.
-function paperSvg(inner, { title, note, photos }) {
+function paperSvg(inner, { title, note, about }) {
   const width = inner.width + 2 * PAPER_MARGIN;
   const parts = [];
   let y = PAPER_MARGIN;
@@ -48,7 +48,7 @@ function paperSvg(inner, { title, note, photos }) {
   write(title, 18, { weight: 700 });
   y += 2;
   write(note, 13, { fill: PAPER_GREY });
-  if (photos) write(`Selected: ${photos}`, 13, { fill: PAPER_GREY });
+  write(about, 13, { fill: PAPER_GREY });
   y += 14;
   const height = y + inner.height + PAPER_MARGIN;
   const placed = inner.svg.replace("<svg", `<svg x="${PAPER_MARGIN}" y="${y}"`);

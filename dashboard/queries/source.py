@@ -1,5 +1,6 @@
 """Select the store, run and photo folders that a page reads from."""
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,11 +14,12 @@ from dashboard.offers.folder_browser import FolderListing
 from dashboard.offers.mask_sources import find_mask_sources
 from dashboard.offers.models import ModelOffer
 from dashboard.offers.photo_folders import Folder
+from dashboard.queries.runs import pending
 from dashboard.settings import ServerSettings
+from dashboard.workers.background import BackgroundCache
 from dashboard.workers.predictor import BUSY, describer
-from seglib.data.left_out import LeftOut
-from seglib.data.scan import STORE_MARKER, scan_folder
-from seglib.errors import DatasetError, SegError, StoreError
+from seglib.data.scan import STORE_MARKER
+from seglib.errors import SegError, StoreError
 from seglib.maintenance import datasets
 from seglib.maintenance.datasets import DatasetEntry
 from seglib.models.registry import MODELS
@@ -25,6 +27,9 @@ from seglib.query.filters import Filters
 from seglib.store import tags
 from seglib.store.records import Run
 from seglib.store.store import Store
+
+_DESCRIBE_WAIT_SECONDS = 0.2
+"""How long a page waits for the descriptions of all models that are not known yet."""
 
 NO_STORE = "There is no store yet: the first run creates it."
 
@@ -106,7 +111,7 @@ def look_again() -> None:
     offered_folders.clear()
     skipped_links.clear()
     list_folder.clear()
-    scan_images.clear()
+    pending.clear()
     mask_sources.clear()
 
 
@@ -122,6 +127,8 @@ class ModelChoice:
     """The usual size of its masks."""
     problem: str = ""
     """Why it cannot be used; empty if it can."""
+    pending: bool = False
+    """True while it is being looked at: only its offer is known."""
 
     @property
     def id(self) -> str:
@@ -132,26 +139,34 @@ class ModelChoice:
         return self.offer.title
 
 
+_descriptions: BackgroundCache[ModelChoice] = BackgroundCache(256)
+
+
 def model_choices(settings: ServerSettings) -> list[ModelChoice]:
-    """Return every model that the operator offers; the first visitor waits until all were looked at."""
-    return [_model_choice(offer) for offer in models.find_models(settings)]
+    """Return every model that the operator offers; those that are not known yet are looked at in the background."""
+    deadline = time.monotonic() + _DESCRIBE_WAIT_SECONDS
+    return [_model_choice(offer, deadline) for offer in models.find_models(settings)]
 
 
-def _model_choice(offer: ModelOffer) -> ModelChoice:
+def _model_choice(offer: ModelOffer, deadline: float) -> ModelChoice:
     if spec := MODELS.get(offer.id):
         return ModelChoice(offer=offer, name=spec.name, classes=spec.classes, resize=spec.resize.text)
     if offer.problem:
         return ModelChoice(offer=offer, problem=user_message(offer.problem))
     try:
-        return _described((offer, models.fingerprint(offer)))
+        found = _descriptions.get(
+            (repr(offer), models.fingerprint(offer)),
+            lambda: _describe(offer),
+            lambda _: True,
+            wait_seconds=max(0.0, deadline - time.monotonic()),
+        )
     except SegError as error:  # it may be found the next time
         return ModelChoice(offer=offer, problem=error_message(error))
+    return found or ModelChoice(offer=offer, pending=True)
 
 
-@st.cache_data(max_entries=256, show_spinner="Looking at the models", hash_funcs={ModelOffer: repr})
-def _described(version: tuple[ModelOffer, str]) -> ModelChoice:
-    """Return the model as its files are now, whose fingerprint is the second part."""
-    offer, _ = version
+def _describe(offer: ModelOffer) -> ModelChoice:
+    """Return the model as its files are now. Raises `SegError` if that cannot be said at present."""
     try:
         return ModelChoice(offer=offer, **asdict(describer.describe(offer.id)))
     except SegError as error:
@@ -165,16 +180,6 @@ def _described(version: tuple[ModelOffer, str]) -> ModelChoice:
 def mask_sources(roots: tuple[Path, ...]) -> list[Folder]:
     """Return the folders and files that may hold masks."""
     return find_mask_sources(roots)
-
-
-@st.cache_data(ttl=60, max_entries=64, show_spinner=False)
-def scan_images(folder: Path) -> tuple[int, LeftOut]:
-    """Return the number of image files in the folder and its subfolders, and what a run would leave out."""
-    try:
-        found = scan_folder(folder)
-    except DatasetError:  # the last photo was deleted in the meantime
-        return 0, LeftOut()
-    return len(found.records), found.left_out
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

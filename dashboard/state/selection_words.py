@@ -1,11 +1,10 @@
-"""What the chosen photos are called: in a file name, and in a line of text."""
+"""What a page is about in words: for the names of files, and for a line of text in pictures."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from dashboard.formatting import slug
+from dashboard.formatting import CHOICE_NAMES, slug
 from dashboard.state.view import describe_filter
-from seglib.query.columns import AGREEMENT_WORDS
 from seglib.query.filters import FILTERS, Filters, FilterValue, NamesFilter
 
 
@@ -13,21 +12,26 @@ from seglib.query.filters import FILTERS, Filters, FilterValue, NamesFilter
 class SelectionWords:
     file_name: str = "photos"
     """Part of a file name, such as `my-class-photos-disagree`."""
-    sentence: str = ""
-    """The filters as the page shows them, such as `Dataset: my class photos; Folder label: cats`; empty without any."""
+    filters: str = ""
+    """As the page shows them, such as `Dataset: my class photos; Folder: cats`; empty without any."""
+    runs: str = ""
+    """The runs that the page is about, such as `A: U-Net · 224, B: FCN · 224`."""
+
+    @property
+    def about(self) -> str:
+        """Runs and filters in one line."""
+        return "; ".join(filter(None, (self.runs, self.filters and f"selected: {self.filters}")))
 
 
-def describe_selection(filters: Filters, datasets: Collection[str]) -> SelectionWords:
-    """Return the words for the photos that pass the filters, of a store with these datasets."""
+def describe_selection(filters: Filters, datasets: Collection[str], runs: str = "") -> SelectionWords:
+    """Return the words for the photos that pass the filters, of a run with these datasets."""
     named = [str(name) for name in filters.get("dataset", ())] or (list(datasets) if len(datasets) == 1 else [])
     parts = [*named] or ["photos"]
     for key, value in filters.items():
         if key != "dataset":
             parts += _file_words(key, value)
-    sentence = "; ".join(
-        describe_filter(key, value).replace("\N{NO-BREAK SPACE}", " ") for key, value in filters.items()
-    )
-    return SelectionWords(slug("-".join(parts)) or "photos", sentence)
+    shown = [describe_filter(key, value).replace("\N{NO-BREAK SPACE}", " ") for key, value in filters.items()]
+    return SelectionWords(slug("-".join(parts)) or "photos", "; ".join(shown), runs)
 
 
 def _file_words(key: str, value: FilterValue) -> list[str]:
@@ -35,6 +39,6 @@ def _file_words(key: str, value: FilterValue) -> list[str]:
     if isinstance(value, str):
         return [value]
     if key in FILTERS and isinstance(FILTERS[key], NamesFilter):
-        missing = f"no {FILTERS[key].label}"
-        return [(AGREEMENT_WORDS.get(str(v), "") if key == "agreement" else str(v)) or missing for v in value]
+        names = CHOICE_NAMES.get(key, {})
+        return [names.get(str(v), str(v)) or f"no {FILTERS[key].label}" for v in value]
     return [describe_filter(key, value)]

@@ -26,6 +26,7 @@ _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touc
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
 _STORE = "_store"
 _CAN_CHART, _LATER, _HEADED, _STEPS_PICKS = "_can_chart", "_later", "_headed", "_steps_picks"
+_PARTIAL = "_partial"
 _WORDS = "_words"
 
 
@@ -37,6 +38,7 @@ def read_url(page: str) -> None:
     """
     state, now = st.session_state, _snapshot()
     state.pop(_HEADED, None)
+    state.pop(_PARTIAL, None)
     touched = state.pop(_TOUCHED, False)
     by_menu = page != state.get(_PAGE, page) and not now
     state[_PAGE] = page
@@ -137,6 +139,16 @@ def heading_drawn() -> bool:
     return _HEADED in st.session_state
 
 
+def set_partial_note(sentence: str) -> None:
+    """Store why the figures of the current page are not final, for its heading; empty if they are."""
+    st.session_state[_PARTIAL] = sentence
+
+
+def partial_note() -> str:
+    note: str = st.session_state.get(_PARTIAL, "")
+    return note
+
+
 def shown_settings() -> ServerSettings:
     """Return the server's settings with the store that the pages about photos show: one's own or the demo's."""
     return choose_store(ServerSettings.read(), wants_demo=view().demo)
@@ -179,8 +191,13 @@ def pop_notes() -> list[str]:
 
 
 def set_selection_words(words: SelectionWords) -> None:
-    """Say what the photos of the page that is being drawn are called."""
+    """Say what the photos and the run of the page that is being drawn are called."""
     st.session_state[_WORDS] = words
+
+
+def set_run_words(runs: str) -> None:
+    """Say what the runs of the page that is being drawn are called, if it is about others than the active run."""
+    set_selection_words(replace(selection_words(), runs=runs))
 
 
 def selection_words() -> SelectionWords:

@@ -68,7 +68,6 @@ def render(selection: Selection) -> None:
 def _controls(selection: Selection) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="controls"):
         controls.view_switch("Charts", "charts", {name: CHART_NAMES[name] for name in CHARTS})
-        st.container(width="stretch", height=1, border=False)
         controls.sort_select(selection)
         if selection.view.show == "gallery":
             controls.colours_select()

@@ -132,7 +132,7 @@ def _append_counts(key: str, numbers: Sequence[int]) -> None:
     As generated content and not in the buttons' own texts, by which Streamlit recognises a button: a click would be
     lost while the texts change.
     """
-    buttons = f".st-key-{key.replace(':', '-')} [role='radiogroup'] button"
+    buttons = f".st-key-{key.replace(':', '-')} [data-testid='stButtonGroup'] button"
     rules = (
         f"{buttons}:nth-of-type({place}) p::after {{ content: ' {count(number)}' }}"
         for place, number in enumerate(numbers, start=1)

@@ -14,6 +14,7 @@ from dashboard.formatting import (
     duration,
     escape_html,
     escape_markdown,
+    local_time,
     matrix_caption,
     percent,
     percent_in_cell,
@@ -137,3 +138,25 @@ def test_one_class_that_is_left_out_is_one():
     assert none.endswith("all figures stay.")
     assert one == f"{none} 1 class with fewer pixels is not shown."
     assert many == f"{none} 1,200 classes with fewer pixels are not shown."
+
+
+@pytest.mark.parametrize(
+    ("utc", "zone", "words"),
+    [
+        ("2026-11-27T17:45:30.123456+00:00", "Europe/Zurich", "27 Nov 2026, 18:45"),
+        ("2026-07-27T17:45:30+00:00", "Europe/Zurich", "27 Jul 2026, 19:45"),  # summer time of then, not of now
+        ("2026-12-31T23:30:00+00:00", "Asia/Kolkata", "1 Jan 2027, 05:00"),
+        ("2026-11-27T17:45:30", "America/New_York", "27 Nov 2026, 12:45"),
+        ("2026-11-27T18:45:30+01:00", None, "27 Nov 2026, 17:45 UTC"),
+        ("2026-11-27T17:45:30+00:00", "", "27 Nov 2026, 17:45 UTC"),
+        ("2026-11-27T17:45:30+00:00", "Nowhere/Atlantis", "27 Nov 2026, 17:45 UTC"),
+        ("2026-11-27T17:45:30+00:00", "../../etc/passwd", "27 Nov 2026, 17:45 UTC"),
+        ("2026-11-27T17:45:30+00:00", "Europe", "27 Nov 2026, 17:45 UTC"),
+        ("2026-11-27T17:45:30+00:00", "\0", "27 Nov 2026, 17:45 UTC"),
+        ("0001-01-01T00:00:00+00:00", "America/New_York", "1 Jan 1, 00:00 UTC"),
+        ("soon", "Europe/Zurich", "–"),
+        ("", None, "–"),
+    ],
+)
+def test_times_are_those_of_the_visitor(utc, zone, words):
+    assert local_time(utc, zone) == words

@@ -17,7 +17,7 @@ from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.conftest import SAMPLE
 from tests.e2e.test_accessibility import violations
-from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, wait_for_figure
+from tests.e2e.test_dashboard import figure, opened, settle, tile_names, wait_for_figure
 from tests.e2e.test_viewer import drawn, hover, pixel
 
 pytestmark = pytest.mark.e2e
@@ -46,7 +46,8 @@ def masks_of(name: str) -> tuple[np.ndarray, np.ndarray]:
 def uncounted(tmp_path_factory) -> Store:
     """The embedded network's run over the sample, and two runs of constructed masks, `one` and `two`."""
     folder = tmp_path_factory.mktemp("compared")
-    assert main.main(["run", str(SAMPLE), "--store", str(folder / "store"), "--workers", "0", "--json"]) == 0
+    run = ["run", str(SAMPLE), "--resize", "64", "--store", str(folder / "store"), "--workers", "0", "--json"]
+    assert main.main(run) == 0
     store = Store(folder / "store")
     paths = store.table()["path"].tolist()
     for side, title in enumerate(("one", "two")):
@@ -221,18 +222,3 @@ def test_a_point_opens_its_photo_and_a_pair_of_the_matrix_becomes_a_and_b(start,
     page.locator("figure.tile").first.wait_for(state="detached")  # the page before is gone
     assert "difference=overlay" in page.url
     assert page.faults == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_narrow_screens_and_has_no_serious_violation(start, browser, store, scheme):
-    a, b = run_of(store, "one"), run_of(store, "two")
-    server = start(store.path)
-    for width in (1440, 390):
-        address = f"{server.url}/compare?run={a}&against={b}&figures=all"
-        page = opened(browser, address, drawn="h1", scheme=scheme, width=width)
-        page.locator("dl.figures").wait_for(timeout=60_000)
-        page.locator("figure.tile").first.wait_for()
-        settle(page)
-        assert page.evaluate(SIDEWAYS) == [0, 0]
-        assert violations(page) == []
-        assert page.faults == []

@@ -1,6 +1,7 @@
 // A table of photos, redrawn only when its data changes. A click anywhere on a row opens its photo. Tab reaches the
 // headings and one row; the arrow keys move to the other rows, Enter opens.
 const states = new WeakMap();
+const ZERO = "0\u00a0%";
 
 function thumbnailOf(row) {
   const box = element("span", "thumb");
@@ -29,6 +30,7 @@ function linkOf(row) {
 
 function cellOf(column, text) {
   const cell = element("td", column.number ? "number" : "");
+  cell.classList.toggle("zero", text === ZERO);
   cell.append(element("bdi", "", text));
   return cell;
 }
@@ -70,8 +72,11 @@ function headingOf(column, at, state) {
   }
   const button = element("button", "", column.title);
   button.type = "button";
-  button.append(element("span", "arrow", { ascending: "↑", descending: "↓" }[column.order] ?? ""));
-  button.lastChild.setAttribute("aria-hidden", "true");
+  if (column.order) {
+    const arrow = element("span", "", column.order === "ascending" ? "↑" : "↓");
+    arrow.setAttribute("aria-hidden", "true");
+    button.append(arrow);
+  }
   button.addEventListener("click", () => state.trigger("sort", at));
   cell.append(button);
   return cell;
@@ -129,7 +134,11 @@ export default function ({ parentElement, data, setTriggerValue }) {
   if (!state) states.set(parentElement, (state = { active: 0 }));
   state.trigger = setTriggerValue;
   const text = JSON.stringify(data);
-  if (text === state.text) return;
+  if (text !== state.text) show(parentElement, state, data, text);
+  return withdrawSkipLink;
+}
+
+function show(parentElement, state, data, text) {
   const before = state.data;
   Object.assign(state, { text, data });
   const held = state.frame?.contains(parentElement.getRootNode().activeElement);
@@ -143,4 +152,5 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const link = reach(state, same ? state.active : 0);
   if (heading >= 0) frame.querySelectorAll("thead button")[heading]?.focus({ preventScroll: true });
   else if (held) link?.focus({ preventScroll: true });
+  offerSkipLink();
 }

@@ -17,17 +17,23 @@ from dashboard.settings import ServerSettings
 from seglib.errors import SegError
 
 LABEL = "Another folder ..."
+FIRST_LABEL = "Choose a folder ..."
 
 _AT, _LIMIT, _TYPED, _PROBLEM = "folder:at", "folder:limit", "folder:typed", "folder:problem"
 _IS_OPEN = "folder:is_open"
 _LIST_HEIGHT = 280
 
 
-def button(settings: ServerSettings, folder_key: str, *, primary: bool = False) -> None:
-    """Draw the button that opens the dialog; the chosen folder becomes the value of the widget `folder_key`."""
+def button(settings: ServerSettings, folder_key: str, *, first: bool = False) -> None:
+    """Draw the button that opens the dialog; the chosen folder becomes the value of the widget `folder_key`.
+
+    `first`: there is no folder to choose from yet.
+    """
     if not settings.local_only:
         return
-    st.button(LABEL, key="folder:open", type="primary" if primary else "secondary", on_click=_open)
+    st.button(
+        FIRST_LABEL if first else LABEL, key="folder:open", type="primary" if first else "secondary", on_click=_open
+    )
     if st.session_state.get(_IS_OPEN):
         _choose(settings, folder_key)
 

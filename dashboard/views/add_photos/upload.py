@@ -29,8 +29,8 @@ def render(settings: ServerSettings, folder_key: str, *, expanded: bool) -> None
     """Draw the form; the new folder becomes the value of the widget `folder_key`."""
     if added := st.session_state.pop(_ADDED, ""):
         st.success(escape_markdown(added))
-    with st.expander("Upload photos", expanded=expanded, key="upload:form"):
-        number = st.session_state.setdefault(_ROUND, 0)
+    number = st.session_state.setdefault(_ROUND, 0)
+    with st.expander("Upload photos", expanded=expanded, key=f"upload:form:{number}"):  # closed again after each
         limit = st.get_option("server.maxUploadSize")
         left, right = st.columns(2)
         with left:
@@ -44,6 +44,7 @@ def render(settings: ServerSettings, folder_key: str, *, expanded: bool) -> None
             of_folder = st.file_uploader(
                 "A folder with its subfolders, whose names become labels",
                 type=_SUFFIXES,
+                help="Browse for it: of a folder that is dropped here, browsers do not send the names of subfolders.",
                 accept_multiple_files="directory",
                 key=f"upload:folder:{number}",
             )

@@ -35,6 +35,8 @@ def render(selection: Selection) -> None:
         session.write_url()
         layout.empty_page(pages.COMPARE, NO_PAIR, to=pages.RUNS)
         return
+    a, b = (comparison_selection.labels[run.run] for run in comparison_selection.runs[:2])
+    session.set_run_words(f"A: {a}, B: {b}")
     if not page_header.page_header(
         pages.COMPARE,
         selection,

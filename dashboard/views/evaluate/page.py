@@ -65,6 +65,9 @@ def render(selection: Selection) -> None:
         _explain_empty(evaluation_selection)
         return
     missing_link.note_changed_n(evaluation_selection.photos)
+    session.set_run_words(
+        f"{evaluation_selection.labels[evaluation_selection.main_run.run]} against {evaluation_selection.truth.name}"
+    )
     headline.answer(evaluation_selection, _notes(evaluation_selection))
     controls.side_by_side(
         selection,

@@ -51,7 +51,7 @@ def class_distribution(selection: Selection, limit: int = theme.MAX_CLASSES) -> 
     frame = photo_statistics.class_distribution(selection.query(keys))
     found = frame.drop(BACKGROUND, errors="ignore")
     class_count, n = int((found["present"] > 0).sum()), count(_column_max(frame, "n"))
-    note = f"mean share of a photo, and photos with at least {percent(PRESENT_SHARE)} of it, n = {n}"
+    note = f"mean share of a photo; photos that show it, n = {n}"
     with layout.card("Class distribution", note):
         if not class_count:
             layout.remark(_NO_CLASS)
@@ -263,7 +263,7 @@ def folder_against_content(selection: Selection, apply: OnFilters) -> None:
             )
             for label, line in zip(labels, numbers, strict=True)
         ]
-        table = tables.cells(("folder label", "seen"), {"photos": counts})
+        table = tables.cells(("folder", "seen"), {"photos": counts})
         matrix_component.matrix("folder \\ model", contents, rows, key=key, on_cell=apply_cell, table=table)
         _contradictions(selection, figures, apply)
 

@@ -9,6 +9,7 @@ from dashboard.components import matrix as matrix_component
 from dashboard.components.gallery import MAX_SHOWN_CLASSES, GalleryLegend, GalleryLook, GalleryTile
 from dashboard.components.photos import strip as strip_component
 from dashboard.components.photos import table as table_component
+from dashboard.components.run_table import RunAction, RunRow, read_action
 
 
 @pytest.fixture
@@ -59,6 +60,27 @@ def test_a_cell(sent):
 def test_a_cell_that_is_not_there(sent, value):
     sent("cell", value)
     assert matrix_component.read_cell("c", 2, 3) is None
+
+
+def test_an_action_of_a_run():
+    actions = (RunAction(id="explore", label="Explore"), RunAction(id="again", label="Run again", why_not="No model."))
+    row = RunRow(
+        run="r",
+        title="",
+        model="",
+        size="",
+        photos="",
+        datasets="",
+        used="",
+        speed="",
+        disk="",
+        state="",
+        actions=actions,
+    )
+    assert read_action({"run": "r", "action": "explore"}, [row]) == ("r", "explore")
+    senseless = [None, "x", [], {}, {"run": ["r"], "action": {}}]
+    for sent in [*senseless, {"run": "r", "action": "again"}, {"run": "s", "action": "explore"}, {"run": "r"}]:
+        assert read_action(sent, [row]) is None
 
 
 def test_marks(sent):

@@ -24,23 +24,30 @@ def test_a_slug_is_a_part_of_a_file_name(text, name):
 
 
 @pytest.mark.parametrize(
-    ("filters", "name", "sentence"),
+    ("filters", "name", "shown"),
     [
         ("", "holiday", ""),
         ("dataset=My class photos&agreement=contradicts", "my-class-photos-disagree", "My class photos"),
         ("agreement=&agreement=agrees", "holiday-folder-names-no-class-agree", "agree"),
         ("label=cats&share.cat=0.1..1", "holiday-cats-share-of-cat-10-to-100", "Share of cat: 10 % to 100 %"),
-        ("label=&tag=&present=dog", "holiday-no-folder-label-no-tag-dog", "dog"),
+        ("label=&tag=&present=dog", "holiday-no-folder-no-tag-dog", "dog"),
         ("path=../a b", "holiday-a-b", "../a b"),
     ],
 )
-def test_the_photos_are_named_after_dataset_and_filters(filters, name, sentence):
+def test_the_photos_are_named_after_dataset_and_filters(filters, name, shown):
     words = describe_selection(Filters.decode(filters), ["Holiday"])
     assert words.file_name == name
-    assert sentence in words.sentence
+    assert shown in words.filters
 
 
 def test_several_datasets_are_photos():
     assert describe_selection(Filters(), ["a", "b"]).file_name == "photos"
     assert describe_selection(Filters.decode("dataset=a&dataset=b"), ["a", "b", "c"]).file_name == "a-b"
     assert describe_selection(Filters.decode("dataset=??"), ["??"]).file_name == "photos"
+
+
+def test_one_line_says_what_a_picture_is_about():
+    assert describe_selection(Filters(), ["a"]).about == ""
+    assert describe_selection(Filters(), ["a"], "FCN · 224").about == "FCN · 224"
+    words = describe_selection(Filters.decode("label=cats&split=val"), ["a"], "FCN · 224")
+    assert words.about == "FCN · 224; selected: Split: val; Folder: cats"

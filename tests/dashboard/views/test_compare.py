@@ -25,7 +25,7 @@ from tests.dashboard.conftest import fill_store, id_of, make_run_config
 from tests.dashboard.queries.test_comparison_stats import SEEN_BY_B, draw_truth
 from tests.dashboard.views.test_image import place
 from tests.dashboard.views.test_pages import asked, component, html, opened, said
-from tests.dashboard.views.test_runs import _init_quiet
+from tests.dashboard.views.test_runs import _init_quiet, choose
 
 A, B, C = (make_run_config(schema).run_name for schema in (1, 2, 3))
 
@@ -347,7 +347,7 @@ def test_a_run_that_was_deleted_here_is_forgotten(three):
     app = opened("Compare", run=[A], against=[C], runs=[A, B, C])
     app.session_state["_target"] = "Runs"
     app.run()
-    app.button(key=f"delete:{C}").click().run()
+    choose(app, C, "delete")
     app.button(key="delete").click().run()
     app.session_state["_target"] = "Compare"
     app.run()
