@@ -121,6 +121,9 @@ def test_every_page_fits_every_width_and_has_no_violation_in_either_theme(start,
         assert page.title().endswith(f"{name} · Segmentation dashboard")
         if name == "Explore":
             faults |= open_everything(page)
+        elif name == "Compare":  # and Evaluate, since the choice is kept
+            page.get_by_text("All figures").click()
+            settle(page)
         faults[f"{name}, cut or covered"] = unfit(page)
         faults[f"{name}, axe"] = violations(page)
         tree = names_in_tree(page)

@@ -89,8 +89,15 @@ def test_a_bar_filters_everything_and_a_second_click_takes_it_back(start, browse
     page.get_by_text("Table", exact=True).click()
     settle(page)
     assert figure(page, "photos of 6") == "6"
+    page.go_back()
+    wait_for_figure(page, "photos of 6", "6")
+    page.go_back()
+    wait_for_figure(page, "photos of 6", "3")
+    page.go_forward()
+    wait_for_figure(page, "photos of 6", "6")
 
-    # the table: arrows move from row to row, Enter opens a photo, a heading sorts
+    # the table: a heading sorts, arrows move from row to row, Enter opens a photo
+    page.get_by_text("Table", exact=True).click()
     page.get_by_role("button", name="Confidence").click()
     page.get_by_role("columnheader", name="Confidence").and_(page.locator("[aria-sort=ascending]")).wait_for()
     settle(page)
@@ -100,16 +107,6 @@ def test_a_bar_filters_everything_and_a_second_click_takes_it_back(start, browse
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="cats/b.jpg").wait_for()  # the least confident
     settle(page)
-    page.go_back()
-    page.get_by_role("row").nth(6).wait_for()
-    settle(page)
-    page.go_back()
-    page.go_back()
-    wait_for_figure(page, "photos of 6", "6")
-    page.go_back()
-    wait_for_figure(page, "photos of 6", "3")
-    page.go_forward()
-    wait_for_figure(page, "photos of 6", "6")
     assert page.faults == []
 
 

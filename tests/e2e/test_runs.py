@@ -87,7 +87,7 @@ def test_a_run_is_started_watched_cancelled_killed_and_resumed(start, browser, s
     # on other pages a bar goes on by itself and leads back; a reload changes nothing; it stops when told
     page.get_by_role("link", name="Overview").click()
     bar = page.locator(".progress-bar")
-    bar.get_by_text(re.compile(rf"data/many: \d+ of {PHOTOS + 1}")).wait_for()
+    bar.get_by_text(re.compile(rf"data: \d+ of {PHOTOS + 1}")).wait_for()
     page.get_by_text(re.compile(rf"Partial: \d+ of {PHOTOS + 1} photos so far")).wait_for()
     page.wait_for_function(
         "before => Number(document.querySelector('.progress-bar').innerText.match(/(\\d+) of/)?.[1]) > before",
@@ -95,6 +95,7 @@ def test_a_run_is_started_watched_cancelled_killed_and_resumed(start, browser, s
         **LONG,
     )
     page.get_by_role("button", name="Runs", exact=True).click()
+    page.get_by_role("heading", name="Runs", exact=True).wait_for()
     page.reload()
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text(re.compile(rf"Cancelled after \d+ of {PHOTOS + 1} photos; they are kept")).wait_for(**LONG)
@@ -141,7 +142,7 @@ def test_a_run_is_started_watched_cancelled_killed_and_resumed(start, browser, s
     other.get_by_role("heading", name="Explore").wait_for()
     other.wait_for_selector("dl.figures")
     assert figure(other, f"photos of {PHOTOS}") == str(PHOTOS)
-    assert "dataset=many" in other.url
+    assert "dataset=data" in other.url
     assert str(store.path.parent) not in other.content()
     assert other.faults == []
     assert "torch" not in again.loaded()
