@@ -45,10 +45,19 @@ class Server:
             time.sleep(0.1)
         raise RuntimeError(f"no answer from {command}")
 
-    def memory_mb(self, what: str = "VmRSS") -> float:
-        """Resident memory of the server's process; `VmHWM` is the most it ever had."""
-        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+    def memory_mb(self, what: str = "VmRSS", program: str = "") -> float:
+        """Resident memory of the server, or of its child that runs a program; `VmHWM` is the most it ever had."""
+        pid = self._find_child(program) if program else self._process.pid
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{what}:"))
+
+    def _find_child(self, program: str) -> int:
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has just ended
+                parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+                if parent == str(self._process.pid) and program in (process / "cmdline").read_text():
+                    return int(process.name)
+        raise RuntimeError(f"the server has started no {program}")
 
     def stop(self) -> None:
         os.killpg(self._process.pid, signal.SIGTERM)

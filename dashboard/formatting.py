@@ -13,20 +13,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from seglib.query.columns import AGREEMENT_WORDS
 from seglib.store.records import Run
 
 DASH = "–"
 NO_VALUE = "(none)"
 """Display text of an empty label, split or animal; in a URL it is the empty string."""
 
-CHOICE_NAMES: dict[str, dict[str, str]] = {
-    "agreement": {
-        "agrees": "agree",
-        "contradicts": "disagree",
-        "neither": "nothing seen",
-        "": "folder names no class",
-    }
-}
+CHOICE_NAMES: dict[str, dict[str, str]] = {"agreement": AGREEMENT_WORDS}
 """Filter -> value in the URL -> display text; other values are shown as they are."""
 
 MEASURE_NAMES: dict[str, str] = {

@@ -20,6 +20,7 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 from dashboard.__main__ import run_sample  # noqa: E402
+from tests.e2e.camera import write_video  # noqa: E402
 from tests.e2e.conftest import CHROMIUM, FLAGS, Server  # noqa: E402
 
 MOST_BYTES = 300_000
@@ -41,6 +42,11 @@ def pick_two(page: Any) -> None:
 def try_a_photo(page: Any) -> None:
     page.locator("input[type=file]").first.set_input_files(ROOT / "dataset/sample/dogs/dog_bicycle_car.jpg")
     page.locator("canvas").first.wait_for(timeout=60_000)
+
+
+def go_live(page: Any) -> None:
+    page.get_by_role("button", name="Start camera").click()
+    page.get_by_text("frames/s").wait_for(timeout=60_000)
 
 
 def counted(page: Any) -> None:
@@ -74,6 +80,7 @@ SHOTS: dict[str, Shot] = {
     "difference": Shot("compare", most_disagreeing),
     "runs": Shot("runs"),
     "try": Shot("try", try_a_photo),
+    "live": Shot("try?try=live", go_live),
     "dark": Shot("explore?label=cats&label=dogs", scheme="dark"),
     "phone": Shot("explore", width=390),
 }
@@ -99,7 +106,9 @@ def main() -> None:
         store = Path(folder) / "store"
         run_sample(store)
         server = Server(store, Path(folder) / "server.log")
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        photo = ROOT / "dataset/sample/cats/persian.jpg"
+        camera = write_video(Path(folder) / "camera.y4m", [photo], size_wh=(640, 480), frames=60, rate=10)
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*FLAGS, *camera])
         try:
             for name, shot in SHOTS.items():
                 size = {"width": shot.width, "height": 1000}

@@ -177,7 +177,8 @@ def _several(verdict: Verdict, ranked: Sequence[str], labels: Labels, on_photos:
                 f"All {count(len(ranked))} runs score the same on every photo: {_one(verdict.scores[best], on_photos)}"
             )
         text = f"No run is better beyond chance {on_photos}: mIoU {low} ({labels[ranked[-1]]}) to {high} ({leaders})"
-        return text + (f"; {leaders} score the same on every photo" if equal else "")
+        text += f"; {leaders} score the same on every photo" if equal else ""
+        return text + (f"; {labels[best]} is tied with {join_names([labels[run] for run in tied])}" if tied else "")
     lead = f"{leaders} {'score the same and are' if equal else 'is'} {'ahead' if tied or unclear else 'best'}"
     text = f"{lead} {on_photos}, mIoU {high}: better than {join_names([labels[run] for run in behind])} beyond chance"
     if tied:

@@ -40,6 +40,8 @@ class Speed:
 
     ms: Mapping[str, float]
     """Run -> milliseconds per photo, above 0."""
+    gflops: Mapping[str, float]
+    """Run -> operations per photo, where known."""
     alone: bool
     """Whether each was measured alone on the same device; else they are of whole runs, with whatever else went on."""
 
@@ -51,24 +53,27 @@ class Speed:
         fastest = ordered[0]
         other = best if best in self.ms and best != fastest else ordered[1] if fastest == best else ordered[-1]
         times = self.ms[other] / self.ms[fastest]
-        if times < MIN_TIMES_AS_FAST:
+        if times < MIN_TIMES_AS_FAST or not (self.alone or self._is_explained(fastest, other)):
             return ""
         verb = "is" if self.alone else "ran"
         compared = "" if len(ordered) == 2 else f" as {labels[other]}"
         return f"; {labels[fastest]} {verb} {times:.1f} times as fast{compared}"
 
+    def _is_explained(self, fastest: str, other: str) -> bool:
+        """Return whether the operations do not contradict the times; if they do, other work explains these."""
+        return fastest not in self.gflops or other not in self.gflops or self.gflops[fastest] < self.gflops[other]
+
 
 def compare_speed(costs: pd.DataFrame) -> Speed | None:
     """Return the times in `evaluation.cost.costs` that can be compared: measured alone, else those of the runs.
 
-    None if one is unknown, or if runs of equal operations differ in the time of their runs only, which other work
-    explains.
+    None if one is unknown.
     """
     alone = bool(costs["latency_alone"].eq(True).all()) and costs["latency_device"].nunique() == 1
-    if not alone and costs["gflops"].notna().all() and costs["gflops"].nunique() == 1:
-        return None
     column = costs["latency_ms" if alone else "ms_per_image"].astype("float64")
     ms = dict(zip(costs["run"].astype(str), column.tolist(), strict=True))
     if not all(math.isfinite(value) and value > 0 for value in ms.values()):
         return None
-    return Speed(ms=ms, alone=alone)
+    known = costs.dropna(subset="gflops")
+    gflops = dict(zip(known["run"].astype(str), known["gflops"].astype("float64").tolist(), strict=True))
+    return Speed(ms=ms, gflops=gflops, alone=alone)

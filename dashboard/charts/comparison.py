@@ -102,6 +102,15 @@ def area_differences(figures: Mapping[str, Estimate]) -> go.Figure:
     )
 
 
+def _label_places(costs: Sequence[float]) -> list[str]:
+    """Return where the label of each point goes: towards the middle, and by turns above and below at an equal cost."""
+    middle = (min(costs) * max(costs)) ** 0.5
+    return [
+        f"{('top', 'bottom')[list(costs[:place]).count(cost) % 2]} {'right' if cost <= middle else 'left'}"
+        for place, cost in enumerate(costs)
+    ]
+
+
 def cost_benefit(
     costs: Sequence[float],
     names: Sequence[str],
@@ -123,7 +132,7 @@ def cost_benefit(
         y=values,
         mode="lines+markers+text" if len(names) < 7 else "lines+markers",
         text=[escape_html(name) for name in names],
-        textposition=["top right" if cost_value**2 <= low * high else "top left" for cost_value in costs],
+        textposition=_label_places(costs),
         line={"color": NEUTRAL, "width": 1, "dash": "dot"},
         marker={
             "size": 11,

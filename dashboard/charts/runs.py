@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from dashboard.charts import tables
 from dashboard.charts.theme import GRID, LEGEND, NEUTRAL, PATTERNS, bars, make_figure, points
 from dashboard.formatting import escape_html, interval, percent_fixed
 from seglib.masks.difference import CATEGORIES, ONLY_A, ONLY_B
@@ -16,7 +17,10 @@ MAX_BARS_WITH_INTERVALS = 24
 """With more bars than this, their intervals would not be legible."""
 
 _SYMBOLS = ("circle", "diamond-open")
-_ROW_PX, _BAR_PX = 44, 15
+_HEIGHT = 236
+"""Height of both charts without margins, as long as all rows fit."""
+
+_MIN_ROW_PX, _MIN_BAR_PX = 24, 8
 _LEGEND_PX = 26
 
 
@@ -25,7 +29,6 @@ def interval_dots(
     series: Mapping[str, Sequence[Estimate]],
     *,
     best: Sequence[bool] = (),
-    row_px: int = _ROW_PX,
 ) -> go.Figure:
     """Draw one row per name, and in it one dot per series with its 95 % interval; undefined figures have none.
 
@@ -43,7 +46,12 @@ def interval_dots(
                 y=[row for row, _, _ in known],
                 name=escape_html(title),
                 mode="markers",
-                marker={"size": 11, "color": RUN_COLOURS[place], "symbol": _SYMBOLS[place % 2], "line": {"width": 2}},
+                marker={
+                    "size": 11,
+                    "color": RUN_COLOURS[place],
+                    "symbol": _SYMBOLS[place % 2],
+                    "line": {"width": 2, "color": RUN_COLOURS[place]},
+                },
                 error_x=lengths,
                 customdata=[[percent_fixed(value), interval(one.interval)] for _, one, value in known],
                 hovertemplate=f"%{{y}}<br>{escape_html(title)}: %{{customdata[0]}}<br>95 %: %{{customdata[1]}}"
@@ -55,9 +63,10 @@ def interval_dots(
     margin = max(high - low, 0.02) * 0.08
     return make_figure(
         traces,
-        row_px * max(len(names), 1),
+        max(_HEIGHT - _LEGEND_PX, _MIN_ROW_PX * len(names)),
         top=_LEGEND_PX if len(series) > 1 else 4,
         bottom=28,
+        table=tables.series(("name", "measure"), names, series, "value"),
         showlegend=len(series) > 1,
         legend=LEGEND,
         xaxis={
@@ -76,7 +85,12 @@ def class_bars(classes: Sequence[str], runs: Mapping[str, Sequence[Estimate]], *
     traces = []
     for place, (title, figures) in enumerate(runs.items()):
         lengths = whiskers([one.value or 0.0 for one in figures], [_ends(one) or (0.0, 0.0) for one in figures])
-        pattern = {"shape": PATTERNS[place % len(PATTERNS)], "fgcolor": "rgba(255,255,255,0.55)", "size": 5}
+        pattern = {
+            "shape": PATTERNS[place % len(PATTERNS)],
+            "fgcolor": "rgba(255,255,255,0.55)",
+            "size": 5,
+            "fillmode": "overlay",
+        }
         traces.append(
             bars(
                 x=[one.value for one in figures],
@@ -93,9 +107,10 @@ def class_bars(classes: Sequence[str], runs: Mapping[str, Sequence[Estimate]], *
     reach = max((end for figures in runs.values() for one in figures for end in _ends(one)), default=0.0)
     return make_figure(
         traces,
-        max(len(classes), 1) * (10 + _BAR_PX * max(len(runs), 1)),
+        max(_HEIGHT - _LEGEND_PX, len(classes) * (6 + _MIN_BAR_PX * len(runs))),
         top=_LEGEND_PX if len(runs) > 1 else 4,
         bottom=44,
+        table=tables.series(("class", "run"), classes, runs, axis),
         barmode="group",
         bargap=0.25,
         showlegend=len(runs) > 1,

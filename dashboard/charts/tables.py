@@ -4,6 +4,7 @@ A figure carries its table as `layout.meta`, from which the browser offers it as
 """
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from seglib.metrics.bootstrap import Estimate
 from seglib.query.export import csv_text
 
 UNIT = "(0 to 1)"
+_TAG = re.compile(r"<[^>]*>")
 _INTERVAL = ("95 % interval from", "95 % interval to")
 
 
@@ -37,7 +39,7 @@ def share_by_label(parts: Mapping[str, "pd.Series[float]"], photos: "pd.Series[i
     labels = _names(photos.index)
     return csv_text(
         {
-            "folder label": labels * len(parts),
+            "folder": labels * len(parts),
             "class": [name for name in parts for _ in labels],
             f"mean share {UNIT}": [share for part in parts.values() for share in part.tolist()],
             "photos": photos.tolist() * len(parts),
@@ -50,7 +52,7 @@ def share_spread(spread: pd.DataFrame) -> str:
     quantiles = {"low": "5 %", "q1": "25 %", "median": "median", "q3": "75 %", "high": "95 %", "mean": "mean"}
     return csv_text(
         {
-            "folder label": _names(spread.index),
+            "folder": _names(spread.index),
             **{f"share: {name} {UNIT}": spread[column].tolist() for column, name in quantiles.items()},
             "photos": spread["n"].tolist(),
         }
@@ -116,6 +118,15 @@ def estimates(title: str, names: Sequence[str], quantity: str, figures: Sequence
     )
 
 
+def series(
+    titles: tuple[str, str], names: Sequence[str], figures: Mapping[str, Sequence[Estimate]], quantity: str
+) -> str:
+    """One row per series and name, with its interval. `titles`: what the names and what the series are."""
+    named = {titles[1]: [title for title in figures for _ in names]}
+    every = [figure for of_series in figures.values() for figure in of_series]
+    return estimates(titles[0], [*names] * len(figures), f"{quantity} {UNIT}", every, **named)
+
+
 def reliability(bins: pd.DataFrame, unit: str) -> str:
     """In: the bins of a calibration curve that hold anything; `unit` is what they count."""
     ends = _ends("confidence", bins["low"], bins["high"], UNIT)
@@ -159,7 +170,8 @@ def traces(shown: Sequence[Mapping[str, Any]], x_title: str, y_title: str) -> st
 
 
 def _plain(value: Any) -> object:
-    return html.unescape(value).strip() if isinstance(value, str) else value
+    """Return a value without the tags of bold text and line breaks; the signs of names are escaped."""
+    return html.unescape(_TAG.sub(" ", value)).strip() if isinstance(value, str) else value
 
 
 def _range(key: str, low: "pd.Series[float]", high: "pd.Series[float]") -> dict[str, Sequence[object]]:

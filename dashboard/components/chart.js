@@ -44,6 +44,7 @@ function draw(chart) {
   if (!width) return; // hidden; drawn once it has a width
   chart.width = width;
   chart.Plotly.react(chart.box, data, { ...layout, width, template: { layout: theme(chart.box) } }, CONFIG);
+  document.getElementById("js-plotly-tester")?.setAttribute("aria-hidden", "true"); // plotly's ruler, outside of the page
   if (!chart.listens) listen(chart);
 }
 

@@ -336,29 +336,10 @@ function ignoresKey(event) {
 
 // While a popup is open, Escape closes it.
 function hasOpenPopup() {
-  return document.querySelector('[role="dialog"], [role="listbox"], [role="menu"], [data-testid="stPopoverBody"]') !== null;
+  return document.querySelector('[role="dialog"], [role="listbox"], [role="menu"]:not([popover]), :popover-open, [data-testid="stPopoverBody"]') !== null;
 }
 
 // --- coming and going ------------------------------------------------------------------------------------------------
-
-// The first stop of the Tab key on a page with a gallery: a link past the menu and the filters to the photos.
-const galleries = new Set();
-const skipLink = element("a", "skip-to-photos", "Skip to the photos");
-skipLink.href = "#stMain";
-skipLink.addEventListener("click", (event) => {
-  event.preventDefault();
-  const top = ({ parts }) => parts.tiles.getBoundingClientRect().top;
-  const first = [...galleries].sort((one, other) => top(one) - top(other))[0];
-  first.parts.root.scrollIntoView({ block: "start" });
-  focus(first, first.active);
-});
-
-function offerSkipLink(state, offered) {
-  if (offered) galleries.add(state);
-  else galleries.delete(state);
-  if (!galleries.size) skipLink.remove();
-  else if (!skipLink.isConnected) document.body.prepend(skipLink);
-}
 
 // Return to the photo that was last shown in the viewer, if what had the focus is gone with that page.
 function returnToPhoto(state) {
@@ -485,6 +466,6 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
   state.parts.all.hidden = data.total <= data.tiles.length;
   applyServerPicks(state);
   showPicks(state);
-  offerSkipLink(state, state.tiles.length > 0);
-  return () => { state.abort.abort(); states.delete(parentElement); offerSkipLink(state, false); };
+  offerSkipLink();
+  return () => { state.abort.abort(); states.delete(parentElement); withdrawSkipLink(); };
 }

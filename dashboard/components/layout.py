@@ -110,14 +110,6 @@ def key_figures(figures: Sequence[KeyFigure]) -> None:
     st.html(f"<dl class='figures line'>{items}</dl>")
 
 
-def key_numbers(values: Sequence[tuple[str, str]]) -> None:
-    """Draw large numbers, each with its meaning below it."""
-    cards = "".join(
-        f"<div><dt>{escape_html(meaning)}</dt><dd>{escape_html(value)}</dd></div>" for value, meaning in values
-    )
-    st.html(f"<dl class='figures'>{cards}</dl>")
-
-
 def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
     """Draw a list entry: its title, and small figures aligned in columns across entries."""
     cells = "".join(f"<div><dd>{escape_html(value)}</dd><dt>{escape_html(word)}</dt></div>" for value, word in values)
@@ -128,7 +120,8 @@ def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
 def answer(sentence: str, notes: Sequence[str]) -> None:
     """Draw the sentence with which a page begins, and below it what it rests on."""
     small = "".join(f"<p>{escape_html(note)}</p>" for note in notes)
-    st.html(f"<div class='answer'><p role='status'>{escape_html(sentence)}</p>{small}</div>")
+    text = escape_html(sentence).replace(" · ", "\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}")  # a run's label stays together
+    st.html(f"<div class='answer'><p role='status'>{text}</p>{small}</div>")
 
 
 def html_table(
@@ -141,8 +134,8 @@ def html_table(
     """Draw a small table whose first column holds row headers. `groups`: (title, column span) of header groups, or
     empty. `best`: (row, column), the first without its header, of cells in bold.
     """
-    above = "".join(f"<th scope='colgroup' colspan='{wide}'>{escape_html(title)}</th>" for title, wide in groups)
-    below = "".join(f"<th scope='col'>{escape_html(title)}</th>" for title in head)
+    above = "".join(_head_cell("colgroup", title, wide) for title, wide in groups)
+    below = "".join(_head_cell("col", title) for title in head)
     lines = "".join(
         f"<tr><th scope='row'>{escape_html(first)}</th>"
         + "".join(_table_cell(text, strong=(row, column) in best) for column, text in enumerate(rest))
@@ -153,6 +146,13 @@ def html_table(
     name = escape_html(f"Table: {', '.join(filter(None, head)) or 'figures'}")
     table = f"<table><thead>{tops}</thead><tbody>{lines}</tbody></table>"
     st.html(f"<div class='grid' tabindex='0' role='group' aria-label='{name}'>{table}</div>")  # it may scroll sideways
+
+
+def _head_cell(scope: str, title: str, columns: int = 1) -> str:
+    """Return a header cell; one without a title is no header."""
+    if not title:
+        return f"<td colspan='{columns}'></td>"
+    return f"<th scope='{scope}' colspan='{columns}'>{escape_html(title)}</th>"
 
 
 def _table_cell(text: str, *, strong: bool) -> str:

@@ -1,11 +1,13 @@
 // The live view: camera, frames to the server and masks back, over one WebSocket. One frame is on its way at a time; the
 // next is grabbed when the masks of the last have come, so that none queue up. The picture itself moves in a <video>;
-// the mask lies over it as a canvas of the grid's size.
+// the mask lies over it as a canvas of the grid's size. If masks come late, each is shown on the frame that it belongs to
+// instead, since it would lie beside what has moved on.
 const states = new WeakMap();
 const FRAME_QUALITY = 0.85; // of the JPEG that the models see
 const KEPT_QUALITY = 0.95;
 const RATE_MS = 3000; // over which the rate and the delay are shown
 const SHOW_MS = 500;
+const LATE_MS = 400; // from this delay on, the picture waits for its mask
 const SAY_MS = 1000;
 const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
 const INSECURE = "Browsers give their camera only to pages over https or of this machine: open the dashboard as "
@@ -79,29 +81,32 @@ function build(parent, state) {
 
 // One figure per model: the picture, its mask over it, and the classes seen.
 function buildFigures(state) {
-  const focused = state.part.root.getRootNode().activeElement;
   state.figures = state.models.map((model) => {
-    const one = { model, shown: 0, masks: 0 };
+    const one = { model, mask: null, masks: 0 };
     one.figure = element("figure", "frame");
     one.screen = element("div", "screen");
     one.video = element("video");
     Object.assign(one.video, { muted: true, playsInline: true, autoplay: true, disablePictureInPicture: true });
+    one.video.setAttribute("muted", ""); // the property alone is not reflected
     one.video.setAttribute("aria-label", `Camera with the mask of ${model.title}`);
     one.video.addEventListener("resize", () => refresh(state));
-    one.canvas = element("canvas");
+    one.canvas = element("canvas", "mask");
     one.canvas.setAttribute("aria-hidden", "true");
+    one.still = element("canvas", "still");
+    one.still.setAttribute("aria-hidden", "true");
+    one.still.hidden = true;
     one.wait = element("div", "wait");
-    one.screen.append(one.video, one.canvas, one.wait);
+    one.screen.append(one.video, one.still, one.canvas, one.wait);
     one.time = element("span", "time");
     const caption = element("figcaption");
     caption.append(element("span", "title", model.title), one.time);
     one.legend = element("ul", "legend");
+    one.legend.setAttribute("aria-label", `Classes seen by ${model.title}`);
     one.figure.append(caption, one.screen, one.legend);
     return one;
   });
   state.part.stage.replaceChildren(...state.figures.map(({ figure }) => figure));
   state.part.stage.dataset.models = String(state.figures.length);
-  focused?.focus?.({ preventScroll: true });
 }
 
 // --- the camera ----------------------------------------------------------------------------------------------------
@@ -113,7 +118,7 @@ async function start(state) {
     say(state, INSECURE);
     return;
   }
-  const run = { stream: null, socket: null, sent: 0, waiting: 0, at: 0, delays: [], timer: 0, sides: null };
+  const run = { stream: null, socket: null, sent: 0, waiting: 0, at: 0, delays: [], late: false, timer: 0, sides: null };
   state.run = run;
   state.paused = false;
   say(state, "");
@@ -194,7 +199,8 @@ function stop(state, sentence) {
 }
 
 function clearFigure(one) {
-  one.canvas.width = one.canvas.width; // empties it
+  one.still.hidden = true;
+  one.canvas.width = 0; // empties it
   one.time.textContent = "";
   one.legend.replaceChildren();
   one.mask = null;
@@ -282,6 +288,7 @@ async function showMask(state, run, bytes) {
   one.mask = countMask(bitmap);
   bitmap.close();
   paintToCanvas(one.mask, paintTable(one.model, new Set()), one.canvas);
+  showStill(one, state.frame, run.late);
   one.seconds = seconds;
   one.masks += 1;
   one.figure.dataset.masks = String(one.masks);
@@ -296,6 +303,15 @@ async function showMask(state, run, bytes) {
   }
 }
 
+// Show the frame itself under its mask if masks come late, else the moving picture.
+function showStill({ still }, frame, late) {
+  still.hidden = !late;
+  if (!late) return;
+  const { width, height } = frame;
+  if (still.width !== width || still.height !== height) Object.assign(still, { width, height });
+  still.getContext("2d").drawImage(frame, 0, 0);
+}
+
 // --- what is shown ---------------------------------------------------------------------------------------------------
 
 function refresh(state) {
@@ -306,6 +322,7 @@ function refresh(state) {
   part.start.disabled = !state.models.length;
   for (const one of [part.pause, part.mirror, part.keep]) one.disabled = !live;
   part.keep.disabled = !live || state.keeping;
+  part.keep.textContent = state.held ? `Keep frame (${state.held})` : "Keep frame";
   part.pause.setAttribute("aria-pressed", String(state.paused));
   part.mirror.setAttribute("aria-pressed", String(live && state.mirrored));
   part.camera.hidden = part.camera.options.length < 2;
@@ -314,7 +331,7 @@ function refresh(state) {
   part.root.classList.toggle("live", live);
   for (const one of state.figures) {
     const { videoWidth, videoHeight } = one.video;
-    one.screen.style.aspectRatio = videoWidth ? `${videoWidth} / ${videoHeight}` : "4 / 3";
+    one.figure.style.setProperty("--aspect", String(videoWidth ? videoWidth / videoHeight : 4 / 3));
     one.screen.classList.toggle("mirrored", live && state.mirrored);
     one.canvas.style.opacity = String(state.opacity / 100);
     if (!run) one.wait.textContent = "The camera is off.";
@@ -342,13 +359,16 @@ function showRate(state) {
     return;
   }
   const rate = (1000 * (recent.length - 1)) / (recent.at(-1).time - recent[0].time);
-  part.rate.textContent = `${rate.toFixed(rate < 10 ? 1 : 0)} frames/s, delay ${median(recent.map(({ delay }) => delay)).toFixed(0)} ms`;
+  const delay = median(recent.map((one) => one.delay));
+  run.late = delay > (run.late ? 0.75 : 1) * LATE_MS;
+  part.rate.textContent = `${rate.toFixed(rate < 10 ? 1 : 0)} frames/s, delay ${delay.toFixed(0)} ms`;
+  part.rate.title = run.late ? "Masks come late, so each is shown on the frame that it belongs to" : "";
 }
 
 function showClasses(state) {
   for (const one of state.figures) {
     if (!one.mask) continue;
-    one.time.textContent = `${Math.round(1000 * one.seconds)} ms`;
+    one.time.textContent = `model ${Math.round(1000 * one.seconds)} ms`;
     const seen = [...sharesOf(one.mask, one.model.names)].filter(([, share]) => share >= PRESENT_SHARE);
     seen.sort(([a, first], [b, second]) => (a === BACKGROUND) - (b === BACKGROUND) || second - first);
     one.legend.replaceChildren(...seen.map(([name, share]) => {
@@ -375,7 +395,6 @@ function announce(state) {
 
 function say(state, sentence) {
   state.part.note.textContent = sentence;
-  state.part.note.hidden = !sentence;
 }
 
 // --- keeping a frame -------------------------------------------------------------------------------------------------
@@ -398,15 +417,14 @@ function createState(parent) {
   const state = { abort: new AbortController(), run: null, figures: [], models: [], mirrored: true, paused: false, device: "" };
   state.frame = document.createElement("canvas");
   state.part = build(parent, state);
-  say(state, "");
   const options = { signal: state.abort.signal };
   document.addEventListener("visibilitychange", () => { if (document.hidden && state.run) stop(state, HIDDEN); }, options);
   window.addEventListener("pagehide", () => stop(state, ""), options);
   return state;
 }
 
-function applyServerData(state, { address, models, kept, opacity }) {
-  state.address = address;
+function applyServerData(state, { address, models, kept, held, opacity }) {
+  Object.assign(state, { address, held });
   if (state.opacity === undefined) state.opacity = opacity;
   if (kept !== state.kept) Object.assign(state, { kept, keeping: false });
   const chosen = JSON.stringify(models.map(({ run }) => run));
@@ -415,7 +433,7 @@ function applyServerData(state, { address, models, kept, opacity }) {
   state.models = models;
   if (changed) {
     buildFigures(state);
-    if (!models.length) stop(state, "");
+    if (!models.length) stop(state, "Choose a model.");
     else if (state.run?.stream) {
       attach(state);
       connect(state);

@@ -25,17 +25,26 @@ _KEPT_PREFIX = "data:image/jpeg;base64,"
 
 
 def live(
-    models: Sequence[ViewerRun], *, kept: int, opacity: int, colours: str, key: str, on_keep: Callable[[], None]
+    models: Sequence[ViewerRun],
+    *,
+    kept: int,
+    held: int,
+    opacity: int,
+    colours: str,
+    key: str,
+    on_keep: Callable[[], None],
 ) -> None:
     """Draw the live view of these models; `run` is a model's id.
 
-    `kept`: number of frames that the page holds. `on_keep` is called when the visitor keeps one (see `read_frame`).
+    `on_keep` is called when the visitor keeps a frame (see `read_frame`). `kept`: number of frames that have come, for
+    which the browser waits. `held`: number of photos that the page holds for this visit.
     """
     shared = shared_colours([model.names for model in models], colours)
     data = {
         "address": with_base_path(live_route.PREFIX),
         "models": [asdict(model.with_colours(shared)) for model in models],
         "kept": kept,
+        "held": held,
         "opacity": opacity,
     }
     _live(key=key, data=data, on_kept_change=on_keep)

@@ -143,6 +143,12 @@ function buildFrames(state) {
   for (const frame of state.frames) state.sizes.observe(frame.screen);
 }
 
+function titleOf(name) {
+  const made = element("span", "title", name);
+  made.title = name; // it may be cut
+  return made;
+}
+
 function frameOf(state, { run, title }, index, mode) {
   const frame = { run, title, index, mode };
   frame.figure = element("figure", "frame");
@@ -159,11 +165,11 @@ function frameOf(state, { run, title }, index, mode) {
   const caption = element("figcaption");
   if (mode) {
     const both = state.pair.runs.map((place, at) => [state.pair.sides[at], state.runs[place].title]);
-    both.forEach(([side, name], at) => caption.append(element("span", `number side-${"ab"[at]}`, side), element("span", "title", name)));
+    both.forEach(([side, name], at) => caption.append(element("span", `number side-${"ab"[at]}`, side), titleOf(name)));
     frame.title = both.map((words) => words.join(" ")).join(", ");
   } else {
     if (state.runs.length > 1) caption.append(element("span", "number", String(index + 1)));
-    caption.append(element("span", "title", title));
+    caption.append(titleOf(title));
   }
   if (mode === "swipe") {
     frame.divider = dividerOf(state.pair.sides, (at) => { state.swipe = Math.min(1, Math.max(0, at)); redraw(state); }, state.abort.signal);

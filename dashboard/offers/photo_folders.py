@@ -124,7 +124,7 @@ def save_upload(data: Sequence[Path], name: str, content: bytes) -> None:
     plain = re.sub(r"[^\w .-]+", "_", stem or "photo").strip(" .")[:60] or "photo"
     file = folder / f"{plain}-{compute_image_id(content)[:8]}{suffix}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         if sum(1 for _ in folder.iterdir()) >= MAX_SAVED_UPLOADS:
             raise UsageError(
                 f"{data[0].name}/{UPLOADS} already holds {MAX_SAVED_UPLOADS:,} photos: move some away first."

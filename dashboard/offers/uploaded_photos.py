@@ -4,6 +4,7 @@ Names and bytes come from a browser. Every name is cleaned, so nothing is writte
 counted while they are unpacked, whatever the zip claims; and a folder appears only once it is complete.
 """
 
+import contextlib
 import os
 import re
 import secrets
@@ -116,7 +117,8 @@ def add(store: Path, name: str, files: Sequence[tuple[str, BinaryIO]]) -> AddedP
         try:
             _unpack(sources, base, folder, allowed)
         except BaseException:
-            folder.rmdir()
+            with contextlib.suppress(OSError):
+                folder.rmdir()
             raise
     except OSError as error:
         raise SegError(f"The photos cannot be written into the store ({error.strerror}).") from None
@@ -258,7 +260,8 @@ def _unpack(sources: Sequence[_Source], base: Path, folder: Path, allowed: int) 
                 key = id(source.file)
                 archive = archives[key] = archives.get(key) or zipfile.ZipFile(source.file)
             allowed -= _write_photo(source, archive, incoming / source.path, allowed)
-        folder.rmdir()
+        if os.name == "nt":  # elsewhere the new folder replaces the empty one in one step
+            folder.rmdir()
         incoming.rename(folder)
     except _UNREADABLE:
         raise UsageError(_DAMAGED) from None

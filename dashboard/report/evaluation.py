@@ -123,7 +123,9 @@ def _overall(
             f"{count(len(scope.files))}."
         ),
         *([f"Not evaluated against it: {', '.join(left_out)}."] if left_out else []),
-        *dict.fromkeys(note for result in evaluations for note in result.notes),
+        *dict.fromkeys(
+            note.replace(result.run.run, scope.label(result.run.run)) for result in evaluations for note in result.notes
+        ),
     ]
     return report_html.section(
         _TITLE,

@@ -43,7 +43,8 @@ def page(title: str, body: Sequence[str]) -> bytes:
 
 
 def header(title: str, answers: Sequence[str], notes: Sequence[str]) -> str:
-    sentences = "".join(f"<p class='answer'>{escape_html(sentence)}</p>" for sentence in answers)
+    together = [escape_html(sentence).replace(" · ", "\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}") for sentence in answers]
+    sentences = "".join(f"<p class='answer'>{sentence}</p>" for sentence in together)
     return f"<header><h1>{escape_html(title)}</h1>{sentences}{remarks(notes)}</header>"
 
 

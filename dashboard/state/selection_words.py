@@ -3,9 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from dashboard.formatting import slug
+from dashboard.formatting import CHOICE_NAMES, slug
 from dashboard.state.view import describe_filter
-from seglib.query.columns import AGREEMENT_WORDS
 from seglib.query.filters import FILTERS, Filters, FilterValue, NamesFilter
 
 
@@ -14,7 +13,7 @@ class SelectionWords:
     file_name: str = "photos"
     """Part of a file name, such as `my-class-photos-disagree`."""
     filters: str = ""
-    """As the page shows them, such as `Dataset: my class photos; Folder label: cats`; empty without any."""
+    """As the page shows them, such as `Dataset: my class photos; Folder: cats`; empty without any."""
     runs: str = ""
     """The runs that the page is about, such as `A: U-Net · 224, B: FCN · 224`."""
 
@@ -40,6 +39,6 @@ def _file_words(key: str, value: FilterValue) -> list[str]:
     if isinstance(value, str):
         return [value]
     if key in FILTERS and isinstance(FILTERS[key], NamesFilter):
-        missing = f"no {FILTERS[key].label}"
-        return [(AGREEMENT_WORDS.get(str(v), "") if key == "agreement" else str(v)) or missing for v in value]
+        names = CHOICE_NAMES.get(key, {})
+        return [names.get(str(v), str(v)) or f"no {FILTERS[key].label}" for v in value]
     return [describe_filter(key, value)]

@@ -91,7 +91,7 @@ def list_frame(
 ) -> pd.DataFrame:
     """A list of photos for people: where each one is, what was seen in it, and whether its folder says the same.
 
-    Columns: path, full path, dataset, folder label, seen (the largest class that is present, not counting background),
+    Columns: path, full path, dataset, folder, seen (the largest class that is present, not counting background),
     its share (0..1, six decimals; null where only background was seen), confidence (0..1), agreement (one of
     `AGREEMENT_WORDS`), tags. `image_ids` restricts it to these images; `with_full_paths=False` omits the full path.
     """
@@ -103,7 +103,7 @@ def list_frame(
         "path": table["path"],
         "full path": [str(roots[name] / path) for name, path in zip(table["dataset"], table["path"], strict=True)],
         "dataset": table["dataset"],
-        "folder label": table["label"],
+        "folder": table["label"],
         "seen": seen,
         "share": share.round(6),
         "confidence": to_float64(table["confidence"]),

@@ -7,7 +7,6 @@
     for (let at = element; at; at = parentOf(at)) {
       const style = getComputedStyle(at);
       if (style.visibility === "hidden" || style.opacity === "0" || style.clipPath !== "none" || style.display === "none") return true;
-      if (at.tagName === "SECTION" && at.getAttribute("aria-expanded") === "false") return true; // the closed sidebar
     }
     return false;
   };
@@ -57,9 +56,7 @@
   }
   visit(document.querySelector("[data-testid=stMain]"));
   document.querySelector("[data-testid=stMain]").scrollTo(0, 0);
-  const sidebar = document.querySelector("[data-testid=stSidebar][aria-expanded=true]");
-  const covered = sidebar && innerWidth < 768; // it lies over a narrow page, as it should
-  for (const element of covered ? [] : document.querySelectorAll(".st-key-heading :is(h1, button, [data-testid=stBidiComponentIsolated])")) {
+  for (const element of document.querySelectorAll(".st-key-heading :is(h1, button, [data-testid=stBidiComponentIsolated])")) {
     const { left, right, top, bottom } = element.getBoundingClientRect();
     if (right - left < 4) continue; // in a closed menu
     for (const [x, y] of [[left + 3, top + 3], [(left + right) / 2, (top + bottom) / 2], [right - 3, bottom - 3]]) {

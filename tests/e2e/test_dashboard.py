@@ -10,6 +10,7 @@ from seglib.cli import main
 from seglib.query.filters import Filters
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY
+from tests.e2e.pages import new_page
 
 pytestmark = pytest.mark.e2e
 
@@ -40,15 +41,8 @@ PHOTOS_IN_VIEW = """() => [...document.querySelectorAll('*')]
 
 
 def opened(browser, url: str, *, scheme: str = "light", width: int = 1440, drawn: str = DRAWN, **options):
-    """A page in a new context, drawn; its faults are collected in `page.faults`."""
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True, **options
-    )
-    context.set_default_timeout(30_000)
-    page = context.new_page()
-    page.faults = []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.on("request", lambda request: page.faults.extend(_foreign(request.url, url)))
+    """A new page, drawn; its faults are collected in `page.faults`."""
+    page = new_page(browser, url, scheme=scheme, width=width, **options)
     visit(page, url, drawn)
     return page
 
@@ -59,12 +53,6 @@ def visit(page, url: str, drawn: str = DRAWN) -> None:
     settle(page)
     page.wait_for_selector(".chart-place", state="detached")  # on the first page the charts come last
     settle(page)
-
-
-def _foreign(asked: str, own: str) -> list[str]:
-    """A request that leaves this machine is a fault: the dashboard works without any network."""
-    parts = urlsplit(asked)
-    return [asked] if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != urlsplit(own).netloc else []
 
 
 def settle(page) -> None:
@@ -227,16 +215,6 @@ def test_names_are_shown_as_they_are_and_run_nothing(start, browser, small):
     assert NASTY in page.locator(".st-key-chips button").first.inner_text()
     assert page.locator("img[src=x]").count() == 0
     assert page.faults == []
-
-
-def test_narrow_screens_need_no_sideways_scrolling_in_either_theme(start, browser, small):
-    server = start(small)
-    for path, scheme in (("/", "light"), ("/explore", "dark"), ("/explore?show=table", "light")):
-        page = opened(browser, server.url + path, scheme=scheme, width=390)
-        assert page.evaluate(SIDEWAYS) == [0, 0]
-        background = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
-        assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == (scheme == "dark")
-        assert page.faults == []
 
 
 def test_a_server_refuses_what_is_no_picture(start, browser, small):

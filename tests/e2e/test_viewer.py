@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.dashboard.conftest import PHOTO_WH, fill_store, make_run_config, real_id
-
-from .test_dashboard import FOCUSED, SIDEWAYS, settle, tile_names
+from tests.e2e.pages import new_page
+from tests.e2e.test_dashboard import FOCUSED, SIDEWAYS, opened, settle, tile_names
 
 pytestmark = pytest.mark.e2e
 
@@ -44,11 +44,8 @@ def known(tmp_path_factory) -> Path:
 
 def viewed(browser, url: str, *, width: int = 1440, scheme: str = "light"):
     """A page with a drawn viewer; its faults and what it sends to the server are collected."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True)
-    context.set_default_timeout(30_000)
-    page = context.new_page()
-    page.faults, page.sent = [], []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page = new_page(browser, url, width=width, scheme=scheme)
+    page.sent = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda _: page.sent.append(1)))
     page.goto(url)
     drawn(page)
@@ -198,7 +195,7 @@ def test_two_runs_are_zoomed_together_and_one_is_downloaded(start, browser, know
 
 def test_from_the_gallery_to_a_photo_and_on_to_the_next(start, browser, known):
     server = start(known)
-    page = viewed_gallery(browser, f"{server.url}/explore?label=cats&run={make_run_config().run_name}")
+    page = opened(browser, f"{server.url}/explore?label=cats&run={make_run_config().run_name}")
     assert tile_names(page) == ["cats/a.jpg", "cats/b.jpg", "cats/c.jpg"]
     page.locator("figure.tile a").nth(1).click()
     page.get_by_role("heading", name="cats/b.jpg").wait_for()
@@ -241,18 +238,6 @@ def test_from_the_gallery_to_a_photo_and_on_to_the_next(start, browser, known):
     page.get_by_role("button", name="Back to Explore").click()
     page.get_by_role("heading", name="Explore").wait_for()
     assert page.faults == []
-
-
-def viewed_gallery(browser, url: str):
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(30_000)
-    page = context.new_page()
-    page.faults = []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.goto(url)
-    page.locator("figure.tile").first.wait_for()
-    settle(page)
-    return page
 
 
 def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, browser, sampled):

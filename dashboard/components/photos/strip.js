@@ -49,7 +49,9 @@ function groupOf(group, at, state) {
   line.append(title, more);
   const tiles = element("div", "tiles");
   tiles.append(...group.tiles.map((tile) => tileOf(tile, at, state)));
-  section.append(line, element("p", "quiet", group.note), tiles);
+  const note = element("p", "quiet", group.note);
+  note.title = group.note; // it may be cut
+  section.append(line, note, tiles);
   return section;
 }
 
@@ -62,10 +64,15 @@ export default function ({ parentElement, data, setTriggerValue }) {
   }
   state.trigger = setTriggerValue;
   const text = JSON.stringify(data);
-  if (text === state.text) return;
+  if (text !== state.text) draw(state, data, text);
+  return withdrawSkipLink;
+}
+
+function draw(state, data, text) {
   state.text = text;
   state.root.style.setProperty("--opacity", String(data.opacity));
   state.root.style.setProperty("--groups", String(data.groups.length));
   state.root.dataset.groups = String(data.groups.length);
   state.root.replaceChildren(...data.groups.map((group, at) => groupOf(group, at, state)));
+  offerSkipLink();
 }

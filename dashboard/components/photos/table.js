@@ -134,7 +134,11 @@ export default function ({ parentElement, data, setTriggerValue }) {
   if (!state) states.set(parentElement, (state = { active: 0 }));
   state.trigger = setTriggerValue;
   const text = JSON.stringify(data);
-  if (text === state.text) return;
+  if (text !== state.text) show(parentElement, state, data, text);
+  return withdrawSkipLink;
+}
+
+function show(parentElement, state, data, text) {
   const before = state.data;
   Object.assign(state, { text, data });
   const held = state.frame?.contains(parentElement.getRootNode().activeElement);
@@ -148,4 +152,5 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const link = reach(state, same ? state.active : 0);
   if (heading >= 0) frame.querySelectorAll("thead button")[heading]?.focus({ preventScroll: true });
   else if (held) link?.focus({ preventScroll: true });
+  offerSkipLink();
 }

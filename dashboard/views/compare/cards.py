@@ -15,6 +15,7 @@ from dashboard.charts import tables, theme
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.base import as_image_id
+from dashboard.components.layout import KeyFigure
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import (
     DASH,
@@ -55,28 +56,29 @@ FLIPS, SHARES, PAIRS = "flips", "pair_shares", "pairwise"
 
 
 def key_figures(selection: ComparisonSelection) -> None:
-    """Show both aggregates (over all pixels and mean over photos), labelled."""
     figures, names = selection.pair.figures, selection.main_classes(2)
-    agreement, foreground = figures["pixel_agreement"], figures["foreground_agreement"]
-    values = [
-        (percent_fixed(agreement.value), f"pixel agreement, all pixels ({interval(agreement.interval)})"),
-        (percent_fixed(agreement.mean), f"pixel agreement, mean over photos ({interval(agreement.mean_interval)})"),
-        (percent_fixed(foreground.value), f"foreground agreement, all pixels ({interval(foreground.interval)})"),
+    titles = {"pixel_agreement": "pixel agreement", "foreground_agreement": "foreground agreement"}
+    titles |= {f"iou:{name}": f"IoU of {name}" for name in names}
+    shown = [
+        KeyFigure(percent_fixed(figures[key].value), title, _detail(figures[key])) for key, title in titles.items()
     ]
-    for name in names:
-        iou = figures[f"iou:{name}"]
-        values.append((percent_fixed(iou.value), f"IoU of {name}, all pixels ({interval(iou.interval)})"))
-    layout.key_numbers([*values, _time_ratio(selection)])
+    layout.key_figures([*shown, _time_ratio(selection)])
 
 
-def _time_ratio(selection: ComparisonSelection) -> tuple[str, str]:
+def _detail(figure: Estimate) -> str:
+    """Return both aggregates of a figure with their intervals."""
+    mean = f"mean over photos {percent_fixed(figure.mean)} ({interval(figure.mean_interval)})"
+    return f"Over all pixels ({interval(figure.interval)}); {mean}, n = {count(figure.n)}"
+
+
+def _time_ratio(selection: ComparisonSelection) -> KeyFigure:
     costs = selection.costs.set_index("run").loc[[selection.a, selection.b]]
     comparable = costs["latency_alone"].eq(True).all() and costs["latency_device"].nunique() == 1
     column, how = ("latency_ms", "measured alone") if comparable else ("ms_per_image", "of the whole run")
     a, b = costs[column].astype("float64").tolist()
     if not (a > 0 and b > 0):
-        return DASH, "time of B per photo against A: not known"
-    return f"{b / a:.1f}x", f"time of B per photo, {how} ({a:,.0f} → {b:,.0f} ms)"
+        return KeyFigure(DASH, "time of B", "Time of B per photo against A: not known")
+    return KeyFigure(f"{b / a:.1f}x", "time of B", f"Time of B per photo against A, {how}: {a:,.0f} → {b:,.0f} ms")
 
 
 def flips(selection: ComparisonSelection) -> None:
@@ -108,6 +110,7 @@ def flips(selection: ComparisonSelection) -> None:
         shares = {
             "pixels": result.pixels,
             f"share of all pixels {tables.UNIT}": result.pixels / max(result.total_pixels, 1),
+            f"share of A's class {tables.UNIT}": result.pixels.div(result.row_pixels.clip(lower=1), axis=0),
         }
         table = tables.cells(("class in A", "class in B"), shares)
         matrix_component.matrix(
@@ -224,8 +227,7 @@ def cost(selection: ComparisonSelection) -> None:
     """Show what each run costs, and plot cost against mIoU or agreement on these photos."""
     order = selection.run_names
     table = selection.costs.set_index("run").loc[order].reset_index()
-    sides = ["A", "B", *[""] * len(order)]
-    labels = [f"{side} {selection.labels[run]}".strip() for side, run in zip(sides, order, strict=False)]
+    labels = [f"{selection.letters[run]} {selection.labels[run]}" for run in order]
     with layout.card("What does the extra cost buy?", f"on these {photo_count(selection.photos)}"):
         page_header.cost_table(table, labels)
         _cost_benefit(selection, table)
@@ -281,7 +283,7 @@ def pairwise(selection: ComparisonSelection) -> None:
             _pair_cell(f"{selection.labels[a]} and {selection.labels[b]}", value, level, chosen=(a, b) == present)
             for b, value, level in zip(order, values[index], levels[index], strict=True)
         ]
-        lines.append((f"{index + 1} {selection.short_labels[a]}", cells))
+        lines.append((f"{selection.letters[a]} {selection.short_labels[a]}", cells))
     with layout.card("Every pair of runs", f"pixel agreement, % of all pixels, n = {photo_count(selection.photos)}"):
 
         def apply_cell() -> None:
@@ -292,7 +294,7 @@ def pairwise(selection: ComparisonSelection) -> None:
                     run=order[cell[0]], against=order[cell[1]], runs=runs, **gallery.WITHOUT_FLIP
                 )
 
-        columns = [str(number) for number in range(1, len(order) + 1)]
+        columns = [selection.letters[run] for run in order]
         named = frame.rename(index=selection.labels, columns=selection.labels)
         table = tables.cells(("A", "B"), {f"pixel agreement {tables.UNIT}": named})
         matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=apply_cell, table=table)

@@ -19,27 +19,25 @@ _SUMMARY_NAMES = dict(zip(SUMMARY_MEASURES, ("all pixels", "foreground"), strict
 
 
 def answer(selection: ComparisonSelection, notes: Sequence[str]) -> None:
-    names = selection.short_labels
-    labels = {run: f"{side}{names[run]}" for run, side in zip(names, ("A ", "B ", *[""] * len(names)), strict=False)}
-    sentence = answers.sentence(selection.headline.agreement, labels, compare_speed(selection.costs))
+    sentence = answers.sentence(selection.headline.agreement, selection.letters, compare_speed(selection.costs))
     layout.answer(sentence, notes)
 
 
 def agreement(selection: ComparisonSelection) -> None:
     """Show the agreement of every pair of runs; of two runs alone, in all and per class."""
-    headline, labels = selection.headline, selection.short_labels
+    headline, letters = selection.headline, selection.letters
     if len(selection.runs) == 2:
         names = [_SUMMARY_NAMES.get(name, f"IoU of {name.removeprefix('iou:')}") for name in headline.details]
         figures, title = list(headline.details.values()), "How far A and B agree"
     else:
         pairs = sorted(headline.agreement.pairs.items(), key=lambda pair: -(pair[1].value or 0.0))
-        names = [f"{labels[a]} and {labels[b]}" for (a, b), _ in pairs]
+        names = [f"{letters[a]} and {letters[b]}" for (a, b), _ in pairs]
         figures, title = [figure for _, figure in pairs], "How far each pair agrees"
     note = f"share of the pixels that both call the same, n = {photo_count(selection.photos)}; lines: 95 % intervals"
     with layout.card(title, note):
         crossfilter_chart.plot(
             "agreement",
-            run_charts.interval_dots(names, {"agreement": figures}, row_px=34),
+            run_charts.interval_dots(names, {"agreement": figures}),
             alt=f"Dots: agreement: {run_charts.describe(names, figures)}.",
         )
 
@@ -51,10 +49,9 @@ def areas(selection: ComparisonSelection) -> None:
         if not shares:
             layout.remark("There is nothing to show: no run sees a class other than the background.")
             return
-        sides = ("A ", "B ", *[""] * len(selection.runs))
         bars = {
-            f"{side}{labels[run]}": [_without_interval(of_runs[run]) for of_runs in shares.values()]
-            for side, run in zip(sides, selection.run_names, strict=False)
+            f"{selection.letters[run]} {labels[run]}": [_without_interval(of_runs[run]) for of_runs in shares.values()]
+            for run in selection.run_names
         }
         words = "; ".join(f"{name}: {run_charts.describe(list(shares), figures)}" for name, figures in bars.items())
         crossfilter_chart.plot(

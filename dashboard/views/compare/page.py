@@ -113,13 +113,12 @@ def _cards(selection: ComparisonSelection) -> None:
 def _run_controls(selection: ComparisonSelection) -> None:
     names = [run.run for run in reversed(selection.base.store.runs())]
     order = selection.run_names
-    sides = {selection.a: "A · ", selection.b: "B · "}
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_controls"):
         controls.choose_runs(
             f"Runs, at most {MAX_COMPARED_RUNS}",
             names,
             order,
-            lambda name: f"{sides.get(name, '')}{selection.labels[name]}",
+            lambda name: " · ".join(filter(None, (selection.letters.get(name), selection.labels[name]))),
             partial(_choose_runs, selection.a, names),
             key="w:compared",
             limit=MAX_COMPARED_RUNS,

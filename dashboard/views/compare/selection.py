@@ -22,6 +22,9 @@ from seglib.evaluation.comparison import Comparison
 DEFAULT_RUN_COUNT = 4
 """Number of runs compared by default: the active run and the most recently used ones."""
 
+LETTERS = "ABCDEF"
+"""By which the compared runs are called, which are at most as many."""
+
 MAX_CLASSES = 6
 """Classes in the charts that the page begins with."""
 
@@ -37,6 +40,11 @@ class ComparisonSelection(RunSelection):
     @property
     def b(self) -> str:
         return self.runs[1].run
+
+    @cached_property
+    def letters(self) -> dict[str, str]:
+        """Run -> A, B, C, ... in this order."""
+        return dict(zip(self.run_names, LETTERS, strict=False))
 
     @cached_property
     def query(self) -> ComparisonQuery:

@@ -10,6 +10,7 @@ from dashboard.charts import evaluation as evaluation_charts
 from dashboard.charts import tables
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
+from dashboard.components.layout import KeyFigure
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import (
     DASH,
@@ -47,12 +48,17 @@ _KEY_MEASURES = ("miou", "miou_truth", "pixel_accuracy", "mdice", "boundary_f", 
 
 
 def key_figures(selection: EvaluationSelection) -> None:
-    """Show both aggregates of the main run, labelled; the pixel calibration error replaces the image one if known."""
+    """Show the figures of a single run; the pixel calibration error replaces the image one if known."""
     figures = evaluation_queries.figures(selection.query)[selection.main_run.run]
     names = [name for name in _KEY_MEASURES if _is_defined(figures, name)]
     if "ece" in names:
         names.remove("image_ece")
-    layout.key_numbers([(percent_fixed(figures[name].value), _meaning(name, figures[name])) for name in names])
+    layout.key_figures(
+        [
+            KeyFigure(percent_fixed(figures[name].value), MEASURE_NAMES[name], _meaning(name, figures[name]))
+            for name in names
+        ]
+    )
 
 
 def _is_defined(figures: Mapping[str, Estimate], name: str) -> bool:
@@ -62,9 +68,9 @@ def _is_defined(figures: Mapping[str, Estimate], name: str) -> bool:
 def _meaning(name: str, figure: Estimate) -> str:
     n = f"n = {count(figure.n)}"
     if name == "image_ece":  # computed per photo, so there is no separate mean over photos
-        return f"{MEASURE_NAMES[name]} ({interval(figure.interval)}), {n}"
+        return f"95 %: {interval(figure.interval)}, {n}"
     mean = f"mean over photos {percent_fixed(figure.mean)} ({interval(figure.mean_interval)}), {n}"
-    return f"{MEASURE_NAMES[name]}, all pixels ({interval(figure.interval)}); {mean}"
+    return f"Over all pixels ({interval(figure.interval)}); {mean}"
 
 
 def runs(selection: EvaluationSelection) -> None:

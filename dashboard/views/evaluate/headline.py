@@ -44,9 +44,7 @@ def scores(selection: EvaluationSelection) -> None:
     note = f"over all pixels, n = {photo_count(selection.photos)}; lines: 95 % intervals"
     with layout.card("How right each run is" if len(runs) > 1 else "How right it is", note):
         words = "; ".join(f"{title}: {run_charts.describe(names, figures)}" for title, figures in series.items())
-        crossfilter_chart.plot(
-            "scores", run_charts.interval_dots(names, series, best=best, row_px=52), alt=f"Dots: {words}."
-        )
+        crossfilter_chart.plot("scores", run_charts.interval_dots(names, series, best=best), alt=f"Dots: {words}.")
         if len(runs) > 1:
             layout.remark("Bold: the highest mIoU, whether or not beyond chance.")
 

@@ -55,7 +55,7 @@ def _select(image_id: str, on: bool) -> None:
 
 
 def _steps_switch(gallery_size: int) -> None:
-    names = {False: f"All {count(gallery_size)}", True: f"Selected {count(len(session.picks()))}"}
+    names = {False: f"Step through all {count(gallery_size)}", True: f"Selected {count(len(session.picks()))}"}
     key = session.sync_widget("w:steps", session.steps_picks())
     st.segmented_control(
         "Step through",

@@ -263,7 +263,7 @@ def folder_against_content(selection: Selection, apply: OnFilters) -> None:
             )
             for label, line in zip(labels, numbers, strict=True)
         ]
-        table = tables.cells(("folder label", "seen"), {"photos": counts})
+        table = tables.cells(("folder", "seen"), {"photos": counts})
         matrix_component.matrix("folder \\ model", contents, rows, key=key, on_cell=apply_cell, table=table)
         _contradictions(selection, figures, apply)
 

@@ -25,19 +25,20 @@ def render(settings: ServerSettings) -> None:
     with layout.card("Your camera", "frames pass through this server's memory; nothing is stored", stretch=False):
         with st.container(horizontal=True, vertical_alignment="bottom", key="live_controls"):
             with st.container(width="stretch"):
-                models = photos.choose_models(settings, live_route.MAX_MODELS)
+                models, _ = photos.choose_models(settings, live_route.MAX_MODELS)
             controls.colours_select()
         view = session.view()
-        kept = st.session_state.get(_COUNT, 0)
+        held = photos.held_photos()
         live_component.live(
             [ViewerRun.create(model.id, model.title, model.classes, view.palette) for model in models],
-            kept=kept,
+            kept=st.session_state.get(_COUNT, 0),
+            held=len(held),
             opacity=view.opacity,
             colours=view.palette,
             key=LIVE,
             on_keep=_keep_frame,
         )
-        if held := photos.held_photos():
+        if held:
             with st.container(horizontal=True, vertical_alignment="center", key="live_kept"):
                 layout.remark(f"{photo_count(len(held))} kept for this visit, in memory.")
                 st.button("Show with all figures", key="show_kept", type="tertiary", on_click=_show_photos)

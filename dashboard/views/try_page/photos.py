@@ -62,7 +62,9 @@ def render(settings: ServerSettings) -> None:
         photos, notes = uploads.accept_files(_files())
         left, right = st.columns([2, 1])
         with left:
-            models = choose_models(settings, MAX_MODELS)
+            models, missing = choose_models(settings, MAX_MODELS)
+            if missing:
+                layout.remark(f"{count(missing)} more are available; their weights are downloaded by their first run.")
         with right:
             resize = controls.resize_select(models, key=_RESIZE)
     layout.show_notes(notes)
@@ -123,18 +125,19 @@ def _drop_held() -> None:
     st.session_state[_HELD] = []
 
 
-def choose_models(settings: ServerSettings, limit: int) -> list[ModelChoice]:
-    """Let the visitor choose up to `limit` models whose weights are here; the choice is that of all of Try."""
+def choose_models(settings: ServerSettings, limit: int) -> tuple[list[ModelChoice], int]:
+    """Let the visitor choose up to `limit` models whose weights are here; the choice is that of all of Try.
+
+    Returns the chosen models, and the number of those whose weights are not here.
+    """
     choices = source.model_choices(settings)
     missing = [one for one in choices if one.offer.built_in and not MODELS[one.id].path.exists()]
     here = [one for one in choices if one not in missing]
     default = DEFAULT_MODEL if DEFAULT_MODEL in [one.id for one in here] else here[0].id if here else ""
     if len(chosen := st.session_state.get(_MODELS, [])) > limit:
         st.session_state[_MODELS] = chosen[:limit]
-    models = controls.choose_models(f"Models side by side, at most {limit}", here, [default], key=_MODELS, limit=limit)
-    if missing:
-        layout.remark(f"{count(len(missing))} more are available; their weights are downloaded by their first run.")
-    return models
+    label = f"Models side by side, at most {limit}"
+    return controls.choose_models(label, here, [default], key=_MODELS, limit=limit), len(missing)
 
 
 # --- asking --------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def said(
 def test_two_runs_agree_on_a_share_and_the_rest_has_a_name():
     figure = share(0.986, 0.982, 0.989)
     flip = Flip(a="cat", b="background", share=0.004)
-    assert said({"fu": figure}, flip=flip, speed=Speed(ms={"f": 160.0, "u": 100.0}, alone=True)) == (
+    assert said({"fu": figure}, flip=flip, speed=Speed(ms={"f": 160.0, "u": 100.0}, gflops={}, alone=True)) == (
         "FCN and U-Net agree on 98.6 % of the pixels (98.2 to 98.9) of 445 photos; the largest difference: A cat, "
         "B background (0.4 %); U-Net is 1.6 times as fast."
     )

@@ -32,7 +32,11 @@ def said(*parts, speed: Speed | None = None, **more) -> str:
     return answers.sentence(verdict(*parts, **more), LABELS, speed).replace("\xa0", " ")
 
 
-FAST = Speed(ms={"f": 100.0, "u": 160.0}, alone=True)
+def speed(*ms: float, alone: bool = True, gflops: dict[str, float] | None = None) -> Speed:
+    return Speed(ms=dict(zip("fus", ms, strict=False)), gflops=gflops or {}, alone=alone)
+
+
+FAST = speed(100.0, 160.0)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,7 @@ FAST = Speed(ms={"f": 100.0, "u": 160.0}, alone=True)
             {"f": 0.467, "u": 0.436},
             (-5.0, -1.2, 400),
             445,
-            Speed(ms={"f": 100.0, "u": 160.0}, alone=False),
+            speed(100.0, 160.0, alone=False),
             "FCN is better than U-Net on 445 photos: mIoU +3.1 points, +1.2 to +5.0; FCN ran 1.6 times as fast.",
         ),
         (
@@ -79,7 +83,7 @@ FAST = Speed(ms={"f": 100.0, "u": 160.0}, alone=True)
             {"f": 0.45, "u": 0.45},
             (0.0, 0.0, 0),
             445,
-            Speed(ms={"f": 100.0, "u": 105.0}, alone=True),
+            speed(100.0, 105.0),
             "FCN and U-Net score the same on every photo: mIoU 45.0 % (40.0 to 51.0) on 445 photos.",
         ),
         (
@@ -131,11 +135,18 @@ def test_three_runs_of_which_none_is_better():
     found = said(
         {"f": 0.452, "u": 0.436, "s": 0.44},
         {"fu": (-7, 4, 400), "fs": (-6, 4, 400), "us": (-3, 4, 400)},
-        speed=Speed(ms={"f": 50.0, "u": 100.0, "s": 80.0}, alone=True),
+        speed=speed(50.0, 100.0, 80.0),
     )
     assert found == (
         "No run is better beyond chance on 445 photos: mIoU 43.6 % (U-Net) to 45.2 % (FCN); "
         "FCN is 1.6 times as fast as SegNet."
+    )
+
+
+def test_three_runs_of_which_two_are_tied():
+    gaps = {"fu": (-7, 4, 400), "fs": (-0.1, 0.2, 40), "us": (-4, 7, 400)}
+    assert said({"f": 0.452, "u": 0.436, "s": 0.4519}, gaps) == (
+        "No run is better beyond chance on 445 photos: mIoU 43.6 % (U-Net) to 45.2 % (FCN); FCN is tied with SegNet."
     )
 
 
@@ -214,12 +225,25 @@ def test_speed_is_said_only_of_times_that_can_be_compared():
     assert compare_speed(costs()) is None
     assert compare_speed(costs(ms_per_image=[100.0, None])) is None
     assert compare_speed(costs(ms_per_image=[100.0, 0.0])) is None
-    assert compare_speed(costs(ms_per_image=[100.0, 160.0])) == Speed(ms={"f": 100.0, "u": 160.0}, alone=False)
-    # the same operations: only what else the machine did can explain it
-    assert compare_speed(costs(ms_per_image=[132.0, 201.0], gflops=[0.8, 0.8])) is None
+    assert compare_speed(costs(ms_per_image=[100.0, 160.0])) == speed(100.0, 160.0, alone=False)
     alone = {"latency_ms": [20.0, 60.0], "latency_alone": [True, True], "ms_per_image": [400.0, 100.0]}
-    assert compare_speed(costs(**alone, latency_device=["cpu", "cpu"])) == Speed(ms={"f": 20.0, "u": 60.0}, alone=True)
+    assert compare_speed(costs(**alone, latency_device=["cpu", "cpu"])) == speed(20.0, 60.0)
     assert compare_speed(costs(**alone, latency_device=["cpu", "cuda"])).alone is False
+
+
+@pytest.mark.parametrize(
+    ("gflops", "alone", "expected"),
+    [
+        ([0.8, 1.2], False, "; FCN ran 1.5 times as fast"),
+        ([0.8, 0.8], False, ""),  # only what else the machine did can explain it
+        ([1.2, 0.8], False, ""),
+        ([0.8, 0.8], True, "; FCN is 1.5 times as fast"),
+        ([0.8, None], False, "; FCN ran 1.5 times as fast"),
+    ],
+)
+def test_the_time_of_a_run_counts_only_if_its_operations_do_not_contradict_it(gflops, alone, expected):
+    known = {run: number for run, number in zip("fu", gflops, strict=True) if number is not None}
+    assert speed(132.0, 201.0, alone=alone, gflops=known).sentence(LABELS) == expected
 
 
 def test_names_are_listed_up_to_three():

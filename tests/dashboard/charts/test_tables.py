@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.charts import comparison, evaluation, photos, tables, theme
+from dashboard.charts import comparison, evaluation, photos, runs, tables, theme
 from seglib.classes import VOC_CLASSES
 from seglib.metrics.bootstrap import Estimate
 
@@ -34,7 +34,7 @@ def test_a_class_distribution():
         "share of photos (0 to 1)",
         "photos",
     ]
-    assert values(table) == [["background", 0.7, 4, 1.0, 4], [NASTY, 0.30000000000000004, 2, 0.5, 4]]
+    assert values(table) == [[NASTY, 0.30000000000000004, 2, 0.5, 4]]  # what the chart shows: no background
 
 
 def test_shares_by_label_are_tidy_and_hold_the_rest():
@@ -130,6 +130,25 @@ def test_differences_and_costs_have_their_intervals():
     assert values(table) == [["a", 1.5, 1 / 3, 0.25, 0.5], ["b", 20.0, -0.5, None, None]]
 
 
+def test_runs_side_by_side_are_one_row_per_figure():
+    known = Estimate(value=0.5, interval=(0.25, 0.75), mean=None, mean_interval=None, n=4)
+    unknown = Estimate(value=None, interval=None, mean=None, mean_interval=None, n=0)
+    dots = runs.interval_dots(
+        ["U-Net · 224", NASTY], {"mIoU": [known, unknown], "accuracy": [known, known]}, best=[True]
+    )
+    table = table_of(dots)
+    assert table.columns.tolist()[:3] == ["name", "measure", "value (0 to 1)"]
+    assert values(table) == [
+        ["U-Net · 224", "mIoU", 0.5, 0.25, 0.75],
+        [NASTY, "mIoU", None, None, None],
+        ["U-Net · 224", "accuracy", 0.5, 0.25, 0.75],
+        [NASTY, "accuracy", 0.5, 0.25, 0.75],
+    ]
+    table = table_of(runs.class_bars(["cat"], {"A": [known], "B": [unknown]}, axis="IoU"))
+    assert table.columns.tolist()[:3] == ["class", "run", "IoU (0 to 1)"]
+    assert values(table) == [["cat", "A", 0.5, 0.25, 0.75], ["cat", "B", None, None, None]]
+
+
 def test_calibration_holds_the_bins_that_hold_anything():
     curve = pd.DataFrame(
         {"low": [0.0, 0.5], "high": [0.5, 1.0], "n": [0, 12], "confidence": [np.nan, 0.7], "accuracy": [np.nan, 0.65]}
@@ -156,7 +175,7 @@ def test_a_chart_without_a_table_has_the_values_of_its_marks():
         theme.DIAGONAL,
         theme.bars(
             x=[1.5, 2.5],
-            y=["&lt;b&gt;  ", "dog"],
+            y=["<b>&lt;b&gt;</b>  ", "dog"],
             name="A &amp; B",
             error_x={"array": [0.5, 1.0], "arrayminus": [0.25, 0.5]},
         ),

@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.offers import uploaded_photos
+from dashboard.offers import remembered_folders, uploaded_photos
 from dashboard.offers.uploaded_photos import add, find_folders, is_uploaded, remove
+from dashboard.settings import ServerSettings
+from seglib.data.scan import find_image_folders
 from seglib.errors import SegError, UsageError
+from seglib.maintenance import prune
+from seglib.store.store import Store
+from tests.dashboard.conftest import fill_store
 
 
 @pytest.fixture
@@ -219,6 +224,25 @@ def test_damaged_zips_never_leave_anything_or_raise_anything_else(store):
             remove(store, added.folder)
     assert nothing_left(store)
     assert {path.name for path in store.parent.iterdir()} == {"store"}
+
+
+def test_what_the_dashboard_keeps_in_a_store_is_none_of_its_data(store, tmp_path):
+    """Neither maintenance nor a scan of a folder around the store touches uploads, the demo or the list of folders."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.jpg").write_bytes(b"x")
+    fill_store(store / "demo", folder="sample")
+    settings = ServerSettings(store=store, photo_folders=(), local_only=True)
+    assert [name for name in find_image_folders(tmp_path) if name] == ["mine"]
+    remembered_folders.add(settings, tmp_path / "mine")
+    folder = add(store, "", [("a.jpg", io.BytesIO(b"x"))]).folder
+    assert [name for name in find_image_folders(tmp_path) if name] == ["mine"]
+    fill_store(store)
+    prune.prune(Store(store))
+    prune.remove_run(Store(store), Store(store).run().run)
+    assert (find_folders(store), remembered_folders.find(settings)) == ([folder], (tmp_path / "mine",))
+    assert len(Store(settings.demo.store).table()) == 6
+    dataset = Store(store).register_dataset(folder)
+    assert '"photos/photos"' in Store(store).dataset_record(dataset.id).read_text()  # moves with the store
 
 
 def test_an_upload_can_be_deleted_and_nothing_else(store, tmp_path):

@@ -27,7 +27,7 @@ def test_the_list_of_a_local_page_is_the_commands(full, monkeypatch, tmp_path, w
 
 def test_a_page_that_others_can_reach_names_no_folder_of_this_machine(full):
     listed = exports.export_list(full, RUN, Filters())
-    assert listed.decode().splitlines()[0] == "path,dataset,folder label,seen,share,confidence,agreement,tags"
+    assert listed.decode().splitlines()[0] == "path,dataset,folder,seen,share,confidence,agreement,tags"
     assert str(full.parent) not in listed.decode()
 
 

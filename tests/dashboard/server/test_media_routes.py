@@ -156,6 +156,7 @@ def test_pictures_of_the_demo_have_urls_of_their_own(real, tmp_path):
         assert all(url.startswith("/media-api/demo/") is (store.path == demo) for url in urls)
         assert media_urls.uncertainty_url(store, RUN, REAL).startswith("/media-api/demo/") is (store.path == demo)
         bodies.append(answers[3].content)
+        assert client.head(media_urls.zip_url(store, "photos", run=RUN, where="label=cats")).status_code == 200
     assert bodies[0] != bodies[1]
     assert client.get(f"/media-api/demo/thumb/{real_id('dogs/d.jpg')}.jpg").status_code == 404  # only in one's own
     for junk in ("/media-api/demo", "/media-api/demo/", "/media-api/demo/../thumb/x.jpg", "/media-api/demo/demo/x"):

@@ -30,7 +30,7 @@ def test_a_slug_is_a_part_of_a_file_name(text, name):
         ("dataset=My class photos&agreement=contradicts", "my-class-photos-disagree", "My class photos"),
         ("agreement=&agreement=agrees", "holiday-folder-names-no-class-agree", "agree"),
         ("label=cats&share.cat=0.1..1", "holiday-cats-share-of-cat-10-to-100", "Share of cat: 10 % to 100 %"),
-        ("label=&tag=&present=dog", "holiday-no-folder-label-no-tag-dog", "dog"),
+        ("label=&tag=&present=dog", "holiday-no-folder-no-tag-dog", "dog"),
         ("path=../a b", "holiday-a-b", "../a b"),
     ],
 )
@@ -50,4 +50,4 @@ def test_one_line_says_what_a_picture_is_about():
     assert describe_selection(Filters(), ["a"]).about == ""
     assert describe_selection(Filters(), ["a"], "FCN · 224").about == "FCN · 224"
     words = describe_selection(Filters.decode("label=cats&split=val"), ["a"], "FCN · 224")
-    assert words.about == "FCN · 224; selected: Split: val; Folder label: cats"
+    assert words.about == "FCN · 224; selected: Split: val; Folder: cats"

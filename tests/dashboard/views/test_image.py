@@ -262,7 +262,7 @@ def test_a_photo_is_selected_here_and_the_selected_ones_can_be_stepped_through(f
     app.checkbox(key="w:picked").check().run()
     with_picks(app, "cats/a.jpg", "cats/c.jpg", "dogs/e.jpg")
     assert app.checkbox(key="w:picked").value
-    assert app.segmented_control(key="w:steps").options == ["All 6", "Selected 3"]
+    assert app.segmented_control(key="w:steps").options == ["Step through all 6", "Selected 3"]
     assert place(app) == (0, 6)
     app.segmented_control(key="w:steps").set_value(True).run()
     assert not app.exception
@@ -270,7 +270,7 @@ def test_a_photo_is_selected_here_and_the_selected_ones_can_be_stepped_through(f
     assert shown(app)["place"]["page_key"] == ""  # the gallery's page has nothing to do with it
     app.checkbox(key="w:picked").uncheck().run()
     assert place(app) == (0, 3)  # it stays until the visitor goes on
-    assert app.segmented_control(key="w:steps").options == ["All 6", "Selected 2"]
+    assert app.segmented_control(key="w:steps").options == ["Step through all 6", "Selected 2"]
     app.segmented_control(key="w:steps").set_value(False).run()
     assert place(app) == (0, 6)
 
@@ -409,8 +409,8 @@ def test_a_tile_leads_to_its_photo(full):
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
-        ("empty", "holds no run yet"),
-        ("missing", "There is no store yet"),
+        ("empty", "Nothing has been analysed yet"),
+        ("missing", "Nothing has been analysed yet"),
         ("broken", "is damaged"),
         ("newer", "layout 99"),
     ],

@@ -74,14 +74,14 @@ def test_a_list_says_where_each_photo_is_and_whether_its_folder_says_the_same(st
     (run,) = store.runs()
     frame = export.list_frame(store, run.run)
     photos = tmp_path / "photos"
-    expected = [  # path, folder label, seen, share, agreement, tags
+    expected = [  # path, folder, seen, share, agreement, tags
         ("=1+2.png", None, "person", 1.0, "folder names no class", None),
         ("cats/a.png", "cats", "cat", 0.5, "agree", "keep"),
         ('cats/wrong, "really".png', "cats", "dog", 0.25, "disagree", None),
         ("dogs/b.png", "dogs", "dog", 0.5, "agree", None),
         ("dogs/nothing.png", "dogs", "background only", None, "nothing seen", None),
     ]
-    chosen = frame[["path", "folder label", "seen", "share", "agreement", "tags"]].astype("object")
+    chosen = frame[["path", "folder", "seen", "share", "agreement", "tags"]].astype("object")
     assert list(chosen.where(chosen.notna(), None).itertuples(index=False, name=None)) == expected
     assert frame["full path"].tolist() == [str(photos / path) for path, *_ in expected]
     assert frame["dataset"].unique().tolist() == ["photos"]
