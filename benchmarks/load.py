@@ -35,7 +35,9 @@ from seglib.store.store import Store
 ROOT = Path(__file__).resolve().parents[1]
 IN_VIEW = 16
 CHARTS = 2
-_PHOTOS = re.compile(r"<dt>photos of[^<]*</dt><dd>([\d,]+)</dd>")
+"""Of Explore's charts of classes."""
+
+_PHOTOS = re.compile(r"<dt>photos?</dt><dd[^>]*><b>([\d,]+)</b>")
 
 
 def main() -> None:
@@ -151,7 +153,7 @@ class Answer:
 async def fetch_page(socket: ClientConnection, client: httpx.AsyncClient, where: str, title: str = "explore") -> Answer:
     """The page with these filters, and its pictures in view."""
     request = BackMsg()
-    request.rerun_script.query_string = where
+    request.rerun_script.query_string = f"{where}&charts=classes"
     request.rerun_script.page_name = title
     await socket.send(request.SerializeToString())
     answer = Answer()

@@ -1,7 +1,8 @@
 """Command-line launcher: `python -m dashboard` starts the server, `python -m dashboard report` writes a report.
 
-If the store holds no run, the sample photos are first analysed with each embedded model, in a separate process, so that
-the server never loads a model. Errors are printed as one sentence; exit codes: 2 for a usage error, 1 for a failure.
+If the store holds no run, the sample photos are first analysed with each embedded model, into the store of the demo and
+in a separate process, so that the server never loads a model. Errors are printed as one sentence; exit codes: 2 for a
+usage error, 1 for a failure.
 """
 
 import argparse
@@ -21,14 +22,20 @@ from typing import Any
 
 from dashboard.offers.models import resolve_model
 from dashboard.report import command as report_command
-from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, ServerSettings
+from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, SAMPLE, ServerSettings, default_folder
+from dashboard.state.shown_store import has_run
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
 from seglib.fileio.console import prepare_console, restart_in_utf8
 from seglib.models.registry import DEFAULT_MODEL, MODELS
 from seglib.store.store import Store
 
-SAMPLE = ROOT / "dataset" / "sample"
+MAX_UPLOAD_MB = 500
+"""Largest file that a browser on this machine may send, such as a zip of photos; it is held in memory."""
+
+MAX_PUBLIC_UPLOAD_MB = 100
+"""The same if others can reach the server."""
+
 SUGGESTED_FOLDER = "test_set"
 """If `--data` has a subfolder of this name, the launcher suggests analysing it once the sample has shown how fast this
 machine is.
@@ -47,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = _settings(arguments)
         _check_address(arguments.host, arguments.port)
-        if not _has_run(settings.store):
-            _analyse_sample(settings)
+        _check_store(settings.store)
+        if not has_run(settings.store):
+            _make_demo(settings)
     except SegError as error:
         print(f"dashboard: {error}", file=sys.stderr)
         return error.exit_code
@@ -62,17 +70,24 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m dashboard",
         description="Show in the browser what a segmentation network saw in your photos. "
-        "With an empty store, the sample photos are analysed first. "
+        "Until there are photos of yours, the pages show a demo on the sample photos. "
         "python -m dashboard report --help tells how to write a report into a file.",
-        epilog="example: python -m dashboard --store output --port 8502",
+        epilog="example: python -m dashboard ~/photos --store output --port 8502",
+    )
+    top.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        metavar="FOLDER",
+        help="folder whose photos visitors may have analysed; the first is suggested (default: those in dataset)",
     )
     top.add_argument(
         "--data",
         action="append",
         type=Path,
+        default=[],
         metavar="DIR",
-        help="folder whose photos visitors may have analysed, and below which uploads are kept when they ask for it; "
-        "repeatable (default: dataset)",
+        help="the same as FOLDER, repeatable; photos that visitors of Try keep are written below the first folder",
     )
     top.add_argument(
         "--models",
@@ -128,14 +143,15 @@ def _port(text: str) -> int:
 
 def _settings(arguments: argparse.Namespace) -> ServerSettings:
     """Return the settings with all paths resolved, since the server changes its working directory."""
-    folders = arguments.data or [ROOT / "dataset"]
-    for folder in arguments.data or []:
+    named = [*arguments.folders, *arguments.data]
+    for folder in named:
         if not folder.is_dir():
-            raise UsageError(f"{str(folder)!r} is not a folder: name one that holds photos with --data.")
+            raise UsageError(f"{str(folder)!r} is not a folder: name one that holds photos.")
     loopback_names = LOOPBACK_NAMES if arguments.host in LOOPBACK_NAMES or arguments.allow_host else ()
     return ServerSettings(
         store=arguments.store.resolve(),
-        photo_folders=tuple(folder.resolve() for folder in folders),
+        photo_folders=tuple(dict.fromkeys(folder.resolve() for folder in named or [default_folder()])),
+        folders_named=bool(named),
         models=tuple(map(resolve_model, arguments.models)),
         host_names=(*loopback_names, *(name.lower() for name in arguments.allow_host)),
         base_path=arguments.base_path,
@@ -174,20 +190,25 @@ def _is_loopback(address: str) -> bool:
 # --- the first analysis ------------------------------------------------------------------------------------------
 
 
-def _has_run(store: Path) -> bool:
-    """Return whether the store has a run, readable or not (the Runs page reports unreadable ones).
-
-    Raises `StoreError` for a store of a newer version.
-    """
-    return (store / STORE_MARKER).exists() and bool(Store(store).damaged_runs() or Store(store).runs())
+def _check_store(path: Path) -> None:
+    """Raise `StoreError` for a store of a newer version; Runs reports runs that cannot be read."""
+    if (path / STORE_MARKER).exists():
+        Store(path)
 
 
-def _analyse_sample(settings: ServerSettings) -> None:
-    if not SAMPLE.is_dir():
-        print("The sample photos are not here; analyse a folder of yours with: python -m seglib run FOLDER")
+def _make_demo(settings: ServerSettings) -> None:
+    """Analyse the sample photos into the demo's store, unless that is done; the server starts without them too."""
+    if has_run(settings.demo.store):
         return
-    print("The store is empty: analysing the sample photos first.", flush=True)
-    reports = run_sample(settings.store)
+    if not SAMPLE.is_dir():
+        print("The sample photos are not here, so there is no demo; add photos of yours on the page Runs.")
+        return
+    print("There are no photos of yours yet: analysing the sample photos for a demo.", flush=True)
+    try:
+        reports = run_sample(settings.demo.store)
+    except SegError as error:
+        print(f"dashboard: {error}", file=sys.stderr, flush=True)
+        return
     seconds, names = sum(report["seconds"] for report in reports), " and ".join(report["model"] for report in reports)
     print(f"{reports[-1]['computed']} photos analysed in {seconds:.1f} s with {names}.", flush=True)
     for folder in settings.photo_folders:
@@ -207,7 +228,7 @@ def run_sample(store: Path) -> list[dict[str, Any]]:
         command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}, check=False
     )
     if done.returncode:
-        raise SegError("The first analysis failed, see above: the dashboard was not started.")
+        raise SegError("The sample photos could not be analysed, see above: there is no demo.")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -239,6 +260,7 @@ def _serve(settings: ServerSettings, host: str, port: int) -> int:
         "server.baseUrlPath": settings.base_path.strip("/"),
         "server.enableCORS": "true",
         "server.enableXsrfProtection": "true",
+        "server.maxUploadSize": str(MAX_UPLOAD_MB if settings.local_only else MAX_PUBLIC_UPLOAD_MB),
         "server.enableAgentApi": "false",
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",

@@ -3,17 +3,25 @@
 Also escapes untrusted names (files, folders, datasets) for Markdown and HTML.
 """
 
+import contextlib
 import html
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
+from seglib.query.columns import AGREEMENT_WORDS
 from seglib.store.records import Run
 
 DASH = "–"
 NO_VALUE = "(none)"
 """Display text of an empty label, split or animal; in a URL it is the empty string."""
+
+CHOICE_NAMES: dict[str, dict[str, str]] = {"agreement": AGREEMENT_WORDS}
+"""Filter -> value in the URL -> display text; other values are shown as they are."""
 
 MEASURE_NAMES: dict[str, str] = {
     "pixel_accuracy": "pixel accuracy",
@@ -25,6 +33,11 @@ MEASURE_NAMES: dict[str, str] = {
     "image_ece": "calibration error of photos",
 }
 """Measure of an evaluation -> display name, in page order."""
+
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+_MAX_SLUG_BYTES = 120
+"""Maximum length of a part of a file name; file systems allow 255 bytes."""
 
 _SEPARATOR = " · "
 """Separates the parts of a run's label."""
@@ -58,12 +71,26 @@ def percent_fixed(share: float | None) -> str:
     return DASH if share is None or math.isnan(share) else f"{share * 100:.1f}\N{NO-BREAK SPACE}%"
 
 
+def percent_in_cell(share: float) -> str:
+    """0.123 -> `12.3`, 0.0004 -> `0.04`: with more digits where there would be none, so that small cells differ."""
+    if not share:
+        return "0"
+    hundredths = share * 100
+    return "<0.01" if hundredths < 0.005 else f"{hundredths:.2f}" if hundredths < 0.095 else f"{hundredths:.1f}"
+
+
 def percentage_points(difference: float | None) -> str:
-    """Difference of two shares in percentage points: -0.0123 gives `−1.2`, 0.0123 `+1.2`, 0 `0.0`, None a dash."""
+    """Difference of two shares in percentage points: -0.0123 gives `−1.2`, 0.0123 `+1.2`, None a dash.
+
+    What would round to 0.0 keeps up to three decimals: 0.0003 gives `+0.03`; only 0 is `0`.
+    """
     if difference is None or math.isnan(difference):
         return DASH
-    text = f"{abs(difference) * 100:.1f}"
-    return text if text == "0.0" else ("+" if difference > 0 else "\N{MINUS SIGN}") + text
+    for decimals in (1, 2, 3):
+        text = f"{abs(difference) * 100:.{decimals}f}"
+        if float(text):
+            return ("+" if difference > 0 else "\N{MINUS SIGN}") + text
+    return "0"
 
 
 def interval(ends: tuple[float, float] | None) -> str:
@@ -106,7 +133,7 @@ def _shorten_enumeration(match: re.Match[str]) -> str:
 
 def matrix_caption(left_out: int) -> str:
     """Return the caption of a matrix that shows the classes with most pixels and omits `left_out` others."""
-    text = "A click on a cell shows its photos in the gallery below; all figures stay."
+    text = "A click on a cell shows its photos in the gallery above; all figures stay."
     if left_out == 0:
         return text
     rest = "1 class with fewer pixels is" if left_out == 1 else f"{count(left_out)} classes with fewer pixels are"
@@ -120,6 +147,30 @@ def duration(seconds: float) -> str:
     return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{math.ceil(seconds / 360) / 10:.1f} h"
 
 
+def local_time(utc: str, zone: str | None) -> str:
+    """Format an ISO 8601 time in a time zone such as `Europe/Zurich`: `27 Nov 2026, 18:45`.
+
+    If the zone is unknown, in UTC, and it says so; a dash for what is no time.
+    """
+    try:
+        moment = datetime.fromisoformat(utc)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return DASH
+    suffix = " UTC"
+    if zone:
+        with contextlib.suppress(ValueError, OSError, KeyError, OverflowError):  # a browser may send anything
+            moment, suffix = moment.astimezone(ZoneInfo(zone)), ""
+    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}, {moment:%H:%M}{suffix}"
+
+
+def parameter_count(number: float | None) -> str:
+    """3078021 -> `3.1 M`, 516 -> `516`; None -> a dash."""
+    if number is None or math.isnan(number):
+        return DASH
+    return f"{number / 1e6:.1f} M" if number >= 1e5 else count(int(number))
+
+
 def byte_size(number: float) -> str:
     """Format bytes in powers of ten: `28 kB`, `1.4 MB`, `130 MB`, `2.1 GB`."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):
@@ -130,6 +181,17 @@ def byte_size(number: float) -> str:
 
 def display_name(value: str) -> str:
     return value or NO_VALUE
+
+
+def choice_name(key: str, value: str) -> str:
+    """Return what pages call one choice of a filter."""
+    return CHOICE_NAMES.get(key, {}).get(value) or display_name(value)
+
+
+def slug(text: str) -> str:
+    """Make a text a part of a file name: `My class/photos: 12 %` -> `my-class-photos-12`; empty if nothing is left."""
+    joined = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFKC", text).lower())
+    return joined.encode("utf-8", "ignore")[:_MAX_SLUG_BYTES].decode("utf-8", "ignore").strip("-")
 
 
 def escape_markdown(text: str) -> str:
@@ -170,11 +232,12 @@ def _repeated(labels: Mapping[str, str]) -> set[str]:
 
 
 def shorten_labels(names: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:
-    """Remove the leading parts that all labels share: `net · 224`, `net · 512x512` -> `224`, `512x512`.
+    """Remove the parts at either end that all labels share: `net · 224`, `net · 512x512` -> `224`, `512x512`.
 
-    At least the last part of each label is kept.
+    At least one part of each label is kept.
     """
     parts = {name: labels[name].split(_SEPARATOR) for name in names}
-    while all(len(one) > 1 for one in parts.values()) and len({one[0] for one in parts.values()}) == 1:
-        parts = {name: one[1:] for name, one in parts.items()}
+    for end, rest in ((0, slice(1, None)), (-1, slice(None, -1))):
+        while all(len(one) > 1 for one in parts.values()) and len({one[end] for one in parts.values()}) == 1:
+            parts = {name: one[rest] for name, one in parts.items()}
     return {name: _SEPARATOR.join(one) for name, one in parts.items()}

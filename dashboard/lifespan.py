@@ -1,16 +1,20 @@
 """Server start-up work that is done once, so that no visitor waits for it.
 
-Enables TCP_NODELAY, imports all pages, and excludes the loaded code from garbage collection.
+Enables TCP_NODELAY, imports all pages, excludes the loaded code from garbage collection, and reads the newest run.
 """
 
 import contextlib
 import gc
 import importlib
+import logging
 import pkgutil
+import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
-from dashboard import views
-from dashboard.server import tcp_nodelay
+from dashboard import tcp_nodelay, views
+from dashboard.settings import ServerSettings
+from seglib.errors import SegError
 
 
 @contextlib.asynccontextmanager
@@ -19,6 +23,7 @@ async def lifespan(_: object) -> AsyncIterator[None]:
     tcp_nodelay.disable_nagle()
     import_pages()
     freeze_gc()
+    start_reading(ServerSettings.read().store)
     yield
 
 
@@ -37,3 +42,20 @@ def freeze_gc() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def start_reading(store: Path) -> threading.Thread:
+    """Read the store's newest run into the cache, in the background: with a million rows it takes seconds."""
+
+    from dashboard.queries import photos as photo_queries  # needs a running runtime, as the pages do
+
+    def read() -> None:
+        with contextlib.suppress(SegError, OSError):  # the first page says what is wrong
+            photo_queries.read_newest_run(store)
+
+    thread = threading.Thread(target=read, name="first read", daemon=True)
+    # the cache's spinner warns that it has no page to be drawn on
+    spinner_log = logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context")
+    spinner_log.addFilter(lambda _: threading.current_thread() is not thread)
+    thread.start()
+    return thread

@@ -3,91 +3,135 @@
 Reads the URL and the store from the settings; draws a page, or one sentence that says why it cannot be drawn.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
 from dashboard.components import layout
+from dashboard.formatting import run_labels
 from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
-from dashboard.queries.source import NO_STORE, RunSource, error_message, open_store, photo_query, unreadable_runs
+from dashboard.queries.source import RunSource, error_message, open_store, photo_query, unreadable_runs
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
-from dashboard.state.view import fit_to_classes, fit_to_runs, query_params
-from dashboard.views import datasets, explore, image, overview, runs, sidebar
+from dashboard.state.links import fit_to_runs, missing_runs
+from dashboard.state.selection_words import describe_selection
+from dashboard.state.view import View, fit_to_classes, query_params
+from dashboard.views import datasets, explore, overview, progress_bar, sidebar
+from dashboard.views.add_photos import welcome
 from dashboard.views.compare import page as compare_page
+from dashboard.views.compare.selection import compared_runs
 from dashboard.views.evaluate import page as evaluate_page
+from dashboard.views.image import page as image_page
+from dashboard.views.multi_run import missing_link
+from dashboard.views.runs import page as runs_page
 from dashboard.views.try_page import page as try_page
+from dashboard.workers.jobs import Job
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError, StoreError
+from seglib.store.records import Run
 
 VIEWS: dict[str, Callable[[Selection], None]] = {
     pages.OVERVIEW: overview.render,
     pages.EXPLORE: explore.render,
-    pages.IMAGE: image.render,
+    pages.IMAGE: image_page.render,
     pages.COMPARE: compare_page.render,
     pages.EVALUATE: evaluate_page.render,
 }
 """Title in the menu -> function that draws a page about a run's photos; the first is the home page."""
 
-TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_page.render, pages.RUNS: runs.render}
+NAMING = (pages.COMPARE, pages.EVALUATE)
+"""Pages that write the URL themselves, once they know all that they show."""
+
+TOOLS: dict[str, Callable[[ServerSettings], None]] = {pages.TRY: try_page.render, pages.RUNS: runs_page.render}
 """Title in the menu -> function that draws a page without a run or a store; listed after the others."""
 
 ICON = Path(__file__).with_name("icon.svg")
 
-NO_RUN = "This store holds no run yet, so there is nothing to show: start one on the Runs page."
-
 
 def main() -> None:
-    st.set_page_config(page_title="Segmentation dashboard", page_icon=ICON, layout="wide")
+    st.set_page_config(page_title=layout.PRODUCT, page_icon=ICON, layout="wide")
     layout.load_style()
     all_pages = {title: _page(title, default=title == next(iter(VIEWS))) for title in (*VIEWS, *TOOLS)}
     chosen = st.navigation(list(all_pages.values())).title
+    layout.document_title(chosen)
     session.read_url(chosen)
     if (target := session.pop_target_page()) in all_pages and target != chosen:
         st.switch_page(all_pages[str(target)], query_params=query_params(session.view()))
     try:
+        live = progress_bar.render(ServerSettings.read(), chosen)
         if chosen in TOOLS:
             session.write_url()  # keep the view in the URL for when the visitor returns
             layout.show_notes(session.pop_notes())
             datasets.missing_folders(ServerSettings.read())
             TOOLS[chosen](ServerSettings.read())
         else:
-            _render_view(ServerSettings.read().store, chosen)
+            session.fit_demo()
+            settings = session.shown_settings()
+            _render_view(settings, chosen, live if settings.store == ServerSettings.read().store else [])
     except SegError as error:
         layout.failure_page(chosen, error_message(error), to="" if chosen in TOOLS else pages.RUNS)
 
 
-def _render_view(path: Path, title: str) -> None:
+def _render_view(settings: ServerSettings, title: str, live: Sequence[Job]) -> None:
+    """`live`: the jobs that write to the store that is shown."""
+    path = settings.store
     if not (path / STORE_MARKER).is_file():
-        layout.empty_page(title, NO_STORE, to=pages.RUNS)
+        welcome.empty_page(title)
         return
     store, version, store_runs = open_store(path)
     unreadable = unreadable_runs(store)
     if not store_runs and unreadable:
         raise StoreError(unreadable[0])
     if not store_runs:
-        layout.empty_page(title, NO_RUN, to=pages.RUNS)
+        welcome.empty_page(title)
         return
-    view, run_notes = fit_to_runs(session.view(), [run.run for run in store_runs])
+    names = [run.run for run in store_runs]
+    session.enter_store(path, names)
+    if gone := missing_runs(session.view(), title, names):
+        session.write_url()
+        layout.show_notes(session.pop_notes())
+        missing_link.show_missing_runs(title, gone, store_runs)
+        return
+    view, run_notes = fit_to_runs(session.view(), names)
     if title != pages.IMAGE:  # set again when a photo is opened from a gallery
         view = replace(view, origin="")
     sidebar.render_runs(store_runs, view.run)
     source = RunSource(str(path), version, view.run)
     view, notes = fit_to_classes(view, photo_queries.classes(source))
     session.adjust_view(view)
+    datasets_here, label = photo_queries.options(source, "dataset"), run_labels(store_runs)[view.run]
+    session.set_selection_words(describe_selection(view.filters, datasets_here, label))
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
-    session.write_url()
+    if title not in NAMING:
+        session.write_url()
     layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes])
-    datasets.missing_folders(ServerSettings.read())
+    datasets.missing_folders(settings)
+    welcome.demo_line(settings)
     run = next(run for run in store_runs if run.run == view.run)
+    session.set_partial_note(_partial_note(title, view, store_runs, live))
     try:
         VIEWS[title](Selection(store, run, source, view, focus))
     finally:  # last, since the browser draws in this order and figures and photos matter more
         sidebar.render_filters(source, focus)
+
+
+def _partial_note(title: str, view: View, store_runs: Sequence[Run], live: Sequence[Job]) -> str:
+    """Say that figures of this page are partial, because a run that it shows is still being computed."""
+    if title in (pages.OVERVIEW, pages.EXPLORE):
+        return progress_bar.partial_note(live, {view.run})
+    if title == pages.COMPARE:
+        shown = compared_runs(view, view.run, [run.run for run in reversed(store_runs)])
+    elif title == pages.EVALUATE:
+        shown = [view.run, *view.runs]
+    else:
+        return ""
+    labels = run_labels(store_runs)
+    notes = (progress_bar.partial_note(live, {name}, labels[name]) for name in shown)
+    return next(filter(None, notes), "")
 
 
 def _page(title: str, *, default: bool) -> "st.Page":

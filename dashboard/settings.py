@@ -8,7 +8,7 @@ process serves one store.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,11 +16,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 DEFAULT_STORE = "output"
 
+SAMPLE = ROOT / "dataset" / "sample"
+"""The sample photos, which the demo shows; a wheel does not hold them."""
+
+DEMO_FOLDER = "demo"
+"""Folder of a store for the store of the demo."""
+
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 """Names under which a browser on this machine reaches the server."""
 
 _STORE = "SEGLIB_DASHBOARD_STORE"
 _DATA = "SEGLIB_DASHBOARD_DATA"
+_NAMED = "SEGLIB_DASHBOARD_FOLDERS_NAMED"
 _MODELS = "SEGLIB_DASHBOARD_MODELS"
 _NAMES = "SEGLIB_DASHBOARD_NAMES"
 _BASE = "SEGLIB_DASHBOARD_BASE"
@@ -31,7 +38,9 @@ _LOCAL = "SEGLIB_DASHBOARD_LOCAL"
 class ServerSettings:
     store: Path
     photo_folders: tuple[Path, ...]
-    """Folders of photos that a page may offer for analysis; clients can name no other path."""
+    """Folders of photos that a page may offer for analysis; what else it offers is in `offers.photo_folders`."""
+    folders_named: bool = True
+    """Whether the operator named these folders; otherwise there is one, the default."""
     models: tuple[str, ...] = ()
     """Folders whose models a page may offer, and models as `run --model` takes them; clients can name no others."""
     host_names: tuple[str, ...] = LOOPBACK_NAMES
@@ -41,14 +50,20 @@ class ServerSettings:
     local_only: bool = False
     """Whether only this machine can reach the server, so that a page may take a path."""
 
+    @property
+    def demo(self) -> "ServerSettings":
+        """These settings with the store of the demo, which lies in one's own store but is none of its folders."""
+        return replace(self, store=self.store / DEMO_FOLDER)
+
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> "ServerSettings":
         environment = os.environ if environment is None else environment
-        data = [Path(text) for text in environment.get(_DATA, "").split(os.pathsep) if text]
+        data = _decode_folders(environment.get(_DATA, ""))
         names = environment.get(_NAMES, " ".join(LOOPBACK_NAMES)).split()
         return cls(
             store=Path(environment.get(_STORE) or DEFAULT_STORE),
-            photo_folders=tuple(data) or (ROOT / "dataset",),
+            photo_folders=data or (default_folder(),),
+            folders_named=bool(data) and environment.get(_NAMED) != "0",
             models=tuple(json.loads(environment.get(_MODELS) or "[]")),
             host_names=tuple(names),
             base_path=environment.get(_BASE, ""),
@@ -59,12 +74,27 @@ class ServerSettings:
         """Return the environment variables from which `ServerSettings.read` restores these settings."""
         return {
             _STORE: str(self.store),
-            _DATA: os.pathsep.join(map(str, self.photo_folders)),
+            _DATA: json.dumps([str(folder) for folder in self.photo_folders]),
+            _NAMED: "1" if self.folders_named else "0",
             _MODELS: json.dumps(self.models),
             _NAMES: " ".join(self.host_names),
             _BASE: self.base_path,
             _LOCAL: "1" if self.local_only else "",
         }
+
+
+def default_folder() -> Path:
+    """Return the folder whose subfolders are offered if none is named: `dataset` in a checkout, else in the working
+    directory.
+    """
+    folder = ROOT / "dataset"
+    return folder if folder.is_dir() else Path.cwd() / "dataset"
+
+
+def _decode_folders(text: str) -> tuple[Path, ...]:
+    """Read a JSON list, or paths separated as in PATH."""
+    paths = json.loads(text) if text.startswith("[") else text.split(os.pathsep)
+    return tuple(Path(path) for path in paths if path)
 
 
 def with_base_path(path: str) -> str:

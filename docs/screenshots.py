@@ -81,8 +81,8 @@ SHOTS: dict[str, Shot] = {
     "runs": Shot("runs"),
     "try": Shot("try", try_a_photo),
     "live": Shot("try?try=live", go_live),
-    "dark": Shot("explore?label=cats&label=dogs&charts=none", scheme="dark"),
-    "phone": Shot("explore?charts=none", width=390),
+    "dark": Shot("explore?label=cats&label=dogs", scheme="dark"),
+    "phone": Shot("explore", width=390),
 }
 """Name of the picture -> what is on it."""
 

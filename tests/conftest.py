@@ -16,6 +16,7 @@ from seglib.fileio import atomic
 
 # Threads of torch that wait for each other sleep: on cores that several workers share, spinning takes most of the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is first imported; children inherit it
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # there is a worker per core, and what the tests compute is small
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "dataset" / "sample"

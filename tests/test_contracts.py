@@ -4,6 +4,7 @@ import argparse
 import ast
 import importlib
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dashboard import __main__ as launcher
 from seglib.cli import main
 from tests.conftest import ROOT, list_imports, list_imports_of
 
@@ -80,8 +82,6 @@ def test_every_command_has_help_with_an_example_that_parses(name):
     command = commands()[name]
     example = re.search(r"example: python -m seglib (.*)", command.epilog or "")
     assert example
-    import shlex
-
     assert main.build_parser().parse_args(shlex.split(example[1])).command
     unexplained = {"what", "inputs", "precision", "device"}
     assert all(a.help or a.dest in unexplained or a.metavar == "DIR" for a in command._actions)
@@ -92,18 +92,51 @@ def test_every_command_stands_in_the_readme(name):
     assert f"python -m seglib {name}" in (ROOT / "README.md").read_text()
 
 
-def test_every_seglib_command_of_the_documentation_parses():
-    import shlex
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    text = "\n".join(page.read_text() for page in pages)
+
+def find_commands(program: str) -> list[list[str]]:
+    """The arguments of every shell example of the documentation that starts `python -m PROGRAM`."""
+    text = "\n".join(page.read_text() for page in PAGES)
     lines = [line for block in re.findall(r"```(?:sh|bash)\n(.*?)```", text, re.S) for line in block.splitlines()]
-    found = [part for line in lines for part in line.split("&&") if "python -m seglib" in part]
+    start = f"python -m {program}"
+    parts = [part for line in lines for part in line.split("&&") if start in part]
+    return [shlex.split(part.split(start, 1)[1], comments=True) for part in parts]
+
+
+def test_every_seglib_command_of_the_documentation_parses():
+    found = find_commands("seglib")
     assert len(found) > 8
-    for line in found:
-        arguments = shlex.split(line.split("python -m seglib", 1)[1], comments=True)
+    for arguments in found:
         if "--help" not in arguments:
             main.build_parser().parse_args(arguments)
+
+
+def test_every_dashboard_command_of_the_documentation_parses():
+    found = [arguments for arguments in find_commands("dashboard") if arguments[:1] != ["report"]]
+    assert len(found) > 3
+    for arguments in found:
+        launcher.parser().parse_args(arguments)
+
+
+def test_every_row_of_the_table_of_models_parses():
+    text = (ROOT / "docs" / "models.md").read_text()
+    found = [code for line in text.splitlines() if line.startswith("| a") for code in re.findall(r"`(--[^`]+)`", line)]
+    assert len(found) > 8
+    for options in found:
+        parsed = main.build_parser().parse_args(["run", "photos", *shlex.split(options)])
+        assert parsed.model or parsed.weights
+
+
+def test_every_link_of_the_documentation_leads_somewhere():
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text()):
+            linked = (page.parent / target).resolve() if target else page
+            assert linked.exists(), (page.name, target)
+            if anchor:
+                headings = re.findall(r"^#+ (.*)$", linked.read_text(), re.M)
+                names = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+                assert anchor in names, (page.name, target, anchor)
 
 
 @pytest.mark.slow

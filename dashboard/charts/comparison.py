@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts import tables
+from dashboard.charts.runs import whiskers
 from dashboard.charts.theme import ACCENT, DIAGONAL, GRID, LINE_PX, NEUTRAL, bars, box_selection, make_figure, points
 from dashboard.formatting import escape_html, interval, percent, percent_fixed, percentage_points, photo_count
 from seglib.masks.difference import CATEGORIES, ONLY_A, ONLY_B
@@ -58,6 +60,7 @@ def shares(frame: pd.DataFrame, name: str, colour: str, *, height: int = 260) ->
         height,
         top=8,
         bottom=44,
+        table=tables.compared_shares(frame, name),
         xaxis=horizontal,
         yaxis=vertical,
         **({} if single else box_selection(ACCENT)),
@@ -74,7 +77,7 @@ def area_differences(figures: Mapping[str, Estimate]) -> go.Figure:
         y=[escape_html(name) for name in names],
         orientation="h",
         marker={"color": [B_COLOUR if value > 0 else A_COLOUR for value in values]},
-        error_x=_error_bars([v * 100 for v in values], [(low * 100, high * 100) for low, high in ends]),
+        error_x=whiskers([v * 100 for v in values], [(low * 100, high * 100) for low, high in ends]),
         customdata=[
             [percentage_points(value), f"{percentage_points(low)} to {percentage_points(high)}"]
             for value, (low, high) in zip(values, ends, strict=True)
@@ -86,6 +89,7 @@ def area_differences(figures: Mapping[str, Estimate]) -> go.Figure:
         [lengths],
         LINE_PX * max(len(names), 1),
         bottom=52,
+        table=tables.estimates("class", names, "B minus A, share of all pixels", list(figures.values())),
         xaxis={
             "range": [-reach, reach],
             "gridcolor": GRID,
@@ -96,6 +100,15 @@ def area_differences(figures: Mapping[str, Estimate]) -> go.Figure:
         yaxis={"autorange": "reversed", "ticksuffix": "  ", "type": "category"},
         shapes=[_ZERO_LINE],
     )
+
+
+def _label_places(costs: Sequence[float]) -> list[str]:
+    """Return where the label of each point goes: towards the middle, and by turns above and below at an equal cost."""
+    middle = (min(costs) * max(costs)) ** 0.5
+    return [
+        f"{('top', 'bottom')[list(costs[:place]).count(cost) % 2]} {'right' if cost <= middle else 'left'}"
+        for place, cost in enumerate(costs)
+    ]
 
 
 def cost_benefit(
@@ -119,7 +132,7 @@ def cost_benefit(
         y=values,
         mode="lines+markers+text" if len(names) < 7 else "lines+markers",
         text=[escape_html(name) for name in names],
-        textposition=["top right" if cost_value**2 <= low * high else "top left" for cost_value in costs],
+        textposition=_label_places(costs),
         line={"color": NEUTRAL, "width": 1, "dash": "dot"},
         marker={
             "size": 11,
@@ -127,7 +140,7 @@ def cost_benefit(
             "symbol": ["circle" if figure.interval else "circle-open" for figure in figures],
             "line": {"color": ACCENT, "width": 2},
         },
-        error_y=_error_bars(values, ends),
+        error_y=whiskers(values, ends),
         customdata=[
             [f"{cost_value:,.3g}", percent_fixed(value), interval(figure.interval)]
             for cost_value, value, figure in zip(costs, values, figures, strict=True)
@@ -154,16 +167,5 @@ def cost_benefit(
         "nticks": 6,
         "ticklabelstandoff": 4,
     }
-    return make_figure([runs], height, top=8, bottom=48, xaxis=horizontal, yaxis=vertical)
-
-
-def _error_bars(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict[str, object]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [max(high - value, 0) for value, (_, high) in zip(values, ends, strict=True)],
-        "arrayminus": [max(value - low, 0) for value, (low, _) in zip(values, ends, strict=True)],
-        "color": NEUTRAL,
-        "thickness": 1.5,
-        "width": 4,
-    }
+    table = tables.estimates("run", names, f"{merit} {tables.UNIT}", figures, **{cost: list(costs)})
+    return make_figure([runs], height, top=8, bottom=48, table=table, xaxis=horizontal, yaxis=vertical)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts import tables
 from dashboard.charts.theme import ACCENT, DIAGONAL, GRID, make_figure, points
 
 HEIGHT = 300
@@ -37,4 +38,5 @@ def reliability(curve: pd.DataFrame, unit: str) -> go.Figure:
         }
         for title in ("confidence", "accuracy")
     )
-    return make_figure([DIAGONAL, bins], HEIGHT, top=8, bottom=44, xaxis=confidence, yaxis=accuracy)
+    table = tables.reliability(filled_bins, "pixels" if unit == "pixels" else "photos")
+    return make_figure([DIAGONAL, bins], HEIGHT, top=8, bottom=44, table=table, xaxis=confidence, yaxis=accuracy)

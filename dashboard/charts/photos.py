@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts import tables
 from dashboard.charts.class_choice import largest_classes
 from dashboard.charts.theme import (
     ACCENT,
@@ -40,21 +41,22 @@ from seglib.query.filters import MAX_COUNT, Filters
 
 
 def class_distribution(distribution: pd.DataFrame, limit: int = MAX_CLASSES) -> go.Figure:
-    """Draw two bars per class from 0 to 100 %: a wide pale one for presence, a narrow solid one for mean share.
+    """Draw two columns of bars, each with its own axis: the mean share of each class, and the photos that show it.
 
-    In: the frame of `query.class_distribution`.
+    In: the frame of `query.class_distribution`. Background is left out.
     """
-    names = main_classes(distribution, limit)
+    names = main_classes(distribution.drop(BACKGROUND, errors="ignore"), limit)
     rows, colours = distribution.loc[names], class_colours([str(name) for name in distribution.index])
     means, presence, present, n = (rows[name].tolist() for name in ("mean_share", "presence", "present", "n"))
-    texts = [
-        f"{percent(share)} in {count(number)} of {count(of)}"
-        for share, number, of in zip(means, present, n, strict=True)
-    ]
     mark_filters = [Filters({"present": (name,)}).encode() for name in names]
     lines = [escape_html(name) for name in names]
-    shared = {"y": lines, "orientation": "h", "hoverinfo": "skip", "customdata": [[text] for text in mark_filters]}
-    pale, solid = ([paint(colours[name]) for name in names] for paint in (pale_colour, str))
+    shared = {
+        "y": lines,
+        "orientation": "h",
+        "marker": {"color": [colours[name] for name in names]},
+        "hoverinfo": "skip",
+        "customdata": [[text] for text in mark_filters],
+    }
     hits = {
         "x": [1.0] * len(names),
         "y": lines,
@@ -65,21 +67,44 @@ def class_distribution(distribution: pd.DataFrame, limit: int = MAX_CLASSES) -> 
         "hovertemplate": "%{y}: mean share %{customdata[1]:.1%}<br>present in %{customdata[2]:,} of "
         "%{customdata[3]:,} photos<extra></extra>",
     }
+    hidden = {"visible": False, "fixedrange": True}
     return make_figure(
-        [
-            bars(x=presence, width=0.78, marker={"color": pale}, **shared),
-            bars(x=means, width=0.36, marker={"color": solid}, **shared),
-            bars(**hits),
-        ],
+        [bars(x=means, **shared), bars(x=presence, xaxis="x2", **shared), bars(xaxis="x3", **hits)],
         LINE_PX * max(len(names), 1),
+        table=tables.class_distribution(rows),
+        top=24,
         barmode="overlay",
-        annotations=[  # text of the bar itself would fade with it
-            {"x": 1, "y": line, "text": text, "showarrow": False, "xanchor": "left", "xshift": 4}
-            for line, text in zip(lines, texts, strict=True)
+        annotations=[
+            *_bar_column("x", "area", lines, means),
+            *_bar_column("x2", "photos", lines, presence),
         ],
-        xaxis={"visible": False, "range": [0, 1.75]},
+        xaxis={"visible": False, "domain": [0, 0.48], "range": [0, _BAR_ROOM * max(means, default=1)]},
+        xaxis2={**hidden, "domain": [0.52, 1], "range": [0, _BAR_ROOM * max(presence, default=1)], "anchor": "y"},
+        xaxis3={**hidden, "domain": [0, 1], "range": [0, 1], "anchor": "y"},
         yaxis={"autorange": "reversed", "ticksuffix": "  ", "type": "category"},
     )
+
+
+_BAR_ROOM = 1.45
+"""Length of an axis in longest bars: the values are written beyond the bars."""
+
+
+def _bar_column(axis: str, title: str, lines: list[str], shares: list[float]) -> list[dict[str, Any]]:
+    """Return the title of a column of bars and the values behind its bars; texts of bars would fade with them."""
+    values = [
+        {
+            "xref": axis,
+            "x": share,
+            "y": line,
+            "text": percent(share),
+            "showarrow": False,
+            "xanchor": "left",
+            "xshift": 3,
+        }
+        for line, share in zip(lines, shares, strict=True)
+    ]
+    head = {"xref": f"{axis} domain", "x": 0, "yref": "paper", "y": 1, "yanchor": "bottom", "yshift": 4}
+    return [{**head, "text": title, "showarrow": False, "xanchor": "left"}, *values]
 
 
 def share_by_label(means: pd.DataFrame, limit: int = 6) -> go.Figure:
@@ -118,6 +143,7 @@ def share_by_label(means: pd.DataFrame, limit: int = 6) -> go.Figure:
         42 * max(len(means), 1) + 56,
         top=28,
         bottom=24,
+        table=tables.share_by_label(parts, means["n"]),
         barmode="stack",
         bargap=0.35,
         showlegend=True,
@@ -173,6 +199,7 @@ def share_spread(spread: pd.DataFrame, colour: str) -> go.Figure:
         [*boxes, hits],
         42 * max(len(spread), 1) + 56,
         bottom=24,
+        table=tables.share_spread(spread),
         barmode="overlay",
         xaxis=SHARE_AXIS,
         yaxis={"autorange": "reversed", "ticksuffix": "  "},
@@ -217,6 +244,7 @@ def histogram(
         [shown_bars, hits],
         height,
         bottom=32,
+        table=tables.histogram(visible_bins, key),
         barmode="overlay",
         xaxis={"showgrid": False, "ticklabelstandoff": 6, **axis},
         yaxis=count_axis(counts),
@@ -263,6 +291,7 @@ def regions(counts: pd.DataFrame, colours: Mapping[str, str], *, height: int = 2
         height - 28,
         top=28,
         bottom=32,
+        table=tables.regions(counts),
         barmode="overlay",
         showlegend=True,
         legend=LEGEND,
@@ -314,6 +343,7 @@ def squares(
         height,
         top=8,
         bottom=44,
+        table=tables.squares(frame, keys),
         xaxis=horizontal,
         yaxis=vertical,
         shapes=[filter_rectangle(frame, keys, active)] if active else [],

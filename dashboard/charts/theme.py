@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts import tables
 from dashboard.charts.class_choice import largest_classes
 from dashboard.formatting import percent, photo_count, score
 from dashboard.state import crossfilter
@@ -131,9 +132,12 @@ def box_selection(colour: str) -> dict[str, Any]:
 
 
 def make_figure(
-    traces: Sequence[Mapping[str, Any]], height: int, *, top: int = 4, bottom: int = 4, **layout: Any
+    traces: Sequence[Mapping[str, Any]], height: int, *, top: int = 4, bottom: int = 4, table: str = "", **layout: Any
 ) -> go.Figure:
-    """Return a figure of `height` pixels plus the top and bottom margins."""
+    """Return a figure of `height` pixels plus the top and bottom margins.
+
+    `table`: its data as CSV (see `charts.tables`); if empty, the values of its marks.
+    """
     axis = {"fixedrange": True, "zeroline": False}
     whole = {
         "height": height + top + bottom,
@@ -145,11 +149,18 @@ def make_figure(
         "dragmode": False,
         "hoverlabel": {"align": "left"},
         "template": {},  # the page has its own template
+        "meta": table or _table_of_marks(traces, layout),
         **layout,
         "xaxis": {**axis, **layout.get("xaxis", {})},
         "yaxis": {**axis, **layout.get("yaxis", {})},
     }
     return go.Figure({"data": list(traces), "layout": whole}, _validate=VALIDATE_FIGURES)
+
+
+def _table_of_marks(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> str:
+    shown = [one for one in traces if one is not DIAGONAL and one.get("marker", {}).get("color") != INVISIBLE]
+    x, y = (layout.get(axis, {}).get("title", {}).get("text", "") for axis in ("xaxis", "yaxis"))
+    return tables.traces(shown, x, y)
 
 
 def filter_rectangle(frame: pd.DataFrame, keys: tuple[str, str], active: Filters) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // A chart, drawn by plotly.js once per change. A click on a mark, or a box drawn around marks, sends their filters to the
 // server: the first entry of their `customdata`; a double click sends none. With the keyboard, the arrows move from mark
-// to mark, and Enter or Space chooses one.
+// to mark, and Enter or Space chooses one. Its menu saves a copy of it on white.
 const charts = new WeakMap();
 const CONFIG = { displayModeBar: false, doubleClick: false };
 
@@ -20,17 +20,19 @@ function filterTexts(points) {
 
 function theme(box) {
   const style = getComputedStyle(box);
-  const font = { family: style.fontFamily, size: 12, color: style.color };
-  const axis = { automargin: true, title: { font: { size: 13 } } };
   const value = (name, other) => style.getPropertyValue(name).trim() || other;
+  const font = { family: style.fontFamily, size: 12, color: style.color };
+  return template(font, value("--st-background-color", "Canvas"), value("--st-border-color", "#888"));
+}
+
+function template(font, background, border) {
+  const axis = { automargin: true, title: { font: { size: 13 } } };
   return {
     font,
     xaxis: { ...axis, showgrid: false },
     yaxis: { ...axis, ticklabelposition: "outside" },
     legend: { valign: "top", borderwidth: 0, font: { size: 12 } },
-    hoverlabel: {
-      bgcolor: value("--st-background-color", "Canvas"), bordercolor: value("--st-border-color", "#888"), font,
-    },
+    hoverlabel: { bgcolor: background, bordercolor: border, font },
   };
 }
 
@@ -42,6 +44,7 @@ function draw(chart) {
   if (!width) return; // hidden; drawn once it has a width
   chart.width = width;
   chart.Plotly.react(chart.box, data, { ...layout, width, template: { layout: theme(chart.box) } }, CONFIG);
+  document.getElementById("js-plotly-tester")?.setAttribute("aria-hidden", "true"); // plotly's ruler, outside of the page
   if (!chart.listens) listen(chart);
 }
 
@@ -54,6 +57,18 @@ function listen(chart) {
     chart.send(filterTexts(event.points));
     draw(chart); // remove the box: the server's answer draws its own frame
   });
+}
+
+// --- the menu ---
+
+async function chartSvg(chart) {
+  const { data, layout } = JSON.parse(chart.figure);
+  const width = paperWidth(chart.box.clientWidth);
+  const look = template({ family: PAPER_FONT, size: 12, color: PAPER_INK }, "#ffffff", PAPER_GREY);
+  const copy = { data, layout: { ...layout, width, template: { layout: look } }, config: { staticPlot: true } };
+  const Plotly = await plotly(chart.script);
+  const svg = await Plotly.toImage(copy, { format: "svg", width, height: layout.height, imageDataOnly: true });
+  return { svg, width, height: layout.height };
 }
 
 // --- the keyboard ---
@@ -98,8 +113,13 @@ function createChart(parentElement) {
   box.setAttribute("role", "figure");
   const live = element("div", "visually-hidden");
   live.setAttribute("aria-live", "polite");
-  parentElement.append(box, live);
   const chart = { box, live };
+  chart.menu = createFigureMenu({
+    texts: () => chart.texts,
+    inner: () => chartSvg(chart),
+    table: () => JSON.parse(chart.figure).layout.meta,
+  });
+  parentElement.append(chart.menu.root, box, live);
   box.addEventListener("keydown", (event) => pressed(chart, event));
   box.addEventListener("blur", () => { chart.Plotly?.Fx.unhover(box); live.textContent = ""; });
   new ResizeObserver(() => { if (chart.Plotly && box.clientWidth !== chart.width) draw(chart); }).observe(box);
@@ -112,6 +132,9 @@ export default function ({ parentElement, data, setTriggerValue }) {
   chart.send = (marks) => { if (data.listens) setTriggerValue("marks", marks); };
   chart.boxes = data.boxes;
   chart.clicks = data.listens && !data.boxes;
+  chart.script = data.script;
+  chart.texts = data.menu;
+  chart.menu.update();
   if (chart.clicks) chart.box.tabIndex = 0;
   chart.box.setAttribute("aria-label", data.alt);
   chart.box.style.height = `${data.height}px`;

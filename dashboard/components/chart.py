@@ -1,4 +1,4 @@
-"""A plotly chart that reports clicks and box selections."""
+"""A plotly chart that reports clicks and box selections, with a menu that saves it."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,16 @@ import streamlit as st
 
 from dashboard.charts.theme import Figure
 from dashboard.components import plotlyjs
-from dashboard.components.base import component_value, read_assets
+from dashboard.components.base import component_value, figure_menu, read_assets
 from dashboard.settings import with_base_path
 
 # Not isolated, since plotly.js adds its styles to the page.
-_chart = st.components.v2.component("seglib_chart", js=read_assets("dom.js", "chart.js"), isolate_styles=False)
+_chart = st.components.v2.component(
+    "seglib_chart",
+    css=read_assets("figure_menu.css"),
+    js=read_assets("dom.js", "paper.js", "figure_menu.js", "chart.js"),
+    isolate_styles=False,
+)
 
 
 def chart(
@@ -24,6 +29,7 @@ def chart(
         "boxes": boxes,
         "listens": on_marks is not None,
         "script": with_base_path(plotlyjs.address()),
+        "menu": figure_menu(),
     }
     _chart(key=key, data=data, on_marks_change=on_marks or (lambda: None))
 

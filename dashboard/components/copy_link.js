@@ -11,6 +11,23 @@ async function copyText(text, field) {
   }
 }
 
+// An address that only this computer can open. The report, which a page may offer, can be sent instead.
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+const REPORT = ".st-key-download-report button";
+
+function localNote() {
+  const box = element("div", "local");
+  box.append(element("span", "", "This address opens on this computer only."));
+  const report = document.querySelector(REPORT);
+  if (report) {
+    const send = element("button", "", "Download the report");
+    send.type = "button";
+    send.addEventListener("click", () => report.click());
+    box.append(element("span", "", " Send the report instead: "), send);
+  }
+  return box;
+}
+
 function readOnly(label) {
   const field = element("input");
   field.readOnly = true;
@@ -29,13 +46,16 @@ function build(parent) {
   const field = readOnly("Link to this view");
   const hint = element("div", "", "The same rows in the shell:");
   const command = readOnly("Command that writes the same rows");
-  card.append(note, field, hint, command);
+  const local = element("div");
+  card.append(note, field, local, hint, command);
   const close = () => { card.hidden = true; };
   button.addEventListener("click", async () => {
     field.value = window.location.href;
     card.hidden = false;
+    const isLocal = LOOPBACK.test(window.location.hostname);
+    local.replaceChildren(...(isLocal ? [localNote()] : []));
     note.textContent = (await copyText(field.value, field))
-      ? "Copied. Whoever opens it sees this view:"
+      ? `Copied. ${isLocal ? "It opens" : "Whoever opens it sees"} this view:`
       : "Copy this address; it opens this view:";
   });
   for (const part of [button, card]) {

@@ -22,3 +22,42 @@ function icon(path, className) {
   svg.append(shape);
   return svg;
 }
+
+// Call `act` once nothing has the focus, as after the page that had it is gone; give up after a few seconds.
+const FOCUS_SECONDS = 3;
+function onceFocusIsLost(signal, act) {
+  const until = performance.now() + FOCUS_SECONDS * 1000;
+  const look = () => {
+    if (signal.aborted) return;
+    if (document.activeElement === document.body) act();
+    else if (performance.now() < until) setTimeout(look, 50);
+  };
+  requestAnimationFrame(look);
+}
+
+// --- a way past the menu and the filters ---
+
+// The first photo of each component on the page that shows photos as links.
+function firstPhotos() {
+  const hosts = [...document.querySelectorAll("[data-testid=stBidiComponentIsolated]")];
+  return hosts.map((host) => host.shadowRoot?.querySelector("a:has(img):not([tabindex='-1'])")).filter(Boolean);
+}
+
+// Make a link to the photos the first stop of the Tab key; call when photos are drawn.
+function offerSkipLink() {
+  if (document.querySelector(".skip-to-photos")) return;
+  const link = element("a", "skip-to-photos", "Skip to the photos");
+  link.href = "#stMain";
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    const [photo] = firstPhotos();
+    photo?.focus();
+    photo?.scrollIntoView({ block: "center" });
+  });
+  document.body.prepend(link);
+}
+
+// Remove the link if no photos are left; call when a component with photos is gone.
+function withdrawSkipLink() {
+  setTimeout(() => { if (!firstPhotos().length) document.querySelector(".skip-to-photos")?.remove(); });
+}

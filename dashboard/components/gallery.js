@@ -103,7 +103,7 @@ function tileOf(tile, state, loading) {
   name.title = tile.name;
   caption.append(line, barOf(tile));
   if (tile.warning) caption.append(warningOf(tile.warning));
-  caption.append(name);
+  caption.append(...tile.lines.map((text) => element("div", "wrapped", text)), name);
   if (tile.tags.length) caption.append(tagsOf(tile.tags));
   if (tile.note) caption.append(element("div", "quiet", tile.note));
   figure.append(frameOf(tile, state, loading), caption);
@@ -336,7 +336,21 @@ function ignoresKey(event) {
 
 // While a popup is open, Escape closes it.
 function hasOpenPopup() {
-  return document.querySelector('[role="dialog"], [role="listbox"], [role="menu"], [data-testid="stPopoverBody"]') !== null;
+  return document.querySelector('[role="dialog"], [role="listbox"], [role="menu"]:not([popover]), :popover-open, [data-testid="stPopoverBody"]') !== null;
+}
+
+// --- coming and going ------------------------------------------------------------------------------------------------
+
+// Return to the photo that was last shown in the viewer, if what had the focus is gone with that page.
+function returnToPhoto(state) {
+  const { viewed } = document.documentElement.dataset;
+  delete document.documentElement.dataset.viewed;
+  onceFocusIsLost(state.abort.signal, () => {
+    const at = state.tiles.findIndex((tile) => tile.id === viewed);
+    if (at < 0) return;
+    focus(state, at);
+    figures(state)[at].scrollIntoView({ block: "center" });
+  });
 }
 
 function listen(state) {
@@ -433,6 +447,7 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
     };
     states.set(parentElement, state);
     listen(state);
+    returnToPhoto(state);
   }
   Object.assign(state, { send: setStateValue, trigger: setTriggerValue, data });
   const look = JSON.stringify(data.look);
@@ -451,5 +466,6 @@ export default function ({ parentElement, data, setStateValue, setTriggerValue }
   state.parts.all.hidden = data.total <= data.tiles.length;
   applyServerPicks(state);
   showPicks(state);
-  return () => { state.abort.abort(); states.delete(parentElement); };
+  offerSkipLink();
+  return () => { state.abort.abort(); states.delete(parentElement); withdrawSkipLink(); };
 }

@@ -49,6 +49,8 @@ class GalleryTile:
     bar: list[tuple[str, float, str]]
     """(class, share 0..1, colour), the largest first."""
     tags: list[str]
+    lines: tuple[str, ...] = ()
+    """Further lines below the bar: `dog taken for cat 62 %`."""
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,32 @@
 All names are escaped before they become Markdown or HTML.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboard.components.base import inside_card
 from dashboard.formatting import escape_html, escape_markdown
 from dashboard.state import session
 from dashboard.state.view import describe_filter
 from seglib.query.filters import Filters
+
+PRODUCT = "Segmentation dashboard"
 
 _STYLE = Path(__file__).parents[1] / "style.css"
 
 
 def load_style() -> None:
     st.html(_STYLE)
+
+
+def document_title(*parts: str) -> None:
+    """Set the title of the browser's tab: `cat.41.jpg · Image · Segmentation dashboard`."""
+    st.set_page_config(page_title=" · ".join([*parts, PRODUCT]))
 
 
 def failure_page(title: str, sentence: str, to: str = "") -> None:
@@ -56,6 +64,8 @@ def heading(title: str) -> Iterator[None]:
     """Row with the page's title; elements drawn inside are placed to its right."""
     with st.container(horizontal=True, vertical_alignment="center", key="heading"):
         st.title(title, anchor=False, width="stretch")
+        if note := session.partial_note():
+            st.html(f"<p class='partial-note'>{escape_html(note)}</p>", width="content")
         session.mark_heading_drawn()
         yield
 
@@ -79,12 +89,25 @@ def chips(filters: Filters) -> None:
             st.button("Clear all", key="clear", type="tertiary", on_click=session.set_filters, args=(Filters(),))
 
 
-def key_numbers(values: Sequence[tuple[str, str]]) -> None:
-    """Draw large numbers, each with its meaning below it."""
-    cards = "".join(
-        f"<div><dt>{escape_html(meaning)}</dt><dd>{escape_html(value)}</dd></div>" for value, meaning in values
+class KeyFigure(NamedTuple):
+    """A number with a short label; what it means exactly is shown on hover or focus."""
+
+    value: str
+    label: str
+    detail: str
+    of: str = ""
+    """The whole that the value is a part of: `of 513`."""
+
+
+def key_figures(figures: Sequence[KeyFigure]) -> None:
+    """Draw figures in one line, the first of them largest."""
+    items = "".join(
+        f"<div><dt>{escape_html(figure.label)}</dt><dd tabindex='0'><b>{escape_html(figure.value)}</b>"
+        f"{f' {escape_html(figure.of)}' if figure.of else ''}"
+        f"<span role='tooltip'>{escape_html(figure.detail)}</span></dd></div>"
+        for figure in figures
     )
-    st.html(f"<dl class='figures'>{cards}</dl>")
+    st.html(f"<dl class='figures line'>{items}</dl>")
 
 
 def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
@@ -94,15 +117,30 @@ def facts(title: str, note: str, values: Sequence[tuple[str, str]]) -> None:
     st.html(f"<div class='facts'><h3>{escape_html(title)}{note_html}</h3><dl>{cells}</dl></div>")
 
 
-def html_table(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def answer(sentence: str, notes: Sequence[str]) -> None:
+    """Draw the sentence with which a page begins, and below it what it rests on."""
+    small = "".join(f"<p>{escape_html(note)}</p>" for note in notes)
+    text = escape_html(sentence).replace(" · ", "\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}")  # a run's label stays together
+    st.html(f"<div class='answer'><p role='status'>{text}</p>{small}</div>")
+
+
+def html_table(
+    groups: Sequence[tuple[str, int]],
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    best: Collection[tuple[int, int]] = (),
+) -> None:
     """Draw a small table whose first column holds row headers. `groups`: (title, column span) of header groups, or
-    empty.
+    empty. `best`: (row, column), the first without its header, of cells in bold.
     """
-    above = "".join(f"<th scope='colgroup' colspan='{wide}'>{escape_html(title)}</th>" for title, wide in groups)
-    below = "".join(f"<th scope='col'>{escape_html(title)}</th>" for title in head)
+    above = "".join(_head_cell("colgroup", title, wide) for title, wide in groups)
+    below = "".join(_head_cell("col", title) for title in head)
     lines = "".join(
-        f"<tr><th scope='row'>{escape_html(first)}</th>{''.join(f'<td>{escape_html(text)}</td>' for text in rest)}</tr>"
-        for first, *rest in rows
+        f"<tr><th scope='row'>{escape_html(first)}</th>"
+        + "".join(_table_cell(text, strong=(row, column) in best) for column, text in enumerate(rest))
+        + "</tr>"
+        for row, (first, *rest) in enumerate(rows)
     )
     tops = "".join(f"<tr>{cells}</tr>" for cells in (above, below) if cells)
     name = escape_html(f"Table: {', '.join(filter(None, head)) or 'figures'}")
@@ -110,13 +148,30 @@ def html_table(groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Seq
     st.html(f"<div class='grid' tabindex='0' role='group' aria-label='{name}'>{table}</div>")  # it may scroll sideways
 
 
+def _head_cell(scope: str, title: str, columns: int = 1) -> str:
+    """Return a header cell; one without a title is no header."""
+    if not title:
+        return f"<td colspan='{columns}'></td>"
+    return f"<th scope='{scope}' colspan='{columns}'>{escape_html(title)}</th>"
+
+
+def _table_cell(text: str, *, strong: bool) -> str:
+    text = escape_html(text)
+    return f"<td><strong>{text}</strong></td>" if strong else f"<td>{text}</td>"
+
+
 @contextmanager
 def card(title: str, note: str = "", *, stretch: bool = True) -> Iterator[None]:
-    """Framed section with a title and an explanatory note."""
-    with st.container(border=True, height="stretch" if stretch else "content"):
-        note_html = f"<span>{escape_html(note)}</span>" if note else ""
-        st.html(f"<h2 class='card-title'>{escape_html(title)}{note_html}</h2>")
+    """Framed section with a title and, below it, a note; pictures of its charts have both."""
+    with st.container(border=True, height="stretch" if stretch else "content"), inside_card(title, note):
+        note_html = f"<p class='card-note'>{escape_html(note)}</p>" if note else ""
+        st.html(f"<h2 class='card-title'>{escape_html(title)}</h2>{note_html}")
         yield
+
+
+def download_link(title: str, url: str) -> None:
+    """Draw a button that downloads a URL of this server."""
+    st.html(f"<a class='download' href='{escape_html(url)}' download>{escape_html(title)}</a>")
 
 
 def remark(text: str) -> None:

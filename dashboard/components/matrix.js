@@ -1,5 +1,5 @@
 // A table of numbers whose cells are buttons, redrawn only when its data changes. Tab reaches one cell, the arrow keys
-// move to the others.
+// move to the others. Its menu saves it as a picture or as data.
 const states = new WeakMap();
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
@@ -27,6 +27,7 @@ function cellOf(cell, row, column, state) {
 function draw(data, state) {
   const table = element("table");
   table.style.setProperty("--columns", String(data.columns.length));
+  table.style.setProperty("--longest", String(Math.max(...data.columns.map((name) => name.length))));
   const head = table.createTHead().insertRow();
   head.append(element(data.corner ? "th" : "td", "corner", data.corner));
   for (const name of data.columns) {
@@ -85,17 +86,30 @@ function pressed(frame, state, event) {
   reach(frame, state, [row, column]).focus();
 }
 
+function createState(parentElement) {
+  const state = { place: [0, 0] };
+  state.menu = createFigureMenu({
+    texts: () => state.data.menu,
+    inner: async () => matrixSvg(state.data),
+    table: () => state.data.menu.table,
+  });
+  state.box = element("div", "box");
+  parentElement.append(state.menu.root, state.box);
+  return state;
+}
+
 export default function ({ parentElement, data, setTriggerValue }) {
   let state = states.get(parentElement);
-  if (!state) states.set(parentElement, (state = { place: [0, 0] }));
+  if (!state) states.set(parentElement, (state = createState(parentElement)));
   state.send = setTriggerValue;
+  state.data = data;
+  state.menu.update();
   const text = JSON.stringify(data);
   if (text === state.text) return;
   state.text = text;
   const held = state.frame?.contains(parentElement.getRootNode().activeElement);
   const frame = draw(data, state);
-  if (state.frame) state.frame.replaceWith(frame);
-  else parentElement.append(frame);
+  state.box.replaceChildren(frame);
   state.frame = frame;
   const button = reach(frame, state, state.place);
   if (held) button?.focus({ preventScroll: true });

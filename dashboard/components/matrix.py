@@ -1,15 +1,21 @@
-"""A table of numbers whose cells can be clicked, such as a confusion matrix."""
+"""A table of numbers whose cells can be clicked, such as a confusion matrix, with a menu that saves it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import streamlit as st
 
-from dashboard.components.base import component_value, read_assets
+from dashboard.components.base import component_value, figure_menu, read_assets
+from seglib.query.export import csv_text
 
 _matrix = st.components.v2.component(
-    "seglib_matrix", css=read_assets("matrix.css"), js=read_assets("dom.js", "matrix.js")
+    "seglib_matrix",
+    css=read_assets("figure_menu.css", "matrix.css"),
+    js=read_assets("dom.js", "paper.js", "figure_menu.js", "matrix_picture.js", "matrix.js"),
 )
+
+_AXES = " \\ "
+"""Separates what the rows are from what the columns are in the corner of a matrix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +39,30 @@ def matrix(
     *,
     key: str,
     on_cell: Callable[[], None],
+    table: str = "",
 ) -> None:
-    """Draw a table of numbers; cells above 0 are buttons. `on_cell` is called after a click (see `read_cell`)."""
+    """Draw a table of numbers; cells above 0 are buttons. `on_cell` is called after a click (see `read_cell`).
+
+    `table`: its data as CSV (see `charts.tables.cells`); if empty, the values of its cells.
+    """
     data = {
         "corner": corner,
         "columns": list(columns),
         "rows": [{"name": name, "cells": [asdict(cell) for cell in cells]} for name, cells in rows],
+        "menu": figure_menu() | {"table": table or _table_of_cells(corner, columns, rows)},
     }
     _matrix(key=key, data=data, on_cell_change=on_cell)
+
+
+def _table_of_cells(corner: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[MatrixCell]]]) -> str:
+    first, _, second = corner.partition(_AXES)
+    return csv_text(
+        {
+            first or "row": [name for name, cells in rows for _ in cells],
+            second or "column": [column for _, cells in rows for column, _ in zip(columns, cells, strict=True)],
+            "number": [cell.value for _, cells in rows for cell in cells],
+        }
+    )
 
 
 def read_cell(key: str, rows: int, columns: int) -> tuple[int, int] | None:

@@ -22,7 +22,9 @@ const KEYS = [
   ["Shift ← → ↑ ↓", "move the zoomed photo"],
   ["f", "whole photo"],
   ["?", "these keys"],
+  ["Escape", "close this list"],
 ];
+const MARK_KEYS = [["s", "select the photo"], ["t", "tag the photo"]]; // on the page that offers it
 let lastChosenLook = null; // the visitor's last look and the server's look at that time; outlives the component
 
 function button(text, name, act) {
@@ -40,7 +42,7 @@ function label(made, text) {
 
 // --- building -------------------------------------------------------------------------------------------------
 
-function build(parent, state) {
+function build(parent, state, keys) {
   const root = element("div", "root");
   const part = { root };
   part.previous = label(button("‹", "step", () => step(state, -1)), "Previous image (←)");
@@ -82,7 +84,7 @@ function build(parent, state) {
     opacity,
     group(part.out, part.zoom, part.in, part.keys),
   );
-  part.help = helpOf(state);
+  part.help = helpOf(keys);
   part.note = element("div", "note");
   part.stage = element("div", "stage");
   part.side = element("div", "side");
@@ -107,15 +109,14 @@ function scaleOf() {
   return scale;
 }
 
-function helpOf(state) {
+function helpOf(keys) {
   const help = element("dl", "help");
   help.hidden = true;
-  for (const [key, meaning] of KEYS) {
+  for (const [key, meaning] of keys) {
     const line = element("div");
     line.append(element("dt", "", key), element("dd", "", meaning));
     help.append(line);
   }
-  help.addEventListener("keydown", (event) => { if (event.key === "Escape") showKeys(state, false); });
   return help;
 }
 
@@ -127,18 +128,25 @@ function showKeys({ part }, shown) {
 // Build one figure per run, or one for A and B; rebuilt only when the runs or the mode change.
 function buildFrames(state) {
   const mode = modeOf(state);
-  const text = JSON.stringify([mode, state.runs.map(({ run, title }) => [run, title])]);
+  const text = JSON.stringify([mode, state.pair, state.runs.map(({ run, title }) => [run, title])]);
   if (text === state.framesText) return;
   const focused = state.part.root.getRootNode().activeElement;
   const held = state.part.stage.contains(focused);
   state.framesText = text;
   state.hover = null;
   state.sizes.disconnect();
-  state.frames = mode ? [frameOf(state, state.runs[0], 0, mode)] : state.runs.map((run, index) => frameOf(state, run, index, ""));
+  const [first] = state.pair.runs;
+  state.frames = mode ? [frameOf(state, state.runs[first], first, mode)] : state.runs.map((run, index) => frameOf(state, run, index, ""));
   state.part.stage.replaceChildren(...state.frames.map((frame) => frame.figure));
   state.part.stage.dataset.runs = String(state.frames.length);
   if (held) state.frames[0].canvas.focus({ preventScroll: true });
   for (const frame of state.frames) state.sizes.observe(frame.screen);
+}
+
+function titleOf(name) {
+  const made = element("span", "title", name);
+  made.title = name; // it may be cut
+  return made;
 }
 
 function frameOf(state, { run, title }, index, mode) {
@@ -156,16 +164,15 @@ function frameOf(state, { run, title }, index, mode) {
   frame.screen.append(frame.canvas, frame.readout, frame.status);
   const caption = element("figcaption");
   if (mode) {
-    for (const [side, one] of [["A", state.runs[0]], ["B", state.runs[1]]]) {
-      caption.append(element("span", `number side-${side.toLowerCase()}`, side), element("span", "title", one.title));
-    }
-    frame.title = `A ${state.runs[0].title}, B ${state.runs[1].title}`;
+    const both = state.pair.runs.map((place, at) => [state.pair.sides[at], state.runs[place].title]);
+    both.forEach(([side, name], at) => caption.append(element("span", `number side-${"ab"[at]}`, side), titleOf(name)));
+    frame.title = both.map((words) => words.join(" ")).join(", ");
   } else {
     if (state.runs.length > 1) caption.append(element("span", "number", String(index + 1)));
-    caption.append(element("span", "title", title));
+    caption.append(titleOf(title));
   }
   if (mode === "swipe") {
-    frame.divider = dividerOf((at) => { state.swipe = Math.min(1, Math.max(0, at)); redraw(state); }, state.abort.signal);
+    frame.divider = dividerOf(state.pair.sides, (at) => { state.swipe = Math.min(1, Math.max(0, at)); redraw(state); }, state.abort.signal);
     frame.screen.append(frame.divider);
   }
   caption.append(label(button("PNG", "save", () => download(state, frame)), `Download photo and mask of ${frame.title} as PNG`));
@@ -371,7 +378,7 @@ function drawFrame(state, frame) {
   const density = canvas.width / Math.max(1, canvas.clientWidth);
   const look = state.peeking ? { ...state.look, overlay: false, uncertainty: false } : state.look;
   drawInto(state, frame, context, { look, box, density });
-  if (frame.divider) positionDivider(frame.divider, canvas, state.swipe);
+  if (frame.divider) positionDivider(frame.divider, canvas, state.swipe, state.pair.sides);
   if (state.hover) showReadout(state, frame, layer, run, box, density);
   else frame.readout.hidden = true;
 }
@@ -391,7 +398,7 @@ function drawInto(state, frame, context, { look, box, density }) {
     prepare(layer, run, state.look.hidden);
     draw(context, { photo, layer, run, look, hidden, box, density });
   };
-  if (frame.mode === "swipe") drawSwipe(context, state.swipe, paint);
+  if (frame.mode === "swipe") drawSwipe(context, state.swipe, (side) => paint(state.pair.runs[side]));
   else paint(frame.index);
 }
 
@@ -465,7 +472,7 @@ function showClasses(state) {
   if (text !== state.classesText) {
     state.classesText = text;
     state.toggles = new Map();
-    const made = modeOf(state) === "overlay" ? differenceTable(differing?.mask, state.categories) : classTable(state, classes);
+    const made = modeOf(state) === "overlay" ? differenceTable(differing?.mask, state.pair) : classTable(state, classes);
     state.part.table.replaceChildren(...(classes.length ? [made] : []));
   }
   for (const [name, made] of state.toggles) made.setAttribute("aria-pressed", String(!state.look.hidden.includes(name)));
@@ -552,23 +559,45 @@ function change(state, parts) {
 // Write the look to the URL without a round trip to the server, so that a copied link opens the same look.
 function writeAddress(state) {
   clearTimeout(state.writing);
-  state.writing = setTimeout(() => {
-    if (window.location.pathname !== state.path) return;
-    const { look } = state;
-    const address = new URL(window.location.href);
-    const put = (key, values) => {
-      address.searchParams.delete(key);
-      for (const value of values) address.searchParams.append(key, value);
-    };
-    put("overlay", look.overlay ? [] : ["off"]);
-    put("opacity", look.opacity === state.usualOpacity ? [] : [look.opacity]);
-    put("mask", look.outline ? ["outline"] : []);
-    put("uncertainty", look.uncertainty ? ["on"] : []);
-    put("names", look.names ? ["on"] : []);
-    put("hide", look.hidden);
-    put("difference", look.difference ? [look.difference] : []);
-    if (address.href !== window.location.href) window.history.replaceState(window.history.state, "", address);
-  }, LOOK_SECONDS * 1000);
+  state.writing = setTimeout(() => replaceAddress(state, {}), LOOK_SECONDS * 1000);
+}
+
+// Replace the history's entry with the URL of the look, and of `more` keys. Written as the server writes it, key by key,
+// the server finds nothing to change and adds no entry: Back leads to the gallery, however many photos were looked at.
+function replaceAddress(state, more) {
+  clearTimeout(state.writing);
+  if (window.location.pathname !== state.path) return;
+  const { look } = state;
+  const wanted = {
+    overlay: look.overlay ? [] : ["off"],
+    opacity: look.opacity === state.usualOpacity ? [] : [look.opacity],
+    mask: look.outline ? ["outline"] : [],
+    uncertainty: look.uncertainty ? ["on"] : [],
+    names: look.names ? ["on"] : [],
+    hide: look.hidden,
+    difference: look.difference ? [look.difference] : [],
+    ...more,
+  };
+  const kept = [...new URLSearchParams(window.location.search)].filter(([key]) => !(key in wanted));
+  const pairs = [...kept, ...Object.entries(wanted).flatMap(([key, values]) => values.map((value) => [key, value]))];
+  const rank = ([key]) => state.urlKeys.indexOf(key); // the filters first, as they are
+  pairs.sort((one, other) => rank(one) - rank(other));
+  const query = pairs.map((pair) => pair.map(quoted).join("=")).join("&");
+  const address = `${window.location.pathname}${query ? "?" : ""}${query}`;
+  if (query !== window.location.search.slice(1)) window.history.replaceState(window.history.state, "", address);
+}
+
+// As Python's urllib.parse.quote_plus.
+function quoted(text) {
+  const rest = (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`;
+  return encodeURIComponent(text).replace(/[!'()*]/g, rest).replaceAll("%20", "+");
+}
+
+// The gallery's page that holds the photo shown, for the URL.
+function pageOf({ place }) {
+  if (!place.page_key || place.position === null) return {};
+  const page = Math.floor(place.position / place.page_size) + 1;
+  return { [place.page_key]: page > 1 ? [page] : [] };
 }
 
 function setView(state, { zoom, u, v }) {
@@ -606,11 +635,15 @@ function step(state, by) {
   openImage(state);
   announce(state, `${next.name}, ${state.part.position.textContent}`);
   clearTimeout(state.going);
-  state.going = setTimeout(() => state.send("go", { image: next.image_id, look: state.look }), 60);
+  state.going = setTimeout(() => {
+    if (state.place.page_key !== null) replaceAddress(state, { image: [next.image_id], ...pageOf(state) });
+    state.send("go", { image: next.image_id, look: state.look });
+  }, 60);
 }
 
 // Show the current image, unzoomed.
 function openImage(state) {
+  document.documentElement.dataset.viewed = pictureOf(state).image_id; // the gallery returns to it
   state.heatAbort?.abort();
   state.heating = null;
   state.hover = null;
@@ -706,6 +739,11 @@ function highlightRow(state, name) {
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+// An input of the page's row to select and tag the photo.
+function mark(selector) {
+  return document.querySelector(`.st-key-marks ${selector}`);
+}
+
 // Return what a key does; null if it does nothing.
 function commandOf(state, { key, shiftKey }) {
   if (key in ARROWS) {
@@ -732,6 +770,10 @@ function commandOf(state, { key, shiftKey }) {
     "?": () => showKeys(state, state.part.help.hidden),
   };
   commands.m = commands.o;
+  if (state.place.page_key !== null) {
+    commands.s = () => mark("input[type=checkbox]")?.click();
+    commands.t = () => mark("[data-testid=stSelectbox] input")?.focus();
+  }
   if (state.runs.length > 1) {
     const [next, message] = NEXT_MODE[modeOf(state)];
     commands.d = set({ difference: next }, message);
@@ -753,6 +795,7 @@ function listenToKeys(state) {
   const options = { signal: state.abort.signal };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isKeyTaken(event)) return;
+    if (event.key === "Escape") showKeys(state, false);
     const command = commandOf(state, event);
     if (!command) return;
     event.preventDefault();
@@ -770,13 +813,12 @@ function listenToKeys(state) {
   root.addEventListener("keyup", peek(false), options);
   root.addEventListener("keydown", (event) => {
     if (event.key === "c" || event.key === "r") event.stopPropagation(); // Streamlit's own keys
-    if (event.key === "Escape") showKeys(state, false);
   }, options);
 }
 
 // --- data from the server ------------------------------------------------------------------------------------------
 
-function createState(parent) {
+function createState(parent, data) {
   const state = {
     abort: new AbortController(),
     photos: new Map(),
@@ -789,7 +831,7 @@ function createState(parent) {
     differing: {},
     path: window.location.pathname,
   };
-  state.part = build(parent, state);
+  state.part = build(parent, state, data.place.page_key === null ? KEYS : [...MARK_KEYS, ...KEYS]);
   state.sizes = new ResizeObserver(() => { if (pictureOf(state)) resize(state); });
   state.pictures = [];
   window.addEventListener("resize", () => { if (pictureOf(state)) resize(state); }, { signal: state.abort.signal });
@@ -808,8 +850,9 @@ function applyServerData(state, data) {
     state.look = lastChosenLook?.server === server ? lastChosenLook.look : data.look;
   }
   state.usualOpacity = data.usual_opacity;
+  state.urlKeys = data.url_keys;
   const before = pictureOf(state)?.image_id;
-  Object.assign(state, { pictures: data.pictures, at: data.shown, place: data.place, runs: data.runs, categories: data.categories });
+  Object.assign(state, { pictures: data.pictures, at: data.shown, place: data.place, runs: data.runs, pair: data.pair });
   buildFrames(state);
   if (before === shown) {
     refresh(state);
@@ -820,16 +863,19 @@ function applyServerData(state, data) {
   if (JSON.stringify(state.look) !== server) writeAddress(state);
 }
 
-// Scroll up to the photo if the visitor came from far down another page.
-function scrollToTop(root) {
-  if (root.getBoundingClientRect().top < 0) document.querySelector("[data-testid=stMain]")?.scrollTo(0, 0);
+// Scroll up to the photo if the visitor came from far down another page, and move the focus to the photo if what had it
+// is gone with that page. A link opened in a new tab leaves the focus at the top.
+function arrive(state) {
+  if (state.part.root.getBoundingClientRect().top < 0) document.querySelector("[data-testid=stMain]")?.scrollTo(0, 0);
+  if (!navigator.userActivation?.hasBeenActive) return;
+  onceFocusIsLost(state.abort.signal, () => state.frames[0]?.canvas.focus({ preventScroll: true }));
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {
   let state = states.get(parentElement);
   if (!state) {
-    states.set(parentElement, (state = createState(parentElement)));
-    requestAnimationFrame(() => scrollToTop(state.part.root));
+    states.set(parentElement, (state = createState(parentElement, data)));
+    requestAnimationFrame(() => arrive(state));
   }
   state.send = setTriggerValue;
   applyServerData(state, data);

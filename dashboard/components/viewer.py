@@ -13,8 +13,8 @@ import streamlit as st
 
 from dashboard.charts.theme import class_colours, shared_colours
 from dashboard.components.base import as_image_id, component_value, read_assets
-from dashboard.state.view import DIFFERENCE_MODES, View
-from seglib.masks.difference import CATEGORIES
+from dashboard.state.view import DIFFERENCE_MODES, URL_KEYS, View
+from seglib.masks.difference import CATEGORIES, Category
 
 _viewer = st.components.v2.component(
     "seglib_viewer",
@@ -61,6 +61,19 @@ class ViewerRun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ViewerPair:
+    """The two runs whose difference is shown, A and B."""
+
+    runs: tuple[int, int] = (0, 1)
+    """Their places among the viewer's runs."""
+    sides: tuple[str, str] = ("A", "B")
+    """One letter or digit for each."""
+    title: str = "A against B"
+    categories: Sequence[Category] = CATEGORIES
+    """`CATEGORIES`, in its order, with labels that suit the pair."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ViewerLook:
     """Each field has the meaning of the same field of `View`."""
 
@@ -84,6 +97,10 @@ class ListPosition:
     position: int | None
     """From 0; None if the image is not in the list."""
     total: int
+    page_key: str | None = None
+    """The URL's key of the number of the gallery's page that holds the image; empty: the list has no pages; None: the
+    image is not in the URL at all."""
+    page_size: int = 1
 
 
 def viewer(
@@ -94,13 +111,15 @@ def viewer(
     look: ViewerLook,
     *,
     colours: str,
+    pair: ViewerPair | None = None,
     key: str,
     on_navigate: Callable[[], None],
 ) -> None:
     """Draw `pictures[shown]`; its neighbours in the list are sent along, so that the next one appears at once.
 
-    `colours`: the palette, in which a class has one colour in all runs. `on_navigate` is called when the visitor moves
-    to another image (see `read_navigation`). The browser writes the opacity to the URL unless it is the default.
+    `colours`: the palette, in which a class has one colour in all runs. `pair`: the first two runs if not given.
+    `on_navigate` is called when the visitor moves to another image (see `read_navigation`). The browser writes the
+    image, the page and the look to the URL, each unless it is the default, and adds no entry to its history.
     """
     shared = shared_colours([run.names for run in runs], colours)
     data = {
@@ -110,7 +129,8 @@ def viewer(
         "place": asdict(place),
         "look": asdict(look),
         "usual_opacity": View().opacity,
-        "categories": [asdict(category) for category in CATEGORIES],
+        "pair": asdict(pair or ViewerPair()),
+        "url_keys": URL_KEYS,
     }
     _viewer(key=key, data=data, on_go_change=on_navigate)
 

@@ -1,11 +1,12 @@
-// Two runs, A and B, on one photo: a map of their differences, or a swipe view with a divider. The categories' names and
-// colours come from the server (seglib.masks.difference); the category of each pixel is computed here from the two masks,
-// in the same way. The last section holds what the viewer's frames need to show both runs at once.
+// Two runs, A and B, on one photo: a map of their differences, or a swipe view with a divider. Which two, the letters that
+// stand for them (`sides`), and the categories' names and colours come from the server (seglib.masks.difference); the
+// category of each pixel is computed here from the two masks, in the same way. The last section holds what the viewer's
+// frames need to show both runs at once.
 const DIVIDER_STEP = 0.02;
 const NEXT_MODE = {
-  "": ["overlay", "Difference of A and B"],
-  overlay: ["swipe", "Swipe between A and B"],
-  swipe: ["", "Runs side by side"],
+  "": ["overlay", "Difference"],
+  overlay: ["swipe", "Swipe"],
+  swipe: ["", "Side by side"],
 };
 
 // Value in A, value in B -> category: Uint8Array (256 * 256). Classes are matched by name.
@@ -95,10 +96,10 @@ function describeDifference(mask, categories) {
 }
 
 // The legend: each category with its colour and share of the photo.
-function differenceTable(mask, categories) {
+function differenceTable(mask, { title, categories }) {
   const table = element("table", "classes");
   const head = table.createTHead().insertRow();
-  for (const [text, name] of [["A against B", "corner"], ["share", ""]]) {
+  for (const [text, name] of [[title, "corner"], ["share", ""]]) {
     const cell = element("th", name, text);
     cell.scope = "col";
     head.append(cell);
@@ -121,14 +122,14 @@ function differenceTable(mask, categories) {
 }
 
 // A slider between A and B over the photo; dragging it calls `move(at)` with its new position, 0..1.
-function dividerOf(move, signal) {
+function dividerOf(sides, move, signal) {
   const divider = element("div", "divider");
   divider.tabIndex = 0;
   divider.setAttribute("role", "slider");
-  divider.setAttribute("aria-label", "Divider: A on its left, B on its right");
+  divider.setAttribute("aria-label", `Divider: ${sides[0]} on its left, ${sides[1]} on its right`);
   divider.setAttribute("aria-valuemin", "0");
   divider.setAttribute("aria-valuemax", "100");
-  const [a, b] = ["A", "B"].map((text) => element("span", "side-name", text));
+  const [a, b] = sides.map((text) => element("span", "side-name", text));
   divider.append(a, element("i"), b);
   let held = false;
   const to = (event) => {
@@ -159,37 +160,38 @@ function dividerOf(move, signal) {
 }
 
 // Position the divider over its canvas, which may be narrower than the frame.
-function positionDivider(divider, canvas, at) {
+function positionDivider(divider, canvas, at, sides) {
   divider.dataset.at = String(at);
   divider.style.left = `${canvas.offsetLeft + at * canvas.clientWidth}px`;
   divider.style.top = `${canvas.offsetTop}px`;
   divider.style.height = `${canvas.clientHeight}px`;
   divider.setAttribute("aria-valuenow", String(Math.round(at * 100)));
-  divider.setAttribute("aria-valuetext", `A ${Math.round(at * 100)} %, B ${Math.round(100 - at * 100)} %`);
+  divider.setAttribute("aria-valuetext", `${sides[0]} ${Math.round(at * 100)} %, ${sides[1]} ${Math.round(100 - at * 100)} %`);
 }
 
 // --- in the viewer ------------------------------------------------------------------------------------------------
 
-// How the runs are shown: side by side (""), or the first two, A and B, as "overlay" or "swipe".
+// How the runs are shown: side by side (""), or two of them, A and B, as "overlay" or "swipe".
 function modeOf(state) {
   return state.runs.length > 1 ? state.look.difference : "";
 }
 
 // The layers of A and B, and the map of their differences.
 function pairOf(state, picture) {
-  const runs = state.runs.slice(0, 2);
+  const runs = state.pair.runs.map((place) => state.runs[place]).filter(Boolean);
   const layers = runs.map(({ run }) => layerOf(state, picture, run));
-  const difference = runs.length > 1 ? differenceLayer(state.differing, layers, runs, state.categories) : null;
+  const difference = runs.length > 1 ? differenceLayer(state.differing, layers, runs, state.pair.categories) : null;
   return { runs, layers, difference };
 }
 
 // Update the accessible description of a frame of A and B, and its status line.
 function describePair(state, frame, picture) {
   const { runs, layers, difference } = pairOf(state, picture);
-  const lacks = layers.map((layer, side) => (layer.missing ? `${"AB"[side]}: ${layer.missing}` : ""));
+  const { sides, categories } = state.pair;
+  const lacks = layers.map((layer, side) => (layer.missing ? `${sides[side]}: ${layer.missing}` : ""));
   const missing = lacks.filter(Boolean).join(" ");
-  const each = () => layers.map((layer, side) => `${"AB"[side]} ${describeMask(layer.mask, runs[side].names)}`).join("; ");
-  const differs = () => `difference: ${describeDifference(difference.mask, state.categories)}`;
+  const each = () => layers.map((layer, side) => `${sides[side]} ${describeMask(layer.mask, runs[side].names)}`).join("; ");
+  const differs = () => `difference: ${describeDifference(difference.mask, categories)}`;
   const seen = difference ? (frame.mode === "swipe" ? each() : differs()) : (missing || "loading");
   frame.canvas.setAttribute("aria-label", `${picture.name}, ${frame.title}: ${seen}`);
   frame.canvas.setAttribute("aria-busy", String(!difference && !missing));
@@ -201,7 +203,7 @@ function readoutOfPair(state) {
   const { place } = state.hover;
   const picture = pictureOf(state);
   const { runs, layers } = pairOf(state, picture);
-  const parts = layers.map((layer, side) => (layer.mask ? `${"AB"[side]} ${classAt(layer, runs[side], place)}` : ""));
+  const parts = layers.map((layer, side) => (layer.mask ? `${state.pair.sides[side]} ${classAt(layer, runs[side], place)}` : ""));
   parts.push(`(${Math.floor(place[0] * picture.width)}, ${Math.floor(place[1] * picture.height)})`);
   return parts.filter(Boolean).join(" · ");
 }
@@ -210,9 +212,9 @@ function readoutOfPair(state) {
 function rowAt(state, frame, place, x) {
   const picture = pictureOf(state);
   if (frame.mode !== "overlay") {
-    const index = frame.mode === "swipe" && x >= state.swipe ? 1 : frame.index;
+    const index = frame.mode === "swipe" ? state.pair.runs[Number(x >= state.swipe)] : frame.index;
     return classAt(layerOf(state, picture, state.runs[index].run), state.runs[index], place);
   }
   const { difference } = pairOf(state, picture);
-  return difference ? state.categories[valueAt(difference.mask, difference.mask.ids, place)].key : "";
+  return difference ? state.pair.categories[valueAt(difference.mask, difference.mask.ids, place)].key : "";
 }

@@ -1,4 +1,4 @@
-"""The folders of masks or YOLO labels, and the COCO files, below `--data`, that runs may be evaluated against."""
+"""The folders of masks or YOLO labels, and the COCO files, that runs may be evaluated against."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from seglib.errors import UsageError
 
 _MAX_FILES_CHECKED = 500
 _MAX_ENTRIES = 100_000
-"""Files listed below a `--data` folder in search of annotations."""
+"""Files listed below an offered folder in search of annotations."""
 _MAX_JSON_FILES = 500
 """JSON files opened in that search."""
 _MAX_DEPTH = 3
@@ -22,7 +22,8 @@ _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 def find_mask_sources(data: Sequence[Path]) -> list[Folder]:
     """Return the folders that hold files of a mask's kind, then YOLO's labels and COCO files, each once."""
-    masks = {folder.id: folder for folder in find_folders(data) if _holds_masks(folder.path)}
+    folders = sorted(find_folders(data), key=lambda folder: folder.path in data)  # what is below `data` comes first
+    masks = {folder.id: folder for folder in folders if _holds_masks(folder.path)}
     others = {other.id: other for root in data for other in _find_annotations(root)}
     new = [other for other in others.values() if other.id not in masks]
     return [*masks.values(), *sorted(new, key=lambda other: other.title)]
@@ -33,7 +34,7 @@ def get_mask_source(data: Sequence[Path], source_id: str) -> Folder:
     for source in chain(find_folders(data), chain.from_iterable(map(_find_annotations, data))):
         if source.id == source_id:
             return source
-    raise UsageError("These masks are not, or no longer, among those that the dashboard was started with (--data).")
+    raise UsageError("These masks are not, or no longer, among those that this dashboard offers.")
 
 
 def is_mask_name(name: str) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dashboard.queries import comparison_stats, ranking
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.comparison_stats import Flips, PairSummary, TruthScores
+from dashboard.queries.comparison_stats import Flips, Headline, PairSummary, TruthScores
 from dashboard.queries.ranking import ImageOrder
 from dashboard.queries.source import HASHES as SOURCE_HASHES
 from dashboard.queries.source import RunSource
@@ -97,6 +97,16 @@ def comparison(query: ComparisonQuery) -> Comparison:
 @_cached
 def summarize_pair(query: ComparisonQuery, a: str, b: str) -> PairSummary:
     return comparison_stats.summarize_pair(comparison(query), a, b)
+
+
+@_cached
+def headline(query: ComparisonQuery, a: str, b: str, limit: int) -> Headline:
+    return comparison_stats.headline(comparison(query), a, b, limit)
+
+
+@_cached
+def class_shares_of_pair(query: ComparisonQuery, a: str, b: str) -> pd.DataFrame:
+    return comparison_stats.class_shares_of_pair(comparison(query), a, b)
 
 
 @_cached

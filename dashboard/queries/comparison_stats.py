@@ -4,13 +4,15 @@ Takes a `Comparison` of the selected photos and returns the data of charts and t
 measures on display get intervals, since those are the most expensive part.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboard.answers import comparison as answers
+from dashboard.answers.comparison import Agreement
 from dashboard.charts.class_choice import background_first, largest_classes, side_pixels
 from dashboard.queries import ranking
 from dashboard.queries.ranking import ImageOrder
@@ -20,7 +22,7 @@ from seglib.evaluation.comparison import Comparison
 from seglib.masks import difference
 from seglib.metrics import bootstrap
 from seglib.metrics.bootstrap import Estimate
-from seglib.metrics.measures import class_shares
+from seglib.metrics.measures import Measure, class_shares
 from seglib.store import ground_truth
 from seglib.store.store import Store
 
@@ -54,49 +56,99 @@ class PairSummary:
     """
 
 
-def summarize_pair(comparison: Comparison, a: str, b: str) -> PairSummary:
-    counts, measures = comparison.counts[a, b], comparison.measures[a, b]
+def class_shares_of_pair(comparison: Comparison, a: str, b: str) -> pd.DataFrame:
+    """Return one row per class known to both runs and predicted by at least one, most pixels first.
+
+    Columns: share_a, share_b (over all pixels).
+    """
+    counts = comparison.counts[a, b]
     pixels_a, pixels_b = side_pixels(counts)
     every = max(1, int(counts.pixels.sum()))
     present = [name for name in counts.common_classes if pixels_a[name] + pixels_b[name]]
-    classes = pd.DataFrame(
-        {
-            "share_a": [pixels_a[name] / every for name in present],
-            "share_b": [pixels_b[name] / every for name in present],
-            "photos": [int((~np.isnan(measures[f"iou:{name}"].per_image())).sum()) for name in present],
-        },
-        pd.Index(present, dtype="str"),
-    )
-    order = np.argsort(-(classes["share_a"] + classes["share_b"]).to_numpy(), kind="stable")
-    classes = classes.iloc[order]
+    shares = [[pixels[name] / every for name in present] for pixels in (pixels_a, pixels_b)]
+    classes = pd.DataFrame(dict(zip(("share_a", "share_b"), shares, strict=True)), pd.Index(present, dtype="str"))
+    return classes.iloc[np.argsort(-(classes["share_a"] + classes["share_b"]).to_numpy(), kind="stable")]
+
+
+def summarize_pair(comparison: Comparison, a: str, b: str) -> PairSummary:
+    classes, measures = class_shares_of_pair(comparison, a, b), comparison.measures[a, b]
+    photos = [int((~np.isnan(measures[f"iou:{name}"].per_image())).sum()) for name in classes.index]
     wanted = [*SUMMARY_MEASURES, *(f"iou:{name}" for name in classes.index[:MAX_IOU_CLASSES])]
     wanted += [f"area_difference:{name}" for name in classes.index[:MAX_AREA_CLASSES]]
-    return PairSummary(len(comparison.files), bootstrap.estimate({name: measures[name] for name in wanted}), classes)
+    figures = bootstrap.estimate({name: measures[name] for name in wanted})
+    return PairSummary(len(comparison.files), figures, classes.assign(photos=photos))
 
 
-def main_classes(summary: PairSummary, limit: int) -> list[str]:
-    """Return the classes with the most pixels in the two runs, without background."""
-    return [str(name) for name in summary.classes.index if name != BACKGROUND][:limit]
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """What the page begins with."""
+
+    agreement: Agreement
+    details: Mapping[str, Estimate]
+    """Of two runs alone: `SUMMARY_MEASURES` and `iou:<class>` for the largest classes; empty for more runs."""
+    areas: Mapping[str, Mapping[str, float | None]]
+    """Class -> run -> its share of all pixels, the largest classes first, without background; None if unknown to it."""
 
 
-@dataclass(frozen=True)
+def headline(comparison: Comparison, a: str, b: str, limit: int) -> Headline:
+    """Return the figures of all runs, and of at most `limit` classes, from one bootstrap."""
+    wanted: dict[Hashable, Measure] = {pair: named["pixel_agreement"] for pair, named in comparison.measures.items()}
+    names = []
+    if len(comparison.runs) == 2:
+        classes = class_shares_of_pair(comparison, a, b).index[: limit + 1]
+        names = [*SUMMARY_MEASURES, *(f"iou:{name}" for name in classes if name != BACKGROUND)][: limit + 2]
+        wanted |= {name: comparison.measures[a, b][name] for name in names}
+    each = bootstrap.estimate(wanted | {"all": comparison.consensus})
+    agreement = answers.judge(comparison, a, b, {pair: each[pair] for pair in comparison.measures}, each["all"])
+    return Headline(agreement=agreement, details={name: each[name] for name in names}, areas=_areas(comparison, limit))
+
+
+def _areas(comparison: Comparison, limit: int) -> dict[str, dict[str, float | None]]:
+    shares: dict[str, dict[str, float]] = {}
+    for pair, counts in comparison.counts.items():
+        every = max(1, int(counts.pixels.sum()))
+        for run, pixels in zip(pair, side_pixels(counts), strict=True):
+            shares.setdefault(run, {name: number / every for name, number in pixels.items()})
+    largest: dict[str, float] = {}
+    for of_run in shares.values():
+        for name, share in of_run.items():
+            largest[name] = max(largest.get(name, 0.0), share)
+    names = [name for name in largest_classes(largest) if name != BACKGROUND][:limit]
+    return {name: {run.run: shares[run.run].get(name) for run in comparison.runs} for name in names}
+
+
+def main_classes(classes: pd.DataFrame, limit: int) -> list[str]:
+    """Return the classes of `class_shares_of_pair` with the most pixels, without background."""
+    return [str(name) for name in classes.index if name != BACKGROUND][:limit]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Flips:
     pixels: pd.DataFrame
-    """int64 pixel counts: A's class in rows, B's class in columns."""
+    """int64 pixel counts of classes that both runs know: A's class in rows, B's in columns."""
+    row_pixels: pd.Series
+    """Pixels of each row's class in A, including those in columns not shown."""
     total_pixels: int
-    """All pixels, including those outside the rows and columns shown."""
+    """All pixels compared, including those outside the rows and columns shown."""
     left_out: int
     """Number of classes that have pixels but no row and column."""
 
 
 def flips(comparison: Comparison, a: str, b: str, limit: int) -> Flips:
-    """Return the flips between the classes with the most pixels in A or B, background first."""
-    pixels = comparison.flips(a, b)
-    in_a, in_b = pixels.sum(axis=1), pixels.sum(axis=0)
-    present = largest_classes(in_a.add(in_b, fill_value=0))
+    """Return the flips between the classes with the most pixels in A or B, background first.
+
+    Pixels that one run gives to a class that the other does not know are not compared, as in all measures.
+    """
+    names = list(comparison.counts[a, b].common_classes)
+    pixels = comparison.flips(a, b).loc[names, names]
+    present = largest_classes(pixels.sum(axis=1) + pixels.sum(axis=0))
     largest = background_first(present[:limit])
-    rows, columns = ([name for name in largest if name in side.index] for side in (in_a, in_b))
-    return Flips(pixels.loc[rows, columns], int(comparison.counts[a, b].pixels.sum()), len(present) - len(largest))
+    return Flips(
+        pixels=pixels.loc[largest, largest],
+        row_pixels=pixels.loc[largest].sum(axis=1),
+        total_pixels=int(pixels.to_numpy().sum()),
+        left_out=len(present) - len(largest),
+    )
 
 
 def shares(comparison: Comparison, a: str, b: str, name: str) -> pd.DataFrame:

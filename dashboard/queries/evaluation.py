@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dashboard.queries import evaluation_stats, ranking
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.evaluation_stats import ClassFigures, Confusion
+from dashboard.queries.evaluation_stats import ClassFigures, Confusion, Headline
 from dashboard.queries.ranking import ImageOrder
 from dashboard.queries.source import HASHES as SOURCE_HASHES
 from dashboard.queries.source import RunSource
@@ -95,6 +95,11 @@ def evaluations(query: EvaluationQuery) -> list[Evaluation]:
 
 def evaluation(query: EvaluationQuery, run: str) -> Evaluation:
     return next(one for one in evaluations(query) if one.run.run == run)
+
+
+@_cached
+def headline(query: EvaluationQuery, limit: int) -> Headline:
+    return evaluation_stats.headline(evaluations(query), limit)
 
 
 @_cached

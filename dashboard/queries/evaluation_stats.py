@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboard.answers import evaluation as answers
+from dashboard.answers.evaluation import Verdict
 from dashboard.charts.class_choice import background_first, larger_side_pixels, largest_classes, side_pixels
 from dashboard.formatting import MEASURE_NAMES
 from dashboard.queries import ranking
 from dashboard.queries.ranking import ImageOrder
-from seglib.classes import class_lookup
+from seglib.classes import BACKGROUND, class_lookup
 from seglib.evaluation import evaluation
 from seglib.evaluation.evaluation import Evaluation, PairedDifference
 from seglib.masks import difference
@@ -34,6 +36,39 @@ def figures(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, Estimate]]
     flat = {(one.run.run, name): one.measures[name] for one in evaluations for name in MEASURE_NAMES}
     each = bootstrap.estimate(flat)
     return {one.run.run: {name: each[one.run.run, name] for name in MEASURE_NAMES} for one in evaluations}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """What the page begins with."""
+
+    verdict: Verdict
+    accuracy: Mapping[str, Estimate]
+    """Run -> its pixel accuracy."""
+    classes: Mapping[str, Mapping[str, Estimate]]
+    """Class -> run -> its IoU, for the classes with the most pixels, background last; a run without it is left out."""
+
+
+def headline(evaluations: Sequence[Evaluation], limit: int) -> Headline:
+    """Return the figures of all runs for at most `limit` classes, from one bootstrap."""
+    largest = largest_classes(larger_side_pixels([one.counts for one in evaluations]))
+    known = {name for one in evaluations for name in one.counts.common_classes}
+    names = sorted([name for name in largest if name in known][:limit], key=lambda name: name == BACKGROUND)
+    wanted = {
+        (one.run.run, key): one.measures[key]
+        for one in evaluations
+        for key in (answers.MEASURE, "pixel_accuracy", *(f"iou:{name}" for name in names))
+        if key in one.measures
+    }
+    each = bootstrap.estimate(wanted)
+    runs = [one.run.run for one in evaluations]
+    return Headline(
+        verdict=answers.judge(evaluations, {run: each[run, answers.MEASURE] for run in runs}),
+        accuracy={run: each[run, "pixel_accuracy"] for run in runs},
+        classes={
+            name: {run: each[run, f"iou:{name}"] for run in runs if (run, f"iou:{name}") in each} for name in names
+        },
+    )
 
 
 def main_classes(evaluation: Evaluation, limit: int) -> list[str]:
@@ -66,12 +101,14 @@ def class_figures(evaluation: Evaluation) -> ClassFigures:
     return ClassFigures(names, bootstrap.estimate(wanted), truth)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Confusion:
     pixels: pd.DataFrame
     """int64 pixel counts: ground-truth classes in rows, the run's classes in columns."""
     row_pixels: pd.Series
     """Labelled pixels of each row's class, including those in columns not shown."""
+    total_pixels: int
+    """All labelled pixels, including those of classes not shown."""
     left_out: int
     """Number of classes that have pixels but are not shown."""
 
@@ -80,7 +117,12 @@ def confusion(evaluation: Evaluation, limit: int) -> Confusion:
     pixels, names = evaluation.confusion(), main_classes(evaluation, limit)
     rows, columns = ([name for name in names if name in side] for side in (pixels.index, pixels.columns))
     left_out = len(largest_classes(larger_side_pixels([evaluation.counts]))) - len(names)
-    return Confusion(pixels.loc[rows, columns], pixels.loc[rows].sum(axis=1), left_out)
+    return Confusion(
+        pixels=pixels.loc[rows, columns],
+        row_pixels=pixels.loc[rows].sum(axis=1),
+        total_pixels=int(pixels.to_numpy().sum()),
+        left_out=left_out,
+    )
 
 
 def label_figures(evaluation: Evaluation) -> list[tuple[str, int, dict[str, Estimate]]]:

@@ -1,4 +1,4 @@
-"""What the masks below the `--data` folders hold, before anything is computed: which of them are offered, how each is
+"""What the masks below the offered folders hold, before anything is computed: which of them are offered, how each is
 read, how many photos it matches, and a few previews.
 
 Everything that opens files runs in a background thread; until it is done, the queries return None.

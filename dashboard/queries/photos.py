@@ -7,21 +7,22 @@ the next rerun. Frames are shared between visitors and must not be modified.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.queries.source import HASHES, PhotoQuery, RunSource, error_message, photo_query
+from dashboard.queries.source import HASHES, PhotoQuery, RunSource, error_message, open_store, photo_query
 from dashboard.server.photo_files import is_unchanged
 from dashboard.state.crossfilter import without_keys
 from dashboard.state.picked_photos import Picks
 from dashboard.state.view import View
-from seglib.classes import BACKGROUND
 from seglib.errors import StoreError
 from seglib.masks import statistics
-from seglib.masks.statistics import CONFIDENCE_COLUMNS, share_column
+from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.query import columns
 from seglib.query.filters import (
     FILTERS,
@@ -39,10 +40,11 @@ from seglib.store import tags
 from seglib.store.records import Run
 from seglib.store.store import Store
 
-_FIRST_COLUMNS, _LAST_COLUMNS = (
-    ["path", "label", "content", "animal", "dominant", *CONFIDENCE_COLUMNS],
-    ["width", "height", "split", "dataset"],
-)
+Positions = NDArray[np.integer]
+"""Positions in a run's table; int32 in the caches, which hold many of them."""
+
+_CHUNK_ROWS = 1 << 13
+"""Rows looked at together for the first few photos of a selection."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,13 @@ class Selection:
     def query(self, ignored_keys: Collection[str] = ()) -> PhotoQuery:
         """Return the photos that pass all filters except `ignored_keys`, a chart's own ones."""
         return photo_query(self.source, without_keys(self.filters, ignored_keys))
+
+
+def read_newest_run(path: Path) -> None:
+    """Read what every page of the most recently used run needs, so that later queries find it in the cache."""
+    _, version, runs = open_store(path)
+    if runs:
+        total_images(RunSource(str(path), version, runs[-1].run))
 
 
 def failures(source: RunSource) -> pd.DataFrame:
@@ -137,6 +146,30 @@ def _options(source: RunSource, key: str) -> dict[str, int]:
     return {str(value): int(value_count) for value, value_count in counts.sort_index().items()}
 
 
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=HASHES)
+def _choice_codes(source: RunSource, key: str) -> tuple[NDArray[np.integer], list[str]]:
+    """Return (code of each row of the run, values) of a filter with choices; -1 for a missing value."""
+    entry = FILTERS[key]
+    assert isinstance(entry, ChoiceFilter)
+    return columns.category_codes(entry.column(table(source)))
+
+
+def count_choices(source: RunSource, filters: Filters, key: str) -> dict[str, int]:
+    """Return value -> files that pass the filters, for a filter with choices other than the classes present."""
+    return _count_choices(source if key == "tag" else source.for_filters(filters), filters, key)
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
+def _count_choices(source: RunSource, filters: Filters, key: str) -> dict[str, int]:
+    chosen = selected_positions(source, filters)
+    if key == "tag":
+        return columns.count_tags(_table_with_tags(source)["tags"].iloc[chosen])
+    codes, names = _choice_codes(source.without_tags(), key)
+    of_chosen = codes if len(chosen) == len(codes) else codes[chosen]
+    numbers = np.bincount(of_chosen.astype(np.intp) + 1, minlength=len(names) + 1).tolist()
+    return dict(zip(["", *names], numbers, strict=True))
+
+
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs=HASHES)
 def value_range(source: RunSource, key: str) -> tuple[int, int]:
     """Return the minimum and maximum in the run for an integer filter; (0, 0) if there are no values."""
@@ -148,23 +181,23 @@ def value_range(source: RunSource, key: str) -> tuple[int, int]:
     return (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
 
 
-def selected_positions(source: RunSource, filters: Filters) -> NDArray[np.intp]:
+def selected_positions(source: RunSource, filters: Filters) -> Positions:
     """Return the positions in the run's table of the photos that pass the filters, in table order."""
     return _selected_positions(source.for_filters(filters), filters)
 
 
-@st.cache_resource(max_entries=12, show_spinner=False, hash_funcs=HASHES)
-def _selected_positions(source: RunSource, filters: Filters) -> NDArray[np.intp]:
-    return np.flatnonzero(_passes_all(source, filters))
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _selected_positions(source: RunSource, filters: Filters) -> Positions:
+    return np.flatnonzero(_passes_all(source, filters)).astype(np.int32)
 
 
-def counted_positions(source: RunSource, filters: Filters) -> NDArray[np.intp]:
+def counted_positions(source: RunSource, filters: Filters) -> Positions:
     """Return the positions that figures count: the selected ones, each photo of several datasets in its first only."""
     return _counted_positions(source.for_filters(filters), filters)
 
 
-@st.cache_resource(max_entries=12, show_spinner=False, hash_funcs=HASHES)
-def _counted_positions(source: RunSource, filters: Filters) -> NDArray[np.intp]:
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _counted_positions(source: RunSource, filters: Filters) -> Positions:
     chosen = selected_positions(source, filters)
     if not _has_shared_photos(source.without_tags()):
         return chosen
@@ -188,54 +221,82 @@ def repeats(source: RunSource, filters: Filters) -> list[str]:
 
 def _passes_all(source: RunSource, filters: Filters) -> NDArray[np.bool_]:
     """Return a bool mask of shape (rows of the run,): True for rows that pass every filter."""
-    keep = np.ones(len(table(source)), bool)
-    for key, value in filters.items():
-        keep &= _passes_filter(source if key == "tag" else source.without_tags(), key, value)
-    return keep
+    rows = len(table(source))
+    packed = [
+        _passes_filter(source if key == "tag" else source.without_tags(), key, value) for key, value in filters.items()
+    ]
+    if not packed:
+        return np.ones(rows, bool)
+    return np.unpackbits(reduce(np.bitwise_and, packed), count=rows).view(bool)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=HASHES)
-def _passes_filter(source: RunSource, key: str, value: FilterValue) -> NDArray[np.bool_]:
-    """Apply a single filter, cached separately so that changing one does not recompute the others."""
-    return passes_filter(_table_with_tags(source) if key == "tag" else table(source), key, value)
+def _passes_filter(source: RunSource, key: str, value: FilterValue) -> NDArray[np.uint8]:
+    """Apply a single filter, cached separately so that changing one does not recompute the others: 8 rows per byte."""
+    return np.packbits(passes_filter(_table_with_tags(source) if key == "tag" else table(source), key, value))
 
 
-def sorted_positions(source: RunSource, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+def sorted_positions(source: RunSource, filters: Filters, sort: str, name: str) -> Positions:
     """Return the same positions, sorted; `name` is the class for sorting by share."""
     return _sorted_positions(source.for_filters(filters), filters, sort, name)
 
 
-@st.cache_resource(max_entries=12, show_spinner=False, hash_funcs=HASHES)
-def _sorted_positions(source: RunSource, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _sorted_positions(source: RunSource, filters: Filters, sort: str, name: str) -> Positions:
     if sort == "path":  # already in table order
         return selected_positions(source, filters)
-    order = _sort_order(source.without_tags(), sort, name if sort.removeprefix("-") in CLASS_COLUMNS else "")
-    chosen: NDArray[np.intp] = order[_passes_all(source, filters)[order]]
+    order = _sort_order(source.without_tags(), sort, _sort_class(sort, name))
+    chosen: Positions = order[_passes_all(source, filters)[order]]
     return chosen
 
 
-@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
-def _sort_order(source: RunSource, sort: str, name: str) -> NDArray[np.intp]:
+def _sort_class(sort: str, name: str) -> str:
+    """Return the class that this order depends on; empty if it depends on none."""
+    return name if sort.removeprefix("-") in CLASS_COLUMNS else ""
+
+
+def first_positions(source: RunSource, filters: Filters, sort: str, name: str, number: int) -> Positions:
+    """Return the first `number` of the sorted positions, each photo once, without sorting the whole selection."""
+    return _first_positions(source.for_filters(filters), filters, sort, name, number)
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
+def _first_positions(source: RunSource, filters: Filters, sort: str, name: str, number: int) -> Positions:
+    order, passes = _sort_order(source.without_tags(), sort, _sort_class(sort, name)), _passes_all(source, filters)
+    images, found = table(source)["image_id"], np.zeros(0, np.int32)
+    for start in range(0, len(order), _CHUNK_ROWS):
+        some = order[start : start + _CHUNK_ROWS]
+        found = np.concatenate([found, some[passes[some]]])
+        found = found[~images.iloc[found].duplicated().to_numpy()][:number]
+        if len(found) == number:
+            break
+    return found
+
+
+@st.cache_resource(max_entries=6, show_spinner=False, hash_funcs=HASHES)
+def _sort_order(source: RunSource, sort: str, name: str) -> Positions:
     """Return the sorted positions of all photos of the run, so that any selection of them is sorted too."""
+    if sort == "path":
+        return np.arange(len(table(source)), dtype=np.int32)
     descending, column = sort.startswith("-"), sort.removeprefix("-")
-    return sort_positions(table(source), column, descending=descending, name=name)
+    return sort_positions(table(source), column, descending=descending, name=name).astype(np.int32)
 
 
-def unique_positions(source: RunSource, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+def unique_positions(source: RunSource, filters: Filters, sort: str, name: str) -> Positions:
     """Return the same sorted positions, keeping only the first of identical files, for the viewer."""
     return _unique_positions(source.for_filters(filters), filters, sort, name)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
-def _unique_positions(source: RunSource, filters: Filters, sort: str, name: str) -> NDArray[np.intp]:
+def _unique_positions(source: RunSource, filters: Filters, sort: str, name: str) -> Positions:
     chosen = sorted_positions(source, filters, sort, name)
     repeated = table(source)["image_id"].iloc[chosen].duplicated().to_numpy()
     return chosen[~repeated] if repeated.any() else chosen
 
 
-def positions_of_image(source: RunSource, image_id: str) -> NDArray[np.intp]:
+def positions_of_image(source: RunSource, image_id: str) -> Positions:
     """Return the positions in the run's table of the files with this content."""
-    return np.flatnonzero((table(source)["image_id"] == image_id).to_numpy())
+    return np.flatnonzero((table(source)["image_id"] == image_id).to_numpy()).astype(np.int32)
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
@@ -261,7 +322,7 @@ def image_statistics(source: RunSource, image_id: str) -> dict[str, object] | No
     )
 
 
-def rows_at(source: RunSource, chosen: NDArray[np.intp]) -> pd.DataFrame:
+def rows_at(source: RunSource, chosen: Positions) -> pd.DataFrame:
     """Return the run's rows at these positions, with all columns of the table."""
     return with_tags(source, table(source).iloc[chosen])
 
@@ -280,18 +341,6 @@ def find_changed_files(source: RunSource, rows: pd.DataFrame) -> set[tuple[str, 
         if not is_unchanged(file, status, size, mtime_ns, image_id):
             changed_files.add((dataset, path))
     return changed_files
-
-
-@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=HASHES)
-def listing(source: RunSource, filters: Filters, sort: str, name: str) -> pd.DataFrame:
-    """Return the selected photos as a readable table: paths, labels, measures, and the share of each class."""
-    frame = rows_at(source, sorted_positions(source, filters, sort, name))
-    classes_by_presence = sorted(options(source, "present").items(), key=lambda pair: -pair[1])
-    shares = pd.DataFrame(
-        {share_column(n): columns.class_share(frame, n) for n, _ in classes_by_presence if n != BACKGROUND}, frame.index
-    )
-    last = ["tags", *_LAST_COLUMNS] if len(_tags(source)) else _LAST_COLUMNS
-    return pd.concat([frame[_FIRST_COLUMNS], shares, frame[last]], axis=1).reset_index(drop=True)
 
 
 def tags_in_use(source: RunSource) -> list[str]:

@@ -1,5 +1,6 @@
 """Select the store, run and photo folders that a page reads from."""
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,14 +9,17 @@ from typing import Any
 import streamlit as st
 
 from dashboard.formatting import user_message
-from dashboard.offers import models, photo_folders
+from dashboard.offers import folder_browser, models, photo_folders
+from dashboard.offers.folder_browser import FolderListing
 from dashboard.offers.mask_sources import find_mask_sources
 from dashboard.offers.models import ModelOffer
 from dashboard.offers.photo_folders import Folder
+from dashboard.queries.runs import pending
 from dashboard.settings import ServerSettings
+from dashboard.workers.background import BackgroundCache
 from dashboard.workers.predictor import BUSY, describer
-from seglib.data.scan import STORE_MARKER, scan
-from seglib.errors import DatasetError, SegError, StoreError
+from seglib.data.scan import STORE_MARKER
+from seglib.errors import SegError, StoreError
 from seglib.maintenance import datasets
 from seglib.maintenance.datasets import DatasetEntry
 from seglib.models.registry import MODELS
@@ -24,7 +28,10 @@ from seglib.store import tags
 from seglib.store.records import Run
 from seglib.store.store import Store
 
-NO_STORE = "There is no store yet, so there is nothing to show: the first run creates one, on the Runs page."
+_DESCRIBE_WAIT_SECONDS = 0.2
+"""How long a page waits for the descriptions of all models that are not known yet."""
+
+NO_STORE = "There is no store yet: the first run creates it."
 
 
 @dataclass(frozen=True)
@@ -81,10 +88,31 @@ def unreadable_runs(store: Store) -> list[str]:
     return [user_message(why) for why in store.damaged_runs().values()]
 
 
-@st.cache_data(ttl=10, max_entries=4, show_spinner=False)
+@st.cache_data(ttl=60, max_entries=8, show_spinner=False)
 def offered_folders(roots: tuple[Path, ...]) -> list[Folder]:
-    """Return the photo folders that may be analysed."""
+    """Return the photo folders that may be analysed, as they were at most a minute ago; see `look_again`."""
     return photo_folders.find_folders(roots)
+
+
+@st.cache_data(ttl=60, max_entries=8, show_spinner=False)
+def skipped_links(roots: tuple[Path, ...]) -> list[str]:
+    """Return the names of links to folders directly in these folders, which are not followed."""
+    return photo_folders.find_skipped_links(roots)
+
+
+@st.cache_data(ttl=60, max_entries=64, show_spinner=False)
+def list_folder(path: Path) -> FolderListing:
+    """Return the subfolders of a folder of this machine with their numbers of images."""
+    return folder_browser.list_folder(path)
+
+
+def look_again() -> None:
+    """Forget what the folders held; usable as a callback."""
+    offered_folders.clear()
+    skipped_links.clear()
+    list_folder.clear()
+    pending.clear()
+    mask_sources.clear()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +127,8 @@ class ModelChoice:
     """The usual size of its masks."""
     problem: str = ""
     """Why it cannot be used; empty if it can."""
+    pending: bool = False
+    """True while it is being looked at: only its offer is known."""
 
     @property
     def id(self) -> str:
@@ -109,26 +139,34 @@ class ModelChoice:
         return self.offer.title
 
 
+_descriptions: BackgroundCache[ModelChoice] = BackgroundCache(256)
+
+
 def model_choices(settings: ServerSettings) -> list[ModelChoice]:
-    """Return every model that the operator offers; the first visitor waits until all were looked at."""
-    return [_model_choice(offer) for offer in models.find_models(settings)]
+    """Return every model that the operator offers; those that are not known yet are looked at in the background."""
+    deadline = time.monotonic() + _DESCRIBE_WAIT_SECONDS
+    return [_model_choice(offer, deadline) for offer in models.find_models(settings)]
 
 
-def _model_choice(offer: ModelOffer) -> ModelChoice:
+def _model_choice(offer: ModelOffer, deadline: float) -> ModelChoice:
     if spec := MODELS.get(offer.id):
         return ModelChoice(offer=offer, name=spec.name, classes=spec.classes, resize=spec.resize.text)
     if offer.problem:
         return ModelChoice(offer=offer, problem=user_message(offer.problem))
     try:
-        return _described((offer, models.fingerprint(offer)))
+        found = _descriptions.get(
+            (repr(offer), models.fingerprint(offer)),
+            lambda: _describe(offer),
+            lambda _: True,
+            wait_seconds=max(0.0, deadline - time.monotonic()),
+        )
     except SegError as error:  # it may be found the next time
         return ModelChoice(offer=offer, problem=error_message(error))
+    return found or ModelChoice(offer=offer, pending=True)
 
 
-@st.cache_data(max_entries=256, show_spinner="Looking at the models", hash_funcs={ModelOffer: repr})
-def _described(version: tuple[ModelOffer, str]) -> ModelChoice:
-    """Return the model as its files are now, whose fingerprint is the second part."""
-    offer, _ = version
+def _describe(offer: ModelOffer) -> ModelChoice:
+    """Return the model as its files are now. Raises `SegError` if that cannot be said at present."""
     try:
         return ModelChoice(offer=offer, **asdict(describer.describe(offer.id)))
     except SegError as error:
@@ -142,15 +180,6 @@ def _described(version: tuple[ModelOffer, str]) -> ModelChoice:
 def mask_sources(roots: tuple[Path, ...]) -> list[Folder]:
     """Return the folders and files that may hold masks."""
     return find_mask_sources(roots)
-
-
-@st.cache_data(ttl=60, max_entries=64, show_spinner=False)
-def count_images(folder: Path) -> int:
-    """Return the number of image files in the folder and its subfolders."""
-    try:
-        return len(scan(folder))
-    except DatasetError:  # the last photo was deleted in the meantime
-        return 0
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

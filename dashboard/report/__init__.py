@@ -34,15 +34,15 @@ def build_report(
     Raises `UsageError` if there is nothing to report.
     """
     scope = make_scope(store, runs or default_runs(store), filters or Filters())
-    body = [runs_report.header(scope), runs_report.distribution(scope)]
-    body += (
-        [runs_report.least_confident(scope)]
-        if scope.comparison is None
-        else comparison_report.sections(scope, scope.comparison, pair)
-    )
-    body += [
-        *evaluation_report.sections(scope, truth_name),
-        runs_report.provenance(scope),
-        runs_report.how_to_read(scope),
-    ]
+    evaluated = evaluation_report.collect(scope, truth_name)
+    compared = scope.comparison
+    answers = [evaluation_report.answer(scope, evaluated)] if evaluated else []
+    if compared is not None:
+        answers.append(comparison_report.answer(scope, compared, pair))
+    body = [runs_report.header(scope, answers)]
+    evaluation_sections = evaluation_report.sections(scope, evaluated)
+    comparison_sections = [] if compared is None else comparison_report.sections(scope, compared, pair)
+    body += [*evaluation_sections, *comparison_sections] if evaluated else [*comparison_sections, *evaluation_sections]
+    body += [runs_report.distribution(scope), *([runs_report.least_confident(scope)] if compared is None else [])]
+    body += [runs_report.provenance(scope), runs_report.how_to_read(scope)]
     return report_html.page(scope.title, body)

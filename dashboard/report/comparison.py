@@ -10,12 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboard.answers import comparison as answers
+from dashboard.answers.captions import describe_difference, largest_differences
+from dashboard.answers.words import compare_speed
 from dashboard.charts.class_choice import background_first, largest_classes, total_pixels
 from dashboard.formatting import (
     DASH,
     byte_size,
     count,
+    parameter_count,
     percent_fixed,
+    percent_in_cell,
     percent_with_interval,
     percentage_points,
     photo_count,
@@ -25,7 +30,6 @@ from dashboard.report.html import ReportTile, TableCell
 from dashboard.report.runs import MAX_CLASSES, MAX_PHOTOS, image_tile
 from dashboard.report.scope import ReportScope, shrink_mask
 from seglib.errors import StoreError
-from seglib.evaluation import cost
 from seglib.evaluation.comparison import Comparison
 from seglib.masks import difference
 from seglib.masks.difference import CATEGORIES
@@ -39,14 +43,25 @@ def sections(scope: ReportScope, comparison: Comparison, pair: tuple[str, str] |
 
     `pair` names the two runs whose differences are shown, in either order; None picks the two that agree least.
     """
-    a, b = pair or _least_agreeing_pair(comparison)
-    a, b = (a, b) if (a, b) in comparison.counts else (b, a)
+    a, b = _shown_pair(comparison, pair)
     return [
         _pairs(scope, comparison),
         _pair(scope, comparison, a, b),
         _cost(scope, comparison),
         _disagreeing_photos(scope, comparison, a, b),
     ]
+
+
+def answer(scope: ReportScope, comparison: Comparison, pair: tuple[str, str] | None) -> str:
+    """Return the sentence with which the report begins, as on the Compare page."""
+    figures = bootstrap.estimate({key: measures["pixel_agreement"] for key, measures in comparison.measures.items()})
+    found = answers.judge(comparison, *_shown_pair(comparison, pair), figures, comparison.consensus_figure())
+    return answers.sentence(found, scope.short_labels, compare_speed(scope.costs))
+
+
+def _shown_pair(comparison: Comparison, pair: tuple[str, str] | None) -> tuple[str, str]:
+    a, b = pair or _least_agreeing_pair(comparison)
+    return (a, b) if (a, b) in comparison.counts else (b, a)
 
 
 def _least_agreeing_pair(comparison: Comparison) -> tuple[str, str]:
@@ -70,7 +85,7 @@ def _pairs(scope: ReportScope, comparison: Comparison) -> str:
     ]
     rows: list[list[TableCell]] = [
         [
-            f"{scope.label(a)} and {scope.label(b)}",
+            f"{scope.short(a)} and {scope.short(b)}",
             *(cell for name in measure_names for cell in _figure_cells(figures[(a, b), name])),
         ]
         for a, b in comparison.counts
@@ -95,7 +110,7 @@ def _pairwise(scope: ReportScope, comparison: Comparison) -> str:
     names = [str(run) for run in frame.index]
     rows = [
         (
-            f"{place} {scope.label(name)}",
+            f"{place} {scope.short(name)}",
             [
                 (DASH, 0.0, "")
                 if np.isnan(value)
@@ -147,24 +162,28 @@ def _classes(comparison: Comparison, a: str, b: str) -> str:
 
 
 def _flips(comparison: Comparison, a: str, b: str) -> str:
+    """Show the classes that both runs know, the only ones that are compared."""
     counts = comparison.counts[a, b]
-    names = _main_classes(counts)
-    rows_of, columns = ([name for name in names if name in classes] for classes in (counts.classes_a, counts.classes_b))
-    every = max(1, int(counts.pixels.sum()))
-    shares = {(x, y): float(counts.cell(x, y).sum()) / every for x in rows_of for y in columns}
-    largest = max([share for (x, y), share in shares.items() if x != y], default=0.0) or 1.0
+    names = [name for name in _main_classes(counts) if name in counts.common_classes]
+    common = list(counts.common_classes)
+    matrix = counts.matrix()[
+        np.ix_(*([side.index(n) for n in common] for side in (counts.classes_a, counts.classes_b)))
+    ]
+    pixels = {(x, y): int(matrix[i, j]) for i, x in enumerate(common) for j, y in enumerate(common)}
+    of_row = {x: max(sum(pixels[x, y] for y in common), 1) for x in common}
+    largest = max((pixels[x, y] for x in names for y in names if x != y), default=0) or 1
 
     def cell(row: str, column: str) -> tuple[str, float, str]:
-        share = shares[row, column]
-        return (
-            (percent_fixed(share), share, "agrees")
-            if row == column
-            else (percent_fixed(share), (share / largest) ** 0.5, "differs")
-        )
+        number = pixels[row, column]
+        share = number / of_row[row]
+        if row == column:
+            return percent_in_cell(share), share, "agrees"
+        return percent_in_cell(share), (number / largest) ** 0.5, "differs"
 
-    rows = [(name, [cell(name, column) for column in columns]) for name in rows_of]
-    caption = f"What A (rows) and B (columns) call each pixel, % of {count(every)} pixels"
-    return report_html.matrix("A \\ B", columns, rows, caption=caption)
+    rows = [(name, [cell(name, column) for column in names]) for name in names]
+    every = count(sum(pixels.values()))
+    caption = f"Where they disagree: % of A's pixels of each class; A in rows, B in columns; {every} pixels"
+    return report_html.matrix("A \\ B", names, rows, caption=caption)
 
 
 # --- cost ----------------------------------------------------------------------------------------------------------
@@ -172,7 +191,7 @@ def _flips(comparison: Comparison, a: str, b: str) -> str:
 
 def _cost(scope: ReportScope, comparison: Comparison) -> str:
     """Compare the cost of each run with its agreement with the others."""
-    costs = cost.costs(scope.store, [run.run for run in scope.runs])
+    costs = scope.costs
     frame = comparison.matrix("pixel_agreement")
     agreed = {str(run): float(np.nanmean(line)) for run, line in frame.iterrows() if not line.isna().all()}
     column, note = _time_column(costs)
@@ -184,18 +203,18 @@ def _cost(scope: ReportScope, comparison: Comparison) -> str:
         is_timed = time is not None and not pd.isna(time)
         rows.append(
             [
-                scope.label(name),
-                report_html.bar(float(time) / slowest if is_timed else None, f"{time} ms"),
-                _number(row["parameters"]),
-                _number(row["gflops"]),
+                scope.short(name),
+                report_html.bar(float(time) / slowest if is_timed else None, _milliseconds(time, column)),
+                parameter_count(row["parameters"]),
+                DASH if pd.isna(row["gflops"]) else f"{row['gflops']:,.2f}",
                 DASH if pd.isna(row["checkpoint_bytes"]) else byte_size(float(row["checkpoint_bytes"])),
                 str(row["device"] or DASH),
                 percent_fixed(agreed.get(name)),
             ]
         )
         if is_timed and name in agreed:
-            text = f"{time} ms per photo, {percent_fixed(agreed[name])} agreement"
-            dots.append((scope.label(name), float(time), agreed[name], text))
+            text = f"{_milliseconds(time, column)} per photo, {percent_fixed(agreed[name])} agreement"
+            dots.append((scope.short(name), float(time), agreed[name], text))
     head = ["run", "time per photo", "parameters", "GFLOPs per photo", "checkpoint", "device", "agreement with others"]
     chart = [report_html.scatter(dots, "ms per photo", "agreement with others")] if len(dots) > 1 else []
     note += (
@@ -214,10 +233,10 @@ def _time_column(costs: pd.DataFrame) -> tuple[str, str]:
     return "ms_per_image", "Time from decoding to the last committed part, as measured when the run was made."
 
 
-def _number(value: Any) -> str:
-    if value is None or pd.isna(value):
+def _milliseconds(time: float | None, column: str) -> str:
+    if time is None or pd.isna(time):
         return DASH
-    return count(int(value)) if float(value) == int(value) else f"{float(value):,.2f}"
+    return f"{time:,.1f} ms" if column == "latency_ms" else f"{time:,.0f} ms"
 
 
 # --- photos --------------------------------------------------------------------------------------------------------
@@ -231,7 +250,7 @@ def _disagreeing_photos(scope: ReportScope, comparison: Comparison, a: str, b: s
     tiles = [
         tile for index in order[fresh][:MAX_PHOTOS] if (tile := _tile(scope, comparison, (a, b), agreement, index))
     ]
-    names = {"A": scope.label(a), "B": scope.label(b)}
+    names = {"A": scope.short(a), "B": scope.short(b)}
     legend = [
         (
             f"only {names[category.label[-1]]}" if category.label in ("only A", "only B") else category.label,
@@ -257,20 +276,6 @@ def _tile(
         return None
     map_ = difference.difference_map(one, other, counts.classes_a, counts.classes_b)
     picture = difference.encode_difference_png(shrink_mask(map_))
-    flip = _largest_flip(counts.take(np.array([index])))
-    return image_tile(
-        scope, row, picture, [flip] if flip else [], f"{percent_fixed(float(agreement[index]))} agreement"
-    )
-
-
-def _largest_flip(counts: JointCounts) -> str:
-    """Return the largest flip of one photo, such as `A cat, B dog: 12.3 %`."""
-    matrix = counts.matrix()
-    for row, name in enumerate(counts.classes_a):
-        if name in counts.classes_b:
-            matrix[row, counts.classes_b.index(name)] = 0
-    if not matrix.any():
-        return ""
-    row, column = divmod(int(matrix.argmax()), matrix.shape[1])
-    share = float(matrix[row, column] / counts.pixels.sum())
-    return f"A {counts.classes_a[row]}, B {counts.classes_b[column]}: {percent_fixed(share)} of the pixels"
+    (named,) = largest_differences(counts.take(np.array([index])), both_known=True)
+    lines = [describe_difference(*one) for one in named]
+    return image_tile(scope, row, picture, lines, f"{percent_fixed(float(agreement[index]))} agreement")

@@ -5,16 +5,21 @@ evaluated.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from dashboard.answers import evaluation as answers
+from dashboard.answers.captions import describe_error, largest_differences
+from dashboard.answers.words import compare_speed
 from dashboard.charts.class_choice import background_first, larger_side_pixels, largest_classes
 from dashboard.formatting import (
     DASH,
     MEASURE_NAMES,
     count,
     percent_fixed,
+    percent_in_cell,
     percent_with_interval,
     percentage_points,
     photo_count,
@@ -30,7 +35,7 @@ from seglib.evaluation.class_matching import align_class_names
 from seglib.evaluation.evaluation import Evaluation
 from seglib.masks import difference
 from seglib.masks.difference import CATEGORIES
-from seglib.metrics.bootstrap import Estimate
+from seglib.metrics.bootstrap import Estimate, Interval
 from seglib.store import ground_truth
 from seglib.store.ground_truth import GroundTruth
 
@@ -39,12 +44,35 @@ _MAX_MATRICES = 3
 _TITLE = "Evaluation against ground truth"
 
 
-def sections(scope: ReportScope, name: str) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What the report knows of its runs against a ground truth: at least one run, all over the same photos."""
+
+    evaluations: Sequence[Evaluation]
+    figures: Mapping[str, Mapping[str, Estimate]]
+
+
+def collect(scope: ReportScope, name: str) -> Evaluated | None:
+    """Return the evaluations against the named ground truth; None if there is none."""
     evaluations = _evaluations(scope, name)
     if not evaluations:
+        return None
+    return Evaluated(evaluations=evaluations, figures={one.run.run: one.figures() for one in evaluations})
+
+
+def answer(scope: ReportScope, evaluated: Evaluated) -> str:
+    """Return the sentence with which the report begins, as on the Evaluate page."""
+    scores = {run: figures[answers.MEASURE] for run, figures in evaluated.figures.items()}
+    costs = scope.costs[scope.costs["run"].isin(list(scores))]
+    verdict = answers.judge(evaluated.evaluations, scores)
+    return answers.sentence(verdict, scope.short_labels, compare_speed(costs))
+
+
+def sections(scope: ReportScope, evaluated: Evaluated | None) -> list[str]:
+    if evaluated is None:
         text = "These runs have not been evaluated against a ground truth: run python -m seglib evaluate --truth DIR."
         return [report_html.section(_TITLE, text)]
-    figures = {one.run.run: one.figures() for one in evaluations}
+    evaluations, figures = evaluated.evaluations, evaluated.figures
     return [
         _overall(scope, evaluations, figures),
         _classes(scope, evaluations, figures),
@@ -82,18 +110,12 @@ def _overall(
     truth = evaluations[0].truth
     measure_names = [name for name in MEASURE_NAMES if any(figures[result.run.run][name].n for result in evaluations)]
     head = ["run", *(MEASURE_NAMES[name] for name in measure_names)]
-    pixels: list[list[TableCell]] = []
-    means: list[list[TableCell]] = []
-    for result in evaluations:
-        estimates = [figures[result.run.run][name] for name in measure_names]
-        label = scope.label(result.run.run)
-        pixels.append([label, *(percent_with_interval(each.value, each.interval) for each in estimates)])
-        means.append(
-            [
-                label,
-                *(f"{percent_with_interval(each.mean, each.mean_interval)}, n = {count(each.n)}" for each in estimates),
-            ]
-        )
+    estimates = [[figures[result.run.run][name] for name in measure_names] for result in evaluations]
+    pixels = [[(one.value, percent_with_interval(one.value, one.interval)) for one in row] for row in estimates]
+    means = [
+        [(one.mean, f"{percent_with_interval(one.mean, one.mean_interval)}, n = {count(one.n)}") for one in row]
+        for row in estimates
+    ]
     left_out = [scope.label(run.run) for run in scope.runs if run.run not in figures]
     notes = [
         (
@@ -101,30 +123,51 @@ def _overall(
             f"{count(len(scope.files))}."
         ),
         *([f"Not evaluated against it: {', '.join(left_out)}."] if left_out else []),
-        *dict.fromkeys(note for result in evaluations for note in result.notes),
+        *dict.fromkeys(
+            note.replace(result.run.run, scope.label(result.run.run)) for result in evaluations for note in result.notes
+        ),
     ]
     return report_html.section(
         _TITLE,
         "",
         report_html.remarks(notes),
-        report_html.table(head, pixels, caption="Over all pixels, with 95 % intervals"),
-        report_html.table(head, means, caption="Mean over photos, with 95 % intervals"),
+        *(
+            report_html.table(
+                head,
+                _best_in_bold([scope.short(one.run.run) for one in evaluations], rows, measure_names),
+                caption=f"{how}, with 95 % intervals; the best in bold",
+            )
+            for how, rows in (("Over all pixels", pixels), ("Mean over photos", means))
+        ),
         _differences(scope, evaluations),
     )
 
 
+def _best_in_bold(
+    names: Sequence[str], rows: Sequence[Sequence[tuple[float | None, str]]], measures: Sequence[str]
+) -> list[list[TableCell]]:
+    best = answers.best_cells([[value for value, _ in row] for row in rows], measures)
+    return [
+        [name, *(report_html.strong(text) if (i, j) in best else text for j, (_, text) in enumerate(row))]
+        for i, (name, row) in enumerate(zip(names, rows, strict=True))
+    ]
+
+
 def _differences(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
-    rows = []
+    rows, several = [], len(evaluations) > 2
     for gain in evaluation.differences(evaluations):
-        ends = (
-            f"{percentage_points(gain.interval[0])} to {percentage_points(gain.interval[1])}" if gain.interval else DASH
-        )
-        pair = f"{scope.label(gain.b)} minus {scope.label(gain.a)}"
-        rows.append([pair, MEASURE_NAMES[gain.measure], percentage_points(gain.value), ends])
+        pair = f"{scope.short(gain.b)} minus {scope.short(gain.a)}"
+        ends = [_ends(gain.interval), *([_ends(gain.joint_interval)] if several else [])]
+        rows.append([pair, MEASURE_NAMES[gain.measure], percentage_points(gain.value), *ends])
     if not rows:
         return ""
     head = ["runs", "measure", "difference, percentage points", "95 % interval, paired over photos"]
-    return report_html.table(head, rows, caption="Differences, over all pixels")
+    caption = f"Differences, over all pixels. {answers.describe_method(len(evaluations))}"
+    return report_html.table([*head, *(["95 %, all pairs together"] if several else [])], rows, caption=caption)
+
+
+def _ends(interval: Interval | None) -> str:
+    return DASH if interval is None else " to ".join(percentage_points(end) for end in interval)
 
 
 def _classes(
@@ -142,7 +185,7 @@ def _classes(
             else:
                 cells.append(report_html.bar(figure.value, percent_with_interval(figure.value, figure.interval)))
         rows.append([name, *cells])
-    head = ["class", *(scope.label(result.run.run) for result in evaluations)]
+    head = ["class", *(scope.short(result.run.run) for result in evaluations)]
     return report_html.subtitle("IoU of each class") + report_html.table(
         head, rows, caption="Over all pixels, 95 % intervals"
     )
@@ -164,7 +207,7 @@ def _confusion(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
             every = every_of[name]
             shares = [int(counts.cell(name, column).sum()) / every if every else 0.0 for column in columns]
             cells = [
-                (percent_fixed(share) if every else DASH, share, "agrees" if column == name else "differs")
+                (percent_in_cell(share) if every else DASH, share, "agrees" if column == name else "differs")
                 for column, share in zip(columns, shares, strict=True)
             ]
             rows.append((f"{name} ({count(every)} px)", cells))
@@ -195,7 +238,7 @@ def _reliability(scope: ReportScope, evaluations: Sequence[Evaluation]) -> str:
     caption = (
         f"Confidence against accuracy of {units}. Solid: accuracy; pale: mean confidence. Equal ends: well calibrated"
     )
-    head = ["confidence", *(scope.label(one.run.run) for one in evaluations)]
+    head = ["confidence", *(scope.short(one.run.run) for one in evaluations)]
     return report_html.subtitle("Calibration") + report_html.table(head, rows, caption=caption)
 
 
@@ -234,5 +277,7 @@ def _tile(scope: ReportScope, result: Evaluation, row: Mapping[Any, Any]) -> Rep
         dict.fromkeys(names[i] for i in np.unique(right) if i < len(names) and names[i] != BACKGROUND)
     )
     picture = difference.encode_difference_png(shrink_mask(evaluation.error_map(right, mask, result.truth, result.run)))
-    title = f"mIoU {percent_fixed(float(row['miou']))}"
-    return image_tile(scope, row, picture, [f"truth: {truth_classes or 'background'}"], title)
+    place = np.flatnonzero((result.files["image_id"] == row["image_id"]).to_numpy())[:1]
+    (named,) = largest_differences(result.counts.take(place), both_known=False)
+    lines = [f"truth: {truth_classes or 'background'}", *(describe_error(*one) for one in named)]
+    return image_tile(scope, row, picture, lines, f"mIoU {percent_fixed(float(row['miou']))}")

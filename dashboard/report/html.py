@@ -5,11 +5,12 @@ charts are tables with bars or SVG, and images are data URIs.
 """
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboard.formatting import DASH, escape_html, percent_fixed
+from dashboard.formatting import DASH, escape_html
 
 _STYLE = Path(__file__).with_name("report.css")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -41,8 +42,10 @@ def page(title: str, body: Sequence[str]) -> bytes:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{text}\n</body></html>\n'.encode()
 
 
-def header(title: str, notes: Sequence[str]) -> str:
-    return f"<header><h1>{escape_html(title)}</h1>{remarks(notes)}</header>"
+def header(title: str, answers: Sequence[str], notes: Sequence[str]) -> str:
+    together = [escape_html(sentence).replace(" · ", "\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}") for sentence in answers]
+    sentences = "".join(f"<p class='answer'>{sentence}</p>" for sentence in together)
+    return f"<header><h1>{escape_html(title)}</h1>{sentences}{remarks(notes)}</header>"
 
 
 def section(title: str, note: str, *parts: str) -> str:
@@ -117,42 +120,39 @@ def _cell(cell: TableCell) -> str:
     return cell.text if isinstance(cell, SafeHtml) else escape_html(cell)
 
 
-def scatter(
-    points: Sequence[tuple[str, float, float, str]], x_title: str, y_title: str, *, diagonal: bool = False
-) -> str:
-    """Plot (name, x, y, description of both) as numbered dots with a key; the axes start at 0 and y ends at 1.
+def strong(text: str) -> SafeHtml:
+    return SafeHtml(f"<strong>{escape_html(text)}</strong>")
 
-    With `diagonal`, both axes run from 0 to 1 and a line marks where they are equal.
-    """
-    width, height, left, bottom = 560, 260, 52, 40
-    largest = 1.0 if diagonal else max(x for _, x, _, _ in points) * 1.08 or 1.0
-    low = 0.0 if diagonal else _axis_start(min(y for _, _, y, _ in points))
+
+def scatter(points: Sequence[tuple[str, float, float, str]], x_title: str, y_title: str) -> str:
+    """Plot (name, x, share y, description of both) as numbered dots with a key; the x axis starts at 0."""
+    width, height, left, bottom = 560, 270, 78, 44
+    x_ticks = nice_ticks(0.0, max(x for _, x, _, _ in points))
+    y_ticks = nice_ticks(min(y for _, _, y, _ in points), max(y for _, _, y, _ in points))
+    low, high, largest = y_ticks[0], y_ticks[-1], x_ticks[-1]
 
     def to_pixels(x: float, y: float) -> tuple[float, float]:
-        across = left + (width - left - 16) * x / largest
-        return across, height - bottom - (height - bottom - 14) * (y - low) / (1 - low)
+        across = left + (width - left - 22) * x / largest
+        return across, height - bottom - (height - bottom - 16) * (y - low) / (high - low)
 
     parts = []
-    for i in range(5):
-        y = low + (1 - low) * i / 4
+    for y in y_ticks:
         (x0, up), (x1, _) = to_pixels(0, y), to_pixels(largest, y)
         parts.append(f"<path class='grid' d='M{x0:.1f} {up:.1f}H{x1:.1f}'/>")
-        parts.append(f"<text x='{x0 - 6:.1f}' y='{up + 4:.1f}' text-anchor='end'>{percent_fixed(y)}</text>")
-        x = largest * i / 4
+        text = f"{y * 100:.{_decimals(y_ticks, 100)}f}\N{NO-BREAK SPACE}%"
+        parts.append(f"<text x='{x0 - 6:.1f}' y='{up + 4:.1f}' text-anchor='end'>{text}</text>")
+    for x in x_ticks:
         across, down = to_pixels(x, low)
-        label = percent_fixed(x) if diagonal else f"{x:,.{_decimals(largest)}f}"
+        label = f"{x:,.{_decimals(x_ticks)}f}"
         parts.append(f"<text x='{across:.1f}' y='{down + 17:.1f}' text-anchor='middle'>{label}</text>")
-    if diagonal:
-        (x0, y0), (x1, y1) = to_pixels(0, 0), to_pixels(1, 1)
-        parts.append(f"<path class='even' d='M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}'/>")
     for number, (name, x, y, words) in enumerate(points, 1):
         across, up = to_pixels(x, y)
         mark = f"<circle cx='{across:.1f}' cy='{up:.1f}' r='8'/>"
         text = f"<text class='mark' x='{across:.1f}' y='{up + 4:.1f}' text-anchor='middle'>{number}</text>"
         parts.append(f"<g><title>{escape_html(f'{name}: {words}')}</title>{mark}{text}</g>")
     titles = (
-        f"<text x='{(left + width) / 2:.0f}' y='{height - 4}' text-anchor='middle'>{escape_html(x_title)}</text>"
-        f"<text transform='translate(11 {(height - bottom) / 2:.0f}) rotate(-90)' text-anchor='middle'>"
+        f"<text x='{(left + width) / 2:.0f}' y='{height - 6}' text-anchor='middle'>{escape_html(x_title)}</text>"
+        f"<text transform='translate(13 {(height - bottom) / 2:.0f}) rotate(-90)' text-anchor='middle'>"
         f"{escape_html(y_title)}</text>"
     )
     description = escape_html("; ".join(f"{name}: {words}" for name, _, _, words in points))
@@ -163,13 +163,19 @@ def scatter(
     return f"<figure class='scatter'>{drawing}<figcaption><ol>{listed}</ol></figcaption></figure>"
 
 
-def _axis_start(value: float) -> float:
-    """Round down to a quarter, so that small differences stay visible; the axis shows where it starts."""
-    return max(0.0, min(0.75, (value * 4 // 1) / 4))
+def nice_ticks(low: float, high: float) -> list[float]:
+    """Return two to seven ticks at 1, 2 or 5 times a power of ten that enclose these values."""
+    span = max(high - low, abs(high) / 100, 0.001)
+    power = 10.0 ** math.floor(math.log10(span / 4))
+    step = next(factor * power for factor in (1, 2, 5, 10) if span / (factor * power) <= 5)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    last = max(last, first + 1)
+    return [round(place * step, 12) for place in range(first, last + 1)]
 
 
-def _decimals(largest: float) -> int:
-    return 0 if largest >= 20 else 1 if largest >= 2 else 2
+def _decimals(ticks: Sequence[float], factor: float = 1) -> int:
+    """Return the decimals that ticks need which are written `factor` times as large."""
+    return max(0, -math.floor(math.log10((ticks[1] - ticks[0]) * factor) + 1e-9))
 
 
 @dataclass(frozen=True)

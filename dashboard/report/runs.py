@@ -3,7 +3,7 @@
 Takes a `ReportScope` and returns sections as HTML.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,16 +32,16 @@ _BACKGROUND_COLOUR = "#8b93a1"
 """Colour of the background class, which has none in the palette."""
 
 
-def header(scope: ReportScope) -> str:
+def header(scope: ReportScope, answers: Sequence[str]) -> str:
+    """Return the title, the answers of the report, what it covers, and its key figures."""
     created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     chosen = "; ".join(describe_filter(key, value) for key, value in scope.filters.items())
     lines = [f"Made on {created} by seglib {__version__}. This file is self-contained and loads nothing."]
     if chosen:
         lines.append(f"Only photos that pass these filters in {scope.label(scope.runs[0].run)}: {chosen}.")
     notes = scope.comparison.notes if scope.comparison else ()
-    return report_html.header(scope.title, [*lines, *scope.repeats, *notes]) + report_html.key_numbers(
-        _key_figures(scope)
-    )
+    head = report_html.header(scope.title, answers, [*lines, *scope.repeats, *notes])
+    return head + report_html.key_numbers(_key_figures(scope))
 
 
 def _key_figures(scope: ReportScope) -> list[tuple[str, str, str]]:
@@ -100,7 +100,7 @@ def distribution(scope: ReportScope) -> str:
         f"Solid bar: mean share of the photo. Pale bar, and the number behind the share: photos with at least "
         f"{percent_fixed(PRESENT_SHARE)} of it, of n = {photo_count(len(scope.files))}."
     )
-    columns = ["class", *(scope.label(run.run) for run in scope.runs)]
+    columns = ["class", *(scope.short(run.run) for run in scope.runs)]
     table = report_html.table(columns, rows, caption="Mean share and presence of each class")
     return report_html.section("Class distribution", note, table)
 

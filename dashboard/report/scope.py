@@ -5,14 +5,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from dashboard.formatting import photo_count, run_labels
+from dashboard.formatting import photo_count, run_labels, shorten_labels
 from seglib.classes import Mask
 from seglib.errors import UsageError
-from seglib.evaluation import counting
+from seglib.evaluation import cost, counting
 from seglib.evaluation.comparison import Comparison, load_comparison
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.masks import png
@@ -47,6 +48,20 @@ class ReportScope:
 
     def label(self, run: str) -> str:
         return self.labels[run]
+
+    @cached_property
+    def short_labels(self) -> Mapping[str, str]:
+        """Labels without what all runs of this report share, for sentences, tables and pairs."""
+        names = [run.run for run in self.runs]
+        return shorten_labels(names, self.labels) if len(names) > 1 else self.labels
+
+    def short(self, run: str) -> str:
+        return self.short_labels[run]
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """What the runs cost, one row each (`evaluation.cost.costs`)."""
+        return cost.costs(self.store, [run.run for run in self.runs])
 
     def rows(self, run: Run) -> pd.DataFrame:
         """Return the run's table rows for the reported photos."""

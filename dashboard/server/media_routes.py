@@ -8,16 +8,18 @@
     GET /media-api/judged/<run>/<truth>/<mask_id>/<image_id>.png        where a run is wrong (`evaluation.error_map`)
     GET /media-api/photo/<image_id>.jpg                                 long side at most 2048
     GET /media-api/uncertainty/<run>/<image_id>.png                     grey 0..255 = entropy 0..1, computed on demand
+    GET /media-api/demo/...                                             all of these from the demo's store
+    GET /media-api/photos.zip?run=<run>&where=<filters>&name=<name>     photos that pass the filters, or picked ones
 
 Ids are validated and then looked up in the store; no path is ever accepted. Responses are JPEG or PNG bytes that
 browsers may cache for ever, since `v` in the URL changes with the file. Anything else is a 404 without details, except
-that an unavailable uncertainty map is answered with a sentence for the viewer.
+that an unavailable uncertainty map or zip is answered with a sentence.
 """
 
 import os
 import re
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from pathlib import Path
 from threading import BoundedSemaphore, Thread
 
@@ -27,10 +29,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dashboard.server import cache as server_cache
-from dashboard.server import photo_files, rendering, responses
+from dashboard.server import photo_files, photo_zip, rendering, responses
 from dashboard.server.cache import DiskCache
-from dashboard.server.media_urls import PREFIX, StoredFile, combined_version
+from dashboard.server.media_urls import DEMO_PREFIX, PREFIX, StoredFile, combined_version
 from dashboard.server.photo_files import PhotoFile
+from dashboard.server.photo_zip import ZipPhoto, ZipResponse
 from dashboard.server.responses import has_only_params, not_found_response, text_response
 from dashboard.settings import ServerSettings
 from dashboard.state.view import PALETTES
@@ -39,6 +42,7 @@ from seglib.data import image
 from seglib.errors import BadImage, SegError, StoreError
 from seglib.evaluation import evaluation
 from seglib.masks.difference import encode_difference_png
+from seglib.query.filters import Filters, select
 from seglib.store import ground_truth
 from seglib.store.layout import read_without_links
 from seglib.store.records import Run
@@ -75,7 +79,7 @@ def _media_route(*query: str) -> Callable[[Callable[[Request, Store], Response]]
             if not _has_valid_ids(request) or not has_only_params(request, {"v", *query}):
                 return not_found_response()
             try:
-                return answer(request, _open_store())
+                return answer(request, _open_store(request))
             except UncertaintyError as error:
                 return text_response(str(error), error.status)
             except (SegError, BadImage, OSError, ValueError):  # a damaged mask raises too
@@ -90,12 +94,14 @@ def _has_valid_ids(request: Request) -> bool:
     return all(_PATH_CHECKS[name](value) for name, value in request.path_params.items())
 
 
-def _open_store() -> Store:
-    path = ServerSettings.read().store
+def _open_store(request: Request) -> Store:
+    """Open one's own store, or that of the demo if the URL is below its prefix."""
+    settings = ServerSettings.read()
+    path = (settings.demo if request.scope["path"].startswith(f"{DEMO_PREFIX}/") else settings).store
     return _open_store_version(path, _folder_version(path))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _open_store_version(path: Path, _version: tuple[object, ...]) -> Store:
     """Open the store, which checks its layout and refuses links; once per `_folder_version`."""
     return Store(path)
@@ -137,13 +143,8 @@ def photo(request: Request, store: Store) -> Response:
     file = _original_file(photo_files.find(store, image_id))
     if file is None:
         return not_found_response()
-    name = f"photos/{image_id[:2]}/{image_id}.jpg"
     return _file_response(
-        request,
-        file,
-        ("photo", image_id),
-        "image/jpeg",
-        lambda: _get_or_make(store, name, lambda: _screen_photo(file, image_id)),
+        request, file, ("photo", image_id), "image/jpeg", lambda: _photo_for_screen(store, file, image_id)
     )
 
 
@@ -223,20 +224,78 @@ def uncertainty(request: Request, store: Store) -> Response:
     )
 
 
+@_media_route("run", "where", "picked", "name")
+def photo_zip_file(request: Request, store: Store) -> Response:
+    """Send photos as a zip: `run` and `where` (filters) choose them, or `picked` (see `photo_zip.remember_ids`).
+
+    The files themselves, or, if others than this machine can reach the server, what the pages show of them: at most
+    2048 pixels, without metadata such as the place where they were taken.
+    """
+    if not photo_zip.slots.acquire(blocking=False):
+        return text_response("Others are downloading photos: try again in a minute.", 503)
+    answer: Response | None = None
+    try:
+        photos = _zip_photos(request, store)
+        if photos is None:
+            return text_response("These photos were picked too long ago: reload the page.", 410)
+        if len(photos) > photo_zip.MAX_PHOTOS or sum(photo.size for photo in photos) > photo_zip.MAX_BYTES:
+            return text_response("These are too many photos for one zip: choose fewer.", 413)
+        name = request.query_params.get("name", "")
+        if request.method == "HEAD":
+            return Response(headers=photo_zip.download_headers(name), media_type="application/zip")
+        if ServerSettings.read().local_only:
+            pieces = photo_zip.stream_zip(photos, _read_verified)
+        else:
+            pieces = photo_zip.stream_zip(photos, partial(_photo_for_screen, store), suffix=".jpg")
+        answer = ZipResponse(pieces, name)
+        return answer
+    finally:
+        if answer is None:
+            photo_zip.slots.release()
+
+
+def _zip_photos(request: Request, store: Store) -> list[ZipPhoto] | None:
+    """Return the files that the URL chooses; None if it speaks of picked photos that are forgotten."""
+    columns = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
+    if "picked" in request.query_params:
+        ids = photo_zip.recall_ids(request.query_params["picked"])
+        if ids is None:
+            return None
+        rows = store.locate_images(ids.to_pylist())
+    else:
+        filters = Filters.decode(request.query_params.get("where", ""))
+        rows = select(store.table([request.query_params.get("run", "")], with_scan=True), filters)
+    roots = {dataset.name: dataset.root for dataset in store.datasets()}
+    return [
+        ZipPhoto(roots[dataset], dataset, path, int(size), int(mtime_ns), image_id)
+        for dataset, path, size, mtime_ns, image_id in rows[columns].itertuples(index=False, name=None)
+    ]
+
+
 def not_found(_: Request) -> Response:
     """Answer all other paths below the prefix, for which Streamlit would otherwise serve its page."""
     return not_found_response()
 
 
+_ENDPOINTS: dict[str, Callable[[Request], Response]] = {
+    "thumb/{image_id}.jpg": thumbnail,
+    "photo/{image_id}.jpg": photo,
+    "overlay/{run}/{image_id}.png": overlay,
+    "mask/{run}/{image_id}.png": mask,
+    "difference/{run}/{other_run}/{image_id}.png": difference,
+    "truth/{truth}/{mask_id}.png": truth,
+    "judged/{run}/{truth}/{mask_id}/{image_id}.png": error_map,
+    "uncertainty/{run}/{image_id}.png": uncertainty,
+    "photos.zip": photo_zip_file,
+}
+"""Path below the prefix -> endpoint."""
+
 routes = [
-    Route(f"{PREFIX}/thumb/{{image_id}}.jpg", thumbnail, methods=["GET"]),
-    Route(f"{PREFIX}/photo/{{image_id}}.jpg", photo, methods=["GET"]),
-    Route(f"{PREFIX}/overlay/{{run}}/{{image_id}}.png", overlay, methods=["GET"]),
-    Route(f"{PREFIX}/mask/{{run}}/{{image_id}}.png", mask, methods=["GET"]),
-    Route(f"{PREFIX}/difference/{{run}}/{{other_run}}/{{image_id}}.png", difference, methods=["GET"]),
-    Route(f"{PREFIX}/truth/{{truth}}/{{mask_id}}.png", truth, methods=["GET"]),
-    Route(f"{PREFIX}/judged/{{run}}/{{truth}}/{{mask_id}}/{{image_id}}.png", error_map, methods=["GET"]),
-    Route(f"{PREFIX}/uncertainty/{{run}}/{{image_id}}.png", uncertainty, methods=["GET"]),
+    *(
+        Route(f"{prefix}/{path}", endpoint, methods=["GET"])
+        for prefix in (PREFIX, DEMO_PREFIX)
+        for path, endpoint in _ENDPOINTS.items()
+    ),
     Route(f"{PREFIX}/{{rest:path}}", not_found),
     Route(PREFIX, not_found),
 ]
@@ -282,9 +341,12 @@ def _original_file(original: PhotoFile) -> StoredFile | None:
     return None if original.path is None else StoredFile(original.path, original.version)
 
 
-def _screen_photo(file: StoredFile, image_id: str) -> bytes:
-    with _decode_slots:
-        return rendering.screen_photo(_read_verified(file, image_id))
+def _photo_for_screen(store: Store, file: StoredFile, image_id: str) -> bytes:
+    def make() -> bytes:
+        with _decode_slots:
+            return rendering.screen_photo(_read_verified(file, image_id))
+
+    return _get_or_make(store, f"photos/{image_id[:2]}/{image_id}.jpg", make)
 
 
 def _read_verified(file: StoredFile, image_id: str) -> bytes:

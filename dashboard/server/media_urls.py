@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-from dashboard.settings import with_base_path
+from dashboard.settings import ServerSettings
+from dashboard.state.shown_store import is_demo
 from seglib.store import ground_truth
 from seglib.store.ground_truth import GroundTruth
+from seglib.store.layout import StoreLayout
 from seglib.store.store import Store
 
 PREFIX = "/media-api"
+DEMO_PREFIX = f"{PREFIX}/demo"
+"""Prefix of the same URLs for the pictures of the demo's store."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class StoredFile:
 def thumbnail_url(store: Store, image_id: str) -> str | None:
     """Return the URL of a thumbnail; None if the store has none."""
     file = StoredFile.find(store.thumbnail_path(image_id))
-    return None if file is None else f"{_prefix()}/thumb/{image_id}.jpg?{urlencode({'v': file.version})}"
+    return None if file is None else f"{_prefix(store)}/thumb/{image_id}.jpg?{urlencode({'v': file.version})}"
 
 
 def overlay_url(store: Store, run: str, image_id: str, colours: str) -> str | None:
@@ -49,7 +53,7 @@ def mask_url(store: Store, run: str, image_id: str) -> str | None:
 def difference_url(store: Store, a: str, b: str, image_id: str) -> str | None:
     """Return the URL of the difference image of two runs; None if one of the masks is missing."""
     version = combined_version([StoredFile.find(store.mask_path(run, image_id)) for run in (a, b)])
-    return version and f"{_prefix()}/difference/{a}/{b}/{image_id}.png?{urlencode({'v': version})}"
+    return version and f"{_prefix(store)}/difference/{a}/{b}/{image_id}.png?{urlencode({'v': version})}"
 
 
 def truth_url(store: Store, truth: GroundTruth, mask_id: str, colours: str = "") -> str | None:
@@ -60,35 +64,41 @@ def truth_url(store: Store, truth: GroundTruth, mask_id: str, colours: str = "")
     if file is None:
         return None
     query = ({"palette": colours} if colours else {}) | {"v": file.version}
-    return f"{_prefix()}/truth/{truth.id}/{mask_id}.png?{urlencode(query)}"
+    return f"{_prefix(store)}/truth/{truth.id}/{mask_id}.png?{urlencode(query)}"
 
 
 def error_map_url(store: Store, run: str, image_id: str, truth: GroundTruth, mask_id: str) -> str | None:
     """Return the URL of the error image of a run; None if one of the two masks is missing."""
     files = store.mask_path(run, image_id), ground_truth.mask_path(store, truth, mask_id)
     version = combined_version([StoredFile.find(path) for path in files])
-    return version and f"{_prefix()}/judged/{run}/{truth.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
+    return version and f"{_prefix(store)}/judged/{run}/{truth.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
 
 
-def photo_url(image_id: str) -> str:
+def photo_url(store: StoreLayout, image_id: str) -> str:
     """Return the URL of a photo, which may answer 404. The id is the digest of the content, so no version is needed."""
-    return f"{_prefix()}/photo/{image_id}.jpg"
+    return f"{_prefix(store)}/photo/{image_id}.jpg"
 
 
-def uncertainty_url(run: str, image_id: str) -> str:
+def zip_url(store: StoreLayout, name: str, **chosen: str) -> str:
+    """Return the URL of a zip of photos that is saved as `name`; `chosen`: see `media_routes.photo_zip_file`."""
+    return f"{_prefix(store)}/photos.zip?{urlencode({**chosen, 'name': name})}"
+
+
+def uncertainty_url(store: StoreLayout, run: str, image_id: str) -> str:
     """Return the URL of an uncertainty map; if there is none, it answers with a sentence that says why."""
-    return f"{_prefix()}/uncertainty/{run}/{image_id}.png"
+    return f"{_prefix(store)}/uncertainty/{run}/{image_id}.png"
 
 
-def _prefix() -> str:
-    return with_base_path(PREFIX)
+def _prefix(store: StoreLayout) -> str:
+    settings = ServerSettings.read()
+    return settings.base_path + (DEMO_PREFIX if is_demo(store.path, settings) else PREFIX)
 
 
 def _mask_url(store: Store, kind: str, run: str, image_id: str, **query: str) -> str | None:
     file = StoredFile.find(store.mask_path(run, image_id))
     if file is None:
         return None
-    return f"{_prefix()}/{kind}/{run}/{image_id}.png?{urlencode(query | {'v': file.version})}"
+    return f"{_prefix(store)}/{kind}/{run}/{image_id}.png?{urlencode(query | {'v': file.version})}"
 
 
 def combined_version(files: Sequence["StoredFile | None"]) -> str | None:

@@ -38,7 +38,7 @@ def find(store: Store, image_id: str) -> PhotoFile:
     """Return the first file with this content that has not changed since its scan, or the reason why there is none."""
     photo_file = PhotoFile(None, UNKNOWN)
     for root, path, size, mtime_ns in _scanned_files(str(store.path), _index_version(store), image_id):
-        photo_file = _check(root, path, size, mtime_ns, image_id)
+        photo_file = check_file(root, path, size, mtime_ns, image_id)
         if photo_file.path is not None:
             return photo_file
     return photo_file
@@ -56,7 +56,8 @@ def _has_content(path: Path, _size: int, _mtime_ns: int, image_id: str) -> bool:
     return has_content(path, image_id)
 
 
-def _check(root: Path, path: str, size: int, mtime_ns: int, image_id: str) -> PhotoFile:
+def check_file(root: Path, path: str, size: int, mtime_ns: int, image_id: str) -> PhotoFile:
+    """Return the file at this path of a dataset if it is inside it and as it was at its scan, or the reason why not."""
     try:
         whole = (root / path).resolve(strict=True)
         status = whole.stat()

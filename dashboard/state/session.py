@@ -5,21 +5,29 @@ chips, chart clicks, links and the browser's back button all agree. Streamlit's 
 used, because it does not allow switching to another page with new filters.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from dashboard.settings import ServerSettings
+from dashboard.state import pages
 from dashboard.state.picked_photos import Picks
+from dashboard.state.selection_words import SelectionWords
+from dashboard.state.shown_store import choose_store, has_demo, has_run
 from dashboard.state.view import FIRST_PAGES, View, decode, query_params
 from seglib.query.filters import Filters
 from seglib.store.tags import TagAction
 
 _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
 _PICKS, _MESSAGE, _ACTIONS, _REMARK = "_picks", "_message", "_actions", "_remark"
-_CAN_CHART, _LATER, _HEADED = "_can_chart", "_later", "_headed"
+_STORE = "_store"
+_CAN_CHART, _LATER, _HEADED, _STEPS_PICKS = "_can_chart", "_later", "_headed", "_steps_picks"
+_PARTIAL = "_partial"
+_WORDS = "_words"
 
 
 def read_url(page: str) -> None:
@@ -30,6 +38,7 @@ def read_url(page: str) -> None:
     """
     state, now = st.session_state, _snapshot()
     state.pop(_HEADED, None)
+    state.pop(_PARTIAL, None)
     touched = state.pop(_TOUCHED, False)
     by_menu = page != state.get(_PAGE, page) and not now
     state[_PAGE] = page
@@ -39,9 +48,9 @@ def read_url(page: str) -> None:
     state[_URL] = now
 
 
-def write_url() -> None:
-    """Write the view to the URL."""
-    want = query_params(view())
+def write_url(named: View | None = None) -> None:
+    """Write the view to the URL; `named`: the same view, with what it leaves to the page named."""
+    want = query_params(named or view())
     if _snapshot() != _freeze(want):
         st.query_params.from_dict(want)
     st.session_state[_URL] = _snapshot()
@@ -83,16 +92,35 @@ def open_page(title: str, filters: Filters) -> None:
     st.session_state[_TARGET] = title
 
 
-def open_run(title: str, run: str) -> None:
-    """Select a run and switch to another page with all of its photos; call from a callback."""
-    update_view(run=run)
-    open_page(title, Filters())
+def open_run(title: str, run: str, dataset: str = "") -> None:
+    """Select a run of one's own store and switch to another page with all of its photos, or those of one dataset; call
+    from a callback.
+    """
+    update_view(run=run, demo=False)
+    open_page(title, Filters().replace("dataset", (dataset,)) if dataset else Filters())
+
+
+def forget_run(run: str) -> None:
+    """Stop naming a run that was deleted; call from a callback."""
+    present = view()
+    left = tuple(name for name in present.runs if name != run)
+    named = {"run": present.run, "against": present.against}
+    update_view(runs=left, **{field: "" if name == run else name for field, name in named.items()})
 
 
 def go_to_page(title: str, **parts: Any) -> None:
     """`update_view`, and switch to another page on the next run."""
     update_view(**parts)
     st.session_state[_TARGET] = title
+
+
+def open_photo(image_id: str, **parts: Any) -> None:
+    """Show a photo on the Image page on the next run; call from a callback. `parts`: further fields of the view.
+
+    If the photo is picked, the page steps through the picked photos.
+    """
+    set_steps_picks(bool(picks().picked_among([image_id])))
+    go_to_page(pages.IMAGE, image=image_id, **parts)
 
 
 def pop_target_page() -> str | None:
@@ -111,6 +139,47 @@ def heading_drawn() -> bool:
     return _HEADED in st.session_state
 
 
+def set_partial_note(sentence: str) -> None:
+    """Store why the figures of the current page are not final, for its heading; empty if they are."""
+    st.session_state[_PARTIAL] = sentence
+
+
+def partial_note() -> str:
+    note: str = st.session_state.get(_PARTIAL, "")
+    return note
+
+
+def shown_settings() -> ServerSettings:
+    """Return the server's settings with the store that the pages about photos show: one's own or the demo's."""
+    return choose_store(ServerSettings.read(), wants_demo=view().demo)
+
+
+def fit_demo() -> None:
+    """Drop the demo from the view where it is shown anyway, or cannot be shown."""
+    settings = ServerSettings.read()
+    if not view().demo or (has_run(settings.store) and has_demo(settings)):
+        return
+    adjust_view(replace(view(), demo=False))
+    if not has_demo(settings):
+        add_notes(["There is no demo here."])
+
+
+def enter_store(store: Path, runs: Sequence[str]) -> None:
+    """Forget what belongs to another store: picked photos, what can be undone, and a run that is not in this one."""
+    if st.session_state.get(_STORE, store) != store:
+        for key in (_PICKS, _ACTIONS, _REMARK):
+            st.session_state.pop(key, None)
+        if view().run not in runs:
+            adjust_view(replace(view(), run="", runs=(), against="", truth=""))
+    st.session_state[_STORE] = store
+
+
+def show_demo(demo: bool) -> None:
+    """Switch to the demo, or back to one's own photos, with nothing filtered; call from a callback."""
+    set_view(View(demo=demo, palette=view().palette))
+    st.session_state[_TARGET] = pages.OVERVIEW
+
+
 def add_notes(notes: list[str]) -> None:
     """Queue notes for the visitor until the page shows them."""
     st.session_state.setdefault(_NOTES, []).extend(notes)
@@ -119,6 +188,21 @@ def add_notes(notes: list[str]) -> None:
 def pop_notes() -> list[str]:
     notes: list[str] = st.session_state.pop(_NOTES, [])
     return notes
+
+
+def set_selection_words(words: SelectionWords) -> None:
+    """Say what the photos and the run of the page that is being drawn are called."""
+    st.session_state[_WORDS] = words
+
+
+def set_run_words(runs: str) -> None:
+    """Say what the runs of the page that is being drawn are called, if it is about others than the active run."""
+    set_selection_words(replace(selection_words(), runs=runs))
+
+
+def selection_words() -> SelectionWords:
+    present: SelectionWords = st.session_state.get(_WORDS, SelectionWords())
+    return present
 
 
 def picks() -> Picks:
@@ -132,6 +216,15 @@ def set_picks(new: Picks, *, message: int | None = None) -> None:
     st.session_state[_PICKS] = new
     if message is not None:
         st.session_state[_MESSAGE] = message
+
+
+def steps_picks() -> bool:
+    """Return whether the Image page steps through the picked photos instead of the gallery's."""
+    return bool(st.session_state.get(_STEPS_PICKS)) and len(picks()) > 0
+
+
+def set_steps_picks(on: bool) -> None:
+    st.session_state[_STEPS_PICKS] = on
 
 
 def last_message_number() -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
-from dashboard.formatting import count, display_name, percent, score
+from dashboard.formatting import choice_name, count, percent, score
 from seglib.classes import ANIMALS
 from seglib.data.image import is_image_id
 from seglib.errors import SegError
@@ -22,12 +22,12 @@ from seglib.store.content import NO_CONTENT
 Pairs = list[tuple[str, str]]
 
 PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
-CHARTS: tuple[str, ...] = ("classes", "certainty", "photos", "none")
-"""Sets of charts; Explore shows one at a time."""
+CHARTS: tuple[str, ...] = ("none", "classes", "certainty", "photos")
+"""Sets of charts; Explore shows one at a time, and none unless it is asked for."""
 
 SHOW_MODES: tuple[str, ...] = ("gallery", "table")
 PAGE_SIZE = 48
-"""Tiles per page of the gallery."""
+"""Photos per page of the gallery and of the table."""
 
 OPACITY_RANGE = (0, 100)
 SIZE_RANGE = (100, 360)
@@ -77,8 +77,8 @@ ORIGINS: tuple[str, ...] = ("", "compare", "evaluate")
 TRY_MODES: tuple[str, ...] = ("photos", "live")
 """What the models of Try look at: the visitor's photos, or a camera."""
 
-FIRST_PAGES: dict[str, Any] = {"page": 1, "compare_page": 1, "evaluate_page": 1}
-"""View fields that reset every gallery to its first page."""
+FIRST_PAGES: dict[str, Any] = {"page": 1, "compare_page": 1, "evaluate_page": 1, "n": 0}
+"""View fields that reset every gallery to its first page, and forget what a link said of other photos."""
 
 _TRUTH = re.compile(r"[0-9a-f]{8}\Z")
 
@@ -103,8 +103,8 @@ class View:
     """The class whose share is charted, sorted by and filtered; `class` in the URL. Empty: the most frequent one."""
     sort: str = "path"
     page: int = 1
-    """Page of Explore's gallery."""
-    charts: str = "classes"
+    """Page of Explore's gallery or table."""
+    charts: str = "none"
     show: str = "gallery"
     palette: str = "okabe-ito"
     overlay: bool = True
@@ -142,8 +142,14 @@ class View:
     layer: str = "difference"
     evaluate_page: int = 1
     """Page of the evaluation gallery."""
+    demo: bool = False
+    """Show the demo although one's own store has runs."""
     try_mode: str = "photos"
     """One of `TRY_MODES`; `try` in the URL."""
+    n: int = 0
+    """Number of photos that the figures counted when the link was made; 0: not said."""
+    all_figures: bool = False
+    """Show all figures of a comparison or an evaluation; `figures` in the URL."""
 
     def with_filters(self, filters: Filters) -> "View":
         """Return the view with other filters and every gallery reset to its first page."""
@@ -255,7 +261,10 @@ _FIELDS: dict[str, _Field] = {
         _Field("worst", "grade", _one_of(tuple(EVALUATE_SORTS))),
         _Field("layer", "layer", _one_of(LAYERS)),
         _Field("evaluate-page", "evaluate_page", _PAGE),
+        _switch("demo", "demo"),
         _Field("try", "try_mode", _one_of(TRY_MODES)),
+        _Field("n", "n", _whole_number(1, 10**9)),
+        _switch("figures", "all_figures", "all", "few"),
     )
 }
 _DEFAULTS = View()
@@ -285,6 +294,11 @@ def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
     return View(filters=filters, **attributes), notes
 
 
+def url_key(name: str) -> str:
+    """Return the URL's key of a field of the view: `compare_page` -> `compare-page`."""
+    return next(entry.key for entry in _FIELDS.values() if entry.name == name)
+
+
 def query_params(view: View) -> dict[str, list[str]]:
     """Return the pairs in Streamlit's format: repeated keys as lists."""
     params: dict[str, list[str]] = {}
@@ -293,20 +307,11 @@ def query_params(view: View) -> dict[str, list[str]]:
     return params
 
 
+URL_KEYS: tuple[str, ...] = tuple(_FIELDS)
+"""The keys in the order in which `encode` writes them, after the filters."""
+
+
 # --- what the store allows ---------------------------------------------------------------------------------------
-
-
-def fit_to_runs(view: View, runs: Sequence[str]) -> tuple[View, list[str]]:
-    """Restrict the view to these runs (at least one, newest last), with a sentence for each run that was dropped."""
-    unknown = [run for run in dict.fromkeys((*view.runs, view.against)) if run and run not in runs]
-    notes = [f"There is no run {run!r} in this store to show beside the others." for run in unknown]
-    against = view.against if view.against in runs else ""
-    view = replace(view, runs=tuple(run for run in view.runs if run in runs), against=against)
-    if view.run in runs:
-        return view, notes
-    if view.run:
-        notes.append(f"There is no run {view.run!r} in this store: showing {runs[-1]!r}.")
-    return replace(view, run=runs[-1]), notes
 
 
 def fit_to_classes(view: View, classes: Sequence[str]) -> tuple[View, list[str]]:
@@ -348,7 +353,7 @@ def _applicable_value(key: str, value: FilterValue, classes: Sequence[str]) -> F
 
 
 def describe_filter(key: str, value: FilterValue) -> str:
-    """Return the text of a filter chip: `Folder label: cats, dogs`, `Share of cat: 10 % to 100 %`."""
+    """Return the text of a filter chip: `Folder: cats, dogs`, `Share of cat: 10 % to 100 %`."""
     entry, class_name = find_filter(key)
     label = f"{entry.label} {class_name}".strip()
     if isinstance(value, str):
@@ -359,7 +364,8 @@ def describe_filter(key: str, value: FilterValue) -> str:
         low, high = value
         write = percent if entry.per_class or key == "low_margin" else score
         return f"{label}: {write(float(low))} to {write(float(high))}"
-    return f"{label}: {', '.join(display_name(str(v)) for v in value)}"
+    names = ", ".join(choice_name(key, str(v)) for v in value)
+    return f"{label} {names}" if label.endswith("?") else f"{label}: {names}"
 
 
 def _format_count_range(low: int, high: int) -> str:

@@ -9,7 +9,8 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.formatting import DASH, count, escape_markdown
-from dashboard.queries.source import dataset_entries, error_message
+from dashboard.offers import uploaded_photos
+from dashboard.queries.source import dataset_entries, error_message, look_again
 from dashboard.server import cache
 from dashboard.settings import ServerSettings
 from dashboard.state import session
@@ -160,16 +161,24 @@ def _name_label(store: Store, dataset: Dataset, label: str, key: str) -> None:
 @st.dialog("Remove this dataset from the store?")
 def _confirm_forget(store: Store, entry: DatasetEntry) -> None:
     st.markdown(
-        f"**{escape_markdown(entry.dataset)}**: its {count(entry.files)} files leave every page and export. The photos "
-        "themselves stay, and so do their results until stale data is removed: a run over the folder brings it back."
+        f"**{escape_markdown(entry.dataset)}**: its {count(entry.files)} files leave every page and export. "
+        + (
+            "The photos were uploaded here and are deleted for good."
+            if uploaded_photos.is_uploaded(store.path, Path(entry.root))
+            else "The photos themselves stay, and so do their results until stale data is removed: a run over the "
+            "folder brings it back."
+        )
     )
-    if st.button("Remove from store", type="primary", key="forget", on_click=_forget, args=(store, entry.id)):
+    if st.button("Remove from store", type="primary", key="forget", on_click=_forget, args=(store, entry)):
         st.rerun()  # closes the dialog
 
 
-def _forget(store: Store, dataset_id: str) -> None:
+def _forget(store: Store, entry: DatasetEntry) -> None:
     try:
-        datasets.forget_dataset(store, dataset_id)
+        datasets.forget_dataset(store, entry.id)
+        if uploaded_photos.is_uploaded(store.path, Path(entry.root)):
+            uploaded_photos.remove(store.path, Path(entry.root))
+            look_again()
         cache.remove_stale(store.path)
     except SegError as error:
         session.add_notes([error_message(error)])

@@ -1,4 +1,4 @@
-"""Overview page: class, confidence and label statistics of all photos that pass the filters, as charts.
+"""Overview page: a few of the photos that pass the filters, and their classes, confidence and folders as charts.
 
 Takes a `Selection`. Clicking a bar filters; clicking a cell opens Explore with the cell's filters.
 """
@@ -8,6 +8,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from dashboard.charts import tables
 from dashboard.charts.class_choice import largest_classes
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
@@ -18,9 +19,9 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
 from dashboard.state.view import with_both_present
+from dashboard.views.photos.strip import photo_strip
 from dashboard.views.shared import chart_cards, controls, page_header
 from seglib.classes import BACKGROUND, PRESENT_SHARE
-from seglib.masks.statistics import CONFIDENCE_COLUMNS
 
 MAX_CLASSES = 8
 """Maximum number of classes in one chart."""
@@ -33,14 +34,15 @@ def render(selection: Selection) -> None:
     page_header.key_figures(selection)
     if page_header.show_if_empty(selection):
         return
+    photo_strip(selection)
     distribution = partial(chart_cards.class_distribution, limit=MAX_CLASSES)
     contradicted = partial(chart_cards.folder_against_content, apply=partial(session.open_page, pages.EXPLORE))
     controls.side_by_side(
         selection, (3, 2), (distribution, contradicted), (chart_cards.share_by_label, chart_cards.share_spread)
     )
-    controls.side_by_side(selection, (1, 1, 1), [partial(chart_cards.measure, key=key) for key in CONFIDENCE_COLUMNS])
     controls.side_by_side(selection, (2, 1), (_co_occurrence, chart_cards.regions))
-    controls.side_by_side(selection, (1, 1), (chart_cards.confidence_against_share, chart_cards.sizes))
+    measures = (chart_cards.certainty, chart_cards.confidence_against_share, chart_cards.sizes)
+    controls.side_by_side(selection, (1, 1, 1), measures)
     _unreadable(selection)
 
 
@@ -50,7 +52,7 @@ def _co_occurrence(selection: Selection) -> None:
     names = largest_classes(distribution["present"].drop(BACKGROUND, errors="ignore"), MAX_CLASSES)
     with layout.card(
         "Co-occurrence",
-        f"photos in which both classes are present, n = {count(_n(distribution))}; {page_header.PRESENT_NOTE}",
+        f"photos that show both classes, n = {count(_n(distribution))}; {page_header.PRESENT_NOTE}",
     ):
         if not names:
             layout.remark("No class other than the background is present in any of these photos.")
@@ -67,7 +69,8 @@ def _co_occurrence(selection: Selection) -> None:
                 pair = with_both_present(session.view().filters, names[cell[0]], names[cell[1]], PRESENT_SHARE)
                 session.open_page(pages.EXPLORE, pair)
 
-        matrix_component.matrix("", names, rows, key="co_occurrence", on_cell=open_cell)
+        table = tables.cells(("class", "and class"), {"photos": frame.loc[names, names]})
+        matrix_component.matrix("", names, rows, key="co_occurrence", on_cell=open_cell, table=table)
         layout.remark("The diagonal counts the class itself. A click on a cell shows its photos.")
 
 

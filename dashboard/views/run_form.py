@@ -5,19 +5,25 @@ from lists built on the server, and `jobs` validates the submitted values again.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import byte_size, count, duration, photo_count
-from dashboard.offers.photo_folders import Folder
+from dashboard.formatting import count, user_message
+from dashboard.offers import remembered_folders
+from dashboard.offers.folder_browser import describe_local_path
+from dashboard.offers.photo_folders import Folder, display_name, find_roots
 from dashboard.queries import source
 from dashboard.queries.source import ModelChoice
 from dashboard.settings import ServerSettings
+from dashboard.views.add_photos import folder_dialog, upload, welcome
+from dashboard.views.runs import estimates
+from dashboard.views.runs.estimates import ChosenModels
 from dashboard.views.shared import controls, job_status
 from dashboard.workers.requests import RunRequest
 from seglib.inference.config import PRECISIONS
-from seglib.models.registry import DEFAULT_MODEL, MODELS, ModelSpec
+from seglib.models.registry import DEFAULT_MODEL, MODELS
 from seglib.store.records import Run
 
 _INPUT_SIDE_NOTE = " ".join(
@@ -27,22 +33,32 @@ _INPUT_SIDE_NOTE = " ".join(
 )
 
 _FOLDER, _MODELS, _RESIZE, _PRECISION, _LIMIT = "start:folder", "start:models", "start:resize", "start:auto", "start:n"
-_MIN_PHOTOS = 8
-"""Minimum number of photos for a speed measurement to be meaningful."""
+_MAX_NAMES = 3
 
 
 def render(settings: ServerSettings, runs: Sequence[Run]) -> None:
-    offered = source.offered_folders(settings.photo_folders)
+    roots = find_roots(settings)
+    offered = source.offered_folders(roots)
     with layout.card("Start a run", stretch=False):
         if not offered:
-            names = ", ".join(folder.name for folder in settings.photo_folders)
-            layout.remark(
-                f"There are no photos below {names}: put a folder of photos there, or name another with --data."
-            )
+            layout.remark(_describe_nothing(settings, roots))
+        folder = _choose_folder(settings, offered)
+        upload.render(settings, _FOLDER, expanded=not offered and not settings.local_only)
+        _explain_folders(settings, roots)
+        if folder is None:
+            welcome.demo_button(settings)
             return
-        folder, models, resize, precision = _choices(settings, offered)
-        _estimates(folder, models, resize, precision, runs)
+        models, resize, precision = _choices(settings)
         limit = st.session_state.get(_LIMIT)
+        chosen = ChosenModels(
+            folder=folder,
+            place=describe_local_path(folder.path) if settings.local_only else "",
+            models=models,
+            resize=resize,
+            precision=precision,
+            limit=limit,
+        )
+        estimates.render(settings, chosen, runs)
         requests = [
             RunRequest(
                 folder=folder.id,
@@ -63,33 +79,59 @@ def render(settings: ServerSettings, runs: Sequence[Run]) -> None:
             on_click=job_status.start_jobs,
             args=(settings, requests),
         )
+        welcome.demo_button(settings)
 
 
-def last_speed(runs: Sequence[Run], model: str, resize: str, precision: str) -> float | None:
-    """Return the photos per second of this model's last run here at this resize; None if unknown."""
-    for run in reversed(runs):
-        if (run.model, run.resize) == (model, resize) and precision in ("auto", run.precision):
-            for invocation in reversed(run.invocations):
-                if invocation["computed"] >= _MIN_PHOTOS and invocation["seconds"] > 0:
-                    return float(invocation["computed"] / invocation["seconds"])
-    return None
-
-
-def download_bytes(spec: ModelSpec) -> int:
-    """Return the approximate download size, four bytes per parameter; 0 if the weights are already here."""
-    return 0 if spec.path.exists() else 4 * spec.parameters
-
-
-def _choices(settings: ServerSettings, offered: Sequence[Folder]) -> tuple[Folder, list[ModelChoice], str, str]:
+def _choose_folder(settings: ServerSettings, offered: Sequence[Folder]) -> Folder | None:
+    """Draw the choice of folder with the ways to others; None if there is nothing to choose from."""
     by_id = {folder.id: folder for folder in offered}
-    left, right = st.columns(2)
+    if st.session_state.get(_FOLDER) not in by_id:
+        st.session_state.pop(_FOLDER, None)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="start:folders"):
+        chosen = None
+        if by_id:
+            chosen = st.selectbox(
+                "Folder of photos",
+                list(by_id),
+                format_func=lambda i: by_id[i].title if i in by_id else i,
+                key=_FOLDER,
+                width="stretch",
+            )
+        folder_dialog.button(settings, _FOLDER, first=not by_id)
+        st.button("Look again", key="start:look", help="Lists the folders anew", on_click=source.look_again)
+        folder = None if chosen is None else by_id[chosen]
+        if folder is not None:
+            upload.delete_button(settings, folder)
+    return folder
+
+
+def _describe_nothing(settings: ServerSettings, roots: tuple[Path, ...]) -> str:
+    named = f" below {', '.join(display_name(path.name) for path in roots)}" if settings.folders_named else " yet"
+    ways = "choose a folder of this computer, or upload some" if settings.local_only else "upload some"
+    return f"There are no photos{named}: {ways}."
+
+
+def _explain_folders(settings: ServerSettings, roots: tuple[Path, ...]) -> None:
+    """Say why a folder is not in the list."""
+    lines = []
+    if links := source.skipped_links(tuple(dict.fromkeys((*settings.photo_folders, *roots)))):
+        more = f" and {count(len(links) - _MAX_NAMES)} more" if len(links) > _MAX_NAMES else ""
+        names = ", ".join(map(display_name, links[:_MAX_NAMES]))
+        how = f"choose it under {folder_dialog.LABEL}" if settings.local_only else "name it when the server is started"
+        lines.append(f"Links inside of a folder are not followed ({names}{more}): to analyse one, {how}.")
+    if problem := remembered_folders.find_problem(settings):
+        lines.append(user_message(problem))
+    layout.remarks(lines)
+
+
+def _choices(settings: ServerSettings) -> tuple[list[ModelChoice], str, str]:
+    with st.container(key="start:fields"):
+        left, right = st.columns(2)
     with left:
-        chosen = st.selectbox(
-            "Folder of photos", list(by_id), format_func=lambda i: by_id[i].title if i in by_id else i, key=_FOLDER
-        )
         models = controls.choose_models("Models", source.model_choices(settings), [DEFAULT_MODEL], key=_MODELS)
     with right:
         resize = controls.resize_select(
+            models,
             key=_RESIZE,
             accept_new_options=True,
             help="224 and 640x480 (width x height) stretch, short:520 keeps the aspect, native keeps the size. "
@@ -107,23 +149,5 @@ def _choices(settings: ServerSettings, offered: Sequence[Folder]) -> tuple[Folde
                 ),
             )
         with limit:
-            st.number_input("At most", min_value=1, value=None, step=100, placeholder="all photos", key=_LIMIT)
-    return by_id[chosen], models, resize, chosen_precision
-
-
-def _estimates(folder: Folder, models: Sequence[ModelChoice], resize: str, precision: str, runs: Sequence[Run]) -> None:
-    """Show the number of photos, the expected time and the downloads."""
-    number = source.count_images(folder.path)
-    limit: int | None = st.session_state.get(_LIMIT)
-    due = min(number, limit) if limit else number
-    lines = [f"{photo_count(number)} in {folder.title}" + (f", the first {count(due)} of them" if due < number else "")]
-    for model in models:
-        same = [run for run in runs if model.offer.made(run)]
-        speed = last_speed(same, model.name, resize or model.resize, precision)
-        if speed:
-            lines.append(f"{model.title}: at most about {duration(due / speed)}, at {speed:.0f} photos/s as last time")
-        if model.offer.built_in and (fetched := download_bytes(MODELS[model.id])):
-            lines.append(f"{model.title}: its weights are not here; about {byte_size(fetched)} are downloaded first")
-        if not model.offer.built_in:
-            lines.append(f"{model.title}: {count(len(model.classes))} classes, masks of {model.resize}")
-    layout.remarks(lines)
+            st.number_input("Limit", min_value=1, value=None, step=100, placeholder="none", key=_LIMIT)
+    return models, resize, chosen_precision

@@ -1,4 +1,4 @@
-"""Filter sidebar: the active run, and one widget for each entry of `seglib.query.filters.FILTERS`.
+"""Filter sidebar: the active run on top, and one widget for each entry of `seglib.query.filters.FILTERS`.
 
 Takes the selection's source and runs; each widget's callback updates the visitor's view. A filter added to the library
 appears here automatically, under "More filters".
@@ -9,10 +9,12 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.formatting import count, display_name, escape_markdown, run_labels
+from dashboard.formatting import choice_name, count, escape_markdown, run_labels
+from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.source import RunSource
+from dashboard.queries.source import RunSource, photo_query
 from dashboard.state import session
+from dashboard.state.crossfilter import without_keys
 from seglib.classes import ANIMALS
 from seglib.query.columns import AGREEMENTS
 from seglib.query.filters import (
@@ -31,13 +33,13 @@ from seglib.store.records import Run
 
 MAIN_FILTERS: tuple[str, ...] = (
     "dataset",
-    "split",
     "label",
-    "tag",
     "present",
     "share",
     "agreement",
     "confidence",
+    "tag",
+    "split",
     "path",
 )
 """Filters that are always visible, in this order."""
@@ -88,10 +90,10 @@ def _widget(source: RunSource, entry: Filter, focus: str) -> None:
 
 def _choice(source: RunSource, entry: Filter, _: str) -> None:
     chosen = [str(value) for value in session.view().filters.get(entry.key, ())]
-    photos_of = photo_queries.options(source, entry.key)
-    values = list(dict.fromkeys([*_sort_values(entry, photos_of), *chosen]))
+    values = list(dict.fromkeys([*_sort_values(entry, photo_queries.options(source, entry.key)), *chosen]))
     if len(values) < 2 and not chosen:
         return
+    photos_of = _count_passing(source, entry)
     key = session.sync_widget(f"w:{entry.key}", chosen)
     apply = session.widget_callback(key, partial(_set_filter, entry.key))
     if len(values) <= MAX_PILLS:
@@ -99,19 +101,43 @@ def _choice(source: RunSource, entry: Filter, _: str) -> None:
             entry.label,
             values,
             selection_mode="multi",
-            format_func=lambda value: f"{escape_markdown(display_name(value))} {count(photos_of.get(value, 0))}",
+            format_func=lambda value: escape_markdown(choice_name(entry.key, value)),
             key=key,
             on_change=apply,
         )
+        _append_counts(key, [photos_of.get(value, 0) for value in values])
     else:
         st.multiselect(
             entry.label,
             values,
-            format_func=lambda value: f"{display_name(value)} · {count(photos_of.get(value, 0))}",
+            format_func=lambda value: f"{choice_name(entry.key, value)} · {count(photos_of.get(value, 0))}",
             key=key,
             placeholder="Any",
             on_change=apply,
         )
+
+
+def _count_passing(source: RunSource, entry: Filter) -> dict[str, int]:
+    """Return value -> photos that have it and pass all other filters."""
+    others = without_keys(session.view().filters, (entry.key,))
+    if isinstance(entry, PresentFilter):
+        present = photo_statistics.class_distribution(photo_query(source, others))["present"]
+        return {str(name): int(number) for name, number in present.items()}
+    return photo_queries.count_choices(source, others, entry.key)
+
+
+def _append_counts(key: str, numbers: Sequence[int]) -> None:
+    """Write a number behind each button of the pills `key`.
+
+    As generated content and not in the buttons' own texts, by which Streamlit recognises a button: a click would be
+    lost while the texts change.
+    """
+    buttons = f".st-key-{key.replace(':', '-')} [data-testid='stButtonGroup'] button"
+    rules = (
+        f"{buttons}:nth-of-type({place}) p::after {{ content: ' {count(number)}' }}"
+        for place, number in enumerate(numbers, start=1)
+    )
+    st.html(f"<style>{' '.join(rules)}</style>")
 
 
 def _sort_values(entry: Filter, photos_of: dict[str, int]) -> list[str]:
@@ -128,23 +154,24 @@ def _range(_: RunSource, entry: Filter, __: str) -> None:
 
 def _class_range(source: RunSource, entry: Filter, focus: str) -> None:
     """Draw one slider for the chosen class, and one for each other class that is already filtered."""
-    chosen = [key.partition(".")[2] for key in session.view().filters if key.startswith(f"{entry.key}.")]
-    for name in chosen:
-        if name != focus:
-            _slider(f"{entry.key}.{name}", f"{entry.label} {escape_markdown(name)}", "percent")
     photos_of = photo_queries.options(source, "present")
     names = [MOST_FREQUENT, *sorted(photos_of, key=lambda n: -photos_of[n])]
     wanted = session.view().focus
+    filters = session.view().filters
+    usual = photo_statistics.main_class(photo_query(source, filters))
+    why = "filtered" if any(key.startswith(f"{entry.key}.") for key in filters) else "most frequent"
     key = session.sync_widget("w:focus", wanted)
     st.selectbox(
-        "Class in focus",
+        "Class",
         list(dict.fromkeys([*names, wanted])),
-        format_func=lambda name: name or "The most frequent one",
+        format_func=lambda name: name or (f"{usual} ({why})" if usual else why.capitalize()),
         key=key,
+        help="The class whose share is charted, filtered and sorted by",
         on_change=session.widget_callback(key, _choose_focus),
     )
-    if focus:
-        _slider(f"{entry.key}.{focus}", f"{entry.label} {escape_markdown(focus)}", "percent")
+    chosen = [key.partition(".")[2] for key in filters if key.startswith(f"{entry.key}.")]
+    for name in dict.fromkeys([*([focus] if focus else []), *chosen]):
+        _slider(f"{entry.key}.{name}", f"{entry.label} {escape_markdown(name)}", "percent")
 
 
 def _slider(key: str, label: str, form: str) -> None:

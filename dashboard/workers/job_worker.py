@@ -4,14 +4,16 @@ Reads `request.json` from the job's folder and the server's settings from the en
 store, and `state.json` next to the request at least every `HEARTBEAT_SECONDS`. SIGTERM ends it cleanly.
 """
 
+import json
 import os
 import signal
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,7 +22,7 @@ from dashboard.offers import mask_sources, models, photo_folders
 from dashboard.settings import ServerSettings
 from dashboard.workers import jobs
 from dashboard.workers.jobs import HEARTBEAT_SECONDS, Job, Jobs
-from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest
+from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest, to_record
 from seglib.adapters.lookup import find_requested
 from seglib.annotations.reader import Masks, open_masks
 from seglib.data.resize import Resize
@@ -52,6 +54,7 @@ def main(folder: Path) -> None:
             job = jobs.read_job(folder)
             if job is None or job.stopping_seconds is not None:
                 raise Terminated
+            write_log(f"asked for {json.dumps(to_record(job.request))}")
             writer.update(state="waiting")
             _wait_for_turn(job, ServerSettings.read())
             writer.update(state="running")
@@ -93,7 +96,7 @@ def run_job(job: Job, settings: ServerSettings, writer: "JobStateWriter") -> dic
 
 def run_model(request: RunRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
     """Resolve the ids of the folder and the model here rather than trust a path in the request."""
-    folder = photo_folders.get_folder(settings.photo_folders, request.folder)
+    folder = photo_folders.get_folder(photo_folders.find_roots(settings), request.folder)
     report = run_pipeline(
         folder.path,
         Store.create(settings.store),
@@ -137,7 +140,7 @@ def evaluate_runs(request: EvaluateRequest, settings: ServerSettings, writer: "J
     """Resolve the id of the masks here rather than trust a path in the request."""
     if isinstance(request, CalibrateRequest):
         request.check(settings)
-    source = mask_sources.get_mask_source(settings.photo_folders, request.folder)
+    source = mask_sources.get_mask_source(photo_folders.find_mask_roots(settings), request.folder)
     masks = open_masks(source.path, request.options)
     _check_truth(request, masks)
     report = truth_counting.update_counts(
@@ -249,6 +252,8 @@ class JobStateWriter:
         self._ticker.join()
 
     def update(self, **changes: Any) -> None:
+        if {"state", "note"} & set(changes):
+            write_log(_describe_change(changes))
         with self._lock:
             self._state |= changes
             self._write()
@@ -293,6 +298,20 @@ class JobStateWriter:
                 os.kill(os.getpid(), signal.SIGTERM)
         except OSError:
             traceback.print_exc()  # a full disk ends the run itself
+
+
+def write_log(text: str) -> None:
+    """Print a line of the job's log: the time, and one sentence."""
+    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {' '.join(text.split())}", flush=True)
+
+
+def _describe_change(changes: Mapping[str, Any]) -> str:
+    """`finished: 500 photos or masks, 20 computed, 480 known, 0 failed`, or why it failed, or a note."""
+    parts = [str(changes[name]) for name in ("state", "sentence", "note") if changes.get(name)]
+    if changes.get("total"):
+        counts = {"photos or masks": "total", "computed": "computed", "known": "reused", "failed": "failed"}
+        parts.append(", ".join(f"{changes.get(name, 0)} {word}" for word, name in counts.items()))
+    return ": ".join(parts)
 
 
 def _wait_for_turn(job: Job, settings: ServerSettings) -> None:

@@ -21,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -111,9 +111,20 @@ class Jobs:
     def all(self) -> list[Job]:
         """Return all jobs, newest first."""
         _reap()
-        folders = [path.parent for path in self._jobs_folder.glob("*/request.json")]
-        jobs = [job for folder in folders if (job := read_job(folder)) is not None]
+        jobs = [job for folder in self._folders() if (job := read_job(folder)) is not None]
         return sorted(jobs, key=lambda job: (job.requested_ns, job.id), reverse=True)
+
+    def live(self) -> list[Job]:
+        """Return the live jobs: those that run, then those that wait, in the order of their turns.
+
+        Reads one file of each job that has ended, so that every page can ask.
+        """
+        _reap()
+        jobs = [job for folder in self._folders() if not _has_ended(folder) and (job := read_job(folder)) is not None]
+        return sort_by_turn(job for job in jobs if job.live)
+
+    def log_file(self, job_id: str) -> Path:
+        return self._folder(job_id) / "log.txt"
 
     def start(self, request: Request) -> Job:
         """Start a job. Raises `UsageError` if a live job already does this work or too many are waiting."""
@@ -156,6 +167,9 @@ class Jobs:
     @property
     def _jobs_folder(self) -> Path:
         return self.settings.store / "jobs"
+
+    def _folders(self) -> list[Path]:
+        return [path for path in self._jobs_folder.glob("*") if _ID.match(path.name)]
 
     def _folder(self, job_id: str) -> Path:
         if not _ID.match(job_id):
@@ -204,6 +218,11 @@ class Jobs:
         return job
 
 
+def sort_by_turn(jobs: Iterable[Job]) -> list[Job]:
+    """Sort live jobs: those that run first, then those that wait, each in the order of their requests."""
+    return sorted(jobs, key=lambda job: (job.state != "running", job.requested_ns, job.id))
+
+
 # --- one job's files -----------------------------------------------------------------------------------------------
 
 
@@ -228,6 +247,11 @@ def read_job(folder: Path) -> Job | None:
         state=state,
         stopping_seconds=_age(folder / "stop"),
     )
+
+
+def _has_ended(folder: Path) -> bool:
+    state = (_read_json(folder / "state.json") or {}).get("state")
+    return state in ENDED_STATES
 
 
 def write_json(file: Path, values: dict[str, Any]) -> None:

@@ -75,7 +75,7 @@ class RunRequest(Request):
         return f"{self.model_title or self.model} is running on {self.title}"
 
     def check(self, settings: ServerSettings) -> None:
-        photo_folders.get_folder(settings.photo_folders, self.folder)
+        photo_folders.get_folder(photo_folders.find_roots(settings), self.folder)
         models.get_model(settings, self.model)
         if self.resize:
             Resize(self.resize)
@@ -150,7 +150,7 @@ class EvaluateRequest(Request):
         return f"The evaluation of these runs against {self.title} is running"
 
     def check(self, settings: ServerSettings) -> None:
-        mask_sources.get_mask_source(settings.photo_folders, self.folder)
+        mask_sources.get_mask_source(photo_folders.find_mask_roots(settings), self.folder)
         _ = self.options  # raises if they do not go together
         _check_runs(settings, self.runs, minimum=1, purpose="evaluated")
 

@@ -17,7 +17,7 @@ from seglib.masks.png import decode_index_png, resize_to_finest
 
 MAX_PHOTOS = 20
 MAX_PHOTO_BYTES = 20_000_000
-"""Maximum size of one photo's file in bytes; keep in sync with `server.maxUploadSize`."""
+"""Maximum size of one photo's file in bytes; below `server.maxUploadSize`."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
     command = new_command(
         commands,
         "evaluate",
-        "compare runs with masks that people drew",
+        "compare runs with ground-truth masks",
         "python -m seglib evaluate --truth VOC2012/SegmentationClass --samples 4 --grid evaluated.png",
         _evaluate,
     )
@@ -178,7 +178,9 @@ def _evaluation_json(
             for result in evaluations
         ],
         "consensus": None,
-        "differences": [vars(gain) for gain in gains],
+        "differences": [
+            {name: getattr(gain, name) for name in ("a", "b", "measure", "value", "interval")} for gain in gains
+        ],
         "computed": report.computed,
         "failed": len(report.failed),
         "failures": report.left_out,

@@ -1,4 +1,4 @@
-"""`seglib export`: write statistics, masks, overlays or annotations for other tools from a store to files."""
+"""`seglib export`: write statistics, lists, masks, overlays or annotations for other tools from a store to files."""
 
 import argparse
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _FORMATS = {
     "stats": ("csv", "parquet"),
+    "list": ("csv",),
     "masks": ("png", "zip"),
     "overlays": ("png", "zip"),
     "coco": ("json", "zip"),
@@ -40,12 +41,15 @@ def add(commands: Any) -> None:
     command = new_command(
         commands,
         "export",
-        "write statistics, masks, overlays, or annotations for other tools",
+        "write statistics, lists of photos, masks, overlays, or annotations for other tools",
         "python -m seglib export stats --where 'label=cats&share.cat=0.1..1' --out cats.csv",
         _export,
     )
     command.add_argument(
-        "what", choices=list(_FORMATS), help="coco, yolo and cvat (Segmentation mask 1.1) leave at the photos' sizes"
+        "what",
+        choices=list(_FORMATS),
+        help="list: where each photo of a run is, what was seen in it, and whether its folder says the same; coco, "
+        "yolo and cvat (Segmentation mask 1.1) leave at the photos' sizes",
     )
     add_store_option(command)
     command.add_argument("--run", action="append", metavar="RUN", help="repeatable; default: all runs")
@@ -101,6 +105,8 @@ def _export(arguments: argparse.Namespace) -> int:
     store, filters = Store(arguments.store), Filters.decode(arguments.where)
     if arguments.what == "stats":
         count = _write_stats(arguments, kind, store, filters)
+    elif arguments.what == "list":
+        count = _write_list(arguments, store, filters)
     elif arguments.what in ("masks", "overlays"):
         files = (
             export.mask_files(store, arguments.run, filters, photo_size=arguments.size == "photo", flat=arguments.flat)
@@ -114,7 +120,9 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"what": arguments.what, "format": kind, "count": count, "out": str(arguments.out)})
     else:
-        unit = {"stats": "rows", "masks": "pictures", "overlays": "pictures"}.get(arguments.what, "photos")
+        unit = {"stats": "rows", "list": "photos", "masks": "pictures", "overlays": "pictures"}.get(
+            arguments.what, "photos"
+        )
         print(f"{count} {unit} written to {arguments.out}")
     return 0
 
@@ -131,6 +139,18 @@ def _write_stats(arguments: argparse.Namespace, kind: str, store: "Store", filte
         export.write_file(beside, export.csv_bytes(export.dictionary_frame(frame)))
     for note in describe_repeats(frame, first_datasets(frame), "each has a row for each of them"):
         print_message(note)
+    return len(frame)
+
+
+def _write_list(arguments: argparse.Namespace, store: "Store", filters: "Filters") -> int:
+    """Write the list and return its number of rows."""
+    from seglib.query import export
+
+    runs = arguments.run or [run.run for run in store.runs()]
+    if len(runs) != 1:
+        raise UsageError(f"A list is about one run, and there are {len(runs)}: name one with --run.")
+    frame = export.list_frame(store, runs[0], filters)
+    export.write_file(arguments.out, export.list_bytes(frame))
     return len(frame)
 
 

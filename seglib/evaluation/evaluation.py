@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -360,6 +361,8 @@ class PairedDifference:
     measure: str
     value: float | None
     interval: bootstrap.Interval | None
+    joint_interval: bootstrap.Interval | None
+    """Wider, so that the differences in this measure of all pairs hold together at 95 % (Bonferroni)."""
 
 
 def differences(
@@ -370,18 +373,23 @@ def differences(
     resamples: int = bootstrap.RESAMPLES,
 ) -> list[PairedDifference]:
     """Differences of every pair of runs. Raises `SegError` if they were evaluated on different files."""
-    gains = []
-    for i, evaluation in enumerate(evaluations):
-        for other in evaluations[i + 1 :]:
-            if not evaluation.files["path"].reset_index(drop=True).equals(other.files["path"].reset_index(drop=True)):
-                raise SegError(f"{evaluation.run.run} and {other.run.run} were not evaluated on the same photos.")
-            for name in names:
-                value, interval = bootstrap.estimate_difference(
-                    evaluation.measures[name], other.measures[name], seed=seed, resamples=resamples
-                )
-                gains.append(
-                    PairedDifference(
-                        a=evaluation.run.run, b=other.run.run, measure=name, value=value, interval=interval
-                    )
-                )
-    return gains
+    paths = [evaluation.files["path"].reset_index(drop=True) for evaluation in evaluations]
+    for evaluation, path in zip(evaluations, paths, strict=True):
+        if not path.equals(paths[0]):
+            raise SegError(f"{evaluations[0].run.run} and {evaluation.run.run} were not evaluated on the same photos.")
+    found = {
+        name: bootstrap.estimate_differences(
+            {evaluation.run.run: evaluation.measures[name] for evaluation in evaluations},
+            seed=seed,
+            resamples=resamples,
+        )
+        for name in names
+    }
+    return [
+        PairedDifference(
+            a=a, b=b, measure=name, value=one.value, interval=one.interval, joint_interval=one.joint_interval
+        )
+        for a, b in combinations([evaluation.run.run for evaluation in evaluations], 2)
+        for name in names
+        for one in (found[name][a, b],)
+    ]

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ RESAMPLES = 1000
 _MAX_UNITS = 10_000  # maximum number of images resampled individually
 _GROUPS = 2_000  # groups resampled instead if there are more images than that
 _REPLICATES_AT_ONCE = 50
+_RESAMPLES_PER_PAIR = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +64,58 @@ def estimate_difference(
     one: Measure, other: Measure, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[float | None, Interval | None]:
     """Return `other` minus `one` over all pixels of the same images, with its paired 95 % interval."""
-    values = one.overall(), other.overall()
-    if values[0] is None or values[1] is None:
-        return None, None
-    if not resamples or len(one.columns[0]) < 2:
-        return values[1] - values[0], None
-    replicates = [np.concatenate(parts) for parts in zip(*_replicates([one, other], seed, resamples), strict=True)]
-    return values[1] - values[0], _interval(replicates[2] - replicates[0])
+    difference = estimate_differences({0: one, 1: other}, seed=seed, resamples=resamples)[0, 1]
+    return difference.value, difference.interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A measure minus another over all pixels of the same images."""
+
+    value: float | None
+    interval: Interval | None
+    """Paired 95 % interval of this pair alone."""
+    joint_interval: Interval | None
+    """Wider: all pairs estimated together hold at 95 %. The same for a single pair."""
+
+
+def estimate_differences(
+    measures: Mapping[Key, Measure], *, seed: int = 0, resamples: int = RESAMPLES
+) -> dict[tuple[Key, Key], Difference]:
+    """Return (a, b) -> `b` minus `a` for every pair of measures of the same images, in the order given.
+
+    All pairs use the same resamples. The joint intervals are adjusted by Bonferroni's inequality (Dunn 1961, Multiple
+    Comparisons among Means, J. Am. Stat. Assoc. 56): for m pairs each has the level 1 - 0.05 / m. Since that needs the
+    far tails, they are taken from at least 400 resamples per pair.
+    """
+    pairs = list(combinations(measures, 2))
+    values = {key: measure.overall() for key, measure in measures.items()}
+    images = len(next(iter(measures.values())).columns[0]) if measures else 0
+    spread: dict[Key, Column] = {}
+    if resamples and images > 1 and pairs:
+        needed = resamples if len(pairs) == 1 else max(resamples, _RESAMPLES_PER_PAIR * len(pairs))
+        spread = _replicates_overall(measures, seed, needed)
+
+    def difference(a: Key, b: Key) -> Difference:
+        one, other = values[a], values[b]
+        if one is None or other is None:
+            return Difference(value=None, interval=None, joint_interval=None)
+        if not spread:
+            return Difference(value=other - one, interval=None, joint_interval=None)
+        change = spread[b] - spread[a]
+        return Difference(
+            value=other - one,
+            interval=_interval(change[:resamples]),
+            joint_interval=_interval(change, 1 - 0.05 / len(pairs)),
+        )
+
+    return {(a, b): difference(a, b) for a, b in pairs}
+
+
+def _replicates_overall(measures: Mapping[Key, Measure], seed: int, resamples: int) -> dict[Key, Column]:
+    """Return each measure's value over all pixels in every resample, (resamples,)."""
+    chunks = list(_replicates(list(measures.values()), seed, resamples))
+    return {key: np.concatenate([chunk[2 * i] for chunk in chunks]) for i, key in enumerate(measures)}
 
 
 def _bootstrap_intervals(
@@ -135,11 +182,12 @@ def _weights(units: int, seed: int, resamples: int) -> Iterator[NDArray[np.float
         yield np.bincount(indices.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
 
 
-def _interval(replicates: Column) -> Interval | None:
+def _interval(replicates: Column, level: float = 0.95) -> Interval | None:
     replicates = replicates[~np.isnan(replicates)]
     if not len(replicates):
         return None
-    low, high = np.percentile(replicates, (2.5, 97.5))
+    tail = 50 * (1 - level)
+    low, high = np.percentile(replicates, (tail, 100 - tail))
     return float(low), float(high)
 
 

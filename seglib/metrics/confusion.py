@@ -99,9 +99,8 @@ class JointCounts:
         """Return the confusion matrix over all images, int64 (classes_a, classes_b); void is excluded."""
         shape = len(self.classes_a), len(self.classes_b)
         labelled = (self.a != VOID) & (self.b != VOID)
-        matrix = np.zeros(shape, np.int64)
-        np.add.at(matrix, (self.a[labelled], self.b[labelled]), self.pixels[labelled])
-        return matrix
+        cells = self.a[labelled].astype(np.int64) * shape[1] + self.b[labelled]
+        return _sum_at(cells, self.pixels[labelled], shape[0] * shape[1]).astype(np.int64).reshape(shape)
 
     def cell(self, name_a: str, name_b: str) -> NDArray[np.int64]:
         """Return int64 (N,): pixels per image that are `name_a` in the first mask and `name_b` in the second."""

@@ -45,14 +45,9 @@ class RunPlan:
         Unchanged files that failed before are skipped, unless they are in `readable_again`; with `verify`, every file
         is read again.
         """
-        facts = stored_files[["path", "bytes", "mtime_ns", "image_id", "reason"]]
-        joined = records.merge(facts, on="path", how="left", suffixes=("", "_known"), sort=False)
-        same = (joined["bytes"] == joined["bytes_known"]) & (joined["mtime_ns"] == joined["mtime_ns_known"])
-        same &= joined["reason"] != VANISHED
-        trusted = same & (not verify)
-        failed = trusted & joined["reason"].notna() & ~joined["path"].isin(readable_again)
-        identified = same & joined["reason"].isna()
-        reused = trusted & identified & joined["image_id"].isin(computed_ids)
+        joined = _compare(records, stored_files, computed_ids, readable_again, verify)
+        failed, reused, identified = joined["failed"], joined["reused"], joined["identified"]
+        trusted = joined["trusted"]
         repeated = trusted & identified & ~reused & joined["image_id"].where(identified).duplicated()
         joined["image_id"] = joined["image_id"].astype("object").where(identified, None)
         columns = [*RECORD_COLUMNS, "image_id"]
@@ -63,6 +58,34 @@ class RunPlan:
             reused=int(reused.sum()),
             failed=int(failed.sum()),
         )
+
+
+def count_pending(
+    records: pd.DataFrame, stored_files: pd.DataFrame, computed_ids: set[str], readable_again: set[str]
+) -> int:
+    """Number of files of a scan that a run with these results has still to process; see `RunPlan.build`."""
+    joined = _compare(records, stored_files, computed_ids, readable_again, verify=False)
+    return int((~joined["failed"] & ~joined["reused"]).sum())
+
+
+def _compare(
+    records: pd.DataFrame, stored_files: pd.DataFrame, computed_ids: set[str], readable_again: set[str], verify: bool
+) -> pd.DataFrame:
+    """The scan with the known `image_id`, and per file whether it is `trusted` (unchanged, and not to be read again),
+    `identified` (unchanged and readable before), `failed` (as before), and `reused` (computed already).
+    """
+    facts = stored_files[["path", "bytes", "mtime_ns", "image_id", "reason"]]
+    joined = records.merge(facts, on="path", how="left", suffixes=("", "_known"), sort=False)
+    same = (joined["bytes"] == joined["bytes_known"]) & (joined["mtime_ns"] == joined["mtime_ns_known"])
+    same &= joined["reason"] != VANISHED
+    trusted = same & (not verify)
+    identified = same & joined["reason"].isna()
+    return joined.assign(
+        trusted=trusted,
+        identified=identified,
+        failed=trusted & joined["reason"].notna() & ~joined["path"].isin(readable_again),
+        reused=trusted & identified & joined["image_id"].isin(computed_ids),
+    )
 
 
 def _records(frame: pd.DataFrame) -> list[Record]:

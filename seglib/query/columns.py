@@ -19,6 +19,14 @@ _DECIMALS = 7
 AGREEMENTS: tuple[str, ...] = ("agrees", "contradicts", "neither")
 """Folder label against content: the class that it names, another one, or none of them; null if it names no class."""
 
+AGREEMENT_WORDS: dict[str, str] = {
+    "agrees": "agree",
+    "contradicts": "disagree",
+    "neither": "nothing seen",
+    "": "folder names no class",
+}
+"""One of `AGREEMENTS`, or the empty text in place of null -> how pages and lists call it."""
+
 
 def classes_of(table: pd.DataFrame) -> list[str]:
     """Classes with a pixel count column in the table, in index order."""

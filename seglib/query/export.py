@@ -1,23 +1,26 @@
-"""Export statistics (CSV, Parquet), masks and overlays (PNG files, zip), and a data dictionary.
+"""Export statistics (CSV, Parquet), lists of photos (CSV), masks and overlays (PNG files, zip), and a data dictionary.
 
-Every file is written under a temporary name and renamed when complete. No export contains an absolute path.
+Every file is written under a temporary name and renamed when complete. Only the list contains absolute paths.
 """
 
+import codecs
+import csv
 import io
+import math
 import os
 import re
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from seglib.classes import PRESENT_SHARE, palette, unpainted_values
+from seglib.classes import BACKGROUND, PRESENT_SHARE, palette, unpainted_values
 from seglib.errors import StoreError, UsageError
 from seglib.fileio.atomic import replacing
 from seglib.masks import overlay, png
 from seglib.masks.statistics import LOW_MARGIN, share_column
-from seglib.query.columns import class_share, classes_of
+from seglib.query.columns import AGREEMENT_WORDS, class_share, classes_of, label_agreement, to_float64
 from seglib.query.filters import Filters, select
 from seglib.store.layout import read_without_links
 from seglib.store.schemas import TAG_SEPARATOR
@@ -27,6 +30,9 @@ Content = bytes | Iterable[bytes]
 """Content of a file, whole or in pieces."""
 
 _MAX_NAME_BYTES = 255  # of a file name, on usual file systems
+
+NOTHING_SEEN = "background only"
+"""What was seen in a photo in which no class but the background is present."""
 
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
 
@@ -73,6 +79,72 @@ def stats_frame(
     return pd.concat(
         [table.iloc[:, :position], pd.DataFrame(added, index=table.index), table.iloc[:, position:]], axis=1
     )
+
+
+def list_frame(
+    store: Store,
+    run: str,
+    filters: Filters | None = None,
+    *,
+    image_ids: "pd.Series[str] | None" = None,
+    with_full_paths: bool = True,
+) -> pd.DataFrame:
+    """A list of photos for people: where each one is, what was seen in it, and whether its folder says the same.
+
+    Columns: path, full path, dataset, folder, seen (the largest class that is present, not counting background),
+    its share (0..1, six decimals; null where only background was seen), confidence (0..1), agreement (one of
+    `AGREEMENT_WORDS`), tags. `image_ids` restricts it to these images; `with_full_paths=False` omits the full path.
+    """
+    table = select(store.table([run]), filters or Filters())
+    table = table if image_ids is None else table[table["image_id"].isin(image_ids)]
+    roots = {dataset.name: dataset.root for dataset in store.datasets()}
+    seen, share = _largest_class(table)
+    columns = {
+        "path": table["path"],
+        "full path": [str(roots[name] / path) for name, path in zip(table["dataset"], table["path"], strict=True)],
+        "dataset": table["dataset"],
+        "folder": table["label"],
+        "seen": seen,
+        "share": share.round(6),
+        "confidence": to_float64(table["confidence"]),
+        "agreement": label_agreement(table).astype("object").fillna("").map(AGREEMENT_WORDS),
+        "tags": table["tags"],
+    }
+    if not with_full_paths:
+        del columns["full path"]
+    return pd.DataFrame(columns, index=table.index).reset_index(drop=True)
+
+
+def _largest_class(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """The largest class that is present in each row, not counting background, and its share (0..1)."""
+    names = [name for name in classes_of(table) if name != BACKGROUND]
+    largest = pd.Series(0.0, table.index)
+    seen = pd.Series(NOTHING_SEEN, table.index, dtype="object")
+    for name in names:
+        share = class_share(table, name)
+        is_largest = (share >= PRESENT_SHARE) & (share > largest)
+        largest, seen = largest.mask(is_largest, share), seen.mask(is_largest, name)
+    return seen, largest.mask(largest == 0)
+
+
+def list_bytes(frame: pd.DataFrame) -> bytes:
+    """Encode a list as CSV for spreadsheets, which take UTF-8 for another encoding unless it begins with a mark."""
+    data = csv_bytes(frame)
+    return data if data.isascii() else codecs.BOM_UTF8 + data
+
+
+def csv_text(columns: Mapping[str, Sequence[object]]) -> str:
+    """Return a small table as the text that `list_bytes` would encode; the columns have equal lengths."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(_escape_formula, columns))
+    writer.writerows(zip(*(map(_csv_value, column) for column in columns.values()), strict=True))
+    text = buffer.getvalue().encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else f"\ufeff{text}"
+
+
+def _csv_value(value: object) -> object:
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else _escape_formula(value)
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
@@ -218,9 +290,13 @@ def refuse_clashes(names: Sequence[str], sources: Sequence[str]) -> None:
 
 
 def folder_name(run: str, dataset: str) -> str:
-    """Folder of a run's files of a dataset, which cannot escape the output folder, whatever the dataset is called."""
-    safe = re.sub(r"[^\w.-]+", "_", dataset).strip(".") or "dataset"
-    return str(PurePosixPath(run, safe))
+    """Folder of a run's files of a dataset."""
+    return str(PurePosixPath(run, dataset_folder(dataset)))
+
+
+def dataset_folder(dataset: str) -> str:
+    """Name of a dataset's folder, which cannot escape the output folder, whatever the dataset is called."""
+    return re.sub(r"[^\w.-]+", "_", dataset).strip(".") or "dataset"
 
 
 def safe_path(path: str) -> PurePosixPath:

@@ -59,6 +59,9 @@ def stats_schema(classes: Sequence[str]) -> pa.Schema:
 
 def keep_newest_files(rows: pa.Table) -> pa.Table:
     """The newest row of each path, sorted by path; `path` and `scan` must be among the columns."""
+    paths = rows["path"].combine_chunks()
+    if pc.all(pc.less(paths[:-1], paths[1:])).as_py():  # as after a single scan
+        return rows
     rows = rows.sort_by([("path", "ascending"), ("scan", "ascending")])
     paths = rows["path"].combine_chunks()
     last = pc.not_equal(paths[1:], paths[:-1]).to_numpy(zero_copy_only=False)
@@ -80,17 +83,29 @@ def table_schema(classes: Sequence[str]) -> pa.Schema:
 
 
 def join_stats(files: pa.Table, labels: LabelledFiles, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
-    """(files that the run has computed, in order, with their statistics; their positions in `files`)."""
-    stats_rows = pc.index_in(files["image_id"], value_set=stats["image_id"])
-    places = np.flatnonzero(stats_rows.is_valid().to_numpy(zero_copy_only=False))
-    if stats_rows.null_count:
-        files, stats_rows = files.take(places), stats_rows.drop_null()
+    """(files that the run has computed, in order, with their newest statistics; their positions in `files`).
+
+    `stats`: all rows of the run's statistics, oldest first.
+    """
+    places, stats_rows = _match_newest(files["image_id"], stats["image_id"])
+    if len(places) < len(files):
+        files = files.take(places)
+    if len(stats_rows) != len(stats) or (stats_rows != np.arange(len(stats))).any():
+        stats = stats.take(stats_rows)
     table = files
     for name, value in (("run", run.run), ("model", run.model)):
         table = table.append_column(name, pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [value]))
     for name in stats.column_names[1:]:
-        table = table.append_column(name, stats[name].take(stats_rows))
+        table = table.append_column(name, stats[name])
     return labels.add_columns(table, run, places), places
+
+
+def _match_newest(wanted: pa.ChunkedArray, known: pa.ChunkedArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(positions in `wanted` of the ids that are known, the last position in `known` of each of them)."""
+    newest_first = known.take(np.arange(len(known) - 1, -1, -1))
+    found = pc.index_in(wanted, value_set=newest_first)  # the first place of each
+    places = np.flatnonzero(found.is_valid().to_numpy(zero_copy_only=False))
+    return places, len(known) - 1 - found.drop_null().to_numpy().astype(np.intp)
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

@@ -294,8 +294,7 @@ class Store(StoreLayout):
         schema = table_schema(classes)
         labels = LabelledFiles(files, {one.name: content.read_label_map(self, one) for one in data_sets})
         parts = [
-            join_stats(files, labels, run, parquet_parts.keep_newest(self._stats_table(run), ["image_id"]))
-            for run in sorted(chosen, key=lambda run: run.run)
+            join_stats(files, labels, run, self._stats_table(run)) for run in sorted(chosen, key=lambda run: run.run)
         ]
         table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in parts)], promote_options="default")
         if len(parts) > 1:
@@ -324,6 +323,11 @@ class Store(StoreLayout):
 
     def mask(self, run: str, image_id: str) -> NDArray[np.uint8]:
         """Class indices, uint8 (H, W) at grid size. Raises `StoreError` if the mask is missing or damaged."""
+        if not image.is_image_id(image_id):
+            raise StoreError(
+                f"{str(image_id)[:80]!r} is not an image_id, which has 32 hex digits: the column image_id of `table()` "
+                "has that of each path."
+            )
         try:
             return png.decode_verified_png(read_without_links(self.mask_path(run, image_id)))
         except (OSError, ValueError):

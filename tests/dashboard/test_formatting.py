@@ -14,8 +14,10 @@ from dashboard.formatting import (
     duration,
     escape_html,
     escape_markdown,
+    local_time,
     matrix_caption,
     percent,
+    percent_in_cell,
     photo_count,
     run_labels,
     score,
@@ -107,7 +109,7 @@ def test_runs_of_one_title_stay_apart():
 def test_labels_are_shortened_by_what_they_share():
     labels = {"a": "net · 224 · fp32", "b": "net · 224 · int8", "c": "other · 224 · fp32", "d": "net · 224"}
     assert shorten_labels(["a", "b"], labels) == {"a": "fp32", "b": "int8"}
-    assert shorten_labels(["a", "c"], labels) == {"a": "net · 224 · fp32", "c": "other · 224 · fp32"}
+    assert shorten_labels(["a", "c"], labels) == {"a": "net", "c": "other"}
     assert shorten_labels(["a", "d"], labels) == {"a": "224 · fp32", "d": "224"}
 
 
@@ -123,8 +125,38 @@ def test_a_page_names_the_button_where_the_button_helps():
     assert user_message(record) == record.replace("`", "")
 
 
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0"), (1e-6, "<0.01"), (0.0001, "0.01"), (0.0004, "0.04"), (0.00096, "0.1"), (0.004, "0.4"), (1.0, "100.0")],
+)
+def test_small_cells_of_a_matrix_differ(share, text):
+    assert percent_in_cell(share) == text
+
+
 def test_one_class_that_is_left_out_is_one():
     none, one, many = (matrix_caption(number) for number in (0, 1, 1200))
     assert none.endswith("all figures stay.")
     assert one == f"{none} 1 class with fewer pixels is not shown."
     assert many == f"{none} 1,200 classes with fewer pixels are not shown."
+
+
+@pytest.mark.parametrize(
+    ("utc", "zone", "words"),
+    [
+        ("2026-11-27T17:45:30.123456+00:00", "Europe/Zurich", "27 Nov 2026, 18:45"),
+        ("2026-07-27T17:45:30+00:00", "Europe/Zurich", "27 Jul 2026, 19:45"),  # summer time of then, not of now
+        ("2026-12-31T23:30:00+00:00", "Asia/Kolkata", "1 Jan 2027, 05:00"),
+        ("2026-11-27T17:45:30", "America/New_York", "27 Nov 2026, 12:45"),
+        ("2026-11-27T18:45:30+01:00", None, "27 Nov 2026, 17:45 UTC"),
+        ("2026-11-27T17:45:30+00:00", "", "27 Nov 2026, 17:45 UTC"),
+        ("2026-11-27T17:45:30+00:00", "Nowhere/Atlantis", "27 Nov 2026, 17:45 UTC"),
+        ("2026-11-27T17:45:30+00:00", "../../etc/passwd", "27 Nov 2026, 17:45 UTC"),
+        ("2026-11-27T17:45:30+00:00", "Europe", "27 Nov 2026, 17:45 UTC"),
+        ("2026-11-27T17:45:30+00:00", "\0", "27 Nov 2026, 17:45 UTC"),
+        ("0001-01-01T00:00:00+00:00", "America/New_York", "1 Jan 1, 00:00 UTC"),
+        ("soon", "Europe/Zurich", "–"),
+        ("", None, "–"),
+    ],
+)
+def test_times_are_those_of_the_visitor(utc, zone, words):
+    assert local_time(utc, zone) == words

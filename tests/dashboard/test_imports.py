@@ -65,8 +65,8 @@ def test_plotly_stays_in_charts_and_streamlits_caches_in_queries():
 @pytest.mark.slow
 def test_the_pages_load_no_torch():
     code = (
-        "import dashboard.views.explore, dashboard.views.image, dashboard.views.overview, dashboard.views.runs, sys\n"
-        "import dashboard.views.try_page.page, dashboard.views.compare.page, dashboard.views.evaluate.page\n"
+        "import dashboard.views.explore, dashboard.views.image.page, dashboard.views.overview, dashboard.views.runs\n"
+        "import dashboard.views.try_page.page, dashboard.views.compare.page, dashboard.views.evaluate.page, sys\n"
         "import dashboard.workers.jobs, dashboard.server.media_routes, dashboard.views.sidebar\n"
         "assert 'torch' not in sys.modules and 'torchvision' not in sys.modules"
     )

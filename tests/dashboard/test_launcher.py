@@ -1,15 +1,18 @@
 """The launcher: arguments, the first analysis, and sentences instead of tracebacks."""
 
 import itertools
+import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from dashboard import __main__ as launcher
 from dashboard.settings import LOOPBACK_NAMES, ROOT, ServerSettings
 from seglib.models.registry import DEFAULT_MODEL, MODELS
+from tests.dashboard.conftest import fill_store
 
 
 @pytest.fixture
@@ -47,13 +50,38 @@ def test_a_store_with_a_run_is_served_at_once(full, served, port, no_analysis):
     assert (settings.store, host, at) == (full.resolve(), "127.0.0.1", port)
 
 
-def test_an_empty_store_gets_the_sample_first(empty, served, port, monkeypatch, capsys):
+def test_an_empty_store_gets_a_demo_of_its_own_first(empty, served, port, monkeypatch, capsys):
     stores = []
     monkeypatch.setattr(launcher, "run_sample", lambda store: stores.append(store) or reports())
     assert launcher.main(["--store", str(empty), "--port", str(port)]) == 0
-    assert stores == [empty.resolve()]
+    assert stores == [empty.resolve() / "demo"]
     assert len(served) == 1
     assert "13 photos analysed in 2.5 s with other and net." in capsys.readouterr().out
+
+
+def test_a_demo_that_is_there_is_not_made_again(empty, served, port, no_analysis):
+    fill_store(empty / "demo")
+    assert launcher.main(["--store", str(empty), "--port", str(port)]) == 0
+    assert len(served) == 1
+
+
+def test_folders_are_named_by_place_or_by_option_and_add_up(full, served, port, tmp_path, monkeypatch):
+    for name in ("a", "b", "c: d"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    command = [str(tmp_path / "a"), str(tmp_path / "link"), "--store", str(full), "--port", str(port)]
+    assert launcher.main([*command, "--data", str(tmp_path / "c: d"), "--data", str(tmp_path / "a")]) == 0
+    settings = served[-1][0]
+    assert settings.photo_folders == (tmp_path / "a", tmp_path / "b", tmp_path / "c: d")
+    assert settings.folders_named
+    assert ServerSettings.read(settings.to_environment()) == settings
+    monkeypatch.chdir(tmp_path)
+    for root, default in ((ROOT, ROOT / "dataset"), (tmp_path / "installed", tmp_path / "dataset")):
+        monkeypatch.setattr("dashboard.settings.ROOT", root)
+        assert launcher.main(["--store", str(full), "--port", str(port)]) == 0
+        settings = served[-1][0]
+        assert (settings.photo_folders, settings.folders_named) == ((default,), False)
+        assert ServerSettings.read(settings.to_environment()) == settings
 
 
 def test_each_embedded_network_analyses_the_sample_and_the_default_is_used_last(tmp_path, monkeypatch):
@@ -85,9 +113,9 @@ def test_more_photos_are_offered_with_their_minutes(empty, served, port, monkeyp
 @pytest.mark.slow
 def test_a_failed_analysis_is_a_sentence(empty, served, port, monkeypatch, capfd):
     monkeypatch.setattr(launcher, "SAMPLE", empty)  # a folder without photos
-    assert launcher.main(["--store", str(empty), "--port", str(port)]) == 1
-    assert "the dashboard was not started" in capfd.readouterr().err
-    assert served == []
+    assert launcher.main(["--store", str(empty), "--port", str(port)]) == 0
+    assert "there is no demo" in capfd.readouterr().err
+    assert len(served) == 1
 
 
 def test_without_the_sample_the_server_starts_all_the_same(empty, served, port, monkeypatch, tmp_path, no_analysis):
@@ -108,7 +136,7 @@ def test_a_taken_port_is_one_sentence(full, served, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--port", "0"], ["--port", "x"], ["--port", "65536"], ["--unknown"], ["--data"], ["surplus"]],
+    [["--port", "0"], ["--port", "x"], ["--port", "65536"], ["--unknown"], ["--data"]],
 )
 def test_requests_that_make_no_sense_are_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:
@@ -118,7 +146,8 @@ def test_requests_that_make_no_sense_are_2(arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--data", "/nowhere/at/all"], ["--host", "no.such.host.invalid"], ["--host", "192.0.2.1"]]
+    "arguments",
+    [["--data", "/nowhere/at/all"], ["/nowhere/at/all"], ["--host", "no.such.host.invalid"], ["--host", "192.0.2.1"]],
 )
 def test_things_that_are_not_there_are_2(full, served, port, arguments, capsys):
     assert launcher.main(["--store", str(full), "--port", str(port), *arguments]) == 2
@@ -169,8 +198,10 @@ def test_help_needs_no_torch_and_works_from_anywhere(tmp_path):
 def test_settings_survive_the_environment(tmp_path):
     settings = ServerSettings(store=tmp_path / "a b", photo_folders=(tmp_path / "x", tmp_path / "y"), local_only=True)
     assert ServerSettings.read(settings.to_environment()) == settings
+    by_hand = ServerSettings.read({"SEGLIB_DASHBOARD_DATA": os.pathsep.join(("/x", "/y"))})
+    assert (by_hand.photo_folders, by_hand.folders_named) == ((Path("/x"), Path("/y")), True)
     assert ServerSettings.read({}) == ServerSettings(
-        store=ServerSettings.read({}).store, photo_folders=(ROOT / "dataset",)
+        store=ServerSettings.read({}).store, photo_folders=(ROOT / "dataset",), folders_named=False
     )
 
 

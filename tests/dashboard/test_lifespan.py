@@ -7,7 +7,11 @@ import sys
 import pytest
 
 from dashboard import lifespan
+from dashboard.queries import photos as photo_queries
+from dashboard.queries.source import RunSource, open_store
+from seglib.store.store import Store
 from tests.conftest import ROOT
+from tests.dashboard.conftest import fill_store
 
 START = """
 import asyncio, gc, socket, sys
@@ -42,3 +46,20 @@ def test_what_is_there_at_the_start_is_not_collected_again():
 
 def test_streamlit_does_not_collect_after_each_click():
     assert "\npostScriptGC = false" in (ROOT / ".streamlit" / "config.toml").read_text()
+
+
+def test_the_newest_run_is_read_before_the_first_visitor_comes(tmp_path, monkeypatch, caplog):
+    run = fill_store(tmp_path / "store")
+    lifespan.start_reading(tmp_path / "store").join()
+    monkeypatch.setattr(Store, "table", lambda *_, **__: pytest.fail("the table was read again"))
+    _, version, _ = open_store(tmp_path / "store")
+    assert photo_queries.total_images(RunSource(str(tmp_path / "store"), version, run.run)) == 6
+    assert "ScriptRunContext" not in caplog.text
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_without_a_readable_store_nothing_is_read(tmp_path, content, caplog):
+    if content:
+        (tmp_path / "store.json").write_text(content)
+    lifespan.start_reading(tmp_path).join()
+    assert "ScriptRunContext" not in caplog.text

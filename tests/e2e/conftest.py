@@ -4,17 +4,15 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.dashboard.conftest import fill_store
+from tests.e2e import pages, server_process
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -25,42 +23,31 @@ START_SECONDS = 120
 
 
 class Server:
-    """`python -m dashboard` on a free port."""
+    """A dashboard on a free port, by default forked at once (`server_process`)."""
 
-    def __init__(self, store: Path, log: Path, *more: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+    def __init__(self, store: Path, log: Path, *more: str, port: int = 0) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
-        command = [sys.executable, "-m", "dashboard", "--store", str(store), "--port", str(self.port), *more]
-        with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=log.parent,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-            )
+        arguments = ["--store", str(store), "--port", str(self.port), *more]
+        self._process = server_process.start_server(arguments, log.parent, log)
         self._wait()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
+        while time.monotonic() < deadline and self.runs():
             with (
                 contextlib.suppress(OSError),
                 urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=5) as answer,
             ):
                 if answer.read() == b"ok":
                     return
-            time.sleep(0.2)
+            time.sleep(0.05)
         self.stop()
         pytest.fail(f"the dashboard did not start:\n{self._log.read_text()}")
 
     def runs(self) -> bool:
-        return self._process.poll() is None
+        return self._process.is_alive()
 
     def loaded(self) -> str:
         """The files that the server's process has mapped into its memory."""
@@ -75,38 +62,75 @@ class Server:
         return self._log.read_text()
 
     def stop(self) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+        for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, None)):
+            if self.runs():
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, number)
+                self._process.join(seconds)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Servers:
+    """The servers of a worker. They share a few ports: at an address where Streamlit ran before, the browser has its
+    scripts already, and compiled.
+    """
+
+    def __init__(self, ports: int) -> None:
+        self._at: dict[int, tuple[Path, tuple[str, ...], Server] | None] = dict.fromkeys(
+            free_port() for _ in range(ports)
+        )
+        """By port, the one used last at the end."""
+
+    def find(self, store: Path, more: tuple[str, ...]) -> Server | None:
+        """The server over this store with these options, if it runs."""
+        for port, known in self._at.items():
+            if known and known[:2] == (store, more) and known[2].runs():
+                self._at[port] = self._at.pop(port)
+                return known[2]
+        return None
+
+    def start(self, store: Path, log: Path, more: tuple[str, ...], in_use: Container[Server]) -> Server:
+        """Start one at the port that was not used for the longest time; its server, if not in use, is stopped."""
+        port = next((port for port, known in self._at.items() if not known or known[2] not in in_use), 0) or free_port()
+        if known := self._at.pop(port, None):
+            known[2].stop()
+        server = Server(store, log, *more, port=port)
+        self._at[port] = store, more, server
+        return server
+
+    def stop(self, below: Path) -> None:
+        """Stop those over stores below this folder."""
+        for port, known in self._at.items():
+            if known and known[0].is_relative_to(below):
+                known[2].stop()
+                self._at[port] = None
 
 
 @pytest.fixture(scope="package")
-def servers() -> Iterator[dict[tuple[Path, tuple[str, ...]], Server]]:
-    """The servers that run, by their store and options."""
-    running: dict[tuple[Path, tuple[str, ...]], Server] = {}
-    yield running
-    for server in running.values():
-        server.stop()
+def servers() -> Iterator[Servers]:
+    some = Servers(ports=2)
+    yield some
+    some.stop(Path("/"))
 
 
 @pytest.fixture
-def start(servers, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def start(servers: Servers, tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start a server, unless one runs over this store already; those over a store of this test's own end with it."""
+    used: list[Server] = []
 
     def started(store: Path, *more: str) -> Server:
-        server = servers.get((store, more))
-        if server is None or not server.runs():
-            server = servers[store, more] = Server(store, tmp_path / "server.log", *more)
+        living = [server for server in used if server.runs()]
+        server = servers.find(store, more) or servers.start(store, tmp_path / "server.log", more, living)
+        used.append(server)
         return server
 
     yield started
-    for store, more in list(servers):
-        if store.is_relative_to(tmp_path):
-            servers.pop((store, more)).stop()
+    servers.stop(tmp_path)
 
 
 @pytest.fixture(scope="package")
@@ -132,13 +156,18 @@ def chromium() -> Iterator[object]:
 
     with sync_playwright() as playwright:
         one = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        one.new_context(reduced_motion="reduce")
         yield one
         one.close()
 
 
 @pytest.fixture
 def browser(chromium) -> Iterator[object]:
-    """One Chromium for all; what a test opened is closed with it."""
+    """One Chromium for all. What a test opened is closed with it, but for some pages that the next test gets: see
+    `pages`.
+    """
     yield chromium
-    for context in chromium.contexts:
+    shared, *others = chromium.contexts
+    for context in others:
         context.close()
+    pages.keep_some(shared)

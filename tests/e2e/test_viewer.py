@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.dashboard.conftest import PHOTO_WH, fill_store, make_run_config, real_id
-
-from .test_dashboard import SIDEWAYS, settle, tile_names
+from tests.e2e.pages import new_page
+from tests.e2e.test_dashboard import FOCUSED, SIDEWAYS, opened, settle, tile_names
 
 pytestmark = pytest.mark.e2e
 
@@ -44,11 +44,8 @@ def known(tmp_path_factory) -> Path:
 
 def viewed(browser, url: str, *, width: int = 1440, scheme: str = "light"):
     """A page with a drawn viewer; its faults and what it sends to the server are collected."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True)
-    context.set_default_timeout(30_000)
-    page = context.new_page()
-    page.faults, page.sent = [], []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page = new_page(browser, url, width=width, scheme=scheme)
+    page.sent = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda _: page.sent.append(1)))
     page.goto(url)
     drawn(page)
@@ -198,7 +195,7 @@ def test_two_runs_are_zoomed_together_and_one_is_downloaded(start, browser, know
 
 def test_from_the_gallery_to_a_photo_and_on_to_the_next(start, browser, known):
     server = start(known)
-    page = viewed_gallery(browser, f"{server.url}/explore?label=cats&run={make_run_config().run_name}")
+    page = opened(browser, f"{server.url}/explore?label=cats&run={make_run_config().run_name}")
     assert tile_names(page) == ["cats/a.jpg", "cats/b.jpg", "cats/c.jpg"]
     page.locator("figure.tile a").nth(1).click()
     page.get_by_role("heading", name="cats/b.jpg").wait_for()
@@ -215,27 +212,32 @@ def test_from_the_gallery_to_a_photo_and_on_to_the_next(start, browser, known):
     page.get_by_role("heading", name="cats/a.jpg").wait_for()
     settle(page)
     assert page.locator(".position").inner_text() == "1 of 3"
+    assert page.title() == "a.jpg · Image · Segmentation dashboard"
+
+    # the keys are listed, and Escape closes the list wherever the focus is; the photo is selected by its key
+    page.keyboard.press("?")
+    page.locator(".help").wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".help").wait_for(state="hidden")
+    page.keyboard.press("s")
+    page.get_by_text("Selected 1").wait_for()
+    settle(page)
+    page.keyboard.press("t")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Tag this photo"
+
+    # Back leads to the gallery at once, however many photos were looked at, and to the last of them
     page.go_back()
-    page.get_by_role("heading", name="cats/c.jpg").wait_for()
-    page.get_by_role("button", name="Gallery").click()
     page.get_by_role("heading", name="Explore").wait_for()
     settle(page)
-    page.locator("figure.tile a").first.focus()
+    assert page.evaluate(FOCUSED) == "cats/a.jpg"
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="cats/a.jpg").wait_for()
+    drawn(page)
+    assert page.evaluate(FOCUSED).startswith("cats/a.jpg, fake_net")
+    assert page.locator(".position").inner_text() == "1 of 1"  # of the selected ones
+    page.get_by_role("button", name="Back to Explore").click()
+    page.get_by_role("heading", name="Explore").wait_for()
     assert page.faults == []
-
-
-def viewed_gallery(browser, url: str):
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(30_000)
-    page = context.new_page()
-    page.faults = []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.goto(url)
-    page.locator("figure.tile").first.wait_for()
-    settle(page)
-    return page
 
 
 def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, browser, sampled):
@@ -252,7 +254,7 @@ def test_where_the_network_was_unsure_is_computed_outside_of_the_server(start, b
     assert re.fullmatch(r"\w+ · uncertainty [01]\.\d\d · \(\d+, \d+\)", hover(page, 0.5, 0.5))
     assert page.sent == []
     assert "torch" not in server.loaded()
-    assert list((sampled / "cache" / "uncertainty").rglob("*.png"))
+    assert list((sampled / "demo" / "cache" / "uncertainty").rglob("*.png"))
     assert page.evaluate(SIDEWAYS) == [0, 0]
     assert page.faults == []
 

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from dashboard.charts import comparison as comparison_charts
-from dashboard.charts import theme
+from dashboard.charts import tables, theme
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.base import as_image_id
+from dashboard.components.layout import KeyFigure
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import (
     DASH,
@@ -23,6 +24,7 @@ from dashboard.formatting import (
     matrix_caption,
     percent,
     percent_fixed,
+    percent_in_cell,
     percentage_points,
     photo_count,
 )
@@ -30,10 +32,11 @@ from dashboard.queries import comparison as comparison_queries
 from dashboard.queries.comparison_stats import (
     MAX_AREA_CLASSES,
     MAX_IOU_CLASSES,
+    Flips,
     costliest,
     rows_in_squares,
 )
-from dashboard.state import pages, session
+from dashboard.state import session
 from dashboard.views.compare import gallery
 from dashboard.views.compare.selection import ComparisonSelection
 from dashboard.views.shared import controls, crossfilter_chart, page_header
@@ -53,28 +56,29 @@ FLIPS, SHARES, PAIRS = "flips", "pair_shares", "pairwise"
 
 
 def key_figures(selection: ComparisonSelection) -> None:
-    """Show both aggregates (over all pixels and mean over photos), labelled."""
     figures, names = selection.pair.figures, selection.main_classes(2)
-    agreement, foreground = figures["pixel_agreement"], figures["foreground_agreement"]
-    values = [
-        (percent_fixed(agreement.value), f"pixel agreement, all pixels ({interval(agreement.interval)})"),
-        (percent_fixed(agreement.mean), f"pixel agreement, mean over photos ({interval(agreement.mean_interval)})"),
-        (percent_fixed(foreground.value), f"foreground agreement, all pixels ({interval(foreground.interval)})"),
+    titles = {"pixel_agreement": "pixel agreement", "foreground_agreement": "foreground agreement"}
+    titles |= {f"iou:{name}": f"IoU of {name}" for name in names}
+    shown = [
+        KeyFigure(percent_fixed(figures[key].value), title, _detail(figures[key])) for key, title in titles.items()
     ]
-    for name in names:
-        iou = figures[f"iou:{name}"]
-        values.append((percent_fixed(iou.value), f"IoU of {name}, all pixels ({interval(iou.interval)})"))
-    layout.key_numbers([*values, _time_ratio(selection)])
+    layout.key_figures([*shown, _time_ratio(selection)])
 
 
-def _time_ratio(selection: ComparisonSelection) -> tuple[str, str]:
+def _detail(figure: Estimate) -> str:
+    """Return both aggregates of a figure with their intervals."""
+    mean = f"mean over photos {percent_fixed(figure.mean)} ({interval(figure.mean_interval)})"
+    return f"Over all pixels ({interval(figure.interval)}); {mean}, n = {count(figure.n)}"
+
+
+def _time_ratio(selection: ComparisonSelection) -> KeyFigure:
     costs = selection.costs.set_index("run").loc[[selection.a, selection.b]]
     comparable = costs["latency_alone"].eq(True).all() and costs["latency_device"].nunique() == 1
     column, how = ("latency_ms", "measured alone") if comparable else ("ms_per_image", "of the whole run")
     a, b = costs[column].astype("float64").tolist()
     if not (a > 0 and b > 0):
-        return DASH, "time of B per photo against A: not known"
-    return f"{b / a:.1f}x", f"time of B per photo, {how} ({a:,.0f} → {b:,.0f} ms)"
+        return KeyFigure(DASH, "time of B", "Time of B per photo against A: not known")
+    return KeyFigure(f"{b / a:.1f}x", "time of B", f"Time of B per photo against A, {how}: {a:,.0f} → {b:,.0f} ms")
 
 
 def flips(selection: ComparisonSelection) -> None:
@@ -82,7 +86,7 @@ def flips(selection: ComparisonSelection) -> None:
     result = comparison_queries.flips(selection.query, selection.a, selection.b, MAX_CLASSES)
     rows, columns = list(result.pixels.index), list(result.pixels.columns)
     present = selection.base.view.flip
-    with layout.card("Class flips", "% of all pixels; A in rows, B in columns"):
+    with layout.card("Where they disagree", "% of A's pixels of each class; A in rows, B in columns"):
 
         def apply_cell() -> None:
             if cell := matrix_component.read_cell(FLIPS, len(rows), len(columns)):
@@ -97,15 +101,21 @@ def flips(selection: ComparisonSelection) -> None:
             (
                 a,
                 [
-                    _flip_cell(
-                        (a, b), int(result.pixels.loc[a, b]), every=result.total_pixels, largest=largest, active=present
-                    )
+                    _flip_cell((a, b), int(result.pixels.loc[a, b]), result, largest=largest, active=present)
                     for b in columns
                 ],
             )
             for a in rows
         ]
-        matrix_component.matrix("A \\ B", controls.column_titles(columns), lines, key=FLIPS, on_cell=apply_cell)
+        shares = {
+            "pixels": result.pixels,
+            f"share of all pixels {tables.UNIT}": result.pixels / max(result.total_pixels, 1),
+            f"share of A's class {tables.UNIT}": result.pixels.div(result.row_pixels.clip(lower=1), axis=0),
+        }
+        table = tables.cells(("class in A", "class in B"), shares)
+        matrix_component.matrix(
+            "A \\ B", controls.column_titles(columns), lines, key=FLIPS, on_cell=apply_cell, table=table
+        )
         layout.remark(matrix_caption(result.left_out))
 
 
@@ -113,18 +123,19 @@ def _cells(pixels: pd.DataFrame) -> list[tuple[str, str, int]]:
     return [(str(a), str(b), int(pixels.loc[a, b])) for a in pixels.index for b in pixels.columns]
 
 
-def _flip_cell(flip: tuple[str, str], pixels: int, *, every: int, largest: int, active: tuple[str, ...]) -> MatrixCell:
+def _flip_cell(
+    flip: tuple[str, str], pixels: int, flips: Flips, *, largest: int, active: tuple[str, ...]
+) -> MatrixCell:
     a, b = flip
-    share = pixels / max(every, 1)
-    text = f"{share * 100:.1f}" if share >= 0.0005 or not pixels else "<0.1"
+    of_row = pixels / max(int(flips.row_pixels[a]), 1)
     same = a == b
     meaning = f"both say {a}" if same else f"A says {a}, B says {b}"
     return MatrixCell(
         value=pixels,
-        text=text,
+        text=percent_in_cell(of_row),
         tone="agrees" if same else "differs",
         level=0.0 if same or not largest else (pixels / largest) ** 0.5,
-        hint=f"{percent(share)} of all pixels: {meaning}",
+        hint=f"{percent(pixels / max(flips.total_pixels, 1))} of all pixels, {percent(of_row)} of A's {a}: {meaning}",
         chosen=flip == active if active else None,
     )
 
@@ -161,7 +172,7 @@ def _open_marked_image(selection: ComparisonSelection, marks: Sequence[object]) 
 
 def open_image(selection: ComparisonSelection, image_id: str) -> None:
     """Callback: open the photo in the viewer with the difference between A and B on."""
-    session.go_to_page(pages.IMAGE, image=image_id, **gallery.viewer_state(selection))
+    session.open_photo(image_id, **gallery.viewer_state(selection))
 
 
 def _pick_squares(selection: ComparisonSelection, name: str, marks: Sequence[object]) -> None:
@@ -216,8 +227,7 @@ def cost(selection: ComparisonSelection) -> None:
     """Show what each run costs, and plot cost against mIoU or agreement on these photos."""
     order = selection.run_names
     table = selection.costs.set_index("run").loc[order].reset_index()
-    sides = ["A", "B", *[""] * len(order)]
-    labels = [f"{side} {selection.labels[run]}".strip() for side, run in zip(sides, order, strict=False)]
+    labels = [f"{selection.letters[run]} {selection.labels[run]}" for run in order]
     with layout.card("What does the extra cost buy?", f"on these {photo_count(selection.photos)}"):
         page_header.cost_table(table, labels)
         _cost_benefit(selection, table)
@@ -273,7 +283,7 @@ def pairwise(selection: ComparisonSelection) -> None:
             _pair_cell(f"{selection.labels[a]} and {selection.labels[b]}", value, level, chosen=(a, b) == present)
             for b, value, level in zip(order, values[index], levels[index], strict=True)
         ]
-        lines.append((f"{index + 1} {selection.short_labels[a]}", cells))
+        lines.append((f"{selection.letters[a]} {selection.short_labels[a]}", cells))
     with layout.card("Every pair of runs", f"pixel agreement, % of all pixels, n = {photo_count(selection.photos)}"):
 
         def apply_cell() -> None:
@@ -284,8 +294,10 @@ def pairwise(selection: ComparisonSelection) -> None:
                     run=order[cell[0]], against=order[cell[1]], runs=runs, **gallery.WITHOUT_FLIP
                 )
 
-        columns = [str(number) for number in range(1, len(order) + 1)]
-        matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=apply_cell)
+        columns = [selection.letters[run] for run in order]
+        named = frame.rename(index=selection.labels, columns=selection.labels)
+        table = tables.cells(("A", "B"), {f"pixel agreement {tables.UNIT}": named})
+        matrix_component.matrix("A \\ B", columns, lines, key=PAIRS, on_cell=apply_cell, table=table)
         layout.remark(
             f"All {len(order)} runs agree on {percent_fixed(consensus.value)} of the pixels "
             f"({interval(consensus.interval)}), "

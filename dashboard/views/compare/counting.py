@@ -11,6 +11,7 @@ from dashboard.formatting import escape_markdown, photo_count
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
+from dashboard.state import session
 from dashboard.views.compare.selection import ComparisonSelection
 from dashboard.views.shared import job_status
 from dashboard.workers.jobs import Job, Jobs
@@ -22,7 +23,7 @@ MAX_UNASKED_PHOTOS = 1000
 
 
 def render(selection: ComparisonSelection) -> None:
-    settings, (_, missing) = ServerSettings.read(), comparison_queries.count_pending(selection.query)
+    settings, (_, missing) = session.shown_settings(), comparison_queries.count_pending(selection.query)
     if not missing:
         return
     request = CompareRequest(runs=selection.query.runs)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboard.answers.captions import describe_difference, largest_differences
 from dashboard.components.gallery import GalleryLegend, GalleryTile
 from dashboard.formatting import DASH, percent, percent_fixed, percentage_points
 from dashboard.queries import comparison as comparison_queries
@@ -17,8 +18,9 @@ from dashboard.queries.ranking import ImageOrder
 from dashboard.server import media_urls
 from dashboard.state.view import COMPARE_SORTS
 from dashboard.views.compare.selection import ComparisonSelection
-from dashboard.views.shared import controls, ranked_gallery
-from dashboard.views.shared.ranked_gallery import RankedGallery, TileContent
+from dashboard.views.multi_run import ranked_gallery
+from dashboard.views.multi_run.ranked_gallery import RankedGallery, TileContent
+from dashboard.views.shared import controls
 from seglib.masks.difference import CATEGORIES
 
 GALLERY = "difference_gallery"
@@ -75,23 +77,26 @@ def viewer_state(selection: ComparisonSelection) -> dict[str, Any]:
     return {"against": selection.b, "difference": "overlay", "origin": "compare"}
 
 
-def sort_select(selection: ComparisonSelection) -> None:
+def sort_select(selection: ComparisonSelection, *, labelled: bool = False) -> None:
     flip, focus = selection.base.view.flip, selection.focus
     names = [name for name in COMPARE_SORTS if (flip or name != "flip") and (focus or name not in _CLASS_MEASURES)]
     labels = {name: COMPARE_SORTS[name].replace("the chosen class", focus) for name in names}
-    controls.view_select("Sort", "measure", labels, width=320)
+    controls.view_select("Sort", "measure", labels, width=320, labelled=labelled)
 
 
 def _describe_page(selection: ComparisonSelection, page_order: ImageOrder) -> list[TileContent]:
     measure = selection.base.view.measure
     ids = selection.comparison.files["image_id"].iloc[page_order.rows]
     agreement = selection.comparison.measures[selection.a, selection.b]["pixel_agreement"].per_image()[page_order.rows]
+    counts = selection.comparison.counts[selection.a, selection.b].take(page_order.rows)
+    differences = largest_differences(counts, both_known=True)
     parts_here = category_shares_at(selection.comparison, selection.a, selection.b, page_order.rows)
     return [
         TileContent(
             value=_format_value(measure, float(value)),
             meaning=_meaning(selection, measure),
             aside="" if measure == "agreement" else f"agreement {percent(alike)}",
+            lines=tuple(describe_difference(*difference) for difference in named),
             alt=f"pixel agreement {percent_fixed(alike)}; ",
             mask=media_urls.difference_url(selection.base.store, selection.a, selection.b, image_id),
             bar=[
@@ -101,7 +106,9 @@ def _describe_page(selection: ComparisonSelection, page_order: ImageOrder) -> li
             ],
             empty_text="no difference",
         )
-        for image_id, value, alike, shares in zip(ids, page_order.values, agreement, parts_here, strict=True)
+        for image_id, value, alike, shares, named in zip(
+            ids, page_order.values, agreement, parts_here, differences, strict=True
+        )
     ]
 
 

@@ -14,8 +14,10 @@ from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
-from dashboard.views.compare import cards, counting, gallery
+from dashboard.views.compare import cards, counting, gallery, headline
 from dashboard.views.compare.selection import ComparisonSelection, chosen_state, select_comparison
+from dashboard.views.multi_run import missing_link
+from dashboard.views.multi_run.all_figures import all_figures
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 
@@ -30,8 +32,11 @@ TABLES = {
 def render(selection: Selection) -> None:
     comparison_selection = select_comparison(selection)
     if comparison_selection is None:
+        session.write_url()
         layout.empty_page(pages.COMPARE, NO_PAIR, to=pages.RUNS)
         return
+    a, b = (comparison_selection.labels[run.run] for run in comparison_selection.runs[:2])
+    session.set_run_words(f"A: {a}, B: {b}")
     if not page_header.page_header(
         pages.COMPARE,
         selection,
@@ -39,7 +44,9 @@ def render(selection: Selection) -> None:
         draw_exports=partial(_export_buttons, comparison_selection),
         draw_choice=partial(_run_controls, comparison_selection),
     ):
+        session.write_url(comparison_selection.named_view(0))
         return
+    session.write_url(comparison_selection.named_view(comparison_selection.photos))
     layout.chips(selection.filters)
     counting.render(comparison_selection)
     if page_header.show_if_empty(selection):
@@ -47,16 +54,25 @@ def render(selection: Selection) -> None:
     if not comparison_selection.photos:
         _explain_no_counts(comparison_selection)
         return
-    layout.remark(
-        f"Agreement between models, not accuracy. n = {_n(comparison_selection)}, 95 % bootstrap intervals over photos."
+    missing_link.note_changed_n(comparison_selection.photos)
+    headline.answer(comparison_selection, _notes(comparison_selection))
+    controls.side_by_side(
+        selection,
+        [1, 1],
+        [lambda _: headline.agreement(comparison_selection), lambda _: headline.areas(comparison_selection)],
     )
-    repeats = photo_queries.repeats(selection.source, selection.filters)
-    notes = map(shorten_enumerations, comparison_selection.comparison.class_notes)
-    layout.remarks([*repeats, *notes])
-    cards.key_figures(comparison_selection)
-    _cards(comparison_selection)
     gallery.render(comparison_selection)
+    all_figures("where they disagree, shares, areas, cost, every class", partial(_cards, comparison_selection))
     selection_bar.selection_bar(selection)
+
+
+def _notes(selection: ComparisonSelection) -> list[str]:
+    base = selection.base
+    return [
+        f"Agreement between models, not accuracy. n = {_n(selection)}, 95 % bootstrap intervals over photos.",
+        *photo_queries.repeats(base.source, base.filters),
+        *map(shorten_enumerations, selection.comparison.class_notes),
+    ]
 
 
 def _n(selection: ComparisonSelection) -> str:
@@ -75,6 +91,7 @@ def _explain_no_counts(selection: ComparisonSelection) -> None:
 
 
 def _cards(selection: ComparisonSelection) -> None:
+    cards.key_figures(selection)
     left, right = st.columns(2)
     with left:
         cards.flips(selection)
@@ -96,13 +113,12 @@ def _cards(selection: ComparisonSelection) -> None:
 def _run_controls(selection: ComparisonSelection) -> None:
     names = [run.run for run in reversed(selection.base.store.runs())]
     order = selection.run_names
-    sides = {selection.a: "A · ", selection.b: "B · "}
     with st.container(horizontal=True, vertical_alignment="bottom", key="compare_controls"):
         controls.choose_runs(
             f"Runs, at most {MAX_COMPARED_RUNS}",
             names,
             order,
-            lambda name: f"{sides.get(name, '')}{selection.labels[name]}",
+            lambda name: " · ".join(filter(None, (selection.letters.get(name), selection.labels[name]))),
             partial(_choose_runs, selection.a, names),
             key="w:compared",
             limit=MAX_COMPARED_RUNS,
@@ -139,4 +155,6 @@ def _export_buttons(selection: ComparisonSelection) -> None:
     if not selection.photos:
         return
     page_header.report_button(selection.base, selection.run_names, (selection.a, selection.b))
-    page_header.table_downloads(TABLES, partial(comparison_queries.export_table, selection.query), name="compare")
+    make = partial(comparison_queries.export_table, selection.query)
+    titles = [selection.labels[run] for run in selection.run_names]
+    page_header.table_downloads(TABLES, make, page=pages.COMPARE, runs=titles)

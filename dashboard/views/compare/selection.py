@@ -4,21 +4,29 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import pandas as pd
+
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries.comparison import ComparisonQuery
-from dashboard.queries.comparison_stats import PairSummary, main_classes
+from dashboard.queries.comparison_stats import Headline, PairSummary, main_classes
 from dashboard.queries.photos import Selection
 from dashboard.state.view import View
-from dashboard.views.shared.run_selection import RunSelection
+from dashboard.views.multi_run.run_selection import RunSelection
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.evaluation.comparison import Comparison
 
 DEFAULT_RUN_COUNT = 4
 """Number of runs compared by default: the active run and the most recently used ones."""
+
+LETTERS = "ABCDEF"
+"""By which the compared runs are called, which are at most as many."""
+
+MAX_CLASSES = 6
+"""Classes in the charts that the page begins with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +42,11 @@ class ComparisonSelection(RunSelection):
         return self.runs[1].run
 
     @cached_property
+    def letters(self) -> dict[str, str]:
+        """Run -> A, B, C, ... in this order."""
+        return dict(zip(self.run_names, LETTERS, strict=False))
+
+    @cached_property
     def query(self) -> ComparisonQuery:
         return comparison_queries.comparison_query(self.base.source, self.run_names, self.base.filters)
 
@@ -47,17 +60,30 @@ class ComparisonSelection(RunSelection):
         return len(self.comparison.files)
 
     @cached_property
+    def headline(self) -> Headline:
+        return comparison_queries.headline(self.query, self.a, self.b, MAX_CLASSES)
+
+    @cached_property
     def pair(self) -> PairSummary:
         return comparison_queries.summarize_pair(self.query, self.a, self.b)
 
     def main_classes(self, limit: int) -> list[str]:
         """Return the classes with the most pixels in A and B, without background."""
-        return main_classes(self.pair, limit)
+        return main_classes(self._classes, limit)
+
+    @cached_property
+    def _classes(self) -> pd.DataFrame:
+        return comparison_queries.class_shares_of_pair(self.query, self.a, self.b)
+
+    def named_view(self, n: int) -> View:
+        """Return the view with all that these figures are about named; `n`: the photos they count, 0 if unknown."""
+        view = self.base.view
+        return replace(view, run=self.a, against=self.b, runs=tuple(sorted(self.run_names)), n=view.n or n)
 
     @property
     def focus(self) -> str:
         """The class in focus: the visitor's choice, else the one with the most pixels in both runs."""
-        both = [str(name) for name in self.pair.classes.index]
+        both = [str(name) for name in self._classes.index]
         return self.choose_focus(both, next(iter(self.main_classes(1)), ""))
 
 

@@ -5,9 +5,12 @@ Each takes a `EvaluationSelection` and draws on the page.
 
 from collections.abc import Mapping
 
+from dashboard.answers import evaluation as answers
 from dashboard.charts import evaluation as evaluation_charts
+from dashboard.charts import tables
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
+from dashboard.components.layout import KeyFigure
 from dashboard.components.matrix import MatrixCell
 from dashboard.formatting import (
     DASH,
@@ -18,6 +21,7 @@ from dashboard.formatting import (
     matrix_caption,
     percent,
     percent_fixed,
+    percent_in_cell,
     percent_with_interval,
     percentage_points,
     photo_count,
@@ -28,7 +32,7 @@ from dashboard.state import session
 from dashboard.views.evaluate import counting
 from dashboard.views.evaluate.selection import EvaluationSelection
 from dashboard.views.shared import controls, crossfilter_chart, page_header
-from seglib.metrics.bootstrap import Estimate
+from seglib.metrics.bootstrap import Estimate, Interval
 
 CONFUSION = "confusion"
 MAX_CLASSES = 7
@@ -44,12 +48,17 @@ _KEY_MEASURES = ("miou", "miou_truth", "pixel_accuracy", "mdice", "boundary_f", 
 
 
 def key_figures(selection: EvaluationSelection) -> None:
-    """Show both aggregates of the main run, labelled; the pixel calibration error replaces the image one if known."""
+    """Show the figures of a single run; the pixel calibration error replaces the image one if known."""
     figures = evaluation_queries.figures(selection.query)[selection.main_run.run]
     names = [name for name in _KEY_MEASURES if _is_defined(figures, name)]
     if "ece" in names:
         names.remove("image_ece")
-    layout.key_numbers([(percent_fixed(figures[name].value), _meaning(name, figures[name])) for name in names])
+    layout.key_figures(
+        [
+            KeyFigure(percent_fixed(figures[name].value), MEASURE_NAMES[name], _meaning(name, figures[name]))
+            for name in names
+        ]
+    )
 
 
 def _is_defined(figures: Mapping[str, Estimate], name: str) -> bool:
@@ -59,50 +68,50 @@ def _is_defined(figures: Mapping[str, Estimate], name: str) -> bool:
 def _meaning(name: str, figure: Estimate) -> str:
     n = f"n = {count(figure.n)}"
     if name == "image_ece":  # computed per photo, so there is no separate mean over photos
-        return f"{MEASURE_NAMES[name]} ({interval(figure.interval)}), {n}"
+        return f"95 %: {interval(figure.interval)}, {n}"
     mean = f"mean over photos {percent_fixed(figure.mean)} ({interval(figure.mean_interval)}), {n}"
-    return f"{MEASURE_NAMES[name]}, all pixels ({interval(figure.interval)}); {mean}"
+    return f"Over all pixels ({interval(figure.interval)}); {mean}"
 
 
 def runs(selection: EvaluationSelection) -> None:
-    """Show both aggregates of each run and the differences between runs."""
+    """Show both aggregates of each run, the best in bold, and the differences between runs."""
     figures = evaluation_queries.figures(selection.query)
     names = [name for name in _KEY_MEASURES if any(_is_defined(figures[run.run], name) for run in selection.runs)]
-    pixels, means = [], []
-    for run in selection.runs:
-        estimates = [figures[run.run][name] for name in names]
-        pixels.append(
-            [selection.short_labels[run.run], *(percent_with_interval(one.value, one.interval) for one in estimates)]
-        )
-        means.append(
-            [
-                selection.short_labels[run.run],
-                *(percent_with_interval(one.mean, one.mean_interval) for one in estimates),
-            ]
-        )
-    columns = [MEASURE_NAMES[name] for name in names]
-    note = f"n = {photo_count(selection.photos)}, the same for all; in brackets 95 % intervals"
+    estimates = [[figures[run.run][name] for name in names] for run in selection.runs]
+    pixels = [[(one.value, one.interval) for one in row] for row in estimates]
+    means = [[(one.mean, one.mean_interval) for one in row] for row in estimates]
+    note = f"n = {photo_count(selection.photos)}, the same for all; in brackets 95 % intervals; bold: the best"
     with layout.card("Runs side by side", note, stretch=False):
-        layout.html_table([], ["over all pixels", *columns], pixels)
-        layout.html_table([], ["mean over photos", *columns], means)
+        for title, rows in (("over all pixels", pixels), ("mean over photos", means)):
+            lines = [
+                [selection.short_labels[run.run], *(percent_with_interval(*cell) for cell in row)]
+                for run, row in zip(selection.runs, rows, strict=True)
+            ]
+            best = answers.best_cells([[value for value, _ in row] for row in rows], names)
+            layout.html_table([], [title, *(MEASURE_NAMES[name] for name in names)], lines, best=best)
         _differences(selection)
 
 
 def _differences(selection: EvaluationSelection) -> None:
+    gains = evaluation_queries.differences(selection.query)
+    several = len(selection.runs) > 2
     lines = [
         [
             f"{selection.short_labels[gain.b]} minus {selection.short_labels[gain.a]}",
             MEASURE_NAMES[gain.measure],
             f"{percentage_points(gain.value)} points",
-            f"{percentage_points(gain.interval[0])} to {percentage_points(gain.interval[1])}"
-            if gain.interval
-            else DASH,
+            _ends(gain.interval),
+            *([_ends(gain.joint_interval)] if several else []),
         ]
-        for gain in evaluation_queries.differences(selection.query)
+        for gain in gains
     ]
-    layout.html_table(
-        [], ["difference, over all pixels", "measure", "percentage points", "95 % interval, paired"], lines
-    )
+    head = ["difference, over all pixels", "measure", "percentage points", "95 % interval, paired"]
+    layout.html_table([], [*head, *(["95 %, all pairs together"] if several else [])], lines)
+    layout.remark(answers.describe_method(len(selection.runs)))
+
+
+def _ends(interval: Interval | None) -> str:
+    return DASH if interval is None else " to ".join(percentage_points(end) for end in interval)
 
 
 # --- confusion ---------------------------------------------------------------------------------------------------
@@ -131,25 +140,31 @@ def confusion(selection: EvaluationSelection) -> None:
             )
             for row, row_pixels in zip(rows, pixels, strict=True)
         ]
+        share = matrix.pixels.div(matrix.row_pixels.loc[matrix.pixels.index], axis=0)
+        quantities = {"pixels": matrix.pixels, f"share of the truth's pixels of the class {tables.UNIT}": share}
         matrix_component.matrix(
-            "truth \\ prediction", controls.column_titles(columns), lines, key=CONFUSION, on_cell=apply_cell
+            "truth \\ prediction",
+            controls.column_titles(columns),
+            lines,
+            key=CONFUSION,
+            on_cell=apply_cell,
+            table=tables.cells(("truth", "prediction"), quantities),
         )
         layout.remark(f"{matrix_caption(matrix.left_out)} {_pixel_count_text(matrix)}")
 
 
 def _pixel_count_text(matrix: Confusion) -> str:
-    return f"n = {count(int(matrix.row_pixels.sum()))} labelled pixels."
+    return f"n = {count(matrix.total_pixels)} labelled pixels."
 
 
 def _cell(pair: tuple[str, str], pixels: int, every: int, active: tuple[str, ...]) -> MatrixCell:
     truth, prediction = pair
     share = pixels / every if every else 0.0
-    text = f"{share * 100:.1f}" if share >= 0.0005 or not pixels else "<0.1"
     same = truth == prediction
     verdict = "is called so" if same else f"is called {prediction}"
     return MatrixCell(
         value=pixels,
-        text=text,
+        text=percent_in_cell(share),
         tone="agrees" if same else "differs",
         level=0.0 if same or share < _MIN_TINTED_SHARE else share**0.5,
         hint=f"{percent(share)} of {truth} {verdict}: {count(pixels)} pixels",

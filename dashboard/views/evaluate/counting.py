@@ -8,10 +8,11 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.formatting import count, escape_markdown, pluralize
+from dashboard.offers.photo_folders import find_mask_roots
 from dashboard.queries import masks as mask_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries import source
-from dashboard.settings import ServerSettings
+from dashboard.state import session
 from dashboard.views.evaluate.selection import EvaluationSelection, find_truth_source
 from dashboard.views.shared import job_status
 from dashboard.workers.jobs import Job, Jobs
@@ -20,7 +21,7 @@ from dashboard.workers.requests import CalibrateRequest, EvaluateRequest
 
 def watch(selection: photo_queries.Selection) -> None:
     """Show running evaluations, why the last one failed, and which masks it left out."""
-    settings = ServerSettings.read()
+    settings = session.shown_settings()
     jobs = [job for job in Jobs(settings).all() if isinstance(job.request, EvaluateRequest)]
     live = [job.id for job in jobs if job.live]
     if live:
@@ -52,10 +53,10 @@ def _runs_exist(job: Job, selection: photo_queries.Selection) -> bool:
 
 def calibration_button(selection: EvaluationSelection) -> None:
     """Offer to compute per-pixel confidence, which the store does not keep."""
-    settings, run = ServerSettings.read(), selection.main_run
+    settings, run = session.shown_settings(), selection.main_run
     if run.weights_sha256 is None:
         return
-    masks = find_truth_source(source.mask_sources(settings.photo_folders), selection.truth)
+    masks = find_truth_source(source.mask_sources(find_mask_roots(settings)), selection.truth)
     options = mask_queries.truth_options(selection.truth)
     if masks is None or options is None:
         layout.remark("For each pixel: python -m seglib evaluate --calibration runs the model again.")

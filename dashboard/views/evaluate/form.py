@@ -14,11 +14,12 @@ import streamlit as st
 from dashboard.charts import theme
 from dashboard.components import layout
 from dashboard.formatting import count, escape_html, escape_markdown, photo_count, pluralize, run_labels, user_message
-from dashboard.offers.photo_folders import Folder
+from dashboard.offers.photo_folders import Folder, find_mask_roots
 from dashboard.queries import masks as mask_queries
 from dashboard.queries.masks import Inspection, MaskPreview, Offer
 from dashboard.queries.photos import Selection
 from dashboard.settings import ServerSettings
+from dashboard.state import session
 from dashboard.views.evaluate.selection import EvaluationSelection, find_truth_source
 from dashboard.views.shared import job_status
 from dashboard.workers.requests import MAX_COMPARED_RUNS, EvaluateRequest
@@ -63,14 +64,15 @@ _Reading = dict[str, Any]
 
 def render(selection: Selection, evaluation_selection: EvaluationSelection | None) -> None:
     """Draw the form; `evaluation_selection` is the current evaluation, if any."""
-    settings = ServerSettings.read()
+    settings = session.shown_settings()
+    roots = find_mask_roots(settings)
     runs = _choose_runs(selection)
     asked = runs or (selection.run.run,)
-    offer = mask_queries.offered(settings.photo_folders, selection.source, asked)
-    names = ", ".join(folder.name for folder in settings.photo_folders)
+    offer = mask_queries.offered(roots, selection.source, asked)
+    names = ", ".join(folder.name for folder in roots)
     if offer is None:
         layout.remark(f"Looking for masks below {names} ...")
-        _rerun_when(lambda: mask_queries.offered(settings.photo_folders, selection.source, asked) is not None)
+        _rerun_when(lambda: mask_queries.offered(roots, selection.source, asked) is not None)
         return
     if not offer.sources:
         _explain_no_masks(offer, names)
@@ -260,7 +262,7 @@ def _reading_controls(refusal: str) -> None:
 def _explain_no_masks(offer: Offer, names: str) -> None:
     lines = [
         f"There are no masks of these photos below {names}: put a folder of PNG, TIFF, GIF or BMP masks there, each "
-        "named like its photo, YOLO labels or a COCO file, or name another folder with --data."
+        "named like its photo, YOLO labels or a COCO file, or add another folder on the page Runs."
     ]
     lines += [f"{title} is not offered: {reason}." for title, reason in offer.left_out[:_MAX_EXPLAINED]]
     layout.remarks(lines)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboard.answers.captions import describe_error, largest_differences
 from dashboard.charts import theme
 from dashboard.components.gallery import GalleryLegend, GalleryTile
 from dashboard.formatting import percent, percent_fixed
@@ -19,8 +20,9 @@ from dashboard.queries.ranking import ImageOrder
 from dashboard.server import media_urls
 from dashboard.state.view import EVALUATE_SORTS
 from dashboard.views.evaluate.selection import EvaluationSelection
-from dashboard.views.shared import controls, ranked_gallery
-from dashboard.views.shared.ranked_gallery import BarParts, RankedGallery, TileContent
+from dashboard.views.multi_run import ranked_gallery
+from dashboard.views.multi_run.ranked_gallery import BarParts, RankedGallery, TileContent
+from dashboard.views.shared import controls
 from seglib.classes import BACKGROUND
 from seglib.masks.difference import CATEGORIES
 
@@ -84,19 +86,19 @@ def gallery_positions(selection: EvaluationSelection) -> NDArray[np.intp]:
 
 
 def viewer_state(selection: EvaluationSelection) -> dict[str, Any]:
-    """Return the view changes that open a photo in the viewer: ground truth beside the runs, in gallery order."""
+    """Return the view changes that open a photo in the viewer: what the gallery shows, ground truth beside the runs."""
     runs = {selection.base.run.run, *(run.run for run in selection.runs)}
-    return {"truth": selection.truth.id, "runs": tuple(sorted(runs)), "origin": "evaluate"}
+    mode = "overlay" if selection.base.view.layer == "difference" else ""
+    return {"truth": selection.truth.id, "runs": tuple(sorted(runs)), "origin": "evaluate", "difference": mode}
 
 
-def sort_select(selection: EvaluationSelection) -> None:
+def sort_select(selection: EvaluationSelection, *, labelled: bool = False) -> None:
     """Draw the sort menu; hidden while a cell's photos are shown, since those are sorted by the cell's pixels."""
     if not selection.base.view.cell:
         focus = selection.focus
         names = {name: text.replace("the chosen class", focus) for name, text in EVALUATE_SORTS.items()}
-        controls.view_select(
-            "Sort", "grade", {name: label for name, label in names.items() if focus or name != "iou"}, width=300
-        )
+        offered = {name: label for name, label in names.items() if focus or name != "iou"}
+        controls.view_select("Sort", "grade", offered, width=300, labelled=labelled)
 
 
 # --- what is said ------------------------------------------------------------------------------------------------
@@ -105,22 +107,25 @@ def sort_select(selection: EvaluationSelection) -> None:
 def _describe_page(selection: EvaluationSelection, page_order: ImageOrder) -> list[TileContent]:
     view, files = selection.base.view, selection.evaluation.files.iloc[page_order.rows]
     accuracy = selection.evaluation.measures["pixel_accuracy"].per_image()[page_order.rows]
+    errors = largest_differences(selection.evaluation.counts.take(page_order.rows), both_known=False)
     return [
         TileContent(
             value=percent(float(value)),
             meaning=_meaning(selection),
             aside="" if view.grade == "accuracy" and not view.cell else f"accuracy {percent(right)}",
+            lines=tuple(describe_error(*error) for error in named),
             alt=f"pixel accuracy {percent_fixed(right)}; {_LAYER_NAMES[view.layer].lower()}: ",
             mask=_mask(selection, image_id, mask_id),
             bar=bar,
             empty_text="nothing but background",
         )
-        for image_id, mask_id, value, right, bar in zip(
+        for image_id, mask_id, value, right, bar, named in zip(
             files["image_id"],
             files["truth"],
             page_order.values,
             accuracy,
             _bars(selection, page_order.rows),
+            errors,
             strict=True,
         )
     ]

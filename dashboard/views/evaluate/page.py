@@ -3,6 +3,7 @@
 Takes a `Selection`. All figures come from counts in the store, so changing a filter reads no masks.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
@@ -14,14 +15,19 @@ from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
-from dashboard.views.evaluate import cards, counting, form, gallery
+from dashboard.state.links import describe_missing
+from dashboard.views.evaluate import cards, counting, form, gallery, headline
 from dashboard.views.evaluate.selection import EvaluationSelection, select_evaluation
+from dashboard.views.multi_run import missing_link
+from dashboard.views.multi_run.all_figures import all_figures
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.query.filters import Filters
+from seglib.store import ground_truth
+from seglib.store.ground_truth import GroundTruth
 
 NO_TRUTH = (
-    "This store holds no ground truth yet: masks that people drew, one file per photo and named like it. "
+    "This store holds no ground truth yet: ground-truth masks, one per photo, with the same file names. "
     "Choose their folder here, or: python -m seglib evaluate --truth FOLDER"
 )
 TABLES = {
@@ -34,11 +40,8 @@ TABLES = {
 def render(selection: Selection) -> None:
     evaluation_selection = select_evaluation(selection)
     if evaluation_selection is None:
-        with layout.heading(pages.EVALUATE):
-            page_header.copy_link(selection)
-        st.info(escape_markdown(NO_TRUTH))
-        counting.watch(selection)
-        form.render(selection, None)
+        session.write_url()
+        _without_truth(selection)
         return
 
     def ask() -> object:
@@ -51,7 +54,9 @@ def render(selection: Selection) -> None:
         draw_exports=partial(_export_buttons, evaluation_selection),
         draw_choice=partial(_run_controls, evaluation_selection),
     ):
+        session.write_url(evaluation_selection.named_view(0))
         return
+    session.write_url(evaluation_selection.named_view(evaluation_selection.photos))
     layout.chips(selection.filters)
     counting.watch(selection)
     if page_header.show_if_empty(selection):
@@ -59,14 +64,37 @@ def render(selection: Selection) -> None:
     if not evaluation_selection.photos:
         _explain_empty(evaluation_selection)
         return
-    _remarks(evaluation_selection)
-    cards.key_figures(evaluation_selection)
-    _cards(evaluation_selection)
+    missing_link.note_changed_n(evaluation_selection.photos)
+    session.set_run_words(
+        f"{evaluation_selection.labels[evaluation_selection.main_run.run]} against {evaluation_selection.truth.name}"
+    )
+    headline.answer(evaluation_selection, _notes(evaluation_selection))
+    controls.side_by_side(
+        selection,
+        [1, 1],
+        [lambda _: headline.scores(evaluation_selection), lambda _: headline.classes(evaluation_selection)],
+    )
     gallery.render(evaluation_selection)
+    all_figures("confusion matrix, calibration, every class, cost", partial(_cards, evaluation_selection))
     selection_bar.selection_bar(selection)
 
 
-def _remarks(selection: EvaluationSelection) -> None:
+def _without_truth(selection: Selection) -> None:
+    """Draw the page of a store without ground truth, or without the one that the link names."""
+    truths = ground_truth.list_truths(selection.store)
+    with layout.heading(pages.EVALUATE):
+        page_header.copy_link(selection)
+    if selection.view.truth:
+        st.error(escape_markdown(describe_missing("ground truth", [selection.view.truth])))
+    if truths:
+        _choose_truth(truths, None)
+        return
+    st.info(escape_markdown(NO_TRUTH))
+    counting.watch(selection)
+    form.render(selection, None)
+
+
+def _notes(selection: EvaluationSelection) -> list[str]:
     selected = len(photo_queries.counted_positions(selection.base.source, selection.base.filters))
     of_selected = "" if selection.photos == selected else f"{count(selection.photos)} of "
     truth = selection.truth
@@ -75,16 +103,25 @@ def _remarks(selection: EvaluationSelection) -> None:
         f"n = {of_selected}{photo_count(selected)} with a mask of the "
         f"truth{' in every run shown' if len(selection.runs) > 1 else ''}; 95 % bootstrap intervals over photos."
     ]
+    if left_out := selection.not_evaluated:
+        names = ", ".join(selection.labels[run] for run in left_out)
+        texts.append(f"Not evaluated against this truth, so not shown: {names}.")
     if selection.main_run.run != selection.base.run.run:
         texts.append("The active run is not evaluated against this truth, so another one is shown.")
     texts += photo_queries.repeats(selection.base.source, selection.base.filters)
     name = selection.main_run.run
     notes = [shorten_enumerations(note.replace(name, selection.labels[name])) for note in selection.evaluation.notes]
-    layout.remarks([*texts, *notes])
+    return [*texts, *notes]
 
 
 def _explain_empty(selection: EvaluationSelection) -> None:
-    if not selection.runs:
+    if not selection.runs and selection.evaluated_runs:
+        names = ", ".join(selection.labels[run] for run in selection.not_evaluated)
+        st.info(
+            f"{escape_markdown(names)}: not evaluated against {escape_markdown(selection.truth.name)}. Choose runs "
+            "that are, above, or start a new evaluation."
+        )
+    elif not selection.runs:
         st.info(f"No run is evaluated against {escape_markdown(selection.truth.name)} yet: choose its folder above.")
     else:
         st.info(
@@ -97,6 +134,8 @@ def _explain_empty(selection: EvaluationSelection) -> None:
 def _cards(selection: EvaluationSelection) -> None:
     if len(selection.runs) > 1:
         cards.runs(selection)
+    else:
+        cards.key_figures(selection)
     left, right = st.columns([3, 2])
     with left:
         cards.confusion(selection)
@@ -118,17 +157,8 @@ def _cards(selection: EvaluationSelection) -> None:
 
 def _run_controls(selection: EvaluationSelection) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="evaluate_controls"):
-        names = {one.id: _truth_label(selection, one.id) for one in selection.truths}
-        key = session.sync_widget("w:truth", selection.truth.id)
-        st.selectbox(
-            "Ground truth",
-            list(names),
-            format_func=lambda truth: names[truth],
-            key=key,
-            on_change=session.widget_callback(key, lambda truth: session.update_from_first_page(truth=truth, cell=())),
-            width=260,
-        )
-        if len(selection.evaluated_runs) > 1:
+        _choose_truth(selection.truths, selection.truth.id)
+        if len(selection.evaluated_runs) > 1 or (selection.evaluated_runs and not selection.runs):
             _choose_runs(selection)
         popover = st.popover(
             "New evaluation", help="More runs, or other masks", key=form.POPOVER, on_change="rerun", width="content"
@@ -138,11 +168,27 @@ def _run_controls(selection: EvaluationSelection) -> None:
                 form.render(selection.base, selection)
 
 
-def _truth_label(selection: EvaluationSelection, truth: str) -> str:
+def _choose_truth(truths: Sequence[GroundTruth], chosen: str | None) -> None:
+    names = {truth.id: _truth_label(truths, truth) for truth in truths}
+    key = session.sync_widget("w:truth", chosen)
+    st.selectbox(
+        "Ground truth",
+        list(names),
+        index=None if chosen is None else 0,
+        placeholder="Choose a ground truth",
+        format_func=lambda truth: names[truth],
+        key=key,
+        on_change=session.widget_callback(
+            key, lambda truth: session.update_from_first_page(truth=truth or "", cell=())
+        ),
+        width=260,
+    )
+
+
+def _truth_label(truths: Sequence[GroundTruth], truth: GroundTruth) -> str:
     """Return the ground truth's name, with its id if the name is ambiguous."""
-    record = next(record for record in selection.truths if record.id == truth)
-    same = [other for other in selection.truths if other.name == record.name]
-    return f"{record.name} · {record.format}" + (f" · {record.id}" if len(same) > 1 else "")
+    same = [other for other in truths if other.name == truth.name]
+    return f"{truth.name} · {truth.format}" + (f" · {truth.id}" if len(same) > 1 else "")
 
 
 def _choose_runs(selection: EvaluationSelection) -> None:
@@ -183,4 +229,6 @@ def _export_buttons(selection: EvaluationSelection) -> None:
         return
     if selection.main_run == selection.base.run and _is_counted(selection):
         page_header.report_button(selection.base, selection.run_names, truth=selection.truth.id)
-    page_header.table_downloads(TABLES, partial(evaluation_queries.export_table, selection.query), name="evaluate")
+    make = partial(evaluation_queries.export_table, selection.query)
+    titles = [selection.labels[run] for run in selection.run_names]
+    page_header.table_downloads(TABLES, make, page=pages.EVALUATE, runs=titles)

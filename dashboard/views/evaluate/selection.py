@@ -4,14 +4,15 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dashboard.offers.photo_folders import Folder
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries.evaluation import EvaluationQuery
 from dashboard.queries.photos import Selection
-from dashboard.views.shared.run_selection import RunSelection
+from dashboard.state.view import View
+from dashboard.views.multi_run.run_selection import RunSelection
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.classes import BACKGROUND
 from seglib.evaluation import evaluation
@@ -50,6 +51,20 @@ class EvaluationSelection(RunSelection):
         return len(self.evaluation.files) if self.runs else 0
 
     @property
+    def not_evaluated(self) -> list[str]:
+        """The runs that the view names and that are not evaluated against this ground truth."""
+        evaluated = {run.run for run in self.evaluated_runs}
+        return [
+            run.run for run in self.base.store.runs() if run.run in self.base.view.runs and run.run not in evaluated
+        ]
+
+    def named_view(self, n: int) -> View:
+        """Return the view with all that these figures are about named; `n`: the photos they count, 0 if unknown."""
+        view = self.base.view
+        runs = tuple(sorted(self.run_names)) or view.runs
+        return replace(view, truth=self.truth.id, runs=runs, n=view.n or n)
+
+    @property
     def focus(self) -> str:
         """The class in focus: the visitor's choice, else the one with the most pixels."""
         names = evaluation_queries.classes_by_pixels(self.query, self.main_run.run)
@@ -57,12 +72,12 @@ class EvaluationSelection(RunSelection):
 
 
 def select_evaluation(selection: Selection) -> EvaluationSelection | None:
-    """Return the evaluation to show; None if the store has no ground truth."""
+    """Return the evaluation to show; None if the store has no ground truth, or not the one that the view names."""
     all_truths = ground_truth.list_truths(selection.store)
-    if not all_truths:
+    by_id, named = {one.id: one for one in all_truths}, selection.view.truth
+    if not all_truths or (named and named not in by_id):
         return None
-    by_id = {one.id: one for one in all_truths}
-    truth = by_id.get(selection.view.truth) or _default_truth(selection, all_truths)
+    truth = by_id[named] if named else _default_truth(selection, all_truths)
     evaluated_runs = _evaluated_runs(selection, truth)
     return EvaluationSelection(
         base=selection,
@@ -89,9 +104,8 @@ def _chosen_runs(selection: Selection, evaluated_runs: Sequence[Run]) -> list[Ru
     """Return the active run first, then the chosen ones, or all others if none are chosen."""
     chosen = selection.view.runs
     active = [run for run in evaluated_runs if run.run == selection.run.run]
-    others = [run for run in evaluated_runs if run not in active]
-    wanted = [run for run in others if run.run in chosen]
-    return [*active, *(wanted or ([] if chosen and active else others))][:MAX_COMPARED_RUNS]
+    others = [run for run in evaluated_runs if run not in active and (run.run in chosen or not chosen)]
+    return [*active, *others][:MAX_COMPARED_RUNS]
 
 
 def find_truth_source(offered: Sequence[Folder], truth: GroundTruth) -> Folder | None:

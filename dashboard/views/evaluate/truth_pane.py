@@ -6,10 +6,12 @@ Takes a `Selection` and the viewer's images; returns a pane, and the images with
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dashboard.components.viewer import ViewerImage, ViewerRun
+from dashboard.components.viewer import ViewerImage, ViewerPair, ViewerRun
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries.photos import Selection
 from dashboard.server import media_urls
+from dashboard.views.evaluate.gallery import CATEGORY_NAMES
+from seglib.masks.difference import CATEGORIES
 from seglib.store import ground_truth
 from seglib.store.ground_truth import GroundTruth
 
@@ -20,6 +22,16 @@ def build_pane(selection: Selection, picture: ViewerImage) -> ViewerRun | None:
     if truth is None or _mask_url(selection, truth, picture) is None:
         return None
     return ViewerRun.create(_key(truth), f"Truth: {truth.name}", truth.classes, selection.view.palette)
+
+
+def pair(pane: ViewerRun | None, place: int) -> ViewerPair | None:
+    """Return how the viewer shows the difference between the truth, its run number `place`, and the first run; None if
+    there is no pane.
+    """
+    if pane is None:
+        return None
+    categories = [replace(one, label=CATEGORY_NAMES.get(one.key, one.label)) for one in CATEGORIES]
+    return ViewerPair(runs=(place, 0), sides=("T", "1"), title="Against the truth", categories=categories)
 
 
 def add_truth_masks(selection: Selection, pictures: Sequence[ViewerImage]) -> list[ViewerImage]:

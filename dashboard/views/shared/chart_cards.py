@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import photos as photo_charts
-from dashboard.charts import theme
+from dashboard.charts import tables, theme
 from dashboard.components import layout
 from dashboard.components import matrix as matrix_component
 from dashboard.components.matrix import MatrixCell
@@ -20,14 +20,16 @@ from dashboard.queries.photos import Selection
 from dashboard.state import crossfilter, session
 from dashboard.views.shared import crossfilter_chart
 from dashboard.views.shared.controls import OnFilters
-from seglib.classes import ANIMALS, PRESENT_SHARE
+from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE
 from seglib.query.filters import Filters
 from seglib.query.statistics import KeyFigures
 from seglib.store.content import NO_CONTENT
 
 LABEL_FILTERS = ("label",)
 _MATRIX_FILTERS = ("label", "animal", "content", "agreement")
-"""Filters set by the matrix of folder label against content, now or by links of earlier versions."""
+"""Filters set by the matrix of folder and content, now or by links of earlier versions."""
+
+_MEASURE_KEY = "w:certainty"
 
 MAX_LABELS = 12
 """Maximum number of folders in a chart, and of folders and classes in a matrix; those with the most photos are kept."""
@@ -35,37 +37,44 @@ MAX_LABELS = 12
 _NO_CLASS = "There is nothing to show: no class other than the background was found."
 _NO_PROBABILITIES = "This run has no confidence: its masks came without probabilities."
 _SPREAD_NOTE = "box: middle half of the photos, line: middle nine tenths"
-_TWO_BARS = f"solid: mean share of the photo; pale: photos with at least {percent(PRESENT_SHARE)} of it"
 _DRAG = "drag a box to filter"
 _MEASURES = {
-    "confidence": ("Confidence", "mean winning probability, 0 to 1"),
-    "low_margin": ("Low margin", "share of undecided pixels, 0 to 1"),
-    "entropy": ("Entropy", "mean over pixels, 0 to 1"),
+    "confidence": ("Confidence", "mean winning probability of the pixels"),
+    "entropy": ("Entropy", "mean over the pixels, 0 to 1"),
+    "low_margin": ("Undecided pixels", "share of pixels whose two best classes are close"),
 }
+"""Measure of certainty -> its title and meaning; the first is the one that a page shows."""
 
 
 def class_distribution(selection: Selection, limit: int = theme.MAX_CLASSES) -> None:
     keys = ("present",)
     frame = photo_statistics.class_distribution(selection.query(keys))
-    class_count = int((frame["present"] > 0).sum())
-    with layout.card("Class distribution", _TWO_BARS):
+    found = frame.drop(BACKGROUND, errors="ignore")
+    class_count, n = int((found["present"] > 0).sum()), count(_column_max(frame, "n"))
+    note = f"mean share of a photo; photos that show it, n = {n}"
+    with layout.card("Class distribution", note):
+        if not class_count:
+            layout.remark(_NO_CLASS)
+            return
         crossfilter_chart.crossfilter_chart(
             "class_distribution",
             lambda present: theme.fade_unselected(photo_charts.class_distribution(frame, limit), present),
             keys,
             alt=(
-                f"Bars over {count(_column_max(frame, 'n'))} photos: mean share of each class. "
-                f"{theme.describe_distribution(frame)}"
+                f"Bars over {n} photos: mean share of each class, and photos that show it. "
+                f"{theme.describe_distribution(found)}"
             ),
         )
-        if class_count > limit:
-            layout.remark(f"The {limit} largest of {class_count} classes that are present in a photo.")
+        texts = [f"The {limit} largest of {class_count} classes."] if class_count > limit else []
+        if BACKGROUND in frame.index:
+            texts.append(f"Background: {percent(float(frame['mean_share'][BACKGROUND]))} of a photo.")
+        layout.remarks([" ".join(texts)] if texts else [])
 
 
 def share_by_label(selection: Selection) -> None:
     means = photo_statistics.share_by_label(selection.query(LABEL_FILTERS))
     means, left_out = largest_labels(means, means["n"], MAX_LABELS)
-    with layout.card("Share by folder label", f"mean share of each class, n = {count(int(means['n'].sum()))} photos"):
+    with layout.card("Share by folder", f"mean share of each class, n = {count(int(means['n'].sum()))} photos"):
         crossfilter_chart.crossfilter_chart(
             "share_by_label",
             lambda present: theme.fade_unselected(photo_charts.share_by_label(means), present),
@@ -78,7 +87,7 @@ def share_by_label(selection: Selection) -> None:
 def share_spread(selection: Selection) -> None:
     """Show how a class's share differs within and between folders."""
     name = selection.focus
-    with layout.card(f"Share of {name} by folder label" if name else "Share by folder label", _SPREAD_NOTE):
+    with layout.card(f"Share of {name} by folder" if name else "Share of a class by folder", _SPREAD_NOTE):
         spread = photo_statistics.share_spread_by_label(selection.query(LABEL_FILTERS), name) if name else None
         if spread is None or spread.empty:
             layout.remark(_NO_CLASS)
@@ -121,14 +130,25 @@ def share(selection: Selection) -> None:
         )
 
 
-def measure(selection: Selection, key: str, *, height: int = 170) -> None:
-    """Show a histogram of confidence, low margin or entropy."""
+def certainty(selection: Selection, *, height: int = 160) -> None:
+    """Show a histogram of confidence; the other measures of certainty are a click away."""
+    filtered = [key for key in _MEASURES if key in selection.filters]
+    key = st.session_state.setdefault(_MEASURE_KEY, filtered[0] if filtered else next(iter(_MEASURES)))
     bins = photo_statistics.measure_histogram(selection.query((key,)), key)
     title, meaning = _MEASURES[key]
-    with layout.card(title, f"{meaning}; photos per {1 / photo_statistics.MEASURE_BINS:g}, n = {_n(bins)}"):
+    with layout.card(title, f"{meaning}, n = {_n(bins)} photos"):
         if not int(bins["count"].sum()):
             layout.remark(_NO_PROBABILITIES)
             return
+        st.segmented_control(
+            "Measure of certainty",
+            list(_MEASURES),
+            format_func=lambda name: _MEASURES[name][0],
+            required=True,
+            label_visibility="collapsed",
+            key=_MEASURE_KEY,
+            persist_state="session",
+        )
         crossfilter_chart.crossfilter_chart(
             key,
             lambda present: theme.fade_unselected(photo_charts.histogram(bins, key, height=height), present),
@@ -137,7 +157,7 @@ def measure(selection: Selection, key: str, *, height: int = 170) -> None:
         )
 
 
-def confidence_against_share(selection: Selection, *, height: int = 200) -> None:
+def confidence_against_share(selection: Selection, *, height: int = 190) -> None:
     name = selection.focus
     keys = ("confidence", f"share.{name}")
     query = selection.query(keys)
@@ -170,7 +190,7 @@ def regions(selection: Selection) -> None:
     query = selection.query(keys)
     counts = pd.concat([photo_statistics.region_counts(query, name) for name in names], axis=1)
     n = count(int(counts.sum().max()))
-    with layout.card(title, f"photos by number of connected regions of at least {percent(PRESENT_SHARE)}, n = {n}"):
+    with layout.card(title, f"connected regions of at least {percent(PRESENT_SHARE)} of a photo, n = {n} photos"):
         crossfilter_chart.crossfilter_chart(
             "regions",
             lambda present: theme.fade_unselected(
@@ -212,7 +232,7 @@ def folder_against_content(selection: Selection, apply: OnFilters) -> None:
     """Show the matrix; clicking a cell passes its filters to `apply`, clicking again passes the filters without it."""
     query = selection.query(_MATRIX_FILTERS)
     frame, figures = photo_statistics.folder_vs_content(query), photo_statistics.key_figures(query)
-    with layout.card("Folder label against content", f"photos, n = {count(figures.photos)}"):
+    with layout.card("Folder and content agree?", f"n = {photo_count(figures.photos)}; a click shows them"):
         if frame.empty:
             layout.remark(
                 "No folder here is named after a class that this run's model knows, so there is nothing to compare. "
@@ -243,7 +263,8 @@ def folder_against_content(selection: Selection, apply: OnFilters) -> None:
             )
             for label, line in zip(labels, numbers, strict=True)
         ]
-        matrix_component.matrix("folder \\ model", contents, rows, key=key, on_cell=apply_cell)
+        table = tables.cells(("folder", "seen"), {"photos": counts})
+        matrix_component.matrix("folder \\ model", contents, rows, key=key, on_cell=apply_cell, table=table)
         _contradictions(selection, figures, apply)
 
 
@@ -297,8 +318,7 @@ def _contradictions(selection: Selection, figures: KeyFigures, apply: OnFilters)
     if not figures.claiming:
         return
     rate = percent(figures.agreeing / figures.claiming)
-    agreeing = f"{count(figures.agreeing)} of {count(figures.claiming)} agree ({rate})"
-    layout.remark(f"{agreeing}. A click on a cell shows its photos.")
+    layout.remark(f"{count(figures.agreeing)} of {count(figures.claiming)} agree ({rate}).")
     contradicting = photo_statistics.count_contradictions(selection.query(_MATRIX_FILTERS))
     only = crossfilter.without_keys(selection.filters, _MATRIX_FILTERS).replace("agreement", ("contradicts",))
     if contradicting and only != selection.filters:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,8 +11,10 @@ import streamlit as st
 from dashboard.components import gallery as gallery_component
 from dashboard.components import layout
 from dashboard.formatting import count, escape_markdown, photo_count, pluralize
+from dashboard.queries import source
 from dashboard.queries.photos import Selection
 from dashboard.queries.source import ModelChoice
+from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.state.view import OPACITY_RANGE, SIZE_RANGE, SORTS, View, encode, sort_label
 from seglib.classes import BACKGROUND
@@ -77,8 +80,11 @@ def choose_runs(
 def choose_models(
     title: str, choices: Sequence[ModelChoice], default: Sequence[str], *, key: str, limit: int | None = None
 ) -> list[ModelChoice]:
-    """Let the visitor choose among the models that can be used, and list why the others cannot."""
-    usable = {choice.id: choice for choice in choices if not choice.problem}
+    """Let the visitor choose among the models that can be used, and list why the others cannot.
+
+    Models that are still being looked at come to the list when they are known.
+    """
+    usable = {choice.id: choice for choice in choices if not choice.problem and not choice.pending}
     chosen = st.multiselect(
         title,
         list(usable),
@@ -87,11 +93,20 @@ def choose_models(
         max_selections=limit,
         key=key,
     )
+    if waiting := sum(choice.pending for choice in choices):
+        st.fragment(partial(_await_models, waiting), run_every=1.0)()
     problems = [f"{choice.title}: {choice.problem}" for choice in choices if choice.problem]
     if problems:
         with st.expander(f"{pluralize(len(problems), 'model')} cannot be used"):
             layout.remarks(problems)
     return [usable[one] for one in chosen if one in usable]
+
+
+def _await_models(waiting: int) -> None:
+    """Say how many models are being looked at, and draw the page again when fewer are."""
+    if sum(choice.pending for choice in source.model_choices(ServerSettings.read())) < waiting:
+        st.rerun()
+    layout.remark(f"Looking at {pluralize(waiting, 'more model')} …")
 
 
 def image_link(view: View, **more: Any) -> str:
@@ -106,17 +121,20 @@ def image_link(view: View, **more: Any) -> str:
     return f"{pages.IMAGE.lower()}?{urlencode([*encode(photos_alone), ('image', '')])}"
 
 
-def sort_select(selection: Selection) -> None:
-    view_select("Sort", "sort", {sort: sort_label(sort, selection.focus) for sort in SORTS}, width=300)
+def sort_select(selection: Selection, *, labelled: bool = False) -> None:
+    names = {sort: sort_label(sort, selection.focus) for sort in SORTS}
+    view_select("Sort", "sort", names, width=260, labelled=labelled)
 
 
-def colours_select() -> None:
-    view_select("Colours", "palette", PALETTE_NAMES, width=240)
+def colours_select(*, labelled: bool = False) -> None:
+    view_select("Colours", "palette", PALETTE_NAMES, width=210, labelled=labelled)
 
 
-def resize_select(**options: Any) -> str:
+def resize_select(models: Sequence[ModelChoice], **options: Any) -> str:
     """Draw a drop-down of `RESIZES`; `options` are those of `st.selectbox`."""
-    resize: str = st.selectbox("Resize", RESIZES, format_func=lambda text: text or "Native to the model", **options)
+    own = ", ".join(dict.fromkeys(model.resize for model in models))
+    automatic = f"Automatic ({own})" if own else "Automatic"
+    resize: str = st.selectbox("Resize", RESIZES, format_func=lambda text: text or automatic, **options)
     return resize
 
 
@@ -125,14 +143,17 @@ def column_titles(classes: Sequence[str]) -> list[str]:
     return ["backgr." if name == BACKGROUND else str(name) for name in classes]
 
 
-def view_select(label: str, part: str, names: Mapping[str, str], *, width: int) -> None:
-    """Draw a drop-down for one view field; a change resets the gallery to its first page."""
+def view_select(label: str, part: str, names: Mapping[str, str], *, width: int, labelled: bool = False) -> None:
+    """Draw a drop-down for one view field; a change resets the gallery to its first page.
+
+    Only if `labelled`, the label is visible, above the drop-down.
+    """
     key = session.sync_widget(f"w:{part}", getattr(session.view(), part))
     st.selectbox(
         label,
         list(names),
         format_func=lambda value: names[value],
-        label_visibility="collapsed",
+        label_visibility="visible" if labelled else "collapsed",
         key=key,
         on_change=session.widget_callback(key, lambda value: session.update_from_first_page(**{part: value})),
         width=width,

@@ -1,6 +1,6 @@
-"""Live and ended jobs of a store, with their progress.
+"""What jobs do and how they ended, in words; live jobs with their progress, redrawn every second.
 
-Reads the server's settings and draws on the page; only live jobs are redrawn every second.
+Reads the server's settings and draws on the page. The Runs page lists ended jobs too, see `views.runs.job_cards`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.formatting import count, duration, escape_markdown, photo_count, pluralize, run_labels
+from dashboard.offers.photo_folders import describe_path
 from dashboard.queries import source
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
@@ -27,32 +28,16 @@ COMPUTED_WORDS = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "count
 """Request kind -> word for photos or masks that failed (`FAILED_WORDS`) or were processed (`COMPUTED_WORDS`)."""
 
 _EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind)
+SHOWN_LOG = "runs:log"
+"""Key of the session's state: id of the job whose log the Runs page is to show."""
+
 UNITS = {RunRequest.kind: "photo", CompareRequest.kind: "photo", **dict.fromkeys(_EVALUATIONS, "mask")}
 """Request kind -> unit of its progress; an evaluation processes each photo once per run."""
 
 
-def render(settings: ServerSettings) -> None:
-    jobs = Jobs(settings).all()
-    live = [job.id for job in jobs if job.live]
-    ended = [job for job in jobs if not job.live and not _is_routine(job)]
-    if live:
-        with layout.card("At work", stretch=False):
-            st.fragment(partial(_live_jobs, settings, live), run_every=REFRESH_SECONDS)()
-    if ended:
-        with layout.card("Ended", stretch=False):
-            labels = _labels(settings)
-            for job in ended:
-                _ended_job(settings, job, labels)
-
-
 def watch(settings: ServerSettings, job_ids: Sequence[str]) -> None:
     """Show only these live jobs, redrawn every second; the whole page reruns once one of them ends."""
-    st.fragment(partial(_live_jobs, settings, list(job_ids), others=False), run_every=REFRESH_SECONDS)()
-
-
-def _is_routine(job: Job) -> bool:
-    """Return whether a finished job needs no mention: the page that requested the counts shows the result."""
-    return job.request.kind != RunRequest.kind and job.state == "finished"
+    st.fragment(partial(live_jobs, settings, list(job_ids), others=False), run_every=REFRESH_SECONDS)()
 
 
 def headline(job: Job, labels: Mapping[str, str] | None = None) -> str:
@@ -69,7 +54,7 @@ def headline(job: Job, labels: Mapping[str, str] | None = None) -> str:
     return f"Comparison of {names}"
 
 
-def _labels(settings: ServerSettings) -> dict[str, str]:
+def labels_of(settings: ServerSettings) -> dict[str, str]:
     return run_labels(Store(settings.store).runs()) if (settings.store / STORE_MARKER).is_file() else {}
 
 
@@ -108,12 +93,12 @@ def outcome(job: Job) -> str:
     return f"{how} after {count(job.done)} of {every}; they are kept." if job.total else f"{how}."
 
 
-def _live_jobs(settings: ServerSettings, job_ids: list[str], *, others: bool = True) -> None:
-    """Draw live jobs; `others` includes jobs that are not in `job_ids`."""
-    live = [job for job in Jobs(settings).all() if job.live and (others or job.id in job_ids)]
+def live_jobs(settings: ServerSettings, job_ids: list[str], *, others: bool = True) -> None:
+    """Draw live jobs, those that run first; `others` includes jobs that are not in `job_ids`."""
+    live = [job for job in Jobs(settings).live() if others or job.id in job_ids]
     if {job.id for job in live} != set(job_ids):
         st.rerun()  # a job started or ended, so the whole page changes
-    labels = _labels(settings)
+    labels = labels_of(settings)
     for job in live:
         before = sum(
             other.request.queue == job.request.queue and other.requested_ns < job.requested_ns for other in live
@@ -123,40 +108,25 @@ def _live_jobs(settings: ServerSettings, job_ids: list[str], *, others: bool = T
                 layout.entry_title(headline(job, labels))
                 st.progress(job.done / job.total if job.total else 0.0, text=escape_markdown(progress(job, before)))
             late = job.stopping_seconds is not None and job.stopping_seconds > KILL_AFTER_SECONDS
+            if others and st.button("Log", key=f"log:{job.id}", type="tertiary"):
+                st.session_state[SHOWN_LOG] = job.id
+                st.rerun()  # a dialog belongs to the page
             st.button(
                 "End now" if late else "Cancel",
                 key=f"stop:{job.id}",
                 disabled=job.stopping_seconds is not None and not late,
-                on_click=_attempt,
+                on_click=attempt,
                 args=(Jobs(settings).stop, job.id),
                 help="Ends the process; results that were not yet saved are lost" if late else None,
             )
 
 
-def _ended_job(settings: ServerSettings, job: Job, labels: Mapping[str, str]) -> None:
-    jobs = Jobs(settings)
-    with layout.entry(f"entry:{job.id}", gap="xsmall") as text:
-        with text:
-            layout.entry_title(headline(job, labels))
-            layout.remark(outcome(job))
-        with st.container(horizontal=True, width="content"):
-            if job.state == "finished" and job.run:
-                st.button("Explore", key=f"explore:{job.id}", on_click=session.open_run, args=(pages.EXPLORE, job.run))
-            elif job.state != "finished":
-                st.button(
-                    "Resume" if job.total else "Try again",
-                    key=f"resume:{job.id}",
-                    on_click=_attempt,
-                    args=(jobs.resume, job.id),
-                )
-            st.button(
-                "Dismiss",
-                key=f"forget:{job.id}",
-                type="tertiary",
-                help="Removes it from this list; its run stays",
-                on_click=_attempt,
-                args=(jobs.forget, job.id),
-            )
+def open_photos(settings: ServerSettings, job: Job) -> None:
+    """Callback: open Explore with the photos of this job's folder in its run."""
+    assert isinstance(job.request, RunRequest)
+    datasets = Store(settings.store).datasets()
+    by_folder = {describe_path(dataset.root, "").id: dataset.name for dataset in datasets}
+    session.open_run(pages.EXPLORE, job.run, by_folder.get(job.request.folder, ""))
 
 
 def start_jobs(settings: ServerSettings, requests: Sequence[Request]) -> None:
@@ -168,7 +138,7 @@ def start_jobs(settings: ServerSettings, requests: Sequence[Request]) -> None:
             session.add_notes([source.error_message(error)])
 
 
-def _attempt(action: Callable[[str], object], job_id: str) -> None:
+def attempt(action: Callable[[str], object], job_id: str) -> None:
     """Callback: call `action` with the job id, or show the error."""
     try:
         action(job_id)

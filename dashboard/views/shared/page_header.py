@@ -10,14 +10,35 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.components.copy_link import copy_link_button
-from dashboard.formatting import DASH, byte_size, count, escape_markdown, percent, photo_count, score
+from dashboard.components.layout import KeyFigure
+from dashboard.formatting import (
+    DASH,
+    byte_size,
+    count,
+    escape_markdown,
+    parameter_count,
+    percent,
+    photo_count,
+    pluralize,
+    score,
+    slug,
+)
 from dashboard.queries import exports, photo_statistics, source
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
+from dashboard.server import photo_zip
+from dashboard.settings import ServerSettings
+from dashboard.state import session
+from dashboard.state.picked_photos import Picks
+from dashboard.state.selection_words import describe_selection
 from seglib.classes import PRESENT_SHARE
 from seglib.errors import SegError
+from seglib.query.filters import Filters
 
 PRESENT_NOTE = f"present: at least {percent(PRESENT_SHARE)} of the photo"
+
+SEVERAL = 2
+"""A file of more runs than this is not named after them."""
 
 FILE_KINDS = {"csv": ("CSV", "text/csv"), "parquet": ("Parquet", "application/vnd.apache.parquet")}
 """File extension -> title and media type of the tables offered for download."""
@@ -57,6 +78,51 @@ def page_header(
     return not wrong
 
 
+def export_menu(selection: Selection, picks: Picks | None = None) -> None:
+    """Offer the selected photos, or the picked ones, as a list, as a table of everything, and as files."""
+    datasets = photo_queries.options(selection.source, "dataset")
+    if picks is None:
+        key, filters, name = "download", selection.filters, session.selection_words().file_name
+    else:
+        key, filters, name = "picked", Filters(), f"{describe_selection(Filters(), datasets).file_name}-picked"
+    path, run = selection.store.path, selection.run.run
+    with st.popover("Export", key=f"{key}:menu"):
+        full = ", full path" if ServerSettings.read().local_only else ""
+        layout.remark(f"For a spreadsheet: path{full}, folder, what was seen, agreement, tags")
+        _export_button(
+            "List (CSV)", partial(exports.export_list, path, run, filters, picks), f"{name}.csv", key=f"{key}:list"
+        )
+        layout.remark("For programs: all figures of each photo and class")
+        with st.container(horizontal=True):
+            for kind, (title, _) in FILE_KINDS.items():
+                _export_button(
+                    f"Everything ({title})",
+                    partial(exports.export_rows, path, run, filters, kind, picks),
+                    f"{name}-everything.{kind}",
+                    key=f"{key}:{kind}",
+                )
+        _photo_zip(exports.offer_zip(selection, name, picks))
+
+
+def _export_button(title: str, make: Callable[[], bytes], file_name: str, *, key: str) -> None:
+    mime = FILE_KINDS[file_name.rpartition(".")[2]][1]
+    st.download_button(title, data=make, file_name=file_name, mime=mime, key=key, on_click="ignore")
+
+
+def _photo_zip(offer: exports.ZipOffer) -> None:
+    if offer.originals:
+        layout.remark(f"The photos themselves: {pluralize(offer.files, 'file')}, {byte_size(offer.total_bytes)}")
+    else:
+        layout.remark(f"The photos as they are shown here: {pluralize(offer.files, 'file')}")
+    if offer.url:
+        layout.download_link("Photos (zip)", offer.url)
+    elif offer.files:
+        layout.remark(
+            f"A zip holds at most {count(photo_zip.MAX_PHOTOS)} photos and {byte_size(photo_zip.MAX_BYTES)}: "
+            "choose fewer, or take the list."
+        )
+
+
 def report_button(
     selection: Selection, runs: Sequence[str], pair: tuple[str, str] | None = None, truth: str = ""
 ) -> None:
@@ -72,11 +138,16 @@ def report_button(
     )
 
 
-def table_downloads(meanings: Mapping[str, str], make: Callable[[str, str], bytes], *, name: str) -> None:
+def table_downloads(
+    meanings: Mapping[str, str], make: Callable[[str, str], bytes], *, page: str, runs: Sequence[str]
+) -> None:
     """Offer a page's figures as tables to download.
 
-    `meanings`: table -> its content. `make(table, kind)` builds its bytes on demand. Files are named after `name`.
+    `meanings`: table -> its content. `make(table, kind)` builds its bytes on demand. Files are named after the photos,
+    the page and the runs' titles.
     """
+    titles = runs if len(runs) <= SEVERAL else [f"{len(runs)} runs"]
+    name = "-".join(filter(None, map(slug, (session.selection_words().file_name, page, *titles))))
     with st.popover("Tables", help="The figures of this page as CSV or Parquet"):
         for table, meaning in meanings.items():
             layout.remark(meaning)
@@ -85,7 +156,7 @@ def table_downloads(meanings: Mapping[str, str], make: Callable[[str, str], byte
                     st.download_button(
                         title,
                         data=partial(make, table, kind),
-                        file_name=f"{name}.{table}.{kind}",
+                        file_name=f"{name}-{table}.{kind}",
                         mime=mime,
                         key=f"download:{table}:{kind}",
                         on_click="ignore",
@@ -100,7 +171,7 @@ def cost_table(costs: pd.DataFrame, labels: Sequence[str]) -> None:
             label,
             _latency(row),
             _number(row["ms_per_image"], ".0f"),
-            _parameters(row["parameters"]),
+            parameter_count(row["parameters"]),
             _number(row["gflops"], ".2f"),
             DASH if row["checkpoint_bytes"] is None else byte_size(float(row["checkpoint_bytes"])),
         ]
@@ -122,37 +193,37 @@ def _latency(row: Mapping[Any, Any]) -> str:
     return f"{row['latency_ms']:,.1f}{'*' if row['latency_alone'] is False else ''}"
 
 
-def _parameters(number: int | None) -> str:
-    if number is None:
-        return DASH
-    return f"{number / 1e6:.1f} M" if number >= 1e5 else count(int(number))
-
-
 def _number(value: float | None, form: str) -> str:
     return DASH if value is None else f"{value:,{form}}"
 
 
 def key_figures(selection: Selection) -> None:
+    """Draw the figures of the selected photos in one line; those that have no value are left out."""
     figures = photo_statistics.key_figures(selection.query())
-    unreadable, n = len(photo_queries.failures(selection.source)), figures.photos
-    layout.key_numbers(
-        [
-            (count(figures.photos), f"photos of {count(photo_queries.total_images(selection.source))}"),
-            (
-                percent(figures.mean_foreground_share),
-                f"mean foreground share, n = {_n(figures.mean_foreground_share, n)}",
-            ),
-            (score(figures.mean_confidence), f"mean confidence (0 to 1), n = {_n(figures.mean_confidence, n)}"),
-            (f"{count(figures.agreeing)} of {count(figures.claiming)}", "folder label = content"),
-            (count(unreadable), "unreadable files in the store"),
-        ]
-    )
+    total, n = photo_queries.total_images(selection.source), f"n = {photo_count(figures.photos)}"
+    shown = [
+        KeyFigure(
+            count(figures.photos),
+            "photo" if total == 1 else "photos",
+            f"{count(figures.photos)} photos of {count(total)} in this run pass the filters.",
+            "" if figures.photos == total else f"of {count(total)}",
+        )
+    ]
+    if figures.mean_foreground_share is not None:
+        detail = f"Mean share of a photo that is not background, {n}."
+        shown.append(KeyFigure(percent(figures.mean_foreground_share), "foreground", detail))
+    if figures.mean_confidence is not None:
+        detail = f"Mean over photos of the winning probability of their pixels, 0 to 1, {n}."
+        shown.append(KeyFigure(score(figures.mean_confidence), "confidence", detail))
+    if figures.claiming:
+        detail = "Photos that show most of the class that their folder names, of those in folders that name one."
+        of = f"of {count(figures.claiming)}"
+        shown.append(KeyFigure(count(figures.agreeing), "folder and content agree", detail, of))
+    if unreadable := len(photo_queries.failures(selection.source)):
+        detail = "Files of this store that could not be read; no figure counts them. Overview lists them at its end."
+        shown.append(KeyFigure(count(unreadable), f"unreadable file{'' if unreadable == 1 else 's'}", detail))
+    layout.key_figures(shown)
     layout.remarks(photo_queries.repeats(selection.source, selection.filters))
-
-
-def _n(mean: float | None, photos_of_run: int) -> str:
-    """Return the n of a measure, which a run has for all of its photos or for none."""
-    return count(0 if mean is None else photos_of_run)
 
 
 def show_if_empty(selection: Selection) -> bool:

@@ -4,26 +4,34 @@ Takes a `Selection` and the visitor's picks; also holds the gallery's callbacks.
 immediately.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+import pyarrow as pa
 import streamlit as st
 
 from dashboard.components import gallery as gallery_component
 from dashboard.components import layout
 from dashboard.components.gallery import PickState
 from dashboard.formatting import count, escape_markdown, photo_count
-from dashboard.queries import exports, source
 from dashboard.queries import photos as photo_queries
+from dashboard.queries import source
 from dashboard.queries.photos import Selection
 from dashboard.state import session
 from dashboard.state.picked_photos import Picks
+from dashboard.views.shared import page_header
 from seglib.errors import SegError
 from seglib.store import tags
 from seglib.store.store import Store
 from seglib.store.tags import TagAction
 
 _TAG = "w:new_tag"
+
+_NO_CHANGE = (
+    ("None of them has this tag.", "The photo does not have this tag."),
+    ("All of them already have this tag.", "The photo already has this tag."),
+)
+"""What is said if a tag was to be removed or, second, added and nothing changed: of several photos, and of one."""
 
 
 def pick_state(image_ids: list[str]) -> PickState:
@@ -55,26 +63,23 @@ def selection_bar(selection: Selection) -> None:
             _selection_summary(selection, picks)
             _tag_select(selection)
             _untag_menu(selection, picks)
-            st.download_button(
-                "Export",
-                data=partial(exports.export_picks, selection.store.path, selection.run.run, picks),
-                file_name=f"{selection.run.run}.selected.csv",
-                mime="text/csv",
-                key="export_picks",
-                help="The statistics of the selected photos as CSV",
-                on_click="ignore",
-            )
+            page_header.export_menu(selection, picks)
             st.button("Clear", key="clear_picks", type="tertiary", on_click=session.set_picks, args=(Picks(),))
         if remark:
             layout.remark(remark)
-        if done:
-            st.button(
-                f"Undo: {escape_markdown(_describe_action(done[-1]))}",
-                key="undo",
-                icon=":material/undo:",
-                on_click=_undo,
-                args=(selection.store,),
-            )
+        undo_button(selection.store)
+
+
+def undo_button(store: Store) -> None:
+    """Draw the button that undoes the visitor's last tag action, if there is one."""
+    if done := session.tag_actions():
+        st.button(
+            f"Undo: {escape_markdown(_describe_action(done[-1]))}",
+            key="undo",
+            icon=":material/undo:",
+            on_click=_undo,
+            args=(store,),
+        )
 
 
 def _selection_summary(selection: Selection, picks: Picks) -> None:
@@ -85,16 +90,21 @@ def _selection_summary(selection: Selection, picks: Picks) -> None:
 
 
 def _tag_select(selection: Selection) -> None:
+    tag_select(selection, "Tag the selected photos", partial(_tag_picks, selection.store, tags.tag))
+
+
+def tag_select(selection: Selection, label: str, apply: Callable[[str | None], None]) -> None:
+    """Draw the list of tags in use, to which a new one can be added; `apply` is called with the chosen one."""
     key = session.sync_widget(_TAG, None)
     st.selectbox(
-        "Tag the selected photos",
+        label,
         photo_queries.tags_in_use(selection.source),
         index=None,
         accept_new_options=True,
         placeholder="Tag: choose or type",
         label_visibility="collapsed",
         key=key,
-        on_change=session.widget_callback(key, partial(_apply_tag_action, selection.store, tags.tag)),
+        on_change=session.widget_callback(key, apply),
         width=210,
     )
 
@@ -108,25 +118,30 @@ def _untag_menu(selection: Selection, picks: Picks) -> None:
         list(counts),
         format_func=lambda name: f"{escape_markdown(name)} · {count(counts.get(name, 0))}",
         key="remove_tag",
-        on_click=session.widget_callback("remove_tag", partial(_apply_tag_action, selection.store, tags.untag)),
+        on_click=session.widget_callback("remove_tag", partial(_tag_picks, selection.store, tags.untag)),
     )
 
 
-def _apply_tag_action(store: Store, act: Callable[..., TagAction | None], name: str | None) -> None:
+def _tag_picks(store: Store, act: Callable[..., TagAction | None], name: str | None) -> None:
     """Tag the photos picked now, which may be others than when the bar was drawn: a rerun can overtake its drawing."""
+    change_tag(store, act, session.picks().ids, name)
+
+
+def change_tag(
+    store: Store, act: Callable[..., TagAction | None], image_ids: pa.Array | Sequence[str], name: str | None
+) -> None:
+    """Callback: add a tag to these images or remove it (`act`: `tags.tag` or `tags.untag`); the visitor can undo it."""
     if not name:
         return
     try:
-        done = act(store, session.picks().ids, name)
+        done = act(store, image_ids, name)
     except SegError as error:
         session.set_remark(source.error_message(error))
     except OSError as error:
         session.set_remark(f"The store cannot be written ({error.strerror}): nothing was changed.")
     else:
         if done is None:
-            session.set_remark(
-                "All of them already have this tag." if act is tags.tag else "None of them has this tag."
-            )
+            session.set_remark(_NO_CHANGE[act is tags.tag][len(image_ids) == 1])
         else:
             session.tag_actions().append(done)
 

@@ -66,7 +66,7 @@ def render(settings: ServerSettings) -> None:
             if missing:
                 layout.remark(f"{count(missing)} more are available; their weights are downloaded by their first run.")
         with right:
-            resize = controls.resize_select(key=_RESIZE)
+            resize = controls.resize_select(models, key=_RESIZE)
     layout.show_notes(notes)
     if not photos:
         st.info("Choose photos or keep a frame of the live camera, and the chosen models segment them.")
@@ -93,6 +93,7 @@ def _files() -> list[tuple[str, bytes]]:
         type=sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES),
         accept_multiple_files=True,
         key=_FILES,
+        max_upload_size=MAX_PHOTO_BYTES // 1_000_000,
     )
     held = held_photos()
     if held:

@@ -63,7 +63,10 @@ def test_worth_draws_intervals_and_its_reference_hollow():
         (percent_fixed(float("nan")), "–"),
         (percentage_points(0.0123), "+1.2"),
         (percentage_points(-0.0123), "\N{MINUS SIGN}1.2"),
-        (percentage_points(-0.0001), "0.0"),
+        (percentage_points(-0.0001), "\N{MINUS SIGN}0.01"),  # not "0.0 points", of which one cannot tell the sign
+        (percentage_points(0.00004), "+0.004"),
+        (percentage_points(1e-9), "0"),
+        (percentage_points(0.0), "0"),
         (percentage_points(None), "–"),
         (interval((0.899, 0.944)), "89.9 to 94.4\xa0%"),
         (interval(None), "no interval"),

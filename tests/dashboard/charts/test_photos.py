@@ -24,21 +24,24 @@ def distribution() -> pd.DataFrame:
     )
 
 
-def test_two_bars_per_present_class_the_largest_first(distribution):
+def test_area_and_photos_of_each_present_class_but_the_background_the_largest_first(distribution):
     figure = photo_charts.class_distribution(distribution)
-    presence, means, hits = figure.data
+    means, presence, hits = figure.data
     texts = [note.text.replace("\xa0", " ") for note in figure.layout.annotations]
-    assert list(means.x) == [0.7, 0.2, 0.1]
-    assert list(presence.x) == [1, 0.5, 0.25]
+    assert list(means.x) == [0.2, 0.1]
+    assert list(presence.x) == [0.5, 0.25]
+    assert len({means.xaxis, presence.xaxis, hits.xaxis}) == 3  # side by side, not in each other
+    assert figure.layout.xaxis.domain[1] < figure.layout.xaxis2.domain[0]
     for bars in (presence, means, hits):
-        assert list(bars.y) == ["background", "cat", "&lt;b&gt;dog&lt;/b&gt;"]
-        assert bars.customdata[2][0] == "present=%3Cb%3Edog%3C%2Fb%3E"
-    assert texts == ["70 % in 4 of 4", "20 % in 2 of 4", "10 % in 1 of 4"]
-    assert means.marker.color[1] == "#56b4e9"
+        assert list(bars.y) == ["cat", "&lt;b&gt;dog&lt;/b&gt;"]
+        assert bars.customdata[1][0] == "present=%3Cb%3Edog%3C%2Fb%3E"
+    assert texts == ["area", "20 %", "10 %", "photos", "50 %", "25 %"]
+    assert [list(custom[1:]) for custom in hits.customdata] == [[0.2, 2, 4], [0.1, 1, 4]]  # n is shown on hover
+    assert means.marker.color[0] == "#56b4e9"
 
 
 def test_no_more_bars_than_asked_for(distribution):
-    assert len(photo_charts.class_distribution(distribution, limit=2).data[0].x) == 2
+    assert len(photo_charts.class_distribution(distribution, limit=1).data[0].x) == 1
 
 
 def test_the_chart_in_words(distribution):

@@ -7,6 +7,9 @@ from dashboard.components import gallery as gallery_component
 from dashboard.components import live as live_component
 from dashboard.components import matrix as matrix_component
 from dashboard.components.gallery import MAX_SHOWN_CLASSES, GalleryLegend, GalleryLook, GalleryTile
+from dashboard.components.photos import strip as strip_component
+from dashboard.components.photos import table as table_component
+from dashboard.components.run_table import RunAction, RunRow, read_action
 
 
 @pytest.fixture
@@ -59,6 +62,27 @@ def test_a_cell_that_is_not_there(sent, value):
     assert matrix_component.read_cell("c", 2, 3) is None
 
 
+def test_an_action_of_a_run():
+    actions = (RunAction(id="explore", label="Explore"), RunAction(id="again", label="Run again", why_not="No model."))
+    row = RunRow(
+        run="r",
+        title="",
+        model="",
+        size="",
+        photos="",
+        datasets="",
+        used="",
+        speed="",
+        disk="",
+        state="",
+        actions=actions,
+    )
+    assert read_action({"run": "r", "action": "explore"}, [row]) == ("r", "explore")
+    senseless = [None, "x", [], {}, {"run": ["r"], "action": {}}]
+    for sent in [*senseless, {"run": "r", "action": "again"}, {"run": "s", "action": "explore"}, {"run": "r"}]:
+        assert read_action(sent, [row]) is None
+
+
 def test_marks(sent):
     sent("marks", ["label=cats", 3])
     assert chart_component.read_marks("c") == ["label=cats", 3]
@@ -92,6 +116,35 @@ def test_a_tile_that_was_opened(sent):
     assert gallery_component.read_opened_id("c") == "a" * 32
     sent("open", "../a")
     assert gallery_component.read_opened_id("c") is None
+
+
+def test_a_row_and_a_heading_of_a_table(sent):
+    sent("open", "a" * 32)
+    assert table_component.read_opened_id("c") == "a" * 32
+    sent("sort", 2)
+    assert table_component.read_sorted_column("c", 3) == 2
+    for value in (3, -1, True, "2", None, [2], 1.0):
+        sent("sort", value)
+        assert table_component.read_sorted_column("c", 3) is None
+
+
+def test_a_photo_and_a_group_of_a_strip(sent):
+    sent("open", {"group": 1, "id": "a" * 32})
+    assert strip_component.read_opened("c", 2) == (1, "a" * 32)
+    for value in (
+        None,
+        "x",
+        {},
+        {"group": 2, "id": "a" * 32},
+        {"group": 0, "id": "../a"},
+        {"group": "0", "id": "a" * 32},
+    ):
+        sent("open", value)
+        assert strip_component.read_opened("c", 2) is None
+    sent("all", 0)
+    assert strip_component.read_group("c", 1) == 0
+    sent("all", 1)
+    assert strip_component.read_group("c", 1) is None
 
 
 def tile_with(*bar: tuple[str, float]) -> GalleryTile:

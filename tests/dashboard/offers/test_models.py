@@ -316,3 +316,13 @@ def test_a_calibration_runs_no_code_either(settings, tmp_path):
     request = CalibrateRequest(folder=source.id, title="", format="auto", runs=(name,))
     with pytest.raises(UsageError, match="own code"):
         request.check(settings)
+
+
+def test_the_documentations_example_of_a_file_beside_a_model_is_taken(settings, tmp_path):
+    (example,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "models-pages.md").read_text(), re.S)
+    write(tmp_path / "models" / "net.onnx")
+    write(tmp_path / "models" / "net.json", example)
+    (offer,) = offered(settings).values()
+    request = offer.request
+    assert request.classes == ("road", "sky")
+    assert (request.channels, request.scores, request.mean) == ("bgr", "logits", (0.5, 0.5, 0.5))

@@ -1,9 +1,22 @@
-"""Only folders below those that the launcher named can be had."""
+"""Only folders below those that the launcher named, or that a visitor on this machine has added, can be had."""
+
+import io
+from dataclasses import replace
 
 import pytest
 
-from dashboard.offers import photo_folders
-from dashboard.offers.photo_folders import find_folders, get_folder, save_upload, uploads_folder
+from dashboard.offers import photo_folders, remembered_folders, uploaded_photos
+from dashboard.offers.photo_folders import (
+    describe_path,
+    find_folders,
+    find_mask_roots,
+    find_roots,
+    find_skipped_links,
+    get_folder,
+    save_upload,
+    uploads_folder,
+)
+from dashboard.settings import ServerSettings
 from seglib.errors import SegError, UsageError
 from seglib.store.store import Store
 
@@ -17,9 +30,63 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def test_folders_with_photos_are_offered_whole_sets_first(data):
+def test_the_named_folder_is_offered_before_what_is_below_it(data):
     titles = [folder.title for folder in find_folders([data])]
-    assert titles == ["data/test_set", "data", "data/test_set/cats", "data/test_set/dogs"]
+    assert titles == ["data", "data/test_set", "data/test_set/cats", "data/test_set/dogs"]
+    again = [folder.title for folder in find_folders([data / "test_set", data])]
+    assert again == ["test_set", "test_set/cats", "test_set/dogs", "data"]
+
+
+def test_two_folders_of_one_name_are_told_apart(tmp_path):
+    for name in ("2024/class/1.jpg", "2025/class/1.jpg", "a/2025/class/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = find_folders([tmp_path / "2024" / "class", tmp_path / "2025" / "class", tmp_path / "a" / "2025" / "class"])
+    assert [folder.title for folder in found] == [
+        "class (2024)",
+        f"class (2025) ({found[1].id})",
+        f"class (2025) ({found[2].id})",
+    ]
+
+
+def test_a_link_is_followed_where_it_is_named_and_mentioned_where_it_is_not(data):
+    assert [folder.path for folder in find_folders([data / "link"])] == [data.parent / "outside"]
+    assert find_skipped_links([data, data / "gone"]) == ["data/link"]
+
+
+# --- which roots there are ---
+
+
+@pytest.fixture
+def settings(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(photo_folders, "SAMPLE", data / "sample")
+    (data / "sample" / "cats").mkdir(parents=True)
+    (data / "sample" / "cats" / "a.jpg").write_bytes(b"x")
+    return ServerSettings(store=tmp_path / "store", photo_folders=(data,), folders_named=False, local_only=True)
+
+
+def test_the_sample_is_offered_only_where_it_is_named(settings, data):
+    assert [folder.title for folder in find_folders(find_roots(settings))] == [
+        "test_set",
+        "test_set/cats",
+        "test_set/dogs",
+    ]
+    assert find_folders(find_roots(replace(settings, folders_named=True)))[0].title == "data"
+    named = replace(settings, folders_named=True, photo_folders=(data / "sample",))
+    assert find_folders(find_roots(named))[0].title == "sample"
+
+
+def test_remembered_folders_come_after_named_ones_and_before_the_default(settings, data, tmp_path):
+    outside = remembered_folders.add(settings, tmp_path / "outside")
+    uploaded = uploaded_photos.add(settings.store, "mine", [("b.jpg", io.BytesIO(b"x"))]).folder
+    assert find_roots(settings) == (outside, uploaded, data / "test_set")
+    assert find_roots(replace(settings, folders_named=True)) == (data, outside, uploaded)
+    assert find_mask_roots(settings) == (data, outside, uploaded)
+    public = replace(settings, local_only=False)
+    assert find_roots(public) == (uploaded, data / "test_set")
+    with pytest.raises(UsageError):
+        get_folder(find_roots(public), describe_path(outside, "").id)
+    assert get_folder(find_roots(settings), describe_path(outside, "").id).path == outside
 
 
 def test_a_folder_that_is_named_twice_is_offered_once(data):

@@ -57,7 +57,7 @@ def test_the_figures_of_a_pair_are_those_of_the_library_and_only_of_what_is_ther
     }
     assert all(figure == whole[name] for name, figure in shown.figures.items())
     assert shown.figures["pixel_agreement"].value == 530 / 600
-    assert comparison_stats.main_classes(shown, 2) == ["dog", "cat"]
+    assert comparison_stats.main_classes(shown.classes, 2) == ["dog", "cat"]
 
 
 def test_flips_are_the_right_way_round_and_keep_the_largest_classes(found):
@@ -67,7 +67,43 @@ def test_flips_are_the_right_way_round_and_keep_the_largest_classes(found):
     assert flips.pixels.loc["dog", "cat"] == 0
     assert flips.pixels.loc["person", "background"] == 10
     assert (flips.total_pixels, flips.left_out) == (600, 1)
+    assert flips.row_pixels["background"] == 370  # 40 of them in the column of sofa, which is not shown
     assert comparison_stats.flips(found, A, B, 9).pixels.loc["background", "sofa"] == 40
+
+
+def test_what_is_not_compared_is_no_flip(store):
+    """A run of few classes: what the other calls a person, or a dog, is not compared, in no figure."""
+    few = ("background", "cat")
+    seen = {name: {"cat": pixels.get("cat", 0)} for name, pixels in PIXELS.items()}
+    run = fill_store(store.path, code_schema=4, classes=few, pixels=seen).run
+    comparison.update_counts(store, [A, run])
+    found = comparison.load_comparison(store, [A, run])
+    flips = comparison_stats.flips(found, A, run, 7)
+    assert list(flips.pixels.index) == list(flips.pixels.columns) == list(few)
+    assert flips.pixels.to_numpy().tolist() == [[370, 0], [0, 70]]
+    assert flips.total_pixels == 440  # 600 without 110 of dog and 50 of person
+    assert found.measures[A, run]["pixel_agreement"].overall() == 1
+
+
+def test_the_headline_holds_the_pairs_and_the_areas_of_all_runs(found):
+    shown = comparison_stats.headline(found, A, B, 2)
+    assert list(shown.agreement.pairs) == [(A, B), (A, C), (B, C)]
+    assert shown.agreement.pairs[A, B] == found.figures()[A, B]["pixel_agreement"]
+    assert shown.agreement.same == {(A, C)}
+    assert (shown.agreement.flip.a, shown.agreement.flip.b) == ("background", "sofa")
+    assert shown.details == {}
+    assert shown.areas == {
+        "dog": {A: 110 / 600, B: 130 / 600, C: 110 / 600},
+        "cat": {A: 70 / 600, B: 50 / 600, C: 70 / 600},
+    }
+
+
+def test_the_headline_of_two_runs_has_the_agreement_per_class(store):
+    comparison.update_counts(store, [A, B])
+    found = comparison.load_comparison(store, [A, B])
+    shown = comparison_stats.headline(found, A, B, 2)
+    assert list(shown.details) == ["pixel_agreement", "foreground_agreement", "iou:dog", "iou:cat"]
+    assert shown.details["iou:cat"] == found.figures()[A, B]["iou:cat"]
 
 
 def test_shares_are_points_or_squares_of_the_photos_that_have_the_class(found, monkeypatch):

@@ -54,8 +54,23 @@ def test_the_confusion_has_the_truth_in_rows(found):
     assert shown.pixels.loc["cat", "dog"] == 30 * 12
     assert shown.pixels.loc["dog", "cat"] == 0
     assert shown.row_pixels["cat"] == 90 * 12
-    assert shown.left_out == 0
-    assert evaluation_stats.confusion(found[0], 2).left_out == 1
+    assert (shown.left_out, shown.total_pixels) == (0, 300 * 12)
+    fewer = evaluation_stats.confusion(found[0], 2)
+    assert (fewer.left_out, fewer.total_pixels) == (1, 300 * 12)  # all that are labelled, whatever is shown
+    assert fewer.row_pixels.sum() < fewer.total_pixels
+
+
+def test_the_headline_holds_all_runs_and_background_last(found):
+    shown = evaluation_stats.headline(found, 3)
+    assert list(shown.classes) == ["dog", "cat", "background"]
+    figures = evaluation_stats.figures(found)
+    assert shown.verdict.scores == {run: figures[run]["miou"] for run in (RUN, OTHER)}
+    assert shown.accuracy == {run: figures[run]["pixel_accuracy"] for run in (RUN, OTHER)}
+    assert shown.classes["cat"][RUN] == found[0].figures()["iou:cat"]
+    gap = shown.verdict.gap(OTHER, RUN)
+    assert gap.value == pytest.approx(figures[OTHER]["miou"].value - figures[RUN]["miou"].value)
+    assert gap.differing == 1  # the cat of which the first run misses ten pixels
+    assert shown.verdict.gap(RUN, OTHER).interval == tuple(-end for end in reversed(gap.interval))
 
 
 def test_labels_and_calibration(found):

@@ -87,11 +87,34 @@ def test_a_photo_that_changed_since_its_scan_is_known(source, full):
     assert photo_queries.find_changed_files(source, rows) == {("photos", "cats/a.jpg")}
 
 
-def test_the_listing_holds_no_absolute_path_and_no_id(source, full):
-    frame = photo_queries.listing(source, Filters(), "path", "")
-    assert frame["path"].tolist() == sorted(PIXELS)
-    assert [c for c in frame.columns if c.startswith("share:")] == ["share:cat", "share:dog", "share:person"]
-    assert str(full.parent) not in frame.to_csv()
+@pytest.mark.parametrize("where", ["", "label=cats", "confidence=0.6..1&present=person&path=c", "path=nothing"])
+@pytest.mark.parametrize("sort", ["confidence", "-share", "path"])
+def test_the_first_few_of_a_selection_are_those_of_the_whole_of_it(source, monkeypatch, where, sort):
+    monkeypatch.setattr(photo_queries, "_CHUNK_ROWS", 2)
+    filters = Filters.decode(where)
+    every = photo_queries.unique_positions(source, filters, sort, "cat").tolist()
+    for number in (1, 3, 50):
+        assert photo_queries.first_positions(source, filters, sort, "cat", number).tolist() == every[:number]
+
+
+def test_the_first_few_show_a_photo_of_two_datasets_once(full):
+    fill_store(full, folder="again")
+    first = photo_queries.first_positions(_source(full), Filters(), "confidence", "", 4)
+    paths = photo_queries.rows_at(_source(full), first)["path"].tolist()
+    assert paths == ["cats/b.jpg", NASTY, "cats/c.jpg", "cats/a.jpg"]
+
+
+@pytest.mark.parametrize("key", ["label", "agreement", "dataset", "split", "dominant", "tag"])
+@pytest.mark.parametrize("where", ["", "present=cat", "confidence=0.6..1", "path=nothing"])
+def test_choices_are_counted_among_the_photos_that_pass(source, key, where):
+    tags.tag(source.store(), [id_of("cats/a.jpg"), id_of("dogs/d.jpg")], "keep")
+    source = now(source)
+    filters = Filters.decode(where)
+    rows = photo_queries.rows_at(source, photo_queries.selected_positions(source, filters))
+    found = photo_queries.count_choices(source, filters, key)
+    assert sum(found.values()) >= len(rows)
+    for value, number in found.items():
+        assert number == len(select(rows, Filters({key: (value,)})))
 
 
 def test_what_a_run_writes_is_seen_at_the_next_rerun(source, full):
@@ -120,12 +143,10 @@ def test_a_tag_is_seen_at_the_next_rerun_and_the_table_is_not_read_again(source)
     assert found["path"].tolist() == ["cats/a.jpg", "dogs/d.jpg"]
     assert found["tags"].tolist() == ["keep", "keep"]
     assert photo_statistics.key_figures(photo_query(after, kept)).photos == 2
-    assert photo_queries.listing(after, Filters(), "path", "")["tags"].notna().sum() == 2
     tags.undo(store)
     undone = now(source)
     assert len(photo_queries.selected_positions(undone, kept)) == 0
     assert photo_queries.options(undone, "tag") == {"": 6}
-    assert "tags" not in photo_queries.listing(undone, Filters(), "path", "")
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

@@ -1,5 +1,6 @@
 """The report: one file that holds all it needs, says what the library says, and lets no name become HTML."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -90,13 +91,15 @@ def test_its_figures_are_the_librarys(two, names):
         assert plain(percent_fixed(value)) in page.text
     worst = found.images(*names)["path"].iloc[0]
     assert page.text.index("least pixel agreement") < page.text.index(worst)
-    assert "A cat, B dog: 10.0" in page.text
+    assert "A cat, B dog 10 %" in page.text
+    said = page.text[: page.text.index("Made on")]
+    assert re.search(r"\w+ and \w+ agree on 97\.5 % of the pixels \(", said)  # the answer comes first
 
 
 def test_filters_say_which_photos(two, names):
     page = Page(report.build_report(two, names, Filters.decode("label=cats")))
     assert "3 photos of photos" in page.text
-    assert "Folder label: cats" in page.text
+    assert "Folder: cats" in page.text
     with pytest.raises(UsageError, match="passes the filters"):
         report.build_report(two, names, Filters.decode("label=nobody"))
 
@@ -135,6 +138,10 @@ def test_a_truth_is_told_of_if_there_is_one(two, names, tmp_path):
     assert plain(percent_fixed(found.measures["miou"].overall())) in page.text
     assert "truth: cat" in page.text
     assert page.tags.count("img") == 2 * 6 + 2 * 3
+    assert "3 photos are too few to tell the runs apart: mIoU" in page.text[: page.text.index("Made on")]
+    order = ["Evaluation against ground truth", "Do they see the same?", "Class distribution", "Provenance"]
+    assert sorted(order, key=page.text.index) == order
+    assert "cat taken for dog 30 %" in page.text
     with pytest.raises(UnknownName, match="nobody"):
         report.build_report(two, names, truth_name="nobody")
 
@@ -210,4 +217,21 @@ def test_bars_stay_in_their_frame_and_names_stay_text():
     assert "<b>" not in report_html.table(["", "a"], [["<b>x</b>", "<i>"]])
     assert "&lt;i&gt;" in report_html.table(["", "a"], [["x", "<i>"]])
     assert report_html.table(["", "a"], [["x", SafeHtml("<u>y</u>")]]).count("<u>") == 1
+    assert "<b>" not in report_html.strong("<b>").text
     assert "<script" not in report_html.scatter([("<script>", 1.0, 0.5, "'\"<")], "x", "y")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 187, [0, 50, 100, 150, 200]),
+        (0, 3.2, [0, 1, 2, 3, 4]),
+        (0.812, 0.938, [0.8, 0.85, 0.9, 0.95]),
+        (0.5, 0.5, [0.5, 0.501]),
+        (0, 0, [0, 0.0002]),
+    ],
+)
+def test_ticks_are_round_and_enclose_the_values(low, high, ticks):
+    found = report_html.nice_ticks(low, high)
+    assert found == pytest.approx(ticks)
+    assert found[0] <= low <= high <= found[-1]

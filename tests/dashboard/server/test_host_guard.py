@@ -11,6 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 from dashboard.components import plotlyjs
 from dashboard.server import host_guard, media_urls
 from dashboard.settings import LOOPBACK_NAMES, ServerSettings
+from seglib.store.layout import StoreLayout
 
 
 def answer(request):
@@ -104,7 +105,7 @@ def test_our_own_routes_are_found_below_the_path_of_a_proxy(client, monkeypatch)
     assert own.get(f"/photos{plotlyjs.address()}", headers=headers).text == plotlyjs.address()
     assert own.get("/photos/_stcore/health", headers=headers).text == "/photos/_stcore/health"
     assert own.get("/photosmedia-api/x", headers=headers).text == "/photosmedia-api/x"
-    assert media_urls.photo_url("0" * 32).startswith("/photos/media-api/")
+    assert media_urls.photo_url(StoreLayout("store"), "0" * 32).startswith("/photos/media-api/")
 
 
 def test_our_own_routes_are_behind_the_host_guard_and_not_behind_streamlits_layers(client):

@@ -12,13 +12,14 @@ from starlette.testclient import TestClient
 
 from dashboard.server import media_routes, media_urls, rendering, responses
 from dashboard.server.cache import ByteCache
+from dashboard.settings import ServerSettings
 from seglib.classes import VOC_CLASSES, palette
 from seglib.evaluation import truth_counting
 from seglib.masks import difference
 from seglib.store import ground_truth
 from seglib.store.store import Store
 from tests.annotated import open_drawn
-from tests.dashboard.conftest import PHOTO_WH, draw_truth, fill_store, id_of, mask_of
+from tests.dashboard.conftest import PHOTO_WH, draw_truth, fill_store, id_of, mask_of, real_id
 from tests.dashboard.server.conftest import CAT, OTHER, PHOTO, REAL, RUN
 
 
@@ -137,8 +138,33 @@ def test_the_viewers_mask(client, full):
     assert media_urls.mask_url(Store(full), RUN, "0" * 32) is None
 
 
-def test_a_photo_is_shown_at_its_size(photos):
-    url = media_urls.photo_url(REAL)
+def test_pictures_of_the_demo_have_urls_of_their_own(real, tmp_path):
+    """The same photo under the same run's name, whose mask differs: a browser keeps both for ever."""
+    demo = ServerSettings.read().demo.store
+    fill_store(demo, pixels={"cats/a.jpg": {"dog": 7}}, folder="sample", real=True)
+    client = TestClient(Starlette(routes=media_routes.routes))
+    bodies = []
+    for store in (Store(real), Store(demo)):
+        urls = [
+            media_urls.thumbnail_url(store, REAL),
+            media_urls.photo_url(store, REAL),
+            media_urls.overlay_url(store, RUN, REAL, "voc"),
+            media_urls.mask_url(store, RUN, REAL),
+        ]
+        answers = [client.get(url) for url in urls]
+        assert [answer.status_code for answer in answers] == [200] * 4
+        assert all(url.startswith("/media-api/demo/") is (store.path == demo) for url in urls)
+        assert media_urls.uncertainty_url(store, RUN, REAL).startswith("/media-api/demo/") is (store.path == demo)
+        bodies.append(answers[3].content)
+        assert client.head(media_urls.zip_url(store, "photos", run=RUN, where="label=cats")).status_code == 200
+    assert bodies[0] != bodies[1]
+    assert client.get(f"/media-api/demo/thumb/{real_id('dogs/d.jpg')}.jpg").status_code == 404  # only in one's own
+    for junk in ("/media-api/demo", "/media-api/demo/", "/media-api/demo/../thumb/x.jpg", "/media-api/demo/demo/x"):
+        assert client.get(junk).status_code == 404
+
+
+def test_a_photo_is_shown_at_its_size(photos, real):
+    url = media_urls.photo_url(Store(real), REAL)
     answer = photos.get(url)
     assert answer.headers["content-type"] == "image/jpeg"
     assert answer.headers["cache-control"].endswith("immutable")

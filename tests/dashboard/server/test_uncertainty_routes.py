@@ -10,6 +10,7 @@ from dashboard.server import media_routes, media_urls, photo_files, responses
 from dashboard.server.cache import ByteCache
 from dashboard.workers.uncertainty import UncertaintyMaps
 from seglib.errors import WeightsError
+from seglib.store.store import Store
 from tests.dashboard.conftest import photo_of
 from tests.dashboard.server.conftest import REAL, RUN, place
 
@@ -32,7 +33,7 @@ class Asked:
 def test_a_map_is_computed_once_and_kept(photos, real, monkeypatch):
     asked = Asked()
     monkeypatch.setattr(media_routes, "_uncertainty_maps", UncertaintyMaps(asked))
-    answer = photos.get(media_urls.uncertainty_url(RUN, REAL))
+    answer = photos.get(media_urls.uncertainty_url(Store(real), RUN, REAL))
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"a map", "image/png")
     assert asked.questions == [("uncertainty", RUN, (photo_of("cats/a.jpg"),))]
     monkeypatch.setattr(responses, "memory_cache", ByteCache(0))

@@ -22,7 +22,6 @@ from dashboard.state.view import (
     describe_filter,
     encode,
     fit_to_classes,
-    fit_to_runs,
     query_params,
     sort_label,
     with_both_present,
@@ -82,6 +81,9 @@ views = st.builds(
     cell=st.just(()) | st.tuples(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8)),
     grade=st.sampled_from(list(EVALUATE_SORTS)),
     layer=st.sampled_from(LAYERS),
+    demo=st.booleans(),
+    n=st.integers(0, 10**8),
+    all_figures=st.booleans(),
 )
 
 
@@ -101,6 +103,11 @@ def test_defaults_leave_no_trace_in_the_url():
     assert encode(View()) == []
 
 
+def test_charts_are_folded_unless_a_link_asks_for_them():
+    assert decode([])[0].charts == decode([("charts", "none")])[0].charts == "none"
+    assert decode([("charts", "classes")])[0].charts == "classes"
+
+
 def test_the_filter_part_of_the_url_is_the_shells_where():
     view = View(filters=Filters.decode("label=cats&share.cat=0.1..1"), run="r", opacity=20)
     text = "&".join(f"{key}={value}" for key, value in encode(view))
@@ -113,10 +120,7 @@ def test_a_flip_is_read_as_it_is_written_whatever_its_classes_are_called():
     assert encode(View(flip=("cat", "dining table"))) == [("flip", "cat>dining table")]
 
 
-def test_a_comparison_keeps_what_the_store_and_the_network_know():
-    view, notes = fit_to_runs(View(run="a", against="gone", runs=("b", "lost")), ["a", "b"])
-    assert (view.against, view.runs) == ("", ("b",))
-    assert notes == [f"There is no run {name!r} in this store to show beside the others." for name in ("lost", "gone")]
+def test_a_comparison_keeps_what_the_network_knows():
     view, (note,) = fit_to_classes(View(flip=("zebra", "dog"), measure="flip"), VOC_CLASSES)
     assert (view.flip, view.measure) == ((), "agreement")
     assert "zebra" in note
@@ -153,6 +157,9 @@ def test_a_comparison_keeps_what_the_store_and_the_network_know():
         ("cell", "cat"),
         ("worst", "confidence"),
         ("layer", "photo"),
+        ("n", "0"),
+        ("n", "many"),
+        ("figures", "some"),
     ],
 )
 def test_what_makes_no_sense_is_left_out_with_a_sentence(key, text):
@@ -166,16 +173,8 @@ def test_repeated_keys_travel_as_lists():
 
 
 def test_a_new_filter_starts_at_the_first_page():
-    there = View(page=7, compare_page=6, evaluate_page=5).with_filter("label", ("cats",))
-    assert (there.page, there.compare_page, there.evaluate_page) == (1, 1, 1)
-
-
-def test_the_newest_run_is_shown_if_none_or_an_unknown_one_is_asked_for():
-    assert fit_to_runs(View(), ["old", "new"]) == (View(run="new"), [])
-    assert fit_to_runs(View(run="old"), ["old", "new"]) == (View(run="old"), [])
-    view, (note,) = fit_to_runs(View(run="gone"), ["old", "new"])
-    assert view.run == "new"
-    assert "'gone'" in note
+    there = View(page=7, compare_page=6, evaluate_page=5, n=445).with_filter("label", ("cats",))
+    assert (there.page, there.compare_page, there.evaluate_page, there.n) == (1, 1, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +205,7 @@ def test_an_unknown_class_to_look_at_is_left_out():
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ("label=cats&label=", "Folder label: (none), cats"),
+        ("label=cats&label=", "Folder: (none), cats"),
         ("share.cat=0.1..1", "Share of cat: 10\xa0% to 100\xa0%"),
         ("confidence=0.5..", "Confidence: 0.50 to 1.00"),
         ("share.cat=0.1..<0.2", "Share of cat: 10\xa0% to 20\xa0%"),
@@ -215,6 +214,8 @@ def test_an_unknown_class_to_look_at_is_left_out():
         ("width=1000..1999", "Photo width (px): 1,000 to 1,999"),
         ("path=a%20b", "Path contains: a b"),
         ("tag=keep&tag=", "Tag: (none), keep"),
+        ("agreement=contradicts&agreement=", "Folder and content agree? folder names no class, disagree"),
+        ("low_margin=0..0.1", "Undecided pixels: 0\xa0% to 10\xa0%"),
     ],
 )
 def test_a_chip_says_its_filter(where, words):

@@ -19,7 +19,8 @@ from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import PIXELS, draw_truth, fill_store, id_of, make_run_config
-from tests.dashboard.views.test_compare import matrix, plain, tiles
+from tests.dashboard.views.test_compare import answer, matrix, plain, shown_all, tiles
+from tests.dashboard.views.test_image import place
 from tests.dashboard.views.test_pages import asked, component, html, opened
 from tests.dashboard.views.test_runs import _init_quiet
 
@@ -77,13 +78,16 @@ def test_without_a_folder_of_masks_it_says_so(store):
 
 
 def test_figures_are_the_librarys_in_both_reductions(one):
-    app = opened("Evaluate")
+    app = shown_all("Evaluate")
     assert not app.exception
-    assert "n = 3 of 6 photos with a mask of the truth" in plain(app)
-    assert "<dd>86.7\xa0%</dd>" in html(app)  # 260 of 300 pixels
-    assert "pixel accuracy, all pixels (" in html(app)
+    assert answer(app).startswith("mIoU 73.7 % (")
+    assert answer(app).endswith(") on 3 photos.")
+    assert "n = 3 of 6 photos with a mask of the truth" in html(app)
+    assert "n = 3,600 labelled pixels" in plain(app)
+    assert "<b>86.7\xa0%</b>" in html(app)  # 260 of 300 pixels
+    assert "<dt>pixel accuracy</dt>" in html(app)
     assert "mean over photos 86.7\xa0%" in html(app)
-    assert "<dd>73.7\xa0%</dd>" in html(app)  # mIoU: 130/140, 50/90, 80/110
+    assert "<b>73.7\xa0%</b>" in html(app)  # mIoU: 130/140, 50/90, 80/110
     cell = matrix(app, "truth \\ prediction", "cat", "dog")
     assert (cell["text"], cell["hint"]) == ("33.3", "33\xa0% of cat is called dog: 360 pixels")
     assert cell["tone"] == "differs"
@@ -105,10 +109,10 @@ def evaluated(store: Store):
 
 def test_a_filter_recomputes_every_figure_without_reading_a_mask(one, monkeypatch):
     monkeypatch.setattr(Store, "mask", lambda *_: pytest.fail("a mask was read"))
-    app = opened("Evaluate", label=["dogs"])
+    app = shown_all("Evaluate", label=["dogs"])
     assert not app.exception
-    assert "n = 1 of 2 photos" in plain(app)
-    assert "<dd>100.0\xa0%</dd>" in html(app)
+    assert "n = 1 of 2 photos" in html(app)
+    assert "<b>100.0\xa0%</b>" in html(app)
     app = opened("Evaluate", label=["others"])
     assert "None of the selected photos has a mask of masks" in plain(app)
     app = opened("Evaluate", label=["nobody"])
@@ -116,7 +120,7 @@ def test_a_filter_recomputes_every_figure_without_reading_a_mask(one, monkeypatc
 
 
 def test_a_cell_of_the_url_keeps_its_photos_and_its_chip_takes_it_away(one):
-    app = opened("Evaluate", cell=["cat>dog"])
+    app = shown_all("Evaluate", cell=["cat>dog"])
     assert not app.exception
     assert [tile["name"] for tile in tiles(app)] == ["cats/b.jpg"]
     assert tiles(app)[0]["found"] == "30\xa0%"
@@ -151,11 +155,13 @@ def test_photos_are_sorted_and_shown_under_truth_or_prediction(one):
 
 @pytest.mark.slow
 def test_several_runs_stand_side_by_side_with_their_paired_difference(two):
-    app = opened("Evaluate", run=[RUN])
+    app = shown_all("Evaluate", run=[RUN])
     assert not app.exception
+    assert answer(app).startswith("3 photos are too few to tell the runs apart: mIoU ")
     assert "Runs side by side" in html(app)
     assert "+3.3 points" in html(app)
     assert "86.7\xa0%" in html(app)
+    assert "<td><strong>90.0\xa0% [" in html(app)  # the better one, in bold
     app.pills(key="w:graded").unselect(OTHER).run()
     assert not app.exception
     assert "Runs side by side" not in html(app)
@@ -164,18 +170,60 @@ def test_several_runs_stand_side_by_side_with_their_paired_difference(two):
 
 def test_a_run_that_is_not_evaluated_is_said_not_to_be(one):
     fill_store(one.path, code_schema=2)
-    app = opened("Evaluate", run=[OTHER])
+    app = shown_all("Evaluate", run=[OTHER])
     assert not app.exception
-    assert "The active run is not evaluated against this truth" in plain(app)
-    assert "<dd>86.7\xa0%</dd>" in html(app)
+    assert "The active run is not evaluated against this truth" in html(app)
+    assert "<b>86.7\xa0%</b>" in html(app)
 
 
-def test_an_unknown_truth_of_a_link_is_left_for_a_known_one(one):
-    app = opened("Evaluate", truth=["00000000"])
+def test_a_truth_of_a_link_that_is_gone_is_said_and_never_replaced(one):
+    app = shown_all("Evaluate", truth=["00000000"])
     assert not app.exception
-    assert "<dd>86.7\xa0%</dd>" in html(app)
+    assert "This link speaks of a ground truth that is not in this store: 00000000." in plain(app)
+    assert (answer(app), "<dd" in html(app)) == ("", False)
+    assert asked(app, "truth") == ["00000000"]
+    app.selectbox(key="w:truth").set_value(evaluated(one).id).run()
+    assert "speaks of" not in plain(app)
+    assert "<b>86.7\xa0%</b>" in html(app)
     app = opened("Evaluate", truth=["../../etc"])
     assert "was left out of the link" in plain(app)
+
+
+def test_the_address_names_all_that_is_shown_and_a_later_run_changes_nothing(two):
+    app = opened("Evaluate", run=[RUN], label=["cats"])
+    linked = {key: asked(app, key) for key in ("run", "runs", "truth", "label", "n")}
+    assert linked == {
+        **{"run": [RUN], "runs": sorted([RUN, OTHER]), "truth": [evaluated(two).id]},
+        **{"label": ["cats"], "n": ["2"]},
+    }
+    before = answer(app)
+    fill_store(two.path, code_schema=3, pixels={"cats/a.jpg": {"cat": 60}})
+    third = make_run_config(3).run_name
+    truth_counting.update_counts(two, open_drawn(two.path.parent / "data" / "masks"), [third])
+    assert answer(opened("Evaluate", **linked)) == before
+    assert "1 photo is too few" in answer(opened("Evaluate", run=[RUN], label=["cats"]))  # as old links are opened
+    app = opened("Evaluate", **linked | {"n": ["3"]})
+    assert "This link was made with n = 3; these figures count 2." in plain(app)
+
+
+def test_runs_of_a_link_that_are_not_evaluated_are_not_replaced(one):
+    fill_store(one.path, code_schema=2)
+    app = opened("Evaluate", run=[OTHER], runs=[OTHER])
+    assert "not evaluated against masks" in plain(app)
+    assert answer(app) == ""
+    app.pills(key="w:graded").select(RUN).run()
+    assert answer(app).startswith("mIoU 73.7")
+    app = opened("Evaluate", run=[RUN], runs=[RUN, OTHER])
+    assert "Not evaluated against this truth, so not shown: fake_net" in html(app)
+
+
+def test_captions_name_the_classes(one):
+    lines = {tile["name"]: tile["lines"] for tile in tiles(opened("Evaluate"))}
+    assert lines == {
+        "cats/a.jpg": ["cat missed 10\xa0%"],
+        "cats/b.jpg": ["cat taken for dog 30\xa0%"],
+        "dogs/d.jpg": [],
+    }
 
 
 @pytest.mark.slow
@@ -219,8 +267,8 @@ def test_imported_masks_are_evaluated_and_their_confidence_is_unknown(one):
     for page in ("Overview", "Explore", "Image", "Compare", "Evaluate", "Runs"):
         app = opened(page, run=[run])
         assert not app.exception, page
-    app = opened("Evaluate", run=[run], runs=[run])
-    assert "<dd>100.0\xa0%</dd>" in html(app)
+    app = shown_all("Evaluate", run=[run], runs=[run])
+    assert "<b>100.0\xa0%</b>" in html(app)
     assert "came without probabilities" in plain(app)
     assert "calibration error of photos" not in html(app)
 
@@ -231,14 +279,18 @@ def test_the_viewer_goes_on_in_the_order_of_the_gallery(two):
     order = [tile["name"] for tile in tiles(app)]
     assert order != sorted(order)
     address = dict(parse_qsl(tiles(app)[1]["href"].partition("?")[2]))
-    assert address["from"] == "evaluate"
+    assert (address["from"], address["difference"]) == ("evaluate", "overlay")
     query = {key: [text] for key, text in address.items() if key != "runs"}
     app = opened("Image", **query | {"image": [id_of(order[1])]})
     assert not app.exception
     assert [one["name"] for one in component(app, "pictures")["pictures"]] == order
-    assert component(app, "pictures")["place"] == {"position": 1, "total": 3}
+    assert place(app) == (1, 3)
     assert app.selectbox(key="w:grade").value == "miou"
+    pair = component(app, "pictures")["pair"]  # the truth is the first side, as in the gallery
+    sides = [component(app, "pictures")["runs"][number] for number in pair["runs"]]
+    assert (sides[0]["title"], sides[1]["run"]) == ("Truth: masks", RUN)
+    assert {one["key"]: one["label"] for one in pair["categories"]}["only_a"] == "missed"
     app = opened("Image", **query | {"image": [id_of(order[1])], "cell": ["cat>background"]})
     assert not [one for one in app.selectbox if one.key == "w:grade"]  # a cell sorts by its own pixels
-    app.button(key="evaluate_button").click().run()
+    app.button(key="back").click().run()
     assert app.title[0].value == "Evaluate"

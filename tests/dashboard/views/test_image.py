@@ -1,15 +1,19 @@
 """The Image page through Streamlit's own test driver: which photo, which runs, which figures, and what it says."""
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components import viewer
 from dashboard.components.viewer import ViewerLook
+from dashboard.state import session
+from dashboard.state.picked_photos import Picks
 from dashboard.state.view import View, decode
-from dashboard.views.image_navigation import ImageNavigation
+from dashboard.views.image.navigation import ImageNavigation
 from seglib.fileio import parquet_parts
 from seglib.pipeline.run import describe_run
+from seglib.store import tags
 from seglib.store.schemas import FILES_SCHEMA
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, PIXELS, fill_store, id_of, make_run_config, photo_of, real_id
@@ -30,6 +34,11 @@ def picture(app: AppTest) -> dict:
     return shown(app)["pictures"][shown(app)["shown"]]
 
 
+def place(app: AppTest) -> tuple[int | None, int]:
+    """The photo's position in its list, and the list's length."""
+    return shown(app)["place"]["position"], shown(app)["place"]["total"]
+
+
 @pytest.fixture
 def two(full):
     """A second run, which has seen two of the photos."""
@@ -41,11 +50,11 @@ def test_without_an_image_the_first_of_the_selection_is_shown_and_named_in_the_a
     app = opened("Image")
     assert not app.exception
     assert app.title[0].value == r"cats\/a\.jpg"
-    assert shown(app)["place"] == {"position": 0, "total": 6}
+    assert place(app) == (0, 6)
     assert asked(app, "image") == [id_of("cats/a.jpg")]
     app = opened("Image", label=["dogs"])
     assert picture(app)["name"] == "dogs/d.jpg"
-    assert shown(app)["place"] == {"position": 0, "total": 2}
+    assert place(app) == (0, 2)
 
 
 def test_a_class_has_one_colour_in_runs_of_other_classes(full):
@@ -61,12 +70,29 @@ def test_a_class_has_one_colour_in_runs_of_other_classes(full):
     assert len(set(every.values())) == len(every)
 
 
+def test_the_tabs_title_names_page_and_photo(full, monkeypatch):
+    titles: list[str] = []
+    monkeypatch.setattr("streamlit.set_page_config", lambda **options: titles.append(options["page_title"]))
+    opened("Image", image=[id_of("dogs/d.jpg")])
+    assert titles[-1] == "d.jpg · Image · Segmentation dashboard"
+    opened("Explore")
+    assert titles[-1] == "Explore · Segmentation dashboard"
+
+
+def test_the_drop_downs_have_visible_labels(full):
+    app = opened("Image")
+    labels = {
+        box.label: box.proto.label_visibility.value for box in app.selectbox if box.key in ("w:sort", "w:palette")
+    }
+    assert labels == {"Sort": 0, "Colours": 0}  # 0: visible
+
+
 def test_a_link_shows_its_photo_among_its_neighbours(full):
     app = opened("Image", image=[id_of("dogs/d.jpg")], sort=["confidence"])
     order = [one["name"] for one in shown(app)["pictures"]]
     assert order == ["cats/b.jpg", NASTY, "cats/c.jpg", "cats/a.jpg", "dogs/d.jpg", "dogs/e.jpg"]
     assert picture(app)["name"] == "dogs/d.jpg"
-    assert shown(app)["place"] == {"position": 4, "total": 6}
+    assert place(app) == (4, 6)
     assert picture(app)["photo"] == f"/media-api/photo/{id_of('dogs/d.jpg')}.jpg"
     assert f"/media-api/mask/{RUN}/{id_of('dogs/d.jpg')}.png" in picture(app)["masks"][RUN]
 
@@ -156,14 +182,14 @@ def test_going_on_changes_photo_look_and_the_gallerys_page(tmp_path, serve, monk
     app = opened("Image", image=[id_of("cats/047.jpg")])
     sent = {"image": id_of("cats/048.jpg"), "look": LOOK | {"hidden": ["cat"], "outline": True}}
     monkeypatch.setattr("dashboard.components.viewer.component_value", lambda key, name: sent)
-    from dashboard.views import image
+    from dashboard.views.image import page as image
 
     changes: dict = {}
     monkeypatch.setattr(image.session, "update_view", lambda **parts: changes.update(parts))
     order = image.np.arange(60)
     selection = type("Selection", (), {"source": source_of(tmp_path / "store"), "view": View()})
     for part, size, number in (("page", 48, 2), ("compare_page", 24, 3)):
-        image._navigate(selection, ImageNavigation(order, part, size, lambda: None, "there"))
+        image._navigate(selection, ImageNavigation(order, part, size, lambda: None, "there", 60))
         assert (changes["image"], changes[part]) == (id_of("cats/048.jpg"), number)
     assert (changes["hidden"], changes["outline"]) == (("cat",), True)
     assert not app.exception
@@ -192,9 +218,78 @@ def test_colours_follow_the_palette(full):
 
 def test_back_to_the_gallery(full):
     app = opened("Image", label=["cats"])
-    app.button(key="gallery_button").click().run()
+    assert app.button(key="back").label == "Back to Explore"
+    app.button(key="back").click().run()
     assert app.title[0].value == "Explore"
     assert asked(app, "label") == ["cats"]
+
+
+# --- selecting and tagging -----------------------------------------------------------------------------------------
+
+
+def with_picks(app: AppTest, *paths: str) -> AppTest:
+    app.session_state["_picks"] = Picks().union(pd.Series([id_of(path) for path in paths], dtype="str"))
+    return app.run()
+
+
+def tags_of(app: AppTest) -> list[str]:
+    return [button.key.removeprefix("untag:") for button in app.button if button.key.startswith("untag:")]
+
+
+def test_the_photo_is_tagged_here_and_it_can_be_undone(full):
+    tags.tag(Store(full), [id_of("cats/b.jpg")], "odd")
+    app = opened("Image", image=[id_of("cats/b.jpg")])
+    assert tags_of(app) == ["odd"]
+    box = app.selectbox(key="w:new_tag")
+    assert (box.label, box.options) == ("Tag this photo", ["odd"])
+    box.options.append("keep")  # typed, which the test driver cannot do
+    box.set_value("keep").run()
+    assert tags_of(app) == ["keep", "odd"]
+    assert [*tags.tags_by_image(Store(full)).index] == [id_of("cats/b.jpg")]
+    app.selectbox(key="w:new_tag").set_value("odd").run()
+    assert "The photo already has this tag" in said(app)
+    app.button(key="untag:odd").click().run()
+    assert tags_of(app) == ["keep"]
+    app.button(key="undo").click().run()
+    assert tags_of(app) == ["keep", "odd"]
+    assert not app.exception
+
+
+def test_a_photo_is_selected_here_and_the_selected_ones_can_be_stepped_through(full):
+    app = opened("Image", image=[id_of("cats/a.jpg")])
+    assert not app.checkbox(key="w:picked").value
+    assert not [group for group in app.get("button_group") if group.key == "w:steps"]
+    app.checkbox(key="w:picked").check().run()
+    with_picks(app, "cats/a.jpg", "cats/c.jpg", "dogs/e.jpg")
+    assert app.checkbox(key="w:picked").value
+    assert app.segmented_control(key="w:steps").options == ["Step through all 6", "Selected 3"]
+    assert place(app) == (0, 6)
+    app.segmented_control(key="w:steps").set_value(True).run()
+    assert not app.exception
+    assert [one["name"] for one in shown(app)["pictures"]] == ["cats/a.jpg", "cats/c.jpg", "dogs/e.jpg"]
+    assert shown(app)["place"]["page_key"] == ""  # the gallery's page has nothing to do with it
+    app.checkbox(key="w:picked").uncheck().run()
+    assert place(app) == (0, 3)  # it stays until the visitor goes on
+    assert app.segmented_control(key="w:steps").options == ["Step through all 6", "Selected 2"]
+    app.segmented_control(key="w:steps").set_value(False).run()
+    assert place(app) == (0, 6)
+
+
+def test_selected_photos_outside_the_filters_come_last(full):
+    app = opened("Image", image=[id_of("dogs/e.jpg")], label=["dogs"])
+    with_picks(app, "cats/b.jpg", "dogs/e.jpg", NASTY)
+    app.segmented_control(key="w:steps").set_value(True).run()
+    assert [one["name"] for one in shown(app)["pictures"]] == ["dogs/e.jpg", "cats/b.jpg", NASTY]
+
+
+def test_opening_a_selected_photo_steps_through_the_selected_ones(monkeypatch):
+    picks = Picks().union(pd.Series([id_of("cats/a.jpg")], dtype="str"))
+    state = {"_view": View(), "_picks": picks}
+    monkeypatch.setattr("dashboard.state.session.st.session_state", state)
+    for path, picked in (("cats/a.jpg", True), ("dogs/d.jpg", False)):
+        session.open_photo(id_of(path), origin="compare")
+        assert session.steps_picks() == picked
+        assert (state["_target"], state["_view"].image, state["_view"].origin) == ("Image", id_of(path), "compare")
 
 
 # --- what is not there ---------------------------------------------------------------------------------------------
@@ -219,7 +314,7 @@ def test_a_photo_outside_the_selection_is_shown_and_leads_into_it(full):
     assert "not among the 2 photos" in said(app)
     assert picture(app)["name"] == "cats/a.jpg"
     assert [one["name"] for one in shown(app)["pictures"]] == ["cats/a.jpg", "dogs/d.jpg"]
-    assert shown(app)["place"] == {"position": None, "total": 2}
+    assert place(app) == (None, 2)
     app.button(key="to_first").click().run()
     assert picture(app)["name"] == "dogs/d.jpg"
 
@@ -314,8 +409,8 @@ def test_a_tile_leads_to_its_photo(full):
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
-        ("empty", "holds no run yet"),
-        ("missing", "There is no store yet"),
+        ("empty", "Nothing has been analysed yet"),
+        ("missing", "Nothing has been analysed yet"),
         ("broken", "is damaged"),
         ("newer", "layout 99"),
     ],

@@ -1,11 +1,14 @@
 """Both pages in five states, through Streamlit's own test driver."""
 
 import json
+import re
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.formatting import escape_markdown
+from dashboard.server import photo_zip
 from seglib.classes import VOC_CLASSES
 from seglib.pipeline.run import describe_run
 from seglib.store import tags
@@ -49,6 +52,11 @@ def html(app: AppTest) -> str:
     return " ".join(e.proto.body for e in app.get("html"))
 
 
+def photos_shown(app: AppTest) -> int:
+    """The first key figure."""
+    return int(re.search(r"<dt>photos</dt><dd[^>]*><b>(\d+)</b>", html(app))[1])
+
+
 @pytest.mark.parametrize("page", PAGES)
 class TestStates:
     def test_full(self, full, page):
@@ -56,20 +64,21 @@ class TestStates:
         assert not app.exception
         assert not app.error
         assert app.title[0].value == page
-        assert "photos of 6" in html(app)
-        assert "3 of 5" in html(app)
+        assert photos_shown(app) == 6
+        assert "<dt>folder and content agree</dt>" in html(app)
+        assert "<b>3</b> of 5" in html(app)
 
     def test_empty(self, empty, page):
         app = opened(page)
         assert not app.exception
-        assert "holds no run yet" in said(app)
-        app.button(key="go").click().run()
+        assert "Nothing has been analysed yet" in said(app)
+        app.button(key="add_photos").click().run()
         assert app.title[0].value == "Runs"
 
     def test_missing(self, missing, page):
         app = opened(page)
         assert not app.exception
-        assert "There is no store yet" in said(app).replace("\\", "")
+        assert "Nothing has been analysed yet" in said(app)
         assert str(missing.parent) not in said(app).replace("\\", "")
 
     def test_broken(self, broken, page):
@@ -105,8 +114,8 @@ class TestStates:
 
 def test_a_link_sets_filters_and_junk_is_dropped_with_a_note(full):
     app = opened("Overview", label=["cats"], share__cat=["0.1..1"], sort=["price"], what=["x"])
-    assert "photos of 6" in html(app)
-    assert "<dd>2</dd>" in html(app)
+    assert "<b>2</b> of 6" in html(app)
+    assert photos_shown(app) == 2
     notes = app.warning[0].value.replace("\\", "")
     assert "sort=price was left out" in notes
     assert "what=x was left out" in notes
@@ -119,21 +128,21 @@ def test_a_link_sets_filters_and_junk_is_dropped_with_a_note(full):
 def test_a_widget_changes_the_selection_and_the_url(full):
     app = opened("Explore")
     app.pills(key="w:label").select("cats").run()
-    assert "<dd>3</dd>" in html(app)
+    assert photos_shown(app) == 3
     assert asked(app, "label") == ["cats"]
     app.slider(key="w:confidence").set_range(0.6, 1.0).run()
-    assert "<dd>2</dd>" in html(app)
+    assert photos_shown(app) == 2
     assert asked(app, "confidence") == ["0.6..1"]
 
 
 def test_a_chip_takes_its_filter_away_and_clear_all_the_rest(full):
     app = opened("Explore", label=["cats"], animal=["dog"], path=["b"])
-    assert "<dd>1</dd>" in html(app)
+    assert photos_shown(app) == 1
     app.button(key="chip:label").click().run()
     assert "label" not in app.query_params
     assert asked(app, "animal") == ["dog"]
     app.button(key="clear").click().run()
-    assert "<dd>6</dd>" in html(app)
+    assert photos_shown(app) == 6
     assert app.pills(key="w:label").value == []
     assert app.text_input(key="w:path").value == ""
 
@@ -143,13 +152,7 @@ def test_a_new_url_in_an_open_session_wins(full):
     app.query_params["label"] = ["dogs"]
     app.run()
     assert app.pills(key="w:label").value == ["dogs"]
-    assert "<dd>2</dd>" in html(app)
-
-
-def test_an_unknown_run_is_replaced_with_a_note(full):
-    app = opened("Overview", run=["gone"])
-    assert "There is no run" in said(app)
-    assert asked(app, "run") == [make_run_config().run_name]
+    assert photos_shown(app) == 2
 
 
 def test_runs_can_be_switched_and_the_newest_is_first(full):
@@ -165,7 +168,7 @@ def test_photos_are_filtered_by_tag(full):
     tags.tag(Store(full), [id_of("cats/a.jpg"), id_of(NASTY)], "<b>keep</b> :cat:")
     app = opened("Explore")
     app.pills(key="w:tag").select("<b>keep</b> :cat:").run()
-    assert "<dd>2</dd>" in html(app)
+    assert photos_shown(app) == 2
     assert asked(app, "tag") == ["<b>keep</b> :cat:"]
     assert app.button(key="chip:tag").label == f"Tag\\: {escape_markdown('<b>keep</b> :cat:')} :material/close:"
 
@@ -244,15 +247,174 @@ def test_pages_of_the_gallery(tmp_path, serve):
     assert len(component(app, "tiles")["tiles"]) == 48
 
 
+def send(app: AppTest, key: str, name: str, value: object) -> AppTest:
+    """As the browser does when the component `key` sends this."""
+    component_id = next(e.proto.id for e in app.get("bidi_component") if e.proto.id.endswith(f"-{key}"))
+    states = app._tree.get_widget_states()
+    sent = states.widgets.add()
+    sent.id = f"$$STREAMLIT_INTERNAL_KEY_{component_id}__events"
+    sent.json_trigger_value = json.dumps([{"event": name, "value": value}])
+    return app._run(states)
+
+
+def cells(table: dict) -> list[dict[str, str]]:
+    """Per row: column -> text."""
+    titles = [column["title"] for column in table["columns"]]
+    return [dict(zip(titles, row["cells"], strict=True)) for row in table["rows"]]
+
+
 def test_the_table_instead_of_the_gallery(full):
-    app = opened("Explore", show=["table"], label=["dogs"])
+    tags.tag(Store(full), [id_of("cats/b.jpg")], "<b>look</b>")
+    app = opened("Explore", show=["table"], label=["cats"])
     assert not app.exception
-    assert app.dataframe[0].value["path"].tolist() == ["dogs/d.jpg", "dogs/e.jpg"]
+    table = component(app, "columns")
+    first, second, third = table["rows"]
+    assert [row["name"] for row in table["rows"]] == ["cats/a.jpg", "cats/b.jpg", "cats/c.jpg"]
+    assert first["photo"].startswith("/media-api/thumb/")
+    assert first["mask"].startswith("/media-api/overlay/")
+    assert first["href"].endswith(f"image={id_of('cats/a.jpg')}")
+    assert (first["warning"], second["warning"]) == ("", "folder cats, model dog")
+    assert (second["tags"], third["tags"]) == (["<b>look</b>"], [])
+    shown = cells(table)[2]
+    assert (shown["Data set"], shown["Folder"], shown["Confidence"]) == ("photos", "cats", "0.80")
+    assert (shown["cat"], shown["person"]) == ("20\xa0%", "10\xa0%")
+    assert "sofa" not in shown  # no photo of this page shows one
+    assert {"Entropy", "Undecided pixels"}.isdisjoint(shown)  # one measure of certainty
+    assert str(full.parent) not in json.dumps(table)
 
 
-def test_both_downloads_are_offered(full):
+def test_the_table_is_sorted_by_its_headings(full):
+    app = opened("Explore", show=["table"], page=["1"])
+    titles = [column["title"] for column in component(app, "columns")["columns"]]
+    for heading, asked_for, first in (
+        ("Confidence", "confidence", "cats/b.jpg"),
+        ("Confidence", "-confidence", "dogs/e.jpg"),
+        ("person", "-share", NASTY),
+        ("person", "share", "cats/a.jpg"),
+    ):
+        send(app, "table", "sort", titles.index(heading))
+        assert asked(app, "sort") == [asked_for]
+        table = component(app, "columns")
+        assert table["rows"][0]["name"] == first
+        titles = [column["title"] for column in table["columns"]]
+        orders = {column["title"]: column["order"] for column in table["columns"] if column["order"]}
+        assert orders == {heading: "descending" if asked_for[0] == "-" else "ascending"}
+    assert asked(app, "class") == ["person"]
+    assert "Entropy" in cells(component(opened("Explore", show=["table"], sort=["entropy"]), "columns"))[0]
+
+
+def test_pages_of_the_table(tmp_path, serve):
+    fill_store(tmp_path / "store", pixels={f"cats/{n:03}.jpg": {"cat": n % 100} for n in range(100)})
+    serve(tmp_path / "store")
+    app = opened("Explore", show=["table"], page=["3"])
+    names = [row["name"] for row in component(app, "columns")["rows"]]
+    assert names == [f"cats/{n:03}.jpg" for n in range(96, 100)]
+    app.pagination(key="w:page").set_value(2).run()
+    assert len(component(app, "columns")["rows"]) == 48
+
+
+# --- the photos of Overview ---
+
+
+def strip(app: AppTest) -> dict[str, dict]:
+    return {group["title"]: group for group in component(app, "groups")["groups"]}
+
+
+def test_overview_shows_doubtful_typical_and_contradicting_photos(full):
+    groups = strip(opened("Overview"))
+    assert list(groups) == ["Most doubtful", "Most typical", "Contradictions"]
+    found = {title: [tile["id"] for tile in group["tiles"]] for title, group in groups.items()}
+    assert found == {
+        "Most doubtful": [id_of(name) for name in ("cats/b.jpg", NASTY, "cats/c.jpg", "cats/a.jpg")],
+        "Most typical": [id_of(name) for name in ("cats/a.jpg", "cats/c.jpg")],
+        "Contradictions": [id_of("cats/b.jpg")],
+    }
+    assert groups["Most typical"]["note"] == "with cat, most confident first"
+    assert groups["Contradictions"]["more"] == "Show all 1"
+    (wrong,) = groups["Contradictions"]["tiles"]
+    assert (wrong["caption"], wrong["warning"]) == ("folder cats, model dog", True)
+
+
+@pytest.mark.parametrize(
+    ("group", "where", "first"),
+    [
+        (0, {"sort": "confidence"}, "cats/b.jpg"),
+        (1, {"sort": "-confidence", "share.cat": "0.005..1", "class": "cat"}, "cats/a.jpg"),
+        (2, {"sort": "-confidence", "agreement": "contradicts"}, "cats/b.jpg"),
+    ],
+)
+def test_all_photos_of_a_group_are_shown_in_explore_as_they_stood_in_it(full, group, where, first):
+    app = send(opened("Overview", show=["table"]), "strip", "all", group)
+    assert app.title[0].value == "Explore"
+    assert {key: asked(app, key)[0] for key in app.query_params if key != "run"} == where
+    assert component(app, "tiles")["tiles"][0]["name"] == first
+
+
+def test_a_photo_of_the_strip_opens_in_the_order_of_its_group(full):
+    app = send(opened("Overview"), "strip", "open", {"group": 2, "id": id_of("cats/b.jpg")})
+    assert app.title[0].value == escape_markdown("cats/b.jpg")  # the page of the photo
+    assert asked(app, "image") == [id_of("cats/b.jpg")]
+    assert asked(app, "agreement") == ["contradicts"]
+
+
+def test_the_strip_keeps_to_the_filters_and_to_what_the_run_knows(tmp_path, full, serve):
+    assert list(strip(opened("Overview", label=["dogs"]))) == ["Most doubtful", "Most typical"]
+    (typical,) = strip(opened("Overview", share__cat=["0.3..0.6"]))["Most typical"]["tiles"]
+    assert typical["id"] == id_of("cats/a.jpg")
+    fill_store(tmp_path / "masks", measured=False)
+    serve(tmp_path / "masks")
+    groups = strip(opened("Overview"))
+    assert "Most doubtful" not in groups
+    assert groups["Most typical"]["note"] == "with cat, largest share first"
+
+
+# --- one measure of certainty, choices counted ---
+
+
+def test_one_measure_of_certainty_is_shown_and_the_others_are_a_click_away(full):
+    def drawn(app: AppTest) -> list[str]:
+        alts = [json.loads(e.proto.json)["alt"] for e in app.get("bidi_component") if '"figure"' in e.proto.json]
+        return [alt.split(" in ")[0] for alt in alts if alt.startswith("Histogram")]
+
+    app = opened("Overview")
+    assert drawn(app) == ["Histogram of confidence"]
+    app.segmented_control(key="w:certainty").set_value("low_margin").run()
+    assert drawn(app) == ["Histogram of undecided pixels"]
+    assert drawn(opened("Overview", entropy=["0..0.5"])) == ["Histogram of entropy"]  # what is filtered is seen
+
+
+def test_the_numbers_of_the_choices_follow_the_other_filters(full):
+    def numbers(app: AppTest, key: str) -> list[str]:
+        return re.findall(rf"st-key-w-{key} .*?content: ' ([\d,]+)'", html(app))
+
+    assert numbers(opened("Explore"), "label") == ["3", "2", "1"]
+    app = opened("Explore", agreement=["agrees"])
+    assert numbers(app, "label") == ["2", "1", "0"]
+    assert app.pills(key="w:agreement").options == ["agree", "disagree", "nothing seen", "folder names no class"]
+    assert numbers(app, "agreement") == ["3", "1", "1", "1"]  # its own does not count
+
+
+def test_exports_are_offered_and_named_after_what_is_chosen(full, monkeypatch):
+    offered = {}
+    monkeypatch.setattr(st, "download_button", lambda title, *, file_name, **_: offered.update({title: file_name}))
+    app = opened("Explore", agreement=["contradicts"])
+    assert offered == {
+        "List (CSV)": "photos-disagree.csv",
+        "Everything (CSV)": "photos-disagree-everything.csv",
+        "Everything (Parquet)": "photos-disagree-everything.parquet",
+    }
+    assert "full path" not in said(app)  # other machines may reach this server
+    run = make_run_config().run_name
+    where = "agreement%3Dcontradicts"
+    assert f"/media-api/photos.zip?run={run}&amp;where={where}&amp;name=photos-disagree" in html(app)
+    monkeypatch.setenv("SEGLIB_DASHBOARD_LOCAL", "1")
     app = opened("Explore")
-    assert [e.proto.label for e in app.get("download_button")] == ["CSV", "Parquet"]
+    assert "full path" in said(app)
+    assert "6 files, 1 kB" in said(app).replace("\\", "")
+    monkeypatch.setattr(photo_zip, "MAX_PHOTOS", 5)
+    app = opened("Explore")
+    assert "photos.zip" not in html(app)
+    assert "at most 5 photos" in said(app)
 
 
 def test_unreadable_files_are_listed(full):
@@ -273,9 +435,11 @@ def test_a_run_of_another_models_masks_without_probabilities(tmp_path, serve, pa
     pixels = {"Abyssinian_1.jpg": {"pet": 30}, "pug_1.jpg": {"pet": 0}}
     fill_store(tmp_path / "store", pixels=pixels, classes=("background", "pet"), measured=False)
     serve(tmp_path / "store")
-    app = opened(page)
+    app = opened(page, charts=["classes"])
     assert not app.exception
-    assert "<dt>mean confidence (0 to 1), n = 0</dt><dd>–</dd>" in html(app)
+    assert "<dt>foreground</dt>" in html(app)
+    assert "<dt>confidence</dt>" not in html(app)  # a figure without a value is left out
+    assert "agree</dt>" not in html(app)
     assert "No folder here is named after a class that this run's model knows" in said(app).replace("\\", "")
     app = opened(page, present=["cat"])
     assert "present=cat was left out" in said(app).replace("\\", "")
@@ -298,7 +462,7 @@ def test_many_folders_stay_readable(tmp_path, serve, page):
     paths |= {f"{name}-/{n}.jpg": {name: 9} for k, name in enumerate(VOC_CLASSES[1:]) for n in range(k + 1)}
     fill_store(tmp_path / "store", pixels=paths)
     serve(tmp_path / "store")
-    app = opened(page)
+    app = opened(page, charts=["classes"])
     assert not app.exception
     matrix = component(app, "corner")
     largest = VOC_CLASSES[:-13:-1]
@@ -351,7 +515,7 @@ def test_a_file_that_changed_since_its_scan_is_noted(full):
 
 
 def test_the_first_gallery_comes_before_the_charts(full):
-    app = opened("Explore")
+    app = opened("Explore", charts=["classes"])
     assert component(app, "tiles")["tiles"]
     assert not has_chart(app)
     assert "chart-place" in html(app)  # their place is kept
@@ -366,8 +530,23 @@ def test_who_comes_from_a_page_with_charts_has_them_at_once(full):
     assert has_chart(app)
     app.session_state["_target"] = "Explore"
     app.run()
+    assert not has_chart(app)
+    app.segmented_control(key="w:charts").set_value("classes").run()
     assert has_chart(app)
+    assert asked(app, "charts") == ["classes"]
+
+
+def test_explore_opens_with_photos_alone_and_draws_charts_at_once_when_asked(full):
+    app = opened("Explore")
+    assert component(app, "tiles")["tiles"]
+    assert not has_chart(app)
+    assert "chart-place" not in html(app)
+    app.segmented_control(key="w:charts").set_value("photos").run()
+    assert has_chart(app)
+    app.segmented_control(key="w:charts").set_value("none").run()
+    assert not has_chart(app)
+    assert "charts" not in app.query_params
 
 
 def test_a_table_lets_no_chart_wait(full):
-    assert has_chart(opened("Explore", show=["table"]))
+    assert has_chart(opened("Explore", show=["table"], charts=["classes"]))

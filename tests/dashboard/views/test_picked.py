@@ -2,13 +2,17 @@
 
 import pandas as pd
 import pytest
+import streamlit as st
 
+from dashboard.queries import exports
+from dashboard.server import photo_zip
 from dashboard.state.picked_photos import Picks
 from seglib.query.columns import split_tags
+from seglib.query.filters import Filters
 from seglib.store import tags
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, PIXELS, fill_store, id_of, make_run_config
-from tests.dashboard.views.test_pages import component, opened, said
+from tests.dashboard.views.test_pages import component, html, opened, said
 
 CATS = ["cats/a.jpg", "cats/b.jpg", "cats/c.jpg"]
 
@@ -118,15 +122,28 @@ def test_a_store_that_cannot_be_written_is_a_sentence(full, monkeypatch):
     assert not app.exception
 
 
-def test_the_export_of_the_picks_holds_just_them(full):
-    from dashboard.queries import exports
-
-    rows = exports.export_picks(
-        full, make_run_config().run_name, Picks().union(pd.Series(ids("cats/a.jpg", "dogs/e.jpg")))
+@pytest.mark.parametrize("kind", ["csv", "list"])
+def test_the_export_of_the_picks_holds_just_them(full, kind):
+    picks, run = Picks().union(pd.Series(ids("cats/a.jpg", "dogs/e.jpg"))), make_run_config().run_name
+    rows = (
+        exports.export_list(full, run, Filters(), picks)
+        if kind == "list"
+        else exports.export_rows(full, run, Filters(), kind, picks)
     )
     assert rows.decode().count("\n") == 3
     assert b"cats/a.jpg" in rows
     assert b"cats/b.jpg" not in rows
+
+
+def test_what_is_picked_is_exported_under_its_own_name(full, monkeypatch):
+    offered = []
+    monkeypatch.setattr(st, "download_button", lambda _, *, file_name, **__: offered.append(file_name))
+    app = with_picks("cats/a.jpg", "dogs/e.jpg", label=["cats"])
+    names = ["photos-picked.csv", "photos-picked-everything.csv", "photos-picked-everything.parquet"]
+    assert [name for name in offered if "picked" in name] == names * (offered.count(names[0]))
+    (link,) = {part for part in html(app).split("'") if "photos.zip?picked=" in part}
+    key = link.partition("picked=")[2].partition("&")[0]
+    assert photo_zip.recall_ids(key).to_pylist() == ids("cats/a.jpg", "dogs/e.jpg")
 
 
 def test_all_in_the_filter_are_picked_on_every_page(tmp_path, serve):
@@ -135,7 +152,6 @@ def test_all_in_the_filter_are_picked_on_every_page(tmp_path, serve):
     from dashboard.queries import source
     from dashboard.queries.source import RunSource
     from dashboard.views.shared import selection_bar
-    from seglib.query.filters import Filters
 
     fill_store(tmp_path / "store", pixels={f"cats/{n:03}.jpg": {"cat": n % 100} for n in range(100)})
     path = serve(tmp_path / "store")

@@ -51,7 +51,7 @@ def settings(tmp_path, photos) -> ServerSettings:
 
 @pytest.fixture
 def request_(settings) -> RunRequest:
-    folder = find_folders(settings.photo_folders)[0]
+    folder = find_folders(settings.photo_folders)[1]  # the first is the whole of `data`
     return RunRequest(folder=folder.id, title=folder.title, model="fcn_mobilenet_v2", resize="64", precision="fp32")
 
 

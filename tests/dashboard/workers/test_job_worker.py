@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dashboard.workers import jobs
+from dashboard.workers import job_log, jobs
 from dashboard.workers.job_worker import Throughput
 from seglib.store.store import Store
 from tests.dashboard.workers.conftest import has_ended, is_running, until
@@ -46,6 +46,9 @@ def test_a_run_is_cancelled_resumed_and_finished(made, request_, settings, monke
     assert job.run == store.runs()[0].run
     assert len(store.table()) == 40
     assert str(tmp_path) not in (settings.store / "jobs" / job.id / "state.json").read_text()
+    log = job_log.read_log(settings, first.id)
+    assert "UTC  running" in log
+    assert f"finished: 40 photos or masks, {40 - kept} computed, {kept} known, 0 failed" in log
 
 
 @pytest.mark.slow

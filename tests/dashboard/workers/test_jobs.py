@@ -26,6 +26,19 @@ def test_a_job_is_seen_from_anywhere_and_stops_when_told(made, request_, setting
     assert other.all()[0].stopping_seconds is not None
 
 
+def test_live_jobs_are_sorted_by_turn(made, request_, settings):
+    assert made().live() == []
+    some = made("import time; time.sleep(60)")
+    for number in range(4):
+        some.start(replace(request_, resize=str(32 + number)))
+    by_age = some.all()[::-1]
+    states = ("waiting", "running", "finished", "waiting")
+    for job, state in zip(by_age, states, strict=True):
+        (settings.store / "jobs" / job.id / "state.json").write_text(json.dumps({"state": state}))
+    (settings.store / "jobs" / "notes").mkdir()
+    assert [job.id for job in some.live()] == [by_age[place].id for place in (1, 0, 3)]
+
+
 def test_a_process_that_vanishes_is_lost_and_never_alive(made, request_):
     some = made()
     some.start(request_)
@@ -136,8 +149,8 @@ def test_a_store_that_is_gone_has_no_jobs(made, request_, settings):
 @pytest.mark.parametrize(
     ("part", "value", "said"),
     [
-        ("folder", "/etc", "--data"),
-        ("folder", "../outside", "--data"),
+        ("folder", "/etc", "among those"),
+        ("folder", "../outside", "among those"),
         ("model", "../../model.pth", "among those"),
         ("resize", "99999", "A resize is"),
         ("precision", "int1", "A precision is"),

@@ -47,7 +47,7 @@ def requested(tries: int, seed: int, folder: Path) -> CampaignResult:
             assert CANARY not in body
             assert PASSWORDS not in body
             if status in (200, 206, 304) and body.startswith((b"\xff\xd8", b"\x89PNG")):
-                assert body in sound.values()
+                assert any(one.startswith(body) for one in sound.values())  # cut short where the request was
                 given += 1
         alive = _send(port, _request("/_stcore/health"))
         assert alive[0] == 200

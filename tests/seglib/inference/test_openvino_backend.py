@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import seglib
 from seglib.adapters.openvino import runtime
@@ -22,12 +24,12 @@ from seglib.inference.config import InferenceConfig
 from seglib.inference.predictor import predict_batch, prepare_image
 from seglib.inference.torch_backend import TorchBackend
 from seglib.maintenance import prune
-from seglib.models.registry import MODELS, find_model_spec
+from seglib.models.registry import MODELS, ModelSpec, find_model_spec
 from seglib.pipeline import quantization
 from seglib.pipeline.reproduce import resolve_run_model
 from seglib.pipeline.session import RunOptions
 from seglib.store.store import Store
-from tests.conftest import ROOT, SAMPLE
+from tests.conftest import COLOURS, ROOT, SAMPLE, fake_model
 
 installed = pytest.mark.skipif(
     any(runtime.find_spec(name) is None for name in openvino_backend.LIBRARIES),
@@ -45,6 +47,26 @@ def photos(paint, tmp_path):
 
 def run(photos, store, spec, **more):
     return seglib.run(photos, store, spec, precision="int8", options=RunOptions(workers=0), **more)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory) -> tuple[Path, Path, ModelSpec]:
+    """Five photos, a store with an int8 run over them, and the model; calibrating takes seconds."""
+    place = tmp_path_factory.mktemp("calibrated")
+    for index in range(5):
+        image = Image.new("RGB", (64, 48), COLOURS["background"])
+        image.paste(COLOURS["cat"], (index, 0, 20 + index, 30))
+        (place / "photos" / "cats").mkdir(parents=True, exist_ok=True)
+        image.save(place / "photos" / "cats" / f"{index}.png")
+    fake = fake_model(place / "fake.safetensors")
+    run(place / "photos", Store.create(place / "store"), fake)
+    return place / "photos", place / "store", fake
+
+
+@pytest.fixture
+def calibrated_store(calibrated, tmp_path) -> Store:
+    """A copy of its store."""
+    return Store(shutil.copytree(calibrated[1], tmp_path / "calibrated"))
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +147,14 @@ def test_a_run_keeps_its_model_and_uses_it_again(photos, store, fake, monkeypatc
 
 @pytest.mark.slow
 @installed
-def test_its_masks_are_nearly_those_of_fp32(photos, store, fake):
-    report = run(photos, store, fake)
+def test_its_masks_are_nearly_those_of_fp32(calibrated, calibrated_store):
+    (photos, _, fake), store = calibrated, calibrated_store
+    (kept,) = store.runs()
     exact = seglib.run(photos, store, fake, precision="fp32", options=RunOptions(workers=0))
-    assert report.run != exact.run
+    assert kept.run != exact.run
+    assert len(store.computed_ids(store.run(exact.run))) == 5
     for image_id in store.computed_ids(store.run(exact.run)):
-        assert (store.mask(report.run, image_id) == store.mask(exact.run, image_id)).mean() > 0.99
+        assert (store.mask(kept.run, image_id) == store.mask(exact.run, image_id)).mean() > 0.99
 
 
 @pytest.mark.slow
@@ -203,8 +227,8 @@ def test_without_a_readable_photo_there_is_nothing_to_calibrate_with(tmp_path, s
 @installed
 @pytest.mark.parametrize("name", [openvino_backend.MODEL_FILE, openvino_backend.WEIGHTS_FILE, "calibration.json"])
 @pytest.mark.parametrize("damage", ["changed", "gone"])
-def test_a_damaged_model_is_refused(photos, store, fake, name, damage):
-    run(photos, store, fake)
+def test_a_damaged_model_is_refused(calibrated, calibrated_store, name, damage):
+    (photos, _, fake), store = calibrated, calibrated_store
     folder = quantization.int8_model_folder(store, fake, fake.resize)
     if damage == "gone":
         (folder / name).unlink()
@@ -231,9 +255,10 @@ def test_a_run_is_remade_with_its_own_model_or_not_at_all(embedded, tmp_path):
 
 @pytest.mark.slow
 @installed
-def test_prune_removes_a_model_whose_run_is_gone(photos, store, fake):
-    report = run(photos, store, fake)
-    prune.remove_run(store, report.run)
+def test_prune_removes_a_model_whose_run_is_gone(calibrated_store):
+    store = calibrated_store
+    assert list(store.path.glob("int8/*"))
+    prune.remove_run(store, store.runs()[0].run)
     prune.prune(store)
     assert not list(store.path.glob("int8/*"))
 

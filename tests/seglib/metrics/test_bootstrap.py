@@ -67,3 +67,39 @@ def test_groups_of_images_give_the_interval_of_images(monkeypatch):
     monkeypatch.setattr(bootstrap, "_GROUPS", 1000)
     grouped = bootstrap.estimate({"m": measure})["m"].interval
     assert grouped == pytest.approx(whole, abs=0.002)
+
+
+def test_intervals_of_several_differences_hold_together_and_that_of_one_is_the_usual():
+    draw = np.random.default_rng(3)
+    runs = {
+        name: Measure(ratio, (draw.binomial(100, 0.7 + more, 80).astype(float), np.full(80, 100.0)))
+        for name, more in (("a", 0.0), ("b", 0.0), ("c", 0.1))
+    }
+    found = bootstrap.estimate_differences(runs)
+    assert list(found) == [("a", "b"), ("a", "c"), ("b", "c")]
+    for (a, b), one in found.items():
+        assert (one.value, one.interval) == bootstrap.estimate_difference(runs[a], runs[b])
+        assert one.joint_interval[0] < one.interval[0] < one.value < one.interval[1] < one.joint_interval[1]
+    alone = bootstrap.estimate_differences({name: runs[name] for name in "ab"})["a", "b"]
+    assert alone.joint_interval == alone.interval == found["a", "b"].interval
+
+
+def test_joint_intervals_have_the_level_that_bonferroni_asks_for():
+    draw = np.random.default_rng(7)
+    below = np.full(60, 100.0)
+    runs = {name: Measure(ratio, (draw.normal(70, 5, 60), below)) for name in "abcd"}
+    one = bootstrap.estimate_differences(runs, resamples=6000)["a", "b"]
+    gap = (runs["b"].columns[0] - runs["a"].columns[0]) / 100
+    error = gap.std() / 60**0.5
+    assert one.joint_interval[1] - one.joint_interval[0] == pytest.approx(2 * 2.638 * error, rel=0.06)  # 1 - 0.05 / 6
+    assert one.interval[1] - one.interval[0] == pytest.approx(2 * 1.960 * error, rel=0.06)
+
+
+def test_a_difference_needs_two_images_and_two_values():
+    undefined = Measure(ratio, (np.zeros(3), np.zeros(3)))
+    found = bootstrap.estimate_differences({"a": Measure(ratio, (np.ones(3), np.ones(3))), "b": undefined})["a", "b"]
+    assert (found.value, found.interval, found.joint_interval) == (None, None, None)
+    alone = {name: Measure(ratio, (np.full(1, value), np.ones(1))) for name, value in (("a", 0.25), ("b", 0.5))}
+    found = bootstrap.estimate_differences(alone)["a", "b"]
+    assert (found.value, found.interval, found.joint_interval) == (0.25, None, None)
+    assert bootstrap.estimate_differences({}) == {}

@@ -65,6 +65,51 @@ def test_tags_leave_as_a_column_and_choose_the_rows(store):
     assert export.stats_frame(store, filters=Filters.decode("tag=unheard-of")).empty
 
 
+def test_a_list_says_where_each_photo_is_and_whether_its_folder_says_the_same(store, paint, fake, tmp_path):
+    paint('cats/wrong, "really".png', dog=(0, 0, 64, 12), cat=(0, 12, 64, 14))
+    paint("dogs/nothing.png")
+    seglib.run(tmp_path / "photos", store, fake, precision="fp32", options=RunOptions(workers=0))
+    ids = store.table().set_index("path")["image_id"]
+    tags.tag(store, [ids["cats/a.png"]], "keep")
+    (run,) = store.runs()
+    frame = export.list_frame(store, run.run)
+    photos = tmp_path / "photos"
+    expected = [  # path, folder, seen, share, agreement, tags
+        ("=1+2.png", None, "person", 1.0, "folder names no class", None),
+        ("cats/a.png", "cats", "cat", 0.5, "agree", "keep"),
+        ('cats/wrong, "really".png', "cats", "dog", 0.25, "disagree", None),
+        ("dogs/b.png", "dogs", "dog", 0.5, "agree", None),
+        ("dogs/nothing.png", "dogs", "background only", None, "nothing seen", None),
+    ]
+    chosen = frame[["path", "folder", "seen", "share", "agreement", "tags"]].astype("object")
+    assert list(chosen.where(chosen.notna(), None).itertuples(index=False, name=None)) == expected
+    assert frame["full path"].tolist() == [str(photos / path) for path, *_ in expected]
+    assert frame["dataset"].unique().tolist() == ["photos"]
+    assert frame["confidence"].tolist() == pytest.approx(store.table()["confidence"].tolist())
+    without = export.list_frame(store, run.run, Filters.decode("agreement=contradicts"), with_full_paths=False)
+    assert without.columns.tolist() == [name for name in frame.columns if name != "full path"]
+    assert without["path"].tolist() == ['cats/wrong, "really".png']
+    picked = export.list_frame(store, run.run, image_ids=pd.Series([ids["dogs/b.png"]]))
+    assert picked["path"].tolist() == ["dogs/b.png"]
+
+
+def test_a_list_begins_with_a_mark_only_where_spreadsheets_need_one():
+    plain, accented = (pd.DataFrame({"path": [name]}) for name in ("=a.png", 'bär, "1".png'))
+    assert export.list_bytes(plain) == b"path\n'=a.png\n"
+    assert export.list_bytes(accented) == '\ufeffpath\n"bär, ""1"".png"\n'.encode()
+
+
+@pytest.mark.parametrize("name", ["cat", "=cat", "+1", "-1", "@x", 'a "b", c', "two\nlines", "bär", "", None])
+def test_a_small_table_is_the_text_of_the_same_frame(name):
+    columns = {"class": [name, "dog"], "share (0 to 1)": [0.1 + 0.2, float("nan")], "photos": [3, 12345]}
+    frame = pd.DataFrame(columns)
+    assert export.csv_text(columns).encode() == export.list_bytes(frame)
+
+
+def test_names_that_are_not_utf8_leave_readable():
+    assert export.csv_text({"path": ["a\udcff.jpg"]}) == "path\na\\udcff.jpg\n"
+
+
 def test_an_empty_selection_is_a_header(store):
     data = export.csv_bytes(export.stats_frame(store, filters=Filters.decode("label=birds")))
     assert data.count(b"\n") == 1

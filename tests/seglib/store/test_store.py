@@ -258,6 +258,14 @@ def test_prune_follows_no_link_out_of_the_store(filled, tmp_path):
     assert kept.exists()
 
 
+def test_a_path_instead_of_an_image_id_does_not_blame_the_store(filled):
+    run = filled.runs()[-1].run
+    for slip in ("cats/a.png", "", "../../etc/passwd", "A" * 32):
+        with pytest.raises(StoreError, match=r"is not an image_id, which has 32 hex digits.*`table\(\)`") as refused:
+            filled.mask(run, slip)
+        assert "changed" not in str(refused.value)
+
+
 def test_a_mask_that_is_a_link_is_missing(filled, tmp_path):
     run = filled.run().run
     mask = filled.mask_path(run, filled.table()["image_id"].iloc[0])

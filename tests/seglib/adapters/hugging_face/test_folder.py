@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import re
-import shutil
 import struct
 import sys
 from pathlib import Path
@@ -12,37 +10,12 @@ import pytest
 
 pytest.importorskip("transformers", reason="the extra hf is not installed")
 
-import huggingface_hub.constants
-import huggingface_hub.errors
 import torch
-from safetensors.torch import load_file, save_file
 
 import seglib
 from seglib.errors import SegError, UsageError, WeightsError
 from tests.seglib.adapters.hugging_face import tiny_models
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> Path:
-    return tiny_models.save(tmp_path_factory.mktemp("hf") / "tiny-segformer", tiny_models.segformer)
-
-
-@pytest.fixture
-def folder(saved, tmp_path) -> Path:
-    """A copy of a small SegFormer's folder, to be changed."""
-    return shutil.copytree(saved, tmp_path / "tiny-segformer")
-
-
-def find(folder: Path, **options):
-    return seglib.find_model(f"hf:{folder}", **options)
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def replace_weights(folder: Path, state: dict[str, torch.Tensor]) -> None:
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+from tests.seglib.adapters.hugging_face.tiny_models import HEAD, find, replace_weights, weights
 
 
 def test_a_model_is_described_without_loading_it(folder):
@@ -269,9 +242,6 @@ def test_truncated_weights_are_refused(folder):
         seglib.load_model(find(folder))
 
 
-HEAD = "decode_head.classifier.weight"
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -306,105 +276,6 @@ def test_parts_that_only_training_needs_may_be_missing_or_left_over(folder, tmp_
     assert len(without) < len(state)
     replace_weights(upernet, without)
     assert seglib.load_model(find(upernet))
-
-
-# --- what a run's name is made of ---
-
-
-def identity(spec) -> tuple:
-    return spec.adapter.code, spec.adapter.weights_sha256, spec.mean, spec.std, spec.input_rule, spec.name
-
-
-def test_the_digest_holds_what_changes_a_mask_and_nothing_else(folder, tmp_path):
-    before = identity(find(folder))
-    moved = shutil.copytree(folder, tmp_path / "elsewhere" / folder.name)
-    assert identity(find(moved)) == before
-    tiny_models.edit_json(folder / "config.json", transformers_version="4.1", dtype="bfloat16", _name_or_path="x")
-    tiny_models.edit_json(folder / "preprocessor_config.json", do_reduce_labels=True)
-    assert identity(find(folder)) == before
-
-
-@pytest.mark.parametrize(
-    ("file", "values"),
-    [
-        ("config.json", {"layer_norm_eps": 1e-3}),
-        ("preprocessor_config.json", {"image_mean": [0.4, 0.4, 0.4]}),
-        ("preprocessor_config.json", {"rescale_factor": 1 / 128}),
-        ("preprocessor_config.json", {"do_normalize": False}),
-        ("preprocessor_config.json", {"resample": 3}),
-        ("preprocessor_config.json", {"size": {"height": 96, "width": 96}}),
-    ],
-)
-def test_settings_that_change_a_mask_change_the_digest(folder, file, values):
-    before = identity(find(folder))
-    tiny_models.edit_json(folder / file, **values)
-    assert identity(find(folder)) != before
-
-
-def test_other_weights_change_the_digest(folder):
-    before = identity(find(folder))
-    replace_weights(folder, weights(folder) | {HEAD: weights(folder)[HEAD] * 2})
-    assert identity(find(folder)) != before
-
-
-# --- IDs ---
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch) -> Path:
-    """An empty cache of huggingface_hub, without a network."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    return tmp_path / "hub"
-
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-def test_an_id_is_found_in_the_cache_and_again_by_its_commit(folder, cache):
-    repository = cache / "models--somebody--tiny"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(COMMIT)
-    shutil.copytree(folder, repository / "snapshots" / COMMIT)
-    spec = seglib.find_model("hf:somebody/tiny")
-    assert (spec.name, spec.request.model) == ("somebody-tiny", f"hf:somebody/tiny@{COMMIT}")
-    assert seglib.find_model(spec.request.model) == spec
-    assert identity(spec)[:5] == identity(find(folder))[:5]
-
-
-@pytest.mark.parametrize("allowed", [False, True])
-def test_a_download_takes_pickles_only_if_they_are_allowed(folder, cache, monkeypatch, allowed):
-    asked = []
-
-    def download(repository, *, allow_patterns=None, **options):
-        if options.get("local_files_only"):
-            raise huggingface_hub.errors.LocalEntryNotFoundError("nothing")
-        asked.extend(allow_patterns)
-        return str(folder)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    (folder / "model.safetensors").unlink()
-    hint = "" if allowed else ": if it has pickles only, add `allow_pickle`"
-    with pytest.raises(WeightsError, match=re.escape(f"(it holds no other files){hint}.")):
-        seglib.find_model("hf:somebody/tiny", allow_pickle=allowed)
-    assert any(pattern.endswith(".bin") for pattern in asked) == allowed
-    assert "*.safetensors" in asked
-
-
-@pytest.mark.parametrize(
-    ("target", "reason"),
-    [
-        ("somebody/tiny", "neither on this machine nor could it be downloaded"),
-        (f"somebody/tiny@{COMMIT}", "not on this machine in the version 0123456789ab: fetch that revision"),
-        ("/nowhere/at/all", "There is no folder"),
-        ("some/../where", "There is no folder"),
-        ("one-word", "There is no folder"),
-    ],
-)
-def test_a_model_that_is_not_there_is_refused(cache, target, reason):
-    with pytest.raises(UsageError, match=reason) as error:
-        seglib.find_model(f"hf:{target}")
-    assert "\n" not in str(error.value)
 
 
 def test_a_file_is_no_folder(folder):

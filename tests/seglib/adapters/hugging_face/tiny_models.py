@@ -7,10 +7,19 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import seglib
+
+if TYPE_CHECKING:
+    import torch
 
 CLASSES = ("wall", "floor", "door", "cat", "dog")
 SWIN = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 2, 4], "window_size": 4, "image_size": 64}
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
+HEAD = "decode_head.classifier.weight"
+"""A layer of SegFormer whose weights no backbone has."""
+
 VIT = {"image_size": 64, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
 
 
@@ -210,3 +219,19 @@ def edit_json(file: Path, **values) -> None:
     """Change values of a JSON file; None removes one."""
     content = json.loads(file.read_text()) | values
     file.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+def find(folder: Path, **options):
+    return seglib.find_model(f"hf:{folder}", **options)
+
+
+def weights(folder: Path) -> dict[str, "torch.Tensor"]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def replace_weights(folder: Path, state: dict[str, "torch.Tensor"]) -> None:
+    from safetensors.torch import save_file
+
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})

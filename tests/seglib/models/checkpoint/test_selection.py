@@ -19,82 +19,22 @@ from seglib.inference.config import InferenceConfig
 from seglib.models import loading, registry, transfer
 from seglib.models.checkpoint import contents, selection
 from seglib.models.checkpoint.selection import LAYERS
-from seglib.pipeline import quantization
 from seglib.training import train
 from seglib.training.config import TrainConfig
-
-NAME = "lraspp_mobilenet_v3_large"
-CLASSES = ("background", "cat", "dog", "bird", "person")
-State = dict[str, torch.Tensor]
-
-
-@pytest.fixture(scope="module")
-def model() -> torch.nn.Module:
-    return build(len(CLASSES))
-
-
-def build(outputs: int, name: str = NAME) -> torch.nn.Module:
-    torch.manual_seed(0)
-    made: torch.nn.Module = registry.get_model_builder(name)(outputs).eval()
-    return made
-
-
-def prefixed(state: State, prefix: str) -> State:
-    return {prefix + name: value for name, value in state.items()}
-
-
-def with_momentum(model: torch.nn.Module) -> torch.optim.Optimizer:
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    for parameter in model.parameters():
-        optimizer.state[parameter]["momentum_buffer"] = torch.zeros(parameter.shape)
-    return optimizer
-
-
-def plain(model: torch.nn.Module) -> Any:
-    return model.state_dict()
-
-
-def parallel(model: torch.nn.Module) -> Any:
-    return torch.nn.DataParallel(model).state_dict()
-
-
-def backbone_compiled(model: torch.nn.Module) -> Any:
-    return {name.replace("backbone.", "backbone._orig_mod."): value for name, value in model.state_dict().items()}
-
-
-def compiled_in_parallel(model: torch.nn.Module) -> Any:
-    return {"model_state_dict": prefixed(parallel(model), "_orig_mod.")}
-
-
-def auxiliary(model: torch.nn.Module) -> Any:
-    return {**model.state_dict(), "aux_classifier.0.weight": torch.zeros(8, 8, 3, 3)}
-
-
-def reference(model: torch.nn.Module) -> Any:
-    """What torchvision's references/segmentation/train.py keeps."""
-    optimizer = with_momentum(model)
-    return {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "lr_scheduler": torch.optim.lr_scheduler.PolynomialLR(optimizer, 10).state_dict(),
-        "epoch": 3,
-        "args": argparse.Namespace(lr=0.1, device="cuda", output=Path("out"), weights=None),
-        "scaler": {"scale": 65536.0},
-    }
-
-
-def lightning(model: torch.nn.Module) -> Any:
-    optimizer = with_momentum(model)
-    return {
-        "epoch": 3,
-        "pytorch-lightning_version": "2.5.0",
-        "state_dict": {**prefixed(model.state_dict(), "segmenter.net."), "criterion.weight": torch.ones(5)},
-        "loops": {"fit_loop": {"epoch_progress": {"total": {"ready": 4}}}},
-        "callbacks": {"ModelCheckpoint{'monitor': 'loss'}": {"best_model_score": torch.tensor(0.3)}},
-        "optimizer_states": [optimizer.state_dict()],
-        "lr_schedulers": [torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 5]).state_dict()],
-        "hyper_parameters": {"lr": 0.1, "classes": list(CLASSES)},
-    }
+from tests.seglib.models.checkpoint.saved_models import (
+    CLASSES,
+    NAME,
+    assert_same_weights,
+    auxiliary,
+    backbone_compiled,
+    build,
+    compiled_in_parallel,
+    lightning,
+    parallel,
+    plain,
+    prefixed,
+    reference,
+)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".ckpt", ".bin", ".model"])
@@ -122,16 +62,6 @@ def test_a_safetensors_file_without_metadata_of_ours_is_read_too(model, tmp_path
     assert_same_weights(tmp_path / "mine.safetensors", model)
     (tmp_path / "mine.safetensors").rename(tmp_path / "mine.bin")
     assert_same_weights(tmp_path / "mine.bin", model)
-
-
-def assert_same_weights(file: Path, model: torch.nn.Module) -> None:
-    spec = seglib.find_model(NAME, weights=file, classes=CLASSES)
-    loaded = loading.load(spec)
-    assert spec.parameters == sum(one.numel() for one in model.parameters())
-    expected, state = model.state_dict(), loaded.state_dict()
-    assert list(state) == list(expected)
-    assert all(torch.equal(state[name], value) for name, value in expected.items())
-    assert not loaded.training
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -224,106 +154,6 @@ def test_what_fits_two_readings_is_refused(model, tmp_path, wrap, sentence):
     torch.save(wrap(model.state_dict()), tmp_path / "mine.pth")
     with pytest.raises(WeightsError, match=sentence):
         seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES)
-
-
-# --- classes ---
-
-
-@pytest.mark.parametrize(
-    ("outputs", "classes", "sentence"),
-    [
-        (5, None, "has 5 outputs, and does not say of what: name its 5 classes in index order with `classes`"),
-        (5, "abc", r"has 5 outputs, and `classes` names 3 \('a', 'b', 'c'\)"),
-        (1, None, "has one output: name two classes"),
-        (1, "abc", "has one output: name two classes"),
-        (21, "ab", "has 21 outputs, and `classes` names 2"),
-    ],
-)
-def test_the_number_of_classes_is_read_from_the_last_layer(tmp_path, outputs, classes, sentence):
-    torch.save(build(outputs).state_dict(), tmp_path / "mine.pth")
-    with pytest.raises(UsageError, match=sentence):
-        seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=classes and tuple(classes))
-
-
-def test_21_outputs_are_vocs_classes_unless_others_are_named(tmp_path):
-    torch.save(build(21).state_dict(), tmp_path / "mine.pth")
-    others = tuple(f"c{number}" for number in range(21))
-    assert seglib.find_model(NAME, weights=tmp_path / "mine.pth").classes == VOC_CLASSES
-    assert seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=others).classes == others
-
-
-@pytest.mark.parametrize("name", [NAME, "unet_mobilenet_v2"])
-def test_one_output_is_the_logit_of_the_second_class(tmp_path, name):
-    binary = build(1, name)
-    torch.nn.init.normal_(next(reversed(list(binary.parameters()))))
-    torch.save(binary.state_dict(), tmp_path / "mine.pth")
-    spec = seglib.find_model(name, weights=tmp_path / "mine.pth", classes=("background", "cat"))
-    assert spec.selection.notes == ("mine.pth gives one output, read as the logit of 'cat'.",)
-    images = torch.randn(2, 3, 64, 64)
-    with torch.inference_mode():
-        logit, both = binary(images)["out"], loading.load(spec)(images)["out"]
-    torch.testing.assert_close(both.softmax(1)[:, 1:], logit.sigmoid())
-    assert torch.equal(both.argmax(1), (logit > 0).long()[:, 0])
-
-
-def test_a_checkpoint_that_names_no_model_is_told_by_its_layers(model, tmp_path):
-    for state, words in (
-        (model.state_dict(), f"name it with `model` {NAME}, whose layers it has"),
-        ({"encoder.a": torch.zeros(1), "segmentation_head.0.weight": torch.zeros(1)}, "smp:FOLDER"),
-        ({"own.weight": torch.zeros(1)}, "give your own code as `model` file.py:FUNCTION"),
-    ):
-        torch.save(state, tmp_path / "mine.pth")
-        with pytest.raises(UsageError, match=re.escape(words)):
-            seglib.find_model(weights=tmp_path / "mine.pth", classes=CLASSES)
-
-
-# --- preprocessing ---
-
-
-def test_mean_std_and_order_of_channels_are_those_of_the_training(model, tmp_path):
-    """Mean and std are for red, green and blue, whatever the order of the channels."""
-    torch.save(model.state_dict(), tmp_path / "mine.pth")
-    mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 0.125)
-    spec = seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=mean, std=std, channels="bgr")
-    rgb = torch.rand(1, 64, 64, 3)
-    seen = ((rgb - torch.tensor(mean)) / torch.tensor(std)).flip(-1)
-    given = (rgb - torch.tensor(spec.mean)) / torch.tensor(spec.std)
-    with torch.inference_mode():
-        expected, got = model(seen.permute(0, 3, 1, 2))["out"], loading.load(spec)(given.permute(0, 3, 1, 2))["out"]
-    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
-    settings = InferenceConfig(resize=spec.resize)
-    usual = seglib.find_model(NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=mean, std=std)
-    assert config.make_run_config(spec, settings).run_name != config.make_run_config(usual, settings).run_name
-
-
-def test_an_int8_model_of_bgr_weights_is_another_one(model, store, tmp_path):
-    """Also where mean and std are the same in either order."""
-    torch.save(model.state_dict(), tmp_path / "mine.pth")
-    specs = [
-        seglib.find_model(
-            NAME, weights=tmp_path / "mine.pth", classes=CLASSES, mean=3 * [0.5], std=3 * [0.5], channels=c
-        )
-        for c in (None, "rgb", "bgr")
-    ]
-    usual, named, other = (quantization.int8_model_folder(store, spec, spec.resize) for spec in specs)
-    assert usual == named != other
-
-
-def test_what_a_file_says_itself_is_not_contradicted(tmp_path):
-    about = {"architecture": NAME, "classes": json.dumps(CLASSES), "mean": "[0.5, 0.5, 0.5]"}
-    save_file(build(5).state_dict(), tmp_path / "mine.safetensors", about)
-    assert seglib.find_model(None, weights=tmp_path / "mine.safetensors", classes=CLASSES).classes == CLASSES
-    for given in ({"classes": CLASSES[::-1]}, {"mean": (0.4, 0.5, 0.5)}, {"channels": "bgr"}):
-        with pytest.raises(UsageError, match=f"itself.* leave out `{next(iter(given))}`"):
-            seglib.find_model(None, weights=tmp_path / "mine.safetensors", **given)
-
-
-@pytest.mark.parametrize(
-    "given", [{"classes": ("a", "b")}, {"mean": (0, 0, 0)}, {"channels": "bgr"}, {"output": "out"}]
-)
-def test_built_in_weights_have_their_own_classes_and_preprocessing(given):
-    with pytest.raises(UsageError, match="is built in and needs no `" + next(iter(given))):
-        seglib.find_model("fcn_mobilenet_v2", **given)
 
 
 # --- finding it again ---

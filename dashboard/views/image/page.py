@@ -1,4 +1,4 @@
-"""Image page: one photo under the masks of several runs, its figures, and navigation through the selection.
+"""Image page: one photo under the masks of several runs, its figures, its tags, and navigation through a gallery.
 
 Takes a `Selection`; `image_navigation` decides the order of the photos.
 """
@@ -18,8 +18,10 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.server import media_urls, photo_files
 from dashboard.state import pages, session
+from dashboard.state.view import url_key
 from dashboard.views.evaluate import truth_pane
-from dashboard.views.image_navigation import ImageNavigation, image_navigation
+from dashboard.views.image import marks
+from dashboard.views.image.navigation import ImageNavigation, image_navigation
 from dashboard.views.shared import controls, page_header, photo_figures
 from dashboard.views.shared.photo_figures import ImageStatistics
 from seglib.query.columns import label_agreement
@@ -28,6 +30,9 @@ from seglib.store.records import Run
 VIEWER = "viewer"
 MAX_RUNS = 4
 """Maximum number of runs side by side."""
+
+_ORIGIN_PAGES = {"": pages.EXPLORE, "compare": pages.COMPARE, "evaluate": pages.EVALUATE}
+"""Origin of a view -> the page with the gallery whose order the photos have."""
 
 NEIGHBOURS = 4
 """Neighbours on each side sent to the browser, so that it can show the next photo before the server answers."""
@@ -46,12 +51,10 @@ def render(selection: Selection) -> None:
         session.write_url()
     position = _position(order, files)
     row = photo_queries.rows_at(selection.source, files[:1] if position is None else order[position : position + 1])
-    with layout.heading(escape_markdown(_name(selection, row.iloc[0]))):
-        if selection.view.difference or selection.view.origin == "compare":
-            _back_button("Compare", pages.COMPARE, "Back to the runs")
-        if selection.view.truth or selection.view.origin == "evaluate":
-            _back_button("Evaluate", pages.EVALUATE, "Back to the truth")
-        _back_button("Gallery", pages.EXPLORE, "Back to all photos")
+    name = _name(selection, row.iloc[0])
+    layout.document_title(str(row.iloc[0]["path"]).rpartition("/")[2], pages.IMAGE)
+    with layout.heading(escape_markdown(name)):
+        _back_button(_ORIGIN_PAGES[selection.view.origin])
         page_header.copy_link(selection)
     _contradiction(row)
     layout.chips(selection.filters)
@@ -60,6 +63,7 @@ def render(selection: Selection) -> None:
     available = [run for run in selection.store.runs() if _has_mask(selection, run, image_id)]
     runs = _shown_runs(selection, available)
     _controls(selection, available, runs, navigation)
+    marks.render(selection, row.iloc[0], navigation.gallery_size)
     _viewer(selection, navigation, position, row, runs)
     left, right = st.columns([3, 2])
     with left:
@@ -71,20 +75,20 @@ def render(selection: Selection) -> None:
 # --- which photo ---------------------------------------------------------------------------------------------------
 
 
-def _back_button(label: str, page: str, tooltip: str) -> None:
-    st.button(label, key=f"{label.lower()}_button", on_click=session.go_to_page, args=(page,), help=tooltip)
+def _back_button(page: str) -> None:
+    st.button(f"Back to {page}", key="back", icon=":material/arrow_back:", on_click=session.go_to_page, args=(page,))
 
 
-def _first_image_id(selection: Selection, order: NDArray[np.intp]) -> str:
+def _first_image_id(selection: Selection, order: NDArray[np.integer]) -> str:
     return str(photo_queries.rows_at(selection.source, order[:1])["image_id"].iloc[0]) if len(order) else ""
 
 
-def _position(order: NDArray[np.intp], files: NDArray[np.intp]) -> int | None:
+def _position(order: NDArray[np.integer], files: NDArray[np.integer]) -> int | None:
     places = np.flatnonzero(np.isin(order, files))
     return int(places[0]) if len(places) else None
 
 
-def _empty_page(selection: Selection, order: NDArray[np.intp]) -> None:
+def _empty_page(selection: Selection, order: NDArray[np.integer]) -> None:
     with layout.heading(pages.IMAGE):
         page_header.copy_link(selection)
     layout.chips(selection.filters)
@@ -103,7 +107,7 @@ def _outside_notice(navigation: ImageNavigation) -> None:
     _first_photo_button(navigation.order)
 
 
-def _first_photo_button(order: NDArray[np.intp]) -> None:
+def _first_photo_button(order: NDArray[np.integer]) -> None:
     if len(order):
         st.button("Show the first of them", key="to_first", on_click=session.update_view, kwargs={"image": ""})
 
@@ -148,7 +152,7 @@ def _controls(selection: Selection, available: list[Run], runs: list[Run], navig
                 key="w:runs",
             )
         navigation.sort_select()
-        controls.colours_select()
+        controls.colours_select(labelled=True)
 
 
 def _choose_runs(active: str, names: list[str], chosen: list[str]) -> None:
@@ -171,16 +175,22 @@ def _viewer(selection: Selection, navigation: ImageNavigation, position: int | N
             *(ViewerRun.create(run.run, labels[run.run], run.classes, view.palette) for run in runs),
             *([pane] if pane else []),
         ],
-        ListPosition(position=position, total=len(navigation.order)),
+        ListPosition(
+            position=position,
+            total=len(navigation.order),
+            page_key=url_key(navigation.page_field) if navigation.page_field else "",
+            page_size=navigation.page_size,
+        ),
         ViewerLook.from_view(view),
         colours=view.palette,
+        pair=truth_pane.pair(pane, len(runs)) if view.origin == "evaluate" else None,
         key=VIEWER,
         on_navigate=partial(_navigate, selection, navigation),
     )
 
 
 def _with_neighbours(
-    selection: Selection, order: NDArray[np.intp], position: int | None, row: Any, runs: list[Run]
+    selection: Selection, order: NDArray[np.integer], position: int | None, row: Any, runs: list[Run]
 ) -> tuple[list[ViewerImage], int]:
     """Return the photo with its neighbours, and its index among them.
 
@@ -204,11 +214,11 @@ def _viewer_image(selection: Selection, row: Any, runs: list[Run], note: str) ->
         name=_name(selection, row),
         width=int(row["width"]),
         height=int(row["height"]),
-        photo=media_urls.photo_url(image_id),
+        photo=media_urls.photo_url(selection.store, image_id),
         thumbnail=media_urls.thumbnail_url(selection.store, image_id),
         note=note,
         masks={run.run: media_urls.mask_url(selection.store, run.run, image_id) for run in runs},
-        heats={run.run: media_urls.uncertainty_url(run.run, image_id) for run in runs},
+        heats={run.run: media_urls.uncertainty_url(selection.store, run.run, image_id) for run in runs},
     )
 
 
@@ -218,7 +228,7 @@ def _navigate(selection: Selection, navigation: ImageNavigation) -> None:
         return
     image_id, look = sent
     position = _position(navigation.order, photo_queries.positions_of_image(selection.source, image_id))
-    if position is not None:
+    if position is not None and navigation.page_field:
         session.update_view(**{navigation.page_field: position // navigation.page_size + 1})
     session.update_view(image=image_id, **asdict(look))
 
@@ -235,7 +245,7 @@ def _figures_card(selection: Selection, row: Any, runs: list[Run]) -> None:
     photo_figures.render([(labels[run.run], seen_by(run)) for run in runs])
 
 
-def _file_card(selection: Selection, row: Any, files: NDArray[np.intp]) -> None:
+def _file_card(selection: Selection, row: Any, files: NDArray[np.integer]) -> None:
     every = photo_queries.rows_at(selection.source, files)
     with_dataset = len(photo_queries.options(selection.source, "dataset")) > 1
     others = [_name(selection, other) for other in every.to_dict("records") if other["path"] != row["path"]]

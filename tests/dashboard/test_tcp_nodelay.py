@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from dashboard.server import tcp_nodelay
+from dashboard import tcp_nodelay
 
 
 def nodelay_of_a_connection_to(listening: socket.socket) -> bool:

@@ -22,7 +22,7 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.queries.ranking import PAGE_SIZE, ImageOrder, get_page
 from dashboard.server import media_urls
-from dashboard.state import pages, session
+from dashboard.state import session
 from dashboard.state.view import SIZE_RANGE
 from dashboard.views.shared import controls, selection_bar
 from dashboard.views.shared.tiles import CHANGED
@@ -42,6 +42,8 @@ class TileContent:
     """The measure's name."""
     aside: str
     """A second figure, or empty."""
+    lines: tuple[str, ...]
+    """The largest differences, in words."""
     alt: str
     """Start of the alt text; the photo's parts are appended."""
     mask: str | None
@@ -129,13 +131,14 @@ def _tiles(selection: Selection, ranked: RankedGallery, page_order: ImageOrder) 
                 mask=content.mask,
                 aspect=row["width"] / row["height"],
                 name=f"{row['dataset']}: {row['path']}" if with_dataset else row["path"],
-                alt=f"{row['path']}: {content.alt}{words}",
+                alt="; ".join([f"{row['path']}: {content.alt}{words}", *content.lines]),
                 found=content.value,
                 share=content.meaning,
                 aside=content.aside,
                 warning="",
                 note=CHANGED if (row["dataset"], row["path"]) in changed else "",
                 bar=content.bar,
+                lines=content.lines,
                 tags=split_tags(row["tags"]),
             )
         )
@@ -148,4 +151,4 @@ def _pick_all(files: pd.DataFrame, rows: NDArray[np.intp]) -> None:
 
 def _open(ranked: RankedGallery) -> None:
     if image_id := gallery_component.read_opened_id(ranked.key):
-        session.go_to_page(pages.IMAGE, image=image_id, **ranked.viewer_state)
+        session.open_photo(image_id, **ranked.viewer_state)

@@ -1,0 +1,1 @@
+"""The one sentence with which Compare, Evaluate and their reports begin."""

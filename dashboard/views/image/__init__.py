@@ -1,0 +1,1 @@
+"""The Image page: one photo under the masks of several runs."""

@@ -1,0 +1,1 @@
+"""Parts of Explore and Overview that show photos in other ways than the gallery."""

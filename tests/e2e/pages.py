@@ -1,0 +1,69 @@
+"""Pages of the browser, which are used again: one that has shown a Streamlit app shows the next in half the time, since
+its process has the scripts compiled.
+"""
+
+from urllib.parse import urlsplit
+
+KEPT = 3
+"""Pages; each is a process."""
+
+
+def new_page(browser, url: str, *, scheme: str = "light", width: int = 1440, **options):
+    """A page for this address on which nothing is left of others; its faults are collected in `page.faults`.
+
+    With options it has a context of its own.
+    """
+    if options:
+        page = _made(browser.new_context(**options))
+    else:
+        shared = browser.contexts[0]
+        page = next((page for page in shared.pages if getattr(page, "idle", False)), None) or _made(shared)
+    page.idle = False
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    _forget_stored(page, url)
+    page.faults = []
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.on("request", lambda request: page.faults.extend(_foreign(request.url, url)))
+    return page
+
+
+def _made(context):
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.inspector = context.new_cdp_session(page)
+    page.idle, page.heard, listen = False, [], page.on
+
+    def on(event: str, handler) -> None:
+        page.heard.append((event, handler))
+        listen(event, handler)
+
+    page.on = on
+    return page
+
+
+def _forget_stored(page, url: str) -> None:
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(url))
+    page.inspector.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "cookies,local_storage"})
+
+
+def keep_some(context) -> None:
+    """Of the pages of this context, leave at most `KEPT`, and of these only the process."""
+    ours = [page for page in context.pages if hasattr(page, "heard")]
+    for page in context.pages:
+        if page not in ours[:KEPT]:
+            page.close()
+        elif not page.idle:
+            for event, handler in page.heard:
+                page.remove_listener(event, handler)
+            page.heard.clear()
+            page.mouse.move(0, 0)
+            page.goto("about:blank")
+            page.inspector.send("Page.resetNavigationHistory")
+            page.idle = True
+
+
+def _foreign(asked: str, own: str) -> list[str]:
+    """A request that leaves this machine is a fault: the dashboard works without any network."""
+    parts = urlsplit(asked)
+    return [asked] if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != urlsplit(own).netloc else []
