@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,12 +124,12 @@ def open_live(question: dict[str, Any], _: list[bytes]) -> Message:
 
 def segment_frame(question: dict[str, Any], blobs: list[bytes]) -> Message:
     """Segment one frame as `predict` does a photo, but return only the mask: a greyscale PNG of class indices."""
-    from seglib.inference import predictor
+    from seglib.inference import predictor, torch_backend
 
     spec, settings = _resolve_live_model(question)
     image, grid_wh = predictor.prepare_image(_decode_frame(blobs[0]), spec, settings)
     started_at = time.perf_counter()
-    with _spare_core():
+    with torch_backend.spare_core():
         masks, _ = predictor.predict_batch(image[None], spec, settings, grid_wh)
     seconds = time.perf_counter() - started_at
     return {"seconds": seconds}, [png.encode_png(Image.fromarray(masks[0]))]
@@ -184,19 +184,6 @@ def _live_model(
     _session: str, model: str, settings: tuple[tuple[str, str], ...]
 ) -> "tuple[ModelSpec, InferenceConfig]":
     return _resolve_model({"model": model, "resize": "", "precision": "auto", "settings": dict(settings)})
-
-
-@contextlib.contextmanager
-def _spare_core() -> Iterator[None]:
-    """Leave one core to the server and the browser: torch's threads wait for each other at every layer."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads - 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _decode_frame(data: bytes) -> Image.Image:
