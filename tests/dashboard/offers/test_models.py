@@ -290,7 +290,7 @@ def test_a_model_is_described_without_being_loaded(settings, tmp_path, serve, mo
     worker, found = Predictor(), offered(settings)
     try:
         described = worker.describe(found["models/a.safetensors (checkpoint)"].id)
-        assert asdict(described) == {"name": "segnet", "classes": 2, "resize": "96"}
+        assert asdict(described) == {"name": "segnet", "classes": ("a", "b"), "resize": "96"}
         with pytest.raises(SegError, match="not a safetensors file"):
             worker.describe(found["models/b.safetensors (checkpoint)"].id)
     finally:

@@ -9,7 +9,7 @@ from dashboard.offers import photo_folders
 from dashboard.settings import ServerSettings
 from dashboard.state import pages
 from dashboard.views import datasets as datasets_view
-from dashboard.views import runs as runs_view
+from dashboard.views.runs import actions
 from seglib.store import content
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store, make_run_config
@@ -118,8 +118,8 @@ def test_a_run_can_be_repeated_on_a_folder_that_moved(gone, monkeypatch):
     store.record_invocation(run, {"started": run.created, "dataset": dataset_id(gone), "seconds": 1.0})
     settings = replace(ServerSettings.read(), photo_folders=(gone.parent / "elsewhere",))
     spec = type("Spec", (), {"sha256": "0" * 64})
-    monkeypatch.setitem(runs_view.MODELS, run.model, spec)
-    (request,), why_not = runs_view._rerun_requests(settings, store, store.run(run.run))
+    monkeypatch.setitem(actions.MODELS, run.model, spec)
+    (request,), why_not = actions.rerun_requests(settings, store, store.run(run.run))
     assert why_not == ""
     assert photo_folders.get_folder(settings.photo_folders, request.folder).path == gone.parent / "elsewhere"
 
@@ -155,7 +155,7 @@ def name_label(store: Path, name: str) -> None:
 
 
 def test_a_label_can_be_given_another_class_and_back(full):
-    assert "3 of 5" in html(opened("Overview"))  # of folders that name a class
+    assert "<b>3</b> of 5" in html(opened("Overview"))  # of folders that name a class
     name_label(full, "person")
     (dataset,) = Store(full).datasets()
     assert content.read_label_map(Store(full), dataset) == {"cats": "person"}
@@ -164,10 +164,10 @@ def test_a_label_can_be_given_another_class_and_back(full):
         "cat",
         "person",
     ]
-    assert "1 of 5" in html(opened("Overview"))
+    assert "<b>1</b> of 5" in html(opened("Overview"))
     name_label(full, datasets_view._NO_CLASS)
     assert content.read_label_map(Store(full), dataset) == {"cats": ""}
-    assert "1 of 2" in html(opened("Overview"))
+    assert "<b>1</b> of 2" in html(opened("Overview"))
     name_label(full, datasets_view._BY_ITSELF)
     assert content.read_label_map(Store(full), dataset) == {}
 
