@@ -96,10 +96,13 @@ def _notes(selection: EvaluationSelection) -> list[str]:
     selected = len(photo_queries.counted_positions(selection.base.source, selection.base.filters))
     of_selected = "" if selection.photos == selected else f"{count(selection.photos)} of "
     truth = selection.truth
+    main = selection.labels[selection.main_run.run]
     texts = [
-        f"{selection.labels[selection.main_run.run]} against {truth.name} ({truth.format}), "
-        f"n = {of_selected}{photo_count(selected)} with a mask of the "
-        f"truth{' in every run shown' if len(selection.runs) > 1 else ''}; 95 % bootstrap intervals over photos."
+        f"Against {truth.name} ({truth.format}), n = {of_selected}{photo_count(selected)} with a mask of the truth in "
+        f"every run shown. The photos below: {main}."
+        if len(selection.runs) > 1
+        else f"{main} against {truth.name} ({truth.format}), n = {of_selected}{photo_count(selected)} with a mask of the "
+        "truth."
     ]
     if left_out := selection.not_evaluated:
         names = ", ".join(selection.labels[run] for run in left_out)
