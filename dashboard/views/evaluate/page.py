@@ -97,13 +97,11 @@ def _notes(selection: EvaluationSelection) -> list[str]:
     of_selected = "" if selection.photos == selected else f"{count(selection.photos)} of "
     truth = selection.truth
     main = selection.labels[selection.main_run.run]
-    texts = [
-        f"Against {truth.name} ({truth.format}), n = {of_selected}{photo_count(selected)} with a mask of the truth in "
-        f"every run shown. The photos below: {main}."
-        if len(selection.runs) > 1
-        else f"{main} against {truth.name} ({truth.format}), n = {of_selected}{photo_count(selected)} with a mask of the "
-        "truth."
-    ]
+    n = f"n = {of_selected}{photo_count(selected)} with a mask of the truth"
+    if len(selection.runs) > 1:
+        texts = [f"Against {truth.name} ({truth.format}), {n} in every run shown. The photos below: {main}."]
+    else:
+        texts = [f"{main} against {truth.name} ({truth.format}), {n}."]
     if left_out := selection.not_evaluated:
         names = ", ".join(selection.labels[run] for run in left_out)
         texts.append(f"Not evaluated against this truth, so not shown: {names}.")
