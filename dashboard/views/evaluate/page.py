@@ -38,7 +38,7 @@ TABLES = {
 def render(selection: Selection) -> None:
     evaluation_selection = select_evaluation(selection)
     if evaluation_selection is None:
-        session.write_url()
+        session.write_url(selection.view)
         _without_truth(selection)
         return
 
