@@ -92,7 +92,7 @@ def _render_view(settings: ServerSettings, title: str, live: Sequence[Job]) -> N
     names = [run.run for run in store_runs]
     session.enter_store(path, names)
     if gone := missing_runs(session.view(), title, names):
-        session.write_url()
+        session.write_url(session.view())  # as it is
         layout.show_notes(session.pop_notes())
         missing_link.show_missing_runs(title, gone, store_runs)
         return

@@ -113,13 +113,12 @@ def _several(agreement: Agreement, labels: Labels, of_photos: str) -> str:
     most, least = max(known, key=lambda pair: known[pair]), min(known, key=lambda pair: known[pair])
     if percent_fixed(known[most]) == percent_fixed(known[least]):
         return text
-    farthest = f"{labels[least[0]]} and {labels[least[1]]} ({percent_fixed(known[least])})"
+    nearest, farthest = (
+        f"{' and '.join(sorted(labels[run] for run in pair))} ({percent_fixed(known[pair])})" for pair in (most, least)
+    )
     if same:
         return f"{text}; least alike are {farthest}"
-    return (
-        f"{text}; most alike are {labels[most[0]]} and {labels[most[1]]} ({percent_fixed(known[most])}), "
-        f"least {farthest}"
-    )
+    return f"{text}; most alike are {nearest}, least {farthest}"
 
 
 def _alike(agreement: Agreement) -> Sequence[str]:

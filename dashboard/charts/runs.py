@@ -75,7 +75,13 @@ def interval_dots(
             "nticks": 7,
             "gridcolor": GRID,
         },
-        yaxis={"type": "category", "categoryorder": "array", "categoryarray": rows[::-1], "ticksuffix": "  "},
+        yaxis={
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": rows[::-1],
+            "ticksuffix": "  ",
+            "gridcolor": GRID,
+        },
     )
 
 
@@ -101,7 +107,7 @@ def class_bars(classes: Sequence[str], runs: Mapping[str, Sequence[Estimate]], *
                 customdata=[[percent_fixed(one.value), interval(one.interval)] for one in figures],
                 hovertemplate=f"%{{y}}, {escape_html(title)}: %{{customdata[0]}}<br>95 %: %{{customdata[1]}}"
                 "<extra></extra>",
-                error_x=lengths | {"visible": with_ends},
+                error_x=lengths | {"visible": with_ends and any(one.interval for one in figures)},
             )
         )
     reach = max((end for figures in runs.values() for one in figures for end in _ends(one)), default=0.0)

@@ -49,8 +49,8 @@ def read_url(page: str) -> None:
 
 
 def write_url(named: View | None = None) -> None:
-    """Write the view to the URL; `named`: the same view, with what it leaves to the page named."""
-    want = query_params(named or view())
+    """Write the view to the URL; `named`: the same view, with what it leaves to the page named, and n."""
+    want = query_params(named or replace(view(), n=0))
     if _snapshot() != _freeze(want):
         st.query_params.from_dict(want)
     st.session_state[_URL] = _snapshot()

@@ -31,7 +31,7 @@ def agreement(selection: ComparisonSelection) -> None:
         figures, title = list(headline.details.values()), "How far A and B agree"
     else:
         pairs = sorted(headline.agreement.pairs.items(), key=lambda pair: -(pair[1].value or 0.0))
-        names = [f"{letters[a]} and {letters[b]}" for (a, b), _ in pairs]
+        names = [" and ".join(sorted(letters[run] for run in pair)) for pair, _ in pairs]
         figures, title = [figure for _, figure in pairs], "How far each pair agrees"
     note = f"share of the pixels that both call the same, n = {photo_count(selection.photos)}; lines: 95 % intervals"
     with layout.card(title, note):

@@ -38,7 +38,7 @@ TABLES = {
 def render(selection: Selection) -> None:
     evaluation_selection = select_evaluation(selection)
     if evaluation_selection is None:
-        session.write_url()
+        session.write_url(selection.view)
         _without_truth(selection)
         return
 
@@ -96,11 +96,12 @@ def _notes(selection: EvaluationSelection) -> list[str]:
     selected = len(photo_queries.counted_positions(selection.base.source, selection.base.filters))
     of_selected = "" if selection.photos == selected else f"{count(selection.photos)} of "
     truth = selection.truth
-    texts = [
-        f"{selection.labels[selection.main_run.run]} against {truth.name} ({truth.format}), "
-        f"n = {of_selected}{photo_count(selected)} with a mask of the "
-        f"truth{' in every run shown' if len(selection.runs) > 1 else ''}; 95 % bootstrap intervals over photos."
-    ]
+    main = selection.labels[selection.main_run.run]
+    n = f"n = {of_selected}{photo_count(selected)} with a mask of the truth"
+    if len(selection.runs) > 1:
+        texts = [f"Against {truth.name} ({truth.format}), {n} in every run shown. The photos below: {main}."]
+    else:
+        texts = [f"{main} against {truth.name} ({truth.format}), {n}."]
     if left_out := selection.not_evaluated:
         names = ", ".join(selection.labels[run] for run in left_out)
         texts.append(f"Not evaluated against this truth, so not shown: {names}.")

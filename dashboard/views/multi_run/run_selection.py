@@ -26,7 +26,7 @@ class RunSelection:
     @cached_property
     def short_labels(self) -> dict[str, str]:
         """Labels without the prefix common to all of these runs, for narrow places."""
-        return shorten_labels(self.run_names, self.labels)
+        return shorten_labels(self.run_names, self.labels) if len(self.runs) > 1 else self.labels
 
     @property
     def run_names(self) -> list[str]:

@@ -299,6 +299,10 @@ def test_the_address_of_another_page_does_not_name_what_only_compare_shows(two):
     app.run()
     assert app.title[0].value == "Explore"
     assert {"runs", "against", "n"} & set(app.query_params) == set()
+    app = opened("Compare", run=[A], n=["6"])
+    app.session_state["_target"] = "Explore"
+    app.run()
+    assert "n" not in app.query_params  # Explore counts other photos
 
 
 def test_another_number_of_photos_than_the_links_is_said_until_the_visitor_goes_on(two):
@@ -314,10 +318,10 @@ def test_another_number_of_photos_than_the_links_is_said_until_the_visitor_goes_
 
 @pytest.mark.parametrize("page", ["Overview", "Explore", "Image", "Compare", "Evaluate"])
 def test_a_run_of_a_link_that_is_gone_is_said_and_never_replaced(two, page):
-    app = opened(page, run=["gone-224-deadbeef"], against=[A])
+    app = opened(page, run=["gone-224-deadbeef"], against=[A], n=["9"])
     assert not app.exception
     assert "This link speaks of a run that is not in this store: gone-224-deadbeef." in plain(app)
-    assert asked(app, "run") == ["gone-224-deadbeef"]
+    assert (asked(app, "run"), asked(app, "n")) == (["gone-224-deadbeef"], ["9"])
     assert "<dd" not in html(app)
     assert not app.get("bidi_component")
     if page in ("Compare", "Evaluate"):
