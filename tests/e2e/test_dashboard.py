@@ -98,6 +98,11 @@ def test_the_home_page_is_found_by_its_name_too(start, browser, small):
     assert urlsplit(page.url).path == "/"
     assert figure(page, "photos of 6") == "3"
     assert page.get_by_role("dialog").count() == 0
+    page.locator("dl.figures dd").first.focus()  # what the figure means is seen, and not cut off
+    box = page.get_by_role("tooltip").bounding_box()
+    for x in (10, box["width"] - 10):
+        at = [box["x"] + x, box["y"] + box["height"] - 8]
+        assert page.evaluate("at => document.elementFromPoint(...at).role", at) == "tooltip"
 
 
 def test_from_an_empty_store_to_a_shared_link_and_an_export(start, browser, sampled, tmp_path):
