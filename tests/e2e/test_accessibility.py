@@ -84,7 +84,6 @@ def unfit(page, opened_at: tuple[int, ...] = OPEN, closed_at: tuple[int, ...] = 
     found = {}
     for state, widths in (("open", opened_at), ("closed", closed_at)):
         if state == "closed":
-            page.set_viewport_size({"width": widths[0], "height": 900})
             page.evaluate("document.querySelector('[data-testid=stSidebarCollapseButton] button').click()")
         for width in widths:
             page.set_viewport_size({"width": width, "height": 900})
