@@ -84,20 +84,23 @@ def open_menu(page, name: str) -> None:
 
 
 def unfit(page, opened_at: tuple[int, ...] = OPEN, closed_at: tuple[int, ...] = CLOSED) -> dict[str, list[str]]:
-    """Faults by width, with the sidebar open, then closed; it is open again afterwards."""
+    """Faults by width, with the sidebar open, then closed, as it stays."""
     found = {}
     for state, widths in (("open", opened_at), ("closed", closed_at)):
         if state == "closed":
-            page.set_viewport_size({"width": widths[0], "height": 900})
             page.evaluate("document.querySelector('[data-testid=stSidebarCollapseButton] button').click()")
         for width in widths:
             page.set_viewport_size({"width": width, "height": 900})
             page.evaluate(DRAWN)
             if faults := page.evaluate(MEASURE):
                 found[f"{width} px, sidebar {state}"] = faults
+    return found
+
+
+def reopen_sidebar(page) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
     page.get_by_test_id("stExpandSidebarButton").click()
-    return found
+    page.get_by_test_id("stExpandSidebarButton").wait_for(state="detached")
 
 
 def names_in_tree(page) -> list[tuple[str, str]]:
@@ -128,19 +131,17 @@ def test_every_page_fits_every_width_and_has_no_violation_in_either_theme(start,
         elif name == "Compare":  # and Evaluate, since the choice is kept
             page.get_by_text("All figures").click()
             settle(page)
-        faults[f"{name}, cut or covered"] = unfit(page)
         faults[f"{name}, axe"] = violations(page)
         tree = names_in_tree(page)
         faults[f"{name}, without a name"] = [role for role, text in tree if role in NAMED and not text.strip()]
-        page.set_viewport_size({"width": 390, "height": 844})
-        page.emulate_media(color_scheme="dark")
+        faults[f"{name}, cut or covered"] = unfit(page)
+        page.emulate_media(color_scheme="dark")  # still as wide as a phone
         page.evaluate(DRAWN)
         faults[f"{name}, axe, dark, on a phone"] = violations(page)
         ground = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
         assert sum(map(int, re.findall(r"\d+", ground)[:3])) < 200
         page.emulate_media(color_scheme="light")
-        page.set_viewport_size({"width": 1440, "height": 900})
-        page.get_by_test_id("stExpandSidebarButton").click()
+        reopen_sidebar(page)
         if name == "Overview":
             headings = {text for role, text in tree if role == "heading"}
             assert {"Overview", "Class distribution", "Co-occurrence"} <= headings  # without what is said below them
@@ -157,9 +158,11 @@ def open_everything(page) -> dict[str, object]:
         settle(page)
         page.wait_for_function(CHARTS, arg=charts)
         found[f"Explore, {name}"] = unfit(page, (1024,), (390,))
+        reopen_sidebar(page)
     page.get_by_role("radio", name="Table", exact=True).click()
     settle(page)
     found["Explore, table"] = unfit(page, (1024,), (390,))
+    reopen_sidebar(page)
     page.get_by_role("radio", name="Gallery", exact=True).click()
     page.get_by_role("checkbox", name="Select cats/a.jpg").click()
     page.locator(".st-key-picks").wait_for()
