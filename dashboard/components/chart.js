@@ -44,7 +44,10 @@ function draw(chart) {
   if (!width) return; // hidden; drawn once it has a width
   chart.width = width;
   chart.Plotly.react(chart.box, data, { ...layout, width, template: { layout: theme(chart.box) } }, CONFIG);
-  document.getElementById("js-plotly-tester")?.setAttribute("aria-hidden", "true"); // plotly's ruler, outside of the page
+  // the figure has a description; plotly's pictures, and its ruler outside of the page, have no names
+  for (const part of [chart.box.querySelector(".plot-container"), document.getElementById("js-plotly-tester")]) {
+    part?.setAttribute("aria-hidden", "true");
+  }
   if (!chart.listens) listen(chart);
 }
 

@@ -31,6 +31,12 @@ function stateOf(run) {
   return cell;
 }
 
+function usedOf(run) {
+  const cell = lines("td", "cell", HEADS[3], run.used, run.speed);
+  cell.className = "used";
+  return cell;
+}
+
 // --- the menu ---
 
 function itemOf(run, action, close, state) {
@@ -133,7 +139,7 @@ function draw(data, state) {
       titleOf(run, state),
       lines("td", "cell", HEADS[1], run.model, run.size),
       lines("td", "cell", HEADS[2], run.photos, run.datasets),
-      lines("td", "cell", HEADS[3], run.used, run.speed),
+      usedOf(run),
       lines("td", "cell", HEADS[4], run.disk),
       stateOf(run),
       menuOf(run, state),

@@ -43,6 +43,6 @@ def build_report(
     evaluation_sections = evaluation_report.sections(scope, evaluated)
     comparison_sections = [] if compared is None else comparison_report.sections(scope, compared, pair)
     body += [*evaluation_sections, *comparison_sections] if evaluated else [*comparison_sections, *evaluation_sections]
-    body += [runs_report.distribution(scope), *([runs_report.least_confident(scope)] if compared is None else [])]
+    body += [runs_report.distribution(scope), *([runs_report.least_confident(scope)] if len(scope.runs) == 1 else [])]
     body += [runs_report.provenance(scope), runs_report.how_to_read(scope)]
     return report_html.page(scope.title, body)

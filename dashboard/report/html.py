@@ -39,7 +39,7 @@ def page(title: str, body: Sequence[str]) -> bytes:
         f"<title>{escape_html(title)}</title><style>{_STYLE.read_text('utf-8')}</style>"
     )
     text = "\n".join(body)
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{text}\n</body></html>\n'.encode()
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body><main>\n{text}\n</main></body></html>\n'.encode()
 
 
 def header(title: str, answers: Sequence[str], notes: Sequence[str]) -> str:
@@ -87,14 +87,15 @@ def _width(share: float | None) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[TableCell]], *, caption: str = "", wide: bool = False) -> str:
     """Render a table whose first column holds the row headers."""
-    columns = "".join(f"<th scope='col'>{escape_html(title)}</th>" for title in head)
+    columns = "".join(f"<th scope='col'>{escape_html(title)}</th>" if title else "<td></td>" for title in head)
     lines = "".join(
         f"<tr><th scope='row'>{_cell(first)}</th>{''.join(f'<td>{_cell(one)}</td>' for one in rest)}</tr>"
         for first, *rest in rows
     )
     named = f"<caption>{escape_html(caption)}</caption>" if caption else ""
     kind = "frame wide" if wide else "frame"
-    table_ = f"<table>{named}<thead><tr>{columns}</tr></thead><tbody>{lines}</tbody></table>"
+    top = f"<thead><tr>{columns}</tr></thead>" if any(head) else ""
+    table_ = f"<table>{named}{top}<tbody>{lines}</tbody></table>"
     return (
         f"<div class='{kind}' tabindex='0' role='region' aria-label='{escape_html(caption or head[-1])}'>{table_}</div>"
     )

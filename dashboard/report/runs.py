@@ -46,6 +46,8 @@ def header(scope: ReportScope, answers: Sequence[str]) -> str:
 
 def _key_figures(scope: ReportScope) -> list[tuple[str, str, str]]:
     figures = [(count(len(scope.files)), "photos", _label_summary(scope.files))]
+    if len(scope.runs) > 1 and scope.comparison is None:
+        return figures
     if scope.comparison is None:
         totals = statistics.key_figures(scope.rows(scope.runs[0]))
         n = f"n = {photo_count(totals.photos)}"

@@ -13,12 +13,13 @@ import pandas as pd
 from dashboard.formatting import photo_count, run_labels, shorten_labels
 from seglib.classes import Mask
 from seglib.errors import UsageError
-from seglib.evaluation import cost, counting
+from seglib.evaluation import cost, counting, evaluation
 from seglib.evaluation.comparison import Comparison, load_comparison
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.masks import png
 from seglib.query.filters import Filters, select
 from seglib.query.repeats import describe_repeats, first_datasets
+from seglib.store import ground_truth
 from seglib.store.records import Run
 from seglib.store.store import Store
 
@@ -36,7 +37,7 @@ class ReportScope:
     """Columns are `FILE_COLUMNS`."""
     filters: Filters
     comparison: Comparison | None
-    """None for a single run."""
+    """None for a single run, and for several that are evaluated but not compared with each other."""
     repeats: tuple[str, ...]
     """A sentence on the photos that several datasets hold, if there are any."""
 
@@ -93,6 +94,8 @@ def make_scope(store: Store, names: Sequence[str], filters: Filters) -> ReportSc
             f"None of the {photo_count(len(table))} of {runs[0].run} passes the filters: there is no report."
         )
     comparison = load_comparison(store, [run.run for run in runs], files=files) if len(runs) > 1 else None
+    if comparison is not None and comparison.files.empty and _are_evaluated(store, runs):
+        comparison = None
     selected_files = files if comparison is None else comparison.files
     if selected_files.empty:
         raise UsageError("No photo of the report is counted in all of its runs: compare them first (seglib compare).")
@@ -106,6 +109,12 @@ def make_scope(store: Store, names: Sequence[str], filters: Filters) -> ReportSc
         comparison=comparison,
         repeats=tuple(describe_repeats(selected, counted_once)),
     )
+
+
+def _are_evaluated(store: Store, runs: Sequence[Run]) -> bool:
+    """Return whether all of the runs are evaluated against the same ground truth."""
+    names = {run.run for run in runs}
+    return any(names <= set(evaluation.evaluated_runs(store, truth)) for truth in ground_truth.list_truths(store))
 
 
 def shrink_mask(mask: Mask) -> Mask:

@@ -124,12 +124,13 @@ def open_live(question: dict[str, Any], _: list[bytes]) -> Message:
 
 def segment_frame(question: dict[str, Any], blobs: list[bytes]) -> Message:
     """Segment one frame as `predict` does a photo, but return only the mask: a greyscale PNG of class indices."""
-    from seglib.inference import predictor
+    from seglib.inference import predictor, torch_backend
 
     spec, settings = _resolve_live_model(question)
     image, grid_wh = predictor.prepare_image(_decode_frame(blobs[0]), spec, settings)
     started_at = time.perf_counter()
-    masks, _ = predictor.predict_batch(image[None], spec, settings, grid_wh)
+    with torch_backend.spare_core():
+        masks, _ = predictor.predict_batch(image[None], spec, settings, grid_wh)
     seconds = time.perf_counter() - started_at
     return {"seconds": seconds}, [png.encode_png(Image.fromarray(masks[0]))]
 

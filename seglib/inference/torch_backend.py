@@ -5,6 +5,7 @@
 only when a model is loaded.
 """
 
+import contextlib
 import ctypes
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -72,6 +73,21 @@ def upsample_masks(masks: "Tensor", size_hw: tuple[int, ...]) -> "Tensor":
     if masks.shape[1:] == size_hw:
         return masks
     return torch.nn.functional.interpolate(masks[:, None], size=size_hw, mode="nearest-exact")[:, 0]
+
+
+@contextlib.contextmanager
+def spare_core() -> Iterator[None]:
+    """Compute on all cores but one, if there are two: torch's threads wait for each other at every layer, so that one
+    beside a busy process delays them all.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _keep_freed_memory() -> None:

@@ -4,10 +4,8 @@
   const faults = [];
   const parentOf = (node) => node.assignedSlot ?? node.parentElement ?? node.getRootNode().host ?? null;
   const isHidden = (element) => {
-    for (let at = element; at; at = parentOf(at)) {
-      const style = getComputedStyle(at);
-      if (style.visibility === "hidden" || style.opacity === "0" || style.clipPath !== "none" || style.display === "none") return true;
-    }
+    if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return true;
+    for (let at = element; at; at = parentOf(at)) if (getComputedStyle(at).clipPath !== "none") return true; // for screen readers
     return false;
   };
   const saysThatItScrolls = (style) => /auto|scroll/.test(style.overflowX) && style.backgroundAttachment.includes("local");

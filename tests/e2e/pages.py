@@ -11,9 +11,9 @@ KEPT = 3
 def new_page(browser, url: str, *, scheme: str = "light", width: int = 1440, **options):
     """A page for this address on which nothing is left of others; its faults are collected in `page.faults`.
 
-    With options it has a context of its own.
+    With options, or in a browser that a test has started itself, it has a context of its own.
     """
-    if options:
+    if options or not browser.contexts:
         page = _made(browser.new_context(**options))
     else:
         shared = browser.contexts[0]

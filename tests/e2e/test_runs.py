@@ -108,8 +108,9 @@ def test_a_run_is_started_watched_cancelled_killed_and_resumed(start, browser, s
     # a killed worker is said to be gone
     page.get_by_role("button", name="Resume").click()
     page.get_by_role("button", name="Cancel").wait_for()
-    (file,) = store.path.glob("jobs/*/process.json")
-    os.killpg(int(re.search(r'"pid": (\d+)', file.read_text())[1]), signal.SIGKILL)
+    while not (files := list(store.path.glob("jobs/*/process.json"))):  # it can be cancelled before it has a process
+        time.sleep(0.05)
+    os.killpg(int(re.search(r'"pid": (\d+)', files[0].read_text())[1]), signal.SIGKILL)
     page.get_by_text("ended without a message").wait_for()
     assert page.get_by_role("button", name="Cancel").count() == 0
 

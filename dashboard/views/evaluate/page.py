@@ -10,7 +10,6 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.formatting import count, escape_markdown, photo_count, shorten_enumerations
-from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -22,7 +21,6 @@ from dashboard.views.multi_run import missing_link
 from dashboard.views.multi_run.all_figures import all_figures
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
-from seglib.query.filters import Filters
 from seglib.store import ground_truth
 from seglib.store.ground_truth import GroundTruth
 
@@ -45,7 +43,7 @@ def render(selection: Selection) -> None:
         return
 
     def ask() -> object:
-        return evaluation_selection.photos and _is_counted(evaluation_selection)
+        return evaluation_selection.photos
 
     if not page_header.page_header(
         pages.EVALUATE,
@@ -210,24 +208,13 @@ def _set_runs(active: str, names: list[str], chosen: list[str]) -> None:
     session.update_from_first_page(runs=() if wanted == set(names) or not wanted else tuple(sorted(wanted)))
 
 
-def _is_counted(selection: EvaluationSelection) -> bool:
-    """Return whether the runs are also compared with each other, which a report on several runs needs."""
-    names = selection.run_names
-    return (
-        len(names) == 1
-        or not comparison_queries.count_pending(
-            comparison_queries.comparison_query(selection.base.source, names, Filters())
-        )[1]
-    )
-
-
 # --- what can be taken along -------------------------------------------------------------------------------------
 
 
 def _export_buttons(selection: EvaluationSelection) -> None:
     if not selection.photos:
         return
-    if selection.main_run == selection.base.run and _is_counted(selection):
+    if selection.main_run == selection.base.run:
         page_header.report_button(selection.base, selection.run_names, truth=selection.truth.id)
     make = partial(evaluation_queries.export_table, selection.query)
     titles = [selection.labels[run] for run in selection.run_names]

@@ -5,12 +5,15 @@ Pure functions of what is known of a run.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from dashboard.formatting import count
 from dashboard.queries.runs.pending import StoreCounts
 from dashboard.workers.jobs import Job
 from dashboard.workers.requests import RunRequest
+from seglib.store.records import Run
 
+_COUNTS = ("computed", "reused", "failed")
 CHECKING = "checking …"
 
 
@@ -26,6 +29,15 @@ class RunState:
 def newest_job(jobs: Sequence[Job], run: str) -> Job | None:
     """Return the newest job that computed photos for this run; `jobs` are sorted newest first."""
     return next((job for job in jobs if isinstance(job.request, RunRequest) and job.run == run), None)
+
+
+def is_superseded(job: Job, run: Run) -> bool:
+    """Return whether the run was brought up to date after this job, as from the command line: its end is history."""
+    asked = datetime.fromtimestamp(job.requested_ns / 1e9, UTC).isoformat()
+    return any(
+        str(one["started"]) > asked and sum(int(one.get(name, 0)) for name in _COUNTS) >= job.total
+        for one in run.invocations
+    )
 
 
 def run_state(counts: StoreCounts | None, job: Job | None, missing: Sequence[str] = (), wrong: str = "") -> RunState:

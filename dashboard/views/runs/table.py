@@ -18,7 +18,7 @@ from dashboard.queries.runs.pending import StoreCounts, StoreKey
 from dashboard.queries.source import error_message
 from dashboard.settings import ServerSettings
 from dashboard.views.runs import actions
-from dashboard.views.runs.states import RunState, newest_job, run_state
+from dashboard.views.runs.states import RunState, is_superseded, newest_job, run_state
 from dashboard.workers.jobs import Job
 from seglib.errors import SegError
 from seglib.maintenance.datasets import find_missing_folders
@@ -99,6 +99,8 @@ def _rows_and_state(context: _Context, run: Run, job: Job | None) -> tuple[int |
         rows = context.store.count_rows(run)
     except SegError as error:
         return None, run_state(None, job, wrong=error_message(error))
+    if job is not None and not job.live and is_superseded(job, run):
+        job = None
     missing = [one.name for one in pending.datasets_of(context.store, run) if one.id in context.missing]
     return rows, run_state(context.counts[run.run], job, missing)
 

@@ -146,6 +146,15 @@ def test_a_truth_is_told_of_if_there_is_one(two, names, tmp_path):
         report.build_report(two, names, truth_name="nobody")
 
 
+def test_runs_that_are_evaluated_but_not_compared_are_reported_without_a_comparison(two, tmp_path):
+    names = [run.run for run in two.runs()]
+    truth_counting.update_counts(two, open_drawn(draw_truth(tmp_path / "masks", size_wh=PHOTO_WH)), names)
+    page = Page(report.build_report(two, names))
+    assert "3 photos are too few to tell the runs apart" in page.text
+    assert "Do they see the same?" not in page.text
+    assert "6 photos of photos" in page.text
+
+
 def test_a_missing_mask_or_thumbnail_costs_its_picture_alone(two, names):
     identity = two.table([names[0]]).set_index("path")["image_id"]
     two.mask_path(names[0], identity["cats/a.jpg"]).unlink()

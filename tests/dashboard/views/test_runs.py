@@ -7,32 +7,26 @@ import time
 from dataclasses import replace
 
 import pytest
-import streamlit
 
-from dashboard.formatting import local_time
 from dashboard.offers import models
 from dashboard.offers.models import ModelOffer
 from dashboard.offers.photo_folders import find_folders
 from dashboard.queries import source
 from dashboard.queries.runs import pending
 from dashboard.settings import ServerSettings
-from dashboard.views.runs import estimates
 from dashboard.views.runs.table import UNREPEATABLE
-from dashboard.views.shared import job_status
 from dashboard.workers import jobs
-from dashboard.workers.jobs import Job, Jobs
+from dashboard.workers.jobs import Jobs
 from dashboard.workers.predictor import ModelDescription, Predictor
-from dashboard.workers.requests import EvaluateRequest, Request, RunRequest
+from dashboard.workers.requests import RunRequest
 from seglib.classes import VOC_CLASSES
 from seglib.data.left_out import LeftOut
-from seglib.evaluation import comparison
 from seglib.models.adapter import ModelRequest
 from seglib.store import scans
 from seglib.store.scans import ScanRecord
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store, id_of, make_run_config
 from tests.dashboard.views.test_pages import asked, component, opened, said
-from tests.dashboard.views.test_progress_bar import JOB, write_job
 
 QUIET = (
     "import json, pathlib, sys, time\n"
@@ -61,14 +55,6 @@ def photos(tmp_path, serve, monkeypatch):
 
 def _init_quiet(real):
     return lambda self, settings: real(self, settings, (sys.executable, "-c", QUIET))
-
-
-NETWORK = RunRequest(folder="0" * 8, title="data/set", model="net", resize="224")
-EVALUATION = EvaluateRequest(folder="0" * 8, title="data/masks", format="voc", runs=("a", "b"))
-
-
-def job_of(state: str, request: Request = NETWORK, **known) -> Job:
-    return Job(id="0" * 12, request=request, requested_ns=1, state=state, **known)
 
 
 def table(app) -> list[dict]:
@@ -133,79 +119,6 @@ def test_a_run_is_renamed_here_and_called_so_on_every_page(full):
     app.text_input(key=f"title:{name}").set_value("")
     app.button(key=f"save_title:{name}").click().run()
     assert [row["title"] for row in table(app)] == ["fake_net"]
-
-
-def test_a_row_says_what_a_run_is_and_what_became_of_it(full, monkeypatch):
-    store, name = Store(full), make_run_config(1).run_name
-    dataset = store.datasets()[0]
-    (row,) = table(opened("Runs"))
-    assert (row["model"], row["size"], row["speed"], row["used"][-4:]) == ("fake_net", "64x64 · fp32", "", " UTC")
-    assert (row["state"], row["tone"], row["datasets"]) == ("done", "", "")
-    invocation = {"dataset": dataset.id, "started": "2026-11-27T17:45:30+00:00", "computed": 6, "seconds": 3.0}
-    store.record_invocation(store.run(), invocation | {"failed": 1, "device": "cpu"})
-    monkeypatch.setattr(type(streamlit.context), "timezone", "Europe/Zurich")
-    (row,) = table(opened("Runs"))
-    assert row["used"] == local_time(store.run(name).last_used, "Europe/Zurich")
-    assert (row["speed"], row["datasets"]) == ("2.0 photos/s on cpu", "photos · 1 unreadable")
-    assert (row["state"], row["tone"]) == ("needs its folder", "problem")
-    (full.parent / "photos").mkdir()
-    assert table(opened("Runs"))[0]["state"] == "done"
-    other = fill_store(full, pixels={"cats/a.jpg": {"dog": 10}}, code_schema=2)
-    store.record_invocation(other, invocation | {"failed": 0, "device": "cpu"})
-    assert {row["run"]: row["state"] for row in table(opened("Runs"))} == {other.run: "partial, 1 of 6", name: "done"}
-
-
-def test_what_cannot_be_done_is_greyed_with_its_reason(full):
-    name = make_run_config(1).run_name
-    app = opened("Runs")
-    assert [one["id"] for one in table(app)[0]["actions"]] == [
-        *("explore", "compare", "again", "verify", "rename", "log", "delete")
-    ]
-    greyed = {one["id"] for one in table(app)[0]["actions"] if one["why_not"]}
-    assert greyed == {"compare", "again", "verify", "log"}
-    assert "no other run" in entry(app, name, "compare")["why_not"]
-    write_job(full, "running", run=name, total=6, computed=2)
-    app = opened("Runs")
-    assert table(app)[0]["state"] == "running, 2 of 6"
-    assert "It is being computed" in entry(app, name, "delete")["why_not"]
-    assert not entry(app, name, "log")["why_not"]
-
-
-def test_a_run_is_compared_with_another(full):
-    first, second = make_run_config(1).run_name, fill_store(full, code_schema=2).run
-    comparison.update_counts(Store(full), [first, second])
-    app = choose(opened("Runs"), second, "compare")  # with two runs there is no question
-    assert app.title[0].value == "Compare"
-    assert (asked(app, "run"), asked(app, "against")) == ([second], [first])
-    third = fill_store(full, code_schema=3).run
-    comparison.update_counts(Store(full), [first, second, third])
-    app = choose(opened("Runs"), first, "compare")
-    assert app.title[0].value == "Runs"
-    labels = {f"fake_net · 64x64 · fp32 · {run[-8:]}" for run in (second, third)}
-    assert set(app.selectbox(key="runs:other").options) == labels
-
-
-def test_the_log_of_a_job_is_shown_and_names_no_place(full):
-    name = make_run_config(1).run_name
-    write_job(full, "failed", run=name, total=6, computed=2, sentence="There is no memory.")
-    app = opened("Runs")
-    app.button(key=f"log:{JOB}").click().run()
-    assert "The log of this job cannot be read" in said(app)
-    (full / "jobs" / JOB / "log.txt").write_text(f'File "{full.resolve()}/x.py", line 3\nMemoryError')
-    for shown in (choose(app, name, "log"), app.button(key=f"log:{JOB}").click().run()):
-        assert not shown.exception
-        assert "MemoryError" in shown.code[0].value
-        assert str(full.resolve()) not in shown.code[0].value
-    (full / "jobs" / JOB / "log.txt").write_text("")
-    assert "Nothing is written in it" in said(app.button(key=f"log:{JOB}").click().run())
-
-
-def test_what_runs_stands_first_then_what_waits(full):
-    for number, state in enumerate(("waiting", "running", "waiting")):
-        write_job(full, state, replace(NETWORK, title=f"folder {number}"), f"{number:012}", total=6, computed=2)
-    text = said(opened("Runs"))
-    places = [text.index(f"on folder {number}") for number in (1, 0, 2)]
-    assert places == sorted(places)
 
 
 def test_a_run_whose_model_cannot_be_identified_is_marked(full):
@@ -433,77 +346,3 @@ def test_runs_of_unknown_models_cannot_be_run_again(full):
         "model was in the memory of another program"
         in entry(opened("Runs"), make_run_config(1).run_name, "again")["why_not"]
     )
-
-
-# --- in words ---
-
-
-def test_jobs_call_runs_by_their_titles():
-    assert job_status.headline(job_of("running", EVALUATION)) == "Evaluation of a, b against data/masks"
-    assert job_status.headline(job_of("running", EVALUATION), {"a": "Mine · 224"}) == (
-        "Evaluation of Mine · 224, b against data/masks"
-    )
-    offered = replace(NETWORK, model="offered:00000001", model_title="a.onnx (ONNX)", resize="")
-    assert job_status.headline(job_of("running", offered)) == "a.onnx (ONNX) · its own size · auto, on data/set"
-
-
-@pytest.mark.parametrize(
-    ("job", "words"),
-    [
-        (job_of("starting"), "Getting ready"),
-        (job_of("running", note="Calibrating."), "Calibrating."),
-        (job_of("waiting"), "Waiting: 2 jobs ahead"),
-        (job_of("running", total=10, reused=3), "3 of 10 photos · loading the model"),
-        (
-            job_of("running", total=500, computed=99, failed=1, images_per_second=7.96, seconds_left=100.2),
-            "100 of 500 photos · 8.0 photos/s · about 2 min left · 1 unreadable",
-        ),
-        (job_of("running", total=10, stopping_seconds=1.0), "Stopping; what is computed is kept"),
-        (
-            job_of("running", EVALUATION, total=600, computed=30, images_per_second=50.0),
-            "30 of 600 masks · 50.0 masks/s",
-        ),
-    ],
-)
-def test_progress_in_words(job, words):
-    assert job_status.progress(job, before=2) == words
-
-
-@pytest.mark.parametrize(
-    ("job", "words"),
-    [
-        (
-            job_of("finished", total=3, computed=2, failed=1, images_per_second=4.04, device="cpu"),
-            "Finished: 3 photos, 2 computed, 0 already known, 1 unreadable, 4.0 photos/s on cpu.",
-        ),
-        (
-            job_of("finished", total=1, reused=1),
-            "Finished: 1 photo, 0 computed, 1 already known, 0 unreadable.",
-        ),
-        (job_of("cancelled"), "Cancelled."),
-        (
-            job_of("lost", total=9, computed=4),
-            "Its process ended without a message after 4 of 9 photos; they are kept.",
-        ),
-        (job_of("failed", sentence="There is no memory."), "Failed: There is no memory."),
-        (
-            job_of("finished", EVALUATION, total=6, computed=2, reused=3, failed=1),
-            "Finished: 6 masks, 2 counted, 3 already known, 1 without a readable mask.",
-        ),
-    ],
-)
-def test_outcomes_in_words(job, words):
-    assert job_status.outcome(job) == words
-
-
-def test_the_speed_is_that_of_the_same_recipe(full):
-    store = Store(full)
-    run = store.runs()[0]
-    assert estimates.last_speed([run], "fake_net", "64x64", "auto") is None
-    for computed, seconds in ((500, 10.0), (100, 1.0), (2, 9.0)):
-        store.record_invocation(run, {"started": "2", "computed": computed, "seconds": seconds})
-    runs = store.runs()
-    assert estimates.last_speed(runs, "fake_net", "64x64", "auto") == 100
-    assert estimates.last_speed(runs, "fake_net", "64x64", "fp32") == 100
-    assert estimates.last_speed(runs, "fake_net", "64x64", "bf16") is None
-    assert estimates.last_speed(runs, "fake_net", "224", "auto") is None

@@ -12,7 +12,7 @@ import seglib
 from seglib.data.image import decode
 from seglib.data.resize import Resize, resize_image
 from seglib.errors import SegError, UsageError
-from seglib.inference import config, predictor
+from seglib.inference import config, predictor, torch_backend
 from seglib.inference.config import InferenceConfig, make_run_config
 from seglib.inference.predictor import predict_batch
 from seglib.models import optimize
@@ -304,3 +304,22 @@ def test_the_confidence_map_has_the_mean_that_is_stored(fake):
     grid = predictor.confidence_map(image, fake, settings)
     assert grid.shape == (48, 64)
     assert float(grid.mean()) == pytest.approx(measures.confidence, abs=1e-6)
+
+
+@pytest.mark.parametrize(("threads", "meanwhile"), [(1, 1), (2, 1), (4, 3)])
+def test_a_core_is_spared_only_meanwhile(threads, meanwhile):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        seen = []
+
+        def fail() -> None:
+            seen.append(torch.get_num_threads())
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError), torch_backend.spare_core():
+            fail()
+        assert seen == [meanwhile]
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

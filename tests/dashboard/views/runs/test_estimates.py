@@ -16,6 +16,7 @@ from seglib.models.adapter import ModelRequest
 from seglib.models.registry import DEFAULT_MODEL, MODELS
 from seglib.pipeline.run import describe_run
 from seglib.store.records import Run
+from seglib.store.store import Store
 from tests.dashboard.conftest import make_run_config
 
 SPEC = MODELS[DEFAULT_MODEL]
@@ -124,3 +125,16 @@ def test_several_models_add_up():
     done = Estimate(pending=0, exact=True, photos_per_second=5.0)
     assert not any("Together" in line for line in words((MODEL, slow), (other, done)))
     assert not any("Together" in line for line in words((MODEL, unknown), (other, unknown)))
+
+
+def test_the_speed_is_that_of_the_same_recipe(full):
+    store = Store(full)
+    run = store.runs()[0]
+    assert estimates.last_speed([run], "fake_net", "64x64", "auto") is None
+    for computed, seconds in ((500, 10.0), (100, 1.0), (2, 9.0)):
+        store.record_invocation(run, {"started": "2", "computed": computed, "seconds": seconds})
+    runs = store.runs()
+    assert estimates.last_speed(runs, "fake_net", "64x64", "auto") == 100
+    assert estimates.last_speed(runs, "fake_net", "64x64", "fp32") == 100
+    assert estimates.last_speed(runs, "fake_net", "64x64", "bf16") is None
+    assert estimates.last_speed(runs, "fake_net", "224", "auto") is None

@@ -1,11 +1,15 @@
 """The state of a run in a word."""
 
+from dataclasses import replace
+
 import pytest
 
 from dashboard.queries.runs.pending import StoreCounts
-from dashboard.views.runs.states import newest_job, run_state
+from dashboard.views.runs.states import is_superseded, newest_job, run_state
 from dashboard.workers.jobs import Job
 from dashboard.workers.requests import CompareRequest, RunRequest
+from seglib.pipeline.run import describe_run
+from tests.dashboard.conftest import make_run_config
 
 REQUEST = RunRequest(folder="0" * 8, title="photos", model="net", resize="224")
 
@@ -34,6 +38,18 @@ def test_states(counts, newest, missing, wrong, text, tone):
     assert (state.text, state.tone) == (text, tone)
     assert wrong in state.note
     assert (tone == "problem") == bool(state.note)
+
+
+def test_a_job_that_was_stopped_is_history_once_the_run_was_completed_elsewhere():
+    run = describe_run(make_run_config(), parameters=1, versions={})
+    stopped = job("cancelled", 64, 500)  # asked for in 1970
+    own = {"started": "2026-11-27T17:45:30.1+00:00", "seconds": 1.0, "computed": 60, "reused": 3, "failed": 1}
+    assert not is_superseded(stopped, run)
+    assert not is_superseded(stopped, replace(run, invocations=[own]))
+    later = own | {"computed": 436, "reused": 63}
+    assert is_superseded(stopped, replace(run, invocations=[own, later]))
+    new = replace(stopped, requested_ns=2 * 10**18)  # after it
+    assert not is_superseded(new, replace(run, invocations=[own, later]))
 
 
 def test_the_newest_job_of_a_run_is_one_that_computed_photos():
