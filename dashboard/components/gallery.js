@@ -336,7 +336,7 @@ function ignoresKey(event) {
 
 // While a popup is open, Escape closes it.
 function hasOpenPopup() {
-  return document.querySelector('[role="dialog"], [role="listbox"], [role="menu"]:not([popover]), :popover-open, [data-testid="stPopoverBody"]') !== null;
+  return document.querySelector('[role="dialog"], [role="listbox"], [role="menu"]:not([popover]), [data-testid="stPopoverBody"]') !== null;
 }
 
 // --- coming and going ------------------------------------------------------------------------------------------------

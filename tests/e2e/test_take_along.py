@@ -68,8 +68,9 @@ def test_a_chart_and_a_matrix_are_taken_along(start, browser, class_photos):
     name, csv = save(page, "Class distribution", "CSV")
     assert name == "my-class-cats-dogs-class-distribution.csv"
     table = pd.read_csv(io.BytesIO(csv)).set_index("class")
-    assert table["mean share (0 to 1)"].to_dict() == pytest.approx({"dog": 0.22, "cat": 0.14, "person": 0.02})
-    assert table["photos with at least 0.5 % of it"].tolist() == [2, 2, 1]
+    shares = {"background": 0.62, "dog": 0.22, "cat": 0.14, "person": 0.02}
+    assert table["mean share (0 to 1)"].to_dict() == pytest.approx(shares)
+    assert table["photos with at least 0.5 % of it"].tolist() == [5, 2, 2, 1]
 
     matrix = "Folder and content agree?"
     name, png = save(page, matrix, "PNG")

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 import pandas as pd
 import pytest
+import streamlit as st
 
 from dashboard.formatting import DASH
 from dashboard.queries import comparison as comparison_queries
@@ -463,3 +464,12 @@ def test_times_measured_alone_are_told_from_those_of_runs_and_unknown_is_never_0
     assert "Time of B per photo against A, of the whole run: 400 → 100 ms" in html(app)
     assert "<td>60.0*</td>" in html(app)
     assert "*: other processes were at work" in plain(app)
+
+
+def test_tables_are_named_after_photos_page_and_runs(two, monkeypatch):
+    names = []
+    monkeypatch.setattr(st, "download_button", lambda *_, file_name, **__: names.append(file_name))
+    opened("Compare", label=["cats"], run=[A], against=[B])
+    runs = f"fake-net-64x64-fp32-{A[-8:]}-fake-net-64x64-fp32-{B[-8:]}"
+    kinds = [f"{table}.{kind}" for table in ("pairs", "images", "flips") for kind in ("csv", "parquet")]
+    assert [name for name in names if "compare" in name] == [f"photos-cats-compare-{runs}-{kind}" for kind in kinds]
