@@ -9,7 +9,7 @@ from dashboard.offers import photo_folders
 from dashboard.settings import ServerSettings
 from dashboard.state import pages
 from dashboard.views import datasets as datasets_view
-from dashboard.views import runs as runs_view
+from dashboard.views.runs import actions as run_actions
 from seglib.store import content
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store, make_run_config
@@ -118,8 +118,8 @@ def test_a_run_can_be_repeated_on_a_folder_that_moved(gone, monkeypatch):
     store.record_invocation(run, {"started": run.created, "dataset": dataset_id(gone), "seconds": 1.0})
     settings = replace(ServerSettings.read(), photo_folders=(gone.parent / "elsewhere",))
     spec = type("Spec", (), {"sha256": "0" * 64})
-    monkeypatch.setitem(runs_view.MODELS, run.model, spec)
-    (request,), why_not = runs_view._rerun_requests(settings, store, store.run(run.run))
+    monkeypatch.setitem(run_actions.MODELS, run.model, spec)
+    (request,), why_not = run_actions.rerun_requests(settings, store, store.run(run.run))
     assert why_not == ""
     assert photo_folders.get_folder(settings.photo_folders, request.folder).path == gone.parent / "elsewhere"
 
