@@ -24,7 +24,7 @@ from seglib.store import ground_truth
 from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import TRUTH, draw_truth, fill_store, make_run_config, mask_of
-from tests.dashboard.views.test_compare import plain
+from tests.dashboard.views.test_compare import plain, shown_all
 from tests.dashboard.views.test_pages import html, opened
 from tests.dashboard.views.test_runs import _init_quiet
 
@@ -246,7 +246,7 @@ def test_the_truths_own_reading_is_preselected_and_calibrated_against(data, full
     store = Store(full)
     truth_counting.update_counts(store, open_drawn(data / "masks", **options), [RUN])
     (truth,) = ground_truth.list_truths(store)
-    app = opened("Evaluate")
+    app = shown_all("Evaluate")
     app.session_state[form.POPOVER] = True
     app.run()
     assert not app.exception
