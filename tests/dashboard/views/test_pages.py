@@ -9,7 +9,6 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.formatting import escape_markdown
 from dashboard.server import photo_zip
-from seglib.classes import VOC_CLASSES
 from seglib.pipeline.run import describe_run
 from seglib.store import tags
 from seglib.store.store import Store
@@ -40,6 +39,16 @@ def component(app: AppTest, key: str) -> dict:
 
 def has_chart(app: AppTest) -> bool:
     return any('"figure"' in e.proto.json for e in app.get("bidi_component"))
+
+
+def send(app: AppTest, key: str, name: str, value: object) -> AppTest:
+    """As the browser does when the component `key` sends this."""
+    component_id = next(e.proto.id for e in app.get("bidi_component") if e.proto.id.endswith(f"-{key}"))
+    states = app._tree.get_widget_states()
+    sent = states.widgets.add()
+    sent.id = f"$$STREAMLIT_INTERNAL_KEY_{component_id}__events"
+    sent.json_trigger_value = json.dumps([{"event": name, "value": value}])
+    return app._run(states)
 
 
 def asked(app: AppTest, key: str) -> list[str]:
@@ -247,153 +256,6 @@ def test_pages_of_the_gallery(tmp_path, serve):
     assert len(component(app, "tiles")["tiles"]) == 48
 
 
-def send(app: AppTest, key: str, name: str, value: object) -> AppTest:
-    """As the browser does when the component `key` sends this."""
-    component_id = next(e.proto.id for e in app.get("bidi_component") if e.proto.id.endswith(f"-{key}"))
-    states = app._tree.get_widget_states()
-    sent = states.widgets.add()
-    sent.id = f"$$STREAMLIT_INTERNAL_KEY_{component_id}__events"
-    sent.json_trigger_value = json.dumps([{"event": name, "value": value}])
-    return app._run(states)
-
-
-def cells(table: dict) -> list[dict[str, str]]:
-    """Per row: column -> text."""
-    titles = [column["title"] for column in table["columns"]]
-    return [dict(zip(titles, row["cells"], strict=True)) for row in table["rows"]]
-
-
-def test_the_table_instead_of_the_gallery(full):
-    tags.tag(Store(full), [id_of("cats/b.jpg")], "<b>look</b>")
-    app = opened("Explore", show=["table"], label=["cats"])
-    assert not app.exception
-    table = component(app, "columns")
-    first, second, third = table["rows"]
-    assert [row["name"] for row in table["rows"]] == ["cats/a.jpg", "cats/b.jpg", "cats/c.jpg"]
-    assert first["photo"].startswith("/media-api/thumb/")
-    assert first["mask"].startswith("/media-api/overlay/")
-    assert first["href"].endswith(f"image={id_of('cats/a.jpg')}")
-    assert (first["warning"], second["warning"]) == ("", "folder cats, model dog")
-    assert (second["tags"], third["tags"]) == (["<b>look</b>"], [])
-    shown = cells(table)[2]
-    assert (shown["Data set"], shown["Folder"], shown["Confidence"]) == ("photos", "cats", "0.80")
-    assert (shown["cat"], shown["person"]) == ("20\xa0%", "10\xa0%")
-    assert "sofa" not in shown  # no photo of this page shows one
-    assert {"Entropy", "Undecided pixels"}.isdisjoint(shown)  # one measure of certainty
-    assert str(full.parent) not in json.dumps(table)
-
-
-def test_the_table_is_sorted_by_its_headings(full):
-    app = opened("Explore", show=["table"], page=["1"])
-    titles = [column["title"] for column in component(app, "columns")["columns"]]
-    for heading, asked_for, first in (
-        ("Confidence", "confidence", "cats/b.jpg"),
-        ("Confidence", "-confidence", "dogs/e.jpg"),
-        ("person", "-share", NASTY),
-        ("person", "share", "cats/a.jpg"),
-    ):
-        send(app, "table", "sort", titles.index(heading))
-        assert asked(app, "sort") == [asked_for]
-        table = component(app, "columns")
-        assert table["rows"][0]["name"] == first
-        titles = [column["title"] for column in table["columns"]]
-        orders = {column["title"]: column["order"] for column in table["columns"] if column["order"]}
-        assert orders == {heading: "descending" if asked_for[0] == "-" else "ascending"}
-    assert asked(app, "class") == ["person"]
-    assert "Entropy" in cells(component(opened("Explore", show=["table"], sort=["entropy"]), "columns"))[0]
-
-
-def test_pages_of_the_table(tmp_path, serve):
-    fill_store(tmp_path / "store", pixels={f"cats/{n:03}.jpg": {"cat": n % 100} for n in range(100)})
-    serve(tmp_path / "store")
-    app = opened("Explore", show=["table"], page=["3"])
-    names = [row["name"] for row in component(app, "columns")["rows"]]
-    assert names == [f"cats/{n:03}.jpg" for n in range(96, 100)]
-    app.pagination(key="w:page").set_value(2).run()
-    assert len(component(app, "columns")["rows"]) == 48
-
-
-# --- the photos of Overview ---
-
-
-def strip(app: AppTest) -> dict[str, dict]:
-    return {group["title"]: group for group in component(app, "groups")["groups"]}
-
-
-def test_overview_shows_doubtful_typical_and_contradicting_photos(full):
-    groups = strip(opened("Overview"))
-    assert list(groups) == ["Most doubtful", "Most typical", "Contradictions"]
-    found = {title: [tile["id"] for tile in group["tiles"]] for title, group in groups.items()}
-    assert found == {
-        "Most doubtful": [id_of(name) for name in ("cats/b.jpg", NASTY, "cats/c.jpg", "cats/a.jpg")],
-        "Most typical": [id_of(name) for name in ("cats/a.jpg", "cats/c.jpg")],
-        "Contradictions": [id_of("cats/b.jpg")],
-    }
-    assert groups["Most typical"]["note"] == "with cat, most confident first"
-    assert groups["Contradictions"]["more"] == "Show all 1"
-    (wrong,) = groups["Contradictions"]["tiles"]
-    assert (wrong["caption"], wrong["warning"]) == ("folder cats, model dog", True)
-
-
-@pytest.mark.parametrize(
-    ("group", "where", "first"),
-    [
-        (0, {"sort": "confidence"}, "cats/b.jpg"),
-        (1, {"sort": "-confidence", "share.cat": "0.005..1", "class": "cat"}, "cats/a.jpg"),
-        (2, {"sort": "-confidence", "agreement": "contradicts"}, "cats/b.jpg"),
-    ],
-)
-def test_all_photos_of_a_group_are_shown_in_explore_as_they_stood_in_it(full, group, where, first):
-    app = send(opened("Overview", show=["table"]), "strip", "all", group)
-    assert app.title[0].value == "Explore"
-    assert {key: asked(app, key)[0] for key in app.query_params if key != "run"} == where
-    assert component(app, "tiles")["tiles"][0]["name"] == first
-
-
-def test_a_photo_of_the_strip_opens_in_the_order_of_its_group(full):
-    app = send(opened("Overview"), "strip", "open", {"group": 2, "id": id_of("cats/b.jpg")})
-    assert app.title[0].value == escape_markdown("cats/b.jpg")  # the page of the photo
-    assert asked(app, "image") == [id_of("cats/b.jpg")]
-    assert asked(app, "agreement") == ["contradicts"]
-
-
-def test_the_strip_keeps_to_the_filters_and_to_what_the_run_knows(tmp_path, full, serve):
-    assert list(strip(opened("Overview", label=["dogs"]))) == ["Most doubtful", "Most typical"]
-    (typical,) = strip(opened("Overview", share__cat=["0.3..0.6"]))["Most typical"]["tiles"]
-    assert typical["id"] == id_of("cats/a.jpg")
-    fill_store(tmp_path / "masks", measured=False)
-    serve(tmp_path / "masks")
-    groups = strip(opened("Overview"))
-    assert "Most doubtful" not in groups
-    assert groups["Most typical"]["note"] == "with cat, largest share first"
-
-
-# --- one measure of certainty, choices counted ---
-
-
-def test_one_measure_of_certainty_is_shown_and_the_others_are_a_click_away(full):
-    def drawn(app: AppTest) -> list[str]:
-        alts = [json.loads(e.proto.json)["alt"] for e in app.get("bidi_component") if '"figure"' in e.proto.json]
-        return [alt.split(" in ")[0] for alt in alts if alt.startswith("Histogram")]
-
-    app = opened("Overview")
-    assert drawn(app) == ["Histogram of confidence"]
-    app.segmented_control(key="w:certainty").set_value("low_margin").run()
-    assert drawn(app) == ["Histogram of undecided pixels"]
-    assert drawn(opened("Overview", entropy=["0..0.5"])) == ["Histogram of entropy"]  # what is filtered is seen
-
-
-def test_the_numbers_of_the_choices_follow_the_other_filters(full):
-    def numbers(app: AppTest, key: str) -> list[str]:
-        return re.findall(rf"st-key-w-{key} .*?content: ' ([\d,]+)'", html(app))
-
-    assert numbers(opened("Explore"), "label") == ["3", "2", "1"]
-    app = opened("Explore", agreement=["agrees"])
-    assert numbers(app, "label") == ["2", "1", "0"]
-    assert app.pills(key="w:agreement").options == ["agree", "disagree", "nothing seen", "folder names no class"]
-    assert numbers(app, "agreement") == ["3", "1", "1", "1"]  # its own does not count
-
-
 def test_exports_are_offered_and_named_after_what_is_chosen(full, monkeypatch):
     offered = {}
     monkeypatch.setattr(st, "download_button", lambda title, *, file_name, **_: offered.update({title: file_name}))
@@ -455,35 +317,6 @@ def test_two_data_sets_are_told_apart(tmp_path, serve):
     assert len(component(app, "tiles")["tiles"]) == 1
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_many_folders_stay_readable(tmp_path, serve, page):
-    """Of a hundred folders the largest come first, in a matrix and its classes too, and the rest after a click."""
-    paths = {f"label{n:02}/a.jpg": {"dog": n} for n in range(80)}
-    paths |= {f"{name}-/{n}.jpg": {name: 9} for k, name in enumerate(VOC_CLASSES[1:]) for n in range(k + 1)}
-    fill_store(tmp_path / "store", pixels=paths)
-    serve(tmp_path / "store")
-    app = opened(page, charts=["classes"])
-    assert not app.exception
-    matrix = component(app, "corner")
-    largest = VOC_CLASSES[:-13:-1]
-    assert [row["name"] for row in matrix["rows"]] == [f"{name}-" for name in largest]
-    assert matrix["columns"][0] == "dog"  # of most photos, its folder and all that are called label
-    assert {*matrix["columns"]} == {*largest, "none"}
-    app.toggle(key="folder_against_animal:all").set_value(True).run()
-    matrix = component(app, "corner")
-    assert (len(matrix["rows"]), len(matrix["columns"])) == (100, 21)
-    assert not app.exception
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_many_folders_in_a_chart_are_cut(tmp_path, serve, page):
-    fill_store(tmp_path / "store", pixels={f"label{n:02}/a.jpg": {"dog": n} for n in range(40)})
-    serve(tmp_path / "store")
-    app = opened(page, charts=["photos"])
-    assert not app.exception
-    assert "28 folders with fewer photos are not shown" in said(app)
-
-
 def test_missing_pictures_are_said_and_not_asked_for(full):
     from seglib.store.store import Store
     from tests.dashboard.conftest import id_of
@@ -512,41 +345,3 @@ def test_a_file_that_changed_since_its_scan_is_noted(full):
     notes = {tile["name"]: tile["note"] for tile in component(opened("Explore"), "tiles")["tiles"]}
     assert notes.pop("cats/a.jpg") == "changed since its scan"
     assert set(notes.values()) == {""}
-
-
-def test_the_first_gallery_comes_before_the_charts(full):
-    app = opened("Explore", charts=["classes"])
-    assert component(app, "tiles")["tiles"]
-    assert not has_chart(app)
-    assert "chart-place" in html(app)  # their place is kept
-    app.session_state["_can_chart"] = True  # as `session.allow_charts` notes when the pictures are there
-    app.run()
-    assert has_chart(app)
-    assert "chart-place" not in html(app)
-
-
-def test_who_comes_from_a_page_with_charts_has_them_at_once(full):
-    app = opened("Overview")
-    assert has_chart(app)
-    app.session_state["_target"] = "Explore"
-    app.run()
-    assert not has_chart(app)
-    app.segmented_control(key="w:charts").set_value("classes").run()
-    assert has_chart(app)
-    assert asked(app, "charts") == ["classes"]
-
-
-def test_explore_opens_with_photos_alone_and_draws_charts_at_once_when_asked(full):
-    app = opened("Explore")
-    assert component(app, "tiles")["tiles"]
-    assert not has_chart(app)
-    assert "chart-place" not in html(app)
-    app.segmented_control(key="w:charts").set_value("photos").run()
-    assert has_chart(app)
-    app.segmented_control(key="w:charts").set_value("none").run()
-    assert not has_chart(app)
-    assert "charts" not in app.query_params
-
-
-def test_a_table_lets_no_chart_wait(full):
-    assert has_chart(opened("Explore", show=["table"], charts=["classes"]))
