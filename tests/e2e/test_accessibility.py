@@ -145,7 +145,7 @@ def test_every_page_fits_every_width_and_has_no_violation_in_either_theme(start,
         if name == "Overview":
             headings = {text for role, text in tree if role == "heading"}
             assert {"Overview", "Class distribution", "Co-occurrence"} <= headings  # without what is said below them
-    assert {words: found for words, found in faults.items() if found} == {}
+    assert "\n".join(f"{words}: {found}" for words, found in faults.items() if found) == ""
     assert page.evaluate("document.querySelector('link[rel~=icon]').href").startswith("data:image/svg+xml")
     assert page.faults == missing == []
 
