@@ -2,7 +2,7 @@
 // click, Enter, Space or an arrow key; arrows, Home and End move in it, Escape and Tab close it, and focus returns.
 const FIGURE_DOTS = "M3 6.7a1.4 1.4 0 1 1 0 2.8 1.4 1.4 0 0 1 0-2.8Zm5 0a1.4 1.4 0 1 1 0 2.8 1.4 1.4 0 0 1 0-2.8Z"
   + "m5 0a1.4 1.4 0 1 1 0 2.8 1.4 1.4 0 0 1 0-2.8Z";
-const FIGURE_SAID_MS = 4000;
+const FIGURE_SAID_MS = 8000;
 const CAN_COPY = Boolean(navigator.clipboard?.write && window.ClipboardItem);
 
 let figureMenus = 0;

@@ -104,9 +104,9 @@ def test_a_chart_and_a_matrix_are_taken_along(start, browser, class_photos):
     items.first.wait_for()
     page.keyboard.press("End")
     page.keyboard.press("Enter")
-    page.get_by_role("status").get_by_text("Copied").wait_for()
-    kinds = page.evaluate("navigator.clipboard.read().then(all => all.flatMap(one => one.types))")
-    assert kinds == ["image/png"]
+    page.wait_for_function(
+        "navigator.clipboard.read().then(all => all.some(one => one.types.includes('image/png')), () => false)"
+    )
 
     # the photos that pass the filters, as their files are
     page.get_by_role("button", name="Export").click()
