@@ -55,7 +55,7 @@ def _key_figures(scope: ReportScope) -> list[tuple[str, str, str]]:
             *figures,
             (percent_fixed(totals.mean_foreground_share), "mean foreground share", n),
             (score(totals.mean_confidence), "mean confidence, 0 to 1", n if totals.mean_confidence is not None else ""),
-            (f"{count(totals.agreeing)} of {count(totals.claiming)}", "folder label = content", ""),
+            (f"{count(totals.agreeing)} of {count(totals.claiming)}", "folder and content agree", ""),
         ]
     agreed = scope.comparison.consensus_figure()
     measure_name = "pixel agreement" if len(scope.runs) == 2 else f"pixels on which all {len(scope.runs)} agree"
@@ -160,7 +160,7 @@ def provenance(scope: ReportScope) -> str:
     sets = scope.files["dataset"].astype(str).value_counts()
     facts = [
         ["photos", "; ".join(f"{name}: {photo_count(int(n))}" for name, n in sets.items())],
-        ["folder labels", _label_summary(scope.files)],
+        ["folders", _label_summary(scope.files)],
         ["filters", scope.filters.encode() or "none"],
         ["intervals", f"percentile bootstrap over photos, {count(RESAMPLES)} resamples, seed 0, the same for all runs"],
         ["program", f"seglib {__version__}"],

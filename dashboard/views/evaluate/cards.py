@@ -1,4 +1,4 @@
-"""Cards of the Evaluate page: key figures, runs side by side, confusion, calibration, classes, folder labels.
+"""Cards of the Evaluate page: key figures, runs side by side, confusion, calibration, classes, folders.
 
 Each takes a `EvaluationSelection` and draws on the page.
 """
@@ -239,7 +239,7 @@ def labels(selection: EvaluationSelection) -> None:
         ]
         for label, n, estimates in evaluation_queries.label_figures(selection.query, selection.main_run.run)[:MAX_ROWS]
     ]
-    with layout.card("Each folder label", f"{selection.labels[selection.main_run.run]}, over all pixels"):
+    with layout.card("Each folder", f"{selection.labels[selection.main_run.run]}, over all pixels"):
         layout.html_table([], ["folder", "photos", "pixel accuracy", "mIoU"], lines)
 
 

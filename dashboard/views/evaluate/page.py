@@ -29,7 +29,7 @@ NO_TRUTH = (
     "Choose their folder here, or: python -m seglib evaluate --truth FOLDER"
 )
 TABLES = {
-    "runs": "Every run, whole and per folder label: all figures with their intervals",
+    "runs": "Every run, whole and per folder: all figures with their intervals",
     "images": "Every photo and run: all measures, worst first",
     "confusion": "Every run's confusion matrix: truth, prediction, pixels",
 }

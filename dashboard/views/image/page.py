@@ -253,7 +253,7 @@ def _file_card(selection: Selection, row: Any, files: NDArray[np.integer]) -> No
         *([("dataset", str(row["dataset"]))] if with_dataset else []),
         ("path", str(row["path"])),
         *(("the same content", other) for other in others[:5]),
-        ("folder label", _text(row["label"])),
+        ("folder", _text(row["label"])),
         ("split", _text(row["split"])),
         ("size", f"{count(int(row['width']))} x {count(int(row['height']))} pixels"),
         ("image_id", str(row["image_id"])),

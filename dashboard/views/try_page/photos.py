@@ -304,7 +304,7 @@ def _all_photos_card(readable: Sequence[Upload], predictions: dict[str, list[tup
                 "model": title,
                 "seen": alt_text(_shares(prediction)),
                 "confidence": score(prediction.row["confidence"]),
-                "low margin": percent(prediction.row["low_margin"]),
+                "undecided pixels": percent(prediction.row["low_margin"]),
             }
             for photo, title, prediction in rows
         ]

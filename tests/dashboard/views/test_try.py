@@ -103,7 +103,7 @@ def test_a_model_that_gives_masks_alone_has_no_confidence(missing, asked):
     assert "<td>–</td>" in html(app)
     assert "nan" not in html(app).lower()
     (frame,) = [one.value for one in app.dataframe]
-    assert frame[["confidence", "low margin"]].to_numpy().tolist() == [["–", "–"]]
+    assert frame[["confidence", "undecided pixels"]].to_numpy().tolist() == [["–", "–"]]
     one = Predictor.predict(None, b"unmeasured", model="fcn_mobilenet_v2")
     statistics_frame = photos._statistics([(Upload("a.jpg", b"", "0" * 32), "fcn_mobilenet_v2", one)])
     assert statistics_frame["confidence"].isna().all()
