@@ -100,7 +100,10 @@ function menuOf(run, state) {
       place(menu, button);
       menu.querySelector(".item")?.focus({ preventScroll: true });
       window.addEventListener("scroll", scrolled, { capture: true });
-    } else window.removeEventListener("scroll", scrolled, { capture: true });
+    } else {
+      window.removeEventListener("scroll", scrolled, { capture: true });
+      state.closed();
+    }
   });
   menu.addEventListener("keydown", (event) => {
     if (event.key === "Tab") close();
@@ -150,17 +153,22 @@ function draw(data, state) {
   return frame;
 }
 
-export default function ({ parentElement, data, setTriggerValue }) {
-  let state = states.get(parentElement);
-  if (!state) states.set(parentElement, (state = {}));
-  state.send = setTriggerValue;
-  const text = JSON.stringify(data);
-  if (text === state.text) return;
+// Draws what was last sent, unless a menu is open: it is drawn once that is closed.
+function show(parentElement, state) {
+  const text = JSON.stringify(state.data);
+  if (text === state.text || state.frame?.querySelector(".menu:popover-open")) return;
   state.text = text;
   const held = parentElement.getRootNode().activeElement?.getAttribute("aria-label");
-  const frame = draw(data, state);
+  const frame = draw(state.data, state);
   if (state.frame) state.frame.replaceWith(frame);
   else parentElement.append(frame);
   state.frame = frame;
   if (held) [...frame.querySelectorAll(".dots")].find((one) => one.getAttribute("aria-label") === held)?.focus();
+}
+
+export default function ({ parentElement, data, setTriggerValue }) {
+  let state = states.get(parentElement);
+  if (!state) states.set(parentElement, (state = { closed: () => show(parentElement, state) }));
+  Object.assign(state, { data, send: setTriggerValue });
+  show(parentElement, state);
 }

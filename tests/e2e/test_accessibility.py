@@ -91,8 +91,13 @@ def unfit(page, opened_at: tuple[int, ...] = OPEN, closed_at: tuple[int, ...] = 
             page.evaluate("document.querySelector('[data-testid=stSidebarCollapseButton] button').click()")
         for width in widths:
             page.set_viewport_size({"width": width, "height": 900})
-            page.evaluate(DRAWN)
-            if faults := page.evaluate(MEASURE):
+            for _ in range(10):  # the browser may still be laying out
+                page.evaluate(DRAWN)
+                faults = page.evaluate(MEASURE)
+                if not faults:
+                    break
+                page.wait_for_timeout(100)
+            if faults:
                 found[f"{width} px, sidebar {state}"] = faults
     return found
 
@@ -137,7 +142,7 @@ def test_every_page_fits_every_width_and_has_no_violation_in_either_theme(start,
         faults[f"{name}, cut or covered"] = unfit(page)
         page.emulate_media(color_scheme="dark")  # still as wide as a phone
         page.evaluate(DRAWN)
-        faults[f"{name}, axe, dark, on a phone"] = violations(page)
+        faults[f"{name}, axe, dark, on a phone"] = violations(page, only=("color-contrast", "target-size"))
         ground = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
         assert sum(map(int, re.findall(r"\d+", ground)[:3])) < 200
         page.emulate_media(color_scheme="light")
@@ -179,8 +184,11 @@ def test_the_first_tab_leads_to_the_photos_and_the_focus_is_always_seen(start, b
         page.evaluate(DRAWN)
         for number in range(stops):
             page.keyboard.press("Tab")
-            page.wait_for_timeout(20)  # Streamlit fades some rings in
-            seen = page.evaluate(RING)
+            for _ in range(10):  # Streamlit fades some rings in
+                page.wait_for_timeout(20)
+                seen = page.evaluate(RING)
+                if seen is None or seen["contrast"] >= 3:
+                    break
             if number == 0 and scheme == "light":
                 assert seen["name"] == "a Skip to the photos"
             assert seen is None or seen["contrast"] >= 3, (scheme, seen)

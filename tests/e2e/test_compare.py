@@ -162,6 +162,7 @@ def test_from_the_choice_of_runs_to_a_pixel_on_which_they_differ(start, browser,
     assert pixel(page, 0.25, 0.375) == one
     for _ in range(5):
         divider.press("PageDown")
+    page.locator("canvas").scroll_into_view_if_needed()
     box = page.locator("canvas").bounding_box()
     handle = divider.bounding_box()
     page.mouse.move(handle["x"] + handle["width"] / 2, box["y"] + box["height"] / 2)
