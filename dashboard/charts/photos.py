@@ -43,7 +43,7 @@ from seglib.query.filters import MAX_COUNT, Filters
 def class_distribution(distribution: pd.DataFrame, limit: int = MAX_CLASSES) -> go.Figure:
     """Draw two columns of bars, each with its own axis: the mean share of each class, and the photos that show it.
 
-    In: the frame of `query.class_distribution`. Background is left out.
+    In: the frame of `query.class_distribution`. Background has no bars; it is in the chart's table.
     """
     names = main_classes(distribution.drop(BACKGROUND, errors="ignore"), limit)
     rows, colours = distribution.loc[names], class_colours([str(name) for name in distribution.index])
@@ -71,7 +71,7 @@ def class_distribution(distribution: pd.DataFrame, limit: int = MAX_CLASSES) -> 
     return make_figure(
         [bars(x=means, **shared), bars(x=presence, xaxis="x2", **shared), bars(xaxis="x3", **hits)],
         LINE_PX * max(len(names), 1),
-        table=tables.class_distribution(rows),
+        table=tables.class_distribution(distribution.loc[[*distribution.index.intersection([BACKGROUND]), *names]]),
         top=24,
         barmode="overlay",
         annotations=[

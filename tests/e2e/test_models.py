@@ -16,6 +16,7 @@ from seglib.store.store import Store
 from tests.conftest import SAMPLE
 from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, opened, settle, visit
+from tests.e2e.test_runs import choose as choose_action
 
 pytestmark = pytest.mark.e2e
 
@@ -76,16 +77,13 @@ def test_foreign_models_are_renamed_run_again_offered_and_tried(start, browser, 
     (run,) = store.runs()
     server = start(store.path, "--data", str(tmp_path / "data"), "--models", str(tmp_path / "models"))
     page = opened(browser, f"{server.url}/runs", drawn="h1")
-    page.get_by_text("roads (unet_mobilenet_v2) · 64").wait_for()
-
-    page.get_by_role("button", name="Rename").click()
+    choose_action(page, "roads (unet_mobilenet_v2)", "Rename")
     page.get_by_role("textbox", name="Title").fill(TITLE)
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("heading", name=f"{TITLE} · 64").wait_for()
-    page.keyboard.press("Escape")
+    page.get_by_role("button", name=f"Actions for {TITLE}").wait_for()
     assert store.run(run.run).title == TITLE
 
-    page.get_by_role("button", name="Run again").click()
+    choose_action(page, TITLE, "Run again")
     page.get_by_text(re.compile("Finished: 2 photos, 0 computed, 2 already known")).wait_for(**LONG)
     visit(page, f"{server.url}/runs", "h1")  # the page of a job that ended is drawn again now and then
     page.get_by_text("2 models cannot be used").click()
@@ -96,7 +94,7 @@ def test_foreign_models_are_renamed_run_again_offered_and_tried(start, browser, 
     settle(page)
     assert violations(page) == []
     page.get_by_role("button", name="Start", exact=True).click()
-    page.get_by_role("heading", name="pets (fcn_mobilenet_v2) · 224").wait_for(**LONG)
+    page.get_by_role("button", name="Actions for pets (fcn_mobilenet_v2)").wait_for(**LONG)
     assert {one.display_title for one in store.runs()} == {"pets (fcn_mobilenet_v2)", TITLE}
     assert page.evaluate(SIDEWAYS) == [0, 0]
     assert str(tmp_path) not in page.content()
