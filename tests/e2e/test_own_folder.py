@@ -57,7 +57,10 @@ def test_a_folder_chosen_in_the_page_is_analysed_and_the_demo_stays_apart(start,
     page.get_by_role("button", name="Start", exact=True).click()
 
     # meanwhile a zip becomes a dataset
+    settle(page)
     page.get_by_text("Upload photos").click()
+    page.locator("input[type=file]").first.wait_for(state="attached")
+    settle(page)
     page.locator("input[type=file]").first.set_input_files(zipped())
     page.get_by_role("button", name="Add 1 file").click()
     page.get_by_text("1 photo is in garden: choose models and start. 1 other file was left out.").wait_for()
