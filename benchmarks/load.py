@@ -181,7 +181,8 @@ def parse_message(message: ForwardMsg, answer: Answer) -> None:
     elif kind == "bidi_component" and '"figure"' in element.bidi_component.json:
         answer.charts += 1
     elif kind == "bidi_component" and '"tiles"' in element.bidi_component.json:
-        tiles = json.loads(element.bidi_component.json)["tiles"][: IN_VIEW // 2]
+        shown = json.loads(element.bidi_component.json)
+        tiles = [tile for group in shown.get("groups", [shown]) for tile in group["tiles"]][: IN_VIEW // 2]
         answer.pictures = [address for tile in tiles for address in (tile["photo"], tile["mask"])]
 
 
