@@ -26,6 +26,8 @@ MAX_PILLS = 8
 RESIZES = ("", "224", "512x512", "short:520", "short:640", "native")
 """Sizes offered for the models' input; the empty text is each model's own."""
 
+AUTOMATIC = "Automatic"
+
 PALETTE_NAMES = {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VOC"}
 
 OnFilters = Callable[[Filters], None]
@@ -130,12 +132,14 @@ def colours_select(*, labelled: bool = False) -> None:
     view_select("Colours", "palette", PALETTE_NAMES, width=210, labelled=labelled)
 
 
-def resize_select(models: Sequence[ModelChoice], **options: Any) -> str:
-    """Draw a drop-down of `RESIZES`; `options` are those of `st.selectbox`."""
+def resize_select(models: Sequence[ModelChoice], *, key: str, **options: Any) -> str:
+    """Draw a drop-down of `RESIZES`, of which "" is the models' own; `options` are those of `st.selectbox`."""
     own = ", ".join(dict.fromkeys(model.resize for model in models))
-    automatic = f"Automatic ({own})" if own else "Automatic"
-    resize: str = st.selectbox("Resize", RESIZES, format_func=lambda text: text or automatic, **options)
-    return resize
+    automatic = f"{AUTOMATIC} ({own})" if own else AUTOMATIC
+    if str(st.session_state.get(key, "")).startswith(AUTOMATIC):  # as it was written while other models were chosen
+        st.session_state[key] = ""
+    resize: str = st.selectbox("Resize", RESIZES, format_func=lambda text: text or automatic, key=key, **options)
+    return "" if resize.startswith(AUTOMATIC) else resize
 
 
 def column_titles(classes: Sequence[str]) -> list[str]:
