@@ -20,7 +20,10 @@ def click(page, alt: str, number: int) -> None:
     """On the mark of this number in the last trace of the chart, the one that takes the pointer."""
     marks = chart(page, alt).locator("g.trace").last.locator("g.points > g.point path, path.point")
     marks.nth(number).scroll_into_view_if_needed()
-    box = marks.nth(number).bounding_box()
+    box, before = marks.nth(number).bounding_box(), None
+    while box != before:  # what is above it may still come or go
+        page.wait_for_timeout(60)
+        box, before = marks.nth(number).bounding_box(), box
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
 
