@@ -159,7 +159,8 @@ class LiveView:
             for number, model in enumerate(chosen):
                 async with self._turn:
                     frame = frame or newest.take()  # the newest at its first turn; then the same for the other model
-                    facts, (mask,) = await ask("segment_frame", frame, model=model)
+                    alone = self.visitors == 1
+                    facts, (mask,) = await ask("segment_frame", frame, model=model, alone=alone)
                 head = json.dumps({"model": number, "seconds": facts["seconds"]})
                 await socket.send_bytes(head.encode() + b"\n" + mask)
 

@@ -218,7 +218,8 @@ def jpeg_frame(size_wh: tuple[int, int] = (427, 320)) -> bytes:
 def test_a_frame_of_the_live_view_has_the_mask_of_a_photo(real, model):
     frame, fields = jpeg_frame(), {"session": "a", "model": model}
     assert real.ask("open_live", fields) == ({"side": 320}, [])
-    _, (live,) = real.ask("segment_frame", fields, frame)
+    live, beside_others = (real.ask("segment_frame", fields | {"alone": alone}, frame)[1][0] for alone in (True, False))
+    assert live == beside_others
     with Image.open(io.BytesIO(live)) as picture:
         assert picture.mode == "L"  # as browsers can read it
     mask = decode_index_png(live)
