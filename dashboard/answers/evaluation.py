@@ -21,8 +21,8 @@ _ERRORS = ("ece", "image_ece")
 """Measures of which less is better."""
 
 MIN_PHOTOS = 10
-"""With fewer photos nothing is said of chance: even if one run wins on all of n photos, as happens by chance in
-2 ** (1 - n) of the cases, that has to be rarer than 5 % shared by the 15 pairs of six runs.
+"""With fewer photos the answer makes no statement about chance: even one run winning on all n photos, which happens by
+chance in 2 ** (1 - n) of the cases, has to be rarer than 5 % shared by the 15 pairs of six runs.
 """
 
 TIE = 0.005

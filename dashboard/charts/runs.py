@@ -141,7 +141,7 @@ def describe(names: Sequence[str], figures: Sequence[Estimate]) -> str:
 
 
 def _tick(name: str) -> str:
-    """Write the parts of a run's label below each other, which leaves more room for the chart."""
+    """Break a run's label into lines, which leaves more width for the chart."""
     return "<br>".join(escape_html(part) for part in name.split(" · "))
 
 

@@ -92,7 +92,7 @@ def list_folder(path: Path) -> FolderListing:
 
 
 def count_images(folder: Path, max_entries: int) -> ImageCount:
-    """Count the images in a folder and below it, the upper levels first, until so many entries were looked at."""
+    """Count the images in a folder and below it, level by level, up to a maximum number of entries."""
     images, seen, queue = 0, itertools.count(1), deque([folder])
     while queue:
         try:

@@ -110,12 +110,12 @@ def add(store: Path, name: str, files: Sequence[tuple[str, BinaryIO]]) -> AddedP
             raise UsageError(f"{FOLDER} in this store is a link, but a store's folders must not be links.")
         base.mkdir(exist_ok=True)
         _remove_left_over(base)
-        room = min(MAX_KEPT_BYTES - _size_bytes(base), shutil.disk_usage(base).free - MIN_FREE_BYTES)
-        sent = sum(file.seek(0, os.SEEK_END) for _, file in files)
-        allowed = min(room, MAX_BYTES, UNCHECKED_BYTES + MAX_EXPANSION * sent)
+        free_bytes = min(MAX_KEPT_BYTES - _size_bytes(base), shutil.disk_usage(base).free - MIN_FREE_BYTES)
+        sent_bytes = sum(file.seek(0, os.SEEK_END) for _, file in files)
+        max_bytes = min(free_bytes, MAX_BYTES, UNCHECKED_BYTES + MAX_EXPANSION * sent_bytes)
         folder = _reserve(base, title)
         try:
-            _unpack(sources, base, folder, allowed)
+            _unpack(sources, base, folder, max_bytes)
         except BaseException:
             with contextlib.suppress(OSError):
                 folder.rmdir()

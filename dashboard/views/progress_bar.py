@@ -1,6 +1,6 @@
 """The bar on top of every page while a job runs, and a line once it has finished.
 
-The bar redraws itself without the page; the page is drawn again only when a job has ended. A visitor is told of jobs
+The bar refreshes without rerunning the page, which reruns only when a job has ended. A visitor is told of jobs
 that were live while they looked, once. The Runs page lists its jobs itself.
 """
 
@@ -116,7 +116,7 @@ def _seen() -> set[str]:
 
 
 def _ended_jobs() -> list[Job]:
-    """The ended jobs that this visitor is told of; modified in place."""
+    """The ended jobs to announce to this visitor; modified in place."""
     ended: list[Job] = st.session_state.setdefault(_ENDED, [])
     return ended
 

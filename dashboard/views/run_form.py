@@ -98,7 +98,7 @@ def _choose_folder(settings: ServerSettings, offered: Sequence[Folder]) -> Folde
                 width="stretch",
             )
         folder_dialog.button(settings, _FOLDER, first=not by_id)
-        st.button("Look again", key="start:look", help="Lists the folders anew", on_click=source.look_again)
+        st.button("Look again", key="start:look", help="Reload the list of folders", on_click=source.look_again)
         folder = None if chosen is None else by_id[chosen]
         if folder is not None:
             upload.delete_button(settings, folder)

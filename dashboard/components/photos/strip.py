@@ -47,7 +47,7 @@ class StripGroup:
 def photo_strip(
     groups: Sequence[StripGroup], *, opacity: float, key: str, on_open: Callable[[], None], on_all: Callable[[], None]
 ) -> None:
-    """Draw the groups side by side, or below each other where there is no room.
+    """Draw the groups side by side, or stacked in a narrow window.
 
     `opacity`: of the masks, 0..1. `on_open` is called after a click on a photo (see `read_opened`), `on_all` after a
     click on the link of a group (see `read_group`).

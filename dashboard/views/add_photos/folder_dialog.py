@@ -50,7 +50,7 @@ def _close() -> None:
 
 @st.dialog("Another folder", width="medium", on_dismiss=_close)
 def _choose(settings: ServerSettings, folder_key: str) -> None:
-    """The dialog; it stays open when the page is drawn anew, as at the end of a job."""
+    """Draw the dialog; it stays open when the page reruns, for example when a job ends."""
     if not st.session_state.get(_IS_OPEN):
         st.rerun()  # closes it
     home = folder_browser.find_home()

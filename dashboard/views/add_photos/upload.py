@@ -100,7 +100,7 @@ def _confirm_delete(settings: ServerSettings, folder: Folder) -> None:
 def _delete(settings: ServerSettings, folder: Folder) -> None:
     try:
         if any(job.live and job.request.key[0] == folder.id for job in Jobs(settings).all()):
-            raise UsageError(f"A run is at work on {folder.title}: cancel it first.")
+            raise UsageError(f"A run is using {folder.title}: cancel it first.")
         store = Store(settings.store)
         for dataset in store.datasets():
             if dataset.root.resolve() == folder.path:

@@ -67,4 +67,4 @@ def note_changed_n(n: int) -> None:
     if sentence:
         with st.container(horizontal=True, vertical_alignment="center", key="changed_n"):
             st.warning(sentence)
-            st.button(f"Go on with {photo_count(n)}", key="go_on", on_click=session.update_view, kwargs={"n": 0})
+            st.button(f"Continue with {photo_count(n)}", key="go_on", on_click=session.update_view, kwargs={"n": 0})
