@@ -340,7 +340,7 @@ def fit_to_classes(view: View, classes: Sequence[str]) -> tuple[View, list[str]]
 def _applicable_value(key: str, value: FilterValue, classes: Sequence[str]) -> FilterValue:
     """Return the part of a filter's value that applies to a run with these classes."""
     entry, class_name = find_filter(key)
-    if entry.per_class:
+    if entry.suffix == "class":
         return value if class_name in classes else ()
     of_run = {"present": tuple(classes), "dominant": ("", *classes), "content": ("", *classes, NO_CONTENT)}
     allowed = of_run.get(key) or _VOCABULARY.get(key)
@@ -362,7 +362,7 @@ def describe_filter(key: str, value: FilterValue) -> str:
         return f"{label}: {_format_count_range(int(value[0]), int(value[1]))}"
     if isinstance(value[0], float):
         low, high = value
-        write = percent if entry.per_class or key == "low_margin" else score
+        write = percent if entry.suffix == "class" or key == "low_margin" else score
         return f"{label}: {write(float(low))} to {write(float(high))}"
     names = ", ".join(choice_name(key, str(v)) for v in value)
     return f"{label} {names}" if label.endswith("?") else f"{label}: {names}"

@@ -21,7 +21,7 @@ from seglib.masks.overlay import ALPHA
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from seglib.query.annotation_set import AnnotationSet
+    from seglib.query.annotation_export.annotation_set import AnnotationSet
     from seglib.query.export import Content
     from seglib.query.filters import Filters
     from seglib.store.store import Store
@@ -156,8 +156,9 @@ def _write_list(arguments: argparse.Namespace, store: "Store", filters: "Filters
 
 def _write_annotations(arguments: argparse.Namespace, kind: str, store: "Store", filters: "Filters") -> int:
     """Write the annotations of each run and dataset and return the number of annotated photos."""
-    from seglib.query import coco_export, cvat_export, export, yolo_export
-    from seglib.query.annotation_set import annotation_sets
+    from seglib.query import export
+    from seglib.query.annotation_export import coco, cvat, yolo
+    from seglib.query.annotation_export.annotation_set import annotation_sets
 
     sets = annotation_sets(store, arguments.run, filters)
     if kind == "json" and arguments.out.suffix.lower() == ".json":
@@ -166,12 +167,12 @@ def _write_annotations(arguments: argparse.Namespace, kind: str, store: "Store",
                 f"One JSON file holds one run and one dataset, and {len(sets)} are chosen: name one with --run and "
                 "--where, or a folder with --out."
             )
-        export.write_file(arguments.out, coco_export.encode_coco(sets[0], polygons=arguments.polygons))
+        export.write_file(arguments.out, coco.encode_coco(sets[0], polygons=arguments.polygons))
     else:
         files = {
-            "coco": lambda: coco_export.coco_files(sets, polygons=arguments.polygons),
-            "yolo": lambda: yolo_export.yolo_files(sets),
-            "cvat": lambda: cvat_export.cvat_files(sets),
+            "coco": lambda: coco.coco_files(sets, polygons=arguments.polygons),
+            "yolo": lambda: yolo.yolo_files(sets),
+            "cvat": lambda: cvat.cvat_files(sets),
         }[arguments.what]()
         _write_files(arguments.out, kind, files)
     if arguments.what in ("coco", "yolo"):

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.errors import FilterError
+from seglib.errors import FilterError, UnknownName
+from seglib.query.column_filter import match_column
 from seglib.query.columns import (
     category_codes,
     class_blobs,
@@ -26,6 +27,7 @@ from seglib.query.columns import (
     split_tags,
     to_float64,
 )
+from seglib.query.fields import COLUMN_PREFIX, own_columns
 
 FilterValue = tuple[str, ...] | tuple[float, float] | str
 """Value of a filter: chosen names (`""` means null), a range that includes both ends, or a text."""
@@ -41,8 +43,8 @@ class Filter(ABC):
     key: str
     label: str
 
-    per_class: ClassVar[bool] = False
-    """Whether the key is followed by a dot and a class name, as in `share.cat`."""
+    suffix: ClassVar[str] = ""
+    """What the key is followed by after a dot, as in `share.cat` and `column.camera`: "class", "column", or nothing."""
 
     @abstractmethod
     def decode(self, texts: list[str]) -> FilterValue:
@@ -53,7 +55,7 @@ class Filter(ABC):
 
     @abstractmethod
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        """bool per row; `name` is the class name after the dot in the key, if any."""
+        """bool per row; `name` is what follows the dot in the key, if anything."""
 
 
 class NamesFilter(Filter):
@@ -123,7 +125,7 @@ class UnitRangeFilter(Filter):
 class ClassShareFilter(UnitRangeFilter):
     """Range of the share of one class: `share.cat=0.1..1`."""
 
-    per_class: ClassVar[bool] = True
+    suffix: ClassVar[str] = "class"
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         return _in_range(class_share(table, name), value)
@@ -172,7 +174,7 @@ class CountFilter(CountRangeFilter):
 class ClassBlobsFilter(CountRangeFilter):
     """Range of the number of connected regions of one class: `blobs.cat=2..`."""
 
-    per_class: ClassVar[bool] = True
+    suffix: ClassVar[str] = "class"
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         return _in_range(class_blobs(table, name), value)
@@ -189,6 +191,18 @@ class TextFilter(Filter):
 
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         return self.column(table).astype("str").str.contains(value, case=False, regex=False)
+
+
+@dataclass(frozen=True)
+class ColumnFilter(NamesFilter):
+    """Matches an own column by texts or by a range, as its kind asks for; see `column_filter`."""
+
+    suffix: ClassVar[str] = "column"
+
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        if COLUMN_PREFIX + name not in table:
+            raise UnknownName("column", name, own_columns(table))
+        return pd.Series(match_column(table[COLUMN_PREFIX + name], value, f"{self.key}.{name}"), table.index)
 
 
 def _column(name: str) -> Callable[[pd.DataFrame], pd.Series]:
@@ -218,6 +232,7 @@ FILTERS: dict[str, Filter] = {
         CountFilter("width", "Photo width (px)", _column("width")),
         CountFilter("height", "Photo height (px)", _column("height")),
         TextFilter("path", "Path contains", _column("path")),
+        ColumnFilter("column", "Column"),
     )
 }
 
@@ -308,12 +323,12 @@ def _unquote(text: str, part: str) -> str:
 
 def find_filter(key: str) -> tuple[Filter, str]:
     """`share.cat` -> (entry `share`, "cat"); `label` -> (entry `label`, ""). Raises `FilterError`."""
-    name, _, class_name = key.partition(".")
-    entry = FILTERS.get(name)
-    if entry is None or entry.per_class != bool(class_name):
-        known = ", ".join(f"{k}.<class>" if e.per_class else k for k, e in FILTERS.items())
+    group, _, name = key.partition(".")
+    entry = FILTERS.get(group)
+    if entry is None or bool(entry.suffix) != bool(name):
+        known = ", ".join(f"{k}.<{e.suffix}>" if e.suffix else k for k, e in FILTERS.items())
         raise FilterError(f"There is no filter {key!r}; known are: {known}.")
-    return entry, class_name
+    return entry, name
 
 
 def select(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:

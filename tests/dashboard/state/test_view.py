@@ -44,7 +44,7 @@ def values_of(key: str):
 
 
 def filter_key(key: str) -> str:
-    return f"{key}.cat" if FILTERS[key].per_class else key
+    return f"{key}.cat" if FILTERS[key].suffix else key
 
 
 filters = st.sets(st.sampled_from(list(FILTERS))).flatmap(

@@ -21,11 +21,11 @@ from seglib.classes import VOID, Mask
 from seglib.errors import StoreError, UsageError
 from seglib.masks import png
 from seglib.query import export
-from seglib.query.annotation_set import AnnotationSet, annotation_sets
-from seglib.query.coco_export import coco_files, encode_coco
-from seglib.query.cvat_export import cvat_files
+from seglib.query.annotation_export.annotation_set import AnnotationSet, annotation_sets
+from seglib.query.annotation_export.coco import coco_files, encode_coco
+from seglib.query.annotation_export.cvat import cvat_files
+from seglib.query.annotation_export.yolo import yolo_files
 from seglib.query.filters import Filters
-from seglib.query.yolo_export import yolo_files
 from seglib.store.store import Store
 from tests.seglib.small_runs import run
 

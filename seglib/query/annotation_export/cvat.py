@@ -15,7 +15,7 @@ from PIL import Image
 from seglib.classes import VOID, palette
 from seglib.errors import UsageError
 from seglib.masks import png
-from seglib.query.annotation_set import AnnotationSet
+from seglib.query.annotation_export.annotation_set import AnnotationSet
 from seglib.query.export import Content, refuse_clashes, safe_path
 
 LABELMAP_NAME = "labelmap.txt"

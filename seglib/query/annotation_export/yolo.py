@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from seglib.query.annotation_set import AnnotatedPhoto, AnnotationSet
+from seglib.query.annotation_export.annotation_set import AnnotatedPhoto, AnnotationSet
 from seglib.query.export import Content, refuse_clashes, safe_path
 
 YAML_NAME = "data.yaml"

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from seglib.masks.regions import Region
-from seglib.query.annotation_set import AnnotationSet
+from seglib.query.annotation_export.annotation_set import AnnotationSet
 from seglib.query.export import Content, refuse_clashes
 
 FILE_NAME = "annotations.json"

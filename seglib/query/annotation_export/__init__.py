@@ -1,0 +1,1 @@
+"""Write masks in the formats of annotation tools: COCO, YOLO and CVAT."""
