@@ -54,7 +54,8 @@ def match_column(values: pd.Series, texts: tuple[str, ...], key: str) -> NDArray
     if kind is Kind.TEXT:
         part = _single(wanted, key)
         contains = values.astype("str").fillna("").str.contains(part, case=False, regex=False)
-        return contains.to_numpy(bool) | missing
+        hits: NDArray[np.bool_] = contains.to_numpy(bool)
+        return hits | missing
     return parse_range(_single(wanted, key), kind, key).contains(as_numbers(values)) | missing
 
 
