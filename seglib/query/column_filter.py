@@ -50,7 +50,8 @@ def match_column(values: pd.Series, texts: tuple[str, ...], key: str) -> NDArray
         if kind is Kind.BOOLEAN:
             wanted, names = [_parse_boolean(text, key) for text in wanted], [name.lower() for name in names]
         chosen: NDArray[np.bool_] = np.array([*(name in wanted for name in names), False])
-        return chosen[codes] | missing
+        passes: NDArray[np.bool_] = chosen[codes] | missing
+        return passes
     if kind is Kind.TEXT:
         part = _single(wanted, key)
         contains = values.astype("str").fillna("").str.contains(part, case=False, regex=False)
