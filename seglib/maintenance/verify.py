@@ -19,6 +19,7 @@ from seglib.fileio import parquet_parts
 from seglib.maintenance import compact, cost_record
 from seglib.masks.statistics import count_pixels, pixels_column
 from seglib.store import content, ground_truth, pair_counts, scans, tags
+from seglib.store.own_columns import log as own_columns
 from seglib.store.records import Run
 from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
@@ -57,6 +58,8 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
             yield DamagedFile(file=_relative_path(store, record_path(name)), kind="record", sentence=why)
     for folder, schema, _ in compact.part_folders(store):
         remedy = tags.REMEDY if folder == store.tags_folder() else pair_counts.remedy(folder)
+        if folder.is_relative_to(store.columns_folder()):
+            remedy = own_columns.REMEDY
         for name, error in parquet_parts.find_damaged(folder, schema, remedy).items():
             yield DamagedFile(file=_relative_path(store, folder / name), kind="part", sentence=str(error))
     alive, thumbnail_ids = _live_image_ids(store), set[str]()
