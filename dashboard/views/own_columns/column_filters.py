@@ -25,7 +25,7 @@ from seglib.query.fields import Field, Kind
 MAX_WIDGETS = 8
 """With more columns than this, the visitor chooses whose filters are shown."""
 
-_SHOWN = "w:columns:shown"
+_SHOWN, _WAS_OPEN = "w:columns:shown", "_columns_open"
 _STEPS = 100
 """Steps of a slider over numbers that are not whole."""
 
@@ -40,7 +40,9 @@ def render(source: RunSource) -> None:
     if not columns:
         return
     active = {key for key in session.view().filters if key.startswith("column.")}
-    section = st.expander("Your columns", expanded=bool(active), key="w:columns", on_change="rerun")
+    expanded = bool(active) or st.session_state.get(_WAS_OPEN, False)  # it stays open when its last filter goes
+    section = st.expander("Your columns", expanded=expanded, key="w:columns", on_change="rerun")
+    st.session_state[_WAS_OPEN] = section.open
     if not section.open:  # skip the widgets of a collapsed section
         return
     with section:
