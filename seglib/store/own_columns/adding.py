@@ -20,7 +20,7 @@ from seglib.store.own_columns import log
 from seglib.store.own_columns.judging import TypedColumn, judge_columns
 from seglib.store.own_columns.keys import DATASET_COLUMN, FoundPhotos, PhotoIndex, find_photos, uses_dataset_column
 from seglib.store.own_columns.options import ColumnOptions, ColumnType
-from seglib.store.own_columns.reading import RawFile, is_table_column, read_raw
+from seglib.store.own_columns.reading import RawFile, is_table_column, list_names, read_raw
 from seglib.store.records import clean_title
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def match_columns(store: "Store", raw: RawFile, source: str, options: ColumnOpti
     _check_number(names, known)
     judged, empty = judge_columns(raw, names, options, known)
     if empty:
-        notes.append(f"Left out for having no values: {', '.join(map(repr, empty[:20]))}.")
+        notes.append(f"Left out for having no values: {list_names(empty)}.")
     if not judged:
         raise UsageError("The file has no values to add: every column but the one that names the photos is empty.")
     positions, rows = _one_row_per_photo(raw, found, judged)
@@ -214,7 +214,7 @@ def _choose_columns(
     names = [name for name in others if name not in skipped]
     if not names:
         raise UsageError("The file has no column to add besides those that the table has already.")
-    notes = [f"Left out, since the table has them already: {', '.join(skipped[:20])}."] if skipped else []
+    notes = [f"Left out, since the table has them already: {list_names(skipped)}."] if skipped else []
     return names, notes
 
 
