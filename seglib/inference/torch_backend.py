@@ -36,7 +36,7 @@ class TorchBackend:
 
         _keep_freed_memory()
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        model = optimize.prepare_for_inference(loading.load(spec), self._dtype, spec.fp32_blocks, with_features=True)
+        model = optimize.prepare_for_inference(loading.load(spec), self._dtype, spec.fp32_blocks, spec.feature_block)
         if (precision, device) == ("bf16", "cpu"):
             optimize.split_wide_convs(model)
         self._model = model.to(device).to(memory_format=torch.channels_last)
