@@ -8,9 +8,9 @@ const CALM_MS = 140;
 const HOVER_MS = 60;
 const ANSWER_MS = 4000;
 const TOOLS = {
-  lasso: ["Lasso", "M8 2.2c3.7 0 6.3 1.9 6.3 4.3S11.700 10.800 8 10.800c-.7 0-1.400-.07-2-.2.1.500.02 1-.3 1.400.6.5 1.400.8 2.500.8v1.300c-1.600 0-2.900-.5-3.700-1.300-.4.2-.9.3-1.400.2-.8-.2-1.300-.9-1.100-1.600.1-.600.600-1 1.200-1.100C2.200 9.500 1.700 8.100 1.700 6.500c0-2.400 2.600-4.300 6.300-4.300Zm0 1.300c-2.900 0-5 1.400-5 3 0 1 .4 2 1.200 2.600.6.100 1.100.300 1.500.6.700.2 1.400.3 2.300.3 2.900 0 5-1.500 5-3.500 0-1.600-2.100-3-5-3Z"],
-  box: ["Box", "M2 3h12v10H2V3Zm1.400 1.400v7.200h9.200V4.400H3.400Z"],
-  move: ["Move", "m8 1 2.200 2.300H8.700v4h4V5.800L15 8l-2.300 2.200V8.700h-4v4h1.500L8 15l-2.200-2.300h1.500v-4h-4v1.500L1 8l2.300-2.200v1.500h4v-4H5.800L8 1Z"],
+  lasso: ["Lasso", "M8 2c3.6 0 6.5 2 6.5 4.5S11.6 11 8 11c-.7 0-1.4-.1-2-.2L5 14l-1.3-.4.9-3C2.6 9.7 1.500 8.200 1.500 6.500 1.500 4 4.4 2 8 2Zm0 1.4C5.100 3.4 2.9 4.800 2.9 6.500S5.100 9.6 8 9.6s5.1-1.4 5.1-3.100S10.9 3.4 8 3.4Z"],
+  box: ["Box", "M2 3h12v10H2V3Zm1.4 1.4v7.200h9.200V4.4H3.4Z"],
+  move: ["Move", "m8 1 2.200 2.3H8.7v4h4V5.800L15 8l-2.3 2.200V8.7h-4v4h1.500L8 15l-2.2-2.3h1.500v-4h-4v1.500L1 8l2.3-2.200v1.500h4v-4H5.800L8 1Z"],
 };
 
 // --- where the map stands: pixel = (unit - view.x) * view.scale ---
@@ -51,15 +51,17 @@ function zoom(map, factor, px = map.base.width / 2 / map.ratio, py = map.base.he
   const scale = Math.min(Math.max(map.view.scale * factor, least * 0.8), least * MOST_ZOOM);
   const [x, y] = toUnits(map, px, py);
   map.view = { scale, x: x - px * map.ratio / scale, y: y - py * map.ratio / scale };
+  map.isWhole = false;
   moved(map);
 }
 
 function pan(map, dx, dy) {
   map.view = { ...map.view, x: map.view.x - dx * map.ratio / map.view.scale, y: map.view.y - dy * map.ratio / map.view.scale };
+  map.isWhole = false;
   moved(map);
 }
 
-// Draw fewer points while the map moves, and all of them once it stands.
+// The view has changed: draw fewer points while the map moves, and all of them once it stands.
 function moved(map) {
   draw(map, QUICK_POINTS);
   clearTimeout(map.calm);
@@ -100,7 +102,7 @@ function radiusOf(map) {
 }
 
 function draw(map, most = Infinity) {
-  if (!map.points || !map.base.width) return;
+  if (!map.points || !map.theme || !map.base.width) return;
   const { width, height } = map.base;
   const context = map.base.getContext("2d");
   if (map.image?.width !== width || map.image?.height !== height) map.image = context.createImageData(width, height);
@@ -154,13 +156,12 @@ function resize(map) {
   if (!width || !height) return;
   const ratio = Math.min(2, window.devicePixelRatio || 1);
   if (map.base.width === Math.round(width * ratio) && map.base.height === Math.round(height * ratio)) return;
-  const whole = !map.view || map.isWhole();
   map.ratio = ratio;
   for (const canvas of [map.base, map.over]) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
   }
-  if (whole) map.view = fitView(map);
+  if (map.isWhole) map.view = fitView(map);
   draw(map);
 }
 
@@ -305,7 +306,7 @@ function dragged(map, event) {
   }
   map.pointers.set(event.pointerId, place);
   if (map.pointers.size === 2) {
-    const [other] = [...map.pointers].find(([id]) => id !== event.pointerId).slice(1);
+    const [[, other]] = [...map.pointers].filter(([id]) => id !== event.pointerId);
     const [was, is] = [before, place].map((p) => Math.hypot(p[0] - other[0], p[1] - other[1]));
     map.begun = undefined;
     pan(map, (place[0] - before[0]) / 2, (place[1] - before[1]) / 2);
@@ -358,6 +359,7 @@ function keyPressed(map, event) {
 
 function showWhole(map) {
   map.view = fitView(map);
+  map.isWhole = true;
   moved(map);
 }
 
@@ -366,6 +368,8 @@ function showWhole(map) {
 function toolButton(text, shape, act) {
   const button = element("button", "tool");
   button.type = "button";
+  button.title = text;
+  button.setAttribute("aria-label", text);
   button.append(icon(shape), element("span", "", text));
   button.addEventListener("click", act);
   return button;
@@ -456,9 +460,8 @@ function build(parentElement) {
     root: element("div", "root"), stage: element("div", "stage"), base: element("canvas"), over: element("canvas"),
     tip: element("div", "tip"), legend: element("ul", "legend"), said: element("div", "visually-hidden"),
     problem: element("p", "problem"), tool: "lasso", ratio: 1, hovered: -1, details: new Map(), pointers: new Map(),
-    abort: new AbortController(), bounds: [0, 0, MAP_UNITS, MAP_UNITS],
+    abort: new AbortController(), isWhole: true, bounds: [0, 0, MAP_UNITS, MAP_UNITS],
   };
-  map.isWhole = () => Math.abs(map.view.scale / map.fitted - 1) < 1e-6;
   map.menu = createFigureMenu({ texts: () => map.data.menu, inner: async () => pictureOf(map), table: () => tableOf(map) });
   map.stage.tabIndex = 0;
   map.stage.setAttribute("role", "application");
@@ -558,11 +561,10 @@ async function load(map) {
     map.hovered = -1;
     map.tip.hidden = true;
     setLasso(map, map.lasso?.text ?? "");
-    if (isNew || !map.view) {
-      map.bounds = boundsOf(map.points);
-      resize(map);
-      if (map.base.width) showWhole(map);
-    }
+    map.bounds = boundsOf(map.points);
+    map.isWhole ||= isNew;
+    if (!map.base.width) resize(map);
+    if (map.isWhole && map.base.width) map.view = fitView(map);
     paintAll(map);
   } catch {
     map.base.setAttribute("aria-busy", "false");
