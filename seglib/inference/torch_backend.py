@@ -36,7 +36,7 @@ class TorchBackend:
 
         _keep_freed_memory()
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        model = optimize.prepare_for_inference(loading.load(spec), self._dtype, spec.fp32_blocks)
+        model = optimize.prepare_for_inference(loading.load(spec), self._dtype, spec.fp32_blocks, with_features=True)
         if (precision, device) == ("bf16", "cpu"):
             optimize.split_wide_convs(model)
         self._model = model.to(device).to(memory_format=torch.channels_last)
@@ -44,8 +44,14 @@ class TorchBackend:
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
         """uint8 (B, H, W, 3) -> yields float32 logits: (1, C, h, w) per image, or (B, C, h, w) at once on a GPU."""
-        logits = self._model(self.normalise(images)).float()
-        yield from (logits,) if logits.is_cuda else logits.split(1)
+        for logits, _ in self.with_features(images):
+            yield logits
+
+    def with_features(self, images: NDArray[np.uint8]) -> "Iterator[tuple[Tensor, Tensor]]":
+        """See `seglib.models.adapter.FeatureBackend`; feature maps have the dtype that the model computes in."""
+        logits, features = self._model(self.normalise(images))
+        logits = logits.float()
+        yield from ((logits, features),) if logits.is_cuda else zip(logits.split(1), features.split(1), strict=True)
 
     def normalise(self, images: NDArray[np.uint8]) -> "Tensor":
         """uint8 (B, H, W, 3) -> (B, 3, H, W) normalised by the model's mean and std, channels last in memory."""

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seglib.similarity.embeddings import Embeddings
-from seglib.similarity.neighbours import find_neighbours
+from seglib.similarity.neighbours import OnShare, find_neighbours
 
 FILE_COLUMNS = ("dataset", "path", "split", "label", "image_id")
 
@@ -37,6 +37,8 @@ def find_near_duplicates(
     hashes: "pd.Series[int]",
     files: pd.DataFrame,
     rule: DuplicateRule | None = None,
+    *,
+    on_share: OnShare | None = None,
 ) -> pd.DataFrame:
     """Groups of files that show the same picture, one row per file.
 
@@ -45,6 +47,7 @@ def find_near_duplicates(
         hashes: uint64 perceptual hash, index image_id; images without one are left out.
         files: The files to look at, with the columns `FILE_COLUMNS`; the table of one run, or a selection of it.
         rule: When two images count as near-duplicates.
+        on_share: Called with the share of the work that is done; minutes at a million images.
 
     Returns:
         One row per file of a group: group (int, 0 first), the columns of `files`, across (what the group's files differ
@@ -58,7 +61,7 @@ def find_near_duplicates(
     known = hashes[hashes.notna() & hashes.index.isin(ids)]
     chosen = embeddings.only(known.index.to_numpy())
     own = known.reindex(chosen.ids.to_pandas()).to_numpy().astype(np.uint64)
-    pairs = _agreeing_pairs(chosen, own, rule)
+    pairs = _agreeing_pairs(chosen, own, rule, on_share)
     images = _describe_images(chosen, pairs)
     rows = files.merge(images, on="image_id", how="left")
     return _order_groups(_group_copies(rows))
@@ -75,9 +78,11 @@ def mirror_hash(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return np.ascontiguousarray(mirrored).view(">u8").ravel().astype(np.uint64)
 
 
-def _agreeing_pairs(embeddings: Embeddings, hashes: NDArray[np.uint64], rule: DuplicateRule) -> pd.DataFrame:
+def _agreeing_pairs(
+    embeddings: Embeddings, hashes: NDArray[np.uint64], rule: DuplicateRule, on_share: OnShare | None
+) -> pd.DataFrame:
     """Pairs that both measures take for the same picture: one, other (positions), similarity, bits."""
-    positions, similarity = find_neighbours(embeddings.vectors, _NEIGHBOURS)
+    positions, similarity = find_neighbours(embeddings.vectors, _NEIGHBOURS, on_share=on_share)
     row, column = np.nonzero(similarity >= rule.similarity)
     other = positions[row, column]
     straight = np.bitwise_count(hashes[row] ^ hashes[other])

@@ -52,6 +52,11 @@ def read_parts(folder: Path, column: str, remedy: str) -> tuple[pa.StringArray, 
     return ids, _decode(table[column], folder, remedy)
 
 
+def read_ids(folder: Path) -> set[str]:
+    """The images that have a row."""
+    return set(parquet_parts.read(folder, pa.schema([SCHEMA.field("image_id")]))["image_id"].to_pylist())
+
+
 def read_dimensions(folder: Path, remedy: str) -> int:
     """Number of dimensions of the vectors in a folder with rows, from its first part."""
     for name in parquet_parts.list_parts(folder):
