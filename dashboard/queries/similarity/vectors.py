@@ -1,6 +1,7 @@
 """The embeddings that a store holds, and where the photos of a run stand in them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -16,6 +17,11 @@ _OF_CLASS = ":class"
 """Ends the name, in the URL, of the vectors of each photo's main class."""
 
 
+def vector_name(source: str, kind: str) -> str:
+    """Return what the URL calls the vectors of a kind of a source."""
+    return source + (_OF_CLASS if kind == "class" else "")
+
+
 @dataclass(frozen=True)
 class VectorSet:
     """Vectors of one source and kind, as one version of a store holds them; strings only, since it keys caches."""
@@ -29,7 +35,7 @@ class VectorSet:
     @property
     def name(self) -> str:
         """As in the URL."""
-        return self.source + (_OF_CLASS if self.kind == "class" else "")
+        return vector_name(self.source, self.kind)
 
     def embeddings(self) -> Embeddings:
         """Return the vectors; must not be modified. Raises `SegError`."""
@@ -45,6 +51,17 @@ class OfferedVectors:
     title: str
     is_of_run: str
     """The run that made them; empty if they were brought along."""
+
+
+def has_vectors(source: RunSource) -> bool:
+    """Return whether the store holds any embeddings; cheap enough for every page."""
+    return _has_vectors(source.path, source.without_tags().version)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _has_vectors(path: str, version: str) -> bool:
+    store = Store(path)
+    return any(Path(path).glob("runs/*/embeddings/part-*.parquet")) or bool(store.embedding_records())
 
 
 def offered(source: RunSource) -> list[OfferedVectors]:

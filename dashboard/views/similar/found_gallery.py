@@ -53,6 +53,7 @@ def found_tiles(scope: SimilarScope, positions: Positions) -> list[GalleryTile]:
         selection.run.run,
         view.palette,
         link=controls.image_link(view, **viewer_state(view)),
+        similar=controls.similar_link(selection),
         with_dataset=len(photo_queries.options(selection.source, "dataset")) > 1,
         changed=photo_queries.find_changed_files(selection.source, rows),
     )
@@ -74,6 +75,7 @@ def draw_gallery(scope: SimilarScope, tiles: Sequence[GalleryTile], positions: P
         on_picks=partial(selection_bar.update_picks, KEY),
         on_all=partial(pick_positions, scope, positions),
         on_open=partial(_open, view),
+        on_similar=_find_similar,
     )
 
 
@@ -86,3 +88,7 @@ def pick_positions(scope: SimilarScope, positions: Positions) -> None:
 def _open(view: View) -> None:
     if image_id := gallery_component.read_opened_id(KEY):
         session.open_photo(image_id, **viewer_state(view))
+
+
+def _find_similar() -> None:
+    controls.find_similar(gallery_component.read_similar_id(KEY))

@@ -17,7 +17,7 @@ from dashboard.state import session
 from dashboard.state.url_values import parse_lasso
 from dashboard.state.view import PROJECTIONS, View
 from dashboard.views.shared import controls
-from dashboard.views.similar import projection_job
+from dashboard.views.similar import computing
 from dashboard.views.similar.found_gallery import found_gallery, viewer_state
 from dashboard.views.similar.scope import SimilarScope
 from seglib.similarity.projection import LABELS, available_methods
@@ -38,7 +38,7 @@ def render(scope: SimilarScope) -> None:
         _projection_select(view)
     points = maps.map_points(selection.source, scope.vectors, view.projection)
     if points is None:
-        projection_job.render(scope)
+        computing.render(scope, view.projection)
         return
     chosen = positions_on_map(scope, points)
     _map_card(scope, points, maps.publish_map(scope.query, points, selection.store, colour))
