@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seglib.classes import BACKGROUND
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -20,6 +22,14 @@ class PooledFeatures(NamedTuple):
     whole: NDArray[np.float32]
     region: NDArray[np.float32]
     """Of the chosen pixels; zeros if there are none."""
+
+
+def pool_dominant(
+    features: "Sequence[Tensor]", masks: NDArray[np.uint8], dominant: Sequence[str], classes: Sequence[str]
+) -> list[PooledFeatures]:
+    """`pool_features` over the dominant class of each mask uint8 (B, H, W); none if that is the background."""
+    index = [-1 if name == BACKGROUND else classes.index(name) for name in dominant]
+    return pool_features(features, [mask == one for mask, one in zip(masks, index, strict=True)])
 
 
 def pool_features(features: "Sequence[Tensor]", chosen: Sequence[NDArray[np.bool_]]) -> list[PooledFeatures]:

@@ -20,6 +20,8 @@ from seglib.fileio import parquet_parts
 from seglib.query.columns import count_tags
 from seglib.store import ground_truth, pair_counts, scans
 from seglib.store import tags as store_tags
+from seglib.store.embeddings import brought
+from seglib.store.embeddings.brought import BroughtSet
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
 from seglib.store.store import Store
@@ -55,6 +57,10 @@ class RunStatus:
     """What the run is called on pages."""
     repeatable: bool
     """False if nothing tells whether the model is still the one that made these masks."""
+    embeddings: int = 0
+    """Rows of embeddings; fewer than `rows` if the run was made without, by an older version, or by a model that gives
+    none.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +93,8 @@ class StoreStatus:
     counts: CountsStatus
     shared_images: int
     """Images that several datasets hold; figures count each of them once."""
+    embedding_sets: list[BroughtSet]
+    """Embeddings that were brought along."""
 
     @property
     def stale(self) -> int:
@@ -139,6 +147,7 @@ def read_status(store: Store) -> StoreStatus:
         tags=_tags_status(store, alive),
         counts=_counts_status(store, alive),
         shared_images=sum(number > 1 for number in Counter(chain.from_iterable(images.values())).values()),
+        embedding_sets=brought.list_sets(store),
     )
 
 
@@ -205,6 +214,7 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
         seconds=round(sum(float(i["seconds"]) for i in run.invocations), 1),
         title=run.display_title,
         repeatable=run.repeatable,
+        embeddings=parquet_parts.count_rows(store.embeddings_folder(run)),
     )
 
 

@@ -12,15 +12,14 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from seglib.classes import BACKGROUND
 from seglib.data.decode_pool import DecodePool, Outcome
 from seglib.data.left_out import LeftOut
 from seglib.errors import BadImage, UsageError
 from seglib.fileio.parallel import default_worker_count
 from seglib.inference import config, pooling, predictor, thread_pool
 from seglib.inference.config import InferenceConfig
+from seglib.inference.pooling import PooledFeatures
 from seglib.inference.thread_pool import BatchThreadPool
 from seglib.maintenance import compact, cost_record
 from seglib.maintenance.verify import is_thumbnail_intact
@@ -228,22 +227,14 @@ class _Session:
         masks, measures = predictor.predict_batch(images, self.spec, self.settings, batch.grid_wh, *asked)
         classes = self.spec.classes
         rows = [statistics.stats_row(mask, classes, one) for mask, one in zip(masks, measures, strict=True)]
-        embeddings = self._pool(features, masks, rows)
-        for (record, photo), mask, row, embedding in zip(batch.items, masks, rows, embeddings, strict=True):
+        pooled: Sequence[PooledFeatures | None] = [None] * len(rows)
+        if features:
+            pooled = pooling.pool_dominant(features, masks, [str(row["dominant"]) for row in rows], classes)
+        for (record, photo), mask, row, embedding in zip(batch.items, masks, rows, pooled, strict=True):
             self._writer.add_result(photo.image_id, row, mask, photo.thumbnail, embedding)
             self._keep_file(record, photo.image_id, photo.width, photo.height)
             self._in_flight_ids.discard(photo.image_id)
             self._update_progress(computed=1)
-
-    def _pool(
-        self, features: "list[Tensor]", masks: NDArray[np.uint8], rows: list[dict[str, object]]
-    ) -> Sequence[pooling.PooledFeatures | None]:
-        """The averages of each image's features over itself and its dominant class; None if the model gives none."""
-        if not features:
-            return [None] * len(rows)
-        classes = self.spec.classes
-        dominant = [classes.index(str(row["dominant"])) if row["dominant"] != BACKGROUND else -1 for row in rows]
-        return pooling.pool_features(features, [mask == index for mask, index in zip(masks, dominant, strict=True)])
 
     def _record_duplicates(self) -> None:
         """Store the duplicates whose image is computed: a file's row must not precede the result it refers to."""

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seglib.similarity.embeddings import Embeddings
+from seglib.similarity.files import FILE_COLUMNS
+from seglib.similarity.hashes import mirror_hashes
 from seglib.similarity.neighbours import OnShare, find_neighbours
-
-FILE_COLUMNS = ("dataset", "path", "split", "label", "image_id")
 
 SPANS: tuple[str, ...] = ("splits", "datasets", "labels")
 """What the files of a group may differ in, the worst first."""
@@ -67,17 +67,6 @@ def find_near_duplicates(
     return _order_groups(_group_copies(rows))
 
 
-def mirror_hash(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """uint64 (N,): the hash that each image would have if it were mirrored left to right.
-
-    A bit says whether a cell of the 8 x 9 grid is darker than the next one in its row: mirrored, the eight bits of each
-    row stand in reverse, and each is inverted.
-    """
-    bits = np.unpackbits(np.ascontiguousarray(hashes, ">u8").view(np.uint8).reshape(-1, 8, 1), axis=2)
-    mirrored = np.packbits(1 - bits[:, :, ::-1], axis=2).reshape(-1, 8)
-    return np.ascontiguousarray(mirrored).view(">u8").ravel().astype(np.uint64)
-
-
 def _agreeing_pairs(
     embeddings: Embeddings, hashes: NDArray[np.uint64], rule: DuplicateRule, on_share: OnShare | None
 ) -> pd.DataFrame:
@@ -86,7 +75,7 @@ def _agreeing_pairs(
     row, column = np.nonzero(similarity >= rule.similarity)
     other = positions[row, column]
     straight = np.bitwise_count(hashes[row] ^ hashes[other])
-    turned = np.bitwise_count(hashes[row] ^ mirror_hash(hashes)[other])
+    turned = np.bitwise_count(hashes[row] ^ mirror_hashes(hashes)[other])
     bits = np.minimum(straight, turned)
     pairs: pd.DataFrame = pd.DataFrame(
         {"one": row, "other": other, "similarity": similarity[row, column], "bits": bits}

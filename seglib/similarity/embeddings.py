@@ -82,7 +82,7 @@ def list_sources(store: Store) -> list[EmbeddingSource]:
     for run in reversed(store.runs()):
         folder = store.embeddings_folder(run)
         if rows := parquet_parts.count_rows(folder):
-            dimensions = vectors.read_dimensions(folder, brought.REMEDY)
+            dimensions = vectors.read_dimensions(folder, vectors.REMEDY)
             runs.append(
                 EmbeddingSource(
                     name=run.run,
@@ -133,5 +133,5 @@ def read_embeddings(store: Store, source: str | None = None, kind: VectorKind = 
         ids, rows = brought.read_vectors(store, found.name)
     else:
         folder = store.embeddings_folder(store.run(found.name))
-        ids, rows = vectors.read_parts(folder, kind, parquet_parts.RECOMPUTE_REMEDY)
+        ids, rows = vectors.read_parts(folder, kind, vectors.REMEDY)
     return Embeddings(ids, rows, found.name, kind)

@@ -8,6 +8,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -51,22 +52,13 @@ def project(vectors: NDArray[np.float16], method: Method = "pca", *, seed: int =
     return _PROJECTIONS["pca" if len(vectors) < 4 else method](vectors, seed)
 
 
-def projection_key(embeddings: Embeddings, method: Method, seed: int = 0) -> str:
-    """Name of the cached file: a digest of the images, their vectors' source and kind, and the method."""
-    digest = hashlib.sha256(f"{_VERSION} {embeddings.source} {embeddings.kind} {method} {seed}\n".encode())
-    for buffer in embeddings.ids.buffers()[1:]:
-        digest.update(buffer)
-    digest.update(np.ascontiguousarray(embeddings.vectors[:: max(1, len(embeddings) // 1000)]).tobytes())
-    return digest.hexdigest()[:32]
-
-
 def find_projection(
     store: Store, embeddings: Embeddings, method: Method = "pca", *, seed: int = 0
 ) -> NDArray[np.float32] | None:
     """float32 (N, 2) from the store's cache, row by row that of `embeddings`; None if nobody has computed it yet."""
-    path = store.projection_path(projection_key(embeddings, method, seed))
     try:
-        points: NDArray[np.float32] = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        data = _cache_path(store, embeddings, method, seed).read_bytes()
+        points: NDArray[np.float32] = np.load(io.BytesIO(data), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     fits = points.shape == (len(embeddings), 2) and points.dtype == np.float32 and np.isfinite(points).all()
@@ -76,14 +68,32 @@ def find_projection(
 def keep_projection(
     store: Store, embeddings: Embeddings, method: Method = "pca", *, seed: int = 0
 ) -> NDArray[np.float32]:
-    """The same as `find_projection`, computed and written to the cache if it is not there."""
+    """The same as `find_projection`, computed and written to the cache if it is not there.
+
+    What the cache held for other vectors of this source, kind and method is removed.
+    """
     points = find_projection(store, embeddings, method, seed=seed)
     if points is None:
         points = project(embeddings.vectors, method, seed=seed)
         buffer = io.BytesIO()
         np.save(buffer, points)
-        store.atomic.write(store.projection_path(projection_key(embeddings, method, seed)), buffer.getvalue())
+        path = _cache_path(store, embeddings, method, seed)
+        store.atomic.write(path, buffer.getvalue())
+        for other in path.parent.glob(f"{embeddings.kind}-{method}-*.npy"):
+            if other != path:
+                other.unlink(missing_ok=True)
     return points
+
+
+def _cache_path(store: Store, embeddings: Embeddings, method: Method, seed: int) -> Path:
+    """A name that changes with the images, a sample of their vectors, the method, the seed and the code."""
+    digest = hashlib.sha256(f"{_VERSION} {method} {seed} {len(embeddings)}\n".encode())
+    data, offset = embeddings.ids.buffers()[2], embeddings.ids.offset
+    ids = memoryview(data)[32 * offset : 32 * (offset + len(embeddings))] if data is not None else b""
+    digest.update(ids)
+    digest.update(np.ascontiguousarray(embeddings.vectors[:: max(1, len(embeddings) // 1000)]).tobytes())
+    name = f"{embeddings.kind}-{method}-{digest.hexdigest()[:16]}.npy"
+    return store.projections_folder(embeddings.source) / name
 
 
 def _project_pca(vectors: NDArray[np.float16], _seed: int) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@
     truths/<8 hex>/       truth.json, files/, masks/
     int8/<model>/         a calibrated model
     embeddings/<name>/    embeddings.json, part-*.parquet
-    cache/projections/    <key>.npy
+    cache/projections/<source>/  <kind>-<method>-<key>.npy
 
 `scans` writes `scan.json`, `content` `labels.json`, `maintenance.cost_record` `cost.json`; `pair_counts` fills
 `compare` and `evaluate`, `ground_truth` fills `truths`, `pipeline.quantization` fills `int8`.
@@ -58,6 +58,9 @@ class StoreLayout:
 
     def files_folder(self, dataset: Dataset) -> Path:
         return self.dataset_record(dataset.id).parent / "files"
+
+    def runs_folder(self) -> Path:
+        return self.path / "runs"
 
     def run_folder(self, run: str) -> Path:
         return self.path / "runs" / run
@@ -151,11 +154,11 @@ class StoreLayout:
     def embedding_records(self) -> list[Path]:
         return sorted(self.path.glob("embeddings/*/embeddings.json"))
 
-    def projection_path(self, key: str) -> Path:
-        return self.path / "cache" / "projections" / f"{key}.npy"
+    def projections_folder(self, source: str) -> Path:
+        return self.path / "cache" / "projections" / source
 
-    def projection_files(self) -> list[Path]:
-        return sorted(self.path.glob("cache/projections/*.npy"))
+    def projection_folders(self) -> list[Path]:
+        return sorted(self.path.glob("cache/projections/*"))
 
     def version(self, *, with_tags: bool = True) -> str:
         """Cache key for everything derived from this store; changes whenever a part or a JSON file does.

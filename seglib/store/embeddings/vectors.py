@@ -19,6 +19,9 @@ SCHEMA = pa.schema([("image_id", pa.string()), ("global", pa.binary()), ("class"
 
 KEY = ("image_id",)
 
+REMEDY = "run again with `verify`, which computes its rows again"
+"""How the user can repair a damaged part of a run's embeddings."""
+
 VECTOR_DTYPE = np.dtype("<f2")
 
 
