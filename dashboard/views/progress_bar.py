@@ -10,8 +10,8 @@ from functools import partial
 import streamlit as st
 
 from dashboard.formatting import count, duration, escape_html, pluralize
-from dashboard.settings import ServerSettings
 from dashboard.queries.similarity.vectors import vector_name
+from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.state.view import PROJECTIONS
 from dashboard.views.shared import job_status

@@ -183,8 +183,8 @@ def compute_similarity(
         Store(settings.store),
         request.task,
         request.run,
-        request.source,
-        request.vectors,
+        source=request.source,
+        kind=request.vectors,
         on_share=lambda done, total: writer.set_progress(JobProgress(total=total, computed=done)),
     )
     return {"state": "finished", "total": photos, "computed": photos}

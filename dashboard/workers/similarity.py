@@ -1,4 +1,5 @@
-"""What jobs compute from embeddings, and where the pages find it: `<store>/cache/similarity/<key>.parquet`.
+"""What jobs compute from embeddings, and where the pages find it: beside the projections, in
+`<store>/cache/projections/<source>/<kind>-<task>-<run>-<key>.parquet`.
 
 `compute` does a task and keeps its result, `find_result` returns what was kept. A key changes with the parts that a
 result was computed from, so a kept one is never wrong; the folder may be deleted at any time. UMAP and PaCMAP are kept
@@ -24,7 +25,8 @@ from seglib.similarity.projection import METHODS, Method, available_methods, kee
 from seglib.store.store import Store
 
 DUPLICATES, OUTLIERS = "duplicates", "outliers"
-TASKS: tuple[str, ...] = (DUPLICATES, OUTLIERS, *METHODS)
+PROJECTIONS: tuple[str, ...] = METHODS
+TASKS: tuple[str, ...] = (DUPLICATES, OUTLIERS, *PROJECTIONS)
 
 _VERSION = 1
 """Incremented when a change of the code changes results."""
@@ -43,13 +45,13 @@ def check_request(store: Store, task: str, source: str, kind: str) -> None:
         raise UsageError(f"{source} has no vectors of kind {kind!r}.")
 
 
-def compute(store: Store, task: str, run: str, source: str, kind: str, on_share: OnShare) -> int:
+def compute(store: Store, task: str, run: str, *, source: str, kind: str, on_share: OnShare) -> int:
     """Do a task, keep its result, and return the number of photos that it is about."""
     embeddings = read_embeddings(store, source, cast(VectorKind, kind))
-    if task in METHODS:
+    if task in PROJECTIONS:
         keep_projection(store, embeddings, cast(Method, task))
         return len(embeddings)
-    path = result_path(store, task, run, source, kind)
+    path = result_path(store, task, run, source=source, kind=kind)
     files = store.table([run], with_tags=False)[list(FILE_COLUMNS)]
     embeddings = embeddings.only(files["image_id"])
     total = len(embeddings)
@@ -57,6 +59,9 @@ def compute(store: Store, task: str, run: str, source: str, kind: str, on_share:
     buffer = io.BytesIO()
     result.to_parquet(buffer, index=False)
     store.atomic.write(path, buffer.getvalue())
+    for other in path.parent.glob(f"{kind}-{task}-{run}-*.parquet"):
+        if other != path:
+            other.unlink(missing_ok=True)
     return total
 
 
@@ -82,7 +87,7 @@ def find_result(path: Path) -> pd.DataFrame | None:
     return frame
 
 
-def result_path(store: Store, task: str, run: str, source: str, kind: str) -> Path:
+def result_path(store: Store, task: str, run: str, *, source: str, kind: str) -> Path:
     """Return where the result of a task is kept, as long as the parts that it depends on are these."""
     digest = hashlib.sha256(f"{_VERSION} {task} {run} {source} {kind}\n".encode())
     folders = [store.run_folder(run) / "stats", store.run_folder(source) / "embeddings", store.brought_folder(source)]
@@ -90,4 +95,5 @@ def result_path(store: Store, task: str, run: str, source: str, kind: str) -> Pa
     for folder in folders:
         for name in parquet_parts.list_parts(folder):
             digest.update(f"{folder.relative_to(store.path).as_posix()}/{name}\n".encode())
-    return store.path / "cache" / "similarity" / f"{digest.hexdigest()[:32]}.parquet"
+    name = f"{kind}-{task}-{run}-{digest.hexdigest()[:16]}.parquet"
+    return store.projections_folder(source) / name

@@ -17,7 +17,7 @@ from seglib.classes import BACKGROUND, VOC_CLASSES
 from seglib.query import columns
 from seglib.query.fields import Field, Kind, field_values, find_field, list_fields
 from seglib.query.filters import Filters
-from seglib.store.tags import TAG_SEPARATOR
+from seglib.store.schemas import TAG_SEPARATOR
 
 MAX_CATEGORIES = 11
 """The most frequent values that have a colour of their own; the others share one."""
@@ -131,7 +131,7 @@ def _as_numbers(values: pd.Series) -> NDArray[np.float64]:
     """float64 (N,): numbers as they are, dates as days since 1970; NaN where there is none."""
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         days = (values - pd.Timestamp(0)) / pd.Timedelta(days=1)
-        return days.to_numpy(np.float64, na_value=np.nan)
+        return np.asarray(days.to_numpy(np.float64, na_value=np.nan), np.float64)
     return columns.to_float64(values)
 
 

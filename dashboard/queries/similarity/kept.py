@@ -64,7 +64,7 @@ def _duplicates(query: PhotoQuery, vectors: VectorSet, path: Path) -> pd.DataFra
 
 def _result(source: RunSource, vectors: VectorSet, task: str) -> Path | None:
     """Return where the result is, or would be if the page computes it; None if a job has to."""
-    path = similarity.result_path(Store(vectors.path), task, source.run, vectors.source, vectors.kind)
+    path = similarity.result_path(Store(vectors.path), task, source.run, source=vectors.source, kind=vectors.kind)
     return path if path.is_file() or count_vectors(source, vectors) <= MAX_AT_ONCE else None
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from dashboard.queries.source import HASHES, PhotoQuery, RunSource
 from dashboard.server import media_urls
 from dashboard.server.maps.published import compute_key, publish_bytes, publish_table
 from seglib.query.export import csv_text
-from seglib.similarity.projection import Method, find_projection, project, projection_key
+from seglib.similarity.projection import Method, find_projection, project
 from seglib.store.store import Store
 
 _UNITS = 65535
@@ -65,29 +64,22 @@ class PublishedMap:
 # --- where the photos stand --------------------------------------------------------------------------------------
 
 
-def has_projection(vectors: VectorSet, method: Method) -> bool:
-    """Return whether the map can be drawn at once: PCA always, others once a job has computed them."""
-    return method == "pca" or _projection_file(vectors, method).is_file()
-
-
-def _projection_file(vectors: VectorSet, method: Method) -> Path:
-    return Store(vectors.path).projection_path(_projection_key(vectors, method))
-
-
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=HASHES_WITH_VECTORS)
-def _projection_key(vectors: VectorSet, method: Method) -> str:
-    return projection_key(vectors.embeddings(), method)
-
-
-def map_points(source: RunSource, vectors: VectorSet, method: Method) -> MapPoints | None:
-    """Return the points; None if nobody has computed this projection yet."""
-    return _map_points(source.without_tags(), vectors, method) if has_projection(vectors, method) else None
+def map_points(source: RunSource, vectors: VectorSet, method: str) -> MapPoints | None:
+    """Return the points; None if a job has to compute this projection first, as it must all but PCA."""
+    folder = Store(vectors.path).projections_folder(vectors.source)
+    kept = tuple(sorted(path.name for path in folder.glob(f"{vectors.kind}-{method}-*.npy")))
+    return _map_points(source.without_tags(), vectors, cast(Method, method), kept)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Drawing the map", hash_funcs=HASHES_WITH_VECTORS)
-def _map_points(source: RunSource, vectors: VectorSet, method: Method) -> MapPoints:
+def _map_points(source: RunSource, vectors: VectorSet, method: Method, kept: tuple[str, ...]) -> MapPoints | None:
+    """`kept`: names of the projections in the store."""
+    if not kept and method != "pca":
+        return None
     embeddings = vectors.embeddings()
     flat = find_projection(Store(vectors.path), embeddings, method)
+    if flat is None and method != "pca":
+        return None
     if flat is None:  # not written to the store, which may be read-only, since it takes a moment
         flat = project(embeddings.vectors, method)
     rows = rows_of(source, vectors)
@@ -103,8 +95,8 @@ def to_units(flat: NDArray[np.float32]) -> NDArray[np.uint16]:
     wide = np.asarray(flat, np.float64) * (1, -1)
     low, high = wide.min(axis=0), wide.max(axis=0)
     side = float((high - low).max())
-    units = (wide - (low + high) / 2) / (side or 1) * _UNITS + _UNITS / 2
-    return np.rint(units).clip(0, _UNITS).astype(np.uint16)
+    units: NDArray[np.float64] = (wide - (low + high) / 2) / (side or 1) * _UNITS + _UNITS / 2
+    return np.asarray(np.rint(units).clip(0, _UNITS), np.uint16)
 
 
 # --- what is sent to the browser ---------------------------------------------------------------------------------

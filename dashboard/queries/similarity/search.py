@@ -46,9 +46,7 @@ def find_similar_to_vector(query: PhotoQuery, vectors: VectorSet, vector: NDArra
     return _rank(query, vectors, query_vector(vectors.embeddings(), vector), ())
 
 
-def _rank(
-    query: PhotoQuery, vectors: VectorSet, vector: NDArray[np.float32], left_out: tuple[str, ...]
-) -> FoundPhotos:
+def _rank(query: PhotoQuery, vectors: VectorSet, vector: NDArray[np.float32], left_out: tuple[str, ...]) -> FoundPhotos:
     source = query.source
     positions = photo_queries.counted_positions(source, query.filters)
     rows = rows_of(source, vectors)[positions]

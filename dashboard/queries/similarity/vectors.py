@@ -1,7 +1,6 @@
 """The embeddings that a store holds, and where the photos of a run stand in them."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
@@ -55,30 +54,30 @@ class OfferedVectors:
 
 def has_vectors(source: RunSource) -> bool:
     """Return whether the store holds any embeddings; cheap enough for every page."""
-    return _has_vectors(source.path, source.without_tags().version)
+    return _has_vectors(replace(source.without_tags(), run=""))
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _has_vectors(path: str, version: str) -> bool:
-    store = Store(path)
-    return any(Path(path).glob("runs/*/embeddings/part-*.parquet")) or bool(store.embedding_records())
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _has_vectors(source: RunSource) -> bool:
+    store = source.store()
+    return any(store.path.glob("runs/*/embeddings/part-*.parquet")) or bool(store.embedding_records())
 
 
 def offered(source: RunSource) -> list[OfferedVectors]:
     """Return all vectors of the store: those of the active run first, then of the other runs, then those brought."""
-    found = _offered(source.path, source.without_tags().version)
+    found = _offered(replace(source.without_tags(), run=""))
     return sorted(found, key=lambda one: one.is_of_run != source.run)  # stable
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _offered(path: str, version: str) -> list[OfferedVectors]:
-    store = Store(path)
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _offered(source: RunSource) -> list[OfferedVectors]:
+    store = source.store()
     labels, found = run_labels(store.runs()), []
     for one in list_sources(store):
         title = labels.get(one.name, one.title) if one.is_run else f"{one.title} (brought along)"
         for kind in one.kinds:
             suffix = ", main class only" if kind == "class" else ""
-            vectors = VectorSet(path, version, one.name, kind)
+            vectors = VectorSet(source.path, source.version, one.name, kind)
             found.append(OfferedVectors(vectors, title + suffix, one.name if one.is_run else ""))
     return found
 

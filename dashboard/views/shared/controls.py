@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.components import gallery as gallery_component
 from dashboard.components import layout
-from dashboard.formatting import count, escape_markdown, photo_count, pluralize
+from dashboard.formatting import count, escape_markdown, pluralize
 from dashboard.queries import source
 from dashboard.queries.photos import Selection
 from dashboard.queries.similarity.vectors import has_vectors
@@ -210,8 +210,8 @@ def _clamp(value: int, limits: tuple[int, int]) -> int:
     return min(max(value, limits[0]), limits[1])
 
 
-def pagination(page: int, number: int, n: int, size: int, part: str = "page", unit: str = "photo") -> None:
-    """Draw the pagination of `n` photos, or other units, `size` per page; the view field `part` holds the page number."""
+def pagination(page: int, number: int, n: int, size: int, part: str = "page", *, unit: str = "photo") -> None:
+    """Draw the pagination of `n` photos, or other units, `size` per page; the view field `part` holds the page."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="pages"):
         first, last = (page - 1) * size + 1, min(page * size, n)
         layout.remark(f"{count(first)} to {count(last)} of {pluralize(n, unit)}")

@@ -32,8 +32,16 @@ from seglib.store.store import Store
 REFRESH_SECONDS = 1.0
 
 _COUNTING = (CompareRequest.kind, EvaluateRequest.kind, CalibrateRequest.kind)
-FAILED_WORDS = {RunRequest.kind: "unreadable", SimilarityRequest.kind: "without a vector", **dict.fromkeys(_COUNTING, "without a readable mask")}
-COMPUTED_WORDS = {RunRequest.kind: "computed", SimilarityRequest.kind: "compared", **dict.fromkeys(_COUNTING, "counted")}
+FAILED_WORDS = {
+    RunRequest.kind: "unreadable",
+    SimilarityRequest.kind: "without a vector",
+    **dict.fromkeys(_COUNTING, "without a readable mask"),
+}
+COMPUTED_WORDS = {
+    RunRequest.kind: "computed",
+    SimilarityRequest.kind: "compared",
+    **dict.fromkeys(_COUNTING, "counted"),
+}
 """Request kind -> word for photos or masks that failed (`FAILED_WORDS`) or were processed (`COMPUTED_WORDS`)."""
 
 SIMILARITY_WORDS = {DUPLICATES: "Near-duplicates", OUTLIERS: "Unusual photos"} | {
@@ -45,7 +53,12 @@ _EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind)
 SHOWN_LOG = "runs:log"
 """Key of the session's state: id of the job whose log the Runs page is to show."""
 
-UNITS = {RunRequest.kind: "photo", CompareRequest.kind: "photo", SimilarityRequest.kind: "photo", **dict.fromkeys(_EVALUATIONS, "mask")}
+UNITS = {
+    RunRequest.kind: "photo",
+    CompareRequest.kind: "photo",
+    SimilarityRequest.kind: "photo",
+    **dict.fromkeys(_EVALUATIONS, "mask"),
+}
 """Request kind -> unit of its progress; an evaluation processes each photo once per run."""
 
 

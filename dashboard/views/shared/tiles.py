@@ -36,7 +36,8 @@ def make_tiles(
     """Return one tile per row.
 
     `colours`: the palette of masks and bars; `link`: URL of a photo's page, to which the image_id is appended;
-    `similar`: the same of the page with similar photos; `changed`: (dataset, path) of files that have changed since their scan.
+    `similar`: the same for the page with similar photos; `changed`: (dataset, path) of files that have changed since
+    their scan.
     """
     names = classes_of(rows)
     paint = class_colours(names, colours)

@@ -1,7 +1,7 @@
 """Start and watch what takes longer than a page may: UMAP, PaCMAP, and the comparison of many photos with each other.
 
-Takes a `SimilarScope` and a task of `workers.similarity`. The work is done by a process of its own, which goes on if the
-page is closed; what it finds is kept in the store.
+Takes a `SimilarScope` and a task of `workers.similarity`. A process of its own does it, which goes on if the page is
+closed; what it finds is kept in the store.
 """
 
 import streamlit as st

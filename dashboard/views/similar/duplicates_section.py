@@ -36,7 +36,9 @@ def render(scope: SimilarScope) -> None:
         st.info("No two of these photos show the same picture.")
         return
     groups = int(rows["group"].max()) + 1
-    layout.answer(describe(rows), ["Embeddings and perceptual hashes both say that these photos show the same picture."])
+    layout.answer(
+        describe(rows), ["Embeddings and perceptual hashes both say that these photos show the same picture."]
+    )
     _actions(scope, rows)
     page_count = -(-groups // GROUPS_PER_PAGE)
     page = min(scope.selection.view.found_page, page_count)
@@ -93,9 +95,8 @@ def _tiles(scope: SimilarScope, rows: pd.DataFrame) -> list[GalleryTile]:
     sizes = rows["group"].value_counts()
     tiles = found_tiles(scope, _positions(shown))
     result: list[GalleryTile] = []
-    for tile, row in zip(tiles, shown.to_dict("records"), strict=True):
-        is_first = not result or row["group"] != result_group
-        result_group = row["group"]
+    begins = ~shown.duplicated("group")
+    for tile, row, is_first in zip(tiles, shown.to_dict("records"), begins, strict=True):
         heading = _heading(row["group"], int(sizes[row["group"]]), str(row["across"])) if is_first else ""
         split = row["split"] if isinstance(row["split"], str) else ""
         result.append(replace(tile, heading=heading, aside=_aside(row["similarity"]), note=tile.note or split))
@@ -112,4 +113,3 @@ def _heading(group: int, size: int, across: str) -> str:
 
 def _aside(similarity: float) -> str:
     return "" if np.isnan(similarity) else f"similarity {similarity:.3f}"
-

@@ -32,7 +32,7 @@ def found_gallery(
     scope: SimilarScope, positions: Positions, asides: Sequence[str] | None = None, *, size: int = PAGE_SIZE
 ) -> None:
     """Draw one page of these photos. `asides`: the figure at the end of each caption, in place of the confidence."""
-    selection, view = scope.selection, scope.selection.view
+    view = scope.selection.view
     page_count = -(-len(positions) // size)
     page = min(view.found_page, max(1, page_count))
     part = slice((page - 1) * size, page * size)

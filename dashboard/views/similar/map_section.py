@@ -1,4 +1,4 @@
-"""The map of Similar: every selected photo as a point, coloured by a field; a lasso chooses the photos shown beneath."""
+"""The map of Similar: each selected photo is a point, coloured by a field; a lasso chooses the photos shown beneath."""
 
 from functools import partial
 
@@ -24,7 +24,9 @@ from seglib.similarity.projection import LABELS, available_methods
 
 KEY = "map"
 
-MAP_CHANGED = "The map has changed since this lasso was drawn, so it no longer says which photos it holds: draw it again."
+MAP_CHANGED = (
+    "The map has changed since this lasso was drawn, so it no longer says which photos it holds: draw it again."
+)
 
 
 def render(scope: SimilarScope) -> None:
@@ -71,7 +73,9 @@ def fits(lasso: str, points: MapPoints) -> bool:
 
 def _map_card(scope: SimilarScope, points: MapPoints, published: PublishedMap) -> None:
     view, scale = scope.selection.view, published.scale
-    note = f"similar photos are near each other; {LABELS[view.projection]} of {scope.chosen.title}; drag to choose photos"
+    note = (
+        f"similar photos are near each other; {LABELS[view.projection]} of {scope.chosen.title}; drag to choose photos"
+    )
     categories = [
         MapCategory(name, colour, int(published.counts[FIRST_CODE + place]))
         for place, (name, colour) in enumerate(scale.categories)
@@ -82,9 +86,7 @@ def _map_card(scope: SimilarScope, points: MapPoints, published: PublishedMap) -
     with layout.card("Map", note, stretch=False):
         map_component.photo_map(
             MapSources(points=published.points, codes=published.codes, details=published.details),
-            MapPalette(
-                categories=categories, low=scale.low, high=scale.high, missing=missing, missing_name=NO_VALUE
-            ),
+            MapPalette(categories=categories, low=scale.low, high=scale.high, missing=missing, missing_name=NO_VALUE),
             map_id=points.id,
             lasso=Lasso.parse(view.lasso).path if fits(view.lasso, points) else "",
             field=scale.field.label,
