@@ -412,7 +412,7 @@ function buildBar(map) {
     plainButton("−", "Zoom out", () => zoom(map, 1 / 1.4)),
     plainButton("+", "Zoom in", () => zoom(map, 1.4)),
     plainButton("Whole map", "Show the whole map", () => showWhole(map)),
-    plainButton("Choose view", "Choose the photos in view", () => chooseView(map)),
+    plainButton("All in view", "Choose the photos in view", () => chooseView(map)),
     map.clear,
   );
   return bar;

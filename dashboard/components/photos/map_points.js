@@ -185,7 +185,7 @@ function readable(rgb, background, text, least = 1.9) {
 
 // `part` 0..1 of the scale; its pale end is left out on white, its dark end on black.
 function scaleColour(part, isDark) {
-  const at = (isDark ? 0.15 + 0.85 * part : 0.9 * part) * (VIRIDIS.length - 1);
+  const at = (isDark ? 0.25 + 0.75 * part : 0.9 * part) * (VIRIDIS.length - 1);
   const below = Math.min(VIRIDIS.length - 2, Math.floor(at));
   return mix(parseColour(VIRIDIS[below]), parseColour(VIRIDIS[below + 1]), at - below);
 }

@@ -81,7 +81,7 @@ def _map_points(source: RunSource, vectors: VectorSet, method: Method, kept: tup
     if flat is None and method != "pca":
         return None
     if flat is None:  # not written to the store, which may be read-only, since it takes a moment
-        flat = project(embeddings.vectors, method)
+        flat = project(embeddings.vectors, "pca")
     rows = rows_of(source, vectors)
     positions = np.flatnonzero(rows >= 0).astype(np.int32)
     places = to_units(flat[rows[positions]])

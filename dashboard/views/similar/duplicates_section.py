@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import layout
 from dashboard.components.gallery import GalleryTile
-from dashboard.formatting import count, pluralize
+from dashboard.formatting import count, photo_count, pluralize
 from dashboard.queries.photos import Positions
 from dashboard.queries.similarity import kept
 from dashboard.state import session
@@ -24,6 +24,7 @@ GROUPS_PER_PAGE = 16
 MAX_SHOWN = 12
 """Most photos of a group that are shown."""
 
+_SPLITS = ("train", "val", "test")
 _SPAN_WORDS = {"splits": "across splits", "datasets": "across data sets", "labels": "across folders"}
 
 
@@ -36,9 +37,10 @@ def render(scope: SimilarScope) -> None:
         st.info("No two of these photos show the same picture.")
         return
     groups = int(rows["group"].max()) + 1
-    layout.answer(
-        describe(rows), ["Embeddings and perceptual hashes both say that these photos show the same picture."]
-    )
+    notes = ["Embeddings and perceptual hashes both say that these photos show the same picture."]
+    if rows["across"].str.contains("splits").any():
+        notes.append("Photos that a model was trained on and is tested on, too, make its scores better than it is.")
+    layout.answer(describe(rows), notes)
     _actions(scope, rows)
     page_count = -(-groups // GROUPS_PER_PAGE)
     page = min(scope.selection.view.found_page, page_count)
@@ -50,14 +52,14 @@ def render(scope: SimilarScope) -> None:
 
 
 def describe(rows: pd.DataFrame) -> str:
-    """`12 groups of 31 near-duplicates, 3 across train and test.`"""
-    groups = rows.groupby("group")
-    words = [f"{pluralize(groups.ngroups, 'group')} of {count(len(rows))} near-duplicates"]
+    """`12 groups of near-duplicates, 31 photos, 3 groups across train and test.`"""
+    words = [f"{pluralize(rows['group'].nunique(), 'group')} of near-duplicates", photo_count(len(rows))]
     across = rows[rows["across"].str.contains("splits")]
-    splits = sorted(across["split"].dropna().astype("str").unique())
+    present = set(across["split"].dropna().astype("str"))
     if leaking := across["group"].nunique():
-        names = " and ".join(filter(None, (", ".join(splits[:-1]), splits[-1])))
-        words.append(f"{count(leaking)} across {names}: a test on these says too much")
+        splits = [name for name in _SPLITS if name in present]
+        names = " and ".join(filter(None, (", ".join(splits[:-1]), *splits[-1:])))
+        words.append(f"{pluralize(leaking, 'group')} across {names or 'splits'}")
     return ", ".join(words) + "."
 
 

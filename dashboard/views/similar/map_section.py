@@ -23,6 +23,7 @@ from dashboard.views.similar.scope import SimilarScope
 from seglib.similarity.projection import LABELS, available_methods
 
 KEY = "map"
+DEFAULT_COLOUR = "label"
 
 MAP_CHANGED = (
     "The map has changed since this lasso was drawn, so it no longer says which photos it holds: draw it again."
@@ -31,17 +32,13 @@ MAP_CHANGED = (
 
 def render(scope: SimilarScope) -> None:
     selection, view = scope.selection, scope.selection.view
-    fields = {field.name: field.label for field in colour_fields(selection.source)}
-    colour = view.colour if view.colour in fields else "label"
-    if colour != view.colour:
-        layout.show_notes([f"This run has no field {view.colour!r} to colour the map by."])
-    with st.container(horizontal=True, vertical_alignment="bottom", key="map_controls"):
-        controls.view_select("Colour by", "colour", fields, width=230, labelled=True)
-        _projection_select(view)
     points = maps.map_points(selection.source, scope.vectors, view.projection)
     if points is None:
         computing.render(scope, view.projection)
         return
+    colour = view.colour if view.colour in _field_labels(scope) else DEFAULT_COLOUR
+    if colour != view.colour:
+        layout.show_notes([f"This run has no field {view.colour!r} to colour the map by."])
     chosen = positions_on_map(scope, points)
     _map_card(scope, points, maps.publish_map(scope.query, points, selection.store, colour))
     _heading(scope, points, chosen)
@@ -49,11 +46,19 @@ def render(scope: SimilarScope) -> None:
         found_gallery(scope, chosen)
 
 
-def _projection_select(view: View) -> None:
-    methods = available_methods()
+def choices(scope: SimilarScope) -> None:
+    """Draw the choice of the field that colours the map, and of the projection, if there are several."""
+    view, methods = scope.selection.view, available_methods()
+    labels = _field_labels(scope)
+    names = {name: f"Colour: {label}" for name, label in labels.items()}
+    controls.view_select("Colour by", "colour", names | {view.colour: names.get(view.colour, "Colour")}, width=220)
     if len(methods) > 1 or view.projection != "pca":
         names = {name: LABELS[name] for name in PROJECTIONS if name in (*methods, view.projection)}
-        controls.view_select("Projection", "projection", names, width=140, labelled=True)
+        controls.view_select("Projection", "projection", names, width=120)
+
+
+def _field_labels(scope: SimilarScope) -> dict[str, str]:
+    return {field.name: field.label for field in colour_fields(scope.selection.source)}
 
 
 def positions_on_map(scope: SimilarScope, points: MapPoints) -> Positions:
@@ -73,9 +78,7 @@ def fits(lasso: str, points: MapPoints) -> bool:
 
 def _map_card(scope: SimilarScope, points: MapPoints, published: PublishedMap) -> None:
     view, scale = scope.selection.view, published.scale
-    note = (
-        f"similar photos are near each other; {LABELS[view.projection]} of {scope.chosen.title}; drag to choose photos"
-    )
+    note = f"similar photos are near each other; {LABELS[view.projection]} of {scope.chosen.title}; drag around some"
     categories = [
         MapCategory(name, colour, int(published.counts[FIRST_CODE + place]))
         for place, (name, colour) in enumerate(scale.categories)

@@ -70,8 +70,10 @@ def _controls(scope: SimilarScope) -> None:
                 key=key,
                 help="By which the photos are compared",
                 on_change=session.widget_callback(key, _choose),
-                width=330,
+                width=280,
             )
+        if scope.selection.view.find == "map":
+            map_section.choices(scope)
 
 
 def _choose(name: str) -> None:

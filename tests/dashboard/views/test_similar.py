@@ -83,7 +83,11 @@ def test_the_map_has_a_point_per_photo_and_a_legend_that_counts_them(placed):
     assert not app.error
     data = component(app, "points")
     assert points_of(app).shape == (6, 2)
-    assert [(one["name"], one["count"]) for one in data["palette"]["entries"]] == [("cats", 3), ("dogs", 2), ("others", 1)]
+    assert [(one["name"], one["count"]) for one in data["palette"]["entries"]] == [
+        ("cats", 3),
+        ("dogs", 2),
+        ("others", 1),
+    ]
     assert codes_of(app) == [2, 2, 2, 3, 3, 4]
     assert "Map of 6 photos, coloured by Folder: cats 3, dogs 2, others 1" in data["alt"]
     assert len(tiles(app)) == 6
@@ -111,7 +115,9 @@ def test_a_lasso_chooses_photos_and_stands_in_the_link(placed):
     assert "lasso" not in app.query_params
 
 
-@pytest.mark.parametrize("sent", [7, None, {"x": 1}, "x", "0123abcd.####", "0123abcd." + "A" * 17, "0123abcd." + "A" * 2000])
+@pytest.mark.parametrize(
+    "sent", [7, None, {"x": 1}, "x", "0123abcd.####", "0123abcd." + "A" * 17, "0123abcd." + "A" * 2000]
+)
 def test_a_lasso_that_is_none_changes_nothing(placed, sent):
     app = opened("Similar")
     send(app, "map", "lasso", sent)
@@ -134,7 +140,8 @@ def test_a_lasso_with_corners_that_make_no_sense_is_left_out(placed):
 
 
 @pytest.mark.parametrize(
-    ("colour", "kind"), [("confidence", "scale"), ("share.cat", "scale"), ("animal", "categories"), ("tag", "categories")]
+    ("colour", "kind"),
+    [("confidence", "scale"), ("share.cat", "scale"), ("animal", "categories"), ("tag", "categories")],
 )
 def test_any_field_colours_the_map(placed, colour, kind):
     app = opened("Similar", colour=[colour])
@@ -155,7 +162,11 @@ def test_a_point_describes_its_photo_and_opens_it(placed):
     details = component(app, "points")["details"]
     table = published.find_table(details.rpartition("/")[2])
     assert table.describe(5) | {"photo": ""} == {
-        "id": id_of(NASTY), "name": NASTY, "value": "others", "photo": "", "aspect": 40 / 30
+        "id": id_of(NASTY),
+        "name": NASTY,
+        "value": "others",
+        "photo": "",
+        "aspect": 40 / 30,
     }
     assert "thumb" in table.describe(5)["photo"]
     rows = b"".join(table.csv()).decode("utf-8-sig").splitlines()
@@ -211,7 +222,13 @@ def test_near_duplicates_stand_in_groups(full):
     app = opened("Similar", find=["duplicates"])
     assert not app.exception
     data = component(app, "tiles")["tiles"]
-    assert [tile["name"] for tile in data] == ["cats/a.jpg", "cats/b.jpg", "cats/c.jpg", "dogs/d.jpg", "dogs/e.jpg"] or True
+    assert [tile["name"] for tile in data] == [
+        "cats/a.jpg",
+        "cats/b.jpg",
+        "cats/c.jpg",
+        "dogs/d.jpg",
+        "dogs/e.jpg",
+    ] or True
     app.button(key="select_rest").click().run()
 
 
