@@ -24,8 +24,11 @@ LABELS: dict[str, str] = {"pca": "PCA", "umap": "UMAP", "pacmap": "PaCMAP"}
 
 _PACKAGES = {"umap": "umap", "pacmap": "pacmap"}
 
-_VERSION = 1
+_VERSION = 2
 """Incremented when a change of the code changes projections."""
+
+_PCA_ROWS = 8192
+"""Rows, evenly spread, from which the principal components of more are taken: two directions need no more."""
 
 
 def available_methods() -> tuple[Method, ...]:
@@ -97,15 +100,14 @@ def _cache_path(store: Store, embeddings: Embeddings, method: Method, seed: int)
 
 
 def _project_pca(vectors: NDArray[np.float16], _seed: int) -> NDArray[np.float32]:
-    """Eigenvectors of the covariance (D, D), summed over blocks of rows; the largest loading is positive."""
+    """Eigenvectors of the covariance (D, D) of at most `_PCA_ROWS` rows; the largest loading is positive."""
     if not len(vectors):
         return np.empty((0, 2), np.float32)
     blocks = [vectors[start : start + 8192] for start in range(0, len(vectors), 8192)]
     mean = sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / len(vectors)
-    covariance = np.zeros((vectors.shape[1],) * 2)
-    for block in blocks:
-        centred = block.astype(np.float32) - mean.astype(np.float32)
-        covariance += centred.T @ centred
+    rows = np.linspace(0, len(vectors) - 1, min(len(vectors), _PCA_ROWS)).round().astype(np.intp)
+    centred = vectors[rows].astype(np.float32) - mean.astype(np.float32)
+    covariance = (centred.T @ centred).astype(np.float64)
     axes = np.linalg.eigh(covariance)[1][:, :-3:-1]  # (D, up to 2)
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     points = np.zeros((len(vectors), 2), np.float32)

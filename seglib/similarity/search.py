@@ -1,11 +1,14 @@
 """Find the images most similar to others: exact cosine similarity, computed in blocks of rows."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from seglib.errors import UsageError
+from seglib.fileio.parallel import default_worker_count
 from seglib.similarity.embeddings import Embeddings, Ids
 
 _BLOCK_NUMBERS = 1 << 22  # of float32 at once, 16 MB
@@ -82,7 +85,11 @@ def similarities(embeddings: Embeddings, vector: NDArray[np.float32]) -> NDArray
     rows = embeddings.vectors
     result = np.empty(len(rows), np.float32)
     step = max(1, _BLOCK_NUMBERS // max(1, rows.shape[1]))
-    for start in range(0, len(rows), step):
+
+    def compute(start: int) -> None:
         part = slice(start, start + step)
         np.dot(rows[part].astype(np.float32), vector, out=result[part])
+
+    with ThreadPoolExecutor(default_worker_count()) as pool:  # most of the time goes into the conversion from float16
+        list(pool.map(compute, range(0, len(rows), step)))
     return result.clip(-1, 1, out=result)
