@@ -22,6 +22,7 @@ from seglib.maintenance.status import (
     read_status,
 )
 from seglib.store import ground_truth, pair_counts, tags
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
@@ -45,6 +46,7 @@ def prune(store: Store) -> StoreStatus:
             _rewrite_parts(store, store.stats_folder(run), stats_schema(run.classes), partial(_newest_alive, alive))
             _remove_stale_files(store.masks_folder(run.run), alive)
         _remove_stale_files(store.thumbnails_folder(), alive & _computed_ids(store))
+        _rewrite_parts(store, store.photo_measures_folder(), photo_measures.SCHEMA, partial(_newest_alive, alive))
         tags.compact(store)
         ground_truth.prune(store, alive)
         for folder in _orphans(store):

@@ -20,6 +20,7 @@ from seglib.fileio import parquet_parts
 from seglib.query.columns import count_tags
 from seglib.store import ground_truth, pair_counts, scans
 from seglib.store import tags as store_tags
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
 from seglib.store.store import Store
@@ -78,6 +79,18 @@ class CountsStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasuresStatus:
+    """Stored measures of photos."""
+
+    photos: int
+    """Images of the store that are measured by the present definitions."""
+    pending: int
+    """Images of the store that are not."""
+    stale_rows: int
+    """Rows of images that no longer have a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoreStatus:
     datasets: list[DatasetStatus]
     runs: list[RunStatus]
@@ -85,13 +98,15 @@ class StoreStatus:
     """Thumbnails of images that have no file or that no run has computed."""
     tags: TagsStatus
     counts: CountsStatus
+    measures: MeasuresStatus
     shared_images: int
     """Images that several datasets hold; figures count each of them once."""
 
     @property
     def stale(self) -> int:
         rows = sum(d.vanished + d.outdated_rows for d in self.datasets) + sum(r.stale_rows for r in self.runs)
-        return rows + self.stale_thumbnails + self.tags.outdated_rows + self.counts.stale_rows
+        rows += self.tags.outdated_rows + self.counts.stale_rows + self.measures.stale_rows
+        return rows + self.stale_thumbnails
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +153,7 @@ def read_status(store: Store) -> StoreStatus:
         stale_thumbnails=sum(path.stem not in thumbnail_ids for path in _image_files(store.thumbnails_folder())),
         tags=_tags_status(store, alive),
         counts=_counts_status(store, alive),
+        measures=_measures_status(store, alive),
         shared_images=sum(number > 1 for number in Counter(chain.from_iterable(images.values())).values()),
     )
 
@@ -229,6 +245,11 @@ def _counts_status(store: Store, alive: set[str]) -> CountsStatus:
             len(table) if is_orphaned else len(table) - table.filter(_is_current(store, folder, table, alive)).num_rows
         )
     return CountsStatus(folders=folder_count, rows=rows, stale_rows=stale)
+
+
+def _measures_status(store: Store, alive: set[str]) -> MeasuresStatus:
+    known, current = photo_measures.read_ids(store)
+    return MeasuresStatus(photos=len(current & alive), pending=len(alive - current), stale_rows=len(known - alive))
 
 
 def _orphans(store: Store) -> list[Path]:

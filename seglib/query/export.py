@@ -23,6 +23,7 @@ from seglib.masks.statistics import LOW_MARGIN, share_column
 from seglib.query.columns import AGREEMENT_WORDS, class_share, classes_of, label_agreement, to_float64
 from seglib.query.filters import Filters, select
 from seglib.store.layout import read_without_links
+from seglib.store.photo_measures.rows import MEANINGS as MEASURES
 from seglib.store.schemas import TAG_SEPARATOR
 from seglib.store.store import Store
 
@@ -339,4 +340,6 @@ def _describe_column(column: str) -> str:
         "share": f"Pixels that are {name} divided by grid_width * grid_height, 0..1.",
         "blobs": f"Connected regions (8 neighbours) of {name} of at least {PRESENT_SHARE:.1%} of the mask.",
     }
+    if kind == "column":
+        return MEASURES.get(name, f"Own column {name}.")
     return per_class[kind] if name else _MEANINGS[column]

@@ -4,6 +4,7 @@
     runs/<run>/           run.json, cost.json, stats/part-*.parquet, masks/<ab>/<image_id>.png
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
+    photo_measures/       part-*.parquet
     compare/<pair>/       part-*.parquet
     evaluate/<run--truth>/  part-*.parquet
     truths/<8 hex>/       truth.json, files/, masks/
@@ -97,6 +98,9 @@ class StoreLayout:
     def tags_folder(self) -> Path:
         return self.path / "tags"
 
+    def photo_measures_folder(self) -> Path:
+        return self.path / "photo_measures"
+
     def comparison_folder(self, name: str) -> Path:
         return self.path / "compare" / name
 
@@ -141,6 +145,7 @@ class StoreLayout:
         """
         digest = hashlib.sha256()
         patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
+        patterns.append("photo_measures/*.parquet")
         for pattern in patterns + ["tags/*.parquet"] * with_tags:
             for path in sorted(self.path.glob(pattern)):
                 stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)

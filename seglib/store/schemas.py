@@ -41,6 +41,9 @@ STAMPS_SCHEMA = pa.schema([("bytes", pa.int64()), ("mtime_ns", pa.int64())])
 TAG_SEPARATOR = "|"
 """Separates the tags of an image in the table and in exports; no tag contains it."""
 
+COLUMN_PREFIX = "column:"
+"""Begins the name of every own column in the table and in exports: `column:camera`."""
+
 _CATEGORICAL_COLUMNS = ("dataset", "split", "label", "run", "model", "dominant", "animal", *CONTENT_COLUMNS)
 _NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.uint16(): pd.UInt16Dtype()}
 

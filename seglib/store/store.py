@@ -32,6 +32,7 @@ from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.store import content, records, tags
 from seglib.store.content import LabelledFiles
 from seglib.store.layout import StoreLayout, read_without_links
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import SCHEMA_VERSION, Dataset, Run
 from seglib.store.schemas import (
     FILES_SCHEMA,
@@ -282,6 +283,7 @@ class Store(StoreLayout):
         content: of the classes that the labels of its dataset name, the one with most pixels; `none` without any.
         Classes unknown to a run's model are null rather than 0 (their columns are then Int32 and UInt16).
         tags: sorted names joined by `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column.
+        column:<name>: what was measured of the photo (`photo_measures.rows.MEANINGS`); without any value, no column.
         `with_scan=True` adds bytes and mtime_ns, the file's size and modification time when it was scanned.
         Files that a run has not computed yet are omitted; `failures()` lists unreadable files.
         """
@@ -301,6 +303,7 @@ class Store(StoreLayout):
             table = table.take(np.argsort(np.concatenate([places for _, places in parts]), kind="stable"))
         del files, labels, parts  # each of them is as large as the table
         frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
+        frame = photo_measures.add_columns(self, frame)
         return frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"])) if with_tags else frame
 
     def _present_files(self, datasets: Sequence[Dataset]) -> pa.Table:
