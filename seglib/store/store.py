@@ -303,8 +303,9 @@ class Store(StoreLayout):
             table = table.take(np.argsort(np.concatenate([places for _, places in parts]), kind="stable"))
         del files, labels, parts  # each of them is as large as the table
         frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
-        frame = photo_measures.add_columns(self, frame)
-        return frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"])) if with_tags else frame
+        if with_tags:
+            frame = frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"]))
+        return photo_measures.add_columns(self, frame)
 
     def _present_files(self, datasets: Sequence[Dataset]) -> pa.Table:
         """Readable files of the newest scan (`PRESENT_FILES_SCHEMA`, `STAMPS_SCHEMA`), sorted by dataset and path."""
