@@ -16,6 +16,7 @@ from seglib.adapters import lookup
 from seglib.annotations.class_names import parse_class_names
 from seglib.annotations.options import AUTO, FORMAT_HELP, MASK_FORMATS, MaskOptions
 from seglib.classes import PALETTES
+from seglib.data.photo_measures.exif import GpsPrecision
 from seglib.data.resize import Resize
 from seglib.errors import TooManyFailures, UsageError
 from seglib.fileio.text_file import read_text_lines
@@ -249,6 +250,16 @@ def parse_mask_options(arguments: argparse.Namespace) -> MaskOptions:
 def parse_classes(text: str | None) -> tuple[str, ...] | None:
     """Class names given as `a,b,c` or as a file; None if none are given. Raises `UsageError`."""
     return None if text is None else parse_class_names(text)
+
+
+def add_gps_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--gps",
+        type=GpsPrecision,
+        choices=list(GpsPrecision),
+        help="how the positions in the photos' EXIF are kept: exact, rounded to 0.01 degrees, or off "
+        "(default: as the last time, at first rounded)",
+    )
 
 
 def add_failure_rate_option(command: argparse.ArgumentParser, what: str) -> None:

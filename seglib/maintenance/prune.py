@@ -24,6 +24,7 @@ from seglib.maintenance.status import (
 from seglib.store import ground_truth, pair_counts, tags
 from seglib.store.embeddings import vectors
 from seglib.store.own_columns import rewriting
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
@@ -49,6 +50,7 @@ def prune(store: Store) -> StoreStatus:
             _remove_stale_embeddings(store, store.embeddings_folder(run), alive)
             _remove_stale_files(store.masks_folder(run.run), alive)
         _remove_stale_files(store.thumbnails_folder(), alive & _computed_ids(store))
+        _rewrite_parts(store, store.photo_measures_folder(), photo_measures.SCHEMA, partial(_newest_alive, alive))
         tags.compact(store)
         rewriting.compact(store, {dataset.id for dataset in store.datasets()})
         ground_truth.prune(store, alive)

@@ -21,6 +21,7 @@ from seglib.masks.statistics import count_pixels, pixels_column
 from seglib.store import content, ground_truth, pair_counts, scans, tags
 from seglib.store.embeddings import brought, vectors
 from seglib.store.own_columns import log as own_columns
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Run
 from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
@@ -82,6 +83,8 @@ def _remedy(store: Store, folder: Path, schema: pa.Schema) -> str:
     """How the user can repair a damaged part of this folder."""
     if folder == store.tags_folder():
         return tags.REMEDY
+    if folder == store.photo_measures_folder():
+        return photo_measures.REMEDY
     if folder.is_relative_to(store.columns_folder()):
         return own_columns.REMEDY
     if schema is vectors.SCHEMA:

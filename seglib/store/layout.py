@@ -6,6 +6,7 @@
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
     columns/              part-*.parquet, <action>/part-*.parquet
+    photo_measures/       part-*.parquet
     compare/<pair>/       part-*.parquet
     evaluate/<run--truth>/  part-*.parquet
     truths/<8 hex>/       truth.json, files/, masks/
@@ -28,7 +29,18 @@ from seglib.errors import StoreError
 from seglib.fileio.shared_disk import retry_stale
 from seglib.store.records import Dataset, Run
 
-_FOLDERS = ("runs", "datasets", "columns", "compare", "evaluate", "truths", "int8", "embeddings", "cache")
+_FOLDERS = (
+    "runs",
+    "datasets",
+    "columns",
+    "photo_measures",
+    "compare",
+    "evaluate",
+    "truths",
+    "int8",
+    "embeddings",
+    "cache",
+)
 
 
 class StoreLayout:
@@ -119,6 +131,9 @@ class StoreLayout:
     def column_values_folders(self) -> list[Path]:
         return sorted(path for path in self.columns_folder().glob("*") if path.is_dir())
 
+    def photo_measures_folder(self) -> Path:
+        return self.path / "photo_measures"
+
     def comparison_folder(self, name: str) -> Path:
         return self.path / "compare" / name
 
@@ -182,6 +197,7 @@ class StoreLayout:
         patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
         patterns.append("columns/*.parquet")
         patterns += ["runs/*/embeddings/*.parquet", "embeddings/*/embeddings.json"]
+        patterns.append("photo_measures/*.parquet")
         for pattern in patterns + ["tags/*.parquet"] * with_tags:
             for path in sorted(self.path.glob(pattern)):
                 stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)
