@@ -51,6 +51,8 @@ def prune(store: Store) -> StoreStatus:
             store.atomic.discard(folder)
         for folder, schema, key in pair_counts.part_folders(store):
             _rewrite_parts(store, folder, schema, partial(_newest_current, store, folder, key, alive))
+        for evaluation in store.evaluation_folders():
+            _remove_stale_files(pair_counts.doubts_folder(evaluation), alive)
         for folder in ground_truth.unused_folders(store):
             store.atomic.discard(folder)
         for folder in quantized_models.unused_folders(store):
