@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from seglib.metrics.calibration import (
     confidence_bin,
 )
 from seglib.metrics.confusion import joint_histogram
+from seglib.metrics.label_placement import find_better_place
 from seglib.pipeline import reproduce
 from seglib.progress import OnProgress, Progress
 from seglib.query.repeats import describe_repeats, first_datasets
@@ -36,6 +37,7 @@ from seglib.store.ground_truth import GroundTruth, ImportedTruth
 from seglib.store.pair_counts import (
     BOUNDARY_SCHEMA,
     CALIBRATION_SCHEMA,
+    PLACEMENT_SCHEMA,
     QUALITY_SCHEMA,
     TRUTH_CELLS_SCHEMA,
     CountsWriter,
@@ -268,11 +270,12 @@ class _TruthCounter:
         folder = pair_counts.evaluation_folder(store, run.run, truth_record.id)
         self._boundary = pair_counts.boundary_folder(folder)
         self._calibration = pair_counts.calibration_folder(folder)
-        self._quality = pair_counts.quality_folder(folder)
+        self._placement, self._quality = pair_counts.placement_folder(folder), pair_counts.quality_folder(folder)
         self._cells = folder  # committed last: an image with cells is complete
         self.schemas = {
             self._boundary: BOUNDARY_SCHEMA,
             self._calibration: CALIBRATION_SCHEMA,
+            self._placement: PLACEMENT_SCHEMA,
             self._quality: QUALITY_SCHEMA,
             self._cells: TRUTH_CELLS_SCHEMA,
         }
@@ -287,7 +290,7 @@ class _TruthCounter:
             if lacking.cells:
                 rows |= self._count_masks(truth_mask, predicted)
             if lacking.quality:
-                rows[self._quality] = self._count_quality(image_id, truth_mask)
+                rows |= self._judge_labels(image_id, truth_mask)
             if lacking.calibration:
                 rows[self._calibration] = self._count_confidence(image_id, truth_mask, predicted)
         except (StoreError, BadImage):
@@ -325,14 +328,15 @@ class _TruthCounter:
             "correct": sums[2].astype(np.int64),
         }
 
-    def _count_quality(self, image_id: str, truth_mask: Mask) -> dict[str, Any]:
-        """The `QUALITY_SCHEMA` rows of one image; its map of doubtful pixels is written before they are."""
+    def _judge_labels(self, image_id: str, truth_mask: Mask) -> dict[Path, dict[str, Any]]:
+        """The rows of one image's label quality; its map of doubtful pixels is written before they are."""
         probabilities = self._predict(image_id, predictor.probability_map)
         labels = build_class_lookup(self._truth_record, self._run)[truth_mask]
         columns, doubts = label_judgement.judge_labels(labels, probabilities)
+        place = find_better_place(png.resize_mask(labels, probabilities.shape[:0:-1]), probabilities)
         path = pair_counts.doubt_path(self._cells, image_id)
         self.store.atomic.write(path, png.encode_index_png(doubts))
-        return columns
+        return {self._placement: {name: [value] for name, value in asdict(place).items()}, self._quality: columns}
 
     def _predict(self, image_id: str, predict: Callable[..., NDArray[np.float32]]) -> NDArray[np.float32]:
         """Run the model on one image; `predict` is one of the maps of `predictor`."""

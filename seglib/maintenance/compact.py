@@ -10,7 +10,7 @@ from seglib.errors import DamagedFileError, StoreError
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import LOCK_WAIT_SECONDS, lock
 from seglib.store import ground_truth, pair_counts, tags
-from seglib.store.schemas import FILES_SCHEMA, stats_schema
+from seglib.store.schemas import FILES_SCHEMA, ODDITIES_SCHEMA, stats_schema
 from seglib.store.store import Store
 
 
@@ -20,6 +20,7 @@ def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...
         yield store.files_folder(dataset), FILES_SCHEMA, ("path", "scan")
     for run in store.runs():
         yield store.stats_folder(run), stats_schema(run.classes), ("image_id",)
+        yield store.oddities_folder(run.run), ODDITIES_SCHEMA, ("image_id",)
     yield from pair_counts.part_folders(store)
     yield from ground_truth.part_folders(store)
     yield store.tags_folder(), tags.SCHEMA, tags.KEY

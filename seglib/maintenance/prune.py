@@ -22,7 +22,7 @@ from seglib.maintenance.status import (
     read_status,
 )
 from seglib.store import ground_truth, pair_counts, tags
-from seglib.store.schemas import FILES_SCHEMA, VANISHED, keep_newest_files, stats_schema
+from seglib.store.schemas import FILES_SCHEMA, ODDITIES_SCHEMA, VANISHED, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
 
@@ -43,6 +43,7 @@ def prune(store: Store) -> StoreStatus:
             _rewrite_parts(store, store.files_folder(dataset), FILES_SCHEMA, _present_files)
         for run in store.runs():
             _rewrite_parts(store, store.stats_folder(run), stats_schema(run.classes), partial(_newest_alive, alive))
+            _rewrite_parts(store, store.oddities_folder(run.run), ODDITIES_SCHEMA, partial(_newest_alive, alive))
             _remove_stale_files(store.masks_folder(run.run), alive)
         _remove_stale_files(store.thumbnails_folder(), alive & _computed_ids(store))
         tags.compact(store)

@@ -26,7 +26,7 @@ from seglib.progress import OnNote
 from seglib.store import scans
 from seglib.store.records import Dataset, Run, clean_title, parse_title, utc_now
 from seglib.store.scans import ScanRecord
-from seglib.store.schemas import FILES_SCHEMA, stats_schema
+from seglib.store.schemas import FILES_SCHEMA, ODDITIES_SCHEMA, stats_schema
 from seglib.store.store import Store, as_store
 
 
@@ -185,7 +185,11 @@ def _register_run(
     if not this_run.repeatable:
         _notify([f"{spec.name} cannot be identified by a digest: no later run continues this one."], on_note)
     if verify:
-        _remove_damaged(store, [(store.stats_folder(this_run), stats_schema(this_run.classes))], on_note)
+        own = [
+            (store.stats_folder(this_run), stats_schema(this_run.classes)),
+            (store.oddities_folder(this_run.run), ODDITIES_SCHEMA),
+        ]
+        _remove_damaged(store, own, on_note)
         _notify(remove_damaged_counts(store), on_note)
     return this_run
 

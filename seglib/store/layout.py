@@ -1,7 +1,7 @@
 """Name every file and folder of a store, and keep symbolic links out of it.
 
     datasets/<8 hex>/     dataset.json, scan.json, labels.json, files/part-*.parquet
-    runs/<run>/           run.json, cost.json, stats/part-*.parquet, masks/<ab>/<image_id>.png
+    runs/<run>/           run.json, cost.json, stats/part-*.parquet, oddities/part-*.parquet, masks/<ab>/<image_id>.png
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
     compare/<pair>/       part-*.parquet
@@ -78,6 +78,9 @@ class StoreLayout:
     def stats_folder(self, run: Run) -> Path:
         return self.run_folder(run.run) / "stats"
 
+    def oddities_folder(self, run: str) -> Path:
+        return self.run_folder(run) / "oddities"
+
     # --- masks and thumbnails, in subfolders named by the first two digits of the image_id ---
 
     def masks_folder(self, run: str) -> Path:
@@ -140,7 +143,8 @@ class StoreLayout:
         `with_tags=False` is for results that do not depend on tags, which change far more often than everything else.
         """
         digest = hashlib.sha256()
-        patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
+        patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "runs/*/oddities/*.parquet"]
+        patterns += ["datasets/*/*.json", "runs/*/*.json"]
         for pattern in patterns + ["tags/*.parquet"] * with_tags:
             for path in sorted(self.path.glob(pattern)):
                 stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)

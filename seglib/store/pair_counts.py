@@ -65,6 +65,14 @@ QUALITY_SCHEMA = pa.schema(
 The cell (255, 255) counts what has no label that the run knows; every image that was scored has it.
 """
 
+PLACEMENT_SCHEMA = pa.schema(
+    [
+        *(("image_id", pa.string()), ("gain", pa.float32()), ("right", pa.float32()), ("down", pa.float32())),
+        _TRUTH,
+    ]
+)
+"""`label_placement.Placement` of each image that was scored."""
+
 _RUNS_FILE = "runs.json"
 _RECOUNT = "run again with `verify`, or delete the folder above it, and evaluate again, which recounts it"
 COMMIT_IMAGES = 512
@@ -111,6 +119,10 @@ def calibration_folder(evaluation: Path) -> Path:
 
 def quality_folder(evaluation: Path) -> Path:
     return evaluation / "quality"
+
+
+def placement_folder(evaluation: Path) -> Path:
+    return evaluation / "placement"
 
 
 def doubts_folder(evaluation: Path) -> Path:
@@ -263,6 +275,17 @@ def read_quality(
     return QualityCells(len(truths), classes, rows[known], *columns), scored
 
 
+def read_placements(store: Store, run: str, truth: str, truths: pd.Series) -> list[NDArray[np.float64]]:
+    """[gain, right, down] of these images, float64 (N,) each; NaN for images that were not scored."""
+    folder = placement_folder(evaluation_folder(store, run, truth))
+    table = _select_current(parquet_parts.read(folder, PLACEMENT_SCHEMA), truths)
+    rows, wanted = _positions(table["image_id"], truths.index)
+    columns = [np.full(len(truths), np.nan) for _ in range(3)]
+    for column, name in zip(columns, ("gain", "right", "down"), strict=True):
+        column[rows[wanted]] = table[name].to_numpy()[wanted]
+    return columns
+
+
 def _to_joint_counts(
     table: pa.Table, classes: tuple[Sequence[str], Sequence[str]], image_ids: pd.Index
 ) -> tuple[JointCounts, NDArray[np.bool_]]:
@@ -310,12 +333,13 @@ def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...
         yield boundary_folder(folder), BOUNDARY_SCHEMA, ("image_id", "truth", "class")
         yield calibration_folder(folder), CALIBRATION_SCHEMA, ("image_id", "truth", "bin")
         yield quality_folder(folder), QUALITY_SCHEMA, ("image_id", "truth", "a", "b")
+        yield placement_folder(folder), PLACEMENT_SCHEMA, ("image_id", "truth")
 
 
 def top_folder(folder: Path) -> Path:
     """The comparison or evaluation that a folder of `part_folders` belongs to: itself, or the one above."""
-    above = folder.parent
-    return above if folder in (boundary_folder(above), calibration_folder(above), quality_folder(above)) else folder
+    inner = boundary_folder, calibration_folder, quality_folder, placement_folder
+    return folder.parent if folder in [part(folder.parent) for part in inner] else folder
 
 
 def orphaned_folders(store: Store, runs: Set[str], truths: Set[str]) -> list[Path]:

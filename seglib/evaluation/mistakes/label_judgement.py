@@ -40,4 +40,5 @@ def judge_labels(labels: Mask, probabilities: NDArray[np.float32]) -> tuple[dict
 def _nearest(size: int, grid: int) -> NDArray[np.int32]:
     """(size,): the nearest of `grid` cells, by Pillow, whose rounding is that of all resized masks."""
     cells = Image.fromarray(np.arange(grid, dtype=np.int32)[None])
-    return np.asarray(cells.resize((size, 1), Image.Resampling.NEAREST))[0]
+    nearest: NDArray[np.int32] = np.asarray(cells.resize((size, 1), Image.Resampling.NEAREST))[0]
+    return nearest
