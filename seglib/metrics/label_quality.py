@@ -111,13 +111,16 @@ class QualityCells:
         return labels, predicted, pixels
 
     def take(self, rows: NDArray[np.integer]) -> "QualityCells":
-        """Select images by index, in the given order, each at most once."""
-        places = np.full(self.images, -1)
-        places[rows] = np.arange(len(rows))
-        image = places[self.image]
-        keep = image >= 0
+        """Select images by index, in the given order; repetitions are allowed."""
+        order = np.argsort(self.image, kind="stable")
+        starts = np.searchsorted(self.image[order], np.arange(self.images + 1))
+        lengths = np.diff(starts)[rows]
+        ends = np.cumsum(lengths)
+        shifts = np.repeat(starts[:-1][rows] - ends + lengths, lengths)
+        chosen = order[np.arange(ends[-1] if len(ends) else 0) + shifts]
         columns = (self.a, self.b, self.pixels, self.doubtful, self.weighted, self.weights)
-        return QualityCells(len(rows), self.classes, image[keep], *(column[keep] for column in columns))
+        image = np.repeat(np.arange(len(rows)), lengths)
+        return QualityCells(len(rows), self.classes, image, *(column[chosen] for column in columns))
 
     def _per_image(self, column: NDArray[np.generic]) -> NDArray[np.float64]:
         return np.bincount(self.image, column, self.images).astype(np.float64)

@@ -52,9 +52,9 @@ def test_images_keep_apart_and_can_be_selected():
     assert np.isnan(both.scores()).tolist() == [False, True, False]  # the second has no labelled pixel
     assert both.labelled_pixels().tolist() == [2, 0, 2]
     assert [column.tolist() for column in both.main_doubts()] == [[-1, -1, 0], [-1, -1, 2], [0, 0, 1]]
-    turned = both.take(np.array([2, 0]))
-    assert turned.scores().tolist() == both.scores()[[2, 0]].tolist()
-    assert turned.doubtful_pixels().tolist() == [1, 0]
+    turned = both.take(np.array([2, 0, 2]))
+    assert turned.scores().tolist() == both.scores()[[2, 0, 2]].tolist()
+    assert turned.doubtful_pixels().tolist() == [1, 0, 1]
     assert both.take(np.array([], int)).class_scores().shape == (0, 3)
 
 
