@@ -22,7 +22,14 @@ from dashboard.offers import mask_sources, models, photo_folders
 from dashboard.settings import ServerSettings
 from dashboard.workers import jobs
 from dashboard.workers.jobs import HEARTBEAT_SECONDS, Job, Jobs
-from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest, to_record
+from dashboard.workers.requests import (
+    CalibrateRequest,
+    CompareRequest,
+    EvaluateRequest,
+    JudgeRequest,
+    RunRequest,
+    to_record,
+)
 from seglib.adapters.lookup import find_requested
 from seglib.annotations.reader import Masks, open_masks
 from seglib.data.resize import Resize
@@ -147,7 +154,8 @@ def evaluate_runs(request: EvaluateRequest, settings: ServerSettings, writer: "J
         Store(settings.store),
         masks,
         request.runs,
-        calibration=isinstance(request, CalibrateRequest),
+        calibration=request.kind == CalibrateRequest.kind,
+        label_quality=isinstance(request, JudgeRequest),
         on_progress=progress_callback(writer),
     )
     reasons = [user_message(reason) for reason in report.left_out.values()]
@@ -174,6 +182,7 @@ HANDLERS: dict[str, Callable[[Any, ServerSettings, "JobStateWriter"], dict[str, 
     CompareRequest.kind: compare_runs,
     EvaluateRequest.kind: evaluate_runs,
     CalibrateRequest.kind: evaluate_runs,
+    JudgeRequest.kind: evaluate_runs,
 }
 """Kind of request -> function that does the work."""
 

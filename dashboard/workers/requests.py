@@ -171,6 +171,17 @@ class CalibrateRequest(EvaluateRequest):
             models.check_run(settings, Store(settings.store).run(run))
 
 
+@dataclass(frozen=True, kw_only=True)
+class JudgeRequest(CalibrateRequest):
+    """An evaluation that also scores how likely the ground truth is wrong, for which the models run again."""
+
+    kind = "judge"
+
+    @property
+    def description(self) -> str:
+        return f"The search for mistakes in {self.title} is running"
+
+
 def _check_runs(settings: ServerSettings, runs: Sequence[str], *, minimum: int, purpose: str) -> None:
     if not minimum <= len(set(runs)) <= MAX_COMPARED_RUNS:
         raise UsageError(f"{minimum} to {MAX_COMPARED_RUNS} different runs can be {purpose}, not {len(set(runs))}.")
@@ -180,7 +191,7 @@ def _check_runs(settings: ServerSettings, runs: Sequence[str], *, minimum: int, 
 
 
 KINDS: dict[str, type[Request]] = {
-    kind.kind: kind for kind in (RunRequest, CompareRequest, EvaluateRequest, CalibrateRequest)
+    kind.kind: kind for kind in (RunRequest, CompareRequest, EvaluateRequest, CalibrateRequest, JudgeRequest)
 }
 
 

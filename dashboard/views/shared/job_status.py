@@ -15,19 +15,26 @@ from dashboard.queries import source
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.workers.jobs import KILL_AFTER_SECONDS, Job, Jobs
-from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, Request, RunRequest
+from dashboard.workers.requests import (
+    CalibrateRequest,
+    CompareRequest,
+    EvaluateRequest,
+    JudgeRequest,
+    Request,
+    RunRequest,
+)
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
 from seglib.store.store import Store
 
 REFRESH_SECONDS = 1.0
 
-_COUNTING = (CompareRequest.kind, EvaluateRequest.kind, CalibrateRequest.kind)
+_EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind, JudgeRequest.kind)
+_COUNTING = (CompareRequest.kind, *_EVALUATIONS)
 FAILED_WORDS = {RunRequest.kind: "unreadable", **dict.fromkeys(_COUNTING, "without a readable mask")}
 COMPUTED_WORDS = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "counted")}
 """Request kind -> word for photos or masks that failed (`FAILED_WORDS`) or were processed (`COMPUTED_WORDS`)."""
 
-_EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind)
 SHOWN_LOG = "runs:log"
 """Key of the session's state: id of the job whose log the Runs page is to show."""
 
@@ -49,6 +56,8 @@ def headline(job: Job, labels: Mapping[str, str] | None = None) -> str:
         return f"{' · '.join((*parts, job.precision or request.precision))}, on {request.title}{limit}"
     assert isinstance(request, EvaluateRequest | CompareRequest)
     names = ", ".join((labels or {}).get(run, run) for run in request.runs)
+    if isinstance(request, JudgeRequest):
+        return f"Likely mistakes in {request.title}, by {names}"
     if isinstance(request, EvaluateRequest):
         return f"Evaluation of {names} against {request.title}"
     return f"Comparison of {names}"
