@@ -71,10 +71,17 @@ EVALUATE_SORTS: dict[str, str] = {
     "accuracy": "lowest pixel accuracy first",
     "boundary": "lowest boundary F-score first",
     "iou": "lowest IoU of the chosen class first",
+    "mistakes": "most suspicious first, by label quality or by place",
+    "quality": "lowest label quality first",
+    "class-quality": "lowest label quality of the chosen class first",
+    "place": "masks that fit better elsewhere first",
 }
 """Key in the URL -> label: sort orders for the photos of an evaluation."""
 
-LAYERS: tuple[str, ...] = ("difference", "truth", "prediction")
+MISTAKE_SORTS: tuple[str, ...] = ("mistakes", "quality", "class-quality", "place")
+"""Those of them that rank likely mistakes in the ground truth."""
+
+LAYERS: tuple[str, ...] = ("difference", "truth", "prediction", "doubts")
 """Layers that can be drawn over the photos of an evaluation."""
 
 ORIGINS: tuple[str, ...] = ("", "compare", "evaluate", "similar")

@@ -1,8 +1,8 @@
 """Name every file and folder of a store, and keep symbolic links out of it.
 
     datasets/<8 hex>/     dataset.json, scan.json, labels.json, files/part-*.parquet
-    runs/<run>/           run.json, cost.json, stats/part-*.parquet, embeddings/part-*.parquet,
-                          masks/<ab>/<image_id>.png
+    runs/<run>/           run.json, cost.json, stats/part-*.parquet, oddities/part-*.parquet,
+                          embeddings/part-*.parquet, masks/<ab>/<image_id>.png
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
     columns/              part-*.parquet, <action>/part-*.parquet
@@ -102,6 +102,9 @@ class StoreLayout:
     def embeddings_folder(self, run: Run) -> Path:
         return self.run_folder(run.run) / "embeddings"
 
+    def oddities_folder(self, run: str) -> Path:
+        return self.run_folder(run) / "oddities"
+
     # --- masks and thumbnails, in subfolders named by the first two digits of the image_id ---
 
     def masks_folder(self, run: str) -> Path:
@@ -195,9 +198,8 @@ class StoreLayout:
         """
         digest = hashlib.sha256()
         patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
-        patterns.append("columns/*.parquet")
-        patterns += ["runs/*/embeddings/*.parquet", "embeddings/*/embeddings.json"]
-        patterns.append("photo_measures/*.parquet")
+        patterns += ["runs/*/oddities/*.parquet", "runs/*/embeddings/*.parquet", "embeddings/*/embeddings.json"]
+        patterns += ["columns/*.parquet", "photo_measures/*.parquet"]
         for pattern in patterns + ["tags/*.parquet"] * with_tags:
             for path in sorted(self.path.glob(pattern)):
                 stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)

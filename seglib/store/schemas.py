@@ -40,6 +40,15 @@ PRESENT_FILES_SCHEMA = pa.schema(
 STAMPS_SCHEMA = pa.schema([("bytes", pa.int64()), ("mtime_ns", pa.int64())])
 """File columns that show whether a file has changed."""
 
+ODDITIES_SCHEMA = pa.schema(
+    [
+        *(("image_id", pa.string()), ("cut_class", pa.string()), ("cut_share", pa.float32())),
+        *(("mixed_class", pa.string()), ("mixed_with", pa.string()), ("mixed_share", pa.float32())),
+        ("interleaved", pa.float32()),
+    ]
+)
+"""What makes a run's masks look implausible; see `masks.oddities.find_oddities`."""
+
 TAG_SEPARATOR = "|"
 """Separates the tags of an image in the table and in exports; no tag contains it."""
 

@@ -15,7 +15,7 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
 from dashboard.state.links import describe_missing
-from dashboard.views.evaluate import cards, counting, form, gallery, headline
+from dashboard.views.evaluate import cards, counting, form, gallery, headline, mistakes
 from dashboard.views.evaluate.selection import EvaluationSelection, select_evaluation
 from dashboard.views.multi_run import missing_link
 from dashboard.views.multi_run.all_figures import all_figures
@@ -33,6 +33,8 @@ TABLES = {
     "images": "Every photo and run: all measures, worst first",
     "confusion": "Every run's confusion matrix: truth, prediction, pixels",
 }
+
+MISTAKES_TABLE = "Work list of likely mistakes: path, scores, class and reason, in the order shown"
 
 
 def render(selection: Selection) -> None:
@@ -217,6 +219,12 @@ def _export_buttons(selection: EvaluationSelection) -> None:
         return
     if selection.main_run == selection.base.run:
         page_header.report_button(selection.base, selection.run_names, truth=selection.truth.id)
-    make = partial(evaluation_queries.export_table, selection.query)
+    tables = TABLES | ({"mistakes": MISTAKES_TABLE} if mistakes.are_shown(selection.base.view) else {})
+
+    def make(table: str, kind: str) -> bytes:
+        if table == "mistakes":
+            return mistakes.work_list(selection, kind)
+        return evaluation_queries.export_table(selection.query, table, kind)
+
     titles = [selection.labels[run] for run in selection.run_names]
-    page_header.table_downloads(TABLES, make, page=pages.EVALUATE, runs=titles)
+    page_header.table_downloads(tables, make, page=pages.EVALUATE, runs=titles)
