@@ -22,12 +22,10 @@ from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.evaluation.evaluation import (
     Evaluation,
     PairedDifference,
-    all_confusions,
-    all_images,
     load_evaluation,
     restrict_to_common_files,
-    summarize,
 )
+from seglib.evaluation.evaluation_tables import all_confusions, all_images, summarize
 from seglib.metrics.bootstrap import Estimate
 from seglib.query import export
 from seglib.query.filters import Filters

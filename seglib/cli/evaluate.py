@@ -134,16 +134,16 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _write(arguments: argparse.Namespace, store: "Store", evaluations: "list[Evaluation]") -> None:
-    from seglib.evaluation import evaluation, sample_sheet
+    from seglib.evaluation import evaluation_tables, sample_sheet
     from seglib.masks import png
     from seglib.query import export
 
     if arguments.out is not None:
-        export.write_frame(arguments.out, evaluation.summarize(evaluations, arguments.seed))
+        export.write_frame(arguments.out, evaluation_tables.summarize(evaluations, arguments.seed))
     if arguments.images is not None:
-        export.write_frame(arguments.images, evaluation.all_images(evaluations))
+        export.write_frame(arguments.images, evaluation_tables.all_images(evaluations))
     if arguments.confusion is not None:
-        export.write_frame(arguments.confusion, evaluation.all_confusions(evaluations))
+        export.write_frame(arguments.confusion, evaluation_tables.all_confusions(evaluations))
     if arguments.grid is not None:
         sheet = sample_sheet.draw_sheet(store, evaluations, count=arguments.samples, seed=arguments.seed)
         export.write_file(arguments.grid, png.encode_png(sheet))

@@ -1,0 +1,139 @@
+"""Measure slices of an evaluation or a comparison, and list them, the worst first.
+
+`measure_slices` gives a `SliceTable`: per slice each measure with its interval over images, and its difference to all
+other images, with the intervals of all slices together. Only where such a joint interval excludes 0 is a slice said to
+differ from the others.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from seglib.errors import UsageError
+from seglib.evaluation.slices.cut import Cut, FieldValues, Slice
+from seglib.metrics import bootstrap
+from seglib.metrics.bootstrap import Difference, Estimate
+from seglib.metrics.measures import Measure
+from seglib.metrics.slice_estimates import MIN_IMAGES, SliceEstimate, estimate_slices
+from seglib.query.fields import Field, find_field
+from seglib.store.store import Store
+
+EVALUATION_MEASURES = ("miou", "pixel_accuracy")
+COMPARISON_MEASURES = ("pixel_agreement", "foreground_agreement")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceFigures:
+    """The measures of one slice."""
+
+    slice: Slice
+    estimates: Mapping[str, SliceEstimate]
+
+    @property
+    def images(self) -> int:
+        return len(self.slice.rows)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it has too few images for an interval."""
+        return self.images < MIN_IMAGES
+
+    def figure(self, measure: str) -> Estimate:
+        return self.estimates[measure].figure
+
+    def difference(self, measure: str) -> Difference:
+        """The slice minus all other images, over all pixels."""
+        return self.estimates[measure].difference
+
+    def differs(self, measure: str) -> bool:
+        """Whether it differs from all other images beyond chance, all slices taken together."""
+        ends = self.difference(measure).joint_interval
+        return ends is not None and (ends[0] > 0 or ends[1] < 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceTable:
+    """Slices of the same images, sorted by the first measure over all pixels: the lowest first, small slices last."""
+
+    cut: Cut
+    measures: tuple[str, ...]
+    rows: tuple[SliceFigures, ...]
+
+    @property
+    def field(self) -> Field:
+        return self.cut.field
+
+    def records(self, *, split_intervals: bool = False) -> list[dict[str, Any]]:
+        """One dictionary per slice, for JSON and tables: slice, where, images, small, and for each measure what
+        `bootstrap.flatten_estimates` gives, and `<measure>_difference`, its interval and joint interval (both as [low,
+        high], or with `split_intervals` as columns of their own), and `<measure>_differs`.
+        """
+        return [self._record(row, split_intervals=split_intervals) for row in self.rows]
+
+    def _record(self, row: SliceFigures, *, split_intervals: bool) -> dict[str, Any]:
+        flat: dict[str, Any] = {"field": self.field.name, "slice": row.slice.name, "where": row.slice.where}
+        flat |= {"images": row.images, "small": row.is_small}
+        figures = {name: row.figure(name) for name in self.measures}
+        flat |= bootstrap.flatten_estimates(figures, split_intervals=split_intervals)
+        for name in self.measures:
+            one = row.difference(name)
+            flat[f"{name}_difference"] = one.value
+            for kind, ends in (("", one.interval), ("_joint", one.joint_interval)):
+                key = f"{name}_difference{kind}"
+                if split_intervals:
+                    flat[f"{key}_low"], flat[f"{key}_high"] = ends or (None, None)
+                else:
+                    flat[f"{key}_interval"] = list(ends) if ends else None
+            flat[f"{name}_differs"] = row.differs(name)
+        return flat
+
+
+def measure_slices(
+    measures: Mapping[str, Measure],
+    cut: Cut,
+    names: Sequence[str],
+    *,
+    seed: int = 0,
+    resamples: int = bootstrap.RESAMPLES,
+) -> SliceTable:
+    """Estimate the named measures, which are of the images that were cut, for each slice."""
+    rows = [one.rows for one in cut.slices]
+    found = estimate_slices({name: measures[name] for name in names}, rows, seed=seed, resamples=resamples)
+    figures = [SliceFigures(slice=one, estimates=estimates) for one, estimates in zip(cut.slices, found, strict=True)]
+
+    def rank(one: SliceFigures) -> tuple[bool, bool, float]:
+        value = one.figure(names[0]).value
+        return one.is_small, value is None, value or 0.0
+
+    return SliceTable(cut=cut, measures=tuple(names), rows=tuple(sorted(figures, key=rank)))
+
+
+def slice_by(
+    by: FieldValues | None, measures: Mapping[str, Measure], names: Sequence[str], *, seed: int = 0
+) -> SliceTable:
+    """Measure the slices by these values. Raises `UsageError` if there are none."""
+    if by is None:
+        raise UsageError("Name the field to slice by, such as `by='label'`.")
+    return measure_slices(measures, by.cut(), names, seed=seed)
+
+
+def check_field(store: Store, runs: Sequence[str], by: str | None) -> None:
+    """Raise `UnknownName` if one of the runs has no such field."""
+    for run in runs if by is not None else ():
+        find_field(store.table([run], with_tags=by == "tag"), by or "")
+
+
+def read_field(store: Store, run: str, by: str, files: pd.DataFrame) -> FieldValues:
+    """The values of a field in a run, one per row of `files`, which needs dataset and path."""
+    table = store.table([run], with_tags=by == "tag")
+    places, wanted = (pd.MultiIndex.from_frame(one[["dataset", "path"]].astype("str")) for one in (table, files))
+    return FieldValues.read(table, by).take(places.get_indexer(wanted))
+
+
+def to_frame(tables: Mapping[tuple[tuple[str, str], ...], SliceTable]) -> pd.DataFrame:
+    """The records of several tables, one row per slice; the keys are leading columns, as (name, value) pairs."""
+    return pd.DataFrame(
+        [dict(key) | record for key, table in tables.items() for record in table.records(split_intervals=True)]
+    )
