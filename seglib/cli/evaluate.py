@@ -355,21 +355,22 @@ def _slices_json(keys: Sequence[Mapping[str, str]], tables: "Sequence[SliceTable
 def _print_slices(runs: str, table: "SliceTable") -> None:
     """Print one line per slice, the worst first."""
     measure = table.measures[0]
-    print(f"\n{runs} by {escape_for_terminal(table.field.name)}, the lowest {measure} over all pixels first")
+    print(f"\n{runs} by {escape_for_terminal(table.field.name)}, the lowest {measure} first")
     print(
-        f"  {'':<24}{'photos':>7}{measure:>16}  {'95 %':<17}{'mean of images':>15}  {'95 %':<17}"
-        f"{'minus others':>13}  95 %, all slices together"
+        f"  {'':<24}{'photos':>7}{measure + ', all pixels':>28}  {'95 %':<17}{'mean of images':>15}  {'95 %':<17}"
+        "as many photos at random"
     )
     for row in table.rows:
-        figure, difference = row.figure(measure), row.difference(measure)
-        ends = format_interval(difference.joint_interval) or ("(few photos)" if row.is_small else "")
+        one = row.estimates[measure]
+        chance = "too few photos" if row.is_small else format_interval(one.random_range)
+        beyond = "  below" if one.is_below else "  above" if one.is_above else ""
         print(
             f"  {escape_for_terminal(row.slice.name):<24}{row.images:>7}"
-            f"{format_percent(figure.value):>16}  {format_interval(figure.interval):<17}"
-            f"{format_percent(figure.mean):>15}  {format_interval(figure.mean_interval):<17}"
-            f"{format_percent(difference.value):>13}  {ends}{' *' if row.differs(measure) else ''}"
+            f"{format_percent(one.figure.value):>28}  {format_interval(one.figure.interval):<17}"
+            f"{format_percent(one.figure.mean):>15}  {format_interval(one.figure.mean_interval):<17}{chance}{beyond}"
         )
-    print("  *: differs from all other photos beyond chance, even though several slices are compared")
+    if len(table.rows) > 1:
+        print("  at random: holds all slices together with 95 % probability; below, above: beyond chance")
     if table.cut.overlaps:
         print("  A photo with several tags is in several slices.")
     if table.cut.left_out:

@@ -18,12 +18,11 @@ Interval = tuple[float, float]
 Key = TypeVar("Key", bound=Hashable)
 
 RESAMPLES = 1000
-RESAMPLES_PER_DIFFERENCE = 400
-"""Least number of resamples for each of the differences that are estimated together."""
 
 _MAX_UNITS = 10_000  # maximum number of images resampled individually
 _GROUPS = 2_000  # groups resampled instead if there are more images than that
 _REPLICATES_AT_ONCE = 50
+_RESAMPLES_PER_PAIR = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +93,7 @@ def estimate_differences(
     images = len(next(iter(measures.values())).columns[0]) if measures else 0
     spread: dict[Key, Column] = {}
     if resamples and images > 1 and pairs:
-        needed = resamples if len(pairs) == 1 else max(resamples, RESAMPLES_PER_DIFFERENCE * len(pairs))
+        needed = resamples if len(pairs) == 1 else max(resamples, _RESAMPLES_PER_PAIR * len(pairs))
         spread = _replicates_overall(measures, seed, needed)
 
     def difference(a: Key, b: Key) -> Difference:

@@ -1,7 +1,9 @@
-"""Measures of slices of the images: each with its interval, and its difference to all other images.
+"""Measures of slices of the images: each with its interval, and with what as many images drawn at random would have.
 
-The bootstrap is that of `bootstrap.py`. All images are resampled together, so that slices may overlap, and the figures
-of a slice and of the images outside of it come from the same resamples.
+A slice is compared with random slices of its own size, not with all other images, since the value of a measure depends
+on the number of images: the mean IoU of few images is higher, because rare classes are not among them. Slices of 55
+photos, made at random out of 445 of Pascal VOC, are 5 points above the others in the mean, and in 18 of 25 trials the
+bootstrap intervals of these differences, widened by Bonferroni's correction, call one of eight such slices different.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,26 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seglib.metrics.bootstrap import (
-    RESAMPLES,
-    RESAMPLES_PER_DIFFERENCE,
-    Difference,
-    Estimate,
-    draw_weights,
-    percentile_interval,
-)
+from seglib.metrics.bootstrap import RESAMPLES, Estimate, Interval, draw_weights, percentile_interval
 from seglib.metrics.confusion import Column
 from seglib.metrics.measures import Measure, ratio
 
 MIN_IMAGES = 10
-"""Slices of fewer images have no interval, nor has the difference to fewer other images."""
+"""Slices of fewer images have neither interval nor random range, and the latter takes as many other images too."""
 
 _MAX_UNITS = 4_000  # maximum number of images resampled individually
 _GROUPS = 2_000  # groups resampled instead if there are more images than that
 _MIN_GROUPS = 100  # in each slice that has as many images
-_CELLS_AT_ONCE = 1 << 21  # weights held at once
+_DRAWN_GROUPS = 400  # a random slice is drawn in groups of images if it has more images than twice that
+_CELLS_AT_ONCE = 1 << 21  # numbers held at once
+_FEW = 8  # below this part of all groups, they are drawn with replacement
 
 Rows = NDArray[np.intp]
+Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,59 +35,69 @@ class SliceEstimate:
     """A measure of one slice."""
 
     figure: Estimate
-    difference: Difference
-    """The slice minus all other images, over all pixels; the joint intervals of all slices hold together."""
+    others: float | None
+    """Value over all pixels of all images outside of the slice."""
+    random_range: Interval | None
+    """Range over all pixels of as many images drawn at random; wide enough that with 95 % probability all slices lie in
+    their ranges together, if they were drawn at random.
+    """
+
+    @property
+    def differs(self) -> bool:
+        """Whether the slice differs from random ones beyond chance."""
+        return self.is_below or self.is_above
+
+    @property
+    def is_below(self) -> bool:
+        value, ends = self.figure.value, self.random_range
+        return value is not None and ends is not None and value < ends[0]
+
+    @property
+    def is_above(self) -> bool:
+        value, ends = self.figure.value, self.random_range
+        return value is not None and ends is not None and value > ends[1]
 
 
 def estimate_slices(
     measures: Mapping[str, Measure], slices: Sequence[Rows], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> list[dict[str, SliceEstimate]]:
-    """Estimate each measure of each slice, with 95 % intervals by the percentile bootstrap over images.
+    """Estimate each measure of each slice.
 
     Args:
         measures: Measures of the same N images.
-        slices: The rows of each slice's images, ascending, within 0..N-1.
+        slices: The rows of each slice's images, within 0..N-1; slices may overlap.
         seed: Seed of the resamples.
-        resamples: Number of resamples; 0 for no intervals. The joint intervals take at least 400 per difference.
+        resamples: Number of resamples, and of random slices of each size; 0 for neither intervals nor random ranges.
 
     Returns:
-        Per slice, the measures. The joint intervals of the differences are adjusted by Bonferroni's inequality for the
-        number of slices that have one. Of two slices that are all images, the two differences are one.
-
-    More than 4,000 images are split at random, within each slice, into about 2,000 groups, which are resampled instead.
+        Per slice, the measures. The 95 % intervals are those of the percentile bootstrap over images; more than 4,000
+        images are split at random, within each slice, into about 2,000 groups, which are resampled instead. The random
+        ranges are those of a permutation test, joint over the slices by its largest statistic (Westfall and Young 1993,
+        Resampling-Based Multiple Testing, section 2.3).
     """
     plans, columns = _plan(measures)
     images = len(columns[0]) if columns else 0
-    group_of_image = _group_images(slices, images, seed)
-    sums = np.array([np.bincount(group_of_image, column) for column in columns], np.float64).T  # (groups, columns)
-    units = [np.unique(group_of_image[rows]) for rows in slices]
-    outside = [images - len(rows) for rows in slices]
-    compared = [len(rows) >= MIN_IMAGES and rest >= MIN_IMAGES for rows, rest in zip(slices, outside, strict=True)]
-    joint = 1 if len(slices) == 2 and sum(map(len, slices)) == images else max(1, sum(compared))
-    needed = resamples if joint == 1 else max(resamples, RESAMPLES_PER_DIFFERENCE * joint)
+    groups = _group_images(slices, images, seed)
+    sums = _sum_groups(columns, groups)
+    units = [np.unique(groups[rows]) for rows in slices]
     drawn = [place for place, rows in enumerate(slices) if resamples and len(rows) >= MIN_IMAGES]
-    spread = _replicates(plans, sums, {place: units[place] for place in drawn}, seed, needed)
+    compared = {place: len(slices[place]) for place in drawn if images - len(slices[place]) >= MIN_IMAGES}
+    spread = _replicates(plans, sums, {place: units[place] for place in drawn}, seed, resamples)
+    ranges = _random_ranges(plans, columns, compared, seed, resamples)
     whole = sums.sum(0)
-    found = []
-    for place, own_units in enumerate(units):
-        own = sums[own_units].sum(0)
-        found.append(
-            {
-                name: SliceEstimate(
-                    figure=_figure(plan, own, spread.get((place, name)), resamples),
-                    difference=_difference(
-                        plan,
-                        own,
-                        whole - own,
-                        spread.get((place, name)) if compared[place] else None,
-                        resamples=resamples,
-                        joint=joint,
-                    ),
-                )
-                for name, plan in plans.items()
-            }
+
+    def estimate(place: int, name: str, plan: _Plan) -> SliceEstimate:
+        own = sums[units[place]].sum(0)
+        return SliceEstimate(
+            figure=_figure(plan, own, spread.get((place, name))),
+            others=_defined(plan.overall((whole - own)[None])[0]),
+            random_range=ranges.get((place, name)),
         )
-    return found
+
+    return [{name: estimate(place, name, plan) for name, plan in plans.items()} for place in range(len(slices))]
+
+
+# --- sums --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,19 +111,9 @@ class _Plan:
     defined: int
     """The number of images where it is defined."""
 
-    def overall(self, sums: NDArray[np.float64]) -> Column:
+    def overall(self, sums: Matrix) -> Column:
         """Value over all pixels for sums of shape (r, columns)."""
         return self.measure.formula(*sums.T[self.inputs])
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Replicates:
-    """A measure of one slice in every resample, (resamples,) each."""
-
-    value: Column
-    mean: Column
-    gap: Column
-    """The slice minus all other images."""
 
 
 def _plan(measures: Mapping[str, Measure]) -> tuple[dict[str, _Plan], list[Column]]:
@@ -142,7 +140,12 @@ def _plan(measures: Mapping[str, Measure]) -> tuple[dict[str, _Plan], list[Colum
     return plans, columns
 
 
-def _group_images(slices: Sequence[Rows], images: int, seed: int) -> NDArray[np.intp]:
+def _sum_groups(columns: Sequence[Column], groups: Rows) -> Matrix:
+    """Return the sums of the columns over the images of each group: (groups, columns)."""
+    return np.array([np.bincount(groups, column) for column in columns], np.float64).T
+
+
+def _group_images(slices: Sequence[Rows], images: int, seed: int) -> Rows:
     """Return the group (N,) of each image; all images of a group are in the same slices."""
     if images <= _MAX_UNITS:
         return np.arange(images)
@@ -156,57 +159,122 @@ def _group_images(slices: Sequence[Rows], images: int, seed: int) -> NDArray[np.
     groups = np.minimum(counts, np.maximum(_MIN_GROUPS, counts * _GROUPS // images))
     order = np.lexsort((np.random.default_rng([seed, 2]).permutation(images), stratum))
     rank = np.arange(images) - np.repeat(np.cumsum(counts) - counts, counts)
+    first = np.repeat(np.cumsum(groups) - groups, counts)
     group = np.empty(images, np.intp)
-    group[order] = rank * np.repeat(groups, counts) // np.repeat(counts, counts) + np.repeat(
-        np.cumsum(groups) - groups, counts
-    )
+    group[order] = first + rank * np.repeat(groups, counts) // np.repeat(counts, counts)
     return group
-
-
-def _replicates(
-    plans: Mapping[str, _Plan], sums: NDArray[np.float64], units: Mapping[int, Rows], seed: int, resamples: int
-) -> dict[tuple[int, str], _Replicates]:
-    """Return (slice, measure) -> its values in every resample, for slices that consist of these units."""
-    if not units:
-        return {}
-    chunks: dict[tuple[int, str], list[tuple[Column, Column, Column]]] = {
-        (place, name): [] for place in units for name in plans
-    }
-    for weights in draw_weights(len(sums), seed, resamples, max(1, _CELLS_AT_ONCE // len(sums))):
-        whole = weights @ sums  # (r, columns)
-        for place, own_units in units.items():
-            own = weights[:, own_units] @ sums[own_units]
-            for name, plan in plans.items():
-                value, mean = plan.overall(own), ratio(own[:, plan.values], own[:, plan.defined])
-                chunks[place, name].append((value, mean, value - plan.overall(whole - own)))
-    joined = {key: [np.concatenate(part) for part in zip(*of_key, strict=True)] for key, of_key in chunks.items()}
-    return {key: _Replicates(value=value, mean=mean, gap=gap) for key, (value, mean, gap) in joined.items()}
-
-
-def _figure(plan: _Plan, own: Column, spread: _Replicates | None, resamples: int) -> Estimate:
-    mean, n = ratio(own[[plan.values]], own[[plan.defined]])[0], int(own[plan.defined])
-    has_interval = spread is not None and n > 1
-    return Estimate(
-        value=_defined(plan.overall(own[None])[0]),
-        interval=percentile_interval(spread.value[:resamples]) if spread and has_interval else None,
-        mean=_defined(mean),
-        mean_interval=percentile_interval(spread.mean[:resamples]) if spread and has_interval else None,
-        n=n,
-    )
-
-
-def _difference(
-    plan: _Plan, own: Column, rest: Column, spread: _Replicates | None, *, resamples: int, joint: int
-) -> Difference:
-    value = _defined(plan.overall(own[None])[0] - plan.overall(rest[None])[0])
-    if value is None or spread is None:
-        return Difference(value=value, interval=None, joint_interval=None)
-    return Difference(
-        value=value,
-        interval=percentile_interval(spread.gap[:resamples]),
-        joint_interval=percentile_interval(spread.gap, 1 - 0.05 / joint),
-    )
 
 
 def _defined(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
+
+
+# --- intervals ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Replicates:
+    """A measure of one slice in every resample, (resamples,) each."""
+
+    value: Column
+    mean: Column
+
+
+def _replicates(
+    plans: Mapping[str, _Plan], sums: Matrix, units: Mapping[int, Rows], seed: int, resamples: int
+) -> dict[tuple[int, str], _Replicates]:
+    """Return (slice, measure) -> its values in every resample, for slices that consist of these units."""
+    if not units:
+        return {}
+    chunks: dict[int, list[Matrix]] = {place: [] for place in units}
+    for weights in draw_weights(len(sums), seed, resamples, max(1, _CELLS_AT_ONCE // len(sums))):
+        for place, own in units.items():
+            chunks[place].append(weights[:, own] @ sums[own])
+    drawn = {place: np.concatenate(parts) for place, parts in chunks.items()}
+    return {
+        (place, name): _Replicates(value=plan.overall(own), mean=ratio(own[:, plan.values], own[:, plan.defined]))
+        for place, own in drawn.items()
+        for name, plan in plans.items()
+    }
+
+
+def _figure(plan: _Plan, own: Column, spread: _Replicates | None) -> Estimate:
+    n = int(own[plan.defined])
+    known = spread if n > 1 else None
+    return Estimate(
+        value=_defined(plan.overall(own[None])[0]),
+        interval=percentile_interval(known.value) if known else None,
+        mean=_defined(ratio(own[[plan.values]], own[[plan.defined]])[0]),
+        mean_interval=percentile_interval(known.mean) if known else None,
+        n=n,
+    )
+
+
+# --- random slices -----------------------------------------------------------------------------------------------
+
+
+def _random_ranges(
+    plans: Mapping[str, _Plan], columns: Sequence[Column], sizes: Mapping[int, int], seed: int, draws: int
+) -> dict[tuple[int, str], Interval]:
+    """Return (slice, measure) -> the joint range of random slices of these sizes."""
+    if not sizes:
+        return {}
+    draw = np.random.default_rng([seed, 3])
+    order, grouped = draw.permutation(len(columns[0])), dict[int, Matrix]()
+    values: dict[str, dict[int, Column]] = {name: {} for name in plans}
+    for place, size in sizes.items():
+        together = 1 << max(0, (size // _DRAWN_GROUPS).bit_length() - 1)  # images in a group
+        if together not in grouped:
+            groups = np.empty(len(order), np.intp)
+            groups[order] = np.minimum(np.arange(len(order)) // together, len(order) // together - 1)
+            grouped[together] = _sum_groups(columns, groups)
+        sums = _draw_sums(grouped[together], round(size / together), draws, draw)
+        for name, plan in plans.items():
+            values[name][place] = plan.overall(sums)
+    return {
+        (place, name): ends for name, of_slices in values.items() for place, ends in _joint_ranges(of_slices).items()
+    }
+
+
+def _draw_sums(sums: Matrix, size: int, draws: int, draw: np.random.Generator) -> Matrix:
+    """Return the sums (draws, columns) of `size` rows of (groups, columns) drawn at random."""
+    few = size * _FEW < len(sums)
+    rows_at_once = max(1, _CELLS_AT_ONCE // (size * sums.shape[1] if few else len(sums)))
+    chunks = []
+    for start in range(0, draws, rows_at_once):
+        rows = min(rows_at_once, draws - start)
+        if few:
+            chunks.append(sums[draw.integers(0, len(sums), (rows, size))].sum(1))
+            continue
+        chosen = np.zeros((rows, len(sums)))
+        keys = draw.random((rows, len(sums)), np.float32)
+        np.put_along_axis(chosen, np.argpartition(keys, size - 1, axis=1)[:, :size], 1.0, axis=1)
+        chunks.append(chosen @ sums)
+    return np.concatenate(chunks)
+
+
+def _joint_ranges(values: Mapping[int, Column]) -> dict[int, Interval]:
+    """Return the range of each slice's values (draws,), as many half-spreads below and above its median for all slices
+    that in 95 % of the draws all slices lie in theirs. Undefined values lie in every range.
+    """
+    known = {place: column for place, column in values.items() if not np.isnan(column).all()}
+    if not known:
+        return {}
+    middles = {place: float(np.nanmedian(column)) for place, column in known.items()}
+    spreads, farthest = {}, np.zeros(len(next(iter(known.values()))))
+    for place, column in known.items():
+        gaps = np.nan_to_num(column - middles[place])
+        below, above = (float(np.sqrt(np.mean(np.maximum(side, 0) ** 2))) for side in (-gaps, gaps))
+        spreads[place] = below, above
+        farthest = np.maximum(farthest, np.where(gaps < 0, -gaps / (below or 1), gaps / (above or 1)))
+    reach = float(np.quantile(farthest, 0.95, method="higher"))
+    return {
+        place: _within(known[place], middles[place] - reach * below, middles[place] + reach * above)
+        for place, (below, above) in spreads.items()
+    }
+
+
+def _within(values: Column, low: float, high: float) -> Interval:
+    """Return the range without the part below 0 or above 1 that a share cannot have."""
+    is_share = np.nanmin(values) >= 0 and np.nanmax(values) <= 1
+    return (max(low, 0.0), min(high, 1.0)) if is_share else (low, high)

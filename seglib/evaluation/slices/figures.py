@@ -1,8 +1,7 @@
 """Measure slices of an evaluation or a comparison, and list them, the worst first.
 
-`measure_slices` gives a `SliceTable`: per slice each measure with its interval over images, and its difference to all
-other images, with the intervals of all slices together. Only where such a joint interval excludes 0 is a slice said to
-differ from the others.
+`measure_slices` gives a `SliceTable`: per slice each measure with its interval over images, and the range in which it
+would lie for as many images drawn at random. Only outside of that range is a slice said to differ beyond chance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,6 @@ import pandas as pd
 from seglib.errors import UsageError
 from seglib.evaluation.slices.cut import Cut, FieldValues, Slice
 from seglib.metrics import bootstrap
-from seglib.metrics.bootstrap import Difference, Estimate
 from seglib.metrics.measures import Measure
 from seglib.metrics.slice_estimates import MIN_IMAGES, SliceEstimate, estimate_slices
 from seglib.query.fields import Field, find_field
@@ -40,18 +38,6 @@ class SliceFigures:
         """Whether it has too few images for an interval."""
         return self.images < MIN_IMAGES
 
-    def figure(self, measure: str) -> Estimate:
-        return self.estimates[measure].figure
-
-    def difference(self, measure: str) -> Difference:
-        """The slice minus all other images, over all pixels."""
-        return self.estimates[measure].difference
-
-    def differs(self, measure: str) -> bool:
-        """Whether it differs from all other images beyond chance, all slices taken together."""
-        ends = self.difference(measure).joint_interval
-        return ends is not None and (ends[0] > 0 or ends[1] < 0)
-
 
 @dataclass(frozen=True, kw_only=True)
 class SliceTable:
@@ -66,27 +52,27 @@ class SliceTable:
         return self.cut.field
 
     def records(self, *, split_intervals: bool = False) -> list[dict[str, Any]]:
-        """One dictionary per slice, for JSON and tables: slice, where, images, small, and for each measure what
-        `bootstrap.flatten_estimates` gives, and `<measure>_difference`, its interval and joint interval (both as [low,
-        high], or with `split_intervals` as columns of their own), and `<measure>_differs`.
+        """One dictionary per slice, for JSON and tables.
+
+        Keys: field, slice, where (its filter, or None), images, small; for each measure those of
+        `bootstrap.flatten_estimates`, and `<measure>_others` (over all pixels of all other images),
+        `<measure>_random_interval` ([low, high] of as many images drawn at random; with `split_intervals`
+        `<measure>_random_low` and `_high`) and `<measure>_beyond_chance` ("below" or "above" that range, or None).
         """
         return [self._record(row, split_intervals=split_intervals) for row in self.rows]
 
     def _record(self, row: SliceFigures, *, split_intervals: bool) -> dict[str, Any]:
         flat: dict[str, Any] = {"field": self.field.name, "slice": row.slice.name, "where": row.slice.where}
         flat |= {"images": row.images, "small": row.is_small}
-        figures = {name: row.figure(name) for name in self.measures}
-        flat |= bootstrap.flatten_estimates(figures, split_intervals=split_intervals)
         for name in self.measures:
-            one = row.difference(name)
-            flat[f"{name}_difference"] = one.value
-            for kind, ends in (("", one.interval), ("_joint", one.joint_interval)):
-                key = f"{name}_difference{kind}"
-                if split_intervals:
-                    flat[f"{key}_low"], flat[f"{key}_high"] = ends or (None, None)
-                else:
-                    flat[f"{key}_interval"] = list(ends) if ends else None
-            flat[f"{name}_differs"] = row.differs(name)
+            one = row.estimates[name]
+            flat |= bootstrap.flatten_estimates({name: one.figure}, split_intervals=split_intervals)
+            flat[f"{name}_others"] = one.others
+            if split_intervals:
+                flat[f"{name}_random_low"], flat[f"{name}_random_high"] = one.random_range or (None, None)
+            else:
+                flat[f"{name}_random_interval"] = list(one.random_range) if one.random_range else None
+            flat[f"{name}_beyond_chance"] = "below" if one.is_below else "above" if one.is_above else None
         return flat
 
 
@@ -104,7 +90,7 @@ def measure_slices(
     figures = [SliceFigures(slice=one, estimates=estimates) for one, estimates in zip(cut.slices, found, strict=True)]
 
     def rank(one: SliceFigures) -> tuple[bool, bool, float]:
-        value = one.figure(names[0]).value
+        value = one.estimates[names[0]].figure.value
         return one.is_small, value is None, value or 0.0
 
     return SliceTable(cut=cut, measures=tuple(names), rows=tuple(sorted(figures, key=rank)))
