@@ -18,10 +18,13 @@ from dashboard.queries.comparison_stats import Flips, Headline, PairSummary, Tru
 from dashboard.queries.ranking import ImageOrder
 from dashboard.queries.source import HASHES as SOURCE_HASHES
 from dashboard.queries.source import RunSource
+from dashboard.state.crossfilter import without_keys
 from seglib.evaluation import cost
 from seglib.evaluation.comparison import Comparison, load_comparison
 from seglib.evaluation.comparison import count_pending as count_pending_in_store
 from seglib.evaluation.counting import FILE_COLUMNS
+from seglib.evaluation.slices.cut import FieldValues
+from seglib.evaluation.slices.figures import COMPARISON_MEASURES, SliceTable, slice_by
 from seglib.metrics.bootstrap import Estimate
 from seglib.query import export
 from seglib.query.filters import Filters
@@ -117,6 +120,20 @@ def flips(query: ComparisonQuery, a: str, b: str, limit: int) -> Flips:
 @_cached
 def shares(query: ComparisonQuery, a: str, b: str, name: str) -> pd.DataFrame:
     return comparison_stats.shares(comparison(query), a, b, name)
+
+
+def slices(query: ComparisonQuery, source: RunSource, pair: tuple[str, str], by: str) -> SliceTable:
+    """Return a pair's slices by a field of the active run, `source`, over the photos that pass all other filters."""
+    filters = without_keys(query.filters, (by,))
+    source = source if by == "tag" else source.for_filters(filters)
+    return _slices(replace(query, source=source, filters=filters), pair, by)
+
+
+@_cached
+def _slices(query: ComparisonQuery, pair: tuple[str, str], by: str) -> SliceTable:
+    found = comparison(query)
+    values = FieldValues.read(photo_queries.table_with(query.source, by), by).take(found.files.index.to_numpy())
+    return slice_by(values, found.measures[pair], COMPARISON_MEASURES)
 
 
 @_cached

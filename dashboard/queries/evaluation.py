@@ -18,6 +18,7 @@ from dashboard.queries.evaluation_stats import ClassFigures, Confusion, Headline
 from dashboard.queries.ranking import ImageOrder
 from dashboard.queries.source import HASHES as SOURCE_HASHES
 from dashboard.queries.source import RunSource
+from dashboard.state.crossfilter import without_keys
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.evaluation.evaluation import (
     Evaluation,
@@ -26,6 +27,8 @@ from seglib.evaluation.evaluation import (
     restrict_to_common_files,
 )
 from seglib.evaluation.evaluation_tables import all_confusions, all_images, summarize
+from seglib.evaluation.slices.cut import FieldValues
+from seglib.evaluation.slices.figures import SliceTable
 from seglib.metrics.bootstrap import Estimate
 from seglib.query import export
 from seglib.query.filters import Filters
@@ -123,6 +126,20 @@ def confusion(query: EvaluationQuery, run: str, limit: int) -> Confusion:
 @_cached
 def label_figures(query: EvaluationQuery, run: str) -> list[tuple[str, int, dict[str, Estimate]]]:
     return evaluation_stats.label_figures(evaluation(query, run))
+
+
+def slices(query: EvaluationQuery, source: RunSource, run: str, by: str) -> SliceTable:
+    """Return a run's slices by a field of the active run, `source`, over the photos that pass all other filters."""
+    filters = without_keys(query.filters, (by,))
+    source = source if by == "tag" else source.for_filters(filters)
+    return _slices(replace(query, source=source, filters=filters), run, by)
+
+
+@_cached
+def _slices(query: EvaluationQuery, run: str, by: str) -> SliceTable:
+    found = evaluation(query, run)
+    values = FieldValues.read(photo_queries.table_with(query.source, by), by)
+    return replace(found, by=values.take(found.files.index.to_numpy())).slices()
 
 
 @_cached

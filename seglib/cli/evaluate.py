@@ -371,7 +371,7 @@ def _print_slices(runs: str, table: "SliceTable") -> None:
         )
     if len(table.rows) > 1:
         print("  at random: holds all slices together with 95 % probability; below, above: beyond chance")
-    if table.cut.overlaps:
+    if table.overlaps:
         print("  A photo with several tags is in several slices.")
-    if table.cut.left_out:
-        print(f"  {table.cut.left_out:,} rarer tags are left out.")
+    if table.left_out:
+        print(f"  {table.left_out:,} rarer tags are left out.")

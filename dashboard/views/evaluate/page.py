@@ -9,7 +9,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import count, escape_markdown, photo_count, shorten_enumerations
+from dashboard.formatting import MEASURE_NAMES, count, escape_markdown, photo_count, shorten_enumerations
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -17,10 +17,11 @@ from dashboard.state import pages, session
 from dashboard.state.links import describe_missing
 from dashboard.views.evaluate import cards, counting, form, gallery, headline
 from dashboard.views.evaluate.selection import EvaluationSelection, select_evaluation
-from dashboard.views.multi_run import missing_link
+from dashboard.views.multi_run import missing_link, slices
 from dashboard.views.multi_run.all_figures import all_figures
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
+from seglib.evaluation.slices.figures import EVALUATION_MEASURES
 from seglib.store import ground_truth
 from seglib.store.ground_truth import GroundTruth
 
@@ -72,9 +73,21 @@ def render(selection: Selection) -> None:
         [1, 1],
         [lambda _: headline.scores(evaluation_selection), lambda _: headline.classes(evaluation_selection)],
     )
+    _slices(evaluation_selection)
     gallery.render(evaluation_selection)
     all_figures("confusion matrix, calibration, every class, cost", partial(_cards, evaluation_selection))
     selection_bar.selection_bar(selection)
+
+
+def _slices(selection: EvaluationSelection) -> None:
+    run = selection.main_run.run
+    slices.slices(
+        selection,
+        partial(evaluation_queries.slices, selection.query, selection.base.source, run),
+        measures={name: MEASURE_NAMES[name] for name in EVALUATION_MEASURES},
+        worst="Worst",
+        about=selection.labels[run],
+    )
 
 
 def _without_truth(selection: Selection) -> None:

@@ -1,7 +1,7 @@
 """Cut images into slices by the values of a field: categories, quartiles, whole numbers, dates, tags.
 
     cut = FieldValues.read(table, "column.camera").cut()
-    [(one.name, len(one.rows)) for one in cut.slices]
+    [(one.name, len(rows)) for one, rows in zip(cut.slices, cut.rows)]
 
 Images without a value are a slice of their own. Only tags make slices that overlap.
 """
@@ -30,13 +30,11 @@ NO_VALUE = "no value"
 NO_TAG = "no tag"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Slice:
     """The images with one value, or one range of values, of a field."""
 
     name: str
-    rows: NDArray[np.intp]
-    """Positions of its images among those that were cut, ascending."""
     where: str | None
     """The filter that selects its images, as text (`label=cats`); None if no filter does."""
     missing: bool = False
@@ -69,6 +67,8 @@ class Cut:
 
     field: Field
     slices: tuple[Slice, ...]
+    rows: tuple[NDArray[np.intp], ...]
+    """Positions of each slice's images among the N, ascending."""
     images: int
     left_out: int = 0
     """Number of tags that are too rare to be a slice of their own."""
@@ -96,15 +96,14 @@ def cut_into_slices(values: pd.Series, field: Field) -> Cut:
     if field.kind is Kind.TAGS:
         return _cut_tags(values, field)
     codes, groups = _number_groups(values, field)
-    slices = [
-        Slice(name, np.flatnonzero(codes == code), None if text is None else _filter_text(field.name, text))
-        for code, (name, text) in enumerate(groups)
-    ]
+    slices = [Slice(name, None if text is None else _filter_text(field.name, text)) for name, text in groups]
+    rows = [np.flatnonzero(codes == code) for code in range(len(groups))]
     missing = np.flatnonzero(codes < 0)
     if len(missing):
         of_names = field.kind in (Kind.CATEGORY, Kind.BOOLEAN) or field.name.startswith("column.")
-        slices.append(Slice(NO_VALUE, missing, _filter_text(field.name, "") if of_names else None, missing=True))
-    return Cut(field, tuple(slices), len(values))
+        slices.append(Slice(NO_VALUE, _filter_text(field.name, "") if of_names else None, missing=True))
+        rows.append(missing)
+    return Cut(field, tuple(slices), tuple(rows), len(values))
 
 
 def _number_groups(values: pd.Series, field: Field) -> _Codes:
@@ -176,11 +175,13 @@ def _cut_tags(values: pd.Series, field: Field) -> Cut:
         for name in names if count else ():
             photos[name] = photos.get(name, 0) + count
     order = sorted(photos, key=lambda name: (-photos[name], name))
-    slices = []
+    slices, rows = [], []
     for name in order[:MAX_SLICES]:
         hits = np.array([*(name in names for names in tags_of), False])
-        slices.append(Slice(name, np.flatnonzero(hits[codes]), _filter_text(field.name, name)))
+        slices.append(Slice(name, _filter_text(field.name, name)))
+        rows.append(np.flatnonzero(hits[codes]))
     untagged = np.flatnonzero(np.array([*(not names for names in tags_of), True])[codes])
     if len(untagged):
-        slices.append(Slice(NO_TAG, untagged, _filter_text(field.name, ""), missing=True))
-    return Cut(field, tuple(slices), len(values), max(0, len(order) - MAX_SLICES))
+        slices.append(Slice(NO_TAG, _filter_text(field.name, ""), missing=True))
+        rows.append(untagged)
+    return Cut(field, tuple(slices), tuple(rows), len(values), max(0, len(order) - MAX_SLICES))

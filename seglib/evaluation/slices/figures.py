@@ -27,11 +27,8 @@ class SliceFigures:
     """The measures of one slice."""
 
     slice: Slice
+    images: int
     estimates: Mapping[str, SliceEstimate]
-
-    @property
-    def images(self) -> int:
-        return len(self.slice.rows)
 
     @property
     def is_small(self) -> bool:
@@ -43,13 +40,15 @@ class SliceFigures:
 class SliceTable:
     """Slices of the same images, sorted by the first measure over all pixels: the lowest first, small slices last."""
 
-    cut: Cut
+    field: Field
+    images: int
+    """Number of images that were cut."""
+    overlaps: bool
+    """Whether an image may be in several slices, as with tags."""
+    left_out: int
+    """Number of tags that are too rare to be a slice of their own."""
     measures: tuple[str, ...]
     rows: tuple[SliceFigures, ...]
-
-    @property
-    def field(self) -> Field:
-        return self.cut.field
 
     def records(self, *, split_intervals: bool = False) -> list[dict[str, Any]]:
         """One dictionary per slice, for JSON and tables.
@@ -85,15 +84,24 @@ def measure_slices(
     resamples: int = bootstrap.RESAMPLES,
 ) -> SliceTable:
     """Estimate the named measures, which are of the images that were cut, for each slice."""
-    rows = [one.rows for one in cut.slices]
-    found = estimate_slices({name: measures[name] for name in names}, rows, seed=seed, resamples=resamples)
-    figures = [SliceFigures(slice=one, estimates=estimates) for one, estimates in zip(cut.slices, found, strict=True)]
+    found = estimate_slices({name: measures[name] for name in names}, cut.rows, seed=seed, resamples=resamples)
+    figures = [
+        SliceFigures(slice=one, images=len(rows), estimates=estimates)
+        for one, rows, estimates in zip(cut.slices, cut.rows, found, strict=True)
+    ]
 
     def rank(one: SliceFigures) -> tuple[bool, bool, float]:
         value = one.estimates[names[0]].figure.value
         return one.is_small, value is None, value or 0.0
 
-    return SliceTable(cut=cut, measures=tuple(names), rows=tuple(sorted(figures, key=rank)))
+    return SliceTable(
+        field=cut.field,
+        images=cut.images,
+        overlaps=cut.overlaps,
+        left_out=cut.left_out,
+        measures=tuple(names),
+        rows=tuple(sorted(figures, key=rank)),
+    )
 
 
 def slice_by(

@@ -16,7 +16,7 @@ def cut(values: pd.Series, kind: Kind, name: str = "column.x", **more):
 
 
 def sizes(found) -> dict[str, int]:
-    return {one.name: len(one.rows) for one in found.slices}
+    return {one.name: len(rows) for one, rows in zip(found.slices, found.rows, strict=True)}
 
 
 def dates(*texts: str) -> pd.Series:
@@ -68,7 +68,7 @@ def test_values_fall_into_slices(values, kind, expected):
     assert list(sizes(found)) == list(expected)
     assert found.overlaps == (kind is Kind.TAGS)
     if not found.overlaps:
-        assert sorted(row for one in found.slices for row in one.rows.tolist()) == list(range(len(values)))
+        assert sorted(row for rows in found.rows for row in rows.tolist()) == list(range(len(values)))
 
 
 def test_equal_numbers_stay_together_and_a_frequent_one_alone():
@@ -79,13 +79,13 @@ def test_equal_numbers_stay_together_and_a_frequent_one_alone():
         values = pd.Series(draw.integers(0, draw.integers(1, 30), draw.integers(1, 60)) / 8)
         found = cut(values, Kind.NUMBER)
         where = np.full(len(values), -1)
-        for place, one in enumerate(found.slices):
-            where[one.rows] = place
+        for place, rows in enumerate(found.rows):
+            where[rows] = place
         assert pd.Series(where).groupby(values).nunique().max() == 1
         assert pd.Series(where)[values.argsort().to_numpy()].is_monotonic_increasing
         counts = values.value_counts()
-        for one in found.slices:  # no slice of several values holds half of the images
-            inside = values.iloc[one.rows]
+        for rows in found.rows:  # a value that a quarter of the images have is alone
+            inside = values.iloc[rows]
             assert inside.nunique() == 1 or (counts[inside.unique()] * 4 < len(values)).all()
 
 
@@ -120,7 +120,7 @@ def test_rare_categories_are_put_together():
     found = cut(pd.Series(names).astype("category"), Kind.CATEGORY)
     assert len(found.slices) == MAX_SLICES + 1
     assert (found.slices[-1].name, found.slices[-1].where) == ("10 others", None)
-    assert len(found.slices[-1].rows) == sum(range(1, 11))
+    assert len(found.rows[-1]) == sum(range(1, 11))
     assert (
         len(cut(pd.Series(names[: -sum(range(1, 10))]).astype("category"), Kind.CATEGORY).slices) == 31
     )  # not "1 others"
@@ -156,10 +156,10 @@ def test_the_filter_of_a_slice_finds_its_images():
         found = FieldValues.read(table, name).cut()
         assert len(found.slices) > 1
         unfiltered[name] = [one.name for one in found.slices if one.where is None]
-        for one in found.slices:
+        for one, rows in zip(found.slices, found.rows, strict=True):
             if one.where is not None:
                 chosen = select(table, Filters.decode(one.where))
-                assert chosen.index.tolist() == one.rows.tolist(), (name, one.name)
+                assert chosen.index.tolist() == rows.tolist(), (name, one.name)
     # what no filter can tell apart has none: no value of a built-in number, a text that is in another one
     assert {name: missing for name, missing in unfiltered.items() if missing} == {
         "confidence": [NO_VALUE],
