@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from dashboard.answers.slices import slice_name
 from dashboard.charts import tables
 from dashboard.charts.runs import whiskers
-from dashboard.charts.theme import ACCENT, GRID, LEGEND, NEUTRAL, bars, make_figure, points
+from dashboard.charts.theme import ACCENT, GRID, LEGEND, bars, make_figure, points
 from dashboard.formatting import count, escape_html, interval, percent_fixed, photo_count
 from seglib.evaluation.slices.figures import SliceFigures, SliceTable
 from seglib.metrics.slice_estimates import SliceEstimate
@@ -23,17 +23,16 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
     "worse beyond chance": ("#d55e00", "triangle-down"),
     "better beyond chance": ("#009e73", "triangle-up"),
     "within chance": (ACCENT, "circle"),
-    "too few photos": (NEUTRAL, "circle-open"),
 }
 """What is said of a slice -> colour and symbol of its mark."""
 
 
 def slice_dots(table: SliceTable, measure: str) -> go.Figure:
-    """Draw the first measure of each slice, the worst first; `measure`: what it is called.
+    """Draw the first measure of each slice that has an interval, the worst first; `measure`: what it is called.
 
     The first entry of `customdata` is the filter of the slice's photos, empty if there is none.
     """
-    shown = [row for row in table.rows if row.estimates[table.measures[0]].figure.value is not None][:MAX_SLICES]
+    shown = drawn_slices(table)
     estimates = [row.estimates[table.measures[0]] for row in shown]
     labels = [_label(table, row) for row in shown]
     ends = [end for one in estimates for end in (*_ends(one), *(one.random_range or ()))]
@@ -67,10 +66,12 @@ def slice_dots(table: SliceTable, measure: str) -> go.Figure:
     )
 
 
-def verdict(row: SliceFigures, one: SliceEstimate) -> str:
-    """Return the key of what is said of a slice."""
-    if row.is_small:
-        return "too few photos"
+def drawn_slices(table: SliceTable) -> list[SliceFigures]:
+    """Return the slices with an interval, the worst first, at most `MAX_SLICES`."""
+    return [row for row in table.rows if row.estimates[table.measures[0]].figure.interval is not None][:MAX_SLICES]
+
+
+def _verdict(one: SliceEstimate) -> str:
     return "worse beyond chance" if one.is_below else "better beyond chance" if one.is_above else "within chance"
 
 
@@ -78,7 +79,7 @@ def describe(table: SliceTable) -> str:
     """Return the chart as text, for screen readers."""
     return ", ".join(
         f"{slice_name(table.field, row.slice)} {percent_fixed(row.estimates[table.measures[0]].figure.value)}"
-        for row in table.rows[:MAX_SLICES]
+        for row in drawn_slices(table)
     )
 
 
@@ -118,7 +119,7 @@ def _marks(
             (label, row, one, one.figure.value)
             for label, row in zip(labels, shown, strict=True)
             for one in (row.estimates[table.measures[0]],)
-            if verdict(row, one) == says and one.figure.value is not None
+            if _verdict(one) == says and one.figure.value is not None
         ]
         if not rows:
             continue

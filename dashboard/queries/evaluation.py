@@ -123,11 +123,6 @@ def confusion(query: EvaluationQuery, run: str, limit: int) -> Confusion:
     return evaluation_stats.confusion(evaluation(query, run), limit)
 
 
-@_cached
-def label_figures(query: EvaluationQuery, run: str) -> list[tuple[str, int, dict[str, Estimate]]]:
-    return evaluation_stats.label_figures(evaluation(query, run))
-
-
 def slices(query: EvaluationQuery, source: RunSource, run: str, by: str) -> SliceTable:
     """Return a run's slices by a field of the active run, `source`, over the photos that pass all other filters."""
     filters = without_keys(query.filters, (by,))

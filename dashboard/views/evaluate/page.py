@@ -153,14 +153,7 @@ def _cards(selection: EvaluationSelection) -> None:
         cards.confusion(selection)
     with right:
         cards.reliability(selection)
-    if len(evaluation_queries.label_figures(selection.query, selection.main_run.run)) < 2:
-        cards.classes(selection)
-    else:
-        left, right = st.columns([7, 4])
-        with left:
-            cards.classes(selection)
-        with right:
-            cards.labels(selection)
+    cards.classes(selection)
     cards.cost(selection)
 
 

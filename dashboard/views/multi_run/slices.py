@@ -60,13 +60,14 @@ def slices(
         st.markdown(f"**{escape_markdown(answers.sentence(table, measure, worst=worst))}**")
         if len(table.rows) < 2:
             return
-        own = crossfilter.only_keys(selection.base.filters, (by,))
-        crossfilter_chart.plot(
-            "slices",
-            theme.fade_unselected(slice_charts.slice_dots(table, measure), own),
-            alt=f"Dots: {measure} by {noun}, the lowest first: {slice_charts.describe(table)}.",
-            on_marks=partial(_apply, table.field),
-        )
+        if slice_charts.drawn_slices(table):
+            own = crossfilter.only_keys(selection.base.filters, (by,))
+            crossfilter_chart.plot(
+                "slices",
+                theme.fade_unselected(slice_charts.slice_dots(table, measure), own),
+                alt=f"Dots: {measure} by {noun}, the lowest first: {slice_charts.describe(table)}.",
+                on_marks=partial(_apply, table.field),
+            )
         layout.html_table([], ["", "photos", *_head(measures), "as many random photos"], _lines(table))
         layout.remarks([*answers.remarks(table), *_notes(table), answers.METHOD])
 
