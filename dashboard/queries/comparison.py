@@ -24,7 +24,7 @@ from seglib.evaluation.comparison import Comparison, load_comparison
 from seglib.evaluation.comparison import count_pending as count_pending_in_store
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.evaluation.slices.cut import FieldValues
-from seglib.evaluation.slices.figures import COMPARISON_MEASURES, SliceTable, slice_by
+from seglib.evaluation.slices.figures import COMPARISON_MEASURES, SliceTable, slice_by, to_frame
 from seglib.metrics.bootstrap import Estimate
 from seglib.query import export
 from seglib.query.filters import Filters
@@ -175,4 +175,11 @@ def export_table(query: ComparisonQuery, table: str, kind: str) -> bytes:
     """Export one of the tables of `seglib compare` for the selected photos."""
     result = comparison(query)
     frame = {"pairs": result.pairs, "images": result.all_images, "flips": result.all_flips}[table]()
+    return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
+
+
+def export_slices(query: ComparisonQuery, source: RunSource, by: str, kind: str) -> bytes:
+    """Export the slices of every pair by a field of the active run, `source`."""
+    pairs = comparison(query).counts
+    frame = to_frame(({"a": a, "b": b}, slices(query, source, (a, b), by)) for a, b in pairs)
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)

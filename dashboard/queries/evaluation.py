@@ -28,7 +28,7 @@ from seglib.evaluation.evaluation import (
 )
 from seglib.evaluation.evaluation_tables import all_confusions, all_images, summarize
 from seglib.evaluation.slices.cut import FieldValues
-from seglib.evaluation.slices.figures import SliceTable
+from seglib.evaluation.slices.figures import SliceTable, to_frame
 from seglib.metrics.bootstrap import Estimate
 from seglib.query import export
 from seglib.query.filters import Filters
@@ -183,4 +183,13 @@ def export_table(query: EvaluationQuery, name: str, kind: str) -> bytes:
         "images": all_images,
         "confusion": all_confusions,
     }[name](results)
+    return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
+
+
+def export_slices(query: EvaluationQuery, source: RunSource, by: str, kind: str) -> bytes:
+    """Export the slices of every run by a field of the active run, `source`."""
+    frame = to_frame(
+        ({"run": one.run.run, "truth": one.truth.name}, slices(query, source, one.run.run, by))
+        for one in evaluations(query)
+    )
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)

@@ -125,6 +125,11 @@ def list_fields(source: RunSource) -> list[Field]:
     return fields.list_fields(_table_with_tags(source) if tags_in_use(source) else table(source))
 
 
+def known_field(source: RunSource, name: str) -> str:
+    """Return the name of a field of the run, and the empty text for a name of none."""
+    return name if any(field.name == name for field in list_fields(source)) else ""
+
+
 def classes(source: RunSource) -> list[str]:
     return columns.classes_of(table(source))
 

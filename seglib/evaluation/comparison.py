@@ -297,7 +297,7 @@ class Comparison:
 
     def all_slices(self, seed: int = 0) -> pd.DataFrame:
         """One row per pair and slice, least agreement first: a, b, and the columns of `SliceTable.records`."""
-        return to_frame({(("a", a), ("b", b)): table for (a, b), table in self.slices(seed=seed).items()})
+        return to_frame(({"a": a, "b": b}, table) for (a, b), table in self.slices(seed).items())
 
     def images(self, a: str, b: str) -> pd.DataFrame:
         """The files with every measure of a pair (NaN where undefined), sorted by ascending pixel agreement."""

@@ -47,9 +47,4 @@ def all_confusions(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
 
 def all_slices(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
     """One row per run and slice, worst first: run, truth, and the columns of `SliceTable.records`."""
-    return to_frame(
-        {
-            (("run", evaluation.run.run), ("truth", evaluation.truth.name)): evaluation.slices(seed=seed)
-            for evaluation in evaluations
-        }
-    )
+    return to_frame(({"run": one.run.run, "truth": one.truth.name}, one.slices(seed=seed)) for one in evaluations)

@@ -168,6 +168,8 @@ def _export_buttons(selection: ComparisonSelection) -> None:
     if not selection.photos:
         return
     page_header.report_button(selection.base, selection.run_names, (selection.a, selection.b))
-    make = partial(comparison_queries.export_table, selection.query)
+    by = photo_queries.known_field(selection.base.source, selection.base.view.by)
+    export_slices = partial(comparison_queries.export_slices, selection.query, selection.base.source, by)
+    make = slices.with_slices(partial(comparison_queries.export_table, selection.query), export_slices)
     titles = [selection.labels[run] for run in selection.run_names]
-    page_header.table_downloads(TABLES, make, page=pages.COMPARE, runs=titles)
+    page_header.table_downloads(TABLES | (slices.TABLE if by else {}), make, page=pages.COMPARE, runs=titles)

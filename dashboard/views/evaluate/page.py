@@ -223,6 +223,8 @@ def _export_buttons(selection: EvaluationSelection) -> None:
         return
     if selection.main_run == selection.base.run:
         page_header.report_button(selection.base, selection.run_names, truth=selection.truth.id)
-    make = partial(evaluation_queries.export_table, selection.query)
+    by = photo_queries.known_field(selection.base.source, selection.base.view.by)
+    export_slices = partial(evaluation_queries.export_slices, selection.query, selection.base.source, by)
+    make = slices.with_slices(partial(evaluation_queries.export_table, selection.query), export_slices)
     titles = [selection.labels[run] for run in selection.run_names]
-    page_header.table_downloads(TABLES, make, page=pages.EVALUATE, runs=titles)
+    page_header.table_downloads(TABLES | (slices.TABLE if by else {}), make, page=pages.EVALUATE, runs=titles)

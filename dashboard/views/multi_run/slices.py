@@ -30,6 +30,8 @@ from seglib.evaluation.slices.figures import SliceFigures, SliceTable
 from seglib.query.fields import Field, Kind
 from seglib.query.filters import Filters
 
+TABLE = {"slices": "Every slice: both figures with their intervals, and what as many random photos have"}
+
 _NAME_KINDS = (Kind.CATEGORY, Kind.BOOLEAN, Kind.TAGS)
 """Kinds of fields whose filter takes several names; the others take one range."""
 
@@ -70,6 +72,17 @@ def slices(
             )
         layout.html_table([], ["", "photos", *_head(measures), "as many random photos"], _lines(table))
         layout.remarks([*answers.remarks(table), *_notes(table), answers.METHOD])
+
+
+def with_slices(
+    export_table: Callable[[str, str], bytes], export_slices: Callable[[str], bytes]
+) -> Callable[[str, str], bytes]:
+    """Return a function that makes one of a page's tables, of `TABLE` too, from its name and the kind of file."""
+
+    def make(name: str, kind: str) -> bytes:
+        return export_slices(kind) if name in TABLE else export_table(name, kind)
+
+    return make
 
 
 def _choose_field(fields: Mapping[str, Field], by: str) -> None:

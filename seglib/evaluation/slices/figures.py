@@ -4,7 +4,7 @@
 would lie for as many images drawn at random. Only outside of that range is a slice said to differ beyond chance.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,8 +126,6 @@ def read_field(store: Store, run: str, by: str, files: pd.DataFrame) -> FieldVal
     return FieldValues.read(table, by).take(places.get_indexer(wanted))
 
 
-def to_frame(tables: Mapping[tuple[tuple[str, str], ...], SliceTable]) -> pd.DataFrame:
-    """The records of several tables, one row per slice; the keys are leading columns, as (name, value) pairs."""
-    return pd.DataFrame(
-        [dict(key) | record for key, table in tables.items() for record in table.records(split_intervals=True)]
-    )
+def to_frame(tables: Iterable[tuple[Mapping[str, str], SliceTable]]) -> pd.DataFrame:
+    """The records of several tables, one row per slice, with leading columns: those that stand before each table."""
+    return pd.DataFrame([{**key, **record} for key, table in tables for record in table.records(split_intervals=True)])

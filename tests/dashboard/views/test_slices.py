@@ -150,3 +150,26 @@ def test_a_click_sets_the_filter_of_the_slice_or_takes_it_away(kind, before, mar
     monkeypatch.setattr(slices.session, "set_filters", lambda now: filters.__setitem__(0, now))
     slices._apply(Field("column.x", "x", kind), [mark])
     assert filters[0] == Filters.decode(after)
+
+
+def test_the_table_is_the_librarys(judged):
+    """The files of the menu hold what the pages say."""
+    import io
+
+    import pandas as pd
+
+    from dashboard.queries import comparison as comparison_queries
+    from dashboard.queries import evaluation as evaluation_queries
+    from dashboard.queries.source import RunSource
+    from seglib.store import ground_truth
+
+    source = RunSource(str(judged.path), "1-1", A)
+    (truth,) = ground_truth.list_truths(judged)
+    shown = evaluation_queries.evaluation_query(source, truth, [A], Filters())
+    table = pd.read_csv(io.BytesIO(evaluation_queries.export_slices(shown, source, "label", "csv")))
+    assert table["slice"].tolist() == ["dogs", "cats", "others"]
+    assert table["images"].tolist() == [12] * 3
+    assert table["miou_beyond_chance"].tolist() == ["below", "above", "above"]
+    compared = comparison_queries.comparison_query(source, [A, B], Filters())
+    table = pd.read_parquet(io.BytesIO(comparison_queries.export_slices(compared, source, "label", "parquet")))
+    assert table[["a", "b", "slice"]].iloc[0].tolist() == [A, B, "dogs"]
