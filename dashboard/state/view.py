@@ -175,6 +175,8 @@ class View:
     """Show the demo although one's own store has runs."""
     try_mode: str = "photos"
     """One of `TRY_MODES`; `try` in the URL."""
+    by: str = ""
+    """The field by which a comparison or an evaluation is cut into slices; empty: none."""
     n: int = 0
     """Number of photos that the figures counted when the link was made; 0: not said."""
     all_figures: bool = False
@@ -257,6 +259,7 @@ _FIELDS: dict[str, _Field] = {
         _Field("found-page", "found_page", _PAGE),
         _switch("demo", "demo"),
         _Field("try", "try_mode", one_of(TRY_MODES)),
+        _Field("by", "by", str),
         _Field("n", "n", whole_number(1, 10**9)),
         _switch("figures", "all_figures", "all", "few"),
     )
