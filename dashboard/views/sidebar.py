@@ -17,9 +17,9 @@ from dashboard.state import session
 from dashboard.state.crossfilter import without_keys
 from seglib.classes import ANIMALS
 from seglib.query.columns import AGREEMENTS
+from seglib.query.filter_text import MAX_COUNT
 from seglib.query.filters import (
     FILTERS,
-    MAX_COUNT,
     ClassBlobsFilter,
     ClassShareFilter,
     CountFilter,
