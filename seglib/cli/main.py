@@ -16,6 +16,7 @@ from typing import NoReturn
 from seglib import __version__
 from seglib.cli import dataset, evaluate, export, models, predict, run, store, train
 from seglib.cli.common import print_message
+from seglib.cli.selection import view
 from seglib.errors import SegError, Terminated
 from seglib.fileio.console import prepare_console, restart_in_utf8
 
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     dataset.add(commands)
     export.add(commands)
     store.add_tag(commands)
+    view.add(commands)
     predict.add(commands)
     evaluate.add_compare(commands)
     evaluate.add(commands)

@@ -20,6 +20,7 @@ from seglib.maintenance import compact, cost_record
 from seglib.masks.statistics import count_pixels, pixels_column
 from seglib.store import content, ground_truth, pair_counts, scans, tags
 from seglib.store.records import Run
+from seglib.store.saved_views import saved_view
 from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
@@ -52,6 +53,7 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
         (store.run_record, store.damaged_runs()),
         (store.cost_record, cost_record.find_damaged(store)),
         (store.truth_record, ground_truth.find_damaged(store)),
+        (store.view_record, saved_view.find_damaged(store)),
     ):
         for name, why in reasons.items():
             yield DamagedFile(file=_relative_path(store, record_path(name)), kind="record", sentence=why)

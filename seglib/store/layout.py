@@ -4,13 +4,14 @@
     runs/<run>/           run.json, cost.json, stats/part-*.parquet, masks/<ab>/<image_id>.png
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
+    views/<16 hex>/       view.json
     compare/<pair>/       part-*.parquet
     evaluate/<run--truth>/  part-*.parquet
     truths/<8 hex>/       truth.json, files/, masks/
     int8/<model>/         a calibrated model
 
 `scans` writes `scan.json`, `content` `labels.json`, `maintenance.cost_record` `cost.json`; `pair_counts` fills
-`compare` and `evaluate`, `ground_truth` fills `truths`, `pipeline.quantization` fills `int8`.
+`compare` and `evaluate`, `ground_truth` fills `truths`, `saved_views` `views`, `pipeline.quantization` fills `int8`.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from seglib.errors import StoreError
 from seglib.fileio.shared_disk import retry_stale
 from seglib.store.records import Dataset, Run
 
-_FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8")
+_FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8", "views")
 
 
 class StoreLayout:
@@ -96,6 +97,13 @@ class StoreLayout:
 
     def tags_folder(self) -> Path:
         return self.path / "tags"
+
+    def view_record(self, view_id: str) -> Path:
+        """Not part of `version`: a saved view changes no figure, and pages read them each time."""
+        return self.path / "views" / view_id / "view.json"
+
+    def view_records(self) -> list[Path]:
+        return sorted(self.path.glob("views/*/view.json"))
 
     def comparison_folder(self, name: str) -> Path:
         return self.path / "compare" / name

@@ -1,4 +1,4 @@
-"""Read the text of `--where`, which is the filter part of a URL, as ever, or an expression.
+"""Read the text of `--where`, which is the filter part of a URL or an expression, and the filters of a saved view.
 
     label=cats&share.cat=0.1..1              the filter part of a URL: nothing but key=value, joined by &
     label = cats and share.cat >= 10%        an expression: its first operator is not a bare =, or has a space before it
@@ -7,10 +7,15 @@ A text that can be read in both ways is refused.
 """
 
 import re
+from urllib.parse import parse_qsl
 
 from seglib.errors import FilterError
+from seglib.query.expressions.nodes import And
 from seglib.query.expressions.parsing import parse
-from seglib.query.filters import Filters
+from seglib.query.expressions.writing import to_text
+from seglib.query.filters import FILTERS, Filters
+from seglib.store.saved_views.saved_view import find_view
+from seglib.store.store import Store
 
 _COMPACT = re.compile(r"[^\s<>!(][^\s<>!]*")
 """What an expression never looks like: it begins with no parenthesis, and holds no space, and no operator but =."""
@@ -54,3 +59,45 @@ def _try_expression(text: str) -> Filters | FilterError:
     except FilterError as error:
         return error
     return Filters({"where": text})
+
+
+def choose_filters(store: Store, where: str | None, view: str | None) -> tuple[Filters, str]:
+    """(filters, run) that the text of `--where` and the name of a saved view stand for; a photo has to pass both.
+
+    The run is that of the view; empty without one. Raises `UsageError`.
+    """
+    filters = read_where(where or "")
+    if view is None:
+        return filters, ""
+    view_filters, run = read_view_filters(find_view(store, view).query)
+    return combine_filters(view_filters, filters), run
+
+
+def read_view_filters(query: str) -> tuple[Filters, str]:
+    """(filters, run) of a page's URL, whose other keys say what the page shows; the run is empty if it names none.
+
+    Raises `FilterError` for a filter that is not valid.
+    """
+    pairs = parse_qsl(query, keep_blank_values=True)
+    filters = Filters.from_pairs((key, text) for key, text in pairs if key.partition(".")[0] in FILTERS)
+    return filters, dict(pairs).get("run", "")
+
+
+def combine_filters(first: Filters, second: Filters) -> Filters:
+    """The filters that a row passes if it passes both. Raises `FilterError` if both have one on the same field."""
+    values = {**first, **second}
+    if "where" in first and "where" in second:
+        values["where"] = to_text(And((parse(str(first["where"])), parse(str(second["where"])))))
+    for key in first:
+        if key != "where" and key in second and first[key] != second[key]:
+            raise FilterError(
+                f"The view and the filter beside it both have {key}: write the latter as an expression, such as "
+                "label = dogs, so that photos have to pass both."
+            )
+    return Filters(values)
+
+
+def describe_filters(filters: Filters) -> str:
+    """The filters in one line, as they are typed; `all photos` without any."""
+    pairs = [text if key == "where" else f"{key}={text or 'missing'}" for key, text in filters.pairs()]
+    return "; ".join(pairs) or "all photos"
