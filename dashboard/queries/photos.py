@@ -235,6 +235,16 @@ def _passes_filter(source: RunSource, key: str, value: FilterValue) -> NDArray[n
     return np.packbits(passes_filter(_table_with_tags(source) if uses_tags else table(source), key, value))
 
 
+def check_filter(source: RunSource, key: str, value: FilterValue) -> None:
+    """Raise `SegError` if the filter cannot be applied to the run; what it keeps is then in the cache."""
+    _passes_filter(source.for_filters(Filters({key: value})), key, value)
+
+
+def table_head(source: RunSource) -> pd.DataFrame:
+    """Return the run's table with tags and without rows: its columns, and the names of its categories."""
+    return _table_with_tags(source).iloc[:0]
+
+
 def sorted_positions(source: RunSource, filters: Filters, sort: str, name: str) -> Positions:
     """Return the same positions, sorted; `name` is the class for sorting by share."""
     return _sorted_positions(source.for_filters(filters), filters, sort, name)

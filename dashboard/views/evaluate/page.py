@@ -19,6 +19,7 @@ from dashboard.views.evaluate import cards, counting, form, gallery, headline
 from dashboard.views.evaluate.selection import EvaluationSelection, select_evaluation
 from dashboard.views.multi_run import missing_link
 from dashboard.views.multi_run.all_figures import all_figures
+from dashboard.views.selection import saved_views
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.store import ground_truth
@@ -81,6 +82,7 @@ def _without_truth(selection: Selection) -> None:
     """Draw the page of a store without ground truth, or without the one that the link names."""
     truths = ground_truth.list_truths(selection.store)
     with layout.heading(pages.EVALUATE):
+        saved_views.menu(selection)
         page_header.copy_link(selection)
     if selection.view.truth:
         st.error(escape_markdown(describe_missing("ground truth", [selection.view.truth])))
