@@ -22,7 +22,8 @@ from dashboard.state.url_values import (
 from seglib.classes import ANIMALS
 from seglib.errors import SegError
 from seglib.query.columns import AGREEMENTS
-from seglib.query.filters import FILTERS, MAX_COUNT, CountRangeFilter, Filters, FilterValue, find_filter
+from seglib.query.filter_text import MAX_COUNT
+from seglib.query.filters import FILTERS, CountRangeFilter, Filters, FilterValue, find_filter
 from seglib.store.content import NO_CONTENT
 
 Pairs = list[tuple[str, str]]

@@ -24,6 +24,7 @@ from seglib.store.embeddings import brought, vectors
 from seglib.store.own_columns import log as own_columns
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Run
+from seglib.store.saved_views import saved_view
 from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
@@ -57,6 +58,7 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
         (store.cost_record, cost_record.find_damaged(store)),
         (store.truth_record, ground_truth.find_damaged(store)),
         (store.embedding_record, brought.find_damaged(store)),
+        (store.view_record, saved_view.find_damaged(store)),
     ):
         for name, why in reasons.items():
             yield DamagedFile(file=_relative_path(store, record_path(name)), kind="record", sentence=why)

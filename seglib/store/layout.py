@@ -7,6 +7,7 @@
     tags/                 part-*.parquet
     columns/              part-*.parquet, <action>/part-*.parquet
     photo_measures/       part-*.parquet
+    views/<16 hex>/       view.json
     compare/<pair>/       part-*.parquet
     evaluate/<run--truth>/  part-*.parquet
     truths/<8 hex>/       truth.json, files/, masks/
@@ -15,8 +16,8 @@
     cache/projections/<source>/  <kind>-<method>-<key>.npy
 
 `scans` writes `scan.json`, `content` `labels.json`, `maintenance.cost_record` `cost.json`; `pair_counts` fills
-`compare` and `evaluate`, `ground_truth` fills `truths`, `own_columns` fills `columns`, `pipeline.quantization` fills
-`int8`.
+`compare` and `evaluate`, `ground_truth` fills `truths`, `own_columns` fills `columns`, `saved_views` fills `views`,
+`pipeline.quantization` fills `int8`.
 """
 
 import hashlib
@@ -40,6 +41,7 @@ _FOLDERS = (
     "int8",
     "embeddings",
     "cache",
+    "views",
 )
 
 
@@ -136,6 +138,13 @@ class StoreLayout:
 
     def photo_measures_folder(self) -> Path:
         return self.path / "photo_measures"
+
+    def view_record(self, view_id: str) -> Path:
+        """Not part of `version`: a saved view changes no figure, and pages read them each time."""
+        return self.path / "views" / view_id / "view.json"
+
+    def view_records(self) -> list[Path]:
+        return sorted(self.path.glob("views/*/view.json"))
 
     def comparison_folder(self, name: str) -> Path:
         return self.path / "compare" / name

@@ -19,6 +19,7 @@ from dashboard.views.evaluate import cards, counting, form, gallery, headline, m
 from dashboard.views.evaluate.selection import EvaluationSelection, select_evaluation
 from dashboard.views.multi_run import missing_link, slices
 from dashboard.views.multi_run.all_figures import all_figures
+from dashboard.views.selection import saved_views
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.evaluation.slices.figures import EVALUATION_MEASURES
@@ -96,6 +97,7 @@ def _without_truth(selection: Selection) -> None:
     """Draw the page of a store without ground truth, or without the one that the link names."""
     truths = ground_truth.list_truths(selection.store)
     with layout.heading(pages.EVALUATE):
+        saved_views.menu(selection)
         page_header.copy_link(selection)
     if selection.view.truth:
         st.error(escape_markdown(describe_missing("ground truth", [selection.view.truth])))
