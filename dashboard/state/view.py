@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from dashboard.formatting import choice_name, count, percent, score
+from dashboard.state.own_columns import describe_column_filter, is_column_sort
 from dashboard.state.url_values import (
     format_pair,
     one_of,
@@ -53,7 +54,7 @@ SORTS: dict[str, str] = {
     "-blobs": "most regions of the chosen class first",
     "blobs": "fewest regions of the chosen class first",
 }
-"""Key in the URL -> label; a leading minus sorts in descending order."""
+"""Key in the URL -> label; a leading minus sorts in descending order. Own columns come on top: `column.iso`."""
 
 COMPARE_SORTS: dict[str, str] = {
     "agreement": "least pixel agreement first",
@@ -226,7 +227,7 @@ _FIELDS: dict[str, _Field] = {
     for entry in (
         _Field("run", "run", str),
         _Field("class", "focus", str),
-        _Field("sort", "sort", one_of(tuple(SORTS))),
+        _Field("sort", "sort", lambda text: text if is_column_sort(text) else one_of(tuple(SORTS))(text)),
         _Field("page", "page", _PAGE),
         _Field("charts", "charts", one_of(CHARTS)),
         _Field("show", "show", one_of(SHOW_MODES)),
@@ -353,6 +354,8 @@ def _applicable_value(key: str, value: FilterValue, classes: Sequence[str]) -> F
 def describe_filter(key: str, value: FilterValue) -> str:
     """Return the text of a filter chip: `Folder: cats, dogs`, `Share of cat: 10 % to 100 %`."""
     entry, class_name = find_filter(key)
+    if entry.suffix == "column":
+        return describe_column_filter(class_name, value)
     label = f"{entry.label} {class_name}".strip()
     if isinstance(value, str):
         return f"{label}: {value}"
@@ -375,7 +378,7 @@ def _format_count_range(low: int, high: int) -> str:
 
 
 def sort_label(sort: str, focus: str) -> str:
-    return SORTS[sort].replace("the chosen class", focus or "the chosen class")
+    return SORTS.get(sort, sort).replace("the chosen class", focus or "the chosen class")
 
 
 def with_both_present(filters: Filters, first: str, second: str, min_share: float) -> Filters:
