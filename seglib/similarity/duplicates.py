@@ -133,6 +133,8 @@ def _order_groups(rows: pd.DataFrame) -> pd.DataFrame:
         [*SPANS, "size", "similarity"], ascending=False, kind="stable"
     )
     numbers = pd.Series(np.arange(len(order)), order.index)
-    rows = rows.assign(across=rows["group"].map(across).str.removeprefix("|"), group=rows["group"].map(numbers))
+    rows = rows.assign(
+        across=rows["group"].map(across).astype("str").str.removeprefix("|"), group=rows["group"].map(numbers)
+    )
     columns = ["group", *FILE_COLUMNS, "across", "similarity", "bits"]
     return rows.sort_values(["group", "dataset", "path"], ignore_index=True)[columns]

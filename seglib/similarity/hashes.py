@@ -29,8 +29,8 @@ def mirror_hashes(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     reverse, and each is inverted.
     """
     bits = np.unpackbits(np.ascontiguousarray(hashes, ">u8").view(np.uint8)).reshape(-1, 8, 8)
-    mirrored = np.packbits(1 - bits[:, :, ::-1], axis=2)  # (N, 8, 1)
-    return np.ascontiguousarray(mirrored).view(">u8").ravel().astype(np.uint64)
+    mirrored = np.packbits(1 - bits[:, :, ::-1], axis=2).reshape(-1, 8)
+    return mirrored.view(">u8").ravel().astype(np.uint64)
 
 
 def _hash_thumbnail(store: Store, image_id: str) -> int | None:
