@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from seglib import __version__
 from seglib.cli import dataset, evaluate, export, models, predict, run, store, train
+from seglib.cli.columns import commands as columns
 from seglib.cli.common import print_message
 from seglib.cli.similarity import embeddings, similar
 from seglib.errors import SegError, Terminated
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     store.add_prune(commands)
     store.add_rename(commands)
     dataset.add(commands)
+    columns.add(commands)
     export.add(commands)
     store.add_tag(commands)
     similar.add(commands)

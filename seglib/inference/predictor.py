@@ -139,7 +139,8 @@ def _call(backend: Backend, inputs: NDArray[np.uint8], features: "list[Tensor] |
         yield from backend(inputs)
         return
     for output, maps in backend.with_features(inputs):
-        features.append(maps)
+        if maps is not None:
+            features.append(maps)
         yield output
 
 
@@ -181,4 +182,4 @@ def _load_backend(spec: ModelSpec, precision: str, device: str, quantised: Path 
             "int8 needs a model that was calibrated on your photos, which lies in a store: "
             "run it into a store, or take another `precision`."
         )
-    return openvino_backend.OpenVinoBackend(quantised)
+    return openvino_backend.OpenVinoBackend(quantised, "" if spec.adapter else spec.feature_block)

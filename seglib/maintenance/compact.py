@@ -11,6 +11,7 @@ from seglib.fileio import parquet_parts
 from seglib.fileio.lock import LOCK_WAIT_SECONDS, lock
 from seglib.store import ground_truth, pair_counts, tags
 from seglib.store.embeddings import brought, vectors
+from seglib.store.own_columns import log as own_columns
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store
 
@@ -27,6 +28,7 @@ def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...
     yield from pair_counts.part_folders(store)
     yield from ground_truth.part_folders(store)
     yield store.tags_folder(), tags.SCHEMA, tags.KEY
+    yield from own_columns.part_folders(store)
 
 
 def merge_parts(store: Store, *, wait_seconds: float = LOCK_WAIT_SECONDS) -> None:

@@ -20,6 +20,7 @@ from seglib.maintenance import compact, cost_record
 from seglib.masks.statistics import count_pixels, pixels_column
 from seglib.store import content, ground_truth, pair_counts, scans, tags
 from seglib.store.embeddings import brought, vectors
+from seglib.store.own_columns import log as own_columns
 from seglib.store.records import Run
 from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
@@ -81,6 +82,8 @@ def _remedy(store: Store, folder: Path, schema: pa.Schema) -> str:
     """How the user can repair a damaged part of this folder."""
     if folder == store.tags_folder():
         return tags.REMEDY
+    if folder.is_relative_to(store.columns_folder()):
+        return own_columns.REMEDY
     if schema is vectors.SCHEMA:
         return vectors.REMEDY if folder.parent.parent == store.runs_folder() else brought.REMEDY
     return pair_counts.remedy(folder)

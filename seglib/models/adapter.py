@@ -49,8 +49,11 @@ class Backend(Protocol):
 class FeatureBackend(Backend, Protocol):
     """A backend that also gives the feature maps that it computes on the way to its output."""
 
-    def with_features(self, images: NDArray[np.uint8]) -> "Iterator[tuple[Tensor, Tensor]]":
-        """The same as a call, with the backbone's last feature map (b, D, h, w) beside each output."""
+    def with_features(self, images: NDArray[np.uint8]) -> "Iterator[tuple[Tensor, Tensor | None]]":
+        """The same as a call, with the backbone's last feature map (b, D, h, w) beside each output.
+
+        None if this model turns out to have none.
+        """
         ...
 
 
