@@ -30,7 +30,7 @@ def mirror_hashes(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """
     bits = np.unpackbits(np.ascontiguousarray(hashes, ">u8").view(np.uint8)).reshape(-1, 8, 8)
     mirrored = np.packbits(1 - bits[:, :, ::-1], axis=2).reshape(-1, 8)
-    return np.ascontiguousarray(mirrored).view(">u8").ravel().astype(np.uint64)
+    return mirrored.view(">u8").ravel().astype(np.uint64)
 
 
 def _hash_thumbnail(store: Store, image_id: str) -> int | None:
