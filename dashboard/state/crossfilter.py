@@ -8,7 +8,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from seglib.errors import SegError
-from seglib.query.filters import Filters, FilterValue, NamesFilter, find_filter, next_below
+from seglib.query.filter_text import next_below
+from seglib.query.filters import Filters, FilterValue, NamesFilter, find_filter
 
 
 def without_keys(filters: Filters, keys: Collection[str]) -> Filters:

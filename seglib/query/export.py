@@ -24,6 +24,7 @@ from seglib.query.columns import AGREEMENT_WORDS, class_share, classes_of, label
 from seglib.query.fields import COLUMN_PREFIX, own_columns
 from seglib.query.filters import Filters, select
 from seglib.store.layout import read_without_links
+from seglib.store.photo_measures.rows import MEANINGS as MEASURES
 from seglib.store.schemas import TAG_SEPARATOR
 from seglib.store.store import Store
 
@@ -343,4 +344,6 @@ def _describe_column(column: str) -> str:
         "column": f"Own column {name}: added to the photos from a file, or read from them.",
         "blobs": f"Connected regions (8 neighbours) of {name} of at least {PRESENT_SHARE:.1%} of the mask.",
     }
+    if kind == "column":
+        return MEASURES.get(name, f"Own column {name}.")
     return per_class[kind] if name else _MEANINGS[column]

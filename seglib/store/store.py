@@ -33,6 +33,7 @@ from seglib.store import content, records, tags
 from seglib.store.content import LabelledFiles
 from seglib.store.layout import StoreLayout, read_without_links
 from seglib.store.own_columns.join import append_own_columns
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import SCHEMA_VERSION, Dataset, Run
 from seglib.store.schemas import (
     FILES_SCHEMA,
@@ -41,6 +42,7 @@ from seglib.store.schemas import (
     VANISHED,
     join_stats,
     keep_newest_files,
+    locate_in_files,
     stats_schema,
     table_schema,
     to_frame,
@@ -50,8 +52,6 @@ _STORE_REMEDY = f'restore it from a copy, or write {{"schema": {SCHEMA_VERSION}}
 
 _ID_SUFFIXES = (b"", *(b"\0%d" % number for number in range(1, 1000)))
 """Appended to a folder's path for another id where the dataset that had this folder first has moved elsewhere."""
-
-_LOCATION_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
 
 
 class Store(StoreLayout):
@@ -155,23 +155,10 @@ class Store(StoreLayout):
 
         Columns: dataset, path, bytes, mtime_ns, image_id.
         """
-        frames = []
-        for dataset in self.datasets():
-            folder, columns = self.files_folder(dataset), ["path", "bytes", "mtime_ns", "image_id", "reason", "scan"]
-            ever = parquet_parts.read(folder, FILES_SCHEMA, ["path"], where=("image_id", image_ids))["path"].unique()
-            if not len(ever):
-                continue
-            rows = parquet_parts.read(folder, FILES_SCHEMA, columns, where=("path", ever.to_pylist())).sort_by("scan")
-            frames.append(
-                parquet_parts.keep_newest(rows, ["path"])
-                .to_pandas(integer_object_nulls=True)
-                .assign(dataset=dataset.name)
-            )
-        locations = (
-            pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*_LOCATION_COLUMNS, "reason"])
-        )
-        now_there = locations["reason"].isna() & locations["image_id"].isin(image_ids)
-        return locations.loc[now_there, _LOCATION_COLUMNS].reset_index(drop=True)
+        found = {dataset.name: locate_in_files(self.files_folder(dataset), image_ids) for dataset in self.datasets()}
+        frames = [rows.assign(dataset=name) for name, rows in found.items() if len(rows)]
+        columns = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
+        return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
     def failures(self) -> pd.DataFrame:
         """One row per unreadable file: dataset, path, label, reason, detail."""
@@ -283,6 +270,7 @@ class Store(StoreLayout):
         content: of the classes that the labels of its dataset name, the one with most pixels; `none` without any.
         Classes unknown to a run's model are null rather than 0 (their columns are then Int32 and UInt16).
         tags: sorted names joined by `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column.
+        column:<name>: what was measured of the photo (`photo_measures.rows.MEANINGS`); without any value, no column.
         `with_scan=True` adds bytes and mtime_ns, the file's size and modification time when it was scanned.
         Files that a run has not computed yet are omitted; `failures()` lists unreadable files.
         """
@@ -305,7 +293,9 @@ class Store(StoreLayout):
         table = append_own_columns(self, table, files, {one.name: one.id for one in data_sets}, places)
         del files, labels, parts, places  # each of them is as large as the table
         frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
-        return frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"])) if with_tags else frame
+        if with_tags:
+            frame = frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"]))
+        return photo_measures.add_columns(self, frame)
 
     def present_files(self, datasets: Sequence[Dataset]) -> pa.Table:
         """Readable files of the newest scan (`PRESENT_FILES_SCHEMA`, `STAMPS_SCHEMA`), sorted by dataset and path."""

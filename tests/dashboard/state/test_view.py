@@ -29,7 +29,8 @@ from dashboard.state.view import (
     with_both_present,
 )
 from seglib.classes import VOC_CLASSES
-from seglib.query.filters import FILTERS, MAX_COUNT, CountRangeFilter, Filters, TextFilter, UnitRangeFilter
+from seglib.query.filter_text import MAX_COUNT
+from seglib.query.filters import FILTERS, CountRangeFilter, Filters, TextFilter, UnitRangeFilter, WhereFilter
 
 names = st.lists(st.text(max_size=8), min_size=1, max_size=3).map(lambda values: tuple(sorted(set(values))))
 ranges = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair)))
@@ -42,6 +43,8 @@ def values_of(key: str):
         return ranges
     if isinstance(entry, CountRangeFilter):
         return counts
+    if isinstance(entry, WhereFilter):
+        return st.sampled_from(["share.cat > 0.1 or label = dogs", 'path contains "ü & %"', "not tag = a"])
     return st.text(min_size=1, max_size=8) if isinstance(entry, TextFilter) else names
 
 
