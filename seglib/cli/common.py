@@ -49,11 +49,14 @@ _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
 _PARAMETERS = (
     *("device", "follow_links", "label_from", "label_map", "model", "name", "photos", "repeats", "source", "store"),
     *("verify", "workers"),
+    *("dataset", "dates", "decimal", "encoding", "key", "key_column", "missing", "separator"),
     *("allow_pickle", "channels", "input", "mean", "output", "run_code", "scores", "std", "title", "weights"),
     *_TRAIN_PARAMETERS,
     *_MASK_PARAMETERS,
 )
-_OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {"names": "--list"}
+_OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {
+    **{"names": "--list", "types": "--type", "columns": "--column"}
+}
 """Parameter as named in messages of the library -> option."""
 
 

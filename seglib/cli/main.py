@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from seglib import __version__
-from seglib.cli import columns_measure, dataset, evaluate, export, models, predict, run, store, train
+from seglib.cli import dataset, evaluate, export, models, predict, run, store, train
+from seglib.cli.columns import commands as columns
 from seglib.cli.common import print_message
 from seglib.errors import SegError, Terminated
 from seglib.fileio.console import prepare_console, restart_in_utf8
@@ -63,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     store.add_prune(commands)
     store.add_rename(commands)
     dataset.add(commands)
-    columns_measure.add(commands)
+    columns.add(commands)
     export.add(commands)
     store.add_tag(commands)
     predict.add(commands)

@@ -90,6 +90,8 @@ def _status(arguments: argparse.Namespace) -> int:
             print("  its model cannot be identified by a digest: no later run continues this one")
     for name, photos in report.tags.photos.items():
         print(f"tag {escape_for_terminal(name)}: {photos} photos")
+    for name, photos in report.columns.photos.items():
+        print(f"column {escape_for_terminal(name)}: {photos} photos")
     for row in failures.head(20).itertuples():
         print(f"  failed: {escape_for_terminal(str(row.path))} ({row.reason}): {escape_for_terminal(str(row.detail))}")
     if len(failures) > 20:

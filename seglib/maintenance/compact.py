@@ -10,6 +10,7 @@ from seglib.errors import DamagedFileError, StoreError
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import LOCK_WAIT_SECONDS, lock
 from seglib.store import ground_truth, pair_counts, tags
+from seglib.store.own_columns import log as own_columns
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store
@@ -25,6 +26,7 @@ def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...
     yield from ground_truth.part_folders(store)
     yield store.tags_folder(), tags.SCHEMA, tags.KEY
     yield store.photo_measures_folder(), photo_measures.SCHEMA, photo_measures.KEY
+    yield from own_columns.part_folders(store)
 
 
 def merge_parts(store: Store, *, wait_seconds: float = LOCK_WAIT_SECONDS) -> None:

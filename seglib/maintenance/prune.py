@@ -22,6 +22,7 @@ from seglib.maintenance.status import (
     read_status,
 )
 from seglib.store import ground_truth, pair_counts, tags
+from seglib.store.own_columns import rewriting
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, keep_newest_files, stats_schema
 from seglib.store.store import Store
@@ -30,7 +31,8 @@ from seglib.store.store import Store
 def prune(store: Store) -> StoreStatus:
     """Remove stale data and return the status from before. Never touches the masks and rows of existing files.
 
-    Tags are manual work, so those of vanished images are kept in case they come back; only the undo history is removed.
+    Tags and own columns are manual work, so those of vanished images are kept in case they come back; only what was
+    undone, removed or replaced is dropped.
     Raises `StoreError` if a run is writing to the store or a record is damaged.
     """
     with lock(store.path):
@@ -48,6 +50,7 @@ def prune(store: Store) -> StoreStatus:
         _remove_stale_files(store.thumbnails_folder(), alive & _computed_ids(store))
         _rewrite_parts(store, store.photo_measures_folder(), photo_measures.SCHEMA, partial(_newest_alive, alive))
         tags.compact(store)
+        rewriting.compact(store, {dataset.id for dataset in store.datasets()})
         ground_truth.prune(store, alive)
         for folder in _orphans(store):
             store.atomic.discard(folder)

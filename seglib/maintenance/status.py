@@ -20,6 +20,8 @@ from seglib.fileio import parquet_parts
 from seglib.query.columns import count_tags
 from seglib.store import ground_truth, pair_counts, scans
 from seglib.store import tags as store_tags
+from seglib.store.own_columns import log as own_columns
+from seglib.store.own_columns import rewriting
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
@@ -69,6 +71,14 @@ class TagsStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColumnsStatus:
+    photos: dict[str, int]
+    """Own column -> number of photos that have a value."""
+    outdated_rows: int
+    """Log rows that were undone or removed, or that remove a column."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CountsStatus:
     """Stored counts of comparisons and evaluations."""
 
@@ -97,6 +107,7 @@ class StoreStatus:
     stale_thumbnails: int
     """Thumbnails of images that have no file or that no run has computed."""
     tags: TagsStatus
+    columns: ColumnsStatus
     counts: CountsStatus
     measures: MeasuresStatus
     shared_images: int
@@ -105,8 +116,8 @@ class StoreStatus:
     @property
     def stale(self) -> int:
         rows = sum(d.vanished + d.outdated_rows for d in self.datasets) + sum(r.stale_rows for r in self.runs)
-        rows += self.tags.outdated_rows + self.counts.stale_rows + self.measures.stale_rows
-        return rows + self.stale_thumbnails
+        outdated = self.tags.outdated_rows + self.columns.outdated_rows
+        return rows + self.stale_thumbnails + outdated + self.counts.stale_rows + self.measures.stale_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +163,10 @@ def read_status(store: Store) -> StoreStatus:
         runs=[_run_status(store, run, alive) for run in store.runs()],
         stale_thumbnails=sum(path.stem not in thumbnail_ids for path in _image_files(store.thumbnails_folder())),
         tags=_tags_status(store, alive),
+        columns=ColumnsStatus(
+            photos={column.name: column.photos for column in own_columns.list_columns(store)},
+            outdated_rows=rewriting.count_outdated(store),
+        ),
         counts=_counts_status(store, alive),
         measures=_measures_status(store, alive),
         shared_images=sum(number > 1 for number in Counter(chain.from_iterable(images.values())).values()),

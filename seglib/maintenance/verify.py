@@ -19,6 +19,7 @@ from seglib.fileio import parquet_parts
 from seglib.maintenance import compact, cost_record
 from seglib.masks.statistics import count_pixels, pixels_column
 from seglib.store import content, ground_truth, pair_counts, scans, tags
+from seglib.store.own_columns import log as own_columns
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Run
 from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
@@ -59,6 +60,8 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
     for folder, schema, _ in compact.part_folders(store):
         remedies = {store.tags_folder(): tags.REMEDY, store.photo_measures_folder(): photo_measures.REMEDY}
         remedy = remedies.get(folder) or pair_counts.remedy(folder)
+        if folder.is_relative_to(store.columns_folder()):
+            remedy = own_columns.REMEDY
         for name, error in parquet_parts.find_damaged(folder, schema, remedy).items():
             yield DamagedFile(file=_relative_path(store, folder / name), kind="part", sentence=str(error))
     alive, thumbnail_ids = _live_image_ids(store), set[str]()

@@ -5,17 +5,20 @@
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
     photo_measures/       part-*.parquet
+    columns/              part-*.parquet, <action>/part-*.parquet
     compare/<pair>/       part-*.parquet
     evaluate/<run--truth>/  part-*.parquet
     truths/<8 hex>/       truth.json, files/, masks/
     int8/<model>/         a calibrated model
 
 `scans` writes `scan.json`, `content` `labels.json`, `maintenance.cost_record` `cost.json`; `pair_counts` fills
-`compare` and `evaluate`, `ground_truth` fills `truths`, `pipeline.quantization` fills `int8`.
+`compare` and `evaluate`, `ground_truth` fills `truths`, `own_columns` fills `columns`, `pipeline.quantization` fills
+`int8`.
 """
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from seglib.data.image import is_image_id
@@ -23,7 +26,7 @@ from seglib.errors import StoreError
 from seglib.fileio.shared_disk import retry_stale
 from seglib.store.records import Dataset, Run
 
-_FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8")
+_FOLDERS = ("runs", "datasets", "columns", "compare", "evaluate", "truths", "int8")
 
 
 class StoreLayout:
@@ -101,6 +104,16 @@ class StoreLayout:
     def photo_measures_folder(self) -> Path:
         return self.path / "photo_measures"
 
+    def columns_folder(self) -> Path:
+        """Folder of the log of own columns; the values of each addition are in a folder below it."""
+        return self.path / "columns"
+
+    def column_values_folder(self, action: str) -> Path:
+        return self.columns_folder() / _check_action(action)
+
+    def column_values_folders(self) -> list[Path]:
+        return sorted(path for path in self.columns_folder().glob("*") if path.is_dir())
+
     def comparison_folder(self, name: str) -> Path:
         return self.path / "compare" / name
 
@@ -145,7 +158,7 @@ class StoreLayout:
         """
         digest = hashlib.sha256()
         patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
-        patterns.append("photo_measures/*.parquet")
+        patterns += ["photo_measures/*.parquet", "columns/*.parquet"]
         for pattern in patterns + ["tags/*.parquet"] * with_tags:
             for path in sorted(self.path.glob(pattern)):
                 stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)
@@ -176,6 +189,14 @@ def read_without_links(path: Path) -> bytes:
             return file.read()
 
     return retry_stale(read)
+
+
+def _check_action(action: str) -> str:
+    if not re.fullmatch("[0-9a-f]{16}", action):
+        raise StoreError(
+            f"{action[:40]!r} is no action on own columns: a part of this store was changed, restore it from a copy."
+        )
+    return action
 
 
 def _check_image_id(image_id: str) -> str:

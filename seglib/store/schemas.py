@@ -46,6 +46,7 @@ COLUMN_PREFIX = "column:"
 
 _CATEGORICAL_COLUMNS = ("dataset", "split", "label", "run", "model", "dominant", "animal", *CONTENT_COLUMNS)
 _NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.uint16(): pd.UInt16Dtype()}
+_NULLABLE_OWN = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 
 def stats_schema(classes: Sequence[str]) -> pa.Schema:
@@ -112,12 +113,18 @@ def _match_newest(wanted: pa.ChunkedArray, known: pa.ChunkedArray) -> tuple[NDAr
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Convert to pandas: names become alphabetical categories, integer columns with nulls become Int32 or UInt16."""
+    """Convert to pandas: names become alphabetical categories, integer columns with nulls become Int32 or UInt16.
+
+    Own columns become float64, Int64, str, categories, datetime64[us] or boolean.
+    """
     columns: dict[str, Any] = {}
     for name in table.column_names:
         column = table[name]
-        if name in _CATEGORICAL_COLUMNS:
+        is_own = name.startswith(COLUMN_PREFIX)
+        if name in _CATEGORICAL_COLUMNS or (is_own and pa.types.is_dictionary(column.type)):
             columns[name] = _to_categorical(column)
+        elif is_own:
+            columns[name] = column.to_pandas(types_mapper=_NULLABLE_OWN.get)
         elif column.null_count and column.type in _NULLABLE:
             columns[name] = column.to_pandas(types_mapper=_NULLABLE.get)
         else:

@@ -32,6 +32,7 @@ from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.store import content, records, tags
 from seglib.store.content import LabelledFiles
 from seglib.store.layout import StoreLayout, read_without_links
+from seglib.store.own_columns.join import append_own_columns
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import SCHEMA_VERSION, Dataset, Run
 from seglib.store.schemas import (
@@ -279,16 +280,15 @@ class Store(StoreLayout):
 
         Columns: dataset, path, split, label, width, height, image_id, run, model, grid_width, grid_height,
         px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal,
-        content, label_class, tags.
+        content, label_class, tags, and column:<name> of each own column and measure of the photos.
         content: of the classes that the labels of its dataset name, the one with most pixels; `none` without any.
         Classes unknown to a run's model are null rather than 0 (their columns are then Int32 and UInt16).
         tags: sorted names joined by `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column.
-        column:<name>: what was measured of the photo (`photo_measures.rows.MEANINGS`); without any value, no column.
         `with_scan=True` adds bytes and mtime_ns, the file's size and modification time when it was scanned.
-        Files that a run has not computed yet are omitted; `failures()` lists unreadable files.
+        Files that a run has not computed yet are omitted; `failures()` lists unreadable ones.
         """
         data_sets = [self.dataset(n) for n in datasets] if datasets is not None else self.datasets()
-        files = self._present_files(data_sets)
+        files = self.present_files(data_sets)
         if runs is None and (damaged := self.damaged_runs()):
             raise DamagedFileError(next(iter(damaged.values())))
         chosen = [self.run(name) for name in runs] if runs is not None else self.runs()
@@ -299,15 +299,16 @@ class Store(StoreLayout):
             join_stats(files, labels, run, self._stats_table(run)) for run in sorted(chosen, key=lambda run: run.run)
         ]
         table = pa.concat_tables([schema.empty_table(), *(rows for rows, _ in parts)], promote_options="default")
+        places = np.concatenate([places for _, places in parts]) if parts else np.zeros(0, np.intp)
         if len(parts) > 1:
-            table = table.take(np.argsort(np.concatenate([places for _, places in parts]), kind="stable"))
-        del files, labels, parts  # each of them is as large as the table
+            order = np.argsort(places, kind="stable")
+            table, places = table.take(order), places[order]
+        table = append_own_columns(self, table, files, {one.name: one.id for one in data_sets}, places)
+        del files, labels, parts, places  # as large as the table
         frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
-        if with_tags:
-            frame = frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"]))
-        return photo_measures.add_columns(self, frame)
+        return photo_measures.add_columns(self, tags.add_column(self, frame) if with_tags else frame)
 
-    def _present_files(self, datasets: Sequence[Dataset]) -> pa.Table:
+    def present_files(self, datasets: Sequence[Dataset]) -> pa.Table:
         """Readable files of the newest scan (`PRESENT_FILES_SCHEMA`, `STAMPS_SCHEMA`), sorted by dataset and path."""
         columns = [*PRESENT_FILES_SCHEMA.names[1:], *STAMPS_SCHEMA.names]
         tables = [pa.schema([*PRESENT_FILES_SCHEMA, *STAMPS_SCHEMA]).empty_table()]
@@ -374,7 +375,7 @@ class Store(StoreLayout):
         `run` defaults to the most recently used run with a mask of the image; `dataset` is required only if several
         datasets contain this path. `alpha` (0..1) is the opacity of the mask, `colours` the name of a palette.
         """
-        files = self._present_files([self.dataset(dataset)] if dataset else self.datasets())
+        files = self.present_files([self.dataset(dataset)] if dataset else self.datasets())
         matches = to_frame(files.filter(pc.equal(files["path"], path)))
         if matches.empty:
             raise StoreError(f"The store has no photo {path!r}: give its path as in the table.")

@@ -16,11 +16,6 @@ from seglib.cli.common import (
 )
 
 
-def add(commands: Any) -> None:
-    command = new_command(commands, "columns", "columns of the photos", "python -m seglib columns measure", _measure)
-    add_measure(command.add_subparsers(required=True, metavar="ACTION", title="actions", help="what to do"))
-
-
 def add_measure(actions: Any) -> None:
     command = new_command(
         actions,
