@@ -165,7 +165,7 @@ def _make_bin(field: Field, low: float, high: float) -> Group:
 
 
 def range_filter(field: Field, low: float, high: float, *, below: bool = False) -> str:
-    """The filter of a numeric field from `low` to `high`; if `below`, without `high`, unless it ends values within 0..1."""
+    """The filter of a numeric field from `low` to `high`; if `below`, without `high` (except the 1 of values 0..1)."""
     entry = find_filter(field.name)[0]
     if isinstance(entry, UnitRangeFilter):
         low, high = max(low, 0.0), min(high, 1.0)

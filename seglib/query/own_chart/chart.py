@@ -128,7 +128,7 @@ def check_choice(choice: ChartChoice, fields: Mapping[str, Field]) -> None:
 
 
 def compute_chart(choice: ChartChoice, fields: Mapping[str, FieldValues]) -> ChartData:
-    """Compute the chart from the values of its fields, which are equally long. Raises `UsageError` as `check_choice` does."""
+    """Compute the chart from the values of its fields, equally long. Raises `UsageError` as `check_choice` does."""
     check_choice(choice, {name: one.field for name, one in fields.items()})
     x, y = fields[choice.x], fields.get(choice.y) if choice.kind is not ChartKind.HISTOGRAM else None
     colour = _colour_axis(choice, fields)
