@@ -92,7 +92,12 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--verify",
         action="store_true",
-        help="read every file again and check every mask, even if size and time are unchanged",
+        help="read every file again and check every mask, even if size and time are unchanged; adds missing embeddings",
+    )
+    command.add_argument(
+        "--no-embeddings",
+        action="store_true",
+        help="keep no embeddings, by which similar photos are found; built-in models make them in passing",
     )
     add_json_option(command)
 
@@ -116,6 +121,7 @@ def _run(arguments: argparse.Namespace) -> int:
         title=arguments.name,
         follow_links=arguments.follow_links,
         verify=arguments.verify,
+        embeddings=not arguments.no_embeddings,
         label_from=arguments.label_from,
         gps=arguments.gps,
         label_map=None if arguments.label_map is None else read_label_map(arguments.label_map),

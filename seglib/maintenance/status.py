@@ -20,6 +20,8 @@ from seglib.fileio import parquet_parts
 from seglib.query.columns import count_tags
 from seglib.store import ground_truth, pair_counts, scans
 from seglib.store import tags as store_tags
+from seglib.store.embeddings import brought
+from seglib.store.embeddings.brought import BroughtSet
 from seglib.store.own_columns import log as own_columns
 from seglib.store.own_columns import rewriting
 from seglib.store.photo_measures import rows as photo_measures
@@ -58,6 +60,10 @@ class RunStatus:
     """What the run is called on pages."""
     repeatable: bool
     """False if nothing tells whether the model is still the one that made these masks."""
+    embeddings: int = 0
+    """Rows of embeddings; fewer than `rows` if the run was made without, by an older version, or by a model that gives
+    none.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +118,8 @@ class StoreStatus:
     measures: MeasuresStatus
     shared_images: int
     """Images that several datasets hold; figures count each of them once."""
+    embedding_sets: list[BroughtSet]
+    """Embeddings that were brought along."""
 
     @property
     def stale(self) -> int:
@@ -170,6 +178,7 @@ def read_status(store: Store) -> StoreStatus:
         counts=_counts_status(store, alive),
         measures=_measures_status(store, alive),
         shared_images=sum(number > 1 for number in Counter(chain.from_iterable(images.values())).values()),
+        embedding_sets=brought.list_sets(store),
     )
 
 
@@ -236,6 +245,7 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
         seconds=round(sum(float(i["seconds"]) for i in run.invocations), 1),
         title=run.display_title,
         repeatable=run.repeatable,
+        embeddings=parquet_parts.count_rows(store.embeddings_folder(run)),
     )
 
 

@@ -6,9 +6,10 @@ number of images. Nothing is computed twice: images are identified by content, f
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +19,9 @@ from seglib.data.left_out import LeftOut
 from seglib.data.photo_measures.exif import GpsPrecision
 from seglib.errors import BadImage, UsageError
 from seglib.fileio.parallel import default_worker_count
-from seglib.inference import config, predictor, thread_pool
+from seglib.inference import config, pooling, predictor, thread_pool
 from seglib.inference.config import InferenceConfig
+from seglib.inference.pooling import PooledFeatures
 from seglib.inference.thread_pool import BatchThreadPool
 from seglib.maintenance import compact, cost_record
 from seglib.maintenance.verify import is_thumbnail_intact
@@ -33,6 +35,9 @@ from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset, Run, utc_now
 from seglib.store.store import Store
 from seglib.store.writer import RunWriter
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BATCH_ON_CPU, BATCH_ON_GPU = 4, 16
 """Default images per forward pass; several forward passes run concurrently (`BatchThreadPool`)."""
@@ -53,7 +58,9 @@ class RunOptions:
     title: str | None = None
     follow_links: bool = False
     verify: bool = False
-    """Read every file again even if its size and mtime are unchanged, and check every mask."""
+    """Read every file again even if its size and mtime are unchanged, and check every mask and embedding."""
+    embeddings: bool = True
+    """Keep an embedding of each image, from the same forward pass; only for models whose features are known."""
     label_from: str | None = None
     """Label images by their "folder" or by what the file's "name" begins with; by default as the dataset was before,
     at first by folder.
@@ -234,10 +241,16 @@ class _Session:
 
     def _compute(self, batch: ImageBatch) -> None:
         images = np.stack([photo.image for _, photo in batch.items])  # (B, H, W, 3)
-        masks, measures = predictor.predict_batch(images, self.spec, self.settings, batch.grid_wh)
-        for (record, photo), mask, measure in zip(batch.items, masks, measures, strict=True):
-            row = statistics.stats_row(mask, self.spec.classes, measure)
-            self._writer.add_result(photo.image_id, row, mask, photo.thumbnail)
+        features: list[Tensor] = []
+        asked = (features,) if self.options.embeddings else ()
+        masks, measures = predictor.predict_batch(images, self.spec, self.settings, batch.grid_wh, *asked)
+        classes = self.spec.classes
+        rows = [statistics.stats_row(mask, classes, one) for mask, one in zip(masks, measures, strict=True)]
+        pooled: Sequence[PooledFeatures | None] = [None] * len(rows)
+        if features:
+            pooled = pooling.pool_dominant(features, masks, [str(row["dominant"]) for row in rows], classes)
+        for (record, photo), mask, row, embedding in zip(batch.items, masks, rows, pooled, strict=True):
+            self._writer.add_result(photo.image_id, row, mask, photo.thumbnail, embedding)
             self._keep_file(record, photo.image_id, photo.width, photo.height)
             self._in_flight_ids.discard(photo.image_id)
             self._update_progress(computed=1)

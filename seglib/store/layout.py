@@ -1,7 +1,8 @@
 """Name every file and folder of a store, and keep symbolic links out of it.
 
     datasets/<8 hex>/     dataset.json, scan.json, labels.json, files/part-*.parquet
-    runs/<run>/           run.json, cost.json, stats/part-*.parquet, masks/<ab>/<image_id>.png
+    runs/<run>/           run.json, cost.json, stats/part-*.parquet, embeddings/part-*.parquet,
+                          masks/<ab>/<image_id>.png
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
     photo_measures/       part-*.parquet
@@ -10,6 +11,8 @@
     evaluate/<run--truth>/  part-*.parquet
     truths/<8 hex>/       truth.json, files/, masks/
     int8/<model>/         a calibrated model
+    embeddings/<name>/    embeddings.json, part-*.parquet
+    cache/projections/<source>/  <kind>-<method>-<key>.npy
 
 `scans` writes `scan.json`, `content` `labels.json`, `maintenance.cost_record` `cost.json`; `pair_counts` fills
 `compare` and `evaluate`, `ground_truth` fills `truths`, `own_columns` fills `columns`, `pipeline.quantization` fills
@@ -26,7 +29,7 @@ from seglib.errors import StoreError
 from seglib.fileio.shared_disk import retry_stale
 from seglib.store.records import Dataset, Run
 
-_FOLDERS = ("runs", "datasets", "columns", "compare", "evaluate", "truths", "int8")
+_FOLDERS = ("runs", "datasets", "columns", "compare", "evaluate", "truths", "int8", "embeddings", "cache")
 
 
 class StoreLayout:
@@ -60,6 +63,9 @@ class StoreLayout:
     def files_folder(self, dataset: Dataset) -> Path:
         return self.dataset_record(dataset.id).parent / "files"
 
+    def runs_folder(self) -> Path:
+        return self.path / "runs"
+
     def run_folder(self, run: str) -> Path:
         return self.path / "runs" / run
 
@@ -81,6 +87,9 @@ class StoreLayout:
 
     def stats_folder(self, run: Run) -> Path:
         return self.run_folder(run.run) / "stats"
+
+    def embeddings_folder(self, run: Run) -> Path:
+        return self.run_folder(run.run) / "embeddings"
 
     # --- masks and thumbnails, in subfolders named by the first two digits of the image_id ---
 
@@ -151,6 +160,23 @@ class StoreLayout:
     def int8_folders(self) -> list[Path]:
         return sorted(self.path.glob("int8/*"))
 
+    # --- embeddings that were brought along, and what is computed from embeddings ---
+
+    def brought_folder(self, name: str) -> Path:
+        return self.path / "embeddings" / name
+
+    def embedding_record(self, name: str) -> Path:
+        return self.brought_folder(name) / "embeddings.json"
+
+    def embedding_records(self) -> list[Path]:
+        return sorted(self.path.glob("embeddings/*/embeddings.json"))
+
+    def projections_folder(self, source: str) -> Path:
+        return self.path / "cache" / "projections" / source
+
+    def projection_folders(self) -> list[Path]:
+        return sorted(self.path.glob("cache/projections/*"))
+
     def version(self, *, with_tags: bool = True) -> str:
         """Cache key for everything derived from this store; changes whenever a part or a JSON file does.
 
@@ -158,7 +184,8 @@ class StoreLayout:
         """
         digest = hashlib.sha256()
         patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
-        patterns += ["photo_measures/*.parquet", "columns/*.parquet"]
+        patterns += ["columns/*.parquet", "photo_measures/*.parquet"]
+        patterns += ["runs/*/embeddings/*.parquet", "embeddings/*/embeddings.json"]
         for pattern in patterns + ["tags/*.parquet"] * with_tags:
             for path in sorted(self.path.glob(pattern)):
                 stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)

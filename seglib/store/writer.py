@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from seglib.data.photo_measures.measures import PhotoMeasures
 from seglib.fileio import parquet_parts
 from seglib.masks import png
+from seglib.store.embeddings import vectors
 from seglib.store.photo_measures import rows as measure_rows
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
@@ -22,6 +23,9 @@ from seglib.store.store import Store
 
 COMMIT_ROWS = 512
 COMMIT_SECONDS = 5.0
+
+Embedding = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Averages of an image's features, (D,) each: over the image, and over its dominant class, or zeros without one."""
 
 
 class FilesWriter:
@@ -84,26 +88,49 @@ class RunWriter(FilesWriter):
         super().__init__(store, dataset, scan)
         self._run = run
         self._stats: list[dict[str, object]] = []
+        self._embeddings: dict[str, Embedding] = {}
 
-    def add_result(self, image_id: str, row: Mapping[str, object], mask: NDArray[np.uint8], thumbnail: bytes) -> None:
+    def add_result(
+        self,
+        image_id: str,
+        row: Mapping[str, object],
+        mask: NDArray[np.uint8],
+        thumbnail: bytes,
+        embedding: Embedding | None = None,
+    ) -> None:
+        """Add an image's statistics and mask, and the averages of its features over itself and its dominant class."""
         self._store.atomic.write(self._store.mask_path(self._run.run, image_id), png.encode_index_png(mask))
         if thumbnail:
             self.add_thumbnail(image_id, thumbnail)
         with self._lock:
             self._stats.append({"image_id": image_id, **row})
+            if embedding is not None:
+                self._embeddings[image_id] = embedding
             self._commit_if_due()
 
     def commit(self) -> None:
-        """Write statistics before files, so that a row of the file index always finds the statistics it points to."""
+        """Write statistics before files, so that a row of the file index always finds the statistics it points to, and
+        embeddings before statistics, so that an image that counts as computed has its embedding.
+        """
         with self._lock:
             if self._stats:
                 self._store.atomic.sync()
+                self._commit_embeddings()
                 schema = stats_schema(self._run.classes)
                 parquet_parts.append(
                     self._store.atomic, self._store.stats_folder(self._run), pa.Table.from_pylist(self._stats, schema)
                 )
                 self._stats = []
             super().commit()
+
+    def _commit_embeddings(self) -> None:
+        if self._embeddings:
+            whole, region = (np.stack(rows) for rows in zip(*self._embeddings.values(), strict=True))
+            table = vectors.make_table(
+                list(self._embeddings), vectors.to_unit_length(whole), vectors.to_unit_length(region)
+            )
+            parquet_parts.append(self._store.atomic, self._store.embeddings_folder(self._run), table)
+            self._embeddings = {}
 
     def _buffered_rows(self) -> int:
         return max(super()._buffered_rows(), len(self._stats))

@@ -191,7 +191,7 @@ def _as_numbers(file: _File, column: DistinctTexts) -> TypedColumn | None:
         notes = (f"The commas in {column.name!r} are read as decimal commas.",)
     if not numbers_in_text.are_whole(column.texts, file.decimal):
         return TypedColumn(column.name, ColumnType.NUMBER, column.spread(pa.array(numbers)), notes)
-    if (np.abs(numbers) > MOST_EXACT).any():
+    if (np.abs(numbers) >= MOST_EXACT).any():
         return None
     whole = pa.array(numbers.astype(np.int64))
     return TypedColumn(column.name, ColumnType.INTEGER, column.spread(whole), notes)
@@ -308,7 +308,7 @@ def _convert_typed(file: _File, name: str, values: pa.Array) -> TypedColumn:
         return TypedColumn(name, ColumnType.DATE, stamps, notes)
     if types.is_integer(kind):
         ends = pc.min_max(values).as_py()
-        if ends["min"] >= -MOST_EXACT and ends["max"] <= MOST_EXACT:
+        if ends["min"] > -MOST_EXACT and ends["max"] < MOST_EXACT:
             return TypedColumn(name, ColumnType.INTEGER, values.cast(pa.int64()))
         found = _as_text(file, look_at(name, encode_text(values.cast(pa.string())), ()), None)
         assert found is not None  # it has values

@@ -253,8 +253,10 @@ def _describe_no_match(raw: RawFile, lookup: _Lookup, named: Sequence[str], keys
     name = named[0]
     values = [text for text in raw.columns[name].slice(0, 3).cast(pa.string()).to_pylist() if text]
     others = [found for key in KEYS if key not in keys and (found := lookup.find(name, key)) and found.photos]
-    hint = f"; as {_KEY_WORDS[others[0].key]} they fit {others[0].photos:,} photos: say `key` {others[0].key}"
+    hint = "".join(
+        f"; as {_KEY_WORDS[one.key]} they fit {one.photos:,} photos: say `key` {one.key}" for one in others[:1]
+    )
     return (
         f"None of the {raw.rows:,} rows fits a photo: the column {name!r} holds {', '.join(map(repr, values))}, and "
-        f"{expected} was expected{hint if others else ''}."
+        f"{expected} was expected{hint}."
     )

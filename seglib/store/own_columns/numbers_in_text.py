@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from seglib.errors import UsageError
 
 MOST_EXACT = 2**53
-"""Whole numbers beyond this are no longer exact in float64, in which filters compare: they are taken as text."""
+"""From here on, whole numbers are no longer exact in float64, in which filters compare: they are taken as text."""
 
 _WHOLE = r"(?:0|[1-9]\d*|[1-9]\d{0,2}(?:%s\d{3})+)"
 _NUMBER = r"^[+-]?(?:%s(?:%s\d*)?|%s\d+)(?:[eE][+-]?\d{1,3})?$"
