@@ -280,12 +280,12 @@ class Store(StoreLayout):
 
         Columns: dataset, path, split, label, width, height, image_id, run, model, grid_width, grid_height,
         px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal,
-        content, label_class, tags, and column:<name> of each own column and measure of the photos.
-        content: of the classes that the labels of its dataset name, the one with most pixels; `none` without any.
-        Classes unknown to a run's model are null rather than 0 (their columns are then Int32 and UInt16).
-        tags: sorted names joined by `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column.
-        `with_scan=True` adds bytes and mtime_ns, the file's size and time when it was scanned.
-        Files that a run has not computed yet are omitted; `failures()` lists unreadable ones.
+        content, label_class, tags, and column:<name> of each own column and measure of the photos. content: of the
+        classes that the labels of its dataset name, the one with most pixels; `none` without any. Classes unknown to a
+        run's model are null rather than 0 (their columns are then Int32 and UInt16). tags: sorted names joined by
+        `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column. `with_scan=True` adds bytes and
+        mtime_ns, the file's size and time when it was scanned. Files that a run has not computed yet are omitted;
+        `failures()` lists unreadable ones.
         """
         data_sets = [self.dataset(n) for n in datasets] if datasets is not None else self.datasets()
         files = self.present_files(data_sets)
