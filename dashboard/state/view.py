@@ -23,12 +23,13 @@ from seglib.classes import ANIMALS
 from seglib.errors import SegError
 from seglib.query.columns import AGREEMENTS
 from seglib.query.filters import FILTERS, MAX_COUNT, CountRangeFilter, Filters, FilterValue, find_filter
+from seglib.query.own_chart.chart import ChartKind
 from seglib.store.content import NO_CONTENT
 
 Pairs = list[tuple[str, str]]
 
 PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
-CHARTS: tuple[str, ...] = ("none", "classes", "certainty", "photos")
+CHARTS: tuple[str, ...] = ("none", "classes", "certainty", "photos", "own")
 """Sets of charts; Explore shows one at a time, and none unless it is asked for."""
 
 SHOW_MODES: tuple[str, ...] = ("gallery", "table")
@@ -113,6 +114,11 @@ class View:
     page: int = 1
     """Page of Explore's gallery or table."""
     charts: str = "none"
+    chart_kind: str = "histogram"
+    chart_x: str = ""
+    """Field along x of the chart of one's own choice; empty: one that most photos have. `x`, `y`, `kind` in the URL."""
+    chart_y: str = ""
+    chart_colour: str = ""
     show: str = "gallery"
     palette: str = "okabe-ito"
     overlay: bool = True
@@ -219,6 +225,10 @@ _FIELDS: dict[str, _Field] = {
         _Field("sort", "sort", one_of(tuple(SORTS))),
         _Field("page", "page", _PAGE),
         _Field("charts", "charts", one_of(CHARTS)),
+        _Field("kind", "chart_kind", one_of([*ChartKind])),
+        _Field("x", "chart_x", str),
+        _Field("y", "chart_y", str),
+        _Field("chart-colour", "chart_colour", str),
         _Field("show", "show", one_of(SHOW_MODES)),
         _Field("palette", "palette", one_of(PALETTES)),
         _switch("overlay", "overlay"),

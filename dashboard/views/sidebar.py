@@ -15,6 +15,7 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.source import RunSource, photo_query
 from dashboard.state import session
 from dashboard.state.crossfilter import without_keys
+from dashboard.views import quality_filters
 from seglib.classes import ANIMALS
 from seglib.query.columns import AGREEMENTS
 from seglib.query.filters import (
@@ -74,6 +75,8 @@ def render_filters(source: RunSource, focus: str) -> None:
     with st.sidebar:
         for key in MAIN_FILTERS:
             _widget(source, FILTERS[key], focus)
+        quality_filters.render(source)
+        quality_filters.render(source)
         more = st.expander("More filters", expanded=bool(active & set(rest)), key="w:more", on_change="rerun")
         if more.open:  # skip the widgets of a collapsed section
             with more:

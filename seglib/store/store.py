@@ -284,8 +284,7 @@ class Store(StoreLayout):
         classes that the labels of its dataset name, the one with most pixels; `none` without any. Classes unknown to a
         run's model are null rather than 0 (their columns are then Int32 and UInt16). tags: sorted names joined by
         `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column. `with_scan=True` adds bytes and
-        mtime_ns, the file's size and time when it was scanned. Files that a run has not computed yet are omitted;
-        `failures()` lists unreadable ones.
+        mtime_ns of the scanned file. Files that a run has not computed yet are omitted; `failures()` lists others.
         """
         data_sets = [self.dataset(n) for n in datasets] if datasets is not None else self.datasets()
         files = self.present_files(data_sets)

@@ -5,7 +5,7 @@ a sentence for a choice that makes no chart.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -16,7 +16,7 @@ from seglib.errors import UsageError
 from seglib.query.column_filter import as_numbers
 from seglib.query.fields import Field, Kind, field_values, find_field
 from seglib.query.histograms import QUANTILES
-from seglib.query.own_chart.axes import GROUPED, NUMERIC, Axis, make_axis, select_rows
+from seglib.query.own_chart.axes import GROUPED, NUMERIC, Axis, make_axis, select_rows, without_rows
 
 MAX_GROUPS = 30
 """Names along an axis; the rest is merged."""
@@ -139,7 +139,13 @@ def compute_chart(choice: ChartChoice, fields: Mapping[str, FieldValues]) -> Cha
         ChartKind.SCATTER: _points,
         ChartKind.HEAT: _cells,
     }[choice.kind]
-    return compute(choice, x, y, colour)
+    data = compute(choice, x, y, colour)
+    return replace(
+        data,
+        x=without_rows(data.x),
+        y=None if data.y is None else without_rows(data.y),
+        colour=None if data.colour is None else without_rows(data.colour),
+    )
 
 
 def _colour_axis(choice: ChartChoice, fields: Mapping[str, FieldValues]) -> Axis | None:
