@@ -29,6 +29,7 @@ from dashboard.views.evaluate import page as evaluate_page
 from dashboard.views.image import page as image_page
 from dashboard.views.multi_run import missing_link
 from dashboard.views.runs import page as runs_page
+from dashboard.views.similar import page as similar_page
 from dashboard.views.try_page import page as try_page
 from dashboard.workers.jobs import Job
 from seglib.data.scan import STORE_MARKER
@@ -39,6 +40,7 @@ VIEWS: dict[str, Callable[[Selection], None]] = {
     pages.OVERVIEW: overview.render,
     pages.EXPLORE: explore.render,
     pages.IMAGE: image_page.render,
+    pages.SIMILAR: similar_page.render,
     pages.COMPARE: compare_page.render,
     pages.EVALUATE: evaluate_page.render,
 }

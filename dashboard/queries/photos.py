@@ -23,7 +23,8 @@ from dashboard.state.view import View
 from seglib.errors import StoreError
 from seglib.masks import statistics
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
-from seglib.query import columns
+from seglib.query import columns, fields
+from seglib.query.fields import Field
 from seglib.query.filters import (
     FILTERS,
     ChoiceFilter,
@@ -112,6 +113,21 @@ def _tags(source: RunSource) -> pd.Series:
 def with_tags(source: RunSource, rows: pd.DataFrame) -> pd.DataFrame:
     """Return these rows with a `tags` column."""
     return rows.assign(tags=tags.align_tags(_tags(source), rows["image_id"]))
+
+
+def table_with(source: RunSource, field: str) -> pd.DataFrame:
+    """Return the table with what this field needs; must not be modified."""
+    return _table_with_tags(source) if field == "tag" else table(source)
+
+
+def list_fields(source: RunSource) -> list[Field]:
+    """Return the fields of the run, with tags if there are any."""
+    return fields.list_fields(_table_with_tags(source) if tags_in_use(source) else table(source))
+
+
+def known_field(source: RunSource, name: str) -> str:
+    """Return the name of a field of the run, and the empty text for a name of none."""
+    return name if any(field.name == name for field in list_fields(source)) else ""
 
 
 def classes(source: RunSource) -> list[str]:

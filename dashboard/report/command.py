@@ -61,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     parser_.add_argument(
         "--truth", default="", metavar="NAME", help="name or id of an evaluated truth (default: that of most photos)"
     )
+    parser_.add_argument(
+        "--by", default="", metavar="FIELD", help="also measure slices of the photos: label, dominant, column.camera"
+    )
     return parser_
 
 
@@ -80,7 +83,7 @@ def _write(arguments: argparse.Namespace) -> None:
         done = comparison.update_counts(store, runs, on_progress=_ProgressLine().show)
         if done.failed:
             print(f"{len(done.failed)} photos are left out: a mask is missing or damaged.", file=sys.stderr)
-    body = report.build_report(store, runs, filters, truth_name=arguments.truth)
+    body = report.build_report(store, runs, filters, truth_name=arguments.truth, by=arguments.by)
     export.write_file(arguments.out, body)
     print(f"{arguments.out.name}: {byte_size(len(body))}, of {len(runs)} run{'' if len(runs) == 1 else 's'}")
 

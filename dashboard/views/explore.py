@@ -99,7 +99,14 @@ def _gallery(selection: Selection, rows: pd.DataFrame, total: int) -> None:
     changed = photo_queries.find_changed_files(selection.source, rows)
     link = controls.image_link(view)
     tiles = make_tiles(
-        rows, selection.store, selection.run.run, view.palette, link=link, with_dataset=with_dataset, changed=changed
+        rows,
+        selection.store,
+        selection.run.run,
+        view.palette,
+        link=link,
+        similar=controls.similar_link(selection),
+        with_dataset=with_dataset,
+        changed=changed,
     )
     gallery_component.gallery(
         tiles,
@@ -113,9 +120,14 @@ def _gallery(selection: Selection, rows: pd.DataFrame, total: int) -> None:
         on_picks=partial(selection_bar.update_picks, GALLERY),
         on_all=partial(selection_bar.pick_all, selection),
         on_open=_open_image,
+        on_similar=_find_similar,
     )
 
 
 def _open_image() -> None:
     if image_id := gallery_component.read_opened_id(GALLERY):
         session.open_photo(image_id, origin="")
+
+
+def _find_similar() -> None:
+    controls.find_similar(gallery_component.read_similar_id(GALLERY))

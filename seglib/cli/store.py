@@ -59,7 +59,9 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from seglib.maintenance import status
+    from seglib.models.registry import trainable_names
     from seglib.store import content, scans
+    from seglib.store.embeddings import brought
     from seglib.store.store import Store
 
     if arguments.verify:
@@ -76,6 +78,7 @@ def _status(arguments: argparse.Namespace) -> int:
         scans.find_damaged(store),
         content.find_damaged(store),
         store.damaged_runs(),
+        brought.find_damaged(store),
     )
     for why in (sentence for sentences in damaged for sentence in sentences.values()):
         print(f"damaged: {name_options(why)}")
@@ -86,10 +89,16 @@ def _status(arguments: argparse.Namespace) -> int:
             f"run {run.run}{title}: {run.rows} photos, {run.pending} not computed, "
             f"{run.stale_rows} stale rows, {run.seconds:.1f} s spent"
         )
+        if run.embeddings < run.rows and run.precision is not None and run.model in trainable_names():
+            print(f"  {run.rows - run.embeddings} of them have no embedding: run again with --verify to add them")
         if not run.repeatable:
             print("  its model cannot be identified by a digest: no later run continues this one")
+    for one in report.embedding_sets:
+        print(f"embeddings {escape_for_terminal(one.name)}: {one.images} photos, {one.dimensions} dimensions")
     for name, photos in report.tags.photos.items():
         print(f"tag {escape_for_terminal(name)}: {photos} photos")
+    for name, photos in report.columns.photos.items():
+        print(f"column {escape_for_terminal(name)}: {photos} photos")
     for row in failures.head(20).itertuples():
         print(f"  failed: {escape_for_terminal(str(row.path))} ({row.reason}): {escape_for_terminal(str(row.detail))}")
     if len(failures) > 20:

@@ -16,6 +16,7 @@ from dashboard.components.viewer import ListPosition, ViewerImage, ViewerLook, V
 from dashboard.formatting import count, display_name, escape_html, escape_markdown, photo_count, run_labels
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
+from dashboard.queries.similarity.vectors import has_vectors
 from dashboard.server import media_urls, photo_files
 from dashboard.state import pages, session
 from dashboard.state.view import url_key
@@ -31,7 +32,7 @@ VIEWER = "viewer"
 MAX_RUNS = 4
 """Maximum number of runs side by side."""
 
-_ORIGIN_PAGES = {"": pages.EXPLORE, "compare": pages.COMPARE, "evaluate": pages.EVALUATE}
+_ORIGIN_PAGES = {"": pages.EXPLORE, "compare": pages.COMPARE, "evaluate": pages.EVALUATE, "similar": pages.SIMILAR}
 """Origin of a view -> the page with the gallery whose order the photos have."""
 
 NEIGHBOURS = 4
@@ -55,6 +56,7 @@ def render(selection: Selection) -> None:
     layout.document_title(str(row.iloc[0]["path"]).rpartition("/")[2], pages.IMAGE)
     with layout.heading(escape_markdown(name)):
         _back_button(_ORIGIN_PAGES[selection.view.origin])
+        _similar_button(selection, image_id)
         page_header.copy_link(selection)
     _contradiction(row)
     layout.chips(selection.filters)
@@ -77,6 +79,17 @@ def render(selection: Selection) -> None:
 
 def _back_button(page: str) -> None:
     st.button(f"Back to {page}", key="back", icon=":material/arrow_back:", on_click=session.go_to_page, args=(page,))
+
+
+def _similar_button(selection: Selection, image_id: str) -> None:
+    if has_vectors(selection.source):
+        st.button(
+            "Similar photos",
+            key="similar",
+            icon=":material/photo_library:",
+            on_click=controls.find_similar,
+            args=(image_id,),
+        )
 
 
 def _first_image_id(selection: Selection, order: NDArray[np.integer]) -> str:

@@ -128,10 +128,15 @@ def _photo_zip(offer: exports.ZipOffer) -> None:
 def report_button(
     selection: Selection, runs: Sequence[str], pair: tuple[str, str] | None = None, truth: str = ""
 ) -> None:
-    """Offer the report of these runs over the selected photos of the first one; built on demand."""
+    """Offer the report of these runs over the selected photos of the first one, with the slices that the page shows;
+    built on demand.
+    """
+    by = photo_queries.known_field(selection.source, selection.view.by)
     st.download_button(
         "Report",
-        data=partial(exports.report_file, selection.store.path, tuple(runs), selection.filters, pair, truth),
+        data=partial(
+            exports.report_file, selection.store.path, tuple(runs), selection.filters, pair=pair, truth=truth, by=by
+        ),
         file_name="report.html",
         mime="text/html",
         key="download:report",
