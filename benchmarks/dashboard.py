@@ -12,6 +12,8 @@ one that nobody has asked for before. Times are read in the page, not by whoever
 - charts (on Explore: those of classes), filter, next page, image: from the start of the navigation, or the click, to
   the last change of the page's main part (elements, attributes, texts, pictures in view) before half a second without
   any.
+- expression: from Enter in its box to the last change, like a filter; each expression is a new one, on Explore with the
+  gallery alone.
 - opacity: frames from the move of the slider to the first one that is drawn with the new opacity.
 
 The cold visit is the first one after the server's start, which reads the store. Bytes of a gallery page: all that the
@@ -113,7 +115,9 @@ WATCH = """(() => {
     return root;
   };
   watch(document);
-  document.addEventListener('click', () => { bench.clicked = now(); changed(); }, true);
+  const acted = () => { bench.clicked = now(); changed(); };
+  document.addEventListener('click', acted, true);
+  document.addEventListener('keydown', (event) => { if (event.key === 'Enter') acted(); }, true);
   bench.isQuiet = () => {
     const app = document.querySelector('[data-testid=stApp]');
     return app && app.dataset.testConnectionState === 'CONNECTED' && app.dataset.testScriptState === 'notRunning'
@@ -225,10 +229,18 @@ def measure_round(browser: Browser, floor: Server, server: Server, found: Times)
         found["figures"].append(there["figures"])
         found["row"].append(there["row"])
         found["explore"].append(there["quiet"])
+        found["expression"].append(apply_expression(page, len(found["expression"])))
     with visit(browser, f"{server.url}/{CHARTS}") as page:
         found["explore charts"].append(marks(page)["quiet"])
     with visit(browser, server.url) as page:
         found["overview charts"].append(marks(page)["quiet"])
+
+
+def apply_expression(page: Page, number: int) -> float:
+    """Seconds from Enter to the last change, for an expression that nobody has asked for before."""
+    box = page.get_by_role("combobox", name="Expression")
+    box.fill(f"share.cat > {0.1 + number / 1000:.3f} and (label = dogs or not agreement = agrees)")
+    return time_click(page, lambda: box.press("Enter"))
 
 
 def time_click(page: Page, click: Callable[[], None]) -> float:
@@ -303,6 +315,7 @@ def report(results: dict[int, dict[str, float]]) -> None:
         "the same with charts, s above the floor": lambda r: f"{r['explore charts'] - r['floor']:.2f}",
         "click on an empty page (floor), s": lambda r: f"{r['floor click']:.2f}",
         "filter changed: charts and gallery, s": lambda r: f"{r['filter']:.2f}",
+        "expression: Enter to gallery, s": lambda r: f"{r['expression']:.2f}",
         "next gallery page, s": lambda r: f"{r['next page']:.2f}",
         "image opened from the gallery, s": lambda r: f"{r['image']:.2f}",
         "opacity changed, frames": lambda r: f"{r['opacity frames']:.0f}",
