@@ -31,6 +31,7 @@ def measure_similar(
         for corners in _boxes(rounds):
             found["lasso"].append(time_click(page, lambda corners=corners: _draw_box(page, corners)))
             assert page.get_by_text("in the lasso").count() == 1
+            assert page.locator("figure.tile").count() > 0
     with visit(browser, f"{url}/explore", "figure.tile") as page:
         for number in range(rounds):
             tile = page.locator("figure.tile").nth(number)
@@ -50,7 +51,7 @@ def _marks(page: Page) -> dict[str, float]:
 def _boxes(rounds: int) -> Iterator[tuple[float, float, float, float]]:
     """Parts of the map, 0..1: each a little larger, so that none was seen before."""
     for number in range(rounds):
-        yield 0.35 - 0.01 * number, 0.35, 0.55 + 0.02 * number, 0.6
+        yield 0.2 - 0.01 * number, 0.3, 0.6 + 0.02 * number, 0.9
 
 
 def _draw_box(page: Page, corners: tuple[float, float, float, float]) -> None:
