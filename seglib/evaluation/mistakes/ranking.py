@@ -157,12 +157,7 @@ def _explain(classes: tuple[str, ...], doubt: tuple[int, int, float], place: tup
     parts = []
     if label >= 0:
         amount = f"{100 * share:.1f} %" if share >= 0.0005 else "less than 0.1 %"
-        if classes[label] == BACKGROUND:
-            parts.append(f"the model sees {classes[preferred]} on {amount}, which the mask leaves out")
-        elif classes[preferred] == BACKGROUND:
-            parts.append(f"the model sees no {classes[label]} on {amount}, which the mask calls so")
-        else:
-            parts.append(f"the model sees {classes[preferred]} on {amount}, which the mask calls {classes[label]}")
+        parts.append(f"labelled {classes[label]}, the model sees {classes[preferred]}: {amount} of the pixels")
     ways = [_describe_way(right, "left", "right"), _describe_way(down, "up", "down")]
     if gain >= MISPLACED_GAIN and any(ways):
         parts.append(f"the mask would fit better {' and '.join(filter(None, ways))}")
