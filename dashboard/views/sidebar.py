@@ -12,16 +12,19 @@ import streamlit as st
 from dashboard.formatting import choice_name, escape_markdown, run_labels
 from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.expressions.typed import WHERE
 from dashboard.queries.source import RunSource, photo_query
 from dashboard.state import session
 from dashboard.state.crossfilter import without_keys
+from dashboard.views import quality_filters
 from dashboard.views.own_columns import column_filters
+from dashboard.views.selection import expression
 from dashboard.views.shared.choice_widget import choose_values
 from seglib.classes import ANIMALS
 from seglib.query.columns import AGREEMENTS
+from seglib.query.filter_text import MAX_COUNT
 from seglib.query.filters import (
     FILTERS,
-    MAX_COUNT,
     ClassBlobsFilter,
     ClassShareFilter,
     ColumnFilter,
@@ -72,12 +75,14 @@ def render_runs(runs: Sequence[Run], active: str) -> None:
 
 
 def render_filters(source: RunSource, focus: str) -> None:
-    rest = [key for key in FILTERS if key not in (*MAIN_FILTERS, COLUMN)]
+    rest = [key for key in FILTERS if key not in (*MAIN_FILTERS, WHERE, COLUMN)]
     active = {key.partition(".")[0] for key in session.view().filters}
     with st.sidebar:
+        expression.render(source)
         for key in MAIN_FILTERS:
             _widget(source, FILTERS[key], focus)
         _widget(source, FILTERS[COLUMN], focus)
+        quality_filters.render(source)
         more = st.expander("More filters", expanded=bool(active & set(rest)), key="w:more", on_change="rerun")
         if more.open:  # skip the widgets of a collapsed section
             with more:

@@ -20,9 +20,17 @@ from typing import Any, NoReturn
 from dashboard.formatting import user_message
 from dashboard.offers import mask_sources, models, photo_folders
 from dashboard.settings import ServerSettings
-from dashboard.workers import jobs
+from dashboard.workers import jobs, similarity
 from dashboard.workers.jobs import HEARTBEAT_SECONDS, Job, Jobs
-from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, RunRequest, to_record
+from dashboard.workers.requests import (
+    CalibrateRequest,
+    CompareRequest,
+    EvaluateRequest,
+    JudgeRequest,
+    RunRequest,
+    SimilarityRequest,
+    to_record,
+)
 from seglib.adapters.lookup import find_requested
 from seglib.annotations.reader import Masks, open_masks
 from seglib.data.resize import Resize
@@ -147,7 +155,8 @@ def evaluate_runs(request: EvaluateRequest, settings: ServerSettings, writer: "J
         Store(settings.store),
         masks,
         request.runs,
-        calibration=isinstance(request, CalibrateRequest),
+        calibration=request.kind == CalibrateRequest.kind,
+        label_quality=isinstance(request, JudgeRequest),
         on_progress=progress_callback(writer),
     )
     reasons = [user_message(reason) for reason in report.left_out.values()]
@@ -169,11 +178,27 @@ def _check_truth(request: EvaluateRequest, masks: Masks) -> None:
         )
 
 
+def compute_similarity(
+    request: SimilarityRequest, settings: ServerSettings, writer: "JobStateWriter"
+) -> dict[str, Any]:
+    photos = similarity.compute(
+        Store(settings.store),
+        request.task,
+        request.run,
+        source=request.source,
+        kind=request.vectors,
+        on_share=lambda done, total: writer.set_progress(JobProgress(total=total, computed=done)),
+    )
+    return {"state": "finished", "total": photos, "computed": photos}
+
+
 HANDLERS: dict[str, Callable[[Any, ServerSettings, "JobStateWriter"], dict[str, Any]]] = {
     RunRequest.kind: run_model,
     CompareRequest.kind: compare_runs,
     EvaluateRequest.kind: evaluate_runs,
     CalibrateRequest.kind: evaluate_runs,
+    JudgeRequest.kind: evaluate_runs,
+    SimilarityRequest.kind: compute_similarity,
 }
 """Kind of request -> function that does the work."""
 

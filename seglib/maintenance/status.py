@@ -20,8 +20,11 @@ from seglib.fileio import parquet_parts
 from seglib.query.columns import count_tags
 from seglib.store import ground_truth, pair_counts, scans
 from seglib.store import tags as store_tags
+from seglib.store.embeddings import brought
+from seglib.store.embeddings.brought import BroughtSet
 from seglib.store.own_columns import log as own_columns
 from seglib.store.own_columns import rewriting
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
 from seglib.store.store import Store
@@ -57,6 +60,10 @@ class RunStatus:
     """What the run is called on pages."""
     repeatable: bool
     """False if nothing tells whether the model is still the one that made these masks."""
+    embeddings: int = 0
+    """Rows of embeddings; fewer than `rows` if the run was made without, by an older version, or by a model that gives
+    none.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +95,18 @@ class CountsStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasuresStatus:
+    """Stored measures of photos."""
+
+    photos: int
+    """Images of the store that are measured by the present definitions."""
+    pending: int
+    """Images of the store that are not."""
+    stale_rows: int
+    """Rows of images that no longer have a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoreStatus:
     datasets: list[DatasetStatus]
     runs: list[RunStatus]
@@ -96,14 +115,17 @@ class StoreStatus:
     tags: TagsStatus
     columns: ColumnsStatus
     counts: CountsStatus
+    measures: MeasuresStatus
     shared_images: int
     """Images that several datasets hold; figures count each of them once."""
+    embedding_sets: list[BroughtSet]
+    """Embeddings that were brought along."""
 
     @property
     def stale(self) -> int:
         rows = sum(d.vanished + d.outdated_rows for d in self.datasets) + sum(r.stale_rows for r in self.runs)
         outdated = self.tags.outdated_rows + self.columns.outdated_rows
-        return rows + self.stale_thumbnails + outdated + self.counts.stale_rows
+        return rows + self.stale_thumbnails + outdated + self.counts.stale_rows + self.measures.stale_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +176,9 @@ def read_status(store: Store) -> StoreStatus:
             outdated_rows=rewriting.count_outdated(store),
         ),
         counts=_counts_status(store, alive),
+        measures=_measures_status(store, alive),
         shared_images=sum(number > 1 for number in Counter(chain.from_iterable(images.values())).values()),
+        embedding_sets=brought.list_sets(store),
     )
 
 
@@ -221,6 +245,7 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
         seconds=round(sum(float(i["seconds"]) for i in run.invocations), 1),
         title=run.display_title,
         repeatable=run.repeatable,
+        embeddings=parquet_parts.count_rows(store.embeddings_folder(run)),
     )
 
 
@@ -245,6 +270,11 @@ def _counts_status(store: Store, alive: set[str]) -> CountsStatus:
             len(table) if is_orphaned else len(table) - table.filter(_is_current(store, folder, table, alive)).num_rows
         )
     return CountsStatus(folders=folder_count, rows=rows, stale_rows=stale)
+
+
+def _measures_status(store: Store, alive: set[str]) -> MeasuresStatus:
+    known, current = photo_measures.read_ids(store)
+    return MeasuresStatus(photos=len(current & alive), pending=len(alive - current), stale_rows=len(known - alive))
 
 
 def _orphans(store: Store) -> list[Path]:

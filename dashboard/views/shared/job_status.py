@@ -15,23 +15,51 @@ from dashboard.queries import source
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.workers.jobs import KILL_AFTER_SECONDS, Job, Jobs
-from dashboard.workers.requests import CalibrateRequest, CompareRequest, EvaluateRequest, Request, RunRequest
+from dashboard.workers.requests import (
+    CalibrateRequest,
+    CompareRequest,
+    EvaluateRequest,
+    JudgeRequest,
+    Request,
+    RunRequest,
+    SimilarityRequest,
+)
+from dashboard.workers.similarity import DUPLICATES, OUTLIERS
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
+from seglib.similarity.projection import LABELS
 from seglib.store.store import Store
 
 REFRESH_SECONDS = 1.0
 
-_COUNTING = (CompareRequest.kind, EvaluateRequest.kind, CalibrateRequest.kind)
-FAILED_WORDS = {RunRequest.kind: "unreadable", **dict.fromkeys(_COUNTING, "without a readable mask")}
-COMPUTED_WORDS = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "counted")}
+_EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind, JudgeRequest.kind)
+_COUNTING = (CompareRequest.kind, *_EVALUATIONS)
+FAILED_WORDS = {
+    RunRequest.kind: "unreadable",
+    SimilarityRequest.kind: "without a vector",
+    **dict.fromkeys(_COUNTING, "without a readable mask"),
+}
+COMPUTED_WORDS = {
+    RunRequest.kind: "computed",
+    SimilarityRequest.kind: "compared",
+    **dict.fromkeys(_COUNTING, "counted"),
+}
 """Request kind -> word for photos or masks that failed (`FAILED_WORDS`) or were processed (`COMPUTED_WORDS`)."""
 
-_EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind)
+SIMILARITY_WORDS = {DUPLICATES: "Near-duplicates", OUTLIERS: "Unusual photos"} | {
+    method: f"Map by {label}" for method, label in LABELS.items()
+}
+"""Task of a `SimilarityRequest` -> what it is called."""
+
 SHOWN_LOG = "runs:log"
 """Key of the session's state: id of the job whose log the Runs page is to show."""
 
-UNITS = {RunRequest.kind: "photo", CompareRequest.kind: "photo", **dict.fromkeys(_EVALUATIONS, "mask")}
+UNITS = {
+    RunRequest.kind: "photo",
+    CompareRequest.kind: "photo",
+    SimilarityRequest.kind: "photo",
+    **dict.fromkeys(_EVALUATIONS, "mask"),
+}
 """Request kind -> unit of its progress; an evaluation processes each photo once per run."""
 
 
@@ -47,8 +75,12 @@ def headline(job: Job, labels: Mapping[str, str] | None = None) -> str:
         limit = f", at most {photo_count(request.limit)}" if request.limit else ""
         parts = (request.model_title or request.model, request.resize or "its own size")
         return f"{' · '.join((*parts, job.precision or request.precision))}, on {request.title}{limit}"
+    if isinstance(request, SimilarityRequest):
+        return f"{SIMILARITY_WORDS[request.task]} by {request.title or request.source}"
     assert isinstance(request, EvaluateRequest | CompareRequest)
     names = ", ".join((labels or {}).get(run, run) for run in request.runs)
+    if isinstance(request, JudgeRequest):
+        return f"Likely mistakes in {request.title}, by {names}"
     if isinstance(request, EvaluateRequest):
         return f"Evaluation of {names} against {request.title}"
     return f"Comparison of {names}"
