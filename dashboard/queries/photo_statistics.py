@@ -15,6 +15,7 @@ from seglib.classes import BACKGROUND
 from seglib.masks.statistics import blobs_column, pixels_column
 from seglib.query import columns, histograms, statistics
 from seglib.query.fields import Field, list_fields
+from seglib.query.filters import select
 from seglib.query.own_chart.chart import (
     ChartChoice,
     ChartData,
@@ -23,7 +24,7 @@ from seglib.query.own_chart.chart import (
     read_fields,
     suitable_fields,
 )
-from seglib.query.ready_filters import available_filters
+from seglib.query.ready_filters import available_filters, measure_column, ready_filter
 from seglib.query.statistics import KeyFigures
 
 MEASURE_BINS = 50
@@ -145,9 +146,15 @@ def _own_chart(query: PhotoQuery, choice: tuple[ChartKind, str, str, str]) -> Ch
     return compute_chart(own, fields)
 
 
-def ready_filters(source: RunSource) -> list[str]:
-    """Return the names of the ready filters for which the run's photos are measured."""
-    return available_filters(photo_queries.table(source))
+def ready_filters(source: RunSource) -> dict[str, int]:
+    """Return the ready filters for which the run's photos are measured, with the number of rows that pass each."""
+    return _ready_filters(source.without_tags())
+
+
+@_cached
+def _ready_filters(source: RunSource) -> dict[str, int]:
+    table = photo_queries.table(source)
+    return {name: len(select(table[[measure_column(name)]], ready_filter(name))) for name in available_filters(table)}
 
 
 def main_class(query: PhotoQuery) -> str:

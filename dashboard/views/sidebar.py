@@ -76,7 +76,6 @@ def render_filters(source: RunSource, focus: str) -> None:
         for key in MAIN_FILTERS:
             _widget(source, FILTERS[key], focus)
         quality_filters.render(source)
-        quality_filters.render(source)
         more = st.expander("More filters", expanded=bool(active & set(rest)), key="w:more", on_change="rerun")
         if more.open:  # skip the widgets of a collapsed section
             with more:
