@@ -11,7 +11,8 @@ from typing import Any
 from seglib.errors import SegError
 from seglib.query.column_filter import Range, parse_range
 from seglib.query.fields import Kind
-from seglib.query.filters import Filters, FilterValue, NamesFilter, find_filter, next_below
+from seglib.query.filter_text import next_below
+from seglib.query.filters import Filters, FilterValue, NamesFilter, find_filter
 
 RangeKinds = Mapping[str, Kind]
 """Keys of own columns (`column.iso`) that a range of numbers or dates filters, which their text alone does not say."""
@@ -54,6 +55,13 @@ def is_selected(text: str, active: Filters, ranges: RangeKinds = NO_RANGES) -> b
     chosen = _parse(text)
     shared = [key for key in chosen if key in active]
     return bool(shared) and all(_overlap(key, chosen[key], active[key], ranges) for key in shared)
+
+
+def with_both_present(filters: Filters, first: str, second: str, min_share: float) -> Filters:
+    """Return the filters of one co-occurrence cell: photos where both classes have at least the share `min_share`."""
+    for name in (first, second):
+        filters = filters.replace(f"share.{name}", (min_share, 1.0))
+    return filters
 
 
 def bin_filter(key: str, low: float, high: float) -> str:

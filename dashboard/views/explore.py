@@ -21,6 +21,7 @@ from dashboard.state import pages, session
 from dashboard.state.view import CHARTS, PAGE_SIZE, SHOW_MODES, SIZE_RANGE
 from dashboard.views.own_chart import own_chart
 from dashboard.views.photos.table import photo_table
+from dashboard.views.selection import saved_views
 from dashboard.views.shared import chart_cards, controls, page_header, selection_bar
 from dashboard.views.shared.tiles import make_tiles
 from seglib.query.columns import classes_of
@@ -49,6 +50,7 @@ CHART_NAMES = {
 
 def render(selection: Selection) -> None:
     with layout.heading(pages.EXPLORE):
+        saved_views.menu(selection)
         page_header.copy_link(selection)
         page_header.export_menu(selection)
     layout.chips(selection.filters)

@@ -102,12 +102,6 @@ def check_failure_rate(failed: int, total: int, allowed: float) -> None:
         )
 
 
-def note_plus_sign(where: str | None, found: int) -> None:
-    """If a filter found nothing, say how it reads a plus sign."""
-    if not found and where is not None and "+" in where:
-        print_message("No photo passes the filter, in which + means a space: write %2B for a plus sign.")
-
-
 class ProgressBar:
     """Progress bar on stderr with rate and remaining time; silent if stderr is not a terminal.
 

@@ -28,7 +28,7 @@ from seglib.store.embeddings import vectors
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset, Run, clean_title, parse_title, utc_now
 from seglib.store.scans import ScanRecord
-from seglib.store.schemas import FILES_SCHEMA, stats_schema
+from seglib.store.schemas import FILES_SCHEMA, ODDITIES_SCHEMA, stats_schema
 from seglib.store.store import Store, as_store
 
 
@@ -190,6 +190,7 @@ def _register_run(
     if verify:
         parts = [
             (store.stats_folder(this_run), stats_schema(this_run.classes)),
+            (store.oddities_folder(this_run.run), ODDITIES_SCHEMA),
             (store.embeddings_folder(this_run), vectors.SCHEMA),
         ]
         _remove_damaged(store, parts, on_note)

@@ -42,6 +42,7 @@ from seglib.store.schemas import (
     VANISHED,
     join_stats,
     keep_newest_files,
+    locate_in_files,
     stats_schema,
     table_schema,
     to_frame,
@@ -51,8 +52,6 @@ _STORE_REMEDY = f'restore it from a copy, or write {{"schema": {SCHEMA_VERSION}}
 
 _ID_SUFFIXES = (b"", *(b"\0%d" % number for number in range(1, 1000)))
 """Appended to a folder's path for another id where the dataset that had this folder first has moved elsewhere."""
-
-_LOCATION_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
 
 
 class Store(StoreLayout):
@@ -156,23 +155,10 @@ class Store(StoreLayout):
 
         Columns: dataset, path, bytes, mtime_ns, image_id.
         """
-        frames = []
-        for dataset in self.datasets():
-            folder, columns = self.files_folder(dataset), ["path", "bytes", "mtime_ns", "image_id", "reason", "scan"]
-            ever = parquet_parts.read(folder, FILES_SCHEMA, ["path"], where=("image_id", image_ids))["path"].unique()
-            if not len(ever):
-                continue
-            rows = parquet_parts.read(folder, FILES_SCHEMA, columns, where=("path", ever.to_pylist())).sort_by("scan")
-            frames.append(
-                parquet_parts.keep_newest(rows, ["path"])
-                .to_pandas(integer_object_nulls=True)
-                .assign(dataset=dataset.name)
-            )
-        locations = (
-            pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*_LOCATION_COLUMNS, "reason"])
-        )
-        now_there = locations["reason"].isna() & locations["image_id"].isin(image_ids)
-        return locations.loc[now_there, _LOCATION_COLUMNS].reset_index(drop=True)
+        found = {dataset.name: locate_in_files(self.files_folder(dataset), image_ids) for dataset in self.datasets()}
+        frames = [rows.assign(dataset=name) for name, rows in found.items() if len(rows)]
+        columns = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
+        return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
     def failures(self) -> pd.DataFrame:
         """One row per unreadable file: dataset, path, label, reason, detail."""

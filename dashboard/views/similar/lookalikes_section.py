@@ -78,6 +78,6 @@ def _results(scope: SimilarScope, found: FoundPhotos, names: list[str]) -> None:
         st.markdown(text, help=f"Cosine similarity of the embeddings, by {scope.chosen.title}", width="stretch")
         controls.colours_select()
     if len(found.positions):
-        found_gallery(scope, found.positions, [f"similarity {value:.2f}" for value in found.values])
+        found_gallery(scope, found.positions, [f"similarity {value:.3f}" for value in found.values])
     else:
         layout.remark("No other photo passes the filters.")

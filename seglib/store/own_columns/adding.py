@@ -151,7 +151,11 @@ def add_columns(
 def read_columns(store: "Store", data: bytes, source: str, options: ColumnOptions | None = None) -> ReadColumns:
     """Read the bytes of a file, called `source`, without adding anything. Raises `UsageError`."""
     options = options or ColumnOptions()
-    raw = read_raw(data, options)
+    return match_columns(store, read_raw(data, options), source, options)
+
+
+def match_columns(store: "Store", raw: RawFile, source: str, options: ColumnOptions) -> ReadColumns:
+    """Find the photos of a file that was read, and the types of its columns. Raises `UsageError`."""
     datasets = [store.dataset(options.dataset)] if options.dataset else store.datasets()
     index = PhotoIndex(store.present_files(datasets), {one.name: one.root for one in datasets})
     found = find_photos(raw, index, options)
