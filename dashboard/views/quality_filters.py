@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.queries import photo_statistics
+from dashboard.queries.own_chart import charts
 from dashboard.queries.source import RunSource
 from dashboard.state import session
 from seglib.query.filters import Filters
@@ -13,7 +13,7 @@ from seglib.query.ready_filters import ready_filter
 
 def render(source: RunSource) -> None:
     """Draw one button per ready filter that any photo passes or that is active; several must all match."""
-    photos_of = photo_statistics.ready_filters(source)
+    photos_of = charts.ready_filters(source)
     chosen = [name for name in photos_of if _is_active(name)]
     offered = [name for name, photos in photos_of.items() if photos or name in chosen]
     if not offered:
