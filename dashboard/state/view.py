@@ -74,7 +74,7 @@ EVALUATE_SORTS: dict[str, str] = {
     "accuracy": "lowest pixel accuracy first",
     "boundary": "lowest boundary F-score first",
     "iou": "lowest IoU of the chosen class first",
-    "mistakes": "most suspicious first, by label quality or by place",
+    "mistakes": "most suspicious first",
     "quality": "lowest label quality first",
     "class-quality": "lowest label quality of the chosen class first",
     "place": "masks that fit better elsewhere first",
