@@ -57,8 +57,8 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
         (store.run_record, store.damaged_runs()),
         (store.cost_record, cost_record.find_damaged(store)),
         (store.truth_record, ground_truth.find_damaged(store)),
-        (store.view_record, saved_view.find_damaged(store)),
         (store.embedding_record, brought.find_damaged(store)),
+        (store.view_record, saved_view.find_damaged(store)),
     ):
         for name, why in reasons.items():
             yield DamagedFile(file=_relative_path(store, record_path(name)), kind="record", sentence=why)

@@ -341,9 +341,9 @@ def _describe_column(column: str) -> str:
     per_class = {
         "px": f"Pixels of the mask that are {name}; empty if the model does not know this class.",
         "share": f"Pixels that are {name} divided by grid_width * grid_height, 0..1.",
-        "column": f"Own column {name}: added to the photos from a file, or read from them.",
+        "column": f"Own column {name}: added to the photos from a file.",
         "blobs": f"Connected regions (8 neighbours) of {name} of at least {PRESENT_SHARE:.1%} of the mask.",
     }
-    if kind == "column":
-        return MEASURES.get(name, f"Own column {name}.")
+    if kind == "column" and name in MEASURES:
+        return MEASURES[name]
     return per_class[kind] if name else _MEANINGS[column]

@@ -5,9 +5,9 @@
                           embeddings/part-*.parquet, masks/<ab>/<image_id>.png
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
-    views/<16 hex>/       view.json
     columns/              part-*.parquet, <action>/part-*.parquet
     photo_measures/       part-*.parquet
+    views/<16 hex>/       view.json
     compare/<pair>/       part-*.parquet
     evaluate/<run--truth>/  part-*.parquet
     truths/<8 hex>/       truth.json, files/, masks/
@@ -126,13 +126,6 @@ class StoreLayout:
     def tags_folder(self) -> Path:
         return self.path / "tags"
 
-    def view_record(self, view_id: str) -> Path:
-        """Not part of `version`: a saved view changes no figure, and pages read them each time."""
-        return self.path / "views" / view_id / "view.json"
-
-    def view_records(self) -> list[Path]:
-        return sorted(self.path.glob("views/*/view.json"))
-
     def columns_folder(self) -> Path:
         """Folder of the log of own columns; the values of each addition are in a folder below it."""
         return self.path / "columns"
@@ -145,6 +138,13 @@ class StoreLayout:
 
     def photo_measures_folder(self) -> Path:
         return self.path / "photo_measures"
+
+    def view_record(self, view_id: str) -> Path:
+        """Not part of `version`: a saved view changes no figure, and pages read them each time."""
+        return self.path / "views" / view_id / "view.json"
+
+    def view_records(self) -> list[Path]:
+        return sorted(self.path.glob("views/*/view.json"))
 
     def comparison_folder(self, name: str) -> Path:
         return self.path / "compare" / name

@@ -22,6 +22,8 @@ from seglib.similarity.projection import Method, find_projection, project
 from seglib.store.store import Store
 
 _UNITS = 65535
+_MARGIN = 64
+"""Units at each side of the map without a point, so that a lasso can go around all of them."""
 _CSV_ROWS = 1 << 16
 _BYTE_ORDER_MARK = "\ufeff"
 """Begins the file, for spreadsheets."""
@@ -89,13 +91,13 @@ def _map_points(source: RunSource, vectors: VectorSet, method: Method, kept: tup
 
 
 def to_units(flat: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """(N, 2) -> uint16 (N, 2): the longer side of the map spans 0..65535, the other is centred; y downwards."""
+    """(N, 2) -> uint16 (N, 2): the longer side of the map spans nearly 0..65535, the other is centred; y downwards."""
     if not len(flat):
         return np.zeros((0, 2), np.uint16)
     wide = np.asarray(flat, np.float64) * (1, -1)
     low, high = wide.min(axis=0), wide.max(axis=0)
     side = float((high - low).max())
-    units: NDArray[np.float64] = (wide - (low + high) / 2) / (side or 1) * _UNITS + _UNITS / 2
+    units: NDArray[np.float64] = (wide - (low + high) / 2) / (side or 1) * (_UNITS - 2 * _MARGIN) + _UNITS / 2
     return np.asarray(np.rint(units).clip(0, _UNITS), np.uint16)
 
 

@@ -78,7 +78,8 @@ def fits(lasso: str, points: MapPoints) -> bool:
 
 def _map_card(scope: SimilarScope, points: MapPoints, published: PublishedMap) -> None:
     view, scale = scope.selection.view, published.scale
-    note = f"similar photos are near each other; {LABELS[view.projection]} of {scope.chosen.title}; drag around some"
+    method = f"{LABELS[view.projection]} of {scope.chosen.title}"
+    note = f"similar photos are near each other; {method}; drag around photos to see them below"
     categories = [
         MapCategory(name, colour, int(published.counts[FIRST_CODE + place]))
         for place, (name, colour) in enumerate(scale.categories)

@@ -21,6 +21,7 @@ from seglib.store.own_columns.judging import TypedColumn, judge_columns
 from seglib.store.own_columns.keys import DATASET_COLUMN, FoundPhotos, PhotoIndex, find_photos, uses_dataset_column
 from seglib.store.own_columns.options import ColumnOptions, ColumnType
 from seglib.store.own_columns.reading import RawFile, is_table_column, read_raw
+from seglib.store.photo_measures.rows import MEANINGS as MEASURES
 from seglib.store.records import clean_title
 
 if TYPE_CHECKING:
@@ -150,7 +151,11 @@ def add_columns(
 def read_columns(store: "Store", data: bytes, source: str, options: ColumnOptions | None = None) -> ReadColumns:
     """Read the bytes of a file, called `source`, without adding anything. Raises `UsageError`."""
     options = options or ColumnOptions()
-    raw = read_raw(data, options)
+    return match_columns(store, read_raw(data, options), source, options)
+
+
+def match_columns(store: "Store", raw: RawFile, source: str, options: ColumnOptions) -> ReadColumns:
+    """Find the photos of a file that was read, and the types of its columns. Raises `UsageError`."""
     datasets = [store.dataset(options.dataset)] if options.dataset else store.datasets()
     index = PhotoIndex(store.present_files(datasets), {one.name: one.root for one in datasets})
     found = find_photos(raw, index, options)
@@ -203,15 +208,27 @@ def _choose_columns(
         if name not in others:
             raise UnknownName("column to add", name, others[:30])
     if options.columns:
+        _refuse_measured(options.columns)
         return list(dict.fromkeys(options.columns)), []
-    skipped = [name for name in others if raw.is_export and is_table_column(name)]
+    skipped = [name for name in others if raw.is_export and (is_table_column(name) or name in MEASURES)]
     if DATASET_COLUMN in others and DATASET_COLUMN not in skipped and uses_dataset_column(raw, index):
         skipped.append(DATASET_COLUMN)
     names = [name for name in others if name not in skipped]
     if not names:
         raise UsageError("The file has no column to add besides those that the table has already.")
+    _refuse_measured(names)
     notes = [f"Left out, since the table has them already: {', '.join(skipped[:20])}."] if skipped else []
     return names, notes
+
+
+def _refuse_measured(names: Sequence[str]) -> None:
+    """Raise `UsageError` for a name that a measure of the photos has."""
+    for name in names:
+        if name in MEASURES:
+            raise UsageError(
+                f"The column {name!r} is measured from the photos themselves: rename the one in the file, or name the "
+                "others with `columns`."
+            )
 
 
 def _check_number(names: Sequence[str], known: Mapping[str, ColumnType]) -> None:

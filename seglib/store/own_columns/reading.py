@@ -23,6 +23,9 @@ MAX_ROWS = 10_000_000
 MAX_FILE_COLUMNS = 20_000
 """Columns that a file may have, of which a store takes `adding.MAX_COLUMNS`."""
 
+MAX_CELLS = 100_000_000
+"""A Parquet file of a few bytes may hold as many."""
+
 MAX_NAME_LENGTH = 100
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
@@ -284,8 +287,11 @@ def _check_size(schema: pa.Schema, rows: int) -> None:
         raise UsageError(
             f"The file has {len(schema):,} columns, and at most {MAX_FILE_COLUMNS:,} are read: leave out some."
         )
-    if rows > MAX_ROWS:
-        raise UsageError(f"The file has {rows:,} rows, and at most {MAX_ROWS:,} are read: split it.")
+    if rows > MAX_ROWS or rows * len(schema) > MAX_CELLS:
+        raise UsageError(
+            f"The file has {rows:,} rows and {len(schema):,} columns, and at most {MAX_ROWS:,} rows and {MAX_CELLS:,} "
+            "cells are read: split it."
+        )
 
 
 def _simplify(column: pa.ChunkedArray) -> pa.Array:

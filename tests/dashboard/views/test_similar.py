@@ -7,9 +7,11 @@ import pytest
 
 from dashboard.server.maps import published
 from dashboard.state.picked_photos import Picks
-from seglib.store.embeddings import brought
+from dashboard.workers.predictor import predictor
+from seglib.fileio import parquet_parts
+from seglib.store.embeddings import brought, vectors
 from seglib.store.store import Store
-from tests.dashboard.conftest import NASTY, id_of
+from tests.dashboard.conftest import NASTY, id_of, make_run_config, photo_of
 from tests.dashboard.views.test_pages import asked, component, opened, said, send
 
 ANGLES = {
@@ -181,7 +183,7 @@ def test_similar_photos_come_most_similar_first_without_the_one_looked_for(place
     app = opened("Similar", find=["similar"], similar=[id_of("cats/a.jpg")])
     assert not app.exception
     assert tiles(app) == ["cats/b.jpg", "cats/c.jpg", "dogs/d.jpg", "dogs/e.jpg", NASTY]
-    assert asides(app)[:2] == ["similarity 0.98", "similarity 0.94"]
+    assert asides(app)[:2] == ["similarity 0.985", "similarity 0.939"]
     assert "most similar to cats/a.jpg" in said(app).replace("\\", "")
     only = opened("Similar", find=["similar"], similar=[id_of("cats/a.jpg")], label=["dogs"])
     assert tiles(only) == ["dogs/d.jpg", "dogs/e.jpg"]
@@ -256,3 +258,34 @@ def test_embeddings_that_are_gone_are_said_and_others_can_be_chosen(placed):
     app.selectbox(key="w:embeddings").set_value("dino").run()
     assert asked(app, "embeddings") == ["dino"]
     assert len(points_of(app)) == 3
+
+
+def test_an_uploaded_photo_is_looked_for_by_the_runs_own_model(full, monkeypatch):
+    """With a vector at 95 degrees, as the model would give."""
+    run = make_run_config().run_name
+    turns = np.radians(list(ANGLES.values()))
+    rows = vectors.make_table(
+        [id_of(path) for path in ANGLES], vectors.to_unit_length(np.c_[np.cos(turns), np.sin(turns)])
+    )
+    store = Store(full)
+    with store.atomic.register_writer():
+        parquet_parts.append(store.atomic, store.embeddings_folder(store.run(run)), rows)
+    asked_for = []
+
+    def embed(data: bytes, path, run, kind: str):
+        asked_for.append((data, run.run, kind))
+        return np.array([np.cos(np.radians(95)), np.sin(np.radians(95))], np.float32), b"jpeg"
+
+    monkeypatch.setattr(predictor, "embed", embed)
+    app = opened("Similar", find=["similar"])
+    app.file_uploader[0].upload("mine.jpg", photo_of("x"), "image/jpeg").run()
+    assert not app.exception
+    assert tiles(app)[0] in ("dogs/d.jpg", "dogs/e.jpg")
+    assert "most similar to mine.jpg" in said(app).replace("\\", "")
+    app.run()
+    assert asked_for == [(photo_of("x"), run, "global")]  # once
+
+
+def test_brought_embeddings_cannot_look_at_another_photo(placed):
+    app = opened("Similar", find=["similar"])
+    assert "only the model that made them" in said(app)
