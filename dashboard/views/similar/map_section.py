@@ -40,7 +40,7 @@ def render(scope: SimilarScope) -> None:
     if colour != view.colour:
         layout.show_notes([f"This run has no field {view.colour!r} to colour the map by."])
     chosen = positions_on_map(scope, points)
-    _map_card(scope, points, maps.publish_map(scope.query, points, selection.store, colour))
+    _map_card(scope, points, maps.publish_map(selection.source, selection.filters, points, colour))
     _heading(scope, points, chosen)
     if len(chosen):
         found_gallery(scope, chosen)

@@ -9,6 +9,7 @@ from dashboard.server.maps import published
 from dashboard.state.picked_photos import Picks
 from dashboard.workers.predictor import predictor
 from seglib.fileio import parquet_parts
+from seglib.store import tags
 from seglib.store.embeddings import brought, vectors
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, id_of, make_run_config, photo_of
@@ -157,6 +158,16 @@ def test_a_colour_that_is_no_field_is_said(placed):
     app = opened("Similar", colour=["nothing"])
     assert "no field 'nothing'" in said(app).replace("\\", "")
     assert component(app, "points")["field"] == "Folder"
+
+
+def test_a_map_coloured_by_tags_follows_them(placed):
+    assert set(codes_of(opened("Similar", colour=["tag"]))) == {1}
+    tags.tag(Store(placed), [id_of("dogs/d.jpg")], "keep")
+    app = opened("Similar", colour=["tag"])
+    assert codes_of(app) == [1, 1, 1, 2, 1, 1]
+    assert component(app, "points")["palette"]["entries"][0]["name"] == "keep"
+    tags.tag(Store(placed), [id_of("dogs/e.jpg")], "keep")
+    assert codes_of(app.run()) == [1, 1, 1, 2, 2, 1]
 
 
 def test_a_point_describes_its_photo_and_opens_it(placed):
