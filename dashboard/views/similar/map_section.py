@@ -33,6 +33,10 @@ MAP_CHANGED = (
 def render(scope: SimilarScope) -> None:
     selection, view = scope.selection, scope.selection.view
     points = maps.map_points(selection.source, scope.vectors, view.projection)
+    if points is None and view.projection not in available_methods():
+        label = LABELS[view.projection]
+        st.info(f"{label} is not installed on this server: choose PCA, or run `pip install '.[map]'` there.")
+        return
     if points is None:
         computing.render(scope, view.projection)
         return
