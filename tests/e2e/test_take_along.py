@@ -125,3 +125,23 @@ def test_a_chart_and_a_matrix_are_taken_along(start, browser, class_photos):
     assert listed["full path"].tolist() == [str(class_photos.parent / "My class" / path) for path in listed["path"]]
     settle(page)
     assert page.faults == []
+
+
+def test_columns_of_a_file_are_brought_and_filtered_by(start, browser, class_photos):
+    page = opened(browser, f"{start(class_photos).url}/runs", drawn="h1")
+    page.get_by_text("Add columns from a file").click()
+    data = "\ufeffdatei;größe;ort\na;1,5;Köln\nb;2;Zürich\nc;2,5;\n".encode()
+    field = page.locator("input[type=file]").last
+    field.set_input_files({"name": "class.csv", "mimeType": "text/csv", "buffer": data})
+    page.get_by_text("3 rows about 3 photos, found by file name in the column datei.").wait_for()
+    assert violations(page) == []
+    page.get_by_role("button", name="Add 2 columns to 3 photos").click()
+    page.get_by_text("2 columns of 3 photos added").wait_for()
+    page.get_by_role("link", name="Explore").click()
+    page.locator("summary", has_text="Your columns").click()
+    page.get_by_role("button", name="Köln").wait_for()
+    page.get_by_role("slider", name="größe").first.press("ArrowRight")
+    page.get_by_role("button", name=re.compile("größe: 1.5. or more")).wait_for()
+    page.get_by_role("button", name="Zürich").click()
+    page.get_by_role("button", name="ort: Zürich").wait_for()
+    page.wait_for_function("new URL(location).searchParams.get('column.ort') == 'Zürich'")
