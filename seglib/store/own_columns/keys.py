@@ -34,6 +34,8 @@ _USUAL_NAMES = frozenset(
 """Of two columns that both fit, the one that is called so names the photos."""
 
 _SEPARATOR = "\x1f"
+_MAX_DEPTH = 8
+"""Folders that a file's paths may have above that of the dataset."""
 
 
 class PhotoIndex:
@@ -161,7 +163,7 @@ class _Lookup:
         """The photos that this column names; None if a sample of its values names none."""
         values = self._raw.columns[name]
         known, places = self._known(key)
-        texts = self._index.shorten(values.dictionary, key)
+        texts = self._cut_folders(name, key, self._index.shorten(values.dictionary, key))
         if self._with_dataset and key != "image_id":
             rows = pa.DictionaryArray.from_arrays(values.indices, texts).cast(pa.string())
             datasets = self._raw.columns[DATASET_COLUMN].cast(pa.string())
@@ -188,6 +190,23 @@ class _Lookup:
             int(np.append(several, False)[codes].sum()),
             example,
         )
+
+    def _cut_folders(self, name: str, key: str, texts: pa.Array) -> pa.Array:
+        """Paths without the folders above the dataset's own, if none is known as it is.
+
+        Raises `UsageError` if paths are known without more folders as well as without fewer.
+        """
+        known, _ = self._index.keys(key, with_dataset=False)
+        if key != "path" or self._sample_matches(texts, known):
+            return texts
+        cuts = [pc.replace_substring_regex(texts, f"^(?:[^/]*/){{{depth}}}", "") for depth in range(1, _MAX_DEPTH + 1)]
+        fitting = [cut for cut in cuts if self._sample_matches(cut, known)]
+        if len(fitting) > 1:
+            raise UsageError(
+                f"The paths in the column {name!r}, such as {texts[0].as_py()!r}, begin above the dataset's folder and "
+                "fit its photos from several folders on: write them as in the table."
+            )
+        return fitting[0] if fitting else texts
 
     def is_photo(self, text: str, key: str) -> bool:
         """Whether the name of a column is that of a photo, as in a file without a header."""

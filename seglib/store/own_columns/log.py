@@ -106,7 +106,18 @@ def read_entries(store: ColumnStore) -> list[Entry]:
     """All rows of the log, oldest first."""
     table = parquet_parts.read(store.columns_folder(), SCHEMA, remedy=REMEDY)
     entries = dict.fromkeys(Entry(**row) for row in table.to_pylist())  # while it is rewritten, rows stand there twice
+    if not all(map(_is_valid, entries)):
+        raise DamagedFileError(f"The log of own columns has a row of an unknown kind: {REMEDY}.")
     return sorted(entries, key=lambda entry: entry.time)
+
+
+def _is_valid(entry: Entry) -> bool:
+    """Check every value that others rely on, since the file may come from elsewhere or from a newer version."""
+    if entry.time is None or entry.action is None or entry.name is None:
+        return False
+    if entry.kind in (REMOVE, UNDO):
+        return True
+    return entry.kind in (ADD, KEPT) and entry.type in {*ColumnType} and entry.key in ("path", "image_id")
 
 
 def effective_entries(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
@@ -266,8 +277,11 @@ def read_values(store: ColumnStore, action: str, key: str, names: Sequence[str])
         parquet_parts.read(folder, pa.schema([]), remedy=REMEDY)  # says how they are damaged
         raise DamagedFileError(f"The values of the own column {names[0]!r} are gone: {REMEDY}.")
     wanted = [*key_columns(key), *(COLUMN_PREFIX + name for name in names)]
-    if missing := set(wanted) - set(schema.names):
-        raise DamagedFileError(f"The values of the own columns have no {sorted(missing)[0]!r}: {REMEDY}.")
+    known = {field.name: field.type for field in schema}
+    for name in wanted:
+        types = (pa.string(),) if name in key_columns(key) else tuple(ARROW_TYPES.values())
+        if known.get(name) not in types:
+            raise DamagedFileError(f"The values of the own columns have no {name!r} of a known type: {REMEDY}.")
     return parquet_parts.read(folder, schema, wanted, remedy=REMEDY)
 
 

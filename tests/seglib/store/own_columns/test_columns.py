@@ -21,6 +21,8 @@ from tests.seglib.store.own_columns.plain_store import PATHS, add, add_dataset, 
 
 KEYED = {
     "path": ("file,x\ncats/b.jpg,1\n", {}, "path"),
+    "path from another machine": ("file,x\nD:\\photos\\2024\\cats\\b.jpg,1\nD:\\photos\\2024\\z.jpg,2\n", {}, "path"),
+    "path below a folder": ("file,x\nphotos/cats/b.jpg,1\n", {}, "path"),
     "file name": ("file,x\nb.jpg,1\n", {}, "stem"),
     "stem": ("file,x\nb,1\n", {}, "stem"),
     "image_id": (f"file,x\n{image_id('cats/b.jpg').upper()},1\n", {}, "image_id"),
@@ -247,6 +249,13 @@ def test_a_log_that_was_changed_by_hand_leads_nowhere_else(known):
         pa.Table.from_pylist([entry | {"photos": 1, "source": "", "undoes": None}], log.SCHEMA),
     )  # fmt: skip
     with pytest.raises(SegError, match="is no action on own columns"):
+        known.table()
+    parquet_parts.append(
+        known.atomic,
+        known.columns_folder(),
+        pa.Table.from_pylist([entry | {"type": "image", "photos": 1, "source": "", "undoes": None}], log.SCHEMA),
+    )
+    with pytest.raises(DamagedFileError, match="a row of an unknown kind"):
         known.table()
 
 
