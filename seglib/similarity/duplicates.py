@@ -24,9 +24,15 @@ _NEIGHBOURS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicateRule:
-    """When two images count as near-duplicates."""
+    """When two images count as near-duplicates.
 
-    similarity: float = 0.95
+    With these defaults, 20 of 20 planted copies (re-encoded, cropped, mirrored, brighter) were found among 1,020 photos
+    of cats and dogs, and no pair that shows different pictures; see `benchmarks/similarity.py`. Embeddings alone, of
+    the same least similarity, pair photos of the same kind of animal; hashes alone miss nothing here, but at a million
+    photos they meet by chance.
+    """
+
+    similarity: float = 0.88
     """Least cosine similarity of their embeddings."""
     bits: int = 16
     """Most bits, of 64, in which their perceptual hashes differ, one of them mirrored if that fits better."""
