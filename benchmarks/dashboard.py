@@ -243,7 +243,7 @@ def measure_round(browser: Browser, floor: Server, server: Server, found: Times)
 
 def apply_expression(page: Page, number: int) -> float:
     """Seconds from Enter to the last change, for an expression that nobody has asked for before."""
-    box = page.get_by_role("combobox", name="Expression")
+    box = page.get_by_role("textbox", name="Expression")
     box.fill(f"share.cat > {0.1 + number / 1000:.3f} and (label = dogs or not agreement = agrees)")
     return time_click(page, lambda: box.press("Enter"))
 

@@ -19,7 +19,7 @@ from seglib.store.store import Store
 
 _ROUND, _ADDED = "columns:round", "columns:added"
 _SUFFIXES = ["csv", "tsv", "txt", "parquet"]
-_AUTOMATIC = "found"
+_AUTOMATIC = "automatic"
 _KEY_NAMES = {"path": "path", "stem": "file name", "image_id": "image_id"}
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _ENCODINGS = ("utf-8", "cp1252", "latin-1", "mac-roman", "shift_jis", "gb18030")
