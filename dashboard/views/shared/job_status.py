@@ -22,6 +22,7 @@ from dashboard.workers.requests import (
     JudgeRequest,
     Request,
     RunRequest,
+    SuspectsRequest,
 )
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
@@ -30,7 +31,7 @@ from seglib.store.store import Store
 REFRESH_SECONDS = 1.0
 
 _EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind, JudgeRequest.kind)
-_COUNTING = (CompareRequest.kind, *_EVALUATIONS)
+_COUNTING = (CompareRequest.kind, SuspectsRequest.kind, *_EVALUATIONS)
 FAILED_WORDS = {RunRequest.kind: "unreadable", **dict.fromkeys(_COUNTING, "without a readable mask")}
 COMPUTED_WORDS = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "counted")}
 """Request kind -> word for photos or masks that failed (`FAILED_WORDS`) or were processed (`COMPUTED_WORDS`)."""
@@ -38,7 +39,12 @@ COMPUTED_WORDS = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "count
 SHOWN_LOG = "runs:log"
 """Key of the session's state: id of the job whose log the Runs page is to show."""
 
-UNITS = {RunRequest.kind: "photo", CompareRequest.kind: "photo", **dict.fromkeys(_EVALUATIONS, "mask")}
+UNITS = {
+    RunRequest.kind: "photo",
+    CompareRequest.kind: "photo",
+    SuspectsRequest.kind: "mask",
+    **dict.fromkeys(_EVALUATIONS, "mask"),
+}
 """Request kind -> unit of its progress; an evaluation processes each photo once per run."""
 
 
@@ -60,7 +66,7 @@ def headline(job: Job, labels: Mapping[str, str] | None = None) -> str:
         return f"Likely mistakes in {request.title}, by {names}"
     if isinstance(request, EvaluateRequest):
         return f"Evaluation of {names} against {request.title}"
-    return f"Comparison of {names}"
+    return f"{'Look at the masks' if isinstance(request, SuspectsRequest) else 'Comparison'} of {names}"
 
 
 def labels_of(settings: ServerSettings) -> dict[str, str]:
