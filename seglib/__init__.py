@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from seglib.pipeline.session import RunOptions, RunReport
     from seglib.query.filters import Filters, select
     from seglib.query.statistics import class_distribution, co_occurrence, folder_vs_animal, folder_vs_content
+    from seglib.store.own_columns.adding import ColumnsReport, add_columns
     from seglib.store.store import Store
     from seglib.training.config import TrainConfig
     from seglib.training.train import TrainReport, train
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MODELS",
+    "ColumnsReport",
     "Comparison",
     "Evaluation",
     "Filters",
@@ -44,6 +46,7 @@ __all__ = [
     "Store",
     "TrainConfig",
     "TrainReport",
+    "add_columns",
     "class_distribution",
     "co_occurrence",
     "compare",
@@ -67,6 +70,7 @@ _MODULES = {
     ),
     **dict.fromkeys(("RunOptions", "RunReport"), "pipeline.session"),
     **dict.fromkeys(("find_model", "load_model"), "adapters.lookup"),
+    **dict.fromkeys(("ColumnsReport", "add_columns"), "store.own_columns.adding"),
     "run": "pipeline.run",
     "predict": "pipeline.predict",
     **dict.fromkeys(("Comparison", "compare"), "evaluation.comparison"),

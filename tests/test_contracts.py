@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -75,6 +75,15 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     top = main.build_parser()
     (choices,) = [a.choices for a in top._actions if isinstance(a, argparse._SubParsersAction)]
     return dict(choices)
+
+
+def walk(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and those of all commands below it, such as `columns add`."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from walk(below)
 
 
 @pytest.mark.parametrize("name", list(commands()))
@@ -266,7 +275,7 @@ def _is_text(node: ast.AST) -> bool:
 def test_each_parameter_in_a_message_is_an_option_of_a_command():
     from seglib.cli.common import _OPTIONS, name_options
 
-    options = {option for command in commands().values() for option in command._option_string_actions}
+    options = {option for command in walk(main.build_parser()) for option in command._option_string_actions}
     assert set(_OPTIONS.values()) <= options
     messages = [text for path in LIBRARY for text in raised_texts(ast.parse(path.read_text()))]
     named = {name for text in messages for name in re.findall(r"`(\w+)`", text)}

@@ -2,6 +2,8 @@
 const TRIANGLE = "M8 1.8 15 14.2H1L8 1.8Zm-.8 4.4v4h1.6v-4H7.2Zm0 5.2v1.5h1.6v-1.5H7.2Z"; // a warning sign
 const TICK = "M6.4 12.4 2.2 8.2l1.5-1.5 2.7 2.7 5.9-5.9 1.5 1.5z";
 
+const LOOKALIKES = "M1.5 2.5h9v7h-9v-7Zm1.4 1.4v4.2h6.2V3.9H2.9ZM12 5.5h2.5v8h-10V11H6v1.1h7.1V6.9H12V5.5Z"; // two pictures
+
 function element(tag, className, text) {
   const made = document.createElement(tag);
   if (className) made.className = className;

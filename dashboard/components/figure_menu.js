@@ -15,13 +15,13 @@ function saveFile(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-// `source`: {texts(), inner(), table()}: title, note, what it is about, file name; the figure as SVG, perhaps later; its CSV.
+// `source`: {texts(), inner(), table()}: title, note, what it is about, file name; the figure as SVG and its CSV, perhaps later.
 function createFigureMenu(source) {
   const paper = async () => paperSvg(await source.inner(), source.texts());
   const save = async (kind, make) => saveFile(await make(), `${source.texts().file}.${kind}`);
   const svg = async () => new Blob([(await paper()).svg], { type: "image/svg+xml" });
   const png = async () => paperPng(await paper());
-  const csv = () => new Blob([source.table()], { type: "text/csv;charset=utf-8" });
+  const csv = async () => new Blob([await source.table()], { type: "text/csv;charset=utf-8" });
   const copy = () => navigator.clipboard.write([new ClipboardItem({ "image/png": png() })]);
   const actions = [
     ["Picture as PNG", () => save("png", png), "Saved"],

@@ -51,10 +51,26 @@ function checkOf(tile) {
   return check;
 }
 
+// A link to the photos that are similar to this one.
+function similarOf(tile, state) {
+  const link = element("a", "similar");
+  link.href = tile.similar;
+  link.title = "Similar photos";
+  link.setAttribute("aria-label", `Similar photos: ${tile.name}`);
+  link.append(icon(LOOKALIKES));
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    state.trigger("similar", tile.id);
+  });
+  return link;
+}
+
 function frameOf(tile, state, loading) {
   const frame = element("div", "frame");
   frame.classList.toggle("tall", tile.aspect < NARROWEST);
   frame.append(openerOf(tile, state, loading), checkOf(tile));
+  if (tile.similar) frame.append(similarOf(tile, state));
   const gone = [tile.photo ? "" : "thumbnail", tile.mask ? "" : "mask"].filter(Boolean).join(" and ");
   if (gone) frame.append(element("div", "missing", `The ${gone} is missing in the store.`));
   return frame;
@@ -272,7 +288,7 @@ function opener(figure) {
 function reach(state, at) {
   state.active = Math.max(0, Math.min(at, state.tiles.length - 1));
   figures(state).forEach((figure, index) => {
-    for (const part of figure.querySelectorAll("a.open, .check")) part.tabIndex = index === state.active ? 0 : -1;
+    for (const part of figure.querySelectorAll("a.open, a.similar, .check")) part.tabIndex = index === state.active ? 0 : -1;
   });
 }
 
@@ -396,7 +412,11 @@ function drawTiles(state) {
     const [before, node] = drawn.get(key) ?? [];
     return [key, text, before === text ? node : tileOf(tile, state, at < AT_ONCE ? "eager" : "lazy")];
   });
-  tiles.replaceChildren(...state.drawn.map(([, , node]) => node), element("div", "rest"));
+  const headed = (node, at) => {
+    const { heading } = state.data.tiles[at];
+    return heading ? [element("div", "rest"), element("h3", "heading", heading), node] : [node];
+  };
+  tiles.replaceChildren(...state.drawn.flatMap(([, , node], at) => headed(node, at)), element("div", "rest"));
   const same = state.tiles.map((tile) => tile.id).join() === state.data.tiles.map((tile) => tile.id).join();
   state.tiles = state.data.tiles;
   if (!same) state.anchor = null;

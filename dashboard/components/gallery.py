@@ -29,6 +29,8 @@ class GalleryTile:
     """Sent back by the browser when the tile is picked or opened."""
     href: str = ""
     """URL of the page that a click opens; empty if there is none."""
+    similar: str = ""
+    """URL of the page with similar photos; empty if there is none."""
     photo: str | None
     """URL of the thumbnail."""
     mask: str | None
@@ -49,6 +51,8 @@ class GalleryTile:
     bar: list[tuple[str, float, str]]
     """(class, share 0..1, colour), the largest first."""
     tags: list[str]
+    heading: str = ""
+    """Begins a group of tiles, on a line of its own; empty within a group, and where there are none."""
     lines: tuple[str, ...] = ()
     """Further lines below the bar: `dog taken for cat 62 %`."""
 
@@ -109,6 +113,7 @@ def gallery(
     on_picks: Callable[[], None],
     on_all: Callable[[], None],
     on_open: Callable[[], None] = lambda: None,
+    on_similar: Callable[[], None] = lambda: None,
 ) -> None:
     """Draw one page of `total` photos as justified rows of tiles.
 
@@ -116,7 +121,7 @@ def gallery(
 
     `on_look` is called when overlay, opacity or size change (see `read_look`), `on_picks` when photos are picked or
     unpicked (see `read_picks`), `on_all` when the visitor picks all of `total`, `on_open` after a click on a tile with
-    a page (see `read_opened_id`).
+    a page (see `read_opened_id`), `on_similar` after a click on its button for similar photos (see `read_similar_id`).
     """
     data = {
         "tiles": [asdict(tile) for tile in tiles],
@@ -135,6 +140,7 @@ def gallery(
         on_picks_change=on_picks,
         on_all_change=on_all,
         on_open_change=on_open,
+        on_similar_change=on_similar,
     )
 
 
@@ -164,3 +170,8 @@ def read_picks(key: str) -> tuple[int, list[object] | None, list[object]] | None
 def read_opened_id(key: str) -> str | None:
     """Return the id of the tile clicked in the gallery `key`, in a callback."""
     return as_image_id(component_value(key, "open"))
+
+
+def read_similar_id(key: str) -> str | None:
+    """Return the id of the tile in the gallery `key` whose similar photos are wanted, in a callback."""
+    return as_image_id(component_value(key, "similar"))

@@ -18,10 +18,13 @@ from dashboard.queries.comparison_stats import Flips, Headline, PairSummary, Tru
 from dashboard.queries.ranking import ImageOrder
 from dashboard.queries.source import HASHES as SOURCE_HASHES
 from dashboard.queries.source import RunSource
+from dashboard.state.crossfilter import without_keys
 from seglib.evaluation import cost
 from seglib.evaluation.comparison import Comparison, load_comparison
 from seglib.evaluation.comparison import count_pending as count_pending_in_store
 from seglib.evaluation.counting import FILE_COLUMNS
+from seglib.evaluation.slices.cut import FieldValues
+from seglib.evaluation.slices.figures import COMPARISON_MEASURES, SliceTable, slice_by, to_frame
 from seglib.metrics.bootstrap import Estimate
 from seglib.query import export
 from seglib.query.filters import Filters
@@ -119,6 +122,20 @@ def shares(query: ComparisonQuery, a: str, b: str, name: str) -> pd.DataFrame:
     return comparison_stats.shares(comparison(query), a, b, name)
 
 
+def slices(query: ComparisonQuery, source: RunSource, pair: tuple[str, str], by: str) -> SliceTable:
+    """Return a pair's slices by a field of the active run, `source`, over the photos that pass all other filters."""
+    filters = without_keys(query.filters, (by,))
+    source = source if by == "tag" else source.for_filters(filters)
+    return _slices(replace(query, source=source, filters=filters), pair, by)
+
+
+@_cached
+def _slices(query: ComparisonQuery, pair: tuple[str, str], by: str) -> SliceTable:
+    found = comparison(query)
+    values = FieldValues.read(photo_queries.table_with(query.source, by), by).take(found.files.index.to_numpy())
+    return slice_by(values, found.measures[pair], COMPARISON_MEASURES)
+
+
 @_cached
 def pairwise_matrix(query: ComparisonQuery) -> tuple[pd.DataFrame, Estimate]:
     return comparison_stats.pairwise_matrix(comparison(query))
@@ -158,4 +175,11 @@ def export_table(query: ComparisonQuery, table: str, kind: str) -> bytes:
     """Export one of the tables of `seglib compare` for the selected photos."""
     result = comparison(query)
     frame = {"pairs": result.pairs, "images": result.all_images, "flips": result.all_flips}[table]()
+    return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
+
+
+def export_slices(query: ComparisonQuery, source: RunSource, by: str, kind: str) -> bytes:
+    """Export the slices of every pair by a field of the active run, `source`."""
+    pairs = comparison(query).counts
+    frame = to_frame(({"a": a, "b": b}, slices(query, source, (a, b), by)) for a, b in pairs)
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)

@@ -18,16 +18,17 @@ from dashboard.queries.evaluation_stats import ClassFigures, Confusion, Headline
 from dashboard.queries.ranking import ImageOrder
 from dashboard.queries.source import HASHES as SOURCE_HASHES
 from dashboard.queries.source import RunSource
+from dashboard.state.crossfilter import without_keys
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.evaluation.evaluation import (
     Evaluation,
     PairedDifference,
-    all_confusions,
-    all_images,
     load_evaluation,
     restrict_to_common_files,
-    summarize,
 )
+from seglib.evaluation.evaluation_tables import all_confusions, all_images, summarize
+from seglib.evaluation.slices.cut import FieldValues
+from seglib.evaluation.slices.figures import SliceTable, to_frame
 from seglib.metrics.bootstrap import Estimate
 from seglib.query import export
 from seglib.query.filters import Filters
@@ -122,9 +123,18 @@ def confusion(query: EvaluationQuery, run: str, limit: int) -> Confusion:
     return evaluation_stats.confusion(evaluation(query, run), limit)
 
 
+def slices(query: EvaluationQuery, source: RunSource, run: str, by: str) -> SliceTable:
+    """Return a run's slices by a field of the active run, `source`, over the photos that pass all other filters."""
+    filters = without_keys(query.filters, (by,))
+    source = source if by == "tag" else source.for_filters(filters)
+    return _slices(replace(query, source=source, filters=filters), run, by)
+
+
 @_cached
-def label_figures(query: EvaluationQuery, run: str) -> list[tuple[str, int, dict[str, Estimate]]]:
-    return evaluation_stats.label_figures(evaluation(query, run))
+def _slices(query: EvaluationQuery, run: str, by: str) -> SliceTable:
+    found = evaluation(query, run)
+    values = FieldValues.read(photo_queries.table_with(query.source, by), by)
+    return replace(found, by=values.take(found.files.index.to_numpy())).slices()
 
 
 @_cached
@@ -173,4 +183,13 @@ def export_table(query: EvaluationQuery, name: str, kind: str) -> bytes:
         "images": all_images,
         "confusion": all_confusions,
     }[name](results)
+    return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)
+
+
+def export_slices(query: EvaluationQuery, source: RunSource, by: str, kind: str) -> bytes:
+    """Export the slices of every run by a field of the active run, `source`."""
+    frame = to_frame(
+        ({"run": one.run.run, "truth": one.truth.name}, slices(query, source, one.run.run, by))
+        for one in evaluations(query)
+    )
     return export.csv_bytes(frame) if kind == "csv" else export.parquet_bytes(frame)

@@ -125,15 +125,6 @@ def confusion(evaluation: Evaluation, limit: int) -> Confusion:
     )
 
 
-def label_figures(evaluation: Evaluation) -> list[tuple[str, int, dict[str, Estimate]]]:
-    """Return (folder label, photos, some of `MEASURE_NAMES`) for each label, sorted by name."""
-    wanted = ("pixel_accuracy", "miou")
-    return [
-        (label, len(part.files), bootstrap.estimate({name: part.measures[name] for name in wanted}))
-        for label, part in evaluation.by_label()
-    ]
-
-
 def differences(evaluations: Sequence[Evaluation]) -> list[PairedDifference]:
     """Return the differences in mIoU and pixel accuracy for every pair of runs."""
     return evaluation.differences(evaluations)

@@ -83,7 +83,13 @@ def _picked_files(source: RunSource, picks: Picks) -> tuple[int, int]:
 
 
 def report_file(
-    path: Path, runs: Sequence[str], filters: Filters, pair: tuple[str, str] | None = None, truth: str = ""
+    path: Path,
+    runs: Sequence[str],
+    filters: Filters,
+    *,
+    pair: tuple[str, str] | None = None,
+    truth: str = "",
+    by: str = "",
 ) -> bytes:
     """Return the report that `python -m dashboard report` writes, based on what is counted so far."""
-    return report.build_report(Store(path), runs, filters, pair=pair, truth_name=truth)
+    return report.build_report(Store(path), runs, filters, pair=pair, truth_name=truth, by=by)

@@ -43,7 +43,7 @@ def sections(scope: ReportScope, comparison: Comparison, pair: tuple[str, str] |
 
     `pair` names the two runs whose differences are shown, in either order; None picks the two that agree least.
     """
-    a, b = _shown_pair(comparison, pair)
+    a, b = shown_pair(comparison, pair)
     return [
         _pairs(scope, comparison),
         _pair(scope, comparison, a, b),
@@ -55,11 +55,12 @@ def sections(scope: ReportScope, comparison: Comparison, pair: tuple[str, str] |
 def answer(scope: ReportScope, comparison: Comparison, pair: tuple[str, str] | None) -> str:
     """Return the sentence with which the report begins, as on the Compare page."""
     figures = bootstrap.estimate({key: measures["pixel_agreement"] for key, measures in comparison.measures.items()})
-    found = answers.judge(comparison, *_shown_pair(comparison, pair), figures, comparison.consensus_figure())
+    found = answers.judge(comparison, *shown_pair(comparison, pair), figures, comparison.consensus_figure())
     return answers.sentence(found, scope.short_labels, compare_speed(scope.costs))
 
 
-def _shown_pair(comparison: Comparison, pair: tuple[str, str] | None) -> tuple[str, str]:
+def shown_pair(comparison: Comparison, pair: tuple[str, str] | None) -> tuple[str, str]:
+    """Return the pair (A, B) whose differences are shown, as the comparison has it."""
     a, b = pair or _least_agreeing_pair(comparison)
     return (a, b) if (a, b) in comparison.counts else (b, a)
 

@@ -1,7 +1,8 @@
 """Size-limited LRU caches of bytes: one in memory, one on disk in the store.
 
 The disk cache is `<store>/cache/`: `photos/<ab>/<image_id>.jpg` and `uncertainty/<run>/<ab>/<image_id>.png`. It may be
-deleted at any time, since everything in it can be recomputed; on a read-only store nothing is cached. Safe for threads
+deleted at any time, since everything in it can be recomputed; so can what `seglib.similarity.projection` and
+`workers.similarity` keep there; on a read-only store nothing is cached. Safe for threads
 and for several servers.
 
 Names contain digests of the content, so a cached picture is never wrong, but its photo or run may be gone.
@@ -21,6 +22,9 @@ from seglib.fileio.atomic import replace_file
 from seglib.store.store import Store
 
 CACHE_FOLDER = "cache"
+_PICTURES = ("photos", "uncertainty")
+"""Folders of the cache that hold pictures."""
+
 MAX_DISK_BYTES = 512 * 1024 * 1024
 _FILL_AFTER_CLEANING = 0.9
 
@@ -123,7 +127,11 @@ def remove_stale(store: Path) -> None:
     Does nothing if the store cannot be read.
     """
     disk = DiskCache(store / CACHE_FOLDER)
-    paths = [path for path in map(PurePosixPath, disk.names()) if not path.name.startswith(".")]  # being written
+    paths = [
+        path
+        for path in map(PurePosixPath, disk.names())
+        if path.parts[0] in _PICTURES and not path.name.startswith(".")  # being written
+    ]
     if not paths:
         return
     try:

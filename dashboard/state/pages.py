@@ -3,6 +3,7 @@
 OVERVIEW = "Overview"
 EXPLORE = "Explore"
 IMAGE = "Image"
+SIMILAR = "Similar"
 COMPARE = "Compare"
 EVALUATE = "Evaluate"
 TRY = "Try"

@@ -5,24 +5,33 @@
 also works as `--where` on the command line.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
-from urllib.parse import quote, unquote
 
 from dashboard.formatting import choice_name, count, percent, score
+from dashboard.state.own_columns import describe_column_filter, is_column_sort
+from dashboard.state.url_values import (
+    format_pair,
+    one_of,
+    parse_image_id,
+    parse_lasso,
+    parse_pair,
+    parse_truth_id,
+    whole_number,
+)
 from seglib.classes import ANIMALS
-from seglib.data.image import is_image_id
 from seglib.errors import SegError
 from seglib.query.columns import AGREEMENTS
-from seglib.query.filters import FILTERS, MAX_COUNT, CountRangeFilter, Filters, FilterValue, find_filter
+from seglib.query.filter_text import MAX_COUNT
+from seglib.query.filters import FILTERS, CountRangeFilter, Filters, FilterValue, find_filter
+from seglib.query.own_chart.chart import ChartKind
 from seglib.store.content import NO_CONTENT
 
 Pairs = list[tuple[str, str]]
 
 PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
-CHARTS: tuple[str, ...] = ("none", "classes", "certainty", "photos")
+CHARTS: tuple[str, ...] = ("none", "classes", "certainty", "photos", "own")
 """Sets of charts; Explore shows one at a time, and none unless it is asked for."""
 
 SHOW_MODES: tuple[str, ...] = ("gallery", "table")
@@ -46,7 +55,7 @@ SORTS: dict[str, str] = {
     "-blobs": "most regions of the chosen class first",
     "blobs": "fewest regions of the chosen class first",
 }
-"""Key in the URL -> label; a leading minus sorts in descending order."""
+"""Key in the URL -> label; a leading minus sorts in descending order. Own columns come on top: `column.iso`."""
 
 COMPARE_SORTS: dict[str, str] = {
     "agreement": "least pixel agreement first",
@@ -80,18 +89,20 @@ MISTAKE_SORTS: tuple[str, ...] = ("mistakes", "quality", "class-quality", "place
 LAYERS: tuple[str, ...] = ("difference", "truth", "prediction", "doubts")
 """Layers that can be drawn over the photos of an evaluation."""
 
-ORIGINS: tuple[str, ...] = ("", "compare", "evaluate")
+ORIGINS: tuple[str, ...] = ("", "compare", "evaluate", "similar")
 """The gallery from which the viewer was opened and whose order it follows; empty: Explore's."""
+
+FINDS: tuple[str, ...] = ("map", "similar", "duplicates", "outliers")
+"""What the page Similar shows."""
+
+PROJECTIONS: tuple[str, ...] = ("pca", "umap", "pacmap")
+"""Ways to draw embeddings as a map."""
 
 TRY_MODES: tuple[str, ...] = ("photos", "live")
 """What the models of Try look at: the visitor's photos, or a camera."""
 
-FIRST_PAGES: dict[str, Any] = {"page": 1, "compare_page": 1, "evaluate_page": 1, "n": 0}
+FIRST_PAGES: dict[str, Any] = {"page": 1, "compare_page": 1, "evaluate_page": 1, "found_page": 1, "n": 0}
 """View fields that reset every gallery to its first page, and forget what a link said of other photos."""
-
-_TRUTH = re.compile(r"[0-9a-f]{8}\Z")
-
-_PAIR_SEPARATOR = ">"
 
 _VOCABULARY: dict[str, tuple[str, ...]] = {
     "split": ("", "train", "val", "test"),
@@ -114,6 +125,11 @@ class View:
     page: int = 1
     """Page of Explore's gallery or table."""
     charts: str = "none"
+    chart_kind: str = "histogram"
+    chart_x: str = ""
+    """Field along x of the chart of one's own choice; empty: one that most photos have. `x`, `y`, `kind` in the URL."""
+    chart_y: str = ""
+    chart_colour: str = ""
     show: str = "gallery"
     palette: str = "okabe-ito"
     overlay: bool = True
@@ -151,10 +167,26 @@ class View:
     layer: str = "difference"
     evaluate_page: int = 1
     """Page of the evaluation gallery."""
+    find: str = "map"
+    """One of `FINDS`."""
+    embeddings: str = ""
+    """Name of the embeddings by which photos are similar; empty: the active run's, or else the first."""
+    projection: str = "pca"
+    """How the embeddings are drawn as a map."""
+    colour: str = "label"
+    """Name of the field that colours the map."""
+    lasso: str = ""
+    """The part of the map whose photos are shown (`queries.similarity.lasso`); empty: all of it."""
+    similar: tuple[str, ...] = ()
+    """Ids of the images whose look-alikes are shown."""
+    found_page: int = 1
+    """Page of the galleries of Similar."""
     demo: bool = False
     """Show the demo although one's own store has runs."""
     try_mode: str = "photos"
     """One of `TRY_MODES`; `try` in the URL."""
+    by: str = ""
+    """The field by which a comparison or an evaluation is cut into slices; empty: none."""
     n: int = 0
     """Number of photos that the figures counted when the link was made; 0: not said."""
     all_figures: bool = False
@@ -191,88 +223,58 @@ class _Field:
         return [self.write(one) for one in value] if self.repeated else [self.write(value)]
 
 
-def _one_of(allowed: Sequence[str]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"known are {', '.join(allowed)}")
-        return text
-
-    return read
-
-
-def _parse_image_id(text: str) -> str:
-    if not is_image_id(text):
-        raise ValueError("an image_id is 32 hex digits")
-    return text
-
-
-def _parse_truth_id(text: str) -> str:
-    if not _TRUTH.match(text):
-        raise ValueError("a truth's id is 8 hex digits")
-    return text
-
-
-def _parse_pair(text: str) -> tuple[str, ...]:
-    pair = tuple(unquote(name) for name in text.split(_PAIR_SEPARATOR))
-    if len(pair) != 2 or not all(pair):
-        raise ValueError("two class names are expected, such as cat>dog")
-    return pair
-
-
-def _format_pair(pair: tuple[str, ...]) -> str:
-    """Class names are arbitrary, so they are quoted to keep them apart from the separator."""
-    return _PAIR_SEPARATOR.join(quote(name, safe=" ") for name in pair)
-
-
 def _switch(key: str, name: str, on: str = "on", off: str = "off") -> "_Field":
-    read = _one_of((on, off))
+    read = one_of((on, off))
     return _Field(key, name, lambda text: read(text) == on, lambda value: on if value else off)
 
 
-def _whole_number(low: int, high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
-            raise ValueError(f"a whole number from {low} to {high} is expected")
-        return int(text)
-
-    return read
-
-
-_PAGE = _whole_number(1, 10**8)
+_PAGE = whole_number(1, 10**8)
 
 _FIELDS: dict[str, _Field] = {
     entry.key: entry
     for entry in (
         _Field("run", "run", str),
         _Field("class", "focus", str),
-        _Field("sort", "sort", _one_of(tuple(SORTS))),
+        _Field("sort", "sort", lambda text: text if is_column_sort(text) else one_of(tuple(SORTS))(text)),
         _Field("page", "page", _PAGE),
-        _Field("charts", "charts", _one_of(CHARTS)),
-        _Field("show", "show", _one_of(SHOW_MODES)),
-        _Field("palette", "palette", _one_of(PALETTES)),
+        _Field("charts", "charts", one_of(CHARTS)),
+        _Field("kind", "chart_kind", one_of([*ChartKind])),
+        _Field("x", "chart_x", str),
+        _Field("y", "chart_y", str),
+        _Field("chart-colour", "chart_colour", str),
+        _Field("show", "show", one_of(SHOW_MODES)),
+        _Field("palette", "palette", one_of(PALETTES)),
         _switch("overlay", "overlay"),
-        _Field("opacity", "opacity", _whole_number(*OPACITY_RANGE)),
-        _Field("size", "size", _whole_number(*SIZE_RANGE)),
-        _Field("image", "image", _parse_image_id),
+        _Field("opacity", "opacity", whole_number(*OPACITY_RANGE)),
+        _Field("size", "size", whole_number(*SIZE_RANGE)),
+        _Field("image", "image", parse_image_id),
         _Field("runs", "runs", str, repeated=True),
         _switch("mask", "outline", "outline", "fill"),
         _switch("uncertainty", "uncertainty"),
         _switch("names", "names"),
         _Field("hide", "hidden", str, repeated=True),
-        _Field("difference", "difference", _one_of(DIFFERENCE_MODES)),
-        _Field("from", "origin", _one_of(ORIGINS)),
+        _Field("difference", "difference", one_of(DIFFERENCE_MODES)),
+        _Field("from", "origin", one_of(ORIGINS)),
         _Field("against", "against", str),
-        _Field("flip", "flip", _parse_pair, _format_pair),
-        _Field("measure", "measure", _one_of(tuple(COMPARE_SORTS))),
+        _Field("flip", "flip", parse_pair, format_pair),
+        _Field("measure", "measure", one_of(tuple(COMPARE_SORTS))),
         _Field("compare-page", "compare_page", _PAGE),
-        _Field("truth", "truth", _parse_truth_id),
-        _Field("cell", "cell", _parse_pair, _format_pair),
-        _Field("worst", "grade", _one_of(tuple(EVALUATE_SORTS))),
-        _Field("layer", "layer", _one_of(LAYERS)),
+        _Field("truth", "truth", parse_truth_id),
+        _Field("cell", "cell", parse_pair, format_pair),
+        _Field("worst", "grade", one_of(tuple(EVALUATE_SORTS))),
+        _Field("layer", "layer", one_of(LAYERS)),
         _Field("evaluate-page", "evaluate_page", _PAGE),
+        _Field("find", "find", one_of(FINDS)),
+        _Field("embeddings", "embeddings", str),
+        _Field("projection", "projection", one_of(PROJECTIONS)),
+        _Field("colour", "colour", str),
+        _Field("lasso", "lasso", parse_lasso),
+        _Field("similar", "similar", parse_image_id, repeated=True),
+        _Field("found-page", "found_page", _PAGE),
         _switch("demo", "demo"),
-        _Field("try", "try_mode", _one_of(TRY_MODES)),
-        _Field("n", "n", _whole_number(1, 10**9)),
+        _Field("try", "try_mode", one_of(TRY_MODES)),
+        _Field("by", "by", str),
+        _Field("n", "n", whole_number(1, 10**9)),
         _switch("figures", "all_figures", "all", "few"),
     )
 }
@@ -364,6 +366,8 @@ def _applicable_value(key: str, value: FilterValue, classes: Sequence[str]) -> F
 def describe_filter(key: str, value: FilterValue) -> str:
     """Return the text of a filter chip: `Folder: cats, dogs`, `Share of cat: 10 % to 100 %`."""
     entry, class_name = find_filter(key)
+    if entry.suffix == "column":
+        return describe_column_filter(class_name, value)
     label = f"{entry.label} {class_name}".strip()
     if isinstance(value, str):
         return f"{label}: {value}"
@@ -386,14 +390,7 @@ def _format_count_range(low: int, high: int) -> str:
 
 
 def sort_label(sort: str, focus: str) -> str:
-    return SORTS[sort].replace("the chosen class", focus or "the chosen class")
-
-
-def with_both_present(filters: Filters, first: str, second: str, min_share: float) -> Filters:
-    """Return the filters of one co-occurrence cell: photos where both classes have at least the share `min_share`."""
-    for name in (first, second):
-        filters = filters.replace(f"share.{name}", (min_share, 1.0))
-    return filters
+    return SORTS.get(sort, sort).replace("the chosen class", focus or "the chosen class")
 
 
 assert not set(_FIELDS) & set(FILTERS), "a key of the URL is either a filter or a part of the view"

@@ -19,7 +19,9 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
 from dashboard.state.view import CHARTS, PAGE_SIZE, SHOW_MODES, SIZE_RANGE
+from dashboard.views.own_chart import own_chart
 from dashboard.views.photos.table import photo_table
+from dashboard.views.selection import saved_views
 from dashboard.views.shared import chart_cards, controls, page_header, selection_bar
 from dashboard.views.shared.tiles import make_tiles
 from seglib.query.columns import classes_of
@@ -35,12 +37,20 @@ CHART_SETS: dict[str, list[Callable[[Selection], None]]] = {
     ],
     "certainty": [chart_cards.certainty, chart_cards.confidence_against_share],
     "photos": [chart_cards.share_by_label, chart_cards.regions, chart_cards.sizes],
+    "own": [own_chart],
 }
-CHART_NAMES = {"none": "No charts", "classes": "Classes", "certainty": "Certainty", "photos": "Folders and sizes"}
+CHART_NAMES = {
+    "none": "No charts",
+    "classes": "Classes",
+    "certainty": "Certainty",
+    "photos": "Folders and sizes",
+    "own": "Your own",
+}
 
 
 def render(selection: Selection) -> None:
     with layout.heading(pages.EXPLORE):
+        saved_views.menu(selection)
         page_header.copy_link(selection)
         page_header.export_menu(selection)
     layout.chips(selection.filters)
@@ -97,7 +107,14 @@ def _gallery(selection: Selection, rows: pd.DataFrame, total: int) -> None:
     changed = photo_queries.find_changed_files(selection.source, rows)
     link = controls.image_link(view)
     tiles = make_tiles(
-        rows, selection.store, selection.run.run, view.palette, link=link, with_dataset=with_dataset, changed=changed
+        rows,
+        selection.store,
+        selection.run.run,
+        view.palette,
+        link=link,
+        similar=controls.similar_link(selection),
+        with_dataset=with_dataset,
+        changed=changed,
     )
     gallery_component.gallery(
         tiles,
@@ -111,9 +128,14 @@ def _gallery(selection: Selection, rows: pd.DataFrame, total: int) -> None:
         on_picks=partial(selection_bar.update_picks, GALLERY),
         on_all=partial(selection_bar.pick_all, selection),
         on_open=_open_image,
+        on_similar=_find_similar,
     )
 
 
 def _open_image() -> None:
     if image_id := gallery_component.read_opened_id(GALLERY):
         session.open_photo(image_id, origin="")
+
+
+def _find_similar() -> None:
+    controls.find_similar(gallery_component.read_similar_id(GALLERY))

@@ -10,16 +10,22 @@ from functools import partial
 import streamlit as st
 
 from dashboard.formatting import count, duration, escape_html, pluralize
+from dashboard.queries.similarity.vectors import vector_name
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
+from dashboard.state.view import PROJECTIONS
 from dashboard.views.shared import job_status
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.requests import CompareRequest, EvaluateRequest, RunRequest
+from dashboard.workers.requests import CompareRequest, EvaluateRequest, RunRequest, SimilarityRequest
 
 REFRESH_SECONDS = 1.5
 
 _SEEN, _ENDED = "_jobs_seen", "_jobs_ended"
-_SHOWN_BY_PAGE: dict[str, type] = {pages.COMPARE: CompareRequest, pages.EVALUATE: EvaluateRequest}
+_SHOWN_BY_PAGE: dict[str, type] = {
+    pages.COMPARE: CompareRequest,
+    pages.EVALUATE: EvaluateRequest,
+    pages.SIMILAR: SimilarityRequest,
+}
 """Page -> kind of job that it shows itself."""
 
 
@@ -50,6 +56,8 @@ def job_title(job: Job) -> str:
     request = job.request
     if isinstance(request, RunRequest):
         return request.title
+    if isinstance(request, SimilarityRequest):
+        return job_status.SIMILARITY_WORDS[request.task]
     return f"Evaluation against {request.title}" if isinstance(request, EvaluateRequest) else "Comparison"
 
 
@@ -158,6 +166,15 @@ def _look(settings: ServerSettings, job: Job) -> None:
         session.go_to_page(pages.COMPARE, run=first, against=second, runs=tuple(sorted(request.runs)), demo=False)
     elif isinstance(request, EvaluateRequest):
         session.go_to_page(pages.EVALUATE, run=request.runs[0], runs=tuple(sorted(request.runs)), demo=False)
+    elif isinstance(request, SimilarityRequest):
+        _look_at_similar(request)
+
+
+def _look_at_similar(request: SimilarityRequest) -> None:
+    is_map = request.task in PROJECTIONS
+    parts = {"find": "map", "projection": request.task} if is_map else {"find": request.task}
+    name = vector_name(request.source, request.vectors)
+    session.go_to_page(pages.SIMILAR, run=request.run, embeddings=name, demo=False, **parts)
 
 
 def _dismiss(job_id: str) -> None:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from dashboard.formatting import user_message
 from dashboard.offers import mask_sources, models, photo_folders
 from dashboard.settings import ServerSettings
-from dashboard.workers import jobs
+from dashboard.workers import jobs, similarity
 from dashboard.workers.jobs import HEARTBEAT_SECONDS, Job, Jobs
 from dashboard.workers.requests import (
     CalibrateRequest,
@@ -28,6 +28,7 @@ from dashboard.workers.requests import (
     EvaluateRequest,
     JudgeRequest,
     RunRequest,
+    SimilarityRequest,
     SuspectsRequest,
     to_record,
 )
@@ -186,6 +187,20 @@ def _check_truth(request: EvaluateRequest, masks: Masks) -> None:
         )
 
 
+def compute_similarity(
+    request: SimilarityRequest, settings: ServerSettings, writer: "JobStateWriter"
+) -> dict[str, Any]:
+    photos = similarity.compute(
+        Store(settings.store),
+        request.task,
+        request.run,
+        source=request.source,
+        kind=request.vectors,
+        on_share=lambda done, total: writer.set_progress(JobProgress(total=total, computed=done)),
+    )
+    return {"state": "finished", "total": photos, "computed": photos}
+
+
 HANDLERS: dict[str, Callable[[Any, ServerSettings, "JobStateWriter"], dict[str, Any]]] = {
     RunRequest.kind: run_model,
     CompareRequest.kind: compare_runs,
@@ -193,6 +208,7 @@ HANDLERS: dict[str, Callable[[Any, ServerSettings, "JobStateWriter"], dict[str, 
     EvaluateRequest.kind: evaluate_runs,
     CalibrateRequest.kind: evaluate_runs,
     JudgeRequest.kind: evaluate_runs,
+    SimilarityRequest.kind: compute_similarity,
 }
 """Kind of request -> function that does the work."""
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from dashboard.offers import mask_sources, models, photo_folders
 from dashboard.settings import ServerSettings
+from dashboard.workers import similarity
 from seglib.annotations.options import MaskOptions
 from seglib.data.resize import Resize
 from seglib.errors import UsageError
@@ -196,6 +197,38 @@ class JudgeRequest(CalibrateRequest):
         return f"The search for mistakes in {self.title} is running"
 
 
+@dataclass(frozen=True, kw_only=True)
+class SimilarityRequest(Request):
+    """Compute from embeddings what takes longer than a page may: see `workers.similarity`."""
+
+    kind = "similarity"
+    queue = "masks"
+
+    task: str
+    """One of `similarity.TASKS`."""
+    run: str
+    """The run whose photos are meant."""
+    source: str
+    """Name of the embeddings' source."""
+    vectors: str = "global"
+    """Kind of the vectors: one of `similarity.embeddings.VectorKind`."""
+    title: str = ""
+    """What the embeddings are called, for display."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.task, self.run, self.source, self.vectors
+
+    @property
+    def description(self) -> str:
+        return "This work on the embeddings is running"
+
+    def check(self, settings: ServerSettings) -> None:
+        store = Store(settings.store)
+        store.run(self.run)
+        similarity.check_request(store, self.task, self.source, self.vectors)
+
+
 def _check_runs(settings: ServerSettings, runs: Sequence[str], *, minimum: int, purpose: str) -> None:
     if not minimum <= len(set(runs)) <= MAX_COMPARED_RUNS:
         raise UsageError(f"{minimum} to {MAX_COMPARED_RUNS} different runs can be {purpose}, not {len(set(runs))}.")
@@ -204,8 +237,8 @@ def _check_runs(settings: ServerSettings, runs: Sequence[str], *, minimum: int, 
         store.run(run)
 
 
-_KINDS = (RunRequest, CompareRequest, SuspectsRequest, EvaluateRequest, CalibrateRequest, JudgeRequest)
-KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in _KINDS}
+_COUNTING = (CompareRequest, SuspectsRequest, EvaluateRequest, CalibrateRequest, JudgeRequest)
+KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in (RunRequest, *_COUNTING, SimilarityRequest)}
 
 
 def to_record(request: Request) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from seglib.adapters import lookup
 from seglib.annotations.class_names import parse_class_names
 from seglib.annotations.options import AUTO, FORMAT_HELP, MASK_FORMATS, MaskOptions
 from seglib.classes import PALETTES
+from seglib.data.photo_measures.exif import GpsPrecision
 from seglib.data.resize import Resize
 from seglib.errors import TooManyFailures, UsageError
 from seglib.fileio.text_file import read_text_lines
@@ -48,11 +49,14 @@ _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
 _PARAMETERS = (
     *("device", "follow_links", "label_from", "label_map", "model", "name", "photos", "repeats", "source", "store"),
     *("verify", "workers"),
+    *("dataset", "dates", "decimal", "encoding", "key", "key_column", "missing", "separator"),
     *("allow_pickle", "channels", "input", "mean", "output", "run_code", "scores", "std", "title", "weights"),
     *_TRAIN_PARAMETERS,
     *_MASK_PARAMETERS,
 )
-_OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {"names": "--list"}
+_OPTIONS = {name: option_name(name) for name in _PARAMETERS} | {
+    **{"names": "--list", "types": "--type", "columns": "--column"}
+}
 """Parameter as named in messages of the library -> option."""
 
 
@@ -96,12 +100,6 @@ def check_failure_rate(failed: int, total: int, allowed: float) -> None:
         raise TooManyFailures(
             f"{failed} of {total} masks cannot be used, more than --max-failure-rate {allowed:g} allows."
         )
-
-
-def note_plus_sign(where: str | None, found: int) -> None:
-    """If a filter found nothing, say how it reads a plus sign."""
-    if not found and where is not None and "+" in where:
-        print_message("No photo passes the filter, in which + means a space: write %2B for a plus sign.")
 
 
 class ProgressBar:
@@ -246,6 +244,16 @@ def parse_mask_options(arguments: argparse.Namespace) -> MaskOptions:
 def parse_classes(text: str | None) -> tuple[str, ...] | None:
     """Class names given as `a,b,c` or as a file; None if none are given. Raises `UsageError`."""
     return None if text is None else parse_class_names(text)
+
+
+def add_gps_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--gps",
+        type=GpsPrecision,
+        choices=list(GpsPrecision),
+        help="how the positions in the photos' EXIF are kept: exact, rounded to 0.01 degrees, or off "
+        "(default: as the last time, at first rounded)",
+    )
 
 
 def add_failure_rate_option(command: argparse.ArgumentParser, what: str) -> None:

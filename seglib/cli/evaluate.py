@@ -1,6 +1,7 @@
 """`seglib evaluate` and `seglib compare`: compare runs with ground truth, and with each other."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,13 @@ from seglib.cli.common import (
     read_lines,
 )
 from seglib.cli.models import print_costs
-from seglib.errors import TooManyFailures
+from seglib.cli.selection.where import add_where_options, read_selection
+from seglib.errors import TooManyFailures, UsageError
 
 if TYPE_CHECKING:
     from seglib.evaluation.comparison import Comparison, ComparisonReport
     from seglib.evaluation.evaluation import Evaluation, PairedDifference
+    from seglib.evaluation.slices.figures import SliceTable
     from seglib.evaluation.truth_counting import EvaluationReport
     from seglib.store.store import Store
 
@@ -63,6 +66,7 @@ def add(commands: Any) -> None:
     )
     add_mask_options(command)
     add_failure_rate_option(command, "masks")
+    _add_slice_options(command)
     command.add_argument(
         "--calibration", action="store_true", help="run the models again to get each pixel's confidence (for ece)"
     )
@@ -100,6 +104,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     store = Store(arguments.store)
     masks = open_masks(arguments.truth, parse_mask_options(arguments))
     runs = arguments.run or truth_counting.find_runs(store, masks, arguments.dataset)
+    _check_slice_options(arguments, store, runs)
     with ProgressBar("masks") as bar:
         report = truth_counting.update_counts(
             store,
@@ -115,7 +120,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         print_message(
             f"{len(report.failed)} photos cannot be evaluated: a mask is missing or damaged; run again with --verify."
         )
-    evaluations = evaluation.load_evaluations(store, report)
+    evaluations = evaluation.load_evaluations(store, report, arguments.by)
     if not any(one.counts.matrix().any() for one in evaluations):
         raise TooManyFailures(
             "No pixel of the ground truth can be compared: all are void, or of classes that no run has."
@@ -123,27 +128,33 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     _write(arguments, store, evaluations)
     gains = evaluation.differences(evaluations, seed=arguments.seed)
     notes = list(dict.fromkeys((*report.notes, *(note for one in evaluations for note in one.notes))))
+    slices = {one.run.run: one.slices(seed=arguments.seed) for one in evaluations} if arguments.by else {}
     if arguments.json:
-        print_json(_evaluation_json(evaluations, report, gains, notes, arguments.seed))
+        found = _evaluation_json(evaluations, report, gains, notes, arguments.seed)
+        print_json(found | _slices_json([{"run": run} for run in slices], list(slices.values())))
     else:
         name = f"{escape_for_terminal(report.truth.name)} ({report.truth.format})"
         print(f"{len(report.files)} photos against {name}; {report.seconds:.1f} s")
         _print_evaluations(evaluations, gains, notes, arguments.seed)
+        for run, table in slices.items():
+            _print_slices(run, table)
     check_failure_rate(len(report.left_out), len(report.left_out) + len(report.files), arguments.max_failure_rate)
     return 0
 
 
 def _write(arguments: argparse.Namespace, store: "Store", evaluations: "list[Evaluation]") -> None:
-    from seglib.evaluation import evaluation, sample_sheet
+    from seglib.evaluation import evaluation_tables, sample_sheet
     from seglib.masks import png
     from seglib.query import export
 
     if arguments.out is not None:
-        export.write_frame(arguments.out, evaluation.summarize(evaluations, arguments.seed))
+        export.write_frame(arguments.out, evaluation_tables.summarize(evaluations, arguments.seed))
     if arguments.images is not None:
-        export.write_frame(arguments.images, evaluation.all_images(evaluations))
+        export.write_frame(arguments.images, evaluation_tables.all_images(evaluations))
     if arguments.confusion is not None:
-        export.write_frame(arguments.confusion, evaluation.all_confusions(evaluations))
+        export.write_frame(arguments.confusion, evaluation_tables.all_confusions(evaluations))
+    if arguments.slices is not None:
+        export.write_frame(arguments.slices, evaluation_tables.all_slices(evaluations, arguments.seed))
     if arguments.grid is not None:
         sheet = sample_sheet.draw_sheet(store, evaluations, count=arguments.samples, seed=arguments.seed)
         export.write_file(arguments.grid, png.encode_png(sheet))
@@ -218,9 +229,8 @@ def add_compare(commands: Any) -> None:
         "--runs", nargs="+", required=True, metavar="RUN", help="two or more runs; the first is a, the second b"
     )
     add_store_option(command)
-    command.add_argument(
-        "--where", default="", metavar="EXPR", help="only photos that pass this filter in the first run (as in export)"
-    )
+    add_where_options(command, "only photos for which it holds in the first run")
+    _add_slice_options(command)
     command.add_argument(
         "--seed", type=parse_natural, default=0, metavar="N", help="random seed of the intervals (default 0)"
     )
@@ -240,30 +250,37 @@ def add_compare(commands: Any) -> None:
 def _compare(arguments: argparse.Namespace) -> int:
     from seglib.evaluation import comparison, cost
     from seglib.query import export
-    from seglib.query.filters import Filters
     from seglib.store.store import Store
 
-    store, filters = Store(arguments.store), Filters.decode(arguments.where)
+    store = Store(arguments.store)
+    filters, _ = read_selection(arguments, store)
+    _check_slice_options(arguments, store, arguments.runs[:1])
     with ProgressBar() as bar:
         report = comparison.update_counts(store, arguments.runs, on_progress=bar.show)
     if report.failed:
         print_message(
             f"{len(report.failed)} photos cannot be compared: a mask is missing or damaged; run again with --verify."
         )
-    result = comparison.load_comparison(store, arguments.runs, filters)
+    result = comparison.load_comparison(store, arguments.runs, filters, by=arguments.by)
     if arguments.out is not None:
         export.write_frame(arguments.out, result.pairs(arguments.seed))
     if arguments.images is not None:
         export.write_frame(arguments.images, result.all_images())
     if arguments.flips is not None:
         export.write_frame(arguments.flips, result.all_flips())
+    if arguments.slices is not None:
+        export.write_frame(arguments.slices, result.all_slices(arguments.seed))
+    slices = result.slices(arguments.seed) if arguments.by else {}
     costs = frame_to_records(cost.costs(store, [run.run for run in result.runs]))
     if arguments.json:
-        print_json(_comparison_json(result, report, costs, arguments.seed))
+        found = _comparison_json(result, report, costs, arguments.seed)
+        print_json(found | _slices_json([{"a": a, "b": b} for a, b in slices], list(slices.values())))
     else:
         counted = f"{report.computed} counted now in {report.seconds:.1f} s, {report.reused} before"
         print(f"{len(result.files)} photos; {counted}")
         _print_comparison(result, costs, arguments.seed)
+        for (a, b), table in slices.items():
+            _print_slices(f"{a} and {b}", table)
     return 0
 
 
@@ -301,3 +318,59 @@ def _print_comparison(result: "Comparison", costs: list[dict[str, Any]], seed: i
     print_costs(costs)
     for note in result.notes:
         print(f"\n{escape_for_terminal(note)}")
+
+
+# --- slices ------------------------------------------------------------------------------------------------------
+
+
+def _add_slice_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--by",
+        metavar="FIELD",
+        help="also measure slices of the photos: label, split, tag, dominant, confidence, share.cat, column.camera",
+    )
+    command.add_argument(
+        "--slices", type=Path, metavar="FILE", help="table of every slice, worst first, with --by; .csv or .parquet"
+    )
+
+
+def _check_slice_options(arguments: argparse.Namespace, store: "Store", runs: Sequence[str]) -> None:
+    """Raise `UsageError` before anything is counted, if the options do not go together or name no field."""
+    from seglib.evaluation.slices.figures import check_field
+
+    if arguments.slices is not None and arguments.by is None:
+        raise UsageError("--slices writes a table of slices: name the field that makes them with --by, such as label.")
+    check_field(store, runs, arguments.by)
+
+
+def _slices_json(keys: Sequence[Mapping[str, str]], tables: "Sequence[SliceTable]") -> dict[str, Any]:
+    """The JSON field `slices`, one object per slice; nothing without tables."""
+    if not tables:
+        return {}
+    pairs = zip(keys, tables, strict=True)
+    return {"slices": [dict(key) | record for key, table in pairs for record in table.records()]}
+
+
+def _print_slices(runs: str, table: "SliceTable") -> None:
+    """Print one line per slice, the worst first."""
+    measure = table.measures[0]
+    print(f"\n{runs} by {escape_for_terminal(table.field.name)}, the lowest {measure} first")
+    print(
+        f"  {'':<24}{'photos':>7}{measure + ', all pixels':>28}  {'95 %':<17}{'mean of images':>15}  {'95 %':<17}"
+        "as many photos at random"
+    )
+    for row in table.rows:
+        one = row.estimates[measure]
+        chance = "too few photos" if row.is_small else format_interval(one.random_range)
+        beyond = "  below" if one.is_below else "  above" if one.is_above else ""
+        print(
+            f"  {escape_for_terminal(row.slice.name):<24}{row.images:>7}"
+            f"{format_percent(one.figure.value):>28}  {format_interval(one.figure.interval):<17}"
+            f"{format_percent(one.figure.mean):>15}  {format_interval(one.figure.mean_interval):<17}{chance}{beyond}"
+        )
+    if len(table.rows) > 1:
+        print("  at random: 95 % ranges, wide enough for all slices together; below, above: beyond chance")
+    if table.overlaps:
+        print("  A photo with several tags is in several slices.")
+    if table.left_out:
+        print(f"  {table.left_out:,} rarer tags are left out.")

@@ -15,8 +15,11 @@ from typing import NoReturn
 
 from seglib import __version__
 from seglib.cli import dataset, evaluate, export, models, predict, run, store, train
+from seglib.cli.columns import commands as columns
 from seglib.cli.common import print_message
 from seglib.cli.mistakes import command as mistakes
+from seglib.cli.selection import view
+from seglib.cli.similarity import embeddings, similar
 from seglib.errors import SegError, Terminated
 from seglib.fileio.console import prepare_console, restart_in_utf8
 
@@ -64,8 +67,12 @@ def build_parser() -> argparse.ArgumentParser:
     store.add_prune(commands)
     store.add_rename(commands)
     dataset.add(commands)
+    columns.add(commands)
     export.add(commands)
     store.add_tag(commands)
+    similar.add(commands)
+    embeddings.add(commands)
+    view.add(commands)
     predict.add(commands)
     evaluate.add_compare(commands)
     evaluate.add(commands)

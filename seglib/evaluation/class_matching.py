@@ -1,4 +1,6 @@
-"""Match the classes of a ground truth with those of a run by name."""
+"""Match the classes of a ground truth with those of a run by name, and those of several runs."""
+
+from collections.abc import Sequence
 
 from seglib.annotations.class_names import canonical_name
 from seglib.annotations.trimap import PET
@@ -21,3 +23,16 @@ def align_class_names(truth_record: GroundTruth, run: Run) -> tuple[str, ...]:
 def build_class_lookup(truth_record: GroundTruth, run: Run) -> Mask:
     """Lookup table, uint8 (256,): ground truth value -> the run's index of that class, or void if it has none."""
     return class_lookup(align_class_names(truth_record, run), run.classes)
+
+
+def note_class_mismatch(runs: Sequence[Run]) -> list[str]:
+    """Return a note on the classes that not every run has, which therefore cannot be compared."""
+    common = [name for name in runs[0].classes if all(name in run.classes for run in runs)]
+    every = dict.fromkeys(name for run in runs for name in run.classes)
+    alone = [name for name in every if name not in common]
+    if not alone:
+        return []
+    return [
+        f"Classes are matched by name. All runs know {', '.join(common) or 'none'}; pixels that a run gives to a class "
+        f"that the other does not know ({', '.join(alone)}) are not compared."
+    ]

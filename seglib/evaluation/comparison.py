@@ -23,7 +23,17 @@ from numpy.typing import NDArray
 
 from seglib.classes import VOID, Mask, class_lookup
 from seglib.errors import StoreError
+from seglib.evaluation.class_matching import note_class_mismatch
 from seglib.evaluation.counting import FILE_COLUMNS, count_all, default_runs, read_valid_mask, resolve_runs
+from seglib.evaluation.slices.cut import FieldValues
+from seglib.evaluation.slices.figures import (
+    COMPARISON_MEASURES,
+    SliceTable,
+    check_field,
+    read_field,
+    slice_by,
+    to_frame,
+)
 from seglib.fileio import parquet_parts
 from seglib.maintenance.compact import try_merge_parts
 from seglib.masks import png
@@ -190,11 +200,12 @@ class Comparison:
     consensus: Measure
     """Pixels on which all runs agree / pixels to which all runs assign a class that they all have."""
     notes: tuple[str, ...]
+    by: FieldValues | None = None  # by which `slices` cuts the files, one value per row of `files`
 
     @property
     def class_notes(self) -> list[str]:
         """Notes on classes that cannot be compared, independent of the files."""
-        return _note_class_mismatch(self.runs)
+        return note_class_mismatch(self.runs)
 
     @cached_property
     def measures(self) -> dict[tuple[str, str], dict[str, Measure]]:
@@ -277,7 +288,16 @@ class Comparison:
             counts={pair: counts.take(rows) for pair, counts in self.counts.items()},
             consensus=Measure(self.consensus.formula, columns),
             notes=self.notes,
+            by=self.by.take(rows) if self.by else None,
         )
+
+    def slices(self, seed: int = 0) -> dict[tuple[str, str], SliceTable]:
+        """The agreement of each pair per slice by the field of `compare(by=...)`; raises `UsageError` without one."""
+        return {pair: slice_by(self.by, named, COMPARISON_MEASURES, seed=seed) for pair, named in self.measures.items()}
+
+    def all_slices(self, seed: int = 0) -> pd.DataFrame:
+        """One row per pair and slice, least agreement first: a, b, and the columns of `SliceTable.records`."""
+        return to_frame(({"a": a, "b": b}, table) for (a, b), table in self.slices(seed).items())
 
     def images(self, a: str, b: str) -> pd.DataFrame:
         """The files with every measure of a pair (NaN where undefined), sorted by ascending pixel agreement."""
@@ -291,6 +311,7 @@ def compare(
     runs: Sequence[str] | None = None,
     *,
     filters: Filters | None = None,
+    by: str | None = None,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Comparison:
@@ -301,6 +322,7 @@ def compare(
         runs: Names of two or more runs; in each pair, the one named first is `a`. By default the run used last and all
             others that have computed some of its images.
         filters: Which files to compare, by the table of the first run; by default all.
+        by: Field of the first run by which `Comparison.slices` cuts the images: `label`, `column.camera`, `share.cat`.
         threads: Number of counting threads; by default one per core, at most 8.
         on_progress: Called after each image.
 
@@ -309,7 +331,7 @@ def compare(
 
     Raises:
         StoreError: There is no store, or it is damaged.
-        UnknownName: A run does not exist.
+        UnknownName: A run or field does not exist.
         UsageError: There are fewer than two runs.
 
     Example:
@@ -318,21 +340,28 @@ def compare(
     """
     opened = as_store(store)
     names = default_runs(opened) if runs is None else runs
+    check_field(opened, names[:1], by)
     update_counts(opened, names, threads=threads, on_progress=on_progress)
-    return load_comparison(opened, names, filters)
+    return load_comparison(opened, names, filters, by=by)
 
 
 def load_comparison(
-    store: Store, runs: Sequence[str], filters: Filters | None = None, *, files: pd.DataFrame | None = None
+    store: Store,
+    runs: Sequence[str],
+    filters: Filters | None = None,
+    *,
+    by: str | None = None,
+    files: pd.DataFrame | None = None,
 ) -> Comparison:
     """Compare runs over `files` (`FILE_COLUMNS`), by default those that pass the filters in the first run, where a
-    photo that several datasets hold counts once.
+    photo that several datasets hold counts once, with the first run's values of the field `by`.
 
     Reads counts but no masks: call `update_counts` first. Files without counts are left out. The notes say so.
     """
     chosen, repeats = resolve_runs(store, runs), list[str]()
     if files is None:
-        table = select(store.table([chosen[0].run], with_tags="tag" in (filters or {})), filters or Filters())
+        filters = filters or Filters()
+        table = select(store.table([chosen[0].run], with_tags=filters.uses_tags), filters)
         counted_once = first_datasets(table)
         files, repeats = table[counted_once], describe_repeats(table, counted_once)
     files = files[FILE_COLUMNS]
@@ -345,14 +374,16 @@ def load_comparison(
         counted &= is_counted
     rows = pc.index_in(wanted, value_set=wanted.unique()).to_numpy()
     keep = counted[rows]
-    rows = rows[keep]
+    rows, files, left_out = rows[keep], files[keep], int((~keep).sum())
+    missing = [f"{left_out} of {len(keep)} photos are left out: not every run has a mask of them."] if left_out else []
     by_file = {pair: counts.take(rows) for pair, counts in by_pair.items()}
     return Comparison(
         runs=tuple(chosen),
-        files=files[keep],
+        files=files,
         counts=by_file,
         consensus=_consensus_measure(store, chosen, by_file, ids, rows),
-        notes=(*repeats, *_note_missing_files(keep), *_note_class_mismatch(chosen)),
+        notes=(*repeats, *missing, *note_class_mismatch(chosen)),
+        by=read_field(store, chosen[0].run, by, files) if by else None,
     )
 
 
@@ -368,21 +399,3 @@ def _consensus_measure(
         return agreement_measures(pair)["pixel_agreement"]
     agreeing, compared = pair_counts.read_consensus_counts(store, [run.run for run in runs], ids)
     return Measure(ratio, (agreeing[rows], compared[rows]))
-
-
-def _note_missing_files(keep: NDArray[np.bool_]) -> list[str]:
-    missing = int((~keep).sum())
-    return [f"{missing} of {len(keep)} photos are left out: not every run has a mask of them."] if missing else []
-
-
-def _note_class_mismatch(runs: Sequence[Run]) -> list[str]:
-    """A note on the classes that not every run has, which therefore cannot be compared."""
-    common = [name for name in runs[0].classes if all(name in run.classes for run in runs)]
-    every = dict.fromkeys(name for run in runs for name in run.classes)
-    alone = [name for name in every if name not in common]
-    if not alone:
-        return []
-    return [
-        f"Classes are matched by name. All runs know {', '.join(common) or 'none'}; pixels that a run gives to a class "
-        f"that the other does not know ({', '.join(alone)}) are not compared."
-    ]

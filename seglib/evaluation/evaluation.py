@@ -25,6 +25,8 @@ from seglib.classes import Mask
 from seglib.errors import SegError
 from seglib.evaluation.class_matching import align_class_names, build_class_lookup
 from seglib.evaluation.counting import FILE_COLUMNS
+from seglib.evaluation.slices.cut import FieldValues
+from seglib.evaluation.slices.figures import EVALUATION_MEASURES, SliceTable, check_field, read_field, slice_by
 from seglib.fileio import parquet_parts
 from seglib.masks import difference, png
 from seglib.metrics import bootstrap
@@ -86,6 +88,8 @@ class Evaluation:
     """(N,): mean confidence per image; NaN for imported masks."""
     file_notes: tuple[str, ...] = ()
     """What a reader has to know about `files`."""
+    by: FieldValues | None = None
+    """Values by which `slices` cuts the files, one per row of `files`."""
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
@@ -144,7 +148,15 @@ class Evaluation:
             [column[rows] for column in self.bins],
             self.confidence[rows],
             self.file_notes,
+            self.by.take(rows) if self.by else None,
         )
+
+    def slices(self, measures: Sequence[str] = EVALUATION_MEASURES, *, seed: int = 0) -> SliceTable:
+        """These measures for each slice of the files by the field that `evaluate(by=...)` named.
+
+        Raises `UsageError` without a field.
+        """
+        return slice_by(self.by, self.measures, measures, seed=seed)
 
     def by_label(self) -> Iterator[tuple[str, "Evaluation"]]:
         """Yield (label, evaluation) per folder label, alphabetically; the empty string stands for files without one."""
@@ -194,6 +206,7 @@ def evaluate(
     names: Sequence[str] | None = None,
     dataset: str | None = None,
     calibration: bool = False,
+    by: str | None = None,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> "list[Evaluation]":
@@ -212,6 +225,7 @@ def evaluate(
         names: Relative paths or stems of the images to use; by default all.
         dataset: Name of the dataset to use; needed if several hold images of the same path.
         calibration: Also run the models again for the confidence of each pixel, which `ece` needs.
+        by: Field by which `Evaluation.slices` cuts the images: `label`, `column.camera`, `share.cat`.
         threads: Number of counting threads; by default one per core, at most 8.
         on_progress: Called after each mask.
 
@@ -220,7 +234,7 @@ def evaluate(
 
     Raises:
         StoreError: There is no store, or it is damaged.
-        UnknownName: A run, dataset or format does not exist.
+        UnknownName: A run, dataset, format or field does not exist.
         UsageError: No run has an image with a mask, or two options do not go together.
         DatasetError: There are no masks, they match no image, contradict the options, or fit two formats.
 
@@ -240,23 +254,28 @@ def evaluate(
         suffix=suffix,
     )
     truth = open_masks(Path(masks), options)
+    chosen = runs or truth_counting.find_runs(opened, truth, dataset)
+    check_field(opened, chosen, by)
     report = truth_counting.update_counts(
         opened,
         truth,
-        runs or truth_counting.find_runs(opened, truth, dataset),
+        chosen,
         names=names,
         dataset=dataset,
         calibration=calibration,
         threads=threads,
         on_progress=on_progress,
     )
-    return load_evaluations(opened, report)
+    return load_evaluations(opened, report, by)
 
 
-def load_evaluations(store: Store, report: "EvaluationReport") -> "list[Evaluation]":
-    """The evaluation of each run that was counted, over the images that were counted."""
+def load_evaluations(store: Store, report: "EvaluationReport", by: str | None = None) -> "list[Evaluation]":
+    """The evaluation of each run that was counted, over the images that were counted, with their values of `by`."""
     found = [load_evaluation(store, report.truth, run, files=report.files) for run in report.runs]
-    return [replace(one, file_notes=report.repeats) for one in found]
+    return [
+        replace(one, file_notes=report.repeats, by=read_field(store, one.run.run, by, one.files) if by else None)
+        for one in found
+    ]
 
 
 def load_evaluation(
@@ -314,42 +333,6 @@ def restrict_to_common_files(evaluations: Sequence[Evaluation]) -> list[Evaluati
                 keep &= key.isin(other)
         restricted.append(evaluation if keep.all() else evaluation.select(keep))
     return restricted
-
-
-def summarize(evaluations: Sequence[Evaluation], seed: int = 0) -> pd.DataFrame:
-    """One row per run (`label` null) and per run and folder label: images and every figure
-    (`bootstrap.flatten_estimates`).
-    """
-    rows = []
-    for evaluation in evaluations:
-        for label, part in ((None, evaluation), *evaluation.by_label()):
-            row = {"run": evaluation.run.run, "truth": evaluation.truth.name, "label": label, "images": len(part.files)}
-            rows.append(row | bootstrap.flatten_estimates(part.figures(seed), split_intervals=True))
-    return pd.DataFrame(rows)
-
-
-def all_images(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
-    """`images` of all runs concatenated, with a leading column `run`."""
-    frames = []
-    for evaluation in evaluations:
-        frame = evaluation.images()
-        frame.insert(0, "run", evaluation.run.run)
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
-
-
-def all_confusions(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
-    """Every cell with pixels: run, truth, prediction, pixels."""
-    frames = []
-    for evaluation in evaluations:
-        cells = (
-            evaluation.confusion()
-            .rename_axis("truth")
-            .melt(ignore_index=False, var_name="prediction", value_name="pixels")
-        )
-        cells = cells.reset_index().assign(run=evaluation.run.run)
-        frames.append(cells.loc[cells["pixels"] > 0, ["run", "truth", "prediction", "pixels"]])
-    return pd.concat(frames, ignore_index=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,9 @@ Where = tuple[str, Sequence[str]]
 MERGED_ROWS = 100_000
 """`merge` does not touch parts with at least this many rows."""
 
+MERGED_BYTES = 1 << 27
+"""Nor parts of at least this size, and it makes none that are larger, so that merging takes little memory."""
+
 RECOMPUTE_REMEDY = "run again with `verify`, or delete this file and run again; only its rows are recomputed"
 """Remedy for a damaged part whose rows can be recomputed."""
 
@@ -88,14 +91,31 @@ def read_parts(
 
 
 def merge(scratch: AtomicWriter, folder: Path, schema: pa.Schema, key: Sequence[str]) -> None:
-    """Merge small parts into one, keeping the newest row per `key`. The caller must hold the store lock."""
-    small = [name for name in list_parts(folder) if count_part_rows(folder / name) < MERGED_ROWS]
-    if len(small) < 2:
-        return
-    table = pa.concat_tables([_read_part(folder / name, schema) for name in small])
-    append(scratch, folder, keep_newest(table, key))
-    for name in small:
-        (folder / name).unlink(missing_ok=True)
+    """Merge small parts into larger ones of at most `MERGED_BYTES`, keeping the newest row per `key` in each of them.
+
+    The caller must hold the store lock.
+    """
+    for names in _group_small_parts(folder):
+        table = pa.concat_tables([_read_part(folder / name, schema) for name in names])
+        append(scratch, folder, keep_newest(table, key))
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _group_small_parts(folder: Path) -> list[list[str]]:
+    """Small parts that are merged into one, oldest first: two or more in each group."""
+    groups: list[list[str]] = [[]]
+    size = 0
+    for name in list_parts(folder):
+        part_bytes = (folder / name).stat().st_size
+        if part_bytes >= MERGED_BYTES or count_part_rows(folder / name) >= MERGED_ROWS:
+            continue
+        if groups[-1] and size + part_bytes > MERGED_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(name)
+        size += part_bytes
+    return [names for names in groups if len(names) > 1]
 
 
 def count_part_rows(path: Path) -> int:

@@ -96,9 +96,11 @@ def model_sha256(folder: Path) -> str:
 class OpenVinoBackend:
     """A quantised model, compiled for the CPU; may be called from several threads."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, feature_block: str = "") -> None:
+        """`feature_block`: the submodule of a built-in architecture whose features are given too."""
         ensure_installed()
         model = runtime.read_model(folder / MODEL_FILE)
+        self._has_features = bool(feature_block) and runtime.add_feature_output(model, feature_block)
         self._facts = runtime.read_facts(model)
         self.output: OutputKind = self._facts.output
         self.notes: Sequence[str] = self._facts.notes
@@ -106,6 +108,11 @@ class OpenVinoBackend:
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
         """uint8 (B, H, W, 3) -> yields outputs of one image each: float32 (1, C, h, w), or masks uint8 (1, h, w)."""
-        for output in self._requests(self._facts.pad(image)[None] for image in images):
-            cropped = self._facts.crop(output, images.shape[1:3])
-            yield cropped.byte() if self.output == "masks" else cropped
+        for output, _ in self.with_features(images):
+            yield output
+
+    def with_features(self, images: NDArray[np.uint8]) -> "Iterator[tuple[Tensor, Tensor | None]]":
+        """See `seglib.models.adapter.FeatureBackend`."""
+        for outputs in self._requests.all_outputs(self._facts.pad(image)[None] for image in images):
+            cropped = self._facts.crop(outputs[0], images.shape[1:3])
+            yield cropped.byte() if self.output == "masks" else cropped, outputs[-1] if self._has_features else None

@@ -20,7 +20,7 @@ from seglib.errors import UsageError
 from seglib.inference import confidence, openvino_backend, torch_backend
 from seglib.inference.config import InferenceConfig, device_of
 from seglib.masks.statistics import ConfidenceStats
-from seglib.models.adapter import Backend
+from seglib.models.adapter import Backend, FeatureBackend
 from seglib.models.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -37,7 +37,11 @@ def prepare_image(image: Image, spec: ModelSpec, config: InferenceConfig) -> tup
 
 
 def predict_batch(
-    images: NDArray[np.uint8], spec: ModelSpec, config: InferenceConfig, grid_wh: tuple[int, int] | None = None
+    images: NDArray[np.uint8],
+    spec: ModelSpec,
+    config: InferenceConfig,
+    grid_wh: tuple[int, int] | None = None,
+    features: "list[Tensor] | None" = None,
 ) -> tuple[NDArray[np.uint8], list[ConfidenceStats | None]]:
     """uint8 (B, H, W, 3) RGB -> masks uint8 (B, height, width) at the grid's size, and the measures of each.
 
@@ -45,11 +49,14 @@ def predict_batch(
     have the grid's size; a model with its own input size gets them resized again (`resize.resize_to_input`), including
     any stretch.
 
+    `features` is a list that receives the backbone's last feature maps, (b, D, h, w) of one or more images each, from
+    the same forward pass; it stays empty if the model gives none (see `gives_features`).
+
     The model is loaded on the first call and cached. In fp32 on the CPU, an image's mask does not depend on its batch.
     """
     masks: list[NDArray[np.uint8]] = []
     measures: list[ConfidenceStats | None] = []
-    for grid in _grid_outputs(images, spec, config, grid_wh):
+    for grid in _grid_outputs(images, spec, config, grid_wh, features):
         if grid.dim() == _MASK_DIMENSIONS:
             masks.append(grid.cpu().numpy())
             measures += [None] * len(grid)
@@ -111,7 +118,11 @@ def _one_grid(
 
 
 def _grid_outputs(
-    images: NDArray[np.uint8], spec: ModelSpec, config: InferenceConfig, grid_wh: tuple[int, int] | None
+    images: NDArray[np.uint8],
+    spec: ModelSpec,
+    config: InferenceConfig,
+    grid_wh: tuple[int, int] | None,
+    features: "list[Tensor] | None" = None,
 ) -> "Iterator[Tensor]":
     """Yield float32 logits at the grid's size, or uint8 masks (b, height, width) if the model gives nothing else.
 
@@ -127,13 +138,28 @@ def _grid_outputs(
     else:
         inputs = resize_to_input(images, spec.own_input_rule)
     with torch.inference_mode():
-        for output in backend(inputs):
+        for output in _call(backend, inputs, features):
             if backend.output == "masks":
                 yield torch_backend.upsample_masks(output, grid_hw)
             elif backend.output == "probabilities":
                 yield _as_logits(torch_backend.upsample(output, grid_hw))
             else:
                 yield torch_backend.upsample(output, grid_hw)
+
+
+def _call(backend: Backend, inputs: NDArray[np.uint8], features: "list[Tensor] | None") -> "Iterator[Tensor]":
+    if features is None or not isinstance(backend, FeatureBackend):
+        yield from backend(inputs)
+        return
+    for output, maps in backend.with_features(inputs):
+        if maps is not None:
+            features.append(maps)
+        yield output
+
+
+def gives_features(spec: ModelSpec) -> bool:
+    """Whether `predict_batch` can give this model's feature maps; found without loading it."""
+    return spec.adapter is None or spec.adapter.gives_features
 
 
 def _as_logits(probabilities: "Tensor") -> "Tensor":
@@ -169,4 +195,4 @@ def _load_backend(spec: ModelSpec, precision: str, device: str, quantised: Path 
             "int8 needs a model that was calibrated on your photos, which lies in a store: "
             "run it into a store, or take another `precision`."
         )
-    return openvino_backend.OpenVinoBackend(quantised)
+    return openvino_backend.OpenVinoBackend(quantised, "" if spec.adapter else spec.feature_block)

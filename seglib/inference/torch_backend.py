@@ -7,7 +7,8 @@ only when a model is loaded.
 
 import contextlib
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +37,7 @@ class TorchBackend:
 
         _keep_freed_memory()
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        model = optimize.prepare_for_inference(loading.load(spec), self._dtype, spec.fp32_blocks)
+        model = optimize.prepare_for_inference(loading.load(spec), self._dtype, spec.fp32_blocks, spec.feature_block)
         if (precision, device) == ("bf16", "cpu"):
             optimize.split_wide_convs(model)
         self._model = model.to(device).to(memory_format=torch.channels_last)
@@ -44,8 +45,17 @@ class TorchBackend:
 
     def __call__(self, images: NDArray[np.uint8]) -> "Iterator[Tensor]":
         """uint8 (B, H, W, 3) -> yields float32 logits: (1, C, h, w) per image, or (B, C, h, w) at once on a GPU."""
-        logits = self._model(self.normalise(images)).float()
-        yield from (logits,) if logits.is_cuda else logits.split(1)
+        for logits, _ in self.with_features(images):
+            yield logits
+
+    def with_features(self, images: NDArray[np.uint8]) -> "Iterator[tuple[Tensor, Tensor | None]]":
+        """See `seglib.models.adapter.FeatureBackend`; feature maps have the dtype that the model computes in."""
+        logits, features = self._model(self.normalise(images))
+        if logits.is_cuda:
+            yield logits.float(), features
+        else:
+            each: Iterable[Tensor | None] = repeat(None) if features is None else features.split(1)
+            yield from zip(logits.float().split(1), each, strict=False)
 
     def normalise(self, images: NDArray[np.uint8]) -> "Tensor":
         """uint8 (B, H, W, 3) -> (B, 3, H, W) normalised by the model's mean and std, channels last in memory."""

@@ -19,6 +19,7 @@ from seglib.fileio.lock import lock
 from seglib.maintenance.content_match import FolderMatch, find_touched, match_folder
 from seglib.maintenance.prune import _rewrite_parts
 from seglib.maintenance.status import find_images_by_dataset
+from seglib.store.own_columns import rewriting
 from seglib.store.records import Dataset
 from seglib.store.schemas import FILES_SCHEMA, VANISHED, keep_newest_files
 from seglib.store.store import Store
@@ -254,6 +255,7 @@ def _merge(store: Store, merged: Dataset, dataset: Dataset) -> None:
                 if invocation.get("dataset") == merged.id:
                     invocation["dataset"] = dataset.id
             store.write_run(run)
+    rewriting.rename_dataset(store, merged.id, dataset.id)
     store.atomic.discard(store.dataset_record(merged.id).parent)
 
 

@@ -22,6 +22,9 @@ from seglib.maintenance.status import (
     read_status,
 )
 from seglib.store import ground_truth, pair_counts, tags
+from seglib.store.embeddings import vectors
+from seglib.store.own_columns import rewriting
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.schemas import FILES_SCHEMA, ODDITIES_SCHEMA, VANISHED, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
@@ -29,7 +32,8 @@ from seglib.store.store import Store
 def prune(store: Store) -> StoreStatus:
     """Remove stale data and return the status from before. Never touches the masks and rows of existing files.
 
-    Tags are manual work, so those of vanished images are kept in case they come back; only the undo history is removed.
+    Tags and own columns are manual work, so those of vanished images are kept in case they come back; only what was
+    undone, removed or replaced is dropped.
     Raises `StoreError` if a run is writing to the store or a record is damaged.
     """
     with lock(store.path):
@@ -43,10 +47,13 @@ def prune(store: Store) -> StoreStatus:
             _rewrite_parts(store, store.files_folder(dataset), FILES_SCHEMA, _present_files)
         for run in store.runs():
             _rewrite_parts(store, store.stats_folder(run), stats_schema(run.classes), partial(_newest_alive, alive))
+            _remove_stale_embeddings(store, store.embeddings_folder(run), alive)
             _rewrite_parts(store, store.oddities_folder(run.run), ODDITIES_SCHEMA, partial(_newest_alive, alive))
             _remove_stale_files(store.masks_folder(run.run), alive)
         _remove_stale_files(store.thumbnails_folder(), alive & _computed_ids(store))
+        _rewrite_parts(store, store.photo_measures_folder(), photo_measures.SCHEMA, partial(_newest_alive, alive))
         tags.compact(store)
+        rewriting.compact(store, {dataset.id for dataset in store.datasets()})
         ground_truth.prune(store, alive)
         for folder in _orphans(store):
             store.atomic.discard(folder)
@@ -56,7 +63,7 @@ def prune(store: Store) -> StoreStatus:
             _remove_stale_files(pair_counts.doubts_folder(evaluation), alive)
         for folder in ground_truth.unused_folders(store):
             store.atomic.discard(folder)
-        for folder in quantized_models.unused_folders(store):
+        for folder in (*quantized_models.unused_folders(store), *_unused_projections(store)):
             store.atomic.discard(folder)
         store.atomic.sweep()
         store.atomic.close()
@@ -75,9 +82,23 @@ def remove_run(store: Store, name: str) -> None:
         if store.atomic.is_run_claimed(name):
             raise StoreError(f"A process is adding to the run {name}: remove it when that is done.")
         store.atomic.discard(store.run_folder(name))
-        for orphan in _orphans(store):
+        for orphan in (*_orphans(store), *_unused_projections(store)):
             store.atomic.discard(orphan)
         store.atomic.close()
+
+
+def _remove_stale_embeddings(store: Store, folder: Path, alive: set[str]) -> None:
+    """Rewrite part by part, since together they may not fit into memory. Sets that were brought along are kept whole,
+    as tags are: they are somebody's work.
+    """
+    for name in parquet_parts.list_parts(folder):
+        _rewrite_parts(store, folder, vectors.SCHEMA, partial(_newest_alive, alive), [name])
+
+
+def _unused_projections(store: Store) -> list[Path]:
+    """Cached projections of sources that are gone."""
+    sources = {path.parent.name for path in (*store.run_records(), *store.embedding_records())}
+    return [folder for folder in store.projection_folders() if folder.name not in sources]
 
 
 def _present_files(rows: pa.Table) -> pa.Table:
@@ -100,8 +121,15 @@ def _remove_stale_files(folder: Path, alive: set[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _rewrite_parts(store: Store, folder: Path, schema: pa.Schema, select_rows: Callable[[pa.Table], pa.Table]) -> None:
-    """Replace a folder's parts with the kept rows; a reader in between sees rows twice rather than none.
+def _rewrite_parts(
+    store: Store,
+    folder: Path,
+    schema: pa.Schema,
+    select_rows: Callable[[pa.Table], pa.Table],
+    names: list[str] | None = None,
+) -> None:
+    """Replace a folder's parts (those `names`, or all) with the kept rows; a reader in between sees rows twice rather
+    than none.
 
     Only the parts that were read are deleted, so parts that others append meanwhile are kept.
     """
@@ -109,7 +137,7 @@ def _rewrite_parts(store: Store, folder: Path, schema: pa.Schema, select_rows: C
         raise StoreError(
             f"{'/'.join(folder.parts[-2:])} is a link, but a store's folders must not be links: put a folder there."
         )
-    old = parquet_parts.list_parts(folder)
+    old = parquet_parts.list_parts(folder) if names is None else names
     every = parquet_parts.read_parts(folder, old, schema)
     table = select_rows(every)
     if table.num_rows == every.num_rows:

@@ -20,6 +20,11 @@ from seglib.fileio import parquet_parts
 from seglib.query.columns import count_tags
 from seglib.store import ground_truth, pair_counts, scans
 from seglib.store import tags as store_tags
+from seglib.store.embeddings import brought
+from seglib.store.embeddings.brought import BroughtSet
+from seglib.store.own_columns import log as own_columns
+from seglib.store.own_columns import rewriting
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
 from seglib.store.store import Store
@@ -55,6 +60,10 @@ class RunStatus:
     """What the run is called on pages."""
     repeatable: bool
     """False if nothing tells whether the model is still the one that made these masks."""
+    embeddings: int = 0
+    """Rows of embeddings; fewer than `rows` if the run was made without, by an older version, or by a model that gives
+    none.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +77,14 @@ class TagsStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColumnsStatus:
+    photos: dict[str, int]
+    """Own column -> number of photos that have a value."""
+    outdated_rows: int
+    """Log rows that were undone or removed, or that remove a column."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CountsStatus:
     """Stored counts of comparisons and evaluations."""
 
@@ -78,20 +95,37 @@ class CountsStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasuresStatus:
+    """Stored measures of photos."""
+
+    photos: int
+    """Images of the store that are measured by the present definitions."""
+    pending: int
+    """Images of the store that are not."""
+    stale_rows: int
+    """Rows of images that no longer have a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoreStatus:
     datasets: list[DatasetStatus]
     runs: list[RunStatus]
     stale_thumbnails: int
     """Thumbnails of images that have no file or that no run has computed."""
     tags: TagsStatus
+    columns: ColumnsStatus
     counts: CountsStatus
+    measures: MeasuresStatus
     shared_images: int
     """Images that several datasets hold; figures count each of them once."""
+    embedding_sets: list[BroughtSet]
+    """Embeddings that were brought along."""
 
     @property
     def stale(self) -> int:
         rows = sum(d.vanished + d.outdated_rows for d in self.datasets) + sum(r.stale_rows for r in self.runs)
-        return rows + self.stale_thumbnails + self.tags.outdated_rows + self.counts.stale_rows
+        outdated = self.tags.outdated_rows + self.columns.outdated_rows
+        return rows + self.stale_thumbnails + outdated + self.counts.stale_rows + self.measures.stale_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +171,14 @@ def read_status(store: Store) -> StoreStatus:
         runs=[_run_status(store, run, alive) for run in store.runs()],
         stale_thumbnails=sum(path.stem not in thumbnail_ids for path in _image_files(store.thumbnails_folder())),
         tags=_tags_status(store, alive),
+        columns=ColumnsStatus(
+            photos={column.name: column.photos for column in own_columns.list_columns(store)},
+            outdated_rows=rewriting.count_outdated(store),
+        ),
         counts=_counts_status(store, alive),
+        measures=_measures_status(store, alive),
         shared_images=sum(number > 1 for number in Counter(chain.from_iterable(images.values())).values()),
+        embedding_sets=brought.list_sets(store),
     )
 
 
@@ -205,6 +245,7 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
         seconds=round(sum(float(i["seconds"]) for i in run.invocations), 1),
         title=run.display_title,
         repeatable=run.repeatable,
+        embeddings=parquet_parts.count_rows(store.embeddings_folder(run)),
     )
 
 
@@ -229,6 +270,11 @@ def _counts_status(store: Store, alive: set[str]) -> CountsStatus:
             len(table) if is_orphaned else len(table) - table.filter(_is_current(store, folder, table, alive)).num_rows
         )
     return CountsStatus(folders=folder_count, rows=rows, stale_rows=stale)
+
+
+def _measures_status(store: Store, alive: set[str]) -> MeasuresStatus:
+    known, current = photo_measures.read_ids(store)
+    return MeasuresStatus(photos=len(current & alive), pending=len(alive - current), stale_rows=len(known - alive))
 
 
 def _orphans(store: Store) -> list[Path]:

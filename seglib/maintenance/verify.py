@@ -20,7 +20,11 @@ from seglib.maintenance import compact, cost_record
 from seglib.masks import png
 from seglib.masks.statistics import count_pixels, pixels_column
 from seglib.store import content, ground_truth, pair_counts, scans, tags
+from seglib.store.embeddings import brought, vectors
+from seglib.store.own_columns import log as own_columns
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Run
+from seglib.store.saved_views import saved_view
 from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
@@ -53,12 +57,13 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
         (store.run_record, store.damaged_runs()),
         (store.cost_record, cost_record.find_damaged(store)),
         (store.truth_record, ground_truth.find_damaged(store)),
+        (store.embedding_record, brought.find_damaged(store)),
+        (store.view_record, saved_view.find_damaged(store)),
     ):
         for name, why in reasons.items():
             yield DamagedFile(file=_relative_path(store, record_path(name)), kind="record", sentence=why)
     for folder, schema, _ in compact.part_folders(store):
-        remedy = tags.REMEDY if folder == store.tags_folder() else pair_counts.remedy(folder)
-        for name, error in parquet_parts.find_damaged(folder, schema, remedy).items():
+        for name, error in parquet_parts.find_damaged(folder, schema, _remedy(store, folder, schema)).items():
             yield DamagedFile(file=_relative_path(store, folder / name), kind="part", sentence=str(error))
     alive, thumbnail_ids = _live_image_ids(store), set[str]()
     for run in store.runs():
@@ -76,6 +81,19 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
         if not is_thumbnail_intact(path := store.thumbnail_path(image_id)):
             sentence = f"{_relative_path(store, path)} is missing or damaged: {_VERIFY}"
             yield DamagedFile(file=_relative_path(store, path), kind=THUMBNAIL, sentence=sentence, image_id=image_id)
+
+
+def _remedy(store: Store, folder: Path, schema: pa.Schema) -> str:
+    """How the user can repair a damaged part of this folder."""
+    if folder == store.tags_folder():
+        return tags.REMEDY
+    if folder == store.photo_measures_folder():
+        return photo_measures.REMEDY
+    if folder.is_relative_to(store.columns_folder()):
+        return own_columns.REMEDY
+    if schema is vectors.SCHEMA:
+        return vectors.REMEDY if folder.parent.parent == store.runs_folder() else brought.REMEDY
+    return pair_counts.remedy(folder)
 
 
 def damaged_masks(store: Store, run: Run) -> set[str]:

@@ -105,8 +105,8 @@ def estimate_differences(
         change = spread[b] - spread[a]
         return Difference(
             value=other - one,
-            interval=_interval(change[:resamples]),
-            joint_interval=_interval(change, 1 - 0.05 / len(pairs)),
+            interval=percentile_interval(change[:resamples]),
+            joint_interval=percentile_interval(change, 1 - 0.05 / len(pairs)),
         )
 
     return {(a, b): difference(a, b) for a, b in pairs}
@@ -124,7 +124,10 @@ def _bootstrap_intervals(
     replicates = [
         np.concatenate(parts) for parts in zip(*_replicates(list(measures.values()), seed, resamples), strict=True)
     ]
-    return {name: (_interval(replicates[2 * i]), _interval(replicates[2 * i + 1])) for i, name in enumerate(measures)}
+    return {
+        name: (percentile_interval(replicates[2 * i]), percentile_interval(replicates[2 * i + 1]))
+        for i, name in enumerate(measures)
+    }
 
 
 def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Iterator[list[Column]]:
@@ -152,7 +155,7 @@ def _replicates(measures: Sequence[Measure], seed: int, resamples: int) -> Itera
         )
     grouped = _grouper(len(columns[0]) if columns else 0, seed)
     sums = np.stack([grouped(column) for column in columns], 1) if columns else np.zeros((0, 0))
-    for weights in _weights(len(sums), seed, resamples):
+    for weights in draw_weights(len(sums), seed, resamples):
         totals = (weights @ sums).T  # (columns, r)
         chunk = []
         for measure, inputs, values, count in plans:
@@ -173,16 +176,19 @@ def _grouper(images: int, seed: int) -> Callable[[Column], Column]:
     return lambda column: np.add.reduceat(column[order], starts)
 
 
-def _weights(units: int, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
-    """Yield (r, units): how often each unit is drawn in each of r resamples; a row sums to `units`."""
+def draw_weights(
+    units: int, seed: int, resamples: int, at_once: int = _REPLICATES_AT_ONCE
+) -> Iterator[NDArray[np.float64]]:
+    """Yield (r, units) for at most `at_once` resamples: how often each unit is drawn in each; a row sums to `units`."""
     draw = np.random.default_rng(seed)
-    for start in range(0, resamples, _REPLICATES_AT_ONCE):
-        rows = min(_REPLICATES_AT_ONCE, resamples - start)
+    for start in range(0, resamples, at_once):
+        rows = min(at_once, resamples - start)
         indices = draw.integers(0, max(units, 1), (rows, units)) + units * np.arange(rows)[:, None]
         yield np.bincount(indices.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
 
 
-def _interval(replicates: Column, level: float = 0.95) -> Interval | None:
+def percentile_interval(replicates: Column, level: float = 0.95) -> Interval | None:
+    """Return the interval that holds the middle `level` of the values in the resamples; None if none is defined."""
     replicates = replicates[~np.isnan(replicates)]
     if not len(replicates):
         return None

@@ -6,7 +6,7 @@ Implementations are in `seglib.adapters`. This module does not import torch.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,18 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class FeatureBackend(Backend, Protocol):
+    """A backend that also gives the feature maps that it computes on the way to its output."""
+
+    def with_features(self, images: NDArray[np.uint8]) -> "Iterator[tuple[Tensor, Tensor | None]]":
+        """The same as a call, with the backbone's last feature map (b, D, h, w) beside each output.
+
+        None if this model turns out to have none.
+        """
+        ...
+
+
 class Adapter(ABC):
     """How one foreign model is identified and loaded. Implementations are immutable, hashable and picklable."""
 
@@ -56,6 +68,9 @@ class Adapter(ABC):
 
     repeatable: bool = True
     """False if no digest can tell whether the model is still the same: its runs are marked and never continued."""
+
+    gives_features: bool = False
+    """Whether the loaded model is a `FeatureBackend`, so that its runs have embeddings."""
 
     @property
     @abstractmethod

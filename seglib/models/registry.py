@@ -87,6 +87,10 @@ class ModelSpec:
     """Rule from an image to the model's input, whatever the mask grid; `net_side` is short for one such rule."""
     fp32_blocks: tuple[str, ...] = ()
     """Submodules kept in float32 when the model runs in bf16: those whose rounding changes masks most (measured)."""
+    feature_block: str = "backbone"
+    """Submodule whose last feature map is pooled to embeddings, where the backbone's own last one is too large to keep:
+    MobileNetV2's 320 channels find photos of the same animal nearly as well as its 1,280 (98 % of 20, not 99 %).
+    """
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     selection: Selection = Selection()
@@ -139,6 +143,7 @@ MODELS: dict[str, ModelSpec] = {
             resize=Resize("224"),
             net_side=320,
             fp32_blocks=("backbone.0", "backbone.1", "backbone.2"),
+            feature_block="backbone.17",
         ),
         ModelSpec(
             name="unet_mobilenet_v2",
@@ -151,6 +156,7 @@ MODELS: dict[str, ModelSpec] = {
             resize=Resize("224"),
             net_side=320,
             fp32_blocks=("backbone.0", "backbone.1", "backbone.2"),
+            feature_block="backbone.17",
         ),
         _torchvision_spec(
             name="fcn_resnet50",

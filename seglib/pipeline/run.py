@@ -12,7 +12,7 @@ from seglib.adapters.lookup import Model, find_model
 from seglib.data.resize import Resize, as_resize
 from seglib.data.scan import FolderScan, describe_mask_folders, scan_folder, select_by_name
 from seglib.errors import WeightsError
-from seglib.inference import config
+from seglib.inference import config, predictor
 from seglib.inference.config import InferenceConfig, RunConfig
 from seglib.maintenance import datasets
 from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remove_damaged_parts
@@ -24,6 +24,8 @@ from seglib.pipeline.planning import RunPlan
 from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
 from seglib.progress import OnNote
 from seglib.store import scans
+from seglib.store.embeddings import vectors
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset, Run, clean_title, parse_title, utc_now
 from seglib.store.scans import ScanRecord
 from seglib.store.schemas import FILES_SCHEMA, ODDITIES_SCHEMA, stats_schema
@@ -111,7 +113,7 @@ def run(
         plan = RunPlan.build(
             records.iloc[: options.limit],
             stored_files,
-            computed_ids=_computed_ids(store, this_run, options.verify),
+            computed_ids=_computed_ids(store, this_run, spec, options),
             readable_again=readable_again(data_set, stored_files),
             verify=options.verify,
         )
@@ -147,7 +149,8 @@ def _register_dataset(
     data_set = store.register_dataset(folder, options.title)
     scans.keep(store, data_set, ScanRecord(folder_scan.left_out, options.follow_links))
     if options.verify:
-        _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
+        measures = (store.photo_measures_folder(), photo_measures.SCHEMA)
+        _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA), measures], on_note)
     else:
         datasets.accept_new_times(store, data_set, folder_scan.records)
     return data_set
@@ -185,11 +188,12 @@ def _register_run(
     if not this_run.repeatable:
         _notify([f"{spec.name} cannot be identified by a digest: no later run continues this one."], on_note)
     if verify:
-        own = [
+        parts = [
             (store.stats_folder(this_run), stats_schema(this_run.classes)),
             (store.oddities_folder(this_run.run), ODDITIES_SCHEMA),
+            (store.embeddings_folder(this_run), vectors.SCHEMA),
         ]
-        _remove_damaged(store, own, on_note)
+        _remove_damaged(store, parts, on_note)
         _notify(remove_damaged_counts(store), on_note)
     return this_run
 
@@ -233,6 +237,11 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
     return config.resolve_precision(spec, precision, earlier, device)
 
 
-def _computed_ids(store: Store, this_run: Run, verify: bool) -> set[str]:
+def _computed_ids(store: Store, this_run: Run, spec: ModelSpec, options: RunOptions) -> set[str]:
+    """Images that need no forward pass; with `verify`, without those that lack an intact mask or an embedding."""
     ids = store.computed_ids(this_run)
-    return ids - damaged_masks(store, this_run) if verify else ids
+    if not options.verify:
+        return ids
+    if options.embeddings and predictor.gives_features(spec):
+        ids &= vectors.read_ids(store.embeddings_folder(this_run))
+    return ids - damaged_masks(store, this_run)

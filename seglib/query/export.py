@@ -21,8 +21,10 @@ from seglib.fileio.atomic import replacing
 from seglib.masks import overlay, png
 from seglib.masks.statistics import LOW_MARGIN, share_column
 from seglib.query.columns import AGREEMENT_WORDS, class_share, classes_of, label_agreement, to_float64
+from seglib.query.fields import COLUMN_PREFIX, own_columns
 from seglib.query.filters import Filters, select
 from seglib.store.layout import read_without_links
+from seglib.store.photo_measures.rows import MEANINGS as MEASURES
 from seglib.store.schemas import TAG_SEPARATOR
 from seglib.store.store import Store
 
@@ -93,7 +95,8 @@ def list_frame(
 
     Columns: path, full path, dataset, folder, seen (the largest class that is present, not counting background),
     its share (0..1, six decimals; null where only background was seen), confidence (0..1), agreement (one of
-    `AGREEMENT_WORDS`), tags. `image_ids` restricts it to these images; `with_full_paths=False` omits the full path.
+    `AGREEMENT_WORDS`), tags, column:<name> of each own column. `image_ids` restricts it to these images;
+    `with_full_paths=False` omits the full path.
     """
     table = select(store.table([run]), filters or Filters())
     table = table if image_ids is None else table[table["image_id"].isin(image_ids)]
@@ -109,6 +112,7 @@ def list_frame(
         "confidence": to_float64(table["confidence"]),
         "agreement": label_agreement(table).astype("object").fillna("").map(AGREEMENT_WORDS),
         "tags": table["tags"],
+        **{COLUMN_PREFIX + name: table[COLUMN_PREFIX + name] for name in own_columns(table)},
     }
     if not with_full_paths:
         del columns["full path"]
@@ -337,6 +341,9 @@ def _describe_column(column: str) -> str:
     per_class = {
         "px": f"Pixels of the mask that are {name}; empty if the model does not know this class.",
         "share": f"Pixels that are {name} divided by grid_width * grid_height, 0..1.",
+        "column": f"Own column {name}: added to the photos from a file.",
         "blobs": f"Connected regions (8 neighbours) of {name} of at least {PRESENT_SHARE:.1%} of the mask.",
     }
+    if kind == "column" and name in MEASURES:
+        return MEASURES[name]
     return per_class[kind] if name else _MEANINGS[column]

@@ -13,9 +13,9 @@ import pandas as pd
 
 from seglib.errors import UnknownName
 from seglib.query.columns import class_blobs, class_share, classes_of, label_agreement
+from seglib.store import schemas
 
-COLUMN_PREFIX = "column:"
-"""Begins the name of every own column in the table and in exports: `column:camera`."""
+COLUMN_PREFIX = schemas.COLUMN_PREFIX
 
 
 class Kind(StrEnum):

@@ -1,20 +1,28 @@
 """Name every file and folder of a store, and keep symbolic links out of it.
 
     datasets/<8 hex>/     dataset.json, scan.json, labels.json, files/part-*.parquet
-    runs/<run>/           run.json, cost.json, stats/part-*.parquet, oddities/part-*.parquet, masks/<ab>/<image_id>.png
+    runs/<run>/           run.json, cost.json, stats/part-*.parquet, oddities/part-*.parquet,
+                          embeddings/part-*.parquet, masks/<ab>/<image_id>.png
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
+    columns/              part-*.parquet, <action>/part-*.parquet
+    photo_measures/       part-*.parquet
+    views/<16 hex>/       view.json
     compare/<pair>/       part-*.parquet
     evaluate/<run--truth>/  part-*.parquet
     truths/<8 hex>/       truth.json, files/, masks/
     int8/<model>/         a calibrated model
+    embeddings/<name>/    embeddings.json, part-*.parquet
+    cache/projections/<source>/  <kind>-<method>-<key>.npy
 
 `scans` writes `scan.json`, `content` `labels.json`, `maintenance.cost_record` `cost.json`; `pair_counts` fills
-`compare` and `evaluate`, `ground_truth` fills `truths`, `pipeline.quantization` fills `int8`.
+`compare` and `evaluate`, `ground_truth` fills `truths`, `own_columns` fills `columns`, `saved_views` fills `views`,
+`pipeline.quantization` fills `int8`.
 """
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from seglib.data.image import is_image_id
@@ -22,7 +30,19 @@ from seglib.errors import StoreError
 from seglib.fileio.shared_disk import retry_stale
 from seglib.store.records import Dataset, Run
 
-_FOLDERS = ("runs", "datasets", "compare", "evaluate", "truths", "int8")
+_FOLDERS = (
+    "runs",
+    "datasets",
+    "columns",
+    "photo_measures",
+    "compare",
+    "evaluate",
+    "truths",
+    "int8",
+    "embeddings",
+    "cache",
+    "views",
+)
 
 
 class StoreLayout:
@@ -56,6 +76,9 @@ class StoreLayout:
     def files_folder(self, dataset: Dataset) -> Path:
         return self.dataset_record(dataset.id).parent / "files"
 
+    def runs_folder(self) -> Path:
+        return self.path / "runs"
+
     def run_folder(self, run: str) -> Path:
         return self.path / "runs" / run
 
@@ -78,6 +101,9 @@ class StoreLayout:
     def stats_folder(self, run: Run) -> Path:
         return self.run_folder(run.run) / "stats"
 
+    def embeddings_folder(self, run: Run) -> Path:
+        return self.run_folder(run.run) / "embeddings"
+
     def oddities_folder(self, run: str) -> Path:
         return self.run_folder(run) / "oddities"
 
@@ -99,6 +125,26 @@ class StoreLayout:
 
     def tags_folder(self) -> Path:
         return self.path / "tags"
+
+    def columns_folder(self) -> Path:
+        """Folder of the log of own columns; the values of each addition are in a folder below it."""
+        return self.path / "columns"
+
+    def column_values_folder(self, action: str) -> Path:
+        return self.columns_folder() / _check_action(action)
+
+    def column_values_folders(self) -> list[Path]:
+        return sorted(path for path in self.columns_folder().glob("*") if path.is_dir())
+
+    def photo_measures_folder(self) -> Path:
+        return self.path / "photo_measures"
+
+    def view_record(self, view_id: str) -> Path:
+        """Not part of `version`: a saved view changes no figure, and pages read them each time."""
+        return self.path / "views" / view_id / "view.json"
+
+    def view_records(self) -> list[Path]:
+        return sorted(self.path.glob("views/*/view.json"))
 
     def comparison_folder(self, name: str) -> Path:
         return self.path / "compare" / name
@@ -137,14 +183,32 @@ class StoreLayout:
     def int8_folders(self) -> list[Path]:
         return sorted(self.path.glob("int8/*"))
 
+    # --- embeddings that were brought along, and what is computed from embeddings ---
+
+    def brought_folder(self, name: str) -> Path:
+        return self.path / "embeddings" / name
+
+    def embedding_record(self, name: str) -> Path:
+        return self.brought_folder(name) / "embeddings.json"
+
+    def embedding_records(self) -> list[Path]:
+        return sorted(self.path.glob("embeddings/*/embeddings.json"))
+
+    def projections_folder(self, source: str) -> Path:
+        return self.path / "cache" / "projections" / source
+
+    def projection_folders(self) -> list[Path]:
+        return sorted(self.path.glob("cache/projections/*"))
+
     def version(self, *, with_tags: bool = True) -> str:
         """Cache key for everything derived from this store; changes whenever a part or a JSON file does.
 
         `with_tags=False` is for results that do not depend on tags, which change far more often than everything else.
         """
         digest = hashlib.sha256()
-        patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "runs/*/oddities/*.parquet"]
-        patterns += ["datasets/*/*.json", "runs/*/*.json"]
+        patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
+        patterns += ["runs/*/oddities/*.parquet", "runs/*/embeddings/*.parquet", "embeddings/*/embeddings.json"]
+        patterns += ["columns/*.parquet", "photo_measures/*.parquet"]
         for pattern in patterns + ["tags/*.parquet"] * with_tags:
             for path in sorted(self.path.glob(pattern)):
                 stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)
@@ -175,6 +239,14 @@ def read_without_links(path: Path) -> bytes:
             return file.read()
 
     return retry_stale(read)
+
+
+def _check_action(action: str) -> str:
+    if not re.fullmatch("[0-9a-f]{16}", action):
+        raise StoreError(
+            f"{action[:40]!r} is no action on own columns: a part of this store was changed, restore it from a copy."
+        )
+    return action
 
 
 def _check_image_id(image_id: str) -> str:

@@ -4,6 +4,7 @@ Works on Arrow tables; `to_frame` converts them to pandas.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from seglib.fileio import parquet_parts
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
 from seglib.store.content import CONTENT_COLUMNS, LabelledFiles
 from seglib.store.records import Run
@@ -50,8 +52,12 @@ ODDITIES_SCHEMA = pa.schema(
 TAG_SEPARATOR = "|"
 """Separates the tags of an image in the table and in exports; no tag contains it."""
 
+COLUMN_PREFIX = "column:"
+"""Begins the name of every own column in the table and in exports: `column:camera`."""
+
 _CATEGORICAL_COLUMNS = ("dataset", "split", "label", "run", "model", "dominant", "animal", *CONTENT_COLUMNS)
 _NULLABLE = {pa.int32(): pd.Int32Dtype(), pa.uint16(): pd.UInt16Dtype()}
+_NULLABLE_OWN = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 
 def stats_schema(classes: Sequence[str]) -> pa.Schema:
@@ -75,6 +81,22 @@ def keep_newest_files(rows: pa.Table) -> pa.Table:
     paths = rows["path"].combine_chunks()
     last = pc.not_equal(paths[1:], paths[:-1]).to_numpy(zero_copy_only=False)
     return rows if last.all() else rows.filter(np.append(last, True))
+
+
+def locate_in_files(folder: Path, image_ids: Sequence[str]) -> pd.DataFrame:
+    """The files (path, bytes, mtime_ns, image_id) of a dataset that had this content at their newest scan.
+
+    `folder` holds the parts of the dataset's files, of which only those rows are read.
+    """
+    columns = ["path", "bytes", "mtime_ns", "image_id"]
+    ever = parquet_parts.read(folder, FILES_SCHEMA, ["path"], where=("image_id", image_ids))["path"].unique()
+    if not len(ever):
+        return pd.DataFrame(columns=columns)
+    rows = parquet_parts.read(folder, FILES_SCHEMA, [*columns, "reason", "scan"], where=("path", ever.to_pylist()))
+    newest = parquet_parts.keep_newest(rows.sort_by("scan"), ["path"]).to_pandas(integer_object_nulls=True)
+    now_there = newest["reason"].isna() & newest["image_id"].isin(image_ids)
+    located: pd.DataFrame = newest.loc[now_there, columns]
+    return located.reset_index(drop=True)
 
 
 def table_schema(classes: Sequence[str]) -> pa.Schema:
@@ -118,12 +140,18 @@ def _match_newest(wanted: pa.ChunkedArray, known: pa.ChunkedArray) -> tuple[NDAr
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Convert to pandas: names become alphabetical categories, integer columns with nulls become Int32 or UInt16."""
+    """Convert to pandas: names become alphabetical categories, integer columns with nulls become Int32 or UInt16.
+
+    Own columns become float64, Int64, str, categories, datetime64[us] or boolean.
+    """
     columns: dict[str, Any] = {}
     for name in table.column_names:
         column = table[name]
-        if name in _CATEGORICAL_COLUMNS:
+        is_own = name.startswith(COLUMN_PREFIX)
+        if name in _CATEGORICAL_COLUMNS or (is_own and pa.types.is_dictionary(column.type)):
             columns[name] = _to_categorical(column)
+        elif is_own:
+            columns[name] = column.to_pandas(types_mapper=_NULLABLE_OWN.get)
         elif column.null_count and column.type in _NULLABLE:
             columns[name] = column.to_pandas(types_mapper=_NULLABLE.get)
         else:

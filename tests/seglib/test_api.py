@@ -67,11 +67,11 @@ FUNCTIONS = [name for name in seglib.__all__ if inspect.isfunction(getattr(segli
 def test_the_public_names_are_these():
     assert set(FUNCTIONS) == {
         *("open", "run", "predict", "compare", "evaluate", "train", "find_model", "load_model", "select"),
-        *("class_distribution", "co_occurrence", "folder_vs_animal", "folder_vs_content"),
+        *("class_distribution", "co_occurrence", "folder_vs_animal", "folder_vs_content", "add_columns"),
     }
     assert set(seglib.__all__) - set(FUNCTIONS) == {
         *("Store", "RunOptions", "RunReport", "Comparison", "Evaluation", "MODELS", "ModelSpec", "Resize", "Filters"),
-        *("TrainConfig", "TrainReport", "SegError"),
+        *("TrainConfig", "TrainReport", "SegError", "ColumnsReport"),
     }
 
 

@@ -16,10 +16,11 @@ from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
 from dashboard.views.compare import cards, counting, gallery, headline, suspects
 from dashboard.views.compare.selection import ComparisonSelection, chosen_state, select_comparison
-from dashboard.views.multi_run import missing_link
+from dashboard.views.multi_run import missing_link, slices
 from dashboard.views.multi_run.all_figures import all_figures
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
+from seglib.evaluation.slices.figures import COMPARISON_MEASURES
 
 NO_PAIR = "A comparison needs two runs, and this store holds one: start another on the Runs page."
 TABLES = {
@@ -63,9 +64,21 @@ def render(selection: Selection) -> None:
         [1, 1],
         [lambda _: headline.agreement(comparison_selection), lambda _: headline.areas(comparison_selection)],
     )
+    _slices(comparison_selection)
     gallery.render(comparison_selection)
     all_figures("where they disagree, shares, areas, cost, every class", partial(_cards, comparison_selection))
     selection_bar.selection_bar(selection)
+
+
+def _slices(selection: ComparisonSelection) -> None:
+    pair = selection.a, selection.b
+    slices.slices(
+        selection,
+        partial(comparison_queries.slices, selection.query, selection.base.source, pair),
+        measures={name: name.replace("_", " ") for name in COMPARISON_MEASURES},
+        worst="Least agreement",
+        about=f"A {selection.labels[selection.a]}, B {selection.labels[selection.b]}",
+    )
 
 
 def _notes(selection: ComparisonSelection) -> list[str]:
@@ -158,11 +171,12 @@ def _export_buttons(selection: ComparisonSelection) -> None:
         return
     page_header.report_button(selection.base, selection.run_names, (selection.a, selection.b))
     tables = TABLES | ({"suspects": SUSPECTS_TABLE} if suspects.are_shown(selection.base.view) else {})
+    by = photo_queries.known_field(selection.base.source, selection.base.view.by)
+    export_slices = partial(comparison_queries.export_slices, selection.query, selection.base.source, by)
+    make_table = slices.with_slices(partial(comparison_queries.export_table, selection.query), export_slices)
 
     def make(table: str, kind: str) -> bytes:
-        if table == "suspects":
-            return suspects.work_list(selection, kind)
-        return comparison_queries.export_table(selection.query, table, kind)
+        return suspects.work_list(selection, kind) if table == "suspects" else make_table(table, kind)
 
     titles = [selection.labels[run] for run in selection.run_names]
-    page_header.table_downloads(tables, make, page=pages.COMPARE, runs=titles)
+    page_header.table_downloads(tables | (slices.TABLE if by else {}), make, page=pages.COMPARE, runs=titles)

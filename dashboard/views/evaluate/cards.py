@@ -1,4 +1,4 @@
-"""Cards of the Evaluate page: key figures, runs side by side, confusion, calibration, classes, folders.
+"""Cards of the Evaluate page: key figures, runs side by side, confusion, calibration, classes.
 
 Each takes a `EvaluationSelection` and draws on the page.
 """
@@ -16,7 +16,6 @@ from dashboard.formatting import (
     DASH,
     MEASURE_NAMES,
     count,
-    display_name,
     interval,
     matrix_caption,
     percent,
@@ -199,7 +198,7 @@ def reliability(selection: EvaluationSelection) -> None:
             counting.calibration_button(selection)
 
 
-# --- classes and labels ------------------------------------------------------------------------------------------
+# --- classes ---------------------------------------------------------------------------------------------------------
 
 
 def classes(selection: EvaluationSelection) -> None:
@@ -227,20 +226,6 @@ def classes(selection: EvaluationSelection) -> None:
             layout.remark(
                 f"The {len(names)} largest of {len(figures.names)} classes; the downloadable tables have all."
             )
-
-
-def labels(selection: EvaluationSelection) -> None:
-    lines = [
-        [
-            display_name(label),
-            count(n),
-            percent_fixed(estimates["pixel_accuracy"].value),
-            percent_with_interval(estimates["miou"].value, estimates["miou"].interval),
-        ]
-        for label, n, estimates in evaluation_queries.label_figures(selection.query, selection.main_run.run)[:MAX_ROWS]
-    ]
-    with layout.card("Each folder", f"{selection.labels[selection.main_run.run]}, over all pixels"):
-        layout.html_table([], ["folder", "photos", "pixel accuracy", "mIoU"], lines)
 
 
 def cost(selection: EvaluationSelection) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard.components import layout
-from dashboard.formatting import count, escape_markdown, photo_count, shorten_enumerations
+from dashboard.formatting import MEASURE_NAMES, count, escape_markdown, photo_count, shorten_enumerations
 from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
@@ -17,10 +17,12 @@ from dashboard.state import pages, session
 from dashboard.state.links import describe_missing
 from dashboard.views.evaluate import cards, counting, form, gallery, headline, mistakes
 from dashboard.views.evaluate.selection import EvaluationSelection, select_evaluation
-from dashboard.views.multi_run import missing_link
+from dashboard.views.multi_run import missing_link, slices
 from dashboard.views.multi_run.all_figures import all_figures
+from dashboard.views.selection import saved_views
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
+from seglib.evaluation.slices.figures import EVALUATION_MEASURES
 from seglib.store import ground_truth
 from seglib.store.ground_truth import GroundTruth
 
@@ -74,15 +76,28 @@ def render(selection: Selection) -> None:
         [1, 1],
         [lambda _: headline.scores(evaluation_selection), lambda _: headline.classes(evaluation_selection)],
     )
+    _slices(evaluation_selection)
     gallery.render(evaluation_selection)
     all_figures("confusion matrix, calibration, every class, cost", partial(_cards, evaluation_selection))
     selection_bar.selection_bar(selection)
+
+
+def _slices(selection: EvaluationSelection) -> None:
+    run = selection.main_run.run
+    slices.slices(
+        selection,
+        partial(evaluation_queries.slices, selection.query, selection.base.source, run),
+        measures={name: MEASURE_NAMES[name] for name in EVALUATION_MEASURES},
+        worst="Worst",
+        about=selection.labels[run],
+    )
 
 
 def _without_truth(selection: Selection) -> None:
     """Draw the page of a store without ground truth, or without the one that the link names."""
     truths = ground_truth.list_truths(selection.store)
     with layout.heading(pages.EVALUATE):
+        saved_views.menu(selection)
         page_header.copy_link(selection)
     if selection.view.truth:
         st.error(escape_markdown(describe_missing("ground truth", [selection.view.truth])))
@@ -142,14 +157,7 @@ def _cards(selection: EvaluationSelection) -> None:
         cards.confusion(selection)
     with right:
         cards.reliability(selection)
-    if len(evaluation_queries.label_figures(selection.query, selection.main_run.run)) < 2:
-        cards.classes(selection)
-    else:
-        left, right = st.columns([7, 4])
-        with left:
-            cards.classes(selection)
-        with right:
-            cards.labels(selection)
+    cards.classes(selection)
     cards.cost(selection)
 
 
@@ -219,12 +227,13 @@ def _export_buttons(selection: EvaluationSelection) -> None:
         return
     if selection.main_run == selection.base.run:
         page_header.report_button(selection.base, selection.run_names, truth=selection.truth.id)
+    by = photo_queries.known_field(selection.base.source, selection.base.view.by)
+    export_slices = partial(evaluation_queries.export_slices, selection.query, selection.base.source, by)
+    make_one = slices.with_slices(partial(evaluation_queries.export_table, selection.query), export_slices)
     tables = TABLES | ({"mistakes": MISTAKES_TABLE} if mistakes.are_shown(selection.base.view) else {})
 
     def make(table: str, kind: str) -> bytes:
-        if table == "mistakes":
-            return mistakes.work_list(selection, kind)
-        return evaluation_queries.export_table(selection.query, table, kind)
+        return mistakes.work_list(selection, kind) if table == "mistakes" else make_one(table, kind)
 
     titles = [selection.labels[run] for run in selection.run_names]
-    page_header.table_downloads(tables, make, page=pages.EVALUATE, runs=titles)
+    page_header.table_downloads(tables | (slices.TABLE if by else {}), make, page=pages.EVALUATE, runs=titles)

@@ -22,6 +22,7 @@ from dashboard.views.compare.selection import select_comparison
 from dashboard.views.evaluate import gallery as evaluate_gallery
 from dashboard.views.evaluate.selection import select_evaluation
 from dashboard.views.shared import controls
+from dashboard.views.similar.order import found_positions
 from seglib.query.filters import Filters
 
 
@@ -45,7 +46,11 @@ def image_navigation(selection: Selection) -> ImageNavigation:
 
 
 def _gallery_navigation(selection: Selection) -> ImageNavigation:
-    for navigation in (_comparison_navigation(selection), _evaluation_navigation(selection)):
+    for navigation in (
+        _comparison_navigation(selection),
+        _evaluation_navigation(selection),
+        _similar_navigation(selection),
+    ):
         if navigation is not None and len(navigation.order):
             return navigation
     order = photo_queries.unique_positions(selection.source, selection.filters, selection.view.sort, selection.focus)
@@ -85,3 +90,16 @@ def _evaluation_navigation(selection: Selection) -> ImageNavigation | None:
     order = evaluate_gallery.gallery_positions(evaluation_selection)
     select = partial(evaluate_gallery.sort_select, evaluation_selection, labelled=True)
     return ImageNavigation(order, "evaluate_page", ranking.PAGE_SIZE, select, "shown in Evaluate", len(order))
+
+
+def _similar_navigation(selection: Selection) -> ImageNavigation | None:
+    order = found_positions(selection) if selection.view.origin == "similar" else None
+    if order is None:
+        return None
+    select = partial(controls.sort_select, selection, labelled=True) if selection.view.find == "map" else _no_choice
+    page_field = "" if selection.view.find == "duplicates" else "found_page"  # whose pages hold groups
+    return ImageNavigation(order, page_field, PAGE_SIZE, select, "shown in Similar", len(order))
+
+
+def _no_choice() -> None:
+    """The order follows from what was looked for."""

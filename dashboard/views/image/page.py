@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from dashboard.components import layout, viewer
 from dashboard.components.viewer import ListPosition, ViewerImage, ViewerLook, ViewerRun
-from dashboard.formatting import count, display_name, escape_html, escape_markdown, photo_count, run_labels
+from dashboard.formatting import DASH, count, display_name, escape_html, escape_markdown, photo_count, run_labels
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.own_columns.values import format_value, list_columns
 from dashboard.queries.photos import Selection
+from dashboard.queries.similarity.vectors import has_vectors
 from dashboard.server import media_urls, photo_files
 from dashboard.state import pages, session
 from dashboard.state.view import url_key
@@ -25,13 +27,14 @@ from dashboard.views.image.navigation import ImageNavigation, image_navigation
 from dashboard.views.shared import controls, page_header, photo_figures
 from dashboard.views.shared.photo_figures import ImageStatistics
 from seglib.query.columns import label_agreement
+from seglib.query.fields import COLUMN_PREFIX
 from seglib.store.records import Run
 
 VIEWER = "viewer"
 MAX_RUNS = 4
 """Maximum number of runs side by side."""
 
-_ORIGIN_PAGES = {"": pages.EXPLORE, "compare": pages.COMPARE, "evaluate": pages.EVALUATE}
+_ORIGIN_PAGES = {"": pages.EXPLORE, "compare": pages.COMPARE, "evaluate": pages.EVALUATE, "similar": pages.SIMILAR}
 """Origin of a view -> the page with the gallery whose order the photos have."""
 
 NEIGHBOURS = 4
@@ -55,6 +58,7 @@ def render(selection: Selection) -> None:
     layout.document_title(str(row.iloc[0]["path"]).rpartition("/")[2], pages.IMAGE)
     with layout.heading(escape_markdown(name)):
         _back_button(_ORIGIN_PAGES[selection.view.origin])
+        _similar_button(selection, image_id)
         page_header.copy_link(selection)
     _contradiction(row)
     layout.chips(selection.filters)
@@ -77,6 +81,17 @@ def render(selection: Selection) -> None:
 
 def _back_button(page: str) -> None:
     st.button(f"Back to {page}", key="back", icon=":material/arrow_back:", on_click=session.go_to_page, args=(page,))
+
+
+def _similar_button(selection: Selection, image_id: str) -> None:
+    if has_vectors(selection.source):
+        st.button(
+            "Similar photos",
+            key="similar",
+            icon=":material/photo_library:",
+            on_click=controls.find_similar,
+            args=(image_id,),
+        )
 
 
 def _first_image_id(selection: Selection, order: NDArray[np.integer]) -> str:
@@ -260,6 +275,11 @@ def _file_card(selection: Selection, row: Any, files: NDArray[np.integer]) -> No
     ]
     with layout.card("File"):
         layout.html_table([], [], facts)
+    columns = list_columns(selection.source)
+    own = [(field.label, format_value(row[COLUMN_PREFIX + field.label], field.kind)) for field in columns]
+    if known := [(name, text) for name, text in own if text != DASH]:
+        with layout.card("Your columns", stretch=False):
+            layout.html_table([], [], known)
 
 
 def _text(value: object) -> str:

@@ -109,6 +109,7 @@ def gallery(selection: Selection, ranked: RankedGallery) -> None:
         on_picks=partial(selection_bar.update_picks, ranked.key),
         on_all=partial(_pick_all, ranked.files, ranked.order.rows),
         on_open=partial(_open, ranked),
+        on_similar=partial(_find_similar, ranked.key),
     )
     if page.page_count > 1:
         controls.pagination(page.number, page.page_count, n, PAGE_SIZE, ranked.page_field)
@@ -120,6 +121,7 @@ def _tiles(selection: Selection, ranked: RankedGallery, page_order: ImageOrder) 
     with_dataset = len(photo_queries.options(source, "dataset")) > 1
     changed = photo_queries.find_changed_files(source, rows)
     link = controls.image_link(selection.view, **ranked.viewer_state)
+    similar = controls.similar_link(selection)
     result = []
     for row, content in zip(rows.to_dict("records"), ranked.describe(page_order), strict=True):
         words = ", ".join(f"{name} {percent(share)}" for name, share, _ in content.bar) or content.empty_text
@@ -127,6 +129,7 @@ def _tiles(selection: Selection, ranked: RankedGallery, page_order: ImageOrder) 
             GalleryTile(
                 id=row["image_id"],
                 href=f"{link}{row['image_id']}",
+                similar=f"{similar}{row['image_id']}" if similar else "",
                 photo=media_urls.thumbnail_url(store, row["image_id"]),
                 mask=content.mask,
                 aspect=row["width"] / row["height"],
@@ -152,3 +155,7 @@ def _pick_all(files: pd.DataFrame, rows: NDArray[np.intp]) -> None:
 def _open(ranked: RankedGallery) -> None:
     if image_id := gallery_component.read_opened_id(ranked.key):
         session.open_photo(image_id, **ranked.viewer_state)
+
+
+def _find_similar(key: str) -> None:
+    controls.find_similar(gallery_component.read_similar_id(key))

@@ -10,13 +10,16 @@ import streamlit as st
 
 from dashboard.components import gallery as gallery_component
 from dashboard.components import layout
-from dashboard.formatting import count, escape_markdown, photo_count, pluralize
+from dashboard.formatting import count, escape_markdown, pluralize
 from dashboard.queries import source
+from dashboard.queries.own_columns.values import list_columns
 from dashboard.queries.photos import Selection
+from dashboard.queries.similarity.vectors import has_vectors
 from dashboard.queries.source import ModelChoice
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
-from dashboard.state.view import OPACITY_RANGE, SIZE_RANGE, SORTS, View, encode, sort_label
+from dashboard.state.own_columns import column_sorts
+from dashboard.state.view import FIRST_PAGES, OPACITY_RANGE, SIZE_RANGE, SORTS, View, encode, sort_label
 from seglib.classes import BACKGROUND
 from seglib.query.filters import Filters
 
@@ -123,8 +126,26 @@ def image_link(view: View, **more: Any) -> str:
     return f"{pages.IMAGE.lower()}?{urlencode([*encode(photos_alone), ('image', '')])}"
 
 
+def similar_link(selection: Selection) -> str:
+    """Return the URL of the page with the photos similar to one, to which its image_id is appended.
+
+    Empty if the store holds no embeddings.
+    """
+    if not has_vectors(selection.source):
+        return ""
+    view = View(filters=selection.filters, run=selection.run.run, embeddings=selection.view.embeddings, find="similar")
+    return f"{pages.SIMILAR.lower()}?{urlencode([*encode(view), ('similar', '')])}"
+
+
+def find_similar(image_id: str | None) -> None:
+    """Callback: show the photos similar to this one."""
+    if image_id:
+        session.go_to_page(pages.SIMILAR, find="similar", similar=(image_id,), **FIRST_PAGES)
+
+
 def sort_select(selection: Selection, *, labelled: bool = False) -> None:
     names = {sort: sort_label(sort, selection.focus) for sort in SORTS}
+    names |= column_sorts(list_columns(selection.source))
     view_select("Sort", "sort", names, width=260, labelled=labelled)
 
 
@@ -192,11 +213,11 @@ def _clamp(value: int, limits: tuple[int, int]) -> int:
     return min(max(value, limits[0]), limits[1])
 
 
-def pagination(page: int, number: int, n: int, size: int, part: str = "page") -> None:
-    """Draw the pagination of a gallery of `n` photos, `size` per page; the view field `part` holds the page number."""
+def pagination(page: int, number: int, n: int, size: int, part: str = "page", *, unit: str = "photo") -> None:
+    """Draw the pagination of `n` photos, or other units, `size` per page; the view field `part` holds the page."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="pages"):
         first, last = (page - 1) * size + 1, min(page * size, n)
-        layout.remark(f"{count(first)} to {count(last)} of {photo_count(n)}")
+        layout.remark(f"{count(first)} to {count(last)} of {pluralize(n, unit)}")
         key = session.sync_widget(f"w:{part}", page)
         st.pagination(
             number,

@@ -22,19 +22,35 @@ from dashboard.workers.requests import (
     JudgeRequest,
     Request,
     RunRequest,
+    SimilarityRequest,
     SuspectsRequest,
 )
+from dashboard.workers.similarity import DUPLICATES, OUTLIERS
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
+from seglib.similarity.projection import LABELS
 from seglib.store.store import Store
 
 REFRESH_SECONDS = 1.0
 
 _EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind, JudgeRequest.kind)
 _COUNTING = (CompareRequest.kind, SuspectsRequest.kind, *_EVALUATIONS)
-FAILED_WORDS = {RunRequest.kind: "unreadable", **dict.fromkeys(_COUNTING, "without a readable mask")}
-COMPUTED_WORDS = {RunRequest.kind: "computed", **dict.fromkeys(_COUNTING, "counted")}
+FAILED_WORDS = {
+    RunRequest.kind: "unreadable",
+    SimilarityRequest.kind: "without a vector",
+    **dict.fromkeys(_COUNTING, "without a readable mask"),
+}
+COMPUTED_WORDS = {
+    RunRequest.kind: "computed",
+    SimilarityRequest.kind: "compared",
+    **dict.fromkeys(_COUNTING, "counted"),
+}
 """Request kind -> word for photos or masks that failed (`FAILED_WORDS`) or were processed (`COMPUTED_WORDS`)."""
+
+SIMILARITY_WORDS = {DUPLICATES: "Near-duplicates", OUTLIERS: "Unusual photos"} | {
+    method: f"Map by {label}" for method, label in LABELS.items()
+}
+"""Task of a `SimilarityRequest` -> what it is called."""
 
 SHOWN_LOG = "runs:log"
 """Key of the session's state: id of the job whose log the Runs page is to show."""
@@ -43,6 +59,7 @@ UNITS = {
     RunRequest.kind: "photo",
     CompareRequest.kind: "photo",
     SuspectsRequest.kind: "mask",
+    SimilarityRequest.kind: "photo",
     **dict.fromkeys(_EVALUATIONS, "mask"),
 }
 """Request kind -> unit of its progress; an evaluation processes each photo once per run."""
@@ -60,6 +77,8 @@ def headline(job: Job, labels: Mapping[str, str] | None = None) -> str:
         limit = f", at most {photo_count(request.limit)}" if request.limit else ""
         parts = (request.model_title or request.model, request.resize or "its own size")
         return f"{' · '.join((*parts, job.precision or request.precision))}, on {request.title}{limit}"
+    if isinstance(request, SimilarityRequest):
+        return f"{SIMILARITY_WORDS[request.task]} by {request.title or request.source}"
     assert isinstance(request, EvaluateRequest | CompareRequest)
     names = ", ".join((labels or {}).get(run, run) for run in request.runs)
     if isinstance(request, JudgeRequest):

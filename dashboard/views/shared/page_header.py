@@ -31,6 +31,7 @@ from dashboard.settings import ServerSettings
 from dashboard.state import session
 from dashboard.state.picked_photos import Picks
 from dashboard.state.selection_words import describe_selection
+from dashboard.views.selection import saved_views
 from seglib.classes import PRESENT_SHARE
 from seglib.errors import SegError
 from seglib.query.filters import Filters
@@ -69,6 +70,7 @@ def page_header(
     except SegError as error:
         wrong = source.error_message(error)
     with layout.heading(title):
+        saved_views.menu(selection)
         copy_link(selection)
         if not wrong:
             draw_exports()
@@ -126,10 +128,15 @@ def _photo_zip(offer: exports.ZipOffer) -> None:
 def report_button(
     selection: Selection, runs: Sequence[str], pair: tuple[str, str] | None = None, truth: str = ""
 ) -> None:
-    """Offer the report of these runs over the selected photos of the first one; built on demand."""
+    """Offer the report of these runs over the selected photos of the first one, with the slices that the page shows;
+    built on demand.
+    """
+    by = photo_queries.known_field(selection.source, selection.view.by)
     st.download_button(
         "Report",
-        data=partial(exports.report_file, selection.store.path, tuple(runs), selection.filters, pair, truth),
+        data=partial(
+            exports.report_file, selection.store.path, tuple(runs), selection.filters, pair=pair, truth=truth, by=by
+        ),
         file_name="report.html",
         mime="text/html",
         key="download:report",

@@ -29,13 +29,15 @@ def make_tiles(
     colours: str,
     *,
     link: str = "",
+    similar: str = "",
     with_dataset: bool = False,
     changed: Set[tuple[str, str]] = frozenset(),
 ) -> list[GalleryTile]:
     """Return one tile per row.
 
     `colours`: the palette of masks and bars; `link`: URL of a photo's page, to which the image_id is appended;
-    `changed`: (dataset, path) of files that have changed since their scan.
+    `similar`: the same for the page with similar photos; `changed`: (dataset, path) of files that have changed since
+    their scan.
     """
     names = classes_of(rows)
     paint = class_colours(names, colours)
@@ -50,6 +52,7 @@ def make_tiles(
             GalleryTile(
                 id=row["image_id"],
                 href=f"{link}{row['image_id']}" if link else "",
+                similar=f"{similar}{row['image_id']}" if similar else "",
                 photo=media_urls.thumbnail_url(store, row["image_id"]),
                 mask=media_urls.overlay_url(store, run, row["image_id"], colours),
                 aspect=row["width"] / row["height"],

@@ -81,7 +81,7 @@ def has_bf16() -> bool:
 
 
 class Requests:
-    """A compiled model with one input and one output; may be called from several threads."""
+    """A compiled model with one input; may be called from several threads."""
 
     def __init__(self, compiled: Any) -> None:
         self._compiled, self._per_thread = compiled, threading.local()
@@ -95,29 +95,52 @@ class Requests:
         return requests
 
     def __call__(self, inputs: "Iterable[NDArray[Any]]") -> "Iterator[Tensor]":
-        """Inputs of one image each -> yields the output of each, in order, while the next ones are computed."""
+        """Inputs of one image each -> yields the first output of each, in order, while the next ones are computed."""
+        for outputs in self.all_outputs(inputs):
+            yield outputs[0]
+
+    def all_outputs(self, inputs: "Iterable[NDArray[Any]]") -> "Iterator[list[Tensor]]":
+        """The same with every output."""
         requests = self._of_this_thread()
         idle, running = cycle(requests), deque[Any]()
         try:
             for one in inputs:
                 if len(running) == len(requests):
-                    yield _wait_for_result(running.popleft())
+                    yield _wait_for_outputs(running.popleft())
                 request = next(idle)
                 request.start_async({0: one})
                 running.append(request)
             while running:
-                yield _wait_for_result(running.popleft())
+                yield _wait_for_outputs(running.popleft())
         finally:
             for request in running:  # leave no request running if the caller stopped early
                 with contextlib.suppress(RuntimeError):  # it failed like the one that ended the loop
                     request.wait()
 
 
-def _wait_for_result(request: Any) -> "Tensor":
+def _wait_for_outputs(request: Any) -> "list[Tensor]":
     import torch
 
     request.wait()
-    return torch.from_numpy(request.get_output_tensor().data.copy())
+    return [torch.from_numpy(tensor.data.copy()) for tensor in request.output_tensors]
+
+
+def add_feature_output(model: Any, block: str) -> bool:
+    """Make the last value that a submodule computes for others an output, as the last one; False if there is none.
+
+    For models that OpenVINO has converted from torch, whose operations are named by their modules. The other outputs
+    stay what they are, bit for bit: in an int8 model this is the value after its rounding, which the next layer takes.
+    """
+    prefix = f"__module.{block}."
+    last = None
+    for operation in model.get_ordered_ops():
+        if operation.get_friendly_name().startswith(prefix) and operation.get_type_name() != "Constant":
+            readers = [one.get_node().get_friendly_name() for one in operation.output(0).get_target_inputs()]
+            if not all(name.startswith(prefix) for name in readers):
+                last = operation
+    if last is not None:
+        model.add_outputs([last.output(0)])
+    return last is not None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from seglib.cli.common import (
     escape_for_terminal,
     frame_to_records,
     new_command,
-    note_plus_sign,
     parse_mask_options,
     parse_positive,
     print_failures,
@@ -24,6 +23,7 @@ from seglib.cli.common import (
     print_message,
     read_lines,
 )
+from seglib.cli.selection.where import add_where_options, explain_nothing_found, read_selection
 from seglib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem per line"
     )
-    command.add_argument(
-        "--where", default="", metavar="EXPR", help="only photos that pass this filter in the run (as in export)"
-    )
+    add_where_options(command, "only photos for which it holds in the run")
     command.add_argument("--class", dest="class_name", metavar="C", help="with --truth: rank by this class alone")
     command.add_argument(
         "--order",
@@ -91,6 +89,7 @@ def _find_mistakes(arguments: argparse.Namespace) -> int:
     store = Store(arguments.store)
     if not store.runs():
         raise UsageError("This store holds no run: run a model on the photos first.")
+    arguments.filters, arguments.run = read_selection(arguments, store)
     if arguments.truth is None:
         for option in ("list", "dataset", "class_name", "order", "agreement"):
             if getattr(arguments, option):
@@ -154,13 +153,14 @@ def _rank(
     from seglib.evaluation import evaluation
     from seglib.evaluation.mistakes.agreement import rank_by_agreement
     from seglib.evaluation.mistakes.ranking import load_label_quality
-    from seglib.query.filters import Filters, select
+    from seglib.query.filters import select
 
-    files, filters = report.files, Filters.decode(arguments.where)
-    if filters:
-        passing = select(store.table([run.run]), filters)[["dataset", "path"]]
+    files = report.files
+    if arguments.filters:
+        passing = select(store.table([run.run]), arguments.filters)[["dataset", "path"]]
         files = files.merge(passing, on=["dataset", "path"])
-        note_plus_sign(arguments.where, len(files))
+        if files.empty:
+            explain_nothing_found(arguments.filters, arguments.where, store, [run.run])
     if arguments.agreement:
         found = evaluation.load_evaluation(store, report.truth, run.run, files=files)
         return rank_by_agreement(found, arguments.class_name or ""), found.notes
@@ -174,9 +174,7 @@ def _rank(
 def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
     from seglib.evaluation import comparison
     from seglib.evaluation.mistakes import suspects
-    from seglib.query.filters import Filters
 
-    filters = Filters.decode(arguments.where)
     first, *others = [store.run(name) for name in dict.fromkeys(arguments.run or [store.runs()[-1].run])]
     with ProgressBar() as bar:
         failed = suspects.update_oddities(store, first, on_progress=bar.show)
@@ -185,8 +183,9 @@ def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
             comparison.update_counts(store, [first.run, *(run.run for run in others)], on_progress=bar.show)
     if failed:
         print_message(f"{len(failed)} masks cannot be read; run again with --verify.")
-    found = suspects.find_suspects(store, first, [run.run for run in others], filters)
-    note_plus_sign(arguments.where, found.images)
+    found = suspects.find_suspects(store, first, [run.run for run in others], arguments.filters)
+    if not found.images:
+        explain_nothing_found(arguments.filters, arguments.where, store, [first.run])
     head = f"{len(found.photos)} suspects among {found.images} photos of {describe_run(first)}"
     facts = {"run": first.run, "others": [run.run for run in others], "images": found.images, "failed": len(failed)}
     _show(arguments, store, _Listing(head, found.photos, "score", facts, list(found.notes)))

@@ -244,3 +244,14 @@ def test_ticks_are_round_and_enclose_the_values(low, high, ticks):
     found = report_html.nice_ticks(low, high)
     assert found == pytest.approx(ticks)
     assert found[0] <= low <= high <= found[-1]
+
+
+def test_slices_by_a_field_are_carried(two, names, tmp_path):
+    page = Page(report.build_report(two, names, by="label"))
+    assert "By folder" in page.text
+    assert "None of 3 slices by folder has 10 photos: too few to compare." in page.text
+    assert "cats 3 " in page.text
+    with pytest.raises(UnknownName, match=r"There is no field 'column\.gone'"):
+        report.build_report(two, names, by="column.gone")
+    with pytest.raises(UsageError, match="this report has neither"):
+        report.build_report(two, names[:1], by="label")

@@ -14,7 +14,7 @@ from dashboard.state.view import View
 from dashboard.workers import jobs
 from dashboard.workers.jobs import Jobs
 from dashboard.workers.requests import EvaluateRequest
-from seglib.evaluation import evaluation, truth_counting
+from seglib.evaluation import evaluation, evaluation_tables, truth_counting
 from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
 from tests.annotated import open_drawn
@@ -234,9 +234,9 @@ def test_tables_are_those_of_the_library(two):
     )
     found = [evaluation.load_evaluation(two, evaluated(two), run) for run in (RUN, OTHER)]
     for name, frame in (
-        ("runs", evaluation.summarize(found)),
-        ("images", evaluation.all_images(found)),
-        ("confusion", evaluation.all_confusions(found)),
+        ("runs", evaluation_tables.summarize(found)),
+        ("images", evaluation_tables.all_images(found)),
+        ("confusion", evaluation_tables.all_confusions(found)),
     ):
         csv = evaluation_queries.export_table(shown, name, "csv").decode()
         assert csv.splitlines()[0].split(",") == list(frame.columns)

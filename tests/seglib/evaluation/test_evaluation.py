@@ -11,7 +11,7 @@ from seglib.classes import VOC_CLASSES
 from seglib.data import resize
 from seglib.data.image import decode
 from seglib.errors import SegError
-from seglib.evaluation import evaluation, truth_counting
+from seglib.evaluation import evaluation, evaluation_tables, truth_counting
 from seglib.masks import boundary, png
 from seglib.models.registry import MODELS
 from seglib.pipeline import session
@@ -88,7 +88,7 @@ def test_differences_are_paired_over_the_same_photos(store, drawn, fake, tmp_pat
     assert gains[1].interval[0] <= gains[1].value <= gains[1].interval[1]
     with pytest.raises(SegError, match="same photos"):
         evaluation.differences([found[0], found[1].select(np.array([True, False, False]))])
-    table = evaluation.summarize(found)
+    table = evaluation_tables.summarize(found)
     assert table["label"].fillna("").tolist() == ["", "cats", "dogs"] * 2
     assert {"miou", "miou_mean", "miou_low", "iou:cat_mean_high", "iou:cat_n"} <= set(table)
 

@@ -1,0 +1,1 @@
+"""Cached queries on the embeddings of a run's photos: map, lasso, look-alikes, near-duplicates, outliers."""

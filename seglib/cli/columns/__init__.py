@@ -1,0 +1,1 @@
+"""`seglib columns`: what the user knows of the photos, as columns of the table."""

@@ -1,0 +1,1 @@
+"""The commands about embeddings: `seglib embeddings`, `similar`, `duplicates` and `outliers`."""

@@ -1,0 +1,1 @@
+"""Slices: the images cut by the values of a field, and each slice measured against all the others."""

@@ -1,0 +1,137 @@
+"""List and read the embeddings of a store: of its runs, and of sets that were brought along.
+
+sources = list_sources(store)
+embeddings = read_embeddings(store, sources[0].name)
+embeddings.vectors[embeddings.positions(["0123..."])]
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from seglib.errors import UnknownName, UsageError
+from seglib.fileio import parquet_parts
+from seglib.store.embeddings import brought, vectors
+from seglib.store.store import Store
+
+VectorKind = Literal["global", "class"]
+"""`global`: of the whole image; `class`: of the pixels of its dominant class alone, in which some images have none."""
+
+Ids = Sequence[str] | NDArray[Any] | pd.Series
+"""Image_ids; an Arrow array of strings will do too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingSource:
+    """Where embeddings come from: a run, or a set that was brought along."""
+
+    name: str
+    """What `read_embeddings` takes: the run's name or the set's. Unique within the store."""
+    title: str
+    """What pages call it: the run's title or the set's name."""
+    is_run: bool
+    dimensions: int
+    images: int
+    """Rows, images without a file included."""
+    kinds: tuple[VectorKind, ...]
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The vectors of one source and kind, one row per image."""
+
+    ids: pa.StringArray
+    """Unique image_ids (N,)."""
+    vectors: NDArray[np.float16]
+    """(N, D), each of length 1 up to rounding."""
+    source: str
+    kind: VectorKind = "global"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        return self.vectors.nbytes + int(self.ids.nbytes)
+
+    def positions(self, image_ids: Ids) -> NDArray[np.intp]:
+        """intp (M,): the row of each of these images, -1 for one without a vector."""
+        wanted = image_ids if isinstance(image_ids, pa.Array | pa.ChunkedArray) else pa.array(image_ids, pa.string())
+        found = pc.index_in(wanted, value_set=self.ids).fill_null(-1)
+        return np.asarray(found).astype(np.intp)
+
+    def only(self, image_ids: Ids) -> "Embeddings":
+        """The rows of these images, in this source's order; images without a vector are left out."""
+        chosen = np.unique(self.positions(image_ids))
+        chosen = chosen[chosen >= 0]
+        return Embeddings(self.ids.take(pa.array(chosen)), self.vectors[chosen], self.source, self.kind)
+
+
+def list_sources(store: Store) -> list[EmbeddingSource]:
+    """Runs with embeddings, the most recently used first, then sets that were brought along, by name.
+
+    Fast: reads the footers of parts and one row of each source.
+    """
+    runs = []
+    for run in reversed(store.runs()):
+        folder = store.embeddings_folder(run)
+        if rows := parquet_parts.count_rows(folder):
+            dimensions = vectors.read_dimensions(folder, vectors.REMEDY)
+            runs.append(
+                EmbeddingSource(
+                    name=run.run,
+                    title=run.display_title,
+                    is_run=True,
+                    dimensions=dimensions,
+                    images=rows,
+                    kinds=("global", "class"),
+                )
+            )
+    sets = [
+        EmbeddingSource(
+            name=one.name,
+            title=one.name,
+            is_run=False,
+            dimensions=one.dimensions,
+            images=one.images,
+            kinds=("global",),
+        )
+        for one in brought.list_sets(store)
+    ]
+    return runs + sets
+
+
+def find_source(store: Store, name: str | None = None) -> EmbeddingSource:
+    """The source of this name, or the first one. Raises `UnknownName`, or `UsageError` if there is none at all."""
+    sources = {one.name: one for one in list_sources(store)}
+    if not sources:
+        raise UsageError(
+            "This store has no embeddings: run a built-in model, which makes them, or add a file of embeddings."
+        )
+    if name is None:
+        return next(iter(sources.values()))
+    if name not in sources:
+        raise UnknownName("source of embeddings", name, sources)
+    return sources[name]
+
+
+def read_embeddings(store: Store, source: str | None = None, kind: VectorKind = "global") -> Embeddings:
+    """All vectors of a source (default: the first of `list_sources`), those of images without a file included.
+
+    Raises `UnknownName`, `UsageError`, or `DamagedFileError`.
+    """
+    found = find_source(store, source)
+    if kind not in found.kinds:
+        raise UsageError(f"{found.name} has vectors of kind {' and '.join(found.kinds)}, not of kind {kind!r}.")
+    if not found.is_run:
+        ids, rows = brought.read_vectors(store, found.name)
+    else:
+        folder = store.embeddings_folder(store.run(found.name))
+        ids, rows = vectors.read_parts(folder, kind, vectors.REMEDY)
+    return Embeddings(ids, rows, found.name, kind)
