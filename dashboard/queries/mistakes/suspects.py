@@ -4,6 +4,7 @@ They take a `ComparisonQuery`. Rows are those of the comparison's files, as in i
 """
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -12,9 +13,12 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries import ranking
 from dashboard.queries.comparison import HASHES, ComparisonQuery
 from dashboard.queries.ranking import ImageOrder
+from dashboard.workers.similarity import DUPLICATES, find_result, result_path
 from seglib.evaluation.mistakes.suspects import Suspects, find_suspects
 from seglib.evaluation.mistakes.work_list import make_work_list
 from seglib.query import export
+from seglib.similarity.embeddings import list_sources
+from seglib.store.store import Store
 
 
 @st.cache_resource(max_entries=3, show_spinner="Looking for masks that look wrong", hash_funcs=HASHES)
@@ -22,7 +26,15 @@ def suspects(query: ComparisonQuery) -> Suspects:
     """Return the suspects among the compared photos of the first run; must not be modified."""
     store, first = query.source.store(), query.runs[0]
     rows = photo_queries.rows_at(query.source, comparison_queries.comparison(query).files.index.to_numpy())
-    return find_suspects(store, store.run(first), query.runs[1:], table=rows)
+    return find_suspects(store, store.run(first), query.runs[1:], table=rows, copies=_known_copies(store, first))
+
+
+def _known_copies(store: Store, run: str) -> pd.DataFrame | None:
+    """Return the near-duplicates that the page Similar has found and kept; None if it was not asked to."""
+    found = (
+        find_result(result_path(store, DUPLICATES, run, source=one.name, kind="global")) for one in list_sources(store)
+    )
+    return next((groups for groups in found if groups is not None), None)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)

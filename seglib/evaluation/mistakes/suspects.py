@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from seglib.errors import StoreError
 from seglib.evaluation import comparison
 from seglib.evaluation.counting import FILE_COLUMNS, count_all, read_valid_mask
+from seglib.evaluation.mistakes.copies import find_differing_copies
 from seglib.fileio import parquet_parts
 from seglib.maintenance.compact import try_merge_parts
 from seglib.masks.oddities import find_oddities
@@ -41,10 +42,13 @@ CUT = 0.5
 INTERLEAVED = 0.5
 """Two animals are a mixture if at least this much of the smaller one's outline touches the larger."""
 
+_NO_COPIES = pd.DataFrame({"group": np.zeros(0, np.int64), "dataset": [], "path": []})
+
 REASONS: dict[str, str] = {
     "models": "two sure models disagree",
     "folder": "contradicts its folder",
     "mixture": "two animals in one region",
+    "copies": "a near-duplicate has another mask",
     "frame": "cut by the frame",
 }
 """Key of a reason -> its name."""
@@ -99,11 +103,13 @@ def find_suspects(
     filters: Filters | None = None,
     *,
     table: pd.DataFrame | None = None,
+    copies: pd.DataFrame | None = None,
 ) -> Suspects:
     """Find the suspects of a run, also by what it and each pair of `others` make of the same photo.
 
     Reads what `update_oddities` and `comparison.update_counts` have kept; what was not measured is no reason, and the
     notes say so. Photos that several datasets hold are listed once. `table`: rows of the run's table, by default all.
+    `copies`: groups of near-duplicates (`copies.find_copies`).
     """
     table = select(store.table([run.run]) if table is None else table, filters or Filters())
     table = table[first_datasets(table)]
@@ -113,6 +119,7 @@ def find_suspects(
     finders: dict[str, Callable[[], tuple[NDArray[np.float64], NDArray[np.object_]]]] = {
         "models": lambda: _find_disagreements(store, [run.run, *others], table, notes),
         "folder": lambda: _find_contradictions(table),
+        "copies": lambda: find_differing_copies(table, copies if copies is not None else _NO_COPIES),
     }
     for key, find in finders.items():
         strengths[key], words[key] = find()
