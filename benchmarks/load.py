@@ -165,10 +165,17 @@ async def fetch_page(socket: ClientConnection, client: httpx.AsyncClient, where:
         elif kind == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
             break
     answer.at = time.perf_counter()
-    replies = await asyncio.gather(*(client.get(picture) for picture in answer.pictures))
-    for reply in replies:
-        reply.raise_for_status()
+    await asyncio.gather(*(fetch_picture(client, picture) for picture in answer.pictures))
     return answer
+
+
+async def fetch_picture(client: httpx.AsyncClient, address: str) -> None:
+    """Get a picture; once more, as browsers do, if the server closed the idle connection at this moment."""
+    try:
+        reply = await client.get(address)
+    except (httpx.RemoteProtocolError, httpx.ReadError):
+        reply = await client.get(address)
+    reply.raise_for_status()
 
 
 def parse_message(message: ForwardMsg, answer: Answer) -> None:

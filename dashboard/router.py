@@ -13,6 +13,8 @@ from dashboard.components import layout
 from dashboard.formatting import run_labels
 from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.expressions.typed import fit_expression
+from dashboard.queries.own_columns.values import fit_to_columns
 from dashboard.queries.photos import Selection
 from dashboard.queries.source import RunSource, error_message, open_store, photo_query, unreadable_runs
 from dashboard.settings import ServerSettings
@@ -104,13 +106,15 @@ def _render_view(settings: ServerSettings, title: str, live: Sequence[Job]) -> N
     sidebar.render_runs(store_runs, view.run)
     source = RunSource(str(path), version, view.run)
     view, notes = fit_to_classes(view, photo_queries.classes(source))
+    view, more_notes = fit_expression(view, source)
+    view, column_notes = fit_to_columns(view, source)
     session.adjust_view(view)
     datasets_here, label = photo_queries.options(source, "dataset"), run_labels(store_runs)[view.run]
     session.set_selection_words(describe_selection(view.filters, datasets_here, label))
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     if title not in NAMING:
         session.write_url()
-    layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes])
+    layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes, *more_notes, *column_notes])
     datasets.missing_folders(settings)
     welcome.demo_line(settings)
     run = next(run for run in store_runs if run.run == view.run)

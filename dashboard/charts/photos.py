@@ -37,7 +37,8 @@ from dashboard.charts.theme import (
 from dashboard.formatting import count, display_name, escape_html, percent, photo_count, score
 from dashboard.state import crossfilter
 from seglib.classes import BACKGROUND
-from seglib.query.filters import MAX_COUNT, Filters
+from seglib.query.filter_text import MAX_COUNT
+from seglib.query.filters import Filters
 
 
 def class_distribution(distribution: pd.DataFrame, limit: int = MAX_CLASSES) -> go.Figure:

@@ -238,9 +238,7 @@ def repeats(source: RunSource, filters: Filters) -> list[str]:
 def _passes_all(source: RunSource, filters: Filters) -> NDArray[np.bool_]:
     """Return a bool mask of shape (rows of the run,): True for rows that pass every filter."""
     rows = len(table(source))
-    packed = [
-        _passes_filter(source if key == "tag" else source.without_tags(), key, value) for key, value in filters.items()
-    ]
+    packed = [_passes_filter(source.for_filters(Filters({key: value})), key, value) for key, value in filters.items()]
     if not packed:
         return np.ones(rows, bool)
     return np.unpackbits(reduce(np.bitwise_and, packed), count=rows).view(bool)
@@ -249,7 +247,18 @@ def _passes_all(source: RunSource, filters: Filters) -> NDArray[np.bool_]:
 @st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 def _passes_filter(source: RunSource, key: str, value: FilterValue) -> NDArray[np.uint8]:
     """Apply a single filter, cached separately so that changing one does not recompute the others: 8 rows per byte."""
-    return np.packbits(passes_filter(_table_with_tags(source) if key == "tag" else table(source), key, value))
+    uses_tags = find_filter(key)[0].uses_tags(value)
+    return np.packbits(passes_filter(_table_with_tags(source) if uses_tags else table(source), key, value))
+
+
+def check_filter(source: RunSource, key: str, value: FilterValue) -> None:
+    """Raise `SegError` if the filter cannot be applied to the run; what it keeps is then in the cache."""
+    _passes_filter(source.for_filters(Filters({key: value})), key, value)
+
+
+def table_head(source: RunSource) -> pd.DataFrame:
+    """Return the run's table with tags and without rows: its columns, and the names of its categories."""
+    return _table_with_tags(source).iloc[:0]
 
 
 def sorted_positions(source: RunSource, filters: Filters, sort: str, name: str) -> Positions:

@@ -52,7 +52,7 @@ class RunSource:
 
     def for_filters(self, filters: Filters) -> "RunSource":
         """Return the source reduced to what these filters depend on."""
-        return self if "tag" in filters else self.without_tags()
+        return self if filters.uses_tags else self.without_tags()
 
 
 @dataclass(frozen=True)

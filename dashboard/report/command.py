@@ -53,8 +53,11 @@ def parser() -> argparse.ArgumentParser:
         ),
     )
     parser_.add_argument(
-        "--where", default="", metavar="EXPR", help="only photos that pass this filter in the first run (see Copy link)"
+        "--where",
+        metavar="EXPR",
+        help="only photos for which it holds in the first run: an expression, or the filter part of a page's URL",
     )
+    parser_.add_argument("--view", metavar="NAME", help="photos of a saved view, of which --where chooses a part")
     parser_.add_argument(
         "--truth", default="", metavar="NAME", help="name or id of an evaluated truth (default: that of most photos)"
     )
@@ -68,13 +71,14 @@ def _write(arguments: argparse.Namespace) -> None:
     from dashboard import report
     from seglib.evaluation import comparison
     from seglib.query import export
-    from seglib.query.filters import Filters
+    from seglib.query.expressions.where import choose_filters
     from seglib.store.store import Store
 
     if arguments.out.is_dir():
         raise UsageError(f"{str(arguments.out)!r} is a folder: name the file to write with --out.")
-    filters, store = Filters.decode(arguments.where), Store(arguments.store)
-    runs = tuple(dict.fromkeys(arguments.runs)) or report.default_runs(store)
+    store = Store(arguments.store)
+    filters, run = choose_filters(store, arguments.where, arguments.view)
+    runs = tuple(dict.fromkeys(arguments.runs)) or ((run,) if run else report.default_runs(store))
     if 1 < len(runs) <= report.MAX_RUNS:
         done = comparison.update_counts(store, runs, on_progress=_ProgressLine().show)
         if done.failed:

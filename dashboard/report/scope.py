@@ -85,7 +85,7 @@ def make_scope(store: Store, names: Sequence[str], filters: Filters) -> ReportSc
     runs = tuple(counting.resolve_runs(store, names, minimum=1))
     if len(runs) > MAX_RUNS:
         raise UsageError(f"A report is of at most {MAX_RUNS} runs, not {len(runs)}: name fewer.")
-    table = store.table([runs[0].run], with_tags="tag" in filters)
+    table = store.table([runs[0].run], with_tags=filters.uses_tags)
     selected = select(table, filters)[FILE_COLUMNS]
     counted_once = first_datasets(selected)
     files = selected[counted_once]

@@ -6,6 +6,7 @@
     GET /media-api/difference/<run>/<run>/<image_id>.png                where two runs differ (`masks.difference`)
     GET /media-api/truth/<truth>/<mask_id>.png                          grey, or with ?palette= transparent colours
     GET /media-api/judged/<run>/<truth>/<mask_id>/<image_id>.png        where a run is wrong (`evaluation.error_map`)
+    GET /media-api/doubts/<run>/<truth>/<image_id>.png                  doubtful pixels of the truth; grey with ?grey=on
     GET /media-api/photo/<image_id>.jpg                                 long side at most 2048
     GET /media-api/uncertainty/<run>/<image_id>.png                     grey 0..255 = entropy 0..1, computed on demand
     GET /media-api/demo/...                                             all of these from the demo's store
@@ -43,7 +44,7 @@ from seglib.errors import BadImage, SegError, StoreError
 from seglib.evaluation import evaluation
 from seglib.masks.difference import encode_difference_png
 from seglib.query.filters import Filters, select
-from seglib.store import ground_truth
+from seglib.store import ground_truth, pair_counts
 from seglib.store.layout import read_without_links
 from seglib.store.records import Run
 from seglib.store.store import Store
@@ -204,6 +205,18 @@ def error_map(request: Request, store: Store) -> Response:
     return _combined_response(request, ("judged", *map(str, files)), files, make)
 
 
+@_media_route("grey")
+def doubts(request: Request, store: Store) -> Response:
+    grey = request.query_params.get("grey", "")
+    if grey not in ("", "on"):
+        return not_found_response()
+    image_id, run = request.path_params["image_id"], store.run(request.path_params["run"])
+    record = ground_truth.find_truth(store, request.path_params["truth"])
+    file = _find_file(pair_counts.doubt_path(pair_counts.evaluation_folder(store, run.run, record.id), image_id))
+    make = rendering.grey_doubts if grey else rendering.colour_doubts
+    return _file_response(request, file, ("doubts", grey), "image/png", lambda: make(read_without_links(file.path)))
+
+
 @_media_route()
 def uncertainty(request: Request, store: Store) -> Response:
     image_id = request.path_params["image_id"]
@@ -285,6 +298,7 @@ _ENDPOINTS: dict[str, Callable[[Request], Response]] = {
     "difference/{run}/{other_run}/{image_id}.png": difference,
     "truth/{truth}/{mask_id}.png": truth,
     "judged/{run}/{truth}/{mask_id}/{image_id}.png": error_map,
+    "doubts/{run}/{truth}/{image_id}.png": doubts,
     "uncertainty/{run}/{image_id}.png": uncertainty,
     "photos.zip": photo_zip_file,
 }

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from dashboard.settings import ServerSettings
 from dashboard.state.shown_store import is_demo
-from seglib.store import ground_truth
+from seglib.store import ground_truth, pair_counts
 from seglib.store.ground_truth import GroundTruth
 from seglib.store.layout import StoreLayout
 from seglib.store.store import Store
@@ -72,6 +72,18 @@ def error_map_url(store: Store, run: str, image_id: str, truth: GroundTruth, mas
     files = store.mask_path(run, image_id), ground_truth.mask_path(store, truth, mask_id)
     version = combined_version([StoredFile.find(path) for path in files])
     return version and f"{_prefix(store)}/judged/{run}/{truth.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
+
+
+def doubts_url(store: Store, run: str, image_id: str, truth: GroundTruth, *, grey: bool = False) -> str | None:
+    """Return the URL of the doubtful pixels of a ground truth by a run, coloured or `grey`; None if they are not known.
+
+    Grey: 0, or 255 where the label is doubtful, as an uncertainty map.
+    """
+    file = StoredFile.find(pair_counts.doubt_path(pair_counts.evaluation_folder(store, run, truth.id), image_id))
+    if file is None:
+        return None
+    query = ({"grey": "on"} if grey else {}) | {"v": file.version}
+    return f"{_prefix(store)}/doubts/{run}/{truth.id}/{image_id}.png?{urlencode(query)}"
 
 
 def photo_url(store: StoreLayout, image_id: str) -> str:

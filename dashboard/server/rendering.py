@@ -8,14 +8,17 @@ import io
 import numpy as np
 from PIL import Image
 
-from seglib.classes import Mask, palette, unpainted_values
+from seglib.classes import VOID, Mask, palette, unpainted_values
 from seglib.data import image
+from seglib.masks.difference import CATEGORIES, OTHER, encode_difference_png
 from seglib.masks.difference import difference_map as find_difference
-from seglib.masks.difference import encode_difference_png
 from seglib.masks.png import decode_index_png, encode_png
 
 MAX_PHOTO_SIDE = 2048
 """Maximum long side of a photo in the viewer, in pixels."""
+
+DOUBT_COLOUR = CATEGORIES[OTHER].colour
+"""`#rrggbb` of doubtful pixels."""
 
 _PREVIEW_SIDE = 240
 _PREVIEW_OPACITY = 0.65
@@ -41,6 +44,20 @@ def grey_mask(data: bytes) -> bytes:
 def difference(a: bytes, b: bytes, classes_a: tuple[str, ...], classes_b: tuple[str, ...]) -> bytes:
     """Return a colour PNG of where two index PNGs differ, at the finer of their sizes; see `masks.difference`."""
     return encode_difference_png(find_difference(decode_index_png(a), decode_index_png(b), classes_a, classes_b))
+
+
+def colour_doubts(data: bytes) -> bytes:
+    """Convert a map of doubtful pixels (`pair_counts.doubt_path`) to a PNG of one colour on transparent ground."""
+    doubtful = (decode_index_png(data) != VOID).astype(np.uint8)
+    picture = Image.fromarray(doubtful)
+    picture.putpalette((b"\0\0\0" + bytes.fromhex(DOUBT_COLOUR[1:])).ljust(3 * 256, b"\0"))
+    picture.info["transparency"] = bytes((0, 255))
+    return encode_png(picture)
+
+
+def grey_doubts(data: bytes) -> bytes:
+    """Convert a map of doubtful pixels to a greyscale PNG: 255 where the label is doubtful, else 0."""
+    return encode_png(Image.fromarray(np.where(decode_index_png(data) != VOID, 255, 0).astype(np.uint8)))
 
 
 def screen_photo(data: bytes) -> bytes:

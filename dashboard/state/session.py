@@ -5,7 +5,7 @@ chips, chart clicks, links and the browser's back button all agree. Streamlit's 
 used, because it does not allow switching to another page with new filters.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +121,25 @@ def open_photo(image_id: str, **parts: Any) -> None:
     """
     set_steps_picks(bool(picks().picked_among([image_id])))
     go_to_page(pages.IMAGE, image=image_id, **parts)
+
+
+def linked_pairs() -> list[tuple[str, str]]:
+    """Return the (key, text) pairs of the page's URL as it was last drawn: all that a link to it holds."""
+    return [(key, text) for key, texts in st.session_state.get(_URL, {}).items() for text in texts]
+
+
+def open_link(title: str, pairs: Iterable[tuple[str, str]]) -> None:
+    """Show what a link to this page holds on the next run; call from a callback."""
+    new, notes = decode(pairs)
+    set_view(new)
+    add_notes(notes)
+    st.session_state[_TARGET] = title
+
+
+def page() -> str:
+    """Return the title of the page that is shown."""
+    title: str = st.session_state[_PAGE]
+    return title
 
 
 def pop_target_page() -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from dashboard.formatting import choice_name, count, percent, score
+from dashboard.state.own_columns import describe_column_filter, is_column_sort
 from dashboard.state.url_values import (
     format_pair,
     one_of,
@@ -22,13 +23,15 @@ from dashboard.state.url_values import (
 from seglib.classes import ANIMALS
 from seglib.errors import SegError
 from seglib.query.columns import AGREEMENTS
-from seglib.query.filters import FILTERS, MAX_COUNT, CountRangeFilter, Filters, FilterValue, find_filter
+from seglib.query.filter_text import MAX_COUNT
+from seglib.query.filters import FILTERS, CountRangeFilter, Filters, FilterValue, find_filter
+from seglib.query.own_chart.chart import ChartKind
 from seglib.store.content import NO_CONTENT
 
 Pairs = list[tuple[str, str]]
 
 PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
-CHARTS: tuple[str, ...] = ("none", "classes", "certainty", "photos")
+CHARTS: tuple[str, ...] = ("none", "classes", "certainty", "photos", "own")
 """Sets of charts; Explore shows one at a time, and none unless it is asked for."""
 
 SHOW_MODES: tuple[str, ...] = ("gallery", "table")
@@ -52,7 +55,7 @@ SORTS: dict[str, str] = {
     "-blobs": "most regions of the chosen class first",
     "blobs": "fewest regions of the chosen class first",
 }
-"""Key in the URL -> label; a leading minus sorts in descending order."""
+"""Key in the URL -> label; a leading minus sorts in descending order. Own columns come on top: `column.iso`."""
 
 COMPARE_SORTS: dict[str, str] = {
     "agreement": "least pixel agreement first",
@@ -71,10 +74,17 @@ EVALUATE_SORTS: dict[str, str] = {
     "accuracy": "lowest pixel accuracy first",
     "boundary": "lowest boundary F-score first",
     "iou": "lowest IoU of the chosen class first",
+    "mistakes": "most suspicious first",
+    "quality": "lowest label quality first",
+    "class-quality": "lowest label quality of the chosen class first",
+    "place": "masks that fit better elsewhere first",
 }
 """Key in the URL -> label: sort orders for the photos of an evaluation."""
 
-LAYERS: tuple[str, ...] = ("difference", "truth", "prediction")
+MISTAKE_SORTS: tuple[str, ...] = ("mistakes", "quality", "class-quality", "place")
+"""Those of them that rank likely mistakes in the ground truth."""
+
+LAYERS: tuple[str, ...] = ("difference", "truth", "prediction", "doubts")
 """Layers that can be drawn over the photos of an evaluation."""
 
 ORIGINS: tuple[str, ...] = ("", "compare", "evaluate", "similar")
@@ -113,6 +123,11 @@ class View:
     page: int = 1
     """Page of Explore's gallery or table."""
     charts: str = "none"
+    chart_kind: str = "histogram"
+    chart_x: str = ""
+    """Field along x of the chart of one's own choice; empty: one that most photos have. `x`, `y`, `kind` in the URL."""
+    chart_y: str = ""
+    chart_colour: str = ""
     show: str = "gallery"
     palette: str = "okabe-ito"
     overlay: bool = True
@@ -218,9 +233,13 @@ _FIELDS: dict[str, _Field] = {
     for entry in (
         _Field("run", "run", str),
         _Field("class", "focus", str),
-        _Field("sort", "sort", one_of(tuple(SORTS))),
+        _Field("sort", "sort", lambda text: text if is_column_sort(text) else one_of(tuple(SORTS))(text)),
         _Field("page", "page", _PAGE),
         _Field("charts", "charts", one_of(CHARTS)),
+        _Field("kind", "chart_kind", one_of([*ChartKind])),
+        _Field("x", "chart_x", str),
+        _Field("y", "chart_y", str),
+        _Field("chart-colour", "chart_colour", str),
         _Field("show", "show", one_of(SHOW_MODES)),
         _Field("palette", "palette", one_of(PALETTES)),
         _switch("overlay", "overlay"),
@@ -345,6 +364,8 @@ def _applicable_value(key: str, value: FilterValue, classes: Sequence[str]) -> F
 def describe_filter(key: str, value: FilterValue) -> str:
     """Return the text of a filter chip: `Folder: cats, dogs`, `Share of cat: 10 % to 100 %`."""
     entry, class_name = find_filter(key)
+    if entry.suffix == "column":
+        return describe_column_filter(class_name, value)
     label = f"{entry.label} {class_name}".strip()
     if isinstance(value, str):
         return f"{label}: {value}"
@@ -367,14 +388,7 @@ def _format_count_range(low: int, high: int) -> str:
 
 
 def sort_label(sort: str, focus: str) -> str:
-    return SORTS[sort].replace("the chosen class", focus or "the chosen class")
-
-
-def with_both_present(filters: Filters, first: str, second: str, min_share: float) -> Filters:
-    """Return the filters of one co-occurrence cell: photos where both classes have at least the share `min_share`."""
-    for name in (first, second):
-        filters = filters.replace(f"share.{name}", (min_share, 1.0))
-    return filters
+    return SORTS.get(sort, sort).replace("the chosen class", focus or "the chosen class")
 
 
 assert not set(_FIELDS) & set(FILTERS), "a key of the URL is either a filter or a part of the view"

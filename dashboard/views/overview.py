@@ -18,8 +18,9 @@ from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
-from dashboard.state.view import with_both_present
+from dashboard.state.crossfilter import with_both_present
 from dashboard.views.photos.strip import photo_strip
+from dashboard.views.selection import saved_views
 from dashboard.views.shared import chart_cards, controls, page_header
 from seglib.classes import BACKGROUND, PRESENT_SHARE
 
@@ -29,6 +30,7 @@ MAX_CLASSES = 8
 
 def render(selection: Selection) -> None:
     with layout.heading(pages.OVERVIEW):
+        saved_views.menu(selection)
         page_header.copy_link(selection)
     layout.chips(selection.filters)
     page_header.key_figures(selection)

@@ -9,19 +9,25 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.formatting import choice_name, count, escape_markdown, run_labels
+from dashboard.formatting import choice_name, escape_markdown, run_labels
 from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.expressions.typed import WHERE
 from dashboard.queries.source import RunSource, photo_query
 from dashboard.state import session
 from dashboard.state.crossfilter import without_keys
+from dashboard.views import quality_filters
+from dashboard.views.own_columns import column_filters
+from dashboard.views.selection import expression
+from dashboard.views.shared.choice_widget import choose_values
 from seglib.classes import ANIMALS
 from seglib.query.columns import AGREEMENTS
+from seglib.query.filter_text import MAX_COUNT
 from seglib.query.filters import (
     FILTERS,
-    MAX_COUNT,
     ClassBlobsFilter,
     ClassShareFilter,
+    ColumnFilter,
     CountFilter,
     Filter,
     NamesFilter,
@@ -44,11 +50,11 @@ MAIN_FILTERS: tuple[str, ...] = (
 )
 """Filters that are always visible, in this order."""
 
-MAX_PILLS = 6
-"""With more choices than this, a searchable list replaces the buttons."""
-
 MOST_FREQUENT = ""
 """Focus value if no class is chosen: the most frequent class, which may change with each filter."""
+
+COLUMN = "column"
+"""The filter by own columns, which has a section of its own."""
 
 _ORDERS = {"agreement": AGREEMENTS, "animal": (*ANIMALS, "none"), "split": ("train", "val", "test")}
 
@@ -69,11 +75,14 @@ def render_runs(runs: Sequence[Run], active: str) -> None:
 
 
 def render_filters(source: RunSource, focus: str) -> None:
-    rest = [key for key in FILTERS if key not in MAIN_FILTERS]
+    rest = [key for key in FILTERS if key not in (*MAIN_FILTERS, WHERE, COLUMN)]
     active = {key.partition(".")[0] for key in session.view().filters}
     with st.sidebar:
+        expression.render(source)
         for key in MAIN_FILTERS:
             _widget(source, FILTERS[key], focus)
+        _widget(source, FILTERS[COLUMN], focus)
+        quality_filters.render(source)
         more = st.expander("More filters", expanded=bool(active & set(rest)), key="w:more", on_change="rerun")
         if more.open:  # skip the widgets of a collapsed section
             with more:
@@ -94,27 +103,15 @@ def _choice(source: RunSource, entry: Filter, _: str) -> None:
     if len(values) < 2 and not chosen:
         return
     photos_of = _count_passing(source, entry)
-    key = session.sync_widget(f"w:{entry.key}", chosen)
-    apply = session.widget_callback(key, partial(_set_filter, entry.key))
-    if len(values) <= MAX_PILLS:
-        st.pills(
-            entry.label,
-            values,
-            selection_mode="multi",
-            format_func=lambda value: escape_markdown(choice_name(entry.key, value)),
-            key=key,
-            on_change=apply,
-        )
-        _append_counts(key, [photos_of.get(value, 0) for value in values])
-    else:
-        st.multiselect(
-            entry.label,
-            values,
-            format_func=lambda value: f"{choice_name(entry.key, value)} · {count(photos_of.get(value, 0))}",
-            key=key,
-            placeholder="Any",
-            on_change=apply,
-        )
+    choose_values(
+        f"w:{entry.key}",
+        entry.label,
+        values,
+        chosen,
+        photos_of,
+        name_of=partial(choice_name, entry.key),
+        apply=partial(_set_filter, entry.key),
+    )
 
 
 def _count_passing(source: RunSource, entry: Filter) -> dict[str, int]:
@@ -124,20 +121,6 @@ def _count_passing(source: RunSource, entry: Filter) -> dict[str, int]:
         present = photo_statistics.class_distribution(photo_query(source, others))["present"]
         return {str(name): int(number) for name, number in present.items()}
     return photo_queries.count_choices(source, others, entry.key)
-
-
-def _append_counts(key: str, numbers: Sequence[int]) -> None:
-    """Write a number behind each button of the pills `key`.
-
-    As generated content and not in the buttons' own texts, by which Streamlit recognises a button: a click would be
-    lost while the texts change.
-    """
-    buttons = f".st-key-{key.replace(':', '-')} [data-testid='stButtonGroup'] button"
-    rules = (
-        f"{buttons}:nth-of-type({place}) p::after {{ content: ' {count(number)}' }}"
-        for place, number in enumerate(numbers, start=1)
-    )
-    st.html(f"<style>{' '.join(rules)}</style>")
 
 
 def _sort_values(entry: Filter, photos_of: dict[str, int]) -> list[str]:
@@ -222,6 +205,7 @@ def _text(_: RunSource, entry: Filter, __: str) -> None:
 
 
 _WIDGETS: dict[type, Callable[[RunSource, Filter, str], None]] = {
+    ColumnFilter: lambda source, _, __: column_filters.render(source),
     NamesFilter: _choice,
     ClassShareFilter: _class_range,
     RangeFilter: _range,

@@ -26,6 +26,7 @@ from dashboard.workers.requests import (
     CalibrateRequest,
     CompareRequest,
     EvaluateRequest,
+    JudgeRequest,
     RunRequest,
     SimilarityRequest,
     to_record,
@@ -154,7 +155,8 @@ def evaluate_runs(request: EvaluateRequest, settings: ServerSettings, writer: "J
         Store(settings.store),
         masks,
         request.runs,
-        calibration=isinstance(request, CalibrateRequest),
+        calibration=request.kind == CalibrateRequest.kind,
+        label_quality=isinstance(request, JudgeRequest),
         on_progress=progress_callback(writer),
     )
     reasons = [user_message(reason) for reason in report.left_out.values()]
@@ -195,6 +197,7 @@ HANDLERS: dict[str, Callable[[Any, ServerSettings, "JobStateWriter"], dict[str, 
     CompareRequest.kind: compare_runs,
     EvaluateRequest.kind: evaluate_runs,
     CalibrateRequest.kind: evaluate_runs,
+    JudgeRequest.kind: evaluate_runs,
     SimilarityRequest.kind: compute_similarity,
 }
 """Kind of request -> function that does the work."""

@@ -173,6 +173,17 @@ class CalibrateRequest(EvaluateRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JudgeRequest(CalibrateRequest):
+    """An evaluation that also scores how likely the ground truth is wrong, for which the models run again."""
+
+    kind = "judge"
+
+    @property
+    def description(self) -> str:
+        return f"The search for mistakes in {self.title} is running"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SimilarityRequest(Request):
     """Compute from embeddings what takes longer than a page may: see `workers.similarity`."""
 
@@ -213,7 +224,8 @@ def _check_runs(settings: ServerSettings, runs: Sequence[str], *, minimum: int, 
 
 
 KINDS: dict[str, type[Request]] = {
-    kind.kind: kind for kind in (RunRequest, CompareRequest, EvaluateRequest, CalibrateRequest, SimilarityRequest)
+    kind.kind: kind
+    for kind in (RunRequest, CompareRequest, EvaluateRequest, CalibrateRequest, JudgeRequest, SimilarityRequest)
 }
 
 

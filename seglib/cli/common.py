@@ -16,6 +16,7 @@ from seglib.adapters import lookup
 from seglib.annotations.class_names import parse_class_names
 from seglib.annotations.options import AUTO, FORMAT_HELP, MASK_FORMATS, MaskOptions
 from seglib.classes import PALETTES
+from seglib.data.photo_measures.exif import GpsPrecision
 from seglib.data.resize import Resize
 from seglib.errors import TooManyFailures, UsageError
 from seglib.fileio.text_file import read_text_lines
@@ -99,12 +100,6 @@ def check_failure_rate(failed: int, total: int, allowed: float) -> None:
         raise TooManyFailures(
             f"{failed} of {total} masks cannot be used, more than --max-failure-rate {allowed:g} allows."
         )
-
-
-def note_plus_sign(where: str | None, found: int) -> None:
-    """If a filter found nothing, say how it reads a plus sign."""
-    if not found and where is not None and "+" in where:
-        print_message("No photo passes the filter, in which + means a space: write %2B for a plus sign.")
 
 
 class ProgressBar:
@@ -249,6 +244,16 @@ def parse_mask_options(arguments: argparse.Namespace) -> MaskOptions:
 def parse_classes(text: str | None) -> tuple[str, ...] | None:
     """Class names given as `a,b,c` or as a file; None if none are given. Raises `UsageError`."""
     return None if text is None else parse_class_names(text)
+
+
+def add_gps_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--gps",
+        type=GpsPrecision,
+        choices=list(GpsPrecision),
+        help="how the positions in the photos' EXIF are kept: exact, rounded to 0.01 degrees, or off "
+        "(default: as the last time, at first rounded)",
+    )
 
 
 def add_failure_rate_option(command: argparse.ArgumentParser, what: str) -> None:

@@ -29,6 +29,7 @@ from seglib.cli.common import (
     read_lines,
 )
 from seglib.cli.models import print_costs
+from seglib.cli.selection.where import add_where_options, read_selection
 from seglib.errors import TooManyFailures, UsageError
 
 if TYPE_CHECKING:
@@ -228,9 +229,7 @@ def add_compare(commands: Any) -> None:
         "--runs", nargs="+", required=True, metavar="RUN", help="two or more runs; the first is a, the second b"
     )
     add_store_option(command)
-    command.add_argument(
-        "--where", default="", metavar="EXPR", help="only photos that pass this filter in the first run (as in export)"
-    )
+    add_where_options(command, "only photos for which it holds in the first run")
     _add_slice_options(command)
     command.add_argument(
         "--seed", type=parse_natural, default=0, metavar="N", help="random seed of the intervals (default 0)"
@@ -251,10 +250,10 @@ def add_compare(commands: Any) -> None:
 def _compare(arguments: argparse.Namespace) -> int:
     from seglib.evaluation import comparison, cost
     from seglib.query import export
-    from seglib.query.filters import Filters
     from seglib.store.store import Store
 
-    store, filters = Store(arguments.store), Filters.decode(arguments.where)
+    store = Store(arguments.store)
+    filters, _ = read_selection(arguments, store)
     _check_slice_options(arguments, store, arguments.runs[:1])
     with ProgressBar() as bar:
         report = comparison.update_counts(store, arguments.runs, on_progress=bar.show)

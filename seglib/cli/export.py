@@ -10,11 +10,11 @@ from seglib.cli.common import (
     add_store_option,
     name_options,
     new_command,
-    note_plus_sign,
     parse_share,
     print_json,
     print_message,
 )
+from seglib.cli.selection.where import add_where_options, explain_nothing_found, read_selection
 from seglib.errors import UsageError
 from seglib.masks.overlay import ALPHA
 
@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
         commands,
         "export",
         "write statistics, lists of photos, masks, overlays, or annotations for other tools",
-        "python -m seglib export stats --where 'label=cats&share.cat=0.1..1' --out cats.csv",
+        "python -m seglib export stats --where 'label = cats and share.cat > 10%' --out cats.csv",
         _export,
     )
     command.add_argument(
@@ -58,12 +58,7 @@ def add(commands: Any) -> None:
         metavar="F",
         help="; ".join(f"{w}: {' or '.join(f)}" for w, f in _FORMATS.items()) + " (default: the first)",
     )
-    command.add_argument(
-        "--where",
-        default="",
-        metavar="EXPR",
-        help="the filter part of the dashboard's URL, e.g. 'label=cats&confidence=0.9..'",
-    )
+    add_where_options(command, "only photos for which it holds")
     command.add_argument(
         "--dictionary", action="store_true", help="with stats: also write what each column means, to OUT.dictionary.csv"
     )
@@ -91,7 +86,6 @@ def add(commands: Any) -> None:
 
 def _export(arguments: argparse.Namespace) -> int:
     from seglib.query import export
-    from seglib.query.filters import Filters
     from seglib.store.store import Store
 
     kind = arguments.format or _FORMATS[arguments.what][0]
@@ -102,7 +96,8 @@ def _export(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--{option} is for {what}: leave it out here.")
     if arguments.size != "grid" and arguments.what != "masks":
         raise UsageError("--size is for masks: leave it out here.")
-    store, filters = Store(arguments.store), Filters.decode(arguments.where)
+    store = Store(arguments.store)
+    filters, arguments.run = read_selection(arguments, store)
     if arguments.what == "stats":
         count = _write_stats(arguments, kind, store, filters)
     elif arguments.what == "list":
@@ -116,7 +111,8 @@ def _export(arguments: argparse.Namespace) -> int:
         count = _write_files(arguments.out, kind, files)
     else:
         count = _write_annotations(arguments, kind, store, filters)
-    note_plus_sign(arguments.where, count)
+    if not count:
+        explain_nothing_found(filters, arguments.where, store, arguments.run)
     if arguments.json:
         print_json({"what": arguments.what, "format": kind, "count": count, "out": str(arguments.out)})
     else:

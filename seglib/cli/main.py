@@ -17,6 +17,8 @@ from seglib import __version__
 from seglib.cli import dataset, evaluate, export, models, predict, run, store, train
 from seglib.cli.columns import commands as columns
 from seglib.cli.common import print_message
+from seglib.cli.mistakes import command as mistakes
+from seglib.cli.selection import view
 from seglib.cli.similarity import embeddings, similar
 from seglib.errors import SegError, Terminated
 from seglib.fileio.console import prepare_console, restart_in_utf8
@@ -70,9 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
     store.add_tag(commands)
     similar.add(commands)
     embeddings.add(commands)
+    view.add(commands)
     predict.add(commands)
     evaluate.add_compare(commands)
     evaluate.add(commands)
+    mistakes.add(commands)
     models.add_cost(commands)
     run.add_import_masks(commands)
     train.add(commands)

@@ -10,6 +10,7 @@ from seglib.annotations.class_names import read_label_map
 from seglib.cli.common import (
     ProgressBar,
     add_failure_rate_option,
+    add_gps_option,
     add_json_option,
     add_mask_options,
     add_model_options,
@@ -79,6 +80,7 @@ def add(commands: Any) -> None:
         help="which class each label names: lines label = class, or CSV; kept in the store, changes no mask "
         "(default: as before, at first the class that is called like the label)",
     )
+    add_gps_option(command)
     command.add_argument("--follow-links", action="store_true", help="follow symbolic links that leave the folder")
     command.add_argument(
         "--max-failure-rate",
@@ -121,6 +123,7 @@ def _run(arguments: argparse.Namespace) -> int:
         verify=arguments.verify,
         embeddings=not arguments.no_embeddings,
         label_from=arguments.label_from,
+        gps=arguments.gps,
         label_map=None if arguments.label_map is None else read_label_map(arguments.label_map),
     )
     if not arguments.dataset.is_dir():
@@ -210,6 +213,7 @@ def add_import_masks(commands: Any) -> None:
         metavar="DIR",
         help="folder of grey images, 8 or 16 bits, named and sized like the masks: each pixel's confidence",
     )
+    add_gps_option(command)
     add_failure_rate_option(command, "masks")
     add_store_option(command)
     add_json_option(command)
@@ -230,6 +234,7 @@ def _import(arguments: argparse.Namespace) -> int:
             dataset=arguments.dataset,
             photos=arguments.photos,
             confidence=arguments.confidence,
+            gps=arguments.gps,
             on_photo=photo_bar.show,
             on_progress=bar.show,
             on_note=print_message,

@@ -12,9 +12,9 @@ from seglib.cli.common import (
     escape_for_terminal,
     name_options,
     new_command,
-    note_plus_sign,
     print_json,
 )
+from seglib.cli.selection.where import add_where_options, explain_nothing_found, read_selection
 from seglib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def add_tag(commands: Any) -> None:
     )
     command.add_argument("name", nargs="?", metavar="NAME", help="the tag; leave it out with --undo")
     add_store_option(command)
-    command.add_argument("--where", metavar="EXPR", help="which photos, as with export; '' for all of them")
+    add_where_options(command, "which photos, '' for all of them")
     command.add_argument(
         "--run",
         action="append",
@@ -204,24 +204,26 @@ def add_tag(commands: Any) -> None:
 
 
 def _tag(arguments: argparse.Namespace) -> int:
-    from seglib.query.filters import Filters, select
+    from seglib.query.filters import select
     from seglib.store import tags
     from seglib.store.store import Store
 
-    store = Store(arguments.store)
+    store, chooses = Store(arguments.store), arguments.where is not None or arguments.view is not None
     if arguments.undo:
-        if arguments.name or arguments.where is not None or arguments.remove:
+        if arguments.name or chooses or arguments.remove:
             raise UsageError("--undo reverts the last tag change as a whole: leave out NAME and --where.")
         done = tags.undo(store)
     else:
-        if not arguments.name or arguments.where is None:
+        if not arguments.name or not chooses:
             raise UsageError(
                 "Give a tag and a filter for the photos, as in tag doubtful --where agreement=contradicts."
             )
-        chosen = select(store.table(arguments.run), Filters.decode(arguments.where))
+        filters, runs = read_selection(arguments, store)
+        chosen = select(store.table(runs), filters)
+        if chosen.empty:
+            explain_nothing_found(filters, arguments.where, store, runs)
         done = (tags.untag if arguments.remove else tags.tag)(store, chosen["image_id"], arguments.name)
     count = done.images if done else 0
-    note_plus_sign(arguments.where, count)
     if arguments.json:
         print_json({"tag": done.tag if done else arguments.name, "photos": count, "undone": arguments.undo})
     elif arguments.undo:

@@ -1,6 +1,6 @@
 """Decode images in worker processes, in order, with a bounded number of files in flight.
 
-`DecodePool.decode` takes (tag, path, wants thumbnail) tasks and yields (tag, `DecodedImage` or `BadImage`) in the same
+`DecodePool.decode` takes (tag, path, extras) tasks and yields (tag, `DecodedImage` or `BadImage`) in the same
 order. Each file has limits on CPU time and memory; a file that exceeds them or kills its worker fails without affecting
 others. Workers must not import torch.
 """
@@ -22,14 +22,14 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self, TypeVar
 
-from seglib.data.image import MAX_MEMORY, MAX_SECONDS, DecodedImage, read_image, read_thumbnail
+from seglib.data.image import MAX_MEMORY, MAX_SECONDS, DecodedImage, Extras, read_image, read_thumbnail
 from seglib.data.resize import Resize
 from seglib.data.worker_processes import without_main_module
 from seglib.errors import BadImage, SegError
 
 Tag = TypeVar("Tag")
-Task = tuple[Tag, Path, bool]
-Asked = tuple[Path, Resize | None, bool]
+Task = tuple[Tag, Path, Extras]
+Asked = tuple[Path, Resize | None, Extras]
 Outcome = DecodedImage | BadImage
 
 _AHEAD_PER_WORKER = 16
@@ -74,7 +74,7 @@ class DecodePool:
 
     def decode(self, tasks: Iterable[Task[Tag]]) -> Iterator[tuple[Tag, Outcome]]:
         if self._pool is None:
-            yield from ((tag, decode_file(path, self._resize, wants)) for tag, path, wants in tasks)
+            yield from ((tag, decode_file(path, self._resize, extras)) for tag, path, extras in tasks)
             return
         waiting: deque[tuple[list[Task[Tag]], Future[list[Outcome]]]] = deque()
         remaining = iter(tasks)
@@ -128,7 +128,7 @@ class DecodePool:
 
     def _submit(self, group: Sequence[Task[Tag]]) -> "Future[list[Outcome]]":
         assert self._pool is not None
-        files: list[Asked] = [(path, self._resize, wants) for _, path, wants in group]
+        files: list[Asked] = [(path, self._resize, extras) for _, path, extras in group]
         try:
             with without_main_module():  # the pool starts processes as tasks arrive
                 return self._pool.submit(_call_for_each, self._limits, decode_file, files)
@@ -149,10 +149,10 @@ class DecodePool:
         return pool
 
 
-def decode_file(path: Path, resize: Resize | None, wants_thumbnail: bool) -> Outcome:
+def decode_file(path: Path, resize: Resize | None, extras: Extras) -> Outcome:
     """Decode one file; failures are returned, not raised, so that workers send them back like images."""
     try:
-        return read_thumbnail(path) if resize is None else read_image(path, resize, thumbnail=wants_thumbnail)
+        return read_thumbnail(path, extras) if resize is None else read_image(path, resize, extras)
     except BadImage as error:
         return BadImage(error.reason, error.detail)
     except MemoryError:
@@ -160,14 +160,14 @@ def decode_file(path: Path, resize: Resize | None, wants_thumbnail: bool) -> Out
 
 
 def _call_for_each(
-    limits: Limits, function: Callable[[Path, Resize | None, bool], Outcome], files: Sequence[Asked]
+    limits: Limits, function: Callable[[Path, Resize | None, Extras], Outcome], files: Sequence[Asked]
 ) -> list[Outcome]:
     """In a worker: call `function` for each file, under the time limit of a file."""
     return [_run_with_limits(limits, function, *file) for file in files]
 
 
 def _run_with_limits(
-    limits: Limits, function: Callable[[Path, Resize | None, bool], Outcome], *arguments: *Asked
+    limits: Limits, function: Callable[[Path, Resize | None, Extras], Outcome], *arguments: *Asked
 ) -> Outcome:
     """In a worker: call `function` under the time limit. If no exception can interrupt it, the process is killed."""
     try:

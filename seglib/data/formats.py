@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
+from itertools import takewhile
 
 import numpy as np
 from PIL import AvifImagePlugin, Image
@@ -34,8 +35,11 @@ _PNG_PIXEL_CHUNKS = frozenset({b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT"})
 
 _JPEG_SEGMENT = re.compile(rb"\xff+([^\x00\x01\xd0-\xd9\xff])(..)", re.DOTALL)
 """Marker and length; \xff before \x00 or a restart marker is entropy-coded data."""
+_JPEG_APP1, _JPEG_SCAN = 0xE1, 0xDA
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{3}(?:.{4}|.{6}))Exif", re.DOTALL)
+
+_EXIF_MARKS = {"PNG": b"eXIf", "WEBP": b"EXIF", "AVIF": b"Exif", "HEIF": b"Exif"}
 
 JPEG_END = b"\xff\xd9"
 JPEG_NOISES = (b"\xaa" * 2048 + JPEG_END, b"\xb6\x6d\xdb" * 683 + JPEG_END)
@@ -118,13 +122,21 @@ def is_12_bit_jpeg(data: bytes) -> bool:
     return any(marker in _JPEG_FRAMES and segment[:1] == b"\x0c" for marker, segment in _jpeg_segments(data))
 
 
+def may_hold_exif(data: bytes, kind: str) -> bool:
+    """Whether a file of this format has EXIF, or may have; tells most files apart without opening them."""
+    if kind == "JPEG":
+        segments = takewhile(lambda segment: segment[0] != _JPEG_SCAN, _jpeg_segments(data))
+        return any(marker == _JPEG_APP1 and content.startswith(b"Exif\0") for marker, content in segments)
+    return kind == "TIFF" or (kind in _EXIF_MARKS and _EXIF_MARKS[kind] in data)
+
+
 def delivers_all_scans(data: bytes) -> bool:
     """Whether the scans that begin in a JPEG together hold every coefficient of every component at full precision."""
     missing: dict[int, set[int]] = {}
     for marker, segment in _jpeg_segments(data):
         if marker in _JPEG_FRAMES:
             missing = {component: set(range(64)) for component in segment[6::3]}
-        elif marker == 0xDA and segment:
+        elif marker == _JPEG_SCAN and segment:
             count = segment[0]
             first, last, precision = segment[1 + 2 * count :][:3]
             for component in segment[1 : 1 + 2 * count : 2]:

@@ -21,6 +21,8 @@ from PIL import Image, UnidentifiedImageError
 
 from seglib.data import formats, tiff, tiff_tags
 from seglib.data.formats import IMAGE_FORMATS
+from seglib.data.photo_measures.exif import GpsPrecision
+from seglib.data.photo_measures.measures import PhotoMeasures, measure_photo
 from seglib.data.resize import Resize, resize_image
 from seglib.errors import BadImage
 
@@ -57,6 +59,18 @@ IMAGE_ID_PATTERN = "[0-9a-f]{32}"
 
 
 @dataclass(frozen=True)
+class Extras:
+    """What is made of an image besides its pixels while it is decoded."""
+
+    thumbnail: bool = False
+    measures: GpsPrecision | None = None
+    """How precisely its position is kept in its measures; None: it is not measured."""
+
+
+ONLY_THUMBNAIL = Extras(thumbnail=True)
+
+
+@dataclass(frozen=True)
 class DecodedImage:
     image_id: str
     """First 32 hex digits of the SHA-256 of the file's bytes."""
@@ -67,38 +81,51 @@ class DecodedImage:
     """uint8 (H, W, 3) RGB, resized by the rule."""
     thumbnail: bytes
     """JPEG with a long side of at most 320 pixels; empty if not requested."""
+    measures: PhotoMeasures | None = None
+    """None if not requested."""
 
 
-def read_image(path: Path, resize: Resize, *, thumbnail: bool = True) -> DecodedImage:
-    """Read a file once; return its ID, size, resized pixels and thumbnail. Raises `BadImage`."""
+def read_image(path: Path, resize: Resize, extras: Extras = ONLY_THUMBNAIL) -> DecodedImage:
+    """Read a file once; return its ID, size, resized pixels and the `extras`. Raises `BadImage`."""
     data = read_bytes(path)
     upright = decode(data)
-    return DecodedImage(
-        image_id=compute_image_id(data),
-        width=upright.width,
-        height=upright.height,
-        image=resize_image(upright, resize),
-        thumbnail=make_thumbnail(upright) if thumbnail else b"",
-    )
+    image = resize_image(upright, resize)
+    size_wh = upright.size
+    if extras != Extras():
+        _shrink(upright)
+    return _make_extras(data, size_wh, image, upright, extras)
 
 
-def read_thumbnail(path: Path) -> DecodedImage:
-    """Read a file once; return its ID, size and thumbnail, but no pixels. Raises `BadImage`.
+def read_thumbnail(path: Path, extras: Extras = ONLY_THUMBNAIL) -> DecodedImage:
+    """Read a file once; return its ID, size and the `extras`, but no pixels. Raises `BadImage`.
 
     A large JPEG is decoded at a fraction of its size, which takes a fifth of the time.
     """
     data = read_bytes(path)
-    (width, height), thumbnail = _reduce_jpeg(data) or _reduce(decode(data))
-    return DecodedImage(compute_image_id(data), width, height, np.zeros((0, 0, 3), np.uint8), thumbnail)
+    size_wh, reduced = _reduce_jpeg(data) or _reduce(decode(data))
+    return _make_extras(data, size_wh, np.zeros((0, 0, 3), np.uint8), reduced, extras)
 
 
-def _reduce(upright: Image.Image) -> tuple[tuple[int, int], bytes]:
-    """Size and thumbnail of a decoded image."""
-    return upright.size, _shrink_to_thumbnail(upright)
+def _make_extras(
+    data: bytes, size_wh: tuple[int, int], image: NDArray[np.uint8], reduced: Image.Image, extras: Extras
+) -> DecodedImage:
+    return DecodedImage(
+        image_id=compute_image_id(data),
+        width=size_wh[0],
+        height=size_wh[1],
+        image=image,
+        thumbnail=_encode_thumbnail(reduced) if extras.thumbnail else b"",
+        measures=None if extras.measures is None else measure_photo(reduced, size_wh, data, extras.measures),
+    )
 
 
-def _reduce_jpeg(data: bytes) -> tuple[tuple[int, int], bytes] | None:
-    """Size and thumbnail of a JPEG by a reduced decoding; None if it is no plain JPEG, or anything is wrong with it."""
+def _reduce(upright: Image.Image) -> tuple[tuple[int, int], Image.Image]:
+    """Size of a decoded image, and a reduced copy of it."""
+    return upright.size, _shrink(upright)
+
+
+def _reduce_jpeg(data: bytes) -> tuple[tuple[int, int], Image.Image] | None:
+    """Size of a JPEG and a copy of it by a reduced decoding; None if it is no plain JPEG, or anything is wrong."""
     if formats.identify(data) != "JPEG":
         return None
     try:
@@ -109,7 +136,7 @@ def _reduce_jpeg(data: bytes) -> tuple[tuple[int, int], bytes] | None:
             image.draft("RGB", (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
             image.load()
             upright = _to_rgb(tiff_tags.turn_upright(image, exif))
-            return (height, width) if lies_on_its_side else (width, height), _shrink_to_thumbnail(upright)
+            return (height, width) if lies_on_its_side else (width, height), _shrink(upright)
     except Exception:  # `decode` says what is wrong, or reads it all the same
         return None
 
@@ -240,15 +267,15 @@ def is_worth_retrying(detail: str) -> bool:
     return detail.startswith(_OLD_DETAILS) or (formats.HEIF_REMEDY in detail and formats.has_heif())
 
 
-def make_thumbnail(image: Image.Image) -> bytes:
-    return _shrink_to_thumbnail(image.copy())
-
-
-def _shrink_to_thumbnail(image: Image.Image) -> bytes:
-    """Encode a thumbnail, for which the image itself is made smaller."""
+def _shrink(image: Image.Image) -> Image.Image:
+    """Make the image itself as small as a thumbnail, and return it."""
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
+    return image
+
+
+def _encode_thumbnail(reduced: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
+    reduced.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
 
 

@@ -360,7 +360,8 @@ def load_comparison(
     """
     chosen, repeats = resolve_runs(store, runs), list[str]()
     if files is None:
-        table = select(store.table([chosen[0].run], with_tags="tag" in (filters or {})), filters or Filters())
+        filters = filters or Filters()
+        table = select(store.table([chosen[0].run], with_tags=filters.uses_tags), filters)
         counted_once = first_datasets(table)
         files, repeats = table[counted_once], describe_repeats(table, counted_once)
     files = files[FILE_COLUMNS]

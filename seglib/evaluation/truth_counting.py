@@ -1,13 +1,14 @@
 """Count the pixels of runs against ground truth masks and save the counts in the store."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 
 from seglib.annotations.matching import match_masks, no_match_error
@@ -18,6 +19,7 @@ from seglib.data.scan import select_by_name
 from seglib.errors import BadImage, DatasetError, StoreError, UsageError
 from seglib.evaluation.class_matching import build_class_lookup
 from seglib.evaluation.counting import EVALUATED_COLUMNS, FILE_COLUMNS, count_all, read_valid_mask, resolve_runs
+from seglib.evaluation.mistakes import label_judgement
 from seglib.inference import predictor
 from seglib.maintenance.compact import try_merge_parts
 from seglib.masks import boundary, png
@@ -26,12 +28,20 @@ from seglib.metrics.calibration import (
     confidence_bin,
 )
 from seglib.metrics.confusion import joint_histogram
+from seglib.metrics.label_placement import find_better_place
 from seglib.pipeline import reproduce
 from seglib.progress import OnProgress, Progress
 from seglib.query.repeats import describe_repeats, first_datasets
 from seglib.store import ground_truth, pair_counts
 from seglib.store.ground_truth import GroundTruth, ImportedTruth
-from seglib.store.pair_counts import BOUNDARY_SCHEMA, CALIBRATION_SCHEMA, TRUTH_CELLS_SCHEMA, CountsWriter
+from seglib.store.pair_counts import (
+    BOUNDARY_SCHEMA,
+    CALIBRATION_SCHEMA,
+    PLACEMENT_SCHEMA,
+    QUALITY_SCHEMA,
+    TRUTH_CELLS_SCHEMA,
+    CountsWriter,
+)
 from seglib.store.records import Run
 from seglib.store.store import Store
 
@@ -62,13 +72,15 @@ def update_counts(
     names: Sequence[str] | None = None,
     dataset: str | None = None,
     calibration: bool = False,
+    label_quality: bool = False,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> EvaluationReport:
     """Update the counts for the images that have one of these `masks` and that all these runs have computed.
 
-    `names` (relative paths or stems) restricts the images. `calibration` runs the models again to get per-pixel
-    confidence, which the store does not keep. Progress counts masks: each image once per run.
+    `names` (relative paths or stems) restricts the images. `calibration` and `label_quality` run
+    the models again to get per-pixel probabilities, which the store does not keep. Progress counts masks: each image
+    once per run.
 
     Only missing counts are computed. Masks that cannot be used are left out. Raises `DatasetError` if no image has a
     usable mask.
@@ -89,13 +101,14 @@ def update_counts(
                 f"{next(iter(imported.failed.values()))}"
             )
         images = imported.files.drop_duplicates("image_id")
-        jobs = [(run, _find_uncounted(store, run, truth_record, images, calibration)) for run in chosen]
+        wanted = Wanted(calibration=calibration, quality=label_quality)
+        jobs = [(run, _find_uncounted(store, run, truth_record, images, wanted)) for run in chosen]
         failed = _count(
             store,
             truth_record,
             jobs,
             imported.files,
-            calibration=calibration,
+            wanted=wanted,
             threads=threads,
             total=len(chosen) * len(images),
             on_progress=on_progress,
@@ -118,10 +131,10 @@ def update_counts(
 def _count(
     store: Store,
     truth_record: GroundTruth,
-    jobs: Sequence[tuple[Run, list[tuple[str, str, bool, bool]]]],
+    jobs: Sequence[tuple[Run, list["_Uncounted"]]],
     files: pd.DataFrame,
     *,
-    calibration: bool,
+    wanted: "Wanted",
     threads: int | None,
     total: int,
     on_progress: OnProgress | None,
@@ -134,10 +147,10 @@ def _count(
     failed: list[str] = []
     image_paths = _image_paths(store, files)
     # All counters are created first, so that no counting starts if one of them fails.
-    counters = [_TruthCounter(store, run, truth_record, image_paths, calibration=calibration) for run, _ in jobs]
+    counters = [_TruthCounter(store, run, truth_record, image_paths, wanted) for run, _ in jobs]
     for counter, (_, work) in zip(counters, jobs, strict=True):
         appender = CountsWriter(store, counter.schemas)
-        counter_threads = 1 if calibration else threads  # the model already uses all cores
+        counter_threads = 1 if wanted.probabilities else threads  # the model already uses all cores
         failed += count_all(counter.count, work, appender, progress, on_progress=on_progress, threads=counter_threads)
     return failed
 
@@ -205,49 +218,80 @@ def _image_paths(store: Store, files: pd.DataFrame) -> dict[str, Path]:
     return {i: roots[d] / p for i, d, p in zip(files["image_id"], files["dataset"], files["path"], strict=True)}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be counted of an image."""
+
+    cells: bool = True
+    """The confusion of ground truth and run."""
+    calibration: bool = False
+    quality: bool = False
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether the model has to run again."""
+        return self.calibration or self.quality
+
+
+@dataclass(frozen=True)
+class _Uncounted:
+    image_id: str
+    truth_id: str
+    lacking: Wanted
+
+
 def _find_uncounted(
-    store: Store, run: Run, truth_record: GroundTruth, images: pd.DataFrame, calibration: bool
-) -> list[tuple[str, str, bool, bool]]:
-    """(image_id, truth id, needs counts, needs confidence) of the images that lack either."""
+    store: Store, run: Run, truth_record: GroundTruth, images: pd.DataFrame, wanted: Wanted
+) -> list[_Uncounted]:
+    """The images that lack something that is wanted."""
     folder = pair_counts.evaluation_folder(store, run.run, truth_record.id)
     counted = pair_counts.counted_truths(folder, TRUTH_CELLS_SCHEMA)
     calibrated = pair_counts.counted_truths(pair_counts.calibration_folder(folder), CALIBRATION_SCHEMA)
-    pairs = list(zip(images["image_id"], images["truth"], strict=True))
-    work = [(*pair, pair not in counted, calibration and pair not in calibrated) for pair in pairs]
-    return [one for one in work if one[2] or one[3]]
+    scored = pair_counts.counted_truths(pair_counts.quality_folder(folder), QUALITY_SCHEMA)
+    work = []
+    for pair in zip(images["image_id"], images["truth"], strict=True):
+        quality = wanted.quality and not (pair in scored and pair_counts.doubt_path(folder, pair[0]).exists())
+        lacking = Wanted(
+            cells=pair not in counted, calibration=wanted.calibration and pair not in calibrated, quality=quality
+        )
+        if lacking.cells or lacking.probabilities:
+            work.append(_Uncounted(*pair, lacking))
+    return work
 
 
 class _TruthCounter:
     """Counts single images of one run against the ground truth."""
 
     def __init__(
-        self, store: Store, run: Run, truth_record: GroundTruth, image_paths: dict[str, Path], *, calibration: bool
+        self, store: Store, run: Run, truth_record: GroundTruth, image_paths: dict[str, Path], wanted: Wanted
     ) -> None:
         self.store, self._run, self._truth_record, self._image_paths = store, run, truth_record, image_paths
-        self.calibration = calibration
-        self._model = reproduce.resolve_run_model(store, run) if calibration else None
+        self._model = reproduce.resolve_run_model(store, run) if wanted.probabilities else None
         folder = pair_counts.evaluation_folder(store, run.run, truth_record.id)
-        self._boundary, self._calibration = (
-            pair_counts.boundary_folder(folder),
-            pair_counts.calibration_folder(folder),
-        )
+        self._boundary = pair_counts.boundary_folder(folder)
+        self._calibration = pair_counts.calibration_folder(folder)
+        self._placement, self._quality = pair_counts.placement_folder(folder), pair_counts.quality_folder(folder)
         self._cells = folder  # committed last: an image with cells is complete
         self.schemas = {
             self._boundary: BOUNDARY_SCHEMA,
             self._calibration: CALIBRATION_SCHEMA,
+            self._placement: PLACEMENT_SCHEMA,
+            self._quality: QUALITY_SCHEMA,
             self._cells: TRUTH_CELLS_SCHEMA,
         }
 
-    def count(self, work: tuple[str, str, bool, bool]) -> tuple[str, dict[Path, dict[str, Any]] | None]:
-        image_id, truth_id, cells, calibration = work
+    def count(self, work: _Uncounted) -> tuple[str, dict[Path, dict[str, Any]] | None]:
+        image_id, truth_id, lacking = work.image_id, work.truth_id, work.lacking
         try:
             truth_mask = ground_truth.read_mask(self.store, self._truth_record, truth_id)
             mask = read_valid_mask(self.store, self._run.run, image_id, len(self._run.classes))
             predicted = png.resize_mask(mask, (truth_mask.shape[1], truth_mask.shape[0]))
             rows: dict[Path, dict[str, Any]] = {}
-            if cells:
+            if lacking.cells:
                 rows |= self._count_masks(truth_mask, predicted)
-            if calibration:
+            if lacking.quality:
+                rows |= self._judge_labels(image_id, truth_mask)
+            if lacking.calibration:
                 rows[self._calibration] = self._count_confidence(image_id, truth_mask, predicted)
         except (StoreError, BadImage):
             return image_id, None
@@ -266,13 +310,7 @@ class _TruthCounter:
 
     def _count_confidence(self, image_id: str, truth_mask: Mask, predicted: Mask) -> dict[str, Any]:
         """The `CALIBRATION_SCHEMA` rows of one image; confidence is resized by nearest neighbour, like the mask."""
-        assert self._model is not None
-        spec, settings = self._model
-        data = read_bytes(self._image_paths[image_id])
-        if compute_image_id(data) != image_id:
-            raise BadImage("vanished", "The file has changed since its scan.")
-        image, grid_wh = predictor.prepare_image(decode(data), spec, settings)
-        grid = predictor.confidence_map(image, spec, settings, grid_wh)
+        grid = self._predict(image_id, predictor.confidence_map)
         size = truth_mask.shape[1], truth_mask.shape[0]
         confidence = np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.NEAREST), np.float64)
         table = build_class_lookup(self._truth_record, self._run)
@@ -289,3 +327,23 @@ class _TruthCounter:
             "confidence": sums[1],
             "correct": sums[2].astype(np.int64),
         }
+
+    def _judge_labels(self, image_id: str, truth_mask: Mask) -> dict[Path, dict[str, Any]]:
+        """The rows of one image's label quality; its map of doubtful pixels is written before they are."""
+        probabilities = self._predict(image_id, predictor.probability_map)
+        labels = build_class_lookup(self._truth_record, self._run)[truth_mask]
+        columns, doubts = label_judgement.judge_labels(labels, probabilities)
+        place = find_better_place(png.resize_mask(labels, probabilities.shape[:0:-1]), probabilities)
+        path = pair_counts.doubt_path(self._cells, image_id)
+        self.store.atomic.write(path, png.encode_index_png(doubts))
+        return {self._placement: {name: [value] for name, value in asdict(place).items()}, self._quality: columns}
+
+    def _predict(self, image_id: str, predict: Callable[..., NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Run the model on one image; `predict` is one of the maps of `predictor`."""
+        assert self._model is not None
+        spec, settings = self._model
+        data = read_bytes(self._image_paths[image_id])
+        if compute_image_id(data) != image_id:
+            raise BadImage("vanished", "The file has changed since its scan.")
+        image, grid_wh = predictor.prepare_image(decode(data), spec, settings)
+        return predict(image, spec, settings, grid_wh)

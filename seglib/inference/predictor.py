@@ -1,9 +1,9 @@
 """Run a model on a batch of images.
 
 `predict_batch` maps uint8 (B, H, W, 3) RGB images at the model's input size to uint8 masks at the mask grid's size, and
-one `ConfidenceStats` per image, or None if the model gives nothing but masks. `entropy_map` and `confidence_map` return
-per-pixel values. Predictions depend only on the arguments, so a batch may run in any process. torch is imported only
-when a model is needed.
+one `ConfidenceStats` per image, or None if the model gives nothing but masks. `entropy_map`, `confidence_map` and
+`probability_map` return per-pixel values. Predictions depend only on the arguments, so a batch may run in any process.
+torch is imported only when a model is needed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -92,6 +92,19 @@ def confidence_map(
     """
     grid = _one_grid(image, spec, config, grid_wh)
     return confidence.pixel_confidence(grid[0].flatten(1).cpu().numpy()).reshape(grid.shape[2:])
+
+
+def probability_map(
+    image: NDArray[np.uint8], spec: ModelSpec, config: InferenceConfig, grid_wh: tuple[int, int] | None = None
+) -> NDArray[np.float32]:
+    """One image as in `predict_batch` -> float32 (C, height, width): probability of each class, 0..1."""
+    import torch
+
+    with torch.inference_mode():
+        (grid,) = _one_grid(image, spec, config, grid_wh)
+        grid = grid.sub_(grid.amax(0)).exp_()  # in place: at a large size, the scores are most of the memory
+        probabilities: NDArray[np.float32] = grid.div_(grid.sum(0)).cpu().numpy()
+    return probabilities
 
 
 def _one_grid(

@@ -12,7 +12,8 @@ from seglib.fileio.lock import LOCK_WAIT_SECONDS, lock
 from seglib.store import ground_truth, pair_counts, tags
 from seglib.store.embeddings import brought, vectors
 from seglib.store.own_columns import log as own_columns
-from seglib.store.schemas import FILES_SCHEMA, stats_schema
+from seglib.store.photo_measures import rows as photo_measures
+from seglib.store.schemas import FILES_SCHEMA, ODDITIES_SCHEMA, stats_schema
 from seglib.store.store import Store
 
 
@@ -23,12 +24,14 @@ def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...
     for run in store.runs():
         yield store.stats_folder(run), stats_schema(run.classes), ("image_id",)
         yield store.embeddings_folder(run), vectors.SCHEMA, vectors.KEY
+        yield store.oddities_folder(run.run), ODDITIES_SCHEMA, ("image_id",)
     for one in brought.list_sets(store):
         yield store.brought_folder(one.name), vectors.SCHEMA, vectors.KEY
     yield from pair_counts.part_folders(store)
     yield from ground_truth.part_folders(store)
     yield store.tags_folder(), tags.SCHEMA, tags.KEY
     yield from own_columns.part_folders(store)
+    yield store.photo_measures_folder(), photo_measures.SCHEMA, photo_measures.KEY
 
 
 def merge_parts(store: Store, *, wait_seconds: float = LOCK_WAIT_SECONDS) -> None:

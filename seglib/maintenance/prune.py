@@ -24,7 +24,8 @@ from seglib.maintenance.status import (
 from seglib.store import ground_truth, pair_counts, tags
 from seglib.store.embeddings import vectors
 from seglib.store.own_columns import rewriting
-from seglib.store.schemas import FILES_SCHEMA, VANISHED, keep_newest_files, stats_schema
+from seglib.store.photo_measures import rows as photo_measures
+from seglib.store.schemas import FILES_SCHEMA, ODDITIES_SCHEMA, VANISHED, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
 
@@ -47,8 +48,10 @@ def prune(store: Store) -> StoreStatus:
         for run in store.runs():
             _rewrite_parts(store, store.stats_folder(run), stats_schema(run.classes), partial(_newest_alive, alive))
             _remove_stale_embeddings(store, store.embeddings_folder(run), alive)
+            _rewrite_parts(store, store.oddities_folder(run.run), ODDITIES_SCHEMA, partial(_newest_alive, alive))
             _remove_stale_files(store.masks_folder(run.run), alive)
         _remove_stale_files(store.thumbnails_folder(), alive & _computed_ids(store))
+        _rewrite_parts(store, store.photo_measures_folder(), photo_measures.SCHEMA, partial(_newest_alive, alive))
         tags.compact(store)
         rewriting.compact(store, {dataset.id for dataset in store.datasets()})
         ground_truth.prune(store, alive)
@@ -56,6 +59,8 @@ def prune(store: Store) -> StoreStatus:
             store.atomic.discard(folder)
         for folder, schema, key in pair_counts.part_folders(store):
             _rewrite_parts(store, folder, schema, partial(_newest_current, store, folder, key, alive))
+        for evaluation in store.evaluation_folders():
+            _remove_stale_files(pair_counts.doubts_folder(evaluation), alive)
         for folder in ground_truth.unused_folders(store):
             store.atomic.discard(folder)
         for folder in (*quantized_models.unused_folders(store), *_unused_projections(store)):

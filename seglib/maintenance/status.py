@@ -24,6 +24,7 @@ from seglib.store.embeddings import brought
 from seglib.store.embeddings.brought import BroughtSet
 from seglib.store.own_columns import log as own_columns
 from seglib.store.own_columns import rewriting
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
 from seglib.store.store import Store
@@ -94,6 +95,18 @@ class CountsStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasuresStatus:
+    """Stored measures of photos."""
+
+    photos: int
+    """Images of the store that are measured by the present definitions."""
+    pending: int
+    """Images of the store that are not."""
+    stale_rows: int
+    """Rows of images that no longer have a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoreStatus:
     datasets: list[DatasetStatus]
     runs: list[RunStatus]
@@ -102,6 +115,7 @@ class StoreStatus:
     tags: TagsStatus
     columns: ColumnsStatus
     counts: CountsStatus
+    measures: MeasuresStatus
     shared_images: int
     """Images that several datasets hold; figures count each of them once."""
     embedding_sets: list[BroughtSet]
@@ -111,7 +125,7 @@ class StoreStatus:
     def stale(self) -> int:
         rows = sum(d.vanished + d.outdated_rows for d in self.datasets) + sum(r.stale_rows for r in self.runs)
         outdated = self.tags.outdated_rows + self.columns.outdated_rows
-        return rows + self.stale_thumbnails + outdated + self.counts.stale_rows
+        return rows + self.stale_thumbnails + outdated + self.counts.stale_rows + self.measures.stale_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +176,7 @@ def read_status(store: Store) -> StoreStatus:
             outdated_rows=rewriting.count_outdated(store),
         ),
         counts=_counts_status(store, alive),
+        measures=_measures_status(store, alive),
         shared_images=sum(number > 1 for number in Counter(chain.from_iterable(images.values())).values()),
         embedding_sets=brought.list_sets(store),
     )
@@ -255,6 +270,11 @@ def _counts_status(store: Store, alive: set[str]) -> CountsStatus:
             len(table) if is_orphaned else len(table) - table.filter(_is_current(store, folder, table, alive)).num_rows
         )
     return CountsStatus(folders=folder_count, rows=rows, stale_rows=stale)
+
+
+def _measures_status(store: Store, alive: set[str]) -> MeasuresStatus:
+    known, current = photo_measures.read_ids(store)
+    return MeasuresStatus(photos=len(current & alive), pending=len(alive - current), stale_rows=len(known - alive))
 
 
 def _orphans(store: Store) -> list[Path]:

@@ -17,11 +17,14 @@ from PIL import Image
 from seglib.errors import StoreError
 from seglib.fileio import parquet_parts
 from seglib.maintenance import compact, cost_record
+from seglib.masks import png
 from seglib.masks.statistics import count_pixels, pixels_column
 from seglib.store import content, ground_truth, pair_counts, scans, tags
 from seglib.store.embeddings import brought, vectors
 from seglib.store.own_columns import log as own_columns
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Run
+from seglib.store.saved_views import saved_view
 from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
@@ -55,6 +58,7 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
         (store.cost_record, cost_record.find_damaged(store)),
         (store.truth_record, ground_truth.find_damaged(store)),
         (store.embedding_record, brought.find_damaged(store)),
+        (store.view_record, saved_view.find_damaged(store)),
     ):
         for name, why in reasons.items():
             yield DamagedFile(file=_relative_path(store, record_path(name)), kind="record", sentence=why)
@@ -72,6 +76,7 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
             sentence = f"{file} is missing, damaged, or not what its row says: {_VERIFY}"
             yield DamagedFile(file=file, kind=MASK, sentence=sentence, run=run.run, image_id=image_id)
     yield from _damaged_truths(store)
+    yield from _damaged_doubts(store)
     for image_id in sorted(thumbnail_ids):
         if not is_thumbnail_intact(path := store.thumbnail_path(image_id)):
             sentence = f"{_relative_path(store, path)} is missing or damaged: {_VERIFY}"
@@ -82,6 +87,8 @@ def _remedy(store: Store, folder: Path, schema: pa.Schema) -> str:
     """How the user can repair a damaged part of this folder."""
     if folder == store.tags_folder():
         return tags.REMEDY
+    if folder == store.photo_measures_folder():
+        return photo_measures.REMEDY
     if folder.is_relative_to(store.columns_folder()):
         return own_columns.REMEDY
     if schema is vectors.SCHEMA:
@@ -122,6 +129,9 @@ def remove_damaged_counts(store: Store) -> list[str]:
     for truth in _damaged_truths(store):
         (store.path / truth.file).unlink(missing_ok=True)
         messages.append(f"{truth.file} was damaged and is removed: the next evaluation reads it again.")
+    for doubts in _damaged_doubts(store):
+        (store.path / doubts.file).unlink(missing_ok=True)
+        messages.append(f"{doubts.file} was damaged and is removed: the next `mistakes` makes it again.")
     return messages
 
 
@@ -165,6 +175,18 @@ def _damaged_truths(store: Store) -> Iterator[DamagedFile]:
             except StoreError as error:
                 file = _relative_path(store, ground_truth.mask_path(store, truth_record, mask_id))
                 yield DamagedFile(file=file, kind=MASK, sentence=str(error))
+
+
+def _damaged_doubts(store: Store) -> Iterator[DamagedFile]:
+    """The damaged maps of doubtful pixels; a missing one is made again without being asked for."""
+    for evaluation in store.evaluation_folders():
+        for path in sorted(pair_counts.doubts_folder(evaluation).glob("*/*.png")):
+            try:
+                png.decode_verified_png(path.read_bytes())
+            except (OSError, ValueError):
+                file = _relative_path(store, path)
+                sentence = f"{file} is damaged: delete it, and run `mistakes` again, which makes it."
+                yield DamagedFile(file=file, kind=MASK, sentence=sentence)
 
 
 def _live_image_ids(store: Store) -> set[str] | None:

@@ -30,6 +30,7 @@ from seglib.annotations.reader import (
 )
 from seglib.annotations.reading import MaskError
 from seglib.classes import VOID, Mask
+from seglib.data.photo_measures.exif import GpsPrecision
 from seglib.errors import DatasetError, UsageError
 from seglib.fileio.parallel import map_in_threads
 from seglib.maintenance import prune
@@ -72,6 +73,7 @@ def import_masks(
     dataset: str | None = None,
     photos: Path | None = None,
     confidence: Path | None = None,
+    gps: GpsPrecision | None = None,
     on_photo: OnProgress | None = None,
     on_progress: OnProgress | None = None,
     on_note: Callable[[str], None] | None = None,
@@ -80,8 +82,8 @@ def import_masks(
 
     A mask may have any size of its photo's shape, or one size that all masks have, as the grids of models do; void
     pixels belong to no class. `photos` is a folder to scan into the store first. `confidence` is a folder of grey
-    images, 8 or 16 bits, named and sized like the masks: confidence 0..1 as 0..255 or 0..65535. An interrupted import
-    resumes when called again.
+    images, 8 or 16 bits, named and sized like the masks: confidence 0..1 as 0..255 or 0..65535. `gps` says how
+    precisely the positions in the photos' EXIF are kept. An interrupted import resumes when called again.
 
     Raises `DatasetError` if no mask matches or can be used, and `UsageError` if the dataset is ambiguous or the name is
     unusable. Masks that cannot be used are listed in `ImportReport.failed`.
@@ -89,7 +91,7 @@ def import_masks(
     if photos is None:
         data_set = _dataset(store, dataset)
     elif dataset is None:
-        data_set = register_photos(store, photos, on_progress=on_photo, on_note=on_note)
+        data_set = register_photos(store, photos, gps=gps, on_progress=on_photo, on_note=on_note)
     else:
         raise UsageError("`photos` names the folder itself: leave out `dataset`.")
     images = _list_images(store, data_set, masks)

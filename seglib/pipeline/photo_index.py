@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from seglib.data.decode_pool import DecodePool
-from seglib.data.image import is_worth_retrying
+from seglib.data.image import Extras, is_worth_retrying
+from seglib.data.photo_measures.exif import GpsPrecision
 from seglib.data.scan import scan_folder
 from seglib.errors import BadImage
 from seglib.fileio import parquet_parts
@@ -20,6 +21,7 @@ from seglib.maintenance import datasets
 from seglib.pipeline.planning import RunPlan, select_scan_fields
 from seglib.progress import OnNote, OnProgress, Progress
 from seglib.store import scans
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset
 from seglib.store.scans import ScanRecord
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
@@ -32,10 +34,12 @@ def register_photos(
     folder: Path,
     *,
     workers: int | None = None,
+    gps: GpsPrecision | None = None,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Dataset:
-    """Scan a folder into the store, without a run: new and changed photos get an id, a size and a thumbnail.
+    """Scan a folder into the store, without a run: new and changed photos get an id, a size,
+    a thumbnail and measures.
 
     Photos that cannot be read get a row with the reason. Raises `DatasetError` if there are no photos.
     """
@@ -55,15 +59,18 @@ def register_photos(
         plan = RunPlan.build(records, stored_files, known_ids, readable_again(data_set, stored_files), verify=False)
         progress = Progress(title=data_set.name, total=plan.total, done=plan.total - len(plan.to_decode))
         writer = FilesWriter(store, data_set, scan_id)
+        extras = Extras(thumbnail=True, measures=gps or photo_measures.newest_precision(store))
         count = min(default_worker_count() if workers is None else workers, -(-len(plan.to_decode) // 2))
         with DecodePool(count, None) as pool:
             try:
-                for record, outcome in pool.decode((r, folder / r["path"], True) for r in plan.to_decode):
+                for record, outcome in pool.decode((r, folder / r["path"], extras) for r in plan.to_decode):
                     if isinstance(outcome, BadImage):
                         writer.add_file(select_scan_fields(record), reason=outcome.reason, detail=outcome.detail)
                         progress.failed += 1
                     else:
                         writer.add_thumbnail(outcome.image_id, outcome.thumbnail)
+                        if outcome.measures is not None:
+                            writer.add_measures(outcome.image_id, outcome.measures)
                         writer.add_file(
                             select_scan_fields(record),
                             image_id=outcome.image_id,

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.data.image import DECODER, compute_image_id, read_bytes, read_image
+from seglib.data.image import DECODER, Extras, compute_image_id, read_bytes, read_image
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.inference import openvino_backend
@@ -115,7 +115,7 @@ def _read_calibration_images(
         by_id = {image_id: path for image_id, path in identified if image_id}
     for image_id in sorted(by_id):
         try:
-            yield image_id, read_image(root / by_id[image_id], resize, thumbnail=False).image
+            yield image_id, read_image(root / by_id[image_id], resize, Extras()).image
         except BadImage:
             continue
 

@@ -25,9 +25,10 @@ from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
 from seglib.progress import OnNote
 from seglib.store import scans
 from seglib.store.embeddings import vectors
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset, Run, clean_title, parse_title, utc_now
 from seglib.store.scans import ScanRecord
-from seglib.store.schemas import FILES_SCHEMA, stats_schema
+from seglib.store.schemas import FILES_SCHEMA, ODDITIES_SCHEMA, stats_schema
 from seglib.store.store import Store, as_store
 
 
@@ -148,7 +149,8 @@ def _register_dataset(
     data_set = store.register_dataset(folder, options.title)
     scans.keep(store, data_set, ScanRecord(folder_scan.left_out, options.follow_links))
     if options.verify:
-        _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA)], on_note)
+        measures = (store.photo_measures_folder(), photo_measures.SCHEMA)
+        _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA), measures], on_note)
     else:
         datasets.accept_new_times(store, data_set, folder_scan.records)
     return data_set
@@ -188,6 +190,7 @@ def _register_run(
     if verify:
         parts = [
             (store.stats_folder(this_run), stats_schema(this_run.classes)),
+            (store.oddities_folder(this_run.run), ODDITIES_SCHEMA),
             (store.embeddings_folder(this_run), vectors.SCHEMA),
         ]
         _remove_damaged(store, parts, on_note)

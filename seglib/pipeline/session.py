@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seglib.data.decode_pool import DecodePool, Outcome
+from seglib.data.image import DecodedImage, Extras
 from seglib.data.left_out import LeftOut
+from seglib.data.photo_measures.exif import GpsPrecision
 from seglib.errors import BadImage, UsageError
 from seglib.fileio.parallel import default_worker_count
 from seglib.inference import config, pooling, predictor, thread_pool
@@ -29,6 +31,7 @@ from seglib.pipeline.batching import Batcher, ImageBatch
 from seglib.pipeline.labelling import LABEL_SOURCES
 from seglib.pipeline.planning import Record, RunPlan, select_scan_fields
 from seglib.progress import OnNote
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset, Run, utc_now
 from seglib.store.store import Store
 from seglib.store.writer import RunWriter
@@ -62,6 +65,8 @@ class RunOptions:
     """Label images by their "folder" or by what the file's "name" begins with; by default as the dataset was before,
     at first by folder.
     """
+    gps: GpsPrecision | None = None
+    """How precisely the positions in EXIF are kept; by default as the last time in this store, at first rounded."""
     label_map: Mapping[str, str] | None = None
     """Label -> the class that it names, `""` for none; kept in the store. By default a label names the class that is
     called like it.
@@ -142,6 +147,9 @@ class _Session:
             reused=self.plan.reused,
             failed=self.plan.failed,
         )
+        self._gps = self.options.gps or photo_measures.newest_precision(self.store)
+        known = {record["image_id"] for record in self.plan.to_decode if record["image_id"] is not None}
+        self._measured = known - photo_measures.missing_ids(self.store, sorted(known)) if known else known
         self._on_progress: OnProgress | None = None
         self._handled_ids = set(self.plan.computed_ids)  # ids that are computed or in progress
         self._in_flight_ids: set[str] = set()
@@ -185,7 +193,9 @@ class _Session:
         for record, outcome in self._decode(decoders):
             if isinstance(outcome, BadImage):
                 self._keep_failure(record, outcome)
-            elif outcome.image_id in self._handled_ids:
+                continue
+            self._keep_measures(outcome)
+            if outcome.image_id in self._handled_ids:
                 if outcome.thumbnail and not self._has_thumbnail(outcome.image_id):
                     self._writer.add_thumbnail(outcome.image_id, outcome.thumbnail)
                 self._duplicates.append((record, outcome.image_id, outcome.width, outcome.height))
@@ -202,21 +212,30 @@ class _Session:
 
     def _decode(self, decoders: DecodePool) -> Iterator[tuple[Record, Outcome]]:
         folder = self.data_set.root
-        yield from decoders.decode((r, folder / r["path"], self._wants_thumbnail(r)) for r in self.plan.to_decode)
+        yield from decoders.decode((r, folder / r["path"], self._extras(r)) for r in self.plan.to_decode)
         still_open = []
         for record in self.plan.repeats:
             if record["image_id"] in self._handled_ids:
                 self._update_progress(reused=1)
             else:  # the first copy could not be read this time
                 still_open.append(record)
-        yield from decoders.decode((r, folder / r["path"], True) for r in still_open)
+        yield from decoders.decode((r, folder / r["path"], self._extras(r)) for r in still_open)
 
-    def _wants_thumbnail(self, record: Record) -> bool:
-        return record["image_id"] is None or not self._has_thumbnail(record["image_id"])
+    def _extras(self, record: Record) -> Extras:
+        image_id = record["image_id"]
+        return Extras(
+            thumbnail=image_id is None or not self._has_thumbnail(image_id),
+            measures=None if image_id in self._measured else self._gps,
+        )
 
     def _has_thumbnail(self, image_id: str) -> bool:
         path = self.store.thumbnail_path(image_id)
         return is_thumbnail_intact(path) if self.options.verify else path.exists()
+
+    def _keep_measures(self, photo: DecodedImage) -> None:
+        if photo.measures is not None and photo.image_id not in self._measured:
+            self._measured.add(photo.image_id)
+            self._writer.add_measures(photo.image_id, photo.measures)
 
     # Runs in worker threads; the writer and the counts are thread-safe.
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -28,12 +28,17 @@ from seglib.query.columns import (
     to_float64,
 )
 from seglib.query.fields import COLUMN_PREFIX, own_columns
+from seglib.query.filter_text import (
+    MAX_COUNT,
+    format_number,
+    format_upper_end,
+    next_below,
+    parse_pair,
+    parse_whole_number,
+)
 
 FilterValue = tuple[str, ...] | tuple[float, float] | str
 """Value of a filter: chosen names (`""` means null), a range that includes both ends, or a text."""
-
-MAX_COUNT = 10**9
-"""Upper end of an integer range that is open at the top."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,10 @@ class Filter(ABC):
     @abstractmethod
     def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
         """bool per row; `name` is what follows the dot in the key, if anything."""
+
+    def uses_tags(self, value: Any) -> bool:
+        """Whether it needs the column `tags`, which a table may be read without."""
+        return False
 
 
 class NamesFilter(Filter):
@@ -97,6 +106,9 @@ class TagFilter(NamesFilter):
         hits = [not set(split_tags(joined)).isdisjoint(value) for joined in column.cat.categories]
         return pd.Series(np.array([*hits, "" in value])[column.cat.codes.to_numpy()], table.index)
 
+    def uses_tags(self, value: Any) -> bool:
+        return True
+
 
 class UnitRangeFilter(Filter):
     """Range within 0..1 that includes both ends: `0.1..0.9`, `0.1..`, `..0.9`. Rows without a value do not match.
@@ -118,7 +130,7 @@ class UnitRangeFilter(Filter):
 
     def encode(self, value: FilterValue) -> list[str]:
         low, high = (float(end) for end in value)
-        return [f"{_format_number(low)}..{_format_upper_end(high)}"]
+        return [f"{format_number(low)}..{format_upper_end(high)}"]
 
 
 @dataclass(frozen=True)
@@ -147,8 +159,8 @@ class CountRangeFilter(Filter):
     def decode(self, texts: list[str]) -> tuple[int, int]:
         low_text, dots, high_text = texts[-1].partition("..")
         try:
-            low = _parse_whole_number(low_text or "0" * len(dots))
-            high = _parse_whole_number(high_text or str(MAX_COUNT)) if dots else low
+            low = parse_whole_number(low_text or "0" * len(dots))
+            high = parse_whole_number(high_text or str(MAX_COUNT)) if dots else low
         except ValueError:
             raise FilterError(
                 f"{self.key} is a range of whole numbers such as 1..3, 2.. or 2, not {texts[-1]!r}."
@@ -205,6 +217,32 @@ class ColumnFilter(NamesFilter):
         return pd.Series(match_column(table[COLUMN_PREFIX + name], value, f"{self.key}.{name}"), table.index)
 
 
+@dataclass(frozen=True)
+class WhereFilter(Filter):
+    """Matches the rows for which an expression holds: `where=share.cat > 10% or label = dogs`; see `expressions`."""
+
+    def decode(self, texts: list[str]) -> str:
+        from seglib.query.expressions.parsing import parse
+
+        if len(texts) > 1:
+            raise FilterError(f"{self.key} is one expression, not {len(texts)}: join them by and, or by or.")
+        if texts[0].strip():
+            parse(texts[0])
+        return texts[0].strip()
+
+    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
+        from seglib.query.expressions.evaluation import evaluate
+        from seglib.query.expressions.parsing import parse
+
+        return pd.Series(evaluate(parse(value), table), table.index)
+
+    def uses_tags(self, value: Any) -> bool:
+        from seglib.query.expressions.nodes import comparisons
+        from seglib.query.expressions.parsing import parse
+
+        return any(one.name == "tag" for one in comparisons(parse(value)))
+
+
 def _column(name: str) -> Callable[[pd.DataFrame], pd.Series]:
     def get(table: pd.DataFrame) -> pd.Series:
         return table[name]
@@ -233,6 +271,7 @@ FILTERS: dict[str, Filter] = {
         CountFilter("height", "Photo height (px)", _column("height")),
         TextFilter("path", "Path contains", _column("path")),
         ColumnFilter("column", "Column"),
+        WhereFilter("where", "Expression"),
     )
 }
 
@@ -271,6 +310,11 @@ class Filters(Mapping[str, FilterValue]):
         others = {k: v for k, v in self._values.items() if k != key}
         return Filters(others if value is None else others | {key: value})
 
+    @property
+    def uses_tags(self) -> bool:
+        """Whether they need the column `tags`, which a table may be read without."""
+        return any(find_filter(key)[0].uses_tags(value) for key, value in self.items())
+
     def pairs(self) -> list[tuple[str, str]]:
         """(key, text) pairs of the URL query, before percent-encoding."""
         return [(key, text) for key, value in self.items() for text in find_filter(key)[0].encode(value)]
@@ -286,7 +330,7 @@ class Filters(Mapping[str, FilterValue]):
         space is refused rather than guessed.
         """
         text = text.strip().removeprefix("?")
-        return cls.from_pairs(_parse_pair(part, text) for part in text.split("&")) if text else cls()
+        return cls.from_pairs(parse_pair(part, text, FILTERS) for part in text.split("&")) if text else cls()
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[str, str]]) -> "Filters":
@@ -294,31 +338,6 @@ class Filters(Mapping[str, FilterValue]):
         for key, text in pairs:
             texts.setdefault(key, []).append(text)
         return cls({key: find_filter(key)[0].decode(values) for key, values in texts.items()})
-
-
-def _parse_pair(part: str, query: str) -> tuple[str, str]:
-    """`share.cat=0.1..1` -> ("share.cat", "0.1..1")."""
-    key, equals, value = part.partition("=")
-    if not equals:
-        raise FilterError(
-            f"A filter reads key=value&key=value, not {query!r}: keys are {', '.join(FILTERS)}, and an & within a name "
-            "is written %26."
-        )
-    if value.startswith("+") or value.endswith("+") or "++" in value:
-        raise FilterError(
-            f"The + in {part!r} could mean a space or a plus sign: write "
-            f"{key}={value.replace('+', '%2B')} for a plus sign, {key}={value.replace('+', '%20')} for a space."
-        )
-    return _unquote(key, part), _unquote(value, part)
-
-
-def _unquote(text: str, part: str) -> str:
-    try:
-        return unquote_to_bytes(text.replace("+", " ")).decode()
-    except UnicodeError:
-        raise FilterError(
-            f"The % in {part!r} begins no character of UTF-8: a percent sign within a name is written %25."
-        ) from None
 
 
 def find_filter(key: str) -> tuple[Filter, str]:
@@ -331,22 +350,28 @@ def find_filter(key: str) -> tuple[Filter, str]:
     return entry, name
 
 
-def select(table: pd.DataFrame, filters: Filters) -> pd.DataFrame:
+def select(table: pd.DataFrame, filters: Filters | str) -> pd.DataFrame:
     """Select the rows that match every filter.
 
     Args:
         table: A frame of `Store.table`.
-        filters: Conditions, for example `Filters({"label": ("cats",)})` or `Filters.decode("label=cats")`.
+        filters: Conditions, as `Filters({"label": ("cats",)})`, or as the text of `--where`, such as
+            `label = cats or share.cat > 10%`.
 
     Returns:
         A new frame with the matching rows in their original order. A row without a value matches no range.
 
     Raises:
         UnknownName: A filter names a class that no model in the table knows.
+        FilterError: The text is no expression, or does not fit the table.
 
     Example:
-        cats = seglib.select(table, seglib.Filters.decode("label=cats&share.cat=0.1..1"))
+        cats = seglib.select(table, "share.cat >= 10% and not label = cats")
     """
+    if isinstance(filters, str):
+        from seglib.query.expressions.where import read_where
+
+        filters = read_where(filters)
     keep = np.ones(len(table), bool)
     for key, value in filters.items():
         keep &= passes_filter(table, key, value)
@@ -364,27 +389,6 @@ def _normalise_value(key: str, value: FilterValue) -> FilterValue:
     """Normalize a value by encoding and decoding it with its filter."""
     entry, _ = find_filter(key)
     return entry.decode(entry.encode(value)) if len(value) else ()
-
-
-def next_below(number: float) -> float:
-    """The next smaller float: the upper end of a range that excludes `number`."""
-    return math.nextafter(number, -math.inf)
-
-
-def _format_number(value: float) -> str:
-    return repr(value).removesuffix(".0")
-
-
-def _format_upper_end(high: float) -> str:
-    """Format an upper end; `<0.2` for the float just below 0.2, whose own repr is much longer."""
-    following = _format_number(math.nextafter(high, math.inf))
-    return f"<{following}" if len(following) + 1 < len(_format_number(high)) else _format_number(high)
-
-
-def _parse_whole_number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_COUNT)) and int(text) <= MAX_COUNT):
-        raise ValueError(text)
-    return int(text)
 
 
 def _in_range(column: pd.Series, value: tuple[float, float]) -> pd.Series:

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE
 from seglib.errors import UsageError
 from seglib.masks.statistics import pixels_column
+from seglib.query.column_filter import as_numbers
 from seglib.query.columns import (
     category_codes,
     class_blobs,
@@ -24,6 +27,7 @@ from seglib.query.columns import (
     label_agreement,
     to_float64,
 )
+from seglib.query.fields import Kind, column_kind, field_values
 from seglib.store.content import NO_CONTENT
 
 CLASS_COLUMNS: dict[str, Callable[[pd.DataFrame, str], pd.Series]] = {"share": class_share, "blobs": class_blobs}
@@ -221,12 +225,27 @@ def _check_one_run(table: pd.DataFrame) -> None:
 def sort_positions(table: pd.DataFrame, column: str, *, descending: bool = False, name: str = "") -> NDArray[np.intp]:
     """Row positions sorted by a column; `name` is the class for the columns `share` and `blobs`.
 
-    Rows without a value always come last; the sort is stable.
+    An own column is named as a field, `column.camera`. Rows without a value always come last; the sort is stable.
     """
-    values = CLASS_COLUMNS[column](table, name) if column in CLASS_COLUMNS else table[column]
-    if values.dtype == "object" or not pd.api.types.is_numeric_dtype(values):
-        values = pd.Series(pd.factorize(values.astype("object"), sort=True)[0], table.index).replace(-1, None)
-    numbers = values.astype("float64").to_numpy(copy=True)
+    if column.startswith("column."):
+        numbers = _sort_keys(field_values(table, column))
+    else:
+        values = CLASS_COLUMNS[column](table, name) if column in CLASS_COLUMNS else table[column]
+        numbers = _sort_keys(values)
     if descending:
         numbers = -numbers
-    return np.argsort(np.nan_to_num(numbers, nan=math.inf), kind="stable")
+    return np.argsort(np.where(np.isnan(numbers), math.inf, numbers), kind="stable")
+
+
+def _sort_keys(values: pd.Series) -> NDArray[np.float64]:
+    """float64 numbers in the order of the values, texts ignoring case; NaN for null."""
+    if column_kind(values) in (Kind.CATEGORY, Kind.TEXT):
+        codes, names = category_codes(values)
+        texts = pa.array(names, pa.string())
+        lowered = pa.table({"lowered": pc.utf8_lower(texts), "text": texts})
+        order = pc.sort_indices(lowered, [("lowered", "ascending"), ("text", "ascending")]).to_numpy()
+        ranks = np.full(len(names) + 1, math.nan)  # the last one is for code -1 (null)
+        ranks[order] = np.arange(len(names))
+        keys: NDArray[np.float64] = ranks[codes]
+        return keys
+    return as_numbers(values)

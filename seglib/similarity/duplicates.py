@@ -57,7 +57,8 @@ def find_near_duplicates(
     """
     rule = rule or DuplicateRule()
     files = files.loc[files["image_id"].notna(), list(FILE_COLUMNS)].drop_duplicates(["dataset", "path"])
-    ids = pd.Index(files["image_id"].astype("str").unique())
+    files = files.astype({"image_id": "str"})
+    ids = pd.Index(files["image_id"].unique())
     known = hashes[hashes.notna() & hashes.index.isin(ids)]
     chosen = embeddings.only(known.index.to_numpy())
     own = known.reindex(chosen.ids.to_pandas()).to_numpy().astype(np.uint64)

@@ -51,9 +51,10 @@ def read_vectors(file: Path, keys_file: Path | None = None) -> VectorFile:
 
 def _read_npz(file: Path, _keys_file: Path | None) -> tuple[list[str], NDArray[Any]]:
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, AttributeError) as error:
         raise _unreadable(file, error) from None
     texts = {name: value for name, value in arrays.items() if value.dtype.kind in "US" and value.ndim == 1}
     numbers = {name: value for name, value in arrays.items() if value.dtype.kind in "fiu" and value.ndim == 2}
@@ -69,8 +70,9 @@ def _read_npz(file: Path, _keys_file: Path | None) -> tuple[list[str], NDArray[A
 
 def _read_npy(file: Path, keys_file: Path | None) -> tuple[list[str], NDArray[Any]]:
     try:
-        vectors = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with file.open("rb") as stream:
+            vectors = np.load(stream, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise _unreadable(file, error) from None
     if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
         what = f"{vectors.dtype} {vectors.shape}" if isinstance(vectors, np.ndarray) else "an archive"

@@ -1,11 +1,13 @@
 """Name every file and folder of a store, and keep symbolic links out of it.
 
     datasets/<8 hex>/     dataset.json, scan.json, labels.json, files/part-*.parquet
-    runs/<run>/           run.json, cost.json, stats/part-*.parquet, embeddings/part-*.parquet,
-                          masks/<ab>/<image_id>.png
+    runs/<run>/           run.json, cost.json, stats/part-*.parquet, oddities/part-*.parquet,
+                          embeddings/part-*.parquet, masks/<ab>/<image_id>.png
     thumbs/<ab>/          <image_id>.jpg
     tags/                 part-*.parquet
     columns/              part-*.parquet, <action>/part-*.parquet
+    photo_measures/       part-*.parquet
+    views/<16 hex>/       view.json
     compare/<pair>/       part-*.parquet
     evaluate/<run--truth>/  part-*.parquet
     truths/<8 hex>/       truth.json, files/, masks/
@@ -14,8 +16,8 @@
     cache/projections/<source>/  <kind>-<method>-<key>.npy
 
 `scans` writes `scan.json`, `content` `labels.json`, `maintenance.cost_record` `cost.json`; `pair_counts` fills
-`compare` and `evaluate`, `ground_truth` fills `truths`, `own_columns` fills `columns`, `pipeline.quantization` fills
-`int8`.
+`compare` and `evaluate`, `ground_truth` fills `truths`, `own_columns` fills `columns`, `saved_views` fills `views`,
+`pipeline.quantization` fills `int8`.
 """
 
 import hashlib
@@ -28,7 +30,19 @@ from seglib.errors import StoreError
 from seglib.fileio.shared_disk import retry_stale
 from seglib.store.records import Dataset, Run
 
-_FOLDERS = ("runs", "datasets", "columns", "compare", "evaluate", "truths", "int8", "embeddings", "cache")
+_FOLDERS = (
+    "runs",
+    "datasets",
+    "columns",
+    "photo_measures",
+    "compare",
+    "evaluate",
+    "truths",
+    "int8",
+    "embeddings",
+    "cache",
+    "views",
+)
 
 
 class StoreLayout:
@@ -90,6 +104,9 @@ class StoreLayout:
     def embeddings_folder(self, run: Run) -> Path:
         return self.run_folder(run.run) / "embeddings"
 
+    def oddities_folder(self, run: str) -> Path:
+        return self.run_folder(run) / "oddities"
+
     # --- masks and thumbnails, in subfolders named by the first two digits of the image_id ---
 
     def masks_folder(self, run: str) -> Path:
@@ -118,6 +135,16 @@ class StoreLayout:
 
     def column_values_folders(self) -> list[Path]:
         return sorted(path for path in self.columns_folder().glob("*") if path.is_dir())
+
+    def photo_measures_folder(self) -> Path:
+        return self.path / "photo_measures"
+
+    def view_record(self, view_id: str) -> Path:
+        """Not part of `version`: a saved view changes no figure, and pages read them each time."""
+        return self.path / "views" / view_id / "view.json"
+
+    def view_records(self) -> list[Path]:
+        return sorted(self.path.glob("views/*/view.json"))
 
     def comparison_folder(self, name: str) -> Path:
         return self.path / "compare" / name
@@ -180,8 +207,8 @@ class StoreLayout:
         """
         digest = hashlib.sha256()
         patterns = ["datasets/*/files/*.parquet", "runs/*/stats/*.parquet", "datasets/*/*.json", "runs/*/*.json"]
-        patterns.append("columns/*.parquet")
-        patterns += ["runs/*/embeddings/*.parquet", "embeddings/*/embeddings.json"]
+        patterns += ["runs/*/oddities/*.parquet", "runs/*/embeddings/*.parquet", "embeddings/*/embeddings.json"]
+        patterns += ["columns/*.parquet", "photo_measures/*.parquet"]
         for pattern in patterns + ["tags/*.parquet"] * with_tags:
             for path in sorted(self.path.glob(pattern)):
                 stamp = "" if path.suffix == ".parquet" else str(path.stat().st_mtime_ns)

@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from seglib.classes import VOID
 from seglib.fileio import parquet_parts
 from seglib.metrics.calibration import CONFIDENCE_BINS
 from seglib.metrics.confusion import JointCounts
+from seglib.metrics.label_quality import QualityCells
 from seglib.store.store import Store
 
 CELLS_SCHEMA = pa.schema([("image_id", pa.string()), ("a", pa.uint8()), ("b", pa.uint8()), ("pixels", pa.int64())])
@@ -52,6 +54,24 @@ CALIBRATION_SCHEMA = pa.schema(
     ]
 )
 """Per confidence bin: number of pixels, sum of their confidences, number of correct pixels."""
+
+QUALITY_SCHEMA = pa.schema(
+    [
+        *(("image_id", pa.string()), ("a", pa.uint8()), ("b", pa.uint8()), ("pixels", pa.int64())),
+        *(("doubtful", pa.int64()), ("weighted", pa.float64()), ("weights", pa.float64()), _TRUTH),
+    ]
+)
+"""Non-zero cells of `label_quality.QualitySums`: `a` is the label and `b` the run's class, both as indices of the run.
+The cell (255, 255) counts what has no label that the run knows; every image that was scored has it.
+"""
+
+PLACEMENT_SCHEMA = pa.schema(
+    [
+        *(("image_id", pa.string()), ("gain", pa.float32()), ("right", pa.float32()), ("down", pa.float32())),
+        _TRUTH,
+    ]
+)
+"""`label_placement.Placement` of each image that was scored."""
 
 _RUNS_FILE = "runs.json"
 _RECOUNT = "run again with `verify`, or delete the folder above it, and evaluate again, which recounts it"
@@ -95,6 +115,23 @@ def remedy(folder: Path) -> str:
 
 def calibration_folder(evaluation: Path) -> Path:
     return evaluation / "calibration"
+
+
+def quality_folder(evaluation: Path) -> Path:
+    return evaluation / "quality"
+
+
+def placement_folder(evaluation: Path) -> Path:
+    return evaluation / "placement"
+
+
+def doubts_folder(evaluation: Path) -> Path:
+    return evaluation / "doubts"
+
+
+def doubt_path(evaluation: Path, image_id: str) -> Path:
+    """Index PNG of one image: the run's class where the label is doubtful, else 255."""
+    return doubts_folder(evaluation) / image_id[:2] / f"{image_id}.png"
 
 
 def version(store: Store) -> str:
@@ -221,6 +258,34 @@ def read_calibration_counts(store: Store, run: str, truth: str, truths: pd.Serie
     return columns
 
 
+def read_quality(
+    store: Store, run: str, truth: str, truths: pd.Series, classes: int
+) -> tuple[QualityCells, NDArray[np.bool_]]:
+    """Label quality of these images, and a bool array (N,) of the images that were scored; `truths` as in
+    `read_evaluation_counts`.
+    """
+    folder = quality_folder(evaluation_folder(store, run, truth))
+    table = _select_current(parquet_parts.read(folder, QUALITY_SCHEMA), truths)
+    table = parquet_parts.keep_newest(table, ["image_id", "a", "b"])
+    rows, wanted = _positions(table["image_id"], truths.index)
+    scored = np.zeros(len(truths), bool)
+    scored[rows[wanted]] = True
+    known = wanted & (table["a"].to_numpy() != VOID)
+    columns = (table[name].to_numpy()[known] for name in QUALITY_SCHEMA.names[1:7])
+    return QualityCells(len(truths), classes, rows[known], *columns), scored
+
+
+def read_placements(store: Store, run: str, truth: str, truths: pd.Series) -> list[NDArray[np.float64]]:
+    """[gain, right, down] of these images, float64 (N,) each; NaN for images that were not scored."""
+    folder = placement_folder(evaluation_folder(store, run, truth))
+    table = _select_current(parquet_parts.read(folder, PLACEMENT_SCHEMA), truths)
+    rows, wanted = _positions(table["image_id"], truths.index)
+    columns = [np.full(len(truths), np.nan) for _ in range(3)]
+    for column, name in zip(columns, ("gain", "right", "down"), strict=True):
+        column[rows[wanted]] = table[name].to_numpy()[wanted]
+    return columns
+
+
 def _to_joint_counts(
     table: pa.Table, classes: tuple[Sequence[str], Sequence[str]], image_ids: pd.Index
 ) -> tuple[JointCounts, NDArray[np.bool_]]:
@@ -267,11 +332,14 @@ def part_folders(store: Store) -> Iterator[tuple[Path, pa.Schema, tuple[str, ...
         yield folder, TRUTH_CELLS_SCHEMA, ("image_id", "truth", "a", "b")
         yield boundary_folder(folder), BOUNDARY_SCHEMA, ("image_id", "truth", "class")
         yield calibration_folder(folder), CALIBRATION_SCHEMA, ("image_id", "truth", "bin")
+        yield quality_folder(folder), QUALITY_SCHEMA, ("image_id", "truth", "a", "b")
+        yield placement_folder(folder), PLACEMENT_SCHEMA, ("image_id", "truth")
 
 
 def top_folder(folder: Path) -> Path:
     """The comparison or evaluation that a folder of `part_folders` belongs to: itself, or the one above."""
-    return folder.parent if folder in (boundary_folder(folder.parent), calibration_folder(folder.parent)) else folder
+    inner = boundary_folder, calibration_folder, quality_folder, placement_folder
+    return folder.parent if folder in [part(folder.parent) for part in inner] else folder
 
 
 def orphaned_folders(store: Store, runs: Set[str], truths: Set[str]) -> list[Path]:

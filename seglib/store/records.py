@@ -22,7 +22,8 @@ SCHEMA_VERSION = 1
 MAX_TITLE_LENGTH = 120
 
 _BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # of Persian and of emoji sequences
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Invisible characters of Persian and of emoji sequences, which names may have."""
 
 _DATASET_REMEDY = "run over the folder of its photos again, which rewrites it"
 _RUN_REMEDY = "the command that made the run rewrites it with `verify`; or remove the run"
@@ -83,7 +84,7 @@ def parse_title(text: str) -> str | None:
 
 def clean_title(text: str) -> str:
     """A title from text of unknown origin, such as a file name: without control characters, and cut if too long."""
-    kept = "".join(sign for sign in " ".join(text.split()) if sign.isprintable() or sign in _JOINERS)
+    kept = "".join(sign for sign in " ".join(text.split()) if sign.isprintable() or sign in JOINERS)
     return kept if len(kept) <= MAX_TITLE_LENGTH else kept[: MAX_TITLE_LENGTH - 1] + "…"
 
 

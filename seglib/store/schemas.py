@@ -4,6 +4,7 @@ Works on Arrow tables; `to_frame` converts them to pandas.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from seglib.fileio import parquet_parts
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
 from seglib.store.content import CONTENT_COLUMNS, LabelledFiles
 from seglib.store.records import Run
@@ -37,6 +39,15 @@ PRESENT_FILES_SCHEMA = pa.schema(
 
 STAMPS_SCHEMA = pa.schema([("bytes", pa.int64()), ("mtime_ns", pa.int64())])
 """File columns that show whether a file has changed."""
+
+ODDITIES_SCHEMA = pa.schema(
+    [
+        *(("image_id", pa.string()), ("cut_class", pa.string()), ("cut_share", pa.float32())),
+        *(("mixed_class", pa.string()), ("mixed_with", pa.string()), ("mixed_share", pa.float32())),
+        ("interleaved", pa.float32()),
+    ]
+)
+"""What makes a run's masks look implausible; see `masks.oddities.find_oddities`."""
 
 TAG_SEPARATOR = "|"
 """Separates the tags of an image in the table and in exports; no tag contains it."""
@@ -70,6 +81,22 @@ def keep_newest_files(rows: pa.Table) -> pa.Table:
     paths = rows["path"].combine_chunks()
     last = pc.not_equal(paths[1:], paths[:-1]).to_numpy(zero_copy_only=False)
     return rows if last.all() else rows.filter(np.append(last, True))
+
+
+def locate_in_files(folder: Path, image_ids: Sequence[str]) -> pd.DataFrame:
+    """The files (path, bytes, mtime_ns, image_id) of a dataset that had this content at their newest scan.
+
+    `folder` holds the parts of the dataset's files, of which only those rows are read.
+    """
+    columns = ["path", "bytes", "mtime_ns", "image_id"]
+    ever = parquet_parts.read(folder, FILES_SCHEMA, ["path"], where=("image_id", image_ids))["path"].unique()
+    if not len(ever):
+        return pd.DataFrame(columns=columns)
+    rows = parquet_parts.read(folder, FILES_SCHEMA, [*columns, "reason", "scan"], where=("path", ever.to_pylist()))
+    newest = parquet_parts.keep_newest(rows.sort_by("scan"), ["path"]).to_pandas(integer_object_nulls=True)
+    now_there = newest["reason"].isna() & newest["image_id"].isin(image_ids)
+    located: pd.DataFrame = newest.loc[now_there, columns]
+    return located.reset_index(drop=True)
 
 
 def table_schema(classes: Sequence[str]) -> pa.Schema:

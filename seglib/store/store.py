@@ -33,6 +33,7 @@ from seglib.store import content, records, tags
 from seglib.store.content import LabelledFiles
 from seglib.store.layout import StoreLayout, read_without_links
 from seglib.store.own_columns.join import append_own_columns
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import SCHEMA_VERSION, Dataset, Run
 from seglib.store.schemas import (
     FILES_SCHEMA,
@@ -41,6 +42,7 @@ from seglib.store.schemas import (
     VANISHED,
     join_stats,
     keep_newest_files,
+    locate_in_files,
     stats_schema,
     table_schema,
     to_frame,
@@ -50,8 +52,6 @@ _STORE_REMEDY = f'restore it from a copy, or write {{"schema": {SCHEMA_VERSION}}
 
 _ID_SUFFIXES = (b"", *(b"\0%d" % number for number in range(1, 1000)))
 """Appended to a folder's path for another id where the dataset that had this folder first has moved elsewhere."""
-
-_LOCATION_COLUMNS = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
 
 
 class Store(StoreLayout):
@@ -155,23 +155,10 @@ class Store(StoreLayout):
 
         Columns: dataset, path, bytes, mtime_ns, image_id.
         """
-        frames = []
-        for dataset in self.datasets():
-            folder, columns = self.files_folder(dataset), ["path", "bytes", "mtime_ns", "image_id", "reason", "scan"]
-            ever = parquet_parts.read(folder, FILES_SCHEMA, ["path"], where=("image_id", image_ids))["path"].unique()
-            if not len(ever):
-                continue
-            rows = parquet_parts.read(folder, FILES_SCHEMA, columns, where=("path", ever.to_pylist())).sort_by("scan")
-            frames.append(
-                parquet_parts.keep_newest(rows, ["path"])
-                .to_pandas(integer_object_nulls=True)
-                .assign(dataset=dataset.name)
-            )
-        locations = (
-            pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*_LOCATION_COLUMNS, "reason"])
-        )
-        now_there = locations["reason"].isna() & locations["image_id"].isin(image_ids)
-        return locations.loc[now_there, _LOCATION_COLUMNS].reset_index(drop=True)
+        found = {dataset.name: locate_in_files(self.files_folder(dataset), image_ids) for dataset in self.datasets()}
+        frames = [rows.assign(dataset=name) for name, rows in found.items() if len(rows)]
+        columns = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
+        return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
     def failures(self) -> pd.DataFrame:
         """One row per unreadable file: dataset, path, label, reason, detail."""
@@ -279,12 +266,11 @@ class Store(StoreLayout):
 
         Columns: dataset, path, split, label, width, height, image_id, run, model, grid_width, grid_height,
         px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal,
-        content, label_class, column:<name> of each own column, tags.
-        content: of the classes that the labels of its dataset name, the one with most pixels; `none` without any.
-        Classes unknown to a run's model are null rather than 0 (their columns are then Int32 and UInt16).
-        tags: sorted names joined by `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column.
-        `with_scan=True` adds bytes and mtime_ns, the file's size and modification time when it was scanned.
-        Files that a run has not computed yet are omitted; `failures()` lists unreadable files.
+        content, label_class, tags, and column:<name> of each own column and measure of the photos. content: of the
+        classes that the labels of its dataset name, the one with most pixels; `none` without any. Classes unknown to a
+        run's model are null rather than 0 (their columns are then Int32 and UInt16). tags: sorted names joined by
+        `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column. `with_scan=True` adds bytes and
+        mtime_ns of the scanned file. Files that a run has not computed yet are omitted; `failures()` lists others.
         """
         data_sets = [self.dataset(n) for n in datasets] if datasets is not None else self.datasets()
         files = self.present_files(data_sets)
@@ -303,9 +289,9 @@ class Store(StoreLayout):
             order = np.argsort(places, kind="stable")
             table, places = table.take(order), places[order]
         table = append_own_columns(self, table, files, {one.name: one.id for one in data_sets}, places)
-        del files, labels, parts, places  # each of them is as large as the table
+        del files, labels, parts, places  # as large as the table
         frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
-        return frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"])) if with_tags else frame
+        return photo_measures.add_columns(self, tags.add_column(self, frame) if with_tags else frame)
 
     def present_files(self, datasets: Sequence[Dataset]) -> pa.Table:
         """Readable files of the newest scan (`PRESENT_FILES_SCHEMA`, `STAMPS_SCHEMA`), sorted by dataset and path."""

@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from seglib.data.photo_measures.measures import PhotoMeasures
 from seglib.fileio import parquet_parts
 from seglib.masks import png
 from seglib.store.embeddings import vectors
+from seglib.store.photo_measures import rows as measure_rows
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store
@@ -37,6 +39,7 @@ class FilesWriter:
     def __init__(self, store: Store, dataset: Dataset, scan: int) -> None:
         self._store, self._dataset, self._scan = store, dataset, scan
         self._files: list[dict[str, object]] = []
+        self._measures: list[dict[str, object]] = []
         self._last_commit = time.monotonic()
         self.committed_at = time.monotonic()
         self._lock = RLock()
@@ -51,8 +54,17 @@ class FilesWriter:
     def add_thumbnail(self, image_id: str, thumbnail: bytes) -> None:
         self._store.atomic.write(self._store.thumbnail_path(image_id), thumbnail)
 
+    def add_measures(self, image_id: str, measures: PhotoMeasures) -> None:
+        with self._lock:
+            self._measures.append({"image_id": image_id, **measures.to_row()})
+            self._commit_if_due()
+
     def commit(self) -> None:
         with self._lock:
+            if self._measures:
+                table = pa.Table.from_pylist(self._measures, measure_rows.SCHEMA)
+                parquet_parts.append(self._store.atomic, self._store.photo_measures_folder(), table)
+                self._measures = []
             if self._files:
                 self._store.atomic.sync()
                 table = pa.Table.from_pylist(self._files, FILES_SCHEMA)
@@ -66,7 +78,7 @@ class FilesWriter:
             self.commit()
 
     def _buffered_rows(self) -> int:
-        return len(self._files)
+        return max(len(self._files), len(self._measures))
 
 
 class RunWriter(FilesWriter):
@@ -121,4 +133,4 @@ class RunWriter(FilesWriter):
             self._embeddings = {}
 
     def _buffered_rows(self) -> int:
-        return max(len(self._files), len(self._stats))
+        return max(super()._buffered_rows(), len(self._stats))

@@ -5,12 +5,14 @@ either theme; names in the accessibility tree; what the Tab key reaches is seen 
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seglib.evaluation import truth_counting
+from seglib.store.embeddings import brought
 from seglib.store.store import Store
 from tests.annotated import open_drawn
-from tests.dashboard.conftest import PHOTO_WH, PIXELS, draw_truth, fill_store, make_run_config
+from tests.dashboard.conftest import PHOTO_WH, PIXELS, draw_truth, fill_store, make_run_config, real_id
 from tests.e2e.test_dashboard import FOCUSED, opened, settle, wait_for_figure
 
 pytestmark = pytest.mark.e2e
@@ -57,6 +59,9 @@ def complete(tmp_path_factory) -> Store:
     store = Store(folder / "store")
     masks = draw_truth(folder / "data" / "masks", MANY, size_wh=PHOTO_WH)
     truth_counting.update_counts(store, open_drawn(masks), [make_run_config(schema).run_name for schema in (1, 2, 3)])
+    turns = np.linspace(0, 3, len(MANY))
+    vectors = np.c_[np.cos(turns), np.sin(turns)]
+    brought.add_set(store, "clip", [real_id(path) for path in MANY], vectors, "clip.npz")
     return store
 
 

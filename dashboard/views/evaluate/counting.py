@@ -16,7 +16,7 @@ from dashboard.state import session
 from dashboard.views.evaluate.selection import EvaluationSelection, find_truth_source
 from dashboard.views.shared import job_status
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.requests import CalibrateRequest, EvaluateRequest
+from dashboard.workers.requests import CalibrateRequest, EvaluateRequest, JudgeRequest
 
 
 def watch(selection: photo_queries.Selection) -> None:
@@ -53,15 +53,41 @@ def _runs_exist(job: Job, selection: photo_queries.Selection) -> bool:
 
 def calibration_button(selection: EvaluationSelection) -> None:
     """Offer to compute per-pixel confidence, which the store does not keep."""
+    _offer_request(
+        selection,
+        CalibrateRequest,
+        "Calibrate per pixel",
+        key="calibrate",
+        help="Runs the model on these photos again, to get each pixel's confidence",
+        command="For each pixel: python -m seglib evaluate --calibration runs the model again.",
+    )
+
+
+def judge_button(selection: EvaluationSelection) -> None:
+    """Offer to score how likely the ground truth is wrong."""
+    _offer_request(
+        selection,
+        JudgeRequest,
+        "Find likely mistakes",
+        key="judge",
+        help="Runs the model on these photos again, to get the probability of each pixel's label",
+        command="python -m seglib mistakes --truth FOLDER runs the model again and scores them.",
+    )
+
+
+def _offer_request(
+    selection: EvaluationSelection, kind: type[CalibrateRequest], title: str, *, key: str, help: str, command: str
+) -> None:
+    """Draw a button that starts a job on the masks of this ground truth; `command` is said where they are not found."""
     settings, run = session.shown_settings(), selection.main_run
     if run.weights_sha256 is None:
         return
     masks = find_truth_source(source.mask_sources(find_mask_roots(settings)), selection.truth)
     options = mask_queries.truth_options(selection.truth)
     if masks is None or options is None:
-        layout.remark("For each pixel: python -m seglib evaluate --calibration runs the model again.")
+        layout.remark(command)
         return
-    request = CalibrateRequest(
+    request = kind(
         folder=masks.id,
         title=masks.title,
         format=options.format,
@@ -71,10 +97,4 @@ def calibration_button(selection: EvaluationSelection) -> None:
         runs=(run.run,),
         truth=selection.truth.id,
     )
-    st.button(
-        "Calibrate per pixel",
-        key="calibrate",
-        help="Runs the model on these photos again, to get each pixel's confidence",
-        on_click=job_status.start_jobs,
-        args=(settings, [request]),
-    )
+    st.button(title, key=key, help=help, on_click=job_status.start_jobs, args=(settings, [request]))

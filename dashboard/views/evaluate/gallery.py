@@ -18,7 +18,9 @@ from dashboard.queries import evaluation as evaluation_queries
 from dashboard.queries.evaluation_stats import category_shares_at
 from dashboard.queries.ranking import ImageOrder
 from dashboard.server import media_urls
-from dashboard.state.view import EVALUATE_SORTS
+from dashboard.server.rendering import DOUBT_COLOUR
+from dashboard.state.view import EVALUATE_SORTS, MISTAKE_SORTS
+from dashboard.views.evaluate import mistakes
 from dashboard.views.evaluate.selection import EvaluationSelection
 from dashboard.views.multi_run import ranked_gallery
 from dashboard.views.multi_run.ranked_gallery import BarParts, RankedGallery, TileContent
@@ -38,17 +40,32 @@ CATEGORY_NAMES = {
 """Key of a category of `seglib.masks.difference` -> its meaning when A is the ground truth."""
 
 _SHORT = {"miou": "mIoU", "accuracy": "accuracy", "boundary": "boundary F"}
-_LAYER_NAMES = {"difference": "Right and wrong", "truth": "Truth", "prediction": "Prediction"}
+_LAYER_NAMES = {"difference": "Right and wrong", "truth": "Truth", "prediction": "Prediction", "doubts": "Doubtful"}
 
 
 def render(selection: EvaluationSelection) -> None:
     view, cell = selection.base.view, selection.base.view.cell
-    order = evaluation_queries.worst_order(*_query_args(selection))
-    title = "Photos with such pixels, most of them first" if cell else "Worst photos"
+    finds_mistakes, layer = mistakes.are_shown(view), _layer(selection)
+    order = _order(selection)
+    title = (
+        "Photos with such pixels, most of them first"
+        if cell
+        else "Likely mistakes"
+        if finds_mistakes
+        else "Worst photos"
+    )
     chip = f"truth: {cell[0]}, called {cell[1]}" if cell else ""
+    if not cell:
+        mistakes.list_switch(selection)
+    if finds_mistakes:
+        mistakes.explain(selection)
+        if not len(order):
+            return
     with ranked_gallery.heading(title, len(order), chip, {"cell": ()}):
+        if finds_mistakes:
+            mistakes.class_select(selection)
         sort_select(selection)
-        controls.view_switch("Shown over the photos", "layer", _LAYER_NAMES)
+        controls.view_switch("Shown over the photos", "layer", _layer_names(selection))
     ranked_gallery.gallery(
         selection.base,
         RankedGallery(
@@ -59,9 +76,26 @@ def render(selection: EvaluationSelection) -> None:
             describe=partial(_describe_page, selection),
             legend=partial(_legend, selection),
             viewer_state=viewer_state(selection) | {"cell": cell, "grade": view.grade},
-            grey=view.layer == "difference",
+            grey=layer in ("difference", "doubts"),
         ),
     )
+
+
+def _order(selection: EvaluationSelection) -> ImageOrder:
+    if mistakes.are_shown(selection.base.view):
+        return mistakes.order(selection)
+    return evaluation_queries.worst_order(*_query_args(selection))
+
+
+def _layer_names(selection: EvaluationSelection) -> dict[str, str]:
+    """Return the layers that can be shown, with their names."""
+    return {name: text for name, text in _LAYER_NAMES.items() if name != "doubts" or mistakes.has_scores(selection)}
+
+
+def _layer(selection: EvaluationSelection) -> str:
+    """Return the layer that is shown: the chosen one if there is such."""
+    chosen = selection.base.view.layer
+    return chosen if chosen in _layer_names(selection) else "difference"
 
 
 def _query_args(
@@ -82,6 +116,8 @@ def gallery_positions(selection: EvaluationSelection) -> NDArray[np.intp]:
 
     Only the first of identical files is kept.
     """
+    if mistakes.are_shown(selection.base.view):
+        return mistakes.positions(selection)
     return evaluation_queries.worst_positions(*_query_args(selection))
 
 
@@ -97,7 +133,13 @@ def sort_select(selection: EvaluationSelection, *, labelled: bool = False) -> No
     if not selection.base.view.cell:
         focus = selection.focus
         names = {name: text.replace("the chosen class", focus) for name, text in EVALUATE_SORTS.items()}
-        offered = {name: label for name, label in names.items() if focus or name != "iou"}
+        of_class = () if focus else ("iou", "class-quality")
+        finds_mistakes = mistakes.are_shown(selection.base.view)
+        offered = {
+            name: label
+            for name, label in names.items()
+            if name not in of_class and (name in MISTAKE_SORTS) == finds_mistakes
+        }
         controls.view_select("Sort", "grade", offered, width=300, labelled=labelled)
 
 
@@ -105,7 +147,10 @@ def sort_select(selection: EvaluationSelection, *, labelled: bool = False) -> No
 
 
 def _describe_page(selection: EvaluationSelection, page_order: ImageOrder) -> list[TileContent]:
-    view, files = selection.base.view, selection.evaluation.files.iloc[page_order.rows]
+    view, files, layer = selection.base.view, selection.evaluation.files.iloc[page_order.rows], _layer(selection)
+    if mistakes.are_shown(view):
+        masks = [_mask(selection, *ids) for ids in zip(files["image_id"], files["truth"], strict=True)]
+        return mistakes.describe_page(selection, page_order, masks, _LAYER_NAMES[layer].lower())
     accuracy = selection.evaluation.measures["pixel_accuracy"].per_image()[page_order.rows]
     errors = largest_differences(selection.evaluation.counts.take(page_order.rows), both_known=False)
     return [
@@ -114,7 +159,7 @@ def _describe_page(selection: EvaluationSelection, page_order: ImageOrder) -> li
             meaning=_meaning(selection),
             aside="" if view.grade == "accuracy" and not view.cell else f"accuracy {percent(right)}",
             lines=tuple(describe_error(*error) for error in named),
-            alt=f"pixel accuracy {percent_fixed(right)}; {_LAYER_NAMES[view.layer].lower()}: ",
+            alt=f"pixel accuracy {percent_fixed(right)}; {_LAYER_NAMES[layer].lower()}: ",
             mask=_mask(selection, image_id, mask_id),
             bar=bar,
             empty_text="nothing but background",
@@ -133,15 +178,21 @@ def _describe_page(selection: EvaluationSelection, page_order: ImageOrder) -> li
 
 def _mask(selection: EvaluationSelection, image_id: str, mask_id: str) -> str | None:
     store, view, run = selection.base.store, selection.base.view, selection.main_run.run
-    if view.layer == "truth":
+    layer = _layer(selection)
+    if layer == "doubts":
+        return media_urls.doubts_url(store, run, image_id, selection.truth)
+    if layer == "truth":
         return media_urls.truth_url(store, selection.truth, mask_id, view.palette)
-    if view.layer == "prediction":
+    if layer == "prediction":
         return media_urls.overlay_url(store, run, image_id, view.palette)
     return media_urls.error_map_url(store, run, image_id, selection.truth, mask_id)
 
 
 def _legend(selection: EvaluationSelection, tiles: list[GalleryTile]) -> GalleryLegend:
-    if selection.base.view.layer == "difference":
+    layer = _layer(selection)
+    if layer == "doubts":
+        return GalleryLegend([(mistakes.LEGEND, DOUBT_COLOUR)])
+    if layer == "difference":
         return GalleryLegend([(CATEGORY_NAMES[one.key], one.colour) for one in CATEGORIES if one.opacity])
     return GalleryLegend.of_classes(_class_colours(selection), tiles)
 
@@ -149,13 +200,13 @@ def _legend(selection: EvaluationSelection, tiles: list[GalleryTile]) -> Gallery
 def _class_colours(selection: EvaluationSelection) -> dict[str, str]:
     """Return the colours of the layer that is shown, as its masks are painted."""
     view = selection.base.view
-    classes = selection.truth.classes if view.layer == "truth" else selection.main_run.classes
+    classes = selection.truth.classes if _layer(selection) == "truth" else selection.main_run.classes
     return theme.class_colours(classes, view.palette)
 
 
 def _bars(selection: EvaluationSelection, rows: NDArray[np.intp]) -> list[BarParts]:
     """Return the parts of each photo: right and wrong, or the classes of the layer shown."""
-    if selection.base.view.layer == "difference":
+    if _layer(selection) in ("difference", "doubts"):
         return [
             [
                 (CATEGORY_NAMES[category.key], round(float(share), 4), category.colour)
@@ -165,7 +216,7 @@ def _bars(selection: EvaluationSelection, rows: NDArray[np.intp]) -> list[BarPar
             for shares in category_shares_at(selection.evaluation, rows)
         ]
     counts, paint = selection.evaluation.counts.take(rows), _class_colours(selection)
-    of_truth = selection.base.view.layer == "truth"
+    of_truth = _layer(selection) == "truth"
     values, names = (counts.a, counts.classes_a) if of_truth else (counts.b, counts.classes_b)
     area = np.maximum(counts.pixels_per_image(), 1)
     bars: list[BarParts] = [[] for _ in rows]

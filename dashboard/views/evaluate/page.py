@@ -15,10 +15,11 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
 from dashboard.state.links import describe_missing
-from dashboard.views.evaluate import cards, counting, form, gallery, headline
+from dashboard.views.evaluate import cards, counting, form, gallery, headline, mistakes
 from dashboard.views.evaluate.selection import EvaluationSelection, select_evaluation
 from dashboard.views.multi_run import missing_link, slices
 from dashboard.views.multi_run.all_figures import all_figures
+from dashboard.views.selection import saved_views
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.workers.requests import MAX_COMPARED_RUNS
 from seglib.evaluation.slices.figures import EVALUATION_MEASURES
@@ -34,6 +35,8 @@ TABLES = {
     "images": "Every photo and run: all measures, worst first",
     "confusion": "Every run's confusion matrix: truth, prediction, pixels",
 }
+
+MISTAKES_TABLE = "Work list of likely mistakes: path, scores, class and reason, in the order shown"
 
 
 def render(selection: Selection) -> None:
@@ -94,6 +97,7 @@ def _without_truth(selection: Selection) -> None:
     """Draw the page of a store without ground truth, or without the one that the link names."""
     truths = ground_truth.list_truths(selection.store)
     with layout.heading(pages.EVALUATE):
+        saved_views.menu(selection)
         page_header.copy_link(selection)
     if selection.view.truth:
         st.error(escape_markdown(describe_missing("ground truth", [selection.view.truth])))
@@ -225,6 +229,11 @@ def _export_buttons(selection: EvaluationSelection) -> None:
         page_header.report_button(selection.base, selection.run_names, truth=selection.truth.id)
     by = photo_queries.known_field(selection.base.source, selection.base.view.by)
     export_slices = partial(evaluation_queries.export_slices, selection.query, selection.base.source, by)
-    make = slices.with_slices(partial(evaluation_queries.export_table, selection.query), export_slices)
+    make_one = slices.with_slices(partial(evaluation_queries.export_table, selection.query), export_slices)
+    tables = TABLES | ({"mistakes": MISTAKES_TABLE} if mistakes.are_shown(selection.base.view) else {})
+
+    def make(table: str, kind: str) -> bytes:
+        return mistakes.work_list(selection, kind) if table == "mistakes" else make_one(table, kind)
+
     titles = [selection.labels[run] for run in selection.run_names]
-    page_header.table_downloads(TABLES | (slices.TABLE if by else {}), make, page=pages.EVALUATE, runs=titles)
+    page_header.table_downloads(tables | (slices.TABLE if by else {}), make, page=pages.EVALUATE, runs=titles)

@@ -35,10 +35,17 @@ def pair(pane: ViewerRun | None, place: int) -> ViewerPair | None:
 
 
 def add_truth_masks(selection: Selection, pictures: Sequence[ViewerImage]) -> list[ViewerImage]:
+    """Return the images with their ground-truth masks, and where the active run doubts them as the uncertainty map."""
     truth = _chosen_truth(selection)
     if truth is None:
         return list(pictures)
-    return [replace(one, masks=one.masks | {_key(truth): _mask_url(selection, truth, one)}) for one in pictures]
+    key, store, run = _key(truth), selection.store, selection.run.run
+    added = []
+    for one in pictures:
+        doubts = media_urls.doubts_url(store, run, one.image_id, truth, grey=True)
+        heats = one.heats | ({key: doubts} if doubts else {})
+        added.append(replace(one, masks=one.masks | {key: _mask_url(selection, truth, one)}, heats=heats))
+    return added
 
 
 def _chosen_truth(selection: Selection) -> GroundTruth | None:

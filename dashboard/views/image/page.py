@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from dashboard.components import layout, viewer
 from dashboard.components.viewer import ListPosition, ViewerImage, ViewerLook, ViewerRun
-from dashboard.formatting import count, display_name, escape_html, escape_markdown, photo_count, run_labels
+from dashboard.formatting import DASH, count, display_name, escape_html, escape_markdown, photo_count, run_labels
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.own_columns.values import format_value, split_columns
 from dashboard.queries.photos import Selection
 from dashboard.queries.similarity.vectors import has_vectors
 from dashboard.server import media_urls, photo_files
@@ -26,6 +27,7 @@ from dashboard.views.image.navigation import ImageNavigation, image_navigation
 from dashboard.views.shared import controls, page_header, photo_figures
 from dashboard.views.shared.photo_figures import ImageStatistics
 from seglib.query.columns import label_agreement
+from seglib.query.fields import COLUMN_PREFIX
 from seglib.store.records import Run
 
 VIEWER = "viewer"
@@ -273,6 +275,11 @@ def _file_card(selection: Selection, row: Any, files: NDArray[np.integer]) -> No
     ]
     with layout.card("File"):
         layout.html_table([], [], facts)
+    for title, fields in zip(("Your columns", "Measured from the photo"), split_columns(selection.source), strict=True):
+        texts = [(field.label, format_value(row[COLUMN_PREFIX + field.label], field.kind)) for field in fields]
+        if known := [(name, text) for name, text in texts if text != DASH]:
+            with layout.card(title, stretch=False):
+                layout.html_table([], [], known)
 
 
 def _text(value: object) -> str:

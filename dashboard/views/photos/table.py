@@ -12,18 +12,23 @@ from dashboard.components.photos import table as table_component
 from dashboard.components.photos.table import TableColumn, TableRow
 from dashboard.formatting import DASH, count, display_name, percent, score
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.own_columns.values import column_texts, split_columns
 from dashboard.queries.photos import Selection
 from dashboard.state import session
+from dashboard.state.own_columns import TYPE_WORDS
 from dashboard.views.shared import controls
 from dashboard.views.shared.tiles import make_tiles
 from seglib.classes import BACKGROUND, PRESENT_SHARE
 from seglib.query.columns import class_share, classes_of
+from seglib.query.fields import Kind
 from seglib.store.content import NO_CONTENT
 
 KEY = "table"
 
 MAX_CLASSES = 12
 """Maximum number of class columns: the classes of this page that are present in most photos of the run."""
+
+MAX_OWN_COLUMNS = 12
 
 _MEASURES = {
     "confidence": ("Confidence", "Mean winning probability of the pixels, 0 to 1"),
@@ -93,6 +98,7 @@ def _columns(selection: Selection, rows: pd.DataFrame) -> list[_Column]:
         shown.append(_Column("Split", _names(rows["split"])))
     contents = ["nothing seen" if name == NO_CONTENT else name for name in _names(rows["content"])]
     shown.append(_Column("Content", contents, hint="The class with most pixels, of those that folders name"))
+    shown += _own_columns(selection, rows)
     for key, (title, hint) in _MEASURES.items():
         if key == "confidence" or selection.view.sort.removeprefix("-") == key:
             write = percent if key == "low_margin" else score
@@ -103,6 +109,24 @@ def _columns(selection: Selection, rows: pd.DataFrame) -> list[_Column]:
         shown.append(_Column(name, texts, ("-share", "share"), name, number=True, hint=f"Share of the photo: {name}"))
     sizes = [f"{count(int(w))} × {count(int(h))}" for w, h in zip(rows["width"], rows["height"], strict=True)]
     return [*shown, _Column("Pixels", sizes, number=True)]
+
+
+def _own_columns(selection: Selection, rows: pd.DataFrame) -> list[_Column]:
+    """Return the first own columns, and before them those and the measures that photos are sorted or filtered by."""
+    in_use = {*selection.view.filters, selection.view.sort.removeprefix("-")}
+    own, measures = split_columns(selection.source)
+    fields = [field for field in (*own, *measures) if field.name in in_use]
+    fields += [field for field in own if field.name not in in_use]
+    return [
+        _Column(
+            field.label,
+            column_texts(rows, field),
+            (field.name, f"-{field.name}"),
+            number=field.kind in (Kind.NUMBER, Kind.INTEGER, Kind.DATE),
+            hint=f"{'Your column' if field in own else 'Measured from the photo'}: {TYPE_WORDS[field.kind]}",
+        )
+        for field in fields[:MAX_OWN_COLUMNS]
+    ]
 
 
 def _names(column: pd.Series) -> list[str]:

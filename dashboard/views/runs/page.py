@@ -11,6 +11,7 @@ from dashboard.queries.source import RunSource, open_store
 from dashboard.settings import ServerSettings
 from dashboard.state import pages
 from dashboard.views import datasets, run_form
+from dashboard.views.own_columns import card as own_columns
 from dashboard.views.runs import actions, changes, job_cards, table
 from dashboard.workers.jobs import Jobs
 from seglib.data.scan import STORE_MARKER
@@ -41,6 +42,7 @@ def render(settings: ServerSettings) -> None:
     layout.remarks([user_message(why) for reasons in damaged_records for why in reasons.values()])
     table.render(settings, store, version, runs, jobs)
     datasets.render(store, version)
+    own_columns.render(store, version)
     changes.unreadable(RunSource(str(settings.store), version, runs[-1].run))
     changes.left_out(store)
     changes.changes_on_disk(store)

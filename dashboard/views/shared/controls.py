@@ -12,11 +12,13 @@ from dashboard.components import gallery as gallery_component
 from dashboard.components import layout
 from dashboard.formatting import count, escape_markdown, pluralize
 from dashboard.queries import source
+from dashboard.queries.own_columns.values import list_columns
 from dashboard.queries.photos import Selection
 from dashboard.queries.similarity.vectors import has_vectors
 from dashboard.queries.source import ModelChoice
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
+from dashboard.state.own_columns import column_sorts
 from dashboard.state.view import FIRST_PAGES, OPACITY_RANGE, SIZE_RANGE, SORTS, View, encode, sort_label
 from seglib.classes import BACKGROUND
 from seglib.query.filters import Filters
@@ -143,6 +145,7 @@ def find_similar(image_id: str | None) -> None:
 
 def sort_select(selection: Selection, *, labelled: bool = False) -> None:
     names = {sort: sort_label(sort, selection.focus) for sort in SORTS}
+    names |= column_sorts(list_columns(selection.source))
     view_select("Sort", "sort", names, width=260, labelled=labelled)
 
 

@@ -19,6 +19,7 @@ from dashboard.workers.requests import (
     CalibrateRequest,
     CompareRequest,
     EvaluateRequest,
+    JudgeRequest,
     Request,
     RunRequest,
     SimilarityRequest,
@@ -31,7 +32,8 @@ from seglib.store.store import Store
 
 REFRESH_SECONDS = 1.0
 
-_COUNTING = (CompareRequest.kind, EvaluateRequest.kind, CalibrateRequest.kind)
+_EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind, JudgeRequest.kind)
+_COUNTING = (CompareRequest.kind, *_EVALUATIONS)
 FAILED_WORDS = {
     RunRequest.kind: "unreadable",
     SimilarityRequest.kind: "without a vector",
@@ -49,7 +51,6 @@ SIMILARITY_WORDS = {DUPLICATES: "Near-duplicates", OUTLIERS: "Unusual photos"} |
 }
 """Task of a `SimilarityRequest` -> what it is called."""
 
-_EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind)
 SHOWN_LOG = "runs:log"
 """Key of the session's state: id of the job whose log the Runs page is to show."""
 
@@ -78,6 +79,8 @@ def headline(job: Job, labels: Mapping[str, str] | None = None) -> str:
         return f"{SIMILARITY_WORDS[request.task]} by {request.title or request.source}"
     assert isinstance(request, EvaluateRequest | CompareRequest)
     names = ", ".join((labels or {}).get(run, run) for run in request.runs)
+    if isinstance(request, JudgeRequest):
+        return f"Likely mistakes in {request.title}, by {names}"
     if isinstance(request, EvaluateRequest):
         return f"Evaluation of {names} against {request.title}"
     return f"Comparison of {names}"

@@ -31,6 +31,7 @@ from dashboard.settings import ServerSettings
 from dashboard.state import session
 from dashboard.state.picked_photos import Picks
 from dashboard.state.selection_words import describe_selection
+from dashboard.views.selection import saved_views
 from seglib.classes import PRESENT_SHARE
 from seglib.errors import SegError
 from seglib.query.filters import Filters
@@ -69,6 +70,7 @@ def page_header(
     except SegError as error:
         wrong = source.error_message(error)
     with layout.heading(title):
+        saved_views.menu(selection)
         copy_link(selection)
         if not wrong:
             draw_exports()

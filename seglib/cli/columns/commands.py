@@ -1,10 +1,13 @@
-"""`seglib columns`: add the columns of a file to the photos of a store, list them, remove them, and undo either."""
+"""`seglib columns`: add the columns of a file to the photos of a store, list them, remove them, and undo either;
+measure photos.
+"""
 
 import argparse
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seglib.cli.columns import measure
 from seglib.cli.common import (
     add_json_option,
     add_store_option,
@@ -42,6 +45,7 @@ def add(commands: Any) -> None:
         "file", type=Path, metavar="FILE", help="CSV or Parquet, with a header and a row for each photo"
     )
     _add_reading_options(adding)
+    measure.add_measure(actions)
     listing = new_command(actions, "list", "list the own columns", "python -m seglib columns list", _list)
     removing = new_command(
         actions, "remove", "remove own columns", "python -m seglib columns remove camera iso", _remove

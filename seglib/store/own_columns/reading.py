@@ -23,6 +23,9 @@ MAX_ROWS = 10_000_000
 MAX_FILE_COLUMNS = 20_000
 """Columns that a file may have, of which a store takes `adding.MAX_COLUMNS`."""
 
+MAX_CELLS = 100_000_000
+"""A Parquet file of a few bytes may hold as many."""
+
 MAX_NAME_LENGTH = 100
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
@@ -128,7 +131,7 @@ def _name_columns(names: list[str], columns: list[pa.Array], rows: int, *, is_ty
     if unnamed:
         notes.append(f"{_count_columns(unnamed)} without a name left out.")
     if nested:
-        notes.append(f"Left out: {_listed(nested)}, whose values are lists or other structures.")
+        notes.append(f"Left out: {list_names(nested)}, whose values are lists or other structures.")
     return RawFile(kept, rows, is_typed, tuple(notes), is_export)
 
 
@@ -201,7 +204,7 @@ def _find_separator(text: bytes) -> pa.Table:
         return next(iter(readings.values()))
     if readings:
         raise UsageError(
-            f"The cells of the file could be separated by {_listed(SEPARATORS[one] for one in readings)}, and every "
+            f"The cells of the file could be separated by {list_names(SEPARATORS[one] for one in readings)}, and every "
             "row fits both: say which with `separator`."
         )
     if problems:
@@ -284,8 +287,11 @@ def _check_size(schema: pa.Schema, rows: int) -> None:
         raise UsageError(
             f"The file has {len(schema):,} columns, and at most {MAX_FILE_COLUMNS:,} are read: leave out some."
         )
-    if rows > MAX_ROWS:
-        raise UsageError(f"The file has {rows:,} rows, and at most {MAX_ROWS:,} are read: split it.")
+    if rows > MAX_ROWS or rows * len(schema) > MAX_CELLS:
+        raise UsageError(
+            f"The file has {rows:,} rows and {len(schema):,} columns, and at most {MAX_ROWS:,} rows and {MAX_CELLS:,} "
+            "cells are read: split it."
+        )
 
 
 def _simplify(column: pa.ChunkedArray) -> pa.Array:
@@ -322,7 +328,7 @@ def _is_simple(kind: pa.DataType) -> bool:
     )
 
 
-def _listed(names: Iterable[str], most: int = 5) -> str:
+def list_names(names: Iterable[str], most: int = 5) -> str:
     """`a, b and c`; beyond `most` names, how many more there are."""
     every = list(names)
     shown = every if len(every) <= most else [*every[:most], f"{len(every) - most:,} more"]

@@ -5,15 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.state import view as view_state
+from dashboard.state.crossfilter import with_both_present
 from dashboard.state.view import (
     CHARTS,
     COMPARE_SORTS,
     DIFFERENCE_MODES,
     EVALUATE_SORTS,
+    FINDS,
     LAYERS,
     OPACITY_RANGE,
     ORIGINS,
     PALETTES,
+    PROJECTIONS,
     SHOW_MODES,
     SIZE_RANGE,
     SORTS,
@@ -24,10 +27,10 @@ from dashboard.state.view import (
     fit_to_classes,
     query_params,
     sort_label,
-    with_both_present,
 )
 from seglib.classes import VOC_CLASSES
-from seglib.query.filters import FILTERS, MAX_COUNT, CountRangeFilter, Filters, TextFilter, UnitRangeFilter
+from seglib.query.filter_text import MAX_COUNT
+from seglib.query.filters import FILTERS, CountRangeFilter, Filters, TextFilter, UnitRangeFilter, WhereFilter
 
 names = st.lists(st.text(max_size=8), min_size=1, max_size=3).map(lambda values: tuple(sorted(set(values))))
 ranges = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair)))
@@ -40,6 +43,8 @@ def values_of(key: str):
         return ranges
     if isinstance(entry, CountRangeFilter):
         return counts
+    if isinstance(entry, WhereFilter):
+        return st.sampled_from(["share.cat > 0.1 or label = dogs", 'path contains "ü & %"', "not tag = a"])
     return st.text(min_size=1, max_size=8) if isinstance(entry, TextFilter) else names
 
 
@@ -84,6 +89,13 @@ views = st.builds(
     demo=st.booleans(),
     n=st.integers(0, 10**8),
     all_figures=st.booleans(),
+    find=st.sampled_from(FINDS),
+    embeddings=st.text(max_size=20),
+    projection=st.sampled_from(PROJECTIONS),
+    colour=st.text(max_size=20),
+    lasso=st.just("") | st.from_regex(r"[0-9a-f]{8}\.[A-Za-z0-9_-]{16,40}", fullmatch=True),
+    similar=st.just(()) | st.text("0123456789abcdef", min_size=32, max_size=32).map(lambda one: (one,)),
+    found_page=st.integers(1, 10**6),
 )
 
 

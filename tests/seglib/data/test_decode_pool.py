@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from seglib.data import decode_pool
-from seglib.data.image import DecodedImage
+from seglib.data.image import DecodedImage, Extras
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, SegError
 
@@ -26,7 +26,7 @@ def test_photos_come_back_in_order_and_failures_are_values(files, count):
     files[7].write_bytes(b"")
     with decode_pool.DecodePool(count, Resize("32x32")) as decoders:
         decoders.wait_until_ready()
-        outcomes = list(decoders.decode((path.name, path, True) for path in files))
+        outcomes = list(decoders.decode((path.name, path, Extras(thumbnail=True)) for path in files))
     assert [tag for tag, _ in outcomes] == [path.name for path in files]
     assert [o.width if isinstance(o, DecodedImage) else o.reason for _, o in outcomes[6:9]] == [46, "empty", 48]
 
@@ -54,19 +54,19 @@ def test_a_file_that_kills_its_worker_costs_that_file_alone(files, monkeypatch, 
     files[3].rename(files[3].with_name("killer.png"))
     files[3] = files[3].with_name("killer.png")
     with decode_pool.DecodePool(2, resize) as decoders:
-        outcomes = dict(decoders.decode((path.name, path, False) for path in files))
+        outcomes = dict(decoders.decode((path.name, path, Extras()) for path in files))
     assert list(outcomes) == [path.name for path in files]
     failed = {name: o for name, o in outcomes.items() if isinstance(o, BadImage)}
     assert list(failed) == ["killer.png"]
     assert failed["killer.png"].reason == "damaged"
 
 
-def read_or_die(path: Path, resize: Resize, wants_thumbnail: bool):
+def read_or_die(path: Path, resize: Resize, extras: Extras):
     if path.name == "killer.png":
         os._exit(1)
     from seglib.data.decode_pool import decode_file
 
-    return decode_file(path, resize, wants_thumbnail)
+    return decode_file(path, resize, extras)
 
 
 @pytest.mark.slow
@@ -78,13 +78,13 @@ def test_a_file_that_takes_too_long_costs_that_file_alone(files, monkeypatch, ho
     files[3].rename(slow)
     files[3] = slow
     with decode_pool.DecodePool(2, Resize("32x32"), decode_pool.Limits(seconds=0.3)) as decoders:
-        outcomes = dict(decoders.decode((path.name, path, False) for path in files))
+        outcomes = dict(decoders.decode((path.name, path, Extras()) for path in files))
     assert len(outcomes) == 40
     (name,) = [name for name, outcome in outcomes.items() if isinstance(outcome, BadImage)]
     assert (name, outcomes[name].reason) == (slow.name, "too_slow")
 
 
-def read_or_hang(path: Path, resize: Resize, wants_thumbnail: bool):
+def read_or_hang(path: Path, resize: Resize, extras: Extras):
     from seglib.data.decode_pool import decode_file
 
     if path.name == "in Python.png":
@@ -92,7 +92,7 @@ def read_or_hang(path: Path, resize: Resize, wants_thumbnail: bool):
             time.monotonic()
     if path.name == "where no signal is heard.png":
         sum(range(10**12))  # C code that never returns to the interpreter
-    return decode_file(path, resize, wants_thumbnail)
+    return decode_file(path, resize, extras)
 
 
 @pytest.mark.slow
@@ -100,7 +100,7 @@ def read_or_hang(path: Path, resize: Resize, wants_thumbnail: bool):
 def test_a_file_that_takes_too_much_memory_costs_that_file_alone(files):
     Image.new("L", (9000, 9000)).save(files[3])
     with decode_pool.DecodePool(1, Resize("32x32"), decode_pool.Limits(memory=200_000_000)) as decoders:
-        outcomes = dict(decoders.decode((path.name, path, False) for path in files))
+        outcomes = dict(decoders.decode((path.name, path, Extras()) for path in files))
     failed = {name: o.reason for name, o in outcomes.items() if isinstance(o, BadImage)}
     assert failed == {files[3].name: "too_large"}
 
@@ -110,6 +110,6 @@ def test_decoders_do_not_write_to_the_terminal(files, capfd):
     data = files[0].read_bytes()
     files[0].write_bytes(data[:8] + b"\xff" * 40 + data[48:])
     with decode_pool.DecodePool(1, Resize("32x32")) as decoders:
-        ((_, outcome),) = decoders.decode([("a", files[0], False)])
+        ((_, outcome),) = decoders.decode([("a", files[0], Extras())])
     assert isinstance(outcome, BadImage)
     assert capfd.readouterr().err == ""

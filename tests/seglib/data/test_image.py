@@ -12,11 +12,11 @@ from torchvision.transforms import functional
 from seglib.data import formats
 from seglib.data.image import (
     FAILURE_REASONS,
+    Extras,
     compute_image_id,
     decode,
     is_image_id,
     is_worth_retrying,
-    make_thumbnail,
     read_image,
     read_thumbnail,
 )
@@ -307,11 +307,12 @@ def test_a_photo_carries_identity_size_grid_and_thumbnail(tmp_path):
     assert (photo.image.shape, photo.image.dtype) == ((64, 128, 3), np.uint8)
     with Image.open(io.BytesIO(photo.thumbnail)) as small:
         assert (small.format, small.size) == ("JPEG", (320, 160))
-    assert read_image(path, Resize("short:64"), thumbnail=False).thumbnail == b""
+    assert read_image(path, Resize("short:64"), Extras()).thumbnail == b""
 
 
-def test_a_small_photo_is_not_enlarged_for_its_thumbnail():
-    with Image.open(io.BytesIO(make_thumbnail(noise((40, 60))))) as small:
+def test_a_small_photo_is_not_enlarged_for_its_thumbnail(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(noise((40, 60)), "PNG"))
+    with Image.open(io.BytesIO(read_image(tmp_path / "a.png", Resize("64")).thumbnail)) as small:
         assert small.size == (60, 40)
 
 

@@ -23,8 +23,10 @@ def test_prune_removes_what_no_file_has_and_nothing_else(photos, store, fake):
     cached = store.path / "cache" / "photos" / gone[:2] / f"{gone}.jpg"  # as the dashboard makes it
     cached.parent.mkdir(parents=True)
     cached.touch()
-    assert maintenance_status.read_status(store).stale == 4  # vanished, its older row, its statistics, its thumbnail
-    assert prune.prune(store).stale == 4
+    assert (
+        maintenance_status.read_status(store).stale == 5
+    )  # vanished, its older row, its statistics, its measures, its thumbnail
+    assert prune.prune(store).stale == 5
     assert maintenance_status.read_status(store).stale == 0
     pd.testing.assert_frame_equal(store.table(), table)
     assert not store.mask_path(report.run, gone).exists()

@@ -46,6 +46,8 @@ def test_columns_and_types_are_the_contract(photos, store, fake):
         *("dataset", "path", "split", "label", "width", "height", "image_id", "run", "model"),
         *("grid_width", "grid_height", *(f"px:{c}" for c in classes), *(f"blobs:{c}" for c in classes)),
         *("confidence", "entropy", "low_margin", "dominant", "animal", "content", "label_class", "tags"),
+        *("column:brightness", "column:contrast", "column:highlights", "column:shadows", "column:sharpness"),
+        *("column:image_entropy", "column:aspect", "column:file_size"),
     ]
     types = table.dtypes.astype(str)
     assert set(types[[f"px:{c}" for c in classes]]) == {"int32"}

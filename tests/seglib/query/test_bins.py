@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from seglib.errors import FilterError, UnknownName, UsageError
 from seglib.query import columns, histograms, statistics
-from seglib.query.filters import MAX_COUNT, Filters, next_below, select
+from seglib.query.filter_text import MAX_COUNT, next_below
+from seglib.query.filters import Filters, select
 
 unit = st.floats(0, 1, width=32)
 maybe = st.one_of(st.none(), unit)

@@ -1,0 +1,1 @@
+"""Cached queries on expressions: whether one fits a run, and what can be typed in one."""

@@ -1,0 +1,1 @@
+"""Cached queries behind the lists of likely mistakes in masks."""

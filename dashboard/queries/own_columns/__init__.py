@@ -1,0 +1,1 @@
+"""Cached queries on own columns: their values for the sidebar, and files that visitors bring."""

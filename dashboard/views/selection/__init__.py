@@ -1,0 +1,1 @@
+"""What chooses photos besides the filters of the sidebar: an expression, and saved views."""

@@ -1,0 +1,1 @@
+"""`seglib mistakes`: list the photos whose masks are most likely wrong."""

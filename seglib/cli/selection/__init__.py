@@ -1,0 +1,1 @@
+"""`--where` and `--view`, with which commands choose photos, and `seglib view`, which saves such choices."""

@@ -1,0 +1,1 @@
+"""Find likely mistakes in masks, with and without ground truth."""

@@ -1,0 +1,1 @@
+"""Views that were saved in a store, one JSON record each below `<store>/views/`."""
