@@ -10,10 +10,11 @@ import pytest
 import seglib
 from seglib.errors import DamagedFileError, SegError, UnknownName, UsageError
 from seglib.fileio import parquet_parts
+from seglib.fileio.lock import lock
 from seglib.maintenance import datasets, prune, verify
 from seglib.maintenance.status import read_status
 from seglib.query.export import csv_bytes, dictionary_frame, list_frame, parquet_bytes, stats_frame
-from seglib.store.own_columns import log
+from seglib.store.own_columns import log, rewriting
 from seglib.store.store import Store
 from tests.seglib.store.own_columns.plain_store import PATHS, add, add_dataset, add_run, column, image_id, lines
 
@@ -97,6 +98,14 @@ def test_a_later_file_replaces_for_the_photos_that_it_names_and_undo_brings_back
     assert log.undo(known).kind == "add"
     assert log.undo(known) is None
     assert "column:x" not in known.table()
+
+
+def test_an_own_column_stands_in_place_of_what_the_photos_say_themselves_and_that_is_said(known):
+    report = add(known, "path,camera\ncats/a.jpg,Leica\n")
+    assert report.notes == ("In place of what the photos say themselves (EXIF): camera.",)
+    assert column(known, "camera") == ["Leica", None, None, None]
+    with pytest.raises(UsageError, match="'brightness' is measured from the photos themselves"):
+        add(known, "path,brightness\ncats/a.jpg,1\n")
 
 
 def test_a_removal_is_undone_too_and_each_action_changes_the_version(known):
@@ -233,6 +242,17 @@ def test_a_forgotten_dataset_takes_its_values_along_when_the_store_is_pruned(kno
     prune.prune(known)
     keys = log.read_values(known, known.column_values_folders()[0].name, "path", ["x"])
     assert keys["path"].to_pylist() == ["cats/a.jpg", "cats/b.jpg"]
+
+
+def test_two_datasets_that_become_one_keep_their_values(known, tmp_path):
+    first = known.datasets()[0].id
+    second = add_dataset(known, tmp_path / "more", ["cats/a.jpg", "cats/e.jpg"])
+    add(known, "path,dataset,x\ncats/a.jpg,more,1\ncats/e.jpg,more,2\ncats/a.jpg,photos,3\n")
+    with lock(known.path):
+        rewriting.rename_dataset(known, second, first)
+    values = log.read_values(known, known.column_values_folders()[0].name, "path", ["x"]).to_pydict()
+    assert dict(zip(values["path"], values["column:x"], strict=True)) == {"cats/a.jpg": 3, "cats/e.jpg": 2}
+    assert set(values["dataset_id"]) == {first}
 
 
 def test_a_link_in_place_of_the_folder_is_refused(known, tmp_path):
