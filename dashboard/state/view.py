@@ -63,7 +63,9 @@ COMPARE_SORTS: dict[str, str] = {
     "iou": "least IoU of the chosen class first",
     "area": "largest area difference of the chosen class first",
     "flip": "largest chosen flip first",
+    "suspects": "masks that look wrong first",
 }
+SUSPECTS = "suspects"
 """Key in the URL -> label: sort orders for the photos of a comparison."""
 
 DIFFERENCE_MODES: tuple[str, ...] = ("", "overlay", "swipe")

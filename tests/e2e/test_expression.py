@@ -4,6 +4,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from seglib.store.saved_views.saved_view import delete_view
+from seglib.store.store import Store
 from tests.e2e.test_dashboard import opened, settle, tile_names, wait_for_figure
 
 pytestmark = pytest.mark.e2e
@@ -48,8 +50,6 @@ def test_an_expression_is_typed_corrected_saved_and_opened_again(start, browser,
     menu.get_by_role("button", name="sure cats").click()
     wait_for_figure(page, "photos of 6", "2")
     menu.wait_for(state="hidden")
-    page.get_by_role("button", name="Views").click()
-    menu.get_by_role("button", name="Delete").click()  # the store is that of other tests
-    menu.get_by_text("No view is saved in this store yet.").wait_for()
+    delete_view(Store(small), "sure cats")  # the store is that of other tests
     settle(page)
     assert page.faults == []

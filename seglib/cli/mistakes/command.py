@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from seglib.store.records import Run
     from seglib.store.store import Store
 
+_NO_EMBEDDINGS = "There are no embeddings, so near-duplicates with other masks were not looked for."
+
 _ORDERS = ("both", "quality", "place")
 
 
@@ -173,7 +175,8 @@ def _rank(
 
 def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
     from seglib.evaluation import comparison
-    from seglib.evaluation.mistakes import suspects
+    from seglib.evaluation.mistakes import copies, suspects
+    from seglib.query.filters import select
 
     first, *others = [store.run(name) for name in dict.fromkeys(arguments.run or [store.runs()[-1].run])]
     with ProgressBar() as bar:
@@ -183,12 +186,15 @@ def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
             comparison.update_counts(store, [first.run, *(run.run for run in others)], on_progress=bar.show)
     if failed:
         print_message(f"{len(failed)} masks cannot be read; run again with --verify.")
-    found = suspects.find_suspects(store, first, [run.run for run in others], arguments.filters)
+    table = select(store.table([first.run]), arguments.filters)
+    groups = copies.find_copies(store, table)
+    found = suspects.find_suspects(store, first, [run.run for run in others], table=table, copies=groups)
+    notes = [*found.notes, *([_NO_EMBEDDINGS] if groups is None else [])]
     if not found.images:
         explain_nothing_found(arguments.filters, arguments.where, store, [first.run])
     head = f"{len(found.photos)} suspects among {found.images} photos of {describe_run(first)}"
     facts = {"run": first.run, "others": [run.run for run in others], "images": found.images, "failed": len(failed)}
-    _show(arguments, store, _Listing(head, found.photos, "score", facts, list(found.notes)))
+    _show(arguments, store, _Listing(head, found.photos, "score", facts, notes))
     return 0
 
 
