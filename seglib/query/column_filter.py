@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seglib.errors import FilterError
-from seglib.query.columns import category_codes
+from seglib.query.columns import category_codes, to_float64
 from seglib.query.fields import Kind, column_kind
 
 _TRUE, _FALSE = "true", "false"
@@ -61,12 +61,11 @@ def match_column(values: pd.Series, texts: tuple[str, ...], key: str) -> NDArray
 
 
 def as_numbers(values: pd.Series) -> NDArray[np.float64]:
-    """float64 of numbers, or of dates as microseconds since 1970; NaN for null."""
+    """float64 of numbers, as `to_float64` gives them, or of dates as microseconds since 1970; NaN for null."""
     if column_kind(values) is Kind.DATE:
         stamps = values.to_numpy("datetime64[us]")
         return np.where(np.isnat(stamps), math.nan, stamps.astype(np.int64).astype(np.float64))
-    numbers: NDArray[np.float64] = values.to_numpy("float64", na_value=math.nan)
-    return numbers
+    return to_float64(values)
 
 
 def parse_range(text: str, kind: Kind, key: str) -> Range:

@@ -182,6 +182,36 @@ def test_a_box_filters_by_both_its_sides_and_a_double_click_clears_it(start, bro
     assert page.locator(".select-outline, .selectionlayer path").count() == 0  # no selection of before is left
     assert page.faults == []
 
+    # the chart of one's own choice: a cell of confidence and folder, then bars of means
+    page.get_by_text("Your own", exact=True).click()
+    choose(page, "Kind", "Cells")
+    choose(page, "Along y", "Folder")
+    own = "Cells: Confidence, Folder of 6 photos"
+    chart(page, own).locator(".main-svg").first.wait_for()
+    draw_box(page, own, (0.5, 0), (1, 0.3))  # the surest cats
+    wait_for_figure(page, "photos of 6", "2")
+    assert sorted(tile_names(page)) == ["cats/a.jpg", "cats/c.jpg"]
+    assert filters_of(page.url)["label"] == ("cats",)
+    assert chart(page, own).count() == 1
+    page.get_by_role("button", name="Clear all").click()
+    wait_for_figure(page, "photos", "6")
+    choose(page, "Kind", "Bars")
+    choose(page, "Along x", "Folder")
+    choose(page, "Along y", "Confidence")
+    click(page, "Bars: Folder, Confidence of 6 photos", 1)
+    wait_for_figure(page, "photos of 6", "2")
+    assert filters_of(page.url) == Filters.decode("label=dogs")
+    assert page.faults == []
+
+
+def choose(page, label: str, option: str) -> None:
+    """From a drop-down of which only the options in view are in the page."""
+    box = page.get_by_role("combobox", name=label, exact=True)
+    box.click()
+    box.fill(option)
+    page.get_by_role("option", name=option, exact=True).click()
+    settle(page)
+
 
 def test_each_kind_of_bar_can_be_clicked_again_and_again(start, browser, small):
     server = start(small)

@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 from dashboard.charts.own_chart.bars import colour_name
 from dashboard.charts.own_chart.parts import HEIGHT, Look, group_colours, legend, make_places, scale, scaled
 from dashboard.charts.own_chart.words import group_text
-from dashboard.charts.theme import ACCENT, bars, box_selection, make_figure, points
+from dashboard.charts.theme import ACCENT, INVISIBLE, bars, box_selection, make_figure, points
 from dashboard.formatting import escape_html, photo_count
 from seglib.query.fields import Field
-from seglib.query.own_chart.axes import range_filter
+from seglib.query.own_chart.axes import Group, range_filter
 from seglib.query.own_chart.chart import ChartData
 
 _HEAT_HEIGHT = 380
@@ -68,38 +68,52 @@ def _point_filter(fields: tuple[Field, Field], steps: Sequence[float], values: t
 
 
 def draw_cells(data: ChartData, look: Look) -> go.Figure:
-    """Cells as bars, which have any width and height, and can be boxed."""
+    """Cells as bars, which have any width and height, with invisible points in their middles, which a box chooses."""
     assert data.y is not None
     across, up = (make_places(axis, on_scale=True) for axis in (data.x, data.y))
     counts = data.frame["count"].to_numpy("float64")
-    strength = np.log1p(counts) / np.log1p(counts.max(initial=1.0))
-    middles, bases, heights, widths, customdata = [], [], [], [], []
-    for x, y, number in zip(*(data.frame[name].tolist() for name in ("x", "y", "count")), strict=True):
-        column, row = data.x.groups[x], data.y.groups[y]
-        known = [column.filter, row.filter]
-        lines = (
-            f"{data.x.field.label} {group_text(data.x, column)}",
-            f"{data.y.field.label} {group_text(data.y, row)}",
-            photo_count(number),
-        )
-        customdata.append(["&".join(dict.fromkeys(known)) if all(known) else "", "<br>".join(map(escape_html, lines))])
-        middles.append(across.middles[x])
-        widths.append(across.widths[x] * 0.96)
-        heights.append(up.widths[y] * 0.94)
-        bases.append(up.middles[y] - heights[-1] / 2)
-    opacity = (0.15 + 0.85 * strength).tolist()
-    marks = bars(
-        x=middles,
+    strength = (0.15 + 0.85 * np.log1p(counts) / np.log1p(counts.max(initial=1.0))).tolist()
+    columns, rows = data.frame["x"].tolist(), data.frame["y"].tolist()
+    filters = [_cell_filter(data.x.groups[x], data.y.groups[y]) for x, y in zip(columns, rows, strict=True)]
+    heights = [up.widths[y] * 0.94 for y in rows]
+    middles = {"x": [across.middles[x] for x in columns], "y": [up.middles[y] for y in rows]}
+    cells = bars(
+        x=middles["x"],
         y=heights,
-        base=bases,
-        width=widths,
+        base=[middle - height / 2 for middle, height in zip(middles["y"], heights, strict=True)],
+        width=[across.widths[x] * 0.96 for x in columns],
         marker={
             "color": ACCENT,
-            "opacity": [look.opacity(text) * value for (text, _), value in zip(customdata, opacity, strict=True)],
+            "opacity": [look.opacity(text) * value for text, value in zip(filters, strength, strict=True)],
         },
-        customdata=customdata,
+        customdata=[[None, words] for words in _cell_words(data)],
         hovertemplate="%{customdata[1]}<extra></extra>",
     )
-    return make_figure(
-        [marks], _HEAT_HEIGHT, top=10, bottom=48, xaxis=across.layout, yaxis=up.layout, **box_selection(ACCENT)
+    marks = points(
+        **middles,
+        mode="markers",
+        marker={"size": 1, "color": INVISIBLE},
+        customdata=[[text] for text in filters],
+        hoverinfo="skip",
     )
+    return make_figure(
+        [cells, marks], _HEAT_HEIGHT, top=10, bottom=48, xaxis=across.layout, yaxis=up.layout, **box_selection(ACCENT)
+    )
+
+
+def _cell_filter(column: Group, row: Group) -> str:
+    known = [column.filter, row.filter]
+    return "&".join(dict.fromkeys(known)) if all(known) else ""
+
+
+def _cell_words(data: ChartData) -> list[str]:
+    assert data.y is not None
+    words = []
+    for x, y, number in zip(*(data.frame[name].tolist() for name in ("x", "y", "count")), strict=True):
+        lines = (
+            f"{data.x.field.label} {group_text(data.x, data.x.groups[x])}",
+            f"{data.y.field.label} {group_text(data.y, data.y.groups[y])}",
+            photo_count(number),
+        )
+        words.append("<br>".join(map(escape_html, lines)))
+    return words

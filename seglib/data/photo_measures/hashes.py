@@ -1,17 +1,14 @@
-"""Compute perceptual hashes of 64 bits, which hardly change if an image is scaled, re-encoded or made brighter.
+"""Compute a perceptual hash of 64 bits, which hardly changes if an image is scaled, re-encoded or made brighter.
 
 Two hashes are compared by the number of bits in which they differ (`hamming_distance`): up to 10 of 64 usually means
-the same picture. Same definitions as in the package `imagehash`.
+the same picture. Defined as in the package `imagehash`.
 """
-
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 _SIDE = 8
-_DCT_SIDE = 32
 
 
 def difference_hash(grey: Image.Image) -> int:
@@ -21,17 +18,6 @@ def difference_hash(grey: Image.Image) -> int:
     """
     pixels = np.asarray(grey.resize((_SIDE + 1, _SIDE), Image.Resampling.LANCZOS))
     return _pack(pixels[:, 1:] > pixels[:, :-1])
-
-
-def frequency_hash(grey: Image.Image) -> int:
-    """pHash of a grey image ("L"): whether each of the 8 x 8 lowest frequencies of its DCT is above their median.
-
-    Zauner, *Implementation and Benchmarking of Perceptual Image Hash Functions*, 2010.
-    """
-    pixels = np.asarray(grey.resize((_DCT_SIDE, _DCT_SIDE), Image.Resampling.LANCZOS), np.float64)
-    cosines = _dct_rows()
-    lowest = cosines @ pixels @ cosines.T  # (8, 8)
-    return _pack(lowest > np.median(lowest))
 
 
 def mirrored(dhash: int) -> int:
@@ -49,10 +35,3 @@ def hamming_distance(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> N
 def _pack(bits: NDArray[np.bool_]) -> int:
     """The bits (8, 8) as a number, the first one as its highest."""
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
-
-
-@cache
-def _dct_rows() -> NDArray[np.float64]:
-    """float64 (8, 32): the first rows of the discrete cosine transform (type II, without normalisation)."""
-    frequency, place = np.arange(_SIDE)[:, None], np.arange(_DCT_SIDE)[None, :]
-    return 2 * np.cos(np.pi * frequency * (2 * place + 1) / (2 * _DCT_SIDE))

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from seglib.data.photo_measures.exif import GpsPrecision, PhotoExif, read_exif
-from seglib.data.photo_measures.hashes import difference_hash, frequency_hash
+from seglib.data.photo_measures.hashes import difference_hash
 from seglib.data.photo_measures.quality import Quality, measure_quality, small_grey
 
 VERSION = 1
@@ -25,7 +25,6 @@ class PhotoMeasures:
     quality: Quality
     dhash: int
     """64 bits, see `hashes`; of the upright image."""
-    phash: int
     exif: PhotoExif
     gps: GpsPrecision
     """How precisely the position was kept, if there is any."""
@@ -38,7 +37,6 @@ class PhotoMeasures:
             "aspect": self.aspect,
             **asdict(self.quality),
             "dhash": self.dhash,
-            "phash": self.phash,
             **asdict(self.exif),
             "gps": self.gps.value,
         }
@@ -54,7 +52,6 @@ def measure_photo(small: Image.Image, size_wh: tuple[int, int], data: bytes, gps
         aspect=size_wh[0] / size_wh[1],
         quality=measure_quality(np.asarray(small), grey),
         dhash=difference_hash(grey),
-        phash=frequency_hash(grey),
         exif=read_exif(data, gps),
         gps=gps,
     )

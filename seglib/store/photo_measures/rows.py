@@ -23,7 +23,7 @@ SCHEMA = pa.schema(
         *(("image_id", pa.string()), ("version", pa.int16()), ("file_size", pa.int64()), ("aspect", pa.float32())),
         *(("brightness", pa.float32()), ("contrast", pa.float32()), ("highlights", pa.float32())),
         *(("shadows", pa.float32()), ("sharpness", pa.float32()), ("image_entropy", pa.float32())),
-        *(("dhash", pa.uint64()), ("phash", pa.uint64())),
+        ("dhash", pa.uint64()),
         *(("taken", pa.timestamp("us")), ("camera", pa.string()), ("focal_length", pa.float32())),
         *(("latitude", pa.float64()), ("longitude", pa.float64()), ("gps", pa.string())),
     ]
@@ -32,8 +32,6 @@ KEY = ("image_id",)
 
 REMEDY = "run again with `verify`, or delete this file and measure the photos again; only its rows are read again"
 """How the user can repair a damaged part."""
-
-HASHES = ("dhash", "phash")
 
 MEANINGS: dict[str, str] = {
     "brightness": "Mean perceived brightness of the photo's pixels, 0 (black) to 1 (white).",
@@ -117,8 +115,8 @@ def imprecise_ids(store: MeasureStore, image_ids: Sequence[str], gps: GpsPrecisi
 
 
 def read_hashes(store: MeasureStore) -> pd.DataFrame:
-    """The perceptual hashes of every measured image: index image_id, columns dhash and phash, uint64."""
-    rows = parquet_parts.keep_newest(_read(store, ["image_id", *HASHES]), KEY)
+    """The perceptual hash of every measured image: index image_id, column dhash, uint64."""
+    rows = parquet_parts.keep_newest(_read(store, ["image_id", "dhash"]), KEY)
     hashes: pd.DataFrame = rows.to_pandas().set_index("image_id")
     return hashes
 

@@ -93,10 +93,11 @@ def test_points_carry_short_ranges_around_their_values():
 
 def test_cells_are_as_wide_as_their_bins():
     figure = drawn(compute("heat", "share.cat", "label"))
-    (cells,) = figure.data
+    cells, marks = figure.data
     assert sum(int(custom[1].split("<br>")[-1].split()[0]) for custom in cells.customdata) == 4
+    assert [base + height / 2 for base, height in zip(cells.base, cells.y, strict=True)] == pytest.approx(marks.y)
     assert list(figure.layout.yaxis.ticktext) == ["&lt;b&gt;dogs&lt;/b&gt;", "cats", "(none)"]
-    assert all("share.cat=" in custom[0] and "label=" in custom[0] for custom in cells.customdata)
+    assert all("share.cat=" in custom[0] and "label=" in custom[0] for custom in marks.customdata)
 
 
 def test_the_table_has_the_numbers_with_their_bounds_and_names_as_they_are():

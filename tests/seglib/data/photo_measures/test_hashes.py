@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from seglib.data.photo_measures.hashes import difference_hash, frequency_hash, hamming_distance, mirrored
+from seglib.data.photo_measures.hashes import difference_hash, hamming_distance, mirrored
 
 RAMP = Image.fromarray(np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1)))
 
@@ -26,7 +26,7 @@ def test_a_ramp_grows_brighter_everywhere():
 
 def test_one_colour_has_a_hash_too():
     assert difference_hash(Image.new("L", (64, 64), 90)) == 0
-    assert 0 <= frequency_hash(Image.new("L", (1, 1), 90)) < 2**64
+    assert difference_hash(Image.new("L", (1, 1), 90)) == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -34,17 +34,15 @@ def test_hashes_are_those_of_imagehash(seed):
     imagehash = pytest.importorskip("imagehash", reason="imagehash comes with cleanvision, which is not installed")
     picture = blobs(seed)
     assert f"{difference_hash(picture):016x}" == str(imagehash.dhash(picture))
-    assert f"{frequency_hash(picture):016x}" == str(imagehash.phash(picture))
 
 
-@pytest.mark.parametrize("compute", [difference_hash, frequency_hash])
-def test_another_size_or_brightness_hardly_changes_a_hash_and_another_image_does(compute):
+def test_another_size_or_brightness_hardly_changes_a_hash_and_another_image_does():
     for seed in range(5):
         picture = blobs(seed)
         brighter = ImageEnhance.Brightness(picture.point(lambda value: value // 2)).enhance(1.3)
-        assert distance(compute(picture), compute(picture.resize((48, 36)))) <= 6
-        assert distance(compute(picture), compute(brighter)) <= 6
-        assert distance(compute(picture), compute(blobs(seed + 5))) > 12
+        assert distance(difference_hash(picture), difference_hash(picture.resize((48, 36)))) <= 6
+        assert distance(difference_hash(picture), difference_hash(brighter)) <= 6
+        assert distance(difference_hash(picture), difference_hash(blobs(seed + 5))) > 12
 
 
 def test_the_hash_of_a_mirrored_image_follows_from_the_hash():
