@@ -12,6 +12,10 @@ one that nobody has asked for before. Times are read in the page, not by whoever
 - charts (on Explore: those of classes), filter, next page, image: from the start of the navigation, or the click, to
   the last change of the page's main part (elements, attributes, texts, pictures in view) before half a second without
   any.
+- expression: from Enter in its box to the last change, like a filter; each expression is a new one, on Explore with the
+  gallery alone.
+- own chart: from the choice of another field along x, or of box plots, to the last change of Explore.
+- Similar: the map is drawn when all points are; lasso: from the end of drawing a box to the last change of the gallery.
 - opacity: frames from the move of the slider to the first one that is drawn with the new opacity.
 
 The cold visit is the first one after the server's start, which reads the store. Bytes of a gallery page: all that the
@@ -30,7 +34,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from playwright.sync_api import Browser, Page, sync_playwright
 from servers import Server, dashboard_command, folder_for_stores, run_server
-from synthetic import build
+from similar_page import measure_similar
+from synthetic import add_vectors, build
 
 from seglib.query.filters import FILTERS, Filters, select
 from seglib.store.store import Store
@@ -93,6 +98,7 @@ WATCH = """(() => {
     mark('floor', () => document.querySelector('#floor'));
     mark('figures', () => document.querySelector('dl.figures dd'));
     mark('row', firstRow);
+    mark('map', () => bench.all('.stage canvas[aria-busy=false]').length);
   };
   const watch = (root) => {
     new MutationObserver((changes) => {
@@ -113,7 +119,9 @@ WATCH = """(() => {
     return root;
   };
   watch(document);
-  document.addEventListener('click', () => { bench.clicked = now(); changed(); }, true);
+  const acted = () => { bench.clicked = now(); changed(); };
+  document.addEventListener('click', acted, true);
+  document.addEventListener('keydown', (event) => { if (event.key === 'Enter') acted(); }, true);
   bench.isQuiet = () => {
     const app = document.querySelector('[data-testid=stApp]');
     return app && app.dataset.testConnectionState === 'CONNECTED' && app.dataset.testScriptState === 'notRunning'
@@ -124,6 +132,10 @@ QUIET = "() => window.bench.isQuiet()"
 FLOOR, TILE, CHART = "#floor", "figure.tile", "[role=figure] .main-svg"
 CHARTS = "explore?charts=classes"
 """The page whose filters are timed: Explore with charts above the photos."""
+OWN_CHART = "explore?charts=own&x=confidence&y=confidence&chart-colour=label"
+OWN_CLASSES = ("dog", "person", "sofa", "chair", "bird", "bottle", "car", "horse", "sheep", "train")
+"""Classes whose shares are charted, a new one in each round."""
+
 
 OPACITY = """async () => {
   const [mask] = bench.all('figure.tile img.mask');
@@ -153,6 +165,7 @@ def main() -> None:
     with folder_for_stores(arguments.keep) as folder, sync_playwright() as playwright:
         for rows in arguments.rows:
             build(folder / f"s{rows}", rows, arguments.photos)
+            add_vectors(folder / f"s{rows}")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for rows in arguments.rows:
             results[rows] = measure_store(browser, folder / f"s{rows}", arguments.rounds)
@@ -189,6 +202,11 @@ def measure_store(browser: Browser, store: Path, rounds: int) -> dict[str, float
         with visit(browser, f"{server.url}/{CHARTS}") as page:
             interactions(page, store, rounds, found)
             found["bytes"] = [page_bytes(page)]
+        with visit(browser, f"{server.url}/{OWN_CHART}") as page:
+            found["own chart"] = [choose(page, "Along x", f"Share of {name}") for name in OWN_CLASSES[:rounds]]
+            found["own boxes"] = [choose(page, "Kind", "Boxes")]
+            found["own boxes"] += [choose(page, "Along y", f"Share of {name}") for name in OWN_CLASSES[:rounds]]
+        measure_similar(browser, server.url, rounds, found, visit=visit, time_click=time_click)
         constants = {"cold figures": cold["figures"], "cold charts": cold["quiet"], "memory at start": start}
         constants |= {"memory after the first visit": after_cold, "memory at the end": server.memory_mb()}
         constants["memory at most"] = server.memory_mb("VmHWM")
@@ -225,10 +243,26 @@ def measure_round(browser: Browser, floor: Server, server: Server, found: Times)
         found["figures"].append(there["figures"])
         found["row"].append(there["row"])
         found["explore"].append(there["quiet"])
+        found["expression"].append(apply_expression(page, len(found["expression"])))
     with visit(browser, f"{server.url}/{CHARTS}") as page:
         found["explore charts"].append(marks(page)["quiet"])
     with visit(browser, server.url) as page:
         found["overview charts"].append(marks(page)["quiet"])
+
+
+def apply_expression(page: Page, number: int) -> float:
+    """Seconds from Enter to the last change, for an expression that nobody has asked for before."""
+    box = page.get_by_role("textbox", name="Expression")
+    box.fill(f"share.cat > {0.1 + number / 1000:.3f} and (label = dogs or not agreement = agrees)")
+    return time_click(page, lambda: box.press("Enter"))
+
+
+def choose(page: Page, label: str, option: str) -> float:
+    """Seconds from the click on an option of a drop-down to the last change."""
+    box = page.get_by_role("combobox", name=label)
+    box.click()
+    box.fill(option)  # only the options in view are in the page
+    return time_click(page, page.get_by_role("option", name=option, exact=True).click)
 
 
 def time_click(page: Page, click: Callable[[], None]) -> float:
@@ -303,9 +337,17 @@ def report(results: dict[int, dict[str, float]]) -> None:
         "the same with charts, s above the floor": lambda r: f"{r['explore charts'] - r['floor']:.2f}",
         "click on an empty page (floor), s": lambda r: f"{r['floor click']:.2f}",
         "filter changed: charts and gallery, s": lambda r: f"{r['filter']:.2f}",
+        "expression: Enter to gallery, s": lambda r: f"{r['expression']:.2f}",
         "next gallery page, s": lambda r: f"{r['next page']:.2f}",
         "image opened from the gallery, s": lambda r: f"{r['image']:.2f}",
         "opacity changed, frames": lambda r: f"{r['opacity frames']:.0f}",
+        "own chart: another field, s": lambda r: f"{r['own chart']:.2f}",
+        "own chart: boxes by folder, s": lambda r: f"{r['own boxes']:.2f}",
+        "map of Similar drawn, s above the floor": lambda r: f"{r['map'] - r['floor']:.2f}",
+        "map and gallery of Similar, s above the floor": lambda r: f"{r['similar page'] - r['floor']:.2f}",
+        "lasso: photos in the gallery, s": lambda r: f"{r['lasso']:.2f}",
+        "similar photos of one, from its card, s": lambda r: f"{r['similar']:.2f}",
+        "cold: map of Similar, s": lambda r: f"{r['cold map']:.2f}",
         "one gallery page of 48, MB received": lambda r: f"{r['bytes']:.2f}",
         "cold: key figures, s": lambda r: f"{r['cold figures']:.2f}",
         "cold: all of Explore, s": lambda r: f"{r['cold charts']:.2f}",

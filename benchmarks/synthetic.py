@@ -27,6 +27,7 @@ from seglib.classes import ANIMALS, BACKGROUND, PRESENT_SHARE
 from seglib.fileio import parquet_parts
 from seglib.fileio.parquet_parts import MERGED_ROWS
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, dominant_animal, dominant_class, pixels_column
+from seglib.store.embeddings import brought
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store
@@ -190,6 +191,26 @@ def _link_pictures(
                 target.parent.mkdir(parents=True, exist_ok=True)
                 made.add(target.parent)
             link(source, target)
+
+
+def add_vectors(path: Path, dimensions: int = 320, seed: int = 0) -> None:
+    """Add a set of embeddings `synthetic` unless it is there: around one of 40 centres per photo, those of its label
+    closer together. As long as those of the embedded FCN by default.
+    """
+    store = Store(path)
+    if store.embedding_record("synthetic").exists():
+        return
+    rng = np.random.default_rng(seed)
+    files = pd.concat([store.files(dataset) for dataset in store.datasets()])
+    codes, names = pd.factorize(files["label"])
+    centres = rng.normal(0, 1, (len(names), 1, dimensions)) + rng.normal(0, 0.6, (len(names), 40, dimensions))
+    vectors = np.empty((len(files), dimensions), np.float16)
+    for start in range(0, len(files), MERGED_ROWS):
+        part = slice(start, start + MERGED_ROWS)
+        own = codes[part]
+        near = centres[own, rng.integers(0, 40, len(own))].astype(np.float32)
+        vectors[part] = near + rng.normal(0, 0.5, near.shape).astype(np.float32)
+    brought.add_set(store, "synthetic", files["image_id"].tolist(), vectors, "synthetic.npz")
 
 
 if __name__ == "__main__":

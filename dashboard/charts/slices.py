@@ -20,8 +20,8 @@ _BAND = "rgba(124,138,165,0.28)"
 _MAX_NAME = 28
 _ROW_PX = 24
 _LOOKS: Mapping[str, tuple[str, str]] = {
-    "worse beyond chance": ("#d55e00", "triangle-down"),
-    "better beyond chance": ("#009e73", "triangle-up"),
+    "lower, beyond chance": ("#d55e00", "triangle-down"),
+    "higher, beyond chance": ("#009e73", "triangle-up"),
     "within chance": (ACCENT, "circle"),
 }
 """What is said of a slice -> colour and symbol of its mark."""
@@ -50,7 +50,7 @@ def slice_dots(table: SliceTable, measure: str) -> go.Figure:
         showlegend=True,
         legend=LEGEND,
         xaxis={
-            "range": [max(0.0, low - margin), min(1.0, high + margin) + 0.003],
+            "range": [max(0.0, low - margin), high + margin],
             "tickformat": ".0%" if high - low > 0.06 else ".1%",
             "nticks": 7,
             "gridcolor": GRID,
@@ -72,7 +72,7 @@ def drawn_slices(table: SliceTable) -> list[SliceFigures]:
 
 
 def _verdict(one: SliceEstimate) -> str:
-    return "worse beyond chance" if one.is_below else "better beyond chance" if one.is_above else "within chance"
+    return "lower, beyond chance" if one.is_below else "higher, beyond chance" if one.is_above else "within chance"
 
 
 def describe(table: SliceTable) -> str:

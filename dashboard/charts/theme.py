@@ -99,14 +99,14 @@ def describe_histogram(bins: pd.DataFrame, *, as_share: bool = False) -> str:
     return f"Most of them, {photo_count(int(largest_count))}, at {write(low)} to {write(high)}."
 
 
-def fade_unselected(figure: go.Figure, active: Filters) -> go.Figure:
+def fade_unselected(
+    figure: go.Figure, active: Filters, ranges: crossfilter.RangeKinds = crossfilter.NO_RANGES
+) -> go.Figure:
     """Fade the marks whose photos the chart's own filters exclude."""
     if active:
         for trace in figure.data:
-            opacity = [
-                1 if crossfilter.is_selected(custom[0], active) else _FADED_OPACITY for custom in trace.customdata
-            ]
-            trace.marker.opacity = opacity
+            selected = (crossfilter.is_selected(custom[0], active, ranges) for custom in trace.customdata)
+            trace.marker.opacity = [1 if one else _FADED_OPACITY for one in selected]
     return figure
 
 

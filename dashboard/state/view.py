@@ -25,12 +25,13 @@ from seglib.errors import SegError
 from seglib.query.columns import AGREEMENTS
 from seglib.query.filter_text import MAX_COUNT
 from seglib.query.filters import FILTERS, CountRangeFilter, Filters, FilterValue, find_filter
+from seglib.query.own_chart.chart import ChartKind
 from seglib.store.content import NO_CONTENT
 
 Pairs = list[tuple[str, str]]
 
 PALETTES: tuple[str, ...] = ("okabe-ito", "voc")
-CHARTS: tuple[str, ...] = ("none", "classes", "certainty", "photos")
+CHARTS: tuple[str, ...] = ("none", "classes", "certainty", "photos", "own")
 """Sets of charts; Explore shows one at a time, and none unless it is asked for."""
 
 SHOW_MODES: tuple[str, ...] = ("gallery", "table")
@@ -62,7 +63,9 @@ COMPARE_SORTS: dict[str, str] = {
     "iou": "least IoU of the chosen class first",
     "area": "largest area difference of the chosen class first",
     "flip": "largest chosen flip first",
+    "suspects": "masks that look wrong first",
 }
+SUSPECTS = "suspects"
 """Key in the URL -> label: sort orders for the photos of a comparison."""
 
 DIFFERENCE_MODES: tuple[str, ...] = ("", "overlay", "swipe")
@@ -73,7 +76,7 @@ EVALUATE_SORTS: dict[str, str] = {
     "accuracy": "lowest pixel accuracy first",
     "boundary": "lowest boundary F-score first",
     "iou": "lowest IoU of the chosen class first",
-    "mistakes": "most suspicious first, by label quality or by place",
+    "mistakes": "most suspicious first",
     "quality": "lowest label quality first",
     "class-quality": "lowest label quality of the chosen class first",
     "place": "masks that fit better elsewhere first",
@@ -122,6 +125,11 @@ class View:
     page: int = 1
     """Page of Explore's gallery or table."""
     charts: str = "none"
+    chart_kind: str = "histogram"
+    chart_x: str = ""
+    """Field along x of the chart of one's own choice; empty: one that most photos have. `x`, `y`, `kind` in the URL."""
+    chart_y: str = ""
+    chart_colour: str = ""
     show: str = "gallery"
     palette: str = "okabe-ito"
     overlay: bool = True
@@ -230,6 +238,10 @@ _FIELDS: dict[str, _Field] = {
         _Field("sort", "sort", lambda text: text if is_column_sort(text) else one_of(tuple(SORTS))(text)),
         _Field("page", "page", _PAGE),
         _Field("charts", "charts", one_of(CHARTS)),
+        _Field("kind", "chart_kind", one_of([*ChartKind])),
+        _Field("x", "chart_x", str),
+        _Field("y", "chart_y", str),
+        _Field("chart-colour", "chart_colour", str),
         _Field("show", "show", one_of(SHOW_MODES)),
         _Field("palette", "palette", one_of(PALETTES)),
         _switch("overlay", "overlay"),
@@ -379,13 +391,6 @@ def _format_count_range(low: int, high: int) -> str:
 
 def sort_label(sort: str, focus: str) -> str:
     return SORTS.get(sort, sort).replace("the chosen class", focus or "the chosen class")
-
-
-def with_both_present(filters: Filters, first: str, second: str, min_share: float) -> Filters:
-    """Return the filters of one co-occurrence cell: photos where both classes have at least the share `min_share`."""
-    for name in (first, second):
-        filters = filters.replace(f"share.{name}", (min_share, 1.0))
-    return filters
 
 
 assert not set(_FIELDS) & set(FILTERS), "a key of the URL is either a filter or a part of the view"

@@ -19,6 +19,7 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
 from dashboard.state.view import CHARTS, PAGE_SIZE, SHOW_MODES, SIZE_RANGE
+from dashboard.views.own_chart import own_chart
 from dashboard.views.photos.table import photo_table
 from dashboard.views.selection import saved_views
 from dashboard.views.shared import chart_cards, controls, page_header, selection_bar
@@ -36,8 +37,15 @@ CHART_SETS: dict[str, list[Callable[[Selection], None]]] = {
     ],
     "certainty": [chart_cards.certainty, chart_cards.confidence_against_share],
     "photos": [chart_cards.share_by_label, chart_cards.regions, chart_cards.sizes],
+    "own": [own_chart],
 }
-CHART_NAMES = {"none": "No charts", "classes": "Classes", "certainty": "Certainty", "photos": "Folders and sizes"}
+CHART_NAMES = {
+    "none": "No charts",
+    "classes": "Classes",
+    "certainty": "Certainty",
+    "photos": "Folders and sizes",
+    "own": "Your own",
+}
 
 
 def render(selection: Selection) -> None:

@@ -18,7 +18,7 @@ from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
-from dashboard.state.view import with_both_present
+from dashboard.state.crossfilter import with_both_present
 from dashboard.views.photos.strip import photo_strip
 from dashboard.views.selection import saved_views
 from dashboard.views.shared import chart_cards, controls, page_header

@@ -16,6 +16,7 @@ from dashboard.queries.expressions.typed import WHERE
 from dashboard.queries.source import RunSource, photo_query
 from dashboard.state import session
 from dashboard.state.crossfilter import without_keys
+from dashboard.views import quality_filters
 from dashboard.views.own_columns import column_filters
 from dashboard.views.selection import expression
 from dashboard.views.shared.choice_widget import choose_values
@@ -81,6 +82,7 @@ def render_filters(source: RunSource, focus: str) -> None:
         for key in MAIN_FILTERS:
             _widget(source, FILTERS[key], focus)
         _widget(source, FILTERS[COLUMN], focus)
+        quality_filters.render(source)
         more = st.expander("More filters", expanded=bool(active & set(rest)), key="w:more", on_change="rerun")
         if more.open:  # skip the widgets of a collapsed section
             with more:

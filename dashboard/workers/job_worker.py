@@ -29,6 +29,7 @@ from dashboard.workers.requests import (
     JudgeRequest,
     RunRequest,
     SimilarityRequest,
+    SuspectsRequest,
     to_record,
 )
 from seglib.adapters.lookup import find_requested
@@ -36,6 +37,7 @@ from seglib.annotations.reader import Masks, open_masks
 from seglib.data.resize import Resize
 from seglib.errors import SegError, Terminated, UsageError, WeightsError
 from seglib.evaluation import comparison, truth_counting
+from seglib.evaluation.mistakes import suspects
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
 from seglib.pipeline import session
@@ -144,6 +146,13 @@ def compare_runs(request: CompareRequest, settings: ServerSettings, writer: "Job
     return result | {"state": "finished"}
 
 
+def measure_masks(request: SuspectsRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
+    store = Store(settings.store)
+    for run in request.runs:
+        suspects.update_oddities(store, store.run(run), on_progress=progress_callback(writer))
+    return {"state": "finished"}  # the counts are those last reported
+
+
 def evaluate_runs(request: EvaluateRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
     """Resolve the id of the masks here rather than trust a path in the request."""
     if isinstance(request, CalibrateRequest):
@@ -181,6 +190,8 @@ def _check_truth(request: EvaluateRequest, masks: Masks) -> None:
 def compute_similarity(
     request: SimilarityRequest, settings: ServerSettings, writer: "JobStateWriter"
 ) -> dict[str, Any]:
+    if request.task in similarity.PROJECTIONS:
+        writer.update(note="Computing the map, which says nothing of its progress")
     photos = similarity.compute(
         Store(settings.store),
         request.task,
@@ -195,6 +206,7 @@ def compute_similarity(
 HANDLERS: dict[str, Callable[[Any, ServerSettings, "JobStateWriter"], dict[str, Any]]] = {
     RunRequest.kind: run_model,
     CompareRequest.kind: compare_runs,
+    SuspectsRequest.kind: measure_masks,
     EvaluateRequest.kind: evaluate_runs,
     CalibrateRequest.kind: evaluate_runs,
     JudgeRequest.kind: evaluate_runs,

@@ -39,6 +39,7 @@ MAX_MEMORY_BYTES = 3_000_000_000
 """If its peak memory exceeds this, the process exits after its answer; the next request starts a new one."""
 
 PREVIEW_LONG_SIDE = 1600
+THUMBNAIL_LONG_SIDE = 320
 
 MAX_FRAME_PIXELS = 2_100_000
 """Pixels of a frame of the live view; browsers send a tenth of it."""
@@ -150,12 +151,23 @@ def compute_uncertainty(question: dict[str, Any], blobs: list[bytes]) -> Message
     return {}, [png.encode_png(Image.fromarray((entropy * 255).round().astype("uint8")))]
 
 
+def embed(question: dict[str, Any], blobs: list[bytes]) -> Message:
+    """Return a photo's embedding by a stored run's recipe, as little-endian float32, and a small picture of it."""
+    from seglib.pipeline.embedding import embed_image
+
+    spec, settings = _reproduce_run(question)
+    upright = decode(blobs[0])
+    vector = embed_image(upright, spec, settings, question["kind"])
+    return {}, [vector.astype("<f4").tobytes(), _jpeg_preview(upright, THUMBNAIL_LONG_SIDE)]
+
+
 TASKS: dict[str, Callable[[dict[str, Any], list[bytes]], Message]] = {
     "predict": predict,
     "describe": describe_model,
     "open_live": open_live,
     "segment_frame": segment_frame,
     "uncertainty": compute_uncertainty,
+    "embed": embed,
 }
 """Task name -> function."""
 
@@ -215,9 +227,9 @@ def _reproduce_run(question: dict[str, Any]) -> "tuple[ModelSpec, InferenceConfi
     return spec, settings
 
 
-def _jpeg_preview(upright: Image.Image) -> bytes:
+def _jpeg_preview(upright: Image.Image, long_side: int = PREVIEW_LONG_SIDE) -> bytes:
     small = upright.copy()
-    small.thumbnail((PREVIEW_LONG_SIDE, PREVIEW_LONG_SIDE), Image.Resampling.BILINEAR)
+    small.thumbnail((long_side, long_side), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()

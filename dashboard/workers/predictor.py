@@ -15,6 +15,9 @@ from pathlib import Path
 from threading import Lock, Timer
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dashboard.settings import ROOT, ServerSettings
 from seglib.errors import BadImage, SegError
 from seglib.store.records import Run
@@ -112,6 +115,14 @@ class Predictor:
         """Describe an offered model (its id) without loading it. Raises `SegError` if it cannot be used."""
         facts, _ = self.ask("describe", {"model": model})
         return ModelDescription(**facts | {"classes": tuple(facts["classes"])})
+
+    def embed(self, photo: bytes, store: Path, run: Run, kind: str) -> tuple[NDArray[np.float32], bytes]:
+        """Return a photo's embedding, float32 (D,), as those of a run of the store, and a small JPEG of the photo.
+
+        `kind`: one of `similarity.embeddings.VectorKind`.
+        """
+        _, (vector, picture) = self.ask("embed", {"run": asdict(run), "store": str(store), "kind": kind}, photo)
+        return np.frombuffer(vector, "<f4"), picture
 
     def close(self) -> None:
         """Kill the process; the next request starts a new one."""

@@ -111,6 +111,20 @@ class CompareRequest(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SuspectsRequest(CompareRequest):
+    """Measure what makes the masks of one run look implausible."""
+
+    kind = "suspects"
+
+    @property
+    def description(self) -> str:
+        return "The masks of this run are being looked at"
+
+    def check(self, settings: ServerSettings) -> None:
+        _check_runs(settings, self.runs, minimum=1, purpose="looked at")
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateRequest(Request):
     """Count these runs against the masks in a folder, on photos that have a mask and that all runs have computed."""
 
@@ -223,10 +237,8 @@ def _check_runs(settings: ServerSettings, runs: Sequence[str], *, minimum: int, 
         store.run(run)
 
 
-KINDS: dict[str, type[Request]] = {
-    kind.kind: kind
-    for kind in (RunRequest, CompareRequest, EvaluateRequest, CalibrateRequest, JudgeRequest, SimilarityRequest)
-}
+_COUNTING = (CompareRequest, SuspectsRequest, EvaluateRequest, CalibrateRequest, JudgeRequest)
+KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in (RunRequest, *_COUNTING, SimilarityRequest)}
 
 
 def to_record(request: Request) -> dict[str, Any]:

@@ -369,7 +369,7 @@ def _print_slices(runs: str, table: "SliceTable") -> None:
             f"{format_percent(one.figure.mean):>15}  {format_interval(one.figure.mean_interval):<17}{chance}{beyond}"
         )
     if len(table.rows) > 1:
-        print("  at random: holds all slices together with 95 % probability; below, above: beyond chance")
+        print("  at random: 95 % ranges, wide enough for all slices together; below, above: beyond chance")
     if table.overlaps:
         print("  A photo with several tags is in several slices.")
     if table.left_out:

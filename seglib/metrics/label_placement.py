@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from seglib.classes import VOID, Mask
 
-REACH = 0.04
+REACH = 0.05
 """Greatest shift that is tried, as a share of the width and of the height."""
 
 _LONG_SIDE = 256  # larger arrays are sampled

@@ -22,9 +22,10 @@ MIN_IMAGES = 10
 _MAX_UNITS = 4_000  # maximum number of images resampled individually
 _GROUPS = 2_000  # groups resampled instead if there are more images than that
 _MIN_GROUPS = 100  # in each slice that has as many images
-_DRAWN_GROUPS = 400  # a random slice is drawn in groups of images if it has more images than twice that
+_MIN_DRAWN_GROUPS = 64  # a random slice consists of at least as many groups, if they hold more than one image
 _CELLS_AT_ONCE = 1 << 21  # numbers held at once
 _FEW = 8  # below this part of all groups, they are drawn with replacement
+_VERY_FEW = 64  # below this part, the groups drawn are looked up instead of weighted
 
 Rows = NDArray[np.intp]
 Matrix = NDArray[np.float64]
@@ -223,7 +224,8 @@ def _random_ranges(
     order, grouped = draw.permutation(len(columns[0])), dict[int, Matrix]()
     values: dict[str, dict[int, Column]] = {name: {} for name in plans}
     for place, size in sizes.items():
-        together = 1 << max(0, (size // _DRAWN_GROUPS).bit_length() - 1)  # images in a group
+        most = min(size // _MIN_DRAWN_GROUPS, len(order) // _GROUPS)  # images in a group
+        together = 1 << max(0, most.bit_length() - 1)
         if together not in grouped:
             groups = np.empty(len(order), np.intp)
             groups[order] = np.minimum(np.arange(len(order)) // together, len(order) // together - 1)
@@ -238,18 +240,22 @@ def _random_ranges(
 
 def _draw_sums(sums: Matrix, size: int, draws: int, draw: np.random.Generator) -> Matrix:
     """Return the sums (draws, columns) of `size` rows of (groups, columns) drawn at random."""
-    few = size * _FEW < len(sums)
-    rows_at_once = max(1, _CELLS_AT_ONCE // (size * sums.shape[1] if few else len(sums)))
-    chunks = []
+    groups, chunks = len(sums), []
+    rows_at_once = max(1, _CELLS_AT_ONCE // groups)
     for start in range(0, draws, rows_at_once):
         rows = min(rows_at_once, draws - start)
-        if few:
-            chunks.append(sums[draw.integers(0, len(sums), (rows, size))].sum(1))
-            continue
-        chosen = np.zeros((rows, len(sums)))
-        keys = draw.random((rows, len(sums)), np.float32)
-        np.put_along_axis(chosen, np.argpartition(keys, size - 1, axis=1)[:, :size], 1.0, axis=1)
-        chunks.append(chosen @ sums)
+        if size * _FEW < groups:
+            indices = draw.integers(0, groups, (rows, size))
+            if size * _VERY_FEW < groups:
+                chunks.append(sums[indices].sum(1))
+                continue
+            places = (indices + groups * np.arange(rows)[:, None]).ravel()
+            weights = np.bincount(places, minlength=rows * groups).reshape(rows, groups).astype(np.float64)
+        else:
+            weights = np.zeros((rows, groups))
+            keys = draw.random((rows, groups), np.float32)
+            np.put_along_axis(weights, np.argpartition(keys, size - 1, axis=1)[:, :size], 1.0, axis=1)
+        chunks.append(weights @ sums)
     return np.concatenate(chunks)
 
 

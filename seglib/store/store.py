@@ -266,13 +266,11 @@ class Store(StoreLayout):
 
         Columns: dataset, path, split, label, width, height, image_id, run, model, grid_width, grid_height,
         px:<class> int32, blobs:<class> uint16, confidence, entropy, low_margin (float32, 0..1), dominant, animal,
-        content, label_class, column:<name> of each own column, tags.
-        content: of the classes that the labels of its dataset name, the one with most pixels; `none` without any.
-        Classes unknown to a run's model are null rather than 0 (their columns are then Int32 and UInt16).
-        tags: sorted names joined by `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column.
-        column:<name>: what was measured of the photo (`photo_measures.rows.MEANINGS`); without any value, no column.
-        `with_scan=True` adds bytes and mtime_ns, the file's size and modification time when it was scanned.
-        Files that a run has not computed yet are omitted; `failures()` lists unreadable files.
+        content, label_class, tags, and column:<name> of each own column and measure of the photos. content: of the
+        classes that the labels of its dataset name, the one with most pixels; `none` without any. Classes unknown to a
+        run's model are null rather than 0 (their columns are then Int32 and UInt16). tags: sorted names joined by
+        `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column. `with_scan=True` adds bytes and
+        mtime_ns of the scanned file. Files that a run has not computed yet are omitted; `failures()` lists others.
         """
         data_sets = [self.dataset(n) for n in datasets] if datasets is not None else self.datasets()
         files = self.present_files(data_sets)
@@ -291,11 +289,9 @@ class Store(StoreLayout):
             order = np.argsort(places, kind="stable")
             table, places = table.take(order), places[order]
         table = append_own_columns(self, table, files, {one.name: one.id for one in data_sets}, places)
-        del files, labels, parts, places  # each of them is as large as the table
+        del files, labels, parts, places  # as large as the table
         frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
-        if with_tags:
-            frame = frame.assign(tags=tags.align_tags(tags.tags_by_image(self), frame["image_id"]))
-        return photo_measures.add_columns(self, frame)
+        return photo_measures.add_columns(self, tags.add_column(self, frame) if with_tags else frame)
 
     def present_files(self, datasets: Sequence[Dataset]) -> pa.Table:
         """Readable files of the newest scan (`PRESENT_FILES_SCHEMA`, `STAMPS_SCHEMA`), sorted by dataset and path."""

@@ -122,6 +122,11 @@ def align_tags(tagged: pd.Series, image_ids: pd.Series) -> pd.Series:
     return pd.Series(pd.Categorical.from_codes(codes, tagged.cat.categories), image_ids.index, name="tags")
 
 
+def add_column(store: TagStore, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the column `tags`."""
+    return table.assign(tags=align_tags(tags_by_image(store), table["image_id"]))
+
+
 def log_version(store: TagStore) -> str:
     """Cache key that changes with every action."""
     return hashlib.sha256("\n".join(parquet_parts.list_parts(store.tags_folder())).encode()).hexdigest()[:16]

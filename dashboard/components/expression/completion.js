@@ -36,8 +36,8 @@ function stateAfter(tokens) {
 
 function fieldsOf(vocabulary) {
   const byClass = (group, label, kind) => vocabulary.classes.map(
-    (name) => ({ name: `${group}.${name}`, label: `${label} ${name}`, kind, values: [] }));
-  return [...vocabulary.fields, ...byClass("share", "Share of", "number"), ...byClass("blobs", "Regions of", "integer")];
+    (name) => ({ name: `${group}.${name}`, label, kind, values: [] }));
+  return [...vocabulary.fields, ...byClass("share", "Share", "number"), ...byClass("blobs", "Regions", "integer")];
 }
 
 function operatorsOf(field) {

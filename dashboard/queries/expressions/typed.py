@@ -9,7 +9,7 @@ from dashboard.formatting import user_message
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.source import HASHES, RunSource
 from dashboard.state.view import View
-from seglib.classes import ANIMALS
+from seglib.classes import ANIMALS, BACKGROUND
 from seglib.errors import SegError
 from seglib.query.columns import AGREEMENTS, category_codes, split_tags
 from seglib.query.fields import Field, Kind, field_values, list_fields
@@ -85,12 +85,14 @@ def _unknown_names(source: RunSource, text: str) -> list[str]:
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def vocabulary(source: RunSource) -> dict[str, Any]:
-    """Return what can be typed: `classes`, and `fields` with name, label, kind and values, all as they are typed."""
+    """Return what can be typed: `classes`, those of most photos first, and `fields`: name, label, kind, values."""
     from seglib.query.expressions.names import PRESENT
     from seglib.query.expressions.quoting import write_name, write_value
 
     head = photo_queries.table_head(source)
-    classes = [write_value(name) for name in photo_queries.classes(source)]
+    photos_of = photo_queries.options(source, "present")
+    by_photos = sorted(photo_queries.classes(source), key=lambda name: (name == BACKGROUND, -photos_of.get(name, 0)))
+    classes = [write_value(name) for name in by_photos]
     fields = [field for field in list_fields(head) if not field.name.startswith(("share.", "blobs."))]
     described = [
         {

@@ -27,11 +27,7 @@ def render(selection: ComparisonSelection) -> None:
     if not missing:
         return
     request = CompareRequest(runs=selection.query.runs)
-    same = [
-        job
-        for job in Jobs(settings).all()
-        if isinstance(job.request, CompareRequest) and job.request.key == request.key
-    ]
+    same = [job for job in Jobs(settings).all() if job.request.kind == request.kind and job.request.key == request.key]
     live, last = next((job for job in same if job.live), None), next(iter(same), None)
     if live is None and should_start(missing, last):
         try:

@@ -14,7 +14,7 @@ from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
-from dashboard.views.compare import cards, counting, gallery, headline
+from dashboard.views.compare import cards, counting, gallery, headline, suspects
 from dashboard.views.compare.selection import ComparisonSelection, chosen_state, select_comparison
 from dashboard.views.multi_run import missing_link, slices
 from dashboard.views.multi_run.all_figures import all_figures
@@ -28,6 +28,8 @@ TABLES = {
     "images": "Every photo and pair: all measures",
     "flips": "Pixels that one run calls A and another B",
 }
+
+SUSPECTS_TABLE = "Work list of masks that look wrong: path, strength of each reason, and the reasons in words"
 
 
 def render(selection: Selection) -> None:
@@ -168,8 +170,13 @@ def _export_buttons(selection: ComparisonSelection) -> None:
     if not selection.photos:
         return
     page_header.report_button(selection.base, selection.run_names, (selection.a, selection.b))
+    tables = TABLES | ({"suspects": SUSPECTS_TABLE} if suspects.are_shown(selection.base.view) else {})
     by = photo_queries.known_field(selection.base.source, selection.base.view.by)
     export_slices = partial(comparison_queries.export_slices, selection.query, selection.base.source, by)
-    make = slices.with_slices(partial(comparison_queries.export_table, selection.query), export_slices)
+    make_table = slices.with_slices(partial(comparison_queries.export_table, selection.query), export_slices)
+
+    def make(table: str, kind: str) -> bytes:
+        return suspects.work_list(selection, kind) if table == "suspects" else make_table(table, kind)
+
     titles = [selection.labels[run] for run in selection.run_names]
-    page_header.table_downloads(TABLES | (slices.TABLE if by else {}), make, page=pages.COMPARE, runs=titles)
+    page_header.table_downloads(tables | (slices.TABLE if by else {}), make, page=pages.COMPARE, runs=titles)

@@ -113,7 +113,7 @@ def explain(selection: EvaluationSelection) -> None:
         notes = label_quality.scored_files(selection.query, run.run).quality.notes
         layout.remarks(
             [
-                f"Ground truth that {selection.labels[run.run]} is sure to be wrong. Label quality, 0 to 1: soft "
+                f"Ground truth that {selection.labels[run.run]} confidently contradicts. Label quality, 0 to 1: soft "
                 "minimum over the pixels of the probability that the model gives to their label; "
                 f"n = {count(scored)}{of} {'photo' if scored == 1 and not of else 'photos'}.",
                 *(note.replace(run.run, selection.labels[run.run]) for note in notes),
@@ -140,7 +140,7 @@ def describe_page(
             value=f"{value:.3f}",
             meaning=meaning,
             aside="" if sort == "class-quality" else f"{row['class']} {row['class_score']:.3f}",
-            lines=tuple(part[0].upper() + part[1:] for part in row["reason"].split("; ")),
+            lines=_as_lines(row["reason"]),
             alt=f"{meaning} {value:.3f}; {layer}: ",
             mask=mask,
             bar=[("doubtful", round(float(row["doubtful"]), 4), DOUBT_COLOUR)] if row["doubtful"] > 0 else [],
@@ -148,6 +148,11 @@ def describe_page(
         )
         for row, value, mask in zip(frame.to_dict("records"), page_order.values.tolist(), masks, strict=True)
     ]
+
+
+def _as_lines(reason: str) -> tuple[str, ...]:
+    """Return each part of a reason as a line of its own."""
+    return tuple(part[0].upper() + part[1:].replace(" %", "\xa0%") for part in reason.split("; "))
 
 
 def work_list(selection: EvaluationSelection, kind: str) -> bytes:

@@ -33,13 +33,7 @@ _MAX_SUMMARY = 140
 
 def menu(selection: Selection) -> None:
     """Draw the button that opens the menu; its content is drawn while it is open."""
-    popover = st.popover(
-        "Views",
-        icon=":material/bookmark:",
-        key=_MENU,
-        on_change="rerun",
-        help="Save what this page shows under a name, and open what was saved",
-    )
+    popover = st.popover("Views", key=_MENU, on_change="rerun")
     if popover.open:
         with popover, st.container(key="views_list"):
             _outcome(selection.store)
@@ -81,12 +75,14 @@ def _list(selection: Selection) -> None:
 
 def _entry(store: Store, view: SavedView, runs: set[str]) -> None:
     key = hashlib.sha256(view.name.encode()).hexdigest()[:12]
-    with layout.entry(f"entry-view-{key}") as text:
+    with layout.entry(f"entry-view-{key}", gap="xsmall") as text:
         with text:
-            st.button(escape_markdown(view.name), type="tertiary", key=f"view:{key}", on_click=_open, args=(view,))
+            st.button(
+                escape_markdown(view.name), type="tertiary", key=f"views:open:{key}", on_click=_open, args=(view,)
+            )
             layout.remarks([line for line in (view.description, _summarise(view, runs)) if line])
-        st.button("Rename", key=f"view:rename:{key}", type="tertiary", on_click=_start_renaming, args=(view,))
-        st.button("Delete", key=f"view:delete:{key}", type="tertiary", on_click=_delete, args=(store, view))
+        for label, act in (("Rename", partial(_start_renaming, view)), ("Delete", partial(_delete, store, view))):
+            st.button(label, key=f"views:{label.lower()}:{key}", type="tertiary", on_click=act)
 
 
 def _summarise(view: SavedView, runs: set[str]) -> str:

@@ -8,17 +8,27 @@ import streamlit as st
 from dashboard.charts.theme import DrawChart, Figure
 from dashboard.components import chart as chart_component
 from dashboard.state import crossfilter, session
+from dashboard.state.crossfilter import RangeKinds
 
 
-def crossfilter_chart(name: str, draw: DrawChart, keys: Collection[str], *, alt: str, boxes: bool = False) -> None:
+def crossfilter_chart(
+    name: str,
+    draw: DrawChart,
+    keys: Collection[str],
+    *,
+    alt: str,
+    boxes: bool = False,
+    ranges: RangeKinds = crossfilter.NO_RANGES,
+) -> None:
     """Draw a chart whose marks set filters, by a click or (`boxes`) by a box selection.
 
-    `draw` builds the figure given the chart's own filters, those with these `keys`; none: no highlight.
+    `draw` builds the figure given the chart's own filters, those with these `keys`; none: no highlight. `ranges`: see
+    `crossfilter.RangeKinds`.
     """
 
     def apply_choice(marks: list[object]) -> None:
         before = session.view().filters
-        now = crossfilter.apply_marks(marks, keys, before)
+        now = crossfilter.apply_marks(marks, keys, before, ranges)
         if now != before:
             session.set_filters(now)
 

@@ -23,6 +23,7 @@ from dashboard.workers.requests import (
     Request,
     RunRequest,
     SimilarityRequest,
+    SuspectsRequest,
 )
 from dashboard.workers.similarity import DUPLICATES, OUTLIERS
 from seglib.data.scan import STORE_MARKER
@@ -33,7 +34,7 @@ from seglib.store.store import Store
 REFRESH_SECONDS = 1.0
 
 _EVALUATIONS = (EvaluateRequest.kind, CalibrateRequest.kind, JudgeRequest.kind)
-_COUNTING = (CompareRequest.kind, *_EVALUATIONS)
+_COUNTING = (CompareRequest.kind, SuspectsRequest.kind, *_EVALUATIONS)
 FAILED_WORDS = {
     RunRequest.kind: "unreadable",
     SimilarityRequest.kind: "without a vector",
@@ -47,7 +48,7 @@ COMPUTED_WORDS = {
 """Request kind -> word for photos or masks that failed (`FAILED_WORDS`) or were processed (`COMPUTED_WORDS`)."""
 
 SIMILARITY_WORDS = {DUPLICATES: "Near-duplicates", OUTLIERS: "Unusual photos"} | {
-    method: f"Map by {label}" for method, label in LABELS.items()
+    method: f"Map ({label})" for method, label in LABELS.items()
 }
 """Task of a `SimilarityRequest` -> what it is called."""
 
@@ -57,6 +58,7 @@ SHOWN_LOG = "runs:log"
 UNITS = {
     RunRequest.kind: "photo",
     CompareRequest.kind: "photo",
+    SuspectsRequest.kind: "mask",
     SimilarityRequest.kind: "photo",
     **dict.fromkeys(_EVALUATIONS, "mask"),
 }
@@ -83,7 +85,7 @@ def headline(job: Job, labels: Mapping[str, str] | None = None) -> str:
         return f"Likely mistakes in {request.title}, by {names}"
     if isinstance(request, EvaluateRequest):
         return f"Evaluation of {names} against {request.title}"
-    return f"Comparison of {names}"
+    return f"{'Look at the masks' if isinstance(request, SuspectsRequest) else 'Comparison'} of {names}"
 
 
 def labels_of(settings: ServerSettings) -> dict[str, str]:

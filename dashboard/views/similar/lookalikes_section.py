@@ -1,5 +1,7 @@
 """The photos most similar to one, to the selected ones, or to a photo that the visitor uploads."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from dashboard.components import layout
@@ -11,8 +13,10 @@ from dashboard.queries.source import error_message
 from dashboard.server import media_urls
 from dashboard.state import session
 from dashboard.views.shared import controls
+from dashboard.views.similar import uploaded_query
 from dashboard.views.similar.found_gallery import found_gallery
 from dashboard.views.similar.scope import SimilarScope
+from dashboard.workers.uploads import data_uri
 from seglib.errors import SegError
 
 MAX_QUERIES = 20
@@ -22,19 +26,22 @@ MAX_QUERIES = 20
 def render(scope: SimilarScope) -> None:
     view = scope.selection.view
     _picks_button(scope)
-    if not view.similar:
-        st.info(
-            "Choose a photo: press Similar photos on its card in a gallery or on its own page, "
-            "or select some photos in a gallery."
-        )
-        return
-    known = _queries(scope)
     try:
-        found = search.find_similar_photos(scope.query, scope.vectors, view.similar[:MAX_QUERIES])
+        upload = uploaded_query.render(scope)
+        if upload is not None:
+            _draw_queries([(upload.name, data_uri(upload.picture, "jpeg"), "")])
+            _results(scope, search.find_similar_to_vector(scope.query, scope.vectors, upload.vector), upload.name)
+        elif view.similar:
+            names = _queries(scope)
+            found = search.find_similar_photos(scope.query, scope.vectors, view.similar[:MAX_QUERIES])
+            _results(scope, found, names[0] if len(names) == 1 else pluralize(len(view.similar), "photo"))
+        else:
+            st.info(
+                "Choose a photo: press Similar photos on its card in a gallery or on its own page, "
+                "or select some photos in a gallery."
+            )
     except SegError as error:
         st.warning(escape_markdown(error_message(error)))
-        return
-    _results(scope, found, known)
 
 
 def _picks_button(scope: SimilarScope) -> None:
@@ -55,24 +62,30 @@ def _picks_button(scope: SimilarScope) -> None:
 
 def _queries(scope: SimilarScope) -> list[str]:
     """Draw the photos that are looked for, and return their names."""
-    store, source, figures, names = scope.selection.store, scope.selection.source, [], []
+    store, source, shown = scope.selection.store, scope.selection.source, []
     for image_id in scope.selection.view.similar[:MAX_QUERIES]:
         files = photo_queries.positions_of_image(source, image_id)
         if not len(files):
             continue
         row = photo_queries.table(source).iloc[int(files[0])]
-        names.append(str(row["path"]))
-        address = media_urls.thumbnail_url(store, image_id)
+        address = media_urls.thumbnail_url(store, image_id) or ""
+        shown.append((str(row["path"]), address, f"{controls.image_link(scope.selection.view)}{image_id}"))
+    _draw_queries(shown)
+    return [name for name, _, _ in shown]
+
+
+def _draw_queries(photos: Sequence[tuple[str, str, str]]) -> None:
+    """Draw (name, URL of the picture, URL of the photo's page) of the photos that are looked for."""
+    figures = []
+    for name, address, link in photos:
         picture = f"<img src='{escape_html(address)}' alt=''>" if address else ""
-        link = escape_html(f"{controls.image_link(scope.selection.view)}{image_id}")
-        figures.append(f"<a href='{link}' target='_self'>{picture}<span>{escape_html(names[-1])}</span></a>")
+        content = f"{picture}<span>{escape_html(name)}</span>"
+        figures.append(f"<a href='{escape_html(link)}' target='_self'>{content}</a>" if link else f"<p>{content}</p>")
     if figures:
         st.html(f"<div class='looked-for'>{''.join(figures)}</div>")
-    return names
 
 
-def _results(scope: SimilarScope, found: FoundPhotos, names: list[str]) -> None:
-    to = names[0] if len(names) == 1 else pluralize(len(scope.selection.view.similar[:MAX_QUERIES]), "photo")
+def _results(scope: SimilarScope, found: FoundPhotos, to: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="controls"):
         text = f"**{photo_count(len(found.positions))} most similar to {escape_markdown(to)}**"
         st.markdown(text, help=f"Cosine similarity of the embeddings, by {scope.chosen.title}", width="stretch")

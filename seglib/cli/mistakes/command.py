@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from seglib.store.records import Run
     from seglib.store.store import Store
 
+_NO_EMBEDDINGS = "There are no embeddings, so near-duplicates with other masks were not looked for."
+
 _ORDERS = ("both", "quality", "place")
 
 
@@ -89,6 +91,7 @@ def _find_mistakes(arguments: argparse.Namespace) -> int:
     store = Store(arguments.store)
     if not store.runs():
         raise UsageError("This store holds no run: run a model on the photos first.")
+    arguments.filters, arguments.run = read_selection(arguments, store)
     if arguments.truth is None:
         for option in ("list", "dataset", "class_name", "order", "agreement"):
             if getattr(arguments, option):
@@ -154,12 +157,12 @@ def _rank(
     from seglib.evaluation.mistakes.ranking import load_label_quality
     from seglib.query.filters import select
 
-    files, filters = report.files, read_selection(arguments, store)[0]
-    if filters:
-        passing = select(store.table([run.run]), filters)[["dataset", "path"]]
+    files = report.files
+    if arguments.filters:
+        passing = select(store.table([run.run]), arguments.filters)[["dataset", "path"]]
         files = files.merge(passing, on=["dataset", "path"])
         if files.empty:
-            explain_nothing_found(filters, arguments.where, store, [run.run])
+            explain_nothing_found(arguments.filters, arguments.where, store, [run.run])
     if arguments.agreement:
         found = evaluation.load_evaluation(store, report.truth, run.run, files=files)
         return rank_by_agreement(found, arguments.class_name or ""), found.notes
@@ -172,9 +175,9 @@ def _rank(
 
 def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
     from seglib.evaluation import comparison
-    from seglib.evaluation.mistakes import suspects
+    from seglib.evaluation.mistakes import copies, suspects
+    from seglib.query.filters import select
 
-    filters, _ = read_selection(arguments, store)
     first, *others = [store.run(name) for name in dict.fromkeys(arguments.run or [store.runs()[-1].run])]
     with ProgressBar() as bar:
         failed = suspects.update_oddities(store, first, on_progress=bar.show)
@@ -183,12 +186,15 @@ def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
             comparison.update_counts(store, [first.run, *(run.run for run in others)], on_progress=bar.show)
     if failed:
         print_message(f"{len(failed)} masks cannot be read; run again with --verify.")
-    found = suspects.find_suspects(store, first, [run.run for run in others], filters)
+    table = select(store.table([first.run]), arguments.filters)
+    groups = copies.find_copies(store, table)
+    found = suspects.find_suspects(store, first, [run.run for run in others], table=table, copies=groups)
+    notes = [*found.notes, *([_NO_EMBEDDINGS] if groups is None else [])]
     if not found.images:
-        explain_nothing_found(filters, arguments.where, store, [first.run])
+        explain_nothing_found(arguments.filters, arguments.where, store, [first.run])
     head = f"{len(found.photos)} suspects among {found.images} photos of {describe_run(first)}"
     facts = {"run": first.run, "others": [run.run for run in others], "images": found.images, "failed": len(failed)}
-    _show(arguments, store, _Listing(head, found.photos, "score", facts, list(found.notes)))
+    _show(arguments, store, _Listing(head, found.photos, "score", facts, notes))
     return 0
 
 

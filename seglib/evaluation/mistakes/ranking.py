@@ -15,6 +15,7 @@ from seglib.errors import UnknownName
 from seglib.evaluation.class_matching import align_class_names
 from seglib.evaluation.counting import EVALUATED_COLUMNS, FILE_COLUMNS
 from seglib.fileio import parquet_parts
+from seglib.metrics.label_placement import REACH
 from seglib.metrics.label_quality import QualityCells
 from seglib.metrics.measures import ratio
 from seglib.store import ground_truth, pair_counts
@@ -31,6 +32,9 @@ ORDERS: dict[str, str] = {
 
 MISPLACED_GAIN = 0.02
 """A mask is said to lie beside its object if it gains at least this much by being moved, in nats per pixel."""
+
+_NEAR = 0.9 * REACH
+"""A mask that fits best at the end of what was tried is not shifted but wrong in another way."""
 
 _WORST = ["score", "class", "class_score", "doubtful", "gain", "right", "down", "reason"]
 
@@ -93,8 +97,9 @@ class LabelQuality:
         else:
             worst = _find_worst_classes(cells, self.run.classes)
         labels, preferred, most = cells.main_doubts()
+        within = (np.abs(self.right[rows]) < _NEAR) & (np.abs(self.down[rows]) < _NEAR)
         sideways, downwards = (
-            shares[rows] * files[side].to_numpy(np.float64)
+            np.where(within, shares[rows], 0) * files[side].to_numpy(np.float64)
             for shares, side in ((self.right, "width"), (self.down, "height"))
         )
         doubts = zip(labels.tolist(), preferred.tolist(), ratio(most.astype(np.float64), pixels).tolist(), strict=True)
@@ -152,12 +157,7 @@ def _explain(classes: tuple[str, ...], doubt: tuple[int, int, float], place: tup
     parts = []
     if label >= 0:
         amount = f"{100 * share:.1f} %" if share >= 0.0005 else "less than 0.1 %"
-        if classes[label] == BACKGROUND:
-            parts.append(f"the model sees {classes[preferred]} on {amount}, which the mask leaves out")
-        elif classes[preferred] == BACKGROUND:
-            parts.append(f"the model sees no {classes[label]} on {amount}, which the mask calls so")
-        else:
-            parts.append(f"the model sees {classes[preferred]} on {amount}, which the mask calls {classes[label]}")
+        parts.append(f"labelled {classes[label]}, the model sees {classes[preferred]}: {amount} of the pixels")
     ways = [_describe_way(right, "left", "right"), _describe_way(down, "up", "down")]
     if gain >= MISPLACED_GAIN and any(ways):
         parts.append(f"the mask would fit better {' and '.join(filter(None, ways))}")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from seglib.errors import StoreError
 from seglib.evaluation import comparison
 from seglib.evaluation.counting import FILE_COLUMNS, count_all, read_valid_mask
+from seglib.evaluation.mistakes.copies import find_differing_copies
 from seglib.fileio import parquet_parts
 from seglib.maintenance.compact import try_merge_parts
 from seglib.masks.oddities import find_oddities
@@ -41,10 +42,13 @@ CUT = 0.5
 INTERLEAVED = 0.5
 """Two animals are a mixture if at least this much of the smaller one's outline touches the larger."""
 
+_NO_COPIES = pd.DataFrame({"group": np.zeros(0, np.int64), "dataset": [], "path": []})
+
 REASONS: dict[str, str] = {
     "models": "two sure models disagree",
     "folder": "contradicts its folder",
     "mixture": "two animals in one region",
+    "copies": "a near-duplicate has another mask",
     "frame": "cut by the frame",
 }
 """Key of a reason -> its name."""
@@ -62,6 +66,8 @@ class Suspects:
     """
     images: int
     """Photos that were looked at."""
+    unmeasured: int
+    """Those of them whose masks `update_oddities` has not measured."""
     notes: tuple[str, ...]
 
 
@@ -90,13 +96,22 @@ def update_oddities(
     return tuple(failed)
 
 
-def find_suspects(store: Store, run: Run, others: Sequence[str] = (), filters: Filters | None = None) -> Suspects:
+def find_suspects(
+    store: Store,
+    run: Run,
+    others: Sequence[str] = (),
+    filters: Filters | None = None,
+    *,
+    table: pd.DataFrame | None = None,
+    copies: pd.DataFrame | None = None,
+) -> Suspects:
     """Find the suspects of a run, also by what it and each pair of `others` make of the same photo.
 
     Reads what `update_oddities` and `comparison.update_counts` have kept; what was not measured is no reason, and the
-    notes say so. Photos that several datasets hold are listed once.
+    notes say so. Photos that several datasets hold are listed once. `table`: rows of the run's table, by default all.
+    `copies`: groups of near-duplicates (`copies.find_copies`).
     """
-    table = select(store.table([run.run]), filters or Filters())
+    table = select(store.table([run.run]) if table is None else table, filters or Filters())
     table = table[first_datasets(table)]
     notes: list[str] = []
     strengths: dict[str, NDArray[np.float64]] = {}
@@ -104,12 +119,16 @@ def find_suspects(store: Store, run: Run, others: Sequence[str] = (), filters: F
     finders: dict[str, Callable[[], tuple[NDArray[np.float64], NDArray[np.object_]]]] = {
         "models": lambda: _find_disagreements(store, [run.run, *others], table, notes),
         "folder": lambda: _find_contradictions(table),
+        "copies": lambda: find_differing_copies(table, copies if copies is not None else _NO_COPIES),
     }
     for key, find in finders.items():
         strengths[key], words[key] = find()
-    for key, strength, text in _find_oddities(store, run, table, notes):
+    unmeasured, oddities = _find_oddities(store, run, table)
+    if unmeasured:
+        notes.append(f"{unmeasured:,} masks have not been looked at yet for what lies in one region or at the frame.")
+    for key, strength, text in oddities:
         strengths[key], words[key] = strength, text
-    return Suspects(run, _rank(table, strengths, words), len(table), tuple(notes))
+    return Suspects(run, _rank(table, strengths, words), len(table), unmeasured, tuple(notes))
 
 
 def _rank(
@@ -180,13 +199,14 @@ def _find_contradictions(table: pd.DataFrame) -> tuple[NDArray[np.float64], NDAr
 
 
 def _find_oddities(
-    store: Store, run: Run, table: pd.DataFrame, notes: list[str]
-) -> list[tuple[str, NDArray[np.float64], NDArray[np.object_]]]:
-    """Strength of a mixture: how far the two are interleaved; of a cut mask: the share of the outline on the frame."""
+    store: Store, run: Run, table: pd.DataFrame
+) -> tuple[int, list[tuple[str, NDArray[np.float64], NDArray[np.object_]]]]:
+    """(masks that were not measured, [(reason, strength, words)]).
+
+    Strength of a mixture: how far the two are interleaved; of a cut mask: the share of the outline on the frame.
+    """
     known = parquet_parts.read(store.oddities_folder(run.run), ODDITIES_SCHEMA).to_pandas()
     known = known.drop_duplicates("image_id", keep="last").set_index("image_id").reindex(table["image_id"])
-    if missing := int(known["cut_share"].isna().sum()):
-        notes.append(f"{missing:,} masks have not been looked at yet for what lies in one region or at the frame.")
     interleaved, cut = (np.nan_to_num(known[name].to_numpy(np.float64)) for name in ("interleaved", "cut_share"))
     columns = known[["mixed_class", "mixed_with", "mixed_share", "cut_class", "cut_share"]].to_numpy(object)
     mixture, frame = np.full(len(table), "", object), np.full(len(table), "", object)
@@ -196,7 +216,7 @@ def _find_oddities(
     for row in np.flatnonzero(cut >= CUT):
         *_, name, share = columns[row]
         frame[row] = f"{_percent(share)} of the outline of {name} lies on the frame"
-    return [
+    return int(known["cut_share"].isna().sum()), [
         ("mixture", np.where(interleaved >= INTERLEAVED, interleaved, np.nan), mixture),
         ("frame", np.where(cut >= CUT, cut, np.nan), frame),
     ]

@@ -67,7 +67,10 @@ class MeasureStore(Protocol):
 
 
 def add_columns(store: MeasureStore, table: pd.DataFrame) -> pd.DataFrame:
-    """The table with one column per measure, called `column:<name>`; those without any value are left out."""
+    """The table with one column per measure, called `column:<name>`.
+
+    Left out are measures without any value, and those whose name an own column of an older version has already.
+    """
     folder = store.photo_measures_folder()
     if not parquet_parts.list_parts(folder):
         return table
@@ -78,7 +81,7 @@ def add_columns(store: MeasureStore, table: pd.DataFrame) -> pd.DataFrame:
     columns = {
         COLUMN_PREFIX + name: _to_series(values[name], table.index)
         for name in values.column_names
-        if values[name].null_count < len(values)
+        if values[name].null_count < len(values) and COLUMN_PREFIX + name not in table
     }
     return pd.concat([table, pd.DataFrame(columns)], axis=1) if columns else table
 

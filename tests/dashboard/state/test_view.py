@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.state import view as view_state
+from dashboard.state.crossfilter import with_both_present
 from dashboard.state.view import (
     CHARTS,
     COMPARE_SORTS,
@@ -26,7 +27,6 @@ from dashboard.state.view import (
     fit_to_classes,
     query_params,
     sort_label,
-    with_both_present,
 )
 from seglib.classes import VOC_CLASSES
 from seglib.query.filter_text import MAX_COUNT

@@ -109,6 +109,32 @@ def test_evaluate_prints_one_object_and_a_runs_own_masks_are_right(place, capsys
     assert names[0] not in out
 
 
+@pytest.mark.slow
+def test_slices_by_a_field_are_printed_and_written(place, capsys, tmp_path):
+    folder, names = place
+    store = ("--store", folder / "store")
+    evaluate = ("evaluate", "--truth", folder / "truth", "--format", "voc", *store)
+    file = tmp_path / "s.csv"
+    found = json.loads(call(capsys, *evaluate, "--by", "label", "--slices", file, "--json")[1])
+    assert [one["run"] for one in found["slices"]] == [names[0]] * 3 + [names[1]] * 3
+    cats = next(one for one in found["slices"] if (one["run"], one["slice"]) == (names[1], "cats"))
+    assert (cats["field"], cats["where"], cats["images"], cats["small"]) == ("label", "label=cats", 7, True)
+    assert (cats["miou_interval"], cats["miou_random_interval"], cats["miou_beyond_chance"]) == (None, None, None)
+    assert cats["miou"] == found["pairs"][1]["labels"]["cats"]["miou"]
+    assert pd.read_csv(file)["miou"].tolist() == pytest.approx([one["miou"] for one in found["slices"]])
+    compare = ("compare", "--runs", *names, *store, "--by", "confidence")
+    found = json.loads(call(capsys, *compare, "--json")[1])
+    assert sum(one["images"] for one in found["slices"]) == 13
+    assert {(one["a"], one["b"]) for one in found["slices"]} == {tuple(names)}
+    assert all(one["pixel_agreement"] <= 1 for one in found["slices"])
+    out = call(capsys, *compare)[1]
+    assert f"{names[0]} and {names[1]} by confidence, the lowest pixel_agreement first" in out
+    assert "too few photos" in out
+    assert "slices" not in json.loads(call(capsys, *compare[:-2], "--json")[1])
+    assert "There is no field 'column.camera'" in sentence(capsys, 2, *evaluate, "--by", "column.camera")
+    assert "name the field" in sentence(capsys, 2, *evaluate, "--slices", file)
+
+
 def test_import_masks_makes_a_run_that_compares(place, capsys, tmp_path):
     folder, names = place
     masks = ("import-masks", folder / "truth", "--classes", folder / "classes.txt", "--store", folder / "store")

@@ -43,7 +43,7 @@ def test_a_damaged_mask_comes_first_with_a_reason_and_leaves_as_a_work_list(plac
     assert (found["run"], found["computed"], found["failed"], len(found["photos"])) == (run, 5, 0, 2)
     first = found["photos"][0]
     assert (first["path"], first["class"], first["rank"]) == (paths[0], "bus", 1)
-    assert first["reason"].startswith("the model sees no bus on ")
+    assert first["reason"].startswith("labelled bus, the model sees background: ")
     assert "full path" not in first
     listed = pd.read_csv(tmp_path / "list.csv")
     assert listed["rank"].tolist() == [1, 2, 3, 4, 5]

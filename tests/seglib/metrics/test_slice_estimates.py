@@ -94,7 +94,7 @@ def test_groups_of_images_give_the_figures_of_images(monkeypatch):
     measure = {"m": Measure(ratio, (draw.random(3000) * 100, np.full(3000, 100.0)))}
     slices = [np.flatnonzero(np.arange(3000) % 7 == 0), np.arange(200), np.arange(1500)]
     whole = estimate_slices(measure, slices)
-    for name, number in (("_MAX_UNITS", 100), ("_GROUPS", 500), ("_MIN_GROUPS", 100), ("_DRAWN_GROUPS", 50)):
+    for name, number in (("_MAX_UNITS", 100), ("_GROUPS", 500), ("_MIN_GROUPS", 100), ("_MIN_DRAWN_GROUPS", 20)):
         monkeypatch.setattr(slice_estimates, name, number)
     for one, other in zip(whole, estimate_slices(measure, slices), strict=True):
         assert other["m"].figure.value == pytest.approx(one["m"].figure.value)

@@ -49,9 +49,9 @@ def test_a_net_with_a_side_of_its_own_sees_photos_in_their_aspect_whatever_the_g
         paint(f"tall{index}.png", size_wh=(48, 96), dog=(0, 0, 48, 16 + 16 * index))
     spec, asked, real = replace(fake, net_side=96), [], predictor.predict_batch
 
-    def watched(images, spec, settings, grid_wh, *rest):
+    def watched(images, spec, settings, grid_wh, *features):
         asked.append((*images.shape[:3], *grid_wh))
-        return real(images, spec, settings, grid_wh, *rest)
+        return real(images, spec, settings, grid_wh, *features)
 
     monkeypatch.setattr(predictor, "predict_batch", watched)
     options = RunOptions(workers=0, batch_size=3)

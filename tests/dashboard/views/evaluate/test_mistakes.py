@@ -54,10 +54,10 @@ def test_the_list_begins_with_the_mask_that_the_model_denies(scored):
     first, second, last = tiles(app)
     assert (first["share"], first["lines"]) == (
         "label quality",
-        ["The model sees dog on 30.0 %, which the mask calls cat"],
+        ["Labelled cat, the model sees dog: 30.0\xa0% of the pixels"],
     )
     assert first["aside"].startswith("cat 0.00")
-    assert second["lines"][0] == "The model sees no cat on 10.0 %, which the mask calls so"
+    assert second["lines"][0] == "Labelled cat, the model sees background: 10.0\xa0% of the pixels"
     assert (last["found"], last["lines"], last["bar"]) == ("0.980", ["The model is unsure of the labels"], [])
     assert first["bar"][0][:2] == ["doubtful", 0.3]
     assert first["mask"].startswith(f"/media-api/doubts/{RUN}/")
@@ -116,7 +116,7 @@ def test_the_work_list_names_paths_scores_classes_and_reasons(scored, local):
     data = label_quality.export_work_list(query, RUN, "mistakes", "", "csv", with_full_paths=local)
     frame = pd.read_csv(io.BytesIO(data))
     assert frame["path"].tolist() == ["cats/b.jpg", "cats/a.jpg", "dogs/d.jpg"]
-    assert frame["reason"][0] == "the model sees dog on 30.0 %, which the mask calls cat"
+    assert frame["reason"][0] == "labelled cat, the model sees dog: 30.0 % of the pixels"
     assert ("full path" in frame) == local
     assert {"rank", "score", "class", "class_score", "doubtful", "gain", "image_id"} <= set(frame)
     of_dog = label_quality.export_work_list(query, RUN, "class-quality", "dog", "parquet", with_full_paths=local)

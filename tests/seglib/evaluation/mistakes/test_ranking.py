@@ -38,8 +38,8 @@ def test_every_order_and_its_reasons(loaded):
         "cats/b.png": frame["class"]["cats/b.png"],
         "dogs/c.png": "cat",
     }
-    assert frame["reason"]["dogs/c.png"] == "the model sees dog on 18.8 %, which the mask calls cat"
-    assert frame["reason"]["cats/a.png"] == "the model sees no cat on 25.0 %, which the mask calls so"
+    assert frame["reason"]["dogs/c.png"] == "labelled cat, the model sees dog: 18.8 % of the pixels"
+    assert frame["reason"]["cats/a.png"] == "labelled cat, the model sees background: 25.0 % of the pixels"
     assert "the mask would fit better 2 px further left" in frame["reason"]["cats/b.png"]
     assert quality.photos("place")["path"].iloc[0] == "cats/b.png"
     both = quality.photos()["path"].tolist()

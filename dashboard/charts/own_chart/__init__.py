@@ -1,0 +1,1 @@
+"""Draw the chart whose fields the visitor chooses."""
