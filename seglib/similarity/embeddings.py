@@ -63,8 +63,19 @@ class Embeddings:
     def positions(self, image_ids: Ids) -> NDArray[np.intp]:
         """intp (M,): the row of each of these images, -1 for one without a vector."""
         wanted = image_ids if isinstance(image_ids, pa.Array | pa.ChunkedArray) else pa.array(image_ids, pa.string())
-        found = pc.index_in(wanted, value_set=self.ids).fill_null(-1)
-        return np.asarray(found).astype(np.intp)
+        if 4 * len(wanted) < len(self):  # a hash table of all ids takes 0.3 s at a million
+            return self._look_up(wanted)
+        return np.asarray(pc.index_in(wanted, value_set=self.ids).fill_null(-1)).astype(np.intp)
+
+    def _look_up(self, wanted: pa.Array) -> NDArray[np.intp]:
+        """`positions` of few images, by one pass over all ids."""
+        distinct = pc.unique(wanted)
+        places = pc.index_in(self.ids, value_set=distinct)
+        rows = np.flatnonzero(np.asarray(places.is_valid()))
+        by_image = np.full(len(distinct), -1, np.intp)
+        by_image[np.asarray(places.drop_null())] = rows
+        found: NDArray[np.intp] = by_image[np.asarray(pc.index_in(wanted, value_set=distinct))]
+        return found
 
     def only(self, image_ids: Ids) -> "Embeddings":
         """The rows of these images, in this source's order; images without a vector are left out."""
