@@ -42,6 +42,10 @@ class EmbeddingSource:
     kinds: tuple[VectorKind, ...]
 
 
+_FEW_IDS = 32
+"""At most so many ids are looked for one by one, which is faster than an index of all."""
+
+
 @dataclass(frozen=True)
 class Embeddings:
     """The vectors of one source and kind, one row per image."""
@@ -63,6 +67,8 @@ class Embeddings:
     def positions(self, image_ids: Ids) -> NDArray[np.intp]:
         """intp (M,): the row of each of these images, -1 for one without a vector."""
         wanted = image_ids if isinstance(image_ids, pa.Array | pa.ChunkedArray) else pa.array(image_ids, pa.string())
+        if len(wanted) <= _FEW_IDS:
+            return np.array([pc.index(self.ids, one).as_py() if one.is_valid else -1 for one in wanted], np.intp)
         found = pc.index_in(wanted, value_set=self.ids).fill_null(-1)
         return np.asarray(found).astype(np.intp)
 
