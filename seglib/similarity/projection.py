@@ -50,7 +50,7 @@ def project(vectors: NDArray[np.float16], method: Method = "pca", *, seed: int =
     if method not in available_methods():
         raise SegError(
             f"{LABELS[method]} needs the package {_PACKAGES[method]}, which is not installed: "
-            "pip install '.[map]' in the project's folder, or take `method` pca."
+            "pip install '.[map]' in the project's folder, or take the method pca."
         )
     return _PROJECTIONS["pca" if len(vectors) < 4 else method](vectors, seed)
 

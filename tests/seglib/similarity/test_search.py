@@ -60,6 +60,15 @@ def test_blocks_give_what_a_plain_product_gives(monkeypatch):
     assert similarities(embeddings, query.astype(np.float32)) == pytest.approx(exact, abs=2e-3)
 
 
+@pytest.mark.parametrize("count", [1, 5, 100])
+def test_positions_of_few_and_of_many_images(count):
+    embeddings = at_angles(*range(40))
+    wanted = np.random.default_rng(count).integers(0, 50, count)  # some repeated, some unknown
+    found = embeddings.positions([image_id(number) for number in wanted])
+    assert found.tolist() == np.where(wanted < 40, wanted, -1).tolist()
+    assert embeddings.positions([]).tolist() == []
+
+
 def test_of_no_images_nothing_is_similar():
     empty = make_embeddings(np.empty((0, 2)))
     assert find_similar(empty, np.array([1.0, 0.0])).empty
