@@ -14,7 +14,7 @@ from tests.e2e.test_dashboard import opened, settle, tile_names
 
 pytestmark = pytest.mark.e2e
 
-PLACES = dict(zip(PIXELS, ([1, 0.02], [1, 0], [0.8, 0.6], [-0.2, 1], [-0.21, 1], [-1, -0.6]), strict=True))
+PLACES = dict(zip(PIXELS, ([1, 0.02], [1, 0], [0.6, 0.8], [-0.2, 1], [-0.21, 1], [-1, -0.6]), strict=True))
 """Path -> vector: a and b, d and e are near-duplicates."""
 
 

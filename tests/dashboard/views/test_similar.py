@@ -237,7 +237,9 @@ def test_unusual_photos_come_first(placed):
 
 
 def test_near_duplicates_stand_in_groups_of_which_all_but_the_first_are_selected(full):
-    add_vectors(full, ANGLES | {"cats/b.jpg": 1, "dogs/e.jpg": 91})  # the thumbnails are all the same picture
+    add_vectors(
+        full, ANGLES | {"cats/b.jpg": 1, "cats/c.jpg": 50, "dogs/e.jpg": 91}
+    )  # the thumbnails are all the same picture
     app = opened("Similar", find=["duplicates"])
     assert not app.exception
     assert tiles(app) == ["cats/a.jpg", "cats/b.jpg", "dogs/d.jpg", "dogs/e.jpg"]
