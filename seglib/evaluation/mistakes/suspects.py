@@ -174,7 +174,7 @@ def _find_disagreements(
         both = " and ".join(store.run(name).display_title for name in (a, b))
         for row in np.flatnonzero(better):
             words[row] = (
-                f"{both} disagree on {_percent(disagreement[row])} of the objects, "
+                f"disagreement on {_percent(disagreement[row])} of the objects: {both}, "
                 f"both {_percent(lesser[row])} sure or more"
             )
         strength = np.where(better, value, strength)
