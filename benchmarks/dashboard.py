@@ -14,6 +14,7 @@ one that nobody has asked for before. Times are read in the page, not by whoever
   any.
 - expression: from Enter in its box to the last change, like a filter; each expression is a new one, on Explore with the
   gallery alone.
+- own chart: from the choice of another field along x, or of box plots, to the last change of Explore.
 - Similar: the map is drawn when all points are; lasso: from the end of drawing a box to the last change of the gallery.
 - opacity: frames from the move of the slider to the first one that is drawn with the new opacity.
 
@@ -131,6 +132,10 @@ QUIET = "() => window.bench.isQuiet()"
 FLOOR, TILE, CHART = "#floor", "figure.tile", "[role=figure] .main-svg"
 CHARTS = "explore?charts=classes"
 """The page whose filters are timed: Explore with charts above the photos."""
+OWN_CHART = "explore?charts=own&x=confidence&y=confidence&chart-colour=label"
+OWN_CLASSES = ("dog", "person", "sofa", "chair", "bird", "bottle", "car", "horse", "sheep", "train")
+"""Classes whose shares are charted, a new one in each round."""
+
 
 OPACITY = """async () => {
   const [mask] = bench.all('figure.tile img.mask');
@@ -197,6 +202,10 @@ def measure_store(browser: Browser, store: Path, rounds: int) -> dict[str, float
         with visit(browser, f"{server.url}/{CHARTS}") as page:
             interactions(page, store, rounds, found)
             found["bytes"] = [page_bytes(page)]
+        with visit(browser, f"{server.url}/{OWN_CHART}") as page:
+            found["own chart"] = [choose(page, "Along x", f"Share of {name}") for name in OWN_CLASSES[:rounds]]
+            found["own boxes"] = [choose(page, "Kind", "Boxes")]
+            found["own boxes"] += [choose(page, "Along y", f"Share of {name}") for name in OWN_CLASSES[:rounds]]
         measure_similar(browser, server.url, rounds, found, visit=visit, time_click=time_click)
         constants = {"cold figures": cold["figures"], "cold charts": cold["quiet"], "memory at start": start}
         constants |= {"memory after the first visit": after_cold, "memory at the end": server.memory_mb()}
@@ -243,9 +252,17 @@ def measure_round(browser: Browser, floor: Server, server: Server, found: Times)
 
 def apply_expression(page: Page, number: int) -> float:
     """Seconds from Enter to the last change, for an expression that nobody has asked for before."""
-    box = page.get_by_role("combobox", name="Expression")
+    box = page.get_by_role("textbox", name="Expression")
     box.fill(f"share.cat > {0.1 + number / 1000:.3f} and (label = dogs or not agreement = agrees)")
     return time_click(page, lambda: box.press("Enter"))
+
+
+def choose(page: Page, label: str, option: str) -> float:
+    """Seconds from the click on an option of a drop-down to the last change."""
+    box = page.get_by_role("combobox", name=label)
+    box.click()
+    box.fill(option)  # only the options in view are in the page
+    return time_click(page, page.get_by_role("option", name=option, exact=True).click)
 
 
 def time_click(page: Page, click: Callable[[], None]) -> float:
@@ -324,6 +341,8 @@ def report(results: dict[int, dict[str, float]]) -> None:
         "next gallery page, s": lambda r: f"{r['next page']:.2f}",
         "image opened from the gallery, s": lambda r: f"{r['image']:.2f}",
         "opacity changed, frames": lambda r: f"{r['opacity frames']:.0f}",
+        "own chart: another field, s": lambda r: f"{r['own chart']:.2f}",
+        "own chart: boxes by folder, s": lambda r: f"{r['own boxes']:.2f}",
         "map of Similar drawn, s above the floor": lambda r: f"{r['map'] - r['floor']:.2f}",
         "map and gallery of Similar, s above the floor": lambda r: f"{r['similar page'] - r['floor']:.2f}",
         "lasso: photos in the gallery, s": lambda r: f"{r['lasso']:.2f}",

@@ -414,7 +414,7 @@ function drawTiles(state) {
   });
   const headed = (node, at) => {
     const { heading } = state.data.tiles[at];
-    return heading ? [element("div", "rest"), element("h3", "heading", heading), node] : [node];
+    return heading ? [element("div", "rest"), element("h2", "heading", heading), node] : [node];
   };
   tiles.replaceChildren(...state.drawn.flatMap(([, , node], at) => headed(node, at)), element("div", "rest"));
   const same = state.tiles.map((tile) => tile.id).join() === state.data.tiles.map((tile) => tile.id).join();

@@ -1,5 +1,6 @@
-// The live view: camera, frames to the server and masks back, over one WebSocket. One frame is on its way at a time; the
-// next is grabbed when the masks of the last have come, so that none queue up. The picture itself moves in a <video>;
+// The live view: camera, frames to the server and masks back, over one WebSocket. While one frame is computed, the next
+// one is grabbed, shortly before its turn, and waits at the server: so the model never waits for a frame, and no more
+// than one frame waits for the model. The picture itself moves in a <video>;
 // the mask lies over it as a canvas of the grid's size. If masks come late, each is shown on the frame that it belongs to
 // instead, since it would lie beside what has moved on.
 const states = new WeakMap();
@@ -9,6 +10,8 @@ const RATE_MS = 3000; // over which the rate and the delay are shown
 const SHOW_MS = 500;
 const LATE_MS = 400; // from this delay on, the picture waits for its mask
 const SAY_MS = 1000;
+const AHEAD_MS = 60; // a frame is grabbed so long before the server is expected to be done with the one before
+const MAX_UNANSWERED = 2;
 const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
 const INSECURE = "Browsers give their camera only to pages over https or of this machine: open the dashboard as "
   + "http://localhost on the machine that runs it, or put a reverse proxy with TLS in front of it.";
@@ -118,7 +121,7 @@ async function start(state) {
     say(state, INSECURE);
     return;
   }
-  const run = { stream: null, socket: null, sent: 0, waiting: 0, at: 0, delays: [], late: false, timer: 0, sides: null };
+  const run = { stream: null, socket: null, sent: 0, unanswered: [], due: 0, delays: [], late: false, timer: 0, sides: null };
   state.run = run;
   state.paused = false;
   say(state, "");
@@ -187,6 +190,7 @@ function stop(state, sentence) {
   state.paused = false;
   if (run) {
     clearInterval(run.timer);
+    clearTimeout(run.grab);
     for (const track of run.stream?.getTracks() ?? []) track.stop();
     run.socket?.close();
     for (const one of state.figures) {
@@ -204,6 +208,7 @@ function clearFigure(one) {
   one.time.textContent = "";
   one.legend.replaceChildren();
   one.mask = null;
+  one.shown = -1;
   delete one.figure.dataset.masks;
 }
 
@@ -230,7 +235,7 @@ function connect(state) {
   const socket = new WebSocket(address);
   const current = () => state.run === run && run.socket === socket;
   socket.binaryType = "arraybuffer";
-  Object.assign(run, { socket, sides: null, waiting: 0, sentPicture: 0, delays: [] });
+  Object.assign(run, { socket, sides: null, sent: 0, unanswered: [], due: 0, sentPicture: 0, delays: [] });
   socket.addEventListener("open", () => socket.send(JSON.stringify({ models: state.models.map((model) => model.run) })));
   socket.addEventListener("message", ({ data }) => {
     if (!current()) return;
@@ -250,17 +255,20 @@ function connect(state) {
   socket.addEventListener("close", () => { if (current()) stop(state, LOST); });
 }
 
-// Send the camera's present picture if the server awaits one, and if it has not been sent already.
+// Send the camera's present picture if the server soon has time for it, and if it has not been sent already.
 function sendFrame(state) {
   const { run } = state;
   const { video } = state.figures[0];
-  if (!run?.sides || run.socket.readyState !== WebSocket.OPEN || run.waiting || run.sentPicture === run.pictures || !video.videoWidth) return;
-  run.waiting = state.models.length;
+  if (!run?.sides || run.socket.readyState !== WebSocket.OPEN || run.sentPicture === run.pictures || !video.videoWidth) return;
+  if (run.unanswered.length >= MAX_UNANSWERED || (run.unanswered.length && performance.now() < run.due)) return;
   run.sentPicture = run.pictures;
-  run.at = performance.now();
+  const canvas = state.frames[run.sent % state.frames.length];
+  const frame = { number: run.sent, at: performance.now(), waiting: state.models.length, canvas };
+  run.sent += 1;
+  run.unanswered.push(frame);
   const scale = Math.min(1, Math.max(...run.sides) / Math.min(video.videoWidth, video.videoHeight));
   const size = [video.videoWidth, video.videoHeight].map((side) => Math.max(1, Math.round(side * scale)));
-  const base64 = jpegOf(state.frame, video, size, FRAME_QUALITY).split(",")[1];
+  const base64 = jpegOf(frame.canvas, video, size, FRAME_QUALITY).split(",")[1];
   run.socket.send(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)));
 }
 
@@ -276,30 +284,40 @@ function jpegOf(canvas, video, [width, height], quality) {
 // An answer: a line of JSON, then the mask as a PNG.
 async function showMask(state, run, bytes) {
   const end = bytes.indexOf(10);
-  const { model, seconds } = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
-  const { socket, at } = run;
+  const { frame: number, model, seconds } = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+  const { socket } = run;
+  const frame = run.unanswered.find((one) => one.number === number);
+  const one = state.figures[model];
+  if (!frame || !one) return;
+  one.seconds = seconds;
+  frame.waiting -= 1;
+  if (!frame.waiting) {
+    // frames that a newer one has replaced at the server have no answer
+    run.unanswered = run.unanswered.filter((other) => other.number > number);
+    const needed = state.figures.reduce((sum, figure) => sum + 1000 * (figure.seconds ?? 0), 0);
+    run.due = performance.now() + needed - AHEAD_MS;
+    clearTimeout(run.grab);
+    run.grab = setTimeout(() => { if (state.run === run) sendFrame(state); }, Math.max(0, needed - AHEAD_MS));
+  }
   const picture = new Blob([bytes.subarray(end + 1)], { type: "image/png" });
   const bitmap = await createImageBitmap(picture, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
-  const one = state.figures[model];
-  if (state.run !== run || run.socket !== socket || !one) {
+  if (state.run !== run || run.socket !== socket || state.figures[model] !== one || one.shown > number) {
     bitmap.close();
     return;
   }
+  one.shown = number;
   one.mask = countMask(bitmap);
   bitmap.close();
   paintToCanvas(one.mask, paintTable(one.model, new Set()), one.canvas);
-  showStill(one, state.frame, run.late);
-  one.seconds = seconds;
+  showStill(one, frame.canvas, run.late);
   one.masks += 1;
   one.figure.dataset.masks = String(one.masks);
-  one.figure.dataset.delay = (performance.now() - at).toFixed(1);
+  one.figure.dataset.delay = (performance.now() - frame.at).toFixed(1);
   one.wait.textContent = "";
-  run.waiting -= 1;
-  if (!run.waiting) {
+  if (!frame.waiting) {
     const now = performance.now();
     run.delays = run.delays.filter((delay) => now - delay.time < RATE_MS);
-    run.delays.push({ time: now, delay: now - at });
-    sendFrame(state);
+    run.delays.push({ time: now, delay: now - frame.at });
   }
 }
 
@@ -413,7 +431,8 @@ function keep(state) {
 
 function createState(parent) {
   const state = { abort: new AbortController(), run: null, figures: [], models: [], mirrored: true, paused: false, device: "" };
-  state.frame = document.createElement("canvas");
+  // one more than frames are unanswered: the last one is being drawn
+  state.frames = Array.from({ length: MAX_UNANSWERED + 1 }, () => document.createElement("canvas"));
   state.part = build(parent, state);
   const options = { signal: state.abort.signal };
   document.addEventListener("visibilitychange", () => { if (document.hidden && state.run) stop(state, HIDDEN); }, options);

@@ -4,26 +4,15 @@ They take a `PhotoQuery` and return numbers and small frames, which are shared b
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.source import HASHES, PhotoQuery, RunSource
+from dashboard.queries.source import HASHES, PhotoQuery
 from seglib.classes import BACKGROUND
 from seglib.masks.statistics import blobs_column, pixels_column
 from seglib.query import columns, histograms, statistics
-from seglib.query.fields import Field, list_fields
-from seglib.query.own_chart.chart import (
-    ChartChoice,
-    ChartData,
-    ChartKind,
-    compute_chart,
-    read_fields,
-    suitable_fields,
-)
-from seglib.query.ready_filters import available_filters
 from seglib.query.statistics import KeyFigures
 
 MEASURE_BINS = 50
@@ -123,31 +112,6 @@ def region_counts(query: PhotoQuery, name: str) -> pd.DataFrame:
 @_cached
 def image_sizes(query: PhotoQuery) -> pd.DataFrame:
     return histograms.image_sizes(_rows(query, ["width", "height"]))
-
-
-def own_fields(source: RunSource) -> list[Field]:
-    """Return the fields that an axis of a chart can have."""
-    return suitable_fields(list_fields(photo_queries.table(source)))
-
-
-def own_chart(query: PhotoQuery, choice: ChartChoice) -> ChartData:
-    """Return the chart of the counted photos. Raises `UsageError` for a choice that makes none."""
-    return _own_chart(query, (choice.kind, choice.x, choice.y, choice.colour))
-
-
-@_cached
-def _own_chart(query: PhotoQuery, choice: tuple[ChartKind, str, str, str]) -> ChartData:
-    table, chosen = photo_queries.table(query.source), photo_queries.counted_positions(query.source, query.filters)
-    own = ChartChoice(*choice)
-    fields = read_fields(table, own)
-    if len(chosen) < len(table):
-        fields = {name: replace(one, values=one.values.iloc[chosen]) for name, one in fields.items()}
-    return compute_chart(own, fields)
-
-
-def ready_filters(source: RunSource) -> list[str]:
-    """Return the names of the ready filters for which the run's photos are measured."""
-    return available_filters(photo_queries.table(source))
 
 
 def main_class(query: PhotoQuery) -> str:

@@ -4,7 +4,9 @@
         browser  {"models": [ID, ...]}                               once
         server   {"sides": [320, ...]}                               short side that each model sees; all are loaded now
         browser  bytes of a JPEG                                     a frame, again and again
-        server   {"model": 0, "seconds": 0.05} + newline + PNG       for each model; grey values = class indices
+        server   {"frame": 0, "model": 0, "seconds": 0.05} + newline + PNG
+                                                                     for each model; `frame` counts the browser's
+                                                                     frames from 0; grey values = class indices
         server   {"error": SENTENCE}                                 the last message, whatever went wrong
 
 All visitors share the predictor's process. Each has at most one frame waiting, the newest, and they take turns, one
@@ -61,18 +63,21 @@ class NewestFrame:
 
     def __init__(self) -> None:
         self._frame = b""
+        self._number = -1
         self._present = anyio.Event()
 
     def put(self, frame: bytes) -> None:
         self._frame = frame
+        self._number += 1
         self._present.set()
 
     async def wait(self) -> None:
         await self._present.wait()
 
-    def take(self) -> bytes:
+    def take(self) -> tuple[int, bytes]:
+        """Return the frame and how many came before it."""
         self._present = anyio.Event()
-        return self._frame
+        return self._number, self._frame
 
 
 class LiveView:
@@ -155,13 +160,14 @@ class LiveView:
         await socket.send_json({"sides": sides})
         while True:
             await newest.wait()
-            frame = b""
-            for number, model in enumerate(chosen):
+            number, frame = -1, b""
+            for place, model in enumerate(chosen):
                 async with self._turn:
-                    frame = frame or newest.take()  # the newest at its first turn; then the same for the other model
+                    if not frame:  # the newest at its first turn; then the same for the other model
+                        number, frame = newest.take()
                     alone = self.visitors == 1
                     facts, (mask,) = await ask("segment_frame", frame, model=model, alone=alone)
-                head = json.dumps({"model": number, "seconds": facts["seconds"]})
+                head = json.dumps({"frame": number, "model": place, "seconds": facts["seconds"]})
                 await socket.send_bytes(head.encode() + b"\n" + mask)
 
     async def _ask(self, task: str, *blobs: bytes, **fields: Any) -> Message:

@@ -8,7 +8,7 @@ from dashboard.charts.own_chart import figure as own_figure
 from dashboard.charts.own_chart.words import describe_omissions
 from dashboard.components import layout
 from dashboard.formatting import photo_count, user_message
-from dashboard.queries import photo_statistics
+from dashboard.queries.own_chart import charts
 from dashboard.queries.photos import Selection
 from dashboard.state import session
 from dashboard.views.shared import crossfilter_chart
@@ -26,12 +26,14 @@ KINDS: dict[str, str] = {
 _FIRST_CHOICES = ("column.brightness", "confidence", "width")
 """Fields along x before one is chosen: the first that the photos have."""
 
+_SELECT_WIDTH = 150
+"""Pixels; four of them fit in one row beside the sidebar of a small screen."""
 _RANGED = (Kind.NUMBER, Kind.INTEGER, Kind.DATE)
 _BOXED = (ChartKind.SCATTER, ChartKind.HEAT)
 
 
 def own_chart(selection: Selection) -> None:
-    fields = {field.name: field for field in photo_statistics.own_fields(selection.source)}
+    fields = {field.name: field for field in charts.chart_fields(selection.source)}
     view = selection.view
     kind = ChartKind(view.chart_kind)
     first = next((name for name in _FIRST_CHOICES if name in fields), "")
@@ -44,7 +46,7 @@ def own_chart(selection: Selection) -> None:
             return
         keys = _filter_keys(choice)
         try:
-            data = photo_statistics.own_chart(selection.query(keys), choice)
+            data = charts.own_chart(selection.query(keys), choice)
         except SegError as error:
             layout.remark(user_message(str(error)))
             return
@@ -64,7 +66,7 @@ def _choices(choice: ChartChoice, names: Mapping[str, str]) -> None:
             format_func=lambda kind: KINDS[kind],
             key=key,
             on_change=session.widget_callback(key, lambda kind: session.update_view(chart_kind=kind)),
-            width=150,
+            width=_SELECT_WIDTH,
         )
         _field_select("Along x", "chart_x", choice.x, names)
         if choice.kind is not ChartKind.HISTOGRAM:
@@ -83,7 +85,7 @@ def _field_select(label: str, part: str, chosen: str, names: Mapping[str, str]) 
         format_func=lambda name: names.get(name, name),
         key=key,
         on_change=session.widget_callback(key, lambda name: session.update_view(**{part: name})),
-        width=220,
+        width=_SELECT_WIDTH,
     )
 
 

@@ -4,8 +4,8 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.queries import photo_statistics
-from dashboard.queries.source import RunSource, photo_query
+from dashboard.queries.own_chart import charts
+from dashboard.queries.source import RunSource
 from dashboard.state import session
 from seglib.query.filters import Filters
 from seglib.query.ready_filters import ready_filter
@@ -13,9 +13,9 @@ from seglib.query.ready_filters import ready_filter
 
 def render(source: RunSource) -> None:
     """Draw one button per ready filter that any photo passes or that is active; several must all match."""
-    names = photo_statistics.ready_filters(source)
-    chosen = [name for name in names if _is_active(name)]
-    offered = [name for name in names if name in chosen or _count(source, name)]
+    photos_of = charts.ready_filters(source)
+    chosen = [name for name in photos_of if _is_active(name)]
+    offered = [name for name, photos in photos_of.items() if photos or name in chosen]
     if not offered:
         return
     key = session.sync_widget("w:quality", chosen)
@@ -25,12 +25,8 @@ def render(source: RunSource) -> None:
         selection_mode="multi",
         key=key,
         help="By the photos' brightness, sharpness and entropy; the limits are those of the filters that a click sets",
-        on_change=session.widget_callback(key, partial(_apply, names)),
+        on_change=session.widget_callback(key, partial(_apply, list(photos_of))),
     )
-
-
-def _count(source: RunSource, name: str) -> int:
-    return photo_statistics.key_figures(photo_query(source, ready_filter(name))).photos
 
 
 def _is_active(name: str) -> bool:

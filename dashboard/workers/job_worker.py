@@ -190,6 +190,8 @@ def _check_truth(request: EvaluateRequest, masks: Masks) -> None:
 def compute_similarity(
     request: SimilarityRequest, settings: ServerSettings, writer: "JobStateWriter"
 ) -> dict[str, Any]:
+    if request.task in similarity.PROJECTIONS:
+        writer.update(note="Computing the map, which says nothing of its progress")
     photos = similarity.compute(
         Store(settings.store),
         request.task,

@@ -25,15 +25,9 @@ from seglib.classes import VOID, Mask, class_lookup
 from seglib.errors import StoreError
 from seglib.evaluation.class_matching import note_class_mismatch
 from seglib.evaluation.counting import FILE_COLUMNS, count_all, default_runs, read_valid_mask, resolve_runs
+from seglib.evaluation.slices import figures as slice_figures
 from seglib.evaluation.slices.cut import FieldValues
-from seglib.evaluation.slices.figures import (
-    COMPARISON_MEASURES,
-    SliceTable,
-    check_field,
-    read_field,
-    slice_by,
-    to_frame,
-)
+from seglib.evaluation.slices.figures import COMPARISON_MEASURES, SliceTable
 from seglib.fileio import parquet_parts
 from seglib.maintenance.compact import try_merge_parts
 from seglib.masks import png
@@ -293,11 +287,14 @@ class Comparison:
 
     def slices(self, seed: int = 0) -> dict[tuple[str, str], SliceTable]:
         """The agreement of each pair per slice by the field of `compare(by=...)`; raises `UsageError` without one."""
-        return {pair: slice_by(self.by, named, COMPARISON_MEASURES, seed=seed) for pair, named in self.measures.items()}
+        return {
+            pair: slice_figures.slice_by(self.by, named, COMPARISON_MEASURES, seed=seed)
+            for pair, named in self.measures.items()
+        }
 
     def all_slices(self, seed: int = 0) -> pd.DataFrame:
         """One row per pair and slice, least agreement first: a, b, and the columns of `SliceTable.records`."""
-        return to_frame(({"a": a, "b": b}, table) for (a, b), table in self.slices(seed).items())
+        return slice_figures.to_frame(({"a": a, "b": b}, table) for (a, b), table in self.slices(seed).items())
 
     def images(self, a: str, b: str) -> pd.DataFrame:
         """The files with every measure of a pair (NaN where undefined), sorted by ascending pixel agreement."""
@@ -340,7 +337,7 @@ def compare(
     """
     opened = as_store(store)
     names = default_runs(opened) if runs is None else runs
-    check_field(opened, names[:1], by)
+    slice_figures.check_field(opened, names[:1], by)
     update_counts(opened, names, threads=threads, on_progress=on_progress)
     return load_comparison(opened, names, filters, by=by)
 
@@ -383,7 +380,7 @@ def load_comparison(
         counts=by_file,
         consensus=_consensus_measure(store, chosen, by_file, ids, rows),
         notes=(*repeats, *missing, *note_class_mismatch(chosen)),
-        by=read_field(store, chosen[0].run, by, files) if by else None,
+        by=slice_figures.read_field(store, chosen[0].run, by, files) if by else None,
     )
 
 

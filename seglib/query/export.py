@@ -11,11 +11,13 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from seglib.classes import BACKGROUND, PRESENT_SHARE, palette, unpainted_values
+from seglib.data.photo_measures.exif import PhotoExif
 from seglib.errors import StoreError, UsageError
 from seglib.fileio.atomic import replacing
 from seglib.masks import overlay, png
@@ -37,6 +39,8 @@ NOTHING_SEEN = "background only"
 """What was seen in a photo in which no class but the background is present."""
 
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
+
+_EXIF = {field.name for field in fields(PhotoExif)}
 
 _MEANINGS = {
     "dataset": "Name of the dataset, unique in its store.",
@@ -345,5 +349,6 @@ def _describe_column(column: str) -> str:
         "blobs": f"Connected regions (8 neighbours) of {name} of at least {PRESENT_SHARE:.1%} of the mask.",
     }
     if kind == "column" and name in MEASURES:
-        return MEASURES[name]
+        by_hand = " An own column of this name takes its place." if name in _EXIF else ""
+        return MEASURES[name] + by_hand
     return per_class[kind] if name else _MEANINGS[column]

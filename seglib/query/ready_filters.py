@@ -19,6 +19,11 @@ def ready_filter(name: str) -> Filters:
     return Filters({f"column.{measure}": (text,)})
 
 
+def measure_column(name: str) -> str:
+    """The column of the table that a ready filter looks at."""
+    return COLUMN_PREFIX + READY_FILTERS[name][0]
+
+
 def available_filters(table: pd.DataFrame) -> list[str]:
     """The names of the ready filters whose measure the table has."""
-    return [name for name, (measure, _) in READY_FILTERS.items() if COLUMN_PREFIX + measure in table]
+    return [name for name in READY_FILTERS if measure_column(name) in table]

@@ -24,9 +24,14 @@ _NEIGHBOURS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicateRule:
-    """When two images count as near-duplicates."""
+    """When two images count as near-duplicates.
 
-    similarity: float = 0.95
+    With these defaults, 20 of 20 planted copies (re-encoded, cropped, mirrored, brighter) were found among 1,020 photos
+    of cats and dogs, and no pair of different pictures; embeddings alone found 7 such pairs at the same similarity, and
+    hashes alone missed 2 copies at the usual 10 bits (`docs/similarity.md`).
+    """
+
+    similarity: float = 0.88
     """Least cosine similarity of their embeddings."""
     bits: int = 16
     """Most bits, of 64, in which their perceptual hashes differ, one of them mirrored if that fits better."""

@@ -7,19 +7,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from seglib.data.photo_measures.hashes import difference_hash
 from seglib.fileio.parallel import map_in_threads
+from seglib.store.photo_measures import rows
 from seglib.store.store import Store
 
 
 def read_hashes(store: Store, image_ids: Iterable[str]) -> "pd.Series[int]":
     """uint64 difference hash of these images, index image_id; without those that have no thumbnail either."""
-    ids = list(dict.fromkeys(image_ids))
-    found = {
-        one: value
-        for one, value in zip(ids, map_in_threads(lambda one: _hash_thumbnail(store, one), ids), strict=True)
-        if value is not None
-    }
-    return pd.Series(list(found.values()), pd.Index(list(found), dtype="str", name="image_id"), np.uint64)
+    ids = pd.Index(list(image_ids), dtype="str").unique()
+    kept = rows.read_hashes(store)["dhash"].dropna()
+    kept = kept[kept.index.isin(ids)].astype(np.uint64)
+    rest = ids.difference(kept.index).tolist()
+    made = zip(rest, map_in_threads(lambda one: _hash_thumbnail(store, one), rest), strict=True)
+    found = {image_id: value for image_id, value in made if value is not None}
+    return pd.concat([kept, pd.Series(list(found.values()), pd.Index(list(found), dtype="str"), np.uint64)])
 
 
 def mirror_hashes(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -39,9 +41,4 @@ def _hash_thumbnail(store: Store, image_id: str) -> int | None:
             grey = picture.convert("L")
     except (OSError, ValueError, SyntaxError):
         return None
-    return _difference_hash(grey)
-
-
-def _difference_hash(grey: Image.Image) -> int:
-    pixels = np.asarray(grey.resize((9, 8), Image.Resampling.LANCZOS))
-    return int.from_bytes(np.packbits(pixels[:, 1:] > pixels[:, :-1]).tobytes(), "big")
+    return difference_hash(grey)

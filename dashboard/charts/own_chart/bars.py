@@ -26,6 +26,9 @@ from seglib.query.fields import Kind
 from seglib.query.histograms import QUANTILES
 from seglib.query.own_chart.chart import ChartData, ChartKind
 
+_WHISKER = 0.02
+"""Width of a whisker in groups."""
+
 
 def draw_counts(data: ChartData, look: Look) -> go.Figure:
     places = make_places(data.x, on_scale=data.choice.kind is ChartKind.HISTOGRAM)
@@ -150,10 +153,10 @@ def draw_boxes(data: ChartData, look: Look) -> go.Figure:
         solid = {"color": colour}
         framed = {"color": pale_colour(colour), "line": {"color": colour, "width": 2}}
         spans = (
-            ("low", "q1", 0.08, solid),
-            ("q1", "median", 0.8, framed),
-            ("median", "q3", 0.8, framed),
-            ("q3", "high", 0.08, solid),
+            ("low", "q1", _WHISKER, solid),
+            ("q1", "median", part.width * 0.8, framed),
+            ("median", "q3", part.width * 0.8, framed),
+            ("q3", "high", _WHISKER, solid),
         )
         for number, (low, high, width, marker) in enumerate(spans):
             traces.append(
@@ -161,7 +164,7 @@ def draw_boxes(data: ChartData, look: Look) -> go.Figure:
                     x=part.middles,
                     y=(part.lines[high] - part.lines[low]).tolist(),
                     base=part.lines[low].tolist(),
-                    width=part.width * width,
+                    width=width,
                     marker=marker,
                     name=colour_name(data, place),
                     showlegend=number == 1 and data.colour is not None,

@@ -19,6 +19,8 @@ BAR_WIDTH = 0.92
 _MANY_GROUPS = 8
 """With more groups than this, their names are turned."""
 _FADED = 0.15
+_NAME_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
+"""Okabe and Ito's colours, for names that are no classes."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,11 @@ def group_colours(data: ChartData, look: Look) -> list[str]:
     groups = data.colour.groups
     if data.colour.is_numeric:
         return [_mixed(ACCENT, 0.25 + 0.75 * place / max(len(groups) - 1, 1)) for place in range(len(groups))]
-    named = [group.label for group in groups if group.filter and group.label]
-    known = class_colours(look.classes) if set(named) & set(look.classes) else class_colours(named)
+    named = {group.label for group in groups if group.filter and group.label}
+    if named & set(look.classes):
+        known = class_colours(look.classes)
+    else:
+        known = dict(zip(sorted(named), _NAME_COLOURS, strict=False))
     return [known.get(group.label, NEUTRAL) if group.filter else NEUTRAL for group in groups]
 
 

@@ -1,1 +1,1 @@
-"""The text box for an expression."""
+"""The text box for an expression, with completion and the place of a mistake."""

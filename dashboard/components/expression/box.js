@@ -16,8 +16,8 @@ function build(parentElement) {
   const mistake = element("p", "mistake");
   const hints = element("div", "hints");
   Object.assign(input, { rows: 1, spellcheck: false, placeholder: "share.cat > 10% and not label = dogs", id: "text" });
-  const attributes = { role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": "list",
-    "aria-describedby": "mistake", autocomplete: "off", autocapitalize: "off", enterkeyhint: "go" };
+  const attributes = { "aria-autocomplete": "list", "aria-controls": "list", "aria-describedby": "mistake",
+    autocomplete: "off", autocapitalize: "off", enterkeyhint: "go" };
   for (const [name, value] of Object.entries(attributes)) input.setAttribute(name, value);
   Object.assign(list, { id: "list", hidden: true });
   list.setAttribute("role", "listbox");
@@ -92,7 +92,6 @@ function offer(box) {
     return item;
   }));
   list.hidden = entries.length === 0;
-  input.setAttribute("aria-expanded", String(!list.hidden));
   input.removeAttribute("aria-activedescendant");
   return undefined;
 }
@@ -117,7 +116,6 @@ function choose(box, index) {
 function close(box) {
   box.list.hidden = true;
   box.active = -1;
-  box.input.setAttribute("aria-expanded", "false");
   box.input.removeAttribute("aria-activedescendant");
 }
 
@@ -145,7 +143,7 @@ function fit(box) {
 
 function send(box) {
   close(box);
-  box.apply_text(box.input.value.replaceAll("\n", " "));
+  box.applyText(box.input.value.replaceAll("\n", " "));
 }
 
 // Underline the mistake: the same text lies behind the box, invisible but for the mark.
@@ -159,7 +157,7 @@ function underline(box, text, mistake) {
 export default function ({ parentElement, data, setTriggerValue }) {
   if (!boxes.has(parentElement)) boxes.set(parentElement, build(parentElement));
   const box = boxes.get(parentElement);
-  box.apply_text = (text) => setTriggerValue("applied", text);
+  box.applyText = (text) => setTriggerValue("applied", text);
   box.vocabulary = data.vocabulary;
   box.applied = data.applied;
   const answer = JSON.stringify([data.text, data.applied, data.mistake, data.hints, data.answers]);

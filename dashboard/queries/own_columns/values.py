@@ -20,6 +20,7 @@ from seglib.query.column_filter import as_numbers
 from seglib.query.columns import category_codes
 from seglib.query.fields import COLUMN_PREFIX, Field, Kind, find_field, own_columns
 from seglib.query.filters import Filters, passes_filter
+from seglib.store.own_columns import log
 
 _DAY = 86_400_000_000
 """Microseconds."""
@@ -36,9 +37,21 @@ class Ends:
 
 
 def list_columns(source: RunSource) -> list[Field]:
-    """Return the own columns of the store, as fields."""
+    """Return the own columns of the store and then the measures of its photos, as fields."""
     table = photo_queries.table(source)
     return [find_field(table, f"column.{name}") for name in own_columns(table)]
+
+
+def split_columns(source: RunSource) -> tuple[list[Field], list[Field]]:
+    """Return the own columns, and the measures of the photos."""
+    added = _added_names(source.without_tags())
+    fields = list_columns(source)
+    return [one for one in fields if one.label in added], [one for one in fields if one.label not in added]
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=HASHES)
+def _added_names(source: RunSource) -> set[str]:
+    return {column.name for column in log.list_columns(source.store())}
 
 
 def ends(source: RunSource, column: Field) -> Ends | None:

@@ -14,10 +14,11 @@ from dashboard.queries.photos import Positions
 from dashboard.queries.similarity.colours import ColourScale, colour_codes, value_texts
 from dashboard.queries.similarity.lasso import Lasso
 from dashboard.queries.similarity.vectors import HASHES_WITH_VECTORS, VectorSet, rows_of
-from dashboard.queries.source import HASHES, PhotoQuery, RunSource
+from dashboard.queries.source import HASHES, PhotoQuery, RunSource, photo_query
 from dashboard.server import media_urls
 from dashboard.server.maps.published import compute_key, publish_bytes, publish_table
 from seglib.query.export import csv_text
+from seglib.query.filters import Filters
 from seglib.similarity.projection import Method, find_projection, project
 from seglib.store.store import Store
 
@@ -104,14 +105,14 @@ def to_units(flat: NDArray[np.float32]) -> NDArray[np.uint16]:
 # --- what is sent to the browser ---------------------------------------------------------------------------------
 
 
-def publish_map(query: PhotoQuery, points: MapPoints, store: Store, field: str) -> PublishedMap:
+def publish_map(source: RunSource, filters: Filters, points: MapPoints, field: str) -> PublishedMap:
     """Publish the map of the selected photos, coloured by a field. Raises `UnknownName` for a field that is none."""
-    scale, codes = _shown_codes(query, points, field)
-    key = compute_key(query.source.path, query.source.version, query.source.run, points.id, field)
+    scale, codes = _shown_codes(photo_query(source, filters), _for_field(source, field), points, field)
+    key = compute_key(source.path, source.version, source.run, points.id, field)
     return PublishedMap(
         publish_bytes(points.places.tobytes()),
         publish_bytes(codes.tobytes()),
-        publish_table(key, _PhotoTable(query.source, points, store, field)),
+        publish_table(key, _PhotoTable(source, points, field)),
         scale,
         np.bincount(codes, minlength=256),
     )
@@ -121,12 +122,18 @@ _HASHES = HASHES | {MapPoints: lambda points: points.id}
 
 
 @st.cache_resource(max_entries=6, show_spinner=False, hash_funcs=_HASHES)
-def _shown_codes(query: PhotoQuery, points: MapPoints, field: str) -> tuple[ColourScale, NDArray[np.uint8]]:
-    """The code of each point."""
-    scale, of_photos = colour_codes(query.source, field)
+def _shown_codes(
+    query: PhotoQuery, source: RunSource, points: MapPoints, field: str
+) -> tuple[ColourScale, NDArray[np.uint8]]:
+    """The code of each point. `source`: that of the field's values, which may change without those of the query."""
+    scale, of_photos = colour_codes(source, field)
     shown = np.zeros(len(of_photos), bool)
     shown[photo_queries.counted_positions(query.source, query.filters)] = True
     return scale, np.where(shown, of_photos, HIDDEN).astype(np.uint8)[points.positions]
+
+
+def _for_field(source: RunSource, field: str) -> RunSource:
+    return source if field == "tag" else source.without_tags()
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,6 @@ class _PhotoTable:
 
     source: RunSource
     points: MapPoints
-    store: Store
     field: str
 
     def __len__(self) -> int:
@@ -148,7 +154,7 @@ class _PhotoTable:
             "id": first["image_id"],
             "name": first["path"],
             "value": value_texts(row, self.field)[0],
-            "photo": media_urls.thumbnail_url(self.store, first["image_id"]),
+            "photo": media_urls.thumbnail_url(self.source.store(), first["image_id"]),
             "aspect": float(first["width"] / first["height"]),
         }
 

@@ -15,7 +15,7 @@ from dashboard.components import layout, viewer
 from dashboard.components.viewer import ListPosition, ViewerImage, ViewerLook, ViewerRun
 from dashboard.formatting import DASH, count, display_name, escape_html, escape_markdown, photo_count, run_labels
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.own_columns.values import format_value, list_columns
+from dashboard.queries.own_columns.values import format_value, split_columns
 from dashboard.queries.photos import Selection
 from dashboard.queries.similarity.vectors import has_vectors
 from dashboard.server import media_urls, photo_files
@@ -275,11 +275,11 @@ def _file_card(selection: Selection, row: Any, files: NDArray[np.integer]) -> No
     ]
     with layout.card("File"):
         layout.html_table([], [], facts)
-    columns = list_columns(selection.source)
-    own = [(field.label, format_value(row[COLUMN_PREFIX + field.label], field.kind)) for field in columns]
-    if known := [(name, text) for name, text in own if text != DASH]:
-        with layout.card("Your columns", stretch=False):
-            layout.html_table([], [], known)
+    for title, fields in zip(("Your columns", "Measured from the photo"), split_columns(selection.source), strict=True):
+        texts = [(field.label, format_value(row[COLUMN_PREFIX + field.label], field.kind)) for field in fields]
+        if known := [(name, text) for name, text in texts if text != DASH]:
+            with layout.card(title, stretch=False):
+                layout.html_table([], [], known)
 
 
 def _text(value: object) -> str:

@@ -35,6 +35,8 @@ TABLE = {"slices": "Every slice: both figures with their intervals, and what as 
 _MAX_UNBROKEN = 24
 """Longest name in characters that is not broken into lines in the table."""
 
+_UNBROKEN = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
+
 _NAME_KINDS = (Kind.CATEGORY, Kind.BOOLEAN, Kind.TAGS)
 """Kinds of fields whose filter takes several names; the others take one range."""
 
@@ -116,7 +118,7 @@ def _line(table: SliceTable, row: SliceFigures) -> list[str]:
     name = answers.slice_name(table.field, row.slice)
     mark = " below" if main.is_below else " above" if main.is_above else ""
     return [
-        name if len(name) > _MAX_UNBROKEN else name.replace(" ", "\N{NO-BREAK SPACE}"),
+        name if len(name) > _MAX_UNBROKEN else name.translate(_UNBROKEN),
         count(row.images),
         percent_with_interval(main.figure.value, main.figure.interval),
         percent_with_interval(main.figure.mean, main.figure.mean_interval),

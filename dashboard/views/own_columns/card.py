@@ -47,7 +47,7 @@ def render(store: Store, version: str) -> None:
 def _entry(store: Store, column: ColumnInfo) -> None:
     with layout.entry(f"column:{column.name}") as text:
         with text:
-            values = [(TYPE_WORDS[column.type], "values"), (count(column.photos), "photos")]
+            values = [(TYPE_WORDS[column.type], "type"), (count(column.photos), "photos")]
             layout.facts(column.name, ", ".join(column.sources), values)
         st.button("Remove", key=f"column:remove:{column.name}", on_click=_remove, args=(store, column.name))
 

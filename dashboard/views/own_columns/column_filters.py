@@ -5,7 +5,7 @@ filters are shown.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
@@ -25,7 +25,6 @@ from seglib.query.fields import Field, Kind
 MAX_WIDGETS = 8
 """With more columns than this, the visitor chooses whose filters are shown."""
 
-_SHOWN, _WAS_OPEN = "w:columns:shown", "_columns_open"
 _STEPS = 100
 """Steps of a slider over numbers that are not whole."""
 
@@ -35,25 +34,31 @@ _DAYS_WITH_TIMES = 2
 
 
 def render(source: RunSource) -> None:
-    """Draw the section; nothing if the store has no own columns."""
-    columns = values.list_columns(source)
+    """Draw the sections; none for columns that the store does not have."""
+    own, measures = values.split_columns(source)
+    _section(source, own, "Your columns", "own")
+    _section(source, measures, "Measured from the photos", "measured")
+
+
+def _section(source: RunSource, columns: Sequence[Field], title: str, name: str) -> None:
     if not columns:
         return
-    active = {key for key in session.view().filters if key.startswith("column.")}
-    expanded = bool(active) or st.session_state.get(_WAS_OPEN, False)  # it stays open when its last filter goes
-    section = st.expander("Your columns", expanded=expanded, key="w:columns", on_change="rerun")
-    st.session_state[_WAS_OPEN] = section.open
+    active = {column.name for column in columns} & {*session.view().filters}
+    was_open = f"_columns_open:{name}"
+    expanded = bool(active) or st.session_state.get(was_open, False)  # it stays open when its last filter goes
+    section = st.expander(title, expanded=expanded, key=f"w:columns:{name}", on_change="rerun")
+    st.session_state[was_open] = section.open
     if not section.open:  # skip the widgets of a collapsed section
         return
     with section:
-        shown = columns
+        shown = list(columns)
         if len(columns) > MAX_WIDGETS:
-            names = {column.name: column for column in columns}
+            labels = {column.name: column.label for column in columns}
             chosen = st.multiselect(
                 "Filter by",
-                list(names),
-                format_func=lambda name: names[name].label if name in names else name,
-                key=_SHOWN,
+                list(labels),
+                format_func=lambda name: labels.get(name, name),
+                key=f"w:columns:{name}:shown",
                 placeholder="Choose columns",
             )
             shown = [column for column in columns if column.name in {*chosen, *active}]

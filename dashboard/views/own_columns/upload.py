@@ -19,7 +19,7 @@ from seglib.store.store import Store
 
 _ROUND, _ADDED = "columns:round", "columns:added"
 _SUFFIXES = ["csv", "tsv", "txt", "parquet"]
-_AUTOMATIC = "found"
+_AUTOMATIC = "automatic"
 _KEY_NAMES = {"path": "path", "stem": "file name", "image_id": "image_id"}
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _ENCODINGS = ("utf-8", "cp1252", "latin-1", "mac-roman", "shift_jis", "gb18030")
@@ -59,14 +59,11 @@ def render(store: Store, version: str, *, expanded: bool) -> None:
 def _options(store: Store, number: int) -> ColumnOptions:
     """Draw the options that say how a file is read."""
     datasets = [dataset.name for dataset in store.datasets()]
-    left, middle, right = st.columns(3)
-    with left:
+    with st.container(horizontal=True):  # in one line where there is enough width
         key = _choice("Key", KEYS, number, names=_KEY_NAMES) or AUTO
         dataset = _choice("Dataset", datasets, number, none="all") if len(datasets) > 1 else None
-    with middle:
         dates = _choice("Dates", DAY_ORDERS, number)
         decimal = _choice("Decimal", DECIMALS, number)
-    with right:
         separator = _choice("Separator", list(_SEPARATORS), number, names=_SEPARATORS)
         encoding = _choice("Encoding", _ENCODINGS, number)
     missing = st.text_input(
@@ -91,6 +88,7 @@ def _choice(
         ("", *values),
         format_func=lambda one: named.get(one, one) or none,
         key=f"columns:{label.lower()}:{number}",
+        width=150,
     )
     return chosen or None
 

@@ -12,7 +12,7 @@ from dashboard.components.photos import table as table_component
 from dashboard.components.photos.table import TableColumn, TableRow
 from dashboard.formatting import DASH, count, display_name, percent, score
 from dashboard.queries import photos as photo_queries
-from dashboard.queries.own_columns.values import column_texts, list_columns
+from dashboard.queries.own_columns.values import column_texts, split_columns
 from dashboard.queries.photos import Selection
 from dashboard.state import session
 from dashboard.state.own_columns import TYPE_WORDS
@@ -112,16 +112,18 @@ def _columns(selection: Selection, rows: pd.DataFrame) -> list[_Column]:
 
 
 def _own_columns(selection: Selection, rows: pd.DataFrame) -> list[_Column]:
-    """Return the first own columns, those before the others that the photos are sorted or filtered by."""
+    """Return the first own columns, and before them those and the measures that photos are sorted or filtered by."""
     in_use = {*selection.view.filters, selection.view.sort.removeprefix("-")}
-    fields = sorted(list_columns(selection.source), key=lambda field: field.name not in in_use)
+    own, measures = split_columns(selection.source)
+    fields = [field for field in (*own, *measures) if field.name in in_use]
+    fields += [field for field in own if field.name not in in_use]
     return [
         _Column(
             field.label,
             column_texts(rows, field),
             (field.name, f"-{field.name}"),
             number=field.kind in (Kind.NUMBER, Kind.INTEGER, Kind.DATE),
-            hint=f"Own column: {TYPE_WORDS[field.kind]}",
+            hint=f"{'Your column' if field in own else 'Measured from the photo'}: {TYPE_WORDS[field.kind]}",
         )
         for field in fields[:MAX_OWN_COLUMNS]
     ]

@@ -48,7 +48,7 @@ COMPUTED_WORDS = {
 """Request kind -> word for photos or masks that failed (`FAILED_WORDS`) or were processed (`COMPUTED_WORDS`)."""
 
 SIMILARITY_WORDS = {DUPLICATES: "Near-duplicates", OUTLIERS: "Unusual photos"} | {
-    method: f"Map by {label}" for method, label in LABELS.items()
+    method: f"Map ({label})" for method, label in LABELS.items()
 }
 """Task of a `SimilarityRequest` -> what it is called."""
 

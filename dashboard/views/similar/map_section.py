@@ -33,6 +33,10 @@ MAP_CHANGED = (
 def render(scope: SimilarScope) -> None:
     selection, view = scope.selection, scope.selection.view
     points = maps.map_points(selection.source, scope.vectors, view.projection)
+    if points is None and view.projection not in available_methods():
+        label = LABELS[view.projection]
+        st.info(f"{label} is not installed on this server: choose PCA, or run `pip install '.[map]'` there.")
+        return
     if points is None:
         computing.render(scope, view.projection)
         return
@@ -40,7 +44,7 @@ def render(scope: SimilarScope) -> None:
     if colour != view.colour:
         layout.show_notes([f"This run has no field {view.colour!r} to colour the map by."])
     chosen = positions_on_map(scope, points)
-    _map_card(scope, points, maps.publish_map(scope.query, points, selection.store, colour))
+    _map_card(scope, points, maps.publish_map(selection.source, selection.filters, points, colour))
     _heading(scope, points, chosen)
     if len(chosen):
         found_gallery(scope, chosen)

@@ -38,6 +38,10 @@ def parse(text: str) -> Expression:
         raise ExpressionError(
             text[MAX_LENGTH:], MAX_LENGTH, f"an expression has at most {MAX_LENGTH:,} characters, not {len(text):,}."
         )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ExpressionError(text[error.start], error.start, "this is half of a character: type it again.") from None
     if not text.strip():
         raise ExpressionError("", 0, f"a condition is expected, such as {EXAMPLE}.")
     parser = _parser()

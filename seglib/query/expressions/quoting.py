@@ -1,6 +1,6 @@
 """Write names and values of expressions with quotes where they need them, and read them.
 
-A text in quotes, single or double, has the escapes of JSON and \\' and \\UXXXXXXXX.
+A text in quotes, single or double, has the escapes of JSON, but for pairs of surrogates, and \\' and \\UXXXXXXXX.
 """
 
 import re
@@ -18,11 +18,16 @@ def read_quoted(text: str) -> str:
 
 def _unescape(match: re.Match[str]) -> str:
     code = match[1]
-    if len(code) > 1 and (number := int(code[1:], 16)) <= 0x10FFFF:
+    if len(code) > 1 and _is_character(number := int(code[1:], 16)):
         return chr(number)
     if code not in _ESCAPES:
         raise ValueError(match[0])
     return _ESCAPES[code]
+
+
+def _is_character(number: int) -> bool:
+    """Whether it is a code point of Unicode, but not half of a character of UTF-16."""
+    return number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF
 
 
 def write_value(value: str) -> str:

@@ -191,8 +191,3 @@ def format_value(field: Field, value: float) -> str:
 def without_rows(axis: Axis) -> Axis:
     """The axis alone, which is small."""
     return replace(axis, codes=np.zeros(0, np.int32))
-
-
-def select_rows(axis: Axis, rows: NDArray[np.bool_]) -> Axis:
-    """The axis with the codes of some rows."""
-    return replace(axis, codes=axis.codes[rows])

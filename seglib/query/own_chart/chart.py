@@ -16,7 +16,7 @@ from seglib.errors import UsageError
 from seglib.query.column_filter import as_numbers
 from seglib.query.fields import Field, Kind, field_values, find_field
 from seglib.query.histograms import QUANTILES
-from seglib.query.own_chart.axes import GROUPED, NUMERIC, Axis, make_axis, select_rows, without_rows
+from seglib.query.own_chart.axes import GROUPED, NUMERIC, Axis, make_axis, without_rows
 
 MAX_GROUPS = 30
 """Names along an axis; the rest is merged."""
@@ -28,7 +28,7 @@ MAX_COARSE_BINS = 12
 MAX_COLOUR_BINS = 5
 HEAT_BINS = (40, 24)
 """Bins along x and along y."""
-MAX_POINTS = 1500
+MAX_POINTS = 1000
 """Points of a scatter plot; of more photos, so many are drawn at random."""
 
 _SEED = 0
@@ -130,117 +130,114 @@ def check_choice(choice: ChartChoice, fields: Mapping[str, Field]) -> None:
 def compute_chart(choice: ChartChoice, fields: Mapping[str, FieldValues]) -> ChartData:
     """Compute the chart from the values of its fields, equally long. Raises `UsageError` as `check_choice` does."""
     check_choice(choice, {name: one.field for name, one in fields.items()})
-    x, y = fields[choice.x], fields.get(choice.y) if choice.kind is not ChartKind.HISTOGRAM else None
-    colour = _colour_axis(choice, fields)
+    rows = _complete_rows(choice, fields)
+    n, missing = int(rows.sum()), int((~rows).sum())
+    if missing:
+        fields = {name: replace(one, values=one.values[rows]) for name, one in fields.items()}
     compute = {
         ChartKind.HISTOGRAM: _count_bars,
-        ChartKind.BAR: _count_bars if y is None else _mean_bars,
+        ChartKind.BAR: _mean_bars if choice.y else _count_bars,
         ChartKind.BOX: _boxes,
         ChartKind.SCATTER: _points,
         ChartKind.HEAT: _cells,
     }[choice.kind]
-    data = compute(choice, x, y, colour)
-    return replace(
-        data,
-        x=without_rows(data.x),
-        y=None if data.y is None else without_rows(data.y),
-        colour=None if data.colour is None else without_rows(data.colour),
+    frame, x, y, colour = compute(choice, fields)
+    has_y = bool(choice.y) and choice.kind is not ChartKind.HISTOGRAM
+    return ChartData(
+        choice,
+        frame,
+        x=without_rows(x),
+        y=None if y is None else without_rows(y),
+        colour=None if colour is None else without_rows(colour),
+        y_field=fields[choice.y].field if has_y else None,
+        n=n,
+        missing=missing,
     )
 
 
+def _complete_rows(choice: ChartChoice, fields: Mapping[str, FieldValues]) -> NDArray[np.bool_]:
+    """bool (rows,): whether each number and date is known; rows without a name are a group of their own."""
+    summarised = choice.y if choice.kind in _SUMMARIES else ""
+    rows = np.ones(len(fields[choice.x].values), bool)
+    for name, one in fields.items():
+        if one.field.kind in NUMERIC or name == summarised:
+            rows &= np.isfinite(_numbers(one))
+    return rows
+
+
+_Computed = tuple[pd.DataFrame, Axis, Axis | None, Axis | None]
+"""The frame, and the axes x, y and colour."""
+
+
+def _axis(fields: Mapping[str, FieldValues], name: str, bins: int, groups: int = MAX_GROUPS) -> Axis:
+    return make_axis(fields[name].field, fields[name].values, bins=bins, groups=groups)
+
+
 def _colour_axis(choice: ChartChoice, fields: Mapping[str, FieldValues]) -> Axis | None:
-    if not choice.colour or choice.kind in WITHOUT_COLOUR:
-        return None
-    one = fields[choice.colour]
-    return make_axis(one.field, one.values, bins=MAX_COLOUR_BINS, groups=MAX_COLOURS)
+    return _axis(fields, choice.colour, MAX_COLOUR_BINS, MAX_COLOURS) if choice.colour else None
 
 
-def _count_bars(choice: ChartChoice, x: FieldValues, _: FieldValues | None, colour: Axis | None) -> ChartData:
-    bins = MAX_BINS if choice.kind is ChartKind.HISTOGRAM else MAX_COARSE_BINS
-    axis = make_axis(x.field, x.values, bins=bins, groups=MAX_GROUPS)
-    rows = _complete_rows(axis, colour)
-    axis, colour = select_rows(axis, rows), None if colour is None else select_rows(colour, rows)
-    cells, width = _cells_of(axis, colour)
-    counts = np.bincount(cells, minlength=len(axis.groups) * width)
+def _count_bars(choice: ChartChoice, fields: Mapping[str, FieldValues]) -> _Computed:
+    x = _axis(fields, choice.x, MAX_BINS if choice.kind is ChartKind.HISTOGRAM else MAX_COARSE_BINS)
+    colour = _colour_axis(choice, fields)
+    cells, width = _cells_of(x, colour)
+    counts = np.bincount(cells, minlength=len(x.groups) * width)
     filled = np.flatnonzero(counts)
     frame = pd.DataFrame({"x": filled // width, "colour": filled % width, "count": counts[filled]})
-    return ChartData(choice, frame, axis, None, colour, None, len(cells), len(rows) - len(cells))
+    return frame, x, None, colour
 
 
-def _mean_bars(choice: ChartChoice, x: FieldValues, y: FieldValues | None, colour: Axis | None) -> ChartData:
-    assert y is not None
-    axis = make_axis(x.field, x.values, bins=MAX_COARSE_BINS, groups=MAX_GROUPS)
-    numbers = _numbers(y)
-    rows = _complete_rows(axis, colour, numbers)
-    axis, colour = select_rows(axis, rows), None if colour is None else select_rows(colour, rows)
-    cells, width = _cells_of(axis, colour)
-    counts = np.bincount(cells, minlength=len(axis.groups) * width)
-    sums = np.bincount(cells, numbers[rows], minlength=len(counts))
+def _mean_bars(choice: ChartChoice, fields: Mapping[str, FieldValues]) -> _Computed:
+    x, colour = _axis(fields, choice.x, MAX_COARSE_BINS), _colour_axis(choice, fields)
+    cells, width = _cells_of(x, colour)
+    counts = np.bincount(cells, minlength=len(x.groups) * width)
+    sums = np.bincount(cells, _numbers(fields[choice.y]), minlength=len(counts))
     filled = np.flatnonzero(counts)
     means = sums[filled] / counts[filled]
     frame = pd.DataFrame({"x": filled // width, "colour": filled % width, "mean": means, "n": counts[filled]})
-    return ChartData(choice, frame, axis, None, colour, y.field, len(cells), len(rows) - len(cells))
+    return frame, x, None, colour
 
 
-def _boxes(choice: ChartChoice, x: FieldValues, y: FieldValues | None, colour: Axis | None) -> ChartData:
-    assert y is not None
-    axis = make_axis(x.field, x.values, bins=MAX_COARSE_BINS, groups=MAX_GROUPS)
-    numbers = _numbers(y)
-    rows = _complete_rows(axis, colour, numbers)
-    axis, colour = select_rows(axis, rows), None if colour is None else select_rows(colour, rows)
-    cells, width = _cells_of(axis, colour)
-    in_order = numbers[rows][np.argsort(cells, kind="stable")]
-    counts = np.bincount(cells, minlength=len(axis.groups) * width)
+def _boxes(choice: ChartChoice, fields: Mapping[str, FieldValues]) -> _Computed:
+    x, colour = _axis(fields, choice.x, MAX_COARSE_BINS), _colour_axis(choice, fields)
+    cells, width = _cells_of(x, colour)
+    in_order = _numbers(fields[choice.y])[np.argsort(cells, kind="stable")]
+    counts = np.bincount(cells, minlength=len(x.groups) * width)
     ends = np.cumsum(counts)
     lines = []
     for cell in np.flatnonzero(counts):
         values = in_order[ends[cell] - counts[cell] : ends[cell]]
         quantiles = dict(zip(QUANTILES, np.quantile(values, list(QUANTILES.values())), strict=True))
         lines.append({"x": cell // width, "colour": cell % width, "n": len(values), "mean": values.mean(), **quantiles})
-    frame = pd.DataFrame(lines, columns=["x", "colour", "n", "mean", *QUANTILES])
-    return ChartData(choice, frame, axis, None, colour, y.field, len(cells), len(rows) - len(cells))
+    return pd.DataFrame(lines, columns=["x", "colour", "n", "mean", *QUANTILES]), x, None, colour
 
 
-def _points(choice: ChartChoice, x: FieldValues, y: FieldValues | None, colour: Axis | None) -> ChartData:
-    assert y is not None
-    horizontal, vertical = as_numbers(x.values), as_numbers(y.values)
-    rows = np.isfinite(horizontal) & np.isfinite(vertical)
-    if colour is not None:
-        rows &= colour.codes >= 0
-    places = np.flatnonzero(rows)
-    n = len(places)
-    if n > MAX_POINTS:
+def _points(choice: ChartChoice, fields: Mapping[str, FieldValues]) -> _Computed:
+    x, y, colour = (
+        as_numbers(fields[choice.x].values),
+        as_numbers(fields[choice.y].values),
+        _colour_axis(choice, fields),
+    )
+    places = np.arange(len(x))
+    if len(places) > MAX_POINTS:
         places = np.sort(np.random.default_rng(_SEED).choice(places, MAX_POINTS, replace=False))
     codes = np.zeros(len(places), np.int32) if colour is None else colour.codes[places]
-    frame = pd.DataFrame({"x": horizontal[places], "y": vertical[places], "colour": codes})
-    return ChartData(choice, frame, Axis(x.field, (), codes), None, colour, y.field, n, len(rows) - n)
+    frame = pd.DataFrame({"x": x[places], "y": y[places], "colour": codes})
+    return frame, Axis(fields[choice.x].field, (), codes), None, colour
 
 
-def _cells(choice: ChartChoice, x: FieldValues, y: FieldValues | None, _: Axis | None) -> ChartData:
-    assert y is not None
-    across = make_axis(x.field, x.values, bins=HEAT_BINS[0], groups=MAX_GROUPS)
-    up = make_axis(y.field, y.values, bins=HEAT_BINS[1], groups=MAX_GROUPS)
-    rows = _complete_rows(across, up)
-    across, up = select_rows(across, rows), select_rows(up, rows)
-    cells, width = _cells_of(across, up)
-    counts = np.bincount(cells, minlength=len(across.groups) * width)
+def _cells(choice: ChartChoice, fields: Mapping[str, FieldValues]) -> _Computed:
+    x, y = _axis(fields, choice.x, HEAT_BINS[0]), _axis(fields, choice.y, HEAT_BINS[1])
+    cells, width = _cells_of(x, y)
+    counts = np.bincount(cells, minlength=len(x.groups) * width)
     filled = np.flatnonzero(counts)
-    frame = pd.DataFrame({"x": filled // width, "y": filled % width, "count": counts[filled]})
-    return ChartData(choice, frame, across, up, None, y.field, len(cells), len(rows) - len(cells))
+    return pd.DataFrame({"x": filled // width, "y": filled % width, "count": counts[filled]}), x, y, None
 
 
 def _numbers(one: FieldValues) -> NDArray[np.float64]:
     if one.field.kind is Kind.BOOLEAN:
         return one.values.to_numpy("float64", na_value=np.nan)
     return as_numbers(one.values)
-
-
-def _complete_rows(first: Axis, second: Axis | None, numbers: NDArray[np.float64] | None = None) -> NDArray[np.bool_]:
-    """bool (rows,): whether a row has a place on the axes, and a finite number."""
-    rows: NDArray[np.bool_] = first.codes >= 0
-    if second is not None:
-        rows = rows & (second.codes >= 0)
-    return rows if numbers is None else rows & np.isfinite(numbers)
 
 
 def _cells_of(first: Axis, second: Axis | None) -> tuple[NDArray[np.intp], int]:

@@ -5,7 +5,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from seglib.data.photo_measures.exif import PhotoExif
 from seglib.errors import UnknownName, UsageError
 from seglib.fileio.lock import lock
 from seglib.store.own_columns import log
 from seglib.store.own_columns.judging import TypedColumn, judge_columns
 from seglib.store.own_columns.keys import DATASET_COLUMN, FoundPhotos, PhotoIndex, find_photos, uses_dataset_column
 from seglib.store.own_columns.options import ColumnOptions, ColumnType
-from seglib.store.own_columns.reading import RawFile, is_table_column, read_raw
+from seglib.store.own_columns.reading import RawFile, is_table_column, list_names, read_raw
 from seglib.store.photo_measures.rows import MEANINGS as MEASURES
 from seglib.store.records import clean_title
 
@@ -164,7 +165,7 @@ def match_columns(store: "Store", raw: RawFile, source: str, options: ColumnOpti
     _check_number(names, known)
     judged, empty = judge_columns(raw, names, options, known)
     if empty:
-        notes.append(f"Left out for having no values: {', '.join(map(repr, empty[:20]))}.")
+        notes.append(f"Left out for having no values: {list_names(empty)}.")
     if not judged:
         raise UsageError("The file has no values to add: every column but the one that names the photos is empty.")
     positions, rows = _one_row_per_photo(raw, found, judged)
@@ -208,27 +209,32 @@ def _choose_columns(
         if name not in others:
             raise UnknownName("column to add", name, others[:30])
     if options.columns:
-        _refuse_measured(options.columns)
-        return list(dict.fromkeys(options.columns)), []
+        names = list(dict.fromkeys(options.columns))
+        return names, _note_measured(names)
     skipped = [name for name in others if raw.is_export and (is_table_column(name) or name in MEASURES)]
     if DATASET_COLUMN in others and DATASET_COLUMN not in skipped and uses_dataset_column(raw, index):
         skipped.append(DATASET_COLUMN)
     names = [name for name in others if name not in skipped]
     if not names:
         raise UsageError("The file has no column to add besides those that the table has already.")
-    _refuse_measured(names)
-    notes = [f"Left out, since the table has them already: {', '.join(skipped[:20])}."] if skipped else []
-    return names, notes
+    notes = [f"Left out, since the table has them already: {list_names(skipped)}."] if skipped else []
+    return names, [*notes, *_note_measured(names)]
 
 
-def _refuse_measured(names: Sequence[str]) -> None:
-    """Raise `UsageError` for a name that a measure of the photos has."""
+def _note_measured(names: Sequence[str]) -> list[str]:
+    """Say which columns stand in place of what the photos say themselves (EXIF).
+
+    Raises `UsageError` for the name of a measure of the pixels or the file, which others rely on.
+    """
+    exif = {one.name for one in fields(PhotoExif)}
     for name in names:
-        if name in MEASURES:
+        if name in MEASURES and name not in exif:
             raise UsageError(
                 f"The column {name!r} is measured from the photos themselves: rename the one in the file, or name the "
                 "others with `columns`."
             )
+    replaced = [name for name in names if name in exif]
+    return [f"In place of what the photos say themselves (EXIF): {list_names(replaced)}."] if replaced else []
 
 
 def _check_number(names: Sequence[str], known: Mapping[str, ColumnType]) -> None:

@@ -104,9 +104,9 @@ class FoundPhotos:
     """Rows whose name several photos have."""
     ambiguous_example: str = ""
 
-    @property
+    @cached_property
     def photos(self) -> int:
-        return len(np.unique(self.positions[self.positions >= 0]))
+        return int(np.count_nonzero(np.bincount(self.positions + 1)[1:]))
 
     @property
     def words(self) -> str:

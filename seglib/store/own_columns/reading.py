@@ -131,7 +131,7 @@ def _name_columns(names: list[str], columns: list[pa.Array], rows: int, *, is_ty
     if unnamed:
         notes.append(f"{_count_columns(unnamed)} without a name left out.")
     if nested:
-        notes.append(f"Left out: {_listed(nested)}, whose values are lists or other structures.")
+        notes.append(f"Left out: {list_names(nested)}, whose values are lists or other structures.")
     return RawFile(kept, rows, is_typed, tuple(notes), is_export)
 
 
@@ -204,7 +204,7 @@ def _find_separator(text: bytes) -> pa.Table:
         return next(iter(readings.values()))
     if readings:
         raise UsageError(
-            f"The cells of the file could be separated by {_listed(SEPARATORS[one] for one in readings)}, and every "
+            f"The cells of the file could be separated by {list_names(SEPARATORS[one] for one in readings)}, and every "
             "row fits both: say which with `separator`."
         )
     if problems:
@@ -328,7 +328,7 @@ def _is_simple(kind: pa.DataType) -> bool:
     )
 
 
-def _listed(names: Iterable[str], most: int = 5) -> str:
+def list_names(names: Iterable[str], most: int = 5) -> str:
     """`a, b and c`; beyond `most` names, how many more there are."""
     every = list(names)
     shown = every if len(every) <= most else [*every[:most], f"{len(every) - most:,} more"]

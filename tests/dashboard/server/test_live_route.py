@@ -92,10 +92,10 @@ def until(done) -> None:
 def test_each_frame_is_answered_by_each_model(client, worker, path):
     with connect(client, path, origin="http://localhost") as socket:
         assert opened(socket, MODEL, OTHER) == {"sides": [320, 320]}
-        for frame in (b"one\n", b"two"):
+        for number, frame in enumerate((b"one\n", b"two")):
             socket.send_bytes(frame)
-            assert answer(socket) == ({"model": 0, "seconds": 0.01}, frame)
-            assert answer(socket) == ({"model": 1, "seconds": 0.01}, frame)
+            assert answer(socket) == ({"frame": number, "model": 0, "seconds": 0.01}, frame)
+            assert answer(socket) == ({"frame": number, "model": 1, "seconds": 0.01}, frame)
     assert [(model, frame) for _, model, frame in worker.frames] == [
         (MODEL, b"one\n"),
         (OTHER, b"one\n"),
@@ -118,7 +118,8 @@ def test_only_the_newest_frame_waits(client, worker, monkeypatch):
             socket.send_bytes(b"%d" % number)
         until(lambda: put.total() == 6)
         worker.permits.release(10)
-        assert [answer(socket)[1] for _ in range(2)] == [b"0", b"5"]
+        answers = [answer(socket) for _ in range(2)]
+        assert [(head["frame"], mask) for head, mask in answers] == [(0, b"0"), (5, b"5")]
     assert [frame for *_, frame in worker.frames] == [b"0", b"5"]
 
 

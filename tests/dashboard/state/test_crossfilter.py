@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.state.crossfilter import apply_marks, bin_filter, is_selected, only_keys, toggle, without_keys
+from seglib.query.fields import Kind
 from seglib.query.filters import Filters
 
 BEFORE = Filters.decode("split=train&confidence=0.5..1")
@@ -117,3 +118,63 @@ def test_marks_of_what_is_filtered(text, present, shown):
 def test_own_filters_and_the_others_are_all_filters():
     assert without_keys(BEFORE, ["confidence"]) == Filters.decode("split=train")
     assert only_keys(BEFORE, ["confidence", "label"]) == Filters.decode("confidence=0.5..1")
+
+
+# --- own columns -------------------------------------------------------------------------------------------------
+
+RANGES = {"column.iso": Kind.INTEGER, "column.taken": Kind.DATE, "column.depth": Kind.NUMBER}
+
+
+@pytest.mark.parametrize(
+    ("own", "present", "chosen", "then"),
+    [
+        (["column.iso"], "", ["column.iso=100..<200"], "column.iso=100..<200"),
+        (["column.iso"], "column.iso=100..<200", ["column.iso=400..<500"], "column.iso=400..<500"),
+        (["column.iso"], "column.iso=100..<200", ["column.iso=100..<200"], ""),
+        (["column.iso"], "", ["column.iso=400..<500", "column.iso=100..<200"], "column.iso=100..<500"),
+        (["column.iso"], "", ["column.iso=9..<10", "column.iso=10..<20"], "column.iso=9..<20"),
+        (["column.iso"], "", ["column.iso=1..5", "column.iso=1..<5"], "column.iso=1..5"),
+        (["column.depth"], "", ["column.depth=-3..<-1", "column.depth=-1..<1.5"], "column.depth=-3..<1.5"),
+        (
+            ["column.taken"],
+            "",
+            ["column.taken=2024-02-01..<2024-03-01", "column.taken=2023-12-01..<2024-01-01"],
+            "column.taken=2023-12-01..<2024-03-01",
+        ),
+        (["column.camera"], "column.camera=a", ["column.camera=b"], "column.camera=a&column.camera=b"),
+        (
+            ["column.iso", "label"],
+            "",
+            ["column.iso=1..<2&label=cats", "column.iso=2..<3&label=dogs"],
+            "label=cats&label=dogs&column.iso=1..<3",
+        ),
+    ],
+)
+def test_ranges_of_own_columns_are_merged_and_their_names_are_collected(own, present, chosen, then):
+    others = "split=train&path=a"
+    before = Filters.decode("&".join(part for part in (others, present) if part))
+    found = apply_marks(chosen, own, before, RANGES)
+    assert found == Filters.decode("&".join(part for part in (others, then) if part))
+
+
+@pytest.mark.parametrize("text", ["column.iso=many", "column.iso=", "column.iso=1..2&column.iso=3..4", "column.iso=.."])
+def test_a_mark_that_is_no_range_harms_nothing(text):
+    found = apply_marks([text, "column.iso=1..<2"], ["column.iso"], BEFORE, RANGES)
+    assert found["split"] == BEFORE["split"]
+    assert is_selected(text, Filters.decode("column.iso=1..2"), RANGES) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("mark", "active", "expected"),
+    [
+        ("column.iso=100..<200", "column.iso=150..400", True),
+        ("column.iso=100..<200", "column.iso=200..400", False),
+        ("column.iso=100..200", "column.iso=200..400", True),
+        ("column.iso=200..<300", "column.iso=..<200", False),
+        ("column.taken=2024-01-01..<2024-02-01", "column.taken=2024-01-31..2024-01-31", True),
+        ("column.taken=2024-01-01..<2024-02-01", "column.taken=2024-02-01..", False),
+        ("column.camera=a", "column.camera=a", True),
+    ],
+)
+def test_a_mark_is_selected_where_its_range_meets_the_filter(mark, active, expected):
+    assert is_selected(mark, Filters.decode(active), RANGES) is expected

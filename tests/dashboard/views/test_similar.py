@@ -3,16 +3,23 @@
 import base64
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from dashboard.queries.similarity import kept
 from dashboard.server.maps import published
 from dashboard.state.picked_photos import Picks
+from dashboard.views.similar import computing, duplicates_section, map_section
+from dashboard.workers import similarity
+from dashboard.workers.jobs import Jobs
 from dashboard.workers.predictor import predictor
+from dashboard.workers.requests import SimilarityRequest
 from seglib.fileio import parquet_parts
+from seglib.store import tags
 from seglib.store.embeddings import brought, vectors
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY, id_of, make_run_config, photo_of
-from tests.dashboard.views.test_pages import asked, component, opened, said, send
+from tests.dashboard.views.test_pages import asked, component, html, opened, said, send
 
 ANGLES = {
     "cats/a.jpg": 0,
@@ -159,6 +166,16 @@ def test_a_colour_that_is_no_field_is_said(placed):
     assert component(app, "points")["field"] == "Folder"
 
 
+def test_a_map_coloured_by_tags_follows_them(placed):
+    assert set(codes_of(opened("Similar", colour=["tag"]))) == {1}
+    tags.tag(Store(placed), [id_of("dogs/d.jpg")], "keep")
+    app = opened("Similar", colour=["tag"])
+    assert codes_of(app) == [1, 1, 1, 2, 1, 1]
+    assert component(app, "points")["palette"]["entries"][0]["name"] == "keep"
+    tags.tag(Store(placed), [id_of("dogs/e.jpg")], "keep")
+    assert codes_of(app.run()) == [1, 1, 1, 2, 2, 1]
+
+
 def test_a_point_describes_its_photo_and_opens_it(placed):
     app = opened("Similar")
     details = component(app, "points")["details"]
@@ -219,19 +236,37 @@ def test_unusual_photos_come_first(placed):
     assert "**6 photos, the most unusual first**" in said(app)
 
 
-def test_near_duplicates_stand_in_groups(full):
-    add_vectors(full, ANGLES | {"cats/b.jpg": 1, "dogs/e.jpg": 91})  # all thumbnails are the same picture
+def test_near_duplicates_stand_in_groups_of_which_all_but_the_first_are_selected(full):
+    add_vectors(full, ANGLES | {"cats/b.jpg": 1, "dogs/e.jpg": 91})  # the thumbnails are all the same picture
     app = opened("Similar", find=["duplicates"])
     assert not app.exception
-    data = component(app, "tiles")["tiles"]
-    assert [tile["name"] for tile in data] == [
-        "cats/a.jpg",
-        "cats/b.jpg",
-        "cats/c.jpg",
-        "dogs/d.jpg",
-        "dogs/e.jpg",
-    ] or True
+    assert tiles(app) == ["cats/a.jpg", "cats/b.jpg", "dogs/d.jpg", "dogs/e.jpg"]
+    headings = [tile["heading"] for tile in component(app, "tiles")["tiles"]]
+    assert headings == ["Group 1 · 2 photos", "", "Group 2 · 2 photos", ""]
+    assert "2 groups of near-duplicates, 4 photos." in html(app)
     app.button(key="select_rest").click().run()
+    assert app.session_state["_picks"].ids.to_pylist() == [id_of("cats/b.jpg"), id_of("dogs/e.jpg")]
+    assert tiles(opened("Similar", find=["duplicates"], label=["dogs"])) == ["dogs/d.jpg", "dogs/e.jpg"]
+    assert "No two of these photos" in said(opened("Similar", find=["duplicates"], path=["d.jpg"]))
+
+
+def test_groups_across_splits_are_counted():
+    rows = pd.DataFrame(
+        {
+            "group": [0, 0, 0, 1, 1],
+            "split": pd.Categorical(["test", "train", None, "train", "train"]),
+            "across": ["splits|labels"] * 3 + [""] * 2,
+            "path": ["a", "=b", "c", "d", "e"],
+            "position": range(5),
+        }
+    )
+    said = duplicates_section.describe(rows)
+    assert said == "2 groups of near-duplicates, 5 photos, 1 group across train and test."
+    assert duplicates_section.export_groups(rows).decode().splitlines()[:3] == [
+        "group,split,across,path",
+        "0,test,splits|labels,a",
+        "0,train,splits|labels,'=b",
+    ]
 
 
 @pytest.mark.parametrize("find", ["map", "similar", "duplicates", "outliers"])
@@ -289,3 +324,36 @@ def test_an_uploaded_photo_is_looked_for_by_the_runs_own_model(full, monkeypatch
 def test_brought_embeddings_cannot_look_at_another_photo(placed):
     app = opened("Similar", find=["similar"])
     assert "only the model that made them" in said(app)
+
+
+@pytest.mark.parametrize("find", ["duplicates", "outliers"])
+def test_many_photos_are_compared_by_a_job_whose_result_is_shown(placed, monkeypatch, find):
+    started = []
+    monkeypatch.setattr(kept, "MAX_AT_ONCE", 0)
+    monkeypatch.setattr(computing, "MAX_UNASKED_PHOTOS", 0)
+    monkeypatch.setattr(Jobs, "start", lambda _, request: started.append(request))
+    app = opened("Similar", find=[find])
+    assert "6 photos are to be compared with each other" in said(app)
+    app.button(key="compute").click().run()
+    assert not app.exception
+    run = make_run_config().run_name
+    assert started == [SimilarityRequest(task=find, run=run, source="clip", title="clip (brought along)")]
+    similarity.compute(Store(placed), find, run, source="clip", kind="global", on_share=lambda *_: None)
+    app.run()
+    assert "to be compared" not in said(app)
+    assert "compute" not in [button.key for button in app.button]
+
+
+def test_a_projection_that_is_not_computed_yet_is_offered(placed, monkeypatch):
+    monkeypatch.setattr(computing, "MAX_UNASKED_PHOTOS", 0)
+    monkeypatch.setattr(map_section, "available_methods", lambda: ("pca", "umap"))
+    app = opened("Similar", projection=["umap"])
+    assert not app.exception
+    assert "6 photos are to be compared with each other" in said(app)
+    app.selectbox(key="w:projection").set_value("pca").run()
+    assert len(points_of(app)) == 6
+
+
+def test_a_projection_whose_package_is_missing_is_a_sentence(placed, monkeypatch):
+    monkeypatch.setattr(map_section, "available_methods", lambda: ("pca",))
+    assert "UMAP is not installed on this server" in said(opened("Similar", projection=["umap"]))

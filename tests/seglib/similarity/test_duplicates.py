@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
+from seglib.data.photo_measures.hashes import difference_hash
 from seglib.similarity.duplicates import find_near_duplicates
-from seglib.similarity.hashes import _difference_hash, mirror_hashes
+from seglib.similarity.hashes import mirror_hashes
 from tests.seglib.similarity.small_sets import at_angles, image_id, numbers
 
 
@@ -87,7 +88,7 @@ def test_without_duplicates_there_is_an_empty_frame_with_its_columns():
 def test_the_hash_of_a_mirrored_picture_follows_from_its_hash(sample):
     for path in sorted(sample.rglob("*.jpg"))[:4]:
         picture = Image.open(path).convert("L")
-        own, turned = _difference_hash(picture), _difference_hash(ImageOps.mirror(picture))
+        own, turned = difference_hash(picture), difference_hash(ImageOps.mirror(picture))
         (expected,) = mirror_hashes(np.array([own], np.uint64))
         assert int(expected ^ np.uint64(turned)).bit_count() <= 6  # where neighbours are equally bright
 

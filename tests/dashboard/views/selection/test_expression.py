@@ -49,6 +49,9 @@ def test_what_the_browser_sends_is_not_trusted(full):
         app = send(app, "expression", "applied", sent)
         assert not app.exception
         assert photos_shown(app) == 6
+    app = send(app, "expression", "applied", "label = \ud800")
+    assert not app.exception
+    assert "half of a character" in box(app)["mistake"]["sentence"]
     app = send(app, "expression", "applied", "(" * 100_000)
     assert not app.exception
     assert "at most" in box(app)["mistake"]["sentence"]

@@ -9,6 +9,7 @@ from seglib.errors import FilterError
 from seglib.query.expressions.evaluation import describe_unknown_names, evaluate
 from seglib.query.expressions.nodes import ExpressionError
 from seglib.query.expressions.parsing import parse
+from seglib.query.expressions.quoting import write_value
 from seglib.query.filters import Filters, select
 from seglib.store.schemas import TAG_SEPARATOR
 
@@ -106,6 +107,21 @@ def rows(text: str) -> str:
 )
 def test_rows_of_every_kind_of_field(text, expected):
     assert rows(text) == expected
+
+
+@pytest.mark.parametrize("value", ["\0", "(", "\\", "\U0010ffff", "\u202e", "%", "'", '"', "a" * 5000], ids=ascii)
+@pytest.mark.parametrize("field", ["path", "label", "tag", "note", "camera", "agreement", "present", "width", "good"])
+@pytest.mark.parametrize("operator", ["=", "contains", "!="])
+def test_any_value_is_compared_or_refused_in_a_sentence(field, operator, value):
+    text = f"{field} {operator} {write_value(value)}"
+    try:
+        chosen = rows(text)
+    except FilterError as error:
+        sentence = str(error)
+    else:
+        assert chosen == ("abcd" if operator == "!=" else "")
+        return
+    assert len(sentence) < 400
 
 
 def test_missing_values_follow_pandas():

@@ -134,6 +134,9 @@ def test_places_are_those_of_the_text():
         ("a ! b", 3, "not equal is !="),
         ("a = 1 and", 10, "a condition is expected"),
         ("a = 1\0 = 2", 8, "one operator"),
+        ("a = \ud800", 5, "half of a character"),
+        ('a = "\\ud800"', 5, "no escape"),
+        ('a = "\\Uffffffff"', 5, "no escape"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_place(text, column, sentence):

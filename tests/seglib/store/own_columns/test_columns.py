@@ -169,7 +169,9 @@ def test_an_export_comes_back_as_it_left(known):
     log.undo(known)
     report = add(known, data)
     assert [one.name for one in report.columns] == ["größe", "wann", "note"]
-    assert report.notes[0].startswith("Left out, since the table has them already: dataset, split")
+    assert report.notes[0].startswith(
+        "Left out, since the table has them already: dataset, split, label, width, height and"
+    )
     pd.testing.assert_frame_equal(known.table(), before)
 
 
