@@ -82,6 +82,8 @@ def update_oddities(
         ids = store.computed_ids(run)
         work = sorted(ids - known)
         progress = Progress(title=run.run, total=len(ids), done=len(ids) - len(work))
+        if on_progress is not None:
+            on_progress(progress)
 
         def measure(image_id: str) -> tuple[str, dict[Any, dict[str, Any]] | None]:
             try:
