@@ -15,6 +15,7 @@ from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.conftest import ROOT
 from tests.dashboard.conftest import PHOTO_WH, PIXELS, draw_truth, fill_store, make_run_config
+from tests.dashboard.judged import judge
 from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, figure, opened, settle, tile_names, wait_for_figure
 from tests.e2e.test_viewer import drawn, hover, pixel
@@ -53,7 +54,7 @@ def report(evaluated, tmp_path_factory) -> Path:
     return out
 
 
-def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store):
+def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store, monkeypatch):
     server = start(store.path, "--data", str(store.path.parent / "data"))
     page = opened(browser, f"{server.url}/evaluate?run={RUN}")
     assert "no ground truth yet" in page.locator("body").inner_text()
@@ -84,6 +85,20 @@ def test_from_a_folder_of_masks_to_a_pixel_that_is_wrong(start, browser, store):
     page.locator(".st-key-chip-cell").wait_for(state="detached")
     settle(page)
     assert violations(page) == []
+
+    # the same masks, ranked by how likely they are wrong
+    judge(store, RUN, store.path.parent / "data" / "masks", monkeypatch)
+    page.get_by_text("Likely mistakes in the ground truth").click()
+    page.get_by_text("label quality").first.wait_for()
+    settle(page)
+    assert tile_names(page) == ["cats/b.jpg", "cats/a.jpg", "dogs/d.jpg"]
+    assert "Labelled cat, the model sees dog: 30.0" in page.locator("figure.tile figcaption").first.inner_text()
+    masks = page.locator("figure.tile img[src*='/doubts/']")
+    assert masks.evaluate_all("all => all.map((image) => image.naturalWidth)") == [10, 10, 10]
+    assert violations(page) == []
+    page.get_by_text("Worst photos", exact=True).first.click()
+    page.get_by_text("label quality").first.wait_for(state="detached")
+    settle(page)
 
     # the worst photo, with the truth beside what the run said
     page.locator("figure.tile a").first.click()

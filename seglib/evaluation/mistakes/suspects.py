@@ -82,6 +82,8 @@ def update_oddities(
         ids = store.computed_ids(run)
         work = sorted(ids - known)
         progress = Progress(title=run.run, total=len(ids), done=len(ids) - len(work))
+        if on_progress is not None:
+            on_progress(progress)
 
         def measure(image_id: str) -> tuple[str, dict[Any, dict[str, Any]] | None]:
             try:
@@ -174,7 +176,7 @@ def _find_disagreements(
         both = " and ".join(store.run(name).display_title for name in (a, b))
         for row in np.flatnonzero(better):
             words[row] = (
-                f"{both} disagree on {_percent(disagreement[row])} of the objects, "
+                f"disagreement on {_percent(disagreement[row])} of the objects: {both}, "
                 f"both {_percent(lesser[row])} sure or more"
             )
         strength = np.where(better, value, strength)

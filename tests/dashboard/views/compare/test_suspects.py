@@ -39,7 +39,7 @@ def test_suspects_are_listed_with_their_reasons_before_the_masks_are_measured(tw
     assert not app.exception
     assert [tile["name"] for tile in tiles(app)] == ["dogs/d.jpg", "cats/b.jpg"]
     first, second = tiles(app)
-    assert first["lines"][0].endswith("disagree on 100\xa0% of the objects, both 95\xa0% sure or more")
+    assert first["lines"][0].startswith("Disagreement on 100\xa0% of the objects: fake_net")
     assert second["lines"] == ["The folder says cats, the model dog"]
     assert first["mask"].startswith(f"/media-api/overlay/{RUN}/")
     assert first["bar"][0][0] == "dog"

@@ -42,8 +42,8 @@ def test_each_photo_is_listed_with_its_reasons_in_words_the_strongest_first(runs
     assert found.notes == ()
     assert set(reasons) == set(PIXELS)
     assert reasons["cats/wrong.jpg"] == "the folder says cats, the model dog"
-    assert reasons["cats/fine.jpg"].startswith("fake_net")
-    assert reasons["cats/fine.jpg"].endswith("disagree on 100 % of the objects, both 95 % sure or more")
+    assert reasons["cats/fine.jpg"].startswith("disagreement on 100 % of the objects: fake_net")
+    assert reasons["cats/fine.jpg"].endswith(", both 95 % sure or more")
     assert reasons["cats/mixed.jpg"] == "dog and cat in one region, 6 % of it dog"
     assert reasons["dogs/cut.jpg"] == "67 % of the outline of dog lies on the frame"  # 16 of 24 pixels
     assert found.photos["score"].is_monotonic_decreasing
