@@ -129,7 +129,7 @@ def slices(query: ComparisonQuery, source: RunSource, pair: tuple[str, str], by:
     return _slices(replace(query, source=source, filters=filters), pair, by)
 
 
-@_cached
+@st.cache_data(max_entries=32, show_spinner="Measuring the slices", hash_funcs=HASHES)
 def _slices(query: ComparisonQuery, pair: tuple[str, str], by: str) -> SliceTable:
     found = comparison(query)
     values = FieldValues.read(photo_queries.table_with(query.source, by), by).take(found.files.index.to_numpy())

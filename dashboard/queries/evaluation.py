@@ -130,7 +130,7 @@ def slices(query: EvaluationQuery, source: RunSource, run: str, by: str) -> Slic
     return _slices(replace(query, source=source, filters=filters), run, by)
 
 
-@_cached
+@st.cache_data(max_entries=32, show_spinner="Measuring the slices", hash_funcs=HASHES)
 def _slices(query: EvaluationQuery, run: str, by: str) -> SliceTable:
     found = evaluation(query, run)
     values = FieldValues.read(photo_queries.table_with(query.source, by), by)

@@ -120,6 +120,7 @@ def table_with(source: RunSource, field: str) -> pd.DataFrame:
     return _table_with_tags(source) if field == "tag" else table(source)
 
 
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def list_fields(source: RunSource) -> list[Field]:
     """Return the fields of the run, with tags if there are any."""
     return fields.list_fields(_table_with_tags(source) if tags_in_use(source) else table(source))
@@ -127,7 +128,7 @@ def list_fields(source: RunSource) -> list[Field]:
 
 def known_field(source: RunSource, name: str) -> str:
     """Return the name of a field of the run, and the empty text for a name of none."""
-    return name if any(field.name == name for field in list_fields(source)) else ""
+    return name if name and any(field.name == name for field in list_fields(source)) else ""
 
 
 def classes(source: RunSource) -> list[str]:
