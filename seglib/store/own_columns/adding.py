@@ -18,10 +18,10 @@ from seglib.data.photo_measures.exif import PhotoExif
 from seglib.errors import UnknownName, UsageError
 from seglib.fileio.lock import lock
 from seglib.store.own_columns import log
-from seglib.store.own_columns.judging import TypedColumn, judge_columns
 from seglib.store.own_columns.keys import DATASET_COLUMN, FoundPhotos, PhotoIndex, find_photos, uses_dataset_column
 from seglib.store.own_columns.options import ColumnOptions, ColumnType
 from seglib.store.own_columns.reading import RawFile, is_table_column, list_names, read_raw
+from seglib.store.own_columns.types.judging import TypedColumn, judge_columns
 from seglib.store.photo_measures.rows import MEANINGS as MEASURES
 from seglib.store.records import clean_title
 

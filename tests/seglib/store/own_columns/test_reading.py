@@ -71,8 +71,8 @@ def test_values_are_read_as_what_they_are(known, values, options, dtype, expecte
 
 
 def test_many_different_texts_are_text_and_three_hundred_of_a_thousand_are_categories():
-    from seglib.store.own_columns.judging import judge_columns
     from seglib.store.own_columns.reading import read_raw
+    from seglib.store.own_columns.types.judging import judge_columns
 
     rows = "\n".join(f"p{row},k{row % 300},note {row}" for row in range(1000))
     raw = read_raw(f"path,kind,note\n{rows}\n".encode(), ColumnOptions())
@@ -197,8 +197,8 @@ def test_the_report_says_what_was_decided(known):
 
 
 def test_a_single_wrong_value_among_numbers_is_named():
-    from seglib.store.own_columns.judging import judge_columns
     from seglib.store.own_columns.reading import read_raw
+    from seglib.store.own_columns.types.judging import judge_columns
 
     rows = "".join(f"p{row},{row}\n" for row in range(30))
     raw = read_raw(f"path,x\n{rows}q,3o\n".encode(), ColumnOptions())

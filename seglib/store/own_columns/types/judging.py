@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seglib.errors import UsageError
-from seglib.store.own_columns import dates_in_text, numbers_in_text
-from seglib.store.own_columns.distinct_texts import DistinctTexts, look_at
-from seglib.store.own_columns.numbers_in_text import MOST_EXACT
 from seglib.store.own_columns.options import ARROW_TYPES, DAY_ORDERS, TYPE_WORDS, ColumnOptions, ColumnType
 from seglib.store.own_columns.reading import RawFile, encode_text
+from seglib.store.own_columns.types import dates_in_text, numbers_in_text
+from seglib.store.own_columns.types.distinct_texts import DistinctTexts, look_at
+from seglib.store.own_columns.types.numbers_in_text import MOST_EXACT
 
 MAX_CATEGORIES = 500
 FEW_CATEGORIES = 20
