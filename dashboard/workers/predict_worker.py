@@ -153,7 +153,7 @@ def compute_uncertainty(question: dict[str, Any], blobs: list[bytes]) -> Message
 
 def embed(question: dict[str, Any], blobs: list[bytes]) -> Message:
     """Return a photo's embedding by a stored run's recipe, as little-endian float32, and a small picture of it."""
-    from seglib.pipeline.embedding import embed_image
+    from seglib.pipeline.reproduce import embed_image
 
     spec, settings = _reproduce_run(question)
     upright = decode(blobs[0])

@@ -1,22 +1,32 @@
-"""Recover a run's model and settings from its record, so that its masks can be reproduced exactly.
+"""Recover a run's model and settings from its record, so that its masks and embeddings can be reproduced exactly.
 
 Input: a `Run` of the store. Output: its `ModelSpec` and `InferenceConfig`, or a `SegError` that says why they are
-unavailable. Reads and hashes the weights file; does not import torch and downloads nothing.
+unavailable. Reads and hashes the weights file; does not import torch and downloads nothing, except to embed an image.
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
 
 from seglib.adapters.lookup import find_requested
 from seglib.data.resize import Resize
-from seglib.errors import SegError, WeightsError
-from seglib.inference import config
+from seglib.errors import SegError, UsageError, WeightsError
+from seglib.inference import config, pooling, predictor
 from seglib.inference.config import InferenceConfig
-from seglib.models import registry
+from seglib.masks import statistics
+from seglib.models import loading, registry
 from seglib.models.adapter import ModelRequest
 from seglib.models.registry import ModelSpec
 from seglib.pipeline import quantization
+from seglib.similarity.embeddings import EmbeddingSource, VectorKind
 from seglib.store.records import Run
 from seglib.store.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def resolve_run_model(store: Store, run: Run, *, device: str = "auto") -> tuple[ModelSpec, InferenceConfig]:
@@ -45,6 +55,39 @@ def resolve_run_model(store: Store, run: Run, *, device: str = "auto") -> tuple[
     if recipe.run_name != run.run:
         raise SegError(f"{run.run} was made by another version of this program: run again to bring it up to date.")
     return spec, settings
+
+
+def resolve_source_model(store: Store, source: EmbeddingSource) -> tuple[ModelSpec, InferenceConfig]:
+    """The model whose embeddings these are. Raises `SegError` if it is not known, or not at hand."""
+    if not source.is_run:
+        raise SegError(
+            f"The embeddings {source.name} were brought along, and the model that made them is not known: search for a "
+            "photo of the store, or take the embeddings of a run as `source`."
+        )
+    return resolve_run_model(store, store.run(source.name))
+
+
+def embed_image(
+    image: Image, spec: ModelSpec, settings: InferenceConfig, kind: VectorKind = "global"
+) -> NDArray[np.float32]:
+    """An upright RGB image -> float32 (D,), as in the embeddings of a run of this model with these settings.
+
+    Loads the model at the first call. Raises `UsageError` if the model gives no features, or if the image has no class
+    besides the background and `kind` is `class`.
+    """
+    loading.ensure_weights(spec)
+    pixels, grid_wh = predictor.prepare_image(image, spec, settings)
+    features: list[Tensor] = []
+    masks, _ = predictor.predict_batch(pixels[None], spec, settings, grid_wh, features)
+    if not features:
+        raise UsageError(f"{spec.name} gives no embeddings: take another model, or embeddings that you bring along.")
+    dominant = statistics.dominant_class(statistics.count_pixels(masks[0], len(spec.classes)), spec.classes)
+    (pooled,) = pooling.pool_dominant(features, masks, [dominant], spec.classes)
+    if kind == "class" and not pooled.region.any():
+        raise UsageError(
+            f"{spec.name} sees nothing but background in this photo: search by the whole photo, `kind` global."
+        )
+    return pooled.whole if kind == "global" else pooled.region
 
 
 def _find_model(run: Run) -> ModelSpec:

@@ -129,7 +129,7 @@ def _embed_file(text: str, store: "Store", source: str, kind: str) -> Any:
     """The vector of a photo that the source has none of, made by the source's model."""
     from seglib.data.image import decode, read_bytes
     from seglib.errors import BadImage
-    from seglib.pipeline.embedding import embed_image, resolve_source_model
+    from seglib.pipeline.reproduce import embed_image, resolve_source_model
     from seglib.similarity.embeddings import find_source
 
     if not Path(text).is_file():

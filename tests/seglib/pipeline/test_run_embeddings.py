@@ -11,7 +11,7 @@ from seglib.errors import SegError, UsageError
 from seglib.inference import predictor
 from seglib.inference.config import InferenceConfig
 from seglib.maintenance import prune, verify
-from seglib.pipeline.embedding import embed_image, resolve_source_model
+from seglib.pipeline.reproduce import embed_image, resolve_source_model
 from seglib.pipeline.session import RunOptions
 from seglib.similarity.embeddings import find_source, list_sources, read_embeddings
 from seglib.store.store import Store
