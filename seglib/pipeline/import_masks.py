@@ -255,9 +255,14 @@ def _write_run(
 
 
 def _list_images(store: Store, data_set: Dataset, masks: Masks) -> pd.DataFrame:
-    """The readable photos of a dataset, without masks that lie among them."""
+    """The readable photos of a dataset, without masks that lie among them. Raises `DatasetError` without any photo."""
     files = store.files(data_set)
     images = files.loc[files["reason"].isna(), ["path", "label", "image_id", "width", "height"]]
+    if images.empty:
+        raise DatasetError(
+            f"The store knows no readable photo of {data_set.name!r}: run a model over its folder first, or name the "
+            "folder with `photos`."
+        )
     return images[leave_out_masks(masks, data_set.root, images["path"])]
 
 

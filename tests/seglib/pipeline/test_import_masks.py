@@ -93,6 +93,15 @@ def test_a_mask_that_cannot_be_used_costs_itself(store, tmp_path):
     assert store.runs() == before
 
 
+def test_a_dataset_without_a_photo_is_a_sentence(tmp_path):
+    (tmp_path / "photos").mkdir()
+    write(tmp_path / "masks", a=np.zeros((4, 4), np.uint8))
+    store = Store.create(tmp_path / "store")
+    store.register_dataset(tmp_path / "photos")  # as a run leaves it that was stopped at once
+    with pytest.raises(DatasetError, match="no readable photo of 'photos': run a model over its folder first"):
+        import_masks(store, open_drawn(tmp_path / "masks", CLASSES), "theirs")
+
+
 def test_void_pixels_belong_to_no_class(store, tmp_path):
     mask = np.array([[0, 1, 255, 255]], np.uint8)
     write(tmp_path / "m", a=mask)
