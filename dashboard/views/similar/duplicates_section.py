@@ -39,7 +39,7 @@ def render(scope: SimilarScope) -> None:
     groups = int(rows["group"].max()) + 1
     notes = ["Embeddings and perceptual hashes both say that these photos show the same picture."]
     if rows["across"].str.contains("splits").any():
-        notes.append("Photos that a model was trained on and is tested on, too, make its scores better than it is.")
+        notes.append("On a test photo that it was trained on, a model scores better than it should.")
     layout.answer(describe(rows), notes)
     _actions(scope, rows)
     page_count = -(-groups // GROUPS_PER_PAGE)
