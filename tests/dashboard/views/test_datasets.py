@@ -15,7 +15,7 @@ from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store, make_run_config
 from tests.dashboard.views.test_pages import html, opened, said
 
-PAGES = ["Overview", "Explore", "Image", "Compare", "Evaluate", "Try", "Runs"]
+PAGES = ["Overview", "Explore", "Image", "Similar", "Compare", "Evaluate", "Try", "Runs"]
 GONE = "The folder photos is gone: its photos cannot be opened"
 
 

@@ -131,7 +131,7 @@ def test_slices_by_a_field_are_printed_and_written(place, capsys, tmp_path):
     assert f"{names[0]} and {names[1]} by confidence, the lowest pixel_agreement first" in out
     assert "too few photos" in out
     assert "slices" not in json.loads(call(capsys, *compare[:-2], "--json")[1])
-    assert "There is no field 'column.camera'" in sentence(capsys, 2, *evaluate, "--by", "column.camera")
+    assert "There is no field 'column.lens'" in sentence(capsys, 2, *evaluate, "--by", "column.lens")
     assert "name the field" in sentence(capsys, 2, *evaluate, "--slices", file)
 
 
