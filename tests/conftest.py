@@ -34,10 +34,10 @@ WORKER_GB = 2
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Three workers for two cores, as far as memory reaches: what drives a browser waits half of the time."""
+    """A worker per core, as far as memory reaches; with more of them, a click comes before its page has settled."""
     by_memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (WORKER_GB * 2**30)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores * 3 // 2, by_memory, MOST_WORKERS))
+    return max(1, min(cores, by_memory, MOST_WORKERS))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -226,6 +226,7 @@ def test_each_kind_of_bar_can_be_clicked_again_and_again(start, browser, small):
         for _ in range(2):
             click(page, alt, 1)
             wait_for_figure(page, "photos of 6", "[1-5]")
+            settle(page)
             click(page, alt, 1)
             wait_for_figure(page, "photos of 6", "6")
         assert page.faults == []
