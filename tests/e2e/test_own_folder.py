@@ -62,6 +62,8 @@ def test_a_folder_chosen_in_the_page_is_analysed_and_the_demo_stays_apart(start,
     page.locator("input[type=file]").first.wait_for(state="attached")
     settle(page)
     page.locator("input[type=file]").first.set_input_files(zipped())
+    page.get_by_role("button", name="Add 1 file").wait_for()
+    settle(page)
     page.get_by_role("button", name="Add 1 file").click()
     page.get_by_text("1 photo is in garden: choose models and start. 1 other file was left out.").wait_for()
     assert [path.name for path in (tmp_path / "store" / "photos" / "garden" / "cats").iterdir()] == ["a.jpg"]

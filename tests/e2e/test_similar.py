@@ -81,6 +81,7 @@ def test_from_the_map_to_photos_to_look_alikes_to_duplicates(start, browser, pla
     assert tile_names(page)[0] == "dogs/e.jpg"
     page.get_by_role("radio", name="Near-duplicates").click()
     page.get_by_text("2 groups of near-duplicates, 4 photos.").wait_for()
+    page.locator("h2.heading").nth(1).wait_for()
     assert page.locator("h2.heading").all_inner_texts() == ["Group 1 · 2 photos", "Group 2 · 2 photos"]
     page.get_by_role("button", name="Select all but the first of each group (2)").click()
     page.get_by_text("2 photos selected").wait_for()
