@@ -18,7 +18,7 @@ from dashboard.state import session
 from dashboard.state.view import SUSPECTS, View
 from dashboard.views.compare.selection import ComparisonSelection
 from dashboard.views.multi_run.ranked_gallery import BarParts, TileContent
-from dashboard.views.shared import job_status
+from dashboard.views.shared import controls, job_status
 from dashboard.workers.jobs import Jobs
 from dashboard.workers.requests import SuspectsRequest
 from seglib.evaluation.mistakes.suspects import REASONS
@@ -33,15 +33,8 @@ def are_shown(view: View) -> bool:
 
 def list_switch(selection: ComparisonSelection) -> None:
     """Draw the choice between the photos on which A and B disagree and those whose mask looks wrong."""
-    key = session.sync_widget("w:compare_list", "suspects" if are_shown(selection.base.view) else "differing")
-    st.segmented_control(
-        "List",
-        list(_LISTS),
-        required=True,
-        format_func=lambda name: _LISTS[name],
-        label_visibility="collapsed",
-        key=key,
-        on_change=session.widget_callback(key, _show_list),
+    controls.list_switch(
+        "w:compare_list", _LISTS, "suspects" if are_shown(selection.base.view) else "differing", _show_list
     )
 
 

@@ -21,6 +21,7 @@ from dashboard.state.view import MISTAKE_SORTS, View
 from dashboard.views.evaluate import counting
 from dashboard.views.evaluate.selection import EvaluationSelection
 from dashboard.views.multi_run.ranked_gallery import TileContent
+from dashboard.views.shared import controls
 from seglib.metrics.label_quality import DOUBTFUL_BELOW
 
 TITLE = "Likely mistakes in the ground truth"
@@ -36,15 +37,8 @@ def are_shown(view: View) -> bool:
 
 def list_switch(selection: EvaluationSelection) -> None:
     """Draw the choice between the photos that the run gets wrong and those whose ground truth may be wrong."""
-    key = session.sync_widget("w:evaluate_list", "mistakes" if are_shown(selection.base.view) else "worst")
-    st.segmented_control(
-        "List",
-        list(_LISTS),
-        required=True,
-        format_func=lambda name: _LISTS[name],
-        label_visibility="collapsed",
-        key=key,
-        on_change=session.widget_callback(key, _show_list),
+    controls.list_switch(
+        "w:evaluate_list", _LISTS, "mistakes" if are_shown(selection.base.view) else "worst", _show_list
     )
 
 

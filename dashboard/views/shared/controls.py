@@ -143,6 +143,20 @@ def find_similar(image_id: str | None) -> None:
         session.go_to_page(pages.SIMILAR, find="similar", similar=(image_id,), **FIRST_PAGES)
 
 
+def list_switch(widget: str, lists: Mapping[str, str], shown: str, apply: Callable[[str | None], None]) -> None:
+    """Draw the choice between a page's lists of photos: key -> label; `apply` receives the key that is chosen."""
+    key = session.sync_widget(widget, shown)
+    st.segmented_control(
+        "List",
+        list(lists),
+        required=True,
+        format_func=lambda name: lists[name],
+        label_visibility="collapsed",
+        key=key,
+        on_change=session.widget_callback(key, apply),
+    )
+
+
 def sort_select(selection: Selection, *, labelled: bool = False) -> None:
     names = {sort: sort_label(sort, selection.focus) for sort in SORTS}
     names |= column_sorts(list_columns(selection.source))

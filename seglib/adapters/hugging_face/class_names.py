@@ -11,7 +11,7 @@ from seglib.errors import UsageError, WeightsError
 def read_class_names(name: str, config: dict[str, Any], given: tuple[str, ...] | None) -> tuple[str, ...]:
     """Names in index order: `given`, or those of `id2label`. Raises `UsageError` or `WeightsError`.
 
-    A repeated name, as in some lists of ADE20K, gets its index appended: `door (14)`. For a model with one output
+    If a name occurs twice, as in some lists of ADE20K, its index is appended: `door (14)`. For a model with one output
     channel, `given` may name two classes; the channel is the score of the second.
     """
     count, labels = _read_labels(name, config)
