@@ -63,6 +63,17 @@ def keep_some(context) -> None:
             page.idle = True
 
 
+def close_list(page, tries: int = 20) -> None:
+    """Close the list of a select box; a rerun that ends after the choice may open it again."""
+    options = page.get_by_role("listbox")
+    for _ in range(tries):
+        if not options.count():
+            return
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(100)
+    raise AssertionError("the list of options stays open")
+
+
 def _foreign(asked: str, own: str) -> list[str]:
     """A request that leaves this machine is a fault: the dashboard works without any network."""
     parts = urlsplit(asked)

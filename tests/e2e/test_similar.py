@@ -84,6 +84,6 @@ def test_from_the_map_to_photos_to_look_alikes_to_duplicates(start, browser, pla
     page.locator("h2.heading").nth(1).wait_for()
     assert page.locator("h2.heading").all_inner_texts() == ["Group 1 · 2 photos", "Group 2 · 2 photos"]
     page.get_by_role("button", name="Select all but the first of each group (2)").click()
-    page.get_by_text("2 photos selected").wait_for()
+    page.get_by_test_id("stMarkdown").get_by_text("2 photos selected").wait_for()
     settle(page)
     assert page.faults == []

@@ -7,6 +7,7 @@ from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import draw_truth, fill_store, make_run_config
 from tests.dashboard.views.test_slices import DRAWN, SEEN
+from tests.e2e.pages import close_list
 from tests.e2e.test_accessibility import violations
 from tests.e2e.test_dashboard import SIDEWAYS, opened, settle
 
@@ -27,9 +28,7 @@ def test_from_a_field_to_the_photos_of_the_worst_slice(start, browser, tmp_path)
     page.get_by_role("option", name="Folder", exact=True).click()
     page.get_by_text("Worst for folder dogs: mIoU").wait_for()
     settle(page)
-    if page.get_by_role("listbox").count():  # the rerun has opened it again
-        page.mouse.click(5, 5)
-    page.get_by_role("listbox").wait_for(state="detached")
+    close_list(page)
     assert "by=label" in page.url
     marks = page.get_by_role("figure", name="mIoU by folder")
     marks.locator(".main-svg").first.wait_for()
