@@ -19,8 +19,8 @@ from seglib.pipeline.import_masks import import_masks
 from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import PIXELS, draw_truth, fill_store, id_of, make_run_config
-from tests.dashboard.views.test_compare import answer, matrix, plain, shown_all, tiles
-from tests.dashboard.views.test_image import place
+from tests.dashboard.views.compare.test_compare import answer, matrix, plain, shown_all, tiles
+from tests.dashboard.views.image.test_image import place
 from tests.dashboard.views.test_pages import asked, component, html, opened
 from tests.dashboard.views.test_runs import _init_quiet
 

@@ -13,7 +13,7 @@ from seglib.query.filters import Filters
 from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import draw_truth, fill_store, make_run_config
-from tests.dashboard.views.test_compare import components, plain
+from tests.dashboard.views.compare.test_compare import components, plain
 from tests.dashboard.views.test_pages import asked, html, opened
 
 A, B = (make_run_config(schema).run_name for schema in (1, 2))

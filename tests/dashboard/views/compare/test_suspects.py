@@ -16,8 +16,8 @@ from seglib.evaluation.mistakes import suspects
 from seglib.query.filters import Filters
 from seglib.store.store import Store
 from tests.dashboard.conftest import PIXELS, fill_store, id_of, make_run_config
-from tests.dashboard.views.test_compare import plain, tiles
-from tests.dashboard.views.test_image import place, shown
+from tests.dashboard.views.compare.test_compare import plain, tiles
+from tests.dashboard.views.image.test_image import place, shown
 from tests.dashboard.views.test_pages import asked, opened
 from tests.dashboard.views.test_runs import _init_quiet
 

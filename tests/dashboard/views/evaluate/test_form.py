@@ -24,7 +24,7 @@ from seglib.store import ground_truth
 from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import TRUTH, draw_truth, fill_store, make_run_config, mask_of
-from tests.dashboard.views.test_compare import plain, shown_all
+from tests.dashboard.views.compare.test_compare import plain, shown_all
 from tests.dashboard.views.test_pages import html, opened
 from tests.dashboard.views.test_runs import _init_quiet
 

@@ -21,8 +21,8 @@ from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import draw_truth, id_of, make_run_config
 from tests.dashboard.judged import judge
-from tests.dashboard.views.test_compare import plain, tiles
-from tests.dashboard.views.test_image import picture, place
+from tests.dashboard.views.compare.test_compare import plain, tiles
+from tests.dashboard.views.image.test_image import picture, place
 from tests.dashboard.views.test_pages import asked, component, opened
 from tests.dashboard.views.test_runs import _init_quiet
 

@@ -1,8 +1,6 @@
 """The Compare page, through Streamlit's own test driver."""
 
-import os
 import re
-import signal
 from urllib.parse import parse_qsl
 
 import pandas as pd
@@ -12,48 +10,16 @@ import streamlit as st
 from dashboard.formatting import DASH
 from dashboard.queries import comparison as comparison_queries
 from dashboard.queries import ranking, source
-from dashboard.settings import ServerSettings
 from dashboard.state.view import View, decode, query_params
-from dashboard.views.compare import counting
-from dashboard.views.compare.selection import chosen_state, compared_runs
-from dashboard.workers import jobs
-from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.requests import MAX_COMPARED_RUNS, CompareRequest
 from seglib.evaluation import comparison, truth_counting
 from seglib.store.store import Store
 from tests.annotated import open_drawn
-from tests.dashboard.conftest import fill_store, id_of, make_run_config
-from tests.dashboard.queries.test_comparison_stats import SEEN_BY_B, draw_truth
-from tests.dashboard.views.test_image import place
+from tests.dashboard.conftest import id_of, make_run_config
+from tests.dashboard.queries.test_comparison_stats import draw_truth
+from tests.dashboard.views.image.test_image import place
 from tests.dashboard.views.test_pages import asked, component, html, opened, said
-from tests.dashboard.views.test_runs import _init_quiet, choose
 
 A, B, C = (make_run_config(schema).run_name for schema in (1, 2, 3))
-
-
-@pytest.fixture
-def uncounted(full, monkeypatch):
-    """Two runs of six photos, nothing counted, and workers that do nothing."""
-    fill_store(full, code_schema=2, pixels=SEEN_BY_B)
-    monkeypatch.setattr(Jobs, "__init__", _init_quiet(Jobs.__init__))
-    yield full
-    for process in jobs._children:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-@pytest.fixture
-def two(uncounted):
-    comparison.update_counts(Store(uncounted), [A, B])
-    return uncounted
-
-
-@pytest.fixture
-def three(two):
-    fill_store(two, code_schema=3)
-    comparison.update_counts(Store(two), [A, B, C])
-    return two
 
 
 def matrix(app, corner: str, row: str, column: str) -> dict:
@@ -277,163 +243,6 @@ def test_a_damaged_run_is_named_and_others_can_be_chosen(three):
     app.pills(key="w:compared").unselect(C).run()
     assert "<b>88.3\xa0%</b>" in html(app)
     assert not app.error
-
-
-# --- links ---
-
-
-def test_the_address_names_all_that_is_shown_and_a_later_run_changes_nothing(two):
-    app = opened("Compare", run=[A], label=["cats", "dogs"])
-    linked = {key: asked(app, key) for key in ("run", "against", "runs", "label", "n")}
-    assert linked == {"run": [A], "against": [B], "runs": sorted([A, B]), "label": ["cats", "dogs"], "n": ["5"]}
-    assert "figures" not in app.query_params
-    before = answer(app)
-    fill_store(two, code_schema=3, pixels={"cats/a.jpg": {"cat": 1}})
-    comparison.update_counts(Store(two), [A, B, C])
-    assert answer(opened("Compare", **linked)) == before
-    assert "n = 1 of 5 photos" in html(opened("Compare", run=[A], label=["cats", "dogs"]))  # as old links are opened
-
-
-def test_the_address_of_another_page_does_not_name_what_only_compare_shows(two):
-    app = opened("Compare", run=[A])
-    app.session_state["_target"] = "Explore"
-    app.run()
-    assert app.title[0].value == "Explore"
-    assert {"runs", "against", "n"} & set(app.query_params) == set()
-    app = opened("Compare", run=[A], n=["6"])
-    app.session_state["_target"] = "Explore"
-    app.run()
-    assert "n" not in app.query_params  # Explore counts other photos
-
-
-def test_another_number_of_photos_than_the_links_is_said_until_the_visitor_goes_on(two):
-    app = opened("Compare", run=[A], n=["445"])
-    sentence = "This link was made with n = 445; these figures count 6."
-    assert sentence in plain(app)
-    assert asked(app, "n") == ["445"]  # a reload says it again
-    app.button(key="go_on").click().run()
-    assert sentence not in plain(app)
-    assert asked(app, "n") == ["6"]
-    assert "This link was made" not in plain(opened("Compare", run=[A], n=["6"]))
-
-
-@pytest.mark.parametrize("page", ["Overview", "Explore", "Image", "Compare", "Evaluate"])
-def test_a_run_of_a_link_that_is_gone_is_said_and_never_replaced(two, page):
-    app = opened(page, run=["gone-224-deadbeef"], against=[A], n=["9"])
-    assert not app.exception
-    assert "This link speaks of a run that is not in this store: gone-224-deadbeef." in plain(app)
-    assert (asked(app, "run"), asked(app, "n")) == (["gone-224-deadbeef"], ["9"])
-    assert "<dd" not in html(app)
-    assert not app.get("bidi_component")
-    if page in ("Compare", "Evaluate"):
-        app.pills(key="w:instead").select(B).run()
-    else:
-        app.selectbox(key="w:instead").set_value(B).run()
-    assert not app.exception
-    assert "speaks of" not in plain(app)
-    assert asked(app, "run") == [B if page != "Compare" else A]
-
-
-def test_b_of_a_link_that_is_gone_is_said_and_never_replaced(three):
-    linked = {"run": [A], "against": ["gone"], "runs": sorted([A, B, "gone", "lost"])}
-    app = opened("Compare", **linked)
-    assert "This link speaks of runs that are not in this store: gone, lost." in plain(app)
-    assert answer(app) == ""
-    app.pills(key="w:instead").select(C).run()
-    assert not app.exception
-    assert (asked(app, "run"), asked(app, "runs")) == ([A], sorted([A, B, C]))
-    assert answer(app).startswith("All 3 runs")
-    app = opened("Explore", **linked)  # whose figures are about A alone
-    assert "There is no run 'gone' in this store to show beside the others" in plain(app)
-    assert "<dd" in html(app)
-
-
-def test_a_run_that_was_deleted_here_is_forgotten(three):
-    app = opened("Compare", run=[A], against=[C], runs=[A, B, C])
-    app.session_state["_target"] = "Runs"
-    app.run()
-    choose(app, C, "delete")
-    app.button(key="delete").click().run()
-    app.session_state["_target"] = "Compare"
-    app.run()
-    assert not app.exception
-    assert "speaks of" not in plain(app)
-    assert asked(app, "runs") == sorted([A, B])
-
-
-# --- counting ---
-
-
-def test_few_photos_are_counted_by_themselves(uncounted):
-    app = opened("Compare", run=[A])
-    assert not app.exception
-    (job,) = Jobs(ServerSettings.read()).all()
-    assert job.request == CompareRequest(runs=(A, B))
-    assert app.button(key=f"stop:{job.id}").label == "Cancel"
-    opened("Compare", run=[B])  # another visit, the other way round
-    assert len(Jobs(ServerSettings.read()).all()) == 1
-
-
-def test_many_photos_wait_for_a_button(uncounted, monkeypatch):
-    monkeypatch.setattr(counting, "MAX_UNASKED_PHOTOS", 5)
-    app = opened("Compare", run=[A])
-    assert Jobs(ServerSettings.read()).all() == []
-    assert app.button(key="count").label == "Compare 6 photos"
-    app.button(key="count").click().run()
-    assert len(Jobs(ServerSettings.read()).all()) == 1
-    assert not app.exception
-
-
-def test_a_store_that_cannot_be_written_is_a_sentence(uncounted, monkeypatch):
-    def refuse(*_: object) -> None:
-        raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr(jobs, "write_json", refuse)
-    app = opened("Compare", run=[A])
-    assert not app.exception
-    assert "The store cannot be written (Read-only file system)" in plain(app)
-
-
-def test_photos_that_cannot_be_counted_are_said_and_left_out(two):
-    store = Store(two)
-    fill_store(two, code_schema=2, pixels={"cats/new.jpg": {"cat": 1}})
-    fill_store(two, pixels={"cats/new.jpg": {"cat": 1}})
-    store.mask_path(A, id_of("cats/new.jpg")).unlink()
-    done = Job(id="0" * 12, request=CompareRequest(runs=(A, B)), requested_ns=1, state="finished", total=7, failed=1)
-    app = opened("Compare", run=[A])
-    assert "n = 6 of 7 photos" in html(app)
-    assert counting.should_start(1, None)
-    assert not counting.should_start(1, done)
-    assert counting.should_start(2, done)
-
-
-@pytest.mark.parametrize("state", ["cancelled", "failed", "lost"])
-def test_what_was_stopped_does_not_start_itself_again(state):
-    assert not counting.should_start(
-        5, Job(id="0" * 12, request=CompareRequest(runs=(A, B)), requested_ns=1, state=state)
-    )
-
-
-# --- which runs ---
-
-
-def test_which_runs_are_compared():
-    names = ["n", "m", "l", "k", "j", "i", "h"]  # most recently used first
-    assert compared_runs(View(), "m", names) == ["m", "n", "l", "k"]
-    assert compared_runs(View(against="h"), "m", names) == ["m", "h", "n", "l", "k"]
-    assert compared_runs(View(runs=("h", "m")), "m", names) == ["m", "h"]
-    assert compared_runs(View(runs=("m",)), "m", names) == ["m", "n", "l", "k"]
-    assert compared_runs(View(against="m", runs=("i", "j")), "m", names) == ["m", "j", "i"]
-    assert len(compared_runs(View(runs=tuple(names)), "m", names)) == MAX_COMPARED_RUNS
-    assert compared_runs(View(), "m", ["m"]) == ["m"]
-
-
-def test_choosing_runs_keeps_a_and_the_usual_ones_leave_no_trace():
-    names = ["n", "m", "l", "k", "j"]
-    assert chosen_state(View(), "m", names, ["n", "l", "k", "m"])["runs"] == ()
-    assert chosen_state(View(against="l"), "m", names, ["l", "j"]) == {"runs": ("j", "l", "m"), "against": "l"}
-    assert chosen_state(View(against="l"), "m", names, ["n"]) == {"runs": ("m", "n"), "against": ""}
-    assert chosen_state(View(), "m", names, [])["runs"] == ()
 
 
 def test_times_measured_alone_are_told_from_those_of_runs_and_unknown_is_never_0(three, monkeypatch):
