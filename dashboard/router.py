@@ -114,7 +114,10 @@ def _render_view(settings: ServerSettings, title: str, live: Sequence[Job]) -> N
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     if title not in NAMING:
         session.write_url()
-    layout.show_notes([*session.pop_notes(), *unreadable, *run_notes, *notes, *more_notes, *column_notes])
+    every = [*session.pop_notes(), *unreadable, *run_notes, *notes, *more_notes, *column_notes]
+    shown = list(dict.fromkeys(every))
+    session.keep_notes(shown)
+    layout.show_notes(shown)
     datasets.missing_folders(settings)
     welcome.demo_line(settings)
     run = next(run for run in store_runs if run.run == view.run)

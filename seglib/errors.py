@@ -21,6 +21,11 @@ from collections.abc import Iterable
 _MAX_NAME_LENGTH = 100  # characters of a name shown in a message
 
 
+def shorten(text: str) -> str:
+    """The text as a message quotes it: its beginning, if it is long."""
+    return text if len(text) <= _MAX_NAME_LENGTH else text[:_MAX_NAME_LENGTH] + "…"
+
+
 class SegError(Exception):
     """Base of all errors shown as one sentence, without a traceback."""
 
@@ -33,7 +38,7 @@ class UsageError(SegError):
 
 class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        short_name = name if len(name) <= _MAX_NAME_LENGTH else name[:_MAX_NAME_LENGTH] + "…"
+        short_name = shorten(name)
         super().__init__(f"There is no {kind} {short_name!r}; known are: {', '.join(known) or 'none yet'}.")
 
 

@@ -82,9 +82,8 @@ def _judge(table: SliceTable, judged: Sequence[SliceFigures], measure: str, wors
         if low == high:
             return f"No difference beyond chance between {slices} by {noun}: {measure} {low} in all of them."
         first, last = (slice_name(table.field, row.slice) for row in (judged[0], judged[-1]))
-        return (
-            f"No difference beyond chance between {slices} by {noun}: {measure} {low} for {first} to {high} for {last}."
-        )
+        span = f"{measure} from {low} ({first}) to {high} ({last})"
+        return f"No difference beyond chance between {slices} by {noun}: {span}."
     if not below:
         best = _value(table, above[-1], measure)
         return f"No slice by {noun} is worse beyond chance; best for {_phrase(table, above[-1:])}: {best}."

@@ -28,6 +28,7 @@ _STORE = "_store"
 _CAN_CHART, _LATER, _HEADED, _STEPS_PICKS = "_can_chart", "_later", "_headed", "_steps_picks"
 _PARTIAL = "_partial"
 _WORDS = "_words"
+_SHOWN = "_shown_notes"
 
 
 def read_url(page: str) -> None:
@@ -204,6 +205,11 @@ def add_notes(notes: list[str]) -> None:
     st.session_state.setdefault(_NOTES, []).extend(notes)
 
 
+def keep_notes(notes: list[str]) -> None:
+    """Remember the notes that the page shows, for a rerun that only adds its charts."""
+    st.session_state[_SHOWN] = notes
+
+
 def pop_notes() -> list[str]:
     notes: list[str] = st.session_state.pop(_NOTES, [])
     return notes
@@ -304,6 +310,12 @@ def charts_allowed() -> bool:
 def allow_charts() -> None:
     """Allow charts from now on; usable as a callback."""
     st.session_state[_CAN_CHART] = True
+
+
+def add_charts() -> None:
+    """Callback: draw the page again, this time with its charts and the same notes."""
+    allow_charts()
+    add_notes(st.session_state.pop(_SHOWN, []))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from dashboard.state.url_values import (
     whole_number,
 )
 from seglib.classes import ANIMALS
-from seglib.errors import SegError
+from seglib.errors import SegError, shorten
 from seglib.query.columns import AGREEMENTS
 from seglib.query.filter_text import MAX_COUNT
 from seglib.query.filters import FILTERS, CountRangeFilter, Filters, FilterValue, find_filter
@@ -301,7 +301,7 @@ def decode(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
             else:
                 filters = filters.replace(key, find_filter(key)[0].decode(values))
         except (SegError, ValueError) as error:
-            notes.append(f"{key}={values[-1]} was left out of the link: {str(error).rstrip('.')}.")
+            notes.append(f"{shorten(key)}={shorten(values[-1])} was left out of the link: {str(error).rstrip('.')}.")
     return View(filters=filters, **attributes), notes
 
 

@@ -67,7 +67,7 @@ def render(selection: Selection) -> None:
     _photos(selection)
     selection_bar.selection_bar(selection)
     if first:
-        ready_signal.ready_signal(key="drawn", on_ready=session.allow_charts)
+        ready_signal.ready_signal(key="drawn", on_ready=session.add_charts)
     else:
         session.allow_charts()
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.errors import FilterError
+from seglib.errors import FilterError, shorten
 from seglib.query.columns import category_codes, to_float64
 from seglib.query.fields import Kind, column_kind
 
@@ -90,9 +90,9 @@ def parse_range(text: str, kind: Kind, key: str) -> Range:
     except ValueError:
         example = "2024-01-01..2024-03-31" if kind is Kind.DATE else "100..400"
         what = "dates" if kind is Kind.DATE else "numbers"
-        raise FilterError(f"{key} is a range of {what} such as {example}, not {text!r}.") from None
+        raise FilterError(f"{key} is a range of {what} such as {example}, not {shorten(text)!r}.") from None
     if low > high:
-        raise FilterError(f"{key} is a range from the smaller to the larger value, not {text!r}.")
+        raise FilterError(f"{key} is a range from the smaller to the larger value, not {shorten(text)!r}.")
     return Range(low, high, below)
 
 
@@ -110,11 +110,11 @@ def _is_whole_day(text: str) -> bool:
 def _parse_boolean(text: str, key: str) -> str:
     lowered = text.lower()
     if lowered not in (_TRUE, _FALSE):
-        raise FilterError(f"{key} is {_TRUE} or {_FALSE}, not {text!r}.")
+        raise FilterError(f"{key} is {_TRUE} or {_FALSE}, not {shorten(text)!r}.")
     return lowered
 
 
 def _single(texts: list[str], key: str) -> str:
     if len(texts) > 1:
-        raise FilterError(f"{key} takes a single text or range, not {len(texts)}: {', '.join(texts)}.")
+        raise FilterError(f"{key} takes a single text or range, not {len(texts)}: {shorten(', '.join(texts))}.")
     return texts[0]

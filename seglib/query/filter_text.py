@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
-from seglib.errors import FilterError
+from seglib.errors import FilterError, shorten
 
 MAX_COUNT = 10**9
 """Upper end of an integer range that is open at the top."""
@@ -15,13 +15,14 @@ def parse_pair(part: str, query: str, keys: Iterable[str]) -> tuple[str, str]:
     key, equals, value = part.partition("=")
     if not equals:
         raise FilterError(
-            f"A filter reads key=value&key=value, not {query!r}: keys are {', '.join(keys)}, and an & within a name "
-            "is written %26."
+            f"A filter reads key=value&key=value, not {shorten(query)!r}: keys are {', '.join(keys)}, and an & within "
+            "a name is written %26."
         )
     if value.startswith("+") or value.endswith("+") or "++" in value:
+        name, value = shorten(key), shorten(value)
         raise FilterError(
-            f"The + in {part!r} could mean a space or a plus sign: write "
-            f"{key}={value.replace('+', '%2B')} for a plus sign, {key}={value.replace('+', '%20')} for a space."
+            f"The + in {shorten(part)!r} could mean a space or a plus sign: write "
+            f"{name}={value.replace('+', '%2B')} for a plus sign, {name}={value.replace('+', '%20')} for a space."
         )
     return _unquote(key, part), _unquote(value, part)
 
@@ -31,7 +32,7 @@ def _unquote(text: str, part: str) -> str:
         return unquote_to_bytes(text.replace("+", " ")).decode()
     except UnicodeError:
         raise FilterError(
-            f"The % in {part!r} begins no character of UTF-8: a percent sign within a name is written %25."
+            f"The % in {shorten(part)!r} begins no character of UTF-8: a percent sign within a name is written %25."
         ) from None
 
 

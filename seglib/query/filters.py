@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.errors import FilterError, UnknownName
+from seglib.errors import FilterError, UnknownName, shorten
 from seglib.query.column_filter import match_column
 from seglib.query.columns import (
     category_codes,
@@ -125,7 +125,7 @@ class UnitRangeFilter(Filter):
         if high_text.startswith("<"):
             high = next_below(high)
         if not dots or not (0 <= low <= 1 and 0 <= high <= 1):
-            raise FilterError(f"{self.key} is a range within 0..1 such as 0.1..0.9, not {texts[-1]!r}.")
+            raise FilterError(f"{self.key} is a range within 0..1 such as 0.1..0.9, not {shorten(texts[-1])!r}.")
         return min(low, high), max(low, high)
 
     def encode(self, value: FilterValue) -> list[str]:
@@ -163,7 +163,7 @@ class CountRangeFilter(Filter):
             high = parse_whole_number(high_text or str(MAX_COUNT)) if dots else low
         except ValueError:
             raise FilterError(
-                f"{self.key} is a range of whole numbers such as 1..3, 2.. or 2, not {texts[-1]!r}."
+                f"{self.key} is a range of whole numbers such as 1..3, 2.. or 2, not {shorten(texts[-1])!r}."
             ) from None
         return min(low, high), max(low, high)
 
@@ -346,7 +346,7 @@ def find_filter(key: str) -> tuple[Filter, str]:
     entry = FILTERS.get(group)
     if entry is None or bool(entry.suffix) != bool(name):
         known = ", ".join(f"{k}.<{e.suffix}>" if e.suffix else k for k, e in FILTERS.items())
-        raise FilterError(f"There is no filter {key!r}; known are: {known}.")
+        raise FilterError(f"There is no filter {shorten(key)!r}; known are: {known}.")
     return entry, name
 
 

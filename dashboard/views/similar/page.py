@@ -12,6 +12,7 @@ from dashboard.formatting import escape_markdown
 from dashboard.queries.photos import Selection
 from dashboard.queries.source import error_message
 from dashboard.state import pages, session
+from dashboard.views.selection import saved_views
 from dashboard.views.shared import controls, page_header, selection_bar
 from dashboard.views.similar import duplicates_section, lookalikes_section, map_section, outliers_section
 from dashboard.views.similar.scope import SimilarScope, select_scope
@@ -34,6 +35,7 @@ NO_EMBEDDINGS = (
 
 def render(selection: Selection) -> None:
     with layout.heading(pages.SIMILAR):
+        saved_views.menu(selection)
         page_header.copy_link(selection)
     layout.chips(selection.filters)
     if page_header.show_if_empty(selection):

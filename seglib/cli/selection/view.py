@@ -57,6 +57,8 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(*map(_to_json, views))
         return 0
+    if not views and not damaged:
+        print("no saved views")
     for view in views:
         print(_describe(view))
     for sentence in damaged.values():

@@ -27,9 +27,10 @@ VECTOR_DTYPE = np.dtype("<f2")
 
 def to_unit_length(vectors: NDArray[np.floating]) -> NDArray[np.float16]:
     """(N, D) of any finite numbers -> float16 (N, D) of length 1; rows of zeros stay zeros."""
-    wide = vectors.astype(np.float32)
+    wide = vectors.astype(np.promote_types(vectors.dtype, np.float32))
     largest = np.abs(wide).max(axis=1, keepdims=True, initial=0)
-    wide /= np.where(largest > 0, largest, 1)  # so that no square overflows
+    wide /= np.where(largest > 0, largest, 1)  # so that no square overflows, nor a small float64 becomes 0 in float32
+    wide = wide.astype(np.float32, copy=False)
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
     return (wide / np.where(lengths > 0, lengths, 1)).astype(VECTOR_DTYPE)
 

@@ -70,7 +70,7 @@ CHANCE = (50, 70)
         ),
         (
             [("Canon", 55, CHANCE, 50), ("Nikon", 60, CHANCE, 50), ("Sony", 10, None, 3)],
-            "No difference beyond chance between 2 slices by camera: mIoU 55.0 % for Canon to 60.0 % for Nikon. 1 "
+            "No difference beyond chance between 2 slices by camera: mIoU from 55.0 % (Canon) to 60.0 % (Nikon). 1 "
             "slice of fewer than 10 photos is not judged.",
         ),
         (

@@ -180,6 +180,12 @@ def test_what_makes_no_sense_is_left_out_with_a_sentence(key, text):
     assert note.startswith(f"{key}={text} was left out")
 
 
+def test_a_long_text_that_makes_no_sense_is_shortened():
+    _, notes = decode([("where", "(" * 30_000), ("x" * 30_000, "1"), ("width", "y" * 30_000)])
+    assert len(notes) == 3
+    assert all(len(note) < 600 for note in notes)
+
+
 def test_repeated_keys_travel_as_lists():
     assert query_params(View(filters=Filters({"label": ("cats", "dogs")}))) == {"label": ["cats", "dogs"]}
 

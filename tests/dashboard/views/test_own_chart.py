@@ -113,6 +113,14 @@ def test_what_makes_no_chart_is_a_sentence(measured, query, sentence):
     assert sentence in said(app).replace("\\", "")
 
 
+def test_what_a_link_says_wrong_is_still_said_when_the_charts_are_drawn(measured):
+    app = opened("Explore", charts=["own"], kind=["pie"])
+    assert "kind=pie was left out of the link" in said(app).replace("\\", "")
+    app = send(app, "drawn", "drawn", True)
+    assert app.session_state["_can_chart"]
+    assert said(app).replace("\\", "").count("kind=pie was left out of the link") == 1
+
+
 def test_a_ready_filter_is_offered_where_photos_pass_it_and_sets_an_ordinary_filter(measured):
     app = opened("Explore")
     (pills,) = (group for group in app.get("button_group") if group.label == "Image quality")

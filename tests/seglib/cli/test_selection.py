@@ -63,7 +63,7 @@ def test_a_name_that_no_photo_has_is_noted(seglib, tmp_path):
 
 
 def test_a_view_is_saved_listed_renamed_and_deleted(seglib):
-    assert seglib("view", "list") == (0, "", "")
+    assert seglib("view", "list") == (0, "no saved views\n", "")
     code, out, _ = seglib("view", "save", "my cats", "--where", "label = cats", "--description", "for me")
     assert code == 0
     assert out.startswith("my cats saved: 2 photos of ")
@@ -74,13 +74,13 @@ def test_a_view_is_saved_listed_renamed_and_deleted(seglib):
     assert seglib("view", "rename", "my cats", "dogs")[1].startswith("dogs: label = dogs, of ")
     assert seglib("view", "delete", "cats")[2] == "seglib: There is no view 'cats'; known are: dogs.\n"
     assert seglib("view", "delete", "dogs")[0] == 0
-    assert seglib("view", "list") == (0, "", "")
+    assert seglib("view", "list") == (0, "no saved views\n", "")
 
 
 def test_a_view_with_a_mistake_is_not_saved(seglib):
     for where in ("lable = cats", "", "path="):
         assert seglib("view", "save", "x", "--where", where)[0] == 2
-    assert seglib("view", "list")[1] == ""
+    assert seglib("view", "list")[1] == "no saved views\n"
 
 
 def test_where_chooses_a_part_of_a_view(seglib, exported):

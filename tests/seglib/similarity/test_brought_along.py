@@ -52,6 +52,12 @@ def test_every_format_and_key_gives_the_same_vectors(ran, tmp_path, file, key):
     assert [source.name for source in list_sources(ran)] == [ran.run().run, "clip"]
 
 
+@pytest.mark.parametrize("factor", [1e-300, 1e300])
+def test_the_length_of_a_vector_does_not_matter(ran, tmp_path, factor):
+    report = add_embeddings(ran, write(tmp_path / "x.npz", vectors=VECTORS.astype(np.float64) * factor), "clip")
+    assert (report.images, read_embeddings(ran, "clip").vectors.shape) == (4, (4, 2))
+
+
 def test_a_path_may_begin_with_its_dataset_and_copies_have_one_vector(ran, tmp_path, photos, fake):
     (photos / "dogs" / "copy.png").write_bytes((photos / "cats" / "a.png").read_bytes())
     run(photos, ran, fake)

@@ -273,9 +273,9 @@ def _explain_text(file: _File, column: DistinctTexts) -> tuple[str, ...]:
 
 
 def _judge_typed(file: _File, name: str, values: pa.Array, wish: _Wish | None) -> TypedColumn | None:
-    if values.null_count == len(values):
+    column = None if values.null_count == len(values) else _convert_typed(file, name, values)
+    if column is None or column.values.null_count == len(values):
         return None if wish is None else _all_missing(file, name, wish)
-    column = _convert_typed(file, name, values)
     if wish is None or wish.type is column.type:
         return column
     if wish.is_textual:

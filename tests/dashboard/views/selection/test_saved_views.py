@@ -2,9 +2,11 @@
 
 from urllib.parse import parse_qsl
 
+import numpy as np
 import pytest
 
 from seglib.maintenance import prune
+from seglib.store.embeddings import brought
 from seglib.store.saved_views.saved_view import SavedView, list_views, save_view
 from seglib.store.store import Store
 from tests.dashboard.conftest import fill_store, make_run_config
@@ -32,6 +34,16 @@ def save(app, name: str, about: str = ""):
 @pytest.fixture
 def store(full) -> Store:
     return Store(full)
+
+
+def test_what_similar_looks_for_is_saved(store):
+    vectors = np.eye(3, 2) + 1
+    brought.add_set(store, "clip", store.table()["image_id"].unique()[:3].tolist(), vectors, "x.npz")
+    app = save(menu("Similar", find=["outliers"], label=["cats"]), "odd cats")
+    assert not app.exception
+    (view,) = list_views(store)
+    assert (view.page, parse_qsl(view.query)[:1]) == ("Similar", [("label", "cats")])
+    assert ("find", "outliers") in parse_qsl(view.query)
 
 
 def test_what_a_page_shows_is_saved_and_opened_again(store):

@@ -244,6 +244,11 @@ def test_what_is_no_single_value_is_left_out_and_said(known):
     assert "vector and nothing, whose values are lists or other structures" in report.notes[0]
 
 
+def test_a_column_of_nothing_but_nan_is_left_out_like_one_of_nulls(known):
+    report = add(known, parquet(x=[1, 2, 3, 4], nan=[np.nan] * 4))
+    assert [one.name for one in report.columns] == ["x"]
+
+
 def test_infinite_values_of_parquet_are_refused(known):
     with pytest.raises(UsageError, match=r"infinite number \('inf' in row 1\)"):
         add(known, parquet(x=[np.inf, 1.0, 2.0, 3.0]))
